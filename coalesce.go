@@ -1,0 +1,72 @@
+package symbolon
+
+import (
+	"context"
+	"sync"
+)
+
+// coalescer lets calls for one identity share readings of Ory. A call never
+// shares a reading that began before it came: what it hints at might be missing
+// there. So at most one reading runs and one waits, however many ask.
+type coalescer struct {
+	mu   sync.Mutex
+	byID map[IdentityID]*readings
+}
+
+type readings struct {
+	running, next *reading
+}
+
+type reading struct {
+	done chan struct{}
+	link Link
+	err  error
+}
+
+// do runs f for id, or waits for a run that begins after the call. A caller that
+// gives up leaves the run to the others.
+func (c *coalescer) do(ctx context.Context, id IdentityID, f func(context.Context) (Link, error)) (Link, error) {
+	r := c.join(context.WithoutCancel(ctx), id, f)
+	select {
+	case <-r.done:
+		return r.link, r.err
+	case <-ctx.Done():
+		return Link{}, ctx.Err()
+	}
+}
+
+func (c *coalescer) join(ctx context.Context, id IdentityID, f func(context.Context) (Link, error)) *reading {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID == nil {
+		c.byID = map[IdentityID]*readings{}
+	}
+	rs := c.byID[id]
+	if rs == nil {
+		r := &reading{done: make(chan struct{})}
+		c.byID[id] = &readings{running: r}
+		go c.run(ctx, id, r, f)
+		return r
+	}
+	if rs.next == nil {
+		rs.next = &reading{done: make(chan struct{})}
+		go c.runAfter(ctx, id, rs.running, rs.next, f)
+	}
+	return rs.next
+}
+
+func (c *coalescer) runAfter(ctx context.Context, id IdentityID, before, r *reading, f func(context.Context) (Link, error)) {
+	<-before.done
+	c.run(ctx, id, r, f)
+}
+
+func (c *coalescer) run(ctx context.Context, id IdentityID, r *reading, f func(context.Context) (Link, error)) {
+	r.link, r.err = f(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rs := c.byID[id]
+	if rs.running, rs.next = rs.next, nil; rs.running == nil {
+		delete(c.byID, id)
+	}
+	close(r.done)
+}

@@ -1,0 +1,60 @@
+package symbolon
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that callers tell apart, with [errors.Is]. "No" and "don't know"
+// never share one: [ErrUnavailable] means that nothing is known and nothing was
+// done, so that the caller may try again; every other one is an answer.
+var (
+	// ErrUnavailable: Ory or the database did not answer. Nothing is half done.
+	ErrUnavailable = errors.New("temporarily unavailable")
+
+	// ErrNotFound: there is no such identity or user.
+	ErrNotFound = errors.New("not found")
+
+	// ErrConflict: what was asked for contradicts a bond that exists.
+	ErrConflict = errors.New("conflict")
+
+	// ErrOnHold: the identity gets no user until an operator settles it.
+	ErrOnHold = errors.New("link on hold")
+
+	// ErrUserGone: the identity's user was deleted by the application.
+	ErrUserGone = errors.New("user gone")
+
+	// ErrCannotCreate: the application's table refused the identity's row.
+	ErrCannotCreate = errors.New("user cannot be created")
+
+	// ErrNoAdmin: the call needs Ory's admin API, and no admin URL is configured.
+	ErrNoAdmin = errors.New("no admin URL of Ory is configured")
+)
+
+// DenyError says why an identity has no user that could be handed out.
+// It is one of ErrOnHold, ErrUserGone and ErrCannotCreate.
+type DenyError struct {
+	Identity IdentityID
+	Finding  FindingKind // what the operator finds recorded
+	Detail   string      // for the operator; holds no secret and no trait
+	Err      error       // one of the sentinels above
+}
+
+func (e *DenyError) Error() string {
+	return fmt.Sprintf("identity %s: %v (%s): %s", e.Identity, e.Err, e.Finding, e.Detail)
+}
+
+func (e *DenyError) Unwrap() error { return e.Err }
+
+// ConflictError says which bond stands in the way. It matches ErrConflict.
+type ConflictError struct {
+	Identity IdentityID
+	User     UserID
+	Reason   string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, e.Reason)
+}
+
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }

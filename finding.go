@@ -1,0 +1,92 @@
+package symbolon
+
+import "time"
+
+// FindingKind names a difference between the two halves of a person.
+type FindingKind string
+
+const (
+	// ForeignBackReference: metadata_public.id holds something that Symbolon did
+	// not mint. The value stays; the identity has a user of its own.
+	ForeignBackReference FindingKind = "foreign_back_reference"
+
+	// MetadataNotObject: metadata_public is a string, a number or an array.
+	MetadataNotObject FindingKind = "metadata_not_object"
+
+	// ClaimedByOther: the identity's claim or voucher names the user of another
+	// living identity.
+	ClaimedByOther FindingKind = "claimed_by_other"
+
+	// RecreatedIdentity: the claim names the user of an identity that Ory no
+	// longer has. Held until an operator binds it.
+	RecreatedIdentity FindingKind = "recreated_identity"
+
+	// VoucherVoid: metadata_admin.symbolon is not a voucher for a user that can
+	// be bound.
+	VoucherVoid FindingKind = "voucher_void"
+
+	// UserGone: the row of a linked user is missing and nobody called Forget.
+	UserGone FindingKind = "user_gone"
+
+	// ColumnDisagrees: the identity column of the application's row says something
+	// else than the ledger.
+	ColumnDisagrees FindingKind = "column_disagrees"
+
+	// DuplicateEmail: another row has the e-mail address; linked without it.
+	DuplicateEmail FindingKind = "duplicate_email"
+
+	// ColumnRefused: a projected value could not be written; linked without it.
+	ColumnRefused FindingKind = "column_refused"
+
+	// CannotCreate: the application's table refused the row itself.
+	CannotCreate FindingKind = "cannot_create"
+
+	// Moved: the operator bound the identity's user to another identity.
+	Moved FindingKind = "moved"
+)
+
+// Finding is a difference between the halves that an operator should see. There
+// is at most one open finding of a kind for an identity.
+type Finding struct {
+	Kind     FindingKind
+	Identity IdentityID
+	User     UserID // empty when no user is concerned
+	Detail   string // one sentence: what is so, and what mends it
+	At       time.Time
+}
+
+// EventKind names a change of the bond.
+type EventKind string
+
+const (
+	UserLinked    EventKind = "user.linked"    // an identity got its user
+	UserUpdated   EventKind = "user.updated"   // projected columns were written
+	UserRecreated EventKind = "user.recreated" // a deleted user was replaced by a new one
+	UserForgotten EventKind = "user.forgotten" // the application deleted its user
+	LinkHeld      EventKind = "link.held"      // the identity was put on hold
+	LinkMoved     EventKind = "link.moved"     // the operator moved a bond
+	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was not followed
+	FindingOpened EventKind = "finding.opened"
+	FindingClosed EventKind = "finding.closed"
+)
+
+// Event is one line of the history, written in the transaction of the change.
+type Event struct {
+	ID       int64 // grows with time; positions for feeds come later
+	At       time.Time
+	Kind     EventKind
+	Identity IdentityID
+	User     UserID // after the change
+	Before   UserID // before it, where that differs
+	Way      Way
+	Finding  FindingKind // of the finding events and of link.held
+	Detail   string
+}
+
+// Record is all that is known of one person here.
+type Record struct {
+	Link     *Link // nil: the ledger has no entry
+	Row      *Row  // the application's row, nil: none
+	Findings []Finding
+	Events   []Event // oldest first, the newest 100
+}

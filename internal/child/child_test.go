@@ -1,0 +1,122 @@
+//go:build unix
+
+package child_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/symbolon-id/symbolon/internal/child"
+)
+
+// TestMain doubles as the parent that TestOrphan kills.
+func TestMain(m *testing.M) {
+	if os.Getenv("SYMBOLON_CHILD_TEST") == "parent" {
+		parent()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// parent starts a child, tells its PID and waits to be killed.
+func parent() {
+	p, err := child.Start(exec.Command("sleep", "60"), syscall.SIGKILL)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = os.Stdout.WriteString(strconv.Itoa(p.PID()) + "\n")
+	_ = p.Err()
+}
+
+func TestOrphanDies(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a child that its parent died")
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SYMBOLON_CHILD_TEST=parent")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	for deadline := time.Now().Add(5 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatalf("child %d outlived its parent", pid)
+		}
+	}
+}
+
+// alive reports whether pid is a process that still does anything: an orphan
+// may stay a zombie where nobody reaps it, as in many containers.
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
+}
+
+func TestStop(t *testing.T) {
+	tests := map[string]struct {
+		script string
+		pause  bool
+		want   string
+	}{
+		"obeys":           {script: "exec sleep 60", want: "signal: terminated"},
+		"does not listen": {script: "trap '' TERM; echo ready; while :; do sleep 1; done", want: "signal: killed"},
+		"paused":          {script: "exec sleep 60", pause: true, want: "signal: terminated"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, err := child.Start(exec.Command("sh", "-c", tt.script), syscall.SIGKILL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond) // for the shell to set its trap
+			if tt.pause {
+				if err := p.Pause(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.Stop(syscall.SIGTERM, 300*time.Millisecond)
+			if p.Running() || p.Err() == nil || p.Err().Error() != tt.want {
+				t.Fatalf("running %v, ended with %v, want %s", p.Running(), p.Err(), tt.want)
+			}
+			p.Kill() // what is gone may be stopped again
+			if err := p.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	if _, err := child.Start(exec.Command("/nonexistent/program"), syscall.SIGKILL); err == nil {
+		t.Fatal("started a program that does not exist")
+	}
+}

@@ -1,0 +1,305 @@
+package symbolon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Ory is what the linker asks of Ory. *ory.Client is one.
+type Ory interface {
+	// HasAdmin reports whether the admin API is configured. Without it the other
+	// methods return ErrNoAdmin.
+	HasAdmin() bool
+
+	// Identity reads one identity over the admin API. ErrNotFound is returned for
+	// Kratos' own 404 and nothing else; whatever leaves doubt is ErrUnavailable.
+	Identity(ctx context.Context, id IdentityID) (Identity, error)
+
+	// AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and
+	// returns what Ory then holds.
+	AddPublicMetadata(ctx context.Context, id IdentityID, key, value string) (Identity, error)
+}
+
+// OnUserDeleted says what happens when a linked user's row is missing.
+type OnUserDeleted string
+
+const (
+	DenyDeleted     OnUserDeleted = "deny"     // its identity gets ErrUserGone. The default
+	RecreateDeleted OnUserDeleted = "recreate" // its identity gets a new user with a new ID
+)
+
+// Linker is the one door to the bond. Set the fields before the first call and
+// leave them alone afterwards; every method may then be called by many
+// goroutines at once. Ory and Store are required.
+type Linker struct {
+	Ory   Ory
+	Store Store
+
+	// Project names the Ory project, so that several can share one application.
+	// Defaults to "default".
+	Project string
+
+	// Secrets sign minted IDs and vouchers: the current one first, older ones that
+	// still count behind it. Without one nothing is proved by an ID alone, and
+	// hooks.Handler refuses to start.
+	Secrets []Secret
+
+	// BackReference says whether and how the user's ID gets into the identity.
+	BackReference BackReference
+
+	// OnUserDeleted defaults to DenyDeleted.
+	OnUserDeleted OnUserDeleted
+
+	// AfterLink is called after a new bond was committed, by the goroutine that
+	// made it. A crash in between loses the call: what must never be lost belongs
+	// into the store's OnLink.
+	AfterLink func(context.Context, Link)
+
+	// Log defaults to slog.Default(). Secrets and traits are never logged.
+	Log *slog.Logger
+
+	// Now defaults to time.Now.
+	Now func() time.Time
+
+	once   sync.Once
+	minter *Minter
+	writer *backWriter
+	reads  coalescer
+}
+
+// Link returns the bond of an identity that was seen at Ory, and makes it when
+// there is none. It is idempotent and safe to race.
+//
+// Errors: a *DenyError says why the identity has no user that may be handed out
+// (ErrOnHold, ErrUserGone, ErrCannotCreate); ErrNotFound that Ory no longer has
+// the identity; ErrUnavailable that Ory or the store did not answer and nothing
+// was made.
+func (l *Linker) Link(ctx context.Context, seen Seen) (Link, error) {
+	l.setup()
+	if _, err := ParseIdentityID(string(seen.Identity.ID)); err != nil {
+		return Link{}, fmt.Errorf("link: %w", err)
+	}
+	out, err := l.converge(ctx, seen)
+	if err != nil {
+		return Link{}, fmt.Errorf("link identity %s: %w", seen.Identity.ID, err)
+	}
+	return out, nil
+}
+
+// rounds bounds how often a decision may want to know one thing more of Ory: the
+// identity itself, and whether the owner of each of its claims is gone.
+const rounds = 6
+
+func (l *Linker) converge(ctx context.Context, seen Seen) (Link, error) {
+	p := l.policy()
+	for range rounds {
+		q := l.query(seen)
+		held, err := l.Store.Look(ctx, q)
+		if err != nil {
+			return Link{}, err
+		}
+		plan := decide(seen, held, p)
+		if plan.Action == Keep {
+			return *held.Link, nil
+		}
+		if plan.Action != ask {
+			var out Outcome
+			out, plan, err = l.write(ctx, q, p)
+			if plan.Action != ask {
+				return l.finish(ctx, seen, out, err)
+			}
+		}
+		if seen, err = l.learn(ctx, seen, plan.asks, p); err != nil {
+			return Link{}, err
+		}
+	}
+	return Link{}, fmt.Errorf("the identity's metadata keeps changing: %w", ErrUnavailable)
+}
+
+// errAsk undoes a transaction whose decision wants to know more of Ory: no
+// transaction stays open across a call.
+var errAsk = errors.New("more must be learned first")
+
+func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, error) {
+	var last Plan
+	out, err := l.Store.Write(ctx, q, func(h Held) (Plan, error) {
+		last = decide(q.Seen, h, p)
+		if last.Action == ask {
+			return last, errAsk
+		}
+		return last, nil
+	})
+	if !errors.Is(err, errAsk) && last.Action == ask {
+		last = Plan{} // the store failed before it came to our answer
+	}
+	return out, last, err
+}
+
+// learn asks Ory what decide wants to know.
+func (l *Linker) learn(ctx context.Context, seen Seen, q question, p policy) (Seen, error) {
+	fresh, err := l.Ory.Identity(ctx, seen.Identity.ID)
+	if err != nil {
+		return seen, fmt.Errorf("read the identity at Ory: %w", err)
+	}
+	seen.Identity, seen.Admin = fresh, true
+	if q.gone == "" {
+		return seen, nil
+	}
+	// The identity that was just read is the control: Ory answers truly, and
+	// knows this project.
+	switch _, err := l.Ory.Identity(ctx, q.gone); {
+	case err == nil:
+		p.gone[q.gone] = false
+	case errors.Is(err, ErrNotFound):
+		p.gone[q.gone] = true
+	default:
+		return seen, fmt.Errorf("ask Ory for identity %s: %w", q.gone, err)
+	}
+	return seen, nil
+}
+
+// finish tells whoever waits for a committed decision.
+func (l *Linker) finish(ctx context.Context, seen Seen, out Outcome, err error) (Link, error) {
+	if err != nil {
+		return Link{}, err
+	}
+	l.report(seen, out)
+	if out.New {
+		if l.AfterLink != nil {
+			l.AfterLink(ctx, out.Link)
+		}
+		l.writer.offer(seen.Identity, out.Link)
+	}
+	if out.Plan.Err != nil {
+		return Link{}, out.Plan.Err
+	}
+	return out.Link, nil
+}
+
+func (l *Linker) report(seen Seen, out Outcome) {
+	log := l.log().With("identity", seen.Identity.ID, "user", out.Link.User, "way", seen.Way)
+	for _, f := range out.Plan.Findings {
+		log.Warn("finding", "kind", f.Kind, "detail", f.Detail)
+	}
+	if out.New {
+		log.Info("user linked", "why", out.Plan.Why)
+	}
+}
+
+// Refresh re-reads an identity at Ory and converges: what every hint leads to.
+// Calls for one identity that come while a reading is under way share the next
+// one. Errors as for Link; ErrNoAdmin without an admin URL.
+func (l *Linker) Refresh(ctx context.Context, id IdentityID, way Way) (Link, error) {
+	l.setup()
+	if !l.Ory.HasAdmin() {
+		return Link{}, ErrNoAdmin
+	}
+	return l.reads.do(ctx, id, func(ctx context.Context) (Link, error) {
+		seen, err := l.read(ctx, id, way)
+		if err != nil {
+			return Link{}, err
+		}
+		return l.Link(ctx, seen)
+	})
+}
+
+// read takes a ticket and then reads the identity: in this order, so that of two
+// readings the one with the higher ticket is the newer.
+func (l *Linker) read(ctx context.Context, id IdentityID, way Way) (Seen, error) {
+	ticket, err := l.Store.Ticket(ctx)
+	if err != nil {
+		return Seen{}, fmt.Errorf("take a ticket: %w", err)
+	}
+	identity, err := l.Ory.Identity(ctx, id)
+	if err != nil {
+		return Seen{}, fmt.Errorf("read identity %s at Ory: %w", id, err)
+	}
+	return Seen{Identity: identity, Ticket: ticket, Way: way, Admin: true}, nil
+}
+
+// Forget records in the application's own transaction that it deletes a user.
+// The identity stays at Ory; its next request follows OnUserDeleted.
+func (l *Linker) Forget(ctx context.Context, tx Execer, user UserID) error {
+	l.setup()
+	if err := l.Store.Forget(ctx, tx, l.project(), user); err != nil {
+		return fmt.Errorf("forget user %s: %w", user, err)
+	}
+	return nil
+}
+
+// Record returns all that is known of the person that id names: an identity's ID
+// or a user's. ErrNotFound: neither half is known.
+func (l *Linker) Record(ctx context.Context, id string) (Record, error) {
+	l.setup()
+	return l.Store.Record(ctx, l.project(), id)
+}
+
+// Mint makes an ID for a user that does not exist yet. Nothing is stored.
+func (l *Linker) Mint() UserID {
+	l.setup()
+	return l.minter.Mint(l.now())
+}
+
+// Voucher makes what an identity that is created for an existing user has to
+// carry as metadata_admin.symbolon, so that the two are bound when they meet. It
+// needs Ory's admin API to be seen.
+func (l *Linker) Voucher(user UserID) (Voucher, error) {
+	l.setup()
+	if !l.Ory.HasAdmin() {
+		return Voucher{}, fmt.Errorf("voucher for user %s: %w", user, ErrNoAdmin)
+	}
+	return l.minter.Voucher(user)
+}
+
+// Close waits until every back-reference that is under way has been written or
+// given up, or ctx ends. No method may be called afterwards.
+func (l *Linker) Close(ctx context.Context) error {
+	l.setup()
+	return l.writer.close(ctx)
+}
+
+func (l *Linker) setup() {
+	l.once.Do(func() {
+		l.minter = NewMinter(l.project(), l.Secrets...)
+		l.writer = newBackWriter(l)
+	})
+}
+
+func (l *Linker) policy() policy {
+	newID := l.Store.NewID()
+	p := policy{minter: l.minter, key: l.BackReference.key(), newID: newID, admin: l.Ory.HasAdmin(),
+		recreate: l.OnUserDeleted == RecreateDeleted, gone: map[IdentityID]bool{}}
+	if newID == ByMint {
+		p.fresh = l.minter.Mint(l.now())
+	}
+	return p
+}
+
+func (l *Linker) query(seen Seen) Query {
+	return Query{Project: l.project(), Seen: seen, Claims: claimsOf(seen.Identity, l.BackReference.key()).users()}
+}
+
+func (l *Linker) project() string {
+	if l.Project == "" {
+		return "default"
+	}
+	return l.Project
+}
+
+func (l *Linker) now() time.Time {
+	if l.Now != nil {
+		return l.Now()
+	}
+	return time.Now()
+}
+
+func (l *Linker) log() *slog.Logger {
+	if l.Log != nil {
+		return l.Log
+	}
+	return slog.Default()
+}

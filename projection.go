@@ -1,0 +1,201 @@
+package symbolon
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Projection fills one column of the application's row. Its expression is
+//
+//	traits.email              a path into the traits; metadata_public.… likewise
+//	active                    true while Ory says that the identity is active
+//	verified_email            the first verified e-mail address
+//	default(traits.name, 'x') a path, and what to write where it leads to nothing
+//	'free', 42, true          a literal
+//
+// A path is Ory's word: written at creation and again whenever a newer reading
+// differs. A literal is written at creation only.
+type Projection struct {
+	Column  string
+	Path    string // empty: a literal
+	Literal any    // string, int64, float64, bool or nil: the literal, or the default of the path
+}
+
+// Value is what a projection found in an identity.
+type Value struct {
+	// V is a string, int64, float64, bool, or json.RawMessage for an object or an
+	// array. nil: the path leads to nothing.
+	V any
+
+	// Refused says why the value cannot be stored; V is nil then.
+	Refused string
+}
+
+var (
+	pathForm    = regexp.MustCompile(`^(traits|metadata_public)(\.[A-Za-z0-9_-]{1,64}){1,8}$`)
+	defaultForm = regexp.MustCompile(`^default\(\s*([^,\s]+)\s*,\s*(.+?)\s*\)$`)
+	stringForm  = regexp.MustCompile(`^'(?:[^']|'')*'$`)
+)
+
+// ParseProjection reads the expression for a column.
+func ParseProjection(column, expr string) (Projection, error) {
+	p := Projection{Column: column}
+	expr = strings.TrimSpace(expr)
+	if m := defaultForm.FindStringSubmatch(expr); m != nil {
+		lit, ok := parseLiteral(m[2])
+		if !ok || !isPath(m[1]) {
+			return p, fmt.Errorf("column %s: %q is not of the form default(path, 'text')", column, expr)
+		}
+		p.Path, p.Literal = m[1], lit
+		return p, nil
+	}
+	if isPath(expr) {
+		p.Path = expr
+		return p, nil
+	}
+	if lit, ok := parseLiteral(expr); ok {
+		p.Literal = lit
+		return p, nil
+	}
+	return p, fmt.Errorf("column %s: %q is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true)", column, expr)
+}
+
+// ParseProjections reads all expressions, by column, in the order of the columns'
+// names. Every fault is reported, one error each.
+func ParseProjections(columns map[string]string) ([]Projection, []error) {
+	var out []Projection
+	var faults []error
+	for column, expr := range columns {
+		p, err := ParseProjection(column, expr)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b Projection) int { return strings.Compare(a.Column, b.Column) })
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return out, faults
+}
+
+// Paths lists the paths that the expressions read, each once, sorted: what the
+// link hook has to send. Expressions that cannot be read are left out.
+func Paths(columns map[string]string) []string {
+	projections, _ := ParseProjections(columns)
+	var out []string
+	for _, p := range projections {
+		if p.Path != "" && !slices.Contains(out, p.Path) {
+			out = append(out, p.Path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func isPath(s string) bool {
+	return s == "active" || s == "verified_email" || pathForm.MatchString(s)
+}
+
+func parseLiteral(s string) (any, bool) {
+	switch {
+	case s == "null":
+		return nil, true
+	case s == "true", s == "false":
+		return s == "true", true
+	case stringForm.MatchString(s):
+		return strings.ReplaceAll(s[1:len(s)-1], "''", "'"), true
+	}
+	return parseNumber(s)
+}
+
+func parseNumber(s string) (any, bool) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	if !json.Valid([]byte(s)) { // keeps "0x10", "Inf" and "1_000" out
+		return nil, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
+}
+
+// Value returns what the projection makes of an identity.
+func (p Projection) Value(id Identity) Value {
+	if p.Path == "" {
+		return Value{V: p.Literal}
+	}
+	v := lookup(id, p.Path)
+	if v.V == nil && v.Refused == "" {
+		v.V = p.Literal
+	}
+	return v
+}
+
+func lookup(id Identity, path string) Value {
+	switch path {
+	case "active":
+		return Value{V: id.State != Inactive}
+	case "verified_email":
+		if e := id.VerifiedEmail(); e != "" {
+			return storable(e)
+		}
+		return Value{}
+	}
+	root, rest, _ := strings.Cut(path, ".")
+	raw := id.Traits
+	if root == "metadata_public" {
+		raw = id.MetadataPublic
+	}
+	for key := range strings.SplitSeq(rest, ".") {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(raw, &object) != nil {
+			return Value{}
+		}
+		raw = object[key]
+	}
+	return scalar(raw)
+}
+
+func scalar(raw json.RawMessage) Value {
+	raw = bytes.TrimSpace(raw)
+	if isNull(raw) {
+		return Value{}
+	}
+	switch raw[0] {
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return Value{Refused: "it is not valid JSON"}
+		}
+		return storable(s)
+	case '{', '[':
+		if v := storable(string(raw)); v.Refused != "" {
+			return v
+		}
+		return Value{V: raw}
+	case 't', 'f':
+		return Value{V: raw[0] == 't'}
+	}
+	n, ok := parseNumber(string(raw))
+	if !ok {
+		return Value{Refused: "the number is too large"}
+	}
+	return Value{V: n}
+}
+
+// storable lets through the text that both databases store alike. Ory accepts
+// more: NUL, and lone surrogates, which decode to U+FFFD.
+func storable(s string) Value {
+	switch {
+	case strings.ContainsRune(s, 0) || strings.Contains(s, `\u0000`):
+		return Value{Refused: "it contains a NUL"}
+	case strings.ContainsRune(s, '�'):
+		return Value{Refused: "it is not valid Unicode"}
+	}
+	return Value{V: s}
+}
