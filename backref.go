@@ -32,18 +32,15 @@ type BackReference struct {
 	ExternalID bool
 }
 
-func (b BackReference) key() string {
+// WithDefaults returns b with its empty fields filled.
+func (b BackReference) WithDefaults() BackReference {
 	if b.Key == "" {
-		return "id"
+		b.Key = "id"
 	}
-	return b.Key
-}
-
-func (b BackReference) write() Write {
 	if b.Write == "" {
-		return WriteCreate
+		b.Write = WriteCreate
 	}
-	return b.Write
+	return b
 }
 
 // youth is how long after its creation an identity may be patched: nobody bans a
@@ -83,11 +80,11 @@ func newBackWriter(l *Linker) *backWriter {
 
 // offer queues the back-reference of a new bond where the policy wants one.
 func (w *backWriter) offer(seen Identity, link Link) {
-	b := w.linker.BackReference
-	if b.write() != WriteCreate || !w.linker.Ory.HasAdmin() || link.State != Linked || !young(seen, w.linker.now()) {
+	b := w.linker.BackReference.WithDefaults()
+	if b.Write != WriteCreate || !w.linker.Ory.HasAdmin() || link.State != Linked || !young(seen, w.linker.now()) {
 		return
 	}
-	if metadataClaim(seen.MetadataPublic, b.key()).present() {
+	if metadataClaim(seen.MetadataPublic, b.Key).present() {
 		return // ours already, or somebody else's: never overwritten
 	}
 	w.mu.Lock()
@@ -174,7 +171,7 @@ func (w *backWriter) attempt(job backJob) {
 // write reads the identity once more, patches it if nothing stands there yet, and
 // reads it back: an answer to a PATCH proves nothing.
 func (w *backWriter) write(job backJob) error {
-	l, key := w.linker, w.linker.BackReference.key()
+	l, key := w.linker, w.linker.BackReference.WithDefaults().Key
 	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
 	defer cancel()
 	before, err := l.Ory.Identity(ctx, job.id)

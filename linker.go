@@ -271,7 +271,7 @@ func (l *Linker) setup() {
 
 func (l *Linker) policy() policy {
 	newID := l.Store.NewID()
-	p := policy{minter: l.minter, key: l.BackReference.key(), newID: newID, admin: l.Ory.HasAdmin(),
+	p := policy{minter: l.minter, key: l.BackReference.WithDefaults().Key, newID: newID, admin: l.Ory.HasAdmin(),
 		recreate: l.OnUserDeleted == RecreateDeleted, gone: map[IdentityID]bool{}}
 	if newID == ByMint {
 		p.fresh = l.minter.Mint(l.now())
@@ -280,7 +280,7 @@ func (l *Linker) policy() policy {
 }
 
 func (l *Linker) query(seen Seen) Query {
-	return Query{Project: l.project(), Seen: seen, Claims: claimsOf(seen.Identity, l.BackReference.key()).users()}
+	return Query{Project: l.project(), Seen: seen, Claims: claimsOf(seen.Identity, l.BackReference.WithDefaults().Key).users()}
 }
 
 func (l *Linker) project() string {

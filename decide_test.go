@@ -1,0 +1,203 @@
+package symbolon
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+const (
+	alice = IdentityID("11111111-1111-4111-8111-111111111111")
+	bob   = IdentityID("22222222-2222-4222-8222-222222222222")
+)
+
+// TestDecide walks the order of evidence. Every row says what is seen at Ory, what
+// is held here, and what follows.
+func TestDecide(t *testing.T) {
+	minter := NewMinter("default", Secret("01jc8zv5m4kq2x9t7w3y6b8n0d5f7h9j"))
+	minted := minter.Mint(testNow)
+	fresh := minter.Mint(testNow)
+	voucher, err := minter.Voucher("7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := func(id IdentityID, user UserID) *Link {
+		return &Link{Identity: id, User: user, State: Linked, Ticket: 5}
+	}
+	row := func(id UserID, identity, linked IdentityID) *Row {
+		return &Row{ID: id, Identity: identity, Linked: linked}
+	}
+	// claim says what is held of the user that metadata_public.id names.
+	claim := func(c Claimed) []Claimed { return []Claimed{c, {}, {}} }
+	vouched := func(c Claimed) []Claimed { return []Claimed{{}, {}, c} }
+	paper := `{"symbolon":{"user":"7","proof":"` + voucher.Proof + `"}}`
+
+	tests := []struct {
+		name     string
+		metadata string
+		admin    string // metadata_admin; implies an admin reading
+		external string
+		ticket   Ticket
+		held     Held
+		policy   func(*policy)
+
+		action   Action
+		user     UserID
+		findings string
+		err      error
+		asks     question
+		conflict bool
+		retire   UserID
+	}{
+		// 1: the ledger
+		{name: "linked", held: Held{Link: live(alice, "a"), User: row("a", alice, alice), Row: row("a", alice, alice)},
+			action: Keep, user: "a"},
+		{name: "linked, a newer reading", ticket: 6, held: Held{Link: live(alice, "a"), User: row("a", alice, alice)},
+			action: Update, user: "a"},
+		{name: "linked, an older reading", ticket: 5, held: Held{Link: live(alice, "a"), User: row("a", alice, alice)},
+			action: Keep, user: "a"},
+		{name: "linked, whatever the metadata says", metadata: `{"id":"b"}`,
+			held:   Held{Link: live(alice, "a"), User: row("a", alice, alice), Claims: claim(Claimed{Row: row("b", bob, bob)})},
+			action: Keep, user: "a"},
+		{name: "row deleted", held: Held{Link: live(alice, "a")},
+			action: Deny, user: "a", findings: "user_gone", err: ErrUserGone},
+		{name: "row deleted, recreate", held: Held{Link: live(alice, "a")}, policy: func(p *policy) { p.recreate = true },
+			action: Create, user: fresh, findings: "user_gone", retire: "a"},
+		{name: "row deleted, recreate, but the ID would be the same", held: Held{Link: live(alice, "a")},
+			policy: func(p *policy) { p.recreate = true; p.newID = ByIdentity },
+			action: Deny, user: "a", findings: "user_gone", err: ErrUserGone},
+		{name: "forgotten", held: Held{Link: &Link{Identity: alice, User: "a", State: Forgotten}},
+			action: Deny, user: "a", err: ErrUserGone},
+		{name: "forgotten, recreate", held: Held{Link: &Link{Identity: alice, User: "a", State: Forgotten}},
+			policy: func(p *policy) { p.recreate = true }, action: Create, user: fresh, retire: "a"},
+		{name: "column set to null", held: Held{Link: live(alice, "a"), User: row("a", "", alice)},
+			action: Deny, user: "a", findings: "column_disagrees", err: ErrOnHold},
+		{name: "column set to another identity", held: Held{Link: live(alice, "a"), User: row("a", bob, alice)},
+			action: Deny, user: "a", findings: "column_disagrees", err: ErrOnHold},
+		{name: "another row took the identity", held: Held{Link: live(alice, "a"), Row: row("b", alice, "")},
+			action: Deny, user: "a", findings: "column_disagrees", err: ErrOnHold},
+
+		// 2: the application's row
+		{name: "a hand-written hook's row", metadata: `{"id":"42"}`,
+			held:   Held{Row: row("42", alice, ""), Claims: claim(Claimed{Row: row("42", alice, "")})},
+			action: Attach, user: "42"},
+		{name: "a hand-written hook's row, the ID is a number", metadata: `{"id":42}`, held: Held{Row: row("42", alice, "")},
+			action: Attach, user: "42"},
+		{name: "the row belongs to another in the ledger", held: Held{Row: row("a", alice, bob)},
+			action: Deny, user: "a", findings: "column_disagrees", err: ErrOnHold},
+
+		// 3: minted
+		{name: "reserved", metadata: `{"id":"` + string(minted) + `"}`, action: Create, user: minted},
+		{name: "reserved in external_id", external: string(minted), action: Create, user: minted},
+		{name: "reserved, but retired", metadata: `{"id":"` + string(minted) + `"}`, held: Held{Claims: claim(Claimed{Retired: true})},
+			action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "reserved, but the database makes the IDs", metadata: `{"id":"` + string(minted) + `"}`,
+			policy: func(p *policy) { p.newID = ByDatabase }, action: Create, user: "", findings: "foreign_back_reference"},
+		{name: "minted for another who is alive", metadata: `{"id":"` + string(minted) + `"}`,
+			held:   Held{Claims: claim(Claimed{Row: row(minted, bob, bob)})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+
+		// 4: a voucher
+		{name: "voucher", admin: paper, held: Held{Claims: vouched(Claimed{Row: row("7", "", "")})}, action: Attach, user: "7"},
+		{name: "voucher for a user that is bound by now", admin: paper, held: Held{Claims: vouched(Claimed{Row: row("7", bob, bob)})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "voucher for nobody", admin: paper, held: Held{Claims: vouched(Claimed{})},
+			action: Create, user: fresh, findings: "voucher_void"},
+		{name: "forged voucher", admin: `{"symbolon":{"user":"7","proof":"v1.AAAA"}}`, held: Held{Claims: vouched(Claimed{Row: row("7", "", "")})},
+			action: Create, user: fresh, findings: "voucher_void"},
+		{name: "voucher of another shape", admin: `{"symbolon":"7"}`, action: Create, user: fresh, findings: "voucher_void"},
+		{name: "a claim leads to one admin reading", metadata: `{"id":"7"}`, policy: func(p *policy) { p.admin = true },
+			action: ask, asks: question{identity: true}},
+
+		// 5: fresh
+		{name: "nobody spoke of it", action: Create, user: fresh},
+		{name: "null", metadata: `null`, action: Create, user: fresh},
+		{name: "null id", metadata: `{"id":null}`, action: Create, user: fresh},
+		{name: "other keys", metadata: `{"plan":"gold"}`, action: Create, user: fresh},
+		{name: "the database makes the ID", policy: func(p *policy) { p.newID = ByDatabase }, action: Create, user: ""},
+		{name: "the identity is the ID", policy: func(p *policy) { p.newID = ByIdentity }, action: Create, user: UserID(alice)},
+		{name: "an ID that names nobody", metadata: `{"id":"1"}`, action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "an object", metadata: `{"id":{"a":1}}`, action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "a fraction", metadata: `{"id":1.5}`, action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "a megabyte", metadata: `{"id":"` + strings.Repeat("x", 1<<20) + `"}`, action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "a NUL", metadata: `{"id":"a\u0000"}`, action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "metadata is a string", metadata: `"x"`, action: Create, user: fresh, findings: "metadata_not_object"},
+		{name: "metadata is an array", metadata: `[1]`, action: Create, user: fresh, findings: "metadata_not_object"},
+		{name: "another's user", metadata: `{"id":"b"}`, held: Held{Claims: claim(Claimed{Row: row("b", bob, bob)})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "another's user, by the application's word only", metadata: `{"id":"b"}`, held: Held{Claims: claim(Claimed{Row: row("b", bob, "")})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "another's user whose row is gone", metadata: `{"id":"b"}`, held: Held{Claims: claim(Claimed{Linked: bob})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "a user without identity", metadata: `{"id":"b"}`, held: Held{Claims: claim(Claimed{Row: row("b", "", "")})},
+			action: Create, user: fresh, findings: "foreign_back_reference", conflict: true},
+		{name: "an external_id of the operator's own", external: "crm-5", action: Create, user: fresh},
+		{name: "an external_id that names a user", external: "b", held: Held{Claims: []Claimed{{}, {Row: row("b", bob, bob)}, {}}},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+
+		// gone, or not?
+		{name: "is the other gone?", metadata: `{"id":"b"}`, admin: `null`, policy: func(p *policy) { p.admin = true },
+			held: Held{Claims: claim(Claimed{Row: row("b", bob, bob)})}, action: ask, asks: question{gone: bob}},
+		{name: "the other is gone", metadata: `{"id":"b"}`, admin: `null`,
+			policy: func(p *policy) { p.admin = true; p.gone = map[IdentityID]bool{bob: true} },
+			held:   Held{Claims: claim(Claimed{Row: row("b", bob, bob)})}, action: Hold, findings: "recreated_identity", err: ErrOnHold},
+		{name: "the other is there", metadata: `{"id":"b"}`, admin: `null`,
+			policy: func(p *policy) { p.admin = true; p.gone = map[IdentityID]bool{bob: false} },
+			held:   Held{Claims: claim(Claimed{Row: row("b", bob, bob)})}, action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+
+		// the breaker
+		{name: "the tenth conflict", metadata: `{"id":"b"}`, held: Held{Conflicts: 9, Claims: claim(Claimed{Row: row("b", bob, bob)})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "the eleventh conflict", metadata: `{"id":"b"}`, held: Held{Conflicts: 10, Claims: claim(Claimed{Row: row("b", bob, bob)})},
+			action: Hold, findings: "claimed_by_other", err: ErrOnHold},
+		{name: "the hundredth of ten thousand", metadata: `{"id":"b"}`, held: Held{Conflicts: 99, Users: 10_000, Claims: claim(Claimed{Row: row("b", bob, bob)})},
+			action: Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "no conflict, whatever the breaker", metadata: `{"id":"1"}`, held: Held{Conflicts: 99},
+			action: Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "held for a conflict stays held", metadata: `{"id":"b"}`,
+			held:   Held{Link: &Link{Identity: alice, State: OnHold, Reason: ClaimedByOther}, Claims: claim(Claimed{Row: row("b", bob, bob)})},
+			action: Hold, findings: "claimed_by_other", err: ErrOnHold},
+		{name: "held, and the claim was taken away", held: Held{Link: &Link{Identity: alice, State: OnHold, Reason: ClaimedByOther}},
+			action: Create, user: fresh},
+		{name: "could not be created, tried again", held: Held{Link: &Link{Identity: alice, State: OnHold, Reason: CannotCreate}},
+			action: Create, user: fresh},
+		{name: "moved away by the operator", held: Held{Link: &Link{Identity: alice, State: OnHold, Reason: Moved}},
+			action: Hold, err: ErrOnHold},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			seen := Seen{Ticket: tt.ticket, Admin: tt.admin != "", Identity: Identity{ID: alice, ExternalID: tt.external,
+				MetadataPublic: []byte(tt.metadata), MetadataAdmin: []byte(tt.admin)}}
+			p := policy{minter: minter, key: "id", newID: ByMint, fresh: fresh}
+			if tt.policy != nil {
+				tt.policy(&p)
+			}
+			got := decide(seen, tt.held, p)
+			if got.Action != tt.action || got.User != tt.user || got.Retire != tt.retire {
+				t.Errorf("got %s %q retiring %q, want %s %q retiring %q", got.Action, got.User, got.Retire, tt.action, tt.user, tt.retire)
+			}
+			if kinds := findingKinds(got); kinds != tt.findings {
+				t.Errorf("findings %q, want %q", kinds, tt.findings)
+			}
+			if !errors.Is(got.Err, tt.err) || (got.Err == nil) != (tt.err == nil) {
+				t.Errorf("error %v, want %v", got.Err, tt.err)
+			}
+			if got.asks != tt.asks || got.Conflict != tt.conflict {
+				t.Errorf("asks %+v conflict %v, want %+v %v", got.asks, got.Conflict, tt.asks, tt.conflict)
+			}
+			for _, f := range got.Findings {
+				if f.Detail == "" || f.Identity != alice {
+					t.Errorf("finding %+v says nothing or of nobody", f)
+				}
+			}
+		})
+	}
+}
+
+func findingKinds(p Plan) string {
+	var out []string
+	for _, f := range p.Findings {
+		out = append(out, string(f.Kind))
+	}
+	return strings.Join(out, " ")
+}

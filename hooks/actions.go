@@ -1,0 +1,240 @@
+package hooks
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Actions is the configuration that Ory needs to call the hooks. Its defaults give
+// every method of every flow its hooks, link and sync ignored by Ory whatever they
+// answer, and nothing on login: no outage of ours keeps anybody from signing in.
+type Actions struct {
+	// URL is where Ory reaches the hooks, without the path: https://symbolon.internal.
+	URL string
+
+	// Keys: the first of each route is what Ory sends.
+	Keys Keys
+
+	// BackReference and Columns as the Linker and the store have them: the link hook
+	// sends what they need.
+	BackReference symbolon.BackReference
+	Columns       map[string]string
+
+	// NewID as the store has it: only minted IDs can be reserved.
+	NewID symbolon.NewID
+
+	// WithoutReserve leaves the one hook out that a sign-up waits for.
+	WithoutReserve bool
+
+	// Methods names the methods to configure, of registration and settings alike.
+	// Defaults to all that Ory knows; ones that a flow does not have are left out
+	// there.
+	Methods []string
+
+	// Existing is the present kratos.yml, if there is one. Its hooks stay, in their
+	// order, and so do its methods' own lists: a list for a method switches the
+	// flow's global list off, so that list is taken over where a method has none.
+	// Hooks below URL are replaced.
+	Existing []byte
+}
+
+// The methods that have a hook list of their own (ORY's embedx/config.schema.json).
+var flowMethods = map[string][]string{
+	"registration": {"password", "oidc", "webauthn", "passkey", "code"},
+	"settings":     {"password", "totp", "oidc", "webauthn", "passkey", "lookup_secret", "profile"},
+}
+
+// Check reports every fault of the configuration.
+func (a Actions) Check() error {
+	faults := []error{a.Keys.Check()}
+	u, err := url.Parse(a.URL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.User != nil {
+		faults = append(faults, errors.New("the hooks' URL must be http(s)://host[:port][/path], without a user and a query"))
+	}
+	for _, m := range a.Methods {
+		if !slices.Contains(flowMethods["registration"], m) && !slices.Contains(flowMethods["settings"], m) {
+			faults = append(faults, fmt.Errorf("Ory has no method %q; it knows %s", m, strings.Join(allMethods(), ", ")))
+		}
+	}
+	if _, errs := symbolon.ParseProjections(a.Columns); len(errs) > 0 {
+		faults = append(faults, errs...)
+	}
+	return errors.Join(faults...)
+}
+
+// WriteKratos writes the part of a kratos.yml that has the hooks. What it holds
+// replaces what the file has at the same places: it contains keys, so treat it as
+// the secret it is.
+func (a Actions) WriteKratos(w io.Writer) error {
+	flows, err := a.flows()
+	if err != nil {
+		return err
+	}
+	doc := map[string]any{"selfservice": map[string]any{"flows": flows}}
+	if _, err := io.WriteString(w, kratosHead); err != nil {
+		return fmt.Errorf("write the Ory configuration: %w", err)
+	}
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(doc); err != nil {
+		return fmt.Errorf("write the Ory configuration: %w", err)
+	}
+	return e.Close()
+}
+
+const kratosHead = `# Ory Kratos: the hooks of Symbolon. Merge this into kratos.yml; it holds keys.
+# A list of hooks for a method switches the flow's global list off, so every list
+# is whole. If you have hooks already, print this with --kratos-config FILE.
+`
+
+// WriteNetwork writes the same for Ory Network: a shell script of one call of
+// Ory's CLI. It asks for the project's ID in $PROJECT.
+func (a Actions) WriteNetwork(w io.Writer) error {
+	flows, err := a.flows()
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.WriteString("#!/bin/sh\n# Ory Network: the hooks of Symbolon. It holds keys. Run it with PROJECT=<project ID>.\n" +
+		"ory patch identity-config \"${PROJECT:?set PROJECT to the ID of the Ory project}\"")
+	for _, e := range flatten(flows) {
+		raw, err := json.Marshal(e.hooks)
+		if err != nil {
+			return fmt.Errorf("write the Ory configuration: %w", err)
+		}
+		op := "/selfservice/flows/" + e.path + "/hooks=" + string(raw)
+		b.WriteString(" \\\n  --replace '" + strings.ReplaceAll(op, "'", `'\''`) + "'")
+	}
+	b.WriteString("\n")
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write the Ory configuration: %w", err)
+	}
+	return nil
+}
+
+type list struct {
+	path  string
+	hooks []any
+}
+
+func flatten(flows map[string]any) []list {
+	var out []list
+	for flow, v := range flows {
+		after := v.(map[string]any)["after"].(map[string]any)
+		for method, h := range after {
+			if hooks, ok := h.([]any); ok {
+				out = append(out, list{flow + "/after", hooks})
+				continue
+			}
+			out = append(out, list{flow + "/after/" + method, h.(map[string]any)["hooks"].([]any)})
+		}
+	}
+	slices.SortFunc(out, func(x, y list) int { return strings.Compare(x.path, y.path) })
+	return out
+}
+
+// flows builds the lists of every flow.
+func (a Actions) flows() (map[string]any, error) {
+	if err := a.Check(); err != nil {
+		return nil, err
+	}
+	old, err := parseExisting(a.Existing)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for flow, methods := range flowMethods {
+		after := map[string]any{}
+		for _, m := range methods {
+			if len(a.Methods) > 0 && !slices.Contains(a.Methods, m) && !old.has(flow, m) {
+				continue
+			}
+			after[m] = map[string]any{"hooks": a.merge(flow, old.hooks(flow, m))}
+		}
+		if len(after) > 0 {
+			out[flow] = map[string]any{"after": after}
+		}
+	}
+	for _, flow := range []string{"verification", "recovery"} {
+		out[flow] = map[string]any{"after": map[string]any{"hooks": a.merge(flow, old.hooks(flow, ""))}}
+	}
+	return out, nil
+}
+
+// merge puts our hooks among those of a list: reserve behind the last hook that
+// can still refuse or change the registration, so that it sees what they did; link
+// and sync at the end.
+func (a Actions) merge(flow string, existing []any) []any {
+	var out []any
+	lastParse := 0
+	for _, h := range existing {
+		if a.ours(h) {
+			continue
+		}
+		out = append(out, h)
+		if parses(h) {
+			lastParse = len(out)
+		}
+	}
+	if flow != "registration" {
+		return append(out, a.hook("sync", syncBody, ignore))
+	}
+	if existing == nil {
+		out = append(out, map[string]any{"hook": "session"})
+	}
+	if a.reserves() {
+		out = slices.Insert(out, lastParse, a.hook("reserve", reserveBody, parse))
+	}
+	body := linkBody(a.BackReference.WithDefaults().Key, symbolon.Paths(a.Columns))
+	return append(out, a.hook("link", body, ignore))
+}
+
+func (a Actions) reserves() bool {
+	mint := a.NewID == "" || a.NewID == symbolon.ByMint
+	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != symbolon.WriteNone
+}
+
+var (
+	parse  = map[string]any{"parse": true}
+	ignore = map[string]any{"ignore": true}
+)
+
+func (a Actions) hook(route, body string, response map[string]any) any {
+	key := map[string]string{"reserve": first(a.Keys.Reserve), "link": first(a.Keys.Link), "sync": first(a.Keys.Sync)}[route]
+	return map[string]any{
+		"hook": "web_hook",
+		"config": map[string]any{
+			"url":      strings.TrimSuffix(a.URL, "/") + "/hooks/" + route,
+			"method":   "POST",
+			"body":     "base64://" + base64.StdEncoding.EncodeToString([]byte(body)),
+			"response": response,
+			"auth": map[string]any{
+				"type":   "api_key",
+				"config": map[string]any{"name": KeyHeader, "value": key, "in": "header"},
+			},
+		},
+	}
+}
+
+func first(keys []string) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	return keys[0]
+}
+
+func allMethods() []string {
+	out := slices.Concat(flowMethods["registration"], flowMethods["settings"])
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,227 @@
+// Package hooks is where Ory tells us things: the web hooks that Ory calls "Ory
+// Actions", and the Ory configuration that makes them come.
+//
+//	registration:  form ──► reserve ──► INSERT identity ──► link ──► first request
+//	                        (may be     (the ID is in it)   (may be   (links, if
+//	                        left out)                       lost)     link did not)
+//	settings, verification, recovery:  change ──► sync
+//
+// Reserve is the only one that a person waits for. It stores nothing and needs
+// neither a database nor Ory: it mints an ID that proves itself. Link and sync are
+// hints: lost, doubled, forged or late ones change nothing that a re-reading at
+// Ory would not change.
+package hooks
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+// KeyHeader is the header in which Ory sends the key of a route. The value is the
+// bare key.
+const KeyHeader = "X-Symbolon-Key"
+
+// MaxBody is the largest body that is read, in bytes.
+const MaxBody = 64 << 10
+
+// Keys hold the keys of each route, one or two: the one that Ory sends, and while
+// they are rotated the other. No key is shared between routes, so that one leaked
+// from a log of one hook opens no other.
+type Keys struct {
+	Reserve, Link, Sync []string
+}
+
+// DeriveKeys makes the keys of the first two secrets, the current one first.
+func DeriveKeys(secrets []symbolon.Secret) Keys {
+	var k Keys
+	for _, s := range secrets[:min(2, len(secrets))] {
+		k.Reserve = append(k.Reserve, base64.RawURLEncoding.EncodeToString(s.Derive("hook/reserve")))
+		k.Link = append(k.Link, base64.RawURLEncoding.EncodeToString(s.Derive("hook/link")))
+		k.Sync = append(k.Sync, base64.RawURLEncoding.EncodeToString(s.Derive("hook/sync")))
+	}
+	return k
+}
+
+// orDerived fills the routes that have no key of their own.
+func (k Keys) orDerived(secrets []symbolon.Secret) Keys {
+	d := DeriveKeys(secrets)
+	if len(k.Reserve) == 0 {
+		k.Reserve = d.Reserve
+	}
+	if len(k.Link) == 0 {
+		k.Link = d.Link
+	}
+	if len(k.Sync) == 0 {
+		k.Sync = d.Sync
+	}
+	return k
+}
+
+// Check reports every fault of the keys, one error each. The errors hold no key.
+func (k Keys) Check() error {
+	var faults []error
+	owner := map[string]string{}
+	for _, r := range []struct {
+		route string
+		keys  []string
+	}{{"reserve", k.Reserve}, {"link", k.Link}, {"sync", k.Sync}} {
+		if n := len(r.keys); n == 0 || n > 2 {
+			faults = append(faults, fmt.Errorf("hook %s has %d keys: give it one, or two while they are rotated", r.route, n))
+		}
+		for i, key := range r.keys {
+			if err := checkKey(key); err != nil {
+				faults = append(faults, fmt.Errorf("hook %s, key %d: %w", r.route, i+1, err))
+			} else if other := owner[key]; other != "" {
+				faults = append(faults, fmt.Errorf("hook %s, key %d: hook %s has the same key; each route needs its own", r.route, i+1, other))
+			}
+			owner[key] = r.route
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func checkKey(key string) error {
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return errors.New("a key is visible ASCII without spaces, since it travels in a header")
+		}
+	}
+	_, err := symbolon.ParseSecret(key)
+	return err
+}
+
+// Handler answers Ory's hooks. Set the fields before the first request. Linker is
+// required, and keys: its own or the Linker's secrets.
+type Handler struct {
+	Linker *symbolon.Linker
+
+	// Keys open the routes. A route without one gets a key derived from
+	// Linker.Secrets.
+	Keys Keys
+
+	// Timeout bounds what link and sync may take. Defaults to 2 seconds: Ory asks
+	// again a second later, up to three times.
+	Timeout time.Duration
+
+	// Observe, if set, is told of every answer: the route ("reserve", "link",
+	// "sync") and its outcome. Both come from small fixed sets.
+	Observe func(route, outcome string)
+
+	// Log defaults to slog.Default(). Bodies and keys are never logged.
+	Log *slog.Logger
+
+	once    sync.Once
+	digests map[string][][32]byte
+}
+
+// Outcomes as Observe is told them.
+const (
+	Reserved     = "reserved"     // reserve: an ID was minted
+	Passed       = "passed"       // reserve: nothing to mint; the registration goes on
+	Unreadable   = "unreadable"   // reserve: the body could not be read; the registration goes on
+	Done         = "done"         // link, sync: the bond is as it should be
+	Denied       = "denied"       // link, sync: no user for it; a finding says why
+	Gone         = "gone"         // link, sync: Ory no longer has the identity
+	Ignored      = "ignored"      // sync without an admin URL
+	Refused      = "refused"      // wrong key, method or body
+	Undetermined = "undetermined" // Ory or the database did not answer: 503
+)
+
+// Check reports what keeps the hooks from working: call it at start.
+func (h *Handler) Check() error {
+	return h.Keys.orDerived(h.Linker.Secrets).Check()
+}
+
+// Mount adds the three routes to a mux, below /hooks/.
+func (h *Handler) Mount(mux *http.ServeMux) {
+	mux.Handle("/hooks/reserve", h.Reserve())
+	mux.Handle("/hooks/link", h.Link())
+	mux.Handle("/hooks/sync", h.Sync())
+}
+
+// Reserve answers the hook that Ory waits for before it stores an identity.
+func (h *Handler) Reserve() http.Handler { return h.guard("reserve", h.reserve) }
+
+// Link answers the hook that Ory sends after it stored an identity.
+func (h *Handler) Link() http.Handler { return h.guard("link", h.link) }
+
+// Sync answers the hook that Ory sends after settings, verification and recovery.
+func (h *Handler) Sync() http.Handler { return h.guard("sync", h.sync) }
+
+// guard lets POSTs with the route's key through, and reads no body before.
+func (h *Handler) guard(route string, next http.HandlerFunc) http.Handler {
+	return answer.Method(http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
+		if !h.authorised(route, r.Header) {
+			w.Header().Set("Connection", "close") // do not read what a stranger sends
+			h.fail(w, route, Refused, answer.New(401, answer.Unauthenticated, "The hook's key is missing or wrong."))
+			return
+		}
+		next(w, r)
+	})
+}
+
+// authorised compares digests of one length, all of them, in constant time. A
+// route without a key is closed.
+func (h *Handler) authorised(route string, header http.Header) bool {
+	h.once.Do(h.prepare)
+	values := header.Values(KeyHeader)
+	given := ""
+	if len(values) == 1 {
+		given = values[0]
+	}
+	sum := sha256.Sum256([]byte(given))
+	ok := 0
+	for _, d := range h.digests[route] {
+		ok |= subtle.ConstantTimeCompare(sum[:], d[:])
+	}
+	return ok == 1 && given != ""
+}
+
+func (h *Handler) prepare() {
+	keys := h.Keys.orDerived(h.Linker.Secrets)
+	h.digests = map[string][][32]byte{}
+	for route, list := range map[string][]string{"reserve": keys.Reserve, "link": keys.Link, "sync": keys.Sync} {
+		for _, key := range list {
+			if checkKey(key) == nil {
+				h.digests[route] = append(h.digests[route], sha256.Sum256([]byte(key)))
+			}
+		}
+	}
+}
+
+func (h *Handler) fail(w http.ResponseWriter, route, outcome string, err error) {
+	h.observe(route, outcome)
+	answer.Write(w, err)
+}
+
+func (h *Handler) observe(route, outcome string) {
+	if h.Observe != nil {
+		h.Observe(route, outcome)
+	}
+}
+
+func (h *Handler) log() *slog.Logger {
+	if h.Log != nil {
+		return h.Log
+	}
+	return slog.Default()
+}
+
+func (h *Handler) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	d := h.Timeout
+	if d <= 0 {
+		d = 2 * time.Second
+	}
+	return context.WithTimeout(ctx, d)
+}

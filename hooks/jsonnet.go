@@ -1,0 +1,62 @@
+package hooks
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// The bodies that Ory sends are as small as they can be: Jsonnet rounds numbers of
+// 2^53 and more, and what is not sent cannot leak. None of them can fail: a
+// Jsonnet error would refuse a registration, or lose the call.
+
+// get reads a member of anything, or null.
+const jsonnetGet = `local get(o, k) = if std.isObject(o) && std.objectHas(o, k) then o[k] else null;
+`
+
+const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(ctx.identity, 'metadata_public') }
+`
+
+const syncBody = jsonnetGet + `function(ctx) { identity_id: get(ctx.identity, 'id') }
+`
+
+// linkBody sends the identity's ID, what it claims, and each value that a column
+// of the application's row is filled with.
+func linkBody(key string, paths []string) string {
+	var b strings.Builder
+	b.WriteString(jsonnetGet)
+	b.WriteString("local verified(i) =\n" +
+		"  local all = get(i, 'verifiable_addresses');\n" +
+		"  local good = if std.isArray(all) then [a.value for a in all if get(a, 'verified') == true && get(a, 'via') == 'email'] else [];\n" +
+		"  if std.length(good) > 0 then good[0] else null;\n")
+	b.WriteString("function(ctx) {\n" +
+		"  identity_id: get(ctx.identity, 'id'),\n" +
+		"  id: get(get(ctx.identity, 'metadata_public'), " + quoted(key) + "),\n" +
+		"  external_id: get(ctx.identity, 'external_id'),\n" +
+		"  created_at: get(ctx.identity, 'created_at'),\n" +
+		"  columns: {\n")
+	for _, path := range paths {
+		b.WriteString("    " + quoted(path) + ": " + expression(path) + ",\n")
+	}
+	b.WriteString("  },\n}\n")
+	return b.String()
+}
+
+func expression(path string) string {
+	switch path {
+	case "active":
+		return "get(ctx.identity, 'state') != 'inactive'"
+	case "verified_email":
+		return "verified(ctx.identity)"
+	}
+	out := "ctx.identity"
+	for key := range strings.SplitSeq(path, ".") {
+		out = "get(" + out + ", " + quoted(key) + ")"
+	}
+	return out
+}
+
+// quoted makes a Jsonnet string: JSON's syntax is a part of Jsonnet's.
+func quoted(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}

@@ -1,0 +1,212 @@
+package hooks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
+)
+
+// link makes the user of an identity that Ory just stored. With an admin URL the
+// body is a hint and the identity is read again; without one the key vouches for
+// the body, which may make a user but never change one.
+func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
+	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
+	if err != nil {
+		h.fail(w, "link", Refused, err)
+		return
+	}
+	ctx, cancel := h.bounded(r.Context())
+	defer cancel()
+	if h.Linker.Ory.HasAdmin() {
+		_, err = h.Linker.Refresh(ctx, identity.ID, symbolon.ByLinkHook)
+	} else {
+		_, err = h.Linker.Link(ctx, symbolon.Seen{Identity: identity, Way: symbolon.ByLinkHook})
+	}
+	h.conclude(w, "link", identity.ID, err)
+}
+
+// sync looks at an identity again. Without an admin URL there is nowhere to look.
+func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
+	id, err := readSync(r)
+	if err != nil {
+		h.fail(w, "sync", Refused, err)
+		return
+	}
+	if !h.Linker.Ory.HasAdmin() {
+		h.observe("sync", Ignored)
+		answer.JSON(w, http.StatusOK, struct{}{})
+		return
+	}
+	ctx, cancel := h.bounded(r.Context())
+	defer cancel()
+	_, err = h.Linker.Refresh(ctx, id, symbolon.BySyncHook)
+	h.conclude(w, "sync", id, err)
+}
+
+// conclude says 200 whenever nothing is left to do: the bond stands, the identity
+// is gone, or it gets no user and a finding says why. Only "don't know" is 503, and
+// Ory asks again.
+func (h *Handler) conclude(w http.ResponseWriter, route string, id symbolon.IdentityID, err error) {
+	outcome := Done
+	switch {
+	case err == nil:
+	case errors.Is(err, symbolon.ErrOnHold), errors.Is(err, symbolon.ErrUserGone), errors.Is(err, symbolon.ErrCannotCreate):
+		outcome = Denied
+	case errors.Is(err, symbolon.ErrNotFound):
+		outcome = Gone
+	default:
+		h.log().Warn("hook could not be answered", "route", route, "identity", id, "error", err)
+		h.fail(w, route, Undetermined, symbolon.ErrUnavailable)
+		return
+	}
+	h.observe(route, outcome)
+	answer.JSON(w, http.StatusOK, map[string]string{"status": outcome})
+}
+
+func readLink(r *http.Request, key string) (symbolon.Identity, error) {
+	body, err := answer.ReadJSON(r, MaxBody)
+	if err != nil {
+		return symbolon.Identity{}, err
+	}
+	return parseLink(body, key)
+}
+
+func readSync(r *http.Request) (symbolon.IdentityID, error) {
+	body, err := answer.ReadJSON(r, MaxBody)
+	if err != nil {
+		return "", err
+	}
+	object, err := strictjson.Object(body)
+	if err != nil {
+		return "", invalidJSON(err)
+	}
+	return identityID(object)
+}
+
+// parseLink reads what the printed Jsonnet sends:
+//
+//	{"identity_id": "…", "id": …, "external_id": …, "created_at": "…", "columns": {"traits.email": …}}
+//
+// and rebuilds the part of the identity that it tells of.
+func parseLink(body []byte, key string) (symbolon.Identity, error) {
+	object, err := strictjson.Object(body)
+	if err != nil {
+		return symbolon.Identity{}, invalidJSON(err)
+	}
+	id, err := identityID(object)
+	if err != nil {
+		return symbolon.Identity{}, err
+	}
+	identity := symbolon.Identity{ID: id, State: symbolon.Active}
+	if err := optional(object, "external_id", &identity.ExternalID); err != nil {
+		return symbolon.Identity{}, err
+	}
+	if err := optional(object, "created_at", &identity.CreatedAt); err != nil {
+		return symbolon.Identity{}, err
+	}
+	columns := map[string]json.RawMessage{}
+	if err := optional(object, "columns", &columns); err != nil {
+		return symbolon.Identity{}, err
+	}
+	if back := object["id"]; len(back) > 0 && string(back) != "null" {
+		columns["metadata_public."+key] = back
+	}
+	if err := restore(&identity, columns); err != nil {
+		return symbolon.Identity{}, err
+	}
+	return identity, nil
+}
+
+func identityID(object map[string]json.RawMessage) (symbolon.IdentityID, error) {
+	var text string
+	if json.Unmarshal(object["identity_id"], &text) != nil {
+		return "", answer.New(400, answer.InvalidRequest, "identity_id is missing or no string.")
+	}
+	id, err := symbolon.ParseIdentityID(text)
+	if err != nil {
+		return "", answer.New(400, answer.InvalidRequest, "identity_id is not an identity's UUID.")
+	}
+	return id, nil
+}
+
+// optional decodes a member that may be missing or null.
+func optional(object map[string]json.RawMessage, name string, v any) error {
+	raw := object[name]
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		kind := "text"
+		switch v.(type) {
+		case *time.Time:
+			kind = "a time of RFC 3339"
+		case *map[string]json.RawMessage:
+			kind = "an object"
+		}
+		return answer.New(400, answer.InvalidRequest, fmt.Sprintf("%s must be %s.", name, kind))
+	}
+	return nil
+}
+
+// restore puts values that were sent by path back where the projections look for
+// them. A path that none of them reads is ignored.
+func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) error {
+	trees := map[string]map[string]any{}
+	for path, raw := range columns {
+		switch root, rest, _ := strings.Cut(path, "."); {
+		case path == "active":
+			if string(raw) == "false" {
+				identity.State = symbolon.Inactive
+			}
+		case path == "verified_email":
+			var address string
+			if json.Unmarshal(raw, &address) == nil && address != "" {
+				identity.Addresses = []symbolon.Address{{Value: address, Via: "email", Verified: true}}
+			}
+		case (root == "traits" || root == "metadata_public") && rest != "":
+			if trees[root] == nil {
+				trees[root] = map[string]any{}
+			}
+			graft(trees[root], strings.Split(rest, "."), raw)
+		}
+	}
+	for root, tree := range trees {
+		raw, err := json.Marshal(tree)
+		if err != nil {
+			return answer.New(400, answer.InvalidRequest, "columns cannot be read.")
+		}
+		if root == "traits" {
+			identity.Traits = raw
+		} else {
+			identity.MetadataPublic = raw
+		}
+	}
+	return nil
+}
+
+// graft sets a value deep in a tree. Where two paths overlap the longer one wins.
+func graft(tree map[string]any, keys []string, raw json.RawMessage) {
+	if len(keys) == 1 {
+		if _, deeper := tree[keys[0]].(map[string]any); !deeper {
+			tree[keys[0]] = raw
+		}
+		return
+	}
+	sub, ok := tree[keys[0]].(map[string]any)
+	if !ok {
+		sub = map[string]any{}
+		tree[keys[0]] = sub
+	}
+	graft(sub, keys[1:], raw)
+}
+
+func invalidJSON(err error) error {
+	return answer.New(400, answer.InvalidJSON, "The body is not what it should be: "+err.Error()+".")
+}

@@ -1,0 +1,101 @@
+// Package answer holds the one shape in which Symbolon answers over HTTP, and the
+// one place where an error becomes a status:
+//
+//	{"error":{"code":"link_on_hold","message":"…"}}
+package answer
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Code is a machine-readable reason. The set is part of the interface.
+type Code string
+
+const (
+	InvalidJSON      Code = "invalid_json"
+	InvalidRequest   Code = "invalid_request"
+	NotFound         Code = "not_found"
+	MethodNotAllowed Code = "method_not_allowed"
+	Timeout          Code = "timeout"
+	TooLarge         Code = "too_large"
+	UnsupportedMedia Code = "unsupported_media"
+	Unauthenticated  Code = "unauthenticated"
+	AAL2Required     Code = "aal2_required"
+	NotVerified      Code = "not_verified"
+	NotFresh         Code = "not_fresh"
+	LinkOnHold       Code = "link_on_hold"
+	UserGone         Code = "user_gone"
+	CannotCreate     Code = "cannot_create"
+	Conflict         Code = "conflict"
+	Unavailable      Code = "unavailable"
+)
+
+// Problem is an answer that is an error. Its message is written for strangers.
+type Problem struct {
+	Status  int
+	Code    Code
+	Message string
+}
+
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Message }
+
+// New makes a problem.
+func New(status int, code Code, message string) *Problem {
+	return &Problem{Status: status, Code: code, Message: message}
+}
+
+// Of says which problem an error is to a stranger. What is not known to be an
+// answer is "don't know": 503, never 401 and never 404. Nothing of the error's own
+// text is shown, except where it was written for the caller.
+func Of(err error) *Problem {
+	var p *Problem
+	var conflict *symbolon.ConflictError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, symbolon.ErrOnHold):
+		return New(403, LinkOnHold, "This account is on hold until an operator has looked at it.")
+	case errors.Is(err, symbolon.ErrUserGone):
+		return New(403, UserGone, "The user of this account has been deleted.")
+	case errors.Is(err, symbolon.ErrCannotCreate):
+		return New(403, CannotCreate, "The application cannot make a user for this account.")
+	case errors.As(err, &conflict):
+		return New(409, Conflict, conflict.Error())
+	case errors.Is(err, symbolon.ErrConflict):
+		return New(409, Conflict, "This contradicts a bond that exists.")
+	case errors.Is(err, symbolon.ErrNoAdmin):
+		return New(409, Conflict, "This needs Ory's admin API: configure ory.admin_url.")
+	case errors.Is(err, symbolon.ErrNotFound):
+		return New(404, NotFound, "There is no such identity or user.")
+	}
+	return New(503, Unavailable, "This cannot be answered at the moment. Try again.")
+}
+
+// Write writes the problem that err is. It sets no Retry-After: Ory obeys one
+// without a limit, and would keep people waiting for as long.
+func Write(w http.ResponseWriter, err error) {
+	p := Of(err)
+	type body struct {
+		Code    Code   `json:"code"`
+		Message string `json:"message"`
+	}
+	JSON(w, p.Status, map[string]body{"error": {p.Code, p.Message}})
+}
+
+// JSON writes v. Answers are about one person: no cache may keep them.
+func JSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // our own types always marshal
+		status, b = 500, []byte(`{"error":{"code":"unavailable","message":"The answer could not be written."}}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}

@@ -1,0 +1,66 @@
+package answer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+)
+
+// ReadJSON returns the body of a request that must be JSON in UTF-8, at most max
+// bytes, not compressed. The error is a *Problem for the caller.
+func ReadJSON(r *http.Request, max int64) ([]byte, error) {
+	if err := isJSON(r.Header); err != nil {
+		return nil, err
+	}
+	if r.ContentLength > max {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, max+1))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
+		return nil, New(408, Timeout, "The body did not arrive in time.")
+	case err != nil:
+		return nil, New(400, InvalidRequest, "The body ended early.")
+	case int64(len(body)) > max:
+		return nil, tooLarge
+	case len(body) == 0:
+		return nil, New(400, InvalidJSON, "The body is empty.")
+	}
+	return body, nil
+}
+
+var tooLarge = New(413, TooLarge, "The body is too large.")
+
+func isJSON(h http.Header) error {
+	bad := New(415, UnsupportedMedia, "Send application/json in UTF-8, uncompressed.")
+	if h.Get("Content-Encoding") != "" || len(h.Values("Content-Type")) != 1 {
+		return bad
+	}
+	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return bad
+	}
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return bad
+		}
+	}
+	return nil
+}
+
+// Method lets through one method (GET includes HEAD) and answers the others with
+// 405 and Allow.
+func Method(method string, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == method || (method == http.MethodGet && r.Method == http.MethodHead) {
+			next(w, r)
+			return
+		}
+		w.Header().Set("Allow", method)
+		Write(w, New(405, MethodNotAllowed, "Use "+method+"."))
+	}
+}

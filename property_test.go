@@ -1,0 +1,274 @@
+package symbolon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// world is Ory, the application and Symbolon with people in them. The property
+// test does to it what the real ones do to each other, in any order, and asks
+// after every step whether what must hold still holds.
+type world struct {
+	ory    *oryModel
+	store  *memory
+	linker *Linker
+	clock  time.Time
+
+	next    int
+	deleted map[IdentityID]bool
+	owner   map[UserID]IdentityID // whom an ID was ever handed out to
+}
+
+func newWorld(t *rapid.T) *world {
+	newID := rapid.SampledFrom([]NewID{ByMint, ByDatabase, ByIdentity}).Draw(t, "newID")
+	w := &world{clock: testNow, deleted: map[IdentityID]bool{}, owner: map[UserID]IdentityID{},
+		ory:   &oryModel{admin: rapid.Bool().Draw(t, "admin"), identities: map[IdentityID]Identity{}},
+		store: newMemory(newID)}
+	w.linker = &Linker{Ory: w.ory, Store: w.store, Secrets: []Secret{newKey}, Log: slog.New(slog.DiscardHandler),
+		BackReference: BackReference{Write: WriteReserve}, Now: func() time.Time { return w.clock }}
+	if rapid.Bool().Draw(t, "recreate") {
+		w.linker.OnUserDeleted = RecreateDeleted
+	}
+	return w
+}
+
+func (w *world) anybody(t *rapid.T) (IdentityID, bool) {
+	var ids []IdentityID
+	for n := 1; n <= w.next; n++ {
+		ids = append(ids, personID(n))
+	}
+	if len(ids) == 0 {
+		return "", false
+	}
+	return rapid.SampledFrom(ids).Draw(t, "who"), true
+}
+
+func personID(n int) IdentityID {
+	return IdentityID(fmt.Sprintf("%08d-0000-4000-8000-000000000000", n))
+}
+
+// signUp stores an identity at Ory, with or without an ID reserved for it, or with
+// a value that somebody else wrote there.
+func (w *world) signUp(t *rapid.T) {
+	w.next++
+	id := Identity{ID: personID(w.next), State: Active, CreatedAt: w.clock}
+	switch rapid.SampledFrom([]string{"plain", "reserved", "copied", "number", "object", "foreign", "user"}).Draw(t, "metadata") {
+	case "reserved":
+		id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, w.linker.Mint())
+	case "copied":
+		if other, ok := w.anybody(t); ok {
+			id.MetadataPublic = w.ory.identities[other].MetadataPublic
+		}
+	case "number":
+		id.MetadataPublic = fmt.Appendf(nil, `{"id":%d}`, rapid.IntRange(1, 5).Draw(t, "n"))
+	case "object":
+		id.MetadataPublic = []byte(`{"id":{"a":[1]}}`)
+	case "foreign":
+		id.MetadataPublic = []byte(`{"id":"admin"}`)
+	case "user":
+		if user, ok := w.anyUser(t); ok {
+			id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, user)
+		}
+	}
+	w.ory.identities[id.ID] = id
+}
+
+func (w *world) anyUser(t *rapid.T) (UserID, bool) {
+	var users []UserID
+	for n := 1; n <= w.next; n++ {
+		for user, id := range w.store.rows {
+			if id == personID(n) {
+				users = append(users, user)
+			}
+		}
+	}
+	if len(users) == 0 {
+		return "", false
+	}
+	return rapid.SampledFrom(users).Draw(t, "user"), true
+}
+
+// arrive brings an identity in by one of the ways, as it is or as it was.
+func (w *world) arrive(t *rapid.T) {
+	who, ok := w.anybody(t)
+	if !ok {
+		return
+	}
+	way := rapid.SampledFrom([]Way{ByRequest, ByLinkHook, BySyncHook}).Draw(t, "way")
+	id, alive := w.ory.identities[who]
+	var link Link
+	var err error
+	switch {
+	case way != ByRequest && w.ory.admin:
+		link, err = w.linker.Refresh(context.Background(), who, way)
+		if !alive && !errors.Is(err, ErrNotFound) {
+			t.Fatalf("a hint about deleted identity %s: %v", who, err)
+		}
+	case way == BySyncHook || !alive:
+		return
+	default:
+		link, err = w.linker.Link(context.Background(), Seen{Identity: id, Way: way})
+	}
+	w.judge(t, who, link, err)
+}
+
+// judge looks at one answer.
+func (w *world) judge(t *rapid.T, who IdentityID, link Link, err error) {
+	if err != nil {
+		for _, ok := range []error{ErrOnHold, ErrUserGone, ErrCannotCreate, ErrNotFound, ErrUnavailable} {
+			if errors.Is(err, ok) {
+				return
+			}
+		}
+		t.Fatalf("identity %s: an error of no kind: %v", who, err)
+	}
+	if link.Identity != who {
+		t.Fatalf("asked for %s, answered for %s", who, link.Identity)
+	}
+	row, exists := w.store.rows[link.User]
+	if !exists || row != who {
+		t.Fatalf("identity %s was handed user %s, whose row says %q (exists: %v)", who, link.User, row, exists)
+	}
+	if w.store.retired[link.User] {
+		t.Fatalf("identity %s was handed the retired ID %s", who, link.User)
+	}
+	if before := w.owner[link.User]; before != "" && before != who { // I11, and nobody's user to another
+		t.Fatalf("user %s of identity %s was handed to %s", link.User, before, who)
+	}
+	w.owner[link.User] = who
+}
+
+func (w *world) deleteIdentity(t *rapid.T) {
+	if who, ok := w.anybody(t); ok {
+		delete(w.ory.identities, who)
+		w.deleted[who] = true
+	}
+}
+
+func (w *world) foreignWrite(t *rapid.T) {
+	who, ok := w.anybody(t)
+	id, alive := w.ory.identities[who]
+	if !ok || !alive {
+		return
+	}
+	value := rapid.SampledFrom([]string{`1`, `"1"`, `null`, `{"x":1}`, `"admin"`, `""`}).Draw(t, "value")
+	if user, ok := w.anyUser(t); ok && rapid.Bool().Draw(t, "another's") {
+		value = fmt.Sprintf("%q", user)
+	}
+	id.MetadataPublic = fmt.Appendf(nil, `{"id":%s}`, value)
+	w.ory.identities[who] = id
+}
+
+func (w *world) deleteRow(t *rapid.T) {
+	user, ok := w.anyUser(t)
+	if !ok {
+		return
+	}
+	if rapid.Bool().Draw(t, "forget") {
+		if err := w.linker.Forget(context.Background(), nil, user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delete(w.store.rows, user)
+}
+
+func (w *world) nullColumn(t *rapid.T) {
+	if user, ok := w.anyUser(t); ok {
+		w.store.rows[user] = ""
+	}
+}
+
+func (w *world) bind(t *rapid.T) {
+	who, ok := w.anybody(t)
+	user, ok2 := w.anyUser(t)
+	if !ok || !ok2 {
+		return
+	}
+	move := rapid.Bool().Draw(t, "move")
+	link, err := w.linker.Bind(context.Background(), who, user, BindOptions{Move: move})
+	if err != nil {
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+			t.Fatalf("bind: %v", err)
+		}
+		return
+	}
+	w.owner[user] = who
+	w.judge(t, who, link, nil)
+}
+
+func (w *world) outage(t *rapid.T) {
+	w.ory.down = rapid.Bool().Draw(t, "Ory down")
+	w.store.down = rapid.Bool().Draw(t, "database down")
+	defer func() { w.ory.down, w.store.down = false, false }()
+	links := len(w.store.links)
+	who, ok := w.anybody(t)
+	id, alive := w.ory.identities[who]
+	if !ok || !alive {
+		return
+	}
+	link, err := w.linker.Link(context.Background(), Seen{Identity: id, Way: ByRequest})
+	if w.store.down && (err == nil || len(w.store.links) != links) {
+		t.Fatalf("linked %s without a database", who)
+	}
+	if err == nil {
+		w.judge(t, who, link, nil)
+	}
+}
+
+// check holds after every step.
+func (w *world) check(t *rapid.T) {
+	users := map[UserID]IdentityID{}
+	for id, l := range w.store.links {
+		if _, err := ParseIdentityID(string(id)); err != nil { // I9
+			t.Fatalf("a key that is no identity's ID: %v", err)
+		}
+		if l.State != Linked {
+			continue
+		}
+		if l.User == "" {
+			t.Fatalf("identity %s is bound to nobody", id)
+		}
+		if other, twice := users[l.User]; twice { // I1
+			t.Fatalf("user %s belongs to %s and %s", l.User, other, id)
+		}
+		users[l.User] = id
+	}
+	byIdentity := map[IdentityID]UserID{}
+	for user, id := range w.store.rows {
+		if other, twice := byIdentity[id]; twice && id != "" { // I1
+			t.Fatalf("identity %s has the users %s and %s", id, user, other)
+		}
+		byIdentity[id] = user
+	}
+	if len(w.ory.patches) > 0 { // I3: the policy is reserve
+		t.Fatalf("Ory was written to: %q", w.ory.patches)
+	}
+}
+
+// TestDecideProperties: whatever hooks, requests, deletions, foreign writes and
+// outages come in whatever order, an identity has at most one user and a user at
+// most one identity (I1), nothing of anybody else's is written (I3), only real IDs
+// are keys (I9), and no ID is used twice (I11).
+func TestDecideProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"sign-up":         w.signUp,
+			"arrive":          w.arrive,
+			"arrive again":    w.arrive,
+			"delete identity": w.deleteIdentity,
+			"foreign write":   w.foreignWrite,
+			"delete row":      w.deleteRow,
+			"null column":     w.nullColumn,
+			"bind":            w.bind,
+			"outage":          w.outage,
+			"":                w.check,
+		})
+	})
+}
