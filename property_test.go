@@ -58,7 +58,7 @@ func personID(n int) IdentityID {
 func (w *world) signUp(t *rapid.T) {
 	w.next++
 	id := Identity{ID: personID(w.next), State: Active, CreatedAt: w.clock}
-	switch rapid.SampledFrom([]string{"plain", "reserved", "copied", "number", "object", "foreign", "user"}).Draw(t, "metadata") {
+	switch rapid.SampledFrom([]string{"plain", "reserved", "copied", "number", "object", "foreign", "user", "voucher"}).Draw(t, "metadata") {
 	case "reserved":
 		id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, w.linker.Mint())
 	case "copied":
@@ -75,8 +75,29 @@ func (w *world) signUp(t *rapid.T) {
 		if user, ok := w.anyUser(t); ok {
 			id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, user)
 		}
+	case "voucher":
+		users := []UserID{"invited-1", "invited-2"}
+		if user, ok := w.anyUser(t); ok {
+			users = append(users, user)
+		}
+		user := rapid.SampledFrom(users).Draw(t, "vouched")
+		v, err := w.linker.minterForTest().Voucher(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, user)
+		id.MetadataAdmin = fmt.Appendf(nil, `{"symbolon":{"user":%q,"proof":%q}}`, v.User, v.Proof)
 	}
 	w.ory.identities[id.ID] = id
+}
+
+// invite makes users whom no identity has yet: the application did, on its own.
+func (w *world) invite(*rapid.T) {
+	for _, user := range []UserID{"invited-1", "invited-2"} {
+		if _, exists := w.store.rows[user]; !exists && !w.store.retired[user] {
+			w.store.rows[user] = ""
+		}
+	}
 }
 
 func (w *world) anyUser(t *rapid.T) (UserID, bool) {
@@ -113,7 +134,9 @@ func (w *world) arrive(t *rapid.T) {
 	case way == BySyncHook || !alive:
 		return
 	default:
-		link, err = w.linker.Link(context.Background(), Seen{Identity: id, Way: way})
+		public := id
+		public.MetadataAdmin = nil // neither whoami nor a hook shows it
+		link, err = w.linker.Link(context.Background(), Seen{Identity: public, Way: way})
 	}
 	w.judge(t, who, link, err)
 }
@@ -260,6 +283,7 @@ func TestDecideProperties(t *testing.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"sign-up":         w.signUp,
+			"invite":          w.invite,
 			"arrive":          w.arrive,
 			"arrive again":    w.arrive,
 			"delete identity": w.deleteIdentity,
