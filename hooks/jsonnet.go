@@ -13,10 +13,10 @@ import (
 const jsonnetGet = `local get(o, k) = if std.isObject(o) && std.objectHas(o, k) then o[k] else null;
 `
 
-const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(ctx.identity, 'metadata_public') }
+const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(get(ctx, 'identity'), 'metadata_public') }
 `
 
-const syncBody = jsonnetGet + `function(ctx) { identity_id: get(ctx.identity, 'id') }
+const syncBody = jsonnetGet + `function(ctx) { identity_id: get(get(ctx, 'identity'), 'id') }
 `
 
 // linkBody sends the identity's ID, what it claims, and each value that a column
@@ -29,10 +29,10 @@ func linkBody(key string, paths []string) string {
 		"  local good = if std.isArray(all) then [a.value for a in all if get(a, 'verified') == true && get(a, 'via') == 'email'] else [];\n" +
 		"  if std.length(good) > 0 then good[0] else null;\n")
 	b.WriteString("function(ctx) {\n" +
-		"  identity_id: get(ctx.identity, 'id'),\n" +
-		"  id: get(get(ctx.identity, 'metadata_public'), " + quoted(key) + "),\n" +
-		"  external_id: get(ctx.identity, 'external_id'),\n" +
-		"  created_at: get(ctx.identity, 'created_at'),\n" +
+		"  identity_id: get(get(ctx, 'identity'), 'id'),\n" +
+		"  id: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(key) + "),\n" +
+		"  external_id: get(get(ctx, 'identity'), 'external_id'),\n" +
+		"  created_at: get(get(ctx, 'identity'), 'created_at'),\n" +
 		"  columns: {\n")
 	for _, path := range paths {
 		b.WriteString("    " + quoted(path) + ": " + expression(path) + ",\n")
@@ -44,11 +44,11 @@ func linkBody(key string, paths []string) string {
 func expression(path string) string {
 	switch path {
 	case "active":
-		return "get(ctx.identity, 'state') != 'inactive'"
+		return "get(get(ctx, 'identity'), 'state') != 'inactive'"
 	case "verified_email":
-		return "verified(ctx.identity)"
+		return "verified(get(ctx, 'identity'))"
 	}
-	out := "ctx.identity"
+	out := "get(ctx, 'identity')"
 	for key := range strings.SplitSeq(path, ".") {
 		out = "get(" + out + ", " + quoted(key) + ")"
 	}

@@ -1,0 +1,105 @@
+package hooks
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var testSecrets = []symbolon.Secret{symbolon.Secret("c41e9b07d5f2836a0e7d4c1b9f385a62"), symbolon.Secret("8f2d1c7ab94e60537d1fe2c4b6a89035")}
+
+// ledger is a store that only counts: what the hooks do to a real one is tested
+// where the real ones are. It fails every call while down.
+type ledger struct {
+	mu    sync.Mutex
+	newID symbolon.NewID
+	links map[symbolon.IdentityID]symbolon.Link
+	seen  []symbolon.Seen
+	down  bool
+}
+
+func (l *ledger) NewID() symbolon.NewID { return l.newID }
+
+func (l *ledger) Ticket(context.Context) (symbolon.Ticket, error) {
+	if l.down {
+		return 0, symbolon.ErrUnavailable
+	}
+	return 1, nil
+}
+
+func (l *ledger) Look(context.Context, symbolon.Query) (symbolon.Held, error) {
+	if l.down {
+		return symbolon.Held{}, symbolon.ErrUnavailable
+	}
+	return symbolon.Held{}, nil
+}
+
+func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = append(l.seen, q.Seen)
+	var held symbolon.Held
+	if link, ok := l.links[q.Seen.Identity.ID]; ok {
+		held.Link, held.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity}
+	}
+	plan, err := decide(held)
+	if err != nil {
+		return symbolon.Outcome{}, err
+	}
+	out := symbolon.Outcome{Plan: plan, New: plan.Action == symbolon.Create}
+	if plan.Action == symbolon.Create {
+		l.links[q.Seen.Identity.ID] = symbolon.Link{Identity: q.Seen.Identity.ID, User: plan.User, State: symbolon.Linked}
+	}
+	out.Link = l.links[q.Seen.Identity.ID]
+	return out, nil
+}
+
+func (l *ledger) Forget(context.Context, symbolon.Execer, string, symbolon.UserID) error { return nil }
+
+func (l *ledger) Record(context.Context, string, string) (symbolon.Record, error) {
+	return symbolon.Record{}, symbolon.ErrNotFound
+}
+
+func (l *ledger) users() map[symbolon.IdentityID]symbolon.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.links)
+}
+
+// admin is Ory's admin API; nil identities: none is configured.
+type admin struct {
+	identities map[symbolon.IdentityID]symbolon.Identity
+	err        error
+}
+
+func (a *admin) HasAdmin() bool { return a.identities != nil || a.err != nil }
+
+func (a *admin) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	if a.err != nil {
+		return symbolon.Identity{}, a.err
+	}
+	identity, ok := a.identities[id]
+	if !ok {
+		return identity, symbolon.ErrNotFound
+	}
+	return identity, nil
+}
+
+func (a *admin) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
+	return symbolon.Identity{}, symbolon.ErrUnavailable
+}
+
+func newHandler(ory *admin) (*Handler, *ledger) {
+	store := &ledger{newID: symbolon.ByMint, links: map[symbolon.IdentityID]symbolon.Link{}}
+	quiet := slog.New(slog.DiscardHandler)
+	return &Handler{Log: quiet, Linker: &symbolon.Linker{Ory: ory, Store: store, Secrets: testSecrets, Log: quiet,
+		BackReference: symbolon.BackReference{Write: symbolon.WriteReserve}}}, store
+}
