@@ -8,6 +8,7 @@
 package child
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -39,6 +40,22 @@ func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	return p, nil
+}
+
+// Run starts cmd and waits for its end. When ctx ends first, cmd and what it
+// started are killed.
+func Run(ctx context.Context, cmd *exec.Cmd) error {
+	p, err := Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		p.Kill()
+		return fmt.Errorf("run %s: %w", cmd.Path, context.Cause(ctx))
+	}
 }
 
 // run keeps one thread to itself for as long as the child lives: Linux takes

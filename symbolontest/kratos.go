@@ -1,0 +1,267 @@
+package symbolontest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/internal/child"
+)
+
+// Kratos is a running Ory Kratos. Its methods may be called from several
+// goroutines at once.
+type Kratos struct {
+	// PublicURL and AdminURL are Kratos' two addresses, without a final slash.
+	PublicURL, AdminURL string
+
+	// ConfigFile is the path of the kratos.yml it runs with, overlay included.
+	ConfigFile string
+
+	config                KratosConfig
+	program               string // path of the binary
+	dir                   string
+	nonce                 string // in the identity schema's title
+	publicPort, adminPort int
+	client                *http.Client
+
+	mu      sync.Mutex // over process
+	process *child.Process
+}
+
+// kratosPatience is how long Stop waits for requests in flight.
+const kratosPatience = 5 * time.Second
+
+var errPortTaken = errors.New("the port is taken")
+
+// StartKratos starts Ory Kratos for a test and removes all of it at the end.
+// When the test failed, what Kratos logged is shown. When Kratos cannot be
+// built or started, the test fails.
+func StartKratos(t testing.TB, config KratosConfig) *Kratos {
+	t.Helper()
+	k, err := LaunchKratos(t.Context(), config)
+	if err != nil {
+		t.Fatalf("symbolontest: %v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Ory Kratos logged:\n%s", tail(k.Log(), 32<<10))
+		}
+		k.Close()
+	})
+	return k
+}
+
+// LaunchKratos starts Ory Kratos for a program, building it if need be, and
+// returns when it is ready. ctx bounds the start, not Kratos' life: the caller
+// ends that with Close. Should the program die without doing so, Kratos dies
+// with it (on Linux).
+func LaunchKratos(ctx context.Context, config KratosConfig) (*Kratos, error) {
+	program, err := BuildKratos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := &Kratos{
+		config: config, program: program, dir: config.Dir, nonce: rand.Text(),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+	}
+	if err := k.makeDir(); err != nil {
+		return nil, fmt.Errorf("start Ory Kratos: %w", err)
+	}
+	k.ConfigFile = filepath.Join(k.dir, kratosConfigFile)
+	if err := k.launch(ctx); err != nil {
+		k.Close()
+		return nil, err
+	}
+	return k, nil
+}
+
+func (k *Kratos) makeDir() (err error) {
+	if k.dir == "" {
+		k.dir, err = os.MkdirTemp("", "symbolon-kratos-*")
+		return err
+	}
+	if k.dir, err = filepath.Abs(k.dir); err != nil {
+		return err
+	}
+	return os.MkdirAll(k.dir, 0o700)
+}
+
+// launch chooses ports, and others when somebody else was faster.
+func (k *Kratos) launch(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		if err := k.choosePorts(); err != nil {
+			return fmt.Errorf("start Ory Kratos: %w", err)
+		}
+		if err := k.writeConfig(); err != nil {
+			return fmt.Errorf("start Ory Kratos: %w", err)
+		}
+		if attempt == 1 {
+			if err := k.migrate(ctx); err != nil {
+				return fmt.Errorf("migrate Ory Kratos' database: %w", err)
+			}
+		}
+		err := k.Start(ctx)
+		if err == nil || !errors.Is(err, errPortTaken) || attempt == 5 {
+			return err
+		}
+	}
+}
+
+func (k *Kratos) choosePorts() (err error) {
+	if k.publicPort = k.config.PublicPort; k.publicPort == 0 {
+		if k.publicPort, err = freePort(); err != nil {
+			return err
+		}
+	}
+	for k.adminPort = k.config.AdminPort; k.adminPort == 0 || k.adminPort == k.publicPort; {
+		if k.adminPort, err = freePort(); err != nil {
+			return err
+		}
+	}
+	k.PublicURL = fmt.Sprintf("http://127.0.0.1:%d", k.publicPort)
+	k.AdminURL = fmt.Sprintf("http://127.0.0.1:%d", k.adminPort)
+	return nil
+}
+
+// Start starts Kratos again after Stop or Kill, on the same ports and with the
+// same data, and returns when it is ready. It does nothing while Kratos runs.
+func (k *Kratos) Start(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.process != nil && k.process.Running() {
+		return nil
+	}
+	log, err := os.OpenFile(filepath.Join(k.dir, kratosLogFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("start Ory Kratos: %w", err)
+	}
+	defer func() { _ = log.Close() }() // Kratos has its own handle
+	cmd := k.command("serve", "--config", k.ConfigFile)
+	cmd.Stdout, cmd.Stderr = log, log
+	if k.process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("start Ory Kratos: %w", err)
+	}
+	if err := k.waitReady(ctx); err != nil {
+		k.process.Kill()
+		return fmt.Errorf("start Ory Kratos: %w; it logged:\n%s", err, tail(k.Log(), 4096))
+	}
+	return nil
+}
+
+// command is kratos with our arguments and none of our environment.
+func (k *Kratos) command(args ...string) *exec.Cmd {
+	return kratosCommand(k.program, k.dir, append([]string{"DSN=" + k.dsn()}, k.config.Env...), args...)
+}
+
+func kratosCommand(program, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	cmd.Dir = dir
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "SYSTEMROOT"} {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	cmd.Env = append(cmd.Env, env...)
+	return cmd
+}
+
+// waitReady returns when both ports answer and the public one is ours.
+func (k *Kratos) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !k.ready(ctx) {
+		select {
+		case <-k.process.Done():
+			if strings.Contains(tail(k.Log(), 4096), "address already in use") {
+				return errPortTaken
+			}
+			return fmt.Errorf("it ended: %w", k.process.Err())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (k *Kratos) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	status, schemas, err := k.call(ctx, http.MethodGet, k.PublicURL+"/schemas", nil, nil)
+	if err != nil || status != http.StatusOK || !strings.Contains(string(schemas), k.nonce) {
+		return false
+	}
+	for _, url := range []string{k.PublicURL + "/health/ready", k.AdminURL + "/admin/health/ready"} {
+		if status, _, err := k.call(ctx, http.MethodGet, url, nil, nil); err != nil || status != http.StatusOK {
+			return false
+		}
+	}
+	return k.process.Running()
+}
+
+// Stop ends Kratos in an orderly way; what takes longer than 5 s is killed.
+// The data stays for Start.
+func (k *Kratos) Stop() {
+	k.each(func(p *child.Process) { p.Stop(syscall.SIGTERM, kratosPatience) })
+}
+
+// Kill ends Kratos at once, as kill -9 does. The data stays for Start.
+func (k *Kratos) Kill() { k.each((*child.Process).Kill) }
+
+// Pause freezes Kratos: it accepts connections and answers none until Resume.
+func (k *Kratos) Pause() error { return k.signal((*child.Process).Pause) }
+
+// Resume ends a Pause.
+func (k *Kratos) Resume() error { return k.signal((*child.Process).Resume) }
+
+// Close ends Kratos and removes its data, unless KratosConfig.Dir was given.
+func (k *Kratos) Close() {
+	if k.config.Dir != "" {
+		k.Stop()
+		return
+	}
+	k.Kill()
+	_ = os.RemoveAll(k.dir)
+}
+
+// Log returns what Kratos has logged since it was launched.
+func (k *Kratos) Log() string {
+	text, err := os.ReadFile(filepath.Join(k.dir, kratosLogFile))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// each calls end with the process, if there is one, and drops the idle
+// connections
+// to it.
+func (k *Kratos) each(end func(*child.Process)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.process != nil {
+		end(k.process)
+	}
+	k.client.CloseIdleConnections()
+}
+
+func (k *Kratos) signal(send func(*child.Process) error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.process == nil {
+		return errors.New("signal Ory Kratos: it was never started")
+	}
+	return send(k.process)
+}

@@ -1,0 +1,191 @@
+package symbolontest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/lockedfile"
+
+	"github.com/symbolon-id/symbolon/internal/child"
+)
+
+// KratosVersion is the version of Ory Kratos that [BuildKratos] builds.
+const KratosVersion = "v1.3.1"
+
+// The nested module internal/kratos as text: go:embed does not reach into
+// another module. A test keeps both the same.
+var (
+	//go:embed kratosmod/go.mod.txt
+	kratosGoMod []byte
+	//go:embed kratosmod/go.sum.txt
+	kratosGoSum []byte
+	//go:embed kratosmod/main.go.txt
+	kratosMain []byte
+)
+
+// BuildKratos returns the path of an Ory Kratos program.
+//
+// It builds one the first time, which takes about two minutes of two cores,
+// the go command, a C compiler and the module proxy, and keeps it in the
+// user's cache folder, keyed by its source and the Go version. Any number of
+// processes may call it at once: one builds, the others wait.
+//
+// The environment variable SYMBOLON_KRATOS names a program to take instead.
+// It has to behave as [KratosVersion] does.
+func BuildKratos(ctx context.Context) (path string, err error) {
+	if path = os.Getenv("SYMBOLON_KRATOS"); path != "" {
+		if _, err = exec.LookPath(path); err != nil {
+			return "", fmt.Errorf("find Ory Kratos named by SYMBOLON_KRATOS: %w", err)
+		}
+		return filepath.Abs(path)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find a place to keep Ory Kratos: %w", err)
+	}
+	return buildKratosIn(ctx, filepath.Join(cache, "symbolon"))
+}
+
+// buildKratosIn builds into a folder of its own below cache, which appears
+// there complete or not at all.
+func buildKratosIn(ctx context.Context, cache string) (string, error) {
+	dir := filepath.Join(cache, "kratos-"+KratosVersion+"-"+kratosKey())
+	program := filepath.Join(dir, "kratos"+exeSuffix())
+	if isFile(program) {
+		return program, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("make the cache for Ory Kratos: %w", err)
+	}
+	unlock, err := lockFile(ctx, dir+".lock")
+	if err != nil {
+		return "", fmt.Errorf("wait for another build of Ory Kratos: %w", err)
+	}
+	defer unlock()
+	if isFile(program) { // another process was faster
+		return program, nil
+	}
+	if err := buildKratosAt(ctx, dir); err != nil {
+		return "", fmt.Errorf("build Ory Kratos %s: %w", KratosVersion, err)
+	}
+	return program, nil
+}
+
+// buildKratosAt fills a temporary folder beside dir and renames it to dir.
+func buildKratosAt(ctx context.Context, dir string) error {
+	temp, err := os.MkdirTemp(filepath.Dir(dir), "building-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+	source := map[string][]byte{"go.mod": kratosGoMod, "go.sum": kratosGoSum, "main.go": kratosMain}
+	for name, text := range source {
+		if err := os.WriteFile(filepath.Join(temp, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	program := filepath.Join(temp, "kratos"+exeSuffix())
+	if err := goBuild(ctx, temp, program); err != nil {
+		return err
+	}
+	if err := migrateTemplate(ctx, program, filepath.Join(temp, kratosTemplateDB)); err != nil {
+		return err
+	}
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return err
+	}
+	_ = os.RemoveAll(dir) // only ever there if somebody removed the program from it
+	return os.Rename(temp, dir)
+}
+
+func goBuild(ctx context.Context, dir, program string) error {
+	cmd := exec.Command("go", "build", "-tags", "sqlite", "-trimpath", "-buildvcs=false",
+		"-mod=readonly", "-ldflags", "-s -w", "-o", program, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=1", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	out, err := output(ctx, cmd)
+	if err != nil && strings.Contains(out, "C compiler") {
+		err = errors.New("it needs a C compiler: install gcc (Debian, Ubuntu: apt-get install gcc libc6-dev)")
+	}
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, tail(out, 4096))
+	}
+	return nil
+}
+
+// output runs cmd to its end, or until ctx ends, and returns what it printed.
+func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := child.Run(ctx, cmd)
+	return out.String(), err
+}
+
+// lockFile locks across processes. The operating system drops the lock of a
+// process that dies.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	type result struct {
+		unlock func()
+		err    error
+	}
+	locked := make(chan result, 1)
+	go func() {
+		unlock, err := lockedfile.MutexAt(path).Lock()
+		locked <- result{unlock, err}
+	}()
+	select {
+	case r := <-locked:
+		return r.unlock, r.err
+	case <-ctx.Done():
+		go func() { // give back a lock that comes too late
+			if r := <-locked; r.err == nil {
+				r.unlock()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// kratosKey names one build: other source or another Go, another program.
+func kratosKey() string {
+	h := sha256.New()
+	for _, part := range [][]byte{kratosGoMod, kratosGoSum, kratosMain,
+		[]byte(runtime.Version()), []byte(runtime.GOOS + "/" + runtime.GOARCH)} {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+func exeSuffix() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// tail returns at most the last n bytes of s, from the start of a line.
+func tail(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	s = s[len(s)-n:]
+	if _, after, ok := strings.Cut(s, "\n"); ok {
+		s = after
+	}
+	return "…\n" + s
+}

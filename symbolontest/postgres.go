@@ -1,0 +1,309 @@
+package symbolontest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/symbolon-id/symbolon/internal/child"
+)
+
+// PostgresConfig says how a private Postgres runs. The zero value is fast and
+// loses what it holds when the machine goes down, not when Postgres does.
+type PostgresConfig struct {
+	// Durable writes as production does: fsync, synchronous_commit and
+	// full_page_writes on. For benchmarks; a test cannot tell the difference.
+	Durable bool
+
+	// Settings are further lines of postgresql.conf, for example
+	// "deadlock_timeout": "100ms".
+	Settings map[string]string
+}
+
+// Postgres is a private cluster from the machine's own Postgres package: TCP
+// on a free port of 127.0.0.1, no password, at most 200 connections. Its
+// methods may be called from several goroutines at once.
+type Postgres struct {
+	// DSN is of the superuser's database "postgres", as a postgres:// URL.
+	DSN string
+
+	config PostgresConfig
+	bin    string // folder of initdb and postgres
+	dir    string
+	port   int
+	owner  *postgresOwner // nil: runs as we do
+
+	mu      sync.Mutex // over process
+	process *child.Process
+}
+
+// postgresOwner is whom Postgres runs as when we are root, which it refuses.
+type postgresOwner struct{ uid, gid int }
+
+const postgresPatience = 10 * time.Second
+
+// StartPostgres starts a cluster for one test and removes it at the end. Where
+// Postgres is not installed the test fails and says what to install. Most
+// tests do with [SharedPostgres], which is cheaper.
+func StartPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	return PostgresConfig{}.Start(t)
+}
+
+// Start is [StartPostgres] with a configuration.
+func (c PostgresConfig) Start(t testing.TB) *Postgres {
+	t.Helper()
+	p, err := c.Launch(t.Context())
+	if err != nil {
+		t.Fatalf("symbolontest: %v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Postgres logged:\n%s", tail(p.Log(), 32<<10))
+		}
+		p.Close()
+	})
+	return p
+}
+
+// LaunchPostgres starts a cluster for a program and returns when it accepts
+// connections. ctx bounds the start only: the caller ends the cluster with
+// Close. Should the program die without doing so, Postgres ends too (on Linux).
+func LaunchPostgres(ctx context.Context) (*Postgres, error) { return PostgresConfig{}.Launch(ctx) }
+
+// Launch is [LaunchPostgres] with a configuration.
+func (c PostgresConfig) Launch(ctx context.Context) (*Postgres, error) {
+	p := &Postgres{config: c}
+	err := p.prepare(ctx)
+	for attempt := 1; err == nil; attempt++ {
+		if p.port, err = freePort(); err != nil {
+			break
+		}
+		p.DSN = p.dsn("postgres")
+		if err = p.Start(ctx); err == nil {
+			return p, nil
+		}
+		if errors.Is(err, errPortTaken) && attempt < 5 {
+			err = nil
+		}
+	}
+	p.Close()
+	return nil, fmt.Errorf("start Postgres: %w", err)
+}
+
+// prepare finds the programs and makes an empty cluster.
+func (p *Postgres) prepare(ctx context.Context) (err error) {
+	if p.bin, err = findPostgres(); err != nil {
+		return err
+	}
+	if p.owner, err = findPostgresOwner(); err != nil {
+		return err
+	}
+	if p.dir, err = os.MkdirTemp("", "symbolon-postgres-*"); err != nil {
+		return err
+	}
+	if p.owner != nil {
+		if err := os.Chown(p.dir, p.owner.uid, p.owner.gid); err != nil {
+			return err
+		}
+	}
+	cmd := p.command("initdb", "--pgdata", p.data(), "--username", "postgres", "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
+	if out, err := output(ctx, cmd); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, tail(out, 4096))
+	}
+	return nil
+}
+
+// Start starts Postgres again after Stop, on the same port and with the same
+// data, and returns when it accepts connections. It does nothing while
+// Postgres runs.
+func (p *Postgres) Start(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process != nil && p.process.Running() {
+		return nil
+	}
+	log, err := os.OpenFile(p.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // Postgres has its own handle
+	cmd := p.command("postgres", p.arguments()...)
+	cmd.Stdout, cmd.Stderr = log, log
+	// Orphaned, it shuts down at once and takes its children with it.
+	if p.process, err = child.Start(cmd, syscall.SIGQUIT); err != nil {
+		return err
+	}
+	if err := p.waitReady(ctx); err != nil {
+		p.process.Stop(syscall.SIGQUIT, postgresPatience)
+		return fmt.Errorf("%w; it logged:\n%s", err, tail(p.Log(), 4096))
+	}
+	return nil
+}
+
+// Stop ends Postgres at once and cuts every connection, as pg_ctl stop -m
+// immediate does. The data stays for Start, which then recovers.
+func (p *Postgres) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process != nil {
+		p.process.Stop(syscall.SIGQUIT, postgresPatience)
+	}
+}
+
+// Close ends Postgres and removes its data.
+func (p *Postgres) Close() {
+	p.Stop()
+	if p.dir != "" {
+		_ = os.RemoveAll(p.dir)
+	}
+}
+
+// Log returns what Postgres has logged.
+func (p *Postgres) Log() string {
+	text, err := os.ReadFile(p.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// NewDatabase makes an empty database for one test and returns its DSN. It is
+// dropped at the end of the test, whoever is still connected.
+func (p *Postgres) NewDatabase(t testing.TB) string {
+	t.Helper()
+	name := "t_" + strings.ToLower(rand.Text())
+	if err := p.exec(t.Context(), "create database "+name); err != nil {
+		t.Fatalf("symbolontest: create a database: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
+		defer cancel()
+		_ = p.exec(ctx, "drop database "+name+" with (force)") // fails where the test stopped Postgres, which drops it too
+	})
+	return p.dsn(name)
+}
+
+func (p *Postgres) exec(ctx context.Context, sql string) error {
+	conn, err := pgconn.Connect(ctx, p.DSN)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	return conn.Exec(ctx, sql).Close()
+}
+
+func (p *Postgres) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for p.exec(ctx, "select 1") != nil {
+		select {
+		case <-p.process.Done():
+			if strings.Contains(tail(p.Log(), 4096), "Address already in use") {
+				return errPortTaken
+			}
+			return fmt.Errorf("it ended: %w", p.process.Err())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// arguments are the settings: those of the cluster, then the caller's.
+func (p *Postgres) arguments() []string {
+	args := []string{
+		"-D", p.data(), "-p", strconv.Itoa(p.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "lc_messages=C",
+	}
+	if !p.config.Durable {
+		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	}
+	for name, value := range p.config.Settings {
+		args = append(args, "-c", name+"="+value)
+	}
+	return args
+}
+
+func (p *Postgres) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(p.bin, name), args...)
+	cmd.Dir = p.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	if p.owner != nil {
+		child.As(cmd, uint32(p.owner.uid), uint32(p.owner.gid)) // #nosec G115 -- IDs of the system's own user database
+	}
+	return cmd
+}
+
+func (p *Postgres) dsn(database string) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.User("postgres"), Host: "127.0.0.1:" + strconv.Itoa(p.port),
+		Path: "/" + database, RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+func (p *Postgres) data() string    { return filepath.Join(p.dir, "data") }
+func (p *Postgres) logFile() string { return filepath.Join(p.dir, "postgres.log") }
+
+// findPostgresOwner looks for the user that the Debian package made.
+func findPostgresOwner() (*postgresOwner, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("run Postgres, which refuses to run as root: %w", err)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return nil, err
+	}
+	return &postgresOwner{uid: uid, gid: gid}, nil
+}
+
+// findPostgres returns the folder of the newest server programs.
+func findPostgres() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	newest, best := 0, ""
+	for _, path := range found {
+		version, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+		if err == nil && version > newest {
+			newest, best = version, filepath.Dir(path)
+		}
+	}
+	if best == "" {
+		return "", errors.New("it is not installed: no initdb in PATH or /usr/lib/postgresql/*/bin" +
+			" (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql)")
+	}
+	return best, nil
+}
