@@ -1,0 +1,44 @@
+package answer
+
+import (
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// TestOf: each error has one status; what is not an answer is 503, and a
+// stranger never reads an error's own text.
+func TestOf(t *testing.T) {
+	deny := func(err error) error {
+		return fmt.Errorf("x: %w", &symbolon.DenyError{Detail: "canary", Err: err})
+	}
+	tests := []struct {
+		err    error
+		status int
+		code   Code
+	}{
+		{deny(symbolon.ErrOnHold), 403, LinkOnHold},
+		{deny(symbolon.ErrUserGone), 403, UserGone},
+		{deny(symbolon.ErrCannotCreate), 403, CannotCreate},
+		{&symbolon.ConflictError{Reason: "r"}, 409, Conflict},
+		{fmt.Errorf("x: %w", symbolon.ErrNotFound), 404, NotFound},
+		{symbolon.ErrNoAdmin, 409, Conflict},
+		{fmt.Errorf("canary: %w", symbolon.ErrUnavailable), 503, Unavailable},
+		{errors.New("canary"), 503, Unavailable},
+		{fmt.Errorf("x: %w", New(418, "teapot", "m")), 418, "teapot"},
+	}
+	for _, tt := range tests {
+		w := httptest.NewRecorder()
+		Write(w, tt.err)
+		if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), `{"error":{"code":"`+string(tt.code)+`","message":"`) {
+			t.Errorf("%v: %d %s", tt.err, w.Code, w.Body)
+		}
+		if strings.Contains(w.Body.String(), "canary") || w.Header().Get("Retry-After") != "" || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%v: %s %v", tt.err, w.Body, w.Header())
+		}
+	}
+}
