@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/symbolon-id/symbolon/hooks"
+)
+
+type actionsCmd struct {
+	Print actionsPrintCmd `cmd:"" help:"Print the configuration of Ory's hooks."`
+}
+
+type actionsPrintCmd struct {
+	For            string   `required:"" placeholder:"kratos.yml|network" help:"Print the part of a kratos.yml, or a script of one call of Ory Network's CLI."`
+	WithoutReserve bool     `help:"Leave out the one hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
+	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml: its hooks stay, in their order."`
+	Methods        []string `placeholder:"password,oidc,…" help:"Methods to configure. Default: all that Ory knows."`
+}
+
+func (actionsPrintCmd) Help() string {
+	return `Ory calls serve.url with the keys that are printed here: treat the output as a secret.
+
+	symbolon actions print --for kratos.yml > hooks.yml       # then: kratos serve -c kratos.yml -c hooks.yml
+	symbolon actions print --for kratos.yml --kratos-config kratos.yml --methods password,oidc
+	symbolon actions print --for network > hooks.sh
+
+It needs the configuration, and neither Ory nor the database.`
+}
+
+// Run prints the hooks.
+func (c actionsPrintCmd) Run(a *app) error {
+	if c.For != "kratos.yml" && c.For != "network" {
+		return usage(errors.New("--for must be kratos.yml or network"))
+	}
+	config, err := a.configure()
+	if err != nil {
+		return err
+	}
+	actions := hooks.Actions{URL: config.Serve.URL, Keys: config.hookKeys(), BackReference: config.backReference(),
+		Columns: config.Users.Columns, NewID: config.Users.NewID, WithoutReserve: c.WithoutReserve, Methods: c.Methods}
+	if c.KratosConfig != "" {
+		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
+			return usage(fmt.Errorf("read the Kratos configuration: %w", err))
+		}
+	}
+	if err := actions.Check(); err != nil {
+		return usage(err)
+	}
+	if c.For == "network" {
+		return actions.WriteNetwork(a.out)
+	}
+	return actions.WriteKratos(a.out)
+}

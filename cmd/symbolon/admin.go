@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
+)
+
+// maxAdminBody is the largest body of an operator's request.
+const maxAdminBody = 1 << 20
+
+// adminAPI is the operator's side. Whoever gets here may do everything.
+type adminAPI struct {
+	linker *symbolon.Linker
+	key    string // of the back-reference
+	log    *slog.Logger
+}
+
+// user answers GET /admin/users/{id}.
+func (h *adminAPI) user(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	p, err := h.lookup(r.Context(), id)
+	if err == nil && !p.hasUser(id) {
+		err = symbolon.ErrNotFound // it is an identity's
+	}
+	h.conclude(w, p, err)
+}
+
+// identity answers GET /admin/identities/{id}.
+func (h *adminAPI) identity(w http.ResponseWriter, r *http.Request) {
+	id, err := identityID(r.PathValue("id"))
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	p, err := h.lookup(r.Context(), string(id))
+	if err == nil && !p.hasIdentity(id) {
+		err = symbolon.ErrNotFound // it is a user's
+	}
+	h.conclude(w, p, err)
+}
+
+// sync answers POST /admin/identities/{id}/sync: re-read at Ory, now.
+func (h *adminAPI) sync(w http.ResponseWriter, r *http.Request) {
+	id, err := identityID(r.PathValue("id"))
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	defer cancel()
+	link, err := h.linker.Refresh(ctx, id, symbolon.ByOperator)
+	h.conclude(w, map[string]bond{"link": bondOf(link)}, err)
+}
+
+// bind answers POST /admin/links.
+func (h *adminAPI) bind(w http.ResponseWriter, r *http.Request) {
+	body, err := answer.ReadJSON(r, maxAdminBody)
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	b, err := parseBind(body)
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	defer cancel()
+	link, err := h.linker.Bind(ctx, b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
+	h.conclude(w, map[string]bond{"link": bondOf(link)}, err)
+}
+
+// operatorPatience bounds what an operator waits for.
+const operatorPatience = 20 * time.Second
+
+func (h *adminAPI) lookup(ctx context.Context, id string) (person, error) {
+	ctx, cancel := context.WithTimeout(ctx, operatorPatience)
+	defer cancel()
+	return lookup(ctx, h.linker, h.linker.Ory, h.key, id)
+}
+
+// conclude answers with v, or with the error. The operator is told more of a
+// denial than a stranger.
+func (h *adminAPI) conclude(w http.ResponseWriter, v any, err error) {
+	var deny *symbolon.DenyError
+	switch {
+	case err == nil:
+		answer.JSON(w, http.StatusOK, v)
+	case errors.As(err, &deny):
+		p := answer.Of(err)
+		answer.Write(w, answer.New(p.Status, p.Code, deny.Error()))
+	default:
+		if p := answer.Of(err); p.Status >= 500 {
+			h.log.Warn("operator's request could not be answered", "error", err)
+		}
+		answer.Write(w, err)
+	}
+}
+
+type bindRequest struct {
+	identity symbolon.IdentityID
+	user     symbolon.UserID
+	move     bool
+	why      string
+}
+
+// parseBind reads {"identity_id", "user_id", "move", "why"}. A key that is not
+// understood is refused: a misspelt "move" must not go unnoticed.
+func parseBind(body []byte) (b bindRequest, err error) {
+	object, err := strictjson.Object(body)
+	if err != nil {
+		return b, answer.New(400, answer.InvalidJSON, "The body is not what it should be: "+err.Error()+".")
+	}
+	var identity, user string
+	for key, raw := range object {
+		switch key {
+		case "identity_id":
+			err = json.Unmarshal(raw, &identity)
+		case "user_id":
+			err = json.Unmarshal(raw, &user)
+		case "move":
+			err = json.Unmarshal(raw, &b.move)
+		case "why":
+			err = json.Unmarshal(raw, &b.why)
+		default:
+			err = errors.New("unknown")
+		}
+		if err != nil || string(raw) == "null" {
+			return b, answer.New(400, answer.InvalidRequest, "Send identity_id, user_id and why as text and move as true or false; nothing else.")
+		}
+	}
+	if b.identity, err = identityID(identity); err != nil {
+		return b, err
+	}
+	b.user = symbolon.UserID(user)
+	return b, checkBind(b.user, b.why)
+}
+
+// checkBind refuses what the databases cannot keep, or a log cannot show.
+func checkBind(user symbolon.UserID, why string) error {
+	switch {
+	case user == "" || len(user) > 255 || !oneLine(string(user)):
+		return answer.New(400, answer.InvalidRequest, "user_id must be the key of a user: text of 1 to 255 bytes.")
+	case len(why) > 1000 || !oneLine(why):
+		return answer.New(400, answer.InvalidRequest, "why must be one line of at most 1000 bytes.")
+	}
+	return nil
+}
+
+func oneLine(s string) bool {
+	return strings.ToValidUTF8(s, "") == s && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == '\uFFFD' })
+}
+
+func identityID(text string) (symbolon.IdentityID, error) {
+	id, err := symbolon.ParseIdentityID(text)
+	if err != nil {
+		return "", answer.New(400, answer.InvalidRequest, "An identity's ID is a UUID, and not the nil one.")
+	}
+	return id, nil
+}

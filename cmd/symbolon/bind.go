@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+type bindCmd struct {
+	Identity string `arg:"" help:"The identity's ID."`
+	User     string `arg:"" help:"The user's ID: the key of its row."`
+	Move     bool   `help:"Take the user away from another living identity, or the identity from the user it has."`
+	Why      string `placeholder:"TEXT" help:"Kept in the history."`
+}
+
+func (bindCmd) Help() string {
+	return `Binds an identity to a user that exists: your word, above all evidence. It settles what was on hold. Where a bond of a living identity stands in the way nothing is changed, unless --move says so.
+
+	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"`
+}
+
+// Run binds.
+func (c bindCmd) Run(a *app) error {
+	id, err := symbolon.ParseIdentityID(c.Identity)
+	if err != nil {
+		return usage(err)
+	}
+	user := symbolon.UserID(c.User)
+	if err := checkBind(user, c.Why); err != nil {
+		var p *answer.Problem
+		errors.As(err, &p)
+		return usage(errors.New(p.Message))
+	}
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	ctx, cancel := context.WithTimeout(a.ctx, operatorPatience)
+	defer cancel()
+	link, err := s.linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
+	if err != nil {
+		return explainBind(err)
+	}
+	if err := s.linker.Close(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "identity %s is bound to user %s\n", link.Identity, plain(string(link.User)))
+	return err
+}
+
+func explainBind(err error) error {
+	switch {
+	case errors.Is(err, symbolon.ErrConflict):
+		return hint(err, "nothing was changed; `symbolon show ID` shows both sides")
+	case errors.Is(err, symbolon.ErrUnavailable):
+		return hint(err, "nothing was changed; try again")
+	}
+	return err
+}

@@ -1,0 +1,19 @@
+package main
+
+const description = `Keeps Ory identities and your application's users matched.
+
+Without a configuration file it runs on SQLite in ./symbolon.db; all it must be told is a secret:
+
+	SYMBOLON_SECRET=$(openssl rand -base64 32) SYMBOLON_ORY_PUBLIC_URL=http://127.0.0.1:4433 symbolon serve`
+
+// cli is the command line. What a command does is in the file of its name.
+type cli struct {
+	Config string `short:"c" placeholder:"FILE" help:"Configuration file; otherwise symbolon.yaml where it exists. Each key is an environment variable as well: ory.admin_url is SYMBOLON_ORY_ADMIN_URL."`
+
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database up to date."`
+	Actions actionsCmd `cmd:"" help:"Print the hooks that Ory has to be configured with."`
+	Show    showCmd    `cmd:"" help:"Show all that is known of one person."`
+	Bind    bindCmd    `cmd:"" help:"Bind an identity to an existing user."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Config is symbolon.yaml. Every key is an environment variable as well: its path
+// in capitals behind SYMBOLON_, so that ory.admin_url is SYMBOLON_ORY_ADMIN_URL.
+// A variable that is set and not empty wins over the file. Lists are separated by
+// commas there, maps are JSON objects.
+type Config struct {
+	Ory OryConfig `yaml:"ory"`
+
+	// Database is sqlite://path (relative to the working directory, or absolute
+	// with a third slash) or postgres://user:password@host:5432/name.
+	Database     Hidden     `yaml:"database"`
+	DatabasePool PoolConfig `yaml:"database_pool"`
+
+	// Secret is the one secret of the installation, at least 32 bytes. Required.
+	Secret Hidden `yaml:"secret"`
+
+	// PreviousSecrets still count, so that Secret can be changed.
+	PreviousSecrets []Hidden `yaml:"previous_secrets"`
+
+	Serve         ServeConfig         `yaml:"serve"`
+	Hooks         HooksConfig         `yaml:"hooks"`
+	Users         UsersConfig         `yaml:"users"`
+	BackReference BackReferenceConfig `yaml:"back_reference"`
+	Auth          AuthConfig          `yaml:"auth"`
+}
+
+// OryConfig says where Ory is.
+type OryConfig struct {
+	// PublicURL answers whoami.
+	PublicURL string `yaml:"public_url"`
+
+	// AdminURL is the admin API. Optional: without it nothing is re-read and no
+	// back-reference is patched.
+	AdminURL string `yaml:"admin_url"`
+
+	// Token authenticates at the admin API of Ory Network.
+	Token Hidden `yaml:"token"`
+
+	// Cookie is the name of Ory's session cookie.
+	Cookie string `yaml:"cookie"`
+
+	// Project tells several Ory projects apart that share one application. It is
+	// part of every minted ID: changing it makes strangers of them.
+	Project string `yaml:"project"`
+
+	// EdgeCache lets Ory Network answer whoami from its edge: 150 s may pass
+	// before a revocation is seen.
+	EdgeCache bool `yaml:"edge_cache"`
+}
+
+// PoolConfig bounds the connections to the database.
+type PoolConfig struct {
+	// Max is how many connections may be open at once. Default, and 0: 10.
+	Max int `yaml:"max"`
+
+	// StatementTimeout is what Postgres ends a statement after. It is sent when a
+	// connection begins; a pooler that refuses that, as PgBouncer does until it is
+	// told otherwise, needs 0s: none. SQLite has none.
+	StatementTimeout time.Duration `yaml:"statement_timeout"`
+}
+
+// ServeConfig says where to listen.
+type ServeConfig struct {
+	Public string `yaml:"public"` // hooks, forward-auth, /me
+	Admin  string `yaml:"admin"`  // the operator's side; off loopback it needs AdminKey
+
+	// AdminKey, at least 32 bytes, is asked of every operator's request.
+	AdminKey Hidden `yaml:"admin_key"`
+
+	// URL is where Ory reaches the public side.
+	URL string `yaml:"url"`
+}
+
+// HooksConfig overrides what is derived from the secret.
+type HooksConfig struct {
+	Keys HookKeys `yaml:"keys"`
+}
+
+// HookKeys are the keys that Ory shows, one or two for each hook.
+type HookKeys struct {
+	Reserve []Hidden `yaml:"reserve"`
+	Link    []Hidden `yaml:"link"`
+	Sync    []Hidden `yaml:"sync"`
+}
+
+// UsersConfig describes the application's users table. Columns defaults to the
+// e-mail address, the name and whether the identity is active in Symbolon's own
+// table, and to nothing in any other.
+type UsersConfig struct {
+	Table         string                 `yaml:"table"`
+	ID            string                 `yaml:"id"`
+	Identity      string                 `yaml:"identity"`
+	NewID         symbolon.NewID         `yaml:"new_id"`
+	Columns       map[string]string      `yaml:"columns"`
+	OnUserDeleted symbolon.OnUserDeleted `yaml:"on_user_deleted"`
+}
+
+// BackReferenceConfig says how the user's ID gets into the identity.
+type BackReferenceConfig struct {
+	Path       string         `yaml:"path"` // metadata_public.KEY
+	Write      symbolon.Write `yaml:"write"`
+	ExternalID bool           `yaml:"external_id"`
+}
+
+// AuthConfig is about requests and their sessions.
+type AuthConfig struct {
+	// MaxStale is how long a revoked session may still be let in.
+	MaxStale time.Duration `yaml:"max_stale"`
+
+	// Headers renames the answer headers of /auth: user_id, identity_id,
+	// session_id, aal, email, assertion.
+	Headers map[string]string `yaml:"headers"`
+}
+
+// ownTable is the users table that Symbolon's own migration makes. Any other must
+// exist.
+const ownTable = "symbolon_users"
+
+// ownColumns are what Symbolon's own table has to be filled with.
+func ownColumns() map[string]string {
+	return map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
+}
+
+// defaults is the configuration of a program that was told nothing.
+func defaults() *Config {
+	return &Config{
+		Ory:          OryConfig{PublicURL: "http://127.0.0.1:4433", Cookie: "ory_kratos_session", Project: "default"},
+		Database:     "sqlite://symbolon.db",
+		DatabasePool: PoolConfig{StatementTimeout: 5 * time.Second},
+		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460"},
+		Users: UsersConfig{Table: ownTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
+			OnUserDeleted: symbolon.DenyDeleted},
+		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
+		Auth:          AuthConfig{MaxStale: 10 * time.Second},
+	}
+}

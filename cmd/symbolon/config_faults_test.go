@@ -1,0 +1,220 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestConfigFaults is row C of the bad-input catalogue: each file keeps the
+// program from starting, names the key, and shows nothing of what may be secret.
+func TestConfigFaults(t *testing.T) {
+	const good = "secret: ${SYMBOLON_SECRET}\n"
+	for _, test := range []struct {
+		name, text string
+		path, says string // of one of the faults
+	}{
+		// The file.
+		{"empty", " ", "", "empty"},
+		{"only comments", "# nothing\n", "", "empty"},
+		{"tab", "ory:\n\tpublic_url: http://h\n", "", "tab"},
+		{"tab after spaces", "ory:\n  \tpublic_url: http://h\n", "", "tab"},
+		{"two documents", good + "---\n" + good, "", "second document"},
+		{"a list", "- a\n", "", "mapping"},
+		{"a word", testSecret + "\n", "", "mapping"},
+		{"not YAML", "a: b: c\n", "", "cannot be read"},
+		{"not YAML, with a secret", `secret: "` + testSecret + "\n", "", "cannot be read"},
+		{"a secret read as an alias", "secret: *" + testSecret + "\n", "", "cannot be read"},
+		{"NUL", "secret: a\x00b\n", "", "cannot be read"},
+		{"UTF-16", "\xff\xfes\x00e\x00", "", ""},
+		{"not UTF-8", "ory: {project: \"\xff\xfe\"}\n", "", "cannot be read"},
+		{"anchor", "ory: &a {project: x}\n", "ory", "anchors"},
+		{"alias", "users: {columns: {a: &x traits.a, b: *x}}\n", "users.columns.a", "text"},
+		{"laughs", laughs(), "a", "no such key"},
+		{"deep", "ory: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "\n", "ory", "mapping"},
+		{"merge key", "<<: {secret: x}\n", "…", "plain word"},
+		{"tagged", "ory: {project: !!binary eA==}\n", "ory.project", "tags"},
+		{"tagged section", "ory: !evil {project: x}\n", "ory", "tags"},
+
+		// Keys and types.
+		{"unknown section", "orry: {}\n", "orry", "did you mean ory"},
+		{"unknown key", "ory: {public_uri: x}\n", "ory.public_uri", "did you mean public_url"},
+		{"unknown key, far off", "ory: {certificates: x}\n", "ory.certificates", "there is public_url, admin_url"},
+		{"a key of later", "reconcile: {every: 10m}\n", "reconcile", "no such key"},
+		{"a secret as a key", testSecret + ": x\n", "…", "no such key"},
+		{"duplicate key", "ory: {project: a, project: b}\n", "ory.project", "twice"},
+		{"duplicate section", "ory: {}\nory: {}\n", "ory", "twice"},
+		{"duplicate map key", "users: {columns: {a: traits.a, a: traits.b}}\n", "users.columns.a", "twice"},
+		{"key in capitals", "ory: {Project: a}\n", "ory.Project", "did you mean project"},
+		{"section is text", "ory: http://127.0.0.1:4433\n", "ory", "mapping"},
+		{"section is a list", "ory: [a]\n", "ory", "mapping"},
+		{"text is a number", "ory: {project: 12}\n", "ory.project", "quotes"},
+		{"text is a boolean", "ory: {project: yes, cookie: true}\n", "ory.cookie", "quotes"},
+		{"text is a list", "secret: [a]\n", "secret", "text"},
+		{"text is a mapping", "secret: {a: b}\n", "secret", "text"},
+		{"text is nothing", "ory: {project: }\n", "ory.project", "no value"},
+		{"text is null", "secret: null\n", "secret", "no value"},
+		{"text is ~", "secret: ~\n", "secret", "no value"},
+		{"boolean is text", "ory: {edge_cache: \"true\"}\n", "ory.edge_cache", "true or false"},
+		{"boolean is yes", "ory: {edge_cache: yes}\n", "ory.edge_cache", "true or false"},
+		{"boolean is a number", "ory: {edge_cache: 1}\n", "ory.edge_cache", "true or false"},
+		{"number is text", "database_pool: {max: \"5\"}\n", "database_pool.max", "whole number"},
+		{"number is a fraction", "database_pool: {max: 1.5}\n", "database_pool.max", "whole number"},
+		{"number is hexadecimal", "database_pool: {max: 0x10}\n", "database_pool.max", "whole number"},
+		{"number is huge", "database_pool: {max: 99999999999999999999}\n", "database_pool.max", "whole number"},
+		{"duration is a number", "auth: {max_stale: 10}\n", "auth.max_stale", "duration"},
+		{"duration is a word", "auth: {max_stale: soon}\n", "auth.max_stale", "duration"},
+		{"list is text", "previous_secrets: abc\n", "previous_secrets", "list"},
+		{"list of lists", "previous_secrets: [[a]]\n", "previous_secrets[0]", "text"},
+		{"list with nothing", "previous_secrets: [null]\n", "previous_secrets[0]", "text"},
+		{"map is text", "users: {columns: abc}\n", "users.columns", "mapping"},
+		{"map of lists", "users: {columns: {a: [b]}}\n", "users.columns.a", "text"},
+		{"map with nothing", "users: {columns: {a: }}\n", "users.columns.a", "text"},
+
+		// ${ENV}.
+		{"variable missing", "secret: ${NOT_SET}\n", "secret", "NOT_SET is not set"},
+		{"variable in a list", "hooks: {keys: {link: [\"${NOT_SET}\"]}}\n", "hooks.keys.link[0]", "NOT_SET is not set"},
+		{"variable in a map", "users: {columns: {a: \"${NOT_SET}\"}}\n", "users.columns.a", "NOT_SET is not set"},
+		{"not closed", "secret: ${SYMBOLON_SECRET\n", "secret", "not closed"},
+		{"no name", "secret: ${}\n", "secret", "name of an environment variable"},
+		{"with a default", "secret: ${A:-b}\n", "secret", "name of an environment variable"},
+
+		// Secrets and keys.
+		{"no secret", "ory: {project: a}\n", "secret", "missing"},
+		{"short secret", "secret: abc\n", "secret", "at least 32 bytes"},
+		{"sample secret", "secret: PLEASE-CHANGE-ME-I-AM-VERY-INSECURE\n", "secret", "sample"},
+		{"repeated secret", "secret: " + strings.Repeat("ab", 20) + "\n", "secret", "repeated"},
+		{"short previous secret", good + "previous_secrets: [abc]\n", "previous_secrets[0]", "at least 32 bytes"},
+		{"short hook key", good + "hooks: {keys: {link: [abc]}}\n", "hooks.keys.link[0]", "at least 32 bytes"},
+		{"hook key with a space", good + "hooks: {keys: {link: [\"" + testKey + " x\"]}}\n", "hooks.keys.link[0]", "visible ASCII"},
+		{"hook key with a newline", good + "hooks: {keys: {link: [\"" + testKey + "\\n\"]}}\n", "hooks.keys.link[0]", "visible ASCII"},
+		{"three hook keys", good + "hooks: {keys: {link: [" + testKey + "1, " + testKey + "2, " + testKey + "3]}}\n", "hooks.keys.link", "two keys at most"},
+		{"one key for two hooks", good + "hooks: {keys: {link: [" + testKey + "], sync: [" + testKey + "]}}\n", "hooks.keys.sync[0]", "same as hooks.keys.link[0]"},
+		{"the secret as a key", good + "hooks: {keys: {link: [\"${SYMBOLON_SECRET}\"]}}\n", "hooks.keys.link[0]", "same as secret"},
+		{"short admin key", good + "serve: {admin_key: abc}\n", "serve.admin_key", "at least 32 bytes"},
+		{"the secret as the admin key", good + "serve: {admin_key: \"${SYMBOLON_SECRET}\"}\n", "serve.admin_key", "must not be the secret"},
+		{"token without an admin URL", good + "ory: {token: " + testKey + "}\n", "ory.token", "no use without"},
+		{"token with a space", good + "ory: {admin_url: http://h, token: \"" + testKey + " x\"}\n", "ory.token", "visible ASCII"},
+
+		// Ory's addresses.
+		{"plain http to a public address", good + "ory: {public_url: http://93.184.216.34:4433}\n", "ory.public_url", "use https"},
+		{"plain http to a public name", good + "ory: {admin_url: http://ory.example.com}\n", "ory.admin_url", "use https"},
+		{"plain http to IPv6", good + "ory: {public_url: \"http://[2606:2800:220:1::1]\"}\n", "ory.public_url", "use https"},
+		{"plain http to a number", good + "ory: {public_url: http://2130706433}\n", "ory.public_url", "number"},
+		{"user and password", good + "ory: {public_url: \"https://u:" + testKey + "@h\"}\n", "ory.public_url", "credentials"},
+		{"file:", good + "ory: {public_url: file:///etc/passwd}\n", "ory.public_url", "http"},
+		{"no scheme", good + "ory: {public_url: 127.0.0.1:4433}\n", "ory.public_url", ""},
+		{"no host", good + "ory: {public_url: \"http://\"}\n", "ory.public_url", "no host"},
+		{"a query", good + "ory: {public_url: \"http://h?a=b\"}\n", "ory.public_url", "query"},
+		{"port 99999", good + "ory: {public_url: \"http://h:99999\"}\n", "ory.public_url", "port"},
+		{"dots in the path", good + "ory: {public_url: \"http://h/a/../b\"}\n", "ory.public_url", "plain"},
+		{"two slashes", good + "ory: {public_url: \"http://h//\"}\n", "ory.public_url", "plain"},
+		{"empty", good + "ory: {public_url: \"\"}\n", "ory.public_url", "not set"},
+		{"cookie", good + "ory: {cookie: \"a b\"}\n", "ory.cookie", "name of a cookie"},
+		{"project", good + "ory: {project: \"a b\"}\n", "ory.project", "word"},
+		{"no project", good + "ory: {project: \"\"}\n", "ory.project", "word"},
+
+		// Our own.
+		{"address without a port", good + "serve: {public: localhost}\n", "serve.public", "host:port"},
+		{"port 99999", good + "serve: {public: \":99999\"}\n", "serve.public", "host:port"},
+		{"port by name", good + "serve: {public: \":http\"}\n", "serve.public", "host:port"},
+		{"URL as address", good + "serve: {public: \"http://h:1\"}\n", "serve.public", "host:port"},
+		{"admin for the world", good + "serve: {admin: \":4461\"}\n", "serve.admin", "needs serve.admin_key"},
+		{"admin for the network", good + "serve: {admin: \"10.0.0.1:4461\"}\n", "serve.admin", "needs serve.admin_key"},
+		{"admin by a name", good + "serve: {admin: \"localhost.example:4461\"}\n", "serve.admin", "needs serve.admin_key"},
+		{"one address for both", good + "serve: {public: \"127.0.0.1:4461\"}\n", "serve.admin", "its own"},
+		{"one port for both", good + "serve: {public: \":4461\"}\n", "serve.admin", "its own"},
+		{"serve.url with a user", good + "serve: {url: \"http://u:" + testKey + "@h\"}\n", "serve.url", "credentials"},
+		{"serve.url is a path", good + "serve: {url: /symbolon}\n", "serve.url", "http(s)://"},
+		{"serve.url is a script", good + "serve: {url: \"javascript:alert(1)\"}\n", "serve.url", "http(s)://"},
+
+		// The database.
+		{"database of another kind", good + "database: mysql://u:" + testKey + "@h/db\n", "database", "sqlite://path or postgres://"},
+		{"a path alone", good + "database: symbolon.db\n", "database", "sqlite://path or postgres://"},
+		{"SQLite in memory", good + "database: \"sqlite://:memory:\"\n", "database", "plain path"},
+		{"SQLite with options", good + "database: \"sqlite://a.db?_pragma=synchronous(0)\"\n", "database", "plain path"},
+		{"SQLite nowhere", good + "database: \"sqlite://\"\n", "database", "missing"},
+		{"Postgres with a bad port", good + "database: \"postgres://u:" + testKey + "@h:port/db\"\n", "database", "no Postgres address"},
+		{"Postgres with a bad escape", good + "database: \"postgres://u:" + testKey + "%zz@h/db\"\n", "database", "no Postgres address"},
+		{"pool of -1", good + "database_pool: {max: -1}\n", "database_pool.max", "between"},
+		{"tiny timeout", good + "database_pool: {statement_timeout: 1ms}\n", "database_pool.statement_timeout", "between"},
+		{"negative timeout", good + "database_pool: {statement_timeout: -1s}\n", "database_pool.statement_timeout", "between"},
+
+		// The users.
+		{"injection in the table", good + "users: {table: \"users; drop table users\"}\n", "users.table", "name or schema.name"},
+		{"three parts", good + "users: {table: a.b.c}\n", "users.table", "name or schema.name"},
+		{"quotes", good + "users: {table: '\"users\"'}\n", "users.table", "name or schema.name"},
+		{"no table", good + "users: {table: \"\"}\n", "users.table", "name or schema.name"},
+		{"64 letters", good + "users: {table: " + strings.Repeat("a", 64) + "}\n", "users.table", "name or schema.name"},
+		{"id", good + "users: {id: \"a b\"}\n", "users.id", "letters"},
+		{"dotted id", good + "users: {id: a.b}\n", "users.id", "letters"},
+		{"identity", good + "users: {identity: 1a}\n", "users.identity", "letters"},
+		{"id and identity in one", good + "users: {id: a, identity: a}\n", "users.identity", "only where users.new_id is identity"},
+		{"new_id", good + "users: {new_id: random}\n", "users.new_id", "one of uuidv7, database, identity"},
+		{"on_user_deleted", good + "users: {on_user_deleted: erase}\n", "users.on_user_deleted", "one of deny, recreate"},
+		{"column's name", good + "users: {columns: {\"a b\": traits.a}}\n", "users.columns.…", "column's name"},
+		{"the identity column", good + "users: {columns: {ory_identity_id: traits.a}}\n", "users.columns.ory_identity_id", "writes this column itself"},
+		{"the key column", good + "users: {columns: {id: traits.a}}\n", "users.columns.id", "writes this column itself"},
+		{"literal without its quotes", good + "users: {columns: {plan: 'free'}}\n", "users.columns.plan", "neither a path"},
+		{"path into the secrets", good + "users: {columns: {a: credentials.password}}\n", "users.columns.a", "neither a path"},
+		{"metadata_admin", good + "users: {columns: {a: metadata_admin.x}}\n", "users.columns.a", "neither a path"},
+
+		// The rest.
+		{"back-reference elsewhere", good + "back_reference: {path: traits.id}\n", "back_reference.path", "one key below"},
+		{"back-reference too deep", good + "back_reference: {path: metadata_public.a.b}\n", "back_reference.path", "one key below"},
+		{"back-reference with a slash", good + "back_reference: {path: metadata_public.a/b}\n", "back_reference.path", "one key below"},
+		{"back-reference without a key", good + "back_reference: {path: metadata_public}\n", "back_reference.path", "one key below"},
+		{"write", good + "back_reference: {write: always}\n", "back_reference.write", "one of none, reserve, create"},
+		{"max_stale 0", good + "auth: {max_stale: 0s}\n", "auth.max_stale", "more than 0"},
+		{"max_stale -1", good + "auth: {max_stale: -1s}\n", "auth.max_stale", "more than 0"},
+		{"max_stale ten years", good + "auth: {max_stale: 87600h}\n", "auth.max_stale", "at most 1h"},
+		{"max_stale beyond time", good + "auth: {max_stale: 99999999h}\n", "auth.max_stale", "duration"},
+		{"unknown header", good + "auth: {headers: {user: X-User}}\n", "auth.headers.user", "no such header"},
+		{"header with an underscore", good + "auth: {headers: {user_id: X_User}}\n", "auth.headers.user_id", "letters, digits and '-'"},
+		{"header with a newline", good + "auth: {headers: {user_id: \"X\\r\\nY: z\"}}\n", "auth.headers.user_id", "letters, digits and '-'"},
+		{"one header for two", good + "auth: {headers: {user_id: X-A, email: x-a}}\n", "auth.headers.user_id", "name of email"},
+		{"one header for two, one by default", good + "auth: {headers: {user_id: x-auth-email}}\n", "auth.headers.user_id", "name of email"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			start := time.Now()
+			_, _, err := load(t, test.text, environment("SYMBOLON_SECRET", ifUsed(test.text)))
+			var c *configError
+			if !errors.As(err, &c) {
+				t.Fatalf("got %v", err)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("it took %s", took)
+			}
+			found := false
+			for _, f := range c.faults {
+				found = found || f.path == test.path && strings.Contains(f.text, test.says)
+			}
+			if !found {
+				t.Errorf("want %q to say %q, got:\n%v", test.path, test.says, err)
+			}
+			if strings.Contains(strings.ToLower(err.Error()), "canary") {
+				t.Errorf("it shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+// ifUsed sets the secret only for the files that ask for it.
+func ifUsed(text string) string {
+	if strings.Contains(text, "${SYMBOLON_SECRET}") {
+		return testSecret
+	}
+	return ""
+}
+
+// laughs is the billion of them.
+func laughs() string {
+	var b strings.Builder
+	b.WriteString("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")
+	for c := 'b'; c < 'k'; c++ {
+		before := "*" + string(c-1)
+		b.WriteString(string(c) + ": &" + string(c) + " [" + strings.Repeat(before+", ", 8) + before + "]\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// defaultFile is read when it is there and --config does not name another.
+const defaultFile = "symbolon.yaml"
+
+// loadConfig reads the file, lays the environment over it and checks the whole.
+// Every fault is reported at once, in a *configError; warnings come either way.
+func loadConfig(file string, env func(string) string) (*Config, []fault, error) {
+	r := &report{where: map[string]string{}}
+	c := defaults()
+	if err := readFile(file, env, c, r); err != nil {
+		return nil, nil, err
+	}
+	overlayEnv(c, env, r)
+	if c.Users.Table == ownTable && c.Users.Columns == nil {
+		c.Users.Columns = ownColumns()
+	}
+	c.check(r)
+	return c, r.warnings, r.err()
+}
+
+// readFile reads file, or else the default one if it exists.
+func readFile(file string, env func(string) string, c *Config, r *report) error {
+	path := file
+	if path == "" {
+		path = defaultFile
+	}
+	text, mode, err := slurp(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && file == "":
+		return nil
+	case err != nil:
+		return usage(fmt.Errorf("read the configuration: %w", err))
+	}
+	y := &yamlReader{report: r, name: filepath.Base(path), env: env}
+	y.read(text, c)
+	if y.open && mode.Perm()&0o044 != 0 {
+		r.warnings = append(r.warnings, fault{"", path,
+			"the file holds a secret and everybody on this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
+	}
+	return nil
+}
+
+// slurp reads at most one byte more than a configuration may have.
+func slurp(path string) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, fmt.Errorf("%s is a folder", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	return text, info.Mode(), err
+}
+
+// backReferenceKey is the key below metadata_public.
+func (c *Config) backReferenceKey() string {
+	return strings.TrimPrefix(c.BackReference.Path, "metadata_public.")
+}

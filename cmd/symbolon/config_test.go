@@ -1,0 +1,277 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Secrets of the tests. Each is a canary: it must not show up anywhere.
+const (
+	testSecret = "cAnArY-7f3kQ9vZx2LmN8pRt5WyB1sDg4HjU6oE"
+	testKey    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
+)
+
+func environment(pairs ...string) func(string) string {
+	m := map[string]string{"SYMBOLON_SECRET": testSecret}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return m[name] }
+}
+
+// load reads a configuration from text, or none at all from "".
+func load(t *testing.T, text string, env func(string) string) (*Config, []fault, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if text != "" {
+		if err := os.WriteFile(defaultFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return loadConfig("", env)
+}
+
+func TestDefaults(t *testing.T) {
+	c, warnings, err := load(t, "", environment())
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("no file and a secret: %v, %v", err, warnings)
+	}
+	want := defaults()
+	want.Secret = testSecret
+	want.Users.Columns = ownColumns()
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v", c)
+	}
+	if c.Database != "sqlite://symbolon.db" || c.Serve.Admin != "127.0.0.1:4461" || c.Auth.MaxStale != 10*time.Second {
+		t.Errorf("the defaults of the design are gone: %+v", c)
+	}
+}
+
+const everything = `
+ory: {public_url: "https://slug.projects.oryapis.com", admin_url: https://slug.projects.oryapis.com, token: "${TOKEN}",
+  cookie: ory_session_slug, project: p1, edge_cache: true}
+database: postgres://u:${PASSWORD}@db:5432/app
+database_pool: {max: 20, statement_timeout: 2s}
+secret: ${SYMBOLON_SECRET}
+previous_secrets: ["${OLD}"]
+serve: {public: "0.0.0.0:80", admin: "10.0.0.1:81", admin_key: "${ADMIN}", url: https://app.example/symbolon}
+hooks: {keys: {reserve: ["${R}"], link: ["${L}", "${L2}"], sync: []}}
+users:
+  table: app.accounts
+  id: account_id
+  identity: ory_id
+  new_id: database
+  columns: {email: traits.email, plan: "'free'", level: 3, ok: true, name: "default(traits.name.first, '')"}
+  on_user_deleted: recreate
+back_reference: {path: metadata_public.account, write: reserve, external_id: true}
+auth: {max_stale: 1m30s, headers: {user_id: X-Account}}
+`
+
+func TestEveryKey(t *testing.T) {
+	key := func(n int) string { return fmt.Sprintf("%s%d", testKey, n) }
+	c, warnings, err := load(t, everything, environment("TOKEN", key(1), "PASSWORD", "pw", "OLD", key(2), "ADMIN", key(3),
+		"R", key(4), "L", key(5), "L2", key(6)))
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("%v %v", err, warnings)
+	}
+	want := &Config{
+		Ory: OryConfig{PublicURL: "https://slug.projects.oryapis.com", AdminURL: "https://slug.projects.oryapis.com",
+			Token: Hidden(key(1)), Cookie: "ory_session_slug", Project: "p1", EdgeCache: true},
+		Database:        "postgres://u:pw@db:5432/app",
+		DatabasePool:    PoolConfig{Max: 20, StatementTimeout: 2 * time.Second},
+		Secret:          testSecret,
+		PreviousSecrets: []Hidden{Hidden(key(2))},
+		Serve:           ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon"},
+		Hooks:           HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}},
+		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
+			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
+			OnUserDeleted: symbolon.RecreateDeleted},
+		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
+		Auth:          AuthConfig{MaxStale: 90 * time.Second, Headers: map[string]string{"user_id": "X-Account"}},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// TestEveryKeyByEnvironment sets each key by its variable, over a file that says
+// something else.
+func TestEveryKeyByEnvironment(t *testing.T) {
+	values := map[string]string{
+		"SYMBOLON_ORY_PUBLIC_URL": "http://kratos:4433", "SYMBOLON_ORY_ADMIN_URL": "http://kratos:4434",
+		"SYMBOLON_ORY_TOKEN": testKey + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
+		"SYMBOLON_DATABASE": "sqlite:///tmp/x.db", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
+		"SYMBOLON_SECRET": testSecret, "SYMBOLON_PREVIOUS_SECRETS": testKey + "p, " + testKey + "q",
+		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": testKey + "a", "SYMBOLON_SERVE_URL": "http://s:1",
+		"SYMBOLON_HOOKS_KEYS_RESERVE": testKey + "r", "SYMBOLON_HOOKS_KEYS_LINK": testKey + "l," + testKey + "m", "SYMBOLON_HOOKS_KEYS_SYNC": testKey + "s",
+		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
+		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
+		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
+		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
+	}
+	var pairs, paths []string
+	for name, value := range values {
+		pairs = append(pairs, name, value)
+	}
+	c, warnings, err := load(t, everything, environment(pairs...))
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("%v %v", err, warnings)
+	}
+	eachLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
+		paths = append(paths, envName(path))
+		text := values[envName(path)]
+		switch v := v.Interface().(type) {
+		case []Hidden:
+			var items []string
+			for _, h := range v {
+				items = append(items, h.Reveal())
+			}
+			if got := strings.Join(items, ","); got != strings.ReplaceAll(text, " ", "") {
+				t.Errorf("%s: got %s", path, got)
+			}
+		case map[string]string:
+			if len(v) != 1 {
+				t.Errorf("%s: got %v", path, v)
+			}
+		case Hidden:
+			if v.Reveal() != text {
+				t.Errorf("%s: got %s", path, v.Reveal())
+			}
+		default:
+			if got := fmt.Sprint(v); got != text {
+				t.Errorf("%s: got %s, want %s", path, got, text)
+			}
+		}
+	})
+	for name := range values {
+		if !slices.Contains(paths, name) {
+			t.Errorf("%s is no key", name)
+		}
+	}
+	if len(paths) != len(values) {
+		t.Errorf("%d keys, %d tested", len(paths), len(values))
+	}
+}
+
+func TestExpandEnv(t *testing.T) {
+	env := environment("A", "1", "B_2", "${A}", "EMPTY", "")
+	for in, want := range map[string]string{
+		"": "", "plain $A": "plain $A", "${A}": "1", "x${A}y${A}": "x1y1", "${B_2}": "${A}", "$${A}": "${A}", "a$${A}${A}": "a${A}1", "$$": "$$",
+	} {
+		if got, err := expandEnv(in, env); err != nil || got != want {
+			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"${", "${A", "${}", "${A B}", "${MISSING}", "${EMPTY}", "${A:-x}", "${${A}}", "x${1}"} {
+		if got, err := expandEnv(in, env); err == nil {
+			t.Errorf("%q: %q, want an error", in, got)
+		}
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, _, err := load(t, `
+ory: {public_url: http://93.184.216.34, admin_url: "file:///etc", cookie: 7, colour: red}
+database: mysql://u:hunter2@h/db
+users: {table: "users; drop", new_id: guess}
+auth: {max_stale: 0s}
+sreve: {}
+`, func(string) string { return "" })
+	var c *configError
+	if !errors.As(err, &c) {
+		t.Fatalf("got %v", err)
+	}
+	var paths []string
+	for _, f := range c.faults {
+		paths = append(paths, f.path)
+	}
+	want := []string{"auth.max_stale", "database", "ory.admin_url", "ory.colour", "ory.cookie", "ory.public_url", "secret", "sreve", "users.new_id", "users.table"}
+	if !slices.Equal(paths, want) {
+		t.Errorf("got %v\nwant %v", paths, want)
+	}
+	if n := strings.Count(err.Error(), "\n") + 1; n != len(want) {
+		t.Errorf("%d lines for %d faults", n, len(want))
+	}
+	for _, f := range c.faults {
+		if f.path != "secret" && !strings.Contains(f.where, "symbolon.yaml line") {
+			t.Errorf("%s does not say where it is", f)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write := func(text string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile("c.yaml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod("c.yaml", mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name, text string
+		mode       os.FileMode
+		want       string
+	}{
+		{"a secret that everybody may read", "secret: " + testSecret, 0o644, "chmod 600"},
+		{"a password in the DSN", "secret: ${SYMBOLON_SECRET}\ndatabase: postgres://u:pw@h/d", 0o644, "chmod 600"},
+		{"a secret that nobody else may read", "secret: " + testSecret, 0o600, ""},
+		{"no secret in the file", "secret: ${SYMBOLON_SECRET}\nserve: {public: ':0'}", 0o644, ""},
+		{"a trailing slash", "ory: {public_url: http://127.0.0.1:4433/}", 0o600, "slash"},
+	} {
+		write(test.text, test.mode)
+		env := environment()
+		if strings.Contains(test.text, testSecret) {
+			env = func(string) string { return "" }
+		}
+		_, warnings, err := loadConfig("c.yaml", env)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if got := fmt.Sprint(warnings); (test.want == "") != (len(warnings) == 0) || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if _, _, err := loadConfig("missing.yaml", environment()); err == nil || conclude(&strings.Builder{}, err) != exitUsage {
+		t.Errorf("a file that was named must exist: %v", err)
+	}
+	if _, _, err := loadConfig(t.TempDir(), environment()); err == nil {
+		t.Error("a folder is no file")
+	}
+	big := filepath.Join(t.TempDir(), "big.yaml")
+	if err := os.WriteFile(big, []byte("a: "+strings.Repeat("x", 10<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := loadConfig(big, environment()); err == nil || !strings.Contains(err.Error(), "1 MB") {
+		t.Errorf("10 MB: %v", err)
+	}
+}
+
+func TestHiddenIsHidden(t *testing.T) {
+	h := Hidden(testSecret)
+	c := defaults()
+	c.Secret, c.Ory.Token, c.Hooks.Keys.Link = h, h, []Hidden{h}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		for _, v := range []any{h, &h, c, *c, []Hidden{h}, struct{ H Hidden }{h}} {
+			got := fmt.Sprintf(verb, v)
+			if strings.Contains(strings.ToLower(got), strings.ToLower(testSecret)) || strings.Contains(strings.ToLower(got), fmt.Sprintf("%x", testSecret)) {
+				t.Errorf("%s of %T shows it: %s", verb, v, got)
+			}
+		}
+	}
+}

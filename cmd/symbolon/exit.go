@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or wrong configuration
+)
+
+// conclude prints an error, every line of it behind the program's name, and says
+// what the program ends with.
+func conclude(w io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintf(w, "symbolon: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var h *hintError
+	if errors.As(err, &h) {
+		_, _ = fmt.Fprintf(w, "symbolon: hint: %s\n", h.hint)
+	}
+	var u *usageError
+	var c *configError
+	if errors.As(err, &u) || errors.As(err, &c) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError makes the program end with exit code 2.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func usage(err error) error { return &usageError{err} }
+
+// hintError is an error with a line on what to do about it.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+func hint(err error, format string, args ...any) error {
+	return &hintError{err, fmt.Sprintf(format, args...)}
+}

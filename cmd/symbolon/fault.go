@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fault is one thing that is wrong with the configuration.
+type fault struct {
+	path  string // ory.public_url; empty: the file as a whole
+	where string // "symbolon.yaml line 3", "SYMBOLON_SECRET"; empty: nowhere, it is missing
+	text  string // what is wrong and what would be right; never a value
+}
+
+func (f fault) String() string {
+	var b strings.Builder
+	if f.path != "" {
+		b.WriteString(f.path + ": ")
+	}
+	b.WriteString(f.text)
+	if f.where != "" {
+		b.WriteString(" (" + f.where + ")")
+	}
+	return b.String()
+}
+
+// configError lists every fault of a configuration. It makes the program end with
+// exit code 2.
+type configError struct{ faults []fault }
+
+func (e *configError) Error() string {
+	lines := make([]string, len(e.faults))
+	for i, f := range e.faults {
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// report collects what is wrong while a configuration is read and checked.
+type report struct {
+	faults   []fault
+	warnings []fault
+	where    map[string]string // where each key that was set came from
+}
+
+// fault records what is wrong with the key at path. Only the first fault of a key
+// counts: what comes after it is mostly a consequence.
+func (r *report) fault(path, format string, args ...any) {
+	r.faultAt(path, r.origin(path), format, args...)
+}
+
+func (r *report) faultAt(path, where, format string, args ...any) {
+	if !r.faulty(path) {
+		r.faults = append(r.faults, fault{path, where, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (r *report) faulty(path string) bool {
+	return path != "" && slices.ContainsFunc(r.faults, func(f fault) bool { return f.path == path })
+}
+
+// warn records what is allowed and probably not meant.
+func (r *report) warn(path, format string, args ...any) {
+	r.warnings = append(r.warnings, fault{path, r.origin(path), fmt.Sprintf(format, args...)})
+}
+
+// origin says where the value at path came from, an element's being its list's.
+func (r *report) origin(path string) string {
+	list, _, _ := strings.Cut(path, "[")
+	return r.where[list]
+}
+
+// err is nil or a *configError.
+func (r *report) err() error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.faults, func(a, b fault) int { return strings.Compare(a.path, b.path) })
+	return &configError{r.faults}
+}

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Hidden is text that is never shown: a key, a token, a password, a DSN. However
+// it is formatted, logged or marshalled, it reads "[hidden]".
+type Hidden string
+
+// Reveal returns the text. Every call hands a secret to whatever comes next.
+func (h Hidden) Reveal() string { return string(h) }
+
+func (h Hidden) String() string               { return "[hidden]" }
+func (h Hidden) LogValue() slog.Value         { return slog.StringValue("[hidden]") }
+func (h Hidden) MarshalText() ([]byte, error) { return []byte("[hidden]"), nil }
+
+// Format keeps the text out of every verb, %q, %x and %#v included.
+func (h Hidden) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[hidden]")) }

@@ -1,0 +1,54 @@
+// Command symbolon keeps Ory identities and an application's users matched. It is
+// the library of this module with a configuration, two listeners and a command
+// line around it: every subcommand is a file here, every route is in routes.go.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	code := run(ctx, os.Args[1:], os.Getenv, stdio{out: os.Stdout, err: os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// stdio is where a command writes: results to out, all else to err.
+type stdio struct{ out, err io.Writer }
+
+// app is what every command is given.
+type app struct {
+	stdio
+	ctx    context.Context
+	env    func(string) string
+	config string // the file that --config names, or empty
+}
+
+// run is the whole program: it ends no process and touches no global, so that
+// tests can call it.
+func run(ctx context.Context, args []string, env func(string) string, io stdio) int {
+	var commands cli
+	exited := -1
+	parser := kong.Must(&commands, kong.Name("symbolon"), kong.Description(description), kong.UsageOnError(),
+		kong.Writers(io.out, io.err), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help has answered
+		return exited
+	}
+	if err == nil {
+		a := &app{stdio: io, ctx: ctx, env: env, config: commands.Config}
+		err = parsed.Run(a)
+	} else {
+		err = usage(hint(err, "symbolon --help lists the commands, symbolon COMMAND --help explains one"))
+	}
+	return conclude(io.err, err)
+}

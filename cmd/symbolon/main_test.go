@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// beTheProgram is set for the processes that the tests start: this binary is the
+// program then, with the race detector where the tests have it.
+const beTheProgram = "SYMBOLON_TEST_IS_THE_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beTheProgram) != "" {
+		main()
+	}
+	symbolontest.Main(m)
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			bin := filepath.Join(e.WorkDir, ".bin")
+			if err := os.Mkdir(bin, 0o700); err != nil {
+				return err
+			}
+			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv(beTheProgram, "1")
+			e.Setenv("SECRET", testSecret)
+			return os.Symlink(program, filepath.Join(bin, "symbolon"))
+		},
+	})
+}
+
+// runIn runs the program in this process.
+func runIn(t *testing.T, env func(string) string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, env, stdio{out: &stdout, err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, test := range []struct {
+		args []string
+		env  func(string) string
+		code int
+		says string // on stderr
+	}{
+		{[]string{"version"}, environment(), 0, ""},
+		{[]string{"--help"}, environment(), 0, ""},
+		{[]string{"serve", "--help"}, environment(), 0, ""},
+		{nil, environment(), 2, "symbolon: expected one of"},
+		{[]string{"dance"}, environment(), 2, "symbolon: hint: symbolon --help"},
+		{[]string{"version", "--fast"}, environment(), 2, "unknown flag"},
+		{[]string{"serve", "--log-level", "loud"}, environment(), 2, "log-level"},
+		{[]string{"serve", "extra"}, environment(), 2, "unexpected argument"},
+		{[]string{"show"}, environment(), 2, "expected"},
+		{[]string{"bind", "1d000000-0000-4000-8000-000000000001"}, environment(), 2, "expected"},
+		{[]string{"bind", "no-uuid", "42"}, environment(), 2, "is not a UUID"},
+		{[]string{"bind", "00000000-0000-0000-0000-000000000000", "42"}, environment(), 2, "nil UUID"},
+		{[]string{"bind", "1d000000-0000-4000-8000-000000000001", "a\x00"}, environment(), 2, "user_id"},
+		{[]string{"show", "42"}, environment("SYMBOLON_SECRET", ""), 2, "secret: it is missing"},
+		{[]string{"show", "42", "--config", "missing.yaml"}, environment(), 2, "missing.yaml"},
+		{[]string{"show", "42"}, environment(), 1, "there is no database at symbolon.db"},
+		{[]string{"show", "42"}, environment("SYMBOLON_DATABASE", "postgres://u:"+testKey+"@127.0.0.1:1/db"), 1, "does not answer"},
+		{[]string{"serve"}, environment("SYMBOLON_DATABASE", "postgres://u:"+testKey+"@127.0.0.1:1/db"), 1, "does not answer"},
+		{[]string{"serve"}, environment("SYMBOLON_DATABASE", "sqlite:///nonexistent/folder/symbolon.db"), 1, "open the database"},
+		{[]string{"actions", "print"}, environment(), 2, "--for"},
+		{[]string{"actions", "print", "--for", "auth0"}, environment(), 2, "kratos.yml or network"},
+		{[]string{"actions", "print", "--for", "kratos.yml", "--methods", "password,telepathy"}, environment(), 2, "telepathy"},
+		{[]string{"actions", "print", "--for", "kratos.yml", "--kratos-config", "missing.yml"}, environment(), 2, "missing.yml"},
+	} {
+		code, _, errs := runIn(t, test.env, test.args...)
+		if code != test.code || !strings.Contains(errs, test.says) {
+			t.Errorf("%v: exit %d, want %d and %q:\n%s", test.args, code, test.code, test.says, errs)
+		}
+		if strings.Contains(errs, "cAnArY") {
+			t.Errorf("%v shows a secret:\n%s", test.args, errs)
+		}
+		for line := range strings.Lines(errs) {
+			if code != 0 && !strings.HasPrefix(line, "symbolon: ") && !strings.HasPrefix(line, "{") {
+				t.Errorf("%v: %q does not say who speaks", test.args, line)
+			}
+		}
+	}
+}
+
+// TestStaticBinary: the released program needs nothing of the machine it runs on.
+func TestStaticBinary(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program: not with -short")
+	}
+	program := filepath.Join(t.TempDir(), "symbolon")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(program)
+	if err != nil || info.Size() > 25<<20 {
+		t.Errorf("%v, %d MB", err, info.Size()>>20)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil || bytes.Contains(text, []byte("/ld-linux")) {
+		t.Errorf("it is linked dynamically: %v", err)
+	}
+	out, err := exec.CommandContext(ctx, program, "version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "symbolon ") {
+		t.Errorf("%s, %v", out, err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// metrics are what GET /metrics tells. Every label comes from a small fixed set:
+// never an ID, a path or a method as a stranger sent it.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	hooks    *prometheus.CounterVec
+	links    *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_http_requests_total",
+			Help: "Requests answered, by listener, route and status."}, []string{"listener", "route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "symbolon_http_request_duration_seconds",
+			Help:    "Time from the request's header to the end of its handler.",
+			Buckets: []float64{.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"listener", "route"}),
+		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_hooks_total",
+			Help: "Ory's hooks answered, by hook and outcome."}, []string{"hook", "outcome"}),
+		links: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_links_made_total",
+			Help: "Bonds made, by the way their identity came."}, []string{"way"}),
+	}
+	b := thisBuild()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
+		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
+	info.Set(1)
+	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// request counts an answer. Unknown paths share the route "none".
+func (m *metrics) request(listener, pattern string, status int, took time.Duration) {
+	if pattern == "" {
+		pattern = "none"
+	}
+	if status == 0 {
+		status = http.StatusOK // the handler wrote nothing
+	}
+	m.requests.WithLabelValues(listener, pattern, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(listener, pattern).Observe(took.Seconds())
+}
+
+// hook is for hooks.Handler.Observe.
+func (m *metrics) hook(hook, outcome string) { m.hooks.WithLabelValues(hook, outcome).Inc() }
+
+// linked is for symbolon.Linker.AfterLink.
+func (m *metrics) linked(_ context.Context, link symbolon.Link) {
+	m.links.WithLabelValues(string(link.Way)).Inc()
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}

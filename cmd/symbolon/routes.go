@@ -1,0 +1,60 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// public is what Ory, proxies and applications reach. Paths match byte for byte;
+// a route without a method says itself what it takes.
+func (p *parts) public() http.Handler {
+	forwardAuth := &session.ForwardAuth{Verifier: p.verifier}
+	return p.router("public", []route{
+		{"", "/hooks/reserve", p.hooks.Reserve()}, // Ory Actions; a key each
+		{"", "/hooks/link", p.hooks.Link()},
+		{"", "/hooks/sync", p.hooks.Sync()},
+		{"", "/auth", forwardAuth}, // any method: proxies pass on the client's
+		{"", "/auth/optional", forwardAuth},
+		{"", "/auth/aal2", forwardAuth},
+		{"", "/me", p.verifier.Me()},
+		{"GET", "/healthz", http.HandlerFunc(healthz)},
+		{"GET", "/readyz", http.HandlerFunc(p.readyz)},
+	})
+}
+
+// operator is the operator's side, all of it behind the key or the loopback
+// interface.
+func (p *parts) operator() http.Handler {
+	api := &adminAPI{linker: p.linker, key: p.config.backReferenceKey(), log: p.log}
+	return operatorOnly(p.config.Serve.AdminKey, p.router("operator", []route{
+		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
+		{"GET", "/admin/identities/{id}", http.HandlerFunc(api.identity)},
+		{"POST", "/admin/identities/{id}/sync", http.HandlerFunc(api.sync)},
+		{"POST", "/admin/links", http.HandlerFunc(api.bind)},
+		{"GET", "/metrics", p.metrics.handler()},
+		{"GET", "/healthz", http.HandlerFunc(healthz)},
+	}))
+}
+
+func (p *parts) router(side string, routes []route) http.Handler {
+	o := &observer{listener: side, log: p.log, metrics: p.metrics}
+	return newRouter(routes, o.wrap)
+}
+
+// healthz says that the process answers. It decides nothing.
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	answer.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz says that the server has started, with migrations that were current, and
+// is not stopping. An outage of Ory or of the database does not show here: reserve
+// must stay reachable.
+func (p *parts) readyz(w http.ResponseWriter, _ *http.Request) {
+	if p.server.draining.Load() {
+		answer.Write(w, answer.New(503, answer.Unavailable, "The server is stopping."))
+		return
+	}
+	answer.JSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+type serveCmd struct {
+	LogLevel slog.Level `name:"log-level" env:"SYMBOLON_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default: info."`
+}
+
+func (serveCmd) Help() string {
+	return `Listens twice: for Ory, proxies and applications on serve.public (:4460), for the operator on serve.admin (127.0.0.1:4461). The tables are made or brought up to date first. Ory need not be up; the database must.
+
+SIGTERM and SIGINT stop it: /readyz says so, and what was begun is finished, for 8 seconds at most.
+
+	SYMBOLON_SECRET=$(openssl rand -base64 32) SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434 symbolon serve
+	symbolon serve --config /etc/symbolon.yaml --log-level debug`
+}
+
+// Run serves until the context ends.
+func (c serveCmd) Run(a *app) error {
+	log := newLogger(a.err, c.LogLevel)
+	config, err := a.configure()
+	if err != nil {
+		return err
+	}
+	s, err := start(a.ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p := newParts(s, log)
+	if err := p.check(); err != nil {
+		return usage(err)
+	}
+	log.Info("starting", "version", thisBuild().version, "database", s.store.Dialect, "users", config.Users.Table,
+		"ory", config.Ory.PublicURL, "ory_admin", config.Ory.AdminURL, "project", config.Ory.Project)
+	err = p.server.run(a.ctx, listener{"public", config.Serve.Public, p.public()}, listener{"operator", config.Serve.Admin, p.operator()})
+	return errors.Join(err, p.close(a.ctx))
+}
+
+// start brings the tables up to date, connects and proves that the users table fits.
+func start(ctx context.Context, c *Config, log *slog.Logger) (*system, error) {
+	from, to, err := c.migrate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if from != to {
+		log.Info("the database was migrated", "from", from, "to", to)
+	}
+	s, err := connect(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fits(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// fits reports everything about the users table that would keep people out.
+func (s *system) fits(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := s.store.Check(ctx)
+	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
+		return err
+	}
+	return usage(hint(err, "the users table must be as the section users of the configuration says"))
+}
+
+// parts are what answers requests.
+type parts struct {
+	*system
+	log      *slog.Logger
+	metrics  *metrics
+	hooks    *hooks.Handler
+	verifier *session.Verifier
+	server   *server
+}
+
+func newParts(s *system, log *slog.Logger) *parts {
+	p := &parts{system: s, log: log, metrics: newMetrics(), server: &server{log: log}}
+	s.linker.AfterLink = p.metrics.linked
+	p.hooks = &hooks.Handler{Linker: s.linker, Keys: s.config.hookKeys(), Observe: p.metrics.hook, Log: log}
+	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
+		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
+			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
+			Assertion: s.config.header("assertion")}}
+	return p
+}
+
+// check proves that nothing is wired wrongly before the first request comes.
+func (p *parts) check() error {
+	return errors.Join(p.ory.Check(), p.hooks.Check(), p.verifier.Check())
+}
+
+// close finishes what no request waits for: questions to Ory, and back-references
+// that are still to be written.
+func (p *parts) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	p.verifier.Close()
+	if err := p.linker.Close(ctx); err != nil {
+		p.log.Warn("stopped before everything was written", "error", err)
+	}
+	p.log.Info("stopped")
+	return nil
+}

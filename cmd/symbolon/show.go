@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+type showCmd struct {
+	ID   string `arg:"" help:"An identity's ID or a user's."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+func (showCmd) Help() string {
+	return `Prints both halves, the bond, its history and open findings. All times are UTC.
+It reads the database itself, so it works while the server is down; with ory.admin_url it also asks Ory what it holds now.
+
+	symbolon show 018f2d5e-7c1a-7f3e-9b57-1c2d3e4f5a6b
+	symbolon show 42 --json | jq .link.state`
+}
+
+// Run prints what is known of one person.
+func (c showCmd) Run(a *app) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p, err := lookup(a.ctx, s.linker, s.ory, s.config.backReferenceKey(), c.ID)
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return hint(fmt.Errorf("nothing is known of %s", plain(clip(c.ID, 64))),
+			"an identity is known from its first request or hook on; ory.project is %q", s.config.Ory.Project)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		e := json.NewEncoder(a.out)
+		e.SetIndent("", "  ")
+		return e.Encode(p)
+	}
+	return p.print(a.out)
+}
+
+// print writes for a human in a hurry: the state of things first, how it came last.
+func (p person) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	p.printHalves(w)
+	_, _ = fmt.Fprintf(w, "\nfindings\t%s\n", count(len(p.Findings), "open"))
+	for _, f := range p.Findings {
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, plain(f.Detail))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(w, "\nhistory\t%s\n", count(len(p.History), "events"))
+	for _, e := range p.History {
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, plain(e.line()))
+	}
+	return w.Flush()
+}
+
+func (p person) printHalves(w io.Writer) {
+	row := func(name string, value any, detail string) {
+		_, _ = fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, detail)
+	}
+	if h := p.Identity; h != nil {
+		row("identity", h.ID, h.words())
+	} else {
+		row("identity", "none", "no identity is known of this user")
+	}
+	if h := p.User; h != nil {
+		row("user", plain(string(h.ID)), h.words(p.Identity))
+	} else {
+		row("user", "none", "the identity has no user")
+	}
+	if p.Link != nil {
+		row("bond", p.Link.State, p.Link.words())
+	} else {
+		row("bond", "none", "the ledger has no entry")
+	}
+	if h := p.Identity; h != nil && h.Ory == exists {
+		row("at Ory", value(h.BackReference), p.backReferenceWords())
+	}
+}
+
+func (h identityHalf) words() string {
+	switch h.Ory {
+	case exists:
+		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, plain(h.SchemaID), stamp(*h.CreatedAt))
+	case gone:
+		return "GONE at Ory: it says that there is no such identity"
+	case notAsked:
+		return "Ory was not asked: ory.admin_url is not configured"
+	}
+	return "Ory could not be asked: it does not answer, or not sensibly"
+}
+
+func (h userHalf) words(i *identityHalf) string {
+	switch {
+	case !h.Row:
+		return "NO ROW in the users table"
+	case h.Identity == "":
+		return "its row names no identity"
+	case i == nil || h.Identity != i.ID:
+		return "its row names ANOTHER identity: " + string(h.Identity)
+	}
+	return "its row names this identity"
+}
+
+func (b bond) words() string {
+	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Way)
+	if b.Reason != "" {
+		s += ", because of " + string(b.Reason)
+	}
+	if b.Project != "default" {
+		s += ", project " + b.Project
+	}
+	return s
+}
+
+func (p person) backReferenceWords() string {
+	switch {
+	case p.Identity.BackReference == "":
+		return "no back-reference, which nothing depends on"
+	case p.User != nil && p.Identity.BackReference == string(p.User.ID):
+		return "back-reference, names this user"
+	}
+	return "back-reference, names NOT this user; nothing depends on it"
+}
+
+// line says what an event did, and to whom.
+func (e event) line() string {
+	s := ""
+	if e.User != "" {
+		s = "user " + string(e.User)
+	}
+	if e.Before != "" {
+		s += " (before: " + string(e.Before) + ")"
+	}
+	if e.Finding != "" {
+		s += " " + string(e.Finding)
+	}
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	return s
+}
+
+func value(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return plain(s)
+}
+
+func count(n int, of string) string {
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d %s", n, of)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + "Z" }

@@ -1,0 +1,488 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
+
+const password = "a-long-Enough-passw0rd"
+
+// torture is the number of rounds a test makes: a tenth or so in every run, all of
+// them under `make torture`.
+func torture(ci, all int) int {
+	if os.Getenv("SYMBOLON_TORTURE") != "" {
+		return all
+	}
+	return ci
+}
+
+// setup says what is there besides Kratos and an application.
+type setup struct {
+	admin   bool // Ory's admin API is configured
+	link    bool // the link and sync hooks
+	reserve bool // the reserve hook
+
+	users   sqlstore.Users // the zero value: symbolon_users
+	schema  string         // DDL of the application's own table
+	kratos  symbolontest.KratosConfig
+	deleted symbolon.OnUserDeleted
+	write   symbolon.Write
+}
+
+// world is one Kratos, one application and the bond between them.
+type world struct {
+	t      *testing.T
+	kratos *symbolontest.Kratos
+	db     *database
+	store  *sqlstore.Store
+	linker *symbolon.Linker
+	auth   *session.Verifier
+	gate   *gate // where Kratos' hooks arrive
+	app    *httptest.Server
+}
+
+// onBoth runs a test with the store on SQLite and on Postgres.
+func onBoth(t *testing.T, s setup, test func(t *testing.T, w *world)) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) { test(t, newWorld(t, dialect, s)) })
+	}
+}
+
+func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
+	w := &world{t: t, gate: newGate(t)}
+	config := s.kratos
+	config.Overlay = w.overlay(s)
+	w.kratos = symbolontest.StartKratos(t, config)
+	w.db = openDatabase(t, dialect, s.schema)
+	w.store = &sqlstore.Store{DB: w.db.DB, Dialect: dialect, Users: s.users}
+	if err := w.store.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL}
+	if s.admin {
+		client.AdminURL = w.kratos.AdminURL
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	w.linker = &symbolon.Linker{Ory: client, Store: w.store, Secrets: secrets, OnUserDeleted: s.deleted,
+		BackReference: symbolon.BackReference{Write: s.write}, Log: quiet}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = w.linker.Close(ctx)
+	})
+	w.auth = w.newVerifier()
+	handler := &hooks.Handler{Linker: w.linker, Log: quiet}
+	if err := errors.Join(w.auth.Check(), handler.Check()); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	handler.Mount(mux)
+	w.gate.next = mux
+	w.app = httptest.NewServer(w.auth.Require(http.HandlerFunc(whoAmI)))
+	t.Cleanup(w.app.Close)
+	return w
+}
+
+var secrets = []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}
+
+// newVerifier makes another one: a fresh cache, as after a restart.
+func (w *world) newVerifier() *session.Verifier {
+	v := &session.Verifier{Linker: w.linker, Log: w.linker.Log}
+	w.t.Cleanup(v.Close)
+	return v
+}
+
+// whoAmI is the application: it knows its users by their ID and nothing else.
+func whoAmI(w http.ResponseWriter, r *http.Request) {
+	u, _ := symbolon.UserFrom(r.Context())
+	_, _ = io.WriteString(w, string(u.ID))
+}
+
+func (w *world) overlay(s setup) []byte {
+	if !s.link && !s.reserve {
+		return nil
+	}
+	var b bytes.Buffer
+	a := hooks.Actions{URL: w.gate.url, Keys: hooks.DeriveKeys(secrets), NewID: s.users.NewID, WithoutReserve: !s.reserve,
+		BackReference: symbolon.BackReference{Write: s.write}, Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
+	if err := a.WriteKratos(&b); err != nil {
+		w.t.Fatal(err)
+	}
+	w.gate.dropLink = !s.link
+	return b.Bytes()
+}
+
+// signUp registers a person; the test fails when Kratos refuses.
+func (w *world) signUp(email string) *symbolontest.Person {
+	w.t.Helper()
+	p, err := w.kratos.Register(w.t.Context(), email, password, "Ann")
+	if err != nil {
+		w.t.Fatalf("sign up %s: %v", email, err)
+	}
+	return p
+}
+
+// get asks the application with a person's session: the user ID, or the error code.
+func (w *world) get(token string) (status int, answer string) {
+	w.t.Helper()
+	return ask(w.t, w.app.URL, token)
+}
+
+func ask(t *testing.T, url, token string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Session-Token", token)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode == 200 {
+		return 200, string(body)
+	}
+	var e struct{ Error struct{ Code string } }
+	if err := json.Unmarshal(body, &e); err != nil {
+		t.Fatalf("%d without the error shape: %s", res.StatusCode, body)
+	}
+	return res.StatusCode, e.Error.Code
+}
+
+// backReference is metadata_public.id as whoami shows it; whoami is the only
+// thing asked.
+func (w *world) backReference(token string) string {
+	w.t.Helper()
+	raw, status, err := w.kratos.Whoami(w.t.Context(), token)
+	if err != nil || status != 200 {
+		w.t.Fatalf("whoami: %d, %v", status, err)
+	}
+	var s struct {
+		Identity struct {
+			Metadata struct {
+				ID any `json:"id"`
+			} `json:"metadata_public"`
+		} `json:"identity"`
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		w.t.Fatal(err)
+	}
+	id, _ := s.Identity.Metadata.ID.(string)
+	return id
+}
+
+// record is what Symbolon knows of an identity.
+func (w *world) record(id string) symbolon.Record {
+	w.t.Helper()
+	r, err := w.linker.Record(w.t.Context(), id)
+	if err != nil && !errors.Is(err, symbolon.ErrNotFound) {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) linked(id string) symbolon.UserID {
+	if r := w.record(id); r.Link != nil && r.Link.State == symbolon.Linked {
+		return r.Link.User
+	}
+	return ""
+}
+
+func (w *world) findings(id string) string {
+	var kinds []string
+	for _, f := range w.record(id).Findings {
+		kinds = append(kinds, string(f.Kind))
+	}
+	return strings.Join(kinds, " ")
+}
+
+func (w *world) events(id string, kind symbolon.EventKind) (n int) {
+	for _, e := range w.record(id).Events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// eventually waits for what a hook or the back-reference does behind our backs.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not so after 20 seconds: %s", what)
+		}
+	}
+}
+
+// oneToOne checks that users and identities are matched, one to one, n of them.
+func (w *world) oneToOne(n int) {
+	w.t.Helper()
+	identities, err := w.kratos.CountIdentities(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	table := w.store.Users.Table
+	if table == "" {
+		table = "symbolon_users"
+	}
+	users := w.db.int("select count(*) from " + table)
+	with := w.db.int("select count(distinct ory_identity_id) from " + table)
+	if identities != n || users != n || with != n {
+		w.t.Errorf("%d identities, %d users, %d of them with an identity of their own; want %d of each", identities, users, with, n)
+	}
+}
+
+// gate stands between Kratos and the hooks, and can lose, refuse and keep calls.
+type gate struct {
+	url  string
+	next http.Handler
+
+	mu       sync.Mutex
+	calls    []call
+	dropLink bool
+	fail     int // answer every call with this status
+	closed   bool
+	server   *http.Server
+	address  string
+}
+
+type call struct {
+	path, answer string
+	body         []byte
+	header       http.Header
+	status       int
+}
+
+func newGate(t *testing.T) *gate {
+	g := &gate{}
+	g.open(t, "127.0.0.1:0")
+	g.url = "http://" + g.address
+	t.Cleanup(g.close)
+	return g
+}
+
+func (g *gate) open(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.address, g.closed = l.Addr().String(), false
+	g.server = &http.Server{Handler: g, ReadHeaderTimeout: time.Second}
+	go func() { _ = g.server.Serve(l) }()
+}
+
+// close is Symbolon stopped: nobody listens.
+func (g *gate) close() {
+	if !g.closed {
+		g.closed = true
+		_ = g.server.Close()
+	}
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	g.mu.Lock()
+	fail, drop := g.fail, g.dropLink && r.URL.Path != "/hooks/reserve"
+	g.mu.Unlock()
+	c := call{path: r.URL.Path, body: body, header: r.Header.Clone()}
+	switch {
+	case fail != 0:
+		w.WriteHeader(fail)
+		c.status = fail
+	case drop:
+		c.status = -1
+	default:
+		rec := httptest.NewRecorder()
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		g.next.ServeHTTP(rec, r)
+		c.status, c.answer = rec.Code, rec.Body.String()
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	}
+	g.mu.Lock()
+	g.calls = append(g.calls, c)
+	g.mu.Unlock()
+	if c.status == -1 {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (g *gate) set(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f()
+}
+
+// of returns the calls of one hook.
+func (g *gate) of(path string) (out []call) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.calls {
+		if c.path == path {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// database is the application's, and can be stopped: Postgres by ending its
+// server, SQLite by an exclusive lock.
+type database struct {
+	*sql.DB
+	t       *testing.T
+	dialect sqlstore.Dialect
+	cluster *symbolontest.Postgres
+	path    string
+	locker  *sql.DB
+	lock    *sql.Conn
+}
+
+func openDatabase(t *testing.T, dialect sqlstore.Dialect, schema string) *database {
+	d := &database{t: t, dialect: dialect}
+	driver, dsn := "pgx", ""
+	if dialect == sqlstore.SQLite {
+		d.path = filepath.Join(t.TempDir(), "app.db")
+		driver, dsn = "sqlite", sqlstore.SQLiteDSN(d.path)
+	} else {
+		d.cluster = symbolontest.StartPostgres(t)
+		dsn = d.cluster.NewDatabase(t)
+	}
+	d.DB = d.mustOpen(driver, dsn)
+	if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
+		t.Fatal(err)
+	}
+	if schema != "" {
+		d.exec(schema)
+	}
+	return d
+}
+
+func (d *database) mustOpen(driver, dsn string) *sql.DB {
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func (d *database) exec(query string, args ...any) {
+	d.t.Helper()
+	if _, err := d.ExecContext(d.t.Context(), query, args...); err != nil {
+		d.t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func (d *database) int(query string, args ...any) (n int) {
+	d.t.Helper()
+	if err := d.QueryRowContext(d.t.Context(), query, args...).Scan(&n); err != nil {
+		d.t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+func (d *database) stop() {
+	d.t.Helper()
+	if d.dialect == sqlstore.Postgres {
+		d.cluster.Stop()
+		return
+	}
+	if d.locker == nil {
+		d.locker = d.mustOpen("sqlite", "file:"+d.path+"?_pragma=busy_timeout(10000)")
+	}
+	conn, err := d.locker.Conn(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(d.t.Context(), "begin exclusive"); err != nil {
+		d.t.Fatal(err)
+	}
+	d.lock = conn
+}
+
+func (d *database) start() {
+	d.t.Helper()
+	if d.dialect == sqlstore.Postgres {
+		if err := d.cluster.Start(d.t.Context()); err != nil {
+			d.t.Fatal(err)
+		}
+		return
+	}
+	if _, err := d.lock.ExecContext(d.t.Context(), "rollback"); err != nil {
+		d.t.Fatal(err)
+	}
+	_ = d.lock.Close()
+}
+
+// accounts is a table that an application might have had before it met Symbolon.
+func accounts(dialect sqlstore.Dialect) string {
+	if dialect == sqlstore.SQLite {
+		return `create table accounts (id integer primary key, ory_identity_id text unique, email text unique, plan text not null default 'free')`
+	}
+	return `create table accounts (id bigserial primary key, ory_identity_id uuid unique, email text unique, plan text not null default 'free')`
+}
+
+var accountUsers = sqlstore.Users{Table: "accounts", NewID: sqlstore.ByDatabase, Columns: map[string]string{"email": "traits.email"}}
+
+// withAccounts runs a test with the accounts table on both stores.
+func withAccounts(t *testing.T, s setup, test func(t *testing.T, w *world)) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) {
+			s := s
+			s.users, s.schema = accountUsers, accounts(dialect)
+			test(t, newWorld(t, dialect, s))
+		})
+	}
+}
+
+func mail(format string, args ...any) string { return fmt.Sprintf(format, args...) + "@example.org" }
+
+func timeNow() time.Time { return time.Now() }
+
+// restart gives the application a new verifier, which remembers nothing.
+func (w *world) restart() {
+	w.auth = w.newVerifier()
+	w.app.Close()
+	w.app = httptest.NewServer(w.auth.Require(http.HandlerFunc(whoAmI)))
+	w.t.Cleanup(w.app.Close)
+}
+
+func onLink(f func(*sqlstore.Tx, symbolon.Link) error) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
+	return func(_ context.Context, tx *sqlstore.Tx, link symbolon.Link) error { return f(tx, link) }
+}

@@ -1,0 +1,254 @@
+package ory
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const (
+	maxAnswer = 1 << 20  // of everything but
+	maxPage   = 16 << 20 // a page of identities
+)
+
+// question is one request to Ory.
+type question struct {
+	bucket bucket
+	method string // GET when empty
+	admin  bool
+	path   string // escaped
+	query  url.Values
+	body   []byte
+	cred   Credential // whoami only
+	page   bool       // a page of identities: larger, slower
+}
+
+// reply is a complete answer of whatever status.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	q      *question
+	token  string // what must not be repeated, besides q.cred
+}
+
+// ask sends a question and reads the whole answer. The error is "don't know".
+func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if q.admin && c.admin == nil {
+		return nil, symbolon.ErrNoAdmin
+	}
+	if err := c.throttle.wait(q.bucket); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout(q))
+	defer cancel()
+	req, err := c.request(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, transportError(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing can be done about it
+	r, err := c.read(resp, q)
+	if limited := c.throttle.note(q.bucket, resp.StatusCode, resp.Header); limited != nil {
+		return nil, limited
+	}
+	return r, err
+}
+
+func (c *Client) timeout(q question) time.Duration {
+	t := c.Timeout
+	if t <= 0 {
+		t = DefaultTimeout
+	}
+	if q.page {
+		t *= 6
+	}
+	return t
+}
+
+func (c *Client) request(ctx context.Context, q question) (*http.Request, error) {
+	u := *c.public
+	if q.admin {
+		u = *c.admin
+	}
+	u.RawPath = u.EscapedPath() + q.path
+	path, err := url.PathUnescape(u.RawPath)
+	if err != nil {
+		return nil, unknown("a path that cannot be sent")
+	}
+	u.Path, u.RawQuery = path, q.query.Encode()
+	method := q.method
+	if method == "" {
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(q.body))
+	if err != nil {
+		return nil, unknown("a question that cannot be sent")
+	}
+	if q.body == nil {
+		req.Body, req.GetBody, req.ContentLength = http.NoBody, nil, 0
+	}
+	c.headers(req.Header, q)
+	return req, nil
+}
+
+// headers are all that Ory learns: nothing of the request that made us ask but its
+// one credential.
+func (c *Client) headers(h http.Header, q question) {
+	h.Set("Accept", "application/json")
+	h.Set("Accept-Encoding", "identity") // keeps every transport from decompressing
+	h.Set("User-Agent", "symbolon")
+	if !c.EdgeCache {
+		h.Set("Cache-Control", "max-age=0")
+	}
+	if q.body != nil {
+		h.Set("Content-Type", "application/json")
+	}
+	if q.admin && c.Token != "" {
+		h.Set("Authorization", "Bearer "+c.Token)
+	}
+	switch q.cred.Kind {
+	case SessionToken:
+		h.Set("X-Session-Token", q.cred.Value)
+	case SessionCookie:
+		h.Set("Cookie", c.CookieName()+"="+q.cred.Value)
+	case BearerToken:
+		h.Set("Authorization", "Bearer "+q.cred.Value)
+	}
+}
+
+// read takes in the body, or finds that it is too large, compressed or cut.
+func (c *Client) read(resp *http.Response, q question) (*reply, error) {
+	limit := int64(maxAnswer)
+	if q.page {
+		limit = maxPage
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return nil, unknown("an answer in an encoding that was not asked for")
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, transportError(err)
+	}
+	if int64(len(body)) > limit {
+		return nil, unknown("an answer of more than %d bytes", limit)
+	}
+	return &reply{status: resp.StatusCode, header: resp.Header, body: body, q: &q, token: c.Token}, nil
+}
+
+// json returns the body of an answer that must have this status and be JSON.
+func (r *reply) json(status int) ([]byte, error) {
+	if r.status != status {
+		return nil, r.refusal()
+	}
+	if !r.isJSON() {
+		return nil, unknown("an answer %d that is not JSON", r.status)
+	}
+	return r.body, nil
+}
+
+func (r *reply) isJSON() bool {
+	kind, _, err := mime.ParseMediaType(r.header.Get("Content-Type"))
+	return err == nil && kind == "application/json" && len(r.header.Values("Content-Type")) == 1
+}
+
+// refusal says what an answer means that is not the wanted one.
+func (r *reply) refusal() error {
+	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
+	code, own := r.kratosError(e)
+	if !own {
+		return e // not Kratos: a proxy, another server, another path
+	}
+	switch r.status {
+	case http.StatusNotFound:
+		if code == http.StatusNotFound {
+			e.kind = symbolon.ErrNotFound
+		}
+	case http.StatusBadRequest, http.StatusConflict:
+		e.kind = nil
+	}
+	return e
+}
+
+// kratosError fills e from the body and reports whether that is Kratos' own form
+// of an error: {"error":{"code":404,"status":"…","message":"…"}}.
+func (r *reply) kratosError(e *Error) (code int, own bool) {
+	if !r.isJSON() {
+		return 0, false
+	}
+	top, err := object(r.body)
+	if err != nil {
+		return 0, false
+	}
+	in, err := object(top["error"])
+	if err != nil || json.Unmarshal(in["code"], &code) != nil {
+		return 0, false
+	}
+	if id, _ := in.text("id"); isToken(id) && len(id) <= 64 && !r.repeats(id) {
+		e.ID = id
+	}
+	reason, _ := in.text("reason")
+	if reason == "" {
+		reason, _ = in.text("message")
+	}
+	if !r.repeats(reason) {
+		e.Reason = oneLine(reason)
+	}
+	return code, true
+}
+
+// repeats reports whether an answer repeats a secret of the question.
+func (r *reply) repeats(s string) bool {
+	for _, secret := range []string{r.q.cred.Value, r.token} {
+		if secret != "" && strings.Contains(s, secret) {
+			return true
+		}
+	}
+	return false
+}
+
+// transportError says why there was no answer, in words that repeat neither the
+// URL nor a byte of what was sent or received.
+func transportError(err error) error {
+	var dns *net.DNSError
+	var cert *x509.CertificateInvalidError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, context.Canceled):
+		return unknown("the question was cancelled")
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return unknown("no answer in time")
+	case errors.As(err, &dns):
+		return unknown("its host name cannot be resolved")
+	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
+		return unknown("its certificate is not good")
+	case errors.As(err, &errno):
+		return unknown("no connection (%s)", errno.Error())
+	}
+	return unknown("the connection broke or what came is not HTTP")
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}

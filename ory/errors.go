@@ -1,0 +1,77 @@
+package ory
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// ErrNoSession: whoami said 401 in Kratos' own form. That alone proves nothing:
+// Kratos says so as well to a valid session while its database does not answer.
+var ErrNoSession = errors.New("ory: whoami says that there is no valid session")
+
+// ErrAAL2Required: the session is good, but Ory wants a second factor before it
+// says whose it is.
+var ErrAAL2Required = errors.New("ory: the session needs a second factor")
+
+// Error is an answer of Ory that is not what was asked for. It matches
+// symbolon.ErrNotFound, [ErrNoSession] or [ErrAAL2Required] where that is Kratos'
+// own word; nothing where Kratos refused what it was sent (400, 409); and
+// symbolon.ErrUnavailable otherwise.
+type Error struct {
+	Status int    // of HTTP; error.code of the body often says something else
+	ID     string // error.id, where there is one: "session_aal2_required"
+	Reason string // Ory's words, one short line. They may name Ory's database, never what was sent
+
+	kind error
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("ory answered %d", e.Status)
+	if e.ID != "" {
+		s += " " + e.ID
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.kind }
+
+// RateLimited: Ory said 429 or that nothing is left, and nothing more is asked of
+// this kind until Reset has passed. It matches symbolon.ErrUnavailable.
+type RateLimited struct {
+	Reset time.Duration
+}
+
+func (e *RateLimited) Error() string {
+	return fmt.Sprintf("ory limits the rate of questions: nothing is asked for %s", e.Reset.Round(time.Millisecond))
+}
+
+func (e *RateLimited) Unwrap() error { return symbolon.ErrUnavailable }
+
+// unknown is an answer that proves nothing.
+func unknown(what string, args ...any) error {
+	return fmt.Errorf("ory: "+what+": %w", append(args, symbolon.ErrUnavailable)...)
+}
+
+// oneLine makes a stranger's words fit for a log: short, one line, visible.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		if r > 0x7e {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > 200 {
+		s = s[:200] + "..."
+	}
+	return s
+}

@@ -1,0 +1,126 @@
+package ory
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+func seedCaptures(f *testing.F, pattern string) {
+	files, _ := filepath.Glob(filepath.Join("testdata", "captures", "v26.2.0", pattern))
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var e exchange
+		if json.Unmarshal(b, &e) == nil {
+			f.Add([]byte(compact(e.Response.Body)))
+		}
+	}
+}
+
+func FuzzDecodeIdentity(f *testing.F) {
+	seedCaptures(f, "get-*.json")
+	f.Add([]byte(identityJSON(someID)))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		i, err := DecodeIdentity(doc)
+		if err != nil {
+			return
+		}
+		checkIdentity(t, doc, i)
+	})
+}
+
+func FuzzDecodeSession(f *testing.F) {
+	seedCaptures(f, "whoami-*.json")
+	seedCaptures(f, "sessions-get-*.json")
+	f.Add([]byte(sessionJSON(someID, identityJSON(someID))))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		s, err := DecodeSession(doc)
+		if err != nil {
+			return
+		}
+		if id, err := symbolon.ParseIdentityID(s.ID); err != nil || string(id) != s.ID {
+			t.Errorf("session ID %q", s.ID)
+		}
+		if s.ExpiresAt.IsZero() && !bytes.Contains(doc, []byte("0001-01-01")) {
+			t.Error("no expiry")
+		}
+		if s.Identity != nil {
+			checkIdentity(t, nil, *s.Identity)
+		}
+	})
+}
+
+// checkIdentity compares with a second reader: where it reads another identity in
+// the same bytes, we must not have read any.
+func checkIdentity(t *testing.T, doc []byte, i symbolon.Identity) {
+	t.Helper()
+	if id, err := symbolon.ParseIdentityID(string(i.ID)); err != nil || id != i.ID {
+		t.Errorf("identity ID %q", i.ID)
+	}
+	for _, raw := range []json.RawMessage{i.Traits, i.MetadataPublic, i.MetadataAdmin} {
+		if raw != nil && !json.Valid(raw) {
+			t.Errorf("not JSON: %q", raw)
+		}
+	}
+	if doc == nil {
+		return
+	}
+	var other map[string]any
+	if err := json.Unmarshal(doc, &other); err != nil {
+		t.Fatalf("it is not JSON to others: %v", err)
+	}
+	if id, _ := other["id"].(string); !strings.EqualFold(id, string(i.ID)) {
+		t.Errorf("read %q, others read %q", i.ID, id)
+	}
+}
+
+func FuzzLinks(f *testing.F) {
+	for _, s := range []string{next("t1"), first, first + ",", `<a>; rel="x, y"; title=",<b>"`, `<>;rel=next`, ``, `,,`, `</identities?page_token=a>;rel="first next"`} {
+		f.Add(s)
+	}
+	base := mustURL("http://kratos:4434")
+	f.Fuzz(func(t *testing.T, header string) {
+		q, err := nextPage([]string{header}, base)
+		if err != nil || q == nil {
+			return
+		}
+		if !strings.Contains(strings.ToLower(header), "next") {
+			t.Errorf("%q leads on", header)
+		}
+		for k, v := range q {
+			if k != "page_token" && k != "page_size" || len(v) != 1 {
+				t.Errorf("%q asks for %v", header, q)
+			}
+		}
+		if q.Get("page_token") == "" || len(q.Get("page_token")) > 4096 {
+			t.Errorf("%q: %v", header, q)
+		}
+	})
+}
+
+func FuzzCheckURL(f *testing.F) {
+	for _, s := range []string{"http://127.0.0.1:4433", "https://x.example/a", "http://[::ffff:8.8.8.8]", "http://a@b", "http://0x7f.1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if CheckURL(raw) != nil {
+			return
+		}
+		u, err := url.Parse(raw)
+		if err != nil || u.User != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+			t.Errorf("%q is accepted", raw)
+		}
+		if err := (&Client{PublicURL: raw}).Check(); err != nil {
+			t.Errorf("%q: %v", raw, err)
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package ory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Ready asks Ory whether it can reach its database. No error means that it says
+// so; it is a hint, not a proof: Ory may be ready while a table is locked.
+//
+// The public port answers in every version. Where a proxy does not let the
+// question through, the admin port is asked instead, under /admin, the one path
+// that both generations answer.
+func (c *Client) Ready(ctx context.Context) error {
+	err := c.health(ctx, question{bucket: unlimited, path: "/health/ready"})
+	var e *Error
+	if err == nil || !c.HasAdmin() || !errors.As(err, &e) || e.Status >= 500 {
+		return err
+	}
+	return c.health(ctx, question{bucket: unlimited, admin: true, path: "/admin/health/ready"})
+}
+
+func (c *Client) health(ctx context.Context, q question) error {
+	r, err := c.ask(ctx, q)
+	if err != nil {
+		return fmt.Errorf("readiness: %w", err)
+	}
+	if r.status != http.StatusOK {
+		e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
+		r.kratosError(e)
+		return fmt.Errorf("readiness: %w", e)
+	}
+	f, err := object(r.body)
+	if status, _ := f.text("status"); err != nil || status != "ok" || !r.isJSON() {
+		return unknown("readiness: not the answer of a Kratos that is ready")
+	}
+	return nil
+}
+
+// Version is what a probe found out about an Ory.
+type Version struct {
+	// Name is what Ory says of itself: "v26.2.0", "master". Empty where it does not.
+	Name string
+
+	// ExternalID: identities have an external_id (Kratos v25.4 and newer). Older ones
+	// drop it without a word.
+	ExternalID bool
+}
+
+// Version asks Ory what it can do. It needs the admin API.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	external, err := c.probeExternalID(ctx)
+	if err != nil {
+		return Version{}, fmt.Errorf("probe for external_id: %w", err)
+	}
+	v := Version{ExternalID: external}
+	r, err := c.ask(ctx, question{bucket: unlimited, admin: true, path: "/admin/version"})
+	if err != nil {
+		return Version{}, fmt.Errorf("ask for the version: %w", err)
+	}
+	if r.status == http.StatusOK && r.isJSON() {
+		f, _ := object(r.body)
+		name, _ := f.text("version")
+		v.Name = oneLine(name)
+	}
+	return v, nil
+}
+
+// probeExternalID looks up an external_id that nobody has. Who knows the route
+// says so in JSON; an older Kratos has no such route and says so in plain text.
+func (c *Client) probeExternalID(ctx context.Context) (bool, error) {
+	const nobody = "symbolon-probe-of-an-external-id-that-nobody-has"
+	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities/by/external/" + url.PathEscape(nobody)})
+	if err != nil {
+		return false, err
+	}
+	if r.status == http.StatusNotFound && string(r.body) == "404 page not found\n" {
+		return false, nil
+	}
+	err = r.refusal()
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
+}

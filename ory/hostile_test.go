@@ -1,0 +1,334 @@
+package ory
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const (
+	someID    = "47919ccd-6e52-41fe-8ada-f56074f7891f"
+	otherID   = "596f2d32-4607-4b7f-ab93-6656a0412b2b"
+	someToken = "ory_st_KeezIB3VwmclvnRZ2DDwBR72bDMmthRa"
+)
+
+func identityJSON(id string) string {
+	return `{"id":"` + id + `","schema_id":"default","state":"active","traits":{"email":"a@x.example"},` +
+		`"verifiable_addresses":[{"value":"a@x.example","verified":true,"via":"email"}],` +
+		`"metadata_public":{"id":"u"},"metadata_admin":null,"created_at":"2026-11-23T09:36:17.379694Z"}`
+}
+
+func sessionJSON(id, identity string) string {
+	return `{"id":"` + id + `","active":true,"expires_at":"2036-11-24T09:36:17Z","authenticated_at":"2026-11-23T09:36:17Z",` +
+		`"authenticator_assurance_level":"aal1","identity":` + identity + `}`
+}
+
+func serve(t *testing.T, h http.HandlerFunc) *Client {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	c := &Client{PublicURL: srv.URL, AdminURL: srv.URL, Timeout: 2 * time.Second}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// says answers with a status, a content type and a body.
+func says(status int, kind, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+const isJSON = "application/json"
+
+// questions are all that is asked about one thing, and what a good answer is.
+var questions = map[string]struct {
+	call func(context.Context, *Client) error
+	good string
+}{
+	"whoami": {func(ctx context.Context, c *Client) error {
+		_, err := c.Whoami(ctx, Credential{SessionToken, someToken})
+		return err
+	}, sessionJSON(otherID, identityJSON(someID))},
+	"identity": {func(ctx context.Context, c *Client) error {
+		_, err := c.Identity(ctx, someID)
+		return err
+	}, identityJSON(someID)},
+	"patch": {func(ctx context.Context, c *Client) error {
+		_, err := c.AddPublicMetadata(ctx, someID, "id", "u")
+		return err
+	}, identityJSON(someID)},
+	"session": {func(ctx context.Context, c *Client) error {
+		_, err := c.Session(ctx, someID)
+		return err
+	}, sessionJSON(someID, identityJSON(someID))},
+	"probe": {func(ctx context.Context, c *Client) error {
+		return c.ProbeSessions(ctx)
+	}, `[` + sessionJSON(someID, identityJSON(someID)) + `]`},
+	"ready": {func(ctx context.Context, c *Client) error {
+		return c.Ready(ctx)
+	}, `{"status":"ok"}`},
+}
+
+// hostile answers prove nothing, whatever was asked.
+func hostile(good string) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"200 HTML":                 says(200, "text/html", "<html>hello</html>"),
+		"200 JSON as HTML":         says(200, "text/html", good),
+		"200 without type":         says(200, "", good),
+		"200 empty":                says(200, isJSON, ""),
+		"200 null":                 says(200, isJSON, "null"),
+		"200 {}":                   says(200, isJSON, "{}"),
+		"200 string":               says(200, isJSON, `"ok"`),
+		"200 cut JSON":             says(200, isJSON, good[:len(good)/2]),
+		"200 and more":             says(200, isJSON, good+good),
+		"200 with a BOM":           says(200, isJSON, "\ufeff"+good),
+		"200 not UTF-8":            says(200, isJSON, strings.Replace(good, `"`, "\"\xff", 1)),
+		"200 2 MB":                 says(200, isJSON, strings.Repeat(" ", 2<<20)+good),
+		"200 error body":           says(200, isJSON, `{"error":{"code":404,"status":"Not Found"}}`),
+		"200 double keys":          says(200, isJSON, strings.Replace(strings.Replace(good, `{"id"`, `{"id":"`+otherID+`","id"`, 1), `{"status"`, `{"status":"no","status"`, 1)),
+		"200 with key in capitals": says(200, isJSON, strings.NewReplacer(`"id"`, `"ID"`, `"status"`, `"Status"`).Replace(good)),
+		"204":                      says(204, "", ""),
+		"206":                      says(206, isJSON, good),
+		"301":                      redirect(301), "302": redirect(302), "307": redirect(307), "308": redirect(308),
+		"400 HTML":           says(400, "text/html", "bad"),
+		"401 HTML":           says(401, "text/html", "who are you"),
+		"401 other JSON":     says(401, isJSON, `{"message":"Unauthorized"}`),
+		"401 error a word":   says(401, isJSON, `{"error":"unauthorized"}`),
+		"401 empty":          says(401, isJSON, ``),
+		"403 HTML":           says(403, "text/html", "no"),
+		"403 other":          says(403, isJSON, `{"error":{"code":403,"status":"Forbidden"}}`),
+		"403 other id":       says(403, isJSON, `{"error":{"id":"security_csrf_violation","code":403}}`),
+		"404 plain":          says(404, "text/plain; charset=utf-8", "404 page not found\n"),
+		"404 HTML":           says(404, "text/html", "<h1>404</h1>"),
+		"404 other JSON":     says(404, isJSON, `{"error":"Not Found","status":404}`),
+		"404 other code":     says(404, isJSON, `{"error":{"code":500}}`),
+		"404 Kratos as text": says(404, "text/plain", `{"error":{"code":404,"status":"Not Found"}}`),
+		"404 cut":            says(404, isJSON, `{"error":{"code":404,"sta`),
+		"405":                says(405, isJSON, `{"error":{"code":405}}`),
+		"409 HTML":           says(409, "text/html", ""),
+		"410":                says(410, isJSON, `{"error":{"code":410}}`),
+		"418":                says(418, isJSON, `{"error":{"code":418}}`),
+		"429":                says(429, isJSON, `{"error":{"code":429}}`),
+		"500":                says(500, isJSON, `{"error":{"code":500,"message":"securecookie: the value is not valid"}}`),
+		"500 that says 404":  says(500, isJSON, `{"error":{"code":404}}`),
+		"502":                says(502, "text/html", "<html>bad gateway</html>"),
+		"503":                says(503, isJSON, `{"error":{"code":500}}`),
+		"cut body": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", isJSON)
+			w.Header().Set("Content-Length", fmt.Sprint(len(good)+10))
+			_, _ = io.WriteString(w, good)
+		},
+		"reset": func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_ = conn.(*net.TCPConn).SetLinger(0)
+				_ = conn.Close()
+			}
+		},
+		"not HTTP": func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(conn, "SSH-2.0 "+someToken+"\r\n")
+				_ = conn.Close()
+			}
+		},
+		"gzip": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", isJSON)
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.WriteString(z, good)
+			_ = z.Close()
+		},
+		"two content types": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = []string{isJSON, "text/html"}
+			_, _ = io.WriteString(w, good)
+		},
+		"switching protocols": says(101, isJSON, ""),
+	}
+}
+
+func redirect(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/elsewhere") {
+			panic("a redirect was followed")
+		}
+		w.Header().Set("Location", "/elsewhere"+r.URL.Path)
+		w.WriteHeader(status)
+	}
+}
+
+func TestHostileAnswers(t *testing.T) {
+	for question, q := range questions {
+		good := says(200, isJSON, q.good)
+		if err := q.call(context.Background(), serve(t, good)); err != nil {
+			t.Errorf("%s: the good answer: %v", question, err)
+		}
+		for name, h := range hostile(q.good) {
+			t.Run(question+"/"+name, func(t *testing.T) {
+				err := q.call(context.Background(), serve(t, h))
+				for _, no := range []error{symbolon.ErrNotFound, ErrNoSession, ErrAAL2Required} {
+					if errors.Is(err, no) {
+						t.Errorf("%v is a no", err)
+					}
+				}
+				if !errors.Is(err, symbolon.ErrUnavailable) {
+					t.Errorf("got %v, want don't know", err)
+				}
+				if err != nil && strings.Contains(err.Error(), "ory_st_") {
+					t.Errorf("%v shows a token", err)
+				}
+			})
+		}
+	}
+}
+
+// TestHostileWhoami has what only whoami can get wrong.
+func TestHostileWhoami(t *testing.T) {
+	good := questions["whoami"].good
+	replace := func(old, with string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%s is not in the good answer", old)
+		}
+		return strings.Replace(good, old, with, 1)
+	}
+	bodies := map[string]string{
+		"identity null":         sessionJSON(otherID, "null"),
+		"identity a list":       sessionJSON(otherID, "[]"),
+		"nil identity":          sessionJSON(otherID, identityJSON("00000000-0000-0000-0000-000000000000")),
+		"nil session":           sessionJSON("00000000-0000-0000-0000-000000000000", identityJSON(someID)),
+		"identity ID urn":       sessionJSON(otherID, identityJSON("urn:uuid:"+someID)),
+		"identity ID short":     sessionJSON(otherID, identityJSON(someID[:35])),
+		"identity ID a number":  replace(`"id":"`+someID+`"`, `"id":7`),
+		"active missing":        replace(`"active":true,`, ``),
+		"active a word":         replace(`"active":true`, `"active":"true"`),
+		"expires missing":       replace(`"expires_at":"2036-11-24T09:36:17Z",`, ``),
+		"expires a number":      replace(`"2036-11-24T09:36:17Z"`, `2100000000`),
+		"expires no time":       replace(`2036-11-24T09:36:17Z`, `tomorrow`),
+		"authenticated missing": replace(`"authenticated_at":"2026-11-23T09:36:17Z",`, ``),
+		"state missing":         replace(`"state":"active",`, ``),
+		"state a number":        replace(`"state":"active"`, `"state":1`),
+		"verified a word":       replace(`"verified":true`, `"verified":"yes"`),
+		"addresses an object":   replace(`"verifiable_addresses":[{"value":"a@x.example","verified":true,"via":"email"}]`, `"verifiable_addresses":{}`),
+		"a list of sessions":    "[" + good + "]",
+		"deep":                  replace(`{"email":"a@x.example"}`, strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)),
+	}
+	for name, body := range bodies {
+		t.Run(name, func(t *testing.T) {
+			unavailable.check(t, questions["whoami"].call(context.Background(), serve(t, says(200, isJSON, body))))
+		})
+	}
+}
+
+// TestNotFound: only Kratos' own form is "no".
+func TestNotFound(t *testing.T) {
+	own := says(404, isJSON, `{"error":{"code":404,"status":"Not Found","message":"Unable to locate the resource"}}`)
+	for _, q := range []string{"identity", "patch", "session"} {
+		notFound.check(t, questions[q].call(context.Background(), serve(t, own)))
+	}
+	for _, q := range []string{"whoami", "probe", "ready"} { // these have nothing to find
+		if err := questions[q].call(context.Background(), serve(t, own)); err == nil || q != "probe" && errors.Is(err, symbolon.ErrNotFound) {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
+	other := says(200, isJSON, identityJSON(otherID))
+	unavailable.check(t, questions["identity"].call(context.Background(), serve(t, other)))
+	unavailable.check(t, questions["patch"].call(context.Background(), serve(t, other)))
+	unavailable.check(t, questions["session"].call(context.Background(), serve(t, says(200, isJSON, sessionJSON(otherID, "null")))))
+}
+
+// TestBombs: neither a gzip bomb nor an endless answer costs memory.
+func TestBombs(t *testing.T) {
+	var bomb bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
+	for range 64 {
+		_, _ = z.Write(make([]byte, 1<<20))
+	}
+	_ = z.Close()
+	bombs := map[string]http.HandlerFunc{
+		"gzip": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", isJSON)
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb.Bytes())
+		},
+		"1 GB": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", isJSON)
+			spaces := bytes.Repeat([]byte(" "), 1<<20)
+			for range 1024 {
+				if _, err := w.Write(spaces); err != nil {
+					return
+				}
+			}
+		},
+	}
+	for name, h := range bombs {
+		for question, q := range questions {
+			c := serve(t, h)
+			// A caller's own transport that would decompress does not.
+			c.HTTP = &http.Client{Transport: &http.Transport{}}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			unavailable.check(t, q.call(context.Background(), c))
+			runtime.ReadMemStats(&after)
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 20<<20 {
+				t.Errorf("%s, %s: %d MB were allocated", name, question, grown>>20)
+			}
+		}
+	}
+}
+
+func TestStall(t *testing.T) {
+	release := make(chan struct{})
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", isJSON)
+		w.WriteHeader(200)
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	})
+	t.Cleanup(func() { close(release) })
+	c.Timeout = 50 * time.Millisecond
+	began := time.Now()
+	for _, q := range questions {
+		unavailable.check(t, q.call(context.Background(), c))
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := "http://" + l.Addr().String()
+	_ = l.Close()
+	secure := httptest.NewTLSServer(says(200, isJSON, "{}")) // by an authority that nobody knows
+	defer secure.Close()
+	for name, url := range map[string]string{"refused": dead, "TLS": secure.URL, "DNS": "http://no-such-host.internal", "plain for TLS": strings.Replace(secure.URL, "https", "http", 1)} {
+		c := &Client{PublicURL: url, AdminURL: url, Timeout: 2 * time.Second}
+		for question, q := range questions {
+			err := q.call(context.Background(), c)
+			unavailable.check(t, err)
+			if strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "/sessions") {
+				t.Errorf("%s, %s: %v shows where it was asked", name, question, err)
+			}
+		}
+		c.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,90 @@
+package ory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Identity reads one identity over the admin API, metadata_admin included.
+// ErrNotFound is Kratos' own 404 and nothing else.
+func (c *Client) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	path, err := idPath("/admin/identities/", string(id))
+	if err != nil {
+		return symbolon.Identity{}, err
+	}
+	r, err := c.ask(ctx, question{bucket: adminHigh, admin: true, path: path})
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("read identity %s: %w", id, err)
+	}
+	i, err := oneIdentity(r, id)
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("read identity %s: %w", id, err)
+	}
+	return i, nil
+}
+
+func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
+	body, err := r.json(http.StatusOK)
+	if err != nil {
+		return symbolon.Identity{}, err
+	}
+	i, err := DecodeIdentity(body)
+	if err != nil {
+		return symbolon.Identity{}, unknown("%s", err.Error())
+	}
+	if !strings.EqualFold(string(i.ID), string(id)) {
+		return symbolon.Identity{}, unknown("another identity than the one that was asked for")
+	}
+	return i, nil
+}
+
+// AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and returns
+// what Ory then holds. Nothing else of an identity can be written by this client.
+//
+// Danger: Ory carries a PATCH out by reading the identity, changing it and writing
+// all of it back without a lock. Whatever else is written in the same moment, a ban
+// or a new password, is undone. symbolon.BackReference says when it is worth that.
+func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
+	path, err := idPath("/admin/identities/", string(id))
+	if err != nil {
+		return symbolon.Identity{}, err
+	}
+	body, err := addPatch(key, value)
+	if err != nil {
+		return symbolon.Identity{}, err
+	}
+	r, err := c.ask(ctx, question{bucket: adminLow, method: http.MethodPatch, admin: true, path: path, body: body})
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("write metadata of identity %s: %w", id, err)
+	}
+	i, err := oneIdentity(r, id)
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("write metadata of identity %s: %w", id, err)
+	}
+	return i, nil
+}
+
+// maxKey bounds the name of a metadata key.
+const maxKey = 64
+
+func addPatch(key, value string) ([]byte, error) {
+	if key == "" || len(key) > maxKey || !visible(key) {
+		return nil, fmt.Errorf("ory: the key below metadata_public must be 1 to %d visible characters", maxKey)
+	}
+	type op struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value string `json:"value"`
+	}
+	pointer := strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+	body, err := json.Marshal([]op{{"add", "/metadata_public/" + pointer, value}})
+	if err != nil {
+		return nil, fmt.Errorf("ory: write the patch: %w", err)
+	}
+	return body, nil
+}

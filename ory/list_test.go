@@ -1,0 +1,156 @@
+package ory
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const first = `</admin/identities?page_size=2&page_token=00000000-0000-0000-0000-000000000000>; rel="first"`
+
+func next(token string) string {
+	return first + `,</admin/identities?page_size=2&page_token=` + token + `>; rel="next"`
+}
+
+func uuid(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n) }
+
+func page(ns ...int) string {
+	var items []string
+	for _, n := range ns {
+		items = append(items, identityJSON(uuid(n)))
+	}
+	return "[" + strings.Join(items, ",") + "]"
+}
+
+type pageAnswer struct {
+	status int
+	body   string
+	header []string
+}
+
+// walk lists identities from a script of pages.
+func walk(t *testing.T, script ...pageAnswer) (ids []symbolon.IdentityID, asked []string, last error) {
+	t.Helper()
+	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos"}
+	c.HTTP = &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
+		asked = append(asked, r.URL.RequestURI())
+		a := script[min(len(asked), len(script))-1]
+		return respond(a.status, a.body, a.header...)
+	})}
+	for i, err := range c.Identities(t.Context(), ListOptions{PageSize: 2}) {
+		if last != nil {
+			t.Fatal("it went on after an error")
+		}
+		if last = err; err == nil {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids, asked, last
+}
+
+func TestListing(t *testing.T) {
+	ids, asked, err := walk(t, pageAnswer{200, page(1, 2), []string{"Link", next("t1")}},
+		pageAnswer{200, page(3), []string{"Link", next("t2")}}, // a short page ends nothing
+		pageAnswer{200, page(4, 5), []string{"Link", first}})   // nor does a full one go on
+	if err != nil || len(ids) != 5 {
+		t.Errorf("%v, %v", ids, err)
+	}
+	if want := []string{"/admin/identities?page_size=2", "/admin/identities?page_size=2&page_token=t1", "/admin/identities?page_size=2&page_token=t2"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %v", asked)
+	}
+	if ids, _, err := walk(t, pageAnswer{200, "[]", []string{"Link", first}}); err != nil || len(ids) != 0 {
+		t.Errorf("an empty Ory: %v, %v", ids, err)
+	}
+}
+
+// TestHostileListings: what is not whole never looks whole (INVARIANTS I10).
+func TestHostileListings(t *testing.T) {
+	link := func(s string) []string { return []string{"Link", s} }
+	pages := map[string]pageAnswer{
+		"no Link":            {200, page(3), nil},
+		"empty, no Link":     {200, "[]", nil},
+		"null":               {200, "null", link(first)},
+		"object":             {200, "{}", link(first)},
+		"cut":                {200, page(3, 4)[:200], link(first)},
+		"cut Link":           {200, page(3), link(next("t2")[:len(first)+10])},
+		"Link cut at comma":  {200, page(3), link(first + ",")},
+		"Link is no link":    {200, page(3), link("next")},
+		"only prev":          {200, page(3), link(`</admin/identities?page_token=x>; rel="prev"`)},
+		"two nexts":          {200, page(3), link(next("t2") + `,</admin/identities?page_token=x>; rel="next"`)},
+		"loop":               {200, page(3), link(next("t1"))},
+		"same page again":    {200, page(1, 2), link(next("t2"))},
+		"empty with next":    {200, "[]", link(next("t2"))},
+		"next without token": {200, page(3), link(first + `,</admin/identities?page_size=2>; rel="next"`)},
+		"next with two":      {200, page(3), link(next("t2&page_token=x"))},
+		"next elsewhere":     {200, page(3), link(first + `,<http://evil.example/admin/identities?page_token=t2>; rel="next"`)},
+		"next // elsewhere":  {200, page(3), link(first + `,<//evil.example/admin/identities?page_token=t2>; rel="next"`)},
+		"next with userinfo": {200, page(3), link(first + `,<http://a:b@kratos/admin/identities?page_token=t2>; rel="next"`)},
+		"next other scheme":  {200, page(3), link(first + `,<https://kratos/admin/identities?page_token=t2>; rel="next"`)},
+		"next to other path": {200, page(3), link(first + `,</admin/sessions?page_token=t2>; rel="next"`)},
+		"next opaque":        {200, page(3), link(first + `,<mailto:x?page_token=t2>; rel="next"`)},
+		"next in capitals":   {200, page(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // followed: the loop is found
+		"one bad identity":   {200, strings.Replace(page(3, 4), `"state":"active"`, `"state":7`, 1), link(first)},
+		"nil identity":       {200, "[" + identityJSON("00000000-0000-0000-0000-000000000000") + "]", link(first)},
+		"HTML":               {200, page(3), []string{"Link", first, "Content-Type", "text/html"}},
+		"gzip":               {200, page(3), []string{"Link", first, "Content-Encoding", "gzip"}},
+		"17 MB":              {200, page(3) + strings.Repeat(" ", 17<<20), link(first)},
+		"401":                {401, `{"error":{"code":401}}`, nil},
+		"403":                {403, `{"error":{"code":403}}`, nil},
+		"404":                {404, "404 page not found\n", []string{"Content-Type", "text/plain"}},
+		"500":                {500, `{"error":{"code":500}}`, nil},
+		"204":                {204, "", link(first)},
+		"301":                {301, "", []string{"Location", "/admin/identities?page_size=2"}},
+	}
+	for name, p := range pages {
+		t.Run(name, func(t *testing.T) {
+			ids, _, err := walk(t, pageAnswer{200, page(1, 2), link(next("t1"))}, p, pageAnswer{200, page(8, 9), link(first)})
+			if !errors.Is(err, symbolon.ErrUnavailable) || len(ids) != 2 {
+				t.Errorf("%v, %v", ids, err)
+			}
+		})
+	}
+}
+
+func TestListingWaits(t *testing.T) {
+	limited := pageAnswer{429, "", []string{"X-Ratelimit-Reset", "4"}}
+	whole := pageAnswer{200, page(1), []string{"Link", first}}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ids, asked, err := walk(t, limited, limited, whole)
+		if err != nil || len(ids) != 1 || len(asked) != 3 || time.Since(began) < 8*time.Second {
+			t.Errorf("%v, %v, %v after %s", ids, asked, err, time.Since(began))
+		}
+		_, asked, err = walk(t, limited)
+		var e *RateLimited
+		if !errors.As(err, &e) || len(asked) != pageRetries+1 {
+			t.Errorf("for ever: %v, asked %d times", err, len(asked))
+		}
+	})
+}
+
+func TestListingStopsWithItsReader(t *testing.T) {
+	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos"}
+	asked := 0
+	c.HTTP = &http.Client{Transport: roundTrip(func(*http.Request) *http.Response {
+		asked++
+		return respond(200, page(1, 2), "Link", next("t1"))
+	})}
+	for range c.Identities(t.Context(), ListOptions{}) {
+		break
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	for _, err := range (&Client{PublicURL: "http://kratos"}).Identities(t.Context(), ListOptions{}) {
+		if !errors.Is(err, symbolon.ErrNoAdmin) {
+			t.Error(err)
+		}
+	}
+}

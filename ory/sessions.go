@@ -1,0 +1,179 @@
+package ory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"unicode/utf8"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Kind says where in a request a credential stood. Ory is asked in the same place.
+type Kind string
+
+const (
+	SessionToken  Kind = "token"  // header X-Session-Token
+	SessionCookie Kind = "cookie" // Ory's session cookie
+	BearerToken   Kind = "bearer" // header Authorization: Bearer ory_st_…
+)
+
+// Credential is what proves a session. It is a secret: formatting or logging one
+// shows only its kind.
+type Credential struct {
+	Kind  Kind
+	Value string // as it stood in the request, the cookie's value without its name
+}
+
+// String hides the value.
+func (c Credential) String() string { return "credential(" + string(c.Kind) + ")" }
+
+// GoString hides the value.
+func (c Credential) GoString() string { return c.String() }
+
+// MarshalText hides the value: a JSON log would show the fields.
+func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Whoami asks Ory whose session a credential is. It takes only an answer that is
+// about one session and one identity.
+//
+// Errors: [ErrNoSession] (to be proved, see there), [ErrAAL2Required], and
+// symbolon.ErrUnavailable for everything else.
+func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
+	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !visible(cred.Value) {
+		return Session{}, unknown("whoami without a credential")
+	}
+	r, err := c.ask(ctx, question{bucket: publicHigh, path: "/sessions/whoami", cred: cred})
+	if err != nil {
+		return Session{}, fmt.Errorf("whoami: %w", err)
+	}
+	if r.status != http.StatusOK {
+		return Session{}, fmt.Errorf("whoami: %w", whoamiRefusal(r))
+	}
+	s, err := oneSession(r)
+	if err != nil {
+		return Session{}, fmt.Errorf("whoami: %w", err)
+	}
+	if s.Identity == nil {
+		return Session{}, unknown("whoami names no identity")
+	}
+	return s, nil
+}
+
+// whoamiRefusal tells the two answers that mean something from the rest. No other
+// question may take a 404 or a 400 here for an answer about a session.
+func whoamiRefusal(r *reply) error {
+	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
+	_, own := r.kratosError(e)
+	switch {
+	case own && r.status == http.StatusUnauthorized:
+		e.kind = ErrNoSession
+	case own && r.status == http.StatusForbidden && e.ID == "session_aal2_required":
+		e.kind = ErrAAL2Required
+	}
+	return e
+}
+
+func oneSession(r *reply) (Session, error) {
+	body, err := r.json(http.StatusOK)
+	if err != nil {
+		return Session{}, err
+	}
+	s, err := DecodeSession(body)
+	if err != nil {
+		return Session{}, unknown("%s", err.Error())
+	}
+	return s, nil
+}
+
+// Session reads a session with its identity over the admin API. ErrNotFound is
+// Kratos' own 404: the session or its identity was deleted.
+func (c *Client) Session(ctx context.Context, id string) (Session, error) {
+	path, err := idPath("/admin/sessions/", id)
+	if err != nil {
+		return Session{}, err
+	}
+	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: path, query: url.Values{"expand": {"identity"}}})
+	if err != nil {
+		return Session{}, fmt.Errorf("read session: %w", err)
+	}
+	s, err := oneSession(r)
+	if err != nil {
+		return Session{}, fmt.Errorf("read session: %w", err)
+	}
+	if "/admin/sessions/"+s.ID != path {
+		return Session{}, unknown("another session than the one that was asked for")
+	}
+	return s, nil
+}
+
+// ProbeSessions reads one session of whoever with its identity over the admin API.
+// No error means that Ory can read its sessions and identities at this moment.
+func (c *Client) ProbeSessions(ctx context.Context) error {
+	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/sessions",
+		query: url.Values{"page_size": {"1"}, "expand": {"identity"}}})
+	if err != nil {
+		return fmt.Errorf("probe sessions: %w", err)
+	}
+	body, err := r.json(http.StatusOK)
+	if err != nil {
+		return fmt.Errorf("probe sessions: %w", err)
+	}
+	items, err := array(body)
+	if err != nil || isNull(body) || !utf8.Valid(body) {
+		return unknown("probe sessions: no list of sessions")
+	}
+	for _, item := range items {
+		if s, err := session(item); err != nil || s.Identity == nil {
+			return unknown("probe sessions: a session without its identity")
+		}
+	}
+	return nil
+}
+
+// RevokeSession ends one session. ErrNotFound: Ory has no such session.
+func (c *Client) RevokeSession(ctx context.Context, id string) error {
+	path, err := idPath("/admin/sessions/", id)
+	if err != nil {
+		return err
+	}
+	if err := c.remove(ctx, path); err != nil {
+		return fmt.Errorf("revoke session: %w", err)
+	}
+	return nil
+}
+
+// RevokeSessions ends all sessions of an identity. That there were none, even that
+// there is no such identity, is a success: no session of it is left.
+func (c *Client) RevokeSessions(ctx context.Context, id symbolon.IdentityID) error {
+	path, err := idPath("/admin/identities/", string(id))
+	if err != nil {
+		return err
+	}
+	if err := c.remove(ctx, path+"/sessions"); err != nil && !errors.Is(err, symbolon.ErrNotFound) {
+		return fmt.Errorf("revoke the sessions of identity %s: %w", id, err)
+	}
+	return nil
+}
+
+func (c *Client) remove(ctx context.Context, path string) error {
+	r, err := c.ask(ctx, question{bucket: adminLow, method: http.MethodDelete, admin: true, path: path})
+	if err != nil {
+		return err
+	}
+	if r.status != http.StatusNoContent {
+		return r.refusal()
+	}
+	return nil
+}
+
+// idPath appends an ID that must be a UUID: nothing else gets into a path.
+func idPath(prefix, id string) (string, error) {
+	canonical, err := symbolon.ParseIdentityID(id)
+	if err != nil {
+		return "", errors.New("ory: the ID asked for is not a UUID")
+	}
+	return prefix + string(canonical), nil
+}

@@ -1,0 +1,84 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// unauthorised is what to do when whoami says 401.
+type unauthorised func(ctx context.Context, k key, cred ory.Credential, sent int64) (*entry, error)
+
+// ask asks Ory once whose a credential is. The error is "don't know".
+func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 unauthorised) (*entry, error) {
+	sent, wall := v.mono(), v.now() // before the question: an answer is as old as that
+	s, err := v.ory.Whoami(ctx, cred)
+	switch {
+	case err == nil:
+		return v.admit(ctx, k, s, sent, wall)
+	case errors.Is(err, ory.ErrNoSession):
+		return on401(ctx, k, cred, sent)
+	case errors.Is(err, ory.ErrAAL2Required):
+		// Not remembered: the same session is good a moment later, when the second
+		// factor has been shown.
+		return &entry{denied: ErrAAL2Required, sent: sent, until: sent}, nil
+	}
+	return nil, err
+}
+
+// admit finds the user of a session that Ory vouches for.
+func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, sent int64, wall time.Time) (*entry, error) {
+	if err := complete(s, wall); err != nil {
+		return nil, fmt.Errorf("session: whoami: %w: %w", err, symbolon.ErrUnavailable)
+	}
+	v.known.remember(k, s.ID, v.mono())
+	life := min(v.maxStale(), s.ExpiresAt.Sub(wall))
+	e := &entry{identity: s.Identity.ID, session: s.ID, sent: sent, until: sent + int64(life)}
+	link, err := v.Linker.Link(ctx, symbolon.Seen{Identity: *s.Identity, Way: symbolon.ByRequest})
+	var deny *symbolon.DenyError
+	switch {
+	case errors.As(err, &deny):
+		e.denied, e.until = deny, sent+int64(min(life, maxDenied))
+		return e, nil
+	case err != nil:
+		// ErrNotFound among them, which is no answer to a request: whoami has just
+		// shown the identity.
+		return nil, fmt.Errorf("session: %w (%v)", symbolon.ErrUnavailable, err) //nolint:errorlint // on purpose, see above
+	case link.State != symbolon.Linked || link.User == "" || link.Identity != s.Identity.ID:
+		return nil, fmt.Errorf("session: the linker answered with another bond: %w", symbolon.ErrUnavailable)
+	}
+	e.principal = &symbolon.Principal{
+		User:    symbolon.User{ID: link.User, Identity: link.Identity},
+		Session: s.Session,
+		Email:   s.Identity.VerifiedEmail(),
+	}
+	return e, nil
+}
+
+// longest is the longest life that a session can sensibly have left.
+const longest = 100 * 365 * 24 * time.Hour
+
+// complete reports what is missing for an answer to let anybody in. Ory decides
+// with its own clock, so that small differences between the clocks do no harm.
+func complete(s ory.Session, now time.Time) error {
+	left := s.ExpiresAt.Sub(now)
+	switch {
+	case !s.Active:
+		return errors.New("200 with a session that is not active")
+	case s.Identity == nil:
+		return errors.New("200 without an identity")
+	case s.Identity.State != symbolon.Active:
+		return errors.New("200 with an identity that is not active")
+	case left <= 0:
+		return errors.New("200 with a session that has expired by our clock")
+	case left > longest || s.ExpiresAt.Year() > 9000:
+		return errors.New("200 with an absurd expiry")
+	case s.AuthenticatedAt.Sub(now) > 24*time.Hour || s.AuthenticatedAt.Year() < 2000:
+		return errors.New("200 with an absurd time of authentication")
+	}
+	return nil
+}

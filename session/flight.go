@@ -1,0 +1,132 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// flights are the questions under way, one for a credential however many wait for
+// it. Each has a goroutine and a time limit of its own: a caller that gives up
+// leaves it to the others.
+type flights struct {
+	mu     sync.Mutex
+	byKey  map[key]*flight
+	closed bool
+	wg     sync.WaitGroup
+}
+
+type flight struct {
+	done  chan struct{}
+	entry *entry // once done; nil: err
+	err   error
+}
+
+// maxFlights bounds goroutines when Ory stalls and callers come and go.
+const maxFlights = 4096
+
+func (f *flights) close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
+// fetch returns an answer that was asked for after a moment, and that no purge
+// has made void since.
+func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
+	for range 3 {
+		e, err := v.await(ctx, k, cred, after)
+		if err != nil {
+			return nil, err
+		}
+		if v.purges.cover(e) {
+			continue
+		}
+		if e.denied == nil && v.mono() >= e.until {
+			return nil, fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)
+		}
+		return e, nil
+	}
+	return nil, fmt.Errorf("session: purged again and again while Ory was asked: %w", symbolon.ErrUnavailable)
+}
+
+func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
+	e, f, err := v.join(k, cred, after)
+	if f == nil {
+		return e, err
+	}
+	select {
+	case <-f.done:
+		return f.entry, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("session: the request ended before Ory answered: %w", ctx.Err())
+	}
+}
+
+// join returns an answer that came in the meantime, or the flight that will bring
+// one.
+func (v *Verifier) join(k key, cred ory.Credential, after int64) (*entry, *flight, error) {
+	v.flights.mu.Lock()
+	defer v.flights.mu.Unlock()
+	if f := v.flights.byKey[k]; f != nil {
+		return nil, f, nil
+	}
+	if e := v.cached(k); e != nil && e.sent > after {
+		return e, nil, nil
+	}
+	if v.flights.closed {
+		return nil, nil, fmt.Errorf("session: the verifier is closed: %w", symbolon.ErrUnavailable)
+	}
+	if len(v.flights.byKey) >= maxFlights {
+		return nil, nil, fmt.Errorf("session: too many questions to Ory are under way: %w", symbolon.ErrUnavailable)
+	}
+	if v.flights.byKey == nil {
+		v.flights.byKey = map[key]*flight{}
+	}
+	f := &flight{done: make(chan struct{})}
+	v.flights.byKey[k] = f
+	v.flights.wg.Go(func() { v.fly(k, cred, f) })
+	return nil, f, nil
+}
+
+func (v *Verifier) fly(k key, cred ory.Credential, f *flight) {
+	ctx, cancel := context.WithTimeout(v.base, patience)
+	defer cancel()
+	f.entry, f.err = v.safely(ctx, k, cred)
+	if f.err != nil {
+		v.complain(f.err)
+	}
+	v.flights.mu.Lock()
+	if f.entry != nil && f.entry.until > v.mono() {
+		v.cache.Set(k, f.entry) // before the flight goes, so that nobody starts another
+	}
+	delete(v.flights.byKey, k)
+	v.flights.mu.Unlock()
+	close(f.done)
+}
+
+// safely turns a panic, say of the application's AfterLink, into "don't know": it
+// would end the program here, where no server catches it.
+func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *entry, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v.log().Error("panic while a session was verified", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			e, err = nil, fmt.Errorf("session: a panic: %w", symbolon.ErrUnavailable)
+		}
+	}()
+	return v.ask(ctx, k, cred, v.prove)
+}
+
+// complain logs "don't know", at most once a second.
+func (v *Verifier) complain(err error) {
+	now, last := v.mono()+1, v.quiet.Load()
+	if (last == 0 || now-last >= int64(time.Second)) && v.quiet.CompareAndSwap(last, now) {
+		v.log().Warn("a session could not be verified: answering 503", "error", err)
+	}
+}

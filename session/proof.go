@@ -1,0 +1,136 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// Kratos' false 401, and what proves a true one.
+//
+// With its database down Kratos answers a valid session with 401, to the byte as it
+// answers a revoked one (ory/kratos#3250). With one table locked or broken it does
+// so while its readiness says 200. Whoever believes that logs everybody out, so a
+// 401 is only believed with a proof:
+//
+//	                       was the credential's session known?
+//	                     yes │                          │ no, or no admin URL
+//	                         ▼                          ▼
+//	 GET /admin/sessions/{id}?expand=identity    GET /health/ready                     ┐ both begun
+//	   404 in Kratos' form   ─▶ proved           GET /admin/sessions?page_size=1&      │ after the
+//	   active:false          ─▶ proved               expand=identity (if admin URL)    ┘ 401
+//	   inactive identity     ─▶ proved             both good ─▶ GET /sessions/whoami once more
+//	   anything else         ─▶ don't know                        401 again ─▶ proved
+//	                                               anything else ─▶ don't know
+//
+// Left over: a fault that began after the first 401's own questions and ended before
+// the second's, twice in a row, for a session never seen here. And a session that
+// Ory holds for active while it refuses the credential (its cookie secret was
+// changed) is "don't know" until it expires or is revoked: the two cannot be told
+// apart from a fault of Ory's.
+
+// prove decides what a 401 is worth. The error is "don't know".
+func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, sent int64) (*entry, error) {
+	id, known := v.known.recall(k)
+	if known && v.ory.HasAdmin() {
+		if err := v.proveEnded(ctx, id); err != nil {
+			return nil, err
+		}
+		return v.nobody(sent), nil
+	}
+	if err := v.healthy.do(ctx, v.proveHealthy); err != nil {
+		return nil, fmt.Errorf("session: whoami says 401, and Ory is not well: %w", err)
+	}
+	return v.ask(ctx, k, cred, func(_ context.Context, _ key, _ ory.Credential, sent int64) (*entry, error) {
+		return v.nobody(sent), nil
+	})
+}
+
+func (v *Verifier) nobody(sent int64) *entry {
+	return &entry{denied: ErrUnauthenticated, sent: sent, until: sent + int64(min(v.maxStale(), maxDenied))}
+}
+
+// proveEnded returns nil when Ory's books say that a session is over.
+func (v *Verifier) proveEnded(ctx context.Context, id string) error {
+	s, err := v.ory.Session(ctx, id)
+	switch {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)
+	case !s.Active:
+		return nil
+	case s.Identity == nil:
+		return fmt.Errorf("session: whoami says 401, and the session is shown without its identity: %w", symbolon.ErrUnavailable)
+	case s.Identity.State != symbolon.Active:
+		return nil
+	}
+	return fmt.Errorf("session: whoami says 401 of a session that is active: %w", symbolon.ErrUnavailable)
+}
+
+// proveHealthy returns nil when Ory is ready and can read sessions and identities.
+func (v *Verifier) proveHealthy(ctx context.Context) error {
+	if err := v.ory.Ready(ctx); err != nil {
+		return err
+	}
+	if !v.ory.HasAdmin() {
+		return nil
+	}
+	return v.ory.ProbeSessions(ctx)
+}
+
+// shared lets everybody who needs a proof of health at the same time have one
+// together, so that a thousand unknown credentials do not cost a thousand. Nobody
+// is given one that began before the call: one runs, and one waits.
+type shared struct {
+	mu            sync.Mutex
+	running, next *check
+}
+
+type check struct {
+	done chan struct{}
+	err  error
+}
+
+func (s *shared) do(ctx context.Context, f func(context.Context) error) error {
+	c := s.join(ctx, f)
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	}
+}
+
+func (s *shared) join(ctx context.Context, f func(context.Context) error) *check {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &check{done: make(chan struct{})}
+	switch {
+	case s.running == nil:
+		s.running = c
+		go s.run(ctx, c, nil, f)
+		return c
+	case s.next == nil:
+		s.next = c
+		go s.run(ctx, c, s.running, f)
+	}
+	return s.next
+}
+
+// run uses the context of the flight that came first. If that ends early the
+// others learn "don't know", which is true.
+func (s *shared) run(ctx context.Context, c, before *check, f func(context.Context) error) {
+	if before != nil {
+		<-before.done
+	}
+	c.err = f(ctx)
+	s.mu.Lock()
+	s.running, s.next = s.next, nil
+	s.mu.Unlock()
+	close(c.done)
+}

@@ -1,0 +1,302 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// expire lets everything that is cached grow old, not what is known.
+func expire() { time.Sleep(11 * time.Second) }
+
+// TestFalse401: Kratos says 401 to a valid session; nobody is logged out.
+func TestFalse401(t *testing.T) {
+	faults := map[string]func(*world){
+		"database down": func(w *world) { w.down = true },
+		"table broken":  func(w *world) { w.tableBroken = true }, // readiness and admin are fine
+		"sessions unreadable": func(w *world) {
+			w.tableBroken = true
+			w.answer = func(r *http.Request) *http.Response {
+				if strings.HasPrefix(r.URL.Path, "/admin/sessions") {
+					return response(500, body500)
+				}
+				return nil
+			}
+		},
+		"admin says plain 404": func(w *world) {
+			w.tableBroken = true
+			w.answer = func(r *http.Request) *http.Response {
+				if strings.HasPrefix(r.URL.Path, "/admin/") {
+					resp := response(404, "404 page not found\n")
+					resp.Header.Set("Content-Type", "text/plain")
+					return resp
+				}
+				return nil
+			}
+		},
+		"admin shows another session": func(w *world) {
+			w.tableBroken = true
+			_, other := w.person(77)
+			other.active = false
+			w.answer = func(r *http.Request) *http.Response {
+				if strings.HasPrefix(r.URL.Path, "/admin/sessions/") {
+					return response(200, other.json())
+				}
+				return nil
+			}
+		},
+		"admin shows no identity": func(w *world) {
+			w.tableBroken = true
+			w.answer = func(r *http.Request) *http.Response {
+				if strings.HasPrefix(r.URL.Path, "/admin/sessions/") {
+					return response(200, `{"id":"00000001-5e55-4000-8000-000000000000","active":true,"expires_at":"2999-01-01T00:00:00Z","authenticated_at":"2026-01-01T00:00:00Z","identity":null}`)
+				}
+				return nil
+			}
+		},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				token, _ := w.person(1)
+				w.ask(byToken(token))
+				fault(w)
+				if status, _ := w.ask(byToken(token)); status != 200 {
+					t.Errorf("cached: %d", status)
+				}
+				for range 5 {
+					expire()
+					for _, h := range []http.Handler{w.v.Require(http.HandlerFunc(whoIs)), w.v.Optional(http.HandlerFunc(whoIs))} {
+						status, said := through(h, byToken(token))
+						expect(t, status, said, 503, "unavailable")
+					}
+				}
+				w.set(func() { w.down, w.tableBroken, w.answer = false, false, nil })
+				if status, _ := w.ask(byToken(token)); status != 200 {
+					t.Errorf("all is well again: %d", status)
+				}
+				if log := w.log.String(); !strings.Contains(log, "503") || strings.Contains(log, token) {
+					t.Errorf("log: %s", log)
+				}
+			})
+		})
+	}
+}
+
+// TestTrue401: what is over is refused, for a session that was known.
+func TestTrue401(t *testing.T) {
+	ends := map[string]func(*world, string, *fakeSession){
+		"revoked":           func(_ *world, _ string, s *fakeSession) { s.active = false },
+		"expired":           func(_ *world, _ string, s *fakeSession) { s.expires = time.Now() },
+		"identity inactive": func(_ *world, _ string, s *fakeSession) { s.inactive = true },
+		"identity deleted":  func(w *world, token string, _ *fakeSession) { delete(w.sessions, token) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				token, s := w.person(1)
+				w.ask(byToken(token))
+				w.set(func() { end(w, token, s) })
+				expire()
+				status, said := w.ask(byToken(token))
+				expect(t, status, said, 401, "unauthenticated")
+				if w.times("whoami") != 2 || w.times("session") != 1 || w.times("probe") != 0 {
+					t.Errorf("%v", w.asked)
+				}
+			})
+		})
+	}
+}
+
+// TestUnknown401: for a credential never seen, Ory's health is the proof.
+func TestUnknown401(t *testing.T) {
+	path := func(p string, resp func() *http.Response) func(*http.Request) *http.Response {
+		return func(r *http.Request) *http.Response {
+			if r.URL.Path == p {
+				return resp()
+			}
+			return nil
+		}
+	}
+	tests := map[string]struct {
+		fault  func(*world)
+		status int
+		admin  int // status without an admin URL
+	}{
+		"all is well":   {func(*world) {}, 401, 401},
+		"database down": {func(w *world) { w.down = true }, 503, 503},
+		"not ready": {func(w *world) {
+			w.answer = path("/health/ready", func() *http.Response { return response(503, body500) })
+		}, 503, 503},
+		"ready HTML": {func(w *world) {
+			w.answer = path("/health/ready", func() *http.Response { return response(200, "<html>") })
+		}, 503, 503},
+		"probe 500": {func(w *world) {
+			w.answer = path("/admin/sessions", func() *http.Response { return response(500, body500) })
+		}, 503, 401},
+		"probe 401": {func(w *world) {
+			w.answer = path("/admin/sessions", func() *http.Response { return response(401, body401) })
+		}, 503, 401},
+		"probe an object": {func(w *world) {
+			w.answer = path("/admin/sessions", func() *http.Response { return response(200, "{}") })
+		}, 503, 401},
+		"whoami then says 500": {func(w *world) {
+			w.answer = second("/sessions/whoami", func() *http.Response { return response(500, body500) })
+		}, 503, 503},
+		"whoami then says 429": {func(w *world) {
+			w.answer = second("/sessions/whoami", func() *http.Response { return response(429, "") })
+		}, 503, 503},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for admin, want := range map[bool]int{true: test.status, false: test.admin} {
+				w := newWorld(t)
+				w.person(1)
+				if !admin {
+					w.withoutAdmin()
+				}
+				test.fault(w)
+				if status, said := w.ask(byToken("ory_st_unknown")); status != want {
+					t.Errorf("admin %v: got %d %s, want %d", admin, status, said, want)
+				}
+			}
+		})
+	}
+}
+
+// second answers the second question for a path.
+func second(p string, resp func() *http.Response) func(*http.Request) *http.Response {
+	n := 0
+	return func(r *http.Request) *http.Response {
+		if r.URL.Path == p {
+			if n++; n == 2 {
+				return resp()
+			}
+		}
+		return nil
+	}
+}
+
+// TestFaultEndsWhileItIsProved: the second whoami knows better.
+func TestFaultEndsWhileItIsProved(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	w.answer = func(r *http.Request) *http.Response {
+		if r.URL.Path == "/sessions/whoami" && w.asked["whoami"] == 0 {
+			return response(401, body401)
+		}
+		return nil
+	}
+	status, said := w.ask(byToken(token))
+	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
+}
+
+// TestProofIsShared: many unknown credentials cost one proof of health, and none
+// gets one that began before its own 401.
+func TestProofIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = 100 * time.Millisecond
+		done := make(chan int)
+		const many = 200
+		for n := range many {
+			go func() {
+				status, _ := w.ask(byToken("ory_st_junk" + strings.Repeat("x", n)))
+				done <- status
+			}()
+		}
+		for range many {
+			if status := <-done; status != 401 {
+				t.Errorf("got %d", status)
+			}
+		}
+		if w.times("ready") > 2 || w.times("probe") > 2 || w.times("whoami") != 2*many {
+			t.Errorf("%v", w.asked)
+		}
+	})
+}
+
+// TestProofBeginsAfterThe401: a check that was under way before proves nothing.
+func TestProofBeginsAfterThe401(t *testing.T) {
+	var s shared
+	release, began := make(chan struct{}), make(chan int, 9)
+	run := 0
+	f := func(context.Context) error { run++; began <- run; <-release; return nil }
+	results := make(chan error, 3)
+	go func() { results <- s.do(t.Context(), f) }()
+	<-began
+	go func() { results <- s.do(t.Context(), f) }()
+	go func() { results <- s.do(t.Context(), f) }()
+	for {
+		s.mu.Lock()
+		waiting := s.next != nil
+		s.mu.Unlock()
+		if waiting {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(10 * time.Millisecond)
+	close(release)
+	for range 3 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if run != 2 {
+		t.Errorf("%d checks for one caller and two later ones", run)
+	}
+}
+
+// TestWithoutAdmin: a known session, too, is then judged by readiness.
+func TestWithoutAdmin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t).withoutAdmin()
+		token, s := w.person(1)
+		w.ask(byToken(token))
+		expire()
+		w.set(func() { w.down = true })
+		status, said := w.ask(byToken(token))
+		expect(t, status, said, 503, "unavailable")
+		w.set(func() { w.down = false; s.active = false })
+		status, said = w.ask(byToken(token))
+		expect(t, status, said, 401, "unauthenticated")
+	})
+}
+
+func TestKnownSessions(t *testing.T) {
+	const limit = 100
+	s := newKnownSessions(limit)
+	id := func(n int) (k key) { k[0], k[1] = byte(n), byte(n>>8); return k }
+	for n := range 10 * limit {
+		s.remember(id(n), "s", 0)
+		if len(s.now)+len(s.by) > 2*limit {
+			t.Fatal("not bounded")
+		}
+		for back := range min(n, limit) {
+			if _, ok := s.recall(id(n - back)); !ok {
+				t.Fatalf("%d is forgotten at %d", n-back, n)
+			}
+		}
+	}
+	if _, ok := s.recall(id(0)); ok {
+		t.Error("the oldest is still known")
+	}
+	s = newKnownSessions(limit)
+	s.remember(id(1), "s", 0)
+	s.remember(id(2), "s", int64(knownFor)+1)
+	if _, ok := s.recall(id(1)); !ok {
+		t.Error("forgotten within a day")
+	}
+	s.remember(id(3), "s", 3*int64(knownFor))
+	if _, ok := s.recall(id(1)); ok {
+		t.Error("known after two days")
+	}
+}

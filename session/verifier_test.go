@@ -1,0 +1,365 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+func TestRequire(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	user := string(userOf(symbolon.IdentityID(s.identity)))
+	for range 3 {
+		status, said := w.ask(byToken(token))
+		expect(t, status, said, 200, user)
+	}
+	status, said := w.ask(request())
+	expect(t, status, said, 401, "unauthenticated")
+	if w.times("whoami") != 1 || w.store.looks != 1 {
+		t.Errorf("whoami %d times, %d look-ups", w.times("whoami"), w.store.looks)
+	}
+	p, err := w.v.Authenticate(byToken(token))
+	if err != nil || p.User.Identity != symbolon.IdentityID(s.identity) || p.Session.ID != s.id || p.Session.AAL != "aal1" ||
+		!p.Session.ExpiresAt.Equal(s.expires) || p.Email != "p00000001@x.example" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// TestStaleness: no answer counts longer than MaxStale from when it was asked for,
+// nor longer than the session.
+func TestStaleness(t *testing.T) {
+	tests := []struct {
+		name                    string
+		maxStale, left, latency time.Duration
+		lives                   time.Duration // from when the answer is there
+	}{
+		{"default", 0, time.Hour, 0, 10 * time.Second},
+		{"configured", 3 * time.Second, time.Hour, 0, 3 * time.Second},
+		{"counted from the question", 0, time.Hour, 4 * time.Second, 6 * time.Second},
+		{"the session ends first", 0, 5 * time.Second, 0, 5 * time.Second},
+		{"both", 0, 5 * time.Second, 2 * time.Second, 3 * time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.v.MaxStale = test.maxStale
+				token, s := w.person(1)
+				s.expires = time.Now().Add(test.left)
+				w.latency = test.latency
+				if status, _ := w.ask(byToken(token)); status != 200 {
+					t.Fatal(status)
+				}
+				w.set(func() { s.active = false; w.latency = 0 })
+				time.Sleep(test.lives - time.Millisecond)
+				if status, _ := w.ask(byToken(token)); status != 200 {
+					t.Errorf("%d within its time", status)
+				}
+				time.Sleep(time.Millisecond)
+				status, said := w.ask(byToken(token))
+				expect(t, status, said, 401, "unauthenticated")
+				w.v.Close()
+			})
+		})
+	}
+}
+
+// TestSlowerThanItCounts: an answer that was too long on its way lets nobody in.
+func TestSlowerThanItCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.v.MaxStale, w.latency = time.Second, 2*time.Second
+		token, _ := w.person(1)
+		status, said := w.ask(byToken(token))
+		expect(t, status, said, 503, "unavailable")
+	})
+}
+
+// TestWallClockSteps: how stale an answer is does not depend on the wall clock.
+func TestWallClockSteps(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var off time.Duration
+			w.v.Now = func() time.Time { return time.Now().Add(off) }
+			token, s := w.person(1)
+			w.ask(byToken(token))
+			off = step
+			w.set(func() { s.active = false })
+			time.Sleep(9 * time.Second)
+			if status, _ := w.ask(byToken(token)); status != 200 {
+				t.Errorf("%s: %d within its time", step, status)
+			}
+			time.Sleep(time.Second)
+			status, said := w.ask(byToken(token))
+			expect(t, status, said, 401, "unauthenticated")
+			w.person(2)
+			if status, _ := w.ask(byToken("ory_st_person" + fmt.Sprintf("%026d", 2))); status != 200 {
+				t.Errorf("%s: a new session: %d", step, status)
+			}
+		})
+	}
+}
+
+func TestNegativeAnswersAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for range 10 {
+			status, said := w.ask(byToken("ory_st_junk"))
+			expect(t, status, said, 401, "unauthenticated")
+		}
+		if w.times("whoami") != 2 || w.times("ready") != 1 || w.times("probe") != 1 {
+			t.Errorf("%v", w.asked)
+		}
+		time.Sleep(5 * time.Second)
+		w.ask(byToken("ory_st_junk"))
+		if w.times("whoami") != 4 {
+			t.Errorf("%v", w.asked)
+		}
+	})
+}
+
+func TestDenied(t *testing.T) {
+	for sentinel, code := range map[error]string{symbolon.ErrOnHold: "link_on_hold", symbolon.ErrUserGone: "user_gone", symbolon.ErrCannotCreate: "cannot_create"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			token, s := w.person(1)
+			id := symbolon.IdentityID(s.identity)
+			w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: sentinel, Detail: "d"}}
+			for range 5 {
+				status, said := w.ask(byToken(token))
+				expect(t, status, said, 403, code)
+			}
+			if w.times("whoami") != 1 {
+				t.Errorf("%v", w.asked)
+			}
+			w.store.deny = nil
+			time.Sleep(5 * time.Second)
+			status, said := w.ask(byToken(token))
+			expect(t, status, said, 200, string(userOf(id)))
+		})
+	}
+}
+
+// TestLinkerFails: whatever else the linker says is "don't know", "there is no such
+// identity" included.
+func TestLinkerFails(t *testing.T) {
+	for _, err := range []error{symbolon.ErrUnavailable, symbolon.ErrNotFound, symbolon.ErrConflict, errors.New("database is locked")} {
+		w := newWorld(t)
+		token, _ := w.person(1)
+		w.store.fail = err
+		status, said := w.ask(byToken(token))
+		expect(t, status, said, 503, "unavailable")
+		w.store.fail = nil
+		if status, _ := w.ask(byToken(token)); status != 200 {
+			t.Errorf("%v is remembered: %d", err, status)
+		}
+	}
+	w := newWorld(t)
+	token, _ := w.person(1)
+	w.store.panic = true
+	status, said := w.ask(byToken(token))
+	expect(t, status, said, 503, "unavailable")
+	if log := w.log.String(); strings.Contains(log, "canary") || !strings.Contains(log, "panic") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		token, s := w.person(1)
+		user := string(userOf(symbolon.IdentityID(s.identity)))
+		s.verified = false
+		no := func(code string, policies ...Policy) {
+			t.Helper()
+			status, said := w.ask(byToken(token), policies...)
+			expect(t, status, said, 403, code)
+		}
+		yes := func(policies ...Policy) {
+			t.Helper()
+			status, said := w.ask(byToken(token), policies...)
+			expect(t, status, said, 200, user)
+		}
+		yes()
+		yes(Fresh(time.Minute))
+		no("aal2_required", AAL2)
+		no("not_verified", Verified)
+		no("aal2_required", AAL2, Verified)
+		no("not_verified", Verified, AAL2)
+		if w.times("whoami") != 1 {
+			t.Errorf("policies ask Ory: %v", w.asked)
+		}
+		// Who has stepped up is let in at once, not after MaxStale.
+		w.set(func() { s.aal, s.verified = "aal2", true })
+		time.Sleep(time.Second)
+		yes(AAL2, Verified, Policy{})
+		if w.times("whoami") != 2 {
+			t.Errorf("%v", w.asked)
+		}
+		// Repeating the question does not make Ory work more than once a second.
+		time.Sleep(61 * time.Second)
+		yes()
+		for range 50 {
+			no("not_fresh", Fresh(time.Minute))
+		}
+		if w.times("whoami") != 3 {
+			t.Errorf("%v", w.asked)
+		}
+		// A "no" is not given on old evidence when Ory cannot be asked.
+		time.Sleep(2 * time.Second)
+		w.set(func() { w.down = true })
+		status, said := w.ask(byToken(token), Fresh(time.Minute))
+		expect(t, status, said, 503, "unavailable")
+		yes()
+	})
+}
+
+func TestAAL2Required(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	s.needsAAL2 = true
+	for range 2 {
+		status, said := w.ask(byToken(token))
+		expect(t, status, said, 403, "aal2_required")
+	}
+	w.set(func() { s.needsAAL2, s.aal = false, "aal2" }) // the second factor is shown
+	status, said := w.ask(byToken(token), AAL2)
+	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
+}
+
+func TestPurge(t *testing.T) {
+	for name, purge := range map[string]func(*Verifier, *fakeSession){
+		"identity": func(v *Verifier, s *fakeSession) { v.Purge(symbolon.IdentityID(s.identity)) },
+		"session":  func(v *Verifier, s *fakeSession) { v.PurgeSession(s.id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				token, s := w.person(1)
+				other, _ := w.person(2)
+				w.ask(byToken(token))
+				w.ask(byToken(other))
+				w.set(func() { s.active = false })
+				purge(w.v, s)
+				status, said := w.ask(byToken(token))
+				expect(t, status, said, 401, "unauthenticated")
+				before := w.times("whoami")
+				if status, _ := w.ask(byToken(other)); status != 200 || w.times("whoami") != before {
+					t.Error("somebody else was purged")
+				}
+			})
+		})
+	}
+}
+
+// TestPurgeInFlight: an answer that was on its way when its session was purged
+// lets nobody in.
+func TestPurgeInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		token, s := w.person(1)
+		w.answer = func(r *http.Request) *http.Response { // answered at once, arriving late
+			if r.URL.Path != "/sessions/whoami" || !s.active {
+				return nil
+			}
+			resp := response(200, s.json())
+			resp.Body = &slowBody{resp.Body.(interface{ Read([]byte) (int, error) }), 2 * time.Second}
+			return resp
+		}
+		done := make(chan int)
+		go func() {
+			status, _ := w.ask(byToken(token))
+			done <- status
+		}()
+		time.Sleep(time.Second)
+		w.set(func() { s.active = false })
+		w.v.Purge(symbolon.IdentityID(s.identity))
+		if status := <-done; status != 401 {
+			t.Errorf("got %d", status)
+		}
+		if status, _ := w.ask(byToken(token)); status != 401 {
+			t.Errorf("then %d", status)
+		}
+	})
+}
+
+type slowBody struct {
+	r    interface{ Read([]byte) (int, error) }
+	wait time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.wait)
+	b.wait = 0
+	return b.r.Read(p)
+}
+
+func (b *slowBody) Close() error { return nil }
+
+// TestMassPurge: past what can be remembered everything is void, never nothing.
+func TestMassPurge(t *testing.T) {
+	w := newWorld(t)
+	token, _ := w.person(1)
+	w.ask(byToken(token))
+	for n := range maxPurges + 10 {
+		w.v.PurgeSession(fmt.Sprint(n))
+	}
+	if n := len(w.v.purges.at); n > maxPurges {
+		t.Errorf("%d are remembered", n)
+	}
+	before := w.times("whoami")
+	if status, _ := w.ask(byToken(token)); status != 200 || w.times("whoami") != before+1 {
+		t.Error("not everything was void")
+	}
+	if status, _ := w.ask(byToken(token)); status != 200 || w.times("whoami") != before+1 {
+		t.Error("what was asked afterwards is void")
+	}
+}
+
+func TestClose(t *testing.T) {
+	w := newWorld(t)
+	token, _ := w.person(1)
+	other, _ := w.person(2)
+	w.ask(byToken(token))
+	w.v.Close()
+	w.v.Close()
+	if status, _ := w.ask(byToken(token)); status != 200 {
+		t.Errorf("what is cached: %d", status)
+	}
+	status, said := w.ask(byToken(other))
+	expect(t, status, said, 503, "unavailable")
+	(&Verifier{}).Close()
+}
+
+func TestNotSetUp(t *testing.T) {
+	w := newWorld(t)
+	token, _ := w.person(1)
+	log := w.v.Log
+	for name, v := range map[string]*Verifier{
+		"nothing":     {Log: log},
+		"no client":   {Log: log, Linker: &symbolon.Linker{Store: w.store}},
+		"bad client":  {Log: log, Linker: &symbolon.Linker{Store: w.store}, Ory: &oryWithBadURL},
+		"bad headers": {Log: log, Linker: w.v.Linker, Headers: Headers{Email: "X Email"}},
+		"same header": {Log: log, Linker: w.v.Linker, Headers: Headers{Email: "x-user-id"}},
+	} {
+		for _, h := range []http.Handler{v.Require(http.HandlerFunc(whoIs)), v.Optional(http.HandlerFunc(whoIs)), v.Me(), &ForwardAuth{v}} {
+			r := byToken(token)
+			r.URL.Path = "/auth"
+			if status, _ := through(h, r); status != 503 {
+				t.Errorf("%s: %d", name, status)
+			}
+		}
+		v.Purge("x")
+		if err := v.Check(); !errors.Is(err, symbolon.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

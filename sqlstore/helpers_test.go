@@ -1,0 +1,65 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
+
+// database is an empty, migrated database of either kind.
+type database struct {
+	*sql.DB
+	dialect sqlstore.Dialect
+	dsn     string
+}
+
+func onBoth(t *testing.T, f func(t *testing.T, db database)) {
+	t.Helper()
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) { f(t, open(t, dialect)) })
+	}
+}
+
+func open(t testing.TB, dialect sqlstore.Dialect) database {
+	t.Helper()
+	db := openEmpty(t, dialect)
+	if err := migrate.Up(context.Background(), db.DB, dialect); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func openEmpty(t testing.TB, dialect sqlstore.Dialect) database {
+	t.Helper()
+	db := database{dialect: dialect}
+	if dialect == sqlstore.SQLite {
+		db.dsn = sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "symbolon.db"))
+	} else {
+		db.dsn = symbolontest.SharedPostgres(t).NewDatabase(t)
+	}
+	db.DB = db.again(t)
+	return db
+}
+
+// again opens a pool of its own on the same database.
+func (db database) again(t testing.TB) *sql.DB {
+	t.Helper()
+	driver := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[db.dialect]
+	pool, err := sql.Open(driver, db.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(16)
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
+}

@@ -1,0 +1,274 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// carryOut does what the plan says to the users table and to w.entry.
+func (w *writer) carryOut(ctx context.Context) error {
+	if w.plan.Action != symbolon.Keep && w.plan.BackReference != "" && !w.before.none() {
+		w.entry.BackReference = w.plan.BackReference
+	}
+	switch w.plan.Action {
+	case symbolon.Keep, symbolon.Confirm:
+		return nil
+	case symbolon.Update:
+		return w.update(ctx)
+	case symbolon.Create:
+		return w.create(ctx)
+	case symbolon.Attach:
+		return w.attach(ctx)
+	case symbolon.Hold:
+		return w.hold()
+	case symbolon.Deny:
+		if w.bound() {
+			return nil
+		}
+		return w.hold()
+	}
+	return plainError{fmt.Errorf("the plan says %q, which no store can do", w.plan.Action)}
+}
+
+// bound says that the entry tells of a user, living or deleted. Such an entry is
+// never replaced by a mere hold: it keeps the deleted ID from being used again.
+func (w *writer) bound() bool {
+	return w.before.State == symbolon.Linked || w.before.State == symbolon.Forgotten
+}
+
+func (w *writer) hold() error {
+	if w.plan.Reason == "" {
+		return plainError{fmt.Errorf("the plan says %q without a reason", w.plan.Action)}
+	}
+	if w.before.State == symbolon.OnHold && w.before.Reason == w.plan.Reason {
+		return nil
+	}
+	w.entry.State, w.entry.Reason, w.entry.Way = symbolon.OnHold, w.plan.Reason, w.q.Seen.Way
+	if w.entry.At.IsZero() {
+		w.entry.At = w.now
+	}
+	why := w.plan.Why
+	if why == "" && w.plan.Err != nil {
+		why = w.plan.Err.Error()
+	}
+	w.event(symbolon.Event{Kind: symbolon.LinkHeld, User: w.entry.User, Finding: w.plan.Reason, Detail: why})
+	return nil
+}
+
+func (w *writer) create(ctx context.Context) error {
+	user, cells, left, err := w.insertUser(ctx)
+	if err != nil || user == "" {
+		return err // or refused, which is a decision too
+	}
+	e := symbolon.Event{Kind: symbolon.UserLinked, User: user, Detail: w.plan.Why}
+	if w.plan.Retire != "" {
+		e.Kind, e.Before = symbolon.UserRecreated, w.plan.Retire
+		if _, err := w.exec(ctx, retire, w.q.Project, string(w.plan.Retire), moment{w.now}); err != nil {
+			return err
+		}
+	}
+	w.bind(user)
+	w.event(e)
+	w.entry.Ticket = w.q.Seen.Ticket
+	w.columnsWritten(cells, left)
+	if w.plan.Conflict {
+		w.event(symbolon.Event{Kind: symbolon.ClaimRefused, User: user, Detail: w.plan.Why})
+	}
+	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
+}
+
+// bind makes the entry say that the identity has the user.
+func (w *writer) bind(user symbolon.UserID) {
+	w.out.New = true
+	w.entry.User, w.entry.State, w.entry.Reason = user, symbolon.Linked, ""
+	w.entry.Way, w.entry.At = w.q.Seen.Way, w.now
+	if user != w.before.User {
+		w.entry.Ticket, w.entry.digest = 0, "" // of the new user's columns nothing is written yet
+	}
+	if w.plan.BackReference != "" {
+		w.entry.BackReference = w.plan.BackReference
+	}
+}
+
+// refuse ends a Create or an Attach that the application's table did not let
+// through: no user, a finding, and the next call tries again.
+func (w *writer) refuse(detail string) error {
+	id := w.q.Seen.Identity.ID
+	w.plan = symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.CannotCreate, Why: detail,
+		Findings: []symbolon.Finding{{Kind: symbolon.CannotCreate, Identity: id, Detail: detail}},
+		Err:      &symbolon.DenyError{Identity: id, Finding: symbolon.CannotCreate, Detail: detail, Err: symbolon.ErrCannotCreate}}
+	if w.bound() {
+		w.plan.Action = symbolon.Deny
+		return nil
+	}
+	return w.hold()
+}
+
+// attach binds an existing user. Of its row nothing is written but the identity,
+// and what a numbered reading says.
+func (w *writer) attach(ctx context.Context) error {
+	user, key, ok := w.shape.key(w.plan.User)
+	if !ok {
+		return plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
+	}
+	refusal, err := w.takeRow(ctx, user, key)
+	if err != nil {
+		return err
+	}
+	if refusal != "" {
+		if w.bound() || w.plan.Release != "" {
+			return plainError{fmt.Errorf("the row of user %s cannot hold the identity: %s", user, refusal)}
+		}
+		return w.refuse(fmt.Sprintf("the row of user %s cannot hold the identity: %s", user, refusal))
+	}
+	if err := w.release(ctx, user); err != nil {
+		return err
+	}
+	if w.before.State != symbolon.Linked || w.before.User != user {
+		w.bind(user)
+		e := symbolon.Event{Kind: symbolon.UserLinked, User: user, Detail: w.plan.Why}
+		if w.before.User != user {
+			e.Before = w.before.User
+		}
+		w.event(e)
+	} else if w.wrote {
+		w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
+	}
+	if w.q.Seen.Ticket > w.entry.Ticket {
+		cells, left, err := w.writeColumns(ctx, key)
+		if err != nil {
+			return err
+		}
+		w.entry.Ticket = w.q.Seen.Ticket
+		w.columnsWritten(cells, left)
+	}
+	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
+}
+
+// release puts whoever had the user on hold: by the operator's word only.
+func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
+	if w.plan.Release == "" {
+		return nil
+	}
+	losers := []symbolon.IdentityID{w.plan.Release}
+	for i, c := range w.read.held.Claims {
+		id, _, _ := w.shape.key(w.q.Claims[i])
+		if id == user && c.Linked != "" && c.Linked != w.plan.Release {
+			losers = append(losers, c.Linked) // the row named one, the ledger another
+		}
+	}
+	for _, loser := range losers {
+		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Seen.Identity.ID {
+			continue // the column held something that is no identity
+		}
+		if _, err := w.exec(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
+			return err
+		}
+		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Seen.Identity.ID)
+		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: loser, Before: user, Finding: symbolon.Moved, Detail: w.plan.Why})
+		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.Moved, Identity: loser, User: user, Detail: detail})
+	}
+	return nil
+}
+
+// update writes a newer reading over an older one.
+func (w *writer) update(ctx context.Context) error {
+	user, key, ok := w.shape.key(w.plan.User)
+	if !ok || w.before.State != symbolon.Linked || w.before.User != user {
+		return plainError{fmt.Errorf("the plan updates user %q, whom the identity does not have", w.plan.User)}
+	}
+	if w.q.Seen.Ticket <= w.before.Ticket {
+		return nil
+	}
+	w.entry.Ticket = w.q.Seen.Ticket
+	mended := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
+	cells := w.shape.paths(w.q.Seen.Identity)
+	if w.before.digest != digest(cells) {
+		cells, left, err := w.writeColumns(ctx, key)
+		if err != nil {
+			return err
+		}
+		w.columnsWritten(cells, left)
+		if w.entry.digest != w.before.digest {
+			w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
+		}
+		if len(left) == 0 {
+			mended = append(mended, symbolon.DuplicateEmail, symbolon.ColumnRefused)
+		}
+	}
+	return w.closeFindings(ctx, func(k symbolon.FindingKind) bool { return slices.Contains(mended, k) })
+}
+
+// leftOut says why a column was not written.
+type leftOut struct {
+	column string
+	kind   symbolon.FindingKind
+	why    string
+}
+
+// columnsWritten notes what Ory was seen to hold, and a finding of a kind for what
+// could not be written of it. The mark at a digest that is not wholly written
+// makes the next reading try again, changed or not.
+func (w *writer) columnsWritten(cells []cell, left []leftOut) {
+	w.entry.digest = digest(cells)
+	if len(left) == 0 {
+		return
+	}
+	w.entry.digest = "!" + w.entry.digest
+	for _, kind := range []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.ColumnRefused} {
+		var details []string
+		for _, l := range left {
+			if l.kind == kind {
+				details = append(details, "column "+l.column+" was left out: "+l.why)
+			}
+		}
+		if len(details) > 0 {
+			w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: kind, Identity: w.q.Seen.Identity.ID,
+				User: w.entry.User, Detail: strings.Join(details, "; ")})
+		}
+	}
+}
+
+// recordFindings opens the plan's findings that are not open yet.
+func (w *writer) recordFindings(ctx context.Context) error {
+	for _, f := range w.plan.Findings {
+		if f.Identity == "" {
+			f.Identity = w.q.Seen.Identity.ID
+		}
+		n, err := w.exec(ctx, openFinding, w.q.Project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, moment{w.now})
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			w.event(symbolon.Event{Kind: symbolon.FindingOpened, Identity: f.Identity, User: f.User, Finding: f.Kind, Detail: f.Detail})
+		}
+	}
+	return nil
+}
+
+// closeFindings closes the identity's open findings of the kinds that are mended,
+// but for those that the plan finds again.
+func (w *writer) closeFindings(ctx context.Context, mended func(symbolon.FindingKind) bool) error {
+	if !w.read.open {
+		return nil
+	}
+	open, err := findings(ctx, w.tx, w.text(readFindings), w.q.Project, w.q.Seen.Identity.ID)
+	if err != nil {
+		return err
+	}
+	for _, f := range open {
+		again := slices.ContainsFunc(w.plan.Findings, func(p symbolon.Finding) bool { return p.Kind == f.Kind && p.Identity == f.Identity })
+		if again || !mended(f.Kind) {
+			continue
+		}
+		if _, err := w.exec(ctx, closeFinding, moment{w.now}, w.q.Project, string(f.Identity), string(f.Kind)); err != nil {
+			return err
+		}
+		w.event(symbolon.Event{Kind: symbolon.FindingClosed, User: f.User, Finding: f.Kind})
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+}
+
+// entry is one line of the ledger as it lies in the database.
+type entry struct {
+	symbolon.Link
+	digest string // of what Ory was last seen to hold; see columnsOf
+}
+
+// none says that nothing is recorded yet: there is no line, or only the lock.
+func (e entry) none() bool { return e.State == "" || e.State == lockState }
+
+const lockState symbolon.LinkState = "new"
+
+// reader collects what is held of one identity.
+type reader struct {
+	db    querier
+	sql   *statements
+	shape *shape
+	now   time.Time
+
+	held  symbolon.Held
+	entry entry
+	open  bool // the identity has open findings
+}
+
+// read fills r in one round trip; further ones are for a second claim, for a
+// linked user whose row lost the identity, and for the count of claims.
+func (r *reader) read(ctx context.Context, q symbolon.Query) error {
+	claims := map[symbolon.UserID]symbolon.Claimed{}
+	if err := r.readFirst(ctx, q, claims); err != nil {
+		return err
+	}
+	r.held.Claims = make([]symbolon.Claimed, len(q.Claims))
+	for i, claim := range q.Claims {
+		c, err := r.claimed(ctx, q.Project, claim, claims)
+		if err != nil {
+			return err
+		}
+		r.held.Claims[i] = c
+	}
+	if err := r.readLinkedUser(ctx, q.Project, claims); err != nil {
+		return err
+	}
+	if r.settled() || !r.namesSomebody() {
+		return nil
+	}
+	return r.count(ctx, q.Project)
+}
+
+func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[symbolon.UserID]symbolon.Claimed) error {
+	id := q.Seen.Identity.ID
+	first, claim, key := r.firstClaim(q.Claims)
+	var l scannedEntry
+	var row, claimed scannedRow
+	err := r.db.QueryRowContext(ctx, r.sql.fill(read), q.Project, string(id), claim, string(id), key).Scan(
+		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &r.open,
+		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired)
+	if err != nil {
+		return err
+	}
+	r.held = symbolon.Held{Row: row.row()}
+	r.entry = l.entry(q.Project, id)
+	if !r.entry.none() {
+		link := r.entry.Link
+		r.held.Link = &link
+	}
+	if first != "" {
+		claims[first] = claimed.claimed()
+	}
+	return nil
+}
+
+func (r *reader) firstClaim(claims []symbolon.UserID) (id symbolon.UserID, text, key any) {
+	for _, c := range claims {
+		if id, key, ok := r.shape.key(c); ok {
+			return id, string(id), key
+		}
+	}
+	return "", nil, nil
+}
+
+// claimed answers for a user ID. One that the table could not hold names nobody.
+func (r *reader) claimed(ctx context.Context, project string, user symbolon.UserID, known map[symbolon.UserID]symbolon.Claimed) (symbolon.Claimed, error) {
+	id, key, ok := r.shape.key(user)
+	if !ok {
+		return symbolon.Claimed{}, nil
+	}
+	if c, ok := known[id]; ok {
+		return c, nil
+	}
+	var s scannedRow
+	err := r.db.QueryRowContext(ctx, r.sql.fill(readUser), project, string(id), key).Scan(&s.id, &s.identity, &s.linked, &s.retired)
+	if err != nil {
+		return symbolon.Claimed{}, err
+	}
+	known[id] = s.claimed()
+	return known[id], nil
+}
+
+// readLinkedUser finds the row of the entry's user: normally the one that holds
+// the identity.
+func (r *reader) readLinkedUser(ctx context.Context, project string, known map[symbolon.UserID]symbolon.Claimed) error {
+	if r.held.Link == nil || r.held.Link.User == "" {
+		return nil
+	}
+	if r.held.Row != nil && r.held.Row.ID == r.held.Link.User {
+		r.held.User = r.held.Row
+		return nil
+	}
+	c, err := r.claimed(ctx, project, r.held.Link.User, known)
+	r.held.User = c.Row
+	return err
+}
+
+// settled says that no claim will be weighed: the identity has its user.
+func (r *reader) settled() bool {
+	return r.held.Row != nil || r.held.Link != nil && r.held.Link.State != symbolon.OnHold
+}
+
+func (r *reader) namesSomebody() bool {
+	for _, c := range r.held.Claims {
+		if c.Row != nil || c.Linked != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reader) count(ctx context.Context, project string) error {
+	since := moment{r.now.Add(-time.Hour)}
+	return r.db.QueryRowContext(ctx, r.sql.fill(countClaims), project, since).Scan(&r.held.Conflicts, &r.held.Users)
+}
+
+// scannedRow is a row of the users table, each part null where there is none.
+type scannedRow struct {
+	id, identity, linked, retired sql.NullString
+}
+
+func (s scannedRow) row() *symbolon.Row {
+	if !s.id.Valid {
+		return nil
+	}
+	return &symbolon.Row{ID: symbolon.UserID(s.id.String), Identity: asIdentity(s.identity.String), Linked: symbolon.IdentityID(s.linked.String)}
+}
+
+func (s scannedRow) claimed() symbolon.Claimed {
+	return symbolon.Claimed{Row: s.row(), Linked: symbolon.IdentityID(s.linked.String), Retired: s.retired.Valid}
+}
+
+// asIdentity reads what the application wrote into its column. What is no
+// identity's ID stays as it is: somebody else's in any case.
+func asIdentity(s string) symbolon.IdentityID {
+	if id, err := symbolon.ParseIdentityID(s); err == nil {
+		return id
+	}
+	return symbolon.IdentityID(s)
+}
+
+type scannedEntry struct {
+	user, state, reason, way, digest, backReference sql.NullString
+	at                                              moment
+	ticket                                          sql.NullInt64
+}
+
+func (s scannedEntry) entry(project string, id symbolon.IdentityID) entry {
+	return entry{digest: s.digest.String, Link: symbolon.Link{Project: project, Identity: id,
+		User: symbolon.UserID(s.user.String), State: symbolon.LinkState(s.state.String),
+		Reason: symbolon.FindingKind(s.reason.String), Way: symbolon.Way(s.way.String), At: s.at.Time,
+		Ticket: symbolon.Ticket(s.ticket.Int64), BackReference: s.backReference.String}}
+}

@@ -1,0 +1,226 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Forget records in the application's own transaction that it deletes a user. It
+// only ever executes, touches no table but Symbolon's, and may be called again.
+// Call it before the row is deleted: Symbolon takes its locks in that order too.
+func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, user symbolon.UserID) error {
+	if err := s.setup(); err != nil {
+		return err
+	}
+	if project == "" || user == "" || len(user) > 255 || strings.ContainsRune(string(user), 0) {
+		return fmt.Errorf("sqlstore: forget: project %q, user %q: neither may be empty, nor the user longer than 255 bytes", project, user)
+	}
+	now, ids := moment{s.now()}, spellings(user)
+	fresh := int64(0)
+	for _, id := range ids {
+		n, err := execute(ctx, tx, s.sql.fill(retire), project, id, now)
+		if err != nil {
+			return unavailable("retire user "+id, err)
+		}
+		fresh += n
+	}
+	if fresh == 0 {
+		return nil // forgotten before
+	}
+	if _, err := execute(ctx, tx, s.sql.fill(forgottenEvent), project, now, ids[0], ids[1], string(user)); err != nil {
+		return unavailable("record that user "+string(user)+" is forgotten", err)
+	}
+	if _, err := execute(ctx, tx, s.sql.fill(forgetEntry), project, ids[0], ids[1]); err != nil {
+		return unavailable("forget user "+string(user), err)
+	}
+	return nil
+}
+
+func execute(ctx context.Context, tx symbolon.Execer, text string, args ...any) (int64, error) {
+	res, err := tx.ExecContext(ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// spellings are the two forms under which the ledger may know a user: a UUID is
+// kept in lower case where the key is of that type, and Forget must not ask.
+func spellings(user symbolon.UserID) [2]string {
+	if id, err := symbolon.ParseIdentityID(string(user)); err == nil {
+		return [2]string{string(id), string(user)}
+	}
+	return [2]string{string(user), string(user)}
+}
+
+// Record returns everything known of the person that id names.
+func (s *Store) Record(ctx context.Context, project, id string) (symbolon.Record, error) {
+	if err := s.setup(); err != nil {
+		return symbolon.Record{}, err
+	}
+	shape, err := s.table(ctx)
+	if err != nil {
+		return symbolon.Record{}, err
+	}
+	h := historian{reader: reader{db: s.DB, sql: &s.sql, shape: shape, now: s.now()}, project: project}
+	var out symbolon.Record
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		out, err = h.find(waiting, id)
+		return err
+	})
+	if err != nil {
+		return symbolon.Record{}, unavailable("read the record", err)
+	}
+	if out.Link == nil && out.Row == nil && len(out.Events) == 0 {
+		return out, fmt.Errorf("sqlstore: no identity and no user has the ID %q: %w", clip(id), symbolon.ErrNotFound)
+	}
+	return out, nil
+}
+
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
+
+// historian finds what is known of one person.
+type historian struct {
+	reader
+	project string
+}
+
+// find takes id for an identity's first and for a user's then.
+func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error) {
+	if identity, err := symbolon.ParseIdentityID(id); err == nil {
+		out, err := h.ofIdentity(ctx, identity)
+		if err != nil || out.Link != nil || out.Row != nil || len(out.Events) > 0 {
+			return out, err
+		}
+	}
+	user, _, ok := h.shape.key(symbolon.UserID(id))
+	if !ok {
+		return symbolon.Record{}, nil
+	}
+	return h.ofUser(ctx, user)
+}
+
+func (h *historian) ofIdentity(ctx context.Context, id symbolon.IdentityID) (out symbolon.Record, err error) {
+	q := symbolon.Query{Project: h.project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: id}}}
+	if err := h.read(ctx, q); err != nil {
+		return out, err
+	}
+	out.Link, out.Row = h.held.Link, h.held.Row
+	if out.Row == nil {
+		out.Row = h.held.User
+	}
+	if out.Findings, err = findings(ctx, h.db, h.sql.fill(readFindings), h.project, id); err != nil {
+		return out, err
+	}
+	var users []string
+	if out.Link != nil && out.Link.User != "" {
+		users = append(users, string(out.Link.User))
+	}
+	out.Events, err = h.events(ctx, string(id), users)
+	return out, err
+}
+
+// ofUser goes by the identity that has the user or had it last.
+func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbolon.Record, err error) {
+	c, err := h.claimed(ctx, h.project, user, map[symbolon.UserID]symbolon.Claimed{})
+	if err != nil {
+		return out, err
+	}
+	owner := c.Linked
+	if owner == "" {
+		err := h.db.QueryRowContext(ctx, h.sql.fill(findOwner), h.project, string(user)).Scan(&owner)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return out, err
+		}
+	}
+	if owner == "" && c.Row != nil {
+		owner = c.Row.Identity
+	}
+	if owner != "" {
+		if out, err = h.ofIdentity(ctx, owner); err != nil {
+			return out, err
+		}
+	}
+	out.Row = c.Row
+	out.Events, err = h.events(ctx, string(owner), []string{string(user)})
+	return out, err
+}
+
+// events merges the histories of an identity and of its users: oldest first, the
+// newest hundred.
+func (h *historian) events(ctx context.Context, identity string, users []string) ([]symbolon.Event, error) {
+	byID := map[int64]symbolon.Event{}
+	collect := func(text, id string) error {
+		rows, err := h.db.QueryContext(ctx, h.sql.fill(text), h.project, id)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			e, err := scanEvent(rows)
+			if err != nil {
+				return err
+			}
+			byID[e.ID] = e
+		}
+		return rows.Err()
+	}
+	if identity != "" {
+		if err := collect(eventsOfIdentity, identity); err != nil {
+			return nil, err
+		}
+	}
+	for _, u := range users {
+		if err := errors.Join(collect(eventsOfUser, u), collect(eventsOfFormerUser, u)); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]symbolon.Event, 0, len(byID))
+	for _, e := range byID {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b symbolon.Event) int { return cmp.Compare(a.ID, b.ID) })
+	return out[max(0, len(out)-100):], nil
+}
+
+func scanEvent(rows *sql.Rows) (e symbolon.Event, err error) {
+	var at moment
+	var identity, user, before sql.NullString
+	err = rows.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Way, &e.Finding, &e.Detail)
+	e.At, e.Identity = at.Time, symbolon.IdentityID(identity.String)
+	e.User, e.Before = symbolon.UserID(user.String), symbolon.UserID(before.String)
+	return e, err
+}
+
+// findings are the identity's open ones, oldest first.
+func findings(ctx context.Context, db querier, text, project string, id symbolon.IdentityID) ([]symbolon.Finding, error) {
+	rows, err := db.QueryContext(ctx, text, project, string(id))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []symbolon.Finding
+	for rows.Next() {
+		f := symbolon.Finding{Identity: id}
+		var at moment
+		var user sql.NullString
+		if err := rows.Scan(&f.Kind, &user, &f.Detail, &at); err != nil {
+			return nil, err
+		}
+		f.User, f.At = symbolon.UserID(user.String), at.Time
+		out = append(out, f)
+	}
+	return out, rows.Err()
+}

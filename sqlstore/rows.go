@@ -1,0 +1,288 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// A row is first written in one statement with everything. Where the table
+// refuses that, the whole transaction is begun again carefully: what the row
+// cannot do without comes first, every other column follows behind a savepoint of
+// its own, and what is refused there is left out.
+
+// try runs f behind a savepoint. refusal is why the table did not take it, nothing
+// of it is left then; err is everything else.
+func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
+	if _, err := w.tx.ExecContext(ctx, "savepoint symbolon"); err != nil {
+		return nil, err
+	}
+	if err := f(); err != nil {
+		if !w.store.Dialect.refusedBy(err) {
+			return nil, err
+		}
+		if _, back := w.tx.ExecContext(ctx, "rollback to savepoint symbolon"); back != nil {
+			return nil, errors.Join(err, back)
+		}
+		refusal = err
+	}
+	_, err = w.tx.ExecContext(ctx, "release savepoint symbolon")
+	return refusal, err
+}
+
+// bold gives an error of a first attempt its meaning.
+func (w *writer) bold(err error) error {
+	if err != nil && w.store.Dialect.refusedBy(err) {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return err
+}
+
+// insertUser makes the user that the plan wants. An empty ID without an error:
+// the table refused, and that was recorded.
+func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []leftOut, error) {
+	var key any
+	if w.plan.User != "" {
+		var ok bool
+		if _, key, ok = w.shape.key(w.plan.User); !ok {
+			return "", nil, nil, plainError{fmt.Errorf("the new ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
+		}
+	}
+	cells := w.shape.paths(w.q.Seen.Identity)
+	base, optional := w.sortCells(cells)
+	if !w.careful {
+		id, retired, err := w.insert(ctx, key, append(base, optional...))
+		if err != nil {
+			return "", nil, nil, w.bold(err)
+		}
+		if retired {
+			return "", nil, nil, errRefused
+		}
+		return id, cells, refusedCells(cells), nil
+	}
+	id, err := w.insertBase(ctx, key, base)
+	if err != nil || id == "" {
+		return "", nil, nil, err
+	}
+	_, key, _ = w.shape.key(id)
+	left, err := w.writeOneByOne(ctx, key, optional)
+	return id, cells, append(refusedCells(cells), left...), err
+}
+
+// sortCells parts the values that are there into those that the row cannot do
+// without and the others.
+func (w *writer) sortCells(cells []cell) (base, optional []cell) {
+	base = w.shape.literals()
+	for _, c := range cells {
+		switch {
+		case c.param == nil: // left to the column's default
+		case c.notNull && !c.preset:
+			base = append(base, c)
+		default:
+			optional = append(optional, c)
+		}
+	}
+	return base, optional
+}
+
+func refusedCells(cells []cell) []leftOut {
+	var left []leftOut
+	for _, c := range cells {
+		if c.refused != "" {
+			left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: c.refused})
+		}
+	}
+	return left
+}
+
+func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, retired bool, err error) {
+	u := w.shape.users
+	var columns []string
+	var args []any
+	if key != nil {
+		columns, args = append(columns, u.id()), append(args, key)
+	}
+	if !u.one() {
+		columns, args = append(columns, u.identity()), append(args, string(w.q.Seen.Identity.ID))
+	}
+	for _, c := range cells {
+		columns, args = append(columns, c.name), append(args, c.param)
+	}
+	args = append(args, w.q.Project)
+	err = w.tx.QueryRowContext(ctx, w.text(insertRow(u, columns)), args...).Scan(&id, &retired)
+	return id, retired, err
+}
+
+var errRetired = errors.New("the ID belonged to a user that was deleted")
+
+// insertBase inserts what the row cannot do without, or finds out who has it.
+func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbolon.UserID, err error) {
+	once := func(key any) (refusal, err error) {
+		var retired bool
+		return w.try(ctx, func() error {
+			if id, retired, err = w.insert(ctx, key, base); err == nil && retired {
+				return errRetired
+			}
+			return err
+		})
+	}
+	refusal, err := once(key)
+	if err == nil && errors.Is(refusal, errRetired) && key == nil && w.store.Dialect == SQLite && w.shape.id.kind.integer() {
+		var n int64
+		if err := w.tx.QueryRowContext(ctx, w.text(retiredNumber), w.q.Project).Scan(&n); err != nil {
+			return "", err
+		}
+		refusal, err = once(n + 1)
+	}
+	if err != nil || refusal == nil {
+		return id, err
+	}
+	if errors.Is(refusal, errRetired) {
+		return "", w.refuse(fmt.Sprintf("the new user would get the ID %s, which belonged to a user that was deleted", id))
+	}
+	return "", w.whyNoRow(ctx, key, refusal)
+}
+
+// whyNoRow tells a row that is there already from one that cannot be.
+func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
+	holder, err := w.row(ctx, rowOfIdentity, string(w.q.Seen.Identity.ID))
+	if err != nil {
+		return err
+	}
+	if holder != nil {
+		return fmt.Errorf("%w: %w", errTaken, refusal)
+	}
+	if key != nil {
+		same, err := w.row(ctx, rowOfID, key)
+		switch {
+		case err != nil:
+			return err
+		case same != nil && w.store.NewID() == ByIdentity:
+			return w.refuse(fmt.Sprintf("there is a user with the ID %s that does not hold the identity; bind settles it", same.ID))
+		case same != nil:
+			return fmt.Errorf("%w: %w", errTaken, refusal)
+		}
+	}
+	return w.refuse(fmt.Sprintf("table %s refused the row: %s", w.shape.users.table(), w.store.Dialect.describe(refusal)))
+}
+
+func (w *writer) row(ctx context.Context, text string, arg any) (*symbolon.Row, error) {
+	var s scannedRow
+	err := w.tx.QueryRowContext(ctx, w.text(text), arg).Scan(&s.id, &s.identity)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return s.row(), err
+}
+
+// takeRow makes the user's row hold the identity, and no other row. A refusal is
+// the table's.
+func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (refusal string, err error) {
+	id, row := w.q.Seen.Identity.ID, w.read.held.Row
+	if row != nil && row.ID == user {
+		return "", nil
+	}
+	if w.shape.users.one() {
+		return "", plainError{&symbolon.ConflictError{Identity: id, User: user, Reason: "the table's key is the identity's ID, so that each user has one for ever"}}
+	}
+	take := func() error { return w.takeColumn(ctx, key) }
+	if !w.careful {
+		return "", w.bold(take())
+	}
+	refused, err := w.try(ctx, take)
+	if err != nil || refused == nil {
+		return "", err
+	}
+	holder, err := w.row(ctx, rowOfIdentity, string(id))
+	if err != nil {
+		return "", err
+	}
+	if holder != nil && (row == nil || holder.ID != row.ID) {
+		return "", fmt.Errorf("%w: %w", errTaken, refused)
+	}
+	return w.store.Dialect.describe(refused), nil
+}
+
+func (w *writer) takeColumn(ctx context.Context, key any) error {
+	id := string(w.q.Seen.Identity.ID)
+	if w.plan.Release != "" {
+		if _, err := w.exec(ctx, clearIdentity, key, string(w.plan.Release)); err != nil {
+			return err
+		}
+	}
+	if w.read.held.Row != nil {
+		if _, err := w.exec(ctx, clearOtherRows, id, key); err != nil {
+			return err
+		}
+	}
+	n, err := w.exec(ctx, setIdentity, id, key, id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errTaken
+	}
+	w.wrote = true
+	return nil
+}
+
+// writeColumns writes what Ory says into the row of a user that holds the
+// identity. Where a path leads to nothing the column becomes null, if it may.
+func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, error) {
+	cells := w.shape.paths(w.q.Seen.Identity)
+	left := refusedCells(cells)
+	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {
+		return c.refused != "" || c.param == nil && c.notNull
+	})
+	if len(writable) == 0 {
+		return cells, left, nil
+	}
+	if w.careful || strings.HasPrefix(w.before.digest, "!") {
+		more, err := w.writeOneByOne(ctx, key, writable)
+		return cells, append(left, more...), err
+	}
+	return cells, left, w.bold(w.set(ctx, key, writable))
+}
+
+func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {
+	for _, c := range cells {
+		refusal, err := w.try(ctx, func() error { return w.set(ctx, key, []cell{c}) })
+		if err != nil {
+			return nil, err
+		}
+		if refusal != nil {
+			left = append(left, w.judge(c, refusal))
+		}
+	}
+	return left, nil
+}
+
+func (w *writer) judge(c cell, refusal error) leftOut {
+	if strings.Contains(c.raw, "@") && w.store.Dialect.double(refusal) {
+		return leftOut{column: c.name, kind: symbolon.DuplicateEmail, why: "another user has the address"}
+	}
+	return leftOut{column: c.name, kind: symbolon.ColumnRefused, why: w.store.Dialect.describe(refusal)}
+}
+
+// set writes cells into the row, if it still holds the identity.
+func (w *writer) set(ctx context.Context, key any, cells []cell) error {
+	var columns []string
+	var args []any
+	for _, c := range cells {
+		columns, args = append(columns, c.name), append(args, c.param)
+	}
+	n, err := w.exec(ctx, updateRow(columns), append(args, key, string(w.q.Seen.Identity.ID))...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errTaken
+	}
+	w.wrote = true
+	return nil
+}

@@ -1,0 +1,220 @@
+// Package sqlstore is the [symbolon.Store] on a *sql.DB: SQLite or Postgres,
+// the application's own database and its own users table.
+//
+//	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres, Users: sqlstore.Users{
+//		Table: "accounts", Identity: "ory_identity_id", NewID: sqlstore.ByDatabase,
+//		Columns: map[string]string{"email": "traits.email"}}, OnLink: makeOrg}
+//
+// The bond, the user's row, the history and whatever OnLink writes are one
+// transaction: all of it is there, or nothing.
+//
+//	begin
+//	insert the identity's entry, or touch it    the lock: a write comes first
+//	select entry, row, claim                    what is held
+//	    decide                                  pure, may run again
+//	insert or update the user's row
+//	update the entry, insert events, findings
+//	    OnLink
+//	commit
+//
+// The tables are made by the migrations in [Migrations], run by package migrate or
+// by the application's own tool; a Store never makes or alters a table.
+// [Store.Check] says whether everything is in place.
+//
+// The package imports no driver. It was written for and is tested with
+// github.com/jackc/pgx/v5/stdlib and modernc.org/sqlite.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Migrations are Symbolon's own tables, in the format of goose: the folders
+// "sqlite" and "postgres". Package migrate runs them; an application whose tool
+// reads that format can run them beside its own.
+//
+//go:embed sqlite/*.sql postgres/*.sql
+var Migrations embed.FS
+
+// Dialect names the database.
+type Dialect string
+
+const (
+	SQLite   Dialect = "sqlite"
+	Postgres Dialect = "postgres"
+)
+
+// Where the IDs of new users come from; see [symbolon.NewID].
+const (
+	ByMint     = symbolon.ByMint
+	ByDatabase = symbolon.ByDatabase
+	ByIdentity = symbolon.ByIdentity
+)
+
+// Store keeps the ledger beside the application's users. Set the fields before
+// the first call and leave them alone afterwards; every method may then be called
+// by many goroutines, and by many processes on one database. DB and Dialect are
+// required.
+//
+// Never call it from inside an open transaction of one's own: on SQLite, or with
+// an exhausted pool, the two wait for each other. [Store.Forget] is the exception.
+type Store struct {
+	// DB is the application's database. On SQLite open it with [SQLiteDSN].
+	DB *sql.DB
+
+	Dialect Dialect
+
+	// Users describes the application's users table.
+	Users Users
+
+	// OnLink is called inside the transaction that makes a bond, after everything
+	// else: what it writes through tx is committed with the bond or not at all. An
+	// error undoes the bond, so that the person has no user until it goes away; the
+	// call may come again for the same identity after a conflict. It must end by
+	// returning, never by tx.SQL().Commit.
+	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
+
+	// Now defaults to time.Now.
+	Now func() time.Time
+
+	once   sync.Once
+	faults []error // of the fields; every method returns them
+	writer chan struct{}
+	sql    statements
+
+	mu    sync.Mutex
+	shape *shape // of the users table, once it was read
+}
+
+var _ symbolon.Store = (*Store)(nil)
+
+// NewID says where the IDs of new users come from.
+func (s *Store) NewID() symbolon.NewID {
+	return s.Users.newID()
+}
+
+// Ticket returns a number larger than every one before it.
+func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
+	if err := s.setup(); err != nil {
+		return 0, err
+	}
+	var n int64
+	err := s.patiently(ctx, func(waiting context.Context) error {
+		release, err := s.turn(waiting)
+		if err != nil {
+			return err
+		}
+		defer release()
+		return s.DB.QueryRowContext(waiting, s.sql.fill(s.sql.ticket)).Scan(&n)
+	})
+	if err != nil {
+		return 0, unavailable("take a ticket", err)
+	}
+	return symbolon.Ticket(n), nil
+}
+
+// Look returns what is held of an identity, in one round trip where no more than
+// one user is claimed.
+func (s *Store) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, error) {
+	shape, err := s.ready(ctx, &q)
+	if err != nil {
+		return symbolon.Held{}, err
+	}
+	r := reader{db: s.DB, sql: &s.sql, shape: shape, now: s.now()}
+	err = s.patiently(ctx, func(waiting context.Context) error { return r.read(waiting, q) })
+	if err != nil {
+		return symbolon.Held{}, unavailable("look for identity "+string(q.Seen.Identity.ID), err)
+	}
+	return r.held, nil
+}
+
+// ready checks what every call relies on.
+func (s *Store) ready(ctx context.Context, q *symbolon.Query) (*shape, error) {
+	if err := s.setup(); err != nil {
+		return nil, err
+	}
+	if q.Project == "" {
+		return nil, errors.New("sqlstore: the query names no project")
+	}
+	id, err := symbolon.ParseIdentityID(string(q.Seen.Identity.ID))
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	q.Seen.Identity.ID = id
+	return s.table(ctx)
+}
+
+func (s *Store) setup() error {
+	s.once.Do(func() {
+		if s.DB == nil {
+			s.faults = append(s.faults, errors.New("sqlstore: DB is nil"))
+		}
+		if s.Dialect != SQLite && s.Dialect != Postgres {
+			s.faults = append(s.faults, fmt.Errorf("sqlstore: dialect %q is neither sqlite nor postgres", s.Dialect))
+		}
+		s.faults = append(s.faults, s.Users.validate()...)
+		if len(s.faults) > 0 {
+			return
+		}
+		s.sql.assemble(s.Dialect, s.Users)
+		if s.Dialect == SQLite {
+			s.writer = make(chan struct{}, 1)
+		}
+	})
+	return errors.Join(s.faults...)
+}
+
+// table returns the shape of the users table. It is read once; a database that
+// does not answer is asked again by the next call.
+func (s *Store) table(ctx context.Context) (*shape, error) {
+	s.mu.Lock()
+	known := s.shape
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	t, err := readTable(ctx, s.DB, s.Dialect, s.Users.parts())
+	if err != nil {
+		return nil, unavailable("read the shape of table "+s.Users.table(), err)
+	}
+	found, faults := fitUsers(s.Users, s.Dialect, t)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shape = found
+	return found, nil
+}
+
+func (s *Store) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+// SQLiteDSN is the data source name for modernc.org/sqlite with what the ledger
+// needs: a write-ahead log, every commit on the disk before it is acknowledged,
+// five seconds of patience with other writers, foreign keys, and no strings in
+// double quotes. More of the driver's parameters can be given as "key=value".
+//
+// The pool may be as large as one likes: readers never wait, and Symbolon's own
+// writers queue in memory. For the application's own transactions add
+// "_txlock=immediate", or begin each with a write: one that reads first fails as
+// soon as somebody else wrote.
+func SQLiteDSN(path string, more ...string) string {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on&_dqs=0"
+	return strings.Join(append([]string{dsn}, more...), "&")
+}

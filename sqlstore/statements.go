@@ -1,0 +1,230 @@
+package sqlstore
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The statements are written once for both databases. Their only blanks are
+// names: "symbolon." is a schema on Postgres and the prefix "symbolon_" on SQLite,
+// and {users}, {id} and {identity} are the quoted names that Users.validate let
+// through. They are filled in once; values always travel as parameters, and the
+// parameters appear in the order of their numbers, as some drivers want it.
+
+// read answers everything that is asked of an identity: its entry ($1, $2), the
+// row that holds it ($4), and one claimed user ($3 as text, $5 as the key).
+const read = `
+select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
+       exists (select 1 from symbolon.findings f where f.project = q.project and f.identity_id = q.identity_id and f.closed_at is null),
+       cast(u.{id} as text), cast(u.{identity} as text), o.identity_id,
+       cast(c.{id} as text), cast(c.{identity} as text), co.identity_id, cr.user_id
+from (select cast($1 as text) as project, cast($2 as text) as identity_id, cast($3 as text) as claim) as q
+left join symbolon.links l on l.project = q.project and l.identity_id = q.identity_id
+left join {users} u on u.{identity} = $4
+left join symbolon.links o on o.project = q.project and o.user_id = cast(u.{id} as text) and o.state = 'linked'
+left join {users} c on c.{id} = $5
+left join symbolon.links co on co.project = q.project and co.user_id = q.claim and co.state = 'linked'
+left join symbolon.retired cr on cr.project = q.project and cr.user_id = q.claim`
+
+// readUser answers for one more user.
+const readUser = `
+select cast(c.{id} as text), cast(c.{identity} as text), co.identity_id, cr.user_id
+from (select cast($1 as text) as project, cast($2 as text) as claim) as q
+left join {users} c on c.{id} = $3
+left join symbolon.links co on co.project = q.project and co.user_id = q.claim and co.state = 'linked'
+left join symbolon.retired cr on cr.project = q.project and cr.user_id = q.claim`
+
+// countClaims counts the refused claims since $2, and the linked users no further
+// than it matters to a limit of one claim in a hundred users.
+const countClaims = `
+select (select count(*) from symbolon.events where project = $1 and kind = 'claim.refused' and at > $2),
+       (select count(*) from (select 1 as one from symbolon.links where project = $1 and state = 'linked'
+        limit 100 * (1 + (select count(*) from symbolon.events where project = $1 and kind = 'claim.refused' and at > $2))) as linked)`
+
+// oneClaimAtATime makes the count exact on Postgres, where writers overlap.
+const oneClaimAtATime = `select pg_advisory_xact_lock(hashtext('symbolon claims'), hashtext($1))`
+
+// lockEntry comes first in every transaction. A write: a transaction of SQLite's
+// that began with a read could not write once somebody else did.
+const lockEntry = `
+insert into symbolon.links (project, identity_id, state) values ($1, $2, 'new')
+on conflict (project, identity_id) do update set project = excluded.project`
+
+const saveEntry = `
+update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
+where project = $9 and identity_id = $10`
+
+// moveAway puts the former owner of a moved user on hold.
+const moveAway = `
+insert into symbolon.links (project, identity_id, user_id, state, reason) values ($1, $2, $3, 'held', 'moved')
+on conflict (project, identity_id) do update set state = 'held', reason = 'moved'`
+
+const insertEvent = `
+insert into symbolon.events (project, at, kind, identity_id, user_id, before_id, way, finding, detail)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
+const openFinding = `
+insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at) values ($1, $2, $3, $4, $5, $6)
+on conflict do nothing`
+
+const closeFinding = `
+update symbolon.findings set closed_at = $1 where project = $2 and identity_id = $3 and kind = $4 and closed_at is null`
+
+const readFindings = `
+select kind, user_id, detail, opened_at from symbolon.findings
+where project = $1 and identity_id = $2 and closed_at is null order by id`
+
+const retire = `
+insert into symbolon.retired (project, user_id, retired_at) values ($1, $2, $3) on conflict do nothing`
+
+// retiredNumber is the highest number that was ever retired, for SQLite's integer
+// keys: without AUTOINCREMENT the table gives the ID of a deleted last row again.
+const retiredNumber = `select max(cast(user_id as bigint)) from symbolon.retired where project = $1`
+
+// forgottenEvent finds identity and user by itself: Forget can only execute. The
+// user is known by one of two spellings ($3, $4), or else called as it came ($5).
+const forgottenEvent = `
+insert into symbolon.events (project, at, kind, identity_id, user_id) values ($1, $2, 'user.forgotten',
+    (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'linked'),
+    coalesce((select user_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'linked'), $5))`
+
+const forgetEntry = `
+update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
+
+// findOwner finds the identity that has or last had a user.
+const findOwner = `
+select identity_id from symbolon.links where project = $1 and user_id = $2
+order by case state when 'linked' then 0 when 'forgotten' then 1 else 2 end, linked_at desc limit 1`
+
+const eventColumns = `select id, at, kind, identity_id, user_id, before_id, way, finding, detail from symbolon.events `
+
+const eventsOfIdentity = eventColumns + `where project = $1 and identity_id = $2 order by id desc limit 100`
+
+const eventsOfUser = eventColumns + `where project = $1 and user_id = $2 order by id desc limit 100`
+
+const eventsOfFormerUser = eventColumns + `where project = $1 and before_id = $2 order by id desc limit 100`
+
+const layoutVersion = `select version from symbolon.layout`
+
+// On the application's table.
+const (
+	setIdentity = `
+update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lower(cast({identity} as text)) in ('', $3))`
+
+	clearIdentity = `update {users} set {identity} = null where {id} = $1 and lower(cast({identity} as text)) = lower($2)`
+
+	clearOtherRows = `update {users} set {identity} = null where {identity} = $1 and {id} <> $2`
+
+	rowOfIdentity = `select cast({id} as text), cast({identity} as text) from {users} where {identity} = $1`
+
+	rowOfID = `select cast({id} as text), cast({identity} as text) from {users} where {id} = $1`
+)
+
+// ticketPostgres and ticketSQLite are the one thing that has to be said twice.
+const (
+	ticketPostgres = `select nextval('symbolon.tickets')`
+	ticketSQLite   = `update symbolon.tickets set n = n + 1 returning n`
+)
+
+// statements fills in the names, each text once.
+type statements struct {
+	ticket string
+	names  *strings.Replacer
+	filled sync.Map // text -> text
+}
+
+func (s *statements) assemble(dialect Dialect, u Users) {
+	prefix, ticket := "symbolon.", ticketPostgres
+	if dialect == SQLite {
+		prefix, ticket = "symbolon_", ticketSQLite
+	}
+	s.names = strings.NewReplacer("symbolon.", prefix,
+		"{users}", u.parts().String(), "{id}", quote(u.id()), "{identity}", quote(u.identity()))
+	s.ticket = ticket
+}
+
+func (s *statements) fill(text string) string {
+	if full, ok := s.filled.Load(text); ok {
+		return full.(string)
+	}
+	full := s.names.Replace(text)
+	s.filled.Store(text, full)
+	return full
+}
+
+// insertRow is the insert of a user with these columns. It answers the ID, and
+// whether that ID was retired.
+func insertRow(u Users, columns []string) string {
+	var b strings.Builder
+	b.WriteString("insert into {users}")
+	if len(columns) == 0 {
+		b.WriteString(" default values")
+	} else {
+		b.WriteString(" (")
+		for i, c := range columns {
+			b.WriteString(comma(i) + quote(c))
+		}
+		b.WriteString(") values (")
+		for i := range columns {
+			b.WriteString(comma(i) + "$" + strconv.Itoa(i+1))
+		}
+		b.WriteString(")")
+	}
+	key := quote(u.parts().table) + ".{id}"
+	b.WriteString(" returning cast(" + key + " as text), exists (select 1 from symbolon.retired symbolon_r where symbolon_r.project = $" +
+		strconv.Itoa(len(columns)+1) + " and symbolon_r.user_id = cast(" + key + " as text))")
+	return b.String()
+}
+
+// updateRow sets columns of the row $n that still holds the identity $n+1.
+func updateRow(columns []string) string {
+	var b strings.Builder
+	b.WriteString("update {users} set ")
+	for i, c := range columns {
+		b.WriteString(comma(i) + quote(c) + " = $" + strconv.Itoa(i+1))
+	}
+	n := len(columns)
+	b.WriteString(" where {id} = $" + strconv.Itoa(n+1) + " and lower(cast({identity} as text)) = $" + strconv.Itoa(n+2))
+	return b.String()
+}
+
+func comma(i int) string {
+	if i == 0 {
+		return ""
+	}
+	return ", "
+}
+
+// moment is a time as both databases keep it: UTC, to the microsecond. SQLite
+// holds it as text, Postgres as timestamptz; it travels as text to both.
+type moment struct{ time.Time }
+
+const momentForm = "2006-01-02T15:04:05.000000Z07:00"
+
+func (m moment) Value() (driver.Value, error) {
+	if m.IsZero() {
+		return nil, nil
+	}
+	return m.UTC().Truncate(time.Microsecond).Format(momentForm), nil
+}
+
+// Scan takes what Value wrote and nothing else.
+func (m *moment) Scan(src any) (err error) {
+	switch v := src.(type) {
+	case nil:
+		m.Time = time.Time{}
+	case time.Time:
+		m.Time = v.UTC().Truncate(time.Microsecond)
+	case string:
+		m.Time, err = time.Parse(momentForm, v)
+	case []byte:
+		m.Time, err = time.Parse(momentForm, string(v))
+	default:
+		err = fmt.Errorf("%T is no time", src)
+	}
+	return err
+}

@@ -1,0 +1,169 @@
+package sqlstore
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Users describes the application's users table. The zero value is
+// symbolon_users, which Symbolon's own migration makes; any other table is the
+// application's and must exist.
+type Users struct {
+	// Table is its name, or "schema.table". Like every name here it is quoted, so
+	// that on Postgres case counts. Defaults to symbolon_users.
+	Table string
+
+	// ID is the primary key: uuid, text, integer or bigint. Defaults to "id".
+	ID string
+
+	// Identity is the unique, nullable column that holds the Ory identity's ID. It
+	// may be the primary key itself where NewID is ByIdentity. Defaults to
+	// "ory_identity_id".
+	Identity string
+
+	// NewID says where the IDs of new users come from. Defaults to ByMint.
+	NewID symbolon.NewID
+
+	// Columns says what other columns are filled with, and is read by
+	// [symbolon.ParseProjection]. A value that cannot be written never stands in
+	// the way of the bond: the column is left out and a finding says so. Defaults,
+	// for symbolon_users only, to email, name and active.
+	Columns map[string]string
+}
+
+const defaultTable = "symbolon_users"
+
+func (u Users) table() string {
+	if u.Table == "" {
+		return defaultTable
+	}
+	return u.Table
+}
+
+func (u Users) id() string {
+	if u.ID == "" {
+		return "id"
+	}
+	return u.ID
+}
+
+func (u Users) identity() string {
+	if u.Identity == "" {
+		return "ory_identity_id"
+	}
+	return u.Identity
+}
+
+func (u Users) newID() symbolon.NewID {
+	if u.NewID == "" {
+		return symbolon.ByMint
+	}
+	return u.NewID
+}
+
+func (u Users) columns() map[string]string {
+	if u.Columns == nil && u.table() == defaultTable {
+		return map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
+	}
+	return u.Columns
+}
+
+// one says that the key and the identity are the same column.
+func (u Users) one() bool { return u.id() == u.identity() }
+
+// parts are the schema, which may be empty, and the table.
+func (u Users) parts() (p tableName) {
+	p.schema, p.table, _ = strings.Cut(u.table(), ".")
+	if p.table == "" {
+		p.schema, p.table = "", p.schema
+	}
+	return p
+}
+
+type tableName struct{ schema, table string }
+
+func (n tableName) String() string {
+	if n.schema == "" {
+		return quote(n.table)
+	}
+	return quote(n.schema) + "." + quote(n.table)
+}
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+
+// quote makes an identifier of a name that validate let through.
+func quote(name string) string { return `"` + name + `"` }
+
+// validate finds every fault of the description itself.
+func (u Users) validate() []error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("sqlstore: users: "+format, args...))
+	}
+	name := func(what, s string) {
+		if !identifier.MatchString(s) {
+			fault("%s %q is not a name of letters, digits and underscores (63 at most)", what, s)
+		}
+	}
+	if schema, table, found := strings.Cut(u.table(), "."); found {
+		name("schema", schema)
+		name("table", table)
+	} else {
+		name("table", u.table())
+	}
+	name("id column", u.id())
+	name("identity column", u.identity())
+	switch u.newID() {
+	case ByMint, ByDatabase, ByIdentity:
+	default:
+		fault("new_id %q is none of uuidv7, database and identity", u.NewID)
+	}
+	if u.one() && u.newID() != ByIdentity {
+		fault("column %s is both the key and the identity: that needs new_id identity", u.id())
+	}
+	for column := range u.columns() {
+		name("column", column)
+		if column == u.id() || column == u.identity() {
+			fault("column %s is filled by Symbolon itself and cannot be projected to", column)
+		}
+	}
+	_, bad := symbolon.ParseProjections(u.columns())
+	for _, err := range bad {
+		fault("%w", err)
+	}
+	return faults
+}
+
+// fitUsers lays the description over the table that was found.
+func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
+	var faults []error
+	need := func(name string) column {
+		c, ok := t.columns[name]
+		if !ok {
+			faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s: add it, or name another", u.table(), name))
+		}
+		return c
+	}
+	if len(t.columns) == 0 {
+		return nil, []error{fmt.Errorf("sqlstore: there is no table %s: create it, or run Symbolon's migrations if it is %s", u.table(), defaultTable)}
+	}
+	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity())}
+	if out.id.name != "" && !out.id.kind.key() {
+		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: a key must be uuid, text, integer or bigint", u.table(), u.id(), out.id.declared))
+	}
+	projections, _ := symbolon.ParseProjections(u.columns())
+	for _, p := range projections {
+		c := need(p.Column)
+		if c.generated {
+			faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is generated and cannot be written", u.table(), p.Column))
+		}
+		if _, refused := textOf(c.kind, dialect, p.Literal); refused != "" {
+			faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: its constant cannot be written: %s", u.table(), p.Column, c.declared, refused))
+		}
+		out.columns = append(out.columns, filled{column: c, Projection: p})
+	}
+	return out, faults
+}

@@ -1,0 +1,257 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Tx is the transaction in which a bond is made. It is for [Store.OnLink] only
+// and ends when that returns.
+type Tx struct {
+	conn *sql.Conn
+	tx   *sql.Tx
+}
+
+// SQL returns the transaction. Do not commit it or roll it back: an error from
+// OnLink does the latter.
+func (t *Tx) SQL() *sql.Tx { return t.tx }
+
+// Raw lends the driver's own connection, which is inside the transaction, as
+// [sql.Conn.Raw] does. Most programs won't need it: package pgxtx is built on it.
+func (t *Tx) Raw(f func(driverConn any) error) error { return t.conn.Raw(f) }
+
+// What ends an attempt at a transaction so that another is made.
+var (
+	errTaken   = errors.New("somebody else was faster")
+	errRefused = errors.New("the table refused the row")
+	errNothing = errors.New("nothing to write")
+)
+
+// decideError carries an error of decide out of the transaction unchanged. It
+// hides the chain: the store must not take it for one of the database.
+type decideError struct{ err error }
+
+func (e decideError) Error() string { return e.err.Error() }
+
+// taken bounds how often one call may find that somebody else was faster.
+const taken = 4
+
+// Write takes one decision about an identity and carries it out.
+func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+	shape, err := s.ready(ctx, &q)
+	if err != nil {
+		return symbolon.Outcome{}, err
+	}
+	careful := false
+	for tries := 0; ; tries++ {
+		var w *writer
+		err := s.patiently(ctx, func(waiting context.Context) error {
+			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful,
+				now: s.now().UTC().Truncate(time.Microsecond)}
+			return s.inTx(ctx, waiting, w.run)
+		})
+		var declined decideError
+		switch {
+		case err == nil, errors.Is(err, errNothing):
+			return w.out, nil
+		case errors.As(err, &declined):
+			return symbolon.Outcome{}, declined.err
+		case errors.Is(err, errRefused) && !careful:
+			careful = true
+		case errors.Is(err, errTaken) && tries < taken:
+		default:
+			return symbolon.Outcome{}, s.failed(ctx, q, err)
+		}
+	}
+}
+
+// failed names an error that ends Write. OnLink's own errors and those of the
+// configuration are not the database's.
+func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
+	doing := "write identity " + string(q.Seen.Identity.ID)
+	var own plainError
+	if errors.As(err, &own) && ctx.Err() == nil && !gone(err) {
+		return fmt.Errorf("sqlstore: %s: %w", doing, own.err)
+	}
+	return unavailable(doing, err)
+}
+
+// plainError is an error that a retry does not mend.
+type plainError struct{ err error }
+
+func (e plainError) Error() string { return e.err.Error() }
+func (e plainError) Unwrap() error { return e.err }
+
+// inTx runs f in a transaction whose first statement is a write. An error, and a
+// panic, undo it.
+func (s *Store) inTx(ctx, waiting context.Context, f func(ctx, waiting context.Context, tx *Tx) error) error {
+	release, err := s.turn(waiting)
+	if err != nil {
+		return err
+	}
+	defer release()
+	conn, err := s.DB.Conn(waiting)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var options *sql.TxOptions
+	if s.Dialect == Postgres {
+		// Whatever the server's default is: a statement that waited for a lock must
+		// see what the one before it wrote.
+		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	tx, err := conn.BeginTx(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing, after the commit
+	if err := f(ctx, waiting, &Tx{conn: conn, tx: tx}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// writer is one attempt at one Write.
+type writer struct {
+	store   *Store
+	shape   *shape
+	q       symbolon.Query
+	decide  func(symbolon.Held) (symbolon.Plan, error)
+	careful bool // the table refused something: find out what, behind savepoints
+	now     time.Time
+
+	tx     *sql.Tx
+	read   reader
+	before entry // the ledger's entry as it was found
+	entry  entry // as it will be
+	plan   symbolon.Plan
+	events []symbolon.Event
+	wrote  bool // something else than the entry
+	out    symbolon.Outcome
+}
+
+func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
+	w.tx = tx.tx
+	id := w.q.Seen.Identity.ID
+	if _, err := w.tx.ExecContext(waiting, w.text(lockEntry), w.q.Project, string(id)); err != nil {
+		return err
+	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	if err := w.carryOut(ctx); err != nil {
+		return err
+	}
+	if err := w.record(ctx); err != nil {
+		return err
+	}
+	w.out.Link, w.out.Plan = w.entry.Link, w.plan
+	if w.out.New && w.store.OnLink != nil {
+		if err := w.store.OnLink(ctx, tx, w.out.Link); err != nil {
+			return plainError{fmt.Errorf("on link: %w", err)}
+		}
+	}
+	return nil
+}
+
+// settle reads what is held and has it decided.
+func (w *writer) settle(ctx context.Context) error {
+	w.read = reader{db: w.tx, sql: &w.store.sql, shape: w.shape, now: w.now}
+	if err := w.read.read(ctx, w.q); err != nil {
+		return err
+	}
+	w.before, w.entry = w.read.entry, w.read.entry
+	if err := w.ask(); err != nil {
+		return err
+	}
+	if !w.plan.Conflict || w.store.Dialect == SQLite {
+		return nil
+	}
+	// Claims that are refused at the same moment are counted one after another.
+	if _, err := w.tx.ExecContext(ctx, oneClaimAtATime, w.q.Project); err != nil {
+		return err
+	}
+	if err := w.read.count(ctx, w.q.Project); err != nil {
+		return err
+	}
+	return w.ask()
+}
+
+func (w *writer) ask() (err error) {
+	if w.plan, err = w.decide(w.read.held); err != nil {
+		return decideError{err}
+	}
+	return nil
+}
+
+func (w *writer) text(s string) string { return w.store.sql.fill(s) }
+
+func (w *writer) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	res, err := w.tx.ExecContext(ctx, w.text(text), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// record writes the entry, the events and the findings. Where all of it is there
+// already the transaction is undone: an entry that was only locked leaves nothing.
+func (w *writer) record(ctx context.Context) error {
+	if err := w.recordFindings(ctx); err != nil {
+		return err
+	}
+	if w.entry == w.before && len(w.events) == 0 && !w.wrote {
+		w.out.Link, w.out.Plan = w.entry.Link, w.plan
+		if w.entry.none() {
+			w.out.Link = symbolon.Link{}
+		}
+		return errNothing
+	}
+	if w.entry != w.before {
+		if err := w.save(ctx); err != nil {
+			return err
+		}
+	}
+	for _, e := range w.events {
+		_, err := w.exec(ctx, insertEvent, w.q.Project, moment{w.now}, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
+			string(e.Way), string(e.Finding), e.Detail)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save writes the entry. The ledger's own refusal means that somebody else bound
+// the user in this moment.
+func (w *writer) save(ctx context.Context) error {
+	e := w.entry
+	_, err := w.exec(ctx, saveEntry, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),
+		e.digest, e.BackReference, w.q.Project, string(e.Identity))
+	if err != nil && w.store.Dialect.refusedBy(err) {
+		return fmt.Errorf("%w: %w", errTaken, err)
+	}
+	return err
+}
+
+// event notes a change of this identity's bond.
+func (w *writer) event(e symbolon.Event) {
+	if e.Identity == "" {
+		e.Identity = w.q.Seen.Identity.ID
+	}
+	e.Way = w.q.Seen.Way
+	w.events = append(w.events, e)
+}
+
+func null[T ~string](s T) any {
+	if s == "" {
+		return nil
+	}
+	return string(s)
+}
