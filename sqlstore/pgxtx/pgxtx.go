@@ -1,0 +1,111 @@
+// Package pgxtx is for programs that speak to Postgres through pgx rather than
+// database/sql. It finds the pgx connection of Symbolon's transaction, and lets a
+// pgx transaction be used where Symbolon wants a *sql.Tx:
+//
+//	store.OnLink = func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
+//		pg, err := pgxtx.From(tx)
+//		if err != nil {
+//			return err
+//		}
+//		_, err = pg.Exec(ctx, `insert into orgs (owner) values ($1)`, link.User)
+//		return err
+//	}
+//
+// The store's *sql.DB must come from github.com/jackc/pgx/v5/stdlib: opened by
+// sql.Open("pgx", …), or by stdlib.OpenDBFromPool to share a pgxpool.Pool.
+package pgxtx
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// Tx is a transaction that pgx programs can work in, and that somebody else
+// commits. It fits where sqlc wants its DBTX.
+type Tx interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+	CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error)
+}
+
+// From returns Symbolon's own transaction as pgx sees it: what is written here is
+// committed with the bond or not at all. It ends with OnLink, and must not be used
+// at the same time as tx.SQL(): close the rows of one before the other.
+func From(tx *sqlstore.Tx) (Tx, error) {
+	var conn *pgx.Conn
+	err := tx.Raw(func(driverConn any) error {
+		c, ok := driverConn.(*stdlib.Conn)
+		if !ok {
+			return fmt.Errorf("pgxtx: the store's database runs on %T, not on pgx", driverConn)
+		}
+		conn = c.Conn()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return bare{conn}, nil
+}
+
+// bare hides what would end the transaction: Begin, Close and the like.
+type bare struct{ conn *pgx.Conn }
+
+func (b bare) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return b.conn.Exec(ctx, sql, args...)
+}
+
+func (b bare) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return b.conn.Query(ctx, sql, args...)
+}
+
+func (b bare) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return b.conn.QueryRow(ctx, sql, args...)
+}
+
+func (b bare) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+	return b.conn.SendBatch(ctx, batch)
+}
+
+func (b bare) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	return b.conn.CopyFrom(ctx, table, columns, rows)
+}
+
+// Execer lets Linker.Forget work inside the application's own pgx transaction:
+//
+//	err := linker.Forget(ctx, pgxtx.Execer(tx), user)
+func Execer(tx interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}) symbolon.Execer {
+	return execer{tx.Exec}
+}
+
+type execer struct {
+	exec func(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func (e execer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	tag, err := e.exec(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return result(tag.RowsAffected()), nil
+}
+
+type result int64
+
+func (r result) RowsAffected() (int64, error) { return int64(r), nil }
+
+func (result) LastInsertId() (int64, error) {
+	return 0, errors.New("pgxtx: Postgres has no last insert ID")
+}
