@@ -1,0 +1,196 @@
+package flowui
+
+import (
+	"encoding/json"
+	"html/template"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// field is one thing in a form that is not pressed. Kind names the template that shows it.
+type field struct {
+	Kind         string // hidden, input, checkbox, text, codes, img or a
+	ID           string
+	Name         string
+	Type         string
+	Value        string
+	Label        string
+	Autocomplete string
+	Pattern      string
+	InputMode    string
+	MaxLength    int
+	Required     bool
+	Disabled     bool
+	Checked      bool
+	Autofocus    bool
+	Invalid      bool
+	Messages     []shownMessage
+	Codes        []code
+	Href         string
+	Src          template.URL
+	Width        int
+	Height       int
+	OnLoad       string
+}
+
+// DescribedBy names the elements that explain the field to a screen reader; empty without messages.
+func (f field) DescribedBy() string {
+	if len(f.Messages) == 0 {
+		return ""
+	}
+	return f.ID + "-msg"
+}
+
+// button is something that is pressed.
+type button struct {
+	ID, Name, Value, Label string
+	Trigger                string // the function of Ory's script behind it; such a button is hidden until a script is there
+	Primary, Danger        bool
+	Skip                   bool // sends the form although other methods' required fields are empty
+	Disabled               bool
+}
+
+// code is one of Ory's backup codes.
+type code struct {
+	Text string
+	Used bool
+}
+
+// shownMessage is a message with the words to show.
+type shownMessage struct {
+	Type string // info, error or success
+	Text string
+}
+
+func shown(messages []Message, text func(Message) string) []shownMessage {
+	var out []shownMessage
+	for _, m := range messages {
+		kind := "info"
+		if m.Type == "error" || m.Type == "success" {
+			kind = m.Type
+		}
+		if words := text(m); words != "" {
+			out = append(out, shownMessage{Type: kind, Text: words})
+		}
+	}
+	return out
+}
+
+func (o Options) field(n indexed) field {
+	a := n.Attributes
+	f := field{
+		ID: "ory-" + strconv.Itoa(n.i), Name: a.Name, Value: string(a.Value), Label: n.label(o.Text),
+		Required: a.Required, Disabled: a.Disabled, Pattern: a.Pattern, MaxLength: max(0, a.MaxLength),
+		Messages: shown(n.Messages, o.Text),
+	}
+	f.Invalid = slices.ContainsFunc(f.Messages, func(m shownMessage) bool { return m.Type == "error" })
+	switch n.Type {
+	case "input":
+		o.input(&f, a)
+	case "text":
+		o.text(&f, a)
+	case "img":
+		f.Kind, f.Src, f.Width, f.Height = "img", imageURL(a.Src), a.Width, a.Height
+	case "a":
+		f.Kind, f.Href = "a", a.Href
+		if a.Title != nil {
+			f.Label = o.Text(*a.Title)
+		}
+	}
+	return f
+}
+
+// inputTypes are those that a field may have; anything else is shown as text.
+var inputTypes = []string{"text", "password", "number", "email", "tel", "datetime-local", "date", "url"}
+
+func (o Options) input(f *field, a Attributes) {
+	switch a.InputType {
+	case "hidden":
+		f.Kind = "hidden"
+		if o.Scripts {
+			f.OnLoad = a.OnLoadTrigger
+		}
+		return
+	case "checkbox":
+		f.Kind, f.Checked = "checkbox", a.Value == "true"
+		return
+	}
+	f.Kind, f.Type = "input", "text"
+	if slices.Contains(inputTypes, a.InputType) {
+		f.Type = a.InputType
+	}
+	f.Autocomplete = autocomplete(a)
+	if f.Autocomplete == "one-time-code" || a.Pattern == "[0-9]+" {
+		f.InputMode = "numeric"
+	}
+	if f.Type == "password" {
+		f.Value = "" // Ory never sends one; a page never shows one
+	}
+}
+
+// autocomplete is Ory's word, or what password managers and WCAG 1.3.5 ask for where Ory says nothing.
+func autocomplete(a Attributes) string {
+	if a.Autocomplete != "" {
+		return a.Autocomplete
+	}
+	switch a.Name {
+	case "identifier":
+		return "username"
+	case "totp_code", "code":
+		return "one-time-code"
+	case "lookup_secret":
+		return "off"
+	case "traits.name.first":
+		return "given-name"
+	case "traits.name.last":
+		return "family-name"
+	case "traits.name":
+		return "name"
+	}
+	return ""
+}
+
+func (o Options) text(f *field, a Attributes) {
+	f.Kind = "text"
+	if a.Text == nil {
+		return
+	}
+	f.Value = o.Text(*a.Text)
+	var context struct {
+		Secrets []Message `json:"secrets"`
+	}
+	if json.Unmarshal(a.Text.Context, &context) != nil || len(context.Secrets) == 0 {
+		return
+	}
+	f.Kind = "codes"
+	for _, m := range context.Secrets {
+		f.Codes = append(f.Codes, code{Text: o.Text(m), Used: m.ID == msgCodeUsed})
+	}
+}
+
+// msgCodeUsed is Ory's message "Secret was used at …", which stands where the code was.
+const msgCodeUsed = 1050014
+
+// imageURL lets through what cannot run: a data: URL of a raster picture (the QR code) and http(s). Anything else is empty.
+func imageURL(src string) template.URL {
+	for _, prefix := range []string{"data:image/png;base64,", "data:image/jpeg;base64,", "data:image/gif;base64,", "https://", "http://"} {
+		if strings.HasPrefix(src, prefix) {
+			return template.URL(src) //nolint:gosec // one of the prefixes above: html/template itself refuses every data: URL
+		}
+	}
+	return ""
+}
+
+func (o Options) button(n indexed, isPrimary bool) button {
+	a := n.Attributes
+	return button{
+		ID: "ory-" + strconv.Itoa(n.i), Name: a.Name, Value: string(a.Value), Label: n.label(o.Text),
+		Trigger: a.OnClickTrigger, Primary: isPrimary, Skip: !isPrimary, Danger: takesAway(a.Name), Disabled: a.Disabled,
+	}
+}
+
+// takesAway: buttons after which a way to sign in is gone.
+func takesAway(name string) bool {
+	return slices.Contains([]string{"totp_unlink", "lookup_secret_disable", "webauthn_remove", "passkey_remove", "unlink"}, name)
+}

@@ -1,0 +1,116 @@
+package notes
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/symbolon-id/symbolon/examples/notes/flowui"
+)
+
+// problem is what the error page says. Its words are for strangers: no internals.
+type problem struct {
+	Status int
+	Title  string
+	Text   string
+	Detail string // small print, such as Ory's own words
+	Retry  string // a path to try again, if that may help
+	Link   string // what the link to it says
+}
+
+var (
+	broken  = problem{Status: http.StatusInternalServerError, Title: "Something broke on our side", Text: "It has been noted. Please try again in a while."}
+	outage  = problem{Status: http.StatusServiceUnavailable, Title: "Sign-in is not reachable", Text: "Your notes are safe. We cannot check right now who you are; please try again in a moment."}
+	cookies = problem{Status: http.StatusBadRequest, Title: "Cookies are needed to sign in",
+		Text:   "Your browser came without the cookie that protects the form. Allow cookies for this site, then try again.",
+		Detail: "Running this yourself? Open the application and Ory under the same host name: 127.0.0.1 and localhost are two.", Retry: "/login", Link: "Try again"}
+	circles = problem{Status: http.StatusBadGateway, Title: "Sign-in goes round in circles",
+		Text:   "Every form that we start is refused at once. Deleting this site's cookies may help.",
+		Detail: "Running this yourself? Look at Ory's cookies.domain and serve.public.base_url.", Retry: "/login", Link: "Try again"}
+	nothing = problem{Status: http.StatusNotFound, Title: "There is nothing here", Text: "The page may have been removed, or the address has a typo."}
+)
+
+// errBadForm: the browser sent something that is no form of ours.
+var errBadForm = errors.New("bad form")
+
+func badForm(err error) error { return fmt.Errorf("%w: %w", errBadForm, err) }
+
+// fail is the one place where an error becomes a status and a page.
+func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var tooLarge *http.MaxBytesError
+	p, level := broken, slog.LevelError
+	switch {
+	case errors.As(err, &tooLarge):
+		p, level = problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too long", Text: "Nothing was kept. Please shorten it."}, slog.LevelInfo
+	case errors.Is(err, errBadForm):
+		p, level = problem{Status: http.StatusBadRequest, Title: "This form could not be read", Text: "Nothing was kept. Please go back and try again."}, slog.LevelInfo
+	case errors.Is(err, flowui.ErrNoCookie):
+		p, level = cookies, slog.LevelWarn
+	case errors.Is(err, flowui.ErrRestart):
+		p, level = circles, slog.LevelWarn
+	case errors.Is(err, flowui.ErrUnavailable), errors.Is(err, errDontKnow):
+		p = outage
+	}
+	if p.Retry == "" && r.Method == http.MethodGet && p.Status >= 500 {
+		p.Retry, p.Link = r.URL.Path, "Try again"
+	}
+	a.Log.LogAttrs(r.Context(), level, "request failed", slog.String("path", r.URL.Path), slog.Int("status", p.Status), slog.Any("error", err))
+	a.problem(w, r, p)
+}
+
+func (a *App) problem(w http.ResponseWriter, r *http.Request, p problem) {
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	a.render(w, r, p.Status, "problem", p.Title, p)
+}
+
+func (a *App) nothingHere(w http.ResponseWriter, r *http.Request) { a.problem(w, r, nothing) }
+
+// oryProblem is Ory's error page (selfservice.flows.error.ui_url): Ory kept what went wrong under an ID.
+func (a *App) oryProblem(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("id")
+	if id == "" {
+		a.nothingHere(w, r)
+		return
+	}
+	e, err := a.ory.Problem(r, id)
+	if errors.Is(err, flowui.ErrRestart) {
+		a.problem(w, r, problem{Status: http.StatusNotFound, Title: "This error is gone", Text: "Ory keeps errors for a while only.", Retry: "/login", Link: "Log in"})
+		return
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	a.Log.LogAttrs(r.Context(), slog.LevelWarn, "Ory showed an error", slog.Int("code", e.Code), slog.String("id", e.ID), slog.String("reason", e.Reason))
+	a.problem(w, r, explain(e, id))
+}
+
+// explain puts Ory's error into words. Ory's own reason stays readable below.
+func explain(e *flowui.Problem, id string) problem {
+	p := problem{Status: http.StatusInternalServerError, Title: "Signing in hit a problem", Text: e.Reason, Retry: "/login", Link: "Start again"}
+	if e.Code >= 400 && e.Code < 600 {
+		p.Status = e.Code
+	}
+	if p.Text == "" {
+		p.Text = e.Message
+	}
+	switch {
+	case e.ID == "security_csrf_violation":
+		p.Title, p.Text = "That form was out of date", "It came from another tab, or it was open for too long. Nothing was done; please start again."
+		p.Detail = e.Reason
+	case e.ID == "self_service_flow_expired", e.Code == http.StatusGone:
+		p.Title, p.Text = "That took too long", "The form has expired. Nothing was done; please start again."
+	}
+	p.Detail = join(p.Detail, fmt.Sprintf("Ory: %d %s, error %s", e.Code, e.Status, id))
+	return p
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + " " + b
+}

@@ -1,0 +1,97 @@
+package notes
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/symbolon-id/symbolon/examples/notes/flowui"
+)
+
+// view is what every page is given; Page is the page's own part.
+type view struct {
+	Title   string
+	User    *person // nil for strangers
+	Path    string
+	Style   string
+	Scripts bool // the page needs flowui's script
+	Halfway bool // signed in, but the second factor is missing
+	Page    any
+}
+
+func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, title string, page any) {
+	v := view{Title: title, Path: r.URL.Path, Style: a.style, Page: page}
+	if u, ok := userFrom(r.Context()); ok {
+		v.User = &u
+	}
+	if p, ok := page.(flowPage); ok {
+		v.Scripts, v.Halfway = p.scripts, p.Halfway
+	}
+	// Into a buffer first: a page that breaks halfway must not have said 200.
+	var b bytes.Buffer
+	if err := a.pages.ExecuteTemplate(&b, name, v); err != nil {
+		a.Log.ErrorContext(r.Context(), "render page", "page", name, "error", err)
+		http.Error(w, "Something broke on our side.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+}
+
+// When says when a note was written, for reading.
+func (n Note) When() string { return n.CreatedAt.UTC().Format("2 January 2006, 15:04 MST") }
+
+// Stamp is the same for machines.
+func (n Note) Stamp() string { return n.CreatedAt.UTC().Format(time.RFC3339) }
+
+// flowPage is what the template "flow" shows: a flow of Ory's and our words around it.
+type flowPage struct {
+	Kind     flowui.Kind
+	Form     template.HTML
+	Intro    string
+	Halfway  bool // the second factor's page
+	Refresh  bool
+	Recovery bool
+	scripts  bool
+}
+
+func (a *App) showFlow(w http.ResponseWriter, r *http.Request, f *flowui.Flow) {
+	p := flowPage{Kind: f.Kind, Refresh: f.Refresh, Recovery: a.Recovery, Halfway: f.Kind == flowui.Login && f.RequestedAAL == "aal2"}
+	if p.scripts = f.WantsScript(); p.scripts {
+		w.Header().Set("Content-Security-Policy", a.policy(true))
+	}
+	form, err := flowui.Render(f, flowui.Options{Text: wording(f), Autofocus: true, Scripts: p.scripts})
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	title := ""
+	p.Form = form
+	title, p.Intro = heading(f)
+	a.render(w, r, http.StatusOK, "flow", title, p)
+}
+
+func heading(f *flowui.Flow) (title, intro string) {
+	switch f.Kind {
+	case flowui.Registration:
+		return "Sign up", "A place for short notes. It takes a minute."
+	case flowui.Settings:
+		return "Your profile", ""
+	case flowui.Recovery:
+		if f.State == "sent_email" {
+			return "Back into your account", ""
+		}
+		return "Back into your account", "We send you a code by email."
+	case flowui.Verification:
+		return "Confirm your email", ""
+	}
+	switch {
+	case f.RequestedAAL == "aal2":
+		return "One more step", ""
+	case f.Refresh:
+		return "Is it you?", ""
+	}
+	return "Log in", ""
+}
