@@ -14,6 +14,8 @@ import (
 // A Secret prints as "[secret]" wherever it is formatted, logged or marshalled.
 type Secret []byte
 
+const redacted = "[secret]"
+
 // MinSecret is the least number of bytes of a secret.
 const MinSecret = 32
 
@@ -58,10 +60,17 @@ func (s Secret) Derive(label string) []byte {
 	return key
 }
 
-func (s Secret) String() string               { return "[secret]" }
-func (s Secret) GoString() string             { return "[secret]" }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue("[secret]") }
-func (s Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+// String keeps the bytes out of %v and %s.
+func (s Secret) String() string { return redacted }
+
+// GoString keeps them out of %#v.
+func (s Secret) GoString() string { return redacted }
+
+// LogValue keeps them out of structured logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps them out of JSON, YAML and the like.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Format keeps the bytes out of every verb, %x included.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }

@@ -63,7 +63,7 @@ func (a Actions) Check() error {
 	}
 	for _, m := range a.Methods {
 		if !slices.Contains(flowMethods["registration"], m) && !slices.Contains(flowMethods["settings"], m) {
-			faults = append(faults, fmt.Errorf("Ory has no method %q; it knows %s", m, strings.Join(allMethods(), ", ")))
+			faults = append(faults, fmt.Errorf("method %q is none of Ory's: %s", m, strings.Join(allMethods(), ", ")))
 		}
 	}
 	if _, errs := symbolon.ParseProjections(a.Columns); len(errs) > 0 {

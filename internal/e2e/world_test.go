@@ -375,15 +375,13 @@ type database struct {
 
 func openDatabase(t *testing.T, dialect sqlstore.Dialect, schema string) *database {
 	d := &database{t: t, dialect: dialect}
-	driver, dsn := "pgx", ""
 	if dialect == sqlstore.SQLite {
 		d.path = filepath.Join(t.TempDir(), "app.db")
-		driver, dsn = "sqlite", sqlstore.SQLiteDSN(d.path)
+		d.DB = d.mustOpen("sqlite", sqlstore.SQLiteDSN(d.path))
 	} else {
 		d.cluster = symbolontest.StartPostgres(t)
-		dsn = d.cluster.NewDatabase(t)
+		d.DB = d.mustOpen("pgx", d.cluster.NewDatabase(t))
 	}
-	d.DB = d.mustOpen(driver, dsn)
 	if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
 		t.Fatal(err)
 	}
