@@ -484,3 +484,24 @@ func (w *world) restart() {
 func onLink(f func(*sqlstore.Tx, symbolon.Link) error) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
 	return func(_ context.Context, tx *sqlstore.Tx, link symbolon.Link) error { return f(tx, link) }
 }
+
+// identities are all that the ledger binds.
+func (w *world) identities() (out []symbolon.IdentityID) {
+	w.t.Helper()
+	rows, err := w.db.QueryContext(w.t.Context(), `select ory_identity_id from symbolon_users where ory_identity_id is not null`)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, symbolon.IdentityID(id))
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
