@@ -16,9 +16,24 @@ import (
 // shows it: SHA-256 over its length-prefixed parts, the whole of each.
 type key [sha256.Size]byte
 
-func prefix(url string, kind ory.Kind) []byte {
-	b := appendPart(nil, url)
-	return appendPart(b, string(kind))
+// prefixes are what the keys of one Ory begin with, by kind.
+type prefixes struct{ token, cookie, bearer []byte }
+
+func newPrefixes(url string) prefixes {
+	of := func(kind ory.Kind) []byte { return appendPart(appendPart(nil, url), string(kind)) }
+	return prefixes{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken)}
+}
+
+func (p *prefixes) of(kind ory.Kind) []byte {
+	switch kind {
+	case ory.SessionToken:
+		return p.token
+	case ory.SessionCookie:
+		return p.cookie
+	case ory.BearerToken:
+		return p.bearer
+	}
+	return nil // such a credential is never well-formed, so nothing is cached for it
 }
 
 func appendPart(b []byte, s string) []byte {
@@ -28,7 +43,7 @@ func appendPart(b []byte, s string) []byte {
 
 func (v *Verifier) key(c ory.Credential) key {
 	var room [640]byte // a cookie has about 450 bytes
-	b := append(room[:0], v.prefix[c.Kind]...)
+	b := append(room[:0], v.prefix.of(c.Kind)...)
 	return sha256.Sum256(appendPart(b, c.Value))
 }
 

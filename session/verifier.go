@@ -54,7 +54,7 @@ type Verifier struct {
 
 	// MaxSessions bounds the answers that are remembered. Past it those that are
 	// least used go first and are asked for again. Defaults to 100,000, which is
-	// about 80 MB when full.
+	// about 60 MB when full.
 	MaxSessions int
 
 	// Headers names the headers in which ForwardAuth answers.
@@ -80,7 +80,7 @@ type Verifier struct {
 	ory     *ory.Client
 	names   headerNames
 	start   time.Time // of the monotonic clock
-	prefix  map[ory.Kind][]byte
+	prefix  prefixes
 	cache   *otter.Cache[key, *entry]
 	known   *knownSessions
 	purges  purges
@@ -227,10 +227,7 @@ func (v *Verifier) wire() (err error) {
 	if err := v.ory.Check(); err != nil {
 		return err
 	}
-	v.prefix = map[ory.Kind][]byte{}
-	for _, kind := range []ory.Kind{ory.SessionToken, ory.SessionCookie, ory.BearerToken} {
-		v.prefix[kind] = prefix(v.ory.PublicURL, kind)
-	}
+	v.prefix = newPrefixes(v.ory.PublicURL)
 	limit := v.MaxSessions
 	if limit <= 0 {
 		limit = defaultMaxSessions

@@ -145,14 +145,20 @@ func (s *Store) patiently(ctx context.Context, f func(waiting context.Context) e
 // turn waits until it is this writer's. SQLite has one writer at a time, and those
 // who wait in memory are served in order and at once, while those who wait for
 // the file's lock ask for it every now and then. On Postgres there is no queue.
-func (s *Store) turn(ctx context.Context) (release func(), err error) {
+func (s *Store) turn(ctx context.Context) (release func(), waited bool, err error) {
 	if s.writer == nil {
-		return func() {}, nil
+		return func() {}, false, nil
+	}
+	release = func() { <-s.writer }
+	select {
+	case s.writer <- struct{}{}:
+		return release, false, nil
+	default:
 	}
 	select {
 	case s.writer <- struct{}{}:
-		return func() { <-s.writer }, nil
+		return release, true, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for other writers: %w", ctx.Err())
+		return nil, true, fmt.Errorf("wait for other writers: %w", ctx.Err())
 	}
 }

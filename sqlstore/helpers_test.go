@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
@@ -63,3 +64,5 @@ func (db database) again(t testing.TB) *sql.DB {
 	t.Cleanup(func() { _ = pool.Close() })
 	return pool
 }
+
+func now() time.Time { return time.Now() }

@@ -67,7 +67,7 @@ func (w *writer) create(ctx context.Context) error {
 	e := symbolon.Event{Kind: symbolon.UserLinked, User: user, Detail: w.plan.Why}
 	if w.plan.Retire != "" {
 		e.Kind, e.Before = symbolon.UserRecreated, w.plan.Retire
-		if _, err := w.exec(ctx, retire, w.q.Project, string(w.plan.Retire), moment{w.now}); err != nil {
+		if _, err := w.db.exec(ctx, retire, w.q.Project, string(w.plan.Retire), moment{w.now}); err != nil {
 			return err
 		}
 	}
@@ -165,7 +165,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Seen.Identity.ID {
 			continue // the column held something that is no identity
 		}
-		if _, err := w.exec(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
+		if _, err := w.db.exec(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
 			return err
 		}
 		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Seen.Identity.ID)
@@ -239,7 +239,7 @@ func (w *writer) recordFindings(ctx context.Context) error {
 		if f.Identity == "" {
 			f.Identity = w.q.Seen.Identity.ID
 		}
-		n, err := w.exec(ctx, openFinding, w.q.Project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, moment{w.now})
+		n, err := w.db.exec(ctx, openFinding, w.q.Project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, moment{w.now})
 		if err != nil {
 			return err
 		}
@@ -256,7 +256,7 @@ func (w *writer) closeFindings(ctx context.Context, mended func(symbolon.Finding
 	if !w.read.open {
 		return nil
 	}
-	open, err := findings(ctx, w.tx, w.text(readFindings), w.q.Project, w.q.Seen.Identity.ID)
+	open, err := findings(ctx, w.db, w.q.Project, w.q.Seen.Identity.ID)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (w *writer) closeFindings(ctx context.Context, mended func(symbolon.Finding
 		if again || !mended(f.Kind) {
 			continue
 		}
-		if _, err := w.exec(ctx, closeFinding, moment{w.now}, w.q.Project, string(f.Identity), string(f.Kind)); err != nil {
+		if _, err := w.db.exec(ctx, closeFinding, moment{w.now}, w.q.Project, string(f.Identity), string(f.Kind)); err != nil {
 			return err
 		}
 		w.event(symbolon.Event{Kind: symbolon.FindingClosed, User: f.User, Finding: f.Kind})

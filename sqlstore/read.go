@@ -8,13 +8,6 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// querier is a *sql.DB or a *sql.Tx.
-type querier interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-	QueryRowContext(context.Context, string, ...any) *sql.Row
-	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}
-
 // entry is one line of the ledger as it lies in the database.
 type entry struct {
 	symbolon.Link
@@ -28,8 +21,7 @@ const lockState symbolon.LinkState = "new"
 
 // reader collects what is held of one identity.
 type reader struct {
-	db    querier
-	sql   *statements
+	db    session
 	shape *shape
 	now   time.Time
 
@@ -67,7 +59,7 @@ func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[sym
 	first, claim, key := r.firstClaim(q.Claims)
 	var l scannedEntry
 	var row, claimed scannedRow
-	err := r.db.QueryRowContext(ctx, r.sql.fill(read), q.Project, string(id), claim, string(id), key).Scan(
+	err := r.db.queryRow(ctx, read, q.Project, string(id), claim, string(id), key).Scan(
 		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &r.open,
 		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired)
 	if err != nil {
@@ -104,7 +96,7 @@ func (r *reader) claimed(ctx context.Context, project string, user symbolon.User
 		return c, nil
 	}
 	var s scannedRow
-	err := r.db.QueryRowContext(ctx, r.sql.fill(readUser), project, string(id), key).Scan(&s.id, &s.identity, &s.linked, &s.retired)
+	err := r.db.queryRow(ctx, readUser, project, string(id), key).Scan(&s.id, &s.identity, &s.linked, &s.retired)
 	if err != nil {
 		return symbolon.Claimed{}, err
 	}
@@ -143,7 +135,7 @@ func (r *reader) namesSomebody() bool {
 
 func (r *reader) count(ctx context.Context, project string) error {
 	since := moment{r.now.Add(-time.Hour)}
-	return r.db.QueryRowContext(ctx, r.sql.fill(countClaims), project, since).Scan(&r.held.Conflicts, &r.held.Users)
+	return r.db.queryRow(ctx, countClaims, project, since).Scan(&r.held.Conflicts, &r.held.Users)
 }
 
 // scannedRow is a row of the users table, each part null where there is none.

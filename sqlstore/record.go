@@ -69,7 +69,7 @@ func (s *Store) Record(ctx context.Context, project, id string) (symbolon.Record
 	if err != nil {
 		return symbolon.Record{}, err
 	}
-	h := historian{reader: reader{db: s.DB, sql: &s.sql, shape: shape, now: s.now()}, project: project}
+	h := historian{reader: reader{db: session{store: s}, shape: shape, now: s.now()}, project: project}
 	var out symbolon.Record
 	err = s.patiently(ctx, func(waiting context.Context) error {
 		out, err = h.find(waiting, id)
@@ -121,7 +121,7 @@ func (h *historian) ofIdentity(ctx context.Context, id symbolon.IdentityID) (out
 	if out.Row == nil {
 		out.Row = h.held.User
 	}
-	if out.Findings, err = findings(ctx, h.db, h.sql.fill(readFindings), h.project, id); err != nil {
+	if out.Findings, err = findings(ctx, h.db, h.project, id); err != nil {
 		return out, err
 	}
 	var users []string
@@ -140,7 +140,7 @@ func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbo
 	}
 	owner := c.Linked
 	if owner == "" {
-		err := h.db.QueryRowContext(ctx, h.sql.fill(findOwner), h.project, string(user)).Scan(&owner)
+		err := h.db.queryRow(ctx, findOwner, h.project, string(user)).Scan(&owner)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return out, err
 		}
@@ -163,7 +163,7 @@ func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbo
 func (h *historian) events(ctx context.Context, identity string, users []string) ([]symbolon.Event, error) {
 	byID := map[int64]symbolon.Event{}
 	collect := func(text, id string) error {
-		rows, err := h.db.QueryContext(ctx, h.sql.fill(text), h.project, id)
+		rows, err := h.db.query(ctx, text, h.project, id)
 		if err != nil {
 			return err
 		}
@@ -205,8 +205,8 @@ func scanEvent(rows *sql.Rows) (e symbolon.Event, err error) {
 }
 
 // findings are the identity's open ones, oldest first.
-func findings(ctx context.Context, db querier, text, project string, id symbolon.IdentityID) ([]symbolon.Finding, error) {
-	rows, err := db.QueryContext(ctx, text, project, string(id))
+func findings(ctx context.Context, db session, project string, id symbolon.IdentityID) ([]symbolon.Finding, error) {
+	rows, err := db.query(ctx, readFindings, project, string(id))
 	if err != nil {
 		return nil, err
 	}

@@ -19,19 +19,19 @@ import (
 // try runs f behind a savepoint. refusal is why the table did not take it, nothing
 // of it is left then; err is everything else.
 func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
-	if _, err := w.tx.ExecContext(ctx, "savepoint symbolon"); err != nil {
+	if _, err := w.db.tx.ExecContext(ctx, "savepoint symbolon"); err != nil {
 		return nil, err
 	}
 	if err := f(); err != nil {
 		if !w.store.Dialect.refusedBy(err) {
 			return nil, err
 		}
-		if _, back := w.tx.ExecContext(ctx, "rollback to savepoint symbolon"); back != nil {
+		if _, back := w.db.tx.ExecContext(ctx, "rollback to savepoint symbolon"); back != nil {
 			return nil, errors.Join(err, back)
 		}
 		refusal = err
 	}
-	_, err = w.tx.ExecContext(ctx, "release savepoint symbolon")
+	_, err = w.db.tx.ExecContext(ctx, "release savepoint symbolon")
 	return refusal, err
 }
 
@@ -114,7 +114,7 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 		columns, args = append(columns, c.name), append(args, c.param)
 	}
 	args = append(args, w.q.Project)
-	err = w.tx.QueryRowContext(ctx, w.text(insertRow(u, columns)), args...).Scan(&id, &retired)
+	err = w.db.queryRow(ctx, insertRow(u, columns), args...).Scan(&id, &retired)
 	return id, retired, err
 }
 
@@ -134,7 +134,7 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbo
 	refusal, err := once(key)
 	if err == nil && errors.Is(refusal, errRetired) && key == nil && w.store.Dialect == SQLite && w.shape.id.kind.integer() {
 		var n int64
-		if err := w.tx.QueryRowContext(ctx, w.text(retiredNumber), w.q.Project).Scan(&n); err != nil {
+		if err := w.db.queryRow(ctx, retiredNumber, w.q.Project).Scan(&n); err != nil {
 			return "", err
 		}
 		refusal, err = once(n + 1)
@@ -173,7 +173,7 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 
 func (w *writer) row(ctx context.Context, text string, arg any) (*symbolon.Row, error) {
 	var s scannedRow
-	err := w.tx.QueryRowContext(ctx, w.text(text), arg).Scan(&s.id, &s.identity)
+	err := w.db.queryRow(ctx, text, arg).Scan(&s.id, &s.identity)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -211,16 +211,16 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 func (w *writer) takeColumn(ctx context.Context, key any) error {
 	id := string(w.q.Seen.Identity.ID)
 	if w.plan.Release != "" {
-		if _, err := w.exec(ctx, clearIdentity, key, string(w.plan.Release)); err != nil {
+		if _, err := w.db.exec(ctx, clearIdentity, key, string(w.plan.Release)); err != nil {
 			return err
 		}
 	}
 	if w.read.held.Row != nil {
-		if _, err := w.exec(ctx, clearOtherRows, id, key); err != nil {
+		if _, err := w.db.exec(ctx, clearOtherRows, id, key); err != nil {
 			return err
 		}
 	}
-	n, err := w.exec(ctx, setIdentity, id, key, id)
+	n, err := w.db.exec(ctx, setIdentity, id, key, id)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 	for _, c := range cells {
 		columns, args = append(columns, c.name), append(args, c.param)
 	}
-	n, err := w.exec(ctx, updateRow(columns), append(args, key, string(w.q.Seen.Identity.ID))...)
+	n, err := w.db.exec(ctx, updateRow(columns), append(args, key, string(w.q.Seen.Identity.ID))...)
 	if err != nil {
 		return err
 	}

@@ -92,6 +92,8 @@ type Store struct {
 	writer chan struct{}
 	sql    statements
 
+	prepared prepared
+
 	mu    sync.Mutex
 	shape *shape // of the users table, once it was read
 }
@@ -110,12 +112,12 @@ func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 	}
 	var n int64
 	err := s.patiently(ctx, func(waiting context.Context) error {
-		release, err := s.turn(waiting)
+		release, _, err := s.turn(waiting)
 		if err != nil {
 			return err
 		}
 		defer release()
-		return s.DB.QueryRowContext(waiting, s.sql.fill(s.sql.ticket)).Scan(&n)
+		return session{store: s}.queryRow(waiting, s.sql.ticket).Scan(&n)
 	})
 	if err != nil {
 		return 0, unavailable("take a ticket", err)
@@ -130,7 +132,7 @@ func (s *Store) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, erro
 	if err != nil {
 		return symbolon.Held{}, err
 	}
-	r := reader{db: s.DB, sql: &s.sql, shape: shape, now: s.now()}
+	r := reader{db: session{store: s}, shape: shape, now: s.now()}
 	err = s.patiently(ctx, func(waiting context.Context) error { return r.read(waiting, q) })
 	if err != nil {
 		return symbolon.Held{}, unavailable("look for identity "+string(q.Seen.Identity.ID), err)

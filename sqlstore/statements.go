@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"strconv"
@@ -197,6 +199,131 @@ func comma(i int) string {
 		return ""
 	}
 	return ", "
+}
+
+// session runs the statements: on the pool, or inside a transaction.
+//
+// On SQLite they are prepared once per connection, because reading a statement
+// takes ten times as long as running it; drivers for Postgres do so by themselves.
+// A transaction cannot prepare for other connections, so that what it misses is
+// prepared before the next one begins.
+type session struct {
+	store *Store
+	tx    *sql.Tx // nil: the pool
+}
+
+func (c session) queryRow(ctx context.Context, text string, args ...any) *sql.Row {
+	full := c.store.sql.fill(text)
+	if stmt := c.prepared(ctx, full); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	if c.tx != nil {
+		return c.tx.QueryRowContext(ctx, full, args...)
+	}
+	return c.store.DB.QueryRowContext(ctx, full, args...)
+}
+
+func (c session) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	full := c.store.sql.fill(text)
+	if stmt := c.prepared(ctx, full); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	if c.tx != nil {
+		return c.tx.QueryContext(ctx, full, args...)
+	}
+	return c.store.DB.QueryContext(ctx, full, args...)
+}
+
+// exec returns how many rows were affected.
+func (c session) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	full := c.store.sql.fill(text)
+	run := c.tx.ExecContext
+	if stmt := c.prepared(ctx, full); stmt != nil {
+		run = func(ctx context.Context, _ string, args ...any) (sql.Result, error) { return stmt.ExecContext(ctx, args...) }
+	}
+	res, err := run(ctx, full, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (c session) prepared(ctx context.Context, full string) *sql.Stmt {
+	if c.store.Dialect != SQLite {
+		return nil
+	}
+	p := &c.store.prepared
+	stmt := p.find(full)
+	switch {
+	case stmt == nil && c.tx != nil:
+		p.wish(full)
+		return nil
+	case stmt == nil:
+		return p.prepare(ctx, c.store.DB, full)
+	case c.tx != nil:
+		return c.tx.StmtContext(ctx, stmt)
+	}
+	return stmt
+}
+
+// prepared are statements that stay with their connections. They are closed with
+// the pool.
+type prepared struct {
+	mu    sync.Mutex
+	stmts map[string]*sql.Stmt
+	wants map[string]bool
+}
+
+// maxPrepared bounds what every connection keeps: the store's own statements are
+// some thirty, and there is one more for each set of columns that a row was ever
+// inserted with.
+const maxPrepared = 100
+
+func (p *prepared) find(full string) *sql.Stmt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stmts[full]
+}
+
+func (p *prepared) wish(full string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wants == nil {
+		p.wants = map[string]bool{}
+	}
+	if len(p.stmts)+len(p.wants) < maxPrepared {
+		p.wants[full] = true
+	}
+}
+
+// fulfil prepares what earlier transactions missed.
+func (p *prepared) fulfil(ctx context.Context, db *sql.DB) {
+	p.mu.Lock()
+	wants := p.wants
+	p.wants = nil
+	p.mu.Unlock()
+	for full := range wants {
+		p.prepare(ctx, db, full)
+	}
+}
+
+// prepare returns nil where that fails: running the text as it is tells why.
+func (p *prepared) prepare(ctx context.Context, db *sql.DB, full string) *sql.Stmt {
+	stmt, err := db.PrepareContext(ctx, full)
+	if err != nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if other := p.stmts[full]; other != nil || len(p.stmts) >= maxPrepared {
+		_ = stmt.Close()
+		return other
+	}
+	if p.stmts == nil {
+		p.stmts = map[string]*sql.Stmt{}
+	}
+	p.stmts[full] = stmt
+	return stmt
 }
 
 // moment is a time as both databases keep it: UTC, to the microsecond. SQLite

@@ -53,7 +53,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		err := s.patiently(ctx, func(waiting context.Context) error {
 			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful,
 				now: s.now().UTC().Truncate(time.Microsecond)}
-			return s.inTx(ctx, waiting, w.run)
+			return w.inTx(ctx, waiting)
 		})
 		var declined decideError
 		switch {
@@ -87,14 +87,40 @@ type plainError struct{ err error }
 func (e plainError) Error() string { return e.err.Error() }
 func (e plainError) Unwrap() error { return e.err }
 
-// inTx runs f in a transaction whose first statement is a write. An error, and a
-// panic, undo it.
-func (s *Store) inTx(ctx, waiting context.Context, f func(ctx, waiting context.Context, tx *Tx) error) error {
-	release, err := s.turn(waiting)
+// writer is one attempt at one Write.
+type writer struct {
+	store   *Store
+	shape   *shape
+	q       symbolon.Query
+	decide  func(symbolon.Held) (symbolon.Plan, error)
+	careful bool // the table refused something: find out what, behind savepoints
+	now     time.Time
+
+	db     session
+	read   reader
+	before entry // the ledger's entry as it was found
+	entry  entry // as it will be
+	plan   symbolon.Plan
+	events []symbolon.Event
+	wrote  bool // something else than the entry
+	out    symbolon.Outcome
+}
+
+// inTx makes the attempt in a transaction whose first statement is a write. An
+// error, and a panic, undo it.
+func (w *writer) inTx(ctx, waiting context.Context) error {
+	s := w.store
+	s.prepared.fulfil(waiting, s.DB)
+	release, waited, err := s.turn(waiting)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if waited {
+		if err := w.peek(ctx); err != nil {
+			return err
+		}
+	}
 	conn, err := s.DB.Conn(waiting)
 	if err != nil {
 		return err
@@ -111,35 +137,34 @@ func (s *Store) inTx(ctx, waiting context.Context, f func(ctx, waiting context.C
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, after the commit
-	if err := f(ctx, waiting, &Tx{conn: conn, tx: tx}); err != nil {
+	if err := w.run(ctx, waiting, &Tx{conn: conn, tx: tx}); err != nil {
 		return err
 	}
 	return tx.Commit()
 }
 
-// writer is one attempt at one Write.
-type writer struct {
-	store   *Store
-	shape   *shape
-	q       symbolon.Query
-	decide  func(symbolon.Held) (symbolon.Plan, error)
-	careful bool // the table refused something: find out what, behind savepoints
-	now     time.Time
-
-	tx     *sql.Tx
-	read   reader
-	before entry // the ledger's entry as it was found
-	entry  entry // as it will be
-	plan   symbolon.Plan
-	events []symbolon.Event
-	wrote  bool // something else than the entry
-	out    symbolon.Outcome
+// peek looks before it locks. Whoever had to queue was often there for the same
+// person as those before, and finds it done.
+func (w *writer) peek(ctx context.Context) error {
+	r := reader{db: session{store: w.store}, shape: w.shape, now: w.now}
+	if err := r.read(ctx, w.q); err != nil {
+		return err
+	}
+	plan, err := w.decide(r.held)
+	if err != nil {
+		return decideError{err}
+	}
+	if plan.Action != symbolon.Keep || r.entry.none() {
+		return nil
+	}
+	w.out = symbolon.Outcome{Link: r.entry.Link, Plan: plan}
+	return errNothing
 }
 
 func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
-	w.tx = tx.tx
+	w.db = session{store: w.store, tx: tx.tx}
 	id := w.q.Seen.Identity.ID
-	if _, err := w.tx.ExecContext(waiting, w.text(lockEntry), w.q.Project, string(id)); err != nil {
+	if _, err := w.db.exec(waiting, lockEntry, w.q.Project, string(id)); err != nil {
 		return err
 	}
 	if err := w.settle(ctx); err != nil {
@@ -162,7 +187,7 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 
 // settle reads what is held and has it decided.
 func (w *writer) settle(ctx context.Context) error {
-	w.read = reader{db: w.tx, sql: &w.store.sql, shape: w.shape, now: w.now}
+	w.read = reader{db: w.db, shape: w.shape, now: w.now}
 	if err := w.read.read(ctx, w.q); err != nil {
 		return err
 	}
@@ -174,7 +199,7 @@ func (w *writer) settle(ctx context.Context) error {
 		return nil
 	}
 	// Claims that are refused at the same moment are counted one after another.
-	if _, err := w.tx.ExecContext(ctx, oneClaimAtATime, w.q.Project); err != nil {
+	if _, err := w.db.exec(ctx, oneClaimAtATime, w.q.Project); err != nil {
 		return err
 	}
 	if err := w.read.count(ctx, w.q.Project); err != nil {
@@ -188,16 +213,6 @@ func (w *writer) ask() (err error) {
 		return decideError{err}
 	}
 	return nil
-}
-
-func (w *writer) text(s string) string { return w.store.sql.fill(s) }
-
-func (w *writer) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	res, err := w.tx.ExecContext(ctx, w.text(text), args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
 }
 
 // record writes the entry, the events and the findings. Where all of it is there
@@ -219,7 +234,7 @@ func (w *writer) record(ctx context.Context) error {
 		}
 	}
 	for _, e := range w.events {
-		_, err := w.exec(ctx, insertEvent, w.q.Project, moment{w.now}, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
+		_, err := w.db.exec(ctx, insertEvent, w.q.Project, moment{w.now}, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
 			string(e.Way), string(e.Finding), e.Detail)
 		if err != nil {
 			return err
@@ -232,7 +247,7 @@ func (w *writer) record(ctx context.Context) error {
 // the user in this moment.
 func (w *writer) save(ctx context.Context) error {
 	e := w.entry
-	_, err := w.exec(ctx, saveEntry, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),
+	_, err := w.db.exec(ctx, saveEntry, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, string(e.Identity))
 	if err != nil && w.store.Dialect.refusedBy(err) {
 		return fmt.Errorf("%w: %w", errTaken, err)

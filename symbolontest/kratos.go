@@ -72,7 +72,10 @@ func LaunchKratos(ctx context.Context, config KratosConfig) (*Kratos, error) {
 	}
 	k := &Kratos{
 		config: config, program: program, dir: config.Dir, nonce: rand.Text(),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		client: &http.Client{
+			Timeout:   100 * time.Second, // Kratos asks a hook that hangs three times, 93 s in all
+			Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		},
 	}
 	if err := k.makeDir(); err != nil {
 		return nil, fmt.Errorf("start Ory Kratos: %w", err)
@@ -199,12 +202,12 @@ func (k *Kratos) waitReady(ctx context.Context) error {
 func (k *Kratos) ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	status, schemas, err := k.call(ctx, http.MethodGet, k.PublicURL+"/schemas", nil, nil)
-	if err != nil || status != http.StatusOK || !strings.Contains(string(schemas), k.nonce) {
+	schemas, err := k.do(ctx, http.MethodGet, k.PublicURL+"/schemas", nil, nil)
+	if err != nil || schemas.status != http.StatusOK || !strings.Contains(string(schemas.body), k.nonce) {
 		return false
 	}
 	for _, url := range []string{k.PublicURL + "/health/ready", k.AdminURL + "/admin/health/ready"} {
-		if status, _, err := k.call(ctx, http.MethodGet, url, nil, nil); err != nil || status != http.StatusOK {
+		if health, err := k.do(ctx, http.MethodGet, url, nil, nil); err != nil || health.status != http.StatusOK {
 			return false
 		}
 	}

@@ -23,8 +23,9 @@ import (
 // no mail ever sent and no hook configured.
 type KratosConfig struct {
 	// DSN is Kratos' own database, migrated before it starts: a Postgres DSN
-	// such as [Postgres.NewDatabase] returns, or one of Kratos' SQLite DSNs.
-	// Default: a SQLite file in Dir.
+	// such as [Postgres.NewDatabase] returns, or one of Kratos' SQLite DSNs,
+	// which needs lock=false and _txlock=immediate or concurrent requests run
+	// into "database is locked". Default: a SQLite file in Dir.
 	DSN string
 
 	// Overlay is YAML that is laid over the base configuration: mappings are
@@ -121,18 +122,29 @@ func (k *Kratos) renderConfig() ([]byte, error) {
 	return overlayYAML(text.Bytes(), k.config.Overlay)
 }
 
-// dsn keeps SQLite from answering "database is locked": readers never wait,
-// and a transaction asks for the write lock when it begins, where the busy
-// timeout counts, not half-way.
+// dsn makes SQLite stand many people at once. Readers never wait for writers
+// (WAL), and a transaction takes the write lock when it begins, where the busy
+// timeout counts, not half-way (_txlock). lock=false turns off two mutexes of
+// pop, Kratos' database library: a transaction holds the first and SQLite's
+// write lock and wants the second, a single statement holds the second and
+// wants SQLite's write lock, and both wait for the busy timeout to end it.
 func (k *Kratos) dsn() string {
-	if k.config.DSN != "" {
+	switch {
+	case k.config.DSN != "":
 		return k.config.DSN
+	case k.config.Dir != "":
+		return k.sqliteDSN() + "&_synchronous=NORMAL"
+	default: // nobody needs the data after a power cut
+		return k.sqliteDSN() + "&_synchronous=OFF"
 	}
-	return sqliteDSN(filepath.Join(k.dir, kratosDataFile)) + "&_journal_mode=WAL&_synchronous=NORMAL&max_conns=100&max_idle_conns=100"
+}
+
+func (k *Kratos) sqliteDSN() string {
+	return sqliteDSN(filepath.Join(k.dir, kratosDataFile)) + "&_journal_mode=WAL"
 }
 
 func sqliteDSN(path string) string {
-	return "sqlite://" + filepath.ToSlash(path) + "?_fk=true&mode=rwc&_busy_timeout=30000"
+	return "sqlite://" + filepath.ToSlash(path) + "?_fk=true&mode=rwc&_busy_timeout=30000&_txlock=immediate&lock=false"
 }
 
 func uiURL(s string) (string, error) {

@@ -1,13 +1,13 @@
 package symbolontest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 )
 
 // Person is somebody who signed up or in at a [Kratos], and the answer that
@@ -24,18 +24,6 @@ type Person struct {
 
 	Status int             // HTTP status of Kratos' answer
 	Body   json.RawMessage // the answer itself
-}
-
-// KratosError is an answer of Kratos that is not the one asked for: a refused
-// form, an identity that is not there.
-type KratosError struct {
-	Status int
-	Body   []byte
-}
-
-// Error shows the status and the start of the body.
-func (e *KratosError) Error() string {
-	return fmt.Sprintf("Ory Kratos answered %d: %.2000s", e.Status, e.Body)
 }
 
 // Register signs somebody up as a native application does: a flow of its own,
@@ -101,8 +89,8 @@ func (k *Kratos) LoginBrowser(ctx context.Context, email, password string) (*htt
 			}
 		}
 	}
-	response, body, err := k.do(ctx, http.MethodGet, k.PublicURL+"/self-service/login/browser", nil, nil)
-	if err = expect(response, body, err, http.StatusOK, &flow); err != nil {
+	answer, err := k.do(ctx, http.MethodGet, k.PublicURL+"/self-service/login/browser", nil, nil)
+	if err = answer.expect(err, http.StatusOK, &flow); err != nil {
 		return nil, fmt.Errorf("begin to log in: %w", err)
 	}
 	form := map[string]any{"method": "password", "password": password, "identifier": email}
@@ -112,14 +100,14 @@ func (k *Kratos) LoginBrowser(ctx context.Context, email, password string) (*htt
 		}
 	}
 	header := http.Header{}
-	for _, cookie := range response.Cookies() {
+	for _, cookie := range answer.cookies() {
 		header.Add("Cookie", cookie.Name+"="+cookie.Value)
 	}
-	response, body, err = k.do(ctx, http.MethodPost, flow.UI.Action, form, header)
-	if err = expect(response, body, err, http.StatusOK, nil); err != nil {
+	answer, err = k.do(ctx, http.MethodPost, flow.UI.Action, form, header)
+	if err = answer.expect(err, http.StatusOK, nil); err != nil {
 		return nil, fmt.Errorf("log in %s: %w", email, err)
 	}
-	for _, cookie := range response.Cookies() {
+	for _, cookie := range answer.cookies() {
 		if cookie.Name == "ory_kratos_session" {
 			return cookie, nil
 		}
@@ -129,9 +117,9 @@ func (k *Kratos) LoginBrowser(ctx context.Context, email, password string) (*htt
 
 // Logout ends the session of a token.
 func (k *Kratos) Logout(ctx context.Context, token string) error {
-	response, body, err := k.do(ctx, http.MethodDelete, k.PublicURL+"/self-service/logout/api",
+	answer, err := k.do(ctx, http.MethodDelete, k.PublicURL+"/self-service/logout/api",
 		map[string]any{"session_token": token}, nil)
-	if err = expect(response, body, err, http.StatusNoContent, nil); err != nil {
+	if err = answer.expect(err, http.StatusNoContent, nil); err != nil {
 		return fmt.Errorf("log out: %w", err)
 	}
 	return nil
@@ -140,20 +128,20 @@ func (k *Kratos) Logout(ctx context.Context, token string) error {
 // Whoami returns Kratos' answer to a session token, whatever its status; err
 // says that there was none.
 func (k *Kratos) Whoami(ctx context.Context, token string) (json.RawMessage, int, error) {
-	status, body, err := k.call(ctx, http.MethodGet, k.PublicURL+"/sessions/whoami", nil,
+	answer, err := k.do(ctx, http.MethodGet, k.PublicURL+"/sessions/whoami", nil,
 		http.Header{"X-Session-Token": {token}})
-	return body, status, err
+	return answer.body, answer.status, err
 }
 
 func (k *Kratos) flow(ctx context.Context, kind string) (id string, err error) {
 	var flow struct{ ID string }
-	response, body, err := k.do(ctx, http.MethodGet, k.PublicURL+"/self-service/"+kind+"/api", nil, nil)
-	err = expect(response, body, err, http.StatusOK, &flow)
+	answer, err := k.do(ctx, http.MethodGet, k.PublicURL+"/self-service/"+kind+"/api", nil, nil)
+	err = answer.expect(err, http.StatusOK, &flow)
 	return flow.ID, err
 }
 
 func (k *Kratos) submit(ctx context.Context, kind, flowID string, form map[string]any) (*Person, error) {
-	var answer struct {
+	var signedIn struct {
 		SessionToken string `json:"session_token"`
 		Session      struct {
 			ID       string
@@ -161,77 +149,97 @@ func (k *Kratos) submit(ctx context.Context, kind, flowID string, form map[strin
 		}
 		Identity struct{ ID string }
 	}
-	response, body, err := k.do(ctx, http.MethodPost,
+	answer, err := k.do(ctx, http.MethodPost,
 		k.PublicURL+"/self-service/"+kind+"?flow="+url.QueryEscape(flowID), form, nil)
-	if err = expect(response, body, err, http.StatusOK, &answer); err != nil {
+	if err = answer.expect(err, http.StatusOK, &signedIn); err != nil {
 		return nil, err
 	}
 	person := &Person{
-		IdentityID: answer.Identity.ID, Token: answer.SessionToken, SessionID: answer.Session.ID,
-		Status: response.StatusCode, Body: body,
+		IdentityID: signedIn.Identity.ID, Token: signedIn.SessionToken, SessionID: signedIn.Session.ID,
+		Status: answer.status, Body: answer.body,
 	}
 	if person.IdentityID == "" {
-		person.IdentityID = answer.Session.Identity.ID
+		person.IdentityID = signedIn.Session.Identity.ID
 	}
 	return person, nil
 }
 
-// expect turns an answer with another status than want into a *KratosError and
-// decodes the right one into out, unless that is nil.
-func expect(response *http.Response, body []byte, err error, want int, out any) error {
-	if err != nil {
-		return err
+// CreateIdentity makes an identity by the admin API. body is the request's
+// JSON, for example
+//
+//	map[string]any{"schema_id": "default", "traits": map[string]any{"email": "ada@example.com"}}
+func (k *Kratos) CreateIdentity(ctx context.Context, body any) (id string, err error) {
+	var identity struct{ ID string }
+	answer, err := k.do(ctx, http.MethodPost, k.AdminURL+"/admin/identities", body, nil)
+	if err = answer.expect(err, http.StatusCreated, &identity); err != nil {
+		return "", fmt.Errorf("create identity: %w", err)
 	}
-	if response.StatusCode != want {
-		return &KratosError{Status: response.StatusCode, Body: body}
-	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("read Ory Kratos' answer: %w", err)
+	return identity.ID, nil
+}
+
+// GetIdentity returns the admin API's answer about an identity, whatever its
+// status; err says that there was none.
+func (k *Kratos) GetIdentity(ctx context.Context, id string) (json.RawMessage, int, error) {
+	answer, err := k.do(ctx, http.MethodGet, k.identityURL(id), nil, nil)
+	return answer.body, answer.status, err
+}
+
+// PatchIdentity applies JSON Patch operations, for example
+//
+//	[]map[string]any{{"op": "add", "path": "/metadata_public/id", "value": "42"}}
+func (k *Kratos) PatchIdentity(ctx context.Context, id string, ops any) error {
+	answer, err := k.do(ctx, http.MethodPatch, k.identityURL(id), ops, nil)
+	if err = answer.expect(err, http.StatusOK, nil); err != nil {
+		return fmt.Errorf("patch identity %s: %w", id, err)
 	}
 	return nil
 }
 
-// call is do for those who only want to know the status.
-func (k *Kratos) call(ctx context.Context, method, url string, in any, header http.Header) (int, []byte, error) {
-	response, body, err := k.do(ctx, method, url, in, header)
-	if err != nil {
-		return 0, nil, err
+// DeleteIdentity deletes an identity and its sessions.
+func (k *Kratos) DeleteIdentity(ctx context.Context, id string) error {
+	answer, err := k.do(ctx, http.MethodDelete, k.identityURL(id), nil, nil)
+	if err = answer.expect(err, http.StatusNoContent, nil); err != nil {
+		return fmt.Errorf("delete identity %s: %w", id, err)
 	}
-	return response.StatusCode, body, nil
+	return nil
 }
 
-// do sends in as JSON, unless it is nil, and reads the whole answer.
-func (k *Kratos) do(ctx context.Context, method, url string, in any, header http.Header) (*http.Response, []byte, error) {
-	var content io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return nil, nil, err
+// CountIdentities counts them all, page by page.
+func (k *Kratos) CountIdentities(ctx context.Context) (int, error) {
+	count, next := 0, "/admin/identities?page_size=500"
+	for next != "" {
+		var page []json.RawMessage
+		answer, err := k.do(ctx, http.MethodGet, k.AdminURL+next, nil, nil)
+		if err = answer.expect(err, http.StatusOK, &page); err != nil {
+			return 0, fmt.Errorf("count identities: %w", err)
 		}
-		content = bytes.NewReader(text)
+		count += len(page)
+		if next, err = nextPage(answer.header); err != nil {
+			return 0, fmt.Errorf("count identities: %w", err)
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, url, content)
-	if err != nil {
-		return nil, nil, err
+	return count, nil
+}
+
+var linkNext = regexp.MustCompile(`<([^>]*)>;\s*rel="next"`)
+
+// nextPage returns path and query of the link to the next page, or nothing.
+func nextPage(header http.Header) (string, error) {
+	for _, line := range header.Values("Link") {
+		if match := linkNext.FindStringSubmatch(line); match != nil {
+			u, err := url.Parse(match[1])
+			if err != nil {
+				return "", err
+			}
+			if u.RawQuery == "" {
+				return "", errors.New("the link to the next page names none")
+			}
+			return u.RequestURI(), nil
+		}
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
-	request.Header.Set("Accept", "application/json")
-	if in != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := k.client.Do(request)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s %s: %w", method, url, err)
-	}
-	return response, body, nil
+	return "", nil
+}
+
+func (k *Kratos) identityURL(id string) string {
+	return k.AdminURL + "/admin/identities/" + url.PathEscape(id)
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/goleak"
 
 	"github.com/symbolon-id/symbolon/internal/child"
 )
@@ -25,8 +26,9 @@ import (
 // PostgresConfig says how a private Postgres runs. The zero value is fast and
 // loses what it holds when the machine goes down, not when Postgres does.
 type PostgresConfig struct {
-	// Durable writes as production does: fsync, synchronous_commit and
-	// full_page_writes on. For benchmarks; a test cannot tell the difference.
+	// Durable writes as production does, with fsync and full_page_writes. For
+	// benchmarks: a test cannot tell the difference, because what was
+	// committed survives Stop either way.
 	Durable bool
 
 	// Settings are further lines of postgresql.conf, for example
@@ -235,8 +237,8 @@ func (p *Postgres) arguments() []string {
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "lc_messages=C",
 	}
-	if !p.config.Durable {
-		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	if !p.config.Durable { // synchronous_commit stays on: without it Stop would lose what was just committed
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	for name, value := range p.config.Settings {
 		args = append(args, "-c", name+"="+value)
@@ -288,7 +290,9 @@ func findPostgresOwner() (*postgresOwner, error) {
 // findPostgres returns the folder of the newest server programs.
 func findPostgres() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
+		// Where initdb is a link, postgres need not have one beside it.
+		path, err = filepath.EvalSymlinks(path)
+		return filepath.Dir(path), err
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil {
@@ -306,4 +310,57 @@ func findPostgres() (string, error) {
 			" (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql)")
 	}
 	return best, nil
+}
+
+// shared is what the tests of one binary share, started by the first that
+// asks and stopped by Main.
+var shared struct {
+	mu       sync.Mutex
+	running  bool // Main is
+	postgres *Postgres
+	err      error
+}
+
+// SharedPostgres returns the one cluster of this test binary; the first test
+// that asks starts it, [Main] stops it. Take a [Postgres.NewDatabase] of it,
+// and do not stop it: other tests may be using it.
+func SharedPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if !shared.running {
+		t.Fatal("symbolontest: SharedPostgres needs somebody who stops it:" +
+			" add func TestMain(m *testing.M) { symbolontest.Main(m) }")
+	}
+	if shared.postgres == nil && shared.err == nil {
+		shared.postgres, shared.err = LaunchPostgres(context.WithoutCancel(t.Context()))
+	}
+	if shared.err != nil {
+		t.Fatalf("symbolontest: %v", shared.err)
+	}
+	return shared.postgres
+}
+
+// Main runs the tests of a binary, stops what they shared, fails the run when
+// goroutines are left, and exits. Call it from TestMain.
+func Main(m *testing.M, ignore ...goleak.Option) {
+	shared.mu.Lock()
+	shared.running = true
+	shared.mu.Unlock()
+
+	code := m.Run()
+
+	shared.mu.Lock()
+	shared.running = false
+	if shared.postgres != nil {
+		shared.postgres.Close()
+	}
+	shared.mu.Unlock()
+	if code == 0 {
+		if err := goleak.Find(ignore...); err != nil {
+			fmt.Fprintln(os.Stderr, "symbolontest: the tests passed and left goroutines:", err)
+			code = 1
+		}
+	}
+	os.Exit(code) //nolint:forbidigo // what TestMain is for
 }

@@ -32,9 +32,9 @@ var (
 )
 
 func (c *Config) checkOry(r *report) {
-	c.Ory.PublicURL = checkOryURL(r, "ory.public_url", c.Ory.PublicURL)
+	c.Ory.PublicURL = checkAPI(r, "ory.public_url", c.Ory.PublicURL)
 	if c.Ory.AdminURL != "" {
-		c.Ory.AdminURL = checkOryURL(r, "ory.admin_url", c.Ory.AdminURL)
+		c.Ory.AdminURL = checkAPI(r, "ory.admin_url", c.Ory.AdminURL)
 	}
 	switch token := c.Ory.Token.Reveal(); {
 	case token == "":
@@ -112,7 +112,7 @@ func (c *Config) checkServe(r *report) {
 	if c.Serve.AdminKey != "" && c.Serve.AdminKey == c.Secret {
 		r.fault("serve.admin_key", "it must not be the secret: make a key of its own")
 	}
-	c.Serve.URL = checkURL(r, "serve.url", c.Serve.URL)
+	c.Serve.URL = checkAPI(r, "serve.url", c.Serve.URL) // keys and IDs travel there
 }
 
 func (c *Config) checkHooks(r *report) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -16,6 +17,19 @@ import (
 
 const envPrefix = "SYMBOLON_"
 
+// environ are the environment variables of the process.
+type environ map[string]string
+
+// newEnviron takes what os.Environ returns.
+func newEnviron(pairs []string) environ {
+	e := environ{}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		e[name] = value
+	}
+	return e
+}
+
 // envName is the variable of a key: ory.admin_url is SYMBOLON_ORY_ADMIN_URL.
 func envName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
@@ -23,10 +37,12 @@ func envName(path string) string {
 
 // overlayEnv sets every key that has a variable. An empty variable counts as not
 // set: container tools often pass them on.
-func overlayEnv(c *Config, env func(string) string, r *report) {
+func overlayEnv(c *Config, env environ, r *report) {
+	var known []string
 	eachLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
 		name := envName(path)
-		text := env(name)
+		known = append(known, name)
+		text := env[name]
 		if text == "" {
 			return
 		}
@@ -35,6 +51,23 @@ func overlayEnv(c *Config, env func(string) string, r *report) {
 			r.faultAt(path, name, "%s", err)
 		}
 	})
+	warnUnknown(env, known, r)
+}
+
+// warnUnknown warns of variables that look like keys and are none. They cannot be
+// refused: Kubernetes sets SYMBOLON_SERVICE_HOST and the like by itself.
+func warnUnknown(env environ, known []string, r *report) {
+	sections := keysOf(reflect.TypeFor[Config]())
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		rest, ours := strings.CutPrefix(name, envPrefix)
+		isSection := slices.ContainsFunc(sections, func(s string) bool {
+			s = strings.ToUpper(s)
+			return rest == s || strings.HasPrefix(rest, s+"_")
+		})
+		if ours && isSection && !slices.Contains(known, name) {
+			r.warnings = append(r.warnings, fault{text: "the environment variable " + clip(name, 64) + " is no key and was ignored" + closest(name, known)})
+		}
+	}
 }
 
 func setEnv(v reflect.Value, text string) error {
@@ -112,7 +145,7 @@ var envWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expandEnv replaces ${NAME} by the value of the variable NAME. "$${" stands for
 // the two characters themselves. A variable that is missing or empty is an error.
-func expandEnv(text string, env func(string) string) (string, error) {
+func expandEnv(text string, env environ) (string, error) {
 	var out strings.Builder
 	for {
 		at := strings.Index(text, "${")
@@ -132,10 +165,10 @@ func expandEnv(text string, env func(string) string) (string, error) {
 			return "", errors.New("a ${ is not closed (for the characters themselves write $${)")
 		case !envWord.MatchString(name):
 			return "", errors.New("${…} must hold the name of an environment variable and nothing else")
-		case env(name) == "":
+		case env[name] == "":
 			return "", fmt.Errorf("the environment variable %s is not set, or empty", name)
 		}
-		out.WriteString(env(name))
+		out.WriteString(env[name])
 		text = rest
 	}
 }
@@ -189,11 +222,21 @@ func shown(key string) string {
 
 // didYouMean offers the key that was probably meant.
 func didYouMean(key string, known []string) string {
+	if near := closest(key, known); near != "" {
+		return near
+	}
+	return "; there is " + strings.Join(known, ", ")
+}
+
+func closest(key string, known []string) string {
+	if len(key) > 64 {
+		return ""
+	}
 	best := slices.MinFunc(known, func(a, b string) int { return distance(key, a) - distance(key, b) })
 	if distance(key, best) <= 2 {
 		return "; did you mean " + best + "?"
 	}
-	return "; there is " + strings.Join(known, ", ")
+	return ""
 }
 
 // distance is how many letters have to be changed, added or taken away to make b

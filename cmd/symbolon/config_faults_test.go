@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -126,8 +127,9 @@ func TestConfigFaults(t *testing.T) {
 		{"one address for both", good + "serve: {public: \"127.0.0.1:4461\"}\n", "serve.admin", "its own"},
 		{"one port for both", good + "serve: {public: \":4461\"}\n", "serve.admin", "its own"},
 		{"serve.url with a user", good + "serve: {url: \"http://u:" + testKey + "@h\"}\n", "serve.url", "credentials"},
-		{"serve.url is a path", good + "serve: {url: /symbolon}\n", "serve.url", "http(s)://"},
-		{"serve.url is a script", good + "serve: {url: \"javascript:alert(1)\"}\n", "serve.url", "http(s)://"},
+		{"serve.url is a path", good + "serve: {url: /symbolon}\n", "serve.url", "http://"},
+		{"serve.url for all to read", good + "serve: {url: \"http://symbolon.example.com\"}\n", "serve.url", "use https"},
+		{"serve.url is a script", good + "serve: {url: \"javascript:alert(1)\"}\n", "serve.url", "http://"},
 
 		// The database.
 		{"database of another kind", good + "database: mysql://u:" + testKey + "@h/db\n", "database", "sqlite://path or postgres://"},
@@ -178,7 +180,7 @@ func TestConfigFaults(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			start := time.Now()
-			_, _, err := load(t, test.text, environment("SYMBOLON_SECRET", ifUsed(test.text)))
+			_, _, err := load(t, test.text, environment("SYMBOLON_SECRET", ifUsed(test.text), "EMPTY", ""))
 			var c *configError
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
@@ -197,6 +199,22 @@ func TestConfigFaults(t *testing.T) {
 				t.Errorf("it shows a secret: %v", err)
 			}
 		})
+	}
+}
+
+// TestManyFaults: a file of nothing but faults is refused as fast as any other.
+func TestManyFaults(t *testing.T) {
+	var b strings.Builder
+	for i := 0; b.Len() < 1<<20-20; i++ {
+		_, _ = fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	start := time.Now()
+	_, _, err := load(t, b.String(), environment())
+	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.Contains(err.Error(), "faults more") {
+		t.Errorf("got %.300v", err)
+	}
+	if took := time.Since(start); took > 2*time.Second { // one, on a machine of its own
+		t.Errorf("it took %s", took)
 	}
 }
 

@@ -15,7 +15,7 @@ const defaultFile = "symbolon.yaml"
 
 // loadConfig reads the file, lays the environment over it and checks the whole.
 // Every fault is reported at once, in a *configError; warnings come either way.
-func loadConfig(file string, env func(string) string) (*Config, []fault, error) {
+func loadConfig(file string, env environ) (*Config, []fault, error) {
 	r := &report{where: map[string]string{}}
 	c := defaults()
 	if err := readFile(file, env, c, r); err != nil {
@@ -30,7 +30,7 @@ func loadConfig(file string, env func(string) string) (*Config, []fault, error) 
 }
 
 // readFile reads file, or else the default one if it exists.
-func readFile(file string, env func(string) string, c *Config, r *report) error {
+func readFile(file string, env environ, c *Config, r *report) error {
 	path := file
 	if path == "" {
 		path = defaultFile

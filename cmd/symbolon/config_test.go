@@ -20,16 +20,16 @@ const (
 	testKey    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
 )
 
-func environment(pairs ...string) func(string) string {
-	m := map[string]string{"SYMBOLON_SECRET": testSecret}
+func environment(pairs ...string) environ {
+	m := environ{"SYMBOLON_SECRET": testSecret}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		m[pairs[i]] = pairs[i+1]
 	}
-	return func(name string) string { return m[name] }
+	return m
 }
 
 // load reads a configuration from text, or none at all from "".
-func load(t *testing.T, text string, env func(string) string) (*Config, []fault, error) {
+func load(t *testing.T, text string, env environ) (*Config, []fault, error) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	if text != "" {
@@ -185,7 +185,7 @@ database: mysql://u:hunter2@h/db
 users: {table: "users; drop", new_id: guess}
 auth: {max_stale: 0s}
 sreve: {}
-`, func(string) string { return "" })
+`, nil)
 	var c *configError
 	if !errors.As(err, &c) {
 		t.Fatalf("got %v", err)
@@ -233,7 +233,7 @@ func TestWarnings(t *testing.T) {
 		write(test.text, test.mode)
 		env := environment()
 		if strings.Contains(test.text, testSecret) {
-			env = func(string) string { return "" }
+			env = nil
 		}
 		_, warnings, err := loadConfig("c.yaml", env)
 		if err != nil {

@@ -18,9 +18,9 @@ const maxConfig = 1 << 20
 // understood: no key is ever ignored.
 type yamlReader struct {
 	*report
-	name string                   // of the file
-	env  func(name string) string // for ${NAME}, and to know which keys are overruled
-	open bool                     // the file itself holds a secret
+	name string  // of the file
+	env  environ // for ${NAME}, and to know which keys are overruled
+	open bool    // the file itself holds a secret
 }
 
 func (y *yamlReader) read(text []byte, c *Config) {
@@ -100,7 +100,7 @@ func (y *yamlReader) value(n *yaml.Node, v reflect.Value, path string) {
 
 func (y *yamlReader) leaf(n *yaml.Node, v reflect.Value, path string) {
 	where := y.line(n.Line)
-	overruled := y.env(envName(path)) != ""
+	overruled := y.env[envName(path)] != ""
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		y.faultAt(path, where, "it has no value: give it one or leave the key out")

@@ -40,9 +40,14 @@ func (e *configError) Error() string {
 // report collects what is wrong while a configuration is read and checked.
 type report struct {
 	faults   []fault
+	more     int // faults that are only counted
 	warnings []fault
 	where    map[string]string // where each key that was set came from
+	bad      map[string]bool   // the keys that have a fault
 }
+
+// maxFaults is how many are shown: who has more did not mean to write this file.
+const maxFaults = 100
 
 // fault records what is wrong with the key at path. Only the first fault of a key
 // counts: what comes after it is mostly a consequence.
@@ -51,13 +56,17 @@ func (r *report) fault(path, format string, args ...any) {
 }
 
 func (r *report) faultAt(path, where, format string, args ...any) {
-	if !r.faulty(path) {
+	switch {
+	case path != "" && r.bad[path]:
+	case len(r.faults) >= maxFaults:
+		r.more++
+	default:
 		r.faults = append(r.faults, fault{path, where, fmt.Sprintf(format, args...)})
+		if r.bad == nil {
+			r.bad = map[string]bool{}
+		}
+		r.bad[path] = true
 	}
-}
-
-func (r *report) faulty(path string) bool {
-	return path != "" && slices.ContainsFunc(r.faults, func(f fault) bool { return f.path == path })
 }
 
 // warn records what is allowed and probably not meant.
@@ -77,5 +86,8 @@ func (r *report) err() error {
 		return nil
 	}
 	slices.SortStableFunc(r.faults, func(a, b fault) int { return strings.Compare(a.path, b.path) })
+	if r.more > 0 {
+		r.faults = append(r.faults, fault{text: fmt.Sprintf("and %d faults more", r.more)})
+	}
 	return &configError{r.faults}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -13,6 +14,25 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// logLevel is what the flag says, or else SYMBOLON_LOG_LEVEL.
+func logLevel(flag string, env environ) (slog.Level, error) {
+	text := flag
+	if text == "" {
+		text = env["SYMBOLON_LOG_LEVEL"]
+	}
+	switch text {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info", "":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, usage(errors.New("the log level must be debug, info, warn or error"))
 }
 
 func isTerminal(w io.Writer) bool {

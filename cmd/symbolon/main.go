@@ -16,7 +16,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], os.Getenv, stdio{out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), stdio{out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
 }
@@ -28,13 +28,13 @@ type stdio struct{ out, err io.Writer }
 type app struct {
 	stdio
 	ctx    context.Context
-	env    func(string) string
+	env    environ
 	config string // the file that --config names, or empty
 }
 
 // run is the whole program: it ends no process and touches no global, so that
 // tests can call it.
-func run(ctx context.Context, args []string, env func(string) string, io stdio) int {
+func run(ctx context.Context, args []string, env environ, io stdio) int {
 	var commands cli
 	exited := -1
 	parser := kong.Must(&commands, kong.Name("symbolon"), kong.Description(description), kong.UsageOnError(),

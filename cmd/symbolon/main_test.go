@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 }
 
 // runIn runs the program in this process.
-func runIn(t *testing.T, env func(string) string, args ...string) (code int, out, errs string) {
+func runIn(t *testing.T, env environ, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code = run(t.Context(), args, env, stdio{out: &stdout, err: &stderr})
@@ -58,7 +58,7 @@ func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, test := range []struct {
 		args []string
-		env  func(string) string
+		env  environ
 		code int
 		says string // on stderr
 	}{
@@ -68,7 +68,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, environment(), 2, "symbolon: expected one of"},
 		{[]string{"dance"}, environment(), 2, "symbolon: hint: symbolon --help"},
 		{[]string{"version", "--fast"}, environment(), 2, "unknown flag"},
-		{[]string{"serve", "--log-level", "loud"}, environment(), 2, "log-level"},
+		{[]string{"serve", "--log-level", "loud"}, environment(), 2, "log level"},
 		{[]string{"serve", "extra"}, environment(), 2, "unexpected argument"},
 		{[]string{"show"}, environment(), 2, "expected"},
 		{[]string{"bind", "1d000000-0000-4000-8000-000000000001"}, environment(), 2, "expected"},

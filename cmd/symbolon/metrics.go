@@ -45,16 +45,21 @@ func newMetrics() *metrics {
 	return m
 }
 
-// request counts an answer. Unknown paths share the route "none".
-func (m *metrics) request(listener, pattern string, status int, took time.Duration) {
+// route returns what counts the answers of a route. Unknown paths share the route
+// "none".
+func (m *metrics) route(listener, pattern string) func(status int, took time.Duration) {
 	if pattern == "" {
 		pattern = "none"
 	}
-	if status == 0 {
-		status = http.StatusOK // the handler wrote nothing
+	requests := m.requests.MustCurryWith(prometheus.Labels{"listener": listener, "route": pattern})
+	seconds := m.seconds.WithLabelValues(listener, pattern)
+	return func(status int, took time.Duration) {
+		if status == 0 {
+			status = http.StatusOK // the handler wrote nothing
+		}
+		requests.WithLabelValues(strconv.Itoa(status)).Inc()
+		seconds.Observe(took.Seconds())
 	}
-	m.requests.WithLabelValues(listener, pattern, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(listener, pattern).Observe(took.Seconds())
 }
 
 // hook is for hooks.Handler.Observe.

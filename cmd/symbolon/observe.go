@@ -22,6 +22,7 @@ type observer struct {
 }
 
 func (o *observer) wrap(pattern string, next http.Handler) http.Handler {
+	count := o.metrics.route(o.listener, pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &recorder{ResponseWriter: w}
@@ -31,7 +32,7 @@ func (o *observer) wrap(pattern string, next http.Handler) http.Handler {
 				o.panicked(rec, pattern, failure)
 			}
 			took := time.Since(start)
-			o.metrics.request(o.listener, pattern, rec.status, took)
+			count(rec.status, took)
 			o.note(r, pattern, rec, took)
 			if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(failure)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -143,8 +144,11 @@ func identityOf(rec symbolon.Record) symbolon.IdentityID {
 		return rec.Link.Identity
 	case rec.Row != nil && rec.Row.Owner() != "":
 		return rec.Row.Owner()
-	case len(rec.Events) > 0:
-		return rec.Events[len(rec.Events)-1].Identity
+	}
+	for _, e := range slices.Backward(rec.Events) {
+		if e.Identity != "" {
+			return e.Identity
+		}
 	}
 	return ""
 }
@@ -155,8 +159,11 @@ func userOf(rec symbolon.Record) symbolon.UserID {
 		return rec.Row.ID
 	case rec.Link != nil:
 		return rec.Link.User
-	case len(rec.Events) > 0:
-		return rec.Events[len(rec.Events)-1].User
+	}
+	for _, e := range slices.Backward(rec.Events) {
+		if e.User != "" {
+			return e.User
+		}
 	}
 	return ""
 }
@@ -192,7 +199,7 @@ func backReferenceText(metadata json.RawMessage, key string) string {
 	return clip(string(raw), 255)
 }
 
-// names reports whether id is the user's, and not the identity's.
+// hasUser reports whether id is a user's, now or before, and not the identity's.
 func (p person) hasUser(id string) bool {
 	if p.User != nil && string(p.User.ID) == id {
 		return true

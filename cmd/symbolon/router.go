@@ -57,10 +57,10 @@ func match(pattern, path string, r *http.Request) bool {
 	if pattern == path {
 		return true
 	}
-	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
-	if !strings.Contains(pattern, "{") || len(want) != len(got) {
+	if !strings.Contains(pattern, "{") || strings.Count(pattern, "/") != strings.Count(path, "/") {
 		return false
 	}
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
 	for i, segment := range want {
 		name, isName := strings.CutPrefix(segment, "{")
 		if !isName {

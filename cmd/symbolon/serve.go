@@ -12,7 +12,7 @@ import (
 )
 
 type serveCmd struct {
-	LogLevel slog.Level `name:"log-level" env:"SYMBOLON_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default: info."`
+	LogLevel string `placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default: SYMBOLON_LOG_LEVEL, else info."`
 }
 
 func (serveCmd) Help() string {
@@ -26,8 +26,15 @@ SIGTERM and SIGINT stop it: /readyz says so, and what was begun is finished, for
 
 // Run serves until the context ends.
 func (c serveCmd) Run(a *app) error {
-	log := newLogger(a.err, c.LogLevel)
-	config, err := a.configure()
+	level, err := logLevel(c.LogLevel, a.env)
+	if err != nil {
+		return err
+	}
+	log := newLogger(a.err, level)
+	config, warnings, err := loadConfig(a.config, a.env)
+	for _, w := range warnings {
+		log.Warn("configuration", "doubt", w.String())
+	}
 	if err != nil {
 		return err
 	}

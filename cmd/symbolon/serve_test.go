@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -126,6 +127,45 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSlowBodies: a body that comes byte by byte is given up after ten seconds, and
+// costs nobody else anything.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes ten seconds: not with -short")
+	}
+	i := install(t, nil)
+	srv := i.server.httpServer(listener{handler: i.public()})
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = srv.Serve(socket) }()
+	defer func() { _ = srv.Close() }()
+	c, err := net.Dial("tcp", socket.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = fmt.Fprintf(c, "POST /hooks/link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-Symbolon-Key: %s\r\n\r\n", i.config.hookKeys().Link[0])
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(200 * time.Millisecond):
+				_, _ = c.Write([]byte(" "))
+			}
+		}
+	}()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("%v %v", resp, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -51,14 +52,17 @@ func (c showCmd) Run(a *app) error {
 func (p person) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	p.printHalves(w)
-	_, _ = fmt.Fprintf(w, "\nfindings\t%s\n", count(len(p.Findings), "open"))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(w, "\nopen findings: %s\n", count(len(p.Findings)))
 	for _, f := range p.Findings {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, plain(f.Detail))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(w, "\nhistory\t%s\n", count(len(p.History), "events"))
+	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, plain(e.line()))
 	}
@@ -159,11 +163,11 @@ func value(s string) string {
 	return plain(s)
 }
 
-func count(n int, of string) string {
+func count(n int) string {
 	if n == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%d %s", n, of)
+	return strconv.Itoa(n)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + "Z" }

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+)
+
+// commands is an installation that commands are run against, in one process.
+type commands struct {
+	*installation
+	env environ
+}
+
+func installCommands(t *testing.T) *commands {
+	t.Helper()
+	i := install(t, nil)
+	t.Chdir(t.TempDir())
+	return &commands{i, environment("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)}
+}
+
+func TestShowSaysWhatIsWrong(t *testing.T) {
+	c := installCommands(t)
+	id, token := c.ory.add(1)
+	user := c.signIn(t, token)
+	show := func(args ...string) string {
+		t.Helper()
+		code, out, errs := runIn(t, c.env, append([]string{"show"}, args...)...)
+		if code != 0 || errs != "" {
+			t.Fatalf("show %v: %d %s", args, code, errs)
+		}
+		if strings.Contains(out, "cAnArY") {
+			t.Errorf("show shows what it must not:\n%s", out)
+		}
+		return out
+	}
+	says := func(out string, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(out, part) {
+				t.Errorf("it does not say %q:\n%s", part, out)
+			}
+		}
+	}
+	says(show(id), "active at Ory", "linked", "no back-reference", "open findings: none", "history: 1")
+	says(show(strings.ToUpper(id)), user)
+
+	c.ory.set(id, "metadata_public", map[string]any{"id": "\x1b[2Jsomebody\u202eelse"})
+	says(show(id), "names NOT this user", `\u001b[2Jsomebody\u202eelse`)
+	c.ory.set(id, "metadata_public", map[string]any{"id": map[string]int{"a": 1}})
+	says(show(id), `{"a":1}`)
+	c.ory.set(id, "state", "inactive")
+	says(show(id), "inactive at Ory")
+	c.ory.down = true
+	says(show(user), "Ory could not be asked")
+	c.ory.down = false
+	c.ory.set(id, "", nil)
+	says(show(user), "GONE at Ory")
+	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
+	says(show(user), "Ory was not asked: ory.admin_url")
+
+	if _, err := c.db.Exec("delete from symbolon_users"); err != nil {
+		t.Fatal(err)
+	}
+	says(show(user), "NO ROW", user, id)
+	var p person
+	if err := json.Unmarshal([]byte(show(user, "--json")), &p); err != nil || p.User.Row || p.Identity.Ory != notAsked {
+		t.Errorf("%v %+v", err, p)
+	}
+	if code, _, errs := runIn(t, c.env, "show", "\x1b[2J"); code != 1 || strings.Contains(errs, "\x1b") {
+		t.Errorf("%d %q", code, errs)
+	}
+}
+
+func TestBind(t *testing.T) {
+	c := installCommands(t)
+	one, token := c.ory.add(1)
+	two, _ := c.ory.add(2)
+	user := c.signIn(t, token)
+	for _, test := range []struct {
+		args []string
+		code int
+		says string // on either
+	}{
+		{[]string{one, user}, 0, "is bound to user " + user},
+		{[]string{two, user}, 1, "the user belongs to identity " + one},
+		{[]string{two, "42"}, 1, "user 42 has no row"},
+		{[]string{"1d000000-0000-4000-8000-999999999999", user}, 1, "ory answered 404"},
+		{[]string{two, user, "--why", "a\nb"}, 2, "one line"},
+		{[]string{two, user, "--move", "--why", "ticket 7"}, 0, "is bound to user " + user},
+		{[]string{two, user}, 0, "is bound to user " + user},
+	} {
+		code, out, errs := runIn(t, c.env, append([]string{"bind"}, test.args...)...)
+		if code != test.code || !strings.Contains(out+errs, test.says) {
+			t.Errorf("bind %v: %d\n%s%s", test.args, code, out, errs)
+		}
+	}
+	_, out, _ := runIn(t, c.env, "show", two)
+	if !strings.Contains(out, "ticket 7") || !strings.Contains(out, "operator") {
+		t.Errorf("the reason is not shown:\n%s", out)
+	}
+	_, out, _ = runIn(t, c.env, "show", one)
+	if !strings.Contains(out, "held") || !strings.Contains(out, "moved") {
+		t.Errorf("the one that lost its user:\n%s", out)
+	}
+	c.ory.down = true
+	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "try again") {
+		t.Errorf("Ory is down: %d %s", code, errs)
+	}
+}
+
+// TestServeRefusesATableThatDoesNotFit lists what is wrong with it, and exits as for
+// any other wrong configuration.
+func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
+	c := installCommands(t)
+	if _, err := c.db.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string][]string{
+		"nowhere":  {"nowhere"},
+		"accounts": {"ory", "unique"},
+	} {
+		c.env["SYMBOLON_USERS_TABLE"], c.env["SYMBOLON_USERS_IDENTITY"] = table, "ory"
+		code, _, errs := runIn(t, c.env, "serve")
+		if code != 2 {
+			t.Errorf("%s: exit %d", table, code)
+		}
+		for _, part := range want {
+			if !strings.Contains(errs, part) {
+				t.Errorf("%s: it does not say %q:\n%s", table, part, errs)
+			}
+		}
+	}
+}
+
+// TestExampleConfig: symbolon.example.yaml is the defaults, every key of them.
+func TestExampleConfig(t *testing.T) {
+	text, err := os.ReadFile("symbolon.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, warnings, err := load(t, string(text), environment())
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("%v %v", err, warnings)
+	}
+	want, _, err := load(t, "", environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing []string
+	eachLeafPair(c, want, func(path string, got, want any) {
+		if fmt.Sprintf("%v", got) != fmt.Sprintf("%v", want) {
+			missing = append(missing, fmt.Sprintf("%s: %v, the default is %v", path, got, want))
+		}
+		if !strings.Contains(string(text), path[strings.LastIndex(path, ".")+1:]+":") {
+			missing = append(missing, path+" is not in it")
+		}
+	})
+	if len(missing) > 0 {
+		t.Error(strings.Join(missing, "\n"))
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	for _, test := range []struct {
+		flag, env string
+		want      slog.Level
+	}{{"", "", slog.LevelInfo}, {"debug", "error", slog.LevelDebug}, {"", "warn", slog.LevelWarn}, {"error", "", slog.LevelError}} {
+		if got, err := logLevel(test.flag, environment("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
+			t.Errorf("%+v: %v %v", test, got, err)
+		}
+	}
+	if newLogger(&strings.Builder{}, slog.LevelInfo).Enabled(context.Background(), slog.LevelDebug) {
+		t.Error("debug at info")
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	_, warnings, err := load(t, "", environment("SYMBOLON_ORY_ADMINURL", "x", "SYMBOLON_SERVE_PORT", "1",
+		"SYMBOLON_SERVICE_HOST", "10.0.0.1", "SYMBOLON_PORT", "tcp://10.0.0.1:4460", "SYMBOLON_LOG_LEVEL", "debug", "HOME", "/"))
+	if err != nil || len(warnings) != 2 {
+		t.Fatalf("%v %v", err, warnings)
+	}
+	if got := fmt.Sprint(warnings); !strings.Contains(got, "did you mean SYMBOLON_ORY_ADMIN_URL?") || !strings.Contains(got, "SYMBOLON_SERVE_PORT is no key") {
+		t.Error(got)
+	}
+}

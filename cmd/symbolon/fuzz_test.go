@@ -1,0 +1,54 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon/internal/strictjson"
+)
+
+func eachLeafPair(a, b *Config, f func(path string, a, b any)) {
+	other := map[string]any{}
+	eachLeaf(reflect.ValueOf(b).Elem(), "", func(path string, v reflect.Value) { other[path] = v.Interface() })
+	eachLeaf(reflect.ValueOf(a).Elem(), "", func(path string, v reflect.Value) { f(path, v.Interface(), other[path]) })
+}
+
+// FuzzConfig: whatever the file holds, it is read or refused, and no fault repeats
+// what stands in the place of a secret.
+func FuzzConfig(f *testing.F) {
+	f.Add("secret: ${SYMBOLON_SECRET}\n")
+	f.Add(everything)
+	f.Add("a: &a [*a]\n")
+	f.Add("ory: !!map {project: x}\n? [a]\n: b\n")
+	f.Add(laughs())
+	f.Fuzz(func(t *testing.T, text string) {
+		r := &report{where: map[string]string{}}
+		c := defaults()
+		y := &yamlReader{report: r, name: "f", env: environment()}
+		y.read([]byte(text), c)
+		y.read([]byte("secret: {k: "+testKey+"}\n"+text), c)
+		overlayEnv(c, environment(), r)
+		c.check(r)
+		if err := r.err(); err == nil || strings.Contains(err.Error(), testKey) {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}
+
+// FuzzParseBind: a request that is taken has two halves that can be keys.
+func FuzzParseBind(f *testing.F) {
+	const id = "1d000000-0000-4000-8000-000000000001"
+	f.Add([]byte(`{"identity_id":"` + id + `","user_id":"42","move":true,"why":"x"}`))
+	f.Add([]byte(`{"identity_id":"` + id + `","user_id":"a","User_ID":"b"}`))
+	f.Add([]byte(`{"identity_id":"` + id + `","user_id":"\ud800"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b, err := parseBind(body)
+		if err != nil {
+			return
+		}
+		if strictjson.Check(body) != nil || len(b.identity) != 36 || b.user == "" || len(b.user) > 255 || strings.ContainsAny(string(b.user)+b.why, "\x00\n\r\x1b") {
+			t.Errorf("%q was taken: %+v", body, b)
+		}
+	})
+}

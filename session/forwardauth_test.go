@@ -1,0 +1,252 @@
+package session
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+var allHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
+
+// auth asks as a proxy does and returns the status and all the headers.
+func (w *world) auth(t testing.TB, method, path string, header ...string) (int, string) {
+	t.Helper()
+	r := request(header...)
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Method, r.URL, r.RequestURI = method, u, path
+	r.Body = io.NopCloser(unread{t})
+	rec := httptest.NewRecorder()
+	(&ForwardAuth{w.v}).ServeHTTP(rec, r)
+	var values []string
+	for _, name := range allHeaders {
+		v := rec.Header()[name]
+		if len(v) != 1 {
+			t.Errorf("%s %s: %s has %d values", method, path, name, len(v))
+			continue
+		}
+		values = append(values, v[0])
+	}
+	if rec.Header().Get("Retry-After") != "" || rec.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", rec.Header())
+	}
+	return rec.Code, strings.Join(values, " ")
+}
+
+type unread struct{ t testing.TB }
+
+func (u unread) Read([]byte) (int, error) { u.t.Error("the body is read"); return 0, io.EOF }
+
+const nothing = "     " // six empty headers
+
+func TestForwardAuth(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	held, h := w.person(2)
+	id := symbolon.IdentityID(h.identity)
+	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}
+	who := fmt.Sprintf("user-of-%s %s %s aal1 p00000001@x.example ", s.identity, s.identity, s.id)
+	tests := []struct {
+		path, token string
+		status      int
+		headers     string
+	}{
+		{"/auth", token, 200, who},
+		{"/auth", "", 401, nothing},
+		{"/auth", "ory_st_junk", 401, nothing},
+		{"/auth", "a b", 401, nothing},
+		{"/auth", held, 403, nothing},
+		{"/auth/optional", token, 200, who},
+		{"/auth/optional", "", 200, nothing},
+		{"/auth/optional", "ory_st_junk", 200, nothing},
+		{"/auth/optional", held, 200, nothing},
+		{"/auth/aal2", token, 403, nothing},
+		{"/auth/aal2", "", 401, nothing},
+		// The query never counts, whoever sent it.
+		{"/auth?optional=1", "", 401, nothing},
+		{"/auth?policy=/auth/optional", "", 401, nothing},
+		{"/auth?", token, 200, who},
+		{"/auth/aal2?aal=aal1", token, 403, nothing},
+		{"/auth/optional?/../aal2", "", 200, nothing},
+		// Below them there is nothing, and paths are never cleaned.
+		{"/auth/", token, 404, nothing},
+		{"/auth/optional/", token, 404, nothing},
+		{"/auth/optional/x", "", 404, nothing},
+		{"/auth/aal2/../optional", "", 404, nothing},
+		{"/auth/../auth", token, 404, nothing},
+		{"//auth", token, 404, nothing},
+		{"/auth//optional", "", 404, nothing},
+		{"/./auth", token, 404, nothing},
+		{"/auth/.", token, 404, nothing},
+		{"/auth/..;/optional", "", 404, nothing},
+		{"/auth;x=1", token, 404, nothing},
+		{"/auth%2Foptional", "", 404, nothing},
+		{"/auth/%6Fptional", "", 404, nothing},
+		{"/%61uth", token, 404, nothing},
+		{"/auth%00", token, 404, nothing},
+		{"/auth/optional%3F", "", 404, nothing},
+		{"/AUTH", token, 404, nothing},
+		{"/Auth/Optional", "", 404, nothing},
+		{"/auth/optional%20", "", 404, nothing},
+		{`/auth\optional`, "", 404, nothing},
+		{"/authx", token, 404, nothing},
+		{"/", token, 404, nothing},
+		{"/auth/p/default", token, 404, nothing},
+	}
+	for _, test := range tests {
+		for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "DELETE", "CONNECT", "PURGE", strings.Repeat("M", 1000)} {
+			var header []string
+			if test.token != "" {
+				header = []string{"X-Session-Token", test.token}
+			}
+			header = append(header, "X-User-Id", "evil", "X_User_Id", "evil", "X-Forwarded-Uri", "/auth/optional", "X-Original-Url", "/auth/optional",
+				"X-Http-Method-Override", "GET", "Upgrade", "websocket", "Connection", "X-User-Id")
+			status, headers := w.auth(t, method, test.path, header...)
+			if status != test.status || headers != test.headers {
+				t.Errorf("%.9s %s: got %d %q, want %d %q", method, test.path, status, headers, test.status, test.headers)
+			}
+		}
+	}
+	w.set(func() { w.down = true })
+	for _, path := range []string{"/auth", "/auth/optional", "/auth/aal2"} {
+		if status, headers := w.auth(t, "GET", path, "X-Session-Token", "ory_st_other"); status != 503 || headers != nothing {
+			t.Errorf("%s in an outage: %d %q", path, status, headers)
+		}
+	}
+}
+
+// TestForwardAuthOnTheWire: empty headers are really sent, and nothing is behind
+// the answer.
+func TestForwardAuthOnTheWire(t *testing.T) {
+	w := newWorld(t)
+	srv := httptest.NewServer(&ForwardAuth{w.v})
+	defer srv.Close()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // a test
+	_, _ = io.WriteString(conn, "GET /auth/optional HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	all, _ := io.ReadAll(bufio.NewReader(conn))
+	for _, name := range allHeaders {
+		if !strings.Contains(string(all), "\r\n"+name+": \r\n") {
+			t.Errorf("%s is not sent: %s", name, all)
+		}
+	}
+}
+
+func TestHeaderNames(t *testing.T) {
+	w := newWorld(t)
+	w.v.Headers = Headers{UserID: "remote-user", Email: "X-Mail"}
+	token, s := w.person(1)
+	rec := httptest.NewRecorder()
+	r := byToken(token)
+	r.URL.Path = "/auth"
+	(&ForwardAuth{w.v}).ServeHTTP(rec, r)
+	h := rec.Header()
+	if h.Get("Remote-User") != "user-of-"+s.identity || h.Get("X-Mail") == "" || h.Get("X-Identity-Id") != s.identity || h["X-User-Id"] != nil {
+		t.Errorf("%v", h)
+	}
+	for _, bad := range []string{"X User", "X-Usér", "X_User_Id", "X-User:", "a\r\nb", "Über"} {
+		if _, err := (Headers{AAL: bad}).names(); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func FuzzHeaderValue(f *testing.F) {
+	for _, s := range []string{"", "a@x.example", "ä@x.example", "a\r\nX-User-Id: 1", "a b%20", "\x00\u202e", "\xff", strings.Repeat("é", 600)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		v := headerValue(s)
+		for _, b := range []byte(v) {
+			if b <= ' ' || b >= 0x7f {
+				t.Errorf("%q becomes %q", s, v)
+			}
+		}
+		if len(v) > maxHeaderValue {
+			t.Errorf("%d bytes", len(v))
+		}
+		if back, err := url.PathUnescape(v); v != "" && (err != nil || back != s) {
+			t.Errorf("%q becomes %q and then %q", s, v, back)
+		}
+		if v == "" && s != "" && len(s) <= maxHeaderValue/3 {
+			t.Errorf("%q is left out", s)
+		}
+	})
+}
+
+func TestMe(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	rec := httptest.NewRecorder()
+	w.v.Me().ServeHTTP(rec, byToken(token))
+	var got map[string]any
+	if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	in, _ := got["session"].(map[string]any)
+	if rec.Code != 200 || got["user_id"] != "user-of-"+s.identity || got["identity_id"] != s.identity || got["email"] != "p00000001@x.example" ||
+		in["id"] != s.id || in["aal"] != "aal1" || in["expires_at"] == nil || in["authenticated_at"] == nil || rec.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	status, said := through(w.v.Me(), request())
+	expect(t, status, said, 401, "unauthenticated")
+	post := byToken(token)
+	post.Method = "POST"
+	status, said = through(w.v.Me(), post)
+	expect(t, status, said, 405, "method_not_allowed")
+}
+
+func TestOptional(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	held, hs := w.person(2)
+	half, fs := w.person(3)
+	fs.needsAAL2 = true
+	id := symbolon.IdentityID(hs.identity)
+	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrUserGone}}
+	h := w.v.Optional(http.HandlerFunc(whoIs))
+	for token, want := range map[string]string{token: "user-of-" + s.identity, "ory_st_junk": "nobody", "a b": "nobody", held: "nobody", half: "nobody"} {
+		status, said := through(h, byToken(token))
+		expect(t, status, said, 200, want)
+	}
+	status, said := through(h, request())
+	expect(t, status, said, 200, "nobody")
+	w.set(func() { w.down = true })
+	status, said = through(h, byToken("ory_st_other"))
+	expect(t, status, said, 503, "unavailable")
+	status, said = through(h, request())
+	expect(t, status, said, 200, "nobody") // who shows nothing needs no Ory
+}
+
+// TestErrorFunc: the application owns the answer, and can tell "no" from "don't know".
+func TestErrorFunc(t *testing.T) {
+	w := newWorld(t)
+	w.v.ErrorFunc = func(rw http.ResponseWriter, _ *http.Request, err error) {
+		if err == ErrUnauthenticated { //nolint:errorlint // it is the very value
+			rw.WriteHeader(303)
+			return
+		}
+		rw.WriteHeader(500)
+	}
+	if status, _ := w.ask(request()); status != 303 {
+		t.Errorf("got %d", status)
+	}
+	w.down = true
+	if status, _ := w.ask(byToken("ory_st_x")); status != 500 {
+		t.Errorf("got %d", status)
+	}
+}

@@ -1,0 +1,205 @@
+package session_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+const (
+	password = "correct horse battery"
+	maxStale = 300 * time.Millisecond
+)
+
+// site is an application with a real Kratos and a real store.
+type site struct {
+	*symbolontest.Kratos
+	db *sql.DB
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{Kratos: symbolontest.StartKratos(t, symbolontest.KratosConfig{Dir: t.TempDir()})}
+	s.db = open(t, sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "symbolon.db")))
+	if err := migrate.Up(t.Context(), s.db, sqlstore.SQLite); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func open(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// app is one process of the application.
+type app struct {
+	http.Handler
+	v *session.Verifier
+}
+
+func (s *site) start(t *testing.T, admin bool) app {
+	t.Helper()
+	client := &ory.Client{PublicURL: s.PublicURL}
+	if admin {
+		client.AdminURL = s.AdminURL
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	// No PATCH: in an identity's first minute it undoes a ban of the same moment.
+	linker := &symbolon.Linker{Ory: client, Store: &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}, Log: log,
+		BackReference: symbolon.BackReference{Write: symbolon.WriteNone}}
+	v := &session.Verifier{Linker: linker, MaxStale: maxStale, Log: log}
+	t.Cleanup(client.CloseIdleConnections)
+	t.Cleanup(func() { _ = linker.Close(context.Background()) })
+	t.Cleanup(v.Close)
+	return app{v.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, _ := symbolon.UserFrom(r.Context())
+		_, _ = io.WriteString(w, string(u.ID))
+	})), v}
+}
+
+func (a app) get(header, value string) (int, string) {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set(header, value)
+	rec := httptest.NewRecorder()
+	a.ServeHTTP(rec, r)
+	return rec.Code, rec.Body.String()
+}
+
+func (a app) expect(t *testing.T, token string, status int) {
+	t.Helper()
+	if got, said := a.get("X-Session-Token", token); got != status {
+		t.Errorf("got %d %s, want %d", got, said, status)
+	}
+}
+
+func (s *site) register(t *testing.T, n int) *symbolontest.Person {
+	t.Helper()
+	p, err := s.Register(t.Context(), fmt.Sprintf("p%d@x.example", n), password, "P")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestFirstRequestLinks: no hook, no admin URL. By token, Bearer and cookie it is
+// the same user.
+func TestFirstRequestLinks(t *testing.T) {
+	s := newSite(t)
+	a := s.start(t, false)
+	p := s.register(t, 1)
+	status, user := a.get("X-Session-Token", p.Token)
+	if status != 200 || user == "" {
+		t.Fatalf("%d %s", status, user)
+	}
+	cookie, err := s.LoginBrowser(t.Context(), p.Email, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, value := range map[string]string{"Authorization": "Bearer " + p.Token, "Cookie": "a=b; ory_kratos_session=" + cookie.Value} {
+		if status, again := a.get(header, value); status != 200 || again != user {
+			t.Errorf("%s: %d %s, want %s", header, status, again, user)
+		}
+	}
+	var rows int
+	if err := s.db.QueryRowContext(t.Context(), `select count(*) from symbolon_users where ory_identity_id = $1 and id = $2`, p.IdentityID, user).Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+	a.expect(t, "ory_st_junk", 401)
+}
+
+// TestEndsOfSessions: whatever ends a session is seen within MaxStale, and is 401.
+func TestEndsOfSessions(t *testing.T) {
+	s := newSite(t)
+	ctx := t.Context()
+	admin := &ory.Client{PublicURL: s.PublicURL, AdminURL: s.AdminURL}
+	t.Cleanup(admin.CloseIdleConnections)
+	ends := map[string]func(*symbolontest.Person) error{
+		"logout":  func(p *symbolontest.Person) error { return s.Logout(ctx, p.Token) },
+		"revoked": func(p *symbolontest.Person) error { return admin.RevokeSession(ctx, p.SessionID) },
+		"all": func(p *symbolontest.Person) error {
+			return admin.RevokeSessions(ctx, symbolon.IdentityID(p.IdentityID))
+		},
+		"deleted": func(p *symbolontest.Person) error { return s.DeleteIdentity(ctx, p.IdentityID) },
+		"inactive": func(p *symbolontest.Person) error {
+			return s.PatchIdentity(ctx, p.IdentityID, replaceState("inactive"))
+		},
+	}
+	n := 0
+	for name, end := range ends {
+		for _, withAdmin := range []bool{true, false} {
+			n++
+			p := s.register(t, n)
+			a := s.start(t, withAdmin)
+			a.expect(t, p.Token, 200)
+			if err := end(p); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			time.Sleep(maxStale)
+			a.expect(t, p.Token, 401)
+			s.start(t, withAdmin).expect(t, p.Token, 401) // a process that never saw the session
+		}
+	}
+}
+
+func replaceState(state string) any {
+	return []map[string]string{{"op": "replace", "path": "/state", "value": state}}
+}
+
+// TestKratosOutages: Kratos stopped, and Kratos with a broken table, when it says
+// 401 to a valid session. Nobody is logged out.
+func TestKratosOutages(t *testing.T) {
+	s := newSite(t)
+	p := s.register(t, 1)
+	a, cold := s.start(t, true), s.start(t, true)
+	a.expect(t, p.Token, 200)
+	data := open(t, "file:"+filepath.Join(filepath.Dir(s.ConfigFile), "kratos.sqlite")+"?_pragma=busy_timeout(5000)")
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := data.ExecContext(t.Context(), "alter table "+from+" rename to "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range []string{"sessions", "session_devices", "identities"} {
+		rename(table, "broken_away")
+		if _, status, err := s.Whoami(t.Context(), p.Token); err != nil || status == 200 {
+			t.Errorf("%s: whoami says %d, %v: no outage", table, status, err)
+		}
+		time.Sleep(maxStale)
+		a.expect(t, p.Token, 503)
+		if table == "sessions" { // without session_devices the probe has nothing to go by, as documented
+			cold.expect(t, p.Token, 503)
+		}
+		rename("broken_away", table)
+		a.expect(t, p.Token, 200)
+	}
+	s.Stop()
+	time.Sleep(maxStale)
+	a.expect(t, p.Token, 503)
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.expect(t, p.Token, 200)
+	cold.expect(t, p.Token, 200)
+}

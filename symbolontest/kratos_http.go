@@ -1,0 +1,92 @@
+package symbolontest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// KratosError is an answer of Kratos that is not the one asked for: a refused
+// form, an identity that is not there.
+type KratosError struct {
+	Status int
+	Body   []byte
+}
+
+// Error shows the status and the start of the body.
+func (e *KratosError) Error() string {
+	return fmt.Sprintf("Ory Kratos answered %d: %.2000s", e.Status, e.Body)
+}
+
+// answer is a whole response of Kratos; zero when there was none.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// expect passes err on, turns an answer with another status than want into a
+// *KratosError, and decodes the right one into out unless that is nil.
+func (a answer) expect(err error, want int, out any) error {
+	if err != nil {
+		return err
+	}
+	if a.status != want {
+		return &KratosError{Status: a.status, Body: a.body}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(a.body, out); err != nil {
+		return fmt.Errorf("read Ory Kratos' answer: %w", err)
+	}
+	return nil
+}
+
+func (a answer) cookies() []*http.Cookie {
+	return (&http.Response{Header: a.header}).Cookies()
+}
+
+// do sends in as JSON, unless it is nil, and reads the whole answer.
+func (k *Kratos) do(ctx context.Context, method, url string, in any, header http.Header) (answer, error) {
+	request, err := newRequest(ctx, method, url, in)
+	if err != nil {
+		return answer{}, err
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	response, err := k.client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
+	if err != nil {
+		return answer{}, fmt.Errorf("%s %s: %w", method, url, err)
+	}
+	return answer{status: response.StatusCode, header: response.Header, body: body}, nil
+}
+
+func newRequest(ctx context.Context, method, url string, in any) (*http.Request, error) {
+	if in == nil {
+		request, err := http.NewRequestWithContext(ctx, method, url, nil)
+		if err == nil {
+			request.Header.Set("Accept", "application/json")
+		}
+		return request, err
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(text))
+	if err == nil {
+		request.Header.Set("Accept", "application/json")
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return request, err
+}

@@ -1,0 +1,370 @@
+package symbolontest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+func testBind(w *world) {
+	if w.OneColumn {
+		w.Skip("no user is without an identity")
+	}
+	id := w.identity("ada@example.com")
+	user := w.InsertUser("")
+	link, err := w.linker.Bind(w.ctx, id.ID, user, symbolon.BindOptions{Why: "ticket 42"})
+	w.must(err)
+	same(w, "user", link.User, user)
+	same(w, "way", link.Way, symbolon.ByOperator)
+	same(w, "row", w.Users()[user], id.ID)
+	again, err := w.linker.Bind(w.ctx, id.ID, user, symbolon.BindOptions{})
+	w.must(err)
+	same(w, "again", again, link)
+	r := w.record(string(id.ID))
+	same(w, "events", len(r.Events), 1)
+	same(w, "why", r.Events[0].Detail, "ticket 42")
+	_, err = w.linker.Bind(w.ctx, w.identity("").ID, user, symbolon.BindOptions{})
+	w.wantErr(err, symbolon.ErrConflict)
+	_, err = w.linker.Bind(w.ctx, id.ID, w.InsertUser(""), symbolon.BindOptions{})
+	w.wantErr(err, symbolon.ErrConflict)
+
+	// It settles a column that somebody nulled.
+	w.SetIdentity(user, "")
+	_, err = w.linker.Link(w.ctx, seen(id))
+	w.wantErr(err, symbolon.ErrOnHold)
+	_, err = w.linker.Bind(w.ctx, id.ID, user, symbolon.BindOptions{Why: "mended"})
+	w.must(err)
+	same(w, "settled", w.link(id).User, user)
+	same(w, "findings", w.findings(id.ID), "")
+	same(w, "history", w.events(id.ID), "user.linked finding.opened user.updated finding.closed")
+}
+
+func testMove(w *world) {
+	if w.OneColumn {
+		w.Skip("no user can move")
+	}
+	from, to := w.identity(""), w.identity("")
+	user, left := w.link(from).User, w.link(to).User
+	link, err := w.linker.Bind(w.ctx, to.ID, user, symbolon.BindOptions{Move: true, Why: "merged"})
+	w.must(err)
+	same(w, "user", link.User, user)
+	same(w, "row", w.Users()[user], to.ID)
+	same(w, "the row that was left", w.Users()[left], "")
+	_, err = w.linker.Link(w.ctx, seen(from))
+	w.wantErr(err, symbolon.ErrOnHold)
+	held := w.record(string(from.ID))
+	same(w, "state", held.Link.State, symbolon.OnHold)
+	same(w, "reason", held.Link.Reason, symbolon.Moved)
+	same(w, "findings", w.findings(from.ID), "moved")
+	same(w, "history of the loser", w.events(from.ID), "user.linked link.moved user.linked finding.opened")
+	var e symbolon.Event
+	for _, found := range w.record(string(to.ID)).Events {
+		if found.Identity == to.ID {
+			e = found
+		}
+	}
+	if e.Kind != symbolon.UserLinked || e.User != user || e.Before != left || e.Detail != "merged" {
+		w.Fatalf("event: %+v", e)
+	}
+	same(w, "owner by record", w.record(string(user)).Link.Identity, to.ID)
+
+	// The loser gets the user that was left, and the hold is over.
+	link, err = w.linker.Bind(w.ctx, from.ID, left, symbolon.BindOptions{})
+	w.must(err)
+	same(w, "user", link.User, left)
+	same(w, "findings", w.findings(from.ID), "")
+	same(w, "linked", w.link(from).User, left)
+	same(w, "linked", w.link(to).User, user)
+}
+
+// testSwap takes a user away from an identity that only the row knows.
+func testSwap(w *world) {
+	if w.OneColumn {
+		w.Skip("no user can move")
+	}
+	unknown, to := newIdentityID(), w.identity("")
+	user := w.InsertUser(unknown)
+	w.ory.put(symbolon.Identity{ID: unknown})
+	_, err := w.linker.Bind(w.ctx, to.ID, user, symbolon.BindOptions{})
+	w.wantErr(err, symbolon.ErrConflict)
+	_, err = w.linker.Bind(w.ctx, to.ID, user, symbolon.BindOptions{Move: true})
+	w.must(err)
+	_, err = w.linker.Link(w.ctx, seen(symbolon.Identity{ID: unknown}))
+	w.wantErr(err, symbolon.ErrOnHold)
+	same(w, "rows", len(w.Users()), 1)
+
+	// The row says one identity and the ledger another: a move takes it from both.
+	a := w.identity("")
+	w.SetIdentity(user, a.ID)
+	third := w.identity("")
+	_, err = w.linker.Bind(w.ctx, third.ID, user, symbolon.BindOptions{Move: true})
+	w.must(err)
+	same(w, "linked", w.link(third).User, user)
+	for _, loser := range []symbolon.IdentityID{a.ID, to.ID} {
+		same(w, "reason", w.look(query(symbolon.Identity{ID: loser})).Link.Reason, symbolon.Moved)
+	}
+}
+
+// testDuplicates: however often and however many at once, one user.
+func testDuplicates(w *world) {
+	people := make([]symbolon.Identity, 8)
+	for i := range people {
+		people[i] = w.identity(fmt.Sprintf("p%d@example.com", i))
+	}
+	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	var mu sync.Mutex
+	users := map[symbolon.IdentityID]symbolon.UserID{}
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for range 2 {
+				for _, at := range rand.Perm(len(people)) {
+					link, err := linkers[g%2].Link(w.ctx, seen(people[at]))
+					if err != nil {
+						w.Errorf("link: %v", err)
+						return
+					}
+					mu.Lock()
+					if u, ok := users[link.Identity]; ok && u != link.User {
+						w.Errorf("identity %s has users %s and %s", link.Identity, u, link.User)
+					}
+					users[link.Identity] = link.User
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	same(w, "rows", len(w.Users()), len(people))
+	for _, p := range people {
+		same(w, "history", w.events(p.ID), "user.linked")
+	}
+}
+
+func testCrowd(w *world) {
+	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 10 {
+				if _, err := linkers[g%2].Link(w.ctx, seen(w.identity(fmt.Sprintf("p%d.%d@example.com", g, i)))); err != nil {
+					w.Errorf("link: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	holders := map[symbolon.IdentityID]bool{}
+	for _, id := range w.Users() {
+		holders[id] = true
+	}
+	same(w, "users", len(w.Users()), 80)
+	same(w, "identities", len(holders), 80)
+}
+
+// testOneIDForMany: an ID that is free when it is looked at may be taken when it
+// is written. Then decide is asked again.
+func testOneIDForMany(w *world) {
+	if w.Store.NewID() != symbolon.ByMint {
+		w.Skip("only minted IDs can be reserved")
+	}
+	reserved := w.minter.Mint(w.now())
+	stores := []symbolon.Store{w.Store, w.Again()}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	winners := 0
+	for g := range 6 {
+		wg.Go(func() {
+			id := w.claiming(string(reserved))
+			out, err := stores[g%2].Write(w.ctx, query(id, reserved), func(h symbolon.Held) (symbolon.Plan, error) {
+				if h.Claims[0] != (symbolon.Claimed{}) {
+					return symbolon.Plan{Action: symbolon.Create, User: w.minter.Mint(w.now())}, nil
+				}
+				time.Sleep(5 * time.Millisecond)
+				return symbolon.Plan{Action: symbolon.Create, User: reserved}, nil
+			})
+			if err != nil {
+				w.Errorf("write: %v", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if out.Link.User == reserved {
+				winners++
+			}
+		})
+	}
+	wg.Wait()
+	same(w, "winners", winners, 1)
+	same(w, "users", len(w.Users()), 6)
+}
+
+// testBreaker: past ten refused claims an hour the others are held, exactly.
+func testBreaker(w *world) {
+	owner := w.link(w.identity("")).User
+	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	linked, held := 0, 0
+	var unlucky symbolon.Identity
+	for g := range 24 {
+		wg.Go(func() {
+			id := w.claiming(string(owner))
+			_, err := linkers[g%2].Link(w.ctx, seen(id))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				linked++
+			case errors.Is(err, symbolon.ErrOnHold):
+				held++
+				unlucky = id
+			default:
+				w.Errorf("link: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	same(w, "linked", linked, 10)
+	same(w, "held", held, 14)
+	same(w, "users", len(w.Users()), 11)
+	same(w, "history", w.events(unlucky.ID), "link.held finding.opened")
+	_, err := w.linker.Link(w.ctx, seen(unlucky))
+	w.wantErr(err, symbolon.ErrOnHold)
+	same(w, "history", w.events(unlucky.ID), "link.held finding.opened")
+	w.link(w.identity("")) // nobody else is held
+}
+
+func testCancel(w *world) {
+	id := w.identity("")
+	ctx, cancel := context.WithCancel(w.ctx)
+	cancel()
+	_, err := w.Store.Look(ctx, query(id))
+	w.wantErr(err, symbolon.ErrUnavailable)
+	w.wantErr(err, context.Canceled)
+	_, err = w.Store.Ticket(ctx)
+	w.wantErr(err, symbolon.ErrUnavailable)
+	_, err = w.linker.Link(ctx, seen(id))
+	w.wantErr(err, symbolon.ErrUnavailable)
+	ctx, cancel = context.WithCancel(w.ctx)
+	_, err = w.Store.Write(ctx, query(id), func(symbolon.Held) (symbolon.Plan, error) {
+		cancel()
+		return symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.Moved}, nil
+	})
+	w.wantErr(err, symbolon.ErrUnavailable)
+	w.unheard(id)
+	w.link(id)
+}
+
+func testStopped(w *world) {
+	if w.Stop == nil {
+		w.Skip("the database cannot be stopped")
+	}
+	known, fresh := w.identity(""), w.identity("")
+	user := w.link(known).User
+	start := w.Stop()
+	for _, timeout := range []time.Duration{300 * time.Millisecond, 20 * time.Second} {
+		ctx, cancel := context.WithTimeout(w.ctx, timeout)
+		began := time.Now()
+		_, err := w.linker.Link(ctx, seen(fresh))
+		w.wantErr(err, symbolon.ErrUnavailable)
+		if took := time.Since(began); took > min(timeout, 6*time.Second)+500*time.Millisecond {
+			w.Errorf("it took %v to say so", took)
+		}
+		cancel()
+	}
+	start()
+	w.unheard(fresh)
+	same(w, "user", w.link(known).User, user)
+	w.link(fresh)
+	same(w, "users", len(w.Users()), 2)
+}
+
+// testHistory: the events of every identity, replayed, make its entry again.
+func testHistory(w *world) {
+	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	people := make([]symbolon.Identity, 6)
+	for i := range people {
+		people[i] = w.identity("")
+	}
+	var wg sync.WaitGroup
+	for g := range 4 {
+		r := rand.New(rand.NewPCG(uint64(g), 20260101))
+		wg.Go(func() {
+			for range 40 {
+				w.happen(r, linkers[g%2], people)
+			}
+		})
+	}
+	wg.Wait()
+	bound := map[symbolon.UserID]symbolon.IdentityID{}
+	for _, p := range people {
+		h := w.look(query(p))
+		if h.Link == nil {
+			continue
+		}
+		got, want := w.replay(p.ID), *h.Link
+		if got.State != want.State || got.User != want.User || got.Reason != want.Reason {
+			w.Errorf("identity %s: replayed %+v, the ledger says %+v", p.ID, got, want)
+		}
+		if want.State == symbolon.Linked {
+			if other, ok := bound[want.User]; ok {
+				w.Errorf("user %s is bound to %s and %s", want.User, other, p.ID)
+			}
+			bound[want.User] = p.ID
+		}
+	}
+}
+
+// happen does one thing to somebody. What comes of it is not its concern, but that
+// the store answers is.
+func (w *world) happen(r *rand.Rand, l *symbolon.Linker, people []symbolon.Identity) {
+	p, other := people[r.IntN(len(people))], people[r.IntN(len(people))]
+	var err error
+	switch n := r.IntN(10); {
+	case n < 5:
+		_, err = l.Link(w.ctx, seen(p))
+	case n < 6:
+		_, err = l.Refresh(w.ctx, p.ID, symbolon.BySyncHook)
+	case n < 8 && !w.OneColumn:
+		h, lookErr := w.Store.Look(w.ctx, query(other))
+		if err = lookErr; err == nil && h.Link != nil && h.Link.User != "" {
+			_, err = l.Bind(w.ctx, p.ID, h.Link.User, symbolon.BindOptions{Move: n == 7})
+		}
+	case n == 8:
+		h, lookErr := w.Store.Look(w.ctx, query(p))
+		if err = lookErr; err == nil && h.Link != nil && h.Link.User != "" {
+			w.InTx(func(tx symbolon.Execer) error { return w.Store.Forget(w.ctx, tx, "default", h.Link.User) })
+		}
+	}
+	if errors.Is(err, symbolon.ErrUnavailable) {
+		w.Errorf("the store did not answer: %v", err)
+	}
+}
+
+// replay follows the events that change an entry.
+func (w *world) replay(id symbolon.IdentityID) (link symbolon.Link) {
+	for _, e := range w.record(string(id)).Events {
+		if e.Identity != id {
+			continue
+		}
+		switch e.Kind {
+		case symbolon.UserLinked, symbolon.UserRecreated:
+			link.State, link.User, link.Reason = symbolon.Linked, e.User, ""
+		case symbolon.LinkHeld:
+			link.State, link.Reason = symbolon.OnHold, e.Finding
+		case symbolon.LinkMoved:
+			link.State, link.Reason = symbolon.OnHold, symbolon.Moved
+			if link.User == "" {
+				link.User = e.Before
+			}
+		case symbolon.UserForgotten:
+			link.State, link.Reason = symbolon.Forgotten, ""
+		}
+	}
+	return link
+}
