@@ -221,14 +221,3 @@ func FuzzLink(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkReserve(b *testing.B) {
-	h, _ := newHandler(&admin{})
-	mux, key := serve(h), DeriveKeys(testSecrets).Reserve[0]
-	b.ReportAllocs()
-	for b.Loop() {
-		if w := post(mux, "/hooks/reserve", key, `{"metadata_public":{"plan":"gold","n":1}}`); w.Code != 200 {
-			b.Fatal(w.Code)
-		}
-	}
-}

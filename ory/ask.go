@@ -65,7 +65,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	if err != nil {
 		return nil, transportError(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing can be done about it
+	defer resp.Body.Close()
 	r, err := c.read(resp, q)
 	if limited := c.throttle.note(q.bucket, resp.StatusCode, resp.Header); limited != nil {
 		return nil, limited
@@ -154,13 +154,13 @@ func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 	return &reply{status: resp.StatusCode, header: resp.Header, body: body, q: &q, token: c.Token}, nil
 }
 
-// json returns the body of an answer that must have this status and be JSON.
-func (r *reply) json(status int) ([]byte, error) {
-	if r.status != status {
+// json returns the body of an answer that must be 200 and JSON.
+func (r *reply) json() ([]byte, error) {
+	if r.status != http.StatusOK {
 		return nil, r.refusal()
 	}
 	if !r.isJSON() {
-		return nil, unknown("an answer %d that is not JSON", r.status)
+		return nil, unknown("an answer that is not JSON")
 	}
 	return r.body, nil
 }

@@ -125,7 +125,7 @@ func (o outcome) check(t *testing.T, err error) {
 	var e *Error
 	switch {
 	case o.is == nil && err == nil:
-	case o.is == errRefused && errors.As(err, &e) && e.Status == 400 && !errors.Is(err, symbolon.ErrNotFound) && !errors.Is(err, symbolon.ErrUnavailable):
+	case errors.Is(o.is, errRefused) && errors.As(err, &e) && e.Status == 400 && !errors.Is(err, symbolon.ErrNotFound) && !errors.Is(err, symbolon.ErrUnavailable):
 	case o.is == nil || !errors.Is(err, o.is) || errors.Is(err, o.odd):
 		t.Errorf("got %v, want %v", err, o.is)
 	}
@@ -225,7 +225,7 @@ func byExternal(c *Client, e exchange) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.json(200)
+	_, err = r.json()
 	return err
 }
 

@@ -183,9 +183,10 @@ func TestRevoke(t *testing.T) {
 func TestReady(t *testing.T) {
 	public, admin := says(200, isJSON, `{"status":"ok"}`), says(503, isJSON, `{}`)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/health/ready" {
+		switch r.URL.Path {
+		case "/health/ready":
 			public(w, r)
-		} else if r.URL.Path == "/admin/health/ready" {
+		case "/admin/health/ready":
 			admin(w, r)
 		}
 	})

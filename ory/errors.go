@@ -42,8 +42,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.kind }
 
-// RateLimited: Ory said 429 or that nothing is left, and nothing more is asked of
-// this kind until Reset has passed. It matches symbolon.ErrUnavailable.
+// RateLimited means that Ory said 429, or that nothing is left: nothing of the kind
+// is asked until Reset has passed. It matches symbolon.ErrUnavailable.
 type RateLimited struct {
 	Reset time.Duration
 }

@@ -21,7 +21,7 @@ func seedCaptures(f *testing.F, pattern string) {
 		}
 		var e exchange
 		if json.Unmarshal(b, &e) == nil {
-			f.Add([]byte(compact(e.Response.Body)))
+			f.Add(compact(e.Response.Body))
 		}
 	}
 }
@@ -123,4 +123,23 @@ func FuzzCheckURL(f *testing.F) {
 			t.Errorf("%q: %v", raw, err)
 		}
 	})
+}
+
+// BenchmarkDecodeSession is what a cache miss costs here beside Ory's own work.
+func BenchmarkDecodeSession(b *testing.B) {
+	doc, err := os.ReadFile(filepath.Join("testdata", "captures", "v26.2.0", "whoami-cookie-200.json"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var e exchange
+	if err := json.Unmarshal(doc, &e); err != nil {
+		b.Fatal(err)
+	}
+	body := compact(e.Response.Body)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeSession(body); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -29,7 +29,7 @@ func (c *Client) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon
 }
 
 func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
-	body, err := r.json(http.StatusOK)
+	body, err := r.json()
 	if err != nil {
 		return symbolon.Identity{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -68,7 +67,7 @@ func (l *lister) next(ctx context.Context) ([]symbolon.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := r.json(http.StatusOK)
+	body, err := r.json()
 	if err != nil {
 		return nil, err
 	}

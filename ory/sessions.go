@@ -77,7 +77,7 @@ func whoamiRefusal(r *reply) error {
 }
 
 func oneSession(r *reply) (Session, error) {
-	body, err := r.json(http.StatusOK)
+	body, err := r.json()
 	if err != nil {
 		return Session{}, err
 	}
@@ -117,7 +117,7 @@ func (c *Client) ProbeSessions(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("probe sessions: %w", err)
 	}
-	body, err := r.json(http.StatusOK)
+	body, err := r.json()
 	if err != nil {
 		return fmt.Errorf("probe sessions: %w", err)
 	}

@@ -148,6 +148,12 @@ func (s *knownSessions) remember(k key, session string, mono int64) {
 	s.now[k] = session
 }
 
+// ended remembers that a credential's session is over for good.
+func (s *knownSessions) ended(k key, mono int64) { s.remember(k, over, mono) }
+
+// over stands for the ID of a session that is proved to be over.
+const over = ""
+
 func (s *knownSessions) recall(k key) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -138,7 +138,7 @@ func TestWinner(t *testing.T) {
 func TestKeys(t *testing.T) {
 	seen := map[key]string{}
 	for _, url := range []string{"http://a:1", "http://a:12"} {
-		v := &Verifier{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: url}}, MaxSessions: 10}
+		v := &Verifier{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: url}, Store: &fakeStore{}}, MaxSessions: 10}
 		if err := v.Check(); err != nil {
 			t.Fatal(err)
 		}

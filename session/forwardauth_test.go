@@ -136,7 +136,7 @@ func TestForwardAuthOnTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test
+	defer conn.Close()
 	_, _ = io.WriteString(conn, "GET /auth/optional HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	all, _ := io.ReadAll(bufio.NewReader(conn))
 	for _, name := range allHeaders {

@@ -27,6 +27,11 @@ import (
 //	   anything else         ─▶ don't know                        401 again ─▶ proved
 //	                                               anything else ─▶ don't know
 //
+// A session that was revoked, has expired or was deleted stays so: that is proved
+// once, and remembered, so that an old cookie that is shown again and again does
+// not use up the admin API's rate limit. An inactive identity may become active
+// again and is proved every time.
+//
 // Left over: a fault that began after the first 401's own questions and ended before
 // the second's, twice in a row, for a session never seen here. And a session that
 // Ory holds for active while it refuses the credential (its cookie secret was
@@ -36,11 +41,11 @@ import (
 // prove decides what a 401 is worth. The error is "don't know".
 func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, sent int64) (*entry, error) {
 	id, known := v.known.recall(k)
-	if known && v.ory.HasAdmin() {
-		if err := v.proveEnded(ctx, id); err != nil {
-			return nil, err
-		}
+	if known && id == over {
 		return v.nobody(sent), nil
+	}
+	if known && v.ory.HasAdmin() {
+		return v.proveEnded(ctx, k, id, sent)
 	}
 	if err := v.healthy.do(ctx, v.proveHealthy); err != nil {
 		return nil, fmt.Errorf("session: whoami says 401, and Ory is not well: %w", err)
@@ -54,22 +59,22 @@ func (v *Verifier) nobody(sent int64) *entry {
 	return &entry{denied: ErrUnauthenticated, sent: sent, until: sent + int64(min(v.maxStale(), maxDenied))}
 }
 
-// proveEnded returns nil when Ory's books say that a session is over.
-func (v *Verifier) proveEnded(ctx context.Context, id string) error {
+// proveEnded asks Ory's books whether a session is over.
+func (v *Verifier) proveEnded(ctx context.Context, k key, id string, sent int64) (*entry, error) {
 	s, err := v.ory.Session(ctx, id)
+	gone := errors.Is(err, symbolon.ErrNotFound)
 	switch {
-	case errors.Is(err, symbolon.ErrNotFound):
-		return nil
-	case err != nil:
-		return fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)
-	case !s.Active:
-		return nil
+	case err != nil && !gone:
+		return nil, fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)
+	case gone, !s.Active && s.Identity != nil && s.Identity.State == symbolon.Active:
+		v.known.ended(k, v.mono())
+		return v.nobody(sent), nil
+	case !s.Active, s.Identity != nil && s.Identity.State != symbolon.Active:
+		return v.nobody(sent), nil
 	case s.Identity == nil:
-		return fmt.Errorf("session: whoami says 401, and the session is shown without its identity: %w", symbolon.ErrUnavailable)
-	case s.Identity.State != symbolon.Active:
-		return nil
+		return nil, fmt.Errorf("session: whoami says 401, and the session is shown without its identity: %w", symbolon.ErrUnavailable)
 	}
-	return fmt.Errorf("session: whoami says 401 of a session that is active: %w", symbolon.ErrUnavailable)
+	return nil, fmt.Errorf("session: whoami says 401 of a session that is active: %w", symbolon.ErrUnavailable)
 }
 
 // proveHealthy returns nil when Ory is ready and can read sessions and identities.

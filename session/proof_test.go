@@ -110,6 +110,30 @@ func TestTrue401(t *testing.T) {
 				if w.times("whoami") != 2 || w.times("session") != 1 || w.times("probe") != 0 {
 					t.Errorf("%v", w.asked)
 				}
+				// What is over for good is proved once, and stays so in an outage.
+				final := name != "identity inactive"
+				for range 3 {
+					expire()
+					status, said := w.ask(byToken(token))
+					expect(t, status, said, 401, "unauthenticated")
+				}
+				if final != (w.times("session") == 1) || w.times("probe") != 0 {
+					t.Errorf("%v", w.asked)
+				}
+				w.set(func() { w.down = true })
+				expire()
+				if status, _ := w.ask(byToken(token)); (status == 401) != final {
+					t.Errorf("%d in an outage", status)
+				}
+				// If Ory should let it in again, so do we.
+				w.set(func() {
+					w.down, w.sessions[token] = false, s
+					s.active, s.inactive, s.expires = true, false, time.Now().Add(time.Hour)
+				})
+				expire()
+				if status, _ := w.ask(byToken(token)); status != 200 {
+					t.Errorf("%d when it is good again", status)
+				}
 			})
 		})
 	}

@@ -217,6 +217,9 @@ func (v *Verifier) wire() (err error) {
 	if v.Linker == nil {
 		return errors.New("Verifier.Linker is not set")
 	}
+	if v.Linker.Ory == nil || v.Linker.Store == nil {
+		return errors.New("Linker.Ory or Linker.Store is not set")
+	}
 	v.ory = v.Ory
 	if v.ory == nil {
 		v.ory, _ = v.Linker.Ory.(*ory.Client)

@@ -60,17 +60,18 @@ func (w *writer) hold() error {
 }
 
 func (w *writer) create(ctx context.Context) error {
-	user, cells, left, err := w.insertUser(ctx)
-	if err != nil || user == "" {
-		return err // or refused, which is a decision too
-	}
-	e := symbolon.Event{Kind: symbolon.UserLinked, User: user, Detail: w.plan.Why}
+	e := symbolon.Event{Kind: symbolon.UserLinked, Detail: w.plan.Why}
 	if w.plan.Retire != "" {
 		e.Kind, e.Before = symbolon.UserRecreated, w.plan.Retire
 		if _, err := w.db.exec(ctx, retire, w.q.Project, string(w.plan.Retire), moment{w.now}); err != nil {
 			return err
 		}
 	}
+	user, cells, left, err := w.insertUser(ctx)
+	if err != nil || user == "" {
+		return err // or refused, which is a decision too
+	}
+	e.User = user
 	w.bind(user)
 	w.event(e)
 	w.entry.Ticket = w.q.Seen.Ticket

@@ -56,11 +56,11 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	cells := w.shape.paths(w.q.Seen.Identity)
 	base, optional := w.sortCells(cells)
 	if !w.careful {
-		id, retired, err := w.insert(ctx, key, append(base, optional...))
+		id, used, err := w.insert(ctx, key, append(base, optional...))
 		if err != nil {
 			return "", nil, nil, w.bold(err)
 		}
-		if retired {
+		if used {
 			return "", nil, nil, errRefused
 		}
 		return id, cells, refusedCells(cells), nil
@@ -100,7 +100,7 @@ func refusedCells(cells []cell) []leftOut {
 	return left
 }
 
-func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, retired bool, err error) {
+func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, used bool, err error) {
 	u := w.shape.users
 	var columns []string
 	var args []any
@@ -114,27 +114,27 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 		columns, args = append(columns, c.name), append(args, c.param)
 	}
 	args = append(args, w.q.Project)
-	err = w.db.queryRow(ctx, insertRow(u, columns), args...).Scan(&id, &retired)
-	return id, retired, err
+	err = w.db.queryRow(ctx, insertRow(u, columns), args...).Scan(&id, &used)
+	return id, used, err
 }
 
-var errRetired = errors.New("the ID belonged to a user that was deleted")
+var errUsed = errors.New("the ID was given to another person before")
 
 // insertBase inserts what the row cannot do without, or finds out who has it.
 func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbolon.UserID, err error) {
 	once := func(key any) (refusal, err error) {
-		var retired bool
+		var used bool
 		return w.try(ctx, func() error {
-			if id, retired, err = w.insert(ctx, key, base); err == nil && retired {
-				return errRetired
+			if id, used, err = w.insert(ctx, key, base); err == nil && used {
+				return errUsed
 			}
 			return err
 		})
 	}
 	refusal, err := once(key)
-	if err == nil && errors.Is(refusal, errRetired) && key == nil && w.store.Dialect == SQLite && w.shape.id.kind.integer() {
+	if err == nil && errors.Is(refusal, errUsed) && key == nil && w.store.Dialect == SQLite && w.shape.id.kind.integer() {
 		var n int64
-		if err := w.db.queryRow(ctx, retiredNumber, w.q.Project).Scan(&n); err != nil {
+		if err := w.db.queryRow(ctx, usedNumber, w.q.Project).Scan(&n); err != nil {
 			return "", err
 		}
 		refusal, err = once(n + 1)
@@ -142,8 +142,8 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbo
 	if err != nil || refusal == nil {
 		return id, err
 	}
-	if errors.Is(refusal, errRetired) {
-		return "", w.refuse(fmt.Sprintf("the new user would get the ID %s, which belonged to a user that was deleted", id))
+	if errors.Is(refusal, errUsed) {
+		return "", w.refuse(fmt.Sprintf("the new user would get the ID %s, which was given to another person before", id))
 	}
 	return "", w.whyNoRow(ctx, key, refusal)
 }

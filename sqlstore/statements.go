@@ -83,9 +83,12 @@ where project = $1 and identity_id = $2 and closed_at is null order by id`
 const retire = `
 insert into symbolon.retired (project, user_id, retired_at) values ($1, $2, $3) on conflict do nothing`
 
-// retiredNumber is the highest number that was ever retired, for SQLite's integer
+// usedNumber is the highest number that ever was a user's, for SQLite's integer
 // keys: without AUTOINCREMENT the table gives the ID of a deleted last row again.
-const retiredNumber = `select max(cast(user_id as bigint)) from symbolon.retired where project = $1`
+const usedNumber = `
+select max(cast(user_id as integer)) from (
+    select user_id from symbolon.retired where project = $1
+    union all select user_id from symbolon.links where project = $1 and user_id is not null) as used`
 
 // forgottenEvent finds identity and user by itself: Forget can only execute. The
 // user is known by one of two spellings ($3, $4), or else called as it came ($5).
@@ -159,7 +162,7 @@ func (s *statements) fill(text string) string {
 }
 
 // insertRow is the insert of a user with these columns. It answers the ID, and
-// whether that ID was retired.
+// whether that ID was a user's before: retired, or bound while its row is missing.
 func insertRow(u Users, columns []string) string {
 	var b strings.Builder
 	b.WriteString("insert into {users}")
@@ -176,9 +179,11 @@ func insertRow(u Users, columns []string) string {
 		}
 		b.WriteString(")")
 	}
-	key := quote(u.parts().table) + ".{id}"
-	b.WriteString(" returning cast(" + key + " as text), exists (select 1 from symbolon.retired symbolon_r where symbolon_r.project = $" +
-		strconv.Itoa(len(columns)+1) + " and symbolon_r.user_id = cast(" + key + " as text))")
+	key, project := "cast("+quote(u.parts().table)+".{id} as text)", "$"+strconv.Itoa(len(columns)+1)
+	b.WriteString(" returning " + key + `,
+       exists (select 1 from symbolon.retired symbolon_r where symbolon_r.project = ` + project + ` and symbolon_r.user_id = ` + key + `)
+    or exists (select 1 from symbolon.links symbolon_l where symbolon_l.project = ` + project + ` and symbolon_l.user_id = ` + key + `
+               and symbolon_l.state = 'linked')`)
 	return b.String()
 }
 
@@ -239,7 +244,9 @@ func (c session) exec(ctx context.Context, text string, args ...any) (int64, err
 	full := c.store.sql.fill(text)
 	run := c.tx.ExecContext
 	if stmt := c.prepared(ctx, full); stmt != nil {
-		run = func(ctx context.Context, _ string, args ...any) (sql.Result, error) { return stmt.ExecContext(ctx, args...) }
+		run = func(ctx context.Context, _ string, args ...any) (sql.Result, error) {
+			return stmt.ExecContext(ctx, args...)
+		}
 	}
 	res, err := run(ctx, full, args...)
 	if err != nil {

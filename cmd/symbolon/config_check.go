@@ -86,7 +86,7 @@ func checkSQLitePath(path string) error {
 
 func (c *Config) checkSecrets(r *report) {
 	if c.Secret == "" {
-		r.fault("secret", "it is missing: set SYMBOLON_SECRET to the output of: openssl rand -base64 32")
+		r.fault("secret", "it is missing: set SYMBOLON_SECRET to the output of `openssl rand -base64 32`, and keep it")
 	} else if _, err := symbolon.ParseSecret(c.Secret.Reveal()); err != nil {
 		r.fault("secret", "%s", err)
 	}

@@ -44,7 +44,7 @@ func readFile(file string, env environ, c *Config, r *report) error {
 	}
 	y := &yamlReader{report: r, name: filepath.Base(path), env: env}
 	y.read(text, c)
-	if y.open && mode.Perm()&0o044 != 0 {
+	if y.open && mode.Perm()&0o004 != 0 {
 		r.warnings = append(r.warnings, fault{"", path,
 			"the file holds a secret and everybody on this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
 	}

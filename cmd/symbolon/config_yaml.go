@@ -136,7 +136,7 @@ func (y *yamlReader) section(n *yaml.Node, v reflect.Value, path string) {
 // members calls f for every key of a mapping and refuses doubles.
 func (y *yamlReader) members(n *yaml.Node, path string, f func(key, value *yaml.Node, at string)) {
 	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !y.more; i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := join(path, shown(key.Value))
 		switch {

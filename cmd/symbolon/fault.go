@@ -40,7 +40,7 @@ func (e *configError) Error() string {
 // report collects what is wrong while a configuration is read and checked.
 type report struct {
 	faults   []fault
-	more     int // faults that are only counted
+	more     bool // there are faults that are not shown
 	warnings []fault
 	where    map[string]string // where each key that was set came from
 	bad      map[string]bool   // the keys that have a fault
@@ -59,7 +59,7 @@ func (r *report) faultAt(path, where, format string, args ...any) {
 	switch {
 	case path != "" && r.bad[path]:
 	case len(r.faults) >= maxFaults:
-		r.more++
+		r.more = true
 	default:
 		r.faults = append(r.faults, fault{path, where, fmt.Sprintf(format, args...)})
 		if r.bad == nil {
@@ -86,8 +86,8 @@ func (r *report) err() error {
 		return nil
 	}
 	slices.SortStableFunc(r.faults, func(a, b fault) int { return strings.Compare(a.path, b.path) })
-	if r.more > 0 {
-		r.faults = append(r.faults, fault{text: fmt.Sprintf("and %d faults more", r.more)})
+	if r.more {
+		r.faults = append(r.faults, fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
 	}
 	return &configError{r.faults}
 }

@@ -12,9 +12,11 @@ type Hidden string
 // Reveal returns the text. Every call hands a secret to whatever comes next.
 func (h Hidden) Reveal() string { return string(h) }
 
-func (h Hidden) String() string               { return "[hidden]" }
-func (h Hidden) LogValue() slog.Value         { return slog.StringValue("[hidden]") }
-func (h Hidden) MarshalText() ([]byte, error) { return []byte("[hidden]"), nil }
+func (h Hidden) String() string       { return "[hidden]" }
+func (h Hidden) LogValue() slog.Value { return slog.StringValue("[hidden]") }
+
+// MarshalText is for JSON and YAML.
+func (h Hidden) MarshalText() ([]byte, error) { return []byte("[hidden]"), nil } //nolint:unparam // the interface has an error
 
 // Format keeps the text out of every verb, %q, %x and %#v included.
 func (h Hidden) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[hidden]")) }

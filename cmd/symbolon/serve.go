@@ -20,7 +20,7 @@ func (serveCmd) Help() string {
 
 SIGTERM and SIGINT stop it: /readyz says so, and what was begun is finished, for 8 seconds at most.
 
-	SYMBOLON_SECRET=$(openssl rand -base64 32) SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434 symbolon serve
+	SYMBOLON_SECRET=$(cat symbolon.secret) SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434 symbolon serve
 	symbolon serve --config /etc/symbolon.yaml --log-level debug`
 }
 

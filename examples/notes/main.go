@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/notes"
 )
 
@@ -40,28 +41,53 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	url := flags.String("url", env("NOTES_URL", "http://127.0.0.1:4455"), "where browsers reach this application ($NOTES_URL)")
 	ory := flags.String("ory", env("ORY_PUBLIC_URL", "http://127.0.0.1:4433"), "Ory's public URL ($ORY_PUBLIC_URL)")
 	path := flags.String("db", env("NOTES_DB", "notes.db"), "SQLite file ($NOTES_DB)")
+	admin := flags.String("ory-admin", env("ORY_ADMIN_URL", ""), "Ory's admin URL ($ORY_ADMIN_URL); optional")
+	hooks := flags.Bool("hooks", env("NOTES_HOOKS", "") != "", "answer Ory's hooks below /hooks/ ($NOTES_HOOKS); needs $SYMBOLON_SECRET")
 	recovery := flags.Bool("recovery", env("NOTES_RECOVERY", "") != "", "offer to recover a forgotten password ($NOTES_RECOVERY)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
+	secrets, err := secretsOf(getenv("SYMBOLON_SECRET"))
+	if err != nil {
+		return err
+	}
 
 	db, err := notes.Open(ctx, *path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	app := &notes.App{DB: db, URL: *url, Ory: *ory, Recovery: *recovery, Log: log}
+	app := &notes.App{DB: db, URL: *url, Ory: *ory, OryAdmin: *admin, Secrets: secrets, Hooks: *hooks, Recovery: *recovery, Log: log}
 	handler, err := app.Handler()
 	if err != nil {
 		return err
 	}
+	defer func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := app.Close(bounded); err != nil {
+			log.Warn("stopped before everything was written", "error", err)
+		}
+	}()
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	log.Info("notes is up", "url", *url, "ory", *ory)
 	return serve(ctx, listener, handler)
+}
+
+// secretsOf reads the one secret that an installation of Symbolon has, if it has one.
+func secretsOf(text string) ([]symbolon.Secret, error) {
+	if text == "" {
+		return nil, nil
+	}
+	secret, err := symbolon.ParseSecret(text)
+	if err != nil {
+		return nil, fmt.Errorf("SYMBOLON_SECRET: %w", err)
+	}
+	return []symbolon.Secret{secret}, nil
 }
 
 // serve runs until ctx ends, then lets running requests finish.

@@ -113,7 +113,13 @@ func (p *Process) Pause() error {
 	if pauseSignal == 0 {
 		return fmt.Errorf("pause %s: %w", p.cmd.Path, errors.ErrUnsupported)
 	}
-	return p.Signal(pauseSignal)
+	if err := p.Signal(pauseSignal); err != nil {
+		return err
+	}
+	if err := waitPaused(p.cmd.Process); err != nil {
+		return fmt.Errorf("pause %s: %w", p.cmd.Path, err)
+	}
+	return nil
 }
 
 // Resume ends a Pause.

@@ -120,3 +120,39 @@ func TestStartFails(t *testing.T) {
 		t.Fatal("started a program that does not exist")
 	}
 }
+
+// A pause is complete when Pause returns, and may be repeated.
+func TestPause(t *testing.T) {
+	out, err := os.CreateTemp(t.TempDir(), "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	cmd := exec.Command("sh", "-c", "while :; do echo; done")
+	cmd.Stdout = out
+	p, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	for range 20 {
+		for range 2 {
+			if err := p.Pause(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, _ := out.Stat()
+		time.Sleep(2 * time.Millisecond)
+		if after, _ := out.Stat(); after.Size() != before.Size() {
+			t.Fatal("it went on")
+		}
+		if err := p.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	p.Kill()
+	if err := p.Pause(); err != nil {
+		t.Fatalf("pause what is gone: %v", err)
+	}
+}

@@ -40,6 +40,15 @@ func (c *Client) Start(kind Kind, query url.Values) string {
 	return u
 }
 
+// Ready asks Ory whether it can be reached, before a browser is sent there to find out. ErrUnavailable: it cannot, or says so itself.
+func (c *Client) Ready(r *http.Request) error {
+	status, _, err := c.get(r, "/health/ready", nil)
+	if err == nil && status >= http.StatusInternalServerError {
+		err = fmt.Errorf("%w: it said %d when asked whether it is ready", ErrUnavailable, status)
+	}
+	return err
+}
+
 // Flow reads one flow on behalf of the browser behind r.
 func (c *Client) Flow(r *http.Request, kind Kind, id string) (*Flow, error) {
 	if !c.hasCSRFCookie(r) {

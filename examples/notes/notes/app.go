@@ -5,6 +5,7 @@
 package notes
 
 import (
+	"context"
 	"crypto/sha256"
 	"database/sql"
 	"embed"
@@ -17,24 +18,38 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
 )
 
-// App is the application. DB, URL and Ory are needed; the rest has defaults. Use Handler, then leave the fields alone.
+// App is the application. DB, URL and Ory are needed; the rest has defaults. Use Handler, then leave the fields alone; Close it.
 type App struct {
 	DB  *sql.DB // from Open
 	URL string  // where browsers reach this application, such as http://127.0.0.1:4455; Ory must allow it in allowed_return_urls
 	Ory string  // Ory's public URL, the same for browsers and for this server
+
+	// Symbolon needs none of these: whoever signs in becomes a user at the first request. See the README's ladder.
+	OryAdmin string                               // Ory's admin URL: hooks are re-read there, sessions proved over
+	Secrets  []symbolon.Secret                    // sign users' IDs: those of the Symbolon server, where one runs beside this
+	Hooks    bool                                 // answer Ory's hooks here, below /hooks/, in place of a Symbolon server; needs Secrets
+	Linked   func(context.Context, symbolon.Link) // told of everybody who became a user here
 
 	SessionCookie string       // default ory_kratos_session
 	Recovery      bool         // offer "Forgot your password?": needs Ory's recovery flow and a way to send mail
 	FormAction    []string     // more origins that a form may lead to, such as a social sign-in provider's; the CSP forbids all others
 	Log           *slog.Logger // default slog.Default()
 
-	store store
-	ory   *flowui.Client
-	pages *template.Template
-	style string // version of the style sheet, in its URL
+	store  store
+	linker *symbolon.Linker
+	auth   *session.Verifier
+	hooks  *hooks.Handler // nil without Hooks
+	client *ory.Client
+	ory    *flowui.Client
+	pages  *template.Template
+	style  string // version of the style sheet, in its URL
 }
 
 //go:embed templates/*.html
@@ -75,7 +90,26 @@ func (a *App) prepare() error {
 	}
 	a.store = store{a.DB}
 	a.ory = &flowui.Client{PublicURL: a.Ory, SessionCookie: a.SessionCookie}
-	return a.loadPages()
+	return errors.Join(a.bond(), a.loadPages())
+}
+
+// bond wires Symbolon: which of our people is a request?
+func (a *App) bond() error {
+	a.client = &ory.Client{PublicURL: a.Ory, AdminURL: a.OryAdmin, Cookie: a.SessionCookie}
+	a.linker = &symbolon.Linker{Ory: a.client, Store: people(a.DB), Secrets: a.Secrets, AfterLink: a.Linked, Log: a.Log}
+	a.auth = &session.Verifier{Linker: a.linker, ErrorFunc: a.refuse, Log: a.Log}
+	if a.Hooks {
+		a.hooks = &hooks.Handler{Linker: a.linker, Log: a.Log}
+		return errors.Join(a.auth.Check(), a.hooks.Check())
+	}
+	return a.auth.Check()
+}
+
+// Close ends what goes on behind the requests. The database stays open.
+func (a *App) Close(ctx context.Context) error {
+	a.auth.Close()
+	defer a.client.CloseIdleConnections()
+	return a.linker.Close(ctx)
 }
 
 func (a *App) loadPages() error {

@@ -1,13 +1,16 @@
 package notes
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 // flow serves the page of one of Ory's flows.
@@ -23,7 +26,7 @@ func (a *App) flow(kind flowui.Kind) http.Handler {
 			a.noFlow(w, r, kind, err)
 			return
 		}
-		if _, signedIn := userFrom(r.Context()); signedIn && !wantsMore(f) {
+		if _, signedIn := symbolon.UserFrom(r.Context()); signedIn && !wantsMore(f) {
 			http.Redirect(w, r, "/notes", http.StatusSeeOther)
 			return
 		}
@@ -43,8 +46,13 @@ func wantsMore(f *flowui.Flow) bool {
 	return true
 }
 
-// start sends the browser to Ory, which makes a flow, sets its cookie and sends the browser back here with ?flow=ID.
+// start sends the browser to Ory, which makes a flow, sets its cookie and sends the browser back here with ?flow=ID. While Ory is
+// down the browser would only find its own error page there, so we say it on one of ours.
 func (a *App) start(w http.ResponseWriter, r *http.Request, kind flowui.Kind) {
+	if err := a.ory.Ready(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	asked, q := r.URL.Query(), url.Values{}
 	if to := asked.Get("return_to"); to != "" || kind != flowui.Settings { // a settings page stays where it is
 		q.Set("return_to", a.returnTo(to))
@@ -96,16 +104,43 @@ func wanted(r *http.Request) string {
 	return r.URL.Path
 }
 
-// refuse answers for the doorman in place of a page that needs a user.
+// refuse answers in place of a page that session.Verifier let nobody into. Only a proven "nobody" leads to the login page: while Ory
+// is down nobody is logged out.
 func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
-	case errors.Is(err, errAnonymous):
+	case errors.Is(err, session.ErrUnauthenticated):
 		http.Redirect(w, r, "/login?"+url.Values{"return_to": {wanted(r)}}.Encode(), http.StatusSeeOther)
-	case errors.Is(err, errSecondFactor):
+	case errors.Is(err, session.ErrAAL2Required):
 		a.secondFactor(w, r)
 	default:
 		a.fail(w, r, err)
 	}
+}
+
+// anyone lets everybody in, with their user where it is known. It differs from session.Verifier.Optional while Ory is down: the page
+// is shown all the same, and knows that it does not know (see unknown).
+func (a *App) anyone(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := a.auth.Authenticate(r)
+		switch {
+		case err == nil:
+			r = r.WithContext(symbolon.WithPrincipal(r.Context(), p))
+		case !isAnswer(err):
+			r = r.WithContext(context.WithValue(r.Context(), unknownKey{}, true))
+		}
+		next(w, r)
+	})
+}
+
+type unknownKey struct{}
+
+// unknown: whether somebody is signed in cannot be told now.
+func unknown(ctx context.Context) bool { return ctx.Value(unknownKey{}) != nil }
+
+// isAnswer: err says who the request is not, rather than that nobody knows.
+func isAnswer(err error) bool {
+	_, denied := denial(err)
+	return denied || errors.Is(err, session.ErrUnauthenticated) || errors.Is(err, session.ErrAAL2Required)
 }
 
 // logout is a POST of ours, so that no other site's picture or link can sign somebody out. Ory ends the session.
@@ -113,12 +148,15 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	to, err := a.ory.LogoutURL(r)
 	switch {
 	case errors.Is(err, flowui.ErrRestart): // nobody is signed in
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		to = "/"
 	case err != nil:
 		a.fail(w, r, err)
-	default:
-		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
 	}
+	if p := symbolon.PrincipalFrom(r.Context()); p != nil {
+		a.auth.PurgeSession(p.Session.ID) // what Ory said of it counts no longer
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 const restartCookie = "notes_restarts"

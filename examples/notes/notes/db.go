@@ -4,34 +4,54 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 
 	_ "modernc.org/sqlite" // the driver "sqlite": pure Go
+
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Open opens the SQLite file at path, makes it if there is none, and brings its tables up to date.
+// People describes our users to Symbolon: the table, the column that holds Ory's identity, and what to fill from it.
+func People() sqlstore.Users {
+	return sqlstore.Users{
+		Table:    "people",
+		Identity: "ory_identity_id",
+		NewID:    sqlstore.ByMint, // a UUIDv7 that Ory can be told before the row exists
+		Columns:  map[string]string{"email": "traits.email", "name": "default(traits.name.first, '')"},
+	}
+}
+
+func people(db *sql.DB) *sqlstore.Store {
+	return &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite, Users: People()}
+}
+
+// Open opens the SQLite file at path, makes it if there is none, and brings its tables up to date, ours and Symbolon's.
 func Open(ctx context.Context, path string) (*sql.DB, error) {
-	// Pragmas belong into the DSN: executed on the pool, they would reach one connection of many.
-	pragmas := url.Values{"_pragma": {"foreign_keys(1)", "journal_mode(wal)", "synchronous(full)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
-	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: pragmas.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(path, "_txlock=immediate"))
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := migrate(ctx, db); err != nil {
-		db.Close()
-		return nil, err
+	err = migrateOwn(ctx, db)
+	if err == nil {
+		err = migrate.Up(ctx, db, sqlstore.SQLite)
+	}
+	if err == nil {
+		err = people(db).Check(ctx) // every fault of the tables at once, each with what mends it
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
 	}
 	return db, nil
 }
 
-// migrate runs, in the order of their names, the migrations that this file has not seen. SQLite's user_version counts them.
-func migrate(ctx context.Context, db *sql.DB) error {
+// migrateOwn runs, in the order of their names, the migrations that this file has not seen. SQLite's user_version counts them.
+func migrateOwn(ctx context.Context, db *sql.DB) error {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
 		return fmt.Errorf("list migrations: %w", err)

@@ -1,6 +1,8 @@
 package notes
 
 import (
+	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,10 +14,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // fakeOry answers the few questions that the application asks, in the shapes that Kratos v1.3.1 answers in. The session cookie's
-// value is the person's name; "half" lacks the second factor, "sick" meets an Ory whose database is down.
+// value is the person's name in base64; "half" lacks the second factor, "sick" meets an Ory that is broken, "gone" has been revoked.
+// What follows a dash in a name tells sessions of one person apart.
 type fakeOry struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -23,6 +29,8 @@ type fakeOry struct {
 	flow    int      // status for any flow; 200: sends flowFile
 	file    string
 	errID   string // error.id beside a status that is not 200
+	down    bool   // its database
+	revoked string // whose session has ended
 }
 
 func newFakeOry(t *testing.T) *fakeOry {
@@ -30,6 +38,7 @@ func newFakeOry(t *testing.T) *fakeOry {
 	f := &fakeOry{flow: http.StatusOK, file: "login"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sessions/whoami", f.whoami)
+	mux.HandleFunc("GET /health/ready", f.ready)
 	mux.HandleFunc("GET /self-service/{kind}/flows", f.flows)
 	mux.HandleFunc("GET /self-service/errors", f.problems)
 	mux.HandleFunc("GET /self-service/logout/browser", f.logout)
@@ -44,6 +53,12 @@ func (f *fakeOry) set(flow int, file, errID string) {
 	f.flow, f.file, f.errID = flow, file, errID
 }
 
+func (f *fakeOry) revoke(who string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.revoked = who
+}
+
 func (f *fakeOry) seen() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,20 +70,45 @@ func identity(name string) string {
 	return fmt.Sprintf("00000000-0000-4000-8000-%012x", name[:min(6, len(name))])
 }
 
+// cookie is the session cookie of somebody, in the form of Ory's.
+func cookie(who string) *http.Cookie {
+	return &http.Cookie{Name: "ory_kratos_session", Value: base64.URLEncoding.EncodeToString([]byte(who))}
+}
+
 func (f *fakeOry) whoami(w http.ResponseWriter, r *http.Request) {
-	c, err := r.Cookie("ory_kratos_session")
-	switch {
-	case err != nil || c.Value == "gone":
+	who := []byte("gone")
+	if c, err := r.Cookie("ory_kratos_session"); err == nil {
+		who, _ = base64.URLEncoding.DecodeString(c.Value)
+	}
+	f.mu.Lock()
+	if string(who) == f.revoked {
+		who = []byte("gone")
+	}
+	f.mu.Unlock()
+	switch name, _, _ := strings.Cut(string(who), "-"); name {
+	case "gone":
 		answer(w, 401, `{"error":{"code":401,"status":"Unauthorized","reason":"No valid session credentials found in the request.","message":"The request could not be authorized"}}`)
-	case c.Value == "half":
+	case "half":
 		answer(w, 403, `{"error":{"id":"session_aal2_required","code":403,"status":"Forbidden"},"redirect_browser_to":"http://elsewhere.example/"}`)
-	case c.Value == "sick":
+	case "sick":
 		answer(w, 500, `{"error":{"code":500,"status":"Internal Server Error"}}`)
 	default:
+		now := time.Now().UTC()
 		answer(w, 200, fmt.Sprintf(`{"id":"00000000-0000-4000-8000-00000000000a","active":true,"authenticator_assurance_level":"aal1",
-			"expires_at":"2126-11-24T14:00:00Z","identity":{"id":%q,"schema_id":"person","state":"active",
-			"traits":{"email":"%s@example.org","name":{"first":%q}},"metadata_public":null}}`, identity(c.Value), c.Value, c.Value))
+			"authenticated_at":%q,"expires_at":%q,"identity":{"id":%q,"schema_id":"person","state":"active","created_at":%q,
+			"traits":{"email":"%s@example.org","name":{"first":%q}},"metadata_public":null}}`,
+			now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339), identity(name), now.Format(time.RFC3339), name, name))
 	}
+}
+
+func (f *fakeOry) ready(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		answer(w, 503, `{"error":{"code":503,"status":"Service Unavailable"}}`)
+		return
+	}
+	answer(w, 200, `{"status":"ok"}`)
 }
 
 func (f *fakeOry) flows(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +176,35 @@ func newSite(t *testing.T) *site {
 	if s.handler, err = s.app.Handler(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.app.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	return s
+}
+
+// userOf is the ID in the row that names a person's identity; empty: no row.
+func (s *site) userOf(name string) (id symbolon.UserID) {
+	s.t.Helper()
+	rows, err := s.app.DB.QueryContext(s.t.Context(), "select id from people where ory_identity_id = $1", identity(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&id); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return id
+}
+
+func (s *site) exec(query string, args ...any) {
+	s.t.Helper()
+	if _, err := s.app.DB.ExecContext(s.t.Context(), query, args...); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
 }
 
 // do sends one request as a browser would whose session is who's ("": nobody's).
@@ -154,7 +222,7 @@ func (s *site) do(method, target, who string, form url.Values, edit ...func(*htt
 	r.AddCookie(&http.Cookie{Name: "csrf_token_abc", Value: "x"})
 	r.AddCookie(&http.Cookie{Name: "other_app", Value: "secret"})
 	if who != "" {
-		r.AddCookie(&http.Cookie{Name: "ory_kratos_session", Value: who})
+		r.AddCookie(cookie(who))
 	}
 	for _, e := range edit {
 		e(r)

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // home greets strangers; users go to their notes.
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
-	if _, ok := userFrom(r.Context()); ok {
+	if _, ok := symbolon.UserFrom(r.Context()); ok {
 		http.Redirect(w, r, "/notes", http.StatusSeeOther)
 		return
 	}
@@ -30,7 +32,7 @@ func (a *App) listNotes(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) showNotes(w http.ResponseWriter, r *http.Request, status int, page notesPage) {
-	u, _ := userFrom(r.Context())
+	u, _ := symbolon.UserFrom(r.Context())
 	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
 	notes, more, err := a.store.list(r.Context(), u.ID, max(0, before))
 	if err != nil {
@@ -45,7 +47,7 @@ func (a *App) showNotes(w http.ResponseWriter, r *http.Request, status int, page
 }
 
 func (a *App) addNote(w http.ResponseWriter, r *http.Request) {
-	u, _ := userFrom(r.Context())
+	u, _ := symbolon.UserFrom(r.Context())
 	if err := r.ParseForm(); err != nil {
 		a.fail(w, r, badForm(err))
 		return
@@ -64,7 +66,7 @@ func (a *App) addNote(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) deleteNote(w http.ResponseWriter, r *http.Request) {
-	u, _ := userFrom(r.Context())
+	u, _ := symbolon.UserFrom(r.Context())
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
 		a.nothingHere(w, r)

@@ -2,9 +2,13 @@ package notes
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/hooks"
 )
 
 func note(body string) url.Values { return url.Values{"body": {body}} }
@@ -115,13 +119,99 @@ func TestWhoMayIn(t *testing.T) {
 	} {
 		s.want(s.get("/notes", who), want.status, want.location)
 	}
-	s.ory.Close()
-	w := s.get("/notes", "ada")
-	s.want(w, 503, "", "Sign-in is not reachable")
-	if w.Header().Get("Retry-After") == "" {
-		t.Error("503 without Retry-After")
+}
+
+// TestOryIsDown: nobody is let in, nobody is logged out, and what needs nobody still works.
+func TestOryIsDown(t *testing.T) {
+	s := newSite(t)
+	s.want(s.get("/notes", "ada"), 200, "")
+	s.ory.down = true // its database: it says 401 to everybody, to be believed by nobody
+	for target, who := range map[string]string{"/notes": "gone-1", "/settings": "gone-2", "/login?flow=1": "gone-3"} {
+		w := s.get(target, who)
+		s.want(w, 503, "", "Sign-in is not reachable", "you stay signed in")
+		if body := w.Body.String(); w.Header().Get("Retry-After") == "" || strings.Contains(body, ">Log in<") || strings.Contains(body, ">Sign up<") {
+			t.Errorf("%s: no Retry-After, or it offers to log in:\n%s", target, body)
+		}
 	}
-	s.want(s.get("/", "ada"), 200, "", "Sign up") // what needs nobody still works
+	s.want(s.get("/login", ""), 503, "", "Sign-in is not reachable") // better than the browser's own page about a dead address
+	s.want(s.get("/", ""), 200, "", `href="/registration"`)
+	s.ory.Close()
+	s.want(s.get("/notes", "ada-2"), 503, "")
+	s.want(s.get("/notes", "ada"), 200, "") // Ory's word of a moment ago
+	s.want(s.do("POST", "/notes", "ada", note("kept")), 303, "/notes")
+	s.want(s.get("/", "ada-2"), 200, "", "Sign-in is not reachable right now", `href="/notes"`)
+	s.want(s.get("/error?id=csrf", "ada-2"), 503, "", "Sign-in is not reachable")
+	s.want(s.get("/error", ""), 404, "")
+	s.want(s.get("/nowhere", "ada-2"), 404, "", "There is nothing here")
+	s.want(s.get("/static/style.css", ""), 200, "")
+}
+
+func TestEverybodyIsOneOfOurPeople(t *testing.T) {
+	s := newSite(t)
+	for _, who := range []string{"ada", "ada", "ada-2", "bob"} {
+		s.want(s.get("/notes", who), 200, "")
+	}
+	ada, bob := s.userOf("ada"), s.userOf("bob")
+	if ada == "" || bob == "" || ada == bob {
+		t.Errorf("ada is %q, bob is %q", ada, bob)
+	}
+	s.want(s.get("/notes", "ada-2"), 200, "", string(ada))
+	var n int
+	var email, name string
+	err := s.app.DB.QueryRow("select (select count(*) from people), email, name from people where id = $1", ada).Scan(&n, &email, &name)
+	if err != nil || n != 2 || email != "ada@example.org" || name != "ada" {
+		t.Errorf("%d rows, %q %q %v", n, email, name, err)
+	}
+}
+
+// TestDenied: who has no user here reads why, and can do one thing: log out.
+func TestDenied(t *testing.T) {
+	s := newSite(t)
+	s.want(s.get("/notes", "ada"), 200, "")
+	s.exec("delete from people")
+	s.exec("create trigger closed before insert on people begin select raise(abort, 'no bobs'); end")
+	out := func(w *httptest.ResponseRecorder, title string) {
+		t.Helper()
+		s.want(w, 403, "", "<h1>"+title+"</h1>", `action="/logout"`)
+		if body := w.Body.String(); strings.Contains(body, ">Log in<") || strings.Contains(body, "no bobs") {
+			t.Errorf("it offers to log in, or tells internals:\n%s", body)
+		}
+	}
+	out(s.get("/notes", "ada-2"), "Your account was deleted here")
+	out(s.get("/settings", "bob"), "Your account could not be set up")
+	s.want(s.get("/", "ada-2"), 200, "", "Sign up") // for a stranger
+	w := httptest.NewRecorder()
+	s.app.refuse(w, httptest.NewRequest("GET", "/notes", nil), &symbolon.DenyError{Identity: "x", Err: symbolon.ErrOnHold})
+	out(w, "Your account is on hold")
+	if s.userOf("ada") != "" || s.userOf("bob") != "" {
+		t.Error("somebody got a row all the same")
+	}
+}
+
+func TestHooks(t *testing.T) {
+	s := newSite(t)
+	post := func(key string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/hooks/reserve", strings.NewReader(`{"metadata_public":null}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set(hooks.KeyHeader, key)
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		return w
+	}
+	s.want(post("x"), 404, "")
+	secret := symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")
+	with := &App{DB: s.app.DB, URL: s.app.URL, Ory: s.app.Ory, Hooks: true, Log: s.app.Log}
+	if _, err := with.Handler(); err == nil {
+		t.Error("hooks without a key are open to everybody")
+	}
+	with.Secrets = []symbolon.Secret{secret}
+	var err error
+	if s.handler, err = with.Handler(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = with.Close(t.Context()) })
+	s.want(post("x"), 401, "")
+	s.want(post(hooks.DeriveKeys(with.Secrets).Reserve[0]), 200, "", `"metadata_public":{"id":"`)
 }
 
 func TestHeaders(t *testing.T) {
@@ -153,7 +243,7 @@ func TestNoSecretsInTheLog(t *testing.T) {
 	s.get("/error?id=csrf", "session-secret")
 	s.do("POST", "/logout", "session-secret", url.Values{})
 	s.do("POST", "/notes", "ada", note("body-secret"))
-	if s.log.Len() == 0 || strings.Contains(s.log.String(), "secret") {
+	if log := s.log.String(); log == "" || strings.Contains(log, "secret") || strings.Contains(log, cookie("session-secret").Value) {
 		t.Errorf("the log says:\n%s", s.log)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
 
@@ -17,11 +18,13 @@ type problem struct {
 	Detail string // small print, such as Ory's own words
 	Retry  string // a path to try again, if that may help
 	Link   string // what the link to it says
+	nav    nav    // if not what the request says
 }
 
 var (
-	broken  = problem{Status: http.StatusInternalServerError, Title: "Something broke on our side", Text: "It has been noted. Please try again in a while."}
-	outage  = problem{Status: http.StatusServiceUnavailable, Title: "Sign-in is not reachable", Text: "Your notes are safe. We cannot check right now who you are; please try again in a moment."}
+	broken = problem{Status: http.StatusInternalServerError, Title: "Something broke on our side", Text: "It has been noted. Please try again in a while."}
+	outage = problem{Status: http.StatusServiceUnavailable, Title: "Sign-in is not reachable", nav: navNone,
+		Text: "Your notes are safe, and you stay signed in. We cannot check right now who you are; please try again in a moment."}
 	cookies = problem{Status: http.StatusBadRequest, Title: "Cookies are needed to sign in",
 		Text:   "Your browser came without the cookie that protects the form. Allow cookies for this site, then try again.",
 		Detail: "Running this yourself? Open the application and Ory under the same host name: 127.0.0.1 and localhost are two.", Retry: "/login", Link: "Try again"}
@@ -30,6 +33,27 @@ var (
 		Detail: "Running this yourself? Look at Ory's cookies.domain and serve.public.base_url.", Retry: "/login", Link: "Try again"}
 	nothing = problem{Status: http.StatusNotFound, Title: "There is nothing here", Text: "The page may have been removed, or the address has a typo."}
 )
+
+// denial is what a person reads whom Ory knows and who gets no user here. What to do about it stands among the operator's findings.
+func denial(err error) (problem, bool) {
+	p := problem{Status: http.StatusForbidden, nav: navOut}
+	switch {
+	case errors.Is(err, symbolon.ErrOnHold):
+		p.Title, p.Text = "Your account is on hold", "Somebody has to look at it before you can go on. Nothing is lost; please ask us, or come back later."
+	case errors.Is(err, symbolon.ErrUserGone):
+		p.Title, p.Text = "Your account was deleted here", "Your notes went with it; only your way to sign in is left. If you did not expect that, please ask us."
+	case errors.Is(err, symbolon.ErrCannotCreate):
+		p.Title, p.Text = "Your account could not be set up", "Something about it does not fit. We have been told; please ask us, or try again later."
+		p.Retry, p.Link = "/notes", "Try again"
+	default:
+		return problem{}, false
+	}
+	var deny *symbolon.DenyError
+	if errors.As(err, &deny) {
+		p.Detail = "Your identity at Ory: " + string(deny.Identity)
+	}
+	return p, true
+}
 
 // errBadForm: the browser sent something that is no form of ours.
 var errBadForm = errors.New("bad form")
@@ -49,8 +73,11 @@ func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p, level = cookies, slog.LevelWarn
 	case errors.Is(err, flowui.ErrRestart):
 		p, level = circles, slog.LevelWarn
-	case errors.Is(err, flowui.ErrUnavailable), errors.Is(err, errDontKnow):
+	case errors.Is(err, flowui.ErrUnavailable), errors.Is(err, symbolon.ErrUnavailable):
 		p = outage
+	}
+	if denied, ok := denial(err); ok {
+		p, level = denied, slog.LevelWarn
 	}
 	if p.Retry == "" && r.Method == http.MethodGet && p.Status >= 500 {
 		p.Retry, p.Link = r.URL.Path, "Try again"

@@ -11,10 +11,9 @@ import (
 
 // routes is every address of the application.
 func (a *App) routes() http.Handler {
-	auth := newDoorman(a.DB, a.Ory, a.SessionCookie, a.refuse)
-	mux := http.NewServeMux()
+	auth, mux := a.auth, http.NewServeMux()
 
-	// Ours: for users.
+	// Ours: for users. Inside, symbolon.UserFrom(r.Context()) says which.
 	mux.Handle("GET /notes", auth.Require(http.HandlerFunc(a.listNotes)))
 	mux.Handle("POST /notes", auth.Require(http.HandlerFunc(a.addNote)))
 	mux.Handle("POST /notes/{id}/delete", auth.Require(http.HandlerFunc(a.deleteNote)))
@@ -25,13 +24,18 @@ func (a *App) routes() http.Handler {
 	mux.Handle("GET /settings", auth.Require(a.flow(flowui.Settings)))
 	mux.Handle("GET /recovery", a.flow(flowui.Recovery))
 	mux.Handle("GET /verification", auth.Optional(a.flow(flowui.Verification)))
-	mux.Handle("GET /error", auth.Optional(http.HandlerFunc(a.oryProblem)))
-	mux.HandleFunc("POST /logout", a.logout)
+	mux.Handle("GET /error", a.anyone(a.oryProblem))
+	mux.Handle("POST /logout", a.anyone(a.logout))
 
-	mux.Handle("GET /{$}", auth.Optional(http.HandlerFunc(a.home)))
+	// Ory's hooks: optional, and each with a key of its own.
+	if a.hooks != nil {
+		a.hooks.Mount(mux)
+	}
+
+	mux.Handle("GET /{$}", a.anyone(a.home))
 	mux.HandleFunc("GET /static/{file}", a.serveStatic)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("/", a.nothingHere)
+	mux.Handle("/", a.anyone(a.nothingHere))
 
 	return a.logged(a.safely(mux))
 }

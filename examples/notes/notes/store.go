@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // Note is a few lines that somebody wrote down.
@@ -42,7 +44,7 @@ func checkBody(typed string) (body, wrong string) {
 // store reads and writes notes. Every statement names the user: nobody's note is reached by its ID alone.
 type store struct{ db *sql.DB }
 
-func (s store) add(ctx context.Context, user, body string) error {
+func (s store) add(ctx context.Context, user symbolon.UserID, body string) error {
 	if _, err := s.db.ExecContext(ctx, "insert into notes (user_id, body) values ($1, $2)", user, body); err != nil {
 		return fmt.Errorf("add note: %w", err)
 	}
@@ -50,7 +52,7 @@ func (s store) add(ctx context.Context, user, body string) error {
 }
 
 // remove returns errNoNote where this user has no such note, whoever else may have it.
-func (s store) remove(ctx context.Context, user string, id int64) error {
+func (s store) remove(ctx context.Context, user symbolon.UserID, id int64) error {
 	res, err := s.db.ExecContext(ctx, "delete from notes where id = $1 and user_id = $2", id, user)
 	if err != nil {
 		return fmt.Errorf("remove note: %w", err)
@@ -66,7 +68,7 @@ func (s store) remove(ctx context.Context, user string, id int64) error {
 }
 
 // list returns the newest notes that are older than before (0: the newest of all), and whether there are more.
-func (s store) list(ctx context.Context, user string, before int64) (notes []Note, more bool, err error) {
+func (s store) list(ctx context.Context, user symbolon.UserID, before int64) (notes []Note, more bool, err error) {
 	rows, err := s.db.QueryContext(ctx,
 		"select id, body, created_at from notes where user_id = $1 and ($2 = 0 or id < $2) order by id desc limit $3", user, before, pageSize+1)
 	if err != nil {

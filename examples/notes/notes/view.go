@@ -6,27 +6,48 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
 
 // view is what every page is given; Page is the page's own part.
 type view struct {
 	Title   string
-	User    *person // nil for strangers
+	User    *symbolon.User // nil: nobody that we know
+	Nav     nav
 	Path    string
 	Style   string
 	Scripts bool // the page needs flowui's script
-	Halfway bool // signed in, but the second factor is missing
 	Page    any
 }
 
+// nav is what the bar at the top offers.
+type nav string
+
+const (
+	navUser     nav = "user"
+	navStranger nav = "stranger"
+	navOut      nav = "out"  // signed in at Ory, and not let in here: the way out only
+	navNone     nav = "none" // nobody knows who it is
+)
+
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, title string, page any) {
-	v := view{Title: title, Path: r.URL.Path, Style: a.style, Page: page}
-	if u, ok := userFrom(r.Context()); ok {
-		v.User = &u
+	v := view{Title: title, Nav: navStranger, Path: r.URL.Path, Style: a.style, Page: page}
+	if u, ok := symbolon.UserFrom(r.Context()); ok {
+		v.User, v.Nav = &u, navUser
+	} else if unknown(r.Context()) {
+		v.Nav = navNone
 	}
-	if p, ok := page.(flowPage); ok {
-		v.Scripts, v.Halfway = p.scripts, p.Halfway
+	switch p := page.(type) {
+	case flowPage:
+		v.Scripts = p.scripts
+		if p.Halfway {
+			v.Nav = navOut
+		}
+	case problem:
+		if p.nav != "" && v.User == nil {
+			v.Nav = p.nav
+		}
 	}
 	// Into a buffer first: a page that breaks halfway must not have said 200.
 	var b bytes.Buffer

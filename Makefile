@@ -1,0 +1,66 @@
+# `make` lists what there is. CI runs .ci/run, which is `make lint test`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A clone that belongs to somebody else, as in a container, has no VCS stamp.
+export GOFLAGS += -buildvcs=false
+
+# What the tests and the demo run besides Go; scripts/deps.sh knows the names.
+DEPS_TEST ?= gcc postgresql chromium
+DEPS_DEMO ?= gcc
+
+GOLANGCI    := $(CURDIR)/.tools/golangci-lint-v2.15.0/golangci-lint
+GOVULNCHECK := $(CURDIR)/.tools/govulncheck-v1.9.0/govulncheck
+
+# Arguments for go test: make test ARGS='-run TestDecide -count 10'
+ARGS ?=
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## sign up in a browser and watch the bond form; ONCE=1 does it all by itself
+	@scripts/deps.sh $(DEPS_DEMO)
+	@cd examples/notes && go run ./cmd/demo $(if $(ONCE),-once)
+
+.PHONY: test
+test: kratos ## run every test, with real Kratos, Postgres and Chromium
+	@go vet ./... && (cd examples/notes && go vet ./...)
+	@go run ./scripts/gotest -race -timeout 20m $(ARGS)
+
+.PHONY: torture
+torture: kratos ## run the tests at full size: an hour or more
+	@SYMBOLON_TORTURE=1 go run ./scripts/gotest -tags torture -timeout 90m -p 1 $(ARGS)
+
+.PHONY: bench
+bench: kratos ## measure, beside a baseline in the same run
+	@go test -run '^$$' -bench . -benchmem -timeout 60m $(ARGS) ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser for FUZZTIME each (30s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: lint
+lint: $(GOLANGCI) $(GOVULNCHECK) ## gofmt, tidy, vet, golangci-lint, govulncheck
+	@scripts/lint.sh $(GOLANGCI) $(GOVULNCHECK)
+
+.PHONY: kratos
+kratos: # built once into the user's cache, before tests that would wait for it
+	@scripts/deps.sh $(DEPS_TEST)
+	@echo 'Ory Kratos: building it, unless it is in the cache (about two minutes)'
+	@go test -run '^TestBuildKratos$$' -count 1 -timeout 20m ./symbolontest
+
+.PHONY: clean
+clean: ## remove tools and what was built; the built Kratos stays in the user's cache
+	rm -rf .tools bin
+
+$(GOLANGCI):
+	@echo 'golangci-lint: building it once (about a minute)'
+	@GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+$(GOVULNCHECK):
+	@GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0

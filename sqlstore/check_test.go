@@ -1,0 +1,163 @@
+package sqlstore_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+)
+
+func TestCheck(t *testing.T) {
+	const base = "id %key% primary key, ory %key% unique"
+	tests := []struct {
+		name   string
+		table  string // columns; empty: no table of one's own
+		after  string // further SQL
+		users  sqlstore.Users
+		faults []string // a part of each line, in any order; none: all is well
+	}{
+		{name: "default"},
+		{name: "default, by the database", users: sqlstore.Users{NewID: sqlstore.ByDatabase}},
+		{name: "plain", table: base},
+		{name: "no such table", users: sqlstore.Users{Table: "nobodies"}, faults: []string{"no table nobodies"}},
+		{name: "no such schema", users: sqlstore.Users{Table: "nowhere.nobodies"}, faults: []string{"no table nowhere.nobodies"}},
+		{name: "no such columns", table: base, users: sqlstore.Users{ID: "uid", Identity: "oid", Columns: map[string]string{"mail": "traits.email"}},
+			faults: []string{"no column uid", "no column oid", "no column mail"}},
+		{name: "key of a wrong type", table: "id boolean primary key, ory %key% unique", faults: []string{"id is of type boolean"}},
+		{name: "identity of a wrong type", table: "id %key% primary key, ory bigint unique", faults: []string{"cannot hold an Ory identity's ID"}},
+		{name: "no unique index on the identity", table: "id %key% primary key, ory %key%", faults: []string{"create unique index"}},
+		{name: "a unique index with a condition", table: "id %key% primary key, ory %key%",
+			after: "create unique index on_ory_%table% on %table% (ory) where ory is not null", faults: []string{"create unique index"}},
+		{name: "a unique index of two columns", table: "id %key% primary key, ory %key%, extra text",
+			after: "create unique index on_ory_%table% on %table% (ory, extra)", faults: []string{"create unique index"}},
+		{name: "a unique index made later", table: "id %key% primary key, ory %key%", after: "create unique index on_ory_%table% on %table% (ory)"},
+		{name: "an identity that must not be null", table: "id %key% primary key, ory %key% not null unique", faults: []string{"must allow null"}},
+		{name: "a key that is not unique", table: "id %key%, ory %key% unique", faults: []string{"a key must be unique"}},
+		{name: "a key of two columns", table: "id %key%, ory %key% unique, extra %key%, primary key (id, extra)",
+			users: sqlstore.Users{Columns: map[string]string{"extra": "'9f425a8d-7efc-4768-8f23-7647a74fdf13'"}}, faults: []string{"a key must be unique"}},
+		{name: "minted into an integer", table: "id bigint primary key, ory %key% unique", faults: []string{"set new_id to database"}},
+		{name: "identity into an integer", table: "id bigint primary key, ory %key% unique", users: sqlstore.Users{NewID: sqlstore.ByIdentity}, faults: []string{"set new_id to database"}},
+		{name: "nothing fills the key", table: base, users: sqlstore.Users{NewID: sqlstore.ByDatabase}, faults: []string{"a key that fills itself"}},
+		{name: "mandatory columns", table: base + ", plan text not null, seats integer not null default 1, born text not null",
+			faults: []string{"born is not null and has no default", "plan is not null and has no default"}},
+		{name: "mandatory columns filled", table: base + ", plan text not null, born text not null",
+			users: sqlstore.Users{Columns: map[string]string{"plan": "'free'", "born": "default(traits.born, 'x')"}}},
+		{name: "a mandatory column filled with null", table: base + ", plan text not null",
+			users: sqlstore.Users{Columns: map[string]string{"plan": "null"}}, faults: []string{"plan is not null"}},
+		{name: "a constant of the wrong type", table: base + ", seats integer", users: sqlstore.Users{Columns: map[string]string{"seats": "'many'"}},
+			faults: []string{"its constant cannot be written"}},
+		{name: "generated columns", table: base + ", extra text generated always as ('x') stored",
+			users: sqlstore.Users{Columns: map[string]string{"extra": "traits.x"}}, faults: []string{"extra is generated"}},
+		{name: "one column", table: "id %key% primary key", users: sqlstore.Users{Identity: "id", NewID: sqlstore.ByIdentity}},
+		{name: "one column, minted", table: "id %key% primary key", users: sqlstore.Users{Identity: "id"}, faults: []string{"needs new_id identity"}},
+		{name: "many faults", table: "id boolean primary key, ory bigint, plan text not null",
+			faults: []string{"id is of type boolean", "cannot hold an Ory identity's ID", "create unique index", "plan is not null"}},
+	}
+	onBoth(t, func(t *testing.T, db database) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				u := tt.users
+				if tt.table != "" {
+					p := create(t, db, "extra text", nil)
+					u.Table = p.users.Table
+					if u.Identity == "" {
+						u.Identity = "ory"
+					}
+					p.must(t, "drop table "+u.Table)
+					key := map[sqlstore.Dialect]string{sqlstore.SQLite: "text", sqlstore.Postgres: "uuid"}[db.dialect]
+					fill := strings.NewReplacer("%key%", key, "%table%", u.Table)
+					p.must(t, fill.Replace("create table %table% ("+tt.table+"); "+tt.after))
+				}
+				err := (&sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: u}).Check(t.Context())
+				wantFaults(t, err, tt.faults)
+			})
+		}
+	})
+}
+
+func wantFaults(t *testing.T, err error, want []string) {
+	t.Helper()
+	var lines []string
+	if err != nil {
+		lines = strings.Split(err.Error(), "\n")
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%d faults, want %d:\n%v", len(lines), len(want), err)
+	}
+	for _, part := range want {
+		if !strings.Contains(err.Error(), part) {
+			t.Fatalf("%q is missing in:\n%v", part, err)
+		}
+	}
+	if errors.Is(err, symbolon.ErrUnavailable) {
+		t.Fatalf("a fault passes for an outage: %v", err)
+	}
+}
+
+// Names and expressions from a configuration are judged without a database.
+func TestCheckNames(t *testing.T) {
+	db := openEmpty(t, sqlstore.SQLite)
+	bad := []string{"users; drop table x", `users"`, `u"; --`, "a.b.c", ".a", "a.", "1st", "naïve", "a b", "a\x00", strings.Repeat("a", 64), "users--", "'", "$1", "{id}", "*"}
+	for _, name := range bad {
+		for what, u := range map[string]sqlstore.Users{
+			"table": {Table: name}, "id": {ID: name}, "identity": {Identity: name}, "column": {Table: "people", Columns: map[string]string{name: "'x'"}},
+		} {
+			store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: u}
+			for call, err := range everyCall(t, store) {
+				if err == nil || !strings.Contains(err.Error(), "is not a name") || errors.Is(err, symbolon.ErrUnavailable) {
+					t.Errorf("%s %q: %s: %v", what, name, call, err)
+				}
+			}
+		}
+	}
+	u := sqlstore.Users{Table: "x y", ID: "1", Identity: "2", NewID: "random", Columns: map[string]string{"a": "traits", "id": "active", "b": "upper(x)"}}
+	err := (&sqlstore.Store{Users: u}).Check(t.Context())
+	wantFaults(t, err, []string{"DB is nil", "neither sqlite nor postgres", `"x y"`, `"1"`, `"2"`, `"random"`, `"traits"`, `"upper(x)"`})
+}
+
+func everyCall(t *testing.T, s *sqlstore.Store) map[string]error {
+	ctx := t.Context()
+	q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}}
+	_, look := s.Look(ctx, q)
+	_, write := s.Write(ctx, q, func(symbolon.Held) (symbolon.Plan, error) { return symbolon.Plan{Action: symbolon.Keep}, nil })
+	_, ticket := s.Ticket(ctx)
+	_, record := s.Record(ctx, "default", "1")
+	return map[string]error{"look": look, "write": write, "ticket": ticket, "record": record, "check": s.Check(ctx), "forget": s.Forget(ctx, s.DB, "default", "1")}
+}
+
+// Nothing works before the migrations, and everything says so.
+func TestCheckMigrations(t *testing.T) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) {
+			db := openEmpty(t, dialect)
+			store := &sqlstore.Store{DB: db.DB, Dialect: dialect}
+			for call, err := range everyCall(t, store) {
+				if err == nil {
+					t.Errorf("%s works without tables", call)
+				}
+			}
+			wantFaults(t, store.Check(t.Context()), []string{"run its migrations", "no table symbolon_users"})
+			if err := migrate.Up(t.Context(), db.DB, dialect); err != nil {
+				t.Fatal(err)
+			}
+			for call, err := range everyCall(t, store) {
+				if err != nil && !errors.Is(err, symbolon.ErrNotFound) {
+					t.Errorf("%s: %v", call, err)
+				}
+			}
+			table := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_layout", sqlstore.Postgres: "symbolon.layout"}[dialect]
+			for version, want := range map[string]string{"0": "run its migrations", "1000": "upgrade the program"} {
+				if _, err := db.Exec(`update ` + table + ` set version = ` + version); err != nil {
+					t.Fatal(err)
+				}
+				wantFaults(t, store.Check(t.Context()), []string{want})
+			}
+			if err := migrate.Up(t.Context(), db.DB, dialect); !errors.Is(err, migrate.ErrNewer) && dialect == "" {
+				t.Fatal(err)
+			}
+		})
+	}
+}
