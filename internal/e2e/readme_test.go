@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// TestReadmeNginx runs the nginx configuration of the README as it stands there,
+// with a real nginx before a backend that believes X-User-Id.
+func TestReadmeNginx(t *testing.T) {
+	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
+	auth := httptest.NewServer(&session.ForwardAuth{Verifier: w.auth})
+	t.Cleanup(auth.Close)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%q", r.Header.Values("X-User-Id"))
+	}))
+	t.Cleanup(backend.Close)
+	front := startNginx(t, strings.NewReplacer("127.0.0.1:4460", auth.Listener.Addr().String(),
+		"127.0.0.1:3000", backend.Listener.Addr().String()).Replace(readme(t, "nginx")))
+
+	p := w.signUp(mail("proxied"))
+	status, body := fetch(t, front, map[string]string{"X-Session-Token": p.Token})
+	if want := fmt.Sprintf("[%q]", w.linked(p.IdentityID)); status != 200 || body != want {
+		t.Errorf("signed in: %d %s, want %s", status, body, want)
+	}
+	status, body = fetch(t, front, map[string]string{"X-Session-Token": p.Token, "X-User-Id": "1", "x_user_id": "1"})
+	if want := fmt.Sprintf("[%q]", w.linked(p.IdentityID)); status != 200 || body != want {
+		t.Errorf("a client that sends X-User-Id: %d %s, want %s", status, body, want)
+	}
+	if status, body := fetch(t, front, map[string]string{"X-User-Id": "1"}); status != 401 {
+		t.Errorf("nobody: %d %s", status, body)
+	}
+	w.kratos.Stop()
+	w.forgetAnswers()
+	if status, body := fetch(t, front, map[string]string{"X-Session-Token": p.Token}); status != 503 {
+		t.Errorf("Ory down: %d %s", status, body)
+	}
+}
+
+// readme returns the README's first block of code in a language.
+func readme(t *testing.T, language string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("the README has no block in %s", language)
+	}
+	return string(m[1])
+}
+
+func fetch(t *testing.T, url string, header map[string]string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range header {
+		r.Header[name] = []string{value} // as it is: nginx folds names, Go would do it first
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// startNginx runs nginx with the locations of one server, and returns its URL.
+func startNginx(t *testing.T, locations string) string {
+	t.Helper()
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "/usr/sbin/nginx"
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Fatal("this test needs nginx: sudo apt-get install nginx-light")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // nginx' workers are somebody else
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf("daemon off;\nmaster_process off;\npid %[1]s/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+
+		"client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;\n"+
+		"server {\nlisten %[2]s;\n%[3]s}\n}\n", dir, address, locations)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	cmd := exec.Command(program, "-p", dir, "-c", file)
+	cmd.Stderr = &log
+	p, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Stop(syscall.SIGTERM, 5*time.Second)
+		if t.Failed() {
+			t.Logf("nginx: %s\n%s", log.String(), config)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return "http://" + address + "/"
+		}
+		if ctx.Err() != nil || !p.Running() {
+			t.Fatalf("nginx did not start: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
