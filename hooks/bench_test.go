@@ -16,7 +16,7 @@ func BenchmarkReserve(b *testing.B) {
 	const body = `{"metadata_public":{"plan":"gold","n":1}}`
 	h, _ := newHandler(&admin{})
 	key := DeriveKeys(testSecrets).Reserve[0]
-	canned := []byte(post(h.Reserve(), "/hooks/reserve", key, body).Body.String())
+	canned := post(h.Reserve(), "/hooks/reserve", key, body).Body.Bytes()
 	floor := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(io.LimitReader(r.Body, MaxBody))
 		writeReserved(w, canned)

@@ -185,7 +185,7 @@ func TestConfigFaults(t *testing.T) {
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
 			}
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > 3*time.Second { // a few ms where nothing else runs
 				t.Errorf("it took %s", took)
 			}
 			found := false
@@ -213,7 +213,7 @@ func TestManyFaults(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.Contains(err.Error(), "there are more") {
 		t.Errorf("got %.300v", err)
 	}
-	if took := time.Since(start); took > 2*time.Second { // one, on a machine of its own
+	if took := time.Since(start); took > 8*time.Second { // half a one where nothing else runs
 		t.Errorf("it took %s", took)
 	}
 }
