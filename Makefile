@@ -37,8 +37,9 @@ torture: kratos ## run the tests at full size: an hour or more
 	@SYMBOLON_TORTURE=1 go run ./scripts/gotest -tags torture -timeout 90m -p 1 $(ARGS)
 
 .PHONY: bench
-bench: kratos ## measure, beside a baseline in the same run
-	@go test -run '^$$' -bench . -benchmem -timeout 60m $(ARGS) ./...
+bench: ## measure, beside a baseline in the same run; writes BENCHMARKS.md
+	@scripts/deps.sh postgresql
+	@go run ./scripts/bench $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME each (30s)

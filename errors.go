@@ -57,4 +57,5 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, e.Reason)
 }
 
+// Is makes the error match ErrConflict.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }

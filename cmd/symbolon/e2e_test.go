@@ -54,9 +54,6 @@ func onBoth(t *testing.T, f func(t *testing.T, database string)) {
 // chosen before, since Kratos is told it.
 func startWorld(t *testing.T, w world) *world {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("end to end with a real Kratos: not with -short")
-	}
 	w.server = newProcess(t)
 	if w.database == "" {
 		w.database = "sqlite://" + filepath.Join(w.server.dir, "symbolon.db")

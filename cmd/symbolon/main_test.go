@@ -103,9 +103,6 @@ func TestExitCodes(t *testing.T) {
 
 // TestStaticBinary: the released program needs nothing of the machine it runs on.
 func TestStaticBinary(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the program: not with -short")
-	}
 	program := filepath.Join(t.TempDir(), "symbolon")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

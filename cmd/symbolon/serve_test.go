@@ -134,9 +134,6 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 // costs nobody else anything.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it takes ten seconds: not with -short")
-	}
 	i := install(t, nil)
 	srv := i.server.httpServer(listener{handler: i.public()})
 	socket, err := net.Listen("tcp", "127.0.0.1:0")

@@ -3,31 +3,23 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	_ "github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -264,208 +256,6 @@ func (w *world) oneToOne(n int) {
 	with := w.db.int("select count(distinct ory_identity_id) from " + table)
 	if identities != n || users != n || with != n {
 		w.t.Errorf("%d identities, %d users, %d of them with an identity of their own; want %d of each", identities, users, with, n)
-	}
-}
-
-// gate stands between Kratos and the hooks, and can lose, refuse and keep calls.
-type gate struct {
-	url  string
-	next http.Handler
-
-	mu       sync.Mutex
-	calls    []call
-	dropLink bool
-	fail     int // answer every call with this status
-	closed   bool
-	server   *http.Server
-	address  string
-}
-
-type call struct {
-	path, answer string
-	body         []byte
-	header       http.Header
-	status       int
-}
-
-func newGate(t *testing.T) *gate {
-	g := &gate{}
-	g.open(t, "127.0.0.1:0")
-	g.url = "http://" + g.address
-	t.Cleanup(g.close)
-	return g
-}
-
-func (g *gate) open(t *testing.T, address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.address, g.closed = l.Addr().String(), false
-	g.server = &http.Server{Handler: g, ReadHeaderTimeout: time.Second}
-	go func() { _ = g.server.Serve(l) }()
-}
-
-// close is Symbolon stopped: nobody listens.
-func (g *gate) close() {
-	if !g.closed {
-		g.closed = true
-		_ = g.server.Close()
-	}
-}
-
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	g.mu.Lock()
-	fail, drop := g.fail, g.dropLink && r.URL.Path != "/hooks/reserve"
-	g.mu.Unlock()
-	c := call{path: r.URL.Path, body: body, header: r.Header.Clone()}
-	switch {
-	case fail != 0:
-		w.WriteHeader(fail)
-		c.status = fail
-	case drop:
-		c.status = -1
-	default:
-		rec := httptest.NewRecorder()
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		g.next.ServeHTTP(rec, r)
-		c.status, c.answer = rec.Code, rec.Body.String()
-		w.WriteHeader(rec.Code)
-		_, _ = w.Write(rec.Body.Bytes())
-	}
-	g.mu.Lock()
-	g.calls = append(g.calls, c)
-	g.mu.Unlock()
-	if c.status == -1 {
-		panic(http.ErrAbortHandler)
-	}
-}
-
-func (g *gate) set(f func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	f()
-}
-
-// of returns the calls of one hook.
-func (g *gate) of(path string) (out []call) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, c := range g.calls {
-		if c.path == path {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// database is the application's, and can be stopped: Postgres by ending its
-// server, SQLite by an exclusive lock.
-type database struct {
-	*sql.DB
-	t       *testing.T
-	dialect sqlstore.Dialect
-	cluster *symbolontest.Postgres
-	path    string
-	locker  *sql.DB
-	lock    *sql.Conn
-}
-
-func openDatabase(t *testing.T, dialect sqlstore.Dialect, schema string) *database {
-	d := &database{t: t, dialect: dialect}
-	if dialect == sqlstore.SQLite {
-		d.path = filepath.Join(t.TempDir(), "app.db")
-		d.DB = d.mustOpen("sqlite", sqlstore.SQLiteDSN(d.path))
-	} else {
-		d.cluster = symbolontest.StartPostgres(t)
-		d.DB = d.mustOpen("pgx", d.cluster.NewDatabase(t))
-	}
-	if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
-		t.Fatal(err)
-	}
-	if schema != "" {
-		d.exec(schema)
-	}
-	return d
-}
-
-func (d *database) mustOpen(driver, dsn string) *sql.DB {
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { _ = db.Close() })
-	return db
-}
-
-func (d *database) exec(query string, args ...any) {
-	d.t.Helper()
-	if _, err := d.ExecContext(d.t.Context(), query, args...); err != nil {
-		d.t.Fatalf("%s: %v", query, err)
-	}
-}
-
-func (d *database) int(query string, args ...any) (n int) {
-	d.t.Helper()
-	if err := d.QueryRowContext(d.t.Context(), query, args...).Scan(&n); err != nil {
-		d.t.Fatalf("%s: %v", query, err)
-	}
-	return n
-}
-
-func (d *database) stop() {
-	d.t.Helper()
-	if d.dialect == sqlstore.Postgres {
-		d.cluster.Stop()
-		return
-	}
-	if d.locker == nil {
-		d.locker = d.mustOpen("sqlite", "file:"+d.path+"?_pragma=busy_timeout(10000)")
-	}
-	conn, err := d.locker.Conn(d.t.Context())
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if _, err := conn.ExecContext(d.t.Context(), "begin exclusive"); err != nil {
-		d.t.Fatal(err)
-	}
-	d.lock = conn
-}
-
-func (d *database) start() {
-	d.t.Helper()
-	if d.dialect == sqlstore.Postgres {
-		if err := d.cluster.Start(d.t.Context()); err != nil {
-			d.t.Fatal(err)
-		}
-		return
-	}
-	if _, err := d.lock.ExecContext(d.t.Context(), "rollback"); err != nil {
-		d.t.Fatal(err)
-	}
-	_ = d.lock.Close()
-}
-
-// accounts is a table that an application might have had before it met Symbolon.
-func accounts(dialect sqlstore.Dialect) string {
-	if dialect == sqlstore.SQLite {
-		return `create table accounts (id integer primary key, ory_identity_id text unique, email text unique, plan text not null default 'free')`
-	}
-	return `create table accounts (id bigserial primary key, ory_identity_id uuid unique, email text unique, plan text not null default 'free')`
-}
-
-var accountUsers = sqlstore.Users{Table: "accounts", NewID: sqlstore.ByDatabase, Columns: map[string]string{"email": "traits.email"}}
-
-// withAccounts runs a test with the accounts table on both stores.
-func withAccounts(t *testing.T, s setup, test func(t *testing.T, w *world)) {
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-		t.Run(string(dialect), func(t *testing.T) {
-			s := s
-			s.users, s.schema = accountUsers, accounts(dialect)
-			test(t, newWorld(t, dialect, s))
-		})
 	}
 }
 

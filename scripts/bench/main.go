@@ -1,0 +1,160 @@
+// Bench measures what Symbolon costs beside the least that could do the same, in
+// interleaved rounds of one run, and writes the medians to BENCHMARKS.md. Machines
+// differ and are shared: the ratios count, not the times.
+//
+//	go run ./scripts/bench [-rounds 5] [-o BENCHMARKS.md]
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// pair is one line of the table: a benchmark, and its baseline in the same package.
+type pair struct {
+	what, pkg, ours, baseline string
+}
+
+var pairs = []pair{
+	{"reserve hook, against reading the body and answering as many bytes", "./hooks", "Reserve/symbolon", "Reserve/floor"},
+	{"middleware, session token, hot", "./session", "Middleware/token/hot/require", "Middleware/token/hot/floor"},
+	{"middleware, session token, 10,000 random", "./session", "Middleware/token/random/require", "Middleware/token/random/floor"},
+	{"middleware, cookie of 430 characters, hot", "./session", "Middleware/cookie/hot/require", "Middleware/cookie/hot/floor"},
+	{"middleware, cookie, 10,000 random", "./session", "Middleware/cookie/random/require", "Middleware/cookie/random/floor"},
+	{"link transaction, SQLite (FULL), one by one", "./sqlstore", "Link/sqlite/write/one", "Link/sqlite/bare/one"},
+	{"link transaction, SQLite (FULL), 16 at once", "./sqlstore", "Link/sqlite/write/parallel", "Link/sqlite/bare/parallel"},
+	{"link transaction, Postgres, one by one", "./sqlstore", "Link/postgres/write/one", "Link/postgres/bare/one"},
+	{"link transaction, Postgres, 16 at once", "./sqlstore", "Link/postgres/write/parallel", "Link/postgres/bare/parallel"},
+	{"look and link, SQLite, one by one", "./sqlstore", "Link/sqlite/look+write/one", "Link/sqlite/bare/one"},
+	{"look and link, Postgres, one by one", "./sqlstore", "Link/postgres/look+write/one", "Link/postgres/bare/one"},
+}
+
+// result is what one benchmark printed in each round.
+type result struct {
+	ns     []float64
+	allocs string
+}
+
+func main() {
+	rounds := flag.Int("rounds", 5, "how often everything is measured")
+	out := flag.String("o", "BENCHMARKS.md", "where the table goes; - for standard output only")
+	benchtime := flag.String("benchtime", "1s", "how long each is measured in a round")
+	flag.Parse()
+	if err := run(*rounds, *benchtime, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds int, benchtime, out string) error {
+	results := map[string]*result{}
+	for round := range rounds {
+		for _, pkg := range []string{"./hooks", "./session", "./sqlstore"} {
+			fmt.Fprintf(os.Stderr, "bench: round %d of %d, %s\n", round+1, rounds, pkg)
+			if err := measure(pkg, benchtime, results); err != nil {
+				return err
+			}
+		}
+	}
+	text, err := table(rounds, benchtime, results)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(os.Stdout, text)
+	if out == "-" {
+		return nil
+	}
+	return os.WriteFile(out, []byte(text), 0o644) //nolint:gosec // a document
+}
+
+var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(?:.*?(\d+) allocs/op)?`)
+
+func measure(pkg, benchtime string, results map[string]*result) error {
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "Reserve|Middleware|Link", "-benchmem", "-benchtime", benchtime, pkg)
+	var stdout bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", pkg, err, stdout.String())
+	}
+	for _, m := range line.FindAllStringSubmatch(stdout.String(), -1) {
+		ns, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			return err
+		}
+		r := results[m[1]]
+		if r == nil {
+			r = &result{}
+			results[m[1]] = r
+		}
+		r.ns, r.allocs = append(r.ns, ns), m[3]
+	}
+	return nil
+}
+
+func table(rounds int, benchtime string, results map[string]*result) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Benchmarks
+
+What Symbolon costs beside the least that could do the same, measured in the same run: medians of %d interleaved rounds
+of %s each. The ratio counts; the times are one machine's, shared with others.
+
+`+"```\nmake bench\n```"+`
+
+Measured %s on %s/%s, %d cores, %s.
+
+| What | Baseline | Symbolon | Ratio | Allocations |
+|---|---:|---:|---:|---:|
+`, rounds, benchtime, time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	for _, p := range pairs {
+		ours, base := results[p.ours], results[p.baseline]
+		if ours == nil || base == nil {
+			return "", fmt.Errorf("no figures for %s", p.what)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %s |\n", p.what, span(median(base.ns)), span(median(ours.ns)), ratio(ours.ns, base.ns), ours.allocs)
+	}
+	b.WriteString(notes)
+	return b.String(), nil
+}
+
+const notes = `
+- **Reserve:** the baseline reads the same body and writes as many bytes. Beyond it: the key's digest, a strict JSON pass over
+  the body, and the HMAC of the minted ID.
+- **Middleware:** the baseline puts a value into the request's context and takes one SHA-256 of the same credential. Beyond it:
+  finding the one credential, the cache, the check that the answer is still fresh.
+- **Link transaction:** the baseline inserts the same three rows (user, ledger, event) in one transaction, by statements that know
+  nothing. Beyond it: the lock on the identity's entry, and reading what is held before deciding.
+`
+
+// ratio is the median of the rounds' own ratios: what slows a whole round down
+// slows both sides.
+func ratio(ours, base []float64) float64 {
+	var r []float64
+	for i := range min(len(ours), len(base)) {
+		r = append(r, ours[i]/base[i])
+	}
+	return median(r)
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+func span(ns float64) string {
+	switch {
+	case ns < 1e3:
+		return fmt.Sprintf("%.0f ns", ns)
+	case ns < 1e6:
+		return fmt.Sprintf("%.2f µs", ns/1e3)
+	}
+	return fmt.Sprintf("%.2f ms", ns/1e6)
+}
