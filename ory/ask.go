@@ -170,6 +170,15 @@ func (r *reply) isJSON() bool {
 	return err == nil && kind == "application/json" && len(r.header.Values("Content-Type")) == 1
 }
 
+// fields splits a body that is a JSON object; nil: it is not.
+func (r *reply) fields() fields {
+	if !r.isJSON() || valid(r.body) != nil {
+		return nil
+	}
+	f, _ := object(r.body)
+	return f
+}
+
 // refusal says what an answer means that is not the wanted one.
 func (r *reply) refusal() error {
 	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
@@ -191,14 +200,7 @@ func (r *reply) refusal() error {
 // kratosError fills e from the body and reports whether that is Kratos' own form
 // of an error: {"error":{"code":404,"status":"…","message":"…"}}.
 func (r *reply) kratosError(e *Error) (code int, own bool) {
-	if !r.isJSON() {
-		return 0, false
-	}
-	top, err := object(r.body)
-	if err != nil {
-		return 0, false
-	}
-	in, err := object(top["error"])
+	in, err := object(r.fields()["error"])
 	if err != nil || json.Unmarshal(in["code"], &code) != nil {
 		return 0, false
 	}

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
-	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -28,27 +26,27 @@ type Session struct {
 // spelling and only once, so that nobody else reads another identity in the same
 // bytes. Unknown keys are ignored; traits and metadata are not looked into.
 func DecodeIdentity(doc []byte) (symbolon.Identity, error) {
-	if !utf8.Valid(doc) {
-		return symbolon.Identity{}, errors.New("identity: it is not UTF-8")
+	err := valid(doc)
+	if err == nil {
+		var i symbolon.Identity
+		if i, err = identity(doc); err == nil {
+			return i, nil
+		}
 	}
-	i, err := identity(doc)
-	if err != nil {
-		return symbolon.Identity{}, fmt.Errorf("identity: %w", err)
-	}
-	return i, nil
+	return symbolon.Identity{}, fmt.Errorf("identity: %w", err)
 }
 
 // DecodeSession reads a session as Kratos writes it, in the manner of
 // [DecodeIdentity].
 func DecodeSession(doc []byte) (Session, error) {
-	if !utf8.Valid(doc) {
-		return Session{}, errors.New("session: it is not UTF-8")
+	err := valid(doc)
+	if err == nil {
+		var s Session
+		if s, err = session(doc); err == nil {
+			return s, nil
+		}
 	}
-	s, err := session(doc)
-	if err != nil {
-		return Session{}, fmt.Errorf("session: %w", err)
-	}
-	return s, nil
+	return Session{}, fmt.Errorf("session: %w", err)
 }
 
 func identity(doc []byte) (i symbolon.Identity, err error) {
@@ -65,8 +63,8 @@ func identity(doc []byte) (i symbolon.Identity, err error) {
 	if err := errors.Join(e1, e2, e3, e4, e5, e6); err != nil {
 		return i, err
 	}
-	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), Traits: f["traits"],
-		MetadataPublic: f["metadata_public"], MetadataAdmin: f["metadata_admin"], ExternalID: external,
+	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), Traits: f.raw("traits"),
+		MetadataPublic: f.raw("metadata_public"), MetadataAdmin: f.raw("metadata_admin"), ExternalID: external,
 		Addresses: addresses, CreatedAt: created}
 	i.ID, err = symbolon.ParseIdentityID(id)
 	return i, err
@@ -123,57 +121,8 @@ func session(doc []byte) (s Session, err error) {
 	return s, nil
 }
 
-// fields are the members of an object by their exact keys.
-type fields map[string]json.RawMessage
-
-// object splits one JSON object. The standard library's maps would take the last
-// of two equal keys and its structs any spelling of a key.
-func object(doc []byte) (fields, error) {
-	d := json.NewDecoder(bytes.NewReader(doc))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("it is not a JSON object")
-	}
-	f := fields{}
-	for d.More() {
-		t, err := d.Token()
-		key, ok := t.(string)
-		if err != nil || !ok {
-			return nil, errors.New("it is not valid JSON")
-		}
-		if _, twice := f[key]; twice {
-			return nil, errors.New("a key stands twice in it")
-		}
-		var value json.RawMessage
-		if d.Decode(&value) != nil {
-			return nil, errors.New("it is not valid JSON")
-		}
-		f[key] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, errors.New("it ends early")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows it")
-	}
-	return f, nil
-}
-
-// array splits a JSON array; null and nothing are empty ones.
-func array(doc []byte) ([]json.RawMessage, error) {
-	if isNull(doc) {
-		return nil, nil
-	}
-	var items []json.RawMessage
-	if json.Unmarshal(doc, &items) != nil {
-		return nil, errors.New("a list is not a JSON array")
-	}
-	return items, nil
-}
-
-func isNull(doc []byte) bool {
-	doc = bytes.TrimSpace(doc)
-	return len(doc) == 0 || bytes.Equal(doc, []byte("null"))
-}
+// raw returns a member as it stands, apart from the rest of the document.
+func (f fields) raw(key string) json.RawMessage { return bytes.Clone(f[key]) }
 
 // text returns a member that must be a string.
 func (f fields) text(key string) (string, error) {
@@ -185,19 +134,24 @@ func (f fields) text(key string) (string, error) {
 
 // optional returns a member that must be a string, null or absent.
 func (f fields) optional(key string) (string, error) {
-	var s string
-	if !isNull(f[key]) && json.Unmarshal(f[key], &s) != nil {
+	if isNull(f[key]) {
+		return "", nil
+	}
+	s, ok := unquote(f[key])
+	if !ok {
 		return "", fmt.Errorf("%s is not a string", key)
 	}
 	return s, nil
 }
 
 func (f fields) boolean(key string) (bool, error) {
-	var b bool
-	if isNull(f[key]) || json.Unmarshal(f[key], &b) != nil {
-		return false, fmt.Errorf("%s is not a boolean", key)
+	switch string(f[key]) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
 	}
-	return b, nil
+	return false, fmt.Errorf("%s is not a boolean", key)
 }
 
 func (f fields) time(key string) (time.Time, error) {

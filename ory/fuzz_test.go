@@ -74,12 +74,21 @@ func checkIdentity(t *testing.T, doc []byte, i symbolon.Identity) {
 	if doc == nil {
 		return
 	}
-	var other map[string]any
+	var other map[string]json.RawMessage
 	if err := json.Unmarshal(doc, &other); err != nil {
 		t.Fatalf("it is not JSON to others: %v", err)
 	}
-	if id, _ := other["id"].(string); !strings.EqualFold(id, string(i.ID)) {
-		t.Errorf("read %q, others read %q", i.ID, id)
+	var id, state, external string
+	_ = json.Unmarshal(other["id"], &id)
+	_ = json.Unmarshal(other["state"], &state)
+	_ = json.Unmarshal(other["external_id"], &external)
+	if !strings.EqualFold(id, string(i.ID)) || state != string(i.State) || external != i.ExternalID {
+		t.Errorf("read %q %q %q, others read %q %q %q", i.ID, i.State, i.ExternalID, id, state, external)
+	}
+	for key, raw := range map[string]json.RawMessage{"traits": i.Traits, "metadata_public": i.MetadataPublic, "metadata_admin": i.MetadataAdmin} {
+		if !bytes.Equal(raw, other[key]) {
+			t.Errorf("%s: read %q, others read %q", key, raw, other[key])
+		}
 	}
 }
 

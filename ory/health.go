@@ -35,8 +35,7 @@ func (c *Client) health(ctx context.Context, q question) error {
 		r.kratosError(e)
 		return fmt.Errorf("readiness: %w", e)
 	}
-	f, err := object(r.body)
-	if status, _ := f.text("status"); err != nil || status != "ok" || !r.isJSON() {
+	if f := r.fields(); f == nil || string(f["status"]) != `"ok"` {
 		return unknown("readiness: not the answer of a Kratos that is ready")
 	}
 	return nil
@@ -63,9 +62,8 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	if err != nil {
 		return Version{}, fmt.Errorf("ask for the version: %w", err)
 	}
-	if r.status == http.StatusOK && r.isJSON() {
-		f, _ := object(r.body)
-		name, _ := f.text("version")
+	if r.status == http.StatusOK {
+		name, _ := r.fields().text("version")
 		v.Name = oneLine(name)
 	}
 	return v, nil

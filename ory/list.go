@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -121,8 +120,8 @@ func (l *lister) turn(page []symbolon.Identity, links []string) error {
 }
 
 func identities(body []byte) ([]symbolon.Identity, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("it is not UTF-8")
+	if err := valid(body); err != nil {
+		return nil, err
 	}
 	items, err := array(body)
 	if err != nil || isNull(body) {

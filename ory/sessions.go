@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -121,8 +120,11 @@ func (c *Client) ProbeSessions(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("probe sessions: %w", err)
 	}
-	items, err := array(body)
-	if err != nil || isNull(body) || !utf8.Valid(body) {
+	var items [][]byte
+	if err = valid(body); err == nil && !isNull(body) {
+		items, err = array(body)
+	}
+	if err != nil || isNull(body) {
 		return unknown("probe sessions: no list of sessions")
 	}
 	for _, item := range items {

@@ -25,11 +25,9 @@ func (s *Store) Check(ctx context.Context) error {
 		return unavailable("read the shape of table "+s.Users.table(), err)
 	}
 	_, faults := fitUsers(s.Users, s.Dialect, t)
-	if len(t.columns) > 0 {
-		faults = append(faults, s.checkKey(t)...)
-		faults = append(faults, s.checkIdentity(t)...)
-		faults = append(faults, s.checkOthers(t)...)
-	}
+	faults = append(faults, s.checkKey(t)...)
+	faults = append(faults, s.checkIdentity(t)...)
+	faults = append(faults, s.checkOthers(t)...)
 	layout, err := s.checkLayout(ctx)
 	if err != nil {
 		return err
@@ -96,6 +94,9 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 // checkOthers finds the columns that no new row could do without.
 func (s *Store) checkOthers(t table) (faults []error) {
 	u := s.Users
+	if t.columns[u.id()].name == "" || t.columns[u.identity()].name == "" {
+		return nil // said already
+	}
 	projections, _ := symbolon.ParseProjections(u.columns())
 	fills := map[string]bool{u.id(): true, u.identity(): true}
 	for _, p := range projections {

@@ -34,10 +34,15 @@ func onBoth(t *testing.T, f func(t *testing.T, db database)) {
 func open(t testing.TB, dialect sqlstore.Dialect) database {
 	t.Helper()
 	db := openEmpty(t, dialect)
-	if err := migrate.Up(context.Background(), db.DB, dialect); err != nil {
+	db.migrate(t)
+	return db
+}
+
+func (db database) migrate(t testing.TB) {
+	t.Helper()
+	if err := migrate.Up(context.Background(), db.DB, db.dialect); err != nil {
 		t.Fatal(err)
 	}
-	return db
 }
 
 func openEmpty(t testing.TB, dialect sqlstore.Dialect) database {

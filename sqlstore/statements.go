@@ -181,9 +181,9 @@ func insertRow(u Users, columns []string) string {
 	}
 	key, project := "cast("+quote(u.parts().table)+".{id} as text)", "$"+strconv.Itoa(len(columns)+1)
 	b.WriteString(" returning " + key + `,
-       exists (select 1 from symbolon.retired symbolon_r where symbolon_r.project = ` + project + ` and symbolon_r.user_id = ` + key + `)
-    or exists (select 1 from symbolon.links symbolon_l where symbolon_l.project = ` + project + ` and symbolon_l.user_id = ` + key + `
-               and symbolon_l.state = 'linked')`)
+       (select count(*) from symbolon.retired symbolon_r where symbolon_r.project = ` + project + ` and symbolon_r.user_id = ` + key + `) +
+       (select count(*) from symbolon.links symbolon_l where symbolon_l.project = ` + project + ` and symbolon_l.user_id = ` + key + `
+        and symbolon_l.state = 'linked') > 0`)
 	return b.String()
 }
 

@@ -74,6 +74,8 @@ from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.
 where i.indrelid = to_regclass(cast($1 as text)) and i.indisunique and i.indisvalid and i.indimmediate
   and i.indnkeyatts = 1 and i.indpred is null and i.indexprs is null`
 
+const readSQLiteSchema = `select name from pragma_database_list where lower(name) = lower($1)`
+
 const readSQLiteColumns = `
 select name, type, "notnull" or (pk > 0 and upper(type) <> 'INTEGER'), dflt_value is not null, hidden in (2, 3),
        pk > 0 and (select count(*) from pragma_table_info($1, $2) where pk > 0) = 1
@@ -99,6 +101,9 @@ func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName)
 			schema = "main"
 		}
 		args = []any{name.table, schema}
+		if known, err := readNames(ctx, db, readSQLiteSchema, args[1:]); err != nil || len(known) == 0 {
+			return t, err
+		}
 		columns, unique = readSQLiteColumns, readSQLiteUnique
 	}
 	if t.columns, err = readColumns(ctx, db, columns, dialect, args); err != nil {

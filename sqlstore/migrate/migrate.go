@@ -32,10 +32,11 @@ func Up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 		return up(ctx, db, dialect)
 	}
 	// SQLite has no lock to wait for: whoever comes second fails, looks again, and
-	// finds the work done or goes on with it.
+	// finds the work done or goes on with it. A fault that stays is one.
 	var err error
-	for pause := 10 * time.Millisecond; pause < 2*time.Second; pause = pause * 3 / 2 {
-		if err = up(ctx, db, dialect); err == nil || errors.Is(err, ErrNewer) {
+	for tries, pause := 0, 10*time.Millisecond; pause < 2*time.Second; tries, pause = tries+1, pause*3/2 {
+		err = up(ctx, db, dialect)
+		if err == nil || errors.Is(err, ErrNewer) || tries >= 3 && !busy(err) {
 			return err
 		}
 		select {
@@ -45,6 +46,12 @@ func Up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 		}
 	}
 	return err
+}
+
+// busy says that somebody else holds SQLite's lock.
+func busy(err error) bool {
+	var e interface{ Code() int }
+	return errors.As(err, &e) && (e.Code()&0xff == 5 || e.Code()&0xff == 6)
 }
 
 func up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {

@@ -34,15 +34,17 @@ create table symbolon.links (
     check (state not in ('linked', 'forgotten') or (user_id is not null and linked_at is not null)),
     check (state <> 'held' or reason <> '')
 );
-create unique index links_one_identity_per_user on symbolon.links (project, user_id) where state = 'linked';
-create index links_by_user on symbolon.links (project, user_id) where state in ('held', 'forgotten');
+-- The user comes first: a planner without statistics takes every project for a
+-- handful of rows.
+create unique index links_one_identity_per_user on symbolon.links (user_id, project) where state = 'linked';
+create index links_by_user on symbolon.links (user_id, project) where state in ('held', 'forgotten');
 
 -- IDs that were a user's once and are never given out again.
 create table symbolon.retired (
     project    text not null check (project <> ''),
     user_id    text not null check (user_id <> ''),
     retired_at timestamptz not null,
-    primary key (project, user_id)
+    primary key (user_id, project)
 );
 
 -- What changed and why, in the transaction of the change.

@@ -26,15 +26,17 @@ create table symbolon_links (
     check (state not in ('linked', 'forgotten') or (user_id is not null and linked_at is not null)),
     check (state <> 'held' or reason <> '')
 ) strict, without rowid;
-create unique index symbolon_links_one_identity_per_user on symbolon_links (project, user_id) where state = 'linked';
-create index symbolon_links_by_user on symbolon_links (project, user_id) where state in ('held', 'forgotten');
+-- The user comes first: a planner without statistics takes every project for a
+-- handful of rows.
+create unique index symbolon_links_one_identity_per_user on symbolon_links (user_id, project) where state = 'linked';
+create index symbolon_links_by_user on symbolon_links (user_id, project) where state in ('held', 'forgotten');
 
 -- IDs that were a user's once and are never given out again.
 create table symbolon_retired (
     project    text not null check (project <> ''),
     user_id    text not null check (user_id <> ''),
     retired_at text not null,
-    primary key (project, user_id)
+    primary key (user_id, project)
 ) strict, without rowid;
 
 -- What changed and why, in the transaction of the change.

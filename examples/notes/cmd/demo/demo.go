@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,12 +13,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/notes"
-	"github.com/symbolon-id/symbolon/examples/notes/ory"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -32,42 +24,39 @@ import (
 type demo struct {
 	t      *terminal
 	dir    string // all data and logs
-	secret string
+	secret string // of Symbolon: the server's and the application's
+	at     addresses
 
-	kratos                         *symbolontest.Kratos
-	tap                            *tap
-	symbolon                       *child.Process
-	program                        string // of symbolon
-	symbolonURL, operatorURL       string
-	db                             *sql.DB
-	app                            *notes.App
-	notesURL                       string
-	linked                         func(symbolon.Link) // told of everybody who was linked by a request
-	kratosPort, adminPort, tapPort net.Listener
+	kratos   *symbolontest.Kratos
+	program  string         // the built symbolon
+	symbolon *child.Process // `symbolon serve`
+	tap      *tap
+	db       *sql.DB // the application's
+	app      *notes.App
+	linked   func(symbolon.Link) // told of everybody who was linked by a request
 
 	closers []func() error
 }
 
-// start starts everything, each with its data in a folder that close removes.
+// start builds and starts everything, with its data in a folder that close removes.
 func start(ctx context.Context, t *terminal) (d *demo, err error) {
 	d = &demo{t: t, secret: rand.Text() + rand.Text(), linked: func(symbolon.Link) {}}
 	if d.dir, err = os.MkdirTemp("", "symbolon-demo-*"); err != nil {
 		return nil, err
 	}
 	d.atEnd(func() error { return os.RemoveAll(d.dir) })
-	err = errors.Join(
-		t.work("Ory Kratos", "building it from source: about two minutes, once", func() (string, error) {
-			_, err := symbolontest.BuildKratos(ctx)
-			return symbolontest.KratosVersion + ", the real one", err
-		}))
+	err = t.work("Ory Kratos", "is built from source, once: about two minutes", func() (string, error) {
+		_, err := symbolontest.BuildKratos(ctx)
+		return symbolontest.KratosVersion + ", the real one", err
+	})
 	if err == nil {
-		err = t.work("Symbolon", "building it", func() (string, error) { return "built", d.build(ctx) })
+		err = t.work("Symbolon", "is built", func() (string, error) { return "from this folder", d.build(ctx) })
 	}
 	if err == nil {
-		err = t.work("all three", "starting", func() (string, error) { return "up", d.startAll(ctx) })
+		err = t.work("Notes", "and the others start", func() (string, error) { return "on its own table, people", d.startAll(ctx) })
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.close())
+		return nil, errors.Join(fmt.Errorf("%w%s", err, d.logs()), d.close())
 	}
 	return d, nil
 }
@@ -91,15 +80,14 @@ func (d *demo) build(ctx context.Context) error {
 		return fmt.Errorf("find Symbolon's source (run the demo inside examples/notes): %w", err)
 	}
 	d.program = filepath.Join(d.dir, "symbolon")
-	cmd := exec.Command("go", append([]string{"build", "-buildvcs=false", "-o", d.program}, append(raceToo(), "./cmd/symbolon")...)...)
-	cmd.Dir = strings.TrimSpace(string(root))
-	if _, err := d.output(ctx, cmd); err != nil {
-		return fmt.Errorf("build symbolon: %w", err)
-	}
-	return nil
+	args := append([]string{"build", "-buildvcs=false", "-o", d.program}, raceToo()...)
+	cmd := exec.Command("go", append(args, "./cmd/symbolon")...) //nolint:gosec // our own arguments
+	cmd.Dir = strings.TrimSpace(root)
+	_, err = d.output(ctx, cmd)
+	return err
 }
 
-// raceToo: a test with the race detector wants it in the server as well.
+// raceToo: a test with the race detector wants it in the server as well, and has its packages built already.
 func raceToo() []string {
 	info, _ := debug.ReadBuildInfo()
 	if info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
@@ -108,34 +96,42 @@ func raceToo() []string {
 	return nil
 }
 
-// output runs a program to its end. Its output goes to a file, so that its end is noticed whatever it leaves behind.
-func (d *demo) output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
-	out, err := os.CreateTemp(d.dir, "output-*")
+// output runs a program to its end. What it writes goes to files: the end of a pipe may be held by what the program left behind.
+func (d *demo) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
+	out, err := os.CreateTemp(d.dir, "out-*")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer out.Close()
-	said, err := os.CreateTemp(d.dir, "said-*")
+	said, err := os.CreateTemp(d.dir, "err-*")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer said.Close()
 	cmd.Stdout, cmd.Stderr = out, said
-	if err := child.Run(ctx, cmd); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, lastOf(said.Name()))
+	err = child.Run(ctx, cmd)
+	text, _ := os.ReadFile(out.Name())
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, lastOf(said.Name()))
 	}
-	return os.ReadFile(out.Name())
+	return string(text), nil
 }
 
-func (d *demo) startAll(ctx context.Context) error {
-	public, operator, err := d.addresses()
-	if err != nil {
-		return err
-	}
-	for _, step := range []func(context.Context) error{d.openDatabase, d.startKratos, d.startNotes} {
-		if err := step(ctx); err != nil {
-			return err
+// logs is the end of what everybody logged, for when something went wrong.
+func (d *demo) logs() string {
+	var b strings.Builder
+	for _, name := range []string{"symbolon.log", "notes.log", filepath.Join("kratos", "kratos.log")} {
+		if text := lastOf(filepath.Join(d.dir, name)); text != "" {
+			fmt.Fprintf(&b, "\n\n%s ends:\n%s", name, text)
 		}
 	}
-	return d.startSymbolon(ctx, public, operator)
+	return b.String()
+}
+
+func lastOf(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-2000):]))
 }

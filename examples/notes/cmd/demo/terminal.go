@@ -53,7 +53,9 @@ func (t *terminal) title(text string) { t.print("\n%s\n\n", t.styled(bold, text)
 func (t *terminal) note(text string)  { t.print("\n%s\n", text) }
 
 // step begins one part of the journey.
-func (t *terminal) step(n int, text string) { t.print("\n%s\n", t.styled(bold, fmt.Sprintf("%d  %s", n, text))) }
+func (t *terminal) step(n int, text string) {
+	t.print("\n%s\n", t.styled(bold, fmt.Sprintf("%d  %s", n, text)))
+}
 
 // event begins what a hook or a request brought.
 func (t *terminal) event(text string) {
