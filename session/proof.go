@@ -32,11 +32,11 @@ import (
 // not use up the admin API's rate limit. An inactive identity may become active
 // again and is proved every time.
 //
-// Left over: a fault that began after the first 401's own questions and ended before
-// the second's, twice in a row, for a session never seen here. And a session that
-// Ory holds for active while it refuses the credential (its cookie secret was
-// changed) is "don't know" until it expires or is revoked: the two cannot be told
-// apart from a fault of Ory's.
+// Left over, for a session never seen here: a fault that only whoami meets (the
+// table of devices is broken), or one that pauses just while Ory's health is looked
+// at. And a session that Ory holds for active while it refuses the credential (its
+// cookie secret was changed) is "don't know" until it expires or is revoked: the
+// two cannot be told apart from a fault of Ory's.
 
 // prove decides what a 401 is worth. The error is "don't know".
 func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, sent int64) (*entry, error) {
