@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -79,7 +80,7 @@ func run(rounds int, benchtime, out string) error {
 var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(?:.*?(\d+) allocs/op)?`)
 
 func measure(pkg, benchtime string, results map[string]*result) error {
-	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "Reserve|Middleware|Link", "-benchmem", "-benchtime", benchtime, pkg)
+	cmd := exec.CommandContext(context.Background(), "go", "test", "-run", "^$", "-bench", "Reserve|Middleware|Link", "-benchmem", "-benchtime", benchtime, pkg)
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
