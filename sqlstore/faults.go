@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -37,10 +38,12 @@ func sqlState(err error) string {
 
 // sqliteCode is the primary result code of an SQLite error, as modernc.org/sqlite
 // and others tell it.
-func sqliteCode(err error) int {
+func sqliteCode(err error) int { return extendedCode(err) & 0xff }
+
+func extendedCode(err error) int {
 	var e interface{ Code() int }
 	if errors.As(err, &e) {
-		return e.Code() & 0xff
+		return e.Code()
 	}
 	return 0
 }
@@ -80,33 +83,47 @@ func gone(err error) bool {
 	return false
 }
 
+// outage reports whether an error of OnLink is the database's and none of the
+// statement's: a retry may mend it.
+func (d Dialect) outage(err error) bool {
+	if d == SQLite {
+		return sqliteCode(err) > 1 && !d.refusedBy(err)
+	}
+	state := sqlState(err)
+	return state != "" && !strings.HasPrefix(state, "42") && !d.refusedBy(err)
+}
+
 // describe says why a table refused something, for the operator. Messages of
 // constraints name the constraint; others may quote a value, and are left out.
 func (d Dialect) describe(err error) string {
-	state := sqlState(err)
+	const trigger = 1811 // SQLite's extended code
+	state, code := sqlState(err), extendedCode(err)
 	switch {
-	case d == Postgres && len(state) == 5 && state[:2] == "23":
+	case d == Postgres && strings.HasPrefix(state, "P0"), d == SQLite && code == trigger:
+		return "a trigger of the table refused it"
+	case d == Postgres && strings.HasPrefix(state, "23"), d == SQLite && code&0xff == sqliteConstraint:
 		return err.Error()
 	case d == Postgres && state != "":
 		return "SQLSTATE " + state
-	case d == SQLite && sqliteCode(err) == sqliteConstraint:
-		return err.Error()
-	case d == SQLite && sqliteCode(err) != 0:
-		return fmt.Sprintf("SQLite result code %d", sqliteCode(err))
+	case d == SQLite && code != 0:
+		return fmt.Sprintf("SQLite result code %d", code)
 	}
 	return "the driver does not say why"
 }
 
 // double reports whether a unique index refused the value.
 func (d Dialect) double(err error) bool {
-	var e interface{ Code() int }
 	const unique, primaryKey = 2067, 1555 // SQLite's extended codes
-	return sqlState(err) == "23505" ||
-		d == SQLite && errors.As(err, &e) && (e.Code() == unique || e.Code() == primaryKey)
+	code := extendedCode(err)
+	return sqlState(err) == "23505" || d == SQLite && (code == unique || code == primaryKey)
 }
 
 // passing reports whether the same transaction may well succeed in a moment.
 func (d Dialect) passing(err error) bool {
+	var declined decideError
+	if errors.As(err, &declined) {
+		return false
+	}
 	if d == SQLite {
 		code := sqliteCode(err)
 		return code == sqliteBusy || code == sqliteLocked
@@ -137,7 +154,7 @@ func (s *Store) patiently(ctx context.Context, f func(waiting context.Context) e
 		select {
 		case <-waiting.Done():
 			return errors.Join(waiting.Err(), err)
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // nobody gains by guessing it
 		}
 	}
 }

@@ -185,7 +185,11 @@ func (s *Store) table(ctx context.Context) (*shape, error) {
 	if known != nil {
 		return known, nil
 	}
-	t, err := readTable(ctx, s.DB, s.Dialect, s.Users.parts())
+	var t table
+	err := s.patiently(ctx, func(waiting context.Context) (err error) {
+		t, err = readTable(waiting, s.DB, s.Dialect, s.Users.parts())
+		return err
+	})
 	if err != nil {
 		return nil, unavailable("read the shape of table "+s.Users.table(), err)
 	}

@@ -18,27 +18,29 @@ import (
 // parameters appear in the order of their numbers, as some drivers want it.
 
 // read answers everything that is asked of an identity: its entry ($1, $2), the
-// row that holds it ($4), and one claimed user ($3 as text, $5 as the key).
+// row that holds it ($4), and one claimed user ($3 as text, $5 as the key). What
+// depends on a row is a subquery and no join: there Postgres has but one plan, the
+// right one, however empty the tables were when it made it.
 const read = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
-       exists (select 1 from symbolon.findings f where f.project = q.project and f.identity_id = q.identity_id and f.closed_at is null),
-       cast(u.{id} as text), cast(u.{identity} as text), o.identity_id,
-       cast(c.{id} as text), cast(c.{identity} as text), co.identity_id, cr.user_id
-from (select cast($1 as text) as project, cast($2 as text) as identity_id, cast($3 as text) as claim) as q
-left join symbolon.links l on l.project = q.project and l.identity_id = q.identity_id
+       exists (select 1 from symbolon.findings f where f.project = $1 and f.identity_id = $2 and f.closed_at is null),
+       cast(u.{id} as text), cast(u.{identity} as text),
+       (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = cast(u.{id} as text) and o.state = 'linked'),
+       cast(c.{id} as text), cast(c.{identity} as text),
+       (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = $3 and o.state = 'linked'),
+       (select r.user_id from symbolon.retired r where r.project = $1 and r.user_id = $3)
+from (select 1 as one) as q
+left join symbolon.links l on l.project = $1 and l.identity_id = $2
 left join {users} u on u.{identity} = $4
-left join symbolon.links o on o.project = q.project and o.user_id = cast(u.{id} as text) and o.state = 'linked'
-left join {users} c on c.{id} = $5
-left join symbolon.links co on co.project = q.project and co.user_id = q.claim and co.state = 'linked'
-left join symbolon.retired cr on cr.project = q.project and cr.user_id = q.claim`
+left join {users} c on c.{id} = $5`
 
 // readUser answers for one more user.
 const readUser = `
-select cast(c.{id} as text), cast(c.{identity} as text), co.identity_id, cr.user_id
-from (select cast($1 as text) as project, cast($2 as text) as claim) as q
-left join {users} c on c.{id} = $3
-left join symbolon.links co on co.project = q.project and co.user_id = q.claim and co.state = 'linked'
-left join symbolon.retired cr on cr.project = q.project and cr.user_id = q.claim`
+select cast(c.{id} as text), cast(c.{identity} as text),
+       (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = $2 and o.state = 'linked'),
+       (select r.user_id from symbolon.retired r where r.project = $1 and r.user_id = $2)
+from (select 1 as one) as q
+left join {users} c on c.{id} = $3`
 
 // countClaims counts the refused claims since $2, and the linked users no further
 // than it matters to a limit of one claim in a hundred users.
@@ -139,8 +141,14 @@ const (
 type statements struct {
 	ticket string
 	names  *strings.Replacer
-	filled sync.Map // text -> text
+
+	mu     sync.RWMutex
+	filled map[string]string
 }
+
+// maxFilled bounds what is remembered: which columns of a row have values is up to
+// the people who sign up.
+const maxFilled = 500
 
 func (s *statements) assemble(dialect Dialect, u Users) {
 	prefix, ticket := "symbolon.", ticketPostgres
@@ -149,15 +157,22 @@ func (s *statements) assemble(dialect Dialect, u Users) {
 	}
 	s.names = strings.NewReplacer("symbolon.", prefix,
 		"{users}", u.parts().String(), "{id}", quote(u.id()), "{identity}", quote(u.identity()))
-	s.ticket = ticket
+	s.ticket, s.filled = ticket, map[string]string{}
 }
 
 func (s *statements) fill(text string) string {
-	if full, ok := s.filled.Load(text); ok {
-		return full.(string)
+	s.mu.RLock()
+	full, ok := s.filled[text]
+	s.mu.RUnlock()
+	if ok {
+		return full
 	}
-	full := s.names.Replace(text)
-	s.filled.Store(text, full)
+	full = s.names.Replace(text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.filled) < maxFilled {
+		s.filled[text] = full
+	}
 	return full
 }
 
@@ -219,7 +234,7 @@ type session struct {
 
 func (c session) queryRow(ctx context.Context, text string, args ...any) *sql.Row {
 	full := c.store.sql.fill(text)
-	if stmt := c.prepared(ctx, full); stmt != nil {
+	if stmt := c.prepared(ctx, full); stmt != nil { //nolint:sqlclosecheck // stays with the pool
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	if c.tx != nil {
@@ -230,7 +245,7 @@ func (c session) queryRow(ctx context.Context, text string, args ...any) *sql.Ro
 
 func (c session) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	full := c.store.sql.fill(text)
-	if stmt := c.prepared(ctx, full); stmt != nil {
+	if stmt := c.prepared(ctx, full); stmt != nil { //nolint:sqlclosecheck // stays with the pool
 		return stmt.QueryContext(ctx, args...)
 	}
 	if c.tx != nil {
@@ -323,7 +338,7 @@ func (p *prepared) prepare(ctx context.Context, db *sql.DB, full string) *sql.St
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if other := p.stmts[full]; other != nil || len(p.stmts) >= maxPrepared {
-		_ = stmt.Close()
+		_ = stmt.Close() //nolint:sqlclosecheck // the other is used
 		return other
 	}
 	if p.stmts == nil {

@@ -204,7 +204,7 @@ func kindOfSQLite(declared string) kind {
 		return int8
 	case has("CHAR", "CLOB", "TEXT"):
 		return text
-	case has("REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL"):
+	case has("REAL", "FLOAT", "DOUBLE", "NUMERIC", "DECIMAL"):
 		return float
 	}
 	return other

@@ -29,8 +29,8 @@ type Users struct {
 
 	// Columns says what other columns are filled with, and is read by
 	// [symbolon.ParseProjection]. A value that cannot be written never stands in
-	// the way of the bond: the column is left out and a finding says so. Defaults,
-	// for symbolon_users only, to email, name and active.
+	// the way of the bond: the column is left out and a finding says so. Where it is
+	// nil symbolon_users gets email, name and active, and any other table nothing.
 	Columns map[string]string
 }
 

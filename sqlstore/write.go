@@ -75,7 +75,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 	doing := "write identity " + string(q.Seen.Identity.ID)
 	var own plainError
-	if errors.As(err, &own) && ctx.Err() == nil && !gone(err) {
+	if errors.As(err, &own) && ctx.Err() == nil && !gone(err) && !s.Dialect.outage(err) {
 		return fmt.Errorf("sqlstore: %s: %w", doing, own.err)
 	}
 	return unavailable(doing, err)
@@ -140,7 +140,11 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 	if err := w.run(ctx, waiting, &Tx{conn: conn, tx: tx}); err != nil {
 		return err
 	}
-	return tx.Commit()
+	err = tx.Commit()
+	if sqlState(err) != "" || sqliteCode(err) != 0 {
+		return w.bold(err) // a constraint that is checked at the end
+	}
+	return err
 }
 
 // peek looks before it locks. Whoever had to queue was often there for the same
@@ -170,10 +174,16 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
+	if err := w.constraints(ctx, "immediate"); err != nil {
+		return err
+	}
 	if err := w.carryOut(ctx); err != nil {
 		return err
 	}
 	if err := w.record(ctx); err != nil {
+		return err
+	}
+	if err := w.constraints(ctx, "deferred"); err != nil {
 		return err
 	}
 	w.out.Link, w.out.Plan = w.entry.Link, w.plan
@@ -185,6 +195,16 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	return nil
 }
 
+// constraints has those checked at once that Postgres would check at the end: a
+// savepoint cannot go back from there.
+func (w *writer) constraints(ctx context.Context, when string) error {
+	if !w.careful || w.store.Dialect != Postgres {
+		return nil
+	}
+	_, err := w.db.tx.ExecContext(ctx, "set constraints all "+when)
+	return err
+}
+
 // settle reads what is held and has it decided.
 func (w *writer) settle(ctx context.Context) error {
 	w.read = reader{db: w.db, shape: w.shape, now: w.now}
@@ -192,6 +212,7 @@ func (w *writer) settle(ctx context.Context) error {
 		return err
 	}
 	w.before, w.entry = w.read.entry, w.read.entry
+	w.careful = w.careful || w.before.Reason == symbolon.CannotCreate // it will hardly be otherwise now
 	if err := w.ask(); err != nil {
 		return err
 	}

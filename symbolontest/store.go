@@ -82,6 +82,7 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"a reserved ID is used once", testReserved},
 		{"a voucher binds an existing user", testVoucher},
 		{"a claim on another's user", testClaimedByOther},
+		{"a claim on the user of an identity that is gone", testRecreatedIdentity},
 		{"tickets only rise", testTickets},
 		{"the newer reading wins", testTicketOrder},
 		{"an unchanged reading writes no event", testUnchanged},

@@ -197,6 +197,31 @@ func testClaimedByOther(w *world) {
 	same(w, "history", w.events(other.ID), "user.linked claim.refused finding.opened")
 }
 
+// testRecreatedIdentity: the project moved, or an export was imported again. The
+// hold ends with the operator's word.
+func testRecreatedIdentity(w *world) {
+	gone := w.identity("")
+	user := w.link(gone).User
+	w.ory.remove(gone.ID)
+	again := w.claiming(string(user))
+	for range 2 {
+		_, err := w.linker.Link(w.ctx, seen(again))
+		w.wantErr(err, symbolon.ErrOnHold)
+	}
+	same(w, "findings", w.findings(again.ID), "recreated_identity")
+	same(w, "history", w.events(again.ID), "link.held finding.opened")
+	same(w, "rows", len(w.Users()), 1)
+	if w.OneColumn {
+		return
+	}
+	link, err := w.linker.Bind(w.ctx, again.ID, user, symbolon.BindOptions{})
+	w.must(err)
+	same(w, "user", link.User, user)
+	same(w, "findings", w.findings(again.ID), "")
+	same(w, "linked", w.link(again).User, user)
+	same(w, "the former owner", w.look(query(gone)).Link.State, symbolon.OnHold)
+}
+
 func testTickets(w *world) {
 	again := w.Again()
 	var mu sync.Mutex

@@ -22,13 +22,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "notes:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is main
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	env := func(key, otherwise string) string {
 		if v := getenv(key); v != "" {
 			return v
@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	path := flags.String("db", env("NOTES_DB", "notes.db"), "SQLite file ($NOTES_DB)")
 	admin := flags.String("ory-admin", env("ORY_ADMIN_URL", ""), "Ory's admin URL ($ORY_ADMIN_URL); optional")
 	hooks := flags.Bool("hooks", env("NOTES_HOOKS", "") != "", "answer Ory's hooks below /hooks/ ($NOTES_HOOKS); needs $SYMBOLON_SECRET")
+	printHooks := flags.Bool("print-hooks", false, "print what kratos.yml needs to call the hooks here, and end; needs $SYMBOLON_SECRET")
 	recovery := flags.Bool("recovery", env("NOTES_RECOVERY", "") != "", "offer to recover a forgotten password ($NOTES_RECOVERY)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,13 +53,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return err
 	}
+	app := &notes.App{URL: *url, Ory: *ory, OryAdmin: *admin, Secrets: secrets, Hooks: *hooks, Recovery: *recovery, Log: log}
+	if *printHooks {
+		return app.WriteActions(stdout)
+	}
 
-	db, err := notes.Open(ctx, *path)
-	if err != nil {
+	if app.DB, err = notes.Open(ctx, *path); err != nil {
 		return err
 	}
-	defer db.Close()
-	app := &notes.App{DB: db, URL: *url, Ory: *ory, OryAdmin: *admin, Secrets: secrets, Hooks: *hooks, Recovery: *recovery, Log: log}
+	defer app.DB.Close()
 	handler, err := app.Handler()
 	if err != nil {
 		return err
@@ -70,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 			log.Warn("stopped before everything was written", "error", err)
 		}
 	}()
-	listener, err := net.Listen("tcp", *listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -19,9 +19,9 @@ var (
 	ErrSecondFactor = errors.New("the second factor is needed first")
 	// ErrNoCookie: the browser came back from Ory without Ory's CSRF cookie, so starting again would go round in circles.
 	// Cookies are blocked, or Ory and the application do not share a domain (Ory's cookies.domain).
-	ErrNoCookie = errors.New("Ory's cookie did not come with the request")
+	ErrNoCookie = errors.New("the cookie of Ory did not come with the request")
 	// ErrUnavailable: Ory did not answer, or not with sense. Nothing is known about the flow.
-	ErrUnavailable = errors.New("Ory cannot be reached")
+	ErrUnavailable = errors.New("cannot reach Ory")
 )
 
 // Client reads flows from Ory for the browser that asks. The zero value with PublicURL set is ready to use.

@@ -72,7 +72,7 @@ func (o Options) sections(f *Flow) []section {
 			s.Fragment = "#" + s.Group
 		} else if len(out) > 0 {
 			// One "or" for a row of buttons, and none before the way back.
-			s.Divider = len(s.Buttons) > 0 && s.Buttons[0].Name != "screen" && !(s.Bare && out[len(out)-1].Bare)
+			s.Divider = len(s.Buttons) > 0 && s.Buttons[0].Name != "screen" && (!s.Bare || !out[len(out)-1].Bare)
 			s.quieten()
 		}
 		out = append(out, s)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -103,6 +104,13 @@ func (a *App) bond() error {
 		return errors.Join(a.auth.Check(), a.hooks.Check())
 	}
 	return a.auth.Check()
+}
+
+// WriteActions writes what Kratos' configuration needs to call the hooks of this application. It needs URL and Secrets only, and holds
+// keys: treat it as a secret.
+func (a *App) WriteActions(w io.Writer) error {
+	people := People()
+	return hooks.Actions{URL: a.URL, Keys: hooks.DeriveKeys(a.Secrets), NewID: people.NewID, Columns: people.Columns}.WriteKratos(w)
 }
 
 // Close ends what goes on behind the requests. The database stays open.

@@ -30,7 +30,7 @@ func (a *App) flow(kind flowui.Kind) http.Handler {
 			http.Redirect(w, r, "/notes", http.StatusSeeOther)
 			return
 		}
-		clearRestarts(w, r)
+		a.clearRestarts(w, r)
 		a.showFlow(w, r, f)
 	})
 }
@@ -83,7 +83,7 @@ func (a *App) noFlow(w http.ResponseWriter, r *http.Request, kind flowui.Kind, e
 	switch {
 	case errors.Is(err, flowui.ErrSecondFactor):
 		a.secondFactor(w, r)
-	case errors.Is(err, flowui.ErrRestart) && countRestart(w, r):
+	case errors.Is(err, flowui.ErrRestart) && a.countRestart(w, r):
 		a.start(w, r, kind)
 	default:
 		a.fail(w, r, err)
@@ -163,17 +163,22 @@ const restartCookie = "notes_restarts"
 
 // countRestart counts how often flows were started again in short order, and says no at the fourth: something is set up wrong then
 // (a cookie's domain, two Kratos behind one name), and a page that says so beats a browser that goes round in circles.
-func countRestart(w http.ResponseWriter, r *http.Request) bool {
+func (a *App) countRestart(w http.ResponseWriter, r *http.Request) bool {
 	n := 0
 	if c, err := r.Cookie(restartCookie); err == nil {
 		n, _ = strconv.Atoi(c.Value)
 	}
-	http.SetCookie(w, &http.Cookie{Name: restartCookie, Value: strconv.Itoa(n + 1), Path: "/", MaxAge: 10, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	a.setRestarts(w, strconv.Itoa(n+1), 10)
 	return n < 3
 }
 
-func clearRestarts(w http.ResponseWriter, r *http.Request) {
+func (a *App) clearRestarts(w http.ResponseWriter, r *http.Request) {
 	if _, err := r.Cookie(restartCookie); err == nil {
-		http.SetCookie(w, &http.Cookie{Name: restartCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		a.setRestarts(w, "", -1)
 	}
+}
+
+func (a *App) setRestarts(w http.ResponseWriter, value string, age int) {
+	http.SetCookie(w, &http.Cookie{Name: restartCookie, Value: value, Path: "/", MaxAge: age, //nolint:gosec // Secure wherever it can be
+		Secure: strings.HasPrefix(a.URL, "https:"), HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }

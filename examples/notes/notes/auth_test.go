@@ -55,7 +55,7 @@ func TestAFlowIsShown(t *testing.T) {
 		"login_refresh":               {"/login?flow=1", "ada", []string{"<h1>Is it you?</h1>", ">Confirm</button>"}},
 		"registration_errors":         {"/registration?flow=1", "", []string{"<h1>Sign up</h1>", "Please fill this in."}},
 		"registration_short_password": {"/registration?flow=1", "", []string{"The password must be at least 8 characters long"}},
-		"registration_duplicate":      {"/registration?flow=1", "", []string{"There is an account with this email already."}},
+		"registration_duplicate":      {"/registration?flow=1", "", []string{`aria-invalid="true" aria-describedby="ory-1-msg"`, "There is an account with this email already."}},
 		"registration_all_fields":     {"/registration?flow=1", "", []string{"Use 18 or more."}},
 		"settings":                    {"/settings?flow=1", "ada", []string{"<h1>Your profile</h1>", `src="data:image/png;base64,`, identity("ada"), "Two halves of you"}},
 		"settings_saved":              {"/settings?flow=1", "ada", []string{"Your changes have been saved!"}},

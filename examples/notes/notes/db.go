@@ -60,7 +60,7 @@ func migrateOwn(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	var done int
 	if err := tx.QueryRowContext(ctx, "pragma user_version").Scan(&done); err != nil {
 		return fmt.Errorf("migrate: read version: %w", err)

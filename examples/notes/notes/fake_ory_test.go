@@ -2,7 +2,9 @@ package notes
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -187,15 +189,9 @@ func newSite(t *testing.T) *site {
 // userOf is the ID in the row that names a person's identity; empty: no row.
 func (s *site) userOf(name string) (id symbolon.UserID) {
 	s.t.Helper()
-	rows, err := s.app.DB.QueryContext(s.t.Context(), "select id from people where ory_identity_id = $1", identity(name))
-	if err != nil {
+	err := s.app.DB.QueryRowContext(s.t.Context(), "select id from people where ory_identity_id = $1", identity(name)).Scan(&id)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		s.t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := rows.Scan(&id); err != nil {
-			s.t.Fatal(err)
-		}
 	}
 	return id
 }

@@ -128,7 +128,7 @@ func TestOryIsDown(t *testing.T) {
 	s.ory.down = true // its database: it says 401 to everybody, to be believed by nobody
 	for target, who := range map[string]string{"/notes": "gone-1", "/settings": "gone-2", "/login?flow=1": "gone-3"} {
 		w := s.get(target, who)
-		s.want(w, 503, "", "Sign-in is not reachable", "you stay signed in")
+		s.want(w, 503, "", "Sign-in is not reachable", "stays signed in")
 		if body := w.Body.String(); w.Header().Get("Retry-After") == "" || strings.Contains(body, ">Log in<") || strings.Contains(body, ">Sign up<") {
 			t.Errorf("%s: no Retry-After, or it offers to log in:\n%s", target, body)
 		}

@@ -24,7 +24,7 @@ type problem struct {
 var (
 	broken = problem{Status: http.StatusInternalServerError, Title: "Something broke on our side", Text: "It has been noted. Please try again in a while."}
 	outage = problem{Status: http.StatusServiceUnavailable, Title: "Sign-in is not reachable", nav: navNone,
-		Text: "Your notes are safe, and you stay signed in. We cannot check right now who you are; please try again in a moment."}
+		Text: "We cannot check right now who you are. Your notes are safe, and whoever is signed in stays signed in. Please try again in a moment."}
 	cookies = problem{Status: http.StatusBadRequest, Title: "Cookies are needed to sign in",
 		Text:   "Your browser came without the cookie that protects the form. Allow cookies for this site, then try again.",
 		Detail: "Running this yourself? Open the application and Ory under the same host name: 127.0.0.1 and localhost are two.", Retry: "/login", Link: "Try again"}

@@ -1,6 +1,7 @@
 package notes
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -91,7 +92,7 @@ func (a *App) logged(next http.Handler) http.Handler {
 		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				a.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.Any("panic", p), slog.String("path", r.URL.Path))
@@ -121,7 +122,7 @@ func (a *App) serveStatic(w http.ResponseWriter, r *http.Request) {
 	file := r.PathValue("file")
 	if file == "flowui.js" {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		w.Write(flowui.Script)
+		_, _ = w.Write(flowui.Script)
 		return
 	}
 	if r.URL.Query().Get("v") == a.style {

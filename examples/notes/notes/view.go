@@ -58,7 +58,7 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, t
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	w.Write(b.Bytes())
+	_, _ = w.Write(b.Bytes())
 }
 
 // When says when a note was written, for reading.
@@ -83,13 +83,14 @@ func (a *App) showFlow(w http.ResponseWriter, r *http.Request, f *flowui.Flow) {
 	if p.scripts = f.WantsScript(); p.scripts {
 		w.Header().Set("Content-Security-Policy", a.policy(true))
 	}
+	place(f)
 	form, err := flowui.Render(f, flowui.Options{Text: wording(f), Autofocus: true, Scripts: p.scripts})
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	title := ""
 	p.Form = form
+	var title string
 	title, p.Intro = heading(f)
 	a.render(w, r, http.StatusOK, "flow", title, p)
 }

@@ -3,6 +3,7 @@ package notes
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
@@ -63,4 +64,24 @@ func plainly(m flowui.Message) string {
 		return "There is an account with this email already. Log in instead, or use another address."
 	}
 	return m.Text
+}
+
+// place puts a message about the whole form next to the field that it is about: that an account exists, next to the address.
+func place(f *flowui.Flow) {
+	if f.Kind != flowui.Registration && f.Kind != flowui.Settings {
+		return
+	}
+	for i := range f.UI.Nodes {
+		node := &f.UI.Nodes[i]
+		if node.Attributes.Name != "traits.email" || node.Attributes.InputType == "hidden" {
+			continue
+		}
+		f.UI.Messages = slices.DeleteFunc(f.UI.Messages, func(m flowui.Message) bool {
+			about := m.ID == 4000007
+			if about {
+				node.Messages = append(node.Messages, m)
+			}
+			return about
+		})
+	}
 }

@@ -33,14 +33,20 @@ type demo struct {
 	tap      *tap
 	db       *sql.DB // the application's
 	app      *notes.App
-	linked   func(symbolon.Link) // told of everybody who was linked by a request
+
+	// Told of every hook that was answered, and of everybody who was linked by a request.
+	heard  func(hook)
+	linked func(symbolon.Link)
 
 	closers []func() error
 }
 
 // start builds and starts everything, with its data in a folder that close removes.
-func start(ctx context.Context, t *terminal) (d *demo, err error) {
-	d = &demo{t: t, secret: rand.Text() + rand.Text(), linked: func(symbolon.Link) {}}
+func start(ctx context.Context, t *terminal, once bool) (d *demo, err error) {
+	d = &demo{t: t, secret: rand.Text() + rand.Text(), heard: func(hook) {}, linked: func(symbolon.Link) {}}
+	if !once {
+		d.watch()
+	}
 	if d.dir, err = os.MkdirTemp("", "symbolon-demo-*"); err != nil {
 		return nil, err
 	}
@@ -75,13 +81,13 @@ func (d *demo) close() error {
 
 // build builds the server from the module that this one stands in, as it is now.
 func (d *demo) build(ctx context.Context) error {
-	root, err := d.output(ctx, exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/symbolon-id/symbolon"))
+	root, err := d.output(ctx, exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/symbolon-id/symbolon"))
 	if err != nil {
 		return fmt.Errorf("find Symbolon's source (run the demo inside examples/notes): %w", err)
 	}
 	d.program = filepath.Join(d.dir, "symbolon")
 	args := append([]string{"build", "-buildvcs=false", "-o", d.program}, raceToo()...)
-	cmd := exec.Command("go", append(args, "./cmd/symbolon")...) //nolint:gosec // our own arguments
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/symbolon")...) //nolint:gosec // our own arguments
 	cmd.Dir = strings.TrimSpace(root)
 	_, err = d.output(ctx, cmd)
 	return err
@@ -109,6 +115,9 @@ func (d *demo) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	}
 	defer said.Close()
 	cmd.Stdout, cmd.Stderr = out, said
+	if cmd.Env == nil { // the go command: what it leaves when it is killed goes with the rest
+		cmd.Env = append(os.Environ(), "GOTMPDIR="+d.dir)
+	}
 	err = child.Run(ctx, cmd)
 	text, _ := os.ReadFile(out.Name())
 	if err != nil {

@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	t := newTerminal(out)
 	t.title("Symbolon: an identity at Ory, a user in your database, and the bond between them")
 
-	d, err := start(ctx, t)
+	d, err := start(ctx, t, *once)
 	if err == nil {
 		err = errors.Join(d.show(ctx, *once), d.close())
 	}
@@ -63,7 +63,7 @@ func (d *demo) show(ctx context.Context, once bool) error {
 		}
 		return nil
 	}
-	d.watch()
+	d.welcome()
 	select {
 	case <-ctx.Done():
 		return nil

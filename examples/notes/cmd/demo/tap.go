@@ -14,7 +14,7 @@ import (
 // tap passes Ory's hooks on to Symbolon, remembers them, and can lose some. Keys pass through and are not kept.
 type tap struct {
 	target string     // Symbolon's public URL
-	seen   func(hook) // told of every hook, once it is answered or lost
+	heard  func(hook) // told of every hook, once it is answered or lost
 
 	mu    sync.Mutex
 	hooks []hook
@@ -32,8 +32,8 @@ type hook struct {
 	lost     bool
 }
 
-func newTap(target string) *tap {
-	return &tap{target: target, seen: func(hook) {}, more: make(chan struct{})}
+func newTap(target string, heard func(hook)) *tap {
+	return &tap{target: target, heard: heard, more: make(chan struct{})}
 }
 
 func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -57,17 +57,17 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(h.status)
-	_, _ = w.Write(answer)
+	_, _ = w.Write(answer) //nolint:gosec // JSON, and said so
 	t.remember(h)
 }
 
 func (t *tap) pass(r *http.Request, body []byte, h *hook) ([]byte, error) {
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // to Symbolon, whatever the path
 	if err != nil {
 		return nil, err
 	}
 	req.Header = r.Header.Clone()
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:gosec // as above
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (t *tap) remember(h hook) {
 	close(t.more)
 	t.more = make(chan struct{})
 	t.mu.Unlock()
-	t.seen(h)
+	t.heard(h)
 }
 
 // losing makes every hook of a name get lost until it is called with another.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+// browser is as much of one as pages without scripts need: cookies, redirects, links and forms.
+type browser struct {
+	client *http.Client
+	stop   string // redirects to this path are not followed
+}
+
+func newBrowser() *browser {
+	b := &browser{}
+	jar, _ := cookiejar.New(nil) // without options it cannot fail
+	b.client = &http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: http.DefaultTransport,
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			switch {
+			case b.stop != "" && r.URL.Path == b.stop:
+				return http.ErrUseLastResponse
+			case len(via) > 10:
+				return errors.New("it leads round in circles")
+			}
+			return nil
+		}}
+	return b
+}
+
+// page is what the browser shows.
+type page struct {
+	url    *url.URL
+	status int
+	next   string // where a redirect that was not followed leads
+	text   string // the source
+	root   *html.Node
+}
+
+func (b *browser) get(ctx context.Context, address string) (*page, error) {
+	return b.send(ctx, http.MethodGet, address, nil)
+}
+
+func (b *browser) send(ctx context.Context, method, address string, form url.Values) (*page, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/html")
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	res, err := b.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	root, err := html.Parse(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return &page{url: res.Request.URL, status: res.StatusCode, next: res.Header.Get("Location"), text: string(text), root: root}, nil
+}
+
+// submit fills in the form that has all these fields and sends it by its first button.
+func (b *browser) submit(ctx context.Context, p *page, action string, fields url.Values) (*page, error) {
+	for n := range p.root.Descendants() {
+		if n.Data != "form" || !strings.HasPrefix(attribute(n, "action"), action) {
+			continue
+		}
+		if values, ok := fillIn(n, fields); ok {
+			to, err := p.url.Parse(attribute(n, "action"))
+			if err != nil {
+				return nil, err
+			}
+			return b.send(ctx, strings.ToUpper(attribute(n, "method")), to.String(), values)
+		}
+	}
+	return nil, fmt.Errorf("the page %s has no form to %q with %d fields to fill in:\n%s", p.url.Path, action, len(fields), p.words())
+}
+
+// fillIn returns everything that a form sends; not ok: it lacks one of the fields.
+func fillIn(form *html.Node, fields url.Values) (values url.Values, ok bool) {
+	values, left, pressed := url.Values{}, len(fields), false
+	for n := range form.Descendants() {
+		name := attribute(n, "name")
+		switch {
+		case n.Data == "input" || n.Data == "textarea":
+			if typed, ok := fields[name]; ok {
+				values[name] = typed
+				left--
+			} else if name != "" {
+				values.Set(name, attribute(n, "value"))
+			}
+		case n.Data == "button" && name != "" && !pressed:
+			values.Set(name, attribute(n, "value"))
+			pressed = true
+		}
+	}
+	return values, left == 0
+}
+
+// words is the text that the page shows, without its markup.
+func (p *page) words() string {
+	var b strings.Builder
+	for n := range p.root.Descendants() {
+		if n.Type == html.TextNode && strings.TrimSpace(n.Data) != "" {
+			b.WriteString(strings.TrimSpace(n.Data) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// shows reports whether a text stands on the page.
+func (p *page) shows(text string) bool { return strings.Contains(p.words(), text) }
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
+
+// said is what the demo printed so far.
+type said struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// inTemp gives the demo a folder for its data, which must be empty when it has ended.
+func inTemp(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Cleanup(func() {
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("it left %v", left)
+		}
+	})
+}
+
+func TestOnce(t *testing.T) {
+	inTemp(t)
+	out := &said{}
+	if err := run(t.Context(), []string{"-once"}, out); err != nil {
+		t.Fatalf("%v\nafter:\n%s", err, out)
+	}
+	for _, want := range []string{"Grace signs up", "lost", "linked by the link hook", "linked by the first request", "All of this was so."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("colours where there is no terminal")
+	}
+}
+
+// TestWatch signs somebody up at the address that the demo prints, reads how the bond formed, and presses Ctrl-C.
+func TestWatch(t *testing.T) {
+	inTemp(t)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer stop()
+	out, ended := &said{}, make(chan error, 1)
+	go func() { ended <- run(ctx, nil, out) }()
+	says := func(form string) []string {
+		t.Helper()
+		for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if found := regexp.MustCompile(form).FindStringSubmatch(out.String()); found != nil {
+				return found
+			}
+			select {
+			case err := <-ended:
+				t.Fatalf("it ended: %v\n%s", err, out)
+			default:
+			}
+		}
+		t.Fatalf("it never says %s:\n%s", form, out)
+		return nil
+	}
+	address := says(`Open (http://\S+) and try`)[1]
+	b := newBrowser()
+	form, err := b.get(ctx, address+"/registration")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.submit(ctx, form, "http", url.Values{"traits.email": {"ada@example.org"}, "traits.name.first": {"Ada"}, "password": {password}})
+	if err != nil || p.url.Path != "/notes" {
+		t.Fatalf("%v\n%+v", err, p)
+	}
+	minted := says(`reserve hook.*\n +answered +(\S{36})`)[1]
+	says(`link hook.*\n +answered +done\n`)
+	says(`\n +people +` + minted + ` +id\n.*\n +ada@example.org`)
+	says(`Ory holds .*\n +` + minted + ` +metadata_public.id`)
+	if !p.shows(minted) {
+		t.Errorf("the page does not show %s:\n%s", minted, p.words())
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	t.Log(out)
+}
+
+// TestStopsWhileStarting: Ctrl-C counts while things are still being built and started.
+func TestStopsWhileStarting(t *testing.T) {
+	inTemp(t)
+	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer stop()
+	out := &said{}
+	if err := run(ctx, nil, out); err != nil || !strings.Contains(out.String(), "everything removed") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/examples/notes/notes"
+	"github.com/symbolon-id/symbolon/examples/notes/ory"
+	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// addresses are chosen before anything starts, since everybody is told of somebody else's.
+type addresses struct {
+	notes, tap                                    net.Listener
+	kratosPublic, kratosAdmin, symbolon, operator int
+}
+
+// The usual ports; what is taken is replaced by any that is free.
+func (d *demo) choose(ctx context.Context) (err error) {
+	listen := func(port int) net.Listener {
+		if err != nil {
+			return nil
+		}
+		var network net.ListenConfig
+		l, e := network.Listen(ctx, "tcp", address(port))
+		if e != nil {
+			l, e = network.Listen(ctx, "tcp", address(0))
+		}
+		if err = e; err == nil {
+			d.atEnd(func() error { _ = l.Close(); return nil }) // once more, if its server closed it
+		}
+		return l
+	}
+	d.at.notes, d.at.tap = listen(4455), listen(4459)
+	var held []net.Listener
+	port := func(usual int) int { // held until all are chosen, or one might be chosen twice
+		l := listen(usual)
+		if l == nil {
+			return 0
+		}
+		held = append(held, l)
+		return portOf(l)
+	}
+	d.at.kratosPublic, d.at.kratosAdmin, d.at.symbolon, d.at.operator = port(4433), port(4434), port(4460), port(4461)
+	for _, l := range held {
+		_ = l.Close()
+	}
+	return err
+}
+
+func address(port int) string        { return "127.0.0.1:" + strconv.Itoa(port) }
+func httpURL(port int) string        { return "http://" + address(port) }
+func portOf(l net.Listener) int      { return l.Addr().(*net.TCPAddr).Port }
+func (d *demo) notesURL() string     { return httpURL(portOf(d.at.notes)) }
+func (d *demo) operatorURL() string  { return httpURL(d.at.operator) }
+func (d *demo) file(n string) string { return filepath.Join(d.dir, n) }
+
+func (d *demo) startAll(ctx context.Context) error {
+	if err := d.choose(ctx); err != nil {
+		return fmt.Errorf("find free ports: %w", err)
+	}
+	for _, start := range []func(context.Context) error{d.startNotes, d.startKratos, d.startSymbolon} {
+		if err := start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startNotes starts the application in this process. It makes its table, which Symbolon wants to find.
+func (d *demo) startNotes(ctx context.Context) (err error) {
+	if d.db, err = notes.Open(ctx, d.file("notes.db")); err != nil {
+		return err
+	}
+	d.atEnd(d.db.Close)
+	log, err := os.Create(d.file("notes.log"))
+	if err != nil {
+		return err
+	}
+	d.atEnd(log.Close)
+	d.app = &notes.App{DB: d.db, URL: d.notesURL(), Ory: httpURL(d.at.kratosPublic), OryAdmin: httpURL(d.at.kratosAdmin),
+		Secrets: []symbolon.Secret{symbolon.Secret(d.secret)}, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Linked: func(_ context.Context, l symbolon.Link) { d.linked(l) }}
+	handler, err := d.app.Handler()
+	if err != nil {
+		return err
+	}
+	d.atEnd(func() error { return bounded(d.app.Close) })
+	d.serve(d.at.notes, handler)
+	return nil
+}
+
+// startKratos starts the real one, with ory/kratos.yml and the hooks that Symbolon prints. They lead to the tap.
+func (d *demo) startKratos(ctx context.Context) error {
+	d.tap = newTap(httpURL(d.at.symbolon), d.heard)
+	d.serve(d.at.tap, d.tap)
+	actions, err := d.output(ctx, d.command("actions", "print", "--for", "kratos.yml"))
+	if err != nil {
+		return fmt.Errorf("symbolon actions print: %w", err)
+	}
+	dir := d.file("kratos")
+	overlay, err := ory.Overlay(dir, d.notesURL(), []byte(actions))
+	if err != nil {
+		return err
+	}
+	d.kratos, err = symbolontest.LaunchKratos(ctx, symbolontest.KratosConfig{Dir: dir, UIURL: d.notesURL(), Overlay: overlay,
+		PublicPort: d.at.kratosPublic, AdminPort: d.at.kratosAdmin})
+	if err != nil {
+		return err
+	}
+	d.atEnd(func() error { d.kratos.Kill(); return nil }) // nobody needs its data
+	return nil
+}
+
+// startSymbolon starts `symbolon serve` as a process of its own, on the application's database.
+func (d *demo) startSymbolon(ctx context.Context) error {
+	log, err := os.Create(d.file("symbolon.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own handle
+	cmd := d.command("serve")
+	cmd.Stdout, cmd.Stderr = log, log
+	if d.symbolon, err = child.Start(cmd, syscall.SIGKILL); err != nil {
+		return err
+	}
+	d.atEnd(func() error { d.symbolon.Stop(syscall.SIGTERM, 10*time.Second); return nil })
+	return d.waitReady(ctx)
+}
+
+func (d *demo) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("symbolon was not ready within 30 seconds"))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if status, _, err := get(ctx, httpURL(d.at.symbolon)+"/readyz"); err == nil && status == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-d.symbolon.Done():
+			return fmt.Errorf("symbolon ended: %w", d.symbolon.Err())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// command is symbolon with everything it needs to know.
+func (d *demo) command(args ...string) *exec.Cmd {
+	people := notes.People()
+	columns, _ := json.Marshal(people.Columns)                           // texts
+	cmd := exec.CommandContext(context.Background(), d.program, args...) //nolint:gosec // our own program; child ends it
+	cmd.Dir = d.dir
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
+		"SYMBOLON_SECRET=" + d.secret,
+		"SYMBOLON_DATABASE=sqlite://" + filepath.ToSlash(d.file("notes.db")),
+		"SYMBOLON_ORY_PUBLIC_URL=" + httpURL(d.at.kratosPublic),
+		"SYMBOLON_ORY_ADMIN_URL=" + httpURL(d.at.kratosAdmin),
+		"SYMBOLON_SERVE_PUBLIC=" + address(d.at.symbolon),
+		"SYMBOLON_SERVE_ADMIN=" + address(d.at.operator),
+		"SYMBOLON_SERVE_URL=" + httpURL(portOf(d.at.tap)), // where Ory reaches it
+		"SYMBOLON_USERS_TABLE=" + people.Table,
+		"SYMBOLON_USERS_IDENTITY=" + people.Identity,
+		"SYMBOLON_USERS_NEW_ID=" + string(people.NewID),
+		"SYMBOLON_USERS_COLUMNS=" + string(columns),
+	}
+	return cmd
+}
+
+func (d *demo) serve(l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(l) }() // ends with Close
+	d.atEnd(func() error { err := server.Close(); <-done; return err })
+}
+
+func bounded(f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return f(ctx)
+}

@@ -1,0 +1,46 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// TestOryIsDown: pages say so, and nobody is logged out: when Ory is back everybody is who they were.
+func TestOryIsDown(t *testing.T) {
+	w, c := newWorld(t), newChromium(t)
+	ada, stranger := c.person(t, w.url, look{}), c.person(t, w.url, look{})
+	ada.signUp("ada@example.org", "Ada", password)
+	ada.addNote("Ask Charles about the engine.")
+	session, user := ada.session(), w.people()[0]
+
+	w.kratos.Kill()
+	ada.open("/settings")
+	ada.at("/settings", 503, "Sign-in is not reachable", "stays signed in")
+	stranger.open("/login")
+	stranger.at("/login", 503, "Sign-in is not reachable")
+	stranger.open("/")
+	stranger.at("/", 200, "Short notes", "Sign up")
+	stranger.open("/notes")
+	stranger.at("/login", 503)
+	eventually(t, "what Ory said has grown too old", 15*time.Second, func() bool { ada.open("/notes"); return ada.status == 503 })
+	ada.at("/notes", 503, "Sign-in is not reachable", "Your notes are safe", "Try again")
+	ada.silent("Log in", "Sign up")
+	ada.picture("outage")
+	ada.open("/")
+	ada.at("/", 200, "Sign-in is not reachable right now")
+	ada.picture("outage_home")
+	ada.open("/settings")
+	ada.at("/settings", 503)
+	ada.open("/nowhere")
+	ada.at("/nowhere", 404, "There is nothing here")
+
+	if err := w.kratos.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ada.open("/notes")
+	ada.at("/notes", 200, "Ask Charles about the engine.", user.ID)
+	if ada.session() != session {
+		t.Error("it is another session")
+	}
+	w.matched(1)
+}

@@ -1,0 +1,164 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// The link transaction beside a bare insert of the same three rows: the user's,
+// the ledger's and the event's, in one transaction, by statements that know
+// nothing. Both databases write as in production.
+//
+//	go test ./sqlstore -run xxx -bench . -benchtime 2s
+func BenchmarkLink(b *testing.B) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		db := openDurable(b, dialect)
+		store := &sqlstore.Store{DB: db.DB, Dialect: dialect}
+		minter := symbolon.NewMinter("bench")
+		bare := bareInsert(b, db)
+		link := func() error {
+			_, err := linkNew(store, symbolon.UserID(newUUID()))
+			return err
+		}
+		reserved := func() error { // as the link hook does it: look, then write
+			id := identityWith(`{"email":"ada@example.com","name":"Ada"}`)
+			user := minter.Mint(time.Now())
+			q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}, Claims: []symbolon.UserID{user}}
+			if _, err := store.Look(context.Background(), q); err != nil {
+				return err
+			}
+			_, err := store.Write(context.Background(), q, func(symbolon.Held) (symbolon.Plan, error) {
+				return symbolon.Plan{Action: symbolon.Create, User: user, Why: "the ID was reserved for it"}, nil
+			})
+			return err
+		}
+		for _, bench := range []struct {
+			name string
+			f    func() error
+		}{{"bare", bare}, {"write", link}, {"look+write", reserved}} {
+			b.Run(string(dialect)+"/"+bench.name+"/one", func(b *testing.B) {
+				for b.Loop() {
+					if err := bench.f(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run(string(dialect)+"/"+bench.name+"/parallel", func(b *testing.B) {
+				b.SetParallelism(8) // 16 goroutines on two cores
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if err := bench.f(); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkLook is what a request costs whose session is not cached.
+func BenchmarkLook(b *testing.B) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		db := openDurable(b, dialect)
+		store := &sqlstore.Store{DB: db.DB, Dialect: dialect}
+		link, err := linkNew(store, symbolon.UserID(newUUID()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range 1000 {
+			if _, err := linkNew(store, symbolon.UserID(newUUID())); err != nil {
+				b.Fatal(err)
+			}
+		}
+		q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: symbolon.Identity{ID: link.Identity}}, Claims: []symbolon.UserID{link.User}}
+		b.Run(string(dialect)+"/one", func(b *testing.B) {
+			for b.Loop() {
+				if h, err := store.Look(b.Context(), q); err != nil || h.User == nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(string(dialect)+"/parallel", func(b *testing.B) {
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := store.Look(b.Context(), q); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+func linkNew(store *sqlstore.Store, user symbolon.UserID) (symbolon.Link, error) {
+	id := identityWith(`{"email":"ada@example.com","name":"Ada"}`)
+	out, err := store.Write(context.Background(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}},
+		func(symbolon.Held) (symbolon.Plan, error) {
+			return symbolon.Plan{Action: symbolon.Create, User: user, Why: "a new person"}, nil
+		})
+	return out.Link, err
+}
+
+func openDurable(b *testing.B, dialect sqlstore.Dialect) database {
+	if dialect == sqlstore.SQLite {
+		return open(b, dialect)
+	}
+	db := database{dialect: dialect, dsn: symbolontest.PostgresConfig{Durable: true}.Start(b).NewDatabase(b)}
+	db.DB = db.again(b)
+	db.migrate(b)
+	return db
+}
+
+// bareInsert is what an application would do by hand, prepared where that helps.
+func bareInsert(b *testing.B, db database) func() error {
+	prefix := "symbolon."
+	if db.dialect == sqlstore.SQLite {
+		prefix = "symbolon_"
+	}
+	texts := []string{
+		`insert into symbolon_users (id, ory_identity_id, email, name, active) values ($1, $2, $3, $4, $5)`,
+		`insert into ` + prefix + `links (project, identity_id, user_id, state, way, linked_at, digest) values ($1, $2, $3, 'linked', '', $4, $5)`,
+		`insert into ` + prefix + `events (project, at, kind, identity_id, user_id, detail) values ($1, $2, 'user.linked', $3, $4, 'a new person')`,
+	}
+	var stmts []*sql.Stmt
+	for _, text := range texts {
+		stmt, err := db.Prepare(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = stmt.Close() })
+		stmts = append(stmts, stmt)
+	}
+	ctx := context.Background()
+	turn := make(chan struct{}, 1) // fair to the bare insert: it queues in memory as well
+	return func() error {
+		if db.dialect == sqlstore.SQLite {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+		}
+		id, user, at := newUUID(), newUUID(), time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		for i, args := range [][]any{
+			{user, id, "ada@example.com", "Ada", true},
+			{"default", id, user, at, "0123456789abcdef0123456789abcdef"},
+			{"default", at, id, user},
+		} {
+			if _, err := tx.StmtContext(ctx, stmts[i]).ExecContext(ctx, args...); err != nil { //nolint:sqlclosecheck // ends with tx
+				return err
+			}
+		}
+		return tx.Commit()
+	}
+}

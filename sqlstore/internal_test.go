@@ -1,0 +1,153 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+type stateError string
+
+func (e stateError) Error() string    { return "state " + string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+type codeError int
+
+func (e codeError) Error() string { return fmt.Sprint("code ", int(e)) }
+func (e codeError) Code() int     { return int(e) }
+
+// "Don't know" is never "no".
+func TestRefusedBy(t *testing.T) {
+	wrapped := func(err error) error { return fmt.Errorf("doing: %w", err) }
+	for _, tt := range []struct {
+		dialect Dialect
+		err     error
+		want    bool
+	}{
+		{Postgres, stateError("23505"), true},
+		{Postgres, stateError("22001"), true},
+		{Postgres, stateError("44000"), true},
+		{Postgres, stateError("P0001"), true},
+		{Postgres, stateError("42501"), false}, // no privilege
+		{Postgres, stateError("42703"), false}, // no such column
+		{Postgres, stateError("25006"), false}, // read-only: a replica
+		{Postgres, stateError("40001"), false},
+		{Postgres, stateError("40P01"), false},
+		{Postgres, stateError("53100"), false}, // disk full
+		{Postgres, stateError("53300"), false}, // too many connections
+		{Postgres, stateError("55P03"), false}, // lock timeout
+		{Postgres, stateError("57014"), false}, // statement timeout
+		{Postgres, stateError("57P01"), false},
+		{Postgres, stateError("XX000"), false},
+		{SQLite, codeError(19), true},
+		{SQLite, codeError(2067), true},
+		{SQLite, codeError(1811), true},
+		{SQLite, codeError(18), true},
+		{SQLite, codeError(20), true},
+		{SQLite, codeError(5), false},
+		{SQLite, codeError(517), false}, // busy snapshot
+		{SQLite, codeError(8), false},   // read-only
+		{SQLite, codeError(9), false},   // interrupted
+		{SQLite, codeError(10), false},  // I/O
+		{SQLite, codeError(11), false},  // corrupt
+		{SQLite, codeError(13), false},  // full
+		{SQLite, codeError(1), false},   // no such table
+		{Postgres, errors.New("a driver that says nothing"), true},
+		{SQLite, errors.New("a driver that says nothing"), true},
+		{SQLite, context.Canceled, false},
+		{Postgres, context.DeadlineExceeded, false},
+		{Postgres, driver.ErrBadConn, false},
+		{SQLite, sql.ErrTxDone, false},
+		{SQLite, sql.ErrConnDone, false},
+		{SQLite, errTaken, false},
+	} {
+		if got := tt.dialect.refusedBy(wrapped(tt.err)); got != tt.want {
+			t.Errorf("%s: %v: got %v", tt.dialect, tt.err, got)
+		}
+	}
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{{stateError("57P01"), true}, {stateError("53100"), true}, {stateError("42601"), false}, {stateError("23505"), false}, {errors.New("no org today"), false}} {
+		if got := Postgres.outage(wrapped(tt.err)); got != tt.want {
+			t.Errorf("outage: %v: got %v", tt.err, got)
+		}
+	}
+	if !SQLite.outage(codeError(10)) || SQLite.outage(codeError(1)) || SQLite.outage(codeError(19)) || SQLite.outage(errors.New("no org today")) {
+		t.Error("outages of SQLite")
+	}
+	if Postgres.passing(decideError{stateError("40001")}) {
+		t.Error("decide's error is retried")
+	}
+}
+
+func TestMoment(t *testing.T) {
+	zone := time.FixedZone("x", 3*3600)
+	m := moment{time.Date(2026, 1, 2, 3, 4, 5, 6789, zone)}
+	v, err := m.Value()
+	if err != nil || v != "2026-01-02T00:04:05.000006Z" {
+		t.Fatal(v, err)
+	}
+	for _, src := range []any{v, []byte(v.(string)), time.Date(2026, 1, 2, 3, 4, 5, 6999, zone)} {
+		var back moment
+		if err := back.Scan(src); err != nil || !back.Equal(m.Truncate(time.Microsecond)) || back.Location() != time.UTC {
+			t.Errorf("%v: %v %v", src, back, err)
+		}
+	}
+	for _, src := range []any{"2026-01-02 03:04:05", "", "now", "2026-01-02T00:04:05Z", int64(1), 1.5} {
+		if err := new(moment).Scan(src); err == nil {
+			t.Errorf("%v is a time", src)
+		}
+	}
+	if v, err := (moment{}).Value(); v != nil || err != nil {
+		t.Error(v, err)
+	}
+	var back moment
+	if err := back.Scan(nil); err != nil || !back.IsZero() {
+		t.Error(back, err)
+	}
+}
+
+// A claim that the key's type cannot hold names nobody.
+func TestKey(t *testing.T) {
+	const id = "9f425a8d-7efc-4768-8f23-7647a74fdf13"
+	for _, tt := range []struct {
+		kind      kind
+		in        symbolon.UserID
+		canonical symbolon.UserID // empty: none
+	}{
+		{uuid, id, id},
+		{uuid, "9F425A8D-7EFC-4768-8F23-7647A74FDF13", id},
+		{uuid, "{9f425a8d-7efc-4768-8f23-7647a74fdf13}", ""},
+		{uuid, "00000000-0000-0000-0000-000000000000", ""},
+		{uuid, "42", ""},
+		{text, "9F425A8D-7EFC-4768-8F23-7647A74FDF13", "9F425A8D-7EFC-4768-8F23-7647A74FDF13"},
+		{text, "usr_42", "usr_42"},
+		{text, "", ""},
+		{text, "a\x00", ""},
+		{text, "\xff", ""},
+		{int8, "42", "42"},
+		{int8, "-42", "-42"},
+		{int8, "042", ""},
+		{int8, "+42", ""},
+		{int8, " 42", ""},
+		{int8, "4e1", ""},
+		{int8, "9223372036854775807", "9223372036854775807"},
+		{int8, "9223372036854775808", ""},
+		{int4, "2147483647", "2147483647"},
+		{int4, "2147483648", ""},
+		{int2, "32768", ""},
+	} {
+		s := shape{id: column{kind: tt.kind}}
+		got, _, ok := s.key(tt.in)
+		if got != tt.canonical || ok != (tt.canonical != "") {
+			t.Errorf("%v %q: got %q %v", tt.kind, tt.in, got, ok)
+		}
+	}
+}

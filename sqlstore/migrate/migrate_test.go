@@ -1,0 +1,146 @@
+package migrate_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
+
+// onBoth gives f an empty database, opened by several pools.
+func onBoth(t *testing.T, f func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB)) {
+	t.Run("sqlite", func(t *testing.T) {
+		dsn := sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "a b?#%.db"))
+		f(t, sqlstore.SQLite, func() *sql.DB { return open(t, "sqlite", dsn) })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		dsn := symbolontest.SharedPostgres(t).NewDatabase(t)
+		f(t, sqlstore.Postgres, func() *sql.DB { return open(t, "pgx", dsn) })
+	})
+}
+
+func open(t *testing.T, driver, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func TestUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+		db := open()
+		db.SetMaxOpenConns(1) // must do
+		ctx := t.Context()
+		have, want, err := migrate.Current(ctx, db, dialect)
+		if err != nil || have != 0 || want == 0 {
+			t.Fatalf("before: %d of %d, %v", have, want, err)
+		}
+		for range 2 {
+			if err := migrate.Up(ctx, db, dialect); err != nil {
+				t.Fatal(err)
+			}
+			if have, want, err = migrate.Current(ctx, db, dialect); err != nil || have != want {
+				t.Fatalf("after: %d of %d, %v", have, want, err)
+			}
+		}
+		if err := (&sqlstore.Store{DB: db, Dialect: dialect}).Check(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Every file says which version it makes, whoever runs it.
+func TestVersions(t *testing.T) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		files, err := fs.Glob(sqlstore.Migrations, string(dialect)+"/*.sql")
+		if err != nil || len(files) == 0 {
+			t.Fatal(err, files)
+		}
+		db := map[sqlstore.Dialect]func() *sql.DB{
+			sqlstore.SQLite:   func() *sql.DB { return open(t, "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "x.db"))) },
+			sqlstore.Postgres: func() *sql.DB { return open(t, "pgx", symbolontest.SharedPostgres(t).NewDatabase(t)) },
+		}[dialect]()
+		if err := migrate.Up(t.Context(), db, dialect); err != nil {
+			t.Fatal(err)
+		}
+		have, want, err := migrate.Current(t.Context(), db, dialect)
+		if err != nil || have != int64(len(files)) || want != have {
+			t.Fatalf("%s: %d files, version %d of %d, %v", dialect, len(files), have, want, err)
+		}
+	}
+}
+
+func TestUpTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+		var wg sync.WaitGroup
+		for range 8 {
+			db := open()
+			wg.Go(func() {
+				if err := migrate.Up(t.Context(), db, dialect); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if have, want, err := migrate.Current(t.Context(), open(), dialect); err != nil || have != want {
+			t.Fatalf("%d of %d, %v", have, want, err)
+		}
+	})
+}
+
+func TestNewer(t *testing.T) {
+	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+		db := open()
+		if err := migrate.Up(t.Context(), db, dialect); err != nil {
+			t.Fatal(err)
+		}
+		table := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_layout", sqlstore.Postgres: "symbolon.layout"}[dialect]
+		if _, err := db.Exec(`update ` + table + ` set version = 1000`); err != nil {
+			t.Fatal(err)
+		}
+		if err := migrate.Up(t.Context(), db, dialect); !errors.Is(err, migrate.ErrNewer) {
+			t.Fatalf("got %v", err)
+		}
+	})
+}
+
+func TestUpFails(t *testing.T) {
+	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+		db := open()
+		if _, err := db.Exec(`create table symbolon_users (mine integer)`); err != nil {
+			t.Fatal(err)
+		}
+		if err := migrate.Up(t.Context(), db, dialect); err == nil {
+			t.Fatal("somebody else's table was in the way, and nobody noticed")
+		}
+		if have, _, err := migrate.Current(t.Context(), db, dialect); err != nil || have != 0 {
+			t.Fatalf("half of it stayed: %d, %v", have, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := migrate.Up(ctx, db, dialect); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+	})
+}
+
+func TestUnknownDialect(t *testing.T) {
+	if err := migrate.Up(t.Context(), nil, "mysql"); err == nil {
+		t.Fatal("mysql?")
+	}
+}
