@@ -94,7 +94,7 @@ func TestIdentityIDForms(t *testing.T) {
 	}
 	bad := []string{"", nilUUID, "{" + good + "}", "urn:uuid:" + good, good[:35], good + "0", strings.ReplaceAll(good, "-", ""),
 		good[:35] + "\x00", good[:35] + "g", " " + good, good + " ", good + "\n", strings.Replace(good, "-", "_", 1),
-		good[:34] + "é", "3f1b6a528-f3e-4a8b-9d67-5b1c2d3e4f50", "null", "0", "true", "[]"}
+		good[:34] + "é", "0000-----0a00-0000-0000-000000000000", "3f1b6a528-f3e-4a8b-9d67-5b1c2d3e4f50", "null", "0", "true", "[]"}
 	for _, s := range bad {
 		if id, err := ParseIdentityID(s); err == nil {
 			t.Errorf("%q became %q", s, id)

@@ -193,24 +193,20 @@ type Link struct {
 	BackReference string      // the value that Symbolon saw at or wrote to Ory for this identity
 }
 
+// uuidPairs are where the 16 pairs of digits stand in a UUID.
+var uuidPairs = [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
 func parseUUID(s string) (u [16]byte, err error) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return u, fmt.Errorf("%q is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", clip(s))
 	}
-	n := 0
-	for i := 0; i < 36; {
-		if s[i] == '-' {
-			i++
-			continue
-		}
-		hi, ok1 := unhex(s[i])
-		lo, ok2 := unhex(s[i+1])
+	for n, at := range uuidPairs {
+		hi, ok1 := unhex(s[at])
+		lo, ok2 := unhex(s[at+1])
 		if !ok1 || !ok2 {
 			return u, fmt.Errorf("%q is not a UUID: only hexadecimal digits are allowed", clip(s))
 		}
 		u[n] = hi<<4 | lo
-		n++
-		i += 2
 	}
 	return u, nil
 }

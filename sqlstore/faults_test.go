@@ -330,3 +330,57 @@ func TestConstraints(t *testing.T) {
 		refuse(finding, good, at, nil)
 	})
 }
+
+// The operator moves a user while the application deletes it. Whoever comes first,
+// a retired ID is nobody's in the end, and the history says how it went.
+func TestForgetMeetsMove(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := create(t, db, "extra text", nil)
+		store := p.store(p.DB)
+		for range size(20, 1000) {
+			a, b := identityWith(`{}`), identityWith(`{}`)
+			link, err := linkerOf(store).Link(t.Context(), symbolon.Seen{Identity: a})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				tx, err := p.Begin()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = tx.Rollback() }()
+				if err := store.Forget(t.Context(), tx, "default", link.User); err != nil {
+					t.Error(err)
+				} else if _, err := tx.Exec(p.sql(`delete from {users} where id = $1`), string(link.User)); err != nil {
+					t.Error(err)
+				} else if err := tx.Commit(); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				_, err := linkerOf(store).Bind(t.Context(), b.ID, link.User, symbolon.BindOptions{Move: true})
+				if errors.Is(err, symbolon.ErrUnavailable) {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+			linked := map[sqlstore.Dialect]string{sqlstore.SQLite: `select count(*) from symbolon_links where user_id = $1 and state = 'linked'`,
+				sqlstore.Postgres: `select count(*) from symbolon.links where user_id = $1 and state = 'linked'`}[p.dialect]
+			if n := p.count(t, linked, string(link.User)); n != 0 {
+				t.Fatal("a retired ID is somebody's")
+			}
+			r, err := store.Record(t.Context(), "default", string(link.User))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range r.Events {
+				h, err := store.Look(t.Context(), queryFor(symbolon.Identity{ID: e.Identity}))
+				if e.Kind == symbolon.UserForgotten && (err != nil || h.Link == nil || h.Link.State != symbolon.Forgotten) {
+					t.Fatalf("the history says that %s was forgotten, the ledger %+v, %v", e.Identity, h.Link, err)
+				}
+			}
+		}
+	})
+}

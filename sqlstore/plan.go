@@ -116,6 +116,9 @@ func (w *writer) attach(ctx context.Context) error {
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 	}
+	if err := w.release(ctx, user); err != nil { // entries first, rows then: as Forget and the application do
+		return err
+	}
 	refusal, err := w.takeRow(ctx, user, key)
 	if err != nil {
 		return err
@@ -125,9 +128,6 @@ func (w *writer) attach(ctx context.Context) error {
 			return plainError{fmt.Errorf("the row of user %s cannot hold the identity: %s", user, refusal)}
 		}
 		return w.refuse(fmt.Sprintf("the row of user %s cannot hold the identity: %s", user, refusal))
-	}
-	if err := w.release(ctx, user); err != nil {
-		return err
 	}
 	if w.before.State != symbolon.Linked || w.before.User != user {
 		w.bind(user)
@@ -166,8 +166,12 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Seen.Identity.ID {
 			continue // the column held something that is no identity
 		}
-		if _, err := w.db.exec(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
+		n, err := w.db.exec(ctx, moveAway, w.q.Project, string(loser), string(user))
+		if err != nil {
 			return err
+		}
+		if n == 0 {
+			return errTaken
 		}
 		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Seen.Identity.ID)
 		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: loser, Before: user, Finding: symbolon.Moved, Detail: w.plan.Why})

@@ -65,13 +65,31 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 		}
 		return id, cells, refusedCells(cells), nil
 	}
-	id, err := w.insertBase(ctx, key, base)
-	if err != nil || id == "" {
+	id, err := w.insertWhole(ctx, key, append(base, optional...))
+	if err != nil || id != "" {
+		return id, cells, refusedCells(cells), err
+	}
+	if id, err = w.insertBase(ctx, key, base); err != nil || id == "" {
 		return "", nil, nil, err
 	}
 	_, key, _ = w.shape.key(id)
 	left, err := w.writeOneByOne(ctx, key, optional)
 	return id, cells, append(refusedCells(cells), left...), err
+}
+
+// insertWhole tries the whole row. An empty ID: the table refused it.
+func (w *writer) insertWhole(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
+	refusal, err := w.try(ctx, func() error {
+		var used bool
+		if id, used, err = w.insert(ctx, key, cells); err == nil && used {
+			return errUsed
+		}
+		return err
+	})
+	if err != nil || refusal != nil {
+		return "", err
+	}
+	return id, nil
 }
 
 // sortCells parts the values that are there into those that the row cannot do

@@ -62,10 +62,16 @@ const saveEntry = `
 update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
 
-// moveAway puts the former owner of a moved user on hold.
+// bindEntry is saveEntry for a new bond: never with an ID that was retired while
+// the decision was taken.
+const bindEntry = saveEntry + ` and not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
+
+// moveAway puts the former owner of a moved user on hold, unless the application
+// deleted the user meanwhile.
 const moveAway = `
 insert into symbolon.links (project, identity_id, user_id, state, reason) values ($1, $2, $3, 'held', 'moved')
-on conflict (project, identity_id) do update set state = 'held', reason = 'moved'`
+on conflict (project, identity_id) do update set state = 'held', reason = 'moved'
+where symbolon.links.state <> 'forgotten' or symbolon.links.user_id <> excluded.user_id`
 
 const insertEvent = `
 insert into symbolon.events (project, at, kind, identity_id, user_id, before_id, way, finding, detail)
@@ -92,15 +98,16 @@ select max(cast(user_id as integer)) from (
     select user_id from symbolon.retired where project = $1
     union all select user_id from symbolon.links where project = $1 and user_id is not null) as used`
 
-// forgottenEvent finds identity and user by itself: Forget can only execute. The
+// forgetEntry comes before the event, because it waits for whoever has the entry.
+const forgetEntry = `
+update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
+
+// forgottenEvent finds the identity by itself, because Forget can only execute. The
 // user is known by one of two spellings ($3, $4), or else called as it came ($5).
 const forgottenEvent = `
 insert into symbolon.events (project, at, kind, identity_id, user_id) values ($1, $2, 'user.forgotten',
-    (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'linked'),
-    coalesce((select user_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'linked'), $5))`
-
-const forgetEntry = `
-update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
+    (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten'),
+    coalesce((select user_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten'), $5))`
 
 // findOwner finds the identity that has or last had a user.
 const findOwner = `

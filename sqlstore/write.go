@@ -267,11 +267,17 @@ func (w *writer) record(ctx context.Context) error {
 // save writes the entry. The ledger's own refusal means that somebody else bound
 // the user in this moment.
 func (w *writer) save(ctx context.Context) error {
-	e := w.entry
-	_, err := w.db.exec(ctx, saveEntry, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),
+	e, text := w.entry, saveEntry
+	if w.out.New {
+		text = bindEntry
+	}
+	n, err := w.db.exec(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, string(e.Identity))
 	if err != nil && w.store.Dialect.refusedBy(err) {
 		return fmt.Errorf("%w: %w", errTaken, err)
+	}
+	if err == nil && n == 0 {
+		return errTaken
 	}
 	return err
 }

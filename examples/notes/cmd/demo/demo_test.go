@@ -107,6 +107,31 @@ func TestWatch(t *testing.T) {
 	t.Log(out)
 }
 
+// TestJourneyNoticesFaults: what is not so is not shown as if it were.
+func TestJourneyNoticesFaults(t *testing.T) {
+	inTemp(t)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer stop()
+	out := &said{}
+	d, err := start(ctx, newTerminal(out), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ada := func() *traveller { return &traveller{browser: newBrowser(), name: "Ada", email: "ada@example.org"} }
+	d.tap.losing("link")
+	if err := d.journey(ctx); err == nil || !strings.Contains(err.Error(), `the answer to the link hook is "", not "done"`) {
+		t.Errorf("a lost hook: %v", err)
+	}
+	if err := d.signUp(ctx, ada()); err == nil || !strings.Contains(err.Error(), "does not lead to /notes") || !strings.Contains(err.Error(), "There is an account with this email already") {
+		t.Errorf("somebody who is there already: %v", err)
+	}
+}
+
 // TestStopsWhileStarting: Ctrl-C counts while things are still being built and started.
 func TestStopsWhileStarting(t *testing.T) {
 	inTemp(t)
