@@ -8,11 +8,21 @@ import (
 	"time"
 )
 
+// upThen calls a function when the program logs that it is up.
+type upThen func()
+
+func (f upThen) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "notes is up") {
+		f()
+	}
+	return len(p), nil
+}
+
 func TestRunStopsWhenTold(t *testing.T) {
-	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	args := []string{"-listen", "127.0.0.1:0", "-db", t.TempDir() + "/notes.db"}
-	if err := run(ctx, args, func(string) string { return "" }, io.Discard, io.Discard); err != nil {
+	if err := run(ctx, args, func(string) string { return "" }, io.Discard, upThen(stop)); err != nil {
 		t.Fatal(err)
 	}
 }
