@@ -62,7 +62,7 @@ func TestCancel(t *testing.T) {
 				}
 			})
 		}
-		if err := <-first; !errors.Is(err, context.DeadlineExceeded) || definite(err) {
+		if err := <-first; !errors.Is(err, context.DeadlineExceeded) || Denied(err) {
 			t.Errorf("the first: %v", err)
 		}
 		wg.Wait()
@@ -81,7 +81,7 @@ func TestPatience(t *testing.T) {
 		cancel()
 		for n := range maxFlights {
 			_, err := w.v.Authenticate(byToken(fmt.Sprintf("ory_st_%d", n)).WithContext(ctx))
-			if definite(err) {
+			if Denied(err) {
 				t.Fatal(err)
 			}
 		}
@@ -161,7 +161,7 @@ func TestNoMixUp(t *testing.T) {
 				p, err := w.v.Authenticate(request(creds[n]...).WithContext(ctx))
 				cancel()
 				switch {
-				case err != nil && definite(err):
+				case err != nil && Denied(err):
 					t.Errorf("session %d: %v", n, err)
 				case err != nil:
 					unknown.Add(1)

@@ -22,5 +22,7 @@ var (
 	ErrNotFresh error = answer.New(http.StatusForbidden, answer.NotFresh, "Sign in again to do this.")
 )
 
-// definite reports whether err is a "no" rather than "don't know".
-func definite(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }
+// Denied reports whether err, of [Verifier.Authenticate] or given to an ErrorFunc,
+// is a "no": nobody signed in, a policy, or no user to hand out. Any other error
+// is "don't know", and must be answered neither by a login page nor by a logout.
+func Denied(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }

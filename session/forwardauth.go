@@ -87,7 +87,7 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/auth/aal2":
 		p, err = v.Authenticate(r, AAL2)
 	case "/auth/optional":
-		if p, err = v.Authenticate(r); err != nil && definite(err) {
+		if p, err = v.Authenticate(r); err != nil && Denied(err) {
 			p, err = nil, nil
 		}
 	default:

@@ -32,7 +32,7 @@ func (v *Verifier) Optional(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			r = r.WithContext(symbolon.WithPrincipal(r.Context(), p))
-		case !definite(err):
+		case !Denied(err):
 			v.fail(w, r, err)
 			return
 		}

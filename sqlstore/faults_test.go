@@ -63,6 +63,36 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 	}
 }
 
+// SQLite gives the number of a deleted last row again, and the application's own
+// hook may do so for a new identity: its word counts, and Forget works again.
+func TestApplicationReusesAnID(t *testing.T) {
+	db := open(t, sqlstore.SQLite)
+	p := &people{database: db, variant: variant{users: sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase}}}
+	p.must(t, `create table people (id integer primary key, ory text unique)`)
+	l := linkerOf(p.store(p.DB))
+	for round := range 2 {
+		id := identityWith(`{}`)
+		p.must(t, `insert into people (ory) values ($1)`, string(id.ID))
+		link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+		if err != nil || link.User != "1" {
+			t.Fatalf("round %d: %+v, %v", round, link, err)
+		}
+		p.inTx(t, func(tx symbolon.Execer) error { return l.Forget(t.Context(), tx, "1") })
+		p.must(t, `delete from people`)
+		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id}); !errors.Is(err, symbolon.ErrUserGone) {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		r, err := l.Record(t.Context(), string(id.ID))
+		if err != nil || len(r.Findings) != 0 || r.Events[len(r.Events)-1].Identity != id.ID {
+			t.Fatalf("round %d: %+v, %v", round, r, err)
+		}
+	}
+	link, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{}`)})
+	if err != nil || link.User == "1" {
+		t.Fatalf("Symbolon itself gave a retired ID out: %+v, %v", link, err)
+	}
+}
+
 // Two moves that want each other's entry wait for each other; Postgres ends one,
 // which is begun again.
 func TestDeadlock(t *testing.T) {

@@ -31,17 +31,16 @@ func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, 
 		}
 		fresh += n
 	}
-	if fresh == 0 {
-		return nil // forgotten before
-	}
-	for range 2 { // a move that was under way may have given the user to another identity
+	var bonds int64
+	for tries := 0; tries < 3 && bonds == 0; tries++ { // a move that was under way may have given the user to another identity
 		n, err := execute(ctx, tx, s.sql.fill(forgetEntry), project, ids[0], ids[1])
 		if err != nil {
 			return unavailable("forget user "+string(user), err)
 		}
-		if n > 0 {
-			break
-		}
+		bonds += n
+	}
+	if fresh == 0 && bonds == 0 {
+		return nil // forgotten before
 	}
 	if _, err := execute(ctx, tx, s.sql.fill(forgottenEvent), project, now, ids[0], ids[1], string(user)); err != nil {
 		return unavailable("record that user "+string(user)+" is forgotten", err)

@@ -62,8 +62,8 @@ const saveEntry = `
 update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
 
-// bindEntry is saveEntry for a new bond: never with an ID that was retired while
-// the decision was taken.
+// bindEntry is saveEntry for a new bond that the application's row did not ask for:
+// never with an ID that was retired while the decision was taken.
 const bindEntry = saveEntry + ` and not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
 
 // moveAway puts the former owner of a moved user on hold, unless the application
@@ -106,8 +106,8 @@ update symbolon.links set state = 'forgotten', reason = '' where project = $1 an
 // user is known by one of two spellings ($3, $4), or else called as it came ($5).
 const forgottenEvent = `
 insert into symbolon.events (project, at, kind, identity_id, user_id) values ($1, $2, 'user.forgotten',
-    (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten'),
-    coalesce((select user_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten'), $5))`
+    (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten' order by linked_at desc limit 1),
+    coalesce((select user_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten' order by linked_at desc limit 1), $5))`
 
 // findOwner finds the identity that has or last had a user.
 const findOwner = `

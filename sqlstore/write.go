@@ -268,7 +268,7 @@ func (w *writer) record(ctx context.Context) error {
 // the user in this moment.
 func (w *writer) save(ctx context.Context) error {
 	e, text := w.entry, saveEntry
-	if w.out.New {
+	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {
 		text = bindEntry
 	}
 	n, err := w.db.exec(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),

@@ -125,7 +125,7 @@ func (a *App) anyone(next http.HandlerFunc) http.Handler {
 		switch {
 		case err == nil:
 			r = r.WithContext(symbolon.WithPrincipal(r.Context(), p))
-		case !isAnswer(err):
+		case !session.Denied(err):
 			r = r.WithContext(context.WithValue(r.Context(), unknownKey{}, true))
 		}
 		next(w, r)
@@ -136,12 +136,6 @@ type unknownKey struct{}
 
 // unknown: whether somebody is signed in cannot be told now.
 func unknown(ctx context.Context) bool { return ctx.Value(unknownKey{}) != nil }
-
-// isAnswer: err says who the request is not, rather than that nobody knows.
-func isAnswer(err error) bool {
-	_, denied := denial(err)
-	return denied || errors.Is(err, session.ErrUnauthenticated) || errors.Is(err, session.ErrAAL2Required)
-}
 
 // logout is a POST of ours, so that no other site's picture or link can sign somebody out. Ory ends the session.
 func (a *App) logout(w http.ResponseWriter, r *http.Request) {
