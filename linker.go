@@ -182,7 +182,7 @@ func (l *Linker) finish(ctx context.Context, seen Seen, out Outcome, err error) 
 
 func (l *Linker) report(seen Seen, out Outcome) {
 	log := l.log().With("identity", seen.Identity.ID, "user", out.Link.User, "way", seen.Way)
-	for _, f := range out.Plan.Findings {
+	for _, f := range out.Opened {
 		log.Warn("finding", "kind", f.Kind, "detail", f.Detail)
 	}
 	if out.New {
@@ -221,7 +221,8 @@ func (l *Linker) read(ctx context.Context, id IdentityID, way Way) (Seen, error)
 	return Seen{Identity: identity, Ticket: ticket, Way: way, Admin: true}, nil
 }
 
-// Forget records in the application's own transaction that it deletes a user.
+// Forget records in the application's own transaction that it deletes a user. Call
+// it first, then delete the row: everybody takes the locks in that order.
 // The identity stays at Ory; its next request follows OnUserDeleted.
 func (l *Linker) Forget(ctx context.Context, tx Execer, user UserID) error {
 	l.setup()

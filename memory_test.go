@@ -136,8 +136,7 @@ func (m *memory) Write(_ context.Context, q Query, decide func(Held) (Plan, erro
 	case Hold:
 		l.State, l.Reason = OnHold, plan.Reason
 	case Keep, Deny:
-		out.Link = before
-		m.find(id, plan)
+		out.Link, out.Opened = before, m.find(id, plan)
 		return out, nil
 	}
 	if plan.BackReference != "" {
@@ -150,17 +149,18 @@ func (m *memory) Write(_ context.Context, q Query, decide func(Held) (Plan, erro
 		m.events = append(m.events, Event{Kind: UserLinked, Identity: id, User: l.User, Before: before.User})
 	}
 	m.links[id] = l
-	m.find(id, plan)
-	out.Link = l
+	out.Link, out.Opened = l, m.find(id, plan)
 	return out, nil
 }
 
-func (m *memory) find(id IdentityID, plan Plan) {
+func (m *memory) find(id IdentityID, plan Plan) (opened []Finding) {
 	for _, f := range plan.Findings {
 		if !slices.ContainsFunc(m.open[id], func(o Finding) bool { return o.Kind == f.Kind }) {
 			m.open[id] = append(m.open[id], f)
+			opened = append(opened, f)
 		}
 	}
+	return opened
 }
 
 func (m *memory) Forget(_ context.Context, _ Execer, _ string, user UserID) error {

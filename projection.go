@@ -3,7 +3,9 @@ package symbolon
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -174,25 +176,42 @@ func scalar(raw json.RawMessage) Value {
 		}
 		return storable(s)
 	case '{', '[':
-		if v := storable(string(raw)); v.Refused != "" {
-			return v
-		}
-		return Value{V: raw}
+		return document(raw)
 	case 't', 'f':
 		return Value{V: raw[0] == 't'}
 	}
 	n, ok := parseNumber(string(raw))
-	if !ok {
-		return Value{Refused: "the number is too large"}
+	if _, rounded := n.(float64); !ok || rounded && !bytes.ContainsAny(raw, ".eE") {
+		return Value{Refused: "the number is too large"} // an integer is never rounded
 	}
 	return Value{V: n}
+}
+
+// document lets an object or an array through if all its texts can be stored.
+func document(raw json.RawMessage) Value {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	for {
+		t, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return Value{V: raw}
+		}
+		if err != nil {
+			return Value{Refused: "it is not valid JSON"}
+		}
+		if text, ok := t.(string); ok {
+			if v := storable(text); v.Refused != "" {
+				return v
+			}
+		}
+	}
 }
 
 // storable lets through the text that both databases store alike. Ory accepts
 // more: NUL, and lone surrogates, which decode to U+FFFD.
 func storable(s string) Value {
 	switch {
-	case strings.ContainsRune(s, 0) || strings.Contains(s, `\u0000`):
+	case strings.ContainsRune(s, 0):
 		return Value{Refused: "it contains a NUL"}
 	case strings.ContainsRune(s, '�'):
 		return Value{Refused: "it is not valid Unicode"}

@@ -11,7 +11,7 @@ import (
 
 func TestProjectionValue(t *testing.T) {
 	id := Identity{ID: alice, State: Active,
-		Traits: json.RawMessage(`{"email":"Ann@X.io","name":{"first":"Ann"},"age":9007199254740993,"ratio":1.5,"big":1e400,
+		Traits: json.RawMessage(`{"email":"Ann@X.io","name":{"first":"Ann"},"age":9007199254740993,"ratio":1.5,"big":1e400,"huge":9223372036854775808,"escaped":["\\u0000"],
 			"tags":["a"],"nul":"a\u0000b","nulls":["\u0000"],"lone":"\ud800","flag":true,"nothing":null}`),
 		MetadataPublic: json.RawMessage(`{"plan":"gold"}`),
 		Addresses:      []Address{{Value: "a@x.io", Via: "email"}, {Value: "+1", Via: "sms", Verified: true}, {Value: "b@x.io", Via: "email", Verified: true}}}
@@ -27,6 +27,8 @@ func TestProjectionValue(t *testing.T) {
 		{expr: "traits.age", want: int64(9007199254740993)},
 		{expr: "traits.ratio", want: 1.5},
 		{expr: "traits.big", refused: true},
+		{expr: "traits.huge", refused: true},
+		{expr: "traits.escaped", want: json.RawMessage(`["\\u0000"]`)},
 		{expr: "traits.flag", want: true},
 		{expr: "traits.nothing"},
 		{expr: "traits.missing"},

@@ -42,7 +42,8 @@ type Store interface {
 
 	// Forget records in the application's own transaction that it deletes a user:
 	// the bond ends and the ID is never given out again. Forgetting a user that was
-	// never linked still retires the ID.
+	// never linked still retires the ID. Call it before the row is deleted, so that
+	// all transactions take their locks in one order.
 	Forget(ctx context.Context, tx Execer, project string, user UserID) error
 
 	// Record returns everything known of the person that id names, be it an
@@ -75,7 +76,8 @@ type Held struct {
 	Claims []Claimed
 
 	// Conflicts counts the refused claims of the past hour, Users the linked users
-	// of the project. Both are read only where a claim names an existing user.
+	// of the project. Both are read only where a claim names an existing user, and
+	// Users need not be counted beyond 100 × (Conflicts + 1), where it decides nothing.
 	Conflicts, Users int
 }
 
@@ -160,4 +162,8 @@ type Outcome struct {
 	Link Link
 	Plan Plan // the last one that decide returned
 	New  bool // the bond was made by this call
+
+	// Opened are the findings that this call opened; those of the plan that were
+	// open already are not among them.
+	Opened []Finding
 }

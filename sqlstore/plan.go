@@ -249,6 +249,8 @@ func (w *writer) recordFindings(ctx context.Context) error {
 			return err
 		}
 		if n > 0 {
+			f.At = w.now
+			w.out.Opened = append(w.out.Opened, f)
 			w.event(symbolon.Event{Kind: symbolon.FindingOpened, Identity: f.Identity, User: f.User, Finding: f.Kind, Detail: f.Detail})
 		}
 	}

@@ -154,9 +154,10 @@ func testHold(w *world) {
 	plan := symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.RecreatedIdentity, Why: "because",
 		Findings: []symbolon.Finding{{Kind: symbolon.RecreatedIdentity, Identity: id.ID, Detail: "detail"}},
 		Err:      &symbolon.DenyError{Identity: id.ID, Err: symbolon.ErrOnHold}}
-	for range 3 {
+	for i := range 3 {
 		out, err := w.write(query(id), plan)
 		w.must(err)
+		same(w, "opened by this call", len(out.Opened) == 1, i == 0)
 		same(w, "state", out.Link.State, symbolon.OnHold)
 		same(w, "reason", out.Link.Reason, symbolon.RecreatedIdentity)
 		same(w, "new", out.New, false)

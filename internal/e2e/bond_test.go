@@ -91,29 +91,33 @@ func TestDatabaseMakesTheID(t *testing.T) {
 	})
 }
 
-// TestOthersMetadataSurvives: another parse hook wrote metadata before reserve:
-// all of it is there afterwards, byte for byte, numbers included that a float64
-// cannot hold.
+// TestOthersMetadataSurvives: a parse hook of somebody else's wrote metadata in the
+// same sign-up, before reserve. All of it is there afterwards, byte for byte,
+// numbers included that a float64 cannot hold; and so is the user's ID, born with the
+// identity or patched in where Jsonnet had spoilt the numbers.
 func TestOthersMetadataSurvives(t *testing.T) {
-	for name, metadata := range map[string]string{
-		"reserved":  `{"plan":"gold","n":9007199254740991,"a/b":{"~":[1,null,"é"]}}`,
-		"too large": `{"plan":"gold","n":9007199254740993}`,
+	for _, tt := range []struct {
+		name, metadata string
+		born           bool
+	}{
+		{"reserved", `{"plan":"gold","n":9007199254740991,"a/b":{"~":[1,null,"é"]}}`, true},
+		{"too large for Jsonnet", `{"plan":"gold","n":9007199254740993}`, false},
+		{"a fraction", `{"ratio":0.1}`, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
-				id, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
-					"traits": map[string]any{"email": mail("meta")}, "metadata_public": json.RawMessage(metadata)})
-				if err != nil {
-					t.Fatal(err)
+		t.Run(tt.name, func(t *testing.T) {
+			onBoth(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
+				p := w.signUp(mail("meta"))
+				if born := w.backReference(p.Token); (born != "") != tt.born {
+					t.Errorf("the first whoami has the ID %q", born)
 				}
-				w.hook("/hooks/link", id)
-				w.eventually("Ory holds the ID", func() bool { return w.metadata(id)["id"] != nil })
-				got := w.metadata(id)
-				if string(got["id"]) != `"`+string(w.linked(id))+`"` {
-					t.Errorf("Ory holds %s, linked %s", got["id"], w.linked(id))
+				w.eventually("Ory holds the ID", func() bool { return w.metadata(p.IdentityID)["id"] != nil })
+				got := w.metadata(p.IdentityID)
+				w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
+				if string(got["id"]) != `"`+string(w.linked(p.IdentityID))+`"` {
+					t.Errorf("Ory holds %s, linked %s", got["id"], w.linked(p.IdentityID))
 				}
 				var want map[string]json.RawMessage
-				if err := json.Unmarshal([]byte(metadata), &want); err != nil {
+				if err := json.Unmarshal([]byte(tt.metadata), &want); err != nil {
 					t.Fatal(err)
 				}
 				for key, value := range want {

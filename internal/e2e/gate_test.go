@@ -19,7 +19,8 @@ type gate struct {
 	mu       sync.Mutex
 	calls    []call
 	dropLink bool
-	fail     int // answer every call with this status
+	other    string // what the hook of another application answers
+	fail     int    // answer every call with this status
 	closed   bool
 	server   *http.Server
 	address  string
@@ -66,6 +67,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Unlock()
 	c := call{path: r.URL.Path, body: body, header: r.Header.Clone()}
 	switch {
+	case r.URL.Path == "/other":
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, g.other)
 	case fail != 0:
 		w.WriteHeader(fail)
 		c.status = fail

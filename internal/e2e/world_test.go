@@ -47,6 +47,9 @@ type setup struct {
 	kratos  symbolontest.KratosConfig
 	deleted symbolon.OnUserDeleted
 	write   symbolon.Write
+
+	// metadata is what another application's parse hook writes before ours is asked.
+	metadata string
 }
 
 // world is one Kratos, one application and the bond between them.
@@ -126,6 +129,11 @@ func (w *world) overlay(s setup) []byte {
 	var b bytes.Buffer
 	a := hooks.Actions{URL: w.gate.url, Keys: hooks.DeriveKeys(secrets), NewID: s.users.NewID, WithoutReserve: !s.reserve,
 		BackReference: symbolon.BackReference{Write: s.write}, Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
+	if s.metadata != "" {
+		w.gate.other = `{"identity":{"metadata_public":` + s.metadata + `}}`
+		a.Existing = fmt.Appendf(nil, "selfservice: {flows: {registration: {after: {password: {hooks: ["+
+			"{hook: web_hook, config: {url: %q, method: POST, body: 'base64://ZnVuY3Rpb24oY3R4KSB7fQ==', response: {parse: true}}}, {hook: session}]}}}}}", w.gate.url+"/other")
+	}
 	if err := a.WriteKratos(&b); err != nil {
 		w.t.Fatal(err)
 	}
