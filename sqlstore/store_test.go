@@ -74,9 +74,6 @@ func TestStore(t *testing.T) {
 	for _, v := range variants {
 		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 			t.Run(v.name+"/"+string(dialect), func(t *testing.T) {
-				if testing.Short() && v.name != "default" {
-					t.Skip("short: the default table only")
-				}
 				db := openVariant(t, v, dialect)
 				symbolontest.TestStore(t, func(t *testing.T) symbolontest.StoreFixture { return db.fixture(t) })
 			})

@@ -3,10 +3,8 @@
 package child_test
 
 import (
-	"bufio"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,39 +33,6 @@ func parent() {
 	}
 	_, _ = os.Stdout.WriteString(strconv.Itoa(p.PID()) + "\n")
 	_ = p.Err()
-}
-
-func TestOrphanDies(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a child that its parent died")
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "SYMBOLON_CHILD_TEST=parent")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	for deadline := time.Now().Add(5 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			t.Fatalf("child %d outlived its parent", pid)
-		}
-	}
 }
 
 // alive reports whether pid is a process that still does anything: an orphan
