@@ -65,10 +65,11 @@ type Linker struct {
 	// Now defaults to time.Now.
 	Now func() time.Time
 
-	once   sync.Once
-	minter *Minter
-	writer *backWriter
-	reads  coalescer
+	once     sync.Once
+	minter   *Minter
+	writer   *backWriter
+	reads    coalescer
+	watchers watchers
 }
 
 // Link returns the bond of an identity that was seen at Ory, and makes it when
@@ -168,6 +169,12 @@ func (l *Linker) finish(ctx context.Context, seen Seen, out Outcome, err error) 
 		return Link{}, err
 	}
 	l.report(seen, out)
+	if changed(seen, out) {
+		l.watchers.tell(seen.Identity.ID)
+	}
+	if out.Plan.Release != "" {
+		l.watchers.tell(out.Plan.Release)
+	}
 	if out.New {
 		if l.AfterLink != nil {
 			l.AfterLink(ctx, out.Link)

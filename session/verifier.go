@@ -48,8 +48,9 @@ type Verifier struct {
 	Ory *ory.Client
 
 	// MaxStale is for how long an answer of Ory counts, from the moment the question
-	// was sent: no session that was revoked, and no identity that was deactivated,
-	// is let in later than that. Defaults to 10 seconds.
+	// was sent: no session that was revoked, no identity that was deactivated, and no
+	// user whose row was deleted is let in later than that; call Purge to have it at
+	// once. Defaults to 10 seconds.
 	MaxStale time.Duration
 
 	// MaxSessions bounds the answers that are remembered. Past it those that are
@@ -89,6 +90,7 @@ type Verifier struct {
 	quiet   atomic.Int64 // when "don't know" was last logged
 	base    context.Context
 	stop    context.CancelFunc
+	unwatch func() // of Linker.Watch
 }
 
 const (
@@ -189,8 +191,13 @@ func (v *Verifier) PurgeSession(id string) { v.purge(id) }
 
 func (v *Verifier) purge(id string) {
 	if v.Check() == nil {
-		v.purges.add(id, v.mono, int64(v.maxStale()+patience))
+		v.forget(symbolon.IdentityID(id))
 	}
+}
+
+// forget is what the Linker calls when a bond changed.
+func (v *Verifier) forget(id symbolon.IdentityID) {
+	v.purges.add(string(id), v.mono, int64(v.maxStale()+patience))
 }
 
 // Close gives up the questions that are under way and waits for their goroutines.
@@ -199,6 +206,9 @@ func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
 	v.flights.close()
+	if v.unwatch != nil {
+		v.unwatch()
+	}
 }
 
 func (v *Verifier) setup() {
@@ -236,8 +246,11 @@ func (v *Verifier) wire() (err error) {
 		limit = defaultMaxSessions
 	}
 	v.known = newKnownSessions(limit)
-	v.cache, err = otter.New(&otter.Options[key, *entry]{MaximumSize: limit})
-	return err
+	if v.cache, err = otter.New(&otter.Options[key, *entry]{MaximumSize: limit}); err != nil {
+		return err
+	}
+	v.unwatch = v.Linker.Watch(v.forget)
+	return nil
 }
 
 func (v *Verifier) maxStale() time.Duration {

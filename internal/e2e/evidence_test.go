@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -187,9 +188,65 @@ func TestRecreatedIdentity(t *testing.T) {
 		if _, err := w.linker.Bind(t.Context(), symbolon.IdentityID(after.IdentityID), symbolon.UserID(user), symbolon.BindOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		w.restart()
+		// At once: no cache remembers the hold.
 		if status, got := w.get(after.Token); status != 200 || got != user || w.findings(after.IdentityID) != "" {
 			t.Errorf("after bind: %d %s, findings %q", status, got, w.findings(after.IdentityID))
+		}
+	})
+}
+
+// TestMovedUser: the operator gives a user to another identity. From the same
+// moment on nobody else is answered with it, sessions that were cached included.
+func TestMovedUser(t *testing.T) {
+	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+		old, now := w.create(mail("old-self"), ""), w.create(mail("new-self"), "")
+		_, user := w.get(old.Token)
+		_, fresh := w.get(now.Token)
+		id := symbolon.IdentityID(now.IdentityID)
+		if _, err := w.linker.Bind(t.Context(), id, symbolon.UserID(user), symbolon.BindOptions{}); !errors.Is(err, symbolon.ErrConflict) {
+			t.Fatalf("a user of a living identity was taken away without the word: %v", err)
+		}
+		if _, err := w.linker.Bind(t.Context(), id, symbolon.UserID(user), symbolon.BindOptions{Move: true}); err != nil {
+			t.Fatal(err)
+		}
+		if status, got := w.get(now.Token); status != 200 || got != user {
+			t.Errorf("the new owner: %d %s, want %s, before %s", status, got, user, fresh)
+		}
+		if status, code := w.get(old.Token); status != 403 || code != "link_on_hold" || w.findings(old.IdentityID) != "moved" {
+			t.Errorf("the former owner: %d %s, findings %s", status, code, w.findings(old.IdentityID))
+		}
+	})
+}
+
+// TestVoucher: the user was there first, and an identity is made for it. They are
+// bound at the first request, and by no other identity that shows the same paper.
+func TestVoucher(t *testing.T) {
+	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
+		w.db.exec(`insert into accounts (id, email) values (41, $1)`, mail("invited"))
+		paper, err := w.linker.Voucher("41")
+		if err != nil {
+			t.Fatal(err)
+		}
+		invite := func(email string) *symbolontest.Person {
+			id, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default", "traits": map[string]any{"email": email},
+				"credentials":     map[string]any{"password": map[string]any{"config": map[string]any{"password": password}}},
+				"metadata_public": map[string]any{"id": "41"}, "metadata_admin": map[string]any{"symbolon": paper}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := w.kratos.Login(t.Context(), email, password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.IdentityID = id
+			return p
+		}
+		first, second := invite(mail("invited")), invite(mail("copycat"))
+		if status, user := w.get(first.Token); status != 200 || user != "41" || w.findings(first.IdentityID) != "" {
+			t.Errorf("%d %s, findings %q", status, user, w.findings(first.IdentityID))
+		}
+		if status, user := w.get(second.Token); status != 200 || user == "41" || w.findings(second.IdentityID) != "claimed_by_other" {
+			t.Errorf("the copy: %d %s, findings %q", status, user, w.findings(second.IdentityID))
 		}
 	})
 }

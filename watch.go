@@ -1,0 +1,51 @@
+package symbolon
+
+import "sync"
+
+// watchers are told of bonds that changed under an answer given before.
+type watchers struct {
+	mu   sync.Mutex
+	next int
+	byID map[int]func(IdentityID)
+}
+
+// Watch calls f after each commit of this Linker that makes an earlier answer about
+// an identity wrong: its user was replaced, taken away, or must not be handed out
+// any more. Caches forget the identity then; session.Verifier does so by itself. f
+// must be quick and must not call the Linker. stop ends it.
+func (l *Linker) Watch(f func(IdentityID)) (stop func()) {
+	w := &l.watchers
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byID == nil {
+		w.byID = map[int]func(IdentityID){}
+	}
+	w.next++
+	n := w.next
+	w.byID[n] = f
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.byID, n)
+	}
+}
+
+func (w *watchers) tell(id IdentityID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range w.byID {
+		f(id)
+	}
+}
+
+// changed reports whether somebody may have been given another answer before. A
+// first bond is none: nobody was given anything.
+func changed(seen Seen, out Outcome) bool {
+	switch out.Plan.Action {
+	case Hold, Deny:
+		return len(out.Opened) > 0
+	case Create, Attach:
+		return out.Plan.Retire != "" || out.New && seen.Way == ByOperator
+	}
+	return false
+}
