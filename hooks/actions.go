@@ -204,26 +204,42 @@ func (a Actions) reserves() bool {
 	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != symbolon.WriteNone
 }
 
+// webHook is one hook as Ory's configuration has it, in the order in which people
+// read it.
+type webHook struct {
+	Hook   string        `yaml:"hook" json:"hook"`
+	Config webHookConfig `yaml:"config" json:"config"`
+}
+
+type webHookConfig struct {
+	URL      string          `yaml:"url" json:"url"`
+	Method   string          `yaml:"method" json:"method"`
+	Response map[string]bool `yaml:"response" json:"response"`
+	Auth     webHookAuth     `yaml:"auth" json:"auth"`
+	Body     string          `yaml:"body" json:"body"`
+}
+
+type webHookAuth struct {
+	Type   string            `yaml:"type" json:"type"`
+	Config map[string]string `yaml:"config" json:"config"`
+}
+
+// What Ory makes of a hook's answer: reserve's changes the registration, that of
+// link and sync is not waited for.
 var (
-	parse  = map[string]any{"parse": true}
-	ignore = map[string]any{"ignore": true}
+	parse  = map[string]bool{"parse": true}
+	ignore = map[string]bool{"ignore": true}
 )
 
-func (a Actions) hook(route, body string, response map[string]any) any {
+func (a Actions) hook(route, body string, response map[string]bool) any {
 	key := map[string]string{"reserve": first(a.Keys.Reserve), "link": first(a.Keys.Link), "sync": first(a.Keys.Sync)}[route]
-	return map[string]any{
-		"hook": "web_hook",
-		"config": map[string]any{
-			"url":      strings.TrimSuffix(a.URL, "/") + "/hooks/" + route,
-			"method":   "POST",
-			"body":     "base64://" + base64.StdEncoding.EncodeToString([]byte(body)),
-			"response": response,
-			"auth": map[string]any{
-				"type":   "api_key",
-				"config": map[string]any{"name": KeyHeader, "value": key, "in": "header"},
-			},
-		},
-	}
+	return webHook{Hook: "web_hook", Config: webHookConfig{
+		URL:      strings.TrimSuffix(a.URL, "/") + "/hooks/" + route,
+		Method:   "POST",
+		Response: response,
+		Auth:     webHookAuth{Type: "api_key", Config: map[string]string{"name": KeyHeader, "value": key, "in": "header"}},
+		Body:     "base64://" + base64.StdEncoding.EncodeToString([]byte(body)),
+	}}
 }
 
 func first(keys []string) string {
