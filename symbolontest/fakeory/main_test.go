@@ -1,0 +1,9 @@
+package fakeory_test
+
+import (
+	"testing"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
