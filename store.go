@@ -81,6 +81,20 @@ type Held struct {
 	Conflicts, Users int
 }
 
+// Entry is what is held of one identity that the ledger knows, as a comparison of
+// everybody needs it. Link is never nil; Claims, Conflicts and Users are not filled,
+// and neither are User and Row.Linked where the state is not [Linked].
+type Entry struct {
+	Held
+
+	// Digest tells what Ory was last seen to hold of the projected columns; empty:
+	// nothing was ever written to them.
+	Digest string
+
+	// LeftOut says that some of it could not be written; open findings say why.
+	LeftOut bool
+}
+
 // Row is one of the application's users.
 type Row struct {
 	ID       UserID

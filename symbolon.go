@@ -145,10 +145,11 @@ type Principal struct {
 type Way string
 
 const (
-	ByRequest  Way = "request"  // a request came with a session of the identity
-	ByLinkHook Way = "link"     // Ory's hook after it stored an identity
-	BySyncHook Way = "sync"     // Ory's hook after settings, verification, recovery
-	ByOperator Way = "operator" // the command line or the admin API
+	ByRequest   Way = "request"   // a request came with a session of the identity
+	ByLinkHook  Way = "link"      // Ory's hook after it stored an identity
+	BySyncHook  Way = "sync"      // Ory's hook after settings, verification, recovery
+	ByOperator  Way = "operator"  // the command line or the admin API
+	ByReconcile Way = "reconcile" // a comparison of all identities with the ledger
 )
 
 // Ticket orders readings of Ory: whatever commits last, a reading with a lower

@@ -11,10 +11,11 @@ Without a configuration file it runs on SQLite in ./symbolon.db; all it must be 
 type cli struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration file; otherwise symbolon.yaml where it exists. Each key is an environment variable as well: ory.admin_url is SYMBOLON_ORY_ADMIN_URL."`
 
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database up to date."`
-	Actions actionsCmd `cmd:"" help:"Print the hooks that Ory has to be configured with."`
-	Show    showCmd    `cmd:"" help:"Show all that is known of one person."`
-	Bind    bindCmd    `cmd:"" help:"Bind an identity to an existing user."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Run the server."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to date."`
+	Actions   actionsCmd   `cmd:"" help:"Print the hooks that Ory has to be configured with."`
+	Show      showCmd      `cmd:"" help:"Show all that is known of one person."`
+	Bind      bindCmd      `cmd:"" help:"Bind an identity to an existing user."`
+	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and mend what can be mended."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

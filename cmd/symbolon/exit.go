@@ -12,6 +12,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2 // wrong usage or wrong configuration
+	exitLeft   = 3 // done, and differences are left
 )
 
 // conclude prints an error, every line of it behind the program's name, and says
@@ -32,8 +33,17 @@ func conclude(w io.Writer, err error) int {
 	if errors.As(err, &u) || errors.As(err, &c) {
 		return exitUsage
 	}
+	var left *leftError
+	if errors.As(err, &left) {
+		return exitLeft
+	}
 	return exitFailed
 }
+
+// leftError says that a command did its work and differences are left.
+type leftError struct{ n int }
+
+func (e *leftError) Error() string { return fmt.Sprintf("%d differences are left", e.n) }
 
 // usageError makes the program end with exit code 2.
 type usageError struct{ error }

@@ -1,0 +1,239 @@
+package reconcile_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/reconcile"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
+
+const people = 60
+
+func uuid(project byte, n int) string {
+	return fmt.Sprintf("%c%07x-0000-4000-8000-000000000000", project, n)
+}
+
+func identityJSON(id, email string) string {
+	return `{"id":"` + id + `","schema_id":"default","state":"active","traits":{"email":"` + email + `"},"created_at":"2025-11-23T09:36:17Z"}`
+}
+
+// fakeOry lists identities, 20 a page, unless hostile answers in its place.
+type fakeOry struct {
+	mu      sync.Mutex
+	project byte
+	email   string
+	from    int
+	to      int
+	hostile func(w http.ResponseWriter, page int) bool
+	writes  int
+}
+
+func (f *fakeOry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.Method != http.MethodGet {
+		f.writes++
+	}
+	page := 0
+	_, _ = fmt.Sscan(r.URL.Query().Get("page_token"), &page)
+	if f.hostile != nil && f.hostile(w, page) {
+		return
+	}
+	f.page(w, page)
+}
+
+const first = `</admin/identities?page_token=0>; rel="first"`
+
+func (f *fakeOry) page(w http.ResponseWriter, page int) {
+	var items []string
+	for n := f.from + page*20; n < min(f.to, f.from+page*20+20); n++ {
+		items = append(items, identityJSON(uuid(f.project, n), fmt.Sprintf(f.email, n)))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Add("Link", first)
+	if f.from+page*20+20 < f.to {
+		w.Header().Add("Link", fmt.Sprintf(`</admin/identities?page_token=%d>; rel="next"`, page+1))
+	}
+	_, _ = io.WriteString(w, "["+strings.Join(items, ",")+"]")
+}
+
+type small struct {
+	*reconcile.Reconciler
+	ory *fakeOry
+	db  *sql.DB
+}
+
+// world is a small one: people identities, all of them linked an hour ago.
+func world(t *testing.T) *small {
+	t.Helper()
+	s := &small{ory: &fakeOry{project: 'a', to: people, email: "p%d@example.org"}}
+	server := httptest.NewServer(s.ory)
+	t.Cleanup(server.Close)
+	var err error
+	if s.db, err = sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.db.Close() })
+	if err := migrate.Up(t.Context(), s.db, sqlstore.SQLite); err != nil {
+		t.Fatal(err)
+	}
+	client := &ory.Client{PublicURL: server.URL, AdminURL: server.URL, Timeout: time.Second}
+	t.Cleanup(client.CloseIdleConnections)
+	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
+	s.Reconciler = &reconcile.Reconciler{Ledger: store, Linker: &symbolon.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler)},
+		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
+			return client.Identities(ctx, ory.ListOptions{})
+		}}
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || report.Mended[reconcile.UnlinkedIdentity] != people {
+		t.Fatalf("%+v %v", report, err)
+	}
+	s.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	return s
+}
+
+// content is all that a run could write.
+func (s *small) content(t *testing.T) (out string) {
+	t.Helper()
+	for _, query := range []string{`select group_concat(identity_id || coalesce(user_id, '') || state || ticket || digest) from symbolon_links`,
+		`select count(*) from symbolon_events`, `select count(*) from symbolon_findings`, `select n from symbolon_tickets`,
+		`select group_concat(id || email || updated_at || ory_identity_id) from symbolon_users`} {
+		var v sql.NullString
+		if err := s.db.QueryRow(query).Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		out += v.String + "\n"
+	}
+	return out
+}
+
+func says(status int, kind, body string, link ...string) func(http.ResponseWriter, int) bool {
+	return func(w http.ResponseWriter, _ int) bool {
+		w.Header().Set("Content-Type", kind)
+		for _, l := range link {
+			w.Header().Add("Link", l)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+		return true
+	}
+}
+
+// from lets a hostile answer come in place of a page and the ones behind it.
+func from(page int, h func(http.ResponseWriter, int) bool) func(http.ResponseWriter, int) bool {
+	return func(w http.ResponseWriter, n int) bool { return n >= page && h(w, n) }
+}
+
+// TestHostileListings: none of them touches anybody, and each is an error. The one who
+// would be linked and the one whose columns are stale show that a repair was about to
+// write.
+func TestHostileListings(t *testing.T) {
+	s := world(t)
+	const isJSON = "application/json"
+	one := "[" + identityJSON(uuid('a', 0), "changed@example.org") + "]"
+	back := `</admin/identities?page_token=1>; rel="next"`
+	hostile := map[string]func(*fakeOry){
+		"empty":                 func(f *fakeOry) { f.hostile = says(200, isJSON, `[]`, first) },
+		"one page only":         func(f *fakeOry) { f.to = 20 },
+		"the last pages only":   func(f *fakeOry) { f.from = 40 },
+		"half of it":            func(f *fakeOry) { f.to = people / 2 },
+		"a single one":          func(f *fakeOry) { f.hostile = says(200, isJSON, one, first) },
+		"another project":       func(f *fakeOry) { f.project = 'b' },
+		"a small other project": func(f *fakeOry) { f.project, f.to = '0', 3 },
+		"no links":              func(f *fakeOry) { f.hostile = says(200, isJSON, one) },
+		"no links, later":       func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, one)) },
+		"a loop":                func(f *fakeOry) { f.hostile = says(200, isJSON, one, first, back) },
+		"empty, more follows":   func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, `[]`, first, back)) },
+		"the same page twice":   func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, one, first)) },
+		"null":                  func(f *fakeOry) { f.hostile = says(200, isJSON, `null`, first) },
+		"an object":             func(f *fakeOry) { f.hostile = says(200, isJSON, `{}`, first) },
+		"HTML":                  func(f *fakeOry) { f.hostile = says(200, "text/html", `<html>`, first) },
+		"no type":               func(f *fakeOry) { f.hostile = says(200, "", one, first) },
+		"cut":                   func(f *fakeOry) { f.hostile = from(2, says(200, isJSON, one[:40], first)) },
+		"204":                   func(f *fakeOry) { f.hostile = says(204, "", "") },
+		"206":                   func(f *fakeOry) { f.hostile = says(206, isJSON, one, first) },
+		"301":                   func(f *fakeOry) { f.hostile = says(301, isJSON, one, first) },
+		"400":                   func(f *fakeOry) { f.hostile = from(1, says(400, isJSON, `{"error":{"code":400}}`)) },
+		"401":                   func(f *fakeOry) { f.hostile = says(401, isJSON, `{"error":{"code":401}}`) },
+		"401, later":            func(f *fakeOry) { f.hostile = from(2, says(401, isJSON, `{"error":{"code":401}}`)) },
+		"403":                   func(f *fakeOry) { f.hostile = says(403, isJSON, `{"error":{"code":403}}`) },
+		"404":                   func(f *fakeOry) { f.hostile = says(404, isJSON, `{"error":{"code":404,"status":"Not Found"}}`) },
+		"500":                   func(f *fakeOry) { f.hostile = from(1, says(500, isJSON, `{"error":{"code":500}}`)) },
+		"503":                   func(f *fakeOry) { f.hostile = says(503, "text/plain", `no`) },
+		"nil IDs": func(f *fakeOry) {
+			f.hostile = says(200, isJSON, "["+identityJSON("00000000-0000-0000-0000-000000000000", "x@y.z")+"]", first)
+		},
+		"no IDs": func(f *fakeOry) { f.hostile = says(200, isJSON, `[{"state":"active"}]`, first) },
+		"in disorder": func(f *fakeOry) {
+			f.hostile = says(200, isJSON, "["+identityJSON(uuid('a', 2), "x@y.z")+","+identityJSON(uuid('a', 1), "x@y.z")+"]", first)
+		},
+		"twice the same": func(f *fakeOry) { f.hostile = says(200, isJSON, "["+one[1:len(one)-1]+","+one[1:], first) },
+	}
+	before := s.content(t)
+	for name, spoil := range hostile {
+		t.Run(name, func(t *testing.T) {
+			*s.ory = fakeOry{project: 'a', to: people, email: "new%d@example.org"} // everybody is stale
+			spoil(s.ory)
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+			if err == nil || report.Complete || report.Found[reconcile.IdentityMissing] != 0 {
+				t.Errorf("%v, %+v", err, report)
+			}
+			if !errors.Is(err, reconcile.ErrIncomplete) && !errors.Is(err, reconcile.ErrImplausible) {
+				t.Error(err)
+			}
+			if s.content(t) != before || s.ory.writes > 0 {
+				t.Error("somebody was touched")
+			}
+		})
+	}
+	t.Run("the operator's word", func(t *testing.T) {
+		*s.ory = fakeOry{project: 'a', to: people / 2, email: "p%d@example.org"}
+		report, err := s.Run(t.Context(), reconcile.Options{Repair: true, AllowMissing: people / 2})
+		if err != nil || report.Found[reconcile.IdentityMissing] != people/2 || s.content(t) != before {
+			t.Errorf("%+v %v", report, err)
+		}
+	})
+}
+
+// TestTheSecondListingBreaksOff: what was mended stays, the next run does the rest.
+func TestTheSecondListingBreaksOff(t *testing.T) {
+	s := world(t)
+	*s.ory = fakeOry{project: 'a', to: 1000, email: "new%d@example.org"}
+	asked := 0
+	s.ory.hostile = func(w http.ResponseWriter, _ int) bool {
+		asked++
+		return asked > 50+30 && says(500, "text/plain", "")(w, 0)
+	}
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+	if !errors.Is(err, reconcile.ErrIncomplete) || report.Complete || report.Mended[reconcile.UnlinkedIdentity] == 0 {
+		t.Errorf("%+v %v", report.Mended, err)
+	}
+	s.ory.mu.Lock()
+	s.ory.hostile = nil
+	s.ory.mu.Unlock()
+	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || report.Left() != 0 || report.Linked != 1000 {
+		t.Errorf("%+v %v", report, err)
+	}
+}
