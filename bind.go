@@ -63,6 +63,9 @@ func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, err
 	case h.Link != nil && h.Link.State == Linked && h.Link.User == user && target.Row.Identity == id:
 		return Plan{Action: Keep, User: user}, nil
 	}
+	if h.Link != nil && h.Link.State == Erased {
+		return Plan{}, &ConflictError{id, user, "the identity's person was erased"}
+	}
 	plan := Plan{Action: Attach, User: user, Why: o.Why, BackReference: backReference(s, user, p)}
 	if plan.Why == "" {
 		plan.Why = "the operator's word"

@@ -40,6 +40,8 @@ func decide(s Seen, h Held, p policy) Plan {
 			return decideLinked(s, h, p)
 		case Forgotten:
 			return decideGone(s, h, p, nil)
+		case Gone, Erased:
+			return decideEnded(s, h, p)
 		}
 	}
 	if h.Row != nil {

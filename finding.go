@@ -41,6 +41,13 @@ const (
 	// CannotCreate: the application's table refused the row itself.
 	CannotCreate FindingKind = "cannot_create"
 
+	// IdentityReturned: Ory has an identity again that was proved gone, or erased.
+	IdentityReturned FindingKind = "identity_returned"
+
+	// RowKept: the row of a user whose identity is gone could not follow the policy.
+	// Tried again by the next reconcile.
+	RowKept FindingKind = "row_kept"
+
 	// Moved: the operator bound the identity's user to another identity.
 	Moved FindingKind = "moved"
 )
@@ -48,6 +55,7 @@ const (
 // Finding is a difference between the halves that an operator should see. There
 // is at most one open finding of a kind for an identity.
 type Finding struct {
+	ID       int64 // of the store's; 0 before it is recorded
 	Kind     FindingKind
 	Identity IdentityID
 	User     UserID // empty when no user is concerned
@@ -65,6 +73,8 @@ const (
 	UserForgotten EventKind = "user.forgotten" // the application deleted its user
 	LinkHeld      EventKind = "link.held"      // the identity was put on hold
 	LinkMoved     EventKind = "link.moved"     // the operator moved a bond
+	IdentityGone  EventKind = "identity.gone"  // Ory no longer has the identity; its user's row followed the policy
+	UserErased    EventKind = "user.erased"    // the operator erased the person
 	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was not followed
 	FindingOpened EventKind = "finding.opened"
 	FindingClosed EventKind = "finding.closed"

@@ -54,6 +54,13 @@ type Linker struct {
 	// OnUserDeleted defaults to DenyDeleted.
 	OnUserDeleted OnUserDeleted
 
+	// OnIdentityDeleted says what becomes of a user's row when its identity is proved
+	// gone. Defaults to DeactivateRow.
+	OnIdentityDeleted RowPolicy
+
+	// ProofGap lies between the two looks of ProveGone. Defaults to 30 seconds.
+	ProofGap time.Duration
+
 	// AfterLink is called after a new bond was committed, by the goroutine that
 	// made it. A crash in between loses the call: what must never be lost belongs
 	// into the store's OnLink.

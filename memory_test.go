@@ -133,6 +133,14 @@ func (m *memory) Write(_ context.Context, q Query, decide func(Held) (Plan, erro
 		out.New = before.State != Linked || before.User != plan.User
 		m.rows[plan.User] = id
 		l.User, l.State, l.Reason = plan.User, Linked, ""
+	case Bury:
+		if plan.Retire != "" {
+			m.retired[plan.Retire] = true
+		}
+		if plan.Row == DeleteRow {
+			delete(m.rows, plan.User)
+		}
+		l.User, l.State, l.Reason = plan.User, plan.State, ""
 	case Hold:
 		l.State, l.Reason = OnHold, plan.Reason
 	case Keep, Deny:

@@ -93,6 +93,10 @@ type Entry struct {
 
 	// LeftOut says that some of it could not be written; open findings say why.
 	LeftOut bool
+
+	// Active is what the row's column that is filled from "active" says; nil where
+	// there is no such column, or no row.
+	Active *bool
 }
 
 // Row is one of the application's users.
@@ -137,6 +141,7 @@ const (
 	Hold    Action = "hold"    // no user until an operator settles it
 	Deny    Action = "deny"    // there was a user, and it must not be handed out
 	Confirm Action = "confirm" // the bond stands; remember BackReference as ours
+	Bury    Action = "bury"    // the bond is over: the entry becomes State, the row follows Row
 	ask     Action = "ask"     // more must be learned at Ory first; never reaches a store
 )
 
@@ -152,8 +157,15 @@ type Plan struct {
 	Retire UserID
 
 	// Release is the identity that loses the user to this one: by the operator's
-	// word only. Its entry is put on hold with the finding Moved.
-	Release IdentityID
+	// word only. Its entry is put on hold with the finding Moved; with ReleaseGone it
+	// becomes [Gone] instead.
+	Release     IdentityID
+	ReleaseGone bool
+
+	// State and Row are for Bury: what the entry becomes, Gone or Erased, and what
+	// happens to the row of User that holds this identity; empty: nothing.
+	State LinkState
+	Row   RowPolicy
 
 	// Conflict says that a claim on an existing user is not followed: recorded as
 	// the event ClaimRefused, which Held.Conflicts counts.

@@ -170,6 +170,10 @@ type Seen struct {
 	// Admin says that the identity was read over the admin API, so that an
 	// absent metadata_admin is really absent.
 	Admin bool
+
+	// Rewrite writes the projected columns even where the ledger says that they hold
+	// what was read: somebody else has written them since.
+	Rewrite bool
 }
 
 // LinkState is the state of an identity's entry in the ledger.
@@ -179,6 +183,8 @@ const (
 	Linked    LinkState = "linked"    // identity and user are bound
 	OnHold    LinkState = "held"      // no user until an operator settles it; Reason says why
 	Forgotten LinkState = "forgotten" // the application deleted its user
+	Gone      LinkState = "gone"      // Ory no longer has the identity: that was proved
+	Erased    LinkState = "erased"    // both halves were erased, by the operator's word
 )
 
 // Link is the bond of one identity and one user: an entry of the ledger.

@@ -44,6 +44,8 @@ func changed(seen Seen, out Outcome) bool {
 	switch out.Plan.Action {
 	case Hold, Deny:
 		return len(out.Opened) > 0
+	case Bury:
+		return true
 	case Create, Attach:
 		return out.Plan.Retire != "" || out.New && seen.Way == ByOperator
 	}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,10 +12,11 @@ import (
 
 // ledgerPage reads a stretch of the ledger and the rows that hold its identities.
 // {holder} is the entry's identity as the row's column compares it: with a cast where
-// Postgres would not use the column's index otherwise.
+// Postgres would not use the column's index otherwise. {active} is the column that is
+// filled from "active", if there is one.
 const ledgerPage = `
 select l.identity_id, l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
-       cast(u.{id} as text), cast(u.{identity} as text)
+       cast(u.{id} as text), cast(u.{identity} as text), {active}
 from symbolon.links l
 left join {users} u on u.{identity} = {holder}
 where l.project = $1 and l.identity_id > $2 and l.identity_id <= $3 and l.state <> 'new'
@@ -75,7 +77,7 @@ func (s *Store) entries(ctx context.Context, shape *shape, project string, after
 }
 
 func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, after, upto symbolon.IdentityID, limit int) (out []symbolon.Entry, err error) {
-	text := strings.ReplaceAll(ledgerPage, "{holder}", shape.holder())
+	text := strings.NewReplacer("{holder}", shape.holder(), "{active}", shape.active()).Replace(ledgerPage)
 	rows, err := session{store: s}.query(ctx, text, project, string(after), string(upto), limit)
 	if err != nil {
 		return nil, err
@@ -85,8 +87,9 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 		var id string
 		var l scannedEntry
 		var row scannedRow
+		var active sql.NullBool
 		if err := rows.Scan(&id, &l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference,
-			&row.id, &row.identity); err != nil {
+			&row.id, &row.identity, &active); err != nil {
 			return nil, err
 		}
 		found := l.entry(project, symbolon.IdentityID(id))
@@ -95,7 +98,11 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 			held.Row.Linked = found.Identity
 			held.User = held.Row
 		}
-		out = append(out, asEntry(found, held))
+		e := asEntry(found, held)
+		if active.Valid {
+			e.Active = &active.Bool
+		}
+		out = append(out, e)
 	}
 	return out, rows.Err()
 }
@@ -118,6 +125,17 @@ func (t *shape) holder() string {
 		return "cast(l.identity_id as bpchar)"
 	}
 	return fmt.Sprintf("cast(l.identity_id as %s)", t.identity.declared)
+}
+
+// active is the column of the row that says whether the identity is; null where no
+// boolean column does.
+func (t *shape) active() string {
+	for _, f := range t.columns {
+		if f.Path == "active" && f.kind == boolean {
+			return "u." + quote(f.column.name)
+		}
+	}
+	return "null"
 }
 
 // Digest is what the ledger would note of an identity that is read like this, to be

@@ -25,6 +25,8 @@ func (w *writer) carryOut(ctx context.Context) error {
 		return w.attach(ctx)
 	case symbolon.Hold:
 		return w.hold()
+	case symbolon.Bury:
+		return w.bury(ctx)
 	case symbolon.Deny:
 		if w.bound() {
 			return nil
@@ -34,10 +36,15 @@ func (w *writer) carryOut(ctx context.Context) error {
 	return plainError{fmt.Errorf("the plan says %q, which no store can do", w.plan.Action)}
 }
 
-// bound says that the entry tells of a user, living or deleted. Such an entry is
+// bound says that the entry tells of a user, living or deleted, or of an identity
+// that is over. Such an entry is
 // never replaced by a mere hold: it keeps the deleted ID from being used again.
 func (w *writer) bound() bool {
-	return w.before.State == symbolon.Linked || w.before.State == symbolon.Forgotten
+	switch w.before.State {
+	case symbolon.Linked, symbolon.Forgotten, symbolon.Gone, symbolon.Erased:
+		return true
+	}
+	return false
 }
 
 func (w *writer) hold() error {
@@ -166,6 +173,12 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Seen.Identity.ID {
 			continue // the column held something that is no identity
 		}
+		if w.plan.ReleaseGone {
+			if err := w.releaseGone(ctx, loser, user); err != nil {
+				return err
+			}
+			continue
+		}
 		n, err := w.db.exec(ctx, moveAway, w.q.Project, string(loser), string(user))
 		if err != nil {
 			return err
@@ -192,13 +205,13 @@ func (w *writer) update(ctx context.Context) error {
 	w.entry.Ticket = w.q.Seen.Ticket
 	mended := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
 	cells := w.shape.paths(w.q.Seen.Identity)
-	if w.before.digest != digest(cells) {
+	if w.before.digest != digest(cells) || w.q.Seen.Rewrite {
 		cells, left, err := w.writeColumns(ctx, key)
 		if err != nil {
 			return err
 		}
 		w.columnsWritten(cells, left)
-		if w.entry.digest != w.before.digest {
+		if w.entry.digest != w.before.digest || w.q.Seen.Rewrite {
 			w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
 		}
 		if len(left) == 0 {

@@ -73,6 +73,12 @@ insert into symbolon.links (project, identity_id, user_id, state, reason) values
 on conflict (project, identity_id) do update set state = 'held', reason = 'moved'
 where symbolon.links.state <> 'forgotten' or symbolon.links.user_id <> excluded.user_id`
 
+// goneAway ends the entry of an identity whose user goes to another.
+const goneAway = `
+insert into symbolon.links (project, identity_id, user_id, state, way, linked_at) values ($1, $2, $3, 'gone', $4, $5)
+on conflict (project, identity_id) do update set state = 'gone', reason = ''
+where symbolon.links.state <> 'forgotten' and symbolon.links.state <> 'erased'`
+
 const insertEvent = `
 insert into symbolon.events (project, at, kind, identity_id, user_id, before_id, way, finding, detail)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
@@ -132,6 +138,8 @@ update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lo
 	clearIdentity = `update {users} set {identity} = null where {id} = $1 and lower(cast({identity} as text)) = lower($2)`
 
 	clearOtherRows = `update {users} set {identity} = null where {identity} = $1 and {id} <> $2`
+
+	deleteRow = `delete from {users} where {id} = $1 and lower(cast({identity} as text)) = lower($2)`
 
 	rowOfIdentity = `select cast({id} as text), cast({identity} as text) from {users} where {identity} = $1`
 

@@ -32,7 +32,8 @@ type shape struct {
 	dialect  Dialect
 	id       column
 	identity column
-	columns  []filled // the projected ones, by name
+	columns  []filled          // the projected ones, by name
+	others   map[string]column // all of them
 }
 
 // filled is a projected column.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
@@ -32,6 +33,16 @@ type Users struct {
 	// the way of the bond: the column is left out and a finding says so. Where it is
 	// nil symbolon_users gets email, name and active, and any other table nothing.
 	Columns map[string]string
+
+	// ReleaseColumns are emptied when a user's identity is gone and its row is kept or
+	// deactivated, so that what must be unique, an e-mail address, is free for whoever
+	// signs up with it next. Null, or "gone-" and the user's ID in a text that may not
+	// be null. Any column of the table but the key and the identity.
+	ReleaseColumns []string
+
+	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. None:
+	// every column that is filled from the identity.
+	AnonymiseColumns []string
 }
 
 const defaultTable = "symbolon_users"
@@ -130,6 +141,12 @@ func (u Users) validate() []error {
 			fault("column %s is filled by Symbolon itself and cannot be projected to", column)
 		}
 	}
+	for _, column := range slices.Concat(u.ReleaseColumns, u.AnonymiseColumns) {
+		name("column", column)
+		if column == u.id() || column == u.identity() {
+			fault("column %s is Symbolon's own and cannot be released or anonymised", column)
+		}
+	}
 	_, bad := symbolon.ParseProjections(u.columns())
 	for _, err := range bad {
 		fault("%w", err)
@@ -150,7 +167,7 @@ func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 	if len(t.columns) == 0 {
 		return nil, []error{fmt.Errorf("sqlstore: there is no table %s: create it, or run Symbolon's migrations if it is %s", u.table(), defaultTable)}
 	}
-	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity())}
+	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity()), others: t.columns}
 	if out.id.name != "" && !out.id.kind.key() {
 		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: a key must be uuid, text, integer or bigint", u.table(), u.id(), out.id.declared))
 	}
@@ -164,6 +181,11 @@ func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 			faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: its constant cannot be written: %s", u.table(), p.Column, c.declared, refused))
 		}
 		out.columns = append(out.columns, filled{column: c, Projection: p})
+	}
+	for _, name := range slices.Concat(u.ReleaseColumns, u.AnonymiseColumns) {
+		if need(name).generated {
+			faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is generated and cannot be emptied", u.table(), name))
+		}
 	}
 	return out, faults
 }

@@ -47,11 +47,11 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 	if err != nil {
 		return symbolon.Outcome{}, err
 	}
-	careful := false
+	careful, hopeless := false, false
 	for tries := 0; ; tries++ {
 		var w *writer
 		err := s.patiently(ctx, func(waiting context.Context) error {
-			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful,
+			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful, hopeless: hopeless,
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
@@ -63,6 +63,8 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 			return symbolon.Outcome{}, declined.err
 		case errors.Is(err, errRefused) && !careful:
 			careful = true
+		case errors.Is(err, errRefused) && w.plan.Action == symbolon.Bury && !hopeless:
+			hopeless = true // SQLite tells of deferred constraints at the commit only
 		case errors.Is(err, errTaken) && tries < taken:
 		default:
 			return symbolon.Outcome{}, s.failed(ctx, q, err)
@@ -94,7 +96,9 @@ type writer struct {
 	q       symbolon.Query
 	decide  func(symbolon.Held) (symbolon.Plan, error)
 	careful bool // the table refused something: find out what, behind savepoints
-	now     time.Time
+
+	hopeless bool // it refuses even then, at the commit: a row that is buried is left
+	now      time.Time
 
 	db     session
 	read   reader

@@ -27,6 +27,7 @@ type Config struct {
 	Serve         ServeConfig         `yaml:"serve"`
 	Hooks         HooksConfig         `yaml:"hooks"`
 	Users         UsersConfig         `yaml:"users"`
+	Deletion      DeletionConfig      `yaml:"deletion"`
 	BackReference BackReferenceConfig `yaml:"back_reference"`
 	Auth          AuthConfig          `yaml:"auth"`
 }
@@ -100,6 +101,24 @@ type UsersConfig struct {
 	NewID         symbolon.NewID         `yaml:"new_id"`
 	Columns       map[string]string      `yaml:"columns"`
 	OnUserDeleted symbolon.OnUserDeleted `yaml:"on_user_deleted"`
+
+	// OnIdentityDeleted says what becomes of a row when Ory no longer has its
+	// identity, which is proved first. Where it is not set: deactivate if a column is
+	// filled from "active", else keep.
+	OnIdentityDeleted symbolon.RowPolicy `yaml:"on_identity_deleted"`
+
+	// ReleaseColumns are emptied then, so that what must be unique is free again.
+	ReleaseColumns []string `yaml:"release_columns"`
+
+	// AnonymiseColumns are what anonymise empties; all that come from the identity
+	// where none are named.
+	AnonymiseColumns []string `yaml:"anonymise_columns"`
+}
+
+// DeletionConfig is about identities that Ory no longer has.
+type DeletionConfig struct {
+	// ProofGap lies between the two looks that prove one gone.
+	ProofGap time.Duration `yaml:"proof_gap"`
 }
 
 // BackReferenceConfig says how the user's ID gets into the identity.
@@ -137,6 +156,7 @@ func defaults() *Config {
 		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460"},
 		Users: UsersConfig{Table: ownTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
 			OnUserDeleted: symbolon.DenyDeleted},
+		Deletion:      DeletionConfig{ProofGap: symbolon.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second},
 	}

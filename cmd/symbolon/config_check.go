@@ -156,10 +156,11 @@ func visible(s string) bool {
 }
 
 var (
-	nameForm  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-	newIDs    = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
-	onDeleted = []symbolon.OnUserDeleted{symbolon.DenyDeleted, symbolon.RecreateDeleted}
-	writes    = []symbolon.Write{symbolon.WriteNone, symbolon.WriteReserve, symbolon.WriteCreate}
+	nameForm    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
+	onDeleted   = []symbolon.OnUserDeleted{symbolon.DenyDeleted, symbolon.RecreateDeleted}
+	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
+	writes      = []symbolon.Write{symbolon.WriteNone, symbolon.WriteReserve, symbolon.WriteCreate}
 )
 
 const nameRule = "it must be letters, digits and '_', not beginning with a digit, at most 63 of them"
@@ -180,6 +181,7 @@ func (c *Config) checkUsers(r *report) {
 	}
 	checkOneOf(r, "users.new_id", u.NewID, newIDs)
 	checkOneOf(r, "users.on_user_deleted", u.OnUserDeleted, onDeleted)
+	c.checkEndings(r)
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		expr := u.Columns[column]
 		path := "users.columns." + shown(column)
@@ -192,6 +194,42 @@ func (c *Config) checkUsers(r *report) {
 			r.fault(path, "it is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true); in YAML a literal text is \"'x'\"")
 		}
 	}
+}
+
+// checkEndings is about rows whose identity is gone.
+func (c *Config) checkEndings(r *report) {
+	u := &c.Users
+	checkOneOf(r, "users.on_identity_deleted", u.OnIdentityDeleted, rowPolicies)
+	if u.OnIdentityDeleted == symbolon.DeactivateRow && u.activeColumn() == "" {
+		r.fault("users.on_identity_deleted", "deactivate needs a column in users.columns that is filled from the path active")
+	}
+	for _, list := range []struct {
+		path    string
+		columns []string
+	}{{"users.release_columns", u.ReleaseColumns}, {"users.anonymise_columns", u.AnonymiseColumns}} {
+		for i, column := range list.columns {
+			at := fmt.Sprintf("%s[%d]", list.path, i)
+			switch {
+			case !nameForm.MatchString(column):
+				r.fault(at, "the column's name: "+nameRule)
+			case column == u.ID || column == u.Identity:
+				r.fault(at, "Symbolon keeps this column itself; leave it out")
+			}
+		}
+	}
+	if d := c.Deletion.ProofGap; d < time.Second || d > time.Hour {
+		r.fault("deletion.proof_gap", "it must be between 1s and 1h: so long lies between the two looks that prove an identity gone")
+	}
+}
+
+// activeColumn is the column that is filled from "active"; empty: none is.
+func (u *UsersConfig) activeColumn() string {
+	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
+		if p, err := symbolon.ParseProjection(column, u.Columns[column]); err == nil && p.Path == "active" {
+			return column
+		}
+	}
+	return ""
 }
 
 func checkOneOf[T ~string](r *report, path string, value T, allowed []T) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // defaultFile is read when it is there and --config does not name another.
@@ -24,6 +26,12 @@ func loadConfig(file string, env environ) (*Config, []fault, error) {
 	overlayEnv(c, env, r)
 	if c.Users.Table == ownTable && c.Users.Columns == nil {
 		c.Users.Columns = ownColumns()
+	}
+	if c.Users.OnIdentityDeleted == "" {
+		c.Users.OnIdentityDeleted = symbolon.KeepRow
+		if c.Users.activeColumn() != "" {
+			c.Users.OnIdentityDeleted = symbolon.DeactivateRow
+		}
 	}
 	c.check(r)
 	return c, r.warnings, r.err()

@@ -156,7 +156,8 @@ func openPostgres(c *Config) (*sql.DB, error) {
 func (c *Config) store(db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{
-		Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns}}
+		Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
+		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}}
 }
 
 func (c *Config) client() *ory.Client {
@@ -166,7 +167,8 @@ func (c *Config) client() *ory.Client {
 
 func (c *Config) linker(ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *symbolon.Linker {
 	return &symbolon.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.secrets(),
-		BackReference: c.backReference(), OnUserDeleted: c.Users.OnUserDeleted, Log: log}
+		BackReference: c.backReference(), OnUserDeleted: c.Users.OnUserDeleted,
+		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap, Log: log}
 }
 
 func (c *Config) backReference() symbolon.BackReference {

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -83,6 +85,53 @@ func TestVersions(t *testing.T) {
 			t.Fatalf("%s: %d files, version %d of %d, %v", dialect, len(files), have, want, err)
 		}
 	}
+}
+
+// TestUpFromTheFirst: what a ledger of the first version holds is held by the newest.
+func TestUpFromTheFirst(t *testing.T) {
+	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+		db := open()
+		first, err := fs.ReadFile(sqlstore.Migrations, string(dialect)+"/00001_ledger.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithTableName("symbolon_migrations")}
+		links, goosed := "symbolon_links", goose.DialectSQLite3
+		if dialect == sqlstore.Postgres {
+			if _, err := db.Exec(`create schema symbolon`); err != nil {
+				t.Fatal(err)
+			}
+			options[1] = goose.WithTableName("symbolon.migrations")
+			links, goosed = "symbolon.links", goose.DialectPostgres
+		}
+		p, err := goose.NewProvider(goosed, db, fstest.MapFS{"00001_ledger.sql": {Data: first}}, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const id = "3f1b6a52-8f3e-4a8b-9d67-5b1c2d3e4f50"
+		_, err = db.Exec(`insert into `+links+` (project, identity_id, user_id, state, way, linked_at, ticket, digest, back_reference)
+			values ('default', $1, '42', 'linked', 'link', '2026-11-01T10:00:00.000000Z', 7, 'd', '42')`, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := migrate.Up(t.Context(), db, dialect); err != nil {
+			t.Fatal(err)
+		}
+		var line string
+		err = db.QueryRow(`select project || identity_id || user_id || state || way || ticket || digest || back_reference from ` + links).Scan(&line)
+		if err != nil || line != "default"+id+"42linkedlink7d42" {
+			t.Fatalf("%s %v", line, err)
+		}
+		if _, err := db.Exec(`update ` + links + ` set state = 'gone'`); err != nil {
+			t.Error(err)
+		}
+		if _, err := db.Exec(`update ` + links + ` set state = 'lost'`); err == nil {
+			t.Error("a state that nobody knows was stored")
+		}
+	})
 }
 
 func TestUpTogether(t *testing.T) {

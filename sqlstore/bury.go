@@ -1,0 +1,174 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// bury ends a bond: the entry says so for ever, and the row of the user that holds
+// the identity follows the policy. What the table refuses of that is a finding; the
+// entry is over all the same, and the next call tries again.
+func (w *writer) bury(ctx context.Context) error {
+	if w.plan.State != symbolon.Gone && w.plan.State != symbolon.Erased {
+		return plainError{fmt.Errorf("the plan buries and says state %q", w.plan.State)}
+	}
+	if w.plan.Retire != "" {
+		if _, err := w.db.exec(ctx, retire, w.q.Project, string(w.plan.Retire), moment{w.now}); err != nil {
+			return err
+		}
+	}
+	refused, err := w.followPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	kind, was := symbolon.IdentityGone, w.entry.State
+	if w.plan.State == symbolon.Erased {
+		kind = symbolon.UserErased
+	}
+	w.entry.State, w.entry.Reason, w.entry.User = w.plan.State, "", w.plan.User
+	if w.entry.At.IsZero() {
+		w.entry.At, w.entry.Way = w.now, w.q.Seen.Way
+	}
+	if w.plan.Retire != "" {
+		w.entry.digest, w.entry.BackReference = "", ""
+	}
+	if was != w.plan.State || w.wrote {
+		detail := w.plan.Why
+		if w.plan.Row != "" {
+			detail += fmt.Sprintf("; row: %s", w.plan.Row)
+		}
+		w.event(symbolon.Event{Kind: kind, User: w.plan.User, Detail: detail})
+	}
+	if refused != "" {
+		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.RowKept, Identity: w.q.Seen.Identity.ID,
+			User: w.plan.User, Detail: refused})
+	}
+	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
+}
+
+// followPolicy does to the row what the plan says. refused is what the table did not
+// let through, for the operator.
+func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
+	if w.plan.Row == "" {
+		return "", nil
+	}
+	if w.hopeless {
+		return fmt.Sprintf("the row of user %s could not follow the policy: the table refuses it when the transaction ends", w.plan.User), nil
+	}
+	_, key, ok := w.shape.key(w.plan.User)
+	if !ok {
+		return "", plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
+	}
+	if w.plan.Row == symbolon.DeleteRow {
+		return w.deleteRow(ctx, key)
+	}
+	left, err := w.writeOneByOne(ctx, key, w.shape.epitaph(w.plan.Row, w.plan.User))
+	if err != nil {
+		return "", err
+	}
+	var words []string
+	for _, l := range left {
+		words = append(words, fmt.Sprintf("column %s of user %s could not be emptied: %s", l.column, w.plan.User, l.why))
+	}
+	if w.plan.Row == symbolon.AnonymiseRow && len(left) == 0 && !w.shape.users.one() {
+		if _, err := w.db.exec(ctx, clearIdentity, key, string(w.q.Seen.Identity.ID)); err != nil {
+			return "", err
+		}
+		w.wrote = true
+	}
+	return strings.Join(words, "; "), nil
+}
+
+func (w *writer) deleteRow(ctx context.Context, key any) (refused string, err error) {
+	refusal, err := w.try(ctx, func() error {
+		n, err := w.db.exec(ctx, deleteRow, key, string(w.q.Seen.Identity.ID))
+		if err == nil && n == 0 {
+			return errTaken
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	if refusal != nil {
+		return fmt.Sprintf("the row of user %s could not be deleted: %s", w.plan.User, w.store.Dialect.describe(refusal)), nil
+	}
+	w.wrote = true
+	return "", nil
+}
+
+// epitaph is what is written to the row of a user whose identity is gone.
+func (t *shape) epitaph(policy symbolon.RowPolicy, user symbolon.UserID) (cells []cell) {
+	empty := t.users.ReleaseColumns
+	if policy == symbolon.AnonymiseRow {
+		empty = append(slices.Clone(empty), t.personal()...)
+	}
+	for _, f := range t.columns {
+		if f.Path == "active" && policy != symbolon.KeepRow {
+			cells = append(cells, t.cell(f, symbolon.Identity{State: symbolon.Inactive}))
+		}
+	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(empty))) {
+		cells = append(cells, t.emptied(name, user))
+	}
+	return cells
+}
+
+// personal are the columns that anonymising empties: those that are named, or else all
+// that are filled from the identity.
+func (t *shape) personal() (names []string) {
+	if len(t.users.AnonymiseColumns) > 0 {
+		return t.users.AnonymiseColumns
+	}
+	for _, f := range t.columns {
+		if f.Path != "" && f.Path != "active" {
+			names = append(names, f.column.name)
+		}
+	}
+	return names
+}
+
+// emptied is null, or where a text may not be null a word that is no other row's.
+func (t *shape) emptied(name string, user symbolon.UserID) cell {
+	c := cell{filled: filled{column: t.others[name]}}
+	switch {
+	case !c.notNull:
+	case c.kind == text || c.kind == other:
+		c.raw = "gone-" + string(user)
+	case c.kind == boolean:
+		c.raw = "false"
+	case c.kind == jsonDoc:
+		c.raw = "{}"
+	default:
+		c.raw = "0"
+	}
+	if c.raw != "" {
+		c.param = c.raw
+		if t.dialect == SQLite && c.kind == boolean {
+			c.param = false
+		}
+	}
+	return c
+}
+
+// releaseGone ends the entry of an identity that is proved gone, in favour of the one
+// that takes its user over.
+func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, user symbolon.UserID) error {
+	if loser != w.plan.Release {
+		return errTaken // only one of the two is proved gone
+	}
+	n, err := w.db.exec(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Seen.Way), moment{w.now})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errTaken
+	}
+	w.event(symbolon.Event{Kind: symbolon.IdentityGone, Identity: loser, Before: user,
+		Detail: fmt.Sprintf("its user went to identity %s, which claims it", w.q.Seen.Identity.ID)})
+	return nil
+}
