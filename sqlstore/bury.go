@@ -126,7 +126,7 @@ func (t *shape) personal() (names []string) {
 	}
 	for _, f := range t.columns {
 		if f.Path != "" && f.Path != "active" {
-			names = append(names, f.column.name)
+			names = append(names, f.name)
 		}
 	}
 	return names

@@ -132,7 +132,7 @@ func (t *shape) holder() string {
 func (t *shape) active() string {
 	for _, f := range t.columns {
 		if f.Path == "active" && f.kind == boolean {
-			return "u." + quote(f.column.name)
+			return "u." + quote(f.name)
 		}
 	}
 	return "null"
