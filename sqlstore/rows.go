@@ -36,8 +36,8 @@ func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
 }
 
 // bold gives an error of a first attempt its meaning.
-func (w *writer) bold(err error) error {
-	if err != nil && w.store.Dialect.refusedBy(err) {
+func (d Dialect) bold(err error) error {
+	if err != nil && d.refusedBy(err) {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return err
@@ -54,11 +54,11 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 		}
 	}
 	cells := w.shape.paths(w.q.Seen.Identity)
-	base, optional := w.sortCells(cells)
+	base, optional := w.shape.sortCells(cells)
 	if !w.careful {
 		id, used, err := w.insert(ctx, key, append(base, optional...))
 		if err != nil {
-			return "", nil, nil, w.bold(err)
+			return "", nil, nil, w.store.Dialect.bold(err)
 		}
 		if used {
 			return "", nil, nil, errRefused
@@ -94,8 +94,8 @@ func (w *writer) insertWhole(ctx context.Context, key any, cells []cell) (id sym
 
 // sortCells parts the values that are there into those that the row cannot do
 // without and the others.
-func (w *writer) sortCells(cells []cell) (base, optional []cell) {
-	base = w.shape.literals()
+func (t *shape) sortCells(cells []cell) (base, optional []cell) {
+	base = t.literals()
 	for _, c := range cells {
 		switch {
 		case c.param == nil: // left to the column's default
@@ -210,7 +210,7 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 	}
 	take := func() error { return w.takeColumn(ctx, key) }
 	if !w.careful {
-		return "", w.bold(take())
+		return "", w.store.Dialect.bold(take())
 	}
 	refused, err := w.try(ctx, take)
 	if err != nil || refused == nil {
@@ -264,7 +264,7 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 		more, err := w.writeOneByOne(ctx, key, writable)
 		return cells, append(left, more...), err
 	}
-	return cells, left, w.bold(w.set(ctx, key, writable))
+	return cells, left, w.store.Dialect.bold(w.set(ctx, key, writable))
 }
 
 func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {

@@ -77,10 +77,16 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 	doing := "write identity " + string(q.Seen.Identity.ID)
 	var own plainError
-	if errors.As(err, &own) && ctx.Err() == nil && !gone(err) && !s.Dialect.outage(err) {
+	if errors.As(err, &own) && s.own(ctx, err) {
 		return fmt.Errorf("sqlstore: %s: %w", doing, own.err)
 	}
 	return unavailable(doing, err)
+}
+
+// own says that an error is OnLink's or the configuration's, and not the database's.
+func (s *Store) own(ctx context.Context, err error) bool {
+	var own plainError
+	return errors.As(err, &own) && ctx.Err() == nil && !gone(err) && !s.Dialect.outage(err)
 }
 
 // plainError is an error that a retry does not mend.
@@ -125,6 +131,11 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 			return err
 		}
 	}
+	return s.transact(ctx, waiting, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
+}
+
+// transact runs f in a transaction and commits it. An error, and a panic, undo it.
+func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error {
 	conn, err := s.DB.Conn(waiting)
 	if err != nil {
 		return err
@@ -141,12 +152,12 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, after the commit
-	if err := w.run(ctx, waiting, &Tx{conn: conn, tx: tx}); err != nil {
+	if err := f(&Tx{conn: conn, tx: tx}); err != nil {
 		return err
 	}
 	err = tx.Commit()
 	if sqlState(err) != "" || sqliteCode(err) != 0 {
-		return w.bold(err) // a constraint that is checked at the end
+		return s.Dialect.bold(err) // a constraint that is checked at the end
 	}
 	return err
 }

@@ -1,0 +1,206 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Many new bonds at once:
+//
+//	select who is known                         outside of the transaction
+//	    decide                                  about each of the others; pure
+//	begin
+//	insert the entries                          the lock: a write comes first, and who
+//	                                            is there by now is left out
+//	insert the users' rows
+//	bind the entries to the IDs                 only where the database chose them
+//	insert the events
+//	    OnLink                                  for each bond
+//	commit
+//
+// Where anything is refused all of it is undone, and the halves are tried apart: at
+// last one by one, by Write, which finds out what the matter is.
+
+var _ symbolon.BulkStore = (*Store)(nil)
+
+// CreateAll makes users for those of whom nothing is held; see [symbolon.BulkStore].
+// The queries are of one project.
+func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(int, symbolon.Held) symbolon.Plan) ([]symbolon.Outcome, error) {
+	out := make([]symbolon.Outcome, len(qs))
+	if len(qs) == 0 {
+		return out, nil
+	}
+	for _, q := range qs {
+		id, err := symbolon.ParseIdentityID(string(q.Seen.Identity.ID))
+		if err != nil || id != q.Seen.Identity.ID || q.Project != qs[0].Project {
+			return out, errors.New("sqlstore: the queries are of several projects, or one has no canonical identity ID")
+		}
+	}
+	shape, err := s.ready(ctx, &qs[0])
+	if err != nil {
+		return out, err
+	}
+	b := &bulk{store: s, shape: shape, project: qs[0].Project, qs: qs, out: out}
+	strangers, err := b.strangers(ctx)
+	if err != nil {
+		return out, err
+	}
+	var all []*newcomer
+	for _, at := range strangers {
+		plan := decide(at, symbolon.Held{Claims: make([]symbolon.Claimed, len(qs[at].Claims))})
+		if n, ok := b.newcomer(at, plan); ok {
+			all = append(all, n)
+		}
+	}
+	slices.SortFunc(all, func(a, b *newcomer) int { return strings.Compare(string(a.link.Identity), string(b.link.Identity)) })
+	return out, b.create(ctx, all)
+}
+
+// bulk is one call of CreateAll.
+type bulk struct {
+	store   *Store
+	shape   *shape
+	project string
+	qs      []symbolon.Query
+	out     []symbolon.Outcome
+}
+
+// newcomer is somebody for whom a user is to be made.
+type newcomer struct {
+	at      int // in bulk.qs
+	plan    symbolon.Plan
+	link    symbolon.Link // as it will be
+	digest  string
+	columns []string // of the row, and what goes into them
+	values  []any
+}
+
+// newcomer prepares a plan that CreateAll carries out. What needs findings is left for
+// Write.
+func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
+	if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" || plan.Release != "" || plan.Err != nil {
+		return nil, false
+	}
+	seen, u := b.qs[at].Seen, b.shape.users
+	n := &newcomer{at: at, plan: plan}
+	n.link = symbolon.Link{Project: b.project, Identity: seen.Identity.ID, State: symbolon.Linked, Way: seen.Way,
+		Ticket: seen.Ticket, BackReference: plan.BackReference}
+	if plan.User != "" {
+		user, key, ok := b.shape.key(plan.User)
+		if !ok {
+			return nil, false
+		}
+		n.link.User = user
+		n.columns, n.values = append(n.columns, u.id()), append(n.values, key)
+	}
+	if !u.one() {
+		n.columns, n.values = append(n.columns, u.identity()), append(n.values, string(seen.Identity.ID))
+	}
+	cells := b.shape.paths(seen.Identity)
+	if len(refusedCells(cells)) > 0 {
+		return nil, false
+	}
+	n.digest = digest(cells)
+	base, optional := b.shape.sortCells(cells)
+	for _, c := range append(base, optional...) {
+		n.columns, n.values = append(n.columns, c.name), append(n.values, c.param)
+	}
+	return n, true
+}
+
+// few is how many are not worth another try together.
+const few = 8
+
+// create makes the users of all that can have one.
+func (b *bulk) create(ctx context.Context, all []*newcomer) error {
+	if len(all) == 0 {
+		return nil
+	}
+	err := b.store.patiently(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
+	if err == nil || errors.Is(err, errNothing) {
+		return nil
+	}
+	if !errors.Is(err, errRefused) && !errors.Is(err, errTaken) && !b.store.own(ctx, err) {
+		return unavailable(fmt.Sprintf("make %d users", len(all)), err)
+	}
+	if len(all) <= few {
+		return nil
+	}
+	half := len(all) / 2
+	if err := b.create(ctx, all[:half]); err != nil {
+		return err
+	}
+	return b.create(ctx, all[half:])
+}
+
+// inTx is one attempt. Its outcomes count only once it is committed.
+func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
+	s := b.store
+	s.prepared.fulfil(waiting, s.DB)
+	release, _, err := s.turn(waiting)
+	if err != nil {
+		return err
+	}
+	defer release()
+	a := &attempt{bulk: b, all: all, now: s.now().UTC().Truncate(time.Microsecond)}
+	if err := s.transact(ctx, waiting, func(tx *Tx) error { return a.run(ctx, waiting, tx) }); err != nil {
+		return err
+	}
+	for _, n := range a.all {
+		b.out[n.at] = symbolon.Outcome{Link: a.linked(n), Plan: n.plan, New: true}
+	}
+	return nil
+}
+
+// attempt is one transaction.
+type attempt struct {
+	*bulk
+	all   []*newcomer // those for whom nobody was faster
+	now   time.Time
+	db    session
+	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
+}
+
+func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {
+	a.db = session{store: a.store, tx: tx.tx}
+	if err := a.enter(waiting); err != nil {
+		return err
+	}
+	if len(a.all) == 0 {
+		return errNothing
+	}
+	if err := a.insertRows(ctx); err != nil {
+		return err
+	}
+	if err := a.bind(ctx); err != nil {
+		return err
+	}
+	if err := a.insertEvents(ctx); err != nil {
+		return err
+	}
+	if a.store.OnLink == nil {
+		return nil
+	}
+	for _, n := range a.all {
+		if err := a.store.OnLink(ctx, tx, a.linked(n)); err != nil {
+			return plainError{fmt.Errorf("on link: %w", err)}
+		}
+	}
+	return nil
+}
+
+// linked is the bond that this attempt makes.
+func (a *attempt) linked(n *newcomer) symbolon.Link {
+	link := n.link
+	link.At = a.now
+	if link.User == "" {
+		link.User = a.users[link.Identity]
+	}
+	return link
+}

@@ -1,0 +1,186 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// listedOry has the identities that a test made.
+type listedOry map[symbolon.IdentityID]symbolon.Identity
+
+func (o listedOry) HasAdmin() bool { return true }
+
+func (o listedOry) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	if found, ok := o[id]; ok {
+		return found, nil
+	}
+	return symbolon.Identity{}, symbolon.ErrNotFound
+}
+
+func (o listedOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
+	return symbolon.Identity{}, errors.New("nothing is written here")
+}
+
+var bulkSecret = symbolon.Secret("thirty-two bytes of a test's secret")
+
+// crowd is people of every kind that LinkAll tells apart, n of each, the same on every
+// call. Their IDs are scattered.
+func crowd(n int) (out []symbolon.Identity) {
+	minter := symbolon.NewMinter("default", bulkSecret)
+	add := func(change func(i int, id *symbolon.Identity)) {
+		for i := range n {
+			at := len(out)
+			id := symbolon.Identity{ID: symbolon.IdentityID(fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(at)*2654435761, at+1)),
+				State: symbolon.Active, CreatedAt: now().Add(-time.Hour), Traits: fmt.Appendf(nil, `{"email":"p%d@example.org"}`, at)}
+			change(i, &id)
+			out = append(out, id)
+		}
+	}
+	add(func(int, *symbolon.Identity) {})
+	add(func(_ int, id *symbolon.Identity) { id.Traits = []byte(`{}`) })
+	add(func(_ int, id *symbolon.Identity) { id.State = symbolon.Inactive })
+	add(func(_ int, id *symbolon.Identity) { id.ExternalID = "customer " + string(id.ID[:8]) })
+	add(func(_ int, id *symbolon.Identity) { id.Traits = []byte(`{"email":"a\u0000b"}`) })
+	add(func(_ int, id *symbolon.Identity) { id.MetadataPublic = []byte(`{"id":"somebody else's"}`) })
+	add(func(_ int, id *symbolon.Identity) { id.MetadataPublic = []byte(`[1]`) })
+	add(func(_ int, id *symbolon.Identity) { id.MetadataAdmin = []byte(`{"symbolon":{"user":"x","proof":"y"}}`) })
+	reserved := minter.Mint(now())
+	add(func(i int, id *symbolon.Identity) {
+		if i%2 == 0 { // each ID for two: the second gets another
+			reserved = minter.Mint(now())
+		}
+		id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, reserved)
+	})
+	return out
+}
+
+// twin is a database with people in it who were known before.
+func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.Identity) (*people, *symbolon.Linker) {
+	p := openVariant(t, v, dialect)
+	clock := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	store := p.store(p.DB)
+	store.Now = func() time.Time { return clock }
+	ory := listedOry{}
+	for _, id := range people {
+		ory[id.ID] = id
+	}
+	l := &symbolon.Linker{Ory: ory, Store: store, Secrets: []symbolon.Secret{bulkSecret}, Log: slog.New(slog.DiscardHandler), Now: store.Now}
+	for i, id := range people {
+		switch i % 7 {
+		case 3: // a hand-written hook was here
+			p.insertUser(t, id.ID)
+		case 5:
+			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return p, l
+}
+
+// content is every row of every table but for the numbers of the rows. Whose user an ID
+// is, is what counts; which ID it is, is chance.
+func (p *people) content(t *testing.T) string {
+	t.Helper()
+	prefix := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_", sqlstore.Postgres: "symbolon."}[p.dialect]
+	named := map[string]string{}
+	for user, id := range p.all(t) {
+		named["user:"+string(user)] = "user of " + string(id)
+	}
+	var all []string
+	for _, query := range []string{
+		`select 'entry', identity_id, 'user:' || coalesce(user_id, ''), project, state, reason, way, coalesce(cast(linked_at as text), '-'), cast(ticket as text), digest, 'user:' || back_reference from ` + prefix + `links order by identity_id`,
+		`select 'event', coalesce(identity_id, '-'), 'user:' || coalesce(user_id, ''), project, kind, finding, way, cast(at as text), 'user:' || coalesce(before_id, ''), detail, '' from ` + prefix + `events order by identity_id, id`,
+		`select 'finding', identity_id, 'user:' || coalesce(user_id, ''), project, kind, detail, cast(opened_at as text), coalesce(cast(closed_at as text), '-'), '', '', '' from ` + prefix + `findings order by identity_id, kind`,
+		`select 'retired', 'user:' || user_id, '', project, cast(retired_at as text), '', '', '', '', '', '' from ` + prefix + `retired order by user_id`,
+		p.sql(`select 'user', coalesce(cast({identity} as text), '-'), 'user:' || cast({id} as text), coalesce(email, '-'), '', '', '', '', '', '', '' from {users} order by {identity}`),
+	} {
+		rows, err := p.Query(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			parts := make([]string, 11)
+			into := make([]any, len(parts))
+			for i := range parts {
+				into[i] = &parts[i]
+			}
+			if err := rows.Scan(into...); err != nil {
+				t.Fatal(err)
+			}
+			for i, part := range parts {
+				if name, ok := named[part]; ok {
+					parts[i] = name
+				}
+			}
+			all = append(all, strings.Join(parts, "|"))
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// One world is linked one by one and its twin all at once: row for row they are the
+// same, on every kind of users table.
+func TestLinkAllIsLink(t *testing.T) {
+	for _, v := range variants {
+		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+			t.Run(v.name+"/"+string(dialect), func(t *testing.T) {
+				people := crowd(7)
+				one, single := twin(t, v, dialect, people)
+				other, many := twin(t, v, dialect, people)
+				var seen []symbolon.Seen
+				for _, id := range people {
+					seen = append(seen, symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true, Ticket: 42})
+				}
+				inOrder := slices.Clone(seen)
+				slices.SortFunc(inOrder, func(a, b symbolon.Seen) int { return strings.Compare(string(a.Identity.ID), string(b.Identity.ID)) })
+				want := map[symbolon.IdentityID]error{}
+				for _, s := range inOrder {
+					_, want[s.Identity.ID] = single.Link(t.Context(), s)
+				}
+				plain := one.content(t)
+				for range 2 { // the second time there is nothing to do
+					for i, r := range many.LinkAll(t.Context(), seen) {
+						if err := want[seen[i].Identity.ID]; (r.Err == nil) != (err == nil) {
+							t.Errorf("%s: %v, one by one %v", seen[i].Identity.ID, r.Err, err)
+						}
+						if r.Err == nil && (r.Link.State != symbolon.Linked || r.Link.Identity != seen[i].Identity.ID || r.Link.User == "" || r.Link.At.IsZero()) {
+							t.Errorf("link: %+v", r.Link)
+						}
+					}
+					if got := other.content(t); got != plain {
+						t.Fatalf("the twins differ:\n%s", differ(plain, got))
+					}
+				}
+			})
+		}
+	}
+}
+
+func differ(want, got string) string {
+	var out []string
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for _, line := range a {
+		if !slices.Contains(b, line) {
+			out = append(out, "- "+line)
+		}
+	}
+	for _, line := range b {
+		if !slices.Contains(a, line) {
+			out = append(out, "+ "+line)
+		}
+	}
+	return strings.Join(out[:min(len(out), 20)], "\n")
+}
