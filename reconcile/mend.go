@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/symbolon-id/symbolon"
 )
 
-// workers is how many repairs are under way at once. On SQLite they queue.
-const workers = 8
+// together is how many repairs are made together.
+const together = 500
 
 // patience is how many repairs in a row may find Ory or the store unavailable before
 // the run gives up.
@@ -63,7 +62,7 @@ func (m *mender) visit(ctx context.Context, pairs []pair) error {
 		}
 	}
 	for len(repairs) > 0 {
-		n := min(len(repairs), 4*workers)
+		n := min(len(repairs), together)
 		m.carryOut(ctx, repairs[:n])
 		if err := m.judgeRepairs(ctx, repairs[:n]); err != nil {
 			return err
@@ -73,23 +72,15 @@ func (m *mender) visit(ctx context.Context, pairs []pair) error {
 	return nil
 }
 
-// carryOut makes the repairs, some at once, and waits for all of them.
+// carryOut makes the repairs and waits for all of them.
 func (m *mender) carryOut(ctx context.Context, repairs []*repair) {
-	work := make(chan *repair)
-	var wg sync.WaitGroup
-	for range min(workers, len(repairs)) {
-		wg.Go(func() {
-			for r := range work {
-				seen := symbolon.Seen{Identity: r.identity, Ticket: m.ticket, Way: symbolon.ByReconcile, Admin: true}
-				_, r.err = m.Linker.Link(ctx, seen)
-			}
-		})
+	seen := make([]symbolon.Seen, len(repairs))
+	for i, r := range repairs {
+		seen[i] = symbolon.Seen{Identity: r.identity, Ticket: m.ticket, Way: symbolon.ByReconcile, Admin: true}
 	}
-	for _, r := range repairs {
-		work <- r
+	for i, result := range m.Linker.LinkAll(ctx, seen) {
+		repairs[i].err = result.Err
 	}
-	close(work)
-	wg.Wait()
 }
 
 // judgeRepairs counts. What failed is tried again by the next run; a store or an Ory
