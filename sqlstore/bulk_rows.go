@@ -36,8 +36,7 @@ func inPieces(n, perRow int, f func(from, to int) error) error {
 	return nil
 }
 
-// The heads of the statements; rows of parameters follow. $1 is the project and $2 the
-// time.
+// The heads of the statements; rows of parameters follow.
 const (
 	enterAll = `
 insert into symbolon.links (project, linked_at, identity_id, user_id, state, way, ticket, digest, back_reference) values `
@@ -54,42 +53,62 @@ update symbolon.links set user_id = v.column2, state = 'linked' from (values `
 	bindAllEnd = `) as v where symbolon.links.state = 'new' and symbolon.links.identity_id = v.column1 and symbolon.links.project = `
 )
 
-// rowsOf writes n rows of parameters behind each other, which begin with $from: lead
-// comes first in each row.
-func rowsOf(b *strings.Builder, n int, lead string, from, perRow int) {
-	for row := range n {
-		b.WriteString(comma(row) + "(" + lead)
-		for i := range perRow {
-			if i > 0 || lead != "" {
-				b.WriteString(", ")
-			}
-			b.WriteString("$")
-			b.WriteString(strconv.Itoa(from + row*perRow + i))
-		}
-		b.WriteString(")")
+// many is a statement with rows of parameters. They have no names on SQLite: with them
+// the time to bind all grows with the square of their number.
+type many struct {
+	strings.Builder
+	dialect Dialect
+	args    []any
+}
+
+func (a *attempt) many(head string, rows, perRow int) *many {
+	m := &many{dialect: a.store.Dialect, args: make([]any, 0, rows*perRow+1)}
+	m.Grow(len(head) + rows*(perRow+1)*6)
+	m.WriteString(head)
+	return m
+}
+
+// row adds a row of values.
+func (m *many) row(values ...any) {
+	separator := "("
+	if len(m.args) > 0 {
+		separator = ", ("
 	}
+	for _, v := range values {
+		m.WriteString(separator)
+		m.param(v)
+		separator = ", "
+	}
+	m.WriteString(")")
+}
+
+func (m *many) param(v any) {
+	m.args = append(m.args, v)
+	if m.dialect == SQLite {
+		m.WriteString("?")
+		return
+	}
+	m.WriteString("$")
+	m.WriteString(strconv.Itoa(len(m.args)))
 }
 
 // enter inserts the entries, and leaves out of the attempt whoever has one by now, or
 // whose new user is somebody's.
 func (a *attempt) enter(ctx context.Context) error {
-	const perRow = 7
+	const perRow = 9
 	entered := make(map[symbolon.IdentityID]bool, len(a.all))
 	err := inPieces(len(a.all), perRow, func(from, to int) error {
-		var text strings.Builder
-		text.WriteString(enterAll)
-		rowsOf(&text, to-from, "$1, $2", 3, perRow)
-		text.WriteString(enterAllEnd)
-		args := append(make([]any, 0, 2+perRow*(to-from)), a.project, moment{a.now})
+		m := a.many(enterAll, to-from, perRow)
 		for _, n := range a.all[from:to] {
 			state := symbolon.Linked
 			if n.link.User == "" {
 				state = lockState
 			}
-			args = append(args, string(n.link.Identity), null(n.link.User), string(state), string(n.link.Way), int64(n.link.Ticket),
-				n.digest, n.link.BackReference)
+			m.row(a.project, moment{a.now}, string(n.link.Identity), null(n.link.User), string(state), string(n.link.Way),
+				int64(n.link.Ticket), n.digest, n.link.BackReference)
 		}
-		return a.each(ctx, text.String(), args, func(scan func(...any) error) error {
+		m.WriteString(enterAllEnd)
+		return a.each(ctx, m, func(scan func(...any) error) error {
 			var id symbolon.IdentityID
 			err := scan(&id)
 			entered[id] = true
@@ -103,8 +122,8 @@ func (a *attempt) enter(ctx context.Context) error {
 }
 
 // each runs a query and has every row of its answer scanned.
-func (a *attempt) each(ctx context.Context, text string, args []any, f func(scan func(...any) error) error) error {
-	rows, err := a.db.query(ctx, text, args...)
+func (a *attempt) each(ctx context.Context, m *many, f func(scan func(...any) error) error) error {
+	rows, err := a.db.query(ctx, m.String(), m.args...)
 	if err != nil {
 		return err
 	}
@@ -150,12 +169,16 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	if len(columns) == 0 {
 		return errRefused // nothing but defaults: Write knows how
 	}
-	args := make([]any, 0, len(alike)*len(columns)+1)
+	m := a.many(insertInto(columns), len(alike), len(columns))
 	for _, n := range alike {
-		args = append(args, n.values...)
+		m.row(n.values...)
 	}
-	text := insertRowsText(a.shape.users, columns, len(alike))
-	return a.each(ctx, text, append(args, a.project), func(scan func(...any) error) error {
+	table := quote(a.shape.users.parts().table)
+	key := "cast(" + table + ".{id} as text)"
+	m.WriteString(" returning " + key + ", cast(" + table + ".{identity} as text)" + retiredToo + key + " and symbolon_r.project = ")
+	m.param(a.project)
+	m.WriteString(")")
+	return a.each(ctx, m, func(scan func(...any) error) error {
 		var user symbolon.UserID
 		var identity string
 		var retired bool
@@ -170,21 +193,18 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	})
 }
 
-// insertRowsText is insertRow for many rows. It answers each ID, whose it is, and
-// whether that ID is retired; that it is nobody's was seen when the entries were made.
-func insertRowsText(u Users, columns []string, n int) string {
+// retiredToo asks whether an ID is retired; that it is nobody's was seen when the entry
+// was made.
+const retiredToo = `,
+       exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = `
+
+func insertInto(columns []string) string {
 	var b strings.Builder
 	b.WriteString("insert into {users} (")
 	for i, c := range columns {
 		b.WriteString(comma(i) + quote(c))
 	}
 	b.WriteString(") values ")
-	rowsOf(&b, n, "", 1, len(columns))
-	table := quote(u.parts().table)
-	key := "cast(" + table + ".{id} as text)"
-	b.WriteString(" returning " + key + ", cast(" + table + `.{identity} as text),
-       exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = ` + key + ` and symbolon_r.project = $` +
-		strconv.Itoa(n*len(columns)+1) + `)`)
 	return b.String()
 }
 
@@ -197,15 +217,13 @@ func (a *attempt) bind(ctx context.Context) error {
 		}
 	}
 	return inPieces(len(unbound), 2, func(from, to int) error {
-		var text strings.Builder
-		text.WriteString(bindAll)
-		rowsOf(&text, to-from, "", 1, 2)
-		text.WriteString(bindAllEnd + "$" + strconv.Itoa(2*(to-from)+1))
-		args := make([]any, 0, 2*(to-from)+1)
+		m := a.many(bindAll, to-from, 2)
 		for _, n := range unbound[from:to] {
-			args = append(args, string(n.link.Identity), string(a.users[n.link.Identity]))
+			m.row(string(n.link.Identity), string(a.users[n.link.Identity]))
 		}
-		count, err := a.db.exec(ctx, text.String(), append(args, a.project)...)
+		m.WriteString(bindAllEnd)
+		m.param(a.project)
+		count, err := a.db.exec(ctx, m.String(), m.args...)
 		switch {
 		case err != nil && a.store.Dialect.refusedBy(err):
 			return fmt.Errorf("%w: %w", errTaken, err) // the ID is somebody's whose row is missing
@@ -217,17 +235,14 @@ func (a *attempt) bind(ctx context.Context) error {
 }
 
 func (a *attempt) insertEvents(ctx context.Context) error {
-	const perRow = 4
+	const perRow = 7
 	return inPieces(len(a.all), perRow, func(from, to int) error {
-		var text strings.Builder
-		text.WriteString(insertEvents)
-		rowsOf(&text, to-from, "$1, $2, '"+string(symbolon.UserLinked)+"'", 3, perRow)
-		args := append(make([]any, 0, 2+perRow*(to-from)), a.project, moment{a.now})
+		m := a.many(insertEvents, to-from, perRow)
 		for _, n := range a.all[from:to] {
 			link := a.linked(n)
-			args = append(args, string(link.Identity), string(link.User), string(link.Way), n.plan.Why)
+			m.row(a.project, moment{a.now}, string(symbolon.UserLinked), string(link.Identity), string(link.User), string(link.Way), n.plan.Why)
 		}
-		_, err := a.db.exec(ctx, text.String(), args...)
+		_, err := a.db.exec(ctx, m.String(), m.args...)
 		return err
 	})
 }

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime/pprof"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+	_ "modernc.org/sqlite"             // the driver
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/reconcile"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+// Every measurement is made in a process of its own, so that no heap of another's is in
+// its memory or its garbage collector's way. Ory is another process, too.
+
+// task is what a child is told to do.
+type task struct {
+	Role    string // ory, raw, decode, pass, mend
+	Admin   string // Ory's admin API
+	Dialect sqlstore.Dialect
+	DSN     string
+	Profile string // where a CPU profile goes
+}
+
+// figures are what it tells.
+type figures struct {
+	Admin      string `json:",omitempty"` // of an Ory that is ready
+	Identities int
+	Seconds    float64
+	RSS        int // the most that was ever resident, in kB
+	Report     reconcile.Report
+}
+
+const taskVariable = "SYMBOLON_BENCH_TASK"
+
+// child runs a task in a process of its own.
+func child(ctx context.Context, t task) (f figures, err error) {
+	cmd, err := command(ctx, t)
+	if err != nil {
+		return f, err
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return f, fmt.Errorf("%s: %w", t.Role, err)
+	}
+	return f, json.Unmarshal(out, &f)
+}
+
+func command(ctx context.Context, t task) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), taskVariable+"="+string(text))
+	cmd.Stderr = os.Stderr
+	return cmd, nil
+}
+
+// startFake runs the fake Ory in a process that lives until stop is called.
+func startFake(ctx context.Context) (admin string, stop func(), err error) {
+	cmd, err := command(ctx, task{Role: "ory"})
+	if err != nil {
+		return "", nil, err
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	stop = func() { _, _ = in.Close(), cmd.Wait() }
+	var f figures
+	if err := json.NewDecoder(out).Decode(&f); err != nil {
+		stop()
+		return "", nil, fmt.Errorf("the fake Ory did not start: %w", err)
+	}
+	return f.Admin, stop, nil
+}
+
+// perform is the child's part.
+func perform(text string) error {
+	var t task
+	if err := json.Unmarshal([]byte(text), &t); err != nil {
+		return err
+	}
+	if t.Profile != "" {
+		file, err := os.Create(t.Profile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	ctx, f, began := context.Background(), figures{}, time.Now()
+	var err error
+	switch t.Role {
+	case "ory":
+		fake := fakeory.New(fakeory.Config{Generation: fakeory.V26})
+		defer fake.Close()
+		if err := json.NewEncoder(os.Stdout).Encode(figures{Admin: fake.AdminURL}); err != nil {
+			return err
+		}
+		_, err := io.Copy(io.Discard, os.Stdin) // until our parent closes it, or dies
+		return err
+	case "raw":
+		_, err = rawPages(ctx, t.Admin)
+	case "decode":
+		for _, failed := range listing(t.Admin)(ctx) {
+			if failed != nil {
+				return failed
+			}
+			f.Identities++
+		}
+	case "pass", "mend":
+		f.Report, err = t.reconcile(ctx)
+		f.Identities = f.Report.Identities
+	default:
+		err = fmt.Errorf("nobody knows the task %q", t.Role)
+	}
+	if err != nil {
+		return err
+	}
+	f.Seconds = time.Since(began).Seconds()
+	if f.RSS, err = mostResident(); err != nil {
+		return err
+	}
+	f.Report.Findings = nil
+	return json.NewEncoder(os.Stdout).Encode(f)
+}
+
+func listing(admin string) func(context.Context) iter.Seq2[symbolon.Identity, error] {
+	client := &ory.Client{PublicURL: admin, AdminURL: admin}
+	return func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
+		return client.Identities(ctx, ory.ListOptions{})
+	}
+}
+
+func openStore(dialect sqlstore.Dialect, dsn string) (*sqlstore.Store, error) {
+	db, err := sql.Open(map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[dialect], dsn)
+	if err != nil {
+		return nil, err
+	}
+	return &sqlstore.Store{DB: db, Dialect: dialect}, nil
+}
+
+func newLinker(store *sqlstore.Store, admin string) *symbolon.Linker {
+	return &symbolon.Linker{Ory: &ory.Client{PublicURL: admin, AdminURL: admin}, Store: store, BackReference: symbolon.BackReference{Write: symbolon.WriteReserve},
+		Secrets: []symbolon.Secret{symbolon.Secret("a secret of at least thirty-two bytes")}, Log: slog.New(slog.DiscardHandler)}
+}
+
+// reconcile looks once; as "mend" it makes the missing links.
+func (t task) reconcile(ctx context.Context) (reconcile.Report, error) {
+	store, err := openStore(t.Dialect, t.DSN)
+	if err != nil {
+		return reconcile.Report{}, err
+	}
+	defer store.DB.Close()
+	r := &reconcile.Reconciler{Linker: newLinker(store, t.Admin), Ledger: store, Identities: listing(t.Admin)}
+	report, err := r.Run(ctx, reconcile.Options{Repair: t.Role == "mend"})
+	if err == nil && report.Left() > 0 {
+		err = fmt.Errorf("differences are left: %v", report.Found)
+	}
+	return report, err
+}
+
+// mostResident reads the kernel's own account of this process.
+func mostResident() (kB int, err error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, found := strings.Cut(string(text), "VmHWM:")
+	if !found {
+		return 0, errors.New("the kernel does not say how much memory was used")
+	}
+	_, err = fmt.Sscan(rest, &kB)
+	return kB, err
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// linked is how long each slice of the missing links took: by LinkAll, and by a bare
+// insert of the same rows.
+type linked struct{ ours, bare []float64 }
+
+// slices of so many links alternate, so that what slows the machine down slows both.
+const (
+	slice = 5000
+	rows  = 500 // in a transaction
+)
+
+// links makes the missing links of everybody in two databases of a kind, by turns.
+func (b *reconcileBench) links(ctx context.Context, dialect sqlstore.Dialect) (out linked, err error) {
+	var stores [2]*sqlstore.Store
+	for i := range stores {
+		dsn, err := b.newDatabase(ctx, dialect)
+		if err != nil {
+			return out, err
+		}
+		if stores[i], err = openStore(dialect, dsn); err != nil {
+			return out, err
+		}
+		defer stores[i].DB.Close()
+	}
+	bare, err := prepareBare(ctx, stores[1])
+	if err != nil {
+		return out, err
+	}
+	linker := newLinker(stores[0], "http://127.0.0.1:1")
+	for from := 0; from < b.n; from += slice {
+		seen := newSeen(from, min(slice, b.n-from))
+		values := bareRows(seen)
+		began := time.Now()
+		if err := linkSlice(ctx, linker, seen); err != nil {
+			return out, err
+		}
+		out.ours = append(out.ours, time.Since(began).Seconds()/float64(len(seen)))
+		began = time.Now()
+		if err := bare.insert(ctx, values); err != nil {
+			return out, err
+		}
+		out.bare = append(out.bare, time.Since(began).Seconds()/float64(len(seen)))
+	}
+	say("%s: %d missing links in %.1f s, bare %.1f s", dialect, b.n, slice*sum(out.ours), slice*sum(out.bare))
+	return out, sameCounts(ctx, stores, b.n)
+}
+
+func sum(v []float64) (s float64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
+}
+
+func newSeen(from, n int) []symbolon.Seen {
+	out := make([]symbolon.Seen, n)
+	for i := range out {
+		var b [16]byte
+		_, _ = rand.Read(b[:])
+		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+		out[i] = symbolon.Seen{Way: symbolon.ByReconcile, Admin: true, Ticket: 1, Identity: symbolon.Identity{
+			ID:    symbolon.IdentityID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])),
+			State: symbolon.Active, SchemaID: "default", CreatedAt: time.Now().Add(-time.Hour),
+			Traits:         fmt.Appendf(nil, `{"email":"person-%06d@example.org","name":"Person Number %d"}`, from+i, from+i),
+			MetadataPublic: []byte("null"), MetadataAdmin: []byte("null")}}
+	}
+	slices.SortFunc(out, func(a, b symbolon.Seen) int { return strings.Compare(string(a.Identity.ID), string(b.Identity.ID)) })
+	return out
+}
+
+func linkSlice(ctx context.Context, l *symbolon.Linker, seen []symbolon.Seen) error {
+	for some := range slices.Chunk(seen, rows) { // as reconcile hands them over
+		for _, r := range l.LinkAll(ctx, some) {
+			if r.Err != nil {
+				return r.Err
+			}
+		}
+	}
+	return nil
+}
+
+// bareInsert is the least that could make the same rows: prepared, many to a statement,
+// knowing nothing.
+type bareInsert struct {
+	db    *sql.DB
+	stmts []*sql.Stmt
+}
+
+func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error) {
+	prefix := "symbolon."
+	if store.Dialect == sqlstore.SQLite {
+		prefix = "symbolon_"
+	}
+	out := &bareInsert{db: store.DB}
+	for _, t := range []struct {
+		head string
+		n    int
+	}{
+		{`insert into symbolon_users (id, ory_identity_id, email, name, active) values `, 5},
+		{`insert into ` + prefix + `links (project, identity_id, user_id, state, way, linked_at, ticket, digest) values `, 8},
+		{`insert into ` + prefix + `events (project, at, kind, identity_id, user_id, way, detail) values `, 7},
+	} {
+		var text strings.Builder
+		text.WriteString(t.head)
+		for i := range rows * t.n {
+			mark := "$" + strconv.Itoa(i+1)
+			if store.Dialect == sqlstore.SQLite {
+				mark = "?" // the driver is slow with a thousand names
+			}
+			text.WriteString(map[bool]string{true: "(", false: ", "}[i%t.n == 0] + mark)
+			if i%t.n == t.n-1 {
+				text.WriteString(map[bool]string{true: ")", false: "), "}[i == rows*t.n-1])
+			}
+		}
+		stmt, err := store.DB.PrepareContext(ctx, text.String())
+		if err != nil {
+			return nil, err
+		}
+		out.stmts = append(out.stmts, stmt)
+	}
+	return out, nil
+}
+
+// bareRows are the values of the three statements, transaction by transaction.
+func bareRows(seen []symbolon.Seen) (out [][3][]any) {
+	minter := symbolon.NewMinter("bench")
+	for some := range slices.Chunk(seen, rows) {
+		var values [3][]any
+		for _, s := range some {
+			id, user, at := string(s.Identity.ID), string(minter.Mint(time.Now())), time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+			values[0] = append(values[0], user, id, "person-000000@example.org", "Person Number 000000", true)
+			values[1] = append(values[1], "default", id, user, "linked", "reconcile", at, 1, "0123456789abcdef0123456789abcdef")
+			values[2] = append(values[2], "default", at, "user.linked", id, user, "reconcile", "a new person")
+		}
+		out = append(out, values)
+	}
+	return out
+}
+
+func (b *bareInsert) insert(ctx context.Context, all [][3][]any) error {
+	for _, values := range all {
+		tx, err := b.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		for i, stmt := range b.stmts {
+			if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, values[i]...); err != nil { //nolint:sqlclosecheck // ends with tx
+				_ = tx.Rollback()
+				return err
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameCounts checks that both have made what they say.
+func sameCounts(ctx context.Context, stores [2]*sqlstore.Store, want int) error {
+	for _, store := range stores {
+		prefix := "symbolon."
+		if store.Dialect == sqlstore.SQLite {
+			prefix = "symbolon_"
+		}
+		for _, table := range []string{"symbolon_users", prefix + "links", prefix + "events"} {
+			var n int
+			if err := store.DB.QueryRowContext(ctx, `select count(*) from `+table).Scan(&n); err != nil { //nolint:gosec // our own names
+				return err
+			}
+			if n != want {
+				return fmt.Errorf("%s: %d rows, not %d", table, n, want)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// reconcileBench measures passes over the fake Ory, passes over a real Kratos, and the
+// making of missing links.
+type reconcileBench struct {
+	n, kratos, rounds int
+	dir               string
+	postgres          *symbolontest.Postgres
+	databases         int
+}
+
+var dialects = []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres}
+
+func benchReconcile(args []string) (err error) {
+	flags := flag.NewFlagSet("bench reconcile", flag.ExitOnError)
+	b := reconcileBench{}
+	flags.IntVar(&b.n, "n", 100_000, "how many identities there are")
+	flags.IntVar(&b.kratos, "kratos", 10_000, "how many of them a real Kratos has; 0: none is started")
+	flags.IntVar(&b.rounds, "rounds", 5, "how often everything is measured")
+	out := flags.String("o", "BENCHMARKS.md", "where the table goes; - for standard output only")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if b.dir, err = os.MkdirTemp("", "symbolon-bench-*"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if b.postgres, err = (symbolontest.PostgresConfig{Durable: true}).Launch(ctx); err != nil {
+		return err
+	}
+	defer b.postgres.Close()
+	text, err := b.measure(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(os.Stdout, text)
+	if *out == "-" {
+		return nil
+	}
+	return writePart(*out, reconcileHeading, text)
+}
+
+func (b *reconcileBench) measure(ctx context.Context) (string, error) {
+	admin, stop, err := startFake(ctx)
+	if err != nil {
+		return "", err
+	}
+	fake, err := b.passes(ctx, admin, b.n, b.rounds)
+	stop()
+	if err != nil {
+		return "", err
+	}
+	var real passes
+	if b.kratos > 0 {
+		if real, err = b.realPasses(ctx); err != nil {
+			return "", err
+		}
+	}
+	links := map[sqlstore.Dialect]linked{}
+	for _, dialect := range dialects {
+		if links[dialect], err = b.links(ctx, dialect); err != nil {
+			return "", err
+		}
+	}
+	return b.table(fake, real, links), nil
+}
+
+func (b *reconcileBench) realPasses(ctx context.Context) (passes, error) {
+	say("starting a real Kratos")
+	kratos, err := symbolontest.LaunchKratos(ctx, symbolontest.KratosConfig{Overlay: []byte("log:\n  level: error\n")})
+	if err != nil {
+		return nil, err
+	}
+	defer kratos.Close()
+	return b.passes(ctx, kratos.AdminURL, b.kratos, min(b.rounds, 3))
+}
+
+// passes are what the rounds measured, by what was done.
+type passes map[string][]figures
+
+const (
+	raw    = "raw"
+	decode = "decode"
+)
+
+// passes imports people, links them and measures everything that reads them all.
+func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int) (passes, error) {
+	began := time.Now()
+	err := importPeople(ctx, admin, n, func(done int) {
+		if done%10_000 == 0 {
+			say("%d of %d identities imported, %v", done, n, time.Since(began).Round(time.Second))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	tasks := []task{{Role: raw, Admin: admin}, {Role: decode, Admin: admin}}
+	names := []string{raw, decode}
+	out := passes{}
+	for _, dialect := range dialects {
+		dsn, err := b.newDatabase(ctx, dialect)
+		if err != nil {
+			return nil, err
+		}
+		mend := task{Role: "mend", Admin: admin, Dialect: dialect, DSN: dsn}
+		f, err := child(ctx, mend)
+		if err != nil {
+			return nil, err
+		}
+		out["mend/"+string(dialect)] = []figures{f}
+		say("%s: %d linked in %.1f s, three listings included", dialect, f.Identities, f.Seconds)
+		mend.Role = "pass"
+		tasks, names = append(tasks, mend), append(names, string(dialect))
+	}
+	for round := range rounds {
+		for i := range tasks {
+			at := (round + i) % len(tasks) // whoever comes first in one round comes last in the next
+			f, err := child(ctx, tasks[at])
+			if err != nil {
+				return nil, err
+			}
+			if f.Identities != n && names[at] != raw {
+				return nil, fmt.Errorf("%s saw %d of %d identities", names[at], f.Identities, n)
+			}
+			say("round %d of %d, %s: %.2f s, %d MB", round+1, rounds, names[at], f.Seconds, f.RSS>>10)
+			out[names[at]] = append(out[names[at]], f)
+		}
+	}
+	return out, nil
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
+
+// newDatabase is an empty one with Symbolon's tables.
+func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Dialect) (dsn string, err error) {
+	b.databases++
+	name := fmt.Sprintf("bench_%d", b.databases)
+	if dialect == sqlstore.SQLite {
+		dsn = sqlstore.SQLiteDSN(filepath.Join(b.dir, name+".db"))
+	} else if dsn, err = b.createPostgres(ctx, name); err != nil {
+		return "", err
+	}
+	store, err := openStore(dialect, dsn)
+	if err != nil {
+		return "", err
+	}
+	return dsn, errors.Join(migrate.Up(ctx, store.DB, dialect), store.DB.Close())
+}
+
+func (b *reconcileBench) createPostgres(ctx context.Context, name string) (string, error) {
+	db, err := sql.Open("pgx", b.postgres.DSN)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, `create database `+name); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(b.postgres.DSN)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}

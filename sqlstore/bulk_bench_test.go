@@ -1,0 +1,36 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// BenchmarkBulk makes 500 bonds at once. `make bench-reconcile` has it beside a bare
+// insert of the same rows.
+//
+//	go test ./sqlstore -run xxx -bench Bulk
+func BenchmarkBulk(b *testing.B) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		b.Run(string(dialect), func(b *testing.B) {
+			db := openDurable(b, dialect)
+			l := linkerOf(&sqlstore.Store{DB: db.DB, Dialect: dialect})
+			l.Secrets = []symbolon.Secret{bulkSecret}
+			seen := make([]symbolon.Seen, 500)
+			for b.Loop() {
+				for i := range seen {
+					seen[i] = symbolon.Seen{Identity: identityWith(fmt.Sprintf(`{"email":"p%d@example.org","name":"Person Number %d"}`, i, i)),
+						Way: symbolon.ByReconcile, Admin: true, Ticket: 1}
+				}
+				for _, r := range l.LinkAll(b.Context(), seen) {
+					if r.Err != nil {
+						b.Fatal(r.Err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/500, "µs/identity")
+		})
+	}
+}
