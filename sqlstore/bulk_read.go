@@ -2,23 +2,33 @@ package sqlstore
 
 import (
 	"context"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/symbolon-id/symbolon"
 )
 
-// Who is known; a list of parameters follows, and $1 is the project.
-const (
-	knownEntries = `select identity_id from symbolon.links where project = $1 and identity_id in `
-	knownRows    = `select cast({identity} as text) from {users} where {identity} in `
-	knownBonds   = `select user_id from symbolon.links where project = $1 and state = 'linked' and user_id in `
-	knownRetired = `select user_id from symbolon.retired where project = $1 and user_id in `
-	knownUsers   = `select cast({id} as text) from {users} where {id} in `
+// Who is known. The entries are asked for by a subquery, as in read: of `in` Postgres
+// makes a walk through the whole project while it has no statistics.
+var (
+	knownEntries = list{head: `with v as (values `, tail: `) select found.id from (select
+       (select l.identity_id from symbolon.links l where l.identity_id = v.column1 and l.project = `, end: `) as id from v) as found
+where found.id is not null`, rows: true}
+
+	knownRows    = list{head: `select cast({identity} as text) from {users} where {identity} in `}
+	knownBonds   = list{head: `select user_id from symbolon.links where user_id in `, tail: ` and state = 'linked' and project = `}
+	knownRetired = list{head: `select user_id from symbolon.retired where user_id in `, tail: ` and project = `}
+	knownUsers   = list{head: `select cast({id} as text) from {users} where {id} in `}
 )
 
-// lists are the lengths of the lists; shorter ones repeat their last value.
-var lists = []int{500, 20}
+// list is a query with a list of values behind its head, and the project behind its
+// tail.
+type list struct {
+	head, tail, end string
+	rows            bool // each value is a row of its own
+}
+
+// lengths are those of the lists; shorter ones repeat their last value.
+var lengths = []int{500, 20}
 
 // strangers are the places of those of whom, and of whose claims, nothing is held.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
@@ -64,67 +74,48 @@ func (b *bulk) findKnown(ctx context.Context, known map[string]bool) error {
 	identity := func(s string) { known[string(asIdentity(s))] = true }
 	user := func(s string) { known[userMark+s] = true }
 	for _, ask := range []struct {
-		text string
-		list []any
-		note func(string)
+		list
+		values []any
+		note   func(string)
 	}{
 		{knownEntries, ids, identity}, {knownRows, ids, identity},
 		{knownBonds, users, user}, {knownRetired, users, user}, {knownUsers, keys, user},
 	} {
-		if err := b.list(ctx, ask.text, ask.list, ask.note); err != nil {
-			return err
+		for some := range slices.Chunk(ask.values, lengths[0]) {
+			if err := b.ask(ctx, ask.list, some, ask.note); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// list asks for those of a list that are there.
-func (b *bulk) list(ctx context.Context, text string, list []any, note func(string)) error {
-	var args []any
-	if strings.Contains(text, "$1") {
-		args = append(args, b.project)
+func (b *bulk) ask(ctx context.Context, l list, values []any, note func(string)) error {
+	size := lengths[0]
+	if len(values) <= lengths[1] {
+		size = lengths[1]
 	}
-	for len(list) > 0 {
-		size := lists[0]
-		if len(list) <= lists[1] {
-			size = lists[1]
-		}
-		some := append(make([]any, 0, size+1), args...)
-		some = append(some, list[:min(size, len(list))]...)
-		for len(some) < size+len(args) {
-			some = append(some, list[len(list)-1])
-		}
-		list = list[min(size, len(list)):]
-		if err := b.ask(ctx, text+parameters(len(args)+1, size), some, note); err != nil {
-			return err
-		}
+	padded := slices.Grow(slices.Clone(values), size)
+	for len(padded) < size {
+		padded = append(padded, values[0])
 	}
-	return nil
-}
-
-func (b *bulk) ask(ctx context.Context, text string, args []any, note func(string)) error {
-	rows, err := session{store: b.store}.query(ctx, text, args...)
-	if err != nil {
-		return err
+	m := b.many(l.head, size, 1)
+	if l.rows {
+		for _, v := range padded {
+			m.row(v)
+		}
+	} else {
+		m.row(padded...)
 	}
-	defer rows.Close()
-	for rows.Next() {
+	if l.tail != "" {
+		m.WriteString(l.tail)
+		m.param(b.project)
+		m.WriteString(l.end)
+	}
+	return session{store: b.store}.each(ctx, m, func(scan func(...any) error) error {
 		var s string
-		if err := rows.Scan(&s); err != nil {
-			return err
-		}
+		err := scan(&s)
 		note(s)
-	}
-	return rows.Err()
-}
-
-// parameters is a list of n in parentheses, beginning with $from.
-func parameters(from, n int) string {
-	var b strings.Builder
-	b.WriteString("(")
-	for i := range n {
-		b.WriteString(comma(i) + "$" + strconv.Itoa(from+i))
-	}
-	b.WriteString(")")
-	return b.String()
+		return err
+	})
 }

@@ -61,8 +61,8 @@ type many struct {
 	args    []any
 }
 
-func (a *attempt) many(head string, rows, perRow int) *many {
-	m := &many{dialect: a.store.Dialect, args: make([]any, 0, rows*perRow+1)}
+func (b *bulk) many(head string, rows, perRow int) *many {
+	m := &many{dialect: b.store.Dialect, args: make([]any, 0, rows*perRow+1)}
 	m.Grow(len(head) + rows*(perRow+1)*6)
 	m.WriteString(head)
 	return m
@@ -108,7 +108,7 @@ func (a *attempt) enter(ctx context.Context) error {
 				int64(n.link.Ticket), n.digest, n.link.BackReference)
 		}
 		m.WriteString(enterAllEnd)
-		return a.each(ctx, m, func(scan func(...any) error) error {
+		return a.db.each(ctx, m, func(scan func(...any) error) error {
 			var id symbolon.IdentityID
 			err := scan(&id)
 			entered[id] = true
@@ -122,8 +122,8 @@ func (a *attempt) enter(ctx context.Context) error {
 }
 
 // each runs a query and has every row of its answer scanned.
-func (a *attempt) each(ctx context.Context, m *many, f func(scan func(...any) error) error) error {
-	rows, err := a.db.query(ctx, m.String(), m.args...)
+func (c session) each(ctx context.Context, m *many, f func(scan func(...any) error) error) error {
+	rows, err := c.query(ctx, m.String(), m.args...)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	m.WriteString(" returning " + key + ", cast(" + table + ".{identity} as text)" + retiredToo + key + " and symbolon_r.project = ")
 	m.param(a.project)
 	m.WriteString(")")
-	return a.each(ctx, m, func(scan func(...any) error) error {
+	return a.db.each(ctx, m, func(scan func(...any) error) error {
 		var user symbolon.UserID
 		var identity string
 		var retired bool
