@@ -33,6 +33,7 @@ type question struct {
 	body   []byte
 	cred   Credential // whoami only
 	page   bool       // a page of identities: larger, slower
+	room   int        // how large the answer is likely to be; 0: nobody knows
 }
 
 // reply is a complete answer of whatever status.
@@ -144,10 +145,12 @@ func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, unknown("an answer in an encoding that was not asked for")
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err != nil {
+	var buf bytes.Buffer
+	buf.Grow(q.room + 2*bytes.MinRead)
+	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
 		return nil, transportError(err)
 	}
+	body := buf.Bytes()
 	if int64(len(body)) > limit {
 		return nil, unknown("an answer of more than %d bytes", limit)
 	}
@@ -200,8 +203,8 @@ func (r *reply) refusal() error {
 // kratosError fills e from the body and reports whether that is Kratos' own form
 // of an error: {"error":{"code":404,"status":"…","message":"…"}}.
 func (r *reply) kratosError(e *Error) (code int, own bool) {
-	in, err := object(r.fields()["error"])
-	if err != nil || json.Unmarshal(in["code"], &code) != nil {
+	in, err := object(r.fields().get("error"))
+	if err != nil || json.Unmarshal(in.get("code"), &code) != nil {
 		return 0, false
 	}
 	if id, _ := in.text("id"); isToken(id) && len(id) <= 64 && !r.repeats(id) {

@@ -1,11 +1,11 @@
 package ory
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -54,40 +54,98 @@ func identity(doc []byte) (i symbolon.Identity, err error) {
 	if err != nil {
 		return i, err
 	}
-	id, e1 := f.text("id")
-	state, e2 := f.text("state")
-	created, e3 := f.time("created_at")
-	schema, e4 := f.optional("schema_id")
-	external, e5 := f.optional("external_id")
-	addresses, e6 := addresses(f["verifiable_addresses"])
-	if err := errors.Join(e1, e2, e3, e4, e5, e6); err != nil {
-		return i, err
+	var d decoder
+	return d.identity(f)
+}
+
+// identities decodes a list of them. Nothing of doc is kept.
+func identities(doc []byte) ([]symbolon.Identity, error) {
+	if !utf8.Valid(doc) {
+		return nil, errEncoding
 	}
-	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), Traits: f.raw("traits"),
-		MetadataPublic: f.raw("metadata_public"), MetadataAdmin: f.raw("metadata_admin"), ExternalID: external,
-		Addresses: addresses, CreatedAt: created}
+	s, d := splitter{doc: doc}, decoder{}
+	var out []symbolon.Identity
+	err := s.array(func() error {
+		f, err := s.object(d.fields[:0])
+		if err != nil {
+			return err
+		}
+		d.fields = f
+		i, err := d.identity(f)
+		out = append(out, i)
+		return err
+	})
+	switch {
+	case errors.Is(err, errArray):
+		return nil, errors.New("it is not a list")
+	case err == nil && (s.next() != 0 || s.at < len(doc)):
+		return nil, errJSON
+	}
+	return out, err
+}
+
+// decoder keeps what one identity may share with the next.
+type decoder struct {
+	fields fields // room
+	schema string
+}
+
+func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
+	id, e1 := f.text("id")
+	state, e2 := f.word("state", string(symbolon.Active))
+	if state == "" && e2 == nil {
+		state, e2 = f.text("state")
+	}
+	created, e3 := f.time("created_at")
+	schema, e4 := f.word("schema_id", d.schema)
+	external, e5 := f.optional("external_id")
+	addresses, e6 := addresses(f.get("verifiable_addresses"))
+	if e1 != nil || e2 != nil || e3 != nil || e4 != nil || e5 != nil || e6 != nil {
+		return i, errors.Join(e1, e2, e3, e4, e5, e6)
+	}
+	d.schema = schema
+	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), ExternalID: external, Addresses: addresses, CreatedAt: created}
+	i.Traits, i.MetadataPublic, i.MetadataAdmin = apart(f.get("traits"), f.get("metadata_public"), f.get("metadata_admin"))
 	i.ID, err = symbolon.ParseIdentityID(id)
 	return i, err
 }
 
-func addresses(doc []byte) ([]symbolon.Address, error) {
-	items, err := array(doc)
-	if err != nil || len(items) == 0 {
-		return nil, err
+// apart copies three values out of the document, into one piece of memory.
+func apart(a, b, c []byte) (x, y, z json.RawMessage) {
+	all := make([]byte, 0, len(a)+len(b)+len(c))
+	cut := func(v []byte) json.RawMessage {
+		if v == nil {
+			return nil
+		}
+		from := len(all)
+		all = append(all, v...)
+		return all[from:len(all):len(all)]
 	}
-	out := make([]symbolon.Address, len(items))
-	for n, item := range items {
-		f, err := object(item)
+	return cut(a), cut(b), cut(c)
+}
+
+func addresses(doc []byte) (out []symbolon.Address, err error) {
+	if isNull(doc) {
+		return nil, nil
+	}
+	s := splitter{doc: doc}
+	var room [16]member
+	err = s.array(func() error {
+		f, err := s.object(room[:0])
 		if err != nil {
-			return nil, fmt.Errorf("verifiable_addresses: %w", err)
+			return fmt.Errorf("verifiable_addresses: %w", err)
 		}
 		value, e1 := f.text("value")
-		via, e2 := f.optional("via")
+		via, e2 := f.word("via", "email")
 		verified, e3 := f.boolean("verified")
-		if err := errors.Join(e1, e2, e3); err != nil {
-			return nil, fmt.Errorf("verifiable_addresses: %w", err)
+		if e1 != nil || e2 != nil || e3 != nil {
+			return fmt.Errorf("verifiable_addresses: %w", errors.Join(e1, e2, e3))
 		}
-		out[n] = symbolon.Address{Value: value, Via: via, Verified: verified}
+		out = append(out, symbolon.Address{Value: value, Via: via, Verified: verified})
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -111,7 +169,7 @@ func session(doc []byte) (s Session, err error) {
 	}
 	s = Session{Active: active, Session: symbolon.Session{
 		ID: string(canonical), AAL: aal, AuthenticatedAt: authenticated, ExpiresAt: expires}}
-	if raw := f["identity"]; !isNull(raw) {
+	if raw := f.get("identity"); !isNull(raw) {
 		i, err := identity(raw)
 		if err != nil {
 			return s, fmt.Errorf("its identity: %w", err)
@@ -121,12 +179,9 @@ func session(doc []byte) (s Session, err error) {
 	return s, nil
 }
 
-// raw returns a member as it stands, apart from the rest of the document.
-func (f fields) raw(key string) json.RawMessage { return bytes.Clone(f[key]) }
-
 // text returns a member that must be a string.
 func (f fields) text(key string) (string, error) {
-	if isNull(f[key]) {
+	if isNull(f.get(key)) {
 		return "", fmt.Errorf("%s is missing", key)
 	}
 	return f.optional(key)
@@ -134,18 +189,26 @@ func (f fields) text(key string) (string, error) {
 
 // optional returns a member that must be a string, null or absent.
 func (f fields) optional(key string) (string, error) {
-	if isNull(f[key]) {
+	if isNull(f.get(key)) {
 		return "", nil
 	}
-	s, ok := unquote(f[key])
+	s, ok := unquote(f.get(key))
 	if !ok {
 		return "", fmt.Errorf("%s is not a string", key)
 	}
 	return s, nil
 }
 
+// word is optional for texts that mostly are the same.
+func (f fields) word(key, likely string) (string, error) {
+	if raw := f.get(key); len(raw) == len(likely)+2 && raw[0] == '"' && string(raw[1:len(raw)-1]) == likely {
+		return likely, nil
+	}
+	return f.optional(key)
+}
+
 func (f fields) boolean(key string) (bool, error) {
-	switch string(f[key]) {
+	switch string(f.get(key)) {
 	case "true":
 		return true, nil
 	case "false":

@@ -6,8 +6,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -151,4 +153,52 @@ func BenchmarkDecodeSession(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// FuzzValid: what is JSON to us is JSON to the standard library, and nothing else is.
+func FuzzValid(f *testing.F) {
+	seedCaptures(f, "*.json")
+	for _, doc := range []string{"", " ", "null", "-0", "-", "01", "1.", "1.5e", "1.5E+7", `"\u12G4"`, `"\ud800"`, "\"\x1f\"", `"\x"`, `"`, `[1,]`, `[,]`,
+		`{"a":1,}`, `{"a" 1}`, `{1:2}`, `{}x`, `[]]`, "\ufeff[]", "tru", "nulls", "[true,false,null]",
+		strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001),
+		strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), strings.Repeat(`{"a":`, 10_001) + "1" + strings.Repeat("}", 10_001)} {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		if got, want := valid(doc) == nil, utf8.Valid(doc) && json.Valid(doc); got != want {
+			t.Errorf("valid: %v, want %v: %q", got, want, doc)
+		}
+	})
+}
+
+// FuzzIdentities: a page is read as its items are, one by one.
+func FuzzIdentities(f *testing.F) {
+	seedCaptures(f, "list-*.json")
+	f.Add([]byte("[" + identityJSON(someID) + "," + identityJSON(someID) + "]"))
+	f.Add(kratosPage(2))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		got, err := identities(doc)
+		var items []json.RawMessage
+		if json.Unmarshal(doc, &items) != nil || !utf8.Valid(doc) || isNull(doc) {
+			if err == nil {
+				t.Fatalf("a list to us alone: %q", doc)
+			}
+			return
+		}
+		for n, item := range items {
+			one, itemErr := DecodeIdentity(item)
+			if itemErr != nil {
+				if err == nil {
+					t.Fatalf("item %d is none on its own: %v", n, itemErr)
+				}
+				return
+			}
+			if err == nil && !reflect.DeepEqual(one, got[n]) {
+				t.Fatalf("item %d: %+v, on its own %+v", n, got[n], one)
+			}
+		}
+		if err != nil || len(got) != len(items) {
+			t.Fatalf("%d of %d items: %v", len(got), len(items), err)
+		}
+	})
 }

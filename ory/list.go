@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -28,20 +29,33 @@ type ListOptions struct {
 // A page follows only from the "next" link of the one before, and the listing ends
 // only where Ory says so; a page without links is an error, as is a link that leads
 // back or to another host. When Ory limits the rate, it waits.
+//
+// While a page is yielded the next one is decoded and the one behind it asked for: no
+// more than these, and never two questions at once.
 func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbolon.Identity, error] {
 	return func(yield func(symbolon.Identity, error) bool) {
-		l := lister{client: c, tokens: map[string]bool{}, firsts: map[symbolon.IdentityID]bool{}}
-		l.query = url.Values{"page_size": {strconv.Itoa(pageSize(o))}}
-		for l.query != nil {
-			page, err := l.next(ctx)
-			if err != nil {
-				yield(symbolon.Identity{}, fmt.Errorf("list identities: %w", err))
+		ctx, cancel := context.WithCancel(ctx)
+		l := lister{client: c, query: url.Values{"page_size": {strconv.Itoa(pageSize(o))}}, stop: make(chan struct{}),
+			fetched: make(chan fetched), pages: make(chan page)}
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		defer close(l.stop)
+		wg.Go(func() { l.fetch(ctx) })
+		wg.Go(l.decode)
+		for {
+			p := <-l.pages
+			if p.err != nil {
+				yield(symbolon.Identity{}, fmt.Errorf("list identities: %w", p.err))
 				return
 			}
-			for _, i := range page {
+			for _, i := range p.identities {
 				if !yield(i, nil) {
 					return
 				}
+			}
+			if p.last {
+				return
 			}
 		}
 	}
@@ -54,36 +68,114 @@ func pageSize(o ListOptions) int {
 	return min(o.PageSize, 1000)
 }
 
+// lister fetches and decodes, each in a goroutine of its own. What ends a listing, be
+// it an error, is handed on like every page: a channel that is closed could be taken
+// for the end of all identities.
 type lister struct {
-	client *Client
-	query  url.Values // of the next page; nil: there is none
-	tokens map[string]bool
-	firsts map[symbolon.IdentityID]bool
+	client  *Client
+	query   url.Values    // of the next page; nil: there is none
+	room    int           // how large the page before was
+	stop    chan struct{} // closed when nobody wants more
+	fetched chan fetched
+	pages   chan page
 }
 
-func (l *lister) next(ctx context.Context) ([]symbolon.Identity, error) {
+// fetched is a page as it came, or what came instead.
+type fetched struct {
+	body  []byte
+	token string // of the page that follows; empty: none does
+	err   error
+}
+
+type page struct {
+	identities []symbolon.Identity
+	last       bool
+	err        error
+}
+
+func (l *lister) fetch(ctx context.Context) {
+	tokens := map[string]bool{}
+	for {
+		f := l.next(ctx)
+		if f.err == nil && f.token != "" && tokens[f.token] {
+			f.err = unknown("a page of identities: %s", leadsBack)
+		}
+		tokens[f.token] = true
+		select {
+		case l.fetched <- f:
+		case <-l.stop:
+			return
+		}
+		if f.err != nil || f.token == "" {
+			return
+		}
+	}
+}
+
+func (l *lister) next(ctx context.Context) (f fetched) {
 	r, err := l.ask(ctx)
 	if err != nil {
-		return nil, err
+		return fetched{err: err}
 	}
-	body, err := r.json()
-	if err != nil {
-		return nil, err
+	if f.body, err = r.json(); err != nil {
+		return fetched{err: err}
 	}
-	page, err := identities(body)
-	if err != nil {
-		return nil, unknown("a page of identities: %s", err.Error())
+	l.room = len(f.body)
+	if l.query, err = nextPage(r.header.Values("Link"), l.client.admin); err != nil {
+		return fetched{err: unknown("a page of identities: %s", err.Error())}
 	}
-	if err := l.turn(page, r.header.Values("Link")); err != nil {
-		return nil, unknown("a page of identities: %s", err.Error())
+	f.token = l.query.Get("page_token")
+	return f
+}
+
+func (l *lister) decode() {
+	firsts := map[symbolon.IdentityID]bool{}
+	for {
+		var p page
+		select {
+		case f := <-l.fetched:
+			p = f.page(firsts)
+		case <-l.stop:
+			return
+		}
+		select {
+		case l.pages <- p:
+		case <-l.stop:
+			return
+		}
+		if p.err != nil || p.last {
+			return
+		}
 	}
-	return page, nil
+}
+
+const leadsBack = "its link leads back to a page that was read already"
+
+// page decodes what was fetched and judges what is said to follow. firsts are the
+// identities that the pages before began with.
+func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
+	if f.err != nil {
+		return page{err: f.err}
+	}
+	ids, err := identities(f.body)
+	switch {
+	case err != nil:
+		return page{err: unknown("a page of identities: %s", err.Error())}
+	case f.token == "":
+		return page{identities: ids, last: true}
+	case len(ids) == 0:
+		return page{err: unknown("a page of identities: it is empty and says that more follows")}
+	case firsts[ids[0].ID]:
+		return page{err: unknown("a page of identities: %s", leadsBack)}
+	}
+	firsts[ids[0].ID] = true
+	return page{identities: ids}
 }
 
 // ask waits while Ory limits the rate, but not for ever.
 func (l *lister) ask(ctx context.Context) (*reply, error) {
 	for try := 1; ; try++ {
-		r, err := l.client.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities", query: l.query, page: true})
+		r, err := l.client.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities", query: l.query, page: true, room: l.room})
 		var limited *RateLimited
 		if !errors.As(err, &limited) || try > pageRetries {
 			return r, err
@@ -96,44 +188,6 @@ func (l *lister) ask(ctx context.Context) (*reply, error) {
 			return nil, err
 		}
 	}
-}
-
-// turn finds the query of the page that follows.
-func (l *lister) turn(page []symbolon.Identity, links []string) error {
-	next, err := nextPage(links, l.client.admin)
-	if err != nil {
-		return err
-	}
-	l.query = next
-	if next == nil {
-		return nil
-	}
-	token := next.Get("page_token")
-	if len(page) == 0 {
-		return errors.New("it is empty and says that more follows")
-	}
-	if l.tokens[token] || l.firsts[page[0].ID] {
-		return errors.New("its link leads back to a page that was read already")
-	}
-	l.tokens[token], l.firsts[page[0].ID] = true, true
-	return nil
-}
-
-func identities(body []byte) ([]symbolon.Identity, error) {
-	if err := valid(body); err != nil {
-		return nil, err
-	}
-	items, err := array(body)
-	if err != nil || isNull(body) {
-		return nil, errors.New("it is not a list")
-	}
-	page := make([]symbolon.Identity, len(items))
-	for n, item := range items {
-		if page[n], err = identity(item); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
 }
 
 // nextPage returns the query of the link with rel="next", or nil where the links

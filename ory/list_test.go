@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,7 @@ func next(token string) string {
 
 func uuid(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n) }
 
-func page(ns ...int) string {
+func pageOf(ns ...int) string {
 	var items []string
 	for _, n := range ns {
 		items = append(items, identityJSON(uuid(n)))
@@ -56,9 +57,9 @@ func walk(t *testing.T, script ...pageAnswer) (ids []symbolon.IdentityID, asked 
 }
 
 func TestListing(t *testing.T) {
-	ids, asked, err := walk(t, pageAnswer{200, page(1, 2), []string{"Link", next("t1")}},
-		pageAnswer{200, page(3), []string{"Link", next("t2")}}, // a short page ends nothing
-		pageAnswer{200, page(4, 5), []string{"Link", first}})   // nor does a full one go on
+	ids, asked, err := walk(t, pageAnswer{200, pageOf(1, 2), []string{"Link", next("t1")}},
+		pageAnswer{200, pageOf(3), []string{"Link", next("t2")}}, // a short page ends nothing
+		pageAnswer{200, pageOf(4, 5), []string{"Link", first}})   // nor does a full one go on
 	if err != nil || len(ids) != 5 {
 		t.Errorf("%v, %v", ids, err)
 	}
@@ -74,33 +75,33 @@ func TestListing(t *testing.T) {
 func TestHostileListings(t *testing.T) {
 	link := func(s string) []string { return []string{"Link", s} }
 	pages := map[string]pageAnswer{
-		"no Link":            {200, page(3), nil},
+		"no Link":            {200, pageOf(3), nil},
 		"empty, no Link":     {200, "[]", nil},
 		"null":               {200, "null", link(first)},
 		"object":             {200, "{}", link(first)},
-		"cut":                {200, page(3, 4)[:200], link(first)},
-		"cut Link":           {200, page(3), link(next("t2")[:len(first)+10])},
-		"Link cut at comma":  {200, page(3), link(first + ",")},
-		"Link is no link":    {200, page(3), link("next")},
-		"only prev":          {200, page(3), link(`</admin/identities?page_token=x>; rel="prev"`)},
-		"two nexts":          {200, page(3), link(next("t2") + `,</admin/identities?page_token=x>; rel="next"`)},
-		"loop":               {200, page(3), link(next("t1"))},
-		"same page again":    {200, page(1, 2), link(next("t2"))},
+		"cut":                {200, pageOf(3, 4)[:200], link(first)},
+		"cut Link":           {200, pageOf(3), link(next("t2")[:len(first)+10])},
+		"Link cut at comma":  {200, pageOf(3), link(first + ",")},
+		"Link is no link":    {200, pageOf(3), link("next")},
+		"only prev":          {200, pageOf(3), link(`</admin/identities?page_token=x>; rel="prev"`)},
+		"two nexts":          {200, pageOf(3), link(next("t2") + `,</admin/identities?page_token=x>; rel="next"`)},
+		"loop":               {200, pageOf(3), link(next("t1"))},
+		"same page again":    {200, pageOf(1, 2), link(next("t2"))},
 		"empty with next":    {200, "[]", link(next("t2"))},
-		"next without token": {200, page(3), link(first + `,</admin/identities?page_size=2>; rel="next"`)},
-		"next with two":      {200, page(3), link(next("t2&page_token=x"))},
-		"next elsewhere":     {200, page(3), link(first + `,<http://evil.example/admin/identities?page_token=t2>; rel="next"`)},
-		"next // elsewhere":  {200, page(3), link(first + `,<//evil.example/admin/identities?page_token=t2>; rel="next"`)},
-		"next with userinfo": {200, page(3), link(first + `,<http://a:b@kratos/admin/identities?page_token=t2>; rel="next"`)},
-		"next other scheme":  {200, page(3), link(first + `,<https://kratos/admin/identities?page_token=t2>; rel="next"`)},
-		"next to other path": {200, page(3), link(first + `,</admin/sessions?page_token=t2>; rel="next"`)},
-		"next opaque":        {200, page(3), link(first + `,<mailto:x?page_token=t2>; rel="next"`)},
-		"next in capitals":   {200, page(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // followed: the loop is found
-		"one bad identity":   {200, strings.Replace(page(3, 4), `"state":"active"`, `"state":7`, 1), link(first)},
+		"next without token": {200, pageOf(3), link(first + `,</admin/identities?page_size=2>; rel="next"`)},
+		"next with two":      {200, pageOf(3), link(next("t2&page_token=x"))},
+		"next elsewhere":     {200, pageOf(3), link(first + `,<http://evil.example/admin/identities?page_token=t2>; rel="next"`)},
+		"next // elsewhere":  {200, pageOf(3), link(first + `,<//evil.example/admin/identities?page_token=t2>; rel="next"`)},
+		"next with userinfo": {200, pageOf(3), link(first + `,<http://a:b@kratos/admin/identities?page_token=t2>; rel="next"`)},
+		"next other scheme":  {200, pageOf(3), link(first + `,<https://kratos/admin/identities?page_token=t2>; rel="next"`)},
+		"next to other path": {200, pageOf(3), link(first + `,</admin/sessions?page_token=t2>; rel="next"`)},
+		"next opaque":        {200, pageOf(3), link(first + `,<mailto:x?page_token=t2>; rel="next"`)},
+		"next in capitals":   {200, pageOf(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // followed: the loop is found
+		"one bad identity":   {200, strings.Replace(pageOf(3, 4), `"state":"active"`, `"state":7`, 1), link(first)},
 		"nil identity":       {200, "[" + identityJSON("00000000-0000-0000-0000-000000000000") + "]", link(first)},
-		"HTML":               {200, page(3), []string{"Link", first, "Content-Type", "text/html"}},
-		"gzip":               {200, page(3), []string{"Link", first, "Content-Encoding", "gzip"}},
-		"17 MB":              {200, page(3) + strings.Repeat(" ", 17<<20), link(first)},
+		"HTML":               {200, pageOf(3), []string{"Link", first, "Content-Type", "text/html"}},
+		"gzip":               {200, pageOf(3), []string{"Link", first, "Content-Encoding", "gzip"}},
+		"17 MB":              {200, pageOf(3) + strings.Repeat(" ", 17<<20), link(first)},
 		"401":                {401, `{"error":{"code":401}}`, nil},
 		"403":                {403, `{"error":{"code":403}}`, nil},
 		"404":                {404, "404 page not found\n", []string{"Content-Type", "text/plain"}},
@@ -110,7 +111,7 @@ func TestHostileListings(t *testing.T) {
 	}
 	for name, p := range pages {
 		t.Run(name, func(t *testing.T) {
-			ids, _, err := walk(t, pageAnswer{200, page(1, 2), link(next("t1"))}, p, pageAnswer{200, page(8, 9), link(first)})
+			ids, _, err := walk(t, pageAnswer{200, pageOf(1, 2), link(next("t1"))}, p, pageAnswer{200, pageOf(8, 9), link(first)})
 			if !errors.Is(err, symbolon.ErrUnavailable) || len(ids) != 2 {
 				t.Errorf("%v, %v", ids, err)
 			}
@@ -120,7 +121,7 @@ func TestHostileListings(t *testing.T) {
 
 func TestListingWaits(t *testing.T) {
 	limited := pageAnswer{429, "", []string{"X-Ratelimit-Reset", "4"}}
-	whole := pageAnswer{200, page(1), []string{"Link", first}}
+	whole := pageAnswer{200, pageOf(1), []string{"Link", first}}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		ids, asked, err := walk(t, limited, limited, whole)
@@ -135,18 +136,30 @@ func TestListingWaits(t *testing.T) {
 	})
 }
 
+// A reader that leaves ends the questions, and nothing runs on behind its back.
 func TestListingStopsWithItsReader(t *testing.T) {
-	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos"}
-	asked := 0
-	c.HTTP = &http.Client{Transport: roundTrip(func(*http.Request) *http.Response {
-		asked++
-		return respond(200, page(1, 2), "Link", next("t1"))
-	})}
-	for range c.Identities(t.Context(), ListOptions{}) {
-		break
-	}
-	if asked != 1 {
-		t.Errorf("asked %d times", asked)
+	for take := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos"}
+			var asked atomic.Int32
+			c.HTTP = &http.Client{Transport: roundTrip(func(*http.Request) *http.Response {
+				n := int(asked.Add(1))
+				return respond(200, pageOf(2*n, 2*n+1), "Link", next(fmt.Sprint("t", n)))
+			})}
+			seen := 0
+			for _, err := range c.Identities(t.Context(), ListOptions{}) {
+				if err != nil {
+					t.Error(err)
+				}
+				synctest.Wait() // whoever works ahead has gone as far as it goes
+				if seen++; seen > 2*take {
+					break
+				}
+			}
+			if n := int(asked.Load()); n != take+3 { // the page at hand, one decoded, one fetched
+				t.Errorf("asked %d times for %d pages", n, take+1)
+			}
+		})
 	}
 	for _, err := range (&Client{PublicURL: "http://kratos"}).Identities(t.Context(), ListOptions{}) {
 		if !errors.Is(err, symbolon.ErrNoAdmin) {

@@ -8,11 +8,11 @@ import (
 
 // BenchmarkPage decodes a page of 500 identities as Kratos writes them.
 func BenchmarkPage(b *testing.B) {
-	page := kratosPage(500)
-	b.SetBytes(int64(len(page)))
+	doc := kratosPage(500)
+	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := identities(page); err != nil || len(got) != 500 {
+		if got, err := identities(doc); err != nil || len(got) != 500 {
 			b.Fatal(err)
 		}
 	}

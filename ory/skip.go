@@ -1,0 +1,154 @@
+package ory
+
+// skip passes over one value and reports whether it is one: the grammar of RFC 8259.
+func (s *splitter) skip(depth int) bool {
+	switch s.next() {
+	case '"':
+		return s.skipString()
+	case '{':
+		return s.skipAll('}', depth, true)
+	case '[':
+		return s.skipAll(']', depth, false)
+	case 't':
+		return s.skipWord("true")
+	case 'f':
+		return s.skipWord("false")
+	case 'n':
+		return s.skipWord("null")
+	}
+	return s.skipNumber()
+}
+
+// skipAll passes over an object or an array.
+func (s *splitter) skipAll(end byte, depth int, keyed bool) bool {
+	if depth >= deepest {
+		return false
+	}
+	s.at++
+	if s.next() == end {
+		s.at++
+		return true
+	}
+	for {
+		if keyed && !s.skipKey() || !s.skip(depth+1) {
+			return false
+		}
+		if more, ok := s.more(end); !more {
+			return ok
+		}
+	}
+}
+
+func (s *splitter) skipKey() bool {
+	if s.next() != '"' || !s.skipString() || s.next() != ':' {
+		return false
+	}
+	s.at++
+	return true
+}
+
+func (s *splitter) skipWord(word string) bool {
+	if len(s.doc)-s.at < len(word) || string(s.doc[s.at:s.at+len(word)]) != word {
+		return false
+	}
+	s.at += len(word)
+	return true
+}
+
+// special are the bytes of a string that do not stand for themselves: quotes,
+// backslashes, control characters.
+var special = func() (t [256]bool) {
+	for c := range 0x20 {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()
+
+func (s *splitter) skipString() bool {
+	doc, i := s.doc, s.at
+	if i >= len(doc) || doc[i] != '"' {
+		return false
+	}
+	for i++; i < len(doc); i++ {
+		c := doc[i]
+		if !special[c] {
+			continue
+		}
+		switch c {
+		case '"':
+			s.at = i + 1
+			return true
+		case '\\':
+			n := escape(doc[i+1:])
+			if n == 0 {
+				return false
+			}
+			i += n
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// escape returns how long what follows a backslash is; 0: it is none.
+func escape(doc []byte) int {
+	if len(doc) == 0 {
+		return 0
+	}
+	switch doc[0] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 1
+	case 'u':
+		if len(doc) >= 5 && hex(doc[1]) && hex(doc[2]) && hex(doc[3]) && hex(doc[4]) {
+			return 5
+		}
+	}
+	return 0
+}
+
+func hex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func (s *splitter) skipNumber() bool {
+	if s.peek() == '-' {
+		s.at++
+	}
+	if s.peek() == '0' {
+		s.at++
+	} else if !s.skipDigits() {
+		return false
+	}
+	if s.peek() == '.' {
+		s.at++
+		if !s.skipDigits() {
+			return false
+		}
+	}
+	if c := s.peek(); c == 'e' || c == 'E' {
+		s.at++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.at++
+		}
+		return s.skipDigits()
+	}
+	return true
+}
+
+func (s *splitter) skipDigits() bool {
+	from := s.at
+	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
+		s.at++
+	}
+	return s.at > from
+}
+
+// peek is the byte that stands here, 0 at the end.
+func (s *splitter) peek() byte {
+	if s.at < len(s.doc) {
+		return s.doc[s.at]
+	}
+	return 0
+}
