@@ -21,21 +21,38 @@ type world struct {
 	clock  time.Time
 
 	next    int
+	asked   int // the application, for users
 	deleted map[IdentityID]bool
 	owner   map[UserID]IdentityID // whom an ID was ever handed out to
 }
 
 func newWorld(t *rapid.T) *world {
-	newID := rapid.SampledFrom([]NewID{ByMint, ByDatabase, ByIdentity}).Draw(t, "newID")
+	newID := rapid.SampledFrom([]NewID{ByMint, ByDatabase, ByIdentity, ByApplication}).Draw(t, "newID")
 	w := &world{clock: testNow, deleted: map[IdentityID]bool{}, owner: map[UserID]IdentityID{},
 		ory:   &oryModel{admin: rapid.Bool().Draw(t, "admin"), identities: map[IdentityID]Identity{}},
 		store: newMemory(newID)}
 	w.linker = &Linker{Ory: w.ory, Store: w.store, Secrets: []Secret{newKey}, Log: slog.New(slog.DiscardHandler),
-		BackReference: BackReference{Write: WriteReserve}, Now: func() time.Time { return w.clock }}
+		BackReference: BackReference{Write: WriteReserve}, Now: func() time.Time { return w.clock }, Creator: creatorFunc(w.create)}
 	if rapid.Bool().Draw(t, "recreate") {
 		w.linker.OnUserDeleted = RecreateDeleted
 	}
 	return w
+}
+
+// create is an application that makes its users itself: new ones, and now and then
+// one that is somebody else's, was deleted, or none at all.
+func (w *world) create(_ context.Context, id Identity) (UserID, error) {
+	w.asked++
+	switch w.asked % 7 {
+	case 2:
+		return "", ErrCannotCreate
+	case 4:
+		return "", errors.New("a connection was reset")
+	case 5:
+		return UserID(fmt.Sprintf("app-%.8s", personID(1))), nil
+	default:
+		return UserID(fmt.Sprintf("app-%.8s", id.ID)), nil
+	}
 }
 
 func (w *world) anybody(t *rapid.T) (IdentityID, bool) {
