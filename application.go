@@ -78,6 +78,8 @@ func (l *Linker) create(ctx context.Context, id Identity, p policy) error {
 	switch {
 	case errors.Is(err, ErrCannotCreate):
 		p.made.no = err
+	case errors.Is(err, ErrUnavailable):
+		return fmt.Errorf("ask the application for a user: %w", err)
 	case err != nil:
 		return fmt.Errorf("ask the application for a user: %w: %w", ErrUnavailable, err)
 	case !plausible(string(user)):

@@ -133,7 +133,7 @@ func (u Users) validate() []error {
 	switch u.newID() {
 	case ByMint, ByDatabase, ByIdentity:
 	case ByApplication:
-		if u.Table+u.ID+u.Identity != "" || u.Columns != nil {
+		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns) > 0 {
 			fault("new_id %s goes with no table, columns or names of one: the application makes its users itself", u.NewID)
 		}
 	default:
