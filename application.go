@@ -52,8 +52,9 @@ func byApplication(s Seen, h Held, p policy, plan Plan) Plan {
 	case known.Retired || user == plan.Retire:
 		return notMade(s, h, CannotCreate, user, fmt.Sprintf(
 			"the application answered with user %s, who was deleted, and an ID is never given out again", user))
-	case known.Row != nil && plan.Retire == "": // its former identity was given another user
-		plan.Action = Attach
+	case known.Row != nil: // whose former identity was given another one
+		return notMade(s, h, CannotCreate, user, fmt.Sprintf(
+			"the application answered with user %s, who is nobody's now but was somebody's; bind settles it", user))
 	}
 	return plan
 }

@@ -59,7 +59,7 @@ func TestDecideByApplication(t *testing.T) {
 		{name: "a deleted user", answer: func() (*made, Held) { return answered("7", Claimed{Retired: true}) },
 			action: Hold, user: "7", findings: "cannot_create", err: ErrCannotCreate},
 		{name: "a user that was left", answer: func() (*made, Held) { return answered("7", Claimed{Row: row("7", "")}) },
-			action: Attach, user: "7"},
+			action: Hold, user: "7", findings: "cannot_create", err: ErrCannotCreate},
 		{name: "a voucher comes first", admin: paper, action: Attach, user: "7"},
 		{name: "a voucher for another's user does not", admin: paper, answer: func() (*made, Held) {
 			return &made{user: "8"}, Held{Claims: []Claimed{{}, {}, {Linked: bob}, {}}}
@@ -70,6 +70,8 @@ func TestDecideByApplication(t *testing.T) {
 			action: Create, user: "b", retire: "a"},
 		{name: "forgotten, and it knows the old user only", link: forgotten, recreate: true,
 			answer: func() (*made, Held) { return answered("a", Claimed{}) }, action: Deny, user: "a", findings: "cannot_create", err: ErrCannotCreate},
+		{name: "forgotten, and it answers with a user that was left", link: forgotten, recreate: true,
+			answer: func() (*made, Held) { return answered("b", Claimed{Row: row("b", "")}) }, action: Deny, user: "a", findings: "cannot_create", err: ErrCannotCreate},
 		{name: "forgotten, and it says no", link: forgotten, recreate: true, answer: func() (*made, Held) { return no, Held{} },
 			action: Deny, user: "a", findings: "cannot_create", err: ErrCannotCreate},
 		{name: "it said no before", link: &Link{Identity: alice, State: OnHold, Reason: CannotCreate}, action: ask, create: true},

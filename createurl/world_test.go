@@ -77,15 +77,17 @@ func (w *world) link(t *testing.T, id symbolon.Identity) (symbolon.Link, error) 
 	return w.linker.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
 }
 
-// unbind lets another case use the same user's ID.
-func (w *world) unbind(t *testing.T, id symbolon.Identity, user symbolon.UserID) {
+// empty lets another case use the same user's ID.
+func (db database) empty(t *testing.T) {
 	t.Helper()
-	moved := symbolon.UserID(fmt.Sprintf("moved-%s", id.ID))
-	if _, err := w.linker.Bind(t.Context(), id.ID, moved, symbolon.BindOptions{Move: true}); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := w.linker.Record(t.Context(), string(user)); err != nil || r.Row == nil || r.Row.Identity != "" {
-		t.Fatalf("user %s: %+v, %v", user, r.Row, err)
+	for _, table := range []string{"links", "findings", "events", "remote_users"} {
+		name := "symbolon." + table
+		if db.dialect == sqlstore.SQLite {
+			name = "symbolon_" + table
+		}
+		if _, err := db.Exec("delete from " + name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

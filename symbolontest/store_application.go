@@ -183,12 +183,15 @@ func testApplicationIsTold(w *world) {
 	}
 	same(w, "questions", w.app.asked, asked)
 
-	// The operator moves an identity to another user, and the application comes to
-	// think the same of whoever is left.
+	// A user that was left, because its identity was moved to another one, goes to
+	// nobody by the application's word.
 	link, err = w.linker.Bind(w.ctx, id.ID, "somebody else", symbolon.BindOptions{Move: true})
 	w.must(err)
 	same(w, "user", link.User, "somebody else")
 	late := w.identity("")
 	w.app.say(late.ID, "invited")
-	same(w, "the user that was left", w.link(late).User, "invited")
+	_, err = w.linker.Link(w.ctx, seen(late))
+	w.wantErr(err, symbolon.ErrCannotCreate)
+	_, err = w.linker.Bind(w.ctx, late.ID, "invited", symbolon.BindOptions{})
+	w.must(err)
 }
