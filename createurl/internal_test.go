@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -257,4 +258,36 @@ func FuzzParseAnswer(f *testing.F) {
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 126 })
+}
+
+// TestDocument: the POST in docs/create-url.md is one that this package sends, so that
+// authors can test with it.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../docs/create-url.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{URL: "http://127.0.0.1/internal/users", Secrets: []string{"whsec_F6LMPaZ4GZbXTWuR9ZEHUZ9QfnlpFKtl"},
+		Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
+	defer c.Close()
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	q, err := c.question(symbolon.Identity{ID: "3f1b6a52-8f3e-4a8b-9d67-5b1c2d3e4f50", Traits: []byte(`{"email":"ada@example.com"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := c.request(t.Context(), q, time.Unix(1764000000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"POST /internal/users", "content-type: application/json", string(q.body), c.Secrets[0]}
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		want = append(want, name+": "+req.Header.Get(name))
+	}
+	for _, line := range want {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("docs/create-url.md does not say %q", line)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -32,14 +33,14 @@ func TestRemoteUsersAfterATable(t *testing.T) {
 		before := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 		id := linkSome(t, before, 1)[0]
 		after := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
-		remote, links := "symbolon.remote_users", "symbolon.links"
+		statement, remote := documented(t), "symbolon.remote_users"
 		if db.dialect == sqlstore.SQLite {
-			remote, links = "symbolon_remote_users", "symbolon_links"
+			statement, remote = strings.ReplaceAll(statement, "symbolon.", "symbolon_"), "symbolon_remote_users"
 		}
 		if err := after.Check(t.Context()); err == nil || !strings.Contains(err.Error(), remote) {
 			t.Fatalf("Check: %v", err)
 		}
-		if _, err := db.Exec(`insert into ` + remote + ` (id, ory_identity_id) select user_id, identity_id from ` + links + ` where state = 'linked'`); err != nil {
+		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)
 		}
 		if err := after.Check(t.Context()); err != nil {
@@ -49,4 +50,19 @@ func TestRemoteUsersAfterATable(t *testing.T) {
 			t.Errorf("the person is not there: %+v, %v", r, err)
 		}
 	})
+}
+
+// documented is the statement that the document tells to run.
+func documented(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/create-url.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```sql\n")
+	statement, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("docs/create-url.md has no statement")
+	}
+	return statement
 }
