@@ -18,8 +18,9 @@ type BindOptions struct {
 }
 
 // Bind binds an identity to an existing user: the operator's word, above all
-// evidence. It settles whatever was held. The user's row must exist, and with an
-// admin URL the identity must exist at Ory.
+// evidence. It settles whatever was held. The user's row must exist, unless the
+// application makes its users itself; and with an admin URL the identity must exist
+// at Ory.
 //
 // Errors: *ConflictError where a bond of a living identity stands in the way,
 // ErrNotFound where either half does not exist, ErrUnavailable.
@@ -55,6 +56,9 @@ func (l *Linker) Bind(ctx context.Context, id IdentityID, user UserID, o BindOpt
 func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, error) {
 	id := s.Identity.ID
 	target := held(h, 0)
+	if target.Row == nil && p.newID == ByApplication && plausible(string(user)) {
+		target.Row = &Row{ID: user, Linked: target.Linked} // the store knows those it was told of, as now
+	}
 	switch {
 	case target.Retired:
 		return Plan{}, &ConflictError{id, user, "this ID belonged to a user that was deleted and is never given out again"}

@@ -227,7 +227,7 @@ func (l *Linker) Rebind(ctx context.Context, id IdentityID, gone GoneProof) (Lin
 		return Link{}, fmt.Errorf("rebind: %w", err)
 	}
 	p := l.policy()
-	out, err := l.Store.Write(ctx, l.query(seen), func(h Held) (Plan, error) {
+	out, err := l.Store.Write(ctx, l.query(seen, p), func(h Held) (Plan, error) {
 		return decideRebind(seen, h, gone.identity, p)
 	})
 	return l.finish(ctx, seen, out, err)

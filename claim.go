@@ -102,4 +102,5 @@ const (
 	atMetadata = iota
 	atExternal
 	atVoucher
+	atMade // the application's answer, where it was asked
 )

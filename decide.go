@@ -14,12 +14,15 @@ type policy struct {
 	admin    bool   // Ory's admin API can be asked
 	recreate bool   // on_user_deleted: recreate
 	gone     map[IdentityID]bool
+	made     *made // by the application; nil unless it makes its users itself
 }
 
-// question is what decide wants to know from Ory before it decides.
+// question is what decide wants to know before it decides: from Ory, or from the
+// application.
 type question struct {
 	identity bool       // read the identity over the admin API
 	gone     IdentityID // is this other identity gone?
+	create   bool       // which user does the application make?
 }
 
 // decide says which user an identity has. It is pure: the same evidence gives
@@ -77,8 +80,8 @@ func decideLinked(s Seen, h Held, p policy) Plan {
 // said itself that it deletes the user.
 func decideGone(s Seen, h Held, p policy, findings []Finding) Plan {
 	if p.recreate && p.newID != ByIdentity {
-		return Plan{Action: Create, User: freshID(s, p), Retire: h.Link.User, Findings: findings,
-			Why: fmt.Sprintf("user %s was deleted; on_user_deleted is recreate", h.Link.User)}
+		return byApplication(s, h, p, Plan{Action: Create, User: freshID(s, p), Retire: h.Link.User, Findings: findings,
+			Why: fmt.Sprintf("user %s was deleted; on_user_deleted is recreate", h.Link.User)})
 	}
 	return Plan{Action: Deny, User: h.Link.User, Reason: UserGone, Findings: findings, Err: &DenyError{Identity: s.Identity.ID,
 		Finding: UserGone, Detail: fmt.Sprintf("user %s was deleted", h.Link.User), Err: ErrUserGone}}
@@ -155,7 +158,8 @@ func decideVoucher(s Seen, h Held, p policy, c claims) (Plan, bool) {
 		return Plan{}, false
 	}
 	known := held(h, atVoucher)
-	if known.Row == nil || known.Row.Owner() != "" || known.Linked != "" || known.Retired {
+	unknown := known.Row == nil && p.newID != ByApplication // whose users the store learns of by being told
+	if unknown || known.Owner() != "" || known.Linked != "" || known.Retired {
 		return Plan{}, false
 	}
 	return Plan{Action: Attach, User: c.voucher.User, BackReference: backReference(s, c.voucher.User, p), Why: "a voucher names the user"}, true
@@ -168,6 +172,9 @@ func decideVoucher(s Seen, h Held, p policy, c claims) (Plan, bool) {
 func decideFresh(s Seen, h Held, p policy, c claims) Plan {
 	plan := Plan{Action: Create, User: freshID(s, p), Why: "a new person"}
 	for at, claim := range []claim{atMetadata: c.metadata, atExternal: c.external} {
+		if p.made.known() && claim.user != "" && claim.user == p.made.user {
+			continue // it was true
+		}
 		f, conflict := judgeClaim(s, claim, held(h, at))
 		plan.Conflict = plan.Conflict || conflict
 		if f.Kind != "" {
@@ -186,7 +193,7 @@ func decideFresh(s Seen, h Held, p policy, c claims) Plan {
 			return holdConflict(s, plan)
 		}
 	}
-	return plan
+	return byApplication(s, h, p, plan)
 }
 
 // judgeClaim says what is wrong with a claim that was not followed.
@@ -270,7 +277,7 @@ func wasHeld(h Held) bool {
 // freshID is the ID of a user that nobody spoke of before; empty: the database's.
 func freshID(s Seen, p policy) UserID {
 	switch p.newID {
-	case ByDatabase:
+	case ByDatabase, ByApplication:
 		return ""
 	case ByIdentity:
 		return UserID(s.Identity.ID)

@@ -39,6 +39,10 @@ type Linker struct {
 	Ory   Ory
 	Store Store
 
+	// Creator has the application make its users; required where the store's NewID is
+	// ByApplication, and not used elsewhere.
+	Creator Creator
+
 	// Project names the Ory project, so that several can share one application.
 	// Defaults to "default".
 	Project string
@@ -98,14 +102,15 @@ func (l *Linker) Link(ctx context.Context, seen Seen) (Link, error) {
 	return out, nil
 }
 
-// rounds bounds how often a decision may want to know one thing more of Ory: the
-// identity itself, and whether the owner of each of its claims is gone.
-const rounds = 6
+// rounds bounds how often a decision may want to know one thing more: the identity
+// itself, whether the owner of each of its claims is gone, and the user that the
+// application makes.
+const rounds = 7
 
 func (l *Linker) converge(ctx context.Context, seen Seen) (Link, error) {
 	p := l.policy()
 	for range rounds {
-		q := l.query(seen)
+		q := l.query(seen, p)
 		held, err := l.Store.Look(ctx, q)
 		if err != nil {
 			return Link{}, err
@@ -147,8 +152,11 @@ func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, e
 	return out, last, err
 }
 
-// learn asks Ory what decide wants to know.
+// learn asks Ory, or the application, what decide wants to know.
 func (l *Linker) learn(ctx context.Context, seen Seen, q question, p policy) (Seen, error) {
+	if q.create {
+		return seen, l.create(ctx, seen.Identity, p)
+	}
 	fresh, err := l.Ory.Identity(ctx, seen.Identity.ID)
 	if err != nil {
 		return seen, fmt.Errorf("read the identity at Ory: %w", err)
@@ -287,15 +295,19 @@ func (l *Linker) setup() {
 func (l *Linker) policy() policy {
 	newID := l.Store.NewID()
 	p := policy{minter: l.minter, key: l.BackReference.WithDefaults().Key, newID: newID, admin: l.Ory.HasAdmin(),
-		recreate: l.OnUserDeleted == RecreateDeleted, gone: map[IdentityID]bool{}}
+		recreate: l.OnUserDeleted == RecreateDeleted, gone: map[IdentityID]bool{}, made: &made{}}
 	if newID == ByMint {
 		p.fresh = l.minter.Mint(l.now())
 	}
 	return p
 }
 
-func (l *Linker) query(seen Seen) Query {
-	return Query{Project: l.project(), Seen: seen, Claims: claimsOf(seen.Identity, l.BackReference.WithDefaults().Key).users()}
+func (l *Linker) query(seen Seen, p policy) Query {
+	claims := claimsOf(seen.Identity, p.key).users()
+	if p.made.known() {
+		claims = append(claims, p.made.user)
+	}
+	return Query{Project: l.project(), Seen: seen, Claims: claims}
 }
 
 func (l *Linker) project() string {

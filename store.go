@@ -12,6 +12,10 @@ const (
 	ByMint     NewID = "uuidv7"   // Symbolon mints a UUIDv7; uuid and text keys only. The default
 	ByDatabase NewID = "database" // the table's own default: a serial, gen_random_uuid(), …
 	ByIdentity NewID = "identity" // the user's ID is the identity's ID; uuid and text keys only
+
+	// ByApplication: the application makes its users itself, when [Linker.Creator]
+	// asks it to. Of them the store keeps the ID and the identity, and nothing more.
+	ByApplication NewID = "create_url"
 )
 
 // Store keeps the ledger beside the application's users. Package sqlstore has the

@@ -198,6 +198,7 @@ func TestActionsWithoutReserve(t *testing.T) {
 		"asked for":   func(a *Actions) { a.WithoutReserve = true },
 		"database":    func(a *Actions) { a.NewID = symbolon.ByDatabase },
 		"identity":    func(a *Actions) { a.NewID = symbolon.ByIdentity },
+		"create_url":  func(a *Actions) { a.NewID = symbolon.ByApplication },
 		"write: none": func(a *Actions) { a.BackReference.Write = symbolon.WriteNone },
 	} {
 		a := testActions()

@@ -111,7 +111,7 @@ func idOf(t *testing.T, body []byte) symbolon.UserID {
 func TestReserveWhereNothingCanBeReserved(t *testing.T) {
 	h, store := newHandler(&admin{})
 	key := DeriveKeys(testSecrets).Reserve[0]
-	for _, newID := range []symbolon.NewID{symbolon.ByDatabase, symbolon.ByIdentity} {
+	for _, newID := range []symbolon.NewID{symbolon.ByDatabase, symbolon.ByIdentity, symbolon.ByApplication} {
 		store.newID = newID
 		if got := post(serve(h), "/hooks/reserve", key, `{}`).Body.String(); got != "{}" {
 			t.Errorf("new_id %s: %s", newID, got)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that the programs which the tests and the demo run are there:
 #
-#   scripts/deps.sh gcc postgresql chromium nginx
+#   scripts/deps.sh gcc postgresql chromium nginx nodejs
 #
 # As root, or with a sudo that asks no password, it installs what is missing
 # from Debian or Ubuntu. Otherwise it says what to install and fails.
@@ -13,6 +13,7 @@ have() {
     postgresql) command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ;;
     nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
+    nodejs) command -v node >/dev/null || command -v nodejs >/dev/null ;;
     *) echo "deps: nobody knows how to look for $1" >&2; exit 2 ;;
   esac
 }

@@ -20,11 +20,11 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.setup(); err != nil {
 		return err
 	}
-	t, err := readTable(ctx, s.DB, s.Dialect, s.Users.parts())
+	t, err := readTable(ctx, s.DB, s.Dialect, s.users().parts())
 	if err != nil {
-		return unavailable("read the shape of table "+s.Users.table(), err)
+		return unavailable("read the shape of table "+s.users().table(), err)
 	}
-	_, faults := fitUsers(s.Users, s.Dialect, t)
+	_, faults := fitUsers(s.users(), s.Dialect, t)
 	faults = append(faults, s.checkKey(t)...)
 	faults = append(faults, s.checkIdentity(t)...)
 	faults = append(faults, s.checkOthers(t)...)
@@ -32,12 +32,15 @@ func (s *Store) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(layout)+len(faults) == 0 {
+		return s.checkStrangers(ctx)
+	}
 	return errors.Join(append(layout, faults...)...)
 }
 
 // checkKey asks whether the key can take the IDs that it will be given.
 func (s *Store) checkKey(t table) (faults []error) {
-	u := s.Users
+	u := s.users()
 	c, ok := t.columns[u.id()]
 	if !ok || !c.kind.key() {
 		return nil // said already
@@ -67,7 +70,7 @@ func (s *Store) checkKey(t table) (faults []error) {
 // checkIdentity asks whether the identity column can hold each identity once, and
 // none.
 func (s *Store) checkIdentity(t table) (faults []error) {
-	u := s.Users
+	u := s.users()
 	c, ok := t.columns[u.identity()]
 	if !ok {
 		return nil // said already
@@ -93,7 +96,7 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 
 // checkOthers finds the columns that no new row could do without.
 func (s *Store) checkOthers(t table) (faults []error) {
-	u := s.Users
+	u := s.users()
 	if t.columns[u.id()].name == "" || t.columns[u.identity()].name == "" {
 		return nil // said already
 	}

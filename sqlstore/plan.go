@@ -126,6 +126,9 @@ func (w *writer) attach(ctx context.Context) error {
 	if err := w.release(ctx, user); err != nil { // entries first, rows then: as Forget and the application do
 		return err
 	}
+	if err := w.meet(ctx, key); err != nil {
+		return err
+	}
 	refusal, err := w.takeRow(ctx, user, key)
 	if err != nil {
 		return err

@@ -42,6 +42,9 @@ func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, 
 	if fresh == 0 && bonds == 0 {
 		return nil // forgotten before
 	}
+	if err := s.part(ctx, tx, ids); err != nil {
+		return unavailable("forget user "+string(user), err)
+	}
 	if _, err := execute(ctx, tx, s.sql.fill(forgottenEvent), project, now, ids[0], ids[1], string(user)); err != nil {
 		return unavailable("record that user "+string(user)+" is forgotten", err)
 	}

@@ -56,9 +56,10 @@ const (
 
 // Where the IDs of new users come from; see [symbolon.NewID].
 const (
-	ByMint     = symbolon.ByMint
-	ByDatabase = symbolon.ByDatabase
-	ByIdentity = symbolon.ByIdentity
+	ByMint        = symbolon.ByMint
+	ByDatabase    = symbolon.ByDatabase
+	ByIdentity    = symbolon.ByIdentity
+	ByApplication = symbolon.ByApplication
 )
 
 // Store keeps the ledger beside the application's users. Set the fields before
@@ -168,7 +169,7 @@ func (s *Store) setup() error {
 		if len(s.faults) > 0 {
 			return
 		}
-		s.sql.assemble(s.Dialect, s.Users)
+		s.sql.assemble(s.Dialect, s.users())
 		if s.Dialect == SQLite {
 			s.writer = make(chan struct{}, 1)
 		}
@@ -187,13 +188,13 @@ func (s *Store) table(ctx context.Context) (*shape, error) {
 	}
 	var t table
 	err := s.patiently(ctx, func(waiting context.Context) (err error) {
-		t, err = readTable(waiting, s.DB, s.Dialect, s.Users.parts())
+		t, err = readTable(waiting, s.DB, s.Dialect, s.users().parts())
 		return err
 	})
 	if err != nil {
-		return nil, unavailable("read the shape of table "+s.Users.table(), err)
+		return nil, unavailable("read the shape of table "+s.users().table(), err)
 	}
-	found, faults := fitUsers(s.Users, s.Dialect, t)
+	found, faults := fitUsers(s.users(), s.Dialect, t)
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}

@@ -68,6 +68,7 @@ var variants = []variant{
 		sqlite:   `create table people (id text primary key not null, email text)`,
 		users:    sqlstore.Users{Table: "people", Identity: "id", NewID: sqlstore.ByIdentity, Columns: email},
 	},
+	{name: "by application", users: sqlstore.Users{NewID: sqlstore.ByApplication}},
 }
 
 func TestStore(t *testing.T) {
@@ -118,6 +119,9 @@ func (p *people) must(t testing.TB, query string, args ...any) {
 // sql fills in the names of the users table.
 func (p *people) sql(text string) string {
 	table, id, identity := "symbolon_users", "id", "ory_identity_id"
+	if p.users.NewID == sqlstore.ByApplication {
+		table = map[sqlstore.Dialect]string{sqlstore.Postgres: "symbolon.remote_users", sqlstore.SQLite: "symbolon_remote_users"}[p.dialect]
+	}
 	if p.users.Table != "" {
 		table, id, identity = p.users.Table, p.users.ID, p.users.Identity
 	}
@@ -160,6 +164,9 @@ func (p *people) fixture(t *testing.T) symbolontest.StoreFixture {
 			return err
 		},
 		Scribbled: func() int { return p.count(t, `select count(*) from scribbles`) },
+	}
+	if p.users.NewID == sqlstore.ByApplication {
+		f.Email = nil
 	}
 	if p.name == "default" {
 		f.Stop = func() func() { return p.stop(t) }

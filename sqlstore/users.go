@@ -25,7 +25,10 @@ type Users struct {
 	// "ory_identity_id".
 	Identity string
 
-	// NewID says where the IDs of new users come from. Defaults to ByMint.
+	// NewID says where the IDs of new users come from. Defaults to ByMint. With
+	// ByApplication the other fields stay empty: the users are in a table or a
+	// database that Symbolon does not write, and which of them are bound is kept in
+	// a table of its own.
 	NewID symbolon.NewID
 
 	// Columns says what other columns are filled with, and is read by
@@ -129,8 +132,12 @@ func (u Users) validate() []error {
 	name("identity column", u.identity())
 	switch u.newID() {
 	case ByMint, ByDatabase, ByIdentity:
+	case ByApplication:
+		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns) > 0 {
+			fault("new_id %s goes with no table, columns or names of one: the application makes its users itself", u.NewID)
+		}
 	default:
-		fault("new_id %q is none of uuidv7, database and identity", u.NewID)
+		fault("new_id %q is none of uuidv7, database, identity and create_url", u.NewID)
 	}
 	if u.one() && u.newID() != ByIdentity {
 		fault("column %s is both the key and the identity: that needs new_id identity", u.id())

@@ -95,6 +95,7 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"back-reference", testBackReference},
 		{"bind", testBind},
 		{"bind moves a user", testMove},
+		{"the application makes its users itself", testApplication},
 		{"bind swaps two users", testSwap},
 		{"an identity that is proved gone", testBuried},
 		{"one that is gone before it was linked", testBuriedUnheard},
@@ -124,13 +125,14 @@ type world struct {
 	StoreFixture
 	ctx    context.Context
 	ory    *plainOry
+	app    *plainApp // used where it makes its users itself
 	linker *symbolon.Linker
 	minter *symbolon.Minter
 }
 
 func newWorld(t *testing.T, f StoreFixture) *world {
 	t.Helper()
-	w := &world{T: t, StoreFixture: f, ctx: t.Context(), ory: &plainOry{identities: map[symbolon.IdentityID]symbolon.Identity{}}}
+	w := &world{T: t, StoreFixture: f, ctx: t.Context(), app: &plainApp{}, ory: &plainOry{identities: map[symbolon.IdentityID]symbolon.Identity{}}}
 	secret := symbolon.Secret("store suite: " + rand.Text() + rand.Text())
 	w.linker = w.newLinker(f.Store, secret)
 	w.minter = symbolon.NewMinter("default", secret)
@@ -138,7 +140,7 @@ func newWorld(t *testing.T, f StoreFixture) *world {
 }
 
 func (w *world) newLinker(store symbolon.Store, secrets ...symbolon.Secret) *symbolon.Linker {
-	return &symbolon.Linker{Ory: w.ory, Store: store, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
+	return &symbolon.Linker{Ory: w.ory, Store: store, Creator: w.app, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
 }
 
 // identity makes one that Ory has.

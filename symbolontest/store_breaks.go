@@ -128,6 +128,7 @@ func testRecreate(w *world) {
 			w.forget(before)
 		}
 		w.DeleteUser(before)
+		w.app.delete(before)
 		after := w.link(id).User
 		if after == before {
 			w.Fatal("the ID of a deleted user was given out again")

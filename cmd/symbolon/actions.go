@@ -13,7 +13,7 @@ type actionsCmd struct {
 }
 
 type actionsPrintCmd struct {
-	For            string   `required:"" placeholder:"kratos.yml|network" help:"Print the part of a kratos.yml, or a script of one call of Ory Network's CLI."`
+	For            string   `required:"" placeholder:"kratos.yml|network|create_url" help:"Print the part of a kratos.yml, or a script of one call of Ory Network's CLI, or what the application behind users.create_url has to know."`
 	WithoutReserve bool     `help:"Leave out the one hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
 	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml: its hooks stay, in their order."`
 	Methods        []string `placeholder:"password,oidc,…" help:"Methods to configure. Default: all that Ory knows."`
@@ -25,21 +25,25 @@ func (actionsPrintCmd) Help() string {
 	symbolon actions print --for kratos.yml > hooks.yml       # then: kratos serve -c kratos.yml -c hooks.yml
 	symbolon actions print --for kratos.yml --kratos-config kratos.yml --methods password,oidc
 	symbolon actions print --for network > hooks.sh
+	symbolon actions print --for create_url > app.env         # the secret with which the application verifies our POST
 
 It needs the configuration, and neither Ory nor the database.`
 }
 
 // Run prints the hooks.
 func (c actionsPrintCmd) Run(a *app) error {
-	if c.For != "kratos.yml" && c.For != "network" {
-		return usage(errors.New("--for must be kratos.yml or network"))
+	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" {
+		return usage(errors.New("--for must be kratos.yml, network or create_url"))
 	}
 	config, err := a.configure()
 	if err != nil {
 		return err
 	}
+	if c.For == "create_url" {
+		return config.writeCreate(a.out)
+	}
 	actions := hooks.Actions{URL: config.Serve.URL, Keys: config.hookKeys(), BackReference: config.backReference(),
-		Columns: config.Users.Columns, NewID: config.Users.NewID, WithoutReserve: c.WithoutReserve, Methods: c.Methods}
+		Columns: config.Users.Columns, NewID: config.Users.newID(), WithoutReserve: c.WithoutReserve, Methods: c.Methods}
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
 			return usage(fmt.Errorf("read the Kratos configuration: %w", err))

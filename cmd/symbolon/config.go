@@ -91,9 +91,9 @@ type HookKeys struct {
 	Sync    []Hidden `yaml:"sync"`
 }
 
-// UsersConfig describes the application's users table. Columns defaults to the
-// e-mail address, the name and whether the identity is active in Symbolon's own
-// table, and to nothing in any other.
+// UsersConfig describes the application's users: a table, or where the application
+// makes them itself. Columns defaults to the e-mail address, the name and whether the
+// identity is active, and to nothing in a table of the application's own.
 type UsersConfig struct {
 	Table         string                 `yaml:"table"`
 	ID            string                 `yaml:"id"`
@@ -113,6 +113,22 @@ type UsersConfig struct {
 	// AnonymiseColumns are what anonymise empties; all that come from the identity
 	// where none are named.
 	AnonymiseColumns []string `yaml:"anonymise_columns"`
+
+	// CreateURL is where the application makes its users itself, by a signed POST that
+	// tells it Columns; Table, ID, Identity and NewID then say nothing.
+	CreateURL string `yaml:"create_url"`
+
+	// CreateSecret signs it: one, or two while it is changed, of the form whsec_….
+	// Defaults to what is derived from the secret.
+	CreateSecret []Hidden `yaml:"create_secret"`
+}
+
+// newID is how new users get their IDs.
+func (u UsersConfig) newID() symbolon.NewID {
+	if u.CreateURL != "" {
+		return symbolon.ByApplication
+	}
+	return u.NewID
 }
 
 // DeletionConfig is about identities that Ory no longer has.

@@ -163,10 +163,18 @@ var (
 	writes      = []symbolon.Write{symbolon.WriteNone, symbolon.WriteReserve, symbolon.WriteCreate}
 )
 
+const projectionRule = "it is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true); in YAML a literal text is \"'x'\""
+
 const nameRule = "it must be letters, digits and '_', not beginning with a digit, at most 63 of them"
 
 func (c *Config) checkUsers(r *report) {
 	u := &c.Users
+	checkOneOf(r, "users.on_user_deleted", u.OnUserDeleted, onDeleted)
+	c.checkCreate(r)
+	c.checkEndings(r)
+	if u.CreateURL != "" {
+		return
+	}
 	schema, table, dotted := strings.Cut(u.Table, ".")
 	if !nameForm.MatchString(schema) || dotted && !nameForm.MatchString(table) {
 		r.fault("users.table", "it must be a name or schema.name: letters, digits and '_', not beginning with a digit, at most 63 of them")
@@ -180,8 +188,6 @@ func (c *Config) checkUsers(r *report) {
 		r.fault("users.identity", "it can be the column of users.id only where users.new_id is identity")
 	}
 	checkOneOf(r, "users.new_id", u.NewID, newIDs)
-	checkOneOf(r, "users.on_user_deleted", u.OnUserDeleted, onDeleted)
-	c.checkEndings(r)
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		expr := u.Columns[column]
 		path := "users.columns." + shown(column)
@@ -191,7 +197,7 @@ func (c *Config) checkUsers(r *report) {
 		case column == u.ID || column == u.Identity:
 			r.fault(path, "Symbolon writes this column itself; leave it out")
 		case err != nil:
-			r.fault(path, "it is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true); in YAML a literal text is \"'x'\"")
+			r.fault(path, projectionRule)
 		}
 	}
 }

@@ -162,6 +162,21 @@ func TestConfigFaults(t *testing.T) {
 		{"path into the secrets", good + "users: {columns: {a: credentials.password}}\n", "users.columns.a", "neither a path"},
 		{"metadata_admin", good + "users: {columns: {a: metadata_admin.x}}\n", "users.columns.a", "neither a path"},
 
+		// The application that makes its users itself.
+		{"create_url and a table", good + "users: {create_url: \"http://app/users\", table: people}\n", "users.table", "leave it out beside users.create_url"},
+		{"create_url and an id", good + "users: {create_url: \"http://app/users\", id: id}\n", "users.id", "leave it out beside users.create_url"},
+		{"create_url and an identity", good + "users: {create_url: \"http://app/users\", identity: ory}\n", "users.identity", "leave it out beside users.create_url"},
+		{"create_url and new_id", good + "users: {create_url: \"http://app/users\", new_id: uuidv7}\n", "users.new_id", "leave it out beside users.create_url"},
+		{"create_url to a metadata service", good + "users: {create_url: \"http://169.254.169.254/users\"}\n", "users.create_url", "metadata"},
+		{"create_url in plain http", good + "users: {create_url: \"http://93.184.216.34/users\"}\n", "users.create_url", "use https"},
+		{"create_url with a password", good + "users: {create_url: \"https://a:b@app/users\"}\n", "users.create_url", "credentials"},
+		{"create_url that is a path", good + "users: {create_url: /users}\n", "users.create_url", "http://"},
+		{"create_url and a column without a name", good + "users: {create_url: \"http://app/users\", columns: {\"a\\nb\": active}}\n", "users.columns.…", "128 visible"},
+		{"create_url and no projection", good + "users: {create_url: \"http://app/users\", columns: {a: credentials.x}}\n", "users.columns.a", "neither a path"},
+		{"create_secret of another form", good + "users: {create_url: \"http://app/users\", create_secret: [abc]}\n", "users.create_secret[0]", "whsec_"},
+		{"create_secret of the documentation", good + "users: {create_url: \"http://app/users\", create_secret: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}\n", "users.create_secret[0]", "everybody"},
+		{"create_secret without an application", good + "users: {create_secret: [whsec_abc]}\n", "users.create_secret", "of no use"},
+
 		// The rest.
 		{"back-reference elsewhere", good + "back_reference: {path: traits.id}\n", "back_reference.path", "one key below"},
 		{"back-reference too deep", good + "back_reference: {path: metadata_public.a.b}\n", "back_reference.path", "one key below"},

@@ -29,7 +29,7 @@ func loadConfig(file string, env environ) (*Config, []fault, error) {
 	}
 	if c.Users.OnIdentityDeleted == "" {
 		c.Users.OnIdentityDeleted = symbolon.KeepRow
-		if c.Users.activeColumn() != "" {
+		if c.Users.CreateURL == "" && c.Users.activeColumn() != "" {
 			c.Users.OnIdentityDeleted = symbolon.DeactivateRow
 		}
 	}

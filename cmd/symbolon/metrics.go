@@ -21,6 +21,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	hooks    *prometheus.CounterVec
 	links    *prometheus.CounterVec
+	creates  *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -35,12 +36,14 @@ func newMetrics() *metrics {
 			Help: "Ory's hooks answered, by hook and outcome."}, []string{"hook", "outcome"}),
 		links: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_links_made_total",
 			Help: "Bonds made, by the way their identity came."}, []string{"way"}),
+		creates: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_create_url_total",
+			Help: "Questions to users.create_url, by outcome."}, []string{"outcome"}),
 	}
 	b := thisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
 		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.creates, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -69,6 +72,9 @@ func (m *metrics) hook(hook, outcome string) { m.hooks.WithLabelValues(hook, out
 func (m *metrics) linked(_ context.Context, link symbolon.Link) {
 	m.links.WithLabelValues(string(link.Way)).Inc()
 }
+
+// creation is for createurl.Client.Observe.
+func (m *metrics) creation(outcome string) { m.creates.WithLabelValues(outcome).Inc() }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})

@@ -47,7 +47,7 @@ func (c serveCmd) Run(a *app) error {
 	if err := p.check(); err != nil {
 		return usage(err)
 	}
-	log.Info("starting", "version", thisBuild().version, "database", s.store.Dialect, "users", config.Users.Table,
+	log.Info("starting", "version", thisBuild().version, "database", s.store.Dialect, "users", config.Users.where(),
 		"ory", config.Ory.PublicURL, "ory_admin", config.Ory.AdminURL, "project", config.Ory.Project)
 	err = p.server.run(a.ctx, listener{"public", config.Serve.Public, p.public()}, listener{"operator", config.Serve.Admin, p.operator()})
 	return errors.Join(err, p.close(a.ctx))
@@ -97,6 +97,9 @@ type parts struct {
 func newParts(s *system, log *slog.Logger) *parts {
 	p := &parts{system: s, log: log, metrics: newMetrics(), server: &server{log: log}}
 	s.linker.AfterLink = p.metrics.linked
+	if s.creator != nil {
+		s.creator.Observe = p.metrics.creation
+	}
 	p.hooks = &hooks.Handler{Linker: s.linker, Keys: s.config.hookKeys(), Observe: p.metrics.hook, Log: log}
 	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
 		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),

@@ -18,6 +18,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/createurl"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -30,6 +31,8 @@ type system struct {
 	store  *sqlstore.Store
 	ory    *ory.Client
 	linker *symbolon.Linker
+
+	creator *createurl.Client // nil: the users are in a table
 }
 
 // presence says whether a database may be made.
@@ -78,11 +81,17 @@ func connect(ctx context.Context, c *Config, log *slog.Logger) (*system, error) 
 	}
 	s := &system{config: c, db: db, store: c.store(db, dialect), ory: c.client()}
 	s.linker = c.linker(s.ory, s.store, log)
+	if s.creator = c.creator(); s.creator != nil {
+		s.linker.Creator = s.creator
+	}
 	return s, nil
 }
 
 // close is for commands that answer nobody.
 func (s *system) close() {
+	if s.creator != nil {
+		s.creator.Close()
+	}
 	s.ory.CloseIdleConnections()
 	_ = s.db.Close()
 }
@@ -155,6 +164,9 @@ func openPostgres(c *Config) (*sql.DB, error) {
 
 func (c *Config) store(db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
+	if u.CreateURL != "" {
+		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
+	}
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{
 		Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
 		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}}

@@ -1,0 +1,350 @@
+package createurl_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/createurl"
+)
+
+// application is one that keeps the contract: it verifies with the reference library
+// and makes one user for a webhook-id.
+type application struct {
+	*httptest.Server
+	secret string
+	pause  time.Duration // of each request
+
+	mu     sync.Mutex
+	users  map[string]string // by webhook-id
+	byID   map[string]string // webhook-id by identity
+	bodies []string
+	faults []string
+	now    map[string]int // requests under way, by identity
+	all    int
+	most   int
+	posts  int
+	answer func(n int) int // a status instead; 0: none
+}
+
+func startApplication(t *testing.T) *application {
+	a := &application{secret: createurl.DeriveSecrets([]symbolon.Secret{secret})[0],
+		users: map[string]string{}, byID: map[string]string{}, now: map[string]int{}}
+	a.Server = httptest.NewServer(a)
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	hook, hookErr := standardwebhooks.NewWebhook(a.secret)
+	if err = errors.Join(err, hookErr); err == nil {
+		err = hook.Verify(body, r.Header)
+	}
+	var q struct {
+		Identity string `json:"identity_id"`
+	}
+	if err := errors.Join(err, json.Unmarshal(body, &q)); err != nil {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	defer a.enter(q.Identity, string(body))()
+	time.Sleep(a.pause)
+	status, user := a.make(r.Header.Get("webhook-id"), q.Identity)
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"id":%q}`, user)
+}
+
+func (a *application) enter(identity, body string) (leave func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.posts++
+	a.bodies = append(a.bodies, body)
+	a.all++
+	a.now[identity]++
+	a.most = max(a.most, a.all)
+	if a.now[identity] > 1 {
+		a.faults = append(a.faults, "two questions at once for "+identity)
+	}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.all--
+		a.now[identity]--
+	}
+}
+
+func (a *application) make(message, identity string) (status int, user string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.answer != nil {
+		if status := a.answer(a.posts); status != 0 {
+			return status, ""
+		}
+	}
+	if before := a.byID[identity]; before != "" && before != message {
+		a.faults = append(a.faults, "two messages for "+identity)
+	}
+	a.byID[identity] = message
+	if user = a.users[message]; user != "" {
+		return http.StatusConflict, user
+	}
+	user = fmt.Sprintf("u%d", len(a.users)+1)
+	a.users[message] = user
+	return http.StatusCreated, user
+}
+
+func (a *application) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.posts
+}
+
+// TestCrowd: 16 workers of two processes, every identity many times in any order, an
+// application that fails now and then: one user each, the same for everybody, and never
+// two questions for one identity at once from one process.
+func TestCrowd(t *testing.T) {
+	identities, copies := 40, 8
+	if os.Getenv("SYMBOLON_TORTURE") != "" {
+		identities, copies = 1000, 16
+	}
+	for _, processes := range []int{1, 2} {
+		t.Run(fmt.Sprint(processes), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, db database) {
+				app := startApplication(t)
+				app.pause = time.Millisecond
+				app.answer = func(n int) int {
+					if n%9 == 0 {
+						return 500
+					}
+					return 0
+				}
+				var worlds []*world
+				for range processes {
+					worlds = append(worlds, newWorld(t, db, &createurl.Client{URL: app.URL, Concurrency: 5}))
+				}
+				var work []int
+				for n := range identities * copies {
+					work = append(work, n%identities)
+				}
+				rand.Shuffle(len(work), func(i, j int) { work[i], work[j] = work[j], work[i] })
+				var mu sync.Mutex
+				users := map[symbolon.IdentityID]symbolon.UserID{}
+				var wg sync.WaitGroup
+				for k := range 16 {
+					wg.Go(func() {
+						for i := k; i < len(work); i += 16 {
+							id := person(work[i])
+							link, err := worlds[k%processes].link(t, id)
+							for tries := 0; errors.Is(err, symbolon.ErrUnavailable) && tries < 50; tries++ {
+								link, err = worlds[k%processes].link(t, id)
+							}
+							mu.Lock()
+							if before := users[id.ID]; err != nil || before != "" && before != link.User {
+								t.Errorf("%s: user %s, before %s, %v", id.ID, link.User, before, err)
+							}
+							users[id.ID] = link.User
+							mu.Unlock()
+						}
+					})
+				}
+				wg.Wait()
+				if len(app.users) != identities || len(users) != identities {
+					t.Errorf("%d users at the application, %d here", len(app.users), len(users))
+				}
+				if app.most > 5*processes {
+					t.Errorf("%d questions at once", app.most)
+				}
+				if processes == 1 && len(app.faults) > 0 {
+					t.Errorf("%d faults: %s", len(app.faults), app.faults[0])
+				}
+			})
+		})
+	}
+}
+
+// TestQuestion: what the application is told, byte for byte.
+func TestQuestion(t *testing.T) {
+	db, app := open(t, "sqlite"), startApplication(t)
+	w := newWorld(t, db, &createurl.Client{URL: app.URL, Columns: map[string]string{
+		"email": "traits.email", "the name": "traits.name", "active": "active", "plan": "'free'", "n": "42",
+		"missing": "traits.nothing", "default": "default(traits.nothing, 'x')", "big": "traits.big", "odd": "traits.odd"}})
+	if _, err := w.link(t, person(7)); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"identity_id":"1d000000-0000-4000-8000-000000000007","columns":{"active":true,"big":null,"default":"x",` +
+		`"email":"person7@example.org","missing":null,"n":42,"odd":null,"plan":"free","the name":{"first":"Ada"}}}`
+	if len(app.bodies) != 1 || app.bodies[0] != want {
+		t.Errorf("sent %q", app.bodies)
+	}
+}
+
+// TestMessage: webhook-id tells identities and projects apart, and nothing else.
+func TestMessage(t *testing.T) {
+	db, app := open(t, "sqlite"), startApplication(t)
+	app.answer = func(int) int { return 500 }
+	for _, project := range []string{"", "default", "other"} {
+		for n := range 3 {
+			for range 2 {
+				w := newWorld(t, db, &createurl.Client{URL: app.URL, Project: project, Columns: map[string]string{"x": fmt.Sprint(app.count())}})
+				_, _ = w.link(t, person(n))
+			}
+		}
+	}
+	app.answer = nil
+	ids := map[string]bool{}
+	for _, project := range []string{"", "default", "other"} {
+		for n := range 3 {
+			c := &createurl.Client{URL: app.URL, Project: project, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret})}
+			t.Cleanup(c.Close)
+			user, err := c.Create(t.Context(), person(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[string(user)] = true
+		}
+	}
+	if len(ids) != 6 {
+		t.Errorf("%d users for 3 identities in 2 projects: %v", len(ids), ids)
+	}
+}
+
+// TestRotation: while the secret is changed, applications with either are content, and
+// one with neither makes nobody.
+func TestRotation(t *testing.T) {
+	old, next, other := symbolon.Secret("a-0ld-one-J8vQ0zR5tXw9LmB4nYc7Hd"), secret, symbolon.Secret("an0ther-J8vQ0zR5tXw9LmB4nYc7HdF1")
+	for i, s := range []symbolon.Secret{old, next, other} {
+		app := startApplication(t)
+		app.secret = createurl.DeriveSecrets([]symbolon.Secret{s})[0]
+		c := &createurl.Client{URL: app.URL, Secrets: createurl.DeriveSecrets([]symbolon.Secret{next, old, other})}
+		_, err := c.Create(t.Context(), person(i))
+		c.Close()
+		if known := i < 2; known != (err == nil) || known != (len(app.users) == 1) {
+			t.Errorf("secret %d: %d users, %v", i, len(app.users), err)
+		}
+	}
+}
+
+// TestPatience: a no is believed for a while, for the same question only.
+func TestPatience(t *testing.T) {
+	db, app := open(t, "sqlite"), startApplication(t)
+	app.answer = func(int) int { return 422 }
+	w := newWorld(t, db, &createurl.Client{URL: app.URL, Columns: map[string]string{"email": "traits.email"}, Patience: time.Hour})
+	id := person(1)
+	for round := 1; round <= 2; round++ {
+		for range 5 {
+			if _, err := w.link(t, id); !errors.Is(err, symbolon.ErrCannotCreate) {
+				t.Fatal(err)
+			}
+		}
+		if n := app.count(); n != round {
+			t.Errorf("%d questions in round %d", n, round)
+		}
+		id.Traits = []byte(`{"email":"better@example.org"}`)
+	}
+}
+
+// TestRest: who says 429 is left alone, for as long as it says.
+func TestRest(t *testing.T) {
+	db := open(t, "sqlite")
+	var posts atomic.Int32
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if posts.Add(1) == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(429)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"id":%d}`, posts.Load())
+	}))
+	defer app.Close()
+	outcomes := map[string]int{}
+	w := newWorld(t, db, &createurl.Client{URL: app.URL, Observe: func(o string) { outcomes[o]++ }})
+	start := time.Now()
+	tries := 0
+	for ; ; tries++ {
+		_, err := w.link(t, person(tries%3))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, symbolon.ErrUnavailable) || time.Since(start) > 5*time.Second {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if took := time.Since(start); took < 900*time.Millisecond || posts.Load() != 2 || tries < 5 {
+		t.Errorf("%d questions in %v, after %d tries", posts.Load(), took, tries)
+	}
+	if outcomes[createurl.Limited] != tries || outcomes[createurl.Created] != 1 {
+		t.Errorf("outcomes %v", outcomes)
+	}
+}
+
+// TestGivenUp: a caller that goes away leaves the question to the others, and nobody
+// waits longer than the timeout.
+func TestGivenUp(t *testing.T) {
+	app := startApplication(t)
+	app.pause = 400 * time.Millisecond
+	c := &createurl.Client{URL: app.URL, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret}), Concurrency: 1, Timeout: time.Second}
+	defer c.Close()
+	ctx, cancel := timeout(t, 50*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := c.Create(ctx, person(1)); !errors.Is(err, symbolon.ErrUnavailable) {
+			t.Errorf("who gave up: %v", err)
+		}
+	})
+	time.Sleep(20 * time.Millisecond)
+	if user, err := c.Create(t.Context(), person(1)); err != nil || user != "u1" {
+		t.Errorf("who stayed: %q, %v", user, err)
+	}
+	wg.Wait()
+	if n := app.count(); n != 1 {
+		t.Errorf("%d questions", n)
+	}
+	// Three that have to queue behind each other: not all of them are in time.
+	errs := make([]error, 3)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = c.Create(t.Context(), person(10+i)) })
+	}
+	wg.Wait()
+	late := 0
+	for _, err := range errs {
+		if err != nil {
+			late++
+		}
+	}
+	if late == 0 || late == 3 {
+		t.Errorf("%d of 3 came too late: %v", late, errs)
+	}
+}
+
+// TestClose ends what is under way.
+func TestClose(t *testing.T) {
+	app := startApplication(t)
+	app.pause = time.Second
+	c := &createurl.Client{URL: app.URL, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret})}
+	done := make(chan error)
+	go func() {
+		_, err := c.Create(t.Context(), person(1))
+		done <- err
+	}()
+	time.Sleep(50 * time.Millisecond)
+	start := time.Now()
+	c.Close()
+	if err := <-done; !errors.Is(err, symbolon.ErrUnavailable) || time.Since(start) > 900*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+}

@@ -1,0 +1,172 @@
+package createurl
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// question is one POST, but for its time.
+type question struct {
+	identity symbolon.IdentityID
+	message  string // webhook-id
+	body     []byte
+	digest   [32]byte // of the body
+}
+
+func (c *Client) question(id symbolon.Identity) (question, error) {
+	columns := make(map[string]any, len(c.projections))
+	for _, p := range c.projections {
+		columns[p.Column] = p.Value(id).V
+	}
+	body, err := json.Marshal(struct {
+		Identity symbolon.IdentityID `json:"identity_id"`
+		Columns  map[string]any      `json:"columns"`
+	}{id.ID, columns})
+	if err != nil { // a trait that is no JSON after all
+		return question{}, unknown("the identity cannot be written as JSON")
+	}
+	return question{identity: id.ID, message: messageID(c.project(), id.ID), body: body, digest: sha256.Sum256(body)}, nil
+}
+
+// messageID is constant for an identity of a project, so that an application that
+// remembers it makes one user however often it is asked.
+func messageID(project string, id symbolon.IdentityID) string {
+	h := sha256.New()
+	prefixed(h, project)
+	prefixed(h, string(id))
+	return "create_" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func prefixed(h hash.Hash, s string) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+	h.Write(n[:])
+	h.Write([]byte(s))
+}
+
+// ask sends the question and judges the answer.
+func (c *Client) ask(ctx context.Context, q question) (symbolon.UserID, string, error) {
+	req, err := c.request(ctx, q, time.Now())
+	if err != nil {
+		return "", Failed, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return "", Failed, transportError(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return c.judge(resp)
+}
+
+func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(q.body))
+	if err != nil {
+		return nil, unknown("a question that cannot be sent")
+	}
+	signatures := make([]string, len(c.signers))
+	for i, s := range c.signers {
+		if signatures[i], err = s.Sign(q.message, now, q.body); err != nil {
+			return nil, unknown("a question that cannot be signed")
+		}
+	}
+	h := req.Header
+	h.Set("Content-Type", "application/json")
+	h.Set("Accept", "application/json")
+	h.Set("Accept-Encoding", "identity") // keeps every transport from decompressing
+	h.Set("User-Agent", "symbolon")
+	h.Set(standardwebhooks.HeaderWebhookID, q.message)
+	h.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	h.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
+	return req, nil
+}
+
+// judge says what an answer means. Only a 4xx that is about the question itself is a
+// no.
+func (c *Client) judge(resp *http.Response) (symbolon.UserID, string, error) {
+	switch s := resp.StatusCode; {
+	case s == http.StatusOK, s == http.StatusCreated, s == http.StatusConflict:
+		user, err := readUser(resp)
+		switch {
+		case err != nil:
+			return "", Failed, unknown("it answered %d, and %w", s, err)
+		case s == http.StatusConflict:
+			return user, Existed, nil
+		}
+		return user, Created, nil
+	case s == http.StatusTooManyRequests:
+		c.rest.begin(resp.Header, time.Second)
+		return "", Limited, unknown("it answered %d", s)
+	case s == http.StatusRequestTimeout, s == http.StatusTooEarly:
+		return "", Failed, unknown("it answered %d", s)
+	case s >= 400 && s < 500:
+		return "", Refused, &Refusal{Status: s}
+	case s == http.StatusServiceUnavailable:
+		c.rest.begin(resp.Header, 0)
+	case s >= 300 && s < 400:
+		return "", Failed, unknown("it answered %d: redirects are not followed", s)
+	}
+	return "", Failed, unknown("it answered %d", resp.StatusCode)
+}
+
+// maxAnswer is the largest body that is read, in bytes.
+const maxAnswer = 64 << 10
+
+func readUser(resp *http.Response) (symbolon.UserID, error) {
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return "", errors.New("the body is in an encoding that was not asked for")
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return "", errors.New("the body broke off")
+	}
+	if len(body) > maxAnswer {
+		return "", fmt.Errorf("the body has more than %d bytes", maxAnswer)
+	}
+	return parseAnswer(body)
+}
+
+// transportError says why there was no answer, in words that repeat nothing of what
+// was sent or received.
+func transportError(err error) error {
+	var address *addressError
+	var dns *net.DNSError
+	var cert *x509.CertificateInvalidError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var errno syscall.Errno
+	var timeout net.Error
+	switch {
+	case errors.As(err, &address):
+		return unknown("%w", address)
+	case errors.Is(err, context.Canceled):
+		return unknown("it was not waited for, since the program ends")
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return unknown("no answer in time")
+	case errors.As(err, &dns):
+		return unknown("its host name cannot be resolved")
+	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
+		return unknown("its certificate is not good")
+	case errors.As(err, &errno):
+		return unknown("no connection (%s)", errno.Error())
+	}
+	return unknown("the connection broke, or what came is not HTTP")
+}

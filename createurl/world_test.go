@@ -1,0 +1,133 @@
+package createurl_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/createurl"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) { symbolontest.Main(m) }
+
+var secret = symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")
+
+// database is Symbolon's own; the application's users are elsewhere.
+type database struct {
+	*sql.DB
+	dialect sqlstore.Dialect
+}
+
+func onBoth(t *testing.T, f func(t *testing.T, db database)) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) { f(t, open(t, dialect)) })
+	}
+}
+
+func open(t *testing.T, dialect sqlstore.Dialect) database {
+	t.Helper()
+	driver, dsn := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "symbolon.db"))
+	if dialect == sqlstore.Postgres {
+		driver, dsn = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t)
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := migrate.Up(t.Context(), db, dialect); err != nil {
+		t.Fatal(err)
+	}
+	return database{db, dialect}
+}
+
+// world is one process on the database. Ory's admin API is not configured.
+type world struct {
+	linker *symbolon.Linker
+}
+
+func newWorld(t *testing.T, db database, c *createurl.Client) *world {
+	t.Helper()
+	if c.Secrets == nil {
+		c.Secrets = createurl.DeriveSecrets([]symbolon.Secret{secret})
+	}
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
+	return &world{linker: &symbolon.Linker{Ory: noOry{}, Store: store, Creator: c,
+		Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}}
+}
+
+func (w *world) link(t *testing.T, id symbolon.Identity) (symbolon.Link, error) {
+	return w.linker.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+}
+
+// empty lets another case use the same user's ID.
+func (db database) empty(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"links", "findings", "events", "remote_users"} {
+		name := "symbolon." + table
+		if db.dialect == sqlstore.SQLite {
+			name = "symbolon_" + table
+		}
+		if _, err := db.Exec("delete from " + name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) wantFindings(t *testing.T, id symbolon.Identity, want string) {
+	t.Helper()
+	r, err := w.linker.Record(t.Context(), string(id.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, f := range r.Findings {
+		kinds = append(kinds, string(f.Kind))
+	}
+	if got := strings.Join(kinds, " "); got != want {
+		t.Errorf("findings %q, want %q", got, want)
+	}
+}
+
+func (w *world) wantNothing(t *testing.T, id symbolon.Identity) {
+	t.Helper()
+	if r, err := w.linker.Record(t.Context(), string(id.ID)); !errors.Is(err, symbolon.ErrNotFound) {
+		t.Errorf("something is left: %+v, %v", r, err)
+	}
+}
+
+func person(n int) symbolon.Identity {
+	return symbolon.Identity{ID: symbolon.IdentityID(fmt.Sprintf("1d000000-0000-4000-8000-%012d", n)), State: symbolon.Active,
+		Traits: fmt.Appendf(nil, `{"email":"person%d@example.org","name":{"first":"Ada"},"big":12345678901234567890,"odd":"a\u0000b"}`, n)}
+}
+
+type noOry struct{}
+
+func (noOry) HasAdmin() bool { return false }
+func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
+	return symbolon.Identity{}, symbolon.ErrNoAdmin
+}
+func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
+	return symbolon.Identity{}, symbolon.ErrNoAdmin
+}
+
+func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}
