@@ -89,9 +89,9 @@ func (l *Linker) createAll(ctx context.Context, seen []Seen, out []Result) (left
 }
 
 func (l *Linker) createSome(ctx context.Context, store BulkStore, seen []Seen, some []int) ([]Outcome, error) {
-	qs := make([]Query, len(some))
+	qs, p := make([]Query, len(some)), l.policy()
 	for n, at := range some {
-		qs[n] = l.query(seen[at])
+		qs[n] = l.query(seen[at], p)
 	}
 	return store.CreateAll(ctx, qs, func(n int, h Held) Plan { return decide(qs[n].Seen, h, l.policy()) })
 }
