@@ -18,6 +18,11 @@ type ListOptions struct {
 	// PageSize is how many identities are asked for at once. Defaults to 500, the
 	// most that a newer Kratos gives; it may always give fewer.
 	PageSize int
+
+	// From and To are a stretch of the key space: the identities whose IDs come behind
+	// From, up to and including To. Empty: from the first, to the last one. Neither has
+	// to be an identity's ID, but each must have the form of one.
+	From, To symbolon.IdentityID
 }
 
 // Identities lists all identities over the admin API, ordered by their IDs. After
@@ -32,6 +37,10 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 	return func(yield func(symbolon.Identity, error) bool) {
 		l := lister{client: c, tokens: map[string]bool{}, firsts: map[symbolon.IdentityID]bool{}}
 		l.query = url.Values{"page_size": {strconv.Itoa(pageSize(o))}}
+		if o.From != "" {
+			l.query.Set("page_token", string(o.From)) // which is the ID of the last one before the page
+			l.tokens[string(o.From)] = true
+		}
 		for l.query != nil {
 			page, err := l.next(ctx)
 			if err != nil {
@@ -39,7 +48,7 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 				return
 			}
 			for _, i := range page {
-				if !yield(i, nil) {
+				if o.To != "" && i.ID > o.To || !yield(i, nil) {
 					return
 				}
 			}

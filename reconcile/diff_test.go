@@ -54,7 +54,7 @@ func TestDiff(t *testing.T) {
 		{"stale", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest = "old" }), "stale_columns"},
 		{"stale and left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest, e.LeftOut = "old", true }), "stale_columns"},
 		{"never written, foreign", `{"id":"7"}`, linked(func(e *symbolon.Entry) { e.Digest = "" }), "stale_columns foreign_back_reference"},
-		{"left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "columns_left_out"},
+		{"left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "column_refused"},
 		{"row gone", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, nil }), "user_gone"},
 		{"row gone, another holds it", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, other }), "column_disagrees"},
 		{"another row holds it", ``, linked(func(e *symbolon.Entry) { e.Row = other }), "column_disagrees"},
@@ -67,7 +67,8 @@ func TestDiff(t *testing.T) {
 		{"forgotten", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Link.State, e.User, e.Row = symbolon.Forgotten, nil, nil }), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			j := diff(symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(tt.metadata)}, tt.entry, "d", "id")
+			p := pair{identity: &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(tt.metadata)}, entry: tt.entry}
+			j := diff(p, "d", rules{key: "id"})
 			var got []string
 			for _, f := range j.findings {
 				got = append(got, string(f.Kind))
@@ -85,16 +86,6 @@ func TestDiff(t *testing.T) {
 				t.Errorf("%q, want %q", s, tt.want)
 			}
 		})
-	}
-}
-
-func TestOnly(t *testing.T) {
-	both := []Finding{{Kind: StaleColumns}, {Kind: symbolon.ForeignBackReference}}
-	if got := (Options{}).wanted(slices.Clone(both)); len(got) != 2 {
-		t.Errorf("%v", got)
-	}
-	if got := (Options{Only: []symbolon.FindingKind{StaleColumns}}).wanted(slices.Clone(both)); len(got) != 1 || got[0].Kind != StaleColumns {
-		t.Errorf("%v", got)
 	}
 }
 
@@ -116,7 +107,7 @@ func TestMerge(t *testing.T) {
 		{"", "", ""}, {"abc", "abc", "=a=b=c"}, {"ac", "bd", "+a-b+c-d"}, {"", "ab", "-a-b"}, {"ab", "", "+a+b"},
 		{"bc", "ab", "-a=b+c"}, {"abd", "bcd", "+a=b-c=d"}, {"a", "ba", "!"}, {"a", "bb", "!"},
 	} {
-		pairs, err := merge(ids(tt.ids), entries(tt.entries))
+		pairs, err := merge(ids(tt.ids), entries(tt.entries), nil)
 		got := ""
 		for _, p := range pairs {
 			switch {

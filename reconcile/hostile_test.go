@@ -101,9 +101,10 @@ func world(t *testing.T) *small {
 	client := &ory.Client{PublicURL: server.URL, AdminURL: server.URL, Timeout: time.Second}
 	t.Cleanup(client.CloseIdleConnections)
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
-	s.Reconciler = &reconcile.Reconciler{Ledger: store, Linker: &symbolon.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler)},
-		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
-			return client.Identities(ctx, ory.ListOptions{})
+	s.Reconciler = &reconcile.Reconciler{Ledger: store, Runs: store,
+		Linker: &symbolon.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
+		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
 		}}
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || report.Mended[reconcile.UnlinkedIdentity] != people {
@@ -196,7 +197,7 @@ func TestHostileListings(t *testing.T) {
 			*s.ory = fakeOry{project: 'a', to: people, email: "new%d@example.org"} // everybody is stale
 			spoil(s.ory)
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-			if err == nil || report.Complete || report.Found[reconcile.IdentityMissing] != 0 {
+			if err == nil || report.Complete || report.Found[reconcile.OrphanUser] != 0 {
 				t.Errorf("%v, %+v", err, report)
 			}
 			if !errors.Is(err, reconcile.ErrIncomplete) && !errors.Is(err, reconcile.ErrImplausible) {
@@ -210,7 +211,7 @@ func TestHostileListings(t *testing.T) {
 	t.Run("the operator's word", func(t *testing.T) {
 		*s.ory = fakeOry{project: 'a', to: people / 2, email: "p%d@example.org"}
 		report, err := s.Run(t.Context(), reconcile.Options{Repair: true, AllowMissing: people / 2})
-		if err != nil || report.Found[reconcile.IdentityMissing] != people/2 || s.content(t) != before {
+		if err != nil || report.Found[reconcile.OrphanUser] != people/2 || s.content(t) != before {
 			t.Errorf("%+v %v", report, err)
 		}
 	})

@@ -18,19 +18,31 @@ import (
 )
 
 type reconcileCmd struct {
-	Repair       bool     `help:"Mend what can be mended. Without it nothing is written anywhere."`
+	DryRun       bool     `xor:"what" help:"Write nothing anywhere. The default."`
+	Repair       bool     `xor:"what" help:"Mend what can be mended, and record what is left as findings."`
+	Resume       bool     `xor:"what" help:"Go on with a repair that died, where it was; where none did, begin one."`
 	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
 	AllowMissing int      `placeholder:"N" help:"Believe a listing in which up to N linked identities are missing: after a great deletion. Default ten, or one in a hundred."`
+	Shards       int      `placeholder:"N" default:"1" help:"Read N stretches of the key space at once, 64 at most."`
 	JSON         bool     `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
 }
 
 func (reconcileCmd) Help() string {
-	return `Reads every identity at Ory beside the ledger and the users' rows. It makes the users of identities that no hook told of, and writes columns that are stale; all else is reported. Nobody is ever unlinked or deleted, and a listing that breaks off or cannot be believed touches nobody. It may run beside the server, and again at any time.
+	return `Reads every identity at Ory beside the ledger and the users' rows. A repair makes the users of identities that no hook told of, writes columns that are stale, gives identities that were recreated their users back, and lets the rows of users whose identities are gone follow users.on_identity_deleted; all else is reported and recorded. Whoever is not in the listing is touched only after Ory's own 404 was read twice, deletion.proof_gap apart; and a listing that breaks off or cannot be believed touches nobody. It may run beside the server, and again at any time.
 
 	symbolon reconcile
 	symbolon reconcile --repair --only unlinked_identity
+	symbolon reconcile --resume
 
 Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
+}
+
+// reconciler compares this system's halves.
+func (s *system) reconciler() *reconcile.Reconciler {
+	return &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Runs: s.store,
+		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return s.ory.Identities(ctx, ory.ListOptions{From: from, To: to})
+		}}
 }
 
 // Run compares, mends and reports.
@@ -38,6 +50,9 @@ func (c reconcileCmd) Run(a *app) error {
 	only, err := c.kinds()
 	if err != nil {
 		return err
+	}
+	if c.Shards < 1 || c.Shards > 64 {
+		return usage(errors.New("--shards must be between 1 and 64"))
 	}
 	s, err := a.open()
 	if err != nil {
@@ -49,10 +64,9 @@ func (c reconcileCmd) Run(a *app) error {
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
 	p := &progressLine{out: a.err, live: isTerminal(a.err)}
-	r := &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
-		return s.ory.Identities(ctx, ory.ListOptions{})
-	}}
-	report, err := r.Run(a.ctx, reconcile.Options{Repair: c.Repair, Only: only, AllowMissing: c.AllowMissing, Progress: p.show})
+	repair := c.Repair || c.Resume
+	report, err := s.reconciler().Run(a.ctx, reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
 	defer cancel()
@@ -67,8 +81,10 @@ func concludeReconcile(report reconcile.Report, err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrImplausible):
 		return hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
+	case errors.Is(err, reconcile.ErrBusy):
+		return hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
 	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return hint(err, "what was mended stays; run it again")
+		return hint(err, "what was mended stays; run it again, or go on with --resume")
 	case err != nil:
 		return err
 	case report.Left() > 0:
@@ -196,11 +212,9 @@ type progressLine struct {
 }
 
 func (p *progressLine) show(s reconcile.Progress) {
-	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities,
-		float64(s.Identities)/max(s.Elapsed.Seconds(), 0.001), s.Differences, s.Mended)
-	if s.Share > 0.01 && s.Share < 1 {
-		left := time.Duration(float64(s.Elapsed) * (1 - s.Share) / s.Share)
-		text += fmt.Sprintf(", about %s left", left.Round(time.Second))
+	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Mended)
+	if s.Left > 0 {
+		text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 	}
 	if p.live {
 		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", text)

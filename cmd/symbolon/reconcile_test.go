@@ -81,7 +81,7 @@ func TestProgressLine(t *testing.T) {
 	var plainly, live strings.Builder
 	for _, p := range []*progressLine{{out: &plainly}, {out: &live, live: true}} {
 		for n := range 25 {
-			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Share: float64(n) / 100, Elapsed: time.Duration(n) * time.Second})
+			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Rate: 1000, Left: 90 * time.Second, Elapsed: time.Duration(n) * time.Second})
 		}
 		p.show(reconcile.Progress{Phase: reconcile.Mending, Identities: 1, Elapsed: time.Second, Share: 1})
 		p.end()

@@ -28,9 +28,10 @@ func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
 	if each != nil {
 		page.PageSize = 50 // so that there is something between the pages
 	}
-	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
+	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		return func(yield func(symbolon.Identity, error) bool) {
-			n := 0
+			n, page := 0, page
+			page.From, page.To = from, to
 			for id, err := range client.Identities(ctx, page) {
 				if each != nil {
 					each(n)
@@ -154,7 +155,7 @@ func TestReconcileLinksEverybody(t *testing.T) {
 			}
 			took := time.Since(began)
 			began = time.Now()
-			for _, err := range w.reconciler(nil).Identities(t.Context()) {
+			for _, err := range w.reconciler(nil).Identities(t.Context(), "", "") {
 				if err != nil {
 					t.Fatal(err)
 				}
