@@ -264,7 +264,7 @@ func TestReconcileReports(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, kind := range []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees, reconcile.IdentityMissing} {
+		for _, kind := range []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees, reconcile.OrphanUser} {
 			if got.Found[kind] != 1 {
 				t.Errorf("%s: %d", kind, got.Found[kind])
 			}
