@@ -30,12 +30,21 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 
 const people = 60
 
+var secrets = []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}
+
 func uuid(project byte, n int) string {
 	return fmt.Sprintf("%c%07x-0000-4000-8000-000000000000", project, n)
 }
 
-func identityJSON(id, email string) string {
-	return `{"id":"` + id + `","schema_id":"default","state":"active","traits":{"email":"` + email + `"},"created_at":"2025-11-23T09:36:17Z"}`
+func identityJSON(id, email string) string { return claiming(id, email, "") }
+
+// claiming is an identity whose metadata names a user.
+func claiming(id, email, user string) string {
+	metadata := ""
+	if user != "" {
+		metadata = `,"metadata_public":{"id":"` + user + `"}`
+	}
+	return `{"id":"` + id + `","schema_id":"default","state":"active","traits":{"email":"` + email + `"},"created_at":"2025-11-23T09:36:17Z"` + metadata + `}`
 }
 
 // fakeOry lists identities, 20 a page, unless hostile answers in its place.
@@ -48,6 +57,7 @@ type fakeOry struct {
 	hostile func(w http.ResponseWriter, page int) bool
 	byID    func(w http.ResponseWriter, n int) bool // the same for the reading of one identity
 	gone    map[int]bool                            // of from..to
+	claims  map[int]string                          // users in the metadata
 	writes  int
 }
 
@@ -80,7 +90,7 @@ func (f *fakeOry) one(w http.ResponseWriter, id string) {
 		notFound(w, n)
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, identityJSON(id, fmt.Sprintf(f.email, n)))
+		_, _ = io.WriteString(w, claiming(id, fmt.Sprintf(f.email, n), f.claims[n]))
 	}
 }
 
@@ -90,15 +100,16 @@ const first = `</admin/identities?page_token=00000000-0000-0000-0000-00000000000
 
 func (f *fakeOry) page(w http.ResponseWriter, at int) {
 	var items []string
-	for n := at; n < min(f.to, at+20); n++ {
-		if !f.gone[n] {
-			items = append(items, identityJSON(uuid(f.project, n), fmt.Sprintf(f.email, n)))
+	last, more := 0, false
+	for n := at; n < f.to && !more; n++ {
+		if more = len(items) == 20; !more && !f.gone[n] {
+			items, last = append(items, claiming(uuid(f.project, n), fmt.Sprintf(f.email, n), f.claims[n])), n
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Add("Link", first)
-	if at+20 < f.to {
-		w.Header().Add("Link", fmt.Sprintf(`</admin/identities?page_token=%s>; rel="next"`, uuid(f.project, at+19)))
+	if more {
+		w.Header().Add("Link", fmt.Sprintf(`</admin/identities?page_token=%s>; rel="next"`, uuid(f.project, last)))
 	}
 	_, _ = io.WriteString(w, "["+strings.Join(items, ",")+"]")
 }
@@ -127,7 +138,7 @@ func world(t *testing.T) *small {
 	t.Cleanup(client.CloseIdleConnections)
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
 	s.Reconciler = &reconcile.Reconciler{Ledger: store, Runs: store,
-		Linker: &symbolon.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
+		Linker: &symbolon.Linker{Ory: client, Store: store, Secrets: secrets, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
 		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
 		}}
