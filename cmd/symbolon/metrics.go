@@ -21,6 +21,8 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	hooks    *prometheus.CounterVec
 	links    *prometheus.CounterVec
+	runs     *prometheus.CounterVec
+	lastRun  prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -35,12 +37,16 @@ func newMetrics() *metrics {
 			Help: "Ory's hooks answered, by hook and outcome."}, []string{"hook", "outcome"}),
 		links: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_links_made_total",
 			Help: "Bonds made, by the way their identity came."}, []string{"way"}),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_reconcile_runs_total",
+			Help: "Comparisons of everybody that ended, by how: done, implausible, incomplete, busy, failed."}, []string{"result"}),
+		lastRun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
+			Help: "When a comparison of everybody last came to its end."}),
 	}
 	b := thisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
 		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.runs, m.lastRun, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

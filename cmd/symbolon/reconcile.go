@@ -65,7 +65,7 @@ func (c reconcileCmd) Run(a *app) error {
 	}
 	p := &progressLine{out: a.err, live: isTerminal(a.err)}
 	repair := c.Repair || c.Resume
-	report, err := s.reconciler().Run(a.ctx, reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+	report, err := c.run(a, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
 		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
@@ -75,6 +75,21 @@ func (c reconcileCmd) Run(a *app) error {
 		return printErr
 	}
 	return concludeReconcile(report, err)
+}
+
+// run waits, with --resume, for the end of the lease that a killed run has left.
+func (c reconcileCmd) run(a *app, r *reconcile.Reconciler, o reconcile.Options) (reconcile.Report, error) {
+	for until := time.Now().Add(reconcile.DefaultLease + 5*time.Second); ; {
+		report, err := r.Run(a.ctx, o)
+		if !c.Resume || !errors.Is(err, reconcile.ErrBusy) || time.Now().After(until) || a.ctx.Err() != nil {
+			return report, err
+		}
+		_, _ = fmt.Fprintf(a.err, "symbolon: waiting: %v\n", err)
+		select {
+		case <-a.ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
+	}
 }
 
 func concludeReconcile(report reconcile.Report, err error) error {
@@ -124,17 +139,24 @@ type difference struct {
 
 // summary is the last object of --json.
 type summary struct {
-	Summary struct {
-		Complete        bool                         `json:"complete"`
-		Identities      int                          `json:"identities"`
-		Linked          int                          `json:"linked"`
-		Forgotten       int                          `json:"forgotten"`
-		NoBackReference int                          `json:"no_back_reference"`
-		Left            map[symbolon.FindingKind]int `json:"left"`
-		Mended          map[symbolon.FindingKind]int `json:"mended"`
-		Denied          int                          `json:"denied"`
-		Failed          int                          `json:"failed"`
-	} `json:"summary"`
+	Summary summaryFields `json:"summary"`
+}
+
+// summaryFields are a report without the findings themselves.
+type summaryFields struct {
+	Complete        bool                         `json:"complete"`
+	Identities      int                          `json:"identities"`
+	Linked          int                          `json:"linked"`
+	Forgotten       int                          `json:"forgotten"`
+	NoBackReference int                          `json:"no_back_reference"`
+	Left            map[symbolon.FindingKind]int `json:"left"`
+	Mended          map[symbolon.FindingKind]int `json:"mended"`
+	Denied          int                          `json:"denied"`
+	Failed          int                          `json:"failed"`
+}
+
+func summaryOf(r reconcile.Report) summaryFields {
+	return summaryFields{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
 }
 
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
@@ -147,11 +169,7 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 			return err
 		}
 	}
-	var s summary
-	s.Summary.Complete, s.Summary.Identities, s.Summary.Linked = r.Complete, r.Identities, r.Linked
-	s.Summary.Forgotten, s.Summary.NoBackReference = r.Forgotten, r.NoBackReference
-	s.Summary.Left, s.Summary.Mended, s.Summary.Denied, s.Summary.Failed = r.Found, r.Mended, r.Denied, r.Failed
-	return e.Encode(s)
+	return e.Encode(summary{summaryOf(r)})
 }
 
 // printWords sums up by kind, each with what a repair does and whom it concerns.
