@@ -19,6 +19,11 @@ type ListOptions struct {
 	// PageSize is how many identities are asked for at once. Defaults to 500, the
 	// most that a newer Kratos gives; it may always give fewer.
 	PageSize int
+
+	// From and To are a stretch of the key space: the identities whose IDs come behind
+	// From, up to and including To. Empty: from the first, to the last one. Neither has
+	// to be an identity's ID, but each must have the form of one.
+	From, To symbolon.IdentityID
 }
 
 // Identities lists all identities over the admin API, ordered by their IDs. After
@@ -37,6 +42,9 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 		ctx, cancel := context.WithCancel(ctx)
 		l := lister{client: c, query: url.Values{"page_size": {strconv.Itoa(pageSize(o))}}, stop: make(chan struct{}),
 			fetched: make(chan fetched), pages: make(chan page)}
+		if o.From != "" {
+			l.query.Set("page_token", string(o.From)) // which is the ID of the last one before the page
+		}
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		defer cancel()
@@ -50,7 +58,7 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 				return
 			}
 			for _, i := range p.identities {
-				if !yield(i, nil) {
+				if o.To != "" && i.ID > o.To || !yield(i, nil) {
 					return
 				}
 			}
@@ -94,7 +102,7 @@ type page struct {
 }
 
 func (l *lister) fetch(ctx context.Context) {
-	tokens := map[string]bool{}
+	tokens := map[string]bool{l.query.Get("page_token"): true}
 	for {
 		f := l.next(ctx)
 		if f.err == nil && f.token != "" && tokens[f.token] {

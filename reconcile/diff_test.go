@@ -28,49 +28,85 @@ func held(why symbolon.FindingKind) *symbolon.Entry {
 	return &symbolon.Entry{Held: symbolon.Held{Link: &symbolon.Link{Identity: ann, State: symbolon.OnHold, Reason: why}}}
 }
 
+func no() *bool  { v := false; return &v }
+func yes() *bool { v := true; return &v }
+
+// opened are findings of ann in words: "kind kind".
+func opened(kinds string) (out []symbolon.Finding) {
+	for kind := range strings.FieldsSeq(kinds) {
+		out = append(out, symbolon.Finding{Kind: symbolon.FindingKind(kind), Identity: ann, User: "7", Detail: "as the ledger says"})
+	}
+	return out
+}
+
+func kindsOf(findings []Finding) string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, string(f.Kind))
+	}
+	return strings.Join(out, " ")
+}
+
 func TestDiff(t *testing.T) {
 	other := &symbolon.Row{ID: "7", Identity: ann}
+	in := func(s symbolon.LinkState) *symbolon.Entry {
+		return linked(func(e *symbolon.Entry) { e.Link.State, e.User, e.Row = s, nil, nil })
+	}
 	for _, tt := range []struct {
 		name     string
 		metadata string
 		entry    *symbolon.Entry
+		open     string
 		want     string // kinds; "-" in front where no back-reference stands there
 	}{
-		{"nothing is known", ``, nil, "unlinked_identity"},
-		{"nothing is known, odd metadata", `[1]`, nil, "unlinked_identity"},
-		{"in order", `{"id":"42"}`, linked(nil), ""},
-		{"in order, a number", `{"id": 42}`, linked(nil), ""},
-		{"in order, others' metadata", `{"id":"42","plan":"gold"}`, linked(nil), ""},
-		{"no metadata", ``, linked(nil), "-"},
-		{"null", `null`, linked(nil), "-"},
-		{"no key", `{"plan":"gold"}`, linked(nil), "-"},
-		{"null at the key", `{"id":null}`, linked(nil), "-"},
-		{"empty", `{"id":""}`, linked(nil), "-"},
-		{"another's ID", `{"id":"7"}`, linked(nil), "foreign_back_reference"},
-		{"an object", `{"id":{}}`, linked(nil), "foreign_back_reference"},
-		{"a fraction", `{"id":42.0}`, linked(nil), "foreign_back_reference"},
-		{"a text", `"42"`, linked(nil), "metadata_not_object"},
-		{"a list", `["42"]`, linked(nil), "metadata_not_object"},
-		{"stale", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest = "old" }), "stale_columns"},
-		{"stale and left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest, e.LeftOut = "old", true }), "stale_columns"},
-		{"never written, foreign", `{"id":"7"}`, linked(func(e *symbolon.Entry) { e.Digest = "" }), "stale_columns foreign_back_reference"},
-		{"left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "columns_left_out"},
-		{"row gone", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, nil }), "user_gone"},
-		{"row gone, another holds it", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, other }), "column_disagrees"},
-		{"another row holds it", ``, linked(func(e *symbolon.Entry) { e.Row = other }), "column_disagrees"},
-		{"row holds another", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42", Identity: bob}, nil }), "column_disagrees"},
-		{"row holds none", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42"}, nil }), "column_disagrees"},
-		{"row holds it in capitals", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Row = nil }), ""},
-		{"held", ``, held(symbolon.ClaimedByOther), "claimed_by_other"},
-		{"held, cannot create", ``, held(symbolon.CannotCreate), "cannot_create"},
-		{"held, moved", ``, held(symbolon.Moved), "moved"},
-		{"forgotten", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Link.State, e.User, e.Row = symbolon.Forgotten, nil, nil }), ""},
+		{"nothing is known", ``, nil, "", "unlinked_identity"},
+		{"nothing is known, odd metadata", `[1]`, nil, "", "unlinked_identity"},
+		{"in order", `{"id":"42"}`, linked(nil), "", ""},
+		{"in order, a number", `{"id": 42}`, linked(nil), "", ""},
+		{"in order, others' metadata", `{"id":"42","plan":"gold"}`, linked(nil), "", ""},
+		{"no metadata", ``, linked(nil), "", "-"},
+		{"null", `null`, linked(nil), "", "-"},
+		{"no key", `{"plan":"gold"}`, linked(nil), "", "-"},
+		{"null at the key", `{"id":null}`, linked(nil), "", "-"},
+		{"empty", `{"id":""}`, linked(nil), "", "-"},
+		{"the text null", `{"id":"null"}`, linked(nil), "", "foreign_back_reference"},
+		{"another's ID", `{"id":"7"}`, linked(nil), "", "foreign_back_reference"},
+		{"another's ID, claimed", `{"id":"7"}`, linked(nil), "claimed_by_other", "claimed_by_other"},
+		{"an object", `{"id":{}}`, linked(nil), "", "foreign_back_reference"},
+		{"a fraction", `{"id":42.0}`, linked(nil), "", "foreign_back_reference"},
+		{"a text", `"42"`, linked(nil), "", "metadata_not_object"},
+		{"a list", `["42"]`, linked(nil), "", "metadata_not_object"},
+		{"stale", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest = "old" }), "", "stale_columns"},
+		{"stale and left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest, e.LeftOut = "old", true }), "duplicate_email", "stale_columns"},
+		{"stale and of another state", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Digest, e.Active = "old", no() }), "", "stale_columns"},
+		{"never written, foreign", `{"id":"7"}`, linked(func(e *symbolon.Entry) { e.Digest = "" }), "", "stale_columns foreign_back_reference"},
+		{"left out", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "", "column_refused"},
+		{"left out, the e-mail", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "duplicate_email", "duplicate_email"},
+		{"left out, both", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.LeftOut, e.Active = true, no() }), "column_refused duplicate_email", "duplicate_email column_refused"},
+		{"of the same state", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Active = yes() }), "", ""},
+		{"of another state", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Active = no() }), "", "state_mismatch"},
+		{"row gone", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, nil }), "", "user_gone"},
+		{"row gone, another holds it", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, other }), "", "column_disagrees"},
+		{"another row holds it", ``, linked(func(e *symbolon.Entry) { e.Row = other }), "", "column_disagrees"},
+		{"row holds another", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42", Identity: bob}, nil }), "", "column_disagrees"},
+		{"row holds none", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42"}, nil }), "", "column_disagrees"},
+		{"row holds it in capitals", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Row = nil }), "", ""},
+		{"held, claimed", ``, held(symbolon.ClaimedByOther), "claimed_by_other", "claimed_by_other"},
+		{"held, cannot create", ``, held(symbolon.CannotCreate), "", "cannot_create"},
+		{"held, recreated", ``, held(symbolon.RecreatedIdentity), "recreated_identity", "recreated_identity"},
+		{"held, moved", ``, held(symbolon.Moved), "", "moved"},
+		{"a void voucher", `{"id":"42"}`, linked(nil), "voucher_void", "voucher_void"},
+		{"forgotten", `{"id":"42"}`, in(symbolon.Forgotten), "", ""},
+		{"gone, and there again", `{"id":"42"}`, in(symbolon.Gone), "", "identity_returned"},
+		{"erased, and there again", ``, in(symbolon.Erased), "", "identity_returned"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			j := diff(symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(tt.metadata)}, tt.entry, "d", "id")
-			var got []string
+			p := pair{identity: &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(tt.metadata)}, entry: tt.entry, open: opened(tt.open)}
+			if tt.want == "voucher_void" {
+				p.identity.MetadataAdmin = json.RawMessage(`{"symbolon":{"user":"9"}}`)
+			}
+			j := diff(p, "d", rules{key: "id"})
 			for _, f := range j.findings {
-				got = append(got, string(f.Kind))
 				if f.Identity != ann || f.Detail == "" || Mends(f.Kind) != (f.Repair != "") {
 					t.Errorf("%+v", f)
 				}
@@ -78,23 +114,97 @@ func TestDiff(t *testing.T) {
 					t.Errorf("%s is not among the kinds", f.Kind)
 				}
 			}
+			got := kindsOf(j.findings)
 			if j.noBackReference {
-				got = append([]string{"-"}, got...)
+				got = strings.TrimSpace("- " + got)
 			}
-			if s := strings.Join(got, " "); s != tt.want {
-				t.Errorf("%q, want %q", s, tt.want)
+			if got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestOnly(t *testing.T) {
-	both := []Finding{{Kind: StaleColumns}, {Kind: symbolon.ForeignBackReference}}
-	if got := (Options{}).wanted(slices.Clone(both)); len(got) != 2 {
-		t.Errorf("%v", got)
+// TestDiffUnderRepair: only then a back-reference that is missing is a finding.
+func TestDiffUnderRepair(t *testing.T) {
+	p := pair{identity: &symbolon.Identity{ID: ann}, entry: linked(nil)}
+	if got := kindsOf(diff(p, "d", rules{key: "id", repair: true}).findings); got != "missing_back_reference" {
+		t.Error(got)
 	}
-	if got := (Options{Only: []symbolon.FindingKind{StaleColumns}}).wanted(slices.Clone(both)); len(got) != 1 || got[0].Kind != StaleColumns {
-		t.Errorf("%v", got)
+}
+
+// TestOver: which open findings a comparison ends.
+func TestOver(t *testing.T) {
+	everything := ""
+	for _, k := range Kinds() {
+		everything += string(k) + " "
+	}
+	in := func(s symbolon.LinkState) *symbolon.Entry {
+		return linked(func(e *symbolon.Entry) { e.Link.State = s })
+	}
+	ours := "unlinked_identity stale_columns state_mismatch orphan_user missing_back_reference identity_returned"
+	for _, tt := range []struct {
+		name     string
+		identity *symbolon.Identity
+		entry    *symbolon.Entry
+		found    string
+		stays    string // of everything
+	}{
+		{"all is well", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"42"}`)}, linked(nil), "", "row_kept"},
+		{"it is found again", &symbolon.Identity{ID: ann}, linked(nil), "user_gone stale_columns", "row_kept user_gone stale_columns"},
+		{"some of it is still left out", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "duplicate_email", "row_kept duplicate_email column_refused"},
+		{"it is stale", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.Digest = "old" }), "stale_columns", "row_kept stale_columns duplicate_email column_refused"},
+		{"it still claims another", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"7"}`)}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
+		{"by its external ID", &symbolon.Identity{ID: ann, ExternalID: "7"}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
+		{"by a voucher", &symbolon.Identity{ID: ann, MetadataAdmin: json.RawMessage(`{"symbolon":{"user":"7"}}`)}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
+		{"odd paper", &symbolon.Identity{ID: ann, MetadataAdmin: json.RawMessage(`{"symbolon":7}`)}, linked(nil), "", "row_kept voucher_void"},
+		{"odd metadata", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`7`)}, linked(nil), "metadata_not_object", "row_kept metadata_not_object foreign_back_reference claimed_by_other voucher_void"},
+		{"unheard of", &symbolon.Identity{ID: ann}, nil, "unlinked_identity", strings.Replace(everything, ours[len("unlinked_identity "):], "", 1)},
+		{"on hold", &symbolon.Identity{ID: ann}, held(symbolon.Moved), "moved", ""},
+		{"not in the listing", nil, linked(nil), "", everything},
+		{"not in the listing, unheard of", nil, nil, "", ""},
+		{"not in the listing, gone", nil, in(symbolon.Gone), "", "row_kept"},
+		{"forgotten", &symbolon.Identity{ID: ann}, in(symbolon.Forgotten), "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pair{identity: tt.identity, entry: tt.entry, open: opened(everything)}
+			var found []Finding
+			for _, f := range opened(tt.found) {
+				found = append(found, Finding{Kind: f.Kind})
+			}
+			ended := map[symbolon.FindingKind]bool{}
+			for _, f := range over(p, found, "d", rules{key: "id"}) {
+				ended[f.Kind] = true
+			}
+			for _, k := range Kinds() {
+				stays := slices.Contains(strings.Fields(tt.stays), string(k))
+				switch tt.name { // said by what ends
+				case "unheard of", "on hold":
+					stays = !slices.Contains(strings.Fields(ours), string(k)) || strings.Contains(tt.found, string(k))
+				case "not in the listing, unheard of":
+					stays = k != UnlinkedIdentity && k != OrphanUser
+				case "forgotten":
+					stays = !slices.Contains(strings.Fields(ours+" user_gone column_disagrees duplicate_email column_refused"), string(k))
+				}
+				if ended[k] == stays {
+					t.Errorf("%s: ended %v", k, ended[k])
+				}
+			}
+		})
+	}
+}
+
+func TestLost(t *testing.T) {
+	for _, tt := range []struct {
+		state symbolon.LinkState
+		open  string
+		want  symbolon.FindingKind
+	}{{symbolon.Linked, "", OrphanUser}, {symbolon.Gone, "", ""}, {symbolon.Gone, "row_kept", symbolon.RowKept}, {symbolon.Erased, "row_kept", ""},
+		{symbolon.Forgotten, "", ""}, {symbolon.OnHold, "moved", ""}} {
+		f, ok := lost(pair{entry: linked(func(e *symbolon.Entry) { e.Link.State = tt.state }), open: opened(tt.open)})
+		if ok != (tt.want != "") || f.Kind != tt.want || ok && (f.Identity != ann || f.User != "42" || f.Detail == "" || f.Repair == "") {
+			t.Errorf("%+v: %+v", tt, f)
+		}
 	}
 }
 
@@ -112,14 +222,23 @@ func TestMerge(t *testing.T) {
 		}
 		return out
 	}
-	for _, tt := range []struct{ ids, entries, want string }{
-		{"", "", ""}, {"abc", "abc", "=a=b=c"}, {"ac", "bd", "+a-b+c-d"}, {"", "ab", "-a-b"}, {"ab", "", "+a+b"},
-		{"bc", "ab", "-a=b+c"}, {"abd", "bcd", "+a=b-c=d"}, {"a", "ba", "!"}, {"a", "bb", "!"},
+	open := func(s string) (out []symbolon.Finding) {
+		for i := range len(s) {
+			out = append(out, symbolon.Finding{Identity: id(s[i])})
+		}
+		return out
+	}
+	for _, tt := range []struct{ ids, entries, open, want string }{
+		{"", "", "", ""}, {"abc", "abc", "", "=a=b=c"}, {"ac", "bd", "", "+a-b+c-d"}, {"", "ab", "", "-a-b"}, {"ab", "", "", "+a+b"},
+		{"bc", "ab", "", "-a=b+c"}, {"abd", "bcd", "", "+a=b-c=d"}, {"a", "ba", "", "!"}, {"a", "bb", "", "!"},
+		{"ac", "ab", "aab", "=a!!-b!+c"}, {"b", "b", "abc", "?a!=b!?c!"}, {"", "", "aab", "?a!!?b!"},
 	} {
-		pairs, err := merge(ids(tt.ids), entries(tt.entries))
+		pairs, err := merge(ids(tt.ids), entries(tt.entries), open(tt.open))
 		got := ""
 		for _, p := range pairs {
 			switch {
+			case p.entry == nil && p.identity == nil:
+				got += "?" + string(p.open[0].Identity)
 			case p.entry == nil:
 				got += "+" + string(p.identity.ID)
 			case p.identity == nil:
@@ -127,6 +246,7 @@ func TestMerge(t *testing.T) {
 			default:
 				got += "=" + string(p.identity.ID)
 			}
+			got += strings.Repeat("!", len(p.open))
 		}
 		if err != nil {
 			got = "!"

@@ -3,100 +3,219 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
 
-// look compares everybody and writes nothing.
-func (r *run) look(ctx context.Context) (Report, error) {
-	l := &looker{run: r, report: r.stamp(Report{Found: map[symbolon.FindingKind]int{}})}
-	l.scan = scan{run: r, phase: Looking, visit: l.visit}
-	err := l.scan.walk(ctx)
-	if err == nil {
-		err = l.judgeMissing()
+// look compares everybody. Settling it records what is left; looking it writes nothing.
+func (r *run) look(ctx context.Context) error {
+	if err := r.walk(ctx, r.compare); err != nil {
+		return err
 	}
-	l.report.Identities, l.report.Complete = l.scan.seen, err == nil
-	return l.report, err
-}
-
-type looker struct {
-	*run
-	scan    scan
-	report  Report
-	matched int       // linked identities that the listing has
-	missing []Finding // those that it has not, the first of them
-	absent  int       // how many those are
-}
-
-func (l *looker) visit(ctx context.Context, pairs []pair) error {
-	for _, p := range pairs {
-		if p.entry != nil && p.entry.Link.State == symbolon.Linked {
-			l.report.Linked++
+	var err error
+	r.note(func(s *state) { err = r.judgeMissing(s) })
+	if err != nil || r.state.Phase != Settling {
+		return err
+	}
+	var open []symbolon.Finding
+	for _, a := range r.state.Missing {
+		if !a.Open {
+			open = append(open, a.forLedger())
 		}
-		if p.identity == nil {
-			l.miss(p.entry)
-			continue
-		}
-		j, err := l.judge(ctx, p)
-		if err != nil {
+	}
+	for chunk := range slices.Chunk(open, pageSize) {
+		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByReconcile, chunk, nil); err != nil {
 			return err
 		}
-		l.count(p.entry, j)
-		l.found(j.findings)
 	}
 	return nil
 }
 
-func (l *looker) count(e *symbolon.Entry, j judgement) {
-	if j.noBackReference {
-		l.report.NoBackReference++
-	}
-	switch {
-	case e == nil:
-	case e.Link.State == symbolon.Forgotten:
-		l.report.Forgotten++
-	case e.Link.State == symbolon.Linked:
-		l.matched++
-	}
-}
-
-func (l *looker) found(findings []Finding) {
-	for _, f := range findings {
-		l.scan.differ++
-		l.report.Found[f.Kind]++
-		if len(l.report.Findings) < keep {
-			l.report.Findings = append(l.report.Findings, f)
+// compare is the visitor of a look.
+func (r *run) compare(ctx context.Context, pairs []pair) (func(*state), error) {
+	v := view{run: r, tally: tally{Found: map[symbolon.FindingKind]int{}}}
+	for _, p := range pairs {
+		if err := v.see(ctx, p); err != nil {
+			return nil, err
 		}
 	}
+	if r.state.Phase == Settling {
+		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByReconcile, v.open, v.closed); err != nil {
+			return nil, err
+		}
+	}
+	return v.note, nil
+}
+
+// view is what a look saw on one page.
+type view struct {
+	*run
+	tally
+	findings     []Finding
+	missing      []absence
+	control      symbolon.IdentityID
+	open, closed []symbolon.Finding // to be recorded
+}
+
+func (v *view) see(ctx context.Context, p pair) error {
+	if p.state() == symbolon.Linked {
+		v.Linked++
+	}
+	if p.identity == nil {
+		v.miss(p)
+		return nil
+	}
+	v.Identities++
+	j, closed, err := v.judge(ctx, p)
+	if err != nil {
+		return err
+	}
+	v.close(closed)
+	for _, f := range j.findings {
+		if !v.options.wants(f.Kind) {
+			continue
+		}
+		v.findings = append(v.findings, f)
+		v.Found[f.Kind]++
+		if p.isOpen(f.Kind) == nil {
+			v.open = append(v.open, f.forLedger())
+			v.Changes++
+		}
+	}
+	if j.noBackReference {
+		v.NoBackReference++
+	}
+	switch p.state() {
+	case symbolon.Forgotten:
+		v.Forgotten++
+	case symbolon.Linked:
+		v.Matched++
+		v.control = p.identity.ID
+	case "", symbolon.OnHold:
+		return v.weigh(ctx, p)
+	}
+	return nil
+}
+
+// weigh notes whose user an identity without one claims: as long as somebody does, the
+// user's former identity is not missing but moved.
+func (v *view) weigh(ctx context.Context, p pair) error {
+	users := claims(p.identity, v.rules.key)
+	if len(users) == 0 {
+		return nil
+	}
+	q := symbolon.Query{Project: v.project(), Seen: symbolon.Seen{Identity: *p.identity}, Claims: users}
+	held, err := v.Linker.Store.Look(ctx, q)
+	if err != nil {
+		return err
+	}
+	for i, c := range held.Claims {
+		owner := c.Owner()
+		if owner == "" || owner == p.identity.ID {
+			continue
+		}
+		v.ClaimedMarks = addMark(v.ClaimedMarks, owner)
+		if v.minter.Minted(users[i]) {
+			v.MintedMarks = addMark(v.MintedMarks, owner)
+		}
+		if v.control == "" {
+			v.control = p.identity.ID
+		}
+	}
+	return nil
 }
 
 // slack is how far the clock of whoever made a link may be behind ours.
 const slack = time.Minute
 
-// miss notes a linked identity that the listing does not have. Links made while it ran
-// are passed over: their identities may lie behind the cursor.
-func (l *looker) miss(e *symbolon.Entry) {
-	if e.Link.State != symbolon.Linked || e.Link.At.After(l.scan.began.Add(-slack)) {
+// miss notes what the listing does not have. Links made while it ran are passed over:
+// their identities may lie behind the cursor.
+func (v *view) miss(p pair) {
+	v.close(over(p, nil, "", v.rules))
+	if p.entry == nil || p.state() == symbolon.Linked && p.entry.Link.At.After(v.state.Began.Add(-slack)) {
 		return
 	}
-	if l.absent++; len(l.missing) < keep {
-		l.missing = append(l.missing, Finding{Kind: IdentityMissing, Identity: e.Link.Identity, User: e.Link.User,
-			Detail: fmt.Sprintf("the ledger binds it to user %s, and Ory's listing does not have it; nothing is done about it without proof", e.Link.User)})
+	f, ok := lost(p)
+	if !ok {
+		return
 	}
+	if f.Kind == OrphanUser {
+		v.Absent++
+		v.AbsentMarks = addMark(v.AbsentMarks, f.Identity)
+	}
+	if v.options.wants(f.Kind) {
+		v.missing = append(v.missing, absence{f, p.isOpen(f.Kind) != nil})
+	}
+}
+
+func (v *view) close(findings []symbolon.Finding) {
+	for _, f := range findings {
+		if v.options.wants(f.Kind) {
+			v.closed = append(v.closed, f)
+			v.Changes++
+		}
+	}
+}
+
+// note adds the page to the whole.
+func (v *view) note(s *state) {
+	t := &s.Walk
+	t.Identities += v.Identities
+	t.Linked += v.Linked
+	t.Forgotten += v.Forgotten
+	t.NoBackReference += v.NoBackReference
+	t.Matched += v.Matched
+	t.Absent += v.Absent
+	t.Changes += v.Changes
+	t.Met += len(v.findings) + len(v.missing)
+	for _, m := range []struct{ to, from *[]uint64 }{{&t.AbsentMarks, &v.AbsentMarks}, {&t.ClaimedMarks, &v.ClaimedMarks}, {&t.MintedMarks, &v.MintedMarks}} {
+		*m.to = append(*m.to, (*m.from)[:min(len(*m.from), maxMarks-len(*m.to))]...)
+	}
+	for kind, n := range v.Found {
+		t.Found[kind] += n
+	}
+	s.Missing = append(s.Missing, v.missing[:min(len(v.missing), keep-len(s.Missing))]...)
+	if v.Matched > 0 || s.Control == "" {
+		s.Control = v.control
+	}
+	v.run.findings = append(v.run.findings, v.findings[:min(len(v.findings), keep-len(v.run.findings))]...)
 }
 
 // judgeMissing says whether the whole listing can be believed, and only then that
 // somebody is missing in it.
-func (l *looker) judgeMissing() error {
-	limit := max(10, (l.matched+l.absent)/100, l.options.AllowMissing)
-	if l.absent > limit || l.absent > l.options.AllowMissing && l.matched == 0 {
-		return fmt.Errorf("%w: of %d linked identities %d are not in it", ErrImplausible, l.matched+l.absent, l.absent)
+func (r *run) judgeMissing(s *state) error {
+	if s.Judged {
+		return nil
 	}
-	named := l.options.wanted(l.missing)
-	l.found(named)
-	if len(named) > 0 {
-		l.report.Found[IdentityMissing] = l.absent // all of them, named or not
+	t := &s.Walk
+	moved := both(t.AbsentMarks, t.MintedMarks)
+	if len(t.ClaimedMarks) >= maxMarks {
+		moved = 0
 	}
+	unexplained, allowed := t.Absent-moved, s.Options.AllowMissing
+	limit := max(10, (t.Matched+t.Absent)/100, allowed)
+	if unexplained > limit || unexplained > allowed && t.Matched+moved == 0 {
+		return fmt.Errorf("%w: of %d linked identities %d are not in it", ErrImplausible, t.Matched+t.Absent, unexplained)
+	}
+	claimed := sorted(t.ClaimedMarks)
+	s.Missing = slices.DeleteFunc(s.Missing, func(a absence) bool {
+		_, found := slices.BinarySearch(claimed, mark(a.Identity))
+		return found || len(claimed) >= maxMarks
+	})
+	for _, a := range s.Missing {
+		t.Found[a.Kind]++
+		if !a.Open {
+			t.Changes++
+		}
+		if len(r.findings) < keep {
+			r.findings = append(r.findings, a.Finding)
+		}
+	}
+	if n := t.Absent - both(t.AbsentMarks, t.ClaimedMarks); t.Found[OrphanUser] > 0 && len(claimed) < maxMarks {
+		t.Found[OrphanUser] = max(n, t.Found[OrphanUser]) // all of them, named or not
+	}
+	s.Judged = true
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -18,23 +19,15 @@ const patience = 10
 // mend lists everybody once more and has each difference mended. The ticket comes
 // before the listing, so that whatever was read later than it, by a hook or by another
 // run, is never written over.
-func (r *run) mend(ctx context.Context, ticket bool) error {
-	m := &mender{run: r}
-	if ticket {
-		var err error
-		if m.ticket, err = r.Linker.Store.Ticket(ctx); err != nil {
+func (r *run) mend(ctx context.Context) error {
+	if r.state.Ticket == 0 && anyFound(r.state.Looked.Found, numbered) {
+		ticket, err := r.Linker.Store.Ticket(ctx)
+		if err != nil {
 			return fmt.Errorf("take a ticket: %w", err)
 		}
+		r.note(func(s *state) { s.Ticket = ticket })
 	}
-	m.scan = scan{run: r, phase: Mending, visit: m.visit}
-	return m.scan.walk(ctx)
-}
-
-type mender struct {
-	*run
-	scan   scan
-	ticket symbolon.Ticket // 0: none was needed
-	inRow  int             // failures without a success between
+	return r.walk(ctx, r.mendPage)
 }
 
 // repair is one difference on its way.
@@ -44,78 +37,120 @@ type repair struct {
 	err      error
 }
 
-func (m *mender) visit(ctx context.Context, pairs []pair) error {
+// mendPage is the visitor of a mending walk.
+func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) {
 	var repairs []*repair
+	seen, differ := 0, 0
 	for _, p := range pairs {
 		if p.identity == nil {
 			continue
 		}
-		j, err := m.judge(ctx, p)
+		seen++
+		j, _, err := r.judge(ctx, p)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, f := range j.findings {
-			m.scan.differ++
-			if Mends(f.Kind) && (m.ticket > 0 || !numbered(f.Kind)) {
+			if !r.options.wants(f.Kind) {
+				continue
+			}
+			differ++
+			if byLink(f.Kind) && (r.state.Ticket > 0 || !numbered(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
 			}
 		}
 	}
 	for len(repairs) > 0 {
 		n := min(len(repairs), together)
-		m.carryOut(ctx, repairs[:n])
-		if err := m.judgeRepairs(ctx, repairs[:n]); err != nil {
-			return err
+		r.carryOut(ctx, repairs[:n])
+		if err := r.judgeRepairs(ctx, repairs[:n]); err != nil {
+			return nil, err
 		}
 		repairs = repairs[n:]
 	}
-	return nil
+	return func(s *state) {
+		s.Walk.Identities += seen
+		s.Walk.Met += differ
+	}, nil
 }
 
 // carryOut makes the repairs and waits for all of them.
-func (m *mender) carryOut(ctx context.Context, repairs []*repair) {
+func (r *run) carryOut(ctx context.Context, repairs []*repair) {
 	seen := make([]symbolon.Seen, len(repairs))
-	for i, r := range repairs {
-		seen[i] = symbolon.Seen{Identity: r.identity, Ticket: m.ticket, Way: symbolon.ByReconcile, Admin: true}
+	for i, p := range repairs {
+		seen[i] = symbolon.Seen{Identity: p.identity, Ticket: r.state.Ticket, Way: symbolon.ByReconcile, Admin: true, Rewrite: p.kind == StateMismatch}
 	}
-	for i, result := range m.Linker.LinkAll(ctx, seen) {
+	for i, result := range r.Linker.LinkAll(ctx, seen) {
 		repairs[i].err = result.Err
 	}
 }
 
+// workers is how many are under way at once, of what is done one by one.
+const workers = 8
+
+// atOnce calls f for 0 to n-1, by a few workers, and waits for all of them.
+func atOnce(n int, f func(i int)) {
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for range min(workers, n) {
+		wg.Go(func() {
+			for i := range work {
+				f(i)
+			}
+		})
+	}
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+}
+
 // judgeRepairs counts. What failed is tried again by the next run; a store or an Ory
 // that is down ends this one.
-func (m *mender) judgeRepairs(ctx context.Context, repairs []*repair) error {
-	for _, r := range repairs {
-		var denied *symbolon.DenyError
-		switch {
-		case r.err == nil:
-			m.mended[r.kind]++
-			m.done++
-			m.inRow = 0
-		case errors.As(r.err, &denied):
-			m.denied++
-			m.inRow = 0
-		case errors.Is(r.err, symbolon.ErrNotFound): // deleted at Ory meanwhile
-		default:
-			m.fail(r.err)
-		}
+func (r *run) judgeRepairs(ctx context.Context, repairs []*repair) error {
+	for _, p := range repairs {
+		r.judgeRepair(p.kind, p.err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if m.inRow >= patience {
-		return fmt.Errorf("%d repairs failed: %w", m.failed, m.failure)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inRow >= patience {
+		return fmt.Errorf("%d repairs failed: %w", r.state.Failed, r.failure)
 	}
 	return nil
 }
 
-func (m *mender) fail(err error) {
-	m.failed++
-	if m.failure == nil {
-		m.failure = err
+func (r *run) judgeRepair(kind symbolon.FindingKind, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var denied *symbolon.DenyError
+	switch {
+	case err == nil:
+		r.state.Mended[kind]++
+		r.inRow = 0
+	case errors.As(err, &denied):
+		r.state.Denied++
+		r.state.Rebind = r.state.Rebind || denied.Finding == symbolon.RecreatedIdentity
+		r.inRow = 0
+	case errors.Is(err, symbolon.ErrConflict):
+		r.state.Denied++
+		r.inRow = 0
+	case errors.Is(err, symbolon.ErrNotFound): // deleted at Ory meanwhile
+	default:
+		r.fail(err)
+	}
+}
+
+// fail notes a failure; r.mu is held.
+func (r *run) fail(err error) {
+	r.state.Failed++
+	if r.failure == nil {
+		r.failure = err
 	}
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		m.inRow++
+		r.inRow++
 	}
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Deletion      DeletionConfig      `yaml:"deletion"`
 	BackReference BackReferenceConfig `yaml:"back_reference"`
 	Auth          AuthConfig          `yaml:"auth"`
+	Reconcile     ReconcileConfig     `yaml:"reconcile"`
 }
 
 // OryConfig says where Ory is.
@@ -154,6 +155,12 @@ type AuthConfig struct {
 	Headers map[string]string `yaml:"headers"`
 }
 
+// ReconcileConfig is about the comparisons that the server makes by itself.
+type ReconcileConfig struct {
+	// Every is the pause after one; 0 switches them off.
+	Every time.Duration `yaml:"every"`
+}
+
 // ownTable is the users table that Symbolon's own migration makes. Any other must
 // exist.
 const ownTable = "symbolon_users"
@@ -175,5 +182,6 @@ func defaults() *Config {
 		Deletion:      DeletionConfig{ProofGap: symbolon.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second},
+		Reconcile:     ReconcileConfig{Every: 10 * time.Minute},
 	}
 }

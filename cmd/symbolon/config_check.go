@@ -24,6 +24,9 @@ func (c *Config) check(r *report) {
 	c.checkUsers(r)
 	c.checkBackReference(r)
 	c.checkAuth(r)
+	if d := c.Reconcile.Every; d != 0 && (d < time.Second || d > 7*24*time.Hour) {
+		r.fault("reconcile.every", "it must be between 1s and 168h, or 0s for never")
+	}
 }
 
 var (

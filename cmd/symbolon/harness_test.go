@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +71,9 @@ func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status, body = 200, map[string]any{"status": "ok"}
 	case isIdentity && k.identities[id] != nil:
 		status, body = 200, k.identities[id]
+	case r.URL.Path == "/admin/identities":
+		k.list(w, r.URL.Query().Get("page_token"))
+		return
 	case r.URL.Path == "/admin/sessions":
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "[]")
@@ -77,6 +82,19 @@ func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// list answers with all identities behind one, on one page.
+func (k *smallKratos) list(w http.ResponseWriter, after string) {
+	page := []map[string]any{}
+	for _, id := range slices.Sorted(maps.Keys(k.identities)) {
+		if id > after {
+			page = append(page, k.identities[id])
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Link", `</admin/identities?page_token=00000000-0000-0000-0000-000000000000>; rel="first"`)
+	_ = json.NewEncoder(w).Encode(page)
 }
 
 func (k *smallKratos) whoami(r *http.Request) (int, map[string]any) {

@@ -22,6 +22,8 @@ type metrics struct {
 	hooks    *prometheus.CounterVec
 	links    *prometheus.CounterVec
 	creates  *prometheus.CounterVec
+	runs     *prometheus.CounterVec
+	lastRun  prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -38,12 +40,16 @@ func newMetrics() *metrics {
 			Help: "Bonds made, by the way their identity came."}, []string{"way"}),
 		creates: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_create_url_total",
 			Help: "Questions to users.create_url, by outcome."}, []string{"outcome"}),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_reconcile_runs_total",
+			Help: "Comparisons of everybody that ended, by how: done, implausible, incomplete, busy, failed."}, []string{"result"}),
+		lastRun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
+			Help: "When a comparison of everybody last came to its end."}),
 	}
 	b := thisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
 		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.creates, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.creates, m.runs, m.lastRun, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

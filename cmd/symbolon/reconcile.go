@@ -18,19 +18,31 @@ import (
 )
 
 type reconcileCmd struct {
-	Repair       bool     `help:"Mend what can be mended. Without it nothing is written anywhere."`
+	DryRun       bool     `xor:"what" help:"Write nothing anywhere. The default."`
+	Repair       bool     `xor:"what" help:"Mend what can be mended, and record what is left as findings."`
+	Resume       bool     `xor:"what" help:"Go on with a repair that died, where it was; where none did, begin one."`
 	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
 	AllowMissing int      `placeholder:"N" help:"Believe a listing in which up to N linked identities are missing: after a great deletion. Default ten, or one in a hundred."`
+	Shards       int      `placeholder:"N" default:"1" help:"Read N stretches of the key space at once, 64 at most."`
 	JSON         bool     `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
 }
 
 func (reconcileCmd) Help() string {
-	return `Reads every identity at Ory beside the ledger and the users' rows. It makes the users of identities that no hook told of, and writes columns that are stale; all else is reported. Nobody is ever unlinked or deleted, and a listing that breaks off or cannot be believed touches nobody. It may run beside the server, and again at any time.
+	return `Reads every identity at Ory beside the ledger and the users' rows. A repair makes the users of identities that no hook told of, writes columns that are stale, gives identities that were recreated their users back, and lets the rows of users whose identities are gone follow users.on_identity_deleted; all else is reported and recorded. Whoever is not in the listing is touched only after Ory's own 404 was read twice, deletion.proof_gap apart; and a listing that breaks off or cannot be believed touches nobody. It may run beside the server, and again at any time.
 
 	symbolon reconcile
 	symbolon reconcile --repair --only unlinked_identity
+	symbolon reconcile --resume
 
 Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
+}
+
+// reconciler compares this system's halves.
+func (s *system) reconciler() *reconcile.Reconciler {
+	return &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Runs: s.store,
+		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return s.ory.Identities(ctx, ory.ListOptions{From: from, To: to})
+		}}
 }
 
 // Run compares, mends and reports.
@@ -38,6 +50,9 @@ func (c reconcileCmd) Run(a *app) error {
 	only, err := c.kinds()
 	if err != nil {
 		return err
+	}
+	if c.Shards < 1 || c.Shards > 64 {
+		return usage(errors.New("--shards must be between 1 and 64"))
 	}
 	s, err := a.open()
 	if err != nil {
@@ -49,10 +64,9 @@ func (c reconcileCmd) Run(a *app) error {
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
 	p := &progressLine{out: a.err, live: isTerminal(a.err)}
-	r := &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
-		return s.ory.Identities(ctx, ory.ListOptions{})
-	}}
-	report, err := r.Run(a.ctx, reconcile.Options{Repair: c.Repair, Only: only, AllowMissing: c.AllowMissing, Progress: p.show})
+	repair := c.Repair || c.Resume
+	report, err := c.run(a, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
 	defer cancel()
@@ -63,12 +77,29 @@ func (c reconcileCmd) Run(a *app) error {
 	return concludeReconcile(report, err)
 }
 
+// run waits, with --resume, for the end of the lease that a killed run has left.
+func (c reconcileCmd) run(a *app, r *reconcile.Reconciler, o reconcile.Options) (reconcile.Report, error) {
+	for until := time.Now().Add(reconcile.DefaultLease + 5*time.Second); ; {
+		report, err := r.Run(a.ctx, o)
+		if !c.Resume || !errors.Is(err, reconcile.ErrBusy) || time.Now().After(until) || a.ctx.Err() != nil {
+			return report, err
+		}
+		_, _ = fmt.Fprintf(a.err, "symbolon: waiting: %v\n", err)
+		select {
+		case <-a.ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
+	}
+}
+
 func concludeReconcile(report reconcile.Report, err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrImplausible):
 		return hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
+	case errors.Is(err, reconcile.ErrBusy):
+		return hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
 	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return hint(err, "what was mended stays; run it again")
+		return hint(err, "what was mended stays; run it again, or go on with --resume")
 	case err != nil:
 		return err
 	case report.Left() > 0:
@@ -108,17 +139,24 @@ type difference struct {
 
 // summary is the last object of --json.
 type summary struct {
-	Summary struct {
-		Complete        bool                         `json:"complete"`
-		Identities      int                          `json:"identities"`
-		Linked          int                          `json:"linked"`
-		Forgotten       int                          `json:"forgotten"`
-		NoBackReference int                          `json:"no_back_reference"`
-		Left            map[symbolon.FindingKind]int `json:"left"`
-		Mended          map[symbolon.FindingKind]int `json:"mended"`
-		Denied          int                          `json:"denied"`
-		Failed          int                          `json:"failed"`
-	} `json:"summary"`
+	Summary summaryFields `json:"summary"`
+}
+
+// summaryFields are a report without the findings themselves.
+type summaryFields struct {
+	Complete        bool                         `json:"complete"`
+	Identities      int                          `json:"identities"`
+	Linked          int                          `json:"linked"`
+	Forgotten       int                          `json:"forgotten"`
+	NoBackReference int                          `json:"no_back_reference"`
+	Left            map[symbolon.FindingKind]int `json:"left"`
+	Mended          map[symbolon.FindingKind]int `json:"mended"`
+	Denied          int                          `json:"denied"`
+	Failed          int                          `json:"failed"`
+}
+
+func summaryOf(r reconcile.Report) summaryFields {
+	return summaryFields{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
 }
 
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
@@ -131,11 +169,7 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 			return err
 		}
 	}
-	var s summary
-	s.Summary.Complete, s.Summary.Identities, s.Summary.Linked = r.Complete, r.Identities, r.Linked
-	s.Summary.Forgotten, s.Summary.NoBackReference = r.Forgotten, r.NoBackReference
-	s.Summary.Left, s.Summary.Mended, s.Summary.Denied, s.Summary.Failed = r.Found, r.Mended, r.Denied, r.Failed
-	return e.Encode(s)
+	return e.Encode(summary{summaryOf(r)})
 }
 
 // printWords sums up by kind, each with what a repair does and whom it concerns.
@@ -196,11 +230,9 @@ type progressLine struct {
 }
 
 func (p *progressLine) show(s reconcile.Progress) {
-	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities,
-		float64(s.Identities)/max(s.Elapsed.Seconds(), 0.001), s.Differences, s.Mended)
-	if s.Share > 0.01 && s.Share < 1 {
-		left := time.Duration(float64(s.Elapsed) * (1 - s.Share) / s.Share)
-		text += fmt.Sprintf(", about %s left", left.Round(time.Second))
+	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Mended)
+	if s.Left > 0 {
+		text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 	}
 	if p.live {
 		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", text)

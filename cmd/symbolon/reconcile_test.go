@@ -1,40 +1,16 @@
 package main
 
 import (
-	"encoding/json"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// listing serves what smallKratos does not: all identities, on one page.
-func (k *smallKratos) listing(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/admin/identities" || k.down {
-		k.ServeHTTP(w, r)
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	page := []map[string]any{}
-	for _, id := range slices.Sorted(maps.Keys(k.identities)) {
-		page = append(page, k.identities[id])
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Link", `</admin/identities?page_token=0>; rel="first"`)
-	_ = json.NewEncoder(w).Encode(page)
-}
-
 func TestReconcile(t *testing.T) {
 	c := installCommands(t)
-	whole := httptest.NewServer(http.HandlerFunc(c.ory.listing))
-	t.Cleanup(whole.Close)
-	c.env["SYMBOLON_ORY_ADMIN_URL"] = whole.URL
 	for n := range 3 {
 		c.ory.add(n + 1)
 	}
@@ -52,6 +28,10 @@ func TestReconcile(t *testing.T) {
 		{[]string{"--repair"}, 3, []string{"mended unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
 		{[]string{"--repair", "--only", "unlinked_identity,stale_columns"}, 0, []string{"linked"}},
 		{[]string{"--json", "--repair"}, 3, []string{`"mended":{}`, `"linked":4`, `"complete":true`}},
+		{[]string{"--dry-run", "--shards", "7"}, 3, []string{"left foreign_back_reference"}},
+		{[]string{"--resume"}, 3, []string{"left foreign_back_reference"}},
+		{[]string{"--dry-run", "--repair"}, 2, []string{"--repair"}},
+		{[]string{"--shards", "0"}, 2, []string{"between 1 and 64"}},
 	} {
 		code, out, errs := runIn(t, c.env, append([]string{"reconcile"}, test.args...)...)
 		if code != test.code {
@@ -76,12 +56,32 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// TestReconcileBesideAnother: another run keeps this one away as long as it has the
+// lease; --resume waits for the end of it and goes on.
+func TestReconcileBesideAnother(t *testing.T) {
+	c := installCommands(t)
+	c.ory.add(1)
+	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(2 * time.Second)}
+	if err := c.store.StartRun(t.Context(), alive); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := runIn(t, c.env, "reconcile", "--repair"); code != 1 || !strings.Contains(errs, "another run is at work") || !strings.Contains(errs, "--resume") {
+		t.Errorf("%d %s", code, errs)
+	}
+	if code, out, _ := runIn(t, c.env, "reconcile"); code != 3 || !strings.Contains(out, "left unlinked_identity") {
+		t.Errorf("a dry run: %d %s", code, out)
+	}
+	if code, out, errs := runIn(t, c.env, "reconcile", "--resume"); code != 0 || !strings.Contains(out, "mended unlinked_identity") || !strings.Contains(errs, "waiting") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
 // TestProgressLine: one line that changes for a human, few lines for a log.
 func TestProgressLine(t *testing.T) {
 	var plainly, live strings.Builder
 	for _, p := range []*progressLine{{out: &plainly}, {out: &live, live: true}} {
 		for n := range 25 {
-			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Share: float64(n) / 100, Elapsed: time.Duration(n) * time.Second})
+			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Rate: 1000, Left: 90 * time.Second, Elapsed: time.Duration(n) * time.Second})
 		}
 		p.show(reconcile.Progress{Phase: reconcile.Mending, Identities: 1, Elapsed: time.Second, Share: 1})
 		p.end()

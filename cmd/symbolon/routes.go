@@ -28,11 +28,16 @@ func (p *parts) public() http.Handler {
 // interface.
 func (p *parts) operator() http.Handler {
 	api := &adminAPI{linker: p.linker, key: p.config.backReferenceKey(), log: p.log}
+	differences := &findingsAPI{store: p.store, project: p.config.Ory.Project, cursors: newCursors(p.config.secrets()), repairs: p.repairs, log: p.log}
 	return operatorOnly(p.config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
 		{"GET", "/admin/identities/{id}", http.HandlerFunc(api.identity)},
 		{"POST", "/admin/identities/{id}/sync", http.HandlerFunc(api.sync)},
 		{"POST", "/admin/links", http.HandlerFunc(api.bind)},
+		{"POST", "/admin/reconcile", http.HandlerFunc(p.repairs.start)},
+		{"GET", "/admin/reconcile/{id}", http.HandlerFunc(p.repairs.show)},
+		{"GET", "/admin/findings", http.HandlerFunc(differences.list)},
+		{"POST", "/admin/findings/{id}/repair", http.HandlerFunc(differences.repair)},
 		{"GET", "/metrics", p.metrics.handler()},
 		{"GET", "/healthz", http.HandlerFunc(healthz)},
 	}))

@@ -92,6 +92,8 @@ type parts struct {
 	hooks    *hooks.Handler
 	verifier *session.Verifier
 	server   *server
+	passes   *passes  // the schedule's
+	repairs  *repairs // the operator's
 }
 
 func newParts(s *system, log *slog.Logger) *parts {
@@ -100,6 +102,10 @@ func newParts(s *system, log *slog.Logger) *parts {
 	if s.creator != nil {
 		s.creator.Observe = p.metrics.creation
 	}
+	p.metrics.countFindings(s.store, s.config.Ory.Project)
+	reconciler := s.reconciler()
+	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
+	p.repairs = newRepairs(reconciler, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.linker, Keys: s.config.hookKeys(), Observe: p.metrics.hook, Log: log}
 	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
 		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
@@ -118,6 +124,7 @@ func (p *parts) check() error {
 func (p *parts) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
+	p.repairs.close()
 	p.verifier.Close()
 	if err := p.linker.Close(ctx); err != nil {
 		p.log.Warn("stopped before everything was written", "error", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
 // hookless is a world in which no hook tells of anybody.
@@ -28,9 +29,10 @@ func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
 	if each != nil {
 		page.PageSize = 50 // so that there is something between the pages
 	}
-	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
+	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		return func(yield func(symbolon.Identity, error) bool) {
-			n := 0
+			n, page := 0, page
+			page.From, page.To = from, to
 			for id, err := range client.Identities(ctx, page) {
 				if each != nil {
 					each(n)
@@ -82,7 +84,7 @@ func (w *world) people(label string, n int) (ids []string) {
 }
 
 // content is everything that a pass may write: the ledger, the history, findings,
-// tickets and the application's rows.
+// runs, tickets and the application's rows.
 func (w *world) content() string {
 	w.t.Helper()
 	tickets, links := `select last_value || '' from symbolon.tickets`, "symbolon."
@@ -92,7 +94,8 @@ func (w *world) content() string {
 	var b strings.Builder
 	for _, query := range []string{tickets,
 		`select identity_id || coalesce(user_id, '') || state || ticket || digest || back_reference from ` + links + `links order by 1`,
-		`select count(*) || ' events' from ` + links + `events`, `select count(*) || ' findings' from ` + links + `findings`,
+		`select count(*) || ' events' from ` + links + `events`, `select count(*) || ' runs' from ` + links + `runs`,
+		`select cast(id as text) || kind || detail || coalesce(cast(closed_at as text), '') from ` + links + `findings order by id`,
 		`select cast(id as text) || coalesce(email, '') || coalesce(name, '') || cast(updated_at as text) from symbolon_users order by 1`} {
 		b.WriteString(w.db.lines(query))
 	}
@@ -154,7 +157,7 @@ func TestReconcileLinksEverybody(t *testing.T) {
 			}
 			took := time.Since(began)
 			began = time.Now()
-			for _, err := range w.reconciler(nil).Identities(t.Context()) {
+			for _, err := range w.reconciler(nil).Identities(t.Context(), "", "") {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -246,7 +249,8 @@ func (w *world) no() string {
 	return "false"
 }
 
-// TestReconcileReports: what only an operator can settle is found and left as it is.
+// TestReconcileReports: what only an operator can settle is found, recorded once and
+// left as it is; whoever is gone from Ory is buried by proof.
 func TestReconcileReports(t *testing.T) {
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("some", 5)
@@ -257,21 +261,133 @@ func TestReconcileReports(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := w.content()
-		r := w.reconciler(nil)
-		r.Now = func() time.Time { return time.Now().Add(time.Hour) } // links of this minute are not missed
-		got, err := r.Run(t.Context(), reconcile.Options{Repair: true})
-		if err != nil {
-			t.Fatal(err)
+		if got := w.later(reconcile.Options{}); got.Left() != 3 || got.Found[reconcile.OrphanUser] != 1 || w.content() != before {
+			t.Errorf("a dry run: %+v", got)
 		}
-		for _, kind := range []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees, reconcile.IdentityMissing} {
-			if got.Found[kind] != 1 {
-				t.Errorf("%s: %d", kind, got.Found[kind])
-			}
-		}
-		if got.Left() != 3 || len(got.Findings) != 3 || w.content() != before {
+		got := w.later(reconcile.Options{Repair: true})
+		if got.Mended[reconcile.OrphanUser] != 1 || got.Found[symbolon.UserGone] != 1 || got.Found[symbolon.ColumnDisagrees] != 1 ||
+			got.Left() != 2 || len(got.Findings) != 2 {
 			t.Errorf("%+v", got)
 		}
+		for i, want := range []string{"user_gone", "column_disagrees", "", "", ""} {
+			if kinds := w.findings(ids[i]); kinds != want {
+				t.Errorf("open findings %q, want %q", kinds, want)
+			}
+		}
+		if l := w.record(ids[2]).Link; l == nil || l.State != symbolon.Gone || w.db.int(`select count(*) from symbolon_users where active = `+w.no()) != 1 {
+			t.Errorf("who is gone: %+v", l)
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 2 || w.content() != before {
+			t.Errorf("it was recorded again: %+v", got)
+		}
+		w.db.exec(`update symbolon_users set ory_identity_id = $1 where ory_identity_id is null`, ids[1])
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 1 || w.findings(ids[1]) != "" {
+			t.Errorf("the operator has settled it: %+v, %q", got, w.findings(ids[1]))
+		}
 	})
+}
+
+// later runs at a time when the links of this minute are missed.
+func (w *world) later(o reconcile.Options) reconcile.Report {
+	w.t.Helper()
+	r := w.reconciler(nil)
+	r.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	report, err := r.Run(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return report
+}
+
+// TestReconcileState: what somebody else wrote to the row's column is written over with
+// what Ory says, once.
+func TestReconcileState(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		ids := w.people("state", 4)
+		w.reconcile(reconcile.Options{Repair: true})
+		w.db.exec(`update symbolon_users set active = `+w.no()+` where ory_identity_id = $1`, ids[0])
+		if got := w.reconcile(reconcile.Options{}); got.Found[reconcile.StateMismatch] != 1 || got.Left() != 1 {
+			t.Errorf("a dry run: %+v", got.Found)
+		}
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Mended[reconcile.StateMismatch] != 1 || got.Left() != 0 {
+			t.Errorf("%+v %+v", got.Mended, got.Found)
+		}
+		if n := w.db.int(`select count(*) from symbolon_users where active = ` + w.no()); n != 0 {
+			t.Errorf("%d are inactive", n)
+		}
+		before := w.content()
+		if w.reconcile(reconcile.Options{Repair: true}); w.content() != before {
+			t.Error("it was written again")
+		}
+	})
+}
+
+// TestReimport: a project was moved to a fresh Kratos by an export that carries the
+// metadata. Every identity is a new one, and nobody gets a second user: all are held
+// until one repair gives them theirs.
+func TestReimport(t *testing.T) {
+	n := torture(100, 1000)
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		export := map[string]symbolon.UserID{}
+		for i := range n {
+			export[mail("moved%d", i)] = w.linker.Mint()
+		}
+		w.importing(export)
+		w.reconcile(reconcile.Options{Repair: true})
+		w.oneToOne(n)
+		w.move()
+		again := w.importing(export)
+		before := w.content()
+		if got := w.later(reconcile.Options{}); got.Found[reconcile.UnlinkedIdentity] != n || got.Left() != n || w.content() != before {
+			t.Errorf("a dry run: %+v", got.Found)
+		}
+		if got := w.later(reconcile.Options{Repair: true}); got.Found[symbolon.RecreatedIdentity] != n || got.Left() != n || got.Denied != n {
+			t.Errorf("held: %+v", got)
+		}
+		w.oneToOne(n)
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != n || w.content() != before {
+			t.Errorf("held already: %+v", got.Found)
+		}
+		if got := w.later(reconcile.Options{Repair: true, Rebind: true}); got.Mended[symbolon.RecreatedIdentity] != n || got.Left() != 0 {
+			t.Errorf("rebound: %+v", got)
+		}
+		w.oneToOne(n)
+		for id, user := range again {
+			if got := w.linked(id); got != user {
+				t.Fatalf("identity %s has user %q, not %q", id, got, user)
+			}
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true, Rebind: true}); got.Left() != 0 || got.Linked != n || w.content() != before {
+			t.Errorf("settled: %+v", got)
+		}
+	})
+}
+
+// importing makes the identities of an export, and returns which user each names.
+func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon.UserID {
+	w.t.Helper()
+	out := map[string]symbolon.UserID{}
+	for email, user := range export {
+		id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
+			"traits": map[string]any{"email": email, "name": "Ann"}, "metadata_public": map[string]any{"id": user}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		out[id] = user
+	}
+	return out
+}
+
+// move puts a fresh Kratos in the place of the old one.
+func (w *world) move() {
+	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL}
+	w.t.Cleanup(client.CloseIdleConnections)
+	w.linker = &symbolon.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
+		BackReference: w.linker.BackReference}
 }
 
 // TestReconcileStopped: a run that is ended in the middle of its repairs, and one that

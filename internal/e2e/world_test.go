@@ -88,7 +88,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	t.Cleanup(client.CloseIdleConnections)
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	w.linker = &symbolon.Linker{Ory: client, Store: w.store, Secrets: secrets, OnUserDeleted: s.deleted,
-		BackReference: symbolon.BackReference{Write: s.write}, Log: quiet}
+		BackReference: symbolon.BackReference{Write: s.write}, Log: quiet, ProofGap: 50 * time.Millisecond}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

@@ -133,7 +133,7 @@ func perform(text string) error {
 	case "raw":
 		_, err = rawPages(ctx, t.Admin)
 	case "decode":
-		for _, failed := range listing(t.Admin)(ctx) {
+		for _, failed := range listing(t.Admin)(ctx, "", "") {
 			if failed != nil {
 				return failed
 			}
@@ -156,10 +156,10 @@ func perform(text string) error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
-func listing(admin string) func(context.Context) iter.Seq2[symbolon.Identity, error] {
+func listing(admin string) func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 	client := &ory.Client{PublicURL: admin, AdminURL: admin}
-	return func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
-		return client.Identities(ctx, ory.ListOptions{})
+	return func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		return client.Identities(ctx, ory.ListOptions{From: from, To: to})
 	}
 }
 

@@ -1,0 +1,152 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// ErrByHand: no repair mends a finding of this kind. It is the operator's to settle,
+// mostly by bind.
+var ErrByHand = errors.New("no repair settles this: it is the operator's to settle, by bind or in the application")
+
+// NeedsProof reports whether the repair of a finding of this kind waits for a proof:
+// at least the Linker's ProofGap.
+func NeedsProof(k symbolon.FindingKind) bool {
+	return byProof(k) || k == symbolon.RecreatedIdentity
+}
+
+// RepairFinding mends one open finding now, by the operator's word: the circuit breaker
+// of a run does not count it. Idempotent; nil says that it is so no longer.
+//
+// Errors: ErrByHand; a *symbolon.DenyError or ErrConflict where it is still so; and
+// ErrNotFound where Ory no longer has the identity, ErrUnavailable, ErrNoAdmin.
+func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) error {
+	if !r.Linker.Ory.HasAdmin() {
+		return fmt.Errorf("repair finding %d: %w", f.ID, symbolon.ErrNoAdmin)
+	}
+	var err error
+	switch {
+	case byProof(f.Kind):
+		err = r.buryOne(ctx, f)
+	case f.Kind == symbolon.RecreatedIdentity:
+		err = r.rebindOne(ctx, f)
+	case byLink(f.Kind), f.Kind == symbolon.DuplicateEmail, f.Kind == symbolon.ColumnRefused:
+		err = r.linkOne(ctx, f)
+	default:
+		err = ErrByHand
+	}
+	if err != nil {
+		return fmt.Errorf("repair finding %d: %w", f.ID, err)
+	}
+	return nil
+}
+
+// linkOne reads the identity once more and has it linked. The kinds that only a
+// comparison finds are closed here; the store closes its own.
+func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
+	ticket, err := r.Linker.Store.Ticket(ctx)
+	if err != nil {
+		return err
+	}
+	identity, err := r.Linker.Ory.Identity(ctx, f.Identity)
+	if err != nil {
+		return err
+	}
+	seen := symbolon.Seen{Identity: identity, Ticket: ticket, Way: symbolon.ByOperator, Admin: true, Rewrite: f.Kind == StateMismatch}
+	if _, err := r.Linker.Link(ctx, seen); err != nil {
+		return err
+	}
+	if numbered(f.Kind) {
+		return r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByOperator, nil, []symbolon.Finding{f})
+	}
+	return r.stillOpen(ctx, f)
+}
+
+// stillOpen is an error where the store found the same again.
+func (r *Reconciler) stillOpen(ctx context.Context, f symbolon.Finding) error {
+	open, err := r.openOf(ctx, f.Identity)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(open, func(o symbolon.Finding) bool { return o.ID == f.ID }) {
+		return fmt.Errorf("%w: %s", symbolon.ErrConflict, "it is still so: "+f.Detail)
+	}
+	return nil
+}
+
+// openOf are the open findings of one identity.
+func (r *Reconciler) openOf(ctx context.Context, id symbolon.IdentityID) ([]symbolon.Finding, error) {
+	const beforeKinds = "-"
+	return r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), After: id, AfterKind: beforeKinds, Upto: id, Limit: pageSize})
+}
+
+func (r *Reconciler) buryOne(ctx context.Context, f symbolon.Finding) error {
+	control, err := r.known(ctx, f.Identity)
+	if err != nil {
+		return err
+	}
+	proof, err := r.proveOne(ctx, f.Identity, control)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Linker.Bury(ctx, proof); err != nil {
+		return err
+	}
+	return r.stillOpen(ctx, f)
+}
+
+func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
+	run := r.newRun(Options{})
+	h, err := run.formerOwner(ctx, f)
+	switch {
+	case err != nil:
+		return err
+	case h == nil || h.from == "": // settled meanwhile, or to be decided anew
+		_, err := r.Linker.Refresh(ctx, f.Identity, symbolon.ByOperator)
+		return err
+	}
+	proof, err := r.proveOne(ctx, h.from, h.to) // which Ory has
+	if err != nil {
+		return err
+	}
+	_, err = r.Linker.Rebind(ctx, h.to, proof)
+	return err
+}
+
+// proveOne proves one identity gone, while control is there.
+func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.IdentityID) (symbolon.GoneProof, error) {
+	proofs, err := r.Linker.ProveGone(ctx, []symbolon.IdentityID{id}, control)
+	switch {
+	case err != nil:
+		return symbolon.GoneProof{}, err
+	case len(proofs) == 0:
+		return symbolon.GoneProof{}, fmt.Errorf("%w: Ory has identity %s after all", symbolon.ErrConflict, id)
+	}
+	return proofs[0], nil
+}
+
+// known finds an identity of the ledger that Ory has, among the first ones of it.
+func (r *Reconciler) known(ctx context.Context, not symbolon.IdentityID) (symbolon.IdentityID, error) {
+	const tries = 50
+	entries, err := r.Ledger.Entries(ctx, r.project(), "", "", tries)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		id := e.Link.Identity
+		if id == not || e.Link.State != symbolon.Linked && e.Link.State != symbolon.OnHold {
+			continue
+		}
+		switch _, err := r.Linker.Ory.Identity(ctx, id); {
+		case err == nil:
+			return id, nil
+		case !errors.Is(err, symbolon.ErrNotFound):
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("no identity was found that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
+}

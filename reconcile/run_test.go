@@ -1,0 +1,302 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/reconcile"
+)
+
+// users are the users of the first identities, by number.
+func (s *small) users(t *testing.T) map[int]string {
+	t.Helper()
+	out := map[int]string{}
+	for n := range people {
+		var user string
+		if err := s.db.QueryRow("select id from symbolon_users where ory_identity_id = $1", uuid('a', n)).Scan(&user); err != nil {
+			t.Fatal(err)
+		}
+		out[n] = user
+	}
+	return out
+}
+
+// another is the same reconciler in another process.
+func (s *small) another() *reconcile.Reconciler {
+	r := s.Reconciler
+	return &reconcile.Reconciler{Linker: r.Linker, Ledger: r.Ledger, Runs: r.Runs, Identities: r.Identities, Lease: r.Lease, Now: r.Now}
+}
+
+// rebound says that everybody but the three who are gone has the old user.
+func (s *small) rebound(t *testing.T, users map[int]string, gone map[int]bool) {
+	t.Helper()
+	for n := range people {
+		var user, state string
+		id := uuid('b', n)
+		if gone[n] {
+			id = uuid('a', n)
+		}
+		if err := s.db.QueryRow("select user_id, state from symbolon_links where identity_id = $1", id).Scan(&user, &state); err != nil {
+			t.Fatalf("%d: %v", n, err)
+		}
+		if user != users[n] || state != map[bool]string{true: "gone", false: "linked"}[gone[n]] {
+			t.Errorf("%d: %s %s", n, user, state)
+		}
+	}
+	if n := s.count(t, "select count(*) from symbolon_users"); n != people {
+		t.Errorf("%d users", n)
+	}
+	if n := s.count(t, "select count(*) from symbolon_users where active = 1"); n != people-len(gone) {
+		t.Errorf("%d active users", n)
+	}
+}
+
+// TestMoved: a project that was moved by an export with our IDs is no hostile listing.
+// Those who were not in the export are told from those who were.
+func TestMoved(t *testing.T) {
+	gone := map[int]bool{3: true, 25: true, 59: true}
+	for name, run := range map[string]func(*testing.T, *small) error{
+		"in one run": func(t *testing.T, s *small) error {
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true})
+			if report.Mended[symbolon.RecreatedIdentity] != people-3 || report.Mended[reconcile.OrphanUser] != 3 || report.Left() != 0 {
+				t.Errorf("%+v", report)
+			}
+			return err
+		},
+		"in shards": func(t *testing.T, s *small) error {
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true, Shards: 16})
+			if report.Mended[symbolon.RecreatedIdentity] != people-3 || report.Left() != 0 {
+				t.Errorf("%+v", report)
+			}
+			return err
+		},
+		"by the schedule first": func(t *testing.T, s *small) error {
+			if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
+				return err
+			}
+			if n := s.count(t, "select count(*) from symbolon_links where state = 'held' and reason = 'recreated_identity'"); n != people-3 {
+				t.Errorf("%d are held", n)
+			}
+			_, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true})
+			return err
+		},
+		"in slices, by two processes": func(t *testing.T, s *small) error {
+			two := []*reconcile.Reconciler{s.Reconciler, s.another()}
+			for n := 0; ; n++ {
+				report, done, err := two[n%2].Work(t.Context(), reconcile.Options{Rebind: true}, time.Nanosecond)
+				if err != nil || done {
+					if n < 4 || report.Left() != 0 {
+						t.Errorf("%d slices: %+v", n, report)
+					}
+					return err
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := world(t)
+			users := s.users(t)
+			*s.ory = fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users, gone: gone}
+			if err := run(t, s); err != nil {
+				t.Fatal(err)
+			}
+			s.rebound(t, users, gone)
+			before := s.content(t)
+			if report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true}); err != nil || report.Left() != 0 || s.content(t) != before {
+				t.Errorf("%+v %v", report, err)
+			}
+		})
+	}
+}
+
+// TestClaimsThatExplainNothing: neither IDs that Symbolon did not mint, nor those of
+// users whose identities are there, make a listing plausible.
+func TestClaimsThatExplainNothing(t *testing.T) {
+	for name, spoil := range map[string]func(s *small, users map[int]string){
+		"not minted": func(s *small, users map[int]string) {
+			l := s.Linker
+			s.Reconciler = s.another()
+			s.Linker = &symbolon.Linker{Ory: l.Ory, Store: l.Store, Log: l.Log, Secrets: []symbolon.Secret{symbolon.Secret("aNotHer0zR5tXw9LmB4nYc7HdF1sGpA6e")}}
+			*s.ory = fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users}
+		},
+		"of users who are there": func(s *small, users map[int]string) {
+			*s.ory = fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}}
+			for n := range 20 {
+				s.ory.gone[40+n], s.ory.claims[people+n] = true, users[n]
+			}
+		},
+		"of one user, many times": func(s *small, users map[int]string) {
+			*s.ory = fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}}
+			for n := range 20 {
+				s.ory.gone[40+n], s.ory.claims[people+n] = true, users[41]
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := world(t)
+			spoil(s, s.users(t))
+			before := s.content(t)
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true})
+			if !errors.Is(err, reconcile.ErrImplausible) || report.Complete || s.content(t) != before {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestManyFindings: more than a page of them that belong to nobody any more are closed.
+func TestManyFindings(t *testing.T) {
+	s := world(t)
+	var open []symbolon.Finding
+	for n := range 1700 {
+		for _, kind := range []symbolon.FindingKind{reconcile.UnlinkedIdentity, symbolon.UserGone} {
+			open = append(open, symbolon.Finding{Identity: symbolon.IdentityID(uuid('a', n*7)), Kind: kind})
+		}
+	}
+	if err := s.Ledger.RecordFindings(t.Context(), "default", symbolon.ByReconcile, open, nil); err != nil {
+		t.Fatal(err)
+	}
+	before := s.content(t)
+	if report, err := s.Run(t.Context(), reconcile.Options{}); err != nil || report.Left() != 0 || s.content(t) != before {
+		t.Errorf("a dry run: %+v %v", report, err)
+	}
+	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
+		t.Error(err)
+	}
+	known := (people + 6) / 7 // of the identities have an entry, so that all that is known of them is over
+	if n := s.count(t, "select count(*) from symbolon_findings where closed_at is null"); n != 1700-known {
+		t.Errorf("%d are open", n)
+	}
+	before = s.content(t)
+	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || s.content(t) != before {
+		t.Errorf("a second pass: %v", err)
+	}
+}
+
+// blocked is a reconciler whose listing waits until it is let go.
+func (s *small) blocked() (r *reconcile.Reconciler, listing chan struct{}, letGo func()) {
+	listing, gate := make(chan struct{}, 10), make(chan struct{})
+	r = s.another()
+	inner := r.Identities
+	r.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		listing <- struct{}{}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+		return inner(ctx, from, to)
+	}
+	return r, listing, func() { close(gate) }
+}
+
+// TestOneRunAtATime: a run with Repair that lasts keeps others away, but not dry ones.
+func TestOneRunAtATime(t *testing.T) {
+	s := world(t)
+	s.Lease = 300 * time.Millisecond
+	first, listing, letGo := s.blocked()
+	ended := make(chan error)
+	go func() {
+		_, err := first.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
+		ended <- err
+	}()
+	<-listing
+	for s.count(t, "select count(*) from symbolon_runs where id = 'first'") == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(2 * s.Lease) // it is renewed
+	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); !errors.Is(err, reconcile.ErrBusy) {
+		t.Errorf("a second run: %v", err)
+	}
+	if _, _, err := s.Work(t.Context(), reconcile.Options{}, time.Minute); !errors.Is(err, reconcile.ErrBusy) {
+		t.Errorf("the schedule: %v", err)
+	}
+	if _, err := s.Run(t.Context(), reconcile.Options{}); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
+	letGo()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'done' and checkpoint = ''"); n != 1 {
+		t.Error("it is not done")
+	}
+	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeaseLost: a run whose place was taken stops at once.
+func TestLeaseLost(t *testing.T) {
+	s := world(t)
+	s.Lease = 300 * time.Millisecond
+	first, listing, letGo := s.blocked()
+	defer letGo()
+	ended := make(chan error)
+	go func() {
+		_, err := first.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
+		ended <- err
+	}()
+	<-listing
+	for s.count(t, "select count(*) from symbolon_runs where id = 'first'") == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := s.db.Exec("update symbolon_runs set lease_until = '2999-01-01T00:00:00.000000Z'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, reconcile.ErrBusy) {
+		t.Error(err)
+	}
+}
+
+// TestResume: a run that died goes on where it was if that is wanted, and is given up
+// otherwise.
+func TestResume(t *testing.T) {
+	s := world(t)
+	*s.ory = fakeOry{project: 'a', to: 2600, email: "p%d@example.org"}
+	stop := func(id string, after int64) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		var links atomic.Int64
+		s.Linker.AfterLink = func(context.Context, symbolon.Link) {
+			if links.Add(1) == after {
+				cancel()
+			}
+		}
+		if _, err := s.Run(ctx, reconcile.Options{Repair: true, ID: id, Resume: id == "second"}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("it was not stopped: %v", err)
+		}
+		s.Linker.AfterLink = nil
+	}
+	stop("first", 700)
+	stop("second", 700) // goes on with the first
+	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'running' and checkpoint like '%\"phase\":\"mending\"%'"); n != 1 {
+		t.Error("the first one is not under way")
+	}
+	var froms []symbolon.IdentityID
+	inner := s.Identities
+	s.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		froms = append(froms, from)
+		return inner(ctx, from, to)
+	}
+	s.another() // the fields of s are read above
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Resume: true})
+	if err != nil || report.ID != "first" || report.Left() != 0 || report.Linked != 2600 {
+		t.Errorf("%+v %v", report, err)
+	}
+	if len(froms) != 2 || froms[0] < symbolon.IdentityID(uuid('a', 999)) || froms[1] != "" {
+		t.Errorf("it listed from %v", froms)
+	}
+	*s.ory = fakeOry{project: 'a', to: 5000, email: "p%d@example.org"}
+	stop("third", 700)
+	if report, err = s.Run(t.Context(), reconcile.Options{Repair: true, ID: "fourth"}); err != nil || report.ID != "fourth" || report.Linked != 5000 {
+		t.Errorf("%+v %v", report, err)
+	}
+	if n := s.count(t, "select count(*) from symbolon_runs where id = 'third' and state = 'failed'"); n != 1 {
+		t.Error("the third one was not given up")
+	}
+}

@@ -1,0 +1,117 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const unfinishedRun = `
+select id, state, detail, checkpoint, lease_until, started_at, updated_at from symbolon.runs
+where project = $1 and kind = $2 and state = 'running' order by started_at desc, id desc limit 1`
+
+// oneRunAtATime keeps two runs from starting in one moment on Postgres, where writers
+// overlap.
+const oneRunAtATime = `select pg_advisory_xact_lock(hashtext('symbolon runs'), hashtext($1))`
+
+const insertRun = `
+insert into symbolon.runs (id, project, kind, state, checkpoint, lease_until, started_at, updated_at)
+values ($1, $2, $3, 'running', $4, $5, $6, $7)`
+
+const countRuns = `select count(*) from symbolon.runs where project = $1 and kind = $2 and state = 'running'`
+
+// saveRun goes by the lease: whoever took it meanwhile has changed it.
+const saveRun = `
+update symbolon.runs set state = $1, detail = $2, checkpoint = $3, lease_until = $4, updated_at = $5, ended_at = $6
+where project = $7 and id = $8 and state = 'running' and lease_until = $9`
+
+// UnfinishedRun returns the project's run of a kind that has not ended, dead or alive.
+// ErrNotFound: there is none.
+func (s *Store) UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error) {
+	if err := s.setup(); err != nil {
+		return symbolon.Run{}, err
+	}
+	out := symbolon.Run{Project: project, Kind: kind}
+	err := s.patiently(ctx, func(waiting context.Context) error {
+		var checkpoint string
+		var until, started, updated moment
+		err := session{store: s}.queryRow(waiting, unfinishedRun, project, kind).Scan(&out.ID, &out.State, &out.Detail, &checkpoint, &until, &started, &updated)
+		out.Checkpoint = []byte(checkpoint)
+		out.LeaseUntil, out.StartedAt, out.UpdatedAt = until.Time, started.Time, updated.Time
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return symbolon.Run{}, fmt.Errorf("sqlstore: no run of kind %s is unfinished: %w", kind, symbolon.ErrNotFound)
+	}
+	if err != nil {
+		return symbolon.Run{}, unavailable("read the run", err)
+	}
+	return out, nil
+}
+
+// StartRun notes a new run. ErrConflict: another one of its kind has not ended.
+func (s *Store) StartRun(ctx context.Context, r symbolon.Run) error {
+	if err := s.setup(); err != nil {
+		return err
+	}
+	if r.ID == "" || r.Project == "" || r.Kind == "" {
+		return errors.New("sqlstore: start a run: it has no ID, no project or no kind")
+	}
+	err := s.patiently(ctx, func(waiting context.Context) error {
+		return s.inWrite(ctx, waiting, func(db session) error { return db.startRun(ctx, r) })
+	})
+	switch {
+	case errors.Is(err, errTaken):
+		return fmt.Errorf("sqlstore: a run of kind %s has not ended: %w", r.Kind, symbolon.ErrConflict)
+	case err != nil:
+		return unavailable("start a run", err)
+	}
+	return nil
+}
+
+// startRun inserts and then counts: in this order the first statement is a write.
+func (c session) startRun(ctx context.Context, r symbolon.Run) error {
+	if c.store.Dialect == Postgres {
+		if _, err := c.exec(ctx, oneRunAtATime, r.Project); err != nil {
+			return err
+		}
+	}
+	now, n := moment{c.store.now()}, 0
+	if _, err := c.exec(ctx, insertRun, r.ID, r.Project, r.Kind, string(r.Checkpoint), moment{r.LeaseUntil}, now, now); err != nil {
+		return err
+	}
+	if err := c.queryRow(ctx, countRuns, r.Project, r.Kind).Scan(&n); err != nil {
+		return err
+	}
+	if n > 1 {
+		return errTaken
+	}
+	return nil
+}
+
+// SaveRun writes a run down: how far it is, or how it ended. before is the run as it
+// was read or saved last. ErrConflict: somebody else has taken its lease since, or it
+// has ended.
+func (s *Store) SaveRun(ctx context.Context, before, r symbolon.Run) error {
+	if err := s.setup(); err != nil {
+		return err
+	}
+	var n int64
+	err := s.patiently(ctx, func(waiting context.Context) error {
+		return s.inWrite(ctx, waiting, func(db session) (err error) {
+			n, err = db.exec(ctx, saveRun, string(r.State), r.Detail, string(r.Checkpoint), moment{r.LeaseUntil}, moment{s.now()}, moment{r.EndedAt},
+				before.Project, before.ID, moment{before.LeaseUntil})
+			return err
+		})
+	})
+	if err != nil {
+		return unavailable("save the run", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("sqlstore: run %s was taken over by somebody else, or has ended: %w", before.ID, symbolon.ErrConflict)
+	}
+	return nil
+}
