@@ -59,37 +59,39 @@ func identity(doc []byte) (i symbolon.Identity, err error) {
 	created, e3 := f.time("created_at")
 	schema, e4 := f.optional("schema_id")
 	external, e5 := f.optional("external_id")
-	addresses, e6 := addresses(f["verifiable_addresses"])
+	addresses, verified, e6 := addresses(f["verifiable_addresses"])
 	if err := errors.Join(e1, e2, e3, e4, e5, e6); err != nil {
 		return i, err
 	}
 	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), Traits: f.raw("traits"),
 		MetadataPublic: f.raw("metadata_public"), MetadataAdmin: f.raw("metadata_admin"), ExternalID: external,
-		Addresses: addresses, CreatedAt: created}
+		Addresses: addresses, CreatedAt: created, ChangedAt: f.newest(verified, "updated_at", "state_changed_at")}
 	i.ID, err = symbolon.ParseIdentityID(id)
 	return i, err
 }
 
-func addresses(doc []byte) ([]symbolon.Address, error) {
+// addresses also returns when the last of them was verified.
+func addresses(doc []byte) (out []symbolon.Address, verified time.Time, err error) {
 	items, err := array(doc)
 	if err != nil || len(items) == 0 {
-		return nil, err
+		return nil, verified, err
 	}
-	out := make([]symbolon.Address, len(items))
+	out = make([]symbolon.Address, len(items))
 	for n, item := range items {
 		f, err := object(item)
 		if err != nil {
-			return nil, fmt.Errorf("verifiable_addresses: %w", err)
+			return nil, verified, fmt.Errorf("verifiable_addresses: %w", err)
 		}
 		value, e1 := f.text("value")
 		via, e2 := f.optional("via")
-		verified, e3 := f.boolean("verified")
+		isVerified, e3 := f.boolean("verified")
 		if err := errors.Join(e1, e2, e3); err != nil {
-			return nil, fmt.Errorf("verifiable_addresses: %w", err)
+			return nil, verified, fmt.Errorf("verifiable_addresses: %w", err)
 		}
-		out[n] = symbolon.Address{Value: value, Via: via, Verified: verified}
+		out[n] = symbolon.Address{Value: value, Via: via, Verified: isVerified}
+		verified = f.newest(verified, "verified_at")
 	}
-	return out, nil
+	return out, verified, nil
 }
 
 func session(doc []byte) (s Session, err error) {
@@ -152,6 +154,20 @@ func (f fields) boolean(key string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("%s is not a boolean", key)
+}
+
+// newest is the newest of t and of those of the named times that can be read: they
+// are hints.
+func (f fields) newest(t time.Time, keys ...string) time.Time {
+	for _, key := range keys {
+		if isNull(f[key]) {
+			continue
+		}
+		if at, err := f.time(key); err == nil && at.After(t) {
+			t = at
+		}
+	}
+	return t
 }
 
 func (f fields) time(key string) (time.Time, error) {
