@@ -18,6 +18,11 @@ type Config struct {
 	Database     Hidden     `yaml:"database"`
 	DatabasePool PoolConfig `yaml:"database_pool"`
 
+	// DatabaseListen is a second address of the same Postgres that leads to it
+	// directly, for LISTEN and for migrations, where Database is a pooler in
+	// transaction mode. Without it background work is looked for once a second.
+	DatabaseListen Hidden `yaml:"database_listen"`
+
 	// Secret is the one secret of the installation, at least 32 bytes. Required.
 	Secret Hidden `yaml:"secret"`
 
@@ -29,6 +34,7 @@ type Config struct {
 	Users         UsersConfig         `yaml:"users"`
 	BackReference BackReferenceConfig `yaml:"back_reference"`
 	Auth          AuthConfig          `yaml:"auth"`
+	Reconcile     ReconcileConfig     `yaml:"reconcile"`
 }
 
 // OryConfig says where Ory is.
@@ -119,6 +125,13 @@ type AuthConfig struct {
 	Headers map[string]string `yaml:"headers"`
 }
 
+// ReconcileConfig is about what is compared and mended in the background.
+type ReconcileConfig struct {
+	// Load is the share of Ory's rate limit, or of its time where it has none, that
+	// the background gets: hints, back-references, schedules. "10%".
+	Load string `yaml:"load"`
+}
+
 // ownTable is the users table that Symbolon's own migration makes. Any other must
 // exist.
 const ownTable = "symbolon_users"
@@ -139,5 +152,6 @@ func defaults() *Config {
 			OnUserDeleted: symbolon.DenyDeleted},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second},
+		Reconcile:     ReconcileConfig{Load: "10%"},
 	}
 }

@@ -21,6 +21,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	hooks    *prometheus.CounterVec
 	links    *prometheus.CounterVec
+	jobs     *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -35,12 +36,14 @@ func newMetrics() *metrics {
 			Help: "Ory's hooks answered, by hook and outcome."}, []string{"hook", "outcome"}),
 		links: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_links_made_total",
 			Help: "Bonds made, by the way their identity came."}, []string{"way"}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_work_total",
+			Help: "What came of background work, by task and outcome."}, []string{"task", "outcome"}),
 	}
 	b := thisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
 		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.jobs, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -64,6 +67,9 @@ func (m *metrics) route(listener, pattern string) func(status int, took time.Dur
 
 // hook is for hooks.Handler.Observe.
 func (m *metrics) hook(hook, outcome string) { m.hooks.WithLabelValues(hook, outcome).Inc() }
+
+// work is for work.Config.Observe.
+func (m *metrics) work(task, outcome string) { m.jobs.WithLabelValues(task, outcome).Inc() }
 
 // linked is for symbolon.Linker.AfterLink.
 func (m *metrics) linked(_ context.Context, link symbolon.Link) {
