@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -15,6 +14,7 @@ const (
 	WriteNone    Write = "none"    // nothing at all
 	WriteReserve Write = "reserve" // only inside the identity's own insert, by the reserve hook
 	WriteCreate  Write = "create"  // and one PATCH right after a link is made for a new identity. The default
+	WriteRepair  Write = "repair"  // and one at any later time, where nobody has touched the identity for ten minutes
 )
 
 // BackReference says whether and how the user's ID gets into the identity. The
@@ -22,8 +22,9 @@ const (
 //
 // A PATCH at Ory rewrites the whole identity without a lock: together with an
 // administrator's ban or a password change in the same moment it undoes them. So
-// one is only ever sent for an identity younger than a minute, never over a value
-// that Symbolon did not mint, and never to another path.
+// under WriteCreate one is only ever sent for an identity younger than a minute;
+// under WriteRepair that risk is taken, and docs/back-reference.md says how large
+// it is. Never over a value that is there already, and never to another path.
 type BackReference struct {
 	Key   string // one key below metadata_public; "id" by default
 	Write Write  // WriteCreate by default
@@ -43,61 +44,34 @@ func (b BackReference) WithDefaults() BackReference {
 	return b
 }
 
-// youth is how long after its creation an identity may be patched: nobody bans a
-// person, changes its password or verifies its address in the first minute.
-const youth = time.Minute
+const (
+	// youth is how long after its creation an identity may be patched: nobody bans a
+	// person, changes its password or verifies its address in the first minute.
+	youth = time.Minute
 
-// backWriter writes back-references at Ory, one at a time: Ory Network allows no
-// more in flight, and nobody waits for them. What a crash or a full queue loses
-// stays unwritten, which harms nobody: the link does not depend on it.
-type backWriter struct {
-	linker *Linker
-	ctx    context.Context // ends the work that Close gave up on
-	cancel context.CancelFunc
+	// quiet is how long nobody may have touched an identity that is patched later.
+	quiet = 10 * time.Minute
+)
 
-	mu      sync.Mutex
-	queue   []backJob
-	running bool
-	closed  bool
-	idle    chan struct{} // closed when the worker stops
-}
+// Wrote says what became of a back-reference.
+type Wrote string
 
-type backJob struct {
-	id      IdentityID
-	user    UserID
-	until   time.Time // the end of the identity's youth
-	attempt int
-	after   time.Time // not before
-}
+const (
+	WroteNow  Wrote = "written"  // it was written, read back, and is in the ledger
+	Stands    Wrote = "stands"   // it stood there already, and is in the ledger
+	LeftAlone Wrote = "left"     // something else stands at its path: never written over
+	TooLate   Wrote = "late"     // the identity's first minute is over
+	TooSoon   Wrote = "soon"     // the identity was changed or signed in within ten minutes: ask again
+	NoBond    Wrote = "unlinked" // the ledger binds nobody to the identity, or Ory has no such identity
+)
 
-// maxBackJobs bounds the queue: ten minutes of sign-ups at the speed of a PATCH.
-const maxBackJobs = 10_000
-
-func newBackWriter(l *Linker) *backWriter {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &backWriter{linker: l, ctx: ctx, cancel: cancel}
-}
-
-// offer queues the back-reference of a new bond where the policy wants one.
-func (w *backWriter) offer(seen Identity, link Link) {
-	b := w.linker.BackReference.WithDefaults()
-	if b.Write != WriteCreate || !w.linker.Ory.HasAdmin() || link.State != Linked || !young(seen, w.linker.now()) {
-		return
-	}
-	if metadataClaim(seen.MetadataPublic, b.Key).present() {
-		return // ours already, or somebody else's: never overwritten
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed || len(w.queue) >= maxBackJobs {
-		w.linker.log().Warn("back-reference not written: too many are waiting", "identity", link.Identity)
-		return
-	}
-	w.queue = append(w.queue, backJob{id: link.Identity, user: link.User, until: seen.CreatedAt.Add(youth)})
-	if !w.running {
-		w.running, w.idle = true, make(chan struct{})
-		go w.work()
-	}
+// WantsBackReference reports whether the policy asks for [Linker.WriteBackReference]
+// after a bond that was just made: of a new identity at which Ory was not seen to
+// hold anything. It asks nobody, and may be called inside the transaction.
+func (l *Linker) WantsBackReference(seen Seen, link Link) bool {
+	b := l.BackReference.WithDefaults()
+	return (b.Write == WriteCreate || b.Write == WriteRepair) && l.Ory.HasAdmin() && link.State == Linked &&
+		young(seen.Identity, l.now()) && !metadataClaim(seen.Identity.MetadataPublic, b.Key).present()
 }
 
 func young(i Identity, now time.Time) bool {
@@ -105,131 +79,148 @@ func young(i Identity, now time.Time) bool {
 	return age < youth && age > -youth
 }
 
-// work empties the queue and stops. Jobs that have to wait go to its end.
-func (w *backWriter) work() {
-	defer close(w.idle)
-	for {
-		job, ok := w.take()
-		if !ok {
-			return
+// WriteBackReference makes the one write of WriteCreate: the user's ID into the
+// identity, in its first minute, where nothing stands. It reads the identity before
+// and after, since the answer to a PATCH proves nothing, and may be repeated.
+// An error says that it is not known to stand there: try again, until [TooLate].
+func (l *Linker) WriteBackReference(ctx context.Context, id IdentityID) (Wrote, error) {
+	return l.writeBack(ctx, id, func(_ context.Context, i Identity) (Wrote, error) {
+		if !young(i, l.now()) {
+			return TooLate, nil
 		}
-		if !w.sleepUntil(job.after) {
-			return
-		}
-		w.attempt(job)
-	}
+		return "", nil
+	})
 }
 
-func (w *backWriter) take() (backJob, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.queue) == 0 || w.ctx.Err() != nil {
-		w.running = false
-		return backJob{}, false
-	}
-	job := w.queue[0]
-	w.queue = w.queue[1:]
-	return job, true
+// RepairBackReference makes one write of WriteRepair: at any time after the
+// identity's creation, where nothing stands, and not while somebody may be at work on
+// it: [TooSoon] where Ory shows a change (Kratos v1.3.1 shows only those of the
+// state and of addresses) or a sign-in of the past ten minutes. What is changed in
+// the very moment of the write can be undone all the same. In everything else as
+// [Linker.WriteBackReference]. It needs an Ory that can tell of sign-ins, as
+// *ory.Client can.
+func (l *Linker) RepairBackReference(ctx context.Context, id IdentityID) (Wrote, error) {
+	return l.writeBack(ctx, id, l.atRest)
 }
 
-func (w *backWriter) sleepUntil(at time.Time) bool {
-	d := at.Sub(w.linker.now())
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(min(d, youth))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-w.ctx.Done():
-		w.mu.Lock()
-		w.running = false
-		w.mu.Unlock()
-		return false
-	}
+// signIns is what RepairBackReference asks of Ory besides.
+type signIns interface {
+	// LastSignIn is when somebody last proved to be the identity; zero: never.
+	LastSignIn(ctx context.Context, id IdentityID) (time.Time, error)
 }
 
-func (w *backWriter) attempt(job backJob) {
-	log := w.linker.log().With("identity", job.id, "user", job.user)
-	err := w.write(job)
-	if err == nil || errors.Is(err, ErrNotFound) {
-		return // written, or the identity is gone
+func (l *Linker) atRest(ctx context.Context, i Identity) (Wrote, error) {
+	since := l.now().Add(-quiet)
+	if i.CreatedAt.After(since) || i.ChangedAt.After(since) {
+		return TooSoon, nil
 	}
-	job.attempt++
-	job.after = w.linker.now().Add(time.Second << min(job.attempt, 4))
-	if w.ctx.Err() != nil || job.after.After(job.until) {
-		log.Warn("back-reference not written", "error", err)
-		return
+	teller, ok := l.Ory.(signIns)
+	if !ok {
+		return "", errors.New("this Ory cannot tell of sign-ins, without which nothing is repaired")
 	}
-	log.Info("back-reference will be tried again", "error", err)
-	w.mu.Lock()
-	w.queue = append(w.queue, job)
-	w.mu.Unlock()
-}
-
-// write reads the identity once more, patches it if nothing stands there yet, and
-// reads it back: an answer to a PATCH proves nothing.
-func (w *backWriter) write(job backJob) error {
-	l, key := w.linker, w.linker.BackReference.WithDefaults().Key
-	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
-	defer cancel()
-	before, err := l.Ory.Identity(ctx, job.id)
+	last, err := teller.LastSignIn(ctx, i.ID)
 	if err != nil {
-		return fmt.Errorf("read before writing: %w", err)
+		return "", fmt.Errorf("ask for the last sign-in: %w", err)
 	}
-	c := metadataClaim(before.MetadataPublic, key)
-	if c.present() || !young(before, l.now()) {
-		return w.confirm(ctx, job, c)
+	if last.After(since) {
+		return TooSoon, nil
 	}
-	if _, err := l.Ory.AddPublicMetadata(ctx, job.id, key, string(job.user)); err != nil {
-		return fmt.Errorf("write: %w", err)
+	return "", nil
+}
+
+// writeBack reads the identity once more, patches it if nothing stands there yet
+// and may agrees, and reads it back.
+func (l *Linker) writeBack(ctx context.Context, id IdentityID, may func(context.Context, Identity) (Wrote, error)) (Wrote, error) {
+	l.setup()
+	user, err := l.bound(ctx, id)
+	if err != nil || user == "" {
+		return NoBond, err
 	}
-	after, err := l.Ory.Identity(ctx, job.id)
+	found, before, err := l.standing(ctx, id, user)
 	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+		return "", fmt.Errorf("read before writing: %w", err)
 	}
-	c = metadataClaim(after.MetadataPublic, key)
-	if !c.present() {
-		return errors.New("the value is not there after the write: somebody wrote the identity at the same moment")
+	if found == "" {
+		found, err = may(ctx, before)
 	}
-	return w.confirm(ctx, job, c)
+	if found != "" || err != nil {
+		return found, err
+	}
+	_, failure := l.Ory.AddPublicMetadata(ctx, id, l.BackReference.WithDefaults().Key, string(user))
+	found, _, err = l.standing(ctx, id, user)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read back: %w", err)
+	case found == Stands:
+		return WroteNow, nil // whatever the answer to the PATCH was
+	case found != "":
+		return found, nil
+	case failure != nil:
+		return "", fmt.Errorf("write: %w", failure)
+	}
+	return "", errors.New("the value is not there after the write: somebody wrote the identity at the same moment")
+}
+
+// bound is the user of the ledger's living bond, or empty.
+func (l *Linker) bound(ctx context.Context, id IdentityID) (UserID, error) {
+	held, err := l.Store.Look(ctx, Query{Project: l.project(), Seen: Seen{Identity: Identity{ID: id}}})
+	if err != nil {
+		return "", fmt.Errorf("look for the bond: %w", err)
+	}
+	if held.Link == nil || held.Link.State != Linked {
+		return "", nil
+	}
+	return held.Link.User, nil
+}
+
+// standing reads what stands at the identity: nothing (""), ours (and the ledger
+// is told), or something else.
+func (l *Linker) standing(ctx context.Context, id IdentityID, user UserID) (Wrote, Identity, error) {
+	i, err := l.Ory.Identity(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return NoBond, i, nil
+	}
+	if err != nil {
+		return "", i, err
+	}
+	switch c := metadataClaim(i.MetadataPublic, l.BackReference.WithDefaults().Key); {
+	case !c.present():
+		return "", i, nil
+	case c.user != user:
+		return LeftAlone, i, nil
+	}
+	return Stands, i, l.confirm(ctx, id, user)
 }
 
 // confirm remembers in the ledger that Ory holds our value.
-func (w *backWriter) confirm(ctx context.Context, job backJob, found claim) error {
-	if found.user != job.user {
-		return nil // somebody else's value, or too late: left alone
+func (l *Linker) confirm(ctx context.Context, id IdentityID, user UserID) error {
+	return l.note(ctx, id, user, Plan{Action: Confirm, User: user, BackReference: string(user)})
+}
+
+// MissBackReference records the finding [MissingBackReference]: the write was given
+// up. Where the bond has ended meanwhile, or the value was seen, nothing is recorded.
+func (l *Linker) MissBackReference(ctx context.Context, id IdentityID) error {
+	l.setup()
+	user, err := l.bound(ctx, id)
+	if err != nil || user == "" {
+		return err
 	}
-	l := w.linker
-	seen := Seen{Identity: Identity{ID: job.id}}
-	_, err := l.Store.Write(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
-		if h.Link == nil || h.Link.State != Linked || h.Link.User != job.user {
+	return l.note(ctx, id, user, Plan{Action: Keep, Findings: []Finding{{Kind: MissingBackReference, Identity: id, User: user,
+		Detail: "the user's ID could not be written to the identity; a repair writes it, and nothing but readers of the identity depends on it"}}})
+}
+
+// note carries plan out where user is still the identity's.
+func (l *Linker) note(ctx context.Context, id IdentityID, user UserID, plan Plan) error {
+	seen := Seen{Identity: Identity{ID: id}}
+	out, err := l.Store.Write(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
+		if h.Link == nil || h.Link.State != Linked || h.Link.User != user || plan.Action == Keep && h.Link.BackReference == string(user) {
 			return Plan{Action: Keep}, nil
 		}
-		return Plan{Action: Confirm, User: job.user, BackReference: string(job.user)}, nil
+		return plan, nil
 	})
 	if err != nil {
 		return fmt.Errorf("remember the back-reference: %w", err)
 	}
+	l.report(seen, out)
 	return nil
-}
-
-func (w *backWriter) close(ctx context.Context) error {
-	w.mu.Lock()
-	w.closed = true
-	running, idle := w.running, w.idle
-	w.mu.Unlock()
-	defer w.cancel()
-	if !running {
-		return nil
-	}
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		w.cancel()
-		<-idle
-		return fmt.Errorf("back-references left unwritten: %w", ctx.Err())
-	}
 }

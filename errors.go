@@ -12,6 +12,11 @@ var (
 	// ErrUnavailable: Ory or the database did not answer. Nothing is half done.
 	ErrUnavailable = errors.New("temporarily unavailable")
 
+	// ErrRateLimited: Ory's rate limit, or the background's share of it, is used up for
+	// now; nothing was asked. It goes with ErrUnavailable. An error that also has a
+	// method Wait() time.Duration says how long to wait.
+	ErrRateLimited = errors.New("the limit of Ory's rate is reached")
+
 	// ErrNotFound: there is no such identity or user.
 	ErrNotFound = errors.New("not found")
 

@@ -13,6 +13,10 @@ const (
 	// MetadataNotObject: metadata_public is a string, a number or an array.
 	MetadataNotObject FindingKind = "metadata_not_object"
 
+	// MissingBackReference: the user's ID is not at Ory, and the write of it was given
+	// up. A finding under WriteRepair only; nothing of ours depends on the value.
+	MissingBackReference FindingKind = "missing_back_reference"
+
 	// ClaimedByOther: the identity's claim or voucher names the user of another
 	// living identity.
 	ClaimedByOther FindingKind = "claimed_by_other"

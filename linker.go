@@ -55,6 +55,12 @@ type Linker struct {
 	// BackReference says whether and how the user's ID gets into the identity.
 	BackReference BackReference
 
+	// QueuedWrites says that somebody else has back-references written: whoever
+	// queues a job in the store's OnLink where [Linker.WantsBackReference] says so,
+	// and calls [Linker.WriteBackReference] from it. A crash loses none of them then.
+	// By default the Linker does it by itself, after the commit.
+	QueuedWrites bool
+
 	// OnUserDeleted defaults to DenyDeleted.
 	OnUserDeleted OnUserDeleted
 
@@ -139,7 +145,7 @@ var errAsk = errors.New("more must be learned first")
 
 func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, error) {
 	var last Plan
-	out, err := l.Store.Write(ctx, q, func(h Held) (Plan, error) {
+	out, err := l.Store.Write(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) {
 		last = decide(q.Seen, h, p)
 		if last.Action == ask {
 			return last, errAsk
@@ -194,7 +200,7 @@ func (l *Linker) finish(ctx context.Context, seen Seen, out Outcome, err error) 
 		if l.AfterLink != nil {
 			l.AfterLink(ctx, out.Link)
 		}
-		l.writer.offer(seen.Identity, out.Link)
+		l.writer.offer(seen, out.Link)
 	}
 	if out.Plan.Err != nil {
 		return Link{}, out.Plan.Err

@@ -99,6 +99,11 @@ type Identity struct {
 	ExternalID     string          // Kratos v25.4 and newer
 	Addresses      []Address
 	CreatedAt      time.Time
+
+	// ChangedAt is the newest time that Ory shows for a change: of the identity
+	// (frozen in Kratos v1.1 to v1.3.1), of its state, of an address. Changes that
+	// none of them tells of exist: a hint, never proof.
+	ChangedAt time.Time
 }
 
 // Address is one of an identity's verifiable addresses.

@@ -114,6 +114,12 @@ type Handler struct {
 	// again a second later, up to three times.
 	Timeout time.Duration
 
+	// Queue, if set, keeps a hint that cannot be followed at once: Ory or the
+	// database does not answer, or the background's share of Ory's rate is used up.
+	// It returns nil only when the hint survives a crash; the hook then answers 200.
+	// By default the hook answers 503 and Ory asks again, three times at most.
+	Queue func(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) error
+
 	// Observe, if set, is told of every answer: the route ("reserve", "link",
 	// "sync") and its outcome. Both come from small fixed sets.
 	Observe func(route, outcome string)
@@ -133,6 +139,7 @@ const (
 	Done         = "done"         // link, sync: the bond is as it should be
 	Denied       = "denied"       // link, sync: no user for it; a finding says why
 	Gone         = "gone"         // link, sync: Ory no longer has the identity
+	Queued       = "queued"       // link, sync: kept for later
 	Ignored      = "ignored"      // sync without an admin URL
 	Refused      = "refused"      // wrong key, method or body
 	Undetermined = "undetermined" // Ory or the database did not answer: 503
@@ -219,9 +226,12 @@ func (h *Handler) log() *slog.Logger {
 }
 
 func (h *Handler) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	d := h.Timeout
-	if d <= 0 {
-		d = 2 * time.Second
+	return context.WithTimeout(ctx, h.timeout())
+}
+
+func (h *Handler) timeout() time.Duration {
+	if h.Timeout <= 0 {
+		return 2 * time.Second
 	}
-	return context.WithTimeout(ctx, d)
+	return h.Timeout
 }

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,9 @@ import (
 )
 
 // link makes the user of an identity that Ory just stored. With an admin URL the
-// body is a hint and the identity is read again; without one the key vouches for
-// the body, which may make a user but never change one.
+// body is a hint and the identity is read again; without one, or where Ory's rate
+// limit leaves nothing for a reading, the key vouches for the body, which may make a
+// user but never change one.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
 	if err != nil {
@@ -24,12 +26,15 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
-	if h.Linker.Ory.HasAdmin() {
-		_, err = h.Linker.Refresh(ctx, identity.ID, symbolon.ByLinkHook)
-	} else {
-		_, err = h.Linker.Link(ctx, symbolon.Seen{Identity: identity, Way: symbolon.ByLinkHook})
+	body := symbolon.Seen{Identity: identity, Way: symbolon.ByLinkHook}
+	if !h.Linker.Ory.HasAdmin() {
+		_, err = h.Linker.Link(ctx, body)
+	} else if err = h.reread(ctx, identity.ID, symbolon.ByLinkHook); errors.Is(err, symbolon.ErrRateLimited) && h.Queue != nil {
+		// The person is not kept waiting. What is left over is for the reading.
+		_, made := h.Linker.Link(ctx, body)
+		h.log().Debug("hook made the user of its body: ory's rate limit", "identity", identity.ID, "error", made)
 	}
-	h.conclude(w, "link", identity.ID, err)
+	h.conclude(ctx, w, hint{"link", identity.ID, symbolon.ByLinkHook}, err)
 }
 
 // sync looks at an identity again. Without an admin URL there is nowhere to look.
@@ -46,14 +51,35 @@ func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
-	_, err = h.Linker.Refresh(ctx, id, symbolon.BySyncHook)
-	h.conclude(w, "sync", id, err)
+	h.conclude(ctx, w, hint{"sync", id, symbolon.BySyncHook}, h.reread(ctx, id, symbolon.BySyncHook))
 }
 
-// conclude says 200 whenever nothing is left to do: the bond stands, the identity
-// is gone, or it gets no user and a finding says why. Only "don't know" is 503, and
-// Ory asks again.
-func (h *Handler) conclude(w http.ResponseWriter, route string, id symbolon.IdentityID, err error) {
+// hint is what a hook told us of.
+type hint struct {
+	route string
+	id    symbolon.IdentityID
+	way   symbolon.Way
+}
+
+// hintPatience is how long a hook waits for its share of Ory's rate.
+const hintPatience = 250 * time.Millisecond
+
+// reread follows a hint at once. Where it can be queued instead, it takes nothing of
+// Ory's rate that people may need, and leaves time for queueing.
+func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) error {
+	if h.Queue != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(symbolon.Background(ctx, hintPatience), h.timeout()*3/4)
+		defer cancel()
+	}
+	_, err := h.Linker.Refresh(ctx, id, way)
+	return err
+}
+
+// conclude says 200 whenever nothing is left to do that is not kept safely: the bond
+// stands, the identity is gone, it gets no user and a finding says why, or the hint
+// is queued. Only "don't know" is 503, and Ory asks again.
+func (h *Handler) conclude(ctx context.Context, w http.ResponseWriter, t hint, err error) {
 	outcome := Done
 	switch {
 	case err == nil:
@@ -61,13 +87,26 @@ func (h *Handler) conclude(w http.ResponseWriter, route string, id symbolon.Iden
 		outcome = Denied
 	case errors.Is(err, symbolon.ErrNotFound):
 		outcome = Gone
+	case h.queued(ctx, t):
+		outcome = Queued
 	default:
-		h.log().Warn("hook could not be answered", "route", route, "identity", id, "error", err)
-		h.fail(w, route, Undetermined, symbolon.ErrUnavailable)
+		h.log().Warn("hook could not be answered", "route", t.route, "identity", t.id, "error", err)
+		h.fail(w, t.route, Undetermined, symbolon.ErrUnavailable)
 		return
 	}
-	h.observe(route, outcome)
+	h.observe(t.route, outcome)
 	answer.JSON(w, http.StatusOK, map[string]string{"status": outcome})
+}
+
+func (h *Handler) queued(ctx context.Context, t hint) bool {
+	if h.Queue == nil {
+		return false
+	}
+	err := h.Queue(ctx, t.id, t.way)
+	if err != nil {
+		h.log().Warn("hint could not be queued", "route", t.route, "identity", t.id, "error", err)
+	}
+	return err == nil
 }
 
 func readLink(r *http.Request, key string) (symbolon.Identity, error) {

@@ -53,9 +53,11 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	if q.admin && c.admin == nil {
 		return nil, symbolon.ErrNoAdmin
 	}
-	if err := c.throttle.wait(q.bucket); err != nil {
+	done, err := c.turn(ctx, q.bucket)
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout(q))
 	defer cancel()
 	req, err := c.request(ctx, q)
@@ -67,6 +69,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 		return nil, transportError(err)
 	}
 	defer resp.Body.Close()
+	c.pace.learn(q.bucket, resp.StatusCode, resp.Header)
 	r, err := c.read(resp, q)
 	if limited := c.throttle.note(q.bucket, resp.StatusCode, resp.Header); limited != nil {
 		return nil, limited

@@ -55,6 +55,11 @@ type Client struct {
 	// seconds; a page of identities may take six times as long.
 	Timeout time.Duration
 
+	// Load is the share of what Ory gives that questions of the background get
+	// (symbolon.Background): of its rate limit where it says one, of its time
+	// otherwise. More than 0, at most 1; by default [DefaultLoad], a tenth.
+	Load float64
+
 	// HTTP replaces the connection pool: for a private CA, a proxy, a test. Its cookie
 	// jar and its redirect policy are ignored, since both would mix up people. By
 	// default there is a pool of its own that keeps up to 128 connections open.
@@ -66,6 +71,7 @@ type Client struct {
 	public   *url.URL
 	admin    *url.URL // nil: not configured
 	throttle throttle
+	pace     pacer
 }
 
 var _ symbolon.Ory = (*Client)(nil)
@@ -118,6 +124,7 @@ func (c *Client) setup() {
 		faults = append(faults, errors.New("ory: Token holds spaces or control characters"))
 	}
 	c.http = private(c.HTTP)
+	c.pace.busy = make(chan struct{}, 1)
 	if len(faults) > 0 {
 		c.bad = fmt.Errorf("%w: %w", errors.Join(faults...), symbolon.ErrUnavailable)
 	}

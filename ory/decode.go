@@ -54,7 +54,7 @@ func identity(doc []byte) (i symbolon.Identity, err error) {
 	if err != nil {
 		return i, err
 	}
-	var d decoder
+	d := decoder{dated: true}
 	return d.identity(f)
 }
 
@@ -88,6 +88,7 @@ func identities(doc []byte) ([]symbolon.Identity, error) {
 type decoder struct {
 	fields fields // room
 	schema string
+	dated  bool // ChangedAt is wanted: in a listing it would cost as much as all else
 }
 
 func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
@@ -99,12 +100,15 @@ func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
 	created, e3 := f.time("created_at")
 	schema, e4 := f.word("schema_id", d.schema)
 	external, e5 := f.optional("external_id")
-	addresses, e6 := addresses(f.get("verifiable_addresses"))
+	addresses, verified, e6 := d.addresses(f.get("verifiable_addresses"))
 	if e1 != nil || e2 != nil || e3 != nil || e4 != nil || e5 != nil || e6 != nil {
 		return i, errors.Join(e1, e2, e3, e4, e5, e6)
 	}
 	d.schema = schema
 	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), ExternalID: external, Addresses: addresses, CreatedAt: created}
+	if d.dated {
+		i.ChangedAt = f.newest(verified, "updated_at", "state_changed_at")
+	}
 	i.Traits, i.MetadataPublic, i.MetadataAdmin = apart(f.get("traits"), f.get("metadata_public"), f.get("metadata_admin"))
 	i.ID, err = symbolon.ParseIdentityID(id)
 	return i, err
@@ -124,9 +128,10 @@ func apart(a, b, c []byte) (x, y, z json.RawMessage) {
 	return cut(a), cut(b), cut(c)
 }
 
-func addresses(doc []byte) (out []symbolon.Address, err error) {
+// addresses also returns when the last of them was verified, where dates are wanted.
+func (d *decoder) addresses(doc []byte) (out []symbolon.Address, last time.Time, err error) {
 	if isNull(doc) {
-		return nil, nil
+		return nil, last, nil
 	}
 	s := splitter{doc: doc}
 	var room [16]member
@@ -141,13 +146,16 @@ func addresses(doc []byte) (out []symbolon.Address, err error) {
 		if e1 != nil || e2 != nil || e3 != nil {
 			return fmt.Errorf("verifiable_addresses: %w", errors.Join(e1, e2, e3))
 		}
+		if d.dated {
+			last = f.newest(last, "verified_at")
+		}
 		out = append(out, symbolon.Address{Value: value, Via: via, Verified: verified})
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, last, err
 	}
-	return out, nil
+	return out, last, nil
 }
 
 func session(doc []byte) (s Session, err error) {
@@ -215,6 +223,20 @@ func (f fields) boolean(key string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("%s is not a boolean", key)
+}
+
+// newest is the newest of t and of those of the named times that can be read: they
+// are hints.
+func (f fields) newest(t time.Time, keys ...string) time.Time {
+	for _, key := range keys {
+		if isNull(f.get(key)) {
+			continue
+		}
+		if at, err := f.time(key); err == nil && at.After(t) {
+			t = at
+		}
+	}
+	return t
 }
 
 func (f fields) time(key string) (time.Time, error) {

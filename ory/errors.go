@@ -42,8 +42,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.kind }
 
-// RateLimited means that Ory said 429, or that nothing is left: nothing of the kind
-// is asked until Reset has passed. It matches symbolon.ErrUnavailable.
+// RateLimited means that Ory said 429, that nothing is left, or that the
+// background's share is used up: nothing of the kind is asked until Reset has passed.
+// It matches symbolon.ErrRateLimited and symbolon.ErrUnavailable.
 type RateLimited struct {
 	Reset time.Duration
 }
@@ -52,7 +53,12 @@ func (e *RateLimited) Error() string {
 	return fmt.Sprintf("ory limits the rate of questions: nothing is asked for %s", e.Reset.Round(time.Millisecond))
 }
 
-func (e *RateLimited) Unwrap() error { return symbolon.ErrUnavailable }
+// Wait is Reset, for those who do not know this package.
+func (e *RateLimited) Wait() time.Duration { return e.Reset }
+
+func (e *RateLimited) Unwrap() []error {
+	return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable}
+}
 
 // unknown is an answer that proves nothing.
 func unknown(what string, args ...any) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -106,6 +107,52 @@ func (c *Client) Session(ctx context.Context, id string) (Session, error) {
 		return Session{}, unknown("another session than the one that was asked for")
 	}
 	return s, nil
+}
+
+// LastSignIn is when somebody last proved to be the identity, as its sessions tell:
+// the zero time when it has none. Of many sessions Ory shows the newest first.
+func (c *Client) LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.Time, error) {
+	path, err := idPath("/admin/identities/", string(id))
+	if err != nil {
+		return time.Time{}, err
+	}
+	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: path + "/sessions", query: url.Values{"page_size": {"50"}}})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the sessions of identity %s: %w", id, err)
+	}
+	body, err := r.json()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the sessions of identity %s: %w", id, err)
+	}
+	last, err := newestSignIn(body)
+	if err != nil {
+		return time.Time{}, unknown("no list of an identity's sessions: %s", err.Error())
+	}
+	return last, nil
+}
+
+func newestSignIn(body []byte) (last time.Time, err error) {
+	if err := valid(body); err != nil {
+		return last, err
+	}
+	items, err := array(body)
+	if err != nil {
+		return last, err
+	}
+	for _, item := range items {
+		f, err := object(item)
+		if err != nil {
+			return last, err
+		}
+		at, err := f.time("authenticated_at")
+		if err != nil {
+			return last, err
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
 }
 
 // ProbeSessions reads one session of whoever with its identity over the admin API.

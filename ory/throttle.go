@@ -35,12 +35,17 @@ type throttle struct {
 
 // wait returns a *RateLimited while the bucket pauses.
 func (t *throttle) wait(b bucket) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if left := time.Until(t.until[b]); left > 0 && b != unlimited {
+	if left := t.left(b); left > 0 && b != unlimited {
 		return &RateLimited{Reset: left}
 	}
 	return nil
+}
+
+// left is how long the bucket pauses still.
+func (t *throttle) left(b bucket) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Until(t.until[b])
 }
 
 // note reads what an answer says about its bucket's limit.

@@ -188,7 +188,7 @@ func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {
 		return nil
 	}
 	for _, n := range a.all {
-		if err := a.store.OnLink(ctx, tx, a.linked(n)); err != nil {
+		if err := a.store.OnLink(symbolon.WithSeen(ctx, a.qs[n.at].Seen), tx, a.linked(n)); err != nil {
 			return plainError{fmt.Errorf("on link: %w", err)}
 		}
 	}

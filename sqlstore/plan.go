@@ -15,8 +15,10 @@ func (w *writer) carryOut(ctx context.Context) error {
 		w.entry.BackReference = w.plan.BackReference
 	}
 	switch w.plan.Action {
-	case symbolon.Keep, symbolon.Confirm:
+	case symbolon.Keep:
 		return nil
+	case symbolon.Confirm:
+		return w.closeFindings(ctx, func(k symbolon.FindingKind) bool { return k == symbolon.MissingBackReference })
 	case symbolon.Update:
 		return w.update(ctx)
 	case symbolon.Create:

@@ -18,6 +18,11 @@ type Config struct {
 	Database     Hidden     `yaml:"database"`
 	DatabasePool PoolConfig `yaml:"database_pool"`
 
+	// DatabaseListen is a second address of the same Postgres that leads to it
+	// directly, for LISTEN and for migrations, where Database is a pooler in
+	// transaction mode. Without it background work is looked for once a second.
+	DatabaseListen Hidden `yaml:"database_listen"`
+
 	// Secret is the one secret of the installation, at least 32 bytes. Required.
 	Secret Hidden `yaml:"secret"`
 
@@ -155,10 +160,14 @@ type AuthConfig struct {
 	Headers map[string]string `yaml:"headers"`
 }
 
-// ReconcileConfig is about the comparisons that the server makes by itself.
+// ReconcileConfig is about what is compared and mended in the background.
 type ReconcileConfig struct {
-	// Every is the pause after one; 0 switches them off.
+	// Every is the pause after a comparison of everybody; 0 switches them off.
 	Every time.Duration `yaml:"every"`
+
+	// Load is the share of Ory's rate limit, or of its time where it has none, that
+	// the background gets: hints, back-references, schedules. "10%".
+	Load string `yaml:"load"`
 }
 
 // ownTable is the users table that Symbolon's own migration makes. Any other must
@@ -182,6 +191,6 @@ func defaults() *Config {
 		Deletion:      DeletionConfig{ProofGap: symbolon.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second},
-		Reconcile:     ReconcileConfig{Every: 10 * time.Minute},
+		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +25,7 @@ func (c *Config) check(r *report) {
 	c.checkUsers(r)
 	c.checkBackReference(r)
 	c.checkAuth(r)
-	if d := c.Reconcile.Every; d != 0 && (d < time.Second || d > 7*24*time.Hour) {
-		r.fault("reconcile.every", "it must be between 1s and 168h, or 0s for never")
-	}
+	c.checkReconcile(r)
 }
 
 var (
@@ -69,11 +68,24 @@ func (c *Config) checkDatabase(r *report) {
 	default:
 		r.fault("database", "it must be sqlite://path or postgres://user:password@host:5432/name")
 	}
+	if c.DatabaseListen != "" {
+		checkListen(r, scheme, c.DatabaseListen.Reveal())
+	}
 	if n := c.DatabasePool.Max; n < 0 || n > 10_000 {
 		r.fault("database_pool.max", "it must be between 1 and 10000, or 0 for the default")
 	}
 	if d := c.DatabasePool.StatementTimeout; d != 0 && (d < 10*time.Millisecond || d > 10*time.Minute) {
 		r.fault("database_pool.statement_timeout", "it must be between 10ms and 10m, or 0s for none")
+	}
+}
+
+func checkListen(r *report, scheme, dsn string) {
+	if scheme == "sqlite" {
+		r.fault("database_listen", "it is for Postgres only; leave it out beside SQLite")
+		return
+	}
+	if _, err := pgconn.ParseConfig(dsn); err != nil || !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
+		r.fault("database_listen", "it must be postgres://user:password@host:5432/name, and lead to the database without a pooler")
 	}
 }
 
@@ -163,7 +175,7 @@ var (
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []symbolon.OnUserDeleted{symbolon.DenyDeleted, symbolon.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
-	writes      = []symbolon.Write{symbolon.WriteNone, symbolon.WriteReserve, symbolon.WriteCreate}
+	writes      = []symbolon.Write{symbolon.WriteNone, symbolon.WriteReserve, symbolon.WriteCreate, symbolon.WriteRepair}
 )
 
 const projectionRule = "it is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true); in YAML a literal text is \"'x'\""
@@ -258,6 +270,22 @@ func (c *Config) checkBackReference(r *report) {
 		r.fault("back_reference.path", "it must be metadata_public.KEY, one key below metadata_public")
 	}
 	checkOneOf(r, "back_reference.write", c.BackReference.Write, writes)
+}
+
+func (c *Config) checkReconcile(r *report) {
+	if d := c.Reconcile.Every; d != 0 && (d < time.Second || d > 7*24*time.Hour) {
+		r.fault("reconcile.every", "it must be between 1s and 168h, or 0s for never")
+	}
+	if _, ok := percent(c.Reconcile.Load); !ok {
+		r.fault("reconcile.load", "it must be a share between 1%% and 100%%, such as 10%%")
+	}
+}
+
+// percent reads a share such as 10% or 2.5%.
+func percent(text string) (share float64, ok bool) {
+	digits, ok := strings.CutSuffix(text, "%")
+	n, err := strconv.ParseFloat(digits, 64)
+	return n / 100, ok && err == nil && n >= 1 && n <= 100
 }
 
 func (c *Config) checkAuth(r *report) {

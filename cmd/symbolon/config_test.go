@@ -60,6 +60,7 @@ const everything = `
 ory: {public_url: "https://slug.projects.oryapis.com", admin_url: https://slug.projects.oryapis.com, token: "${TOKEN}",
   cookie: ory_session_slug, project: p1, edge_cache: true}
 database: postgres://u:${PASSWORD}@db:5432/app
+database_listen: postgres://u:${PASSWORD}@direct:5432/app
 database_pool: {max: 20, statement_timeout: 2s}
 secret: ${SYMBOLON_SECRET}
 previous_secrets: ["${OLD}"]
@@ -74,6 +75,7 @@ users:
   on_user_deleted: recreate
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
 auth: {max_stale: 1m30s, headers: {user_id: X-Account}}
+reconcile: {load: 2.5%}
 `
 
 func TestEveryKey(t *testing.T) {
@@ -87,6 +89,7 @@ func TestEveryKey(t *testing.T) {
 		Ory: OryConfig{PublicURL: "https://slug.projects.oryapis.com", AdminURL: "https://slug.projects.oryapis.com",
 			Token: Hidden(key(1)), Cookie: "ory_session_slug", Project: "p1", EdgeCache: true},
 		Database:        "postgres://u:pw@db:5432/app",
+		DatabaseListen:  "postgres://u:pw@direct:5432/app",
 		DatabasePool:    PoolConfig{Max: 20, StatementTimeout: 2 * time.Second},
 		Secret:          testSecret,
 		PreviousSecrets: []Hidden{Hidden(key(2))},
@@ -97,6 +100,7 @@ func TestEveryKey(t *testing.T) {
 			OnUserDeleted: symbolon.RecreateDeleted},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
 		Auth:          AuthConfig{MaxStale: 90 * time.Second, Headers: map[string]string{"user_id": "X-Account"}},
+		Reconcile:     ReconcileConfig{Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -109,7 +113,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	values := map[string]string{
 		"SYMBOLON_ORY_PUBLIC_URL": "http://kratos:4433", "SYMBOLON_ORY_ADMIN_URL": "http://kratos:4434",
 		"SYMBOLON_ORY_TOKEN": testKey + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
-		"SYMBOLON_DATABASE": "sqlite:///tmp/x.db", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
+		"SYMBOLON_DATABASE": "postgres://u:p@pooler/x", "SYMBOLON_DATABASE_LISTEN": "postgres://u:p@direct/x", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
 		"SYMBOLON_SECRET": testSecret, "SYMBOLON_PREVIOUS_SECRETS": testKey + "p, " + testKey + "q",
 		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": testKey + "a", "SYMBOLON_SERVE_URL": "http://s:1",
 		"SYMBOLON_HOOKS_KEYS_RESERVE": testKey + "r", "SYMBOLON_HOOKS_KEYS_LINK": testKey + "l," + testKey + "m", "SYMBOLON_HOOKS_KEYS_SYNC": testKey + "s",
@@ -117,6 +121,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
 		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
+		"SYMBOLON_RECONCILE_LOAD": "50%",
 	}
 	var pairs, paths []string
 	for name, value := range values {

@@ -132,8 +132,14 @@ func install(t *testing.T, change func(*Config)) *installation {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	p := newParts(s, log)
+	p, err := newParts(s, log)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := p.check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.work.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.close(context.WithoutCancel(t.Context())) })

@@ -24,6 +24,7 @@ type metrics struct {
 	creates  *prometheus.CounterVec
 	runs     *prometheus.CounterVec
 	lastRun  prometheus.Gauge
+	jobs     *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -44,12 +45,14 @@ func newMetrics() *metrics {
 			Help: "Comparisons of everybody that ended, by how: done, implausible, incomplete, busy, failed."}, []string{"result"}),
 		lastRun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
 			Help: "When a comparison of everybody last came to its end."}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_work_total",
+			Help: "What came of background work, by task and outcome."}, []string{"task", "outcome"}),
 	}
 	b := thisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
 		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.creates, m.runs, m.lastRun, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.creates, m.runs, m.lastRun, m.jobs, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -73,6 +76,9 @@ func (m *metrics) route(listener, pattern string) func(status int, took time.Dur
 
 // hook is for hooks.Handler.Observe.
 func (m *metrics) hook(hook, outcome string) { m.hooks.WithLabelValues(hook, outcome).Inc() }
+
+// work is for work.Config.Observe.
+func (m *metrics) work(task, outcome string) { m.jobs.WithLabelValues(task, outcome).Inc() }
 
 // linked is for symbolon.Linker.AfterLink.
 func (m *metrics) linked(_ context.Context, link symbolon.Link) {

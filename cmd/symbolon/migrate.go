@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
@@ -43,6 +45,9 @@ func (migrateCmd) Run(a *app) error {
 func (c *Config) migrate(ctx context.Context) (from, to int64, err error) {
 	patient := *c
 	patient.DatabasePool.StatementTimeout = 0
+	if c.DatabaseListen != "" {
+		patient.Database = c.DatabaseListen // locks are a session's, which a pooler lends to others
+	}
 	db, dialect, err := openDatabase(&patient, created)
 	if err != nil {
 		return 0, 0, err
@@ -59,7 +64,17 @@ func (c *Config) migrate(ctx context.Context) (from, to int64, err error) {
 	if err := migrate.Up(ctx, db, dialect); err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
-	return from, to, nil
+	return from, to, patient.migrateWork(ctx, dialect)
+}
+
+// migrateWork makes the tables of the background work.
+func (c *Config) migrateWork(ctx context.Context, dialect sqlstore.Dialect) error {
+	db, err := c.openWork()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return work.Migrate(ctx, db, dialect)
 }
 
 // current refuses tables of another version than this program's.

@@ -43,9 +43,15 @@ func (c serveCmd) Run(a *app) error {
 		return err
 	}
 	defer s.close()
-	p := newParts(s, log)
+	p, err := newParts(s, log)
+	if err != nil {
+		return err
+	}
 	if err := p.check(); err != nil {
 		return usage(err)
+	}
+	if err := p.work.Start(a.ctx); err != nil {
+		return errors.Join(err, p.close(a.ctx))
 	}
 	log.Info("starting", "version", thisBuild().version, "database", s.store.Dialect, "users", config.Users.where(),
 		"ory", config.Ory.PublicURL, "ory_admin", config.Ory.AdminURL, "project", config.Ory.Project)
@@ -94,10 +100,11 @@ type parts struct {
 	server   *server
 	passes   *passes  // the schedule's
 	repairs  *repairs // the operator's
+	work     *background
 }
 
-func newParts(s *system, log *slog.Logger) *parts {
-	p := &parts{system: s, log: log, metrics: newMetrics(), server: &server{log: log}}
+func newParts(s *system, log *slog.Logger) (p *parts, err error) {
+	p = &parts{system: s, log: log, metrics: newMetrics(), server: &server{log: log}}
 	s.linker.AfterLink = p.metrics.linked
 	if s.creator != nil {
 		s.creator.Observe = p.metrics.creation
@@ -111,7 +118,8 @@ func newParts(s *system, log *slog.Logger) *parts {
 		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
 			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
 			Assertion: s.config.header("assertion")}}
-	return p
+	p.work, err = p.newBackground()
+	return p, err
 }
 
 // check proves that nothing is wired wrongly before the first request comes.
@@ -122,6 +130,7 @@ func (p *parts) check() error {
 // close finishes what no request waits for: questions to Ory, and back-references
 // that are still to be written.
 func (p *parts) close(ctx context.Context) error {
+	p.work.stop(ctx, p.log)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	p.repairs.close()

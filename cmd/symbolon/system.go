@@ -109,7 +109,7 @@ func openDatabase(c *Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
 	var db *sql.DB
 	var dialect sqlstore.Dialect
 	var err error
-	if path, ok := strings.CutPrefix(c.Database.Reveal(), "sqlite://"); ok {
+	if path, ok := c.sqlitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
 	} else {
@@ -129,9 +129,13 @@ func openDatabase(c *Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
 	return db, dialect, nil
 }
 
+func (c *Config) sqlitePath() (string, bool) {
+	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
+}
+
 // openSQLite makes the file, where it may, readable by its owner only: it holds
 // e-mail addresses.
-func openSQLite(path string, p presence) (*sql.DB, error) {
+func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
 		return nil, hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
 	}
@@ -142,7 +146,7 @@ func openSQLite(path string, p presence) (*sql.DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return sql.Open("sqlite", sqlstore.SQLiteDSN(path))
+	return sql.Open("sqlite", sqlstore.SQLiteDSN(path, more...))
 }
 
 func openPostgres(c *Config) (*sql.DB, error) {
@@ -173,8 +177,9 @@ func (c *Config) store(db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 }
 
 func (c *Config) client() *ory.Client {
+	load, _ := percent(c.Reconcile.Load)
 	return &ory.Client{PublicURL: c.Ory.PublicURL, AdminURL: c.Ory.AdminURL, Token: c.Ory.Token.Reveal(),
-		Cookie: c.Ory.Cookie, EdgeCache: c.Ory.EdgeCache}
+		Cookie: c.Ory.Cookie, EdgeCache: c.Ory.EdgeCache, Load: load}
 }
 
 func (c *Config) linker(ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *symbolon.Linker {

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+)
+
+// background is the server's durable work, with connections of its own.
+type background struct {
+	*work.Queue
+	db *sql.DB
+}
+
+// workConnections is what the background may open besides database_pool.max.
+const workConnections = 4
+
+// openWork connects for the background. No statement timeout ends its upkeep.
+func (c *Config) openWork() (*sql.DB, error) {
+	if path, ok := c.sqlitePath(); ok {
+		db, err := openSQLite(path, created, "_txlock=immediate")
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(1)
+		return db, nil
+	}
+	patient := *c
+	patient.DatabasePool.StatementTimeout = 0
+	db, err := openPostgres(&patient)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(workConnections)
+	db.SetMaxIdleConns(workConnections)
+	return db, nil
+}
+
+// tasks are all that the server does durably. What else there is to do goes here: see
+// work.Task.
+func (p *parts) tasks() []work.Task {
+	tasks := work.Own(p.linker, p.log)
+	if every := p.config.Reconcile.Every; every > 0 && p.linker.Ory.HasAdmin() {
+		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: slice + time.Minute + 2*p.config.Deletion.ProofGap})
+	}
+	return tasks
+}
+
+// pass does a slice of a comparison of everybody. What it asks waits its turn behind
+// people's requests.
+func (p *parts) pass(ctx context.Context, _ work.Job) error {
+	done, err := p.passes.Pass(symbolon.Background(ctx, slice))
+	if err == nil && !done {
+		return work.Again(0)
+	}
+	return err
+}
+
+// newBackground puts the queue together, and lets links and hooks put their jobs into
+// it. Nothing is worked before it is started.
+func (p *parts) newBackground() (*background, error) {
+	db, err := p.config.openWork()
+	if err != nil {
+		return nil, err
+	}
+	q, err := work.New(work.Config{DB: db, Dialect: p.store.Dialect, Listen: p.config.DatabaseListen.Reveal(),
+		Project: p.config.Ory.Project, Tasks: p.tasks(), Observe: p.metrics.work, Log: p.log})
+	if err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("the background work: %w", err)
+	}
+	p.linker.QueuedWrites, p.store.OnLink = true, q.OnLink(p.linker)
+	if p.linker.Ory.HasAdmin() {
+		p.hooks.Queue = q.Hint // without it there is nowhere to look later
+	}
+	return &background{q, db}, nil
+}
+
+// stop gives what runs its time: it was told to stop when the listeners were.
+func (b *background) stop(ctx context.Context, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
+	defer cancel()
+	if err := b.Stop(ctx); err != nil {
+		log.Warn("stopped before the background work was done; it goes on at the next start", "error", err)
+	}
+	_ = b.db.Close()
+}

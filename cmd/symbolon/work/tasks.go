@@ -1,0 +1,99 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// The names of the tasks of this package.
+const (
+	Look          = "look"           // re-read an identity at Ory, and converge
+	BackReference = "back_reference" // write a user's ID into its identity
+)
+
+// patience is how long a job waits for its share of Ory's rate.
+const patience = 5 * time.Second
+
+// Own are the tasks that follow hints and write back-references.
+func Own(l *symbolon.Linker, log *slog.Logger) []Task {
+	b := &backReferences{linker: l, log: log}
+	return []Task{
+		{Name: Look, Do: looker(l), Asks: true, Priority: 3},
+		{Name: BackReference, Do: b.do, GaveUp: b.gaveUp, Asks: true, Priority: 2}, // its minute is short
+	}
+}
+
+// Hint keeps a hint until it is followed: hooks.Handler.Queue.
+func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) error {
+	return q.Put(ctx, Look, string(id), string(way))
+}
+
+func looker(l *symbolon.Linker) func(context.Context, Job) error {
+	return func(ctx context.Context, job Job) error {
+		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Way(job.Note))
+		for _, answer := range []error{symbolon.ErrNotFound, symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate} {
+			if errors.Is(err, answer) {
+				return nil // a finding says so
+			}
+		}
+		return err
+	}
+}
+
+// OnLink puts the back-reference of a new bond into the bond's own transaction:
+// sqlstore.Store.OnLink, with symbolon.Linker.QueuedWrites.
+func (q *Queue) OnLink(l *symbolon.Linker) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
+	return func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
+		seen, ok := symbolon.SeenFrom(ctx)
+		if !ok || seen.Identity.ID != link.Identity || !l.WantsBackReference(seen, link) {
+			return nil
+		}
+		return q.PutTx(ctx, tx.SQL(), BackReference, string(link.Identity), seen.Identity.CreatedAt.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// backReferences writes what Linker.WantsBackReference asks for: in the identity's
+// first minute, and under WriteRepair for a day, whenever nobody is at work on it.
+type backReferences struct {
+	linker *symbolon.Linker
+	log    *slog.Logger
+}
+
+func (b *backReferences) do(ctx context.Context, job Job) error {
+	ctx, id := symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key)
+	created, err := time.Parse(time.RFC3339Nano, job.Note)
+	if err == nil && b.now().Sub(created) < time.Minute {
+		wrote, err := b.linker.WriteBackReference(ctx, id)
+		if err != nil || wrote != symbolon.TooLate {
+			return err
+		}
+	}
+	if b.linker.BackReference.Write != symbolon.WriteRepair {
+		b.log.Info("back-reference not written: the identity's first minute is over", "identity", id)
+		return nil
+	}
+	wrote, err := b.linker.RepairBackReference(ctx, id)
+	if err == nil && wrote == symbolon.TooSoon {
+		return Again(11 * time.Minute)
+	}
+	return err
+}
+
+// gaveUp is told after a day, which only WriteRepair lets a job come to.
+func (b *backReferences) gaveUp(ctx context.Context, job Job, _ error) {
+	if err := b.linker.MissBackReference(ctx, symbolon.IdentityID(job.Key)); err != nil {
+		b.log.Warn("finding could not be recorded", "kind", symbolon.MissingBackReference, "identity", job.Key, "error", err)
+	}
+}
+
+func (b *backReferences) now() time.Time {
+	if b.linker.Now != nil {
+		return b.linker.Now()
+	}
+	return time.Now()
+}

@@ -1,0 +1,360 @@
+package work
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// TestOneRunsAndOneWaits: of a hundred jobs for one key that are put while one runs,
+// exactly one is left, and it begins after the last was put. None is swallowed.
+func TestOneRunsAndOneWaits(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var runs, together, most atomic.Int32
+		began, goOn := make(chan struct{}, 8), make(chan struct{})
+		q := p.start(p.queue(nil, Task{Name: "look", Do: func(context.Context, Job) error {
+			most.Store(max(most.Load(), together.Add(1)))
+			defer together.Add(-1)
+			runs.Add(1)
+			began <- struct{}{}
+			<-goOn
+			return nil
+		}}))
+		put := func() {
+			if err := q.Put(t.Context(), "look", "ann", ""); err != nil {
+				t.Error(err)
+			}
+		}
+		put()
+		<-began
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(put)
+		}
+		all.Wait()
+		if n := p.count(`state not in ('running', 'completed')`); n != 1 {
+			t.Errorf("%d jobs wait behind the one that runs, want 1", n)
+		}
+		goOn <- struct{}{}
+		<-began
+		put() // while the second runs: a third
+		goOn <- struct{}{}
+		<-began
+		goOn <- struct{}{}
+		eventually(t, "all is done", func() bool { return p.count(`state <> 'completed'`) == 0 })
+		if runs.Load() != 3 || most.Load() != 1 {
+			t.Errorf("%d runs, %d of them together; want 3, one after the other", runs.Load(), most.Load())
+		}
+	})
+}
+
+// TestNoHintIsSwallowed: a counter is raised before each put, and read by each run.
+// Whatever the interleaving, the last run must have seen the last value.
+func TestNoHintIsSwallowed(t *testing.T) {
+	const keys = 5
+	onBoth(t, func(t *testing.T, p *place) {
+		var raised, seen [keys]atomic.Int64
+		do := func(_ context.Context, job Job) error {
+			k := int(job.Key[0] - 'a')
+			v := raised[k].Load()
+			time.Sleep(time.Millisecond)
+			for old := seen[k].Load(); old < v && !seen[k].CompareAndSwap(old, v); old = seen[k].Load() {
+			}
+			return nil
+		}
+		q := p.start(p.queue(nil, Task{Name: "look", Do: do}))
+		other := p.start(p.queue(nil, Task{Name: "look", Do: do}))
+		var all sync.WaitGroup
+		for w := range 4 {
+			all.Go(func() {
+				for i := range torture(30, 300) {
+					k := (i + w) % keys
+					raised[k].Add(1)
+					if err := []*Queue{q, other}[w%2].Put(t.Context(), "look", string(rune('a'+k)), ""); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		eventually(t, "all is done", func() bool { return p.count(`state <> 'completed'`) == 0 })
+		for k := range keys {
+			if raised[k].Load() != seen[k].Load() {
+				t.Errorf("key %d: the last run saw %d of %d", k, seen[k].Load(), raised[k].Load())
+			}
+		}
+	})
+}
+
+// TestJobIsTheTransactions: what is rolled back was never put.
+func TestJobIsTheTransactions(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		q := p.start(p.queue(nil, Task{Name: "t", Do: func(_ context.Context, j Job) error { did.add(j.Key + j.Note); return nil }}))
+		for key, commit := range map[string]bool{"kept": true, "undone": false} {
+			tx, err := p.app.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(t.Context(), `create table x_`+key+` (n integer)`); err != nil {
+				t.Fatal(err)
+			}
+			if err := q.PutTx(t.Context(), tx, "t", key, "!"); err != nil {
+				t.Fatal(err)
+			}
+			if err := end(tx, commit); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the job is done", func() bool { return did.of("kept!") == 1 })
+		if n := p.count(`1 = 1`); n != 1 {
+			t.Errorf("%d jobs, want 1", n)
+		}
+	})
+}
+
+func end(tx *sql.Tx, commit bool) error {
+	if commit {
+		return tx.Commit()
+	}
+	return tx.Rollback()
+}
+
+// TestWhatBecomesOfAJob: errors are tried again, panics too, Again is no failure,
+// and a job that is too old is given up and told of.
+func TestWhatBecomesOfAJob(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did, gone, saw tally
+		do := func(_ context.Context, j Job) error {
+			n := did.add(j.Key)
+			switch {
+			case j.Key == "hopeless":
+				return errors.New("no")
+			case n > 1 && j.Key != "often" || n > 20:
+				return nil
+			case j.Key == "fails":
+				return fmt.Errorf("not now: %w", symbolon.ErrUnavailable)
+			case j.Key == "panics":
+				panic("a secret")
+			case j.Key == "limited":
+				return fmt.Errorf("later: %w", symbolon.ErrRateLimited)
+			}
+			return Again(0)
+		}
+		q := p.queue(func(c *Config) { c.Observe = func(_, outcome string) { saw.add(outcome) } },
+			Task{Name: "t", Do: do},
+			Task{Name: "brief", Do: do, GiveUp: time.Nanosecond, GaveUp: func(_ context.Context, j Job, _ error) { gone.add(j.Key) }})
+		for task, keys := range map[string][]string{"t": {"fails", "panics", "limited", "often"}, "brief": {"hopeless"}} {
+			for _, key := range keys {
+				if err := q.Put(t.Context(), task, key, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		p.start(q)
+		eventually(t, "all are done", func() bool { return p.count(`state = 'completed'`) == 4 && p.count(`state = 'cancelled'`) == 1 })
+		if gone.of("hopeless") != 1 || did.of("hopeless") != 1 {
+			t.Errorf("the hopeless one was tried %d times and given up %d times", did.of("hopeless"), gone.of("hopeless"))
+		}
+		if did.of("often") != 21 || saw.of("gave_up") != 1 || saw.of("failed") != 2 || saw.of("done") != 4 {
+			t.Errorf("%d slices; outcomes %v", did.of("often"), saw.n)
+		}
+	})
+}
+
+// TestScheduleRunsOnOneServer: three servers, one of them at a time, with the pause
+// between, also after an error; and a stop in between changes nothing.
+func TestScheduleRunsOnOneServer(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var runs, together atomic.Int32
+		task := Task{Name: "reconcile", Every: 300 * time.Millisecond, Do: func(_ context.Context, j Job) error {
+			if together.Add(1) > 1 {
+				t.Error("two at once")
+			}
+			defer together.Add(-1)
+			time.Sleep(50 * time.Millisecond)
+			if runs.Add(1) == 2 {
+				return errors.New("once it fails")
+			}
+			return nil
+		}}
+		first := p.queue(nil, task)
+		if err := first.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.start(p.queue(nil, task))
+		p.start(p.queue(nil, task))
+		eventually(t, "two runs", func() bool { return runs.Load() >= 2 })
+		stop(t, first)
+		start, before := time.Now(), runs.Load()
+		eventually(t, "six more runs", func() bool { return runs.Load() >= before+6 })
+		if took := time.Since(start); took < 5*300*time.Millisecond {
+			t.Errorf("six runs in %s: the pause is not kept", took)
+		}
+		if n := p.count(`1 = 1`); n != 1 {
+			t.Errorf("%d jobs, want the one", n)
+		}
+	})
+}
+
+// TestRescue: a job that a killed server left running is begun again.
+func TestRescue(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		task := Task{Name: "t", Timeout: time.Second, Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}
+		q := p.queue(func(c *Config) { c.rescueAfter = defaultTimeout + time.Second }, task)
+		if err := q.Put(t.Context(), "t", "left", ""); err != nil {
+			t.Fatal(err)
+		}
+		long := time.Now().UTC().Add(-time.Minute).Format("2006-01-02 15:04:05.000")
+		if _, err := p.app.ExecContext(t.Context(), `update `+p.river("river_job")+` set state = 'running', attempt = 1, attempted_at = '`+long+`'`); err != nil {
+			t.Fatal(err)
+		}
+		p.start(q)
+		eventually(t, "the job is done", func() bool { return did.of("left") == 1 })
+	})
+}
+
+// TestStop: what runs is waited for; what does not end is cancelled after the soft
+// stop and is left for the next start; what is put afterwards is kept.
+func TestStop(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		began := make(chan struct{}, 2)
+		task := Task{Name: "t", Do: func(ctx context.Context, j Job) error {
+			if did.add(j.Key) > 1 {
+				return nil
+			}
+			began <- struct{}{}
+			if j.Key == "endless" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(time.Second)
+			did.add("slow ended")
+			return nil
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		q := p.queue(nil, task)
+		for _, key := range []string{"slow", "endless"} {
+			if err := q.Put(ctx, "t", key, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := q.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		<-began
+		start := time.Now()
+		cancel()
+		if err := q.Put(t.Context(), "t", "late", ""); err != nil {
+			t.Errorf("while stopping: %v", err)
+		}
+		stop(t, q)
+		if took := time.Since(start); took > 7*time.Second || did.of("slow ended") != 1 {
+			t.Errorf("stopping took %s; the slow job ended %d times", took, did.of("slow ended"))
+		}
+		p.start(p.queue(nil, task))
+		eventually(t, "the rest is done", func() bool { return did.of("endless") == 2 && did.of("late") == 1 })
+	})
+}
+
+// TestListen: with a direct DSN a job begins at once, without the second of a poll.
+func TestListen(t *testing.T) {
+	p := newPlace(t, sqlstore.Postgres)
+	took := make(chan time.Time, 1)
+	q := p.start(p.queue(func(c *Config) { c.Listen = p.dsn }, Task{Name: "t", Do: func(context.Context, Job) error { took <- time.Now(); return nil }}))
+	eventually(t, "it listens", func() bool {
+		var n int
+		err := p.app.QueryRowContext(t.Context(), `select count(*) from pg_stat_activity where query like 'LISTEN%' and datname = current_database()`).Scan(&n)
+		return err == nil && n > 0
+	})
+	var fastest time.Duration = time.Hour
+	for range 5 {
+		time.Sleep(150 * time.Millisecond) // River tells of at most one put in 100 ms
+		start := time.Now()
+		if err := q.Put(t.Context(), "t", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		fastest = min(fastest, (<-took).Sub(start))
+	}
+	if fastest > 300*time.Millisecond {
+		t.Errorf("the fastest of five began after %s", fastest)
+	}
+}
+
+// TestPooler: every statement works in the mode that a pooler in transaction mode
+// asks for, without prepared statements.
+func TestPooler(t *testing.T) {
+	p := newPlace(t, sqlstore.Postgres)
+	for _, mode := range []string{"exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			var did tally
+			db := p.open("pgx", p.dsn+"&default_query_exec_mode="+mode)
+			q := p.queue(func(c *Config) { c.DB = db }, Task{Name: mode, Do: func(_ context.Context, j Job) error {
+				if did.add(j.Key) == 1 {
+					return Again(0)
+				}
+				return nil
+			}})
+			p.start(q)
+			if err := q.Put(t.Context(), mode, "x", ""); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it is done", func() bool { return did.of("x") == 2 && p.count(`state <> 'completed'`) == 0 })
+		})
+	}
+}
+
+// TestProjectsAreApart: two projects on one database do their own jobs only.
+func TestProjectsAreApart(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		var queues []*Queue
+		for _, project := range []string{"default", "Other.1"} {
+			queues = append(queues, p.start(p.queue(func(c *Config) { c.Project = project },
+				Task{Name: "t", Do: func(context.Context, Job) error { did.add(project); return nil }})))
+		}
+		for n := range 3 {
+			if err := queues[1].Put(t.Context(), "t", fmt.Sprint(n), ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "all is done", func() bool { return p.count(`state = 'completed'`) == 3 })
+		if did.of("Other.1") != 3 || did.of("default") != 0 {
+			t.Errorf("done by %v", did.n)
+		}
+	})
+}
+
+// TestMigrateTogether: four programs at once.
+func TestMigrateTogether(t *testing.T) {
+	for _, d := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(d), func(t *testing.T) {
+			p := bare(t, d)
+			var all sync.WaitGroup
+			for range 4 {
+				db := p.own()
+				all.Go(func() {
+					if err := Migrate(t.Context(), db, p.dialect); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if ok, err := Current(t.Context(), p.own(), p.dialect); err != nil || !ok {
+				t.Errorf("current: %v, %v", ok, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,156 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const (
+	maxAttempts = 10_000 // a job ends by its age
+	longest     = 5 * time.Minute
+
+	// holding is how long a job that finds no room at Ory keeps its worker, so that a
+	// long queue does not rush past in vain, one job after the other.
+	holding = 6 * time.Second
+)
+
+// worker is River's side of a task.
+type worker struct {
+	river.WorkerDefaults[args]
+	queue *Queue
+}
+
+// Timeout is the task's.
+func (w *worker) Timeout(job *river.Job[args]) time.Duration {
+	return w.queue.tasks[job.Args.Task].Timeout // 0, of an unknown one, is the default
+}
+
+// NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer.
+func (w *worker) NextRetry(job *river.Job[args]) time.Time {
+	pause := min(time.Second<<min(max(job.Attempt, 1), 16), longest)
+	return time.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // nobody gains by guessing it
+}
+
+// Work does one job.
+func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
+	q := w.queue
+	t, known := q.tasks[job.Args.Task]
+	if !known {
+		return fmt.Errorf("this program knows no task %q: a newer one does", job.Args.Task)
+	}
+	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
+	if t.Every > 0 {
+		return q.round(t, q.do(ctx, t, j)) // no hints: it keeps its key
+	}
+	free, err := q.claim(ctx, job.JobRow)
+	if err != nil || !free {
+		return errors.Join(err, river.JobSnooze(time.Second))
+	}
+	out := q.conclude(ctx, t, j, q.do(ctx, t, j))
+	if out == nil || stopping(ctx) || errors.Is(out, river.JobCancel(nil)) {
+		return out
+	}
+	return q.later(ctx, job, out)
+}
+
+// do makes an error of a panic. Its value is not told: it may be what the task was
+// working on.
+func (q *Queue) do(ctx context.Context, t Task, j Job) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			q.config.Log.Error("panic", "task", t.Name, "key", j.Key, "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+			err = fmt.Errorf("task %s panicked", t.Name)
+		}
+	}()
+	return t.Do(ctx, j)
+}
+
+// conclude says what becomes of a job.
+func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
+	log := q.config.Log.With("task", t.Name, "key", j.Key)
+	again, waits := pauseOf(err)
+	switch {
+	case err == nil:
+		q.observe(t, "done")
+		return nil
+	case stopping(ctx):
+		return err // the server stops: River leaves the job for the next one
+	case time.Since(j.At) > t.GiveUp:
+		return q.giveUp(ctx, t, j, err, log)
+	case waits:
+		q.observe(t, "again")
+		return snooze(ctx, again, errors.Is(err, symbolon.ErrRateLimited))
+	}
+	q.observe(t, "failed")
+	log.Info("background work will be tried again", "error", err)
+	return err
+}
+
+// stopping reports whether the server ends, and not only the job's time.
+func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+
+// pauseOf tells errors that are no failures.
+func pauseOf(err error) (time.Duration, bool) {
+	var again *againError
+	if errors.As(err, &again) {
+		return again.after, true
+	}
+	var limited interface{ Wait() time.Duration }
+	if errors.Is(err, symbolon.ErrRateLimited) && errors.As(err, &limited) {
+		return limited.Wait(), true
+	}
+	return time.Second, errors.Is(err, symbolon.ErrRateLimited)
+}
+
+func snooze(ctx context.Context, d time.Duration, hold bool) error {
+	if hold {
+		held := min(d, holding)
+		timer := time.NewTimer(held)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		d -= held
+	}
+	return river.JobSnooze(max(d, 0))
+}
+
+// giveUp ends a job for good. Where GaveUp cannot keep what it has to, it is asked
+// again later.
+func (q *Queue) giveUp(ctx context.Context, t Task, j Job, why error, log *slog.Logger) error {
+	log.Warn("background work was given up", "after", time.Since(j.At).Round(time.Second), "error", why)
+	if t.GaveUp != nil {
+		t.GaveUp(ctx, j, why)
+	}
+	q.observe(t, "gave_up")
+	return river.JobCancel(why)
+}
+
+// round ends one Do of a schedule: its job is never done, only asleep.
+func (q *Queue) round(t Task, err error) error {
+	pause, outcome := t.Every, "done"
+	if d, waits := pauseOf(err); waits {
+		pause, outcome = min(d, t.Every), "again"
+	} else if err != nil {
+		pause, outcome = min(time.Minute, t.Every), "failed"
+		q.config.Log.Warn("scheduled work failed", "task", t.Name, "again_in", pause, "error", err)
+	}
+	q.observe(t, outcome)
+	return river.JobSnooze(pause)
+}
+
+func (q *Queue) observe(t Task, outcome string) {
+	if q.config.Observe != nil {
+		q.config.Observe(t.Name, outcome)
+	}
+}

@@ -1,0 +1,158 @@
+package ory
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// DefaultLoad is the background's share of what Ory gives.
+const DefaultLoad = 0.10
+
+const (
+	// spare is how many questions may come together after a quiet time: a write with
+	// its two readings. In the long run the share holds.
+	spare = 2
+
+	// maxRest bounds the pause after one slow answer.
+	maxRest = 30 * time.Second
+)
+
+// pacer gives what nobody waits for (symbolon.Background) its share, one question at
+// a time: Ory Network refuses two writes at once, and what a self-hosted Ory can give
+// is only known while nobody else of ours asks.
+//
+// Where Ory says its limit (x-ratelimit-limit, taken for a minute's), that is load
+// times the limit, for each bucket. Elsewhere it is a duty cycle: after an answer that
+// took d it pauses for d·(1/load−1), so that a busy Ory is asked less.
+type pacer struct {
+	busy chan struct{} // holds the one question that is under way
+
+	mu    sync.Mutex
+	limit [buckets]int       // a minute's, as Ory said last; 0: it never did
+	next  [buckets]time.Time // when the share is even
+	rest  time.Time          // the end of the duty cycle's pause
+}
+
+// turn waits until q may be asked. A person's question never waits: it may be asked
+// at once, or not at all for now. done must be called after the answer.
+func (c *Client) turn(ctx context.Context, b bucket) (done func(), err error) {
+	patience, background := symbolon.PatienceFrom(ctx)
+	if !background || b == unlimited {
+		return func() {}, c.throttle.wait(b)
+	}
+	give := time.NewTimer(patience.For)
+	defer give.Stop()
+	start := time.Now()
+	for {
+		wait := max(c.throttle.left(b), c.pace.left(b, c.load()))
+		if left := patience.For - time.Since(start); wait > left {
+			return nil, &RateLimited{Reset: wait}
+		}
+		if wait > 0 {
+			if !pause(ctx, patience, wait) {
+				return nil, unknown("the question was cancelled")
+			}
+			continue
+		}
+		select {
+		case c.pace.busy <- struct{}{}:
+			if c.pace.take(b, c.load()) {
+				return c.pace.begun(b, c.load()), nil
+			}
+			<-c.pace.busy
+		case <-give.C:
+			return nil, &RateLimited{Reset: shortPause}
+		case <-ctx.Done():
+			return nil, unknown("the question was cancelled")
+		case <-patience.Done:
+			return nil, unknown("the question was cancelled")
+		}
+	}
+}
+
+func pause(ctx context.Context, p symbolon.Patience, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-p.Done:
+	}
+	return false
+}
+
+func (c *Client) load() float64 {
+	if c.Load <= 0 {
+		return DefaultLoad
+	}
+	return min(c.Load, 1)
+}
+
+// left is how long the share says to wait.
+func (p *pacer) left(b bucket, load float64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leftLocked(b, load)
+}
+
+func (p *pacer) leftLocked(b bucket, load float64) time.Duration {
+	if p.limit[b] == 0 {
+		return time.Until(p.rest)
+	}
+	return time.Until(p.next[b].Add(-spare * p.interval(b, load)))
+}
+
+// interval is the time between two questions of a bucket that has a limit.
+func (p *pacer) interval(b bucket, load float64) time.Duration {
+	return time.Duration(float64(time.Minute) / (float64(p.limit[b]) * load))
+}
+
+// take counts a question, if it may be asked now.
+func (p *pacer) take(b bucket, load float64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leftLocked(b, load) > 0 {
+		return false
+	}
+	if p.limit[b] > 0 {
+		now := time.Now()
+		if p.next[b].Before(now) {
+			p.next[b] = now
+		}
+		p.next[b] = p.next[b].Add(p.interval(b, load))
+	}
+	return true
+}
+
+// begun measures the question until done, and frees the turn.
+func (p *pacer) begun(b bucket, load float64) (done func()) {
+	start := time.Now()
+	return func() {
+		p.mu.Lock()
+		if p.limit[b] == 0 {
+			took := time.Since(start)
+			p.rest = time.Now().Add(min(time.Duration(float64(took)*(1/load-1)), maxRest))
+		}
+		p.mu.Unlock()
+		<-p.busy
+	}
+}
+
+// learn reads the limit from an answer. Of a 429 it may be another window's.
+func (p *pacer) learn(b bucket, status int, h http.Header) {
+	if status == http.StatusTooManyRequests {
+		return
+	}
+	limit, ok := seconds(h.Get("X-Ratelimit-Limit"))
+	if !ok || limit <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit[b] = int(limit / time.Second)
+}
