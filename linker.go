@@ -82,11 +82,12 @@ type Linker struct {
 	// Now defaults to time.Now.
 	Now func() time.Time
 
-	once     sync.Once
-	minter   *Minter
-	writer   *backWriter
-	reads    coalescer
-	watchers watchers
+	once         sync.Once
+	minter       *Minter
+	writer       *backWriter
+	reads        coalescer
+	patientReads coalescer // the background's
+	watchers     watchers
 }
 
 // Link returns the bond of an identity that was seen at Ory, and makes it when
@@ -226,7 +227,11 @@ func (l *Linker) Refresh(ctx context.Context, id IdentityID, way Way) (Link, err
 	if !l.Ory.HasAdmin() {
 		return Link{}, ErrNoAdmin
 	}
-	return l.reads.do(ctx, id, func(ctx context.Context) (Link, error) {
+	reads := &l.reads
+	if _, patient := PatienceFrom(ctx); patient {
+		reads = &l.patientReads // nobody waits for a reading that waits for its turn
+	}
+	return reads.do(ctx, id, func(ctx context.Context) (Link, error) {
 		seen, err := l.read(ctx, id, way)
 		if err != nil {
 			return Link{}, err

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
@@ -193,6 +194,7 @@ func FuzzIdentities(f *testing.F) {
 				}
 				return
 			}
+			one.ChangedAt = time.Time{} // listings do not tell
 			if err == nil && !reflect.DeepEqual(one, got[n]) {
 				t.Fatalf("item %d: %+v, on its own %+v", n, got[n], one)
 			}

@@ -48,6 +48,7 @@ func TestDefaults(t *testing.T) {
 	want := defaults()
 	want.Secret = testSecret
 	want.Users.Columns = ownColumns()
+	want.Users.OnIdentityDeleted = symbolon.DeactivateRow
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
 	}
@@ -73,9 +74,13 @@ users:
   new_id: database
   columns: {email: traits.email, plan: "'free'", level: 3, ok: true, name: "default(traits.name.first, '')"}
   on_user_deleted: recreate
+  on_identity_deleted: anonymise
+  release_columns: [email]
+  anonymise_columns: [email, name]
+deletion: {proof_gap: 1m}
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
 auth: {max_stale: 1m30s, headers: {user_id: X-Account}}
-reconcile: {load: 2.5%}
+reconcile: {every: 1h, load: 2.5%}
 `
 
 func TestEveryKey(t *testing.T) {
@@ -97,10 +102,12 @@ func TestEveryKey(t *testing.T) {
 		Hooks:           HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}},
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
-			OnUserDeleted: symbolon.RecreateDeleted},
+			OnUserDeleted: symbolon.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
+			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
+		Deletion:      DeletionConfig{ProofGap: time.Minute},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
 		Auth:          AuthConfig{MaxStale: 90 * time.Second, Headers: map[string]string{"user_id": "X-Account"}},
-		Reconcile:     ReconcileConfig{Load: "2.5%"},
+		Reconcile:     ReconcileConfig{Every: time.Hour, Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -121,7 +128,9 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
 		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
-		"SYMBOLON_RECONCILE_LOAD": "50%",
+		"SYMBOLON_RECONCILE_EVERY": "2h0m0s", "SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_DELETION_PROOF_GAP": "45s",
+		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "delete", "SYMBOLON_USERS_RELEASE_COLUMNS": "a,b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c",
+		"SYMBOLON_USERS_CREATE_URL": "", "SYMBOLON_USERS_CREATE_SECRET": "", // stand beside no table; create_url's own tests set them
 	}
 	var pairs, paths []string
 	for name, value := range values {
@@ -142,6 +151,10 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 			}
 			if got := strings.Join(items, ","); got != strings.ReplaceAll(text, " ", "") {
 				t.Errorf("%s: got %s", path, got)
+			}
+		case []string:
+			if got := strings.Join(v, ","); got != text {
+				t.Errorf("%s: got %s, want %s", path, got, text)
 			}
 		case map[string]string:
 			if len(v) != 1 {
