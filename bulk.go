@@ -64,7 +64,7 @@ func (l *Linker) LinkAll(ctx context.Context, seen []Seen) []Result {
 func (l *Linker) createAll(ctx context.Context, seen []Seen, out []Result) (left []int) {
 	store, ok := l.Store.(BulkStore)
 	once, left := places(seen)
-	if !ok {
+	if !ok || l.Store.NewID() == ByApplication { // which is asked about each
 		left, once = append(left, once...), nil
 	}
 	var failed error

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,6 +220,29 @@ func TestAnswers(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestStaleConnection: an application that closes an idle connection in the moment in
+// which it is used again (Node does after 5 seconds) was not down.
+func TestStaleConnection(t *testing.T) {
+	var used sync.Map
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, again := used.LoadOrStore(r.RemoteAddr, true); again {
+			reply{do: func(net.Conn) {}}.ServeHTTP(w, r)
+			return
+		}
+		if r.Header.Get("Idempotency-Key") != "" {
+			t.Error("a header of net/http's own was sent")
+		}
+		_, _ = fmt.Fprintf(w, `{"id":%q}`, r.Header.Get("webhook-id"))
+	}))
+	defer app.Close()
+	w := newWorld(t, open(t, "sqlite"), &createurl.Client{URL: app.URL})
+	for n := range 5 {
+		if _, err := w.link(t, person(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestNobodyListens: an application that is down, a name that does not resolve, a

@@ -93,6 +93,7 @@ func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.
 	h.Set("Accept", "application/json")
 	h.Set("Accept-Encoding", "identity") // keeps every transport from decompressing
 	h.Set("User-Agent", "symbolon")
+	h["Idempotency-Key"] = []string{} // not sent: net/http asks again where the application just closed an idle connection
 	h.Set(standardwebhooks.HeaderWebhookID, q.message)
 	h.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	h.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))

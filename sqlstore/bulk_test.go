@@ -73,7 +73,7 @@ func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.I
 	for _, id := range people {
 		ory[id.ID] = id
 	}
-	l := &symbolon.Linker{Ory: ory, Store: store, Secrets: []symbolon.Secret{bulkSecret}, Log: slog.New(slog.DiscardHandler), Now: store.Now}
+	l := &symbolon.Linker{Ory: ory, Store: store, Creator: appOf{}, Secrets: []symbolon.Secret{bulkSecret}, Log: slog.New(slog.DiscardHandler), Now: store.Now}
 	for i, id := range people {
 		switch i % 7 {
 		case 3: // a hand-written hook was here
@@ -96,13 +96,17 @@ func (p *people) content(t *testing.T) string {
 	for user, id := range p.all(t) {
 		named["user:"+string(user)] = "user of " + string(id)
 	}
+	email := "coalesce(email, '-')"
+	if p.users.NewID == sqlstore.ByApplication {
+		email = "'-'" // is the application's own affair
+	}
 	var all []string
 	for _, query := range []string{
 		`select 'entry', identity_id, 'user:' || coalesce(user_id, ''), project, state, reason, way, coalesce(cast(linked_at as text), '-'), cast(ticket as text), digest, 'user:' || back_reference from ` + prefix + `links order by identity_id`,
 		`select 'event', coalesce(identity_id, '-'), 'user:' || coalesce(user_id, ''), project, kind, finding, way, cast(at as text), 'user:' || coalesce(before_id, ''), detail, '' from ` + prefix + `events order by identity_id, id`,
 		`select 'finding', identity_id, 'user:' || coalesce(user_id, ''), project, kind, detail, cast(opened_at as text), coalesce(cast(closed_at as text), '-'), '', '', '' from ` + prefix + `findings order by identity_id, kind`,
 		`select 'retired', 'user:' || user_id, '', project, cast(retired_at as text), '', '', '', '', '', '' from ` + prefix + `retired order by user_id`,
-		p.sql(`select 'user', coalesce(cast({identity} as text), '-'), 'user:' || cast({id} as text), coalesce(email, '-'), '', '', '', '', '', '', '' from {users} order by {identity}`),
+		p.sql(`select 'user', coalesce(cast({identity} as text), '-'), 'user:' || cast({id} as text), ` + email + `, '', '', '', '', '', '', '' from {users} order by {identity}`),
 	} {
 		rows, err := p.Query(query)
 		if err != nil {

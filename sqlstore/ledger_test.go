@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -56,9 +57,16 @@ func person(i int) symbolon.Identity {
 		Traits: fmt.Appendf(nil, `{"email":"p%d@example.org"}`, i)}
 }
 
+// appOf makes each identity's user, where the application makes its users itself.
+type appOf struct{}
+
+func (appOf) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, error) {
+	return symbolon.UserID("user of " + id.ID), nil
+}
+
 func linkSome(t *testing.T, store *sqlstore.Store, n int) (ids []symbolon.IdentityID) {
 	t.Helper()
-	linker := &symbolon.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	linker := &symbolon.Linker{Ory: noOry{}, Store: store, Creator: appOf{}, Log: slog.New(slog.DiscardHandler)}
 	for i := range n {
 		if _, err := linker.Link(t.Context(), symbolon.Seen{Identity: person(i), Way: symbolon.ByRequest}); err != nil {
 			t.Fatal(err)

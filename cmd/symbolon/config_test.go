@@ -47,8 +47,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := defaults()
 	want.Secret = testSecret
-	want.Users.Columns = ownColumns()
-	want.Users.OnIdentityDeleted = symbolon.DeactivateRow
+	want.Users.Columns, want.Users.OnIdentityDeleted = ownColumns(), symbolon.DeactivateRow
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
 	}
@@ -77,10 +76,10 @@ users:
   on_identity_deleted: anonymise
   release_columns: [email]
   anonymise_columns: [email, name]
-deletion: {proof_gap: 1m}
+deletion: {proof_gap: 45s}
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
 auth: {max_stale: 1m30s, headers: {user_id: X-Account}}
-reconcile: {every: 1h, load: 2.5%}
+reconcile: {every: 20m, load: 2.5%}
 `
 
 func TestEveryKey(t *testing.T) {
@@ -104,10 +103,10 @@ func TestEveryKey(t *testing.T) {
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
 			OnUserDeleted: symbolon.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
-		Deletion:      DeletionConfig{ProofGap: time.Minute},
+		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
 		Auth:          AuthConfig{MaxStale: 90 * time.Second, Headers: map[string]string{"user_id": "X-Account"}},
-		Reconcile:     ReconcileConfig{Every: time.Hour, Load: "2.5%"},
+		Reconcile:     ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -126,11 +125,10 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_HOOKS_KEYS_RESERVE": testKey + "r", "SYMBOLON_HOOKS_KEYS_LINK": testKey + "l," + testKey + "m", "SYMBOLON_HOOKS_KEYS_SYNC": testKey + "s",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
+		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
 		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
-		"SYMBOLON_RECONCILE_EVERY": "2h0m0s", "SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_DELETION_PROOF_GAP": "45s",
-		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "delete", "SYMBOLON_USERS_RELEASE_COLUMNS": "a,b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c",
-		"SYMBOLON_USERS_CREATE_URL": "", "SYMBOLON_USERS_CREATE_SECRET": "", // stand beside no table; create_url's own tests set them
+		"SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_RECONCILE_EVERY": "1h0m0s",
 	}
 	var pairs, paths []string
 	for name, value := range values {
@@ -153,8 +151,8 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 				t.Errorf("%s: got %s", path, got)
 			}
 		case []string:
-			if got := strings.Join(v, ","); got != text {
-				t.Errorf("%s: got %s, want %s", path, got, text)
+			if got := strings.Join(v, ", "); got != text {
+				t.Errorf("%s: got %s", path, got)
 			}
 		case map[string]string:
 			if len(v) != 1 {
@@ -175,8 +173,39 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 			t.Errorf("%s is no key", name)
 		}
 	}
-	if len(paths) != len(values) {
-		t.Errorf("%d keys, %d tested", len(paths), len(values))
+	const instead = 2 // create_url and create_secret: where they are, there is no table; TestCreateKeys
+	if len(paths) != len(values)+instead {
+		t.Errorf("%d keys, %d tested", len(paths), len(values)+instead)
+	}
+}
+
+// TestCreateKeys: the keys of an application that makes its users itself, by a file
+// and by the environment.
+func TestCreateKeys(t *testing.T) {
+	const url, one, two = "http://app:3000/internal/users", "whsec_F6LMPaZ4GZbXTWuR9ZEHUZ9QfnlpFKtl", "whsec_k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e"
+	for name, given := range map[string]struct {
+		text string
+		env  environ
+	}{
+		"file":        {"users: {create_url: \"" + url + "\", create_secret: [\"${ONE}\", \"${TWO}\"]}\n", environment("ONE", one, "TWO", two)},
+		"environment": {"", environment("SYMBOLON_USERS_CREATE_URL", url, "SYMBOLON_USERS_CREATE_SECRET", one+","+two)},
+	} {
+		text := given.text
+		if text != "" {
+			text = "secret: ${SYMBOLON_SECRET}\n" + text
+		}
+		c, warnings, err := load(t, text, given.env)
+		if err != nil || len(warnings) != 0 {
+			t.Fatalf("%s: %v %v", name, err, warnings)
+		}
+		creator := c.creator()
+		if creator == nil || creator.URL != url || !slices.Equal(creator.Secrets, []string{one, two}) || len(creator.Columns) != 3 || creator.Check() != nil {
+			t.Errorf("%s: %+v", name, c.Users)
+		}
+		if c.Users.newID() != symbolon.ByApplication || c.Users.OnIdentityDeleted != symbolon.KeepRow {
+			t.Errorf("%s: new_id %s, on_identity_deleted %s", name, c.Users.newID(), c.Users.OnIdentityDeleted)
+		}
+		creator.Close()
 	}
 }
 

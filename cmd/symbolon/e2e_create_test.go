@@ -152,6 +152,12 @@ func TestCreateURL(t *testing.T) {
 			}
 		}
 		w.sayNo(t, app)
+		_, _, metrics := w.server.get(t, w.server.operatorURL+"/metrics")
+		for _, want := range []string{`{outcome="created"} 3`, `{outcome="refused"} `, `{outcome="failed"} `} {
+			if !strings.Contains(string(metrics), "symbolon_create_url_total"+want) {
+				t.Errorf("no %s in the metrics", want)
+			}
+		}
 	})
 }
 

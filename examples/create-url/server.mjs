@@ -15,7 +15,9 @@ if (!secret.startsWith('whsec_') || key.length < 24) {
 
 // The users: by identity, so that none gets two, and by address, which is unique here.
 const byIdentity = new Map(), byEmail = new Map()
+let next = 1
 function remember(user) {
+  next = Math.max(next, user.id + 1)
   byIdentity.set(user.identity_id, user)
   byEmail.set(user.email.toLowerCase(), user)
 }
@@ -34,7 +36,7 @@ function make(identity_id, { email, name }) {
   if (existing) return [409, { id: existing.id }]
   if (typeof email !== 'string' || !email) return [422, { error: 'a user needs an e-mail address' }]
   if (byEmail.has(email.toLowerCase())) return [422, { error: 'another user has this e-mail address' }]
-  const user = { id: byIdentity.size + 1, identity_id, email, name: name ?? null, made_at: new Date().toISOString() }
+  const user = { id: next, identity_id, email, name: name ?? null, made_at: new Date().toISOString() }
   writeSync(file, JSON.stringify(user) + '\n')
   fsyncSync(file)
   remember(user)
