@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -169,5 +170,17 @@ func (w *world) arriveTogether(t *rapid.T) {
 func (w *world) linkerOn(store Store) *Linker {
 	l := w.linker
 	return &Linker{Ory: l.Ory, Store: store, Secrets: l.Secrets, Log: l.Log, BackReference: l.BackReference, Now: l.Now,
-		OnUserDeleted: l.OnUserDeleted, Creator: l.Creator}
+		OnUserDeleted: l.OnUserDeleted, Creator: &oneByOne{creator: l.Creator}}
+}
+
+// oneByOne is an application that answers one question at a time.
+type oneByOne struct {
+	mu      sync.Mutex
+	creator Creator
+}
+
+func (o *oneByOne) Create(ctx context.Context, id Identity) (UserID, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.creator.Create(ctx, id)
 }
