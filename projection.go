@@ -154,11 +154,7 @@ func lookup(id Identity, path string) Value {
 		raw = id.MetadataPublic
 	}
 	for key := range strings.SplitSeq(rest, ".") {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(raw, &object) != nil {
-			return Value{}
-		}
-		raw = object[key]
+		raw = member(raw, key)
 	}
 	return scalar(raw)
 }

@@ -306,6 +306,7 @@ func TestDecideProperties(t *testing.T) {
 			"invite":          w.invite,
 			"arrive":          w.arrive,
 			"arrive again":    w.arrive,
+			"arrive together": w.arriveTogether,
 			"delete identity": w.deleteIdentity,
 			"foreign write":   w.foreignWrite,
 			"delete row":      w.deleteRow,

@@ -50,7 +50,10 @@ func ParseIdentityID(s string) (IdentityID, error) {
 	if err != nil {
 		return "", fmt.Errorf("identity ID: %w", err)
 	}
-	id := formatUUID(u)
+	id := s
+	if strings.ContainsAny(s, "ABCDEF") {
+		id = formatUUID(u)
+	}
 	if id == nilUUID {
 		return "", errors.New("identity ID: the nil UUID names nobody")
 	}

@@ -158,11 +158,12 @@ func (s *scan) compare(ctx context.Context, ids []symbolon.Identity, upto symbol
 // edge.
 func (s *scan) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
 	at, project := s.shard.At, s.project()
-	if entries, err = s.Ledger.Entries(ctx, project, at, upto, pageSize); err != nil {
+	if entries, err = s.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
 		return nil, nil, "", false, err
 	}
 	edge, whole = upto, true
-	if len(entries) == pageSize {
+	if len(entries) > pageSize { // one more than is looked at says that more follows
+		entries = entries[:pageSize]
 		edge, whole = entries[pageSize-1].Link.Identity, false
 	}
 	open, err = s.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: edge, Limit: pageSize})

@@ -188,3 +188,130 @@ func differ(want, got string) string {
 	}
 	return strings.Join(out[:min(len(out), 20)], "\n")
 }
+
+// What the table refuses for one is refused for no other, and ends as it does one by
+// one: a taken e-mail address is left out, or stands in the way where there must be
+// one; a trigger has its way.
+func TestLinkAllRefused(t *testing.T) {
+	const trigger = `; create trigger no_bots before insert on people when new.email like 'bot%' begin select raise(abort, 'no bots'); end`
+	const function = `; create function no_bots() returns trigger language plpgsql as $$ begin
+		if new.email like 'bot%' then raise exception 'no bots'; end if; return new; end $$;
+		create trigger no_bots before insert on people for each row execute function no_bots()`
+	for _, tt := range []struct {
+		name, column, late string
+		refused            int
+	}{
+		{"optional", "email text unique", "", 0},
+		{"mandatory", "email text not null unique", "", 5},
+		{"found out at the commit", "email text unique", " deferrable initially deferred", 0},
+	} {
+		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+			t.Run(tt.name+"/"+string(dialect), func(t *testing.T) {
+				v := variant{users: sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase, Columns: email}, fills: true,
+					postgres: `create table people (id bigserial primary key, ory uuid unique, ` + tt.column + tt.late + `)` + function,
+					sqlite:   `create table people (id integer primary key, ory text unique, ` + tt.column + `)` + trigger}
+				people := make([]symbolon.Identity, 130)
+				for i := range people {
+					address := fmt.Sprintf("p%d@example.org", i)
+					switch {
+					case i >= 7 && i%40 == 5: // the first seven are linked before
+						address = fmt.Sprintf("p%d@example.org", i/40)
+					case i%50 == 49:
+						address = fmt.Sprintf("bot%d@example.org", i)
+					}
+					people[i] = symbolon.Identity{ID: symbolon.IdentityID(fmt.Sprintf("%08x-0000-4000-8000-000000000001", i)), State: symbolon.Active,
+						Traits: fmt.Appendf(nil, `{"email":%q}`, address)}
+				}
+				one, single := twin(t, v, dialect, nil)
+				other, many := twin(t, v, dialect, nil)
+				var seen []symbolon.Seen
+				want := map[symbolon.IdentityID]bool{}
+				for i, id := range people {
+					s := symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true, Ticket: 7}
+					_, err := single.Link(t.Context(), s)
+					if want[id.ID] = err == nil; err != nil && !errors.Is(err, symbolon.ErrCannotCreate) {
+						t.Fatal(err)
+					}
+					if i < 7 {
+						if _, err := many.Link(t.Context(), s); err != nil {
+							t.Fatal(err)
+						}
+					}
+					seen = append(seen, s)
+				}
+				refused := 0
+				for i, r := range many.LinkAll(t.Context(), seen) {
+					if linked := r.Err == nil; linked != want[people[i].ID] {
+						t.Errorf("%s: %v", people[i].ID, r.Err)
+					}
+					if r.Err != nil {
+						refused++
+					}
+				}
+				if refused != tt.refused {
+					t.Errorf("%d were refused", refused)
+				}
+				a, b := one.content(t), other.content(t)
+				if n := strings.Count(a, "\nfinding|"); n != 3+2*min(tt.refused, 1) { // an address of a bot that comes later is let through
+					t.Errorf("%d findings", n)
+				}
+				if a != b {
+					t.Fatalf("the twins differ:\n%s", differ(a, b))
+				}
+			})
+		}
+	}
+}
+
+// I8, together: what LinkAll answered survives kill -9, and there is no half of a call.
+func TestKilledTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		acknowledged := killed(t, db, "acknowledge together", size(3, 100))
+		links := map[string]string{}
+		rows, err := db.Query(`select cast(ory_identity_id as text), cast(id as text) from symbolon_users`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var identity, user string
+			if err := rows.Scan(&identity, &user); err != nil {
+				t.Fatal(err)
+			}
+			links[identity] = user
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for identity, user := range acknowledged {
+			if links[identity] != user {
+				t.Fatalf("identity %s was acknowledged with user %s and has %q", identity, user, links[identity])
+			}
+		}
+		if len(links)%together != 0 {
+			t.Errorf("%d links: the half of a transaction", len(links))
+		}
+		halves(t, db)
+	})
+}
+
+// together is how many bonds the child makes at once.
+const together = 50
+
+// linkTogether makes bonds and says so, until it is killed.
+func linkTogether(t *testing.T, store *sqlstore.Store) {
+	l := linkerOf(store)
+	for {
+		seen := make([]symbolon.Seen, together)
+		for i := range seen {
+			seen[i] = symbolon.Seen{Identity: identityWith(`{"email":"ada@example.com","name":"Ada"}`), Way: symbolon.ByReconcile}
+		}
+		var out strings.Builder
+		for _, r := range l.LinkAll(context.Background(), seen) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			fmt.Fprintf(&out, "\nACK %s %s\n", r.Link.Identity, r.Link.User)
+		}
+		fmt.Print(out.String())
+	}
+}

@@ -39,6 +39,8 @@ func TestChild(t *testing.T) {
 	switch job[0] {
 	case "deliver":
 		deliver(t, store, n)
+	case "acknowledge together":
+		linkTogether(t, store)
 	case "acknowledge":
 		for {
 			link, err := linkNew(store, symbolon.UserID(newUUID()))
@@ -116,30 +118,7 @@ func TestTwoProcesses(t *testing.T) {
 // I8: what was acknowledged survives kill -9 at any moment.
 func TestKilled(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
-		acknowledged := map[string]string{}
-		for range size(3, 100) {
-			cmd := child(t, "acknowledge", db, 0)
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var once sync.Once
-			for lines := bufio.NewScanner(out); lines.Scan(); {
-				if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "ACK" {
-					acknowledged[fields[1]] = fields[2]
-					once.Do(func() {
-						time.AfterFunc(time.Duration(rand.N(50_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
-					})
-				}
-			}
-			_ = cmd.Wait()
-		}
-		if len(acknowledged) == 0 {
-			t.Fatal("nothing was acknowledged")
-		}
+		acknowledged := killed(t, db, "acknowledge", size(3, 100))
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 		for identity, user := range acknowledged {
 			h, err := store.Look(t.Context(), queryFor(symbolon.Identity{ID: symbolon.IdentityID(identity)}))
@@ -150,6 +129,37 @@ func TestKilled(t *testing.T) {
 		t.Logf("%d acknowledged, all there", len(acknowledged))
 		halves(t, db)
 	})
+}
+
+// killed starts a child again and again, ends each at a random moment after its first
+// word, and returns all that they acknowledged.
+func killed(t *testing.T, db database, job string, times int) map[string]string {
+	t.Helper()
+	acknowledged := map[string]string{}
+	for range times {
+		cmd := child(t, job, db, 0)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var once sync.Once
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "ACK" {
+				acknowledged[fields[1]] = fields[2]
+				once.Do(func() {
+					time.AfterFunc(time.Duration(rand.N(50_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+				})
+			}
+		}
+		_ = cmd.Wait()
+	}
+	if len(acknowledged) == 0 {
+		t.Fatal("nothing was acknowledged")
+	}
+	return acknowledged
 }
 
 // halves checks that there is no half of anything.

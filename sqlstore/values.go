@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -57,7 +56,7 @@ type cell struct {
 
 // paths reads the projected paths from an identity: Ory's word.
 func (t *shape) paths(id symbolon.Identity) []cell {
-	var out []cell
+	out := make([]cell, 0, len(t.columns))
 	for _, f := range t.columns {
 		if f.Path != "" {
 			out = append(out, t.cell(f, id))
@@ -175,14 +174,13 @@ func jsonText(raw json.RawMessage) (s, refused string) {
 
 // digest is what Ory was last seen to hold of the projected paths.
 func digest(cells []cell) string {
-	h := sha256.New()
+	var all []byte
 	for _, c := range cells {
-		for _, part := range []string{c.name, fmt.Sprint(c.param == nil), c.raw, c.refused} {
-			var n [8]byte
-			binary.BigEndian.PutUint64(n[:], uint64(len(part)))
-			h.Write(n[:])
-			h.Write([]byte(part))
+		for _, part := range [...]string{c.name, strconv.FormatBool(c.param == nil), c.raw, c.refused} {
+			all = binary.BigEndian.AppendUint64(all, uint64(len(part)))
+			all = append(all, part...)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(all)
+	return hex.EncodeToString(sum[:16])
 }

@@ -110,6 +110,12 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"many people at once", testCrowd},
 		{"one reserved ID for many", testOneIDForMany},
 		{"the limit of conflicts is exact", testBreaker},
+		{"a list of people, linked together", testLinkAll},
+		{"what is made together, and what is left", testCreateAll},
+		{"together and one by one, at once", testLinkAllRaces},
+		{"one reserved ID for many, together", testLinkAllOneID},
+		{"the transaction of OnLink, together", testLinkAllOnLink},
+		{"a caller that gives up on many", testLinkAllGivesUp},
 		{"the history rebuilds the ledger", testHistory},
 		{"a caller that gives up", testCancel},
 		{"a database that is stopped", testStopped},
@@ -128,13 +134,14 @@ type world struct {
 	app    *plainApp // used where it makes its users itself
 	linker *symbolon.Linker
 	minter *symbolon.Minter
+	secret symbolon.Secret // of linker and minter
 }
 
 func newWorld(t *testing.T, f StoreFixture) *world {
 	t.Helper()
 	w := &world{T: t, StoreFixture: f, ctx: t.Context(), app: &plainApp{}, ory: &plainOry{identities: map[symbolon.IdentityID]symbolon.Identity{}}}
 	secret := symbolon.Secret("store suite: " + rand.Text() + rand.Text())
-	w.linker = w.newLinker(f.Store, secret)
+	w.linker, w.secret = w.newLinker(f.Store, secret), secret
 	w.minter = symbolon.NewMinter("default", secret)
 	return w
 }

@@ -20,7 +20,7 @@ import (
 // making of missing links.
 type reconcileBench struct {
 	n, kratos, rounds int
-	dir               string
+	dir, profiles     string
 	postgres          *symbolontest.Postgres
 	databases         int
 }
@@ -33,6 +33,7 @@ func benchReconcile(args []string) (err error) {
 	flags.IntVar(&b.n, "n", 100_000, "how many identities there are")
 	flags.IntVar(&b.kratos, "kratos", 10_000, "how many of them a real Kratos has; 0: none is started")
 	flags.IntVar(&b.rounds, "rounds", 5, "how often everything is measured")
+	flags.StringVar(&b.profiles, "profiles", "", "a folder for CPU profiles of what is measured; empty: none")
 	out := flags.String("o", "BENCHMARKS.md", "where the table goes; - for standard output only")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -132,6 +133,9 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 	for round := range rounds {
 		for i := range tasks {
 			at := (round + i) % len(tasks) // whoever comes first in one round comes last in the next
+			if b.profiles != "" {
+				tasks[at].Profile = filepath.Join(b.profiles, names[at]+".prof")
+			}
 			f, err := child(ctx, tasks[at])
 			if err != nil {
 				return nil, err
