@@ -40,7 +40,7 @@ type repair struct {
 // mendPage is the visitor of a mending walk.
 func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) {
 	var repairs []*repair
-	seen, differ := 0, 0
+	seen, differ, recreated := 0, 0, false
 	for _, p := range pairs {
 		if p.identity == nil {
 			continue
@@ -55,6 +55,7 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 				continue
 			}
 			differ++
+			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // held by the one who was killed here
 			if byLink(f.Kind) && (r.state.Ticket > 0 || !numbered(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
 			}
@@ -71,6 +72,7 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 	return func(s *state) {
 		s.Walk.Identities += seen
 		s.Walk.Met += differ
+		s.Rebind = s.Rebind || recreated
 	}, nil
 }
 

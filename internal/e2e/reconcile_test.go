@@ -170,6 +170,34 @@ func TestReconcileLinksEverybody(t *testing.T) {
 	})
 }
 
+// TestReconcileShards: however the key space is cut, and however often the work pauses,
+// everybody is met once.
+func TestReconcileShards(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		const n = 150
+		w.people("shard", n)
+		for _, shards := range []int{1, 3, 64} {
+			if got := w.reconcile(reconcile.Options{Shards: shards}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
+				t.Errorf("%d shards: %+v", shards, got)
+			}
+		}
+		slices := 0
+		for done := false; !done; slices++ {
+			var err error
+			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{Shards: 3}, time.Nanosecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if slices < 3 {
+			t.Errorf("%d slices", slices)
+		}
+		w.oneToOne(n)
+		if got := w.later(reconcile.Options{Shards: 3}); got.Linked != n || got.Left() != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // TestReconcileBesideSignUps: people come while passes run; nobody gets two users.
 func TestReconcileBesideSignUps(t *testing.T) {
 	n := torture(40, 400)
