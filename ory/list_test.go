@@ -175,9 +175,9 @@ func TestListingOfAStretch(t *testing.T) {
 	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos", HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
 		asked = append(asked, r.URL.Query().Get("page_token"))
 		if r.URL.Query().Get("page_token") == uuid(3) {
-			return respond(200, page(4, 5), "Link", next("t2"))
+			return respond(200, pageOf(4, 5), "Link", next("t2"))
 		}
-		return respond(200, page(6, 8), "Link", next("t3"+r.URL.Query().Get("page_token")))
+		return respond(200, pageOf(6, 8), "Link", next("t3"+r.URL.Query().Get("page_token")))
 	})}}
 	var ids []symbolon.IdentityID
 	for i, err := range c.Identities(t.Context(), ListOptions{From: symbolon.IdentityID(uuid(3)), To: symbolon.IdentityID(uuid(7))}) {
