@@ -64,7 +64,7 @@ func diff(p pair, digest string, r rules) (j judgement) {
 }
 
 func (j *judgement) find(p pair, user symbolon.UserID, kind symbolon.FindingKind, detail, repair string) {
-	id := symbolon.IdentityID("")
+	var id symbolon.IdentityID
 	if p.identity != nil {
 		id = p.identity.ID
 	} else {
@@ -80,7 +80,7 @@ func (j *judgement) diffHeld(p pair) {
 	case symbolon.CannotCreate:
 		repair = "tries once more to make its row"
 	case symbolon.RecreatedIdentity:
-		repair = "proves that the other identity is gone and gives this one its user, with rebind"
+		repair = "proves that the other identity is gone and gives this one its user: by the operator's word, never by the schedule"
 	}
 	if f := p.isOpen(kind); f != nil {
 		detail, user = detail+"; "+f.Detail, f.User

@@ -40,9 +40,12 @@ type repair struct {
 // mendPage is the visitor of a mending walk.
 func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) {
 	var repairs []*repair
-	seen, differ, recreated := 0, 0, false
+	seen, absent, differ, recreated := 0, 0, 0, false
 	for _, p := range pairs {
 		if p.identity == nil {
+			if p.state() == symbolon.Linked && !r.young(p) {
+				absent++
+			}
 			continue
 		}
 		seen++
@@ -61,6 +64,9 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 			}
 		}
 	}
+	if err := r.stillPlausible(absent); err != nil {
+		return nil, err
+	}
 	for len(repairs) > 0 {
 		n := min(len(repairs), together)
 		r.carryOut(ctx, repairs[:n])
@@ -71,6 +77,7 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 	}
 	return func(s *state) {
 		s.Walk.Identities += seen
+		s.Walk.Absent += absent
 		s.Walk.Met += differ
 		s.Rebind = s.Rebind || recreated
 	}, nil
