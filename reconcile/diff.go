@@ -152,7 +152,8 @@ func (j *judgement) diffBackReference(p pair, r rules) {
 	case text == "":
 		j.noBackReference = true
 		if r.repair {
-			j.find(p, user, MissingBackReference, fmt.Sprintf("metadata_public.%s does not hold user %s", r.key, user), "")
+			j.find(p, user, symbolon.MissingBackReference, fmt.Sprintf("metadata_public.%s does not hold user %s", r.key, user),
+				"writes it, unless the identity was changed or signed in within ten minutes")
 		}
 	case text == string(user):
 	case p.isOpen(symbolon.ClaimedByOther) != nil:
@@ -230,7 +231,7 @@ func isOver(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 		return k != symbolon.RowKept // it is over, and so is what was wrong with it
 	}
 	switch k {
-	case UnlinkedIdentity, OrphanUser, StaleColumns, StateMismatch, MissingBackReference, symbolon.IdentityReturned:
+	case UnlinkedIdentity, OrphanUser, StaleColumns, StateMismatch, symbolon.MissingBackReference, symbolon.IdentityReturned:
 		return true
 	}
 	switch p.state() {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"sync"
@@ -347,6 +348,37 @@ func TestReconcileState(t *testing.T) {
 		before := w.content()
 		if w.reconcile(reconcile.Options{Repair: true}); w.content() != before {
 			t.Error("it was written again")
+		}
+	})
+}
+
+// TestReconcileBackReferences: under write repair those that are missing are findings,
+// and are written where nothing stands; under any other policy they are counted.
+func TestReconcileBackReferences(t *testing.T) {
+	onBoth(t, setup{admin: true, write: symbolon.WriteRepair}, func(t *testing.T, w *world) {
+		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
+		ids := w.people("bare", 5)
+		foreign := symbolon.UserID("legacy-7")
+		for id := range w.importing(map[string]symbolon.UserID{mail("foreign"): foreign}) {
+			defer w.stays(id, `{"id":"legacy-7"}`)
+		}
+		if got := w.later(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{reconcile.UnlinkedIdentity}}); got.Left() != 0 {
+			t.Errorf("%+v", got.Found)
+		}
+		before := w.content()
+		if got := w.later(reconcile.Options{}); got.Found[symbolon.MissingBackReference] != 5 || got.NoBackReference != 5 || w.content() != before {
+			t.Errorf("a dry run: %+v", got)
+		}
+		got := w.later(reconcile.Options{Repair: true})
+		if got.Mended[symbolon.MissingBackReference] != 5 || got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
+			t.Errorf("%+v", got)
+		}
+		for _, id := range ids {
+			w.stays(id, fmt.Sprintf(`{"id":%q}`, w.linked(id)))
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 1 || got.NoBackReference != 0 || w.content() != before {
+			t.Errorf("%+v", got)
 		}
 	})
 }
