@@ -167,3 +167,29 @@ func TestListingStopsWithItsReader(t *testing.T) {
 		}
 	}
 }
+
+// TestListingOfAStretch begins behind one ID and ends at another, and what comes
+// behind it is left.
+func TestListingOfAStretch(t *testing.T) {
+	var asked []string
+	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos", HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
+		asked = append(asked, r.URL.Query().Get("page_token"))
+		if r.URL.Query().Get("page_token") == uuid(3) {
+			return respond(200, pageOf(4, 5), "Link", next("t2"))
+		}
+		return respond(200, pageOf(6, 8), "Link", next("t3"+r.URL.Query().Get("page_token")))
+	})}}
+	var ids []symbolon.IdentityID
+	for i, err := range c.Identities(t.Context(), ListOptions{From: symbolon.IdentityID(uuid(3)), To: symbolon.IdentityID(uuid(7))}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, i.ID)
+	}
+	if len(ids) != 3 || ids[0] != symbolon.IdentityID(uuid(4)) || ids[2] != symbolon.IdentityID(uuid(6)) {
+		t.Errorf("%v", ids)
+	}
+	if asked[0] != uuid(3) || len(asked) > 4 {
+		t.Errorf("it asked behind %v", asked)
+	}
+}

@@ -64,7 +64,7 @@ func diff(p pair, digest string, r rules) (j judgement) {
 }
 
 func (j *judgement) find(p pair, user symbolon.UserID, kind symbolon.FindingKind, detail, repair string) {
-	id := symbolon.IdentityID("")
+	var id symbolon.IdentityID
 	if p.identity != nil {
 		id = p.identity.ID
 	} else {
@@ -80,7 +80,7 @@ func (j *judgement) diffHeld(p pair) {
 	case symbolon.CannotCreate:
 		repair = "tries once more to make its row"
 	case symbolon.RecreatedIdentity:
-		repair = "proves that the other identity is gone and gives this one its user, with rebind"
+		repair = "proves that the other identity is gone and gives this one its user: by the operator's word, never by the schedule"
 	}
 	if f := p.isOpen(kind); f != nil {
 		detail, user = detail+"; "+f.Detail, f.User
@@ -152,7 +152,8 @@ func (j *judgement) diffBackReference(p pair, r rules) {
 	case text == "":
 		j.noBackReference = true
 		if r.repair {
-			j.find(p, user, MissingBackReference, fmt.Sprintf("metadata_public.%s does not hold user %s", r.key, user), "")
+			j.find(p, user, symbolon.MissingBackReference, fmt.Sprintf("metadata_public.%s does not hold user %s", r.key, user),
+				"writes it, unless the identity was changed or signed in within ten minutes")
 		}
 	case text == string(user):
 	case p.isOpen(symbolon.ClaimedByOther) != nil:
@@ -230,7 +231,7 @@ func isOver(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 		return k != symbolon.RowKept // it is over, and so is what was wrong with it
 	}
 	switch k {
-	case UnlinkedIdentity, OrphanUser, StaleColumns, StateMismatch, MissingBackReference, symbolon.IdentityReturned:
+	case UnlinkedIdentity, OrphanUser, StaleColumns, StateMismatch, symbolon.MissingBackReference, symbolon.IdentityReturned:
 		return true
 	}
 	switch p.state() {

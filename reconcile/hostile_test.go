@@ -384,3 +384,40 @@ func TestTheSecondListingBreaksOff(t *testing.T) {
 		t.Errorf("%+v %v", report, err)
 	}
 }
+
+// TestTheSecondListingIsAnothers: the first one was believed, and something is to be
+// mended; then the address leads to another project. Nobody there gets a user.
+func TestTheSecondListingIsAnothers(t *testing.T) {
+	for name, later := range map[string]*fakeOry{
+		"another project": {project: 'b', to: people, email: "p%d@example.org"},
+		"none at all":     {project: 'a', email: "p%d@example.org"},
+		"a small one":     {project: 'f', to: 3, email: "p%d@example.org"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := world(t)
+			*s.ory = fakeOry{project: 'a', to: people, email: "new%d@example.org", gone: map[int]bool{7: true}}
+			listings := 0
+			inner := s.Identities
+			s.Reconciler = s.another()
+			s.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+				if listings++; listings == 2 {
+					s.ory.mu.Lock()
+					defer s.ory.mu.Unlock()
+					s.ory.project, s.ory.to, s.ory.gone = later.project, later.to, nil
+				}
+				return inner(ctx, from, to)
+			}
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+			if !errors.Is(err, reconcile.ErrImplausible) || report.Complete || len(report.Mended) != 0 {
+				t.Errorf("%v %+v", err, report)
+			}
+			for query, want := range map[string]int{`select count(*) from symbolon_links where state = 'linked'`: people, `select count(*) from symbolon_links`: people,
+				`select count(*) from symbolon_users where email like 'p%' and active = 1`: people, `select count(*) from symbolon_findings`: 0,
+				`select count(*) from symbolon_runs where state = 'failed'`: 1} {
+				if n := s.count(t, query); n != want {
+					t.Errorf("%s: %d, want %d", query, n, want)
+				}
+			}
+		})
+	}
+}

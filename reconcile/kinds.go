@@ -22,26 +22,26 @@ const (
 	// OrphanUser: a linked identity was not in a whole and plausible listing. That
 	// proves nothing: a repair asks Ory for it, twice.
 	OrphanUser symbolon.FindingKind = "orphan_user"
-
-	// MissingBackReference: the user's ID does not stand at Ory, where the policy says
-	// that it should be put there. Under every other policy it is only counted.
-	MissingBackReference symbolon.FindingKind = "missing_back_reference"
 )
 
 // Kinds are all that a run can find.
 func Kinds() []symbolon.FindingKind {
-	return []symbolon.FindingKind{UnlinkedIdentity, StaleColumns, StateMismatch, OrphanUser, MissingBackReference,
+	return []symbolon.FindingKind{UnlinkedIdentity, StaleColumns, StateMismatch, OrphanUser, symbolon.MissingBackReference,
 		symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
 		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid,
 		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved}
 }
 
 // Mends reports whether a repair does anything about a kind: it makes missing links,
-// writes columns, tries again what a table refused, and settles by proof who is gone.
+// writes columns and back-references, tries again what a table refused, and settles by proof
+// who is gone.
 // [symbolon.RecreatedIdentity] needs Options.Rebind as well.
 func Mends(k symbolon.FindingKind) bool {
-	return byLink(k) || byProof(k) || k == symbolon.RecreatedIdentity
+	return byWalk(k) || byProof(k) || k == symbolon.RecreatedIdentity
 }
+
+// byWalk says that it is mended where it is met, while everybody is listed again.
+func byWalk(k symbolon.FindingKind) bool { return byLink(k) || k == symbolon.MissingBackReference }
 
 // byLink says that one call of Linker.Link mends a kind.
 func byLink(k symbolon.FindingKind) bool { return numbered(k) || k == symbolon.CannotCreate }

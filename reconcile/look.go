@@ -42,6 +42,9 @@ func (r *run) compare(ctx context.Context, pairs []pair) (func(*state), error) {
 		}
 	}
 	if r.state.Phase == Settling {
+		if err := r.stillPlausible(v.Absent); err != nil {
+			return nil, err
+		}
 		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByReconcile, v.open, v.closed); err != nil {
 			return nil, err
 		}
@@ -134,7 +137,7 @@ const slack = time.Minute
 // their identities may lie behind the cursor.
 func (v *view) miss(p pair) {
 	v.close(over(p, nil, "", v.rules))
-	if p.entry == nil || p.state() == symbolon.Linked && p.entry.Link.At.After(v.state.Began.Add(-slack)) {
+	if p.entry == nil || v.young(p) {
 		return
 	}
 	f, ok := lost(p)
@@ -148,6 +151,11 @@ func (v *view) miss(p pair) {
 	if v.options.wants(f.Kind) {
 		v.missing = append(v.missing, absence{f, p.isOpen(f.Kind) != nil})
 	}
+}
+
+// young says that a link was made while the walk was under way.
+func (r *run) young(p pair) bool {
+	return p.state() == symbolon.Linked && p.entry.Link.At.After(r.state.Began.Add(-slack))
 }
 
 func (v *view) close(findings []symbolon.Finding) {
@@ -183,6 +191,23 @@ func (v *view) note(s *state) {
 	v.run.findings = append(v.run.findings, v.findings[:min(len(v.findings), keep-len(v.run.findings))]...)
 }
 
+// limit is how many linked identities may be missing without a reason.
+func (s *state) limit(t *tally) int {
+	return max(10, (t.Matched+t.Absent)/100, s.Options.AllowMissing)
+}
+
+// stillPlausible ends a later walk, before a page of it is acted on, when its listing
+// lacks many more than the one that was believed. absent are those of the page.
+func (r *run) stillPlausible(absent int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.state
+	if n := s.Walk.Absent + absent; n > s.Looked.Absent+s.limit(&s.Looked) {
+		return fmt.Errorf("%w: it was listed again, and %d linked identities are not in it that were there before", ErrImplausible, n-s.Looked.Absent)
+	}
+	return nil
+}
+
 // judgeMissing says whether the whole listing can be believed, and only then that
 // somebody is missing in it.
 func (r *run) judgeMissing(s *state) error {
@@ -195,8 +220,7 @@ func (r *run) judgeMissing(s *state) error {
 		moved = 0
 	}
 	unexplained, allowed := t.Absent-moved, s.Options.AllowMissing
-	limit := max(10, (t.Matched+t.Absent)/100, allowed)
-	if unexplained > limit || unexplained > allowed && t.Matched+moved == 0 {
+	if unexplained > s.limit(t) || unexplained > allowed && t.Matched+moved == 0 {
 		return fmt.Errorf("%w: of %d linked identities %d are not in it", ErrImplausible, t.Matched+t.Absent, unexplained)
 	}
 	claimed := sorted(t.ClaimedMarks)

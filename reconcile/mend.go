@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -40,9 +41,13 @@ type repair struct {
 // mendPage is the visitor of a mending walk.
 func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) {
 	var repairs []*repair
-	seen, differ := 0, 0
+	var bare []symbolon.IdentityID // without a back-reference
+	seen, absent, differ, recreated := 0, 0, 0, false
 	for _, p := range pairs {
 		if p.identity == nil {
+			if p.state() == symbolon.Linked && !r.young(p) {
+				absent++
+			}
 			continue
 		}
 		seen++
@@ -55,10 +60,17 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 				continue
 			}
 			differ++
+			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // held by the one who was killed here
 			if byLink(f.Kind) && (r.state.Ticket > 0 || !numbered(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
 			}
+			if f.Kind == symbolon.MissingBackReference {
+				bare = append(bare, f.Identity)
+			}
 		}
+	}
+	if err := r.stillPlausible(absent); err != nil {
+		return nil, err
 	}
 	for len(repairs) > 0 {
 		n := min(len(repairs), together)
@@ -68,9 +80,14 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 		}
 		repairs = repairs[n:]
 	}
+	if err := r.writeBack(ctx, bare); err != nil {
+		return nil, err
+	}
 	return func(s *state) {
 		s.Walk.Identities += seen
+		s.Walk.Absent += absent
 		s.Walk.Met += differ
+		s.Rebind = s.Rebind || recreated
 	}, nil
 }
 
@@ -104,6 +121,26 @@ func atOnce(n int, f func(i int)) {
 	}
 	close(work)
 	wg.Wait()
+}
+
+// writeBack writes back-references, one at a time and at the background's pace: each is
+// an unlocked rewrite of the identity at Ory. A run that is to pause leaves the rest of
+// the page to the next one, and so does whoever is at work on an identity.
+func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
+	ctx = symbolon.Background(ctx, time.Minute)
+	for _, id := range ids {
+		if r.pausing() {
+			return nil
+		}
+		wrote, err := r.Linker.RepairBackReference(ctx, id)
+		if err == nil && wrote != symbolon.WroteNow && wrote != symbolon.Stands {
+			continue
+		}
+		if err := r.judgeRepairs(ctx, []*repair{{kind: symbolon.MissingBackReference, err: err}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // judgeRepairs counts. What failed is tried again by the next run; a store or an Ory

@@ -39,7 +39,8 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) ([]symbolon.
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	proofs, err := []symbolon.GoneProof(nil), error(nil)
+	var proofs []symbolon.GoneProof
+	var err error
 	if r.state.Control == "" {
 		err = fmt.Errorf("there is no identity that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
 	} else {

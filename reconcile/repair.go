@@ -36,6 +36,8 @@ func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) erro
 		err = r.rebindOne(ctx, f)
 	case byLink(f.Kind), f.Kind == symbolon.DuplicateEmail, f.Kind == symbolon.ColumnRefused:
 		err = r.linkOne(ctx, f)
+	case f.Kind == symbolon.MissingBackReference:
+		err = r.writeOne(ctx, f)
 	default:
 		err = ErrByHand
 	}
@@ -62,6 +64,20 @@ func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 	}
 	if numbered(f.Kind) {
 		return r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByOperator, nil, []symbolon.Finding{f})
+	}
+	return r.stillOpen(ctx, f)
+}
+
+// writeOne writes a back-reference: the store closes the finding.
+func (r *Reconciler) writeOne(ctx context.Context, f symbolon.Finding) error {
+	if r.Linker.BackReference.WithDefaults().Write != symbolon.WriteRepair {
+		return ErrByHand
+	}
+	switch wrote, err := r.Linker.RepairBackReference(ctx, f.Identity); {
+	case err != nil:
+		return err
+	case wrote == symbolon.TooSoon:
+		return fmt.Errorf("%w: the identity was changed or signed in within ten minutes", symbolon.ErrConflict)
 	}
 	return r.stillOpen(ctx, f)
 }

@@ -41,7 +41,7 @@ type pace struct {
 
 func (r *Reconciler) newRun(o Options) *run {
 	b := r.Linker.BackReference.WithDefaults()
-	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == "repair"},
+	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == symbolon.WriteRepair},
 		minter: symbolon.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), pace: pace{began: r.now()}}
 }
 
@@ -101,7 +101,7 @@ func (r *run) next() Phase {
 		due   bool
 	}{
 		{Looking, false},
-		{Mending, anyFound(found, byLink)},
+		{Mending, anyFound(found, byWalk)},
 		{Rebinding, r.options.Rebind && r.options.wants(symbolon.RecreatedIdentity) && (s.Rebind || found[symbolon.RecreatedIdentity] > 0)},
 		{Burying, len(s.Missing) > 0},
 		{Settling, s.Phase != Looking || s.Walk.Changes > 0},

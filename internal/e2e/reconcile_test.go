@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"sync"
@@ -170,6 +171,34 @@ func TestReconcileLinksEverybody(t *testing.T) {
 	})
 }
 
+// TestReconcileShards: however the key space is cut, and however often the work pauses,
+// everybody is met once.
+func TestReconcileShards(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		const n = 150
+		w.people("shard", n)
+		for _, shards := range []int{1, 3, 64} {
+			if got := w.reconcile(reconcile.Options{Shards: shards}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
+				t.Errorf("%d shards: %+v", shards, got)
+			}
+		}
+		slices := 0
+		for done := false; !done; slices++ {
+			var err error
+			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{Shards: 3}, time.Nanosecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if slices < 3 {
+			t.Errorf("%d slices", slices)
+		}
+		w.oneToOne(n)
+		if got := w.later(reconcile.Options{Shards: 3}); got.Linked != n || got.Left() != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // TestReconcileBesideSignUps: people come while passes run; nobody gets two users.
 func TestReconcileBesideSignUps(t *testing.T) {
 	n := torture(40, 400)
@@ -319,6 +348,37 @@ func TestReconcileState(t *testing.T) {
 		before := w.content()
 		if w.reconcile(reconcile.Options{Repair: true}); w.content() != before {
 			t.Error("it was written again")
+		}
+	})
+}
+
+// TestReconcileBackReferences: under write repair those that are missing are findings,
+// and are written where nothing stands; under any other policy they are counted.
+func TestReconcileBackReferences(t *testing.T) {
+	onBoth(t, setup{admin: true, write: symbolon.WriteRepair}, func(t *testing.T, w *world) {
+		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
+		ids := w.people("bare", 5)
+		foreign := symbolon.UserID("legacy-7")
+		for id := range w.importing(map[string]symbolon.UserID{mail("foreign"): foreign}) {
+			defer w.stays(id, `{"id":"legacy-7"}`)
+		}
+		if got := w.later(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{reconcile.UnlinkedIdentity}}); got.Left() != 0 {
+			t.Errorf("%+v", got.Found)
+		}
+		before := w.content()
+		if got := w.later(reconcile.Options{}); got.Found[symbolon.MissingBackReference] != 5 || got.NoBackReference != 5 || w.content() != before {
+			t.Errorf("a dry run: %+v", got)
+		}
+		got := w.later(reconcile.Options{Repair: true})
+		if got.Mended[symbolon.MissingBackReference] != 5 || got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
+			t.Errorf("%+v", got)
+		}
+		for _, id := range ids {
+			w.stays(id, fmt.Sprintf(`{"id":%q}`, w.linked(id)))
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 1 || got.NoBackReference != 0 || w.content() != before {
+			t.Errorf("%+v", got)
 		}
 	})
 }

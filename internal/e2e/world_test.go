@@ -23,7 +23,12 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-func TestMain(m *testing.M) { symbolontest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(beAReconciler) != "" {
+		reconcileAsChild()
+	}
+	symbolontest.Main(m)
+}
 
 const password = "a-long-Enough-passw0rd"
 
