@@ -96,10 +96,11 @@ func Read(r io.Reader) ([]Line, error) {
 	if err != nil {
 		return nil, errors.New("the plan is empty")
 	}
-	next := readCSV(b)
+	read := readCSV
 	if first[0] == '{' {
-		next = readJSON(b)
+		read = readJSON
 	}
+	next := read(b)
 	var out []Line
 	for n := 1; ; n++ {
 		l, err := next()
@@ -115,7 +116,7 @@ func Read(r io.Reader) ([]Line, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d of the plan: %w", n, err)
 		}
-		if l.Do == Bind {
+		if l.Why = ""; l.Do == Bind { // why is for people
 			out = append(out, l)
 		}
 	}

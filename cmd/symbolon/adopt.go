@@ -125,7 +125,11 @@ func (c adoptCmd) look(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine)
 	})
 	p.end()
 	for _, f := range files {
-		err = errors.Join(err, f.finish())
+		if err != nil {
+			f.discard() // half a plan is none
+		} else {
+			err = f.finish()
+		}
 	}
 	if err != nil {
 		return err
