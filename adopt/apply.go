@@ -112,7 +112,7 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 	case now.Class == Linked && now.User == l.User:
 		r.report.Before++
 		return nil
-	case now.Do != Bind || now.User != l.User || now.By != l.By:
+	case now.Do != Bind || now.User != l.User: // that l.By still says so the Linker sees
 		r.refuse(l.Identity, l.User, changed(now))
 		return nil
 	}

@@ -50,6 +50,11 @@ func (c adoptCmd) Run(a *app) error {
 	if err := needAdmin(s, "adopt compares all identities, which needs Ory's admin API"); err != nil {
 		return err
 	}
+	if err := s.store.Check(a.ctx); errors.Is(err, symbolon.ErrUnavailable) {
+		return err
+	} else if err != nil {
+		return usage(err)
+	}
 	for _, proof := range options.By {
 		if column, ok := proof.Column(); ok {
 			if err := s.store.CheckColumn(a.ctx, column); err != nil {
