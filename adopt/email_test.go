@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -205,7 +206,7 @@ func lowered(s string) string {
 	return string(b)
 }
 
-func atoi(s string) (n int) {
-	_, _ = fmt.Sscan(s, &n)
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
 	return n
 }
