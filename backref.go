@@ -67,10 +67,10 @@ const (
 
 // WantsBackReference reports whether the policy asks for [Linker.WriteBackReference]
 // after a bond that was just made: of a new identity at which Ory was not seen to
-// hold anything. It asks nobody, and may be called inside the transaction.
+// hold anything, and not of an adopted one, since that can be undone. It asks nobody, and may be called inside the transaction.
 func (l *Linker) WantsBackReference(seen Seen, link Link) bool {
 	b := l.BackReference.WithDefaults()
-	return (b.Write == WriteCreate || b.Write == WriteRepair) && l.Ory.HasAdmin() && link.State == Linked &&
+	return (b.Write == WriteCreate || b.Write == WriteRepair) && seen.Way != ByAdopt && l.Ory.HasAdmin() && link.State == Linked &&
 		young(seen.Identity, l.now()) && !metadataClaim(seen.Identity.MetadataPublic, b.Key).present()
 }
 

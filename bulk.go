@@ -63,6 +63,7 @@ func (l *Linker) LinkAll(ctx context.Context, seen []Seen) []Result {
 // createAll makes what a BulkStore can make and returns the places of the others.
 func (l *Linker) createAll(ctx context.Context, seen []Seen, out []Result) (left []int) {
 	store, ok := l.Store.(BulkStore)
+	ok = ok && !l.AdoptVerifiedEmail // each one's addresses are looked for
 	once, left := places(seen)
 	if !ok || l.Store.NewID() == ByApplication { // which is asked about each
 		left, once = append(left, once...), nil

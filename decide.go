@@ -12,6 +12,7 @@ type policy struct {
 	newID    NewID
 	fresh    UserID // a newly minted ID, used where nothing better is found
 	admin    bool   // Ory's admin API can be asked
+	email    bool   // adopt.verified_email
 	recreate bool   // on_user_deleted: recreate
 	gone     map[IdentityID]bool
 	made     *made // by the application; nil unless it makes its users itself
@@ -107,6 +108,9 @@ func disagree(s Seen, user UserID, detail string) Plan {
 // nobody here knows yet.
 func decideClaims(s Seen, h Held, p policy) Plan {
 	c := claimsOf(s.Identity, p.key)
+	if plan, ok := decideEmail(s, h, p, c); ok {
+		return plan
+	}
 	if plan, ok := decideMinted(s, h, p, c); ok {
 		return plan
 	}

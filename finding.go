@@ -72,6 +72,7 @@ type EventKind string
 
 const (
 	UserLinked    EventKind = "user.linked"    // an identity got its user
+	UserUnlinked  EventKind = "user.unlinked"  // a bond that adopt made was undone
 	UserUpdated   EventKind = "user.updated"   // projected columns were written
 	UserRecreated EventKind = "user.recreated" // a deleted user was replaced by a new one
 	UserForgotten EventKind = "user.forgotten" // the application deleted its user

@@ -71,6 +71,13 @@ type Linker struct {
 	// ProofGap lies between the two looks of ProveGone. Defaults to 30 seconds.
 	ProofGap time.Duration
 
+	// AdoptVerifiedEmail binds an identity to an existing user by an e-mail address
+	// that both sides verified, and holds it while one has not; see JudgeEmail. It
+	// needs Ory's admin API, and a store that knows the columns. Off by default, and
+	// dangerous where either side says "verified" of what is not: whoever controls the
+	// address controls the user.
+	AdoptVerifiedEmail bool
+
 	// AfterLink is called after a new bond was committed, by the goroutine that
 	// made it. A crash in between loses the call: what must never be lost belongs
 	// into the store's OnLink.
@@ -305,7 +312,7 @@ func (l *Linker) setup() {
 
 func (l *Linker) policy() policy {
 	newID := l.Store.NewID()
-	p := policy{minter: l.minter, key: l.BackReference.WithDefaults().Key, newID: newID, admin: l.Ory.HasAdmin(),
+	p := policy{minter: l.minter, key: l.BackReference.WithDefaults().Key, newID: newID, admin: l.Ory.HasAdmin(), email: l.AdoptVerifiedEmail,
 		recreate: l.OnUserDeleted == RecreateDeleted, gone: map[IdentityID]bool{}, made: &made{}}
 	if newID == ByMint {
 		p.fresh = l.minter.Mint(l.now())
@@ -318,7 +325,11 @@ func (l *Linker) query(seen Seen, p policy) Query {
 	if p.made.known() {
 		claims = append(claims, p.made.user)
 	}
-	return Query{Project: l.project(), Seen: seen, Claims: claims}
+	q := Query{Project: l.project(), Seen: seen, Claims: claims}
+	if p.email {
+		q.Emails = seen.Identity.emails(false)
+	}
+	return q
 }
 
 func (l *Linker) project() string {

@@ -68,6 +68,10 @@ type Query struct {
 
 	// Claims are the user IDs that the identity's metadata speaks of.
 	Claims []UserID
+
+	// Emails are the e-mail addresses for which rows are looked, as NormalEmail makes
+	// them; none unless the policy on e-mail is on.
+	Emails []string
 }
 
 // Held is what the store knows when a decision is taken.
@@ -78,6 +82,10 @@ type Held struct {
 
 	// Claims answers Query.Claims, one for one.
 	Claims []Claimed
+
+	// Matches answers Query.Emails, up to three rows for each address. It is read only
+	// where the identity has no user yet.
+	Matches []Match
 
 	// Conflicts counts the refused claims of the past hour, Users the linked users
 	// of the project. Both are read only where a claim names an existing user, and
@@ -144,6 +152,7 @@ const (
 	Attach  Action = "attach"  // bind an existing user: set its identity column if it is not
 	Hold    Action = "hold"    // no user until an operator settles it
 	Deny    Action = "deny"    // there was a user, and it must not be handed out
+	Detach  Action = "detach"  // undo an adoption: end the bond, as if it had not been; Reason: on hold again
 	Confirm Action = "confirm" // the bond stands; remember BackReference as ours
 	Bury    Action = "bury"    // the bond is over: the entry becomes State, the row follows Row
 	ask     Action = "ask"     // more must be learned at Ory first; never reaches a store
@@ -170,6 +179,9 @@ type Plan struct {
 	// happens to the row of User that holds this identity; empty: nothing.
 	State LinkState
 	Row   RowPolicy
+
+	// Clear, with Detach, makes the row's identity column null.
+	Clear bool
 
 	// Conflict says that a claim on an existing user is not followed: recorded as
 	// the event ClaimRefused, which Held.Conflicts counts.

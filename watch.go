@@ -44,10 +44,10 @@ func changed(seen Seen, out Outcome) bool {
 	switch out.Plan.Action {
 	case Hold, Deny:
 		return len(out.Opened) > 0
-	case Bury:
+	case Bury, Detach:
 		return true
 	case Create, Attach:
-		return out.Plan.Retire != "" || out.New && seen.Way == ByOperator
+		return out.Plan.Retire != "" || out.New && (seen.Way == ByOperator || seen.Way == ByAdopt)
 	}
 	return false
 }

@@ -79,6 +79,8 @@ func (j *judgement) diffHeld(p pair) {
 	switch kind {
 	case symbolon.CannotCreate:
 		repair = "tries once more to make its row"
+	case symbolon.UnverifiedEmail:
+		repair = "asks once more whether both sides have verified the address"
 	case symbolon.RecreatedIdentity:
 		repair = "proves that the other identity is gone and gives this one its user: by the operator's word, never by the schedule"
 	}

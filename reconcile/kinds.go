@@ -29,7 +29,7 @@ func Kinds() []symbolon.FindingKind {
 	return []symbolon.FindingKind{UnlinkedIdentity, StaleColumns, StateMismatch, OrphanUser, symbolon.MissingBackReference,
 		symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
 		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid,
-		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved}
+		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved, symbolon.UnverifiedEmail}
 }
 
 // Mends reports whether a repair does anything about a kind: it makes missing links,
@@ -44,7 +44,9 @@ func Mends(k symbolon.FindingKind) bool {
 func byWalk(k symbolon.FindingKind) bool { return byLink(k) || k == symbolon.MissingBackReference }
 
 // byLink says that one call of Linker.Link mends a kind.
-func byLink(k symbolon.FindingKind) bool { return numbered(k) || k == symbolon.CannotCreate }
+func byLink(k symbolon.FindingKind) bool {
+	return numbered(k) || k == symbolon.CannotCreate || k == symbolon.UnverifiedEmail
+}
 
 // numbered says that it takes a reading with a ticket. Identities on hold are only
 // asked after: a ticket for them would be a write in an unchanged world.

@@ -25,6 +25,8 @@ func (w *writer) carryOut(ctx context.Context) error {
 		return w.create(ctx)
 	case symbolon.Attach:
 		return w.attach(ctx)
+	case symbolon.Detach:
+		return w.detach(ctx)
 	case symbolon.Hold:
 		return w.hold()
 	case symbolon.Bury:

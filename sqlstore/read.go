@@ -48,8 +48,11 @@ func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	if err := r.readLinkedUser(ctx, q.Project, claims); err != nil {
 		return err
 	}
-	if r.settled() || !r.namesSomebody() {
+	if r.settled() {
 		return nil
+	}
+	if err := r.readMatches(ctx, q); err != nil || !r.namesSomebody() {
+		return err
 	}
 	return r.count(ctx, q.Project)
 }

@@ -77,6 +77,7 @@ func TestStore(t *testing.T) {
 			t.Run(v.name+"/"+string(dialect), func(t *testing.T) {
 				db := openVariant(t, v, dialect)
 				symbolontest.TestStore(t, func(t *testing.T) symbolontest.StoreFixture { return db.fixture(t) })
+				t.Run("user rows", db.testUserRows)
 			})
 		}
 	}

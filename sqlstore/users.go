@@ -46,6 +46,13 @@ type Users struct {
 	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. None:
 	// every column that is filled from the identity.
 	AnonymiseColumns []string
+
+	// Email is the column that holds e-mail addresses, and EmailVerified the one that
+	// says that the application has verified them: a boolean, an integer other than 0,
+	// or the time of it. They are read where somebody is adopted by a verified address,
+	// and nowhere else. An index on lower(email), on Postgres on
+	// lower(email collate "C"), makes that quick. Both or neither.
+	Email, EmailVerified string
 }
 
 const defaultTable = "symbolon_users"
@@ -142,6 +149,10 @@ func (u Users) validate() []error {
 	if u.one() && u.newID() != ByIdentity {
 		fault("column %s is both the key and the identity: that needs new_id identity", u.id())
 	}
+	if u.Email != "" || u.EmailVerified != "" {
+		name("e-mail column", u.Email)
+		name("column that says verified", u.EmailVerified)
+	}
 	for column := range u.columns() {
 		name("column", column)
 		if column == u.id() || column == u.identity() {
@@ -175,6 +186,7 @@ func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 		return nil, []error{fmt.Errorf("sqlstore: there is no table %s: create it, or run Symbolon's migrations if it is %s", u.table(), defaultTable)}
 	}
 	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity()), others: t.columns}
+	faults = append(faults, u.checkEmail(t)...)
 	if out.id.name != "" && !out.id.kind.key() {
 		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: a key must be uuid, text, integer or bigint", u.table(), u.id(), out.id.declared))
 	}

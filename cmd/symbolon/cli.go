@@ -16,6 +16,8 @@ type cli struct {
 	Actions   actionsCmd   `cmd:"" help:"Print the hooks that Ory has to be configured with."`
 	Show      showCmd      `cmd:"" help:"Show all that is known of one person."`
 	Bind      bindCmd      `cmd:"" help:"Bind an identity to an existing user."`
+	Adopt     adoptCmd     `cmd:"" help:"Match identities and users that were both there before."`
+	Voucher   voucherCmd   `cmd:"" help:"Print what an identity for an existing user has to carry."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and mend what can be mended."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Serve         ServeConfig         `yaml:"serve"`
 	Hooks         HooksConfig         `yaml:"hooks"`
 	Users         UsersConfig         `yaml:"users"`
+	Adopt         AdoptConfig         `yaml:"adopt"`
 	Deletion      DeletionConfig      `yaml:"deletion"`
 	BackReference BackReferenceConfig `yaml:"back_reference"`
 	Auth          AuthConfig          `yaml:"auth"`

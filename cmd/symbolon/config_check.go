@@ -23,6 +23,7 @@ func (c *Config) check(r *report) {
 	c.checkServe(r)
 	c.checkHooks(r)
 	c.checkUsers(r)
+	c.checkAdopt(r)
 	c.checkBackReference(r)
 	c.checkAuth(r)
 	c.checkReconcile(r)

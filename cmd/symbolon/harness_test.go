@@ -26,6 +26,7 @@ type smallKratos struct {
 	identities map[string]map[string]any
 	sessions   map[string]string // token -> identity
 	down       bool
+	signedIn   time.Time // when everybody did last; zero: nobody ever
 }
 
 func startSmallKratos(t *testing.T) *smallKratos {
@@ -74,7 +75,12 @@ func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/admin/identities":
 		k.list(w, r.URL.Query().Get("page_token"))
 		return
-	case r.URL.Path == "/admin/sessions":
+	case strings.HasSuffix(r.URL.Path, "/sessions") && !k.signedIn.IsZero():
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode([]map[string]any{{"id": "5e000000-0000-4000-8000-000000000000", "active": true,
+			"expires_at": k.signedIn.Add(time.Hour), "authenticated_at": k.signedIn, "authenticator_assurance_level": "aal1"}})
+		return
+	case strings.HasSuffix(r.URL.Path, "/sessions"):
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "[]")
 		return

@@ -171,9 +171,12 @@ func (c *Config) store(db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	if u.CreateURL != "" {
 		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
 	}
-	return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{
-		Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
-		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}}
+	users := sqlstore.Users{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
+		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}
+	if c.Adopt.VerifiedEmail {
+		users.Email, users.EmailVerified = c.emailColumn(), c.Adopt.VerifiedColumn
+	}
+	return &sqlstore.Store{DB: db, Dialect: dialect, Users: users}
 }
 
 func (c *Config) client() *ory.Client {
@@ -185,7 +188,8 @@ func (c *Config) client() *ory.Client {
 func (c *Config) linker(ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *symbolon.Linker {
 	return &symbolon.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.secrets(),
 		BackReference: c.backReference(), OnUserDeleted: c.Users.OnUserDeleted,
-		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap, Log: log}
+		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap,
+		AdoptVerifiedEmail: c.Adopt.VerifiedEmail, Log: log}
 }
 
 func (c *Config) backReference() symbolon.BackReference {

@@ -1,0 +1,184 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// patience is how many lines in a row may find Ory or the store unavailable before a
+// run gives up.
+const patience = 10
+
+// Refusal is a line of a plan, or a bond of a run, that was left as it is.
+type Refusal struct {
+	Identity symbolon.IdentityID `json:"identity_id"`
+	User     symbolon.UserID     `json:"user_id"`
+	Why      string              `json:"why"`
+}
+
+// Report is what a run did.
+type Report struct {
+	Run     string    `json:"run"`
+	Done    int       `json:"done"`        // by this call
+	Before  int       `json:"done_before"` // found done
+	Refused []Refusal `json:"refused"`     // left as they are, each with the reason
+	Failed  int       `json:"failed"`      // not tried to the end: the next call does
+}
+
+// Apply carries out the lines that are to be bound. It plans once more, with the
+// proofs that the lines speak of, and refuses each line that the present does not make
+// as well; before each bond its facts are read again, at Ory too. A line whose identity
+// and user are bound to each other counts as done. A call that ended early, however it
+// ended, is simply made again with the same lines.
+//
+// Errors: those of Plan; ErrUnavailable where lines could not be tried to the end. That
+// lines were refused is no error.
+func (a *Adopter) Apply(ctx context.Context, lines []Line, o Options) (Report, error) {
+	r := &run{Adopter: a, options: o, report: Report{Run: RunOf(lines)}}
+	for _, l := range lines {
+		if l.Do == Bind {
+			r.lines = append(r.lines, l)
+			r.options.add(l.By)
+		}
+	}
+	err := r.apply(ctx)
+	if err != nil {
+		err = fmt.Errorf("apply run %s: %w", r.report.Run, err)
+	}
+	return r.report, err
+}
+
+// add makes the present be looked at as the line was.
+func (o *Options) add(by symbolon.Proof) {
+	_, inMetadata := by.MetadataKey()
+	_, inColumn := by.Column()
+	if o.By = slices.Clone(o.By); (by == symbolon.ByExternalID || inMetadata || inColumn) && !slices.Contains(o.By, by) {
+		o.By = append(o.By, by)
+	}
+	o.Email = o.Email || by == symbolon.ByVerifiedEmail
+}
+
+// run is the state of one Apply or Undo.
+type run struct {
+	*Adopter
+	options Options
+	lines   []Line
+	report  Report
+	inRow   int   // failures without a success between
+	failure error // the first one
+}
+
+func (r *run) apply(ctx context.Context) error {
+	present, err := r.present(ctx)
+	if err != nil {
+		return err
+	}
+	column, err := columnOf(r.options.By)
+	if err != nil {
+		return err
+	}
+	m := r.meter(r.options, Binding, len(r.lines))
+	for _, l := range r.lines {
+		if err := r.bind(ctx, l, present[l.Identity], column); err != nil {
+			return err
+		}
+		m.step(1)
+	}
+	return r.failure
+}
+
+// present is what the identities of the lines are now.
+func (r *run) present(ctx context.Context) (map[symbolon.IdentityID]Line, error) {
+	now := make(map[symbolon.IdentityID]Line, len(r.lines))
+	for _, l := range r.lines {
+		now[l.Identity] = Line{Class: Alone, Identity: l.Identity, Why: "Ory does not have the identity"}
+	}
+	_, err := r.Plan(ctx, r.options, func(l Line) error {
+		if _, ours := now[l.Identity]; ours {
+			now[l.Identity] = l
+		}
+		return nil
+	})
+	return now, err
+}
+
+// bind carries out one line. An error ends the run.
+func (r *run) bind(ctx context.Context, l, now Line, column string) error {
+	switch {
+	case now.Class == Linked && now.User == l.User:
+		r.report.Before++
+		return nil
+	case now.Do != Bind || now.User != l.User: // that l.By still says so the Linker sees
+		r.refuse(l.Identity, l.User, changed(now))
+		return nil
+	}
+	if _, ok := l.By.Column(); ok {
+		row, err := r.Users.UserRow(ctx, r.project(), l.User, column)
+		if other, _ := symbolon.ParseIdentityID(row.Column); err == nil && other != l.Identity {
+			r.refuse(l.Identity, l.User, "the column does not hold the identity any more")
+			return nil
+		}
+		if err != nil {
+			return r.judge(ctx, l.Identity, l.User, err)
+		}
+	}
+	_, made, err := r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
+	if err == nil && made {
+		r.report.Done++
+	} else if err == nil {
+		r.report.Before++
+	}
+	return r.judge(ctx, l.Identity, l.User, err)
+}
+
+// changed says how a line stands now.
+func changed(now Line) string {
+	text := fmt.Sprintf("the facts have changed: now it is %s", now.Class)
+	if now.User != "" {
+		text += fmt.Sprintf(", user %s", now.User)
+	}
+	if now.By != "" {
+		text += fmt.Sprintf(", by %s", now.By)
+	}
+	if now.Why != "" {
+		text += ": " + now.Why
+	}
+	return text
+}
+
+func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) {
+	r.report.Refused = append(r.report.Refused, Refusal{id, user, why})
+	r.inRow = 0
+}
+
+// judge counts what came of one line. Only an Ory or a store that is down ends a run.
+func (r *run) judge(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, err error) error {
+	var conflict *symbolon.ConflictError
+	var denied *symbolon.DenyError
+	switch {
+	case err == nil:
+		r.inRow = 0
+	case errors.As(err, &conflict):
+		r.refuse(id, user, conflict.Reason)
+	case errors.As(err, &denied):
+		r.refuse(id, user, denied.Detail)
+	case errors.Is(err, symbolon.ErrNotFound):
+		r.refuse(id, user, "one of the two does not exist any more")
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		r.report.Failed++
+		r.inRow++
+		if r.failure == nil {
+			r.failure = err
+		}
+		if r.inRow >= patience {
+			return r.failure
+		}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package adopt_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/adopt"
+)
+
+// TestVerifiedEmailMatrix (I12): of the 64 combinations of verified at Ory, verified
+// here, user bound, a second user, an address that only looks alike and one with a tag,
+// exactly one binds; by the plan and by the first request alike. Where only a
+// verification is missing the identity is held, and everybody else gets a user of
+// their own.
+func TestVerifiedEmailMatrix(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *small) {
+		s.Linker.AdoptVerifiedEmail = true
+		live, planned := 0, 0
+		for n := range 64 {
+			bit := func(k int) bool { return n>>k&1 == 1 }
+			atOry, here, bound, double, alike, tagged := bit(0), bit(1), bit(2), bit(3), bit(4), bit(5)
+			name := fmt.Sprintf("verified %v/%v, bound %v, double %v, alike %v, tagged %v", atOry, here, bound, double, alike, tagged)
+			s.begin(t)
+			address := "kim@example.org"
+			if alike {
+				address = "\u212aim@example.org"
+			}
+			if tagged {
+				address = strings.Replace(address, "@", "+tag@", 1)
+			}
+			s.user(row{id: 1, email: "Kim@Example.org", verified: here})
+			if bound {
+				s.exec(`update accounts set ory = $1`, s.identity(2, nil))
+			}
+			if double {
+				s.user(row{id: 2, email: "KIM@example.org", verified: false})
+			}
+			id := s.identity(1, func(i *symbolon.Identity) {
+				i.Addresses = []symbolon.Address{{Value: address, Via: "email", Verified: atOry}}
+			})
+			wanted := atOry && here && !bound && !double && !alike && !tagged
+			waits := !bound && !double && !alike && !tagged && !wanted
+
+			lines, _ := s.plan(adopt.Options{Email: true})
+			for _, l := range lines {
+				if l.Identity == id && l.Do == adopt.Bind {
+					planned++
+					if !wanted || l.User != "1" {
+						t.Errorf("%s: planned %+v", name, l)
+					}
+				}
+			}
+			link, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByRequest})
+			switch {
+			case err == nil && link.User == "1":
+				live++
+				if !wanted {
+					t.Errorf("%s: bound", name)
+				}
+			case errors.Is(err, symbolon.ErrOnHold):
+				if !waits {
+					t.Errorf("%s: %v", name, err)
+				}
+			case err != nil || wanted || waits:
+				t.Errorf("%s: user %q, %v", name, link.User, err)
+			}
+		}
+		if live != 1 || planned != 1 {
+			t.Errorf("%d of 64 bound, %d planned; want 1 and 1", live, planned)
+		}
+	})
+}
+
+// TestHeldUntilVerified: whoever waits is bound as soon as both sides have verified, and
+// gets nobody else meanwhile; with the policy off nobody looks at addresses.
+func TestHeldUntilVerified(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *small) {
+		s.Linker.AdoptVerifiedEmail = true
+		s.user(row{id: 1, email: "ann@example.org", verified: true})
+		address := func(verified bool) func(*symbolon.Identity) {
+			return func(i *symbolon.Identity) {
+				i.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email", Verified: verified}}
+				i.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, s.Linker.Mint()) // as the reserve hook has it
+			}
+		}
+		id := s.identity(1, address(false))
+		stale := s.ory.identities[id]
+		for range 2 {
+			if _, err := s.Linker.Refresh(t.Context(), id, symbolon.ByLinkHook); !errors.Is(err, symbolon.ErrOnHold) {
+				t.Fatal(err)
+			}
+		}
+		s.identity(1, address(true))
+		link, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: stale, Way: symbolon.ByRequest}) // an edge's old answer
+		if err != nil || link.User != "1" {
+			t.Fatalf("%+v %v", link, err)
+		}
+		r, err := s.Linker.Record(t.Context(), string(id))
+		if err != nil || len(r.Findings) != 0 {
+			t.Errorf("%+v %v", r.Findings, err)
+		}
+
+		s.begin(t)
+		s.Linker.AdoptVerifiedEmail = false
+		s.user(row{id: 1, email: "ann@example.org", verified: true})
+		id = s.identity(1, address(true))
+		if link, err := s.Linker.Refresh(t.Context(), id, symbolon.ByLinkHook); err != nil || link.User == "1" {
+			t.Errorf("the policy is off: %+v %v", link, err)
+		}
+	})
+}
+
+// TestVoucherBeforeEmail: a voucher is stronger than an address.
+func TestVoucherBeforeEmail(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *small) {
+		s.Linker.AdoptVerifiedEmail = true
+		s.user(row{id: 1, email: "ann@example.org", verified: true})
+		s.user(row{id: 2})
+		id := s.identity(1, func(i *symbolon.Identity) {
+			i.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email"}}
+			i.MetadataAdmin = s.voucher("2")
+		})
+		link, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByRequest})
+		if err != nil || link.User != "2" {
+			t.Errorf("%+v %v", link, err)
+		}
+	})
+}
+
+// alikes are runes that somewhere, in some folding, become the letters behind them.
+var alikes = map[rune][]rune{'k': {'\u212a', 'K', 'k', '\uff4b'}, 'i': {'\u0131', '\u0130', 'I', 'i', '\uff49'}, 's': {'\u017f', 'S', 's', '\u0455'},
+	'a': {'\u0430', '\u00e5', '\u212b', 'A', 'a'}, '@': {'@', '\uff20', '\ufe6b'}, '.': {'.', '\u3002', '\uff0e'}, 'e': {'\u00e9', 'e', 'E'}}
+
+// TestRandomAddresses (I12): pairs of addresses that look alike, in the plan and in what
+// both databases find: equal only where they are the same but for ASCII's case.
+func TestRandomAddresses(t *testing.T) {
+	pairs := 1000
+	if os.Getenv("SYMBOLON_TORTURE") != "" {
+		pairs = 10_000
+	}
+	onBoth(t, func(t *testing.T, s *small) {
+		r := rand.New(rand.NewPCG(12, 35))
+		equal := 0
+		for n := range pairs {
+			base := fmt.Sprintf("kia.sise%d@sk.ie", n)
+			ours, theirs := spell(r, base), spell(r, base)
+			s.user(row{id: n + 1, email: theirs, verified: true})
+			id := symbolon.Identity{ID: identityID(n), Addresses: []symbolon.Address{{Value: ours, Via: "email", Verified: true}}}
+			held, err := s.store.Look(t.Context(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}, Emails: id.Emails()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, verdict := symbolon.JudgeEmail(id, held.Matches)
+			same := lowered(ours) == lowered(theirs) && !strings.ContainsFunc(ours, func(r rune) bool { return r >= 0x300 }) && strings.Count(ours, "@") == 1
+			if (verdict == symbolon.EmailProves) != same {
+				t.Errorf("%q and %q: %s", ours, theirs, verdict)
+			}
+			if same {
+				equal++
+			}
+			s.identity(n, func(i *symbolon.Identity) { i.Addresses = id.Addresses })
+		}
+		lines, counts := s.plan(adopt.Options{Email: true})
+		if counts.Bind != equal || equal == 0 || equal == pairs {
+			t.Errorf("%d are to be bound, %d are equal", counts.Bind, equal)
+		}
+		for _, l := range lines {
+			if l.Do == adopt.Bind && l.Identity != identityID(atoi(string(l.User))-1) {
+				t.Errorf("%+v", l)
+			}
+		}
+		t.Logf("%d pairs, %d equal", pairs, equal)
+	})
+}
+
+// spell writes some letters otherwise, mostly none.
+func spell(r *rand.Rand, s string) string {
+	odd := r.IntN(3) == 0
+	return strings.Map(func(c rune) rune {
+		others := alikes[c]
+		if len(others) == 0 || odd && r.IntN(4) > 0 {
+			return c
+		}
+		for {
+			if o := others[r.IntN(len(others))]; odd || o < 0x80 {
+				return o
+			}
+		}
+	}, s)
+}
+
+// lowered is the oracle: written otherwise than the code.
+func lowered(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
+}
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}

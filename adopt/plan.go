@@ -1,0 +1,321 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// page is how many rows, and how many entries of the ledger, are read at once.
+const page = 500
+
+// ErrDisorder: the listing of identities was not in the order of their IDs, so that it
+// cannot be laid beside the ledger.
+var ErrDisorder = errors.New("the listing of identities is not in the order of their IDs")
+
+// Counts is how many lines of each class a plan has, and how many of them are to be bound.
+type Counts struct {
+	Identities int           `json:"identities"`
+	Users      int           `json:"users"`
+	Lines      map[Class]int `json:"lines"`
+	Bind       int           `json:"bind"`
+}
+
+// Plan looks at every user and every identity, writes nothing, and calls visit with
+// every line; an error of visit ends it. In a world that stands still the same plan
+// comes out each time, in the same order. People who sign up meanwhile may be missing:
+// they have both halves.
+//
+// Errors: symbolon.ErrNoAdmin, symbolon.ErrUnavailable, ErrDisorder.
+func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (Counts, error) {
+	if !a.Linker.Ory.HasAdmin() {
+		return Counts{}, fmt.Errorf("adopt: %w", symbolon.ErrNoAdmin)
+	}
+	p := &planner{Adopter: a, options: o, visit: visit, index: newIndex(), counts: Counts{Lines: map[Class]int{}}}
+	var err error
+	if p.column, err = columnOf(o.By); err != nil {
+		return Counts{}, err
+	}
+	for _, step := range []func(context.Context) error{p.readUsers, p.readIdentities, p.decideOpen, p.tellRows} {
+		if err := step(ctx); err != nil {
+			return p.counts, fmt.Errorf("adopt: %w", err)
+		}
+	}
+	return p.counts, nil
+}
+
+// columnOf is the one column that the operator named, or empty.
+func columnOf(by []symbolon.Proof) (column string, err error) {
+	for _, proof := range by {
+		if name, ok := proof.Column(); ok {
+			if column != "" && column != name {
+				return "", fmt.Errorf("adopt: two columns are named, %s and %s: one plan reads one", column, name)
+			}
+			column = name
+		}
+	}
+	return column, nil
+}
+
+// planner is the state of one Plan.
+type planner struct {
+	*Adopter
+	options Options
+	column  string
+	visit   func(Line) error
+	index   *index
+	counts  Counts
+	open    []proposal
+
+	entries []symbolon.Entry // of the ledger, the page that the listing is at
+	upto    symbolon.IdentityID
+	whole   bool // nothing is behind that page
+}
+
+// proposal waits for the end: another identity may name the same user.
+type proposal struct {
+	line Line
+	row  int32
+}
+
+func (p *planner) emit(l Line) error {
+	p.counts.Lines[l.Class]++
+	if l.Do == Bind {
+		p.counts.Bind++
+	}
+	return p.visit(l)
+}
+
+// readUsers fills the index, and tells the lines that are certain.
+func (p *planner) readUsers(ctx context.Context) error {
+	m := p.meter(p.options, ReadingUsers, 0)
+	for after := symbolon.UserID(""); ; {
+		rows, err := p.Users.UserRows(ctx, p.project(), after, p.column, page)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if line, certain := p.index.add(r, p.options); certain {
+				if err := p.emit(line); err != nil {
+					return err
+				}
+			}
+		}
+		p.counts.Users += len(rows)
+		m.step(len(rows))
+		if len(rows) < page {
+			return nil
+		}
+		after = rows[len(rows)-1].ID
+	}
+}
+
+// readIdentities walks the listing beside the ledger.
+func (p *planner) readIdentities(ctx context.Context) error {
+	m := p.meter(p.options, ReadingIdentities, 0)
+	last := symbolon.IdentityID("")
+	for id, err := range p.Identities(ctx) {
+		if err != nil {
+			return fmt.Errorf("after %d identities: %w", p.counts.Identities, err)
+		}
+		if id.ID <= last {
+			return fmt.Errorf("%w: %s came behind %s", ErrDisorder, id.ID, last)
+		}
+		last = id.ID
+		p.counts.Identities++
+		m.step(1)
+		entry, err := p.entryOf(ctx, id.ID)
+		if err != nil {
+			return err
+		}
+		if entry != nil && entry.Link.State == symbolon.Linked && entry.User != nil {
+			continue // the row told it
+		}
+		if err := p.weigh(ctx, id, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entryOf turns the pages of the ledger as far as the listing has come.
+func (p *planner) entryOf(ctx context.Context, id symbolon.IdentityID) (*symbolon.Entry, error) {
+	for {
+		for len(p.entries) > 0 && p.entries[0].Link.Identity < id {
+			p.entries = p.entries[1:]
+		}
+		if len(p.entries) > 0 {
+			if e := p.entries[0]; e.Link.Identity == id {
+				return &e, nil
+			}
+			return nil, nil
+		}
+		if p.whole {
+			return nil, nil
+		}
+		entries, err := p.Ledger.Entries(ctx, p.project(), p.upto, "", page)
+		if err != nil {
+			return nil, err
+		}
+		p.entries, p.whole = entries, len(entries) < page
+		if len(entries) > 0 {
+			p.upto = entries[len(entries)-1].Link.Identity
+		}
+	}
+}
+
+// weigh judges one identity, and lets it wait where it is to be bound.
+func (p *planner) weigh(ctx context.Context, id symbolon.Identity, entry *symbolon.Entry) error {
+	f, mailed, err := p.gather(ctx, id, entry)
+	if err != nil {
+		return err
+	}
+	line := judge(f)
+	for _, at := range mailed {
+		more(&p.index.rows[at].mailed)
+	}
+	if line.Do == Bind {
+		at := p.index.byUser[line.User]
+		more(&p.index.rows[at].named)
+		p.index.rows[at].told = true
+		p.open = append(p.open, proposal{line, at})
+		return nil
+	}
+	p.doubt(f, line, mailed)
+	return p.emit(line)
+}
+
+// doubt marks the users whom a line that settles nothing is about.
+func (p *planner) doubt(f facts, line Line, mailed []int32) {
+	for _, s := range f.said {
+		if at, ok := p.index.byUser[s.user]; ok {
+			more(&p.index.rows[at].named)
+		}
+	}
+	mark := func(at int32) {
+		if p.index.rows[at].id == line.User {
+			p.index.rows[at].told = true
+		} else {
+			p.index.rows[at].doubtful = true
+		}
+	}
+	for _, at := range mailed {
+		mark(at)
+	}
+	for _, at := range p.index.byIdentity[f.identity] {
+		mark(at)
+	}
+	for _, s := range f.said {
+		if at, ok := p.index.byUser[s.user]; ok {
+			mark(at)
+		}
+	}
+}
+
+// gather collects what is known of an identity, and the rows with its addresses.
+func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbolon.Entry) (f facts, mailed []int32, err error) {
+	f = facts{identity: id.ID, taken: p.index.contested[id.ID]}
+	if entry != nil {
+		f.entry = entry.Link
+	}
+	for _, at := range p.index.byIdentity[id.ID] {
+		f.column = append(f.column, p.index.rows[at].id)
+	}
+	if user := p.Linker.Says(id, symbolon.ByVoucher); user != "" {
+		if err := p.name(ctx, &f, symbolon.ByVoucher, user); err != nil {
+			return f, nil, err
+		}
+	}
+	for _, proof := range p.options.By {
+		if _, ok := proof.Column(); ok {
+			for _, at := range p.index.byColumn[id.ID] {
+				f.said = append(f.said, said{proof, p.index.rows[at].id, p.standing(at)})
+			}
+		} else if user := p.Linker.Says(id, proof); user != "" {
+			if err := p.name(ctx, &f, proof, user); err != nil {
+				return f, nil, err
+			}
+		}
+	}
+	if p.options.Email {
+		var matches []symbolon.Match
+		matches, mailed = p.index.matches(id.Emails())
+		f.mail, f.letter = symbolon.JudgeEmail(id, matches)
+	}
+	return f, mailed, nil
+}
+
+// name notes that the identity names a user. One whom the index does not have is asked
+// for: few are.
+func (p *planner) name(ctx context.Context, f *facts, by symbolon.Proof, user symbolon.UserID) error {
+	at, known := p.index.byUser[user]
+	if known {
+		f.said = append(f.said, said{by, user, p.standing(at)})
+		return nil
+	}
+	row, err := p.Users.UserRow(ctx, p.project(), user, p.column)
+	switch {
+	case errors.Is(err, symbolon.ErrNotFound):
+		f.said = append(f.said, said{by, user, missing})
+		return nil
+	case err != nil:
+		return err
+	}
+	if at, known = p.index.byUser[row.ID]; !known && row.Linked == "" && !row.Retired { // it was not there before
+		p.index.add(row, p.options)
+		at, known = p.index.byUser[row.ID]
+	}
+	is := taken
+	if known {
+		is = p.standing(at)
+	}
+	f.said = append(f.said, said{by, row.ID, is})
+	return nil
+}
+
+func (p *planner) standing(at int32) standing {
+	if r := p.index.rows[at]; r.bound || r.holds {
+		return taken
+	}
+	return free
+}
+
+// decideOpen tells the lines that waited: nobody else may name the same user.
+func (p *planner) decideOpen(context.Context) error {
+	for _, o := range p.open {
+		row := p.index.rows[o.row]
+		if row.named > 1 || o.line.Class == Email && row.mailed > 1 {
+			o.line.Class, o.line.Do = Ambiguous, ""
+			o.line.Why = "another identity names the same user"
+			if row.named == 1 {
+				o.line.Why = "another identity has the same e-mail address"
+			}
+		}
+		if err := p.emit(o.line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellRows tells the users whom no line has.
+func (p *planner) tellRows(context.Context) error {
+	for _, r := range p.index.rows {
+		if r.told {
+			continue
+		}
+		line := Line{Class: Alone, User: r.id}
+		switch {
+		case r.doubtful:
+			line.Class, line.Why = Ambiguous, "an identity has a trace of it that does not suffice"
+		case r.holds:
+			line.Why = "its identity column holds something that Ory does not have"
+		}
+		if err := p.emit(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package adopt_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// TestWorlds: whatever identities and users say of each other, applying a plan binds
+// what it says and nothing else, doing so twice is doing it once, and undoing it
+// restores the world.
+func TestWorlds(t *testing.T) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) {
+			s := world(t, dialect)
+			rapid.Check(t, func(rt *rapid.T) {
+				s.begin(rt)
+				s.populate(rt)
+				o := adopt.Options{Email: rapid.Bool().Draw(rt, "email")}
+				for _, by := range everything.By {
+					if rapid.Bool().Draw(rt, string(by)) {
+						o.By = append(o.By, by)
+					}
+				}
+				s.checkRun(o)
+			})
+		})
+	}
+}
+
+// few are the users' IDs, and the identities', that a random world has.
+const few = 7
+
+func (s *small) populate(rt *rapid.T) {
+	n := func(what string) int { return rapid.IntRange(0, few).Draw(rt, what) }
+	addresses := []string{"", "a@example.org", "A@Example.org", "b@example.org", "\u212a@example.org", "k@example.org", "not one"}
+	address := func(what string) string { return rapid.SampledFrom(addresses).Draw(rt, what) }
+	for i := range n("identities") {
+		s.identity(i, func(id *symbolon.Identity) {
+			if user := n("external_id"); user > 0 && rapid.Bool().Draw(rt, "has external_id") {
+				id.ExternalID = fmt.Sprint(user)
+			}
+			if user := n("metadata"); user > 0 && rapid.Bool().Draw(rt, "has metadata") {
+				id.MetadataPublic = fmt.Appendf(nil, `{"id":"%d"}`, user)
+			}
+			if user := n("voucher"); user > 0 && rapid.Bool().Draw(rt, "has voucher") {
+				id.MetadataAdmin = s.voucher(symbolon.UserID(fmt.Sprint(user)))
+			}
+			if a := address("address"); a != "" {
+				id.Addresses = []symbolon.Address{{Value: a, Via: "email", Verified: rapid.Bool().Draw(rt, "verified")}}
+			}
+		})
+	}
+	used := map[int]bool{}
+	for i := range n("users") {
+		r := row{id: i + 1, email: address("e-mail"), verified: rapid.Bool().Draw(rt, "verified by us")}
+		if at := n("column"); !used[at] && rapid.Bool().Draw(rt, "has column") {
+			used[at], r.ory = true, identityID(at)
+		}
+		if at := n("legacy"); rapid.Bool().Draw(rt, "has legacy") {
+			r.legacy = identityID(at)
+		}
+		s.user(r)
+	}
+	for range n("links") { // some have met before
+		if id, ok := s.ory.identities[identityID(n("link"))]; ok {
+			_, _ = s.Linker.Link(s.t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest, Admin: true})
+		}
+	}
+}
+
+// checkRun plans, applies, undoes.
+func (s *small) checkRun(o adopt.Options) {
+	before := s.content()
+	lines, counts := s.plan(o)
+	s.checkLines(lines, counts)
+	if s.content() != before {
+		s.t.Errorf("a plan wrote something")
+	}
+	r := s.apply(lines, o)
+	if r.Done != counts.Bind || len(r.Refused)+r.Before+r.Failed > 0 {
+		s.t.Errorf("%d lines: %+v", counts.Bind, r)
+	}
+	after := s.content()
+	for _, l := range lines {
+		if l.Do == adopt.Bind && !strings.Contains(after, fmt.Sprintf("%s %s linked", l.Identity, l.User)) {
+			s.t.Errorf("not bound: %+v\n%s", l, after)
+		}
+	}
+	if again := s.apply(lines, o); again.Done != 0 || again.Before != counts.Bind || s.content() != after {
+		s.t.Errorf("applied twice: %+v", again)
+	}
+	if counts.Bind == 0 {
+		return
+	}
+	if undone := s.undo(r.Run); undone.Done != counts.Bind || len(undone.Refused) > 0 || s.content() != before {
+		s.t.Errorf("undone: %+v\n%s\nwas\n%s", undone, s.content(), before)
+	}
+	if again, _ := s.plan(o); !slices.Equal(again, lines) {
+		s.t.Errorf("another plan:\n%v\nwas\n%v", again, lines)
+	}
+}
+
+// checkLines: every identity stands in one line, every user in one at least, and in one
+// only where it is to be bound.
+func (s *small) checkLines(lines []adopt.Line, counts adopt.Counts) {
+	identities, users, binds := map[symbolon.IdentityID]int{}, map[symbolon.UserID]bool{}, map[symbolon.UserID]int{}
+	for _, l := range lines {
+		if _, exists := s.ory.identities[l.Identity]; exists {
+			identities[l.Identity]++
+		}
+		users[l.User] = true
+		if l.Do == adopt.Bind {
+			binds[l.User]++
+		}
+	}
+	for id := range s.ory.identities {
+		if identities[id] != 1 {
+			s.t.Errorf("identity %s stands in %d lines: %v", id, identities[id], lines)
+		}
+	}
+	for id := range strings.FieldsSeq(strings.TrimSuffix(s.lines(`select cast(id as text) from accounts`), ".\n")) {
+		if !users[symbolon.UserID(id)] {
+			s.t.Errorf("user %s is in no line: %v", id, lines)
+		}
+	}
+	for user, n := range binds {
+		if n > 1 {
+			s.t.Errorf("user %s is to be bound %d times", user, n)
+		}
+	}
+	if len(s.ory.identities) != counts.Identities {
+		s.t.Errorf("%+v", counts)
+	}
+}
+
+// TestMany: a plan by way of a file, larger than a page.
+func TestMany(t *testing.T) {
+	n := 600
+	if os.Getenv("SYMBOLON_TORTURE") != "" {
+		n = 5000
+	}
+	onBoth(t, func(t *testing.T, s *small) {
+		for i := range n {
+			s.identity(i, func(id *symbolon.Identity) { id.ExternalID = fmt.Sprint(i + 1) })
+		}
+		s.exec(`insert into accounts (id) with recursive c (i) as (select 1 union all select i + 1 from c where i < ` + fmt.Sprint(n) + `) select i from c`)
+		before := s.content()
+		for _, format := range []adopt.Format{adopt.CSV, adopt.JSON} {
+			var file bytes.Buffer
+			w := adopt.NewWriter(&file, format)
+			began := time.Now()
+			_, err := s.Plan(t.Context(), everything, w.Write)
+			if err == nil {
+				err = w.Close()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			planned := time.Since(began)
+			lines, err := adopt.Read(&file)
+			if err != nil || len(lines) != n {
+				t.Fatal(len(lines), err)
+			}
+			began = time.Now()
+			r := s.apply(lines, adopt.Options{})
+			if r.Done != n {
+				t.Fatalf("%+v", r)
+			}
+			t.Logf("%d: planned at %.0f/s, applied at %.0f/s", n, float64(n)/planned.Seconds(), float64(n)/time.Since(began).Seconds())
+			if undone := s.undo(r.Run); undone.Done != n || s.content() != before {
+				t.Errorf("%+v", undone)
+			}
+		}
+	})
+}

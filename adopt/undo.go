@@ -1,0 +1,126 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// ErrNoRun: the history knows of no run with this name.
+var ErrNoRun = errors.New("there is no such run")
+
+// Undo undoes the bonds that a run made, one by one: of each row the identity column
+// is null again where the run set it, the ledger is as before, and the history tells
+// both. It refuses, and names, everybody who signed in since or whose bond anybody else
+// has touched since: they may rely on it. It may be made again.
+//
+// A session that is older than the bond leaves no trace when it is used; whoever must
+// be sure revokes the sessions first.
+//
+// Errors: ErrNoRun; symbolon.ErrNoAdmin; ErrUnavailable where bonds could not be tried
+// to the end.
+func (a *Adopter) Undo(ctx context.Context, name string, o Options) (Report, error) {
+	r := &run{Adopter: a, options: o, report: Report{Run: name}}
+	err := r.undo(ctx)
+	if err != nil {
+		err = fmt.Errorf("undo run %s: %w", name, err)
+	}
+	return r.report, err
+}
+
+func (r *run) undo(ctx context.Context) error {
+	if !r.Linker.Ory.HasAdmin() {
+		return symbolon.ErrNoAdmin
+	}
+	last, order, err := r.lastOf(ctx)
+	if err != nil {
+		return err
+	}
+	if len(order) == 0 {
+		return ErrNoRun
+	}
+	m := r.meter(r.options, Undoing, len(order))
+	for _, id := range order {
+		if err := r.undoOne(ctx, last[id]); err != nil {
+			return err
+		}
+		m.step(1)
+	}
+	return r.failure
+}
+
+// lastOf finds what the run did last to each identity, in the order of its bonds.
+func (r *run) lastOf(ctx context.Context) (last map[symbolon.IdentityID]symbolon.Event, order []symbolon.IdentityID, err error) {
+	last = map[symbolon.IdentityID]symbolon.Event{}
+	for after := int64(0); ; {
+		events, err := r.Ledger.AdoptEvents(ctx, r.project(), r.report.Run, after, page)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, e := range events {
+			if e.Kind != symbolon.UserLinked && e.Kind != symbolon.UserUnlinked {
+				continue // a finding that was opened or closed beside it
+			}
+			if _, seen := last[e.Identity]; !seen {
+				order = append(order, e.Identity)
+			}
+			last[e.Identity] = e
+		}
+		if len(events) < page {
+			return last, order, nil
+		}
+		after = events[len(events)-1].ID
+	}
+}
+
+func (r *run) undoOne(ctx context.Context, made symbolon.Event) error {
+	if made.Kind == symbolon.UserUnlinked {
+		r.report.Before++
+		return nil
+	}
+	why, err := r.usedSince(ctx, made)
+	if err == nil && why != "" {
+		r.refuse(made.Identity, made.User, why)
+		return nil
+	}
+	undone := false
+	if err == nil {
+		undone, err = r.Linker.Unadopt(ctx, r.report.Run, made)
+	}
+	if err == nil && undone {
+		r.report.Done++
+	} else if err == nil {
+		r.report.Before++
+	}
+	return r.judge(ctx, made.Identity, made.User, err)
+}
+
+// usedSince says how the bond was used or touched since it was made; empty: it was not.
+func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error) {
+	record, err := r.Linker.Record(ctx, string(made.Identity))
+	if err != nil && !errors.Is(err, symbolon.ErrNotFound) {
+		return "", err
+	}
+	since := slices.IndexFunc(record.Events, func(e symbolon.Event) bool { return e.ID > made.ID && e.Way != symbolon.ByAdopt })
+	if since >= 0 {
+		e := record.Events[since]
+		way := e.Way
+		if way == "" {
+			way = "the application"
+		}
+		return fmt.Sprintf("since then: %s by %s", e.Kind, way), nil
+	}
+	at, err := r.LastSignIn(ctx, made.Identity)
+	switch {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return "", nil // nobody can sign in as it any more
+	case err != nil:
+		return "", fmt.Errorf("ask Ory when identity %s signed in: %w", made.Identity, err)
+	case at.After(made.At):
+		return "the person signed in since", nil
+	}
+	return "", nil
+}

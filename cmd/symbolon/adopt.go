@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+type adoptCmd struct {
+	DryRun bool     `help:"Look, and write nothing but the plan. The default."`
+	Plan   []string `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be given twice."`
+	By     []string `placeholder:"PLACE" help:"Your word that identities and users name each other there: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
+	Apply  string   `placeholder:"PLAN" help:"Carry out a plan, and nothing else."`
+	Undo   string   `placeholder:"RUN" help:"Undo what a run did."`
+	JSON   bool     `name:"json" help:"Print one JSON object a line."`
+}
+
+func (adoptCmd) Help() string {
+	return `For those who had identities and users before they had Symbolon. Says of each who its other half is and how that is known: by the ledger, by the identity column, by a voucher, by a place that you name with --by, or by a verified e-mail address if adopt.verified_email is on. Nothing is ever taken for granted that two name differently.
+
+	symbolon adopt --by external_id --plan plan.csv     # look, and read the plan
+	symbolon adopt --apply plan.csv                     # every line is compared with the present first
+	symbolon adopt --undo 5f0c2a9be417                  # but not of those who signed in since
+
+A run that was interrupted goes on when it is made again. Of a user's row nothing is written but the identity column.
+
+Exit codes: 0 done, 3 done and lines are left for you to settle (ambiguous ones, or refused ones), 1 it failed, 2 wrong usage or configuration.`
+}
+
+// Run plans, applies or undoes.
+func (c adoptCmd) Run(a *app) error {
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := needAdmin(s, "adopt compares all identities, which needs Ory's admin API"); err != nil {
+		return err
+	}
+	if err := s.store.Check(a.ctx); errors.Is(err, symbolon.ErrUnavailable) {
+		return err
+	} else if err != nil {
+		return usage(err)
+	}
+	for _, proof := range options.By {
+		if column, ok := proof.Column(); ok {
+			if err := s.store.CheckColumn(a.ctx, column); err != nil {
+				return usage(err)
+			}
+		}
+	}
+	options.Email = s.config.Adopt.VerifiedEmail
+	p := &stepLine{out: a.err, live: isTerminal(a.err)}
+	options.Progress = p.show
+	run := &adopt.Adopter{Linker: s.linker, Ledger: s.store, Users: s.store, LastSignIn: s.ory.LastSignIn,
+		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
+			return s.ory.Identities(ctx, ory.ListOptions{})
+		}}
+	switch {
+	case c.Apply != "":
+		err = c.apply(a, run, options, p)
+	case c.Undo != "":
+		err = c.undo(a, run, options, p)
+	default:
+		err = c.look(a, run, options, p)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
+	defer cancel()
+	_ = s.linker.Close(closing) // a back-reference that stays unwritten harms nobody
+	if errors.Is(err, symbolon.ErrUnavailable) {
+		return hint(err, "what was done stays; run it again")
+	}
+	return err
+}
+
+// options checks the flags against each other.
+func (c adoptCmd) options() (o adopt.Options, err error) {
+	doing := 0
+	for _, on := range []bool{c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""} {
+		if on {
+			doing++
+		}
+	}
+	if doing > 1 {
+		return o, usage(errors.New("a look (--dry-run, --plan), --apply and --undo are three things: one at a time"))
+	}
+	for _, place := range c.By {
+		proof := symbolon.Proof(place)
+		_, metadata := proof.MetadataKey()
+		_, column := proof.Column()
+		if err := adopt.CheckProof(proof); err != nil || proof != symbolon.ByExternalID && !metadata && !column {
+			return o, usage(hint(fmt.Errorf("--by %s is no place where halves name each other", plain(clip(place, 64))),
+				"external_id, metadata_public.KEY, or column:NAME"))
+		}
+		o.By = append(o.By, proof)
+	}
+	return o, nil
+}
+
+// look writes the plan and prints the counts.
+func (c adoptCmd) look(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+	files, err := c.open(a)
+	if err != nil {
+		return err
+	}
+	var bind []adopt.Line
+	counts, err := run.Plan(a.ctx, o, func(l adopt.Line) error {
+		if l.Do == adopt.Bind {
+			bind = append(bind, l)
+		}
+		for _, f := range files {
+			if err := f.Write(l); err != nil {
+				return fmt.Errorf("write the plan: %w", err)
+			}
+		}
+		return nil
+	})
+	p.end()
+	for _, f := range files {
+		if err != nil {
+			f.discard() // half a plan is none
+		} else {
+			err = f.finish()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.printCounts(a.summary(c.Plan), counts, adopt.RunOf(bind)); err != nil {
+		return err
+	}
+	if n := counts.Lines[adopt.Ambiguous]; n > 0 {
+		return &leftError{n}
+	}
+	return nil
+}
+
+// summary is where the counts go: beside a plan that is printed itself.
+func (a *app) summary(plans []string) io.Writer {
+	for _, name := range plans {
+		if name == "-" {
+			return a.err
+		}
+	}
+	return a.out
+}
+
+func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) error {
+	if c.JSON {
+		return json.NewEncoder(out).Encode(map[string]any{"summary": counts, "run": run})
+	}
+	words := map[adopt.Class]string{
+		adopt.Linked:    "the ledger binds the two already",
+		adopt.Column:    "the row's identity column holds the identity",
+		adopt.Voucher:   "the identity carries a voucher for the user",
+		adopt.Named:     "they name each other where you said",
+		adopt.Email:     "one e-mail address, verified by both sides",
+		adopt.Ambiguous: "there is a trace of the other half that does not suffice; bind settles it",
+		adopt.Alone:     "no trace of another half",
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "identities  %8d\nusers       %8d\n", counts.Identities, counts.Users)
+	for _, class := range adopt.Classes() {
+		if n := counts.Lines[class]; n > 0 {
+			fmt.Fprintf(&b, "%-11s %8d  %s\n", class, n, words[class])
+		}
+	}
+	fmt.Fprintf(&b, "%d to be bound", counts.Bind)
+	if counts.Bind > 0 {
+		fmt.Fprintf(&b, ", by run %s", run)
+	}
+	_, err := fmt.Fprintf(out, "%s\n", b.String())
+	return err
+}
+
+func (c adoptCmd) apply(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+	f, err := os.Open(c.Apply)
+	if err != nil {
+		return usage(fmt.Errorf("read the plan: %w", err))
+	}
+	defer f.Close()
+	lines, err := adopt.Read(f)
+	if err != nil {
+		return usage(hint(fmt.Errorf("%s: %w", c.Apply, err), "nothing was changed; `symbolon adopt --plan plan.csv` writes a plan"))
+	}
+	for _, l := range lines {
+		if l.By == symbolon.ByVerifiedEmail && !o.Email {
+			return usage(hint(errors.New("the plan binds by e-mail addresses, and adopt.verified_email is off"), "nothing was changed"))
+		}
+	}
+	report, err := run.Apply(a.ctx, lines, o)
+	p.end()
+	return c.conclude(a.out, report, "bound", err)
+}
+
+func (c adoptCmd) undo(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+	report, err := run.Undo(a.ctx, c.Undo, o)
+	p.end()
+	if errors.Is(err, adopt.ErrNoRun) {
+		return hint(err, "`symbolon adopt` prints the name of the run with the plan, and --apply when it is done")
+	}
+	return c.conclude(a.out, report, "undone", err)
+}
+
+// conclude prints what a run did: the refused lines first, each with the reason.
+func (c adoptCmd) conclude(out io.Writer, r adopt.Report, done string, err error) error {
+	if printErr := c.printReport(out, r, done); printErr != nil {
+		return printErr
+	}
+	if err == nil && len(r.Refused) > 0 {
+		return &leftError{len(r.Refused)}
+	}
+	return err
+}
+
+func (c adoptCmd) printReport(out io.Writer, r adopt.Report, done string) error {
+	e := json.NewEncoder(out)
+	for _, refused := range r.Refused {
+		var err error
+		if c.JSON {
+			err = e.Encode(map[string]adopt.Refusal{"refused": refused})
+		} else {
+			_, err = fmt.Fprintf(out, "refused: identity %s, user %s: %s\n", refused.Identity, plain(string(refused.User)), plain(refused.Why))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return e.Encode(map[string]any{"summary": map[string]any{"run": r.Run, done: r.Done, "before": r.Before, "refused": len(r.Refused), "failed": r.Failed}})
+	}
+	_, err := fmt.Fprintf(out, "run %s: %d %s, %d before, %d refused, %d failed\n", r.Run, r.Done, done, r.Before, len(r.Refused), r.Failed)
+	return err
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/adopt"
+)
+
+// adoption is an installation with accounts of its own.
+func adoption(t *testing.T) *commands {
+	t.Helper()
+	c := installCommands(t)
+	c.env["SYMBOLON_USERS_TABLE"], c.env["SYMBOLON_USERS_NEW_ID"] = "accounts", "database"
+	c.env["SYMBOLON_USERS_COLUMNS"] = `{"email":"traits.email"}`
+	for _, q := range []string{`create table accounts (id integer primary key, ory_identity_id text unique, email text, verified_at timestamp)`,
+		`insert into accounts (id, email, verified_at) values (1, 'one@example.org', null), (2, 'two@example.org', '2026-01-02'), (3, 'three@example.org', null)`} {
+		if _, err := c.db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// step runs a command and checks what it ends with and says.
+func (c *commands) step(t *testing.T, code int, says []string, args ...string) string {
+	t.Helper()
+	got, out, errs := runIn(t, c.env, args...)
+	if got != code {
+		t.Errorf("%v: exit %d, want %d\n%s%s", args, got, code, out, errs)
+	}
+	for _, part := range says {
+		if !strings.Contains(out+errs, part) {
+			t.Errorf("%v does not say %q:\n%s%s", args, part, out, errs)
+		}
+	}
+	if strings.Contains(out+errs, "cAnArY") {
+		t.Errorf("%v shows what it must not:\n%s%s", args, out, errs)
+	}
+	return out
+}
+
+var runName = regexp.MustCompile(`run ([0-9a-f]{12})`)
+
+func TestAdopt(t *testing.T) {
+	c := adoption(t)
+	one, _ := c.ory.add(1)
+	c.ory.set(one, "external_id", "1")
+	two, _ := c.ory.add(2)
+	c.ory.set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": true}})
+	c.ory.add(3)
+
+	c.step(t, 2, []string{"one at a time"}, "adopt", "--plan", "p.csv", "--apply", "p.csv")
+	c.step(t, 2, []string{"no place", "metadata_public.KEY"}, "adopt", "--by", "telepathy")
+	c.step(t, 2, []string{"no place"}, "adopt", "--by", "verified_email")
+	c.step(t, 2, []string{"no column"}, "adopt", "--by", "column:nowhere")
+	c.step(t, 2, []string{"no column"}, "adopt", "--by", "column:NOT_THERE")
+	c.step(t, 2, []string{".csv or .json"}, "adopt", "--plan", "plan.txt")
+	c.step(t, 2, []string{"no such file"}, "adopt", "--apply", "missing.csv")
+	c.step(t, 1, []string{"no such run"}, "adopt", "--undo", "0123456789ab")
+	c.step(t, 0, []string{"identities         3", "0 to be bound"}, "adopt")
+
+	out := c.step(t, 0, []string{"named              1", "1 to be bound"}, "adopt", "--by", "external_id", "--plan", "plan.csv", "--plan", "plan.json")
+	run := runName.FindStringSubmatch(out)[1]
+	csv, err := os.ReadFile("plan.csv")
+	if err != nil || !strings.Contains(string(csv), "named,"+one+",1,external_id,bind,") {
+		t.Errorf("%s %v", csv, err)
+	}
+	if info, err := os.Stat("plan.csv"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	c.step(t, 0, []string{"class,identity_id", "1 to be bound"}, "adopt", "--by", "external_id", "--plan", "-")
+	c.step(t, 0, []string{`"class":"named"`, `"bind":1`, `"run":"` + run + `"`}, "adopt", "--by", "external_id", "--plan", "-", "--json")
+	c.step(t, 0, []string{"run " + run + ": 1 bound, 0 before"}, "adopt", "--apply", "plan.csv")
+	c.step(t, 0, []string{"run " + run + ": 0 bound, 1 before"}, "adopt", "--apply", "plan.json")
+	c.step(t, 0, []string{"adopt " + run + ": by external_id", "linked"}, "show", one)
+	c.step(t, 0, []string{"run " + run + ": 1 undone"}, "adopt", "--undo", run)
+	c.step(t, 0, []string{"user.unlinked", "adopt " + run + ": undone"}, "show", one)
+	c.step(t, 0, []string{"1 bound"}, "adopt", "--apply", "plan.csv")
+	c.ory.signedIn = time.Now().Add(time.Minute)
+	c.step(t, 3, []string{"refused: identity " + one + ", user 1: the person signed in since", "1 differences are left"}, "adopt", "--undo", run)
+	c.step(t, 3, []string{`{"refused":{"identity_id":"` + one, `"refused":1`}, "adopt", "--undo", run, "--json")
+
+	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "true"
+	c.step(t, 2, []string{"adopt.verified_column"}, "adopt")
+	c.env["SYMBOLON_ADOPT_VERIFIED_COLUMN"] = "email"
+	c.step(t, 2, []string{"said by a boolean"}, "adopt")
+	c.env["SYMBOLON_ADOPT_VERIFIED_COLUMN"] = "verified_at"
+	c.step(t, 0, []string{"email              1"}, "adopt", "--plan", "mail.json")
+	c.ory.set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": false}})
+	c.step(t, 3, []string{"refused: identity " + two, "not verified"}, "adopt", "--apply", "mail.json")
+	c.step(t, 3, []string{"ambiguous          1"}, "adopt")
+	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "false"
+	c.step(t, 2, []string{"adopt.verified_email is off"}, "adopt", "--apply", "mail.json")
+
+	c.ory.down = true
+	c.step(t, 1, []string{"run it again"}, "adopt", "--plan", "never.csv")
+	if _, err := os.Stat("never.csv"); err == nil {
+		t.Error("half a plan was left")
+	}
+	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
+	c.step(t, 2, []string{"SYMBOLON_ORY_ADMIN_URL"}, "adopt")
+	c.step(t, 2, []string{"SYMBOLON_ORY_ADMIN_URL"}, "voucher", "3")
+}
+
+func TestVoucher(t *testing.T) {
+	c := adoption(t)
+	text := c.step(t, 0, nil, "voucher", "3", "--json")
+	var v map[string]map[string]string
+	if err := json.Unmarshal([]byte(text), &v); err != nil || v["symbolon"]["user"] != "3" || strings.Count(text, "\n") != 1 {
+		t.Fatalf("%s %v", text, err)
+	}
+	c.step(t, 0, []string{v["symbolon"]["proof"]}, "voucher", "3")
+	id, _ := c.ory.add(1)
+	c.ory.set(id, "metadata_admin", v)
+	c.step(t, 0, []string{"voucher            1"}, "adopt")
+	c.step(t, 0, []string{"linked"}, "reconcile", "--repair", "--only", "unlinked_identity")
+	c.step(t, 1, []string{"has an identity already: " + id, "symbolon show 3"}, "voucher", "3")
+	c.step(t, 1, []string{"no row"}, "voucher", "99")
+	c.step(t, 1, []string{"no row"}, "voucher", "x\x1b[2J")
+}
+
+// TestStepLine: one line that changes for a human, few lines for a log.
+func TestStepLine(t *testing.T) {
+	var plainly, live strings.Builder
+	for _, p := range []*stepLine{{out: &plainly}, {out: &live, live: true}} {
+		for n := range 25 {
+			p.show(adopt.Progress{Phase: adopt.Binding, Done: n * 1000, Of: 100_000, Elapsed: time.Duration(n) * time.Second})
+		}
+		p.end()
+	}
+	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "binding: 10000 of 100000, 1000/s, about 1m30s left") {
+		t.Errorf("%q", got)
+	}
+	if got := live.String(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "\x1b[K") {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,82 @@
+package ory_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/symbolontest"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+// place is a real Kratos or the fake.
+type place interface {
+	Register(ctx context.Context, email, password, name string) (*symbolontest.Person, error)
+	Login(ctx context.Context, email, password string) (*symbolontest.Person, error)
+	CreateIdentity(ctx context.Context, body any) (string, error)
+}
+
+// TestLastSignIn: never, at the registration, and at the login after it; on a real
+// Kratos and on the fake of the newer generation alike.
+func TestLastSignIn(t *testing.T) {
+	kratos, fake := symbolontest.StartKratos(t, symbolontest.KratosConfig{}), fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
+	for name, it := range map[string]struct {
+		place
+		public, admin string
+	}{"kratos": {kratos, kratos.PublicURL, kratos.AdminURL}, "fake": {fake, fake.PublicURL, fake.AdminURL}} {
+		t.Run(name, func(t *testing.T) {
+			c := &ory.Client{PublicURL: it.public, AdminURL: it.admin}
+			t.Cleanup(c.CloseIdleConnections)
+			ctx := t.Context()
+			made, err := it.CreateIdentity(ctx, map[string]any{"schema_id": "default", "traits": map[string]any{"email": "never@x.example"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at, err := c.LastSignIn(ctx, symbolon.IdentityID(made)); err != nil || !at.IsZero() {
+				t.Errorf("never: %v %v", at, err)
+			}
+			began := time.Now().Add(-time.Second)
+			p, err := it.Register(ctx, "ann@x.example", password, "Ann")
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID))
+			if err != nil || first.Before(began) {
+				t.Errorf("registered: %v %v", first, err)
+			}
+			time.Sleep(1100 * time.Millisecond) // Kratos may keep seconds
+			if _, err := it.Login(ctx, "ann@x.example", password); err != nil {
+				t.Fatal(err)
+			}
+			if at, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID)); err != nil || !at.After(first) {
+				t.Errorf("signed in: %v %v, before it %v", at, err, first)
+			}
+		})
+	}
+}
+
+// TestLastSignInDoubt: what is no list of sessions is "don't know", never "never".
+func TestLastSignInDoubt(t *testing.T) {
+	answer := ""
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(s.Close)
+	c := &ory.Client{PublicURL: s.URL, AdminURL: s.URL}
+	t.Cleanup(c.CloseIdleConnections)
+	for _, answer = range []string{"", "null", "{}", "[", `[{}]`, `["x"]`, `[{"id":"5e000000-0000-4000-8000-000000000000","active":true}]`, "[] []"} {
+		if at, err := c.LastSignIn(t.Context(), "1d000000-0000-4000-8000-000000000001"); !errors.Is(err, symbolon.ErrUnavailable) {
+			t.Errorf("%q: %v %v", answer, at, err)
+		}
+	}
+	if _, err := c.LastSignIn(t.Context(), "../x"); err == nil {
+		t.Error("no ID")
+	}
+}

@@ -1,0 +1,204 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// A row as an adoption looks at it. {column}, {email} and {verified} are columns as
+// text, or null where none is asked for.
+const (
+	userRow = `
+select cast(u.{id} as text), cast(u.{identity} as text),
+       (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = cast(u.{id} as text) and o.state = 'linked'),
+       (select r.user_id from symbolon.retired r where r.project = $1 and r.user_id = cast(u.{id} as text)),
+       {column}, {email}, {verified}
+from {users} u `
+
+	firstUserRows = userRow + `where u.{id} is not null order by u.{id} limit $2`
+	nextUserRows  = userRow + `where u.{id} > $2 order by u.{id} limit $3`
+	oneUserRow    = userRow + `where u.{id} = $2`
+
+	// emailRows uses an index on the same expression where there is one. Both
+	// databases lower ASCII letters by it and no others, as symbolon.NormalEmail does.
+	emailRows = userRow + `where {folded} = $2 order by u.{id} limit 3`
+)
+
+// UserRows returns the rows behind after (empty: from the first one) in the order of
+// their keys, limit of them at most. column is one more column to be read, or empty;
+// the e-mail address is read where Users.Email names one. It writes nothing. A page is
+// read at one moment; two pages are not.
+func (s *Store) UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error) {
+	if limit < 1 {
+		return nil, errors.New("sqlstore: user rows: the limit is not positive")
+	}
+	shape, text, err := s.people(ctx, project, firstUserRows, column)
+	if err != nil {
+		return nil, err
+	}
+	args := []any{project, limit}
+	if after != "" {
+		key, err := shape.rawKey(after)
+		if err != nil {
+			return nil, err
+		}
+		_, text, _ = s.people(ctx, project, nextUserRows, column)
+		args = []any{project, key, limit}
+	}
+	return s.readPeople(ctx, text, args)
+}
+
+// UserRow returns one row, or ErrNotFound.
+func (s *Store) UserRow(ctx context.Context, project string, user symbolon.UserID, column string) (symbolon.UserRow, error) {
+	shape, text, err := s.people(ctx, project, oneUserRow, column)
+	if err != nil {
+		return symbolon.UserRow{}, err
+	}
+	var rows []symbolon.UserRow
+	if _, key, ok := shape.key(user); ok {
+		if rows, err = s.readPeople(ctx, text, []any{project, key}); err != nil {
+			return symbolon.UserRow{}, err
+		}
+	}
+	if len(rows) != 1 {
+		return symbolon.UserRow{}, fmt.Errorf("sqlstore: user %q has no row: %w", clip(string(user)), symbolon.ErrNotFound)
+	}
+	return rows[0], nil
+}
+
+// CheckColumn says what is wrong with a column that UserRows is to read; nil: nothing.
+func (s *Store) CheckColumn(ctx context.Context, column string) error {
+	_, _, err := s.people(ctx, "check", firstUserRows, column)
+	return err
+}
+
+// people fills the columns into a text.
+func (s *Store) people(ctx context.Context, project, text, column string) (*shape, string, error) {
+	if err := s.setup(); err != nil {
+		return nil, "", err
+	}
+	if project == "" {
+		return nil, "", errors.New("sqlstore: user rows: the project is empty")
+	}
+	shape, err := s.table(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if column != "" && (shape.others[column].name == "" || !identifier.MatchString(column)) {
+		return nil, "", fmt.Errorf("sqlstore: table %s has no column %q", s.Users.table(), clip(column))
+	}
+	return shape, shape.fillPeople(text, column), nil
+}
+
+func (t *shape) fillPeople(text, column string) string {
+	asText := func(name string) string {
+		if name == "" {
+			return "null"
+		}
+		return "cast(u." + quote(name) + " as text)"
+	}
+	folded := "lower(u." + quote(t.users.Email) + ")"
+	if t.dialect == Postgres {
+		folded = "lower(" + asText(t.users.Email) + ` collate "C")`
+	}
+	return strings.NewReplacer("{column}", asText(column), "{email}", asText(t.users.Email), "{verified}", asText(t.users.EmailVerified),
+		"{folded}", folded).Replace(text)
+}
+
+// rawKey is the parameter for a key as it came from the database: what a page ended
+// with, canonical or not.
+func (t *shape) rawKey(id symbolon.UserID) (any, error) {
+	if t.id.kind.integer() {
+		return id.Int64()
+	}
+	return string(id), nil
+}
+
+func (s *Store) readPeople(ctx context.Context, text string, args []any) (out []symbolon.UserRow, err error) {
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		out, err = session{store: s}.people(waiting, text, args)
+		return err
+	})
+	if err != nil {
+		return nil, unavailable("read the users table", err)
+	}
+	return out, nil
+}
+
+func (c session) people(ctx context.Context, text string, args []any) ([]symbolon.UserRow, error) {
+	rows, err := c.query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []symbolon.UserRow
+	for rows.Next() {
+		var row scannedRow
+		var column, email, verified sql.NullString
+		if err := rows.Scan(&row.id, &row.identity, &row.linked, &row.retired, &column, &email, &verified); err != nil {
+			return nil, err
+		}
+		if r := row.row(); r != nil {
+			out = append(out, symbolon.UserRow{Row: *r, Retired: row.retired.Valid, Column: column.String, Email: email.String,
+				Checked: yes(verified)})
+		}
+	}
+	return out, rows.Err()
+}
+
+// yes reads a column that says whether something was verified: a boolean, a number, or
+// the time of it. Check refuses all others.
+func yes(s sql.NullString) bool {
+	switch s.String {
+	case "", "0", "false":
+		return false
+	}
+	return s.Valid
+}
+
+// readMatches finds the rows with the identity's e-mail addresses.
+func (r *reader) readMatches(ctx context.Context, q symbolon.Query) error {
+	if r.shape.users.Email == "" {
+		return nil
+	}
+	for _, address := range q.Emails {
+		rows, err := r.db.people(ctx, r.shape.fillPeople(emailRows, ""), []any{q.Project, address})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if normal, ok := symbolon.NormalEmail(row.Email); ok && normal == address {
+				r.held.Matches = append(r.held.Matches, symbolon.Match{Row: row.Row, Retired: row.Retired, Email: normal, Verified: row.Checked})
+			}
+		}
+	}
+	return nil
+}
+
+// checkEmail asks whether the columns for adopting by e-mail can say what they are
+// asked.
+func (u Users) checkEmail(t table) (faults []error) {
+	if u.Email == "" {
+		return nil
+	}
+	if c, ok := t.columns[u.Email]; !ok {
+		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which is to hold e-mail addresses", u.table(), u.Email))
+	} else if c.kind != text {
+		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: an e-mail address is text", u.table(), u.Email, c.declared))
+	}
+	c, ok := t.columns[u.EmailVerified]
+	declared := strings.ToLower(c.declared)
+	switch {
+	case !ok:
+		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which is to say that an e-mail address is verified", u.table(), u.EmailVerified))
+	case c.kind != boolean && !c.kind.integer() && !strings.Contains(declared, "time") && !strings.Contains(declared, "date"):
+		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: that an address is verified is said by a boolean, an integer, or the time of it",
+			u.table(), u.EmailVerified, c.declared))
+	}
+	return faults
+}
