@@ -17,5 +17,6 @@ type cli struct {
 	Show      showCmd      `cmd:"" help:"Show all that is known of one person."`
 	Bind      bindCmd      `cmd:"" help:"Bind an identity to an existing user."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and mend what can be mended."`
+	Doctor    doctorCmd    `cmd:"" help:"Prove that the setup works, and say what mends it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
