@@ -137,7 +137,7 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 	}
 	return problem("Ory failed to sign anybody up: %s", why(err)).
 		breaks("nobody can sign up").
-		mend("where a hook's URL stands in it, Kratos cannot reach that hook or was refused: mend hooks.url and hooks.key, or take the reserve hook out of Kratos' configuration until they are; otherwise read Ory's log")
+		mend("where a hook's URL stands there Kratos cannot reach that hook; a third-party upstream service (502) or a failed parsing is a hook that refused. Show the file: symbolon doctor --kratos-config FILE; until it is mended take the blocking hook out of Kratos' configuration. Kratos' log names it")
 }
 
 // reserved looks at the identity as Ory's first answer shows it, before anybody could

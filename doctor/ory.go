@@ -41,9 +41,9 @@ func (d *Doctor) checkPublic(ctx context.Context) Result {
 		return problem("%s: %s", d.Ory.PublicURL, why(err)).breaks(nobody).mend(where)
 	case p.Status == http.StatusUnauthorized && p.Kratos:
 		return well("Ory answers at %s", d.Ory.PublicURL)
-	case p.Location != "" && p.Status < 400:
-		return problem("%s sends elsewhere, to %s", d.Ory.PublicURL, p.Location).breaks(nobody).
-			mend("set ory.public_url to what answers by itself: is %s the public port, and this the admin port?", p.Location)
+	case p.Status/100 == 3:
+		return problem("%s answers %d: it sends to %s", d.Ory.PublicURL, p.Status, p.Location).breaks(nobody).
+			mend("set ory.public_url to what answers by itself: Ory's admin port, for one, sends such questions to its public port")
 	}
 	return problem("%s answers %d, and not as Ory's public API does", d.Ory.PublicURL, p.Status).breaks(nobody).mend(where)
 }
@@ -68,9 +68,9 @@ func (d *Doctor) checkAdmin(ctx context.Context) Result {
 	case p.Kratos && p.Status >= 500:
 		return problem("%s answers %d: Ory itself is not well, its database perhaps", d.Ory.AdminURL, p.Status).breaks(breaks).
 			mend("read Ory's log; `curl %s/admin/health/ready` must say ok", d.Ory.AdminURL)
-	case p.Location != "" && p.Status < 400:
-		return problem("%s sends elsewhere, to %s", d.Ory.AdminURL, p.Location).breaks(breaks).
-			mend("set ory.admin_url to what answers by itself: is %s the admin port, and this the public port?", p.Location)
+	case p.Status/100 == 3:
+		return problem("%s answers %d: it sends to %s", d.Ory.AdminURL, p.Status, p.Location).breaks(breaks).
+			mend("set ory.admin_url to what answers by itself: Ory's public port, for one, sends such questions to its admin port")
 	}
 	return problem("%s answers %d, and not as Ory's admin API does", d.Ory.AdminURL, p.Status).breaks(breaks).mend(where)
 }

@@ -19,7 +19,7 @@ type Probe struct {
 	// Kratos says that the answer has Kratos' own form, of an error or of a page.
 	Kratos bool
 
-	// Location is where a redirect leads, scheme and host only.
+	// Location is where a redirect leads, scheme and host only, or "another path".
 	Location string
 
 	// Skew is how far Ory's clock is ahead of this machine's, to about a second, going by
@@ -99,6 +99,8 @@ func (c *Client) probe(ctx context.Context, q question) (Probe, *reply, error) {
 	_, p.Kratos = r.kratosError(&Error{kind: symbolon.ErrUnavailable})
 	if u, err := url.Parse(r.header.Get("Location")); err == nil && u.Host != "" {
 		p.Location = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+	} else if r.header.Get("Location") != "" {
+		p.Location = "another path"
 	}
 	if date, err := http.ParseTime(r.header.Get("Date")); err == nil {
 		p.Skew, p.Dated = date.Add(time.Second/2).Sub(middle), true // Date is cut to the second
