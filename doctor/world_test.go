@@ -48,6 +48,7 @@ type installation struct {
 	store   *sqlstore.Store
 	linker  *symbolon.Linker
 	server  *httptest.Server
+	right   []byte                                          // Kratos' configuration as it began
 	around  atomic.Pointer[func(http.Handler) http.Handler] // what stands before the hooks
 }
 
@@ -71,6 +72,11 @@ func install(t *testing.T, dialect sqlstore.Dialect) *installation {
 		t.Fatal(err)
 	}
 	w.kratos = symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: overlay.Bytes()})
+	text, err := os.ReadFile(w.kratos.ConfigFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.right = text
 	w.store = &sqlstore.Store{DB: w.db, Dialect: dialect}
 	quiet := slog.New(slog.DiscardHandler)
 	w.linker = &symbolon.Linker{Ory: w.client(), Store: w.store, Secrets: []symbolon.Secret{secret, former}, Log: quiet}
@@ -124,18 +130,14 @@ func (w *installation) file(change func(selfservice map[string]any)) *hooks.Krat
 
 func (w *installation) configuration(change func(selfservice map[string]any)) []byte {
 	w.t.Helper()
-	text, err := os.ReadFile(w.kratos.ConfigFile)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	var doc map[string]any
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	if err := yaml.Unmarshal(w.right, &doc); err != nil {
 		w.t.Fatal(err)
 	}
 	if change != nil {
 		change(doc["selfservice"].(map[string]any))
 	}
-	text, err = yaml.Marshal(doc)
+	text, err := yaml.Marshal(doc)
 	if err != nil {
 		w.t.Fatal(err)
 	}
