@@ -95,7 +95,7 @@ func (s *Store) checkKey(t table) (faults []error) {
 	switch u.newID() {
 	case ByDatabase:
 		if !c.preset && t.rowid != c.name {
-			fault(Refusing, "does not fill itself, as new_id database needs it", "make it a serial, an identity or give it a default, or set new_id to uuidv7")
+			fault(Refusing, "does not fill itself", "new_id database needs a key that fills itself: make it a serial, an identity or give it a default, or set new_id to uuidv7")
 		}
 	case ByMint, ByIdentity:
 		if c.kind.integer() {
