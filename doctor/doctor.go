@@ -73,10 +73,11 @@ type Doctor struct {
 	// Silence is how long sign-ups may go on without one link hook. Defaults to 7 days.
 	Silence time.Duration
 
-	// OnIdentityDeleted and ReleaseColumns are users.on_identity_deleted and
-	// users.release_columns.
-	OnIdentityDeleted string
+	// OnIdentityDeleted, ReleaseColumns and AnonymiseColumns are what the section users of
+	// the configuration calls so.
+	OnIdentityDeleted symbolon.RowPolicy
 	ReleaseColumns    []string
+	AnonymiseColumns  []string
 
 	// HTTP asks whether the hooks can be reached from here. Redirects are never followed.
 	// Defaults to a client with a timeout of 5 seconds.

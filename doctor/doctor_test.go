@@ -355,7 +355,7 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 		name    string
 		ddl     string
 		columns map[string]string
-		policy  string
+		policy  symbolon.RowPolicy
 		release []string
 		want    map[string]doctor.Verdict
 	}{

@@ -135,9 +135,20 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 	case ctx.Err() != nil:
 		return unknown("run it again", "it was interrupted")
 	}
-	return problem("Ory failed to sign anybody up: %s", why(err)).
-		breaks("nobody can sign up").
-		mend("where a hook's URL stands there Kratos cannot reach that hook; a third-party upstream service (502) or a failed parsing is a hook that refused. Show the file: symbolon doctor --kratos-config FILE; until it is mended take the blocking hook out of Kratos' configuration. Kratos' log names it")
+	return failedSignUp(strings.TrimPrefix(why(err), "register: "))
+}
+
+// failedSignUp reads Ory's words about a hook that it waited for.
+func failedSignUp(words string) Result {
+	r := problem("Ory failed to sign the person up: %s", words).breaks("nobody can sign up")
+	const meanwhile = "until then take that hook out of Kratos' configuration"
+	switch {
+	case strings.Contains(words, "/hooks/"):
+		return r.mend("Kratos cannot reach that hook: start symbolon serve, or set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it and print the hooks again: symbolon actions print; %s", meanwhile)
+	case strings.Contains(words, "third-party upstream service"), strings.Contains(words, "webhook"):
+		return r.mend("a hook that Kratos waits for refused: symbolon doctor --kratos-config FILE says whether it is one of Symbolon's, Kratos' log which one it is; %s", meanwhile)
+	}
+	return r.mend("read Kratos' log at this minute")
 }
 
 // reserved looks at the identity as Ory's first answer shows it, before anybody could

@@ -110,32 +110,31 @@ func noAnswer(err error) (string, bool) {
 }
 
 func (d *Doctor) checkURL(_ context.Context) Result {
-	var dead, strange, unsure, good []string
+	var bad, unsure, good []string
 	for _, r := range d.reached() {
 		switch {
 		case r.symbolon:
-			good = append(good, r.url)
+			good = append(good, host(r.url))
 		case r.location != "": // hooks.redirect
 		case r.status != 0:
-			strange = append(strange, fmt.Sprintf("%s answers %d, and not as Symbolon does", r.url, r.status))
+			bad = append(bad, fmt.Sprintf("%s answers %d, and not as Symbolon does", r.url, r.status))
 		case r.refused:
-			dead = append(dead, r.url+": "+r.why)
+			bad = append(bad, host(r.url)+": "+r.why)
 		default:
-			unsure = append(unsure, r.url+": "+r.why)
+			unsure = append(unsure, host(r.url)+": "+r.why)
 		}
 	}
-	const live = "prove it from Kratos: symbolon doctor --live"
 	switch {
-	case len(dead)+len(strange) > 0:
-		return problem("%s", strings.Join(slices.Concat(dead, strange), "; ")).
-			breaks("users are made at the first request only; where the reserve hook is among them nobody can sign up: Ory asks three times and gives up").
+	case len(bad) > 0:
+		return problem("%s", strings.Join(slices.Compact(bad), "; ")).
+			breaks("the hooks are lost, and users are made at the first request only; if it is the same from where Kratos runs, and Kratos has the reserve hook, nobody can sign up: it asks three times and gives up").
 			mend("start symbolon serve; set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it, and print the hooks again: symbolon actions print")
 	case len(unsure) > 0:
-		return unknown(live, "%s", strings.Join(unsure, "; "))
+		return unknown("prove it from Kratos: symbolon doctor --live", "%s", strings.Join(slices.Compact(unsure), "; "))
 	case len(good) == 0:
 		return unknown("mend hooks.redirect first", "every hook's URL redirects")
 	}
-	return well("Symbolon answers at %s, as this machine sees it", host(good[0]))
+	return well("Symbolon answers at %s, as this machine sees it", strings.Join(slices.Compact(good), ", "))
 }
 
 func host(at string) string {

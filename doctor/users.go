@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // Table is the application's users table beside its configuration.
@@ -69,10 +71,6 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 }
 
 func (d *Doctor) checkRelease(ctx context.Context) Result {
-	policy := d.OnIdentityDeleted
-	if policy != "keep" && policy != "deactivate" {
-		return well("users.on_identity_deleted: %s frees what must be unique", policy)
-	}
 	faults, err := d.faults()
 	if err != nil || slices.ContainsFunc(faults, func(f TableFault) bool { return f.Kind == "no_table" }) {
 		return unknown("mend users.table first", "there is no users table to look at")
@@ -81,17 +79,27 @@ func (d *Doctor) checkRelease(ctx context.Context) Result {
 	if err != nil {
 		return unknown("run it again when the database answers", "the database could not be asked: %s", err)
 	}
-	var stuck []string
+	stuck := Stuck(d.OnIdentityDeleted, unique, d.ReleaseColumns, d.AnonymiseColumns)
+	if len(stuck) == 0 {
+		return well("the row of a deleted identity keeps nothing that must be unique (users.on_identity_deleted: %s)", d.OnIdentityDeleted)
+	}
+	columns := strings.Join(stuck, ", ")
+	return problem("the row of a deleted identity stays (users.on_identity_deleted: %s) and keeps its unique %s", d.OnIdentityDeleted, columns).
+		breaks("whoever signs up again with the same %s gets a user without it, and finding duplicate_email", columns).
+		mend("set users.release_columns: [%s], or users.on_identity_deleted: delete", strings.Join(append(slices.Clone(d.ReleaseColumns), stuck...), ", "))
+}
+
+// Stuck are the columns of those that are unique which the row of a deleted identity
+// would keep. Columns that anonymise names none of are all emptied by it.
+func Stuck(policy symbolon.RowPolicy, unique, release, anonymise []string) (stuck []string) {
+	if policy == symbolon.DeleteRow || policy == symbolon.AnonymiseRow && len(anonymise) == 0 {
+		return nil
+	}
 	for _, column := range unique {
-		if !slices.Contains(d.ReleaseColumns, column) {
+		freed := slices.Contains(release, column) || policy == symbolon.AnonymiseRow && slices.Contains(anonymise, column)
+		if !freed {
 			stuck = append(stuck, column)
 		}
 	}
-	if len(stuck) == 0 {
-		return well("users.on_identity_deleted: %s leaves nothing behind that must be unique", policy)
-	}
-	columns := strings.Join(stuck, ", ")
-	return problem("the row of a deleted identity stays (users.on_identity_deleted: %s) and keeps its unique %s", policy, columns).
-		breaks("whoever signs up again with the same %s gets a user without it, and finding duplicate_email", columns).
-		mend("set users.release_columns: [%s], or users.on_identity_deleted to anonymise or delete", strings.Join(append(slices.Clone(d.ReleaseColumns), stuck...), ", "))
+	return stuck
 }

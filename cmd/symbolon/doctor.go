@@ -45,6 +45,7 @@ func (c doctorCmd) Run(a *app) error {
 		return err
 	}
 	d := &doctor.Doctor{Ory: config.client(), Actions: config.actions(), Project: config.Ory.Project, MaxStale: config.Auth.MaxStale,
+		OnIdentityDeleted: config.Users.OnIdentityDeleted, ReleaseColumns: config.Users.ReleaseColumns, AnonymiseColumns: config.Users.AnonymiseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
 	if d.Kratos, err = c.kratos(); err != nil {
@@ -109,7 +110,7 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 
 // actions are the hooks as `actions print` prints them.
 func (c *Config) actions() hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: c.hookKeys(), BackReference: c.backReference(), Columns: c.Users.Columns, NewID: c.Users.NewID}
+	return hooks.Actions{URL: c.Serve.URL, Keys: c.hookKeys(), BackReference: c.backReference(), Columns: c.Users.Columns, NewID: c.Users.newID()}
 }
 
 // usersTable shows the doctor the users table.
