@@ -138,7 +138,7 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 // checkOthers finds the columns that no new row could do without.
 func (s *Store) checkOthers(t table) (faults []error) {
 	u := s.users()
-	if t.columns[u.id()].name == "" || t.columns[u.identity()].name == "" {
+	if t.columns[u.id()].name == "" {
 		return nil // said already
 	}
 	projections, _ := symbolon.ParseProjections(u.columns())
