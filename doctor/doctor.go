@@ -176,8 +176,12 @@ func (d *Doctor) prepare(ctx context.Context) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	d.whoami = sync.OnceValues(func() (ory.Probe, error) { return d.Ory.ProbeWhoami(ctx) })
-	d.admin = sync.OnceValues(func() (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1) })
+	d.whoami = sync.OnceValues(func() (ory.Probe, error) {
+		return patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeWhoami(ctx) })
+	})
+	d.admin = sync.OnceValues(func() (ory.Probe, error) {
+		return patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1) })
+	})
 	d.faults = sync.OnceValues(func() ([]TableFault, error) {
 		if d.Table == nil {
 			return nil, symbolon.ErrUnavailable

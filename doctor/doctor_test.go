@@ -1,26 +1,20 @@
 package doctor_test
 
 import (
-	"context"
-	"database/sql"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
-	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
-	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 // nowhere is an address of this machine that nobody listens at.
@@ -130,8 +124,7 @@ func testFile(t *testing.T, w *installation) {
 			delete(after(s), "code")
 		}, map[string]doctor.Verdict{"hooks.link_missing": doctor.Problem, "hooks.reserve_missing": doctor.Problem}, ""},
 		{"parse missing on reserve", func(s map[string]any) { delete(hook(s, "reserve"), "response") }, wrong("hooks.reserve_parse"), "registration.after.password"},
-		{"parse on link", func(s map[string]any) { hook(s, "link")["response"] = map[string]any{"parse": true} },
-			map[string]doctor.Verdict{"hooks.link_parse": doctor.Problem, "hooks.reserve_last": doctor.Problem}, ""},
+		{"parse on link", func(s map[string]any) { hook(s, "link")["response"] = map[string]any{"parse": true} }, wrong("hooks.link_parse"), ""},
 		{"can_interrupt beside, on reserve", func(s map[string]any) { hook(s, "reserve")["can_interrupt"] = true }, wrong("hooks.can_interrupt"), "reserve in"},
 		{"can_interrupt instead of parse", func(s map[string]any) {
 			hook(s, "reserve")["can_interrupt"] = true
@@ -337,160 +330,4 @@ func testSilent(t *testing.T, w *installation) {
 		d.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) } // and nobody signed up since
 		expect(t, examine(t, d), nil)
 	})
-}
-
-// TestTables plants the faults of the users table, in both databases.
-func TestTables(t *testing.T) {
-	kratos := fakeory.Start(t, fakeory.Config{})
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-		t.Run(string(dialect), func(t *testing.T) { testTables(t, dialect, kratos) })
-	}
-}
-
-func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
-	db := openDatabase(t, dialect)
-	noTable := map[string]doctor.Verdict{"users.table": doctor.Problem, "users.column": doctor.Unknown, "users.type": doctor.Unknown,
-		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.release": doctor.Unknown}
-	for i, test := range []struct {
-		name    string
-		ddl     string
-		columns map[string]string
-		policy  symbolon.RowPolicy
-		release []string
-		want    map[string]doctor.Verdict
-	}{
-		{name: "right", ddl: "id text primary key, ory_identity_id text unique, email text", columns: map[string]string{"email": "traits.email"}},
-		{name: "table missing", want: noTable},
-		{name: "column missing", ddl: "id text primary key, email text", want: wrong("users.column")},
-		{name: "projected column missing", ddl: "id text primary key, ory_identity_id text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.column")},
-		{name: "column of the wrong type", ddl: "id text primary key, ory_identity_id bigint unique", want: wrong("users.type")},
-		{name: "key of the wrong type", ddl: "id bigint primary key, ory_identity_id text unique", want: wrong("users.type")},
-		{name: "unique index missing", ddl: "id text primary key, ory_identity_id text", want: wrong("users.unique")},
-		{name: "a column that nobody fills", ddl: "id text primary key, ory_identity_id text unique, plan text not null", want: wrong("users.row")},
-		{name: "unique projected column", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.release")},
-		{name: "unique projected column, kept", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "keep", want: wrong("users.release")},
-		{name: "unique projected column, released", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, release: []string{"email"}},
-		{name: "unique projected column, deleted", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "delete"},
-		{name: "unique column of the application's", ddl: "id text primary key, ory_identity_id text unique, handle text unique"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			name := fmt.Sprintf("users_%d", i)
-			if test.ddl != "" {
-				if _, err := db.ExecContext(t.Context(), "create table "+name+" ("+test.ddl+")"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			store := &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{Table: name, Columns: test.columns}}
-			if i == 0 {
-				got := examine(t, tableDoctor(t, store, kratos))
-				expect(t, got, map[string]doctor.Verdict{"users.layout": doctor.Problem, "hooks.silent": doctor.Unknown})
-				migrateUp(t, db, dialect)
-			}
-			d := tableDoctor(t, store, kratos)
-			d.ReleaseColumns = test.release
-			if test.policy != "" {
-				d.OnIdentityDeleted = test.policy
-			}
-			expect(t, examine(t, d), test.want)
-		})
-	}
-	t.Run("no database", func(t *testing.T) {
-		d := tableDoctor(t, nil, kratos)
-		d.Table, d.Bonds, d.Database = nil, nil, context.DeadlineExceeded
-		want := map[string]doctor.Verdict{"users.database": doctor.Problem, "hooks.silent": doctor.Unknown}
-		for name := range noTable {
-			want[name] = doctor.Unknown
-		}
-		want["users.layout"] = doctor.Unknown
-		expect(t, examine(t, d), want)
-	})
-}
-
-// TestNetwork plants what only Ory Network and newer Kratos do, on the fake.
-func TestNetwork(t *testing.T) {
-	ctx := t.Context()
-	people := func(o *fakeory.Ory, n int) {
-		for i := range n {
-			if _, err := o.CreateIdentity(ctx, map[string]any{"schema_id": "default", "traits": map[string]any{"email": fmt.Sprintf("p%d@example.org", i)}}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	newer := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
-	people(newer, 501)
-	older := fakeory.Start(t, fakeory.Config{Generation: fakeory.V1})
-	people(older, 1001)
-	small := fakeory.Start(t, fakeory.Config{Network: true, Limits: fakeory.Limits{fakeory.PublicHigh: {PerMinute: 60}, fakeory.AdminMedium: {PerMinute: 90}}})
-	for i := range 12 {
-		if _, err := small.Register(ctx, fmt.Sprintf("r%d@example.org", i), "a-long-Enough-passw0rd", "R"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, test := range []struct {
-		name     string
-		ory      *fakeory.Ory
-		admin    string
-		stale    time.Duration
-		sessions int
-		want     map[string]doctor.Verdict
-		check    string
-		says     string
-	}{
-		{name: "no cap", ory: older, check: "ory.page_cap", says: "not capped"},
-		{name: "the cap of v25.4 and newer", ory: newer, check: "ory.page_cap", says: "caps a page at 500"},
-		{name: "a smaller cap", ory: newer, admin: capped(t, newer.AdminURL, 100), want: wrong("ory.page_cap"), check: "ory.page_cap", says: "only 100"},
-		{name: "plan too small", ory: small, want: wrong("ory.rate_plan"), check: "ory.rate_plan", says: "12 active sessions × 60 / 10 s (auth.max_stale) = 72 whoami a minute; the plan allows 60"},
-		{name: "plan large enough", ory: small, stale: 15 * time.Second, check: "ory.rate_plan", says: "= 48 whoami a minute; the plan allows 60"},
-		{name: "fewer at once", ory: small, sessions: 5, check: "ory.rate_plan", says: "5 sessions in use × 60"},
-		{name: "far more at once", ory: small, sessions: 5000, want: wrong("ory.rate_plan"), check: "ory.rate_plan", says: "= 30000 whoami"},
-		{name: "no limit", ory: newer, check: "ory.rate_plan", says: "no rate limit"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			db := openDatabase(t, sqlstore.SQLite)
-			migrateUp(t, db, sqlstore.SQLite)
-			d := tableDoctor(t, &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, test.ory)
-			if test.admin != "" {
-				d.Ory = &ory.Client{PublicURL: test.ory.PublicURL, AdminURL: test.admin}
-				t.Cleanup(d.Ory.CloseIdleConnections)
-			}
-			d.MaxStale, d.Sessions = test.stale, test.sessions
-			got := examine(t, d)
-			expect(t, got, test.want)
-			if r := got[test.check]; !strings.Contains(r.Is, test.says) {
-				t.Errorf("it does not say %q: %+v", test.says, r)
-			}
-		})
-	}
-}
-
-// capped gives fewer identities than it is asked for.
-func capped(t *testing.T, admin string, size int) string {
-	return proxy(t, func(r *http.Request) string {
-		q := r.URL.Query()
-		if n, err := strconv.Atoi(q.Get("page_size")); err == nil && n > size {
-			q.Set("page_size", strconv.Itoa(size))
-			r.URL.RawQuery = q.Encode()
-		}
-		return admin
-	}, nil)
-}
-
-func migrateUp(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
-	t.Helper()
-	if err := migrate.Up(t.Context(), db, dialect); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// tableDoctor looks at a table beside a fake Ory, with hooks that answer.
-func tableDoctor(t *testing.T, store *sqlstore.Store, o *fakeory.Ory) *doctor.Doctor {
-	h := &hooks.Handler{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: o.PublicURL}, Store: store, Secrets: []symbolon.Secret{secret}}}
-	mux := http.NewServeMux()
-	h.Mount(mux)
-	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
-	c := &ory.Client{PublicURL: o.PublicURL, AdminURL: o.AdminURL}
-	t.Cleanup(c.CloseIdleConnections)
-	return &doctor.Doctor{Ory: c, Actions: hooks.Actions{URL: s.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret})},
-		Table: table{store}, Bonds: store, OnIdentityDeleted: "deactivate", HTTP: s.Client()}
 }

@@ -170,7 +170,7 @@ func (d *Doctor) checkReserveLast(_ context.Context) Result {
 		return r
 	}
 	at := d.find("reserve", func(p placed) bool {
-		return p.Before() && slices.ContainsFunc(p.list[p.at+1:], hooks.Hook.Before)
+		return p.Before() && slices.ContainsFunc(p.list[p.at+1:], func(h hooks.Hook) bool { return h.Before() && h.Route == "" })
 	})
 	if len(at) == 0 {
 		return d.all("reserve", "comes after all others that Kratos waits for")

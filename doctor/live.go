@@ -123,7 +123,7 @@ func textsWith(doc json.RawMessage, word string) (out []string) {
 }
 
 func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
-	identity, err := p.d.Ory.Register(ctx, traits, "Sy7!"+rand.Text())
+	identity, err := patiently(ctx, func() (symbolon.Identity, error) { return p.d.Ory.Register(ctx, traits, "Sy7!"+rand.Text()) })
 	var form *ory.FormError
 	switch {
 	case err == nil:
@@ -231,15 +231,13 @@ func (p *patient) judge(rec symbolon.Record, waited time.Duration) Result {
 // cleanUp deletes the person on both sides, also when ctx has ended.
 func (p *patient) cleanUp(ctx context.Context) Result {
 	interrupted := ctx.Err() != nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 	defer cancel()
 	var last error
-	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause *= 2 {
-		if last = p.remove(ctx, interrupted); last == nil {
+	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
+		_, last = patiently(ctx, func() (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
+		if last == nil {
 			return well("the throw-away person is deleted again, on both sides")
-		}
-		if pause > 3*time.Second {
-			break
 		}
 		time.Sleep(pause)
 	}

@@ -1,9 +1,12 @@
 package doctor_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -12,7 +15,10 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 func (w *installation) liveDoctor() *doctor.Doctor {
@@ -35,6 +41,45 @@ func TestLiveOnPostgres(t *testing.T) {
 		}
 	}
 	w.leavesNoTrace(before)
+}
+
+// TestLiveOnNetwork: under the limits of Ory Network, and one write at a time, a right
+// setup is right as well.
+func TestLiveOnNetwork(t *testing.T) {
+	db := openDatabase(t, sqlstore.SQLite)
+	migrateUp(t, db, sqlstore.SQLite)
+	store := &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}
+	var mux http.ServeMux
+	server := httptest.NewServer(&mux)
+	t.Cleanup(server.Close)
+	var file bytes.Buffer
+	actions := hooks.Actions{URL: server.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret})}
+	if err := actions.WriteKratos(&file); err != nil {
+		t.Fatal(err)
+	}
+	configured, err := fakeory.HooksFromKratos(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := fakeory.Start(t, fakeory.Config{Network: true, Hooks: configured})
+	client := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
+	t.Cleanup(client.CloseIdleConnections)
+	linker := &symbolon.Linker{Ory: client, Store: store, Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}
+	(&hooks.Handler{Linker: linker}).Mount(&mux)
+	kratos, err := hooks.ReadKratos(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		asked := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
+		t.Cleanup(asked.CloseIdleConnections)
+		d := &doctor.Doctor{Ory: asked, Actions: actions, Kratos: kratos, Table: table{store}, Bonds: store, OnIdentityDeleted: symbolon.KeepRow,
+			HTTP: server.Client(), Live: &doctor.Live{Minted: symbolon.NewMinter("default", secret).Minted}}
+		expect(t, examine(t, d), nil)
+	}
+	if err := linker.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // unsigned is what cannot be known when nobody can sign up.

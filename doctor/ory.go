@@ -21,6 +21,22 @@ func why(err error) string {
 	return text
 }
 
+// patiently asks again when Ory limits the rate, for some minutes at most.
+func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	for try := 1; ; try++ {
+		v, err := ask()
+		var limited *ory.RateLimited
+		if !errors.As(err, &limited) || try == 5 {
+			return v, err
+		}
+		select {
+		case <-time.After(limited.Reset):
+		case <-ctx.Done():
+			return v, err
+		}
+	}
+}
+
 // unasked reports whether an error says nothing about Ory: we ended, or Ory wants us to
 // wait.
 func unasked(ctx context.Context, err error) bool {
@@ -79,7 +95,7 @@ func (d *Doctor) checkAdminOpen(ctx context.Context) Result {
 	if _, err := d.whoami(); err != nil {
 		return unknown("mend ory.public first", "the public URL does not answer")
 	}
-	p, err := d.Ory.ProbeStranger(ctx)
+	p, err := patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeStranger(ctx) })
 	switch {
 	case err != nil:
 		return unknown(askAgain, "%s could not be asked: %s", d.Ory.PublicURL, why(err))
@@ -121,7 +137,7 @@ func (d *Doctor) checkPageCap(ctx context.Context) Result {
 	if r, ok := d.needAdmin(); !ok {
 		return r
 	}
-	p, err := d.Ory.ProbeIdentities(ctx, 1000)
+	p, err := patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1000) })
 	switch {
 	case err != nil:
 		return unknown(askAgain, "the identities could not be listed: %s", why(err))
@@ -199,7 +215,7 @@ func (d *Doctor) sessions(ctx context.Context) (n int, words string, bad *Result
 	const pages = 20
 	token := ""
 	for range pages {
-		p, err := d.Ory.ProbeActiveSessions(ctx, 500, token)
+		p, err := patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeActiveSessions(ctx, 500, token) })
 		if err != nil || p.Status != http.StatusOK || !p.Kratos {
 			r := unknown(say, "the active sessions could not be counted")
 			return 0, "", &r

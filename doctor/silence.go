@@ -23,10 +23,11 @@ type Bonds interface {
 }
 
 // A sign-up is told from an import by how soon the first request came. Of those that a
-// request linked so many are asked after at Ory.
+// request linked so many are asked after at Ory, until enough of them were sign-ups.
 const (
 	recent  = 1000
 	samples = 20
+	enough  = 3
 	soon    = 10 * time.Minute
 )
 
@@ -61,14 +62,14 @@ func (d *Doctor) expectsLink() bool {
 func (d *Doctor) judgeSilence(ctx context.Context, links []symbolon.Event, last, since time.Time) Result {
 	asked, fresh := 0, 0
 	for _, e := range links {
-		if e.Way != symbolon.ByRequest || e.At.Before(since) || asked == samples {
+		if e.Way != symbolon.ByRequest || e.At.Before(since) || asked == samples || fresh == enough {
 			continue
 		}
 		if !d.Ory.HasAdmin() {
 			return unknown("set ory.admin_url", "no link hook came for %s while requests made users; without the admin API sign-ups cannot be told from imports", days(d.Silence))
 		}
 		asked++
-		id, err := d.Ory.Identity(ctx, e.Identity)
+		id, err := patiently(ctx, func() (symbolon.Identity, error) { return d.Ory.Identity(ctx, e.Identity) })
 		switch {
 		case errors.Is(err, symbolon.ErrNotFound):
 		case err != nil:

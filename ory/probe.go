@@ -75,9 +75,9 @@ func (c *Client) probePage(ctx context.Context, q question) (Probe, error) {
 	if r.status != http.StatusOK || !r.isJSON() || valid(r.body) != nil {
 		return p, nil
 	}
-	items, err := array(r.body)
-	if err != nil || isNull(r.body) {
-		return p, nil //nolint:nilerr // not a page: p says so
+	items, bad := array(r.body)
+	if bad != nil || isNull(r.body) {
+		return p, nil // no page, as p says
 	}
 	p.Kratos, p.Rows = true, len(items)
 	if links, err := parseLinks(r.header.Values("Link")); err == nil {

@@ -86,8 +86,8 @@ func (s *Store) checkKey(t table) (faults []error) {
 	if !ok || !c.kind.key() {
 		return nil // said already
 	}
-	fault := func(kind FaultKind, is, mend string, args ...any) {
-		faults = append(faults, u.faultOf(kind, u.id(), is, mend, args...))
+	fault := func(kind FaultKind, is, mend string) {
+		faults = append(faults, u.faultOf(kind, u.id(), is, "%s", mend))
 	}
 	if !slices.Contains(t.unique, c.name) {
 		fault(NotUnique, "is the key and has no unique index", "a key must be unique: make it the primary key or give it a unique index")

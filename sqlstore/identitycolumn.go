@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // DoubledError says that identities stand in more than one row each, so that the
@@ -120,6 +121,9 @@ func (s *Store) doubled(ctx context.Context) error {
 	return nil
 }
 
+// tablePatience is how long the table is waited for. A variable for tests.
+var tablePatience = 5 * time.Second
+
 // ErrTableBusy says that somebody held the table for so long that the change was given
 // up, before it made everybody else wait.
 var ErrTableBusy = errors.New("somebody holds the table: nothing was changed")
@@ -142,7 +146,7 @@ func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error)
 		defer func() {
 			_ = s.settings(context.WithoutCancel(ctx), conn, "reset lock_timeout", "reset statement_timeout")
 		}()
-		if err := s.settings(ctx, conn, "set lock_timeout = '5s'", "set statement_timeout = 0"); err != nil {
+		if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", tablePatience.Milliseconds()), "set statement_timeout = 0"); err != nil {
 			return nil, err
 		}
 	}
