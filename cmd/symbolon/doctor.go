@@ -93,6 +93,10 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 		return hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434")
 	}
+	if config.Users.CreateURL != "" {
+		return hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
+			"sign up somebody by hand, and delete both halves")
+	}
 	if c.Traits != "" {
 		if _, err := strictjson.Object([]byte(c.Traits)); err != nil {
 			return fmt.Errorf("--traits must be a JSON object: %w", err)
@@ -127,12 +131,33 @@ func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 		if !errors.As(err, &f) {
 			return nil, err
 		}
-		out = append(out, doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend})
+		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
+		if f.Column == u.config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
+			fault.Mend = u.identityColumn(ctx, f.Mend)
+		}
+		out = append(out, fault)
 	}
 	return out, nil
 }
 
+// identityColumn is the SQL that adds the column and its index, or what stands in its
+// way.
+func (u usersTable) identityColumn(ctx context.Context, otherwise string) string {
+	todo, err := u.store.IdentityColumn(ctx)
+	var doubled *sqlstore.DoubledError
+	switch {
+	case errors.As(err, &doubled):
+		return fmt.Sprintf("leave each identity in the one row that is its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
+	case err != nil || len(todo) == 0:
+		return otherwise
+	}
+	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
+}
+
 func (u usersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
+	if u.config.Users.CreateURL != "" {
+		return nil, nil // the table is the application's own business
+	}
 	t, err := sqlstore.Describe(ctx, u.db, u.store.Dialect, u.config.Users.Table)
 	if err != nil {
 		return nil, err

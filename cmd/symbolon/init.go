@@ -169,10 +169,9 @@ func (p *plan) sql() (err error) {
 	if p.db == nil || p.config.Users.Table == ownTable {
 		return nil // Symbolon's own migration makes it whole
 	}
-	if !p.flags.Apply {
-		p.todo, err = p.db.store.IdentityColumn(p.ctx)
-	} else {
+	if p.todo, err = p.db.store.IdentityColumn(p.ctx); err == nil && len(p.todo) > 0 && p.runs() {
 		p.ran, err = p.db.store.AddIdentityColumn(p.ctx)
+		p.todo = nil
 	}
 	var doubled *sqlstore.DoubledError
 	switch {
@@ -184,6 +183,16 @@ func (p *plan) sql() (err error) {
 		return hint(err, "nothing was written; without --apply the SQL is printed for whoever may run it")
 	}
 	return nil
+}
+
+// runs reports whether the SQL is to be run: by the flag, or by a word at the terminal.
+func (p *plan) runs() bool {
+	if p.flags.Apply || !p.ask.terminal || p.ask.yes {
+		return p.flags.Apply
+	}
+	_, _ = fmt.Fprintf(p.err, "%s needs this:\n  %s;\n", p.config.Users.Table, strings.Join(p.todo, ";\n  "))
+	answer, err := p.ask.get(question{"apply", "", "Run it now: yes or no", "no", oneOf("yes", "no")})
+	return err == nil && answer == "yes"
 }
 
 func (p *plan) actions() hooks.Actions {

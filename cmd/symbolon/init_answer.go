@@ -86,7 +86,7 @@ func (p *plan) answers(public string) bool {
 
 func (p *plan) askURL() (err error) {
 	p.config.Serve.URL, err = p.ask.get(question{"url", p.envOr(p.flags.URL, "serve.url"),
-		"Where does Ory reach Symbolon (from within a container it is not 127.0.0.1)", p.config.Serve.URL, checkURL})
+		"Where does Ory reach Symbolon (not at 127.0.0.1 if Ory runs in a container)", p.config.Serve.URL, checkURL})
 	return err
 }
 
@@ -246,7 +246,14 @@ func (p *plan) askEnding() error {
 		return nil
 	}
 	answer, err := p.ask.get(question{"release-columns", "",
-		"Which columns are emptied then, so that what must be unique is free for the next", strings.Join(stuck, ","), nil})
+		"Which columns are emptied then, so that what must be unique is free for the next", strings.Join(stuck, ","), func(s string) error {
+			for name := range strings.SplitSeq(s, ",") {
+				if _, ok := p.table().Column(strings.TrimSpace(name)); !ok && s != none {
+					return fmt.Errorf("%s has no column %s", u.Table, plain(strings.TrimSpace(name)))
+				}
+			}
+			return nil
+		}})
 	if err == nil && answer != none {
 		u.ReleaseColumns = strings.Split(strings.ReplaceAll(answer, " ", ""), ",")
 	}

@@ -58,11 +58,15 @@ func (q *asker) get(x question) (string, error) {
 		if answer == "" {
 			answer = x.proposal
 		}
-		if err := x.judge(answer); err != nil {
-			_, _ = fmt.Fprintf(q.out, "  %s\n", err)
-			continue
+		if answer != "" && x.must == nil {
+			return answer, nil
 		}
-		return answer, nil
+		if answer != "" {
+			if err = x.must(answer); err == nil {
+				return answer, nil
+			}
+			_, _ = fmt.Fprintf(q.out, "  %s\n", err)
+		}
 	}
 }
 
