@@ -195,8 +195,11 @@ func (a Actions) merge(flow string, existing []any) []any {
 	if a.reserves() {
 		out = slices.Insert(out, lastParse, a.hook("reserve", reserveBody, parse))
 	}
-	body := linkBody(a.BackReference.WithDefaults().Key, symbolon.Paths(a.Columns))
-	return append(out, a.hook("link", body, ignore))
+	return append(out, a.hook("link", a.linkBody(), ignore))
+}
+
+func (a Actions) linkBody() string {
+	return linkBody(a.BackReference.WithDefaults().Key, symbolon.Paths(a.Columns))
 }
 
 func (a Actions) reserves() bool {

@@ -34,6 +34,7 @@ type question struct {
 	cred   Credential // whoami only
 	page   bool       // a page of identities: larger, slower
 	room   int        // how large the answer is likely to be; 0: nobody knows
+	slow   bool       // it waits for hooks
 }
 
 // reply is a complete answer of whatever status.
@@ -84,6 +85,9 @@ func (c *Client) timeout(q question) time.Duration {
 	}
 	if q.page {
 		t *= 6
+	}
+	if q.slow {
+		t *= 12
 	}
 	return t
 }

@@ -12,30 +12,71 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
+// Fault is one thing that is wrong with the users table or with Symbolon's own.
+type Fault struct {
+	Kind   FaultKind
+	Column string // of the users table; empty: the table as a whole
+	Is     string // what is so
+	Mend   string // what mends it
+}
+
+func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Mend }
+
+// FaultKind tells faults apart.
+type FaultKind string
+
+// The kinds.
+const (
+	NoTable   FaultKind = "no_table"   // there is no users table
+	NoColumn  FaultKind = "no_column"  // a column that is configured is not there
+	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
+	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
+	Refusing  FaultKind = "refusing"   // rows as Symbolon writes them would be refused
+	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or of another version
+)
+
 // Check says what is missing or wrong before the first person comes: in the
 // description of the users table, in the table itself, and in Symbolon's own. It
 // reports everything it finds, one sentence each, and nil where all is well.
 // Programs call it when they start. It reads only.
 func (s *Store) Check(ctx context.Context) error {
-	if err := s.setup(); err != nil {
+	faults, err := s.Examine(ctx)
+	if err != nil {
 		return err
+	}
+	return errors.Join(faults...)
+}
+
+// Examine is Check for programs that tell the faults apart: each is a *[Fault]. The
+// error says that the description itself is wrong, or that the database did not answer.
+func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
+	if err := s.setup(); err != nil {
+		return nil, err
 	}
 	t, err := readTable(ctx, s.DB, s.Dialect, s.users().parts())
 	if err != nil {
-		return unavailable("read the shape of table "+s.users().table(), err)
+		return nil, unavailable("read the shape of table "+s.users().table(), err)
 	}
-	_, faults := fitUsers(s.users(), s.Dialect, t)
+	if faults, err = s.checkLayout(ctx); err != nil {
+		return nil, err
+	}
+	_, unfit := fitUsers(s.users(), s.Dialect, t)
+	faults = append(faults, unfit...)
 	faults = append(faults, s.checkKey(t)...)
 	faults = append(faults, s.checkIdentity(t)...)
 	faults = append(faults, s.checkOthers(t)...)
-	layout, err := s.checkLayout(ctx)
-	if err != nil {
-		return err
+	var strangers *Fault
+	if err := s.checkStrangers(ctx, faults); errors.As(err, &strangers) {
+		return append(faults, err), nil
+	} else if err != nil {
+		return nil, err
 	}
-	if len(layout)+len(faults) == 0 {
-		return s.checkStrangers(ctx)
-	}
-	return errors.Join(append(layout, faults...)...)
+	return faults, nil
+}
+
+// faultOf describes a fault of a column.
+func (u Users) faultOf(kind FaultKind, column, is, mend string, args ...any) error {
+	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Mend: fmt.Sprintf(mend, args...)}
 }
 
 // checkKey asks whether the key can take the IDs that it will be given.
@@ -45,23 +86,23 @@ func (s *Store) checkKey(t table) (faults []error) {
 	if !ok || !c.kind.key() {
 		return nil // said already
 	}
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s: "+format, append([]any{u.table(), u.id()}, args...)...))
+	fault := func(kind FaultKind, is, mend string) {
+		faults = append(faults, u.faultOf(kind, u.id(), is, "%s", mend))
 	}
 	if !slices.Contains(t.unique, c.name) {
-		fault("a key must be unique: make it the primary key or give it a unique index")
+		fault(NotUnique, "is the key and has no unique index", "a key must be unique: make it the primary key or give it a unique index")
 	}
 	switch u.newID() {
 	case ByDatabase:
 		if !c.preset && t.rowid != c.name {
-			fault("new_id database needs a key that fills itself: a serial, an identity or a default, or set new_id to uuidv7")
+			fault(Refusing, "does not fill itself", "new_id database needs a key that fills itself: make it a serial, an identity or give it a default, or set new_id to uuidv7")
 		}
 	case ByMint, ByIdentity:
 		if c.kind.integer() {
-			fault("new_id %s makes UUIDs, which type %s cannot hold: set new_id to database", u.newID(), c.declared)
+			fault(WrongType, "is of type "+c.declared+", which cannot hold the UUIDs that new_id "+string(u.newID())+" makes", "set new_id to database")
 		}
 		if c.generated {
-			fault("it is generated and cannot be given an ID: set new_id to database")
+			fault(Refusing, "is generated and cannot be given an ID", "set new_id to database")
 		}
 	}
 	return faults
@@ -75,21 +116,21 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 	if !ok {
 		return nil // said already
 	}
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s: "+format, append([]any{u.table(), u.identity()}, args...)...))
+	fault := func(kind FaultKind, is, mend string, args ...any) {
+		faults = append(faults, u.faultOf(kind, u.identity(), is, mend, args...))
 	}
 	if c.kind != text && c.kind != uuid {
-		fault("type %s cannot hold an Ory identity's ID: make it uuid or text", c.declared)
+		fault(WrongType, "is of type "+c.declared+", which cannot hold an Ory identity's ID", "make it uuid or text")
 	}
 	if !slices.Contains(t.unique, c.name) {
-		fault("it has no unique index, so that one identity could have two users: create unique index on %s (%s), without a condition",
+		fault(NotUnique, "has no unique index, so that one identity could have two users", "create unique index on %s (%s), without a condition",
 			u.parts(), quote(c.name))
 	}
 	if c.notNull && !u.one() {
-		fault("it must allow null: a user whose identity was taken away has none")
+		fault(Refusing, "must allow null: a user whose identity was taken away has none", "alter it to allow null")
 	}
 	if c.generated {
-		fault("it is generated and cannot be written")
+		fault(Refusing, "is generated and cannot be written", "name another in users.identity")
 	}
 	return faults
 }
@@ -97,7 +138,7 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 // checkOthers finds the columns that no new row could do without.
 func (s *Store) checkOthers(t table) (faults []error) {
 	u := s.users()
-	if t.columns[u.id()].name == "" || t.columns[u.identity()].name == "" {
+	if t.columns[u.id()].name == "" {
 		return nil // said already
 	}
 	projections, _ := symbolon.ParseProjections(u.columns())
@@ -107,8 +148,8 @@ func (s *Store) checkOthers(t table) (faults []error) {
 	}
 	for name, c := range t.columns {
 		if c.notNull && !c.preset && !c.generated && !fills[name] {
-			faults = append(faults, fmt.Errorf(
-				"sqlstore: column %s.%s is not null and has no default: give it one, or fill it in users.columns, from a path or with a constant", u.table(), name))
+			faults = append(faults, u.faultOf(Refusing, name, "is not null and has no default",
+				"give it one, or fill it in users.columns, from a path or with a constant"))
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -122,7 +163,7 @@ func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
 		return nil, unavailable("read the shape of Symbolon's tables", err)
 	}
 	if len(own.columns) == 0 {
-		return []error{errors.New("sqlstore: Symbolon's tables are missing: run its migrations (symbolon migrate, or migrate.Up)")}, nil
+		return layoutFault("Symbolon's tables are missing", runMigrations), nil
 	}
 	var have int
 	if err := s.DB.QueryRowContext(ctx, s.sql.fill(layoutVersion)).Scan(&have); err != nil {
@@ -130,12 +171,16 @@ func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
 	}
 	switch want := newestMigration(s.Dialect); {
 	case have < want:
-		return []error{fmt.Errorf("sqlstore: Symbolon's tables are at version %d of %d: run its migrations (symbolon migrate, or migrate.Up)", have, want)}, nil
+		return layoutFault(fmt.Sprintf("Symbolon's tables are at version %d of %d", have, want), runMigrations), nil
 	case have > want:
-		return []error{fmt.Errorf("sqlstore: Symbolon's tables are at version %d, but this program knows only %d: upgrade the program", have, want)}, nil
+		return layoutFault(fmt.Sprintf("Symbolon's tables are at version %d, but this program knows only %d", have, want), "upgrade the program"), nil
 	}
 	return nil, nil
 }
+
+const runMigrations = "run its migrations (symbolon migrate, or migrate.Up)"
+
+func layoutFault(is, mend string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Mend: mend}} }
 
 func layoutTable(d Dialect) tableName {
 	if d == SQLite {

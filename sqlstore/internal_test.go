@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
 type stateError string
@@ -149,5 +150,42 @@ func TestKey(t *testing.T) {
 		if got != tt.canonical || ok != (tt.canonical != "") {
 			t.Errorf("%v %q: got %q %v", tt.kind, tt.in, got, ok)
 		}
+	}
+}
+
+// TestAddIdentityColumnGivesUp where somebody holds the table, before everybody else
+// queues behind it.
+func TestAddIdentityColumnGivesUp(t *testing.T) {
+	ctx := t.Context()
+	db, err := sql.Open("pgx", symbolontest.SharedPostgres(t).NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, "create table accounts (id bigserial primary key)"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(ctx, "lock table accounts in access share mode"); err != nil {
+		t.Fatal(err)
+	}
+	defer func(was time.Duration) { tablePatience = was }(tablePatience)
+	tablePatience = 50 * time.Millisecond
+	s := &Store{DB: db, Dialect: Postgres, Users: Users{Table: "accounts", NewID: symbolon.ByDatabase}}
+	if _, err := s.AddIdentityColumn(ctx); !errors.Is(err, ErrTableBusy) {
+		t.Errorf("%v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if ran, err := s.AddIdentityColumn(ctx); err != nil || len(ran) != 2 {
+		t.Errorf("%q %v", ran, err)
+	}
+	var timeout string
+	if err := db.QueryRowContext(ctx, "show lock_timeout").Scan(&timeout); err != nil || timeout != "0" {
+		t.Errorf("the connection keeps its setting: %s %v", timeout, err)
 	}
 }

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -60,9 +59,10 @@ func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) err
 	return err
 }
 
-// checkStrangers finds an installation that had a users table until now.
-func (s *Store) checkStrangers(ctx context.Context) error {
-	if s.NewID() != ByApplication {
+// checkStrangers finds an installation that had a users table until now. It looks only
+// where there are no other faults.
+func (s *Store) checkStrangers(ctx context.Context, faults []error) error {
+	if s.NewID() != ByApplication || len(faults) > 0 {
 		return nil
 	}
 	var all bool
@@ -70,8 +70,8 @@ func (s *Store) checkStrangers(ctx context.Context) error {
 		return unavailable("look for users that nobody was told of", err)
 	}
 	if all {
-		return errors.New("sqlstore: the ledger binds users of another table, and with new_id create_url they would all be gone: insert their IDs and identities into " +
-			s.users().table() + " first (docs/create-url.md)")
+		return &Fault{Kind: Refusing, Is: "the ledger binds users of another table, and with new_id create_url they would all be gone",
+			Mend: "insert their IDs and identities into " + s.users().table() + " first (docs/create-url.md)"}
 	}
 	return nil
 }

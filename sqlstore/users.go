@@ -178,26 +178,26 @@ func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 	need := func(name string) column {
 		c, ok := t.columns[name]
 		if !ok {
-			faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s: add it, or name another", u.table(), name))
+			faults = append(faults, &Fault{NoColumn, name, "table " + u.table() + " has no column " + name, "add it, or name another"})
 		}
 		return c
 	}
 	if len(t.columns) == 0 {
-		return nil, []error{fmt.Errorf("sqlstore: there is no table %s: create it, or run Symbolon's migrations if it is %s", u.table(), defaultTable)}
+		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Mend: "create it, or run Symbolon's migrations if it is " + defaultTable}}
 	}
 	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity()), others: t.columns}
 	faults = append(faults, u.checkEmail(t)...)
 	if out.id.name != "" && !out.id.kind.key() {
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: a key must be uuid, text, integer or bigint", u.table(), u.id(), out.id.declared))
+		faults = append(faults, u.faultOf(WrongType, u.id(), "is of type "+out.id.declared, "a key must be uuid, text, integer or bigint"))
 	}
 	projections, _ := symbolon.ParseProjections(u.columns())
 	for _, p := range projections {
 		c := need(p.Column)
 		if c.generated {
-			faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is generated and cannot be written", u.table(), p.Column))
+			faults = append(faults, u.faultOf(Refusing, p.Column, "is generated and cannot be written", "leave it out of users.columns"))
 		}
 		if _, refused := textOf(c.kind, dialect, p.Literal); refused != "" {
-			faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: its constant cannot be written: %s", u.table(), p.Column, c.declared, refused))
+			faults = append(faults, u.faultOf(WrongType, p.Column, "is of type "+c.declared+", and its constant cannot be written", "change it in users.columns: %s", refused))
 		}
 		out.columns = append(out.columns, filled{column: c, Projection: p})
 	}

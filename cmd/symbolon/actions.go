@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"github.com/symbolon-id/symbolon/hooks"
 )
 
 type actionsCmd struct {
@@ -42,8 +40,8 @@ func (c actionsPrintCmd) Run(a *app) error {
 	if c.For == "create_url" {
 		return config.writeCreate(a.out)
 	}
-	actions := hooks.Actions{URL: config.Serve.URL, Keys: config.hookKeys(), BackReference: config.backReference(),
-		Columns: config.Users.Columns, NewID: config.Users.newID(), WithoutReserve: c.WithoutReserve, Methods: c.Methods}
+	actions := config.actions()
+	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
 			return usage(fmt.Errorf("read the Kratos configuration: %w", err))

@@ -11,6 +11,7 @@ Without a configuration file it runs on SQLite in ./symbolon.db; all it must be 
 type cli struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration file; otherwise symbolon.yaml where it exists. Each key is an environment variable as well: ory.admin_url is SYMBOLON_ORY_ADMIN_URL."`
 
+	Init      initCmd      `cmd:"" help:"Write a configuration, and print what Ory and the users table need."`
 	Serve     serveCmd     `cmd:"" help:"Run the server."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to date."`
 	Actions   actionsCmd   `cmd:"" help:"Print the hooks that Ory has to be configured with."`
@@ -19,5 +20,6 @@ type cli struct {
 	Adopt     adoptCmd     `cmd:"" help:"Match identities and users that were both there before."`
 	Voucher   voucherCmd   `cmd:"" help:"Print what an identity for an existing user has to carry."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and mend what can be mended."`
+	Doctor    doctorCmd    `cmd:"" help:"Prove that the setup works, and say what mends it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -20,13 +20,17 @@ func main() {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), stdio{out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
 }
 
-// stdio is where a command writes: results to out, all else to err.
-type stdio struct{ out, err io.Writer }
+// stdio is where a command writes, results to out, all else to err, and what it asks for
+// answers; in may be nil.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
 
 // app is what every command is given.
 type app struct {

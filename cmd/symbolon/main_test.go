@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -29,6 +31,15 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sqlite": func(ts *testscript.TestScript, _ bool, args []string) { // sqlite FILE STATEMENT
+				db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(ts.MkAbs(args[0])))
+				ts.Check(err)
+				defer func() { ts.Check(db.Close()) }()
+				_, err = db.Exec(args[1])
+				ts.Check(err)
+			},
+		},
 		Setup: func(e *testscript.Env) error {
 			program, err := os.Executable()
 			if err != nil {

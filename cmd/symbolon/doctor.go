@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+type doctorCmd struct {
+	KratosConfig   []string `placeholder:"FILE" sep:"none" help:"The kratos.yml that Kratos runs with. Give it as often as Kratos is given -c, in the same order."`
+	Live           bool     `help:"Sign up a throw-away person at Ory, see whether the hooks arrive, and delete the person again."`
+	Traits         string   `placeholder:"JSON" help:"The traits of the throw-away person, RANDOM where they must be new. Default: an e-mail address."`
+	WithoutReserve bool     `help:"The reserve hook is left out on purpose."`
+	Sessions       int      `placeholder:"N" help:"How many sessions are in use at the same moment. Default: as many as Ory says are active."`
+	Days           int      `default:"7" help:"So many days without a link hook, while people sign up, are a problem."`
+	JSON           bool     `name:"json" help:"Print one JSON object a line: every check, then the summary."`
+}
+
+func (doctorCmd) Help() string {
+	return `Proves the setup: Ory's two APIs, the users table, the hooks. For each fault it says what is so, what breaks for whom, and the change that mends it. Without --live nothing is written anywhere. docs/doctor.md explains every check.
+
+	symbolon doctor
+	symbolon doctor --kratos-config kratos.yml --kratos-config hooks.yml
+	symbolon doctor --live --traits '{"email":"RANDOM@doctor.invalid","name":"Doctor"}'
+
+Exit codes: 0 all is well, 3 there are problems, 1 something could not be found out, 2 wrong usage or configuration.`
+}
+
+// Run examines and reports.
+func (c doctorCmd) Run(a *app) error {
+	config, err := a.configure()
+	if err != nil {
+		return err
+	}
+	d := &doctor.Doctor{Ory: config.client(), Actions: config.actions(), Project: config.Ory.Project, MaxStale: config.Auth.MaxStale,
+		OnIdentityDeleted: config.Users.OnIdentityDeleted, ReleaseColumns: config.Users.ReleaseColumns, AnonymiseColumns: config.Users.AnonymiseColumns,
+		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
+	d.Actions.WithoutReserve = c.WithoutReserve
+	if d.Kratos, err = c.kratos(); err != nil {
+		return usage(err)
+	}
+	if err := c.live(a, config, d); err != nil {
+		return usage(err)
+	}
+	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		d.Database = err
+	} else {
+		defer s.close()
+		d.Table, d.Bonds = usersTable{s}, s.store
+	}
+	p := &doctorPrinter{out: a.out, json: c.JSON}
+	p.end(d.Examine(a.ctx, p.show))
+	d.Ory.CloseIdleConnections()
+	return errors.Join(p.err, concludeDoctor(p.count))
+}
+
+func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
+	var docs [][]byte
+	for _, path := range c.KratosConfig {
+		doc, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the Kratos configuration: %w", err)
+		}
+		docs = append(docs, doc)
+	}
+	if docs == nil {
+		return nil, nil
+	}
+	return hooks.ReadKratos(docs...)
+}
+
+func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
+	if !c.Live && c.Traits != "" {
+		return errors.New("--traits is of no use without --live")
+	}
+	if !c.Live {
+		return nil
+	}
+	if !d.Ory.HasAdmin() {
+		return hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
+			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434")
+	}
+	if config.Users.CreateURL != "" {
+		return hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
+			"sign up somebody by hand, and delete both halves")
+	}
+	if c.Traits != "" {
+		if _, err := strictjson.Object([]byte(c.Traits)); err != nil {
+			return fmt.Errorf("--traits must be a JSON object: %w", err)
+		}
+		if !strings.Contains(c.Traits, doctor.Placeholder) {
+			return hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
+		}
+	}
+	minter := symbolon.NewMinter(config.Ory.Project, config.secrets()...)
+	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
+		_, _ = fmt.Fprintf(a.err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
+	}}
+	return nil
+}
+
+// actions are the hooks as `actions print` prints them.
+func (c *Config) actions() hooks.Actions {
+	return hooks.Actions{URL: c.Serve.URL, Keys: c.hookKeys(), BackReference: c.backReference(), Columns: c.Users.Columns, NewID: c.Users.newID()}
+}
+
+// usersTable shows the doctor the users table.
+type usersTable struct{ *system }
+
+func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
+	faults, err := u.store.Examine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []doctor.TableFault
+	for _, err := range faults {
+		var f *sqlstore.Fault
+		if !errors.As(err, &f) {
+			return nil, err
+		}
+		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
+		if f.Column == u.config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
+			fault.Mend = u.identityColumn(ctx, f.Mend)
+		}
+		out = append(out, fault)
+	}
+	return out, nil
+}
+
+// identityColumn is the SQL that adds the column and its index, or what stands in its
+// way.
+func (u usersTable) identityColumn(ctx context.Context, otherwise string) string {
+	todo, err := u.store.IdentityColumn(ctx)
+	var doubled *sqlstore.DoubledError
+	switch {
+	case errors.As(err, &doubled):
+		return fmt.Sprintf("leave each identity in the one row that is its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
+	case err != nil || len(todo) == 0:
+		return otherwise
+	}
+	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
+}
+
+func (u usersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
+	if u.config.Users.CreateURL != "" {
+		return nil, nil // the table is the application's own business
+	}
+	t, err := sqlstore.Describe(ctx, u.db, u.store.Dialect, u.config.Users.Table)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range t.Columns {
+		if _, filled := u.config.Users.Columns[c.Name]; filled && c.Unique {
+			out = append(out, c.Name)
+		}
+	}
+	return out, nil
+}
+
+// foundError says that the doctor found problems.
+type foundError struct{ n int }
+
+func (e *foundError) Error() string {
+	if e.n == 1 {
+		return "there is a problem"
+	}
+	return fmt.Sprintf("there are %d problems", e.n)
+}
+
+func (e *foundError) Unwrap() error { return &leftError{e.n} }
+
+func concludeDoctor(count map[doctor.Verdict]int) error {
+	switch {
+	case count[doctor.Problem] > 0:
+		return &foundError{count[doctor.Problem]}
+	case count[doctor.Unknown] > 0:
+		return errors.New("no problem was found, but not everything could be found out")
+	}
+	return nil
+}
+
+// doctorPrinter prints results as they come, a group at a time.
+type doctorPrinter struct {
+	out   io.Writer
+	json  bool
+	group []doctor.Result
+	count map[doctor.Verdict]int
+	err   error
+}
+
+func (p *doctorPrinter) show(r doctor.Result) {
+	if p.count == nil {
+		p.count = map[doctor.Verdict]int{}
+	}
+	p.count[r.Verdict]++
+	if p.json {
+		p.err = errors.Join(p.err, json.NewEncoder(p.out).Encode(r))
+		return
+	}
+	if len(p.group) > 0 && groupOf(p.group[0]) != groupOf(r) {
+		p.flush()
+	}
+	p.group = append(p.group, r)
+}
+
+func groupOf(r doctor.Result) string {
+	name, _, _ := strings.Cut(r.Check, ".")
+	return name
+}
+
+// end prints what is left, and how many there were of what.
+func (p *doctorPrinter) end(all []doctor.Result) {
+	if p.json {
+		type counts struct {
+			Checks   int `json:"checks"`
+			OK       int `json:"ok"`
+			Problems int `json:"problems"`
+			Unknown  int `json:"unknown"`
+			Skipped  int `json:"skipped"`
+		}
+		summary := struct {
+			Summary counts `json:"summary"`
+		}{counts{len(all), p.count[doctor.OK], p.count[doctor.Problem], p.count[doctor.Unknown], p.count[doctor.Skipped]}}
+		p.err = errors.Join(p.err, json.NewEncoder(p.out).Encode(summary))
+		return
+	}
+	p.flush()
+	p.printf("%d checks: %d ok, %d problems, %d unknown, %d not made\n", len(all),
+		p.count[doctor.OK], p.count[doctor.Problem], p.count[doctor.Unknown], p.count[doctor.Skipped])
+}
+
+var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "-"}
+
+var mendWords = map[doctor.Verdict]string{doctor.Problem: "mend:", doctor.Unknown: "to find out:"}
+
+// flush prints a group. Neighbours that came to nothing for the same reason share a line.
+func (p *doctorPrinter) flush() {
+	if len(p.group) == 0 {
+		return
+	}
+	p.printf("%s\n", map[string]string{"ory": "Ory", "users": "Users table", "hooks": "Hooks", "live": "A person who signs up"}[groupOf(p.group[0])])
+	for i := 0; i < len(p.group); i++ {
+		r, n := p.group[i], 1
+		for ; i+1 < len(p.group) && alike(r, p.group[i+1]); i++ {
+			n++
+		}
+		_, name, _ := strings.Cut(r.Check, ".")
+		if n > 1 {
+			name = fmt.Sprintf("%d checks", n)
+		}
+		p.printf("  %-8s %-15s %s\n", verdictWords[r.Verdict], name, wrapped(r.Is, 27))
+		if r.Breaks != "" {
+			p.printf("           breaks:         %s\n", wrapped(r.Breaks, 27))
+		}
+		if r.Mend != "" {
+			p.printf("           %-15s %s\n", mendWords[r.Verdict], wrapped(r.Mend, 27))
+		}
+	}
+	p.printf("\n")
+	p.group = nil
+}
+
+// alike reports whether two checks came to nothing for the same reason.
+func alike(a, b doctor.Result) bool {
+	return (a.Verdict == doctor.Skipped || a.Verdict == doctor.Unknown) && a.Verdict == b.Verdict && a.Is == b.Is && a.Mend == b.Mend
+}
+
+func (p *doctorPrinter) printf(format string, args ...any) {
+	_, err := fmt.Fprintf(p.out, format, args...)
+	p.err = errors.Join(p.err, err)
+}
+
+// wrapped breaks a stranger's and our words into lines of some 110 columns that begin
+// below each other.
+func wrapped(text string, indent int) string {
+	const width = 84
+	var b strings.Builder
+	column := 0
+	for word := range strings.FieldsSeq(plain(text)) {
+		switch n := len([]rune(word)); {
+		case column == 0:
+			column = n
+		case column+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = n
+		default:
+			b.WriteByte(' ')
+			column += 1 + n
+		}
+		b.WriteString(word)
+	}
+	return b.String()
+}

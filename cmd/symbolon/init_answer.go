@@ -1,0 +1,268 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// answer asks everything, in an order in which each answer helps the next proposal.
+func (p *plan) answer() error {
+	p.config = defaults()
+	for _, step := range []func() error{p.askOry, p.askURL, p.askDatabase, p.askTable, p.askColumns, p.askEnding} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return p.ask.unanswered()
+}
+
+// env is what the environment says of a key, which wins over the file in any case.
+func (p *plan) envOr(flag, path string) string {
+	if flag != "" {
+		return flag
+	}
+	return p.env[envName(path)]
+}
+
+func checkURL(text string) error { return ory.CheckURL(text) }
+
+func (p *plan) askOry() (err error) {
+	o := &p.config.Ory
+	o.Token = Hidden(p.env[envName("ory.token")])
+	found := p.answers("http://127.0.0.1:4433")
+	text := "Where is Ory's public API (nobody answers there yet)"
+	if found {
+		text = "Where is Ory's public API (one answers there)"
+	}
+	o.PublicURL, err = p.ask.get(question{"ory-public-url", p.envOr(p.flags.OryPublicURL, "ory.public_url"), text, o.PublicURL, checkURL})
+	if err != nil {
+		return err
+	}
+	if o.PublicURL != "http://127.0.0.1:4433" && !p.answers(o.PublicURL) {
+		_, _ = fmt.Fprintf(p.err, "symbolon: warning: no Ory answers at %s yet\n", plain(o.PublicURL))
+	}
+	o.AdminURL, err = p.ask.get(question{"ory-admin-url", p.envOr(p.flags.OryAdminURL, "ory.admin_url"),
+		"Where is Ory's admin API, or none", adminOf(o.PublicURL), func(s string) error {
+			if s == none {
+				return nil
+			}
+			return checkURL(s)
+		}})
+	if o.AdminURL == none {
+		o.AdminURL = ""
+	}
+	return err
+}
+
+// adminOf guesses: Ory Network has one address for both, Kratos the next port.
+func adminOf(public string) string {
+	if strings.Contains(public, ".oryapis.com") {
+		return public
+	}
+	if base, ok := strings.CutSuffix(strings.TrimSuffix(public, "/"), ":4433"); ok {
+		return base + ":4434"
+	}
+	return none
+}
+
+func (p *plan) answers(public string) bool {
+	c := &ory.Client{PublicURL: public, Timeout: 2 * time.Second}
+	defer c.CloseIdleConnections()
+	if c.Check() != nil {
+		return false
+	}
+	probe, err := c.ProbeWhoami(p.ctx)
+	return err == nil && probe.Kratos
+}
+
+func (p *plan) askURL() (err error) {
+	p.config.Serve.URL, err = p.ask.get(question{"url", p.envOr(p.flags.URL, "serve.url"),
+		"Where does Ory reach Symbolon (not at 127.0.0.1 if Ory runs in a container)", p.config.Serve.URL, checkURL})
+	return err
+}
+
+// askDatabase connects, unless it is a SQLite file that is still to be made.
+func (p *plan) askDatabase() error {
+	dsn, err := p.ask.get(question{"database", p.envOr(p.flags.Database, "database"), "Which database has the users", string(p.config.Database), func(s string) error {
+		r := &report{where: map[string]string{}}
+		(&Config{Database: Hidden(s)}).checkDatabase(r)
+		if len(r.faults) > 0 {
+			return errors.New(r.faults[0].text)
+		}
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	p.config.Database = Hidden(dsn)
+	db, dialect, err := openDatabase(p.config, existing)
+	if strings.HasPrefix(dsn, "sqlite://") && err != nil {
+		_, _ = fmt.Fprintf(p.err, "symbolon: %s; it will have Symbolon's own users table\n", plain(err.Error()))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.db = &system{config: p.config, db: db, ory: p.config.client(), store: p.config.store(db, dialect)}
+	if err := ping(p.ctx, db); err != nil {
+		return err
+	}
+	p.tables, err = sqlstore.Tables(p.ctx, db, dialect)
+	return err
+}
+
+func (p *plan) askTable() error {
+	u := &p.config.Users
+	text := "Which table has the users"
+	if names := p.tableNames(); len(names) > 0 {
+		text += " (" + strings.Join(names, ", ") + ")"
+	}
+	var err error
+	u.Table, err = p.ask.get(question{"table", p.envOr(p.flags.Table, "users.table"), text, proposeTable(p.tables), func(s string) error {
+		if s != ownTable && p.db == nil {
+			return errors.New("there is no database yet that could have it")
+		}
+		if s != ownTable && !slices.Contains(p.tableNames(), s) {
+			return fmt.Errorf("there is no such table; there are: %s", strings.Join(p.tableNames(), ", "))
+		}
+		return nil
+	}})
+	if err != nil || u.Table == ownTable {
+		return err
+	}
+	table := p.table()
+	for _, q := range []struct {
+		to *string
+		question
+	}{
+		{&u.ID, question{"id", p.envOr(p.flags.ID, "users.id"), "Its primary key", proposeKey(table), nil}},
+		{&u.Identity, question{"identity", p.envOr(p.flags.Identity, "users.identity"), "The column for the identity's ID (it is added where it is missing)", proposeIdentity(table), nil}},
+	} {
+		if *q.to, err = p.ask.get(q.question); err != nil {
+			return err
+		}
+	}
+	how, err := p.ask.get(question{"new-id", p.envOr(p.flags.NewID, "users.new_id"),
+		"Where do new users get their ID: uuidv7 (Symbolon mints it), database (its default), identity (the identity's ID)", proposeNewID(table, u.ID), oneOf(newIDs...)})
+	u.NewID = symbolon.NewID(how)
+	return err
+}
+
+func (p *plan) tableNames() (names []string) {
+	for _, t := range p.tables {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func (p *plan) table() sqlstore.Table {
+	i := slices.IndexFunc(p.tables, func(t sqlstore.Table) bool { return t.Name == p.config.Users.Table })
+	if i < 0 {
+		return sqlstore.Table{}
+	}
+	return p.tables[i]
+}
+
+// askColumns asks what fills the e-mail column, and each that no row can do without.
+func (p *plan) askColumns() error {
+	u := &p.config.Users
+	if u.Table == ownTable {
+		u.Columns = ownColumns()
+		return nil
+	}
+	if len(p.flags.Column) > 0 {
+		return p.givenColumns()
+	}
+	u.Columns = map[string]string{}
+	proposals := proposeColumns(p.table(), u.ID, u.Identity)
+	for _, column := range slices.Sorted(maps.Keys(proposals)) {
+		answer, err := p.ask.get(question{"column", "", fmt.Sprintf("What fills column %s: a path (traits.…, active), default(path, 'x'), a literal, or none", column), proposals[column], func(s string) error {
+			if s == none {
+				return nil
+			}
+			_, err := symbolon.ParseProjection(column, s)
+			return err
+		}})
+		if err != nil {
+			return err
+		}
+		if answer != none {
+			u.Columns[column] = answer
+		}
+	}
+	return nil
+}
+
+func (p *plan) givenColumns() error {
+	p.config.Users.Columns = map[string]string{}
+	if slices.Equal(p.flags.Column, []string{none}) {
+		return nil
+	}
+	for _, c := range p.flags.Column {
+		column, expression, ok := strings.Cut(c, "=")
+		if !ok {
+			return usage(fmt.Errorf("--column %s: it must be NAME=PATH, as email=traits.email, or none", plain(c)))
+		}
+		p.config.Users.Columns[column] = expression
+	}
+	return nil
+}
+
+// askEnding asks what becomes of rows whose identity is gone, and what must be free then.
+func (p *plan) askEnding() error {
+	u := &p.config.Users
+	proposal := symbolon.KeepRow
+	if u.activeColumn() != "" {
+		proposal = symbolon.DeactivateRow
+	}
+	policy, err := p.ask.get(question{"on-identity-deleted", p.envOr(p.flags.OnIdentityDeleted, "users.on_identity_deleted"),
+		"What becomes of a row when Ory no longer has its identity: keep, deactivate, anonymise, delete", string(proposal), oneOf(rowPolicies...)})
+	if err != nil {
+		return err
+	}
+	u.OnIdentityDeleted, u.AnonymiseColumns = symbolon.RowPolicy(policy), p.flags.AnonymiseColumns
+	u.ReleaseColumns = p.flags.ReleaseColumns
+	if slices.Equal(u.ReleaseColumns, []string{none}) {
+		u.ReleaseColumns = nil
+	}
+	if p.db == nil || len(p.flags.ReleaseColumns) > 0 {
+		return nil
+	}
+	unique, err := usersTable{p.db.with(p.config)}.UniqueColumns(p.ctx)
+	if err != nil {
+		return err
+	}
+	stuck := doctor.Stuck(u.OnIdentityDeleted, unique, nil, u.AnonymiseColumns)
+	if len(stuck) == 0 {
+		return nil
+	}
+	answer, err := p.ask.get(question{"release-columns", "",
+		"Which columns are emptied then, so that what must be unique is free for the next", strings.Join(stuck, ","), func(s string) error {
+			for name := range strings.SplitSeq(s, ",") {
+				if _, ok := p.table().Column(strings.TrimSpace(name)); !ok && s != none {
+					return fmt.Errorf("%s has no column %s", u.Table, plain(strings.TrimSpace(name)))
+				}
+			}
+			return nil
+		}})
+	if err == nil && answer != none {
+		u.ReleaseColumns = strings.Split(strings.ReplaceAll(answer, " ", ""), ",")
+	}
+	return err
+}
+
+// with is the same database under another configuration.
+func (s *system) with(c *Config) *system {
+	other := *s
+	other.config, other.store = c, c.store(s.db, s.store.Dialect)
+	return &other
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// openTest opens the database of a DSN as the configuration has it.
+func openTest(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	c := defaults()
+	c.Database = Hidden(dsn)
+	db, _, err := openDatabase(c, created)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func execTest(t *testing.T, db *sql.DB, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if _, err := db.ExecContext(t.Context(), text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+}
+
+// accounts is a users table as an application has it that does not know Ory.
+const accounts = `create table accounts (id %key% primary key, email varchar(200) not null unique, name varchar(100) not null,
+	active boolean not null default true, plan text not null default 'free')`
+
+func accountsOf(_, key string) string {
+	return strings.ReplaceAll(accounts, "%key%", key)
+}
+
+func serial(dsn string) string {
+	if strings.HasPrefix(dsn, "sqlite") {
+		return "integer"
+	}
+	return "bigserial"
+}
+
+// TestInit answers for tables of many kinds; the configuration that is written is read
+// back, and the table then lacks nothing but what serve makes itself.
+func TestInit(t *testing.T) {
+	onBoth(t, func(t *testing.T, dsn string) {
+		for _, test := range []struct {
+			name string
+			ddl  []string
+			args []string
+			want func(*Config) bool
+			says []string // on stdout
+		}{
+			{name: "symbolon's own", args: []string{"--table", "symbolon_users"},
+				want: func(c *Config) bool { return c.Users.Columns["email"] == "traits.email" && c.Users.NewID == "uuidv7" }, says: []string{"No SQL is needed"}},
+			{name: "a table that knows no Ory", ddl: []string{accountsOf(dsn, serial(dsn))},
+				want: func(c *Config) bool {
+					u := c.Users
+					return u.Table == "accounts" && u.NewID == "database" && u.Columns["email"] == "traits.email" && u.Columns["name"] == "default(traits.name, '')" &&
+						u.Columns["active"] == "active" && u.Columns["plan"] == "" && u.OnIdentityDeleted == "deactivate" && strings.Join(u.ReleaseColumns, ",") == "email"
+				}, says: []string{"add column", "unique index", "ory_identity_id"}},
+			{name: "a column without its index", ddl: []string{accountsOf(dsn, "varchar(40)"), "alter table accounts add column kratos_id varchar(36)"},
+				want: func(c *Config) bool { return c.Users.Identity == "kratos_id" && c.Users.NewID == "uuidv7" }, says: []string{"unique index"}},
+			{name: "all of it there", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)", "create unique index mine on accounts (ory_id)"},
+				want: func(c *Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"No SQL is needed"}},
+			{name: "answers of one's own", ddl: []string{accountsOf(dsn, serial(dsn))},
+				args: []string{"--table", "accounts", "--identity", "person", "--column", "email=verified_email", "--column", "name='x'", "--on-identity-deleted", "delete"},
+				want: func(c *Config) bool {
+					return c.Users.Identity == "person" && c.Users.OnIdentityDeleted == "delete" && c.Users.Columns["name"] == "'x'" && len(c.Users.ReleaseColumns) == 0
+				}, says: []string{`"person"`}},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Chdir(t.TempDir())
+				db := openTest(t, dsn)
+				execTest(t, db, append([]string{"drop table if exists accounts"}, test.ddl...)...)
+				env := environ{}
+				code, out, errs := runIn(t, env, append([]string{"init", "--yes", "--database", dsn, "--apply"}, test.args...)...)
+				if code != 0 {
+					t.Fatalf("exit %d\n%s%s", code, out, errs)
+				}
+				for _, part := range append(test.says, "hooks/link") {
+					if !strings.Contains(out, part) {
+						t.Errorf("it does not print %q:\n%s", part, out)
+					}
+				}
+				for _, name := range []string{"symbolon.yaml", "symbolon.secret"} {
+					if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+						t.Errorf("%s: %v %v", name, info, err)
+					}
+				}
+				env[envName("secret")] = strings.TrimSpace(readTest(t, "symbolon.secret"))
+				c, warnings, err := loadConfig("", env)
+				if err != nil || len(warnings) > 0 || !test.want(c) || c.Database.Reveal() != dsn {
+					t.Errorf("%v %v %+v", err, warnings, c.Users)
+				}
+				if strings.Contains(out+errs+readTest(t, "symbolon.yaml"), env[envName("secret")]) {
+					t.Error("the secret is shown")
+				}
+				if s, err := start(t.Context(), c, newLogger(&bytes.Buffer{}, 0)); err != nil {
+					t.Errorf("serve would not start: %v", err)
+				} else {
+					s.close()
+				}
+				before := readTest(t, "symbolon.yaml")
+				code, out, errs = runIn(t, env, append([]string{"init", "--yes", "--database", dsn, "--apply", "--force"}, test.args...)...)
+				if code != 0 || !strings.Contains(out, "No SQL is needed") || readTest(t, "symbolon.yaml") != before {
+					t.Errorf("once more: exit %d\n%s%s", code, out[:min(len(out), 500)], errs)
+				}
+			})
+		}
+	})
+}
+
+func readTest(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestInitRefuses: whatever would not work is refused before anything is written.
+func TestInitRefuses(t *testing.T) {
+	onBoth(t, func(t *testing.T, dsn string) {
+		for _, test := range []struct {
+			name string
+			ddl  []string
+			args []string
+			code int
+			says string
+		}{
+			{"a doubled identity", []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",
+				"insert into accounts (email, name, ory_id) values ('a', 'a', '1d000000-0000-4000-8000-000000000001'), ('b', 'b', '1d000000-0000-4000-8000-000000000001')"},
+				[]string{"--yes", "--apply"}, 1, `"1d000000-0000-4000-8000-000000000001" (2 rows)`},
+			{"a unique column that is never released", []string{accountsOf(dsn, serial(dsn))}, []string{"--yes", "--release-columns", "none"}, 2, "--release-columns email"},
+			{"the same, kept", []string{accountsOf(dsn, serial(dsn))}, []string{"--yes", "--release-columns", "none", "--on-identity-deleted", "keep"}, 2, "--release-columns email"},
+			{"a column that nobody fills", []string{accountsOf(dsn, serial(dsn))}, []string{"--yes", "--column", "email=traits.email"}, 2, "accounts.name is not null"},
+			{"minted IDs for a number", []string{accountsOf(dsn, serial(dsn))}, []string{"--yes", "--new-id", "uuidv7"}, 2, "which cannot hold the UUIDs"},
+			{"a column that is no identity's", []string{accountsOf(dsn, serial(dsn))}, []string{"--yes", "--identity", "active"}, 2, "active"},
+			{"deactivate without active", []string{accountsOf(dsn, serial(dsn))}, []string{"--yes", "--column", "email=traits.email", "--column", "name='x'", "--on-identity-deleted", "deactivate"}, 2, "deactivate needs a column"},
+			{"no such table", nil, []string{"--yes", "--table", "nowhere"}, 2, "there is no such table"},
+			{"no such policy", nil, []string{"--yes", "--on-identity-deleted", "burn"}, 2, "must be one of keep"},
+			{"no column", nil, []string{"--yes", "--table", "symbolon_users", "--url", "nonsense"}, 2, "--url"},
+			{"plain http to the world", nil, []string{"--yes", "--ory-public-url", "http://93.184.216.34"}, 2, "use https"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Chdir(t.TempDir())
+				execTest(t, openTest(t, dsn), append([]string{"drop table if exists accounts"}, test.ddl...)...)
+				code, out, errs := runIn(t, environ{}, append([]string{"init", "--database", dsn}, test.args...)...)
+				if code != test.code || !strings.Contains(errs, test.says) || out != "" {
+					t.Errorf("exit %d, want %d and %q:\n%s%s", code, test.code, test.says, out, errs)
+				}
+				if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
+					t.Errorf("it wrote %v %v", files, err)
+				}
+			})
+		}
+	})
+}
+
+// TestInitServeDoctor walks the whole way on a real Kratos: init on an application's own
+// table, serve, doctor; then with the server stopped.
+func TestInitServeDoctor(t *testing.T) {
+	onBoth(t, func(t *testing.T, dsn string) {
+		p := newProcess(t)
+		db := openTest(t, dsn)
+		execTest(t, db, accountsOf(dsn, map[bool]string{true: "text", false: "uuid"}[serial(dsn) == "integer"]))
+		public, admin := freePort(t), freePort(t)
+		do := func(want int, args ...string) string {
+			t.Helper()
+			cmd := p.command(args...)
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			err := cmd.Run()
+			code := 0
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				code = exit.ExitCode()
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if code != want {
+				t.Fatalf("%v: exit %d, want %d\n%s%s", args, code, want, out.String(), errs.String())
+			}
+			return out.String()
+		}
+		do(0, "init", "--yes", "--apply", "--database", dsn, "--table", "accounts", "--url", p.publicURL,
+			"--ory-public-url", "http://127.0.0.1:"+public, "--ory-admin-url", "http://127.0.0.1:"+admin)
+		overlay := do(0, "actions", "print", "--for", "kratos.yml")
+		p.start(t)
+		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: number(t, public), AdminPort: number(t, admin)})
+		out := do(0, "doctor", "--live", "--kratos-config", k.ConfigFile)
+		if !strings.Contains(out, "33 checks: 33 ok") || strings.Contains(out, "PROBLEM") {
+			t.Error(out)
+		}
+		var rows int
+		if err := db.QueryRowContext(t.Context(), "select count(*) from accounts").Scan(&rows); err != nil || rows != 0 {
+			t.Errorf("%d rows are left, %v", rows, err)
+		}
+		if n, err := k.CountIdentities(t.Context()); err != nil || n != 0 {
+			t.Errorf("%d identities are left, %v", n, err)
+		}
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+		seen := map[string]doctor.Result{}
+		for line := range strings.Lines(do(3, "doctor", "--json", "--kratos-config", k.ConfigFile)) {
+			var r doctor.Result
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			seen[r.Check] = r
+		}
+		if r := seen["hooks.url"]; r.Verdict != doctor.Problem || !strings.Contains(r.Is, "nobody listens there") {
+			t.Errorf("%+v", r)
+		}
+		for _, name := range doctor.Checks() {
+			if seen[name].Verdict == "" {
+				t.Errorf("%s is not in the JSON", name)
+			}
+		}
+	})
+}
+
+func number(t *testing.T, port string) (n int) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(port), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestDoctorIsDocumented: docs/doctor.md has a section for every check, and no other.
+func TestDoctorIsDocumented(t *testing.T) {
+	text := readTest(t, filepath.Join("..", "..", "docs", "doctor.md"))
+	var documented []string
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "### "); ok {
+			documented = append(documented, strings.Trim(name, "`"))
+		}
+	}
+	if got, want := strings.Join(documented, "\n"), strings.Join(doctor.Checks(), "\n"); got != want {
+		t.Errorf("documented:\n%s\nwanted:\n%s", got, want)
+	}
+	for _, section := range strings.Split(text, "\n### ")[1:] {
+		for _, word := range []string{"**Breaks**", "**Mend**"} {
+			if !strings.Contains(section, word) {
+				t.Errorf("%s does not say %s", strings.SplitN(section, "\n", 2)[0], word)
+			}
+		}
+	}
+}

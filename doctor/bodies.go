@@ -1,0 +1,134 @@
+package doctor
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon/hooks"
+)
+
+// keysOf are the keys that a route takes, the current one first.
+func (d *Doctor) keysOf(route string) []string {
+	return map[string][]string{"reserve": d.Actions.Keys.Reserve, "link": d.Actions.Keys.Link, "sync": d.Actions.Keys.Sync}[route]
+}
+
+func (d *Doctor) checkKey(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	var is []string
+	for _, p := range d.placed() {
+		switch {
+		case p.Auth == "":
+			is = append(is, fmt.Sprintf("%s in %s sends no key", p.Route, p.where()))
+		case p.Auth != "api_key" || p.In != "header" || !strings.EqualFold(p.Header, hooks.KeyHeader):
+			is = append(is, fmt.Sprintf("%s in %s does not send its key in the header %s", p.Route, p.where(), hooks.KeyHeader))
+		case !slices.Contains(d.keysOf(p.Route), p.Key):
+			is = append(is, fmt.Sprintf("the key of %s in %s is none that Symbolon takes", p.Route, p.where()))
+		}
+	}
+	if len(is) == 0 {
+		return d.anyOurs("every hook sends a key that Symbolon takes")
+	}
+	return problem("%s", strings.Join(is, "; ")).
+		breaks("Symbolon answers 401: at reserve that refuses every sign-up, at link and sync the call is lost and users are made at the first request only").
+		mend("%s; the keys come from the secret: it must be the server's own (SYMBOLON_SECRET)", printAgain)
+}
+
+func (d *Doctor) checkOldKey(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	at := d.find("", func(p placed) bool { return slices.Index(d.keysOf(p.Route), p.Key) > 0 })
+	if len(at) == 0 {
+		return d.anyOurs("no hook sends a previous key")
+	}
+	return problem("the rotation is half done: Kratos still sends the previous key, in %s", strings.Join(at, ", ")).
+		breaks("nothing yet; as soon as the previous secret is removed every hook is refused, and with reserve every sign-up").
+		mend("%s; then remove previous_secrets, or the second key in hooks.keys", printAgain)
+}
+
+func (d *Doctor) anyOurs(is string) Result {
+	if len(d.placed()) == 0 {
+		return skipped("there is no hook of Symbolon's")
+	}
+	return well("%s", is)
+}
+
+func (d *Doctor) checkReserveBody(_ context.Context) Result {
+	return d.checkBody("reserve", "metadata_public",
+		"Symbolon is not told what metadata_public holds already: what another hook put there is lost when the ID is added")
+}
+
+func (d *Doctor) checkLinkBody(_ context.Context) Result {
+	return d.checkBody("link", "identity_id",
+		"Symbolon refuses every call with 400: it is not told which identity it is, and users are made at the first request only")
+}
+
+// checkBody judges the Jsonnet by the one that is printed. Another one is not run: only
+// that a word it must have is missing is certain.
+func (d *Doctor) checkBody(route, must, breaks string) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	var lacks, differs, unread []string
+	for _, p := range d.placed() {
+		if p.Route != route {
+			continue
+		}
+		body, why := source(p.Body)
+		switch {
+		case why != "":
+			unread = append(unread, p.where()+": "+why)
+		case strings.TrimSpace(body) == strings.TrimSpace(d.Actions.Body(route)):
+		case !strings.Contains(comments.ReplaceAllString(body, ""), must):
+			lacks = append(lacks, p.where())
+		default:
+			differs = append(differs, p.where())
+		}
+	}
+	switch {
+	case len(lacks) > 0:
+		return problem("the body of %s does not send %s, in %s", route, must, strings.Join(lacks, ", ")).breaks("%s", breaks).mend("%s", printAgain)
+	case len(differs) > 0:
+		return unknown("print it again, as columns may have changed since: "+printAgain+"; or prove it with --live",
+			"the body of %s is not the one that is printed now, and Jsonnet is not run here, in %s", route, strings.Join(differs, ", "))
+	case len(unread) > 0:
+		return unknown("run the doctor where Kratos runs, or prove it with --live", "the body of %s cannot be read here: %s", route, strings.Join(unread, "; "))
+	}
+	return d.all(route, "sends what is printed now")
+}
+
+var comments = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*|#[^\n]*`)
+
+// source is the Jsonnet behind a body of Kratos' configuration, or why it cannot be had.
+func source(body string) (text, why string) {
+	scheme, rest, _ := strings.Cut(body, "://")
+	switch {
+	case body == "":
+		return "", "" // no body: Kratos fails every call
+	case scheme == "base64":
+		raw, err := base64.StdEncoding.DecodeString(rest)
+		if err != nil {
+			return "", "it is no base64"
+		}
+		return string(raw), ""
+	case scheme == "file":
+		path, err := url.PathUnescape(rest)
+		if err != nil {
+			return "", "its path cannot be read"
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return "", "the file cannot be opened"
+		}
+		return string(raw), ""
+	}
+	return "", "it is kept at " + scheme + "://"
+}

@@ -1,0 +1,333 @@
+package doctor_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// nowhere is an address of this machine that nobody listens at.
+const nowhere = "http://127.0.0.1:1"
+
+// wrong is a verdict on one check.
+func wrong(name string) map[string]doctor.Verdict {
+	return map[string]doctor.Verdict{name: doctor.Problem}
+}
+
+// TestFaults plants every fault in an installation that is right but for it: the check
+// finds it, and no other check cries.
+func TestFaults(t *testing.T) {
+	w := install(t, sqlstore.SQLite)
+	t.Run("none", func(t *testing.T) {
+		got := examine(t, w.doctor())
+		expect(t, got, nil)
+		for name, r := range got {
+			if r.Verdict == doctor.Skipped && !strings.HasPrefix(name, "live.") {
+				t.Errorf("%s was not made: %s", name, r.Is)
+			}
+		}
+	})
+	t.Run("file", func(t *testing.T) { testFile(t, w) })
+	t.Run("ory", func(t *testing.T) { testOry(t, w) })
+	t.Run("way", func(t *testing.T) { testWay(t, w) })
+	t.Run("silent", func(t *testing.T) { testSilent(t, w) })
+	t.Run("live", func(t *testing.T) { testLive(t, w) })
+}
+
+// after is registration.after of a Kratos configuration.
+func after(self map[string]any) map[string]any {
+	return self["flows"].(map[string]any)["registration"].(map[string]any)["after"].(map[string]any)
+}
+
+func listOf(self map[string]any, method string) []any {
+	return after(self)[method].(map[string]any)["hooks"].([]any)
+}
+
+func setList(self map[string]any, method string, list []any) {
+	after(self)[method] = map[string]any{"hooks": list}
+}
+
+// hook is the configuration of one of Symbolon's hooks of the method password.
+func hook(self map[string]any, route string) map[string]any {
+	for _, h := range listOf(self, "password") {
+		config, _ := h.(map[string]any)["config"].(map[string]any)
+		if at, _ := config["url"].(string); strings.HasSuffix(at, "/hooks/"+route) {
+			return config
+		}
+	}
+	panic("no hook " + route)
+}
+
+func drop(self map[string]any, method, route string) {
+	var rest []any
+	for _, h := range listOf(self, method) {
+		config, _ := h.(map[string]any)["config"].(map[string]any)
+		if at, _ := config["url"].(string); !strings.HasSuffix(at, "/hooks/"+route) {
+			rest = append(rest, h)
+		}
+	}
+	setList(self, method, rest)
+}
+
+func setKey(self map[string]any, route, key string) {
+	hook(self, route)["auth"].(map[string]any)["config"].(map[string]any)["value"] = key
+}
+
+func body(jsonnet string) string {
+	return "base64://" + base64.StdEncoding.EncodeToString([]byte(jsonnet))
+}
+
+func testFile(t *testing.T, w *installation) {
+	mine := map[string]any{"hook": "web_hook", "config": map[string]any{"url": nowhere, "method": "POST", "body": body("{}"),
+		"response": map[string]any{"parse": true}}}
+	jsonnet := filepath.Join(t.TempDir(), "reserve.jsonnet")
+	if err := os.WriteFile(jsonnet, []byte("function(ctx) {} // metadata_public"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(self map[string]any)
+		want   map[string]doctor.Verdict
+		says   string
+	}{
+		{"hooks in the global list, a method with its own", func(s map[string]any) {
+			after(s)["hooks"] = listOf(s, "password")
+			setList(s, "password", []any{map[string]any{"hook": "session"}})
+		}, wrong("hooks.global"), "which password switches off"},
+		{"hooks in the global list, no method's own", func(s map[string]any) {
+			list := listOf(s, "password")
+			for m := range after(s) {
+				delete(after(s), m)
+			}
+			after(s)["hooks"] = list
+		}, wrong("hooks.global"), ""},
+		{"a method without reserve", func(s map[string]any) { drop(s, "password", "reserve") }, wrong("hooks.reserve_missing"), "password"},
+		{"another method without reserve", func(s map[string]any) {
+			s["methods"].(map[string]any)["oidc"] = map[string]any{"enabled": true}
+			drop(s, "oidc", "reserve")
+		}, wrong("hooks.reserve_missing"), "for oidc"},
+		{"a method that is off", func(s map[string]any) { drop(s, "oidc", "reserve") }, nil, ""},
+		{"a method without link", func(s map[string]any) { drop(s, "password", "link") }, wrong("hooks.link_missing"), "password"},
+		{"a code method that signs up", func(s map[string]any) {
+			s["methods"].(map[string]any)["code"] = map[string]any{"passwordless_enabled": true}
+			delete(after(s), "code")
+		}, map[string]doctor.Verdict{"hooks.link_missing": doctor.Problem, "hooks.reserve_missing": doctor.Problem}, ""},
+		{"parse missing on reserve", func(s map[string]any) { delete(hook(s, "reserve"), "response") }, wrong("hooks.reserve_parse"), "registration.after.password"},
+		{"parse on link", func(s map[string]any) { hook(s, "link")["response"] = map[string]any{"parse": true} }, wrong("hooks.link_parse"), ""},
+		{"can_interrupt beside, on reserve", func(s map[string]any) { hook(s, "reserve")["can_interrupt"] = true }, wrong("hooks.can_interrupt"), "reserve in"},
+		{"can_interrupt instead of parse", func(s map[string]any) {
+			hook(s, "reserve")["can_interrupt"] = true
+			delete(hook(s, "reserve"), "response")
+		}, wrong("hooks.can_interrupt"), "reserve in"},
+		{"reserve not last", func(s map[string]any) { setList(s, "password", append(listOf(s, "password"), mine)) }, wrong("hooks.reserve_last"), ""},
+		{"another parse hook before it", func(s map[string]any) { setList(s, "password", append([]any{mine}, listOf(s, "password")...)) }, nil, ""},
+		{"link not ignoring", func(s map[string]any) { delete(hook(s, "link"), "response") }, wrong("hooks.link_ignore"), ""},
+		{"wrong key", func(s map[string]any) { setKey(s, "link", "nobody-knows-this-key-nobody-knows") }, wrong("hooks.key"), "link in registration.after.password"},
+		{"the key of another route", func(s map[string]any) { setKey(s, "link", w.actions().Keys.Reserve[0]) }, wrong("hooks.key"), ""},
+		{"no key", func(s map[string]any) { delete(hook(s, "reserve"), "auth") }, wrong("hooks.key"), "sends no key"},
+		{"key in a cookie", func(s map[string]any) {
+			hook(s, "reserve")["auth"].(map[string]any)["config"].(map[string]any)["in"] = "cookie"
+		}, wrong("hooks.key"), "in the header"},
+		{"old key only", func(s map[string]any) {
+			for _, route := range []string{"reserve", "link"} {
+				setKey(s, route, map[string]string{"reserve": w.actions().Keys.Reserve[1], "link": w.actions().Keys.Link[1]}[route])
+			}
+		}, wrong("hooks.old_key"), "half done"},
+		{"body of reserve without metadata_public", func(s map[string]any) {
+			hook(s, "reserve")["body"] = body("function(ctx) { /* metadata_public */ id: ctx.identity.id }")
+		}, wrong("hooks.reserve_body"), ""},
+		{"body of reserve in a file", func(s map[string]any) { hook(s, "reserve")["body"] = "file://" + jsonnet }, wrong("hooks.reserve_body"), ""},
+		{"body of reserve in a file elsewhere", func(s map[string]any) { hook(s, "reserve")["body"] = "file:///nowhere/at.all" },
+			map[string]doctor.Verdict{"hooks.reserve_body": doctor.Unknown}, "cannot be opened"},
+		{"body of link without identity_id", func(s map[string]any) { hook(s, "link")["body"] = body("function(ctx) { id: ctx.identity.id }") }, wrong("hooks.link_body"), ""},
+		{"no body", func(s map[string]any) { delete(hook(s, "link"), "body") }, wrong("hooks.link_body"), ""},
+		{"a body of somebody's own", func(s map[string]any) {
+			hook(s, "link")["body"] = body("function(ctx) { identity_id: ctx.identity.id }")
+		}, map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "--live"},
+		{"a body that is kept elsewhere", func(s map[string]any) { hook(s, "link")["body"] = "https://example.com/link.jsonnet" },
+			map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "https://"},
+		{"nobody can sign up", func(s map[string]any) {
+			s["flows"].(map[string]any)["registration"].(map[string]any)["enabled"] = false
+			drop(s, "password", "link")
+		}, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := w.doctor()
+			d.Kratos = w.file(test.change)
+			got := examine(t, d)
+			expect(t, got, test.want)
+			for name := range test.want {
+				if r := got[name]; !strings.Contains(r.Is+r.Mend, test.says) {
+					t.Errorf("%s does not say %q: %+v", name, test.says, r)
+				}
+			}
+			for _, r := range got {
+				for _, key := range append(w.actions().Keys.Link, w.actions().Keys.Reserve...) {
+					if strings.Contains(fmt.Sprint(r), key) {
+						t.Errorf("%s shows a key", r.Check)
+					}
+				}
+			}
+		})
+	}
+	t.Run("reserve left out on purpose", func(t *testing.T) {
+		d := w.doctor()
+		d.Kratos, d.Actions.WithoutReserve = w.file(func(s map[string]any) { drop(s, "password", "reserve") }), true
+		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.reserve_missing": doctor.Skipped})
+	})
+}
+
+// beyondOry is what cannot be known where the public URL does not answer.
+func beyondOry() map[string]doctor.Verdict {
+	return map[string]doctor.Verdict{"ory.public": doctor.Problem, "ory.admin_open": doctor.Unknown, "ory.clock": doctor.Unknown, "ory.rate_plan": doctor.Unknown}
+}
+
+func testOry(t *testing.T, w *installation) {
+	client := func(public, admin string) *ory.Client {
+		c := &ory.Client{PublicURL: public, AdminURL: admin}
+		t.Cleanup(c.CloseIdleConnections)
+		return c
+	}
+	shift := func(by time.Duration) string {
+		return proxy(t, to(w.kratos.PublicURL), func(r *http.Response) {
+			r.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		})
+	}
+	open := proxy(t, func(r *http.Request) string {
+		if strings.HasPrefix(r.URL.Path, "/admin") {
+			return w.kratos.AdminURL
+		}
+		return w.kratos.PublicURL
+	}, nil)
+	other := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
+	public, admin := w.kratos.PublicURL, w.kratos.AdminURL
+	noAdmin := map[string]doctor.Verdict{"ory.admin": doctor.Problem, "ory.page_cap": doctor.Unknown}
+	for _, test := range []struct {
+		name string
+		ory  *ory.Client
+		want map[string]doctor.Verdict
+		says string
+	}{
+		{"public URL unreachable", client(nowhere, admin), beyondOry(), "connection refused"},
+		{"public URL of a name that there is not", client("http://nobody.invalid.internal", admin), beyondOry(), "cannot be resolved"},
+		{"another server at the public URL", client(other.URL, admin), map[string]doctor.Verdict{"ory.public": doctor.Problem}, "404"},
+		{"the admin port at the public URL", client(admin, admin), map[string]doctor.Verdict{"ory.public": doctor.Problem, "ory.admin_open": doctor.Problem}, "answers 307"},
+		{"admin URL unreachable", client(public, nowhere), noAdmin, "connection refused"},
+		{"the public port at the admin URL", client(public, public), noAdmin, admin},
+		{"no admin URL", client(public, ""), map[string]doctor.Verdict{"ory.admin": doctor.Skipped, "ory.page_cap": doctor.Skipped}, ""},
+		{"admin API open to strangers", client(open, admin), wrong("ory.admin_open"), open},
+		{"clock ahead", client(shift(45*time.Second), admin), wrong("ory.clock"), "ahead"},
+		{"clock behind", client(shift(-33*time.Second), admin), wrong("ory.clock"), "behind"},
+		{"clock a little off", client(shift(20*time.Second), admin), nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := w.doctor()
+			d.Ory = test.ory
+			got := examine(t, d)
+			expect(t, got, test.want)
+			said := false
+			for name := range test.want {
+				said = said || strings.Contains(got[name].Is+got[name].Mend, test.says)
+			}
+			if !said && test.says != "" {
+				t.Errorf("nobody says %q: %+v", test.says, got)
+			}
+		})
+	}
+}
+
+// testWay is about what lies between Kratos and the hooks.
+func testWay(t *testing.T, w *installation) {
+	moved := func(url string) func(self map[string]any) {
+		return func(self map[string]any) {
+			for _, route := range []string{"reserve", "link"} {
+				hook(self, route)["url"] = url + "/hooks/" + route
+			}
+		}
+	}
+	redirect := func(code int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, w.server.URL+r.URL.Path, code)
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	for _, test := range []struct {
+		name string
+		url  string
+		want map[string]doctor.Verdict
+	}{
+		{"unreachable", nowhere, wrong("hooks.url")},
+		{"something else there", w.kratos.PublicURL, wrong("hooks.url")},
+		{"a name that only Kratos may know", "http://symbolon.invalid:4460", map[string]doctor.Verdict{"hooks.url": doctor.Unknown}},
+		{"a redirect that loses the body", redirect(http.StatusMovedPermanently), wrong("hooks.redirect")},
+		{"a redirect that keeps it", redirect(http.StatusTemporaryRedirect), wrong("hooks.redirect")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := w.doctor()
+			d.Kratos = w.file(moved(test.url))
+			expect(t, examine(t, d), test.want)
+		})
+	}
+	t.Run("not running, no file", func(t *testing.T) {
+		d := w.doctor()
+		d.Kratos, d.Actions.URL = nil, nowhere
+		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.url": doctor.Problem, "hooks.redirect": doctor.Unknown})
+	})
+}
+
+// testSilent: people sign up, and no link hook tells of them.
+func testSilent(t *testing.T, w *installation) {
+	request := func(id string) {
+		t.Helper()
+		if _, err := w.linker.Refresh(t.Context(), symbolon.IdentityID(id), symbolon.ByRequest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("an import", func(t *testing.T) {
+		imported, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default", "traits": map[string]any{"email": "import@example.org"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.store.Now = func() time.Time { return time.Now().Add(time.Hour) } // it signs in later
+		defer func() { w.store.Now = nil }()
+		request(imported)
+		expect(t, examine(t, w.doctor()), nil)
+	})
+	w.before(t, drops("/hooks/link"))
+	p := w.signUp("silent@example.org")
+	w.around.Store(nil)
+	request(p.IdentityID)
+	t.Run("no hook ever", func(t *testing.T) {
+		got := examine(t, w.doctor())
+		expect(t, got, wrong("hooks.silent"))
+		if r := got["hooks.silent"]; !strings.Contains(r.Is, "ever") || !strings.Contains(r.Is, "at least 1") {
+			t.Errorf("%+v", r)
+		}
+	})
+	t.Run("no hooks are used", func(t *testing.T) {
+		d := w.doctor()
+		d.Kratos = nil
+		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.silent": doctor.Skipped})
+	})
+	t.Run("a hook came", func(t *testing.T) {
+		p := w.signUp("heard@example.org")
+		w.waitLinked(p.IdentityID)
+		expect(t, examine(t, w.doctor()), nil)
+		d := w.doctor()
+		d.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) } // and nobody signed up since
+		expect(t, examine(t, d), nil)
+	})
+}

@@ -1,0 +1,225 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon/hooks"
+)
+
+// placed is one of Symbolon's hooks and where it stands.
+type placed struct {
+	hooks.Hook
+	flow, method string // method empty: the flow's global list
+	at           int
+	list         []hooks.Hook
+}
+
+func (p placed) where() string {
+	if p.method == "" {
+		return p.flow + ".after"
+	}
+	return p.flow + ".after." + p.method
+}
+
+// placed lists Symbolon's hooks in the Kratos configuration, in a stable order.
+func (d *Doctor) placed() (out []placed) {
+	if d.Kratos == nil {
+		return nil
+	}
+	for _, flow := range []string{"registration", "settings", "verification", "recovery"} {
+		lists := d.Kratos.Lists(flow)
+		for _, method := range slices.Sorted(maps.Keys(lists)) {
+			for i, h := range lists[method] {
+				if h.Route != "" {
+					out = append(out, placed{h, flow, method, i, lists[method]})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// find names the places of hooks of a route that are in a state.
+func (d *Doctor) find(route string, is func(placed) bool) (where []string) {
+	for _, p := range d.placed() {
+		if (route == "" || p.Route == route) && is(p) {
+			where = append(where, p.where())
+		}
+	}
+	return slices.Compact(where)
+}
+
+const (
+	printAgain = "symbolon actions print --for kratos.yml --kratos-config FILE, merge what it prints, restart Kratos"
+	noFile     = "Kratos' configuration was not shown: --kratos-config FILE, or prove it with --live"
+)
+
+// unread is the result of every check of the file when there is none to read.
+func (d *Doctor) unread() (Result, bool) {
+	if d.Kratos == nil {
+		return skipped(noFile), true
+	}
+	return Result{}, false
+}
+
+func (d *Doctor) checkGlobal(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	at := d.find("", func(p placed) bool { return p.flow == "registration" && p.method == "" })
+	if len(at) == 0 {
+		return well("no hook of Symbolon's is in the global list of registration")
+	}
+	r := problem("hooks of Symbolon's are in the global list, registration.after.hooks")
+	if own := d.ownLists(); len(own) > 0 {
+		r = problem("hooks of Symbolon's are in the global list, registration.after.hooks, which %s switches off by a list of its own", strings.Join(own, ", "))
+	}
+	return r.breaks("Kratos never calls a hook with parse from there, nor any other for a method that has a list of its own, be it only {hook: session}: those who sign up get a user at their first request only").
+		mend("move them into the list of every method, registration.after.METHOD.hooks: %s", printAgain)
+}
+
+// ownLists are the methods to sign up by that have a list of their own.
+func (d *Doctor) ownLists() (out []string) {
+	lists := d.Kratos.Lists("registration")
+	for _, m := range d.Kratos.RegistrationMethods() {
+		if len(lists[m]) > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// without names the methods to sign up by whose hooks lack a route. Where the route is
+// in the global list that is hooks.global's to say.
+func (d *Doctor) without(route string) (out []string) {
+	lists := d.Kratos.Lists("registration")
+	has := func(list []hooks.Hook) bool {
+		return slices.ContainsFunc(list, func(h hooks.Hook) bool { return h.Route == route })
+	}
+	for _, m := range d.Kratos.RegistrationMethods() {
+		if !has(lists[m]) && !has(lists[""]) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func (d *Doctor) checkReserveMissing(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	if !d.Actions.Reserves() {
+		return skipped("nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)")
+	}
+	missing := d.without("reserve")
+	if len(missing) == 0 {
+		return well("every method to sign up by has the reserve hook (%s)", d.methods())
+	}
+	return problem("no reserve hook for %s", strings.Join(missing, ", ")).
+		breaks("who signs up that way is not born with the user's ID: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it").
+		mend("%s; where it is left out on purpose: symbolon doctor --without-reserve", printAgain)
+}
+
+func (d *Doctor) methods() string {
+	if all := d.Kratos.RegistrationMethods(); len(all) > 0 {
+		return strings.Join(all, ", ")
+	}
+	return "nobody can sign up by himself"
+}
+
+func (d *Doctor) checkLinkMissing(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	missing := d.without("link")
+	if len(missing) == 0 {
+		return well("every method to sign up by has the link hook (%s)", d.methods())
+	}
+	return problem("no link hook for %s", strings.Join(missing, ", ")).
+		breaks("who signs up that way has no user before the first request").
+		mend("%s", printAgain)
+}
+
+func (d *Doctor) checkReserveParse(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	at := d.find("reserve", func(p placed) bool { return !p.Parse && !p.Interrupt })
+	if len(at) == 0 {
+		return d.all("reserve", "has response.parse: true")
+	}
+	return problem("reserve without response.parse: true, in %s", strings.Join(at, ", ")).
+		breaks("Kratos does not read the answer, and the ID is lost; the call comes after the identity was stored, so that an outage of Symbolon shows an error to people whose account exists").
+		mend("set response: {parse: true} there: %s", printAgain)
+}
+
+// all is the good result of a check of every hook of a route.
+func (d *Doctor) all(route, is string) Result {
+	if at := d.find(route, func(placed) bool { return true }); len(at) == 0 {
+		return skipped("there is no %s hook", route)
+	}
+	return well("every %s hook %s", route, is)
+}
+
+func (d *Doctor) checkReserveLast(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	at := d.find("reserve", func(p placed) bool {
+		return p.Before() && slices.ContainsFunc(p.list[p.at+1:], func(h hooks.Hook) bool { return h.Before() && h.Route == "" })
+	})
+	if len(at) == 0 {
+		return d.all("reserve", "comes after all others that Kratos waits for")
+	}
+	return problem("a hook with parse or can_interrupt stands behind reserve, in %s", strings.Join(at, ", ")).
+		breaks("where that hook answers with metadata_public it replaces all of it, and the reserved ID is lost for everybody who signs up").
+		mend("put reserve behind it, as the last hook with parse: %s", printAgain)
+}
+
+func (d *Doctor) checkLinkParse(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	at := d.find("link", func(p placed) bool { return p.Parse })
+	if len(at) == 0 {
+		return d.all("link", "leaves parse alone")
+	}
+	return problem("link with response.parse: true, in %s", strings.Join(at, ", ")).
+		breaks("nobody can sign up: Kratos calls it before there is an identity, with an ID of zeros, and Symbolon's refusal refuses the registration").
+		mend("set response: {ignore: true} there, without parse: %s", printAgain)
+}
+
+func (d *Doctor) checkLinkIgnore(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	at := d.find("link", func(p placed) bool { return !p.Ignore && !p.Parse && !p.Interrupt })
+	if len(at) == 0 {
+		return d.all("link", "is not waited for (response.ignore)")
+	}
+	return problem("link without response.ignore: true, in %s", strings.Join(at, ", ")).
+		breaks("an outage of Symbolon shows an error, up to a minute later, to everybody who signs up, although the account exists; trying again they are told that it exists already").
+		mend("set response: {ignore: true} there: %s", printAgain)
+}
+
+func (d *Doctor) checkInterrupt(_ context.Context) Result {
+	if r, none := d.unread(); none {
+		return r
+	}
+	var is []string
+	for _, p := range d.placed() {
+		if p.Interrupt {
+			is = append(is, fmt.Sprintf("%s in %s", p.Route, p.where()))
+		}
+	}
+	if len(is) == 0 {
+		return well("no hook of Symbolon's has can_interrupt")
+	}
+	return problem("can_interrupt on %s", strings.Join(is, ", ")).
+		breaks("Kratos calls the hook before there is an identity and does not read what it answers: link refuses every sign-up, and the ID of reserve is lost").
+		mend("remove can_interrupt; reserve has response: {parse: true}, link and sync {ignore: true}: %s", printAgain)
+}

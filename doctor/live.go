@@ -1,0 +1,303 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// Live is a throw-away person who signs up with a password at Ory's public API, is
+// looked for on the other side, and is deleted again: identity, row and ledger entry,
+// whatever happens in between. What stays is two events, and that the user's ID is never
+// given out again. A mail to verify the address may be queued at Ory; its domain is one
+// that no mail reaches.
+type Live struct {
+	// Traits are the person's. RANDOM in them becomes a word that nobody else has, and
+	// must be part of what the person signs in with: nobody is deleted who has not got
+	// it. Defaults to an e-mail address.
+	Traits json.RawMessage
+
+	// Patience is how long the link hook may take. Defaults to 10 seconds.
+	Patience time.Duration
+
+	// Minted says whether this installation made an ID. nil: not known.
+	Minted func(symbolon.UserID) bool
+
+	// Told is called with the word that the person can be found by, before it is made.
+	Told func(word string)
+}
+
+// DefaultTraits fit a schema that asks for an e-mail address only. The domain is
+// reserved (RFC 2606): no mail arrives there.
+const DefaultTraits = `{"email":"RANDOM@doctor.invalid"}`
+
+// Placeholder becomes the random word in [Live.Traits].
+const Placeholder = "RANDOM"
+
+var liveChecks = []string{"live.registration", "live.reserve", "live.link", "live.cleanup"}
+
+// patient is the throw-away person.
+type patient struct {
+	d        *Doctor
+	word     string // in its traits, and nowhere else
+	names    []string
+	identity symbolon.Identity
+	linked   bool
+}
+
+func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
+	skip := func(r Result, names ...string) {
+		for _, name := range names {
+			report(name, r)
+		}
+	}
+	if d.Live == nil {
+		skip(skipped("nobody was signed up: --live does, and deletes the person again"), liveChecks...)
+		return
+	}
+	if d.Bonds == nil {
+		skip(unknown("mend users.database first", "the database cannot be asked"), liveChecks...)
+		return
+	}
+	if r, ok := d.needAdmin(); !ok {
+		r.Verdict = Unknown // it was asked for
+		skip(r, liveChecks...)
+		return
+	}
+	p := &patient{d: d}
+	traits := p.traits()
+	if d.Live.Told != nil {
+		d.Live.Told(p.word)
+	}
+	p.live(ctx, traits, report)
+}
+
+func (p *patient) live(ctx context.Context, traits json.RawMessage, report func(string, Result)) {
+	defer func() { report("live.cleanup", p.cleanUp(ctx)) }()
+	made := p.signUp(ctx, traits)
+	report("live.registration", made)
+	if made.Verdict != OK {
+		r := unknown("mend live.registration first", "nobody could sign up")
+		report("live.reserve", r)
+		report("live.link", r)
+		return
+	}
+	report("live.reserve", p.reserved())
+	report("live.link", p.link(ctx))
+}
+
+// traits fills in the random word.
+func (p *patient) traits() json.RawMessage {
+	p.word = "symbolon-doctor-" + strings.ToLower(rand.Text())
+	traits := p.d.Live.Traits
+	if len(traits) == 0 {
+		traits = json.RawMessage(DefaultTraits)
+	}
+	traits = bytes.ReplaceAll(traits, []byte(Placeholder), []byte(p.word))
+	p.names = textsWith(traits, p.word)
+	return traits
+}
+
+// textsWith are the texts of a JSON document that contain a word: what a person may be
+// found by.
+func textsWith(doc json.RawMessage, word string) (out []string) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return out
+		}
+		if s, ok := t.(string); ok && strings.Contains(s, word) {
+			out = append(out, s)
+		}
+	}
+}
+
+func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
+	identity, err := patiently(ctx, func() (symbolon.Identity, error) { return p.d.Ory.Register(ctx, traits, "Sy7!"+rand.Text()) })
+	var form *ory.FormError
+	switch {
+	case err == nil:
+		p.identity = identity
+		return well("a throw-away person signed up at %s", p.d.Ory.PublicURL)
+	case errors.As(err, &form):
+		return unknown(`give traits that your schema takes, RANDOM where they must be new: --traits '{"email":"RANDOM@doctor.invalid","name":"Doctor"}'`,
+			"Ory does not take the throw-away person: %s", strings.Join(form.Messages, "; "))
+	case ctx.Err() != nil:
+		return unknown("run it again", "it was interrupted")
+	}
+	return failedSignUp(strings.TrimPrefix(why(err), "register: "))
+}
+
+// failedSignUp reads Ory's words about a hook that it waited for.
+func failedSignUp(words string) Result {
+	r := problem("Ory failed to sign the person up: %s", words).breaks("nobody can sign up")
+	const meanwhile = "until then take that hook out of Kratos' configuration"
+	switch {
+	case strings.Contains(words, "/hooks/"):
+		return r.mend("Kratos cannot reach that hook: start symbolon serve, or set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it and print the hooks again: symbolon actions print; %s", meanwhile)
+	case strings.Contains(words, "third-party upstream service"), strings.Contains(words, "webhook"):
+		return r.mend("a hook that Kratos waits for refused: symbolon doctor --kratos-config FILE says whether it is one of Symbolon's, Kratos' log which one it is; %s", meanwhile)
+	}
+	return r.mend("read Kratos' log at this minute")
+}
+
+// reserved looks at the identity as Ory's first answer shows it, before anybody could
+// have written to it.
+func (p *patient) reserved() Result {
+	if !p.d.Actions.Reserves() {
+		return skipped("nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)")
+	}
+	key := p.d.Actions.BackReference.WithDefaults().Key
+	id := p.backReference(key)
+	const breaks = "people who sign up are not born with their user's ID in metadata_public: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it"
+	switch {
+	case id == "":
+		return problem("the person was born without metadata_public.%s: the reserve hook was not called, or its answer not read", key).breaks(breaks).
+			mend("symbolon doctor --kratos-config FILE says which line is wrong; where it is left out on purpose: --without-reserve")
+	case p.d.Live.Minted != nil && !p.d.Live.Minted(id):
+		return problem("the person was born with a metadata_public.%s that this installation did not make", key).breaks("%s", breaks).
+			mend("give every replica of Symbolon, and the doctor, the same secret (SYMBOLON_SECRET) and ory.project; or another hook writes metadata_public.%s: choose another back_reference.path", key)
+	}
+	return well("the reserve hook arrived: the person was born with a user's ID in metadata_public.%s", key)
+}
+
+func (p *patient) backReference(key string) symbolon.UserID {
+	var metadata map[string]json.RawMessage
+	var id string
+	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[key], &id) != nil {
+		return ""
+	}
+	return symbolon.UserID(id)
+}
+
+// link waits for the ledger's entry.
+func (p *patient) link(ctx context.Context) Result {
+	patience := p.d.Live.Patience
+	if patience <= 0 {
+		patience = 10 * time.Second
+	}
+	begin := time.Now()
+	for {
+		rec, err := p.record(ctx)
+		waited := time.Since(begin)
+		switch {
+		case ctx.Err() != nil:
+			return unknown("run it again", "it was interrupted")
+		case err != nil && !errors.Is(err, symbolon.ErrNotFound):
+			return unknown("run it again", "the ledger cannot be read: %s", err)
+		case err == nil && rec.Link != nil:
+			return p.judge(rec, waited)
+		case waited > patience:
+			return problem("the link hook did not arrive within %s", patience).
+				breaks("whoever signs up has no user before the first request").
+				mend("symbolon doctor --kratos-config FILE says which line is wrong; Kratos' log says what it tried; symbolon serve must run with this database and be reached by Kratos at %s", p.d.Actions.URL)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (p *patient) record(ctx context.Context) (symbolon.Record, error) {
+	return p.d.Bonds.Record(ctx, p.d.Project, string(p.identity.ID))
+}
+
+func (p *patient) judge(rec symbolon.Record, waited time.Duration) Result {
+	p.linked = true
+	link := rec.Link
+	reserved := p.backReference(p.d.Actions.BackReference.WithDefaults().Key)
+	switch {
+	case link.State != symbolon.Linked:
+		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are not let in").
+			mend("symbolon reconcile lists what is the matter; users.* above say what the table refuses")
+	case link.Way != symbolon.ByLinkHook:
+		return unknown("run it again", "somebody else was faster than the hook: the user was made by way of %q", link.Way)
+	case reserved != "" && p.d.Actions.Reserves() && reserved != link.User:
+		return problem("the user that was made has not the ID that was reserved").
+			breaks("metadata_public at Ory names nobody: what reads the ID there is wrong, for everybody who signs up").
+			mend("give every replica of Symbolon the same secret (SYMBOLON_SECRET), ory.project and users.new_id")
+	}
+	return well("the link hook arrived, and made the user, within %s", max(waited, 50*time.Millisecond).Round(50*time.Millisecond))
+}
+
+// cleanUp deletes the person on both sides, also when ctx has ended.
+func (p *patient) cleanUp(ctx context.Context) Result {
+	interrupted := ctx.Err() != nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+	defer cancel()
+	var last error
+	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
+		_, last = patiently(ctx, func() (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
+		if last == nil {
+			return well("the throw-away person is deleted again, on both sides")
+		}
+		time.Sleep(pause)
+	}
+	return problem("something of the throw-away person is left: %s", why(last)).
+		breaks("nothing, but there is somebody who is nobody").
+		mend("delete at Ory the identity %s, and in the users table the row with that identity: whoever has %s in its traits is nobody", orUnknown(p.identity.ID), p.word)
+}
+
+func orUnknown(id symbolon.IdentityID) string {
+	if id == "" {
+		return "(not known)"
+	}
+	return string(id)
+}
+
+// remove deletes whoever carries the word. What a cut-off registration made may become
+// visible a moment later.
+func (p *patient) remove(ctx context.Context, interrupted bool) error {
+	ids, err := p.made(ctx)
+	for tries := 0; err == nil && len(ids) == 0 && interrupted && tries < 10; tries++ {
+		time.Sleep(200 * time.Millisecond)
+		ids, err = p.made(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := p.d.Ory.DeleteIdentity(ctx, id); err != nil && !errors.Is(err, symbolon.ErrNotFound) {
+			return err
+		}
+		if err := p.d.Bonds.Unmake(ctx, p.d.Project, id); err != nil {
+			return err
+		}
+		if p.linked {
+			continue
+		}
+		time.Sleep(500 * time.Millisecond) // a hook that was under way has read the identity before
+		if err := p.d.Bonds.Unmake(ctx, p.d.Project, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// made are the identities that this examination made: by their ID, or by the word.
+func (p *patient) made(ctx context.Context) (ids []symbolon.IdentityID, err error) {
+	if p.identity.ID != "" {
+		return []symbolon.IdentityID{p.identity.ID}, nil
+	}
+	for _, name := range p.names {
+		found, err := p.d.Ory.FindByIdentifier(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("look for the throw-away person: %w", err)
+		}
+		for _, i := range found {
+			if bytes.Contains(i.Traits, []byte(p.word)) {
+				p.identity.ID = i.ID
+				ids = append(ids, i.ID)
+			}
+		}
+	}
+	return slices.Compact(ids), nil
+}

@@ -1,0 +1,194 @@
+package doctor_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+func (w *installation) liveDoctor() *doctor.Doctor {
+	d := w.doctor()
+	d.Live = &doctor.Live{Patience: time.Second, Minted: symbolon.NewMinter("default", secret, former).Minted}
+	return d
+}
+
+// TestLiveOnPostgres: a right setup is right there, too, and nothing stays behind.
+func TestLiveOnPostgres(t *testing.T) {
+	w := install(t, sqlstore.Postgres)
+	before := w.traces()
+	d := w.liveDoctor()
+	d.Live.Patience = 10 * time.Second
+	got := examine(t, d)
+	expect(t, got, nil)
+	for name, r := range got {
+		if r.Verdict == doctor.Skipped {
+			t.Errorf("%s was not made: %s", name, r.Is)
+		}
+	}
+	w.leavesNoTrace(before)
+}
+
+// TestLiveOnNetwork: under the limits of Ory Network, and one write at a time, a right
+// setup is right as well.
+func TestLiveOnNetwork(t *testing.T) {
+	db := openDatabase(t, sqlstore.SQLite)
+	migrateUp(t, db, sqlstore.SQLite)
+	store := &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}
+	var mux http.ServeMux
+	server := httptest.NewServer(&mux)
+	t.Cleanup(server.Close)
+	var file bytes.Buffer
+	actions := hooks.Actions{URL: server.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret})}
+	if err := actions.WriteKratos(&file); err != nil {
+		t.Fatal(err)
+	}
+	configured, err := fakeory.HooksFromKratos(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := fakeory.Start(t, fakeory.Config{Network: true, Hooks: configured})
+	client := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
+	t.Cleanup(client.CloseIdleConnections)
+	linker := &symbolon.Linker{Ory: client, Store: store, Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}
+	(&hooks.Handler{Linker: linker}).Mount(&mux)
+	kratos, err := hooks.ReadKratos(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		asked := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
+		t.Cleanup(asked.CloseIdleConnections)
+		d := &doctor.Doctor{Ory: asked, Actions: actions, Kratos: kratos, Table: table{store}, Bonds: store, OnIdentityDeleted: symbolon.KeepRow,
+			HTTP: server.Client(), Live: &doctor.Live{Minted: symbolon.NewMinter("default", secret).Minted}}
+		expect(t, examine(t, d), nil)
+	}
+	if err := linker.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// unsigned is what cannot be known when nobody can sign up.
+func unsigned(v doctor.Verdict) map[string]doctor.Verdict {
+	return map[string]doctor.Verdict{"live.registration": v, "live.reserve": doctor.Unknown, "live.link": doctor.Unknown}
+}
+
+// testLive plants faults in a running Kratos, which is restarted for each that is in its
+// configuration. Whatever happens, nobody is left behind.
+func testLive(t *testing.T, w *installation) {
+	running := string(w.configuration(nil))
+	reconfigure := func(t *testing.T, change func(self map[string]any)) {
+		t.Helper()
+		wanted := string(w.configuration(change))
+		if wanted == running {
+			return
+		}
+		w.kratos.Kill()
+		if err := os.WriteFile(w.kratos.ConfigFile, []byte(wanted), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.kratos.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		running = wanted
+	}
+	for _, test := range []struct {
+		name   string
+		file   func(self map[string]any) // of Kratos; the doctor is not shown it
+		around func(http.Handler) http.Handler
+		doctor func(*doctor.Doctor)
+		want   map[string]doctor.Verdict
+		says   string
+	}{
+		{name: "right"},
+		{name: "traits of one's own", doctor: func(d *doctor.Doctor) {
+			d.Live.Traits = json.RawMessage(`{"name":"Doctor","email":"RANDOM@doctor.invalid"}`)
+		}},
+		{name: "traits that the schema refuses", doctor: func(d *doctor.Doctor) { d.Live.Traits = json.RawMessage(`{"nick":"RANDOM"}`) },
+			want: unsigned(doctor.Unknown), says: "email"},
+		{name: "no reserve", file: func(s map[string]any) { drop(s, "password", "reserve") }, want: wrong("live.reserve"), says: "without metadata_public.id"},
+		{name: "reserve without parse", file: func(s map[string]any) { delete(hook(s, "reserve"), "response") }, want: wrong("live.reserve")},
+		{name: "no link", file: func(s map[string]any) { drop(s, "password", "link") }, want: wrong("live.link"), says: "did not arrive"},
+		{name: "wrong key of link", file: func(s map[string]any) { setKey(s, "link", "nobody-knows-this-key-nobody-knows") }, want: wrong("live.link")},
+		{name: "reserve unreachable from Kratos", file: func(s map[string]any) { hook(s, "reserve")["url"] = nowhere + "/hooks/reserve" }, want: unsigned(doctor.Problem), says: "/hooks/reserve"},
+		{name: "parse on link", file: func(s map[string]any) { hook(s, "link")["response"] = map[string]any{"parse": true} }, want: unsigned(doctor.Problem)},
+		{name: "a blocking link that fails", file: func(s map[string]any) { delete(hook(s, "link"), "response") }, around: drops("/hooks/link"), want: unsigned(doctor.Problem), says: "502"},
+		{name: "another secret", doctor: func(d *doctor.Doctor) { d.Live.Minted = symbolon.NewMinter("default", anders).Minted }, want: wrong("live.reserve"), says: "did not make"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := w.traces()
+			d := w.liveDoctor()
+			reconfigure(t, test.file)
+			if test.around != nil {
+				w.before(t, test.around)
+				d.HTTP = nil
+			}
+			if test.doctor != nil {
+				test.doctor(d)
+			}
+			want := map[string]doctor.Verdict{}
+			for name, v := range test.want {
+				want[name] = v
+			}
+			if test.around != nil {
+				want["hooks.url"] = doctor.Problem
+			}
+			got := examine(t, d)
+			expect(t, got, want)
+			said := test.says == ""
+			for name := range test.want {
+				said = said || strings.Contains(got[name].Is, test.says)
+			}
+			if !said {
+				t.Errorf("nobody says %q: %+v", test.says, got)
+			}
+			w.leavesNoTrace(before)
+		})
+	}
+	reconfigure(t, nil)
+	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, w) })
+}
+
+// testInterrupted ends the examination, as Ctrl-C does, while Ory waits for a hook.
+func testInterrupted(t *testing.T, w *installation) {
+	for _, path := range []string{"/hooks/reserve", "/hooks/link"} {
+		t.Run(path, func(t *testing.T) {
+			before := w.traces()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var once sync.Once
+			w.before(t, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == path && r.Header.Get("User-Agent") == "Go-http-client/1.1" && r.Header.Get("X-Symbolon-Key") != "" {
+						once.Do(cancel)
+						time.Sleep(300 * time.Millisecond)
+					}
+					next.ServeHTTP(rw, r)
+				})
+			})
+			got := examineIn(t, ctx, w.liveDoctor())
+			if r := got["live.cleanup"]; r.Verdict != doctor.OK {
+				t.Errorf("%+v", r)
+			}
+			if r := got["live.link"]; r.Verdict != doctor.Unknown {
+				t.Errorf("%+v", r)
+			}
+			time.Sleep(time.Second) // what was under way has ended
+			w.leavesNoTrace(before)
+		})
+	}
+}

@@ -1,0 +1,174 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/symbolon-id/symbolon/hooks"
+)
+
+// reach is what came of asking a hook's URL from here, without a key: a hook of
+// Symbolon's refuses that in words of its own, and does nothing.
+type reach struct {
+	url      string
+	symbolon bool   // it is one of our hooks
+	status   int    // 0: no answer
+	location string // of a redirect
+	refused  bool   // nobody listens there
+	why      string // no answer
+}
+
+// reachAll asks every URL that Kratos is configured to call, or else the one that
+// `actions print` would print.
+func (d *Doctor) reachAll(ctx context.Context) []reach {
+	urls := []string{strings.TrimSuffix(d.Actions.URL, "/") + "/hooks/link"}
+	if ours := d.ours(); len(ours) > 0 {
+		urls = nil
+		for _, h := range ours {
+			urls = append(urls, h.URL)
+		}
+		slices.Sort(urls)
+		urls = slices.Compact(urls)
+	}
+	var out []reach
+	for _, u := range urls {
+		out = append(out, d.reach(ctx, u))
+	}
+	return out
+}
+
+func (d *Doctor) reach(ctx context.Context, at string) reach {
+	out := reach{url: at}
+	client := &http.Client{Timeout: 5 * time.Second}
+	if d.HTTP != nil {
+		*client = *d.HTTP
+	} else {
+		defer client.CloseIdleConnections()
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader("{}"))
+	if err != nil {
+		out.why, out.refused = "it is not a URL", true
+		return out
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		out.why, out.refused = noAnswer(err)
+		return out
+	}
+	defer func() { _ = resp.Body.Close() }()
+	out.status = resp.StatusCode
+	if resp.StatusCode/100 == 3 {
+		out.location = place(resp.Header.Get("Location"))
+		return out
+	}
+	var body struct {
+		Error struct{ Code string }
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	out.symbolon = err == nil && resp.StatusCode == http.StatusUnauthorized && json.Unmarshal(text, &body) == nil && body.Error.Code == "unauthenticated"
+	return out
+}
+
+// place is where a redirect leads, without what its query may hold.
+func place(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "somewhere unreadable"
+	}
+	u.RawQuery, u.Fragment, u.User = "", "", nil
+	return u.String()
+}
+
+// noAnswer says why, and whether it is certain that nobody is there. A name that this
+// machine cannot resolve, or an address that swallows packets, may well be reached by
+// Kratos.
+func noAnswer(err error) (string, bool) {
+	var dns *net.DNSError
+	var errno syscall.Errno
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns):
+		return "its host name cannot be resolved here", false
+	case errors.As(err, &errno) && errno == syscall.ECONNREFUSED:
+		return "nobody listens there", true
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in 5 seconds", false
+	}
+	return "no answer that is HTTP", false
+}
+
+func (d *Doctor) checkURL(_ context.Context) Result {
+	var bad, unsure, good []string
+	for _, r := range d.reached() {
+		switch {
+		case r.symbolon:
+			good = append(good, host(r.url))
+		case r.location != "": // hooks.redirect
+		case r.status != 0:
+			bad = append(bad, fmt.Sprintf("%s answers %d, and not as Symbolon does", r.url, r.status))
+		case r.refused:
+			bad = append(bad, host(r.url)+": "+r.why)
+		default:
+			unsure = append(unsure, host(r.url)+": "+r.why)
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return problem("%s", strings.Join(slices.Compact(bad), "; ")).
+			breaks("the hooks are lost, and users are made at the first request only; if it is the same from where Kratos runs, and Kratos has the reserve hook, nobody can sign up: it asks three times and gives up").
+			mend("start symbolon serve; set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it, and print the hooks again: symbolon actions print")
+	case len(unsure) > 0:
+		return unknown("prove it from Kratos: symbolon doctor --live", "%s", strings.Join(slices.Compact(unsure), "; "))
+	case len(good) == 0:
+		return unknown("mend hooks.redirect first", "every hook's URL redirects")
+	}
+	return well("Symbolon answers at %s, as this machine sees it", strings.Join(slices.Compact(good), ", "))
+}
+
+func host(at string) string {
+	if u, err := url.Parse(at); err == nil {
+		return u.Scheme + "://" + u.Host
+	}
+	return at
+}
+
+func (d *Doctor) checkRedirect(_ context.Context) Result {
+	var is []string
+	answered := false
+	for _, r := range d.reached() {
+		answered = answered || r.status != 0
+		if r.location != "" {
+			is = append(is, fmt.Sprintf("%s redirects (%d) to %s", r.url, r.status, r.location))
+		}
+	}
+	if len(is) > 0 {
+		return problem("%s", strings.Join(is, "; ")).
+			breaks("Kratos follows a redirect without the body (301, 302, 303) and takes the answer for a success: the hook is lost and nobody is told; a reserve hook that is redirected to a page refuses every sign-up").
+			mend("print the hooks with the address that answers by itself: set serve.url (SYMBOLON_SERVE_URL), https if that is where it leads, and symbolon actions print; or let the proxy pass /hooks/ on")
+	}
+	if !answered {
+		return unknown("mend hooks.url first", "no hook's URL answers")
+	}
+	return well("no redirect on the way to the hooks, as this machine sees it")
+}
+
+// ours are all of Symbolon's hooks in the Kratos configuration.
+func (d *Doctor) ours() []hooks.Hook {
+	var out []hooks.Hook
+	for _, p := range d.placed() {
+		out = append(out, p.Hook)
+	}
+	return out
+}

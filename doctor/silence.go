@@ -1,0 +1,100 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Bonds is what the ledger holds.
+type Bonds interface {
+	// LatestLinks returns the newest bonds, newest first.
+	LatestLinks(ctx context.Context, project string, limit int) ([]symbolon.Event, error)
+
+	// Record returns what is known of one person; symbolon.ErrNotFound: nothing.
+	Record(ctx context.Context, project, id string) (symbolon.Record, error)
+
+	// Unmake takes back the bond of an identity that is gone.
+	Unmake(ctx context.Context, project string, id symbolon.IdentityID) error
+}
+
+// A sign-up is told from an import by how soon the first request came. Of those that a
+// request linked so many are asked after at Ory, until enough of them were sign-ups.
+const (
+	recent  = 1000
+	samples = 20
+	enough  = 3
+	soon    = 10 * time.Minute
+)
+
+// checkSilent finds sign-ups that no link hook told of. Identities that the admin API
+// made fire no hook, and are no sign of anything.
+func (d *Doctor) checkSilent(ctx context.Context) Result {
+	if d.Bonds == nil {
+		return unknown("mend users.database first", "the database cannot be asked")
+	}
+	links, err := d.Bonds.LatestLinks(ctx, d.Project, recent)
+	if err != nil {
+		return unknown("mend users.database first", "the ledger cannot be read: %s", err)
+	}
+	last, since := time.Time{}, d.Now().Add(-d.Silence)
+	if i := slices.IndexFunc(links, func(e symbolon.Event) bool { return e.Way == symbolon.ByLinkHook }); i >= 0 {
+		last = links[i].At
+	}
+	if last.After(since) {
+		return well("the last link hook made a user %s", ago(d.Now().Sub(last)))
+	}
+	if last.IsZero() && !d.expectsLink() {
+		return skipped("no link hook ever came, and none is known to be configured; users are made at the first request")
+	}
+	return d.judgeSilence(ctx, links, last, since)
+}
+
+// expectsLink reports whether Kratos is known to have a link hook.
+func (d *Doctor) expectsLink() bool {
+	return len(d.find("link", func(p placed) bool { return p.flow == "registration" })) > 0
+}
+
+func (d *Doctor) judgeSilence(ctx context.Context, links []symbolon.Event, last, since time.Time) Result {
+	asked, fresh := 0, 0
+	for _, e := range links {
+		if e.Way != symbolon.ByRequest || e.At.Before(since) || asked == samples || fresh == enough {
+			continue
+		}
+		if !d.Ory.HasAdmin() {
+			return unknown("set ory.admin_url", "no link hook came for %s while requests made users; without the admin API sign-ups cannot be told from imports", days(d.Silence))
+		}
+		asked++
+		id, err := patiently(ctx, func() (symbolon.Identity, error) { return d.Ory.Identity(ctx, e.Identity) })
+		switch {
+		case errors.Is(err, symbolon.ErrNotFound):
+		case err != nil:
+			return unknown("mend ory.admin first", "identities cannot be read: %s", why(err))
+		case e.At.Sub(id.CreatedAt) < soon:
+			fresh++
+		}
+	}
+	if fresh == 0 {
+		return well("no sign-up in the last %s that a link hook should have told of", days(d.Silence))
+	}
+	seen := "ever"
+	if !last.IsZero() {
+		seen = "since " + last.UTC().Format("2006-01-02 15:04 MST")
+	}
+	return problem("no link hook came %s, while in the last %s at least %d people signed up and got their user by a request", seen, days(d.Silence), fresh).
+		breaks("whoever signs up has no user before the first request; who makes none (a native application, an e-mail still to be verified) has none at all until a reconcile").
+		mend("find out why they do not arrive: symbolon doctor --kratos-config FILE --live")
+}
+
+func ago(d time.Duration) string {
+	if d < time.Minute {
+		return "just now"
+	}
+	return d.Round(time.Minute).String() + " ago"
+}
+
+func days(d time.Duration) string { return fmt.Sprintf("%.3g days", d.Hours()/24) }

@@ -1,0 +1,105 @@
+package doctor_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+// TestTables plants the faults of the users table, in both databases.
+func TestTables(t *testing.T) {
+	kratos := fakeory.Start(t, fakeory.Config{})
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) { testTables(t, dialect, kratos) })
+	}
+}
+
+func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
+	db := openDatabase(t, dialect)
+	noTable := map[string]doctor.Verdict{"users.table": doctor.Problem, "users.column": doctor.Unknown, "users.type": doctor.Unknown,
+		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.release": doctor.Unknown}
+	for i, test := range []struct {
+		name    string
+		ddl     string
+		columns map[string]string
+		policy  symbolon.RowPolicy
+		release []string
+		want    map[string]doctor.Verdict
+	}{
+		{name: "right", ddl: "id text primary key, ory_identity_id text unique, email text", columns: map[string]string{"email": "traits.email"}},
+		{name: "table missing", want: noTable},
+		{name: "column missing", ddl: "id text primary key, email text", want: wrong("users.column")},
+		{name: "projected column missing", ddl: "id text primary key, ory_identity_id text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.column")},
+		{name: "column of the wrong type", ddl: "id text primary key, ory_identity_id bigint unique", want: wrong("users.type")},
+		{name: "key of the wrong type", ddl: "id bigint primary key, ory_identity_id text unique", want: wrong("users.type")},
+		{name: "unique index missing", ddl: "id text primary key, ory_identity_id text", want: wrong("users.unique")},
+		{name: "a column that nobody fills", ddl: "id text primary key, ory_identity_id text unique, plan text not null", want: wrong("users.row")},
+		{name: "unique projected column", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.release")},
+		{name: "unique projected column, kept", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "keep", want: wrong("users.release")},
+		{name: "unique projected column, released", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, release: []string{"email"}},
+		{name: "unique projected column, deleted", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "delete"},
+		{name: "unique column of the application's", ddl: "id text primary key, ory_identity_id text unique, handle text unique"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			name := fmt.Sprintf("users_%d", i)
+			if test.ddl != "" {
+				if _, err := db.ExecContext(t.Context(), "create table "+name+" ("+test.ddl+")"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			store := &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{Table: name, Columns: test.columns}}
+			if i == 0 {
+				got := examine(t, tableDoctor(t, store, kratos))
+				expect(t, got, map[string]doctor.Verdict{"users.layout": doctor.Problem, "hooks.silent": doctor.Unknown})
+				migrateUp(t, db, dialect)
+			}
+			d := tableDoctor(t, store, kratos)
+			d.ReleaseColumns = test.release
+			if test.policy != "" {
+				d.OnIdentityDeleted = test.policy
+			}
+			expect(t, examine(t, d), test.want)
+		})
+	}
+	t.Run("no database", func(t *testing.T) {
+		d := tableDoctor(t, nil, kratos)
+		d.Table, d.Bonds, d.Database = nil, nil, context.DeadlineExceeded
+		want := map[string]doctor.Verdict{"users.database": doctor.Problem, "hooks.silent": doctor.Unknown}
+		for name := range noTable {
+			want[name] = doctor.Unknown
+		}
+		want["users.layout"] = doctor.Unknown
+		expect(t, examine(t, d), want)
+	})
+}
+
+func migrateUp(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
+	t.Helper()
+	if err := migrate.Up(t.Context(), db, dialect); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tableDoctor looks at a table beside a fake Ory, with hooks that answer.
+func tableDoctor(t *testing.T, store *sqlstore.Store, o *fakeory.Ory) *doctor.Doctor {
+	h := &hooks.Handler{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: o.PublicURL}, Store: store, Secrets: []symbolon.Secret{secret}}}
+	mux := http.NewServeMux()
+	h.Mount(mux)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	c := &ory.Client{PublicURL: o.PublicURL, AdminURL: o.AdminURL}
+	t.Cleanup(c.CloseIdleConnections)
+	return &doctor.Doctor{Ory: c, Actions: hooks.Actions{URL: s.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret})},
+		Table: table{store}, Bonds: store, OnIdentityDeleted: "deactivate", HTTP: s.Client()}
+}

@@ -1,0 +1,114 @@
+package ory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// FormError means that Ory refused what was filled into a form. Messages are Ory's
+// words, one short line each, the field first where one is concerned.
+type FormError struct{ Messages []string }
+
+func (e *FormError) Error() string { return "ory refused the form: " + strings.Join(e.Messages, "; ") }
+
+// Register signs somebody up with a password, as a native application does, and
+// returns the identity as Ory's answer shows it. It waits for a minute, in which Ory
+// asks a blocking hook again that does not answer. After an error other than a
+// [*FormError] the identity may exist all the same: FindByIdentifier tells.
+func (c *Client) Register(ctx context.Context, traits json.RawMessage, password string) (symbolon.Identity, error) {
+	r, err := c.ask(ctx, question{bucket: unlimited, path: "/self-service/registration/api"})
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("begin to register: %w", err)
+	}
+	if r.status != http.StatusOK {
+		return symbolon.Identity{}, fmt.Errorf("begin to register: %w", r.refusal())
+	}
+	flow, _ := r.fields().text("id")
+	body, err := json.Marshal(map[string]any{"method": "password", "password": password, "traits": traits})
+	if err != nil || flow == "" {
+		return symbolon.Identity{}, unknown("begin to register: no flow, or traits that are no JSON")
+	}
+	r, err = c.ask(ctx, question{bucket: unlimited, method: http.MethodPost, path: "/self-service/registration",
+		query: url.Values{"flow": {flow}}, body: body, slow: true})
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("register: %w", err)
+	}
+	return registered(r)
+}
+
+func registered(r *reply) (symbolon.Identity, error) {
+	if messages := formMessages(r); r.status == http.StatusBadRequest && len(messages) > 0 {
+		return symbolon.Identity{}, &FormError{messages}
+	}
+	if r.status != http.StatusOK {
+		return symbolon.Identity{}, fmt.Errorf("register: %w", r.refusal())
+	}
+	i, err := DecodeIdentity(r.fields().get("identity"))
+	if err != nil {
+		return symbolon.Identity{}, unknown("register: %s", err.Error())
+	}
+	return i, nil
+}
+
+// formMessages reads what a flow says beside its fields.
+func formMessages(r *reply) (out []string) {
+	type message struct{ Text, Type string }
+	var flow struct {
+		UI struct {
+			Messages []message
+			Nodes    []struct {
+				Attributes struct{ Name string }
+				Messages   []message
+			}
+		}
+	}
+	if !r.isJSON() || json.Unmarshal(r.body, &flow) != nil {
+		return nil
+	}
+	for _, m := range flow.UI.Messages {
+		out = append(out, oneLine(m.Text))
+	}
+	for _, n := range flow.UI.Nodes {
+		for _, m := range n.Messages {
+			out = append(out, oneLine(n.Attributes.Name+": "+m.Text))
+		}
+	}
+	return out
+}
+
+// FindByIdentifier returns whom Ory knows by an identifier to sign in with: an e-mail
+// address, a name. There is one at most, or none.
+func (c *Client) FindByIdentifier(ctx context.Context, identifier string) ([]symbolon.Identity, error) {
+	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, page: true, path: "/admin/identities",
+		query: url.Values{"credentials_identifier": {identifier}}})
+	if err != nil {
+		return nil, fmt.Errorf("find an identity: %w", err)
+	}
+	body, err := r.json()
+	if err != nil {
+		return nil, fmt.Errorf("find an identity: %w", err)
+	}
+	found, err := identities(body)
+	if err != nil {
+		return nil, unknown("find an identity: %s", err.Error())
+	}
+	return found, nil
+}
+
+// DeleteIdentity deletes an identity and its sessions. ErrNotFound: Ory has none such.
+func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error {
+	path, err := idPath("/admin/identities/", string(id))
+	if err != nil {
+		return err
+	}
+	if err := c.remove(ctx, path); err != nil {
+		return fmt.Errorf("delete identity %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// DoubledError says that identities stand in more than one row each, so that the
+// identity column cannot be unique yet.
+type DoubledError struct {
+	Table, Column string
+	Values        []string // the first of them, with how often: "… (2 rows)"
+}
+
+func (e *DoubledError) Error() string {
+	return fmt.Sprintf("column %s.%s cannot be unique, some identities stand in several rows: %s", e.Table, e.Column, strings.Join(e.Values, ", "))
+}
+
+const (
+	addColumnPostgres = `alter table %s add column if not exists %s uuid`
+	addIndexPostgres  = `create unique index concurrently if not exists %s on %s (%s)`
+	dropIndexPostgres = `drop index concurrently if exists %s`
+
+	addColumnSQLite = `alter table %s add column %s text`
+	addIndexSQLite  = `create unique index if not exists %s on %s (%s)`
+
+	readInvalidIndex = `select count(*) from pg_index where indexrelid = to_regclass(cast($1 as text)) and not indisvalid`
+
+	readDoubles = `select cast(%[2]s as text), count(*) from %[1]s where %[2]s is not null group by %[2]s having count(*) > 1 order by 1 limit 10`
+)
+
+// IdentityColumn is the SQL that gives the users table its identity column and the
+// unique index on it, one statement each, to be run one by one and outside of a
+// transaction. Nothing where both are there. The table itself must exist; its rows are
+// not read for long, nor locked on Postgres while the index is built.
+//
+// A [*DoubledError] says that the index could not be made.
+func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
+	if err := s.setup(); err != nil {
+		return nil, err
+	}
+	u := s.Users
+	t, err := readTable(ctx, s.DB, s.Dialect, u.parts())
+	if err != nil {
+		return nil, unavailable("read the shape of table "+u.table(), err)
+	}
+	if len(t.columns) == 0 {
+		return nil, fmt.Errorf("sqlstore: there is no table %s", u.table())
+	}
+	column, there := t.columns[u.identity()]
+	if there {
+		for _, name := range t.unique {
+			if name == column.name {
+				return nil, nil
+			}
+		}
+		if err := s.doubled(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.addIdentity(ctx, there)
+}
+
+func (s *Store) addIdentity(ctx context.Context, there bool) (out []string, err error) {
+	table, column, index := s.Users.parts(), quote(s.Users.identity()), s.identityIndex()
+	if s.Dialect == SQLite {
+		if !there {
+			out = append(out, fmt.Sprintf(addColumnSQLite, table, column))
+		}
+		// SQLite wants the schema at the index, and none at its table.
+		return append(out, fmt.Sprintf(addIndexSQLite, index, quote(table.table), column)), nil
+	}
+	if !there {
+		out = append(out, fmt.Sprintf(addColumnPostgres, table, column))
+	}
+	var invalid int
+	if err := s.DB.QueryRowContext(ctx, readInvalidIndex, index.String()).Scan(&invalid); err != nil {
+		return nil, unavailable("look for an index that was left half built", err)
+	}
+	if invalid > 0 { // "if not exists" would leave it as it is
+		out = append(out, fmt.Sprintf(dropIndexPostgres, index))
+	}
+	return append(out, fmt.Sprintf(addIndexPostgres, quote(index.table), table, column)), nil
+}
+
+// identityIndex is named as Postgres names the index of a unique column.
+func (s *Store) identityIndex() tableName {
+	parts := s.Users.parts()
+	table, column := parts.table, s.Users.identity()
+	if len(table)+len(column) > 58 { // a name has 63 bytes at most
+		table, column = table[:min(len(table), 28)], column[:min(len(column), 28)]
+	}
+	return tableName{parts.schema, table + "_" + column + "_key"}
+}
+
+func (s *Store) doubled(ctx context.Context) error {
+	rows, err := s.DB.QueryContext(ctx, fmt.Sprintf(readDoubles, s.Users.parts(), quote(s.Users.identity())))
+	if err != nil {
+		return unavailable("look for identities that stand in several rows", err)
+	}
+	defer rows.Close()
+	e := &DoubledError{Table: s.Users.table(), Column: s.Users.identity()}
+	for rows.Next() {
+		var value string
+		var n int
+		if err := rows.Scan(&value, &n); err != nil {
+			return unavailable("look for identities that stand in several rows", err)
+		}
+		e.Values = append(e.Values, fmt.Sprintf("%.64q (%d rows)", value, n))
+	}
+	if err := rows.Err(); err != nil {
+		return unavailable("look for identities that stand in several rows", err)
+	}
+	if len(e.Values) > 0 {
+		return e
+	}
+	return nil
+}
+
+// tablePatience is how long the table is waited for. A variable for tests.
+var tablePatience = 5 * time.Second
+
+// ErrTableBusy says that somebody held the table for so long that the change was given
+// up, before it made everybody else wait.
+var ErrTableBusy = errors.New("somebody holds the table: nothing was changed")
+
+// AddIdentityColumn runs the SQL of IdentityColumn and returns what it ran. It may be
+// called again, and goes on where it was cut off. On Postgres it waits five seconds for
+// the table, in which others queue behind it, and then gives up with [ErrTableBusy]; the
+// index is built without such a lock and takes as long as it takes.
+func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error) {
+	todo, err := s.IdentityColumn(ctx)
+	if err != nil || len(todo) == 0 {
+		return nil, err
+	}
+	conn, err := s.DB.Conn(ctx)
+	if err != nil {
+		return nil, unavailable("add the identity column", err)
+	}
+	defer conn.Close()
+	if s.Dialect == Postgres {
+		defer func() {
+			_ = s.settings(context.WithoutCancel(ctx), conn, "reset lock_timeout", "reset statement_timeout")
+		}()
+		if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", tablePatience.Milliseconds()), "set statement_timeout = 0"); err != nil {
+			return nil, err
+		}
+	}
+	for _, text := range todo {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			return ran, s.notAdded(text, err)
+		}
+		ran = append(ran, text)
+	}
+	return ran, nil
+}
+
+func (s *Store) settings(ctx context.Context, conn *sql.Conn, texts ...string) error {
+	for _, text := range texts {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			return unavailable(text, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) notAdded(text string, err error) error {
+	const lockNotAvailable, notOwner = "55P03", "42501"
+	switch state := sqlState(err); {
+	case state == lockNotAvailable:
+		return fmt.Errorf("sqlstore: %s: %w", text, ErrTableBusy)
+	case state == notOwner:
+		return fmt.Errorf("sqlstore: %s: only the table's owner may: %w", text, err)
+	case s.Dialect.passing(err) || gone(err):
+		return unavailable(text, err)
+	}
+	return fmt.Errorf("sqlstore: %s: %w", text, err)
+}

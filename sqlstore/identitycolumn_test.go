@@ -1,0 +1,153 @@
+package sqlstore_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// TestIdentityColumn gives tables the column and the index; a second run does nothing,
+// and what would fail is named.
+func TestIdentityColumn(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		ctx := t.Context()
+		for i, ddl := range []string{
+			"create table %t (id integer primary key)",
+			"create table %t (id integer primary key, ory text)",
+			"create table %t (id integer primary key, ory text unique)",
+		} {
+			name := "people_" + string(rune('a'+i))
+			run(t, db, strings.ReplaceAll(ddl, "%t", name))
+			s := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{Table: name, Identity: "ory", NewID: sqlstore.ByDatabase}}
+			planned, err := s.IdentityColumn(ctx)
+			if err != nil || len(planned) != 2-i {
+				t.Fatalf("%s: %q %v", name, planned, err)
+			}
+			ran, err := s.AddIdentityColumn(ctx)
+			if err != nil || strings.Join(ran, ";") != strings.Join(planned, ";") {
+				t.Errorf("%s: %q %v", name, ran, err)
+			}
+			if ran, err = s.AddIdentityColumn(ctx); err != nil || len(ran) != 0 {
+				t.Errorf("%s again: %q %v", name, ran, err)
+			}
+			d, err := sqlstore.Describe(ctx, db.DB, db.dialect, name)
+			if c, ok := d.Column("ory"); err != nil || !ok || !c.Unique || !c.Holds || c.NotNull {
+				t.Errorf("%s: %+v %v", name, d, err)
+			}
+		}
+		run(t, db, "create table doubles (id integer primary key, ory text)")
+		run(t, db, "insert into doubles (id, ory) values (1, 'a'), (2, 'a'), (3, 'b'), (4, null), (5, null)")
+		s := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{Table: "doubles", Identity: "ory", NewID: sqlstore.ByDatabase}}
+		_, err := s.AddIdentityColumn(ctx)
+		var doubled *sqlstore.DoubledError
+		if !errors.As(err, &doubled) || len(doubled.Values) != 1 || doubled.Values[0] != `"a" (2 rows)` {
+			t.Errorf("%v", err)
+		}
+		if db.dialect == sqlstore.Postgres { // what a build that failed leaves behind
+			_, _ = db.ExecContext(ctx, "create unique index concurrently doubles_ory_key on doubles (ory)")
+			run(t, db, "delete from doubles where id = 2")
+			ran, err := s.AddIdentityColumn(ctx)
+			if err != nil || len(ran) != 2 || !strings.HasPrefix(ran[0], "drop index") {
+				t.Errorf("%q %v", ran, err)
+			}
+		}
+		s = &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{Table: "nowhere"}}
+		if _, err := s.IdentityColumn(ctx); err == nil || !strings.Contains(err.Error(), "no table nowhere") {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTables lists what could be a users table, and not Symbolon's own.
+func TestTables(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		run(t, db, "create table members (email varchar(200) not null unique, id integer primary key, plan text default 'free')")
+		run(t, db, `create table "odd name" (id integer primary key)`)
+		tables, err := sqlstore.Tables(t.Context(), db.DB, db.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, table := range tables {
+			names = append(names, table.Name)
+			if table.Name != "members" {
+				continue
+			}
+			email, _ := table.Column("email")
+			plan, _ := table.Column("plan")
+			if id := table.Columns[0]; id.Name != "id" || !id.Key || !id.Integer || !email.Text || !email.Unique || !email.NotNull || email.Default || !plan.Default {
+				t.Errorf("%+v", table)
+			}
+		}
+		if got := strings.Join(names, " "); got != "members symbolon_users" {
+			t.Error(got)
+		}
+	})
+}
+
+// TestUnmake takes bonds back, on every kind of users table, and leaves other people
+// alone.
+func TestUnmake(t *testing.T) {
+	for _, v := range variants {
+		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+			t.Run(v.name+"/"+string(dialect), func(t *testing.T) {
+				p := openVariant(t, v, dialect)
+				store := p.store(p.DB)
+				ids := linkSome(t, store, 3)
+				rec, err := store.Record(t.Context(), "default", string(ids[1]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					if err := store.Unmake(t.Context(), "default", ids[1]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				after, err := store.Record(t.Context(), "default", string(ids[1]))
+				if err != nil || after.Link != nil || after.Row != nil || len(after.Events) != 2 {
+					t.Errorf("%+v %v", after, err)
+				}
+				held, err := store.Look(t.Context(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: person(5)},
+					Claims: []symbolon.UserID{rec.Link.User}})
+				if err != nil || !held.Claims[0].Retired {
+					t.Errorf("its ID may be given out again: %+v %v", held, err)
+				}
+				for _, id := range []symbolon.IdentityID{ids[0], ids[2]} {
+					if rec, err := store.Record(t.Context(), "default", string(id)); err != nil || rec.Link == nil || rec.Row == nil {
+						t.Errorf("another person: %+v %v", rec, err)
+					}
+				}
+				links, err := store.LatestLinks(t.Context(), "default", 2)
+				if err != nil || len(links) != 2 || links[0].Identity != ids[2] || links[1].Identity != ids[1] || links[0].Way != symbolon.ByRequest || links[0].At.IsZero() {
+					t.Errorf("%+v %v", links, err)
+				}
+			})
+		}
+	}
+}
+
+// TestUnmakeOfARowThatIsNeeded says so and undoes everything.
+func TestUnmakeOfARowThatIsNeeded(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
+		ids := linkSome(t, store, 1)
+		run(t, db, "create table notes (author "+map[sqlstore.Dialect]string{sqlstore.SQLite: "text", sqlstore.Postgres: "uuid"}[db.dialect]+" references symbolon_users (id))")
+		run(t, db, "insert into notes select id from symbolon_users")
+		if err := store.Unmake(t.Context(), "default", ids[0]); err == nil || !strings.Contains(err.Error(), "cannot be deleted") {
+			t.Fatal(err)
+		}
+		if rec, err := store.Record(t.Context(), "default", string(ids[0])); err != nil || rec.Link.State != symbolon.Linked || rec.Row == nil {
+			t.Errorf("%+v %v", rec, err)
+		}
+	})
+}
+
+func run(t *testing.T, db database, text string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}

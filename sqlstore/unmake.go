@@ -1,0 +1,78 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const (
+	deleteThrowAway = `delete from {users} where {id} = $1 and lower(cast({identity} as text)) = $2`
+
+	deleteEntry = `delete from symbolon.links where project = $1 and identity_id = $2`
+
+	deleteFindings = `delete from symbolon.findings where project = $1 and identity_id = $2`
+)
+
+// Unmake takes back the bond of an identity that was only made to try something out:
+// row, ledger entry and findings, in one transaction. The identity must be gone at
+// Ory already, or the next hook makes all of it again. What stays is that the user's
+// ID is never given out again, and in the events that it came and went.
+//
+// Danger: it deletes a row whatever users.on_identity_deleted says, and asks nobody.
+// It touches only the row that holds this identity; a row of the application that
+// points there keeps all of it, and the error says so.
+func (s *Store) Unmake(ctx context.Context, project string, id symbolon.IdentityID) error {
+	held, err := s.Look(ctx, symbolon.Query{Project: project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: id}}})
+	if err != nil {
+		return err
+	}
+	release, _, err := s.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var options *sql.TxOptions
+	if s.Dialect == Postgres {
+		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	tx, err := s.DB.BeginTx(ctx, options)
+	if err != nil {
+		return unavailable("take a bond back", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := s.unmake(ctx, tx, project, id, held); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return unavailable("take a bond back", err)
+	}
+	return nil
+}
+
+func (s *Store) unmake(ctx context.Context, tx *sql.Tx, project string, id symbolon.IdentityID, held symbolon.Held) error {
+	if row := held.Row; row != nil {
+		if err := s.Forget(ctx, tx, project, row.ID); err != nil {
+			return err
+		}
+		_, key, ok := s.shape.key(row.ID)
+		if !ok {
+			return errors.New("sqlstore: take a bond back: the row's key cannot be read")
+		}
+		if _, err := tx.ExecContext(ctx, s.sql.fill(deleteThrowAway), key, string(id)); err != nil {
+			if s.Dialect.refusedBy(err) {
+				return fmt.Errorf("sqlstore: the row of user %s cannot be deleted: %s", row.ID, s.Dialect.describe(err))
+			}
+			return unavailable("delete the row of user "+string(row.ID), err)
+		}
+	}
+	for _, text := range []string{deleteEntry, deleteFindings} {
+		if _, err := tx.ExecContext(ctx, s.sql.fill(text), project, string(id)); err != nil {
+			return unavailable("take a bond back", err)
+		}
+	}
+	return nil
+}
