@@ -215,6 +215,7 @@ func TestKilledBetweenCreateAndCommit(t *testing.T) {
 		}))
 		t.Cleanup(tap.Close)
 		w := startWorld(t, world{database: database, actions: []string{"none"},
+			env: []string{"SYMBOLON_RECONCILE_EVERY=0s"}, // which would ask before the request does
 			before: func(w *world) {
 				app = startNode(t, w.server)
 				w.server.set("SYMBOLON_USERS_CREATE_URL=" + tap.URL + "/internal/users")
