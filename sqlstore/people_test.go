@@ -26,11 +26,20 @@ func (p *people) testUserRows(t *testing.T) {
 			id = symbolon.IdentityID(newUUID())
 		}
 		user := p.insertUser(t, id)
-		if n%4 == 0 {
+		if n%4 == 0 && p.emailColumn() != "" {
 			p.must(t, p.sql(`update {users} set email = $1 where cast({id} as text) = $2`), fmt.Sprintf("e%s@x", user), string(user))
 		}
 	}
 	p.checkPages(t, store)
+}
+
+// emailColumn is empty where the application makes its users itself: the table that
+// stands in for its own has none.
+func (p *people) emailColumn() string {
+	if p.users.NewID == sqlstore.ByApplication {
+		return ""
+	}
+	return "email"
 }
 
 func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
@@ -38,7 +47,7 @@ func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
 	want, seen := p.all(t), map[symbolon.UserID]bool{}
 	var order []symbolon.UserID
 	for after := symbolon.UserID(""); ; {
-		page, err := store.UserRows(t.Context(), "default", after, "email", 5)
+		page, err := store.UserRows(t.Context(), "default", after, p.emailColumn(), 5)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +57,7 @@ func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
 			}
 			seen[r.ID] = true
 			order = append(order, r.ID)
-			one, err := store.UserRow(t.Context(), "default", r.ID, "email")
+			one, err := store.UserRow(t.Context(), "default", r.ID, p.emailColumn())
 			if err != nil || one != r {
 				t.Errorf("alone %+v, in the page %+v, %v", one, r, err)
 			}

@@ -171,6 +171,7 @@ func TestConfigFaults(t *testing.T) {
 		{"create_url and deactivate", good + "users: {create_url: \"http://app/users\", on_identity_deleted: deactivate}\n", "users.on_identity_deleted", "only be keep"},
 		{"create_url and columns to release", good + "users: {create_url: \"http://app/users\", release_columns: [a]}\n", "users.release_columns", "leave it out"},
 		{"create_url and columns to anonymise", good + "users: {create_url: \"http://app/users\", anonymise_columns: [a]}\n", "users.anonymise_columns", "leave it out"},
+		{"create_url and adopting by e-mail", good + "users: {create_url: \"http://app/users\"}\nadopt: {verified_email: true, verified_column: v}\nory: {admin_url: \"http://127.0.0.1:4434\"}\n", "adopt.verified_email", "leave it out beside users.create_url"},
 		{"create_url to a metadata service", good + "users: {create_url: \"http://169.254.169.254/users\"}\n", "users.create_url", "metadata"},
 		{"create_url in plain http", good + "users: {create_url: \"http://93.184.216.34/users\"}\n", "users.create_url", "use https"},
 		{"create_url with a password", good + "users: {create_url: \"https://a:b@app/users\"}\n", "users.create_url", "credentials"},

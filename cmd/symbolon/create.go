@@ -33,6 +33,9 @@ func (c *Config) checkCreate(r *report) {
 	if u.OnIdentityDeleted != symbolon.KeepRow {
 		r.fault("users.on_identity_deleted", "it can only be keep beside users.create_url: Symbolon does not write the application's rows")
 	}
+	if c.Adopt.VerifiedEmail {
+		r.fault("adopt.verified_email", "leave it out beside users.create_url: there is no users table to look for addresses in; the application may answer with the user that it has")
+	}
 	for path, columns := range map[string][]string{"users.release_columns": u.ReleaseColumns, "users.anonymise_columns": u.AnonymiseColumns} {
 		if len(columns) > 0 {
 			r.fault(path, "leave it out beside users.create_url: Symbolon does not write the application's rows")
