@@ -72,12 +72,9 @@ func (c *Client) probePage(ctx context.Context, q question) (Probe, error) {
 	if err != nil {
 		return Probe{}, fmt.Errorf("probe %s: %w", q.path, err)
 	}
-	if r.status != http.StatusOK || !r.isJSON() || valid(r.body) != nil {
+	items, ok := r.page()
+	if !ok {
 		return p, nil
-	}
-	items, bad := array(r.body)
-	if bad != nil || isNull(r.body) {
-		return p, nil // no page, as p says
 	}
 	p.Kratos, p.Rows = true, len(items)
 	if links, err := parseLinks(r.header.Values("Link")); err == nil {
@@ -86,6 +83,15 @@ func (c *Client) probePage(ctx context.Context, q question) (Probe, error) {
 		}
 	}
 	return p, nil
+}
+
+// page parts a page of a listing, if the answer is one.
+func (r *reply) page() ([][]byte, bool) {
+	if r.status != http.StatusOK || !r.isJSON() || valid(r.body) != nil || isNull(r.body) {
+		return nil, false
+	}
+	items, err := array(r.body)
+	return items, err == nil
 }
 
 func (c *Client) probe(ctx context.Context, q question) (Probe, *reply, error) {
