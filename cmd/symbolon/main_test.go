@@ -123,7 +123,7 @@ func TestStaticBinary(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	info, err := os.Stat(program)
-	if err != nil || info.Size() > 25<<20 {
+	if err != nil || info.Size() > 30<<20 {
 		t.Errorf("%v, %d MB", err, info.Size()>>20)
 	}
 	text, err := os.ReadFile(program)
