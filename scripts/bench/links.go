@@ -127,7 +127,7 @@ func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error
 				text.WriteString(map[bool]string{true: ")", false: "), "}[i == rows*t.n-1])
 			}
 		}
-		stmt, err := store.DB.PrepareContext(ctx, text.String())
+		stmt, err := store.DB.PrepareContext(ctx, text.String()) //nolint:sqlclosecheck // ends with the database
 		if err != nil {
 			return nil, err
 		}
