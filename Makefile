@@ -20,7 +20,7 @@ FUZZTIME ?= 30s
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## sign up in a browser and watch the bond form; ONCE=1 does it all by itself
@@ -40,6 +40,11 @@ torture: kratos ## run the tests at full size: an hour or more
 bench: ## measure, beside a baseline in the same run; writes BENCHMARKS.md
 	@scripts/deps.sh postgresql
 	@go run ./scripts/bench $(ARGS)
+
+.PHONY: bench-reconcile
+bench-reconcile: ## measure reconcile: passes over everybody, missing links; five minutes, writes BENCHMARKS.md
+	@scripts/deps.sh gcc postgresql
+	@go run ./scripts/bench reconcile $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME each (30s)

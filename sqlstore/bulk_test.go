@@ -108,19 +108,7 @@ func (p *people) content(t *testing.T) string {
 		`select 'retired', 'user:' || user_id, '', project, cast(retired_at as text), '', '', '', '', '', '' from ` + prefix + `retired order by user_id`,
 		p.sql(`select 'user', coalesce(cast({identity} as text), '-'), 'user:' || cast({id} as text), ` + email + `, '', '', '', '', '', '', '' from {users} order by {identity}`),
 	} {
-		rows, err := p.Query(query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			parts := make([]string, 11)
-			into := make([]any, len(parts))
-			for i := range parts {
-				into[i] = &parts[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
-			}
+		for _, parts := range p.rows(t, query, 11) {
 			for i, part := range parts {
 				if name, ok := named[part]; ok {
 					parts[i] = name
@@ -128,11 +116,32 @@ func (p *people) content(t *testing.T) string {
 			}
 			all = append(all, strings.Join(parts, "|"))
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return strings.Join(all, "\n")
+}
+
+// rows is the answer to a query, as text.
+func (db database) rows(t *testing.T, query string, columns int) (out [][]string) {
+	t.Helper()
+	rows, err := db.Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		parts, into := make([]string, columns), make([]any, columns)
+		for i := range parts {
+			into[i] = &parts[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, parts)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // One world is linked one by one and its twin all at once: row for row they are the
@@ -268,19 +277,8 @@ func TestKilledTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		acknowledged := killed(t, db, "acknowledge together", size(3, 100))
 		links := map[string]string{}
-		rows, err := db.Query(`select cast(ory_identity_id as text), cast(id as text) from symbolon_users`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			var identity, user string
-			if err := rows.Scan(&identity, &user); err != nil {
-				t.Fatal(err)
-			}
-			links[identity] = user
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
+		for _, row := range db.rows(t, `select cast(ory_identity_id as text), cast(id as text) from symbolon_users`, 2) {
+			links[row[0]] = row[1]
 		}
 		for identity, user := range acknowledged {
 			if links[identity] != user {

@@ -45,10 +45,10 @@ func testLinkAll(w *world) {
 		results := w.linker.LinkAll(w.ctx, seenAll(ticket, ids...))
 		same(w, "results", len(results), len(ids))
 		for i, r := range results {
-			switch id := ids[i]; {
-			case id.ID == gone.ID:
+			switch id := ids[i]; id.ID {
+			case gone.ID:
 				w.wantErr(r.Err, symbolon.ErrUserGone)
-			case id.ID == "nobody":
+			case "nobody":
 				same(w, "an ID that is none", r.Err != nil && !errors.Is(r.Err, symbolon.ErrUnavailable), true)
 			default:
 				w.must(r.Err)
