@@ -261,7 +261,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("while stopping: %v", err)
 		}
 		stop(t, q)
-		if took := time.Since(start); took > 7*time.Second || did.of("slow ended") != 1 {
+		if took := time.Since(start); took > 8*time.Second || did.of("slow ended") != 1 {
 			t.Errorf("stopping took %s; the slow job ended %d times", took, did.of("slow ended"))
 		}
 		p.start(p.queue(nil, task))
