@@ -91,7 +91,7 @@ func TestWriteBackReference(t *testing.T) {
 				tt.ory(o)
 			}
 			got, err := l.WriteBackReference(t.Context(), alice)
-			if got != tt.want || (err == nil) != (tt.err == nil) || tt.err != nil && tt.err != errAny && !errors.Is(err, tt.err) {
+			if got != tt.want || (err == nil) != (tt.err == nil) || tt.err != nil && !errors.Is(tt.err, errAny) && !errors.Is(err, tt.err) {
 				t.Errorf("got %q, %v; want %q, %v", got, err, tt.want, tt.err)
 			}
 			if len(o.patches) != tt.patches {

@@ -279,7 +279,7 @@ func TestListen(t *testing.T) {
 		err := p.app.QueryRowContext(t.Context(), `select count(*) from pg_stat_activity where query like 'LISTEN%' and datname = current_database()`).Scan(&n)
 		return err == nil && n > 0
 	})
-	var fastest time.Duration = time.Hour
+	fastest := time.Hour
 	for range 5 {
 		time.Sleep(150 * time.Millisecond) // River tells of at most one put in 100 ms
 		start := time.Now()

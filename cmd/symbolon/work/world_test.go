@@ -179,12 +179,6 @@ func (c *tally) of(key string) int {
 	return c.n[key]
 }
 
-func (c *tally) keys() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.n)
-}
-
 // bond is a linker on the place, whose Ory is a fake.
 type bond struct {
 	ory    *fakeory.Ory
