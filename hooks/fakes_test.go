@@ -2,10 +2,12 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -78,11 +80,22 @@ func (l *ledger) users() map[symbolon.IdentityID]symbolon.Link {
 type admin struct {
 	identities map[symbolon.IdentityID]symbolon.Identity
 	err        error
+	asked      func(context.Context)
 }
+
+// errHangs makes the admin API hang until the context ends, or for a while.
+var errHangs = errors.New("hangs")
 
 func (a *admin) HasAdmin() bool { return a.identities != nil || a.err != nil }
 
-func (a *admin) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+func (a *admin) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	if a.asked != nil {
+		a.asked(ctx)
+	}
+	if errors.Is(a.err, errHangs) {
+		time.Sleep(300 * time.Millisecond)
+		return symbolon.Identity{}, symbolon.ErrUnavailable
+	}
 	if a.err != nil {
 		return symbolon.Identity{}, a.err
 	}

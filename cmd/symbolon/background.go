@@ -68,7 +68,7 @@ func (p *parts) newBackground() (*background, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := work.New(work.Config{DB: db, Dialect: p.store.Dialect, Listen: p.config.DatabaseListen.Reveal(),
+	q, err := work.New(work.Config{DB: db, Dialect: p.store.Dialect, InTx: p.store.InTx, Listen: p.config.DatabaseListen.Reveal(),
 		Project: p.config.Ory.Project, Tasks: p.tasks(), Observe: p.metrics.work, Log: p.log})
 	if err != nil {
 		_ = db.Close()

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -28,37 +29,112 @@ func (args) Kind() string { return "symbolon" }
 var unfinished = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
 	rivertype.JobStateRunning, rivertype.JobStateScheduled}
 
-// Put puts a job, unless one of the task and key waits already. When it returns nil
-// the work will be done, whatever crashes. note is what the job is given beside its
-// key; that of the job that waits already stays.
-func (q *Queue) Put(ctx context.Context, task, key, note string) error {
-	return q.put(task, key, note, func(a args, o *river.InsertOpts) (*rivertype.JobInsertResult, error) {
-		return q.client.Insert(ctx, a, o)
-	})
-}
-
 // PutTx is [Queue.Put] inside a transaction of the caller's: the job is there when
 // that commits, and only then. On SQLite the transaction must have written before.
 func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) error {
-	return q.put(task, key, note, func(a args, o *river.InsertOpts) (*rivertype.JobInsertResult, error) {
-		return q.client.InsertTx(ctx, tx, a, o)
-	})
-}
-
-type insert func(args, *river.InsertOpts) (*rivertype.JobInsertResult, error)
-
-// put leaves it at the job that has the key, if one does: it has not begun, since a
-// job gives up its key before it does ([Queue.claim]), and cannot begin before we
-// commit, since the insert has locked its row.
-func (q *Queue) put(task, key, note string, insert insert) error {
-	t, known := q.tasks[task]
-	if !known {
-		return fmt.Errorf("work: there is no task %q", task)
+	job, err := q.job(task, key, note)
+	if err != nil {
+		return err
 	}
-	if _, err := insert(args{Project: q.config.Project, Task: task, Key: key, Note: note}, q.options(t)); err != nil {
+	if _, err := q.client.InsertTx(ctx, tx, job.Args, job.InsertOpts); err != nil {
 		return fmt.Errorf("queue %s for %s: %w: %w", task, key, err, symbolon.ErrUnavailable)
 	}
 	return nil
+}
+
+// Put puts a job, unless one of the task and key waits already. When it returns nil
+// the work will be done, whatever crashes. note is what the job is given beside its
+// key; that of the job that waits already stays.
+//
+// It is left at the job that has the key, if one does: that has not begun, since a job
+// gives up its key before it does ([Queue.claim]), and cannot begin before the insert
+// is committed, which has locked its row.
+func (q *Queue) Put(ctx context.Context, task, key, note string) error {
+	job, err := q.job(task, key, note)
+	if err != nil {
+		return err
+	}
+	p := &putting{job: job, key: task + " " + key, done: make(chan error, 1)}
+	q.batch.add(p, q.putAll)
+	select {
+	case err := <-p.done:
+		if err != nil {
+			return fmt.Errorf("queue %s for %s: %w: %w", task, key, err, symbolon.ErrUnavailable)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("queue %s for %s: %w", task, key, ctx.Err())
+	}
+}
+
+func (q *Queue) job(task, key, note string) (river.InsertManyParams, error) {
+	t, known := q.tasks[task]
+	if !known {
+		return river.InsertManyParams{}, fmt.Errorf("work: there is no task %q", task)
+	}
+	return river.InsertManyParams{Args: args{Project: q.config.Project, Task: task, Key: key, Note: note}, InsertOpts: q.options(t)}, nil
+}
+
+// batch gathers what is put while a transaction is under way, and puts all of it with
+// the next: a database makes some hundreds of commits a second, but a burst of hooks
+// may bring more.
+type batch struct {
+	mu      sync.Mutex
+	waiting []*putting
+	running bool
+	idle    sync.WaitGroup
+}
+
+type putting struct {
+	job  river.InsertManyParams
+	key  string
+	done chan error
+}
+
+const maxBatch = 200
+
+func (b *batch) add(p *putting, put func([]*putting)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = append(b.waiting, p)
+	if !b.running {
+		b.running = true
+		b.idle.Go(func() {
+			for some := b.take(); len(some) > 0; some = b.take() {
+				put(some)
+			}
+		})
+	}
+}
+
+func (b *batch) take() []*putting {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(len(b.waiting), maxBatch)
+	some := b.waiting[:n]
+	b.waiting = b.waiting[n:]
+	b.running = n > 0
+	return some
+}
+
+// putAll puts the jobs in one transaction, each key once.
+func (q *Queue) putAll(some []*putting) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var jobs []river.InsertManyParams
+	seen := map[string]bool{}
+	for _, p := range some {
+		if !seen[p.key] {
+			seen[p.key], jobs = true, append(jobs, p.job)
+		}
+	}
+	err := q.config.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := q.client.InsertManyTx(ctx, tx, jobs)
+		return err
+	})
+	for _, p := range some {
+		p.done <- err
+	}
 }
 
 func (q *Queue) options(t Task) *river.InsertOpts {

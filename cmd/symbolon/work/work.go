@@ -95,6 +95,10 @@ type Config struct {
 	DB      *sql.DB
 	Dialect sqlstore.Dialect
 
+	// InTx runs f in a transaction that puts jobs: sqlstore.Store.InTx, so that on
+	// SQLite they wait in one line with the bonds and neither starves the other.
+	InTx func(ctx context.Context, f func(tx *sql.Tx) error) error
+
 	// Listen is a direct DSN of the Postgres, for LISTEN: jobs begin at once. Without
 	// it the queue looks for them once a second.
 	Listen string
@@ -127,6 +131,7 @@ type Queue struct {
 	tasks  map[string]Task
 	client *river.Client[*sql.Tx]
 	listen *pgxpool.Pool // nil: poll
+	batch  batch
 }
 
 // New prepares a queue. It asks nobody; nothing is worked before [Queue.Start].
@@ -188,6 +193,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 		defer cancel()
 		err = errors.Join(err, q.client.StopAndCancel(hard))
 	}
+	q.batch.idle.Wait() // 5 seconds at most, and nothing as a rule
 	if q.listen != nil {
 		q.listen.Close()
 	}

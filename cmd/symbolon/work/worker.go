@@ -49,7 +49,11 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	}
 	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
 	if t.Every > 0 {
-		return q.round(t, q.do(ctx, t, j)) // no hints: it keeps its key
+		err := q.do(ctx, t, j) // no hints: it keeps its key
+		if err != nil && stopping(ctx) {
+			return err // River leaves it for the next server
+		}
+		return q.round(t, err)
 	}
 	free, err := q.claim(ctx, job.JobRow)
 	if err != nil || !free {

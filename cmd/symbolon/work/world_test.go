@@ -53,6 +53,8 @@ func onBoth(t *testing.T, test func(t *testing.T, p *place)) {
 
 func newPlace(t *testing.T, d sqlstore.Dialect) *place {
 	p := bare(t, d)
+	p.app.SetMaxOpenConns(10)
+	p.app.SetMaxIdleConns(10)
 	if err := migrate.Up(t.Context(), p.app, d); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func bare(t *testing.T, d sqlstore.Dialect) *place {
 		p.dsn = filepath.Join(t.TempDir(), "app.db")
 		p.app = p.open("sqlite", sqlstore.SQLiteDSN(p.dsn))
 	} else {
-		p.dsn = symbolontest.StartPostgres(t).NewDatabase(t)
+		p.dsn = symbolontest.SharedPostgres(t).NewDatabase(t)
 		p.app = p.open("pgx", p.dsn)
 	}
 	return p
@@ -84,6 +86,7 @@ func (p *place) own() *sql.DB {
 	}
 	db := p.open("pgx", p.dsn)
 	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(4)
 	return db
 }
 
@@ -99,7 +102,8 @@ func (p *place) open(driver, dsn string) *sql.DB {
 // queue makes one that is not started; change may be nil.
 func (p *place) queue(change func(*Config), tasks ...Task) *Queue {
 	p.t.Helper()
-	c := Config{DB: p.own(), Dialect: p.dialect, Tasks: tasks, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil))}
+	store := &sqlstore.Store{DB: p.app, Dialect: p.dialect}
+	c := Config{DB: p.own(), Dialect: p.dialect, InTx: store.InTx, Tasks: tasks, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil))}
 	if change != nil {
 		change(&c)
 	}
@@ -175,12 +179,6 @@ func (c *tally) of(key string) int {
 	return c.n[key]
 }
 
-func (c *tally) keys() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.n)
-}
-
 // bond is a linker on the place, whose Ory is a fake.
 type bond struct {
 	ory    *fakeory.Ory
@@ -203,7 +201,7 @@ func (p *place) bond(config fakeory.Config, write symbolon.Write, load float64) 
 	b.store = &sqlstore.Store{DB: p.app, Dialect: p.dialect}
 	b.linker = &symbolon.Linker{Ory: b.client, Store: b.store, Secrets: secrets, QueuedWrites: true, Log: quiet,
 		BackReference: symbolon.BackReference{Write: write}}
-	b.queue = p.queue(func(c *Config) { c.Log = quiet }, Own(b.linker, quiet)...)
+	b.queue = p.queue(func(c *Config) { c.Log, c.InTx = slog.New(slog.NewTextHandler(p.t.Output(), nil)), b.store.InTx }, Own(b.linker, quiet)...)
 	b.store.OnLink = b.queue.OnLink(b.linker)
 	return b
 }

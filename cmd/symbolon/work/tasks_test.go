@@ -1,0 +1,273 @@
+package work
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+// TestBackReferenceSurvivesACrash: the server that made the bond is gone before it
+// wrote a thing; the next one writes it, once.
+func TestBackReferenceSurvivesACrash(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		b := p.bond(fakeory.Config{}, symbolon.WriteCreate, 1)
+		id := b.identity(t, 1)
+		link, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.patches() != 0 {
+			t.Fatal("it was written before the queue was started")
+		}
+		next := p.queue(nil, Own(b.linker, slog.New(slog.DiscardHandler))...)
+		p.start(next)
+		eventually(t, "the ledger knows it", func() bool {
+			r, err := b.linker.Record(t.Context(), string(id))
+			return err == nil && r.Link.BackReference == string(link.User)
+		})
+		eventually(t, "the job is done", func() bool { return p.count(`state = 'completed'`) == 1 })
+		if n := b.patches(); n != 1 {
+			t.Errorf("%d PATCHes, want 1", n)
+		}
+	})
+}
+
+// TestBackReferenceComesTooLate: the first minute is over when the job is worked.
+// Under create nothing is sent, nor asked; under repair it is written when nobody has
+// touched the identity for ten minutes, and after a day it is a finding.
+func TestBackReferenceComesTooLate(t *testing.T) {
+	for _, write := range []symbolon.Write{symbolon.WriteCreate, symbolon.WriteRepair} {
+		t.Run(string(write), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, p *place) {
+				b := p.bond(fakeory.Config{Generation: fakeory.V26}, write, 1)
+				var late atomic.Int64
+				b.linker.Now = func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+				id := b.identity(t, 1)
+				if _, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator); err != nil {
+					t.Fatal(err)
+				}
+				b.ory.ForgetRequests()
+				late.Store(int64(2 * time.Minute))
+				p.start(b.queue)
+				if write == symbolon.WriteCreate {
+					eventually(t, "the job is done", func() bool { return p.count(`state = 'completed'`) == 1 })
+					if n := len(b.ory.Requests()); n != 0 {
+						t.Errorf("Ory was asked %d times in vain", n)
+					}
+					return
+				}
+				eventually(t, "the job waits", func() bool { return p.count(`state = 'scheduled'`) == 1 })
+				late.Store(int64(11 * time.Minute))
+				p.hurry()
+				eventually(t, "it is written", func() bool { return b.patches() == 1 })
+			})
+		})
+	}
+}
+
+// TestBackReferenceIsGivenUp: after a day under repair it is a finding, which the
+// value's arrival closes.
+func TestBackReferenceIsGivenUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		b := p.bond(fakeory.Config{Generation: fakeory.V26}, symbolon.WriteRepair, 1)
+		id := b.identity(t, 1)
+		if _, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator); err != nil {
+			t.Fatal(err)
+		}
+		mend := b.ory.Break(fakeory.Failing{Route: "PATCH /admin/identities/*", Status: 500})
+		p.age(25 * time.Hour)
+		p.start(b.queue)
+		findings := func() (kinds []symbolon.FindingKind) {
+			r, err := b.linker.Record(t.Context(), string(id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range r.Findings {
+				kinds = append(kinds, f.Kind)
+			}
+			return kinds
+		}
+		eventually(t, "it is a finding", func() bool { return len(findings()) == 1 && findings()[0] == symbolon.MissingBackReference })
+		mend()
+		b.linker.Now = func() time.Time { return time.Now().Add(time.Hour) }
+		if wrote, err := b.linker.RepairBackReference(t.Context(), id); err != nil || wrote != symbolon.WroteNow {
+			t.Fatalf("%s, %v", wrote, err)
+		}
+		if len(findings()) != 0 {
+			t.Errorf("open findings: %v", findings())
+		}
+	})
+}
+
+func (b *bond) patches() (n int) {
+	for _, r := range b.ory.Requests() {
+		if r.Method == http.MethodPatch {
+			n++
+		}
+	}
+	return n
+}
+
+// hurry makes what is asleep wake up.
+func (p *place) hurry() {
+	p.t.Helper()
+	if _, err := p.app.ExecContext(p.t.Context(), `update `+p.river("river_job")+` set scheduled_at = created_at`); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// age makes all jobs older.
+func (p *place) age(d time.Duration) {
+	p.t.Helper()
+	old := time.Now().UTC().Add(-d).Format("2006-01-02 15:04:05.000")
+	if _, err := p.app.ExecContext(p.t.Context(), `update `+p.river("river_job")+` set created_at = '`+old+`', scheduled_at = '`+old+`'`); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// hookServer is where a fake Ory's hooks arrive.
+func (b *bond) hookServer(t *testing.T) (*httptest.Server, func(http.Handler)) {
+	var next atomic.Pointer[http.Handler]
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*next.Load()).ServeHTTP(w, r) }))
+	t.Cleanup(s.Close)
+	return s, func(h http.Handler) { next.Store(&h) }
+}
+
+// TestSignUpsFasterThanOryAllows: up to 5,000 people a minute sign up at an Ory that
+// answers 80 GETs of an identity a minute. Each hook is answered 200 within two
+// seconds, each person has a user at once, each reading that could not be made is
+// kept, Ory never has to say 429, and a person's own question is answered.
+func TestSignUpsFasterThanOryAllows(t *testing.T) {
+	people, minute := torture(500, 5000), time.Duration(torture(6, 60))*time.Second
+	onBoth(t, func(t *testing.T, p *place) {
+		var b *bond
+		server, route := b.hookServer(t)
+		var printed bytes.Buffer
+		if err := (&hooks.Actions{URL: server.URL, Keys: hooks.DeriveKeys(secrets), WithoutReserve: true,
+			Columns: map[string]string{"email": "traits.email"}}).WriteKratos(&printed); err != nil {
+			t.Fatal(err)
+		}
+		fired, err := fakeory.HooksFromKratos(printed.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range fired.Registration {
+			fired.Registration[n].Ignore = false // so that the test sees a hook that keeps people waiting
+		}
+		b = p.bond(fakeory.Config{Network: true, Hooks: fired, Limits: fakeory.Limits{fakeory.AdminHigh: {PerSecond: 5, PerMinute: 80}}},
+			symbolon.WriteReserve, ory.DefaultLoad)
+		outcomes := tally{}
+		mux := http.NewServeMux()
+		(&hooks.Handler{Linker: b.linker, Queue: b.queue.Hint, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Observe: func(_, outcome string) { outcomes.add(outcome) }}).Mount(mux)
+		route(mux)
+		p.start(b.queue)
+
+		start := time.Now()
+		slowest := b.signUpAll(t, people, minute)
+		if took := time.Since(start); slowest > 2*time.Second || torture(0, 1) == 1 && took > minute+minute/10 {
+			t.Errorf("%d sign-ups took %s, the slowest %s", people, took, slowest)
+		}
+		if n := outcomes.of(hooks.Done) + outcomes.of(hooks.Queued); n != people || outcomes.of(hooks.Undetermined) != 0 {
+			t.Errorf("of %d hooks: %v", people, outcomes.n)
+		}
+		var users int
+		if err := p.app.QueryRowContext(t.Context(), `select count(distinct ory_identity_id) from symbolon_users where email is not null`).Scan(&users); err != nil || users != people {
+			t.Errorf("%d users, %v; want %d", users, err, people)
+		}
+		if kept := p.count(`1 = 1`); kept < outcomes.of(hooks.Queued) {
+			t.Errorf("%d jobs for %d hints", kept, outcomes.of(hooks.Queued))
+		}
+		person := b.identity(t, people)
+		for range 3 {
+			if _, err := b.client.Identity(t.Context(), person); err != nil {
+				t.Errorf("a person's question: %v", err)
+			}
+		}
+		for _, r := range b.ory.Requests() {
+			if r.Status == http.StatusTooManyRequests {
+				t.Fatalf("Ory had to say 429 to %s %s", r.Method, r.Path)
+			}
+		}
+		t.Logf("%d sign-ups: %v, slowest %s", people, outcomes.n, slowest)
+	})
+}
+
+func (b *bond) signUpAll(t *testing.T, people int, within time.Duration) (slowest time.Duration) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	tick := time.NewTicker(within / time.Duration(people))
+	defer tick.Stop()
+	atOnce := make(chan struct{}, 16) // a machine that cannot keep up is not asked for more
+	for n := range people {
+		<-tick.C
+		atOnce <- struct{}{}
+		all.Go(func() {
+			defer func() { <-atOnce }()
+			start := time.Now()
+			if _, err := b.ory.Register(context.Background(), fmt.Sprintf("p%d@example.org", n), "a-long-Enough-passw0rd", "Ann"); err != nil {
+				t.Errorf("sign-up %d: %v", n, err)
+			}
+			mu.Lock()
+			slowest = max(slowest, time.Since(start))
+			mu.Unlock()
+		})
+	}
+	all.Wait()
+	return slowest
+}
+
+// TestHintsOutliveAnOutage: Ory is down while hooks come; each is answered 200, and
+// when Ory is back every hint is followed, by a server that was started meanwhile.
+func TestHintsOutliveAnOutage(t *testing.T) {
+	const people = 40
+	onBoth(t, func(t *testing.T, p *place) {
+		b := p.bond(fakeory.Config{}, symbolon.WriteReserve, 1)
+		h := &hooks.Handler{Linker: b.linker, Queue: b.queue.Hint, Log: slog.New(slog.DiscardHandler)}
+		var ids []symbolon.IdentityID
+		for n := range people {
+			ids = append(ids, b.identity(t, n))
+		}
+		mend := b.ory.Break(fakeory.Failing{Route: "GET /admin/identities/*", Status: 503})
+		for _, id := range ids {
+			r := httptest.NewRequest(http.MethodPost, "/hooks/link", strings.NewReader(`{"identity_id":"`+string(id)+`"}`))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set(hooks.KeyHeader, hooks.DeriveKeys(secrets).Link[0])
+			w := httptest.NewRecorder()
+			h.Link().ServeHTTP(w, r)
+			if w.Code != 200 || !strings.Contains(w.Body.String(), hooks.Queued) {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+		}
+		next := p.start(p.queue(nil, Own(b.linker, slog.New(slog.DiscardHandler))...))
+		if err := next.Hint(t.Context(), ids[0], symbolon.BySyncHook); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		mend()
+		eventually(t, "every identity has its user", func() bool {
+			for _, id := range ids {
+				r, err := b.linker.Record(t.Context(), string(id))
+				if errors.Is(err, symbolon.ErrNotFound) || r.Link == nil || r.Link.State != symbolon.Linked {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}

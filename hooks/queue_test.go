@@ -1,0 +1,83 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// TestHintIsQueued: what cannot be done at once is 200 where it is kept, 503 where it
+// is not; and only at Ory's rate limit does the body make the user.
+func TestHintIsQueued(t *testing.T) {
+	const id = "0b5c1d3e-9f2a-4c6b-8e7d-1a2b3c4d5e6f"
+	limited := fmt.Errorf("no: %w, %w", symbolon.ErrRateLimited, symbolon.ErrUnavailable)
+	for _, tt := range []struct {
+		name  string
+		route string
+		ory   error
+		queue error
+		none  bool // there is no queue
+		db    bool // is down
+
+		status  int
+		outcome string
+		queued  symbolon.Way
+		users   int
+	}{
+		{name: "link at the limit", route: "link", ory: limited, status: 200, outcome: Queued, queued: symbolon.ByLinkHook, users: 1},
+		{name: "link at the limit, not kept", route: "link", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined, users: 1},
+		{name: "link at the limit, no queue", route: "link", ory: limited, none: true, status: 503, outcome: Undetermined},
+		{name: "link at the limit, no database", route: "link", ory: limited, db: true, status: 200, outcome: Queued, queued: symbolon.ByLinkHook},
+		{name: "link, Ory down", route: "link", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.ByLinkHook},
+		{name: "link, Ory down, no queue", route: "link", ory: symbolon.ErrUnavailable, none: true, status: 503, outcome: Undetermined},
+		{name: "link, identity gone", route: "link", ory: symbolon.ErrNotFound, status: 200, outcome: Gone},
+		{name: "sync at the limit", route: "sync", ory: limited, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
+		{name: "sync at the limit, not kept", route: "sync", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined},
+		{name: "sync, Ory down", route: "sync", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
+		{name: "sync, Ory hangs", route: "sync", ory: errHangs, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, store := newHandler(&admin{err: tt.ory})
+			h.Timeout = 200 * time.Millisecond
+			store.down = tt.db
+			if tt.db {
+				h.Linker.Ory.(*admin).err = limited
+			}
+			var queued symbolon.Way
+			var patient bool
+			if !tt.none {
+				h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Way) error {
+					if ctx.Err() != nil || got != id {
+						t.Errorf("queued %s, %v", got, ctx.Err())
+					}
+					if tt.queue == nil {
+						queued = way
+					}
+					return tt.queue
+				}
+			}
+			h.Linker.Ory.(*admin).asked = func(ctx context.Context) { _, patient = symbolon.PatienceFrom(ctx) }
+			var outcome string
+			h.Observe = func(_, o string) { outcome = o }
+			keys := DeriveKeys(testSecrets)
+			r := httptest.NewRequest("POST", "/hooks/"+tt.route, strings.NewReader(`{"identity_id":"`+id+`","columns":{"traits.email":"a@example.org"}}`))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set(KeyHeader, map[string]string{"link": keys.Link[0], "sync": keys.Sync[0]}[tt.route])
+			w := httptest.NewRecorder()
+			map[string]http.Handler{"link": h.Link(), "sync": h.Sync()}[tt.route].ServeHTTP(w, r)
+			if w.Code != tt.status || outcome != tt.outcome || queued != tt.queued || len(store.users()) != tt.users {
+				t.Errorf("%d %s, queued %q, %d users; want %d %s, %q, %d", w.Code, outcome, queued, len(store.users()), tt.status, tt.outcome, tt.queued, tt.users)
+			}
+			if !tt.db && patient == tt.none {
+				t.Errorf("in the background: %v; there is a queue: %v", patient, !tt.none)
+			}
+		})
+	}
+}
