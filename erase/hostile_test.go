@@ -324,13 +324,13 @@ func TestResume(t *testing.T) {
 	if attempts() != 0 {
 		t.Error("somebody may still be at work on it")
 	}
-	for n, wait := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second} {
-		now = now.Add(wait - time.Second)
+	for n, wait := range []time.Duration{5 * time.Second, 5 * time.Second, 5 * time.Second, 7500 * time.Millisecond} {
+		now = now.Add(wait - time.Millisecond)
 		resume(0, 3)
 		if attempts() != n {
 			t.Errorf("%d attempts after %d", attempts(), n)
 		}
-		now = now.Add(time.Second)
+		now = now.Add(time.Millisecond)
 		resume(0, 3)
 	}
 	mend()

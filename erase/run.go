@@ -52,17 +52,17 @@ func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, err
 	}
 }
 
-// Resume carries on every erasure that is not done and has waited for long enough: five
-// seconds since anybody worked on it, and twice as long after each failure, five
-// minutes at most. It is what a server calls every few seconds; the error says only
-// that the erasures could not be read. left counts those that wait.
+// Resume carries on every erasure that is not done and that nobody has worked on for
+// half as long as it had taken until then, five seconds at least and five minutes at
+// most. It is what a server calls every few seconds; the error says only that the
+// erasures could not be read. left counts those that wait.
 func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 	list, err := e.Unfinished(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, erasure := range list {
-		wait := min(5*time.Second<<min(erasure.Attempts, 10), 5*time.Minute)
+		wait := min(max(erasure.UpdatedAt.Sub(erasure.RequestedAt)/2, 5*time.Second), 5*time.Minute)
 		if e.now().Before(erasure.UpdatedAt.Add(wait)) {
 			left++
 			continue

@@ -24,7 +24,7 @@ from symbolon.erasures where project = $1 `
 	erasureOf = erasureColumns + `and (identity_id = $2 or user_id = $3)
 order by case when done_at is null then 0 else 1 end, requested_at desc limit 1`
 
-	erasuresUnfinished = erasureColumns + `and done_at is null order by requested_at`
+	erasuresUnfinished = erasureColumns + `and done_at is null order by requested_at, id`
 
 	// saveErasure does nothing where another worker is further.
 	saveErasure = `

@@ -232,7 +232,7 @@ func identityFate(p erase.Plan) string {
 	case p.AtOry == "gone":
 		return "denied here at once; Ory no longer has it"
 	case p.AtOry == "unavailable":
-		return "denied here at once; Ory does not answer now: its sessions are ended and it is deleted once it does"
+		return "denied here at once; Ory does not answer now: once it does its sessions are ended and it is deleted at Ory"
 	}
 	return "denied here at once; its sessions are ended and it is deleted at Ory, with its credentials and traits"
 }
