@@ -47,7 +47,8 @@ func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
 // and all metadata.
 //
 // Danger: nothing brings it back. It is for package erase, by the operator's word, and
-// for nobody else: whatever else finds an identity superfluous has to leave it alone.
+// for the doctor's own throw-away identities, and for nobody else: whatever else finds
+// an identity superfluous has to leave it alone.
 //
 // ErrNotFound is Kratos' own 404: there is no such identity. Success is Kratos' 204 and
 // nothing else; read back that it is gone.
