@@ -158,7 +158,8 @@ func TestPatch(t *testing.T) {
 		_, e2 := c.Identity(context.Background(), id)
 		_, e3 := c.Session(context.Background(), string(id))
 		e4, e5 := c.RevokeSession(context.Background(), string(id)), c.RevokeSessions(context.Background(), id)
-		if e1 == nil || e2 == nil || e3 == nil || e4 == nil || e5 == nil || body != "" {
+		e6 := c.DeleteIdentity(context.Background(), id)
+		if e1 == nil || e2 == nil || e3 == nil || e4 == nil || e5 == nil || e6 == nil || body != "" {
 			t.Errorf("ID %q was asked for", id)
 		}
 		if errors.Is(e2, symbolon.ErrNotFound) {
@@ -174,9 +175,12 @@ func TestRevoke(t *testing.T) {
 	good.check(t, serve(t, says(204, "", "")).RevokeSessions(ctx, someID))
 	notFound.check(t, serve(t, own404).RevokeSession(ctx, someID))
 	good.check(t, serve(t, own404).RevokeSessions(ctx, someID))
+	good.check(t, serve(t, says(204, "", "")).DeleteIdentity(ctx, someID))
+	notFound.check(t, serve(t, own404).DeleteIdentity(ctx, someID))
 	for _, h := range []http.HandlerFunc{says(404, "text/plain", "404 page not found\n"), says(200, isJSON, "{}"), redirect(307), says(500, isJSON, "{}")} {
 		unavailable.check(t, serve(t, h).RevokeSession(ctx, someID))
 		unavailable.check(t, serve(t, h).RevokeSessions(ctx, someID))
+		unavailable.check(t, serve(t, h).DeleteIdentity(ctx, someID))
 	}
 }
 

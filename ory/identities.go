@@ -43,8 +43,28 @@ func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
 	return i, nil
 }
 
+// DeleteIdentity deletes an identity at Ory: its credentials, its sessions, its traits
+// and all metadata.
+//
+// Danger: nothing brings it back. It is for package erase, by the operator's word, and
+// for the doctor's own throw-away identities, and for nobody else: whatever else finds
+// an identity superfluous has to leave it alone.
+//
+// ErrNotFound is Kratos' own 404: there is no such identity. Success is Kratos' 204 and
+// nothing else; read back that it is gone.
+func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error {
+	path, err := idPath("/admin/identities/", string(id))
+	if err != nil {
+		return err
+	}
+	if err := c.remove(ctx, path); err != nil {
+		return fmt.Errorf("delete identity %s: %w", id, err)
+	}
+	return nil
+}
+
 // AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and returns
-// what Ory then holds. Nothing else of an identity can be written by this client.
+// what Ory then holds. Nothing else of an identity can be changed by this client.
 //
 // Danger: Ory carries a PATCH out by reading the identity, changing it and writing
 // all of it back without a lock. Whatever else is written in the same moment, a ban

@@ -97,8 +97,11 @@ func testPerson(t *testing.T, c *ory.Client, k *symbolontest.Kratos, p *symbolon
 	if err := c.RevokeSession(ctx, s.ID); !errors.Is(err, symbolon.ErrNotFound) {
 		t.Errorf("removed: %v", err)
 	}
-	if err := k.DeleteIdentity(ctx, string(listed.ID)); err != nil {
+	if err := c.DeleteIdentity(ctx, listed.ID); err != nil {
 		t.Fatal(err)
+	}
+	if err := c.DeleteIdentity(ctx, listed.ID); !errors.Is(err, symbolon.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
 	}
 	if _, err := c.Identity(ctx, listed.ID); !errors.Is(err, symbolon.ErrNotFound) {
 		t.Errorf("deleted: %v", err)

@@ -100,15 +100,3 @@ func (c *Client) FindByIdentifier(ctx context.Context, identifier string) ([]sym
 	}
 	return found, nil
 }
-
-// DeleteIdentity deletes an identity and its sessions. ErrNotFound: Ory has none such.
-func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error {
-	path, err := idPath("/admin/identities/", string(id))
-	if err != nil {
-		return err
-	}
-	if err := c.remove(ctx, path); err != nil {
-		return fmt.Errorf("delete identity %s: %w", id, err)
-	}
-	return nil
-}

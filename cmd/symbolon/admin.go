@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
@@ -23,6 +24,8 @@ type adminAPI struct {
 	linker *symbolon.Linker
 	key    string // of the back-reference
 	log    *slog.Logger
+
+	erasures *erase.Erasures
 }
 
 // user answers GET /admin/users/{id}.
@@ -86,7 +89,7 @@ const operatorPatience = 20 * time.Second
 func (h *adminAPI) lookup(ctx context.Context, id string) (person, error) {
 	ctx, cancel := context.WithTimeout(ctx, operatorPatience)
 	defer cancel()
-	return lookup(ctx, h.linker, h.linker.Ory, h.key, id)
+	return lookup(ctx, h.linker, h.erasures, h.linker.Ory, h.key, id)
 }
 
 // conclude answers with v, or with the error. The operator is told more of a

@@ -80,7 +80,7 @@ func TestAdminBadInput(t *testing.T) {
 		{"PUT", "PUT", "/admin/links", good, 405, "method_not_allowed", nil},
 		{"OPTIONS", "OPTIONS", "/admin/links", "", 405, "method_not_allowed", nil},
 		{"TRACE", "TRACE", "/admin/users/" + user, "", 405, "method_not_allowed", nil},
-		{"DELETE", "DELETE", "/admin/users/" + user, "", 405, "method_not_allowed", nil},
+		{"DELETE of a link", "DELETE", "/admin/links", "", 405, "method_not_allowed", nil},
 
 		{"no such user", "GET", "/admin/users/42", "", 404, "not_found", nil},
 		{"a user with a slash", "GET", "/admin/users/a%2Fb", "", 404, "not_found", nil},

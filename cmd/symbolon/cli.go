@@ -21,5 +21,6 @@ type cli struct {
 	Voucher   voucherCmd   `cmd:"" help:"Print what an identity for an existing user has to carry."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and mend what can be mended."`
 	Doctor    doctorCmd    `cmd:"" help:"Prove that the setup works, and say what mends it."`
+	Erase     eraseCmd     `cmd:"" help:"Erase a person: both halves, for good, with evidence."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

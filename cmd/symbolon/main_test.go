@@ -23,6 +23,7 @@ const beTheProgram = "SYMBOLON_TEST_IS_THE_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(beTheProgram) != "" {
+		armWrites()
 		main()
 	}
 	symbolontest.Main(m)

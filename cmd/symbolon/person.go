@@ -22,6 +22,7 @@ type person struct {
 	Link     *bond         `json:"link"`     // null: the ledger has no entry
 	Findings []finding     `json:"findings"` // open ones
 	History  []event       `json:"history"`  // oldest first, the newest 100
+	Erasure  *erasure      `json:"erasure,omitempty"`
 }
 
 // identityHalf is Ory's half, as Ory holds it now.
@@ -90,8 +91,13 @@ type records interface {
 	Record(ctx context.Context, id string) (symbolon.Record, error)
 }
 
+// erased is who knows of erasures. *erase.Erasures does.
+type erased interface {
+	Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
+}
+
 // lookup finds a person and asks Ory for its half.
-func lookup(ctx context.Context, store records, ory symbolon.Ory, key, id string) (person, error) {
+func lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (person, error) {
 	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
 		return person{}, symbolon.ErrNotFound // no database can hold such a key
 	}
@@ -106,7 +112,27 @@ func lookup(ctx context.Context, store records, ory symbolon.Ory, key, id string
 	if p.Identity != nil {
 		p.Identity.ask(ctx, ory, key)
 	}
-	return p, nil
+	return p, p.findErasure(ctx, erasures)
+}
+
+func (p *person) findErasure(ctx context.Context, erasures erased) error {
+	var identity symbolon.IdentityID
+	var user symbolon.UserID
+	if p.Identity != nil {
+		identity = p.Identity.ID
+	}
+	if p.User != nil {
+		user = p.User.ID
+	}
+	e, err := erasures.Of(ctx, identity, user)
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		known := erasureOf(e)
+		p.Erasure = &known
+	}
+	return err
 }
 
 // describe puts a record into the words of this interface.

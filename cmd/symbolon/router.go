@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/symbolon-id/symbolon/internal/answer"
@@ -27,15 +28,30 @@ type router struct {
 // to unknown paths with the pattern "".
 func newRouter(routes []route, wrap func(pattern string, next http.Handler) http.Handler) *router {
 	rt := &router{wrap: wrap}
-	for _, r := range routes {
+	for n, r := range routes {
+		same := func(other route) bool { return other.pattern == r.pattern }
+		if slices.IndexFunc(routes, same) < n {
+			continue // went with the first one of the pattern
+		}
 		h := r.handler
 		if r.method != "" {
-			h = answer.Method(r.method, h.ServeHTTP)
+			h = answer.Methods(handlers(routes, r.pattern))
 		}
 		rt.routes = append(rt.routes, route{pattern: r.pattern, handler: wrap(r.pattern, h)})
 	}
 	rt.routes = append(rt.routes, route{handler: wrap("", http.HandlerFunc(noRoute))})
 	return rt
+}
+
+// handlers are those of one pattern, by their methods.
+func handlers(routes []route, pattern string) map[string]http.Handler {
+	out := map[string]http.Handler{}
+	for _, r := range routes {
+		if r.pattern == pattern {
+			out[r.method] = r.handler
+		}
+	}
+	return out
 }
 
 func noRoute(w http.ResponseWriter, _ *http.Request) {

@@ -22,6 +22,7 @@ func echo(name string) http.Handler {
 func TestRouterMatchesBytes(t *testing.T) {
 	rt := newRouter([]route{
 		{"GET", "/a", echo("a")}, {"", "/any", echo("any")}, {"GET", "/users/{id}", echo("user")}, {"POST", "/users/{id}/sync", echo("sync")},
+		{"DELETE", "/users/{id}", echo("no user")},
 	}, bare)
 	for _, test := range []struct {
 		method, path string
@@ -35,6 +36,9 @@ func TestRouterMatchesBytes(t *testing.T) {
 		{"PURGE", "/any", 200, "any "},
 		{"TRACE", "/any", 200, "any "},
 		{"GET", "/users/42", 200, "user 42"},
+		{"HEAD", "/users/42", 200, ""},
+		{"DELETE", "/users/42", 200, "no user 42"},
+		{"PUT", "/users/42", 405, ""},
 		{"GET", "/users/a%2Fb", 200, "user a/b"},
 		{"GET", "/users/%00", 200, "user \x00"},
 		{"GET", "/users/..", 200, "user .."},

@@ -27,17 +27,20 @@ func (p *parts) public() http.Handler {
 // operator is the operator's side, all of it behind the key or the loopback
 // interface.
 func (p *parts) operator() http.Handler {
-	api := &adminAPI{linker: p.linker, key: p.config.backReferenceKey(), log: p.log}
+	api := &adminAPI{linker: p.linker, key: p.config.backReferenceKey(), log: p.log, erasures: p.erasures()}
 	differences := &findingsAPI{store: p.store, project: p.config.Ory.Project, cursors: newCursors(p.config.secrets()), repairs: p.repairs, log: p.log}
 	return operatorOnly(p.config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
+		{"DELETE", "/admin/users/{id}", http.HandlerFunc(api.eraseUser)},
 		{"GET", "/admin/identities/{id}", http.HandlerFunc(api.identity)},
+		{"DELETE", "/admin/identities/{id}", http.HandlerFunc(api.eraseIdentity)},
 		{"POST", "/admin/identities/{id}/sync", http.HandlerFunc(api.sync)},
 		{"POST", "/admin/links", http.HandlerFunc(api.bind)},
 		{"POST", "/admin/reconcile", http.HandlerFunc(p.repairs.start)},
 		{"GET", "/admin/reconcile/{id}", http.HandlerFunc(p.repairs.show)},
 		{"GET", "/admin/findings", http.HandlerFunc(differences.list)},
 		{"POST", "/admin/findings/{id}/repair", http.HandlerFunc(differences.repair)},
+		{"GET", "/admin/erasures/{id}", http.HandlerFunc(api.erasure)},
 		{"GET", "/metrics", p.metrics.handler()},
 		{"GET", "/healthz", http.HandlerFunc(healthz)},
 	}))

@@ -32,7 +32,7 @@ func (c showCmd) Run(a *app) error {
 		return err
 	}
 	defer s.close()
-	p, err := lookup(a.ctx, s.linker, s.ory, s.config.backReferenceKey(), c.ID)
+	p, err := lookup(a.ctx, s.linker, s.erasures(), s.ory, s.config.backReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return hint(fmt.Errorf("nothing is known of %s", plain(clip(c.ID, 64))),
 			"an identity is known from its first request or hook on; ory.project is %q", s.config.Ory.Project)
@@ -52,6 +52,10 @@ func (c showCmd) Run(a *app) error {
 func (p person) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	p.printHalves(w)
+	if p.Erasure != nil {
+		_, _ = fmt.Fprintln(w)
+		p.Erasure.print(w)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

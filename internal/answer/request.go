@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -55,12 +57,23 @@ func isJSON(h http.Header) error {
 // Method lets through one method (GET includes HEAD) and answers the others with
 // 405 and Allow.
 func Method(method string, next http.HandlerFunc) http.HandlerFunc {
+	return Methods(map[string]http.Handler{method: next})
+}
+
+// Methods has a handler for each method of one path (GET includes HEAD), and answers
+// the others with 405 and Allow.
+func Methods(handlers map[string]http.Handler) http.HandlerFunc {
+	names := slices.Sorted(maps.Keys(handlers))
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == method || (method == http.MethodGet && r.Method == http.MethodHead) {
-			next(w, r)
+		next := handlers[r.Method]
+		if next == nil && r.Method == http.MethodHead {
+			next = handlers[http.MethodGet]
+		}
+		if next != nil {
+			next.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Allow", method)
-		Write(w, New(405, MethodNotAllowed, "Use "+method+"."))
+		w.Header().Set("Allow", strings.Join(names, ", "))
+		Write(w, New(405, MethodNotAllowed, "Use "+strings.Join(names, " or ")+"."))
 	}
 }

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// TestDocsErase runs what docs/erase.md says.
+func TestDocsErase(t *testing.T) {
+	text, err := os.ReadFile("../../docs/erase.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onBoth(t, func(t *testing.T, database string) {
+		m := installMortals(t, func(c *Config) { c.Database = Hidden(database) })
+		_, user := m.born(t, "a@example.com")
+		commands, queries := 0, 0
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
+			if args, ok := strings.CutPrefix(line, "symbolon "); ok {
+				commands++
+				args = strings.NewReplacer(` 42 --why "ticket 8812"`, " "+user+" --yes --why ticket-8812", " 42", " "+user).Replace(args)
+				if code, out, errs := runIn(t, m.env, strings.Fields(args)...); code != 0 {
+					t.Errorf("%s: %d %s%s", args, code, out, errs)
+				}
+			}
+			if strings.HasPrefix(line, "select ") {
+				queries++
+				if strings.HasPrefix(database, "sqlite") {
+					line = strings.ReplaceAll(line, "symbolon.", "symbolon_")
+				}
+				db, _ := openWorld(t, database)
+				rows, err := db.Query(line)
+				if err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				if found := rows.Next(); found != strings.Contains(line, "user.erased") {
+					t.Errorf("%s: found %t", line, found)
+				}
+				_ = rows.Close()
+			}
+		}
+		if commands != 5 || queries != 2 {
+			t.Errorf("%d commands, %d queries were run", commands, queries)
+		}
+		if found := symbolontest.FindText(t, m.db, string(m.store.Dialect), "a@example.com", "cAnArY"); len(found) > 0 {
+			t.Errorf("left: %q", found)
+		}
+	})
+}

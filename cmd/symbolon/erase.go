@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/erase"
+)
+
+type eraseCmd struct {
+	ID     string        `arg:"" optional:"" help:"The user's ID or the identity's."`
+	Row    string        `placeholder:"POLICY" help:"What becomes of the user's row: anonymise or delete. Default: users.on_identity_deleted where that is one of the two, else anonymise."`
+	Why    string        `placeholder:"TEXT" help:"Kept for good: a ticket's number, never the person's name."`
+	DryRun bool          `help:"Say exactly what would be done to which half, and do nothing."`
+	Yes    bool          `help:"Do not ask."`
+	Resume bool          `help:"Carry on every erasure that was begun and is not done."`
+	Wait   time.Duration `default:"30s" help:"How long to try while Ory or the database does not answer."`
+	JSON   bool          `name:"json" help:"Print JSON, one object a line."`
+}
+
+func (eraseCmd) Help() string {
+	return `Erases a person for good: denied at once, sessions ended and the identity deleted at Ory, the row anonymised or deleted, and what Symbolon itself has noted cleared. What is kept are the two IDs, so that nothing brings the person back, and the evidence. See docs/erase.md.
+
+Each step is recorded before the next begins. Where it is interrupted, the server carries it on, or --resume does.
+
+	symbolon erase 42 --dry-run
+	symbolon erase 42 --why "ticket 8812"
+	symbolon erase --resume
+
+Exit codes: 0 it is done, 1 it is not done (yet), 2 wrong usage or configuration.`
+}
+
+// Run erases.
+func (c eraseCmd) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if !s.ory.HasAdmin() {
+		return usage(hint(errors.New("erase deletes the identity, which needs Ory's admin API"),
+			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
+	}
+	e := s.erasures()
+	if c.Resume {
+		return c.resume(a, e)
+	}
+	request := erase.Request{ID: c.ID, Row: symbolon.RowPolicy(c.Row), Why: c.Why}
+	plan, err := e.Plan(a.ctx, request)
+	if err != nil {
+		return explainErase(err, c.ID, s.config.Ory.Project)
+	}
+	if c.DryRun {
+		return c.printPlan(a.out, plan)
+	}
+	if err := c.confirm(a, plan); err != nil {
+		return err
+	}
+	begun, err := e.Begin(a.ctx, request)
+	if err != nil {
+		return explainErase(err, c.ID, s.config.Ory.Project)
+	}
+	return c.finish(a, e, begun)
+}
+
+func (c eraseCmd) check() error {
+	switch {
+	case c.Resume && (c.ID != "" || c.Row != "" || c.Why != "" || c.DryRun || c.Yes):
+		return usage(errors.New("--resume carries on what was begun, as it was asked for: it goes with --wait and --json only"))
+	case !c.Resume && c.ID == "":
+		return usage(errors.New("expected the ID of a user or an identity, or --resume"))
+	case c.Row != "" && c.Row != string(symbolon.AnonymiseRow) && c.Row != string(symbolon.DeleteRow):
+		return usage(errors.New("--row is anonymise or delete: everything else would keep personal data"))
+	case !oneLine(c.Why):
+		return usage(errors.New("--why must be one line"))
+	}
+	return nil
+}
+
+func explainErase(err error, id, project string) error {
+	switch {
+	case errors.Is(err, erase.ErrRequest):
+		return usage(err)
+	case errors.Is(err, symbolon.ErrNotFound):
+		return hint(fmt.Errorf("nothing is known of %s, neither here nor at Ory", plain(clip(id, 64))), "ory.project is %q", project)
+	case errors.Is(err, symbolon.ErrConflict):
+		return hint(err, "nothing was changed; `symbolon show ID` shows both sides")
+	case errors.Is(err, symbolon.ErrUnavailable):
+		return hint(err, "nothing was recorded or changed; try again")
+	}
+	return err
+}
+
+// confirm has the operator type the user's ID. Where nobody can be asked, --yes has to
+// be there.
+func (c eraseCmd) confirm(a *app, p erase.Plan) error {
+	if c.Yes || p.Earlier != nil {
+		return nil
+	}
+	in, ok := a.in.(io.Writer) // a file
+	if !ok || !isTerminal(in) {
+		return usage(hint(errors.New("erasing asks for confirmation, and this is no terminal"), "look with --dry-run, then say --yes"))
+	}
+	return c.ask(a, p)
+}
+
+func (c eraseCmd) ask(a *app, p erase.Plan) error {
+	if err := c.printPlan(a.err, p); err != nil {
+		return err
+	}
+	want := string(p.User)
+	if want == "" {
+		want = string(p.Identity)
+	}
+	_, _ = fmt.Fprintf(a.err, "\nNothing brings it back. To erase this person type the ID %s: ", plain(want))
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	if strings.TrimSpace(line) != want {
+		return errors.New("that is not the ID: nothing was changed")
+	}
+	return nil
+}
+
+func (c eraseCmd) finish(a *app, e *erase.Erasures, begun symbolon.Erasure) error {
+	var err error
+	if !begun.Done() {
+		ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
+		defer cancel()
+		var now symbolon.Erasure
+		if now, err = e.Finish(ctx, begun.ID); now.ID != "" {
+			begun = now
+		}
+	}
+	if printErr := c.printErasure(a.out, begun); printErr != nil {
+		return printErr
+	}
+	switch {
+	case err != nil:
+		return hint(err, "it is recorded and goes on with the server, or with `symbolon erase --resume`")
+	case begun.Step == symbolon.EraseWithdrawn:
+		return hint(errors.New("the erasure was withdrawn: what it was asked to end changed before it began"), "`symbolon show ID` shows both halves")
+	}
+	return nil
+}
+
+func (c eraseCmd) resume(a *app, e *erase.Erasures) error {
+	list, err := e.Unfinished(a.ctx)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, begun := range list {
+		faults = append(faults, c.finish(a, e, begun))
+	}
+	if len(list) == 0 && !c.JSON {
+		_, err = fmt.Fprintln(a.out, "nothing is left to do")
+	}
+	return errors.Join(append(faults, err)...)
+}
+
+func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
+	if c.JSON {
+		return json.NewEncoder(out).Encode(erasureOf(e))
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	erasureOf(e).print(w)
+	return w.Flush()
+}
+
+// print writes what was done, and what is left.
+func (e erasure) print(w io.Writer) {
+	state := "UNDER WAY, next step: " + string(e.Step)
+	if e.DoneAt != nil {
+		state = string(e.Step) + " " + stamp(*e.DoneAt)
+	}
+	_, _ = fmt.Fprintf(w, "erasure\t%s\t%s\n", e.ID, state)
+	for _, n := range e.Evidence {
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(n.At), n.Step, plain(n.Outcome))
+	}
+	if e.LastError != "" {
+		_, _ = fmt.Fprintf(w, "  failed %d times\t%s\t%s\n", e.Attempts, e.Step, plain(e.LastError))
+	}
+}
+
+// plannedErasure is what --dry-run --json prints.
+type plannedErasure struct {
+	Identity symbolon.IdentityID `json:"identity_id,omitempty"`
+	User     symbolon.UserID     `json:"user_id,omitempty"`
+	AtOry    string              `json:"ory_says,omitempty"`
+	Row      symbolon.RowPolicy  `json:"row"`
+	Exists   bool                `json:"row_exists"`
+	Columns  []string            `json:"columns"` // that anonymising would empty now
+	Earlier  *erasure            `json:"earlier,omitempty"`
+}
+
+func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
+	if c.JSON {
+		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), nil}
+		if p.Earlier != nil {
+			e := erasureOf(*p.Earlier)
+			planned.Earlier = &e
+		}
+		return json.NewEncoder(out).Encode(planned)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, plain(id), words) }
+	line("identity", value(string(p.Identity)), identityFate(p))
+	line("user", value(string(p.User)), rowFate(p))
+	line("Symbolon", "", "words, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
+	if p.Earlier != nil {
+		line("", "", "")
+		erasureOf(*p.Earlier).print(w)
+		line("", "", "this erasure counts: nothing new would be begun")
+	}
+	return w.Flush()
+}
+
+func identityFate(p erase.Plan) string {
+	switch {
+	case p.Identity == "":
+		return "the user has none: nothing is done at Ory"
+	case p.AtOry == "gone":
+		return "denied here at once; Ory no longer has it"
+	case p.AtOry == "unavailable":
+		return "denied here at once; Ory does not answer now: once it does its sessions are ended and it is deleted at Ory"
+	}
+	return "denied here at once; its sessions are ended and it is deleted at Ory, with its credentials and traits"
+}
+
+func rowFate(p erase.Plan) string {
+	switch {
+	case p.User == "":
+		return "the identity has none"
+	case p.Application:
+		return "its ID is retired; the row is the application's own (users.create_url): nothing is done to it"
+	case !p.Exists:
+		return "its ID is retired; there is no row"
+	case p.Row == symbolon.DeleteRow:
+		return "its ID is retired; its row is deleted"
+	case len(p.Columns) == 0:
+		return "its ID is retired; its row stays, and nothing in it has to be emptied"
+	}
+	return "its ID is retired; its row stays, with these columns emptied: " + strings.Join(p.Columns, ", ")
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+// erasures carries erasures out as the configuration says.
+func (s *system) erasures() *erase.Erasures {
+	return &erase.Erasures{Linker: s.linker, Ory: s.ory, Record: s.store, Users: s.store, Log: s.linker.Log}
+}
+
+// erasure is one as the operator sees it, on the command line and over the admin API.
+type erasure struct {
+	ID          string                 `json:"id"`
+	Identity    symbolon.IdentityID    `json:"identity_id,omitempty"`
+	User        symbolon.UserID        `json:"user_id,omitempty"`
+	Row         symbolon.RowPolicy     `json:"row"`
+	Why         string                 `json:"why,omitempty"`
+	Done        bool                   `json:"done"`
+	Step        symbolon.ErasureStep   `json:"step"` // the next one
+	RequestedAt time.Time              `json:"requested_at"`
+	DoneAt      *time.Time             `json:"done_at,omitempty"`
+	Attempts    int                    `json:"attempts,omitempty"` // of this step, that failed
+	LastError   string                 `json:"last_error,omitempty"`
+	Evidence    []symbolon.ErasureNote `json:"evidence"`
+}
+
+func erasureOf(e symbolon.Erasure) erasure {
+	out := erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
+		RequestedAt: e.RequestedAt, Attempts: e.Attempts, LastError: e.LastError, Evidence: e.Evidence}
+	if out.Evidence == nil {
+		out.Evidence = []symbolon.ErasureNote{}
+	}
+	if e.Done() {
+		out.DoneAt = &e.DoneAt
+	}
+	return out
+}
+
+// erasurePatience is what the operator's request waits for the end of an erasure, which
+// goes on without it.
+const erasurePatience = 2 * time.Second
+
+// eraseUser answers DELETE /admin/users/{id}.
+func (h *adminAPI) eraseUser(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	p, err := h.lookup(r.Context(), id)
+	if err == nil && !p.hasUser(id) {
+		err = symbolon.ErrNotFound // it is an identity's
+	}
+	if err != nil {
+		h.conclude(w, nil, err)
+		return
+	}
+	h.erase(w, r, id)
+}
+
+// eraseIdentity answers DELETE /admin/identities/{id}, for those without a user above
+// all; one that Symbolon has never heard of is asked for at Ory.
+func (h *adminAPI) eraseIdentity(w http.ResponseWriter, r *http.Request) {
+	id, err := identityID(r.PathValue("id"))
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	p, err := h.lookup(r.Context(), string(id))
+	if err == nil && !p.hasIdentity(id) {
+		err = symbolon.ErrNotFound // it is a user's
+	}
+	if err != nil && !errors.Is(err, symbolon.ErrNotFound) || err != nil && p.User != nil {
+		h.conclude(w, nil, err)
+		return
+	}
+	h.erase(w, r, string(id))
+}
+
+// erase answers 200 with an erasure that is done, 202 with one that goes on.
+func (h *adminAPI) erase(w http.ResponseWriter, r *http.Request, id string) {
+	request, err := eraseRequest(r, id)
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), operatorPatience)
+	defer cancel()
+	begun, err := h.erasures.Begin(ctx, request)
+	if err != nil {
+		if errors.Is(err, erase.ErrRequest) {
+			err = answer.New(400, answer.InvalidRequest, "row is anonymise or delete; why is one line of at most 1000 bytes, without an e-mail address: it is kept for good.")
+		}
+		h.conclude(w, nil, err)
+		return
+	}
+	if !begun.Done() {
+		waiting, cancel := context.WithTimeout(ctx, erasurePatience)
+		defer cancel()
+		if now, err := h.erasures.Finish(waiting, begun.ID); now.ID != "" {
+			begun = now
+		} else if err != nil {
+			h.log.Warn("erasure waits", "erasure", begun.ID, "error", err)
+		}
+	}
+	status := http.StatusOK
+	if !begun.Done() {
+		w.Header().Set("Location", "/admin/erasures/"+begun.ID)
+		status = http.StatusAccepted
+	}
+	answer.JSON(w, status, map[string]erasure{"erasure": erasureOf(begun)})
+}
+
+// eraseRequest reads ?row= and ?why=. A key that is not understood is refused: a
+// misspelt "row" must not go unnoticed.
+func eraseRequest(r *http.Request, id string) (erase.Request, error) {
+	request := erase.Request{ID: id}
+	query := r.URL.Query()
+	for key, values := range query {
+		switch {
+		case len(values) == 1 && key == "row":
+			request.Row = symbolon.RowPolicy(values[0])
+		case len(values) == 1 && key == "why" && oneLine(values[0]):
+			request.Why = values[0]
+		default:
+			return request, answer.New(400, answer.InvalidRequest, "The query may hold row (anonymise or delete) and why (one line), once each.")
+		}
+	}
+	return request, nil
+}
+
+// erasure answers GET /admin/erasures/{id}.
+func (h *adminAPI) erasure(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	defer cancel()
+	id := r.PathValue("id")
+	if _, err := symbolon.ParseIdentityID(id); err != nil { // it is a UUID as well
+		h.conclude(w, nil, symbolon.ErrNotFound)
+		return
+	}
+	e, err := h.erasures.Get(ctx, id)
+	h.conclude(w, map[string]erasure{"erasure": erasureOf(e)}, err)
+}
+
+// erasePause lies between two looks for erasures that wait.
+const erasePause = 5 * time.Second
+
+// keepErasing carries on what was begun, here or anywhere, until ctx ends.
+func keepErasing(ctx context.Context, e *erase.Erasures) {
+	tick := time.NewTicker(erasePause)
+	defer tick.Stop()
+	for {
+		if _, _, err := e.Resume(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Warn("erasures could not be read", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

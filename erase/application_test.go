@@ -1,0 +1,56 @@
+package erase_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// maker is an application that makes its users itself, and counts how often it is asked.
+type maker struct{ asked int }
+
+func (m *maker) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, error) {
+	m.asked++
+	return symbolon.UserID("app-" + string(id.ID)), nil
+}
+
+// TestApplicationsUsers: of a user that the application makes itself Symbolon has two
+// IDs, which go; the application's own row is up to it, and the evidence says so.
+func TestApplicationsUsers(t *testing.T) {
+	onBoth(t, sqlstore.Users{NewID: sqlstore.ByApplication}, func(w *world) {
+		app := &maker{}
+		w.linker.Creator = app
+		p, user := w.linked()
+		other, _ := w.linked()
+		known, err := w.client.Identity(w.Context(), symbolon.IdentityID(p.IdentityID))
+		w.must(err)
+		plan, err := w.erasures.Plan(w.Context(), erase.Request{ID: string(user)})
+		if err != nil || !plan.Application || !plan.Exists {
+			w.Errorf("%+v %v", plan, err)
+		}
+		e := w.erase(erase.Request{ID: string(user)})
+		if got := outcome(e, symbolon.EraseRow); !strings.Contains(got, "up to it") {
+			w.Error(got)
+		}
+		if c, err := w.store.User(w.Context(), "default", user); err != nil || c.Row != nil || !c.Retired {
+			w.Errorf("%+v %v", c, err)
+		}
+		asked := app.asked
+		for _, way := range []symbolon.Way{symbolon.ByRequest, symbolon.ByLinkHook, symbolon.BySyncHook} {
+			if _, err := w.linker.Link(w.Context(), symbolon.Seen{Identity: known, Way: way}); err == nil {
+				w.Errorf("%s brought the user back", way)
+			}
+		}
+		if app.asked != asked {
+			w.Error("the application was asked for a user of somebody who is erased")
+		}
+		if w.atOry(p.IdentityID) || !w.atOry(other.IdentityID) {
+			w.Error("at Ory")
+		}
+		w.traceless(p.Email)
+	})
+}

@@ -1,0 +1,66 @@
+package erase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Plan is what an erasure would do.
+type Plan struct {
+	Identity symbolon.IdentityID // empty: the user has none
+	User     symbolon.UserID     // empty: the identity has none
+	State    symbolon.LinkState  // of the bond; empty: the ledger has no entry
+
+	// AtOry is "exists", "gone" (Kratos' own 404) or "unavailable".
+	AtOry string
+
+	// Row is what would be done to the user's row, Exists whether there is one, and
+	// Columns those of its columns that anonymising would empty now. Application: the row
+	// is the application's own, and nothing is done to it.
+	Row         symbolon.RowPolicy
+	Exists      bool
+	Columns     []string
+	Application bool
+
+	// Earlier is an erasure that is under way, or that left nothing to do; nil: none.
+	Earlier *symbolon.Erasure
+}
+
+// Plan says what Begin and Finish would do, and changes nothing. Errors as for Begin.
+func (e *Erasures) Plan(ctx context.Context, r Request) (Plan, error) {
+	r, err := e.check(r)
+	if err != nil {
+		return Plan{}, err
+	}
+	p, err := e.find(ctx, r.ID)
+	if err != nil {
+		return Plan{}, fmt.Errorf("erase: %w", err)
+	}
+	out := Plan{Identity: p.identity, User: p.user, State: p.state, Row: r.Row, Application: e.application()}
+	if p.identity != "" {
+		out.AtOry = e.atOry(ctx, p.identity)
+	}
+	if p.user != "" {
+		if out.Exists, out.Columns, err = e.Users.LeftInRow(ctx, p.user, p.identity); err != nil {
+			return Plan{}, fmt.Errorf("erase: %w", err)
+		}
+	}
+	last, err := e.last(ctx, p, r.Row)
+	if err == nil && last.ID != "" {
+		out.Earlier = &last
+	}
+	return out, err
+}
+
+func (e *Erasures) atOry(ctx context.Context, id symbolon.IdentityID) string {
+	switch _, err := e.Linker.Ory.Identity(ctx, id); {
+	case err == nil:
+		return "exists"
+	case errors.Is(err, symbolon.ErrNotFound):
+		return "gone"
+	}
+	return "unavailable"
+}

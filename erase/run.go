@@ -1,0 +1,179 @@
+package erase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// order is that of the steps.
+var order = []symbolon.ErasureStep{symbolon.EraseDeny, symbolon.EraseSessions, symbolon.EraseIdentity, symbolon.EraseRow,
+	symbolon.EraseScrub, symbolon.EraseDone}
+
+// Run carries an erasure on from where it is, until it is done or a step fails. The
+// error says why, is recorded, and leaves everything as it is: call it again.
+// ErrNotFound from [Erasures.Get]: there is no such erasure.
+func (e *Erasures) Run(ctx context.Context, id string) (symbolon.Erasure, error) {
+	erasure, err := e.Get(ctx, id)
+	if err != nil {
+		return symbolon.Erasure{}, err
+	}
+	if erasure, err = e.adopt(ctx, erasure); err != nil {
+		return erasure, err
+	}
+	for !erasure.Done() {
+		if erasure, err = e.step(ctx, erasure); err != nil {
+			return erasure, err
+		}
+	}
+	return erasure, nil
+}
+
+// Finish is Run again and again, with longer and longer pauses, until the erasure is
+// done or ctx ends; the error is that of the last attempt then.
+func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, error) {
+	for tries := 0; ; tries++ {
+		erasure, err := e.Run(ctx, id)
+		if err == nil || ctx.Err() != nil || errors.Is(err, symbolon.ErrNotFound) && erasure.ID == "" {
+			return erasure, err
+		}
+		timer := time.NewTimer(min(250*time.Millisecond<<min(tries, 10), 30*time.Second))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return erasure, err
+		}
+	}
+}
+
+// Resume carries on every erasure that is not done and that nobody has worked on for
+// half as long as it had taken until then, five seconds at least and five minutes at
+// most. It is what a server calls every few seconds; the error says only that the
+// erasures could not be read. left counts those that wait.
+func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
+	list, err := e.Unfinished(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, erasure := range list {
+		wait := min(max(erasure.UpdatedAt.Sub(erasure.RequestedAt)/2, 5*time.Second), 5*time.Minute)
+		if e.now().Before(erasure.UpdatedAt.Add(wait)) {
+			left++
+			continue
+		}
+		if erasure, err := e.Run(ctx, erasure.ID); err != nil {
+			left++
+			e.log().Warn("erasure waits", "erasure", erasure.ID, "step", erasure.Step, "error", err)
+		} else {
+			done++
+		}
+	}
+	return done, left, nil
+}
+
+// step does one step and records it.
+func (e *Erasures) step(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
+	from := erasure.Step
+	note, err := e.do(ctx, &erasure)
+	if err != nil {
+		err = fmt.Errorf("erasure %s, step %s: %w", erasure.ID, from, err)
+		if ctx.Err() == nil { // whoever gives up says nothing about the step
+			erasure.Attempts++
+			erasure.LastError, erasure.UpdatedAt = oneLine(err.Error()), e.now()
+			_, _ = e.Record.SaveErasure(ctx, erasure, from)
+		}
+		return erasure, err
+	}
+	return e.advance(ctx, erasure, note)
+}
+
+// advance records a step that was done. Somebody else may have been faster: what he
+// recorded counts then.
+func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note symbolon.ErasureNote) (symbolon.Erasure, error) {
+	from, now := erasure.Step, e.now()
+	note.Step, note.At, note.Tries = from, now, erasure.Attempts+1
+	erasure.Evidence = append(slices.Clip(erasure.Evidence), note)
+	erasure.Attempts, erasure.LastError, erasure.UpdatedAt = 0, "", now
+	erasure.Step = order[slices.Index(order, from)+1]
+	if erasure.Step == symbolon.EraseDone {
+		erasure.DoneAt = now
+	}
+	return e.save(ctx, erasure, from)
+}
+
+func (e *Erasures) save(ctx context.Context, erasure symbolon.Erasure, from symbolon.ErasureStep) (symbolon.Erasure, error) {
+	saved, err := e.Record.SaveErasure(ctx, erasure, from)
+	if err != nil {
+		return erasure, fmt.Errorf("record step %s of erasure %s: %w", from, erasure.ID, err)
+	}
+	if !saved {
+		now, err := e.Get(ctx, erasure.ID)
+		if err != nil || now.Done() || now.Step != from {
+			return now, err
+		}
+		if now.Identity == erasure.Identity && now.User == erasure.User {
+			return now, fmt.Errorf("record step %s of erasure %s: %w", from, erasure.ID, symbolon.ErrUnavailable)
+		}
+		erasure.Identity, erasure.User = now.Identity, now.User // the half that was learned is being erased by itself
+		return e.save(ctx, erasure, from)
+	}
+	if erasure.Done() {
+		e.log().Info("erasure done", "erasure", erasure.ID, "identity", erasure.Identity, "user", erasure.User)
+	}
+	return erasure, nil
+}
+
+// withdraw ends an erasure that has changed nothing and must not.
+func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why string) (symbolon.Erasure, error) {
+	from, now := erasure.Step, e.now()
+	erasure.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: symbolon.EraseWithdrawn, At: now, Outcome: why, Tries: 1})
+	erasure.Step, erasure.UpdatedAt, erasure.DoneAt = symbolon.EraseWithdrawn, now, now
+	return e.save(ctx, erasure, from)
+}
+
+// adopt completes an erasure whose person has got its other half since it was
+// recorded, and withdraws one whose halves were parted before anything was done.
+func (e *Erasures) adopt(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
+	if erasure.Done() || erasure.Identity != "" && erasure.Step != symbolon.EraseDeny {
+		return erasure, nil
+	}
+	id := string(erasure.Identity)
+	if id == "" {
+		id = string(erasure.User)
+	}
+	p, err := e.find(ctx, id)
+	var conflict *symbolon.ConflictError
+	switch {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return erasure, nil
+	case errors.As(err, &conflict) && erasure.Step == symbolon.EraseDeny:
+		return e.withdraw(ctx, erasure, conflict.Reason)
+	case err != nil:
+		return erasure, fmt.Errorf("erasure %s: %w", erasure.ID, err)
+	case erasure.User != "" && p.user != erasure.User:
+		return e.withdraw(ctx, erasure, fmt.Sprintf("user %s is no longer that of identity %s: erase each by its own ID", erasure.User, erasure.Identity))
+	case p.identity == erasure.Identity && p.user == erasure.User:
+		return erasure, nil
+	}
+	whole, from := erasure, erasure.Step
+	whole.Identity, whole.User, whole.Step = p.identity, p.user, symbolon.EraseDeny
+	if saved, err := e.Record.SaveErasure(ctx, whole, from); err != nil || !saved {
+		return erasure, err // the other half is being erased by itself
+	}
+	return whole, nil
+}
+
+// oneLine keeps an error short enough to be recorded.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > 500 {
+		s = s[:500] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}

@@ -1,0 +1,195 @@
+package erase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// do does the next step. It may learn the user while it does.
+func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
+	var outcome string
+	var counts map[string]int
+	var err error
+	switch erasure.Step {
+	case symbolon.EraseDeny:
+		outcome, err = e.deny(ctx, erasure)
+	case symbolon.EraseSessions:
+		outcome, err = e.endSessions(ctx, erasure)
+	case symbolon.EraseIdentity:
+		outcome, err = e.deleteIdentity(ctx, erasure)
+	case symbolon.EraseRow:
+		outcome, err = e.eraseRow(ctx, erasure)
+	case symbolon.EraseScrub:
+		outcome = "words, digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay"
+		counts, err = e.Users.Scrub(ctx, e.project(), erasure.Identity, erasure.User)
+	default:
+		err = fmt.Errorf("there is no step %q", erasure.Step)
+	}
+	return symbolon.ErasureNote{Outcome: outcome, Counts: counts}, err
+}
+
+func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
+	if erasure.Identity == "" {
+		if _, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why); err != nil {
+			return "", err
+		}
+		return "the user's ID is retired; it has no identity that could sign in", nil
+	}
+	link, err := e.Linker.Erase(ctx, erasure.Identity, "", erasure.Why)
+	if err != nil {
+		return "", err
+	}
+	if erasure.User == "" && link.User != "" {
+		c, err := e.Users.User(ctx, e.project(), link.User)
+		if err != nil {
+			return "", err
+		}
+		if mine(c, erasure.Identity) {
+			erasure.User = link.User // it was linked in this moment
+		}
+	}
+	if erasure.User == "" {
+		return "the identity is denied; it has no user", nil
+	}
+	return "the identity is denied, and the user's ID is retired", nil
+}
+
+const noIdentity = "nothing to do: the user has no identity"
+
+func (e *Erasures) endSessions(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
+	if erasure.Identity == "" {
+		return noIdentity, nil
+	}
+	_, err := e.Linker.Ory.Identity(ctx, erasure.Identity)
+	if errors.Is(err, symbolon.ErrNotFound) {
+		if err := e.rightOry(ctx); err != nil {
+			return "", err
+		}
+		return "Ory has no such identity, and so no sessions of it", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := e.Ory.RevokeSessions(ctx, erasure.Identity); err != nil {
+		return "", err
+	}
+	return "Ory has the identity and ended its sessions", nil
+}
+
+// controls is how many identities are looked for, where one was not found, before Ory
+// is taken for the wrong one.
+const controls = 10
+
+// rightOry asks whether this is the Ory that the ledger speaks of: another project, or
+// one that has lost its data, says of everybody that it has no such identity.
+func (e *Erasures) rightOry(ctx context.Context) error {
+	ids, err := e.Users.SomeLinked(ctx, e.project(), controls)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	for _, id := range ids {
+		_, err := e.Linker.Ory.Identity(ctx, id)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, symbolon.ErrNotFound) {
+			return err
+		}
+	}
+	return fmt.Errorf("Ory has none of %d identities that are bound to users: is it the right project? %w", len(ids), symbolon.ErrUnavailable) //nolint:revive,staticcheck // a name
+}
+
+func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
+	if erasure.Identity == "" {
+		return noIdentity, nil
+	}
+	outcome := "Ory deleted the identity; read back: it is gone"
+	switch err := e.Ory.DeleteIdentity(ctx, erasure.Identity); {
+	case errors.Is(err, symbolon.ErrNotFound):
+		outcome = "Ory no longer had the identity; read back: it is gone"
+	case err != nil:
+		return "", err
+	}
+	switch _, err := e.Linker.Ory.Identity(ctx, erasure.Identity); {
+	case err == nil:
+		return "", fmt.Errorf("read back: Ory still has the identity: %w", symbolon.ErrUnavailable)
+	case !errors.Is(err, symbolon.ErrNotFound):
+		return "", fmt.Errorf("read back: %w", err)
+	}
+	return outcome, nil
+}
+
+// eraseRow goes by the identity first, as whatever comes of it does, and by the user
+// where that could not reach the row.
+func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
+	if erasure.User == "" {
+		return "nothing to do: the identity has no user", nil
+	}
+	policy, what := erasure.Row, string(erasure.Row)
+	if e.application() {
+		policy, what = symbolon.DeleteRow, "the row is the application's own and up to it; of the user Symbolon had two IDs, which are deleted"
+	}
+	there, _, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
+	if err != nil {
+		return "", err
+	}
+	if erasure.Identity != "" {
+		if _, err := e.Linker.Erase(ctx, erasure.Identity, policy, erasure.Why); err != nil {
+			return "", err
+		}
+	}
+	left, err := e.leftOfRow(ctx, erasure, policy)
+	if err != nil {
+		return "", err
+	}
+	if left != "" {
+		refused, err := e.Users.EraseUser(ctx, e.project(), erasure.User, erasure.Identity, policy, erasure.Why)
+		if err != nil {
+			return "", err
+		}
+		if left, err = e.leftOfRow(ctx, erasure, policy); err != nil {
+			return "", err
+		}
+		if left != "" {
+			return "", rowError(left, refused)
+		}
+	}
+	switch {
+	case e.application():
+		return what, nil
+	case !there:
+		return "read back: there is no row", nil
+	case policy == symbolon.DeleteRow:
+		return "the row is deleted; read back: it is gone", nil
+	}
+	return "the row is anonymised; read back: the columns are empty", nil
+}
+
+// leftOfRow says in words what the policy has not been done to.
+func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, policy symbolon.RowPolicy) (string, error) {
+	exists, columns, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
+	switch {
+	case err != nil:
+		return "", err
+	case exists && policy == symbolon.DeleteRow:
+		return "the row is still there", nil
+	case len(columns) > 0:
+		return "these columns still hold something: " + strings.Join(columns, ", "), nil
+	}
+	return "", nil
+}
+
+func rowError(left, refused string) error {
+	if refused == "" {
+		refused = "it holds another identity, or the table has put it back"
+	}
+	return fmt.Errorf("%s (%s): it is tried again until the table lets it through: %w", left, refused, symbolon.ErrUnavailable)
+}
+
+// application says that the application makes its users itself (create_url): of them the
+// store has the two IDs and nothing else.
+func (e *Erasures) application() bool { return e.Linker.Store.NewID() == symbolon.ByApplication }

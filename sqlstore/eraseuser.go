@@ -1,0 +1,214 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// What an erasure does to a row goes by the user, not by the identity: the user may
+// have none, and the column may have been emptied since. A row that holds somebody
+// else's identity is never touched.
+const (
+	nobodyElses = ` and ({identity} is null or lower(cast({identity} as text)) in ('', `
+
+	eraseRow = `delete from {users} where {id} = $1` + nobodyElses + `$2))`
+
+	freeRow = `update {users} set {identity} = null where {id} = $1` + nobodyElses + `$2))`
+
+	erasedUserEvent = `
+insert into symbolon.events (project, at, kind, identity_id, user_id, way, detail) values ($1, $2, 'user.erased', $3, $4, 'operator', $5)`
+)
+
+// User is what is known of a user: its row, the identity that the ledger binds to it,
+// and whether its ID is retired.
+func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) (c symbolon.Claimed, err error) {
+	if err := s.setup(); err != nil {
+		return c, err
+	}
+	shape, err := s.table(ctx)
+	if err != nil {
+		return c, err
+	}
+	r := reader{db: session{store: s}, shape: shape, now: s.now()}
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		c, err = r.claimed(waiting, project, user, map[symbolon.UserID]symbolon.Claimed{})
+		return err
+	})
+	if err != nil {
+		return c, unavailable("read user "+string(user), err)
+	}
+	return c, nil
+}
+
+// EraseUser ends a user by the operator's word, whether or not it has an identity: its
+// ID is retired, and row says what becomes of the row; empty leaves it for a later
+// call. It is for what [symbolon.Linker.Erase] cannot reach, which goes by the
+// identity. refused says what the table did not let through; the ID is retired all the
+// same, and the next call tries again. Idempotent.
+func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
+	if err := s.setup(); err != nil {
+		return "", err
+	}
+	shape, err := s.table(ctx)
+	if err != nil {
+		return "", err
+	}
+	canonical, key, ok := shape.key(user)
+	if !ok {
+		return "", fmt.Errorf("sqlstore: user ID %q cannot be a key of table %s", clip(string(user)), shape.users.table())
+	}
+	run := func(row symbolon.RowPolicy) error {
+		return s.inTx(ctx, "erase user "+string(user), func(ctx context.Context, db session) (err error) {
+			u := undertaker{writer: writer{store: s, shape: shape, db: db, careful: true}, key: key, identity: identity}
+			u.now, u.q.Project, u.plan.User = s.now().UTC(), project, canonical
+			refused, err = u.end(ctx, row, why)
+			return err
+		})
+	}
+	if err = run(row); !errors.Is(err, errRefused) {
+		return refused, err
+	}
+	late := fmt.Sprintf("the row of user %s could not be changed: %s", user, s.Dialect.describe(err)) // told at the commit only
+	return late, run("")
+}
+
+// undertaker does to the row of one user what a writer does to that of an identity.
+type undertaker struct {
+	writer
+	key      any
+	identity symbolon.IdentityID // whose the row may be, besides nobody's
+}
+
+func (u *undertaker) end(ctx context.Context, row symbolon.RowPolicy, why string) (refused string, err error) {
+	fresh, err := u.db.exec(ctx, retire, u.q.Project, string(u.plan.User), moment{u.now})
+	if err != nil {
+		return "", err
+	}
+	if err := u.constraints(ctx, "immediate"); err != nil {
+		return "", err
+	}
+	switch row {
+	case symbolon.DeleteRow:
+		refused, err = u.attempt(ctx, "the row", eraseRow, u.key, string(u.identity))
+	case symbolon.AnonymiseRow:
+		refused, err = u.anonymise(ctx)
+	}
+	if err != nil || fresh == 0 && !u.wrote {
+		return refused, err
+	}
+	detail := why
+	if row != "" {
+		detail += fmt.Sprintf("; row: %s", row)
+	}
+	_, err = u.db.exec(ctx, erasedUserEvent, u.q.Project, moment{u.now}, null(u.identity), string(u.plan.User), detail)
+	return refused, err
+}
+
+func (u *undertaker) anonymise(ctx context.Context) (refused string, err error) {
+	var words []string
+	for _, c := range u.shape.epitaph(symbolon.AnonymiseRow, u.plan.User) {
+		text := `update {users} set ` + quote(c.name) + ` = $1 where {id} = $2` + nobodyElses + `$3))`
+		word, err := u.attempt(ctx, "column "+c.name, text, c.param, u.key, string(u.identity))
+		if err != nil {
+			return "", err
+		}
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	if len(words) == 0 && !u.shape.users.one() {
+		word, err := u.attempt(ctx, "column "+u.shape.identity.name, freeRow, u.key, string(u.identity))
+		if err != nil || word == "" {
+			return "", err
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, "; "), nil
+}
+
+// attempt runs one statement behind a savepoint.
+func (u *undertaker) attempt(ctx context.Context, what, text string, args ...any) (refused string, err error) {
+	refusal, err := u.try(ctx, func() error {
+		n, err := u.db.exec(ctx, text, args...)
+		u.wrote = u.wrote || n > 0
+		return err
+	})
+	if err != nil || refusal == nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s of user %s was refused: %s", what, u.plan.User, u.store.Dialect.describe(refusal)), nil
+}
+
+// LeftInRow names the columns of a user's row that anonymising empties and that still
+// hold something of the person; the identity column is among them where identity is
+// not empty. exists is false where there is no row. It writes nothing.
+func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
+	if err := s.setup(); err != nil {
+		return false, nil, err
+	}
+	shape, err := s.table(ctx)
+	if err != nil {
+		return false, nil, err
+	}
+	canonical, key, ok := shape.key(user)
+	if !ok {
+		return false, nil, nil
+	}
+	cells := shape.epitaph(symbolon.AnonymiseRow, canonical)
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		exists, columns, err = s.leftInRow(waiting, shape, cells, key, identity)
+		return err
+	})
+	if err != nil {
+		return false, nil, unavailable("read the row of user "+string(user), err)
+	}
+	return exists, columns, nil
+}
+
+func (s *Store) leftInRow(ctx context.Context, shape *shape, cells []cell, key any, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
+	text := `select lower(cast({identity} as text))`
+	for _, c := range cells {
+		text += `, cast(` + quote(c.name) + ` as text)`
+	}
+	values := make([]*string, len(cells)+1)
+	into := make([]any, len(values))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	rows, err := session{store: s}.query(ctx, text+` from {users} where {id} = $1`, key)
+	if err != nil {
+		return false, nil, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, nil, rows.Err()
+	}
+	if err := rows.Scan(into...); err != nil {
+		return false, nil, err
+	}
+	for i, c := range cells {
+		if c.holds(values[i+1]) {
+			columns = append(columns, c.name)
+		}
+	}
+	if held := values[0]; held != nil && identity != "" && *held == string(identity) && !shape.users.one() {
+		columns = append(columns, shape.identity.name)
+	}
+	return true, columns, rows.Err()
+}
+
+// holds reports whether a column holds something else than the epitaph. Where a number
+// or a document may not be null nobody can tell its stand-in from a value.
+func (c cell) holds(value *string) bool {
+	switch {
+	case c.param == nil:
+		return value != nil
+	case value == nil:
+		return false
+	}
+	return (c.kind == text || c.kind == other) && *value != c.raw
+}

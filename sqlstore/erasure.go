@@ -1,0 +1,172 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+const (
+	insertErasure = `
+insert into symbolon.erasures (id, project, identity_id, user_id, row_policy, why, step, requested_at, updated_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $8) on conflict do nothing`
+
+	erasureColumns = `
+select id, project, identity_id, user_id, row_policy, why, step, evidence, attempts, last_error, requested_at, updated_at, done_at
+from symbolon.erasures where project = $1 `
+
+	erasureByID = erasureColumns + `and id = $2`
+
+	erasureOf = erasureColumns + `and (identity_id = $2 or user_id = $3)
+order by case when done_at is null then 0 else 1 end, requested_at desc limit 1`
+
+	erasuresUnfinished = erasureColumns + `and done_at is null order by requested_at, id`
+
+	// saveErasure does nothing where another worker is further.
+	saveErasure = `
+update symbolon.erasures set identity_id = $1, user_id = $2, step = $3, evidence = $4, attempts = $5, last_error = $6, updated_at = $7, done_at = $8
+where project = $9 and id = $10 and step = $11 and done_at is null`
+)
+
+// OpenErasure records the intent to erase a person. Where an erasure of either half is
+// under way nothing is recorded, and that one is returned.
+func (s *Store) OpenErasure(ctx context.Context, e symbolon.Erasure) (symbolon.Erasure, error) {
+	err := s.inTx(ctx, "record the erasure", func(ctx context.Context, db session) error {
+		_, err := db.exec(ctx, insertErasure, e.ID, e.Project, null(e.Identity), null(e.User), string(e.Row), e.Why, string(e.Step), moment{e.RequestedAt})
+		return err
+	})
+	if err != nil {
+		return symbolon.Erasure{}, err
+	}
+	return s.ErasureOf(ctx, e.Project, e.Identity, e.User)
+}
+
+// Erasure returns one by its ID. ErrNotFound: there is none.
+func (s *Store) Erasure(ctx context.Context, project, id string) (symbolon.Erasure, error) {
+	return s.oneErasure(ctx, "erasure "+clip(id), erasureByID, project, id)
+}
+
+// ErasureOf returns the erasure of either half: the one under way, or else the last.
+// ErrNotFound: there is none.
+func (s *Store) ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error) {
+	return s.oneErasure(ctx, "an erasure", erasureOf, project, null(identity), null(user))
+}
+
+func (s *Store) oneErasure(ctx context.Context, what, text string, args ...any) (symbolon.Erasure, error) {
+	list, err := s.erasures(ctx, text, args...)
+	if err != nil {
+		return symbolon.Erasure{}, err
+	}
+	if len(list) == 0 {
+		return symbolon.Erasure{}, fmt.Errorf("sqlstore: %s: %w", what, symbolon.ErrNotFound)
+	}
+	return list[0], nil
+}
+
+// UnfinishedErasures are those with something left to do, the oldest first.
+func (s *Store) UnfinishedErasures(ctx context.Context, project string) ([]symbolon.Erasure, error) {
+	return s.erasures(ctx, erasuresUnfinished, project)
+}
+
+// SaveErasure writes how far an erasure is, and whom it is about, if it was at step
+// from until now. false: it was not, because another worker is further; or the halves
+// that e names belong to another erasure that is under way. Nothing is written then.
+func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error) {
+	evidence, err := json.Marshal(e.Evidence)
+	if err != nil {
+		return false, fmt.Errorf("sqlstore: write the evidence: %w", err)
+	}
+	err = s.inTx(ctx, "save erasure "+e.ID, func(ctx context.Context, db session) error {
+		n, err := db.exec(ctx, saveErasure, null(e.Identity), null(e.User), string(e.Step), string(evidence), e.Attempts, e.LastError,
+			moment{e.UpdatedAt}, moment{e.DoneAt}, e.Project, e.ID, string(from))
+		if err != nil && s.Dialect.double(err) {
+			return errRefused
+		}
+		saved = n == 1
+		return err
+	})
+	if errors.Is(err, errRefused) {
+		return false, nil
+	}
+	return saved && err == nil, err
+}
+
+func (s *Store) erasures(ctx context.Context, text string, args ...any) (list []symbolon.Erasure, err error) {
+	if err := s.setup(); err != nil {
+		return nil, err
+	}
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		list = nil
+		rows, err := session{store: s}.query(waiting, text, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			e, err := scanErasure(rows)
+			if err != nil {
+				return err
+			}
+			list = append(list, e)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, unavailable("read erasures", err)
+	}
+	return list, nil
+}
+
+func scanErasure(rows *sql.Rows) (e symbolon.Erasure, err error) {
+	var identity, user sql.NullString
+	var evidence string
+	var requested, updated, done moment
+	err = rows.Scan(&e.ID, &e.Project, &identity, &user, &e.Row, &e.Why, &e.Step, &evidence, &e.Attempts, &e.LastError, &requested, &updated, &done)
+	if err != nil {
+		return e, err
+	}
+	e.Identity, e.User = symbolon.IdentityID(identity.String), symbolon.UserID(user.String)
+	e.RequestedAt, e.UpdatedAt, e.DoneAt = requested.Time, updated.Time, done.Time
+	return e, json.Unmarshal([]byte(evidence), &e.Evidence)
+}
+
+// inTx runs f in a transaction whose first statement has to be a write. f may run
+// again.
+func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Context, db session) error) error {
+	if err := s.setup(); err != nil {
+		return err
+	}
+	err := s.patiently(ctx, func(waiting context.Context) error {
+		s.prepared.fulfil(waiting, s.DB)
+		release, _, err := s.turn(waiting)
+		if err != nil {
+			return err
+		}
+		defer release()
+		var options *sql.TxOptions
+		if s.Dialect == Postgres {
+			options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+		}
+		tx, err := s.DB.BeginTx(ctx, options)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // nothing, after the commit
+		if err := f(ctx, session{store: s, tx: tx}); err != nil {
+			return err
+		}
+		err = tx.Commit()
+		if err != nil && s.Dialect.refusedBy(err) && (sqlState(err) != "" || sqliteCode(err) != 0) {
+			return fmt.Errorf("%w: %w", errRefused, err) // a constraint that is checked at the end
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, errRefused) {
+		return unavailable(doing, err)
+	}
+	return err
+}

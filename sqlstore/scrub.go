@@ -1,0 +1,82 @@
+package sqlstore
+
+import (
+	"context"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// What Symbolon notes in words may speak of a person, an operator's reason for example,
+// and a digest tells whoever guesses the traits that he guessed right. Kinds, times and
+// IDs stay. An open finding of another identity keeps its words, which are about that.
+const (
+	scrubEvents = `
+update symbolon.events set detail = '' where project = $1 and detail <> ''
+and (identity_id = $2 or user_id = $3 or before_id = $3)`
+
+	scrubFindings = `
+update symbolon.findings set detail = '' where project = $1 and detail <> ''
+and (identity_id = $2 or user_id = $3 and closed_at is not null)`
+
+	scrubEntry = `
+update symbolon.links set digest = '', back_reference = ''
+where project = $1 and identity_id = $2 and (digest <> '' or back_reference <> '')`
+
+	someLinked = `
+select identity_id from symbolon.links where project = $1 and state = 'linked' order by identity_id limit $2`
+)
+
+// Scrub clears what Symbolon itself has noted of an erased person, and says how many
+// notes that were. Either half may be empty. Idempotent.
+func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (counts map[string]int, err error) {
+	err = s.inTx(ctx, "scrub the records", func(ctx context.Context, db session) error {
+		counts = map[string]int{}
+		for _, part := range []struct {
+			name, text string
+			args       []any
+		}{
+			{"events", scrubEvents, []any{project, null(identity), null(user)}},
+			{"findings", scrubFindings, []any{project, null(identity), null(user)}},
+			{"links", scrubEntry, []any{project, null(identity)}},
+		} {
+			n, err := db.exec(ctx, part.text, part.args...)
+			if err != nil {
+				return err
+			}
+			counts[part.name] = int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}
+
+// SomeLinked returns identities that the ledger binds to users, n at most: to be looked
+// for where it is in doubt whether Ory is the right one.
+func (s *Store) SomeLinked(ctx context.Context, project string, n int) (ids []symbolon.IdentityID, err error) {
+	if err := s.setup(); err != nil {
+		return nil, err
+	}
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		ids = nil
+		rows, err := session{store: s}.query(waiting, someLinked, project, n)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id symbolon.IdentityID
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, unavailable("read the ledger", err)
+	}
+	return ids, nil
+}
