@@ -226,7 +226,7 @@ func TestCanaries(t *testing.T) {
 				fmt.Fprint(&said, rec.Header(), rec.Body)
 				w.v.quiet.Store(0)
 			}
-			w.v.purges.add(s.id, w.v.mono, 1)
+			w.v.purges.add(s.id, w.v.mono(), 1)
 		}
 	}
 	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
