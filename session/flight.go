@@ -91,6 +91,9 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 	if v.flights.byKey == nil {
 		v.flights.byKey = map[key]*flight{}
 	}
+	if background {
+		v.count.renewed.Add(1)
+	}
 	f := &flight{background: background, done: make(chan struct{})}
 	v.flights.byKey[k] = f
 	v.flights.wg.Go(func() { v.fly(k, cred, f) })

@@ -82,9 +82,7 @@ func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 	if v.heard(e, now) && now < renewAt(k, e.sent, v.MaxStaleWithFeed) {
 		return
 	}
-	if _, f, _ := v.join(k, cred, e.sent, true); f != nil {
-		v.count.renewed.Add(1)
-	}
+	_, _, _ = v.join(k, cred, e.sent, true)
 }
 
 // unanswered is "don't know" because Ory does not answer, or not so that it means
