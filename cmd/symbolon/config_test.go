@@ -74,7 +74,7 @@ users:
   columns: {email: traits.email, plan: "'free'", level: 3, ok: true, name: "default(traits.name.first, '')"}
   on_user_deleted: recreate
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
-auth: {max_stale: 1m30s, headers: {user_id: X-Account}}
+auth: {max_stale: 1m30s, max_stale_with_feed: 30s, outage_grace: 2m, headers: {user_id: X-Account}}
 reconcile: {load: 2.5%}
 `
 
@@ -99,7 +99,7 @@ func TestEveryKey(t *testing.T) {
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
 			OnUserDeleted: symbolon.RecreateDeleted},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
-		Auth:          AuthConfig{MaxStale: 90 * time.Second, Headers: map[string]string{"user_id": "X-Account"}},
+		Auth:          AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, Headers: map[string]string{"user_id": "X-Account"}},
 		Reconcile:     ReconcileConfig{Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -120,7 +120,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
-		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
+		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_MAX_STALE_WITH_FEED": "2s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
 		"SYMBOLON_RECONCILE_LOAD": "50%",
 	}
 	var pairs, paths []string
