@@ -51,7 +51,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 			continue
 		}
 		if e.denied == nil && !v.counts(e, v.mono()) {
-			return nil, fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)
+			return nil, unanswered{fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)}
 		}
 		return e, nil
 	}

@@ -20,6 +20,7 @@ type database struct {
 	t       *testing.T
 	dialect sqlstore.Dialect
 	cluster *symbolontest.Postgres
+	dsn     string
 	path    string
 	locker  *sql.DB
 	lock    *sql.Conn
@@ -29,10 +30,12 @@ func openDatabase(t *testing.T, dialect sqlstore.Dialect, schema string) *databa
 	d := &database{t: t, dialect: dialect}
 	if dialect == sqlstore.SQLite {
 		d.path = filepath.Join(t.TempDir(), "app.db")
-		d.DB = d.mustOpen("sqlite", sqlstore.SQLiteDSN(d.path))
+		d.dsn = sqlstore.SQLiteDSN(d.path)
+		d.DB = d.mustOpen("sqlite", d.dsn)
 	} else {
 		d.cluster = symbolontest.StartPostgres(t)
-		d.DB = d.mustOpen("pgx", d.cluster.NewDatabase(t))
+		d.dsn = d.cluster.NewDatabase(t)
+		d.DB = d.mustOpen("pgx", d.dsn)
 	}
 	if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
 		t.Fatal(err)
