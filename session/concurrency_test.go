@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
@@ -205,6 +206,45 @@ func TestNoMixUp(t *testing.T) {
 		t.Errorf("%d wrong, %d allowed, %d unknown", wrong.Load(), allowed.Load(), unknown.Load())
 	}
 	t.Logf("%d allowed, %d cancelled or unknown, %+v", allowed.Load(), unknown.Load(), w.v.Stats())
+}
+
+// TestLentStrings: a question that outlives its request keeps its own credential,
+// where the server lends the request's bytes and takes them back, as fasthttp does.
+func TestLentStrings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = time.Second
+		begun := make(chan string)
+		token, s := w.person(1)
+		other, _ := w.person(2)
+		lent := []byte(token)
+		r := byToken(unsafe.String(&lent[0], len(lent)))
+		ask := func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			w.set(func() { w.begun = begun })
+			go func() {
+				<-begun // before Ory reads what it was sent
+				cancel()
+			}()
+			_, _ = w.v.Authenticate(r.WithContext(ctx))
+			w.set(func() { w.begun = nil })
+		}
+		ask()
+		copy(lent, other)
+		time.Sleep(2 * time.Second)
+		for range 2 {
+			status, said := w.ask(byToken(token))
+			expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
+			copy(lent, token) // and a refresh
+			time.Sleep(8 * time.Second)
+			_, _ = w.v.Authenticate(r)
+			copy(lent, other)
+			time.Sleep(1500 * time.Millisecond)
+		}
+		if w.times("whoami") < 2 {
+			t.Errorf("%v", w.asked)
+		}
+	})
 }
 
 // TestPrincipalIsShared: nothing of a request gets into what the next one sees.

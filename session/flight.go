@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,6 +95,9 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 	if background {
 		v.count.renewed.Add(1)
 	}
+	// The flight may outlive the request, and not everybody's strings do: those that
+	// fasthttp lends are the next request's a moment later.
+	cred.Value = strings.Clone(cred.Value)
 	f := &flight{background: background, done: make(chan struct{})}
 	v.flights.byKey[k] = f
 	v.flights.wg.Go(func() { v.fly(k, cred, f) })
