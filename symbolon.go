@@ -146,6 +146,9 @@ type Principal struct {
 	User    User
 	Session Session
 	Email   string // the first verified address, or ""
+
+	// Loaded holds the rows of session.Load, which alone reads it.
+	Loaded any `json:"-"`
 }
 
 // Way says how an identity came to be looked at. It is kept in the ledger and in

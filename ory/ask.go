@@ -32,6 +32,7 @@ type question struct {
 	query  url.Values
 	body   []byte
 	cred   Credential // whoami only
+	fresh  bool       // Ory Network's edge must not answer
 	page   bool       // a page of identities: larger, slower
 	room   int        // how large the answer is likely to be; 0: nobody knows
 	slow   bool       // it waits for hooks
@@ -124,7 +125,7 @@ func (c *Client) headers(h http.Header, q question) {
 	h.Set("Accept", "application/json")
 	h.Set("Accept-Encoding", "identity") // keeps every transport from decompressing
 	h.Set("User-Agent", "symbolon")
-	if !c.EdgeCache {
+	if !c.EdgeCache || q.fresh {
 		h.Set("Cache-Control", "max-age=0")
 	}
 	if q.body != nil {
@@ -249,15 +250,15 @@ func transportError(err error) error {
 	case errors.Is(err, context.Canceled):
 		return unknown("the question was cancelled")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return unknown("no answer in time")
+		return silent("no answer in time")
 	case errors.As(err, &dns):
-		return unknown("its host name cannot be resolved")
+		return silent("its host name cannot be resolved")
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return unknown("its certificate is not good")
+		return silent("its certificate is not good")
 	case errors.As(err, &errno):
-		return unknown("no connection (%s)", errno.Error())
+		return silent("no connection (%s)", errno.Error())
 	}
-	return unknown("the connection broke or what came is not HTTP")
+	return silent("the connection broke or what came is not HTTP")
 }
 
 func isTimeout(err error) bool {

@@ -17,6 +17,11 @@ var ErrNoSession = errors.New("ory: whoami says that there is no valid session")
 // says whose it is.
 var ErrAAL2Required = errors.New("ory: the session needs a second factor")
 
+// ErrNoAnswer: no answer came: no connection, none in time, one that broke. It goes
+// with symbolon.ErrUnavailable. An answer of whatever kind is none of these, and
+// neither is a question that was given up.
+var ErrNoAnswer = errors.New("no answer came")
+
 // Error is an answer of Ory that is not what was asked for. It matches
 // symbolon.ErrNotFound, [ErrNoSession] or [ErrAAL2Required] where that is Kratos'
 // own word; nothing where Kratos refused what it was sent (400, 409); and
@@ -63,6 +68,11 @@ func (e *RateLimited) Unwrap() []error {
 // unknown is an answer that proves nothing.
 func unknown(what string, args ...any) error {
 	return fmt.Errorf("ory: "+what+": %w", append(args, symbolon.ErrUnavailable)...)
+}
+
+// silent is no answer at all.
+func silent(what string, args ...any) error {
+	return fmt.Errorf("ory: "+what+": %w: %w", append(args, ErrNoAnswer, symbolon.ErrUnavailable)...)
 }
 
 // oneLine makes a stranger's words fit for a log: short, one line, visible.

@@ -36,6 +36,14 @@ func (c Credential) GoString() string { return c.String() }
 // MarshalText hides the value: a JSON log would show the fields.
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
+type freshKey struct{}
+
+// Fresh returns a context in which [Client.Whoami] is not answered by Ory Network's
+// edge, whatever EdgeCache says: for questions after a change that is known of.
+func Fresh(ctx context.Context) context.Context { return context.WithValue(ctx, freshKey{}, true) }
+
+func isFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }
+
 // Whoami asks Ory whose session a credential is. It takes only an answer that is
 // about one session and one identity.
 //
@@ -45,7 +53,7 @@ func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
 	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !visible(cred.Value) {
 		return Session{}, unknown("whoami without a credential")
 	}
-	r, err := c.ask(ctx, question{bucket: publicHigh, path: "/sessions/whoami", cred: cred})
+	r, err := c.ask(ctx, question{bucket: publicHigh, path: "/sessions/whoami", cred: cred, fresh: isFresh(ctx)})
 	if err != nil {
 		return Session{}, fmt.Errorf("whoami: %w", err)
 	}

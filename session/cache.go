@@ -7,6 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"github.com/maypok86/otter/v2"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
@@ -47,119 +50,153 @@ func (v *Verifier) key(c ory.Credential) key {
 	return sha256.Sum256(appendPart(b, c.Value))
 }
 
-// entry is one answer, never changed once it is made. Times are of Verifier.mono.
+// moment is when Ory was asked: an answer is as old as that.
+type moment struct {
+	mono  int64 // of Verifier.mono
+	wall  time.Time
+	epoch int64 // of purges
+}
+
+func (v *Verifier) moment() moment {
+	return moment{mono: v.mono(), wall: v.now(), epoch: v.purges.epoch.Load()}
+}
+
+// entry is one answer. What it says never changes once it is made; for how long it
+// counts may. Times are of Verifier.mono.
 type entry struct {
 	principal *symbolon.Principal // nil: denied says why
 	denied    error
 	identity  symbolon.IdentityID // whom it is about, for purges; empty: nobody
 	session   string
-	sent      int64 // when Ory was asked
-	until     int64 // it counts before this moment
+	epoch     int64  // of purges, when Ory was asked
+	sent      int64  // when Ory was asked
+	ends      int64  // when the session ends by itself
+	size      uint32 // bytes, about
+
+	until  atomic.Int64 // it counts before this moment; only an outage's grace moves it
+	renew  atomic.Int64 // a hit after this moment asks again in the background
+	vetted atomic.Int64 // no purge up to this epoch is about it
 }
 
-// never is before every entry.
-const never = math.MinInt64
+// never is before every entry, and forever after.
+const (
+	never   = math.MinInt64
+	forever = math.MaxInt64
+)
 
-// cached returns an answer that still counts.
-func (v *Verifier) cached(k key) *entry {
+// newEntry makes an answer that counts for life, and whose session lasts as long as
+// left. Whoever makes it fills in what it says.
+func newEntry(at moment, life, left time.Duration) *entry {
+	e := &entry{epoch: at.epoch, sent: at.mono, ends: later(at.mono, left)}
+	e.until.Store(later(at.mono, min(life, left)))
+	e.renew.Store(forever)
+	e.vetted.Store(at.epoch)
+	return e
+}
+
+// later adds without running over.
+func later(mono int64, d time.Duration) int64 {
+	if int64(d) > forever-mono {
+		return forever
+	}
+	return mono + int64(d)
+}
+
+// cached returns an answer that counts now.
+func (v *Verifier) cached(k key, now int64) *entry {
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || v.mono() >= e.until || v.purges.cover(e) {
+	if !ok || !v.counts(e, now) || v.purges.cover(e) {
 		return nil
 	}
 	return e
+}
+
+// overhead is what the cache itself needs for an answer: its key, its place in the
+// tables and queues.
+const overhead = 192
+
+// weigh measures an answer. Rows of Load count with what they say, or else with the
+// size of their type.
+func (e *entry) weigh(rows int) {
+	n := overhead + int(unsafe.Sizeof(*e)) + len(e.identity) + len(e.session) + rows
+	if p := e.principal; p != nil {
+		n += int(unsafe.Sizeof(*p)) + len(p.User.ID) + len(p.Email) + len(p.Session.AAL)
+	}
+	e.size = uint32(min(n, math.MaxUint32))
+}
+
+// newCache makes one that keeps both limits: an answer weighs its bytes, and never
+// less than its share of them.
+func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
+	share := uint32(min((bytes+int64(sessions)-1)/int64(sessions), math.MaxUint32))
+	return otter.New(&otter.Options[key, *entry]{
+		MaximumWeight: uint64(bytes),
+		Weigher:       func(_ key, e *entry) uint32 { return max(e.size, share) },
+	})
 }
 
 // purges remembers which answers are void: those about an identity or a session
 // that were asked for before it was purged. Answers that are still on their way
 // are covered as well. It need not remember longer than an answer can live.
 type purges struct {
-	latest atomic.Int64 // younger answers need no look
-	mu     sync.RWMutex
-	at     map[string]int64
-	swept  int64
+	epoch atomic.Int64 // counts purges: what comes first is no matter of clocks
+	last  atomic.Int64 // when the newest was
+	mu    sync.RWMutex
+	of    map[string]purge
+	swept int64
 }
+
+type purge struct{ epoch, at int64 }
 
 // maxPurges bounds the memory of a mass purge. Past it everything is void.
 const maxPurges = 100_000
 
+// everything stands for every identity and every session.
 const everything = "*"
 
 // add voids the answers about id. They live no longer than horizon.
-func (p *purges) add(id string, clock func() int64, horizon int64) {
+func (p *purges) add(id string, now, horizon int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := clock()
-	if p.at == nil {
-		p.at = map[string]int64{}
+	if p.of == nil {
+		p.of = map[string]purge{}
 	}
 	if now-p.swept > horizon {
 		p.swept = now
-		for id, at := range p.at {
-			if now-at > horizon {
-				delete(p.at, id)
+		for id, one := range p.of {
+			if now-one.at > horizon {
+				delete(p.of, id)
 			}
 		}
 	}
-	if len(p.at) >= maxPurges {
-		clear(p.at)
+	if len(p.of) >= maxPurges {
+		clear(p.of)
 		id = everything
 	}
-	p.at[id] = now
-	p.latest.Store(now) // grows: the clock was read under the lock
+	epoch := p.epoch.Load() + 1
+	p.of[id] = purge{epoch, now}
+	p.last.Store(now)
+	p.epoch.Store(epoch)
+}
+
+// within reports whether there was a purge in the last d.
+func (p *purges) within(now int64, d time.Duration) bool {
+	return p.epoch.Load() > 0 && now-p.last.Load() < int64(d)
 }
 
 // cover reports whether an answer was asked for before a purge that concerns it.
 func (p *purges) cover(e *entry) bool {
-	if e.sent > p.latest.Load() {
+	latest := p.epoch.Load()
+	if e.vetted.Load() >= latest {
 		return false
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, id := range [...]string{string(e.identity), e.session, everything} {
-		if at, ok := p.at[id]; ok && e.sent <= at {
+		if p.of[id].epoch > e.epoch {
 			return true
 		}
 	}
+	e.vetted.Store(latest)
 	return false
-}
-
-// knownSessions remembers which session a credential was once, so that a later
-// 401 can be proved. Two generations bound its size and its age without a clock of
-// its own: at most twice limit, at least a day unless it overflows.
-type knownSessions struct {
-	mu      sync.Mutex
-	limit   int
-	turned  int64
-	now, by map[key]string // the younger and the older generation
-}
-
-const knownFor = 24 * time.Hour
-
-func newKnownSessions(limit int) *knownSessions {
-	return &knownSessions{limit: limit, now: map[key]string{}}
-}
-
-func (s *knownSessions) remember(k key, session string, mono int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.now) >= s.limit || mono-s.turned > int64(knownFor) {
-		s.by, s.now, s.turned = s.now, map[key]string{}, mono
-	}
-	s.now[k] = session
-}
-
-// ended remembers that a credential's session is over for good.
-func (s *knownSessions) ended(k key, mono int64) { s.remember(k, over, mono) }
-
-// over stands for the ID of a session that is proved to be over.
-const over = ""
-
-func (s *knownSessions) recall(k key) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if id, ok := s.now[k]; ok {
-		return id, true
-	}
-	id, ok := s.by[k]
-	return id, ok
 }

@@ -11,38 +11,43 @@ import (
 )
 
 // unauthorised is what to do when whoami says 401.
-type unauthorised func(ctx context.Context, k key, cred ory.Credential, sent int64) (*entry, error)
+type unauthorised func(ctx context.Context, k key, cred ory.Credential, at moment) (*entry, error)
 
 // ask asks Ory once whose a credential is. The error is "don't know".
 func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 unauthorised) (*entry, error) {
-	sent, wall := v.mono(), v.now() // before the question: an answer is as old as that
-	s, err := v.ory.Whoami(ctx, cred)
+	at := v.moment() // before the question
+	s, err := v.whoami(ctx, cred)
 	switch {
 	case err == nil:
-		return v.admit(ctx, k, s, sent, wall)
+		return v.admit(ctx, k, s, at)
 	case errors.Is(err, ory.ErrNoSession):
-		return on401(ctx, k, cred, sent)
+		return on401(ctx, k, cred, at)
 	case errors.Is(err, ory.ErrAAL2Required):
 		// Not remembered: the same session is good a moment later, when the second
 		// factor has been shown.
-		return &entry{denied: ErrAAL2Required, sent: sent, until: sent}, nil
+		e := newEntry(at, 0, 0)
+		e.denied = ErrAAL2Required
+		return e, nil
 	}
-	return nil, err
+	return nil, unanswered{err}
 }
 
 // admit finds the user of a session that Ory vouches for.
-func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, sent int64, wall time.Time) (*entry, error) {
-	if err := complete(s, wall); err != nil {
+func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (*entry, error) {
+	if err := complete(s, at.wall); err != nil {
 		return nil, fmt.Errorf("session: whoami: %w: %w", err, symbolon.ErrUnavailable)
 	}
-	v.known.remember(k, s.ID, v.mono())
-	life := min(v.maxStale(), s.ExpiresAt.Sub(wall))
-	e := &entry{identity: s.Identity.ID, session: s.ID, sent: sent, until: sent + int64(life)}
+	v.know(k, s.ID)
+	left := s.ExpiresAt.Sub(at.wall)
+	e := newEntry(at, v.maxStale(), left)
+	e.identity, e.session = s.Identity.ID, s.ID
 	link, err := v.Linker.Link(ctx, symbolon.Seen{Identity: *s.Identity, Way: symbolon.ByRequest})
 	var deny *symbolon.DenyError
 	switch {
 	case errors.As(err, &deny):
-		e.denied, e.until = deny, sent+int64(min(life, maxDenied))
+		e.denied = deny
+		e.until.Store(later(at.mono, min(v.maxStale(), maxDenied, left)))
+		e.weigh(len(deny.Detail))
 		return e, nil
 	case err != nil:
 		// ErrNotFound among them, which is no answer to a request: whoami has just
@@ -56,6 +61,13 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, sent int64, 
 		Session: s.Session,
 		Email:   s.Identity.VerifiedEmail(),
 	}
+	loaded, size, err := v.load(ctx, e.principal.User)
+	if err != nil {
+		return nil, err
+	}
+	e.principal.Loaded = loaded
+	e.renew.Store(renewAt(k, at.mono, min(v.maxStale(), left)))
+	e.weigh(size)
 	return e, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -22,9 +24,10 @@ type flights struct {
 }
 
 type flight struct {
-	done  chan struct{}
-	entry *entry // once done; nil: err
-	err   error
+	background bool // nobody waited when it began
+	done       chan struct{}
+	entry      *entry // once done; nil: err
+	err        error
 }
 
 // maxFlights bounds goroutines when Ory stalls and callers come and go.
@@ -48,8 +51,8 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 		if v.purges.cover(e) {
 			continue
 		}
-		if e.denied == nil && v.mono() >= e.until {
-			return nil, fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)
+		if e.denied == nil && !v.counts(e, v.mono()) {
+			return nil, unanswered{fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)}
 		}
 		return e, nil
 	}
@@ -57,7 +60,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 }
 
 func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
-	e, f, err := v.join(k, cred, after)
+	e, f, err := v.join(k, cred, after, false)
 	if f == nil {
 		return e, err
 	}
@@ -71,25 +74,31 @@ func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after 
 
 // join returns an answer that came in the meantime, or the flight that will bring
 // one.
-func (v *Verifier) join(k key, cred ory.Credential, after int64) (*entry, *flight, error) {
+func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool) (*entry, *flight, error) {
 	v.flights.mu.Lock()
 	defer v.flights.mu.Unlock()
 	if f := v.flights.byKey[k]; f != nil {
 		return nil, f, nil
 	}
-	if e := v.cached(k); e != nil && e.sent > after {
+	if e := v.cached(k, v.mono()); e != nil && e.sent > after {
 		return e, nil, nil
 	}
 	if v.flights.closed {
 		return nil, nil, fmt.Errorf("session: the verifier is closed: %w", symbolon.ErrUnavailable)
 	}
 	if len(v.flights.byKey) >= maxFlights {
-		return nil, nil, fmt.Errorf("session: too many questions to Ory are under way: %w", symbolon.ErrUnavailable)
+		return nil, nil, unanswered{fmt.Errorf("session: too many questions to Ory are under way: %w", symbolon.ErrUnavailable)}
 	}
 	if v.flights.byKey == nil {
 		v.flights.byKey = map[key]*flight{}
 	}
-	f := &flight{done: make(chan struct{})}
+	if background {
+		v.count.renewed.Add(1)
+	}
+	// The flight may outlive the request, and not everybody's strings do: those that
+	// fasthttp lends are the next request's a moment later.
+	cred.Value = strings.Clone(cred.Value)
+	f := &flight{background: background, done: make(chan struct{})}
 	v.flights.byKey[k] = f
 	v.flights.wg.Go(func() { v.fly(k, cred, f) })
 	return nil, f, nil
@@ -99,11 +108,16 @@ func (v *Verifier) fly(k key, cred ory.Credential, f *flight) {
 	ctx, cancel := context.WithTimeout(v.base, patience)
 	defer cancel()
 	f.entry, f.err = v.safely(ctx, k, cred)
-	if f.err != nil {
-		v.complain(f.err)
+	switch {
+	case f.err == nil:
+	case f.background:
+		v.complain(&v.quiet, "a session could not be refreshed: the answer before counts while it may", f.err)
+	default:
+		v.count.unknown.Add(1)
+		v.complain(&v.quiet, "a session could not be verified: 503, or the outage's grace", f.err)
 	}
 	v.flights.mu.Lock()
-	if f.entry != nil && f.entry.until > v.mono() {
+	if f.entry != nil && f.entry.until.Load() > v.mono() {
 		v.cache.Set(k, f.entry) // before the flight goes, so that nobody starts another
 	}
 	delete(v.flights.byKey, k)
@@ -123,10 +137,10 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 	return v.ask(ctx, k, cred, v.prove)
 }
 
-// complain logs "don't know", at most once a second.
-func (v *Verifier) complain(err error) {
-	now, last := v.mono()+1, v.quiet.Load()
-	if (last == 0 || now-last >= int64(time.Second)) && v.quiet.CompareAndSwap(last, now) {
-		v.log().Warn("a session could not be verified: answering 503", "error", err)
+// complain logs what may happen to many requests at once, at most once a second.
+func (v *Verifier) complain(quiet *atomic.Int64, what string, err error) {
+	now, last := v.mono()+1, quiet.Load()
+	if (last == 0 || now-last >= int64(time.Second)) && quiet.CompareAndSwap(last, now) {
+		v.log().Warn(what, "error", err)
 	}
 }

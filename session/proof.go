@@ -39,42 +39,49 @@ import (
 // two cannot be told apart from a fault of Ory's.
 
 // prove decides what a 401 is worth. The error is "don't know".
-func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, sent int64) (*entry, error) {
-	id, known := v.known.recall(k)
-	if known && id == over {
-		return v.nobody(sent), nil
-	}
-	if known && v.ory.HasAdmin() {
-		return v.proveEnded(ctx, k, id, sent)
+func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at moment) (*entry, error) {
+	if v.ory.HasAdmin() {
+		id, known, err := v.recall(ctx, k)
+		switch {
+		case err != nil:
+			return nil, err
+		case id == over:
+			return v.nobody(at), nil
+		case known:
+			return v.proveEnded(ctx, k, id, at)
+		}
 	}
 	if err := v.healthy.do(ctx, v.proveHealthy); err != nil {
-		return nil, fmt.Errorf("session: whoami says 401, and Ory is not well: %w", err)
+		return nil, unanswered{fmt.Errorf("session: whoami says 401, and Ory is not well: %w", err)}
 	}
-	return v.ask(ctx, k, cred, func(_ context.Context, _ key, _ ory.Credential, sent int64) (*entry, error) {
-		return v.nobody(sent), nil
+	return v.ask(ctx, k, cred, func(_ context.Context, _ key, _ ory.Credential, at moment) (*entry, error) {
+		return v.nobody(at), nil
 	})
 }
 
-func (v *Verifier) nobody(sent int64) *entry {
-	return &entry{denied: ErrUnauthenticated, sent: sent, until: sent + int64(min(v.maxStale(), maxDenied))}
+func (v *Verifier) nobody(at moment) *entry {
+	e := newEntry(at, min(v.maxStale(), maxDenied), forever)
+	e.denied = ErrUnauthenticated
+	e.weigh(0)
+	return e
 }
 
 // proveEnded asks Ory's books whether a session is over.
-func (v *Verifier) proveEnded(ctx context.Context, k key, id string, sent int64) (*entry, error) {
+func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) (*entry, error) {
 	s, err := v.ory.Session(ctx, id)
 	gone := errors.Is(err, symbolon.ErrNotFound)
 	switch {
 	case err != nil && !gone:
-		return nil, fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)
+		return nil, unanswered{fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)}
 	case gone, !s.Active && s.Identity != nil && s.Identity.State == symbolon.Active:
 		v.known.ended(k, v.mono())
-		return v.nobody(sent), nil
+		return v.nobody(at), nil
 	case !s.Active, s.Identity != nil && s.Identity.State != symbolon.Active:
-		return v.nobody(sent), nil
+		return v.nobody(at), nil
 	case s.Identity == nil:
 		return nil, fmt.Errorf("session: whoami says 401, and the session is shown without its identity: %w", symbolon.ErrUnavailable)
 	}
-	return nil, fmt.Errorf("session: whoami says 401 of a session that is active: %w", symbolon.ErrUnavailable)
+	return nil, unanswered{fmt.Errorf("session: whoami says 401 of a session that is active: %w", symbolon.ErrUnavailable)}
 }
 
 // proveHealthy returns nil when Ory is ready and can read sessions and identities.

@@ -297,10 +297,10 @@ func TestWithoutAdmin(t *testing.T) {
 
 func TestKnownSessions(t *testing.T) {
 	const limit = 100
-	s := newKnownSessions(limit)
+	s, some := newKnownSessions(limit), sessionID{1}
 	id := func(n int) (k key) { k[0], k[1] = byte(n), byte(n>>8); return k }
 	for n := range 10 * limit {
-		s.remember(id(n), "s", 0)
+		s.remember(id(n), some, 0, 1)
 		if len(s.now)+len(s.by) > 2*limit {
 			t.Fatal("not bounded")
 		}
@@ -314,12 +314,12 @@ func TestKnownSessions(t *testing.T) {
 		t.Error("the oldest is still known")
 	}
 	s = newKnownSessions(limit)
-	s.remember(id(1), "s", 0)
-	s.remember(id(2), "s", int64(knownFor)+1)
+	s.remember(id(1), some, 0, 1)
+	s.remember(id(2), some, int64(knownFor)+1, 1)
 	if _, ok := s.recall(id(1)); !ok {
 		t.Error("forgotten within a day")
 	}
-	s.remember(id(3), "s", 3*int64(knownFor))
+	s.remember(id(3), some, 3*int64(knownFor), 1)
 	if _, ok := s.recall(id(1)); ok {
 		t.Error("known after two days")
 	}

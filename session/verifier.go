@@ -9,7 +9,7 @@
 //	one credential ── none, malformed ──────────────────────────────▶ 401
 //	      │
 //	      ▼ SHA-256 of (Ory URL, kind, credential)
-//	    cache ── an answer younger than MaxStale ──▶ policies ──▶ user, 403
+//	    cache ── an answer that still counts (fresh.go) ──▶ policies ──▶ user, 403
 //	      │
 //	      ▼ one question in flight per credential
 //	    whoami ── complete, active, unexpired ──▶ Linker.Link ──▶ user, 403
@@ -50,13 +50,41 @@ type Verifier struct {
 	// MaxStale is for how long an answer of Ory counts, from the moment the question
 	// was sent: no session that was revoked, no identity that was deactivated, and no
 	// user whose row was deleted is let in later than that; call Purge to have it at
-	// once. Defaults to 10 seconds.
+	// once. Answers that are in use are asked for again before, in the background.
+	// Defaults to 10 seconds. [Verifier.Bound] says what follows from all settings.
 	MaxStale time.Duration
+
+	// MaxStaleWithFeed counts instead while Feed proves that every change at Ory is
+	// heard of: it becomes the bound, since a feed may miss what it does not know it
+	// missed. Less than MaxStale changes nothing.
+	MaxStaleWithFeed time.Duration
+
+	// Feed, where there is one, tells of changes at Ory. Nil means MaxStale.
+	Feed Feed
+
+	// OutageGrace is for how long beyond MaxStale an answer counts while Ory does not
+	// answer: whoever is signed in stays so, and whoever was signed out at Ory just
+	// before the outage as well. Never a session that was purged or that Ory said no
+	// to. Defaults to 0.
+	OutageGrace time.Duration
 
 	// MaxSessions bounds the answers that are remembered. Past it those that are
 	// least used go first and are asked for again. Defaults to 100,000, which is
-	// about 60 MB when full.
+	// about 70 MB when full.
 	MaxSessions int
+
+	// MaxBytes bounds what they take up, about. Defaults to 1 kB for each of
+	// MaxSessions.
+	MaxBytes int64
+
+	// Memory, where there is one, is shared by replicas: which session each
+	// credential was, to prove a 401 by. Without it a process knows what it has seen
+	// itself.
+	Memory Memory
+
+	// Broadcast, where there is one, tells other replicas of every purge. Without it
+	// they learn of a revocation within MaxStale.
+	Broadcast Broadcast
 
 	// Headers names the headers in which ForwardAuth answers.
 	Headers Headers
@@ -86,11 +114,23 @@ type Verifier struct {
 	known   *knownSessions
 	purges  purges
 	flights flights
+	asking  chan struct{} // a place for each question to Ory
+	breaker breaker
 	healthy shared
-	quiet   atomic.Int64 // when "don't know" was last logged
 	base    context.Context
 	stop    context.CancelFunc
 	unwatch func() // of Linker.Watch
+
+	loadersMu sync.Mutex
+	loaders   atomic.Pointer[[]loader]
+
+	notes   outbox[key, string]      // to Memory
+	told    outbox[string, struct{}] // to Broadcast
+	hearing sync.WaitGroup
+	deaf    atomic.Bool
+
+	count                         counters
+	quiet, quietUntold, quietDeaf atomic.Int64 // when it was last logged
 }
 
 const (
@@ -137,15 +177,19 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	if len(cred.Value) > maxCookie {
 		return nil, ErrUnauthenticated
 	}
-	k := v.key(cred)
-	e := v.cached(k)
-	if e == nil {
-		if !wellFormed(cred) { // what is cached was
-			return nil, ErrUnauthenticated
-		}
+	k, now := v.key(cred), v.mono()
+	e := v.cached(k, now)
+	switch {
+	case e != nil:
+		v.keepFresh(k, cred, e, now)
+	case !wellFormed(cred): // what is cached was
+		return nil, ErrUnauthenticated
+	default:
 		var err error
 		if e, err = v.fetch(ctx, k, cred, never); err != nil {
-			return nil, err
+			if e = v.grace(k, err); e == nil {
+				return nil, err
+			}
 		}
 	}
 	if e.denied != nil {
@@ -181,26 +225,8 @@ func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *ent
 	return fresh.principal, nil
 }
 
-// Purge forgets what Ory said of an identity's sessions, and makes every question
-// that is under way be asked again: after it has returned nobody is let in by an
-// older answer.
-func (v *Verifier) Purge(id symbolon.IdentityID) { v.purge(string(id)) }
-
-// PurgeSession is Purge for one session.
-func (v *Verifier) PurgeSession(id string) { v.purge(id) }
-
-func (v *Verifier) purge(id string) {
-	if v.Check() == nil {
-		v.forget(symbolon.IdentityID(id))
-	}
-}
-
-// forget is what the Linker calls when a bond changed.
-func (v *Verifier) forget(id symbolon.IdentityID) {
-	v.purges.add(string(id), v.mono, int64(v.maxStale()+patience))
-}
-
-// Close gives up the questions that are under way and waits for their goroutines.
+// Close gives up the questions that are under way, tells other replicas what they
+// have not been told yet, and waits for its goroutines: 2 seconds at most.
 // Afterwards only what is cached is answered.
 func (v *Verifier) Close() {
 	v.once.Do(v.setup)
@@ -209,6 +235,9 @@ func (v *Verifier) Close() {
 	if v.unwatch != nil {
 		v.unwatch()
 	}
+	v.hearing.Wait()
+	v.notes.close()
+	v.told.close()
 }
 
 func (v *Verifier) setup() {
@@ -241,23 +270,38 @@ func (v *Verifier) wire() (err error) {
 		return err
 	}
 	v.prefix = newPrefixes(v.ory.PublicURL)
-	limit := v.MaxSessions
+	v.asking = make(chan struct{}, maxAsking)
+	limit, bytes := v.MaxSessions, v.MaxBytes
 	if limit <= 0 {
 		limit = defaultMaxSessions
 	}
+	if bytes <= 0 {
+		bytes = int64(limit) << 10
+	}
 	v.known = newKnownSessions(limit)
-	if v.cache, err = otter.New(&otter.Options[key, *entry]{MaximumSize: limit}); err != nil {
+	if v.cache, err = newCache(limit, bytes); err != nil {
 		return err
 	}
-	v.unwatch = v.Linker.Watch(v.forget)
+	v.unwatch = v.Linker.Watch(func(id symbolon.IdentityID) { v.purge(string(id)) })
+	v.share()
 	return nil
 }
 
-func (v *Verifier) maxStale() time.Duration {
-	if v.MaxStale <= 0 {
-		return defaultMaxStale
+// share connects the verifier with the other replicas.
+func (v *Verifier) share() {
+	if v.Memory != nil {
+		v.notes.send, v.notes.delay, v.notes.capacity = v.remember, writeDelay, maxUnwritten
+		v.notes.failed = func(err error) {
+			v.complain(&v.quietUntold, "what is known of sessions cannot be written: it is tried again", err)
+		}
 	}
-	return v.MaxStale
+	if v.Broadcast != nil {
+		v.told.send, v.told.capacity = v.tell, maxPurges
+		v.told.failed = func(err error) {
+			v.complain(&v.quietUntold, "other replicas cannot be told whom to forget: it is tried again", err)
+		}
+		v.hearing.Go(v.hear)
+	}
 }
 
 // mono is the clock that staleness is measured by: nobody can set it.

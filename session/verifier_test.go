@@ -312,7 +312,7 @@ func TestMassPurge(t *testing.T) {
 	for n := range maxPurges + 10 {
 		w.v.PurgeSession(fmt.Sprint(n))
 	}
-	if n := len(w.v.purges.at); n > maxPurges {
+	if n := len(w.v.purges.of); n > maxPurges {
 		t.Errorf("%d are remembered", n)
 	}
 	before := w.times("whoami")

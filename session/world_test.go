@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ type fakeOry struct {
 	latency  time.Duration
 	begun    chan string // when set, every question is announced here
 
+	flying, most int  // questions under way, and the most there ever were
+	refuse       bool // connections
+
 	down        bool // the database: whoami 401, readiness 503, admin 500
 	tableBroken bool // a table of whoami's: whoami 401, readiness and admin fine
 	answer      func(*http.Request) *http.Response
@@ -49,7 +53,17 @@ type fakeSession struct {
 func (f *fakeOry) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	latency, begun := f.latency, f.begun
+	f.flying++
+	f.most = max(f.most, f.flying)
+	refuse := f.refuse
+	if refuse {
+		f.asked["refused"]++
+	}
 	f.mu.Unlock()
+	defer f.set(func() { f.flying-- })
+	if refuse {
+		return nil, syscall.ECONNREFUSED
+	}
 	if begun != nil {
 		begun <- r.URL.Path
 	}
@@ -106,6 +120,8 @@ func (f *fakeOry) respond(r *http.Request) *http.Response {
 		return f.whoami(r)
 	case f.down:
 		return response(500, body500)
+	case r.Method == http.MethodDelete:
+		return f.revoke(p)
 	case p == "/admin/sessions":
 		for _, s := range f.sessions {
 			return response(200, "["+s.json()+"]")
@@ -119,6 +135,20 @@ func (f *fakeOry) respond(r *http.Request) *http.Response {
 		}
 	}
 	return response(404, body404)
+}
+
+// revoke ends a session, or all of an identity's.
+func (f *fakeOry) revoke(path string) *http.Response {
+	found := strings.HasSuffix(path, "/sessions")
+	for _, s := range f.sessions {
+		if path == "/admin/sessions/"+s.id || path == "/admin/identities/"+s.identity+"/sessions" {
+			s.active, found = false, true
+		}
+	}
+	if !found {
+		return response(404, body404)
+	}
+	return response(204, "")
 }
 
 func (f *fakeOry) whoami(r *http.Request) *http.Response {
@@ -177,6 +207,7 @@ type fakeStore struct {
 	mu    sync.Mutex
 	deny  map[symbolon.IdentityID]error
 	fail  error
+	hold  symbolon.IdentityID // a finding is opened about it
 	panic bool
 	looks int
 }
@@ -193,7 +224,7 @@ func (s *fakeStore) Look(_ context.Context, q symbolon.Query) (symbolon.Held, er
 	if s.panic {
 		panic("the store: canary-of-a-panic")
 	}
-	if s.fail != nil || s.deny[id] != nil {
+	if s.fail != nil || s.deny[id] != nil || s.hold == id {
 		return symbolon.Held{}, s.fail
 	}
 	row := &symbolon.Row{ID: userOf(id), Identity: id, Linked: id}
@@ -203,15 +234,23 @@ func (s *fakeStore) Look(_ context.Context, q symbolon.Query) (symbolon.Held, er
 func (s *fakeStore) Write(_ context.Context, q symbolon.Query, _ func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if id := q.Seen.Identity.ID; s.hold == id {
+		opened := []symbolon.Finding{{Identity: id, Kind: symbolon.RecreatedIdentity}}
+		if q.Seen.Way == symbolon.ByRequest {
+			opened = nil
+		}
+		return symbolon.Outcome{Plan: symbolon.Plan{Action: symbolon.Hold, Err: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}, Opened: opened}, nil
+	}
 	return symbolon.Outcome{Plan: symbolon.Plan{Err: s.deny[q.Seen.Identity.ID]}}, nil
 }
 
 // world is a verifier between a fake Ory and a fake store.
 type world struct {
 	*fakeOry
-	store *fakeStore
-	v     *Verifier
-	log   *lockedBuilder
+	store  *fakeStore
+	client *ory.Client
+	v      *Verifier
+	log    *lockedBuilder
 }
 
 type lockedBuilder struct {
@@ -234,6 +273,7 @@ func (l *lockedBuilder) String() string {
 func newWorld(t testing.TB) *world {
 	w := &world{fakeOry: &fakeOry{sessions: map[string]*fakeSession{}, asked: map[string]int{}}, store: &fakeStore{}, log: &lockedBuilder{}}
 	client := &ory.Client{PublicURL: "http://kratos:4433", AdminURL: "http://kratos:4434", HTTP: &http.Client{Transport: w.fakeOry}}
+	w.client = client
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.v = &Verifier{Linker: &symbolon.Linker{Ory: client, Store: w.store, Log: log}, Log: log}
 	t.Cleanup(w.v.Close)
@@ -256,6 +296,16 @@ func (w *world) person(n int) (string, *fakeSession) {
 	return token, s
 }
 
+// credOf is a person's credential.
+func credOf(w *world, s *fakeSession) ory.Credential {
+	for token, other := range w.sessions {
+		if other == s {
+			return ory.Credential{Kind: ory.SessionToken, Value: token}
+		}
+	}
+	return ory.Credential{}
+}
+
 func request(header ...string) *http.Request {
 	r := httptest.NewRequest("GET", "/notes?q=1", nil)
 	for i := 0; i < len(header); i += 2 {
@@ -271,6 +321,8 @@ func byToken(token string) *http.Request { return request("X-Session-Token", tok
 func (w *world) ask(r *http.Request, policies ...Policy) (status int, said string) {
 	return through(w.v.Require(http.HandlerFunc(whoIs), policies...), r)
 }
+
+var whoIsHandler = http.HandlerFunc(whoIs)
 
 func whoIs(rw http.ResponseWriter, r *http.Request) {
 	u, ok := symbolon.UserFrom(r.Context())

@@ -14,6 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 // maxAdminBody is the largest body of an operator's request.
@@ -21,11 +22,11 @@ const maxAdminBody = 1 << 20
 
 // adminAPI is the operator's side. Whoever gets here may do everything.
 type adminAPI struct {
-	linker *symbolon.Linker
-	key    string // of the back-reference
-	log    *slog.Logger
-
+	linker   *symbolon.Linker
+	verifier *session.Verifier
 	erasures *erase.Erasures
+	key      string // of the back-reference
+	log      *slog.Logger
 }
 
 // user answers GET /admin/users/{id}.
@@ -81,6 +82,44 @@ func (h *adminAPI) bind(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	link, err := h.linker.Bind(ctx, b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
 	h.conclude(w, map[string]bond{"link": bondOf(link)}, err)
+}
+
+// revoke answers DELETE /admin/sessions/{id}.
+func (h *adminAPI) revoke(w http.ResponseWriter, r *http.Request) {
+	id, err := symbolon.ParseIdentityID(r.PathValue("id")) // a UUID, too
+	if err != nil {
+		answer.Write(w, answer.New(400, answer.InvalidRequest, "A session's ID is a UUID, and not the nil one."))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	defer cancel()
+	err = h.verifier.RevokeSession(ctx, string(id))
+	if errors.Is(err, symbolon.ErrNotFound) {
+		err = answer.New(404, answer.NotFound, "Ory has no such session.")
+	}
+	h.done(w, err)
+}
+
+// revokeAll answers DELETE /admin/identities/{id}/sessions.
+func (h *adminAPI) revokeAll(w http.ResponseWriter, r *http.Request) {
+	id, err := identityID(r.PathValue("id"))
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	defer cancel()
+	h.done(w, h.verifier.Revoke(ctx, id))
+}
+
+// done answers that there is nothing more to say, or with the error.
+func (h *adminAPI) done(w http.ResponseWriter, err error) {
+	if err != nil {
+		h.conclude(w, nil, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // operatorPatience bounds what an operator waits for.

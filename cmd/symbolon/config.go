@@ -156,6 +156,14 @@ type AuthConfig struct {
 	// MaxStale is how long a revoked session may still be let in.
 	MaxStale time.Duration `yaml:"max_stale"`
 
+	// MaxStaleWithFeed counts instead while a feed proves that every change at Ory is
+	// heard of.
+	MaxStaleWithFeed time.Duration `yaml:"max_stale_with_feed"`
+
+	// OutageGrace is how long beyond that a session that was seen is let in while Ory
+	// does not answer.
+	OutageGrace time.Duration `yaml:"outage_grace"`
+
 	// Headers renames the answer headers of /auth: user_id, identity_id,
 	// session_id, aal, email, assertion.
 	Headers map[string]string `yaml:"headers"`
@@ -191,7 +199,7 @@ func defaults() *Config {
 			OnUserDeleted: symbolon.DenyDeleted},
 		Deletion:      DeletionConfig{ProofGap: symbolon.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
-		Auth:          AuthConfig{MaxStale: 10 * time.Second},
+		Auth:          AuthConfig{MaxStale: 10 * time.Second, MaxStaleWithFeed: 10 * time.Second},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 	}
 }

@@ -78,7 +78,7 @@ users:
   anonymise_columns: [email, name]
 deletion: {proof_gap: 45s}
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
-auth: {max_stale: 1m30s, headers: {user_id: X-Account}}
+auth: {max_stale: 1m30s, max_stale_with_feed: 30s, outage_grace: 2m, headers: {user_id: X-Account}}
 reconcile: {every: 20m, load: 2.5%}
 `
 
@@ -105,7 +105,7 @@ func TestEveryKey(t *testing.T) {
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
-		Auth:          AuthConfig{MaxStale: 90 * time.Second, Headers: map[string]string{"user_id": "X-Account"}},
+		Auth:          AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, Headers: map[string]string{"user_id": "X-Account"}},
 		Reconcile:     ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -127,8 +127,9 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
-		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
+		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_MAX_STALE_WITH_FEED": "2s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
 		"SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_RECONCILE_EVERY": "1h0m0s",
+		"SYMBOLON_ADOPT_VERIFIED_EMAIL": "true", "SYMBOLON_ADOPT_VERIFIED_COLUMN": "v",
 	}
 	var pairs, paths []string
 	for name, value := range values {

@@ -68,6 +68,11 @@ func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status, body = 500, nil
 	case r.URL.Path == "/sessions/whoami":
 		status, body = k.whoami(r)
+	case r.Method == http.MethodDelete:
+		if k.revoke(r.URL.Path) {
+			w.WriteHeader(204)
+			return
+		}
 	case strings.HasSuffix(r.URL.Path, "/health/ready"):
 		status, body = 200, map[string]any{"status": "ok"}
 	case isIdentity && k.identities[id] != nil:
@@ -101,6 +106,17 @@ func (k *smallKratos) list(w http.ResponseWriter, after string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Link", `</admin/identities?page_token=00000000-0000-0000-0000-000000000000>; rel="first"`)
 	_ = json.NewEncoder(w).Encode(page)
+}
+
+// revoke ends one session, or all of an identity's.
+func (k *smallKratos) revoke(path string) (found bool) {
+	for token, id := range k.sessions {
+		if path == "/admin/sessions/5e"+id[2:] || path == "/admin/identities/"+id+"/sessions" {
+			delete(k.sessions, token)
+			found = true
+		}
+	}
+	return found
 }
 
 func (k *smallKratos) whoami(r *http.Request) (int, map[string]any) {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 // metrics are what GET /metrics tells. Every label comes from a small fixed set:
@@ -87,6 +88,38 @@ func (m *metrics) linked(_ context.Context, link symbolon.Link) {
 
 // creation is for createurl.Client.Observe.
 func (m *metrics) creation(outcome string) { m.creates.WithLabelValues(outcome).Inc() }
+
+// sessions shows what the verifier does, and how late it may be.
+func (m *metrics) sessions(v *session.Verifier, e *ear) {
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "symbolon_" + name, Help: help}, value))
+	}
+	counter := func(name, help string, value func(session.Stats) uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "symbolon_" + name, Help: help},
+			func() float64 { return float64(value(v.Stats())) }))
+	}
+	gauge("session_max_staleness_seconds", "The longest time after which a session that was revoked at Ory may still be let in.",
+		func() float64 { return v.Bound().Seconds() })
+	gauge("sessions_cached", "Answers of Ory that are remembered.", func() float64 { return float64(v.Stats().Sessions) })
+	gauge("sessions_cached_bytes", "What they take up, about.", func() float64 { return float64(v.Stats().Bytes) })
+	gauge("ory_stopped", "1 while Ory does not answer and is asked once a second.", func() float64 { return one(v.Stats().Stopped) })
+	gauge("replicas_listening", "1 while Postgres tells of purges by other replicas; 0: the table is read, twice a second.",
+		func() float64 { return one(e.listening.Load()) })
+	gauge("replicas_deaf", "1 while purges by other replicas cannot be heard at all.", func() float64 { return one(v.Stats().Deaf) })
+	gauge("replicas_unwritten", "Known sessions and purges that other replicas have not been told of yet.",
+		func() float64 { return float64(v.Stats().Unwritten + v.Stats().Untold) })
+	counter("session_questions_total", "Questions to Ory whose a session is.", func(s session.Stats) uint64 { return s.Asked })
+	counter("session_refreshes_total", "Of them in the background, for sessions in use.", func(s session.Stats) uint64 { return s.Renewed })
+	counter("session_graced_total", "Answers that counted longer because Ory did not answer.", func(s session.Stats) uint64 { return s.Graced })
+	counter("session_unknown_total", "Questions that ended in \"don't know\".", func(s session.Stats) uint64 { return s.Unknown })
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})

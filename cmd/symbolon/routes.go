@@ -27,7 +27,7 @@ func (p *parts) public() http.Handler {
 // operator is the operator's side, all of it behind the key or the loopback
 // interface.
 func (p *parts) operator() http.Handler {
-	api := &adminAPI{linker: p.linker, key: p.config.backReferenceKey(), log: p.log, erasures: p.erasures()}
+	api := &adminAPI{linker: p.linker, verifier: p.verifier, erasures: p.erasures(), key: p.config.backReferenceKey(), log: p.log}
 	differences := &findingsAPI{store: p.store, project: p.config.Ory.Project, cursors: newCursors(p.config.secrets()), repairs: p.repairs, log: p.log}
 	return operatorOnly(p.config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
@@ -35,6 +35,8 @@ func (p *parts) operator() http.Handler {
 		{"GET", "/admin/identities/{id}", http.HandlerFunc(api.identity)},
 		{"DELETE", "/admin/identities/{id}", http.HandlerFunc(api.eraseIdentity)},
 		{"POST", "/admin/identities/{id}/sync", http.HandlerFunc(api.sync)},
+		{"DELETE", "/admin/identities/{id}/sessions", http.HandlerFunc(api.revokeAll)},
+		{"DELETE", "/admin/sessions/{id}", http.HandlerFunc(api.revoke)},
 		{"POST", "/admin/links", http.HandlerFunc(api.bind)},
 		{"POST", "/admin/reconcile", http.HandlerFunc(p.repairs.start)},
 		{"GET", "/admin/reconcile/{id}", http.HandlerFunc(p.repairs.show)},

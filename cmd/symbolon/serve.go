@@ -110,6 +110,7 @@ type parts struct {
 	metrics  *metrics
 	hooks    *hooks.Handler
 	verifier *session.Verifier
+	ear      *ear
 	server   *server
 	passes   *passes  // the schedule's
 	repairs  *repairs // the operator's
@@ -127,11 +128,17 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
 	p.repairs = newRepairs(reconciler, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.linker, Keys: s.config.hookKeys(), Observe: p.metrics.hook, Log: log}
+	p.ear = s.config.newEar(log)
+	shared := s.replicas(p.ear)
 	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
+		MaxStaleWithFeed: s.config.Auth.MaxStaleWithFeed, OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
 		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
 			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
 			Assertion: s.config.header("assertion")}}
-	p.work, err = p.newBackground()
+	p.metrics.sessions(p.verifier, p.ear)
+	if p.work, err = p.newBackground(); err != nil {
+		p.ear.close()
+	}
 	return p, err
 }
 
@@ -148,6 +155,7 @@ func (p *parts) close(ctx context.Context) error {
 	defer cancel()
 	p.repairs.close()
 	p.verifier.Close()
+	p.ear.close()
 	if err := p.linker.Close(ctx); err != nil {
 		p.log.Warn("stopped before everything was written", "error", err)
 	}

@@ -66,6 +66,7 @@ func (a *app) open() (*system, error) {
 		s.close()
 		return nil, err
 	}
+	s.tellServers(a)
 	return s, nil
 }
 

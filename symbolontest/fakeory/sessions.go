@@ -256,13 +256,13 @@ func (o *Ory) aal2Required() answer {
 
 const cookieMark = "fakeory|"
 
-// encodeCookie hides a session token as Ory's cookie does, without its cipher.
+// encodeCookie hides a session token as Ory's cookie does, in the same alphabet and padding, without its cipher.
 func encodeCookie(token string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cookieMark + token))
+	return base64.URLEncoding.EncodeToString([]byte(cookieMark + token))
 }
 
 func decodeCookie(value string) (token string, ok bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(value)
+	raw, err := base64.URLEncoding.DecodeString(value)
 	if err != nil {
 		return "", false
 	}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// beside puts another server together on the same database and the same Kratos.
+func (i *installation) beside(t *testing.T) *installation {
+	t.Helper()
+	other := install(t, func(c *Config) {
+		c.Database, c.Ory, c.Auth = i.config.Database, i.config.Ory, i.config.Auth
+	})
+	other.ory = i.ory
+	return other
+}
+
+func (i *installation) status(token string) int {
+	return ask(i.public(), "GET", "/auth", "", "X-Session-Token", token).Code
+}
+
+// within waits until something is so.
+func within(t *testing.T, d time.Duration, what string, f func() bool) {
+	t.Helper()
+	for began := time.Now(); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > d {
+			t.Fatalf("not within %s: %s", d, what)
+		}
+	}
+}
+
+// TestRevokeEverywhere: what the operator revokes at one server is refused there at
+// once, and within a second at the other; so is whom a command takes a user from.
+func TestRevokeEverywhere(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour })
+		two := one.beside(t)
+		for _, i := range []*installation{one, two} {
+			within(t, 5*time.Second, "it listens", func() bool {
+				return strings.HasPrefix(database, "sqlite") || i.ear.listening.Load()
+			})
+		}
+		time.Sleep(600 * time.Millisecond) // the first look of both is behind them
+		for n, path := range []string{"/admin/sessions/5e000000-0000-4000-8000-%012d", "/admin/identities/1d000000-0000-4000-8000-%012d/sessions"} {
+			_, token := one.ory.add(n + 1)
+			_, stays := one.ory.add(n + 10)
+			for _, i := range []*installation{one, two} {
+				i.signIn(t, token)
+				i.signIn(t, stays)
+			}
+			w := ask(one.operator(), "DELETE", fmt.Sprintf(path, n+1), "")
+			began := time.Now()
+			if w.Code != 204 || w.Body.Len() != 0 {
+				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+			}
+			if status := one.status(token); status != 401 {
+				t.Errorf("%s: %d at the server that did it", path, status)
+			}
+			within(t, time.Second, "it is refused at the other", func() bool { return two.status(token) == 401 })
+			t.Logf("%s: refused everywhere after %s", path, time.Since(began))
+			if one.status(stays) != 200 || two.status(stays) != 200 {
+				t.Error("somebody else is signed out")
+			}
+		}
+
+		id, token := one.ory.add(3)
+		heir, _ := one.ory.add(4)
+		user := one.signIn(t, token)
+		two.signIn(t, token)
+		t.Chdir(t.TempDir())
+		code, _, errs := runIn(t, environment("SYMBOLON_DATABASE", database, "SYMBOLON_ORY_PUBLIC_URL", one.ory.URL, "SYMBOLON_ORY_ADMIN_URL", one.ory.URL),
+			"bind", heir, user, "--move", "--why", "test")
+		if code != 0 || errs != "" {
+			t.Fatalf("bind: %d %s", code, errs)
+		}
+		for _, i := range []*installation{one, two} {
+			within(t, time.Second, id+" has lost its user", func() bool { return i.status(token) == 403 })
+		}
+	})
+}
+
+func TestRevokeBadInput(t *testing.T) {
+	i := install(t, nil)
+	for _, test := range []struct {
+		method, path string
+		status       int
+		code         string
+	}{
+		{"DELETE", "/admin/sessions/42", 400, "invalid_request"},
+		{"DELETE", "/admin/sessions/00000000-0000-0000-0000-000000000000", 400, "invalid_request"},
+		{"DELETE", "/admin/sessions/5e000000-0000-4000-8000-999999999999", 404, "not_found"},
+		{"DELETE", "/admin/sessions/", 404, "not_found"},
+		{"DELETE", "/admin/sessions", 404, "not_found"},
+		{"GET", "/admin/sessions/5e000000-0000-4000-8000-999999999999", 405, "method_not_allowed"},
+		{"DELETE", "/admin/identities/42/sessions", 400, "invalid_request"},
+		{"DELETE", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 204, ""}, // none is left
+		{"POST", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 405, "method_not_allowed"},
+	} {
+		w := ask(i.operator(), test.method, test.path, "")
+		if w.Code != test.status || !strings.Contains(w.Body.String(), test.code) {
+			t.Errorf("%s %s: %d %s", test.method, test.path, w.Code, w.Body)
+		}
+	}
+	i.ory.down = true
+	if w := ask(i.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 503 {
+		t.Errorf("Ory is down: %d %s", w.Code, w.Body)
+	}
+	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
+	if w := ask(without.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 409 {
+		t.Errorf("without an admin URL: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestEar: a server whose listening connection is cut reads the table meanwhile, says
+// so in a metric, and listens again.
+func TestEar(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		i := install(t, func(c *Config) { c.Database, c.Auth.OutageGrace = Hidden(database), time.Minute })
+		metric := func(line string) bool {
+			w := ask(i.operator(), "GET", "/metrics", "")
+			return w.Code == http.StatusOK && strings.Contains(w.Body.String(), "\n"+line+"\n")
+		}
+		if !metric("symbolon_session_max_staleness_seconds 70") {
+			t.Error("the bound is not shown")
+		}
+		if strings.HasPrefix(database, "sqlite") {
+			if !metric("symbolon_replicas_listening 0") {
+				t.Error("nobody notifies on SQLite")
+			}
+			return
+		}
+		within(t, 5*time.Second, "it listens", func() bool { return metric("symbolon_replicas_listening 1") })
+		conn, err := pgx.Connect(t.Context(), database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close(t.Context()) }()
+		if _, err := conn.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'symbolon listen' and datname = current_database()`); err != nil {
+			t.Fatal(err)
+		}
+		_, token := i.ory.add(1)
+		i.signIn(t, token)
+		within(t, time.Second, "it says that it does not listen", func() bool { return metric("symbolon_replicas_listening 0") })
+		i.ory.mu.Lock()
+		delete(i.ory.sessions, token)
+		i.ory.mu.Unlock()
+		if _, err := conn.Exec(t.Context(), `insert into symbolon.purges (project, what, at) values ('default', '1d000000-0000-4000-8000-000000000001', now())`); err != nil {
+			t.Fatal(err)
+		}
+		within(t, time.Second, "it reads the table", func() bool { return i.status(token) == 401 })
+		within(t, 5*time.Second, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
+		if !strings.Contains(i.logs.String(), "the table is read instead") {
+			t.Error("the log does not say so")
+		}
+	})
+}
+
+// TestListenByTheDirectAddress: where the pooler's address cannot, database_listen is
+// used.
+func TestListenByTheDirectAddress(t *testing.T) {
+	c := defaults()
+	c.Database = "postgres://nobody@127.0.0.1:1/nothing"
+	onBoth(t, func(t *testing.T, database string) {
+		if strings.HasPrefix(database, "sqlite") {
+			database = ""
+		}
+		c.DatabaseListen = Hidden(database)
+		e := c.newEar(newLogger(&syncBuffer{}, 0))
+		defer e.close()
+		if database == "" {
+			time.Sleep(200 * time.Millisecond)
+			if e.listening.Load() {
+				t.Error("it listens to nobody")
+			}
+			return
+		}
+		within(t, 5*time.Second, "it listens", func() bool { return e.listening.Load() })
+	})
+}

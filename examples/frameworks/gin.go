@@ -1,0 +1,34 @@
+package frameworks
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// ginRequire is the middleware for gin, whose handlers are not net/http's.
+func ginRequire(auth *session.Verifier, policies ...session.Policy) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		let := false
+		auth.Require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			let, c.Request = true, r
+		}), policies...).ServeHTTP(c.Writer, c.Request)
+		if !let {
+			c.Abort() // it is answered
+		}
+	}
+}
+
+// Gin needs ginRequire.
+func Gin(a App) http.Handler {
+	r := gin.New()
+	r.GET("/notes/:id", ginRequire(a.Auth), func(c *gin.Context) {
+		a.note(c.Request.Context(), c.Writer, c.Param("id"))
+	})
+	r.POST("/delete", ginRequire(a.Auth, session.AAL2), func(c *gin.Context) {
+		a.note(c.Request.Context(), c.Writer, "all")
+	})
+	return r
+}

@@ -1,0 +1,330 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// outage is a Kratos on Postgres whose database fails under load, and three replicas
+// of an application with a database of its own: two, and one with a grace.
+type outage struct {
+	t       *testing.T
+	cluster *symbolontest.Postgres
+	kratos  *symbolontest.Kratos
+	direct  *sql.DB // to Kratos' database
+	db      *database
+
+	mu       sync.Mutex
+	replicas map[string]*replica
+	diaries  map[string][]*diary // by replica, one for each person
+	people   []*symbolontest.Person
+	probe    *symbolontest.Person // whom nobody but the test asks about
+	unseen   []*symbolontest.Person
+}
+
+const outageStale = time.Second
+
+func newOutage(t *testing.T) *outage {
+	o := &outage{t: t, replicas: map[string]*replica{}, diaries: map[string][]*diary{},
+		cluster: symbolontest.PostgresConfig{Settings: map[string]string{"max_connections": "40"}}.Start(t)}
+	dsn := o.cluster.NewDatabase(t)
+	o.kratos = symbolontest.StartKratos(t, symbolontest.KratosConfig{DSN: dsn + "&max_conns=10&max_idle_conns=10"})
+	o.db = openDatabase(t, sqlstore.Postgres, "")
+	o.direct = o.db.mustOpen("pgx", dsn)
+	o.direct.SetMaxOpenConns(2)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// New connections of Kratos' have a statement timeout, as production's have.
+	o.exec(`alter database ` + strings.TrimPrefix(u.Path, "/") + ` set statement_timeout = '300ms'`)
+	o.cut()
+	for n := range torture(8, 80) {
+		o.people = append(o.people, o.register(mail("seen%d", n)))
+	}
+	o.probe = o.register(mail("probe"))
+	for _, name := range []string{"one", "two", "grace"} {
+		o.replicas[name] = o.start(name)
+		for range o.people {
+			o.diaries[name] = append(o.diaries[name], &diary{})
+		}
+	}
+	return o
+}
+
+func (o *outage) start(name string) *replica {
+	return newReplica(o.t, o.kratos, o.db, func(v *session.Verifier) {
+		v.MaxStale = outageStale
+		if name == "grace" {
+			v.OutageGrace = time.Hour
+		}
+	})
+}
+
+func (o *outage) register(email string) *symbolontest.Person {
+	o.t.Helper()
+	var err error
+	for range 20 { // connections were cut
+		var p *symbolontest.Person
+		if p, err = o.kratos.Register(o.t.Context(), email, password, "P"); err == nil {
+			return p
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	o.t.Fatal(err)
+	return nil
+}
+
+func (o *outage) exec(query string, args ...any) {
+	o.t.Helper()
+	if _, err := o.direct.ExecContext(o.t.Context(), query, args...); err != nil {
+		o.t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// cut ends Kratos' connections.
+func (o *outage) cut() {
+	o.t.Helper()
+	o.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+}
+
+// load asks for every session at every replica until it is stopped.
+func (o *outage) load() (stop func()) {
+	ctx, cancel := context.WithCancel(o.t.Context())
+	var wg sync.WaitGroup
+	for _, name := range []string{"one", "two", "grace"} {
+		for n, p := range o.people {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					o.mu.Lock()
+					r := o.replicas[name]
+					o.mu.Unlock()
+					o.diaries[name][n].ask(r, p.Token)
+					time.Sleep(40 * time.Millisecond)
+				}
+			})
+		}
+	}
+	return func() { cancel(); wg.Wait() }
+}
+
+// restart replaces a replica by one that has seen nobody.
+func (o *outage) restart(name string) {
+	fresh := o.start(name)
+	o.mu.Lock()
+	old := o.replicas[name]
+	o.replicas[name] = fresh
+	o.mu.Unlock()
+	old.close()
+}
+
+// well waits until Kratos itself says 200 again, and returns when it did.
+func (o *outage) well() time.Time {
+	o.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if _, status, err := o.kratos.Whoami(o.t.Context(), o.probe.Token); err == nil && status == 200 {
+			return time.Now()
+		}
+		if time.Now().After(deadline) {
+			o.t.Fatal("Kratos does not come back")
+		}
+	}
+}
+
+// run lets one fault happen. begin starts it; end ends it and revokes a session at
+// Ory's database, in whichever order the fault allows.
+func (o *outage) run(begin func(), end func(revoke string)) {
+	t := o.t
+	// What there was before is forgotten, but for what the database remembers.
+	for _, ds := range o.diaries {
+		for _, d := range ds {
+			d.said = nil
+		}
+	}
+	o.unseen = []*symbolontest.Person{o.register(mail("unseen%d", time.Now().UnixNano())), o.register(mail("unseen%d", time.Now().UnixNano()))}
+	victim := len(o.people) - 1
+	o.people[victim] = o.register(mail("victim%d", time.Now().UnixNano()))
+	stop := o.load()
+	defer stop()
+	time.Sleep(outageStale) // everybody is seen, and refreshed
+
+	began := time.Now()
+	begin()
+	lied := false
+	for time.Since(began) < outageStale && !lied {
+		_, status, err := o.kratos.Whoami(t.Context(), o.people[0].Token)
+		lied = err == nil && status == 401
+	}
+	if !lied {
+		t.Error("Kratos does not lie: this is not the outage that the test is about")
+	}
+	o.restart("two")
+	strangers := map[int]int{}
+	for time.Since(began) < 5*outageStale/2 {
+		for _, p := range o.unseen {
+			strangers[o.replicas["one"].status(p.Token)]++
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ended := time.Now()
+	end(o.people[victim].SessionID)
+	revoked := time.Now()
+	well := o.well()
+	time.Sleep(max(time.Until(revoked.Add(outageStale)), 0) + time.Second)
+	stop()
+	o.judge(began, ended, revoked, well, victim)
+	t.Logf("Kratos was ill for %s; %v to sessions that were never seen", well.Sub(began).Round(time.Millisecond), strangers)
+	for _, p := range o.unseen {
+		if status := o.replicas["one"].status(p.Token); status != 200 {
+			t.Errorf("never seen, afterwards: %d", status)
+		}
+	}
+}
+
+// judge reads the diaries.
+func (o *outage) judge(began, ended, revoked, well time.Time, victim int) {
+	t := o.t
+	var worst time.Duration
+	for name, ds := range o.diaries {
+		for n, d := range ds {
+			who := fmt.Sprintf("replica %s, person %d", name, n)
+			forever := time.Now()
+			if n == victim {
+				if d.count(401, time.Time{}, ended) > 0 {
+					t.Errorf("%s is logged out before it was revoked", who)
+				}
+				if d.count(401, revoked, forever) == 0 || d.last(200).After(revoked.Add(outageStale)) && name != "grace" {
+					t.Errorf("%s was revoked and is let in %s later", who, d.last(200).Sub(revoked))
+				}
+				if d.last(200).After(well.Add(2 * time.Second)) {
+					t.Errorf("%s was revoked, and is let in %s after Ory could tell", who, d.last(200).Sub(well))
+				}
+				continue
+			}
+			if wrong := d.count(401, time.Time{}, forever); wrong > 0 {
+				t.Errorf("%s: %d times 401 for a valid session", who, wrong)
+			}
+			over := began.Add(outageStale + 100*time.Millisecond) // what was asked just before it began counts so long
+			switch name {
+			case "one":
+				if d.count(200, began, over) == 0 {
+					t.Errorf("%s: what was cached did not serve", who)
+				}
+				if late := d.count(200, over, ended); late > 0 {
+					t.Errorf("%s: %d times 200 after MaxStale", who, late)
+				}
+			case "grace":
+				if bad := d.count(503, began, forever); bad > 0 {
+					t.Errorf("%s: %d times 503 in the grace", who, bad)
+				}
+			}
+			back := d.firstAfter(200, well)
+			if back.IsZero() || back.Sub(well) > 2*time.Second {
+				t.Errorf("%s: well %s after Ory", who, back.Sub(well))
+			}
+			worst = max(worst, back.Sub(well))
+		}
+	}
+	t.Logf("all well %s after Ory at the latest", worst.Round(time.Millisecond))
+}
+
+// TestKratosOutages: Kratos says 401 to valid sessions in three ways, each under load
+// and with a replica restarted meanwhile (ORY-FACTS §11). Nobody is logged out.
+func TestKratosOutages(t *testing.T) {
+	o := newOutage(t)
+	t.Run("database stopped", func(t *testing.T) {
+		o.t = t
+		o.run(o.cluster.Stop, func(session string) {
+			if err := o.cluster.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o.revoke(o.direct, session)
+		})
+	})
+	t.Run("sessions table locked", func(t *testing.T) {
+		o.t = t
+		var tx *sql.Tx
+		o.run(func() {
+			var err error
+			if tx, err = o.direct.BeginTx(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(t.Context(), `set local statement_timeout = 0; lock table sessions in access exclusive mode`); err != nil {
+				t.Fatal(err)
+			}
+		}, func(session string) {
+			o.revoke(tx, session)
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+	t.Run("max_connections reached", func(t *testing.T) {
+		o.t = t
+		var release func()
+		o.run(func() { release = o.crowd() }, func(session string) {
+			o.revoke(o.direct, session)
+			release()
+		})
+	})
+}
+
+func (o *outage) revoke(db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, session string) {
+	o.t.Helper()
+	var err error
+	for range 40 { // connections from before the outage are broken
+		var done sql.Result
+		if done, err = db.ExecContext(o.t.Context(), `update sessions set active = false where id = $1`, session); err == nil {
+			if n, _ := done.RowsAffected(); n != 1 {
+				o.t.Fatalf("%d sessions were revoked", n)
+			}
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	o.t.Fatal(err)
+}
+
+// crowd takes every connection there is, Kratos' own first.
+func (o *outage) crowd() (release func()) {
+	o.t.Helper()
+	hold, err := sql.Open("pgx", o.cluster.DSN)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.exec(`select 1`) // one of ours stays
+	ctx, cancel := context.WithCancel(o.t.Context())
+	var wg sync.WaitGroup
+	for range 60 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if conn, err := hold.Conn(ctx); err == nil {
+					<-ctx.Done()
+					_ = conn.Close()
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	o.cut()
+	release = sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+		_ = hold.Close()
+	})
+	o.t.Cleanup(release)
+	return release
+}

@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// crowd is many signed-in people at two replicas whose wall clocks are moved by an
+// hour, back and forth, while sessions end (INVARIANTS I6).
+type crowd struct {
+	t        *testing.T
+	kratos   *symbolontest.Kratos
+	admin    *ory.Client
+	replicas []*replica
+	people   []*symbolontest.Person
+	diaries  []*diary
+	ended    []ending
+	off      atomic.Int64 // of the wall clocks
+}
+
+// ending is when and how a session ended. Whoever ended it knew so at that time.
+type ending struct {
+	at  time.Time
+	how string
+	own bool // through Symbolon
+}
+
+const crowdStale = time.Second
+
+func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration) *crowd {
+	c := &crowd{t: t, kratos: symbolontest.StartKratos(t, symbolontest.KratosConfig{}), people: make([]*symbolontest.Person, n), ended: make([]ending, n)}
+	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL}
+	t.Cleanup(c.admin.CloseIdleConnections)
+	db := openDatabase(t, dialect, "")
+	for range 2 {
+		c.replicas = append(c.replicas, newReplica(t, c.kratos, db, func(v *session.Verifier) {
+			v.MaxStale = stale
+			v.Now = func() time.Time { return time.Now().Add(time.Duration(c.off.Load())) }
+		}))
+	}
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := w; i < n; i += 4 {
+				p, err := c.kratos.Register(t.Context(), mail("crowd%d", i), password, "P")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.people[i] = p
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	for range n {
+		c.diaries = append(c.diaries, &diary{})
+	}
+	return c
+}
+
+// load asks for random sessions until it is stopped, and moves the clocks.
+func (c *crowd) load() (stop func()) {
+	ctx, cancel := context.WithCancel(c.t.Context())
+	var wg sync.WaitGroup
+	for w := range 8 {
+		rnd := rand.New(rand.NewPCG(uint64(w), 6))
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				n := rnd.IntN(len(c.people))
+				c.diaries[n].ask(c.replicas[rnd.IntN(2)], c.people[n].Token)
+				time.Sleep(4 * time.Millisecond)
+			}
+		})
+	}
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			c.off.Store([]int64{0, int64(time.Hour), -int64(time.Hour)}[rand.IntN(3)])
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// end ends a session in one of the ways there are.
+func (c *crowd) end(n int) {
+	p, ctx := c.people[n], c.t.Context()
+	id := symbolon.IdentityID(p.IdentityID)
+	ways := []struct {
+		how string
+		own bool
+		do  func() error
+	}{
+		{"logged out", false, func() error { return c.kratos.Logout(ctx, p.Token) }},
+		{"revoked at Ory", false, func() error { return c.admin.RevokeSession(ctx, p.SessionID) }},
+		{"deactivated", false, func() error {
+			return c.kratos.PatchIdentity(ctx, p.IdentityID, []map[string]string{{"op": "replace", "path": "/state", "value": "inactive"}})
+		}},
+		{"deleted", false, func() error { return c.kratos.DeleteIdentity(ctx, p.IdentityID) }},
+		{"revoked here", true, func() error { return c.replicas[n%2].RevokeSession(ctx, p.SessionID) }},
+		{"all revoked here", true, func() error { return c.replicas[n%2].Revoke(ctx, id) }},
+	}
+	way := ways[n%len(ways)]
+	if err := way.do(); err != nil {
+		c.t.Errorf("person %d, %s: %v", n, way.how, err)
+	}
+	c.ended[n] = ending{time.Now(), way.how, way.own}
+}
+
+// TestRevocation: sessions end at random moments under load, in every way; the last
+// request that is let in came at most MaxStale after its session's end, and within a
+// second on both replicas when the change came through Symbolon. Then Ory stops.
+func TestRevocation(t *testing.T) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) {
+			const seconds = 3
+			n := torture(60, 1000)
+			c := newCrowd(t, dialect, n, crowdStale)
+			stop := c.load()
+			time.Sleep(time.Second)
+			var wg sync.WaitGroup
+			for w := range 6 {
+				wg.Go(func() {
+					for i := w; i < n; i += 6 {
+						time.Sleep(time.Duration(rand.Int64N(int64(2 * seconds * 6 * time.Second / time.Duration(n)))))
+						c.end(i)
+					}
+				})
+			}
+			wg.Wait()
+			c.kratos.Stop() // right after the last
+			time.Sleep(crowdStale + 500*time.Millisecond)
+			stop()
+			c.judge()
+		})
+	}
+}
+
+func (c *crowd) judge() {
+	worst := map[string]time.Duration{}
+	answers := map[int]int{}
+	for n, d := range c.diaries {
+		e := c.ended[n]
+		bound := crowdStale
+		if e.own {
+			bound = time.Second
+		}
+		late := max(d.last(200).Sub(e.at), 0)
+		if worst[e.how] = max(worst[e.how], late); late > bound {
+			c.t.Errorf("person %d, %s: let in %s later", n, e.how, late)
+		}
+		for _, s := range d.said {
+			answers[s.status]++
+			if s.status == 401 && s.left.Before(e.at.Add(-100*time.Millisecond)) {
+				c.t.Errorf("person %d was refused before being %s", n, e.how)
+			}
+		}
+	}
+	if answers[200] < 10*len(c.people) {
+		c.t.Errorf("%v: no load", answers)
+	}
+	c.t.Logf("%v; let in after the end, at most: %s", answers, fmt.Sprint(worst))
+}
+
+// TestRevokedHereIsRefusedThere: with an answer that counts for an hour nothing but
+// the broadcast ends a session at the other replica.
+func TestRevokedHereIsRefusedThere(t *testing.T) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) {
+			c := newCrowd(t, dialect, torture(20, 200), time.Hour)
+			for _, p := range c.people {
+				for _, r := range c.replicas {
+					if status := r.status(p.Token); status != 200 {
+						t.Fatal(status)
+					}
+				}
+			}
+			time.Sleep(time.Second) // both listen
+			var worst atomic.Int64
+			var wg sync.WaitGroup
+			for n, p := range c.people {
+				wg.Go(func() {
+					time.Sleep(rand.N(time.Second))
+					here, there := c.replicas[n%2], c.replicas[1-n%2]
+					if err := here.RevokeSession(t.Context(), p.SessionID); err != nil {
+						t.Error(err)
+						return
+					}
+					began := time.Now()
+					if status := here.status(p.Token); status != 401 {
+						t.Errorf("here: %d", status)
+					}
+					for there.status(p.Token) == 200 && time.Since(began) < 2*time.Second {
+						time.Sleep(5 * time.Millisecond)
+					}
+					took := time.Since(began)
+					if took > time.Second {
+						t.Errorf("refused there %s later", took)
+					}
+					for was := worst.Load(); int64(took) > was && !worst.CompareAndSwap(was, int64(took)); was = worst.Load() {
+					}
+				})
+			}
+			wg.Wait()
+			t.Logf("refused there %s later at most", time.Duration(worst.Load()))
+		})
+	}
+}

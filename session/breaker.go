@@ -1,0 +1,134 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// maxAsking bounds the questions that wait for Ory at once, so that an Ory that
+// comes back is not run over by everybody who waited.
+const maxAsking = 128
+
+// whoami asks Ory, unless it is known not to answer.
+func (v *Verifier) whoami(ctx context.Context, cred ory.Credential) (ory.Session, error) {
+	if v.breaker.isOpen(v.mono()) {
+		return ory.Session{}, errOpen
+	}
+	select {
+	case v.asking <- struct{}{}:
+		defer func() { <-v.asking }()
+	case <-ctx.Done():
+		return ory.Session{}, fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	}
+	sent := v.mono()
+	if !v.breaker.pass(sent) {
+		return ory.Session{}, errOpen
+	}
+	if v.ory.EdgeCache && v.purges.within(sent, edgeAge) {
+		ctx = ory.Fresh(ctx)
+	}
+	v.count.asked.Add(1)
+	s, err := v.ory.Whoami(ctx, cred)
+	if was, is := v.breaker.note(sent, v.mono(), outcomeOf(ctx, err, v.mono()-sent)); was != is {
+		v.log().Warn("questions to Ory", "stopped", is, "error", err)
+	}
+	return s, err
+}
+
+var errOpen = fmt.Errorf("session: Ory did not answer a moment ago and is left alone: %w", symbolon.ErrUnavailable)
+
+// outcome is what a question says of the way to Ory.
+type outcome int
+
+const (
+	noWord   outcome = iota // nothing
+	answered                // whatever it was
+	fault                   // no answer came
+)
+
+// outcomeOf tells faults of the way from everything else. A 500 for one credential
+// is an answer like a 401: nobody can shut others out by what he sends.
+func outcomeOf(ctx context.Context, err error, took int64) outcome {
+	var limited *ory.RateLimited
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled), errors.As(err, &limited):
+		return noWord
+	case !errors.Is(err, ory.ErrNoAnswer):
+		return answered
+	case ctx.Err() != nil && took < int64(patience/2):
+		return noWord // it was not given the time
+	}
+	return fault
+}
+
+// breaker keeps everybody from waiting for an Ory that does not answer. While it is
+// open one question a second is let through; the first answer closes it.
+type breaker struct {
+	open     atomic.Bool
+	mu       sync.Mutex
+	faults   int   // in a row
+	answered int64 // the last answer came then
+	next     int64 // while open: when the next question may go
+}
+
+const (
+	tripsAfter = 5
+	probeEvery = int64(time.Second)
+)
+
+// isOpen reports whether a question would go in vain.
+func (b *breaker) isOpen(now int64) bool {
+	if !b.open.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open.Load() && now < b.next
+}
+
+// pass reports whether a question may go now.
+func (b *breaker) pass(now int64) bool {
+	if !b.open.Load() {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.open.Load():
+		return true
+	case now < b.next:
+		return false
+	}
+	b.next = now + probeEvery
+	return true
+}
+
+// note takes in how a question went. A fault of one that was sent before the last
+// answer came says nothing new.
+func (b *breaker) note(sent, now int64, o outcome) (was, is bool) {
+	if o == noWord {
+		is = b.open.Load()
+		return is, is
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was = b.open.Load()
+	switch {
+	case o == answered:
+		b.faults, b.answered = 0, now
+		b.open.Store(false)
+	case sent >= b.answered:
+		if b.faults++; b.faults >= tripsAfter && !was {
+			b.open.Store(true)
+			b.next = now + probeEvery
+		}
+	}
+	return was, b.open.Load()
+}

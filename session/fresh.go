@@ -1,0 +1,113 @@
+package session
+
+import (
+	"errors"
+	"time"
+
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// How fresh an answer is. It counts from when the question was sent:
+//
+//	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ ─ ─ MaxStaleWithFeed ─ ─ ─ OutageGrace ─▶ void
+//	      cached │   cached, and     │ only if everything   │ only while Ory does │
+//	             │   asked again in  │ since then was heard │ not answer          │
+//	             │   the background  │
+//
+// never longer than the session itself, and not a moment longer once it was purged.
+
+// Feed tells of changes at Ory as they happen, and calls Purge for each.
+type Feed interface {
+	// HeardSince returns since when every change at Ory has been heard, as a
+	// heartbeat proves: a moment of time.Now, not of another clock. False: that is
+	// not known. It is asked for requests, and must be quick.
+	HeardSince() (since time.Time, alive bool)
+}
+
+// edgeAge is how old an answer of Ory Network's edge may be.
+const edgeAge = 150 * time.Second
+
+// Bound is the longest time after which somebody may still be let in whose session
+// was revoked at Ory, whose identity was deactivated there, or whose user's row was
+// deleted, however unlucky the moment and whatever stops working meanwhile. What
+// goes through Revoke or Purge takes effect at once, and within a second on other
+// replicas.
+func (v *Verifier) Bound() time.Duration {
+	bound := v.maxStale()
+	if v.Feed != nil {
+		bound = max(bound, v.MaxStaleWithFeed)
+	}
+	bound += max(v.OutageGrace, 0)
+	if v.Check() == nil && v.ory.EdgeCache {
+		bound += edgeAge
+	}
+	return bound
+}
+
+func (v *Verifier) maxStale() time.Duration {
+	if v.MaxStale <= 0 {
+		return defaultMaxStale
+	}
+	return v.MaxStale
+}
+
+// memorable is for how long a purge matters: no answer lives longer.
+func (v *Verifier) memorable() int64 { return later(0, v.Bound()+patience) }
+
+// counts reports whether an answer may be given now.
+func (v *Verifier) counts(e *entry, now int64) bool { return now < e.until.Load() || v.heard(e, now) }
+
+// heard reports whether an answer is still true because every change since it was
+// asked for would have been heard.
+func (v *Verifier) heard(e *entry, now int64) bool {
+	if v.Feed == nil || e.principal == nil || now >= min(later(e.sent, v.MaxStaleWithFeed), e.ends) {
+		return false
+	}
+	since, alive := v.Feed.HeardSince()
+	return alive && int64(since.Sub(v.start)) < e.sent
+}
+
+// renewAt is when a hit should ask again. Answers that came together part.
+func renewAt(k key, sent int64, life time.Duration) int64 {
+	return later(sent, life/256*(160+time.Duration(k[0])/4))
+}
+
+// keepFresh asks again in the background when an answer that is in use has lived
+// most of its life. Who hits it does not wait; one that nobody hits is let go.
+func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
+	due := e.renew.Load()
+	if now < due || !e.renew.CompareAndSwap(due, later(now, time.Second)) {
+		return
+	}
+	if v.heard(e, now) && now < renewAt(k, e.sent, v.MaxStaleWithFeed) {
+		return
+	}
+	_, _, _ = v.join(k, cred, e.sent, true)
+}
+
+// unanswered is "don't know" because Ory does not answer, or not so that it means
+// anything. What Ory says that cannot be believed is not.
+type unanswered struct{ error }
+
+func (u unanswered) Unwrap() error { return u.error }
+
+// grace returns the last good answer for a credential when Ory does not give a new
+// one. It then counts for a second, so that Ory is asked no more often than that.
+func (v *Verifier) grace(k key, err error) *entry {
+	var silence unanswered
+	if v.OutageGrace <= 0 || !errors.As(err, &silence) {
+		return nil
+	}
+	e, ok := v.cache.GetIfPresent(k)
+	if !ok || e.principal == nil || v.purges.cover(e) {
+		return nil
+	}
+	now := v.mono()
+	last := min(later(e.sent, v.maxStale()+v.OutageGrace), e.ends)
+	if now >= last {
+		return nil
+	}
+	e.until.Store(min(later(now, time.Second), last))
+	v.count.graced.Add(1)
+	return e
+}

@@ -1,0 +1,540 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// TestRefresh: a session that is in use is asked for again before its answer is too
+// old, by one question, and nobody waits for it; one that is not in use is let go.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = time.Second
+		used, _ := w.person(1)
+		idle, _ := w.person(2)
+		w.ask(byToken(used))
+		w.ask(byToken(idle))
+		for range 600 { // a minute, ten requests a second, twenty at a time
+			time.Sleep(100 * time.Millisecond)
+			began := time.Now()
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					if status, _ := w.ask(byToken(used)); status != 200 {
+						t.Errorf("%d", status)
+					}
+				})
+			}
+			wg.Wait()
+			if took := time.Since(began); took != 0 {
+				t.Fatalf("somebody waited %s", took)
+			}
+		}
+		// A life of 10 s, renewed after 5/8 to 7/8 of it.
+		if n := w.times("whoami") - 2; n < 6 || n > 10 {
+			t.Errorf("%d refreshes in a minute", n)
+		}
+		if s := w.v.Stats(); s.Renewed != uint64(w.times("whoami")-2) {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestRefreshFails: the answer before counts as long as it would have, and Ory is
+// asked for it once a second, no more.
+func TestRefreshFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		token, s := w.person(1)
+		w.ask(byToken(token))
+		w.set(func() { w.down = true })
+		for range 99 {
+			time.Sleep(100 * time.Millisecond)
+			if status, _ := w.ask(byToken(token)); status != 200 {
+				t.Fatalf("%d within MaxStale", status)
+			}
+		}
+		if n := w.times("whoami"); n < 2 || n > 6 {
+			t.Errorf("asked %d times", n)
+		}
+		time.Sleep(100 * time.Millisecond)
+		status, said := w.ask(byToken(token))
+		expect(t, status, said, 503, "unavailable")
+		// A refresh that learns of the end does not wait for MaxStale.
+		w.set(func() { w.down = false })
+		w.ask(byToken(token))
+		w.set(func() { s.active = false })
+		time.Sleep(9 * time.Second)
+		w.ask(byToken(token))
+		synctest.Wait()
+		status, said = w.ask(byToken(token))
+		expect(t, status, said, 401, "unauthenticated")
+	})
+}
+
+// TestRefreshParts: answers that came together are not asked for again together.
+func TestRefreshParts(t *testing.T) {
+	first, last := int64(forever), int64(never)
+	for n := range 256 {
+		at := renewAt(key{byte(n)}, 0, 8*time.Second)
+		first, last = min(first, at), max(last, at)
+	}
+	if first != int64(5*time.Second) || last < int64(69*time.Second/10) || last > int64(7*time.Second) {
+		t.Errorf("from %s to %s", time.Duration(first), time.Duration(last))
+	}
+	if renewAt(key{}, 1, forever) < 0 {
+		t.Error("it ran over")
+	}
+}
+
+type heartbeat struct {
+	mu    sync.Mutex
+	since time.Time
+	alive bool
+}
+
+func (h *heartbeat) HeardSince() (time.Time, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.since, h.alive
+}
+
+func (h *heartbeat) set(since time.Time, alive bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.since, h.alive = since, alive
+}
+
+// TestFeed: while a feed is proved to have heard everything an answer counts longer;
+// as soon as it is not, and for answers older than the proof, MaxStale counts.
+func TestFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		feed := &heartbeat{since: time.Now(), alive: true}
+		w.v.Feed, w.v.MaxStaleWithFeed = feed, time.Minute
+		time.Sleep(time.Second)
+		token, s := w.person(1)
+		after := func(d time.Duration, status int) {
+			t.Helper()
+			time.Sleep(d)
+			if got, said := w.ask(byToken(token)); got != status {
+				t.Errorf("got %d %s, want %d", got, said, status)
+			}
+			synctest.Wait()
+		}
+		after(0, 200)
+		w.set(func() { w.down = true })
+		after(30*time.Second, 200) // no refresh yet: 5/8 of a minute
+		if w.times("whoami") != 1 {
+			t.Errorf("%v", w.asked)
+		}
+		after(30*time.Second-time.Nanosecond, 200)
+		after(time.Nanosecond, 503)
+
+		w.set(func() { w.down = false })
+		after(0, 200)
+		w.set(func() { w.down = true })
+		after(20*time.Second, 200)
+		feed.set(time.Now(), false) // the heartbeat is missing
+		after(0, 503)
+		feed.set(time.Now(), true) // it is back: what happened meanwhile was not heard
+		after(0, 503)
+
+		w.set(func() { w.down = false })
+		after(time.Second, 200)
+		w.set(func() { w.down, s.active = true, false })
+		after(20*time.Second, 200)
+		w.v.PurgeSession(s.id) // as the feed does
+		after(0, 503)
+		w.set(func() { w.down = false })
+		after(0, 401)
+		// A session never counts longer than it lasts.
+		token, s = w.person(2)
+		s.expires = time.Now().Add(20 * time.Second)
+		after(0, 200)
+		w.set(func() { w.down = true })
+		after(20*time.Second-time.Nanosecond, 200)
+		after(time.Nanosecond, 503)
+		if b := w.v.Bound(); b != time.Minute {
+			t.Errorf("%s", b)
+		}
+	})
+}
+
+// TestGrace: while Ory does not answer, an answer counts for OutageGrace longer;
+// never for whom Ory has said no to, or who was purged, and never longer.
+func TestGrace(t *testing.T) {
+	noWord := map[string]func(w *world){
+		"database down": func(w *world) { w.down = true },
+		"table broken":  func(w *world) { w.tableBroken = true }, // Ory's books still show the session
+		"500":           func(w *world) { w.answer = always(500, body500) },
+		"HTML":          func(w *world) { w.answer = always(200, "<html>") },
+		"429":           func(w *world) { w.answer = always(429, "") },
+		"no connection": func(w *world) { w.refuse = true },
+	}
+	for name, fault := range noWord {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.v.OutageGrace = 20 * time.Second
+				if w.v.Bound() != 30*time.Second {
+					t.Errorf("%s", w.v.Bound())
+				}
+				token, _ := w.person(1)
+				purged, p := w.person(2)
+				short, s := w.person(3)
+				s.expires = time.Now().Add(15 * time.Second)
+				for _, token := range []string{token, purged, short} {
+					w.ask(byToken(token))
+				}
+				w.set(func() { fault(w) })
+				proved := 503 // what is over, or was never seen, while Ory's books can be read
+				if name == "table broken" {
+					proved = 401
+				}
+				at := func(when time.Duration, token string, want int) {
+					t.Helper()
+					if status, said := w.ask(byToken(token)); status != want {
+						t.Errorf("at %s: got %d %s, want %d", when, status, said, want)
+					}
+				}
+				for tick := range 301 {
+					now := time.Duration(tick) * 100 * time.Millisecond
+					switch {
+					case tick == 120:
+						w.v.PurgeSession(p.id)
+					case tick == 150:
+						at(now, short, proved)
+					case tick == 300:
+						at(now, token, 503)
+					}
+					if tick < 300 {
+						at(now, token, 200)
+					}
+					if tick >= 120 {
+						at(now, purged, 503)
+					} else {
+						at(now, purged, 200)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := w.v.Stats().Graced; n < 15 || n > 30 {
+					t.Errorf("%d answers were stretched", n)
+				}
+				at(0, "ory_st_never_seen", proved)
+				w.set(func() { w.down, w.tableBroken, w.answer, w.refuse = false, false, nil, false })
+				time.Sleep(time.Minute) // the longest pause after a 429
+				at(0, token, 200)
+				at(0, purged, 200)
+			})
+		})
+	}
+}
+
+// TestNoGrace: whatever Ory says that is not "I cannot tell" ends an answer.
+func TestNoGrace(t *testing.T) {
+	words := map[string]struct {
+		change func(w *world, s *fakeSession)
+		status int
+	}{
+		"revoked":       {func(_ *world, s *fakeSession) { s.active = false }, 401},
+		"inactive":      {func(_ *world, s *fakeSession) { s.inactive = true }, 401},
+		"second factor": {func(_ *world, s *fakeSession) { s.needsAAL2 = true }, 403},
+		"not active": {func(w *world, s *fakeSession) {
+			w.answer = always(200, strings.Replace(s.json(), `"active":true`, `"active":false`, 1))
+		}, 503},
+		"user gone": {func(w *world, s *fakeSession) {
+			w.store.deny = map[symbolon.IdentityID]error{symbolon.IdentityID(s.identity): &symbolon.DenyError{Err: symbolon.ErrUserGone}}
+		}, 403},
+		"our database": {func(w *world, _ *fakeSession) { w.store.fail = errors.New("down") }, 503},
+		"proof elsewhere": {func(w *world, s *fakeSession) {
+			s.active = false
+			w.v.known.remember(w.v.key(credOf(w, s)), sessionID{}, w.v.mono(), 0)
+		}, 401},
+	}
+	for name, word := range words {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.v.OutageGrace = time.Hour
+				token, s := w.person(1)
+				w.ask(byToken(token))
+				w.set(func() { word.change(w, s) })
+				time.Sleep(10 * time.Second)
+				if status, said := w.ask(byToken(token)); status != word.status {
+					t.Errorf("got %d %s, want %d", status, said, word.status)
+				}
+				if word.status != 401 {
+					return
+				}
+				w.set(func() { w.refuse = true }) // nor does an outage afterwards bring it back
+				for range 20 {
+					if status, _ := w.ask(byToken(token)); status == 200 {
+						t.Fatal("let in again")
+					}
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
+}
+
+func always(status int, body string) func(*http.Request) *http.Response {
+	return func(*http.Request) *http.Response { return response(status, body) }
+}
+
+// TestBreaker: an Ory that cannot be reached is left alone, but for one question a
+// second; what is cached serves; it is back within a second.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.v.OutageGrace = 15 * time.Second
+		token, _ := w.person(1)
+		other, _ := w.person(2)
+		w.ask(byToken(token))
+		w.set(func() { w.refuse = true })
+		for n := range 100 {
+			status, said := w.ask(byToken(fmt.Sprintf("ory_st_other%d", n)))
+			expect(t, status, said, 503, "unavailable")
+		}
+		if w.times("refused") != tripsAfter || !w.v.Stats().Stopped {
+			t.Errorf("%v", w.asked)
+		}
+		for range 24 * 10 {
+			if status, _ := w.ask(byToken(token)); status != 200 {
+				t.Fatalf("cached, or in its grace: %d", status)
+			}
+			if status, _ := w.ask(byToken(other)); status != 503 {
+				t.Fatalf("%d", status)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := w.times("refused") - tripsAfter; n < 20 || n > 24 {
+			t.Errorf("%d questions in 24 s", n)
+		}
+		w.set(func() { w.refuse = false })
+		began := time.Now()
+		for {
+			if status, _ := w.ask(byToken(other)); status == 200 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > time.Second || w.v.Stats().Stopped {
+			t.Errorf("back after %s, %+v", took, w.v.Stats())
+		}
+	})
+}
+
+// TestStall: an Ory that takes connections and says nothing costs the first ones
+// their patience, and nobody after them.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = time.Hour
+		var wg sync.WaitGroup
+		for n := range 300 {
+			wg.Go(func() { w.ask(byToken(fmt.Sprintf("ory_st_%d", n))) })
+		}
+		wg.Wait()
+		began := time.Now()
+		for n := range 300 {
+			status, said := w.ask(byToken(fmt.Sprintf("ory_st_later%d", n)))
+			expect(t, status, said, 503, "unavailable")
+		}
+		if took := time.Since(began); took > 6*time.Second { // one probe's patience
+			t.Errorf("they waited %s", took)
+		}
+		if w.most > maxAsking {
+			t.Errorf("%d questions at once", w.most)
+		}
+		w.set(func() { w.latency = 0 })
+		token, _ := w.person(1)
+		time.Sleep(time.Second)
+		if status, _ := w.ask(byToken(token)); status != 200 {
+			t.Errorf("%d when it is back", status)
+		}
+	})
+}
+
+// TestBreakerStaysClosed: no answer opens it, whatever it is, for however many
+// credentials; nor does a fault among answers.
+func TestBreakerStaysClosed(t *testing.T) {
+	for name, answer := range map[string]func(*http.Request) *http.Response{
+		"500": always(500, body500), "401": always(401, body401), "403": always(403, bodyAAL), "429": always(429, ""), "502": always(502, "bad gateway"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.answer = answer
+			for n := range 50 {
+				w.ask(byToken(fmt.Sprintf("ory_st_%d", n)))
+			}
+			if w.v.Stats().Stopped {
+				t.Errorf("%s opens it", name)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for n := range 100 {
+			token, _ := w.person(n)
+			w.set(func() { w.refuse = n%tripsAfter != 0 })
+			w.ask(byToken(token))
+			if w.v.Stats().Stopped {
+				t.Fatal("faults with answers between them open it")
+			}
+		}
+	})
+	var b breaker
+	for n := range int64(100) { // questions that were sent before the last answer came
+		b.note(n, n+1000, answered)
+		if _, open := b.note(n, n+1001, fault); open {
+			t.Fatal("late faults open it")
+		}
+	}
+	for n := range 100 {
+		b.note(int64(2000+n), int64(2000+n), noWord)
+	}
+	if b.open.Load() {
+		t.Error("questions that were given up open it")
+	}
+}
+
+// TestReturnOfOry: everybody who waited comes back at once; Ory is asked by no more
+// than its places at a time, once for each, and all are let in.
+func TestReturnOfOry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const many = 2000
+		tokens := make([]string, many)
+		for n := range tokens {
+			tokens[n], _ = w.person(n)
+		}
+		w.refuse = true
+		for n := range many {
+			w.ask(byToken(tokens[n]))
+		}
+		w.set(func() { w.refuse, w.latency, w.most = false, 50*time.Millisecond, 0 })
+		time.Sleep(time.Second)
+		w.ask(byToken(tokens[0]))
+		before := w.times("whoami")
+		var wg sync.WaitGroup
+		var ok atomic.Int64
+		for _, token := range tokens[1:] {
+			for range 3 {
+				wg.Go(func() {
+					if status, _ := w.ask(byToken(token)); status == 200 {
+						ok.Add(1)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if asked := w.times("whoami") - before; ok.Load() != 3*(many-1) || asked != many-1 || w.most > maxAsking {
+			t.Errorf("%d of %d let in by %d questions, %d at once", ok.Load(), 3*(many-1), asked, w.most)
+		}
+	})
+}
+
+// TestBound: the published number, for each setting.
+func TestBound(t *testing.T) {
+	feed := &heartbeat{}
+	for name, test := range map[string]struct {
+		set  func(*Verifier)
+		want time.Duration
+	}{
+		"nothing": {func(*Verifier) {}, 10 * time.Second},
+		"stale":   {func(v *Verifier) { v.MaxStale = 3 * time.Second }, 3 * time.Second},
+		"no feed": {func(v *Verifier) { v.MaxStaleWithFeed = time.Minute }, 10 * time.Second},
+		"feed":    {func(v *Verifier) { v.MaxStaleWithFeed, v.Feed = time.Minute, feed }, time.Minute},
+		"less":    {func(v *Verifier) { v.MaxStaleWithFeed, v.Feed = time.Second, feed }, 10 * time.Second},
+		"grace":   {func(v *Verifier) { v.OutageGrace = time.Minute }, 70 * time.Second},
+		"edge":    {func(v *Verifier) { v.Linker.Ory.(*ory.Client).EdgeCache = true }, 160 * time.Second},
+		"all": {func(v *Verifier) {
+			v.MaxStale, v.MaxStaleWithFeed, v.Feed, v.OutageGrace = time.Second, 5*time.Second, feed, 20*time.Second
+			v.Linker.Ory.(*ory.Client).EdgeCache = true
+		}, 175 * time.Second},
+	} {
+		w := newWorld(t)
+		test.set(w.v)
+		if got := w.v.Bound(); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+// TestEdgeCache: with Network's edge allowed, a purge makes every question go past
+// it, as long as the edge might remember.
+func TestEdgeCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.client.EdgeCache = true
+		token, s := w.person(1)
+		var past atomic.Bool
+		w.answer = func(r *http.Request) *http.Response {
+			if r.URL.Path == "/sessions/whoami" {
+				past.Store(r.Header.Get("Cache-Control") != "")
+			}
+			return nil
+		}
+		ask := func(want bool) {
+			t.Helper()
+			w.ask(byToken(token))
+			if past.Load() != want {
+				t.Errorf("past the edge: %v, want %v", past.Load(), want)
+			}
+			time.Sleep(11 * time.Second)
+		}
+		ask(false)
+		w.v.PurgeSession(s.id)
+		ask(true)
+		time.Sleep(edgeAge)
+		ask(false)
+	})
+}
+
+// TestLimits: neither more answers than MaxSessions nor more bytes than MaxBytes are
+// kept, whatever is loaded beside them.
+func TestLimits(t *testing.T) {
+	for name, limit := range map[string]struct {
+		sessions int
+		bytes    int64
+	}{"sessions": {100, 1 << 30}, "bytes": {100_000, 100 << 10}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.v.MaxSessions, w.v.MaxBytes = limit.sessions, limit.bytes
+			Load(w.v, func(context.Context, symbolon.User) (blob, error) { return make(blob, 300), nil })
+			for n := range 2000 {
+				token, _ := w.person(n)
+				if status, _ := w.ask(byToken(token)); status != 200 {
+					t.Fatal(status)
+				}
+			}
+			w.v.cache.CleanUp()
+			s := w.v.Stats()
+			var bytes int64
+			for _, e := range w.v.cache.All() {
+				bytes += int64(e.size)
+			}
+			if s.Sessions > limit.sessions || bytes > limit.bytes || s.Sessions < 50 {
+				t.Errorf("%+v, %d bytes", s, bytes)
+			}
+		})
+	}
+}
+
+type blob []byte
+
+func (b blob) Size() int { return len(b) }

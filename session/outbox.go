@@ -1,0 +1,156 @@
+package session
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+)
+
+// outbox carries things to the other replicas off the request path: many at once,
+// again until it has worked, the rest when it closes. It has a goroutine only while
+// there is something to carry.
+type outbox[K comparable, V any] struct {
+	send     func(ctx context.Context, batch map[K]V) error
+	failed   func(err error)
+	delay    time.Duration // gathers a batch
+	capacity int
+
+	mu      sync.Mutex
+	pending map[K]V
+	running bool
+	closing bool
+	stop    chan struct{}
+	wg      sync.WaitGroup
+}
+
+const (
+	maxBatch    = 1000
+	sendTimeout = 2 * time.Second
+	sendPause   = 500 * time.Millisecond // after a failure
+)
+
+// put hands something in. It reports false when there is no room.
+func (o *outbox[K, V]) put(k K, val V) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.pending) >= o.capacity {
+		return false
+	}
+	o.add(k, val)
+	return true
+}
+
+// only hands in one thing in place of all others.
+func (o *outbox[K, V]) only(k K, val V) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.pending)
+	o.add(k, val)
+}
+
+func (o *outbox[K, V]) add(k K, val V) {
+	if o.pending == nil {
+		o.pending = map[K]V{}
+	}
+	o.pending[k] = val
+	if !o.running && !o.closing {
+		if o.stop == nil {
+			o.stop = make(chan struct{})
+		}
+		o.running = true
+		o.wg.Go(o.run)
+	}
+}
+
+func (o *outbox[K, V]) run() {
+	pause := o.delay
+	for {
+		stopping := !o.wait(pause)
+		pause = o.delay
+		batch := o.take()
+		if batch == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
+		err := o.send(ctx, batch)
+		cancel()
+		if err == nil {
+			continue
+		}
+		o.failed(err)
+		o.giveBack(batch)
+		if stopping {
+			return
+		}
+		pause = max(pause, sendPause)
+	}
+}
+
+// wait reports false when the outbox closes.
+func (o *outbox[K, V]) wait(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-o.stop:
+		return false
+	}
+}
+
+// take returns a batch; nil: there is nothing left, and the goroutine ends.
+func (o *outbox[K, V]) take() map[K]V {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.pending) == 0 {
+		o.running = false
+		return nil
+	}
+	if len(o.pending) <= maxBatch {
+		batch := o.pending
+		o.pending = nil
+		return batch
+	}
+	batch := make(map[K]V, maxBatch)
+	for k, val := range o.pending {
+		if batch[k] = val; len(batch) == maxBatch {
+			break
+		}
+	}
+	for k := range batch {
+		delete(o.pending, k)
+	}
+	return batch
+}
+
+// giveBack keeps what is newer.
+func (o *outbox[K, V]) giveBack(batch map[K]V) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.Copy(batch, o.pending)
+	o.pending = batch
+}
+
+func (o *outbox[K, V]) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.pending)
+}
+
+// close sends what is left, once, and takes nothing more.
+func (o *outbox[K, V]) close() {
+	o.mu.Lock()
+	if !o.closing {
+		o.closing = true
+		if o.stop == nil {
+			o.stop = make(chan struct{})
+		}
+		close(o.stop)
+	}
+	o.mu.Unlock()
+	o.wg.Wait()
+}

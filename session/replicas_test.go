@@ -1,0 +1,340 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// board is what replicas share, in memory: sqlstore's own is tested there and end to
+// end.
+type board struct {
+	mu     sync.Mutex
+	known  map[[32]byte]string
+	writes []int // sizes of the batches
+	recall int
+	told   []string
+	down   bool
+}
+
+var errDown = errors.New("the database is down")
+
+func (b *board) Remember(_ context.Context, sessions map[[32]byte]string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down {
+		return errDown
+	}
+	maps.Copy(b.known, sessions)
+	b.writes = append(b.writes, len(sessions))
+	return nil
+}
+
+func (b *board) Recall(_ context.Context, credential [32]byte) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.recall++
+	if b.down {
+		return "", errDown
+	}
+	return b.known[credential], nil
+}
+
+func (b *board) set(down bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = down
+}
+
+// seat is one replica's place at a board.
+type seat struct {
+	*board
+	heard int
+	begun bool
+}
+
+func (s *seat) Tell(_ context.Context, ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return errDown
+	}
+	s.told = append(s.told, ids...)
+	return nil
+}
+
+func (s *seat) Hear(ctx context.Context) ([]string, error) {
+	if s.begun {
+		t := time.NewTimer(500 * time.Millisecond)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return nil, errDown
+	}
+	s.begun = true
+	ids := slices.Clone(s.told[s.heard:])
+	s.heard = len(s.told)
+	return ids, nil
+}
+
+// replica makes another verifier between the same Ory and store.
+func (w *world) replica(t *testing.T, b *board) *Verifier {
+	v := &Verifier{Linker: &symbolon.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
+	t.Cleanup(v.Close)
+	if err := v.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (w *world) status(v *Verifier, token string) int {
+	status, _ := through(v.Require(whoIsHandler), byToken(token))
+	return status
+}
+
+// TestMemoryIsShared: a replica that has never seen a session proves its 401 by what
+// another has seen; that is written in batches, once a day, and read for nothing
+// else.
+func TestMemoryIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
+		a := w.replica(t, b)
+		tokens := make([]string, 50)
+		sessions := make([]*fakeSession, len(tokens))
+		for n := range tokens {
+			tokens[n], sessions[n] = w.person(n + 1)
+			for range 3 {
+				if status := w.status(a, tokens[n]); status != 200 {
+					t.Fatal(status)
+				}
+			}
+		}
+		time.Sleep(writeDelay)
+		synctest.Wait()
+		if !slices.Equal(b.writes, []int{50}) || b.recall != 0 {
+			t.Errorf("written %v, read %d times", b.writes, b.recall)
+		}
+		w.set(func() { w.tableBroken = true }) // readiness and admin API are fine: only the books prove it
+		fresh := w.replica(t, b)
+		for _, token := range tokens {
+			if status := w.status(fresh, token); status != 503 {
+				t.Errorf("a replica that was just started: %d", status)
+			}
+		}
+		if b.recall != 50 {
+			t.Errorf("read %d times", b.recall)
+		}
+		w.set(func() { w.tableBroken = false; sessions[0].active = false })
+		if status := w.status(fresh, tokens[0]); status != 401 {
+			t.Errorf("one that was really revoked: %d", status)
+		}
+		if status := w.status(fresh, tokens[1]); status != 200 || b.recall != 50 {
+			t.Errorf("%d, read %d times", status, b.recall)
+		}
+		// The same day nothing is written again, the next day it is.
+		time.Sleep(time.Hour)
+		w.status(a, tokens[1])
+		time.Sleep(time.Second)
+		if len(b.writes) > 2 {
+			t.Errorf("written %v", b.writes)
+		}
+		w.set(func() { sessions[1].expires = time.Now().Add(100 * time.Hour) })
+		time.Sleep(24 * time.Hour)
+		before := len(b.writes)
+		w.status(a, tokens[1])
+		time.Sleep(time.Second)
+		if len(b.writes) != before+1 {
+			t.Errorf("written %v", b.writes)
+		}
+		closeAll(a, fresh)
+	})
+}
+
+// closeAll ends goroutines before their bubble does.
+func closeAll(vs ...*Verifier) {
+	for _, v := range vs {
+		v.Close()
+	}
+}
+
+// TestMemoryDown: requests never wait for it; what could not be written is, later;
+// what cannot be read is "don't know".
+func TestMemoryDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b := newWorld(t), &board{known: map[[32]byte]string{}, down: true}
+		a, other := w.replica(t, b), w.replica(t, b)
+		token, s := w.person(1)
+		began := time.Now()
+		if status := w.status(a, token); status != 200 || time.Since(began) != 0 {
+			t.Errorf("%d after %s", status, time.Since(began))
+		}
+		if status := w.status(other, "ory_st_junk"); status != 503 {
+			t.Errorf("junk, or seen by another replica? %d", status)
+		}
+		w.set(func() { s.active = false })
+		time.Sleep(10 * time.Second)
+		if status := w.status(a, token); status != 401 {
+			t.Errorf("what the process itself knows: %d", status)
+		}
+		if a.Stats().Unwritten != 1 || !a.Stats().Deaf {
+			t.Errorf("%+v", a.Stats())
+		}
+		b.set(false)
+		time.Sleep(time.Second)
+		if len(b.known) != 1 || a.Stats().Unwritten != 0 || a.Stats().Deaf {
+			t.Errorf("%d written, %+v", len(b.known), a.Stats())
+		}
+		if status := w.status(other, "ory_st_junk"); status != 401 {
+			t.Errorf("junk: %d", status)
+		}
+		// Close writes what is left.
+		later, _ := w.person(2)
+		w.status(a, later)
+		closeAll(a, other)
+		if len(b.known) != 2 {
+			t.Errorf("%d written", len(b.known))
+		}
+	})
+}
+
+// TestPurgeEverywhere: whatever purges one replica purges all within a second: the
+// library's Purge and Revoke, and a bond that changed.
+func TestPurgeEverywhere(t *testing.T) {
+	ways := map[string]func(w *world, v *Verifier, s *fakeSession) error{
+		"Purge": func(_ *world, v *Verifier, s *fakeSession) error {
+			v.Purge(symbolon.IdentityID(s.identity))
+			return nil
+		},
+		"PurgeSession": func(_ *world, v *Verifier, s *fakeSession) error { v.PurgeSession(s.id); return nil },
+		"Revoke": func(_ *world, v *Verifier, s *fakeSession) error {
+			return v.Revoke(context.Background(), symbolon.IdentityID(s.identity))
+		},
+		"RevokeSession": func(_ *world, v *Verifier, s *fakeSession) error { return v.RevokeSession(context.Background(), s.id) },
+		"Linker": func(w *world, v *Verifier, s *fakeSession) error {
+			w.store.hold = symbolon.IdentityID(s.identity)
+			_, err := v.Linker.Link(context.Background(), symbolon.Seen{Identity: symbolon.Identity{ID: w.store.hold}, Way: symbolon.ByOperator})
+			if errors.Is(err, symbolon.ErrOnHold) {
+				err = nil
+			}
+			return err
+		},
+	}
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, b := newWorld(t), &board{known: map[[32]byte]string{}}
+				a, other := w.replica(t, b), w.replica(t, b)
+				time.Sleep(time.Second)
+				token, s := w.person(1)
+				for _, v := range []*Verifier{a, other} {
+					if status := w.status(v, token); status != 200 {
+						t.Fatal(status)
+					}
+				}
+				w.set(func() { s.active = name == "Linker" })
+				if err := way(w, a, s); err != nil {
+					t.Fatal(err)
+				}
+				want := 401
+				if name == "Linker" {
+					want = 403
+				}
+				if status := w.status(a, token); status != want {
+					t.Errorf("here: %d", status)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if status := w.status(other, token); status != want {
+					t.Errorf("there: %d", status)
+				}
+				closeAll(a, other)
+			})
+		})
+	}
+}
+
+// TestTellAgain: a broadcast that fails is made again; one that holds too much
+// becomes "everything"; and who cannot hear for a while misses nothing.
+func TestTellAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
+		a, other := w.replica(t, b), w.replica(t, b)
+		time.Sleep(time.Second)
+		token, s := w.person(1)
+		w.status(other, token)
+		b.set(true)
+		w.set(func() { s.active = false })
+		a.PurgeSession(s.id)
+		time.Sleep(3 * time.Second)
+		if status := w.status(other, token); status != 200 || a.Stats().Untold != 1 {
+			t.Errorf("%d, %+v", status, a.Stats())
+		}
+		b.set(false)
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if status := w.status(other, token); status != 401 || a.Stats().Untold != 0 {
+			t.Errorf("%d, %+v", status, a.Stats())
+		}
+		b.set(true)
+		for n := range maxPurges + 10 {
+			a.PurgeSession(fmt.Sprint(n))
+		}
+		b.set(false)
+		time.Sleep(time.Second)
+		if !slices.Contains(b.told, everything) || len(b.told) > 2*maxBatch {
+			t.Errorf("%d told", len(b.told))
+		}
+		closeAll(a, other)
+	})
+}
+
+// TestRevokeErrors: who cannot be revoked is purged all the same.
+func TestRevokeErrors(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	w.ask(byToken(token))
+	w.answer = func(r *http.Request) *http.Response {
+		if r.Method == http.MethodDelete {
+			return response(500, body500)
+		}
+		return nil
+	}
+	before := w.times("whoami")
+	if err := w.v.RevokeSession(t.Context(), s.id); !errors.Is(err, symbolon.ErrUnavailable) {
+		t.Error(err)
+	}
+	w.ask(byToken(token))
+	if err := w.v.Revoke(t.Context(), symbolon.IdentityID(s.identity)); !errors.Is(err, symbolon.ErrUnavailable) {
+		t.Error(err)
+	}
+	w.ask(byToken(token))
+	if w.times("whoami") != before+2 {
+		t.Error("not purged")
+	}
+	w.set(func() { w.answer = nil })
+	if err := w.v.RevokeSession(t.Context(), "5e550000-0000-4000-8000-00000000dead"); !errors.Is(err, symbolon.ErrNotFound) {
+		t.Error(err)
+	}
+	if err := w.v.RevokeSession(t.Context(), "no UUID"); err == nil {
+		t.Error("no UUID")
+	}
+	if err := newWorld(t).withoutAdmin().v.Revoke(t.Context(), symbolon.IdentityID(s.identity)); !errors.Is(err, symbolon.ErrNoAdmin) {
+		t.Error(err)
+	}
+}

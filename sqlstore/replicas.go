@@ -1,0 +1,306 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Replicas is what the replicas of a program share about sessions through the
+// database: session.Memory and session.Broadcast.
+//
+//	shared := &sqlstore.Replicas{Store: store}
+//	auth := &session.Verifier{Linker: linker, Memory: shared, Broadcast: shared}
+//
+// On SQLite these are the processes that open one file. Make one for each verifier:
+// what was heard is a matter of who listens. Set the fields before the first call;
+// every method but Hear may be called by many goroutines at once.
+type Replicas struct {
+	Store *Store
+
+	// Project keeps the purges of several Ory projects on one database apart.
+	// Defaults to "default".
+	Project string
+
+	// Wake, where there is one, says that something may have been told. On Postgres a
+	// trigger notifies the channel "symbolon_purges": whoever can LISTEN sends here
+	// and purges are heard at once; without it within half a second.
+	Wake <-chan struct{}
+
+	mu    sync.Mutex
+	swept struct{ sessions, purges time.Time }
+
+	heard map[int64]time.Time // numbers above floor, and when they were heard
+	floor int64
+	begun bool
+}
+
+// listenEvery is how often the table of purges is read when nobody says anything.
+const listenEvery = 500 * time.Millisecond
+
+// outOfOrder is for how long a purge may be committed behind one with a higher
+// number: each is a short transaction.
+const outOfOrder = 10 * time.Second
+
+// purgesKept is for how long purges can be heard by who was cut off: longer than any
+// answer counts.
+const purgesKept = 2 * time.Hour
+
+const (
+	rememberSessions = `
+insert into symbolon.sessions (credential, session_id, seen_day) values {rows}
+on conflict (credential) do update set session_id = excluded.session_id, seen_day = excluded.seen_day
+where symbolon.sessions.seen_day < excluded.seen_day or symbolon.sessions.session_id <> excluded.session_id`
+
+	recallSession = `select cast(session_id as text) from symbolon.sessions where credential = $1 and seen_day >= $2`
+
+	sweepSessions = `
+delete from symbolon.sessions where credential in (select credential from symbolon.sessions where seen_day < $1 limit 10000)`
+
+	tellPurges = `insert into symbolon.purges (project, what, at) values {rows}`
+
+	hearPurges = `select id, what from symbolon.purges where project = $1 and id > $2 order by id limit 10000`
+
+	lastPurge = `select coalesce(max(id), 0) from symbolon.purges`
+
+	sweepPurges = `delete from symbolon.purges where at < $1`
+)
+
+// today is the number of a day.
+func (r *Replicas) today() int64 { return r.Store.now().Unix() / (24 * 60 * 60) }
+
+// Remember keeps which session each credential was, for a day at least.
+func (r *Replicas) Remember(ctx context.Context, sessions map[[32]byte]string) error {
+	keys := make([][32]byte, 0, len(sessions))
+	for k := range sessions {
+		keys = append(keys, k)
+	}
+	// In order, so that replicas never wait for each other crosswise.
+	slices.SortFunc(keys, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	day := r.today()
+	rows := make([][]any, len(keys))
+	for i, k := range keys {
+		rows[i] = []any{k[:], sessions[k], day}
+	}
+	if err := r.insert(ctx, rememberSessions, rows); err != nil {
+		return unavailable("remember sessions", err)
+	}
+	if r.due(&r.swept.sessions, time.Hour) {
+		return r.sweep(ctx, "forget old sessions", sweepSessions, day-1)
+	}
+	return nil
+}
+
+// Recall returns the session that a credential was, or "" when no replica has seen
+// it today or yesterday.
+func (r *Replicas) Recall(ctx context.Context, credential [32]byte) (string, error) {
+	if err := r.Store.setup(); err != nil {
+		return "", err
+	}
+	var id string
+	err := session{store: r.Store}.queryRow(ctx, recallSession, credential[:], r.today()-1).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", nil
+	case err != nil:
+		return "", unavailable("recall a session", err)
+	}
+	return id, nil
+}
+
+// Tell lets every replica hear of these identities and sessions.
+func (r *Replicas) Tell(ctx context.Context, ids []string) error {
+	at := moment{r.Store.now()}
+	rows := make([][]any, len(ids))
+	for i, id := range ids {
+		rows[i] = []any{r.project(), id, at}
+	}
+	if err := r.insert(ctx, tellPurges, rows); err != nil {
+		return unavailable("tell replicas of purges", err)
+	}
+	if r.due(&r.swept.purges, time.Minute) {
+		return r.sweep(ctx, "forget old purges", sweepPurges, moment{at.Add(-purgesKept)})
+	}
+	return nil
+}
+
+// Hear returns what was told since the call before, or nothing after half a second.
+// The first call only takes note of where to begin.
+func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
+	if err := r.Store.setup(); err != nil {
+		return nil, err
+	}
+	if !r.begun {
+		db := session{store: r.Store}
+		if err := db.queryRow(ctx, lastPurge).Scan(&r.floor); err != nil {
+			return nil, unavailable("begin to hear purges", err)
+		}
+		// Lower numbers may still be on their way; those who hear them twice lose nothing.
+		r.floor, r.begun, r.heard = max(0, r.floor-100), true, map[int64]time.Time{}
+		return r.read(ctx)
+	}
+	t := time.NewTimer(listenEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.Wake:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return r.read(ctx)
+}
+
+// read returns the purges that were not heard yet. It looks again at those of the
+// last seconds, because numbers are not committed in their order.
+func (r *Replicas) read(ctx context.Context) (ids []string, err error) {
+	now := time.Now()
+	for n, at := range r.heard {
+		if now.Sub(at) > outOfOrder {
+			r.floor = max(r.floor, n)
+		}
+	}
+	for n := range r.heard {
+		if n <= r.floor {
+			delete(r.heard, n)
+		}
+	}
+	fresh := map[int64]string{}
+	for after, more := r.floor, true; more; {
+		if after, more, err = r.page(ctx, after, fresh); err != nil {
+			return nil, unavailable("hear purges", err)
+		}
+	}
+	for n, id := range fresh {
+		r.heard[n] = now
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (r *Replicas) page(ctx context.Context, after int64, fresh map[int64]string) (last int64, more bool, err error) {
+	rows, err := session{store: r.Store}.query(ctx, hearPurges, r.project(), after)
+	if err != nil {
+		return after, false, err
+	}
+	defer rows.Close()
+	n, last := 0, after
+	for ; rows.Next(); n++ {
+		var what string
+		if err := rows.Scan(&last, &what); err != nil {
+			return after, false, err
+		}
+		if _, known := r.heard[last]; !known {
+			fresh[last] = what
+		}
+	}
+	return last, n == 10000, rows.Err()
+}
+
+func (r *Replicas) project() string {
+	if r.Project == "" {
+		return "default"
+	}
+	return r.Project
+}
+
+// due reports whether something that every process does now and then is due.
+func (r *Replicas) due(last *time.Time, every time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if !last.IsZero() && now.Sub(*last) < every {
+		return false
+	}
+	*last = now
+	return true
+}
+
+// sweep deletes in small steps, so that nobody waits for it for long.
+func (r *Replicas) sweep(ctx context.Context, doing, text string, before any) error {
+	for {
+		var gone int64
+		err := r.write(ctx, func(ctx context.Context, db session) (err error) {
+			gone, err = db.exec(ctx, text, before)
+			return err
+		})
+		if err != nil || gone < 10000 || text == sweepPurges {
+			if err != nil {
+				return unavailable(doing, err)
+			}
+			return nil
+		}
+	}
+}
+
+// insert writes rows of as many values each, by statements of 100, 10 and 1 rows, so
+// that there are few texts of them.
+func (r *Replicas) insert(ctx context.Context, text string, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return r.write(ctx, func(ctx context.Context, db session) error {
+		rest := rows
+		for _, n := range [...]int{100, 10, 1} {
+			full := strings.Replace(text, "{rows}", places(n, len(rows[0])), 1)
+			for ; len(rest) >= n; rest = rest[n:] {
+				if _, err := db.exec(ctx, full, slices.Concat(rest[:n]...)...); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// places are the placeholders of rows: ($1, $2), ($3, $4).
+func places(rows, columns int) string {
+	var b strings.Builder
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// write runs f in a transaction whose first statement must be a write.
+func (r *Replicas) write(ctx context.Context, f func(ctx context.Context, db session) error) error {
+	s := r.Store
+	if err := s.setup(); err != nil {
+		return err
+	}
+	return s.patiently(ctx, func(waiting context.Context) error {
+		s.prepared.fulfil(waiting, s.DB)
+		release, _, err := s.turn(waiting)
+		if err != nil {
+			return err
+		}
+		defer release()
+		tx, err := s.DB.BeginTx(waiting, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // nothing, after the commit
+		if err := f(waiting, session{store: s, tx: tx}); err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return nil
+	})
+}
