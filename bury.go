@@ -110,8 +110,9 @@ func (l *Linker) control(ctx context.Context, id IdentityID) error {
 
 // Bury records that Ory no longer has an identity and lets its user's row follow
 // OnIdentityDeleted, in one transaction. Whatever comes later of this identity, a
-// late hook or a replayed event, resurrects nothing. Idempotent: what the table
-// refused before, and opened the finding [RowKept] for, is tried again.
+// late hook or a replayed event, resurrects nothing. Idempotent: an anonymising or a
+// deletion that the table refused before, with the finding [RowKept], is tried again; a
+// column that could not be released is the operator's to settle.
 func (l *Linker) Bury(ctx context.Context, p GoneProof) (Link, error) {
 	l.setup()
 	if p.identity == "" || time.Since(p.at) > proofLife {

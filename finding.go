@@ -49,7 +49,7 @@ const (
 	IdentityReturned FindingKind = "identity_returned"
 
 	// RowKept: the row of a user whose identity is gone could not follow the policy.
-	// Tried again by the next reconcile.
+	// Under anonymise and delete the next reconcile tries again.
 	RowKept FindingKind = "row_kept"
 
 	// Moved: the operator bound the identity's user to another identity.

@@ -161,7 +161,7 @@ func TestNewestSignIn(t *testing.T) {
 		bad        bool
 	}{
 		{body: `[]`, want: "0001-01-01T00:00:00Z"},
-		{body: `null`, want: "0001-01-01T00:00:00Z"},
+		{body: `null`, bad: true},
 		{body: `[{"authenticated_at":"2026-01-02T03:04:05Z"},{"authenticated_at":"2026-01-03T03:04:05.5Z"},{"authenticated_at":"2025-01-01T00:00:00Z"}]`,
 			want: "2026-01-03T03:04:05.5Z"},
 		{body: `[{"id":"x"}]`, bad: true},
