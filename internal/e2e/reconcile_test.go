@@ -241,7 +241,8 @@ func TestReconcileMendsColumns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := w.reconcile(reconcile.Options{Repair: true}); got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
+		w.importing(map[string]symbolon.UserID{mail("odd"): "a\x00b"})
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Found[symbolon.ForeignBackReference] != 2 || got.Left() != 2 {
 			t.Errorf("%+v", got.Found)
 		}
 		for i, id := range ids[:3] {
