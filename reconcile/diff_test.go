@@ -95,6 +95,7 @@ func TestDiff(t *testing.T) {
 		{"held, cannot create", ``, held(symbolon.CannotCreate), "", "cannot_create"},
 		{"held, recreated", ``, held(symbolon.RecreatedIdentity), "recreated_identity", "recreated_identity"},
 		{"held, moved", ``, held(symbolon.Moved), "", "moved"},
+		{"held, not verified", ``, held(symbolon.UnverifiedEmail), "", "unverified_email"},
 		{"a void voucher", `{"id":"42"}`, linked(nil), "voucher_void", "voucher_void"},
 		{"forgotten", `{"id":"42"}`, in(symbolon.Forgotten), "", ""},
 		{"gone, and there again", `{"id":"42"}`, in(symbolon.Gone), "", "identity_returned"},
