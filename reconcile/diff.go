@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -190,7 +192,8 @@ func holdsPaper(id *symbolon.Identity) bool {
 	return json.Unmarshal(id.MetadataAdmin, &top) == nil && top["symbolon"] != nil
 }
 
-// claims are the users that an identity's metadata names, for whatever reason.
+// claims are the users that an identity's metadata names, for whatever reason. What no
+// database can hold as a key names nobody.
 func claims(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 	var voucher struct{ User string }
 	var top map[string]json.RawMessage
@@ -199,7 +202,7 @@ func claims(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 	}
 	text, _ := backReference(id, key)
 	for _, user := range []string{text, id.ExternalID, voucher.User} {
-		if user != "" && len(user) <= 255 {
+		if user != "" && len(user) <= 255 && !strings.ContainsAny(user, "\x00\uFFFD") && utf8.ValidString(user) {
 			users = append(users, symbolon.UserID(user))
 		}
 	}
@@ -247,7 +250,8 @@ func isOver(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 
 func isOverLinked(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch k {
-	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity, symbolon.MetadataNotObject:
+	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity,
+		symbolon.UnverifiedEmail, symbolon.MetadataNotObject:
 		return true
 	case symbolon.DuplicateEmail, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest

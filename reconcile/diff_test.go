@@ -95,6 +95,7 @@ func TestDiff(t *testing.T) {
 		{"held, cannot create", ``, held(symbolon.CannotCreate), "", "cannot_create"},
 		{"held, recreated", ``, held(symbolon.RecreatedIdentity), "recreated_identity", "recreated_identity"},
 		{"held, moved", ``, held(symbolon.Moved), "", "moved"},
+		{"held, not verified", ``, held(symbolon.UnverifiedEmail), "", "unverified_email"},
 		{"a void voucher", `{"id":"42"}`, linked(nil), "voucher_void", "voucher_void"},
 		{"forgotten", `{"id":"42"}`, in(symbolon.Forgotten), "", ""},
 		{"gone, and there again", `{"id":"42"}`, in(symbolon.Gone), "", "identity_returned"},
@@ -191,6 +192,28 @@ func TestOver(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestClaims: what the databases cannot hold is nobody's name, or one odd identity
+// would end every run.
+func TestClaims(t *testing.T) {
+	for _, tt := range []struct{ public, external, admin, want string }{
+		{``, "", ``, ""},
+		{`{"id":"42"}`, "7", `{"symbolon":{"user":"9","proof":"x"}}`, "42 7 9"},
+		{`{"id":42}`, "", `{"symbolon":"x"}`, "42"},
+		{`{"id":null}`, "", `null`, ""},
+		{`[42]`, "", `[]`, ""},
+		{`{"id":"a\u0000b"}`, "\x00", `{"symbolon":{"user":"\ud800"}}`, ""},
+		{`{"id":"` + strings.Repeat("a", 256) + `"}`, "\xff", `{}`, ""},
+	} {
+		var got []string
+		for _, u := range claims(&symbolon.Identity{MetadataPublic: json.RawMessage(tt.public), ExternalID: tt.external, MetadataAdmin: json.RawMessage(tt.admin)}, "id") {
+			got = append(got, string(u))
+		}
+		if s := strings.Join(got, " "); s != tt.want {
+			t.Errorf("%+v: %q", tt, s)
+		}
 	}
 }
 

@@ -385,6 +385,33 @@ func TestTheSecondListingBreaksOff(t *testing.T) {
 	}
 }
 
+// TestRowKept: a row that the table would not let go is tried again, and writes nothing
+// while it will not.
+func TestRowKept(t *testing.T) {
+	s := world(t)
+	s.Linker.OnIdentityDeleted = symbolon.DeleteRow
+	if _, err := s.db.Exec("create trigger never before delete on symbolon_users begin select raise(abort, 'never'); end"); err != nil {
+		t.Fatal(err)
+	}
+	*s.ory = fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{7: true}}
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || report.Mended[reconcile.OrphanUser] != 1 || report.Found[symbolon.RowKept] != 1 || report.Left() != 1 {
+		t.Errorf("%+v %v", report, err)
+	}
+	before := s.content(t)
+	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || len(report.Mended) != 0 || report.Denied != 1 || report.Found[symbolon.RowKept] != 1 || s.content(t) != before {
+		t.Errorf("it still refuses: %+v %v", report, err)
+	}
+	if _, err := s.db.Exec("drop trigger never"); err != nil {
+		t.Fatal(err)
+	}
+	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || report.Mended[symbolon.RowKept] != 1 || report.Left() != 0 || s.count(t, "select count(*) from symbolon_users") != people-1 {
+		t.Errorf("it lets go: %+v %v", report, err)
+	}
+}
+
 // TestTheSecondListingIsAnothers: the first one was believed, and something is to be
 // mended; then the address leads to another project. Nobody there gets a user.
 func TestTheSecondListingIsAnothers(t *testing.T) {

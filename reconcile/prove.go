@@ -18,19 +18,42 @@ func (r *run) bury(ctx context.Context) error {
 	kinds := map[symbolon.IdentityID]symbolon.FindingKind{}
 	var ids []symbolon.IdentityID
 	for _, a := range r.state.Missing {
-		kinds[a.Identity] = a.Kind
-		ids = append(ids, a.Identity)
+		if r.buries(a.Kind) {
+			kinds[a.Identity] = a.Kind
+			ids = append(ids, a.Identity)
+		}
 	}
 	proofs, err := r.prove(ctx, ids)
 	if err != nil {
 		return err
 	}
 	errs := make([]error, len(proofs))
-	atOnce(len(proofs), func(i int) { _, errs[i] = r.Linker.Bury(ctx, proofs[i]) })
+	atOnce(len(proofs), func(i int) {
+		_, errs[i] = r.Linker.Bury(ctx, proofs[i])
+		if id := proofs[i].Identity(); errs[i] == nil && kinds[id] == symbolon.RowKept {
+			errs[i] = r.stillKept(ctx, id)
+		}
+	})
 	for i, p := range proofs {
 		r.judgeRepair(kinds[p.Identity()], errs[i])
 	}
 	return ctx.Err()
+}
+
+// buries reports whether burying does anything about a kind. A row that is only to be
+// deactivated or emptied is not tried again: it may have a new life by now.
+func (r *Reconciler) buries(k symbolon.FindingKind) bool {
+	p := r.Linker.OnIdentityDeleted
+	return k == OrphanUser || p == symbolon.DeleteRow || p == symbolon.AnonymiseRow
+}
+
+// stillKept is a conflict where the table refused the row's end again.
+func (r *Reconciler) stillKept(ctx context.Context, id symbolon.IdentityID) error {
+	open, err := r.openOf(ctx, id)
+	if err == nil && (pair{open: open}).isOpen(symbolon.RowKept) != nil {
+		err = fmt.Errorf("the row of identity %s is kept: %w", id, symbolon.ErrConflict)
+	}
+	return err
 }
 
 // prove returns the proofs that there are. What keeps it from knowing is counted as

@@ -19,6 +19,18 @@ func NeedsProof(k symbolon.FindingKind) bool {
 	return byProof(k) || k == symbolon.RecreatedIdentity
 }
 
+// CanRepair reports whether RepairFinding may do something about a kind, with this
+// Linker's policies. Otherwise it says ErrByHand.
+func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
+	switch k {
+	case symbolon.RecreatedIdentity, symbolon.DuplicateEmail, symbolon.ColumnRefused:
+		return true
+	case symbolon.MissingBackReference:
+		return r.Linker.BackReference.WithDefaults().Write == symbolon.WriteRepair
+	}
+	return byLink(k) || byProof(k) && r.buries(k)
+}
+
 // RepairFinding mends one open finding now, by the operator's word: the circuit breaker
 // of a run does not count it. Idempotent; nil says that it is so no longer.
 //
@@ -28,19 +40,18 @@ func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) erro
 	if !r.Linker.Ory.HasAdmin() {
 		return fmt.Errorf("repair finding %d: %w", f.ID, symbolon.ErrNoAdmin)
 	}
-	var err error
+	repair := r.linkOne
 	switch {
+	case !r.CanRepair(f.Kind):
+		return fmt.Errorf("repair finding %d: %w", f.ID, ErrByHand)
 	case byProof(f.Kind):
-		err = r.buryOne(ctx, f)
+		repair = r.buryOne
 	case f.Kind == symbolon.RecreatedIdentity:
-		err = r.rebindOne(ctx, f)
-	case byLink(f.Kind), f.Kind == symbolon.DuplicateEmail, f.Kind == symbolon.ColumnRefused:
-		err = r.linkOne(ctx, f)
+		repair = r.rebindOne
 	case f.Kind == symbolon.MissingBackReference:
-		err = r.writeOne(ctx, f)
-	default:
-		err = ErrByHand
+		repair = r.writeOne
 	}
+	err := repair(ctx, f)
 	if err != nil {
 		return fmt.Errorf("repair finding %d: %w", f.ID, err)
 	}
@@ -70,9 +81,6 @@ func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 
 // writeOne writes a back-reference: the store closes the finding.
 func (r *Reconciler) writeOne(ctx context.Context, f symbolon.Finding) error {
-	if r.Linker.BackReference.WithDefaults().Write != symbolon.WriteRepair {
-		return ErrByHand
-	}
 	switch wrote, err := r.Linker.RepairBackReference(ctx, f.Identity); {
 	case err != nil:
 		return err

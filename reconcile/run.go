@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,7 +104,7 @@ func (r *run) next() Phase {
 		{Looking, false},
 		{Mending, anyFound(found, byWalk)},
 		{Rebinding, r.options.Rebind && r.options.wants(symbolon.RecreatedIdentity) && (s.Rebind || found[symbolon.RecreatedIdentity] > 0)},
-		{Burying, len(s.Missing) > 0},
+		{Burying, slices.ContainsFunc(s.Missing, func(a absence) bool { return r.buries(a.Kind) })},
 		{Settling, s.Phase != Looking || s.Walk.Changes > 0},
 	} {
 		if behind && p.due {

@@ -58,17 +58,13 @@ func (h *findingsAPI) list(w http.ResponseWriter, r *http.Request) {
 		Next     string        `json:"next,omitempty"` // the after of the next page; none: this is the last
 	}{Findings: []openFinding{}}
 	for _, f := range page[:min(len(page), limit)] {
-		out.Findings = append(out.Findings, openFinding{f.ID, finding{f.Kind, f.Identity, f.User, plain(f.Detail), f.At}, repairable(f.Kind)})
+		out.Findings = append(out.Findings, openFinding{f.ID, finding{f.Kind, f.Identity, f.User, plain(f.Detail), f.At}, h.repairs.reconciler.CanRepair(f.Kind)})
 	}
 	if len(page) > limit {
 		last := page[limit-1]
 		out.Next = h.cursors.seal(h.bound(q.Kind), string(last.Identity), string(last.Kind))
 	}
 	answer.JSON(w, http.StatusOK, out)
-}
-
-func repairable(k symbolon.FindingKind) bool {
-	return reconcile.Mends(k) || k == symbolon.DuplicateEmail || k == symbolon.ColumnRefused
 }
 
 // bound is what a cursor is good for.
@@ -123,7 +119,7 @@ func (h *findingsAPI) repair(w http.ResponseWriter, r *http.Request) {
 	}
 	status, out := http.StatusOK, outcome{f.ID, "repaired"}
 	switch {
-	case !repairable(f.Kind):
+	case !h.repairs.reconciler.CanRepair(f.Kind):
 		err = reconcile.ErrByHand
 	case reconcile.NeedsProof(f.Kind):
 		status, out.State = http.StatusAccepted, "proving"

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 func eachLeafPair(a, b *Config, f func(path string, a, b any)) {
@@ -49,6 +53,29 @@ func FuzzParseBind(f *testing.F) {
 		}
 		if strictjson.Check(body) != nil || len(b.identity) != 36 || b.user == "" || len(b.user) > 255 || strings.ContainsAny(string(b.user)+b.why, "\x00\n\r\x1b") {
 			t.Errorf("%q was taken: %+v", body, b)
+		}
+	})
+}
+
+// FuzzFindingsQuery: whatever the query, it is refused or asks for a bounded page, and
+// no cursor but our own leads anywhere.
+func FuzzFindingsQuery(f *testing.F) {
+	secret := []symbolon.Secret{symbolon.Secret(testSecret)}
+	h := &findingsAPI{project: "default", cursors: newCursors(secret)}
+	own := h.cursors.seal(h.bound(""), "1d000000-0000-4000-8000-000000000001", "user_gone")
+	for _, seed := range []string{"", "limit=1", "kind=user_gone&limit=7", "after=" + own, "after=" + own + "&kind=moved", "limit=1&limit=2", "%zz", "a;b", "after=AAAA"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, err := h.query(raw)
+		if err != nil {
+			return
+		}
+		if q.Project != "default" || q.Limit < 1 || q.Limit > maxFindingsPage || q.Kind != "" && !slices.Contains(reconcile.Kinds(), q.Kind) {
+			t.Errorf("%q: %+v", raw, q)
+		}
+		if values, err := url.ParseQuery(raw); err != nil || q.After != "" && values.Get("after") != own {
+			t.Errorf("%q leads behind %s", raw, q.After)
 		}
 	})
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // slice is about how long one call of Pass works. Another replica goes on where this
-// one stopped.
-const slice = time.Minute
+// one stopped, or, somewhat later, where it was killed.
+const slice = 30 * time.Second
 
 // passes are the comparisons that the server makes by itself. They mend everything but
 // identities that were recreated: those wait for the operator's word.
@@ -21,7 +21,7 @@ type passes struct {
 	log        *slog.Logger
 }
 
-// Pass works for about a minute, or a proof longer. done: the pass is over, and the
+// Pass works for about half a minute, or a proof longer. done: the pass is over, and the
 // pause may begin; otherwise it is to be called again at once. After an error it may be
 // called again whenever that pleases: it goes on where it was if it can.
 func (p *passes) Pass(ctx context.Context) (done bool, err error) {

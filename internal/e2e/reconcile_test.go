@@ -241,7 +241,8 @@ func TestReconcileMendsColumns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := w.reconcile(reconcile.Options{Repair: true}); got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
+		w.importing(map[string]symbolon.UserID{mail("odd"): "a\x00b"})
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Found[symbolon.ForeignBackReference] != 2 || got.Left() != 2 {
 			t.Errorf("%+v", got.Found)
 		}
 		for i, id := range ids[:3] {
@@ -450,11 +451,16 @@ func (w *world) move() {
 		BackReference: w.linker.BackReference}
 }
 
+// oneByOne is a store that makes no two bonds together, so that there is something in
+// between.
+type oneByOne struct{ symbolon.Store }
+
 // TestReconcileStopped: a run that is ended in the middle of its repairs, and one that
 // lost the database, leave nothing half done; the next one converges.
 func TestReconcileStopped(t *testing.T) {
 	n := torture(120, 3000)
 	onBoth(t, hookless, func(t *testing.T, w *world) {
+		w.linker.Store = oneByOne{w.store}
 		w.people("stopped", n)
 		var links atomic.Int64
 		var end atomic.Pointer[context.CancelFunc]
