@@ -135,6 +135,9 @@ func newestSignIn(body []byte) (last time.Time, err error) {
 	if err := valid(body); err != nil {
 		return last, err
 	}
+	if isNull(body) {
+		return last, errors.New("it is null")
+	}
 	items, err := array(body)
 	if err != nil {
 		return last, err

@@ -247,7 +247,8 @@ func isOver(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 
 func isOverLinked(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch k {
-	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity, symbolon.MetadataNotObject:
+	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity, symbolon.MetadataNotObject,
+		symbolon.UnverifiedEmail:
 		return true
 	case symbolon.DuplicateEmail, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest
