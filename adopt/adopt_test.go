@@ -373,3 +373,30 @@ func TestOryDown(t *testing.T) {
 		}
 	})
 }
+
+// limited is Ory's 429.
+type limited struct{}
+
+func (limited) Error() string       { return "not so fast" }
+func (limited) Wait() time.Duration { return time.Millisecond }
+func (limited) Unwrap() []error     { return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable} }
+
+// TestRateLimits: a run waits as long as Ory says, and leaves nobody out.
+func TestRateLimits(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *small) {
+		for n := range 30 {
+			s.user(row{id: n + 1, legacy: s.identity(n, nil)})
+		}
+		lines, _ := s.plan(everything)
+		asked := 0
+		s.ory.fail = func(symbolon.IdentityID) error {
+			if asked++; asked%3 != 0 {
+				return fmt.Errorf("read: %w", limited{})
+			}
+			return nil
+		}
+		if r := s.apply(lines, adopt.Options{}); r.Done != 30 || asked < 60 {
+			t.Errorf("%+v, asked %d times", r, asked)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -126,7 +127,11 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 			return r.judge(ctx, l.Identity, l.User, err)
 		}
 	}
-	_, made, err := r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
+	made := false
+	err := paced(ctx, func() (err error) {
+		_, made, err = r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
+		return err
+	})
 	if err == nil && made {
 		r.report.Done++
 	} else if err == nil {
@@ -181,4 +186,26 @@ func (r *run) judge(ctx context.Context, id symbolon.IdentityID, user symbolon.U
 		}
 	}
 	return nil
+}
+
+// paced asks again when Ory's limit on the rate allows it.
+func paced(ctx context.Context, ask func() error) error {
+	for tries := 0; ; tries++ {
+		err := ask()
+		if !errors.Is(err, symbolon.ErrRateLimited) || tries == 100 {
+			return err
+		}
+		pause := time.Second
+		var limited interface{ Wait() time.Duration }
+		if errors.As(err, &limited) {
+			pause = min(max(limited.Wait(), time.Millisecond), time.Minute)
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
 }

@@ -116,6 +116,27 @@ func TestHeldUntilVerified(t *testing.T) {
 	})
 }
 
+// TestBulkByEmail: many at once are judged like one.
+func TestBulkByEmail(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *small) {
+		s.Linker.AdoptVerifiedEmail = true
+		var seen []symbolon.Seen
+		for n := range 20 {
+			address := fmt.Sprintf("p%d@example.org", n)
+			s.user(row{id: n + 1, email: address, verified: true})
+			id := s.identity(n, func(i *symbolon.Identity) {
+				i.Addresses = []symbolon.Address{{Value: address, Via: "email", Verified: n%2 == 0}}
+			})
+			seen = append(seen, symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByReconcile, Admin: true})
+		}
+		for n, r := range s.Linker.LinkAll(t.Context(), seen) {
+			if n%2 == 0 && (r.Err != nil || r.Link.User != symbolon.UserID(fmt.Sprint(n+1))) || n%2 == 1 && !errors.Is(r.Err, symbolon.ErrOnHold) {
+				t.Errorf("%d: %+v", n, r)
+			}
+		}
+	})
+}
+
 // TestVoucherBeforeEmail: a voucher is stronger than an address.
 func TestVoucherBeforeEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {

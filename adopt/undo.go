@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -113,7 +114,11 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 		}
 		return fmt.Sprintf("since then: %s by %s", e.Kind, way), nil
 	}
-	at, err := r.LastSignIn(ctx, made.Identity)
+	var at time.Time
+	err = paced(ctx, func() (err error) {
+		at, err = r.LastSignIn(ctx, made.Identity)
+		return err
+	})
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return "", nil // nobody can sign in as it any more

@@ -50,6 +50,10 @@ func (c adoptCmd) Run(a *app) error {
 	if err := needAdmin(s, "adopt compares all identities, which needs Ory's admin API"); err != nil {
 		return err
 	}
+	if s.config.Users.CreateURL != "" {
+		return usage(hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon knows none"),
+			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
+	}
 	if err := s.store.Check(a.ctx); errors.Is(err, symbolon.ErrUnavailable) {
 		return err
 	} else if err != nil {

@@ -23,6 +23,9 @@ func (c *Config) checkAdopt(r *report) {
 	if !c.Adopt.VerifiedEmail {
 		return
 	}
+	if c.Users.CreateURL != "" {
+		r.fault("adopt.verified_email", "with users.create_url there is no users table whose addresses could be compared; leave it out")
+	}
 	if c.Adopt.VerifiedColumn == "" {
 		r.fault("adopt.verified_column", "adopt.verified_email needs the column that says that the application verified the address")
 	}

@@ -34,6 +34,9 @@ func (c voucherCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, operatorPatience)
 	defer cancel()
 	row, err := s.store.UserRow(ctx, s.config.Ory.Project, symbolon.UserID(c.User), "")
+	if errors.Is(err, symbolon.ErrNotFound) && s.config.Users.CreateURL != "" {
+		row.ID, err = symbolon.UserID(c.User), nil // the application knows its users, and we only those we met
+	}
 	if err != nil {
 		return explainVoucher(c.User, err)
 	}
