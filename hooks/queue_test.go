@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestHintIsQueued(t *testing.T) {
 				h.Linker.Ory.(*admin).err = limited
 			}
 			var queued symbolon.Way
-			var patient bool
+			var patient atomic.Bool
 			if !tt.none {
 				h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Way) error {
 					if ctx.Err() != nil || got != id {
@@ -63,7 +64,10 @@ func TestHintIsQueued(t *testing.T) {
 					return tt.queue
 				}
 			}
-			h.Linker.Ory.(*admin).asked = func(ctx context.Context) { _, patient = symbolon.PatienceFrom(ctx) }
+			h.Linker.Ory.(*admin).asked = func(ctx context.Context) {
+				_, background := symbolon.PatienceFrom(ctx)
+				patient.Store(background)
+			}
 			var outcome string
 			h.Observe = func(_, o string) { outcome = o }
 			keys := DeriveKeys(testSecrets)
@@ -75,8 +79,8 @@ func TestHintIsQueued(t *testing.T) {
 			if w.Code != tt.status || outcome != tt.outcome || queued != tt.queued || len(store.users()) != tt.users {
 				t.Errorf("%d %s, queued %q, %d users; want %d %s, %q, %d", w.Code, outcome, queued, len(store.users()), tt.status, tt.outcome, tt.queued, tt.users)
 			}
-			if !tt.db && patient == tt.none {
-				t.Errorf("in the background: %v; there is a queue: %v", patient, !tt.none)
+			if !tt.db && patient.Load() == tt.none {
+				t.Errorf("in the background: %v; there is a queue: %v", patient.Load(), !tt.none)
 			}
 		})
 	}

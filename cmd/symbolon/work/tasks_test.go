@@ -213,7 +213,7 @@ func (b *bond) signUpAll(t *testing.T, people int, within time.Duration) (slowes
 	var mu sync.Mutex
 	tick := time.NewTicker(within / time.Duration(people))
 	defer tick.Stop()
-	atOnce := make(chan struct{}, 16) // a machine that cannot keep up is not asked for more
+	atOnce := make(chan struct{}, torture(4, 16)) // a machine that cannot keep up is not asked for more
 	for n := range people {
 		<-tick.C
 		atOnce <- struct{}{}

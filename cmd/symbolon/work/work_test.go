@@ -301,14 +301,17 @@ func TestPooler(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			var did tally
 			db := p.open("pgx", p.dsn+"&default_query_exec_mode="+mode)
-			q := p.queue(func(c *Config) { c.DB = db }, Task{Name: mode, Do: func(_ context.Context, j Job) error {
+			q := p.queue(func(c *Config) { c.DB = db }, Task{Name: "t", Do: func(_ context.Context, j Job) error {
 				if did.add(j.Key) == 1 {
 					return Again(0)
 				}
 				return nil
 			}})
-			p.start(q)
-			if err := q.Put(t.Context(), mode, "x", ""); err != nil {
+			if err := q.Start(context.WithoutCancel(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			defer stop(t, q)
+			if err := q.Put(t.Context(), "t", "x", ""); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "it is done", func() bool { return did.of("x") == 2 && p.count(`state <> 'completed'`) == 0 })

@@ -45,7 +45,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	q := w.queue
 	t, known := q.tasks[job.Args.Task]
 	if !known {
-		return fmt.Errorf("this program knows no task %q: a newer one does", job.Args.Task)
+		return q.leave(job)
 	}
 	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
 	if t.Every > 0 {
@@ -64,6 +64,15 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 		return out
 	}
 	return q.later(ctx, job, out)
+}
+
+// leave leaves a job to a newer or older program that knows its task, for a day.
+func (q *Queue) leave(job *river.Job[args]) error {
+	if time.Since(job.CreatedAt) < defaultGiveUp {
+		return river.JobSnooze(10 * time.Second)
+	}
+	q.config.Log.Warn("background work was given up: no server knows the task", "task", job.Args.Task, "key", job.Args.Key)
+	return river.JobCancel(fmt.Errorf("no server knows the task %q", job.Args.Task))
 }
 
 // do makes an error of a panic. Its value is not told: it may be what the task was
