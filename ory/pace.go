@@ -58,20 +58,33 @@ func (c *Client) turn(ctx context.Context, b bucket) (done func(), err error) {
 			}
 			continue
 		}
-		select {
-		case c.pace.busy <- struct{}{}:
-			if c.pace.take(b, c.load()) {
-				return c.pace.begun(b, c.load()), nil
-			}
-			<-c.pace.busy
-		case <-give.C:
-			return nil, &RateLimited{Reset: shortPause}
-		case <-ctx.Done():
-			return nil, unknown("the question was cancelled")
-		case <-patience.Done:
-			return nil, unknown("the question was cancelled")
+		if err := c.pace.enter(ctx, patience, give.C); err != nil {
+			return nil, err
 		}
+		if c.pace.take(b, c.load()) {
+			return c.pace.begun(b, c.load()), nil
+		}
+		<-c.pace.busy
 	}
+}
+
+// enter waits until no other question of the background is under way. Who has no time
+// at all still gets in where nobody is.
+func (p *pacer) enter(ctx context.Context, patience symbolon.Patience, give <-chan time.Time) error {
+	select {
+	case p.busy <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case p.busy <- struct{}{}:
+		return nil
+	case <-give:
+		return &RateLimited{Reset: shortPause}
+	case <-ctx.Done():
+	case <-patience.Done:
+	}
+	return unknown("the question was cancelled")
 }
 
 func pause(ctx context.Context, p symbolon.Patience, d time.Duration) bool {
