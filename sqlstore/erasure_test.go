@@ -134,6 +134,9 @@ func TestScrubTouchesOnePerson(t *testing.T) {
 			}
 			left = append(left, s)
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		if !slices.Equal(left, []string{"an open finding of another", "stays"}) {
 			t.Errorf("findings: %q", left)
 		}

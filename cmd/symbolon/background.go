@@ -48,6 +48,9 @@ func (p *parts) tasks() []work.Task {
 	if every := p.config.Reconcile.Every; every > 0 && p.linker.Ory.HasAdmin() {
 		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: slice + time.Minute + 2*p.config.Deletion.ProofGap})
 	}
+	if p.linker.Ory.HasAdmin() {
+		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause})
+	}
 	return tasks
 }
 

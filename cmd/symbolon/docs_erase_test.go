@@ -32,15 +32,10 @@ func TestDocsErase(t *testing.T) {
 				if strings.HasPrefix(database, "sqlite") {
 					line = strings.ReplaceAll(line, "symbolon.", "symbolon_")
 				}
-				db, _ := openWorld(t, database)
-				rows, err := db.Query(line)
-				if err != nil {
-					t.Fatalf("%s: %v", line, err)
+				var found int
+				if err := m.db.QueryRow("select count(*) from (" + line + ") as q").Scan(&found); err != nil || (found > 0) != strings.Contains(line, "user.erased") {
+					t.Errorf("%s: found %d, %v", line, found, err)
 				}
-				if found := rows.Next(); found != strings.Contains(line, "user.erased") {
-					t.Errorf("%s: found %t", line, found)
-				}
-				_ = rows.Close()
 			}
 		}
 		if commands != 5 || queries != 2 {

@@ -113,17 +113,19 @@ func (k *killer) shoot(p *child.Process) {
 func (k *killer) pass(what string, do func()) bool {
 	k.mu.Lock()
 	k.counts[what]++
-	hit, ready := k.point.what == what && k.counts[what] == k.point.n, k.ready
+	point, hit, ready := k.point, k.point.what == what && k.counts[what] == k.point.n, k.ready
 	k.mu.Unlock()
-	if !hit {
+	if !hit || point.after {
 		do()
+	}
+	if !hit {
 		return true
 	}
-	if k.point.after {
-		do()
-	}
 	<-ready
-	k.victim.Kill()
+	k.mu.Lock()
+	victim := k.victim
+	k.mu.Unlock()
+	victim.Kill()
 	return false
 }
 

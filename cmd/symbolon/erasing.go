@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
@@ -149,18 +150,9 @@ func (h *adminAPI) erasure(w http.ResponseWriter, r *http.Request) {
 // erasePause lies between two looks for erasures that wait.
 const erasePause = 5 * time.Second
 
-// keepErasing carries on what was begun, here or anywhere, until ctx ends.
-func keepErasing(ctx context.Context, e *erase.Erasures) {
-	tick := time.NewTicker(erasePause)
-	defer tick.Stop()
-	for {
-		if _, _, err := e.Resume(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Warn("erasures could not be read", "error", err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+// resumeErasures carries on what was begun, here or anywhere. What it asks waits its
+// turn behind people's requests.
+func (p *parts) resumeErasures(ctx context.Context, _ work.Job) error {
+	_, _, err := p.erasures().Resume(symbolon.Background(ctx, erasePause))
+	return err
 }

@@ -55,21 +55,8 @@ func (c serveCmd) Run(a *app) error {
 	}
 	log.Info("starting", "version", thisBuild().version, "database", s.store.Dialect, "users", config.Users.where(),
 		"ory", config.Ory.PublicURL, "ory_admin", config.Ory.AdminURL, "project", config.Ory.Project)
-	erasing := p.background()
 	err = p.server.run(a.ctx, listener{"public", config.Serve.Public, p.public()}, listener{"operator", config.Serve.Admin, p.operator()})
-	erasing()
 	return errors.Join(err, p.close(a.ctx))
-}
-
-// background starts what no request asks for. stop ends it and waits until it has.
-func (p *parts) background() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		keepErasing(ctx, p.erasures())
-	}()
-	return func() { cancel(); <-done }
 }
 
 // start brings the tables up to date, connects and proves that the users table fits.
