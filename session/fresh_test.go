@@ -212,12 +212,12 @@ func TestGrace(t *testing.T) {
 				}
 				for tick := range 301 {
 					now := time.Duration(tick) * 100 * time.Millisecond
-					switch {
-					case tick == 120:
+					switch tick {
+					case 120:
 						w.v.PurgeSession(p.id)
-					case tick == 150:
+					case 150:
 						at(now, short, proved)
-					case tick == 300:
+					case 300:
 						at(now, token, 503)
 					}
 					if tick < 300 {
