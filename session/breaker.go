@@ -18,8 +18,8 @@ const maxAsking = 128
 
 // whoami asks Ory, unless it is known not to answer.
 func (v *Verifier) whoami(ctx context.Context, cred ory.Credential) (ory.Session, error) {
-	if v.breaker.isOpen(v.mono()) {
-		return ory.Session{}, errOpen
+	if v.breaker.open.Load() {
+		return v.probe(cred)
 	}
 	select {
 	case v.asking <- struct{}{}:
@@ -27,10 +27,15 @@ func (v *Verifier) whoami(ctx context.Context, cred ory.Credential) (ory.Session
 	case <-ctx.Done():
 		return ory.Session{}, fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
-	sent := v.mono()
-	if !v.breaker.pass(sent) {
+	if v.breaker.open.Load() { // since it waited
 		return ory.Session{}, errOpen
 	}
+	return v.question(ctx, cred)
+}
+
+// question asks Ory, and takes note of whether it answered.
+func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Session, error) {
+	sent := v.mono()
 	if v.ory.EdgeCache && v.purges.within(sent, edgeAge) {
 		ctx = ory.Fresh(ctx)
 	}
@@ -40,6 +45,38 @@ func (v *Verifier) whoami(ctx context.Context, cred ory.Credential) (ory.Session
 		v.log().Warn("questions to Ory", "stopped", is, "error", err)
 	}
 	return s, err
+}
+
+// probe lets one question a second through while the breaker is open. Who comes with
+// it waits no longer than a well Ory takes; the question goes on without.
+func (v *Verifier) probe(cred ory.Credential) (ory.Session, error) {
+	if !v.breaker.pass(v.mono()) {
+		return ory.Session{}, errOpen
+	}
+	type reply struct {
+		s   ory.Session
+		err error
+	}
+	done := make(chan reply, 1)
+	v.flights.wg.Go(func() { // the flight that calls is counted there, too
+		ctx, cancel := context.WithTimeout(v.base, patience)
+		defer cancel()
+		defer func() { // a transport of the application's, say
+			if p := recover(); p != nil {
+				v.log().Error("panic while Ory was asked", "type", fmt.Sprintf("%T", p))
+			}
+		}()
+		s, err := v.question(ctx, cred)
+		done <- reply{s, err}
+	})
+	t := time.NewTimer(probeWait)
+	defer t.Stop()
+	select {
+	case r := <-done:
+		return r.s, r.err
+	case <-t.C:
+		return ory.Session{}, errOpen
+	}
 }
 
 var errOpen = fmt.Errorf("session: Ory did not answer a moment ago and is left alone: %w", symbolon.ErrUnavailable)
@@ -81,29 +118,14 @@ type breaker struct {
 const (
 	tripsAfter = 5
 	probeEvery = int64(time.Second)
+	probeWait  = 250 * time.Millisecond
 )
 
-// isOpen reports whether a question would go in vain.
-func (b *breaker) isOpen(now int64) bool {
-	if !b.open.Load() {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.open.Load() && now < b.next
-}
-
-// pass reports whether a question may go now.
+// pass reports whether a question may go while it is open.
 func (b *breaker) pass(now int64) bool {
-	if !b.open.Load() {
-		return true
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case !b.open.Load():
-		return true
-	case now < b.next:
+	if b.open.Load() && now < b.next {
 		return false
 	}
 	b.next = now + probeEvery

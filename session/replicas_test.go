@@ -149,16 +149,20 @@ func TestMemoryIsShared(t *testing.T) {
 		}
 		// The same day nothing is written again, the next day it is.
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		w.status(a, tokens[1])
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(b.writes) > 2 {
 			t.Errorf("written %v", b.writes)
 		}
 		w.set(func() { sessions[1].expires = time.Now().Add(100 * time.Hour) })
 		time.Sleep(24 * time.Hour)
+		synctest.Wait()
 		before := len(b.writes)
 		w.status(a, tokens[1])
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(b.writes) != before+1 {
 			t.Errorf("written %v", b.writes)
 		}
@@ -189,6 +193,7 @@ func TestMemoryDown(t *testing.T) {
 		}
 		w.set(func() { s.active = false })
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if status := w.status(a, token); status != 401 {
 			t.Errorf("what the process itself knows: %d", status)
 		}
@@ -197,6 +202,7 @@ func TestMemoryDown(t *testing.T) {
 		}
 		b.set(false)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(b.known) != 1 || a.Stats().Unwritten != 0 || a.Stats().Deaf {
 			t.Errorf("%d written, %+v", len(b.known), a.Stats())
 		}
@@ -241,6 +247,7 @@ func TestPurgeEverywhere(t *testing.T) {
 				w, b := newWorld(t), &board{known: map[[32]byte]string{}}
 				a, other := w.replica(t, b), w.replica(t, b)
 				time.Sleep(time.Second)
+				synctest.Wait()
 				token, s := w.person(1)
 				for _, v := range []*Verifier{a, other} {
 					if status := w.status(v, token); status != 200 {
@@ -276,12 +283,14 @@ func TestTellAgain(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
 		a, other := w.replica(t, b), w.replica(t, b)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		token, s := w.person(1)
 		w.status(other, token)
 		b.set(true)
 		w.set(func() { s.active = false })
 		a.PurgeSession(s.id)
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if status := w.status(other, token); status != 200 || a.Stats().Untold != 1 {
 			t.Errorf("%d, %+v", status, a.Stats())
 		}
@@ -297,6 +306,7 @@ func TestTellAgain(t *testing.T) {
 		}
 		b.set(false)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if !slices.Contains(b.told, everything) || len(b.told) > 2*maxBatch {
 			t.Errorf("%d told", len(b.told))
 		}

@@ -30,7 +30,7 @@ func sessionOf(n int) string { return fmt.Sprintf("%08d-5e55-4000-8000-000000000
 // in few statements, whoever writes at the same time.
 func TestRemember(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
-		var clock time.Time = time.Date(2026, 11, 25, 23, 59, 0, 0, time.UTC)
+		clock := time.Date(2026, 11, 25, 23, 59, 0, 0, time.UTC)
 		now := func() time.Time { return clock }
 		a, b := db.replica(t, now), db.replica(t, now)
 		const many = 1234
