@@ -296,7 +296,7 @@ func (c *Config) checkAuth(r *report) {
 	switch d := c.Auth.MaxStaleWithFeed; {
 	case d < 0 || d > time.Hour:
 		r.fault("auth.max_stale_with_feed", "it must be at most 1h")
-	case d > c.Auth.MaxStale:
+	case d > c.Auth.MaxStale && d != defaults().Auth.MaxStaleWithFeed: // somebody wrote it
 		r.warn("auth.max_stale_with_feed", "no feed is configured: auth.max_stale counts")
 	}
 	if d := c.Auth.OutageGrace; d < 0 || d > time.Hour {
