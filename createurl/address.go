@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,12 +37,22 @@ func parseURL(raw string) (plain bool, err error) {
 		return false, errors.New("it names no host")
 	case u.Fragment != "":
 		return false, errors.New("it has a fragment")
+	case !validPort(u):
+		return false, errors.New("its port must be between 1 and 65535")
 	}
 	plain = u.Scheme == "http"
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return plain, checkAddress(a, plain)
 	}
 	return plain, nil
+}
+
+func validPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.Atoi(u.Port())
+	return err == nil && n > 0 && n < 65536
 }
 
 // addressError is an address that is not connected to.

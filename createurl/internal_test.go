@@ -76,7 +76,8 @@ func TestURLs(t *testing.T) {
 		"http://app.internal/": true, "HTTP://127.0.0.1/": true,
 
 		"": false, "app:3000/users": false, "/users": false, "ftp://app/": false, "file:///etc/passwd": false, "http://": false,
-		"http:///users": false, "http://user:pass@127.0.0.1/": false, "https://app/#users": false, "http://app:port/": false,
+		"http:///users": false, "http://user:pass@127.0.0.1/": false, "https://app/#users": false, "http://app:port/": false, "http://app:0/": false,
+		"http://app:65536/": false, "http://app:/": false, "http://[::1]:99999/": false,
 		"http://169.254.169.254/": false, "https://169.254.169.254/": false, "http://[fe80::1%25eth0]/": false, "http://0.0.0.0/": false,
 		"http://93.184.216.34/": false, "http://[::ffff:169.254.169.254]/": false, "https://[fd00:ec2::254]/": false,
 		"http://100.100.100.200/": false, "https://192.0.0.192/": false, "https://224.0.0.1/": false, "https://255.255.255.255/": false,
