@@ -108,6 +108,13 @@ func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
 	return made.token, nil
 }
 
+// ours are the claims that have no registered name.
+type ours struct {
+	Identity symbolon.IdentityID `json:"identity"`
+	Session  string              `json:"session"`
+	AAL      string              `json:"aal"`
+}
+
 func (s *Signer) sign(c claimed, now time.Time, life time.Duration) (*signed, error) {
 	key, err := s.keyOf(now)
 	if err != nil {
@@ -116,7 +123,7 @@ func (s *Signer) sign(c claimed, now time.Time, life time.Duration) (*signed, er
 	token, err := jwt.Signed(key.signer).Claims(jwt.Claims{
 		Issuer: s.Issuer, Audience: jwt.Audience{s.Audience}, Subject: string(c.user),
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
-	}).Claims(map[string]string{"identity": string(c.identity), "session": c.session, "aal": c.aal}).Serialize()
+	}).Claims(ours{c.identity, c.session, c.aal}).Serialize()
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,316 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// behind is the application behind a real proxy that asks Symbolon, with the
+// configuration of examples/proxies as it is shipped.
+type behind struct {
+	*world
+	auth, app *httptest.Server
+	person    *symbolontest.Person
+	user      string
+
+	mu    sync.Mutex
+	asked []string      // paths that Symbolon was asked for
+	seen  []http.Header // what reached the application, trailers too
+}
+
+func newBehind(t *testing.T) *behind {
+	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{admin: true})}
+	forward := &session.ForwardAuth{Verifier: b.world.auth, Signer: &session.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets}}
+	if err := forward.Check(); err != nil {
+		t.Fatal(err)
+	}
+	b.auth = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.mu.Lock()
+		b.asked = append(b.asked, r.URL.EscapedPath())
+		b.mu.Unlock()
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(b.auth.Close)
+	b.app = httptest.NewServer(http.HandlerFunc(b.serve))
+	t.Cleanup(b.app.Close)
+	b.person = b.signUp(mail("proxied"))
+	if status, body := fetch(t, b.world.app.URL, map[string]string{"X-Session-Token": b.person.Token}); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	b.user = string(b.linked(b.person.IdentityID))
+	return b
+}
+
+// serve is an application that writes down everything that reaches it.
+func (b *behind) serve(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
+	all := r.Header.Clone()
+	for name, values := range r.Trailer {
+		all["trailer "+name] = values
+	}
+	b.mu.Lock()
+	b.seen = append(b.seen, all)
+	b.mu.Unlock()
+	_, _ = fmt.Fprintf(w, "%q", r.Header.Values("X-User-Id"))
+}
+
+// took returns what reached Symbolon and the application since the last call.
+func (b *behind) took() (asked []string, seen []http.Header) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	asked, seen = b.asked, b.seen
+	b.asked, b.seen = nil, nil
+	return asked, seen
+}
+
+// start runs a proxy whose Symbolon has a policy, and returns its address.
+func (b *behind) start(proxy, policy string) string {
+	b.t.Helper()
+	address := freeAddress(b.t)
+	_, port, _ := net.SplitHostPort(address)
+	file := map[string]string{"nginx": "nginx.conf", "caddy": "Caddyfile"}[proxy]
+	text, err := os.ReadFile(filepath.Join("..", "..", "examples", "proxies", proxy, file))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	config := strings.NewReplacer("127.0.0.1:4460", b.auth.Listener.Addr().String(), "127.0.0.1:3000", b.app.Listener.Addr().String(),
+		"127.0.0.1:8080", address, "http://:8080", "http://:"+port, "http://symbolon/auth;", "http://symbolon"+policy+";", "uri /auth\n", "uri "+policy+"\n").Replace(string(text))
+	if !strings.Contains(config, policy) {
+		b.t.Fatalf("the configuration of %s has no place for a policy", proxy)
+	}
+	if proxy == "nginx" {
+		runNginx(b.t, address, config)
+	} else {
+		startCaddy(b.t, address, config)
+	}
+	b.took()
+	return address
+}
+
+// send writes bytes as they are and returns the status of the first final answer; 0
+// where the connection was closed without one.
+func send(t *testing.T, address, raw string) (status int, body string) {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(conn, raw); err != nil {
+		return 0, ""
+	}
+	in := bufio.NewReader(conn)
+	for {
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return 0, ""
+		}
+		if res.StatusCode == 100 {
+			continue
+		}
+		text, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(text)
+	}
+}
+
+// TestProxies: the shipped configurations of nginx and Caddy, for real, with a real
+// Kratos: who it is, whoever is not let through, and an outage, which stays a 503.
+func TestProxies(t *testing.T) {
+	for _, proxy := range []string{"nginx", "caddy"} {
+		t.Run(proxy, func(t *testing.T) {
+			b := newBehind(t)
+			front := "http://" + b.start(proxy, "/auth") + "/"
+			signedIn := map[string]string{"X-Session-Token": b.person.Token}
+			if status, body := fetch(t, front+"notes?x=1", signedIn); status != 200 || body != fmt.Sprintf("[%q]", b.user) {
+				t.Errorf("signed in: %d %s", status, body)
+			}
+			_, seen := b.took()
+			if len(seen) != 1 || seen[0].Get("X-Identity-Id") != b.person.IdentityID || seen[0].Get("X-Auth-Aal") != "aal1" ||
+				strings.Count(seen[0].Get("X-Auth-Assertion"), ".") != 2 || seen[0].Get("X-Session-Id") == "" {
+				t.Errorf("the application sees %v", seen)
+			}
+			if status, _ := fetch(t, front, nil); status != 401 {
+				t.Errorf("nobody: %d", status)
+			}
+			strict := "http://" + b.start(proxy, "/auth/aal2") + "/"
+			if status, _ := fetch(t, strict, signedIn); status != 403 {
+				t.Errorf("one factor: %d", status)
+			}
+			b.kratos.Stop()
+			b.forgetAnswers()
+			if status, _ := fetch(t, front, signedIn); status != 503 {
+				t.Errorf("Ory down: %d", status)
+			}
+			if _, seen := b.took(); len(seen) != 0 {
+				t.Errorf("%d requests reached the application", len(seen))
+			}
+			b.auth.Close()
+			if status, _ := fetch(t, front, signedIn); status < 500 {
+				t.Errorf("Symbolon down: %d", status)
+			}
+		})
+	}
+}
+
+// TestSpoofedHeaders: whatever a client sends under the names of the identity headers,
+// the application sees what Symbolon said: of somebody who has signed in, and of a
+// stranger where strangers are let in.
+func TestSpoofedHeaders(t *testing.T) {
+	variants := spoofedHeaders()
+	if len(variants) < 60 {
+		t.Fatalf("%d variants", len(variants))
+	}
+	b := newBehind(t)
+	for _, proxy := range []string{"nginx", "caddy"} {
+		t.Run(proxy, func(t *testing.T) {
+			b.world.t, b.t = t, t
+			address := b.start(proxy, "/auth/optional")
+			reached := 0
+			for _, v := range variants {
+				for _, who := range []string{b.user, ""} {
+					credential := ""
+					if who != "" {
+						credential = "X-Session-Token: " + b.person.Token + "\r\n"
+					}
+					status, _ := send(t, address, v.request(credential))
+					_, seen := b.took()
+					if status == 200 && len(seen) == 0 || len(seen) > 1 {
+						t.Errorf("%s: %d, and %d requests reached the application", v.name, status, len(seen))
+					}
+					for _, h := range seen {
+						reached++
+						if proxy == "caddy" {
+							// Caddy passes trailers on, as trailers: they are no headers, and
+							// nothing that reads headers sees them. Its README says so.
+							maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "trailer ") })
+						}
+						judgeSpoof(t, v.name, h, who)
+					}
+				}
+			}
+			if reached < len(variants) { // most are let through, without what was spoofed
+				t.Errorf("only %d of %d requests reached the application", reached, 2*len(variants))
+			}
+			t.Logf("%d variants, twice each: %d reached the application, as who they are", len(variants), reached)
+		})
+	}
+}
+
+var identityHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
+
+// judgeSpoof looks for identity headers as any backend might read them: WSGI, CGI and
+// Rack take every byte that is no letter and no digit for "_".
+func judgeSpoof(t *testing.T, name string, h http.Header, user string) {
+	t.Helper()
+	for key, values := range h {
+		all := strings.Join(values, "|")
+		if strings.Contains(all, "evil") && !strings.HasPrefix(key, "X-Harmless") {
+			t.Errorf("%s: %s: %s reached the application", name, key, all)
+		}
+		for _, ours := range identityHeaders {
+			if collapse(key) == collapse(ours) && (key != ours || len(values) != 1) {
+				t.Errorf("%s: %s: %q reached the application", name, key, values)
+			}
+		}
+	}
+	if got := h.Get("X-User-Id"); got != user {
+		t.Errorf("%s: the application sees user %q, want %q", name, got, user)
+	}
+}
+
+func collapse(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return -1
+	}, strings.ToLower(s))
+}
+
+// TestSpoofedPaths: no query, path or header of a client chooses the policy. Behind
+// /auth a stranger is never let in, and behind /auth/aal2 nobody with one factor.
+func TestSpoofedPaths(t *testing.T) {
+	forms := spoofedTargets()
+	if len(forms) < 60 {
+		t.Fatalf("%d forms", len(forms))
+	}
+	b := newBehind(t)
+	for _, proxy := range []string{"nginx", "caddy"} {
+		t.Run(proxy, func(t *testing.T) {
+			b.world.t, b.t = t, t
+			asked := 0
+			for policy, credential := range map[string]string{"/auth": "", "/auth/aal2": "X-Session-Token: " + b.person.Token + "\r\n"} {
+				address := b.start(proxy, policy)
+				for _, f := range forms {
+					status, _ := send(t, address, f.request(credential))
+					paths, seen := b.took()
+					if len(seen) != 0 || status >= 200 && status < 300 {
+						t.Errorf("%s: %s: %d, and %d requests reached the application", policy, f.name, status, len(seen))
+					}
+					for _, path := range paths {
+						asked++
+						if path != policy {
+							t.Errorf("%s: %s: Symbolon was asked for %s", policy, f.name, path)
+						}
+					}
+				}
+			}
+			if asked < len(forms) {
+				t.Errorf("Symbolon was asked only %d times", asked)
+			}
+			t.Logf("%d forms, at two policies: Symbolon was asked %d times, the application never", len(forms), asked)
+		})
+	}
+}
+
+// TestNodeBehindNginx: examples/proxies/node behind the shipped nginx.conf.
+func TestNodeBehindNginx(t *testing.T) {
+	b := newBehind(t)
+	node, err := exec.LookPath("node")
+	if err != nil {
+		if node, err = exec.LookPath("nodejs"); err != nil {
+			t.Fatal("there is no Node: scripts/deps.sh nodejs")
+		}
+	}
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	cmd := exec.Command(node, filepath.Join("..", "..", "examples", "proxies", "node", "server.mjs"))
+	cmd.Env = append(os.Environ(), "PORT="+port)
+	startProxy(t, cmd, address, "")
+	b.app.Listener.Close()
+	b.app.Listener = fixedAddress{address}
+	front := "http://" + b.start("nginx", "/auth") + "/"
+	status, body := fetch(t, front, map[string]string{"X-Session-Token": b.person.Token, "X-User-Id": "evil", "x_user_id": "evil"})
+	var got struct{ User string }
+	if json.Unmarshal([]byte(body), &got) != nil || status != 200 || got.User != b.user || strings.Contains(body, "evil") {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _ := fetch(t, front, map[string]string{"X-User-Id": "evil"}); status != 401 {
+		t.Errorf("nobody: %d", status)
+	}
+}
+
+// fixedAddress stands for somebody else's listener.
+type fixedAddress struct{ address string }
+
+func (f fixedAddress) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (f fixedAddress) Close() error              { return nil }
+func (f fixedAddress) Addr() net.Addr            { a, _ := net.ResolveTCPAddr("tcp", f.address); return a }
