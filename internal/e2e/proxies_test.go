@@ -284,15 +284,9 @@ func TestSpoofedPaths(t *testing.T) {
 // TestNodeBehindNginx: examples/proxies/node behind the shipped nginx.conf.
 func TestNodeBehindNginx(t *testing.T) {
 	b := newBehind(t)
-	node, err := exec.LookPath("node")
-	if err != nil {
-		if node, err = exec.LookPath("nodejs"); err != nil {
-			t.Fatal("there is no Node: scripts/deps.sh nodejs")
-		}
-	}
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(node, filepath.Join("..", "..", "examples", "proxies", "node", "server.mjs"))
+	cmd := exec.Command(nodeProgram(t), filepath.Join("..", "..", "examples", "proxies", "node", "server.mjs"))
 	cmd.Env = append(os.Environ(), "PORT="+port)
 	startProxy(t, cmd, address, "")
 	b.app.Listener.Close()
