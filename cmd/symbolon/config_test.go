@@ -99,18 +99,18 @@ func TestEveryKey(t *testing.T) {
 		DatabasePool:    PoolConfig{Max: 20, StatementTimeout: 2 * time.Second},
 		Secret:          testSecret,
 		PreviousSecrets: []Hidden{Hidden(key(2))},
-		Serve:           ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon",
+		Serve: ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon",
 			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}},
-		Hooks:           HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}, Basic: BasicKeys{Hydrate: Hidden("oathkeeper:" + key(7))}},
+		Hooks: HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}, Basic: BasicKeys{Hydrate: Hidden("oathkeeper:" + key(7))}},
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
 			OnUserDeleted: symbolon.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
-		Auth:          AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
+		Auth: AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
 			Policies: map[string]PolicyConfig{"admin": {AAL: "aal2", Verified: true, Fresh: 15 * time.Minute, LoginRedirect: true}, "plain-1": {}}, Headers: map[string]string{"user_id": "X-Account"}},
-		Reconcile:     ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
+		Reconcile: ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
