@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,8 @@ type behind struct {
 	person    *symbolontest.Person
 	user      string
 
+	nginxLogin bool // with the redirect of docs/behind-nginx.md
+
 	mu    sync.Mutex
 	asked []string      // paths that Symbolon was asked for
 	seen  []http.Header // what reached the application, trailers too
@@ -37,7 +40,9 @@ type behind struct {
 
 func newBehind(t *testing.T) *behind {
 	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{admin: true})}
-	forward := &session.ForwardAuth{Verifier: b.world.auth, Signer: &session.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets}}
+	forward := &session.ForwardAuth{Verifier: b.world.auth, Signer: &session.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets},
+		Policies: map[string]session.ProxyPolicy{"web": {LoginRedirect: true}},
+		Login:    session.Login{URL: "https://ory.example/login", ReturnTo: []string{"app.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 	if err := forward.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +76,21 @@ func (b *behind) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "%q", r.Header.Values("X-User-Id"))
 }
 
+// pageLine is a piece of code in a page of docs that begins with some words.
+func pageLine(t *testing.T, page, words string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "`"+words)
+	line, _, closed := strings.Cut(rest, "`")
+	if !found || !closed {
+		t.Fatalf("%s has no %s", page, words)
+	}
+	return words + line
+}
+
 // took returns what reached Symbolon and the application since the last call.
 func (b *behind) took() (asked []string, seen []http.Header) {
 	b.mu.Lock()
@@ -96,6 +116,10 @@ func (b *behind) start(proxy, policy string) string {
 		b.t.Fatalf("the configuration of %s has no place for a policy", proxy)
 	}
 	if proxy == "nginx" {
+		if b.nginxLogin {
+			config = strings.Replace(config, "# Browsers to the login page: ", "", 1)
+			config = strings.Replace(config, "location @unavailable", pageLine(b.t, "behind-nginx.md", "location @login")+"\n    location @unavailable", 1)
+		}
 		runNginx(b.t, address, config)
 	} else {
 		startCaddy(b.t, address, config)
@@ -104,9 +128,9 @@ func (b *behind) start(proxy, policy string) string {
 	return address
 }
 
-// send writes bytes as they are and returns the status of the first final answer; 0
+// send writes bytes as they are and returns what the first final answer begins with; 0
 // where the connection was closed without one.
-func send(t *testing.T, address, raw string) (status int, body string) {
+func send(t *testing.T, address, raw string) (status int, location string) {
 	t.Helper()
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", address)
 	if err != nil {
@@ -126,8 +150,8 @@ func send(t *testing.T, address, raw string) (status int, body string) {
 		if res.StatusCode == 100 {
 			continue
 		}
-		text, _ := io.ReadAll(res.Body)
-		return res.StatusCode, string(text)
+		_, _ = io.Copy(io.Discard, res.Body)
+		return res.StatusCode, res.Header.Get("Location")
 	}
 }
 
@@ -167,6 +191,34 @@ func TestProxies(t *testing.T) {
 				t.Errorf("Symbolon down: %d", status)
 			}
 		})
+	}
+}
+
+// TestLoginBehindProxies: browsers go to the login page and come back to where they
+// were, in the way that each proxy's page describes; what a client forwards is not
+// believed.
+func TestLoginBehindProxies(t *testing.T) {
+	b := newBehind(t)
+	b.nginxLogin = true
+	browser := attempt{target: "/notes?x=1", headers: "Accept: text/html\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Proto: https\r\n"}.request("")
+	for proxy, want := range map[string]string{
+		"caddy": "https://ory.example/login?return_to=http%3A%2F%2Fapp.example%2Fnotes%3Fx%3D1",
+		"nginx": "https://ory.example.com/self-service/login/browser?return_to=https://app.example.com/notes?x=1",
+	} {
+		policy := map[string]string{"caddy": "/auth/p/web", "nginx": "/auth"}[proxy]
+		address := b.start(proxy, policy)
+		if status, location := send(t, address, browser); status != 302 || location != want {
+			t.Errorf("%s: %d %q", proxy, status, location)
+		}
+		if proxy == "caddy" {
+			program := attempt{headers: "Accept: application/json\r\n"}.request("")
+			if status, location := send(t, address, program); status != 401 || location != "" {
+				t.Errorf("a program behind %s: %d %q", proxy, status, location)
+			}
+		}
+	}
+	if _, seen := b.took(); len(seen) != 0 {
+		t.Errorf("%d requests reached the application", len(seen))
 	}
 }
 
@@ -308,3 +360,16 @@ type fixedAddress struct{ address string }
 func (f fixedAddress) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (f fixedAddress) Close() error              { return nil }
 func (f fixedAddress) Addr() net.Addr            { a, _ := net.ResolveTCPAddr("tcp", f.address); return a }
+
+// TestBehindPages: docs/behind-*.md show the files as they are shipped.
+func TestBehindPages(t *testing.T) {
+	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "behind-"+page+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "\n"+example(t, strings.Split(file, "/")...)+"```\n") {
+			t.Errorf("docs/behind-%s.md shows another file than examples/proxies/%s", page, file)
+		}
+	}
+}
