@@ -59,6 +59,8 @@ kratos: # built once into the user's cache, before tests that would wait for it
 	@scripts/deps.sh $(DEPS_TEST)
 	@echo 'Ory Kratos: building it, unless it is in the cache (about two minutes)'
 	@go test -run '^TestBuildKratos$$' -count 1 -timeout 20m ./symbolontest
+	@echo 'Caddy: building it, unless it is in the cache (about a minute)'
+	@go test -run '^TestBuildCaddy$$' -count 1 -timeout 20m ./internal/e2e
 
 .PHONY: clean
 clean: ## remove tools and what was built; the built Kratos stays in the user's cache

@@ -31,6 +31,10 @@ type Error struct {
 	ID     string // error.id, where there is one: "session_aal2_required"
 	Reason string // Ory's words, one short line. They may name Ory's database, never what was sent
 
+	// Redirect is where a browser can do what is missing, of [ErrAAL2Required]: an
+	// absolute http(s) URL in visible ASCII, or "".
+	Redirect string
+
 	kind error
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -79,9 +80,23 @@ func whoamiRefusal(r *reply) error {
 	case own && r.status == http.StatusUnauthorized:
 		e.kind = ErrNoSession
 	case own && r.status == http.StatusForbidden && e.ID == "session_aal2_required":
-		e.kind = ErrAAL2Required
+		e.kind, e.Redirect = ErrAAL2Required, r.redirect()
 	}
 	return e
+}
+
+// redirect is where Kratos says that a browser should go. It is Ory's word, and
+// passed on only as what every reader takes for the same.
+func (r *reply) redirect() string {
+	to, err := r.fields().optional("redirect_browser_to")
+	if err != nil || len(to) > 2<<10 || !visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
+		return ""
+	}
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return ""
+	}
+	return to
 }
 
 func oneSession(r *reply) (Session, error) {

@@ -100,7 +100,7 @@ func BenchmarkForwardAuth(b *testing.B) {
 	token, _ := w.person(1)
 	r := byToken(token)
 	r.URL.Path = "/auth"
-	h := &ForwardAuth{w.v}
+	h := &ForwardAuth{Verifier: w.v}
 	b.ReportAllocs()
 	for b.Loop() {
 		h.ServeHTTP(discard{http.Header{}}, r)

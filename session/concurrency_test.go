@@ -286,7 +286,7 @@ func TestCanaries(t *testing.T) {
 			for _, path := range []string{"/auth", "/auth/optional", "/x"} {
 				rec := httptest.NewRecorder()
 				r.URL.Path = path
-				(&ForwardAuth{w.v}).ServeHTTP(rec, r)
+				(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
 				fmt.Fprint(&said, rec.Header(), rec.Body)
 				w.v.quiet.Store(0)
 			}

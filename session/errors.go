@@ -1,9 +1,11 @@
 package session
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/ory"
 )
 
 // The answers to a request that is not let in, besides symbolon.ErrOnHold,
@@ -26,3 +28,31 @@ var (
 // is a "no": nobody signed in, a policy, or no user to hand out. Any other error
 // is "don't know", and must be answered neither by a login page nor by a logout.
 func Denied(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }
+
+// secondFactor is ErrAAL2Required in Ory's words: with where it asks for it.
+type secondFactor struct{ problem *answer.Problem }
+
+func (s *secondFactor) Error() string   { return s.problem.Error() }
+func (s *secondFactor) Unwrap() []error { return []error{s.problem, ErrAAL2Required} }
+
+// aal2Required is what Ory's refusal means.
+func aal2Required(err error) error {
+	var e *ory.Error
+	if !errors.As(err, &e) || e.Redirect == "" {
+		return ErrAAL2Required
+	}
+	p := answer.New(http.StatusForbidden, answer.AAL2Required, answer.Of(ErrAAL2Required).Message)
+	p.Redirect = e.Redirect
+	return &secondFactor{p}
+}
+
+// SecondFactorURL returns where Ory asks for the second factor, of an error that is
+// [ErrAAL2Required]; empty where Ory did not say: where it was a policy that wants
+// one, say. An ErrorFunc sends browsers there.
+func SecondFactorURL(err error) string {
+	var s *secondFactor
+	if errors.As(err, &s) {
+		return s.problem.Redirect
+	}
+	return ""
+}

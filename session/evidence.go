@@ -26,7 +26,7 @@ func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 un
 		// Not remembered: the same session is good a moment later, when the second
 		// factor has been shown.
 		e := newEntry(at, 0, 0)
-		e.denied = ErrAAL2Required
+		e.denied = aal2Required(err)
 		return e, nil
 	}
 	return nil, unanswered{err}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -12,19 +13,54 @@ import (
 
 // ForwardAuth answers a proxy that asks, for each request it has before it, whether
 // to let it through and who it is: nginx auth_request, Caddy forward_auth, Traefik
-// ForwardAuth.
+// ForwardAuth, HAProxy, Envoy's ext_authz over HTTP. Set the fields before the first
+// request and leave them alone afterwards. Only Verifier is required.
 //
 //	/auth           200 with the user's headers, else 401, 403, 503
 //	/auth/optional  200 for everybody, with empty headers for strangers; 503
 //	/auth/aal2      as /auth, and 403 without a second factor
+//	/auth/p/NAME    as Policies say, or one of default, optional, aal2
 //
 // The policy is the path that the proxy asks for. It is matched exactly, byte by
 // byte, and the query never counts: some proxies pass on what the client wrote. So
-// it must not stand behind an http.ServeMux, which cleans paths and redirects.
-// Methods do not count either, since proxies pass on the client's, and no body is
-// read.
+// it must not stand behind an http.ServeMux, which cleans paths and redirects. Only
+// behind /auth/p/NAME anything may follow, and is ignored. Methods do not count
+// either, since proxies pass on the client's, and no body is read.
+//
+// A 403 aal2_required of Ory's own says in its body (redirect_browser_to) and in
+// Location where Ory asks for the second factor.
 type ForwardAuth struct {
 	Verifier *Verifier
+
+	// Policies are those of /auth/p/NAME, by their names.
+	Policies map[string]ProxyPolicy
+
+	// Login is where policies with LoginRedirect send browsers.
+	Login Login
+
+	// Signer, where there is one, signs X-Auth-Assertion. Nil leaves it empty.
+	Signer *Signer
+}
+
+// Check reports what is wrong with the fields. It asks nobody.
+func (f *ForwardAuth) Check() error {
+	for name, p := range f.Policies {
+		switch {
+		case !IsPolicyName(name) || IsBuiltinPolicy(name):
+			return fmt.Errorf("session: ForwardAuth.Policies: a policy cannot be called %q", name)
+		case p.LoginRedirect && f.Login.URL == "":
+			return fmt.Errorf("session: ForwardAuth.Policies: %s redirects to the login page, and Login.URL is not set", name)
+		}
+	}
+	if err := f.Login.check(); err != nil {
+		return fmt.Errorf("session: ForwardAuth.%w", err)
+	}
+	if f.Signer != nil {
+		if err := f.Signer.Check(); err != nil {
+			return err
+		}
+	}
+	return f.Verifier.Check()
 }
 
 // Headers names the headers of ForwardAuth's answers. An empty name is the default.
@@ -38,7 +74,7 @@ type Headers struct {
 	SessionID  string // X-Session-Id
 	AAL        string // X-Auth-Aal
 	Email      string // X-Auth-Email: the first verified address
-	Assertion  string // X-Auth-Assertion: empty, until there are signed assertions
+	Assertion  string // X-Auth-Assertion: a short-lived JWT, see Signer; empty where nothing is signed
 }
 
 // headerNames are Headers in canonical form, in that order.
@@ -74,47 +110,72 @@ func isHeaderName(s string) bool {
 // ServeHTTP answers the proxy.
 func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := f.Verifier
-	err := v.Check()
-	v.setHeaders(w.Header(), nil)
-	if err != nil {
+	if err := v.Check(); err != nil {
+		v.clearHeaders(w.Header())
 		answer.Write(w, err)
 		return
 	}
-	var p *symbolon.Principal
-	switch r.URL.EscapedPath() {
-	case "/auth":
-		p, err = v.Authenticate(r)
-	case "/auth/aal2":
-		p, err = v.Authenticate(r, AAL2)
-	case "/auth/optional":
-		if p, err = v.Authenticate(r); err != nil && Denied(err) {
-			p, err = nil, nil
-		}
-	default:
-		err = noSuchPath
-	}
-	if err != nil {
-		answer.Write(w, err)
+	v.clearHeaders(w.Header())
+	policy, ok := f.policy(r.URL.EscapedPath())
+	if !ok {
+		answer.Write(w, noSuchPath)
 		return
 	}
-	v.setHeaders(w.Header(), p)
+	p, err := v.Authenticate(r, policy.Policies...)
+	if err != nil && policy.optional && Denied(err) {
+		p, err = nil, nil
+	}
+	assertion := ""
+	if p != nil && f.Signer != nil {
+		assertion, err = f.Signer.Assert(p)
+	}
+	if err != nil {
+		f.refuse(w, r, policy, err)
+		return
+	}
+	if p != nil {
+		v.setHeaders(w.Header(), p, assertion)
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 }
 
-var noSuchPath = answer.New(http.StatusNotFound, answer.NotFound, "There is no such policy.")
-
-// setHeaders sets all headers: to what p says, or to nothing.
-func (v *Verifier) setHeaders(h http.Header, p *symbolon.Principal) {
-	if p == nil {
-		p = &symbolon.Principal{}
+// refuse answers whoever is not let through. Only "nobody has signed in" is ever
+// answered by a redirect to the login page.
+func (f *ForwardAuth) refuse(w http.ResponseWriter, r *http.Request, policy ProxyPolicy, err error) {
+	if policy.LoginRedirect && errors.Is(err, ErrUnauthenticated) {
+		if to := f.Login.redirect(r); to != "" {
+			w.Header().Set("Location", to)
+			err = toLogin
+		}
 	}
-	values := []string{string(p.User.ID), string(p.User.Identity), p.Session.ID, p.Session.AAL, p.Email, ""}
+	if to := SecondFactorURL(err); to != "" {
+		w.Header().Set("Location", to)
+	}
+	answer.Write(w, err)
+}
+
+var toLogin = answer.New(http.StatusFound, answer.Unauthenticated, "Sign in first.")
+
+// setHeaders sets all headers to what is known of somebody.
+func (v *Verifier) setHeaders(h http.Header, p *symbolon.Principal, assertion string) {
+	values := [...]string{string(p.User.ID), string(p.User.Identity), p.Session.ID, p.Session.AAL, p.Email, assertion}
+	room := make([]string, len(values)) // one allocation for all
 	for i, name := range v.names {
-		values[i] = headerValue(values[i])
-		h[name] = values[i : i+1 : i+1]
+		room[i] = headerValue(values[i])
+		h[name] = room[i : i+1 : i+1]
 	}
 }
+
+// clearHeaders sets all headers to nothing: what a client sent is overwritten by
+// every answer.
+func (v *Verifier) clearHeaders(h http.Header) {
+	for _, name := range v.names {
+		h[name] = nothingKnown[:1:1]
+	}
+}
+
+var nothingKnown = []string{""} // shared, and never written to
 
 // maxHeaderValue keeps an answer below what proxies take: traits have no limit.
 const maxHeaderValue = 1 << 10

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -28,7 +29,12 @@ func (w *world) auth(t testing.TB, method, path string, header ...string) (int, 
 	r.Method, r.URL, r.RequestURI = method, u, path
 	r.Body = io.NopCloser(unread{t})
 	rec := httptest.NewRecorder()
-	(&ForwardAuth{w.v}).ServeHTTP(rec, r)
+	f := &ForwardAuth{Verifier: w.v, Policies: map[string]ProxyPolicy{
+		"strict": {Policies: []Policy{AAL2, Verified, Fresh(time.Minute)}}, "verified": {Policies: []Policy{Verified, Fresh(time.Hour)}}}}
+	if err := f.Check(); err != nil {
+		t.Fatal(err)
+	}
+	f.ServeHTTP(rec, r)
 	var values []string
 	for _, name := range allHeaders {
 		v := rec.Header()[name]
@@ -102,7 +108,37 @@ func TestForwardAuth(t *testing.T) {
 		{`/auth\optional`, "", 404, nothing},
 		{"/authx", token, 404, nothing},
 		{"/", token, 404, nothing},
-		{"/auth/p/default", token, 404, nothing},
+		// Only behind a named policy anything may follow, and says nothing.
+		{"/auth/p/default", token, 200, who},
+		{"/auth/p/default", "", 401, nothing},
+		{"/auth/p/optional", "", 200, nothing},
+		{"/auth/p/aal2", token, 403, nothing},
+		{"/auth/p/verified", token, 200, who},
+		{"/auth/p/strict", token, 403, nothing},
+		{"/auth/p/strict", "", 401, nothing},
+		{"/auth/p/default/", "", 401, nothing},
+		{"/auth/p/default/optional", "", 401, nothing},
+		{"/auth/p/default/auth/optional", "", 401, nothing},
+		{"/auth/p/default/../optional", "", 401, nothing},
+		{"/auth/p/default/..;/optional", "", 401, nothing},
+		{"/auth/p/default//auth/p/optional", "", 401, nothing},
+		{"/auth/p/default/%2e%2e/optional", "", 401, nothing},
+		{"/auth/p/default/%2E%2E%2Foptional", "", 401, nothing},
+		{"/auth/p/default/?x=/auth/p/optional", "", 401, nothing},
+		{"/auth/p/aal2/../default", token, 403, nothing},
+		{"/auth/p/strict/auth/p/default/", token, 403, nothing},
+		{"/auth/p/default%2F..%2Foptional", "", 404, nothing},
+		{"/auth/p/../p/optional", "", 404, nothing},
+		{"/auth/p/./optional", "", 404, nothing},
+		{"/auth/p//optional", "", 404, nothing},
+		{"/auth/p/%6fptional", "", 404, nothing},
+		{"/auth/p/Optional", "", 404, nothing},
+		{"/auth/p/optional;x", "", 404, nothing},
+		{"/auth/p/optional%00", "", 404, nothing},
+		{"/auth/p/nobody", token, 404, nothing},
+		{"/auth/p/", token, 404, nothing},
+		{"/auth/p", token, 404, nothing},
+		{"/auth/optional/auth/p/default", token, 404, nothing},
 	}
 	for _, test := range tests {
 		for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "DELETE", "CONNECT", "PURGE", strings.Repeat("M", 1000)} {
@@ -130,7 +166,7 @@ func TestForwardAuth(t *testing.T) {
 // the answer.
 func TestForwardAuthOnTheWire(t *testing.T) {
 	w := newWorld(t)
-	srv := httptest.NewServer(&ForwardAuth{w.v})
+	srv := httptest.NewServer(&ForwardAuth{Verifier: w.v})
 	defer srv.Close()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 	if err != nil {
@@ -153,7 +189,7 @@ func TestHeaderNames(t *testing.T) {
 	rec := httptest.NewRecorder()
 	r := byToken(token)
 	r.URL.Path = "/auth"
-	(&ForwardAuth{w.v}).ServeHTTP(rec, r)
+	(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
 	h := rec.Header()
 	if h.Get("Remote-User") != "user-of-"+s.identity || h.Get("X-Mail") == "" || h.Get("X-Identity-Id") != s.identity || h["X-User-Id"] != nil {
 		t.Errorf("%v", h)

@@ -350,7 +350,7 @@ func TestNotSetUp(t *testing.T) {
 		"bad headers": {Log: log, Linker: w.v.Linker, Headers: Headers{Email: "X Email"}},
 		"same header": {Log: log, Linker: w.v.Linker, Headers: Headers{Email: "x-user-id"}},
 	} {
-		for _, h := range []http.Handler{v.Require(http.HandlerFunc(whoIs)), v.Optional(http.HandlerFunc(whoIs)), v.Me(), &ForwardAuth{v}} {
+		for _, h := range []http.Handler{v.Require(http.HandlerFunc(whoIs)), v.Optional(http.HandlerFunc(whoIs)), v.Me(), &ForwardAuth{Verifier: v}} {
 			r := byToken(token)
 			r.URL.Path = "/auth"
 			if status, _ := through(h, r); status != 503 {

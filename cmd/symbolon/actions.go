@@ -11,7 +11,7 @@ type actionsCmd struct {
 }
 
 type actionsPrintCmd struct {
-	For            string   `required:"" placeholder:"kratos.yml|network|create_url" help:"Print the part of a kratos.yml, or a script of one call of Ory Network's CLI, or what the application behind users.create_url has to know."`
+	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"Print the part of a kratos.yml, or a script of one call of Ory Network's CLI, or what the application behind users.create_url has to know, or Oathkeeper's hydrator."`
 	WithoutReserve bool     `help:"Leave out the one hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
 	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml: its hooks stay, in their order."`
 	Methods        []string `placeholder:"password,oidc,…" help:"Methods to configure. Default: all that Ory knows."`
@@ -24,21 +24,25 @@ func (actionsPrintCmd) Help() string {
 	symbolon actions print --for kratos.yml --kratos-config kratos.yml --methods password,oidc
 	symbolon actions print --for network > hooks.sh
 	symbolon actions print --for create_url > app.env         # the secret with which the application verifies our POST
+	symbolon actions print --for oathkeeper > hydrator.yml    # the hydrator, with its password
 
 It needs the configuration, and neither Ory nor the database.`
 }
 
 // Run prints the hooks.
 func (c actionsPrintCmd) Run(a *app) error {
-	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" {
-		return usage(errors.New("--for must be kratos.yml, network or create_url"))
+	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" && c.For != "oathkeeper" {
+		return usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
 	}
 	config, err := a.configure()
 	if err != nil {
 		return err
 	}
-	if c.For == "create_url" {
+	switch c.For {
+	case "create_url":
 		return config.writeCreate(a.out)
+	case "oathkeeper":
+		return config.writeOathkeeper(a.out)
 	}
 	actions := config.actions()
 	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods

@@ -82,13 +82,26 @@ type ServeConfig struct {
 	// AdminKey, at least 32 bytes, is asked of every operator's request.
 	AdminKey Hidden `yaml:"admin_key"`
 
-	// URL is where Ory reaches the public side.
+	// URL is where Ory reaches the public side, and the issuer of signed assertions.
 	URL string `yaml:"url"`
+
+	// TrustedProxies are addresses or networks whose X-Forwarded-* is believed, for
+	// the return_to of a redirect to auth.login_url and nothing else. Default: nobody's.
+	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
 // HooksConfig overrides what is derived from the secret.
 type HooksConfig struct {
-	Keys HookKeys `yaml:"keys"`
+	Keys  HookKeys  `yaml:"keys"`
+	Basic BasicKeys `yaml:"basic"`
+}
+
+// BasicKeys are "user:password", for callers that can show nothing else.
+type BasicKeys struct {
+	// Hydrate is what Oathkeeper's hydrator shows. Defaults to the user symbolon with
+	// a password that is derived from the secret; `symbolon actions print --for
+	// oathkeeper` shows it.
+	Hydrate Hidden `yaml:"hydrate"`
 }
 
 // HookKeys are the keys that Ory shows, one or two for each hook.
@@ -164,9 +177,29 @@ type AuthConfig struct {
 	// does not answer.
 	OutageGrace time.Duration `yaml:"outage_grace"`
 
+	// LoginURL is the login page that policies with login_redirect send browsers to.
+	LoginURL string `yaml:"login_url"`
+
+	// ReturnToHosts are the hosts that its return_to may name, exactly.
+	ReturnToHosts []string `yaml:"return_to_hosts"`
+
+	// Audience is who reads the signed assertion. Empty: none is signed.
+	Audience string `yaml:"audience"`
+
+	// Policies are those of /auth/p/NAME beside default, optional and aal2.
+	Policies map[string]PolicyConfig `yaml:"policies"`
+
 	// Headers renames the answer headers of /auth: user_id, identity_id,
 	// session_id, aal, email, assertion.
 	Headers map[string]string `yaml:"headers"`
+}
+
+// PolicyConfig is what a proxy asks for by a path of its own.
+type PolicyConfig struct {
+	AAL           string        `yaml:"aal"`      // aal2: two factors
+	Verified      bool          `yaml:"verified"` // an e-mail address that Ory has verified
+	Fresh         time.Duration `yaml:"fresh"`    // a sign-in at most so long ago; 0: any
+	LoginRedirect bool          `yaml:"login_redirect"`
 }
 
 // ReconcileConfig is about what is compared and mended in the background.

@@ -81,6 +81,9 @@ func setEnv(v reflect.Value, text string) error {
 		v.Set(out)
 		return nil
 	case reflect.Map:
+		if v.Type() == policiesType {
+			return setEnvPolicies(v, text)
+		}
 		return setEnvMap(v, text)
 	}
 	return setText(v, text)

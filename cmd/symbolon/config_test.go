@@ -64,8 +64,9 @@ database_listen: postgres://u:${PASSWORD}@direct:5432/app
 database_pool: {max: 20, statement_timeout: 2s}
 secret: ${SYMBOLON_SECRET}
 previous_secrets: ["${OLD}"]
-serve: {public: "0.0.0.0:80", admin: "10.0.0.1:81", admin_key: "${ADMIN}", url: https://app.example/symbolon}
-hooks: {keys: {reserve: ["${R}"], link: ["${L}", "${L2}"], sync: []}}
+serve: {public: "0.0.0.0:80", admin: "10.0.0.1:81", admin_key: "${ADMIN}", url: https://app.example/symbolon,
+  trusted_proxies: [127.0.0.1, "10.0.0.0/8"]}
+hooks: {keys: {reserve: ["${R}"], link: ["${L}", "${L2}"], sync: []}, basic: {hydrate: "oathkeeper:${H}"}}
 users:
   table: app.accounts
   id: account_id
@@ -78,14 +79,15 @@ users:
   anonymise_columns: [email, name]
 deletion: {proof_gap: 45s}
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
-auth: {max_stale: 1m30s, max_stale_with_feed: 30s, outage_grace: 2m, headers: {user_id: X-Account}}
+auth: {max_stale: 1m30s, max_stale_with_feed: 30s, outage_grace: 2m, login_url: "https://ory.example/login?x=1", return_to_hosts: ["app.example", "app.example:8443"], audience: app,
+  policies: {admin: {aal: aal2, verified: true, fresh: 15m, login_redirect: true}, plain-1: {}}, headers: {user_id: X-Account}}
 reconcile: {every: 20m, load: 2.5%}
 `
 
 func TestEveryKey(t *testing.T) {
 	key := func(n int) string { return fmt.Sprintf("%s%d", testKey, n) }
 	c, warnings, err := load(t, everything, environment("TOKEN", key(1), "PASSWORD", "pw", "OLD", key(2), "ADMIN", key(3),
-		"R", key(4), "L", key(5), "L2", key(6)))
+		"R", key(4), "L", key(5), "L2", key(6), "H", key(7)))
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("%v %v", err, warnings)
 	}
@@ -97,16 +99,18 @@ func TestEveryKey(t *testing.T) {
 		DatabasePool:    PoolConfig{Max: 20, StatementTimeout: 2 * time.Second},
 		Secret:          testSecret,
 		PreviousSecrets: []Hidden{Hidden(key(2))},
-		Serve:           ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon"},
-		Hooks:           HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}},
+		Serve: ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon",
+			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}},
+		Hooks: HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}, Basic: BasicKeys{Hydrate: Hidden("oathkeeper:" + key(7))}},
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
 			OnUserDeleted: symbolon.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
-		Auth:          AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, Headers: map[string]string{"user_id": "X-Account"}},
-		Reconcile:     ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
+		Auth: AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
+			Policies: map[string]PolicyConfig{"admin": {AAL: "aal2", Verified: true, Fresh: 15 * time.Minute, LoginRedirect: true}, "plain-1": {}}, Headers: map[string]string{"user_id": "X-Account"}},
+		Reconcile: ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -121,13 +125,14 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_ORY_TOKEN": testKey + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
 		"SYMBOLON_DATABASE": "postgres://u:p@pooler/x", "SYMBOLON_DATABASE_LISTEN": "postgres://u:p@direct/x", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
 		"SYMBOLON_SECRET": testSecret, "SYMBOLON_PREVIOUS_SECRETS": testKey + "p, " + testKey + "q",
-		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": testKey + "a", "SYMBOLON_SERVE_URL": "http://s:1",
-		"SYMBOLON_HOOKS_KEYS_RESERVE": testKey + "r", "SYMBOLON_HOOKS_KEYS_LINK": testKey + "l," + testKey + "m", "SYMBOLON_HOOKS_KEYS_SYNC": testKey + "s",
+		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": testKey + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8",
+		"SYMBOLON_HOOKS_KEYS_RESERVE": testKey + "r", "SYMBOLON_HOOKS_KEYS_LINK": testKey + "l," + testKey + "m", "SYMBOLON_HOOKS_KEYS_SYNC": testKey + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + testKey + "h",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
-		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_MAX_STALE_WITH_FEED": "2s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`,
+		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_MAX_STALE_WITH_FEED": "2s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`, "SYMBOLON_AUTH_LOGIN_URL": "https://l/", "SYMBOLON_AUTH_RETURN_TO_HOSTS": "a, b",
+		"SYMBOLON_AUTH_AUDIENCE": "aud", "SYMBOLON_AUTH_POLICIES": `{"p":{"aal":"aal2","verified":true,"fresh":"1m","login_redirect":true}}`,
 		"SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_RECONCILE_EVERY": "1h0m0s",
 		"SYMBOLON_ADOPT_VERIFIED_EMAIL": "true", "SYMBOLON_ADOPT_VERIFIED_COLUMN": "v",
 	}
@@ -154,6 +159,10 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		case []string:
 			if got := strings.Join(v, ", "); got != text {
 				t.Errorf("%s: got %s", path, got)
+			}
+		case map[string]PolicyConfig:
+			if len(v) != 1 || v["p"] != (PolicyConfig{"aal2", true, time.Minute, true}) {
+				t.Errorf("%s: got %v", path, v)
 			}
 		case map[string]string:
 			if len(v) != 1 {

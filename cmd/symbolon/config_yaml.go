@@ -21,6 +21,7 @@ type yamlReader struct {
 	name string  // of the file
 	env  environ // for ${NAME}, and to know which keys are overruled
 	open bool    // the file itself holds a secret
+	free bool    // below a key of the file's own choice, which has no variables
 }
 
 func (y *yamlReader) read(text []byte, c *Config) {
@@ -100,12 +101,14 @@ func (y *yamlReader) value(n *yaml.Node, v reflect.Value, path string) {
 
 func (y *yamlReader) leaf(n *yaml.Node, v reflect.Value, path string) {
 	where := y.line(n.Line)
-	overruled := y.env[envName(path)] != ""
+	overruled := !y.free && y.env[envName(path)] != ""
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		y.faultAt(path, where, "it has no value: give it one or leave the key out")
 	case v.Kind() == reflect.Slice:
 		y.list(n, v, path, overruled)
+	case v.Type() == policiesType:
+		y.policies(n, v, path, overruled)
 	case v.Kind() == reflect.Map:
 		y.mapping(n, v, path, overruled)
 	case n.Kind != yaml.ScalarNode:

@@ -12,7 +12,7 @@ import (
 // route is one line of routes.go.
 type route struct {
 	method  string // GET includes HEAD; empty: the handler decides
-	pattern string // /admin/users/{id}: a segment in braces stands for any one segment
+	pattern string // /admin/users/{id}: a segment in braces stands for any one segment; a last ... for whatever follows
 	handler http.Handler
 }
 
@@ -72,6 +72,9 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func match(pattern, path string, r *http.Request) bool {
 	if pattern == path {
 		return true
+	}
+	if prefix, ok := strings.CutSuffix(pattern, "..."); ok {
+		return strings.HasPrefix(path, prefix)
 	}
 	if !strings.Contains(pattern, "{") || strings.Count(pattern, "/") != strings.Count(path, "/") {
 		return false

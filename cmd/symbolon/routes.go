@@ -4,20 +4,21 @@ import (
 	"net/http"
 
 	"github.com/symbolon-id/symbolon/internal/answer"
-	"github.com/symbolon-id/symbolon/session"
 )
 
 // public is what Ory, proxies and applications reach. Paths match byte for byte;
 // a route without a method says itself what it takes.
 func (p *parts) public() http.Handler {
-	forwardAuth := &session.ForwardAuth{Verifier: p.verifier}
 	return p.router("public", []route{
 		{"", "/hooks/reserve", p.hooks.Reserve()}, // Ory Actions; a key each
 		{"", "/hooks/link", p.hooks.Link()},
 		{"", "/hooks/sync", p.hooks.Sync()},
-		{"", "/auth", forwardAuth}, // any method: proxies pass on the client's
-		{"", "/auth/optional", forwardAuth},
-		{"", "/auth/aal2", forwardAuth},
+		{"", "/auth", p.forwardAuth}, // any method: proxies pass on the client's
+		{"", "/auth/optional", p.forwardAuth},
+		{"", "/auth/aal2", p.forwardAuth},
+		{"", "/auth/...", p.forwardAuth}, // /auth/p/NAME, and 404 with all headers
+		{"", "/hydrate", p.hydrate},      // Oathkeeper
+		{"", "/.well-known/jwks.json", p.forwardAuth.Signer.JWKS()},
 		{"", "/me", p.verifier.Me()},
 		{"GET", "/healthz", http.HandlerFunc(healthz)},
 		{"GET", "/readyz", http.HandlerFunc(p.readyz)},

@@ -98,10 +98,14 @@ type parts struct {
 	hooks    *hooks.Handler
 	verifier *session.Verifier
 	ear      *ear
-	server   *server
-	passes   *passes  // the schedule's
-	repairs  *repairs // the operator's
-	work     *background
+
+	forwardAuth *session.ForwardAuth
+	hydrate     *session.Hydrate
+
+	server  *server
+	passes  *passes  // the schedule's
+	repairs *repairs // the operator's
+	work    *background
 }
 
 func newParts(s *system, log *slog.Logger) (p *parts, err error) {
@@ -122,6 +126,9 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
 			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
 			Assertion: s.config.header("assertion")}}
+	p.forwardAuth = s.config.forwardAuth(p.verifier, s.config.signer())
+	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
+	p.hydrate.User, p.hydrate.Passwords = s.config.hydrateLogin()
 	p.metrics.sessions(p.verifier, p.ear)
 	if p.work, err = p.newBackground(); err != nil {
 		p.ear.close()
@@ -131,7 +138,7 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 
 // check proves that nothing is wired wrongly before the first request comes.
 func (p *parts) check() error {
-	return errors.Join(p.ory.Check(), p.hooks.Check(), p.verifier.Check())
+	return errors.Join(p.ory.Check(), p.hooks.Check(), p.forwardAuth.Check())
 }
 
 // close finishes what no request waits for: questions to Ory, and back-references

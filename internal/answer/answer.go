@@ -39,6 +39,10 @@ type Problem struct {
 	Status  int
 	Code    Code
 	Message string
+
+	// Redirect, where there is one, is where a browser can do what is missing. It is
+	// answered as redirect_browser_to.
+	Redirect string
 }
 
 func (p *Problem) Error() string { return string(p.Code) + ": " + p.Message }
@@ -80,10 +84,11 @@ func Of(err error) *Problem {
 func Write(w http.ResponseWriter, err error) {
 	p := Of(err)
 	type body struct {
-		Code    Code   `json:"code"`
-		Message string `json:"message"`
+		Code     Code   `json:"code"`
+		Message  string `json:"message"`
+		Redirect string `json:"redirect_browser_to,omitempty"`
 	}
-	JSON(w, p.Status, map[string]body{"error": {p.Code, p.Message}})
+	JSON(w, p.Status, map[string]body{"error": {p.Code, p.Message, p.Redirect}})
 }
 
 // JSON writes v. Answers are about one person: no cache may keep them.

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,11 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -91,6 +86,14 @@ func fetch(t *testing.T, url string, header map[string]string) (int, string) {
 // startNginx runs nginx with the locations of one server, and returns its URL.
 func startNginx(t *testing.T, locations string) string {
 	t.Helper()
+	address := freeAddress(t)
+	runNginx(t, address, fmt.Sprintf("server {\nlisten %s;\n%s}\n", address, locations))
+	return "http://" + address + "/"
+}
+
+// runNginx runs nginx with what stands in http { … }, and listens on address.
+func runNginx(t *testing.T, address, http string) {
+	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		program = "/usr/sbin/nginx"
@@ -98,47 +101,16 @@ func startNginx(t *testing.T, locations string) string {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatal("this test needs nginx: sudo apt-get install nginx-light")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // nginx' workers are somebody else
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf("daemon off;\nmaster_process off;\npid %[1]s/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+
 		"client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;\n"+
-		"server {\nlisten %[2]s;\n%[3]s}\n}\n", dir, address, locations)
+		"%[2]s\n}\n", dir, http)
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log strings.Builder
-	cmd := exec.Command(program, "-p", dir, "-c", file)
-	cmd.Stderr = &log
-	p, err := child.Start(cmd, syscall.SIGKILL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Stop(syscall.SIGTERM, 5*time.Second)
-		if t.Failed() {
-			t.Logf("nginx: %s\n%s", log.String(), config)
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err == nil {
-			_ = conn.Close()
-			return "http://" + address + "/"
-		}
-		if ctx.Err() != nil || !p.Running() {
-			t.Fatalf("nginx did not start: %v", err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	startProxy(t, exec.Command(program, "-p", dir, "-c", file), address, config)
 }

@@ -1,0 +1,59 @@
+// Command go verifies a signed assertion as an application in Go does:
+//
+//	go run ./examples/assertion/go JWKS-URL ISSUER AUDIENCE TOKEN
+//
+// It prints the user's ID and the claims, or says why not and exits with 1.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// verify is what to copy. keys is what the JWKS-URL answers: fetch it again every
+// hour, and when a token names a key that is not in it.
+func verify(token string, keys jose.JSONWebKeySet, issuer, audience string) (userID string, err error) {
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA}) // and no other
+	if err != nil {
+		return "", err
+	}
+	var claims jwt.Claims
+	if err := parsed.Claims(keys, &claims); err != nil { // the signature
+		return "", err
+	}
+	if claims.Expiry == nil || claims.Subject == "" {
+		return "", fmt.Errorf("exp or sub is missing")
+	}
+	return claims.Subject, claims.ValidateWithLeeway(jwt.Expected{Issuer: issuer, AnyAudience: jwt.Audience{audience}, Time: time.Now()}, 5*time.Second)
+}
+
+func main() {
+	if len(os.Args) != 5 {
+		fail("usage: go JWKS-URL ISSUER AUDIENCE TOKEN")
+	}
+	res, err := http.Get(os.Args[1])
+	if err != nil {
+		fail(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var keys jose.JSONWebKeySet
+	if err := json.NewDecoder(res.Body).Decode(&keys); err != nil {
+		fail(err)
+	}
+	user, err := verify(os.Args[4], keys, os.Args[2], os.Args[3])
+	if err != nil {
+		fail(err)
+	}
+	_, _ = fmt.Fprintln(os.Stdout, user)
+}
+
+func fail(why any) {
+	_, _ = fmt.Fprintln(os.Stderr, why)
+	os.Exit(1)
+}

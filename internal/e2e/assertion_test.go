@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// TestAssertionExamples runs the verifiers of examples/assertion in Go and in Node on
+// what a Signer signs, and on what somebody else might.
+func TestAssertionExamples(t *testing.T) {
+	const issuer, audience = "http://127.0.0.1:4460", "notes"
+	signer := func(change func(*session.Signer)) *session.Signer {
+		s := &session.Signer{Issuer: issuer, Audience: audience, Secrets: secrets}
+		change(s)
+		return s
+	}
+	p := &symbolon.Principal{User: symbolon.User{ID: "user-42", Identity: "i"}, Session: symbolon.Session{ID: "s", AAL: "aal1", ExpiresAt: time.Now().Add(time.Hour)}}
+	token := func(change func(*session.Signer)) string {
+		token, err := signer(change).Assert(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	good := token(func(*session.Signer) {})
+	parts := strings.Split(good, ".")
+	raw := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := map[string]string{
+		"another audience": token(func(s *session.Signer) { s.Audience = "other" }),
+		"another issuer":   token(func(s *session.Signer) { s.Issuer = "http://evil.example" }),
+		"another secret": token(func(s *session.Signer) {
+			s.Secrets = []symbolon.Secret{symbolon.Secret("Zq8Rm3VnX5cTp1WbY7fJk2LsGd9HtE4u")}
+		}),
+		"a minute old": token(func(s *session.Signer) { s.Now = func() time.Time { return time.Now().Add(-70 * time.Second) } }),
+		"another user": parts[0] + "." + raw(strings.Replace(string(claims), "user-42", "user-43", 1)) + "." + parts[2],
+		"alg none":     raw(`{"alg":"none"}`) + "." + parts[1] + ".",
+		"alg HS256":    raw(`{"alg":"HS256"}`) + "." + parts[1] + "." + parts[2],
+		"truncated":    good[:len(good)-8],
+		"no signature": parts[0] + "." + parts[1] + ".",
+		"empty":        "",
+	}
+	srv := httptest.NewServer(signer(func(*session.Signer) {}).JWKS())
+	t.Cleanup(srv.Close)
+	dir := filepath.Join("..", "..", "examples", "assertion")
+	program := filepath.Join(t.TempDir(), "verify")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./"+filepath.ToSlash(filepath.Join(dir, "go"))).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, command := range map[string][]string{"go": {program}, "node": {nodeProgram(t), filepath.Join(dir, "verify.mjs")}} {
+		t.Run(name, func(t *testing.T) {
+			run := func(token string) (string, error) {
+				out, err := exec.Command(command[0], append(command[1:], srv.URL, issuer, audience, token)...).CombinedOutput()
+				return strings.TrimSpace(string(out)), err
+			}
+			if out, err := run(good); err != nil || out != "user-42" {
+				t.Errorf("%s %v", out, err)
+			}
+			for what, token := range bad {
+				if out, err := run(token); err == nil || out == "" || strings.Contains(out, "panic") {
+					t.Errorf("%s is taken: %s", what, out)
+				}
+			}
+		})
+	}
+}
+
+func nodeProgram(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"node", "nodejs"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no Node: scripts/deps.sh nodejs")
+	return os.DevNull
+}

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/lockedfile"
+
+	"github.com/symbolon-id/symbolon/internal/child"
+)
+
+// TestBuildCaddy builds Caddy, so that the tests that need it do not wait for it.
+func TestBuildCaddy(t *testing.T) {
+	out, err := exec.Command(buildCaddy(t), "version").Output()
+	if err != nil || !strings.Contains(string(out), "v2.") {
+		t.Errorf("%s %v", out, err)
+	}
+}
+
+// buildCaddy returns the path of a Caddy: the one that SYMBOLON_CADDY names, or one
+// that is built of the module internal/caddy the first time, in about a minute of two
+// cores, and kept in the user's cache folder.
+func buildCaddy(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("SYMBOLON_CADDY"); path != "" {
+		return path
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join("..", "caddy")
+	h := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
+		text, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	_, _ = fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	dir := filepath.Join(cache, "symbolon", fmt.Sprintf("caddy-%.6x", h.Sum(nil)))
+	program := filepath.Join(dir, "caddy")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := lockedfile.MutexAt(dir + ".lock").Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", "-s -w", "-o", program+".new", ".")
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build Caddy: %v\n%s", err, out)
+	}
+	if err := os.Rename(program+".new", program); err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// startCaddy runs Caddy with a configuration that listens on address.
+func startCaddy(t *testing.T, address, config string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(buildCaddy(t), "run", "--adapter", "caddyfile", "--config", file)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	startProxy(t, cmd, address, config)
+}
+
+// startProxy runs a proxy until the test ends, and returns when it listens.
+func startProxy(t *testing.T, cmd *exec.Cmd, address, config string) {
+	t.Helper()
+	var log strings.Builder
+	cmd.Stderr = &log
+	p, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Stop(syscall.SIGTERM, 5*time.Second)
+		if t.Failed() {
+			t.Logf("%s: %.4000s\n%s", cmd.Path, log.String(), config)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		if ctx.Err() != nil || !p.Running() {
+			t.Fatalf("%s did not start: %v", cmd.Path, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

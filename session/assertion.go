@@ -1,0 +1,217 @@
+package session
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/maypok86/otter/v2"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+// Signer signs who a request is, for applications that do not take the proxy's word
+// for it: a JWT (EdDSA, Ed25519) that counts for at most a minute.
+//
+//	{"iss": Issuer, "aud": [Audience], "sub": the user's ID, "iat": …, "exp": …,
+//	 "identity": the ID at Ory, "session": its ID, "aal": "aal1"}
+//
+// The keys are derived from the secret, a new one each day (UTC): nothing is stored,
+// and replicas that share the secret share the keys. [Signer.JWKS] serves those of
+// yesterday, today and tomorrow, of every secret, so that clocks may differ by hours
+// and whoever verifies may keep the set for one.
+//
+// Signing takes some 20 µs, so one assertion is given out for half its life to every
+// request of a session. A Signer may be used by many goroutines at once; set its
+// fields before the first call. Issuer, Audience and Secrets are required.
+type Signer struct {
+	Issuer   string
+	Audience string
+	Secrets  []symbolon.Secret // the first one signs
+
+	// Now is the wall clock. Defaults to time.Now.
+	Now func() time.Time
+
+	once  sync.Once
+	bad   error
+	today atomic.Pointer[dayKey]
+	cache *otter.Cache[claimed, *signed]
+}
+
+const (
+	// assertionLife is how long an assertion counts: longer than a request under way,
+	// and too short to be worth stealing.
+	assertionLife = 60 * time.Second
+
+	// maxAssertions bounds what is remembered: some 20 MB. Past it those that are
+	// least used are signed again.
+	maxAssertions = 1 << 15
+)
+
+// claimed is what an assertion says of somebody; signed is one that was made.
+type claimed struct {
+	user     symbolon.UserID
+	identity symbolon.IdentityID
+	session  string
+	aal      string
+}
+
+type signed struct {
+	token string
+	until int64 // Unix milliseconds: given out before
+	from  int64
+}
+
+// Check reports what is wrong with the fields.
+func (s *Signer) Check() error {
+	s.once.Do(s.setup)
+	return s.bad
+}
+
+func (s *Signer) setup() {
+	switch {
+	case s.Issuer == "" || s.Audience == "":
+		s.bad = errors.New("session: Signer.Issuer or Signer.Audience is not set")
+	case len(s.Secrets) == 0:
+		s.bad = errors.New("session: Signer.Secrets is not set")
+	default:
+		s.cache, s.bad = otter.New(&otter.Options[claimed, *signed]{MaximumSize: maxAssertions})
+	}
+}
+
+// Assert returns an assertion about p, at least half of whose life is left: 30
+// seconds, or less where the session itself ends before. An error matches
+// symbolon.ErrUnavailable.
+func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
+	if err := s.Check(); err != nil {
+		return "", fmt.Errorf("%w: %w", err, symbolon.ErrUnavailable)
+	}
+	c := claimed{p.User.ID, p.User.Identity, p.Session.ID, p.Session.AAL}
+	now := s.now()
+	if got, ok := s.cache.GetIfPresent(c); ok && now.UnixMilli() < got.until && now.UnixMilli() >= got.from {
+		return got.token, nil
+	}
+	made, err := s.sign(c, now, min(assertionLife, p.Session.ExpiresAt.Sub(now)))
+	if err != nil {
+		return "", fmt.Errorf("session: sign an assertion: %w: %w", err, symbolon.ErrUnavailable)
+	}
+	s.cache.Set(c, made)
+	return made.token, nil
+}
+
+// ours are the claims that have no registered name.
+type ours struct {
+	Identity symbolon.IdentityID `json:"identity"`
+	Session  string              `json:"session"`
+	AAL      string              `json:"aal"`
+}
+
+func (s *Signer) sign(c claimed, now time.Time, life time.Duration) (*signed, error) {
+	key, err := s.keyOf(now)
+	if err != nil {
+		return nil, err
+	}
+	token, err := jwt.Signed(key.signer).Claims(jwt.Claims{
+		Issuer: s.Issuer, Audience: jwt.Audience{s.Audience}, Subject: string(c.user),
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
+	}).Claims(ours{c.identity, c.session, c.aal}).Serialize()
+	if err != nil {
+		return nil, err
+	}
+	return &signed{token: token, from: now.UnixMilli(), until: now.Add(life / 2).UnixMilli()}, nil
+}
+
+// dayKey is what signs on one day.
+type dayKey struct {
+	day    string
+	signer jose.Signer
+}
+
+func (s *Signer) keyOf(now time.Time) (*dayKey, error) {
+	day := now.UTC().Format(time.DateOnly)
+	if k := s.today.Load(); k != nil && k.day == day {
+		return k, nil
+	}
+	private := deriveKey(s.Secrets[0], day)
+	jwk, err := publicKey(private)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: jwk.KeyID}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, err
+	}
+	k := &dayKey{day, signer}
+	s.today.Store(k)
+	return k, nil
+}
+
+func deriveKey(secret symbolon.Secret, day string) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(secret.Derive("assertion/" + day))
+}
+
+// publicKey is named by its RFC 7638 thumbprint.
+func publicKey(private ed25519.PrivateKey) (jose.JSONWebKey, error) {
+	k := jose.JSONWebKey{Key: private.Public(), Algorithm: string(jose.EdDSA), Use: "sig"}
+	digest, err := k.Thumbprint(crypto.SHA256)
+	k.KeyID = base64.RawURLEncoding.EncodeToString(digest)
+	return k, err
+}
+
+// JWKS answers GET with the public keys, which caches may keep for an hour. A nil
+// Signer has none: nothing is signed.
+func (s *Signer) JWKS() http.Handler {
+	return answer.Method(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) {
+		set, err := s.keys()
+		if err != nil {
+			answer.Write(w, err)
+			return
+		}
+		answer.JSON(cacheable{w}, http.StatusOK, set)
+	})
+}
+
+func (s *Signer) keys() (jose.JSONWebKeySet, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	if s == nil {
+		return set, nil
+	}
+	if err := s.Check(); err != nil {
+		return set, err
+	}
+	for _, secret := range s.Secrets {
+		for _, days := range [...]int{0, -1, 1} {
+			k, err := publicKey(deriveKey(secret, s.now().UTC().AddDate(0, 0, days).Format(time.DateOnly)))
+			if err != nil {
+				return set, err
+			}
+			set.Keys = append(set.Keys, k)
+		}
+	}
+	return set, nil
+}
+
+// cacheable is an answer about nobody.
+type cacheable struct{ http.ResponseWriter }
+
+func (w cacheable) WriteHeader(status int) {
+	w.Header().Set("Cache-Control", "public, max-age=3600")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (s *Signer) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}

@@ -1,0 +1,64 @@
+package session
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+// ProxyPolicy is what ForwardAuth asks of a request behind one path.
+type ProxyPolicy struct {
+	Policies []Policy
+
+	// LoginRedirect sends browsers that nobody has signed in with to
+	// [ForwardAuth.Login] instead of answering 401. Behind nginx leave it false:
+	// auth_request makes a 500 of everything but 2xx, 401 and 403.
+	LoginRedirect bool
+
+	optional bool
+}
+
+// builtin are the policies that are always there.
+var builtin = map[string]ProxyPolicy{
+	"default":  {},
+	"optional": {optional: true},
+	"aal2":     {Policies: []Policy{AAL2}},
+}
+
+// IsBuiltinPolicy reports whether a policy's name is taken: default, optional, aal2.
+func IsBuiltinPolicy(name string) bool { _, ok := builtin[name]; return ok }
+
+// IsPolicyName reports whether a policy can be called so: 1 to 64 of a-z, 0-9, "-"
+// and "_", which stand in a path as they are.
+func IsPolicyName(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && s != "" && len(s) <= 64
+}
+
+const named = "/auth/p/"
+
+// policy finds the policy of a path, which is compared byte by byte. Only behind
+// /auth/p/NAME may anything follow: there Envoy appends the path that the client
+// asked for, and whatever that is says nothing.
+func (f *ForwardAuth) policy(path string) (ProxyPolicy, bool) {
+	switch path {
+	case "/auth":
+		return builtin["default"], true
+	case "/auth/optional":
+		return builtin["optional"], true
+	case "/auth/aal2":
+		return builtin["aal2"], true
+	}
+	rest, ok := strings.CutPrefix(path, named)
+	if !ok {
+		return ProxyPolicy{}, false
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	p, ok := builtin[name] // first: nobody redefines these
+	if !ok {
+		p, ok = f.Policies[name]
+	}
+	return p, ok
+}
+
+var noSuchPath = answer.New(http.StatusNotFound, answer.NotFound, "There is no such policy.")

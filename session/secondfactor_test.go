@@ -1,0 +1,55 @@
+package session
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestSecondFactor: where Ory asks for the second factor comes through, as Ory said
+// it and only where it is a plain address.
+func TestSecondFactor(t *testing.T) {
+	const good = "https://ory.example/self-service/login/browser?aal=aal2"
+	for body, want := range map[string]string{
+		`"redirect_browser_to":"` + good + `"`:                                good,
+		`"redirect_browser_to":"http://127.0.0.1:4433/x"`:                     "http://127.0.0.1:4433/x",
+		`"redirect_browser_to":"javascript:alert(1)"`:                         "",
+		`"redirect_browser_to":"//evil.example/"`:                             "",
+		`"redirect_browser_to":"https://a@evil.example/"`:                     "",
+		`"redirect_browser_to":"https://x/\r\nSet-Cookie: a=b"`:               "",
+		`"redirect_browser_to":"https://x\\@evil.example/"`:                   "",
+		`"redirect_browser_to":"https://x/?t=ory_st_secret"`:                  "", // the credential itself
+		`"redirect_browser_to":"https://x/` + strings.Repeat("a", 3000) + `"`: "",
+		`"redirect_browser_to":7`:                                             "",
+		`"redirect_browser_to":null`:                                          "",
+		`"other":1`:                                                           "",
+	} {
+		w := newWorld(t)
+		w.answer = func(*http.Request) *http.Response {
+			return response(403, `{"error":{"id":"session_aal2_required","code":403,"status":"Forbidden"},`+body+`}`)
+		}
+		_, err := w.v.Authenticate(byToken("ory_st_secret"))
+		if !errors.Is(err, ErrAAL2Required) || !Denied(err) || SecondFactorURL(err) != want {
+			t.Errorf("%.60s: %v, %q", body, err, SecondFactorURL(err))
+		}
+		r := byToken("ory_st_secret")
+		r.URL = &url.URL{Path: "/auth"}
+		rec := httptest.NewRecorder()
+		(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
+		if rec.Code != 403 || rec.Header().Get("Location") != want || strings.Contains(rec.Body.String(), "redirect_browser_to") != (want != "") ||
+			!strings.Contains(rec.Body.String(), `"code":"aal2_required"`) {
+			t.Errorf("%.60s: %d %v %s", body, rec.Code, rec.Header(), rec.Body)
+		}
+		r.URL.Path = "/auth/optional"
+		rec = httptest.NewRecorder()
+		if (&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r); rec.Code != 200 || rec.Header().Get("Location") != "" {
+			t.Errorf("optional: %d %v", rec.Code, rec.Header())
+		}
+	}
+	if SecondFactorURL(ErrAAL2Required) != "" || SecondFactorURL(nil) != "" {
+		t.Error("a policy's second factor has an address")
+	}
+}
