@@ -136,6 +136,28 @@ func TestListingWaits(t *testing.T) {
 	})
 }
 
+// TestListingOfOddIdentities: what newer Orys add, what a schema allows and what fits a
+// page is taken. An identity that comes again on the next page comes twice; a page that
+// begins like an earlier one is a loop.
+func TestListingOfOddIdentities(t *testing.T) {
+	odd := func(n int, old, with string) string {
+		return strings.Replace(strings.Replace(identityJSON(someID), someID, uuid(n), 1), old, with, 1)
+	}
+	const address = `{"value":"a@x.example","verified":true,"via":"email"}`
+	ids, _, err := walk(t,
+		pageAnswer{200, "[" + odd(1, `"traits":{"email":"a@x.example"}`, `"traits":null`) + "]", []string{"Link", next("t1")}},
+		pageAnswer{200, "[" + odd(2, `"metadata_admin":null`, `"metadata_admin":null,"region":"eu","credentials":{"password":{"version":7}},"later":[[{}]]`) + "]", []string{"Link", next("t2")}},
+		pageAnswer{200, "[" + odd(3, address, strings.Repeat(address+",", 9_999)+address) + "," + odd(4, "", "") + "]", []string{"Link", next("t3")}},
+		pageAnswer{200, "[" + odd(4, `"state":"active"`, `"state":"inactive"`) + "]", []string{"Link", first}})
+	var want []symbolon.IdentityID
+	for _, n := range []int{1, 2, 3, 4, 4} {
+		want = append(want, symbolon.IdentityID(uuid(n)))
+	}
+	if err != nil || !slices.Equal(ids, want) {
+		t.Errorf("%v, %v", ids, err)
+	}
+}
+
 // A reader that leaves ends the questions, and nothing runs on behind its back.
 func TestListingStopsWithItsReader(t *testing.T) {
 	for take := range 3 {
