@@ -109,7 +109,9 @@ func (c *crowd) resume(t *testing.T) {
 	t.Helper()
 	for _, how := range []string{"--resume", "--repair"} {
 		out, err := c.w.server.command("reconcile", how).CombinedOutput()
-		if exit := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == exitLeft) {
+		var exit *exec.ExitError
+		left := errors.As(err, &exit) && exit.ExitCode() == exitLeft
+		if err != nil && !left {
 			t.Fatalf("reconcile %s: %v\n%s", how, err, out)
 		}
 	}
