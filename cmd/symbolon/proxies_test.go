@@ -92,7 +92,9 @@ func TestOathkeeperConfig(t *testing.T) {
 					Config struct {
 						API struct {
 							URL  string
-							Auth struct{ Basic struct{ Username, Password string } }
+							Auth struct {
+								Basic struct{ Username, Password string }
+							}
 						} `yaml:"api"`
 					}
 				}
