@@ -1,5 +1,5 @@
 """Verifies a signed assertion as an application in Python does (PyJWT with its extra
-"crypto", 2.8 or newer):
+"crypto", 2.6 or newer):
 
     python3 verify.py JWKS-URL ISSUER AUDIENCE TOKEN
 

@@ -233,7 +233,7 @@ func TestSpoofedHeaders(t *testing.T) {
 	b := newBehind(t)
 	for _, proxy := range []string{"nginx", "caddy"} {
 		t.Run(proxy, func(t *testing.T) {
-			b.world.t, b.t = t, t
+			b.t = t
 			address := b.start(proxy, "/auth/optional")
 			reached := 0
 			for _, v := range variants {
@@ -307,7 +307,7 @@ func TestSpoofedPaths(t *testing.T) {
 	b := newBehind(t)
 	for _, proxy := range []string{"nginx", "caddy"} {
 		t.Run(proxy, func(t *testing.T) {
-			b.world.t, b.t = t, t
+			b.t = t
 			asked := 0
 			for policy, credential := range map[string]string{"/auth": "", "/auth/aal2": "X-Session-Token: " + b.person.Token + "\r\n"} {
 				address := b.start(proxy, policy)
