@@ -396,3 +396,15 @@ func TestCapturedVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestSecondFactorAddress: both generations say where a browser can show it.
+func TestSecondFactorAddress(t *testing.T) {
+	for _, generation := range []string{"v1.3.1", "v26.2.0"} {
+		c := replay(t, load(t, generation, "whoami-aal2-403").exchange)
+		_, err := c.Whoami(t.Context(), Credential{Kind: SessionToken, Value: "ory_st_x"})
+		var e *Error
+		if !errors.As(err, &e) || !errors.Is(err, ErrAAL2Required) || !strings.HasPrefix(e.Redirect, "http://KRATOS_PUBLIC/self-service/login/") {
+			t.Errorf("%s: %v %+v", generation, err, e)
+		}
+	}
+}
