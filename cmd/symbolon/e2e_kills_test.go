@@ -73,6 +73,11 @@ func TestKilledUnderLoad(t *testing.T) {
 		}
 		c.converge(t)
 		t.Logf("%d kills, of them in the middle of: %v; %s; all was well %s after the load ended", kills, hit, c.figures(), time.Since(started).Round(time.Second))
+		for _, what := range aims {
+			if torture && what != "" && hit[what] == 0 {
+				t.Errorf("no kill came in the middle of: %s", what)
+			}
+		}
 		c.checkOry(t)
 		c.checkUsers(t)
 		c.checkRequests(t)
