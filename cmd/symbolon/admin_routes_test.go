@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -189,5 +192,55 @@ func TestForgedCursors(t *testing.T) {
 	}
 	if got := i.findings(t, "?limit=1&after="+good); len(got.Findings) != 1 {
 		t.Errorf("the good one: %+v", got)
+	}
+}
+
+// TestBusyDatabase: while another process holds SQLite's write lock, whatever would write
+// says "don't know", and reading goes on. Afterwards nothing is bound otherwise.
+func TestBusyDatabase(t *testing.T) {
+	i := install(t, nil)
+	id, token := i.ory.add(1)
+	fresh, _ := i.ory.add(2)
+	user := i.signIn(t, token)
+	path, _ := i.config.sqlitePath()
+	other, err := openSQLite(path, created, "_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	held, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := i.operator()
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "/admin/identities/" + id + "/sync", "", 503},
+		{"POST", "/admin/identities/" + fresh + "/sync", "", 503},
+		{"POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q,"move":true}`, fresh, user), 503},
+		{"GET", "/admin/users/" + user, "", 200},
+		{"GET", "/admin/findings", "", 200},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the store itself waits for five
+		r := httptest.NewRequestWithContext(ctx, test.method, "http://127.0.0.1:4461"+test.path, strings.NewReader(test.body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		side.ServeHTTP(w, r)
+		cancel()
+		if w.Code != test.status || w.Code == 503 && !strings.HasPrefix(w.Body.String(), `{"error":{"code":"unavailable"`) {
+			t.Errorf("%s %s: %d %s, want %d", test.method, test.path, w.Code, w.Body, test.status)
+		}
+	}
+	if err := held.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nobody writes any more", func() bool { return ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
+	if i.signIn(t, token) != user {
+		t.Error("the user changed")
+	}
+	if w := ask(side, "GET", "/admin/identities/"+id, ""); !strings.Contains(w.Body.String(), user) {
+		t.Errorf("moved all the same: %s", w.Body)
 	}
 }
