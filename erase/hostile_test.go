@@ -128,6 +128,7 @@ func TestReadBack(t *testing.T) {
 // TestWrongOry: an Ory that has nobody of ours proves nothing by not having one.
 func TestWrongOry(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
+	w.linker.BackReference.Write = symbolon.WriteNone // nothing else asks Ory while it is exchanged
 	p, user := w.linked()
 	w.linked()
 	right := w.erasures.Linker.Ory

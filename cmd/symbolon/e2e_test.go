@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -160,7 +161,7 @@ type process struct {
 
 	dir   string // working directory; the log is in it
 	env   []string
-	child *child.Process
+	child atomic.Pointer[child.Process] // tests kill it from wherever they are
 }
 
 // newProcess chooses addresses and a secret. It starts nothing.
@@ -169,7 +170,8 @@ func newProcess(t *testing.T) *process {
 	public, operator := freePort(t), freePort(t)
 	p := &process{dir: t.TempDir(), publicURL: "http://127.0.0.1:" + public, operatorURL: "http://127.0.0.1:" + operator}
 	p.set(beTheProgram+"=1", "SYMBOLON_SECRET="+testSecret, "SYMBOLON_LOG_LEVEL=debug",
-		"SYMBOLON_SERVE_PUBLIC=127.0.0.1:"+public, "SYMBOLON_SERVE_ADMIN=127.0.0.1:"+operator, "SYMBOLON_SERVE_URL="+p.publicURL)
+		"SYMBOLON_SERVE_PUBLIC=127.0.0.1:"+public, "SYMBOLON_SERVE_ADMIN=127.0.0.1:"+operator, "SYMBOLON_SERVE_URL="+p.publicURL,
+		"SYMBOLON_RECONCILE_EVERY=0s") // whoever tests the schedule says so; others would be linked by it now and then
 	t.Cleanup(func() {
 		p.kill()
 		if log := p.log(); t.Failed() {
@@ -206,12 +208,14 @@ func (p *process) start(t *testing.T) {
 	defer func() { _ = log.Close() }()
 	cmd := p.command("serve")
 	cmd.Stdout, cmd.Stderr = log, log
-	if p.child, err = child.Start(cmd, syscall.SIGKILL); err != nil {
+	running, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
 		t.Fatal(err)
 	}
+	p.child.Store(running)
 	eventually(t, "the server is ready", func() bool {
-		if !p.child.Running() {
-			t.Fatalf("the server ended: %v; it logged:\n%s", p.child.Err(), p.log())
+		if !running.Running() {
+			t.Fatalf("the server ended: %v; it logged:\n%s", running.Err(), p.log())
 		}
 		resp, err := http.Get(p.publicURL + "/readyz")
 		if err != nil {
@@ -224,17 +228,18 @@ func (p *process) start(t *testing.T) {
 
 // kill is kill -9.
 func (p *process) kill() {
-	if p.child != nil {
-		p.child.Kill()
+	if running := p.child.Load(); running != nil {
+		running.Kill()
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
 
 // stop is SIGTERM; it returns how the server ended.
 func (p *process) stop() error {
-	p.child.Stop(syscall.SIGTERM, 15*time.Second)
+	running := p.child.Load()
+	running.Stop(syscall.SIGTERM, 15*time.Second)
 	http.DefaultClient.CloseIdleConnections()
-	return p.child.Err()
+	return running.Err()
 }
 
 func (p *process) log() string {
