@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,14 +118,22 @@ func (f *fakeOry) page(w http.ResponseWriter, at int) {
 type small struct {
 	*reconcile.Reconciler
 	ory *fakeOry
+	now atomic.Pointer[fakeOry] // who answers: a page that nobody waits for any more may still be on its way
 	db  *sql.DB
+}
+
+// become has another Ory answer from now on.
+func (s *small) become(f *fakeOry) {
+	s.ory = f
+	s.now.Store(f)
 }
 
 // world is a small one: people identities, all of them linked an hour ago.
 func world(t *testing.T) *small {
 	t.Helper()
-	s := &small{ory: &fakeOry{project: 'a', to: people, email: "p%d@example.org"}}
-	server := httptest.NewServer(s.ory)
+	s := &small{}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org"})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.now.Load().ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	var err error
 	if s.db, err = sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db"))); err != nil {
@@ -230,11 +239,12 @@ func TestHostileListings(t *testing.T) {
 	before := s.content(t)
 	for name, spoil := range hostile {
 		t.Run(name, func(t *testing.T) {
-			*s.ory = fakeOry{project: 'a', to: people, email: "new%d@example.org"} // everybody is stale
+			f := &fakeOry{project: 'a', to: people, email: "new%d@example.org"} // everybody is stale
 			if len(name)%2 == 0 {
-				s.ory.gone = map[int]bool{3: true, 25: true, 59: true} // and some are gone indeed
+				f.gone = map[int]bool{3: true, 25: true, 59: true} // and some are gone indeed
 			}
-			spoil(s.ory)
+			spoil(f)
+			s.become(f)
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true, Shards: 1 + len(name)%3})
 			if err == nil || report.Complete || report.Found[reconcile.OrphanUser] != 0 {
 				t.Errorf("%v, %+v", err, report)
@@ -252,7 +262,7 @@ func TestHostileListings(t *testing.T) {
 // TestTheOperatorsWord: a great deletion is believed, and carried out by proof.
 func TestTheOperatorsWord(t *testing.T) {
 	s := world(t)
-	*s.ory = fakeOry{project: 'a', to: people / 2, email: "p%d@example.org"}
+	s.become(&fakeOry{project: 'a', to: people / 2, email: "p%d@example.org"})
 	before := s.content(t)
 	if report, err := s.Run(t.Context(), reconcile.Options{AllowMissing: people / 2}); err != nil ||
 		report.Found[reconcile.OrphanUser] != people/2 || s.content(t) != before {
@@ -335,7 +345,7 @@ func TestHostileAnswersByID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := world(t) // the client of another would still wait after a 429
-			*s.ory = fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing, byID: byID}
+			s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing, byID: byID})
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 			if report.Found[reconcile.OrphanUser] != 3 || len(report.Mended) != 0 || err == nil != strings.HasPrefix(name, "there ") {
 				t.Errorf("%+v %v", report, err)
@@ -356,7 +366,7 @@ func TestHostileAnswersByID(t *testing.T) {
 		})
 	}
 	// And the truth.
-	*s.ory = fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing})
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Shards: 3})
 	if err != nil || report.Mended[reconcile.OrphanUser] != 3 || report.Left() != 0 {
 		t.Errorf("%+v %v", report, err)
@@ -366,7 +376,7 @@ func TestHostileAnswersByID(t *testing.T) {
 // TestTheSecondListingBreaksOff: what was mended stays, the next run does the rest.
 func TestTheSecondListingBreaksOff(t *testing.T) {
 	s := world(t)
-	*s.ory = fakeOry{project: 'a', to: 1000, email: "new%d@example.org"}
+	s.become(&fakeOry{project: 'a', to: 1000, email: "new%d@example.org"})
 	asked := 0
 	s.ory.hostile = func(w http.ResponseWriter, _ int) bool {
 		asked++
@@ -393,7 +403,7 @@ func TestRowKept(t *testing.T) {
 	if _, err := s.db.Exec("create trigger never before delete on symbolon_users begin select raise(abort, 'never'); end"); err != nil {
 		t.Fatal(err)
 	}
-	*s.ory = fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{7: true}}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{7: true}})
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || report.Mended[reconcile.OrphanUser] != 1 || report.Found[symbolon.RowKept] != 1 || report.Left() != 1 {
 		t.Errorf("%+v %v", report, err)
@@ -422,7 +432,7 @@ func TestTheSecondListingIsAnothers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := world(t)
-			*s.ory = fakeOry{project: 'a', to: people, email: "new%d@example.org", gone: map[int]bool{7: true}}
+			s.become(&fakeOry{project: 'a', to: people, email: "new%d@example.org", gone: map[int]bool{7: true}})
 			listings := 0
 			inner := s.Identities
 			s.Reconciler = s.another()

@@ -101,7 +101,7 @@ func TestMoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := world(t)
 			users := s.users(t)
-			*s.ory = fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users, gone: gone}
+			s.become(&fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users, gone: gone})
 			if err := run(t, s); err != nil {
 				t.Fatal(err)
 			}
@@ -122,16 +122,16 @@ func TestClaimsThatExplainNothing(t *testing.T) {
 			l := s.Linker
 			s.Reconciler = s.another()
 			s.Linker = &symbolon.Linker{Ory: l.Ory, Store: l.Store, Log: l.Log, Secrets: []symbolon.Secret{symbolon.Secret("aNotHer0zR5tXw9LmB4nYc7HdF1sGpA6e")}}
-			*s.ory = fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users}
+			s.become(&fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users})
 		},
 		"of users who are there": func(s *small, users map[int]string) {
-			*s.ory = fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}}
+			s.become(&fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}})
 			for n := range 20 {
 				s.ory.gone[40+n], s.ory.claims[people+n] = true, users[n]
 			}
 		},
 		"of one user, many times": func(s *small, users map[int]string) {
-			*s.ory = fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}}
+			s.become(&fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}})
 			for n := range 20 {
 				s.ory.gone[40+n], s.ory.claims[people+n] = true, users[41]
 			}
@@ -257,7 +257,7 @@ func TestLeaseLost(t *testing.T) {
 // otherwise.
 func TestResume(t *testing.T) {
 	s := world(t)
-	*s.ory = fakeOry{project: 'a', to: 2600, email: "p%d@example.org"}
+	s.become(&fakeOry{project: 'a', to: 2600, email: "p%d@example.org"})
 	stop := func(id string, after int64) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -291,7 +291,7 @@ func TestResume(t *testing.T) {
 	if len(froms) != 2 || froms[0] < symbolon.IdentityID(uuid('a', 999)) || froms[1] != "" {
 		t.Errorf("it listed from %v", froms)
 	}
-	*s.ory = fakeOry{project: 'a', to: 5000, email: "p%d@example.org"}
+	s.become(&fakeOry{project: 'a', to: 5000, email: "p%d@example.org"})
 	stop("third", 700)
 	if report, err = s.Run(t.Context(), reconcile.Options{Repair: true, ID: "fourth"}); err != nil || report.ID != "fourth" || report.Linked != 5000 {
 		t.Errorf("%+v %v", report, err)

@@ -262,6 +262,10 @@ func (p *people) stop(t *testing.T) (start func()) {
 			if err := pg.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
+			for _, pool := range []*sql.DB{p.DB, p.again} { // what broke is no test's to find after this one
+				pool.SetMaxIdleConns(0)
+				pool.SetMaxIdleConns(2)
+			}
 		}
 	}
 	conn, err := p.again.Conn(ctx)

@@ -253,10 +253,15 @@ func testLinkAllOnLink(w *world) {
 	})
 	w.linker = w.newLinker(lone{w.Store}) // one at a time, so that calls needs no lock
 	after := map[symbolon.IdentityID]int{}
+	var mu sync.Mutex
 	if bulk, ok := w.Store.(symbolon.BulkStore); ok {
 		w.linker = w.newLinker(loneBulk{lone{w.Store}, bulk})
 	}
-	w.linker.AfterLink = func(_ context.Context, link symbolon.Link) { after[link.Identity]++ }
+	w.linker.AfterLink = func(_ context.Context, link symbolon.Link) {
+		mu.Lock()
+		defer mu.Unlock()
+		after[link.Identity]++
+	}
 	for i, r := range w.linker.LinkAll(w.ctx, seenAll(0, people...)) {
 		if people[i].ID == unlucky.ID {
 			w.wantErr(r.Err, mine)

@@ -18,7 +18,7 @@ type commands struct {
 
 func installCommands(t *testing.T) *commands {
 	t.Helper()
-	i := install(t, func(c *Config) { c.Reconcile.Every = 0 }) // whose schedule would link everybody beside the commands
+	i := install(t, nil)
 	t.Chdir(t.TempDir())
 	return &commands{i, environment("SYMBOLON_DATABASE", i.config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)}

@@ -142,6 +142,7 @@ func install(t *testing.T, change func(*Config)) *installation {
 	k := startSmallKratos(t)
 	c := defaults()
 	c.Secret, c.Users.Columns = testSecret, ownColumns()
+	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
 	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, testKey+"token"
 	c.Database = Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {

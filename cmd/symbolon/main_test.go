@@ -94,7 +94,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"serve"}, environment("SYMBOLON_DATABASE", "postgres://u:"+testKey+"@127.0.0.1:1/db"), 1, "does not answer"},
 		{[]string{"serve"}, environment("SYMBOLON_DATABASE", "sqlite:///nonexistent/folder/symbolon.db"), 1, "open the database"},
 		{[]string{"actions", "print"}, environment(), 2, "--for"},
-		{[]string{"actions", "print", "--for", "auth0"}, environment(), 2, "kratos.yml, network or create_url"},
+		{[]string{"actions", "print", "--for", "auth0"}, environment(), 2, "kratos.yml, network, create_url or oathkeeper"},
 		{[]string{"actions", "print", "--for", "kratos.yml", "--methods", "password,telepathy"}, environment(), 2, "telepathy"},
 		{[]string{"actions", "print", "--for", "kratos.yml", "--kratos-config", "missing.yml"}, environment(), 2, "missing.yml"},
 	} {

@@ -37,7 +37,7 @@ func TestOryIsDown(t *testing.T) {
 	if err := w.kratos.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ada.open("/notes")
+	eventually(t, "Ory is asked again, which it is once a second", 10*time.Second, func() bool { ada.open("/notes"); return ada.status == 200 })
 	ada.at("/notes", 200, "Ask Charles about the engine.", user.ID)
 	if ada.session() != session {
 		t.Error("it is another session")
