@@ -11,31 +11,5 @@ import (
 // everything. f may run again while the database is busy. Errors that a retry may mend
 // match symbolon.ErrUnavailable.
 func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
-	if err := s.setup(); err != nil {
-		return err
-	}
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		release, _, err := s.turn(waiting)
-		if err != nil {
-			return err
-		}
-		defer release()
-		var options *sql.TxOptions
-		if s.Dialect == Postgres {
-			options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-		}
-		tx, err := s.DB.BeginTx(waiting, options)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }() // nothing, after the commit
-		if err := f(tx); err != nil {
-			return err
-		}
-		return tx.Commit()
-	})
-	if err != nil {
-		return unavailable("write", err)
-	}
-	return nil
+	return s.inTx(ctx, "write", func(_ context.Context, db session) error { return f(db.tx) })
 }
