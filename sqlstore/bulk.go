@@ -16,16 +16,15 @@ import (
 //	select who is known                         outside of the transaction
 //	    decide                                  about each of the others; pure
 //	begin
-//	insert the entries                          the lock: a write comes first, and who
-//	                                            is there by now is left out
+//	insert the entries                          the lock: a write comes first
 //	insert the users' rows
 //	bind the entries to the IDs                 only where the database chose them
 //	insert the events
 //	    OnLink                                  for each bond
 //	commit
 //
-// Where anything is refused all of it is undone, and the halves are tried apart: at
-// last one by one, by Write, which finds out what the matter is.
+// Where anything is refused, or somebody was faster, all of it is undone, and the halves
+// are tried apart: at last one by one, by Write, which finds out what the matter is.
 
 var _ symbolon.BulkStore = (*Store)(nil)
 
@@ -123,7 +122,7 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 		return nil
 	}
 	err := b.store.patiently(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
-	if err == nil || errors.Is(err, errNothing) {
+	if err == nil {
 		return nil
 	}
 	if !errors.Is(err, errRefused) && !errors.Is(err, errTaken) && !b.store.own(ctx, err) {
@@ -161,7 +160,7 @@ func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
 // attempt is one transaction.
 type attempt struct {
 	*bulk
-	all   []*newcomer // those for whom nobody was faster
+	all   []*newcomer
 	now   time.Time
 	db    session
 	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
@@ -171,9 +170,6 @@ func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {
 	a.db = session{store: a.store, tx: tx.tx}
 	if err := a.enter(waiting); err != nil {
 		return err
-	}
-	if len(a.all) == 0 {
-		return errNothing
 	}
 	if err := a.insertRows(ctx); err != nil {
 		return err

@@ -101,11 +101,11 @@ func (b *bulk) ask(ctx context.Context, l list, values []any, note func(string))
 	}
 	m := b.many(l.head, size, 1)
 	if l.rows {
-		for _, v := range padded {
-			m.row(v)
+		for i, v := range padded {
+			m.row(i, v)
 		}
 	} else {
-		m.row(padded...)
+		m.row(0, padded...)
 	}
 	if l.tail != "" {
 		m.WriteString(l.tail)

@@ -36,17 +36,22 @@ func inPieces(n, perRow int, f func(from, to int) error) error {
 	return nil
 }
 
-// The heads of the statements; rows of parameters follow.
+// The tables that all of it goes into, and the types of what does not travel as text.
+var (
+	entriesInto = into{name: "symbolon.links", columns: []string{"identity_id", "user_id", "state", "linked_at", "way", "ticket", "digest", "back_reference"},
+		types: map[string]string{"linked_at": "timestamptz", "ticket": "bigint"}}
+	eventsInto = into{name: "symbolon.events", columns: []string{"identity_id", "user_id", "kind", "at", "way", "detail"},
+		types: map[string]string{"at": "timestamptz"}}
+)
+
+// into is where many rows go. The first column has another value in every row.
+type into struct {
+	name    string
+	columns []string
+	types   map[string]string
+}
+
 const (
-	enterAll = `
-insert into symbolon.links (project, linked_at, identity_id, user_id, state, way, ticket, digest, back_reference) values `
-
-	enterAllEnd = `
-on conflict do nothing returning identity_id`
-
-	insertEvents = `
-insert into symbolon.events (project, at, kind, identity_id, user_id, way, detail) values `
-
 	bindAll = `
 update symbolon.links set user_id = v.column2, state = 'linked' from (values `
 
@@ -68,16 +73,12 @@ func (b *bulk) many(head string, rows, perRow int) *many {
 	return m
 }
 
-// row adds a row of values.
-func (m *many) row(values ...any) {
-	separator := "("
-	if len(m.args) > 0 {
-		separator = ", ("
-	}
-	for _, v := range values {
-		m.WriteString(separator)
+// row adds a row of values, the i-th.
+func (m *many) row(i int, values ...any) {
+	m.WriteString(comma(i) + "(")
+	for i, v := range values {
+		m.WriteString(comma(i))
 		m.param(v)
-		separator = ", "
 	}
 	m.WriteString(")")
 }
@@ -92,33 +93,63 @@ func (m *many) param(v any) {
 	m.WriteString(strconv.Itoa(len(m.args)))
 }
 
-// enter inserts the entries, and leaves out of the attempt whoever has one by now, or
-// whose new user is somebody's.
-func (a *attempt) enter(ctx context.Context) error {
-	const perRow = 9
-	entered := make(map[symbolon.IdentityID]bool, len(a.all))
-	err := inPieces(len(a.all), perRow, func(from, to int) error {
-		m := a.many(enterAll, to-from, perRow)
-		for _, n := range a.all[from:to] {
-			state := symbolon.Linked
-			if n.link.User == "" {
-				state = lockState
-			}
-			m.row(a.project, moment{a.now}, string(n.link.Identity), null(n.link.User), string(state), string(n.link.Way),
-				int64(n.link.Ticket), n.digest, n.link.BackReference)
+// insert inserts rows of values, in pieces, unless somebody has made one of them
+// meanwhile: then it says errTaken. A value that all rows of a piece share travels once.
+func (a *attempt) insert(ctx context.Context, t into, rows [][]any) error {
+	return inPieces(len(rows), len(t.columns), func(from, to int) error {
+		m := a.shared(t, rows[from:to])
+		n, err := a.db.exec(ctx, m.String(), m.args...)
+		if err == nil && n != int64(to-from) {
+			return errTaken
 		}
-		m.WriteString(enterAllEnd)
-		return a.db.each(ctx, m, func(scan func(...any) error) error {
-			var id symbolon.IdentityID
-			err := scan(&id)
-			entered[id] = true
-			return err
-		})
+		return err
 	})
-	if err == nil && len(entered) < len(a.all) {
-		a.all = slices.DeleteFunc(slices.Clone(a.all), func(n *newcomer) bool { return !entered[n.link.Identity] })
+}
+
+func (b *bulk) shared(t into, rows [][]any) *many {
+	var own []int // the columns whose values differ
+	m := b.many("insert into "+t.name+" (project, "+strings.Join(t.columns, ", ")+") select ", len(rows), len(t.columns))
+	m.param(b.project)
+	for i, column := range t.columns {
+		m.WriteString(", ")
+		end := ""
+		if kind := t.types[column]; kind != "" && m.dialect == Postgres {
+			m.WriteString("cast(")
+			end = " as " + kind + ")"
+		}
+		if i == 0 || slices.ContainsFunc(rows, func(row []any) bool { return row[i] != rows[0][i] }) {
+			own = append(own, i)
+			m.WriteString("v.column" + strconv.Itoa(len(own)))
+		} else {
+			m.param(rows[0][i])
+		}
+		m.WriteString(end)
 	}
-	return err
+	m.WriteString(" from (values ")
+	values := make([]any, len(own))
+	for i, row := range rows {
+		for at, column := range own {
+			values[at] = row[column]
+		}
+		m.row(i, values...)
+	}
+	m.WriteString(") as v where true on conflict do nothing")
+	return m
+}
+
+// enter inserts the entries. Whoever has one by now, or whose new user is somebody's,
+// ends the attempt.
+func (a *attempt) enter(ctx context.Context) error {
+	rows := make([][]any, len(a.all))
+	for i, n := range a.all {
+		state := symbolon.Linked
+		if n.link.User == "" {
+			state = lockState
+		}
+		rows[i] = []any{string(n.link.Identity), null(n.link.User), string(state), moment{a.now}, string(n.link.Way), int64(n.link.Ticket),
+			n.digest, n.link.BackReference}
+	}
+	return a.insert(ctx, entriesInto, rows)
 }
 
 // each runs a query and has every row of its answer scanned.
@@ -170,8 +201,8 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 		return errRefused // nothing but defaults: Write knows how
 	}
 	m := a.many(insertInto(columns), len(alike), len(columns))
-	for _, n := range alike {
-		m.row(n.values...)
+	for i, n := range alike {
+		m.row(i, n.values...)
 	}
 	table := quote(a.shape.users.parts().table)
 	key := "cast(" + table + ".{id} as text)"
@@ -218,8 +249,8 @@ func (a *attempt) bind(ctx context.Context) error {
 	}
 	return inPieces(len(unbound), 2, func(from, to int) error {
 		m := a.many(bindAll, to-from, 2)
-		for _, n := range unbound[from:to] {
-			m.row(string(n.link.Identity), string(a.users[n.link.Identity]))
+		for i, n := range unbound[from:to] {
+			m.row(i, string(n.link.Identity), string(a.users[n.link.Identity]))
 		}
 		m.WriteString(bindAllEnd)
 		m.param(a.project)
@@ -235,14 +266,10 @@ func (a *attempt) bind(ctx context.Context) error {
 }
 
 func (a *attempt) insertEvents(ctx context.Context) error {
-	const perRow = 7
-	return inPieces(len(a.all), perRow, func(from, to int) error {
-		m := a.many(insertEvents, to-from, perRow)
-		for _, n := range a.all[from:to] {
-			link := a.linked(n)
-			m.row(a.project, moment{a.now}, string(symbolon.UserLinked), string(link.Identity), string(link.User), string(link.Way), n.plan.Why)
-		}
-		_, err := a.db.exec(ctx, m.String(), m.args...)
-		return err
-	})
+	rows := make([][]any, len(a.all))
+	for i, n := range a.all {
+		link := a.linked(n)
+		rows[i] = []any{string(link.Identity), string(link.User), string(symbolon.UserLinked), moment{a.now}, string(link.Way), n.plan.Why}
+	}
+	return a.insert(ctx, eventsInto, rows)
 }
