@@ -42,7 +42,7 @@ bench: ## measure, beside a baseline in the same run; writes BENCHMARKS.md
 	@go run ./scripts/bench $(ARGS)
 
 .PHONY: bench-reconcile
-bench-reconcile: ## measure reconcile: passes over everybody, missing links; five minutes, writes BENCHMARKS.md
+bench-reconcile: ## measure reconcile: passes over everybody, missing links; ten minutes, writes BENCHMARKS.md
 	@scripts/deps.sh gcc postgresql
 	@go run ./scripts/bench reconcile $(ARGS)
 

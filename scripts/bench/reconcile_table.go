@@ -88,7 +88,8 @@ const reconcileNotes = `
 - **Pass:** the baseline is that listing. Beyond it: the ledger and the users' rows, read page by page, and a digest of what
   each identity's columns should hold. Nothing is written. Memory is the most that was ever resident in the process.
 - **The fake Ory** answers in milliseconds a page for which Kratos takes a hundred times as long: there nothing of ours can hide
-  behind Ory's own work, as it does in practice. ` + "`make bench-reconcile ARGS='-kratos 100000'`" + ` has Kratos list as many, within the hour.
+  behind Ory's own work, as it does in practice. It is the hardest case, not the common one.
+- **Ory Kratos** is a real one on Postgres. A thousand of its people are imported, and the rest are copies of their rows.
 - **Missing links:** the baseline inserts the same three rows (user, ledger, event), 500 of each to a statement and a
   transaction, prepared, knowing nothing. Beyond it: who is known already, the decision and a minted ID for each, and what the
   databases say of each row that was made. Slices of 5,000 alternate.
