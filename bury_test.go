@@ -3,6 +3,7 @@ package symbolon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,8 +90,9 @@ func TestProveGone(t *testing.T) {
 		{"both gone", map[IdentityID][]error{alice: {no, no}, bob: {no, no}}, []IdentityID{alice, bob}, nil, 30 * time.Second},
 		{"nobody is missing", nil, nil, nil, 0},
 		{"there again", map[IdentityID][]error{alice: {no, nil}}, nil, nil, 30 * time.Second},
-		{"doubt at first", map[IdentityID][]error{alice: {no}, bob: {doubt}}, nil, ErrUnavailable, 0},
-		{"doubt then", map[IdentityID][]error{alice: {no, no}, bob: {no, doubt}}, nil, ErrUnavailable, 30 * time.Second},
+		{"doubt of both", map[IdentityID][]error{alice: {doubt}, bob: {doubt}}, nil, ErrUnavailable, 0},
+		{"doubt of one at first", map[IdentityID][]error{alice: {no, no}, bob: {doubt, no}}, []IdentityID{alice}, ErrUnavailable, 30 * time.Second},
+		{"doubt of one then", map[IdentityID][]error{alice: {no, doubt}, bob: {no, no}}, []IdentityID{bob}, ErrUnavailable, 30 * time.Second},
 		{"the control is missing", map[IdentityID][]error{alice: {no, no}, carol: {no}}, nil, ErrUnavailable, 0},
 		{"the control is missing then", map[IdentityID][]error{alice: {no, no}, carol: {nil, no}}, nil, ErrUnavailable, 30 * time.Second},
 		{"the control is doubtful", map[IdentityID][]error{alice: {no, no}, carol: {nil, doubt}}, nil, ErrUnavailable, 30 * time.Second},
@@ -113,6 +115,38 @@ func TestProveGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestProveGoneGivesUp: an identity that Ory cannot read keeps no other from being
+// proved gone; an Ory that does not answer is not asked for everybody.
+func TestProveGoneGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const control = IdentityID("33333333-3333-4333-8333-333333333333")
+		var ids []IdentityID
+		answered := map[IdentityID][]error{}
+		for n := range 10 {
+			id := IdentityID(fmt.Sprintf("44444444-4444-4444-8444-44444444444%d", n))
+			ids = append(ids, id)
+			if answered[id] = []error{ErrNotFound, ErrNotFound}; n%2 == 1 {
+				answered[id] = []error{ErrUnavailable, ErrUnavailable}
+			}
+		}
+		l := &Linker{Ory: &answers{oryModel: oryModel{admin: true}, of: answered}, Store: newMemory(ByMint)}
+		proofs, err := l.ProveGone(t.Context(), ids, control)
+		var unproved *UnprovedError
+		if len(proofs) != 5 || !errors.As(err, &unproved) || len(unproved.Identities) != 5 || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v %v", proofs, err)
+		}
+		for _, id := range ids {
+			answered[id] = []error{ErrUnavailable}
+		}
+		ory := &answers{oryModel: oryModel{admin: true}, of: answered}
+		l = &Linker{Ory: ory, Store: newMemory(ByMint)}
+		proofs, err = l.ProveGone(t.Context(), ids, control)
+		if len(proofs) != 0 || !errors.As(err, &unproved) || len(unproved.Identities) != 10 || len(ory.asked) != silence {
+			t.Errorf("%v %v, asked %d times", proofs, err, len(ory.asked))
+		}
+	})
 }
 
 // A proof does not keep.

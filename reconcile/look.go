@@ -149,7 +149,7 @@ func (v *view) miss(p pair) {
 		v.AbsentMarks = addMark(v.AbsentMarks, f.Identity)
 	}
 	if v.options.wants(f.Kind) {
-		v.missing = append(v.missing, absence{f, p.isOpen(f.Kind) != nil})
+		v.missing = append(v.missing, absence{Finding: f, Open: p.isOpen(f.Kind) != nil})
 	}
 }
 

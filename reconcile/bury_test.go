@@ -1,0 +1,62 @@
+package reconcile_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/reconcile"
+)
+
+// TestOneThatOryCannotRead: of three who are missing Ory answers 500 for one. The others
+// are proved gone all the same, and that one is left.
+func TestOneThatOryCannotRead(t *testing.T) {
+	s := world(t)
+	broken := func(w http.ResponseWriter, n int) bool {
+		return n == 25 && says(500, "application/json", `{"error":{"code":500}}`)(w, n)
+	}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{3: true, 25: true, 59: true}, byID: broken})
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+	if !errors.Is(err, symbolon.ErrUnavailable) || report.Mended[reconcile.OrphanUser] != 2 || report.Found[reconcile.OrphanUser] != 1 || report.Failed != 1 {
+		t.Errorf("%+v %v", report, err)
+	}
+	for n, state := range map[int]string{3: "gone", 25: "linked", 59: "gone"} {
+		if s.count(t, `select count(*) from symbolon_links where state = '`+state+`' and identity_id = '`+uuid('a', n)+`'`) != 1 {
+			t.Errorf("%d is not %s", n, state)
+		}
+	}
+}
+
+// TestManyAreGone: more than are proved behind one gap, in slices and by two processes,
+// each of which goes on where the other stopped.
+func TestManyAreGone(t *testing.T) {
+	s := world(t)
+	gone := map[int]bool{}
+	for n := range people - 5 {
+		gone[n] = true
+	}
+	asked := map[int]int{}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: gone, byID: func(_ http.ResponseWriter, n int) bool {
+		asked[n]++
+		return false
+	}})
+	two, slices := []*reconcile.Reconciler{s.Reconciler, s.another()}, 0
+	for done := false; !done; slices++ {
+		report, over, err := two[slices%2].Work(t.Context(), reconcile.Options{AllowMissing: people}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done = over; done && (report.Mended[reconcile.OrphanUser] != people-5 || report.Left() != 0) {
+			t.Errorf("%+v", report)
+		}
+	}
+	for n := range gone {
+		if asked[n] != 2 {
+			t.Errorf("%d was asked for %d times", n, asked[n])
+		}
+	}
+	if slices < 4 {
+		t.Errorf("%d slices", slices)
+	}
+}
