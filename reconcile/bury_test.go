@@ -60,3 +60,36 @@ func TestManyAreGone(t *testing.T) {
 		t.Errorf("%d slices", slices)
 	}
 }
+
+// TestHeldAndGone: of whom the ledger holds back, and Ory has deleted, nothing stays open
+// once that is proved; before that it does, and a second run finds nothing to do.
+func TestHeldAndGone(t *testing.T) {
+	s := world(t)
+	users := s.users(t)
+	if _, err := s.Linker.Bind(t.Context(), symbolon.IdentityID(uuid('a', 1)), symbolon.UserID(users[0]), symbolon.BindOptions{Move: true}); err != nil {
+		t.Fatal(err)
+	}
+	open := func() int { return s.count(t, `select count(*) from symbolon_findings where closed_at is null`) }
+	if open() != 1 {
+		t.Fatalf("%d findings", open())
+	}
+	broken := func(w http.ResponseWriter, n int) bool { return n == 0 && says(500, "text/plain", "")(w, n) }
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{0: true}, byID: broken})
+	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err == nil || report.Found[symbolon.Moved] != 1 || open() != 1 {
+		t.Errorf("%+v %v, %d findings", report, err, open())
+	}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{0: true}})
+	if report, err := s.Run(t.Context(), reconcile.Options{}); err != nil || report.Found[symbolon.Moved] != 1 || open() != 1 {
+		t.Errorf("a dry run: %+v %v, %d findings", report, err, open())
+	}
+	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Mended[symbolon.Moved] != 1 || report.Left() != 0 || open() != 0 {
+		t.Errorf("%+v %v, %d findings", report, err, open())
+	}
+	before := s.content(t)
+	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Left() != 0 || s.content(t) != before {
+		t.Errorf("%+v %v", report, err)
+	}
+	if s.count(t, `select count(*) from symbolon_users where active = 1`) != people {
+		t.Error("somebody's row was touched")
+	}
+}
