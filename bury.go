@@ -156,9 +156,8 @@ func (l *Linker) control(ctx context.Context, id IdentityID) error {
 
 // Bury records that Ory no longer has an identity and lets its user's row follow
 // OnIdentityDeleted, in one transaction. Whatever comes later of this identity, a
-// late hook or a replayed event, resurrects nothing. Idempotent: an anonymising or a
-// deletion that the table refused before, with the finding [RowKept], is tried again; a
-// column that could not be released is the operator's to settle.
+// late hook or a replayed event, resurrects nothing. Idempotent: what the table refused
+// before, with the finding [RowKept], is tried again.
 func (l *Linker) Bury(ctx context.Context, p GoneProof) (Link, error) {
 	l.setup()
 	if p.identity == "" || time.Since(p.at) > proofLife {
@@ -208,14 +207,11 @@ func decideBury(s Seen, h Held, state LinkState, row RowPolicy, why string) Plan
 	if h.Link != nil {
 		before = h.Link.State
 	}
-	switch {
-	case before == Erased:
+	if before == Erased {
 		plan.State = Erased // is never less than that
-	case before == Gone && state == Gone && !row.ends():
-		plan.Row = "" // followed the policy when it went
 	}
-	if plan.State == before && plan.Row == "" {
-		return Plan{Action: Keep, User: user}
+	if plan.State == before && plan.Row == "" && own {
+		return Plan{Action: Keep, User: user} // without a row of its own a store still closes what was found of it
 	}
 	if missing := h.Row == nil && h.User == nil; user != "" && (own || missing) && (row.ends() || plan.State == Erased) {
 		plan.Retire = user

@@ -38,13 +38,15 @@ func TestDecideBury(t *testing.T) {
 		{"nobody ever heard of it", Held{}, Gone, DeleteRow, Plan{Action: Bury, State: Gone}},
 		{"held, its former user is another's", Held{Link: entry(OnHold, "a")}, Erased, DeleteRow,
 			Plan{Action: Bury, State: Erased}},
-		{"gone already, kept", Held{Link: entry(Gone, "a"), User: own, Row: own}, Gone, KeepRow, Plan{Action: Keep, User: "a"}},
+		{"gone already, kept", Held{Link: entry(Gone, "a"), User: own, Row: own}, Gone, KeepRow,
+			Plan{Action: Bury, State: Gone, Row: KeepRow, User: "a"}}, // the store knows whether the table had refused
 		{"gone already, but the table had refused", Held{Link: entry(Gone, "a"), User: own, Row: own}, Gone, DeleteRow,
 			Plan{Action: Bury, State: Gone, Row: DeleteRow, User: "a", Retire: "a"}},
-		{"gone already, row and all", Held{Link: entry(Gone, "a")}, Gone, DeleteRow, Plan{Action: Keep, User: "a"}},
+		{"gone already, row and all", Held{Link: entry(Gone, "a")}, Gone, DeleteRow, Plan{Action: Bury, State: Gone, User: "a", Retire: "a"}},
+		{"erased already, and its row waits", Held{Link: entry(Erased, "a"), User: own, Row: own}, Erased, "", Plan{Action: Keep, User: "a"}},
 		{"gone, and erased then", Held{Link: entry(Gone, "a"), User: own, Row: own}, Erased, "",
 			Plan{Action: Bury, State: Erased, User: "a", Retire: "a"}},
-		{"erased, and gone then", Held{Link: entry(Erased, "a")}, Gone, KeepRow, Plan{Action: Keep, User: "a"}},
+		{"erased, and gone then", Held{Link: entry(Erased, "a")}, Gone, KeepRow, Plan{Action: Bury, State: Erased, User: "a", Retire: "a"}},
 		{"forgotten", Held{Link: entry(Forgotten, "a")}, Gone, DeactivateRow, Plan{Action: Bury, State: Gone, User: "a"}},
 	}
 	for _, tt := range tests {

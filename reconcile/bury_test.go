@@ -93,3 +93,79 @@ func TestHeldAndGone(t *testing.T) {
 		t.Error("somebody's row was touched")
 	}
 }
+
+// TestRowKeptThatStays: a row that could not be deactivated is the operator's to settle:
+// no run tries again by itself, and his word does, once nothing stands in the way.
+func TestRowKeptThatStays(t *testing.T) {
+	s := world(t)
+	if _, err := s.db.Exec("create trigger never before update of active on symbolon_users begin select raise(abort, 'never'); end"); err != nil {
+		t.Fatal(err)
+	}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{7: true}})
+	for range 2 {
+		if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Found[symbolon.RowKept] != 1 {
+			t.Fatalf("%+v %v", report, err)
+		}
+	}
+	kept, err := s.Ledger.Findings(t.Context(), symbolon.FindingsQuery{Project: "default", Kind: symbolon.RowKept, Limit: 5})
+	if err != nil || len(kept) != 1 || !s.CanRepair(symbolon.RowKept) {
+		t.Fatalf("%+v %v", kept, err)
+	}
+	if err := s.RepairFinding(t.Context(), kept[0]); !errors.Is(err, symbolon.ErrConflict) {
+		t.Errorf("the table refuses it still: %v", err)
+	}
+	if _, err := s.db.Exec("drop trigger never"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RepairFinding(t.Context(), kept[0]); err != nil {
+		t.Error(err)
+	}
+	if n := s.count(t, "select count(*) from symbolon_users where active = 1"); n != people-1 {
+		t.Errorf("%d are active", n)
+	}
+	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Left() != 0 {
+		t.Errorf("%+v %v", report, err)
+	}
+	if _, err := s.db.Exec("update symbolon_users set active = 1"); err != nil { // a new life
+		t.Fatal(err)
+	}
+	if err := s.RepairFinding(t.Context(), kept[0]); err != nil {
+		t.Error(err)
+	}
+	if n := s.count(t, "select count(*) from symbolon_users where active = 1"); n != people {
+		t.Errorf("what was settled is done again: %d are active", n)
+	}
+}
+
+// TestRowKeptIsDeletedByHand: the application deletes the row that the table did not let
+// go, and nothing stays open.
+func TestRowKeptIsDeletedByHand(t *testing.T) {
+	for _, policy := range []symbolon.RowPolicy{symbolon.DeleteRow, symbolon.AnonymiseRow} {
+		t.Run(string(policy), func(t *testing.T) {
+			s := world(t)
+			s.Linker.OnIdentityDeleted = policy
+			for _, change := range []string{"delete", "update"} {
+				if _, err := s.db.Exec("create trigger no_" + change + " before " + change + " on symbolon_users begin select raise(abort, 'never'); end"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{7: true}})
+			if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Found[symbolon.RowKept] != 1 {
+				t.Fatalf("%+v %v", report, err)
+			}
+			if _, err := s.db.Exec("drop trigger no_delete"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.db.Exec("delete from symbolon_users where ory_identity_id = $1", uuid('a', 7)); err != nil {
+				t.Fatal(err)
+			}
+			if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Mended[symbolon.RowKept] != 1 || report.Left() != 0 {
+				t.Errorf("%+v %v", report, err)
+			}
+			before := s.content(t)
+			if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Left() != 0 || s.content(t) != before {
+				t.Errorf("%+v %v", report, err)
+			}
+		})
+	}
+}
