@@ -47,19 +47,33 @@ const proofLife = 10 * time.Minute
 
 var errNoProof = errors.New("there is no proof that the identity is gone: ProveGone makes one, good for ten minutes")
 
+// UnprovedError says of whom [Linker.ProveGone] could find nothing out: Ory did not
+// answer for them. They may be gone or not.
+type UnprovedError struct {
+	Identities []IdentityID
+	Err        error // what Ory answered the first time
+}
+
+func (e *UnprovedError) Error() string {
+	return fmt.Sprintf("nothing was found out of %d identities: %v", len(e.Identities), e.Err)
+}
+
+func (e *UnprovedError) Unwrap() error { return e.Err }
+
 // ProveGone looks for identities at Ory twice, ProofGap apart, and returns a proof
 // for each that Kratos' own 404 was answered for both times. Between, and before the
 // second look, control has to be found: an identity that is known to exist, so that
 // an Ory that has lost its data, or is another project's, proves nothing. The call
 // lasts at least ProofGap unless everybody is found at once.
 //
-// ErrUnavailable: a question was not answered, or the control was not found; nothing
-// is proved then, of anybody.
+// *UnprovedError: some were not answered for, and after three of them in a row no more
+// were asked for; the proofs of the others, returned beside it, count. Any other error,
+// ErrUnavailable where the control was not found: nothing is proved, of anybody.
 func (l *Linker) ProveGone(ctx context.Context, ids []IdentityID, control IdentityID) ([]GoneProof, error) {
 	l.setup()
-	missing, err := l.missing(ctx, ids)
-	if err != nil || len(missing) == 0 {
-		return nil, err
+	first := l.missing(ctx, ids)
+	if len(first.gone) == 0 {
+		return nil, first.err()
 	}
 	if err := l.control(ctx, control); err != nil {
 		return nil, err
@@ -78,27 +92,59 @@ func (l *Linker) ProveGone(ctx context.Context, ids []IdentityID, control Identi
 	if err := l.control(ctx, control); err != nil {
 		return nil, err
 	}
-	if missing, err = l.missing(ctx, missing); err != nil {
-		return nil, err
+	again := make([]IdentityID, len(first.gone))
+	for i, p := range first.gone {
+		again[i] = p.identity
 	}
-	proofs := make([]GoneProof, len(missing))
-	for i, id := range missing {
-		proofs[i] = GoneProof{identity: id, at: time.Now()}
-	}
-	return proofs, nil
+	second := l.missing(ctx, again)
+	second.add(first.unknown, first.why)
+	return second.gone, second.err()
 }
 
-// missing are those of ids that Ory says it does not have.
-func (l *Linker) missing(ctx context.Context, ids []IdentityID) (out []IdentityID, err error) {
-	for _, id := range ids {
+// muster is what Ory said of many identities.
+type muster struct {
+	gone    []GoneProof // as of one look
+	unknown []IdentityID
+	why     error
+}
+
+func (m *muster) add(unknown []IdentityID, why error) {
+	m.unknown = append(m.unknown, unknown...)
+	if m.why == nil {
+		m.why = why
+	}
+}
+
+func (m *muster) err() error {
+	if len(m.unknown) == 0 {
+		return nil
+	}
+	return &UnprovedError{m.unknown, m.why}
+}
+
+// silence is after how many identities in a row that Ory does not answer for no more
+// are asked for: one that it cannot read is none of many.
+const silence = 3
+
+// missing looks for each of ids once.
+func (l *Linker) missing(ctx context.Context, ids []IdentityID) (m muster) {
+	inRow := 0
+	for i, id := range ids {
 		switch _, err := l.Ory.Identity(ctx, id); {
+		case err == nil:
+			inRow = 0
 		case errors.Is(err, ErrNotFound):
-			out = append(out, id)
-		case err != nil:
-			return nil, fmt.Errorf("ask Ory for identity %s: %w", id, err)
+			inRow = 0
+			m.gone = append(m.gone, GoneProof{identity: id, at: time.Now()})
+		default:
+			m.add([]IdentityID{id}, fmt.Errorf("ask Ory for identity %s: %w", id, err))
+			if inRow++; inRow == silence || ctx.Err() != nil {
+				m.add(ids[i+1:], nil)
+				return m
+			}
 		}
 	}
-	return out, nil
+	return m
 }
 
 func (l *Linker) control(ctx context.Context, id IdentityID) error {
@@ -110,9 +156,8 @@ func (l *Linker) control(ctx context.Context, id IdentityID) error {
 
 // Bury records that Ory no longer has an identity and lets its user's row follow
 // OnIdentityDeleted, in one transaction. Whatever comes later of this identity, a
-// late hook or a replayed event, resurrects nothing. Idempotent: an anonymising or a
-// deletion that the table refused before, with the finding [RowKept], is tried again; a
-// column that could not be released is the operator's to settle.
+// late hook or a replayed event, resurrects nothing. Idempotent: what the table refused
+// before, with the finding [RowKept], is tried again.
 func (l *Linker) Bury(ctx context.Context, p GoneProof) (Link, error) {
 	l.setup()
 	if p.identity == "" || time.Since(p.at) > proofLife {
@@ -162,14 +207,11 @@ func decideBury(s Seen, h Held, state LinkState, row RowPolicy, why string) Plan
 	if h.Link != nil {
 		before = h.Link.State
 	}
-	switch {
-	case before == Erased:
+	if before == Erased {
 		plan.State = Erased // is never less than that
-	case before == Gone && state == Gone && !row.ends():
-		plan.Row = "" // followed the policy when it went
 	}
-	if plan.State == before && plan.Row == "" {
-		return Plan{Action: Keep, User: user}
+	if plan.State == before && plan.Row == "" && own {
+		return Plan{Action: Keep, User: user} // without a row of its own a store still closes what was found of it
 	}
 	if missing := h.Row == nil && h.User == nil; user != "" && (own || missing) && (row.ends() || plan.State == Erased) {
 		plan.Retire = user

@@ -3,6 +3,7 @@ package symbolon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,13 +38,15 @@ func TestDecideBury(t *testing.T) {
 		{"nobody ever heard of it", Held{}, Gone, DeleteRow, Plan{Action: Bury, State: Gone}},
 		{"held, its former user is another's", Held{Link: entry(OnHold, "a")}, Erased, DeleteRow,
 			Plan{Action: Bury, State: Erased}},
-		{"gone already, kept", Held{Link: entry(Gone, "a"), User: own, Row: own}, Gone, KeepRow, Plan{Action: Keep, User: "a"}},
+		{"gone already, kept", Held{Link: entry(Gone, "a"), User: own, Row: own}, Gone, KeepRow,
+			Plan{Action: Bury, State: Gone, Row: KeepRow, User: "a"}}, // the store knows whether the table had refused
 		{"gone already, but the table had refused", Held{Link: entry(Gone, "a"), User: own, Row: own}, Gone, DeleteRow,
 			Plan{Action: Bury, State: Gone, Row: DeleteRow, User: "a", Retire: "a"}},
-		{"gone already, row and all", Held{Link: entry(Gone, "a")}, Gone, DeleteRow, Plan{Action: Keep, User: "a"}},
+		{"gone already, row and all", Held{Link: entry(Gone, "a")}, Gone, DeleteRow, Plan{Action: Bury, State: Gone, User: "a", Retire: "a"}},
+		{"erased already, and its row waits", Held{Link: entry(Erased, "a"), User: own, Row: own}, Erased, "", Plan{Action: Keep, User: "a"}},
 		{"gone, and erased then", Held{Link: entry(Gone, "a"), User: own, Row: own}, Erased, "",
 			Plan{Action: Bury, State: Erased, User: "a", Retire: "a"}},
-		{"erased, and gone then", Held{Link: entry(Erased, "a")}, Gone, KeepRow, Plan{Action: Keep, User: "a"}},
+		{"erased, and gone then", Held{Link: entry(Erased, "a")}, Gone, KeepRow, Plan{Action: Bury, State: Erased, User: "a", Retire: "a"}},
 		{"forgotten", Held{Link: entry(Forgotten, "a")}, Gone, DeactivateRow, Plan{Action: Bury, State: Gone, User: "a"}},
 	}
 	for _, tt := range tests {
@@ -89,8 +92,9 @@ func TestProveGone(t *testing.T) {
 		{"both gone", map[IdentityID][]error{alice: {no, no}, bob: {no, no}}, []IdentityID{alice, bob}, nil, 30 * time.Second},
 		{"nobody is missing", nil, nil, nil, 0},
 		{"there again", map[IdentityID][]error{alice: {no, nil}}, nil, nil, 30 * time.Second},
-		{"doubt at first", map[IdentityID][]error{alice: {no}, bob: {doubt}}, nil, ErrUnavailable, 0},
-		{"doubt then", map[IdentityID][]error{alice: {no, no}, bob: {no, doubt}}, nil, ErrUnavailable, 30 * time.Second},
+		{"doubt of both", map[IdentityID][]error{alice: {doubt}, bob: {doubt}}, nil, ErrUnavailable, 0},
+		{"doubt of one at first", map[IdentityID][]error{alice: {no, no}, bob: {doubt, no}}, []IdentityID{alice}, ErrUnavailable, 30 * time.Second},
+		{"doubt of one then", map[IdentityID][]error{alice: {no, doubt}, bob: {no, no}}, []IdentityID{bob}, ErrUnavailable, 30 * time.Second},
 		{"the control is missing", map[IdentityID][]error{alice: {no, no}, carol: {no}}, nil, ErrUnavailable, 0},
 		{"the control is missing then", map[IdentityID][]error{alice: {no, no}, carol: {nil, no}}, nil, ErrUnavailable, 30 * time.Second},
 		{"the control is doubtful", map[IdentityID][]error{alice: {no, no}, carol: {nil, doubt}}, nil, ErrUnavailable, 30 * time.Second},
@@ -113,6 +117,38 @@ func TestProveGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestProveGoneGivesUp: an identity that Ory cannot read keeps no other from being
+// proved gone; an Ory that does not answer is not asked for everybody.
+func TestProveGoneGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const control = IdentityID("33333333-3333-4333-8333-333333333333")
+		var ids []IdentityID
+		answered := map[IdentityID][]error{}
+		for n := range 10 {
+			id := IdentityID(fmt.Sprintf("44444444-4444-4444-8444-44444444444%d", n))
+			ids = append(ids, id)
+			if answered[id] = []error{ErrNotFound, ErrNotFound}; n%2 == 1 {
+				answered[id] = []error{ErrUnavailable, ErrUnavailable}
+			}
+		}
+		l := &Linker{Ory: &answers{oryModel: oryModel{admin: true}, of: answered}, Store: newMemory(ByMint)}
+		proofs, err := l.ProveGone(t.Context(), ids, control)
+		var unproved *UnprovedError
+		if len(proofs) != 5 || !errors.As(err, &unproved) || len(unproved.Identities) != 5 || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v %v", proofs, err)
+		}
+		for _, id := range ids {
+			answered[id] = []error{ErrUnavailable}
+		}
+		ory := &answers{oryModel: oryModel{admin: true}, of: answered}
+		l = &Linker{Ory: ory, Store: newMemory(ByMint)}
+		proofs, err = l.ProveGone(t.Context(), ids, control)
+		if len(proofs) != 0 || !errors.As(err, &unproved) || len(unproved.Identities) != 10 || len(ory.asked) != silence {
+			t.Errorf("%v %v, asked %d times", proofs, err, len(ory.asked))
+		}
+	})
 }
 
 // A proof does not keep.

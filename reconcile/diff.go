@@ -276,6 +276,9 @@ func lost(p pair) (f Finding, ok bool) {
 	case p.state() == symbolon.Linked:
 		j.find(p, user, OrphanUser, fmt.Sprintf("the ledger binds it to user %s, and Ory's listing does not have it", user),
 			"proves that it is gone and lets the row follow on_identity_deleted")
+	case p.state() == symbolon.OnHold && len(p.open) > 0:
+		j.find(p, user, p.entry.Link.Reason, "the ledger holds the identity back, and Ory's listing does not have it",
+			"proves that it is gone and closes what was found of it")
 	case p.state() == symbolon.Gone && p.isOpen(symbolon.RowKept) != nil:
 		j.find(p, user, symbolon.RowKept, p.isOpen(symbolon.RowKept).Detail, "tries once more to let the row follow on_identity_deleted")
 	default:

@@ -223,8 +223,8 @@ func TestLost(t *testing.T) {
 		open  string
 		want  symbolon.FindingKind
 	}{{symbolon.Linked, "", OrphanUser}, {symbolon.Gone, "", ""}, {symbolon.Gone, "row_kept", symbolon.RowKept}, {symbolon.Erased, "row_kept", ""},
-		{symbolon.Forgotten, "", ""}, {symbolon.OnHold, "moved", ""}} {
-		f, ok := lost(pair{entry: linked(func(e *symbolon.Entry) { e.Link.State = tt.state }), open: opened(tt.open)})
+		{symbolon.Forgotten, "", ""}, {symbolon.OnHold, "moved", symbolon.Moved}, {symbolon.OnHold, "", ""}} {
+		f, ok := lost(pair{entry: linked(func(e *symbolon.Entry) { e.Link.State, e.Link.Reason = tt.state, symbolon.Moved }), open: opened(tt.open)})
 		if ok != (tt.want != "") || f.Kind != tt.want || ok && (f.Identity != ann || f.User != "42" || f.Detail == "" || f.Repair == "") {
 			t.Errorf("%+v: %+v", tt, f)
 		}

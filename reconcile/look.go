@@ -149,13 +149,14 @@ func (v *view) miss(p pair) {
 		v.AbsentMarks = addMark(v.AbsentMarks, f.Identity)
 	}
 	if v.options.wants(f.Kind) {
-		v.missing = append(v.missing, absence{f, p.isOpen(f.Kind) != nil})
+		v.missing = append(v.missing, absence{Finding: f, Open: p.isOpen(f.Kind) != nil, Held: p.state() == symbolon.OnHold})
 	}
 }
 
-// young says that a link was made while the walk was under way.
+// young says that a link or a hold was made while the walk was under way.
 func (r *run) young(p pair) bool {
-	return p.state() == symbolon.Linked && p.entry.Link.At.After(r.state.Began.Add(-slack))
+	recent := p.state() == symbolon.Linked || p.state() == symbolon.OnHold
+	return recent && p.entry.Link.At.After(r.state.Began.Add(-slack))
 }
 
 func (v *view) close(findings []symbolon.Finding) {
@@ -226,7 +227,7 @@ func (r *run) judgeMissing(s *state) error {
 	claimed := sorted(t.ClaimedMarks)
 	s.Missing = slices.DeleteFunc(s.Missing, func(a absence) bool {
 		_, found := slices.BinarySearch(claimed, mark(a.Identity))
-		return found || len(claimed) >= maxMarks
+		return found || len(claimed) >= maxMarks || a.Held && s.Control == "" // by whom nothing could be proved
 	})
 	for _, a := range s.Missing {
 		t.Found[a.Kind]++

@@ -4,44 +4,84 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
 
-// batch is how many identities are proved gone behind one gap when users are handed on.
-const batch = 1000
+// How many identities are proved gone behind one gap. Ory's limit may allow no more than
+// a few questions a minute, and a proof keeps for ten minutes; where answers come
+// quickly each batch is larger than the one before.
+const (
+	firstBatch = 50
+	lastBatch  = 1000
+	quickly    = 20 * time.Second
+)
 
-// bury has everybody who is missing proved gone, all behind one gap, and ends their
-// bonds. Whoever Ory has after all is left; so is everybody where a question was not
-// answered.
+// bury has everybody who is missing proved gone, batch by batch, and ends their bonds.
+// Whoever Ory has after all is left, and so is whoever it did not answer for.
 func (r *run) bury(ctx context.Context) error {
-	kinds := map[symbolon.IdentityID]symbolon.FindingKind{}
-	var ids []symbolon.IdentityID
-	for _, a := range r.state.Missing {
-		if r.buries(a.Kind) {
-			kinds[a.Identity] = a.Kind
-			ids = append(ids, a.Identity)
+	for {
+		some := r.toBury()
+		if len(some) == 0 {
+			return ctx.Err()
+		}
+		ids := make([]symbolon.IdentityID, len(some))
+		for i, a := range some {
+			ids[i] = a.Identity
+		}
+		p, err := r.prove(ctx, ids)
+		if errors.Is(err, errNothingProved) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.buryProven(ctx, some, p); err != nil {
+			return err
+		}
+		r.note(func(s *state) {
+			s.Missing = slices.DeleteFunc(s.Missing, func(a absence) bool { return slices.Contains(ids, a.Identity) })
+		})
+		if r.pausing() {
+			return errPaused
 		}
 	}
-	proofs, err := r.prove(ctx, ids)
-	if err != nil {
-		return err
-	}
-	errs := make([]error, len(proofs))
-	atOnce(len(proofs), func(i int) {
-		_, errs[i] = r.Linker.Bury(ctx, proofs[i])
-		if id := proofs[i].Identity(); errs[i] == nil && kinds[id] == symbolon.RowKept {
-			errs[i] = r.stillKept(ctx, id)
-		}
-	})
-	for i, p := range proofs {
-		r.judgeRepair(kinds[p.Identity()], errs[i])
-	}
-	return ctx.Err()
 }
 
-// buries reports whether burying does anything about a kind. A row that is only to be
-// deactivated or emptied is not tried again: it may have a new life by now.
+// toBury are the next ones.
+func (r *run) toBury() (some []absence) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.state.Missing {
+		if r.ends(a) && len(some) < r.batch {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+func (r *run) buryProven(ctx context.Context, some []absence, p proven) error {
+	some = slices.DeleteFunc(some, func(a absence) bool { return p.of[a.Identity] == nil })
+	repairs := make([]*repair, len(some))
+	atOnce(len(some), func(i int) {
+		a := some[i]
+		_, err := r.Linker.Bury(ctx, *p.of[a.Identity])
+		if err == nil && a.Kind == symbolon.RowKept {
+			err = r.stillKept(ctx, a.Identity)
+		}
+		repairs[i] = &repair{kind: a.Kind, err: err}
+	})
+	return r.judgeRepairs(ctx, repairs)
+}
+
+// ends reports whether burying does anything about an absence.
+func (r *run) ends(a absence) bool { return a.Held || r.buries(a.Kind) }
+
+// buries reports whether a run buries for a kind. A row that is only to be deactivated
+// or emptied is not tried again by itself: it may have a new life by now, and the
+// operator's word ([Reconciler.RepairFinding]) is needed.
 func (r *Reconciler) buries(k symbolon.FindingKind) bool {
 	p := r.Linker.OnIdentityDeleted
 	return k == OrphanUser || p == symbolon.DeleteRow || p == symbolon.AnonymiseRow
@@ -56,35 +96,64 @@ func (r *Reconciler) stillKept(ctx context.Context, id symbolon.IdentityID) erro
 	return err
 }
 
-// prove returns the proofs that there are. What keeps it from knowing is counted as
-// one failure, and nobody is touched.
-func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) ([]symbolon.GoneProof, error) {
+// proven is what a proof came to.
+type proven struct {
+	of      map[symbolon.IdentityID]*symbolon.GoneProof
+	unknown []symbolon.IdentityID // Ory did not answer for them
+}
+
+// errNothingProved: of nobody; that is counted as one failure.
+var errNothingProved = errors.New("nobody was proved gone")
+
+// prove returns the proofs that there are. What keeps it from knowing is counted as one
+// failure, and whom it concerns is not touched.
+func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, err error) {
+	p.of = map[symbolon.IdentityID]*symbolon.GoneProof{}
 	if len(ids) == 0 {
-		return nil, nil
+		return p, nil
 	}
 	var proofs []symbolon.GoneProof
-	var err error
 	if r.state.Control == "" {
 		err = fmt.Errorf("there is no identity that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
 	} else {
-		proofs, err = r.Linker.ProveGone(ctx, ids, r.state.Control)
+		proofs, err = r.timed(ctx, ids)
+	}
+	for i := range proofs {
+		p.of[proofs[i].Identity()] = &proofs[i]
 	}
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return p, ctx.Err()
 	}
-	if err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.fail(fmt.Errorf("prove %d identities gone: %w", len(ids), err))
-		return nil, nil
+	if err == nil {
+		return p, nil
 	}
-	return proofs, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail(fmt.Errorf("prove %d identities gone: %w", len(ids), err))
+	var unproved *symbolon.UnprovedError
+	if !errors.As(err, &unproved) {
+		return p, errNothingProved
+	}
+	p.unknown = unproved.Identities
+	return p, nil
+}
+
+// timed proves a batch, and makes the next one larger if that went quickly.
+func (r *run) timed(ctx context.Context, ids []symbolon.IdentityID) ([]symbolon.GoneProof, error) {
+	began, gap := time.Now(), r.Linker.ProofGap
+	if gap <= 0 {
+		gap = symbolon.DefaultProofGap
+	}
+	proofs, err := r.Linker.ProveGone(ctx, ids, r.state.Control)
+	if err == nil && time.Since(began)-gap < quickly {
+		r.batch = min(4*r.batch, lastBatch)
+	}
+	return proofs, err
 }
 
 // handover is one identity on hold and the one whose user it claims.
 type handover struct {
 	to, from symbolon.IdentityID
-	proof    *symbolon.GoneProof
 }
 
 // rebind gives identities that were recreated their users back, batch by batch. The
@@ -94,11 +163,13 @@ func (r *run) rebind(ctx context.Context) error {
 	at := r.state.Shards[0].At // the cursor; this phase has no shards
 	r.mu.Unlock()
 	for {
-		page, err := r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), Kind: symbolon.RecreatedIdentity, After: at, Limit: batch})
+		page, err := r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), Kind: symbolon.RecreatedIdentity, After: at, Limit: r.batch})
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		if err := r.rebindPage(ctx, page); err != nil {
+		if err := r.rebindPage(ctx, page); errors.Is(err, errNothingProved) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		at = page[len(page)-1].Identity
@@ -129,29 +200,22 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 			ids = append(ids, h.from)
 		}
 	}
-	failed := r.state.Failed
-	proofs, err := r.prove(ctx, ids)
-	if err != nil || r.state.Failed > failed {
+	p, err := r.prove(ctx, ids)
+	if err != nil {
 		return err
 	}
-	byID := map[symbolon.IdentityID]*symbolon.GoneProof{}
-	for i := range proofs {
-		byID[proofs[i].Identity()] = &proofs[i]
-	}
-	errs := make([]error, len(handovers))
+	handovers = slices.DeleteFunc(handovers, func(h *handover) bool { return slices.Contains(p.unknown, h.from) })
+	repairs := make([]*repair, len(handovers))
 	atOnce(len(handovers), func(i int) {
 		h := handovers[i]
-		if h.proof = byID[h.from]; h.proof != nil {
-			_, errs[i] = r.Linker.Rebind(ctx, h.to, *h.proof)
-			return
+		var err error
+		if proof := p.of[h.from]; proof != nil {
+			_, err = r.Linker.Rebind(ctx, h.to, *proof)
+		} else { // the other identity is there after all, or has lost the user: decided anew
+			_, err = r.Linker.Refresh(ctx, h.to, symbolon.ByReconcile)
 		}
-		// The other identity is there after all, or has lost the user: decided anew.
-		_, errs[i] = r.Linker.Refresh(ctx, h.to, symbolon.ByReconcile)
-	})
-	repairs := make([]*repair, len(errs))
-	for i, err := range errs {
 		repairs[i] = &repair{kind: symbolon.RecreatedIdentity, err: err}
-	}
+	})
 	return r.judgeRepairs(ctx, repairs)
 }
 

@@ -23,7 +23,7 @@ func NeedsProof(k symbolon.FindingKind) bool {
 // Linker's policies. Otherwise it says ErrByHand.
 func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
 	switch k {
-	case symbolon.RecreatedIdentity, symbolon.DuplicateEmail, symbolon.ColumnRefused:
+	case symbolon.RecreatedIdentity, symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.RowKept:
 		return true
 	case symbolon.MissingBackReference:
 		return r.Linker.BackReference.WithDefaults().Write == symbolon.WriteRepair

@@ -21,6 +21,7 @@ type run struct {
 
 	mu       sync.Mutex
 	state    *state
+	batch    int // of proofs
 	findings []Finding
 	inRow    int   // failures without a success between
 	failure  error // the first one
@@ -43,7 +44,7 @@ type pace struct {
 func (r *Reconciler) newRun(o Options) *run {
 	b := r.Linker.BackReference.WithDefaults()
 	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == symbolon.WriteRepair},
-		minter: symbolon.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), pace: pace{began: r.now()}}
+		minter: symbolon.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, pace: pace{began: r.now()}}
 }
 
 // all goes through the phases.
@@ -104,7 +105,7 @@ func (r *run) next() Phase {
 		{Looking, false},
 		{Mending, anyFound(found, byWalk)},
 		{Rebinding, r.options.Rebind && r.options.wants(symbolon.RecreatedIdentity) && (s.Rebind || found[symbolon.RecreatedIdentity] > 0)},
-		{Burying, slices.ContainsFunc(s.Missing, func(a absence) bool { return r.buries(a.Kind) })},
+		{Burying, slices.ContainsFunc(s.Missing, r.ends)},
 		{Settling, s.Phase != Looking || s.Walk.Changes > 0},
 	} {
 		if behind && p.due {

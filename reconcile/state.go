@@ -74,11 +74,12 @@ type tally struct {
 	Changes int                          `json:"changes,omitempty"` // findings to be opened or closed
 }
 
-// absence is a linked identity that the listing does not have, or one that is over and
-// whose row was kept.
+// absence is an identity that the listing does not have: a linked one, one on hold, or
+// one that is over and whose row was kept.
 type absence struct {
 	Finding
 	Open bool // as a finding
+	Held bool // and all that is left to do is to close its findings
 }
 
 const version = 1

@@ -46,7 +46,7 @@ func TestCheckpoint(t *testing.T) {
 	s := newState(Options{Rebind: true, Only: []symbolon.FindingKind{OrphanUser}, AllowMissing: 7, Shards: 3}, now)
 	s.Shards[1].At = ann
 	s.Walk.Found[StaleColumns], s.Walk.Absent, s.Walk.AbsentMarks, s.Walk.ClaimedMarks = 4, 1, []uint64{mark(ann)}, []uint64{1 << 63, mark(bob)}
-	s.Missing = []absence{{Finding{Kind: OrphanUser, Identity: ann, User: "42", Detail: "d", Repair: "r"}, true}}
+	s.Missing = []absence{{Finding{Kind: OrphanUser, Identity: ann, User: "42", Detail: "d", Repair: "r"}, true, true}}
 	raw, err := s.checkpoint()
 	if err != nil {
 		t.Fatal(err)

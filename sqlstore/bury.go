@@ -56,6 +56,9 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if w.plan.Row == "" {
 		return "", nil
 	}
+	if followed, err := w.followed(ctx); err != nil || followed {
+		return "", err
+	}
 	if w.hopeless {
 		return fmt.Sprintf("the row of user %s could not follow the policy: the table refuses it when the transaction ends", w.plan.User), nil
 	}
@@ -81,6 +84,18 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 		w.wrote = true
 	}
 	return strings.Join(words, "; "), nil
+}
+
+// followed says that a row which stays has followed the policy before: it may have a new
+// life by now.
+func (w *writer) followed(ctx context.Context) (bool, error) {
+	stays := w.plan.Row == symbolon.KeepRow || w.plan.Row == symbolon.DeactivateRow
+	if !stays || w.before.State != w.plan.State {
+		return false, nil
+	}
+	open, err := findings(ctx, w.db, w.q.Project, w.q.Seen.Identity.ID)
+	refused := slices.ContainsFunc(open, func(f symbolon.Finding) bool { return f.Kind == symbolon.RowKept })
+	return !refused, err
 }
 
 func (w *writer) deleteRow(ctx context.Context, key any) (refused string, err error) {

@@ -23,6 +23,9 @@ func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, 
 		return fmt.Errorf("sqlstore: forget: project %q, user %q: neither may be empty, nor the user longer than 255 bytes", project, user)
 	}
 	now, ids := moment{s.now()}, spellings(user)
+	if _, err := execute(ctx, tx, s.sql.fill(lockLinked), project, ids[0], ids[1]); err != nil {
+		return unavailable("forget user "+string(user), err)
+	}
 	fresh := int64(0)
 	for _, id := range ids {
 		n, err := execute(ctx, tx, s.sql.fill(retire), project, id, now)

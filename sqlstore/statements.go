@@ -104,6 +104,11 @@ select max(cast(user_id as integer)) from (
     select user_id from symbolon.retired where project = $1
     union all select user_id from symbolon.links where project = $1 and user_id is not null) as used`
 
+// lockLinked comes before everything else that Forget does: whoever makes or ends a bond
+// has the entry first, and what hangs on it then.
+const lockLinked = `
+update symbolon.links set project = project where project = $1 and user_id in ($2, $3) and state = 'linked'`
+
 // forgetEntry comes before the event, because it waits for whoever has the entry.
 const forgetEntry = `
 update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`

@@ -46,7 +46,7 @@ func (c *Config) openWork() (*sql.DB, error) {
 func (p *parts) tasks() []work.Task {
 	tasks := work.Own(p.linker, p.log)
 	if every := p.config.Reconcile.Every; every > 0 && p.linker.Ory.HasAdmin() {
-		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: slice + time.Minute + 2*p.config.Deletion.ProofGap})
+		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.config.Deletion.ProofGap})
 	}
 	if p.linker.Ory.HasAdmin() {
 		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause})

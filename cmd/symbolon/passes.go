@@ -6,12 +6,21 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 // slice is about how long one call of Pass works. Another replica goes on where this
 // one stopped, or, somewhat later, where it was killed.
 const slice = 30 * time.Second
+
+// hangs is when a call of Pass is taken to hang. A proof waits for its turns at Ory:
+// where the limit is low, for many minutes.
+const hangs = time.Hour
+
+// busyPause lies between two looks whether the run that is at work still is, or was
+// killed and its lease has ended.
+const busyPause = 10 * time.Second
 
 // passes are the comparisons that the server makes by itself. They mend everything but
 // identities that were recreated: those wait for the operator's word.
@@ -28,8 +37,8 @@ func (p *passes) Pass(ctx context.Context) (done bool, err error) {
 	report, done, err := p.reconciler.Work(ctx, reconcile.Options{}, slice)
 	switch {
 	case errors.Is(err, reconcile.ErrBusy):
-		p.log.Info("reconcile: another run is at work")
-		return true, nil
+		p.log.Debug("reconcile: another run is at work, or was killed a moment ago", "again_in", busyPause)
+		return false, work.Again(busyPause)
 	case err == nil && !done:
 		return false, nil
 	}

@@ -23,7 +23,8 @@ type reconcileCmd struct {
 	Resume       bool     `xor:"what" help:"Go on with a repair that died, where it was; where none did, begin one."`
 	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
 	AllowMissing int      `placeholder:"N" help:"Believe a listing in which up to N linked identities are missing: after a great deletion. Default ten, or one in a hundred."`
-	Shards       int      `placeholder:"N" default:"1" help:"Read N stretches of the key space at once, 64 at most."`
+	Load         string   `placeholder:"SHARE" help:"How much of what Ory gives it takes, such as 50%. 100%: all of it, and no waiting. Default: reconcile.load."`
+	Shards       int      `placeholder:"N" default:"1" help:"Read N stretches of the key space at once, 64 at most. It is of use with --load 100% only: otherwise one question is asked at a time."`
 	JSON         bool     `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
 }
 
@@ -63,9 +64,13 @@ func (c reconcileCmd) Run(a *app) error {
 		return usage(hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
+	ctx, err := c.paced(a.ctx, s)
+	if err != nil {
+		return err
+	}
 	p := &progressLine{out: a.err, live: isTerminal(a.err)}
 	repair := c.Repair || c.Resume
-	report, err := c.run(a, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+	report, err := c.run(ctx, a.err, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
 		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
@@ -77,16 +82,39 @@ func (c reconcileCmd) Run(a *app) error {
 	return concludeReconcile(report, err)
 }
 
+// runPatience is how long a question of a run that an operator started waits for its
+// turn, at the lowest of limits.
+const runPatience = 5 * time.Minute
+
+// paced is the context of a run that takes no more of Ory than it may.
+func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, error) {
+	if c.Load != "" {
+		share, ok := percent(c.Load)
+		if !ok {
+			return nil, usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
+		}
+		s.ory.Load = share
+	}
+	return withinLoad(ctx, s.ory.Load), nil
+}
+
+func withinLoad(ctx context.Context, load float64) context.Context {
+	if load >= 1 {
+		return ctx
+	}
+	return symbolon.Background(ctx, runPatience)
+}
+
 // run waits, with --resume, for the end of the lease that a killed run has left.
-func (c reconcileCmd) run(a *app, r *reconcile.Reconciler, o reconcile.Options) (reconcile.Report, error) {
+func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Reconciler, o reconcile.Options) (reconcile.Report, error) {
 	for until := time.Now().Add(reconcile.DefaultLease + 5*time.Second); ; {
-		report, err := r.Run(a.ctx, o)
-		if !c.Resume || !errors.Is(err, reconcile.ErrBusy) || time.Now().After(until) || a.ctx.Err() != nil {
+		report, err := r.Run(ctx, o)
+		if !c.Resume || !errors.Is(err, reconcile.ErrBusy) || time.Now().After(until) || ctx.Err() != nil {
 			return report, err
 		}
-		_, _ = fmt.Fprintf(a.err, "symbolon: waiting: %v\n", err)
+		_, _ = fmt.Fprintf(out, "symbolon: waiting: %v\n", err)
 		select {
-		case <-a.ctx.Done():
+		case <-ctx.Done():
 		case <-time.After(5 * time.Second):
 		}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,8 @@ func TestReconcile(t *testing.T) {
 		{[]string{"--resume"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--dry-run", "--repair"}, 2, []string{"--repair"}},
 		{[]string{"--shards", "0"}, 2, []string{"between 1 and 64"}},
+		{[]string{"--load", "10"}, 2, []string{"--load must be a share"}},
+		{[]string{"--load", "100%"}, 3, []string{"left foreign_back_reference"}},
 	} {
 		code, out, errs := runIn(t, c.env, append([]string{"reconcile"}, test.args...)...)
 		if code != test.code {
@@ -73,6 +77,34 @@ func TestReconcileBesideAnother(t *testing.T) {
 	}
 	if code, out, errs := runIn(t, c.env, "reconcile", "--resume"); code != 0 || !strings.Contains(out, "mended unlinked_identity") || !strings.Contains(errs, "waiting") {
 		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
+// TestReconcileIsPaced: what an operator starts takes no more of Ory than the schedule
+// does, unless he says so.
+func TestReconcileIsPaced(t *testing.T) {
+	i := install(t, func(c *Config) { c.Reconcile.Load = "40%" })
+	var patient, listed bool
+	i.repairs.reconciler.Identities = func(ctx context.Context, _, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		_, patient = symbolon.PatienceFrom(ctx)
+		listed = true
+		return func(func(symbolon.Identity, error) bool) {}
+	}
+	if i.reconcileNow(t, ""); !listed || !patient {
+		t.Errorf("over the admin API: listed %v, paced %v", listed, patient)
+	}
+	for flag, want := range map[string]struct {
+		load  float64
+		paced bool
+	}{"": {0.4, true}, "70%": {0.7, true}, "100%": {1, false}} {
+		s := &system{ory: i.config.client()}
+		ctx, err := reconcileCmd{Load: flag}.paced(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, paced := symbolon.PatienceFrom(ctx); paced != want.paced || s.ory.Load != want.load {
+			t.Errorf("--load %q: paced %v with %v", flag, paced, s.ory.Load)
+		}
 	}
 }
 

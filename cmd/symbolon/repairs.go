@@ -21,6 +21,7 @@ import (
 // a run with repair that a restart ends is taken up by the schedule.
 type repairs struct {
 	reconciler *reconcile.Reconciler
+	load       float64 // the share of Ory that runs take
 	metrics    *metrics
 	log        *slog.Logger
 
@@ -40,8 +41,8 @@ const keepRuns = 20
 // maxProofs bounds the single repairs under way.
 const maxProofs = 20
 
-func newRepairs(r *reconcile.Reconciler, m *metrics, log *slog.Logger) *repairs {
-	out := &repairs{reconciler: r, metrics: m, log: log, busy: map[int64]bool{}}
+func newRepairs(r *reconcile.Reconciler, load float64, m *metrics, log *slog.Logger) *repairs {
+	out := &repairs{reconciler: r, load: load, metrics: m, log: log, busy: map[int64]bool{}}
 	out.ctx, out.cancel = context.WithCancel(context.Background())
 	return out
 }
@@ -107,7 +108,7 @@ func (h *repairs) begin(o *reconcile.Options) error {
 	h.runs = append(h.runs[max(0, len(h.runs)-keepRuns+1):], run)
 	options := *o
 	h.wg.Go(func() {
-		report, err := h.reconciler.Run(h.ctx, options)
+		report, err := h.reconciler.Run(withinLoad(h.ctx, h.load), options)
 		h.metrics.reconciled(err)
 		logReport(h.log, report, err)
 		h.mu.Lock()

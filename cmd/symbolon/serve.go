@@ -117,7 +117,7 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 	p.metrics.countFindings(s.store, s.config.Ory.Project)
 	reconciler := s.reconciler()
 	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
-	p.repairs = newRepairs(reconciler, p.metrics, log)
+	p.repairs = newRepairs(reconciler, s.ory.Load, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.linker, Keys: s.config.hookKeys(), Observe: p.metrics.hook, Log: log}
 	p.ear = s.config.newEar(log)
 	shared := s.replicas(p.ear)

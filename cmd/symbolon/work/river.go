@@ -70,7 +70,7 @@ func (q *Queue) connect() error {
 		},
 		PollOnly:                    q.listen == nil,
 		FetchPollInterval:           poll,
-		JobTimeout:                  defaultTimeout,
+		JobTimeout:                  q.config.timeout,
 		RescueStuckJobsAfter:        q.config.rescueAfter,
 		SoftStopTimeout:             softStop,
 		MaxAttempts:                 maxAttempts,

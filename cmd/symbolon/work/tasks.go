@@ -19,12 +19,13 @@ const (
 // patience is how long a job waits for its share of Ory's rate.
 const patience = 5 * time.Second
 
-// Own are the tasks that follow hints and write back-references.
+// Own are the tasks that follow hints and write back-references. Hints come first: they
+// tell what is true, and nothing depends on a back-reference.
 func Own(l *symbolon.Linker, log *slog.Logger) []Task {
 	b := &backReferences{linker: l, log: log}
 	return []Task{
-		{Name: Look, Do: looker(l), Asks: true, Priority: 3},
-		{Name: BackReference, Do: b.do, GaveUp: b.gaveUp, Asks: true, Priority: 2}, // its minute is short
+		{Name: Look, Do: looker(l), Asks: true, Priority: 2},
+		{Name: BackReference, Do: b.do, GaveUp: b.gaveUp, Asks: true, Priority: 3},
 	}
 }
 

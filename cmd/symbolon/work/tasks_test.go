@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,39 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHintsComeFirst: a hint does not wait behind the back-references that wait for
+// their turns at Ory.
+func TestHintsComeFirst(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		b := p.bond(fakeory.Config{}, symbolon.WriteCreate, 1)
+		var last symbolon.IdentityID
+		for n := range 20 {
+			last = b.identity(t, n)
+			if _, err := b.linker.Refresh(t.Context(), last, symbolon.ByOperator); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.queue.Hint(t.Context(), last, symbolon.BySyncHook); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var ended []string
+		p.start(p.queue(func(c *Config) {
+			c.Observe = func(task, _ string) {
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, task)
+			}
+		}, Own(b.linker, slog.New(slog.DiscardHandler))...))
+		eventually(t, "all are done", func() bool { return p.count(`state <> 'completed'`) == 0 })
+		mu.Lock()
+		defer mu.Unlock()
+		if at := slices.Index(ended, Look); at < 0 || at > 1 {
+			t.Errorf("the hint was followed behind %d back-references: %v", at, ended)
+		}
+	})
 }
 
 // TestBackReferenceIsGivenUp: after a day under repair it is a finding, which the

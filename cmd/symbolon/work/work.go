@@ -19,6 +19,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -48,9 +49,8 @@ type Task struct {
 	// (2 s to 5 min) until GiveUp.
 	Do func(ctx context.Context, job Job) error
 
-	// Timeout ends ctx. Defaults to 18 seconds. A killed server's job goes on
-	// elsewhere only after it: who has more to do does a slice, keeps its place and
-	// returns Again(0).
+	// Timeout ends ctx. Defaults to 18 seconds. However long it is, a killed server's
+	// job goes on elsewhere within a minute.
 	Timeout time.Duration
 
 	// GiveUp is for how long a job is tried. Defaults to 24 hours.
@@ -115,7 +115,7 @@ type Config struct {
 
 	Log *slog.Logger // defaults to slog.Default()
 
-	rescueAfter time.Duration // tests do not wait
+	rescueAfter, timeout, pulse time.Duration // tests do not wait
 }
 
 const (
@@ -139,9 +139,7 @@ func New(c Config) (*Queue, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	if c.rescueAfter == 0 {
-		c.rescueAfter = rescueAfter
-	}
+	c.rescueAfter, c.timeout, c.pulse = cmp.Or(c.rescueAfter, rescueAfter), cmp.Or(c.timeout, defaultTimeout), cmp.Or(c.pulse, pulse)
 	q := &Queue{config: c, tasks: map[string]Task{}}
 	for _, t := range c.Tasks {
 		if t.Name == "" || t.Do == nil || q.tasks[t.Name].Do != nil {

@@ -206,11 +206,12 @@ func TestScheduleRunsOnOneServer(t *testing.T) {
 	})
 }
 
-// TestRescue: a job that a killed server left running is begun again.
+// TestRescue: a job that a killed server left running is begun again, however long it
+// might have lasted.
 func TestRescue(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
-		task := Task{Name: "t", Timeout: time.Second, Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}
+		task := Task{Name: "t", Timeout: time.Hour, Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}
 		q := p.queue(func(c *Config) { c.rescueAfter = defaultTimeout + time.Second }, task)
 		if err := q.Put(t.Context(), "t", "left", ""); err != nil {
 			t.Fatal(err)
@@ -222,6 +223,44 @@ func TestRescue(t *testing.T) {
 		p.start(q)
 		eventually(t, "the job is done", func() bool { return did.of("left") == 1 })
 	})
+}
+
+// TestLongWork: what lasts longer than River gives a job goes on, and is always young
+// to whoever looks for what a killed server left; the end of the server ends it.
+func TestLongWork(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		ended := make(chan error, 1)
+		task := Task{Name: "t", Timeout: time.Minute, Do: func(ctx context.Context, _ Job) error {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return ctx.Err()
+		}}
+		q := p.queue(func(c *Config) {
+			c.timeout, c.rescueAfter, c.pulse = 50*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
+		}, task)
+		if err := q.Put(t.Context(), "t", "long", ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Start(context.WithoutCancel(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it runs", func() bool { return p.count(`state = 'running'`) == 1 })
+		began := p.attempted()
+		eventually(t, "it has only just begun", func() bool { return p.attempted() > began })
+		stop(t, q)
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("it was ended by %v", err)
+		}
+	})
+}
+
+// attempted is when the job was begun, as the database has it.
+func (p *place) attempted() (at string) {
+	p.t.Helper()
+	if err := p.app.QueryRowContext(p.t.Context(), `select cast(attempted_at as text) from `+p.river("river_job")).Scan(&at); err != nil {
+		p.t.Fatal(err)
+	}
+	return at
 }
 
 // TestStop: what runs is waited for; what does not end is cancelled after the soft

@@ -29,9 +29,9 @@ type worker struct {
 	queue *Queue
 }
 
-// Timeout is the task's.
+// Timeout is the task's, as far as River is told; see [Queue.alive].
 func (w *worker) Timeout(job *river.Job[args]) time.Duration {
-	return w.queue.tasks[job.Args.Task].Timeout // 0, of an unknown one, is the default
+	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, of an unknown one, is the default
 }
 
 // NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer.
@@ -47,6 +47,8 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	if !known {
 		return q.leave(job)
 	}
+	ctx, done := q.alive(ctx, t, job.ID)
+	defer done()
 	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
 	if t.Every > 0 {
 		err := q.do(ctx, t, j) // no hints: it keeps its key
