@@ -156,7 +156,8 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 	o.people[victim] = o.register(mail("victim%d", time.Now().UnixNano()))
 	stop := o.load()
 	defer stop()
-	time.Sleep(outageStale) // everybody is seen, and refreshed
+	o.everybodySeen()
+	time.Sleep(outageStale) // and refreshed
 
 	began := time.Now()
 	begin()
@@ -187,6 +188,27 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 	for _, p := range o.unseen {
 		if status := o.replicas["one"].status(p.Token); status != 200 {
 			t.Errorf("never seen, afterwards: %d", status)
+		}
+	}
+}
+
+// everybodySeen waits until every replica has let everybody in.
+func (o *outage) everybodySeen() {
+	o.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		missing := 0
+		for _, ds := range o.diaries {
+			for _, d := range ds {
+				if d.last(200).IsZero() {
+					missing++
+				}
+			}
+		}
+		if missing == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			o.t.Fatalf("%d have not been let in yet", missing)
 		}
 	}
 }
