@@ -108,9 +108,7 @@ func (c *crowd) end(n int) {
 	}{
 		{"logged out", false, func() error { return c.kratos.Logout(ctx, p.Token) }},
 		{"revoked at Ory", false, func() error { return c.admin.RevokeSession(ctx, p.SessionID) }},
-		{"deactivated", false, func() error {
-			return c.kratos.PatchIdentity(ctx, p.IdentityID, []map[string]string{{"op": "replace", "path": "/state", "value": "inactive"}})
-		}},
+		{"deactivated", false, func() error { return c.deactivate(p) }},
 		{"deleted", false, func() error { return c.kratos.DeleteIdentity(ctx, p.IdentityID) }},
 		{"revoked here", true, func() error { return c.replicas[n%2].RevokeSession(ctx, p.SessionID) }},
 		{"all revoked here", true, func() error { return c.replicas[n%2].Revoke(ctx, id) }},
