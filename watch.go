@@ -11,7 +11,7 @@ type watchers struct {
 
 // Watch calls f after each commit of this Linker that makes an earlier answer about
 // an identity wrong: its user was replaced, taken away, or must not be handed out
-// any more. Caches forget the identity then; session.Verifier does so by itself. f
+// any more, or Ory has deactivated it. Caches forget the identity then; session.Verifier does so by itself. f
 // must be quick and must not call the Linker. stop ends it.
 func (l *Linker) Watch(f func(IdentityID)) (stop func()) {
 	w := &l.watchers
@@ -46,6 +46,8 @@ func changed(seen Seen, out Outcome) bool {
 		return len(out.Opened) > 0
 	case Bury, Detach:
 		return true
+	case Update:
+		return seen.Identity.State == Inactive // nobody asks Ory for that with a session
 	case Create, Attach:
 		return out.Plan.Retire != "" || out.New && (seen.Way == ByOperator || seen.Way == ByAdopt)
 	}

@@ -76,6 +76,7 @@ type entry struct {
 	until  atomic.Int64 // it counts before this moment; only an outage's grace moves it
 	renew  atomic.Int64 // a hit after this moment asks again in the background
 	vetted atomic.Int64 // no purge up to this epoch is about it
+	final  atomic.Bool  // no outage's grace stretches it: see contradiction
 }
 
 // never is before every entry, and forever after.

@@ -35,7 +35,7 @@ func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 un
 // admit finds the user of a session that Ory vouches for.
 func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (*entry, error) {
 	if err := complete(s, at.wall); err != nil {
-		return nil, fmt.Errorf("session: whoami: %w: %w", err, symbolon.ErrUnavailable)
+		return nil, contradiction{fmt.Errorf("session: whoami: %w: %w", err, symbolon.ErrUnavailable)}
 	}
 	v.know(k, s.ID)
 	left := s.ExpiresAt.Sub(at.wall)

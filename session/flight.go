@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -117,12 +118,26 @@ func (v *Verifier) fly(k key, cred ory.Credential, f *flight) {
 		v.complain(&v.quiet, "a session could not be verified: 503, or the outage's grace", f.err)
 	}
 	v.flights.mu.Lock()
-	if f.entry != nil && f.entry.until.Load() > v.mono() {
-		v.cache.Set(k, f.entry) // before the flight goes, so that nobody starts another
-	}
+	v.keep(k, f) // before the flight goes, so that nobody starts another
 	delete(v.flights.byKey, k)
 	v.flights.mu.Unlock()
 	close(f.done)
+}
+
+// keep puts what a flight brought in the place of the answer before. An answer that
+// does not count, such as "a second factor first", is kept as well: no outage's grace
+// may bring back what was true before it.
+func (v *Verifier) keep(k key, f *flight) {
+	if f.entry != nil {
+		v.cache.Set(k, f.entry)
+		return
+	}
+	var odd contradiction
+	if errors.As(f.err, &odd) {
+		if e, ok := v.cache.GetIfPresent(k); ok {
+			e.final.Store(true)
+		}
+	}
 }
 
 // safely turns a panic, say of the application's AfterLink, into "don't know": it

@@ -91,6 +91,12 @@ type unanswered struct{ error }
 
 func (u unanswered) Unwrap() error { return u.error }
 
+// contradiction is "don't know" because Ory says of the session what cannot be: that
+// it is good, and over. It ends no answer before its time, and no grace goes past it.
+type contradiction struct{ error }
+
+func (c contradiction) Unwrap() error { return c.error }
+
 // grace returns the last good answer for a credential when Ory does not give a new
 // one. It then counts for a second, so that Ory is asked no more often than that.
 func (v *Verifier) grace(k key, err error) *entry {
@@ -99,7 +105,7 @@ func (v *Verifier) grace(k key, err error) *entry {
 		return nil
 	}
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || e.principal == nil || v.purges.cover(e) {
+	if !ok || e.principal == nil || e.final.Load() || v.purges.cover(e) {
 		return nil
 	}
 	now := v.mono()

@@ -18,7 +18,8 @@ import (
 // outage is a Kratos on Postgres whose database fails under load, and three replicas
 // of an application with a database of its own: two, and one with a grace.
 type outage struct {
-	t       *testing.T
+	t       *testing.T // of the fault
+	whole   *testing.T // replicas outlive a fault
 	cluster *symbolontest.Postgres
 	kratos  *symbolontest.Kratos
 	direct  *sql.DB // to Kratos' database
@@ -35,7 +36,7 @@ type outage struct {
 const outageStale = time.Second
 
 func newOutage(t *testing.T) *outage {
-	o := &outage{t: t, replicas: map[string]*replica{}, diaries: map[string][]*diary{},
+	o := &outage{t: t, whole: t, replicas: map[string]*replica{}, diaries: map[string][]*diary{},
 		cluster: symbolontest.PostgresConfig{Settings: map[string]string{"max_connections": "40"}}.Start(t)}
 	dsn := o.cluster.NewDatabase(t)
 	o.kratos = symbolontest.StartKratos(t, symbolontest.KratosConfig{DSN: dsn + "&max_conns=10&max_idle_conns=10"})
@@ -63,7 +64,7 @@ func newOutage(t *testing.T) *outage {
 }
 
 func (o *outage) start(name string) *replica {
-	return newReplica(o.t, o.kratos, o.db, func(v *session.Verifier) {
+	return newReplica(o.whole, o.kratos, o.db, func(v *session.Verifier) {
 		v.MaxStale = outageStale
 		if name == "grace" {
 			v.OutageGrace = time.Hour
@@ -156,7 +157,8 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 	o.people[victim] = o.register(mail("victim%d", time.Now().UnixNano()))
 	stop := o.load()
 	defer stop()
-	time.Sleep(outageStale) // everybody is seen, and refreshed
+	o.everybodySeen()
+	time.Sleep(outageStale) // and refreshed
 
 	began := time.Now()
 	begin()
@@ -187,6 +189,27 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 	for _, p := range o.unseen {
 		if status := o.replicas["one"].status(p.Token); status != 200 {
 			t.Errorf("never seen, afterwards: %d", status)
+		}
+	}
+}
+
+// everybodySeen waits until every replica has let everybody in.
+func (o *outage) everybodySeen() {
+	o.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		missing := ""
+		for name, ds := range o.diaries {
+			for n, d := range ds {
+				if d.last(200).IsZero() {
+					missing = fmt.Sprintf("replica %s, person %d: %d times 401, %d times 503", name, n, d.count(401, time.Time{}, deadline), d.count(503, time.Time{}, deadline))
+				}
+			}
+		}
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			o.t.Fatalf("not let in for a minute: %s", missing)
 		}
 	}
 }

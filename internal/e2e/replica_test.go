@@ -34,7 +34,7 @@ func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set fun
 	store := &sqlstore.Store{DB: db.mustOpen(driver, db.dsn), Dialect: db.dialect}
 	store.DB.SetMaxOpenConns(8)
 	client := &ory.Client{PublicURL: kratos.PublicURL, AdminURL: kratos.AdminURL, Timeout: 2 * time.Second}
-	linker := &symbolon.Linker{Ory: client, Store: store, Log: quiet, BackReference: symbolon.BackReference{Write: symbolon.WriteNone}}
+	linker := &symbolon.Linker{Ory: client, Store: store, Log: quiet, BackReference: symbolon.BackReference{Write: symbolon.WriteNone}, ProofGap: 50 * time.Millisecond}
 	shared := &sqlstore.Replicas{Store: store}
 	v := &session.Verifier{Linker: linker, Log: quiet, Memory: shared, Broadcast: shared}
 	if set != nil {

@@ -36,7 +36,9 @@ type ending struct {
 	own bool // through Symbolon
 }
 
-const crowdStale = time.Second
+// crowdStale is what an answer counts: the default at full size, so that a thousand
+// sessions in use do not fill a Kratos by themselves.
+func crowdStale() time.Duration { return time.Duration(torture(1, 10)) * time.Second }
 
 func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration) *crowd {
 	c := &crowd{t: t, kratos: symbolontest.StartKratos(t, symbolontest.KratosConfig{}), people: make([]*symbolontest.Person, n), ended: make([]ending, n)}
@@ -106,9 +108,7 @@ func (c *crowd) end(n int) {
 	}{
 		{"logged out", false, func() error { return c.kratos.Logout(ctx, p.Token) }},
 		{"revoked at Ory", false, func() error { return c.admin.RevokeSession(ctx, p.SessionID) }},
-		{"deactivated", false, func() error {
-			return c.kratos.PatchIdentity(ctx, p.IdentityID, []map[string]string{{"op": "replace", "path": "/state", "value": "inactive"}})
-		}},
+		{"deactivated", false, func() error { return c.deactivate(p) }},
 		{"deleted", false, func() error { return c.kratos.DeleteIdentity(ctx, p.IdentityID) }},
 		{"revoked here", true, func() error { return c.replicas[n%2].RevokeSession(ctx, p.SessionID) }},
 		{"all revoked here", true, func() error { return c.replicas[n%2].Revoke(ctx, id) }},
@@ -126,23 +126,22 @@ func (c *crowd) end(n int) {
 func TestRevocation(t *testing.T) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {
-			const seconds = 3
-			n := torture(60, 1000)
-			c := newCrowd(t, dialect, n, crowdStale)
+			seconds, n := time.Duration(torture(3, 40)), torture(60, 1000)
+			c := newCrowd(t, dialect, n, crowdStale())
 			stop := c.load()
-			time.Sleep(time.Second)
+			time.Sleep(seconds * time.Second / 3)
 			var wg sync.WaitGroup
 			for w := range 6 {
 				wg.Go(func() {
 					for i := w; i < n; i += 6 {
-						time.Sleep(time.Duration(rand.Int64N(int64(2 * seconds * 6 * time.Second / time.Duration(n)))))
+						time.Sleep(rand.N(2 * seconds * 6 * time.Second / time.Duration(n)))
 						c.end(i)
 					}
 				})
 			}
 			wg.Wait()
 			c.kratos.Stop() // right after the last
-			time.Sleep(crowdStale + 500*time.Millisecond)
+			time.Sleep(crowdStale() + 500*time.Millisecond)
 			stop()
 			c.judge()
 		})
@@ -154,7 +153,7 @@ func (c *crowd) judge() {
 	answers := map[int]int{}
 	for n, d := range c.diaries {
 		e := c.ended[n]
-		bound := crowdStale
+		bound := crowdStale()
 		if e.own {
 			bound = time.Second
 		}
@@ -200,22 +199,23 @@ func TestRevokedHereIsRefusedThere(t *testing.T) {
 						return
 					}
 					began := time.Now()
-					if status := here.status(p.Token); status != 401 {
-						t.Errorf("here: %d", status)
+					if status := here.status(p.Token); status == 200 {
+						t.Error("let in here")
 					}
-					for there.status(p.Token) == 200 && time.Since(began) < 2*time.Second {
+					var late time.Duration // the last request came that was let in
+					for came := time.Now(); there.status(p.Token) == 200 && late < 2*time.Second; came = time.Now() {
+						late = came.Sub(began)
 						time.Sleep(5 * time.Millisecond)
 					}
-					took := time.Since(began)
-					if took > time.Second {
-						t.Errorf("refused there %s later", took)
+					if late > time.Second {
+						t.Errorf("let in there %s later", late)
 					}
-					for was := worst.Load(); int64(took) > was && !worst.CompareAndSwap(was, int64(took)); was = worst.Load() {
+					for was := worst.Load(); int64(late) > was && !worst.CompareAndSwap(was, int64(late)); was = worst.Load() {
 					}
 				})
 			}
 			wg.Wait()
-			t.Logf("refused there %s later at most", time.Duration(worst.Load()))
+			t.Logf("let in there %s later at most", time.Duration(worst.Load()))
 		})
 	}
 }

@@ -78,6 +78,9 @@ func spoofedHeaders() (out []attempt) {
 	} {
 		add(name, headers)
 	}
+	for _, c := range "!#$%&'*+^`|~" { // every other byte that a name may have
+		add("with "+string(c), strings.ReplaceAll("X-User-Id", "-", string(c))+": evil\r\n")
+	}
 	chunked := "Transfer-Encoding: chunked\r\n"
 	for name, a := range map[string]attempt{
 		"trailer, announced":      {headers: chunked + "Trailer: X-User-Id\r\n", body: "1\r\na\r\n0\r\nX-User-Id: evil\r\n\r\n"},

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Every lifetime has a test on a clock of its own:
+//
+//	an answer: MaxStale, the session's own end        TestStaleness
+//	an answer in use, asked again in the background   TestRefresh, TestRefreshFails
+//	MaxStaleWithFeed                                  TestFeed
+//	OutageGrace, and the second it is stretched by    TestGrace
+//	a "no", and an unknown credential's               TestNegativeAnswersAreRemembered, TestDenied
+//	a policy's "no"                                   TestPolicies
+//	which session a credential was                    TestKnownForADay, TestMemoryIsShared
+//	a purge                                           TestPurgesAreKept
+//	Network's edge                                    TestEdgeCache
+//	a question; the breaker's pause and its wait      TestPatience, TestBreaker, TestStall
+//	what waits for other replicas                     TestMemoryDown, TestTellAgain
+//	an assertion, and its key                         TestAssertionLife, TestAssertionKeys
+
+// TestKnownForADay: a session that nobody has used for a day is still known, so that a
+// 401 is proved by Ory's books; after two it is one that was never seen.
+func TestKnownForADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		token, s := w.person(1)
+		s.expires = time.Now().Add(1000 * time.Hour)
+		w.ask(byToken(token))
+		at := func(hours time.Duration, n, want int) {
+			t.Helper()
+			time.Sleep(hours * time.Hour)
+			w.set(func() { w.tableBroken = false })
+			other, _ := w.person(n)
+			w.ask(byToken(other)) // others sign in
+			w.set(func() { w.tableBroken = true })
+			if status, _ := w.ask(byToken(token)); status != want {
+				t.Errorf("%d, want %d", status, want)
+			}
+		}
+		at(24, 2, 503)
+		at(1, 3, 503)
+		at(25, 4, 401) // 50 hours later
+	})
+}
+
+// TestPurgesAreKept: a purge is remembered for as long as any answer from before it
+// might count, through the longest grace, however many others follow; and no longer.
+func TestPurgesAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.v.OutageGrace = time.Hour
+		token, s := w.person(1)
+		stays, _ := w.person(2)
+		w.ask(byToken(token))
+		w.ask(byToken(stays))
+		w.v.PurgeSession(s.id)
+		w.set(func() { w.refuse = true })
+		for minute := range 61 {
+			w.v.PurgeSession(fmt.Sprint(minute))
+			if status, _ := w.ask(byToken(token)); status != 503 {
+				t.Fatalf("minute %d: %d", minute, status)
+			}
+			if status, _ := w.ask(byToken(stays)); status != 200 {
+				t.Fatalf("minute %d: %d to somebody else", minute, status)
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := len(w.v.purges.of); n < 60 {
+			t.Errorf("only %d are remembered", n)
+		}
+		time.Sleep(2 * time.Hour)
+		w.v.PurgeSession("later")
+		if n := len(w.v.purges.of); n != 1 {
+			t.Errorf("%d are remembered", n)
+		}
+	})
+}
+
+// TestAssertionLife: an assertion is given out for half a minute and counts for one.
+func TestAssertionLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Signer{Issuer: "http://symbolon:4460", Audience: "app", Secrets: signerSecrets[:1]}
+		p := signedIn("1", time.Now())
+		first := assert(t, s, p)
+		time.Sleep(30*time.Second - time.Millisecond)
+		if assert(t, s, p) != first {
+			t.Error("it is signed again within half its life")
+		}
+		verify(t, first, keySet(t, s), time.Now().Add(30*time.Second)) // who was given it now has half a minute
+		time.Sleep(time.Millisecond)
+		if assert(t, s, p) == first {
+			t.Error("it is given out beyond half its life")
+		}
+	})
+}
