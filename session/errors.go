@@ -29,6 +29,24 @@ var (
 // is "don't know", and must be answered neither by a login page nor by a logout.
 func Denied(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }
 
+// Refusal is what an error of [Verifier.Authenticate] says to a stranger, for those who
+// answer otherwise than by HTTP. It holds no secret.
+type Refusal struct {
+	Status  int    // 401, 403; 503: "don't know"
+	Code    string // of the one error shape: unauthenticated, aal2_required, …
+	Message string
+
+	// Redirect, where there is one, is where a browser can do what is missing: see
+	// [SecondFactorURL].
+	Redirect string
+}
+
+// RefusalOf says which refusal err is. What is no answer is "don't know".
+func RefusalOf(err error) Refusal {
+	p := answer.Of(err)
+	return Refusal{p.Status, string(p.Code), p.Message, p.Redirect}
+}
+
 // secondFactor is ErrAAL2Required in Ory's words: with where it asks for it.
 type secondFactor struct{ problem *answer.Problem }
 

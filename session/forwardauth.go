@@ -109,16 +109,22 @@ func isHeaderName(s string) bool {
 
 // ServeHTTP answers the proxy.
 func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := f.Verifier
-	if err := v.Check(); err != nil {
-		v.clearHeaders(w.Header())
-		answer.Write(w, err)
+	policy, ok := f.policy(r.URL.EscapedPath())
+	if !ok && f.Verifier.Check() == nil {
+		f.Verifier.clearHeaders(w.Header())
+		answer.Write(w, noSuchPath)
 		return
 	}
+	f.serve(w, r, policy, func() string { return f.Login.redirect(r) })
+}
+
+// serve answers behind a policy. login says where a browser can sign in, or "".
+func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy ProxyPolicy, login func() string) {
+	v := f.Verifier
+	err := v.Check()
 	v.clearHeaders(w.Header())
-	policy, ok := f.policy(r.URL.EscapedPath())
-	if !ok {
-		answer.Write(w, noSuchPath)
+	if err != nil {
+		answer.Write(w, err)
 		return
 	}
 	p, err := v.Authenticate(r, policy.Policies...)
@@ -130,7 +136,7 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		assertion, err = f.Signer.Assert(p)
 	}
 	if err != nil {
-		f.refuse(w, r, policy, err)
+		refuse(w, policy, err, login)
 		return
 	}
 	if p != nil {
@@ -142,9 +148,9 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers whoever is not let through. Only "nobody has signed in" is ever
 // answered by a redirect to the login page.
-func (f *ForwardAuth) refuse(w http.ResponseWriter, r *http.Request, policy ProxyPolicy, err error) {
+func refuse(w http.ResponseWriter, policy ProxyPolicy, err error, login func() string) {
 	if policy.LoginRedirect && errors.Is(err, ErrUnauthenticated) {
-		if to := f.Login.redirect(r); to != "" {
+		if to := login(); to != "" {
 			w.Header().Set("Location", to)
 			err = toLogin
 		}

@@ -59,13 +59,19 @@ func (l *Login) redirect(r *http.Request) string {
 	if m, ok := single(r.Header, "X-Forwarded-Method"); trusted && ok {
 		method = m
 	}
-	if l.URL == "" || method != http.MethodGet || !wantsPage(r.Header["Accept"]) {
+	from := ""
+	if trusted {
+		from = askedFor(r.Header)
+	}
+	return l.page(method, r.Header["Accept"], from)
+}
+
+// page is where to send whoever asked for from, which may be anything.
+func (l *Login) page(method string, accept []string, from string) string {
+	if l.URL == "" || method != http.MethodGet || !wantsPage(accept) {
 		return ""
 	}
-	from, ok := "", false
-	if trusted {
-		from, ok = l.returnTo(askedFor(r.Header))
-	}
+	from, ok := l.returnTo(from)
 	if !ok {
 		return l.URL
 	}

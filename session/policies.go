@@ -1,9 +1,11 @@
 package session
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
@@ -54,6 +56,10 @@ func (f *ForwardAuth) policy(path string) (ProxyPolicy, bool) {
 		return ProxyPolicy{}, false
 	}
 	name, _, _ := strings.Cut(rest, "/")
+	return f.policyNamed(name)
+}
+
+func (f *ForwardAuth) policyNamed(name string) (ProxyPolicy, bool) {
 	p, ok := builtin[name] // first: nobody redefines these
 	if !ok {
 		p, ok = f.Policies[name]
@@ -62,3 +68,5 @@ func (f *ForwardAuth) policy(path string) (ProxyPolicy, bool) {
 }
 
 var noSuchPath = answer.New(http.StatusNotFound, answer.NotFound, "There is no such policy.")
+
+var errNoPolicy = fmt.Errorf("session: no such policy: %w", symbolon.ErrUnavailable)

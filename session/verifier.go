@@ -159,17 +159,26 @@ func (v *Verifier) Check() error {
 // *symbolon.DenyError where Ory knows the person but there is no user to hand out;
 // symbolon.ErrUnavailable and everything else mean "don't know".
 func (v *Verifier) Authenticate(r *http.Request, policies ...Policy) (*symbolon.Principal, error) {
-	if err := v.Check(); err != nil {
-		return nil, err
-	}
-	cred, err := credentialOf(r.Header, v.ory.CookieName())
+	cred, err := v.Credential(r.Header)
 	if err != nil {
 		return nil, err
 	}
 	return v.Verify(r.Context(), cred, policies...)
 }
 
-// Verify is Authenticate for a credential that came by another way.
+// Credential finds the one credential of a header, in canonical form: for what is no
+// http.Request but has headers, as gRPC has. X-Session-Token is looked at first, then
+// Ory's session cookie, then a Bearer token of Ory's, and nothing after the first one
+// that is there. [ErrUnauthenticated] where there is none, or one with two values.
+func (v *Verifier) Credential(h http.Header) (ory.Credential, error) {
+	if err := v.Check(); err != nil {
+		return ory.Credential{}, err
+	}
+	return credentialOf(h, v.ory.CookieName())
+}
+
+// Verify is Authenticate for a credential that came by another way, or was found by
+// [Verifier.Credential].
 func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...Policy) (*symbolon.Principal, error) {
 	if err := v.Check(); err != nil {
 		return nil, err

@@ -1,0 +1,61 @@
+package extauthz
+
+import (
+	"net/http"
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+)
+
+// read returns the client's header, in canonical form, and the names as they were sent.
+//
+// With encode_raw_headers Envoy sends each header by itself. Otherwise it joins those
+// of one name by a comma, also cookies and what no comma may stand in.
+func (s *Server) read(asked *authv3.AttributeContext_HttpRequest) (http.Header, []string) {
+	header := http.Header{}
+	var names []string
+	add := func(name string, values ...string) {
+		if strings.HasPrefix(name, ":") {
+			return
+		}
+		names = append(names, name)
+		key := http.CanonicalHeaderKey(name)
+		header[key] = append(header[key], values...)
+	}
+	if raw := asked.GetHeaderMap().GetHeaders(); len(raw) > 0 {
+		for _, h := range raw {
+			value := h.GetValue()
+			if b := h.GetRawValue(); len(b) > 0 {
+				value = string(b)
+			}
+			add(h.GetKey(), value)
+		}
+		return header, names
+	}
+	for name, joined := range asked.GetHeaders() {
+		switch http.CanonicalHeaderKey(name) {
+		case "X-Session-Token", "Authorization": // neither token of Ory's has a comma
+			add(name, strings.Split(joined, ",")...)
+		default:
+			add(name, joined)
+		}
+	}
+	s.settle(header)
+	return header, names
+}
+
+// settle takes the session away where joined cookies can be read in two ways, as one
+// header or as several, and it matters: in one of them somebody else may be signed in.
+func (s *Server) settle(header http.Header) {
+	if !strings.Contains(header.Get("Cookie"), ",") {
+		return
+	}
+	apart := header.Clone()
+	apart["Cookie"] = strings.Split(header.Get("Cookie"), ",")
+	one, _ := s.Auth.Verifier.Credential(header)
+	other, _ := s.Auth.Verifier.Credential(apart)
+	if one != other {
+		delete(header, "Cookie")
+		delete(header, "Authorization")
+	}
+}
