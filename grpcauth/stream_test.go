@@ -1,0 +1,229 @@
+package grpcauth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/grpcauth/access"
+	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+const (
+	recheck  = 20 * time.Millisecond
+	maxStale = 200 * time.Millisecond
+)
+
+func staleWorld(t *testing.T) *authtest.World {
+	return authtest.New(t, func(v *session.Verifier) { v.MaxStale = maxStale })
+}
+
+// talk begins a stream, and says something and hears the answer whenever it is called.
+// Then the handler waits.
+func talk(t *testing.T, client pb.TestServiceClient, h http.Header) (more func() error, recv func() error) {
+	t.Helper()
+	stream, err := client.FullDuplexCall(with(t, h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recv = func() error {
+		_, err := stream.Recv()
+		return err
+	}
+	more = func() error {
+		if err := stream.Send(&pb.StreamingOutputCallRequest{}); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		return recv()
+	}
+	if err := more(); err != nil {
+		t.Fatal(err)
+	}
+	return more, recv
+}
+
+// TestStreamEnds: whatever ends a session ends its open stream, though the handler
+// waits for a client that says nothing. The others go on.
+func TestStreamEnds(t *testing.T) {
+	w := staleWorld(t)
+	ends := map[string]struct {
+		end  func(*authtest.Person) error
+		code codes.Code
+		said string
+	}{
+		"revoked here": {func(p *authtest.Person) error { return w.Auth.RevokeSession(t.Context(), p.SessionID) }, codes.Unauthenticated, "unauthenticated"},
+		"logout":       {func(p *authtest.Person) error { return w.Logout(t.Context(), p.Token) }, codes.Unauthenticated, "unauthenticated"},
+		"deleted":      {func(p *authtest.Person) error { return w.Fake.DeleteIdentity(t.Context(), p.IdentityID) }, codes.Unauthenticated, "unauthenticated"},
+		"deactivated": {func(p *authtest.Person) error {
+			return w.Fake.PatchIdentity(t.Context(), p.IdentityID, []map[string]string{{"op": "replace", "path": "/state", "value": "inactive"}})
+		}, codes.Unauthenticated, "unauthenticated"},
+		"user deleted": {func(p *authtest.Person) error { w.Forget(p); return nil }, codes.PermissionDenied, "user_gone"},
+	}
+	left := make(chan error, len(ends)+1)
+	client := serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{left: left})
+	stays, _ := talk(t, client, w.User().ByToken())
+	for name, test := range ends {
+		p := w.User()
+		_, end := talk(t, client, p.ByToken())
+		if err := test.end(p); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		err := end()
+		if _, said := httpStatus(t, err); status.Code(err) != test.code || said != test.said {
+			t.Errorf("%s: %v %s", name, err, said)
+		}
+		if err := <-left; status.Code(err) != test.code {
+			t.Errorf("%s: the handler was told %v", name, err)
+		}
+	}
+	if err := stays(); err != nil {
+		t.Errorf("somebody else's stream: %v", err)
+	}
+}
+
+// TestStreamThatSends: the next message fails, and the context ends.
+func TestStreamThatSends(t *testing.T) {
+	w := staleWorld(t)
+	p := w.User()
+	client := serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{})
+	stream, err := client.StreamingOutputCall(with(t, p.ByToken()), &pb.StreamingOutputCallRequest{})
+	for n := 0; err == nil; n++ {
+		if _, err = stream.Recv(); n == 3 {
+			if err := w.Auth.RevokeSession(t.Context(), p.SessionID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if status.Code(err) != codes.Unauthenticated {
+		t.Error(err)
+	}
+}
+
+// TestStreamWithoutRecheck goes on, whatever becomes of the session.
+func TestStreamWithoutRecheck(t *testing.T) {
+	w := staleWorld(t)
+	p := w.User()
+	more, _ := talk(t, serve(t, &access.Guard{Verifier: w.Auth}, &service{}), p.ByToken())
+	if err := w.Auth.RevokeSession(t.Context(), p.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * recheck)
+	if err := more(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStreamAndPolicies: they count when a stream begins. A sign-in gets no fresher.
+func TestStreamAndPolicies(t *testing.T) {
+	w := staleWorld(t)
+	p := w.User()
+	guard := &access.Guard{Verifier: w.Auth, Recheck: recheck, Default: access.Require(session.Fresh(time.Second))}
+	s, err := guard.EnterStream(t.Context(), "/a.B/C", p.ByToken())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Leave()
+	authtest.Until(t, "the sign-in is not fresh any more", func() bool {
+		_, err := guard.Enter(t.Context(), "/a.B/C", p.ByToken())
+		return errors.Is(err, session.ErrNotFresh)
+	})
+	time.Sleep(5 * recheck)
+	if err := s.Ended(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStreamInAnOutage: "don't know" ends no stream before nothing good was heard for
+// MaxStale and the grace, though nothing is remembered of the session.
+func TestStreamInAnOutage(t *testing.T) {
+	w := authtest.New(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
+	p := w.User()
+	more, _ := talk(t, serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{}), p.ByToken())
+	mend := w.Fake.Break(fakeory.DatabaseDown{})
+	unknown := w.Auth.Stats().Unknown
+	w.Auth.Purge(symbolon.IdentityID(p.IdentityID))
+	authtest.Until(t, "it is not known whose the session is", func() bool { return w.Auth.Stats().Unknown > unknown+2 })
+	if err := more(); err != nil {
+		t.Errorf("in the outage: %v", err)
+	}
+	mend()
+	if err := w.Auth.RevokeSession(t.Context(), p.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	authtest.Until(t, "after the outage it is known again", func() bool { return status.Code(more()) == codes.Unauthenticated })
+}
+
+// TestStreamInALongOutage: then it says so.
+func TestStreamInALongOutage(t *testing.T) {
+	w := staleWorld(t)
+	_, end := talk(t, serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{}), w.User().ByToken())
+	mend := w.Fake.Break(fakeory.DatabaseDown{})
+	defer mend()
+	begun := time.Now()
+	err := end()
+	if got, said := httpStatus(t, err); got != 503 || said != "unavailable" {
+		t.Errorf("%v", err)
+	}
+	if lasted := time.Since(begun); lasted < maxStale-2*recheck {
+		t.Errorf("it was ended after %v of not knowing", lasted)
+	}
+}
+
+// TestStreamsEndByThemselves: nothing is left of them.
+func TestStreamsEndByThemselves(t *testing.T) {
+	w := staleWorld(t)
+	p := w.User()
+	left := make(chan error, 1)
+	client := serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{left: left})
+	for _, how := range []string{"client ends", "client cancels"} {
+		ctx, cancel := context.WithCancel(with(t, p.ByToken()))
+		stream, err := client.FullDuplexCall(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&pb.StreamingOutputCallRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		want := codes.Canceled
+		if how == "client ends" {
+			want = codes.OK
+			_ = stream.CloseSend()
+			if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+				t.Errorf("%s: %v", how, err)
+			}
+		}
+		cancel()
+		if err := <-left; status.Code(err) != want {
+			t.Errorf("%s: the handler was told %v", how, err)
+		}
+	}
+}
+
+// TestStreamReceivesAPanic: one of the codec's is the caller's, who may recover.
+func TestStreamReceivesAPanic(t *testing.T) {
+	w := staleWorld(t)
+	s, err := (&access.Guard{Verifier: w.Auth, Recheck: recheck}).EnterStream(t.Context(), "/a.B/C", w.User().ByToken())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Leave()
+	defer func() {
+		if p := recover(); p != "of the codec" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	_ = s.Receive(func() error { panic("of the codec") })
+}
