@@ -32,11 +32,11 @@ import (
 // Unary lets in calls as guard says.
 func Unary(guard *access.Guard) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, err := guard.Enter(ctx, info.FullMethod, header(ctx))
+		in, err := guard.Enter(ctx, info.FullMethod, header(ctx))
 		if err != nil {
-			return nil, refusal(err)
+			return nil, turnedAway(ctx, err)
 		}
-		return handler(ctx, req)
+		return handler(in, req)
 	}
 }
 
@@ -47,9 +47,10 @@ func Unary(guard *access.Guard) grpc.UnaryServerInterceptor {
 // again; generated code never does.
 func Stream(guard *access.Guard) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		s, err := guard.EnterStream(ss.Context(), info.FullMethod, header(ss.Context()))
+		ctx := ss.Context()
+		s, err := guard.EnterStream(ctx, info.FullMethod, header(ctx))
 		if err != nil {
-			return refusal(err)
+			return turnedAway(ctx, err)
 		}
 		defer s.Leave()
 		err = handler(srv, &stream{ss, s})
@@ -102,6 +103,15 @@ func header(ctx context.Context) http.Header {
 		"Cookie":          metadata.ValueFromIncomingContext(ctx, "cookie"),
 		"Authorization":   metadata.ValueFromIncomingContext(ctx, "authorization"),
 	}
+}
+
+// turnedAway is why a call was not let in. One that has ended meanwhile gets its own
+// word back.
+func turnedAway(ctx context.Context, err error) error {
+	if gone := ctx.Err(); gone != nil {
+		return status.FromContextError(gone).Err()
+	}
+	return refusal(err)
 }
 
 // refusal is what the client is told.

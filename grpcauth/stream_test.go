@@ -21,7 +21,7 @@ import (
 
 const (
 	recheck  = 20 * time.Millisecond
-	maxStale = 200 * time.Millisecond
+	maxStale = time.Second
 )
 
 func staleWorld(t *testing.T) *authtest.World {

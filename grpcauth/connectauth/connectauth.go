@@ -34,11 +34,11 @@ func (i interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		if req.Spec().IsClient {
 			return next(ctx, req)
 		}
-		ctx, err := i.guard.Enter(ctx, req.Spec().Procedure, req.Header())
+		in, err := i.guard.Enter(ctx, req.Spec().Procedure, req.Header())
 		if err != nil {
-			return nil, refusal(err)
+			return nil, turnedAway(ctx, err)
 		}
-		return next(ctx, req)
+		return next(in, req)
 	}
 }
 
@@ -50,7 +50,7 @@ func (i interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) con
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		s, err := i.guard.EnterStream(ctx, conn.Spec().Procedure, conn.RequestHeader())
 		if err != nil {
-			return refusal(err)
+			return turnedAway(ctx, err)
 		}
 		defer s.Leave()
 		err = next(s.Context(), &stream{conn, s})
@@ -80,6 +80,18 @@ func refused(s *access.Stream, err error) error {
 		return refusal(err)
 	}
 	return err
+}
+
+// turnedAway is why a call was not let in. One that has ended meanwhile gets its own
+// word back.
+func turnedAway(ctx context.Context, err error) error {
+	switch gone := ctx.Err(); {
+	case errors.Is(gone, context.DeadlineExceeded):
+		return connect.NewError(connect.CodeDeadlineExceeded, gone)
+	case gone != nil:
+		return connect.NewError(connect.CodeCanceled, gone)
+	}
+	return refusal(err)
 }
 
 // refusal is what the client is told.

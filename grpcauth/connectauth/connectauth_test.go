@@ -252,7 +252,7 @@ func TestRefusals(t *testing.T) {
 // TestStreamEnds: an open stream is ended though its handler waits for a client that
 // says nothing, in every protocol.
 func TestStreamEnds(t *testing.T) {
-	w := authtest.New(t, func(v *session.Verifier) { v.MaxStale = 200 * time.Millisecond })
+	w := authtest.New(t, nil)
 	s := serve(t, &access.Guard{Verifier: w.Auth, Recheck: 20 * time.Millisecond})
 	for protocol, o := range options {
 		p := w.User()
@@ -298,7 +298,7 @@ func TestStreamEnds(t *testing.T) {
 
 // TestStreamEndsOverHTTP1: the handler learns at once, the client when it stops.
 func TestStreamEndsOverHTTP1(t *testing.T) {
-	w := authtest.New(t, func(v *session.Verifier) { v.MaxStale = 200 * time.Millisecond })
+	w := authtest.New(t, nil)
 	guard := &access.Guard{Verifier: w.Auth, Recheck: 20 * time.Millisecond}
 	entered, left := make(chan struct{}), make(chan error, 1)
 	handler := connect.NewClientStreamHandler(upload, func(_ context.Context, stream *connect.ClientStream[in]) (*connect.Response[out], error) {
@@ -340,6 +340,30 @@ func TestClients(t *testing.T) {
 		if got, said := call(t, nil); got != 200 || said != "" {
 			t.Errorf("%s: %d %s", kind, got, said)
 		}
+	}
+}
+
+// TestDeadline: a caller that gives up gets its own word back.
+func TestDeadline(t *testing.T) {
+	w := authtest.New(t, nil)
+	s := serve(t, &access.Guard{Verifier: w.Auth})
+	p := w.Person()
+	mend := w.Fake.Break(fakeory.Latency{Route: "GET /sessions/whoami", Wait: 500 * time.Millisecond})
+	defer mend()
+	for protocol, o := range options {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		r := connect.NewRequest(&in{})
+		maps.Copy(r.Header(), p.ByToken())
+		if _, err := s.client(unary, o).CallUnary(ctx, r); connect.CodeOf(err) != connect.CodeDeadlineExceeded {
+			t.Errorf("%s: %v", protocol, err)
+		}
+		cancel()
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := connectauth.New(&access.Guard{Verifier: w.Auth}).WrapUnary(nil)(gone, connect.NewRequest(&in{}))
+	if connect.CodeOf(err) != connect.CodeCanceled {
+		t.Error(err)
 	}
 }
 

@@ -1,0 +1,507 @@
+package extauthz
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// envoy asks as the filter does: by gRPC, with the header in one of its two shapes, and
+// does to the client's header what the filter does with the answer.
+type envoy struct {
+	authv3.AuthorizationClient
+	raw        bool // encode_raw_headers
+	extensions map[string]string
+}
+
+// serve starts a server on the loopback interface.
+func serve(t testing.TB, s *Server) *envoy {
+	t.Helper()
+	server := grpc.NewServer()
+	authv3.RegisterAuthorizationServer(server, s)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return &envoy{AuthorizationClient: authv3.NewAuthorizationClient(conn)}
+}
+
+func (e *envoy) with(policy string) *envoy {
+	c := *e
+	c.extensions = map[string]string{PolicyKey: policy}
+	return &c
+}
+
+// question is what Envoy asks about a request.
+func (e *envoy) question(r *http.Request) *authv3.CheckRequest {
+	q := &authv3.AttributeContext_HttpRequest{Id: "1", Method: r.Method, Scheme: "https", Host: r.Host, Path: r.URL.RequestURI(), Protocol: "HTTP/1.1"}
+	raw := &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":method", RawValue: []byte(r.Method)}, {Key: ":path", RawValue: []byte(q.Path)}}}
+	joined := map[string]string{":method": r.Method, ":path": q.Path}
+	for name, values := range r.Header {
+		key := strings.ToLower(name)
+		for _, v := range values {
+			raw.Headers = append(raw.Headers, &corev3.HeaderValue{Key: key, RawValue: []byte(v)})
+			if before, twice := joined[key]; twice {
+				v = before + "," + v
+			}
+			joined[key] = strings.ToValidUTF8(v, "!")
+		}
+	}
+	if e.raw {
+		q.HeaderMap = raw
+	} else {
+		q.Headers = joined
+	}
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		Request: &authv3.AttributeContext_Request{Http: q}, ContextExtensions: e.extensions}}
+}
+
+// reply is what the client gets, or the upstream.
+type reply struct {
+	status   int
+	header   http.Header // of the answer to the client
+	body     string
+	upstream http.Header // nil: the request did not pass
+}
+
+func (e *envoy) ask(t testing.TB, r *http.Request) reply {
+	t.Helper()
+	res, err := e.Check(t.Context(), e.question(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filter(t, r, res)
+}
+
+// filter is what Envoy's filter does: it sets, and then removes.
+func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
+	t.Helper()
+	if codes.Code(res.GetStatus().GetCode()) != codes.OK {
+		denied := res.GetDeniedResponse()
+		if denied == nil || res.GetErrorResponse() != nil {
+			t.Fatalf("neither let through nor refused: %v", res)
+		}
+		out := reply{status: int(denied.GetStatus().GetCode()), header: http.Header{}, body: denied.GetBody()}
+		for _, h := range denied.GetHeaders() {
+			out.header.Add(h.GetHeader().GetKey(), h.GetHeader().GetValue())
+		}
+		return out
+	}
+	ok := res.GetOkResponse()
+	if ok == nil {
+		t.Fatalf("let through without a word: %v", res)
+	}
+	upstream := r.Header.Clone()
+	if upstream == nil {
+		upstream = http.Header{}
+	}
+	drop := func(key string) {
+		for name := range upstream {
+			if strings.EqualFold(name, key) {
+				delete(upstream, name)
+			}
+		}
+	}
+	for _, h := range ok.GetHeaders() {
+		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || h.GetAppend() != nil { //nolint:staticcheck // earlier versions look at it
+			t.Errorf("%v is not set over what the client sent", h)
+		}
+		drop(h.GetHeader().GetKey())
+		upstream[http.CanonicalHeaderKey(h.GetHeader().GetKey())] = []string{h.GetHeader().GetValue()}
+	}
+	for _, key := range ok.GetHeadersToRemove() {
+		drop(key)
+	}
+	return reply{status: 200, upstream: upstream}
+}
+
+// code is that of the error shape.
+func (r reply) code(t testing.TB) string {
+	var e struct{ Error struct{ Code string } }
+	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
+		t.Errorf("%d without the error shape: %q", r.status, r.body)
+	}
+	return e.Error.Code
+}
+
+// said is as World.HTTP says it.
+func (r reply) said(t testing.TB) (int, string) {
+	if r.upstream != nil {
+		return 200, r.upstream.Get("X-User-Id")
+	}
+	return r.status, r.code(t)
+}
+
+func request(h http.Header) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "https://app.example/notes?q=1", nil)
+	r.Header = h.Clone()
+	return r
+}
+
+func server(w *authtest.World) *Server {
+	return &Server{Log: slog.New(slog.DiscardHandler), Auth: &session.ForwardAuth{Verifier: w.Auth,
+		Policies: map[string]session.ProxyPolicy{
+			"fresh":    {Policies: []session.Policy{session.Fresh(time.Nanosecond)}},
+			"verified": {Policies: []session.Policy{session.Verified}},
+			"pages":    {LoginRedirect: true},
+		},
+		Login: session.Login{URL: "https://id.example/login", ReturnTo: []string{"app.example"}},
+	}}
+}
+
+// TestAsOverHTTP: the same winner in both shapes of the header. Where Envoy has joined
+// two cookie headers it can no longer be told what they were: nobody is let in then.
+func TestAsOverHTTP(t *testing.T) {
+	w := authtest.New(t, nil)
+	e := serve(t, server(w))
+	let := 0
+	for _, c := range authtest.Cases(w) {
+		status, said := w.HTTP(c.Header)
+		if status == 200 {
+			let++
+		}
+		for _, e.raw = range []bool{true, false} {
+			if got, gotSaid := e.ask(t, request(c.Header)).said(t); got != status || gotSaid != said {
+				t.Errorf("%s, raw %v: %d %s; over HTTP %d %s", c.Name, e.raw, got, gotSaid, status, said)
+			}
+		}
+	}
+	if let < 10 {
+		t.Errorf("only %d were let in over HTTP", let)
+	}
+}
+
+func TestJoinedCookies(t *testing.T) {
+	w := authtest.New(t, nil)
+	p, other := w.User(), w.User()
+	mine, bearer := "ory_kratos_session="+p.Cookie, "Bearer "+other.Token
+	e := serve(t, server(w))
+	tests := map[string]struct {
+		cookies []string
+		user    symbolon.UserID
+	}{
+		"a comma in another one":           {[]string{"a=1,2; " + mine}, p.User},
+		"a comma in one behind":            {[]string{mine + "; a=1,2"}, p.User},
+		"two headers, the first":           {[]string{mine, "a=b"}, ""},
+		"two headers, the second":          {[]string{"a=b", mine}, ""},
+		"two headers, alike":               {[]string{mine, mine}, ""},
+		"somebody's session in a value":    {[]string{"a=1,ory_kratos_session=" + other.Cookie}, ""},
+		"somebody's session beside mine":   {[]string{"a=1,ory_kratos_session=" + other.Cookie + "; " + mine}, ""},
+		"somebody's session, and no other": {[]string{"a=1, ory_kratos_session=" + other.Cookie}, ""},
+	}
+	for name, test := range tests {
+		for _, with := range []http.Header{{}, {"Authorization": {bearer}}} {
+			with["Cookie"] = test.cookies
+			status, said := e.ask(t, request(with)).said(t)
+			if test.user != "" && said != string(test.user) || test.user == "" && status != 401 {
+				t.Errorf("%s: %d %s", name, status, said)
+			}
+		}
+		token := http.Header{"Cookie": test.cookies, "X-Session-Token": {other.Token}}
+		if _, said := e.ask(t, request(token)).said(t); said != string(other.User) {
+			t.Errorf("%s, beside a token: %s", name, said)
+		}
+	}
+}
+
+// TestPolicies: the policy is what Envoy's configuration says, and a request cannot
+// say anything about it.
+func TestPolicies(t *testing.T) {
+	w := authtest.New(t, nil)
+	p, gone, half := w.User(), w.User(), w.User()
+	w.Forget(gone)
+	w.Fake.RequireSecondFactor(half.IdentityID)
+	w.Auth.Purge(symbolon.IdentityID(half.IdentityID))
+	e := serve(t, server(w))
+	tests := []struct {
+		policy string // "-": none
+		header http.Header
+		status int
+		said   string
+	}{
+		{"-", p.ByToken(), 200, string(p.User)},
+		{"-", nil, 401, "unauthenticated"},
+		{"default", nil, 401, "unauthenticated"},
+		{"default", gone.ByToken(), 403, "user_gone"},
+		{"default", half.ByToken(), 403, "aal2_required"},
+		{"optional", nil, 200, ""},
+		{"optional", p.ByToken(), 200, string(p.User)},
+		{"optional", gone.ByToken(), 200, ""},
+		{"aal2", p.ByToken(), 403, "aal2_required"},
+		{"fresh", p.ByToken(), 403, "not_fresh"},
+		{"verified", p.ByToken(), 403, "not_verified"},
+		{"verified", nil, 401, "unauthenticated"},
+		{"nobody's", p.ByToken(), 503, "unavailable"},
+		{"", p.ByToken(), 503, "unavailable"},
+		{"Optional", p.ByToken(), 503, "unavailable"},
+		{"optional/../default", nil, 503, "unavailable"},
+		{"optional,default", nil, 503, "unavailable"},
+	}
+	for _, test := range tests {
+		asks := e
+		if test.policy != "-" {
+			asks = e.with(test.policy)
+		}
+		for _, target := range []string{"/", "/auth/optional", "/auth/p/optional", "/x?symbolon_policy=optional&policy=optional", "//", "*"} {
+			for _, method := range []string{"GET", "POST", "OPTIONS", "CONNECT", "PURGE"} {
+				h := test.header.Clone()
+				if h == nil {
+					h = http.Header{}
+				}
+				h.Set(PolicyKey, "optional")
+				h.Set("Symbolon-Policy", "optional")
+				h.Set("X-Forwarded-Uri", "/auth/optional")
+				r := request(h)
+				r.Method, r.URL.Path, r.URL.RawQuery = method, target, ""
+				if got, said := asks.ask(t, r).said(t); got != test.status || said != test.said {
+					t.Errorf("%q, %s %s: %d %s, want %d %s", test.policy, method, target, got, said, test.status, test.said)
+				}
+			}
+		}
+	}
+}
+
+// TestRefusal: the answer to the client is ForwardAuth's, to the byte.
+func TestRefusal(t *testing.T) {
+	w := authtest.New(t, nil)
+	p, half := w.User(), w.User()
+	w.Fake.RequireSecondFactor(half.IdentityID)
+	w.Auth.Purge(symbolon.IdentityID(half.IdentityID))
+	s := server(w)
+	e := serve(t, s)
+	never := w.Person()
+	compare := func(what, policy string, h http.Header) reply {
+		t.Helper()
+		got := e.with(policy).ask(t, request(h))
+		rec := httptest.NewRecorder()
+		r := request(h)
+		r.URL.Path = "/auth/p/" + policy
+		s.Auth.ServeHTTP(rec, r)
+		for _, name := range s.Auth.Verifier.HeaderNames() {
+			rec.Header().Del(name) // they are for the upstream
+		}
+		if got.status != rec.Code || got.body != rec.Body.String() || fmt.Sprint(got.header) != fmt.Sprint(rec.Header()) {
+			t.Errorf("%s: %d %v %s; over HTTP %d %v %s", what, got.status, got.header, got.body, rec.Code, rec.Header(), rec.Body)
+		}
+		return got
+	}
+	page := http.Header{"Accept": {"text/html"}}
+	compare("a stranger", "default", nil)
+	compare("no second factor", "aal2", p.ByToken())
+	if to := compare("no second factor, at Ory", "default", half.ByToken()).header.Get("Location"); to != w.Fake.PublicURL+"/self-service/login/browser?aal=aal2" {
+		t.Errorf("the second factor is at %q", to)
+	}
+	compare("a program", "pages", nil)
+
+	if got := e.with("pages").ask(t, request(page)); got.status != 302 || got.header.Get("Location") != "https://id.example/login?return_to=https%3A%2F%2Fapp.example%2Fnotes%3Fq%3D1" {
+		t.Errorf("a browser: %d %v", got.status, got.header)
+	}
+	for _, host := range []string{"evil.example", "app.example.evil.example", "app.example@evil.example", "app.example:8443", "", "app.example\\.evil.example", "app.example/x?"} {
+		r := request(page)
+		r.Host = host
+		r.Header.Set("X-Forwarded-Host", "app.example")
+		if got := e.with("pages").ask(t, r); got.status != 302 || host != "app.example/x?" && got.header.Get("Location") != "https://id.example/login" {
+			t.Errorf("from %q: %d %v", host, got.status, got.header)
+		}
+	}
+	post := request(page)
+	post.Method = http.MethodPost
+	if got := e.with("pages").ask(t, post); got.status != 401 {
+		t.Errorf("a POST: %d", got.status)
+	}
+
+	mend := w.Fake.Break(fakeory.DatabaseDown{})
+	defer mend()
+	compare("an outage", "default", never.ByToken())
+	compare("an outage, optional", "optional", never.ByToken())
+	if got, _ := e.with("pages").ask(t, request(http.Header{"Accept": {"text/html"}, "X-Session-Token": {never.Token}})).said(t); got != 503 {
+		t.Errorf("an outage, in a browser: %d", got)
+	}
+}
+
+// TestSpoofing: no spelling of an identity header reaches the upstream beside ours.
+func TestSpoofing(t *testing.T) {
+	w := authtest.New(t, nil)
+	p := w.User()
+	e := serve(t, server(w))
+	names := w.Auth.HeaderNames()
+	if len(names) != 6 {
+		t.Fatal(names)
+	}
+	attacks := 0
+	for _, who := range []http.Header{p.ByToken(), {}} {
+		for _, name := range names {
+			for _, spelt := range spellings(name) {
+				for _, values := range [][]string{{"evil"}, {""}, {"evil", "evil2"}, {"evil, evil"}, {"\xff"}} {
+					attacks++
+					h := who.Clone()
+					h[spelt] = values
+					h["X-Other"], h["X-User-Identity"] = []string{"stays"}, []string{"stays"}
+					e.raw = attacks%2 == 0
+					got := e.with("optional").ask(t, request(h))
+					if got.upstream == nil || got.upstream.Get("X-Other") != "stays" || got.upstream.Get("X-User-Identity") != "stays" {
+						t.Fatalf("%q: %v", spelt, got)
+					}
+					judge(t, spelt, got.upstream, names)
+					if want := string(p.User); len(who) > 0 && got.upstream.Get("X-User-Id") != want || len(who) == 0 && got.upstream.Get("X-User-Id") != "" {
+						t.Errorf("%q: %v", spelt, got.upstream)
+					}
+				}
+			}
+		}
+	}
+	if attacks < 600 {
+		t.Errorf("only %d", attacks)
+	}
+}
+
+// judge wants each header once, with our value, and nothing that can be taken for one.
+func judge(t *testing.T, spelt string, upstream http.Header, names []string) {
+	t.Helper()
+	for _, name := range names {
+		if values := upstream[name]; len(values) != 1 || strings.Contains(values[0], "evil") {
+			t.Errorf("%q: %s is %q", spelt, name, values)
+		}
+	}
+	cgi := func(name string) string { // as an upstream of the unkind sort reads it
+		return strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' {
+				return r
+			}
+			return '_'
+		}, strings.ToUpper(name))
+	}
+	seen := map[string]string{}
+	for name := range upstream {
+		if other, twice := seen[cgi(name)]; twice {
+			t.Errorf("%q: the upstream gets both %q and %q", spelt, name, other)
+		}
+		seen[cgi(name)] = name
+	}
+}
+
+func spellings(name string) []string {
+	out := []string{name, strings.ToLower(name), strings.ToUpper(name)}
+	for _, sep := range []string{"_", ".", "~", "!", "#", "$", "%", "&", "'", "*", "+", "^", "`", "|"} {
+		out = append(out, strings.ReplaceAll(name, "-", sep), strings.ToLower(strings.Replace(name, "-", sep, 1)))
+	}
+	r := rand.New(rand.NewPCG(1, uint64(len(name)))) //nolint:gosec // not for secrets
+	for range 5 {
+		b := []byte(name)
+		for i := range b {
+			if r.IntN(2) == 0 {
+				b[i] = strings.ToLower(string(b[i]))[0]
+			}
+			if b[i] == '-' {
+				b[i] = "-_."[r.IntN(3)]
+			}
+		}
+		out = append(out, string(b))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func TestHeaderNames(t *testing.T) {
+	w := authtest.New(t, func(v *session.Verifier) { v.Headers = session.Headers{UserID: "remote-user"} })
+	p := w.User()
+	e := serve(t, server(w))
+	h := p.ByToken()
+	h["remote_user"], h["x_user_id"] = []string{"evil"}, []string{"not ours"}
+	got := e.ask(t, request(h)).upstream
+	if got.Get("Remote-User") != string(p.User) || got["remote_user"] != nil || got["X-User-Id"] != nil || got["x_user_id"] == nil || got.Get("X-Identity-Id") != p.IdentityID {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestNeverOpen: whatever is wrong here is a refusal, so that failure_mode_allow opens
+// nothing.
+func TestNeverOpen(t *testing.T) {
+	w := authtest.New(t, nil)
+	p := w.User()
+	quiet := slog.New(slog.DiscardHandler)
+	whole := (&envoy{}).question(request(p.ByToken()))
+	panics := &session.ForwardAuth{Verifier: w.Auth, Signer: &session.Signer{}}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	tests := map[string]struct {
+		server *Server
+		ctx    context.Context
+		asked  *authv3.CheckRequest
+	}{
+		"no ForwardAuth":        {&Server{Log: quiet}, t.Context(), whole},
+		"no Verifier":           {&Server{Log: quiet, Auth: &session.ForwardAuth{}}, t.Context(), whole},
+		"bad Verifier":          {&Server{Log: quiet, Auth: &session.ForwardAuth{Verifier: &session.Verifier{Log: quiet}}}, t.Context(), whole},
+		"bad Signer":            {&Server{Log: quiet, Auth: panics}, t.Context(), whole},
+		"nothing asked":         {server(w), t.Context(), nil},
+		"no attributes":         {server(w), t.Context(), &authv3.CheckRequest{}},
+		"no request":            {server(w), t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{}}},
+		"the network filter":    {server(w), t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{}}}},
+		"Envoy no longer waits": {server(w), cancelled, (&envoy{}).question(request(w.Person().ByToken()))},
+	}
+	for name, test := range tests {
+		res, err := test.server.Check(test.ctx, test.asked)
+		if err != nil {
+			t.Errorf("%s: an error: %v", name, err)
+			continue
+		}
+		if got := filter(t, request(nil), res); got.status != 503 || got.code(t) != "unavailable" || got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	empty := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{}}}}
+	res, err := server(w).Check(t.Context(), empty)
+	if got := filter(t, request(nil), res); err != nil || got.status != 401 {
+		t.Errorf("a request that is nothing: %v %v", got, err)
+	}
+}
+
+// TestPanic: one that nobody foresaw is "don't know".
+func TestPanic(t *testing.T) {
+	w := authtest.New(t, nil)
+	s := server(w)
+	s.Auth.Signer = &session.Signer{Issuer: "i", Audience: "a", Secrets: []symbolon.Secret{[]byte(strings.Repeat("s", 32))}, Now: func() time.Time { panic("of the application's") }}
+	res, err := s.Check(t.Context(), (&envoy{}).question(request(w.User().ByToken())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := filter(t, request(nil), res); got.status != 503 {
+		t.Errorf("%v", got)
+	}
+}
