@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -92,6 +93,26 @@ func (s shipped) policies(t *testing.T) map[string]map[string]string {
 	return out
 }
 
+// removes returns whether a header that a client sends is still there afterwards.
+func (s shipped) removes(t *testing.T) (stays func(name string) bool) {
+	t.Helper()
+	names := map[string]bool{}
+	var odd *regexp.Regexp // all of the name has to match
+	for _, m := range s.mutation.GetMutations().GetRequestMutations() {
+		names[m.GetRemove()] = true
+		if match := m.GetRemoveOnMatch(); match != nil {
+			odd = regexp.MustCompile("^(?:" + match.GetKeyMatcher().GetSafeRegex().GetRegex() + ")$")
+		}
+	}
+	if odd == nil {
+		t.Fatal("no name is matched")
+	}
+	return func(name string) bool {
+		name = strings.ToLower(name) // as Envoy does at once
+		return !names[name] && !odd.MatchString(name)
+	}
+}
+
 // TestShippedConfigurations: Envoy would take both files, and neither fails open.
 func TestShippedConfigurations(t *testing.T) {
 	w := authtest.New(t, nil)
@@ -103,13 +124,17 @@ func TestShippedConfigurations(t *testing.T) {
 		if s.manager.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction() != corev3.HttpProtocolOptions_DROP_HEADER {
 			t.Errorf("%s passes underscores on", file)
 		}
-		removed := map[string]bool{}
-		for _, m := range s.mutation.GetMutations().GetRequestMutations() {
-			removed[m.GetRemove()] = true
-		}
+		stays := s.removes(t)
 		for _, name := range w.Auth.HeaderNames() {
-			if !removed[strings.ToLower(name)] {
-				t.Errorf("%s does not remove %s", file, name)
+			for _, spelt := range spellings(name) {
+				if stays(spelt) {
+					t.Errorf("%s does not remove %s", file, spelt)
+				}
+			}
+		}
+		for _, name := range []string{"x-user-identity", "x-user-id-2", "ax-user-id", "user-id", "x-auth", "x-session-token", "cookie", "authorization", "accept"} {
+			if !stays(name) {
+				t.Errorf("%s removes %s", file, name)
 			}
 		}
 	}

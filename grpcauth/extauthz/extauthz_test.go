@@ -443,9 +443,10 @@ func TestHeaderNames(t *testing.T) {
 	p := w.User()
 	e := serve(t, server(w))
 	h := p.ByToken()
-	h["remote_user"], h["x_user_id"] = []string{"evil"}, []string{"not ours"}
+	spelt, other := "remote_user", "x_user_id"
+	h[spelt], h[other] = []string{"evil"}, []string{"not ours"}
 	got := e.ask(t, request(h)).upstream
-	if got.Get("Remote-User") != string(p.User) || got["remote_user"] != nil || got["X-User-Id"] != nil || got["x_user_id"] == nil || got.Get("X-Identity-Id") != p.IdentityID {
+	if got.Get("Remote-User") != string(p.User) || got[spelt] != nil || got["X-User-Id"] != nil || got[other] == nil || got.Get("X-Identity-Id") != p.IdentityID {
 		t.Errorf("%v", got)
 	}
 }

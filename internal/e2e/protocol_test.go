@@ -161,10 +161,11 @@ func (b *behind) envoy() *model {
 	}
 	prefix, allowed := find(b.t, root, "path_prefix").Value, words(find(b.t, root, "allowed_headers"))
 	removed := words(find(b.t, root, "request_mutations"))
+	odd := regexp.MustCompile("^(?:" + find(b.t, root, "safe_regex").Content[1].Value + ")$")
 	return &model{
 		strip: func(h http.Header) {
 			for name := range h {
-				if strings.Contains(name, "_") || slices.Contains(removed, strings.ToLower(name)) {
+				if lower := strings.ToLower(name); strings.Contains(name, "_") || slices.Contains(removed, lower) || odd.MatchString(lower) {
 					delete(h, name)
 				}
 			}

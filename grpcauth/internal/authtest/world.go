@@ -156,7 +156,7 @@ func Whoami(w http.ResponseWriter, r *http.Request) {
 // Ask asks a handler.
 func Ask(t testing.TB, handler http.Handler, h http.Header) (status int, said string) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	r.Header = h.Clone()
 	rec := httptest.NewRecorder()
 	handler.ServeHTTP(rec, r)
