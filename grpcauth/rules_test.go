@@ -27,6 +27,7 @@ import (
 
 // TestRefusals: every answer that is no, and "don't know", by every kind of call.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	w := authtest.New(t, nil)
 	p, gone, half := w.User(), w.User(), w.User()
 	w.Forget(gone)
@@ -224,6 +225,7 @@ func TestPanics(t *testing.T) {
 // TestCancelled: a caller that gives up waits no longer, and ends nobody else's
 // question.
 func TestCancelled(t *testing.T) {
+	t.Parallel()
 	w := authtest.New(t, nil)
 	client := serve(t, &access.Guard{Verifier: w.Auth}, &service{})
 	p := w.Person()

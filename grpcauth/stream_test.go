@@ -55,6 +55,7 @@ func talk(t *testing.T, client pb.TestServiceClient, h http.Header) (more func()
 // TestStreamEnds: whatever ends a session ends its open stream, though the handler
 // waits for a client that says nothing. The others go on.
 func TestStreamEnds(t *testing.T) {
+	t.Parallel()
 	w := staleWorld(t)
 	ends := map[string]struct {
 		end  func(*authtest.Person) error
@@ -125,6 +126,7 @@ func TestStreamWithoutRecheck(t *testing.T) {
 
 // TestStreamAndPolicies: they count when a stream begins. A sign-in gets no fresher.
 func TestStreamAndPolicies(t *testing.T) {
+	t.Parallel()
 	w := staleWorld(t)
 	p := w.User()
 	guard := &access.Guard{Verifier: w.Auth, Recheck: recheck, Default: access.Require(session.Fresh(time.Second))}
@@ -146,6 +148,7 @@ func TestStreamAndPolicies(t *testing.T) {
 // TestStreamInAnOutage: "don't know" ends no stream before nothing good was heard for
 // MaxStale and the grace, though nothing is remembered of the session.
 func TestStreamInAnOutage(t *testing.T) {
+	t.Parallel()
 	w := authtest.New(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 	p := w.User()
 	more, _ := talk(t, serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{}), p.ByToken())
@@ -165,6 +168,7 @@ func TestStreamInAnOutage(t *testing.T) {
 
 // TestStreamInALongOutage: then it says so.
 func TestStreamInALongOutage(t *testing.T) {
+	t.Parallel()
 	w := staleWorld(t)
 	_, end := talk(t, serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{}), w.User().ByToken())
 	mend := w.Fake.Break(fakeory.DatabaseDown{})

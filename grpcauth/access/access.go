@@ -3,9 +3,9 @@
 // of a server:
 //
 //	guard := &access.Guard{Verifier: auth, Methods: access.Methods{
-//		"/grpc.health.v1.Health/*":     access.Open(),
-//		"/shop.v1.Shop/Browse":         access.Optional(),
-//		"/shop.v1.Shop/DeleteAccount":  access.Require(session.AAL2, session.Fresh(15*time.Minute)),
+//		"/grpc.health.v1.Health/*":    access.Open(),
+//		"/shop.v1.Shop/Browse":        access.Optional(),
+//		"/shop.v1.Shop/DeleteAccount": access.Require(session.AAL2, session.Fresh(15*time.Minute)),
 //	}}
 //
 // A call shows who it is in the same headers, and by the same rules, as a request that
@@ -63,8 +63,8 @@ type Guard struct {
 	Default Rule
 
 	// Recheck is how often the session of an open stream is looked at again. A stream
-	// is ended with unauthenticated once its session is known to be gone, at the latest
-	// Recheck after a new call would have been refused. "Don't know" ends it with
+	// is ended once its session is known to be gone, at the latest Recheck after a new call
+	// would have been refused, and with what that would have been told. "Don't know" ends it with
 	// unavailable, and not before nothing good has been heard for as long as
 	// [session.Verifier.Bound]. Policies count when a stream begins, and not again.
 	//
@@ -150,9 +150,9 @@ func (g *Guard) rule(method string) (Rule, bool) {
 	return g.Default, true
 }
 
-// Enter decides about a call. The context it returns has the user. h needs to hold no
-// more than the headers that Header names, in canonical form. The error is one of
-// [session.Verifier.Authenticate]; [session.RefusalOf] says what to answer.
+// Enter decides about a call. The context it returns has the user. h is the call's
+// header in canonical form; only what [session.Verifier.Credential] looks at counts. The
+// error is one of [session.Verifier.Authenticate]; [session.RefusalOf] says what to answer.
 func (g *Guard) Enter(ctx context.Context, method string, h http.Header) (context.Context, error) {
 	ctx, _, err := g.enter(ctx, method, h)
 	return ctx, err

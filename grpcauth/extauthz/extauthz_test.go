@@ -2,11 +2,9 @@ package extauthz
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -14,12 +12,8 @@ import (
 	"testing"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
@@ -28,151 +22,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// envoy asks as the filter does: by gRPC, with the header in one of its two shapes, and
-// does to the client's header what the filter does with the answer.
-type envoy struct {
-	authv3.AuthorizationClient
-	raw        bool // encode_raw_headers
-	extensions map[string]string
-}
-
-// serve starts a server on the loopback interface.
-func serve(t testing.TB, s *Server) *envoy {
-	t.Helper()
-	server := grpc.NewServer()
-	authv3.RegisterAuthorizationServer(server, s)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		server.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return &envoy{AuthorizationClient: authv3.NewAuthorizationClient(conn)}
-}
-
-func (e *envoy) with(policy string) *envoy {
-	c := *e
-	c.extensions = map[string]string{PolicyKey: policy}
-	return &c
-}
-
-// question is what Envoy asks about a request.
-func (e *envoy) question(r *http.Request) *authv3.CheckRequest {
-	q := &authv3.AttributeContext_HttpRequest{Id: "1", Method: r.Method, Scheme: "https", Host: r.Host, Path: r.URL.RequestURI(), Protocol: "HTTP/1.1"}
-	raw := &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":method", RawValue: []byte(r.Method)}, {Key: ":path", RawValue: []byte(q.Path)}}}
-	joined := map[string]string{":method": r.Method, ":path": q.Path}
-	for name, values := range r.Header {
-		key := strings.ToLower(name)
-		for _, v := range values {
-			raw.Headers = append(raw.Headers, &corev3.HeaderValue{Key: key, RawValue: []byte(v)})
-			if before, twice := joined[key]; twice {
-				v = before + "," + v
-			}
-			joined[key] = strings.ToValidUTF8(v, "!")
-		}
-	}
-	if e.raw {
-		q.HeaderMap = raw
-	} else {
-		q.Headers = joined
-	}
-	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Request: &authv3.AttributeContext_Request{Http: q}, ContextExtensions: e.extensions}}
-}
-
-// reply is what the client gets, or the upstream.
-type reply struct {
-	status   int
-	header   http.Header // of the answer to the client
-	body     string
-	upstream http.Header // nil: the request did not pass
-}
-
-func (e *envoy) ask(t testing.TB, r *http.Request) reply {
-	t.Helper()
-	res, err := e.Check(t.Context(), e.question(r))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filter(t, r, res)
-}
-
-// filter is what Envoy's filter does: it sets, and then removes.
-func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
-	t.Helper()
-	if codes.Code(res.GetStatus().GetCode()) != codes.OK {
-		denied := res.GetDeniedResponse()
-		if denied == nil || res.GetErrorResponse() != nil {
-			t.Fatalf("neither let through nor refused: %v", res)
-		}
-		out := reply{status: int(denied.GetStatus().GetCode()), header: http.Header{}, body: denied.GetBody()}
-		for _, h := range denied.GetHeaders() {
-			out.header.Add(h.GetHeader().GetKey(), h.GetHeader().GetValue())
-		}
-		return out
-	}
-	ok := res.GetOkResponse()
-	if ok == nil {
-		t.Fatalf("let through without a word: %v", res)
-	}
-	upstream := r.Header.Clone()
-	if upstream == nil {
-		upstream = http.Header{}
-	}
-	drop := func(key string) {
-		for name := range upstream {
-			if strings.EqualFold(name, key) {
-				delete(upstream, name)
-			}
-		}
-	}
-	for _, h := range ok.GetHeaders() {
-		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || h.GetAppend() != nil { //nolint:staticcheck // earlier versions look at it
-			t.Errorf("%v is not set over what the client sent", h)
-		}
-		drop(h.GetHeader().GetKey())
-		upstream[http.CanonicalHeaderKey(h.GetHeader().GetKey())] = []string{h.GetHeader().GetValue()}
-	}
-	for _, key := range ok.GetHeadersToRemove() {
-		drop(key)
-	}
-	return reply{status: 200, upstream: upstream}
-}
-
-// code is that of the error shape.
-func (r reply) code(t testing.TB) string {
-	var e struct{ Error struct{ Code string } }
-	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
-		t.Errorf("%d without the error shape: %q", r.status, r.body)
-	}
-	return e.Error.Code
-}
-
-// said is as World.HTTP says it.
-func (r reply) said(t testing.TB) (int, string) {
-	if r.upstream != nil {
-		return 200, r.upstream.Get("X-User-Id")
-	}
-	return r.status, r.code(t)
-}
-
-func request(h http.Header) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, "https://app.example/notes?q=1", nil)
-	r.Header = h.Clone()
-	return r
-}
 
 func server(w *authtest.World) *Server {
 	return &Server{Log: slog.New(slog.DiscardHandler), Auth: &session.ForwardAuth{Verifier: w.Auth,

@@ -1,0 +1,65 @@
+package extauthz
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+var nowhere = &url.URL{Path: "/"}
+
+// FuzzHeader: with headers that Envoy has joined nobody is taken for somebody else than
+// without, whatever stands in them: it is the same credential, or none.
+func FuzzHeader(f *testing.F) {
+	const cookie = "ory_kratos_session="
+	f.Add("", cookie+"YWJj", "", "Bearer ory_st_x", "x-user-id")
+	f.Add("", "a=1,2; "+cookie+"YWJj", "b=c", "", "X_User_Id")
+	f.Add("", "a=b", cookie+"YWJj", "Bearer ory_st_x", "x.user.id")
+	f.Add("", cookie+"YWJj; z=1", cookie+"YWJj,w", "Bearer ory_st_x", "")
+	f.Add("", "a=1,"+cookie+"ZXZp", cookie+"YWJj", "", ":path")
+	f.Add("ory_st_x", cookie+"YWJj,"+cookie+"ZXZp", "", "Basic x", "Cookie")
+	v := &session.Verifier{Log: slog.New(slog.DiscardHandler),
+		Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.SQLite}}}
+	f.Cleanup(v.Close)
+	s := &Server{Auth: &session.ForwardAuth{Verifier: v}}
+	f.Fuzz(func(t *testing.T, token, cookie1, cookie2, authorization, name string) {
+		if all := token + cookie1 + cookie2 + authorization; strings.ContainsAny(token+authorization, ",") || !utf8.ValidString(all) {
+			return // none of Ory's: two that are alike become one, and an odd byte a "!"
+		}
+		h := http.Header{}
+		for name, values := range map[string][]string{"X-Session-Token": {token}, "Cookie": {cookie1, cookie2}, "Authorization": {authorization}} {
+			for _, v := range values {
+				if v != "" {
+					h.Add(name, v)
+				}
+			}
+		}
+		read := func(raw bool) ory.Credential {
+			e := &envoy{raw: raw}
+			got, _ := s.read(e.question(&http.Request{Method: "GET", Header: h, URL: nowhere}).GetAttributes().GetRequest().GetHttp())
+			c, _ := v.Credential(got)
+			return c
+		}
+		joined, apart := read(false), read(true)
+		if joined != apart && joined != (ory.Credential{}) && apart != (ory.Credential{}) {
+			t.Errorf("%q: %v joined, %v apart", h, joined, apart)
+		}
+		if direct, _ := v.Credential(h); direct != apart {
+			t.Errorf("%q: %v from Envoy, %v over HTTP", h, apart, direct)
+		}
+		names := v.HeaderNames()
+		for _, ours := range names {
+			if strings.EqualFold(name, ours) && mistakable(name, names) {
+				t.Errorf("%q would be removed after it was set", name)
+			}
+		}
+	})
+}
