@@ -225,6 +225,25 @@ func TestRescue(t *testing.T) {
 	})
 }
 
+// TestRescueOfASchedule: its one job lives for ever, and the pause after a kill does not
+// grow with the kills that it has seen.
+func TestRescueOfASchedule(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		task := Task{Name: "t", Every: time.Hour, Do: func(context.Context, Job) error { did.add("done"); return nil }}
+		q := p.queue(func(c *Config) { c.rescueAfter = defaultTimeout + time.Second }, task)
+		if err := q.begin(t.Context(), q.tasks["t"]); err != nil {
+			t.Fatal(err)
+		}
+		long := time.Now().UTC().Add(-time.Minute).Format("2006-01-02 15:04:05.000")
+		if _, err := p.app.ExecContext(t.Context(), `update `+p.river("river_job")+` set state = 'running', attempt = 20, attempted_at = '`+long+`'`); err != nil {
+			t.Fatal(err)
+		}
+		p.start(q)
+		eventually(t, "it is done", func() bool { return did.of("done") == 1 })
+	})
+}
+
 // TestLongWork: what lasts longer than River gives a job goes on, and is always young
 // to whoever looks for what a killed server left; the end of the server ends it.
 func TestLongWork(t *testing.T) {

@@ -34,8 +34,12 @@ func (w *worker) Timeout(job *river.Job[args]) time.Duration {
 	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, of an unknown one, is the default
 }
 
-// NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer.
+// NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer. The job of a
+// schedule lives for ever, and comes here only where a server was killed or stopped.
 func (w *worker) NextRetry(job *river.Job[args]) time.Time {
+	if w.queue.tasks[job.Args.Task].Every > 0 {
+		return time.Now().Add(time.Second)
+	}
 	pause := min(time.Second<<min(max(job.Attempt, 1), 16), longest)
 	return time.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // nobody gains by guessing it
 }
