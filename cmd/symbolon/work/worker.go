@@ -72,8 +72,12 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	return q.later(ctx, job, out)
 }
 
-// leave leaves a job to a newer or older program that knows its task, for a day.
+// leave leaves a job to a newer or older program that knows its task, for a day. The job
+// of a schedule, which has no key, is left to whoever has the schedule configured.
 func (q *Queue) leave(job *river.Job[args]) error {
+	if job.Args.Key == "" {
+		return river.JobSnooze(time.Minute)
+	}
 	if time.Since(job.CreatedAt) < defaultGiveUp {
 		return river.JobSnooze(10 * time.Second)
 	}
