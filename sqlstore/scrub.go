@@ -35,9 +35,9 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 			name, text string
 			args       []any
 		}{
-			{"events", scrubEvents, []any{project, null(identity), null(user)}},
+			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, as everybody does
 			{"findings", scrubFindings, []any{project, null(identity), null(user)}},
-			{"links", scrubEntry, []any{project, null(identity)}},
+			{"events", scrubEvents, []any{project, null(identity), null(user)}},
 		} {
 			n, err := db.exec(ctx, part.text, part.args...)
 			if err != nil {
