@@ -226,41 +226,6 @@ func (l *Linker) report(seen Seen, out Outcome) {
 	}
 }
 
-// Refresh re-reads an identity at Ory and converges: what every hint leads to.
-// Calls for one identity that come while a reading is under way share the next
-// one. Errors as for Link; ErrNoAdmin without an admin URL.
-func (l *Linker) Refresh(ctx context.Context, id IdentityID, way Way) (Link, error) {
-	l.setup()
-	if !l.Ory.HasAdmin() {
-		return Link{}, ErrNoAdmin
-	}
-	reads := &l.reads
-	if _, patient := PatienceFrom(ctx); patient {
-		reads = &l.patientReads // nobody waits for a reading that waits for its turn
-	}
-	return reads.do(ctx, id, func(ctx context.Context) (Link, error) {
-		seen, err := l.read(ctx, id, way)
-		if err != nil {
-			return Link{}, err
-		}
-		return l.Link(ctx, seen)
-	})
-}
-
-// read takes a ticket and then reads the identity: in this order, so that of two
-// readings the one with the higher ticket is the newer.
-func (l *Linker) read(ctx context.Context, id IdentityID, way Way) (Seen, error) {
-	ticket, err := l.Store.Ticket(ctx)
-	if err != nil {
-		return Seen{}, fmt.Errorf("take a ticket: %w", err)
-	}
-	identity, err := l.Ory.Identity(ctx, id)
-	if err != nil {
-		return Seen{}, fmt.Errorf("read identity %s at Ory: %w", id, err)
-	}
-	return Seen{Identity: identity, Ticket: ticket, Way: way, Admin: true}, nil
-}
-
 // Forget records in the application's own transaction that it deletes a user. Call
 // it first, then delete the row: everybody takes the locks in that order.
 // The identity stays at Ory; its next request follows OnUserDeleted.

@@ -35,6 +35,8 @@ func parseURL(raw string) (plain bool, err error) {
 		return false, errors.New("it holds credentials; the signature is what proves us")
 	case u.Hostname() == "" || u.Opaque != "":
 		return false, errors.New("it names no host")
+	case oddNumber(u.Hostname()):
+		return false, errors.New("its host is a number that is no IP address")
 	case u.Fragment != "":
 		return false, errors.New("it has a fragment")
 	case !validPort(u):
@@ -45,6 +47,18 @@ func parseURL(raw string) (plain bool, err error) {
 		return plain, checkAddress(a, plain)
 	}
 	return plain, nil
+}
+
+// oddNumber reports whether some resolvers read the host as an IPv4 address although it
+// is not written as one: 2130706433, 127.1, 0x7f.0.0.1.
+func oddNumber(host string) bool {
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	last := labels[len(labels)-1]
+	if _, err := strconv.ParseUint(last, 0, 64); err != nil && strings.Trim(last, "0123456789") != "" {
+		return false
+	}
+	_, err := netip.ParseAddr(host)
+	return err != nil
 }
 
 func validPort(u *url.URL) bool {

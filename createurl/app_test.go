@@ -112,6 +112,21 @@ func (a *application) count() int {
 	return a.posts
 }
 
+// TestUnsigned: an application that keeps the contract refuses what nobody signed, and
+// makes no user of it.
+func TestUnsigned(t *testing.T) {
+	a := startApplication(t)
+	c := &createurl.Client{URL: a.URL, Secrets: []string{a.secret}}
+	defer c.Close()
+	if status, err := c.Unsigned(t.Context()); status != http.StatusUnauthorized || err != nil || a.count() != 0 {
+		t.Errorf("%d %v, %d questions", status, err, a.count())
+	}
+	a.Close()
+	if status, err := c.Unsigned(t.Context()); status != 0 || !errors.Is(err, symbolon.ErrUnavailable) {
+		t.Errorf("nobody listens: %d %v", status, err)
+	}
+}
+
 // TestCrowd: 16 workers of two processes, every identity many times in any order, an
 // application that fails now and then: one user each, the same for everybody, and never
 // two questions for one identity at once from one process.

@@ -100,6 +100,30 @@ func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.
 	return req, nil
 }
 
+// Unsigned asks for a user as a stranger would: without a signature, and for nobody. It
+// returns the status of the answer, which is 401 or another 4xx where the application
+// keeps to the contract, and no user is made. For tools that examine a setup.
+func (c *Client) Unsigned(ctx context.Context) (status int, err error) {
+	if err := c.Check(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader("{}"))
+	if err != nil {
+		return 0, unknown("a question that cannot be sent")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "symbolon")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, transportError(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
 // judge says what an answer means. Only a 4xx that is about the question itself is a
 // no.
 func (c *Client) judge(resp *http.Response) (symbolon.UserID, string, error) {

@@ -75,6 +75,10 @@ func TestURLs(t *testing.T) {
 		"http://[fd12::1]/": true, "http://100.64.0.1/": true, "http://app:3000/users": true, "https://93.184.216.34/": true,
 		"http://app.internal/": true, "HTTP://127.0.0.1/": true,
 
+		"https://app-1.example.org./": true, "http://2app:3000/": true, "http://cafe/": true, "http://0xapp/": true,
+		"http://2130706433/": false, "http://127.1/": false, "http://0x7f.1/": false, "https://0x7F000001/": false, "http://127.0.0.1./": false,
+		"http://1.2.3.4.5/": false, "https://08/": false, "https://a.1/": false,
+
 		"": false, "app:3000/users": false, "/users": false, "ftp://app/": false, "file:///etc/passwd": false, "http://": false,
 		"http:///users": false, "http://user:pass@127.0.0.1/": false, "https://app/#users": false, "http://app:port/": false, "http://app:0/": false,
 		"http://app:65536/": false, "http://app:/": false, "http://[::1]:99999/": false,

@@ -79,6 +79,11 @@ type Doctor struct {
 	ReleaseColumns    []string
 	AnonymiseColumns  []string
 
+	// Unsigned asks the application that makes its users itself (users.create_url) for one
+	// by a POST without a signature, and returns the status of its answer; nil: Symbolon
+	// makes the users.
+	Unsigned func(context.Context) (status int, err error)
+
 	// HTTP asks whether the hooks can be reached from here. Redirects are never followed.
 	// Defaults to a client with a timeout of 5 seconds.
 	HTTP *http.Client
@@ -117,6 +122,7 @@ var checks = []check{
 	{"users.unique", tableCheck("not_unique")},
 	{"users.row", tableCheck("refusing")},
 	{"users.release", (*Doctor).checkRelease},
+	{"users.create_url", (*Doctor).checkCreateURL},
 	{"hooks.url", (*Doctor).checkURL},
 	{"hooks.redirect", (*Doctor).checkRedirect},
 	{"hooks.global", (*Doctor).checkGlobal},

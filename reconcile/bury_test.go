@@ -94,6 +94,27 @@ func TestHeldAndGone(t *testing.T) {
 	}
 }
 
+// TestManyAreOver: the ledger begins with many whose identities are gone, and one more is
+// settled by the operator's word all the same.
+func TestManyAreOver(t *testing.T) {
+	s := world(t)
+	if _, err := s.db.Exec("update symbolon_links set state = 'gone' where identity_id < $1", uuid('a', people-3)); err != nil {
+		t.Fatal(err)
+	}
+	s.become(&fakeOry{project: 'a', from: people - 3, to: people, email: "p%d@example.org", gone: map[int]bool{people - 1: true}})
+	orphan := symbolon.Finding{Kind: reconcile.OrphanUser, Identity: symbolon.IdentityID(uuid('a', people-1))}
+	if err := s.Ledger.RecordFindings(t.Context(), "default", symbolon.ByReconcile, []symbolon.Finding{orphan}, nil); err != nil {
+		t.Fatal(err)
+	}
+	open, err := s.Ledger.Findings(t.Context(), symbolon.FindingsQuery{Project: "default", Limit: 5})
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%+v %v", open, err)
+	}
+	if err := s.RepairFinding(t.Context(), open[0]); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRowKeptThatStays: a row that could not be deactivated is the operator's to settle:
 // no run tries again by itself, and his word does, once nothing stands in the way.
 func TestRowKeptThatStays(t *testing.T) {

@@ -153,24 +153,31 @@ func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.Identity
 	return proofs[0], nil
 }
 
-// known finds an identity of the ledger that Ory has, among the first ones of it.
+// known finds an identity of the ledger that Ory has, among the first ones that are not
+// over: of those whose identities are gone there are more with the years.
 func (r *Reconciler) known(ctx context.Context, not symbolon.IdentityID) (symbolon.IdentityID, error) {
-	const tries = 50
-	entries, err := r.Ledger.Entries(ctx, r.project(), "", "", tries)
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		id := e.Link.Identity
-		if id == not || e.Link.State != symbolon.Linked && e.Link.State != symbolon.OnHold {
-			continue
-		}
-		switch _, err := r.Linker.Ory.Identity(ctx, id); {
-		case err == nil:
-			return id, nil
-		case !errors.Is(err, symbolon.ErrNotFound):
+	const most = 50 // questions to Ory
+	asked := 0
+	for after, more := symbolon.IdentityID(""), true; more && asked < most; {
+		entries, err := r.Ledger.Entries(ctx, r.project(), after, "", pageSize)
+		if err != nil {
 			return "", err
 		}
+		for _, e := range entries {
+			after = e.Link.Identity
+			living := e.Link.State == symbolon.Linked || e.Link.State == symbolon.OnHold
+			if after == not || !living || asked == most {
+				continue
+			}
+			asked++
+			switch _, err := r.Linker.Ory.Identity(ctx, after); {
+			case err == nil:
+				return after, nil
+			case !errors.Is(err, symbolon.ErrNotFound):
+				return "", err
+			}
+		}
+		more = len(entries) == pageSize
 	}
 	return "", fmt.Errorf("no identity was found that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
 }

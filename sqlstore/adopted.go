@@ -14,9 +14,6 @@ const adoptEvents = eventColumns + `where project = $1 and id > $2 and way = 'ad
 // AdoptEvents returns the events of one run of an adoption behind after, oldest first,
 // limit of them at most; run is as in [symbolon.Adoption]. An empty run: of all runs.
 func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
 	mark := "adopt %"
 	if run != "" {
 		if strings.ContainsAny(run, `%_\`) {
@@ -24,25 +21,5 @@ func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int6
 		}
 		mark = symbolon.AdoptMark(run) + "%"
 	}
-	var out []symbolon.Event
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		out = nil
-		rows, err := session{store: s}.query(waiting, adoptEvents, project, after, mark, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			e, err := scanEvent(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, e)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, unavailable("read the history of an adoption", err)
-	}
-	return out, nil
+	return readAll(ctx, s, "read the history of an adoption", adoptEvents, []any{project, after, mark, limit}, scanEvent)
 }

@@ -95,78 +95,19 @@ func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbol
 	return saved && err == nil, err
 }
 
-func (s *Store) erasures(ctx context.Context, text string, args ...any) (list []symbolon.Erasure, err error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
-	err = s.patiently(ctx, func(waiting context.Context) error {
-		list = nil
-		rows, err := session{store: s}.query(waiting, text, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			e, err := scanErasure(rows)
-			if err != nil {
-				return err
-			}
-			list = append(list, e)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, unavailable("read erasures", err)
-	}
-	return list, nil
+func (s *Store) erasures(ctx context.Context, text string, args ...any) ([]symbolon.Erasure, error) {
+	return readAll(ctx, s, "read erasures", text, args, scanErasure)
 }
 
-func scanErasure(rows *sql.Rows) (e symbolon.Erasure, err error) {
+func scanErasure(row scanner) (e symbolon.Erasure, err error) {
 	var identity, user sql.NullString
 	var evidence string
 	var requested, updated, done moment
-	err = rows.Scan(&e.ID, &e.Project, &identity, &user, &e.Row, &e.Why, &e.Step, &evidence, &e.Attempts, &e.LastError, &requested, &updated, &done)
+	err = row.Scan(&e.ID, &e.Project, &identity, &user, &e.Row, &e.Why, &e.Step, &evidence, &e.Attempts, &e.LastError, &requested, &updated, &done)
 	if err != nil {
 		return e, err
 	}
 	e.Identity, e.User = symbolon.IdentityID(identity.String), symbolon.UserID(user.String)
 	e.RequestedAt, e.UpdatedAt, e.DoneAt = requested.Time, updated.Time, done.Time
 	return e, json.Unmarshal([]byte(evidence), &e.Evidence)
-}
-
-// inTx runs f in a transaction whose first statement has to be a write. f may run
-// again.
-func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Context, db session) error) error {
-	if err := s.setup(); err != nil {
-		return err
-	}
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		s.prepared.fulfil(waiting, s.DB)
-		release, _, err := s.turn(waiting)
-		if err != nil {
-			return err
-		}
-		defer release()
-		var options *sql.TxOptions
-		if s.Dialect == Postgres {
-			options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-		}
-		tx, err := s.DB.BeginTx(ctx, options)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }() // nothing, after the commit
-		if err := f(ctx, session{store: s, tx: tx}); err != nil {
-			return err
-		}
-		err = tx.Commit()
-		if err != nil && s.Dialect.refusedBy(err) && (sqlState(err) != "" || sqliteCode(err) != 0) {
-			return fmt.Errorf("%w: %w", errRefused, err) // a constraint that is checked at the end
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, errRefused) {
-		return unavailable(doing, err)
-	}
-	return err
 }

@@ -28,9 +28,6 @@ const behindKinds = "zzzz"
 
 // Findings returns open findings in the order of identity and kind.
 func (s *Store) Findings(ctx context.Context, q symbolon.FindingsQuery) ([]symbolon.Finding, error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
 	if q.Project == "" || q.Limit < 1 {
 		return nil, errors.New("sqlstore: findings: the project is empty, or the limit is not positive")
 	}
@@ -40,28 +37,8 @@ func (s *Store) Findings(ctx context.Context, q symbolon.FindingsQuery) ([]symbo
 	if q.Upto == "" {
 		q.Upto = lastIdentity
 	}
-	var out []symbolon.Finding
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		rows, err := session{store: s}.query(waiting, openFindings, q.Project, string(q.After), string(q.AfterKind), string(q.Upto),
-			string(q.Kind), string(q.Kind), q.Limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		out = nil
-		for rows.Next() {
-			f, err := scanFinding(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, f)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, unavailable("read the findings", err)
-	}
-	return out, nil
+	args := []any{q.Project, string(q.After), string(q.AfterKind), string(q.Upto), string(q.Kind), string(q.Kind), q.Limit}
+	return readAll(ctx, s, "read the findings", openFindings, args, scanFinding)
 }
 
 // Finding returns an open finding. ErrNotFound: there is none with this ID.
@@ -84,34 +61,20 @@ func (s *Store) Finding(ctx context.Context, project string, id int64) (out symb
 
 // CountFindings counts the open findings by kind.
 func (s *Store) CountFindings(ctx context.Context, project string) (map[symbolon.FindingKind]int, error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
-	var out map[symbolon.FindingKind]int
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		rows, err := session{store: s}.query(waiting, countFindings, project)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		out = map[symbolon.FindingKind]int{}
-		for rows.Next() {
-			var kind symbolon.FindingKind
-			var n int
-			if err := rows.Scan(&kind, &n); err != nil {
-				return err
-			}
-			out[kind] = n
-		}
-		return rows.Err()
+	out := map[symbolon.FindingKind]int{}
+	_, err := readAll(ctx, s, "count the findings", countFindings, []any{project}, func(row scanner) (kind symbolon.FindingKind, err error) {
+		var n int
+		err = row.Scan(&kind, &n)
+		out[kind] = n
+		return kind, err
 	})
 	if err != nil {
-		return nil, unavailable("count the findings", err)
+		return nil, err
 	}
 	return out, nil
 }
 
-func scanFinding(row interface{ Scan(...any) error }) (f symbolon.Finding, err error) {
+func scanFinding(row scanner) (f symbolon.Finding, err error) {
 	var at moment
 	var user sql.NullString
 	err = row.Scan(&f.ID, &f.Identity, &f.Kind, &user, &f.Detail, &at)
@@ -122,21 +85,12 @@ func scanFinding(row interface{ Scan(...any) error }) (f symbolon.Finding, err e
 // RecordFindings opens findings and closes others, with an event each, in one
 // transaction. What is so already is passed over, and nothing is written for it.
 func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon.Way, open, closed []symbolon.Finding) error {
-	if err := s.setup(); err != nil {
-		return err
-	}
 	if len(open)+len(closed) == 0 {
 		return nil
 	}
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		return s.inWrite(ctx, waiting, func(db session) error {
-			return db.recordFindings(ctx, project, way, open, closed)
-		})
+	return s.inTx(ctx, "record findings", func(ctx context.Context, db session) error {
+		return db.recordFindings(ctx, project, way, open, closed)
 	})
-	if err != nil {
-		return unavailable("record findings", err)
-	}
-	return nil
 }
 
 func (c session) recordFindings(ctx context.Context, project string, way symbolon.Way, open, closed []symbolon.Finding) error {
@@ -165,28 +119,4 @@ func (c session) recordFindings(ctx context.Context, project string, way symbolo
 		}
 	}
 	return nil
-}
-
-// inWrite runs f in a transaction of its own, in its turn. The first statement of f
-// is a write.
-func (s *Store) inWrite(ctx, waiting context.Context, f func(session) error) error {
-	s.prepared.fulfil(waiting, s.DB)
-	release, _, err := s.turn(waiting)
-	if err != nil {
-		return err
-	}
-	defer release()
-	var options *sql.TxOptions
-	if s.Dialect == Postgres {
-		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted} // whatever the server's default is
-	}
-	tx, err := s.DB.BeginTx(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // nothing, after the commit
-	if err := f(session{store: s, tx: tx}); err != nil {
-		return err
-	}
-	return tx.Commit()
 }

@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"testing"
 	"time"
 
@@ -25,6 +26,56 @@ func (e *afterFirst) ExecContext(ctx context.Context, query string, args ...any)
 	return e.Execer.ExecContext(ctx, query, args...)
 }
 
+// waits returns when a transaction waits for a lock.
+func (p *people) waits(t *testing.T) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); p.count(t, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0; {
+		if time.Sleep(10 * time.Millisecond); time.Now().After(until) {
+			t.Error("the other transaction does not wait")
+			return
+		}
+	}
+}
+
+func (p *people) noDeadlock(t *testing.T) {
+	t.Helper()
+	if n := p.count(t, `select deadlocks from pg_stat_database where datname = current_database()`); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+}
+
+// TestScrubBesideAnEnd: what was noted of a person is cleared while somebody closes what
+// was found of it.
+func TestScrubBesideAnEnd(t *testing.T) {
+	db := open(t, sqlstore.Postgres)
+	p := &people{database: db}
+	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
+	l := linkerOf(store)
+	id := identityWith(`{"email":"a@b.c"}`)
+	link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := symbolon.Finding{Kind: symbolon.RowKept, Identity: id.ID, Detail: "words"}
+	if err := store.RecordFindings(t.Context(), "default", symbolon.ByReconcile, []symbolon.Finding{found}, nil); err != nil {
+		t.Fatal(err)
+	}
+	scrubbed := make(chan error, 1)
+	q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}}
+	_, err = store.Write(t.Context(), q, func(symbolon.Held) (symbolon.Plan, error) {
+		go func() {
+			_, err := store.Scrub(context.WithoutCancel(t.Context()), "default", id.ID, link.User)
+			scrubbed <- err
+		}()
+		p.waits(t)
+		return symbolon.Plan{Action: symbolon.Bury, State: symbolon.Erased, User: link.User}, nil
+	})
+	if err := errors.Join(err, <-scrubbed); err != nil {
+		t.Error(err)
+	}
+	p.noDeadlock(t)
+}
+
 // TestForgetBesideAnEnd: the application deletes a user while the bond is ended for
 // good. Both take the locks in one order, so that neither transaction is a deadlock's
 // victim.
@@ -44,12 +95,7 @@ func TestForgetBesideAnEnd(t *testing.T) {
 			_, err := l.Erase(context.WithoutCancel(t.Context()), id.ID, symbolon.DeleteRow, "")
 			ended <- err
 		}()
-		for until := time.Now().Add(10 * time.Second); p.count(t, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0; {
-			if time.Sleep(10 * time.Millisecond); time.Now().After(until) {
-				t.Error("the other transaction does not wait")
-				return
-			}
-		}
+		p.waits(t)
 	}
 	p.inTx(t, func(tx symbolon.Execer) error {
 		if err := store.Forget(t.Context(), &afterFirst{Execer: tx, then: end}, "default", link.User); err != nil {
@@ -61,9 +107,7 @@ func TestForgetBesideAnEnd(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if n := p.count(t, `select deadlocks from pg_stat_database where datname = current_database()`); n != 0 {
-		t.Errorf("%d deadlocks", n)
-	}
+	p.noDeadlock(t)
 	rec, err := l.Record(t.Context(), string(id.ID))
 	if err != nil || rec.Link.State != symbolon.Erased || rec.Row != nil {
 		t.Errorf("%+v %v", rec.Link, err)

@@ -15,33 +15,14 @@ where project = $1 and kind = 'user.linked' order by id desc limit $2`
 
 // LatestLinks returns the newest bonds that were made, newest first, limit of them at
 // most: who was linked when, and by which way.
-func (s *Store) LatestLinks(ctx context.Context, project string, limit int) (out []symbolon.Event, err error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
+func (s *Store) LatestLinks(ctx context.Context, project string, limit int) ([]symbolon.Event, error) {
 	if project == "" || limit < 1 {
 		return nil, errors.New("sqlstore: latest links: the project is empty, or the limit is not positive")
 	}
-	err = s.patiently(ctx, func(waiting context.Context) error {
-		out = nil
-		rows, err := session{store: s}.query(waiting, latestLinks, project, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			e := symbolon.Event{Kind: symbolon.UserLinked}
-			var at moment
-			if err := rows.Scan(&e.ID, &at, &e.Identity, &e.User, &e.Way); err != nil {
-				return err
-			}
-			e.At = at.Time
-			out = append(out, e)
-		}
-		return rows.Err()
+	return readAll(ctx, s, "read the newest bonds", latestLinks, []any{project, limit}, func(row scanner) (e symbolon.Event, err error) {
+		var at moment
+		err = row.Scan(&e.ID, &at, &e.Identity, &e.User, &e.Way)
+		e.Kind, e.At = symbolon.UserLinked, at.Time
+		return e, err
 	})
-	if err != nil {
-		return nil, unavailable("read the newest bonds", err)
-	}
-	return out, nil
 }

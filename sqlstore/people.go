@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
@@ -119,37 +120,23 @@ func (t *shape) rawKey(id symbolon.UserID) (any, error) {
 	return string(id), nil
 }
 
-func (s *Store) readPeople(ctx context.Context, text string, args []any) (out []symbolon.UserRow, err error) {
-	err = s.patiently(ctx, func(waiting context.Context) error {
-		out, err = session{store: s}.people(waiting, text, args)
-		return err
-	})
-	if err != nil {
-		return nil, unavailable("read the users table", err)
-	}
-	return out, nil
+func (s *Store) readPeople(ctx context.Context, text string, args []any) ([]symbolon.UserRow, error) {
+	out, err := readAll(ctx, s, "read the users table", text, args, scanUserRow)
+	return slices.DeleteFunc(out, keyless), err
 }
 
-func (c session) people(ctx context.Context, text string, args []any) ([]symbolon.UserRow, error) {
-	rows, err := c.query(ctx, text, args...)
-	if err != nil {
-		return nil, err
+func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
+	var row scannedRow
+	var column, email, verified sql.NullString
+	err = from.Scan(&row.id, &row.identity, &row.linked, &row.retired, &column, &email, &verified)
+	if found := row.row(); found != nil {
+		r = symbolon.UserRow{Row: *found, Retired: row.retired.Valid, Column: column.String, Email: email.String, Checked: yes(verified)}
 	}
-	defer rows.Close()
-	var out []symbolon.UserRow
-	for rows.Next() {
-		var row scannedRow
-		var column, email, verified sql.NullString
-		if err := rows.Scan(&row.id, &row.identity, &row.linked, &row.retired, &column, &email, &verified); err != nil {
-			return nil, err
-		}
-		if r := row.row(); r != nil {
-			out = append(out, symbolon.UserRow{Row: *r, Retired: row.retired.Valid, Column: column.String, Email: email.String,
-				Checked: yes(verified)})
-		}
-	}
-	return out, rows.Err()
+	return r, err
 }
+
+// keyless tells a row whose key is null, which SQLite allows: nobody's user.
+func keyless(r symbolon.UserRow) bool { return r.ID == "" }
 
 // yes reads a column that says whether something was verified: a boolean, a number, or
 // the time of it. Check refuses all others.
@@ -167,12 +154,12 @@ func (r *reader) readMatches(ctx context.Context, q symbolon.Query) error {
 		return nil
 	}
 	for _, address := range q.Emails {
-		rows, err := r.db.people(ctx, r.shape.fillPeople(emailRows, ""), []any{q.Project, address})
+		rows, err := collect(ctx, r.db, r.shape.fillPeople(emailRows, ""), []any{q.Project, address}, scanUserRow)
 		if err != nil {
 			return err
 		}
 		for _, row := range rows {
-			if normal, ok := symbolon.NormalEmail(row.Email); ok && normal == address {
+			if normal, ok := symbolon.NormalEmail(row.Email); ok && normal == address && !keyless(row) {
 				r.held.Matches = append(r.held.Matches, symbolon.Match{Row: row.Row, Retired: row.Retired, Email: normal, Verified: row.Checked})
 			}
 		}

@@ -173,28 +173,20 @@ func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbo
 // newest hundred.
 func (h *historian) events(ctx context.Context, identity string, users []string) ([]symbolon.Event, error) {
 	byID := map[int64]symbolon.Event{}
-	collect := func(text, id string) error {
-		rows, err := h.db.query(ctx, text, h.project, id)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			e, err := scanEvent(rows)
-			if err != nil {
-				return err
-			}
+	add := func(text, id string) error {
+		events, err := collect(ctx, h.db, text, []any{h.project, id}, scanEvent)
+		for _, e := range events {
 			byID[e.ID] = e
 		}
-		return rows.Err()
+		return err
 	}
 	if identity != "" {
-		if err := collect(eventsOfIdentity, identity); err != nil {
+		if err := add(eventsOfIdentity, identity); err != nil {
 			return nil, err
 		}
 	}
 	for _, u := range users {
-		if err := errors.Join(collect(eventsOfUser, u), collect(eventsOfFormerUser, u)); err != nil {
+		if err := errors.Join(add(eventsOfUser, u), add(eventsOfFormerUser, u)); err != nil {
 			return nil, err
 		}
 	}
@@ -206,10 +198,10 @@ func (h *historian) events(ctx context.Context, identity string, users []string)
 	return out[max(0, len(out)-100):], nil
 }
 
-func scanEvent(rows *sql.Rows) (e symbolon.Event, err error) {
+func scanEvent(row scanner) (e symbolon.Event, err error) {
 	var at moment
 	var identity, user, before sql.NullString
-	err = rows.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Way, &e.Finding, &e.Detail)
+	err = row.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Way, &e.Finding, &e.Detail)
 	e.At, e.Identity = at.Time, symbolon.IdentityID(identity.String)
 	e.User, e.Before = symbolon.UserID(user.String), symbolon.UserID(before.String)
 	return e, err
@@ -217,21 +209,11 @@ func scanEvent(rows *sql.Rows) (e symbolon.Event, err error) {
 
 // findings are the identity's open ones, oldest first.
 func findings(ctx context.Context, db session, project string, id symbolon.IdentityID) ([]symbolon.Finding, error) {
-	rows, err := db.query(ctx, readFindings, project, string(id))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []symbolon.Finding
-	for rows.Next() {
-		f := symbolon.Finding{Identity: id}
+	return collect(ctx, db, readFindings, []any{project, string(id)}, func(row scanner) (f symbolon.Finding, err error) {
 		var at moment
 		var user sql.NullString
-		if err := rows.Scan(&f.Kind, &user, &f.Detail, &at); err != nil {
-			return nil, err
-		}
-		f.User, f.At = symbolon.UserID(user.String), at.Time
-		out = append(out, f)
-	}
-	return out, rows.Err()
+		err = row.Scan(&f.Kind, &user, &f.Detail, &at)
+		f.Identity, f.User, f.At = id, symbolon.UserID(user.String), at.Time
+		return f, err
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,8 +88,8 @@ func (r *Replicas) Remember(ctx context.Context, sessions map[[32]byte]string) e
 	for i, k := range keys {
 		rows[i] = []any{k[:], sessions[k], day}
 	}
-	if err := r.insert(ctx, rememberSessions, rows); err != nil {
-		return unavailable("remember sessions", err)
+	if err := r.insert(ctx, "remember sessions", rememberSessions, rows); err != nil {
+		return err
 	}
 	if r.due(&r.swept.sessions, time.Hour) {
 		return r.sweep(ctx, "forget old sessions", sweepSessions, day-1)
@@ -122,8 +121,8 @@ func (r *Replicas) Tell(ctx context.Context, ids []string) error {
 	for i, id := range ids {
 		rows[i] = []any{r.project(), id, at}
 	}
-	if err := r.insert(ctx, tellPurges, rows); err != nil {
-		return unavailable("tell replicas of purges", err)
+	if err := r.insert(ctx, "tell replicas of purges", tellPurges, rows); err != nil {
+		return err
 	}
 	if r.due(&r.swept.purges, time.Minute) {
 		return r.sweep(ctx, "forget old purges", sweepPurges, moment{at.Add(-purgesKept)})
@@ -226,26 +225,23 @@ func (r *Replicas) due(last *time.Time, every time.Duration) bool {
 func (r *Replicas) sweep(ctx context.Context, doing, text string, before any) error {
 	for {
 		var gone int64
-		err := r.write(ctx, func(ctx context.Context, db session) (err error) {
+		err := r.Store.inTx(ctx, doing, func(ctx context.Context, db session) (err error) {
 			gone, err = db.exec(ctx, text, before)
 			return err
 		})
 		if err != nil || gone < 10000 || text == sweepPurges {
-			if err != nil {
-				return unavailable(doing, err)
-			}
-			return nil
+			return err
 		}
 	}
 }
 
 // insert writes rows of as many values each, by statements of 100, 10 and 1 rows, so
 // that there are few texts of them.
-func (r *Replicas) insert(ctx context.Context, text string, rows [][]any) error {
+func (r *Replicas) insert(ctx context.Context, doing, text string, rows [][]any) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return r.write(ctx, func(ctx context.Context, db session) error {
+	return r.Store.inTx(ctx, doing, func(ctx context.Context, db session) error {
 		rest := rows
 		for _, n := range [...]int{100, 10, 1} {
 			full := strings.Replace(text, "{rows}", places(n, len(rows[0])), 1)
@@ -275,32 +271,4 @@ func places(rows, columns int) string {
 	}
 	b.WriteString(")")
 	return b.String()
-}
-
-// write runs f in a transaction whose first statement must be a write.
-func (r *Replicas) write(ctx context.Context, f func(ctx context.Context, db session) error) error {
-	s := r.Store
-	if err := s.setup(); err != nil {
-		return err
-	}
-	return s.patiently(ctx, func(waiting context.Context) error {
-		s.prepared.fulfil(waiting, s.DB)
-		release, _, err := s.turn(waiting)
-		if err != nil {
-			return err
-		}
-		defer release()
-		tx, err := s.DB.BeginTx(waiting, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }() // nothing, after the commit
-		if err := f(waiting, session{store: s, tx: tx}); err != nil {
-			return err
-		}
-		if err := tx.Commit(); err != nil {
-			return fmt.Errorf("commit: %w", err)
-		}
-		return nil
-	})
 }

@@ -54,22 +54,14 @@ func (s *Store) UnfinishedRun(ctx context.Context, project, kind string) (symbol
 
 // StartRun notes a new run. ErrConflict: another one of its kind has not ended.
 func (s *Store) StartRun(ctx context.Context, r symbolon.Run) error {
-	if err := s.setup(); err != nil {
-		return err
-	}
 	if r.ID == "" || r.Project == "" || r.Kind == "" {
 		return errors.New("sqlstore: start a run: it has no ID, no project or no kind")
 	}
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		return s.inWrite(ctx, waiting, func(db session) error { return db.startRun(ctx, r) })
-	})
-	switch {
-	case errors.Is(err, errTaken):
+	err := s.inTx(ctx, "start a run", func(ctx context.Context, db session) error { return db.startRun(ctx, r) })
+	if errors.Is(err, errTaken) {
 		return fmt.Errorf("sqlstore: a run of kind %s has not ended: %w", r.Kind, symbolon.ErrConflict)
-	case err != nil:
-		return unavailable("start a run", err)
 	}
-	return nil
+	return err
 }
 
 // startRun inserts and then counts: in this order the first statement is a write.
@@ -96,19 +88,14 @@ func (c session) startRun(ctx context.Context, r symbolon.Run) error {
 // was read or saved last. ErrConflict: somebody else has taken its lease since, or it
 // has ended.
 func (s *Store) SaveRun(ctx context.Context, before, r symbolon.Run) error {
-	if err := s.setup(); err != nil {
-		return err
-	}
 	var n int64
-	err := s.patiently(ctx, func(waiting context.Context) error {
-		return s.inWrite(ctx, waiting, func(db session) (err error) {
-			n, err = db.exec(ctx, saveRun, string(r.State), r.Detail, string(r.Checkpoint), moment{r.LeaseUntil}, moment{s.now()}, moment{r.EndedAt},
-				before.Project, before.ID, moment{before.LeaseUntil})
-			return err
-		})
+	err := s.inTx(ctx, "save the run", func(ctx context.Context, db session) (err error) {
+		n, err = db.exec(ctx, saveRun, string(r.State), r.Detail, string(r.Checkpoint), moment{r.LeaseUntil}, moment{s.now()}, moment{r.EndedAt},
+			before.Project, before.ID, moment{before.LeaseUntil})
+		return err
 	})
 	if err != nil {
-		return unavailable("save the run", err)
+		return err
 	}
 	if n == 0 {
 		return fmt.Errorf("sqlstore: run %s was taken over by somebody else, or has ended: %w", before.ID, symbolon.ErrConflict)

@@ -35,9 +35,9 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 			name, text string
 			args       []any
 		}{
-			{"events", scrubEvents, []any{project, null(identity), null(user)}},
+			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, as everybody does
 			{"findings", scrubFindings, []any{project, null(identity), null(user)}},
-			{"links", scrubEntry, []any{project, null(identity)}},
+			{"events", scrubEvents, []any{project, null(identity), null(user)}},
 		} {
 			n, err := db.exec(ctx, part.text, part.args...)
 			if err != nil {
@@ -55,28 +55,8 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 
 // SomeLinked returns identities that the ledger binds to users, n at most: to be looked
 // for where it is in doubt whether Ory is the right one.
-func (s *Store) SomeLinked(ctx context.Context, project string, n int) (ids []symbolon.IdentityID, err error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
-	err = s.patiently(ctx, func(waiting context.Context) error {
-		ids = nil
-		rows, err := session{store: s}.query(waiting, someLinked, project, n)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id symbolon.IdentityID
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			ids = append(ids, id)
-		}
-		return rows.Err()
+func (s *Store) SomeLinked(ctx context.Context, project string, n int) ([]symbolon.IdentityID, error) {
+	return readAll(ctx, s, "read the ledger", someLinked, []any{project, n}, func(row scanner) (id symbolon.IdentityID, err error) {
+		return id, row.Scan(&id)
 	})
-	if err != nil {
-		return nil, unavailable("read the ledger", err)
-	}
-	return ids, nil
 }

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -30,48 +29,32 @@ func (s *Store) Unmake(ctx context.Context, project string, id symbolon.Identity
 	if err != nil {
 		return err
 	}
-	release, _, err := s.turn(ctx)
+	shape, err := s.table(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
-	var options *sql.TxOptions
-	if s.Dialect == Postgres {
-		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	}
-	tx, err := s.DB.BeginTx(ctx, options)
-	if err != nil {
-		return unavailable("take a bond back", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := s.unmake(ctx, tx, project, id, held); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return unavailable("take a bond back", err)
-	}
-	return nil
+	return s.inTx(ctx, "take a bond back", func(ctx context.Context, db session) error { return s.unmake(ctx, db, shape, project, id, held) })
 }
 
-func (s *Store) unmake(ctx context.Context, tx *sql.Tx, project string, id symbolon.IdentityID, held symbolon.Held) error {
+func (s *Store) unmake(ctx context.Context, db session, shape *shape, project string, id symbolon.IdentityID, held symbolon.Held) error {
 	if row := held.Row; row != nil {
-		if err := s.Forget(ctx, tx, project, row.ID); err != nil {
+		if err := s.Forget(ctx, db.tx, project, row.ID); err != nil {
 			return err
 		}
-		_, key, ok := s.shape.key(row.ID)
+		_, key, ok := shape.key(row.ID)
 		if !ok {
-			return errors.New("sqlstore: take a bond back: the row's key cannot be read")
+			return plainError{errors.New("sqlstore: take a bond back: the row's key cannot be read")}
 		}
-		if _, err := tx.ExecContext(ctx, s.sql.fill(deleteThrowAway), key, string(id)); err != nil {
+		if _, err := db.exec(ctx, deleteThrowAway, key, string(id)); err != nil {
 			if s.Dialect.refusedBy(err) {
-				return fmt.Errorf("sqlstore: the row of user %s cannot be deleted: %s", row.ID, s.Dialect.describe(err))
+				return plainError{fmt.Errorf("sqlstore: the row of user %s cannot be deleted: %s", row.ID, s.Dialect.describe(err))}
 			}
-			return unavailable("delete the row of user "+string(row.ID), err)
+			return err
 		}
 	}
 	for _, text := range []string{deleteEntry, deleteFindings} {
-		if _, err := tx.ExecContext(ctx, s.sql.fill(text), project, string(id)); err != nil {
-			return unavailable("take a bond back", err)
+		if _, err := db.exec(ctx, text, project, string(id)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -31,26 +31,34 @@ type adminAPI struct {
 
 // user answers GET /admin/users/{id}.
 func (h *adminAPI) user(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	p, err := h.lookup(r.Context(), id)
-	if err == nil && !p.hasUser(id) {
+	_, p, err := h.userOf(r)
+	h.conclude(w, p, err)
+}
+
+// userOf finds whom the path names, by the user's ID.
+func (h *adminAPI) userOf(r *http.Request) (id string, p person, err error) {
+	id = r.PathValue("id")
+	if p, err = h.lookup(r.Context(), id); err == nil && !p.hasUser(id) {
 		err = symbolon.ErrNotFound // it is an identity's
 	}
-	h.conclude(w, p, err)
+	return id, p, err
 }
 
 // identity answers GET /admin/identities/{id}.
 func (h *adminAPI) identity(w http.ResponseWriter, r *http.Request) {
-	id, err := identityID(r.PathValue("id"))
-	if err != nil {
-		answer.Write(w, err)
-		return
+	_, p, err := h.identityOf(r)
+	h.conclude(w, p, err)
+}
+
+// identityOf finds whom the path names, by the identity's ID.
+func (h *adminAPI) identityOf(r *http.Request) (id symbolon.IdentityID, p person, err error) {
+	if id, err = identityID(r.PathValue("id")); err != nil {
+		return id, p, err
 	}
-	p, err := h.lookup(r.Context(), string(id))
-	if err == nil && !p.hasIdentity(id) {
+	if p, err = h.lookup(r.Context(), string(id)); err == nil && !p.hasIdentity(id) {
 		err = symbolon.ErrNotFound // it is a user's
 	}
-	h.conclude(w, p, err)
+	return id, p, err
 }
 
 // sync answers POST /admin/identities/{id}/sync: re-read at Ory, now.

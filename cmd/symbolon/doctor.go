@@ -54,6 +54,10 @@ func (c doctorCmd) Run(a *app) error {
 	if err := c.live(a, config, d); err != nil {
 		return usage(err)
 	}
+	if creator := config.creator(); creator != nil {
+		defer creator.Close()
+		d.Unsigned = creator.Unsigned
+	}
 	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.Database = err

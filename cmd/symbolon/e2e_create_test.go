@@ -112,6 +112,12 @@ func TestCreateURL(t *testing.T) {
 		var app *nodeApp
 		w := startWorld(t, world{database: database, before: func(w *world) { app = startNode(t, w.server) },
 			env: []string{"SYMBOLON_USERS_CREATE_URL=http://127.0.0.1:9/"}})
+		if out, err := w.server.command("doctor", "--json").CombinedOutput(); !strings.Contains(string(out), `"users.create_url","verdict":"ok"`) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if users := app.all(t); len(users) != 0 {
+			t.Errorf("the doctor made %v", users)
+		}
 		ada := w.register(t, "ada@example.com")
 		known := w.linked(t, ada.IdentityID)
 		if user := app.all(t)[ada.IdentityID]; user == "" || string(known.User.ID) != user {

@@ -51,11 +51,7 @@ const erasurePatience = 2 * time.Second
 
 // eraseUser answers DELETE /admin/users/{id}.
 func (h *adminAPI) eraseUser(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	p, err := h.lookup(r.Context(), id)
-	if err == nil && !p.hasUser(id) {
-		err = symbolon.ErrNotFound // it is an identity's
-	}
+	id, _, err := h.userOf(r)
 	if err != nil {
 		h.conclude(w, nil, err)
 		return
@@ -66,15 +62,7 @@ func (h *adminAPI) eraseUser(w http.ResponseWriter, r *http.Request) {
 // eraseIdentity answers DELETE /admin/identities/{id}, for those without a user above
 // all; one that Symbolon has never heard of is asked for at Ory.
 func (h *adminAPI) eraseIdentity(w http.ResponseWriter, r *http.Request) {
-	id, err := identityID(r.PathValue("id"))
-	if err != nil {
-		answer.Write(w, err)
-		return
-	}
-	p, err := h.lookup(r.Context(), string(id))
-	if err == nil && !p.hasIdentity(id) {
-		err = symbolon.ErrNotFound // it is a user's
-	}
+	id, p, err := h.identityOf(r)
 	if err != nil && !errors.Is(err, symbolon.ErrNotFound) || err != nil && p.User != nil {
 		h.conclude(w, nil, err)
 		return

@@ -21,6 +21,7 @@ type initCmd struct {
 	ID                string   `name:"id" placeholder:"COLUMN" help:"Its primary key."`
 	Identity          string   `placeholder:"COLUMN" help:"The column that holds the identity's ID; it is added where it is missing."`
 	NewID             string   `name:"new-id" placeholder:"HOW" help:"Where new users get their ID: uuidv7, database or identity."`
+	CreateURL         string   `name:"create-url" placeholder:"URL" help:"Where your application makes its users itself, whatever its database; the one above keeps the bonds then. docs/create-url.md"`
 	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. As often as needed, or none."`
 	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What becomes of a row when Ory no longer has its identity: keep, deactivate, anonymise or delete."`
 	ReleaseColumns    []string `placeholder:"NAME,…" help:"What is emptied then, so that what must be unique is free again; or none."`
@@ -226,6 +227,9 @@ func (p *plan) print() error {
 func (p *plan) printSQL() {
 	table := p.config.Users.Table
 	switch {
+	case p.config.Users.CreateURL != "":
+		_, _ = fmt.Fprintf(p.out, "-- No SQL is needed: your application makes its users itself.\n\n")
+		return
 	case table == ownTable:
 		_, _ = fmt.Fprintf(p.out, "-- No SQL is needed: symbolon serve makes %s itself.\n\n", ownTable)
 		return
@@ -257,7 +261,12 @@ func (p *plan) printNext() {
 	if len(p.todo) > 0 {
 		say("next: run the SQL above, or this again with --apply --force")
 	}
+	live := " --live"
+	if p.config.Users.CreateURL != "" {
+		say("next: %ssymbolon actions print --for create_url%s prints the secret by which your application knows Symbolon", secret, config)
+		live = "" // it could not take back the user that the application makes
+	}
 	say("next: %ssymbolon serve%s", secret, config)
 	say("next: merge the hooks above into Ory's configuration and restart it; they hold keys")
-	say("next: %ssymbolon doctor --live%s", secret, config)
+	say("next: %ssymbolon doctor%s%s", secret, live, config)
 }

@@ -17,7 +17,7 @@ import (
 // answer asks everything, in an order in which each answer helps the next proposal.
 func (p *plan) answer() error {
 	p.config = defaults()
-	for _, step := range []func() error{p.askOry, p.askURL, p.askDatabase, p.askTable, p.askColumns, p.askEnding} {
+	for _, step := range []func() error{p.answerCreate, p.askOry, p.askURL, p.askDatabase, p.askTable, p.askColumns, p.askEnding} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -92,7 +92,11 @@ func (p *plan) askURL() (err error) {
 
 // askDatabase connects, unless it is a SQLite file that is still to be made.
 func (p *plan) askDatabase() error {
-	dsn, err := p.ask.get(question{"database", p.envOr(p.flags.Database, "database"), "Which database has the users", string(p.config.Database), func(s string) error {
+	text, has := "Which database has the users", "Symbolon's own users table"
+	if p.config.Users.CreateURL != "" {
+		text, has = "Which database keeps the bonds", "the bonds"
+	}
+	dsn, err := p.ask.get(question{"database", p.envOr(p.flags.Database, "database"), text, string(p.config.Database), func(s string) error {
 		r := &report{where: map[string]string{}}
 		(&Config{Database: Hidden(s)}).checkDatabase(r)
 		if len(r.faults) > 0 {
@@ -106,7 +110,7 @@ func (p *plan) askDatabase() error {
 	p.config.Database = Hidden(dsn)
 	db, dialect, err := openDatabase(p.config, existing)
 	if strings.HasPrefix(dsn, "sqlite://") && err != nil {
-		_, _ = fmt.Fprintf(p.err, "symbolon: %s; it will have Symbolon's own users table\n", plain(err.Error()))
+		_, _ = fmt.Fprintf(p.err, "symbolon: %s; it will have %s\n", plain(err.Error()), has)
 		return nil
 	}
 	if err != nil {
@@ -122,6 +126,9 @@ func (p *plan) askDatabase() error {
 
 func (p *plan) askTable() error {
 	u := &p.config.Users
+	if u.CreateURL != "" {
+		return nil
+	}
 	text := "Which table has the users"
 	if names := p.tableNames(); len(names) > 0 {
 		text += " (" + strings.Join(names, ", ") + ")"
@@ -175,6 +182,9 @@ func (p *plan) table() sqlstore.Table {
 // askColumns asks what fills the e-mail column, and each that no row can do without.
 func (p *plan) askColumns() error {
 	u := &p.config.Users
+	if u.CreateURL != "" && len(p.flags.Column) > 0 {
+		return p.givenColumns()
+	}
 	if u.Table == ownTable {
 		u.Columns = ownColumns()
 		return nil
@@ -220,6 +230,9 @@ func (p *plan) givenColumns() error {
 // askEnding asks what becomes of rows whose identity is gone, and what must be free then.
 func (p *plan) askEnding() error {
 	u := &p.config.Users
+	if u.CreateURL != "" {
+		return nil
+	}
 	proposal := symbolon.KeepRow
 	if u.activeColumn() != "" {
 		proposal = symbolon.DeactivateRow

@@ -203,7 +203,7 @@ func TestInitServeDoctor(t *testing.T) {
 		p.start(t)
 		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: number(t, public), AdminPort: number(t, admin)})
 		out := do(0, "doctor", "--live", "--kratos-config", k.ConfigFile)
-		if !strings.Contains(out, "33 checks: 33 ok") || strings.Contains(out, "PROBLEM") {
+		if !strings.Contains(out, "34 checks: 34 ok") || strings.Contains(out, "PROBLEM") {
 			t.Error(out)
 		}
 		var rows int
@@ -241,6 +241,30 @@ func number(t *testing.T, port string) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestInitCreateURL: an application that makes its own users.
+func TestInitCreateURL(t *testing.T) {
+	onBoth(t, func(t *testing.T, dsn string) {
+		t.Chdir(t.TempDir())
+		openTest(t, dsn)
+		const url = "http://app.internal:3000/internal/users"
+		init := []string{"init", "--yes", "--database", dsn, "--create-url"}
+		for _, args := range [][]string{{"http://127.1/"}, {url, "--table", "accounts"}, {url, "--new-id", "identity"}, {url, "--apply"}} {
+			if code, out, errs := runIn(t, environ{}, append(init, args...)...); code != 2 {
+				t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
+			}
+		}
+		code, out, errs := runIn(t, environ{}, append(init, url, "--column", "mail=traits.email")...)
+		if code != 0 || !strings.Contains(out, "your application makes its users itself") || !strings.Contains(out, "hooks/link") || strings.Contains(out, "hooks/reserve") ||
+			!strings.Contains(errs, "--for create_url") || strings.Contains(errs, "--live") {
+			t.Fatalf("exit %d\n%s%s", code, out, errs)
+		}
+		c, _, err := loadConfig("", environment("SYMBOLON_SECRET", strings.TrimSpace(readTest(t, "symbolon.secret"))))
+		if err != nil || c.Users.CreateURL != url || c.Users.Columns["mail"] != "traits.email" || len(c.Users.Columns) != 1 || c.Users.OnIdentityDeleted != "keep" {
+			t.Errorf("%+v %v", c, err)
+		}
+	})
 }
 
 // TestDoctorIsDocumented: docs/doctor.md has a section for every check, and no other.

@@ -132,6 +132,10 @@ func (p *plan) render() string {
 
 func (p *plan) renderUsers(b *bytes.Buffer, line func(int, string, any)) {
 	u := p.config.Users
+	if u.CreateURL != "" {
+		renderCreate(b, u, line)
+		return
+	}
 	b.WriteString("\nusers:\n")
 	line(1, "table", u.Table)
 	line(1, "id", u.ID)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,25 @@ func TestReconcileBesideAnother(t *testing.T) {
 	}
 	if code, out, errs := runIn(t, c.env, "reconcile", "--resume"); code != 0 || !strings.Contains(out, "mended unlinked_identity") || !strings.Contains(errs, "waiting") {
 		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
+// TestReconcileIsDocumented: docs/reconcile.md has a line for every kind, and no other.
+func TestReconcileIsDocumented(t *testing.T) {
+	documented := map[string]bool{}
+	for line := range strings.Lines(readTest(t, filepath.Join("..", "..", "docs", "reconcile.md"))) {
+		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") && len(cells) == 3 {
+			documented[strings.Trim(cells[0], "|` ")] = true
+		}
+	}
+	for _, kind := range reconcile.Kinds() {
+		if !documented[string(kind)] {
+			t.Errorf("%s is not there", kind)
+		}
+		delete(documented, string(kind))
+	}
+	if len(documented) > 0 {
+		t.Errorf("there are no such kinds: %v", documented)
 	}
 }
 

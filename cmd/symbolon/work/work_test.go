@@ -225,6 +225,51 @@ func TestRescue(t *testing.T) {
 	})
 }
 
+// TestRescueOfASchedule: its one job lives for ever, and the pause after a kill does not
+// grow with the kills that it has seen.
+func TestRescueOfASchedule(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		task := Task{Name: "t", Every: time.Hour, Do: func(context.Context, Job) error { did.add("done"); return nil }}
+		q := p.queue(func(c *Config) { c.rescueAfter = defaultTimeout + time.Second }, task)
+		if err := q.begin(t.Context(), q.tasks["t"]); err != nil {
+			t.Fatal(err)
+		}
+		long := time.Now().UTC().Add(-time.Minute).Format("2006-01-02 15:04:05.000")
+		if _, err := p.app.ExecContext(t.Context(), `update `+p.river("river_job")+` set state = 'running', attempt = 20, attempted_at = '`+long+`'`); err != nil {
+			t.Fatal(err)
+		}
+		p.start(q)
+		eventually(t, "it is done", func() bool { return did.of("done") == 1 })
+	})
+}
+
+// TestScheduleOfAnother: a server that has no such schedule, since its configuration has
+// none, does not end that of the others, however long ago it began.
+func TestScheduleOfAnother(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		var did tally
+		task := Task{Name: "t", Every: time.Hour, Do: func(context.Context, Job) error { did.add("done"); return nil }}
+		q := p.queue(nil, task)
+		if err := q.begin(t.Context(), q.tasks["t"]); err != nil {
+			t.Fatal(err)
+		}
+		p.age(48 * time.Hour)
+		other := p.queue(nil, Task{Name: "else", Do: func(context.Context, Job) error { return nil }})
+		if err := other.Start(context.WithoutCancel(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the other one has seen it", func() bool { return p.count(`state = 'scheduled' or finalized_at is not null`) == 1 })
+		stop(t, other)
+		if p.count(`finalized_at is not null`) > 0 {
+			t.Error("it was ended for everybody, until one of them starts again")
+		}
+		p.hurry()
+		p.start(q)
+		eventually(t, "it is done", func() bool { return did.of("done") == 1 })
+	})
+}
+
 // TestLongWork: what lasts longer than River gives a job goes on, and is always young
 // to whoever looks for what a killed server left; the end of the server ends it.
 func TestLongWork(t *testing.T) {

@@ -34,8 +34,12 @@ func (w *worker) Timeout(job *river.Job[args]) time.Duration {
 	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, of an unknown one, is the default
 }
 
-// NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer.
+// NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer. The job of a
+// schedule lives for ever, and comes here only where a server was killed or stopped.
 func (w *worker) NextRetry(job *river.Job[args]) time.Time {
+	if w.queue.tasks[job.Args.Task].Every > 0 {
+		return time.Now().Add(time.Second)
+	}
 	pause := min(time.Second<<min(max(job.Attempt, 1), 16), longest)
 	return time.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // nobody gains by guessing it
 }
@@ -68,8 +72,12 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	return q.later(ctx, job, out)
 }
 
-// leave leaves a job to a newer or older program that knows its task, for a day.
+// leave leaves a job to a newer or older program that knows its task, for a day. The job
+// of a schedule, which has no key, is left to whoever has the schedule configured.
 func (q *Queue) leave(job *river.Job[args]) error {
+	if job.Args.Key == "" {
+		return river.JobSnooze(time.Minute)
+	}
 	if time.Since(job.CreatedAt) < defaultGiveUp {
 		return river.JobSnooze(10 * time.Second)
 	}
