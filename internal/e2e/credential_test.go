@@ -191,3 +191,49 @@ func (w *world) kratosSays(some []shown) string {
 	}
 	return string(s.Identity.ID)
 }
+
+// TestJunkCookieBesideAToken: Kratos answers 500 to a junk cookie beside a good token.
+// Symbolon sends it one of them: the token, or else the cookie, which is nobody's; and
+// however many come, Ory goes on to be asked.
+func TestJunkCookieBesideAToken(t *testing.T) {
+	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
+	p := w.signUp(mail("junk"))
+	const securecookie = "MTc5NTQyNjU3N3xRYmZEVDFIWDZPMDJQWjkzNWNZczA0SXdWMjZSVWtYYm96b3FYUG5qZ0E1ejBa"
+	kratos := http.Header{"X-Session-Token": {p.Token}, "Cookie": {"ory_kratos_session=" + securecookie}}
+	if status := w.whoamiStatus(kratos); status != 500 {
+		t.Fatalf("Kratos says %d: this is not what the test is about", status)
+	}
+	junk := []string{securecookie, "", "x", "%", "\"\"", "AAAA", strings.Repeat("A", 8192), strings.Repeat("A", 9000), "a b", "YWJj; ory_kratos_session=YWJk"}
+	for n := range 40 {
+		junk = append(junk, securecookie[n:]+strings.Repeat("A", n))
+	}
+	for _, value := range junk {
+		for _, with := range []struct {
+			header, value string
+			status        int
+		}{{"X-Session-Token", p.Token, 200}, {"Authorization", "Bearer " + p.Token, 401}, {"X-None", "", 401}} {
+			status, body := fetch(t, w.app.URL, map[string]string{with.header: with.value, "Cookie": "a=b; ory_kratos_session=" + value})
+			if status != with.status {
+				t.Errorf("the cookie %.40q beside %s: %d %s", value, with.header, status, body)
+			}
+		}
+	}
+	if s := w.auth.Stats(); s.Stopped || s.Unknown != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func (w *world) whoamiStatus(h http.Header) int {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.kratos.PublicURL+"/sessions/whoami", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header = h
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
