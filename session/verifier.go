@@ -115,11 +115,13 @@ type Verifier struct {
 	purges  purges
 	flights flights
 	asking  chan struct{} // a place for each question to Ory
-	breaker breaker
-	healthy shared
-	base    context.Context
-	stop    context.CancelFunc
-	unwatch func() // of Linker.Watch
+
+	strangers chan struct{} // and one for each of a credential that was never seen to be good
+	breaker   breaker
+	healthy   shared
+	base      context.Context
+	stop      context.CancelFunc
+	unwatch   func() // of Linker.Watch
 
 	loadersMu sync.Mutex
 	loaders   atomic.Pointer[[]loader]
@@ -270,7 +272,7 @@ func (v *Verifier) wire() (err error) {
 		return err
 	}
 	v.prefix = newPrefixes(v.ory.PublicURL)
-	v.asking = make(chan struct{}, maxAsking)
+	v.asking, v.strangers = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
 	limit, bytes := v.MaxSessions, v.MaxBytes
 	if limit <= 0 {
 		limit = defaultMaxSessions
