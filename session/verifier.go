@@ -203,28 +203,29 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	return v.judge(ctx, k, cred, e, policies)
 }
 
-// judge applies the policies, for this request alone. Who has just taken the
-// second step is not turned away because of what Ory said before: a "no" is
-// checked against a new answer, at most once a second for one session.
+// judge applies the policies, for this request alone. Who has just taken the second
+// step is not turned away because of what Ory said before: a "no" is checked against an
+// answer to a question that was sent since, at most once a second for one session.
 func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
-	no := judge(e.principal, policies, v.now())
-	if no == nil {
-		return e.principal, nil
+	began := v.mono()
+	for {
+		no := judge(e.principal, policies, v.now())
+		if no == nil {
+			return e.principal, nil
+		}
+		if e.sent >= began || e.checked.Load() && began-e.sent < int64(time.Second) {
+			e.checked.Store(true)
+			return nil, no
+		}
+		fresh, err := v.fetch(ctx, k, cred, e.sent)
+		if err != nil {
+			return nil, err
+		}
+		if fresh.denied != nil {
+			return nil, fresh.denied
+		}
+		e = fresh
 	}
-	if v.mono()-e.sent < int64(time.Second) {
-		return nil, no
-	}
-	fresh, err := v.fetch(ctx, k, cred, e.sent)
-	if err != nil {
-		return nil, err
-	}
-	if fresh.denied != nil {
-		return nil, fresh.denied
-	}
-	if no := judge(fresh.principal, policies, v.now()); no != nil {
-		return nil, no
-	}
-	return fresh.principal, nil
 }
 
 // Close gives up the questions that are under way, tells other replicas what they
