@@ -177,6 +177,10 @@ func (d *Doctor) needAdmin() (Result, bool) {
 	return Result{}, true
 }
 
+// askedAMinute, divided by max_stale in seconds, is how often whoami is asked about a
+// session in constant use: after three quarters of an answer's life.
+const askedAMinute = 80
+
 func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 	p, err := d.whoami()
 	if err != nil {
@@ -189,12 +193,12 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 	if bad != nil {
 		return *bad
 	}
-	need := float64(sessions) * 60 / d.MaxStale.Seconds()
-	sum := fmt.Sprintf("%s × 60 / %.3g s (auth.max_stale) = %.0f whoami a minute; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
+	need := float64(sessions) * askedAMinute / d.MaxStale.Seconds()
+	sum := fmt.Sprintf("%s × 80 / %.3g s (auth.max_stale) = %.0f whoami a minute; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
 	if need <= float64(p.Limit) {
 		return well("%s", sum)
 	}
-	fits := time.Duration(float64(sessions)*60/float64(p.Limit)+1) * time.Second
+	fits := time.Duration(float64(sessions)*askedAMinute/float64(p.Limit)+1) * time.Second
 	r := problem("%s", sum).breaks("when all of them are in use Ory answers 429, and people whose last answer has run out get 503")
 	if fits > time.Hour {
 		return r.mend("take a plan of %.0f whoami a minute; if fewer sessions are in use at the same moment, say how many: --sessions N", need)

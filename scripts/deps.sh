@@ -13,6 +13,8 @@ have() {
     postgresql) command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ;;
     nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
+    python3-jwt) /usr/bin/python3 -c 'import jwt' 2>/dev/null ;;
+    python3-cryptography) /usr/bin/python3 -c 'import cryptography' 2>/dev/null ;;
     nodejs) command -v node >/dev/null || command -v nodejs >/dev/null ;;
     *) echo "deps: nobody knows how to look for $1" >&2; exit 2 ;;
   esac

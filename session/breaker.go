@@ -16,16 +16,29 @@ import (
 // comes back is not run over by everybody who waited.
 const maxAsking = 128
 
+// Of the places and the flights a part is for credentials that were good once, so that
+// whoever sends junk, which anybody can, takes none of those who are signed in.
+const (
+	maxStrangersAsking = maxAsking * 3 / 4
+	maxStrangersFlying = maxFlights * 3 / 4
+)
+
 // whoami asks Ory, unless it is known not to answer.
-func (v *Verifier) whoami(ctx context.Context, cred ory.Credential) (ory.Session, error) {
+func (v *Verifier) whoami(ctx context.Context, k key, cred ory.Credential) (ory.Session, error) {
 	if v.breaker.open.Load() {
 		return v.probe(cred)
 	}
-	select {
-	case v.asking <- struct{}{}:
-		defer func() { <-v.asking }()
-	case <-ctx.Done():
-		return ory.Session{}, fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	places := []chan struct{}{v.strangers, v.asking}
+	if v.known.has(k) {
+		places = places[1:]
+	}
+	for _, place := range places {
+		select {
+		case place <- struct{}{}:
+			defer func() { <-place }()
+		case <-ctx.Done():
+			return ory.Session{}, fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+		}
 	}
 	if v.breaker.open.Load() { // since it waited
 		return ory.Session{}, errOpen

@@ -77,6 +77,8 @@ type entry struct {
 	renew  atomic.Int64 // a hit after this moment asks again in the background
 	vetted atomic.Int64 // no purge up to this epoch is about it
 	final  atomic.Bool  // no outage's grace stretches it: see contradiction
+
+	checked atomic.Bool // a policy's "no" was checked against it
 }
 
 // never is before every entry, and forever after.

@@ -81,7 +81,7 @@ func TestPatience(t *testing.T) {
 		w.latency = time.Hour
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for n := range maxFlights {
+		for n := range maxStrangersFlying {
 			_, err := w.v.Authenticate(byToken(fmt.Sprintf("ory_st_%d", n)).WithContext(ctx))
 			if Denied(err) {
 				t.Fatal(err)
@@ -103,6 +103,36 @@ func TestPatience(t *testing.T) {
 		token, _ := w.person(1)
 		if status, _ := w.ask(byToken(token)); status != 200 {
 			t.Errorf("afterwards: %d", status)
+		}
+	})
+}
+
+// TestJunkTakesNoPlaces: however much junk is sent to a slow Ory, who is signed in is
+// refreshed, and let in again after a purge, as if there were none.
+func TestJunkTakesNoPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = time.Second
+		token, s := w.person(1)
+		w.ask(byToken(token))
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for second := range 15 {
+			for n := range maxFlights { // from clients that do not wait
+				_, _ = w.v.Authenticate(byToken(fmt.Sprintf("ory_st_junk%d_%d", second, n)).WithContext(gone))
+			}
+			if second == 5 {
+				w.v.PurgeSession(s.id)
+			}
+			began := time.Now()
+			status, _ := w.ask(byToken(token))
+			if took := time.Since(began); status != 200 || took > time.Second || took > 0 && second != 5 {
+				t.Fatalf("second %d: %d after %s", second, status, took)
+			}
+			time.Sleep(time.Second)
+		}
+		if w.most > maxAsking {
+			t.Errorf("%d questions at once", w.most)
 		}
 	})
 }

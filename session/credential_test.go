@@ -153,6 +153,9 @@ func TestKeys(t *testing.T) {
 		}
 		v.Close()
 	}
+	if string(appendPart(appendPart(nil, "ab"), "c")) == string(appendPart(appendPart(nil, "a"), "bc")) {
+		t.Error("it does not matter where a part ends")
+	}
 }
 
 func FuzzCredential(f *testing.F) {

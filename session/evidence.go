@@ -16,7 +16,7 @@ type unauthorised func(ctx context.Context, k key, cred ory.Credential, at momen
 // ask asks Ory once whose a credential is. The error is "don't know".
 func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 unauthorised) (*entry, error) {
 	at := v.moment() // before the question
-	s, err := v.whoami(ctx, cred)
+	s, err := v.whoami(ctx, k, cred)
 	switch {
 	case err == nil:
 		return v.admit(ctx, k, s, at)

@@ -87,7 +87,7 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 	if v.flights.closed {
 		return nil, nil, fmt.Errorf("session: the verifier is closed: %w", symbolon.ErrUnavailable)
 	}
-	if len(v.flights.byKey) >= maxFlights {
+	if n := len(v.flights.byKey); n >= maxFlights || n >= maxStrangersFlying && !v.known.has(k) {
 		return nil, nil, unanswered{fmt.Errorf("session: too many questions to Ory are under way: %w", symbolon.ErrUnavailable)}
 	}
 	if v.flights.byKey == nil {

@@ -128,6 +128,9 @@ func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool
 // ended remembers that a credential's session is over for good.
 func (s *knownSessions) ended(k key, mono int64) { s.remember(k, sessionID{}, mono, 0) }
 
+// has reports whether a credential was good once.
+func (s *knownSessions) has(k key) bool { _, ok := s.recall(k); return ok }
+
 func (s *knownSessions) recall(k key) (sessionID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

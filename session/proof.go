@@ -140,9 +140,20 @@ func (s *shared) run(ctx context.Context, c, before *check, f func(context.Conte
 	if before != nil {
 		<-before.done
 	}
-	c.err = f(ctx)
+	c.err = calmly(ctx, f)
 	s.mu.Lock()
 	s.running, s.next = s.next, nil
 	s.mu.Unlock()
 	close(c.done)
+}
+
+// calmly makes a panic of f, of the application's transport say, "don't know": it would
+// end the program here.
+func calmly(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("session: a panic (%T) while Ory's health was looked at: %w", p, symbolon.ErrUnavailable)
+		}
+	}()
+	return f(ctx)
 }

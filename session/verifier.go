@@ -115,11 +115,13 @@ type Verifier struct {
 	purges  purges
 	flights flights
 	asking  chan struct{} // a place for each question to Ory
-	breaker breaker
-	healthy shared
-	base    context.Context
-	stop    context.CancelFunc
-	unwatch func() // of Linker.Watch
+
+	strangers chan struct{} // and one for each of a credential that was never seen to be good
+	breaker   breaker
+	healthy   shared
+	base      context.Context
+	stop      context.CancelFunc
+	unwatch   func() // of Linker.Watch
 
 	loadersMu sync.Mutex
 	loaders   atomic.Pointer[[]loader]
@@ -210,28 +212,29 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	return v.judge(ctx, k, cred, e, policies)
 }
 
-// judge applies the policies, for this request alone. Who has just taken the
-// second step is not turned away because of what Ory said before: a "no" is
-// checked against a new answer, at most once a second for one session.
+// judge applies the policies, for this request alone. Who has just taken the second
+// step is not turned away because of what Ory said before: a "no" is checked against an
+// answer to a question that was sent since, at most once a second for one session.
 func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
-	no := judge(e.principal, policies, v.now())
-	if no == nil {
-		return e.principal, nil
+	began := v.mono()
+	for {
+		no := judge(e.principal, policies, v.now())
+		if no == nil {
+			return e.principal, nil
+		}
+		if e.sent >= began || e.checked.Load() && began-e.sent < int64(time.Second) {
+			e.checked.Store(true)
+			return nil, no
+		}
+		fresh, err := v.fetch(ctx, k, cred, e.sent)
+		if err != nil {
+			return nil, err
+		}
+		if fresh.denied != nil {
+			return nil, fresh.denied
+		}
+		e = fresh
 	}
-	if v.mono()-e.sent < int64(time.Second) {
-		return nil, no
-	}
-	fresh, err := v.fetch(ctx, k, cred, e.sent)
-	if err != nil {
-		return nil, err
-	}
-	if fresh.denied != nil {
-		return nil, fresh.denied
-	}
-	if no := judge(fresh.principal, policies, v.now()); no != nil {
-		return nil, no
-	}
-	return fresh.principal, nil
 }
 
 // Close gives up the questions that are under way, tells other replicas what they
@@ -279,7 +282,7 @@ func (v *Verifier) wire() (err error) {
 		return err
 	}
 	v.prefix = newPrefixes(v.ory.PublicURL)
-	v.asking = make(chan struct{}, maxAsking)
+	v.asking, v.strangers = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
 	limit, bytes := v.MaxSessions, v.MaxBytes
 	if limit <= 0 {
 		limit = defaultMaxSessions

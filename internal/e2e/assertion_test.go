@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// TestAssertionExamples runs the verifiers of examples/assertion in Go and in Node on
-// what a Signer signs, and on what somebody else might.
+// TestAssertionExamples runs the verifiers of examples/assertion in Go, in Node and in
+// Python on what a Signer signs, and on what somebody else might.
 func TestAssertionExamples(t *testing.T) {
 	const issuer, audience = "http://127.0.0.1:4460", "notes"
 	signer := func(change func(*session.Signer)) *session.Signer {
@@ -59,7 +59,8 @@ func TestAssertionExamples(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./"+filepath.ToSlash(filepath.Join(dir, "go"))).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for name, command := range map[string][]string{"go": {program}, "node": {nodeProgram(t), filepath.Join(dir, "verify.mjs")}} {
+	for name, command := range map[string][]string{"go": {program}, "node": {nodeProgram(t), filepath.Join(dir, "verify.mjs")},
+		"python": {pythonProgram(t), filepath.Join(dir, "verify.py")}} {
 		t.Run(name, func(t *testing.T) {
 			run := func(token string) (string, error) {
 				out, err := exec.Command(command[0], append(command[1:], srv.URL, issuer, audience, token)...).CombinedOutput()
@@ -69,7 +70,7 @@ func TestAssertionExamples(t *testing.T) {
 				t.Errorf("%s %v", out, err)
 			}
 			for what, token := range bad {
-				if out, err := run(token); err == nil || out == "" || strings.Contains(out, "panic") {
+				if out, err := run(token); err == nil || out == "" || strings.Contains(out, "panic") || strings.Contains(out, "Traceback") {
 					t.Errorf("%s is taken: %s", what, out)
 				}
 			}
@@ -86,4 +87,14 @@ func nodeProgram(t *testing.T) string {
 	}
 	t.Fatal("there is no Node: scripts/deps.sh nodejs")
 	return os.DevNull
+}
+
+// pythonProgram is the system's: its packages are the distribution's.
+func pythonProgram(t *testing.T) string {
+	t.Helper()
+	const path = "/usr/bin/python3"
+	if out, err := exec.Command(path, "-c", "import jwt, cryptography").CombinedOutput(); err != nil {
+		t.Fatalf("there is no PyJWT: scripts/deps.sh python3-jwt python3-cryptography: %v\n%s", err, out)
+	}
+	return path
 }

@@ -33,7 +33,9 @@ type outage struct {
 	unseen   []*symbolontest.Person
 }
 
-const outageStale = time.Second
+// outageStale is what an answer counts: longer where more sessions are in use, so that
+// they do not fill a Kratos by themselves.
+var outageStale = time.Duration(torture(1, 4)) * time.Second
 
 func newOutage(t *testing.T) *outage {
 	o := &outage{t: t, whole: t, replicas: map[string]*replica{}, diaries: map[string][]*diary{},
@@ -152,7 +154,10 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 			d.said = nil
 		}
 	}
-	o.unseen = []*symbolontest.Person{o.register(mail("unseen%d", time.Now().UnixNano())), o.register(mail("unseen%d", time.Now().UnixNano()))}
+	o.unseen = nil
+	for range torture(4, 40) {
+		o.unseen = append(o.unseen, o.register(mail("unseen%d", time.Now().UnixNano())))
+	}
 	victim := len(o.people) - 1
 	o.people[victim] = o.register(mail("victim%d", time.Now().UnixNano()))
 	stop := o.load()
@@ -171,18 +176,12 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 		t.Error("Kratos does not lie: this is not the outage that the test is about")
 	}
 	o.restart("two")
-	strangers := map[int]int{}
-	for time.Since(began) < 5*outageStale/2 {
-		for _, p := range o.unseen {
-			strangers[o.replicas["one"].status(p.Token)]++
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	strangers := o.askUnseen(began.Add(5 * outageStale / 2))
 	ended := time.Now()
 	end(o.people[victim].SessionID)
 	revoked := time.Now()
 	well := o.well()
-	time.Sleep(max(time.Until(revoked.Add(outageStale)), 0) + time.Second)
+	time.Sleep(max(time.Until(revoked.Add(outageStale)), time.Until(well.Add(2*time.Second)), 0) + 500*time.Millisecond)
 	stop()
 	o.judge(began, ended, revoked, well, victim)
 	t.Logf("Kratos was ill for %s; %v to sessions that were never seen", well.Sub(began).Round(time.Millisecond), strangers)
@@ -191,6 +190,27 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 			t.Errorf("never seen, afterwards: %d", status)
 		}
 	}
+}
+
+// askUnseen asks until then for sessions that no replica has seen, and counts the
+// answers: docs/how-fresh.md has the numbers.
+func (o *outage) askUnseen(until time.Time) map[int]int {
+	answers := map[int]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, p := range o.unseen {
+		wg.Go(func() {
+			for time.Now().Before(until) {
+				status := o.replicas["one"].status(p.Token)
+				mu.Lock()
+				answers[status]++
+				mu.Unlock()
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	return answers
 }
 
 // everybodySeen waits until every replica has let everybody in.

@@ -230,6 +230,13 @@ func TestOtherProxies(t *testing.T) {
 				if client == nil {
 					continue
 				}
+				stripped := client.Header.Clone()
+				m.strip(stripped)
+				for key := range stripped {
+					if slices.ContainsFunc(identityHeaders, func(ours string) bool { return collapse(key) == collapse(ours) }) {
+						t.Errorf("%s: %s is not stripped", a.name, key)
+					}
+				}
 				h, status := m.pass(t, client)
 				if h == nil {
 					t.Errorf("%s: %d", a.name, status)
