@@ -16,8 +16,8 @@ import (
 
 // aims are the moments at which a server is killed: when the link hook, the PATCH of a
 // back-reference, a comparison of everybody or an erasure was just seen to begin, and a
-// random while later; "" is any moment at all. A comparison that was killed keeps the
-// next one away for about half a minute: it comes but once in a while.
+// random while later; "" is any moment at all. A comparison that was killed rests for
+// about half a minute: it comes but once in a while.
 var aims = []string{"reconcile", "link", "write", "erase", "", "erase", "link", "write", "", "link", "erase", "write"}
 
 // lateness is how much later than its beginning something is killed, at most.
@@ -68,9 +68,6 @@ func TestKilledUnderLoad(t *testing.T) {
 			return
 		}
 		started := time.Now()
-		if !torture {
-			c.resume(t)
-		}
 		c.converge(t)
 		t.Logf("%d kills, of them in the middle of: %v; %s; all was well %s after the load ended", kills, hit, c.figures(), time.Since(started).Round(time.Second))
 		for _, what := range aims {
@@ -117,21 +114,8 @@ func (c *crowd) nothingLost(t *testing.T) ledger {
 	return l
 }
 
-// resume goes on with the comparison that was killed last, as an operator does who does
-// not want to wait for the server: a schedule that was killed rests for two minutes.
-func (c *crowd) resume(t *testing.T) {
-	t.Helper()
-	for _, how := range []string{"--resume", "--repair"} {
-		out, err := c.w.server.command("reconcile", how).CombinedOutput()
-		var exit *exec.ExitError
-		left := errors.As(err, &exit) && exit.ExitCode() == exitLeft
-		if err != nil && !left {
-			t.Fatalf("reconcile %s: %v\n%s", how, err, out)
-		}
-	}
-}
-
-// converge waits until the server has ended by itself all that was begun.
+// converge waits until the server has ended by itself all that was begun, the comparison
+// that was killed last included: it goes on within a minute.
 func (c *crowd) converge(t *testing.T) {
 	t.Helper()
 	var left []string
