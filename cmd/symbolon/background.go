@@ -57,7 +57,7 @@ func (p *parts) tasks() []work.Task {
 // pass does a slice of a comparison of everybody. What it asks waits its turn behind
 // people's requests.
 func (p *parts) pass(ctx context.Context, _ work.Job) error {
-	done, err := p.passes.Pass(symbolon.Background(ctx, slice))
+	done, err := p.passes.Pass(symbolon.Background(ctx, runPatience))
 	if err == nil && !done {
 		return work.Again(0)
 	}

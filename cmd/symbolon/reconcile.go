@@ -82,8 +82,8 @@ func (c reconcileCmd) Run(a *app) error {
 	return concludeReconcile(report, err)
 }
 
-// runPatience is how long a question of a run that an operator started waits for its
-// turn, at the lowest of limits.
+// runPatience is how long a question of a run waits for its turn, at the lowest of limits:
+// one that gave up would end the listing, and the next run would begin it anew.
 const runPatience = 5 * time.Minute
 
 // paced is the context of a run that takes no more of Ory than it may.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -105,13 +106,17 @@ func TestReconcileIsDocumented(t *testing.T) {
 func TestReconcileIsPaced(t *testing.T) {
 	i := install(t, func(c *Config) { c.Reconcile.Load = "40%" })
 	var patient, listed bool
+	var patience symbolon.Patience
 	i.repairs.reconciler.Identities = func(ctx context.Context, _, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-		_, patient = symbolon.PatienceFrom(ctx)
+		patience, patient = symbolon.PatienceFrom(ctx)
 		listed = true
 		return func(func(symbolon.Identity, error) bool) {}
 	}
 	if i.reconcileNow(t, ""); !listed || !patient {
 		t.Errorf("over the admin API: listed %v, paced %v", listed, patient)
+	}
+	if patience.For = 0; i.pass(t.Context(), work.Job{}) != nil || patience.For < 2*time.Minute {
+		t.Errorf("the schedule has the patience of %v: a tenth of ten questions a minute is one a minute", patience.For)
 	}
 	for flag, want := range map[string]struct {
 		load  float64
