@@ -49,7 +49,7 @@ func (p *parts) tasks() []work.Task {
 		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.config.Deletion.ProofGap})
 	}
 	if p.linker.Ory.HasAdmin() {
-		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause})
+		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause, Timeout: hangs})
 	}
 	return tasks
 }

@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -225,6 +228,46 @@ func TestAdminErase(t *testing.T) {
 }
 
 // TestAdminEraseNeedsOry: what erases half a person is refused.
+// patientOry notes how long its questions would wait for their turn.
+type patientOry struct {
+	symbolon.Ory
+	patience time.Duration
+}
+
+func (o *patientOry) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	p, _ := symbolon.PatienceFrom(ctx)
+	o.patience = p.For
+	return o.Ory.Identity(ctx, id)
+}
+
+// TestErasuresWaitForTheirTurn: at eight readings a minute, a tenth of Ory Network's
+// eighty, an erasure that goes on waits for its turn, and does not count that as a
+// failure after which it rests longer and longer.
+func TestErasuresWaitForTheirTurn(t *testing.T) {
+	m := installMortals(t, nil)
+	p, err := m.fake.Register(t.Context(), "cAnArY@example.com", testPassword, "cAnArY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ory, other := &patientOry{Ory: m.linker.Ory}, *m.system // of a project of its own: the server's schedule does not look there
+	other.linker = &symbolon.Linker{Ory: ory, Store: m.store, Project: "another", Secrets: m.config.secrets(), Log: m.log}
+	server := &parts{system: &other}
+	begun, err := server.erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const long = "2020-01-01T00:00:00.000000Z"
+	if _, err := m.db.Exec(`update symbolon_erasures set requested_at = $1, updated_at = $1`, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.resumeErasures(t.Context(), work.Job{}); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := server.erasures().Get(t.Context(), begun.ID); err != nil || !done.Done() || ory.patience < time.Minute {
+		t.Errorf("%+v %v, its questions wait %s", done, err, ory.patience)
+	}
+}
+
 func TestAdminEraseNeedsOry(t *testing.T) {
 	m := installMortals(t, func(c *Config) { c.Ory.AdminURL = "" })
 	_, user := m.born(t, "a@example.com")

@@ -141,6 +141,6 @@ const erasePause = 5 * time.Second
 // resumeErasures carries on what was begun, here or anywhere. What it asks waits its
 // turn behind people's requests.
 func (p *parts) resumeErasures(ctx context.Context, _ work.Job) error {
-	_, _, err := p.erasures().Resume(symbolon.Background(ctx, erasePause))
+	_, _, err := p.erasures().Resume(symbolon.Background(ctx, runPatience))
 	return err
 }
