@@ -194,7 +194,13 @@ func TestRevokedHereIsRefusedThere(t *testing.T) {
 				wg.Go(func() {
 					time.Sleep(rand.N(time.Second))
 					here, there := c.replicas[n%2], c.replicas[1-n%2]
-					if err := here.RevokeSession(t.Context(), p.SessionID); err != nil {
+					var err error
+					if n%4 < 2 {
+						err = here.RevokeSession(t.Context(), p.SessionID)
+					} else {
+						err = here.Revoke(t.Context(), symbolon.IdentityID(p.IdentityID))
+					}
+					if err != nil {
 						t.Error(err)
 						return
 					}
