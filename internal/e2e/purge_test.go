@@ -82,20 +82,21 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 				}
 			}
 			time.Sleep(time.Second) // both listen
-			n := 0
+			whose := map[string]*symbolontest.Person{}
 			for name, way := range ways {
-				p, other := c.people[n], c.people[n+1]
-				n += 2
-				asked := c.replicas[1].Stats().Asked
+				p, other := c.people[2*len(whose)], c.people[2*len(whose)+1]
+				whose[name] = p
 				if err := way.do(c, p, other); err != nil {
 					t.Errorf("%s: %v", name, err)
-					continue
 				}
 				if status := c.replicas[0].status(p.Token); (status == 200) != way.stays {
 					t.Errorf("%s: %d here", name, status)
 				}
-				time.Sleep(time.Second)
-				if status := c.replicas[1].status(p.Token); (status == 200) != way.stays {
+			}
+			time.Sleep(time.Second)
+			for name, way := range ways {
+				asked := c.replicas[1].Stats().Asked
+				if status := c.replicas[1].status(whose[name].Token); (status == 200) != way.stays {
 					t.Errorf("%s: %d there", name, status)
 				}
 				if more := c.replicas[1].Stats().Asked - asked; way.stays && more != 0 {

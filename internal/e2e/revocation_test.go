@@ -168,7 +168,7 @@ func (c *crowd) judge() {
 			}
 		}
 	}
-	if answers[200] < 10*len(c.people) {
+	if answers[200] < 5*len(c.people) {
 		c.t.Errorf("%v: no load", answers)
 	}
 	c.t.Logf("%v; let in after the end, at most: %s", answers, fmt.Sprint(worst))
@@ -194,7 +194,13 @@ func TestRevokedHereIsRefusedThere(t *testing.T) {
 				wg.Go(func() {
 					time.Sleep(rand.N(time.Second))
 					here, there := c.replicas[n%2], c.replicas[1-n%2]
-					if err := here.RevokeSession(t.Context(), p.SessionID); err != nil {
+					var err error
+					if n%4 < 2 {
+						err = here.RevokeSession(t.Context(), p.SessionID)
+					} else {
+						err = here.Revoke(t.Context(), symbolon.IdentityID(p.IdentityID))
+					}
+					if err != nil {
 						t.Error(err)
 						return
 					}

@@ -1,0 +1,63 @@
+package session
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestBoundHolds: whatever the settings, however a session is used, however slow Ory is
+// and in whichever way it fails around the end, nobody is let in later than Bound; and
+// the number is no larger than it has to be.
+func TestBoundHolds(t *testing.T) {
+	worst := 0.0
+	for seed := range uint64(torture(400, 10_000)) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 7))
+			between := func(lo, hi time.Duration) time.Duration { return lo + time.Duration(rnd.Int64N(int64(hi-lo))) }
+			w := newWorld(t)
+			w.v.MaxStale = between(time.Second, 20*time.Second)
+			if rnd.IntN(2) == 0 {
+				w.v.OutageGrace = between(time.Second, time.Minute)
+			}
+			feed := &heartbeat{since: time.Now(), alive: true}
+			if rnd.IntN(3) == 0 {
+				w.v.Feed, w.v.MaxStaleWithFeed = feed, between(time.Second, time.Minute)
+			}
+			var step atomic.Int64 // of the wall clock
+			w.v.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+			w.latency = between(0, w.v.MaxStale/2)
+			token, s := w.person(1)
+			time.Sleep(time.Second)
+
+			faults := []func(){func() { w.down = true }, func() { w.tableBroken = true }, func() { w.refuse = true }, func() { w.latency = time.Minute },
+				func() { w.answer = always(502, "bad gateway") }, func() { w.answer = always(429, "") }, func() {}}
+			fault := faults[rnd.IntN(len(faults))]
+			time.AfterFunc(between(0, 30*time.Second), func() { w.set(fault) })
+			time.AfterFunc(between(0, 30*time.Second), func() { step.Store([]int64{int64(time.Hour), -int64(time.Hour)}[seed%2]) })
+			end := between(0, 30*time.Second)
+			ended := time.Now().Add(end)
+			time.AfterFunc(end, func() { w.set(func() { s.active = false }) })
+			var last time.Time
+			for began := time.Now(); time.Since(began) < 40*time.Second+w.v.Bound(); time.Sleep(between(0, w.v.MaxStale/8)) {
+				came := time.Now()
+				if status, _ := w.ask(byToken(token)); status == 200 {
+					last = came
+				}
+				synctest.Wait()
+			}
+			late := last.Sub(ended)
+			if late > w.v.Bound() {
+				t.Fatalf("seed %d: let in %s later, %s is the bound", seed, late, w.v.Bound())
+			}
+			worst = max(worst, float64(late)/float64(w.v.Bound()))
+			w.v.Close()
+		})
+	}
+	if worst < 0.9 {
+		t.Errorf("nobody was let in later than %.2f of the bound: it could be smaller", worst)
+	}
+	t.Logf("let in after at most %.3f of the bound", worst)
+}
