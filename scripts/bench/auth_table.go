@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+const authHeading = "## Which of my users is this?"
+
+// table is this program's part of BENCHMARKS.md.
+func (b *authBench) table(f authFigures) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, `%s
+
+What a request's answer costs: over HTTP at `+"`symbolon serve`"+`, in process, and where nothing is cached. Medians of interleaved
+rounds, %d of them, and of the rounds' own ratios; %d connections ask, and share the machine with whom they ask. As above the
+ratio counts.
+
+`+"```\nmake bench-auth\n```"+`
+
+Measured %s on %s/%s, %d cores, %s, Ory Kratos %s.
+
+| What | Baseline | Symbolon | Ratio | Wanted |
+|---|---:|---:|---:|---:|
+`, authHeading, b.rounds, b.conns, time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), symbolontest.KratosVersion)
+	f.http.rows(&out)
+	missRows(&out, f.kratos, "Ory Kratos", b.sessions, "≥ 85 %")
+	missRows(&out, f.quick, "an Ory that answers from memory", b.sessions, "")
+	insideRows(&out, f.inside)
+	fmt.Fprintf(&out, "| time spent waiting for locks, 10,000 random sessions, %d at once | | %.2f %% | | ≤ 1 %% |\n", runtime.GOMAXPROCS(0), f.parallel.waited)
+	if f.held.sessions > 0 {
+		fmt.Fprintf(&out, "| %s live sessions held: bytes of heap for each | | %.0f | | |\n", thousands(int(f.held.sessions)), f.held.bytes)
+	}
+	out.WriteString(authNotes)
+	for _, lock := range f.parallel.locks {
+		fmt.Fprintf(&out, "  %s.\n", lock)
+	}
+	return out.String()
+}
+
+func (l loads) rows(out *strings.Builder) {
+	for _, kind := range []struct{ what, ours, plain string }{{"cookie", oursByCookie, plainByCookie}, {"session token", oursByToken, plainByToken}} {
+		ours, plain := l.perSecond(kind.ours), l.perSecond(kind.plain)
+		fmt.Fprintf(out, "| `GET /auth` by %s, requests/s, against a plain handler | %.0f | %.0f | %.0f %% | ≥ 90 %% |\n", kind.what, median(plain), median(ours), 100*ratio(ours, plain))
+		ours, plain = l.p99(kind.ours), l.p99(kind.plain)
+		fmt.Fprintf(out, "| the same, 99th percentile | %s | %s | %.2f | ≤ 1.5 |\n", span(median(plain)), span(median(ours)), ratio(ours, plain))
+	}
+	ours, naive := l.perSecond(oursByCookie), l.perSecond(naiveByCookie)
+	fmt.Fprintf(out, "| `GET /auth` by cookie, requests/s, against whoami and a SELECT by hand | %.0f | %.0f | %.0f × | ≥ 50 × |\n", median(naive), median(ours), ratio(ours, naive))
+}
+
+func (l loads) perSecond(name string) (out []float64) {
+	for _, one := range l[name] {
+		out = append(out, one.perSecond)
+	}
+	return out
+}
+
+func (l loads) p99(name string) (out []float64) {
+	for _, one := range l[name] {
+		out = append(out, float64(one.p99))
+	}
+	return out
+}
+
+func missRows(out *strings.Builder, rounds []missRound, ory string, n int, wanted string) {
+	var whoami, byHand, missed []float64 // a second
+	for _, r := range rounds {
+		whoami, byHand, missed = append(whoami, float64(n)/r.Whoami), append(byHand, float64(n)/r.ByHand), append(missed, float64(n)/r.Missed)
+	}
+	fmt.Fprintf(out, "| nothing cached, sessions/s, against whoami alone; %s | %.0f | %.0f | %.0f %% | %s |\n", ory, median(whoami), median(missed), 100*ratio(missed, whoami), wanted)
+	fmt.Fprintf(out, "| nothing cached, sessions/s, against whoami and a SELECT; %s | %.0f | %.0f | %.0f %% | |\n", ory, median(byHand), median(missed), 100*ratio(missed, byHand))
+}
+
+func insideRows(out *strings.Builder, results map[string]*inside) {
+	allocs := 0.
+	for _, row := range []struct{ what, name, wanted string }{
+		{"middleware, session token, hot", "token/hot", "≤ 1.6"},
+		{"middleware, session token, 10,000 random", "token/random", "≤ 2.5"},
+		{"middleware, cookie of 430 characters, hot", "cookie/hot", "≤ 1.6"},
+		{"middleware, cookie, 10,000 random", "cookie/random", "≤ 2.5"},
+	} {
+		if r := results[row.name]; r != nil {
+			fmt.Fprintf(out, "| %s | %s | %s | %.2f | %s |\n", row.what, span(median(r.floor)), span(median(r.ours)), median(r.ratio), row.wanted)
+			allocs = max(allocs, slices.Max(r.allocs))
+		}
+	}
+	fmt.Fprintf(out, "| allocations of a cached hit | | %.0f | | ≤ 3 |\n", allocs)
+}
+
+const authNotes = `
+- **` + "`GET /auth`" + `:** each server is a process of its own, and so is who asks. The plain handler is net/http's server with a function
+  that sets the same headers from constants. ` + "`symbolon serve`" + ` is the program as it comes, with nothing set but where Ory and the
+  database are: router, metrics, log and the refresh of the sessions in use are in the figure. 10 sessions of a real Kratos take turns.
+- **By hand:** a handler as one writes it without a cache: whoami and one SELECT, connections kept alive, statements prepared,
+  against the same Kratos on the same Postgres.
+- **Nothing cached:** every session is new to the verifier, whose user is linked. The baseline is the same client, with the same
+  connections, asking whoami and nothing else. Beyond it: the link and the user's row, read together from Postgres, and what other
+  replicas are told. Against an Ory that costs nothing this read is most of it, as the lines with a SELECT by hand show.
+- **Middleware:** the baseline puts a value into the request's context and takes one SHA-256 of the same credential. Beyond it:
+  finding the one credential, the cache, the check that the answer is still fresh.
+- **Held:** the answer, its place in the cache, and what is remembered to prove a later 401 by. One question to Ory however many wait
+  for it is no matter of speed: TestStampede has 10,000 requests wait for one session.
+- **Locks:** Go's mutex profile of every event, over the time that all goroutines had together.
+`
