@@ -67,6 +67,8 @@ type contest struct {
 	requests      [][]byte
 }
 
+// takeTurns asks those who are compared right after each other. The last one, which
+// keeps others busy, has no such neighbour.
 func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, error) {
 	for _, c := range contests { // so that nobody's first requests count
 		if _, err := ask(ctx, c.address, c.requests, b.conns, b.slice); err != nil {
@@ -77,8 +79,8 @@ func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, e
 	for round := range b.rounds {
 		for i := range contests {
 			at := i
-			if round%2 == 1 { // whoever comes before the other comes after it in the next round
-				at = len(contests) - 1 - i
+			if round%2 == 1 && i < len(contests)-1 { // of a pair the other one is first
+				at = i ^ 1
 			}
 			c := contests[at]
 			l, err := ask(ctx, c.address, c.requests, b.conns, b.slice)
@@ -87,7 +89,8 @@ func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, e
 			}
 			out[c.name] = append(out[c.name], l)
 		}
-		if round%10 == 9 || round+1 == b.rounds {
+		time.Sleep(b.slice / 4) // Kratos and Postgres come to rest
+		if round%20 == 19 || round+1 == b.rounds {
 			say("round %d of %d over HTTP: /auth %.0f, plain %.0f, by hand %.0f requests/s", round+1, b.rounds,
 				out[oursByCookie][round].perSecond, out[plainByCookie][round].perSecond, out[naiveByCookie][round].perSecond)
 		}

@@ -3,7 +3,7 @@
 // differ and are shared: the ratios count, not the times.
 //
 //	go run ./scripts/bench [-rounds 5] [-o BENCHMARKS.md]
-//	go run ./scripts/bench auth [-rounds 40] [-slice 400ms] [-conns 8] [-sessions 200] [-o BENCHMARKS.md]
+//	go run ./scripts/bench auth [-rounds 80] [-slice 200ms] [-conns 8] [-sessions 200] [-o BENCHMARKS.md]
 //	go run ./scripts/bench reconcile [-n 100000] [-rounds 5] [-kratos 10000] [-o BENCHMARKS.md]
 package main
 
