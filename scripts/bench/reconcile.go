@@ -100,7 +100,7 @@ func (b *reconcileBench) fakePasses(ctx context.Context, admin string) (passes, 
 // rest copied inside its database: its import takes an hour for as many.
 func (b *reconcileBench) realPasses(ctx context.Context) (passes, error) {
 	say("starting a real Kratos")
-	dsn, err := b.createPostgres(ctx, "kratos")
+	dsn, err := createPostgres(ctx, b.postgres, "kratos")
 	if err != nil {
 		return nil, err
 	}
