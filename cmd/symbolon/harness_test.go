@@ -29,7 +29,7 @@ type smallKratos struct {
 	signedIn   time.Time // when everybody did last; zero: nobody ever
 }
 
-func startSmallKratos(t testing.TB) *smallKratos {
+func startSmallKratos(t *testing.T) *smallKratos {
 	k := &smallKratos{identities: map[string]map[string]any{}, sessions: map[string]string{}}
 	k.Server = httptest.NewServer(k)
 	t.Cleanup(k.Close)
@@ -137,7 +137,7 @@ type installation struct {
 }
 
 // install puts a server together in a folder of its own, with Ory's admin API.
-func install(t testing.TB, change func(*Config)) *installation {
+func install(t *testing.T, change func(*Config)) *installation {
 	t.Helper()
 	k := startSmallKratos(t)
 	c := defaults()
