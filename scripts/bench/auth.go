@@ -30,15 +30,15 @@ func benchAuth(args []string) (err error) {
 	flags.IntVar(&b.rounds, "rounds", 80, "how often everything is measured")
 	flags.DurationVar(&b.slice, "slice", 200*time.Millisecond, "how long each server is asked in a round")
 	flags.IntVar(&b.conns, "conns", 8, "connections that ask at once")
-	flags.IntVar(&b.sessions, "sessions", 200, "sessions of the misses; a few of them are asked for over HTTP")
+	flags.IntVar(&b.sessions, "sessions", 200, "sessions that are not cached")
 	flags.BoolVar(&b.held, "held", true, "hold a million sessions as well")
 	flags.StringVar(&b.profiles, "profiles", "", "a folder for CPU profiles of the misses; empty: none")
 	out := flags.String("o", "BENCHMARKS.md", "where the table goes; - for standard output only")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if b.rounds < 1 || b.conns < 1 || b.sessions < missSlice || b.slice < 10*time.Millisecond {
-		return fmt.Errorf("at least 1 round, 1 connection, %d sessions and slices of 10ms are needed", missSlice)
+	if b.rounds < 1 || b.conns < 1 || b.sessions < asked || b.slice < 10*time.Millisecond {
+		return fmt.Errorf("at least 1 round, 1 connection, %d sessions and slices of 10ms are needed", asked)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), authLimit)
 	defer cancel()
@@ -79,7 +79,7 @@ func (b *authBench) measure(ctx context.Context) (f authFigures, err error) {
 	if f.http, err = b.overHTTP(ctx, w); err != nil {
 		return f, err
 	}
-	if f.kratos, err = b.misses(ctx, w, "misses", w.kratos.PublicURL, max(1, b.rounds/8)); err != nil {
+	if f.kratos, err = b.misses(ctx, w, "misses", w.kratos.PublicURL, max(1, b.rounds/3)); err != nil {
 		return f, err
 	}
 	quick, stop, err := serving(ctx, task{Role: "quick", People: w.file})
