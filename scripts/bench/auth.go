@@ -79,7 +79,7 @@ func (b *authBench) measure(ctx context.Context) (f authFigures, err error) {
 	if f.http, err = b.overHTTP(ctx, w); err != nil {
 		return f, err
 	}
-	if f.kratos, err = b.misses(ctx, w, "misses", w.kratos.PublicURL, max(1, b.rounds/3)); err != nil {
+	if f.kratos, err = b.misses(ctx, w, "misses", w.kratos.PublicURL, max(1, b.rounds/2)); err != nil {
 		return f, err
 	}
 	quick, stop, err := serving(ctx, task{Role: "quick", People: w.file})

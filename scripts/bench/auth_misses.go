@@ -45,6 +45,8 @@ func (b *authBench) misses(ctx context.Context, w *world, name, whoami string, r
 // miss is the child's part. The four take turns, with the same connections to Ory and
 // to the database, 8 questions at once.
 func (t task) miss(ctx context.Context) (out []missRound, err error) {
+	ctx, cancel := context.WithCancel(ctx) // as a request's is: drivers watch it
+	defer cancel()
 	people, err := readPeople(t.People)
 	if err != nil {
 		return nil, err
