@@ -46,6 +46,11 @@ bench-reconcile: ## measure reconcile: passes over everybody, missing links; ten
 	@scripts/deps.sh gcc postgresql
 	@go run ./scripts/bench reconcile $(ARGS)
 
+.PHONY: bench-auth
+bench-auth: ## measure /auth, the middleware and what is not cached; seven minutes, writes BENCHMARKS.md
+	@scripts/deps.sh gcc postgresql
+	@go run ./scripts/bench auth $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME each (30s)
 	@scripts/fuzz.sh $(FUZZTIME)

@@ -1,13 +1,18 @@
 package session
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
@@ -47,6 +52,9 @@ func (d discard) Header() http.Header         { return d.h }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
+// BenchmarkMiddleware measures both in turns of some milliseconds, so that whatever
+// else the machine does meets both, and reports medians: of what one request takes
+// behind the floor, behind Require, and of the turns' own ratios.
 func BenchmarkMiddleware(b *testing.B) {
 	w := newWorld(b)
 	w.v.MaxStale = 1 << 60 // nothing expires while it is measured
@@ -65,7 +73,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	}
 	for _, kind := range kinds {
 		requests := benchRequests(w, kind.header, kind.before, kind.value)
-		h := w.v.Require(inside)
+		require := w.v.Require(inside)
 		floor := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			var room [512]byte
 			sum := sha256.Sum256(append(room[:0], r.Header[kind.header][0][len(kind.before):]...))
@@ -75,24 +83,35 @@ func BenchmarkMiddleware(b *testing.B) {
 			next.ServeHTTP(rw, r.WithContext(symbolon.WithPrincipal(r.Context(), somebody)))
 		})
 		for _, r := range requests {
-			h.ServeHTTP(discard{http.Header{}}, r)
+			require.ServeHTTP(discard{http.Header{}}, r)
 		}
-		for _, spread := range []struct {
-			name string
-			n    int
-		}{{"hot", 1}, {"random", crowd}} {
-			for name, h := range map[string]http.Handler{"floor": floor, "require": h} {
-				b.Run(kind.name+"/"+spread.name+"/"+name, func(b *testing.B) {
-					rw := discard{http.Header{}}
-					b.ReportAllocs()
-					for i := 0; b.Loop(); i++ {
-						h.ServeHTTP(rw, requests[i%spread.n])
-					}
-				})
-			}
-		}
+		b.Run(kind.name+"/hot", func(b *testing.B) { takeTurns(b, floor, require, requests[:1]) })
+		b.Run(kind.name+"/random", func(b *testing.B) { takeTurns(b, floor, require, requests) })
 	}
 }
+
+func takeTurns(b *testing.B, floor, require http.Handler, requests []*http.Request) {
+	rw := discard{http.Header{}}
+	turn := func(h http.Handler) float64 {
+		began := time.Now()
+		for i := range crowd {
+			h.ServeHTTP(rw, requests[i%len(requests)])
+		}
+		return float64(time.Since(began)) / crowd
+	}
+	var floors, ours, ratios []float64
+	for b.Loop() {
+		f, o := turn(floor), turn(require)
+		floors, ours, ratios = append(floors, f), append(ours, o), append(ratios, o/f)
+	}
+	b.ReportMetric(median(floors), "ns/floor")
+	b.ReportMetric(median(ours), "ns/require")
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(testing.AllocsPerRun(1000, func() { require.ServeHTTP(rw, requests[0]) }), "allocs/require")
+	b.ReportMetric(0, "ns/op") // not shown: it would be both, ten thousand times
+}
+
+func median(of []float64) float64 { return slices.Sorted(slices.Values(of))[len(of)/2] }
 
 func BenchmarkForwardAuth(b *testing.B) {
 	w := newWorld(b)
@@ -107,7 +126,71 @@ func BenchmarkForwardAuth(b *testing.B) {
 	}
 }
 
+// BenchmarkContention runs four goroutines for each core over 10,000 sessions
+// and reports for which share of their time they waited for locks, ours and those of
+// Go's runtime, and for which of ours.
+func BenchmarkContention(b *testing.B) {
+	requests, w := benchCached(b)
+	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
+	before := waits(b)
+	benchParallel(b, w, requests)
+	after := waits(b)
+	all := b.Elapsed().Seconds() * float64(runtime.GOMAXPROCS(0)) / 100
+	var waited, runtimes float64
+	for lock := range after {
+		after[lock] -= before[lock]
+		if strings.HasPrefix(lock, "runtime.") {
+			runtimes += after[lock]
+			continue
+		}
+		waited += after[lock]
+		if after[lock] > 0 {
+			b.Logf("waited for: %.4f %% of the time: %s", after[lock]/all, lock)
+		}
+	}
+	b.ReportMetric(waited/all, "%waited")
+	b.ReportMetric(runtimes/all, "%runtime")
+}
+
+// waits reads the mutex profile: seconds waited, by the functions that unlocked.
+func waits(b *testing.B) map[string]float64 {
+	var text bytes.Buffer
+	if err := pprof.Lookup("mutex").WriteTo(&text, 1); err != nil {
+		b.Fatal(err)
+	}
+	out := map[string]float64{}
+	var perSecond, waited float64
+	var where []string
+	keep := func() {
+		if where != nil {
+			out[strings.Join(where[:min(len(where), 4)], " < ")] += waited / perSecond
+		}
+		where = nil
+	}
+	for line := range strings.Lines(text.String()) {
+		var count int
+		if n, _ := fmt.Sscanf(line, "cycles/second=%f", &perSecond); n == 1 {
+			continue
+		}
+		if n, _ := fmt.Sscanf(line, "%f %d @", &waited, &count); n == 2 {
+			keep()
+			where = []string{}
+		} else if f := strings.Fields(line); len(f) > 2 && f[0] == "#" {
+			name, _, _ := strings.Cut(f[2], "+0x")
+			where = append(where, name[strings.LastIndex(name, "/")+1:])
+		}
+	}
+	keep()
+	return out
+}
+
 func BenchmarkParallel(b *testing.B) {
+	requests, w := benchCached(b)
+	benchParallel(b, w, requests)
+}
+
+// benchCached has a verifier that knows everybody.
+func benchCached(b *testing.B) ([]*http.Request, *world) {
 	w := newWorld(b)
 	w.v.MaxStale = 1 << 60
 	requests := benchRequests(w, "X-Session-Token", "", func(n int) string { return fmt.Sprintf("ory_st_%032d", n) })
@@ -116,7 +199,12 @@ func BenchmarkParallel(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	return requests, w
+}
+
+func benchParallel(b *testing.B, w *world, requests []*http.Request) {
 	b.ReportAllocs()
+	b.SetParallelism(4)
 	b.ResetTimer()
 	b.RunParallel(func(p *testing.PB) {
 		for i := rand.IntN(crowd); p.Next(); i++ {

@@ -16,27 +16,36 @@ import (
 )
 
 // key stands for a credential wherever one is remembered, so that no memory dump
-// shows it: SHA-256 over its length-prefixed parts, the whole of each.
+// shows it: SHA-256 over whose credential it is (a door) and the whole of it.
 type key [sha256.Size]byte
 
-// prefixes are what the keys of one Ory begin with, by kind.
-type prefixes struct{ token, cookie, bearer []byte }
+// door stands for one kind of credential at one Ory: half of SHA-256 over the
+// length-prefixed parts. As it has always the same length nothing can be moved
+// between it and the credential behind it. Being short it leaves a session token room
+// in the one block that SHA-256 then takes.
+type door [sha256.Size / 2]byte
 
-func newPrefixes(url string) prefixes {
-	of := func(kind ory.Kind) []byte { return appendPart(appendPart(nil, url), string(kind)) }
-	return prefixes{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken)}
+// doors are those of one Ory.
+type doors struct{ token, cookie, bearer door }
+
+func newDoors(url string) doors {
+	of := func(kind ory.Kind) door {
+		sum := sha256.Sum256(appendPart(appendPart(nil, url), string(kind)))
+		return door(sum[:])
+	}
+	return doors{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken)}
 }
 
-func (p *prefixes) of(kind ory.Kind) []byte {
+func (d *doors) of(kind ory.Kind) door {
 	switch kind {
 	case ory.SessionToken:
-		return p.token
+		return d.token
 	case ory.SessionCookie:
-		return p.cookie
+		return d.cookie
 	case ory.BearerToken:
-		return p.bearer
+		return d.bearer
 	}
-	return nil // such a credential is never well-formed, so nothing is cached for it
+	return door{} // such a credential is never well-formed, so nothing is cached for it
 }
 
 func appendPart(b []byte, s string) []byte {
@@ -45,9 +54,9 @@ func appendPart(b []byte, s string) []byte {
 }
 
 func (v *Verifier) key(c ory.Credential) key {
-	var room [640]byte // a cookie has about 450 bytes
-	b := append(room[:0], v.prefix.of(c.Kind)...)
-	return sha256.Sum256(appendPart(b, c.Value))
+	var room [512]byte // a cookie has about 450 bytes
+	d := v.doors.of(c.Kind)
+	return sha256.Sum256(append(append(room[:0], d[:]...), c.Value...))
 }
 
 // moment is when Ory was asked: an answer is as old as that.

@@ -142,7 +142,7 @@ func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Proxy
 	if p != nil {
 		v.setHeaders(w.Header(), p, assertion)
 	}
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Cache-Control"] = noStore[:1:1]
 	w.WriteHeader(http.StatusOK)
 }
 
@@ -181,7 +181,11 @@ func (v *Verifier) clearHeaders(h http.Header) {
 	}
 }
 
-var nothingKnown = []string{""} // shared, and never written to
+// These are shared by all answers, and never written to.
+var (
+	nothingKnown = []string{""}
+	noStore      = []string{"no-store"}
+)
 
 // maxHeaderValue keeps an answer below what proxies take: traits have no limit.
 const maxHeaderValue = 1 << 10

@@ -163,6 +163,20 @@ func TestEndsOfSessions(t *testing.T) {
 	}
 }
 
+// TestRowDeleted: a user whose row the application deletes, and tells nobody, is let in
+// for MaxStale at most, and then told why not.
+func TestRowDeleted(t *testing.T) {
+	s := newSite(t)
+	p := s.register(t, 1)
+	a := s.start(t, true)
+	a.expect(t, p.Token, 200)
+	if _, err := s.db.ExecContext(t.Context(), `delete from symbolon_users where ory_identity_id = $1`, p.IdentityID); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(maxStale)
+	a.expect(t, p.Token, 403)
+}
+
 func replaceState(state string) any {
 	return []map[string]string{{"op": "replace", "path": "/state", "value": state}}
 }

@@ -109,7 +109,7 @@ type Verifier struct {
 	ory     *ory.Client
 	names   headerNames
 	start   time.Time // of the monotonic clock
-	prefix  prefixes
+	doors   doors
 	cache   *otter.Cache[key, *entry]
 	known   *knownSessions
 	purges  purges
@@ -281,7 +281,7 @@ func (v *Verifier) wire() (err error) {
 	if err := v.ory.Check(); err != nil {
 		return err
 	}
-	v.prefix = newPrefixes(v.ory.PublicURL)
+	v.doors = newDoors(v.ory.PublicURL)
 	v.asking, v.strangers = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
 	limit, bytes := v.MaxSessions, v.MaxBytes
 	if limit <= 0 {

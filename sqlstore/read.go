@@ -57,6 +57,34 @@ func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	return r.count(ctx, q.Project)
 }
 
+// readBond fills r where the ledger and the application's row name the same user, and
+// the identity claims no other. It reports false, and r is as it was, where there is
+// more to ask.
+func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, err error) {
+	id := q.Seen.Identity.ID
+	var l scannedEntry
+	var row scannedRow
+	err = r.db.queryRow(ctx, readBond, q.Project, string(id), string(id)).Scan(
+		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &row.id, &row.identity)
+	if err != nil || l.state.String != string(symbolon.Linked) || !row.id.Valid || row.id.String != l.user.String {
+		return false, err
+	}
+	entry := l.entry(q.Project, id)
+	for _, claim := range q.Claims {
+		if user, _, ok := r.shape.key(claim); !ok || user != entry.User {
+			return false, nil
+		}
+	}
+	row.linked = sql.NullString{String: string(id), Valid: true} // a user has one bond
+	r.entry = entry
+	r.held = symbolon.Held{Link: &entry.Link, Row: row.row(), Claims: make([]symbolon.Claimed, len(q.Claims))}
+	r.held.User = r.held.Row
+	for i := range r.held.Claims {
+		r.held.Claims[i] = row.claimed()
+	}
+	return true, nil
+}
+
 func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[symbolon.UserID]symbolon.Claimed) error {
 	id := q.Seen.Identity.ID
 	first, claim, key := r.firstClaim(q.Claims)

@@ -127,14 +127,21 @@ func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 }
 
 // Look returns what is held of an identity, in one round trip where no more than
-// one user is claimed.
+// one user is claimed; a request's first one takes two.
 func (s *Store) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, error) {
 	shape, err := s.ready(ctx, &q)
 	if err != nil {
 		return symbolon.Held{}, err
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
-	err = s.patiently(ctx, func(waiting context.Context) error { return r.read(waiting, q) })
+	err = s.patiently(ctx, func(waiting context.Context) error {
+		if q.Seen.Way == symbolon.ByRequest { // mostly somebody who has been here before
+			if stands, err := r.readBond(waiting, q); stands || err != nil {
+				return err
+			}
+		}
+		return r.read(waiting, q)
+	})
 	if err != nil {
 		return symbolon.Held{}, unavailable("look for identity "+string(q.Seen.Identity.ID), err)
 	}

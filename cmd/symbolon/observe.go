@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,7 +43,7 @@ func (o *observer) wrap(pattern string, next http.Handler) http.Handler {
 
 // note logs a request. The method and the path are a stranger's: kept short.
 func (o *observer) note(r *http.Request, pattern string, rec *recorder, took time.Duration) {
-	if !o.log.Enabled(context.WithoutCancel(r.Context()), slog.LevelDebug) {
+	if !o.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
 	o.log.Debug("request", "listener", o.listener, "method", clip(r.Method, 16), "route", pattern,

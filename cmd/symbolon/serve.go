@@ -43,6 +43,7 @@ func (c serveCmd) Run(a *app) error {
 		return err
 	}
 	defer s.close()
+	defer collectLess()()
 	p, err := newParts(s, log)
 	if err != nil {
 		return err

@@ -30,20 +30,25 @@ import (
 
 // task is what a child is told to do.
 type task struct {
-	Role    string // ory, raw, decode, pass, mend
+	Role    string // ory, raw, decode, pass, mend; plain, naive, quick, misses
 	Admin   string // Ory's admin API
+	Public  string // Ory's public API
 	Dialect sqlstore.Dialect
 	DSN     string
 	Profile string // where a CPU profile goes
+	People  string // the file with those who have signed in
+	Rounds  int
+	Answer  map[string]string // the headers of plain
 }
 
 // figures are what it tells.
 type figures struct {
-	Admin      string `json:",omitempty"` // of an Ory that is ready
+	Admin      string `json:",omitempty"` // of a server that is ready
 	Identities int
 	Seconds    float64
 	RSS        int // the most that was ever resident, in kB
 	Report     reconcile.Report
+	Misses     []missRound `json:",omitempty"`
 }
 
 const taskVariable = "SYMBOLON_BENCH_TASK"
@@ -78,28 +83,37 @@ func command(ctx context.Context, t task) (*exec.Cmd, error) {
 
 // startFake runs the fake Ory in a process that lives until stop is called.
 func startFake(ctx context.Context) (admin string, stop func(), err error) {
-	cmd, err := command(ctx, task{Role: "ory"})
+	f, stop, err := serving(ctx, task{Role: "ory"})
+	return f.Admin, stop, err
+}
+
+// serving runs a server in a process that lives until stop is called.
+func serving(ctx context.Context, t task) (f figures, stop func(), err error) {
+	cmd, err := command(ctx, t)
 	if err != nil {
-		return "", nil, err
+		return f, nil, err
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", nil, err
+		return f, nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", nil, err
+		return f, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return f, nil, err
 	}
-	stop = func() { _, _ = in.Close(), cmd.Wait() }
-	var f figures
+	stop = func() {
+		_ = in.Close()
+		defer time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
+		_ = cmd.Wait()
+	}
 	if err := json.NewDecoder(out).Decode(&f); err != nil {
 		stop()
-		return "", nil, fmt.Errorf("the fake Ory did not start: %w", err)
+		return f, nil, fmt.Errorf("%s did not start: %w", t.Role, err)
 	}
-	return f.Admin, stop, nil
+	return f, stop, nil
 }
 
 // perform is the child's part.
@@ -130,6 +144,10 @@ func perform(text string) error {
 		}
 		_, err := io.Copy(io.Discard, os.Stdin) // until our parent closes it, or dies
 		return err
+	case "plain", "naive", "quick":
+		return t.serve(ctx)
+	case "misses":
+		f.Misses, err = t.miss(ctx)
 	case "raw":
 		_, err = rawPages(ctx, t.Admin)
 	case "decode":

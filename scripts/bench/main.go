@@ -3,6 +3,7 @@
 // differ and are shared: the ratios count, not the times.
 //
 //	go run ./scripts/bench [-rounds 5] [-o BENCHMARKS.md]
+//	go run ./scripts/bench auth [-rounds 80] [-slice 200ms] [-conns 8] [-sessions 200] [-o BENCHMARKS.md]
 //	go run ./scripts/bench reconcile [-n 100000] [-rounds 5] [-kratos 10000] [-o BENCHMARKS.md]
 package main
 
@@ -28,10 +29,6 @@ type pair struct {
 
 var pairs = []pair{
 	{"reserve hook, against reading the body and answering as many bytes", "./hooks", "Reserve/symbolon", "Reserve/floor"},
-	{"middleware, session token, hot", "./session", "Middleware/token/hot/require", "Middleware/token/hot/floor"},
-	{"middleware, session token, 10,000 random", "./session", "Middleware/token/random/require", "Middleware/token/random/floor"},
-	{"middleware, cookie of 430 characters, hot", "./session", "Middleware/cookie/hot/require", "Middleware/cookie/hot/floor"},
-	{"middleware, cookie, 10,000 random", "./session", "Middleware/cookie/random/require", "Middleware/cookie/random/floor"},
 	{"link transaction, SQLite (FULL), one by one", "./sqlstore", "Link/sqlite/write/one", "Link/sqlite/bare/one"},
 	{"link transaction, SQLite (FULL), 16 at once", "./sqlstore", "Link/sqlite/write/parallel", "Link/sqlite/bare/parallel"},
 	{"link transaction, Postgres, one by one", "./sqlstore", "Link/postgres/write/one", "Link/postgres/bare/one"},
@@ -49,6 +46,9 @@ type result struct {
 func main() {
 	if text := os.Getenv(taskVariable); text != "" {
 		exit(perform(text))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "auth" {
+		exit(benchAuth(os.Args[2:]))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "reconcile" {
 		exit(benchReconcile(os.Args[2:]))
@@ -71,7 +71,7 @@ func exit(err error) {
 func run(rounds int, benchtime, out string) error {
 	results := map[string]*result{}
 	for round := range rounds {
-		for _, pkg := range []string{"./hooks", "./session", "./sqlstore"} {
+		for _, pkg := range []string{"./hooks", "./sqlstore"} {
 			fmt.Fprintf(os.Stderr, "bench: round %d of %d, %s\n", round+1, rounds, pkg)
 			if err := measure(pkg, benchtime, results); err != nil {
 				return err
@@ -92,13 +92,18 @@ func run(rounds int, benchtime, out string) error {
 var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(?:.*?(\d+) allocs/op)?`)
 
 func measure(pkg, benchtime string, results map[string]*result) error {
-	cmd := exec.CommandContext(context.Background(), "go", "test", "-run", "^$", "-bench", "Reserve|Middleware|Link", "-benchmem", "-benchtime", benchtime, pkg)
+	cmd := exec.CommandContext(context.Background(), "go", "test", "-run", "^$", "-bench", "Reserve|Link", "-benchmem", "-benchtime", benchtime, pkg)
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", pkg, err, stdout.String())
 	}
-	for _, m := range line.FindAllStringSubmatch(stdout.String(), -1) {
+	return collect(stdout.String(), results)
+}
+
+// collect adds what the benchmarks of one round printed.
+func collect(out string, results map[string]*result) error {
+	for _, m := range line.FindAllStringSubmatch(out, -1) {
 		ns, err := strconv.ParseFloat(m[2], 64)
 		if err != nil {
 			return err
@@ -141,8 +146,6 @@ Measured %s on %s/%s, %d cores, %s.
 const notes = `
 - **Reserve:** the baseline reads the same body and writes as many bytes. Beyond it: the key's digest, a strict JSON pass over
   the body, and the HMAC of the minted ID.
-- **Middleware:** the baseline puts a value into the request's context and takes one SHA-256 of the same credential. Beyond it:
-  finding the one credential, the cache, the check that the answer is still fresh.
 - **Link transaction:** the baseline inserts the same three rows (user, ledger, event) in one transaction, by statements that know
   nothing. Beyond it: the lock on the identity's entry, and reading what is held before deciding.
 `

@@ -100,7 +100,7 @@ func (b *reconcileBench) fakePasses(ctx context.Context, admin string) (passes, 
 // rest copied inside its database: its import takes an hour for as many.
 func (b *reconcileBench) realPasses(ctx context.Context) (passes, error) {
 	say("starting a real Kratos")
-	dsn, err := b.createPostgres(ctx, "kratos")
+	dsn, err := createPostgres(ctx, b.postgres, "kratos")
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Diale
 	name := fmt.Sprintf("bench_%d", b.databases)
 	if dialect == sqlstore.SQLite {
 		dsn = sqlstore.SQLiteDSN(filepath.Join(b.dir, name+".db"))
-	} else if dsn, err = b.createPostgres(ctx, name); err != nil {
+	} else if dsn, err = createPostgres(ctx, b.postgres, name); err != nil {
 		return "", err
 	}
 	store, err := openStore(dialect, dsn)
@@ -184,8 +184,9 @@ func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Diale
 	return dsn, errors.Join(migrate.Up(ctx, store.DB, dialect), store.DB.Close())
 }
 
-func (b *reconcileBench) createPostgres(ctx context.Context, name string) (string, error) {
-	db, err := sql.Open("pgx", b.postgres.DSN)
+// createPostgres makes a database of a cluster.
+func createPostgres(ctx context.Context, cluster *symbolontest.Postgres, name string) (dsn string, err error) {
+	db, err := sql.Open("pgx", cluster.DSN)
 	if err != nil {
 		return "", err
 	}
@@ -193,7 +194,7 @@ func (b *reconcileBench) createPostgres(ctx context.Context, name string) (strin
 	if _, err := db.ExecContext(ctx, `create database `+name); err != nil {
 		return "", err
 	}
-	u, err := url.Parse(b.postgres.DSN)
+	u, err := url.Parse(cluster.DSN)
 	if err != nil {
 		return "", err
 	}

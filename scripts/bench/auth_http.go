@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	processes "github.com/symbolon-id/symbolon/internal/child"
+)
+
+// The servers that are compared, and the credentials that they are asked with.
+const (
+	plainByCookie = "plain/cookie"
+	plainByToken  = "plain/token"
+	oursByCookie  = "symbolon/cookie"
+	oursByToken   = "symbolon/token"
+	naiveByCookie = "naive/cookie"
+)
+
+// overHTTP asks three servers, each a process of its own, one after another and over
+// and over.
+func (b *authBench) overHTTP(ctx context.Context, w *world) (loads, error) {
+	ours, stop, err := b.startSymbolon(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	byCookie, byToken := requestsOf(w.people[:asked])
+	answer, err := oneAnswer(ctx, ours, w.people[0])
+	if err != nil {
+		return nil, err
+	}
+	plain, stopPlain, err := serving(ctx, task{Role: "plain", Answer: answer})
+	if err != nil {
+		return nil, err
+	}
+	defer stopPlain()
+	dsn, err := usersByHand(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	naive, stopNaive, err := serving(ctx, task{Role: "naive", DSN: dsn, Public: w.kratos.PublicURL})
+	if err != nil {
+		return nil, err
+	}
+	defer stopNaive()
+	return b.takeTurns(ctx, []contest{
+		{plainByCookie, plain.Admin, byCookie}, {oursByCookie, ours, byCookie},
+		{plainByToken, plain.Admin, byToken}, {oursByToken, ours, byToken},
+		{naiveByCookie, naive.Admin, byCookie},
+	})
+}
+
+// contest is one server with one kind of credential.
+type contest struct {
+	name, address string
+	requests      [][]byte
+}
+
+// takeTurns asks those who are compared right after each other. The last one, which
+// keeps others busy, has no such neighbour.
+func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, error) {
+	for _, c := range contests { // so that nobody's first requests count
+		if _, err := ask(ctx, c.address, c.requests, b.conns, b.slice); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	out := loads{}
+	for round := range b.rounds {
+		for i := range contests {
+			at := i
+			if round%2 == 1 && i < len(contests)-1 { // of a pair the other one is first
+				at = i ^ 1
+			}
+			c := contests[at]
+			l, err := ask(ctx, c.address, c.requests, b.conns, b.slice)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name, err)
+			}
+			out[c.name] = append(out[c.name], l)
+		}
+		time.Sleep(b.slice / 4) // Kratos and Postgres come to rest
+		if round%20 == 19 || round+1 == b.rounds {
+			say("round %d of %d over HTTP: /auth %.0f, plain %.0f, by hand %.0f requests/s", round+1, b.rounds,
+				out[oursByCookie][round].perSecond, out[plainByCookie][round].perSecond, out[naiveByCookie][round].perSecond)
+		}
+	}
+	return out, nil
+}
+
+// startSymbolon builds the program and runs `symbolon serve` as it comes, with nothing
+// set but where Ory and the database are.
+func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string, stop func(), err error) {
+	say("building symbolon")
+	program := filepath.Join(b.dir, "symbolon")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/symbolon")
+	build.Dir, build.Stderr = b.root, os.Stderr
+	if err := build.Run(); err != nil {
+		return "", nil, fmt.Errorf("build symbolon: %w", err)
+	}
+	dsn, err := createPostgres(ctx, w.postgres, "symbolon")
+	if err != nil {
+		return "", nil, err
+	}
+	log, err := os.Create(filepath.Join(b.dir, "symbolon.log"))
+	if err != nil {
+		return "", nil, err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, program, "serve")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = b.dir, log, log
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "SYMBOLON_SECRET=a secret of at least thirty-two bytes",
+		"SYMBOLON_ORY_PUBLIC_URL=" + w.kratos.PublicURL, "SYMBOLON_ORY_ADMIN_URL=" + w.kratos.AdminURL,
+		"SYMBOLON_SERVE_PUBLIC=127.0.0.1:0", "SYMBOLON_SERVE_ADMIN=127.0.0.1:0", "SYMBOLON_DATABASE=" + dsn}
+	process, err := processes.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		return "", nil, err
+	}
+	stop = func() { process.Stop(syscall.SIGTERM, 10*time.Second) }
+	for range 300 {
+		if address = listening(log.Name()); address != "" {
+			return address, stop, nil
+		}
+		select {
+		case <-process.Done():
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	stop()
+	text, _ := os.ReadFile(log.Name())
+	return "", nil, fmt.Errorf("symbolon serve does not listen:\n%s", text)
+}
+
+// listening finds in the log of `symbolon serve` where the public side is.
+func listening(log string) string {
+	text, _ := os.ReadFile(log)
+	for line := range strings.Lines(string(text)) {
+		var said struct{ Msg, Side, Address string }
+		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "listening" && said.Side == "public" {
+			return said.Address
+		}
+	}
+	return ""
+}
+
+// oneAnswer is what a plain handler must answer to say the same as /auth does.
+func oneAnswer(ctx context.Context, address string, p person) (map[string]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/auth", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Session-Token", p.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Identity-Id") != p.Identity {
+		return nil, fmt.Errorf("/auth answers %s for %q", resp.Status, resp.Header.Get("X-Identity-Id"))
+	}
+	out := map[string]string{}
+	for name, values := range resp.Header {
+		if name != "Date" && name != "Content-Length" { // net/http's own
+			out[name] = values[0]
+		}
+	}
+	return out, nil
+}
+
+// usersByHand is the users table of an application that keeps it itself.
+func usersByHand(ctx context.Context, w *world) (dsn string, err error) {
+	if dsn, err = createPostgres(ctx, w.postgres, "application"); err != nil {
+		return "", err
+	}
+	db, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, db.Close(ctx)) }()
+	if _, err := db.Exec(ctx, `create table users (id uuid primary key default gen_random_uuid(), identity_id uuid not null unique)`); err != nil {
+		return "", err
+	}
+	rows := make([][]any, len(w.people))
+	for i, p := range w.people {
+		rows[i] = []any{p.Identity}
+	}
+	if _, err := db.CopyFrom(ctx, pgx.Identifier{"users"}, []string{"identity_id"}, pgx.CopyFromRows(rows)); err != nil {
+		return "", err
+	}
+	_, err = db.Exec(ctx, `vacuum analyze users`)
+	return dsn, err
+}

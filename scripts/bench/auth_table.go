@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+const authHeading = "## Which of my users is this?"
+
+// table is this program's part of BENCHMARKS.md.
+func (b *authBench) table(f authFigures) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, `%s
+
+What a request's answer costs: over HTTP at `+"`symbolon serve`"+`, in process, and where nothing is cached. Medians of interleaved
+rounds, %d of them, and of the rounds' own ratios; %d connections ask, and share the machine with whom they ask. As above the
+ratio counts.
+
+`+"```\nmake bench-auth\n```"+`
+
+Measured %s on %s/%s, %d cores, %s, Ory Kratos %s.
+
+| What | Baseline | Symbolon | Ratio | Wanted |
+|---|---:|---:|---:|---:|
+`, authHeading, b.rounds, b.conns, time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), symbolontest.KratosVersion)
+	f.http.rows(&out)
+	missRows(&out, f.kratos, "Ory Kratos", "≥ 85 %")
+	missRows(&out, f.quick, "an Ory that answers from memory", "")
+	insideRows(&out, f.inside)
+	fmt.Fprintf(&out, "| time spent waiting for locks, 10,000 random sessions, %d at once | | %.2f %% | | ≤ 1 %% |\n", runtime.GOMAXPROCS(0), f.parallel.waited)
+	if f.held.sessions > 0 {
+		fmt.Fprintf(&out, "| %s live sessions held: bytes of heap for each | | %.0f | | |\n", thousands(int(f.held.sessions)), f.held.bytes)
+	}
+	out.WriteString(authNotes)
+	for _, lock := range f.parallel.locks {
+		fmt.Fprintf(&out, "  %s.\n", lock)
+	}
+	return out.String()
+}
+
+func (l loads) rows(out *strings.Builder) {
+	for _, kind := range []struct{ what, ours, plain string }{{"cookie", oursByCookie, plainByCookie}, {"session token", oursByToken, plainByToken}} {
+		ours, plain := l.perSecond(kind.ours), l.perSecond(kind.plain)
+		fmt.Fprintf(out, "| `GET /auth` by %s, requests/s, against a plain handler | %.0f | %.0f | %.0f %% | ≥ 90 %% |\n", kind.what, median(plain), median(ours), 100*ratio(ours, plain))
+		ours, plain = l.p99(kind.ours), l.p99(kind.plain)
+		fmt.Fprintf(out, "| the same, 99th percentile | %s | %s | %.2f | ≤ 1.5 |\n", span(median(plain)), span(median(ours)), ratio(ours, plain))
+	}
+	ours, naive := l.perSecond(oursByCookie), l.perSecond(naiveByCookie)
+	fmt.Fprintf(out, "| `GET /auth` by cookie, requests/s, against whoami and a SELECT by hand | %.0f | %.0f | %.0f × | ≥ 50 × |\n", median(naive), median(ours), ratio(ours, naive))
+}
+
+func (l loads) perSecond(name string) (out []float64) {
+	for _, one := range l[name] {
+		out = append(out, one.perSecond)
+	}
+	return out
+}
+
+func (l loads) p99(name string) (out []float64) {
+	for _, one := range l[name] {
+		out = append(out, float64(one.p99))
+	}
+	return out
+}
+
+func missRows(out *strings.Builder, rounds []missRound, ory, wanted string) {
+	var whoami, byHand, expired, first []float64
+	for _, r := range rounds {
+		whoami, byHand, expired, first = append(whoami, r.Whoami), append(byHand, r.ByHand), append(expired, r.Expired), append(first, r.New)
+	}
+	row := func(what string, ours, baseline []float64, wanted string) {
+		fmt.Fprintf(out, "| %s; %s | %.0f | %.0f | %.0f %% | %s |\n", what, ory, median(baseline), median(ours), 100*ratio(ours, baseline), wanted)
+	}
+	row("nothing cached, sessions/s, against whoami alone", expired, whoami, wanted)
+	row("the same, sessions never seen before", first, whoami, wanted)
+	row("nothing cached, against whoami and a SELECT by hand", expired, byHand, "")
+}
+
+func insideRows(out *strings.Builder, results map[string]*inside) {
+	allocs := 0.
+	for _, row := range []struct{ what, name, wanted string }{
+		{"middleware, session token, hot", "token/hot", "≤ 1.6"},
+		{"middleware, session token, 10,000 random", "token/random", "≤ 2.5"},
+		{"middleware, cookie of 430 characters, hot", "cookie/hot", "≤ 1.6"},
+		{"middleware, cookie, 10,000 random", "cookie/random", "≤ 2.5"},
+	} {
+		if r := results[row.name]; r != nil {
+			fmt.Fprintf(out, "| %s | %s | %s | %.2f | %s |\n", row.what, span(median(r.floor)), span(median(r.ours)), median(r.ratio), row.wanted)
+			allocs = max(allocs, slices.Max(r.allocs))
+		}
+	}
+	fmt.Fprintf(out, "| allocations of a cached hit | | %.0f | | ≤ 3 |\n", allocs)
+}
+
+const authNotes = `
+- **` + "`GET /auth`" + `:** each server is a process of its own, and so is who asks. The plain handler is net/http's server with a function
+  that sets the same headers from constants. ` + "`symbolon serve`" + ` is the program as it comes, with nothing set but where Ory and the
+  database are: router, metrics, log and the refresh of the sessions in use are in the figure.
+- **By hand:** a handler as one writes it without a cache: whoami and one SELECT, connections kept alive, statements prepared,
+  against the same Kratos on the same Postgres.
+- **Nothing cached:** no answer counts any more, and every request asks. The baseline is the same client, with the same connections,
+  asking whoami and nothing else, 8 at once. Beyond it: the link and the user's row, read together from Postgres; for sessions never
+  seen before also what is kept for other replicas, written before the clock stops. Against an Ory that answers from memory these are
+  most of it: that line shows them where they cannot hide behind Ory's work, and is no target.
+- **Middleware:** the baseline puts a value into the request's context and takes one SHA-256 of the same credential. Beyond it:
+  finding the one credential, the cache, the check that the answer is still fresh.
+- **Held:** the answer, its place in the cache, and what is remembered to prove a later 401 by. One question to Ory however many wait
+  for it is no matter of speed: TestStampede has 10,000 requests wait for one session.
+- **Locks:** Go's mutex profile of every event, over the time that all goroutines had together.
+`

@@ -1,0 +1,54 @@
+package sqlstore_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// TestLookOfARequest: what a request is told, by a shorter way where the bond stands, is
+// what everybody else is told.
+func TestLookOfARequest(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
+		linked, err := linkNew(store, symbolon.UserID(newUUID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := linkNew(store, symbolon.UserID(newUUID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]symbolon.IdentityID{"linked": linked.Identity, "new": symbolon.IdentityID(newUUID())}
+		for name, spoil := range map[string]string{
+			"gone":     `delete from symbolon_users where ory_identity_id = $1`,
+			"detached": `update symbolon_users set ory_identity_id = null where ory_identity_id = $1`,
+		} {
+			link, err := linkNew(store, symbolon.UserID(newUUID()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.ExecContext(t.Context(), spoil, string(link.Identity)); err != nil {
+				t.Fatal(err)
+			}
+			ids[name] = link.Identity
+		}
+		claims := map[string][]symbolon.UserID{"nobody": nil, "the user": {linked.User}, "another": {other.User}, "both": {linked.User, other.User},
+			"a stranger": {symbolon.UserID(newUUID())}, "what is no ID": {"ada"}}
+		for who, id := range ids {
+			for whom, claim := range claims {
+				q := queryFor(symbolon.Identity{ID: id}, claim...)
+				want, err := store.Look(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				q.Seen.Way = symbolon.ByRequest
+				if got, err := store.Look(t.Context(), q); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s, claiming %s: %+v, %v; want %+v", who, whom, got, err, want)
+				}
+			}
+		}
+	})
+}
