@@ -147,6 +147,11 @@ type Principal struct {
 	Session Session
 	Email   string // the first verified address, or ""
 
+	// Tokenised says that a JWT of Ory's proves it, which nobody asked Ory about: a
+	// revocation at Ory counts when it expires. Of Session it has what the JWT's claims
+	// say; AAL, AuthenticatedAt and Email may be empty.
+	Tokenised bool
+
 	// Loaded holds the rows of session.Load, which alone reads it.
 	Loaded any `json:"-"`
 }

@@ -26,14 +26,14 @@ type key [sha256.Size]byte
 type door [sha256.Size / 2]byte
 
 // doors are those of one Ory.
-type doors struct{ token, cookie, bearer door }
+type doors struct{ token, cookie, bearer, tokenised door }
 
 func newDoors(url string) doors {
 	of := func(kind ory.Kind) door {
 		sum := sha256.Sum256(appendPart(appendPart(nil, url), string(kind)))
 		return door(sum[:])
 	}
-	return doors{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken)}
+	return doors{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken), of(TokenisedSession)}
 }
 
 func (d *doors) of(kind ory.Kind) door {
@@ -44,6 +44,8 @@ func (d *doors) of(kind ory.Kind) door {
 		return d.cookie
 	case ory.BearerToken:
 		return d.bearer
+	case TokenisedSession:
+		return d.tokenised
 	}
 	return door{} // such a credential is never well-formed, so nothing is cached for it
 }
@@ -80,6 +82,7 @@ type entry struct {
 	epoch     int64  // of purges, when Ory was asked
 	sent      int64  // when Ory was asked
 	ends      int64  // when the session ends by itself
+	token     *token // that it was made of; nil: Ory was asked
 	size      uint32 // bytes, about
 
 	until  atomic.Int64 // it counts before this moment; only an outage's grace moves it
@@ -134,6 +137,9 @@ func (e *entry) weigh(rows int) {
 	if p := e.principal; p != nil {
 		n += int(unsafe.Sizeof(*p)) + len(p.User.ID) + len(p.Email) + len(p.Session.AAL)
 	}
+	if t := e.token; t != nil {
+		n += int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.user)
+	}
 	e.size = uint32(min(n, math.MaxUint32))
 }
 
@@ -153,6 +159,7 @@ func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 type purges struct {
 	epoch atomic.Int64 // counts purges: what comes first is no matter of clocks
 	last  atomic.Int64 // when the newest was
+	begun atomic.Int64 // the epoch at which others began to be heard: that purge says nothing of anybody
 	mu    sync.RWMutex
 	of    map[string]purge
 	swept int64

@@ -15,8 +15,9 @@ const (
 
 // credentialOf finds the one credential of a request, in the order in which Kratos
 // itself looks: the header X-Session-Token, then nothing else; the session cookie,
-// then nothing else; a Bearer token that is Ory's. An application's own Bearer
-// tokens are none of ours and never leave for Ory.
+// then nothing else; a Bearer token that is Ory's, or has the shape of a tokenised
+// session, which counts only where [Verifier.Tokens] is set. An application's own
+// Bearer tokens are none of ours and never leave for Ory.
 //
 // A credential that stands there twice with two values is none: which one counts
 // would be somebody else's choice. An empty X-Session-Token is absent, as it is to
@@ -37,8 +38,8 @@ func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 		}
 		return ory.Credential{Kind: ory.SessionCookie, Value: value}, nil
 	}
-	if value, ok := bearerToken(h["Authorization"]); ok {
-		return ory.Credential{Kind: ory.BearerToken, Value: value}, nil
+	if kind, value, ok := bearerToken(h["Authorization"]); ok {
+		return ory.Credential{Kind: kind, Value: value}, nil
 	}
 	return ory.Credential{}, ErrUnauthenticated
 }
@@ -73,19 +74,24 @@ func cookieValue(lines []string, name string) (value string, found, ok bool) {
 	return value, found, found
 }
 
-func bearerToken(values []string) (string, bool) {
+func bearerToken(values []string) (kind ory.Kind, token string, ok bool) {
 	if len(values) == 0 {
-		return "", false
+		return "", "", false
 	}
 	value, ok := only(values)
 	if !ok {
-		return "", false
+		return "", "", false
 	}
 	scheme, token, ok := strings.Cut(value, " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(token, tokenPrefix) {
-		return "", false
+	switch {
+	case !ok || !strings.EqualFold(scheme, "Bearer"):
+		return "", "", false
+	case strings.HasPrefix(token, tokenPrefix):
+		return ory.BearerToken, token, true
+	case isTokenShaped(token):
+		return TokenisedSession, token, true
 	}
-	return token, true
+	return "", "", false
 }
 
 // wellFormed reports whether a credential looks as Ory's do. One that does not is

@@ -42,6 +42,11 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (
 	e := newEntry(at, v.maxStale(), left)
 	e.identity, e.session = s.Identity.ID, s.ID
 	link, err := v.Linker.Link(ctx, symbolon.Seen{Identity: *s.Identity, Way: symbolon.ByRequest})
+	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Session: s.Session, Email: s.Identity.VerifiedEmail()})
+}
+
+// settle completes an answer by the bond of its identity.
+func (v *Verifier) settle(ctx context.Context, k key, e *entry, at moment, left time.Duration, link symbolon.Link, err error, p *symbolon.Principal) (*entry, error) {
 	var deny *symbolon.DenyError
 	switch {
 	case errors.As(err, &deny):
@@ -53,19 +58,16 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (
 		// ErrNotFound among them, which is no answer to a request: whoami has just
 		// shown the identity.
 		return nil, fmt.Errorf("session: %w (%v)", symbolon.ErrUnavailable, err) //nolint:errorlint // on purpose, see above
-	case link.State != symbolon.Linked || link.User == "" || link.Identity != s.Identity.ID:
+	case link.State != symbolon.Linked || link.User == "" || link.Identity != e.identity:
 		return nil, fmt.Errorf("session: the linker answered with another bond: %w", symbolon.ErrUnavailable)
 	}
-	e.principal = &symbolon.Principal{
-		User:    symbolon.User{ID: link.User, Identity: link.Identity},
-		Session: s.Session,
-		Email:   s.Identity.VerifiedEmail(),
-	}
-	loaded, size, err := v.load(ctx, e.principal.User)
+	p.User = symbolon.User{ID: link.User, Identity: link.Identity}
+	loaded, size, err := v.load(ctx, p.User)
 	if err != nil {
 		return nil, err
 	}
-	e.principal.Loaded = loaded
+	p.Loaded = loaded
+	e.principal = p
 	e.renew.Store(renewAt(k, at.mono, min(v.maxStale(), left)))
 	e.weigh(size)
 	return e, nil

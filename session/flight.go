@@ -149,6 +149,9 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 			e, err = nil, fmt.Errorf("session: a panic: %w", symbolon.ErrUnavailable)
 		}
 	}()
+	if cred.Kind == TokenisedSession {
+		return v.askToken(ctx, k, cred.Value)
+	}
 	return v.ask(ctx, k, cred, v.prove)
 }
 

@@ -31,7 +31,8 @@ const edgeAge = 150 * time.Second
 // was revoked at Ory, whose identity was deactivated there, or whose user's row was
 // deleted, however unlucky the moment and whatever stops working meanwhile. What
 // goes through Revoke or Purge takes effect at once, and within a second on other
-// replicas.
+// replicas. With Tokens it is at least their longest life: a token counts until it
+// expires, though the user's row is looked at as often as with any session.
 func (v *Verifier) Bound() time.Duration {
 	bound := v.maxStale()
 	if v.Feed != nil {
@@ -40,6 +41,9 @@ func (v *Verifier) Bound() time.Duration {
 	bound += max(v.OutageGrace, 0)
 	if v.Check() == nil && v.ory.EdgeCache {
 		bound += edgeAge
+	}
+	if v.Tokens != nil {
+		bound = max(bound, v.Tokens.maxLife()+tokenLeeway)
 	}
 	return bound
 }

@@ -16,14 +16,19 @@ type Broadcast interface {
 	Tell(ctx context.Context, ids []string) error
 
 	// Hear returns what was told since the call before, as soon as there is
-	// something, or nothing after a while. The first call returns at once. One
-	// goroutine calls it, again and again; an error loses nothing.
+	// something, or nothing after a while. The first call returns at once, with what
+	// was told in the two hours before: tokens of Ory's outlive a restart. One goroutine
+	// calls it, again and again; an error loses nothing.
 	Hear(ctx context.Context) (ids []string, err error)
 }
 
 // Purge forgets what Ory said of an identity's sessions, and makes every question
 // that is under way be asked again: after it has returned nobody is let in here by
 // an older answer, and within a second on no other replica.
+//
+// A tokenised session is an older answer that the client carries about: whether its
+// session has ended is asked of Ory's admin API then; without one, or a sid in it, it
+// is refused if it was issued before.
 func (v *Verifier) Purge(id symbolon.IdentityID) { v.purge(string(id)) }
 
 // PurgeSession is Purge for one session.
@@ -95,10 +100,12 @@ func (v *Verifier) hear() {
 		if !begun { // what was told before is not heard any more
 			begun = true
 			v.forget(everything)
+			v.purges.begun.Store(v.purges.epoch.Load())
 		}
 		for _, id := range ids {
 			v.forget(id)
 		}
+		v.catchUp()
 	}
 }
 

@@ -86,6 +86,11 @@ type Verifier struct {
 	// they learn of a revocation within MaxStale.
 	Broadcast Broadcast
 
+	// Tokens, where it is set, has Ory's own tokenised sessions verified by their
+	// signature, without asking Ory. Nil: a JWT is the application's own, and nobody's
+	// session.
+	Tokens *Tokens
+
 	// Headers names the headers in which ForwardAuth answers.
 	Headers Headers
 
@@ -130,9 +135,12 @@ type Verifier struct {
 	told    outbox[string, struct{}] // to Broadcast
 	hearing sync.WaitGroup
 	deaf    atomic.Bool
+	caught  chan struct{} // closed once it is heard what was told before the start
 
-	count                         counters
-	quiet, quietUntold, quietDeaf atomic.Int64 // when it was last logged
+	keys *keyring // of Tokens; nil: there are none
+
+	count                                                 counters
+	quiet, quietUntold, quietDeaf, quietKeys, quietTokens atomic.Int64 // when it was last logged
 }
 
 const (
@@ -193,7 +201,7 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	switch {
 	case e != nil:
 		v.keepFresh(k, cred, e, now)
-	case !wellFormed(cred): // what is cached was
+	case !v.plausible(cred): // what is cached was
 		return nil, ErrUnauthenticated
 	default:
 		var err error
@@ -244,6 +252,9 @@ func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
 	v.flights.close()
+	if v.keys != nil {
+		v.keys.wg.Wait()
+	}
 	if v.unwatch != nil {
 		v.unwatch()
 	}
@@ -294,6 +305,9 @@ func (v *Verifier) wire() (err error) {
 	if v.cache, err = newCache(limit, bytes); err != nil {
 		return err
 	}
+	if err := v.wireTokens(); err != nil {
+		return err
+	}
 	v.unwatch = v.Linker.Watch(func(id symbolon.IdentityID) { v.purge(string(id)) })
 	v.share()
 	return nil
@@ -312,6 +326,7 @@ func (v *Verifier) share() {
 		v.told.failed = func(err error) {
 			v.complain(&v.quietUntold, "other replicas cannot be told whom to forget: it is tried again", err)
 		}
+		v.caught = make(chan struct{})
 		v.hearing.Go(v.hear)
 	}
 }

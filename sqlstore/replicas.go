@@ -67,7 +67,7 @@ delete from symbolon.sessions where credential in (select credential from symbol
 
 	hearPurges = `select id, what from symbolon.purges where project = $1 and id > $2 order by id limit 10000`
 
-	lastPurge = `select coalesce(max(id), 0) from symbolon.purges`
+	lastPurge = `select coalesce(max(id), 0) from symbolon.purges where at < $1`
 
 	sweepPurges = `delete from symbolon.purges where at < $1`
 )
@@ -131,17 +131,17 @@ func (r *Replicas) Tell(ctx context.Context, ids []string) error {
 }
 
 // Hear returns what was told since the call before, or nothing after half a second.
-// The first call only takes note of where to begin.
+// The first call returns at once what was told in the last two hours.
 func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 	if err := r.Store.setup(); err != nil {
 		return nil, err
 	}
 	if !r.begun {
 		db := session{store: r.Store}
-		if err := db.queryRow(ctx, lastPurge).Scan(&r.floor); err != nil {
+		if err := db.queryRow(ctx, lastPurge, moment{r.Store.now().Add(-purgesKept)}).Scan(&r.floor); err != nil {
 			return nil, unavailable("begin to hear purges", err)
 		}
-		// Lower numbers may still be on their way; those who hear them twice lose nothing.
+		// Lower numbers may be younger; those who hear them twice lose nothing.
 		r.floor, r.begun, r.heard = max(0, r.floor-100), true, map[int64]time.Time{}
 		return r.read(ctx)
 	}

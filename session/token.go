@@ -1,0 +1,322 @@
+package session
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
+)
+
+// token is what a tokenised session says. It never changes once it is made.
+type token struct {
+	kid       string
+	algorithm jose.SignatureAlgorithm
+
+	identity symbolon.IdentityID
+	session  string // empty: the template took sid away
+	user     string // of Tokens.UserClaim
+	aal      string
+	email    string // only a verified one
+
+	issued        time.Time
+	expires       time.Time
+	authenticated time.Time // zero: not said
+
+	key     *tokenKey // that it was verified by
+	cleared int64     // no purge up to this epoch is about it: Ory's books were asked then
+}
+
+// refusal is why a token lets nobody in. It matches [ErrUnauthenticated], and holds
+// nothing of the token.
+type refusal struct {
+	why string
+
+	// setup says that Ory signed it, so that somebody's configuration is wrong.
+	setup bool
+}
+
+func (r *refusal) Error() string { return "session: a token of Ory's is refused: " + r.why }
+func (r *refusal) Unwrap() error { return ErrUnauthenticated }
+
+func refuse(why string) error      { return &refusal{why: why} }
+func misconfigured(w string) error { return &refusal{why: w, setup: true} }
+
+// Sizes of a token's parts, before they are decoded.
+const (
+	maxTokenised   = 8 << 10
+	maxTokenHeader = 1 << 10
+	maxKeyID       = 256
+)
+
+// isTokenShaped reports whether a Bearer token is in JWS' compact form: three parts
+// of base64 for URLs. Forms with several signatures and encrypted tokens are not.
+func isTokenShaped(s string) bool {
+	dots := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			dots++
+		case c-'a' > 25 && c-'A' > 25 && c-'0' > 9 && c != '-' && c != '_':
+			return false
+		}
+	}
+	return dots == 2 && len(s) <= maxTokenised
+}
+
+// read reads a token, and judges all that needs no key. What it says is not to be
+// believed before its signature is verified; what it refuses never will be.
+func (t *Tokens) read(raw string, now time.Time) (*token, error) {
+	if !isTokenShaped(raw) {
+		return nil, refuse("it is no JWT in the compact form, or has more than 8 kB")
+	}
+	header, rest, _ := strings.Cut(raw, ".")
+	body, signature, _ := strings.Cut(rest, ".")
+	if _, ok := decodePart(signature); !ok {
+		return nil, refuse("its signature is not base64 for URLs")
+	}
+	out := &token{}
+	if err := out.readHeader(header); err != nil {
+		return nil, err
+	}
+	claims, err := claimsIn(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.judgeReader(claims); err != nil {
+		return nil, err
+	}
+	if err := out.readTimes(claims, now); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// decodePart decodes base64 for URLs in its only form: no padding, no line breaks, no
+// bits behind the end.
+func decodePart(s string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return b, err == nil && len(b) > 0
+}
+
+// readHeader takes the three members that Ory writes, and no other: a header that
+// names or brings a key, or that has to be understood (crit), is never followed.
+func (t *token) readHeader(part string) error {
+	if len(part) > maxTokenHeader {
+		return refuse("its header is too long")
+	}
+	text, ok := decodePart(part)
+	if !ok {
+		return refuse("its header is not base64 for URLs")
+	}
+	members, err := strictjson.Object(text)
+	if err != nil {
+		return refuse("its header: " + err.Error())
+	}
+	for name := range members {
+		if name != "alg" && name != "kid" && name != "typ" {
+			return refuse("its header has a member that is none of alg, kid and typ")
+		}
+	}
+	alg, ok := textOf(members["alg"])
+	if !ok {
+		return refuse("its header has no alg")
+	}
+	t.algorithm = jose.SignatureAlgorithm(alg)
+	if t.kid, ok = textOf(members["kid"]); !ok || t.kid == "" || len(t.kid) > maxKeyID {
+		return refuse("its header has no kid")
+	}
+	if raw, there := members["typ"]; there {
+		if typ, ok := textOf(raw); !ok || !strings.EqualFold(typ, "JWT") {
+			return refuse("its typ is not JWT")
+		}
+	}
+	return nil
+}
+
+func claimsIn(part string) (map[string]json.RawMessage, error) {
+	text, ok := decodePart(part)
+	if !ok {
+		return nil, refuse("its claims are not base64 for URLs")
+	}
+	claims, err := strictjson.Object(text)
+	if err != nil {
+		return nil, refuse("its claims: " + err.Error())
+	}
+	return claims, nil
+}
+
+// judgeReader reports whether a token is Ory's, and for us.
+func (t *Tokens) judgeReader(claims map[string]json.RawMessage) error {
+	if issuer, ok := textOf(claims["iss"]); !ok || issuer != t.Issuer {
+		return refuse("its issuer is another: it is the application's own, or auth.jwt.issuer is wrong")
+	}
+	raw, there := claims["aud"]
+	if !there {
+		if t.Audience != "" {
+			return refuse("it has no aud: the template's claims mapper has to write auth.jwt.audience there")
+		}
+		return nil
+	}
+	audience, ok := textsOf(raw)
+	switch {
+	case !ok:
+		return refuse("its aud is neither text nor a list of texts")
+	case t.Audience == "":
+		return refuse("it has an aud, and auth.jwt.audience is not set")
+	}
+	for _, a := range audience {
+		if a == t.Audience {
+			return nil
+		}
+	}
+	return refuse("its aud names somebody else")
+}
+
+// readTimes wants whole seconds: exp, nbf and iat, which Ory always writes.
+func (t *token) readTimes(claims map[string]json.RawMessage, now time.Time) error {
+	var begins time.Time
+	for _, c := range []struct {
+		name string
+		to   *time.Time
+	}{{"exp", &t.expires}, {"nbf", &begins}, {"iat", &t.issued}} {
+		var ok bool
+		if *c.to, ok = secondsOf(claims[c.name]); !ok {
+			return refuse("its " + c.name + " is not there, or no whole number of seconds")
+		}
+	}
+	switch {
+	case !now.Before(t.expires):
+		return refuse("it has expired")
+	case begins.Sub(now) > tokenLeeway:
+		return refuse("its nbf is in the future")
+	case t.issued.Sub(now) > tokenLeeway:
+		return refuse("its iat is in the future")
+	case !t.issued.Before(t.expires):
+		return refuse("it expires before it was issued")
+	}
+	return nil
+}
+
+// verify verifies the signature of what read has read, and reads the rest.
+func (t *Tokens) verify(raw string, tok *token, key *tokenKey) error {
+	if key.algorithm != tok.algorithm {
+		return refuse("its alg is not its key's")
+	}
+	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{key.algorithm})
+	if err != nil || len(jws.Signatures) != 1 {
+		return refuse("its signature cannot be read")
+	}
+	body, err := jws.Verify(key.public)
+	if err != nil {
+		return refuse("its signature is not by its key")
+	}
+	claims, err := strictjson.Object(body)
+	if err != nil {
+		return refuse("its claims: " + err.Error())
+	}
+	tok.key = key
+	if life := t.maxLife(); tok.expires.Sub(tok.issued) > life {
+		return misconfigured("it lives longer than auth.jwt.max_life, " + life.String() + ": lower the ttl of the template, or raise that")
+	}
+	return tok.readPerson(claims, t.userClaim())
+}
+
+// readPerson reads whom a token is about. Ory signed it: what is odd is a template's.
+func (t *token) readPerson(claims map[string]json.RawMessage, userClaim string) error {
+	sub, ok := textOf(claims["sub"])
+	id, err := symbolon.ParseIdentityID(sub)
+	if !ok || err != nil || string(id) != sub {
+		return misconfigured("its sub is no identity's ID: the template's subject_source must be id")
+	}
+	t.identity = id
+	if raw, there := claims["sid"]; there {
+		sid, ok := textOf(raw)
+		if id, err := symbolon.ParseIdentityID(sid); !ok || err != nil || string(id) != sid { // a UUID as well
+			return misconfigured("its sid is no session's ID")
+		}
+		t.session = sid
+	}
+	if raw, there := claims["aal"]; there {
+		if t.aal, ok = textOf(raw); !ok || len(t.aal) > 16 {
+			return misconfigured("its aal is not a text such as aal1")
+		}
+	}
+	if raw, there := claims["authenticated_at"]; there {
+		text, ok := textOf(raw)
+		if t.authenticated, err = time.Parse(time.RFC3339, text); !ok || err != nil || t.authenticated.Sub(t.issued) > tokenLeeway {
+			return misconfigured("its authenticated_at is no time in the past such as 2026-11-25T16:00:00Z")
+		}
+	}
+	if err := t.readEmail(claims); err != nil {
+		return err
+	}
+	if userClaim == "" {
+		return nil
+	}
+	if t.user, ok = textOf(claims[userClaim]); !ok || t.user == "" || len(t.user) > 256 {
+		return misconfigured("it has no claim " + strconv.Quote(userClaim) + " (auth.jwt.user_claim) that is text")
+	}
+	return nil
+}
+
+// readEmail takes an address that is said to be verified.
+func (t *token) readEmail(claims map[string]json.RawMessage) error {
+	verified, there := claims["email_verified"]
+	if !there || string(verified) == "false" || string(verified) == "null" {
+		return nil
+	}
+	email, ok := textOf(claims["email"])
+	if string(verified) != "true" || !ok || len(email) > 320 {
+		return misconfigured("its email_verified is no boolean, or its email no text")
+	}
+	t.email = email
+	return nil
+}
+
+// textOf reads a JSON string. Absence is none.
+func textOf(raw json.RawMessage) (s string, ok bool) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return "", false
+	}
+	return s, true
+}
+
+// textsOf reads a JSON string or a list of them.
+func textsOf(raw json.RawMessage) ([]string, bool) {
+	if s, ok := textOf(raw); ok {
+		return []string{s}, true
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil || items == nil {
+		return nil, false
+	}
+	out := make([]string, len(items))
+	for i, item := range items {
+		var ok bool
+		if out[i], ok = textOf(item); !ok {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// lastSecond is the end of the year 9999.
+const lastSecond = 253402300799
+
+// secondsOf reads digits and nothing else: no sign, no fraction, no exponent, no text.
+func secondsOf(raw json.RawMessage) (time.Time, bool) {
+	s := string(bytes.TrimSpace(raw))
+	if s == "" || len(s) > 12 || strings.Trim(s, "0123456789") != "" {
+		return time.Time{}, false
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return time.Unix(n, 0), err == nil && n > 0 && n <= lastSecond
+}

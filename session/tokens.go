@@ -1,0 +1,157 @@
+package session
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// TokenisedSession is the kind of a credential that is a JWT which Ory made of a
+// session (whoami?tokenize_as=…). It stands in Authorization: Bearer, counts only
+// where [Verifier.Tokens] is set, and is never sent to Ory.
+const TokenisedSession ory.Kind = "tokenised"
+
+// Tokens verifies Ory's own tokenised sessions by their signature, without asking
+// Ory. Set it before the verifier's first call. JWKS and Issuer are required.
+//
+// A token is an answer that Ory gave earlier and that the client carries about: a
+// session that was revoked at Ory meanwhile, an identity that was deactivated there,
+// is let in until it expires. What this verifier is told of (Purge, Revoke, another
+// replica's) takes effect at once all the same; see [Verifier.Purge].
+//
+// The user is that of the identity in sub, as the ledger has it, never what a claim
+// says. Claims that are read beside the registered ones, where the template's claims
+// mapper writes them: sid (Ory does), aal, authenticated_at (RFC 3339), email with
+// email_verified. Without aal no second factor is believed, without
+// authenticated_at no session is [Fresh], without the last two none is [Verified].
+type Tokens struct {
+	// JWKS is where the public keys are: an http(s) URL, where plain http is for hosts
+	// of one's own network only; the path of a file, with or without file://; or
+	// base64:// and the set itself. A set that holds a private or a symmetric key is
+	// refused: publish the public halves of the template's keys. A key needs a kid and
+	// counts for one algorithm, its alg; where it has none, for the one of its curve.
+	//
+	// A URL is read at the start, when a token names a key that is not in the set (at
+	// most once in ten seconds), and when a set is ten minutes old; a file likewise.
+	// While it cannot be read the last good keys count.
+	JWKS string
+
+	// Issuer is what iss has to be, exactly: Ory's public URL, unless the claims mapper
+	// says otherwise. A token of any other issuer is the application's own.
+	Issuer string
+
+	// Audience has to be one of aud. Ory writes none by itself: the claims mapper does.
+	// Empty: a token with an audience is somebody else's. Set it wherever Ory makes
+	// tokens for more than one reader.
+	Audience string
+
+	// Algorithms that are believed, of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512,
+	// PS256, PS384 and PS512. Defaults to ES256, EdDSA and RS256.
+	Algorithms []string
+
+	// UserClaim, where it is not "sub", names a claim that holds the user's ID. It must
+	// be there and name the user whom the ledger binds to the identity in sub, else the
+	// person is on hold: whoever reads the claim without asking us sees the same user.
+	// It never chooses one. Defaults to sub: no such claim is looked at.
+	UserClaim string
+
+	// MaxLife is the longest life of a token that is believed, from iat to exp, and so
+	// for how long a session that was revoked at Ory may still be let in. Defaults to
+	// 15 minutes; at most an hour.
+	MaxLife time.Duration
+
+	// HTTP is what reads a URL; only its transport is used. Optional.
+	HTTP *http.Client
+}
+
+const (
+	defaultTokenLife = 15 * time.Minute
+	longestTokenLife = time.Hour
+
+	// tokenLeeway is by how much the clock of who signs may be ahead of ours. A token's
+	// end has none.
+	tokenLeeway = 10 * time.Second
+)
+
+// TokenAlgorithms are the names that [Tokens.Algorithms] may hold: only algorithms
+// whose keys can be published.
+func TokenAlgorithms() []string {
+	return []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+}
+
+// Faults says what is wrong with the fields, each by its name. It reads no keys.
+func (t *Tokens) Faults() map[string]string {
+	faults := map[string]string{}
+	add := func(field, text string) {
+		if text != "" && faults[field] == "" {
+			faults[field] = text
+		}
+	}
+	add("JWKS", faultOfSource(t.JWKS))
+	if t.Issuer == "" {
+		add("Issuer", "it is not set: Ory's public URL, which is the iss of its tokens")
+	}
+	if len(t.Issuer) > 1024 || len(t.Audience) > 1024 {
+		add("Issuer", "the issuer and the audience have at most 1024 characters")
+	}
+	for _, name := range t.Algorithms {
+		if !slices.Contains(TokenAlgorithms(), name) {
+			add("Algorithms", "each must be one of "+strings.Join(TokenAlgorithms(), ", ")+
+				": none proves nothing, and the key of an HS… cannot be published")
+		}
+	}
+	if slices.Contains(notUsers, t.UserClaim) || len(t.UserClaim) > 64 {
+		add("UserClaim", "it must name a claim of the template's own that holds the user's ID, or be sub")
+	}
+	if t.MaxLife < 0 || t.MaxLife > longestTokenLife || t.MaxLife != 0 && t.MaxLife < time.Second {
+		add("MaxLife", "it must be between 1s and 1h: so long a session that was revoked at Ory may still be let in")
+	}
+	return faults
+}
+
+// notUsers are claims that mean something else.
+var notUsers = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sid", "aal", "authenticated_at", "email", "email_verified"}
+
+// check is Faults as one error.
+func (t *Tokens) check() error {
+	var all []error
+	faults := t.Faults()
+	for _, field := range slices.Sorted(maps.Keys(faults)) {
+		all = append(all, errors.New("Tokens."+field+": "+faults[field]))
+	}
+	return errors.Join(all...)
+}
+
+func (t *Tokens) maxLife() time.Duration {
+	if t.MaxLife <= 0 {
+		return defaultTokenLife
+	}
+	return t.MaxLife
+}
+
+// algorithms are those that are believed.
+func (t *Tokens) algorithms() []jose.SignatureAlgorithm {
+	if len(t.Algorithms) == 0 {
+		return []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
+	}
+	out := make([]jose.SignatureAlgorithm, len(t.Algorithms))
+	for i, name := range t.Algorithms {
+		out[i] = jose.SignatureAlgorithm(name)
+	}
+	return out
+}
+
+// userClaim is the claim to compare; empty: none.
+func (t *Tokens) userClaim() string {
+	if t.UserClaim == "sub" {
+		return ""
+	}
+	return t.UserClaim
+}
