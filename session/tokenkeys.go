@@ -81,7 +81,7 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*tokenKeys, error
 		}
 	}
 	if len(set.keys) == 0 {
-		return nil, fmt.Errorf("it has no key that can be used (%s)", strings.Join(append(set.unused, "none more"), "; "))
+		return nil, fmt.Errorf("it has no key that can be used: %d keys %s", len(items), strings.Join(set.unused, "; "))
 	}
 	return set, nil
 }

@@ -1,0 +1,342 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
+)
+
+// TestTokensOff: without a configuration a JWT is the application's own: it is nobody's
+// session, leaves for nowhere and is in nobody's way.
+func TestTokensOff(t *testing.T) {
+	w := newWorld(t)
+	token, s := w.person(1)
+	jwt := tokenise(s)
+	for range 2 {
+		status, said := w.ask(byBearer(jwt))
+		expect(t, status, said, 401, "unauthenticated")
+		status, said = through(w.v.Optional(whoIsHandler), byBearer(jwt))
+		expect(t, status, said, 200, "nobody")
+	}
+	if _, err := w.v.Verify(t.Context(), ory.Credential{Kind: TokenisedSession, Value: jwt}); !errors.Is(err, ErrUnauthenticated) {
+		t.Error(err)
+	}
+	if len(w.asked) != 0 {
+		t.Errorf("Ory was asked: %v", w.asked)
+	}
+	status, said := w.ask(request("Authorization", "Bearer "+jwt, "X-Session-Token", token))
+	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
+	if w.v.Stats().Tokens != (TokenStats{}) || w.v.Bound() != defaultMaxStale {
+		t.Errorf("%+v, bound %s", w.v.Stats(), w.v.Bound())
+	}
+}
+
+// TestTokensOfOthers: with one, a JWT of another issuer or for another audience still
+// is the application's own: refused by what it says, before any key is read for it.
+func TestTokensOfOthers(t *testing.T) {
+	w, keys := tokenWorld(t)
+	keys.body = `{"keys":[]}`
+	_, s := w.person(1)
+	if err := w.v.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		for _, other := range []members{{"iss": "https://app.example"}, {"aud": "billing"}, {"iss": nil}} {
+			status, said := w.ask(byBearer(tokenise(s, other)))
+			expect(t, status, said, 401, "unauthenticated")
+			status, said = through(w.v.Optional(whoIsHandler), byBearer(tokenise(s, other)))
+			expect(t, status, said, 200, "nobody")
+		}
+	}
+	if len(w.asked) != 0 || keys.times() > 1 || w.v.Stats().Sessions != 0 {
+		t.Errorf("Ory was asked %v, the keys %d times, %d answers are remembered", w.asked, keys.times(), w.v.Stats().Sessions)
+	}
+	status, said := w.ask(byBearer(tokenise(s)))
+	expect(t, status, said, 503, "unavailable") // there are no keys to tell
+	status, said = through(w.v.Optional(whoIsHandler), byBearer(tokenise(s)))
+	expect(t, status, said, 503, "unavailable")
+}
+
+// TestWinnerWithTokens: all 15 subsets of four credentials that belong to four people.
+// Of two Authorization headers neither counts: which one is meant is nobody's choice.
+func TestWinnerWithTokens(t *testing.T) {
+	w, _ := tokenWorld(t)
+	token, byHeader := w.person(1)
+	_, byCookie := w.person(2)
+	_, byOryBearer := w.person(3)
+	_, byJWT := w.person(4)
+	w.sessions[aCookie], w.sessions[bearer] = byCookie, byOryBearer
+	jwt := tokenise(byJWT)
+	w.answer = func(r *http.Request) *http.Response {
+		if strings.Contains(r.Header.Get("Authorization")+r.Header.Get("Cookie")+r.Header.Get("X-Session-Token")+r.URL.String(), jwt[:40]) {
+			t.Error("a JWT leaves for Ory")
+		}
+		return nil
+	}
+	for round := range 2 { // uncached, cached
+		for set := 1; set < 16; set++ {
+			var header []string
+			var want *fakeSession
+			if set&8 != 0 {
+				header, want = append(header, "Authorization", "Bearer "+jwt), byJWT
+			}
+			if set&4 != 0 {
+				header, want = append(header, "Authorization", "Bearer "+bearer), byOryBearer
+			}
+			if set&12 == 12 {
+				want = nil
+			}
+			if set&2 != 0 {
+				header, want = append(header, "Cookie", "ory_kratos_session="+aCookie), byCookie
+			}
+			if set&1 != 0 {
+				header, want = append(header, "X-Session-Token", token), byHeader
+			}
+			status, said := w.ask(request(header...))
+			if want == nil {
+				expect(t, status, said, 401, "unauthenticated")
+				continue
+			}
+			expect(t, status, said, 200, string(userOf(symbolon.IdentityID(want.identity))))
+		}
+		if w.times("whoami") != 3 || w.v.Stats().Tokens.Signatures != 1 {
+			t.Errorf("round %d: %v, %d signatures", round, w.asked, w.v.Stats().Tokens.Signatures)
+		}
+	}
+}
+
+// TestTokenPrincipal: what a token says is what the principal has, for every way out.
+func TestTokenPrincipal(t *testing.T) {
+	w, _ := tokenWorld(t)
+	rows := Load(w.v, func(_ context.Context, u symbolon.User) (string, error) { return "row of " + string(u.ID), nil })
+	_, s := w.person(1)
+	s.aal, s.authenticated = "aal2", time.Now().Add(-time.Minute).Truncate(time.Second)
+	jwt := tokenise(s)
+	p, err := w.v.Authenticate(byBearer(jwt), AAL2, Verified, Fresh(2*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := userOf(symbolon.IdentityID(s.identity))
+	if !p.Tokenised || p.User != (symbolon.User{ID: user, Identity: symbolon.IdentityID(s.identity)}) || p.Session.ID != s.id || p.Session.AAL != "aal2" ||
+		!p.Session.AuthenticatedAt.Equal(s.authenticated) || p.Email != "p@x.example" || time.Until(p.Session.ExpiresAt) > 10*time.Minute {
+		t.Errorf("%+v", p)
+	}
+	if row, ok := rows.From(symbolon.WithPrincipal(t.Context(), p)); !ok || row != "row of "+string(user) {
+		t.Error(row, ok)
+	}
+	rec := httptest.NewRecorder()
+	(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, authPath("/auth/aal2", jwt))
+	if h := rec.Header(); rec.Code != 200 || h.Get("X-User-Id") != string(user) || h.Get("X-Session-Id") != s.id || h.Get("X-Auth-Aal") != "aal2" || h.Get("X-Auth-Email") != "p@x.example" {
+		t.Errorf("%d %v", rec.Code, h)
+	}
+	rec = httptest.NewRecorder()
+	w.v.Me().ServeHTTP(rec, byBearer(jwt))
+	if body := rec.Body.String(); rec.Code != 200 || !strings.Contains(body, `"user_id":"`+string(user)+`"`) || !strings.Contains(body, s.id) {
+		t.Errorf("%d %s", rec.Code, body)
+	}
+	plain, err := w.v.Authenticate(byToken(tokenOf(w, s)))
+	if err != nil || plain.Tokenised {
+		t.Errorf("%+v %v", plain, err)
+	}
+	signer := &Signer{Issuer: "http://s", Audience: "a", Secrets: []symbolon.Secret{symbolon.Secret(strings.Repeat("s", 40))}}
+	if assertion, err := signer.Assert(p); err != nil || assertion == "" {
+		t.Error(err)
+	}
+	if len(w.asked) != 1 {
+		t.Errorf("Ory was asked %v", w.asked)
+	}
+}
+
+// authPath is what a proxy asks that passes Authorization on.
+func authPath(path, jwt string) *http.Request {
+	r := httptest.NewRequest("GET", path, nil)
+	r.Header.Set("Authorization", "Bearer "+jwt)
+	return r
+}
+
+func tokenOf(w *world, s *fakeSession) string { return credOf(w, s).Value }
+
+// TestTokenPolicies: what a template does not say is not believed.
+func TestTokenPolicies(t *testing.T) {
+	w, _ := tokenWorld(t)
+	_, s := w.person(1)
+	for name, test := range map[string]struct {
+		more   members
+		policy Policy
+		status int
+		said   string
+	}{
+		"aal2":                {members{"aal": "aal2"}, AAL2, 200, ""},
+		"aal1":                {members{"aal": "aal1"}, AAL2, 403, "aal2_required"},
+		"aal missing":         {members{"aal": nil}, AAL2, 403, "aal2_required"},
+		"aal empty":           {members{"aal": ""}, AAL2, 403, "aal2_required"},
+		"aal in capitals":     {members{"aal": "AAL2"}, AAL2, 403, "aal2_required"},
+		"fresh":               {nil, Fresh(time.Minute), 200, ""},
+		"old":                 {members{"authenticated_at": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339Nano)}, Fresh(time.Minute), 403, "not_fresh"},
+		"freshness not said":  {members{"authenticated_at": nil}, Fresh(1000 * time.Hour), 403, "not_fresh"},
+		"verified":            {nil, Verified, 200, ""},
+		"verification denied": {members{"email_verified": false}, Verified, 403, "not_verified"},
+		"verification null":   {members{"email_verified": json.RawMessage("null")}, Verified, 403, "not_verified"},
+		"address alone":       {members{"email_verified": json.RawMessage("false"), "email": "x@x.example"}, Verified, 403, "not_verified"},
+	} {
+		status, said := w.ask(byBearer(tokenise(s, test.more, members{"name": name})), test.policy)
+		if test.status == 200 {
+			said = ""
+		}
+		if status != test.status || said != test.said {
+			t.Errorf("%s: %d %s", name, status, said)
+		}
+	}
+}
+
+// TestUserClaim: the claim has to name the ledger's user. It chooses nobody.
+func TestUserClaim(t *testing.T) {
+	w, _ := tokenWorld(t)
+	w.v.Tokens.UserClaim = "user_id"
+	_, s := w.person(1)
+	_, other := w.person(2)
+	mine, theirs := userOf(symbolon.IdentityID(s.identity)), userOf(symbolon.IdentityID(other.identity))
+	for name, test := range map[string]struct {
+		claim  any
+		status int
+		said   string
+	}{
+		"the ledger's":    {string(mine), 200, string(mine)},
+		"another user's":  {string(theirs), 403, "link_on_hold"},
+		"nobody's":        {"nobody", 403, "link_on_hold"},
+		"the identity's":  {s.identity, 403, "link_on_hold"},
+		"missing":         {nil, 401, "unauthenticated"},
+		"null":            {json.RawMessage("null"), 401, "unauthenticated"},
+		"empty":           {"", 401, "unauthenticated"},
+		"a number":        {7, 401, "unauthenticated"},
+		"a list":          {[]string{string(mine)}, 401, "unauthenticated"},
+		"another's, case": {strings.ToUpper(string(mine)), 403, "link_on_hold"},
+	} {
+		status, said := w.ask(byBearer(tokenise(s, members{"user_id": test.claim})))
+		if status != test.status || said != test.said {
+			t.Errorf("%s: %d %s", name, status, said)
+		}
+	}
+}
+
+// TestTokenIsVerifiedOnce: the signature once, the row as often as for any session,
+// and not a second longer than exp; Ory is not asked, and may be down.
+func TestTokenIsVerifiedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		_, s := w.person(1)
+		jwt := tokenise(s)
+		w.set(func() { w.down, w.refuse = true, true })
+		for second := range 600 {
+			if status, said := w.ask(byBearer(jwt)); status != 200 {
+				t.Fatalf("after %d s: %d %s", second, status, said)
+			}
+			time.Sleep(time.Second)
+		}
+		status, said := w.ask(byBearer(jwt))
+		expect(t, status, said, 401, "unauthenticated")
+		stats := w.v.Stats()
+		if stats.Tokens.Signatures != 1 || stats.Asked != 0 || len(w.asked) != 0 {
+			t.Errorf("%+v, %v", stats, w.asked)
+		}
+		if w.store.looks < 60 || w.store.looks > 130 {
+			t.Errorf("the row was read %d times", w.store.looks)
+		}
+	})
+}
+
+// TestTokenAndRow: a user who is held or deleted is seen within MaxStale.
+func TestTokenAndRow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		w.withoutAdmin()
+		_, s := w.person(1)
+		jwt := tokenise(s)
+		status, said := w.ask(byBearer(jwt))
+		expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
+		w.store.mu.Lock()
+		w.store.deny = map[symbolon.IdentityID]error{symbolon.IdentityID(s.identity): errors.New("no user any more")}
+		w.store.mu.Unlock()
+		time.Sleep(defaultMaxStale)
+		status, said = w.ask(byBearer(jwt))
+		expect(t, status, said, 403, "cannot_create") // nobody has a row, and a token makes none
+		w.store.mu.Lock()
+		w.store.deny, w.store.fail = nil, errDown
+		w.store.mu.Unlock()
+		time.Sleep(defaultMaxStale)
+		status, said = w.ask(byBearer(jwt))
+		expect(t, status, said, 503, "unavailable")
+	})
+}
+
+// TestTokenLeeway: the signer's clock may be ten seconds ahead; an end is an end.
+func TestTokenLeeway(t *testing.T) {
+	w, _ := tokenWorld(t)
+	_, s := w.person(1)
+	now := time.Now().Unix()
+	for _, test := range []struct {
+		name   string
+		more   members
+		status int
+	}{
+		{"a little ahead", members{"iat": now + 8, "nbf": now + 8}, 200},
+		{"too far ahead", members{"iat": now + 13}, 401},
+		{"too far ahead", members{"nbf": now + 13}, 401},
+		{"15 minutes", members{"exp": now + 900, "iat": now}, 200},
+		{"15 minutes and a second", members{"exp": now + 901, "iat": now}, 401},
+	} {
+		if status, said := w.ask(byBearer(tokenise(s, test.more))); status != test.status {
+			t.Errorf("%s: %d %s", test.name, status, said)
+		}
+	}
+	if !strings.Contains(w.log.String(), "lives longer than auth.jwt.max_life") {
+		t.Errorf("a template's ttl is too long, and nothing says so: %s", w.log.String())
+	}
+}
+
+// TestTokensChecked: what is wrong with the fields is said at once.
+func TestTokensChecked(t *testing.T) {
+	good := Tokens{JWKS: "https://keys.example/jwks.json", Issuer: "x"}
+	with := func(change func(*Tokens)) *Tokens { out := good; change(&out); return &out }
+	for name, test := range map[string]struct {
+		tokens *Tokens
+		field  string
+	}{
+		"no keys":      {with(func(t *Tokens) { t.JWKS = "" }), "JWKS"},
+		"http public":  {with(func(t *Tokens) { t.JWKS = "http://keys.example/jwks.json" }), "JWKS"},
+		"password":     {with(func(t *Tokens) { t.JWKS = "https://u:p@keys.example/jwks.json" }), "JWKS"},
+		"ftp":          {with(func(t *Tokens) { t.JWKS = "ftp://keys.example/jwks.json" }), "JWKS"},
+		"no base64":    {with(func(t *Tokens) { t.JWKS = "base64://%%" }), "JWKS"},
+		"no issuer":    {with(func(t *Tokens) { t.Issuer = "" }), "Issuer"},
+		"none":         {with(func(t *Tokens) { t.Algorithms = []string{"ES256", "none"} }), "Algorithms"},
+		"HS256":        {with(func(t *Tokens) { t.Algorithms = []string{"HS256"} }), "Algorithms"},
+		"small":        {with(func(t *Tokens) { t.Algorithms = []string{"es256"} }), "Algorithms"},
+		"empty":        {with(func(t *Tokens) { t.Algorithms = []string{""} }), "Algorithms"},
+		"user is iss":  {with(func(t *Tokens) { t.UserClaim = "iss" }), "UserClaim"},
+		"user is sid":  {with(func(t *Tokens) { t.UserClaim = "sid" }), "UserClaim"},
+		"a long life":  {with(func(t *Tokens) { t.MaxLife = 2 * time.Hour }), "MaxLife"},
+		"no life":      {with(func(t *Tokens) { t.MaxLife = time.Millisecond }), "MaxLife"},
+		"less than no": {with(func(t *Tokens) { t.MaxLife = -1 }), "MaxLife"},
+	} {
+		if faults := test.tokens.Faults(); len(faults) != 1 || faults[test.field] == "" {
+			t.Errorf("%s: %v", name, faults)
+		}
+		w := newWorld(t)
+		w.v.Tokens = test.tokens
+		if err := w.v.Check(); err == nil || !strings.Contains(err.Error(), "Tokens."+test.field) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if faults := with(func(t *Tokens) { t.Algorithms = TokenAlgorithms(); t.UserClaim = "sub" }).Faults(); len(faults) != 0 {
+		t.Error(faults)
+	}
+}
