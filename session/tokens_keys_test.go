@@ -1,0 +1,224 @@
+package session
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestKeysAreRotated: a new key counts as soon as it is published, an old one as long
+// as it is.
+func TestKeysAreRotated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := keysOnce()
+		w, s := tokenWorld(t)
+		_, p := w.person(1)
+		s.body = jwksOf(t, "ed", "EdDSA", k.ed.Public())
+		byEd := func() string {
+			return signRaw(jsonOf(members{"alg": "EdDSA", "kid": "ed"}), jsonOf(claimsFor(p, time.Now(), 15*time.Minute)), k.ed)
+		}
+		first := byEd()
+		if got := tokenStatus(w.v, first); got != 200 {
+			t.Fatal(got)
+		}
+		if got := tokenStatus(w.v, tokenise(p)); got != 503 || s.times() != 1 {
+			t.Errorf("a key that may have been published a moment ago: %d, read %d times", got, s.times())
+		}
+		time.Sleep(keysPause)
+		if got := tokenStatus(w.v, tokenise(p)); got != 401 || s.times() != 2 {
+			t.Errorf("a key that is not published: %d, read %d times", got, s.times())
+		}
+		time.Sleep(keysPause)
+		s.set(func() { s.body = jwksOf(t, "ed", "EdDSA", k.ed.Public(), "es", "ES256", k.es.Public()) })
+		if got := tokenStatus(w.v, tokenise(p)); got != 200 || s.times() != 3 {
+			t.Errorf("a new key: %d, read %d times", got, s.times())
+		}
+		s.set(func() { s.body = jwksOf(t, "es", "ES256", k.es.Public()) }) // the old one is withdrawn
+		time.Sleep(keysAge + time.Second)
+		_ = tokenStatus(w.v, tokenise(p)) // who finds the set old has it read
+		synctest.Wait()
+		if got := tokenStatus(w.v, first); got != 401 {
+			t.Errorf("a token whose key was withdrawn, verified before: %d", got)
+		}
+		if got := tokenStatus(w.v, byEd()); got == 200 {
+			t.Errorf("a withdrawn key: %d", got)
+		}
+		// The same kid with another key is another key.
+		good := tokenise(p)
+		if got := tokenStatus(w.v, good); got != 200 {
+			t.Errorf("the new key: %d", got)
+		}
+		s.set(func() { s.body = jwksOf(t, "es", "ES256", k.other.Public()) })
+		time.Sleep(keysAge + time.Second)
+		_ = tokenStatus(w.v, good)
+		synctest.Wait()
+		time.Sleep(defaultMaxStale)
+		if got := tokenStatus(w.v, good); got != 401 {
+			t.Errorf("another key of the same kid: %d", got)
+		}
+	})
+}
+
+// TestKeysThatCannotBeRead: those that are known count on, and of the others nothing is
+// known.
+func TestKeysThatCannotBeRead(t *testing.T) {
+	faults := map[string]func(*jwksServer){
+		"no connection": func(s *jwksServer) { s.err = errors.New("connection refused") },
+		"500":           func(s *jwksServer) { s.status = 500 },
+		"404":           func(s *jwksServer) { s.status = 404 },
+		"a redirect": func(s *jwksServer) {
+			s.status, s.header = 302, http.Header{"Location": {"https://evil.example/jwks.json"}}
+		},
+		"compressed":   func(s *jwksServer) { s.header = http.Header{"Content-Encoding": {"gzip"}} },
+		"not JSON":     func(s *jwksServer) { s.body = "<html>" },
+		"empty":        func(s *jwksServer) { s.body = `{"keys":[]}` },
+		"huge":         func(s *jwksServer) { s.body += strings.Repeat(" ", 1<<20) },
+		"stalls":       func(s *jwksServer) { s.latency = time.Hour },
+		"private keys": func(s *jwksServer) { s.body = strings.Replace(s.body, `"kid"`, `"d":"AAAA","kid"`, 1) },
+	}
+	for name, fault := range faults {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := tokenWorld(t)
+			_, p := w.person(1)
+			unknown := func() string {
+				return signRaw(jsonOf(headerES.with(members{"kid": "new"})), jsonOf(claimsFor(p, time.Now(), time.Minute)), keysOnce().es)
+			}
+			s.set(func() { fault(s) })
+			if got := tokenStatus(w.v, tokenise(p)); got != 503 {
+				t.Errorf("%s, from the start: %d", name, got)
+			}
+			s.set(func() { s.body, s.status, s.err, s.latency, s.header = allKeys(t), 0, nil, 0, nil })
+			time.Sleep(keysPause)
+			if got := tokenStatus(w.v, tokenise(p)); got != 200 {
+				t.Errorf("%s, and well again: %d", name, got)
+			}
+			s.set(func() { fault(s) })
+			for range 4 {
+				time.Sleep(keysAge)
+				if got := tokenStatus(w.v, tokenise(p)); got != 200 {
+					t.Errorf("%s, with a key that is known: %d", name, got)
+				}
+				if got := tokenStatus(w.v, unknown()); got != 503 {
+					t.Errorf("%s, with a key that is not: %d", name, got)
+				}
+			}
+			if w.v.Stats().Tokens.KeyFaults == 0 || !strings.Contains(w.log.String(), "public keys of Ory's tokens cannot be read") {
+				t.Errorf("%s: nothing tells of it", name)
+			}
+			if name == "private keys" && !strings.Contains(w.log.String(), "publish only the public halves") {
+				t.Error("a stolen key, and nothing says so")
+			}
+		})
+	}
+}
+
+// TestKeysAreReadSeldom: a thousand strangers with keys of their own invention at once,
+// for an hour: one reading at a time, one in ten seconds.
+func TestKeysAreReadSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := tokenWorld(t)
+		s.latency = 100 * time.Millisecond
+		_, p := w.person(1)
+		began := time.Now()
+		for round := range 60 {
+			var wg sync.WaitGroup
+			for n := range 50 {
+				jwt := signRaw(jsonOf(headerES.with(members{"kid": fmt.Sprint(round, n)})), jsonOf(claimsFor(p, time.Now(), time.Minute)), keysOnce().es)
+				wg.Go(func() {
+					if got := tokenStatus(w.v, jwt); got != 401 && got != 503 {
+						t.Error(got)
+					}
+				})
+			}
+			wg.Wait()
+			time.Sleep(time.Second)
+		}
+		if most := int(time.Since(began)/keysPause) + 1; s.times() > most || s.times() < most-3 {
+			t.Errorf("the keys were read %d times in %s", s.times(), time.Since(began))
+		}
+	})
+}
+
+// TestKeysInFiles: the path of a file, file:// and base64://; a file is read again.
+func TestKeysInFiles(t *testing.T) {
+	k := keysOnce()
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(allKeys(t))
+	for _, source := range []string{path, "file://" + path, inline + base64.StdEncoding.EncodeToString([]byte(allKeys(t)))} {
+		w, s := tokenWorld(t)
+		w.v.Tokens.JWKS = source
+		_, p := w.person(1)
+		if got := tokenStatus(w.v, tokenise(p)); got != 200 || s.times() != 0 {
+			t.Errorf("%s: %d", source, got)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		w.v.Tokens.JWKS = path
+		_, p := w.person(1)
+		write(jwksOf(t, "ed", "EdDSA", k.ed.Public()))
+		if got := tokenStatus(w.v, tokenise(p)); got != 503 {
+			t.Errorf("not in the file: %d", got)
+		}
+		write(allKeys(t))
+		time.Sleep(keysPause)
+		if got := tokenStatus(w.v, tokenise(p)); got != 200 {
+			t.Errorf("in the file by now: %d", got)
+		}
+	})
+	for name, text := range map[string]string{"private": `{"keys":[{"kty":"EC","d":"AA"}]}`, "nothing": ""} {
+		write(text)
+		w, _ := tokenWorld(t)
+		w.v.Tokens.JWKS = path
+		if err := w.v.Check(); err == nil || !strings.Contains(err.Error(), "Tokens.JWKS") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w, _ := tokenWorld(t)
+	w.v.Tokens.JWKS = path + ".not"
+	if err := w.v.Check(); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// TestLowOrder: for each point of the list anybody can make signatures, which is why it
+// is there: the neutral point and 0 are a signature of one message in eight at least.
+func TestLowOrder(t *testing.T) {
+	for _, text := range lowOrders {
+		point, err := hex.DecodeString(text)
+		if err != nil || !lowOrder(point) {
+			t.Fatal(text, err)
+		}
+		forged := append([]byte{1}, make([]byte, 63)...)
+		found := false
+		for n := range 400 {
+			found = found || ed25519.Verify(point, fmt.Append(nil, n), forged)
+		}
+		if !found {
+			t.Errorf("%s: nothing can be forged", text)
+		}
+		point[31] |= 0x80
+		if !lowOrder(point) {
+			t.Errorf("%s with the other sign", text)
+		}
+	}
+	if lowOrder(keysOnce().ed.Public().(ed25519.PublicKey)) {
+		t.Error("a good key")
+	}
+}

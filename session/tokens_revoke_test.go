@@ -1,0 +1,242 @@
+package session
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// tokenReplica makes another verifier that takes tokens, between the same Ory and store.
+func (w *world) tokenReplica(t *testing.T, b *board, s *jwksServer) *Verifier {
+	v := &Verifier{Linker: &symbolon.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
+	tokens := *w.v.Tokens
+	v.Tokens = &tokens
+	t.Cleanup(v.Close)
+	if err := v.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func tokenStatus(v *Verifier, jwt string) int {
+	status, _ := through(v.Require(whoIsHandler), byBearer(jwt))
+	return status
+}
+
+// TestTokenRevoked: a session or an identity that is revoked through one replica is
+// refused by every one within a second, also by one that was started afterwards, until
+// the token has expired. Nobody else's is, and neither is a session begun since.
+func TestTokenRevoked(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w, keys := tokenWorld(t)
+			b := &board{known: map[[32]byte]string{}}
+			one, two := w.tokenReplica(t, b, keys), w.tokenReplica(t, b, keys)
+			_, revoked := w.person(1)
+			_, bystander := w.person(2)
+			_, again := w.person(3)
+			again.identity = revoked.identity
+			gone, stays := tokenise(revoked), tokenise(bystander)
+			for _, v := range []*Verifier{one, two} {
+				if tokenStatus(v, gone) != 200 || tokenStatus(v, stays) != 200 {
+					t.Fatal("not good before")
+				}
+			}
+			var err error
+			if all {
+				err = one.Revoke(t.Context(), symbolon.IdentityID(revoked.identity))
+				w.set(func() { again.active = true }) // who signs in again
+			} else {
+				err = one.RevokeSession(t.Context(), revoked.id)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := tokenStatus(one, gone); got != 401 {
+				t.Errorf("at once: %d", got)
+			}
+			if got := tokenStatus(one, tokenise(revoked, members{"jti": "another of the session"})); got != 401 {
+				t.Errorf("another token of the session: %d", got)
+			}
+			time.Sleep(time.Second)
+			three := w.tokenReplica(t, b, keys)
+			for minute := range 9 {
+				for n, v := range []*Verifier{one, two, three} {
+					if got := tokenStatus(v, gone); got != 401 {
+						t.Errorf("replica %d after %d min: %d", n+1, minute, got)
+					}
+					if tokenStatus(v, stays) != 200 || tokenStatus(v, tokenise(again)) != 200 {
+						t.Errorf("replica %d after %d min: somebody else is out", n+1, minute)
+					}
+				}
+				time.Sleep(time.Minute)
+			}
+		})
+	}
+}
+
+// TestTokenPurged: after a purge Ory's books are asked once; a session that goes on
+// goes on, and while they cannot be read nothing is known.
+func TestTokenPurged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		_, s := w.person(1)
+		jwt := tokenise(s)
+		asked := 0
+		good := func(what string, more int) {
+			t.Helper()
+			for range 40 {
+				if got := tokenStatus(w.v, jwt); got != 200 {
+					t.Errorf("%s: %d", what, got)
+				}
+				time.Sleep(time.Second)
+			}
+			if asked += more; w.times("session") != asked || w.times("whoami") != 0 {
+				t.Errorf("%s: %v", what, w.asked)
+			}
+		}
+		good("before", 0)
+		w.v.PurgeSession(s.id)
+		good("the session was purged", 1)
+		w.v.Purge(symbolon.IdentityID(s.identity))
+		good("the identity was purged", 1)
+		w.v.PurgeSession("")
+		w.v.PurgeSession("something else")
+		good("somebody else was purged", 0)
+		w.v.purge(everything)
+		good("everybody was purged", 1)
+		w.set(func() { w.down = true })
+		good("Ory is down", 0)
+		w.v.Purge(symbolon.IdentityID(s.identity))
+		if got := tokenStatus(w.v, jwt); got != 503 {
+			t.Errorf("purged, and the books cannot be read: %d", got)
+		}
+		w.set(func() { w.down, s.inactive = false, true })
+		if got := tokenStatus(w.v, jwt); got != 401 {
+			t.Errorf("the identity is inactive: %d", got)
+		}
+	})
+}
+
+// TestTokenPurgedWithoutBooks: where no book can be asked, what was issued before the
+// purge, or in the ten seconds after it, is refused; a newer one is good.
+func TestTokenPurgedWithoutBooks(t *testing.T) {
+	for _, withoutSid := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w, _ := tokenWorld(t)
+			var more members
+			if withoutSid {
+				more = members{"sid": nil}
+			} else {
+				w.withoutAdmin()
+			}
+			_, s := w.person(1)
+			_, other := w.person(2)
+			before := tokenise(s, more)
+			if tokenStatus(w.v, before) != 200 {
+				t.Fatal("not good before")
+			}
+			time.Sleep(time.Minute)
+			w.v.Purge(symbolon.IdentityID(s.identity))
+			for range 10 {
+				if tokenStatus(w.v, before) != 401 || tokenStatus(w.v, tokenise(s, more)) != 401 {
+					t.Error("issued before, and good")
+				}
+				if tokenStatus(w.v, tokenise(other, more)) != 200 {
+					t.Error("somebody else is out")
+				}
+				time.Sleep(time.Second)
+			}
+			time.Sleep(time.Second)
+			if tokenStatus(w.v, before) != 401 || tokenStatus(w.v, tokenise(s, more)) != 200 {
+				t.Error("a newer one counts, and no older one")
+			}
+		})
+	}
+}
+
+// TestTokenWaitsForWhatWasRevoked: a process that cannot hear yet what was revoked
+// before it began lets no token in.
+func TestTokenWaitsForWhatWasRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, keys := tokenWorld(t)
+		b := &board{known: map[[32]byte]string{}, down: true}
+		_, s := w.person(1)
+		jwt := tokenise(s)
+		v := w.tokenReplica(t, b, keys)
+		if got := tokenStatus(v, jwt); got != 503 {
+			t.Errorf("deaf from the start: %d", got)
+		}
+		b.set(false)
+		time.Sleep(time.Second)
+		if got := tokenStatus(v, jwt); got != 200 {
+			t.Errorf("it hears: %d", got)
+		}
+		b.set(true)
+		time.Sleep(2 * time.Second)
+		if w.times("session") != 0 {
+			t.Error(w.asked)
+		}
+		time.Sleep(defaultMaxStale)
+		if got := tokenStatus(v, jwt); got != 200 || w.times("session") != 1 {
+			t.Errorf("deaf, and the books say that it goes on: %d, %v", got, w.asked)
+		}
+		w.set(func() { s.active = false })
+		time.Sleep(defaultMaxStale)
+		if got := tokenStatus(v, jwt); got != 401 {
+			t.Errorf("deaf, and the books say that it has ended: %d", got)
+		}
+	})
+}
+
+// TestTokenFirstSeen: an identity without a user gets one by what Ory holds of it, and
+// by nothing that the token says.
+func TestTokenFirstSeen(t *testing.T) {
+	w, _ := tokenWorld(t)
+	_, s := w.person(1)
+	id := symbolon.IdentityID(s.identity)
+	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}
+	for name, test := range map[string]struct {
+		state  string // at Ory; empty: 404
+		status int
+		said   string
+	}{"": {"", 401, "unauthenticated"}, "inactive": {"inactive", 401, "unauthenticated"}, "active": {"active", 403, "link_on_hold"}} {
+		w.set(func() {
+			w.answer = nil
+			if test.state != "" {
+				body := fmt.Sprintf(`{"id":%q,"schema_id":"d","state":%q,"traits":{},"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}`, s.identity, test.state)
+				w.answer = answerAt("/admin/identities/"+s.identity, 200, body)
+			}
+		})
+		status, said := w.ask(byBearer(tokenise(s, members{"name": name})))
+		if status != test.status || said != test.said {
+			t.Errorf("%s: %d %s", name, status, said)
+		}
+	}
+	w.set(func() { w.answer, w.down = nil, true })
+	status, said := w.ask(byBearer(tokenise(s)))
+	expect(t, status, said, 503, "unavailable")
+}
+
+// TestTokenBound: what is published covers a token that was issued just before its
+// session was revoked at Ory by somebody else.
+func TestTokenBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		w.v.Tokens.MaxLife = time.Hour
+		_, s := w.person(1)
+		jwt := tokenise(s, members{"exp": time.Now().Add(time.Hour).Unix()})
+		w.set(func() { s.active = false })
+		began, last := time.Now(), time.Now()
+		for tokenStatus(w.v, jwt) == 200 {
+			last = time.Now()
+			time.Sleep(time.Second)
+		}
+		if late := last.Sub(began); late > w.v.Bound() || late < 59*time.Minute {
+			t.Errorf("let in for %s, the bound is %s", late, w.v.Bound())
+		}
+	})
+}
