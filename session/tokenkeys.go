@@ -1,12 +1,10 @@
 package session
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -154,15 +152,8 @@ func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONW
 	if err != nil || public.UnmarshalJSON(text) != nil || !public.Valid() || !public.IsPublic() {
 		return public, bad
 	}
-	switch k := public.Key.(type) {
-	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < minRSABits || n > maxRSABits || k.E < 3 || k.E%2 == 0 {
-			return public, fmt.Errorf("its RSA key is weak or odd: %d to %d bits are taken", minRSABits, maxRSABits)
-		}
-	case ed25519.PublicKey:
-		if lowOrder(k) {
-			return public, bad
-		}
+	if k, ok := public.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
+		return public, fmt.Errorf("its RSA key has not %d to %d bits", minRSABits, maxRSABits)
 	}
 	return public, nil
 }
@@ -187,22 +178,4 @@ func algorithmOf(members map[string]json.RawMessage, public any) (jose.Signature
 		return "", errors.New("it has no alg that fits its kty and crv")
 	}
 	return jose.SignatureAlgorithm(alg), nil
-}
-
-// lowOrder reports whether a point is one of the few for which signatures can be made
-// without any secret. The list is libsodium's; the sign of x says nothing.
-func lowOrder(key ed25519.PublicKey) bool {
-	y := bytes.Clone(key)
-	y[len(y)-1] &= 0x7f
-	return slices.Contains(lowOrders, hex.EncodeToString(y))
-}
-
-var lowOrders = []string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }

@@ -339,7 +339,7 @@ func TestBadKeySets(t *testing.T) {
 		"X25519":                {one(`{"kty":"OKP","crv":"X25519","kid":"x","x":"` + b64(make([]byte, 32)) + `"}`), "no sound public key"},
 		"Ed25519 short":         {one(`{"kty":"OKP","crv":"Ed25519","kid":"x","x":"` + b64(make([]byte, 31)) + `"}`), "no sound public key"},
 		"Ed25519 of low order":  {one(`{"kty":"OKP","crv":"Ed25519","kid":"x","x":"` + b64(append([]byte{1}, make([]byte, 31)...)) + `"}`), "no sound public key"},
-		"RSA of 1024 bits":      {jwksOf(t, "rs", "RS256", small.Public()), "weak"},
+		"RSA of 1024 bits":      {jwksOf(t, "rs", "RS256", small.Public()), "bits"},
 		"RSA with exponent 1":   {one(`{"kty":"RSA","kid":"x","alg":"RS256","e":"AQ","n":"` + b64(k.rs.N.Bytes()) + `"}`), "no sound public key"},
 		"RSA without alg":       {jwksOf(t, "rs", "", k.rs.Public()), "alg that fits"},
 		"RS512, not believed":   {jwksOf(t, "rs", "RS512", k.rs.Public()), "not among"},
