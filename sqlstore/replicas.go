@@ -67,7 +67,7 @@ delete from symbolon.sessions where credential in (select credential from symbol
 
 	hearPurges = `select id, what from symbolon.purges where project = $1 and id > $2 order by id limit 10000`
 
-	lastPurge = `select coalesce(max(id), 0) from symbolon.purges where at < $1`
+	firstPurge = `select coalesce(min(id), (select coalesce(max(id), 0) from symbolon.purges)) from symbolon.purges where at >= $1`
 
 	sweepPurges = `delete from symbolon.purges where at < $1`
 )
@@ -138,10 +138,10 @@ func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 	}
 	if !r.begun {
 		db := session{store: r.Store}
-		if err := db.queryRow(ctx, lastPurge, moment{r.Store.now().Add(-purgesKept)}).Scan(&r.floor); err != nil {
+		if err := db.queryRow(ctx, firstPurge, moment{r.Store.now().Add(-purgesKept)}).Scan(&r.floor); err != nil {
 			return nil, unavailable("begin to hear purges", err)
 		}
-		// Lower numbers may be younger; those who hear them twice lose nothing.
+		// Lower numbers may still be on their way; those who hear them twice lose nothing.
 		r.floor, r.begun, r.heard = max(0, r.floor-100), true, map[int64]time.Time{}
 		return r.read(ctx)
 	}

@@ -242,6 +242,45 @@ func TestWake(t *testing.T) {
 	})
 }
 
+// TestHearWhatWasBefore: who begins hears what was told in the two hours before, once,
+// and nothing much older: a token of Ory's that was revoked then may still be about.
+func TestHearWhatWasBefore(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		tell := func(ago time.Duration, ids ...string) {
+			t.Helper()
+			if err := db.replica(t, func() time.Time { return time.Now().Add(-ago) }).Tell(t.Context(), ids); err != nil {
+				t.Fatal(err)
+			}
+		}
+		none, err := db.replica(t, now).Hear(t.Context())
+		if err != nil || len(none) != 0 {
+			t.Errorf("nobody told anything: %q, %v", none, err)
+		}
+		many := make([]string, 150)
+		for n := range many {
+			many[n] = fmt.Sprintf("old-%d", n)
+		}
+		tell(3*time.Hour, append([]string{"oldest"}, many...)...)
+		old := db.replica(t, now)
+		if heard, err := old.Hear(t.Context()); err != nil || slices.Contains(heard, "oldest") {
+			t.Errorf("heard %q, %v", heard, err)
+		}
+		tell(110*time.Minute, "recent")
+		r := db.replica(t, now)
+		began := time.Now()
+		heard, err := r.Hear(t.Context())
+		if err != nil || time.Since(began) > listenAtOnce || !slices.Contains(heard, "recent") || slices.Contains(heard, "oldest") {
+			t.Errorf("heard %q, %v after %s", heard, err, time.Since(began))
+		}
+		if again, err := r.Hear(t.Context()); err != nil || len(again) != 0 {
+			t.Errorf("heard twice: %q, %v", again, err)
+		}
+	})
+}
+
+// listenAtOnce is less than a look that waits.
+const listenAtOnce = 400 * time.Millisecond
+
 // TestOldPurgesGo: the table does not grow for ever.
 func TestOldPurgesGo(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {

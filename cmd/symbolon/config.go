@@ -189,6 +189,9 @@ type AuthConfig struct {
 	// Policies are those of /auth/p/NAME beside default, optional and aal2.
 	Policies map[string]PolicyConfig `yaml:"policies"`
 
+	// JWT is about Ory's own tokenised sessions.
+	JWT JWTConfig `yaml:"jwt"`
+
 	// Headers renames the answer headers of /auth: user_id, identity_id,
 	// session_id, aal, email, assertion.
 	Headers map[string]string `yaml:"headers"`
@@ -232,7 +235,7 @@ func defaults() *Config {
 			OnUserDeleted: symbolon.DenyDeleted},
 		Deletion:      DeletionConfig{ProofGap: symbolon.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
-		Auth:          AuthConfig{MaxStale: 10 * time.Second, MaxStaleWithFeed: 10 * time.Second},
+		Auth:          AuthConfig{MaxStale: 10 * time.Second, MaxStaleWithFeed: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 	}
 }

@@ -303,6 +303,7 @@ func (c *Config) checkAuth(r *report) {
 		r.fault("auth.outage_grace", "it must be at most 1h: so much longer is let in who was revoked just before Ory stopped to answer")
 	}
 	c.checkHeaders(r)
+	c.checkJWT(r)
 	c.checkProxies(r)
 }
 

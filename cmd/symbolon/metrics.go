@@ -114,6 +114,11 @@ func (m *metrics) sessions(v *session.Verifier, e *ear) {
 	counter("session_questions_total", "Questions to Ory whose a session is.", func(s session.Stats) uint64 { return s.Asked })
 	counter("session_refreshes_total", "Of them in the background, for sessions in use.", func(s session.Stats) uint64 { return s.Renewed })
 	counter("session_graced_total", "Answers that counted longer because Ory did not answer.", func(s session.Stats) uint64 { return s.Graced })
+	gauge("jwt_keys", "Public keys by which Ory's tokens can be verified; 0: auth.jwt is not configured, or they could not be read yet.",
+		func() float64 { return float64(v.Stats().Tokens.Keys) })
+	counter("jwt_key_faults_total", "Readings of the public keys that failed.", func(s session.Stats) uint64 { return s.Tokens.KeyFaults })
+	counter("jwt_signatures_total", "Signatures of Ory's tokens that were verified, good or not.", func(s session.Stats) uint64 { return s.Tokens.Signatures })
+	counter("jwt_refused_total", "JWTs that let nobody in, those of the application's own among them.", func(s session.Stats) uint64 { return s.Tokens.Refused })
 	counter("session_unknown_total", "Questions that ended in \"don't know\".", func(s session.Stats) uint64 { return s.Unknown })
 }
 
