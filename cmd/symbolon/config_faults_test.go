@@ -10,8 +10,8 @@ import (
 
 // TestConfigFaults is row C of the bad-input catalogue: each file keeps the
 // program from starting, names the key, and shows nothing of what may be secret.
-// jwt is a section auth.jwt that is right but for one key.
-func jwt(wrong string) string {
+// jwtBut is a section auth.jwt that is right but for one key.
+func jwtBut(wrong string) string {
 	out := "auth:\n  jwt:\n"
 	for _, line := range []string{"jwks: https://keys.example/jwks.json", "issuer: https://ory.example/", "audience: notes"} {
 		if key, _, _ := strings.Cut(line, ":"); !strings.HasPrefix(wrong, key+":") {
@@ -279,19 +279,19 @@ func TestConfigFaults(t *testing.T) {
 		{"return to any host", good + "auth: {return_to_hosts: [\"*.example.com\"]}\n", "auth.return_to_hosts[0]", "exactly"},
 		{"return to a URL", good + "auth: {return_to_hosts: [\"https://app.example.com\"]}\n", "auth.return_to_hosts[0]", "exactly"},
 		{"return to a host in capitals", good + "auth: {return_to_hosts: [App.example.com]}\n", "auth.return_to_hosts[0]", "lower case"},
-		{"keys over plain http", good + jwt("jwks: http://keys.example/jwks.json"), "auth.jwt.jwks", "use https"},
-		{"keys by ftp", good + jwt("jwks: ftp://keys.example/jwks.json"), "auth.jwt.jwks", "https://"},
-		{"keys with a password", good + jwt("jwks: https://u:"+testKey+"@keys.example/"), "auth.jwt.jwks", "credentials"},
+		{"keys over plain http", good + jwtBut("jwks: http://keys.example/jwks.json"), "auth.jwt.jwks", "use https"},
+		{"keys by ftp", good + jwtBut("jwks: ftp://keys.example/jwks.json"), "auth.jwt.jwks", "https://"},
+		{"keys with a password", good + jwtBut("jwks: https://u:"+testKey+"@keys.example/"), "auth.jwt.jwks", "credentials"},
 		{"no keys", good + "auth: {jwt: {issuer: x, audience: y}}\n", "auth.jwt.jwks", "it is not set"},
 		{"no issuer", good + "auth: {jwt: {jwks: /k.json, audience: y}}\n", "auth.jwt.issuer", "Ory's public URL"},
-		{"alg none", good + jwt("algorithms: [none]"), "auth.jwt.algorithms", "none proves nothing"},
-		{"alg HS256", good + jwt("algorithms: [ES256, HS256]"), "auth.jwt.algorithms", "cannot be published"},
-		{"alg in small letters", good + jwt("algorithms: [es256]"), "auth.jwt.algorithms", "must be one of"},
-		{"user in iss", good + jwt("user_claim: iss"), "auth.jwt.user_claim", "holds the user's ID"},
-		{"a token for a day", good + jwt("max_life: 24h"), "auth.jwt.max_life", "between 1s and 1h"},
-		{"a token for no time", good + jwt("max_life: 0s"), "auth.jwt.max_life", "between 1s and 1h"},
+		{"alg none", good + jwtBut("algorithms: [none]"), "auth.jwt.algorithms", "none proves nothing"},
+		{"alg HS256", good + jwtBut("algorithms: [ES256, HS256]"), "auth.jwt.algorithms", "cannot be published"},
+		{"alg in small letters", good + jwtBut("algorithms: [es256]"), "auth.jwt.algorithms", "must be one of"},
+		{"user in iss", good + jwtBut("user_claim: iss"), "auth.jwt.user_claim", "holds the user's ID"},
+		{"a token for a day", good + jwtBut("max_life: 24h"), "auth.jwt.max_life", "between 1s and 1h"},
+		{"a token for no time", good + jwtBut("max_life: 0s"), "auth.jwt.max_life", "between 1s and 1h"},
 		{"jwt is a word", good + "auth: {jwt: yes}\n", "auth.jwt", "mapping"},
-		{"jwt has another key", good + jwt("jku: x"), "auth.jwt.jku", "no such key"},
+		{"jwt has another key", good + jwtBut("jku: x"), "auth.jwt.jku", "no such key"},
 		{"audience of two words", good + "auth: {audience: \"a b\"}\n", "auth.audience", "visible ASCII"},
 		{"a policy that is there", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "there already"},
 		{"a policy with a slash", good + "auth: {policies: {a/b: {}}}\n", "auth.policies.…", "1 to 64"},

@@ -49,7 +49,7 @@ func (c serveCmd) Run(a *app) error {
 		return err
 	}
 	if err := p.check(); err != nil {
-		return usage(err)
+		return errors.Join(usage(err), p.close(a.ctx))
 	}
 	if err := p.work.Start(a.ctx); err != nil {
 		return errors.Join(err, p.close(a.ctx))

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// template makes tokens as one of Ory's tokenizer templates does.
+type template struct {
+	key    *ecdsa.PrivateKey
+	signer jose.Signer
+	public string // the file with its public half
+}
+
+func newTemplate(t *testing.T) *template {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &template{key: key, signer: signer, public: filepath.Join(t.TempDir(), "jwks.json")}
+	out.publish(t, key.Public())
+	return out
+}
+
+func (p *template) publish(t *testing.T, key any) {
+	t.Helper()
+	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.public, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// configure has a server take its tokens.
+func (p *template) configure(c *Config) {
+	c.Auth.JWT = JWTConfig{JWKS: p.public, Issuer: "https://ory.example/", Audience: "notes", UserClaim: "sub", MaxLife: 15 * time.Minute}
+}
+
+// token is one of the session that smallKratos has for an identity.
+func (p *template) token(t *testing.T, identity string) string {
+	t.Helper()
+	now := time.Now()
+	token, err := jwt.Signed(p.signer).Claims(jwt.Claims{Issuer: "https://ory.example/", Audience: jwt.Audience{"notes"}, Subject: identity,
+		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(10 * time.Minute))}).
+		Claims(map[string]any{"sid": "5e" + identity[2:], "aal": "aal1"}).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func (i *installation) bearer(token string) int {
+	return ask(i.public(), "GET", "/auth", "", "Authorization", "Bearer "+token).Code
+}
+
+// TestTokensEverywhere: Ory's tokens at two servers, and at one that was started after
+// what they carry was revoked.
+func TestTokensEverywhere(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		p := newTemplate(t)
+		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour; p.configure(c) })
+		two := one.beside(t)
+		stays, _ := one.ory.add(10)
+		other := p.token(t, stays)
+		for n, path := range []string{"/admin/sessions/5e000000-0000-4000-8000-%012d", "/admin/identities/1d000000-0000-4000-8000-%012d/sessions"} {
+			id, session := one.ory.add(n + 1)
+			token := p.token(t, id)
+			for _, i := range []*installation{one, two} {
+				if got := i.bearer(token); got != 200 {
+					t.Fatalf("%d\n%s", got, i.logs)
+				}
+				if got := i.bearer(other); got != 200 {
+					t.Fatal(got)
+				}
+			}
+			w := ask(one.public(), "GET", "/auth", "", "Authorization", "Bearer "+token)
+			if user := one.signIn(t, session); w.Header().Get("X-User-Id") != user || w.Header().Get("X-Identity-Id") != id {
+				t.Errorf("by the token %v, by the session %s", w.Header(), user)
+			}
+			if w := ask(one.operator(), "DELETE", fmt.Sprintf(path, n+1), ""); w.Code != 204 {
+				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+			}
+			if got := one.bearer(token); got != 401 {
+				t.Errorf("%s: %d at the server that did it", path, got)
+			}
+			within(t, time.Second, "it is refused at the other", func() bool { return two.bearer(token) == 401 })
+			if got := one.beside(t).bearer(token); got != 401 {
+				t.Errorf("%s: %d at a server that was started afterwards", path, got)
+			}
+			if one.bearer(other) != 200 || two.bearer(other) != 200 {
+				t.Error("somebody else is signed out")
+			}
+		}
+		metrics := ask(one.operator(), "GET", "/metrics", "").Body.String()
+		for _, line := range []string{"symbolon_jwt_keys 1", "symbolon_jwt_key_faults_total 0", "symbolon_session_max_staleness_seconds 3600"} {
+			if !strings.Contains(metrics, "\n"+line+"\n") {
+				t.Errorf("no metric %s", line)
+			}
+		}
+		for _, log := range []string{one.logs.String(), two.logs.String()} {
+			if strings.Contains(log, other[:60]) {
+				t.Error("a token is in the log")
+			}
+		}
+	})
+}
+
+// TestTokensOff: without auth.jwt they are nobody's.
+func TestTokensOff(t *testing.T) {
+	p := newTemplate(t)
+	i := install(t, nil)
+	id, _ := i.ory.add(1)
+	if got := i.bearer(p.token(t, id)); got != 401 {
+		t.Error(got)
+	}
+	if got := ask(i.public(), "GET", "/auth/optional", "", "Authorization", "Bearer "+p.token(t, id)); got.Code != 200 || got.Header().Get("X-User-Id") != "" {
+		t.Error(got)
+	}
+	metrics := ask(install(t, p.configure).operator(), "GET", "/metrics", "").Body.String()
+	if !strings.Contains(metrics, "\nsymbolon_session_max_staleness_seconds 910\n") {
+		t.Error("the bound does not tell of the tokens' life")
+	}
+}
+
+// TestServeRefusesKeys: a server does not start with keys that it must not have, or
+// that are none, and says what to do.
+func TestServeRefusesKeys(t *testing.T) {
+	p := newTemplate(t)
+	env := environment("SYMBOLON_AUTH_JWT_JWKS", p.public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",
+		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
+	for says, prepare := range map[string]func(){
+		"publish only the public halves": func() { p.publish(t, p.key) },
+		"no key set": func() {
+			if err := os.WriteFile(p.public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no such file": func() {
+			if err := os.Remove(p.public); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		p.publish(t, p.key.Public())
+		prepare()
+		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "JWKS") {
+			t.Errorf("%s: %d %s", says, code, errs)
+		}
+	}
+}
