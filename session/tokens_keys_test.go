@@ -167,6 +167,10 @@ func TestKeysInFiles(t *testing.T) {
 		if got := tokenStatus(w.v, tokenise(p)); got != 200 || s.times() != 0 {
 			t.Errorf("%s: %d", source, got)
 		}
+		used, unused, err := w.v.Tokens.ReadKeys(t.Context())
+		if err != nil || strings.Join(used, ", ") != "ed (EdDSA), es (ES256), rs (RS256)" || len(unused) != 0 || w.v.Tokens.Remote() {
+			t.Errorf("%s: %q %q %v", source, used, unused, err)
+		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)

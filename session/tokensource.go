@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,22 +91,26 @@ func faultOfSource(source string) string {
 // newKeyring makes one. A file or an inline set is read at once, a URL in the
 // background.
 func newKeyring(t *Tokens, r *keyring) (*keyring, error) {
-	r.allowed = t.algorithms()
-	switch path, isFile := strings.CutPrefix(t.JWKS, "file://"); {
-	case isURL(t.JWKS):
-		r.read = fetchJWKS(t.JWKS, t.HTTP)
+	r.allowed, r.read = t.algorithms(), t.source()
+	if t.Remote() {
 		_, _ = r.begin()
 		return r, nil
-	case !isFile && strings.HasPrefix(t.JWKS, inline):
-		r.read = func(context.Context) ([]byte, error) {
-			return base64.StdEncoding.DecodeString(t.JWKS[len(inline):])
-		}
-	default:
-		r.read = func(context.Context) ([]byte, error) { return readKeyFile(path) }
 	}
 	one := &reading{done: make(chan struct{})}
 	r.run(one, r.mono(), r.now())
 	return r, one.err
+}
+
+// source is what reads the set.
+func (t *Tokens) source() func(context.Context) ([]byte, error) {
+	if t.Remote() {
+		return fetchJWKS(t.JWKS, t.HTTP)
+	}
+	if text, ok := strings.CutPrefix(t.JWKS, inline); ok {
+		return func(context.Context) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
+	}
+	path := strings.TrimPrefix(t.JWKS, "file://")
+	return func(context.Context) ([]byte, error) { return readKeyFile(path) }
 }
 
 func readKeyFile(path string) ([]byte, error) {
@@ -231,3 +237,27 @@ func (r *keyring) run(one *reading, asked int64, wall time.Time) {
 	r.mu.Unlock()
 	close(one.done)
 }
+
+// ReadKeys reads the keys once, wherever they are, and says which can be used, by kid
+// and algorithm, and why others cannot: for a check of the setup. An error says what is
+// wrong with the whole set, or that it cannot be read.
+func (t *Tokens) ReadKeys(ctx context.Context) (used, unused []string, err error) {
+	if err := t.check(); err != nil {
+		return nil, nil, err
+	}
+	doc, err := t.source()(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := parseJWKS(doc, t.algorithms())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, kid := range slices.Sorted(maps.Keys(set.keys)) {
+		used = append(used, kid+" ("+string(set.keys[kid].algorithm)+")")
+	}
+	return used, set.unused, nil
+}
+
+// Remote reports whether the keys are read over the network.
+func (t *Tokens) Remote() bool { return isURL(t.JWKS) }

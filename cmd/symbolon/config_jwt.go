@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -59,9 +61,22 @@ func (c *Config) checkJWT(r *report) {
 		r.fault("auth.jwt."+jwtKeys[field], "%s", faults[field])
 	}
 	if j.Audience == "" {
-		r.warn("auth.jwt.audience", "it is not set: every token that Ory signs with these keys is taken, whomever its template makes it for")
+		r.warn("auth.jwt.audience", "it is not set: every token without an aud that Ory signs with these keys is taken, whomever its template makes it for")
 	}
 	if c.Ory.AdminURL == "" {
 		r.warn("auth.jwt", "without ory.admin_url a token makes no user, and whether its session was revoked cannot be asked")
 	}
+}
+
+// checkKeys reads the public keys that are on this machine: what serve must not start
+// with. Those behind a URL it reads when it has started.
+func (j *JWTConfig) checkKeys(ctx context.Context) error {
+	tokens := j.tokens()
+	if tokens == nil || tokens.Remote() {
+		return nil
+	}
+	if _, _, err := tokens.ReadKeys(ctx); err != nil {
+		return fmt.Errorf("auth.jwt.jwks: %w", err)
+	}
+	return nil
 }

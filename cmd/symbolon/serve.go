@@ -38,6 +38,9 @@ func (c serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := config.Auth.JWT.checkKeys(a.ctx); err != nil {
+		return usage(err)
+	}
 	s, err := start(a.ctx, config, log)
 	if err != nil {
 		return err

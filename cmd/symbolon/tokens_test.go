@@ -161,7 +161,7 @@ func TestServeRefusesKeys(t *testing.T) {
 	} {
 		p.publish(t, p.key.Public())
 		prepare()
-		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "JWKS") {
+		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "auth.jwt.jwks") {
 			t.Errorf("%s: %d %s", says, code, errs)
 		}
 	}
