@@ -122,8 +122,8 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestKeysAreReadSeldom: a thousand strangers with keys of their own invention at once,
-// for an hour: one reading at a time, one in ten seconds.
+// TestKeysAreReadSeldom: strangers with keys of their own invention, many at once,
+// for a minute: one reading at a time, one in ten seconds.
 func TestKeysAreReadSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := tokenWorld(t)
@@ -132,7 +132,7 @@ func TestKeysAreReadSeldom(t *testing.T) {
 		began := time.Now()
 		for round := range 60 {
 			var wg sync.WaitGroup
-			for n := range 50 {
+			for n := range 20 {
 				jwt := signRaw(jsonOf(headerES.with(members{"kid": fmt.Sprint(round, n)})), jsonOf(claimsFor(p, time.Now(), time.Minute)), keysOnce().es)
 				wg.Go(func() {
 					if got := tokenStatus(w.v, jwt); got != 401 && got != 503 {
