@@ -66,12 +66,13 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*tokenKeys, error
 	}
 	set := &tokenKeys{keys: map[string]*tokenKey{}}
 	for n, item := range items {
-		key, unused, err := parseJWK(item, allowed)
+		key, err := parseJWK(item, allowed)
+		var leftOut unused
 		switch {
+		case errors.As(err, &leftOut):
+			set.unused = append(set.unused, fmt.Sprintf("key %d: %s", n+1, leftOut))
 		case err != nil:
 			return nil, fmt.Errorf("key %d: %w", n+1, err)
-		case unused != "":
-			set.unused = append(set.unused, fmt.Sprintf("key %d: %s", n+1, unused))
 		case set.keys[key.kid] != nil:
 			return nil, fmt.Errorf("key %d: an earlier key has its kid: which one is meant cannot be told", n+1)
 		default:
@@ -84,42 +85,48 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*tokenKeys, error
 	return set, nil
 }
 
-// parseJWK reads one key. unused says why it is left out.
-func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (key *tokenKey, unused string, err error) {
+// unused is why a key of a set is left out.
+type unused string
+
+func (u unused) Error() string { return string(u) }
+
+// parseJWK reads one key. An error that is unused leaves it out; any other makes the
+// whole set one that must not be believed.
+func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*tokenKey, error) {
 	members, err := strictjson.Object(item)
 	if err != nil {
-		return nil, "", errors.New("it is no object")
+		return nil, errors.New("it is no object")
 	}
 	kty, _ := textOf(members["kty"])
 	for _, name := range secretMembers {
 		if _, there := members[name]; there || kty == "oct" {
-			return nil, "", errors.New("it is a private or a symmetric key, with which anybody can make tokens: publish only the public halves " +
+			return nil, errors.New("it is a private or a symmetric key, with which anybody can make tokens: publish only the public halves " +
 				"(take d, p, q, dp, dq and qi away), and take it for stolen if others could read it here")
 		}
 	}
 	kid, _ := textOf(members["kid"])
 	switch {
 	case kid == "" || len(kid) > maxKeyID:
-		return nil, "it has no kid", nil
+		return nil, unused("it has no kid")
 	case !forSignatures(members):
-		return nil, "its use or key_ops is not to verify signatures", nil
+		return nil, unused("its use or key_ops is not to verify signatures")
 	}
 	public, err := publicOf(kty, members)
 	if err != nil {
-		return nil, err.Error(), nil
+		return nil, err
 	}
 	algorithm, err := algorithmOf(members, public.Key)
-	switch {
-	case err != nil:
-		return nil, err.Error(), nil
-	case !slices.Contains(allowed, algorithm):
-		return nil, "its alg is not among the algorithms that are believed", nil
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(allowed, algorithm) {
+		return nil, unused("its alg is not among the algorithms that are believed")
 	}
 	digest, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return nil, "it cannot be read", nil
+		return nil, err
 	}
-	return &tokenKey{kid: kid, algorithm: algorithm, public: public.Key, print: [32]byte(digest)}, "", nil
+	return &tokenKey{kid: kid, algorithm: algorithm, public: public.Key, print: [32]byte(digest)}, nil
 }
 
 func forSignatures(members map[string]json.RawMessage) bool {
@@ -138,7 +145,7 @@ func forSignatures(members map[string]json.RawMessage) bool {
 
 // publicOf reads the key itself and nothing that lies beside it: no certificates.
 func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONWebKey, err error) {
-	bad := errors.New("it is no sound public key of kty EC, OKP (Ed25519) or RSA")
+	const bad = unused("it is no sound public key of kty EC, OKP (Ed25519) or RSA")
 	plain := map[string]json.RawMessage{}
 	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
 		if raw, there := members[name]; there {
@@ -153,7 +160,7 @@ func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONW
 		return public, bad
 	}
 	if k, ok := public.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
-		return public, fmt.Errorf("its RSA key has not %d to %d bits", minRSABits, maxRSABits)
+		return public, unused(fmt.Sprintf("its RSA key has not %d to %d bits", minRSABits, maxRSABits))
 	}
 	return public, nil
 }
@@ -175,7 +182,7 @@ func algorithmOf(members map[string]json.RawMessage, public any) (jose.Signature
 	}
 	alg, _ := textOf(raw)
 	if !slices.Contains(fits, jose.SignatureAlgorithm(alg)) {
-		return "", errors.New("it has no alg that fits its kty and crv")
+		return "", unused("it has no alg that fits its kty and crv")
 	}
 	return jose.SignatureAlgorithm(alg), nil
 }

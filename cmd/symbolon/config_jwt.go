@@ -64,7 +64,7 @@ func (c *Config) checkJWT(r *report) {
 		r.warn("auth.jwt.audience", "it is not set: every token without an aud that Ory signs with these keys is taken, whomever its template makes it for")
 	}
 	if c.Ory.AdminURL == "" {
-		r.warn("auth.jwt", "without ory.admin_url a token makes no user, and whether its session was revoked cannot be asked")
+		r.warn("auth.jwt", "without ory.admin_url a token makes no user, and whether its session was revoked cannot be asked: it counts for up to %s", j.MaxLife)
 	}
 }
 
