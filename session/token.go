@@ -30,7 +30,8 @@ type token struct {
 	authenticated time.Time // zero: not said
 
 	key     *tokenKey // that it was verified by
-	cleared int64     // no purge up to this epoch is about it: Ory's books were asked then
+	vouched bool      // Ory's books were asked whether its session goes on, and it does
+	cleared int64     // of purges: the epoch at which they were
 }
 
 // refusal is why a token lets nobody in. It matches [ErrUnauthenticated], and holds

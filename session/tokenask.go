@@ -127,7 +127,7 @@ func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (
 func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, error) {
 	asks := v.ory.HasAdmin() && t.session != ""
 	switch {
-	case !v.doubted(t, at, !asks) && (!asks || !v.deaf.Load()):
+	case !v.doubted(t, at, !asks) && !(asks && v.unheard(t, at)):
 		return t, nil
 	case !asks:
 		return nil, refuse("it was issued before its identity or its session was purged")
@@ -146,8 +146,18 @@ func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, 
 		return nil, refuse("its session is not, or no longer, of an active identity that it names")
 	}
 	cleared := *t
-	cleared.cleared = at.epoch
+	cleared.vouched, cleared.cleared = true, at.epoch
 	return &cleared, nil
+}
+
+// unheard reports whether a purge may have been missed: others cannot be heard now, or
+// there is nobody to remember what was purged before this process began.
+func (v *Verifier) unheard(t *token, at moment) bool {
+	if v.Broadcast != nil {
+		return v.deaf.Load()
+	}
+	began := at.wall.Add(-time.Duration(at.mono))
+	return !t.vouched && began.Sub(t.issued) >= time.Second // as exact as iat is
 }
 
 // doubted reports whether a purge concerns a token that no book was asked about

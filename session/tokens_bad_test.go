@@ -18,7 +18,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// badTokens are made of a session that is good: each is wrong in one way.
+// badTokens are made of a session that is good: each is wrong in one way. Among them
+// are those by which others were fooled: another alg (CVE-2026-33322), another aud
+// (CVE-2026-55669), an exp that is not one (GHSA-wxg7-w2v3-w38g), a token cut short
+// (CVE-2026-27840).
 func badTokens(t testing.TB, s *fakeSession) map[string]string {
 	k, now := keysOnce(), time.Now()
 	good := claimsFor(s, now, 10*time.Minute)
@@ -124,6 +127,7 @@ func badTokens(t testing.TB, s *fakeSession) map[string]string {
 		"claims empty":               parts[0] + ".." + parts[2],
 		"signature empty":            input + ".",
 		"signature missing":          input,
+		"dots (CVE-2025-30204)":      strings.Repeat(".", 8<<10),
 		"two parts":                  input + parts[2],
 		"four parts":                 token + ".AAAA",
 		"five parts: JWE":            b64([]byte(`{"alg":"RSA-OAEP","enc":"A256GCM","kid":"rs"}`)) + ".AAAA.AAAA.AAAA.AAAA",

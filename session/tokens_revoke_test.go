@@ -158,6 +158,31 @@ func TestTokenPurgedWithoutBooks(t *testing.T) {
 	}
 }
 
+// TestTokenOfBeforeTheStart: where nobody remembers purges for a process that is
+// started again, Ory's books are asked about each token that is older, once.
+func TestTokenOfBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		_, s := w.person(1)
+		_, ended := w.person(2)
+		ended.active = false
+		older, revoked := tokenise(s), tokenise(ended)
+		time.Sleep(time.Second)
+		for second := range 60 {
+			if got, no := tokenStatus(w.v, older), tokenStatus(w.v, revoked); got != 200 || no != 401 {
+				t.Errorf("after %d s: %d, %d", second, got, no)
+			}
+			if got := tokenStatus(w.v, tokenise(s)); got != 200 {
+				t.Errorf("a newer one: %d", got)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := w.times("session"); n < 13 || n > 14 { // and every 5 s about the one that has ended
+			t.Errorf("the books were asked %d times", n)
+		}
+	})
+}
+
 // TestTokenWaitsForWhatWasRevoked: a process that cannot hear yet what was revoked
 // before it began lets no token in.
 func TestTokenWaitsForWhatWasRevoked(t *testing.T) {
