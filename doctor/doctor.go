@@ -88,6 +88,10 @@ type Doctor struct {
 	// Defaults to a client with a timeout of 5 seconds.
 	HTTP *http.Client
 
+	// TokenKeys reads the public keys of Ory's tokens (auth.jwt.jwks): which can be used,
+	// and why others cannot. Nil: no tokens are taken.
+	TokenKeys func(ctx context.Context) (used, unused []string, err error)
+
 	// Live proves the hooks by a person who signs up; nil: do not.
 	Live *Live
 
@@ -114,6 +118,7 @@ var checks = []check{
 	{"ory.clock", (*Doctor).checkClock},
 	{"ory.page_cap", (*Doctor).checkPageCap},
 	{"ory.rate_plan", (*Doctor).checkRatePlan},
+	{"ory.token_keys", (*Doctor).checkTokens},
 	{"users.database", (*Doctor).checkDatabase},
 	{"users.layout", tableCheck("no_layout")},
 	{"users.table", tableCheck("no_table")},

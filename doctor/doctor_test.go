@@ -1,7 +1,9 @@
 package doctor_test
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -42,7 +44,28 @@ func TestFaults(t *testing.T) {
 	t.Run("ory", func(t *testing.T) { testOry(t, w) })
 	t.Run("way", func(t *testing.T) { testWay(t, w) })
 	t.Run("silent", func(t *testing.T) { testSilent(t, w) })
+	t.Run("tokens", func(t *testing.T) { testTokens(t, w) })
 	t.Run("live", func(t *testing.T) { testLive(t, w) })
+}
+
+// testTokens is about the keys of Ory's tokens.
+func testTokens(t *testing.T, w *installation) {
+	d := w.doctor()
+	if r := examine(t, d)["ory.token_keys"]; !strings.Contains(r.Is, "k (ES256)") || !strings.Contains(r.Is, "no kid") {
+		t.Errorf("%+v", r)
+	}
+	d = w.doctor()
+	d.TokenKeys = func(context.Context) (used, unused []string, err error) {
+		return nil, nil, errors.New("key 1: it is a private one")
+	}
+	got := examine(t, d)
+	expect(t, got, wrong("ory.token_keys"))
+	if r := got["ory.token_keys"]; !strings.Contains(r.Is, "private") {
+		t.Errorf("%+v", r)
+	}
+	d = w.doctor()
+	d.TokenKeys = nil
+	expect(t, examine(t, d), map[string]doctor.Verdict{"ory.token_keys": doctor.Skipped})
 }
 
 // after is registration.after of a Kratos configuration.

@@ -48,6 +48,9 @@ func (c doctorCmd) Run(a *app) error {
 		OnIdentityDeleted: config.Users.OnIdentityDeleted, ReleaseColumns: config.Users.ReleaseColumns, AnonymiseColumns: config.Users.AnonymiseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
+	if tokens := config.Auth.JWT.tokens(); tokens != nil {
+		d.TokenKeys = tokens.ReadKeys
+	}
 	if d.Kratos, err = c.kratos(); err != nil {
 		return usage(err)
 	}
