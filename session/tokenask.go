@@ -126,8 +126,9 @@ func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (
 // session goes on.
 func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, error) {
 	asks := v.ory.HasAdmin() && t.session != ""
+	doubted := v.doubted(t, at, !asks) || asks && v.unheard(t, at)
 	switch {
-	case !v.doubted(t, at, !asks) && !(asks && v.unheard(t, at)):
+	case !doubted:
 		return t, nil
 	case !asks:
 		return nil, refuse("it was issued before its identity or its session was purged")
