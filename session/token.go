@@ -46,7 +46,7 @@ type refusal struct {
 func (r *refusal) Error() string { return "session: a token of Ory's is refused: " + r.why }
 func (r *refusal) Unwrap() error { return ErrUnauthenticated }
 
-func refuse(why string) error      { return &refusal{why: why} }
+func notGood(why string) error     { return &refusal{why: why} }
 func misconfigured(w string) error { return &refusal{why: w, setup: true} }
 
 // Sizes of a token's parts, before they are decoded.
@@ -75,12 +75,12 @@ func isTokenShaped(s string) bool {
 // believed before its signature is verified; what it refuses never will be.
 func (t *Tokens) read(raw string, now time.Time) (*token, error) {
 	if !isTokenShaped(raw) {
-		return nil, refuse("it is no JWT in the compact form, or has more than 8 kB")
+		return nil, notGood("it is no JWT in the compact form, or has more than 8 kB")
 	}
 	header, rest, _ := strings.Cut(raw, ".")
 	body, signature, _ := strings.Cut(rest, ".")
 	if _, ok := decodePart(signature); !ok {
-		return nil, refuse("its signature is not base64 for URLs")
+		return nil, notGood("its signature is not base64 for URLs")
 	}
 	out := &token{}
 	if err := out.readHeader(header); err != nil {
@@ -110,32 +110,32 @@ func decodePart(s string) ([]byte, bool) {
 // names or brings a key, or that has to be understood (crit), is never followed.
 func (t *token) readHeader(part string) error {
 	if len(part) > maxTokenHeader {
-		return refuse("its header is too long")
+		return notGood("its header is too long")
 	}
 	text, ok := decodePart(part)
 	if !ok {
-		return refuse("its header is not base64 for URLs")
+		return notGood("its header is not base64 for URLs")
 	}
 	members, err := strictjson.Object(text)
 	if err != nil {
-		return refuse("its header: " + err.Error())
+		return notGood("its header: " + err.Error())
 	}
 	for name := range members {
 		if name != "alg" && name != "kid" && name != "typ" {
-			return refuse("its header has a member that is none of alg, kid and typ")
+			return notGood("its header has a member that is none of alg, kid and typ")
 		}
 	}
 	alg, ok := textOf(members["alg"])
 	if !ok {
-		return refuse("its header has no alg")
+		return notGood("its header has no alg")
 	}
 	t.algorithm = jose.SignatureAlgorithm(alg)
 	if t.kid, ok = textOf(members["kid"]); !ok || t.kid == "" || len(t.kid) > maxKeyID {
-		return refuse("its header has no kid")
+		return notGood("its header has no kid")
 	}
 	if raw, there := members["typ"]; there {
 		if typ, ok := textOf(raw); !ok || !strings.EqualFold(typ, "JWT") {
-			return refuse("its typ is not JWT")
+			return notGood("its typ is not JWT")
 		}
 	}
 	return nil
@@ -144,11 +144,11 @@ func (t *token) readHeader(part string) error {
 func claimsIn(part string) (map[string]json.RawMessage, error) {
 	text, ok := decodePart(part)
 	if !ok {
-		return nil, refuse("its claims are not base64 for URLs")
+		return nil, notGood("its claims are not base64 for URLs")
 	}
 	claims, err := strictjson.Object(text)
 	if err != nil {
-		return nil, refuse("its claims: " + err.Error())
+		return nil, notGood("its claims: " + err.Error())
 	}
 	return claims, nil
 }
@@ -156,28 +156,28 @@ func claimsIn(part string) (map[string]json.RawMessage, error) {
 // judgeReader reports whether a token is Ory's, and for us.
 func (t *Tokens) judgeReader(claims map[string]json.RawMessage) error {
 	if issuer, ok := textOf(claims["iss"]); !ok || issuer != t.Issuer {
-		return refuse("its issuer is another: it is the application's own, or auth.jwt.issuer is wrong")
+		return notGood("its issuer is another: it is the application's own, or auth.jwt.issuer is wrong")
 	}
 	raw, there := claims["aud"]
 	if !there {
 		if t.Audience != "" {
-			return refuse("it has no aud: the template's claims mapper has to write auth.jwt.audience there")
+			return notGood("it has no aud: the template's claims mapper has to write auth.jwt.audience there")
 		}
 		return nil
 	}
 	audience, ok := textsOf(raw)
 	switch {
 	case !ok:
-		return refuse("its aud is neither text nor a list of texts")
+		return notGood("its aud is neither text nor a list of texts")
 	case t.Audience == "":
-		return refuse("it has an aud, and auth.jwt.audience is not set")
+		return notGood("it has an aud, and auth.jwt.audience is not set")
 	}
 	for _, a := range audience {
 		if a == t.Audience {
 			return nil
 		}
 	}
-	return refuse("its aud names somebody else")
+	return notGood("its aud names somebody else")
 }
 
 // readTimes wants whole seconds: exp, nbf and iat, which Ory always writes.
@@ -189,18 +189,18 @@ func (t *token) readTimes(claims map[string]json.RawMessage, now time.Time) erro
 	}{{"exp", &t.expires}, {"nbf", &begins}, {"iat", &t.issued}} {
 		var ok bool
 		if *c.to, ok = secondsOf(claims[c.name]); !ok {
-			return refuse("its " + c.name + " is not there, or no whole number of seconds")
+			return notGood("its " + c.name + " is not there, or no whole number of seconds")
 		}
 	}
 	switch {
 	case !now.Before(t.expires):
-		return refuse("it has expired")
+		return notGood("it has expired")
 	case begins.Sub(now) > tokenLeeway:
-		return refuse("its nbf is in the future")
+		return notGood("its nbf is in the future")
 	case t.issued.Sub(now) > tokenLeeway:
-		return refuse("its iat is in the future")
+		return notGood("its iat is in the future")
 	case !t.issued.Before(t.expires):
-		return refuse("it expires before it was issued")
+		return notGood("it expires before it was issued")
 	}
 	return nil
 }
@@ -208,19 +208,19 @@ func (t *token) readTimes(claims map[string]json.RawMessage, now time.Time) erro
 // verify verifies the signature of what read has read, and reads the rest.
 func (t *Tokens) verify(raw string, tok *token, key *tokenKey) error {
 	if key.algorithm != tok.algorithm {
-		return refuse("its alg is not its key's")
+		return notGood("its alg is not its key's")
 	}
 	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{key.algorithm})
 	if err != nil || len(jws.Signatures) != 1 {
-		return refuse("its signature cannot be read")
+		return notGood("its signature cannot be read")
 	}
 	body, err := jws.Verify(key.public)
 	if err != nil {
-		return refuse("its signature is not by its key")
+		return notGood("its signature is not by its key")
 	}
 	claims, err := strictjson.Object(body)
 	if err != nil {
-		return refuse("its claims: " + err.Error())
+		return notGood("its claims: " + err.Error())
 	}
 	tok.key = key
 	if life := t.maxLife(); tok.expires.Sub(tok.issued) > life {

@@ -131,20 +131,20 @@ func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, 
 	case !doubted:
 		return t, nil
 	case !asks:
-		return nil, refuse("it was issued before its identity or its session was purged")
+		return nil, notGood("it was issued before its identity or its session was purged")
 	}
 	s, err := v.ory.Session(ctx, t.session)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return nil, refuse("its session has ended")
+		return nil, notGood("its session has ended")
 	case err != nil:
 		return nil, unanswered{fmt.Errorf("session: whether a token's session has ended cannot be read: %w", err)}
 	case !s.Active:
-		return nil, refuse("its session has ended")
+		return nil, notGood("its session has ended")
 	case s.Identity == nil:
 		return nil, fmt.Errorf("session: a token's session is shown without its identity: %w", symbolon.ErrUnavailable)
 	case s.Identity.ID != t.identity || s.Identity.State != symbolon.Active:
-		return nil, refuse("its session is not, or no longer, of an active identity that it names")
+		return nil, notGood("its session is not, or no longer, of an active identity that it names")
 	}
 	cleared := *t
 	cleared.vouched, cleared.cleared = true, at.epoch
@@ -211,11 +211,11 @@ func (v *Verifier) linkByBooks(ctx context.Context, id symbolon.IdentityID) (sym
 	seen, err := v.ory.Identity(ctx, id)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return symbolon.Link{}, refuse("Ory no longer has its identity")
+		return symbolon.Link{}, notGood("Ory no longer has its identity")
 	case err != nil:
 		return symbolon.Link{}, err
 	case seen.State != symbolon.Active:
-		return symbolon.Link{}, refuse("its identity is not active")
+		return symbolon.Link{}, notGood("its identity is not active")
 	}
 	return v.Linker.Link(ctx, symbolon.Seen{Identity: seen, Admin: true, Way: symbolon.ByRequest})
 }

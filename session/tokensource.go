@@ -162,7 +162,7 @@ func (r *keyring) find(ctx context.Context, t *token) (*tokenKey, error) {
 			return key, nil
 		}
 		if set.wall.Sub(t.issued) > tokenLeeway {
-			return nil, refuse("its kid names no key of auth.jwt.jwks")
+			return nil, notGood("its kid names no key of auth.jwt.jwks")
 		}
 	}
 	one, ours := r.begin()
@@ -181,7 +181,7 @@ func (r *keyring) find(ctx context.Context, t *token) (*tokenKey, error) {
 	case key != nil:
 		return key, nil
 	case ours || one.set.wall.Sub(t.issued) > tokenLeeway:
-		return nil, refuse("its kid names no key of auth.jwt.jwks")
+		return nil, notGood("its kid names no key of auth.jwt.jwks")
 	}
 	return nil, fmt.Errorf("session: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
 }

@@ -137,10 +137,11 @@ type Verifier struct {
 	deaf    atomic.Bool
 	caught  chan struct{} // closed once it is heard what was told before the start
 
-	keys *keyring // of Tokens; nil: there are none
+	count                         counters
+	quiet, quietUntold, quietDeaf atomic.Int64 // when it was last logged
 
-	count                                                 counters
-	quiet, quietUntold, quietDeaf, quietKeys, quietTokens atomic.Int64 // when it was last logged
+	keys                   *keyring // of Tokens; nil: there are none
+	quietKeys, quietTokens atomic.Int64
 }
 
 const (
