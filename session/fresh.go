@@ -55,8 +55,14 @@ func (v *Verifier) maxStale() time.Duration {
 	return v.MaxStale
 }
 
-// memorable is for how long a purge matters: no answer lives longer.
-func (v *Verifier) memorable() int64 { return later(0, v.Bound()+patience) }
+// memorable is for how long a purge matters: no answer lives longer. A token does where
+// the wall clock is set back.
+func (v *Verifier) memorable() int64 {
+	if v.Tokens != nil {
+		return later(0, v.Bound()+longestTokenLife+patience)
+	}
+	return later(0, v.Bound()+patience)
+}
 
 // counts reports whether an answer may be given now.
 func (v *Verifier) counts(e *entry, now int64) bool { return now < e.until.Load() || v.heard(e, now) }

@@ -73,41 +73,49 @@ func (v *Verifier) refused(err error) {
 
 // askToken finds the user of a tokenised session. The error is "don't know".
 func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, error) {
-	if err := v.caughtUp(ctx); err != nil {
-		return nil, err
+	t, err := v.verified(ctx, k, raw, v.moment())
+	if err == nil {
+		err = v.caughtUp(ctx)
 	}
-	at := v.moment()
-	t, err := v.verified(ctx, k, raw, at)
+	at, was := v.moment(), t
 	if err == nil {
 		t, err = v.undoubted(ctx, t, at)
 	}
 	if err != nil {
-		return v.noToken(at, err)
+		return v.noToken(at, was, err)
 	}
-	left := t.expires.Sub(at.wall)
+	left := min(t.expires.Sub(at.wall), time.Duration(t.ends-at.mono))
 	e := newEntry(at, v.maxStale(), left)
 	e.identity, e.session, e.token = t.identity, t.session, t
 	link, err := v.bond(ctx, t)
 	if errors.Is(err, ErrUnauthenticated) {
-		return v.noToken(at, err)
+		return v.noToken(at, t, err)
 	}
 	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.email, Tokenised: true,
 		Session: symbolon.Session{ID: t.session, AAL: t.aal, AuthenticatedAt: t.authenticated, ExpiresAt: t.expires}})
 }
 
-// noToken is the answer to one that is refused; every other error is "don't know".
-func (v *Verifier) noToken(at moment, err error) (*entry, error) {
+// noToken is the answer to one that is refused; every other error is "don't know". What
+// was once verified stays so, that a clock that is set back brings back no token.
+func (v *Verifier) noToken(at moment, t *token, err error) (*entry, error) {
 	if !errors.Is(err, ErrUnauthenticated) {
 		return nil, err
 	}
 	v.refused(err)
-	return v.nobody(at), nil
+	e := v.nobody(at)
+	e.token = t
+	e.weigh(0)
+	return e, nil
 }
 
-// verified returns what a token says once its signature is verified: once for each
-// token, as long as it is remembered and its key is published.
+// verified returns what a token says, whose signature is verified once, as long as it
+// is remembered and its key is published. Of one that has expired since it returns that
+// beside the refusal.
 func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*token, error) {
-	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && at.wall.Before(e.token.expires) && v.keys.holds(e.token.key) {
+	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.holds(e.token.key) {
+		if at.mono >= e.token.ends || !at.wall.Before(e.token.expires) {
+			return e.token, notGood("it has expired")
+		}
 		return e.token, nil
 	}
 	t, err := v.Tokens.read(raw, at.wall)
@@ -119,7 +127,14 @@ func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (
 		return nil, err
 	}
 	v.count.signatures.Add(1)
-	return t, v.Tokens.verify(raw, t, key)
+	if err := v.Tokens.verify(raw, t, key); err != nil {
+		return nil, err
+	}
+	t.ends = later(at.mono, t.expires.Sub(at.wall))
+	if id, err := symbolon.UserID(t.identity).UUID(); err == nil {
+		v.known.remember(k, id, at.mono, 0) // no stranger, whose flights are the first to be refused
+	}
+	return t, nil
 }
 
 // undoubted returns the token if no purge is about it, or if Ory's books say that its
@@ -133,7 +148,7 @@ func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, 
 	case !asks:
 		return nil, notGood("it was issued before its identity or its session was purged")
 	}
-	s, err := v.ory.Session(ctx, t.session)
+	s, err := v.askBooks(ctx, t.session)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return nil, notGood("its session has ended")
@@ -149,6 +164,18 @@ func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, 
 	cleared := *t
 	cleared.vouched, cleared.cleared = true, at.epoch
 	return &cleared, nil
+}
+
+// askBooks reads a session at Ory's admin API, in one of the places that all questions
+// share.
+func (v *Verifier) askBooks(ctx context.Context, session string) (ory.Session, error) {
+	select {
+	case v.asking <- struct{}{}:
+		defer func() { <-v.asking }()
+		return v.ory.Session(ctx, session)
+	case <-ctx.Done():
+		return ory.Session{}, fmt.Errorf("too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	}
 }
 
 // unheard reports whether a purge may have been missed: others cannot be heard now, or

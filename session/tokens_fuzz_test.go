@@ -3,6 +3,7 @@ package session
 import (
 	"crypto/ed25519"
 	"encoding/json"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,44 @@ func TestFlippedTokens(t *testing.T) {
 		}
 		if _, in := lets(tokens, set, changed, now); in {
 			r.Fatalf("%q lets in, %q was signed", changed, raw)
+		}
+	})
+}
+
+// BenchmarkTokens: one that is cached, one that is verified, and one of the
+// application's own, which nothing is remembered of.
+func BenchmarkTokens(b *testing.B) {
+	w, _ := tokenWorld(b)
+	w.v.Log = slog.New(slog.DiscardHandler)
+	_, s := w.person(1)
+	token := tokenise(s)
+	if _, err := w.v.Authenticate(byBearer(token)); err != nil {
+		b.Fatal(err)
+	}
+	cached, foreign := byBearer(token), byBearer(tokenise(s, members{"iss": "https://app.example"}))
+	b.Run("cached", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.Authenticate(cached); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("verified", func(b *testing.B) {
+		for b.Loop() {
+			t, err := w.v.Tokens.read(token, time.Now())
+			if err == nil {
+				err = w.v.Tokens.verify(token, t, w.v.keys.set.Load().keys[t.kid])
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("foreign", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.Authenticate(foreign); err == nil {
+				b.Fatal("it lets in")
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,6 +245,35 @@ func TestTokenFirstSeen(t *testing.T) {
 	w.set(func() { w.answer, w.down = nil, true })
 	status, said := w.ask(byBearer(tokenise(s)))
 	expect(t, status, said, 503, "unavailable")
+}
+
+// TestTokenClock: the wall clock is set back by an hour. No token that was seen lives
+// longer for it, and none that was revoked comes back.
+func TestTokenClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		var back atomic.Int64
+		w.v.Now = func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }
+		_, seen := w.person(1)
+		_, revoked := w.person(2)
+		token, gone := tokenise(seen), tokenise(revoked)
+		if tokenStatus(w.v, token) != 200 || tokenStatus(w.v, gone) != 200 {
+			t.Fatal("not good before")
+		}
+		if err := w.v.RevokeSession(t.Context(), revoked.id); err != nil {
+			t.Fatal(err)
+		}
+		back.Store(int64(time.Hour))
+		for minute := range 75 {
+			if got := tokenStatus(w.v, gone); got != 401 && got != 503 {
+				t.Errorf("revoked, after %d min: %d", minute, got)
+			}
+			if got := tokenStatus(w.v, token); got == 200 && minute >= 10 {
+				t.Errorf("expired, after %d min: %d", minute, got)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
 }
 
 // TestTokenBound: what is published covers a token that was issued just before its

@@ -66,6 +66,23 @@ func TestTokensOfOthers(t *testing.T) {
 	expect(t, status, said, 503, "unavailable")
 }
 
+// TestTokenIssuers: the issuer is compared as text, however JSON writes it.
+func TestTokenIssuers(t *testing.T) {
+	for _, issuer := range []string{tokenIssuer, "https://ory.example/a?b=1&c=<2>", `quoted "ory"`, "https://öry.example/"} {
+		w, _ := tokenWorld(t)
+		w.v.Tokens.Issuer = issuer
+		_, s := w.person(1)
+		for iss, want := range map[string]int{issuer: 200, issuer + "x": 401, "x" + issuer: 401, strings.ToUpper(issuer): 401} {
+			if got := tokenStatus(w.v, tokenise(s, members{"iss": iss})); got != want {
+				t.Errorf("%s where %s is ours: %d", iss, issuer, got)
+			}
+			if got := tokenStatus(w.v, tokenise(s, members{"iss": iss, "other": issuer})); got != want {
+				t.Errorf("%s beside %s: %d", iss, issuer, got)
+			}
+		}
+	}
+}
+
 // TestWinnerWithTokens: all 15 subsets of four credentials that belong to four people.
 // Of two Authorization headers neither counts: which one is meant is nobody's choice.
 func TestWinnerWithTokens(t *testing.T) {
