@@ -21,7 +21,6 @@ const nodeEcho = `require('http').createServer((q, s) => {
 // what Caddy passes on stays a trailer, in Node as in Go.
 func TestTrailers(t *testing.T) {
 	b := newBehind(t)
-	inGo := b.app.Listener
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	node := exec.Command(nodeProgram(t), "-e", nodeEcho)
@@ -31,7 +30,7 @@ func TestTrailers(t *testing.T) {
 		t.Run(proxy, func(t *testing.T) {
 			b.t = t
 			for _, who := range []string{b.user, ""} {
-				b.app.Listener = fixedAddress{address}
+				b.elsewhere = address
 				body := b.sendTrailer(t, b.start(proxy, "/auth/optional"), who)
 				var got struct {
 					User              string
@@ -47,7 +46,7 @@ func TestTrailers(t *testing.T) {
 					t.Errorf("Node is shown the trailers %q", got.Trailers)
 				}
 
-				b.app.Listener = inGo
+				b.elsewhere = ""
 				b.sendTrailer(t, b.start(proxy, "/auth/optional"), who)
 				_, seen := b.took()
 				if len(seen) != 1 {
