@@ -70,18 +70,19 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 		return false, err
 	}
 	entry := l.entry(q.Project, id)
-	for _, claim := range q.Claims {
-		if user, _, ok := r.shape.key(claim); !ok || user != entry.User {
+	row.linked = sql.NullString{String: string(id), Valid: true} // a user has one bond
+	claims := make([]symbolon.Claimed, len(q.Claims))
+	for i, claim := range q.Claims {
+		switch user, _, ok := r.shape.key(claim); {
+		case ok && user != entry.User:
 			return false, nil
+		case ok:
+			claims[i] = row.claimed()
 		}
 	}
-	row.linked = sql.NullString{String: string(id), Valid: true} // a user has one bond
 	r.entry = entry
-	r.held = symbolon.Held{Link: &entry.Link, Row: row.row(), Claims: make([]symbolon.Claimed, len(q.Claims))}
+	r.held = symbolon.Held{Link: &entry.Link, Row: row.row(), Claims: claims}
 	r.held.User = r.held.Row
-	for i := range r.held.Claims {
-		r.held.Claims[i] = row.claimed()
-	}
 	return true, nil
 }
 

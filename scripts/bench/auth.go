@@ -139,7 +139,7 @@ func (b *authBench) newWorld(ctx context.Context) (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.kratos, err = symbolontest.LaunchKratos(ctx, symbolontest.KratosConfig{DSN: dsn, Overlay: []byte("log:\n  level: error\n")}); err != nil {
+	if w.kratos, err = symbolontest.LaunchKratos(ctx, symbolontest.KratosConfig{DSN: dsn + kratosPool, Overlay: []byte("log:\n  level: error\n")}); err != nil {
 		return nil, err
 	}
 	if w.people, err = b.signUp(ctx, w.kratos); err != nil {
@@ -151,6 +151,10 @@ func (b *authBench) newWorld(ctx context.Context) (w *world, err error) {
 	}
 	return w, os.WriteFile(w.file, text, 0o600)
 }
+
+// kratosPool is as many connections as there are questions at once. By itself Kratos
+// keeps as many as there are cores, and opens and closes one for every other question.
+const kratosPool = "&max_conns=16&max_idle_conns=16"
 
 // asked is how many sessions the load over HTTP takes turns with. Each is refreshed in
 // the background, by a Kratos that has the same cores.
