@@ -53,3 +53,30 @@ func TestLookOfARequest(t *testing.T) {
 		}
 	})
 }
+
+// TestLookOfARequestIsShort: where the bond stands the ledger's entry and the row are
+// all that is read. Here there is nothing else to be read.
+func TestLookOfARequestIsShort(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
+		linked, err := linkNew(store, symbolon.UserID(newUUID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		retired := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_retired", sqlstore.Postgres: "symbolon.retired"}
+		if _, err := db.ExecContext(t.Context(), `drop table `+retired[db.dialect]); err != nil {
+			t.Fatal(err)
+		}
+		for _, claims := range [][]symbolon.UserID{nil, {"", "", ""}, {linked.User}, {"", linked.User, ""}} {
+			q := queryFor(symbolon.Identity{ID: linked.Identity}, claims...)
+			q.Seen.Way = symbolon.ByRequest
+			if held, err := store.Look(t.Context(), q); err != nil || held.Link.User != linked.User {
+				t.Errorf("claiming %q: %v", claims, err)
+			}
+			q.Claims = append(q.Claims, symbolon.UserID(newUUID()))
+			if _, err := store.Look(t.Context(), q); err == nil {
+				t.Errorf("claiming %q: whether the last was somebody's was not read", q.Claims)
+			}
+		}
+	})
+}
