@@ -70,7 +70,7 @@ type Verifier struct {
 
 	// MaxSessions bounds the answers that are remembered. Past it those that are
 	// least used go first and are asked for again. Defaults to 100,000, which is
-	// about 70 MB when full: 680 bytes each.
+	// about 70 MB when full: 700 bytes each.
 	MaxSessions int
 
 	// MaxBytes bounds what they take up, about. Defaults to 1 kB for each of
