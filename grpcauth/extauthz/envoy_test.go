@@ -2,7 +2,6 @@ package extauthz
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,7 +11,8 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 )
 
 // envoy asks as the filter does: by gRPC, with the header in one of its two shapes, and
@@ -28,24 +28,7 @@ func serve(t testing.TB, s *Server) *envoy {
 	t.Helper()
 	server := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(server, s)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		server.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return &envoy{AuthorizationClient: authv3.NewAuthorizationClient(conn)}
+	return &envoy{AuthorizationClient: authv3.NewAuthorizationClient(authtest.Dial(t, server))}
 }
 
 func (e *envoy) with(policy string) *envoy {
