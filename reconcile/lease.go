@@ -68,9 +68,9 @@ func (r *Reconciler) open(ctx context.Context, o Options) (*run, error) {
 	case found.LeaseUntil.After(r.now()):
 		return nil, fmt.Errorf("%w: run %s, until %s at least", ErrBusy, found.ID, found.LeaseUntil.Format(time.TimeOnly))
 	}
-	fresh.row, fresh.written = found, true
+	fresh.place.row, fresh.place.taken = found, true
 	if o.Resume {
-		if rests != nil && rests.row.ID == found.ID && rests.row.LeaseUntil.Equal(found.LeaseUntil.Truncate(time.Microsecond)) {
+		if rests != nil && rests.place.row.ID == found.ID && rests.place.row.LeaseUntil.Equal(found.LeaseUntil.Truncate(time.Microsecond)) {
 			fresh.state, fresh.findings, fresh.failure = rests.state, rests.findings, rests.failure
 		} else if s, err := readCheckpoint(found.Checkpoint, r.now()); err == nil {
 			fresh.state = s
@@ -117,7 +117,7 @@ func (r *run) keep(ctx context.Context, work func(context.Context) error) error 
 	if err != nil && errors.Is(lost, ErrBusy) {
 		return lost
 	}
-	closing, cancelClosing := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	closing, cancelClosing := r.writing(ctx)
 	defer cancelClosing()
 	return r.rest(r.close(closing, err))
 }
@@ -143,37 +143,42 @@ func (r *run) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 			return
 		case <-t.C:
 		}
-		err := r.claim(ctx)
-		if err == nil {
-			err = r.save(ctx)
-		}
-		if errors.Is(err, ErrBusy) {
+		if err := r.stay(ctx); errors.Is(err, ErrBusy) {
 			cancel(err)
 			return
 		}
 	}
 }
 
-// claim writes a new run down, so that it is the only one.
-func (r *run) claim(ctx context.Context) error {
-	r.saving.Lock()
-	defer r.saving.Unlock()
-	if r.written || r.Runs == nil || !r.options.Repair {
-		return nil
-	}
-	row := symbolon.Run{ID: r.options.ID, Project: r.project(), Kind: Kind, State: symbolon.RunGoing, LeaseUntil: r.leaseEnd()}
-	if row.ID == "" {
-		row.ID = string((&symbolon.Minter{}).Mint(r.now()))
-	}
-	var err error
-	if row.Checkpoint, err = r.checkpoint(); err != nil {
+func (r *run) stay(ctx context.Context) error {
+	ctx, cancel := r.writing(ctx)
+	defer cancel()
+	if err := r.claim(ctx); err != nil {
 		return err
 	}
-	if err := r.Runs.StartRun(ctx, row); err != nil {
-		return busy(err)
+	return r.save(ctx)
+}
+
+// writing is a context for writing the run down that the end of the work does not
+// break off: nobody would know whether it was written.
+func (r *run) writing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
+
+// claim writes a new run down, so that it is the only one.
+func (r *run) claim(ctx context.Context) error {
+	if r.Runs == nil || !r.options.Repair {
+		return nil
 	}
-	r.row, r.written = row, true
-	return nil
+	return busy(r.place.take(ctx, r.Runs, func() (symbolon.Run, error) {
+		row := symbolon.Run{ID: r.options.ID, Project: r.project(), Kind: Kind, State: symbolon.RunGoing, LeaseUntil: r.leaseEnd()}
+		if row.ID == "" {
+			row.ID = string((&symbolon.Minter{}).Mint(r.now()))
+		}
+		var err error
+		row.Checkpoint, err = r.checkpoint()
+		return row, err
+	}))
 }
 
 // save writes down how far the run is, and renews its lease.
@@ -194,25 +199,10 @@ func (r *run) end(ctx context.Context, s symbolon.RunState, why string) error {
 }
 
 func (r *run) update(ctx context.Context, change func(*symbolon.Run)) error {
-	r.saving.Lock()
-	defer r.saving.Unlock()
-	if !r.written {
+	if r.Runs == nil {
 		return nil
 	}
-	row := r.row
-	change(&row)
-	if err := r.Runs.SaveRun(ctx, r.row, row); err != nil {
-		return busy(err)
-	}
-	r.row = row
-	return nil
-}
-
-func busy(err error) error {
-	if errors.Is(err, symbolon.ErrConflict) {
-		return fmt.Errorf("%w: it took this one's place", ErrBusy)
-	}
-	return err
+	return r.place.change(ctx, r.Runs, change)
 }
 
 func (r *run) checkpoint() ([]byte, error) {

@@ -29,9 +29,7 @@ type run struct {
 	telling sync.Mutex
 	pace    pace
 
-	saving  sync.Mutex
-	row     symbolon.Run // as it was written down last
-	written bool
+	place place
 }
 
 // pace is since when how many identities are behind.
@@ -156,8 +154,8 @@ func (r *run) report(err error) Report {
 	defer r.mu.Unlock()
 	out := r.state.report()
 	out.Findings, out.Complete = r.findings, err == nil
-	if r.written {
-		out.ID = r.row.ID
+	if r.place.taken {
+		out.ID = r.place.row.ID
 	}
 	return out
 }

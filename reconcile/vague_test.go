@@ -1,0 +1,111 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/reconcile"
+)
+
+// vagueRuns carries out what it is asked for, or not, and gives no answer: a connection
+// that broke off in between.
+type vagueRuns struct {
+	reconcile.Runs
+
+	mu    sync.Mutex
+	fault func(call int) fault
+	calls int
+}
+
+type fault int
+
+const (
+	none fault = iota
+	doneUnanswered
+	lostUnanswered
+	doneSlowly // and answered only when its caller has long lost patience, or in time
+)
+
+func (v *vagueRuns) StartRun(ctx context.Context, r symbolon.Run) error {
+	return v.do(ctx, func() error { return v.Runs.StartRun(context.WithoutCancel(ctx), r) })
+}
+
+func (v *vagueRuns) SaveRun(ctx context.Context, before, r symbolon.Run) error {
+	return v.do(ctx, func() error { return v.Runs.SaveRun(context.WithoutCancel(ctx), before, r) })
+}
+
+func (v *vagueRuns) do(ctx context.Context, write func() error) error {
+	v.mu.Lock()
+	how := v.fault(v.calls)
+	v.calls++
+	v.mu.Unlock()
+	unanswered := fmt.Errorf("the connection broke off: %w", symbolon.ErrUnavailable)
+	if how == lostUnanswered {
+		return unanswered
+	}
+	if err := write(); err != nil || how == none {
+		return err
+	}
+	if how == doneUnanswered {
+		return unanswered
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	}
+}
+
+// TestRunsWithoutAnswer: whatever the store carried out without saying so, a run knows
+// its own place again: nobody is told that another one took it, and none is left behind
+// as if it were at work.
+func TestRunsWithoutAnswer(t *testing.T) {
+	for name, fault := range map[string]func(call int) fault{
+		"begun, unanswered":           func(n int) fault { return map[int]fault{0: doneUnanswered}[n] },
+		"begun at the third time":     func(n int) fault { return map[int]fault{0: lostUnanswered, 1: lostUnanswered}[n] },
+		"begun, and lost then":        func(n int) fault { return map[int]fault{0: doneUnanswered, 1: lostUnanswered}[n] },
+		"begun while the work ends":   func(n int) fault { return map[int]fault{0: doneSlowly}[n] },
+		"renewed, unanswered":         func(n int) fault { return map[int]fault{1: doneUnanswered}[n] },
+		"renewed twice, unanswered":   func(n int) fault { return map[int]fault{1: doneUnanswered, 2: doneUnanswered}[n] },
+		"renewed, and lost then":      func(n int) fault { return map[int]fault{1: doneUnanswered, 2: lostUnanswered}[n] },
+		"renewed while the work ends": func(n int) fault { return map[int]fault{1: doneSlowly, 2: doneSlowly}[n] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := world(t)
+			s.Lease = 150 * time.Millisecond
+			runs := &vagueRuns{Runs: s.Runs, fault: fault}
+			s.Runs = runs
+			first, listing, letGo := s.blocked()
+			ended := make(chan error)
+			go func() {
+				_, err := first.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
+				ended <- err
+			}()
+			<-listing
+			for asked := 0; asked < 3; time.Sleep(time.Millisecond) {
+				runs.mu.Lock()
+				asked = runs.calls
+				runs.mu.Unlock()
+				if name == "begun while the work ends" && asked == 1 || name == "renewed while the work ends" && asked == 2 {
+					break
+				}
+			}
+			letGo()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'done'"); n != 1 {
+				t.Errorf("%d runs are done", n)
+			}
+			if n := s.count(t, "select count(*) from symbolon_runs where state = 'running'"); n != 0 {
+				t.Errorf("%d runs are at work", n)
+			}
+		})
+	}
+}
