@@ -30,7 +30,7 @@ demo: ## sign up in a browser and watch the bond form; ONCE=1 does it all by its
 .PHONY: test
 test: kratos ## run every test, with real Kratos, Postgres and Chromium
 	@go vet ./... && (cd examples/notes && go vet ./...) && (cd examples/frameworks && go vet ./...) && (cd grpcauth && go vet ./...)
-	@go run ./scripts/gotest -race -timeout 20m $(ARGS)
+	@go run ./scripts/gotest -race -timeout 45m $(ARGS)
 
 .PHONY: torture
 torture: kratos ## run the tests at full size: an hour or more

