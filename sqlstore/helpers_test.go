@@ -66,6 +66,7 @@ func (db database) again(t testing.TB) *sql.DB {
 		t.Fatal(err)
 	}
 	pool.SetMaxOpenConns(16)
+	pool.SetMaxIdleConns(16)
 	t.Cleanup(func() { _ = pool.Close() })
 	return pool
 }

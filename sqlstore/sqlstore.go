@@ -34,6 +34,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -95,8 +96,8 @@ type Store struct {
 
 	prepared prepared
 
-	mu    sync.Mutex
-	shape *shape // of the users table, once it was read
+	shape   atomic.Pointer[shape] // of the users table, once it was read
+	reading chan struct{}         // the place of who reads it
 }
 
 var _ symbolon.Store = (*Store)(nil)
@@ -177,6 +178,7 @@ func (s *Store) setup() error {
 			return
 		}
 		s.sql.assemble(s.Dialect, s.users())
+		s.reading = make(chan struct{}, 1)
 		if s.Dialect == SQLite {
 			s.writer = make(chan struct{}, 1)
 		}
@@ -184,31 +186,37 @@ func (s *Store) setup() error {
 	return errors.Join(s.faults...)
 }
 
-// table returns the shape of the users table. It is read once; a database that
-// does not answer is asked again by the next call.
+// table returns the shape of the users table. It is read once, by one of those who
+// come first; a database that does not answer is asked again by the next one.
 func (s *Store) table(ctx context.Context) (*shape, error) {
-	s.mu.Lock()
-	known := s.shape
-	s.mu.Unlock()
-	if known != nil {
+	if known := s.shape.Load(); known != nil {
 		return known, nil
 	}
-	var t table
-	err := s.patiently(ctx, func(waiting context.Context) (err error) {
-		t, err = readTable(waiting, s.DB, s.Dialect, s.users().parts())
-		return err
+	var faults []error
+	err := s.patiently(ctx, func(waiting context.Context) error {
+		select {
+		case s.reading <- struct{}{}:
+			defer func() { <-s.reading }()
+		case <-waiting.Done():
+			return waiting.Err()
+		}
+		if s.shape.Load() != nil {
+			return nil
+		}
+		t, err := readTable(waiting, s.DB, s.Dialect, s.users().parts())
+		if err != nil {
+			return err
+		}
+		found, misfits := fitUsers(s.users(), s.Dialect, t)
+		if faults = misfits; len(faults) == 0 {
+			s.shape.Store(found)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, unavailable("read the shape of table "+s.users().table(), err)
 	}
-	found, faults := fitUsers(s.users(), s.Dialect, t)
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shape = found
-	return found, nil
+	return s.shape.Load(), errors.Join(faults...)
 }
 
 func (s *Store) now() time.Time {
