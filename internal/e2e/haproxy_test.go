@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestHAProxyBalances: of two replicas of Symbolon one is asked about a session, again
@@ -87,4 +91,69 @@ func TestHAProxyCarries(t *testing.T) {
 		t.Errorf("a websocket: %d", status)
 	}
 	<-cookies
+}
+
+// TestHAProxyNoMixUp: many clients at once, some of whom hang up before they are
+// answered, at a Symbolon that takes its time: nobody is ever told to be somebody else,
+// and HAProxy lives.
+func TestHAProxyNoMixUp(t *testing.T) {
+	b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
+		token := r.Header.Get("X-Session-Token")
+		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)
+		w.Header().Set("X-User-Id", "user of "+token)
+		if strings.HasSuffix(token, "7") {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	b.app.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-User-Id"))
+	})
+	front := "http://" + b.start("haproxy", "/auth") + "/"
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+	t.Cleanup(client.CloseIdleConnections)
+	var workers sync.WaitGroup
+	var answered, gone atomic.Int64
+	each := torture(50, 5000)
+	for n := range 32 {
+		workers.Go(func() {
+			for i := range each {
+				token := fmt.Sprintf("%d-%d", n, i)
+				ctx, cancel := context.WithCancel(t.Context())
+				if rand.IntN(4) == 0 {
+					time.AfterFunc(time.Duration(rand.IntN(6))*time.Millisecond, cancel)
+				}
+				status, said, err := get(ctx, client, front, token)
+				hungUp := ctx.Err() != nil
+				cancel()
+				switch {
+				case err != nil && hungUp:
+					gone.Add(1)
+				case err != nil || status == 401 != strings.HasSuffix(token, "7") || status == 200 && said != "user of "+token || status != 200 && status != 401:
+					t.Errorf("%s: %d %q %v", token, status, said, err)
+				default:
+					answered.Add(1)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	if answered.Load() < int64(each) || gone.Load() == 0 {
+		t.Errorf("%d answered, %d hung up", answered.Load(), gone.Load())
+	}
+	t.Logf("%d answered, %d hung up", answered.Load(), gone.Load())
+}
+
+func get(ctx context.Context, client *http.Client, url, token string) (status int, said string, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	r.Header.Set("X-Session-Token", token)
+	res, err := client.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(body), err
 }
