@@ -2,15 +2,24 @@ package e2e
 
 import (
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// proxies are those that run for real, with the shipped configuration.
-var proxies = []string{"nginx", "caddy", "haproxy"}
+// proxies are those that run for real, with the shipped configuration. Traefik cannot be
+// built of modules alone: SYMBOLON_TRAEFIK names one, of 3.7.12 or newer, that is there.
+var proxies = func() []string {
+	all := []string{"nginx", "caddy", "haproxy"}
+	if os.Getenv("SYMBOLON_TRAEFIK") != "" {
+		all = append(all, "traefik")
+	}
+	return all
+}()
 
 // start runs a proxy whose Symbolon has a policy, and returns its address.
 func (b *behind) start(proxy, policy string) string {
@@ -29,6 +38,8 @@ func (b *behind) start(proxy, policy string) string {
 		startCaddy(b.t, address, b.shipped(address, "caddy/Caddyfile", "http://:8080", "http://:"+port, "uri /auth\n", "uri "+policy+"\n"))
 	case "haproxy":
 		startHAProxy(b.t, address, b.haproxyConfig(address, policy))
+	case "traefik":
+		startTraefik(b.t, address, b.shipped(address, "traefik/traefik.yml"), b.shipped(address, "traefik/symbolon.yml", "127.0.0.1:4460/auth\"", b.auth.Listener.Addr().String()+policy+"\""))
 	}
 	b.took()
 	return address
@@ -78,4 +89,30 @@ func startHAProxy(t *testing.T, address, config string) {
 		t.Fatal(err)
 	}
 	startProxy(t, exec.Command(program, "-db", "-f", file), address, config)
+}
+
+// startTraefik runs Traefik with its two configurations, the first of which listens on
+// address.
+func startTraefik(t *testing.T, address, static, dynamic string) {
+	t.Helper()
+	cmd := exec.Command(os.Getenv("SYMBOLON_TRAEFIK"), "--configfile=traefik.yml")
+	cmd.Dir = t.TempDir()
+	for name, text := range map[string]string{"traefik.yml": static, "symbolon.yml": dynamic} {
+		if err := os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startProxy(t, cmd, address, dynamic)
+	for range 1500 { // it listens before it has read what it is to do
+		res, err := http.Get("http://" + address) //nolint:noctx // t.Fatal below
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusNotFound {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("Traefik knows of no router")
 }

@@ -28,7 +28,7 @@ func TestRefusals(t *testing.T) {
 					told[said] = 503
 				}
 			}
-			said := 0
+			said := 401
 			b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/json; charset=utf-8")
 				w.Header().Set("Location", "https://ory.example/login")
