@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -36,7 +38,7 @@ func newGuarded(t *testing.T) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	pass := &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	g.kratos = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.asking.Lock()
 		g.whoami = append(g.whoami, r.Method+" "+r.RequestURI)
@@ -57,7 +59,7 @@ func newGuarded(t *testing.T) *guarded {
 	dir := t.TempDir()
 	rules, config := filepath.Join(dir, "rules.yml"), filepath.Join(dir, "oathkeeper.yml")
 	port := func(of string) string { return "port: " + of[strings.LastIndex(of, ":")+1:] }
-	g.behind.auth = g.symbolon
+	g.auth = g.symbolon
 	for file, text := range map[string]string{
 		rules: g.shipped(g.address, "oathkeeper/rules.yml", "http://127.0.0.1:8080/", "http://app.example/"),
 		config: g.shipped(g.address, "oathkeeper/oathkeeper.yml", "http://127.0.0.1:4433", g.kratos.URL, "port: 8080", port(g.address),
