@@ -37,7 +37,13 @@ func (b *behind) start(proxy, policy string) string {
 	case "caddy":
 		startCaddy(b.t, address, b.shipped(address, "caddy/Caddyfile", "http://:8080", "http://:"+port, "uri /auth\n", "uri "+policy+"\n"))
 	case "haproxy":
-		startHAProxy(b.t, address, b.haproxyConfig(address, policy))
+		balancer := freeAddress(b.t)
+		script, err := filepath.Abs(filepath.Join("..", "..", "examples", "proxies", "haproxy", "symbolon.lua"))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		startHAProxy(b.t, address, b.shipped(address, "haproxy/haproxy.cfg", "/etc/haproxy/symbolon.lua", script,
+			"127.0.0.1:4459/auth\n", balancer+policy+"\n", "127.0.0.1:4459\n", balancer+"\n"))
 	case "traefik":
 		startTraefik(b.t, address, b.shipped(address, "traefik/traefik.yml"), b.shipped(address, "traefik/symbolon.yml", "127.0.0.1:4460/auth\"", b.auth.Listener.Addr().String()+policy+"\""))
 	}
@@ -60,18 +66,11 @@ func (b *behind) shipped(address, file string, pairs ...string) string {
 		}
 	}
 	pairs = append(pairs, "127.0.0.1:4460", b.auth.Listener.Addr().String(), "127.0.0.1:3000", app, "127.0.0.1:8080", address)
-	return strings.NewReplacer(pairs...).Replace(text)
-}
-
-func (b *behind) haproxyConfig(address, policy string) string {
-	b.t.Helper()
-	balancer := freeAddress(b.t)
-	script, err := filepath.Abs(filepath.Join("..", "..", "examples", "proxies", "haproxy", "symbolon.lua"))
-	if err != nil {
-		b.t.Fatal(err)
+	text = strings.NewReplacer(pairs...).Replace(text)
+	if b.change != nil {
+		text = b.change(text)
 	}
-	return b.shipped(address, "haproxy/haproxy.cfg", "/etc/haproxy/symbolon.lua", script,
-		"127.0.0.1:4459/auth\n", balancer+policy+"\n", "127.0.0.1:4459\n", balancer+"\n")
+	return text
 }
 
 // startHAProxy runs HAProxy with a configuration that listens on address.

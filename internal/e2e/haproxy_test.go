@@ -6,59 +6,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// TestHAProxyBalances: of two replicas of Symbolon one is asked about a session, again
-// and again, whatever it is known by; and both are asked about some.
-func TestHAProxyBalances(t *testing.T) {
-	var mu sync.Mutex
-	asked := map[string]map[int]int{} // the session, the replica, how often
-	replica := func(n int) *httptest.Server {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			defer mu.Unlock()
-			session := r.Header.Get("X-Session-Token") + r.Header.Get("Cookie") + r.Header.Get("Authorization")
-			if asked[session] == nil {
-				asked[session] = map[int]int{}
-			}
-			asked[session][n]++
-		}))
-		t.Cleanup(s.Close)
-		return s
-	}
-	b := newFront(t, nil)
-	b.auth = replica(1)
-	address := freeAddress(t)
-	config := b.haproxyConfig(address, "/auth")
-	startHAProxy(t, address, strings.TrimSpace(config)+"\n    server symbolon2 "+replica(2).Listener.Addr().String()+"\n")
-	for range 4 {
-		for i := range 20 {
-			for _, form := range []string{"X-Session-Token: %d\r\n", "Cookie: a=b; ory_kratos_session=%d; c=d\r\n", "Authorization: Bearer %d\r\n"} {
-				if status, _ := send(t, address, attempt{headers: fmt.Sprintf(form, i)}.request("")); status != 200 {
-					t.Fatalf("%d", status)
-				}
-			}
-		}
-	}
-	busy := map[int]int{}
-	for session, replicas := range asked {
-		if len(replicas) != 1 {
-			t.Errorf("%q was asked about at %v", session, replicas)
-		}
-		for n := range replicas {
-			busy[n]++
-		}
-	}
-	if len(asked) != 60 || busy[1] < 10 || busy[2] < 10 {
-		t.Errorf("%d sessions, %v to each", len(asked), busy)
-	}
-}
 
 // TestHAProxyCarries: what the script reads and what it leaves alone: cookies in several
 // lines, a long one, a request's body, and a connection that becomes another protocol.

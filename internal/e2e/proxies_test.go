@@ -31,8 +31,9 @@ type behind struct {
 	person    *symbolontest.Person
 	user      string
 
-	nginxLogin bool   // with the redirect of docs/behind-nginx.md
-	elsewhere  string // the address of another application than app
+	nginxLogin bool                       // with the redirect of docs/behind-nginx.md
+	elsewhere  string                     // the address of another application than app
+	change     func(config string) string // what the shipped configuration becomes
 
 	mu    sync.Mutex
 	asked []string      // paths that Symbolon was asked for
@@ -160,8 +161,9 @@ func TestProxies(t *testing.T) {
 				t.Errorf("%d requests reached the application", len(seen))
 			}
 			b.auth.Close()
-			if status, _ := fetch(t, front, signedIn); status < 500 {
-				t.Errorf("Symbolon down: %d", status)
+			want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
+			if status, _ := fetch(t, front, signedIn); status != want {
+				t.Errorf("Symbolon down: %d, want %d", status, want)
 			}
 		})
 	}

@@ -78,9 +78,10 @@ func TestNoAnswer(t *testing.T) {
 				}
 			})
 			for _, proxy := range proxies {
+				want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
 				address := b.start(proxy, "/auth")
-				if status, _ := send(t, address, attempt{}.request("")); status < 500 {
-					t.Errorf("%s: %d", proxy, status)
+				if status, _ := send(t, address, attempt{}.request("")); status != want {
+					t.Errorf("%s: %d, want %d", proxy, status, want)
 				}
 			}
 			if _, seen := b.took(); len(seen) != 0 {
