@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,28 @@ func TestHAProxyCarries(t *testing.T) {
 		t.Errorf("a websocket: %d", status)
 	}
 	<-cookies
+}
+
+// TestHAProxyWithoutAnswer: where the script fails HAProxy goes on, and the rule behind
+// it denies, also behind a question that was answered with a yes.
+func TestHAProxyWithoutAnswer(t *testing.T) {
+	for _, url := range []string{"nonsense", "/auth", "http://", "unix@/nowhere"} {
+		for _, again := range []bool{false, true} {
+			b := newFront(t, func(http.ResponseWriter, *http.Request) {})
+			b.change = func(config string) string {
+				line := regexp.MustCompile(`(?m)^    http-request lua\.symbolon .*\n`)
+				other := "    http-request lua.symbolon " + url + "\n"
+				if again {
+					other = line.FindString(config) + other
+				}
+				return line.ReplaceAllLiteralString(config, other)
+			}
+			status, _ := send(t, b.start("haproxy", "/auth"), attempt{}.request(""))
+			if _, seen := b.took(); status != 503 || len(seen) != 0 {
+				t.Errorf("%s, again %t: %d, and %d requests reached the application", url, again, status, len(seen))
+			}
+		}
+	}
 }
 
 // TestHAProxyNoMixUp: many clients at once, some of whom hang up before they are

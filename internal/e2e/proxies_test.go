@@ -331,7 +331,7 @@ func TestNodeBehindNginx(t *testing.T) {
 
 // TestBehindPages: docs/behind-*.md show the files as they are shipped.
 func TestBehindPages(t *testing.T) {
-	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
+	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/haproxy.cfg", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "behind-"+page+".md"))
 		if err != nil {
 			t.Fatal(err)

@@ -39,6 +39,7 @@ local function question(txn)
 end
 
 core.register_action("symbolon", { "http-req" }, function(txn, url)
+  txn:unset_var("txn.symbolon") -- of an earlier question
   local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = 12000 })
   if answer.status == 200 then
     for _, name in ipairs(identity) do
