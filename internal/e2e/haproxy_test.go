@@ -69,6 +69,22 @@ func TestHAProxyWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestHAProxyHangs: a Symbolon that never answers is given up once, not asked again.
+func TestHAProxyHangs(t *testing.T) {
+	var asked atomic.Int64
+	b := newFront(t, func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		<-r.Context().Done()
+	})
+	b.change = func(config string) string {
+		return strings.Replace(config, "timeout server 12s", "timeout server 1s", 1)
+	}
+	status, _ := send(t, b.start("haproxy", "/auth"), attempt{}.request(""))
+	if _, seen := b.took(); status != 503 || len(seen) != 0 || asked.Load() != 1 {
+		t.Errorf("%d, Symbolon was asked %d times, and %d requests reached the application", status, asked.Load(), len(seen))
+	}
+}
+
 // TestHAProxyNoMixUp: many clients at once, some of whom hang up before they are
 // answered, at a Symbolon that takes its time: nobody is ever told to be somebody else,
 // and HAProxy lives.

@@ -40,7 +40,7 @@ end
 
 core.register_action("symbolon", { "http-req" }, function(txn, url)
   txn:unset_var("txn.symbolon") -- of an earlier question
-  local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = 12000 })
+  local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = 15000 })
   if answer.status == 200 then
     for _, name in ipairs(identity) do
       txn.http:req_set_header(name, first(answer.headers, name))
