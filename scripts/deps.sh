@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that the programs which the tests and the demo run are there:
 #
-#   scripts/deps.sh gcc postgresql chromium nginx nodejs
+#   scripts/deps.sh gcc postgresql chromium nginx haproxy nodejs
 #
 # As root, or with a sudo that asks no password, it installs what is missing
 # from Debian or Ubuntu. Otherwise it says what to install and fails.
@@ -13,6 +13,7 @@ have() {
     postgresql) command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ;;
     nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
+    haproxy) command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] ;;
     python3-jwt) /usr/bin/python3 -c 'import jwt' 2>/dev/null ;;
     python3-cryptography) /usr/bin/python3 -c 'import cryptography' 2>/dev/null ;;
     nodejs) command -v node >/dev/null || command -v nodejs >/dev/null ;;

@@ -183,43 +183,12 @@ func (b *behind) envoy() *model {
 	}
 }
 
-func (b *behind) haproxy() *model {
-	text := example(b.t, "haproxy", "haproxy.cfg")
-	var removed []*regexp.Regexp
-	for _, m := range regexp.MustCompile(`del-header (\S+) -m reg\n`).FindAllStringSubmatch(text, -1) {
-		removed = append(removed, regexp.MustCompile("(?i)"+m[1]))
-	}
-	call := regexp.MustCompile(`lua\.auth-intercept symbolon (\S+) (\S+) (\S+) (\S+) `).FindStringSubmatch(text)
-	if call == nil || !strings.Contains(text, "deny_status 503 if ! { var(txn.auth_response_successful) -m bool }") {
-		b.t.Fatal("the configuration does not ask Symbolon, or passes on what it could not find out")
-	}
-	return &model{
-		strip: func(h http.Header) {
-			for name := range h {
-				if slices.ContainsFunc(removed, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {
-					delete(h, name)
-				}
-			}
-		},
-		ask: func(client *http.Request) (string, string, http.Header) {
-			h := http.Header{}
-			for name := range strings.SplitSeq(call[3], ",") {
-				if values := client.Header.Values(name); values != nil {
-					h[http.CanonicalHeaderKey(name)] = values
-				}
-			}
-			return b.auth.URL + call[1], call[2], h
-		},
-		copy: strings.Split(call[4], ","),
-	}
-}
-
-// TestOtherProxies: Traefik, Envoy and HAProxy at protocol level: what each sends
+// TestOtherProxies: Traefik and Envoy at protocol level: what each sends
 // with the shipped configuration, and what would reach the application.
 func TestOtherProxies(t *testing.T) {
 	b := newBehind(t)
 	signedIn := "X-Session-Token: " + b.person.Token + "\r\n"
-	for name, m := range map[string]*model{"traefik": b.traefik(), "envoy": b.envoy(), "haproxy": b.haproxy()} {
+	for name, m := range map[string]*model{"traefik": b.traefik(), "envoy": b.envoy()} {
 		t.Run(name, func(t *testing.T) {
 			if len(m.copy) != len(identityHeaders) {
 				t.Fatalf("it takes over %v", m.copy)

@@ -31,8 +31,9 @@ type behind struct {
 	person    *symbolontest.Person
 	user      string
 
-	nginxLogin bool   // with the redirect of docs/behind-nginx.md
-	elsewhere  string // the address of another application than app
+	nginxLogin bool                       // with the redirect of docs/behind-nginx.md
+	elsewhere  string                     // the address of another application than app
+	change     func(config string) string // what the shipped configuration becomes
 
 	mu    sync.Mutex
 	asked []string      // paths that Symbolon was asked for
@@ -101,38 +102,6 @@ func (b *behind) took() (asked []string, seen []http.Header) {
 	return asked, seen
 }
 
-// start runs a proxy whose Symbolon has a policy, and returns its address.
-func (b *behind) start(proxy, policy string) string {
-	b.t.Helper()
-	address := freeAddress(b.t)
-	_, port, _ := net.SplitHostPort(address)
-	file := map[string]string{"nginx": "nginx.conf", "caddy": "Caddyfile"}[proxy]
-	text, err := os.ReadFile(filepath.Join("..", "..", "examples", "proxies", proxy, file))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	app := b.elsewhere
-	if app == "" {
-		app = b.app.Listener.Addr().String()
-	}
-	config := strings.NewReplacer("127.0.0.1:4460", b.auth.Listener.Addr().String(), "127.0.0.1:3000", app,
-		"127.0.0.1:8080", address, "http://:8080", "http://:"+port, "http://symbolon/auth;", "http://symbolon"+policy+";", "uri /auth\n", "uri "+policy+"\n").Replace(string(text))
-	if !strings.Contains(config, policy) {
-		b.t.Fatalf("the configuration of %s has no place for a policy", proxy)
-	}
-	if proxy == "nginx" {
-		if b.nginxLogin {
-			config = strings.Replace(config, "# Browsers to the login page: ", "", 1)
-			config = strings.Replace(config, "location @unavailable", pageLine(b.t, "behind-nginx.md", "location @login")+"\n    location @unavailable", 1)
-		}
-		runNginx(b.t, address, config)
-	} else {
-		startCaddy(b.t, address, config)
-	}
-	b.took()
-	return address
-}
-
 // send writes bytes as they are and returns what the first final answer begins with; 0
 // where the connection was closed without one.
 func send(t *testing.T, address, raw string) (status int, location string) {
@@ -163,7 +132,7 @@ func send(t *testing.T, address, raw string) (status int, location string) {
 // TestProxies: the shipped configurations of nginx and Caddy, for real, with a real
 // Kratos: who it is, whoever is not let through, and an outage, which stays a 503.
 func TestProxies(t *testing.T) {
-	for _, proxy := range []string{"nginx", "caddy"} {
+	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			b := newBehind(t)
 			front := "http://" + b.start(proxy, "/auth") + "/"
@@ -192,8 +161,9 @@ func TestProxies(t *testing.T) {
 				t.Errorf("%d requests reached the application", len(seen))
 			}
 			b.auth.Close()
-			if status, _ := fetch(t, front, signedIn); status < 500 {
-				t.Errorf("Symbolon down: %d", status)
+			want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
+			if status, _ := fetch(t, front, signedIn); status != want {
+				t.Errorf("Symbolon down: %d, want %d", status, want)
 			}
 		})
 	}
@@ -206,16 +176,16 @@ func TestLoginBehindProxies(t *testing.T) {
 	b := newBehind(t)
 	b.nginxLogin = true
 	browser := attempt{target: "/notes?x=1", headers: "Accept: text/html\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Proto: https\r\n"}.request("")
-	for proxy, want := range map[string]string{
-		"caddy": "https://ory.example/login?return_to=http%3A%2F%2Fapp.example%2Fnotes%3Fx%3D1",
-		"nginx": "https://ory.example.com/self-service/login/browser?return_to=https://app.example.com/notes?x=1",
-	} {
-		policy := map[string]string{"caddy": "/auth/p/web", "nginx": "/auth"}[proxy]
+	for _, proxy := range proxies {
+		policy, want := "/auth/p/web", "https://ory.example/login?return_to=http%3A%2F%2Fapp.example%2Fnotes%3Fx%3D1"
+		if proxy == "nginx" {
+			policy, want = "/auth", "https://ory.example.com/self-service/login/browser?return_to=https://app.example.com/notes?x=1"
+		}
 		address := b.start(proxy, policy)
 		if status, location := send(t, address, browser); status != 302 || location != want {
 			t.Errorf("%s: %d %q", proxy, status, location)
 		}
-		if proxy == "caddy" {
+		if proxy != "nginx" {
 			program := attempt{headers: "Accept: application/json\r\n"}.request("")
 			if status, location := send(t, address, program); status != 401 || location != "" {
 				t.Errorf("a program behind %s: %d %q", proxy, status, location)
@@ -236,7 +206,7 @@ func TestSpoofedHeaders(t *testing.T) {
 		t.Fatalf("%d variants", len(variants))
 	}
 	b := newBehind(t)
-	for _, proxy := range []string{"nginx", "caddy"} {
+	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			b.t = t
 			address := b.start(proxy, "/auth/optional")
@@ -254,9 +224,7 @@ func TestSpoofedHeaders(t *testing.T) {
 					}
 					for _, h := range seen {
 						reached++
-						if proxy == "caddy" {
-							// Caddy passes trailers on, as trailers: they are no headers, and
-							// nothing that reads headers sees them. Its README says so.
+						if keepsTrailers(proxy) {
 							maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "trailer ") })
 						}
 						judgeSpoof(t, v.name, h, who)
@@ -279,6 +247,9 @@ func judgeSpoof(t *testing.T, name string, h http.Header, user string) {
 	t.Helper()
 	for key, values := range h {
 		all := strings.Join(values, "|")
+		if key == "Connection" && strings.Contains(strings.ToLower(all), "x-") {
+			t.Errorf("%s: whoever comes next is told to remove %s", name, all)
+		}
 		if strings.Contains(all, "evil") && !strings.HasPrefix(key, "X-Harmless") {
 			t.Errorf("%s: %s: %s reached the application", name, key, all)
 		}
@@ -310,7 +281,7 @@ func TestSpoofedPaths(t *testing.T) {
 		t.Fatalf("%d forms", len(forms))
 	}
 	b := newBehind(t)
-	for _, proxy := range []string{"nginx", "caddy"} {
+	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			b.t = t
 			asked := 0
@@ -360,7 +331,7 @@ func TestNodeBehindNginx(t *testing.T) {
 
 // TestBehindPages: docs/behind-*.md show the files as they are shipped.
 func TestBehindPages(t *testing.T) {
-	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
+	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/haproxy.cfg", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "behind-"+page+".md"))
 		if err != nil {
 			t.Fatal(err)

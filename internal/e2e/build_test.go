@@ -21,36 +21,36 @@ import (
 
 // TestBuildCaddy builds Caddy, so that the tests that need it do not wait for it.
 func TestBuildCaddy(t *testing.T) {
-	out, err := exec.Command(buildCaddy(t), "version").Output()
+	out, err := exec.Command(build(t, "caddy"), "version").Output()
 	if err != nil || !strings.Contains(string(out), "v2.") {
 		t.Errorf("%s %v", out, err)
 	}
 }
 
-// buildCaddy returns the path of a Caddy: the one that SYMBOLON_CADDY names, or one
-// that is built of the module internal/caddy the first time, in about a minute of two
-// cores, and kept in the user's cache folder.
-func buildCaddy(t *testing.T) string {
+// build returns the path of a program: the one that SYMBOLON_CADDY names, or
+// SYMBOLON_OATHKEEPER, or one that is built of the module internal/NAME the first time,
+// in about a minute of two cores, and kept in the user's cache folder.
+func build(t *testing.T, name string) string {
 	t.Helper()
-	if path := os.Getenv("SYMBOLON_CADDY"); path != "" {
+	if path := os.Getenv("SYMBOLON_" + strings.ToUpper(name)); path != "" {
 		return path
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := filepath.Join("..", "caddy")
+	source := filepath.Join("..", name)
 	h := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
-		text, err := os.ReadFile(filepath.Join(source, name))
+	for _, file := range []string{"go.mod", "go.sum", "main.go"} {
+		text, err := os.ReadFile(filepath.Join(source, file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = fmt.Fprintf(h, "%d:%s", len(text), text)
 	}
 	_, _ = fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	dir := filepath.Join(cache, "symbolon", fmt.Sprintf("caddy-%.6x", h.Sum(nil)))
-	program := filepath.Join(dir, "caddy")
+	dir := filepath.Join(cache, "symbolon", fmt.Sprintf("%s-%.6x", name, h.Sum(nil)))
+	program := filepath.Join(dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func buildCaddy(t *testing.T) string {
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build Caddy: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
 	if err := os.Rename(program+".new", program); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func startCaddy(t *testing.T, address, config string) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(buildCaddy(t), "run", "--adapter", "caddyfile", "--config", file)
+	cmd := exec.Command(build(t, "caddy"), "run", "--adapter", "caddyfile", "--config", file)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	startProxy(t, cmd, address, config)
 }
