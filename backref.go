@@ -212,7 +212,7 @@ func (l *Linker) MissBackReference(ctx context.Context, id IdentityID) error {
 // note carries plan out where user is still the identity's.
 func (l *Linker) note(ctx context.Context, id IdentityID, user UserID, plan Plan) error {
 	seen := Seen{Identity: Identity{ID: id}}
-	out, err := l.Store.Write(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
+	out, err := l.carryOut(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
 		if h.Link == nil || h.Link.State != Linked || h.Link.User != user || plan.Action == Keep && h.Link.BackReference == string(user) {
 			return Plan{Action: Keep}, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -181,7 +182,7 @@ func (l *Linker) Erase(ctx context.Context, id IdentityID, row RowPolicy, why st
 
 func (l *Linker) bury(ctx context.Context, id IdentityID, way Way, state LinkState, row RowPolicy, why string) (Link, error) {
 	seen := Seen{Identity: Identity{ID: id}, Way: way}
-	out, err := l.Store.Write(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
+	out, err := l.carryOut(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
 		return decideBury(seen, h, state, row, why), nil
 	})
 	if err != nil {
@@ -255,8 +256,10 @@ func decideEnded(s Seen, h Held, p policy) Plan {
 // has the user was proved gone: a project was moved, an export imported again. The
 // identity is read once more first.
 //
+// Idempotent.
+//
 // Errors: *ConflictError where it does not claim the user of that identity, or has
-// one itself; ErrNotFound, ErrUnavailable, ErrNoAdmin.
+// another one; ErrNotFound, ErrUnavailable, ErrNoAdmin.
 func (l *Linker) Rebind(ctx context.Context, id IdentityID, gone GoneProof) (Link, error) {
 	l.setup()
 	if gone.identity == "" || time.Since(gone.at) > proofLife {
@@ -270,7 +273,7 @@ func (l *Linker) Rebind(ctx context.Context, id IdentityID, gone GoneProof) (Lin
 		return Link{}, fmt.Errorf("rebind: %w", err)
 	}
 	p := l.policy()
-	out, err := l.Store.Write(ctx, l.query(seen, p), func(h Held) (Plan, error) {
+	out, err := l.carryOut(ctx, l.query(seen, p), func(h Held) (Plan, error) {
 		return decideRebind(seen, h, gone.identity, p)
 	})
 	return l.finish(ctx, seen, out, err)
@@ -278,6 +281,9 @@ func (l *Linker) Rebind(ctx context.Context, id IdentityID, gone GoneProof) (Lin
 
 func decideRebind(s Seen, h Held, gone IdentityID, p policy) (Plan, error) {
 	id := s.Identity.ID
+	if rebound(s, h, p) {
+		return Plan{Action: Keep, User: h.Link.User}, nil
+	}
 	if h.Row != nil || h.Link != nil && h.Link.State != OnHold {
 		user := UserID("")
 		if h.Link != nil {
@@ -297,4 +303,10 @@ func decideRebind(s Seen, h Held, gone IdentityID, p policy) (Plan, error) {
 			Why: fmt.Sprintf("it claims the user of identity %s, which is proved gone", gone)}, nil
 	}
 	return Plan{}, &ConflictError{id, "", fmt.Sprintf("it claims no user of identity %s", gone)}
+}
+
+// rebound says that the identity has the user that it claims, as after an earlier call.
+func rebound(s Seen, h Held, p policy) bool {
+	return h.Link != nil && h.Link.State == Linked && h.Row != nil && h.Row.ID == h.Link.User &&
+		slices.Contains(claimsOf(s.Identity, p.key).users(), h.Link.User)
 }

@@ -79,8 +79,9 @@ type Linker struct {
 	AdoptVerifiedEmail bool
 
 	// AfterLink is called after a new bond was committed, by the goroutine that
-	// made it. A crash in between loses the call: what must never be lost belongs
-	// into the store's OnLink.
+	// made it and with its context, which may have ended by then. A crash in between
+	// loses the call, and so does a database that can no longer be asked whether it was:
+	// what must never be lost belongs into the store's OnLink.
 	AfterLink func(context.Context, Link)
 
 	// Log defaults to slog.Default(). Secrets and traits are never logged.
@@ -102,8 +103,8 @@ type Linker struct {
 //
 // Errors: a *DenyError says why the identity has no user that may be handed out
 // (ErrOnHold, ErrUserGone, ErrCannotCreate); ErrNotFound that Ory no longer has
-// the identity; ErrUnavailable that Ory or the store did not answer and nothing
-// was made.
+// the identity; ErrUnavailable that Ory or the store did not answer: nothing is known,
+// and the next call finds out.
 func (l *Linker) Link(ctx context.Context, seen Seen) (Link, error) {
 	l.setup()
 	if _, err := ParseIdentityID(string(seen.Identity.ID)); err != nil {
@@ -181,7 +182,7 @@ var errAsk = errors.New("more must be learned first")
 
 func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, error) {
 	var last Plan
-	out, err := l.Store.Write(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) {
+	out, err := l.carryOut(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) {
 		last = decide(q.Seen, h, p)
 		if last.Action == ask {
 			return last, errAsk
@@ -192,6 +193,23 @@ func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, e
 		last = Plan{} // the store failed before it came to our answer
 	}
 	return out, last, err
+}
+
+// carryOut has the store take a decision. After an error it may have been carried out
+// all the same: whoever waits for such a change is told of it.
+func (l *Linker) carryOut(ctx context.Context, q Query, decide func(Held) (Plan, error)) (Outcome, error) {
+	var agreed Plan
+	out, err := l.Store.Write(ctx, q, func(h Held) (Plan, error) {
+		plan, err := decide(h)
+		if agreed = plan; err != nil {
+			agreed = Plan{}
+		}
+		return plan, err
+	})
+	if err != nil {
+		l.watchers.tellOf(q.Seen, Outcome{Plan: agreed, New: true, Opened: agreed.Findings})
+	}
+	return out, err
 }
 
 // learn asks Ory, or the application, what decide wants to know.
@@ -226,12 +244,7 @@ func (l *Linker) finish(ctx context.Context, seen Seen, out Outcome, err error) 
 		return Link{}, err
 	}
 	l.report(seen, out)
-	if changed(seen, out) {
-		l.watchers.tell(seen.Identity.ID)
-	}
-	if out.Plan.Release != "" {
-		l.watchers.tell(out.Plan.Release)
-	}
+	l.watchers.tellOf(seen, out)
 	if out.New {
 		if l.AfterLink != nil {
 			l.AfterLink(ctx, out.Link)

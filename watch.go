@@ -11,7 +11,8 @@ type watchers struct {
 
 // Watch calls f after each commit of this Linker that makes an earlier answer about
 // an identity wrong: its user was replaced, taken away, or must not be handed out
-// any more, or Ory has deactivated it. Caches forget the identity then; session.Verifier does so by itself. f
+// any more, or Ory has deactivated it; and where nobody knows whether there was such a
+// commit. Caches forget the identity then; session.Verifier does so by itself. f
 // must be quick and must not call the Linker. stop ends it.
 func (l *Linker) Watch(f func(IdentityID)) (stop func()) {
 	w := &l.watchers
@@ -35,6 +36,16 @@ func (w *watchers) tell(id IdentityID) {
 	defer w.mu.Unlock()
 	for _, f := range w.byID {
 		f(id)
+	}
+}
+
+// tellOf tells of what a decision changed.
+func (w *watchers) tellOf(seen Seen, out Outcome) {
+	if changed(seen, out) {
+		w.tell(seen.Identity.ID)
+	}
+	if out.Plan.Release != "" {
+		w.tell(out.Plan.Release)
 	}
 }
 

@@ -185,9 +185,10 @@ func testRebind(w *world) {
 	if !strings.Contains(w.events(gone.ID), "identity.gone") {
 		w.Fatalf("history of the former owner: %s", w.events(gone.ID))
 	}
-	for _, id := range []symbolon.IdentityID{again.ID, second.ID} {
-		_, err = w.linker.Rebind(w.ctx, id, proof)
-		w.wantErr(err, symbolon.ErrConflict)
-	}
+	link, err = w.linker.Rebind(w.ctx, again.ID, proof)
+	w.must(err)
+	same(w, "user, asked twice", link.User, user)
+	_, err = w.linker.Rebind(w.ctx, second.ID, proof)
+	w.wantErr(err, symbolon.ErrConflict)
 	same(w, "rows", len(w.Users()), 1)
 }
