@@ -23,8 +23,9 @@ type BulkStore interface {
 	// their Outcome is the zero value: who is held already, whose plan is another one,
 	// whom the table refuses, for whom somebody else was faster. Each bond is whole or
 	// not there. An error means that the rest was not tried; what was made before it
-	// is among the outcomes, and stays. Queries name an identity once, in the
-	// canonical form of its ID; a few hundred of them make one transaction.
+	// is among the outcomes, and stays; of the transaction that failed nothing may be
+	// known. Queries name an identity once, in the canonical form of its ID; a few
+	// hundred of them make one transaction.
 	CreateAll(ctx context.Context, qs []Query, decide func(n int, h Held) Plan) ([]Outcome, error)
 }
 

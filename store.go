@@ -22,9 +22,10 @@ const (
 // one for SQLite and Postgres; symbolontest.TestStore proves any other.
 //
 // Every method may be called by many goroutines and many processes at once. An
-// error means that nothing is known and nothing was changed; anything that is
-// known, "there is none" included, is a value. Errors that a retry may mend match
-// [ErrUnavailable].
+// error means that nothing is known; anything that is known, "there is none" included,
+// is a value. Errors that a retry may mend match [ErrUnavailable]: a commit to which no
+// answer came may have been carried out then, or be so a moment later. After any other
+// error nothing was changed.
 type Store interface {
 	// NewID says where the store takes the IDs of new users from.
 	NewID() NewID

@@ -68,6 +68,7 @@ type bulk struct {
 	project string
 	qs      []symbolon.Query
 	out     []symbolon.Outcome
+	last    *attempt
 }
 
 // newcomer is somebody for whom a user is to be made.
@@ -121,7 +122,7 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	if len(all) == 0 {
 		return nil
 	}
-	err := b.store.patiently(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
+	err := b.together(ctx, all)
 	if err == nil {
 		return nil
 	}
@@ -138,6 +139,20 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	return b.create(ctx, all[half:])
 }
 
+// together makes them in one transaction, and in another where that turns out not to have
+// been committed.
+func (b *bulk) together(ctx context.Context, all []*newcomer) error {
+	for until := time.Now().Add(patience); ; {
+		err := b.store.patiently(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
+		if !errors.Is(err, errVague) || !time.Now().Before(until) {
+			return err
+		}
+		if done, err := b.settle(ctx); done || err != nil {
+			return err
+		}
+	}
+}
+
 // inTx is one attempt. Its outcomes count only once it is committed.
 func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
 	s := b.store
@@ -148,13 +163,31 @@ func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
 	}
 	defer release()
 	a := &attempt{bulk: b, all: all, now: s.now().UTC().Truncate(time.Microsecond)}
+	b.last = a
 	if err := s.transact(ctx, waiting, func(tx *Tx) error { return a.run(ctx, waiting, tx) }); err != nil {
 		return err
 	}
-	for _, n := range a.all {
-		b.out[n.at] = symbolon.Outcome{Link: a.linked(n), Plan: n.plan, New: true}
-	}
+	a.conclude()
 	return nil
+}
+
+// settle finds out whether the last attempt was committed: as it is there as a whole or
+// not at all, one of its bonds tells.
+func (b *bulk) settle(ctx context.Context) (done bool, err error) {
+	a, found := b.last, entry{}
+	want := entry{Link: a.linked(a.all[0])}
+	q := symbolon.Query{Project: b.project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: want.Identity}}}
+	_, err = b.store.Write(ctx, q, func(h symbolon.Held) (symbolon.Plan, error) {
+		if h.Link != nil {
+			found.Link = *h.Link
+		}
+		return symbolon.Plan{Action: symbolon.Keep}, nil
+	})
+	if err != nil || !found.equals(want) {
+		return false, err
+	}
+	a.conclude()
+	return true, nil
 }
 
 // attempt is one transaction.
@@ -164,6 +197,13 @@ type attempt struct {
 	now   time.Time
 	db    session
 	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
+}
+
+// conclude says that it is committed.
+func (a *attempt) conclude() {
+	for _, n := range a.all {
+		a.out[n.at] = symbolon.Outcome{Link: a.linked(n), Plan: n.plan, New: true}
+	}
 }
 
 func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {

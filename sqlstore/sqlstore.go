@@ -82,8 +82,8 @@ type Store struct {
 	// OnLink is called inside the transaction that makes a bond, after everything
 	// else: what it writes through tx is committed with the bond or not at all. An
 	// error undoes the bond, so that the person has no user until it goes away; the
-	// call may come again for the same identity after a conflict. It must end by
-	// returning, never by tx.SQL().Commit.
+	// call may come again for the same identity after a conflict, or where a commit was
+	// lost. It must end by returning, never by tx.SQL().Commit.
 	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
 
 	// Now defaults to time.Now.

@@ -10,7 +10,7 @@ import (
 // no bond. On SQLite it waits in memory for its turn among the store's writers, and f
 // must begin with a write; on Postgres it is READ COMMITTED. An error of f undoes
 // everything. f may run again while the database is busy. Errors that a retry may mend
-// match symbolon.ErrUnavailable.
+// match symbolon.ErrUnavailable; after one of them it may have been committed all the same.
 func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return s.inTx(ctx, "write", func(_ context.Context, db session) error { return f(db.tx) })
 }

@@ -48,10 +48,12 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		return symbolon.Outcome{}, err
 	}
 	careful, hopeless := false, false
-	for tries := 0; ; tries++ {
+	var vague *writer
+	until := time.Now().Add(patience)
+	for tries := 0; ; {
 		var w *writer
 		err := s.patiently(ctx, func(waiting context.Context) error {
-			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful, hopeless: hopeless,
+			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful, hopeless: hopeless, vague: vague,
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
@@ -59,6 +61,8 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		switch {
 		case err == nil, errors.Is(err, errNothing):
 			return w.out, nil
+		case errors.Is(err, errVague) && time.Now().Before(until):
+			vague = w
 		case errors.As(err, &declined):
 			return symbolon.Outcome{}, declined.err
 		case errors.Is(err, errRefused) && !careful:
@@ -66,6 +70,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		case errors.Is(err, errRefused) && w.plan.Action == symbolon.Bury && !hopeless:
 			hopeless = true // SQLite tells of deferred constraints at the commit only
 		case errors.Is(err, errTaken) && tries < taken:
+			tries++
 		default:
 			return symbolon.Outcome{}, s.failed(ctx, q, err)
 		}
@@ -105,6 +110,7 @@ type writer struct {
 
 	hopeless bool // it refuses even then, at the commit: a row that is buried is left
 	now      time.Time
+	vague    *writer // the attempt before this one, if nobody knows what became of it
 
 	db     session
 	read   reader
@@ -120,46 +126,23 @@ type writer struct {
 // error, and a panic, undo it.
 func (w *writer) inTx(ctx, waiting context.Context) error {
 	s := w.store
+	if w.vague != nil { // whose connection may be waited for in vain
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(waiting, patience)
+		defer cancel()
+	}
 	s.prepared.fulfil(waiting, s.DB)
 	release, waited, err := s.turn(waiting)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if waited {
+	if waited && w.vague == nil {
 		if err := w.peek(ctx); err != nil {
 			return err
 		}
 	}
 	return s.transact(ctx, waiting, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
-}
-
-// transact runs f in a transaction and commits it. An error, and a panic, undo it.
-func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error {
-	conn, err := s.DB.Conn(waiting)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var options *sql.TxOptions
-	if s.Dialect == Postgres {
-		// Whatever the server's default is: a statement that waited for a lock must
-		// see what the one before it wrote.
-		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	}
-	tx, err := conn.BeginTx(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // nothing, after the commit
-	if err := f(&Tx{conn: conn, tx: tx}); err != nil {
-		return err
-	}
-	err = tx.Commit()
-	if sqlState(err) != "" || sqliteCode(err) != 0 {
-		return s.Dialect.bold(err) // a constraint that is checked at the end
-	}
-	return err
 }
 
 // peek looks before it locks. Whoever had to queue was often there for the same
@@ -227,6 +210,9 @@ func (w *writer) settle(ctx context.Context) error {
 		return err
 	}
 	w.before, w.entry = w.read.entry, w.read.entry
+	if w.resume() {
+		return errNothing
+	}
 	w.careful = w.careful || w.before.Reason == symbolon.CannotCreate // it will hardly be otherwise now
 	if err := w.ask(); err != nil {
 		return err
@@ -261,6 +247,9 @@ func (w *writer) record(ctx context.Context) error {
 		w.out.Link, w.out.Plan = w.entry.Link, w.plan
 		if w.entry.none() {
 			w.out.Link = symbolon.Link{}
+		}
+		if w.repeats() {
+			w.out = w.vague.out
 		}
 		return errNothing
 	}

@@ -1,0 +1,253 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// loss is what becomes of a commit between a program and its database.
+type loss int
+
+const (
+	none       loss = iota
+	answerLost      // it is carried out, and the connection breaks
+	neverSent       // the connection breaks before
+	sentLate        // the connection breaks before, and it arrives and is carried out all the same
+	slow            // its answer takes a while
+	outage          // it is carried out, and the database is away until the next during
+)
+
+const lateness = 150 * time.Millisecond
+
+// lossy is a way to a database on which commits get lost.
+type lossy struct {
+	mu    sync.Mutex
+	fault func(n int) loss // of the n-th commit, from 0
+	n     int
+	away  bool
+}
+
+// during makes commits get lost from now on.
+func (l *lossy) during(fault func(n int) loss) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault, l.n, l.away = fault, 0, false
+}
+
+func (l *lossy) isAway() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.away
+}
+
+func (l *lossy) next() loss {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault == nil {
+		return none
+	}
+	l.n++
+	how := l.fault(l.n - 1)
+	l.away = l.away || how == outage
+	return how
+}
+
+// commits counts the commits since during.
+func (l *lossy) commits() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
+}
+
+func always(what loss) func(int) loss { return func(int) loss { return what } }
+
+// first has the first commits get lost, each in its way.
+func first(losses ...loss) func(int) loss {
+	return func(n int) loss {
+		if n < len(losses) {
+			return losses[n]
+		}
+		return none
+	}
+}
+
+// lossy opens a pool on the same database.
+func (db database) lossy(t testing.TB) (*sql.DB, *lossy) {
+	t.Helper()
+	l := &lossy{}
+	var pool *sql.DB
+	if db.dialect == sqlstore.SQLite {
+		pool = sql.OpenDB(lossyConnector{dsn: db.dsn, lossy: l})
+	} else {
+		u, err := url.Parse(db.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Host = l.relay(t, u.Host)
+		if pool, err = sql.Open("pgx", u.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool.SetMaxOpenConns(16)
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool, l
+}
+
+// relay passes on what is said to a Postgres, but for commits that get lost.
+func (l *lossy) relay(t testing.TB, address string) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { _ = listener.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { l.serve(client, address) })
+		}
+	})
+	return listener.Addr().String()
+}
+
+func (l *lossy) serve(client net.Conn, address string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	held := make(chan loss, 1) // what becomes of the next answer
+	var back sync.WaitGroup
+	defer back.Wait()
+	defer server.Close()
+	back.Go(func() {
+		defer client.Close()
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buffer)
+			select {
+			case how := <-held:
+				if how != slow {
+					return
+				}
+				time.Sleep(lateness)
+			default:
+			}
+			if _, lost := client.Write(buffer[:n]); err != nil || lost != nil {
+				return
+			}
+		}
+	})
+	header := make([]byte, 5)
+	for begun := false; ; begun = true {
+		head := header
+		if !begun {
+			head = header[1:] // the first message has no type
+		}
+		if _, err := io.ReadFull(client, head); err != nil {
+			return
+		}
+		message := make([]byte, len(head)-4+int(binary.BigEndian.Uint32(header[1:])))
+		copy(message, head)
+		if _, err := io.ReadFull(client, message[len(head):]); err != nil {
+			return
+		}
+		if l.isAway() {
+			return
+		}
+		if begun && message[0] == 'Q' && strings.EqualFold(string(message[5:len(message)-1]), "commit") {
+			switch how := l.next(); how {
+			case neverSent:
+				return
+			case sentLate:
+				_ = client.Close()
+				time.Sleep(lateness)
+				held <- how
+			case answerLost, outage, slow:
+				held <- how
+			}
+		}
+		if _, err := server.Write(message); err != nil {
+			return
+		}
+	}
+}
+
+// lossyConnector does the same to an SQLite.
+type lossyConnector struct {
+	dsn   string
+	lossy *lossy
+}
+
+func (c lossyConnector) Driver() driver.Driver { return &sqlite.Driver{} }
+
+func (c lossyConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.Driver().Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	able, ok := conn.(sqliteConn)
+	if !ok {
+		return nil, errors.New("the driver's connection has not all that is passed on")
+	}
+	return lossyConn{able, c.lossy}, nil
+}
+
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+type lossyConn struct {
+	sqliteConn
+	lossy *lossy
+}
+
+func (c lossyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	if c.lossy.isAway() {
+		return nil, errBroken
+	}
+	tx, err := c.sqliteConn.BeginTx(ctx, o)
+	return lossyTx{tx, c.lossy}, err
+}
+
+type lossyTx struct {
+	driver.Tx
+	lossy *lossy
+}
+
+var errBroken = errors.New("the connection broke")
+
+func (tx lossyTx) Commit() error {
+	switch tx.lossy.next() {
+	case neverSent:
+		return errors.Join(errBroken, tx.Rollback())
+	case answerLost, sentLate, outage:
+		return errors.Join(errBroken, tx.Tx.Commit())
+	case slow:
+		time.Sleep(lateness)
+	}
+	return tx.Tx.Commit()
+}
