@@ -196,6 +196,6 @@ type ErasureNote struct {
 	Step    ErasureStep    `json:"step"`
 	At      time.Time      `json:"at"`
 	Outcome string         `json:"outcome"`          // one sentence
-	Counts  map[string]int `json:"counts,omitempty"` // events, findings and the like that were cleared
+	Counts  map[string]int `json:"counts,omitempty"` // events, findings and the like that are cleared
 	Tries   int            `json:"tries"`            // how many it took; 1 at best
 }

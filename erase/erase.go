@@ -132,10 +132,11 @@ func (e *Erasures) check(r Request) (Request, error) {
 // happened when it returns. A person whose erasure is under way, or done with nothing
 // left, is no error: that erasure is returned.
 //
-// An error means that nothing was recorded: ErrRequest; ErrNotFound, neither half is
-// known; a *symbolon.ConflictError, it is in doubt which halves belong together, which
-// bind settles; ErrNoAdmin; ErrUnavailable. Whatever goes wrong after the intent was
-// recorded is in LastError and goes on later.
+// Errors: ErrRequest; ErrNotFound, neither half is known; a *symbolon.ConflictError, it
+// is in doubt which halves belong together, which bind settles; ErrNoAdmin: nothing was
+// recorded. ErrUnavailable: it is not known whether it was, and it goes on if so; the
+// same call tells. Whatever goes wrong after the intent was recorded is in LastError and
+// goes on later.
 func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, error) {
 	r, err := e.check(r)
 	if err != nil {
@@ -147,10 +148,10 @@ func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, erro
 	}
 	last, err := e.last(ctx, p, r.Row)
 	if err != nil || last.ID != "" {
-		return last, err
+		return e.deniedAtOnce(ctx, last), err
 	}
 	now := e.now()
-	erasure, err := e.Record.OpenErasure(ctx, symbolon.Erasure{ID: newID(), Project: e.project(), Identity: p.identity, User: p.user,
+	erasure, err := e.open(ctx, symbolon.Erasure{ID: newID(), Project: e.project(), Identity: p.identity, User: p.user,
 		Row: r.Row, Why: r.Why, Step: symbolon.EraseDeny, RequestedAt: now})
 	if err != nil {
 		return symbolon.Erasure{}, fmt.Errorf("erase: record the intent: %w", err)
@@ -160,6 +161,31 @@ func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, erro
 		erasure, _ = e.step(ctx, erasure) // what failed is recorded with it
 	}
 	return erasure, nil
+}
+
+// open records an erasure. Where no answer comes it asks again: one ID is recorded once.
+func (e *Erasures) open(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
+	opened, err := e.Record.OpenErasure(ctx, erasure)
+	if errors.Is(err, symbolon.ErrUnavailable) && ctx.Err() == nil {
+		opened, err = e.Record.OpenErasure(ctx, erasure)
+	}
+	return opened, err
+}
+
+// deniedAtOnce does the first step of an erasure that was recorded before, if that is
+// all that happened.
+func (e *Erasures) deniedAtOnce(ctx context.Context, erasure symbolon.Erasure) symbolon.Erasure {
+	if erasure.Step != symbolon.EraseDeny {
+		return erasure
+	}
+	now, err := e.adopt(ctx, erasure)
+	if err != nil {
+		return erasure
+	}
+	if now.Step == symbolon.EraseDeny {
+		now, _ = e.step(ctx, now)
+	}
+	return now
 }
 
 // last returns the erasure that makes a new one needless, or none.

@@ -110,7 +110,7 @@ func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure
 	outcome := "Ory deleted the identity; read back: it is gone"
 	switch err := e.Ory.DeleteIdentity(ctx, erasure.Identity); {
 	case errors.Is(err, symbolon.ErrNotFound):
-		outcome = "Ory no longer had the identity; read back: it is gone"
+		outcome = "Ory no longer had the identity, which an attempt without an answer may have deleted; read back: it is gone"
 	case err != nil:
 		return "", err
 	}

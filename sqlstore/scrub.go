@@ -11,23 +11,24 @@ import (
 // IDs stay. An open finding of another identity keeps its words, which are about that.
 const (
 	scrubEvents = `
-update symbolon.events set detail = '' where project = $1 and detail <> ''
+update symbolon.events set detail = '' where project = $1
 and (identity_id = $2 or user_id = $3 or before_id = $3)`
 
 	scrubFindings = `
-update symbolon.findings set detail = '' where project = $1 and detail <> ''
+update symbolon.findings set detail = '' where project = $1
 and (identity_id = $2 or user_id = $3 and closed_at is not null)`
 
 	scrubEntry = `
 update symbolon.links set digest = '', back_reference = ''
-where project = $1 and identity_id = $2 and (digest <> '' or back_reference <> '')`
+where project = $1 and identity_id = $2`
 
 	someLinked = `
 select identity_id from symbolon.links where project = $1 and state = 'linked' order by identity_id limit $2`
 )
 
 // Scrub clears what Symbolon itself has noted of an erased person, and says how many
-// notes that were. Either half may be empty. Idempotent.
+// notes are clear then, whenever they became so: it may be called again, and the answer
+// is the same. Either half may be empty.
 func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (counts map[string]int, err error) {
 	err = s.inTx(ctx, "scrub the records", func(ctx context.Context, db session) error {
 		counts = map[string]int{}

@@ -57,7 +57,7 @@ func explainBind(err error) error {
 	case errors.Is(err, symbolon.ErrConflict):
 		return hint(err, "nothing was changed; `symbolon show ID` shows both sides")
 	case errors.Is(err, symbolon.ErrUnavailable):
-		return hint(err, "nothing was changed; try again")
+		return hint(err, "whether it was done is not known; try again, nothing is done twice")
 	}
 	return err
 }

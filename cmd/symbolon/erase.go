@@ -68,6 +68,9 @@ func (c eraseCmd) Run(a *app) error {
 		return err
 	}
 	begun, err := e.Begin(a.ctx, request)
+	if errors.Is(err, symbolon.ErrUnavailable) {
+		return hint(err, "it may have been recorded, and goes on then; the same command tells")
+	}
 	if err != nil {
 		return explainErase(err, c.ID, s.config.Ory.Project)
 	}
