@@ -148,6 +148,58 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 	})
 }
 
+// deafened hears nothing of Ory any more once it has written.
+type deafened struct {
+	*ory.Client
+	deaf bool
+}
+
+func (d *deafened) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
+	i, err := d.Client.AddPublicMetadata(ctx, id, key, value)
+	d.deaf = true
+	return i, err
+}
+
+func (d *deafened) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	if d.deaf {
+		return symbolon.Identity{}, symbolon.ErrUnavailable
+	}
+	return d.Client.Identity(ctx, id)
+}
+
+// TestBackReferenceUnanswered: Ory writes it and its answer is lost, and then it may not
+// be read back either: it is written once, and known to stand there as soon as Ory answers.
+func TestBackReferenceUnanswered(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *place) {
+		b := p.bond(fakeory.Config{}, symbolon.WriteCreate, 1)
+		for n, wrote := range []symbolon.Wrote{symbolon.WroteNow, symbolon.Stands} {
+			id, before := b.identity(t, n), b.patches()
+			link, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mend := b.ory.Break(fakeory.Dropped{Times: 1, Route: "PATCH /admin/identities/*", After: true})
+			if wrote == symbolon.Stands {
+				b.linker.Ory = &deafened{Client: b.client}
+				if wrote, err := b.linker.WriteBackReference(t.Context(), id); !errors.Is(err, symbolon.ErrUnavailable) {
+					t.Errorf("unheard: %s, %v", wrote, err)
+				}
+				b.linker.Ory = b.client
+			}
+			if got, err := b.linker.WriteBackReference(t.Context(), id); err != nil || got != wrote {
+				t.Errorf("%s, %v, want %s", got, err, wrote)
+			}
+			mend()
+			if r, err := b.linker.Record(t.Context(), string(id)); err != nil || r.Link.BackReference != string(link.User) {
+				t.Errorf("%+v, %v", r.Link, err)
+			}
+			if n := b.patches() - before; n != 1 {
+				t.Errorf("%d PATCHes", n)
+			}
+		}
+	})
+}
+
 func (b *bond) patches() (n int) {
 	for _, r := range b.ory.Requests() {
 		if r.Method == http.MethodPatch {
