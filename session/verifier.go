@@ -247,7 +247,8 @@ func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *ent
 }
 
 // Close gives up the questions that are under way, tells other replicas what they
-// have not been told yet, and waits for its goroutines: 2 seconds at most.
+// have not been told yet, and waits for its goroutines: 2 seconds, and 2 more for a
+// database that does not answer to a commit.
 // Afterwards only what is cached is answered.
 func (v *Verifier) Close() {
 	v.once.Do(v.setup)

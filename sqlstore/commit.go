@@ -14,7 +14,7 @@ import (
 // does what it has read, whether or not the connection or the process that sent it
 // is there any more. Nobody may take that for a no.
 //
-// So a caller that gives up breaks no commit off, and where the connection breaks
+// So a caller that gives up does not break a commit off, and where the connection breaks
 // [Store.Write] and [Store.CreateAll] find out: whoever takes the lock of the same
 // entry has waited until the transaction is over, and sees whether it is there as a
 // whole. What is written beside the ledger can be written again.
@@ -51,12 +51,26 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	if !detach() {
 		return ctx.Err()
 	}
-	defer time.AfterFunc(patience, end).Stop()
+	defer context.AfterFunc(ctx, func() { endLater(whole, end) })()
 	err = s.Dialect.committed(tx.Commit())
 	if errors.Is(err, errVague) {
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nobody else gets it
 	}
 	return err
+}
+
+// lastPatience is how long a commit that is under way is waited for when the caller has
+// given up.
+const lastPatience = 2 * time.Second
+
+func endLater(whole context.Context, end func()) {
+	t := time.NewTimer(lastPatience)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		end()
+	case <-whole.Done():
+	}
 }
 
 // committed judges the answer to a commit.

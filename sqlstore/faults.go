@@ -132,8 +132,8 @@ func (d Dialect) passing(err error) bool {
 	return state == "40001" || state == "40P01" // serialization failure, deadlock
 }
 
-// patience is how long writers of SQLite wait for each other, how long a transaction is
-// begun again, and how long a commit may take.
+// patience is how long writers of SQLite wait for each other, and how long a
+// transaction is begun again.
 const patience = 5 * time.Second
 
 // patiently runs f again while it fails for reasons that pass. The context that

@@ -28,6 +28,7 @@ const (
 	neverSent       // the connection breaks before
 	sentLate        // the connection breaks before, and it arrives and is carried out all the same
 	slow            // its answer takes a while
+	hung            // its answer never comes; Postgres only
 	outage          // it is carried out, and the database is away until the next during
 )
 
@@ -144,10 +145,15 @@ func (l *lossy) serve(client net.Conn, address string) {
 			n, err := server.Read(buffer)
 			select {
 			case how := <-held:
-				if how != slow {
+				switch how {
+				case slow:
+					time.Sleep(lateness)
+				case hung:
+					_, _ = io.Copy(io.Discard, server) // until the client takes its leave
+					return
+				default:
 					return
 				}
-				time.Sleep(lateness)
 			default:
 			}
 			if _, lost := client.Write(buffer[:n]); err != nil || lost != nil {
@@ -180,7 +186,7 @@ func (l *lossy) serve(client net.Conn, address string) {
 				_ = client.Close()
 				time.Sleep(lateness)
 				held <- how
-			case answerLost, outage, slow:
+			case answerLost, outage, slow, hung:
 				held <- how
 			}
 		}

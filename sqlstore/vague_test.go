@@ -157,6 +157,22 @@ func TestCallerGivesUpAtTheCommit(t *testing.T) {
 	})
 }
 
+// TestCommitHangs: nobody is kept for ever by a commit that is not answered.
+func TestCommitHangs(t *testing.T) {
+	u := defaultPeople(open(t, sqlstore.Postgres)).unanswered(t)
+	id := identityWith(`{}`)
+	u.lossy.during(first(hung))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := u.Link(ctx, symbolon.Seen{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) || ctx.Err() == nil {
+		t.Errorf("it hangs: %v", err)
+	}
+	link, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
+	if err != nil || u.lossy.commits() != 1 {
+		t.Errorf("once more: %+v, %v after %d commits", link, err, u.lossy.commits())
+	}
+}
+
 // TestChangeWithoutAnswer: where the database is away before it is known what became of a
 // change, caches forget whom it is about, and the same call tells once it is back.
 func TestChangeWithoutAnswer(t *testing.T) {
