@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -102,7 +103,7 @@ func startProxy(t *testing.T, cmd *exec.Cmd, address, config string) {
 			t.Logf("%s: %.4000s\n%s", cmd.Path, log.String(), config)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -117,12 +118,17 @@ func startProxy(t *testing.T, cmd *exec.Cmd, address, config string) {
 	}
 }
 
+// freeAddress is one that stays free until a proxy listens there: below the ports that
+// the system gives away by itself, and below those that package symbolontest takes.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
