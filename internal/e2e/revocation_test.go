@@ -47,7 +47,7 @@ func aSecond() time.Duration { return time.Duration(torture(30, 1)) * time.Secon
 
 func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration) *crowd {
 	c := &crowd{t: t, kratos: symbolontest.StartKratos(t, symbolontest.KratosConfig{}), people: make([]*symbolontest.Person, n), ended: make([]ending, n)}
-	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL}
+	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL, Timeout: patience}
 	t.Cleanup(c.admin.CloseIdleConnections)
 	db := openDatabase(t, dialect, "")
 	for range 2 {
