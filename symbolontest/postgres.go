@@ -211,7 +211,7 @@ func (p *Postgres) exec(ctx context.Context, sql string) error {
 }
 
 func (p *Postgres) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("it was not ready within three minutes"))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
