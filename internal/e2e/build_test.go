@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -118,12 +119,18 @@ func startProxy(t *testing.T, cmd *exec.Cmd, address, config string) {
 	}
 }
 
+// lastPort is where freeAddress has come to.
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(rand.Uint32N(10000)) }
+
 // freeAddress is one that stays free until a proxy listens there: below the ports that
-// the system gives away by itself, and below those that package symbolontest takes.
+// the system gives away by itself, and below those that package symbolontest takes. None
+// comes twice.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000)))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+lastPort.Add(1)%10000))
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()
