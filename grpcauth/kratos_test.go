@@ -16,7 +16,7 @@ import (
 // TestKratos: a real one. The first call makes the user; by token, cookie and Bearer it
 // is the same one; the stream of who signs out ends.
 func TestKratos(t *testing.T) {
-	w := authtest.Real(t, func(v *session.Verifier) { v.MaxStale = maxStale })
+	w := authtest.Real(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 	guard := &access.Guard{Verifier: w.Auth, Recheck: recheck}
 	client := serve(t, guard, &service{})
 	all := calls(t, client)

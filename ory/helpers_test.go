@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { symbolontest.Main(m) }
 
 func compact(doc []byte) []byte {
 	var b bytes.Buffer

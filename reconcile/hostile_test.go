@@ -143,7 +143,7 @@ func world(t *testing.T) *small {
 	if err := migrate.Up(t.Context(), s.db, sqlstore.SQLite); err != nil {
 		t.Fatal(err)
 	}
-	client := &ory.Client{PublicURL: server.URL, AdminURL: server.URL, Timeout: time.Second}
+	client := &ory.Client{PublicURL: server.URL, AdminURL: server.URL, Timeout: time.Minute}
 	t.Cleanup(client.CloseIdleConnections)
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
 	s.Reconciler = &reconcile.Reconciler{Ledger: store, Runs: store,

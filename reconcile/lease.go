@@ -85,7 +85,21 @@ func (r *Reconciler) open(ctx context.Context, o Options) (*run, error) {
 		return r.newRun(o), nil
 	}
 	fresh.takeUp()
-	return fresh, fresh.save(ctx)
+	return fresh, fresh.succeed(ctx)
+}
+
+// succeed takes the place of a run that rests or died. Whoever gets no answer leaves it
+// to the next one.
+func (r *run) succeed(ctx context.Context) error {
+	saving, cancel := r.writing(ctx)
+	defer cancel()
+	err := r.save(saving)
+	if err != nil && !errors.Is(err, ErrBusy) {
+		releasing, cancelReleasing := r.writing(ctx)
+		defer cancelReleasing()
+		_ = r.release(releasing) // what could not be written ends with the lease
+	}
+	return err
 }
 
 // takeUp goes by the options that the run began with.

@@ -198,6 +198,8 @@ func (s *small) blocked() (r *reconcile.Reconciler, listing chan struct{}, letGo
 func TestOneRunAtATime(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
+	began, passed := time.Now().Add(time.Hour), atomic.Int64{} // on this clock, so that no pause ends the lease
+	s.Now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
 	first, listing, letGo := s.blocked()
 	ended := make(chan error)
 	go func() {
@@ -205,10 +207,13 @@ func TestOneRunAtATime(t *testing.T) {
 		ended <- err
 	}()
 	<-listing
-	for s.count(t, "select count(*) from symbolon_runs where id = 'first'") == 0 {
-		time.Sleep(10 * time.Millisecond)
+	for range 4 {
+		until := s.Now().Add(s.Lease).UTC().Format("2006-01-02T15:04:05.000000Z")
+		for s.count(t, "select count(*) from symbolon_runs where id = 'first' and lease_until >= '"+until+"'") == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		passed.Add(int64(s.Lease / 2)) // it is renewed
 	}
-	time.Sleep(2 * s.Lease) // it is renewed
 	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); !errors.Is(err, reconcile.ErrBusy) {
 		t.Errorf("a second run: %v", err)
 	}

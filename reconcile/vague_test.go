@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -105,6 +106,39 @@ func TestRunsWithoutAnswer(t *testing.T) {
 			}
 			if n := s.count(t, "select count(*) from symbolon_runs where state = 'running'"); n != 0 {
 				t.Errorf("%d runs are at work", n)
+			}
+		})
+	}
+}
+
+// TestTakenUpWithoutAnswer: whoever takes up a run that died, and gets no answer or is
+// ended meanwhile, leaves it to the next one at once.
+func TestTakenUpWithoutAnswer(t *testing.T) {
+	for name, how := range map[string]fault{"unanswered": doneUnanswered, "ended meanwhile": doneSlowly} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := world(t)
+			s.become(&fakeOry{project: 'a', to: 2 * people, email: "p%d@example.org"})
+			if _, done, err := s.Work(t.Context(), reconcile.Options{}, time.Nanosecond); err != nil || done {
+				t.Fatalf("%v, %v", done, err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			second := s.another()
+			second.Runs = &vagueRuns{Runs: s.Runs, fault: func(n int) fault {
+				if n > 0 {
+					return none
+				}
+				if how == doneSlowly {
+					time.AfterFunc(50*time.Millisecond, cancel)
+				}
+				return how
+			}}
+			if _, err := second.Run(ctx, reconcile.Options{Repair: true, Resume: true}); err == nil || errors.Is(err, reconcile.ErrBusy) {
+				t.Errorf("without an answer: %v", err)
+			}
+			if report, err := s.another().Run(t.Context(), reconcile.Options{Repair: true, Resume: true}); err != nil || !report.Complete {
+				t.Errorf("the next one: %v", err)
 			}
 		})
 	}

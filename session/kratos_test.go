@@ -87,9 +87,23 @@ func (a app) get(header, value string) (int, string) {
 	return rec.Code, rec.Body.String()
 }
 
+// sure is get, again while it is not known: on a busy machine an answer is on its way
+// for longer than it counts.
+func (a app) sure(header, value string) (status int, said string) {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if status, said = a.get(header, value); status != 503 || time.Since(began) > time.Minute {
+			return status, said
+		}
+	}
+}
+
 func (a app) expect(t *testing.T, token string, status int) {
 	t.Helper()
-	if got, said := a.get("X-Session-Token", token); got != status {
+	ask := a.sure
+	if status == 503 {
+		ask = a.get
+	}
+	if got, said := ask("X-Session-Token", token); got != status {
 		t.Errorf("got %d %s, want %d", got, said, status)
 	}
 }
@@ -109,7 +123,7 @@ func TestFirstRequestLinks(t *testing.T) {
 	s := newSite(t)
 	a := s.start(t, false)
 	p := s.register(t, 1)
-	status, user := a.get("X-Session-Token", p.Token)
+	status, user := a.sure("X-Session-Token", p.Token)
 	if status != 200 || user == "" {
 		t.Fatalf("%d %s", status, user)
 	}
@@ -118,7 +132,7 @@ func TestFirstRequestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for header, value := range map[string]string{"Authorization": "Bearer " + p.Token, "Cookie": "a=b; ory_kratos_session=" + cookie.Value} {
-		if status, again := a.get(header, value); status != 200 || again != user {
+		if status, again := a.sure(header, value); status != 200 || again != user {
 			t.Errorf("%s: %d %s, want %s", header, status, again, user)
 		}
 	}
@@ -188,7 +202,7 @@ func TestKratosOutages(t *testing.T) {
 	p := s.register(t, 1)
 	a, cold := s.start(t, true), s.start(t, true)
 	a.expect(t, p.Token, 200)
-	data := open(t, "file:"+filepath.Join(filepath.Dir(s.ConfigFile), "kratos.sqlite")+"?_pragma=busy_timeout(5000)")
+	data := open(t, "file:"+filepath.Join(filepath.Dir(s.ConfigFile), "kratos.sqlite")+"?_pragma=busy_timeout(60000)")
 	rename := func(from, to string) {
 		t.Helper()
 		if _, err := data.ExecContext(t.Context(), "alter table "+from+" rename to "+to); err != nil {

@@ -269,34 +269,26 @@ func TestProofPanics(t *testing.T) {
 
 // TestProofBeginsAfterThe401: a check that was under way before proves nothing.
 func TestProofBeginsAfterThe401(t *testing.T) {
-	var s shared
-	release, began := make(chan struct{}), make(chan int, 9)
-	run := 0
-	f := func(context.Context) error { run++; began <- run; <-release; return nil }
-	results := make(chan error, 3)
-	go func() { results <- s.do(t.Context(), f) }()
-	<-began
-	go func() { results <- s.do(t.Context(), f) }()
-	go func() { results <- s.do(t.Context(), f) }()
-	for {
-		s.mu.Lock()
-		waiting := s.next != nil
-		s.mu.Unlock()
-		if waiting {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		var s shared
+		release, run := make(chan struct{}), 0
+		f := func(context.Context) error { run++; <-release; return nil }
+		results := make(chan error, 3)
+		go func() { results <- s.do(t.Context(), f) }()
+		synctest.Wait()
+		go func() { results <- s.do(t.Context(), f) }()
+		go func() { results <- s.do(t.Context(), f) }()
+		synctest.Wait() // both wait
+		close(release)
+		for range 3 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
 		}
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(10 * time.Millisecond)
-	close(release)
-	for range 3 {
-		if err := <-results; err != nil {
-			t.Error(err)
+		if run != 2 {
+			t.Errorf("%d checks for one caller and two later ones", run)
 		}
-	}
-	if run != 2 {
-		t.Errorf("%d checks for one caller and two later ones", run)
-	}
+	})
 }
 
 // TestWithoutAdmin: a known session, too, is then judged by readiness.

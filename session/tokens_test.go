@@ -297,27 +297,29 @@ func TestTokenAndRow(t *testing.T) {
 
 // TestTokenLeeway: the signer's clock may be ten seconds ahead; an end is an end.
 func TestTokenLeeway(t *testing.T) {
-	w, _ := tokenWorld(t)
-	_, s := w.person(1)
-	now := time.Now().Unix()
-	for _, test := range []struct {
-		name   string
-		more   members
-		status int
-	}{
-		{"a little ahead", members{"iat": now + 8, "nbf": now + 8}, 200},
-		{"too far ahead", members{"iat": now + 13}, 401},
-		{"too far ahead", members{"nbf": now + 13}, 401},
-		{"15 minutes", members{"exp": now + 900, "iat": now}, 200},
-		{"15 minutes and a second", members{"exp": now + 901, "iat": now}, 401},
-	} {
-		if status, said := w.ask(byBearer(tokenise(s, test.more))); status != test.status {
-			t.Errorf("%s: %d %s", test.name, status, said)
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		_, s := w.person(1)
+		now := time.Now().Unix()
+		for _, test := range []struct {
+			name   string
+			more   members
+			status int
+		}{
+			{"ten seconds ahead", members{"iat": now + 10, "nbf": now + 10}, 200},
+			{"too far ahead", members{"iat": now + 11}, 401},
+			{"too far ahead", members{"nbf": now + 11}, 401},
+			{"15 minutes", members{"exp": now + 900, "iat": now}, 200},
+			{"15 minutes and a second", members{"exp": now + 901, "iat": now}, 401},
+		} {
+			if status, said := w.ask(byBearer(tokenise(s, test.more))); status != test.status {
+				t.Errorf("%s: %d %s", test.name, status, said)
+			}
 		}
-	}
-	if !strings.Contains(w.log.String(), "lives longer than auth.jwt.max_life") {
-		t.Errorf("a template's ttl is too long, and nothing says so: %s", w.log.String())
-	}
+		if !strings.Contains(w.log.String(), "lives longer than auth.jwt.max_life") {
+			t.Errorf("a template's ttl is too long, and nothing says so: %s", w.log.String())
+		}
+	})
 }
 
 // TestTokensChecked: what is wrong with the fields is said at once.

@@ -14,13 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { symbolontest.Main(m) }
 
 // fakeOry is a Kratos as far as sessions go, on no network, so that synctest can
 // run it: its database can be down, its tables broken, its answers anything.

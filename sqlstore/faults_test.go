@@ -185,7 +185,7 @@ func TestNoBusyTimeout(t *testing.T) {
 			return symbolon.Plan{Action: symbolon.Create, User: symbolon.UserID(newUUID())}, nil
 		})
 		took := time.Since(began)
-		if hold < time.Second && (err != nil || took < hold) || hold > time.Second && (!errors.Is(err, symbolon.ErrUnavailable) || took > 6*time.Second) {
+		if hold < time.Second && (err != nil || took < hold) || hold > time.Second && (!errors.Is(err, symbolon.ErrUnavailable) || took > 30*time.Second) {
 			t.Fatalf("held for %v: %v after %v", hold, err, took)
 		}
 		timer.Stop()

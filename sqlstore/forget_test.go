@@ -29,7 +29,7 @@ func (e *afterFirst) ExecContext(ctx context.Context, query string, args ...any)
 // waits returns when a transaction waits for a lock.
 func (p *people) waits(t *testing.T) {
 	t.Helper()
-	for until := time.Now().Add(10 * time.Second); p.count(t, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0; {
+	for until := time.Now().Add(time.Minute); p.count(t, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0; {
 		if time.Sleep(10 * time.Millisecond); time.Now().After(until) {
 			t.Error("the other transaction does not wait")
 			return

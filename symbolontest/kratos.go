@@ -180,7 +180,7 @@ func kratosCommand(program, dir string, env []string, args ...string) *exec.Cmd 
 
 // waitReady returns when both ports answer and the public one is ours.
 func (k *Kratos) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("it was not ready within three minutes"))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

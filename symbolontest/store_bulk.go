@@ -309,16 +309,12 @@ func testLinkAllGivesUp(w *world) {
 		for _, r := range w.linker.LinkAll(ctx, seenAll(0, people...)) {
 			w.wantErr(r.Err, symbolon.ErrUnavailable)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 4500*time.Millisecond {
 			w.Errorf("it took %v to say so", took)
 		}
 		cancel()
 		start()
-		for range 20 { // connections that broke may be found out one by one
-			if _, err := w.linker.Record(w.ctx, "nobody"); errors.Is(err, symbolon.ErrNotFound) {
-				break
-			}
-		}
+		w.answers()
 	}
 	for _, p := range people {
 		w.unheard(p)
@@ -328,4 +324,14 @@ func testLinkAllGivesUp(w *world) {
 		w.must(r.Err)
 	}
 	same(w, "users", len(w.Users()), 40)
+}
+
+// answers uses up what broke while the database was stopped: a pool may find out about
+// its connections one by one.
+func (w *world) answers() {
+	for range 20 {
+		if _, err := w.linker.Record(w.ctx, "nobody"); errors.Is(err, symbolon.ErrNotFound) {
+			return
+		}
+	}
 }

@@ -345,11 +345,9 @@ func TestClients(t *testing.T) {
 
 // TestDeadline: a caller that gives up gets its own word back.
 func TestDeadline(t *testing.T) {
-	w := authtest.New(t, nil)
+	w := authtest.New(t, authtest.NewGate(t).Before) // nothing is answered
 	s := serve(t, &access.Guard{Verifier: w.Auth})
 	p := w.Person()
-	mend := w.Fake.Break(fakeory.Latency{Route: "GET /sessions/whoami", Wait: 500 * time.Millisecond})
-	defer mend()
 	for protocol, o := range options {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		r := connect.NewRequest(&in{})

@@ -3,6 +3,7 @@
 package child_test
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"strconv"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // parent starts a child, tells its PID and waits to be killed.
 func parent() {
-	p, err := child.Start(exec.Command("sleep", "60"), syscall.SIGKILL)
+	p, err := child.Start(exec.Command("sleep", "600"), syscall.SIGKILL)
 	if err != nil {
 		panic(err)
 	}
@@ -48,27 +49,38 @@ func alive(pid int) bool {
 
 func TestStop(t *testing.T) {
 	tests := map[string]struct {
-		script string
-		pause  bool
-		want   string
+		script   string
+		pause    bool
+		patience time.Duration
+		want     string
 	}{
-		"obeys":           {script: "exec sleep 60", want: "signal: terminated"},
-		"does not listen": {script: "trap '' TERM; echo ready; while :; do sleep 1; done", want: "signal: killed"},
-		"paused":          {script: "exec sleep 60", pause: true, want: "signal: terminated"},
+		"obeys":           {script: "echo ready; exec sleep 600", patience: time.Minute, want: "signal: terminated"},
+		"does not listen": {script: "trap '' TERM; echo ready; while :; do sleep 1; done", patience: 300 * time.Millisecond, want: "signal: killed"},
+		"paused":          {script: "echo ready; exec sleep 600", pause: true, patience: time.Minute, want: "signal: terminated"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			p, err := child.Start(exec.Command("sh", "-c", tt.script), syscall.SIGKILL)
+			ready, says, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(100 * time.Millisecond) // for the shell to set its trap
+			defer func() { _ = ready.Close() }()
+			cmd := exec.Command("sh", "-c", tt.script)
+			cmd.Stdout = says
+			p, err := child.Start(cmd, syscall.SIGKILL)
+			_ = says.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bufio.NewReader(ready).ReadString('\n'); err != nil { // the shell has set its trap
+				t.Fatal(err)
+			}
 			if tt.pause {
 				if err := p.Pause(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			p.Stop(syscall.SIGTERM, 300*time.Millisecond)
+			p.Stop(syscall.SIGTERM, tt.patience)
 			if p.Running() || p.Err() == nil || p.Err().Error() != tt.want {
 				t.Fatalf("running %v, ended with %v, want %s", p.Running(), p.Err(), tt.want)
 			}

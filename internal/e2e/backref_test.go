@@ -89,7 +89,7 @@ func (o heldOry) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, 
 }
 
 func (w *writers) linkerAt(after func() time.Duration, hold func()) *symbolon.Linker {
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, HTTP: &http.Client{Transport: w.sent}}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, HTTP: &http.Client{Transport: w.sent}}
 	return &symbolon.Linker{Ory: heldOry{client, hold}, Store: w.store, Secrets: secrets, QueuedWrites: true,
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(after()) }}
 }
@@ -144,7 +144,7 @@ var (
 
 // letter finds the verification mail in Kratos' queue.
 func (w *writers) letter(email string) (flow, code string, err error) {
-	for range 100 {
+	for began := time.Now(); time.Since(began) < time.Minute; {
 		var body string
 		err = w.mail.QueryRowContext(context.Background(), `select body from courier_messages where recipient = $1`, email).Scan(&body)
 		f, c := mailedFlow.FindStringSubmatch(body), mailedCode.FindStringSubmatch(body)

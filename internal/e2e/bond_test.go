@@ -106,8 +106,12 @@ func TestOthersMetadataSurvives(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			onBoth(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
+				seen := make(chan struct{})
+				w.gate.set(func() { w.gate.hold = seen })
 				p := w.signUp(mail("meta"))
-				if born := w.backReference(p.Token); (born != "") != tt.born {
+				born := w.backReference(p.Token) // before the link hook
+				close(seen)
+				if (born != "") != tt.born {
 					t.Errorf("the first whoami has the ID %q", born)
 				}
 				w.eventually("Ory holds the ID", func() bool { return w.metadata(p.IdentityID)["id"] != nil })

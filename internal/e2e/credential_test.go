@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
@@ -57,6 +58,30 @@ type shown struct {
 	value  string
 }
 
+// heldLog is a log that may be read while it is written.
+type heldLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *heldLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *heldLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *heldLog) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
+}
+
 // ofThree are a token, a cookie and a Bearer token of three people, the winner first.
 func (w *world) ofThree(label string) []shown {
 	w.t.Helper()
@@ -97,12 +122,12 @@ func showing(some []shown) *http.Request {
 func TestCredentialsOfThreePeople(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, setup{})
 	var out tap
-	var log bytes.Buffer
+	var log heldLog
 	r := newReplica(t, w.kratos, w.db, func(v *session.Verifier) {
 		v.Linker.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		client := &ory.Client{PublicURL: out.before(t, w.kratos.PublicURL), AdminURL: out.before(t, w.kratos.AdminURL)}
 		t.Cleanup(client.CloseIdleConnections)
-		v.Linker.Ory, v.Log = client, v.Linker.Log
+		v.Linker.Ory, v.Log, v.MaxStale = client, v.Linker.Log, time.Hour
 	})
 	for set := 1; set < 8; set++ {
 		all := w.ofThree(string(rune('a' + set)))

@@ -19,8 +19,9 @@ type gate struct {
 	mu       sync.Mutex
 	calls    []call
 	dropLink bool
-	other    string // what the hook of another application answers
-	fail     int    // answer every call with this status
+	other    string        // what the hook of another application answers
+	fail     int           // answer every call with this status
+	hold     chan struct{} // the link hook waits until it is closed
 	closed   bool
 	server   *http.Server
 	address  string
@@ -48,7 +49,7 @@ func (g *gate) open(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	g.address, g.closed = l.Addr().String(), false
-	g.server = &http.Server{Handler: g, ReadHeaderTimeout: time.Second}
+	g.server = &http.Server{Handler: g, ReadHeaderTimeout: time.Minute}
 	go func() { _ = g.server.Serve(l) }()
 }
 
@@ -63,8 +64,11 @@ func (g *gate) close() {
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	g.mu.Lock()
-	fail, drop := g.fail, g.dropLink && r.URL.Path != "/hooks/reserve"
+	fail, drop, hold := g.fail, g.dropLink && r.URL.Path != "/hooks/reserve", g.hold
 	g.mu.Unlock()
+	if hold != nil && r.URL.Path == "/hooks/link" {
+		<-hold
+	}
 	c := call{path: r.URL.Path, body: body, header: r.Header.Clone()}
 	switch {
 	case r.URL.Path == "/other":

@@ -80,6 +80,9 @@ func TestHAProxyHangs(t *testing.T) {
 		return strings.Replace(config, "timeout server 12s", "timeout server 1s", 1)
 	}
 	status, _ := send(t, b.start("haproxy", "/auth"), attempt{}.request(""))
+	for began := time.Now(); asked.Load() == 0 && time.Since(began) < time.Minute; { // that it was may be heard of later
+		time.Sleep(time.Millisecond)
+	}
 	if _, seen := b.took(); status != 503 || len(seen) != 0 || asked.Load() != 1 {
 		t.Errorf("%d, Symbolon was asked %d times, and %d requests reached the application", status, asked.Load(), len(seen))
 	}

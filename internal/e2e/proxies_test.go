@@ -106,12 +106,12 @@ func (b *behind) took() (asked []string, seen []http.Header) {
 // where the connection was closed without one.
 func send(t *testing.T, address, raw string) (status int, location string) {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", address)
+	conn, err := (&net.Dialer{Timeout: time.Minute}).Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		return 0, ""
 	}

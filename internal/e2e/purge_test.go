@@ -81,7 +81,6 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 					}
 				}
 			}
-			time.Sleep(time.Second) // both listen
 			whose := map[string]*symbolontest.Person{}
 			for name, way := range ways {
 				p, other := c.people[2*len(whose)], c.people[2*len(whose)+1]
@@ -93,7 +92,11 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 					t.Errorf("%s: %d here", name, status)
 				}
 			}
-			time.Sleep(time.Second)
+			for name, way := range ways {
+				for began := time.Now(); !way.stays && time.Since(began) < aSecond() && c.replicas[1].status(whose[name].Token) == 200; {
+					time.Sleep(5 * time.Millisecond)
+				}
+			}
 			for name, way := range ways {
 				asked := c.replicas[1].Stats().Asked
 				if status := c.replicas[1].status(whose[name].Token); (status == 200) != way.stays {

@@ -34,7 +34,7 @@ func reconcileAsChild() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	client := &ory.Client{PublicURL: os.Getenv("PUBLIC"), AdminURL: os.Getenv("ADMIN")}
+	client := &ory.Client{PublicURL: os.Getenv("PUBLIC"), AdminURL: os.Getenv("ADMIN"), Timeout: patience}
 	store := &sqlstore.Store{DB: db, Dialect: dialect}
 	linker := &symbolon.Linker{Ory: client, Store: store, Secrets: secrets, ProofGap: 20 * time.Millisecond,
 		BackReference: symbolon.BackReference{Write: symbolon.WriteNone}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
@@ -74,7 +74,7 @@ func TestReconcileKilled(t *testing.T) {
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		var ids, gone []string
 		killed, resumed := 0, 0
-		for round := 0; killed < kills; round++ {
+		for round := 0; killed < kills || resumed == 0 && round < kills; round++ {
 			fresh := w.people(fmt.Sprintf("round%d-", round), n)
 			moved := w.importing(w.exported(round)) // of whom half come again
 			ids = append(ids, fresh...)
@@ -167,7 +167,7 @@ func (w *world) killUntilDone() (kills, resumed int) {
 				w.t.Fatalf("a process: %v", cmd.ProcessState)
 			}
 			return kills, resumed
-		case <-time.After(time.Duration(20+rand.IntN(400)) * time.Millisecond):
+		case <-time.After(w.moment(p, kills%2 == 1)):
 			p.Kill()
 			kills++
 		}
@@ -176,6 +176,23 @@ func (w *world) killUntilDone() (kills, resumed int) {
 			time.Sleep(max(0, run.LeaseUntil.Sub(inAnHour()))) // the lease of the dead one
 		}
 	}
+}
+
+// moment is how long a process is still left alone: from its start, or from when its run
+// is written down, however long that took.
+func (w *world) moment(p *child.Process, atWork bool) time.Duration {
+	w.t.Helper()
+	for atWork && p.Running() {
+		run, err := w.store.UnfinishedRun(w.t.Context(), "default", reconcile.Kind)
+		switch {
+		case err == nil && run.LeaseUntil.After(inAnHour()):
+			return rand.N(100 * time.Millisecond)
+		case err != nil && !errors.Is(err, symbolon.ErrNotFound):
+			w.t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Duration(20+rand.IntN(400)) * time.Millisecond
 }
 
 // settled says that everybody at Ory has a user with what Ory says, that those who are

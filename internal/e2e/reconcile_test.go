@@ -24,7 +24,7 @@ var hookless = setup{admin: true, write: symbolon.WriteNone}
 // reconciler compares this world. each is called for every identity of the listing
 // before it is passed on, and may be nil.
 func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
 	w.t.Cleanup(client.CloseIdleConnections)
 	page := ory.ListOptions{}
 	if each != nil {
@@ -445,7 +445,7 @@ func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon
 // move puts a fresh Kratos in the place of the old one.
 func (w *world) move() {
 	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
 	w.t.Cleanup(client.CloseIdleConnections)
 	w.linker = &symbolon.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
 		BackReference: w.linker.BackReference}

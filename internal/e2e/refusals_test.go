@@ -109,12 +109,12 @@ type response struct {
 // exchange sends bytes as they are and returns the whole first answer.
 func exchange(t *testing.T, address, raw string) response {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", address)
+	conn, err := (&net.Dialer{Timeout: time.Minute}).Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		t.Fatal(err)
 	}

@@ -26,16 +26,32 @@ type replica struct {
 	close  func()
 }
 
-// newReplica starts one. set may change the verifier before its first request.
+// listener is a Broadcast that says when its replica has heard what was told before its
+// start, which voids the answers that it has.
+type listener struct {
+	*sqlstore.Replicas
+	calls  int
+	listen chan struct{}
+}
+
+func (l *listener) Hear(ctx context.Context) ([]string, error) {
+	if l.calls++; l.calls == 2 {
+		close(l.listen)
+	}
+	return l.Replicas.Hear(ctx)
+}
+
+// newReplica starts one, and returns when it hears the others. set may change the
+// verifier before its first request.
 func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set func(*session.Verifier)) *replica {
 	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	driver := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[db.dialect]
 	store := &sqlstore.Store{DB: db.mustOpen(driver, db.dsn), Dialect: db.dialect}
 	store.DB.SetMaxOpenConns(8)
-	client := &ory.Client{PublicURL: kratos.PublicURL, AdminURL: kratos.AdminURL, Timeout: 2 * time.Second}
+	client := &ory.Client{PublicURL: kratos.PublicURL, AdminURL: kratos.AdminURL}
 	linker := &symbolon.Linker{Ory: client, Store: store, Log: quiet, BackReference: symbolon.BackReference{Write: symbolon.WriteNone}, ProofGap: 50 * time.Millisecond}
-	shared := &sqlstore.Replicas{Store: store}
+	shared := &listener{Replicas: &sqlstore.Replicas{Store: store}, listen: make(chan struct{})}
 	v := &session.Verifier{Linker: linker, Log: quiet, Memory: shared, Broadcast: shared}
 	if set != nil {
 		set(v)
@@ -51,6 +67,11 @@ func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set fun
 		client.CloseIdleConnections()
 	})}
 	t.Cleanup(r.close)
+	select {
+	case <-shared.listen:
+	case <-time.After(time.Minute):
+		t.Fatal("a replica does not hear the others")
+	}
 	return r
 }
 

@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 	symbolontest.Main(m)
 }
 
+// patience is what questions to Kratos and hooks may take here: a busy machine is no
+// outage.
+const patience = 30 * time.Second
+
 const password = "a-long-Enough-passw0rd"
 
 // torture is the number of rounds a test makes: a tenth or so in every run, all of
@@ -86,7 +90,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	if err := w.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client := &ory.Client{PublicURL: w.kratos.PublicURL}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience}
 	if s.admin {
 		client.AdminURL = w.kratos.AdminURL
 	}
@@ -100,7 +104,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 		_ = w.linker.Close(ctx)
 	})
 	w.auth = w.newVerifier()
-	handler := &hooks.Handler{Linker: w.linker, Log: quiet}
+	handler := &hooks.Handler{Linker: w.linker, Log: quiet, Timeout: patience}
 	if err := errors.Join(w.auth.Check(), handler.Check()); err != nil {
 		t.Fatal(err)
 	}
@@ -247,9 +251,9 @@ func (w *world) events(id string, kind symbolon.EventKind) (n int) {
 // eventually waits for what a hook or the back-reference does behind our backs.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not so after 20 seconds: %s", what)
+			w.t.Fatalf("not so after a minute: %s", what)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func plainHooks(t *testing.T, s subject) {
 			if c.status != 200 {
 				return
 			}
-			deadline := time.Now().Add(10 * time.Second)
+			deadline := time.Now().Add(time.Minute)
 			for len(s.app.of("/ignored", email)) == 0 && time.Now().Before(deadline) {
 				time.Sleep(5 * time.Millisecond)
 			}

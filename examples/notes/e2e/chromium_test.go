@@ -16,6 +16,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// patience is for a busy machine.
+const patience = time.Minute
+
 // chromium is one running browser, for any number of people.
 type chromium struct {
 	t   *testing.T
@@ -25,7 +28,7 @@ type chromium struct {
 // newChromium starts the machine's Chromium. Where there is none the test fails: pages that no browser has seen are not tested.
 func newChromium(t *testing.T) *chromium {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(findChromium(t)), chromedp.UserDataDir(profile(t)),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(findChromium(t)), chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1200, 900),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
@@ -35,7 +38,7 @@ func newChromium(t *testing.T) *chromium {
 		t.Fatalf("start Chromium: %v", err)
 	}
 	t.Cleanup(func() {
-		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		bounded, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if err := chromedp.Cancel(bounded); err != nil {
 			t.Errorf("end Chromium: %v", err)
@@ -61,11 +64,10 @@ func profile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for range 50 {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			if os.RemoveAll(dir) == nil {
 				return
 			}
-			time.Sleep(100 * time.Millisecond)
 		}
 		t.Errorf("%s is still in use", dir)
 	})
@@ -117,7 +119,7 @@ func (p *tab) must(err error) {
 }
 
 func (p *tab) within() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(p.ctx, 20*time.Second)
+	return context.WithTimeout(p.ctx, patience)
 }
 
 // do does what brings another page, and waits for it.
@@ -155,7 +157,7 @@ func (p *tab) fill(field, text string) {
 }
 
 func (p *tab) address() string {
-	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	ctx, cancel := p.within()
 	defer cancel()
 	at, _ := chromedp.Run(ctx, chromedp.Location())
 	return at
@@ -163,7 +165,7 @@ func (p *tab) address() string {
 
 // text is what a person reads on the page.
 func (p *tab) text() string {
-	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	ctx, cancel := p.within()
 	defer cancel()
 	text, _ := chromedp.Run(ctx, chromedp.Text(chromedp.CSS("body")))
 	return text

@@ -68,7 +68,7 @@ func TestSignUp(t *testing.T) {
 			ada.fill("traits.name.first", "Augusta Ada")
 			ada.submit("traits.name.first")
 			ada.at("/settings", 200, "Your changes have been saved!")
-			eventually(t, "the row follows the profile", 10*time.Second, func() bool { return w.people()[0].Name == "Augusta Ada" })
+			eventually(t, "the row follows the profile", func() bool { return w.people()[0].Name == "Augusta Ada" })
 			ada.click("Log out")
 			ada.at("/", 200, "Log in")
 			ada.open("/notes")

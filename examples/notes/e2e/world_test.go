@@ -53,7 +53,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := app.Close(ctx); err != nil {
 			t.Error(err)
@@ -112,7 +112,7 @@ func (w *world) observe(next http.Handler) http.Handler {
 
 // whoami asks Kratos itself.
 func (w *world) whoami(cookie string) (id identity, status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.kratos.PublicURL+"/sessions/whoami", nil)
 	if err != nil {
@@ -208,11 +208,11 @@ func (w *world) bornWith(cookie, email string) (user row) {
 }
 
 // eventually waits for what comes by itself.
-func eventually(t *testing.T, what string, within time.Duration, so func() bool) {
+func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !so(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %s still not: %s", within, what)
+			t.Fatalf("after %s still not: %s", patience, what)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func Ask(t testing.TB, handler http.Handler, h http.Header) (status int, said st
 // Until waits for something that must come true.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it never came true: %s", what)
 		}

@@ -94,7 +94,7 @@ func TestWatch(t *testing.T) {
 		t.Fatalf("%v\n%+v", err, p)
 	}
 	minted := says(`reserve hook.*\n +answered +(\S{36})`)[1]
-	says(`link hook.*\n +answered +done\n`)
+	says(`link hook.*\n +answered +(?:done|queued)\n`)
 	says(`\n +people +` + minted + ` +id\n.*\n +ada@example.org`)
 	says(`Ory holds .*\n +` + minted + ` +metadata_public.id`)
 	if !p.shows(minted) {

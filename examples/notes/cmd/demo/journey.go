@@ -92,7 +92,7 @@ func (d *demo) linkedByHook(ctx context.Context, who *traveller) error {
 	if err != nil {
 		return err
 	}
-	if err := same("the answer to the link hook", h.answer, "done"); err != nil {
+	if err := d.heeded(ctx, "the answer to the link hook", h); err != nil {
 		return err
 	}
 	d.t.row("link hook", plain, h.answer, "")
@@ -257,7 +257,7 @@ func (d *demo) lateHook(ctx context.Context, who *traveller) error {
 		d.t.row("link hook", plain, "Ory has given up", "")
 		return ctx.Err()
 	}
-	if err := same("the answer to the late link hook", h.answer, "done"); err != nil {
+	if err := d.heeded(ctx, "the answer to the late link hook", h); err != nil {
 		return err
 	}
 	d.t.row("link hook", plain, h.answer, "")
@@ -266,9 +266,28 @@ func (d *demo) lateHook(ctx context.Context, who *traveller) error {
 
 // await bounds how long a hook may take to come.
 func (d *demo) await(ctx context.Context, what string, after int, wanted func(hook) bool) (hook, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return d.tap.wait(ctx, what, after, wanted)
+}
+
+// heeded checks that Symbolon did what a hook told of. Where Ory takes its time that is queued, and done soon.
+func (d *demo) heeded(ctx context.Context, what string, h hook) error {
+	if h.answer != "queued" {
+		return same(what, h.answer, "done")
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		if link, err := d.ledger(ctx, h.identity); err != nil || link != nil && link.linked > 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s was %q, and nothing came of it: %w", what, h.answer, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // whoami asks Ory itself with the browser's cookies, and nobody else.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -36,8 +37,8 @@ func (d *demo) choose(ctx context.Context) (err error) {
 		}
 		var network net.ListenConfig
 		l, e := network.Listen(ctx, "tcp", address(port))
-		if e != nil {
-			l, e = network.Listen(ctx, "tcp", address(0))
+		for n := 0; n < 20 && e != nil && ctx.Err() == nil; n++ { // not one that the system gives to outgoing connections meanwhile
+			l, e = network.Listen(ctx, "tcp", address(10000+rand.IntN(20000))) //nolint:gosec // any will do
 		}
 		if err = e; err == nil {
 			d.atEnd(func() error { _ = l.Close(); return nil }) // once more, if its server closed it
@@ -142,7 +143,7 @@ func (d *demo) startSymbolon(ctx context.Context) error {
 }
 
 func (d *demo) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("symbolon was not ready within 30 seconds"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("symbolon was not ready within two minutes"))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -191,7 +192,7 @@ func (d *demo) serve(l net.Listener, h http.Handler) {
 }
 
 func bounded(f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return f(ctx)
 }
