@@ -75,7 +75,7 @@ func TestAdminReconcile(t *testing.T) {
 			t.Errorf("missing: %s", want)
 		}
 	}
-	i.ory.down = true
+	i.ory.setDown(true)
 	if run := i.reconcileNow(t, `{"repair":true}`); run.State != symbolon.RunFailed || run.Error == "" || run.Report.Complete {
 		t.Errorf("Ory is down: %+v", run)
 	}
@@ -110,7 +110,7 @@ func TestPass(t *testing.T) {
 	if _, err := i.db.Exec("delete from symbolon_runs"); err != nil {
 		t.Fatal(err)
 	}
-	i.ory.down = true
+	i.ory.setDown(true)
 	if done, err := i.passes.Pass(t.Context()); done || err == nil {
 		t.Errorf("Ory is down: %v %v", done, err)
 	}
@@ -298,7 +298,7 @@ func TestAdminRepair(t *testing.T) {
 	if w := ask(i.operator(), "GET", "/admin/identities/"+id, ""); isOpen(reconcile.OrphanUser) || !strings.Contains(w.Body.String(), `"state":"gone"`) {
 		t.Errorf("it was not buried: %s", w.Body)
 	}
-	i.ory.down = true
+	i.ory.setDown(true)
 	if status, body := repair(open(reconcile.StaleColumns, known)); status != 503 {
 		t.Errorf("Ory is down: %d %s", status, body)
 	}

@@ -98,7 +98,7 @@ func TestRevokeBadInput(t *testing.T) {
 			t.Errorf("%s %s: %d %s", test.method, test.path, w.Code, w.Body)
 		}
 	}
-	i.ory.down = true
+	i.ory.setDown(true)
 	if w := ask(i.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 503 {
 		t.Errorf("Ory is down: %d %s", w.Code, w.Body)
 	}
