@@ -97,7 +97,7 @@ func (l *Linker) Adopt(ctx context.Context, a Adoption) (link Link, made bool, e
 	if a.By == ByVerifiedEmail {
 		q.Emails = id.emails(false)
 	}
-	out, err := l.Store.Write(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) { return decideAdopt(q.Seen, h, a, says, p) })
+	out, err := l.commit(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) { return decideAdopt(q.Seen, h, a, says, p) })
 	link, err = l.finish(ctx, q.Seen, out, err)
 	return link, out.New, err
 }
@@ -184,7 +184,7 @@ func validRun(run string) bool {
 func (l *Linker) Unadopt(ctx context.Context, run string, made Event) (undone bool, err error) {
 	l.setup()
 	q := Query{Project: l.project(), Seen: Seen{Identity: Identity{ID: made.Identity}, Way: ByAdopt}, Claims: []UserID{made.User}}
-	out, err := l.Store.Write(ctx, q, func(h Held) (Plan, error) { return decideUnadopt(h, run, made) })
+	out, err := l.commit(ctx, q, func(h Held) (Plan, error) { return decideUnadopt(h, run, made) })
 	_, err = l.finish(ctx, q.Seen, out, err)
 	return err == nil && out.Plan.Action == Detach, err
 }

@@ -37,7 +37,7 @@ func (l *Linker) Bind(ctx context.Context, id IdentityID, user UserID, o BindOpt
 	q := Query{Project: l.project(), Seen: seen, Claims: []UserID{user}}
 	for range rounds {
 		var asked question
-		out, err := l.Store.Write(ctx, q, func(h Held) (Plan, error) {
+		out, err := l.commit(ctx, q, func(h Held) (Plan, error) {
 			plan, err := decideBind(seen, h, user, o, p)
 			asked = plan.asks
 			return plan, err

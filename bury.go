@@ -181,7 +181,7 @@ func (l *Linker) Erase(ctx context.Context, id IdentityID, row RowPolicy, why st
 
 func (l *Linker) bury(ctx context.Context, id IdentityID, way Way, state LinkState, row RowPolicy, why string) (Link, error) {
 	seen := Seen{Identity: Identity{ID: id}, Way: way}
-	out, err := l.Store.Write(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
+	out, err := l.commit(ctx, Query{Project: l.project(), Seen: seen}, func(h Held) (Plan, error) {
 		return decideBury(seen, h, state, row, why), nil
 	})
 	if err != nil {
@@ -270,7 +270,7 @@ func (l *Linker) Rebind(ctx context.Context, id IdentityID, gone GoneProof) (Lin
 		return Link{}, fmt.Errorf("rebind: %w", err)
 	}
 	p := l.policy()
-	out, err := l.Store.Write(ctx, l.query(seen, p), func(h Held) (Plan, error) {
+	out, err := l.commit(ctx, l.query(seen, p), func(h Held) (Plan, error) {
 		return decideRebind(seen, h, gone.identity, p)
 	})
 	return l.finish(ctx, seen, out, err)

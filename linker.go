@@ -181,7 +181,7 @@ var errAsk = errors.New("more must be learned first")
 
 func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, error) {
 	var last Plan
-	out, err := l.Store.Write(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) {
+	out, err := l.commit(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) {
 		last = decide(q.Seen, h, p)
 		if last.Action == ask {
 			return last, errAsk

@@ -1,6 +1,9 @@
 package symbolon
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // watchers are told of bonds that changed under an answer given before.
 type watchers struct {
@@ -10,7 +13,7 @@ type watchers struct {
 }
 
 // Watch calls f after each commit of this Linker that makes an earlier answer about
-// an identity wrong: its user was replaced, taken away, or must not be handed out
+// an identity wrong, and where it is not known whether there was one: its user was replaced, taken away, or must not be handed out
 // any more, or Ory has deactivated it. Caches forget the identity then; session.Verifier does so by itself. f
 // must be quick and must not call the Linker. stop ends it.
 func (l *Linker) Watch(f func(IdentityID)) (stop func()) {
@@ -36,6 +39,28 @@ func (w *watchers) tell(id IdentityID) {
 	for _, f := range w.byID {
 		f(id)
 	}
+}
+
+// commit has the store carry out a decision. One that breaks off in the middle may have
+// done so: whoever asks again then finds nothing to do, so that watchers are told now.
+func (l *Linker) commit(ctx context.Context, q Query, decide func(Held) (Plan, error)) (Outcome, error) {
+	var plan Plan
+	out, err := l.Store.Write(ctx, q, func(h Held) (p Plan, err error) {
+		if p, err = decide(h); err == nil {
+			plan = p
+		}
+		return p, err
+	})
+	if err == nil {
+		return out, nil
+	}
+	if changed(q.Seen, Outcome{Plan: plan, New: true, Opened: []Finding{{}}}) {
+		l.watchers.tell(q.Seen.Identity.ID)
+	}
+	if plan.Release != "" {
+		l.watchers.tell(plan.Release)
+	}
+	return out, err
 }
 
 // changed reports whether somebody may have been given another answer before. A
