@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,7 +147,7 @@ func TestCrowd(t *testing.T) {
 				}
 				var worlds []*world
 				for range processes {
-					worlds = append(worlds, newWorld(t, db, &createurl.Client{URL: app.URL, Concurrency: 5}))
+					worlds = append(worlds, newWorld(t, db, &createurl.Client{URL: app.URL, Concurrency: 5, Timeout: time.Minute}))
 				}
 				var work []int
 				for n := range identities * copies {
@@ -268,98 +267,5 @@ func TestPatience(t *testing.T) {
 			t.Errorf("%d questions in round %d", n, round)
 		}
 		id.Traits = []byte(`{"email":"better@example.org"}`)
-	}
-}
-
-// TestRest: who says 429 is left alone, for as long as it says.
-func TestRest(t *testing.T) {
-	db := open(t, "sqlite")
-	var posts atomic.Int32
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if posts.Add(1) == 1 {
-			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(429)
-			return
-		}
-		_, _ = fmt.Fprintf(w, `{"id":%d}`, posts.Load())
-	}))
-	defer app.Close()
-	outcomes := map[string]int{}
-	w := newWorld(t, db, &createurl.Client{URL: app.URL, Observe: func(o string) { outcomes[o]++ }})
-	start := time.Now()
-	tries := 0
-	for ; ; tries++ {
-		_, err := w.link(t, person(tries%3))
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, symbolon.ErrUnavailable) || time.Since(start) > 5*time.Second {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if took := time.Since(start); took < 900*time.Millisecond || posts.Load() != 2 || tries < 5 {
-		t.Errorf("%d questions in %v, after %d tries", posts.Load(), took, tries)
-	}
-	if outcomes[createurl.Limited] != tries || outcomes[createurl.Created] != 1 {
-		t.Errorf("outcomes %v", outcomes)
-	}
-}
-
-// TestGivenUp: a caller that goes away leaves the question to the others, and nobody
-// waits longer than the timeout.
-func TestGivenUp(t *testing.T) {
-	app := startApplication(t)
-	app.pause = 400 * time.Millisecond
-	c := &createurl.Client{URL: app.URL, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret}), Concurrency: 1, Timeout: time.Second}
-	defer c.Close()
-	ctx, cancel := timeout(t, 50*time.Millisecond)
-	defer cancel()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if _, err := c.Create(ctx, person(1)); !errors.Is(err, symbolon.ErrUnavailable) {
-			t.Errorf("who gave up: %v", err)
-		}
-	})
-	time.Sleep(20 * time.Millisecond)
-	if user, err := c.Create(t.Context(), person(1)); err != nil || user != "u1" {
-		t.Errorf("who stayed: %q, %v", user, err)
-	}
-	wg.Wait()
-	if n := app.count(); n != 1 {
-		t.Errorf("%d questions", n)
-	}
-	// Three that have to queue behind each other: not all of them are in time.
-	errs := make([]error, 3)
-	for i := range errs {
-		wg.Go(func() { _, errs[i] = c.Create(t.Context(), person(10+i)) })
-	}
-	wg.Wait()
-	late := 0
-	for _, err := range errs {
-		if err != nil {
-			late++
-		}
-	}
-	if late == 0 || late == 3 {
-		t.Errorf("%d of 3 came too late: %v", late, errs)
-	}
-}
-
-// TestClose ends what is under way.
-func TestClose(t *testing.T) {
-	app := startApplication(t)
-	app.pause = time.Second
-	c := &createurl.Client{URL: app.URL, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret})}
-	done := make(chan error)
-	go func() {
-		_, err := c.Create(t.Context(), person(1))
-		done <- err
-	}()
-	time.Sleep(50 * time.Millisecond)
-	start := time.Now()
-	c.Close()
-	if err := <-done; !errors.Is(err, symbolon.ErrUnavailable) || time.Since(start) > 900*time.Millisecond {
-		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }

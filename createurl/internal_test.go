@@ -147,7 +147,7 @@ func TestRebinding(t *testing.T) {
 	defer app.Close()
 	port := netip.MustParseAddrPort(app.Listener.Addr().String()).Port()
 	for _, later := range []string{"169.254.169.254", "0.0.0.0", "100.100.100.200", "93.184.216.34", "224.0.0.1"} {
-		c := &Client{URL: fmt.Sprintf("http://app.example.org:%d/", port), Timeout: 2 * time.Second,
+		c := &Client{URL: fmt.Sprintf("http://app.example.org:%d/", port), Timeout: time.Minute,
 			Secrets: DeriveSecrets([]symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")})}
 		if err := c.Check(); err != nil {
 			t.Fatal(err)

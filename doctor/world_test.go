@@ -153,12 +153,13 @@ func (w *installation) before(t *testing.T, f func(http.Handler) http.Handler) {
 	t.Cleanup(func() { w.around.Store(nil) })
 }
 
-// drops loses the calls of a path.
-func drops(path string) func(http.Handler) http.Handler {
+// drops loses the calls of a path, and tells lost of them.
+func drops(path string, lost func()) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == path {
 				http.NotFound(rw, r)
+				lost()
 				return
 			}
 			next.ServeHTTP(rw, r)
@@ -177,12 +178,12 @@ func (w *installation) signUp(email string) *symbolontest.Person {
 
 func (w *installation) waitLinked(id string) {
 	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if r, err := w.linker.Record(w.t.Context(), id); err == nil && r.Link != nil {
 			return
 		}
 	}
-	w.t.Fatal("the link hook did not arrive in 20 seconds")
+	w.t.Fatal("the link hook did not arrive in a minute")
 }
 
 // table is how cmd shows the doctor the users table.

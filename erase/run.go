@@ -96,45 +96,51 @@ func (e *Erasures) step(ctx context.Context, erasure symbolon.Erasure) (symbolon
 // advance records a step that was done. Somebody else may have been faster: what he
 // recorded counts then.
 func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note symbolon.ErasureNote) (symbolon.Erasure, error) {
-	from, now := erasure.Step, e.now()
-	note.Step, note.At, note.Tries = from, now, erasure.Attempts+1
-	erasure.Evidence = append(slices.Clip(erasure.Evidence), note)
-	erasure.Attempts, erasure.LastError, erasure.UpdatedAt = 0, "", now
-	erasure.Step = order[slices.Index(order, from)+1]
-	if erasure.Step == symbolon.EraseDone {
-		erasure.DoneAt = now
+	next, now := erasure, e.now()
+	note.Step, note.At, note.Tries = erasure.Step, now, erasure.Attempts+1
+	next.Evidence = append(slices.Clip(erasure.Evidence), note)
+	next.Attempts, next.LastError, next.UpdatedAt = 0, "", now
+	next.Step = order[slices.Index(order, erasure.Step)+1]
+	if next.Step == symbolon.EraseDone {
+		next.DoneAt = now
 	}
-	return e.save(ctx, erasure, from)
+	return e.save(ctx, erasure, next)
 }
 
-func (e *Erasures) save(ctx context.Context, erasure symbolon.Erasure, from symbolon.ErasureStep) (symbolon.Erasure, error) {
-	saved, err := e.Record.SaveErasure(ctx, erasure, from)
+// save records next in the place of before. What could not be recorded, or was without
+// an answer, is not so yet: with an error comes what was recorded before.
+func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (symbolon.Erasure, error) {
+	from := before.Step
+	saved, err := e.Record.SaveErasure(ctx, next, from)
 	if err != nil {
-		return erasure, fmt.Errorf("record step %s of erasure %s: %w", from, erasure.ID, err)
+		return before, fmt.Errorf("record step %s of erasure %s: %w", from, before.ID, err)
 	}
 	if !saved {
-		now, err := e.Get(ctx, erasure.ID)
-		if err != nil || now.Done() || now.Step != from {
-			return now, err
+		now, err := e.Get(ctx, before.ID)
+		if err != nil {
+			return before, err
 		}
-		if now.Identity == erasure.Identity && now.User == erasure.User {
-			return now, fmt.Errorf("record step %s of erasure %s: %w", from, erasure.ID, symbolon.ErrUnavailable)
+		if now.Done() || now.Step != from {
+			return now, nil
 		}
-		erasure.Identity, erasure.User = now.Identity, now.User // the half that was learned is being erased by itself
-		return e.save(ctx, erasure, from)
+		if now.Identity == next.Identity && now.User == next.User {
+			return now, fmt.Errorf("record step %s of erasure %s: %w", from, before.ID, symbolon.ErrUnavailable)
+		}
+		next.Identity, next.User = now.Identity, now.User // the half that was learned is being erased by itself
+		return e.save(ctx, now, next)
 	}
-	if erasure.Done() {
-		e.log().Info("erasure done", "erasure", erasure.ID, "identity", erasure.Identity, "user", erasure.User)
+	if next.Done() {
+		e.log().Info("erasure done", "erasure", next.ID, "identity", next.Identity, "user", next.User)
 	}
-	return erasure, nil
+	return next, nil
 }
 
 // withdraw ends an erasure that has changed nothing and must not.
 func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why string) (symbolon.Erasure, error) {
-	from, now := erasure.Step, e.now()
-	erasure.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: symbolon.EraseWithdrawn, At: now, Outcome: why, Tries: 1})
-	erasure.Step, erasure.UpdatedAt, erasure.DoneAt = symbolon.EraseWithdrawn, now, now
-	return e.save(ctx, erasure, from)
+	next, now := erasure, e.now()
+	next.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: symbolon.EraseWithdrawn, At: now, Outcome: why, Tries: 1})
+	next.Step, next.UpdatedAt, next.DoneAt = symbolon.EraseWithdrawn, now, now
+	return e.save(ctx, erasure, next)
 }
 
 // adopt completes an erasure whose person has got its other half since it was

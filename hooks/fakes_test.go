@@ -93,7 +93,7 @@ func (a *admin) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.
 		a.asked(ctx)
 	}
 	if errors.Is(a.err, errHangs) {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(3 * time.Second) // more than a hook has; in a bubble
 		return symbolon.Identity{}, symbolon.ErrUnavailable
 	}
 	if a.err != nil {

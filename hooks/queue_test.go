@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -45,43 +46,45 @@ func TestHintIsQueued(t *testing.T) {
 		{name: "sync, Ory hangs", route: "sync", ory: errHangs, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h, store := newHandler(&admin{err: tt.ory})
-			h.Timeout = 200 * time.Millisecond
-			store.down = tt.db
-			if tt.db {
-				h.Linker.Ory.(*admin).err = limited
-			}
-			var queued symbolon.Way
-			var patient atomic.Bool
-			if !tt.none {
-				h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Way) error {
-					if ctx.Err() != nil || got != id {
-						t.Errorf("queued %s, %v", got, ctx.Err())
-					}
-					if tt.queue == nil {
-						queued = way
-					}
-					return tt.queue
+			synctest.Test(t, func(t *testing.T) {
+				h, store := newHandler(&admin{err: tt.ory})
+				store.down = tt.db
+				if tt.db {
+					h.Linker.Ory.(*admin).err = limited
 				}
-			}
-			h.Linker.Ory.(*admin).asked = func(ctx context.Context) {
-				_, background := symbolon.PatienceFrom(ctx)
-				patient.Store(background)
-			}
-			var outcome string
-			h.Observe = func(_, o string) { outcome = o }
-			keys := DeriveKeys(testSecrets)
-			r := httptest.NewRequest("POST", "/hooks/"+tt.route, strings.NewReader(`{"identity_id":"`+id+`","columns":{"traits.email":"a@example.org"}}`))
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set(KeyHeader, map[string]string{"link": keys.Link[0], "sync": keys.Sync[0]}[tt.route])
-			w := httptest.NewRecorder()
-			map[string]http.Handler{"link": h.Link(), "sync": h.Sync()}[tt.route].ServeHTTP(w, r)
-			if w.Code != tt.status || outcome != tt.outcome || queued != tt.queued || len(store.users()) != tt.users {
-				t.Errorf("%d %s, queued %q, %d users; want %d %s, %q, %d", w.Code, outcome, queued, len(store.users()), tt.status, tt.outcome, tt.queued, tt.users)
-			}
-			if !tt.db && patient.Load() == tt.none {
-				t.Errorf("in the background: %v; there is a queue: %v", patient.Load(), !tt.none)
-			}
+				var queued symbolon.Way
+				var patient atomic.Bool
+				if !tt.none {
+					h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Way) error {
+						if ctx.Err() != nil || got != id {
+							t.Errorf("queued %s, %v", got, ctx.Err())
+						}
+						if tt.queue == nil {
+							queued = way
+						}
+						return tt.queue
+					}
+				}
+				h.Linker.Ory.(*admin).asked = func(ctx context.Context) {
+					_, background := symbolon.PatienceFrom(ctx)
+					patient.Store(background)
+				}
+				var outcome string
+				h.Observe = func(_, o string) { outcome = o }
+				keys := DeriveKeys(testSecrets)
+				r := httptest.NewRequest("POST", "/hooks/"+tt.route, strings.NewReader(`{"identity_id":"`+id+`","columns":{"traits.email":"a@example.org"}}`))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set(KeyHeader, map[string]string{"link": keys.Link[0], "sync": keys.Sync[0]}[tt.route])
+				w := httptest.NewRecorder()
+				map[string]http.Handler{"link": h.Link(), "sync": h.Sync()}[tt.route].ServeHTTP(w, r)
+				if w.Code != tt.status || outcome != tt.outcome || queued != tt.queued || len(store.users()) != tt.users {
+					t.Errorf("%d %s, queued %q, %d users; want %d %s, %q, %d", w.Code, outcome, queued, len(store.users()), tt.status, tt.outcome, tt.queued, tt.users)
+				}
+				if !tt.db && patient.Load() == tt.none {
+					t.Errorf("in the background: %v; there is a queue: %v", patient.Load(), !tt.none)
+				}
+				time.Sleep(time.Minute) // an Ory that hangs ends some day
+			})
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/internal/port"
 )
 
 // Kratos is a running Ory Kratos. Its methods may be called from several
@@ -122,12 +123,12 @@ func (k *Kratos) launch(ctx context.Context) error {
 
 func (k *Kratos) choosePorts() (err error) {
 	if k.publicPort = k.config.PublicPort; k.publicPort == 0 {
-		if k.publicPort, err = freePort(); err != nil {
+		if k.publicPort, err = port.Free(); err != nil {
 			return err
 		}
 	}
 	for k.adminPort = k.config.AdminPort; k.adminPort == 0 || k.adminPort == k.publicPort; {
-		if k.adminPort, err = freePort(); err != nil {
+		if k.adminPort, err = port.Free(); err != nil {
 			return err
 		}
 	}

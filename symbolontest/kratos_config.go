@@ -6,8 +6,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -197,20 +195,4 @@ func merge(below, above map[string]any) {
 		}
 		below[key] = value
 	}
-}
-
-// freePort returns a port on 127.0.0.1 that nobody listens on. It looks below
-// the range from which the system takes ports for outgoing connections, which
-// would take it away before the server listens.
-func freePort() (int, error) {
-	var last error
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, listener.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("find a free port: %w", last)
 }

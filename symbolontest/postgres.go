@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/internal/port"
 )
 
 // PostgresConfig says how a private Postgres runs. The zero value is fast and
@@ -92,7 +93,7 @@ func (c PostgresConfig) Launch(ctx context.Context) (*Postgres, error) {
 	p := &Postgres{config: c}
 	err := p.prepare(ctx)
 	for attempt := 1; err == nil; attempt++ {
-		if p.port, err = freePort(); err != nil {
+		if p.port, err = port.Free(); err != nil {
 			break
 		}
 		p.DSN = p.dsn("postgres")

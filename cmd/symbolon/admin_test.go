@@ -38,11 +38,11 @@ func TestAdminSaysWhatOrySays(t *testing.T) {
 	id, token := i.ory.add(1)
 	i.signIn(t, token)
 	ask := func() string { return ask(i.operator(), "GET", "/admin/identities/"+id, "").Body.String() }
-	i.ory.down = true
+	i.ory.setDown(true)
 	if got := ask(); !strings.Contains(got, `"ory_says":"unavailable"`) {
 		t.Error(got)
 	}
-	i.ory.down = false
+	i.ory.setDown(false)
 	i.ory.set(id, "", nil)
 	if got := ask(); !strings.Contains(got, `"ory_says":"gone"`) {
 		t.Error(got)
@@ -167,7 +167,7 @@ func TestAdminBindAndSync(t *testing.T) {
 	if !strings.Contains(w.Body.String(), "ticket 7") {
 		t.Errorf("the reason is not in the history: %s", w.Body)
 	}
-	i.ory.down = true
+	i.ory.setDown(true)
 	w = ask(i.operator(), "POST", "/admin/identities/"+two+"/sync", "")
 	if w.Code != 503 {
 		t.Errorf("Ory is down: %d %s", w.Code, w.Body)

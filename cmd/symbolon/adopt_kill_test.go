@@ -3,11 +3,19 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"log"
+	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,8 +35,9 @@ func TestAdoptKilled(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 		w := &walk{t: t, dir: t.TempDir(), db: openWalk(t, database)}
+		stile := newTurnstile(t, ory.AdminURL)
 		w.env = append(os.Environ(), beTheProgram+"=1", "SYMBOLON_SECRET="+testSecret, "SYMBOLON_DATABASE="+database,
-			"SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+ory.AdminURL, "SYMBOLON_USERS_TABLE=accounts",
+			"SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+stile.url, "SYMBOLON_USERS_TABLE=accounts",
 			"SYMBOLON_USERS_NEW_ID=database")
 		key := map[bool]string{true: "integer", false: "bigserial"}[strings.HasPrefix(database, "sqlite")]
 		w.exec(`create table accounts (id ` + key + ` primary key, ory_identity_id text unique)`)
@@ -43,8 +52,13 @@ func TestAdoptKilled(t *testing.T) {
 		w.program(0, "adopt", "--by", "external_id", "--plan", "plan.csv")
 		bound := func() string { return w.one(`select cast(count(ory_identity_id) as text) from accounts`) }
 		killed := 0
+		kill := func(args ...string) int {
+			stile.left.Store(3 + rand.Int64N(int64(people/kills/2)))
+			defer stile.left.Store(math.MaxInt64)
+			return w.killIn(bound, args...)
+		}
 		for range kills {
-			killed += w.killIn(bound, "adopt", "--apply", "plan.csv")
+			killed += kill("adopt", "--apply", "plan.csv")
 		}
 		middle := bound()
 		out := w.program(0, "adopt", "--apply", "plan.csv")
@@ -60,7 +74,7 @@ func TestAdoptKilled(t *testing.T) {
 		}
 		run := runName.FindStringSubmatch(out)[1]
 		for range kills {
-			killed += w.killIn(bound, "adopt", "--undo", run)
+			killed += kill("adopt", "--undo", run)
 		}
 		left := bound()
 		w.program(0, "adopt", "--undo", run)
@@ -75,6 +89,36 @@ func TestAdoptKilled(t *testing.T) {
 			t.Error("it was not killed in the middle")
 		}
 	})
+}
+
+// turnstile stands before Ory's admin API and keeps whoever asks for a single identity
+// once so many have been let through: who is to be killed in the middle of its work does
+// not come to the end of it first, however slow the killer is.
+type turnstile struct {
+	url  string
+	left atomic.Int64
+}
+
+func newTurnstile(t *testing.T, admin string) *turnstile {
+	t.Helper()
+	target, err := url.Parse(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &turnstile{}
+	s.left.Store(math.MaxInt64)
+	through := httputil.NewSingleHostReverseProxy(target)
+	through.ErrorLog = log.New(io.Discard, "", 0) // of those who were killed
+	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/admin/identities/") && s.left.Add(-1) < 0 {
+			<-r.Context().Done()
+			return
+		}
+		through.ServeHTTP(w, r)
+	}))
+	t.Cleanup(tap.Close)
+	s.url = tap.URL
+	return s
 }
 
 // program runs a command that must end with code, and returns what it says.
@@ -104,12 +148,12 @@ func (w *walk) killIn(state func() string, args ...string) int {
 	w.t.Helper()
 	before, began := state(), time.Now()
 	cmd := w.command(args...)
-	log, err := os.CreateTemp(w.dir, "killed")
+	said, err := os.CreateTemp(w.dir, "killed")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
+	defer said.Close()
+	cmd.Stdout, cmd.Stderr = said, said
 	p, err := child.Start(cmd, syscall.SIGKILL)
 	if err != nil {
 		w.t.Fatal(err)
@@ -119,7 +163,7 @@ func (w *walk) killIn(state func() string, args ...string) int {
 	}
 	select {
 	case <-p.Done():
-		text, _ := os.ReadFile(filepath.Clean(log.Name()))
+		text, _ := os.ReadFile(filepath.Clean(said.Name()))
 		if bytes.Contains(text, []byte("panic")) || cmd.ProcessState.ExitCode() != 0 {
 			w.t.Errorf("%v: %s", args, text)
 		}

@@ -81,7 +81,7 @@ func TestAdopt(t *testing.T) {
 	c.step(t, 0, []string{"run " + run + ": 1 undone"}, "adopt", "--undo", run)
 	c.step(t, 0, []string{"user.unlinked", "adopt " + run + ": undone"}, "show", one)
 	c.step(t, 0, []string{"1 bound"}, "adopt", "--apply", "plan.csv")
-	c.ory.signedIn = time.Now().Add(time.Minute)
+	c.ory.signIn(time.Now().Add(time.Minute))
 	c.step(t, 3, []string{"refused: identity " + one + ", user 1: the person signed in since", "1 differences are left"}, "adopt", "--undo", run)
 	c.step(t, 3, []string{`{"refused":{"identity_id":"` + one, `"refused":1`}, "adopt", "--undo", run, "--json")
 
@@ -97,7 +97,7 @@ func TestAdopt(t *testing.T) {
 	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "false"
 	c.step(t, 2, []string{"adopt.verified_email is off"}, "adopt", "--apply", "mail.json")
 
-	c.ory.down = true
+	c.ory.setDown(true)
 	c.step(t, 1, []string{"run it again"}, "adopt", "--plan", "never.csv")
 	if _, err := os.Stat("never.csv"); err == nil {
 		t.Error("half a plan was left")

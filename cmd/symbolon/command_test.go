@@ -56,9 +56,9 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	says(show(id), `{"a":1}`)
 	c.ory.set(id, "state", "inactive")
 	says(show(id), "inactive at Ory")
-	c.ory.down = true
+	c.ory.setDown(true)
 	says(show(user), "Ory could not be asked")
-	c.ory.down = false
+	c.ory.setDown(false)
 	c.ory.set(id, "", nil)
 	says(show(user), "GONE at Ory")
 	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
@@ -108,7 +108,7 @@ func TestBind(t *testing.T) {
 	if !strings.Contains(out, "held") || !strings.Contains(out, "moved") {
 		t.Errorf("the one that lost its user:\n%s", out)
 	}
-	c.ory.down = true
+	c.ory.setDown(true)
 	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "try again") {
 		t.Errorf("Ory is down: %d %s", code, errs)
 	}

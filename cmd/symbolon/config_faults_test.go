@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -311,13 +312,13 @@ func TestConfigFaults(t *testing.T) {
 		{"one header for two, one by default", good + "auth: {headers: {user_id: x-auth-email}}\n", "auth.headers.user_id", "name of email"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			start := time.Now()
+			before := processorTime(t)
 			_, _, err := load(t, test.text, environment("SYMBOLON_SECRET", ifUsed(test.text), "EMPTY", ""))
 			var c *configError
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
 			}
-			if took := time.Since(start); took > 3*time.Second { // a few ms where nothing else runs
+			if took := processorTime(t) - before; took > 3*time.Second { // a few ms, as a rule
 				t.Errorf("it took %s", took)
 			}
 			found := false
@@ -334,20 +335,32 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
-// TestManyFaults: a file of nothing but faults is refused as fast as any other.
+// TestManyFaults: a file of nothing but faults costs no more than any other: half a
+// second, and not the minutes of comparing each with each. It is the processor's time
+// that counts, since on a machine that does much else all things take long.
 func TestManyFaults(t *testing.T) {
 	var b strings.Builder
 	for i := 0; b.Len() < 1<<20-20; i++ {
 		_, _ = fmt.Fprintf(&b, "k%d: 1\n", i)
 	}
-	start := time.Now()
+	before := processorTime(t)
 	_, _, err := load(t, b.String(), environment())
 	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.Contains(err.Error(), "there are more") {
 		t.Errorf("got %.300v", err)
 	}
-	if took := time.Since(start); took > 8*time.Second { // half a one where nothing else runs
+	if took := processorTime(t) - before; took > 30*time.Second { // with the race detector two
 		t.Errorf("it took %s", took)
 	}
+}
+
+// processorTime is what this process has had of the processors.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // ifUsed sets the secret only for the files that ask for it.

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
 // nodeApp is examples/create-url as a process of its own.
@@ -142,11 +143,11 @@ func TestCreateURL(t *testing.T) {
 			t.Errorf("something is half done: %+v", p.Link)
 		}
 		app.start(t)
-		for _, p := range []string{bob.Token, eve.Token} {
-			status, header, body := w.server.get(t, w.server.publicURL+"/auth", "X-Session-Token", p)
-			if status != 200 || header.Get("X-User-Id") == "" {
-				t.Errorf("when it is back: %d %s", status, body)
-			}
+		for _, p := range []*symbolontest.Person{bob, eve} {
+			eventually(t, "who waited is let in", func() bool { // not yet, where a question is under way that found nobody
+				status, user := w.auth(t, p)
+				return status == 200 && user != ""
+			})
 		}
 		users := app.all(t)
 		if len(users) != 3 {

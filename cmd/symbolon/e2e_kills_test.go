@@ -119,7 +119,7 @@ func (c *crowd) nothingLost(t *testing.T) ledger {
 func (c *crowd) converge(t *testing.T) {
 	t.Helper()
 	var left []string
-	for until := time.Now().Add(3 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+	for until := time.Now().Add(5 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
 		l := c.nothingLost(t)
 		if left = c.unfinished(l); len(left) == 0 {
 			return
@@ -202,6 +202,7 @@ func (c *crowd) checkRequests(t *testing.T) {
 	for _, m := range c.members {
 		status, user := c.w.auth(t, m.Person)
 		for try := 0; m.lives && status == 503 && try < 50; try++ { // a slow machine's answers are older than max_stale
+			time.Sleep(20 * time.Millisecond)
 			status, user = c.w.auth(t, m.Person)
 		}
 		if m.lives && (status != 200 || user != l.bonds[m.IdentityID].user) || !m.lives && status == 200 {

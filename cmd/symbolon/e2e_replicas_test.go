@@ -27,10 +27,10 @@ type delivery struct {
 }
 
 // deliver returns the user that the answer names; empty: it names none. "Don't know" is
-// an honest answer of a database that is busy, and is asked again, for half a minute:
+// an honest answer of a database that is busy, and is asked again, for two minutes:
 // two processes that write one SQLite file as fast as they can keep each other waiting.
 func (d delivery) deliver(t *testing.T, keys hooks.Keys) (user string, again int) {
-	for until := time.Now().Add(30 * time.Second); ; again++ {
+	for until := time.Now().Add(2 * time.Minute); ; again++ {
 		status, user, body := d.once(t, keys)
 		if status == http.StatusServiceUnavailable && strings.Contains(string(body), `{"error":{"code":"unavailable"`) && time.Now().Before(until) {
 			time.Sleep(50 * time.Millisecond)

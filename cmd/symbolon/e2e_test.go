@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/internal/port"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -144,10 +143,11 @@ func (w *world) linked(t *testing.T, identity string) person {
 	return last
 }
 
-// eventually waits up to ten seconds.
+// eventually waits for a minute: on a machine that does much else a process alone may
+// take many seconds to start.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if is() {
 			return
 		}
@@ -198,9 +198,13 @@ func (p *process) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the server, again after stop or kill, and returns when it is ready.
+// start starts the server, again after stop or kill, and returns when it is ready. Who
+// sees a connection to the last one break may be faster than its end: it is waited for.
 func (p *process) start(t *testing.T) {
 	t.Helper()
+	if last := p.child.Load(); last != nil {
+		<-last.Done()
+	}
 	log, err := os.OpenFile(filepath.Join(p.dir, "symbolon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +241,7 @@ func (p *process) kill() {
 // stop is SIGTERM; it returns how the server ended.
 func (p *process) stop() error {
 	running := p.child.Load()
-	running.Stop(syscall.SIGTERM, 15*time.Second)
+	running.Stop(syscall.SIGTERM, time.Minute)
 	http.DefaultClient.CloseIdleConnections()
 	return running.Err()
 }
@@ -282,18 +286,12 @@ func (p *process) send(t *testing.T, method, url, body string, header ...string)
 	return resp.StatusCode, resp.Header, answer
 }
 
-// freePort is a port of 127.0.0.1 below those that the system gives to outgoing
-// connections.
+// freePort is a port of 127.0.0.1 that nobody else is given.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		port := fmt.Sprint(20000 + rand.IntN(12000))
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
+	n, err := port.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return fmt.Sprint(n)
 }

@@ -58,6 +58,26 @@ func (k *smallKratos) set(id, key string, value any) {
 	k.identities[id][key] = value
 }
 
+// setDown lets it fail, or work again. The server asks it whenever it likes.
+func (k *smallKratos) setDown(down bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.down = down
+}
+
+// signIn is when everybody signed in last.
+func (k *smallKratos) signIn(at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.signedIn = at
+}
+
+func (k *smallKratos) has(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.identities[id] != nil
+}
+
 func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -162,6 +182,7 @@ func install(t *testing.T, change func(*Config)) *installation {
 	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}
+	p.hooks.Timeout = time.Minute // so that a slow machine follows a hint at once, too
 	if err := p.work.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%v shows what it must not:\n%s%s", test.args, out, errs)
 		}
 	}
-	c.ory.down = true
+	c.ory.setDown(true)
 	if code, out, errs := runIn(t, c.env, "reconcile", "--repair"); code != 1 || !strings.Contains(errs, "run it again") || !strings.Contains(out, "NOT all") {
 		t.Errorf("Ory is down: %d\n%s%s", code, out, errs)
 	}
@@ -67,7 +67,7 @@ func TestReconcile(t *testing.T) {
 func TestReconcileBesideAnother(t *testing.T) {
 	c := installCommands(t)
 	c.ory.add(1)
-	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(2 * time.Second)}
+	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(time.Hour)}
 	if err := c.store.StartRun(t.Context(), alive); err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,17 @@ func TestReconcileBesideAnother(t *testing.T) {
 	if code, out, _ := runIn(t, c.env, "reconcile"); code != 3 || !strings.Contains(out, "left unlinked_identity") {
 		t.Errorf("a dry run: %d %s", code, out)
 	}
-	if code, out, errs := runIn(t, c.env, "reconcile", "--resume"); code != 0 || !strings.Contains(out, "mended unlinked_identity") || !strings.Contains(errs, "waiting") {
-		t.Errorf("%d %s%s", code, out, errs)
+	var out, errs syncBuffer
+	ended := make(chan int)
+	go func() {
+		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, stdio{out: &out, err: &errs})
+	}()
+	eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
+	if _, err := c.db.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-ended; code != 0 || !strings.Contains(out.String(), "mended unlinked_identity") {
+		t.Errorf("%d %s%s", code, &out, &errs)
 	}
 }
 

@@ -101,7 +101,7 @@ func TestTokensEverywhere(t *testing.T) {
 			if got := one.bearer(token); got != 401 {
 				t.Errorf("%s: %d at the server that did it", path, got)
 			}
-			within(t, time.Second, "it is refused at the other", func() bool { return two.bearer(token) == 401 })
+			eventually(t, "it is refused at the other", func() bool { return two.bearer(token) == 401 })
 			if got := one.beside(t).bearer(token); got != 401 {
 				t.Errorf("%s: %d at a server that was started afterwards", path, got)
 			}

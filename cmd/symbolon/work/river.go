@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -69,7 +70,7 @@ func (q *Queue) connect() error {
 			q.lane(true):  {MaxWorkers: 2},
 		},
 		PollOnly:                    q.listen == nil,
-		FetchPollInterval:           poll,
+		FetchPollInterval:           cmp.Or(q.config.poll, poll),
 		JobTimeout:                  q.config.timeout,
 		RescueStuckJobsAfter:        q.config.rescueAfter,
 		SoftStopTimeout:             softStop,

@@ -115,7 +115,7 @@ type Config struct {
 
 	Log *slog.Logger // defaults to slog.Default()
 
-	rescueAfter, timeout, pulse time.Duration // tests do not wait
+	rescueAfter, timeout, pulse, poll time.Duration // tests do not wait, or wait for ever
 }
 
 const (

@@ -125,7 +125,7 @@ func (p *place) start(q *Queue) *Queue {
 }
 
 func stop(t *testing.T, q *Queue) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := q.Stop(ctx); err != nil {
 		t.Error(err)
@@ -150,9 +150,9 @@ func (p *place) count(where string) (n int) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not so after 30 seconds: %s", what)
+			t.Fatalf("not so after a minute: %s", what)
 		}
 	}
 }

@@ -1,0 +1,136 @@
+package createurl_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/createurl"
+)
+
+// slowly is an application that takes its time, in a bubble.
+type slowly struct {
+	pause time.Duration
+	rest  string // the Retry-After of a 429, by which the first question is answered
+
+	mu    sync.Mutex
+	posts int
+}
+
+func (s *slowly) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.posts++
+	n := s.posts
+	s.mu.Unlock()
+	select {
+	case <-time.After(s.pause):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	out := &http.Response{StatusCode: http.StatusCreated, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"id":"u%d"}`, n))), Request: r}
+	if n == 1 && s.rest != "" {
+		out.StatusCode = http.StatusTooManyRequests
+		out.Header.Set("Retry-After", s.rest)
+	}
+	return out, nil
+}
+
+func (s *slowly) client() *createurl.Client {
+	return &createurl.Client{URL: "http://127.0.0.1:3000/", HTTP: &http.Client{Transport: s}, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret})}
+}
+
+// TestRest: who says 429 is left alone, for as long as it says.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &slowly{rest: "3"}
+		outcomes := map[string]int{}
+		c := app.client()
+		c.Observe = func(o string) { outcomes[o]++ }
+		defer c.Close()
+		start, tries := time.Now(), 0
+		for ; ; tries++ {
+			_, err := c.Create(t.Context(), person(tries%3))
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, symbolon.ErrUnavailable) || tries > 3 {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(start); took != 3*time.Second || app.posts != 2 || tries != 3 {
+			t.Errorf("%d questions in %v, after %d tries", app.posts, took, tries)
+		}
+		if outcomes[createurl.Limited] != tries || outcomes[createurl.Created] != 1 {
+			t.Errorf("outcomes %v", outcomes)
+		}
+	})
+}
+
+// TestGivenUp: a caller that goes away leaves the question to the others, and nobody
+// waits longer than the timeout.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &slowly{pause: 400 * time.Millisecond}
+		c := app.client()
+		c.Concurrency, c.Timeout = 1, time.Second
+		defer c.Close()
+		ctx, cancel := timeout(t, 50*time.Millisecond)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := c.Create(ctx, person(1)); !errors.Is(err, symbolon.ErrUnavailable) {
+				t.Errorf("who gave up: %v", err)
+			}
+		})
+		time.Sleep(20 * time.Millisecond)
+		if user, err := c.Create(t.Context(), person(1)); err != nil || user != "u1" {
+			t.Errorf("who stayed: %q, %v", user, err)
+		}
+		wg.Wait()
+		if app.posts != 1 {
+			t.Errorf("%d questions", app.posts)
+		}
+		// Three that have to queue behind each other: the last is not in time.
+		errs, began := make([]error, 3), time.Now()
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = c.Create(t.Context(), person(10+i)) })
+		}
+		wg.Wait()
+		late := 0
+		for _, err := range errs {
+			if err != nil {
+				late++
+			}
+		}
+		if late != 1 || time.Since(began) != time.Second {
+			t.Errorf("%d of 3 came too late, after %s: %v", late, time.Since(began), errs)
+		}
+	})
+}
+
+// TestClose ends what is under way.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &slowly{pause: time.Second}
+		c := app.client()
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Create(t.Context(), person(1))
+			done <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		c.Close()
+		if err := <-done; !errors.Is(err, symbolon.ErrUnavailable) || app.posts != 1 || time.Since(start) > 0 {
+			t.Errorf("%v after %v, %d questions", err, time.Since(start), app.posts)
+		}
+	})
+}
