@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"github.com/symbolon-id/symbolon/internal/child"
+	ports "github.com/symbolon-id/symbolon/internal/port"
 )
 
 // TestBuildCaddy builds Caddy, so that the tests that need it do not wait for it.
@@ -119,23 +118,12 @@ func startProxy(t *testing.T, cmd *exec.Cmd, address, config string) {
 	}
 }
 
-// lastPort is where freeAddress has come to.
-var lastPort atomic.Uint32
-
-func init() { lastPort.Store(rand.Uint32N(10000)) }
-
-// freeAddress is one that stays free until a proxy listens there: below the ports that
-// the system gives away by itself, and below those that package symbolontest takes. None
-// comes twice.
+// freeAddress is one that is free until a proxy listens there, and given to nobody else.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+lastPort.Add(1)%10000))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
+	n, err := ports.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return fmt.Sprintf("127.0.0.1:%d", n)
 }
