@@ -61,9 +61,11 @@ func (m *mute) Scrub(ctx context.Context, project string, identity symbolon.Iden
 	return counts, m.answer(err)
 }
 
-// mute puts the world together around a store that gives no answers.
+// mute puts the world together around a store that gives no answers. Nothing but what
+// the test does is written.
 func (w *world) mute() *mute {
 	m := &mute{Store: w.store}
+	w.linker.BackReference.Write = symbolon.WriteNone
 	w.linker.Store, w.erasures.Record, w.erasures.Users = m, m, m
 	return m
 }
@@ -160,4 +162,48 @@ func TestBeginUnanswered(t *testing.T) {
 			t.Errorf("unfinished: %+v, %v", list, err)
 		}
 	})
+}
+
+// vagueRecord gives no answer when a step is to be recorded, and has carried it out or
+// not.
+type vagueRecord struct {
+	erase.Record
+	to   symbolon.ErasureStep
+	done bool
+}
+
+func (v *vagueRecord) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (bool, error) {
+	if e.Step != v.to {
+		return v.Record.SaveErasure(ctx, e, from)
+	}
+	if v.done {
+		if _, err := v.Record.SaveErasure(ctx, e, from); err != nil {
+			return false, err
+		}
+	}
+	return false, symbolon.ErrUnavailable
+}
+
+// TestNotRecorded: a step that could not be recorded has not been done as far as anybody
+// is told, the last one above all; whoever comes next ends it.
+func TestNotRecorded(t *testing.T) {
+	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
+	from := symbolon.EraseSessions // Begin denies
+	for _, to := range []symbolon.ErasureStep{symbolon.EraseIdentity, symbolon.EraseRow, symbolon.EraseScrub, symbolon.EraseDone} {
+		for _, done := range []bool{false, true} {
+			_, user := w.linked()
+			begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
+			w.must(err)
+			w.erasures.Record = &vagueRecord{w.store, to, done}
+			e, err := w.erasures.Run(t.Context(), begun.ID)
+			if !errors.Is(err, symbolon.ErrUnavailable) || e.ID != begun.ID || e.Step != from || e.Done() {
+				t.Errorf("to %s, carried out: %t: it is told that it is at %s, done %t, %v", to, done, e.Step, e.Done(), err)
+			}
+			w.erasures.Record = w.store
+			e, err = w.erasures.Run(t.Context(), begun.ID)
+			w.must(err)
+			w.complete(e)
+		}
+		from = to
+	}
 }
