@@ -178,10 +178,10 @@ func TestManyFindings(t *testing.T) {
 	}
 }
 
-// blocked is a reconciler whose listing waits until it is let go.
-func (s *small) blocked() (r *reconcile.Reconciler, listing chan struct{}, letGo func()) {
+// begun is a run with Repair whose listing waits until it is let go.
+func (s *small) begun(t *testing.T) (ended chan error, letGo func()) {
 	listing, gate := make(chan struct{}, 10), make(chan struct{})
-	r = s.another()
+	r := s.another()
 	inner := r.Identities
 	r.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		listing <- struct{}{}
@@ -191,7 +191,13 @@ func (s *small) blocked() (r *reconcile.Reconciler, listing chan struct{}, letGo
 		}
 		return inner(ctx, from, to)
 	}
-	return r, listing, func() { close(gate) }
+	ended = make(chan error)
+	go func() {
+		_, err := r.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
+		ended <- err
+	}()
+	<-listing
+	return ended, func() { close(gate) }
 }
 
 // TestOneRunAtATime: a run with Repair that lasts keeps others away, but not dry ones.
@@ -200,13 +206,7 @@ func TestOneRunAtATime(t *testing.T) {
 	s.Lease = 300 * time.Millisecond
 	began, passed := time.Now().Add(time.Hour), atomic.Int64{} // on this clock, so that no pause ends the lease
 	s.Now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
-	first, listing, letGo := s.blocked()
-	ended := make(chan error)
-	go func() {
-		_, err := first.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
-		ended <- err
-	}()
-	<-listing
+	ended, letGo := s.begun(t)
 	for range 4 {
 		until := s.Now().Add(s.Lease).UTC().Format("2006-01-02T15:04:05.000000Z")
 		for s.count(t, "select count(*) from symbolon_runs where id = 'first' and lease_until >= '"+until+"'") == 0 {
@@ -239,14 +239,8 @@ func TestOneRunAtATime(t *testing.T) {
 func TestLeaseLost(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
-	first, listing, letGo := s.blocked()
+	ended, letGo := s.begun(t)
 	defer letGo()
-	ended := make(chan error)
-	go func() {
-		_, err := first.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
-		ended <- err
-	}()
-	<-listing
 	for s.count(t, "select count(*) from symbolon_runs where id = 'first'") == 0 {
 		time.Sleep(10 * time.Millisecond)
 	}

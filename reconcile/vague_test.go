@@ -82,13 +82,7 @@ func TestRunsWithoutAnswer(t *testing.T) {
 			s.Lease = 150 * time.Millisecond
 			runs := &vagueRuns{Runs: s.Runs, fault: fault}
 			s.Runs = runs
-			first, listing, letGo := s.blocked()
-			ended := make(chan error)
-			go func() {
-				_, err := first.Run(t.Context(), reconcile.Options{Repair: true, ID: "first"})
-				ended <- err
-			}()
-			<-listing
+			ended, letGo := s.begun(t)
 			for asked := 0; asked < 3; time.Sleep(time.Millisecond) {
 				runs.mu.Lock()
 				asked = runs.calls
