@@ -102,16 +102,23 @@ func (b *behind) took() (asked []string, seen []http.Header) {
 	return asked, seen
 }
 
-// send writes bytes as they are and returns what the first final answer begins with; 0
-// where the connection was closed without one.
-func send(t *testing.T, address, raw string) (status int, location string) {
+// dial connects for a minute at most.
+func dial(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := (&net.Dialer{Timeout: time.Minute}).Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
+// send writes bytes as they are and returns what the first final answer begins with; 0
+// where the connection was closed without one.
+func send(t *testing.T, address, raw string) (status int, location string) {
+	t.Helper()
+	conn := dial(t, address)
+	defer conn.Close()
 	if _, err := io.WriteString(conn, raw); err != nil {
 		return 0, ""
 	}

@@ -4,12 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestRefusals: only a 200 lets anybody through. What a client is told instead, behind
@@ -109,12 +107,8 @@ type response struct {
 // exchange sends bytes as they are and returns the whole first answer.
 func exchange(t *testing.T, address, raw string) response {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: time.Minute}).Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dial(t, address)
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		t.Fatal(err)
 	}
