@@ -33,30 +33,30 @@ func (m *made) known() bool { return m != nil && (m.user != "" || m.no != nil) }
 // byApplication completes a plan that makes a user. Where the application makes its
 // users itself it is asked first, and its answer is one more claim: it may name
 // nobody who is somebody else's, and nobody who was deleted.
-func byApplication(s Seen, h Held, p policy, plan Plan) Plan {
+func byApplication(s Seen, h Held, p policy, plan Plan) (Plan, question) {
 	if p.newID != ByApplication {
-		return plan
+		return plan, question{}
 	}
 	if !p.made.known() {
-		return Plan{Action: ask, asks: question{create: true}}
+		return Plan{}, question{create: true}
 	}
 	if p.made.no != nil {
-		return notMade(s, h, CannotCreate, "", "the application makes no user: "+p.made.no.Error())
+		return notMade(s, h, CannotCreate, "", "the application makes no user: "+p.made.no.Error()), question{}
 	}
 	user, known := p.made.user, held(h, atMade)
 	plan.User, plan.BackReference = user, backReference(s, user, p)
 	switch owner := known.Owner(); {
 	case owner != "" && owner != s.Identity.ID:
 		return notMade(s, h, ClaimedByOther, user, fmt.Sprintf(
-			"the application answered with user %s, who belongs to identity %s; bind settles it", user, owner))
+			"the application answered with user %s, who belongs to identity %s; bind settles it", user, owner)), question{}
 	case known.Retired || user == plan.Retire:
 		return notMade(s, h, CannotCreate, user, fmt.Sprintf(
-			"the application answered with user %s, who was deleted, and an ID is never given out again", user))
+			"the application answered with user %s, who was deleted, and an ID is never given out again", user)), question{}
 	case known.Row != nil: // whose former identity was given another one
 		return notMade(s, h, CannotCreate, user, fmt.Sprintf(
-			"the application answered with user %s, who is nobody's now but was somebody's; bind settles it", user))
+			"the application answered with user %s, who is nobody's now but was somebody's; bind settles it", user)), question{}
 	}
-	return plan
+	return plan, question{}
 }
 
 // notMade denies a user for now: the next way in asks the application again.

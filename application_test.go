@@ -40,7 +40,7 @@ func TestDecideByApplication(t *testing.T) {
 		back     string
 		retire   UserID
 	}{
-		{name: "nobody was asked yet", action: ask, create: true},
+		{name: "nobody was asked yet", create: true},
 		{name: "it answers", answer: func() (*made, Held) { return answered("7", Claimed{}) }, action: Create, user: "7"},
 		{name: "it answers what Ory holds", metadata: `{"id":"7"}`, answer: func() (*made, Held) { return answered("7", Claimed{}) },
 			action: Create, user: "7", back: "7"},
@@ -65,7 +65,7 @@ func TestDecideByApplication(t *testing.T) {
 			return &made{user: "8"}, Held{Claims: []Claimed{{}, {}, {Linked: bob}, {}}}
 		}, action: Create, user: "8", findings: "claimed_by_other"},
 		{name: "forgotten", link: forgotten, action: Deny, user: "a", err: ErrUserGone},
-		{name: "forgotten, recreate", link: forgotten, recreate: true, action: ask, create: true},
+		{name: "forgotten, recreate", link: forgotten, recreate: true, create: true},
 		{name: "forgotten, recreated", link: forgotten, recreate: true, answer: func() (*made, Held) { return answered("b", Claimed{}) },
 			action: Create, user: "b", retire: "a"},
 		{name: "forgotten, and it knows the old user only", link: forgotten, recreate: true,
@@ -74,8 +74,8 @@ func TestDecideByApplication(t *testing.T) {
 			answer: func() (*made, Held) { return answered("b", Claimed{Row: row("b", "")}) }, action: Deny, user: "a", findings: "cannot_create", err: ErrCannotCreate},
 		{name: "forgotten, and it says no", link: forgotten, recreate: true, answer: func() (*made, Held) { return no, Held{} },
 			action: Deny, user: "a", findings: "cannot_create", err: ErrCannotCreate},
-		{name: "it said no before", link: &Link{Identity: alice, State: OnHold, Reason: CannotCreate}, action: ask, create: true},
-		{name: "it repeated itself before", link: &Link{Identity: alice, State: OnHold, Reason: ClaimedByOther}, action: ask, create: true},
+		{name: "it said no before", link: &Link{Identity: alice, State: OnHold, Reason: CannotCreate}, create: true},
+		{name: "it repeated itself before", link: &Link{Identity: alice, State: OnHold, Reason: ClaimedByOther}, create: true},
 		{name: "moved away by the operator", link: &Link{Identity: alice, State: OnHold, Reason: Moved}, action: Hold, err: ErrOnHold},
 	}
 	for _, tt := range tests {
@@ -86,7 +86,7 @@ func TestDecideByApplication(t *testing.T) {
 				p.made, h = tt.answer()
 			}
 			h.Link = tt.link
-			got := decide(Seen{Admin: true, Identity: Identity{ID: alice, MetadataPublic: []byte(tt.metadata), MetadataAdmin: []byte(tt.admin)}}, h, p)
+			got, asked := decide(Seen{Admin: true, Identity: Identity{ID: alice, MetadataPublic: []byte(tt.metadata), MetadataAdmin: []byte(tt.admin)}}, h, p)
 			if got.Action != tt.action || got.User != tt.user || got.Retire != tt.retire || got.BackReference != tt.back {
 				t.Errorf("got %s %q retiring %q, back-reference %q", got.Action, got.User, got.Retire, got.BackReference)
 			}
@@ -96,8 +96,8 @@ func TestDecideByApplication(t *testing.T) {
 			if !errors.Is(got.Err, tt.err) || (got.Err == nil) != (tt.err == nil) {
 				t.Errorf("error %v, want %v", got.Err, tt.err)
 			}
-			if got.asks.create != tt.create {
-				t.Errorf("asks %+v", got.asks)
+			if asked.create != tt.create {
+				t.Errorf("asks %+v", asked)
 			}
 		})
 	}

@@ -38,8 +38,11 @@ func (l *Linker) Bind(ctx context.Context, id IdentityID, user UserID, o BindOpt
 	for range rounds {
 		var asked question
 		out, err := l.carryOut(ctx, q, func(h Held) (Plan, error) {
-			plan, err := decideBind(seen, h, user, o, p)
-			asked = plan.asks
+			var plan Plan
+			var err error
+			if plan, asked, err = decideBind(seen, h, user, o, p); err == nil && !asked.none() {
+				err = errAsk
+			}
 			return plan, err
 		})
 		if !errors.Is(err, errAsk) {
@@ -53,7 +56,7 @@ func (l *Linker) Bind(ctx context.Context, id IdentityID, user UserID, o BindOpt
 }
 
 // decideBind is pure, as decide is.
-func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, error) {
+func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, question, error) {
 	id := s.Identity.ID
 	target := held(h, 0)
 	if target.Row == nil && p.newID == ByApplication && plausible(string(user)) {
@@ -61,14 +64,14 @@ func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, err
 	}
 	switch {
 	case target.Retired:
-		return Plan{}, &ConflictError{id, user, "this ID belonged to a user that was deleted and is never given out again"}
+		return Plan{}, question{}, &ConflictError{id, user, "this ID belonged to a user that was deleted and is never given out again"}
 	case target.Row == nil:
-		return Plan{}, fmt.Errorf("user %s has no row in the users table: %w", user, ErrNotFound)
+		return Plan{}, question{}, fmt.Errorf("user %s has no row in the users table: %w", user, ErrNotFound)
 	case h.Link != nil && h.Link.State == Linked && h.Link.User == user && target.Row.Identity == id:
-		return Plan{Action: Keep, User: user}, nil
+		return Plan{Action: Keep, User: user}, question{}, nil
 	}
 	if h.Link != nil && h.Link.State == Erased {
-		return Plan{}, &ConflictError{id, user, "the identity's person was erased"}
+		return Plan{}, question{}, &ConflictError{id, user, "the identity's person was erased"}
 	}
 	plan := Plan{Action: Attach, User: user, Why: o.Why, BackReference: backReference(s, user, p)}
 	if plan.Why == "" {
@@ -77,17 +80,17 @@ func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, err
 	if other := otherOwner(target, id); other != "" {
 		gone, known := p.gone[other]
 		if !o.Move && p.admin && !known {
-			return Plan{Action: ask, asks: question{gone: other}}, errAsk
+			return Plan{}, question{gone: other}, nil
 		}
 		if !o.Move && !gone {
-			return Plan{}, &ConflictError{id, user, fmt.Sprintf("the user belongs to identity %s; move takes it away", other)}
+			return Plan{}, question{}, &ConflictError{id, user, fmt.Sprintf("the user belongs to identity %s; move takes it away", other)}
 		}
 		plan.Release = other
 	}
 	if current := currentUser(h, user); current != "" && !o.Move {
-		return Plan{}, &ConflictError{id, user, fmt.Sprintf("the identity belongs to user %s; move takes it away", current)}
+		return Plan{}, question{}, &ConflictError{id, user, fmt.Sprintf("the identity belongs to user %s; move takes it away", current)}
 	}
-	return plan, nil
+	return plan, question{}, nil
 }
 
 // otherOwner is the identity, other than id, that has the user.

@@ -95,7 +95,13 @@ func (l *Linker) createSome(ctx context.Context, store BulkStore, seen []Seen, s
 	for n, at := range some {
 		qs[n] = l.query(seen[at], p)
 	}
-	return store.CreateAll(ctx, qs, func(n int, h Held) Plan { return decide(qs[n].Seen, h, l.policy()) })
+	return store.CreateAll(ctx, qs, func(n int, h Held) Plan {
+		plan, asked := decide(qs[n].Seen, h, l.policy())
+		if !asked.none() {
+			return Plan{} // no Create: left for Write
+		}
+		return plan
+	})
 }
 
 // places lists where each identity stands for the first time, by the order of IDs:

@@ -234,14 +234,14 @@ func buried(h Held) UserID {
 
 // decideEnded judges an identity whose bond is over. One that was proved gone and is
 // there again, after a backup was restored, is the operator's to settle.
-func decideEnded(s Seen, h Held, p policy) Plan {
+func decideEnded(s Seen, h Held, p policy) (Plan, question) {
 	id, link := s.Identity.ID, h.Link
 	if link.State == Erased {
 		return Plan{Action: Deny, User: link.User, Reason: UserGone, Err: &DenyError{Identity: id, Finding: UserGone,
-			Detail: "the person was erased", Err: ErrUserGone}}
+			Detail: "the person was erased", Err: ErrUserGone}}, question{}
 	}
 	if !s.Admin && p.admin {
-		return Plan{Action: ask, asks: question{identity: true}}
+		return Plan{}, question{identity: true}
 	}
 	detail := "Ory had lost the identity, which was proved, and has it again; bind gives it a user"
 	if link.User != "" {
@@ -249,7 +249,7 @@ func decideEnded(s Seen, h Held, p policy) Plan {
 	}
 	return Plan{Action: Deny, User: link.User, Reason: IdentityReturned,
 		Findings: []Finding{{Kind: IdentityReturned, Identity: id, User: link.User, Detail: detail}},
-		Err:      &DenyError{Identity: id, Finding: IdentityReturned, Detail: detail, Err: ErrOnHold}}
+		Err:      &DenyError{Identity: id, Finding: IdentityReturned, Detail: detail, Err: ErrOnHold}}, question{}
 }
 
 // Rebind gives an identity the user that its metadata claims, after the identity that

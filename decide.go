@@ -18,13 +18,15 @@ type policy struct {
 	made     *made // by the application; nil unless it makes its users itself
 }
 
-// question is what decide wants to know before it decides: from Ory, or from the
-// application.
+// question is what decide has to know before it can decide: from Ory, or from the
+// application. The zero question asks nothing: the plan beside it is the decision.
 type question struct {
 	identity bool       // read the identity over the admin API
 	gone     IdentityID // is this other identity gone?
 	create   bool       // which user does the application make?
 }
+
+func (q question) none() bool { return q == question{} }
 
 // decide says which user an identity has. It is pure: the same evidence gives
 // the same plan. In this order:
@@ -37,7 +39,7 @@ type question struct {
 //
 // Nobody is denied a user because of odd metadata; and nobody gets another
 // person's user because of it.
-func decide(s Seen, h Held, p policy) Plan {
+func decide(s Seen, h Held, p policy) (Plan, question) {
 	if h.Link != nil {
 		switch h.Link.State {
 		case Linked:
@@ -49,17 +51,17 @@ func decide(s Seen, h Held, p policy) Plan {
 		}
 	}
 	if h.Row != nil {
-		return decideRow(s, h)
+		return decideRow(s, h), question{}
 	}
 	if h.Link != nil && h.Link.Reason == Moved {
-		return holdMoved(s)
+		return holdMoved(s), question{}
 	}
 	return decideClaims(s, h, p)
 }
 
 // decideLinked judges a bond that the ledger holds. The application's row has the
 // last word on whether it may still be handed out.
-func decideLinked(s Seen, h Held, p policy) Plan {
+func decideLinked(s Seen, h Held, p policy) (Plan, question) {
 	link := h.Link
 	switch {
 	case h.User == nil && h.Row == nil:
@@ -67,25 +69,25 @@ func decideLinked(s Seen, h Held, p policy) Plan {
 			Detail: fmt.Sprintf("user %s has no row any more, and Forget was not called", link.User)}})
 	case h.User == nil || h.User.Identity != s.Identity.ID:
 		return disagree(s, link.User, fmt.Sprintf(
-			"the ledger binds the identity to user %s, whose identity column does not hold it; bind settles it", link.User))
+			"the ledger binds the identity to user %s, whose identity column does not hold it; bind settles it", link.User)), question{}
 	case h.Row != nil && h.Row.ID != link.User:
 		return disagree(s, link.User, fmt.Sprintf(
-			"the ledger binds the identity to user %s, but the row of user %s holds it; bind settles it", link.User, h.Row.ID))
+			"the ledger binds the identity to user %s, but the row of user %s holds it; bind settles it", link.User, h.Row.ID)), question{}
 	case s.Ticket > link.Ticket:
-		return Plan{Action: Update, User: link.User, BackReference: backReference(s, link.User, p), Why: "a newer reading"}
+		return Plan{Action: Update, User: link.User, BackReference: backReference(s, link.User, p), Why: "a newer reading"}, question{}
 	}
-	return Plan{Action: Keep, User: link.User}
+	return Plan{Action: Keep, User: link.User}, question{}
 }
 
 // decideGone follows on_user_deleted. Without a finding where the application
 // said itself that it deletes the user.
-func decideGone(s Seen, h Held, p policy, findings []Finding) Plan {
+func decideGone(s Seen, h Held, p policy, findings []Finding) (Plan, question) {
 	if p.recreate && p.newID != ByIdentity {
 		return byApplication(s, h, p, Plan{Action: Create, User: freshID(s, p), Retire: h.Link.User, Findings: findings,
 			Why: fmt.Sprintf("user %s was deleted; on_user_deleted is recreate", h.Link.User)})
 	}
 	return Plan{Action: Deny, User: h.Link.User, Reason: UserGone, Findings: findings, Err: &DenyError{Identity: s.Identity.ID,
-		Finding: UserGone, Detail: fmt.Sprintf("user %s was deleted", h.Link.User), Err: ErrUserGone}}
+		Finding: UserGone, Detail: fmt.Sprintf("user %s was deleted", h.Link.User), Err: ErrUserGone}}, question{}
 }
 
 // decideRow follows the application's word: a row holds this identity's ID.
@@ -106,19 +108,19 @@ func disagree(s Seen, user UserID, detail string) Plan {
 
 // decideClaims weighs what the identity's metadata says of an identity that
 // nobody here knows yet.
-func decideClaims(s Seen, h Held, p policy) Plan {
+func decideClaims(s Seen, h Held, p policy) (Plan, question) {
 	c := claimsOf(s.Identity, p.key)
-	if plan, ok := decideEmail(s, h, p, c); ok {
-		return plan
+	if plan, asked, ok := decideEmail(s, h, p, c); ok {
+		return plan, asked
 	}
 	if plan, ok := decideMinted(s, h, p, c); ok {
-		return plan
+		return plan, question{}
 	}
 	if plan, ok := decideVoucher(s, h, p, c); ok {
-		return plan
+		return plan, question{}
 	}
 	if (c.metadata.present() || c.external.present()) && !s.Admin && p.admin {
-		return Plan{Action: ask, asks: question{identity: true}}
+		return Plan{}, question{identity: true}
 	}
 	for at, user := range c.users() {
 		other := held(h, at).Owner()
@@ -127,10 +129,10 @@ func decideClaims(s Seen, h Held, p policy) Plan {
 		}
 		gone, known := p.gone[other]
 		if !known {
-			return Plan{Action: ask, asks: question{gone: other}}
+			return Plan{}, question{gone: other}
 		}
 		if gone {
-			return holdRecreated(s, user, other)
+			return holdRecreated(s, user, other), question{}
 		}
 	}
 	return decideFresh(s, h, p, c)
@@ -173,7 +175,7 @@ func decideVoucher(s Seen, h Held, p policy, c claims) (Plan, bool) {
 // Where such a claim names an existing user it is a conflict, and past
 // max(10, 1 % of the users) an hour conflicts are held: that many at once are a
 // migration gone wrong, and an operator should say what is meant.
-func decideFresh(s Seen, h Held, p policy, c claims) Plan {
+func decideFresh(s Seen, h Held, p policy, c claims) (Plan, question) {
 	plan := Plan{Action: Create, User: freshID(s, p), Why: "a new person"}
 	for at, claim := range []claim{atMetadata: c.metadata, atExternal: c.external} {
 		if p.made.known() && claim.user != "" && claim.user == p.made.user {
@@ -194,7 +196,7 @@ func decideFresh(s Seen, h Held, p policy, c claims) Plan {
 	if plan.Conflict {
 		plan.Why = "a new person; a claim on an existing user was not followed"
 		if wasHeld(h) || h.Conflicts >= max(10, h.Users/100) {
-			return holdConflict(s, plan)
+			return holdConflict(s, plan), question{}
 		}
 	}
 	return byApplication(s, h, p, plan)

@@ -107,7 +107,7 @@ func TestDecide(t *testing.T) {
 			action: Create, user: fresh, findings: "voucher_void"},
 		{name: "voucher of another shape", admin: `{"symbolon":"7"}`, action: Create, user: fresh, findings: "voucher_void"},
 		{name: "a claim leads to one admin reading", metadata: `{"id":"7"}`, policy: func(p *policy) { p.admin = true },
-			action: ask, asks: question{identity: true}},
+			asks: question{identity: true}},
 
 		// 5: fresh
 		{name: "nobody spoke of it", action: Create, user: fresh},
@@ -137,7 +137,7 @@ func TestDecide(t *testing.T) {
 
 		// gone, or not?
 		{name: "is the other gone?", metadata: `{"id":"b"}`, admin: `null`, policy: func(p *policy) { p.admin = true },
-			held: Held{Claims: claim(Claimed{Row: row("b", bob, bob)})}, action: ask, asks: question{gone: bob}},
+			held: Held{Claims: claim(Claimed{Row: row("b", bob, bob)})}, asks: question{gone: bob}},
 		{name: "the other is gone", metadata: `{"id":"b"}`, admin: `null`,
 			policy: func(p *policy) { p.admin = true; p.gone = map[IdentityID]bool{bob: true} },
 			held:   Held{Claims: claim(Claimed{Row: row("b", bob, bob)})}, action: Hold, findings: "recreated_identity", err: ErrOnHold},
@@ -172,7 +172,7 @@ func TestDecide(t *testing.T) {
 			if tt.policy != nil {
 				tt.policy(&p)
 			}
-			got := decide(seen, tt.held, p)
+			got, asked := decide(seen, tt.held, p)
 			if got.Action != tt.action || got.User != tt.user || got.Retire != tt.retire {
 				t.Errorf("got %s %q retiring %q, want %s %q retiring %q", got.Action, got.User, got.Retire, tt.action, tt.user, tt.retire)
 			}
@@ -182,8 +182,8 @@ func TestDecide(t *testing.T) {
 			if !errors.Is(got.Err, tt.err) || (got.Err == nil) != (tt.err == nil) {
 				t.Errorf("error %v, want %v", got.Err, tt.err)
 			}
-			if got.asks != tt.asks || got.Conflict != tt.conflict {
-				t.Errorf("asks %+v conflict %v, want %+v %v", got.asks, got.Conflict, tt.asks, tt.conflict)
+			if asked != tt.asks || got.Conflict != tt.conflict {
+				t.Errorf("asks %+v conflict %v, want %+v %v", asked, got.Conflict, tt.asks, tt.conflict)
 			}
 			for _, f := range got.Findings {
 				if f.Detail == "" || f.Identity != alice {

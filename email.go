@@ -108,25 +108,25 @@ func JudgeEmail(id Identity, matches []Match) (UserID, EmailVerdict) {
 // verified is the identity's; one whose address is not verified yet is waited for, so
 // that nobody gets a second user, or another's, in the meantime. It comes before a
 // reserved ID, which says nothing about who existed before, and behind a voucher.
-func decideEmail(s Seen, h Held, p policy, c claims) (Plan, bool) {
+func decideEmail(s Seen, h Held, p policy, c claims) (Plan, question, bool) {
 	if !p.email || !p.admin {
-		return Plan{}, false
+		return Plan{}, question{}, false
 	}
 	user, verdict := JudgeEmail(s.Identity, h.Matches)
 	if verdict != EmailProves && verdict != EmailUnverified {
-		return Plan{}, false
+		return Plan{}, question{}, false
 	}
 	if !s.Admin {
-		return Plan{Action: ask, asks: question{identity: true}}, true
+		return Plan{}, question{identity: true}, true
 	}
 	if plan, ok := decideVoucher(s, h, p, c); ok {
-		return plan, true
+		return plan, question{}, true
 	}
 	if verdict == EmailProves {
-		return Plan{Action: Attach, User: user, BackReference: backReference(s, user, p), Why: "its verified e-mail address is the user's"}, true
+		return Plan{Action: Attach, User: user, BackReference: backReference(s, user, p), Why: "its verified e-mail address is the user's"}, question{}, true
 	}
 	detail := fmt.Sprintf("it has the e-mail address of user %s, and one of the two sides has not verified it; bind settles it", user)
 	return Plan{Action: Hold, Reason: UnverifiedEmail, Why: detail,
 		Findings: []Finding{{Kind: UnverifiedEmail, Identity: s.Identity.ID, User: user, Detail: detail}},
-		Err:      &DenyError{Identity: s.Identity.ID, Finding: UnverifiedEmail, Detail: detail, Err: ErrOnHold}}, true
+		Err:      &DenyError{Identity: s.Identity.ID, Finding: UnverifiedEmail, Detail: detail, Err: ErrOnHold}}, question{}, true
 }

@@ -136,10 +136,12 @@ func (l *Linker) Standing(ctx context.Context, id IdentityID) (Link, error) {
 	if err != nil {
 		return Link{}, fmt.Errorf("look up identity %s: %w", id, err)
 	}
-	switch plan := decide(seen, held, p); plan.Action {
-	case Keep:
+	plan, asked := decide(seen, held, p)
+	switch {
+	case !asked.none():
+	case plan.Action == Keep:
 		return *held.Link, nil
-	case Deny, Hold:
+	case plan.Action == Deny, plan.Action == Hold:
 		return Link{}, fmt.Errorf("look up identity %s: %w", id, plan.Err)
 	}
 	return Link{}, fmt.Errorf("no bond of identity %s stands: %w", id, ErrNotFound)
@@ -158,18 +160,17 @@ func (l *Linker) converge(ctx context.Context, seen Seen) (Link, error) {
 		if err != nil {
 			return Link{}, err
 		}
-		plan := decide(seen, held, p)
-		if plan.Action == Keep {
-			return *held.Link, nil
-		}
-		if plan.Action != ask {
+		plan, asked := decide(seen, held, p)
+		if asked.none() {
+			if plan.Action == Keep {
+				return *held.Link, nil
+			}
 			var out Outcome
-			out, plan, err = l.write(ctx, q, p)
-			if plan.Action != ask {
+			if out, asked, err = l.write(ctx, q, p); asked.none() {
 				return l.finish(ctx, seen, out, err)
 			}
 		}
-		if seen, err = l.learn(ctx, seen, plan.asks, p); err != nil {
+		if seen, err = l.learn(ctx, seen, asked, p); err != nil {
 			return Link{}, err
 		}
 	}
@@ -180,19 +181,20 @@ func (l *Linker) converge(ctx context.Context, seen Seen) (Link, error) {
 // transaction stays open across a call.
 var errAsk = errors.New("more must be learned first")
 
-func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, Plan, error) {
-	var last Plan
-	out, err := l.carryOut(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) {
-		last = decide(q.Seen, h, p)
-		if last.Action == ask {
-			return last, errAsk
+// write has the store carry out what decide says of what it holds then. A question
+// instead of an outcome: nothing was written.
+func (l *Linker) write(ctx context.Context, q Query, p policy) (Outcome, question, error) {
+	var asked question
+	out, err := l.carryOut(WithSeen(ctx, q.Seen), q, func(h Held) (plan Plan, err error) {
+		if plan, asked = decide(q.Seen, h, p); !asked.none() {
+			return Plan{}, errAsk
 		}
-		return last, nil
+		return plan, nil
 	})
-	if !errors.Is(err, errAsk) && last.Action == ask {
-		last = Plan{} // the store failed before it came to our answer
+	if !errors.Is(err, errAsk) {
+		asked = question{} // the store failed before it came to the answer
 	}
-	return out, last, err
+	return out, asked, err
 }
 
 // carryOut has the store take a decision. After an error it may have been carried out

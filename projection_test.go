@@ -152,7 +152,7 @@ func FuzzClaims(f *testing.F) {
 		if m.Vouched(c.voucher) {
 			t.Errorf("%q is vouched for", admin)
 		}
-		plan := decide(Seen{Identity: Identity{ID: alice, MetadataPublic: public, MetadataAdmin: admin}}, Held{}, policy{minter: m, key: "id", newID: ByMint, fresh: "f"})
+		plan, _ := decide(Seen{Identity: Identity{ID: alice, MetadataPublic: public, MetadataAdmin: admin}}, Held{}, policy{minter: m, key: "id", newID: ByMint, fresh: "f"})
 		if plan.Action != Create {
 			t.Errorf("%q, %q: %s", public, admin, fmt.Sprint(plan))
 		}

@@ -156,7 +156,6 @@ const (
 	Detach  Action = "detach"  // undo an adoption: end the bond, as if it had not been; Reason: on hold again
 	Confirm Action = "confirm" // the bond stands; remember BackReference as ours
 	Bury    Action = "bury"    // the bond is over: the entry becomes State, the row follows Row
-	ask     Action = "ask"     // more must be learned at Ory first; never reaches a store
 )
 
 // Plan is a decision: what a store has to do, and what it records beside it.
@@ -196,8 +195,6 @@ type Plan struct {
 	Reason   FindingKind
 	Why      string // for the events; one sentence
 	Err      error  // with Hold and Deny: what the caller is told
-
-	asks question
 }
 
 // Outcome is what Write did.
