@@ -32,6 +32,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // Client asks one application. Set the fields before the first call and leave them
@@ -51,7 +52,7 @@ type Client struct {
 	Project string
 
 	// Columns says what the POST tells of the person, by names that are free, and is
-	// read by [symbolon.ParseProjection]. What leads to nothing, or to a text that no
+	// read by [projection.Parse]. What leads to nothing, or to a text that no
 	// database could hold, is null.
 	Columns map[string]string
 
@@ -79,7 +80,7 @@ type Client struct {
 	once        sync.Once
 	bad         error // what is wrong with the fields
 	http        *http.Client
-	projections []symbolon.Projection
+	projections []projection.Projection
 	signers     []*standardwebhooks.Webhook
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
@@ -121,7 +122,7 @@ func (c *Client) setup() {
 		}
 		c.signers = append(c.signers, signer)
 	}
-	projections, bad := symbolon.ParseProjections(c.Columns)
+	projections, bad := projection.ParseAll(c.Columns)
 	c.projections, faults = projections, append(faults, bad...)
 	c.bad = errors.Join(faults...)
 

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // Actions is the configuration that Ory needs to call the hooks. Its defaults give
@@ -66,7 +67,7 @@ func (a Actions) Check() error {
 			faults = append(faults, fmt.Errorf("method %q is none of Ory's: %s", m, strings.Join(allMethods(), ", ")))
 		}
 	}
-	if _, errs := symbolon.ParseProjections(a.Columns); len(errs) > 0 {
+	if _, errs := projection.ParseAll(a.Columns); len(errs) > 0 {
 		faults = append(faults, errs...)
 	}
 	return errors.Join(faults...)
@@ -199,7 +200,7 @@ func (a Actions) merge(flow string, existing []any) []any {
 }
 
 func (a Actions) linkBody() string {
-	return linkBody(a.BackReference.WithDefaults().Key, symbolon.Paths(a.Columns))
+	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns))
 }
 
 func (a Actions) reserves() bool {

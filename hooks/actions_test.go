@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 func testActions() Actions {
@@ -42,7 +43,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			link := linkBody("id", symbolon.Paths(testActions().Columns))
+			link := linkBody("id", projection.Paths(testActions().Columns))
 			identity, err := parseLink(evaluate(t, link, ctx), "id")
 			if strings.Contains(file, "parse-hook") { // before the insert: the nil UUID
 				if err == nil {
@@ -51,7 +52,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 			} else if err != nil {
 				t.Error(err)
 			} else {
-				email := symbolon.Projection{Path: "traits.email"}.Value(identity)
+				email := projection.Projection{Path: "traits.email"}.Value(identity)
 				if string(identity.ID) != in.Identity.ID || email.V != in.Identity.Traits["email"] || identity.CreatedAt.IsZero() {
 					t.Errorf("got %+v", identity)
 				}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // Fault is one thing that is wrong with the users table or with Symbolon's own.
@@ -141,7 +141,7 @@ func (s *Store) checkOthers(t table) (faults []error) {
 	if t.columns[u.id()].name == "" {
 		return nil // said already
 	}
-	projections, _ := symbolon.ParseProjections(u.columns())
+	projections, _ := projection.ParseAll(u.columns())
 	fills := map[string]bool{u.id(): true, u.identity(): true}
 	for _, p := range projections {
 		fills[p.Column] = p.Path != "" || p.Literal != nil

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // table is what the database says of a table.
@@ -39,7 +39,7 @@ type shape struct {
 // filled is a projected column.
 type filled struct {
 	column
-	symbolon.Projection
+	projection.Projection
 }
 
 // kind is what a column can hold, as far as it matters here.

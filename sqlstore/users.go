@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // Users describes the application's users table. The zero value is
@@ -32,7 +33,7 @@ type Users struct {
 	NewID symbolon.NewID
 
 	// Columns says what other columns are filled with, and is read by
-	// [symbolon.ParseProjection]. A value that cannot be written never stands in
+	// [projection.Parse]. A value that cannot be written never stands in
 	// the way of the bond: the column is left out and a finding says so. Where it is
 	// nil symbolon_users gets email, name and active, and any other table nothing.
 	Columns map[string]string
@@ -165,7 +166,7 @@ func (u Users) validate() []error {
 			fault("column %s is Symbolon's own and cannot be released or anonymised", column)
 		}
 	}
-	_, bad := symbolon.ParseProjections(u.columns())
+	_, bad := projection.ParseAll(u.columns())
 	for _, err := range bad {
 		fault("%w", err)
 	}
@@ -190,7 +191,7 @@ func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 	if out.id.name != "" && !out.id.kind.key() {
 		faults = append(faults, u.faultOf(WrongType, u.id(), "is of type "+out.id.declared, "a key must be uuid, text, integer or bigint"))
 	}
-	projections, _ := symbolon.ParseProjections(u.columns())
+	projections, _ := projection.ParseAll(u.columns())
 	for _, p := range projections {
 		c := need(p.Column)
 		if c.generated {

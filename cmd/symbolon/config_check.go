@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // check reports everything that would not work, or would not be safe.
@@ -207,7 +208,7 @@ func (c *Config) checkUsers(r *report) {
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		expr := u.Columns[column]
 		path := "users.columns." + shown(column)
-		switch _, err := symbolon.ParseProjection(column, expr); {
+		switch _, err := projection.Parse(column, expr); {
 		case !nameForm.MatchString(column):
 			r.fault(path, "the column's name: "+nameRule)
 		case column == u.ID || column == u.Identity:
@@ -247,7 +248,7 @@ func (c *Config) checkEndings(r *report) {
 // activeColumn is the column that is filled from "active"; empty: none is.
 func (u *UsersConfig) activeColumn() string {
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
-		if p, err := symbolon.ParseProjection(column, u.Columns[column]); err == nil && p.Path == "active" {
+		if p, err := projection.Parse(column, u.Columns[column]); err == nil && p.Path == "active" {
 			return column
 		}
 	}

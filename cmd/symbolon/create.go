@@ -11,6 +11,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/createurl"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // checkCreate is about the application that makes its users itself.
@@ -43,7 +44,7 @@ func (c *Config) checkCreate(r *report) {
 	}
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		path := "users.columns." + shown(column)
-		switch _, err := symbolon.ParseProjection(column, u.Columns[column]); {
+		switch _, err := projection.Parse(column, u.Columns[column]); {
 		case len(column) > 128 || strings.ContainsFunc(column, func(c rune) bool { return !unicode.IsPrint(c) }):
 			r.fault(path, "a name is at most 128 visible characters")
 		case err != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/projection"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -199,7 +200,7 @@ func (p *plan) askColumns() error {
 			if s == none {
 				return nil
 			}
-			_, err := symbolon.ParseProjection(column, s)
+			_, err := projection.Parse(column, s)
 			return err
 		}})
 		if err != nil {

@@ -1,4 +1,6 @@
-package symbolon
+// Package projection fills the columns of the application's row from an identity. Each
+// column has an expression: a path into the identity, or a literal.
+package projection
 
 import (
 	"bytes"
@@ -11,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // Projection fills one column of the application's row. Its expression is
@@ -45,8 +49,8 @@ var (
 	stringForm  = regexp.MustCompile(`^'(?:[^']|'')*'$`)
 )
 
-// ParseProjection reads the expression for a column.
-func ParseProjection(column, expr string) (Projection, error) {
+// Parse reads the expression for a column.
+func Parse(column, expr string) (Projection, error) {
 	p := Projection{Column: column}
 	expr = strings.TrimSpace(expr)
 	if m := defaultForm.FindStringSubmatch(expr); m != nil {
@@ -68,13 +72,13 @@ func ParseProjection(column, expr string) (Projection, error) {
 	return p, fmt.Errorf("column %s: %q is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true)", column, expr)
 }
 
-// ParseProjections reads all expressions, by column, in the order of the columns'
+// ParseAll reads all expressions, by column, in the order of the columns'
 // names. Every fault is reported, one error each.
-func ParseProjections(columns map[string]string) ([]Projection, []error) {
+func ParseAll(columns map[string]string) ([]Projection, []error) {
 	var out []Projection
 	var faults []error
 	for column, expr := range columns {
-		p, err := ParseProjection(column, expr)
+		p, err := Parse(column, expr)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -89,7 +93,7 @@ func ParseProjections(columns map[string]string) ([]Projection, []error) {
 // Paths lists the paths that the expressions read, each once, sorted: what the
 // link hook has to send. Expressions that cannot be read are left out.
 func Paths(columns map[string]string) []string {
-	projections, _ := ParseProjections(columns)
+	projections, _ := ParseAll(columns)
 	var out []string
 	for _, p := range projections {
 		if p.Path != "" && !slices.Contains(out, p.Path) {
@@ -128,7 +132,7 @@ func parseNumber(s string) (any, bool) {
 }
 
 // Value returns what the projection makes of an identity.
-func (p Projection) Value(id Identity) Value {
+func (p Projection) Value(id symbolon.Identity) Value {
 	if p.Path == "" {
 		return Value{V: p.Literal}
 	}
@@ -139,10 +143,10 @@ func (p Projection) Value(id Identity) Value {
 	return v
 }
 
-func lookup(id Identity, path string) Value {
+func lookup(id symbolon.Identity, path string) Value {
 	switch path {
 	case "active":
-		return Value{V: id.State != Inactive}
+		return Value{V: id.State != symbolon.Inactive}
 	case "verified_email":
 		if e := id.VerifiedEmail(); e != "" {
 			return storable(e)
@@ -289,4 +293,9 @@ func valueEnd(doc []byte, from int) int {
 		}
 	}
 	return len(doc)
+}
+
+func isNull(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
 }
