@@ -59,18 +59,7 @@ type UserRow struct {
 // names none there.
 func (l *Linker) Says(id Identity, by Proof) UserID {
 	l.setup()
-	if key, ok := by.MetadataKey(); ok {
-		return metadataClaim(id.MetadataPublic, key).user
-	}
-	switch by {
-	case ByExternalID:
-		return externalClaim(id.ExternalID).user
-	case ByVoucher:
-		if v := claimsOf(id, "").voucher; v.User != "" && l.minter.Vouched(v) {
-			return v.User
-		}
-	}
-	return ""
+	return claimOf(id, by, l.minter)
 }
 
 // Adopt binds an identity to an existing user as a plan says, if what the plan relied
@@ -86,7 +75,7 @@ func (l *Linker) Adopt(ctx context.Context, a Adoption) (link Link, made bool, e
 		return Link{}, false, ErrNoAdmin
 	}
 	if !validRun(a.Run) {
-		return Link{}, false, fmt.Errorf("adopt: %q cannot name a run", clip(a.Run))
+		return Link{}, false, fmt.Errorf("adopt: %.64q cannot name a run", a.Run)
 	}
 	id, err := l.Ory.Identity(ctx, a.Identity)
 	if err != nil {
@@ -95,7 +84,7 @@ func (l *Linker) Adopt(ctx context.Context, a Adoption) (link Link, made bool, e
 	p, says := l.policy(), l.Says(id, a.By)
 	q := Query{Project: l.project(), Seen: Seen{Identity: id, Way: ByAdopt, Admin: true}, Claims: []UserID{a.User}}
 	if a.By == ByVerifiedEmail {
-		q.Emails = id.emails(false)
+		q.Emails = id.Emails()
 	}
 	out, err := l.carryOut(WithSeen(ctx, q.Seen), q, func(h Held) (Plan, error) { return decideAdopt(q.Seen, h, a, says, p) })
 	link, err = l.finish(ctx, q.Seen, out, err)
@@ -122,14 +111,14 @@ func decideAdopt(s Seen, h Held, a Adoption, says UserID, p policy) (Plan, error
 	case otherOwner(target, a.Identity) != "":
 		return conflict("the user belongs to identity %s by now", otherOwner(target, a.Identity))
 	}
-	if change := a.unproved(s.Identity, h, says, target.Row.ID); change != "" {
+	if change := unproved(a, s.Identity, h, says, target.Row.ID); change != "" {
 		return conflict("%s", change)
 	}
 	return Plan{Action: Attach, User: target.Row.ID, Why: adoptedBy(a, h), BackReference: backReference(s, target.Row.ID, p)}, nil
 }
 
 // unproved says which fact the line relied on is not so any more.
-func (a Adoption) unproved(id Identity, h Held, says, user UserID) string {
+func unproved(a Adoption, id Identity, h Held, says, user UserID) string {
 	if _, ok := a.By.Column(); ok {
 		return ""
 	}

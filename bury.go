@@ -27,8 +27,8 @@ const (
 	DeleteRow RowPolicy = "delete"
 )
 
-// ends reports whether the user is none any more afterwards.
-func (p RowPolicy) ends() bool { return p == AnonymiseRow || p == DeleteRow }
+// Ends reports whether the policy ends the user: its data is gone and its ID retired.
+func (p RowPolicy) Ends() bool { return p == AnonymiseRow || p == DeleteRow }
 
 // DefaultProofGap lies between the two looks that prove an identity gone.
 const DefaultProofGap = 30 * time.Second
@@ -214,7 +214,7 @@ func decideBury(s Seen, h Held, state LinkState, row RowPolicy, why string) Plan
 	if plan.State == before && plan.Row == "" && own {
 		return Plan{Action: Keep, User: user} // without a row of its own a store still closes what was found of it
 	}
-	if missing := h.Row == nil && h.User == nil; user != "" && (own || missing) && (row.ends() || plan.State == Erased) {
+	if missing := h.Row == nil && h.User == nil; user != "" && (own || missing) && (row.Ends() || plan.State == Erased) {
 		plan.Retire = user
 	}
 	return plan

@@ -74,6 +74,23 @@ func plausible(s string) bool {
 	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
 }
 
+// claimOf returns the user that the identity itself names in the place that by means;
+// empty: none, or a voucher without a good proof.
+func claimOf(id Identity, by Proof, m *Minter) UserID {
+	if key, ok := by.MetadataKey(); ok {
+		return metadataClaim(id.MetadataPublic, key).user
+	}
+	switch by {
+	case ByExternalID:
+		return externalClaim(id.ExternalID).user
+	case ByVoucher:
+		if v := claimsOf(id, "").voucher; v.User != "" && m.Vouched(v) {
+			return v.User
+		}
+	}
+	return ""
+}
+
 // claims are all that an identity says of its user, the strongest place first.
 type claims struct {
 	metadata claim
@@ -95,6 +112,15 @@ func claimsOf(id Identity, key string) claims {
 // claims.held.
 func (c claims) users() []UserID {
 	return []UserID{c.metadata.user, c.external.user, c.voucher.User}
+}
+
+// claimedUsers lists the IDs that the store is asked about for one decision.
+func claimedUsers(id Identity, p policy) []UserID {
+	users := claimsOf(id, p.key).users()
+	if p.made.known() {
+		users = append(users, p.made.user)
+	}
+	return users
 }
 
 // The places of the claims in Query.Claims and Held.Claims.

@@ -39,6 +39,9 @@ func NormalEmail(address string) (normal string, ok bool) {
 // makes them, each once.
 func (i Identity) Emails() []string { return i.emails(false) }
 
+// VerifiedEmails lists those of them that Ory has verified.
+func (i Identity) VerifiedEmails() []string { return i.emails(true) }
+
 func (i Identity) emails(verified bool) (out []string) {
 	known := map[string]bool{}
 	for _, a := range i.Addresses {
@@ -80,7 +83,7 @@ const (
 // address of the identity's, it is unbound, and both sides verified that address. The
 // user is named unless no row has one or several have.
 func JudgeEmail(id Identity, matches []Match) (UserID, EmailVerdict) {
-	all, verified := id.emails(false), id.emails(true)
+	all, verified := id.Emails(), id.VerifiedEmails()
 	var row *Match
 	proved := false
 	for i, m := range matches {

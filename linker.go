@@ -44,7 +44,7 @@ type Linker struct {
 	Creator Creator
 
 	// Project names the Ory project, so that several can share one application.
-	// Defaults to "default".
+	// Defaults to [DefaultProject].
 	Project string
 
 	// Secrets sign minted IDs and vouchers: the current one first, older ones that
@@ -329,20 +329,16 @@ func (l *Linker) policy() policy {
 }
 
 func (l *Linker) query(seen Seen, p policy) Query {
-	claims := claimsOf(seen.Identity, p.key).users()
-	if p.made.known() {
-		claims = append(claims, p.made.user)
-	}
-	q := Query{Project: l.project(), Seen: seen, Claims: claims}
+	q := Query{Project: l.project(), Seen: seen, Claims: claimedUsers(seen.Identity, p)}
 	if p.email {
-		q.Emails = seen.Identity.emails(false)
+		q.Emails = seen.Identity.Emails()
 	}
 	return q
 }
 
 func (l *Linker) project() string {
 	if l.Project == "" {
-		return "default"
+		return DefaultProject
 	}
 	return l.Project
 }

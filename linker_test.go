@@ -169,7 +169,7 @@ func TestAHintThatGivesUpLeavesTheOthers(t *testing.T) {
 func TestLinkRefusesWhatIsNoIdentity(t *testing.T) {
 	store := newMemory(ByMint)
 	l := newTestLinker(&oryModel{}, store)
-	for _, id := range []IdentityID{"", nilUUID, "abc", "{11111111-1111-4111-8111-111111111111}"} {
+	for _, id := range []IdentityID{"", "00000000-0000-0000-0000-000000000000", "abc", "{11111111-1111-4111-8111-111111111111}"} {
 		if _, err := l.Link(t.Context(), Seen{Identity: Identity{ID: id}, Way: ByRequest}); err == nil {
 			t.Errorf("%q was linked", id)
 		}

@@ -23,15 +23,15 @@ type Secret []byte
 
 const redacted = "[secret]"
 
-// MinSecret is the least number of bytes of a secret.
-const MinSecret = 32
+// minSecret is the least number of bytes of a secret.
+const minSecret = 32
 
 // ParseSecret takes a secret from a configuration. It refuses short ones, ones
 // of a few repeated characters, and the samples that documentation is full of.
 // The error never holds the secret.
 func ParseSecret(s string) (Secret, error) {
-	if len(s) < MinSecret {
-		return nil, fmt.Errorf("a secret needs at least %d bytes, this one has %d (make one: openssl rand -base64 32)", MinSecret, len(s))
+	if len(s) < minSecret {
+		return nil, fmt.Errorf("a secret needs at least %d bytes, this one has %d (make one: openssl rand -base64 32)", minSecret, len(s))
 	}
 	distinct := map[byte]bool{}
 	for i := range len(s) {
@@ -128,15 +128,15 @@ func (m *Minter) Mint(now time.Time) UserID {
 	if len(m.ids) > 0 {
 		m.seal(m.ids[0], &u)
 	}
-	return UserID(formatUUID(u))
+	return UserIDFromUUID(u)
 }
 
 // Minted reports whether id is a canonical UUIDv7 that this project minted with
 // one of its secrets. The time it takes does not depend on how near a guess is,
 // nor on which secret fits.
 func (m *Minter) Minted(id UserID) bool {
-	u, err := parseUUID(string(id))
-	if err != nil || u[6]>>4 != 7 || u[8]>>6 != 2 || formatUUID(u) != string(id) {
+	u, err := id.UUID()
+	if err != nil || u[6]>>4 != 7 || u[8]>>6 != 2 || UserIDFromUUID(u) != id {
 		return false
 	}
 	ok := 0

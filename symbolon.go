@@ -32,6 +32,9 @@ import (
 	"time"
 )
 
+// DefaultProject is the Ory project of an installation that has one only.
+const DefaultProject = "default"
+
 // IdentityID is the ID that Ory gave an identity: a UUID in its canonical
 // lower-case form, never the nil UUID. Make one with [ParseIdentityID].
 type IdentityID string
@@ -81,6 +84,9 @@ func (id UserID) UUID() ([16]byte, error) {
 	}
 	return u, nil
 }
+
+// UserIDFromUUID returns the ID of a user in a table with a uuid key, in canonical form.
+func UserIDFromUUID(u [16]byte) UserID { return UserID(formatUUID(u)) }
 
 // State is Ory's word on an identity. An inactive one cannot sign in.
 type State string

@@ -161,7 +161,7 @@ type Progress struct {
 
 func (a *Adopter) project() string {
 	if a.Linker.Project == "" {
-		return "default"
+		return symbolon.DefaultProject
 	}
 	return a.Linker.Project
 }

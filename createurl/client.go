@@ -195,7 +195,7 @@ func (c *Client) patience() time.Duration {
 
 func (c *Client) project() string {
 	if c.Project == "" {
-		return "default"
+		return symbolon.DefaultProject
 	}
 	return c.Project
 }

@@ -176,7 +176,7 @@ func (d *Doctor) Examine(ctx context.Context, tell func(Result)) []Result {
 // prepare makes what several checks look at be asked once.
 func (d *Doctor) prepare(ctx context.Context) {
 	if d.Project == "" {
-		d.Project = "default"
+		d.Project = symbolon.DefaultProject
 	}
 	if d.MaxStale <= 0 {
 		d.MaxStale = 10 * time.Second

@@ -226,7 +226,7 @@ func (e *Erasures) Unfinished(ctx context.Context) ([]symbolon.Erasure, error) {
 
 func (e *Erasures) project() string {
 	if e.Linker.Project == "" {
-		return "default"
+		return symbolon.DefaultProject
 	}
 	return e.Linker.Project
 }

@@ -239,7 +239,7 @@ func (r *Reconciler) work(ctx context.Context, o Options, slice time.Duration) (
 
 func (r *Reconciler) project() string {
 	if r.Linker.Project == "" {
-		return "default"
+		return symbolon.DefaultProject
 	}
 	return r.Linker.Project
 }

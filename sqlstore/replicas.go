@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // Replicas is what the replicas of a program share about sessions through the
@@ -204,7 +206,7 @@ func (r *Replicas) page(ctx context.Context, after int64, fresh map[int64]string
 
 func (r *Replicas) project() string {
 	if r.Project == "" {
-		return "default"
+		return symbolon.DefaultProject
 	}
 	return r.Project
 }
