@@ -95,7 +95,7 @@ func (l *Linker) Adopt(ctx context.Context, a Adoption) (link Link, made bool, e
 func decideAdopt(s Seen, h Held, a Adoption, says UserID, p policy) (Plan, error) {
 	target := held(h, 0)
 	conflict := func(format string, args ...any) (Plan, error) {
-		return Plan{}, &ConflictError{a.Identity, a.User, fmt.Sprintf(format, args...)}
+		return Plan{}, &ConflictError{Identity: a.Identity, User: a.User, Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case target.Retired:
@@ -189,9 +189,9 @@ func decideUnadopt(h Held, run string, made Event) (Plan, error) {
 	case h.Link == nil || h.Link.State == OnHold && h.Link.User == "":
 		return Plan{Action: Keep}, nil
 	case h.Link.State != Linked || h.Link.User != made.User || h.Link.Way != ByAdopt || !h.Link.At.Equal(made.At):
-		return Plan{}, &ConflictError{made.Identity, made.User, "the bond was made anew or ended since"}
+		return Plan{}, &ConflictError{Identity: made.Identity, User: made.User, Reason: "the bond was made anew or ended since"}
 	case target.Row == nil || target.Row.Identity != made.Identity:
-		return Plan{}, &ConflictError{made.Identity, made.User, "the application changed or deleted the user's row since"}
+		return Plan{}, &ConflictError{Identity: made.Identity, User: made.User, Reason: "the application changed or deleted the user's row since"}
 	}
 	plan := Plan{Action: Detach, User: made.User, Clear: strings.Contains(why, columnWasSet), Why: AdoptMark(run) + "undone"}
 	if _, reason, ok := strings.Cut(why, wasOnHold); ok {

@@ -64,14 +64,14 @@ func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, que
 	}
 	switch {
 	case target.Retired:
-		return Plan{}, question{}, &ConflictError{id, user, "this ID belonged to a user that was deleted and is never given out again"}
+		return Plan{}, question{}, &ConflictError{Identity: id, User: user, Reason: "this ID belonged to a user that was deleted and is never given out again"}
 	case target.Row == nil:
 		return Plan{}, question{}, fmt.Errorf("user %s has no row in the users table: %w", user, ErrNotFound)
 	case h.Link != nil && h.Link.State == Linked && h.Link.User == user && target.Row.Identity == id:
 		return Plan{Action: Keep, User: user}, question{}, nil
 	}
 	if h.Link != nil && h.Link.State == Erased {
-		return Plan{}, question{}, &ConflictError{id, user, "the identity's person was erased"}
+		return Plan{}, question{}, &ConflictError{Identity: id, User: user, Reason: "the identity's person was erased"}
 	}
 	plan := Plan{Action: Attach, User: user, Why: o.Why, BackReference: backReference(s, user, p)}
 	if plan.Why == "" {
@@ -83,12 +83,12 @@ func decideBind(s Seen, h Held, user UserID, o BindOptions, p policy) (Plan, que
 			return Plan{}, question{gone: other}, nil
 		}
 		if !o.Move && !gone {
-			return Plan{}, question{}, &ConflictError{id, user, fmt.Sprintf("the user belongs to identity %s; move takes it away", other)}
+			return Plan{}, question{}, &ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the user belongs to identity %s; move takes it away", other)}
 		}
 		plan.Release = other
 	}
 	if current := currentUser(h, user); current != "" && !o.Move {
-		return Plan{}, question{}, &ConflictError{id, user, fmt.Sprintf("the identity belongs to user %s; move takes it away", current)}
+		return Plan{}, question{}, &ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the identity belongs to user %s; move takes it away", current)}
 	}
 	return plan, question{}, nil
 }

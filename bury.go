@@ -289,7 +289,7 @@ func decideRebind(s Seen, h Held, gone IdentityID, p policy) (Plan, error) {
 		if h.Link != nil {
 			user = h.Link.User
 		}
-		return Plan{}, &ConflictError{id, user, "the identity has a user, or had one"}
+		return Plan{}, &ConflictError{Identity: id, User: user, Reason: "the identity has a user, or had one"}
 	}
 	for at, user := range claimsOf(s.Identity, p.key).users() {
 		known := held(h, at)
@@ -302,7 +302,7 @@ func decideRebind(s Seen, h Held, gone IdentityID, p policy) (Plan, error) {
 		return Plan{Action: Attach, User: user, Release: gone, ReleaseGone: true, BackReference: backReference(s, user, p),
 			Why: fmt.Sprintf("it claims the user of identity %s, which is proved gone", gone)}, nil
 	}
-	return Plan{}, &ConflictError{id, "", fmt.Sprintf("it claims no user of identity %s", gone)}
+	return Plan{}, &ConflictError{Identity: id, User: "", Reason: fmt.Sprintf("it claims no user of identity %s", gone)}
 }
 
 // rebound says that the identity has the user that it claims, as after an earlier call.
