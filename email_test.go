@@ -1,6 +1,8 @@
 package symbolon
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestNormalEmail(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
@@ -39,62 +41,4 @@ func FuzzNormalEmail(f *testing.F) {
 			}
 		}
 	})
-}
-
-// TestJudgeEmail: what rows with an identity's addresses say.
-func TestJudgeEmail(t *testing.T) {
-	id := Identity{ID: alice, Addresses: []Address{{Value: "A@x", Via: "email", Verified: true}, {Value: "b@x", Via: "email"}, {Value: "c@x", Via: "sms", Verified: true},
-		{Value: "d@x", Verified: true}}}
-	row := func(user UserID, email string, verified bool) Match {
-		return Match{Row: Row{ID: user}, Email: email, Verified: verified}
-	}
-	owned := func(identity, linked IdentityID) Match {
-		return Match{Row: Row{ID: "1", Identity: identity, Linked: linked}, Email: "a@x", Verified: true}
-	}
-	for _, tt := range []struct {
-		name    string
-		matches []Match
-		user    UserID
-		want    EmailVerdict
-	}{
-		{"none", nil, "", EmailUnknown},
-		{"both", []Match{row("1", "a@x", true)}, "1", EmailProves},
-		{"no kind is e-mail", []Match{row("1", "d@x", true)}, "1", EmailProves},
-		{"not here", []Match{row("1", "a@x", false)}, "1", EmailUnverified},
-		{"not at Ory", []Match{row("1", "b@x", true)}, "1", EmailUnverified},
-		{"a telephone", []Match{row("1", "c@x", true)}, "", EmailUnknown},
-		{"another's", []Match{row("1", "z@x", true)}, "", EmailUnknown},
-		{"two", []Match{row("1", "a@x", true), row("2", "a@x", false)}, "", EmailAmbiguous},
-		{"two by two addresses", []Match{row("1", "a@x", true), row("2", "b@x", false)}, "", EmailAmbiguous},
-		{"one by two addresses", []Match{row("1", "b@x", true), row("1", "a@x", true)}, "1", EmailProves},
-		{"owned by the row", []Match{owned(bob, "")}, "1", EmailTaken},
-		{"owned by the ledger", []Match{owned("", bob)}, "1", EmailTaken},
-		{"the row is ours, the ledger another's", []Match{owned(alice, bob)}, "1", EmailTaken},
-		{"retired", []Match{{Row: Row{ID: "1"}, Retired: true, Email: "a@x", Verified: true}}, "1", EmailTaken},
-	} {
-		if user, got := JudgeEmail(id, tt.matches); got != tt.want || user != tt.user {
-			t.Errorf("%s: %q %s, want %q %s", tt.name, user, got, tt.user, tt.want)
-		}
-	}
-}
-
-// TestSays: what an identity itself says, by place.
-func TestSays(t *testing.T) {
-	l := &Linker{Secrets: []Secret{newKey}, Ory: &oryModel{admin: true}, Store: newMemory(ByDatabase)}
-	v, err := l.Voucher("4")
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := Identity{MetadataPublic: []byte(`{"id":2,"user":"3"}`), ExternalID: "1", MetadataAdmin: []byte(`{"symbolon":{"user":"4","proof":"` + v.Proof + `"}}`)}
-	forged := Identity{MetadataAdmin: []byte(`{"symbolon":{"user":"5","proof":"` + v.Proof + `"}}`)}
-	for _, tt := range []struct {
-		id   Identity
-		by   Proof
-		want UserID
-	}{{good, ByExternalID, "1"}, {good, "metadata_public.id", "2"}, {good, "metadata_public.user", "3"}, {good, "metadata_public.none", ""},
-		{good, ByVoucher, "4"}, {forged, ByVoucher, ""}, {good, ByVerifiedEmail, ""}, {good, ByIdentityColumn, ""}, {good, "column:x", ""}} {
-		if got := l.Says(tt.id, tt.by); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.by, got, tt.want)
-		}
-	}
 }

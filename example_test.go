@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -24,14 +23,3 @@ func ExampleWithUser() {
 	fmt.Println(w.Body)
 	// Output: the notes of user 42
 }
-
-// An ID proves who minted it, without a table to look it up in.
-func ExampleMinter() {
-	secret := symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e") // openssl rand -base64 32
-	minter := symbolon.NewMinter("default", secret)
-	id := minter.Mint(timeOfTheExample)
-	fmt.Println(len(id), minter.Minted(id), minter.Minted("019ab1f2-7c00-7000-8000-000000000000"))
-	// Output: 36 true false
-}
-
-var timeOfTheExample = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

@@ -17,7 +17,7 @@
 //	alone      there is none
 //
 // Applying reads the whole world again and carries out the lines that still hold, one
-// by one, through [symbolon.Linker.Adopt]; a line whose facts have changed is refused
+// by one, through [link.Linker.Adopt]; a line whose facts have changed is refused
 // and named. What was done is found done, so that a run that was killed is simply run
 // again. Of a user's row nothing is ever written but the identity column, so that
 // undoing it leaves the world as it was.
@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Class is what is known of an identity or of a user.
@@ -109,7 +110,7 @@ type Users interface {
 // alone after the first call. Runs may overlap: each bond is one transaction.
 type Adopter struct {
 	// Linker is the one door. It needs Ory's admin API.
-	Linker *symbolon.Linker
+	Linker *link.Linker
 
 	Ledger Ledger
 	Users  Users

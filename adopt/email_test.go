@@ -11,6 +11,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // TestVerifiedEmailMatrix (I12): of the 64 combinations of verified at Ory, verified
@@ -177,9 +178,9 @@ func TestRandomAddresses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, verdict := symbolon.JudgeEmail(id, held.Matches)
+			_, verdict := decide.JudgeEmail(id, held.Matches)
 			same := lowered(ours) == lowered(theirs) && !strings.ContainsFunc(ours, func(r rune) bool { return r >= 0x300 }) && strings.Count(ours, "@") == 1
-			if (verdict == symbolon.EmailProves) != same {
+			if (verdict == decide.EmailProves) != same {
 				t.Errorf("%q and %q: %s", ours, theirs, verdict)
 			}
 			if same {

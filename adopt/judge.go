@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // facts are all that is known of one identity whom the ledger does not bind.
@@ -17,7 +18,7 @@ type facts struct {
 	taken  symbolon.UserID   // a row that holds it, while the ledger binds the user to another
 	said   []said            // what a voucher and the operator's places name
 	mail   symbolon.UserID
-	letter symbolon.EmailVerdict // empty: not asked
+	letter decide.EmailVerdict // empty: not asked
 }
 
 // said is that an identity and a user name each other somewhere.
@@ -65,7 +66,7 @@ func (f facts) judgeSaid(l Line) Line {
 			users = append(users, s.user)
 		}
 	}
-	if f.letter == symbolon.EmailProves && !slices.Contains(users, f.mail) {
+	if f.letter == decide.EmailProves && !slices.Contains(users, f.mail) {
 		users = append(users, f.mail)
 	}
 	switch {
@@ -94,7 +95,7 @@ func (f facts) judgeSaid(l Line) Line {
 // not suffice.
 func (f facts) judgeMail(l Line) Line {
 	switch f.letter {
-	case symbolon.EmailAmbiguous, symbolon.EmailTaken, symbolon.EmailUnverified:
+	case decide.EmailAmbiguous, decide.EmailTaken, decide.EmailUnverified:
 		l.User, l.By, l.Why = f.mail, symbolon.ByVerifiedEmail, string(f.letter)
 		return l
 	}
@@ -113,7 +114,7 @@ func (f facts) sayings() string {
 	for _, s := range f.said {
 		words = append(words, fmt.Sprintf("%s names %s", s.by, s.user))
 	}
-	if f.letter == symbolon.EmailProves {
+	if f.letter == decide.EmailProves {
 		words = append(words, fmt.Sprintf("the verified e-mail address is that of %s", f.mail))
 	}
 	return strings.Join(words, ", ")

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 const ann = symbolon.IdentityID("1d000000-0000-4000-8000-000000000001")
@@ -29,7 +30,7 @@ func TestJudge(t *testing.T) {
 		{"linked, and the row is gone", facts{entry: &symbolon.Link{State: symbolon.Linked, User: "7"}}, "alone 7 -", "linked"},
 		{"the column", facts{column: users("7")}, "column 7 identity_column", ""},
 		{"the column of one on hold", facts{column: users("7"), entry: held}, "column 7 identity_column", ""},
-		{"the column, whatever else is said", facts{column: users("7"), said: says(external("8", free)), mail: "9", letter: symbolon.EmailProves}, "column 7 identity_column", ""},
+		{"the column, whatever else is said", facts{column: users("7"), said: says(external("8", free)), mail: "9", letter: decide.EmailProves}, "column 7 identity_column", ""},
 		{"two rows", facts{column: users("7", "8")}, "ambiguous - -", "7, 8"},
 		{"the row of a bound user", facts{taken: "7"}, "ambiguous 7 -", "another"},
 		{"a voucher", facts{said: says(voucher("7", free))}, "voucher 7 voucher", ""},
@@ -39,17 +40,17 @@ func TestJudge(t *testing.T) {
 		{"external_id", facts{said: says(external("7", free))}, "named 7 external_id", ""},
 		{"a column of the operator's", facts{said: says(column("7", free))}, "named 7 column:legacy", ""},
 		{"that is in two rows", facts{said: says(column("7", free), column("8", free))}, "ambiguous - -", "column:legacy names 8"},
-		{"all say the same", facts{said: says(voucher("7", free), external("7", free), column("7", free)), mail: "7", letter: symbolon.EmailProves}, "voucher 7 voucher", ""},
+		{"all say the same", facts{said: says(voucher("7", free), external("7", free), column("7", free)), mail: "7", letter: decide.EmailProves}, "voucher 7 voucher", ""},
 		{"external_id and column differ", facts{said: says(external("7", free), column("8", free))}, "ambiguous - -", "external_id names 7, column:legacy names 8"},
 		{"external_id names a bound one, column a free one", facts{said: says(external("7", taken), column("8", free))}, "ambiguous - -", "names more"},
 		{"external_id names nobody, column somebody", facts{said: says(external("7", missing), column("8", free))}, "named 8 column:legacy", ""},
-		{"an address", facts{mail: "7", letter: symbolon.EmailProves}, "email 7 verified_email", ""},
-		{"an address that differs", facts{said: says(external("7", free)), mail: "8", letter: symbolon.EmailProves}, "ambiguous - -", "address is that of 8"},
-		{"an unverified address that differs", facts{said: says(external("7", free)), mail: "8", letter: symbolon.EmailUnverified}, "named 7 external_id", ""},
-		{"an unverified address", facts{mail: "7", letter: symbolon.EmailUnverified}, "ambiguous 7 verified_email", "not verified"},
-		{"the address of a bound user", facts{mail: "7", letter: symbolon.EmailTaken}, "ambiguous 7 verified_email", "another identity"},
-		{"the address of two", facts{letter: symbolon.EmailAmbiguous}, "ambiguous - verified_email", "more than one"},
-		{"nobody's address", facts{letter: symbolon.EmailUnknown}, "alone - -", ""},
+		{"an address", facts{mail: "7", letter: decide.EmailProves}, "email 7 verified_email", ""},
+		{"an address that differs", facts{said: says(external("7", free)), mail: "8", letter: decide.EmailProves}, "ambiguous - -", "address is that of 8"},
+		{"an unverified address that differs", facts{said: says(external("7", free)), mail: "8", letter: decide.EmailUnverified}, "named 7 external_id", ""},
+		{"an unverified address", facts{mail: "7", letter: decide.EmailUnverified}, "ambiguous 7 verified_email", "not verified"},
+		{"the address of a bound user", facts{mail: "7", letter: decide.EmailTaken}, "ambiguous 7 verified_email", "another identity"},
+		{"the address of two", facts{letter: decide.EmailAmbiguous}, "ambiguous - verified_email", "more than one"},
+		{"nobody's address", facts{letter: decide.EmailUnknown}, "alone - -", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.facts.identity = ann

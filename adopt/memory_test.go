@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // endless has as many users as it is told, none of them bound, and keeps nobody.
@@ -53,7 +54,7 @@ func TestMemory(t *testing.T) {
 		most    int // bytes for a pair
 	}{"by place": {adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID}}, 500}, "by e-mail": {adopt.Options{Email: true}, 600}} {
 		e := endless{n: n}
-		a := &adopt.Adopter{Linker: &symbolon.Linker{Ory: &people{}, Store: e, Secrets: secrets}, Ledger: e, Users: e, Identities: e.list}
+		a := &adopt.Adopter{Linker: &link.Linker{Ory: &people{}, Store: e, Secrets: secrets}, Ledger: e, Users: e, Identities: e.list}
 		before, lines, most := heap(), 0, 0
 		counts, err := a.Plan(t.Context(), tt.options, func(adopt.Line) error {
 			if lines++; lines == 1 { // all that is ever held is held now

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // page is how many rows, and how many entries of the ledger, are read at once.
@@ -223,7 +224,7 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	for _, at := range p.index.byIdentity[id.ID] {
 		f.column = append(f.column, p.index.rows[at].id)
 	}
-	if user := p.Linker.Says(id, symbolon.ByVoucher); user != "" {
+	if user := p.Linker.ClaimOf(id, symbolon.ByVoucher); user != "" {
 		if err := p.name(ctx, &f, symbolon.ByVoucher, user); err != nil {
 			return f, nil, err
 		}
@@ -233,7 +234,7 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 			for _, at := range p.index.byColumn[id.ID] {
 				f.said = append(f.said, said{proof, p.index.rows[at].id, p.standing(at)})
 			}
-		} else if user := p.Linker.Says(id, proof); user != "" {
+		} else if user := p.Linker.ClaimOf(id, proof); user != "" {
 			if err := p.name(ctx, &f, proof, user); err != nil {
 				return f, nil, err
 			}
@@ -242,7 +243,7 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	if p.options.Email {
 		var matches []symbolon.Match
 		matches, mailed = p.index.matches(id.Emails())
-		f.mail, f.letter = symbolon.JudgeEmail(id, matches)
+		f.mail, f.letter = decide.JudgeEmail(id, matches)
 	}
 	return f, mailed, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -119,7 +120,7 @@ func world(t *testing.T, dialect sqlstore.Dialect) *small {
 	if err := s.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	linker := &symbolon.Linker{Ory: s.ory, Store: s.store, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: s.ory, Store: s.store, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
 	s.Adopter = &adopt.Adopter{Linker: linker, Ledger: s.store, Users: s.store, Identities: s.ory.list, LastSignIn: s.ory.lastSignIn}
 	return s
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/createurl"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -56,7 +57,7 @@ func open(t *testing.T, dialect sqlstore.Dialect) database {
 
 // world is one process on the database. Ory's admin API is not configured.
 type world struct {
-	linker *symbolon.Linker
+	linker *link.Linker
 }
 
 func newWorld(t *testing.T, db database, c *createurl.Client) *world {
@@ -69,7 +70,7 @@ func newWorld(t *testing.T, db database, c *createurl.Client) *world {
 	}
 	t.Cleanup(c.Close)
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
-	return &world{linker: &symbolon.Linker{Ory: noOry{}, Store: store, Creator: c,
+	return &world{linker: &link.Linker{Ory: noOry{}, Store: store, Creator: c,
 		Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}}
 }
 
@@ -121,9 +122,11 @@ func person(n int) symbolon.Identity {
 type noOry struct{}
 
 func (noOry) HasAdmin() bool { return false }
+
 func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }
+
 func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -23,7 +25,7 @@ import (
 
 func (w *installation) liveDoctor() *doctor.Doctor {
 	d := w.doctor()
-	d.Live = &doctor.Live{Patience: time.Minute, Minted: symbolon.NewMinter("default", secret, former).Minted}
+	d.Live = &doctor.Live{Patience: time.Minute, Minted: mint.NewMinter("default", secret, former).Minted}
 	return d
 }
 
@@ -63,7 +65,7 @@ func TestLiveOnNetwork(t *testing.T) {
 	network := fakeory.Start(t, fakeory.Config{Network: true, Hooks: configured})
 	client := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
 	t.Cleanup(client.CloseIdleConnections)
-	linker := &symbolon.Linker{Ory: client, Store: store, Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: client, Store: store, Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}
 	(&hooks.Handler{Linker: linker}).Mount(&mux)
 	kratos, err := hooks.ReadKratos(file.Bytes())
 	if err != nil {
@@ -73,7 +75,7 @@ func TestLiveOnNetwork(t *testing.T) {
 		asked := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
 		t.Cleanup(asked.CloseIdleConnections)
 		d := &doctor.Doctor{Ory: asked, Actions: actions, Kratos: kratos, Table: table{store}, Bonds: store, OnIdentityDeleted: symbolon.KeepRow,
-			HTTP: server.Client(), Live: &doctor.Live{Minted: symbolon.NewMinter("default", secret).Minted}}
+			HTTP: server.Client(), Live: &doctor.Live{Minted: mint.NewMinter("default", secret).Minted}}
 		expect(t, examine(t, d), nil)
 	}
 	if err := linker.Close(t.Context()); err != nil {
@@ -126,7 +128,7 @@ func testLive(t *testing.T, w *installation) {
 		{name: "reserve unreachable from Kratos", file: func(s map[string]any) { hook(s, "reserve")["url"] = nowhere + "/hooks/reserve" }, want: unsigned(doctor.Problem), says: "/hooks/reserve"},
 		{name: "parse on link", file: func(s map[string]any) { hook(s, "link")["response"] = map[string]any{"parse": true} }, want: unsigned(doctor.Problem)},
 		{name: "a blocking link that fails", file: func(s map[string]any) { delete(hook(s, "link"), "response") }, around: drops("/hooks/link", func() {}), want: unsigned(doctor.Problem), says: "502"},
-		{name: "another secret", doctor: func(d *doctor.Doctor) { d.Live.Minted = symbolon.NewMinter("default", anders).Minted }, want: wrong("live.reserve"), says: "did not make"},
+		{name: "another secret", doctor: func(d *doctor.Doctor) { d.Live.Minted = mint.NewMinter("default", anders).Minted }, want: wrong("live.reserve"), says: "did not make"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := w.traces()

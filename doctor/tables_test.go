@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -93,7 +94,7 @@ func migrateUp(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 
 // tableDoctor looks at a table beside a fake Ory, with hooks that answer.
 func tableDoctor(t *testing.T, store *sqlstore.Store, o *fakeory.Ory) *doctor.Doctor {
-	h := &hooks.Handler{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: o.PublicURL}, Store: store, Secrets: []symbolon.Secret{secret}}}
+	h := &hooks.Handler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: o.PublicURL}, Store: store, Secrets: []symbolon.Secret{secret}}}
 	mux := http.NewServeMux()
 	h.Mount(mux)
 	s := httptest.NewServer(mux)

@@ -23,6 +23,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -46,7 +47,7 @@ type installation struct {
 	db      *sql.DB
 	dialect sqlstore.Dialect
 	store   *sqlstore.Store
-	linker  *symbolon.Linker
+	linker  *link.Linker
 	server  *httptest.Server
 	right   []byte                                          // Kratos' configuration as it began
 	around  atomic.Pointer[func(http.Handler) http.Handler] // what stands before the hooks
@@ -79,7 +80,7 @@ func install(t *testing.T, dialect sqlstore.Dialect) *installation {
 	w.right = text
 	w.store = &sqlstore.Store{DB: w.db, Dialect: dialect}
 	quiet := slog.New(slog.DiscardHandler)
-	w.linker = &symbolon.Linker{Ory: w.client(), Store: w.store, Secrets: []symbolon.Secret{secret, former}, Log: quiet}
+	w.linker = &link.Linker{Ory: w.client(), Store: w.store, Secrets: []symbolon.Secret{secret, former}, Log: quiet}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Ory is what is done at Ory; *ory.Client can. Reading goes through the Linker's.
@@ -81,7 +82,7 @@ type Users interface {
 // the first call. Every method may be called by many goroutines and processes at once:
 // two that work on one erasure do a step twice at worst.
 type Erasures struct {
-	Linker *symbolon.Linker // with an admin URL
+	Linker *link.Linker // with an admin URL
 	Ory    Ory
 	Record Record
 	Users  Users

@@ -13,6 +13,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -128,7 +129,7 @@ func TestReadBack(t *testing.T) {
 // TestWrongOry: an Ory that has nobody of ours proves nothing by not having one.
 func TestWrongOry(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
-	w.linker.BackReference.Write = symbolon.WriteNone // nothing else asks Ory while it is exchanged
+	w.linker.BackReference.Write = link.WriteNone // nothing else asks Ory while it is exchanged
 	p, user := w.linked()
 	w.linked()
 	right := w.erasures.Linker.Ory

@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -65,7 +66,7 @@ func (m *mute) Scrub(ctx context.Context, project string, identity symbolon.Iden
 // the test does is written.
 func (w *world) mute() *mute {
 	m := &mute{Store: w.store}
-	w.linker.BackReference.Write = symbolon.WriteNone
+	w.linker.BackReference.Write = link.WriteNone
 	w.linker.Store, w.erasures.Record, w.erasures.Users = m, m, m
 	return m
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -38,7 +39,7 @@ type world struct {
 	dialect  sqlstore.Dialect
 	store    *sqlstore.Store
 	client   *ory.Client
-	linker   *symbolon.Linker
+	linker   *link.Linker
 	erasures *erase.Erasures
 	liar     atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // true: it has answered
 }
@@ -81,7 +82,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, users sqlstore.Users) *wor
 func (w *world) use(store *sqlstore.Store) {
 	quiet := slog.New(slog.DiscardHandler)
 	w.store = store
-	linker := &symbolon.Linker{Ory: w.client, Store: store, Log: quiet, ProofGap: time.Millisecond}
+	linker := &link.Linker{Ory: w.client, Store: store, Log: quiet, ProofGap: time.Millisecond}
 	w.linker = linker
 	w.Cleanup(func() { // what is still to be written at Ory may be given up
 		ctx, cancel := context.WithCancel(context.Background())

@@ -19,6 +19,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/grpcauth"
 	"github.com/symbolon-id/symbolon/grpcauth/access"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -39,7 +40,7 @@ func Example() {
 	var db *sql.DB // the application's own
 
 	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres}
-	linker := &symbolon.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: store}
+	linker := &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: store}
 	auth := &session.Verifier{Linker: linker}
 	defer auth.Close()
 

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -28,7 +29,7 @@ type Actions struct {
 
 	// BackReference and Columns as the Linker and the store have them: the link hook
 	// sends what they need.
-	BackReference symbolon.BackReference
+	BackReference link.BackReference
 	Columns       map[string]string
 
 	// NewID as the store has it: only minted IDs can be reserved.
@@ -205,7 +206,7 @@ func (a Actions) linkBody() string {
 
 func (a Actions) reserves() bool {
 	mint := a.NewID == "" || a.NewID == symbolon.ByMint
-	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != symbolon.WriteNone
+	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != link.WriteNone
 }
 
 // webHook is one hook as Ory's configuration has it, in the order in which people

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -200,7 +201,7 @@ func TestActionsWithoutReserve(t *testing.T) {
 		"database":    func(a *Actions) { a.NewID = symbolon.ByDatabase },
 		"identity":    func(a *Actions) { a.NewID = symbolon.ByIdentity },
 		"create_url":  func(a *Actions) { a.NewID = symbolon.ByApplication },
-		"write: none": func(a *Actions) { a.BackReference.Write = symbolon.WriteNone },
+		"write: none": func(a *Actions) { a.BackReference.Write = link.WriteNone },
 	} {
 		a := testActions()
 		edit(&a)

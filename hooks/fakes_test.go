@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -113,6 +114,6 @@ func (a *admin) AddPublicMetadata(context.Context, symbolon.IdentityID, string, 
 func newHandler(ory *admin) (*Handler, *ledger) {
 	store := &ledger{newID: symbolon.ByMint, links: map[symbolon.IdentityID]symbolon.Link{}}
 	quiet := slog.New(slog.DiscardHandler)
-	return &Handler{Log: quiet, Linker: &symbolon.Linker{Ory: ory, Store: store, Secrets: testSecrets, Log: quiet,
-		BackReference: symbolon.BackReference{Write: symbolon.WriteReserve}}}, store
+	return &Handler{Log: quiet, Linker: &link.Linker{Ory: ory, Store: store, Secrets: testSecrets, Log: quiet,
+		BackReference: link.BackReference{Write: link.WriteReserve}}}, store
 }

@@ -26,6 +26,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // KeyHeader is the header in which Ory sends the key of a route. The value is the
@@ -104,7 +105,7 @@ func checkKey(key string) error {
 // Handler answers Ory's hooks. Set the fields before the first request. Linker is
 // required, and keys: its own or the Linker's secrets.
 type Handler struct {
-	Linker *symbolon.Linker
+	Linker *link.Linker
 
 	// Keys open the routes. A route without one gets a key derived from
 	// Linker.Secrets.

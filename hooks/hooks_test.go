@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 const ann = symbolon.IdentityID("3f1b6a52-8f3e-4a8b-9d67-5b1c2d3e4f50")
@@ -70,7 +72,7 @@ func TestReserveAnswers(t *testing.T) {
 	h, store := newHandler(&admin{})
 	store.down = true // reserve needs neither a database nor Ory
 	mux, key := serve(h), DeriveKeys(testSecrets).Reserve[0]
-	minter := symbolon.NewMinter("default", testSecrets...)
+	minter := mint.NewMinter("default", testSecrets...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := post(mux, "/hooks/reserve", key, tt.body)
@@ -118,7 +120,7 @@ func TestReserveWhereNothingCanBeReserved(t *testing.T) {
 		}
 	}
 	store.newID = symbolon.ByMint
-	h.Linker.BackReference.Write = symbolon.WriteNone
+	h.Linker.BackReference.Write = link.WriteNone
 	if got := post(serve(h), "/hooks/reserve", key, `{}`).Body.String(); got != "{}" {
 		t.Errorf("write none: %s", got)
 	}
@@ -126,7 +128,7 @@ func TestReserveWhereNothingCanBeReserved(t *testing.T) {
 
 func TestReserveMoreThanAnID(t *testing.T) {
 	h, _ := newHandler(&admin{})
-	h.Linker.BackReference = symbolon.BackReference{Key: "user", ExternalID: true}
+	h.Linker.BackReference = link.BackReference{Key: "user", ExternalID: true}
 	var out struct {
 		Identity struct {
 			ExternalID string            `json:"external_id"`

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // TestLinkBadBodies: one error shape, nothing stored, nothing of the body repeated.
@@ -176,7 +177,7 @@ func FuzzReserve(f *testing.F) {
 		if !ok || !mayExtend(metadata, "id") {
 			return
 		}
-		out := reserved(metadata, symbolon.BackReference{Key: "id"}, "ID")
+		out := reserved(metadata, link.BackReference{Key: "id"}, "ID")
 		var got struct {
 			Identity struct {
 				Metadata map[string]json.RawMessage `json:"metadata_public"`

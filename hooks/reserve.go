@@ -9,6 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // reserve mints the ID of the user that the identity will have, so that Ory
@@ -24,7 +25,7 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	back := h.Linker.BackReference.WithDefaults()
-	if h.Linker.Store.NewID() != symbolon.ByMint || back.Write == symbolon.WriteNone || !mayExtend(metadata, back.Key) {
+	if h.Linker.Store.NewID() != symbolon.ByMint || back.Write == link.WriteNone || !mayExtend(metadata, back.Key) {
 		h.observe("reserve", Passed)
 		writeReserved(w, nothing)
 		return
@@ -106,7 +107,7 @@ func exactNumbers(doc []byte) bool {
 
 // reserved is what Ory merges into the identity: all that came in, byte for byte,
 // and the ID.
-func reserved(metadata json.RawMessage, back symbolon.BackReference, id symbolon.UserID) []byte {
+func reserved(metadata json.RawMessage, back link.BackReference, id symbolon.UserID) []byte {
 	key, _ := json.Marshal(back.Key)
 	var b bytes.Buffer
 	b.WriteString(`{"identity":{"metadata_public":{`)

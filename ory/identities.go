@@ -68,7 +68,7 @@ func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) err
 //
 // Danger: Ory carries a PATCH out by reading the identity, changing it and writing
 // all of it back without a lock. Whatever else is written in the same moment, a ban
-// or a new password, is undone. symbolon.BackReference says when it is worth that.
+// or a new password, is undone. link.BackReference says when it is worth that.
 func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
 	path, err := idPath("/admin/identities/", string(id))
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -147,7 +148,7 @@ func world(t *testing.T) *small {
 	t.Cleanup(client.CloseIdleConnections)
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
 	s.Reconciler = &reconcile.Reconciler{Ledger: store, Runs: store,
-		Linker: &symbolon.Linker{Ory: client, Store: store, Secrets: secrets, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
+		Linker: &link.Linker{Ory: client, Store: store, Secrets: secrets, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
 		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
 		}}

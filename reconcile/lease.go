@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // Kind is what runs are called in [Runs].
@@ -187,7 +188,7 @@ func (r *run) claim(ctx context.Context) error {
 	return busy(r.place.take(ctx, r.Runs, func() (symbolon.Run, error) {
 		row := symbolon.Run{ID: r.options.ID, Project: r.project(), Kind: Kind, State: symbolon.RunGoing, LeaseUntil: r.leaseEnd()}
 		if row.ID == "" {
-			row.ID = string((&symbolon.Minter{}).Mint(r.now()))
+			row.ID = string((&mint.Minter{}).Mint(r.now()))
 		}
 		var err error
 		row.Checkpoint, err = r.checkpoint()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // together is how many repairs are made together.
@@ -133,7 +134,7 @@ func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 			return nil
 		}
 		wrote, err := r.Linker.RepairBackReference(ctx, id)
-		if err == nil && wrote != symbolon.WroteNow && wrote != symbolon.Stands {
+		if err == nil && wrote != link.WroteNow && wrote != link.Stands {
 			continue
 		}
 		if err := r.judgeRepairs(ctx, []*repair{{kind: symbolon.MissingBackReference, err: err}}); err != nil {

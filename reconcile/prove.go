@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // How many identities are proved gone behind one gap. Ory's limit may allow no more than
@@ -98,7 +99,7 @@ func (r *Reconciler) stillKept(ctx context.Context, id symbolon.IdentityID) erro
 
 // proven is what a proof came to.
 type proven struct {
-	of      map[symbolon.IdentityID]*symbolon.GoneProof
+	of      map[symbolon.IdentityID]*link.GoneProof
 	unknown []symbolon.IdentityID // Ory did not answer for them
 }
 
@@ -108,11 +109,11 @@ var errNothingProved = errors.New("nobody was proved gone")
 // prove returns the proofs that there are. What keeps it from knowing is counted as one
 // failure, and whom it concerns is not touched.
 func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, err error) {
-	p.of = map[symbolon.IdentityID]*symbolon.GoneProof{}
+	p.of = map[symbolon.IdentityID]*link.GoneProof{}
 	if len(ids) == 0 {
 		return p, nil
 	}
-	var proofs []symbolon.GoneProof
+	var proofs []link.GoneProof
 	if r.state.Control == "" {
 		err = fmt.Errorf("there is no identity that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
 	} else {
@@ -130,7 +131,7 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fail(fmt.Errorf("prove %d identities gone: %w", len(ids), err))
-	var unproved *symbolon.UnprovedError
+	var unproved *link.UnprovedError
 	if !errors.As(err, &unproved) {
 		return p, errNothingProved
 	}
@@ -139,10 +140,10 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 }
 
 // timed proves a batch, and makes the next one larger if that went quickly.
-func (r *run) timed(ctx context.Context, ids []symbolon.IdentityID) ([]symbolon.GoneProof, error) {
+func (r *run) timed(ctx context.Context, ids []symbolon.IdentityID) ([]link.GoneProof, error) {
 	began, gap := time.Now(), r.Linker.ProofGap
 	if gap <= 0 {
-		gap = symbolon.DefaultProofGap
+		gap = link.DefaultProofGap
 	}
 	proofs, err := r.Linker.ProveGone(ctx, ids, r.state.Control)
 	if err == nil && time.Since(began)-gap < quickly {

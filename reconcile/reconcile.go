@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Errors of a run, beside [symbolon.ErrUnavailable] and [symbolon.ErrNoAdmin].
@@ -76,7 +77,7 @@ type Ledger interface {
 // fields are left alone after the first run.
 type Reconciler struct {
 	// Linker is the one door: every repair is a call of it. It needs Ory's admin API.
-	Linker *symbolon.Linker
+	Linker *link.Linker
 
 	// Ledger is the store that the Linker writes to.
 	Ledger Ledger

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // ErrByHand: no repair mends a finding of this kind. It is the operator's to settle,
@@ -26,7 +27,7 @@ func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
 	case symbolon.RecreatedIdentity, symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.RowKept:
 		return true
 	case symbolon.MissingBackReference:
-		return r.Linker.BackReference.WithDefaults().Write == symbolon.WriteRepair
+		return r.Linker.BackReference.WithDefaults().Write == link.WriteRepair
 	}
 	return byLink(k) || byProof(k) && r.buries(k)
 }
@@ -84,7 +85,7 @@ func (r *Reconciler) writeOne(ctx context.Context, f symbolon.Finding) error {
 	switch wrote, err := r.Linker.RepairBackReference(ctx, f.Identity); {
 	case err != nil:
 		return err
-	case wrote == symbolon.TooSoon:
+	case wrote == link.TooSoon:
 		return fmt.Errorf("%w: the identity was changed or signed in within ten minutes", symbolon.ErrConflict)
 	}
 	return r.stillOpen(ctx, f)
@@ -142,13 +143,13 @@ func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
 }
 
 // proveOne proves one identity gone, while control is there.
-func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.IdentityID) (symbolon.GoneProof, error) {
+func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.IdentityID) (link.GoneProof, error) {
 	proofs, err := r.Linker.ProveGone(ctx, []symbolon.IdentityID{id}, control)
 	switch {
 	case err != nil:
-		return symbolon.GoneProof{}, err
+		return link.GoneProof{}, err
 	case len(proofs) == 0:
-		return symbolon.GoneProof{}, fmt.Errorf("%w: Ory has identity %s after all", symbolon.ErrConflict, id)
+		return link.GoneProof{}, fmt.Errorf("%w: Ory has identity %s after all", symbolon.ErrConflict, id)
 	}
 	return proofs[0], nil
 }

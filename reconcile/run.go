@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // run is one run while it is at work.
@@ -16,7 +18,7 @@ type run struct {
 	*Reconciler
 	options Options
 	rules   rules
-	minter  *symbolon.Minter
+	minter  *mint.Minter
 	until   time.Time // it pauses then; zero: never
 
 	mu       sync.Mutex
@@ -41,8 +43,8 @@ type pace struct {
 
 func (r *Reconciler) newRun(o Options) *run {
 	b := r.Linker.BackReference.WithDefaults()
-	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == symbolon.WriteRepair},
-		minter: symbolon.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, pace: pace{began: r.now()}}
+	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == link.WriteRepair},
+		minter: mint.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, pace: pace{began: r.now()}}
 }
 
 // all goes through the phases.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -121,7 +122,7 @@ func TestClaimsThatExplainNothing(t *testing.T) {
 		"not minted": func(s *small, users map[int]string) {
 			l := s.Linker
 			s.Reconciler = s.another()
-			s.Linker = &symbolon.Linker{Ory: l.Ory, Store: l.Store, Log: l.Log, Secrets: []symbolon.Secret{symbolon.Secret("aNotHer0zR5tXw9LmB4nYc7HdF1sGpA6e")}}
+			s.Linker = &link.Linker{Ory: l.Ory, Store: l.Store, Log: l.Log, Secrets: []symbolon.Secret{symbolon.Secret("aNotHer0zR5tXw9LmB4nYc7HdF1sGpA6e")}}
 			s.become(&fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users})
 		},
 		"of users who are there": func(s *small, users map[int]string) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -138,7 +139,7 @@ func TestWinner(t *testing.T) {
 func TestKeys(t *testing.T) {
 	seen := map[key]string{}
 	for _, url := range []string{"http://a:1", "http://a:12"} {
-		v := &Verifier{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: url}, Store: &fakeStore{}}, MaxSessions: 10}
+		v := &Verifier{Linker: &link.Linker{Ory: &ory.Client{PublicURL: url}, Store: &fakeStore{}}, MaxSessions: 10}
 		if err := v.Check(); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -67,8 +68,8 @@ func (s *site) start(t *testing.T, admin bool) app {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	// No PATCH: in an identity's first minute it undoes a ban of the same moment.
-	linker := &symbolon.Linker{Ory: client, Store: &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}, Log: log,
-		BackReference: symbolon.BackReference{Write: symbolon.WriteNone}}
+	linker := &link.Linker{Ory: client, Store: &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}, Log: log,
+		BackReference: link.BackReference{Write: link.WriteNone}}
 	v := &session.Verifier{Linker: linker, MaxStale: maxStale, Log: log}
 	t.Cleanup(client.CloseIdleConnections)
 	t.Cleanup(func() { _ = linker.Close(context.Background()) })

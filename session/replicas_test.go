@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // board is what replicas share, in memory: sqlstore's own is tested there and end to
@@ -95,7 +96,7 @@ func (s *seat) Hear(ctx context.Context) ([]string, error) {
 
 // replica makes another verifier between the same Ory and store.
 func (w *world) replica(t *testing.T, b *board) *Verifier {
-	v := &Verifier{Linker: &symbolon.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
+	v := &Verifier{Linker: &link.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
 	t.Cleanup(v.Close)
 	if err := v.Check(); err != nil {
 		t.Fatal(err)

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // tokenReplica makes another verifier that takes tokens, between the same Ory and store.
 func (w *world) tokenReplica(t *testing.T, b *board, s *jwksServer) *Verifier {
-	v := &Verifier{Linker: &symbolon.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
+	v := &Verifier{Linker: &link.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
 	tokens := *w.v.Tokens
 	v.Tokens = &tokens
 	t.Cleanup(v.Close)

@@ -34,6 +34,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -41,7 +42,7 @@ import (
 // leave them alone afterwards; every method may then be called by many goroutines
 // at once. It must not be copied. Only Linker is required.
 type Verifier struct {
-	Linker *symbolon.Linker
+	Linker *link.Linker
 
 	// Ory is asked whose a session is. Defaults to Linker.Ory if that is an
 	// *ory.Client.

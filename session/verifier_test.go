@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 func TestRequire(t *testing.T) {
@@ -400,8 +401,8 @@ func TestNotSetUp(t *testing.T) {
 	log := w.v.Log
 	for name, v := range map[string]*Verifier{
 		"nothing":     {Log: log},
-		"no client":   {Log: log, Linker: &symbolon.Linker{Store: w.store}},
-		"bad client":  {Log: log, Linker: &symbolon.Linker{Store: w.store}, Ory: &oryWithBadURL},
+		"no client":   {Log: log, Linker: &link.Linker{Store: w.store}},
+		"bad client":  {Log: log, Linker: &link.Linker{Store: w.store}, Ory: &oryWithBadURL},
 		"bad headers": {Log: log, Linker: w.v.Linker, Headers: Headers{Email: "X Email"}},
 		"same header": {Log: log, Linker: w.v.Linker, Headers: Headers{Email: "x-user-id"}},
 	} {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -274,7 +275,7 @@ func newWorld(t testing.TB) *world {
 	client := &ory.Client{PublicURL: "http://kratos:4433", AdminURL: "http://kratos:4434", HTTP: &http.Client{Transport: w.fakeOry}}
 	w.client = client
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.v = &Verifier{Linker: &symbolon.Linker{Ory: client, Store: w.store, Log: log}, Log: log}
+	w.v = &Verifier{Linker: &link.Linker{Ory: client, Store: w.store, Log: log}, Log: log}
 	t.Cleanup(w.v.Close)
 	return w
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // adoptEvents finds what a run did by how it is described. No index helps; it is read
@@ -19,7 +20,7 @@ func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int6
 		if strings.ContainsAny(run, `%_\`) {
 			return nil, nil // no run is called so
 		}
-		mark = symbolon.AdoptMark(run) + "%"
+		mark = decide.AdoptMark(run) + "%"
 	}
 	return readAll(ctx, s, "read the history of an adoption", adoptEvents, []any{project, after, mark, limit}, scanEvent)
 }

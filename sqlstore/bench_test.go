@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -20,7 +21,7 @@ func BenchmarkLink(b *testing.B) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		db := openDurable(b, dialect)
 		store := &sqlstore.Store{DB: db.DB, Dialect: dialect}
-		minter := symbolon.NewMinter("bench")
+		minter := mint.NewMinter("bench")
 		bare := bareInsert(b, db)
 		link := func() error {
 			_, err := linkNew(store, symbolon.UserID(newUUID()))

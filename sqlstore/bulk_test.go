@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -35,7 +37,7 @@ var bulkSecret = symbolon.Secret("thirty-two bytes of a test's secret")
 // crowd is people of every kind that LinkAll tells apart, n of each, the same on every
 // call. Their IDs are scattered.
 func crowd(n int) (out []symbolon.Identity) {
-	minter := symbolon.NewMinter("default", bulkSecret)
+	minter := mint.NewMinter("default", bulkSecret)
 	add := func(change func(i int, id *symbolon.Identity)) {
 		for i := range n {
 			at := len(out)
@@ -64,7 +66,7 @@ func crowd(n int) (out []symbolon.Identity) {
 }
 
 // twin is a database with people in it who were known before.
-func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.Identity) (*people, *symbolon.Linker) {
+func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.Identity) (*people, *link.Linker) {
 	p := openVariant(t, v, dialect)
 	clock := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	store := p.store(p.DB)
@@ -73,7 +75,7 @@ func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.I
 	for _, id := range people {
 		ory[id.ID] = id
 	}
-	l := &symbolon.Linker{Ory: ory, Store: store, Creator: appOf{}, Secrets: []symbolon.Secret{bulkSecret}, Log: slog.New(slog.DiscardHandler), Now: store.Now}
+	l := &link.Linker{Ory: ory, Store: store, Creator: appOf{}, Secrets: []symbolon.Secret{bulkSecret}, Log: slog.New(slog.DiscardHandler), Now: store.Now}
 	for i, id := range people {
 		switch i % 7 {
 		case 3: // a hand-written hook was here

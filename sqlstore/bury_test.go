@@ -17,6 +17,7 @@ type losingOry struct{ noOry }
 const control = symbolon.IdentityID("c0000000-0000-4000-8000-000000000000")
 
 func (losingOry) HasAdmin() bool { return true }
+
 func (losingOry) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
 	if id == control {
 		return symbolon.Identity{ID: control, State: symbolon.Active}, nil
@@ -75,7 +76,7 @@ func TestRowPolicies(t *testing.T) {
 				l.OnIdentityDeleted, l.Ory, l.ProofGap = tt.policy, losingOry{}, time.Millisecond
 				id := identityWith(`{"email":"a@b.c","name":"Ann"}`)
 				id.ID = symbolon.IdentityID(newUUID())
-				link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+				bond, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -95,7 +96,7 @@ func TestRowPolicies(t *testing.T) {
 						t.Fatalf("%+v %v", got, err)
 					}
 				}
-				want := strings.NewReplacer("ID", string(id.ID), "USER", string(link.User)).Replace(tt.want)
+				want := strings.NewReplacer("ID", string(id.ID), "USER", string(bond.User)).Replace(tt.want)
 				if got := p.line(t); got != want {
 					t.Errorf("the row is %s, want %s", got, want)
 				}

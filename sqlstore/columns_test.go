@@ -11,21 +11,24 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 type noOry struct{}
 
 func (noOry) HasAdmin() bool { return false }
+
 func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }
+
 func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }
 
-func linkerOf(store symbolon.Store) *symbolon.Linker {
-	return &symbolon.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+func linkerOf(store symbolon.Store) *link.Linker {
+	return &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
 }
 
 func identityWith(traits string) symbolon.Identity {
@@ -142,7 +145,7 @@ func (p *people) extra(t *testing.T, user symbolon.UserID) string {
 	return s
 }
 
-func (p *people) wantFindings(t *testing.T, l *symbolon.Linker, link symbolon.Link, refused bool) {
+func (p *people) wantFindings(t *testing.T, l *link.Linker, link symbolon.Link, refused bool) {
 	t.Helper()
 	r, err := l.Record(t.Context(), string(link.Identity))
 	if err != nil {
@@ -261,7 +264,7 @@ func TestDuplicateEmail(t *testing.T) {
 	})
 }
 
-func wantHistory(t *testing.T, l *symbolon.Linker, id symbolon.IdentityID, findings, events string) {
+func wantHistory(t *testing.T, l *link.Linker, id symbolon.IdentityID, findings, events string) {
 	t.Helper()
 	r, err := l.Record(t.Context(), string(id))
 	if err != nil {

@@ -46,7 +46,7 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 
 // EraseUser ends a user by the operator's word, whether or not it has an identity: its
 // ID is retired, and row says what becomes of the row; empty leaves it for a later
-// call. It is for what [symbolon.Linker.Erase] cannot reach, which goes by the
+// call. It is for what [link.Linker.Erase] cannot reach, which goes by the
 // identity. refused says what the table did not let through; the ID is retired all the
 // same, and the next call tries again. Idempotent.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
@@ -56,7 +57,7 @@ func Example() {
 		return
 	}
 
-	linker := &symbolon.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
 	seen := symbolon.Seen{Way: symbolon.ByRequest, Identity: symbolon.Identity{
 		ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13", Traits: json.RawMessage(`{"email":"ada@example.com"}`)}}
 	for range 2 {

@@ -52,7 +52,7 @@ func TestScrubBesideAnEnd(t *testing.T) {
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 	l := linkerOf(store)
 	id := identityWith(`{"email":"a@b.c"}`)
-	link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+	bond, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,11 +64,11 @@ func TestScrubBesideAnEnd(t *testing.T) {
 	q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}}
 	_, err = store.Write(t.Context(), q, func(symbolon.Held) (symbolon.Plan, error) {
 		go func() {
-			_, err := store.Scrub(context.WithoutCancel(t.Context()), "default", id.ID, link.User)
+			_, err := store.Scrub(context.WithoutCancel(t.Context()), "default", id.ID, bond.User)
 			scrubbed <- err
 		}()
 		p.waits(t)
-		return symbolon.Plan{Action: symbolon.Bury, State: symbolon.Erased, User: link.User}, nil
+		return symbolon.Plan{Action: symbolon.Bury, State: symbolon.Erased, User: bond.User}, nil
 	})
 	if err := errors.Join(err, <-scrubbed); err != nil {
 		t.Error(err)
@@ -85,7 +85,7 @@ func TestForgetBesideAnEnd(t *testing.T) {
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 	l := linkerOf(store)
 	id := identityWith(`{"email":"a@b.c"}`)
-	link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+	bond, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +98,10 @@ func TestForgetBesideAnEnd(t *testing.T) {
 		p.waits(t)
 	}
 	p.inTx(t, func(tx symbolon.Execer) error {
-		if err := store.Forget(t.Context(), &afterFirst{Execer: tx, then: end}, "default", link.User); err != nil {
+		if err := store.Forget(t.Context(), &afterFirst{Execer: tx, then: end}, "default", bond.User); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(t.Context(), `delete from symbolon_users where id = $1`, string(link.User))
+		_, err := tx.ExecContext(t.Context(), `delete from symbolon_users where id = $1`, string(bond.User))
 		return err
 	})
 	if err := <-ended; err != nil {

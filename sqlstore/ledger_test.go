@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -66,7 +67,7 @@ func (appOf) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, e
 
 func linkSome(t *testing.T, store *sqlstore.Store, n int) (ids []symbolon.IdentityID) {
 	t.Helper()
-	linker := &symbolon.Linker{Ory: noOry{}, Store: store, Creator: appOf{}, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: noOry{}, Store: store, Creator: appOf{}, Log: slog.New(slog.DiscardHandler)}
 	for i := range n {
 		if _, err := linker.Link(t.Context(), symbolon.Seen{Identity: person(i), Way: symbolon.ByRequest}); err != nil {
 			t.Fatal(err)

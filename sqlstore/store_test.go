@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -284,5 +285,5 @@ func (p *people) stop(t *testing.T) (start func()) {
 }
 
 func newUUID() string {
-	return string(symbolon.NewMinter("test").Mint(now()))
+	return string(mint.NewMinter("test").Mint(now()))
 }

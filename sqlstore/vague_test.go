@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -63,7 +64,7 @@ func TestStoreWithoutAnswers(t *testing.T) {
 
 // unanswered is a linker whose commits get lost, and what it told.
 type unanswered struct {
-	*symbolon.Linker
+	*link.Linker
 	lossy *lossy
 
 	mu    sync.Mutex
@@ -113,14 +114,14 @@ func TestLinkWithoutAnswer(t *testing.T) {
 					if len(u.after) != len(made) {
 						t.Errorf("after link: %v of %v", u.after, made)
 					}
-					for _, link := range made {
-						if !slices.Contains(u.after, link) {
-							t.Errorf("after link: %v, but not %v", u.after, link)
+					for _, makeLink := range made {
+						if !slices.Contains(u.after, makeLink) {
+							t.Errorf("after link: %v, but not %v", u.after, makeLink)
 						}
-						if got := p.count(t, p.sql(`select count(*) from {users} where cast({id} as text) = $1 and cast({identity} as text) = $2`), link.User, link.Identity); got != 1 {
-							t.Errorf("%d rows of %s", got, link.Identity)
+						if got := p.count(t, p.sql(`select count(*) from {users} where cast({id} as text) = $1 and cast({identity} as text) = $2`), makeLink.User, makeLink.Identity); got != 1 {
+							t.Errorf("%d rows of %s", got, makeLink.Identity)
 						}
-						if r, err := u.Record(t.Context(), string(link.Identity)); err != nil || len(r.Events) != 1 {
+						if r, err := u.Record(t.Context(), string(makeLink.Identity)); err != nil || len(r.Events) != 1 {
 							t.Errorf("%v, %v", r.Events, err)
 						}
 					}
@@ -147,9 +148,9 @@ func TestCallerGivesUpAtTheCommit(t *testing.T) {
 			cancel()
 		})
 		defer committing.Stop()
-		link, err := u.Link(ctx, symbolon.Seen{Identity: identityWith(`{}`)})
-		if err != nil || ctx.Err() == nil || u.lossy.commits() != 1 || len(u.after) != 1 || u.after[0] != link {
-			t.Errorf("%+v, %v after %d commits; told of %v", link, err, u.lossy.commits(), u.after)
+		makeLink, err := u.Link(ctx, symbolon.Seen{Identity: identityWith(`{}`)})
+		if err != nil || ctx.Err() == nil || u.lossy.commits() != 1 || len(u.after) != 1 || u.after[0] != makeLink {
+			t.Errorf("%+v, %v after %d commits; told of %v", makeLink, err, u.lossy.commits(), u.after)
 		}
 		if _, err := u.Link(ctx, symbolon.Seen{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
 			t.Errorf("of somebody who has given up before: %v", err)
@@ -167,9 +168,9 @@ func TestCommitHangs(t *testing.T) {
 	if _, err := u.Link(ctx, symbolon.Seen{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) || ctx.Err() == nil {
 		t.Errorf("it hangs: %v", err)
 	}
-	link, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
+	makeLink, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
 	if err != nil || u.lossy.commits() != 1 {
-		t.Errorf("once more: %+v, %v after %d commits", link, err, u.lossy.commits())
+		t.Errorf("once more: %+v, %v after %d commits", makeLink, err, u.lossy.commits())
 	}
 }
 
@@ -179,7 +180,7 @@ func TestChangeWithoutAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := defaultPeople(db)
 		u := p.unanswered(t)
-		link := func() (symbolon.Identity, symbolon.UserID) {
+		makeLink := func() (symbolon.Identity, symbolon.UserID) {
 			id := identityWith(`{}`)
 			l, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
 			if err != nil {
@@ -189,8 +190,8 @@ func TestChangeWithoutAnswer(t *testing.T) {
 		}
 		for name, change := range map[string]func() (call func() error, about []symbolon.IdentityID){
 			"a user moves": func() (func() error, []symbolon.IdentityID) {
-				loser, user := link()
-				winner, _ := link()
+				loser, user := makeLink()
+				winner, _ := makeLink()
 				return func() error {
 					got, err := u.Bind(t.Context(), winner.ID, user, symbolon.BindOptions{Move: true})
 					if err == nil && got.User != user {
@@ -200,14 +201,14 @@ func TestChangeWithoutAnswer(t *testing.T) {
 				}, []symbolon.IdentityID{winner.ID, loser.ID}
 			},
 			"a person is erased": func() (func() error, []symbolon.IdentityID) {
-				id, _ := link()
+				id, _ := makeLink()
 				return func() error {
 					_, err := u.Erase(t.Context(), id.ID, symbolon.AnonymiseRow, "")
 					return err
 				}, []symbolon.IdentityID{id.ID}
 			},
 			"a user's row is gone": func() (func() error, []symbolon.IdentityID) {
-				id, user := link()
+				id, user := makeLink()
 				p.must(t, p.sql(`delete from {users} where cast({id} as text) = $1`), string(user))
 				return func() error {
 					_, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
@@ -218,7 +219,7 @@ func TestChangeWithoutAnswer(t *testing.T) {
 				}, []symbolon.IdentityID{id.ID}
 			},
 			"Ory has deactivated the identity": func() (func() error, []symbolon.IdentityID) {
-				id, _ := link()
+				id, _ := makeLink()
 				ticket, err := p.store(p.DB).Ticket(t.Context())
 				if err != nil {
 					t.Fatal(err)

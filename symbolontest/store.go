@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // StoreFixture is a Store to be proved, with the hands of the application that
@@ -136,8 +138,8 @@ type world struct {
 	ctx    context.Context
 	ory    *plainOry
 	app    *plainApp // used where it makes its users itself
-	linker *symbolon.Linker
-	minter *symbolon.Minter
+	linker *link.Linker
+	minter *mint.Minter
 	secret symbolon.Secret // of linker and minter
 }
 
@@ -146,12 +148,12 @@ func newWorld(t *testing.T, f StoreFixture) *world {
 	w := &world{T: t, StoreFixture: f, ctx: t.Context(), app: &plainApp{}, ory: &plainOry{identities: map[symbolon.IdentityID]symbolon.Identity{}}}
 	secret := symbolon.Secret("store suite: " + rand.Text() + rand.Text())
 	w.linker, w.secret = w.newLinker(f.Store, secret), secret
-	w.minter = symbolon.NewMinter("default", secret)
+	w.minter = mint.NewMinter("default", secret)
 	return w
 }
 
-func (w *world) newLinker(store symbolon.Store, secrets ...symbolon.Secret) *symbolon.Linker {
-	return &symbolon.Linker{Ory: w.ory, Store: store, Creator: w.app, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
+func (w *world) newLinker(store symbolon.Store, secrets ...symbolon.Secret) *link.Linker {
+	return &link.Linker{Ory: w.ory, Store: store, Creator: w.app, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
 }
 
 // identity makes one that Ory has.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // adoption is a person of the suite whose two halves know of each other: by the row's
@@ -158,7 +159,7 @@ func testAdoptRaces(w *world) {
 	if w.OneColumn {
 		return
 	}
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	for round := range 2 {
 		user := w.InsertUser("")
 		var winners atomic.Int32

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // plainApp is an application that makes its users itself, as a Store's proof needs
@@ -145,7 +146,7 @@ func testApplicationRepeats(w *world) {
 func testApplicationAnswersDeleted(w *world) {
 	id := w.identity("")
 	user := w.link(id).User
-	w.linker.OnUserDeleted = symbolon.RecreateDeleted
+	w.linker.OnUserDeleted = link.RecreateDeleted
 	w.forget(user)
 	_, err := w.linker.Link(w.ctx, seen(id))
 	w.wantErr(err, symbolon.ErrCannotCreate)
@@ -154,7 +155,7 @@ func testApplicationAnswersDeleted(w *world) {
 	if after := w.link(id).User; after == user {
 		w.Fatal("a deleted user's ID was given out again")
 	}
-	w.linker.OnUserDeleted = symbolon.DenyDeleted
+	w.linker.OnUserDeleted = link.DenyDeleted
 }
 
 // testApplicationIsTold: a voucher and the operator may name users that the store

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 func (w *world) now() time.Time { return time.Now() }
@@ -120,7 +121,7 @@ func testRecreate(w *world) {
 		w.Log("the new user would have the old ID")
 		return
 	}
-	w.linker.OnUserDeleted = symbolon.RecreateDeleted
+	w.linker.OnUserDeleted = link.RecreateDeleted
 	for _, forget := range []bool{true, false} {
 		id := w.identity("")
 		before := w.link(id).User

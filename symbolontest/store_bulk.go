@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // What holds for one identity holds for many at once, whether the store is a
@@ -40,7 +41,7 @@ func testLinkAll(w *world) {
 	ids = append(ids, ids[0])
 	ticket, err := w.Store.Ticket(w.ctx)
 	w.must(err)
-	var first []symbolon.Result
+	var first []link.Result
 	for round := range 3 {
 		results := w.linker.LinkAll(w.ctx, seenAll(ticket, ids...))
 		same(w, "results", len(results), len(ids))
@@ -153,10 +154,10 @@ func testCreateAll(w *world) {
 // each, made once.
 func testLinkAllRaces(w *world) {
 	people := w.people(24)
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	var mu sync.Mutex
 	users := map[symbolon.IdentityID]symbolon.UserID{}
-	note := func(r symbolon.Result) {
+	note := func(r link.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		if r.Err != nil {
@@ -183,8 +184,8 @@ func testLinkAllRaces(w *world) {
 					continue
 				}
 				for _, p := range shuffled[:6] {
-					link, err := linkers[g/4].Link(w.ctx, seen(p))
-					note(symbolon.Result{Link: link, Err: err})
+					bond, err := linkers[g/4].Link(w.ctx, seen(p))
+					note(link.Result{Link: bond, Err: err})
 				}
 			}
 		})
@@ -206,7 +207,7 @@ func testLinkAllOneID(w *world) {
 		return
 	}
 	reserved := w.minter.Mint(w.now())
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again(), w.secret)}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again(), w.secret)}
 	var wg sync.WaitGroup
 	for g := range 4 {
 		var ids []symbolon.Identity
@@ -241,12 +242,12 @@ func testLinkAllOnLink(w *world) {
 	people, mine := w.people(20), errors.New("no org today")
 	unlucky := people[13]
 	calls := map[symbolon.IdentityID]symbolon.Link{}
-	w.OnLink(func(ctx context.Context, tx symbolon.Execer, link symbolon.Link) error {
-		calls[link.Identity] = link
+	w.OnLink(func(ctx context.Context, tx symbolon.Execer, bond symbolon.Link) error {
+		calls[bond.Identity] = bond
 		if err := w.Scribble(ctx, tx); err != nil {
 			return err
 		}
-		if link.Identity == unlucky.ID {
+		if bond.Identity == unlucky.ID {
 			return mine
 		}
 		return nil
@@ -257,10 +258,10 @@ func testLinkAllOnLink(w *world) {
 	if bulk, ok := w.Store.(symbolon.BulkStore); ok {
 		w.linker = w.newLinker(loneBulk{lone{w.Store}, bulk})
 	}
-	w.linker.AfterLink = func(_ context.Context, link symbolon.Link) {
+	w.linker.AfterLink = func(_ context.Context, bond symbolon.Link) {
 		mu.Lock()
 		defer mu.Unlock()
-		after[link.Identity]++
+		after[bond.Identity]++
 	}
 	for i, r := range w.linker.LinkAll(w.ctx, seenAll(0, people...)) {
 		if people[i].ID == unlucky.ID {

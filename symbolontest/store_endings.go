@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // prove has it proved that identities are gone, with little patience.
-func (w *world) prove(ids ...symbolon.IdentityID) []symbolon.GoneProof {
+func (w *world) prove(ids ...symbolon.IdentityID) []link.GoneProof {
 	w.Helper()
 	w.linker.ProofGap = time.Millisecond
 	control := w.identity("")
@@ -43,7 +44,7 @@ func testBuried(w *world) {
 	if len(proofs) != 1 || proofs[0].Identity() != gone.ID {
 		w.Fatalf("proofs: %v", proofs)
 	}
-	_, err := w.linker.Bury(w.ctx, symbolon.GoneProof{})
+	_, err := w.linker.Bury(w.ctx, link.GoneProof{})
 	if err == nil {
 		w.Fatal("buried without a proof")
 	}

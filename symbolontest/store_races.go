@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 func testBind(w *world) {
@@ -121,7 +122,7 @@ func testDuplicates(w *world) {
 	for i := range people {
 		people[i] = w.identity(fmt.Sprintf("p%d@example.com", i))
 	}
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	var mu sync.Mutex
 	users := map[symbolon.IdentityID]symbolon.UserID{}
 	var wg sync.WaitGroup
@@ -152,7 +153,7 @@ func testDuplicates(w *world) {
 }
 
 func testCrowd(w *world) {
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -212,7 +213,7 @@ func testOneIDForMany(w *world) {
 // testBreaker: past ten refused claims an hour the others are held, exactly.
 func testBreaker(w *world) {
 	owner := w.link(w.identity("")).User
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	linked, held := 0, 0
@@ -296,7 +297,7 @@ func testStopped(w *world) {
 
 // testHistory: the events of every identity, replayed, make its entry again.
 func testHistory(w *world) {
-	linkers := []*symbolon.Linker{w.linker, w.newLinker(w.Again())}
+	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	people := make([]symbolon.Identity, 6)
 	for i := range people {
 		people[i] = w.identity("")
@@ -332,7 +333,7 @@ func testHistory(w *world) {
 
 // happen does one thing to somebody. What comes of it is not its concern, but that
 // the store answers is.
-func (w *world) happen(r *rand.Rand, l *symbolon.Linker, people []symbolon.Identity) {
+func (w *world) happen(r *rand.Rand, l *link.Linker, people []symbolon.Identity) {
 	p, other := people[r.IntN(len(people))], people[r.IntN(len(people))]
 	var err error
 	switch n := r.IntN(10); {

@@ -14,6 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/session"
 )
 
@@ -22,7 +23,7 @@ const maxAdminBody = 1 << 20
 
 // adminAPI is the operator's side. Whoever gets here may do everything.
 type adminAPI struct {
-	linker   *symbolon.Linker
+	linker   *link.Linker
 	verifier *session.Verifier
 	erasures *erase.Erasures
 	key      string // of the back-reference

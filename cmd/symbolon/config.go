@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Config is symbolon.yaml. Every key is an environment variable as well: its path
@@ -115,12 +116,12 @@ type HookKeys struct {
 // makes them itself. Columns defaults to the e-mail address, the name and whether the
 // identity is active, and to nothing in a table of the application's own.
 type UsersConfig struct {
-	Table         string                 `yaml:"table"`
-	ID            string                 `yaml:"id"`
-	Identity      string                 `yaml:"identity"`
-	NewID         symbolon.NewID         `yaml:"new_id"`
-	Columns       map[string]string      `yaml:"columns"`
-	OnUserDeleted symbolon.OnUserDeleted `yaml:"on_user_deleted"`
+	Table         string             `yaml:"table"`
+	ID            string             `yaml:"id"`
+	Identity      string             `yaml:"identity"`
+	NewID         symbolon.NewID     `yaml:"new_id"`
+	Columns       map[string]string  `yaml:"columns"`
+	OnUserDeleted link.OnUserDeleted `yaml:"on_user_deleted"`
 
 	// OnIdentityDeleted says what becomes of a row when Ory no longer has its
 	// identity, which is proved first. Where it is not set: deactivate if a column is
@@ -159,9 +160,9 @@ type DeletionConfig struct {
 
 // BackReferenceConfig says how the user's ID gets into the identity.
 type BackReferenceConfig struct {
-	Path       string         `yaml:"path"` // metadata_public.KEY
-	Write      symbolon.Write `yaml:"write"`
-	ExternalID bool           `yaml:"external_id"`
+	Path       string     `yaml:"path"` // metadata_public.KEY
+	Write      link.Write `yaml:"write"`
+	ExternalID bool       `yaml:"external_id"`
 }
 
 // AuthConfig is about requests and their sessions.
@@ -232,9 +233,9 @@ func defaults() *Config {
 		DatabasePool: PoolConfig{StatementTimeout: 5 * time.Second},
 		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460"},
 		Users: UsersConfig{Table: ownTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
-			OnUserDeleted: symbolon.DenyDeleted},
-		Deletion:      DeletionConfig{ProofGap: symbolon.DefaultProofGap},
-		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: symbolon.WriteCreate},
+			OnUserDeleted: link.DenyDeleted},
+		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},
+		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteCreate},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second, MaxStaleWithFeed: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -175,9 +176,9 @@ func visible(s string) bool {
 var (
 	nameForm    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
-	onDeleted   = []symbolon.OnUserDeleted{symbolon.DenyDeleted, symbolon.RecreateDeleted}
+	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
-	writes      = []symbolon.Write{symbolon.WriteNone, symbolon.WriteReserve, symbolon.WriteCreate, symbolon.WriteRepair}
+	writes      = []link.Write{link.WriteNone, link.WriteReserve, link.WriteCreate, link.WriteRepair}
 )
 
 const projectionRule = "it is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true); in YAML a literal text is \"'x'\""

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Secrets of the tests. Each is a canary: it must not show up anywhere.
@@ -105,10 +106,10 @@ func TestEveryKey(t *testing.T) {
 		Hooks: HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}, Basic: BasicKeys{Hydrate: Hidden("oathkeeper:" + key(7))}},
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
-			OnUserDeleted: symbolon.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
+			OnUserDeleted: link.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
-		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: symbolon.WriteReserve, ExternalID: true},
+		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: link.WriteReserve, ExternalID: true},
 		Auth: AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
 			Policies: map[string]PolicyConfig{"admin": {AAL: "aal2", Verified: true, Fresh: 15 * time.Minute, LoginRedirect: true}, "plain-1": {}}, Headers: map[string]string{"user_id": "X-Account"},
 			JWT: JWTConfig{JWKS: "https://keys.example/jwks.json", Issuer: "https://ory.example/", Audience: "notes", Algorithms: []string{"ES256", "PS512"}, UserClaim: "user_id", MaxLife: 5 * time.Minute}},

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -112,7 +112,7 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 			return hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
 		}
 	}
-	minter := symbolon.NewMinter(config.Ory.Project, config.secrets()...)
+	minter := mint.NewMinter(config.Ory.Project, config.secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
 		_, _ = fmt.Fprintf(a.err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
 	}}

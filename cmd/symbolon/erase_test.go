@@ -15,6 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -269,7 +270,7 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	ory, other := &patientOry{Ory: m.linker.Ory}, *m.system // of a project of its own: the server's schedule does not look there
-	other.linker = &symbolon.Linker{Ory: ory, Store: m.store, Project: "another", Secrets: m.config.secrets(), Log: m.log}
+	other.linker = &link.Linker{Ory: ory, Store: m.store, Project: "another", Secrets: m.config.secrets(), Log: m.log}
 	server := &parts{system: &other}
 	begun, err := server.erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	if err != nil {

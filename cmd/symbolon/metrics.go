@@ -84,7 +84,7 @@ func (m *metrics) hook(hook, outcome string) { m.hooks.WithLabelValues(hook, out
 // work is for work.Config.Observe.
 func (m *metrics) work(task, outcome string) { m.jobs.WithLabelValues(task, outcome).Inc() }
 
-// linked is for symbolon.Linker.AfterLink.
+// linked is for link.Linker.AfterLink.
 func (m *metrics) linked(_ context.Context, link symbolon.Link) {
 	m.links.WithLabelValues(string(link.Way)).Inc()
 }

@@ -86,7 +86,7 @@ type event struct {
 	Detail   string               `json:"detail,omitempty"`
 }
 
-// records is what the operator's commands ask. *symbolon.Linker is one.
+// records is what the operator's commands ask. *link.Linker is one.
 type records interface {
 	Record(ctx context.Context, id string) (symbolon.Record, error)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -98,7 +99,7 @@ func (h *repairs) begin(o *reconcile.Options) error {
 	if !h.reconciler.Linker.Ory.HasAdmin() {
 		return symbolon.ErrNoAdmin
 	}
-	o.ID = string((&symbolon.Minter{}).Mint(timeNow()))
+	o.ID = string((&mint.Minter{}).Mint(timeNow()))
 	run := &operatorRun{ID: o.ID, Repair: o.Repair, State: symbolon.RunGoing}
 	h.mu.Lock()
 	defer h.mu.Unlock()

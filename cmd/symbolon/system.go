@@ -15,11 +15,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/createurl"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -30,7 +31,7 @@ type system struct {
 	db     *sql.DB
 	store  *sqlstore.Store
 	ory    *ory.Client
-	linker *symbolon.Linker
+	linker *link.Linker
 
 	creator *createurl.Client // nil: the users are in a table
 }
@@ -186,15 +187,15 @@ func (c *Config) client() *ory.Client {
 		Cookie: c.Ory.Cookie, EdgeCache: c.Ory.EdgeCache, Load: load}
 }
 
-func (c *Config) linker(ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *symbolon.Linker {
-	return &symbolon.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.secrets(),
+func (c *Config) linker(ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
+	return &link.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.secrets(),
 		BackReference: c.backReference(), OnUserDeleted: c.Users.OnUserDeleted,
 		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap,
 		AdoptVerifiedEmail: c.Adopt.VerifiedEmail, Log: log}
 }
 
-func (c *Config) backReference() symbolon.BackReference {
-	return symbolon.BackReference{Key: c.backReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
+func (c *Config) backReference() link.BackReference {
+	return link.BackReference{Key: c.backReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
 }
 
 // secrets are the current one and the previous ones.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 type voucherCmd struct {
@@ -54,7 +55,7 @@ func (c voucherCmd) Run(a *app) error {
 	if !c.JSON {
 		e.SetIndent("", "  ")
 	}
-	return e.Encode(map[string]symbolon.Voucher{"symbolon": voucher})
+	return e.Encode(map[string]mint.Voucher{"symbolon": voucher})
 }
 
 func explainVoucher(user string, err error) error {

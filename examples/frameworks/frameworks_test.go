@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -76,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	}
 	client := &ory.Client{PublicURL: w.ory.PublicURL, AdminURL: w.ory.AdminURL}
 	quiet := slog.New(slog.DiscardHandler)
-	linker := &symbolon.Linker{Ory: client, Store: &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, Log: quiet}
+	linker := &link.Linker{Ory: client, Store: &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, Log: quiet}
 	auth := &session.Verifier{Linker: linker, Log: quiet}
 	t.Cleanup(func() {
 		auth.Close()

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -75,7 +76,7 @@ func stream(t *testing.T) (*kratos, *session.Verifier, *Stream) {
 	k.user.Store(symbolon.UserID("ada"))
 	client := &ory.Client{PublicURL: "http://kratos:4433", HTTP: &http.Client{Transport: k}}
 	quiet := slog.New(slog.DiscardHandler)
-	v := &session.Verifier{Linker: &symbolon.Linker{Ory: client, Store: store{kratos: k}, Log: quiet}, Log: quiet, MaxStale: maxStale, OutageGrace: grace}
+	v := &session.Verifier{Linker: &link.Linker{Ory: client, Store: store{kratos: k}, Log: quiet}, Log: quiet, MaxStale: maxStale, OutageGrace: grace}
 	s, err := (&Guard{Verifier: v, Recheck: recheck}).EnterStream(t.Context(), "/a.B/C", http.Header{"X-Session-Token": {"ory_st_ada"}})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/grpcauth/access"
 	"github.com/symbolon-id/symbolon/grpcauth/connectauth"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -23,7 +24,7 @@ func browse(ctx context.Context, _ *connect.Request[pb.SimpleRequest]) (*connect
 }
 
 func Example() {
-	linker := &symbolon.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.Postgres}}
+	linker := &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.Postgres}}
 	auth := &session.Verifier{Linker: linker}
 	defer auth.Close()
 

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/grpcauth/extauthz"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -33,7 +33,7 @@ func serve(ctx context.Context, auth *session.Verifier, listener net.Listener) e
 }
 
 func Example() {
-	linker := &symbolon.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.Postgres}}
+	linker := &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.Postgres}}
 	auth := &session.Verifier{Linker: linker}
 	defer auth.Close()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // 127.0.0.1:4462 in envoy-grpc.yaml

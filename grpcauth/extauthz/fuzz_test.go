@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -27,7 +27,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add("", "a=1,"+cookie+"ZXZp", cookie+"YWJj", "", ":path")
 	f.Add("ory_st_x", cookie+"YWJj,"+cookie+"ZXZp", "", "Basic x", "Cookie")
 	v := &session.Verifier{Log: slog.New(slog.DiscardHandler),
-		Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.SQLite}}}
+		Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.SQLite}}}
 	f.Cleanup(v.Close)
 	s := &Server{Auth: &session.ForwardAuth{Verifier: v}}
 	f.Fuzz(func(t *testing.T, token, cookie1, cookie2, authorization, name string) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -88,9 +89,9 @@ func (o heldOry) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, 
 	return o.Client.AddPublicMetadata(ctx, id, key, value)
 }
 
-func (w *writers) linkerAt(after func() time.Duration, hold func()) *symbolon.Linker {
+func (w *writers) linkerAt(after func() time.Duration, hold func()) *link.Linker {
 	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, HTTP: &http.Client{Transport: w.sent}}
-	return &symbolon.Linker{Ory: heldOry{client, hold}, Store: w.store, Secrets: secrets, QueuedWrites: true,
+	return &link.Linker{Ory: heldOry{client, hold}, Store: w.store, Secrets: secrets, QueuedWrites: true,
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(after()) }}
 }
 
@@ -206,16 +207,16 @@ func TestBackReferenceBesideOthersWrites(t *testing.T) {
 			ready, release := make(chan struct{}), make(chan struct{})
 			atWrite := sync.OnceFunc(func() { close(ready) })
 			l := w.linkerAt(func() time.Duration { return 20 * time.Minute }, func() { atWrite(); <-release })
-			link, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByReconcile)
+			bond, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByReconcile)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var said symbolon.Wrote
+			var said link.Wrote
 			var fault error
 			var both sync.WaitGroup
 			both.Go(func() {
 				defer atWrite()
-				said, fault = l.RepairBackReference(t.Context(), link.Identity)
+				said, fault = l.RepairBackReference(t.Context(), bond.Identity)
 			})
 			<-ready
 			both.Go(func() {
@@ -233,9 +234,9 @@ func TestBackReferenceBesideOthersWrites(t *testing.T) {
 			if undone {
 				lost++
 			}
-			if missing, err := w.lacks(p.IdentityID, string(link.User)); err != nil || missing {
+			if missing, err := w.lacks(p.IdentityID, string(bond.User)); err != nil || missing {
 				ours++
-			} else if said != symbolon.WroteNow || fault != nil {
+			} else if said != link.WroteNow || fault != nil {
 				t.Errorf("Ory holds the value; Symbolon says %q, %v", said, fault)
 			}
 		}
@@ -263,7 +264,7 @@ func TestCreateUndoesNothing(t *testing.T) {
 				if err != nil {
 					t.Errorf("person %d: %v", n, err)
 				}
-				if wrote == symbolon.WroteNow {
+				if wrote == link.WroteNow {
 					written.Add(1)
 				}
 				if lost {
@@ -284,7 +285,7 @@ func TestCreateUndoesNothing(t *testing.T) {
 	t.Logf("%d people, %d back-references written in the first minute, %d writes of others undone", people, written.Load(), undone.Load())
 }
 
-func (w *writers) signUpAndLater(t *testing.T, n int) (symbolon.Wrote, bool, error) {
+func (w *writers) signUpAndLater(t *testing.T, n int) (link.Wrote, bool, error) {
 	kind := otherWrites[n%len(otherWrites)]
 	email := mail("later%d", n)
 	p, err := w.kratos.Register(t.Context(), email, password, "Ann")
@@ -297,14 +298,14 @@ func (w *writers) signUpAndLater(t *testing.T, n int) (symbolon.Wrote, bool, err
 	}
 	var after time.Duration
 	l := w.linkerAt(func() time.Duration { return after }, func() {})
-	link, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByLinkHook)
+	bond, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByLinkHook)
 	if err != nil {
 		return "", false, err
 	}
-	var wrote symbolon.Wrote
+	var wrote link.Wrote
 	if n%2 == 0 {
 		after = rand.N(50 * time.Second)
-		if wrote, err = l.WriteBackReference(t.Context(), link.Identity); err != nil {
+		if wrote, err = l.WriteBackReference(t.Context(), bond.Identity); err != nil {
 			return "", false, err
 		}
 	}
@@ -314,7 +315,7 @@ func (w *writers) signUpAndLater(t *testing.T, n int) (symbolon.Wrote, bool, err
 	both.Go(func() { fault = o.send() })
 	both.Go(func() {
 		if n%2 == 1 {
-			wrote, late = l.WriteBackReference(t.Context(), link.Identity)
+			wrote, late = l.WriteBackReference(t.Context(), bond.Identity)
 		}
 	})
 	both.Wait()

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -74,7 +76,7 @@ func TestHandMadeMetadata(t *testing.T) {
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
 		victim := w.create(mail("victim"), "")
 		_, victims := w.get(victim.Token)
-		foreign := symbolon.NewMinter("another", secrets...).Mint(timeNow())
+		foreign := mint.NewMinter("another", secrets...).Mint(timeNow())
 		deleted := w.create(mail("deleted"), "")
 		_, retired := w.get(deleted.Token)
 		w.forget(retired)
@@ -292,7 +294,7 @@ func TestForgottenUser(t *testing.T) {
 }
 
 func TestRecreatedUser(t *testing.T) {
-	onBoth(t, setup{admin: true, deleted: symbolon.RecreateDeleted}, func(t *testing.T, w *world) {
+	onBoth(t, setup{admin: true, deleted: link.RecreateDeleted}, func(t *testing.T, w *world) {
 		p := w.create(mail("phoenix"), "")
 		_, user := w.get(p.Token)
 		w.forget(user)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -36,8 +37,8 @@ func reconcileAsChild() {
 	}
 	client := &ory.Client{PublicURL: os.Getenv("PUBLIC"), AdminURL: os.Getenv("ADMIN"), Timeout: patience}
 	store := &sqlstore.Store{DB: db, Dialect: dialect}
-	linker := &symbolon.Linker{Ory: client, Store: store, Secrets: secrets, ProofGap: 20 * time.Millisecond,
-		BackReference: symbolon.BackReference{Write: symbolon.WriteNone}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	linker := &link.Linker{Ory: client, Store: store, Secrets: secrets, ProofGap: 20 * time.Millisecond,
+		BackReference: link.BackReference{Write: link.WriteNone}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	r := &reconcile.Reconciler{Linker: linker, Ledger: store, Runs: store, Lease: 150 * time.Millisecond, Now: inAnHour,
 		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 			return func(yield func(symbolon.Identity, error) bool) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -19,7 +20,7 @@ import (
 )
 
 // hookless is a world in which no hook tells of anybody.
-var hookless = setup{admin: true, write: symbolon.WriteNone}
+var hookless = setup{admin: true, write: link.WriteNone}
 
 // reconciler compares this world. each is called for every identity of the listing
 // before it is passed on, and may be nil.
@@ -356,7 +357,7 @@ func TestReconcileState(t *testing.T) {
 // TestReconcileBackReferences: under write repair those that are missing are findings,
 // and are written where nothing stands; under any other policy they are counted.
 func TestReconcileBackReferences(t *testing.T) {
-	onBoth(t, setup{admin: true, write: symbolon.WriteRepair}, func(t *testing.T, w *world) {
+	onBoth(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
 		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
 		ids := w.people("bare", 5)
 		foreign := symbolon.UserID("legacy-7")
@@ -447,7 +448,7 @@ func (w *world) move() {
 	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
 	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
 	w.t.Cleanup(client.CloseIdleConnections)
-	w.linker = &symbolon.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
+	w.linker = &link.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
 		BackReference: w.linker.BackReference}
 }
 
@@ -498,7 +499,7 @@ func TestReconcileStopped(t *testing.T) {
 
 // TestReconcileWithoutAdminURL: it needs one, and says so.
 func TestReconcileWithoutAdminURL(t *testing.T) {
-	r := &reconcile.Reconciler{Linker: &symbolon.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}}}
+	r := &reconcile.Reconciler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}}}
 	if _, err := r.Run(t.Context(), reconcile.Options{}); !errors.Is(err, symbolon.ErrNoAdmin) {
 		t.Error(err)
 	}

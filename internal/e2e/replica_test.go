@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -50,7 +50,7 @@ func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set fun
 	store := &sqlstore.Store{DB: db.mustOpen(driver, db.dsn), Dialect: db.dialect}
 	store.DB.SetMaxOpenConns(8)
 	client := &ory.Client{PublicURL: kratos.PublicURL, AdminURL: kratos.AdminURL}
-	linker := &symbolon.Linker{Ory: client, Store: store, Log: quiet, BackReference: symbolon.BackReference{Write: symbolon.WriteNone}, ProofGap: 50 * time.Millisecond}
+	linker := &link.Linker{Ory: client, Store: store, Log: quiet, BackReference: link.BackReference{Write: link.WriteNone}, ProofGap: 50 * time.Millisecond}
 	shared := &listener{Replicas: &sqlstore.Replicas{Store: store}, listen: make(chan struct{})}
 	v := &session.Verifier{Linker: linker, Log: quiet, Memory: shared, Broadcast: shared}
 	if set != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -54,8 +55,8 @@ type setup struct {
 	users   sqlstore.Users // the zero value: symbolon_users
 	schema  string         // DDL of the application's own table
 	kratos  symbolontest.KratosConfig
-	deleted symbolon.OnUserDeleted
-	write   symbolon.Write
+	deleted link.OnUserDeleted
+	write   link.Write
 
 	// metadata is what another application's parse hook writes before ours is asked.
 	metadata string
@@ -67,7 +68,7 @@ type world struct {
 	kratos *symbolontest.Kratos
 	db     *database
 	store  *sqlstore.Store
-	linker *symbolon.Linker
+	linker *link.Linker
 	auth   *session.Verifier
 	gate   *gate // where Kratos' hooks arrive
 	app    *httptest.Server
@@ -96,8 +97,8 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	w.linker = &symbolon.Linker{Ory: client, Store: w.store, Secrets: secrets, OnUserDeleted: s.deleted,
-		BackReference: symbolon.BackReference{Write: s.write}, Log: quiet, ProofGap: 50 * time.Millisecond}
+	w.linker = &link.Linker{Ory: client, Store: w.store, Secrets: secrets, OnUserDeleted: s.deleted,
+		BackReference: link.BackReference{Write: s.write}, Log: quiet, ProofGap: 50 * time.Millisecond}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -137,7 +138,7 @@ func (w *world) overlay(s setup) []byte {
 	}
 	var b bytes.Buffer
 	a := hooks.Actions{URL: w.gate.url, Keys: hooks.DeriveKeys(secrets), NewID: s.users.NewID, WithoutReserve: !s.reserve,
-		BackReference: symbolon.BackReference{Write: s.write}, Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
+		BackReference: link.BackReference{Write: s.write}, Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
 	if s.metadata != "" {
 		w.gate.other = `{"identity":{"metadata_public":` + s.metadata + `}}`
 		a.Existing = fmt.Appendf(nil, "selfservice: {flows: {registration: {after: {password: {hooks: ["+

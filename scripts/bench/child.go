@@ -15,10 +15,11 @@ import (
 	"strings"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver
-	_ "modernc.org/sqlite"             // the driver
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -189,8 +190,8 @@ func openStore(dialect sqlstore.Dialect, dsn string) (*sqlstore.Store, error) {
 	return &sqlstore.Store{DB: db, Dialect: dialect}, nil
 }
 
-func newLinker(store *sqlstore.Store, admin string) *symbolon.Linker {
-	return &symbolon.Linker{Ory: &ory.Client{PublicURL: admin, AdminURL: admin}, Store: store, BackReference: symbolon.BackReference{Write: symbolon.WriteReserve},
+func newLinker(store *sqlstore.Store, admin string) *link.Linker {
+	return &link.Linker{Ory: &ory.Client{PublicURL: admin, AdminURL: admin}, Store: store, BackReference: link.BackReference{Write: link.WriteReserve},
 		Secrets: []symbolon.Secret{symbolon.Secret("a secret of at least thirty-two bytes")}, Log: slog.New(slog.DiscardHandler)}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -83,7 +85,7 @@ func newSeen(from, n int) []symbolon.Seen {
 	return out
 }
 
-func linkSlice(ctx context.Context, l *symbolon.Linker, seen []symbolon.Seen) error {
+func linkSlice(ctx context.Context, l *link.Linker, seen []symbolon.Seen) error {
 	for some := range slices.Chunk(seen, rows) { // as reconcile hands them over
 		for _, r := range l.LinkAll(ctx, some) {
 			if r.Err != nil {
@@ -138,7 +140,7 @@ func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error
 
 // bareRows are the values of the three statements, transaction by transaction.
 func bareRows(seen []symbolon.Seen) (out [][3][]any) {
-	minter := symbolon.NewMinter("bench")
+	minter := mint.NewMinter("bench")
 	for some := range slices.Chunk(seen, rows) {
 		var values [3][]any
 		for _, s := range some {

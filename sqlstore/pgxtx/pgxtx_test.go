@@ -14,6 +14,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
@@ -25,15 +26,17 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 type noOry struct{}
 
 func (noOry) HasAdmin() bool { return false }
+
 func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }
+
 func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }
 
 // open shares one pgxpool between the application and the store.
-func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *symbolon.Linker) {
+func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *link.Linker) {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), symbolontest.SharedPostgres(t).NewDatabase(t))
 	if err != nil {
@@ -49,7 +52,7 @@ func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *symbolon.Linker) {
 		t.Fatal(err)
 	}
 	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres}
-	return pool, store, &symbolon.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	return pool, store, &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestFrom(t *testing.T) {
@@ -165,7 +168,7 @@ func TestFromAnotherDriver(t *testing.T) {
 		_, err := pgxtx.From(tx)
 		return err
 	}
-	linker := &symbolon.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
 	_, err = linker.Link(t.Context(), symbolon.Seen{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}})
 	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 		t.Fatalf("got %v", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -21,7 +22,7 @@ const patience = 5 * time.Second
 
 // Own are the tasks that follow hints and write back-references. Hints come first: they
 // tell what is true, and nothing depends on a back-reference.
-func Own(l *symbolon.Linker, log *slog.Logger) []Task {
+func Own(l *link.Linker, log *slog.Logger) []Task {
 	b := &backReferences{linker: l, log: log}
 	return []Task{
 		{Name: Look, Do: looker(l), Asks: true, Priority: 2},
@@ -34,7 +35,7 @@ func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, way symbolon.W
 	return q.Put(ctx, Look, string(id), string(way))
 }
 
-func looker(l *symbolon.Linker) func(context.Context, Job) error {
+func looker(l *link.Linker) func(context.Context, Job) error {
 	return func(ctx context.Context, job Job) error {
 		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Way(job.Note))
 		for _, answer := range []error{symbolon.ErrNotFound, symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate} {
@@ -47,8 +48,8 @@ func looker(l *symbolon.Linker) func(context.Context, Job) error {
 }
 
 // OnLink puts the back-reference of a new bond into the bond's own transaction:
-// sqlstore.Store.OnLink, with symbolon.Linker.QueuedWrites.
-func (q *Queue) OnLink(l *symbolon.Linker) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
+// sqlstore.Store.OnLink, with link.Linker.QueuedWrites.
+func (q *Queue) OnLink(l *link.Linker) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
 	return func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
 		seen, ok := symbolon.SeenFrom(ctx)
 		if !ok || seen.Identity.ID != link.Identity || !l.WantsBackReference(seen, link) {
@@ -61,7 +62,7 @@ func (q *Queue) OnLink(l *symbolon.Linker) func(context.Context, *sqlstore.Tx, s
 // backReferences writes what Linker.WantsBackReference asks for: in the identity's
 // first minute, and under WriteRepair for a day, whenever nobody is at work on it.
 type backReferences struct {
-	linker *symbolon.Linker
+	linker *link.Linker
 	log    *slog.Logger
 }
 
@@ -70,16 +71,16 @@ func (b *backReferences) do(ctx context.Context, job Job) error {
 	created, err := time.Parse(time.RFC3339Nano, job.Note)
 	if err == nil && b.now().Sub(created) < time.Minute {
 		wrote, err := b.linker.WriteBackReference(ctx, id)
-		if err != nil || wrote != symbolon.TooLate {
+		if err != nil || wrote != link.TooLate {
 			return err
 		}
 	}
-	if b.linker.BackReference.Write != symbolon.WriteRepair {
+	if b.linker.BackReference.Write != link.WriteRepair {
 		b.log.Info("back-reference not written: the identity's first minute is over", "identity", id)
 		return nil
 	}
 	wrote, err := b.linker.RepairBackReference(ctx, id)
-	if err == nil && wrote == symbolon.TooSoon {
+	if err == nil && wrote == link.TooSoon {
 		return Again(11 * time.Minute)
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -25,9 +26,9 @@ import (
 // wrote a thing; the next one writes it, once.
 func TestBackReferenceSurvivesACrash(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
-		b := p.bond(fakeory.Config{}, symbolon.WriteCreate, 1)
+		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		id := b.identity(t, 1)
-		link, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
+		bond, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +39,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 		p.start(next)
 		eventually(t, "the ledger knows it", func() bool {
 			r, err := b.linker.Record(t.Context(), string(id))
-			return err == nil && r.Link.BackReference == string(link.User)
+			return err == nil && r.Link.BackReference == string(bond.User)
 		})
 		eventually(t, "the job is done", func() bool { return p.count(`state = 'completed'`) == 1 })
 		if n := b.patches(); n != 1 {
@@ -51,7 +52,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 // Under create nothing is sent, nor asked; under repair it is written when nobody has
 // touched the identity for ten minutes, and after a day it is a finding.
 func TestBackReferenceComesTooLate(t *testing.T) {
-	for _, write := range []symbolon.Write{symbolon.WriteCreate, symbolon.WriteRepair} {
+	for _, write := range []link.Write{link.WriteCreate, link.WriteRepair} {
 		t.Run(string(write), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, p *place) {
 				b := p.bond(fakeory.Config{Generation: fakeory.V26}, write, 1)
@@ -64,7 +65,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 				b.ory.ForgetRequests()
 				late.Store(int64(2 * time.Minute))
 				p.start(b.queue)
-				if write == symbolon.WriteCreate {
+				if write == link.WriteCreate {
 					eventually(t, "the job is done", func() bool { return p.count(`state = 'completed'`) == 1 })
 					if n := len(b.ory.Requests()); n != 0 {
 						t.Errorf("Ory was asked %d times in vain", n)
@@ -84,7 +85,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 // their turns at Ory.
 func TestHintsComeFirst(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
-		b := p.bond(fakeory.Config{}, symbolon.WriteCreate, 1)
+		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		var last symbolon.IdentityID
 		for n := range 20 {
 			last = b.identity(t, n)
@@ -120,7 +121,7 @@ func TestHintsComeFirst(t *testing.T) {
 // value's arrival closes.
 func TestBackReferenceIsGivenUp(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
-		b := p.bond(fakeory.Config{Generation: fakeory.V26}, symbolon.WriteRepair, 1)
+		b := p.bond(fakeory.Config{Generation: fakeory.V26}, link.WriteRepair, 1)
 		id := b.identity(t, 1)
 		if _, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator); err != nil {
 			t.Fatal(err)
@@ -141,7 +142,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 		eventually(t, "it is a finding", func() bool { return len(findings()) == 1 && findings()[0] == symbolon.MissingBackReference })
 		mend()
 		b.linker.Now = func() time.Time { return time.Now().Add(time.Hour) }
-		if wrote, err := b.linker.RepairBackReference(t.Context(), id); err != nil || wrote != symbolon.WroteNow {
+		if wrote, err := b.linker.RepairBackReference(t.Context(), id); err != nil || wrote != link.WroteNow {
 			t.Fatalf("%s, %v", wrote, err)
 		}
 		if len(findings()) != 0 {
@@ -173,15 +174,15 @@ func (d *deafened) Identity(ctx context.Context, id symbolon.IdentityID) (symbol
 // be read back either: it is written once, and known to stand there as soon as Ory answers.
 func TestBackReferenceUnanswered(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
-		b := p.bond(fakeory.Config{}, symbolon.WriteCreate, 1)
-		for n, wrote := range []symbolon.Wrote{symbolon.WroteNow, symbolon.Stands} {
+		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
+		for n, wrote := range []link.Wrote{link.WroteNow, link.Stands} {
 			id, before := b.identity(t, n), b.patches()
-			link, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
+			bond, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
 			if err != nil {
 				t.Fatal(err)
 			}
 			mend := b.ory.Break(fakeory.Dropped{Times: 1, Route: "PATCH /admin/identities/*", After: true})
-			if wrote == symbolon.Stands {
+			if wrote == link.Stands {
 				b.linker.Ory = &deafened{Client: b.client}
 				if wrote, err := b.linker.WriteBackReference(t.Context(), id); !errors.Is(err, symbolon.ErrUnavailable) {
 					t.Errorf("unheard: %s, %v", wrote, err)
@@ -192,7 +193,7 @@ func TestBackReferenceUnanswered(t *testing.T) {
 				t.Errorf("%s, %v, want %s", got, err, wrote)
 			}
 			mend()
-			if r, err := b.linker.Record(t.Context(), string(id)); err != nil || r.Link.BackReference != string(link.User) {
+			if r, err := b.linker.Record(t.Context(), string(id)); err != nil || r.Link.BackReference != string(bond.User) {
 				t.Errorf("%+v, %v", r.Link, err)
 			}
 			if n := b.patches() - before; n != 1 {
@@ -260,7 +261,7 @@ func TestSignUpsFasterThanOryAllows(t *testing.T) {
 			fired.Registration[n].Ignore = false // so that the test sees a hook that keeps people waiting
 		}
 		b = p.bond(fakeory.Config{Network: true, Hooks: fired, Limits: fakeory.Limits{fakeory.AdminHigh: {PerSecond: 5, PerMinute: 80}}},
-			symbolon.WriteReserve, ory.DefaultLoad)
+			link.WriteReserve, ory.DefaultLoad)
 		outcomes := tally{}
 		mux := http.NewServeMux()
 		(&hooks.Handler{Linker: b.linker, Queue: b.queue.Hint, Timeout: patience, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -327,7 +328,7 @@ func (b *bond) signUpAll(t *testing.T, people int, within time.Duration) (slowes
 func TestHintsOutliveAnOutage(t *testing.T) {
 	const people = 40
 	onBoth(t, func(t *testing.T, p *place) {
-		b := p.bond(fakeory.Config{}, symbolon.WriteReserve, 1)
+		b := p.bond(fakeory.Config{}, link.WriteReserve, 1)
 		h := &hooks.Handler{Linker: b.linker, Queue: b.queue.Hint, Log: slog.New(slog.DiscardHandler), Timeout: time.Minute}
 		var ids []symbolon.IdentityID
 		for n := range people {

@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -184,7 +185,7 @@ type bond struct {
 	ory    *fakeory.Ory
 	client *ory.Client
 	store  *sqlstore.Store
-	linker *symbolon.Linker
+	linker *link.Linker
 	queue  *Queue
 }
 
@@ -192,15 +193,15 @@ var secrets = []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6
 
 // bond puts a linker and its queue together, as the server does. The queue is not
 // started.
-func (p *place) bond(config fakeory.Config, write symbolon.Write, load float64) *bond {
+func (p *place) bond(config fakeory.Config, write link.Write, load float64) *bond {
 	p.t.Helper()
 	b := &bond{ory: fakeory.Start(p.t, config)}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	b.client = &ory.Client{PublicURL: b.ory.PublicURL, AdminURL: b.ory.AdminURL, Load: load}
 	p.t.Cleanup(b.client.CloseIdleConnections)
 	b.store = &sqlstore.Store{DB: p.app, Dialect: p.dialect}
-	b.linker = &symbolon.Linker{Ory: b.client, Store: b.store, Secrets: secrets, QueuedWrites: true, Log: quiet,
-		BackReference: symbolon.BackReference{Write: write}}
+	b.linker = &link.Linker{Ory: b.client, Store: b.store, Secrets: secrets, QueuedWrites: true, Log: quiet,
+		BackReference: link.BackReference{Write: write}}
 	b.queue = p.queue(func(c *Config) { c.Log, c.InTx = slog.New(slog.NewTextHandler(p.t.Output(), nil)), b.store.InTx }, Own(b.linker, quiet)...)
 	b.store.OnLink = b.queue.OnLink(b.linker)
 	return b

@@ -22,6 +22,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -44,7 +45,7 @@ type App struct {
 	Log           *slog.Logger // default slog.Default()
 
 	store  store
-	linker *symbolon.Linker
+	linker *link.Linker
 	auth   *session.Verifier
 	hooks  *hooks.Handler // nil without Hooks
 	client *ory.Client
@@ -97,7 +98,7 @@ func (a *App) prepare() error {
 // bond wires Symbolon: which of our people is a request?
 func (a *App) bond() error {
 	a.client = &ory.Client{PublicURL: a.Ory, AdminURL: a.OryAdmin, Cookie: a.SessionCookie}
-	a.linker = &symbolon.Linker{Ory: a.client, Store: people(a.DB), Secrets: a.Secrets, AfterLink: a.Linked, Log: a.Log}
+	a.linker = &link.Linker{Ory: a.client, Store: people(a.DB), Secrets: a.Secrets, AfterLink: a.Linked, Log: a.Log}
 	a.auth = &session.Verifier{Linker: a.linker, ErrorFunc: a.refuse, Log: a.Log}
 	if a.Hooks {
 		a.hooks = &hooks.Handler{Linker: a.linker, Log: a.Log}

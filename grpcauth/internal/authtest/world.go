@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite" // the database
+	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -42,7 +43,7 @@ type World struct {
 	Site
 	Fake   *fakeory.Ory // nil: Site is a real one
 	Auth   *session.Verifier
-	Linker *symbolon.Linker
+	Linker *link.Linker
 	DB     *sql.DB
 
 	t      testing.TB
@@ -80,7 +81,7 @@ func start(t testing.TB, public, admin string, configure func(*session.Verifier)
 	client := &ory.Client{PublicURL: public, AdminURL: admin}
 	quiet := slog.New(slog.DiscardHandler)
 	w := &World{DB: db, t: t}
-	w.Linker = &symbolon.Linker{Ory: client, Store: &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, Log: quiet}
+	w.Linker = &link.Linker{Ory: client, Store: &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, Log: quiet}
 	w.Auth = &session.Verifier{Linker: w.Linker, Log: quiet}
 	if configure != nil {
 		configure(w.Auth)

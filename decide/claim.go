@@ -1,0 +1,135 @@
+package decide
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
+)
+
+// claim is what an identity's metadata says about the user it belongs to. It is
+// evidence to be weighed (decide.go), never an order.
+type Claim struct {
+	User  symbolon.UserID      // the ID it names; empty: it names none
+	Odd   symbolon.FindingKind // set when something is there that cannot be an ID
+	Where string               // for the operator: metadata_public.id, external_id
+}
+
+// present reports whether the identity claims anything at all.
+func (c Claim) Present() bool { return c.User != "" || c.Odd != "" }
+
+// maxClaim is the longest text that can be a user's key.
+const maxClaim = 255
+
+// metadataClaim reads metadata_public.<key>. A string or an integer names a
+// user; null, "" and a missing key claim nothing; all else is odd.
+func MetadataClaim(metadata json.RawMessage, key string) Claim {
+	c := Claim{Where: "metadata_public." + key}
+	if isNull(metadata) {
+		return c
+	}
+	var top map[string]json.RawMessage
+	if json.Unmarshal(metadata, &top) != nil {
+		return Claim{Odd: symbolon.MetadataNotObject, Where: "metadata_public"}
+	}
+	raw := bytes.TrimSpace(top[key])
+	if isNull(raw) {
+		return c
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		if text == "" {
+			return c
+		}
+		if !IsKey(text) {
+			c.Odd = symbolon.ForeignBackReference
+			return c
+		}
+		c.User = symbolon.UserID(text)
+		return c
+	}
+	if _, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		c.User = symbolon.UserID(raw)
+		return c
+	}
+	c.Odd = symbolon.ForeignBackReference
+	return c
+}
+
+func externalClaim(externalID string) Claim {
+	c := Claim{Where: "external_id"}
+	if IsKey(externalID) {
+		c.User = symbolon.UserID(externalID)
+	}
+	return c
+}
+
+func isNull(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
+}
+
+// plausible reports whether both databases can hold the text as a key.
+func IsKey(s string) bool {
+	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
+}
+
+// claimOf returns the user that the identity itself names in the place that by means;
+// empty: none, or a voucher without a good proof.
+func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.UserID {
+	if key, ok := by.MetadataKey(); ok {
+		return MetadataClaim(id.MetadataPublic, key).User
+	}
+	switch by {
+	case symbolon.ByExternalID:
+		return externalClaim(id.ExternalID).User
+	case symbolon.ByVoucher:
+		if v := claimsOf(id, "").voucher; v.User != "" && m.Vouched(v) {
+			return v.User
+		}
+	}
+	return ""
+}
+
+// claims are all that an identity says of its user, the strongest place first.
+type claims struct {
+	metadata Claim
+	external Claim
+	voucher  mint.Voucher
+	hasPaper bool // metadata_admin.symbolon holds something, good or not
+}
+
+func claimsOf(id symbolon.Identity, key string) claims {
+	c := claims{metadata: MetadataClaim(id.MetadataPublic, key), external: externalClaim(id.ExternalID)}
+	c.voucher, c.hasPaper = mint.VoucherOf(id.MetadataAdmin)
+	if !IsKey(string(c.voucher.User)) {
+		c.voucher.User = ""
+	}
+	return c
+}
+
+// users lists the IDs that the store is asked about. The order is that of
+// claims.held.
+func (c claims) users() []symbolon.UserID {
+	return []symbolon.UserID{c.metadata.User, c.external.User, c.voucher.User}
+}
+
+// claimedUsers lists the IDs that the store is asked about for one decision.
+func ClaimedUsers(id symbolon.Identity, p Policy) []symbolon.UserID {
+	users := claimsOf(id, p.Key).users()
+	if p.Answer.Known() {
+		users = append(users, p.Answer.User)
+	}
+	return users
+}
+
+// The places of the claims in Query.Claims and Held.Claims.
+const (
+	atMetadata = iota
+	atExternal
+	atVoucher
+	atMade // the application's answer, where it was asked
+)

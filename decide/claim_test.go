@@ -1,0 +1,33 @@
+package decide
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
+)
+
+// FuzzClaims: whatever stands in the metadata, it is read without a panic and
+// names nobody who cannot be a key in both databases.
+func FuzzClaims(f *testing.F) {
+	for _, s := range []string{``, `null`, `{}`, `{"id":"42"}`, `{"id":42}`, `{"id":{}}`, `[]`, `"x"`, `{"id":"\u0000"}`, `{"symbolon":{"user":"7","proof":"v1."}}`} {
+		f.Add([]byte(s), []byte(s))
+	}
+	m := mint.NewMinter("default", newKey)
+	f.Fuzz(func(t *testing.T, public, admin []byte) {
+		c := claimsOf(symbolon.Identity{ID: alice, MetadataPublic: public, MetadataAdmin: admin}, "id")
+		for _, user := range c.users() {
+			if user != "" && !IsKey(string(user)) {
+				t.Errorf("%q names %q", public, user)
+			}
+		}
+		if m.Vouched(c.voucher) {
+			t.Errorf("%q is vouched for", admin)
+		}
+		plan, _ := Identity(symbolon.Seen{Identity: symbolon.Identity{ID: alice, MetadataPublic: public, MetadataAdmin: admin}}, symbolon.Held{}, Policy{Minter: m, Key: "id", NewID: symbolon.ByMint, Fresh: "f"})
+		if plan.Action != symbolon.Create {
+			t.Errorf("%q, %q: %s", public, admin, fmt.Sprint(plan))
+		}
+	})
+}

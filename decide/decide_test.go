@@ -1,0 +1,206 @@
+package decide
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
+)
+
+const (
+	alice = symbolon.IdentityID("11111111-1111-4111-8111-111111111111")
+	bob   = symbolon.IdentityID("22222222-2222-4222-8222-222222222222")
+)
+
+// TestDecide walks the order of evidence. Every row says what is seen at Ory, what
+// is held here, and what follows.
+func TestDecide(t *testing.T) {
+	minter := mint.NewMinter("default", symbolon.Secret("01jc8zv5m4kq2x9t7w3y6b8n0d5f7h9j"))
+	minted := minter.Mint(testNow)
+	fresh := minter.Mint(testNow)
+	voucher, err := minter.Voucher("7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := func(id symbolon.IdentityID, user symbolon.UserID) *symbolon.Link {
+		return &symbolon.Link{Identity: id, User: user, State: symbolon.Linked, Ticket: 5}
+	}
+	row := func(id symbolon.UserID, identity, linked symbolon.IdentityID) *symbolon.Row {
+		return &symbolon.Row{ID: id, Identity: identity, Linked: linked}
+	}
+	// claim says what is held of the user that metadata_public.id names.
+	claim := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{c, {}, {}} }
+	vouched := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{{}, {}, c} }
+	paper := `{"symbolon":{"user":"7","proof":"` + voucher.Proof + `"}}`
+
+	tests := []struct {
+		name     string
+		metadata string
+		admin    string // metadata_admin; implies an admin reading
+		external string
+		ticket   symbolon.Ticket
+		held     symbolon.Held
+		policy   func(*Policy)
+
+		action   symbolon.Action
+		user     symbolon.UserID
+		findings string
+		err      error
+		asks     Question
+		conflict bool
+		retire   symbolon.UserID
+	}{
+		// 1: the ledger
+		{name: "linked", held: symbolon.Held{Link: live(alice, "a"), User: row("a", alice, alice), Row: row("a", alice, alice)},
+			action: symbolon.Keep, user: "a"},
+		{name: "linked, a newer reading", ticket: 6, held: symbolon.Held{Link: live(alice, "a"), User: row("a", alice, alice)},
+			action: symbolon.Update, user: "a"},
+		{name: "linked, an older reading", ticket: 5, held: symbolon.Held{Link: live(alice, "a"), User: row("a", alice, alice)},
+			action: symbolon.Keep, user: "a"},
+		{name: "linked, whatever the metadata says", metadata: `{"id":"b"}`,
+			held:   symbolon.Held{Link: live(alice, "a"), User: row("a", alice, alice), Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Keep, user: "a"},
+		{name: "row deleted", held: symbolon.Held{Link: live(alice, "a")},
+			action: symbolon.Deny, user: "a", findings: "user_gone", err: symbolon.ErrUserGone},
+		{name: "row deleted, recreate", held: symbolon.Held{Link: live(alice, "a")}, policy: func(p *Policy) { p.Recreate = true },
+			action: symbolon.Create, user: fresh, findings: "user_gone", retire: "a"},
+		{name: "row deleted, recreate, but the ID would be the same", held: symbolon.Held{Link: live(alice, "a")},
+			policy: func(p *Policy) { p.Recreate = true; p.NewID = symbolon.ByIdentity },
+			action: symbolon.Deny, user: "a", findings: "user_gone", err: symbolon.ErrUserGone},
+		{name: "forgotten", held: symbolon.Held{Link: &symbolon.Link{Identity: alice, User: "a", State: symbolon.Forgotten}},
+			action: symbolon.Deny, user: "a", err: symbolon.ErrUserGone},
+		{name: "forgotten, recreate", held: symbolon.Held{Link: &symbolon.Link{Identity: alice, User: "a", State: symbolon.Forgotten}},
+			policy: func(p *Policy) { p.Recreate = true }, action: symbolon.Create, user: fresh, retire: "a"},
+		{name: "column set to null", held: symbolon.Held{Link: live(alice, "a"), User: row("a", "", alice)},
+			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
+		{name: "column set to another identity", held: symbolon.Held{Link: live(alice, "a"), User: row("a", bob, alice)},
+			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
+		{name: "another row took the identity", held: symbolon.Held{Link: live(alice, "a"), Row: row("b", alice, "")},
+			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
+
+		// 2: the application's row
+		{name: "a hand-written hook's row", metadata: `{"id":"42"}`,
+			held:   symbolon.Held{Row: row("42", alice, ""), Claims: claim(symbolon.Claimed{Row: row("42", alice, "")})},
+			action: symbolon.Attach, user: "42"},
+		{name: "a hand-written hook's row, the ID is a number", metadata: `{"id":42}`, held: symbolon.Held{Row: row("42", alice, "")},
+			action: symbolon.Attach, user: "42"},
+		{name: "the row belongs to another in the ledger", held: symbolon.Held{Row: row("a", alice, bob)},
+			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
+
+		// 3: minted
+		{name: "reserved", metadata: `{"id":"` + string(minted) + `"}`, action: symbolon.Create, user: minted},
+		{name: "reserved in external_id", external: string(minted), action: symbolon.Create, user: minted},
+		{name: "reserved, but retired", metadata: `{"id":"` + string(minted) + `"}`, held: symbolon.Held{Claims: claim(symbolon.Claimed{Retired: true})},
+			action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "reserved, but the database makes the IDs", metadata: `{"id":"` + string(minted) + `"}`,
+			policy: func(p *Policy) { p.NewID = symbolon.ByDatabase }, action: symbolon.Create, user: "", findings: "foreign_back_reference"},
+		{name: "minted for another who is alive", metadata: `{"id":"` + string(minted) + `"}`,
+			held:   symbolon.Held{Claims: claim(symbolon.Claimed{Row: row(minted, bob, bob)})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+
+		// 4: a voucher
+		{name: "voucher", admin: paper, held: symbolon.Held{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})}, action: symbolon.Attach, user: "7"},
+		{name: "voucher for a user that is bound by now", admin: paper, held: symbolon.Held{Claims: vouched(symbolon.Claimed{Row: row("7", bob, bob)})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "voucher for nobody", admin: paper, held: symbolon.Held{Claims: vouched(symbolon.Claimed{})},
+			action: symbolon.Create, user: fresh, findings: "voucher_void"},
+		{name: "forged voucher", admin: `{"symbolon":{"user":"7","proof":"v1.AAAA"}}`, held: symbolon.Held{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})},
+			action: symbolon.Create, user: fresh, findings: "voucher_void"},
+		{name: "voucher of another shape", admin: `{"symbolon":"7"}`, action: symbolon.Create, user: fresh, findings: "voucher_void"},
+		{name: "a claim leads to one admin reading", metadata: `{"id":"7"}`, policy: func(p *Policy) { p.Admin = true },
+			asks: Question{Identity: true}},
+
+		// 5: fresh
+		{name: "nobody spoke of it", action: symbolon.Create, user: fresh},
+		{name: "null", metadata: `null`, action: symbolon.Create, user: fresh},
+		{name: "null id", metadata: `{"id":null}`, action: symbolon.Create, user: fresh},
+		{name: "other keys", metadata: `{"plan":"gold"}`, action: symbolon.Create, user: fresh},
+		{name: "the database makes the ID", policy: func(p *Policy) { p.NewID = symbolon.ByDatabase }, action: symbolon.Create, user: ""},
+		{name: "the identity is the ID", policy: func(p *Policy) { p.NewID = symbolon.ByIdentity }, action: symbolon.Create, user: symbolon.UserID(alice)},
+		{name: "an ID that names nobody", metadata: `{"id":"1"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "an object", metadata: `{"id":{"a":1}}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "a fraction", metadata: `{"id":1.5}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "a megabyte", metadata: `{"id":"` + strings.Repeat("x", 1<<20) + `"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "a NUL", metadata: `{"id":"a\u0000"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "metadata is a string", metadata: `"x"`, action: symbolon.Create, user: fresh, findings: "metadata_not_object"},
+		{name: "metadata is an array", metadata: `[1]`, action: symbolon.Create, user: fresh, findings: "metadata_not_object"},
+		{name: "another's user", metadata: `{"id":"b"}`, held: symbolon.Held{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "another's user, by the application's word only", metadata: `{"id":"b"}`, held: symbolon.Held{Claims: claim(symbolon.Claimed{Row: row("b", bob, "")})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "another's user whose row is gone", metadata: `{"id":"b"}`, held: symbolon.Held{Claims: claim(symbolon.Claimed{Linked: bob})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "a user without identity", metadata: `{"id":"b"}`, held: symbolon.Held{Claims: claim(symbolon.Claimed{Row: row("b", "", "")})},
+			action: symbolon.Create, user: fresh, findings: "foreign_back_reference", conflict: true},
+		{name: "an external_id of the operator's own", external: "crm-5", action: symbolon.Create, user: fresh},
+		{name: "an external_id that names a user", external: "b", held: symbolon.Held{Claims: []symbolon.Claimed{{}, {Row: row("b", bob, bob)}, {}}},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+
+		// gone, or not?
+		{name: "is the other gone?", metadata: `{"id":"b"}`, admin: `null`, policy: func(p *Policy) { p.Admin = true },
+			held: symbolon.Held{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, asks: Question{Gone: bob}},
+		{name: "the other is gone", metadata: `{"id":"b"}`, admin: `null`,
+			policy: func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: true} },
+			held:   symbolon.Held{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Hold, findings: "recreated_identity", err: symbolon.ErrOnHold},
+		{name: "the other is there", metadata: `{"id":"b"}`, admin: `null`,
+			policy: func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: false} },
+			held:   symbolon.Held{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+
+		// the breaker
+		{name: "the tenth conflict", metadata: `{"id":"b"}`, held: symbolon.Held{Conflicts: 9, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "the eleventh conflict", metadata: `{"id":"b"}`, held: symbolon.Held{Conflicts: 10, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Hold, findings: "claimed_by_other", err: symbolon.ErrOnHold},
+		{name: "the hundredth of ten thousand", metadata: `{"id":"b"}`, held: symbolon.Held{Conflicts: 99, Users: 10_000, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "no conflict, whatever the breaker", metadata: `{"id":"1"}`, held: symbolon.Held{Conflicts: 99},
+			action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "held for a conflict stays held", metadata: `{"id":"b"}`,
+			held:   symbolon.Held{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Hold, findings: "claimed_by_other", err: symbolon.ErrOnHold},
+		{name: "held, and the claim was taken away", held: symbolon.Held{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}},
+			action: symbolon.Create, user: fresh},
+		{name: "could not be created, tried again", held: symbolon.Held{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.CannotCreate}},
+			action: symbolon.Create, user: fresh},
+		{name: "moved away by the operator", held: symbolon.Held{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}},
+			action: symbolon.Hold, err: symbolon.ErrOnHold},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			seen := symbolon.Seen{Ticket: tt.ticket, Admin: tt.admin != "", Identity: symbolon.Identity{ID: alice, ExternalID: tt.external,
+				MetadataPublic: []byte(tt.metadata), MetadataAdmin: []byte(tt.admin)}}
+			p := Policy{Minter: minter, Key: "id", NewID: symbolon.ByMint, Fresh: fresh}
+			if tt.policy != nil {
+				tt.policy(&p)
+			}
+			got, asked := Identity(seen, tt.held, p)
+			if got.Action != tt.action || got.User != tt.user || got.Retire != tt.retire {
+				t.Errorf("got %s %q retiring %q, want %s %q retiring %q", got.Action, got.User, got.Retire, tt.action, tt.user, tt.retire)
+			}
+			if kinds := findingKinds(got); kinds != tt.findings {
+				t.Errorf("findings %q, want %q", kinds, tt.findings)
+			}
+			if !errors.Is(got.Err, tt.err) || (got.Err == nil) != (tt.err == nil) {
+				t.Errorf("error %v, want %v", got.Err, tt.err)
+			}
+			if asked != tt.asks || got.Conflict != tt.conflict {
+				t.Errorf("asks %+v conflict %v, want %+v %v", asked, got.Conflict, tt.asks, tt.conflict)
+			}
+			for _, f := range got.Findings {
+				if f.Detail == "" || f.Identity != alice {
+					t.Errorf("finding %+v says nothing or of nobody", f)
+				}
+			}
+		})
+	}
+}
+
+func findingKinds(p symbolon.Plan) string {
+	var out []string
+	for _, f := range p.Findings {
+		out = append(out, string(f.Kind))
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,36 @@
+package symbolon
+
+import (
+	"time"
+)
+
+// EventKind names a change of the bond.
+type EventKind string
+
+const (
+	UserLinked    EventKind = "user.linked"    // an identity got its user
+	UserUnlinked  EventKind = "user.unlinked"  // a bond that adopt made was undone
+	UserUpdated   EventKind = "user.updated"   // projected columns were written
+	UserRecreated EventKind = "user.recreated" // a deleted user was replaced by a new one
+	UserForgotten EventKind = "user.forgotten" // the application deleted its user
+	LinkHeld      EventKind = "link.held"      // the identity was put on hold
+	LinkMoved     EventKind = "link.moved"     // the operator moved a bond
+	IdentityGone  EventKind = "identity.gone"  // Ory no longer has the identity; its user's row followed the policy
+	UserErased    EventKind = "user.erased"    // the operator erased the person
+	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was not followed
+	FindingOpened EventKind = "finding.opened"
+	FindingClosed EventKind = "finding.closed"
+)
+
+// Event is one line of the history, written in the transaction of the change.
+type Event struct {
+	ID       int64 // grows with time; positions for feeds come later
+	At       time.Time
+	Kind     EventKind
+	Identity IdentityID
+	User     UserID // after the change
+	Before   UserID // before it, where that differs
+	Way      Way
+	Finding  FindingKind // of the finding events and of link.held
+	Detail   string
+}

@@ -1,0 +1,190 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// bulkMemory is a memory that is a BulkStore as well.
+type bulkMemory struct {
+	*memory
+	calls [][]symbolon.IdentityID
+	fail  error // after the first bond
+}
+
+func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide func(int, symbolon.Held) symbolon.Plan) ([]symbolon.Outcome, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]symbolon.Outcome, len(qs))
+	if m.down {
+		return out, symbolon.ErrUnavailable
+	}
+	var call []symbolon.IdentityID
+	for n, q := range qs {
+		call = append(call, q.Seen.Identity.ID)
+		h := m.held(q)
+		if h.Link != nil || h.Row != nil || slices.ContainsFunc(h.Claims, func(c symbolon.Claimed) bool { return c != symbolon.Claimed{} }) {
+			continue
+		}
+		plan := decide(n, symbolon.Held{Claims: h.Claims})
+		if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" {
+			continue
+		}
+		if m.fail != nil && len(m.links) > 0 {
+			return out, m.fail
+		}
+		m.mu.Unlock()
+		out[n], _ = m.Write(context.Background(), q, func(symbolon.Held) (symbolon.Plan, error) { return plan, nil })
+		m.mu.Lock()
+	}
+	m.calls = append(m.calls, call)
+	return out, nil
+}
+
+func crowd(ory *oryModel, n int) (seen []symbolon.Seen) {
+	for i := range n {
+		id := symbolon.Identity{ID: personID(n - i), State: symbolon.Active} // not in the order of their IDs
+		ory.identities[id.ID] = id
+		seen = append(seen, symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true})
+	}
+	return seen
+}
+
+func newOry() *oryModel {
+	return &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{}}
+}
+
+// The results answer one for one, whoever made them; a BulkStore is given a few hundred
+// at a time, in the order of IDs, each once.
+func TestLinkAll(t *testing.T) {
+	for _, bulky := range []bool{true, false} {
+		ory, plain := newOry(), newMemory(symbolon.ByMint)
+		store := &bulkMemory{memory: plain}
+		l := newTestLinker(ory, plain)
+		if bulky {
+			l = newTestLinker(ory, store)
+		}
+		var after atomic.Int64
+		l.AfterLink = func(context.Context, symbolon.Link) { after.Add(1) }
+		seen := crowd(ory, 1203)
+		seen = append(seen, seen[7], symbolon.Seen{Identity: symbolon.Identity{ID: "x"}}, symbolon.Seen{Identity: symbolon.Identity{ID: "ABCDEF00-0000-4000-8000-000000000000"}})
+		foreign := symbolon.Identity{ID: personID(5000), MetadataPublic: []byte(`{"id":"somebody's"}`)}
+		ory.identities[foreign.ID] = foreign
+		seen = append(seen, symbolon.Seen{Identity: foreign})
+		out := l.LinkAll(t.Context(), seen)
+		for i, r := range out {
+			switch i {
+			case 1204:
+				if r.Err == nil {
+					t.Error("an ID that is none was linked")
+				}
+			case 1205: // as Link has it
+			default:
+				if r.Err != nil || r.Link.Identity != seen[i].Identity.ID || plain.rows[r.Link.User] != seen[i].Identity.ID {
+					t.Fatalf("%d: %+v", i, r)
+				}
+			}
+		}
+		if out[7].Link.User != out[1203].Link.User || after.Load() < 1204 {
+			t.Errorf("twice in a list: %+v, %+v; AfterLink %d times", out[7], out[1203], after.Load())
+		}
+		if !bulky {
+			continue
+		}
+		var order []symbolon.IdentityID
+		for _, call := range store.calls {
+			if len(call) > bulk {
+				t.Errorf("%d at once", len(call))
+			}
+			order = append(order, call...)
+		}
+		if !slices.IsSorted(order) || len(slices.Compact(order)) != 1204 {
+			t.Errorf("%d were asked for, sorted: %v", len(order), slices.IsSorted(order))
+		}
+	}
+}
+
+// A store that breaks off: what it made counts, and nobody else is tried.
+func TestLinkAllBreaksOff(t *testing.T) {
+	ory := newOry()
+	store := &bulkMemory{memory: newMemory(symbolon.ByMint), fail: fmt.Errorf("gone: %w", symbolon.ErrUnavailable)}
+	linked, failed := 0, 0
+	for _, r := range newTestLinker(ory, store).LinkAll(t.Context(), crowd(ory, 700)) {
+		switch {
+		case r.Err == nil:
+			linked++
+		case errors.Is(r.Err, symbolon.ErrUnavailable):
+			failed++
+		}
+	}
+	if linked != 1 || failed != 699 || len(store.links) != 1 {
+		t.Errorf("%d linked, %d failed, %d in the ledger", linked, failed, len(store.links))
+	}
+}
+
+// Without a BulkStore the end comes after a few that were not answered.
+func TestLinkAllResigns(t *testing.T) {
+	ory := newOry()
+	store := &counting{memory: newMemory(symbolon.ByMint)}
+	store.down = true
+	for _, r := range newTestLinker(ory, store).LinkAll(t.Context(), crowd(ory, 300)) {
+		if !errors.Is(r.Err, symbolon.ErrUnavailable) {
+			t.Fatalf("got %v", r.Err)
+		}
+	}
+	if n := store.looks.Load(); n < resignation || n > resignation+hands {
+		t.Errorf("tried %d times", n)
+	}
+}
+
+type counting struct {
+	*memory
+	looks atomic.Int64
+}
+
+func (c *counting) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, error) {
+	c.looks.Add(1)
+	return c.memory.Look(ctx, q)
+}
+
+// arriveTogether brings in everybody whom Ory has, by one LinkAll.
+func (w *world) arriveTogether(t *rapid.T) {
+	l := w.linkerOn(&bulkMemory{memory: w.store})
+	var seen []symbolon.Seen
+	for n := 1; n <= w.next; n++ {
+		if id, alive := w.ory.identities[personID(n)]; alive {
+			seen = append(seen, symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: w.ory.admin})
+		}
+	}
+	for i, r := range l.LinkAll(context.Background(), seen) {
+		w.judge(t, seen[i].Identity.ID, r.Link, r.Err)
+	}
+}
+
+// linkerOn is the world's linker on another store.
+func (w *world) linkerOn(store symbolon.Store) *Linker {
+	l := w.linker
+	return &Linker{Ory: l.Ory, Store: store, Secrets: l.Secrets, Log: l.Log, BackReference: l.BackReference, Now: l.Now,
+		OnUserDeleted: l.OnUserDeleted, Creator: &oneByOne{creator: l.Creator}}
+}
+
+// oneByOne is an application that answers one question at a time.
+type oneByOne struct {
+	mu      sync.Mutex
+	creator symbolon.Creator
+}
+
+func (o *oneByOne) Create(ctx context.Context, id symbolon.Identity) (symbolon.UserID, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.creator.Create(ctx, id)
+}

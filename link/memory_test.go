@@ -1,0 +1,229 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// memory is a Store in a few maps: the contract of Store in its shortest form, so
+// that the property test can run a hundred thousand steps. The application's users
+// table is rows.
+type memory struct {
+	mu      sync.Mutex
+	newID   symbolon.NewID
+	ticket  symbolon.Ticket
+	links   map[symbolon.IdentityID]symbolon.Link
+	rows    map[symbolon.UserID]symbolon.IdentityID
+	retired map[symbolon.UserID]bool
+	open    map[symbolon.IdentityID][]symbolon.Finding
+	events  []symbolon.Event
+	serial  int
+	down    bool
+}
+
+func newMemory(newID symbolon.NewID) *memory {
+	return &memory{newID: newID, links: map[symbolon.IdentityID]symbolon.Link{}, rows: map[symbolon.UserID]symbolon.IdentityID{},
+		retired: map[symbolon.UserID]bool{}, open: map[symbolon.IdentityID][]symbolon.Finding{}}
+}
+
+func (m *memory) NewID() symbolon.NewID { return m.newID }
+
+func (m *memory) Ticket(context.Context) (symbolon.Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return 0, symbolon.ErrUnavailable
+	}
+	m.ticket++
+	return m.ticket, nil
+}
+
+func (m *memory) Look(_ context.Context, q symbolon.Query) (symbolon.Held, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return symbolon.Held{}, symbolon.ErrUnavailable
+	}
+	return m.held(q), nil
+}
+
+func (m *memory) held(q symbolon.Query) symbolon.Held {
+	id := q.Seen.Identity.ID
+	h := symbolon.Held{Users: len(m.links)}
+	if l, ok := m.links[id]; ok {
+		h.Link = &l
+		if _, ok := m.rows[l.User]; ok {
+			h.User = m.row(l.User)
+		}
+	}
+	for user, identity := range m.rows {
+		if identity == id {
+			h.Row = m.row(user)
+		}
+	}
+	for _, user := range q.Claims {
+		c := symbolon.Claimed{Retired: m.retired[user], Linked: m.linkedTo(user)}
+		if _, ok := m.rows[user]; ok && user != "" {
+			c.Row = m.row(user)
+		}
+		h.Claims = append(h.Claims, c)
+	}
+	for _, e := range m.events {
+		if e.Kind == symbolon.ClaimRefused {
+			h.Conflicts++
+		}
+	}
+	return h
+}
+
+func (m *memory) row(user symbolon.UserID) *symbolon.Row {
+	return &symbolon.Row{ID: user, Identity: m.rows[user], Linked: m.linkedTo(user)}
+}
+
+func (m *memory) linkedTo(user symbolon.UserID) symbolon.IdentityID {
+	for id, l := range m.links {
+		if l.User == user && l.State == symbolon.Linked && user != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return symbolon.Outcome{}, symbolon.ErrUnavailable
+	}
+	plan, err := decide(m.held(q))
+	if err != nil {
+		return symbolon.Outcome{}, err
+	}
+	out := symbolon.Outcome{Plan: plan}
+	id := q.Seen.Identity.ID
+	before := m.links[id]
+	l := before
+	l.Identity, l.Ticket = id, max(l.Ticket, q.Seen.Ticket)
+	switch plan.Action {
+	case symbolon.Create:
+		user := plan.User
+		if user == "" {
+			m.serial++
+			user = symbolon.UserID(fmt.Sprint(m.serial))
+		}
+		if _, taken := m.rows[user]; taken || m.retired[user] {
+			return symbolon.Outcome{}, fmt.Errorf("the plan creates user %s twice: %w", user, symbolon.ErrConflict)
+		}
+		if plan.Retire != "" {
+			m.retired[plan.Retire] = true
+		}
+		m.rows[user] = id
+		l.User, l.State, l.Reason, out.New = user, symbolon.Linked, "", true
+	case symbolon.Attach:
+		if plan.Release != "" {
+			other := m.links[plan.Release]
+			other.Identity, other.State, other.Reason = plan.Release, symbolon.OnHold, symbolon.Moved
+			m.links[plan.Release] = other
+		}
+		if before.User != "" && m.rows[before.User] == id {
+			m.rows[before.User] = ""
+		}
+		out.New = before.State != symbolon.Linked || before.User != plan.User
+		m.rows[plan.User] = id
+		l.User, l.State, l.Reason = plan.User, symbolon.Linked, ""
+	case symbolon.Bury:
+		if plan.Retire != "" {
+			m.retired[plan.Retire] = true
+		}
+		if plan.Row == symbolon.DeleteRow {
+			delete(m.rows, plan.User)
+		}
+		l.User, l.State, l.Reason = plan.User, plan.State, ""
+	case symbolon.Hold:
+		l.State, l.Reason = symbolon.OnHold, plan.Reason
+	case symbolon.Keep, symbolon.Deny:
+		out.Link, out.Opened = before, m.find(id, plan)
+		return out, nil
+	}
+	if plan.BackReference != "" {
+		l.BackReference = plan.BackReference
+	}
+	if plan.Conflict {
+		m.events = append(m.events, symbolon.Event{Kind: symbolon.ClaimRefused, Identity: id})
+	}
+	if out.New {
+		m.events = append(m.events, symbolon.Event{Kind: symbolon.UserLinked, Identity: id, User: l.User, Before: before.User})
+	}
+	m.links[id] = l
+	out.Link, out.Opened = l, m.find(id, plan)
+	return out, nil
+}
+
+func (m *memory) find(id symbolon.IdentityID, plan symbolon.Plan) (opened []symbolon.Finding) {
+	for _, f := range plan.Findings {
+		if !slices.ContainsFunc(m.open[id], func(o symbolon.Finding) bool { return o.Kind == f.Kind }) {
+			m.open[id] = append(m.open[id], f)
+			opened = append(opened, f)
+		}
+	}
+	return opened
+}
+
+func (m *memory) Forget(_ context.Context, _ symbolon.Execer, _ string, user symbolon.UserID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.retired[user] = true
+	if id := m.linkedTo(user); id != "" {
+		l := m.links[id]
+		l.State = symbolon.Forgotten
+		m.links[id] = l
+	}
+	return nil
+}
+
+func (m *memory) Record(context.Context, string, string) (symbolon.Record, error) {
+	return symbolon.Record{}, symbolon.ErrNotFound
+}
+
+// oryModel is Ory's admin API over a map.
+type oryModel struct {
+	mu         sync.Mutex
+	admin      bool
+	down       bool
+	identities map[symbolon.IdentityID]symbolon.Identity
+	patches    []string // identity, key, value of each write
+}
+
+func (o *oryModel) HasAdmin() bool { return o.admin }
+
+func (o *oryModel) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch i, ok := o.identities[id]; {
+	case !o.admin:
+		return symbolon.Identity{}, symbolon.ErrNoAdmin
+	case o.down:
+		return symbolon.Identity{}, symbolon.ErrUnavailable
+	case !ok:
+		return symbolon.Identity{}, symbolon.ErrNotFound
+	default:
+		return i, nil
+	}
+}
+
+func (o *oryModel) AddPublicMetadata(_ context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i, ok := o.identities[id]
+	if !ok {
+		return symbolon.Identity{}, symbolon.ErrNotFound
+	}
+	o.patches = append(o.patches, fmt.Sprint(id, " ", key, " ", value))
+	i.MetadataPublic = fmt.Appendf(nil, `{%q:%q}`, key, value)
+	o.identities[id] = i
+	return i, nil
+}
