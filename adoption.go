@@ -5,7 +5,7 @@ import (
 )
 
 // ByAdopt: an operator's plan for identities and users that were both there before.
-const ByAdopt Way = "adopt"
+const FromAdopt Source = "adopt"
 
 // Proof says by what an identity and an existing user are known to be one person's
 // halves. Beside the constants it is "metadata_public.KEY" or "column:NAME".

@@ -30,7 +30,7 @@ type Event struct {
 	Identity IdentityID
 	User     UserID // after the change
 	Before   UserID // before it, where that differs
-	Way      Way
+	Source   Source
 	Finding  FindingKind // of the finding events and of link.held
 	Detail   string
 }

@@ -3,7 +3,7 @@ package symbolon
 // Query says what to read of the world for one decision.
 type Query struct {
 	Project string
-	Seen    Seen
+	Reading Reading
 
 	// Claims are the user IDs that the identity's metadata speaks of.
 	Claims []UserID
@@ -14,7 +14,7 @@ type Query struct {
 }
 
 // Held is what the store knows when a decision is taken.
-type Held struct {
+type Evidence struct {
 	Link *Link // the ledger's entry for the identity; nil: none yet
 	User *Row  // the application's row of Link.User; nil: there is none
 	Row  *Row  // the row whose identity column holds this identity; nil: none
@@ -36,7 +36,7 @@ type Held struct {
 // everybody needs it. Link is never nil; Claims, Conflicts and Users are not filled,
 // and neither are User and Row.Linked where the state is not [Linked].
 type Entry struct {
-	Held
+	Evidence
 
 	// Digest tells what Ory was last seen to hold of the projected columns; empty:
 	// nothing was ever written to them.

@@ -22,7 +22,7 @@ type Link struct {
 	User          UserID // empty while held without ever having been linked
 	State         LinkState
 	Reason        FindingKind // why it is held
-	Way           Way         // how it was made
+	Source        Source      // how it was made
 	At            time.Time   // when it was made
 	Ticket        Ticket      // of the newest reading written to the user's columns
 	BackReference string      // the value that Symbolon saw at or wrote to Ory for this identity

@@ -12,7 +12,7 @@ const (
 	Deny    Action = "deny"    // there was a user, and it must not be handed out
 	Detach  Action = "detach"  // undo an adoption: end the bond, as if it had not been; Reason: on hold again
 	Confirm Action = "confirm" // the bond stands; remember BackReference as ours
-	Bury    Action = "bury"    // the bond is over: the entry becomes State, the row follows Row
+	End     Action = "bury"    // the bond is over: the entry becomes State, the row follows Row
 )
 
 // Plan is a decision: what a store has to do, and what it records beside it.

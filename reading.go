@@ -4,32 +4,32 @@ import (
 	"context"
 )
 
-type seenKey struct{}
+type readingKey struct{}
 
 // WithSeen returns a context that carries what was seen at Ory. The Linker gives it
 // to [Store.Write], so that a store's OnLink can look at the identity that is being
 // linked.
-func WithSeen(ctx context.Context, seen Seen) context.Context {
-	return context.WithValue(ctx, seenKey{}, seen)
+func WithReading(ctx context.Context, seen Reading) context.Context {
+	return context.WithValue(ctx, readingKey{}, seen)
 }
 
 // SeenFrom returns what was seen at Ory of the identity that is being linked. The
 // second result is false outside of a bond's transaction.
-func SeenFrom(ctx context.Context) (Seen, bool) {
-	seen, ok := ctx.Value(seenKey{}).(Seen)
+func ReadingFrom(ctx context.Context) (Reading, bool) {
+	seen, ok := ctx.Value(readingKey{}).(Reading)
 	return seen, ok
 }
 
 // Way says how an identity came to be looked at. It is kept in the ledger and in
 // every event.
-type Way string
+type Source string
 
 const (
-	ByRequest   Way = "request"   // a request came with a session of the identity
-	ByLinkHook  Way = "link"      // Ory's hook after it stored an identity
-	BySyncHook  Way = "sync"      // Ory's hook after settings, verification, recovery
-	ByOperator  Way = "operator"  // the command line or the admin API
-	ByReconcile Way = "reconcile" // a comparison of all identities with the ledger
+	FromRequest   Source = "request"   // a request came with a session of the identity
+	FromLinkHook  Source = "link"      // Ory's hook after it stored an identity
+	FromSyncHook  Source = "sync"      // Ory's hook after settings, verification, recovery
+	FromOperator  Source = "operator"  // the command line or the admin API
+	FromReconcile Source = "reconcile" // a comparison of all identities with the ledger
 )
 
 // Ticket orders readings of Ory: whatever commits last, a reading with a lower
@@ -37,7 +37,7 @@ const (
 type Ticket int64
 
 // Seen is one reading of an identity at Ory.
-type Seen struct {
+type Reading struct {
 	Identity Identity
 
 	// Ticket was taken from the store before the read began. With zero the
@@ -45,7 +45,7 @@ type Seen struct {
 	Ticket Ticket
 
 	// Way is how we came to look.
-	Way Way
+	Source Source
 
 	// Admin says that the identity was read over the admin API, so that an
 	// absent metadata_admin is really absent.

@@ -35,7 +35,7 @@ type Store interface {
 	Ticket(ctx context.Context) (Ticket, error)
 
 	// Look returns what is held of an identity. It writes nothing.
-	Look(ctx context.Context, q Query) (Held, error)
+	Read(ctx context.Context, q Query) (Evidence, error)
 
 	// Write locks the identity's entry, reads what is held of it, asks decide what
 	// to do, does it and records it (events, findings), all in one transaction.
@@ -43,7 +43,7 @@ type Store interface {
 	// identity was given the same user a moment ago), it reads again and decide is
 	// called again: it must be free of side effects. Calls for one identity happen
 	// one after another. An error of decide undoes everything and is returned.
-	Write(ctx context.Context, q Query, decide func(Held) (Plan, error)) (Outcome, error)
+	Write(ctx context.Context, q Query, decide func(Evidence) (Plan, error)) (Outcome, error)
 
 	// Forget records in the application's own transaction that it deletes a user:
 	// the bond ends and the ID is never given out again. Forgetting a user that was
@@ -79,5 +79,5 @@ type BulkStore interface {
 	// is among the outcomes, and stays; of the transaction that failed nothing may be
 	// known. Queries name an identity once, in the canonical form of its ID; a few
 	// hundred of them make one transaction.
-	CreateAll(ctx context.Context, qs []Query, decide func(n int, h Held) Plan) ([]Outcome, error)
+	CreateAll(ctx context.Context, qs []Query, decide func(n int, h Evidence) Plan) ([]Outcome, error)
 }

@@ -13,8 +13,8 @@
 //
 // Every way in (a request, a hook, the operator's word) ends in [link.Linker.Link]:
 // one transaction, idempotent, safe to race. What it does is decided by one pure
-// function (decide.go) over what was seen at Ory ([Seen]) and what is held here
-// ([Held]); a [Store] carries the decision out.
+// function (decide.go) over what was seen at Ory ([Reading]) and what is held here
+// ([Evidence]); a [Store] carries the decision out.
 //
 // Nothing here ever authorises by metadata_public.id: that value is a
 // convenience for readers of the identity, and anybody with Ory's admin API can

@@ -295,7 +295,7 @@ func TestUndoRefusesThoseWhoSignedIn(t *testing.T) {
 		run := s.apply(lines, adopt.Options{}).Run
 		s.ory.signedIn[identityID(0)] = time.Now().Add(time.Minute)
 		s.ory.signedIn[identityID(1)] = time.Now().Add(-time.Hour)
-		if _, err := s.Linker.Refresh(t.Context(), identityID(2), symbolon.BySyncHook); err != nil {
+		if _, err := s.Linker.Refresh(t.Context(), identityID(2), symbolon.FromSyncHook); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Linker.Bind(t.Context(), identityID(3), "4", symbolon.BindOptions{Why: "certain now"}); err != nil {
@@ -324,7 +324,7 @@ func TestHeld(t *testing.T) {
 		s.user(row{id: 1, email: "ann@example.org", verified: true})
 		s.Linker.AdoptVerifiedEmail = true
 		link := func() error {
-			_, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByRequest})
+			_, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: s.ory.identities[id], Source: symbolon.FromRequest})
 			return err
 		}
 		if err := link(); !errors.Is(err, symbolon.ErrOnHold) {
@@ -377,9 +377,11 @@ func TestOryDown(t *testing.T) {
 // limited is Ory's 429.
 type limited struct{}
 
-func (limited) Error() string       { return "not so fast" }
+func (limited) Error() string { return "not so fast" }
+
 func (limited) Wait() time.Duration { return time.Millisecond }
-func (limited) Unwrap() []error     { return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable} }
+
+func (limited) Unwrap() []error { return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable} }
 
 // TestRateLimits: a run waits as long as Ory says, and leaves nobody out.
 func TestRateLimits(t *testing.T) {

@@ -57,7 +57,7 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 					}
 				}
 			}
-			link, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByRequest})
+			link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: s.ory.identities[id], Source: symbolon.FromRequest})
 			switch {
 			case err == nil && link.User == "1":
 				live++
@@ -93,12 +93,12 @@ func TestHeldUntilVerified(t *testing.T) {
 		id := s.identity(1, address(false))
 		stale := s.ory.identities[id]
 		for range 2 {
-			if _, err := s.Linker.Refresh(t.Context(), id, symbolon.ByLinkHook); !errors.Is(err, symbolon.ErrOnHold) {
+			if _, err := s.Linker.Refresh(t.Context(), id, symbolon.FromLinkHook); !errors.Is(err, symbolon.ErrOnHold) {
 				t.Fatal(err)
 			}
 		}
 		s.identity(1, address(true))
-		link, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: stale, Way: symbolon.ByRequest}) // an edge's old answer
+		link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: stale, Source: symbolon.FromRequest}) // an edge's old answer
 		if err != nil || link.User != "1" {
 			t.Fatalf("%+v %v", link, err)
 		}
@@ -111,7 +111,7 @@ func TestHeldUntilVerified(t *testing.T) {
 		s.Linker.AdoptVerifiedEmail = false
 		s.user(row{id: 1, email: "ann@example.org", verified: true})
 		id = s.identity(1, address(true))
-		if link, err := s.Linker.Refresh(t.Context(), id, symbolon.ByLinkHook); err != nil || link.User == "1" {
+		if link, err := s.Linker.Refresh(t.Context(), id, symbolon.FromLinkHook); err != nil || link.User == "1" {
 			t.Errorf("the policy is off: %+v %v", link, err)
 		}
 	})
@@ -121,14 +121,14 @@ func TestHeldUntilVerified(t *testing.T) {
 func TestBulkByEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true
-		var seen []symbolon.Seen
+		var seen []symbolon.Reading
 		for n := range 20 {
 			address := fmt.Sprintf("p%d@example.org", n)
 			s.user(row{id: n + 1, email: address, verified: true})
 			id := s.identity(n, func(i *symbolon.Identity) {
 				i.Addresses = []symbolon.Address{{Value: address, Via: "email", Verified: n%2 == 0}}
 			})
-			seen = append(seen, symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByReconcile, Admin: true})
+			seen = append(seen, symbolon.Reading{Identity: s.ory.identities[id], Source: symbolon.FromReconcile, Admin: true})
 		}
 		for n, r := range s.Linker.LinkAll(t.Context(), seen) {
 			if n%2 == 0 && (r.Err != nil || r.Link.User != symbolon.UserID(fmt.Sprint(n+1))) || n%2 == 1 && !errors.Is(r.Err, symbolon.ErrOnHold) {
@@ -148,7 +148,7 @@ func TestVoucherBeforeEmail(t *testing.T) {
 			i.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email"}}
 			i.MetadataAdmin = s.voucher("2")
 		})
-		link, err := s.Linker.Link(t.Context(), symbolon.Seen{Identity: s.ory.identities[id], Way: symbolon.ByRequest})
+		link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: s.ory.identities[id], Source: symbolon.FromRequest})
 		if err != nil || link.User != "2" {
 			t.Errorf("%+v %v", link, err)
 		}
@@ -174,7 +174,7 @@ func TestRandomAddresses(t *testing.T) {
 			ours, theirs := spell(r, base), spell(r, base)
 			s.user(row{id: n + 1, email: theirs, verified: true})
 			id := symbolon.Identity{ID: identityID(n), Addresses: []symbolon.Address{{Value: ours, Via: "email", Verified: true}}}
-			held, err := s.store.Look(t.Context(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}, Emails: id.Emails()})
+			held, err := s.store.Read(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}, Emails: id.Emails()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -78,7 +78,7 @@ func (s *small) populate(rt *rapid.T) {
 	}
 	for range n("links") { // some have met before
 		if id, ok := s.ory.identities[identityID(n("link"))]; ok {
-			_, _ = s.Linker.Link(s.t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest, Admin: true})
+			_, _ = s.Linker.Link(s.t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest, Admin: true})
 		}
 	}
 }

@@ -105,10 +105,10 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 	if err != nil && !errors.Is(err, symbolon.ErrNotFound) {
 		return "", err
 	}
-	since := slices.IndexFunc(record.Events, func(e symbolon.Event) bool { return e.ID > made.ID && e.Way != symbolon.ByAdopt })
+	since := slices.IndexFunc(record.Events, func(e symbolon.Event) bool { return e.ID > made.ID && e.Source != symbolon.FromAdopt })
 	if since >= 0 {
 		e := record.Events[since]
-		way := e.Way
+		way := e.Source
 		if way == "" {
 			way = "the application"
 		}

@@ -75,7 +75,7 @@ func newWorld(t *testing.T, db database, c *createurl.Client) *world {
 }
 
 func (w *world) link(t *testing.T, id symbolon.Identity) (symbolon.Link, error) {
-	return w.linker.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+	return w.linker.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 }
 
 // empty lets another case use the same user's ID.

@@ -9,8 +9,8 @@ import (
 )
 
 // decideAdopt is pure, as decide is. says is whom the identity names by itself.
-func Adopt(s symbolon.Seen, h symbolon.Held, a symbolon.Adoption, says symbolon.UserID, p Policy) (symbolon.Plan, error) {
-	target := held(h, 0)
+func Adopt(s symbolon.Reading, h symbolon.Evidence, a symbolon.Adoption, says symbolon.UserID, p Policy) (symbolon.Plan, error) {
+	target := claimedAt(h, 0)
 	conflict := func(format string, args ...any) (symbolon.Plan, error) {
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: a.Identity, User: a.User, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -35,7 +35,7 @@ func Adopt(s symbolon.Seen, h symbolon.Held, a symbolon.Adoption, says symbolon.
 }
 
 // unproved says which fact the line relied on is not so any more.
-func unproved(a symbolon.Adoption, id symbolon.Identity, h symbolon.Held, says, user symbolon.UserID) string {
+func unproved(a symbolon.Adoption, id symbolon.Identity, h symbolon.Evidence, says, user symbolon.UserID) string {
 	if _, ok := a.By.Column(); ok {
 		return ""
 	}
@@ -62,7 +62,7 @@ const (
 	wasOnHold    = "; it was on hold: "
 )
 
-func adoptedBy(a symbolon.Adoption, h symbolon.Held) string {
+func adoptedBy(a symbolon.Adoption, h symbolon.Evidence) string {
 	why := AdoptMark(a.Run) + "by " + string(a.By)
 	if h.Row == nil {
 		why += columnWasSet
@@ -77,16 +77,16 @@ func adoptedBy(a symbolon.Adoption, h symbolon.Held) string {
 func AdoptMark(run string) string { return "adopt " + run + ": " }
 
 // decideUnadopt is pure, as decide is.
-func Unadopt(h symbolon.Held, run string, made symbolon.Event) (symbolon.Plan, error) {
+func Unadopt(h symbolon.Evidence, run string, made symbolon.Event) (symbolon.Plan, error) {
 	why, ours := strings.CutPrefix(made.Detail, AdoptMark(run))
-	if !ours || made.Kind != symbolon.UserLinked || made.Way != symbolon.ByAdopt {
+	if !ours || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {
 		return symbolon.Plan{}, errors.New("undo: the event is none of the run's bonds")
 	}
-	target := held(h, 0)
+	target := claimedAt(h, 0)
 	switch {
 	case h.Link == nil || h.Link.State == symbolon.OnHold && h.Link.User == "":
 		return symbolon.Plan{Action: symbolon.Keep}, nil
-	case h.Link.State != symbolon.Linked || h.Link.User != made.User || h.Link.Way != symbolon.ByAdopt || !h.Link.At.Equal(made.At):
+	case h.Link.State != symbolon.Linked || h.Link.User != made.User || h.Link.Source != symbolon.FromAdopt || !h.Link.At.Equal(made.At):
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the bond was made anew or ended since"}
 	case target.Row == nil || target.Row.Identity != made.Identity:
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the application changed or deleted the user's row since"}

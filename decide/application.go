@@ -17,7 +17,7 @@ func (m *Answer) Known() bool { return m != nil && (m.User != "" || m.Denial != 
 // byApplication completes a plan that makes a user. Where the application makes its
 // users itself it is asked first, and its answer is one more claim: it may name
 // nobody who is somebody else's, and nobody who was deleted.
-func byApplication(s symbolon.Seen, h symbolon.Held, p Policy, plan symbolon.Plan) (symbolon.Plan, Question) {
+func byApplication(s symbolon.Reading, h symbolon.Evidence, p Policy, plan symbolon.Plan) (symbolon.Plan, Question) {
 	if p.NewID != symbolon.ByApplication {
 		return plan, Question{}
 	}
@@ -27,7 +27,7 @@ func byApplication(s symbolon.Seen, h symbolon.Held, p Policy, plan symbolon.Pla
 	if p.Answer.Denial != nil {
 		return notMade(s, h, symbolon.CannotCreate, "", "the application makes no user: "+p.Answer.Denial.Error()), Question{}
 	}
-	user, known := p.Answer.User, held(h, atMade)
+	user, known := p.Answer.User, claimedAt(h, atMade)
 	plan.User, plan.BackReference = user, backReference(s, user, p)
 	switch owner := known.Owner(); {
 	case owner != "" && owner != s.Identity.ID:
@@ -44,7 +44,7 @@ func byApplication(s symbolon.Seen, h symbolon.Held, p Policy, plan symbolon.Pla
 }
 
 // notMade denies a user for now: the next way in asks the application again.
-func notMade(s symbolon.Seen, h symbolon.Held, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Plan {
+func notMade(s symbolon.Reading, h symbolon.Evidence, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Plan {
 	plan := symbolon.Plan{Action: symbolon.Hold, User: user, Reason: kind, Why: detail,
 		Findings: []symbolon.Finding{{Kind: kind, Identity: s.Identity.ID, User: user, Detail: detail}},
 		Err:      &symbolon.DenyError{Identity: s.Identity.ID, Finding: kind, Detail: detail, Err: symbolon.ErrCannotCreate}}

@@ -96,15 +96,15 @@ func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.U
 
 // claims are all that an identity says of its user, the strongest place first.
 type claims struct {
-	metadata Claim
-	external Claim
-	voucher  mint.Voucher
-	hasPaper bool // metadata_admin.symbolon holds something, good or not
+	metadata   Claim
+	external   Claim
+	voucher    mint.Voucher
+	hasVoucher bool // metadata_admin.symbolon holds something, good or not
 }
 
 func claimsOf(id symbolon.Identity, key string) claims {
 	c := claims{metadata: MetadataClaim(id.MetadataPublic, key), external: externalClaim(id.ExternalID)}
-	c.voucher, c.hasPaper = mint.VoucherOf(id.MetadataAdmin)
+	c.voucher, c.hasVoucher = mint.VoucherOf(id.MetadataAdmin)
 	if !IsKey(string(c.voucher.User)) {
 		c.voucher.User = ""
 	}

@@ -58,7 +58,7 @@ func (q Question) None() bool { return q == Question{} }
 //
 // Nobody is denied a user because of odd metadata; and nobody gets another
 // person's user because of it.
-func Identity(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Question) {
+func Identity(s symbolon.Reading, h symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	if h.Link != nil {
 		switch h.Link.State {
 		case symbolon.Linked:
@@ -80,7 +80,7 @@ func Identity(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Questi
 
 // decideLinked judges a bond that the ledger holds. The application's row has the
 // last word on whether it may still be handed out.
-func decideLinked(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Question) {
+func decideLinked(s symbolon.Reading, h symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	link := h.Link
 	switch {
 	case h.User == nil && h.Row == nil:
@@ -100,7 +100,7 @@ func decideLinked(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Qu
 
 // decideGone follows on_user_deleted. Without a finding where the application
 // said itself that it deletes the user.
-func decideGone(s symbolon.Seen, h symbolon.Held, p Policy, findings []symbolon.Finding) (symbolon.Plan, Question) {
+func decideGone(s symbolon.Reading, h symbolon.Evidence, p Policy, findings []symbolon.Finding) (symbolon.Plan, Question) {
 	if p.Recreate && p.NewID != symbolon.ByIdentity {
 		return byApplication(s, h, p, symbolon.Plan{Action: symbolon.Create, User: freshID(s, p), Retire: h.Link.User, Findings: findings,
 			Why: fmt.Sprintf("user %s was deleted; on_user_deleted is recreate", h.Link.User)})
@@ -110,7 +110,7 @@ func decideGone(s symbolon.Seen, h symbolon.Held, p Policy, findings []symbolon.
 }
 
 // decideRow follows the application's word: a row holds this identity's ID.
-func decideRow(s symbolon.Seen, h symbolon.Held) symbolon.Plan {
+func decideRow(s symbolon.Reading, h symbolon.Evidence) symbolon.Plan {
 	row := h.Row
 	if row.Linked != "" && row.Linked != s.Identity.ID {
 		return disagree(s, row.ID, fmt.Sprintf(
@@ -119,7 +119,7 @@ func decideRow(s symbolon.Seen, h symbolon.Held) symbolon.Plan {
 	return symbolon.Plan{Action: symbolon.Attach, User: row.ID, Why: "the application's row holds the identity's ID"}
 }
 
-func disagree(s symbolon.Seen, user symbolon.UserID, detail string) symbolon.Plan {
+func disagree(s symbolon.Reading, user symbolon.UserID, detail string) symbolon.Plan {
 	return symbolon.Plan{Action: symbolon.Deny, User: user, Reason: symbolon.ColumnDisagrees,
 		Findings: []symbolon.Finding{{Kind: symbolon.ColumnDisagrees, Identity: s.Identity.ID, User: user, Detail: detail}},
 		Err:      &symbolon.DenyError{Identity: s.Identity.ID, Finding: symbolon.ColumnDisagrees, Detail: detail, Err: symbolon.ErrOnHold}}
@@ -127,7 +127,7 @@ func disagree(s symbolon.Seen, user symbolon.UserID, detail string) symbolon.Pla
 
 // decideClaims weighs what the identity's metadata says of an identity that
 // nobody here knows yet.
-func decideClaims(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Question) {
+func decideClaims(s symbolon.Reading, h symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	c := claimsOf(s.Identity, p.Key)
 	if plan, asked, ok := decideEmail(s, h, p, c); ok {
 		return plan, asked
@@ -142,7 +142,7 @@ func decideClaims(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Qu
 		return symbolon.Plan{}, Question{Identity: true}
 	}
 	for at, user := range c.users() {
-		other := held(h, at).Owner()
+		other := claimedAt(h, at).Owner()
 		if user == "" || other == "" || other == s.Identity.ID || !p.Admin {
 			continue
 		}
@@ -160,7 +160,7 @@ func decideClaims(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Qu
 // decideMinted makes the user with the ID that Symbolon minted for it: in the
 // reserve hook, before the identity existed. A minted ID that is somebody's, or
 // was, is a claim like any other.
-func decideMinted(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolon.Plan, bool) {
+func decideMinted(s symbolon.Reading, h symbolon.Evidence, p Policy, c claims) (symbolon.Plan, bool) {
 	if p.NewID != symbolon.ByMint {
 		return symbolon.Plan{}, false
 	}
@@ -168,7 +168,7 @@ func decideMinted(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolo
 		if claim.User == "" || !p.Minter.Minted(claim.User) {
 			continue
 		}
-		known := held(h, at)
+		known := claimedAt(h, at)
 		if known.Row == nil && known.Linked == "" && !known.Retired {
 			return symbolon.Plan{Action: symbolon.Create, User: claim.User, BackReference: backReference(s, claim.User, p),
 				Why: "the ID was reserved for it in " + claim.Where}, true
@@ -178,11 +178,11 @@ func decideMinted(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolo
 }
 
 // decideVoucher binds the existing user that a voucher names.
-func decideVoucher(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolon.Plan, bool) {
+func decideVoucher(s symbolon.Reading, h symbolon.Evidence, p Policy, c claims) (symbolon.Plan, bool) {
 	if c.voucher.User == "" || !p.Minter.Vouched(c.voucher) {
 		return symbolon.Plan{}, false
 	}
-	known := held(h, atVoucher)
+	known := claimedAt(h, atVoucher)
 	unknown := known.Row == nil && p.NewID != symbolon.ByApplication // whose users the store learns of by being told
 	if unknown || known.Owner() != "" || known.Linked != "" || known.Retired {
 		return symbolon.Plan{}, false
@@ -194,20 +194,20 @@ func decideVoucher(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbol
 // Where such a claim names an existing user it is a conflict, and past
 // max(10, 1 % of the users) an hour conflicts are held: that many at once are a
 // migration gone wrong, and an operator should say what is meant.
-func decideFresh(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolon.Plan, Question) {
+func decideFresh(s symbolon.Reading, h symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question) {
 	plan := symbolon.Plan{Action: symbolon.Create, User: freshID(s, p), Why: "a new person"}
 	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
 		if p.Answer.Known() && claim.User != "" && claim.User == p.Answer.User {
 			continue // it was true
 		}
-		f, conflict := judgeClaim(s, claim, held(h, at))
+		f, conflict := judgeClaim(s, claim, claimedAt(h, at))
 		plan.Conflict = plan.Conflict || conflict
 		if f.Kind != "" {
 			plan.Findings = append(plan.Findings, f)
 		}
 	}
-	if c.hasPaper {
-		f, conflict := judgeVoucher(s, c.voucher, held(h, atVoucher), p)
+	if c.hasVoucher {
+		f, conflict := judgeVoucher(s, c.voucher, claimedAt(h, atVoucher), p)
 		plan.Conflict = plan.Conflict || conflict
 		plan.Findings = append(plan.Findings, f)
 	}
@@ -222,7 +222,7 @@ func decideFresh(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolon
 }
 
 // judgeClaim says what is wrong with a claim that was not followed.
-func judgeClaim(s symbolon.Seen, c Claim, known symbolon.Claimed) (f symbolon.Finding, conflict bool) {
+func judgeClaim(s symbolon.Reading, c Claim, known symbolon.Claimed) (f symbolon.Finding, conflict bool) {
 	f = symbolon.Finding{Identity: s.Identity.ID}
 	switch {
 	case !c.Present():
@@ -247,7 +247,7 @@ func judgeClaim(s symbolon.Seen, c Claim, known symbolon.Claimed) (f symbolon.Fi
 	return f, false
 }
 
-func judgeVoucher(s symbolon.Seen, v mint.Voucher, known symbolon.Claimed, p Policy) (f symbolon.Finding, conflict bool) {
+func judgeVoucher(s symbolon.Reading, v mint.Voucher, known symbolon.Claimed, p Policy) (f symbolon.Finding, conflict bool) {
 	f = symbolon.Finding{Kind: symbolon.VoucherVoid, Identity: s.Identity.ID, User: v.User}
 	switch {
 	case v.User == "" || !p.Minter.Vouched(v):
@@ -262,14 +262,14 @@ func judgeVoucher(s symbolon.Seen, v mint.Voucher, known symbolon.Claimed, p Pol
 	return f, false
 }
 
-func holdRecreated(s symbolon.Seen, user symbolon.UserID, other symbolon.IdentityID) symbolon.Plan {
+func holdRecreated(s symbolon.Reading, user symbolon.UserID, other symbolon.IdentityID) symbolon.Plan {
 	detail := fmt.Sprintf("it claims user %s of identity %s, which Ory no longer has; bind settles it", user, other)
 	return symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.RecreatedIdentity, Why: detail,
 		Findings: []symbolon.Finding{{Kind: symbolon.RecreatedIdentity, Identity: s.Identity.ID, User: user, Detail: detail}},
 		Err:      &symbolon.DenyError{Identity: s.Identity.ID, Finding: symbolon.RecreatedIdentity, Detail: detail, Err: symbolon.ErrOnHold}}
 }
 
-func holdConflict(s symbolon.Seen, fresh symbolon.Plan) symbolon.Plan {
+func holdConflict(s symbolon.Reading, fresh symbolon.Plan) symbolon.Plan {
 	kind := fresh.Findings[0].Kind
 	const detail = "too many identities claimed existing users within an hour; bind settles each"
 	for i := range fresh.Findings {
@@ -280,7 +280,7 @@ func holdConflict(s symbolon.Seen, fresh symbolon.Plan) symbolon.Plan {
 }
 
 // holdMoved keeps an identity on hold whose user the operator gave to another.
-func holdMoved(s symbolon.Seen) symbolon.Plan {
+func holdMoved(s symbolon.Reading) symbolon.Plan {
 	const detail = "the operator bound its user to another identity; bind gives it one again"
 	return symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.Moved, Why: detail,
 		Err: &symbolon.DenyError{Identity: s.Identity.ID, Finding: symbolon.Moved, Detail: detail, Err: symbolon.ErrOnHold}}
@@ -288,7 +288,7 @@ func holdMoved(s symbolon.Seen) symbolon.Plan {
 
 // wasHeld reports whether the identity was put on hold for a conflict before: it
 // stays so when the hour is over.
-func wasHeld(h symbolon.Held) bool {
+func wasHeld(h symbolon.Evidence) bool {
 	if h.Link == nil || h.Link.State != symbolon.OnHold {
 		return false
 	}
@@ -300,7 +300,7 @@ func wasHeld(h symbolon.Held) bool {
 }
 
 // freshID is the ID of a user that nobody spoke of before; empty: the database's.
-func freshID(s symbolon.Seen, p Policy) symbolon.UserID {
+func freshID(s symbolon.Reading, p Policy) symbolon.UserID {
 	switch p.NewID {
 	case symbolon.ByDatabase, symbolon.ByApplication:
 		return ""
@@ -311,7 +311,7 @@ func freshID(s symbolon.Seen, p Policy) symbolon.UserID {
 }
 
 // backReference returns user if that is what Ory was seen to hold.
-func backReference(s symbolon.Seen, user symbolon.UserID, p Policy) string {
+func backReference(s symbolon.Reading, user symbolon.UserID, p Policy) string {
 	if MetadataClaim(s.Identity.MetadataPublic, p.Key).User == user {
 		return string(user)
 	}
@@ -320,7 +320,7 @@ func backReference(s symbolon.Seen, user symbolon.UserID, p Policy) string {
 
 // held returns what the store answered for a claim; a store that was not asked
 // knows nothing.
-func held(h symbolon.Held, at int) symbolon.Claimed {
+func claimedAt(h symbolon.Evidence, at int) symbolon.Claimed {
 	if at < len(h.Claims) {
 		return h.Claims[at]
 	}

@@ -50,7 +50,7 @@ func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID
 // verified is the identity's; one whose address is not verified yet is waited for, so
 // that nobody gets a second user, or another's, in the meantime. It comes before a
 // reserved ID, which says nothing about who existed before, and behind a voucher.
-func decideEmail(s symbolon.Seen, h symbolon.Held, p Policy, c claims) (symbolon.Plan, Question, bool) {
+func decideEmail(s symbolon.Reading, h symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question, bool) {
 	if !p.VerifiedEmail || !p.Admin {
 		return symbolon.Plan{}, Question{}, false
 	}

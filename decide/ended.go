@@ -10,9 +10,9 @@ import (
 // decideBury is pure, as decide is. The row that follows the policy is the one that
 // the ledger and its own identity column agree on; any other is the application's to
 // settle.
-func End(s symbolon.Seen, h symbolon.Held, state symbolon.LinkState, row symbolon.RowPolicy, why string) symbolon.Plan {
-	plan := symbolon.Plan{Action: symbolon.Bury, State: state, Row: row, Why: why}
-	user := buried(h)
+func End(s symbolon.Reading, h symbolon.Evidence, state symbolon.LinkState, row symbolon.RowPolicy, why string) symbolon.Plan {
+	plan := symbolon.Plan{Action: symbolon.End, State: state, Row: row, Why: why}
+	user := endedUser(h)
 	plan.User = user
 	own := h.Row != nil && h.Row.ID == user && (h.Row.Linked == "" || h.Row.Linked == s.Identity.ID)
 	if !own {
@@ -36,7 +36,7 @@ func End(s symbolon.Seen, h symbolon.Held, state symbolon.LinkState, row symbolo
 
 // buried is the user whose bond ends. What an entry on hold remembers of a former
 // user is none: it may be another's by now.
-func buried(h symbolon.Held) symbolon.UserID {
+func endedUser(h symbolon.Evidence) symbolon.UserID {
 	if h.Link != nil && h.Link.State != symbolon.OnHold && h.Link.User != "" {
 		return h.Link.User
 	}
@@ -48,7 +48,7 @@ func buried(h symbolon.Held) symbolon.UserID {
 
 // decideEnded judges an identity whose bond is over. One that was proved gone and is
 // there again, after a backup was restored, is the operator's to settle.
-func decideEnded(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Question) {
+func decideEnded(s symbolon.Reading, h symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	id, link := s.Identity.ID, h.Link
 	if link.State == symbolon.Erased {
 		return symbolon.Plan{Action: symbolon.Deny, User: link.User, Reason: symbolon.UserGone, Err: &symbolon.DenyError{Identity: id, Finding: symbolon.UserGone,
@@ -66,7 +66,7 @@ func decideEnded(s symbolon.Seen, h symbolon.Held, p Policy) (symbolon.Plan, Que
 		Err:      &symbolon.DenyError{Identity: id, Finding: symbolon.IdentityReturned, Detail: detail, Err: symbolon.ErrOnHold}}, Question{}
 }
 
-func Rebind(s symbolon.Seen, h symbolon.Held, gone symbolon.IdentityID, p Policy) (symbolon.Plan, error) {
+func Rebind(s symbolon.Reading, h symbolon.Evidence, gone symbolon.IdentityID, p Policy) (symbolon.Plan, error) {
 	id := s.Identity.ID
 	if rebound(s, h, p) {
 		return symbolon.Plan{Action: symbolon.Keep, User: h.Link.User}, nil
@@ -79,7 +79,7 @@ func Rebind(s symbolon.Seen, h symbolon.Held, gone symbolon.IdentityID, p Policy
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity has a user, or had one"}
 	}
 	for at, user := range claimsOf(s.Identity, p.Key).users() {
-		known := held(h, at)
+		known := claimedAt(h, at)
 		if user == "" || known.Row == nil || known.Retired || known.Owner() != gone {
 			continue
 		}
@@ -93,7 +93,7 @@ func Rebind(s symbolon.Seen, h symbolon.Held, gone symbolon.IdentityID, p Policy
 }
 
 // rebound says that the identity has the user that it claims, as after an earlier call.
-func rebound(s symbolon.Seen, h symbolon.Held, p Policy) bool {
+func rebound(s symbolon.Reading, h symbolon.Evidence, p Policy) bool {
 	return h.Link != nil && h.Link.State == symbolon.Linked && h.Row != nil && h.Row.ID == h.Link.User &&
 		slices.Contains(claimsOf(s.Identity, p.Key).users(), h.Link.User)
 }

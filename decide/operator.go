@@ -7,9 +7,9 @@ import (
 )
 
 // decideBind is pure, as decide is.
-func Bind(s symbolon.Seen, h symbolon.Held, user symbolon.UserID, o symbolon.BindOptions, p Policy) (symbolon.Plan, Question, error) {
+func Bind(s symbolon.Reading, h symbolon.Evidence, user symbolon.UserID, o symbolon.BindOptions, p Policy) (symbolon.Plan, Question, error) {
 	id := s.Identity.ID
-	target := held(h, 0)
+	target := claimedAt(h, 0)
 	if target.Row == nil && p.NewID == symbolon.ByApplication && IsKey(string(user)) {
 		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store knows those it was told of, as now
 	}
@@ -56,7 +56,7 @@ func otherOwner(c symbolon.Claimed, id symbolon.IdentityID) symbolon.IdentityID 
 
 // currentUser is the living user, other than the wanted one, that the identity
 // has. One whose row is gone stands in nobody's way.
-func currentUser(h symbolon.Held, want symbolon.UserID) symbolon.UserID {
+func currentUser(h symbolon.Evidence, want symbolon.UserID) symbolon.UserID {
 	if h.Row != nil && h.Row.ID != want {
 		return h.Row.ID
 	}

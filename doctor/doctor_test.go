@@ -316,7 +316,7 @@ func testWay(t *testing.T, w *installation) {
 func testSilent(t *testing.T, w *installation) {
 	request := func(id string) {
 		t.Helper()
-		if _, err := w.linker.Refresh(t.Context(), symbolon.IdentityID(id), symbolon.ByRequest); err != nil {
+		if _, err := w.linker.Refresh(t.Context(), symbolon.IdentityID(id), symbolon.FromRequest); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -218,8 +218,8 @@ func (p *patient) judge(rec symbolon.Record, waited time.Duration) Result {
 	case link.State != symbolon.Linked:
 		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are not let in").
 			mend("symbolon reconcile lists what is the matter; users.* above say what the table refuses")
-	case link.Way != symbolon.ByLinkHook:
-		return unknown("run it again", "somebody else was faster than the hook: the user was made by way of %q", link.Way)
+	case link.Source != symbolon.FromLinkHook:
+		return unknown("run it again", "somebody else was faster than the hook: the user was made by way of %q", link.Source)
 	case reserved != "" && p.d.Actions.Reserves() && reserved != link.User:
 		return problem("the user that was made has not the ID that was reserved").
 			breaks("metadata_public at Ory names nobody: what reads the ID there is wrong, for everybody who signs up").

@@ -42,7 +42,7 @@ func (d *Doctor) checkSilent(ctx context.Context) Result {
 		return unknown("mend users.database first", "the ledger cannot be read: %s", err)
 	}
 	last, since := time.Time{}, d.Now().Add(-d.Silence)
-	if i := slices.IndexFunc(links, func(e symbolon.Event) bool { return e.Way == symbolon.ByLinkHook }); i >= 0 {
+	if i := slices.IndexFunc(links, func(e symbolon.Event) bool { return e.Source == symbolon.FromLinkHook }); i >= 0 {
 		last = links[i].At
 	}
 	if last.After(since) {
@@ -62,7 +62,7 @@ func (d *Doctor) expectsLink() bool {
 func (d *Doctor) judgeSilence(ctx context.Context, links []symbolon.Event, last, since time.Time) Result {
 	asked, fresh := 0, 0
 	for _, e := range links {
-		if e.Way != symbolon.ByRequest || e.At.Before(since) || asked == samples || fresh == enough {
+		if e.Source != symbolon.FromRequest || e.At.Before(since) || asked == samples || fresh == enough {
 			continue
 		}
 		if !d.Ory.HasAdmin() {

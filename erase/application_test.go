@@ -40,8 +40,8 @@ func TestApplicationsUsers(t *testing.T) {
 			w.Errorf("%+v %v", c, err)
 		}
 		asked := app.asked
-		for _, way := range []symbolon.Way{symbolon.ByRequest, symbolon.ByLinkHook, symbolon.BySyncHook} {
-			if _, err := w.linker.Link(w.Context(), symbolon.Seen{Identity: known, Way: way}); err == nil {
+		for _, way := range []symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook} {
+			if _, err := w.linker.Link(w.Context(), symbolon.Reading{Identity: known, Source: way}); err == nil {
 				w.Errorf("%s brought the user back", way)
 			}
 		}

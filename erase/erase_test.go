@@ -58,7 +58,7 @@ func TestErase(t *testing.T) {
 					}
 					fresh, err := w.ory.Register(w.Context(), p.Email, "correct horse battery", "Again")
 					w.must(err)
-					link, err := w.linker.Refresh(w.Context(), symbolon.IdentityID(fresh.IdentityID), symbolon.ByLinkHook)
+					link, err := w.linker.Refresh(w.Context(), symbolon.IdentityID(fresh.IdentityID), symbolon.FromLinkHook)
 					if err != nil || link.User == user {
 						w.Errorf("who signs up with the address: user %s, %v", link.User, err)
 					}
@@ -140,7 +140,7 @@ func TestHalves(t *testing.T) {
 			w.linker.OnIdentityDeleted = symbolon.KeepRow
 			proofs, err := w.linker.ProveGone(w.Context(), []symbolon.IdentityID{symbolon.IdentityID(p.IdentityID)}, symbolon.IdentityID(control.IdentityID))
 			w.must(err)
-			_, err = w.linker.Bury(w.Context(), proofs[0])
+			_, err = w.linker.EndGone(w.Context(), proofs[0])
 			w.must(err)
 			return string(user), p.IdentityID, string(user)
 		}, "no such identity", "anonymised"},

@@ -30,7 +30,7 @@ func (m *mute) answer(err error) error {
 	return err
 }
 
-func (m *mute) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (m *mute) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	out, err := m.Store.Write(ctx, q, decide)
 	if err = m.answer(err); err != nil {
 		return symbolon.Outcome{}, err

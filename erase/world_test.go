@@ -120,7 +120,7 @@ func (w *world) register() *symbolontest.Person {
 func (w *world) linked() (*symbolontest.Person, symbolon.UserID) {
 	w.Helper()
 	p := w.register()
-	link, err := w.linker.Refresh(w.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByLinkHook)
+	link, err := w.linker.Refresh(w.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromLinkHook)
 	w.must(err)
 	return p, link.User
 }
@@ -194,10 +194,10 @@ func (w *world) traceless(words ...string) {
 func (w *world) barred(id symbolon.Identity) {
 	w.Helper()
 	before := w.users()
-	for _, way := range []symbolon.Way{symbolon.ByRequest, symbolon.ByLinkHook, symbolon.BySyncHook, symbolon.ByReconcile, symbolon.ByOperator} {
+	for _, way := range []symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook, symbolon.FromReconcile, symbolon.FromOperator} {
 		ticket, err := w.store.Ticket(w.Context())
 		w.must(err)
-		for _, seen := range []symbolon.Seen{{Identity: id, Way: way}, {Identity: id, Way: way, Ticket: ticket, Admin: true, Rewrite: true}} {
+		for _, seen := range []symbolon.Reading{{Identity: id, Source: way}, {Identity: id, Source: way, Ticket: ticket, Admin: true, Rewrite: true}} {
 			if link, err := w.linker.Link(w.Context(), seen); err == nil {
 				w.Errorf("%s gave user %s", way, link.User)
 			}

@@ -25,7 +25,7 @@ type ledger struct {
 	mu    sync.Mutex
 	newID symbolon.NewID
 	links map[symbolon.IdentityID]symbolon.Link
-	seen  []symbolon.Seen
+	seen  []symbolon.Reading
 	down  bool
 }
 
@@ -38,19 +38,19 @@ func (l *ledger) Ticket(context.Context) (symbolon.Ticket, error) {
 	return 1, nil
 }
 
-func (l *ledger) Look(context.Context, symbolon.Query) (symbolon.Held, error) {
+func (l *ledger) Read(context.Context, symbolon.Query) (symbolon.Evidence, error) {
 	if l.down {
-		return symbolon.Held{}, symbolon.ErrUnavailable
+		return symbolon.Evidence{}, symbolon.ErrUnavailable
 	}
-	return symbolon.Held{}, nil
+	return symbolon.Evidence{}, nil
 }
 
-func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = append(l.seen, q.Seen)
-	var held symbolon.Held
-	if link, ok := l.links[q.Seen.Identity.ID]; ok {
+	l.seen = append(l.seen, q.Reading)
+	var held symbolon.Evidence
+	if link, ok := l.links[q.Reading.Identity.ID]; ok {
 		held.Link, held.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity}
 	}
 	plan, err := decide(held)
@@ -59,9 +59,9 @@ func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 	}
 	out := symbolon.Outcome{Plan: plan, New: plan.Action == symbolon.Create}
 	if plan.Action == symbolon.Create {
-		l.links[q.Seen.Identity.ID] = symbolon.Link{Identity: q.Seen.Identity.ID, User: plan.User, State: symbolon.Linked}
+		l.links[q.Reading.Identity.ID] = symbolon.Link{Identity: q.Reading.Identity.ID, User: plan.User, State: symbolon.Linked}
 	}
-	out.Link = l.links[q.Seen.Identity.ID]
+	out.Link = l.links[q.Reading.Identity.ID]
 	return out, nil
 }
 

@@ -119,7 +119,7 @@ type Handler struct {
 	// database does not answer, or the background's share of Ory's rate is used up.
 	// It returns nil only when the hint survives a crash; the hook then answers 200.
 	// By default the hook answers 503 and Ory asks again, three times at most.
-	Queue func(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) error
+	Queue func(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) error
 
 	// Observe, if set, is told of every answer: the route ("reserve", "link",
 	// "sync") and its outcome. Both come from small fixed sets.

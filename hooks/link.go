@@ -26,15 +26,15 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
-	body := symbolon.Seen{Identity: identity, Way: symbolon.ByLinkHook}
+	body := symbolon.Reading{Identity: identity, Source: symbolon.FromLinkHook}
 	if !h.Linker.Ory.HasAdmin() {
 		_, err = h.Linker.Link(ctx, body)
-	} else if err = h.reread(ctx, identity.ID, symbolon.ByLinkHook); errors.Is(err, symbolon.ErrRateLimited) && h.Queue != nil {
+	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); errors.Is(err, symbolon.ErrRateLimited) && h.Queue != nil {
 		// The person is not kept waiting. What is left over is for the reading.
 		_, made := h.Linker.Link(ctx, body)
 		h.log().Debug("hook made the user of its body: ory's rate limit", "identity", identity.ID, "error", made)
 	}
-	h.conclude(ctx, w, hint{"link", identity.ID, symbolon.ByLinkHook}, err)
+	h.conclude(ctx, w, hint{"link", identity.ID, symbolon.FromLinkHook}, err)
 }
 
 // sync looks at an identity again. Without an admin URL there is nowhere to look.
@@ -51,14 +51,14 @@ func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
-	h.conclude(ctx, w, hint{"sync", id, symbolon.BySyncHook}, h.reread(ctx, id, symbolon.BySyncHook))
+	h.conclude(ctx, w, hint{"sync", id, symbolon.FromSyncHook}, h.reread(ctx, id, symbolon.FromSyncHook))
 }
 
 // hint is what a hook told us of.
 type hint struct {
 	route string
 	id    symbolon.IdentityID
-	way   symbolon.Way
+	way   symbolon.Source
 }
 
 // hintPatience is how long a hook waits for its share of Ory's rate.
@@ -66,7 +66,7 @@ const hintPatience = 250 * time.Millisecond
 
 // reread follows a hint at once. Where it can be queued instead, it takes nothing of
 // Ory's rate that people may need, and leaves time for queueing.
-func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) error {
+func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) error {
 	if h.Queue != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(symbolon.Background(ctx, hintPatience), h.timeout()*3/4)

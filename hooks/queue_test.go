@@ -30,20 +30,20 @@ func TestHintIsQueued(t *testing.T) {
 
 		status  int
 		outcome string
-		queued  symbolon.Way
+		queued  symbolon.Source
 		users   int
 	}{
-		{name: "link at the limit", route: "link", ory: limited, status: 200, outcome: Queued, queued: symbolon.ByLinkHook, users: 1},
+		{name: "link at the limit", route: "link", ory: limited, status: 200, outcome: Queued, queued: symbolon.FromLinkHook, users: 1},
 		{name: "link at the limit, not kept", route: "link", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined, users: 1},
 		{name: "link at the limit, no queue", route: "link", ory: limited, none: true, status: 503, outcome: Undetermined},
-		{name: "link at the limit, no database", route: "link", ory: limited, db: true, status: 200, outcome: Queued, queued: symbolon.ByLinkHook},
-		{name: "link, Ory down", route: "link", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.ByLinkHook},
+		{name: "link at the limit, no database", route: "link", ory: limited, db: true, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
+		{name: "link, Ory down", route: "link", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
 		{name: "link, Ory down, no queue", route: "link", ory: symbolon.ErrUnavailable, none: true, status: 503, outcome: Undetermined},
 		{name: "link, identity gone", route: "link", ory: symbolon.ErrNotFound, status: 200, outcome: Gone},
-		{name: "sync at the limit", route: "sync", ory: limited, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
+		{name: "sync at the limit", route: "sync", ory: limited, status: 200, outcome: Queued, queued: symbolon.FromSyncHook},
 		{name: "sync at the limit, not kept", route: "sync", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined},
-		{name: "sync, Ory down", route: "sync", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
-		{name: "sync, Ory hangs", route: "sync", ory: errHangs, status: 200, outcome: Queued, queued: symbolon.BySyncHook},
+		{name: "sync, Ory down", route: "sync", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.FromSyncHook},
+		{name: "sync, Ory hangs", route: "sync", ory: errHangs, status: 200, outcome: Queued, queued: symbolon.FromSyncHook},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,10 +52,10 @@ func TestHintIsQueued(t *testing.T) {
 				if tt.db {
 					h.Linker.Ory.(*admin).err = limited
 				}
-				var queued symbolon.Way
+				var queued symbolon.Source
 				var patient atomic.Bool
 				if !tt.none {
-					h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Way) error {
+					h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Source) error {
 						if ctx.Err() != nil || got != id {
 							t.Errorf("queued %s, %v", got, ctx.Err())
 						}

@@ -37,12 +37,12 @@ func (l *Linker) Adopt(ctx context.Context, a symbolon.Adoption) (link symbolon.
 		return symbolon.Link{}, false, fmt.Errorf("adopt: read identity %s at Ory: %w", a.Identity, err)
 	}
 	p, says := l.policy(), l.ClaimOf(id, a.By)
-	q := symbolon.Query{Project: l.project(), Seen: symbolon.Seen{Identity: id, Way: symbolon.ByAdopt, Admin: true}, Claims: []symbolon.UserID{a.User}}
+	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: id, Source: symbolon.FromAdopt, Admin: true}, Claims: []symbolon.UserID{a.User}}
 	if a.By == symbolon.ByVerifiedEmail {
 		q.Emails = id.Emails()
 	}
-	out, err := l.carryOut(symbolon.WithSeen(ctx, q.Seen), q, func(h symbolon.Held) (symbolon.Plan, error) { return decide.Adopt(q.Seen, h, a, says, p) })
-	link, err = l.finish(ctx, q.Seen, out, err)
+	out, err := l.carryOut(symbolon.WithReading(ctx, q.Reading), q, func(h symbolon.Evidence) (symbolon.Plan, error) { return decide.Adopt(q.Reading, h, a, says, p) })
+	link, err = l.finish(ctx, q.Reading, out, err)
 	return link, out.New, err
 }
 
@@ -59,8 +59,8 @@ func validRun(run string) bool {
 // Whether the person signed in since is the caller's to ask.
 func (l *Linker) Unadopt(ctx context.Context, run string, made symbolon.Event) (undone bool, err error) {
 	l.setup()
-	q := symbolon.Query{Project: l.project(), Seen: symbolon.Seen{Identity: symbolon.Identity{ID: made.Identity}, Way: symbolon.ByAdopt}, Claims: []symbolon.UserID{made.User}}
-	out, err := l.carryOut(ctx, q, func(h symbolon.Held) (symbolon.Plan, error) { return decide.Unadopt(h, run, made) })
-	_, err = l.finish(ctx, q.Seen, out, err)
+	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: made.Identity}, Source: symbolon.FromAdopt}, Claims: []symbolon.UserID{made.User}}
+	out, err := l.carryOut(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) { return decide.Unadopt(h, run, made) })
+	_, err = l.finish(ctx, q.Reading, out, err)
 	return err == nil && out.Plan.Action == symbolon.Detach, err
 }

@@ -39,7 +39,7 @@ func TestCreatorAnswers(t *testing.T) {
 			store := newMemory(symbolon.ByApplication)
 			l := newTestLinker(&oryModel{identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}, store)
 			l.Creator = creatorFunc(func(context.Context, symbolon.Identity) (symbolon.UserID, error) { return tt.user, tt.err })
-			_, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+			_, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 			if !errors.Is(err, tt.want) || len(store.rows) != 0 || (len(store.links) == 1) != tt.held {
 				t.Errorf("got %v, %d rows, %d entries", err, len(store.rows), len(store.links))
 			}
@@ -50,7 +50,7 @@ func TestCreatorAnswers(t *testing.T) {
 // TestNoCreator: a wiring fault is said, and is nobody's "no".
 func TestNoCreator(t *testing.T) {
 	l := newTestLinker(&oryModel{}, newMemory(symbolon.ByApplication))
-	_, err := l.Link(t.Context(), symbolon.Seen{Identity: symbolon.Identity{ID: alice}, Way: symbolon.ByRequest})
+	_, err := l.Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: alice}, Source: symbolon.FromRequest})
 	if err == nil || errors.Is(err, symbolon.ErrCannotCreate) {
 		t.Errorf("got %v", err)
 	}
@@ -62,7 +62,7 @@ func TestBackReferenceOfTheApplicationsUser(t *testing.T) {
 	ory := &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 	l := newTestLinker(ory, newMemory(symbolon.ByApplication))
 	l.Creator = creatorFunc(func(context.Context, symbolon.Identity) (symbolon.UserID, error) { return "42", nil })
-	if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+	if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(t.Context()); err != nil {

@@ -50,10 +50,10 @@ func (b BackReference) WithDefaults() BackReference {
 const (
 	// youth is how long after its creation an identity may be patched: nobody bans a
 	// person, changes its password or verifies its address in the first minute.
-	youth = time.Minute
+	createWindow = time.Minute
 
 	// quiet is how long nobody may have touched an identity that is patched later.
-	quiet = 10 * time.Minute
+	settleTime = 10 * time.Minute
 )
 
 // Wrote says what became of a back-reference.
@@ -71,15 +71,15 @@ const (
 // WantsBackReference reports whether the policy asks for [Linker.WriteBackReference]
 // after a bond that was just made: of a new identity at which Ory was not seen to
 // hold anything, and not of an adopted one, since that can be undone. It asks nobody, and may be called inside the transaction.
-func (l *Linker) WantsBackReference(seen symbolon.Seen, link symbolon.Link) bool {
+func (l *Linker) WantsBackReference(seen symbolon.Reading, link symbolon.Link) bool {
 	b := l.BackReference.WithDefaults()
-	return (b.Write == WriteCreate || b.Write == WriteRepair) && seen.Way != symbolon.ByAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
+	return (b.Write == WriteCreate || b.Write == WriteRepair) && seen.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
 		young(seen.Identity, l.now()) && !decide.MetadataClaim(seen.Identity.MetadataPublic, b.Key).Present()
 }
 
 func young(i symbolon.Identity, now time.Time) bool {
 	age := now.Sub(i.CreatedAt)
-	return age < youth && age > -youth
+	return age < createWindow && age > -createWindow
 }
 
 // WriteBackReference makes the one write of WriteCreate: the user's ID into the
@@ -113,7 +113,7 @@ type signIns interface {
 }
 
 func (l *Linker) atRest(ctx context.Context, i symbolon.Identity) (Wrote, error) {
-	since := l.now().Add(-quiet)
+	since := l.now().Add(-settleTime)
 	if i.CreatedAt.After(since) || i.ChangedAt.After(since) {
 		return TooSoon, nil
 	}
@@ -166,7 +166,7 @@ func (l *Linker) writeBack(ctx context.Context, id symbolon.IdentityID, may func
 
 // bound is the user of the ledger's living bond, or empty.
 func (l *Linker) bound(ctx context.Context, id symbolon.IdentityID) (symbolon.UserID, error) {
-	held, err := l.Store.Look(ctx, symbolon.Query{Project: l.project(), Seen: symbolon.Seen{Identity: symbolon.Identity{ID: id}}})
+	held, err := l.Store.Read(ctx, symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}})
 	if err != nil {
 		return "", fmt.Errorf("look for the bond: %w", err)
 	}
@@ -214,8 +214,8 @@ func (l *Linker) MissBackReference(ctx context.Context, id symbolon.IdentityID) 
 
 // note carries plan out where user is still the identity's.
 func (l *Linker) note(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, plan symbolon.Plan) error {
-	seen := symbolon.Seen{Identity: symbolon.Identity{ID: id}}
-	out, err := l.carryOut(ctx, symbolon.Query{Project: l.project(), Seen: seen}, func(h symbolon.Held) (symbolon.Plan, error) {
+	seen := symbolon.Reading{Identity: symbolon.Identity{ID: id}}
+	out, err := l.carryOut(ctx, symbolon.Query{Project: l.project(), Reading: seen}, func(h symbolon.Evidence) (symbolon.Plan, error) {
 		if h.Link == nil || h.Link.State != symbolon.Linked || h.Link.User != user || plan.Action == symbolon.Keep && h.Link.BackReference == string(user) {
 			return symbolon.Plan{Action: symbolon.Keep}, nil
 		}

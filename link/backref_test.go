@@ -186,7 +186,7 @@ func newBackReference(t *testing.T, age time.Duration) (*Linker, *restlessOry, *
 	store := newMemory(symbolon.ByMint)
 	l := newTestLinker(o.oryModel, store)
 	l.Ory, l.QueuedWrites = o, true
-	link, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+	link, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 	if err != nil {
 		t.Fatal(err)
 	}

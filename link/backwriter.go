@@ -41,7 +41,7 @@ func newBackWriter(l *Linker) *backWriter {
 }
 
 // offer queues the back-reference of a new bond where the policy wants one.
-func (w *backWriter) offer(seen symbolon.Seen, link symbolon.Link) {
+func (w *backWriter) offer(seen symbolon.Reading, link symbolon.Link) {
 	if w.linker.QueuedWrites || !w.linker.WantsBackReference(seen, link) {
 		return
 	}
@@ -51,7 +51,7 @@ func (w *backWriter) offer(seen symbolon.Seen, link symbolon.Link) {
 		w.linker.log().Warn("back-reference not written: too many are waiting", "identity", link.Identity)
 		return
 	}
-	w.queue = append(w.queue, backJob{id: link.Identity, user: link.User, until: seen.Identity.CreatedAt.Add(youth)})
+	w.queue = append(w.queue, backJob{id: link.Identity, user: link.User, until: seen.Identity.CreatedAt.Add(createWindow)})
 	if !w.running {
 		w.running, w.idle = true, make(chan struct{})
 		go w.work()
@@ -90,7 +90,7 @@ func (w *backWriter) sleepUntil(at time.Time) bool {
 	if d <= 0 {
 		return true
 	}
-	t := time.NewTimer(min(d, youth))
+	t := time.NewTimer(min(d, createWindow))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -18,18 +18,18 @@ import (
 // ErrNotFound where either half does not exist, ErrUnavailable.
 func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
 	l.setup()
-	seen := symbolon.Seen{Identity: symbolon.Identity{ID: id}, Way: symbolon.ByOperator}
+	seen := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}
 	if l.Ory.HasAdmin() {
 		var err error
-		if seen, err = l.read(ctx, id, symbolon.ByOperator); err != nil {
+		if seen, err = l.read(ctx, id, symbolon.FromOperator); err != nil {
 			return symbolon.Link{}, fmt.Errorf("bind: %w", err)
 		}
 	}
 	p := l.policy()
-	q := symbolon.Query{Project: l.project(), Seen: seen, Claims: []symbolon.UserID{user}}
+	q := symbolon.Query{Project: l.project(), Reading: seen, Claims: []symbolon.UserID{user}}
 	for range rounds {
 		var asked decide.Question
-		out, err := l.carryOut(ctx, q, func(h symbolon.Held) (symbolon.Plan, error) {
+		out, err := l.carryOut(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) {
 			var plan symbolon.Plan
 			var err error
 			if plan, asked, err = decide.Bind(seen, h, user, o, p); err == nil && !asked.None() {

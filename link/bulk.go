@@ -24,10 +24,10 @@ const (
 
 	// hands is how many identities LinkAll has under way at once, beyond those that a
 	// BulkStore made. On SQLite they queue.
-	hands = 8
+	workers = 8
 
 	// resignation is after how many ErrUnavailable in a row LinkAll tries no more.
-	resignation = 2 * hands
+	maxUnavailable = 2 * workers
 )
 
 // LinkAll is [Linker.Link] for many identities, and many times as fast where most of
@@ -37,7 +37,7 @@ const (
 //
 // Where Ory or the store does not answer, the rest is given the same ErrUnavailable
 // without being tried.
-func (l *Linker) LinkAll(ctx context.Context, seen []symbolon.Seen) []Result {
+func (l *Linker) LinkAll(ctx context.Context, seen []symbolon.Reading) []Result {
 	l.setup()
 	out := make([]Result, len(seen))
 	l.linkEach(ctx, seen, out, l.createAll(ctx, seen, out))
@@ -45,7 +45,7 @@ func (l *Linker) LinkAll(ctx context.Context, seen []symbolon.Seen) []Result {
 }
 
 // createAll makes what a BulkStore can make and returns the places of the others.
-func (l *Linker) createAll(ctx context.Context, seen []symbolon.Seen, out []Result) (left []int) {
+func (l *Linker) createAll(ctx context.Context, seen []symbolon.Reading, out []Result) (left []int) {
 	store, ok := l.Store.(symbolon.BulkStore)
 	ok = ok && !l.AdoptVerifiedEmail // each one's addresses are looked for
 	once, left := places(seen)
@@ -73,13 +73,13 @@ func (l *Linker) createAll(ctx context.Context, seen []symbolon.Seen, out []Resu
 	return left
 }
 
-func (l *Linker) createSome(ctx context.Context, store symbolon.BulkStore, seen []symbolon.Seen, some []int) ([]symbolon.Outcome, error) {
+func (l *Linker) createSome(ctx context.Context, store symbolon.BulkStore, seen []symbolon.Reading, some []int) ([]symbolon.Outcome, error) {
 	qs, p := make([]symbolon.Query, len(some)), l.policy()
 	for n, at := range some {
 		qs[n] = l.query(seen[at], p)
 	}
-	return store.CreateAll(ctx, qs, func(n int, h symbolon.Held) symbolon.Plan {
-		plan, asked := decide.Identity(qs[n].Seen, h, l.policy())
+	return store.CreateAll(ctx, qs, func(n int, h symbolon.Evidence) symbolon.Plan {
+		plan, asked := decide.Identity(qs[n].Reading, h, l.policy())
 		if !asked.None() {
 			return symbolon.Plan{} // no Create: left for Write
 		}
@@ -90,7 +90,7 @@ func (l *Linker) createSome(ctx context.Context, store symbolon.BulkStore, seen 
 // places lists where each identity stands for the first time, by the order of IDs:
 // everybody takes the locks in that order. Repetitions come after it, and so do IDs
 // that are none, or not in the canonical form: Link says what is wrong with them.
-func places(seen []symbolon.Seen) (once, others []int) {
+func places(seen []symbolon.Reading) (once, others []int) {
 	first := make(map[symbolon.IdentityID]bool, len(seen))
 	for at, s := range seen {
 		id, err := symbolon.ParseIdentityID(string(s.Identity.ID))
@@ -108,11 +108,11 @@ func places(seen []symbolon.Seen) (once, others []int) {
 }
 
 // linkEach links one by one, some at once.
-func (l *Linker) linkEach(ctx context.Context, seen []symbolon.Seen, out []Result, left []int) {
+func (l *Linker) linkEach(ctx context.Context, seen []symbolon.Reading, out []Result, left []int) {
 	var inRow failures
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for range min(hands, len(left)) {
+	for range min(workers, len(left)) {
 		wg.Go(func() {
 			for at := range work {
 				if out[at].Err = inRow.enough(); out[at].Err == nil {
@@ -148,7 +148,7 @@ func (f *failures) note(err error) {
 func (f *failures) enough() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.n >= resignation {
+	if f.n >= maxUnavailable {
 		return fmt.Errorf("not tried any more: %w", f.last)
 	}
 	return nil

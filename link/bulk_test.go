@@ -21,7 +21,7 @@ type bulkMemory struct {
 	fail  error // after the first bond
 }
 
-func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide func(int, symbolon.Held) symbolon.Plan) ([]symbolon.Outcome, error) {
+func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide func(int, symbolon.Evidence) symbolon.Plan) ([]symbolon.Outcome, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := make([]symbolon.Outcome, len(qs))
@@ -30,12 +30,12 @@ func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide fu
 	}
 	var call []symbolon.IdentityID
 	for n, q := range qs {
-		call = append(call, q.Seen.Identity.ID)
+		call = append(call, q.Reading.Identity.ID)
 		h := m.held(q)
 		if h.Link != nil || h.Row != nil || slices.ContainsFunc(h.Claims, func(c symbolon.Claimed) bool { return c != symbolon.Claimed{} }) {
 			continue
 		}
-		plan := decide(n, symbolon.Held{Claims: h.Claims})
+		plan := decide(n, symbolon.Evidence{Claims: h.Claims})
 		if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" {
 			continue
 		}
@@ -43,18 +43,18 @@ func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide fu
 			return out, m.fail
 		}
 		m.mu.Unlock()
-		out[n], _ = m.Write(context.Background(), q, func(symbolon.Held) (symbolon.Plan, error) { return plan, nil })
+		out[n], _ = m.Write(context.Background(), q, func(symbolon.Evidence) (symbolon.Plan, error) { return plan, nil })
 		m.mu.Lock()
 	}
 	m.calls = append(m.calls, call)
 	return out, nil
 }
 
-func crowd(ory *oryModel, n int) (seen []symbolon.Seen) {
+func crowd(ory *oryModel, n int) (seen []symbolon.Reading) {
 	for i := range n {
 		id := symbolon.Identity{ID: personID(n - i), State: symbolon.Active} // not in the order of their IDs
 		ory.identities[id.ID] = id
-		seen = append(seen, symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true})
+		seen = append(seen, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: true})
 	}
 	return seen
 }
@@ -76,10 +76,10 @@ func TestLinkAll(t *testing.T) {
 		var after atomic.Int64
 		l.AfterLink = func(context.Context, symbolon.Link) { after.Add(1) }
 		seen := crowd(ory, 1203)
-		seen = append(seen, seen[7], symbolon.Seen{Identity: symbolon.Identity{ID: "x"}}, symbolon.Seen{Identity: symbolon.Identity{ID: "ABCDEF00-0000-4000-8000-000000000000"}})
+		seen = append(seen, seen[7], symbolon.Reading{Identity: symbolon.Identity{ID: "x"}}, symbolon.Reading{Identity: symbolon.Identity{ID: "ABCDEF00-0000-4000-8000-000000000000"}})
 		foreign := symbolon.Identity{ID: personID(5000), MetadataPublic: []byte(`{"id":"somebody's"}`)}
 		ory.identities[foreign.ID] = foreign
-		seen = append(seen, symbolon.Seen{Identity: foreign})
+		seen = append(seen, symbolon.Reading{Identity: foreign})
 		out := l.LinkAll(t.Context(), seen)
 		for i, r := range out {
 			switch i {
@@ -141,7 +141,7 @@ func TestLinkAllResigns(t *testing.T) {
 			t.Fatalf("got %v", r.Err)
 		}
 	}
-	if n := store.looks.Load(); n < resignation || n > resignation+hands {
+	if n := store.looks.Load(); n < maxUnavailable || n > maxUnavailable+workers {
 		t.Errorf("tried %d times", n)
 	}
 }
@@ -151,18 +151,18 @@ type counting struct {
 	looks atomic.Int64
 }
 
-func (c *counting) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, error) {
+func (c *counting) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	c.looks.Add(1)
-	return c.memory.Look(ctx, q)
+	return c.memory.Read(ctx, q)
 }
 
 // arriveTogether brings in everybody whom Ory has, by one LinkAll.
 func (w *world) arriveTogether(t *rapid.T) {
 	l := w.linkerOn(&bulkMemory{memory: w.store})
-	var seen []symbolon.Seen
+	var seen []symbolon.Reading
 	for n := 1; n <= w.next; n++ {
 		if id, alive := w.ory.identities[personID(n)]; alive {
-			seen = append(seen, symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: w.ory.admin})
+			seen = append(seen, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: w.ory.admin})
 		}
 	}
 	for i, r := range l.LinkAll(context.Background(), seen) {

@@ -83,20 +83,20 @@ func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, contr
 }
 
 // muster is what Ory said of many identities.
-type muster struct {
+type lookups struct {
 	gone    []GoneProof // as of one look
 	unknown []symbolon.IdentityID
 	why     error
 }
 
-func (m *muster) add(unknown []symbolon.IdentityID, why error) {
+func (m *lookups) add(unknown []symbolon.IdentityID, why error) {
 	m.unknown = append(m.unknown, unknown...)
 	if m.why == nil {
 		m.why = why
 	}
 }
 
-func (m *muster) err() error {
+func (m *lookups) err() error {
 	if len(m.unknown) == 0 {
 		return nil
 	}
@@ -105,10 +105,10 @@ func (m *muster) err() error {
 
 // silence is after how many identities in a row that Ory does not answer for no more
 // are asked for: one that it cannot read is none of many.
-const silence = 3
+const maxUnanswered = 3
 
 // missing looks for each of ids once.
-func (l *Linker) missing(ctx context.Context, ids []symbolon.IdentityID) (m muster) {
+func (l *Linker) missing(ctx context.Context, ids []symbolon.IdentityID) (m lookups) {
 	inRow := 0
 	for i, id := range ids {
 		switch _, err := l.Ory.Identity(ctx, id); {
@@ -119,7 +119,7 @@ func (l *Linker) missing(ctx context.Context, ids []symbolon.IdentityID) (m must
 			m.gone = append(m.gone, GoneProof{identity: id, at: time.Now()})
 		default:
 			m.add([]symbolon.IdentityID{id}, fmt.Errorf("ask Ory for identity %s: %w", id, err))
-			if inRow++; inRow == silence || ctx.Err() != nil {
+			if inRow++; inRow == maxUnanswered || ctx.Err() != nil {
 				m.add(ids[i+1:], nil)
 				return m
 			}
@@ -139,7 +139,7 @@ func (l *Linker) control(ctx context.Context, id symbolon.IdentityID) error {
 // OnIdentityDeleted, in one transaction. Whatever comes later of this identity, a
 // late hook or a replayed event, resurrects nothing. Idempotent: what the table refused
 // before, with the finding [symbolon.RowKept], is tried again.
-func (l *Linker) Bury(ctx context.Context, p GoneProof) (symbolon.Link, error) {
+func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error) {
 	l.setup()
 	if p.identity == "" || time.Since(p.at) > proofLife {
 		return symbolon.Link{}, fmt.Errorf("bury identity %q: %w", p.identity, errNoProof)
@@ -148,7 +148,7 @@ func (l *Linker) Bury(ctx context.Context, p GoneProof) (symbolon.Link, error) {
 	if row == "" {
 		row = symbolon.DeactivateRow
 	}
-	return l.bury(ctx, p.identity, symbolon.ByReconcile, symbolon.Gone, row, "Ory no longer has the identity")
+	return l.end(ctx, p.identity, symbolon.FromReconcile, symbolon.Gone, row, "Ory no longer has the identity")
 }
 
 // Erase ends a bond for good, by the operator's word: whoever signs in with the
@@ -157,12 +157,12 @@ func (l *Linker) Bury(ctx context.Context, p GoneProof) (symbolon.Link, error) {
 // erases nothing there: package erase carries out the whole.
 func (l *Linker) Erase(ctx context.Context, id symbolon.IdentityID, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
 	l.setup()
-	return l.bury(ctx, id, symbolon.ByOperator, symbolon.Erased, row, why)
+	return l.end(ctx, id, symbolon.FromOperator, symbolon.Erased, row, why)
 }
 
-func (l *Linker) bury(ctx context.Context, id symbolon.IdentityID, way symbolon.Way, state symbolon.LinkState, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
-	seen := symbolon.Seen{Identity: symbolon.Identity{ID: id}, Way: way}
-	out, err := l.carryOut(ctx, symbolon.Query{Project: l.project(), Seen: seen}, func(h symbolon.Held) (symbolon.Plan, error) {
+func (l *Linker) end(ctx context.Context, id symbolon.IdentityID, way symbolon.Source, state symbolon.LinkState, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
+	seen := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: way}
+	out, err := l.carryOut(ctx, symbolon.Query{Project: l.project(), Reading: seen}, func(h symbolon.Evidence) (symbolon.Plan, error) {
 		return decide.End(seen, h, state, row, why), nil
 	})
 	if err != nil {
@@ -189,12 +189,12 @@ func (l *Linker) Rebind(ctx context.Context, id symbolon.IdentityID, gone GonePr
 	if !l.Ory.HasAdmin() {
 		return symbolon.Link{}, fmt.Errorf("rebind identity %s: %w", id, symbolon.ErrNoAdmin)
 	}
-	seen, err := l.read(ctx, id, symbolon.ByReconcile)
+	seen, err := l.read(ctx, id, symbolon.FromReconcile)
 	if err != nil {
 		return symbolon.Link{}, fmt.Errorf("rebind: %w", err)
 	}
 	p := l.policy()
-	out, err := l.carryOut(ctx, l.query(seen, p), func(h symbolon.Held) (symbolon.Plan, error) {
+	out, err := l.carryOut(ctx, l.query(seen, p), func(h symbolon.Evidence) (symbolon.Plan, error) {
 		return decide.Rebind(seen, h, gone.identity, p)
 	})
 	return l.finish(ctx, seen, out, err)

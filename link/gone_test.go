@@ -97,7 +97,7 @@ func TestProveGoneGivesUp(t *testing.T) {
 		ory := &answers{oryModel: oryModel{admin: true}, of: answered}
 		l = &Linker{Ory: ory, Store: newMemory(symbolon.ByMint)}
 		proofs, err = l.ProveGone(t.Context(), ids, control)
-		if len(proofs) != 0 || !errors.As(err, &unproved) || len(unproved.Identities) != 10 || len(ory.asked) != silence {
+		if len(proofs) != 0 || !errors.As(err, &unproved) || len(unproved.Identities) != 10 || len(ory.asked) != maxUnanswered {
 			t.Errorf("%v %v, asked %d times", proofs, err, len(ory.asked))
 		}
 	})
@@ -112,7 +112,7 @@ func TestProofAges(t *testing.T) {
 			t.Fatal(proofs, err)
 		}
 		time.Sleep(proofLife + time.Second)
-		if _, err := l.Bury(t.Context(), proofs[0]); !errors.Is(err, errNoProof) {
+		if _, err := l.EndGone(t.Context(), proofs[0]); !errors.Is(err, errNoProof) {
 			t.Errorf("bury: %v", err)
 		}
 		if _, err := l.Rebind(t.Context(), bob, proofs[0]); !errors.Is(err, errNoProof) {

@@ -89,7 +89,7 @@ type Linker struct {
 // (ErrOnHold, ErrUserGone, ErrCannotCreate); ErrNotFound that Ory no longer has
 // the identity; ErrUnavailable that Ory or the store did not answer: nothing is known,
 // and the next call finds out.
-func (l *Linker) Link(ctx context.Context, seen symbolon.Seen) (symbolon.Link, error) {
+func (l *Linker) Link(ctx context.Context, seen symbolon.Reading) (symbolon.Link, error) {
 	l.setup()
 	if _, err := symbolon.ParseIdentityID(string(seen.Identity.ID)); err != nil {
 		return symbolon.Link{}, fmt.Errorf("link: %w", err)
@@ -108,15 +108,15 @@ func (l *Linker) Link(ctx context.Context, seen symbolon.Seen) (symbolon.Link, e
 // Errors: a *DenyError where there is a user that must not be handed out;
 // ErrNotFound where no bond stands, and [Linker.Link] has to be told more;
 // everything else is "don't know".
-func (l *Linker) Standing(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
+func (l *Linker) Lookup(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
 	l.setup()
 	id, err := symbolon.ParseIdentityID(string(id))
 	if err != nil {
 		return symbolon.Link{}, fmt.Errorf("look up: %w", err)
 	}
 	p := l.policy()
-	seen := symbolon.Seen{Identity: symbolon.Identity{ID: id}, Way: symbolon.ByRequest}
-	held, err := l.Store.Look(ctx, l.query(seen, p))
+	seen := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromRequest}
+	held, err := l.Store.Read(ctx, l.query(seen, p))
 	if err != nil {
 		return symbolon.Link{}, fmt.Errorf("look up identity %s: %w", id, err)
 	}
@@ -136,11 +136,11 @@ func (l *Linker) Standing(ctx context.Context, id symbolon.IdentityID) (symbolon
 // application makes.
 const rounds = 7
 
-func (l *Linker) converge(ctx context.Context, seen symbolon.Seen) (symbolon.Link, error) {
+func (l *Linker) converge(ctx context.Context, seen symbolon.Reading) (symbolon.Link, error) {
 	p := l.policy()
 	for range rounds {
 		q := l.query(seen, p)
-		held, err := l.Store.Look(ctx, q)
+		held, err := l.Store.Read(ctx, q)
 		if err != nil {
 			return symbolon.Link{}, err
 		}
@@ -169,8 +169,8 @@ var errAsk = errors.New("more must be learned first")
 // instead of an outcome: nothing was written.
 func (l *Linker) write(ctx context.Context, q symbolon.Query, p decide.Policy) (symbolon.Outcome, decide.Question, error) {
 	var asked decide.Question
-	out, err := l.carryOut(symbolon.WithSeen(ctx, q.Seen), q, func(h symbolon.Held) (plan symbolon.Plan, err error) {
-		if plan, asked = decide.Identity(q.Seen, h, p); !asked.None() {
+	out, err := l.carryOut(symbolon.WithReading(ctx, q.Reading), q, func(h symbolon.Evidence) (plan symbolon.Plan, err error) {
+		if plan, asked = decide.Identity(q.Reading, h, p); !asked.None() {
 			return symbolon.Plan{}, errAsk
 		}
 		return plan, nil
@@ -183,9 +183,9 @@ func (l *Linker) write(ctx context.Context, q symbolon.Query, p decide.Policy) (
 
 // carryOut has the store take a decision. After an error it may have been carried out
 // all the same: whoever waits for such a change is told of it.
-func (l *Linker) carryOut(ctx context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (l *Linker) carryOut(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	var agreed symbolon.Plan
-	out, err := l.Store.Write(ctx, q, func(h symbolon.Held) (symbolon.Plan, error) {
+	out, err := l.Store.Write(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) {
 		plan, err := decide(h)
 		if agreed = plan; err != nil {
 			agreed = symbolon.Plan{}
@@ -193,13 +193,13 @@ func (l *Linker) carryOut(ctx context.Context, q symbolon.Query, decide func(sym
 		return plan, err
 	})
 	if err != nil {
-		l.watchers.tellOf(q.Seen, symbolon.Outcome{Plan: agreed, New: true, Opened: agreed.Findings})
+		l.watchers.tellOf(q.Reading, symbolon.Outcome{Plan: agreed, New: true, Opened: agreed.Findings})
 	}
 	return out, err
 }
 
 // learn asks Ory, or the application, what decide wants to know.
-func (l *Linker) learn(ctx context.Context, seen symbolon.Seen, q decide.Question, p decide.Policy) (symbolon.Seen, error) {
+func (l *Linker) learn(ctx context.Context, seen symbolon.Reading, q decide.Question, p decide.Policy) (symbolon.Reading, error) {
 	if q.Create {
 		return seen, l.create(ctx, seen.Identity, p)
 	}
@@ -225,7 +225,7 @@ func (l *Linker) learn(ctx context.Context, seen symbolon.Seen, q decide.Questio
 }
 
 // finish tells whoever waits for a committed decision.
-func (l *Linker) finish(ctx context.Context, seen symbolon.Seen, out symbolon.Outcome, err error) (symbolon.Link, error) {
+func (l *Linker) finish(ctx context.Context, seen symbolon.Reading, out symbolon.Outcome, err error) (symbolon.Link, error) {
 	if err != nil {
 		return symbolon.Link{}, err
 	}
@@ -243,8 +243,8 @@ func (l *Linker) finish(ctx context.Context, seen symbolon.Seen, out symbolon.Ou
 	return out.Link, nil
 }
 
-func (l *Linker) report(seen symbolon.Seen, out symbolon.Outcome) {
-	log := l.log().With("identity", seen.Identity.ID, "user", out.Link.User, "way", seen.Way)
+func (l *Linker) report(seen symbolon.Reading, out symbolon.Outcome) {
+	log := l.log().With("identity", seen.Identity.ID, "user", out.Link.User, "way", seen.Source)
 	for _, f := range out.Opened {
 		log.Warn("finding", "kind", f.Kind, "detail", f.Detail)
 	}
@@ -312,8 +312,8 @@ func (l *Linker) policy() decide.Policy {
 	return p
 }
 
-func (l *Linker) query(seen symbolon.Seen, p decide.Policy) symbolon.Query {
-	q := symbolon.Query{Project: l.project(), Seen: seen, Claims: decide.ClaimedUsers(seen.Identity, p)}
+func (l *Linker) query(seen symbolon.Reading, p decide.Policy) symbolon.Query {
+	q := symbolon.Query{Project: l.project(), Reading: seen, Claims: decide.ClaimedUsers(seen.Identity, p)}
 	if p.VerifiedEmail {
 		q.Emails = seen.Identity.Emails()
 	}

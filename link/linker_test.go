@@ -48,7 +48,7 @@ func TestBackReferenceOfANewIdentity(t *testing.T) {
 				store := newMemory(symbolon.ByMint)
 				l := newTestLinker(ory, store)
 				l.BackReference.Write = tt.write
-				link, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+				link, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -79,7 +79,7 @@ func TestBackReferenceIsTriedAgain(t *testing.T) {
 			ory := &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 			l := newTestLinker(ory, newMemory(symbolon.ByMint))
 			ory.down = true
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(outage)
@@ -89,7 +89,7 @@ func TestBackReferenceIsTriedAgain(t *testing.T) {
 			if err := l.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if sent := len(ory.patches) == 1; sent != (outage < youth) {
+			if sent := len(ory.patches) == 1; sent != (outage < createWindow) {
 				t.Errorf("after an outage of %v Ory was sent %q", outage, ory.patches)
 			}
 		})
@@ -102,7 +102,7 @@ func TestCloseGivesUpInTime(t *testing.T) {
 		id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 		ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 		l := newTestLinker(ory, newMemory(symbolon.ByMint))
-		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -173,7 +173,7 @@ func TestLinkRefusesWhatIsNoIdentity(t *testing.T) {
 	store := newMemory(symbolon.ByMint)
 	l := newTestLinker(&oryModel{}, store)
 	for _, id := range []symbolon.IdentityID{"", "00000000-0000-0000-0000-000000000000", "abc", "{11111111-1111-4111-8111-111111111111}"} {
-		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: symbolon.Identity{ID: id}, Way: symbolon.ByRequest}); err == nil {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromRequest}); err == nil {
 			t.Errorf("%q was linked", id)
 		}
 	}
@@ -189,12 +189,12 @@ func TestAdminThatDoesNotAnswer(t *testing.T) {
 	ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 	store := newMemory(symbolon.ByMint)
 	l := newTestLinker(ory, store)
-	_, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+	_, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 	if !errors.Is(err, symbolon.ErrUnavailable) || len(store.rows) != 0 {
 		t.Fatalf("got %v with %d users", err, len(store.rows))
 	}
 	ory.down = false
-	if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+	if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -205,7 +205,7 @@ func TestAfterLinkOnceForEachBond(t *testing.T) {
 	var calls []symbolon.Link
 	l.AfterLink = func(_ context.Context, link symbolon.Link) { calls = append(calls, link) }
 	for range 3 {
-		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,33 +223,33 @@ func TestStanding(t *testing.T) {
 		store := newMemory(symbolon.ByMint)
 		l := newTestLinker(ory, store)
 		l.BackReference.Write = WriteNone
-		if _, err := l.Standing(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
+		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("nobody: %v", err)
 		}
 		store.rows["handmade"] = alice // a row of a hook written by hand: Link makes that the bond
-		if _, err := l.Standing(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
+		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("a row alone: %v", err)
 		}
 		if len(store.links)+len(store.events) != 0 {
 			t.Errorf("something was written: %v %v", store.links, store.events)
 		}
-		made, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+		made, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := l.Standing(t.Context(), alice); err != nil || got != made || got.User != "handmade" {
+		if got, err := l.Lookup(t.Context(), alice); err != nil || got != made || got.User != "handmade" {
 			t.Errorf("%+v, %v, want %+v", got, err, made)
 		}
 		delete(store.rows, "handmade")
 		before := len(store.events)
-		if _, err := l.Standing(t.Context(), alice); !errors.Is(err, symbolon.ErrUserGone) || len(store.events) != before || len(store.open[alice]) != 0 {
+		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrUserGone) || len(store.events) != before || len(store.open[alice]) != 0 {
 			t.Errorf("the row is gone: %v, %v", err, store.open)
 		}
 		store.down = true
-		if _, err := l.Standing(t.Context(), alice); !errors.Is(err, symbolon.ErrUnavailable) {
+		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrUnavailable) {
 			t.Errorf("the store is down: %v", err)
 		}
-		if _, err := l.Standing(t.Context(), "00000000-0000-0000-0000-000000000000"); err == nil || errors.Is(err, symbolon.ErrNotFound) {
+		if _, err := l.Lookup(t.Context(), "00000000-0000-0000-0000-000000000000"); err == nil || errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("no identity: %v", err)
 		}
 	}

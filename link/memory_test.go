@@ -42,18 +42,18 @@ func (m *memory) Ticket(context.Context) (symbolon.Ticket, error) {
 	return m.ticket, nil
 }
 
-func (m *memory) Look(_ context.Context, q symbolon.Query) (symbolon.Held, error) {
+func (m *memory) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
-		return symbolon.Held{}, symbolon.ErrUnavailable
+		return symbolon.Evidence{}, symbolon.ErrUnavailable
 	}
 	return m.held(q), nil
 }
 
-func (m *memory) held(q symbolon.Query) symbolon.Held {
-	id := q.Seen.Identity.ID
-	h := symbolon.Held{Users: len(m.links)}
+func (m *memory) held(q symbolon.Query) symbolon.Evidence {
+	id := q.Reading.Identity.ID
+	h := symbolon.Evidence{Users: len(m.links)}
 	if l, ok := m.links[id]; ok {
 		h.Link = &l
 		if _, ok := m.rows[l.User]; ok {
@@ -93,7 +93,7 @@ func (m *memory) linkedTo(user symbolon.UserID) symbolon.IdentityID {
 	return ""
 }
 
-func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
@@ -104,10 +104,10 @@ func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 		return symbolon.Outcome{}, err
 	}
 	out := symbolon.Outcome{Plan: plan}
-	id := q.Seen.Identity.ID
+	id := q.Reading.Identity.ID
 	before := m.links[id]
 	l := before
-	l.Identity, l.Ticket = id, max(l.Ticket, q.Seen.Ticket)
+	l.Identity, l.Ticket = id, max(l.Ticket, q.Reading.Ticket)
 	switch plan.Action {
 	case symbolon.Create:
 		user := plan.User
@@ -135,7 +135,7 @@ func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 		out.New = before.State != symbolon.Linked || before.User != plan.User
 		m.rows[plan.User] = id
 		l.User, l.State, l.Reason = plan.User, symbolon.Linked, ""
-	case symbolon.Bury:
+	case symbolon.End:
 		if plan.Retire != "" {
 			m.retired[plan.Retire] = true
 		}

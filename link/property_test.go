@@ -142,22 +142,22 @@ func (w *world) arrive(t *rapid.T) {
 	if !ok {
 		return
 	}
-	way := rapid.SampledFrom([]symbolon.Way{symbolon.ByRequest, symbolon.ByLinkHook, symbolon.BySyncHook}).Draw(t, "way")
+	way := rapid.SampledFrom([]symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook}).Draw(t, "way")
 	id, alive := w.ory.identities[who]
 	var link symbolon.Link
 	var err error
 	switch {
-	case way != symbolon.ByRequest && w.ory.admin:
+	case way != symbolon.FromRequest && w.ory.admin:
 		link, err = w.linker.Refresh(context.Background(), who, way)
 		if !alive && !errors.Is(err, symbolon.ErrNotFound) {
 			t.Fatalf("a hint about deleted identity %s: %v", who, err)
 		}
-	case way == symbolon.BySyncHook || !alive:
+	case way == symbolon.FromSyncHook || !alive:
 		return
 	default:
 		public := id
 		public.MetadataAdmin = nil // neither whoami nor a hook shows it
-		link, err = w.linker.Link(context.Background(), symbolon.Seen{Identity: public, Way: way})
+		link, err = w.linker.Link(context.Background(), symbolon.Reading{Identity: public, Source: way})
 	}
 	w.judge(t, who, link, err)
 }
@@ -257,7 +257,7 @@ func (w *world) outage(t *rapid.T) {
 	if !ok || !alive {
 		return
 	}
-	link, err := w.linker.Link(context.Background(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest})
+	link, err := w.linker.Link(context.Background(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 	if w.store.down && (err == nil || len(w.store.links) != links) {
 		t.Fatalf("linked %s without a database", who)
 	}

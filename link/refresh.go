@@ -11,7 +11,7 @@ import (
 // Refresh re-reads an identity at Ory and converges: what every hint leads to.
 // Calls for one identity that come while a reading is under way share the next
 // one. Errors as for Link; ErrNoAdmin without an admin URL.
-func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) (symbolon.Link, error) {
+func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) (symbolon.Link, error) {
 	l.setup()
 	if !l.Ory.HasAdmin() {
 		return symbolon.Link{}, symbolon.ErrNoAdmin
@@ -31,16 +31,16 @@ func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, way symbol
 
 // read takes a ticket and then reads the identity: in this order, so that of two
 // readings the one with the higher ticket is the newer.
-func (l *Linker) read(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) (symbolon.Seen, error) {
+func (l *Linker) read(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) (symbolon.Reading, error) {
 	ticket, err := l.Store.Ticket(ctx)
 	if err != nil {
-		return symbolon.Seen{}, fmt.Errorf("take a ticket: %w", err)
+		return symbolon.Reading{}, fmt.Errorf("take a ticket: %w", err)
 	}
 	identity, err := l.Ory.Identity(ctx, id)
 	if err != nil {
-		return symbolon.Seen{}, fmt.Errorf("read identity %s at Ory: %w", id, err)
+		return symbolon.Reading{}, fmt.Errorf("read identity %s at Ory: %w", id, err)
 	}
-	return symbolon.Seen{Identity: identity, Ticket: ticket, Way: way, Admin: true}, nil
+	return symbolon.Reading{Identity: identity, Ticket: ticket, Source: way, Admin: true}, nil
 }
 
 // coalescer lets calls for one identity share readings of Ory. A call never

@@ -44,7 +44,7 @@ func (w *watchers) tell(id symbolon.IdentityID) {
 }
 
 // tellOf tells of what a decision changed.
-func (w *watchers) tellOf(seen symbolon.Seen, out symbolon.Outcome) {
+func (w *watchers) tellOf(seen symbolon.Reading, out symbolon.Outcome) {
 	if changed(seen, out) {
 		w.tell(seen.Identity.ID)
 	}
@@ -55,16 +55,16 @@ func (w *watchers) tellOf(seen symbolon.Seen, out symbolon.Outcome) {
 
 // changed reports whether somebody may have been given another answer before. A
 // first bond is none: nobody was given anything.
-func changed(seen symbolon.Seen, out symbolon.Outcome) bool {
+func changed(seen symbolon.Reading, out symbolon.Outcome) bool {
 	switch out.Plan.Action {
 	case symbolon.Hold, symbolon.Deny:
 		return len(out.Opened) > 0
-	case symbolon.Bury, symbolon.Detach:
+	case symbolon.End, symbolon.Detach:
 		return true
 	case symbolon.Update:
 		return seen.Identity.State == symbolon.Inactive // nobody asks Ory for that with a session
 	case symbolon.Create, symbolon.Attach:
-		return out.Plan.Retire != "" || out.New && (seen.Way == symbolon.ByOperator || seen.Way == symbolon.ByAdopt)
+		return out.Plan.Retire != "" || out.New && (seen.Source == symbolon.FromOperator || seen.Source == symbolon.FromAdopt)
 	}
 	return false
 }

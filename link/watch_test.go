@@ -16,7 +16,7 @@ type muteStore struct {
 	mute bool
 }
 
-func (m *muteStore) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (m *muteStore) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	out, err := m.memory.Write(ctx, q, decide)
 	if err == nil && m.mute {
 		return symbolon.Outcome{}, symbolon.ErrUnavailable
@@ -33,7 +33,7 @@ func TestWatchWithoutAnswer(t *testing.T) {
 	l.BackReference.Write = WriteNone
 	var told []symbolon.IdentityID
 	defer l.Watch(func(id symbolon.IdentityID) { told = append(told, id) })()
-	link, err := l.Link(t.Context(), symbolon.Seen{Identity: one, Way: symbolon.ByRequest})
+	link, err := l.Link(t.Context(), symbolon.Reading{Identity: one, Source: symbolon.FromRequest})
 	if err != nil || len(told) != 0 {
 		t.Fatalf("%v, told %v", err, told)
 	}

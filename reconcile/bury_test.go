@@ -103,7 +103,7 @@ func TestManyAreOver(t *testing.T) {
 	}
 	s.become(&fakeOry{project: 'a', from: people - 3, to: people, email: "p%d@example.org", gone: map[int]bool{people - 1: true}})
 	orphan := symbolon.Finding{Kind: reconcile.OrphanUser, Identity: symbolon.IdentityID(uuid('a', people-1))}
-	if err := s.Ledger.RecordFindings(t.Context(), "default", symbolon.ByReconcile, []symbolon.Finding{orphan}, nil); err != nil {
+	if err := s.Ledger.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{orphan}, nil); err != nil {
 		t.Fatal(err)
 	}
 	open, err := s.Ledger.Findings(t.Context(), symbolon.FindingsQuery{Project: "default", Limit: 5})

@@ -17,7 +17,7 @@ const (
 // linked is the entry of ann and user 42, in order.
 func linked(change func(*symbolon.Entry)) *symbolon.Entry {
 	row := &symbolon.Row{ID: "42", Identity: ann, Linked: ann}
-	e := &symbolon.Entry{Held: symbolon.Held{Link: &symbolon.Link{Identity: ann, User: "42", State: symbolon.Linked}, User: row, Row: row}, Digest: "d"}
+	e := &symbolon.Entry{Evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: ann, User: "42", State: symbolon.Linked}, User: row, Row: row}, Digest: "d"}
 	if change != nil {
 		change(e)
 	}
@@ -25,10 +25,11 @@ func linked(change func(*symbolon.Entry)) *symbolon.Entry {
 }
 
 func held(why symbolon.FindingKind) *symbolon.Entry {
-	return &symbolon.Entry{Held: symbolon.Held{Link: &symbolon.Link{Identity: ann, State: symbolon.OnHold, Reason: why}}}
+	return &symbolon.Entry{Evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: ann, State: symbolon.OnHold, Reason: why}}}
 }
 
-func no() *bool  { v := false; return &v }
+func no() *bool { v := false; return &v }
+
 func yes() *bool { v := true; return &v }
 
 // opened are findings of ann in words: "kind kind".
@@ -241,7 +242,7 @@ func TestMerge(t *testing.T) {
 	}
 	entries := func(s string) (out []symbolon.Entry) {
 		for i := range len(s) {
-			out = append(out, symbolon.Entry{Held: symbolon.Held{Link: &symbolon.Link{Identity: id(s[i])}}})
+			out = append(out, symbolon.Entry{Evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: id(s[i])}}})
 		}
 		return out
 	}

@@ -26,7 +26,7 @@ func (r *run) look(ctx context.Context) error {
 		}
 	}
 	for chunk := range slices.Chunk(open, pageSize) {
-		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByReconcile, chunk, nil); err != nil {
+		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.FromReconcile, chunk, nil); err != nil {
 			return err
 		}
 	}
@@ -45,7 +45,7 @@ func (r *run) compare(ctx context.Context, pairs []pair) (func(*state), error) {
 		if err := r.stillPlausible(v.Absent); err != nil {
 			return nil, err
 		}
-		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByReconcile, v.open, v.closed); err != nil {
+		if err := r.Ledger.RecordFindings(ctx, r.project(), symbolon.FromReconcile, v.open, v.closed); err != nil {
 			return nil, err
 		}
 	}
@@ -109,8 +109,8 @@ func (v *view) weigh(ctx context.Context, p pair) error {
 	if len(users) == 0 {
 		return nil
 	}
-	q := symbolon.Query{Project: v.project(), Seen: symbolon.Seen{Identity: *p.identity}, Claims: users}
-	held, err := v.Linker.Store.Look(ctx, q)
+	q := symbolon.Query{Project: v.project(), Reading: symbolon.Reading{Identity: *p.identity}, Claims: users}
+	held, err := v.Linker.Store.Read(ctx, q)
 	if err != nil {
 		return err
 	}

@@ -94,9 +94,9 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 
 // carryOut makes the repairs and waits for all of them.
 func (r *run) carryOut(ctx context.Context, repairs []*repair) {
-	seen := make([]symbolon.Seen, len(repairs))
+	seen := make([]symbolon.Reading, len(repairs))
 	for i, p := range repairs {
-		seen[i] = symbolon.Seen{Identity: p.identity, Ticket: r.state.Ticket, Way: symbolon.ByReconcile, Admin: true, Rewrite: p.kind == StateMismatch}
+		seen[i] = symbolon.Reading{Identity: p.identity, Ticket: r.state.Ticket, Source: symbolon.FromReconcile, Admin: true, Rewrite: p.kind == StateMismatch}
 	}
 	for i, result := range r.Linker.LinkAll(ctx, seen) {
 		repairs[i].err = result.Err

@@ -68,7 +68,7 @@ func (r *run) buryProven(ctx context.Context, some []absence, p proven) error {
 	repairs := make([]*repair, len(some))
 	atOnce(len(some), func(i int) {
 		a := some[i]
-		_, err := r.Linker.Bury(ctx, *p.of[a.Identity])
+		_, err := r.Linker.EndGone(ctx, *p.of[a.Identity])
 		if err == nil && a.Kind == symbolon.RowKept {
 			err = r.stillKept(ctx, a.Identity)
 		}
@@ -213,7 +213,7 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 		if proof := p.of[h.from]; proof != nil {
 			_, err = r.Linker.Rebind(ctx, h.to, *proof)
 		} else { // the other identity is there after all, or has lost the user: decided anew
-			_, err = r.Linker.Refresh(ctx, h.to, symbolon.ByReconcile)
+			_, err = r.Linker.Refresh(ctx, h.to, symbolon.FromReconcile)
 		}
 		repairs[i] = &repair{kind: symbolon.RecreatedIdentity, err: err}
 	})
@@ -222,8 +222,8 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 
 // formerOwner finds whose user an identity on hold claims. nil: it is on hold no more.
 func (r *run) formerOwner(ctx context.Context, f symbolon.Finding) (*handover, error) {
-	q := symbolon.Query{Project: r.project(), Seen: symbolon.Seen{Identity: symbolon.Identity{ID: f.Identity}}, Claims: []symbolon.UserID{f.User}}
-	held, err := r.Linker.Store.Look(ctx, q)
+	q := symbolon.Query{Project: r.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: f.Identity}}, Claims: []symbolon.UserID{f.User}}
+	held, err := r.Linker.Store.Read(ctx, q)
 	if err != nil {
 		return nil, err
 	}

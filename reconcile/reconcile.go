@@ -70,7 +70,7 @@ type Ledger interface {
 
 	// RecordFindings opens findings and closes others, all or none. What is so already
 	// is passed over.
-	RecordFindings(ctx context.Context, project string, way symbolon.Way, open, closed []symbolon.Finding) error
+	RecordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error
 }
 
 // Reconciler compares and mends. Linker, Ledger and Identities are required; the

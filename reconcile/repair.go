@@ -70,12 +70,12 @@ func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 	if err != nil {
 		return err
 	}
-	seen := symbolon.Seen{Identity: identity, Ticket: ticket, Way: symbolon.ByOperator, Admin: true, Rewrite: f.Kind == StateMismatch}
+	seen := symbolon.Reading{Identity: identity, Ticket: ticket, Source: symbolon.FromOperator, Admin: true, Rewrite: f.Kind == StateMismatch}
 	if _, err := r.Linker.Link(ctx, seen); err != nil {
 		return err
 	}
 	if numbered(f.Kind) {
-		return r.Ledger.RecordFindings(ctx, r.project(), symbolon.ByOperator, nil, []symbolon.Finding{f})
+		return r.Ledger.RecordFindings(ctx, r.project(), symbolon.FromOperator, nil, []symbolon.Finding{f})
 	}
 	return r.stillOpen(ctx, f)
 }
@@ -118,7 +118,7 @@ func (r *Reconciler) buryOne(ctx context.Context, f symbolon.Finding) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Linker.Bury(ctx, proof); err != nil {
+	if _, err := r.Linker.EndGone(ctx, proof); err != nil {
 		return err
 	}
 	return r.stillOpen(ctx, f)
@@ -131,7 +131,7 @@ func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
 	case err != nil:
 		return err
 	case h == nil || h.from == "": // settled meanwhile, or to be decided anew
-		_, err := r.Linker.Refresh(ctx, f.Identity, symbolon.ByOperator)
+		_, err := r.Linker.Refresh(ctx, f.Identity, symbolon.FromOperator)
 		return err
 	}
 	proof, err := r.proveOne(ctx, h.from, h.to) // which Ory has

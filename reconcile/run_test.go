@@ -159,7 +159,7 @@ func TestManyFindings(t *testing.T) {
 			open = append(open, symbolon.Finding{Identity: symbolon.IdentityID(uuid('a', n*7)), Kind: kind})
 		}
 	}
-	if err := s.Ledger.RecordFindings(t.Context(), "default", symbolon.ByReconcile, open, nil); err != nil {
+	if err := s.Ledger.RecordFindings(t.Context(), "default", symbolon.FromReconcile, open, nil); err != nil {
 		t.Fatal(err)
 	}
 	before := s.content(t)

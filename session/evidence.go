@@ -41,7 +41,7 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (
 	left := s.ExpiresAt.Sub(at.wall)
 	e := newEntry(at, v.maxStale(), left)
 	e.identity, e.session = s.Identity.ID, s.ID
-	link, err := v.Linker.Link(ctx, symbolon.Seen{Identity: *s.Identity, Way: symbolon.ByRequest})
+	link, err := v.Linker.Link(ctx, symbolon.Reading{Identity: *s.Identity, Source: symbolon.FromRequest})
 	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Session: s.Session, Email: s.Identity.VerifiedEmail()})
 }
 

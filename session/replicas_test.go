@@ -235,7 +235,7 @@ func TestPurgeEverywhere(t *testing.T) {
 		"RevokeSession": func(_ *world, v *Verifier, s *fakeSession) error { return v.RevokeSession(context.Background(), s.id) },
 		"Linker": func(w *world, v *Verifier, s *fakeSession) error {
 			w.store.hold = symbolon.IdentityID(s.identity)
-			_, err := v.Linker.Link(context.Background(), symbolon.Seen{Identity: symbolon.Identity{ID: w.store.hold}, Way: symbolon.ByOperator})
+			_, err := v.Linker.Link(context.Background(), symbolon.Reading{Identity: symbolon.Identity{ID: w.store.hold}, Source: symbolon.FromOperator})
 			if errors.Is(err, symbolon.ErrOnHold) {
 				err = nil
 			}

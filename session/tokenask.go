@@ -210,7 +210,7 @@ func (v *Verifier) doubted(t *token, at moment, byTime bool) bool {
 // bond returns whose user a token is. It makes one only by what Ory holds of the
 // identity, as every way in does: a token does not say enough.
 func (v *Verifier) bond(ctx context.Context, t *token) (symbolon.Link, error) {
-	link, err := v.Linker.Standing(ctx, t.identity)
+	link, err := v.Linker.Lookup(ctx, t.identity)
 	var deny *symbolon.DenyError
 	denied := errors.As(err, &deny)
 	switch {
@@ -244,7 +244,7 @@ func (v *Verifier) linkByBooks(ctx context.Context, id symbolon.IdentityID) (sym
 	case seen.State != symbolon.Active:
 		return symbolon.Link{}, notGood("its identity is not active")
 	}
-	return v.Linker.Link(ctx, symbolon.Seen{Identity: seen, Admin: true, Way: symbolon.ByRequest})
+	return v.Linker.Link(ctx, symbolon.Reading{Identity: seen, Admin: true, Source: symbolon.FromRequest})
 }
 
 // catchUp says that what was told before the start is heard.

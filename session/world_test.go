@@ -216,32 +216,32 @@ func userOf(id symbolon.IdentityID) symbolon.UserID { return symbolon.UserID("us
 
 func (s *fakeStore) NewID() symbolon.NewID { return symbolon.ByDatabase }
 
-func (s *fakeStore) Look(_ context.Context, q symbolon.Query) (symbolon.Held, error) {
+func (s *fakeStore) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks++
-	id := q.Seen.Identity.ID
+	id := q.Reading.Identity.ID
 	if s.panic {
 		panic("the store: canary-of-a-panic")
 	}
 	if s.fail != nil || s.deny[id] != nil || s.hold == id {
-		return symbolon.Held{}, s.fail
+		return symbolon.Evidence{}, s.fail
 	}
 	row := &symbolon.Row{ID: userOf(id), Identity: id, Linked: id}
-	return symbolon.Held{Link: &symbolon.Link{Identity: id, User: row.ID, State: symbolon.Linked}, User: row, Row: row}, nil
+	return symbolon.Evidence{Link: &symbolon.Link{Identity: id, User: row.ID, State: symbolon.Linked}, User: row, Row: row}, nil
 }
 
-func (s *fakeStore) Write(_ context.Context, q symbolon.Query, _ func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (s *fakeStore) Write(_ context.Context, q symbolon.Query, _ func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id := q.Seen.Identity.ID; s.hold == id {
+	if id := q.Reading.Identity.ID; s.hold == id {
 		opened := []symbolon.Finding{{Identity: id, Kind: symbolon.RecreatedIdentity}}
-		if q.Seen.Way == symbolon.ByRequest {
+		if q.Reading.Source == symbolon.FromRequest {
 			opened = nil
 		}
 		return symbolon.Outcome{Plan: symbolon.Plan{Action: symbolon.Hold, Err: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}, Opened: opened}, nil
 	}
-	return symbolon.Outcome{Plan: symbolon.Plan{Err: s.deny[q.Seen.Identity.ID]}}, nil
+	return symbolon.Outcome{Plan: symbolon.Plan{Err: s.deny[q.Reading.Identity.ID]}}, nil
 }
 
 // world is a verifier between a fake Ory and a fake store.

@@ -30,11 +30,11 @@ func BenchmarkLink(b *testing.B) {
 		reserved := func() error { // as the link hook does it: look, then write
 			id := identityWith(`{"email":"ada@example.com","name":"Ada"}`)
 			user := minter.Mint(time.Now())
-			q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}, Claims: []symbolon.UserID{user}}
-			if _, err := store.Look(context.Background(), q); err != nil {
+			q := symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}, Claims: []symbolon.UserID{user}}
+			if _, err := store.Read(context.Background(), q); err != nil {
 				return err
 			}
-			_, err := store.Write(context.Background(), q, func(symbolon.Held) (symbolon.Plan, error) {
+			_, err := store.Write(context.Background(), q, func(symbolon.Evidence) (symbolon.Plan, error) {
 				return symbolon.Plan{Action: symbolon.Create, User: user, Why: "the ID was reserved for it"}, nil
 			})
 			return err
@@ -78,10 +78,10 @@ func BenchmarkLook(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: symbolon.Identity{ID: link.Identity}}, Claims: []symbolon.UserID{link.User}}
+		q := symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: symbolon.Identity{ID: link.Identity}}, Claims: []symbolon.UserID{link.User}}
 		b.Run(string(dialect)+"/one", func(b *testing.B) {
 			for b.Loop() {
-				if h, err := store.Look(b.Context(), q); err != nil || h.User == nil {
+				if h, err := store.Read(b.Context(), q); err != nil || h.User == nil {
 					b.Fatal(err)
 				}
 			}
@@ -90,7 +90,7 @@ func BenchmarkLook(b *testing.B) {
 			b.SetParallelism(8)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := store.Look(b.Context(), q); err != nil {
+					if _, err := store.Read(b.Context(), q); err != nil {
 						b.Error(err)
 					}
 				}
@@ -101,8 +101,8 @@ func BenchmarkLook(b *testing.B) {
 
 func linkNew(store *sqlstore.Store, user symbolon.UserID) (symbolon.Link, error) {
 	id := identityWith(`{"email":"ada@example.com","name":"Ada"}`)
-	out, err := store.Write(context.Background(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}},
-		func(symbolon.Held) (symbolon.Plan, error) {
+	out, err := store.Write(context.Background(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}},
+		func(symbolon.Evidence) (symbolon.Plan, error) {
 			return symbolon.Plan{Action: symbolon.Create, User: user, Why: "a new person"}, nil
 		})
 	return out.Link, err

@@ -41,12 +41,12 @@ func TestLookOfARequest(t *testing.T) {
 		for who, id := range ids {
 			for whom, claim := range claims {
 				q := queryFor(symbolon.Identity{ID: id}, claim...)
-				want, err := store.Look(t.Context(), q)
+				want, err := store.Read(t.Context(), q)
 				if err != nil {
 					t.Fatal(err)
 				}
-				q.Seen.Way = symbolon.ByRequest
-				if got, err := store.Look(t.Context(), q); err != nil || !reflect.DeepEqual(got, want) {
+				q.Reading.Source = symbolon.FromRequest
+				if got, err := store.Read(t.Context(), q); err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("%s, claiming %s: %+v, %v; want %+v", who, whom, got, err, want)
 				}
 			}
@@ -69,12 +69,12 @@ func TestLookOfARequestIsShort(t *testing.T) {
 		}
 		for _, claims := range [][]symbolon.UserID{nil, {"", "", ""}, {linked.User}, {"", linked.User, ""}} {
 			q := queryFor(symbolon.Identity{ID: linked.Identity}, claims...)
-			q.Seen.Way = symbolon.ByRequest
-			if held, err := store.Look(t.Context(), q); err != nil || held.Link.User != linked.User {
+			q.Reading.Source = symbolon.FromRequest
+			if held, err := store.Read(t.Context(), q); err != nil || held.Link.User != linked.User {
 				t.Errorf("claiming %q: %v", claims, err)
 			}
 			q.Claims = append(q.Claims, symbolon.UserID(newUUID()))
-			if _, err := store.Look(t.Context(), q); err == nil {
+			if _, err := store.Read(t.Context(), q); err == nil {
 				t.Errorf("claiming %q: whether the last was somebody's was not read", q.Claims)
 			}
 		}

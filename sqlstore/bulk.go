@@ -30,14 +30,14 @@ var _ symbolon.BulkStore = (*Store)(nil)
 
 // CreateAll makes users for those of whom nothing is held; see [symbolon.BulkStore].
 // The queries are of one project.
-func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(int, symbolon.Held) symbolon.Plan) ([]symbolon.Outcome, error) {
+func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(int, symbolon.Evidence) symbolon.Plan) ([]symbolon.Outcome, error) {
 	out := make([]symbolon.Outcome, len(qs))
 	if len(qs) == 0 {
 		return out, nil
 	}
 	for _, q := range qs {
-		id, err := symbolon.ParseIdentityID(string(q.Seen.Identity.ID))
-		if err != nil || id != q.Seen.Identity.ID || q.Project != qs[0].Project {
+		id, err := symbolon.ParseIdentityID(string(q.Reading.Identity.ID))
+		if err != nil || id != q.Reading.Identity.ID || q.Project != qs[0].Project {
 			return out, errors.New("sqlstore: the queries are of several projects, or one has no canonical identity ID")
 		}
 	}
@@ -52,7 +52,7 @@ func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(
 	}
 	var all []*newcomer
 	for _, at := range strangers {
-		plan := decide(at, symbolon.Held{Claims: make([]symbolon.Claimed, len(qs[at].Claims))})
+		plan := decide(at, symbolon.Evidence{Claims: make([]symbolon.Claimed, len(qs[at].Claims))})
 		if n, ok := b.newcomer(at, plan); ok {
 			all = append(all, n)
 		}
@@ -87,9 +87,9 @@ func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 	if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" || plan.Release != "" || plan.Err != nil {
 		return nil, false
 	}
-	seen, u := b.qs[at].Seen, b.shape.users
+	seen, u := b.qs[at].Reading, b.shape.users
 	n := &newcomer{at: at, plan: plan}
-	n.link = symbolon.Link{Project: b.project, Identity: seen.Identity.ID, State: symbolon.Linked, Way: seen.Way,
+	n.link = symbolon.Link{Project: b.project, Identity: seen.Identity.ID, State: symbolon.Linked, Source: seen.Source,
 		Ticket: seen.Ticket, BackReference: plan.BackReference}
 	if plan.User != "" {
 		user, key, ok := b.shape.key(plan.User)
@@ -176,8 +176,8 @@ func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
 func (b *bulk) settle(ctx context.Context) (done bool, err error) {
 	a, found := b.last, entry{}
 	want := entry{Link: a.linked(a.all[0])}
-	q := symbolon.Query{Project: b.project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: want.Identity}}}
-	_, err = b.store.Write(ctx, q, func(h symbolon.Held) (symbolon.Plan, error) {
+	q := symbolon.Query{Project: b.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: want.Identity}}}
+	_, err = b.store.Write(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) {
 		if h.Link != nil {
 			found.Link = *h.Link
 		}
@@ -224,7 +224,7 @@ func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {
 		return nil
 	}
 	for _, n := range a.all {
-		if err := a.store.OnLink(symbolon.WithSeen(ctx, a.qs[n.at].Seen), tx, a.linked(n)); err != nil {
+		if err := a.store.OnLink(symbolon.WithReading(ctx, a.qs[n.at].Reading), tx, a.linked(n)); err != nil {
 			return plainError{fmt.Errorf("on link: %w", err)}
 		}
 	}

@@ -18,11 +18,11 @@ func BenchmarkBulk(b *testing.B) {
 			db := openDurable(b, dialect)
 			l := linkerOf(&sqlstore.Store{DB: db.DB, Dialect: dialect})
 			l.Secrets = []symbolon.Secret{bulkSecret}
-			seen := make([]symbolon.Seen, 500)
+			seen := make([]symbolon.Reading, 500)
 			for b.Loop() {
 				for i := range seen {
-					seen[i] = symbolon.Seen{Identity: identityWith(fmt.Sprintf(`{"email":"p%d@example.org","name":"Person Number %d"}`, i, i)),
-						Way: symbolon.ByReconcile, Admin: true, Ticket: 1}
+					seen[i] = symbolon.Reading{Identity: identityWith(fmt.Sprintf(`{"email":"p%d@example.org","name":"Person Number %d"}`, i, i)),
+						Source: symbolon.FromReconcile, Admin: true, Ticket: 1}
 				}
 				for _, r := range l.LinkAll(b.Context(), seen) {
 					if r.Err != nil {

@@ -41,7 +41,7 @@ func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 		return nil, unavailable("look for many identities", err)
 	}
 	for at, q := range b.qs {
-		if !known[string(q.Seen.Identity.ID)] && !b.namesKnown(q, known) {
+		if !known[string(q.Reading.Identity.ID)] && !b.namesKnown(q, known) {
 			out = append(out, at)
 		}
 	}
@@ -64,7 +64,7 @@ func (b *bulk) findKnown(ctx context.Context, known map[string]bool) error {
 	ids := make([]any, len(b.qs))
 	var users, keys []any
 	for at, q := range b.qs {
-		ids[at] = string(q.Seen.Identity.ID)
+		ids[at] = string(q.Reading.Identity.ID)
 		for _, claim := range q.Claims {
 			if user, key, ok := b.shape.key(claim); ok {
 				users, keys = append(users, string(user)), append(keys, key)

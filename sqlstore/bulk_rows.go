@@ -146,7 +146,7 @@ func (a *attempt) enter(ctx context.Context) error {
 		if n.link.User == "" {
 			state = lockState
 		}
-		rows[i] = []any{string(n.link.Identity), null(n.link.User), string(state), moment{a.now}, string(n.link.Way), int64(n.link.Ticket),
+		rows[i] = []any{string(n.link.Identity), null(n.link.User), string(state), moment{a.now}, string(n.link.Source), int64(n.link.Ticket),
 			n.digest, n.link.BackReference}
 	}
 	return a.insert(ctx, entriesInto, rows)
@@ -269,7 +269,7 @@ func (a *attempt) insertEvents(ctx context.Context) error {
 	rows := make([][]any, len(a.all))
 	for i, n := range a.all {
 		link := a.linked(n)
-		rows[i] = []any{string(link.Identity), string(link.User), string(symbolon.UserLinked), moment{a.now}, string(link.Way), n.plan.Why}
+		rows[i] = []any{string(link.Identity), string(link.User), string(symbolon.UserLinked), moment{a.now}, string(link.Source), n.plan.Why}
 	}
 	return a.insert(ctx, eventsInto, rows)
 }

@@ -81,7 +81,7 @@ func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.I
 		case 3: // a hand-written hook was here
 			p.insertUser(t, id.ID)
 		case 5:
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Way: symbolon.ByRequest}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -155,12 +155,12 @@ func TestLinkAllIsLink(t *testing.T) {
 				people := crowd(7)
 				one, single := twin(t, v, dialect, people)
 				other, many := twin(t, v, dialect, people)
-				var seen []symbolon.Seen
+				var seen []symbolon.Reading
 				for _, id := range people {
-					seen = append(seen, symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true, Ticket: 42})
+					seen = append(seen, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: true, Ticket: 42})
 				}
 				inOrder := slices.Clone(seen)
-				slices.SortFunc(inOrder, func(a, b symbolon.Seen) int { return strings.Compare(string(a.Identity.ID), string(b.Identity.ID)) })
+				slices.SortFunc(inOrder, func(a, b symbolon.Reading) int { return strings.Compare(string(a.Identity.ID), string(b.Identity.ID)) })
 				want := map[symbolon.IdentityID]error{}
 				for _, s := range inOrder {
 					_, want[s.Identity.ID] = single.Link(t.Context(), s)
@@ -235,10 +235,10 @@ func TestLinkAllRefused(t *testing.T) {
 				}
 				one, single := twin(t, v, dialect, nil)
 				other, many := twin(t, v, dialect, nil)
-				var seen []symbolon.Seen
+				var seen []symbolon.Reading
 				want := map[symbolon.IdentityID]bool{}
 				for i, id := range people {
-					s := symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true, Ticket: 7}
+					s := symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: true, Ticket: 7}
 					_, err := single.Link(t.Context(), s)
 					if want[id.ID] = err == nil; err != nil && !errors.Is(err, symbolon.ErrCannotCreate) {
 						t.Fatal(err)
@@ -301,9 +301,9 @@ const together = 50
 func linkTogether(t *testing.T, store *sqlstore.Store) {
 	l := linkerOf(store)
 	for {
-		seen := make([]symbolon.Seen, together)
+		seen := make([]symbolon.Reading, together)
 		for i := range seen {
-			seen[i] = symbolon.Seen{Identity: identityWith(`{"email":"ada@example.com","name":"Ada"}`), Way: symbolon.ByReconcile}
+			seen[i] = symbolon.Reading{Identity: identityWith(`{"email":"ada@example.com","name":"Ada"}`), Source: symbolon.FromReconcile}
 		}
 		var out strings.Builder
 		for _, r := range l.LinkAll(context.Background(), seen) {

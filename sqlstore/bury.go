@@ -31,7 +31,7 @@ func (w *writer) bury(ctx context.Context) error {
 	}
 	w.entry.State, w.entry.Reason, w.entry.User = w.plan.State, "", w.plan.User
 	if w.entry.At.IsZero() {
-		w.entry.At, w.entry.Way = w.now, w.q.Seen.Way
+		w.entry.At, w.entry.Source = w.now, w.q.Reading.Source
 	}
 	if w.plan.Retire != "" {
 		w.entry.digest, w.entry.BackReference = "", ""
@@ -44,7 +44,7 @@ func (w *writer) bury(ctx context.Context) error {
 		w.event(symbolon.Event{Kind: kind, User: w.plan.User, Detail: detail})
 	}
 	if refused != "" {
-		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.RowKept, Identity: w.q.Seen.Identity.ID,
+		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.RowKept, Identity: w.q.Reading.Identity.ID,
 			User: w.plan.User, Detail: refused})
 	}
 	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
@@ -78,7 +78,7 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 		words = append(words, fmt.Sprintf("column %s of user %s could not be emptied: %s", l.column, w.plan.User, l.why))
 	}
 	if w.plan.Row == symbolon.AnonymiseRow && len(left) == 0 && !w.shape.users.one() {
-		if _, err := w.db.exec(ctx, clearIdentity, key, string(w.q.Seen.Identity.ID)); err != nil {
+		if _, err := w.db.exec(ctx, clearIdentity, key, string(w.q.Reading.Identity.ID)); err != nil {
 			return "", err
 		}
 		w.wrote = true
@@ -93,14 +93,14 @@ func (w *writer) followed(ctx context.Context) (bool, error) {
 	if !stays || w.before.State != w.plan.State {
 		return false, nil
 	}
-	open, err := findings(ctx, w.db, w.q.Project, w.q.Seen.Identity.ID)
+	open, err := findings(ctx, w.db, w.q.Project, w.q.Reading.Identity.ID)
 	refused := slices.ContainsFunc(open, func(f symbolon.Finding) bool { return f.Kind == symbolon.RowKept })
 	return !refused, err
 }
 
 func (w *writer) deleteRow(ctx context.Context, key any) (refused string, err error) {
 	refusal, err := w.try(ctx, func() error {
-		n, err := w.db.exec(ctx, deleteRow, key, string(w.q.Seen.Identity.ID))
+		n, err := w.db.exec(ctx, deleteRow, key, string(w.q.Reading.Identity.ID))
 		if err == nil && n == 0 {
 			return errTaken
 		}
@@ -176,7 +176,7 @@ func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, use
 	if loser != w.plan.Release {
 		return errTaken // only one of the two is proved gone
 	}
-	n, err := w.db.exec(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Seen.Way), moment{w.now})
+	n, err := w.db.exec(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Reading.Source), moment{w.now})
 	if err != nil {
 		return err
 	}
@@ -184,6 +184,6 @@ func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, use
 		return errTaken
 	}
 	w.event(symbolon.Event{Kind: symbolon.IdentityGone, Identity: loser, Before: user,
-		Detail: fmt.Sprintf("its user went to identity %s, which claims it", w.q.Seen.Identity.ID)})
+		Detail: fmt.Sprintf("its user went to identity %s, which claims it", w.q.Reading.Identity.ID)})
 	return nil
 }

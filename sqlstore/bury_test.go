@@ -76,7 +76,7 @@ func TestRowPolicies(t *testing.T) {
 				l.OnIdentityDeleted, l.Ory, l.ProofGap = tt.policy, losingOry{}, time.Millisecond
 				id := identityWith(`{"email":"a@b.c","name":"Ann"}`)
 				id.ID = symbolon.IdentityID(newUUID())
-				bond, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+				bond, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -91,7 +91,7 @@ func TestRowPolicies(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 2 {
-					got, err := l.Bury(t.Context(), proofs[0])
+					got, err := l.EndGone(t.Context(), proofs[0])
 					if err != nil || got.State != symbolon.Gone {
 						t.Fatalf("%+v %v", got, err)
 					}
@@ -117,7 +117,7 @@ func TestRowPolicies(t *testing.T) {
 				p.must(t, `drop table if exists orders`)
 				p.must(t, `update people set email = null where 1 = 0`)
 				if tt.policy == symbolon.DeleteRow { // what stood in the way has gone
-					if _, err := l.Bury(t.Context(), proofs[0]); err != nil {
+					if _, err := l.EndGone(t.Context(), proofs[0]); err != nil {
 						t.Fatal(err)
 					}
 					if got := p.line(t); got != "" {
@@ -159,7 +159,7 @@ func TestRewrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: ticket, Rewrite: rewrite}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: ticket, Rewrite: rewrite}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -120,9 +120,9 @@ func TestCheckNames(t *testing.T) {
 
 func everyCall(t *testing.T, s *sqlstore.Store) map[string]error {
 	ctx := t.Context()
-	q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}}
-	_, look := s.Look(ctx, q)
-	_, write := s.Write(ctx, q, func(symbolon.Held) (symbolon.Plan, error) { return symbolon.Plan{Action: symbolon.Keep}, nil })
+	q := symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}}
+	_, look := s.Read(ctx, q)
+	_, write := s.Write(ctx, q, func(symbolon.Evidence) (symbolon.Plan, error) { return symbolon.Plan{Action: symbolon.Keep}, nil })
 	_, ticket := s.Ticket(ctx)
 	_, record := s.Record(ctx, "default", "1")
 	return map[string]error{"look": look, "write": write, "ticket": ticket, "record": record, "check": s.Check(ctx), "forget": s.Forget(ctx, s.DB, "default", "1")}

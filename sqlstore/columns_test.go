@@ -85,7 +85,7 @@ func TestColumns(t *testing.T) {
 				p := create(t, db, "extra "+tt.column, map[string]string{"extra": "traits.extra"})
 				l := linkerOf(p.store(p.DB))
 				id := identityWith(`{"extra":` + tt.trait + `}`)
-				link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+				link, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -95,7 +95,7 @@ func TestColumns(t *testing.T) {
 				p.wantFindings(t, l, link, tt.refused)
 
 				// A newer reading of the same writes the same.
-				next := symbolon.Seen{Identity: id, Ticket: link.Ticket + 1}
+				next := symbolon.Reading{Identity: id, Ticket: link.Ticket + 1}
 				if link, err = l.Link(t.Context(), next); err != nil {
 					t.Fatal(err)
 				}
@@ -194,7 +194,7 @@ func TestPostgresColumns(t *testing.T) {
 		t.Run(tt.column+" "+tt.trait, func(t *testing.T) {
 			p := create(t, db, "extra "+tt.column, map[string]string{"extra": "traits.extra"})
 			l := linkerOf(p.store(p.DB))
-			link, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{"extra":` + tt.trait + `}`)})
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"extra":` + tt.trait + `}`)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,12 +212,12 @@ func TestDuplicateEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := create(t, db, "email text unique, name text", map[string]string{"email": "traits.email", "name": "traits.name"})
 		l := linkerOf(p.store(p.DB))
-		first, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{"email":"ada@example.com","name":"Ada"}`)})
+		first, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"email":"ada@example.com","name":"Ada"}`)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		id := identityWith(`{"email":"ada@example.com","name":"Eve"}`)
-		second, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+		second, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,13 +233,13 @@ func TestDuplicateEmail(t *testing.T) {
 		}
 		wantHistory(t, l, id.ID, "duplicate_email", "user.linked finding.opened")
 		for ticket := symbolon.Ticket(1); ticket < 3; ticket++ {
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: ticket}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: ticket}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		wantHistory(t, l, id.ID, "duplicate_email", "user.linked finding.opened")
 		p.must(t, p.sql(`update {users} set email = null where name = 'Ada'`))
-		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: 3}); err != nil {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: 3}); err != nil {
 			t.Fatal(err)
 		}
 		if got := row(second.User); got != "ada@example.com Eve" {
@@ -249,12 +249,12 @@ func TestDuplicateEmail(t *testing.T) {
 
 		// An update that is refused leaves what was there, and writes the rest.
 		other := identityWith(`{"email":"bob@example.com","name":"Bob"}`)
-		bob, err := l.Link(t.Context(), symbolon.Seen{Identity: other})
+		bob, err := l.Link(t.Context(), symbolon.Reading{Identity: other})
 		if err != nil {
 			t.Fatal(err)
 		}
 		other.Traits = json.RawMessage(`{"email":"ada@example.com","name":"Robert"}`)
-		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: other, Ticket: 4}); err != nil {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: other, Ticket: 4}); err != nil {
 			t.Fatal(err)
 		}
 		if got := row(bob.User); got != "bob@example.com Robert" {
@@ -296,13 +296,13 @@ func TestMandatoryColumns(t *testing.T) {
 			}
 			l := linkerOf(p.store(p.DB))
 			id := identityWith(`{}`)
-			link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 			if err != nil {
 				t.Fatal(err)
 			}
 			p.must(t, p.sql(`update {users} set plan = 'pro', extra = 'mine'`))
 			id.Traits = json.RawMessage(`{"extra":"y"}`)
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: 1}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: 1}); err != nil {
 				t.Fatal(err)
 			}
 			var plan string
@@ -318,7 +318,7 @@ func TestMandatoryColumns(t *testing.T) {
 			l := linkerOf(p.store(p.DB))
 			id := identityWith(`{}`)
 			for range 3 {
-				_, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+				_, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 				var deny *symbolon.DenyError
 				if !errors.Is(err, symbolon.ErrCannotCreate) || !errors.As(err, &deny) || deny.Finding != symbolon.CannotCreate || !strings.Contains(deny.Detail, "extra") {
 					t.Fatalf("got %v", err)
@@ -329,23 +329,23 @@ func TestMandatoryColumns(t *testing.T) {
 				t.Fatalf("%d rows", n)
 			}
 			id.Traits = json.RawMessage(`{"extra":"now"}`)
-			link, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: 1})
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: 1})
 			if err != nil || p.extra(t, link.User) != "now" {
 				t.Fatal(err)
 			}
 			wantHistory(t, l, id.ID, "", "link.held finding.opened user.linked finding.closed")
 			id.Traits = json.RawMessage(`{}`)
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: 2}); err != nil || p.extra(t, link.User) != "now" {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: 2}); err != nil || p.extra(t, link.User) != "now" {
 				t.Fatal("a mandatory column was nulled, or stood in the way", err)
 			}
 		})
 		t.Run("a mandatory e-mail that is taken", func(t *testing.T) {
 			p := create(t, db, "email text not null unique", map[string]string{"email": "traits.email"})
 			l := linkerOf(p.store(p.DB))
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{"email":"a@example.com"}`)}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"email":"a@example.com"}`)}); err != nil {
 				t.Fatal(err)
 			}
-			_, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{"email":"a@example.com"}`)})
+			_, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"email":"a@example.com"}`)})
 			if !errors.Is(err, symbolon.ErrCannotCreate) || strings.Contains(err.Error(), "a@example.com") {
 				t.Fatalf("got %v", err)
 			}
@@ -356,14 +356,14 @@ func TestMandatoryColumns(t *testing.T) {
 			id := identityWith(`{}`)
 			p.must(t, p.sql(`insert into {users} (id) values ($1)`), string(id.ID))
 			l := linkerOf(p.store(p.DB))
-			_, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+			_, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 			if !errors.Is(err, symbolon.ErrCannotCreate) || !strings.Contains(err.Error(), "bind") {
 				t.Fatalf("got %v", err)
 			}
 			if _, err := l.Bind(t.Context(), id.ID, symbolon.UserID(id.ID), symbolon.BindOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -18,12 +18,12 @@ func TestTableRefuses(t *testing.T) {
 			p.trigger(t, "insert", "new.email like '%@blocked.example' or new.email is null")
 			l := linkerOf(p.store(p.DB))
 			id := identityWith(`{"email":"eve@blocked.example"}`)
-			_, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+			_, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 			if !errors.Is(err, symbolon.ErrCannotCreate) || strings.Contains(err.Error(), "eve") {
 				t.Fatalf("got %v", err)
 			}
 			id.Traits = []byte(`{"email":"eve@example.com"}`)
-			if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -37,7 +37,7 @@ func TestTableRefuses(t *testing.T) {
 			if !errors.Is(err, symbolon.ErrCannotCreate) {
 				t.Fatalf("got %v", err)
 			}
-			link, err := linkerOf(store).Link(t.Context(), symbolon.Seen{Identity: id})
+			link, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: id})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestTableRefuses(t *testing.T) {
 			if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 				t.Fatalf("got %v", err)
 			}
-			if h, err := store.Look(t.Context(), queryFor(id)); err != nil || *h.Link != link || h.Row == nil {
+			if h, err := store.Read(t.Context(), queryFor(id)); err != nil || *h.Link != link || h.Row == nil {
 				t.Fatalf("a bind that failed changed the bond: %+v %v", h, err)
 			}
 		})
@@ -55,7 +55,7 @@ func TestTableRefuses(t *testing.T) {
 			p.must(t, p.sql(`alter table {users} add column plan text references plans_of_{users} (name)`))
 			p.users.Columns = map[string]string{"plan": "traits.plan", "extra": "traits.extra"}
 			l := linkerOf(p.store(p.DB))
-			link, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{"plan":"gold","extra":"x"}`)})
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"plan":"gold","extra":"x"}`)})
 			if err != nil || p.extra(t, link.User) != "x" {
 				t.Fatal(err)
 			}
@@ -66,7 +66,7 @@ func TestTableRefuses(t *testing.T) {
 		p := create(t, open(t, sqlstore.Postgres), "email text unique deferrable initially deferred", map[string]string{"email": "traits.email"})
 		l := linkerOf(p.store(p.DB))
 		for _, want := range []string{"", "duplicate_email"} {
-			link, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{"email":"a@example.com"}`)})
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"email":"a@example.com"}`)})
 			if err != nil {
 				t.Fatal(err)
 			}

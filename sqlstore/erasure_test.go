@@ -90,7 +90,7 @@ func TestScrubTouchesOnePerson(t *testing.T) {
 		ids := map[string]symbolon.IdentityID{}
 		users := map[string]symbolon.UserID{}
 		for _, name := range []string{"gone", "stays"} {
-			link, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(fmt.Sprintf(`{"email":"%s@example.com"}`, name))})
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(fmt.Sprintf(`{"email":"%s@example.com"}`, name))})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 func queryFor(id symbolon.Identity, claims ...symbolon.UserID) symbolon.Query {
-	return symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}, Claims: claims}
+	return symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}, Claims: claims}
 }
 
 // A hand-written hook inserts the row between our look and our write: then that
@@ -23,7 +23,7 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 	p := create(t, db, "extra text", nil)
 	store, id := p.store(p.DB), identityWith(`{}`)
 	theirs, calls := newUUID(), 0
-	out, err := store.Write(t.Context(), queryFor(id), func(h symbolon.Held) (symbolon.Plan, error) {
+	out, err := store.Write(t.Context(), queryFor(id), func(h symbolon.Evidence) (symbolon.Plan, error) {
 		calls++
 		if h.Row != nil {
 			return symbolon.Plan{Action: symbolon.Attach, User: h.Row.ID}, nil
@@ -39,7 +39,7 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 	free, other := newUUID(), identityWith(`{}`)
 	p.must(t, p.sql(`insert into {users} (id) values ($1)`), free)
 	calls = 0
-	out, err = store.Write(t.Context(), queryFor(other, symbolon.UserID(free)), func(h symbolon.Held) (symbolon.Plan, error) {
+	out, err = store.Write(t.Context(), queryFor(other, symbolon.UserID(free)), func(h symbolon.Evidence) (symbolon.Plan, error) {
 		calls++
 		if h.Claims[0].Owner() != "" {
 			return symbolon.Plan{Action: symbolon.Create, User: symbolon.UserID(newUUID())}, nil
@@ -53,7 +53,7 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 
 	// A decision that never comes to terms with what is there ends.
 	calls = 0
-	_, err = store.Write(t.Context(), queryFor(identityWith(`{}`)), func(symbolon.Held) (symbolon.Plan, error) {
+	_, err = store.Write(t.Context(), queryFor(identityWith(`{}`)), func(symbolon.Evidence) (symbolon.Plan, error) {
 		calls++
 		return symbolon.Plan{Action: symbolon.Create, User: symbolon.UserID(free)}, nil
 	})
@@ -72,13 +72,13 @@ func TestApplicationReusesAnID(t *testing.T) {
 	for round := range 2 {
 		id := identityWith(`{}`)
 		p.must(t, `insert into people (ory) values ($1)`, string(id.ID))
-		link, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+		link, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 		if err != nil || link.User != "1" {
 			t.Fatalf("round %d: %+v, %v", round, link, err)
 		}
 		p.inTx(t, func(tx symbolon.Execer) error { return l.Forget(t.Context(), tx, "1") })
 		p.must(t, `delete from people`)
-		if _, err := l.Link(t.Context(), symbolon.Seen{Identity: id}); !errors.Is(err, symbolon.ErrUserGone) {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id}); !errors.Is(err, symbolon.ErrUserGone) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		r, err := l.Record(t.Context(), string(id.ID))
@@ -86,7 +86,7 @@ func TestApplicationReusesAnID(t *testing.T) {
 			t.Fatalf("round %d: %+v, %v", round, r, err)
 		}
 	}
-	link, err := l.Link(t.Context(), symbolon.Seen{Identity: identityWith(`{}`)})
+	link, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)})
 	if err != nil || link.User == "1" {
 		t.Fatalf("Symbolon itself gave a retired ID out: %+v, %v", link, err)
 	}
@@ -101,7 +101,7 @@ func TestDeadlock(t *testing.T) {
 	a, b := identityWith(`{}`), identityWith(`{}`)
 	users := map[symbolon.IdentityID]symbolon.UserID{}
 	for _, id := range []symbolon.Identity{a, b} {
-		link, err := linkerOf(store).Link(t.Context(), symbolon.Seen{Identity: id})
+		link, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestDeadlock(t *testing.T) {
 	both.Add(2)
 	swap := func(id, other symbolon.Identity) {
 		var once sync.Once
-		_, err := store.Write(t.Context(), queryFor(id, users[other.ID]), func(symbolon.Held) (symbolon.Plan, error) {
+		_, err := store.Write(t.Context(), queryFor(id, users[other.ID]), func(symbolon.Evidence) (symbolon.Plan, error) {
 			once.Do(func() { both.Done(); both.Wait() })
 			return symbolon.Plan{Action: symbolon.Attach, User: users[other.ID], Release: other.ID}, nil
 		})
@@ -138,7 +138,7 @@ func TestSerializableByDefault(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if _, err := linkerOf(store).Link(context.Background(), symbolon.Seen{Identity: id}); err != nil {
+			if _, err := linkerOf(store).Link(context.Background(), symbolon.Reading{Identity: id}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -155,7 +155,7 @@ func TestPoolOfOne(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				if _, err := linkerOf(store).Link(context.Background(), symbolon.Seen{Identity: identityWith(`{"email":"a@example.com"}`)}); err != nil {
+				if _, err := linkerOf(store).Link(context.Background(), symbolon.Reading{Identity: identityWith(`{"email":"a@example.com"}`)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -181,7 +181,7 @@ func TestNoBusyTimeout(t *testing.T) {
 		}
 		timer := time.AfterFunc(hold, func() { _, _ = conn.ExecContext(context.Background(), `rollback`) })
 		began := time.Now()
-		_, err = store.Write(t.Context(), queryFor(identityWith(`{}`)), func(symbolon.Held) (symbolon.Plan, error) {
+		_, err = store.Write(t.Context(), queryFor(identityWith(`{}`)), func(symbolon.Evidence) (symbolon.Plan, error) {
 			return symbolon.Plan{Action: symbolon.Create, User: symbolon.UserID(newUUID())}, nil
 		})
 		took := time.Since(began)
@@ -197,7 +197,7 @@ func TestConnectionLost(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)
 	store, id := p.store(p.DB), identityWith(`{}`)
-	_, err := store.Write(t.Context(), queryFor(id), func(symbolon.Held) (symbolon.Plan, error) {
+	_, err := store.Write(t.Context(), queryFor(id), func(symbolon.Evidence) (symbolon.Plan, error) {
 		if _, err := db.Exec(`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
 			and state = 'idle in transaction'`); err != nil {
 			t.Error(err)
@@ -207,10 +207,10 @@ func TestConnectionLost(t *testing.T) {
 	if !errors.Is(err, symbolon.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
-	if h, err := store.Look(t.Context(), queryFor(id)); err != nil || h.Link != nil || h.Row != nil {
+	if h, err := store.Read(t.Context(), queryFor(id)); err != nil || h.Link != nil || h.Row != nil {
 		t.Fatalf("%+v %v", h, err)
 	}
-	if _, err := linkerOf(store).Link(t.Context(), symbolon.Seen{Identity: id}); err != nil {
+	if _, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -228,7 +228,7 @@ func TestOnLinkSerialization(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := linkerOf(store).Link(t.Context(), symbolon.Seen{Identity: identityWith(`{}`)}); err != nil || calls != 2 {
+	if _, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)}); err != nil || calls != 2 {
 		t.Fatalf("%d calls, %v", calls, err)
 	}
 }
@@ -241,7 +241,7 @@ func TestForgetMeetsMove(t *testing.T) {
 		store := p.store(p.DB)
 		for range size(20, 1000) {
 			a, b := identityWith(`{}`), identityWith(`{}`)
-			link, err := linkerOf(store).Link(t.Context(), symbolon.Seen{Identity: a})
+			link, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: a})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +278,7 @@ func TestForgetMeetsMove(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range r.Events {
-				h, err := store.Look(t.Context(), queryFor(symbolon.Identity{ID: e.Identity}))
+				h, err := store.Read(t.Context(), queryFor(symbolon.Identity{ID: e.Identity}))
 				if e.Kind == symbolon.UserForgotten && (err != nil || h.Link == nil || h.Link.State != symbolon.Forgotten) {
 					t.Fatalf("the history says that %s was forgotten, the ledger %+v, %v", e.Identity, h.Link, err)
 				}

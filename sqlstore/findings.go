@@ -84,7 +84,7 @@ func scanFinding(row scanner) (f symbolon.Finding, err error) {
 
 // RecordFindings opens findings and closes others, with an event each, in one
 // transaction. What is so already is passed over, and nothing is written for it.
-func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon.Way, open, closed []symbolon.Finding) error {
+func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error {
 	if len(open)+len(closed) == 0 {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon
 	})
 }
 
-func (c session) recordFindings(ctx context.Context, project string, way symbolon.Way, open, closed []symbolon.Finding) error {
+func (c session) recordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error {
 	now := moment{c.store.now()}
 	note := func(kind symbolon.EventKind, f symbolon.Finding) error {
 		_, err := c.exec(ctx, insertEvent, project, now, string(kind), string(f.Identity), null(f.User), nil, string(way), string(f.Kind), f.Detail)

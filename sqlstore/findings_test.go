@@ -38,14 +38,14 @@ func TestFindings(t *testing.T) {
 		}
 		all := []symbolon.Finding{found(1, symbolon.UserGone), found(1, symbolon.Moved), found(2, symbolon.UserGone), found(3, "orphan_user")}
 		for range 2 { // the second time is nothing
-			if err := store.RecordFindings(ctx, project, symbolon.ByReconcile, all, []symbolon.Finding{found(9, symbolon.UserGone)}); err != nil {
+			if err := store.RecordFindings(ctx, project, symbolon.FromReconcile, all, []symbolon.Finding{found(9, symbolon.UserGone)}); err != nil {
 				t.Fatal(err)
 			}
 			if n := events(); n != len(all) {
 				t.Errorf("%d events", n)
 			}
 		}
-		if err := store.RecordFindings(ctx, "another", symbolon.ByReconcile, all[:1], nil); err != nil {
+		if err := store.RecordFindings(ctx, "another", symbolon.FromReconcile, all[:1], nil); err != nil {
 			t.Fatal(err)
 		}
 		var pages []string
@@ -95,14 +95,14 @@ func TestFindings(t *testing.T) {
 			t.Error(err)
 		}
 		for range 2 {
-			if err := store.RecordFindings(ctx, project, symbolon.ByReconcile, nil, all[:1]); err != nil {
+			if err := store.RecordFindings(ctx, project, symbolon.FromReconcile, nil, all[:1]); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if n := events(); n != len(all)+2 {
 			t.Errorf("%d events", n)
 		}
-		if err := store.RecordFindings(ctx, project, symbolon.ByReconcile, all[:1], nil); err != nil { // it is so again
+		if err := store.RecordFindings(ctx, project, symbolon.FromReconcile, all[:1], nil); err != nil { // it is so again
 			t.Fatal(err)
 		}
 		if counts, err := store.CountFindings(ctx, "another"); err != nil || counts[symbolon.UserGone] != 1 {

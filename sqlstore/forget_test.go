@@ -52,23 +52,23 @@ func TestScrubBesideAnEnd(t *testing.T) {
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 	l := linkerOf(store)
 	id := identityWith(`{"email":"a@b.c"}`)
-	bond, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+	bond, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := symbolon.Finding{Kind: symbolon.RowKept, Identity: id.ID, Detail: "words"}
-	if err := store.RecordFindings(t.Context(), "default", symbolon.ByReconcile, []symbolon.Finding{found}, nil); err != nil {
+	if err := store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{found}, nil); err != nil {
 		t.Fatal(err)
 	}
 	scrubbed := make(chan error, 1)
-	q := symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}}
-	_, err = store.Write(t.Context(), q, func(symbolon.Held) (symbolon.Plan, error) {
+	q := symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}}
+	_, err = store.Write(t.Context(), q, func(symbolon.Evidence) (symbolon.Plan, error) {
 		go func() {
 			_, err := store.Scrub(context.WithoutCancel(t.Context()), "default", id.ID, bond.User)
 			scrubbed <- err
 		}()
 		p.waits(t)
-		return symbolon.Plan{Action: symbolon.Bury, State: symbolon.Erased, User: bond.User}, nil
+		return symbolon.Plan{Action: symbolon.End, State: symbolon.Erased, User: bond.User}, nil
 	})
 	if err := errors.Join(err, <-scrubbed); err != nil {
 		t.Error(err)
@@ -85,7 +85,7 @@ func TestForgetBesideAnEnd(t *testing.T) {
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 	l := linkerOf(store)
 	id := identityWith(`{"email":"a@b.c"}`)
-	bond, err := l.Link(t.Context(), symbolon.Seen{Identity: id})
+	bond, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
 	if err != nil {
 		t.Fatal(err)
 	}

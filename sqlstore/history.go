@@ -21,7 +21,7 @@ func (s *Store) LatestLinks(ctx context.Context, project string, limit int) ([]s
 	}
 	return readAll(ctx, s, "read the newest bonds", latestLinks, []any{project, limit}, func(row scanner) (e symbolon.Event, err error) {
 		var at moment
-		err = row.Scan(&e.ID, &at, &e.Identity, &e.User, &e.Way)
+		err = row.Scan(&e.ID, &at, &e.Identity, &e.User, &e.Source)
 		e.Kind, e.At = symbolon.UserLinked, at.Time
 		return e, err
 	})

@@ -110,7 +110,7 @@ func TestUnmake(t *testing.T) {
 				if err != nil || after.Link != nil || after.Row != nil || len(after.Events) != 2 {
 					t.Errorf("%+v %v", after, err)
 				}
-				held, err := store.Look(t.Context(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: person(5)},
+				held, err := store.Read(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: person(5)},
 					Claims: []symbolon.UserID{rec.Link.User}})
 				if err != nil || !held.Claims[0].Retired {
 					t.Errorf("its ID may be given out again: %+v %v", held, err)
@@ -121,7 +121,7 @@ func TestUnmake(t *testing.T) {
 					}
 				}
 				links, err := store.LatestLinks(t.Context(), "default", 2)
-				if err != nil || len(links) != 2 || links[0].Identity != ids[2] || links[1].Identity != ids[1] || links[0].Way != symbolon.ByRequest || links[0].At.IsZero() {
+				if err != nil || len(links) != 2 || links[0].Identity != ids[2] || links[1].Identity != ids[1] || links[0].Source != symbolon.FromRequest || links[0].At.IsZero() {
 					t.Errorf("%+v %v", links, err)
 				}
 			})

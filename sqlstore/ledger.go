@@ -65,7 +65,7 @@ func (s *Store) entries(ctx context.Context, shape *shape, project string, after
 		}
 		// Row and ledger disagree: few do, and they are read as a decision reads them.
 		r := reader{db: session{store: s}, shape: shape, now: s.now()}
-		q := symbolon.Query{Project: project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: e.Link.Identity}}}
+		q := symbolon.Query{Project: project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: e.Link.Identity}}}
 		if err := r.read(ctx, q); err != nil {
 			return nil, err
 		}
@@ -93,7 +93,7 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 			return nil, err
 		}
 		found := l.entry(project, symbolon.IdentityID(id))
-		held := symbolon.Held{Row: row.row()}
+		held := symbolon.Evidence{Row: row.row()}
 		if held.Row != nil && held.Row.ID == found.User && found.State == symbolon.Linked {
 			held.Row.Linked = found.Identity
 			held.User = held.Row
@@ -108,10 +108,10 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 }
 
 // asEntry parts the digest from its mark; see columnsWritten.
-func asEntry(found entry, held symbolon.Held) symbolon.Entry {
+func asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link
-	e := symbolon.Entry{Held: held}
+	e := symbolon.Entry{Evidence: held}
 	e.Digest, e.LeftOut = strings.CutPrefix(found.digest, "!")
 	return e
 }

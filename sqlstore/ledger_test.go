@@ -69,7 +69,7 @@ func linkSome(t *testing.T, store *sqlstore.Store, n int) (ids []symbolon.Identi
 	t.Helper()
 	linker := &link.Linker{Ory: noOry{}, Store: store, Creator: appOf{}, Log: slog.New(slog.DiscardHandler)}
 	for i := range n {
-		if _, err := linker.Link(t.Context(), symbolon.Seen{Identity: person(i), Way: symbolon.ByRequest}); err != nil {
+		if _, err := linker.Link(t.Context(), symbolon.Reading{Identity: person(i), Source: symbolon.FromRequest}); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, person(i).ID)
@@ -99,16 +99,16 @@ func TestEntriesThatDisagree(t *testing.T) {
 			t.Fatalf("%d %v", len(got), err)
 		}
 		if got[0].User != nil || got[0].Row != nil {
-			t.Errorf("deleted: %+v", got[0].Held)
+			t.Errorf("deleted: %+v", got[0].Evidence)
 		}
 		if got[1].User == nil || got[1].User.Identity != "" || got[1].Row != nil {
-			t.Errorf("emptied: %+v", got[1].Held)
+			t.Errorf("emptied: %+v", got[1].Evidence)
 		}
 		if got[2].User == nil || got[2].Row == nil || got[2].User.ID == got[2].Row.ID || got[2].Row.Linked != "" {
-			t.Errorf("another row: %+v", got[2].Held)
+			t.Errorf("another row: %+v", got[2].Evidence)
 		}
 		if got[3].User == nil || got[3].User.Linked != ids[3] {
-			t.Errorf("in order: %+v", got[3].Held)
+			t.Errorf("in order: %+v", got[3].Evidence)
 		}
 	})
 }

@@ -87,8 +87,8 @@ func TestUserRowsSayWho(t *testing.T) {
 		store := p.store(p.DB)
 		id := symbolon.IdentityID(newUUID())
 		bound, retired := p.insertUser(t, id), p.insertUser(t, "")
-		_, err := store.Write(t.Context(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: symbolon.Identity{ID: id}}},
-			func(symbolon.Held) (symbolon.Plan, error) {
+		_, err := store.Write(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}},
+			func(symbolon.Evidence) (symbolon.Plan, error) {
 				return symbolon.Plan{Action: symbolon.Attach, User: bound}, nil
 			})
 		if err != nil {
@@ -152,7 +152,7 @@ func TestVerifiedColumns(t *testing.T) {
 				t.Errorf("%s: %+v %v", declared, got, err)
 			}
 			id := symbolon.Identity{ID: symbolon.IdentityID(newUUID())}
-			h, err := store.Look(t.Context(), symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: id}, Emails: []string{"cy@x", "ann@x", "no@x"}})
+			h, err := store.Read(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}, Emails: []string{"cy@x", "ann@x", "no@x"}})
 			if err != nil || len(h.Matches) != 2 || h.Matches[0].ID != "3" || !h.Matches[0].Verified || h.Matches[0].Email != "cy@x" || h.Matches[1].Verified {
 				t.Errorf("%s: %+v %v", declared, h.Matches, err)
 			}

@@ -29,7 +29,7 @@ func (w *writer) carryOut(ctx context.Context) error {
 		return w.detach(ctx)
 	case symbolon.Hold:
 		return w.hold()
-	case symbolon.Bury:
+	case symbolon.End:
 		return w.bury(ctx)
 	case symbolon.Deny:
 		if w.bound() {
@@ -58,7 +58,7 @@ func (w *writer) hold() error {
 	if w.before.State == symbolon.OnHold && w.before.Reason == w.plan.Reason {
 		return nil
 	}
-	w.entry.State, w.entry.Reason, w.entry.Way = symbolon.OnHold, w.plan.Reason, w.q.Seen.Way
+	w.entry.State, w.entry.Reason, w.entry.Source = symbolon.OnHold, w.plan.Reason, w.q.Reading.Source
 	if w.entry.At.IsZero() {
 		w.entry.At = w.now
 	}
@@ -85,7 +85,7 @@ func (w *writer) create(ctx context.Context) error {
 	e.User = user
 	w.bind(user)
 	w.event(e)
-	w.entry.Ticket = w.q.Seen.Ticket
+	w.entry.Ticket = w.q.Reading.Ticket
 	w.columnsWritten(cells, left)
 	if w.plan.Conflict {
 		w.event(symbolon.Event{Kind: symbolon.ClaimRefused, User: user, Detail: w.plan.Why})
@@ -97,7 +97,7 @@ func (w *writer) create(ctx context.Context) error {
 func (w *writer) bind(user symbolon.UserID) {
 	w.out.New = true
 	w.entry.User, w.entry.State, w.entry.Reason = user, symbolon.Linked, ""
-	w.entry.Way, w.entry.At = w.q.Seen.Way, w.now
+	w.entry.Source, w.entry.At = w.q.Reading.Source, w.now
 	if user != w.before.User {
 		w.entry.Ticket, w.entry.digest = 0, "" // of the new user's columns nothing is written yet
 	}
@@ -109,7 +109,7 @@ func (w *writer) bind(user symbolon.UserID) {
 // refuse ends a Create or an Attach that the application's table did not let
 // through: no user, a finding, and the next call tries again.
 func (w *writer) refuse(detail string) error {
-	id := w.q.Seen.Identity.ID
+	id := w.q.Reading.Identity.ID
 	w.plan = symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.CannotCreate, Why: detail,
 		Findings: []symbolon.Finding{{Kind: symbolon.CannotCreate, Identity: id, Detail: detail}},
 		Err:      &symbolon.DenyError{Identity: id, Finding: symbolon.CannotCreate, Detail: detail, Err: symbolon.ErrCannotCreate}}
@@ -153,12 +153,12 @@ func (w *writer) attach(ctx context.Context) error {
 	} else if w.wrote {
 		w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
 	}
-	if w.q.Seen.Ticket > w.entry.Ticket {
+	if w.q.Reading.Ticket > w.entry.Ticket {
 		cells, left, err := w.writeColumns(ctx, key)
 		if err != nil {
 			return err
 		}
-		w.entry.Ticket = w.q.Seen.Ticket
+		w.entry.Ticket = w.q.Reading.Ticket
 		w.columnsWritten(cells, left)
 	}
 	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
@@ -177,7 +177,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		}
 	}
 	for _, loser := range losers {
-		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Seen.Identity.ID {
+		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Reading.Identity.ID {
 			continue // the column held something that is no identity
 		}
 		if w.plan.ReleaseGone {
@@ -193,7 +193,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		if n == 0 {
 			return errTaken
 		}
-		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Seen.Identity.ID)
+		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Reading.Identity.ID)
 		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: loser, Before: user, Finding: symbolon.Moved, Detail: w.plan.Why})
 		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.Moved, Identity: loser, User: user, Detail: detail})
 	}
@@ -206,19 +206,19 @@ func (w *writer) update(ctx context.Context) error {
 	if !ok || w.before.State != symbolon.Linked || w.before.User != user {
 		return plainError{fmt.Errorf("the plan updates user %q, whom the identity does not have", w.plan.User)}
 	}
-	if w.q.Seen.Ticket <= w.before.Ticket {
+	if w.q.Reading.Ticket <= w.before.Ticket {
 		return nil
 	}
-	w.entry.Ticket = w.q.Seen.Ticket
+	w.entry.Ticket = w.q.Reading.Ticket
 	mended := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
-	cells := w.shape.paths(w.q.Seen.Identity)
-	if w.before.digest != digest(cells) || w.q.Seen.Rewrite {
+	cells := w.shape.paths(w.q.Reading.Identity)
+	if w.before.digest != digest(cells) || w.q.Reading.Rewrite {
 		cells, left, err := w.writeColumns(ctx, key)
 		if err != nil {
 			return err
 		}
 		w.columnsWritten(cells, left)
-		if w.entry.digest != w.before.digest || w.q.Seen.Rewrite {
+		if w.entry.digest != w.before.digest || w.q.Reading.Rewrite {
 			w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
 		}
 		if len(left) == 0 {
@@ -252,7 +252,7 @@ func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 			}
 		}
 		if len(details) > 0 {
-			w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: kind, Identity: w.q.Seen.Identity.ID,
+			w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: kind, Identity: w.q.Reading.Identity.ID,
 				User: w.entry.User, Detail: strings.Join(details, "; ")})
 		}
 	}
@@ -262,7 +262,7 @@ func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 func (w *writer) recordFindings(ctx context.Context) error {
 	for _, f := range w.plan.Findings {
 		if f.Identity == "" {
-			f.Identity = w.q.Seen.Identity.ID
+			f.Identity = w.q.Reading.Identity.ID
 		}
 		n, err := w.db.exec(ctx, openFinding, w.q.Project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, moment{w.now})
 		if err != nil {
@@ -283,7 +283,7 @@ func (w *writer) closeFindings(ctx context.Context, mended func(symbolon.Finding
 	if !w.read.open {
 		return nil
 	}
-	open, err := findings(ctx, w.db, w.q.Project, w.q.Seen.Identity.ID)
+	open, err := findings(ctx, w.db, w.q.Project, w.q.Reading.Identity.ID)
 	if err != nil {
 		return err
 	}

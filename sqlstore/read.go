@@ -25,7 +25,7 @@ type reader struct {
 	shape *shape
 	now   time.Time
 
-	held  symbolon.Held
+	held  symbolon.Evidence
 	entry entry
 	open  bool // the identity has open findings
 }
@@ -61,7 +61,7 @@ func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 // the identity claims no other. It reports false, and r is as it was, where there is
 // more to ask.
 func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, err error) {
-	id := q.Seen.Identity.ID
+	id := q.Reading.Identity.ID
 	var l scannedEntry
 	var row scannedRow
 	err = r.db.queryRow(ctx, readBond, q.Project, string(id), string(id)).Scan(
@@ -81,13 +81,13 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 		}
 	}
 	r.entry = entry
-	r.held = symbolon.Held{Link: &entry.Link, Row: row.row(), Claims: claims}
+	r.held = symbolon.Evidence{Link: &entry.Link, Row: row.row(), Claims: claims}
 	r.held.User = r.held.Row
 	return true, nil
 }
 
 func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[symbolon.UserID]symbolon.Claimed) error {
-	id := q.Seen.Identity.ID
+	id := q.Reading.Identity.ID
 	first, claim, key := r.firstClaim(q.Claims)
 	var l scannedEntry
 	var row, claimed scannedRow
@@ -97,7 +97,7 @@ func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[sym
 	if err != nil {
 		return err
 	}
-	r.held = symbolon.Held{Row: row.row()}
+	r.held = symbolon.Evidence{Row: row.row()}
 	r.entry = l.entry(q.Project, id)
 	if !r.entry.none() {
 		link := r.entry.Link
@@ -204,6 +204,6 @@ type scannedEntry struct {
 func (s scannedEntry) entry(project string, id symbolon.IdentityID) entry {
 	return entry{digest: s.digest.String, Link: symbolon.Link{Project: project, Identity: id,
 		User: symbolon.UserID(s.user.String), State: symbolon.LinkState(s.state.String),
-		Reason: symbolon.FindingKind(s.reason.String), Way: symbolon.Way(s.way.String), At: s.at.Time,
+		Reason: symbolon.FindingKind(s.reason.String), Source: symbolon.Source(s.way.String), At: s.at.Time,
 		Ticket: symbolon.Ticket(s.ticket.Int64), BackReference: s.backReference.String}}
 }

@@ -124,7 +124,7 @@ func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error
 }
 
 func (h *historian) ofIdentity(ctx context.Context, id symbolon.IdentityID) (out symbolon.Record, err error) {
-	q := symbolon.Query{Project: h.project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: id}}}
+	q := symbolon.Query{Project: h.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}}
 	if err := h.read(ctx, q); err != nil {
 		return out, err
 	}
@@ -201,7 +201,7 @@ func (h *historian) events(ctx context.Context, identity string, users []string)
 func scanEvent(row scanner) (e symbolon.Event, err error) {
 	var at moment
 	var identity, user, before sql.NullString
-	err = row.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Way, &e.Finding, &e.Detail)
+	err = row.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Source, &e.Finding, &e.Detail)
 	e.At, e.Identity = at.Time, symbolon.IdentityID(identity.String)
 	e.User, e.Before = symbolon.UserID(user.String), symbolon.UserID(before.String)
 	return e, err

@@ -53,7 +53,7 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 			return "", nil, nil, plainError{fmt.Errorf("the new ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 		}
 	}
-	cells := w.shape.paths(w.q.Seen.Identity)
+	cells := w.shape.paths(w.q.Reading.Identity)
 	base, optional := w.shape.sortCells(cells)
 	if !w.careful {
 		id, used, err := w.insert(ctx, key, append(base, optional...))
@@ -126,7 +126,7 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 		columns, args = append(columns, u.id()), append(args, key)
 	}
 	if !u.one() {
-		columns, args = append(columns, u.identity()), append(args, string(w.q.Seen.Identity.ID))
+		columns, args = append(columns, u.identity()), append(args, string(w.q.Reading.Identity.ID))
 	}
 	for _, c := range cells {
 		columns, args = append(columns, c.name), append(args, c.param)
@@ -168,7 +168,7 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbo
 
 // whyNoRow tells a row that is there already from one that cannot be.
 func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
-	holder, err := w.row(ctx, rowOfIdentity, string(w.q.Seen.Identity.ID))
+	holder, err := w.row(ctx, rowOfIdentity, string(w.q.Reading.Identity.ID))
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (w *writer) row(ctx context.Context, text string, arg any) (*symbolon.Row, 
 // takeRow makes the user's row hold the identity, and no other row. A refusal is
 // the table's.
 func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (refusal string, err error) {
-	id, row := w.q.Seen.Identity.ID, w.read.held.Row
+	id, row := w.q.Reading.Identity.ID, w.read.held.Row
 	if row != nil && row.ID == user {
 		return "", nil
 	}
@@ -227,7 +227,7 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 }
 
 func (w *writer) takeColumn(ctx context.Context, key any) error {
-	id := string(w.q.Seen.Identity.ID)
+	id := string(w.q.Reading.Identity.ID)
 	if w.plan.Release != "" {
 		if _, err := w.db.exec(ctx, clearIdentity, key, string(w.plan.Release)); err != nil {
 			return err
@@ -252,7 +252,7 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 // writeColumns writes what Ory says into the row of a user that holds the
 // identity. Where a path leads to nothing the column becomes null, if it may.
 func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, error) {
-	cells := w.shape.paths(w.q.Seen.Identity)
+	cells := w.shape.paths(w.q.Reading.Identity)
 	left := refusedCells(cells)
 	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {
 		return c.refused != "" || c.param == nil && c.notNull
@@ -294,7 +294,7 @@ func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 	for _, c := range cells {
 		columns, args = append(columns, c.name), append(args, c.param)
 	}
-	n, err := w.db.exec(ctx, updateRow(columns), append(args, key, string(w.q.Seen.Identity.ID))...)
+	n, err := w.db.exec(ctx, updateRow(columns), append(args, key, string(w.q.Reading.Identity.ID))...)
 	if err != nil {
 		return err
 	}

@@ -129,14 +129,14 @@ func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 
 // Look returns what is held of an identity, in one round trip where no more than
 // one user is claimed; a request's first one takes two.
-func (s *Store) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, error) {
+func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	shape, err := s.ready(ctx, &q)
 	if err != nil {
-		return symbolon.Held{}, err
+		return symbolon.Evidence{}, err
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
 	err = s.patiently(ctx, func(waiting context.Context) error {
-		if q.Seen.Way == symbolon.ByRequest { // mostly somebody who has been here before
+		if q.Reading.Source == symbolon.FromRequest { // mostly somebody who has been here before
 			if stands, err := r.readBond(waiting, q); stands || err != nil {
 				return err
 			}
@@ -144,7 +144,7 @@ func (s *Store) Look(ctx context.Context, q symbolon.Query) (symbolon.Held, erro
 		return r.read(waiting, q)
 	})
 	if err != nil {
-		return symbolon.Held{}, unavailable("look for identity "+string(q.Seen.Identity.ID), err)
+		return symbolon.Evidence{}, unavailable("look for identity "+string(q.Reading.Identity.ID), err)
 	}
 	return r.held, nil
 }
@@ -157,11 +157,11 @@ func (s *Store) ready(ctx context.Context, q *symbolon.Query) (*shape, error) {
 	if q.Project == "" {
 		return nil, errors.New("sqlstore: the query names no project")
 	}
-	id, err := symbolon.ParseIdentityID(string(q.Seen.Identity.ID))
+	id, err := symbolon.ParseIdentityID(string(q.Reading.Identity.ID))
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
-	q.Seen.Identity.ID = id
+	q.Reading.Identity.ID = id
 	return s.table(ctx)
 }
 

@@ -69,7 +69,7 @@ func deliver(t *testing.T, store *sqlstore.Store, n int) {
 		wg.Go(func() {
 			l := linkerOf(store)
 			for id := range jobs {
-				if _, err := l.Link(context.Background(), symbolon.Seen{Identity: id, Way: symbolon.ByLinkHook}); err != nil {
+				if _, err := l.Link(context.Background(), symbolon.Reading{Identity: id, Source: symbolon.FromLinkHook}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -121,7 +121,7 @@ func TestKilled(t *testing.T) {
 		acknowledged := killed(t, db, "acknowledge", size(3, 100))
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 		for identity, user := range acknowledged {
-			h, err := store.Look(t.Context(), queryFor(symbolon.Identity{ID: symbolon.IdentityID(identity)}))
+			h, err := store.Read(t.Context(), queryFor(symbolon.Identity{ID: symbolon.IdentityID(identity)}))
 			if err != nil || h.Link == nil || h.User == nil || h.User != h.Row || h.User.ID != symbolon.UserID(user) {
 				t.Fatalf("identity %s was acknowledged with user %s: %+v %v", identity, user, h, err)
 			}

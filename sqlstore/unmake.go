@@ -25,7 +25,7 @@ const (
 // It touches only the row that holds this identity; a row of the application that
 // points there keeps all of it, and the error says so.
 func (s *Store) Unmake(ctx context.Context, project string, id symbolon.IdentityID) error {
-	held, err := s.Look(ctx, symbolon.Query{Project: project, Seen: symbolon.Seen{Identity: symbolon.Identity{ID: id}}})
+	held, err := s.Read(ctx, symbolon.Query{Project: project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}})
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (s *Store) Unmake(ctx context.Context, project string, id symbolon.Identity
 	return s.inTx(ctx, "take a bond back", func(ctx context.Context, db session) error { return s.unmake(ctx, db, shape, project, id, held) })
 }
 
-func (s *Store) unmake(ctx context.Context, db session, shape *shape, project string, id symbolon.IdentityID, held symbolon.Held) error {
+func (s *Store) unmake(ctx context.Context, db session, shape *shape, project string, id symbolon.IdentityID, held symbolon.Evidence) error {
 	if row := held.Row; row != nil {
 		if err := s.Forget(ctx, db.tx, project, row.ID); err != nil {
 			return err

@@ -100,9 +100,9 @@ func TestLinkWithoutAnswer(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, together: %t", name, together), func(t *testing.T) {
 					u.lossy.during(first(losses...))
 					u.after = nil
-					seen := []symbolon.Seen{{Identity: identityWith(`{}`), Way: symbolon.ByLinkHook}}
+					seen := []symbolon.Reading{{Identity: identityWith(`{}`), Source: symbolon.FromLinkHook}}
 					if together {
-						seen = append(seen, symbolon.Seen{Identity: identityWith(`{}`), Way: symbolon.ByLinkHook})
+						seen = append(seen, symbolon.Reading{Identity: identityWith(`{}`), Source: symbolon.FromLinkHook})
 					}
 					var made []symbolon.Link
 					for _, r := range u.LinkAll(t.Context(), seen) {
@@ -148,11 +148,11 @@ func TestCallerGivesUpAtTheCommit(t *testing.T) {
 			cancel()
 		})
 		defer committing.Stop()
-		makeLink, err := u.Link(ctx, symbolon.Seen{Identity: identityWith(`{}`)})
+		makeLink, err := u.Link(ctx, symbolon.Reading{Identity: identityWith(`{}`)})
 		if err != nil || ctx.Err() == nil || u.lossy.commits() != 1 || len(u.after) != 1 || u.after[0] != makeLink {
 			t.Errorf("%+v, %v after %d commits; told of %v", makeLink, err, u.lossy.commits(), u.after)
 		}
-		if _, err := u.Link(ctx, symbolon.Seen{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
+		if _, err := u.Link(ctx, symbolon.Reading{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
 			t.Errorf("of somebody who has given up before: %v", err)
 		}
 	})
@@ -165,10 +165,10 @@ func TestCommitHangs(t *testing.T) {
 	u.lossy.during(first(hung))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := u.Link(ctx, symbolon.Seen{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) || ctx.Err() == nil {
+	if _, err := u.Link(ctx, symbolon.Reading{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) || ctx.Err() == nil {
 		t.Errorf("it hangs: %v", err)
 	}
-	makeLink, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
+	makeLink, err := u.Link(t.Context(), symbolon.Reading{Identity: id})
 	if err != nil || u.lossy.commits() != 1 {
 		t.Errorf("once more: %+v, %v after %d commits", makeLink, err, u.lossy.commits())
 	}
@@ -182,7 +182,7 @@ func TestChangeWithoutAnswer(t *testing.T) {
 		u := p.unanswered(t)
 		makeLink := func() (symbolon.Identity, symbolon.UserID) {
 			id := identityWith(`{}`)
-			l, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
+			l, err := u.Link(t.Context(), symbolon.Reading{Identity: id})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,7 +211,7 @@ func TestChangeWithoutAnswer(t *testing.T) {
 				id, user := makeLink()
 				p.must(t, p.sql(`delete from {users} where cast({id} as text) = $1`), string(user))
 				return func() error {
-					_, err := u.Link(t.Context(), symbolon.Seen{Identity: id})
+					_, err := u.Link(t.Context(), symbolon.Reading{Identity: id})
 					if errors.Is(err, symbolon.ErrUserGone) {
 						return nil
 					}
@@ -226,7 +226,7 @@ func TestChangeWithoutAnswer(t *testing.T) {
 				}
 				id.State = symbolon.Inactive
 				return func() error {
-					_, err := u.Link(t.Context(), symbolon.Seen{Identity: id, Ticket: ticket, Admin: true})
+					_, err := u.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: ticket, Admin: true})
 					return err
 				}, []symbolon.IdentityID{id.ID}
 			},

@@ -42,7 +42,7 @@ func (e decideError) Error() string { return e.err.Error() }
 const taken = 4
 
 // Write takes one decision about an identity and carries it out.
-func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	shape, err := s.ready(ctx, &q)
 	if err != nil {
 		return symbolon.Outcome{}, err
@@ -67,7 +67,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 			return symbolon.Outcome{}, declined.err
 		case errors.Is(err, errRefused) && !careful:
 			careful = true
-		case errors.Is(err, errRefused) && w.plan.Action == symbolon.Bury && !hopeless:
+		case errors.Is(err, errRefused) && w.plan.Action == symbolon.End && !hopeless:
 			hopeless = true // SQLite tells of deferred constraints at the commit only
 		case errors.Is(err, errTaken) && tries < taken:
 			tries++
@@ -80,7 +80,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 // failed names an error that ends Write. OnLink's own errors and those of the
 // configuration are not the database's.
 func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
-	doing := "write identity " + string(q.Seen.Identity.ID)
+	doing := "write identity " + string(q.Reading.Identity.ID)
 	var own plainError
 	if errors.As(err, &own) && s.own(ctx, err) {
 		return fmt.Errorf("sqlstore: %s: %w", doing, own.err)
@@ -98,6 +98,7 @@ func (s *Store) own(ctx context.Context, err error) bool {
 type plainError struct{ err error }
 
 func (e plainError) Error() string { return e.err.Error() }
+
 func (e plainError) Unwrap() error { return e.err }
 
 // writer is one attempt at one Write.
@@ -105,7 +106,7 @@ type writer struct {
 	store   *Store
 	shape   *shape
 	q       symbolon.Query
-	decide  func(symbolon.Held) (symbolon.Plan, error)
+	decide  func(symbolon.Evidence) (symbolon.Plan, error)
 	careful bool // the table refused something: find out what, behind savepoints
 
 	hopeless bool // it refuses even then, at the commit: a row that is buried is left
@@ -165,7 +166,7 @@ func (w *writer) peek(ctx context.Context) error {
 
 func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	w.db = session{store: w.store, tx: tx.tx}
-	id := w.q.Seen.Identity.ID
+	id := w.q.Reading.Identity.ID
 	if _, err := w.db.exec(waiting, lockEntry, w.q.Project, string(id)); err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func (w *writer) record(ctx context.Context) error {
 	}
 	for _, e := range w.events {
 		_, err := w.db.exec(ctx, insertEvent, w.q.Project, moment{w.now}, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
-			string(e.Way), string(e.Finding), e.Detail)
+			string(e.Source), string(e.Finding), e.Detail)
 		if err != nil {
 			return err
 		}
@@ -275,7 +276,7 @@ func (w *writer) save(ctx context.Context) error {
 	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {
 		text = bindEntry
 	}
-	n, err := w.db.exec(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Way), moment{e.At}, int64(e.Ticket),
+	n, err := w.db.exec(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, string(e.Identity))
 	if err != nil && w.store.Dialect.refusedBy(err) {
 		return fmt.Errorf("%w: %w", errTaken, err)
@@ -289,9 +290,9 @@ func (w *writer) save(ctx context.Context) error {
 // event notes a change of this identity's bond.
 func (w *writer) event(e symbolon.Event) {
 	if e.Identity == "" {
-		e.Identity = w.q.Seen.Identity.ID
+		e.Identity = w.q.Reading.Identity.ID
 	}
-	e.Way = w.q.Seen.Way
+	e.Source = w.q.Reading.Source
 	w.events = append(w.events, e)
 }
 

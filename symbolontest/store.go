@@ -179,12 +179,12 @@ func newIdentityID() symbolon.IdentityID {
 	return symbolon.IdentityID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
 }
 
-func seen(id symbolon.Identity) symbolon.Seen {
-	return symbolon.Seen{Identity: id, Way: symbolon.ByRequest}
+func seen(id symbolon.Identity) symbolon.Reading {
+	return symbolon.Reading{Identity: id, Source: symbolon.FromRequest}
 }
 
 func query(id symbolon.Identity, claims ...symbolon.UserID) symbolon.Query {
-	return symbolon.Query{Project: "default", Seen: seen(id), Claims: claims}
+	return symbolon.Query{Project: "default", Reading: seen(id), Claims: claims}
 }
 
 // link is Linker.Link that must succeed.
@@ -200,12 +200,12 @@ func (w *world) link(id symbolon.Identity) symbolon.Link {
 
 // write is Store.Write with a plan that is known beforehand.
 func (w *world) write(q symbolon.Query, plan symbolon.Plan) (symbolon.Outcome, error) {
-	return w.Store.Write(w.ctx, q, func(symbolon.Held) (symbolon.Plan, error) { return plan, nil })
+	return w.Store.Write(w.ctx, q, func(symbolon.Evidence) (symbolon.Plan, error) { return plan, nil })
 }
 
-func (w *world) look(q symbolon.Query) symbolon.Held {
+func (w *world) look(q symbolon.Query) symbolon.Evidence {
 	w.Helper()
-	h, err := w.Store.Look(w.ctx, q)
+	h, err := w.Store.Read(w.ctx, q)
 	w.must(err)
 	return h
 }

@@ -37,7 +37,7 @@ func testAdopt(w *world) {
 		before := w.Users()[a.User]
 		link, made, err := w.linker.Adopt(w.ctx, a)
 		w.must(err)
-		if !made || link.User != a.User || link.State != symbolon.Linked || link.Way != symbolon.ByAdopt || link.Ticket != 0 {
+		if !made || link.User != a.User || link.State != symbolon.Linked || link.Source != symbolon.FromAdopt || link.Ticket != 0 {
 			w.Fatalf("not adopted: %v %+v", made, link)
 		}
 		same(w, "the row's identity", w.Users()[a.User], id.ID)
@@ -64,7 +64,7 @@ func testAdopt(w *world) {
 		}
 		same(w, "history", w.events(id.ID), "user.linked user.unlinked")
 		last := w.record(string(id.ID)).Events[1]
-		if last.Before != a.User || last.User != "" || last.Way != symbolon.ByAdopt {
+		if last.Before != a.User || last.User != "" || last.Source != symbolon.FromAdopt {
 			w.Fatalf("event: %+v", last)
 		}
 		undone, err = w.linker.Unadopt(w.ctx, a.Run, event)

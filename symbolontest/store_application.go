@@ -167,7 +167,7 @@ func testApplicationIsTold(w *world) {
 	id := w.identity("")
 	id.MetadataAdmin = fmt.Appendf(nil, `{"symbolon":{"user":%q,"proof":%q}}`, voucher.User, voucher.Proof)
 	w.ory.put(id)
-	link, err := w.linker.Refresh(w.ctx, id.ID, symbolon.ByLinkHook)
+	link, err := w.linker.Refresh(w.ctx, id.ID, symbolon.FromLinkHook)
 	w.must(err)
 	same(w, "user", link.User, "invited")
 

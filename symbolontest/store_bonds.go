@@ -38,7 +38,7 @@ func testCreate(w *world) {
 	}
 	same(w, "row", *h.Row, symbolon.Row{ID: first.User, Identity: id.ID, Linked: id.ID})
 	e := w.record(string(id.ID)).Events[0]
-	if e.User != first.User || e.Way != symbolon.ByRequest || e.At.IsZero() || e.Detail == "" || e.Before != "" {
+	if e.User != first.User || e.Source != symbolon.FromRequest || e.At.IsZero() || e.Detail == "" || e.Before != "" {
 		w.Fatalf("event: %+v", e)
 	}
 }
@@ -46,13 +46,13 @@ func testCreate(w *world) {
 func testDecisionFails(w *world) {
 	id := w.identity("")
 	mine := errors.New("mine")
-	_, err := w.Store.Write(w.ctx, query(id), func(symbolon.Held) (symbolon.Plan, error) {
+	_, err := w.Store.Write(w.ctx, query(id), func(symbolon.Evidence) (symbolon.Plan, error) {
 		return symbolon.Plan{Action: symbolon.Create, User: w.minter.Mint(w.now())}, mine
 	})
 	same(w, "error", err, mine)
 	w.unheard(id)
 	conflict := &symbolon.ConflictError{Identity: id.ID}
-	_, err = w.Store.Write(w.ctx, query(id), func(symbolon.Held) (symbolon.Plan, error) { return symbolon.Plan{}, conflict })
+	_, err = w.Store.Write(w.ctx, query(id), func(symbolon.Evidence) (symbolon.Plan, error) { return symbolon.Plan{}, conflict })
 	same[error](w, "error", err, conflict)
 	same(w, "rows", len(w.Users()), 0)
 }
@@ -64,7 +64,7 @@ func testIdentityForms(w *world) {
 		strings.ReplaceAll(good, "-", ""), strings.Replace(good, "-", "_", 1), " " + good, good + " ", good + "\n", good[:35] + "\x00",
 		good[:35] + "g", good[:35] + "é", "１" + good[1:], "null", "'; drop table links; --", strings.Repeat("a", 10_000)} {
 		bad := symbolon.Identity{ID: symbolon.IdentityID(id)}
-		if _, err := w.Store.Look(w.ctx, query(bad)); err == nil || errors.Is(err, symbolon.ErrUnavailable) {
+		if _, err := w.Store.Read(w.ctx, query(bad)); err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 			w.Fatalf("Look took identity %q: %v", id, err)
 		}
 		_, err := w.write(query(bad), symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.Moved})
@@ -174,7 +174,7 @@ func testVoucher(w *world) {
 	id := w.identity("ada@example.com")
 	id.MetadataAdmin = []byte(fmt.Sprintf(`{"symbolon":{"user":%q,"proof":%q}}`, voucher.User, voucher.Proof))
 	w.ory.put(id)
-	link, err := w.linker.Refresh(w.ctx, id.ID, symbolon.ByLinkHook)
+	link, err := w.linker.Refresh(w.ctx, id.ID, symbolon.FromLinkHook)
 	w.must(err)
 	same(w, "user", link.User, user)
 	same(w, "row", w.Users()[user], id.ID)
@@ -256,17 +256,17 @@ func testTicketOrder(w *world) {
 	w.must(err)
 	newer, err := w.Store.Ticket(w.ctx)
 	w.must(err)
-	read := func(ticket symbolon.Ticket, email string) symbolon.Seen {
-		s := symbolon.Seen{Identity: id, Ticket: ticket, Way: symbolon.BySyncHook, Admin: true}
+	read := func(ticket symbolon.Ticket, email string) symbolon.Reading {
+		s := symbolon.Reading{Identity: id, Ticket: ticket, Source: symbolon.FromSyncHook, Admin: true}
 		s.Identity.Traits = []byte(fmt.Sprintf(`{"email":%q}`, email))
 		return s
 	}
-	for _, s := range []symbolon.Seen{read(newer, "newer@example.com"), read(older, "older@example.com"), read(0, "untimed@example.com")} {
+	for _, s := range []symbolon.Reading{read(newer, "newer@example.com"), read(older, "older@example.com"), read(0, "untimed@example.com")} {
 		_, err := w.linker.Link(w.ctx, s)
 		w.must(err)
 		// A store must not rely on decide alone: what was read may be older by the
 		// time that it is written.
-		_, err = w.write(symbolon.Query{Project: "default", Seen: s}, symbolon.Plan{Action: symbolon.Update, User: user})
+		_, err = w.write(symbolon.Query{Project: "default", Reading: s}, symbolon.Plan{Action: symbolon.Update, User: user})
 		w.must(err)
 	}
 	same(w, "ticket", w.look(query(id)).Link.Ticket, newer)
@@ -281,7 +281,7 @@ func testUnchanged(w *world) {
 	w.link(id)
 	var last symbolon.Ticket
 	for range 3 {
-		link, err := w.linker.Refresh(w.ctx, id.ID, symbolon.BySyncHook)
+		link, err := w.linker.Refresh(w.ctx, id.ID, symbolon.FromSyncHook)
 		w.must(err)
 		if link.Ticket <= last {
 			w.Fatalf("ticket %d after %d", link.Ticket, last)

@@ -66,7 +66,7 @@ func testDisagree(w *world) {
 
 	w.SetIdentity(user, id.ID)
 	same(w, "mended", w.link(id).User, user)
-	_, err = w.linker.Refresh(w.ctx, id.ID, symbolon.BySyncHook)
+	_, err = w.linker.Refresh(w.ctx, id.ID, symbolon.FromSyncHook)
 	w.must(err)
 	same(w, "findings after a newer reading", w.findings(id.ID), "")
 	if got := w.link(other).User; got == user {
@@ -205,7 +205,7 @@ func testBackReference(w *world) {
 	}
 	same(w, "kept", w.look(query(id)).Link.BackReference, string(user))
 	same(w, "history", w.events(id.ID), "user.linked")
-	_, err := w.linker.Refresh(w.ctx, id.ID, symbolon.BySyncHook)
+	_, err := w.linker.Refresh(w.ctx, id.ID, symbolon.FromSyncHook)
 	w.must(err)
 	same(w, "kept", w.look(query(id)).Link.BackReference, string(user))
 	stranger := w.identity("")
@@ -301,7 +301,7 @@ func testRecords(w *world) {
 	plan := symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.ClaimedByOther}
 	for i := range 120 {
 		plan.Reason = []symbolon.FindingKind{symbolon.ClaimedByOther, symbolon.VoucherVoid}[i%2]
-		_, err := w.write(symbolon.Query{Project: "default", Seen: symbolon.Seen{Identity: symbolon.Identity{ID: alone}}}, plan)
+		_, err := w.write(symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: symbolon.Identity{ID: alone}}}, plan)
 		w.must(err)
 	}
 	events := w.record(string(alone)).Events

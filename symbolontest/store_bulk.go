@@ -16,10 +16,10 @@ import (
 // symbolon.BulkStore or links them one by one.
 
 // seenAll reads identities as a reconcile run does.
-func seenAll(ticket symbolon.Ticket, ids ...symbolon.Identity) []symbolon.Seen {
-	out := make([]symbolon.Seen, len(ids))
+func seenAll(ticket symbolon.Ticket, ids ...symbolon.Identity) []symbolon.Reading {
+	out := make([]symbolon.Reading, len(ids))
 	for i, id := range ids {
-		out[i] = symbolon.Seen{Identity: id, Way: symbolon.ByReconcile, Admin: true, Ticket: ticket}
+		out[i] = symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: true, Ticket: ticket}
 	}
 	return out
 }
@@ -70,7 +70,7 @@ func testLinkAll(w *world) {
 	same(w, "users", len(w.Users()), 34)
 	for _, id := range ids[:30] {
 		same(w, "history", w.events(id.ID), "user.linked")
-		same(w, "way", w.look(query(id)).Link.Way, symbolon.ByReconcile)
+		same(w, "way", w.look(query(id)).Link.Source, symbolon.FromReconcile)
 	}
 	same(w, "findings", w.findings(foreign.ID), "foreign_back_reference")
 	if w.Store.NewID() == symbolon.ByMint {
@@ -111,7 +111,7 @@ func testCreateAll(w *world) {
 		}
 		return ""
 	}
-	plan := func(n int, h symbolon.Held) symbolon.Plan {
+	plan := func(n int, h symbolon.Evidence) symbolon.Plan {
 		asked = append(asked, n)
 		same(w, "claims", len(h.Claims), len(qs[n].Claims))
 		p := symbolon.Plan{Action: symbolon.Create, User: fresh(), Why: "because"}
@@ -284,7 +284,7 @@ type lone struct{ symbolon.Store }
 
 var oneAtATime sync.Mutex
 
-func (l lone) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Held) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+func (l lone) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	oneAtATime.Lock()
 	defer oneAtATime.Unlock()
 	return l.Store.Write(ctx, q, decide)

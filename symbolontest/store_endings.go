@@ -24,8 +24,8 @@ func (w *world) hear(id symbolon.Identity, want error) {
 	w.Helper()
 	users := len(w.Users())
 	for range 2 {
-		for _, way := range []symbolon.Way{symbolon.ByRequest, symbolon.ByLinkHook, symbolon.BySyncHook} {
-			_, err := w.linker.Link(w.ctx, symbolon.Seen{Identity: id, Way: way})
+		for _, way := range []symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook} {
+			_, err := w.linker.Link(w.ctx, symbolon.Reading{Identity: id, Source: way})
 			w.wantErr(err, want)
 		}
 	}
@@ -44,12 +44,12 @@ func testBuried(w *world) {
 	if len(proofs) != 1 || proofs[0].Identity() != gone.ID {
 		w.Fatalf("proofs: %v", proofs)
 	}
-	_, err := w.linker.Bury(w.ctx, link.GoneProof{})
+	_, err := w.linker.EndGone(w.ctx, link.GoneProof{})
 	if err == nil {
 		w.Fatal("buried without a proof")
 	}
 	for range 2 {
-		link, err := w.linker.Bury(w.ctx, proofs[0])
+		link, err := w.linker.EndGone(w.ctx, proofs[0])
 		w.must(err)
 		same(w, "state", link.State, symbolon.Gone)
 		same(w, "user", link.User, user)
@@ -79,7 +79,7 @@ func testBuried(w *world) {
 func testBuriedUnheard(w *world) {
 	id := w.identity("")
 	w.ory.remove(id.ID)
-	link, err := w.linker.Bury(w.ctx, w.prove(id.ID)[0])
+	link, err := w.linker.EndGone(w.ctx, w.prove(id.ID)[0])
 	w.must(err)
 	same(w, "state", link.State, symbolon.Gone)
 	same(w, "user", link.User, "")
@@ -96,7 +96,7 @@ func testBuriedRow(w *world) {
 	w.ory.remove(gone.ID)
 	proof := w.prove(gone.ID)[0]
 	for range 2 {
-		_, err := w.linker.Bury(w.ctx, proof)
+		_, err := w.linker.EndGone(w.ctx, proof)
 		w.must(err)
 	}
 	same(w, "rows", len(w.Users()), 0)
@@ -112,7 +112,7 @@ func testBuriedRow(w *world) {
 	user = w.link(gone).User
 	w.ory.remove(gone.ID)
 	w.SetIdentity(user, newIdentityID())
-	_, err := w.linker.Bury(w.ctx, w.prove(gone.ID)[0])
+	_, err := w.linker.EndGone(w.ctx, w.prove(gone.ID)[0])
 	w.must(err)
 	if _, ok := w.Users()[user]; !ok {
 		w.Fatal("a row that holds another identity was deleted")
@@ -154,7 +154,7 @@ func testErased(w *world) {
 		w.Fatal("the row is still there")
 	}
 	w.ory.remove(id.ID)
-	link, err = w.linker.Bury(w.ctx, w.prove(id.ID)[0])
+	link, err = w.linker.EndGone(w.ctx, w.prove(id.ID)[0])
 	w.must(err)
 	same(w, "what was erased stays so", link.State, symbolon.Erased)
 	w.hear(id, symbolon.ErrUserGone)

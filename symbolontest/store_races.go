@@ -22,7 +22,7 @@ func testBind(w *world) {
 	link, err := w.linker.Bind(w.ctx, id.ID, user, symbolon.BindOptions{Why: "ticket 42"})
 	w.must(err)
 	same(w, "user", link.User, user)
-	same(w, "way", link.Way, symbolon.ByOperator)
+	same(w, "way", link.Source, symbolon.FromOperator)
 	same(w, "row", w.Users()[user], id.ID)
 	again, err := w.linker.Bind(w.ctx, id.ID, user, symbolon.BindOptions{})
 	w.must(err)
@@ -188,7 +188,7 @@ func testOneIDForMany(w *world) {
 	for g := range 6 {
 		wg.Go(func() {
 			id := w.claiming(string(reserved))
-			out, err := stores[g%2].Write(w.ctx, query(id, reserved), func(h symbolon.Held) (symbolon.Plan, error) {
+			out, err := stores[g%2].Write(w.ctx, query(id, reserved), func(h symbolon.Evidence) (symbolon.Plan, error) {
 				if h.Claims[0] != (symbolon.Claimed{}) {
 					return symbolon.Plan{Action: symbolon.Create, User: w.minter.Mint(w.now())}, nil
 				}
@@ -250,7 +250,7 @@ func testCancel(w *world) {
 	id := w.identity("")
 	ctx, cancel := context.WithCancel(w.ctx)
 	cancel()
-	_, err := w.Store.Look(ctx, query(id))
+	_, err := w.Store.Read(ctx, query(id))
 	w.wantErr(err, symbolon.ErrUnavailable)
 	w.wantErr(err, context.Canceled)
 	_, err = w.Store.Ticket(ctx)
@@ -258,7 +258,7 @@ func testCancel(w *world) {
 	_, err = w.linker.Link(ctx, seen(id))
 	w.wantErr(err, symbolon.ErrUnavailable)
 	ctx, cancel = context.WithCancel(w.ctx)
-	_, err = w.Store.Write(ctx, query(id), func(symbolon.Held) (symbolon.Plan, error) {
+	_, err = w.Store.Write(ctx, query(id), func(symbolon.Evidence) (symbolon.Plan, error) {
 		cancel()
 		return symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.Moved}, nil
 	})
@@ -340,14 +340,14 @@ func (w *world) happen(r *rand.Rand, l *link.Linker, people []symbolon.Identity)
 	case n < 5:
 		_, err = l.Link(w.ctx, seen(p))
 	case n < 6:
-		_, err = l.Refresh(w.ctx, p.ID, symbolon.BySyncHook)
+		_, err = l.Refresh(w.ctx, p.ID, symbolon.FromSyncHook)
 	case n < 8 && !w.OneColumn:
-		h, lookErr := w.Store.Look(w.ctx, query(other))
+		h, lookErr := w.Store.Read(w.ctx, query(other))
 		if err = lookErr; err == nil && h.Link != nil && h.Link.User != "" {
 			_, err = l.Bind(w.ctx, p.ID, h.Link.User, symbolon.BindOptions{Move: n == 7})
 		}
 	case n == 8:
-		h, lookErr := w.Store.Look(w.ctx, query(p))
+		h, lookErr := w.Store.Read(w.ctx, query(p))
 		if err = lookErr; err == nil && h.Link != nil && h.Link.User != "" {
 			w.InTx(func(tx symbolon.Execer) error { return w.Store.Forget(w.ctx, tx, "default", h.Link.User) })
 		}

@@ -71,7 +71,7 @@ func (h *adminAPI) sync(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
 	defer cancel()
-	link, err := h.linker.Refresh(ctx, id, symbolon.ByOperator)
+	link, err := h.linker.Refresh(ctx, id, symbolon.FromOperator)
 	h.conclude(w, map[string]bond{"link": bondOf(link)}, err)
 }
 

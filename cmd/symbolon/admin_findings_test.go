@@ -124,7 +124,7 @@ func TestAdminFindingsPages(t *testing.T) {
 		id := symbolon.IdentityID(fmt.Sprintf("1d000000-0000-4000-8000-%012d", n+1))
 		open = append(open, symbolon.Finding{Identity: id, Kind: symbolon.UserGone, User: "42", Detail: "gone\n"}, symbolon.Finding{Identity: id, Kind: reconcile.StaleColumns})
 	}
-	if err := i.store.RecordFindings(t.Context(), "default", symbolon.ByReconcile, open, nil); err != nil {
+	if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, open, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, query := range []struct {
@@ -243,7 +243,7 @@ func TestAdminRepair(t *testing.T) {
 	id, _ := i.ory.add(2)
 	open := func(kind symbolon.FindingKind, id string) string {
 		t.Helper()
-		if err := i.store.RecordFindings(t.Context(), "default", symbolon.ByReconcile, []symbolon.Finding{{Identity: symbolon.IdentityID(id), Kind: kind}}, nil); err != nil {
+		if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{{Identity: symbolon.IdentityID(id), Kind: kind}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range i.findings(t, "?kind="+string(kind)).Findings {

@@ -173,7 +173,7 @@ func TestForgedCursors(t *testing.T) {
 	i := install(t, nil)
 	for n := range 3 {
 		f := symbolon.Finding{Identity: symbolon.IdentityID(fmt.Sprintf("1d000000-0000-4000-8000-%012d", n+1)), Kind: symbolon.UserGone}
-		if err := i.store.RecordFindings(t.Context(), "default", symbolon.ByReconcile, []symbolon.Finding{f}, nil); err != nil {
+		if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{f}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -86,7 +86,7 @@ func (m *metrics) work(task, outcome string) { m.jobs.WithLabelValues(task, outc
 
 // linked is for link.Linker.AfterLink.
 func (m *metrics) linked(_ context.Context, link symbolon.Link) {
-	m.links.WithLabelValues(string(link.Way)).Inc()
+	m.links.WithLabelValues(string(link.Source)).Inc()
 }
 
 // creation is for createurl.Client.Observe.

@@ -61,7 +61,7 @@ type bond struct {
 	User          symbolon.UserID      `json:"user_id"`
 	State         symbolon.LinkState   `json:"state"`
 	Reason        symbolon.FindingKind `json:"reason,omitempty"`
-	Way           symbolon.Way         `json:"way"`
+	Way           symbolon.Source      `json:"way"`
 	At            time.Time            `json:"at"`
 	BackReference string               `json:"back_reference,omitempty"` // what Symbolon saw at or wrote to Ory
 }
@@ -81,7 +81,7 @@ type event struct {
 	Identity symbolon.IdentityID  `json:"identity_id"`
 	User     symbolon.UserID      `json:"user_id,omitempty"`
 	Before   symbolon.UserID      `json:"before,omitempty"`
-	Way      symbolon.Way         `json:"way,omitempty"`
+	Way      symbolon.Source      `json:"way,omitempty"`
 	Finding  symbolon.FindingKind `json:"finding,omitempty"`
 	Detail   string               `json:"detail,omitempty"`
 }
@@ -155,13 +155,13 @@ func describe(rec symbolon.Record) person {
 		p.Findings = append(p.Findings, finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()})
 	}
 	for _, e := range rec.Events {
-		p.History = append(p.History, event{e.ID, e.At.UTC(), e.Kind, e.Identity, e.User, e.Before, e.Way, e.Finding, e.Detail})
+		p.History = append(p.History, event{e.ID, e.At.UTC(), e.Kind, e.Identity, e.User, e.Before, e.Source, e.Finding, e.Detail})
 	}
 	return p
 }
 
 func bondOf(l symbolon.Link) bond {
-	return bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Way, l.At.UTC(), l.BackReference}
+	return bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
 
 func identityOf(rec symbolon.Record) symbolon.IdentityID {

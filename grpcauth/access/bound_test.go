@@ -57,10 +57,10 @@ type store struct {
 
 func (store) NewID() symbolon.NewID { return symbolon.ByDatabase }
 
-func (s store) Look(_ context.Context, q symbolon.Query) (symbolon.Held, error) {
-	id, user := q.Seen.Identity.ID, s.kratos.user.Load().(symbolon.UserID)
+func (s store) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, error) {
+	id, user := q.Reading.Identity.ID, s.kratos.user.Load().(symbolon.UserID)
 	row := &symbolon.Row{ID: user, Identity: id, Linked: id}
-	return symbolon.Held{Link: &symbolon.Link{Identity: id, User: user, State: symbolon.Linked}, User: row, Row: row}, nil
+	return symbolon.Evidence{Link: &symbolon.Link{Identity: id, User: user, State: symbolon.Linked}, User: row, Row: row}, nil
 }
 
 const (

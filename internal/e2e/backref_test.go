@@ -207,7 +207,7 @@ func TestBackReferenceBesideOthersWrites(t *testing.T) {
 			ready, release := make(chan struct{}), make(chan struct{})
 			atWrite := sync.OnceFunc(func() { close(ready) })
 			l := w.linkerAt(func() time.Duration { return 20 * time.Minute }, func() { atWrite(); <-release })
-			bond, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByReconcile)
+			bond, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromReconcile)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -298,7 +298,7 @@ func (w *writers) signUpAndLater(t *testing.T, n int) (link.Wrote, bool, error) 
 	}
 	var after time.Duration
 	l := w.linkerAt(func() time.Duration { return after }, func() {})
-	bond, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.ByLinkHook)
+	bond, err := l.Refresh(t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromLinkHook)
 	if err != nil {
 		return "", false, err
 	}

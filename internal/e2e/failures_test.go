@@ -266,7 +266,7 @@ func TestSyncUpdatesColumns(t *testing.T) {
 		if n := w.db.int(`select count(*) from symbolon_users where name = 'Beatrice'`); n != 1 {
 			t.Error("the column is stale")
 		}
-		stale := symbolon.Seen{Ticket: 1, Admin: true, Way: symbolon.BySyncHook,
+		stale := symbolon.Reading{Ticket: 1, Admin: true, Source: symbolon.FromSyncHook,
 			Identity: symbolon.Identity{ID: symbolon.IdentityID(p.IdentityID), State: symbolon.Active, Traits: fmt.Appendf(nil, `{"name":"Old"}`)}}
 		if _, err := w.linker.Link(t.Context(), stale); err != nil {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = l.Bury(c.t.Context(), proofs[0])
+			_, err = l.EndGone(c.t.Context(), proofs[0])
 			return err
 		}},
 		"its user given to another identity": {do: func(c *crowd, p, other *symbolontest.Person) error {
@@ -51,7 +51,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			if err := c.deactivate(p); err != nil {
 				return err
 			}
-			_, err := c.replicas[0].Linker.Refresh(c.t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.BySyncHook)
+			_, err := c.replicas[0].Linker.Refresh(c.t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromSyncHook)
 			return err
 		}},
 		"deactivated, and reconcile sees it": {do: func(c *crowd, p, _ *symbolontest.Person) error {
@@ -67,7 +67,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			return c.reconcile()
 		}},
 		"a hook that changes nothing": {stays: true, do: func(c *crowd, p, _ *symbolontest.Person) error {
-			_, err := c.replicas[0].Linker.Refresh(c.t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.BySyncHook)
+			_, err := c.replicas[0].Linker.Refresh(c.t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromSyncHook)
 			return err
 		}},
 	}

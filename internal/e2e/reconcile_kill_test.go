@@ -120,7 +120,7 @@ func (w *world) exported(round int) map[string]symbolon.UserID {
 	var ids []string
 	for id := range w.importing(export) {
 		ids = append(ids, id)
-		if _, err := w.linker.Refresh(w.t.Context(), symbolon.IdentityID(id), symbolon.ByOperator); err != nil {
+		if _, err := w.linker.Refresh(w.t.Context(), symbolon.IdentityID(id), symbolon.FromOperator); err != nil {
 			w.t.Fatal(err)
 		}
 	}

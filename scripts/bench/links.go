@@ -69,23 +69,23 @@ func sum(v []float64) (s float64) {
 	return s
 }
 
-func newSeen(from, n int) []symbolon.Seen {
-	out := make([]symbolon.Seen, n)
+func newSeen(from, n int) []symbolon.Reading {
+	out := make([]symbolon.Reading, n)
 	for i := range out {
 		var b [16]byte
 		_, _ = rand.Read(b[:])
 		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-		out[i] = symbolon.Seen{Way: symbolon.ByReconcile, Admin: true, Ticket: 1, Identity: symbolon.Identity{
+		out[i] = symbolon.Reading{Source: symbolon.FromReconcile, Admin: true, Ticket: 1, Identity: symbolon.Identity{
 			ID:    symbolon.IdentityID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])),
 			State: symbolon.Active, SchemaID: "default", CreatedAt: time.Now().Add(-time.Hour),
 			Traits:         fmt.Appendf(nil, `{"email":"person-%06d@example.org","name":"Person Number %d"}`, from+i, from+i),
 			MetadataPublic: []byte("null"), MetadataAdmin: []byte("null")}}
 	}
-	slices.SortFunc(out, func(a, b symbolon.Seen) int { return strings.Compare(string(a.Identity.ID), string(b.Identity.ID)) })
+	slices.SortFunc(out, func(a, b symbolon.Reading) int { return strings.Compare(string(a.Identity.ID), string(b.Identity.ID)) })
 	return out
 }
 
-func linkSlice(ctx context.Context, l *link.Linker, seen []symbolon.Seen) error {
+func linkSlice(ctx context.Context, l *link.Linker, seen []symbolon.Reading) error {
 	for some := range slices.Chunk(seen, rows) { // as reconcile hands them over
 		for _, r := range l.LinkAll(ctx, some) {
 			if r.Err != nil {
@@ -139,7 +139,7 @@ func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error
 }
 
 // bareRows are the values of the three statements, transaction by transaction.
-func bareRows(seen []symbolon.Seen) (out [][3][]any) {
+func bareRows(seen []symbolon.Reading) (out [][3][]any) {
 	minter := mint.NewMinter("bench")
 	for some := range slices.Chunk(seen, rows) {
 		var values [3][]any

@@ -97,7 +97,7 @@ func TestFrom(t *testing.T) {
 		}
 		return orgs, users
 	}
-	seen := symbolon.Seen{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}
+	seen := symbolon.Reading{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}
 	fail = errors.New("no org today")
 	if _, err := linker.Link(ctx, seen); !errors.Is(err, fail) {
 		t.Fatalf("got %v", err)
@@ -117,7 +117,7 @@ func TestFrom(t *testing.T) {
 func TestExecer(t *testing.T) {
 	pool, store, linker := open(t)
 	ctx := t.Context()
-	seen := symbolon.Seen{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}
+	seen := symbolon.Reading{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}
 	link, err := linker.Link(ctx, seen)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestFromAnotherDriver(t *testing.T) {
 		return err
 	}
 	linker := &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
-	_, err = linker.Link(t.Context(), symbolon.Seen{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}})
+	_, err = linker.Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}})
 	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}

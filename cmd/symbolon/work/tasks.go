@@ -31,13 +31,13 @@ func Own(l *link.Linker, log *slog.Logger) []Task {
 }
 
 // Hint keeps a hint until it is followed: hooks.Handler.Queue.
-func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, way symbolon.Way) error {
+func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) error {
 	return q.Put(ctx, Look, string(id), string(way))
 }
 
 func looker(l *link.Linker) func(context.Context, Job) error {
 	return func(ctx context.Context, job Job) error {
-		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Way(job.Note))
+		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Source(job.Note))
 		for _, answer := range []error{symbolon.ErrNotFound, symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate} {
 			if errors.Is(err, answer) {
 				return nil // a finding says so
@@ -51,7 +51,7 @@ func looker(l *link.Linker) func(context.Context, Job) error {
 // sqlstore.Store.OnLink, with link.Linker.QueuedWrites.
 func (q *Queue) OnLink(l *link.Linker) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
 	return func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
-		seen, ok := symbolon.SeenFrom(ctx)
+		seen, ok := symbolon.ReadingFrom(ctx)
 		if !ok || seen.Identity.ID != link.Identity || !l.WantsBackReference(seen, link) {
 			return nil
 		}

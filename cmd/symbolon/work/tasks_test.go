@@ -28,7 +28,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		id := b.identity(t, 1)
-		bond, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
+		bond, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 				var late atomic.Int64
 				b.linker.Now = func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
 				id := b.identity(t, 1)
-				if _, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator); err != nil {
+				if _, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator); err != nil {
 					t.Fatal(err)
 				}
 				b.ory.ForgetRequests()
@@ -89,11 +89,11 @@ func TestHintsComeFirst(t *testing.T) {
 		var last symbolon.IdentityID
 		for n := range 20 {
 			last = b.identity(t, n)
-			if _, err := b.linker.Refresh(t.Context(), last, symbolon.ByOperator); err != nil {
+			if _, err := b.linker.Refresh(t.Context(), last, symbolon.FromOperator); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := b.queue.Hint(t.Context(), last, symbolon.BySyncHook); err != nil {
+		if err := b.queue.Hint(t.Context(), last, symbolon.FromSyncHook); err != nil {
 			t.Fatal(err)
 		}
 		followed := make(chan struct{})
@@ -123,7 +123,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{Generation: fakeory.V26}, link.WriteRepair, 1)
 		id := b.identity(t, 1)
-		if _, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator); err != nil {
+		if _, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator); err != nil {
 			t.Fatal(err)
 		}
 		mend := b.ory.Break(fakeory.Failing{Route: "PATCH /admin/identities/*", Status: 500})
@@ -177,7 +177,7 @@ func TestBackReferenceUnanswered(t *testing.T) {
 		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		for n, wrote := range []link.Wrote{link.WroteNow, link.Stands} {
 			id, before := b.identity(t, n), b.patches()
-			bond, err := b.linker.Refresh(t.Context(), id, symbolon.ByOperator)
+			bond, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -346,7 +346,7 @@ func TestHintsOutliveAnOutage(t *testing.T) {
 			}
 		}
 		next := p.start(p.queue(nil, Own(b.linker, slog.New(slog.DiscardHandler))...))
-		if err := next.Hint(t.Context(), ids[0], symbolon.BySyncHook); err != nil {
+		if err := next.Hint(t.Context(), ids[0], symbolon.FromSyncHook); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
