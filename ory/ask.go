@@ -181,12 +181,12 @@ func (r *reply) isJSON() bool {
 	return err == nil && kind == "application/json" && len(r.header.Values("Content-Type")) == 1
 }
 
-// fields splits a body that is a JSON object; nil: it is not.
+// fields splits a body that is a JSON object. A reply without one has no fields.
 func (r *reply) fields() fields {
-	if !r.isJSON() || valid(r.body) != nil {
-		return nil
+	if !r.isJSON() {
+		return fields{}
 	}
-	f, _ := object(r.body)
+	f, _ := split(r.body)
 	return f
 }
 
@@ -211,8 +211,8 @@ func (r *reply) refusal() error {
 // kratosError fills e from the body and reports whether that is Kratos' own form
 // of an error: {"error":{"code":404,"status":"…","message":"…"}}.
 func (r *reply) kratosError(e *Error) (code int, own bool) {
-	in, err := object(r.fields().get("error"))
-	if err != nil || json.Unmarshal(in.get("code"), &code) != nil {
+	in, err := split(r.fields().Get("error"))
+	if err != nil || json.Unmarshal(in.Get("code"), &code) != nil {
 		return 0, false
 	}
 	if id, _ := in.text("id"); isToken(id) && len(id) <= 64 && !r.repeats(id) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
 // The captures are what two generations of a real Kratos sent: testdata/captures
@@ -181,7 +182,7 @@ func decodeSession(_ *Client, e exchange) error {
 }
 
 func decodeSessions(_ *Client, e exchange) error {
-	items, err := array(e.Response.Body)
+	items, err := strictjson.Array(e.Response.Body)
 	for _, item := range items {
 		if _, err := DecodeSession(item); err != nil {
 			return err

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
 // Session is what Ory says of a session.
@@ -26,31 +26,25 @@ type Session struct {
 // spelling and only once, so that nobody else reads another identity in the same
 // bytes. Unknown keys are ignored; traits and metadata are not looked into.
 func DecodeIdentity(doc []byte) (symbolon.Identity, error) {
-	err := valid(doc)
-	if err == nil {
-		var i symbolon.Identity
-		if i, err = identity(doc); err == nil {
-			return i, nil
-		}
+	i, err := identity(doc)
+	if err != nil {
+		return symbolon.Identity{}, fmt.Errorf("identity: %w", err)
 	}
-	return symbolon.Identity{}, fmt.Errorf("identity: %w", err)
+	return i, nil
 }
 
 // DecodeSession reads a session as Kratos writes it, in the manner of
 // [DecodeIdentity].
 func DecodeSession(doc []byte) (Session, error) {
-	err := valid(doc)
-	if err == nil {
-		var s Session
-		if s, err = session(doc); err == nil {
-			return s, nil
-		}
+	s, err := session(doc)
+	if err != nil {
+		return Session{}, fmt.Errorf("session: %w", err)
 	}
-	return Session{}, fmt.Errorf("session: %w", err)
+	return s, nil
 }
 
 func identity(doc []byte) (i symbolon.Identity, err error) {
-	f, err := object(doc)
+	f, err := split(doc)
 	if err != nil {
 		return i, err
 	}
@@ -60,33 +54,30 @@ func identity(doc []byte) (i symbolon.Identity, err error) {
 
 // identities decodes a list of them. Nothing of doc is kept.
 func identities(doc []byte) ([]symbolon.Identity, error) {
-	if !utf8.Valid(doc) {
-		return nil, errEncoding
-	}
-	s, d := splitter{doc: doc}, decoder{}
+	s, d := strictjson.NewSplitter(doc), decoder{}
 	var out []symbolon.Identity
-	err := s.array(func() error {
-		f, err := s.object(d.fields[:0])
+	err := s.Array(func() error {
+		f, err := s.Object(d.room[:0])
 		if err != nil {
 			return err
 		}
-		d.fields = f
-		i, err := d.identity(f)
+		d.room = f
+		i, err := d.identity(fields{f})
 		out = append(out, i)
 		return err
 	})
-	switch {
-	case errors.Is(err, errArray):
-		return nil, errors.New("it is not a list")
-	case err == nil && (s.next() != 0 || s.at < len(doc)):
-		return nil, errJSON
+	if err == nil {
+		err = s.End()
 	}
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // decoder keeps what one identity may share with the next.
 type decoder struct {
-	fields fields // room
+	room   strictjson.Members
 	schema string
 	dated  bool // ChangedAt is wanted: in a listing it would cost as much as all else
 }
@@ -100,7 +91,7 @@ func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
 	created, e3 := f.time("created_at")
 	schema, e4 := f.word("schema_id", d.schema)
 	external, e5 := f.optional("external_id")
-	addresses, verified, e6 := d.addresses(f.get("verifiable_addresses"))
+	addresses, verified, e6 := d.addresses(f.Get("verifiable_addresses"))
 	if e1 != nil || e2 != nil || e3 != nil || e4 != nil || e5 != nil || e6 != nil {
 		return i, errors.Join(e1, e2, e3, e4, e5, e6)
 	}
@@ -109,7 +100,7 @@ func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
 	if d.dated {
 		i.ChangedAt = f.newest(verified, "updated_at", "state_changed_at")
 	}
-	i.Traits, i.MetadataPublic, i.MetadataAdmin = apart(f.get("traits"), f.get("metadata_public"), f.get("metadata_admin"))
+	i.Traits, i.MetadataPublic, i.MetadataAdmin = apart(f.Get("traits"), f.Get("metadata_public"), f.Get("metadata_admin"))
 	i.ID, err = symbolon.ParseIdentityID(id)
 	return i, err
 }
@@ -130,21 +121,22 @@ func apart(a, b, c []byte) (x, y, z json.RawMessage) {
 
 // addresses also returns when the last of them was verified, where dates are wanted.
 func (d *decoder) addresses(doc []byte) (out []symbolon.Address, last time.Time, err error) {
-	if isNull(doc) {
+	if strictjson.IsNull(doc) {
 		return nil, last, nil
 	}
-	s := splitter{doc: doc}
-	var room [16]member
-	err = s.array(func() error {
-		f, err := s.object(room[:0])
+	s := strictjson.NewSplitter(doc)
+	var room [16]strictjson.Member
+	err = s.Array(func() error {
+		members, err := s.Object(room[:0])
 		if err != nil {
-			return fmt.Errorf("verifiable_addresses: %w", err)
+			return err
 		}
+		f := fields{members}
 		value, e1 := f.text("value")
 		via, e2 := f.word("via", "email")
 		verified, e3 := f.boolean("verified")
 		if e1 != nil || e2 != nil || e3 != nil {
-			return fmt.Errorf("verifiable_addresses: %w", errors.Join(e1, e2, e3))
+			return errors.Join(e1, e2, e3)
 		}
 		if d.dated {
 			last = f.newest(last, "verified_at")
@@ -153,13 +145,13 @@ func (d *decoder) addresses(doc []byte) (out []symbolon.Address, last time.Time,
 		return nil
 	})
 	if err != nil {
-		return nil, last, err
+		return nil, last, fmt.Errorf("verifiable_addresses: %w", err)
 	}
 	return out, last, nil
 }
 
 func session(doc []byte) (s Session, err error) {
-	f, err := object(doc)
+	f, err := split(doc)
 	if err != nil {
 		return s, err
 	}
@@ -177,7 +169,7 @@ func session(doc []byte) (s Session, err error) {
 	}
 	s = Session{Active: active, Session: symbolon.Session{
 		ID: string(canonical), AAL: aal, AuthenticatedAt: authenticated, ExpiresAt: expires}}
-	if raw := f.get("identity"); !isNull(raw) {
+	if raw := f.Get("identity"); !strictjson.IsNull(raw) {
 		i, err := identity(raw)
 		if err != nil {
 			return s, fmt.Errorf("its identity: %w", err)
@@ -187,9 +179,17 @@ func session(doc []byte) (s Session, err error) {
 	return s, nil
 }
 
+// fields are the members of one of Ory's objects.
+type fields struct{ strictjson.Members }
+
+func split(doc []byte) (fields, error) {
+	members, err := strictjson.Split(doc)
+	return fields{members}, err
+}
+
 // text returns a member that must be a string.
 func (f fields) text(key string) (string, error) {
-	if isNull(f.get(key)) {
+	if strictjson.IsNull(f.Get(key)) {
 		return "", fmt.Errorf("%s is missing", key)
 	}
 	return f.optional(key)
@@ -197,10 +197,10 @@ func (f fields) text(key string) (string, error) {
 
 // optional returns a member that must be a string, null or absent.
 func (f fields) optional(key string) (string, error) {
-	if isNull(f.get(key)) {
+	if strictjson.IsNull(f.Get(key)) {
 		return "", nil
 	}
-	s, ok := unquote(f.get(key))
+	s, ok := strictjson.Text(f.Get(key))
 	if !ok {
 		return "", fmt.Errorf("%s is not a string", key)
 	}
@@ -209,14 +209,14 @@ func (f fields) optional(key string) (string, error) {
 
 // word is optional for texts that mostly are the same.
 func (f fields) word(key, likely string) (string, error) {
-	if raw := f.get(key); len(raw) == len(likely)+2 && raw[0] == '"' && string(raw[1:len(raw)-1]) == likely {
+	if raw := f.Get(key); len(raw) == len(likely)+2 && raw[0] == '"' && string(raw[1:len(raw)-1]) == likely {
 		return likely, nil
 	}
 	return f.optional(key)
 }
 
 func (f fields) boolean(key string) (bool, error) {
-	switch string(f.get(key)) {
+	switch string(f.Get(key)) {
 	case "true":
 		return true, nil
 	case "false":
@@ -229,7 +229,7 @@ func (f fields) boolean(key string) (bool, error) {
 // are hints.
 func (f fields) newest(t time.Time, keys ...string) time.Time {
 	for _, key := range keys {
-		if isNull(f.get(key)) {
+		if strictjson.IsNull(f.Get(key)) {
 			continue
 		}
 		if at, err := f.time(key); err == nil && at.After(t) {

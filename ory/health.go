@@ -35,7 +35,7 @@ func (c *Client) health(ctx context.Context, q question) error {
 		r.kratosError(e)
 		return fmt.Errorf("readiness: %w", e)
 	}
-	if f := r.fields(); f == nil || string(f.get("status")) != `"ok"` {
+	if string(r.fields().Get("status")) != `"ok"` {
 		return unknown("readiness: not the answer of a Kratos that is ready")
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
 // Probe is an answer as such: what it says of Ory and of the way there, and nothing of
@@ -87,10 +88,10 @@ func (c *Client) probePage(ctx context.Context, q question) (Probe, error) {
 
 // page parts a page of a listing, if the answer is one.
 func (r *reply) page() ([][]byte, bool) {
-	if r.status != http.StatusOK || !r.isJSON() || valid(r.body) != nil || isNull(r.body) {
+	if r.status != http.StatusOK || !r.isJSON() {
 		return nil, false
 	}
-	items, err := array(r.body)
+	items, err := strictjson.Array(r.body)
 	return items, err == nil
 }
 

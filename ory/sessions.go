@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
 // Kind says where in a request a credential stood. Ory is asked in the same place.
@@ -155,18 +156,12 @@ func (c *Client) LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.T
 }
 
 func newestSignIn(body []byte) (last time.Time, err error) {
-	if err := valid(body); err != nil {
-		return last, err
-	}
-	if isNull(body) {
-		return last, errors.New("it is null")
-	}
-	items, err := array(body)
+	items, err := strictjson.Array(body)
 	if err != nil {
 		return last, err
 	}
 	for _, item := range items {
-		f, err := object(item)
+		f, err := split(item)
 		if err != nil {
 			return last, err
 		}
@@ -193,11 +188,8 @@ func (c *Client) ProbeSessions(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("probe sessions: %w", err)
 	}
-	var items [][]byte
-	if err = valid(body); err == nil && !isNull(body) {
-		items, err = array(body)
-	}
-	if err != nil || isNull(body) {
+	items, err := strictjson.Array(body)
+	if err != nil {
 		return unknown("probe sessions: no list of sessions")
 	}
 	for _, item := range items {

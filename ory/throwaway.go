@@ -49,7 +49,7 @@ func registered(r *reply) (symbolon.Identity, error) {
 	if r.status != http.StatusOK {
 		return symbolon.Identity{}, fmt.Errorf("register: %w", r.refusal())
 	}
-	i, err := DecodeIdentity(r.fields().get("identity"))
+	i, err := DecodeIdentity(r.fields().Get("identity"))
 	if err != nil {
 		return symbolon.Identity{}, unknown("register: %s", err.Error())
 	}

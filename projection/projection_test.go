@@ -65,6 +65,16 @@ func TestValue(t *testing.T) {
 	}
 }
 
+// Kratos answers in UTF-8. Identities from elsewhere may not be.
+func TestValueNotUTF8(t *testing.T) {
+	id := symbolon.Identity{Traits: json.RawMessage("{\"name\":\"Ann\",\"bad\":\"\xff\",\"worse\":[\"\xff\"]}")}
+	for path, want := range map[string]Value{"traits.name": {V: "Ann"}, "traits.bad": storable("\ufffd"), "traits.worse": storable("\ufffd")} {
+		if got := (Projection{Path: path}).Value(id); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", path, got, want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, expr := range []string{"", "email", "traits", "traits.", "traits..x", "traits.a b", "'open", "'a'b'", "default(traits.x)",
 		"default('a','b')", "0x10", "Inf", "1_000", "metadata_admin.x", "traits." + strings.Repeat("x", 65), "now()"} {

@@ -3,8 +3,11 @@ package strictjson
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestCheck(t *testing.T) {
@@ -26,16 +29,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestUnmarshalAndObject(t *testing.T) {
-	var v struct {
-		Name string `json:"name"`
-	}
-	if err := Unmarshal([]byte(`{"name":"x","other":1}`), &v); err != nil || v.Name != "x" {
-		t.Error(v, err)
-	}
-	if err := Unmarshal([]byte(`{"name":1}`), &v); err == nil || !strings.Contains(err.Error(), "name must be a string") {
-		t.Error(err)
-	}
+func TestObject(t *testing.T) {
 	if m, err := Object([]byte(`{"Name":1}`)); err != nil || m["name"] != nil {
 		t.Error("keys are matched without regard to case")
 	}
@@ -46,28 +40,81 @@ func TestUnmarshalAndObject(t *testing.T) {
 	}
 }
 
-// FuzzCheck: what passes is one valid document that the standard library reads the
-// same way after a round trip.
+// FuzzCheck compares with a second reader, which is built on the standard library: both
+// take the same documents, and find the same members in them.
 func FuzzCheck(f *testing.F) {
-	for _, s := range []string{`{"a":[1,{"b":null}]}`, `{"a":1,"A":2}`, `[[[[]]]]`, `"\ud800"`, `{"":{"":1}}`, `{"a":1}{}`} {
+	for _, s := range []string{`{"a":[1,{"b":null}]}`, `{"a":1,"A":2}`, `[[[[]]]]`, `"\ud800"`, `{"":{"":1}}`, `{"a":1}{}`, `{"\u212a":1,"K":2}`, `{"é":1,"É":2}`,
+		`{"\ud800":1,"\udfff":2}`, keyed(MaxKeys), keyed(MaxKeys + 1), keyed(few), strings.Replace(keyed(few+1), "31", "4", 1), strings.Repeat(`{"a":`, MaxDepth+1)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		if Check(doc) != nil {
+		got, want := Check(doc), slowCheck(doc)
+		if (got == nil) != (want == nil) {
+			t.Fatalf("%q: %v, to a second reader: %v", doc, got, want)
+		}
+		if got != nil {
 			return
 		}
-		var v any
-		d := json.NewDecoder(bytes.NewReader(doc))
-		d.UseNumber() // 1e9999 is a document, if no float64
-		if err := d.Decode(&v); err != nil {
-			t.Fatalf("%q passes: %v", doc, err)
+		members, err := Object(doc)
+		var others map[string]json.RawMessage
+		if json.Unmarshal(doc, &others) != nil {
+			others = nil
 		}
-		again, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
+		if (err == nil) != (others != nil) || !reflect.DeepEqual(members, others) {
+			t.Errorf("%q: %v, %q, to a second reader %q", doc, err, members, others)
 		}
-		if err := Check(again); err != nil {
-			t.Errorf("%q -> %q: %v", doc, again, err)
+		if again, err := json.Marshal(json.RawMessage(doc)); err != nil || Check(again) != nil {
+			t.Errorf("%q -> %q: %v, %v", doc, again, err, Check(again))
 		}
 	})
+}
+
+// keyed returns an object with n keys.
+func keyed(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%d":%d`, i, i)
+	}
+	return "{" + strings.TrimPrefix(b.String(), ",") + "}"
+}
+
+// slowCheck is Check by the tokens of the standard library.
+func slowCheck(doc []byte) error {
+	if !utf8.Valid(doc) || !json.Valid(doc) {
+		return errSyntax
+	}
+	keys := 0
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber() // 1e9999 is a document, if no float64
+	return slowValue(d, 0, &keys)
+}
+
+func slowValue(d *json.Decoder, depth int, keys *int) error {
+	token, err := d.Token()
+	open, ok := token.(json.Delim)
+	if err != nil || !ok {
+		return err
+	}
+	if depth >= MaxDepth {
+		return errDeep
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			token, err := d.Token()
+			if err != nil {
+				return err
+			}
+			key := strings.ToLower(token.(string))
+			if *keys++; seen[key] || *keys > MaxKeys {
+				return errTwice
+			}
+			seen[key] = true
+		}
+		if err := slowValue(d, depth+1, keys); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }

@@ -1,7 +1,49 @@
-package ory
+package strictjson
+
+// deepest is how many levels values may have, as for json.Valid.
+const deepest = 10_000
+
+// next skips white space and returns the byte that stands there, 0 at the end.
+func (s *Splitter) next() byte {
+	for s.at < len(s.doc) {
+		switch c := s.doc[s.at]; c {
+		case ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// begin reads the beginning of an object or an array, and reports whether it has more.
+func (s *Splitter) begin(open, end byte, wrong error) (more bool, err error) {
+	if s.next() != open {
+		return false, wrong
+	}
+	s.at++
+	if s.next() == end {
+		s.at++
+		return false, nil
+	}
+	return true, nil
+}
+
+// more reads the comma behind a member or an item, or the end.
+func (s *Splitter) more(end byte) (more bool, err error) {
+	switch s.next() {
+	case ',':
+		s.at++
+		return true, nil
+	case end:
+		s.at++
+		return false, nil
+	}
+	return false, errSyntax
+}
 
 // skip passes over one value and reports whether it is one: the grammar of RFC 8259.
-func (s *splitter) skip(depth int) bool {
+func (s *Splitter) skip(depth int) bool {
 	switch s.next() {
 	case '"':
 		return s.skipString()
@@ -20,7 +62,7 @@ func (s *splitter) skip(depth int) bool {
 }
 
 // skipAll passes over an object or an array.
-func (s *splitter) skipAll(end byte, depth int, keyed bool) bool {
+func (s *Splitter) skipAll(end byte, depth int, keyed bool) bool {
 	if depth >= deepest {
 		return false
 	}
@@ -33,13 +75,13 @@ func (s *splitter) skipAll(end byte, depth int, keyed bool) bool {
 		if keyed && !s.skipKey() || !s.skip(depth+1) {
 			return false
 		}
-		if more, ok := s.more(end); !more {
-			return ok
+		if more, err := s.more(end); !more {
+			return err == nil
 		}
 	}
 }
 
-func (s *splitter) skipKey() bool {
+func (s *Splitter) skipKey() bool {
 	if s.next() != '"' || !s.skipString() || s.next() != ':' {
 		return false
 	}
@@ -47,7 +89,7 @@ func (s *splitter) skipKey() bool {
 	return true
 }
 
-func (s *splitter) skipWord(word string) bool {
+func (s *Splitter) skipWord(word string) bool {
 	if len(s.doc)-s.at < len(word) || string(s.doc[s.at:s.at+len(word)]) != word {
 		return false
 	}
@@ -65,7 +107,7 @@ var special = func() (t [256]bool) {
 	return t
 }()
 
-func (s *splitter) skipString() bool {
+func (s *Splitter) skipString() bool {
 	doc, i := s.doc, s.at
 	if i >= len(doc) || doc[i] != '"' {
 		return false
@@ -112,7 +154,7 @@ func hex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-func (s *splitter) skipNumber() bool {
+func (s *Splitter) skipNumber() bool {
 	if s.peek() == '-' {
 		s.at++
 	}
@@ -137,7 +179,7 @@ func (s *splitter) skipNumber() bool {
 	return true
 }
 
-func (s *splitter) skipDigits() bool {
+func (s *Splitter) skipDigits() bool {
 	from := s.at
 	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
 		s.at++
@@ -146,7 +188,7 @@ func (s *splitter) skipDigits() bool {
 }
 
 // peek is the byte that stands here, 0 at the end.
-func (s *splitter) peek() byte {
+func (s *Splitter) peek() byte {
 	if s.at < len(s.doc) {
 		return s.doc[s.at]
 	}
