@@ -6,50 +6,51 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// made is what the application answered in the course of one decision.
+// Answer is what the application answered when it was asked for its user.
 type Answer struct {
 	User   symbolon.UserID
-	Denial error
+	Denial error // the application makes no user, and why
 }
 
-func (m *Answer) Known() bool { return m != nil && (m.User != "" || m.Denial != nil) }
+// Known reports whether the application has answered.
+func (a *Answer) Known() bool { return a != nil && (a.User != "" || a.Denial != nil) }
 
-// byApplication completes a plan that makes a user. Where the application makes its
-// users itself it is asked first, and its answer is one more claim: it may name
-// nobody who is somebody else's, and nobody who was deleted.
-func byApplication(s symbolon.Reading, h symbolon.Evidence, p Policy, plan symbolon.Plan) (symbolon.Plan, Question) {
+// create completes a plan that makes a user. An application that makes its users itself
+// is asked first. Its answer is one more claim: it may not name a user that belongs to
+// somebody else or that was deleted.
+func create(r symbolon.Reading, e symbolon.Evidence, p Policy, plan symbolon.Plan) (symbolon.Plan, Question) {
+	plan.Action = symbolon.Create
 	if p.NewID != symbolon.ByApplication {
-		return plan, Question{}
+		return decided(plan)
 	}
 	if !p.Answer.Known() {
-		return symbolon.Plan{}, Question{Create: true}
+		return ask(Question{Create: true})
 	}
 	if p.Answer.Denial != nil {
-		return notMade(s, h, symbolon.CannotCreate, "", "the application makes no user: "+p.Answer.Denial.Error()), Question{}
+		return decided(notMade(r, e, symbolon.CannotCreate, "", "the application makes no user: "+p.Answer.Denial.Error()))
 	}
-	user, known := p.Answer.User, claimedAt(h, atMade)
-	plan.User, plan.BackReference = user, backReference(s, user, p)
+	user, known := p.Answer.User, claimedAt(e, atAnswer)
+	plan.User, plan.BackReference = user, backReference(r, user, p)
 	switch owner := known.Owner(); {
-	case owner != "" && owner != s.Identity.ID:
-		return notMade(s, h, symbolon.ClaimedByOther, user, fmt.Sprintf(
-			"the application answered with user %s, who belongs to identity %s; bind settles it", user, owner)), Question{}
+	case owner != "" && owner != r.Identity.ID:
+		return decided(notMade(r, e, symbolon.ClaimedByOther, user, fmt.Sprintf(
+			"the application answered with user %s, who belongs to identity %s; bind settles it", user, owner)))
 	case known.Retired || user == plan.Retire:
-		return notMade(s, h, symbolon.CannotCreate, user, fmt.Sprintf(
-			"the application answered with user %s, who was deleted, and an ID is never given out again", user)), Question{}
-	case known.Row != nil: // whose former identity was given another one
-		return notMade(s, h, symbolon.CannotCreate, user, fmt.Sprintf(
-			"the application answered with user %s, who is nobody's now but was somebody's; bind settles it", user)), Question{}
+		return decided(notMade(r, e, symbolon.CannotCreate, user, fmt.Sprintf(
+			"the application answered with user %s, who was deleted, and an ID is never given out again", user)))
+	case known.Row != nil: // its former identity was given another user
+		return decided(notMade(r, e, symbolon.CannotCreate, user, fmt.Sprintf(
+			"the application answered with user %s, who is nobody's now but was somebody's; bind settles it", user)))
 	}
-	return plan, Question{}
+	return decided(plan)
 }
 
 // notMade denies a user for now: the next way in asks the application again.
-func notMade(s symbolon.Reading, h symbolon.Evidence, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Plan {
+func notMade(r symbolon.Reading, e symbolon.Evidence, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Plan {
 	plan := symbolon.Plan{Action: symbolon.Hold, User: user, Reason: kind, Why: detail,
-		Findings: []symbolon.Finding{{Kind: kind, Identity: s.Identity.ID, User: user, Detail: detail}},
-		Err:      &symbolon.DenyError{Identity: s.Identity.ID, Finding: kind, Detail: detail, Err: symbolon.ErrCannotCreate}}
-	if h.Link != nil && h.Link.State != symbolon.OnHold {
-		plan.Action, plan.User = symbolon.Deny, h.Link.User
+		Findings: []symbolon.Finding{finding(r, kind, user, detail)}, Err: denial(r, kind, symbolon.ErrCannotCreate, detail)}
+	if e.Link != nil && e.Link.State != symbolon.OnHold {
+		plan.Action, plan.User = symbolon.Deny, e.Link.User
 	}
 	return plan
 }

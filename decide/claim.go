@@ -10,22 +10,22 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// claim is what an identity's metadata says about the user it belongs to. It is
-// evidence to be weighed (decide.go), never an order.
+// Claim is what one place of an identity's metadata says about the user it belongs to.
+// It is evidence, never an order.
 type Claim struct {
-	User  symbolon.UserID      // the ID it names; empty: it names none
-	Odd   symbolon.FindingKind // set when something is there that cannot be an ID
+	User  symbolon.UserID      // the ID that it names; empty: none
+	Odd   symbolon.FindingKind // set if something is there that cannot be an ID
 	Where string               // for the operator: metadata_public.id, external_id
 }
 
-// present reports whether the identity claims anything at all.
+// Present reports whether the identity claims anything at all.
 func (c Claim) Present() bool { return c.User != "" || c.Odd != "" }
 
 // maxClaim is the longest text that can be a user's key.
 const maxClaim = 255
 
-// metadataClaim reads metadata_public.<key>. A string or an integer names a
-// user; null, "" and a missing key claim nothing; all else is odd.
+// MetadataClaim reads metadata_public.<key>. A string or an integer names a user. Null,
+// "" and a missing key claim nothing. Anything else is odd.
 func MetadataClaim(metadata json.RawMessage, key string) Claim {
 	c := Claim{Where: "metadata_public." + key}
 	if isNull(metadata) {
@@ -59,10 +59,13 @@ func MetadataClaim(metadata json.RawMessage, key string) Claim {
 	return c
 }
 
-func externalClaim(externalID string) Claim {
-	c := Claim{Where: "external_id"}
-	if IsKey(externalID) {
-		c.User = symbolon.UserID(externalID)
+// externalID is the place of an identity's external_id.
+const externalID = "external_id"
+
+func externalClaim(text string) Claim {
+	c := Claim{Where: externalID}
+	if IsKey(text) {
+		c.User = symbolon.UserID(text)
 	}
 	return c
 }
@@ -72,13 +75,13 @@ func isNull(raw json.RawMessage) bool {
 	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
 }
 
-// plausible reports whether both databases can hold the text as a key.
+// IsKey reports whether both databases can hold the text as a key.
 func IsKey(s string) bool {
 	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
 }
 
-// claimOf returns the user that the identity itself names in the place that by means;
-// empty: none, or a voucher without a good proof.
+// ClaimOf returns the user that the identity itself names in the place that by means. It
+// is empty if the identity names none, or if its voucher has no good proof.
 func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.UserID {
 	if key, ok := by.MetadataKey(); ok {
 		return MetadataClaim(id.MetadataPublic, key).User
@@ -111,13 +114,13 @@ func claimsOf(id symbolon.Identity, key string) claims {
 	return c
 }
 
-// users lists the IDs that the store is asked about. The order is that of
-// claims.held.
+// users lists the IDs that the store is asked about, in the order of atMetadata,
+// atExternal, atVoucher.
 func (c claims) users() []symbolon.UserID {
 	return []symbolon.UserID{c.metadata.User, c.external.User, c.voucher.User}
 }
 
-// claimedUsers lists the IDs that the store is asked about for one decision.
+// ClaimedUsers lists the IDs that the store is asked about for one decision.
 func ClaimedUsers(id symbolon.Identity, p Policy) []symbolon.UserID {
 	users := claimsOf(id, p.Key).users()
 	if p.Answer.Known() {
@@ -126,10 +129,10 @@ func ClaimedUsers(id symbolon.Identity, p Policy) []symbolon.UserID {
 	return users
 }
 
-// The places of the claims in Query.Claims and Held.Claims.
+// The places of the claims in Query.Claims and Evidence.Claims.
 const (
 	atMetadata = iota
 	atExternal
 	atVoucher
-	atMade // the application's answer, where it was asked
+	atAnswer // the application's answer, if it was asked
 )

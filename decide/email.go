@@ -7,7 +7,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// EmailVerdict is what e-mail addresses say of an identity and the users.
+// EmailVerdict is what the e-mail addresses of an identity and of the users prove.
 type EmailVerdict string
 
 const (
@@ -18,9 +18,9 @@ const (
 	EmailTaken      EmailVerdict = "the user with the address has another identity, or was deleted"
 )
 
-// JudgeEmail is the rule of adopting by verified e-mail: exactly one row has an
-// address of the identity's, it is unbound, and both sides verified that address. The
-// user is named unless no row has one or several have.
+// JudgeEmail is the rule of adopting by verified e-mail: exactly one row has one of the
+// identity's addresses, the row is unlinked, and both sides verified that address. The
+// user is returned whenever exactly one row has an address, whatever the verdict.
 func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID, EmailVerdict) {
 	all, verified := id.Emails(), id.VerifiedEmails()
 	var row *symbolon.Match
@@ -46,29 +46,28 @@ func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID
 	return row.ID, EmailUnverified
 }
 
-// decideEmail follows adopt.verified_email: an existing user whose address both sides
-// verified is the identity's; one whose address is not verified yet is waited for, so
-// that nobody gets a second user, or another's, in the meantime. It comes before a
-// reserved ID, which says nothing about who existed before, and behind a voucher.
-func decideEmail(s symbolon.Reading, h symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question, bool) {
+// byEmail follows adopt.verified_email. An existing user whose address both sides verified
+// is the identity's. While one side has not verified it the identity is held, so that it
+// gets neither a second user nor another person's. E-mail comes before a minted ID,
+// because a minted ID does not say who existed before, and after a voucher.
+func byEmail(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (plan symbolon.Plan, asked Question, ok bool) {
 	if !p.VerifiedEmail || !p.Admin {
-		return symbolon.Plan{}, Question{}, false
+		return plan, asked, false
 	}
-	user, verdict := JudgeEmail(s.Identity, h.Matches)
+	user, verdict := JudgeEmail(r.Identity, e.Matches)
 	if verdict != EmailProves && verdict != EmailUnverified {
-		return symbolon.Plan{}, Question{}, false
+		return plan, asked, false
 	}
-	if !s.Admin {
-		return symbolon.Plan{}, Question{Identity: true}, true
+	if !r.Admin {
+		return plan, Question{Identity: true}, true
 	}
-	if plan, ok := decideVoucher(s, h, p, c); ok {
-		return plan, Question{}, true
+	if plan, ok := byVoucher(r, e, p, c); ok {
+		return plan, asked, true
 	}
 	if verdict == EmailProves {
-		return symbolon.Plan{Action: symbolon.Attach, User: user, BackReference: backReference(s, user, p), Why: "its verified e-mail address is the user's"}, Question{}, true
+		return symbolon.Plan{Action: symbolon.Attach, User: user, BackReference: backReference(r, user, p),
+			Why: "its verified e-mail address is the user's"}, asked, true
 	}
 	detail := fmt.Sprintf("it has the e-mail address of user %s, and one of the two sides has not verified it; bind settles it", user)
-	return symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.UnverifiedEmail, Why: detail,
-		Findings: []symbolon.Finding{{Kind: symbolon.UnverifiedEmail, Identity: s.Identity.ID, User: user, Detail: detail}},
-		Err:      &symbolon.DenyError{Identity: s.Identity.ID, Finding: symbolon.UnverifiedEmail, Detail: detail, Err: symbolon.ErrOnHold}}, Question{}, true
+	return hold(r, symbolon.UnverifiedEmail, detail, finding(r, symbolon.UnverifiedEmail, user, detail)), asked, true
 }

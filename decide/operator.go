@@ -6,25 +6,29 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// decideBind is pure, as decide is.
-func Bind(s symbolon.Reading, h symbolon.Evidence, user symbolon.UserID, o symbolon.BindOptions, p Policy) (symbolon.Plan, Question, error) {
-	id := s.Identity.ID
-	target := claimedAt(h, 0)
+// Bind decides the operator's word: the identity gets an existing user, above all
+// evidence. It asks whether another identity that has the user is gone, unless
+// o.Move takes the user away from it in any case.
+//
+// A *symbolon.ConflictError says which living bond stands in the way.
+func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbolon.BindOptions, p Policy) (symbolon.Plan, Question, error) {
+	id := r.Identity.ID
+	target := claimedAt(e, 0)
 	if target.Row == nil && p.NewID == symbolon.ByApplication && IsKey(string(user)) {
-		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store knows those it was told of, as now
+		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store learns of such a user by this bond
 	}
 	switch {
 	case target.Retired:
 		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: "this ID belonged to a user that was deleted and is never given out again"}
 	case target.Row == nil:
 		return symbolon.Plan{}, Question{}, fmt.Errorf("user %s has no row in the users table: %w", user, symbolon.ErrNotFound)
-	case h.Link != nil && h.Link.State == symbolon.Linked && h.Link.User == user && target.Row.Identity == id:
+	case e.Link != nil && e.Link.State == symbolon.Linked && e.Link.User == user && target.Row.Identity == id:
 		return symbolon.Plan{Action: symbolon.Keep, User: user}, Question{}, nil
 	}
-	if h.Link != nil && h.Link.State == symbolon.Erased {
+	if e.Link != nil && e.Link.State == symbolon.Erased {
 		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity's person was erased"}
 	}
-	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: o.Why, BackReference: backReference(s, user, p)}
+	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: o.Why, BackReference: backReference(r, user, p)}
 	if plan.Why == "" {
 		plan.Why = "the operator's word"
 	}
@@ -38,7 +42,7 @@ func Bind(s symbolon.Reading, h symbolon.Evidence, user symbolon.UserID, o symbo
 		}
 		plan.Release = other
 	}
-	if current := currentUser(h, user); current != "" && !o.Move {
+	if current := currentUser(e, user); current != "" && !o.Move {
 		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the identity belongs to user %s; move takes it away", current)}
 	}
 	return plan, Question{}, nil
@@ -54,14 +58,14 @@ func otherOwner(c symbolon.Claimed, id symbolon.IdentityID) symbolon.IdentityID 
 	return ""
 }
 
-// currentUser is the living user, other than the wanted one, that the identity
-// has. One whose row is gone stands in nobody's way.
-func currentUser(h symbolon.Evidence, want symbolon.UserID) symbolon.UserID {
-	if h.Row != nil && h.Row.ID != want {
-		return h.Row.ID
+// currentUser is the user, other than the wanted one, that the identity has. A user
+// without a row does not count.
+func currentUser(e symbolon.Evidence, want symbolon.UserID) symbolon.UserID {
+	if e.Row != nil && e.Row.ID != want {
+		return e.Row.ID
 	}
-	if h.Link != nil && h.Link.State == symbolon.Linked && h.User != nil && h.User.ID != want {
-		return h.User.ID
+	if e.Link != nil && e.Link.State == symbolon.Linked && e.User != nil && e.User.ID != want {
+		return e.User.ID
 	}
 	return ""
 }

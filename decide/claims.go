@@ -1,0 +1,186 @@
+package decide
+
+import (
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
+)
+
+// byClaims decides by what the metadata says of an identity that has no bond and no row.
+func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
+	c := claimsOf(r.Identity, p.Key)
+	if plan, asked, ok := byEmail(r, e, p, c); ok {
+		return plan, asked
+	}
+	if plan, ok := byMintedID(r, e, p, c); ok {
+		return decided(plan)
+	}
+	if plan, ok := byVoucher(r, e, p, c); ok {
+		return decided(plan)
+	}
+	if (c.metadata.Present() || c.external.Present()) && !r.Admin && p.Admin {
+		return ask(Question{Identity: true})
+	}
+	for at, user := range c.users() {
+		other := claimedAt(e, at).Owner()
+		if user == "" || other == "" || other == r.Identity.ID || !p.Admin {
+			continue
+		}
+		gone, known := p.Gone[other]
+		if !known {
+			return ask(Question{Gone: other})
+		}
+		if gone {
+			detail := fmt.Sprintf("it claims user %s of identity %s, which Ory no longer has; bind settles it", user, other)
+			return decided(hold(r, symbolon.RecreatedIdentity, detail, finding(r, symbolon.RecreatedIdentity, user, detail)))
+		}
+	}
+	return fresh(r, e, p, c)
+}
+
+// byMintedID makes the user with the ID that Symbolon minted in the reserve hook, before
+// the identity existed. A minted ID that is or was somebody's is a claim like any other.
+func byMintedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, bool) {
+	if p.NewID != symbolon.ByMint {
+		return symbolon.Plan{}, false
+	}
+	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
+		if claim.User == "" || !p.Minter.Minted(claim.User) {
+			continue
+		}
+		known := claimedAt(e, at)
+		if known.Row == nil && known.Linked == "" && !known.Retired {
+			return symbolon.Plan{Action: symbolon.Create, User: claim.User, BackReference: backReference(r, claim.User, p),
+				Why: "the ID was reserved for it in " + claim.Where}, true
+		}
+	}
+	return symbolon.Plan{}, false
+}
+
+// byVoucher binds the existing user that a voucher names.
+func byVoucher(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, bool) {
+	if c.voucher.User == "" || !p.Minter.Vouched(c.voucher) {
+		return symbolon.Plan{}, false
+	}
+	known := claimedAt(e, atVoucher)
+	unknown := known.Row == nil && p.NewID != symbolon.ByApplication // the store learns of the application's users by their bonds
+	if unknown || known.Owner() != "" || known.Linked != "" || known.Retired {
+		return symbolon.Plan{}, false
+	}
+	return symbolon.Plan{Action: symbolon.Attach, User: c.voucher.User, BackReference: backReference(r, c.voucher.User, p), Why: "a voucher names the user"}, true
+}
+
+// fresh makes a new user and records every claim that was not followed. A claim on an
+// existing user is a conflict. Past max(10, 1 % of the users) an hour conflicts are held,
+// because that many at once are a migration gone wrong, and the operator has to decide.
+func fresh(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question) {
+	plan := symbolon.Plan{User: freshID(r, p), Why: "a new person"}
+	add := func(f symbolon.Finding, conflict bool) {
+		plan.Conflict = plan.Conflict || conflict
+		if f.Kind != "" {
+			plan.Findings = append(plan.Findings, f)
+		}
+	}
+	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
+		if p.Answer.Known() && claim.User != "" && claim.User == p.Answer.User {
+			continue // the application confirmed the claim
+		}
+		add(refusedClaim(r, claim, claimedAt(e, at)))
+	}
+	if c.hasVoucher {
+		add(refusedVoucher(r, c.voucher, claimedAt(e, atVoucher), p))
+	}
+	plan.Findings = firstOfEachKind(plan.Findings)
+	if plan.Conflict {
+		plan.Why = "a new person; a claim on an existing user was not followed"
+		if heldForConflict(e) || e.Conflicts >= max(10, e.Users/100) {
+			return decided(holdConflict(r, plan.Findings))
+		}
+	}
+	return create(r, e, p, plan)
+}
+
+// refusedClaim says why a claim was not followed. An absent claim has no finding.
+func refusedClaim(r symbolon.Reading, c Claim, known symbolon.Claimed) (f symbolon.Finding, conflict bool) {
+	owner := known.Owner()
+	switch {
+	case !c.Present():
+		return symbolon.Finding{}, false
+	case c.Odd != "":
+		return finding(r, c.Odd, "", c.Where+" holds something that cannot be a user's ID; it was left"), false
+	case owner != "" && owner != r.Identity.ID:
+		return finding(r, symbolon.ClaimedByOther, c.User,
+			fmt.Sprintf("%s names user %s, who belongs to identity %s; a fresh user was made", c.Where, c.User, owner)), true
+	case known.Row != nil:
+		return finding(r, symbolon.ForeignBackReference, c.User,
+			fmt.Sprintf("%s names user %s, who exists but never proved to be this identity's; a fresh user was made", c.Where, c.User)), true
+	case known.Retired:
+		return finding(r, symbolon.ForeignBackReference, "", c.Where+" names a user that was deleted; a fresh user was made"), false
+	case c.Where == externalID:
+		return symbolon.Finding{}, false // the operator's own numbering; no user has the ID
+	}
+	return finding(r, symbolon.ForeignBackReference, "", c.Where+" holds a value that Symbolon did not mint; it was left"), false
+}
+
+func refusedVoucher(r symbolon.Reading, v mint.Voucher, known symbolon.Claimed, p Policy) (f symbolon.Finding, conflict bool) {
+	owner := known.Owner()
+	switch {
+	case v.User == "" || !p.Minter.Vouched(v):
+		return finding(r, symbolon.VoucherVoid, "", "metadata_admin.symbolon is not a voucher of this project"), false
+	case owner != "" && owner != r.Identity.ID:
+		return finding(r, symbolon.ClaimedByOther, v.User,
+			fmt.Sprintf("the voucher names user %s, who belongs to identity %s by now; a fresh user was made", v.User, owner)), true
+	}
+	return finding(r, symbolon.VoucherVoid, v.User, fmt.Sprintf("the voucher names user %s, who does not exist", v.User)), false
+}
+
+// holdConflict holds an identity instead of making its user. The findings say what was
+// not followed.
+func holdConflict(r symbolon.Reading, findings []symbolon.Finding) symbolon.Plan {
+	for i := range findings {
+		findings[i].Detail += " once the hold is settled"
+	}
+	return hold(r, findings[0].Kind, "too many identities claimed existing users within an hour; bind settles each", findings...)
+}
+
+// heldForConflict reports whether the identity was put on hold for a conflict before. It
+// stays on hold when the hour is over.
+func heldForConflict(e symbolon.Evidence) bool {
+	if e.Link == nil || e.Link.State != symbolon.OnHold {
+		return false
+	}
+	switch e.Link.Reason {
+	case symbolon.ClaimedByOther, symbolon.ForeignBackReference, symbolon.VoucherVoid:
+		return true
+	}
+	return false
+}
+
+// freshID is the ID of a new user. It is empty if the database or the application
+// chooses the ID.
+func freshID(r symbolon.Reading, p Policy) symbolon.UserID {
+	switch p.NewID {
+	case symbolon.ByDatabase, symbolon.ByApplication:
+		return ""
+	case symbolon.ByIdentity:
+		return symbolon.UserID(r.Identity.ID)
+	}
+	return p.Fresh
+}
+
+// backReference returns user if Ory holds it already.
+func backReference(r symbolon.Reading, user symbolon.UserID, p Policy) string {
+	if MetadataClaim(r.Identity.MetadataPublic, p.Key).User == user {
+		return string(user)
+	}
+	return ""
+}
+
+// claimedAt returns what the store knows of a claim: nothing, if it was not asked.
+func claimedAt(e symbolon.Evidence, at int) symbolon.Claimed {
+	if at < len(e.Claims) {
+		return e.Claims[at]
+	}
+	return symbolon.Claimed{}
+}
