@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // patience is how many lines in a row may find Ory or the store unavailable before a
@@ -200,12 +201,8 @@ func paced(ctx context.Context, ask func() error) error {
 		if errors.As(err, &limited) {
 			pause = min(max(limited.Wait(), time.Millisecond), time.Minute)
 		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
+		if err := wait.For(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

@@ -63,6 +63,31 @@ func prefixed(h hash.Hash, s string) {
 	h.Write([]byte(s))
 }
 
+// askInTurn asks when it is the question's turn, and remembers a denial.
+func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, error) {
+	if err := c.denials.of(q); err != nil {
+		return "", err // it came after Create looked
+	}
+	c.denials.forget(q.identity)
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done():
+		c.observe(Failed)
+		return "", unknown("too many others were before it")
+	}
+	if left := c.rest.left(); left > 0 {
+		c.observe(Limited)
+		return "", unknown("the application asked for rest, which lasts %v more", left.Round(time.Second))
+	}
+	user, outcome, err := c.ask(ctx, q)
+	c.observe(outcome)
+	if outcome == Refused {
+		c.denials.remember(q, err, c.patience())
+	}
+	return user, err
+}
+
 // ask sends the question and judges the answer.
 func (c *Client) ask(ctx context.Context, q question) (symbolon.UserID, string, error) {
 	req, err := c.request(ctx, q, time.Now())

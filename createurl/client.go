@@ -32,6 +32,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -82,10 +83,9 @@ type Client struct {
 	http        *http.Client
 	projections []projection.Projection
 	signers     []*standardwebhooks.Webhook
-	ctx         context.Context // ends with Close
-	cancel      context.CancelFunc
-	turns       chan struct{}
-	flights     flights
+	calls       flight.Group[symbolon.IdentityID, symbolon.UserID]
+	turns       chan struct{} // a place for each question under way
+	denials     denials
 	rest        rest
 }
 
@@ -126,7 +126,7 @@ func (c *Client) setup() {
 	c.projections, faults = projections, append(faults, bad...)
 	c.bad = errors.Join(faults...)
 
-	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.calls.Timeout = c.timeout()
 	c.turns = make(chan struct{}, c.concurrency())
 	c.http = &http.Client{CheckRedirect: stay, Transport: pool(c.concurrency(), plain)}
 	if c.HTTP != nil {
@@ -151,21 +151,21 @@ func (c *Client) Create(ctx context.Context, id symbolon.Identity) (symbolon.Use
 	if err != nil {
 		return "", err
 	}
-	f := c.flights.join(q, c.fly)
-	select {
-	case <-f.done:
-		return f.user, f.err
-	case <-ctx.Done():
-		return "", unknown("nobody waited for its answer (%w)", ctx.Err())
+	if err := c.denials.of(q); err != nil {
+		return "", err
 	}
+	user, err := c.calls.Join(ctx, q.identity, func(ctx context.Context) (symbolon.UserID, error) { return c.askInTurn(ctx, q) })
+	if errors.Is(err, flight.ErrNoResult) {
+		return "", unknown("%w", err)
+	}
+	return user, err
 }
 
 // Close ends the questions that are under way and waits for them. The application may
 // have made a user by then, whom it names when it is asked again.
 func (c *Client) Close() {
 	c.once.Do(c.setup)
-	c.cancel()
-	c.flights.wait()
+	c.calls.Close()
 	c.http.CloseIdleConnections()
 }
 

@@ -185,54 +185,45 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestFlights: one question at a time for an identity; a yes is not kept, and a no for
-// as long as it is believed, for the same question only.
-func TestFlights(t *testing.T) {
+// TestDenials: a denial is remembered for a while, for the same question only, and a
+// bounded number of them.
+func TestDenials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s flights
-		begun := 0
-		ask := func(content byte, believed time.Duration) *flight {
-			q := question{identity: identity(1).ID, digest: [32]byte{content}}
-			return s.join(q, func(*flight) time.Duration {
-				begun++
-				time.Sleep(time.Second)
-				return believed
-			})
+		var d denials
+		ask := func(content byte) question {
+			return question{identity: identity(1).ID, digest: [32]byte{content}}
 		}
-		want := func(n int) {
+		denied := func(content byte, want error) {
 			t.Helper()
-			if s.wait(); begun != n {
-				t.Fatalf("%d questions, want %d", begun, n)
+			if err := d.of(ask(content)); !errors.Is(err, want) {
+				t.Errorf("question %d: %v, want %v", content, err, want)
 			}
 		}
-		for content := range byte(5) {
-			<-ask(content, 0).done
-			want(int(content) + 1)
+		first, second := &Refusal{Status: 403}, &Refusal{Status: 422}
+		denied(1, nil)
+		d.remember(ask(1), first, 0)
+		denied(1, nil)
+		d.remember(ask(1), first, time.Minute)
+		denied(1, first)
+		denied(2, nil)
+		time.Sleep(30 * time.Second)
+		d.forget(identity(1).ID)
+		denied(1, nil)
+		d.remember(ask(2), second, time.Minute)
+		time.Sleep(59 * time.Second) // the first would have expired
+		denied(2, second)
+		time.Sleep(2 * time.Second)
+		denied(2, nil)
+		if len(d.byID) != 0 {
+			t.Errorf("%d stay behind", len(d.byID))
 		}
-		one, other := ask(1, 0), ask(2, 0)
-		if one != other {
-			t.Error("two questions at once")
+		for n := range maxDenials + 1 {
+			d.remember(question{identity: identity(n).ID}, first, time.Minute)
 		}
-		want(6)
-		<-ask(1, time.Minute).done
-		<-ask(1, time.Minute).done
-		want(7)
-		<-ask(2, time.Minute).done
-		want(8)
-		time.Sleep(time.Minute + time.Second)
-		s.mu.Lock()
-		if len(s.byID) != 0 || s.noes != 0 {
-			t.Errorf("%d are kept, %d counted", len(s.byID), s.noes)
+		if len(d.byID) != maxDenials || d.of(question{identity: identity(maxDenials).ID}) != nil {
+			t.Errorf("%d are remembered", len(d.byID))
 		}
-		s.mu.Unlock()
-		<-ask(2, time.Minute).done
-		want(9)
-		s.mu.Lock()
-		s.noes = maxNoes
-		s.mu.Unlock()
-		<-ask(3, time.Minute).done
-		<-ask(3, time.Minute).done
-		want(11)
+		time.Sleep(2 * time.Minute)
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 type slowly struct {
 	pause time.Duration
 	rest  string // the Retry-After of a 429, by which the first question is answered
+	deny  bool
 
 	mu    sync.Mutex
 	posts int
@@ -38,6 +39,9 @@ func (s *slowly) RoundTrip(r *http.Request) (*http.Response, error) {
 	if n == 1 && s.rest != "" {
 		out.StatusCode = http.StatusTooManyRequests
 		out.Header.Set("Retry-After", s.rest)
+	}
+	if s.deny {
+		out.StatusCode = http.StatusForbidden
 	}
 	return out, nil
 }
@@ -134,3 +138,74 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// TestOneQuestionForAnIdentity: callers that come meanwhile share the answer, even if the
+// person's data have changed. A user is not remembered. A denial is remembered until a
+// different question is asked.
+func TestOneQuestionForAnIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &slowly{pause: time.Second}
+		c := app.client()
+		c.Columns, c.Patience = map[string]string{"email": "traits.email"}, time.Minute
+		defer c.Close()
+		changed := person(1)
+		changed.Traits = []byte(`{"email":"better@example.org"}`)
+		asked := func(want int, ids ...symbolon.Identity) {
+			t.Helper()
+			users := make([]symbolon.UserID, len(ids))
+			errs := make([]error, len(ids))
+			var wg sync.WaitGroup
+			for i, id := range ids {
+				wg.Go(func() { users[i], errs[i] = c.Create(t.Context(), id) })
+				time.Sleep(time.Millisecond)
+			}
+			if wg.Wait(); app.posts != want {
+				t.Errorf("%d questions, want %d", app.posts, want)
+			}
+			for i := range ids {
+				if users[i] != users[0] || errors.Is(errs[i], symbolon.ErrCannotCreate) != app.deny {
+					t.Errorf("%q and %q, %v", users[0], users[i], errs[i])
+				}
+			}
+		}
+		asked(1, person(1), changed, person(1))
+		asked(2, person(1))
+		app.deny = true
+		asked(3, person(1), changed)
+		asked(3, person(1), person(1))
+		asked(4, changed)
+		asked(4, changed)
+		time.Sleep(time.Minute)
+		asked(5, changed)
+		app.deny = false
+		asked(6, person(1)) // which forgets the denial of the question before
+		asked(7, changed)
+	})
+}
+
+// TestPanic: a transport of the application's that panics is "don't know", and the turn
+// is given back.
+func TestPanic(t *testing.T) {
+	app := &slowly{}
+	c := app.client()
+	c.Concurrency = 1
+	panics := true
+	c.HTTP = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		if panics {
+			panic("canary")
+		}
+		return app.RoundTrip(r)
+	})}
+	defer c.Close()
+	if _, err := c.Create(t.Context(), person(1)); !errors.Is(err, symbolon.ErrUnavailable) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("got %v", err)
+	}
+	panics = false
+	if user, err := c.Create(t.Context(), person(1)); err != nil || user != "u1" {
+		t.Errorf("afterwards %q, %v", user, err)
+	}
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

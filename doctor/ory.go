@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -29,9 +30,7 @@ func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 		if !errors.As(err, &limited) || try == 5 {
 			return v, err
 		}
-		select {
-		case <-time.After(limited.Reset):
-		case <-ctx.Done():
+		if wait.For(ctx, limited.Reset) != nil {
 			return v, err
 		}
 	}

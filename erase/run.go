@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // order is that of the steps.
@@ -42,11 +43,7 @@ func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, err
 		if err == nil || ctx.Err() != nil || errors.Is(err, symbolon.ErrNotFound) && erasure.ID == "" {
 			return erasure, err
 		}
-		timer := time.NewTimer(min(250*time.Millisecond<<min(tries, 10), 30*time.Second))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if wait.For(ctx, min(250*time.Millisecond<<min(tries, 10), 30*time.Second)) != nil {
 			return erasure, err
 		}
 	}

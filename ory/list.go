@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // ListOptions qualify a listing.
@@ -188,11 +188,7 @@ func (l *lister) ask(ctx context.Context) (*reply, error) {
 		if !errors.As(err, &limited) || try > pageRetries {
 			return r, err
 		}
-		t := time.NewTimer(limited.Reset)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if wait.For(ctx, limited.Reset) != nil {
 			return nil, err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // A commit that gets no answer may have been carried out, and may still be: Postgres
@@ -64,12 +66,8 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 const lastPatience = 2 * time.Second
 
 func endLater(whole context.Context, end func()) {
-	t := time.NewTimer(lastPatience)
-	defer t.Stop()
-	select {
-	case <-t.C:
+	if !wait.Until(whole.Done(), lastPatience) {
 		end()
-	case <-whole.Done():
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // "Don't know" is never "no": only an error that is certainly about the data
@@ -151,10 +152,9 @@ func (s *Store) patiently(ctx context.Context, f func(waiting context.Context) e
 		if err == nil || !s.Dialect.passing(err) || !time.Now().Before(until) {
 			return err
 		}
-		select {
-		case <-waiting.Done():
-			return errors.Join(waiting.Err(), err)
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // nobody gains by guessing it
+		jittered := pause/2 + rand.N(pause) //nolint:gosec // nobody gains by guessing it
+		if ended := wait.For(waiting, jittered); ended != nil {
+			return errors.Join(ended, err)
 		}
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // A Process is a running child. Its methods may be called at any time, also
@@ -135,12 +137,8 @@ func (p *Process) Resume() error {
 func (p *Process) Stop(sig syscall.Signal, patience time.Duration) {
 	if p.Signal(sig) == nil {
 		_ = p.Resume() // a frozen process would never see the request
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		select {
-		case <-p.done:
+		if wait.Until(p.done, patience) {
 			return
-		case <-timer.C:
 		}
 	}
 	p.Kill()

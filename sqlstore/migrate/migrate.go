@@ -15,6 +15,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -39,10 +40,8 @@ func Up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 		if err == nil || errors.Is(err, ErrNewer) || tries >= 3 && !busy(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(pause):
+		if ended := wait.For(ctx, pause); ended != nil {
+			return errors.Join(ended, err)
 		}
 	}
 	return err

@@ -1,0 +1,245 @@
+// Package flight shares the result of one call among all callers that want it at the
+// same time.
+//
+// golang.org/x/sync/singleflight does not fit, because it always shares the call that
+// already runs, gives the call no context, ends the program when a shared call panics,
+// and waits for no goroutine when its owner closes.
+package flight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// ErrNoResult matches every error of this package: the caller stopped waiting, the group
+// is closed, or the call panicked. Errors that the call itself returns are passed on as
+// they are.
+var ErrNoResult = errors.New("no result of a shared call")
+
+// Group runs at most one call per key at a time. Each call has a goroutine and a context
+// of its own, so that a caller that stops waiting leaves the call to the others. The
+// context carries no values of any caller. The zero Group is ready. Set the fields
+// before the first call.
+type Group[K comparable, V any] struct {
+	// Timeout bounds each call from the moment it begins. Zero means no bound.
+	Timeout time.Duration
+
+	// Log is told of a panic: its stack and the type of its value, but never the value,
+	// which may hold a secret. Defaults to slog.Default().
+	Log *slog.Logger
+
+	mu     sync.Mutex
+	base   context.Context // of all calls; ends with Close
+	cancel context.CancelFunc
+	calls  map[K]*pair[V]
+	closed bool
+	idle   chan struct{} // made by Drain, closed when no call is left
+}
+
+// pair is the call that runs for a key, and the call that begins when it ends.
+type pair[V any] struct {
+	running, next *Call[V]
+}
+
+// Call is one call, which runs or has ended.
+type Call[V any] struct {
+	f     func(context.Context) (V, error)
+	done  chan struct{} // closed when value and err are set
+	value V
+	err   error
+}
+
+// Join returns the result of the call that runs for key, or else of f, which begins now.
+func (g *Group[K, V]) Join(ctx context.Context, key K, f func(context.Context) (V, error)) (V, error) {
+	c, _ := g.Begin(key, f)
+	return c.Wait(ctx)
+}
+
+// After returns the result of a call that begins after After was called. While a call
+// runs for key, all callers of After share one follower, which begins when the call ends.
+// A follower begins even if its callers have stopped waiting.
+func (g *Group[K, V]) After(ctx context.Context, key K, f func(context.Context) (V, error)) (V, error) {
+	return g.follow(key, f).Wait(ctx)
+}
+
+// Begin is Join for a caller that waits later, or never. It reports whether f begins; if
+// not, the call began before. A caller that decides by [Group.Running] or [Group.Len]
+// whether a call may begin holds a lock of its own around both, which f may take too.
+func (g *Group[K, V]) Begin(key K, f func(context.Context) (V, error)) (c *Call[V], began bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.calls[key]; p != nil {
+		return p.running, false
+	}
+	return g.begin(key, f)
+}
+
+// Running returns the call that runs for key, or nil.
+func (g *Group[K, V]) Running(key K) *Call[V] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.calls[key]; p != nil {
+		return p.running
+	}
+	return nil
+}
+
+// Len counts the calls that run.
+func (g *Group[K, V]) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.calls)
+}
+
+// Drain lets no further call begin and waits until all calls have ended, followers
+// included. If ctx ends first, its error is returned and the calls go on.
+func (g *Group[K, V]) Drain(ctx context.Context) error {
+	g.mu.Lock()
+	idle := g.refuse()
+	g.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the context of all calls, lets none begin, not even a follower, and waits
+// until all have ended. It must not be called by a call of the same group.
+func (g *Group[K, V]) Close() {
+	g.mu.Lock()
+	idle := g.refuse()
+	if g.cancel != nil {
+		g.cancel()
+	}
+	g.mu.Unlock()
+	<-idle
+}
+
+// Wait returns the result of the call. If ctx ends first, the error matches ErrNoResult
+// and the error of ctx.
+func (c *Call[V]) Wait(ctx context.Context) (V, error) {
+	select {
+	case <-c.done:
+		return c.value, c.err
+	default:
+	}
+	select {
+	case <-c.done:
+		return c.value, c.err
+	case <-ctx.Done():
+		var none V
+		return none, fmt.Errorf("%w: the caller stopped waiting: %w", ErrNoResult, ctx.Err())
+	}
+}
+
+func (g *Group[K, V]) follow(key K, f func(context.Context) (V, error)) *Call[V] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.calls[key]
+	switch {
+	case p == nil:
+		c, _ := g.begin(key, f)
+		return c
+	case p.next != nil:
+		return p.next
+	case g.closed:
+		return closedCall[V]()
+	}
+	p.next = &Call[V]{f: f, done: make(chan struct{})}
+	return p.next
+}
+
+// begin starts a call for a key that has none. The caller holds mu.
+func (g *Group[K, V]) begin(key K, f func(context.Context) (V, error)) (*Call[V], bool) {
+	if g.closed {
+		return closedCall[V](), false
+	}
+	if g.calls == nil {
+		g.calls = map[K]*pair[V]{}
+		g.base, g.cancel = context.WithCancel(context.Background())
+	}
+	c := &Call[V]{f: f, done: make(chan struct{})}
+	g.calls[key] = &pair[V]{running: c}
+	go g.run(key, c)
+	return c, true
+}
+
+func (g *Group[K, V]) run(key K, c *Call[V]) {
+	defer g.land(key, c)
+	c.err = fmt.Errorf("%w: the call ended its goroutine", ErrNoResult) // stands after runtime.Goexit
+	ctx, cancel := g.base, func() {}
+	if g.Timeout > 0 {
+		ctx, cancel = context.WithTimeout(g.base, g.Timeout)
+	}
+	defer cancel()
+	c.value, c.err = g.safely(ctx, c.f)
+}
+
+// safely makes an error of a panic, which would end the program here.
+func (g *Group[K, V]) safely(ctx context.Context, f func(context.Context) (V, error)) (value V, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.log().Error("panic in a shared call", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: a panic (%T)", ErrNoResult, p)
+		}
+	}()
+	return f(ctx)
+}
+
+// land publishes the result of a call and begins its follower. After Close a follower
+// fails instead.
+func (g *Group[K, V]) land(key K, c *Call[V]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.calls[key]
+	p.running, p.next = p.next, nil
+	switch {
+	case p.running == nil:
+		delete(g.calls, key)
+	case g.base.Err() != nil:
+		p.running.err = errClosed
+		close(p.running.done)
+		delete(g.calls, key)
+	default:
+		go g.run(key, p.running)
+	}
+	close(c.done)
+	if g.idle != nil && len(g.calls) == 0 {
+		close(g.idle)
+	}
+}
+
+// refuse lets no further call begin. The channel closes when none is left. The caller
+// holds mu.
+func (g *Group[K, V]) refuse() (idle <-chan struct{}) {
+	g.closed = true
+	if g.idle == nil {
+		g.idle = make(chan struct{})
+		if len(g.calls) == 0 {
+			close(g.idle)
+		}
+	}
+	return g.idle
+}
+
+func (g *Group[K, V]) log() *slog.Logger {
+	if g.Log == nil {
+		return slog.Default()
+	}
+	return g.Log
+}
+
+var errClosed = fmt.Errorf("%w: the group is closed", ErrNoResult)
+
+func closedCall[V any]() *Call[V] {
+	c := &Call[V]{done: make(chan struct{}), err: errClosed}
+	close(c.done)
+	return c
+}

@@ -1,0 +1,58 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestFor(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		end, d, takes time.Duration
+		err           error
+	}{
+		{"the time is over first", time.Hour, time.Minute, time.Minute, nil},
+		{"the context ends first", time.Minute, time.Hour, time.Minute, context.DeadlineExceeded},
+		{"the context has ended", 0, time.Minute, 0, context.DeadlineExceeded},
+		{"nothing to wait for", time.Minute, 0, 0, nil},
+		{"less than nothing", time.Minute, -1, 0, nil},
+		{"nothing to wait for, but the context has ended", 0, -1, 0, context.DeadlineExceeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), c.end)
+				defer cancel()
+				start := time.Now()
+				if err := For(ctx, c.d); !errors.Is(err, c.err) || time.Since(start) != c.takes {
+					t.Errorf("%v after %v", err, time.Since(start))
+				}
+			})
+		})
+	}
+}
+
+func TestUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, done := time.Now(), make(chan struct{})
+		time.AfterFunc(time.Minute, func() { close(done) })
+		if Until(done, time.Second) || time.Since(start) != time.Second {
+			t.Errorf("not closed: %v", time.Since(start))
+		}
+		if !Until(done, time.Hour) || time.Since(start) != time.Minute {
+			t.Errorf("closed: %v", time.Since(start))
+		}
+		if !Until(done, time.Hour) || time.Since(start) != time.Minute {
+			t.Errorf("closed before: %v", time.Since(start))
+		}
+		if Until(nil, time.Second) {
+			t.Error("a nil channel is never closed")
+		}
+	})
+}
