@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -87,32 +88,53 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// upTo runs the first n migrations and no other.
+func upTo(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, n int) {
+	t.Helper()
+	names, err := fs.Glob(sqlstore.Migrations, string(dialect)+"/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{}
+	for _, name := range names[:n] {
+		text, err := fs.ReadFile(sqlstore.Migrations, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path.Base(name)] = &fstest.MapFile{Data: text}
+	}
+	gooses := goose.DialectSQLite3
+	if dialect == sqlstore.Postgres {
+		gooses = goose.DialectPostgres
+		if _, err := db.Exec(`create schema symbolon`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := goose.NewProvider(gooses, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName(table(dialect, "migrations")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// table is the name of one of Symbolon's tables.
+func table(dialect sqlstore.Dialect, name string) string {
+	if dialect == sqlstore.SQLite {
+		return "symbolon_" + name
+	}
+	return "symbolon." + name
+}
+
 // TestUpFromTheFirst: what a ledger of the first version holds is held by the newest.
 func TestUpFromTheFirst(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()
-		first, err := fs.ReadFile(sqlstore.Migrations, string(dialect)+"/00001_ledger.sql")
-		if err != nil {
-			t.Fatal(err)
-		}
-		options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithTableName("symbolon_migrations")}
-		links, goosed := "symbolon_links", goose.DialectSQLite3
-		if dialect == sqlstore.Postgres {
-			if _, err := db.Exec(`create schema symbolon`); err != nil {
-				t.Fatal(err)
-			}
-			options[1] = goose.WithTableName("symbolon.migrations")
-			links, goosed = "symbolon.links", goose.DialectPostgres
-		}
-		p, err := goose.NewProvider(goosed, db, fstest.MapFS{"00001_ledger.sql": {Data: first}}, options...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.Up(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		upTo(t, db, dialect, 1)
+		links := table(dialect, "links")
 		const id = "3f1b6a52-8f3e-4a8b-9d67-5b1c2d3e4f50"
-		_, err = db.Exec(`insert into `+links+` (project, identity_id, user_id, state, way, linked_at, ticket, digest, back_reference)
+		_, err := db.Exec(`insert into `+links+` (project, identity_id, user_id, state, way, linked_at, ticket, digest, back_reference)
 			values ('default', $1, '42', 'linked', 'link', '2026-11-01T10:00:00.000000Z', 7, 'd', '42')`, id)
 		if err != nil {
 			t.Fatal(err)
@@ -158,8 +180,7 @@ func TestNewer(t *testing.T) {
 		if err := migrate.Up(t.Context(), db, dialect); err != nil {
 			t.Fatal(err)
 		}
-		table := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_layout", sqlstore.Postgres: "symbolon.layout"}[dialect]
-		if _, err := db.Exec(`update ` + table + ` set version = 1000`); err != nil {
+		if _, err := db.Exec(`update ` + table(dialect, "layout") + ` set version = 1000`); err != nil {
 			t.Fatal(err)
 		}
 		if err := migrate.Up(t.Context(), db, dialect); !errors.Is(err, migrate.ErrNewer) {
