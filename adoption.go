@@ -42,6 +42,14 @@ type Adoption struct {
 	Run string
 }
 
+// AdoptedBond is what undoing an adoption needs to know of the bond. The store keeps
+// it with the event, in the transaction that made the bond.
+type AdoptedBond struct {
+	By        Proof       `json:"by"`
+	ColumnSet bool        `json:"column_set"`  // the run set the row's identity column, which was null
+	WasOnHold FindingKind `json:"was_on_hold"` // why the identity was on hold before; empty: it was not
+}
+
 // UserRow is a row of the users table as an adoption looks at it.
 type UserRow struct {
 	Row

@@ -32,5 +32,11 @@ type Event struct {
 	Before   UserID // before it, where that differs
 	Source   Source
 	Finding  FindingKind // of the finding events and of link.held
-	Detail   string
+	Detail   string      // a sentence for people; nothing reads it
+
+	// Run is the adoption run in which the change was made; empty for all other events.
+	Run string
+
+	// Adopted is set on the user.linked event of an adoption, nil on all others.
+	Adopted *AdoptedBond
 }

@@ -40,6 +40,11 @@ type Plan struct {
 	// Clear, with Detach, makes the row's identity column null.
 	Clear bool
 
+	// Run is the adoption run that this plan is part of; empty: none. A store records
+	// it with every event. Adopted, with Attach, is recorded with the event UserLinked.
+	Run     string
+	Adopted *AdoptedBond
+
 	// Conflict says that a claim on an existing user is not followed: recorded as
 	// the event ClaimRefused, which Held.Conflicts counts.
 	Conflict bool

@@ -3,7 +3,6 @@ package decide
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -35,7 +34,9 @@ func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, says sy
 	if change := unproved(a, r.Identity, e, says, target.Row.ID); change != "" {
 		return conflict("%s", change)
 	}
-	return symbolon.Plan{Action: symbolon.Attach, User: target.Row.ID, Why: adoptedBy(a, e), BackReference: backReference(r, target.Row.ID, p)}, nil
+	bond := adoptedBond(a, e)
+	return symbolon.Plan{Action: symbolon.Attach, User: target.Row.ID, Run: a.Run, Adopted: bond, Why: adoptedBy(a.Run, bond),
+		BackReference: backReference(r, target.Row.ID, p)}, nil
 }
 
 // unproved says which fact that the line relied on no longer holds; empty: all do.
@@ -60,31 +61,35 @@ func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, sa
 	return ""
 }
 
-// What the history says of an adoption. Undoing reads it.
-const (
-	columnWasSet = "; its column was set"
-	wasOnHold    = "; it was on hold: "
-)
-
-func adoptedBy(a symbolon.Adoption, e symbolon.Evidence) string {
-	why := AdoptMark(a.Run) + "by " + string(a.By)
-	if e.Row == nil {
-		why += columnWasSet
-	}
+// adoptedBond is what undoing the adoption needs to know.
+func adoptedBond(a symbolon.Adoption, e symbolon.Evidence) *symbolon.AdoptedBond {
+	bond := &symbolon.AdoptedBond{By: a.By, ColumnSet: e.Row == nil}
 	if e.Link != nil && e.Link.State == symbolon.OnHold {
-		why += wasOnHold + string(e.Link.Reason)
+		bond.WasOnHold = e.Link.Reason
+	}
+	return bond
+}
+
+// adoptedBy describes the bond for the history.
+func adoptedBy(run string, bond *symbolon.AdoptedBond) string {
+	why := adoptMark(run) + "by " + string(bond.By)
+	if bond.ColumnSet {
+		why += "; its column was set"
+	}
+	if bond.WasOnHold != "" {
+		why += "; it was on hold: " + string(bond.WasOnHold)
 	}
 	return why
 }
 
-// AdoptMark is how the Detail of every event of a run begins.
-func AdoptMark(run string) string { return "adopt " + run + ": " }
+// adoptMark begins every sentence about a run.
+func adoptMark(run string) string { return "adopt " + run + ": " }
 
 // Unadopt decides the undoing of one bond of a run, of which made is the event. It ends
 // the bond unless anybody has touched it since: then it is a *symbolon.ConflictError.
 func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Plan, error) {
-	why, ours := strings.CutPrefix(made.Detail, AdoptMark(run))
-	if !ours || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {
+	bond := made.Adopted
+	if bond == nil || made.Run != run || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {
 		return symbolon.Plan{}, errors.New("undo: the event is none of the run's bonds")
 	}
 	target := claimedAt(e, 0)
@@ -96,9 +101,9 @@ func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Pla
 	case target.Row == nil || target.Row.Identity != made.Identity:
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the application changed or deleted the user's row since"}
 	}
-	plan := symbolon.Plan{Action: symbolon.Detach, User: made.User, Clear: strings.Contains(why, columnWasSet), Why: AdoptMark(run) + "undone"}
-	if _, reason, ok := strings.Cut(why, wasOnHold); ok {
-		plan.Reason = symbolon.FindingKind(reason)
+	plan := symbolon.Plan{Action: symbolon.Detach, User: made.User, Clear: bond.ColumnSet, Run: run, Why: adoptMark(run) + "undone"}
+	if bond.WasOnHold != "" {
+		plan.Reason = bond.WasOnHold
 		plan.Findings = []symbolon.Finding{{Kind: plan.Reason, Identity: made.Identity,
 			Detail: "on hold again, because its adoption was undone; bind settles it"}}
 	}

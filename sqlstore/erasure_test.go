@@ -108,7 +108,8 @@ func TestScrubTouchesOnePerson(t *testing.T) {
 				identity, user, detail, at, closed); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := db.Exec(`insert into `+prefix+`events (project, at, kind, identity_id, before_id, detail) values ('default', $4, 'link.moved', $1, $2, $3)`,
+			if _, err := db.Exec(`insert into `+prefix+`events (project, at, kind, identity_id, before_id, detail, run, adopted)
+				values ('default', $4, 'link.moved', $1, $2, $3, 'run', '{}')`,
 				identity, user, detail, at); err != nil {
 				t.Fatal(err)
 			}
@@ -141,10 +142,10 @@ func TestScrubTouchesOnePerson(t *testing.T) {
 			t.Errorf("findings: %q", left)
 		}
 		var gone, stays int
-		if err := db.QueryRow(`select count(*) from `+prefix+`events where detail <> '' and (identity_id = $1 or before_id = $2)`, string(ids["gone"]), string(users["gone"])).Scan(&gone); err != nil {
+		if err := db.QueryRow(`select count(*) from `+prefix+`events where detail || run || adopted <> '' and (identity_id = $1 or before_id = $2)`, string(ids["gone"]), string(users["gone"])).Scan(&gone); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.QueryRow(`select count(*) from `+prefix+`events where detail <> '' and identity_id = $1`, string(ids["stays"])).Scan(&stays); err != nil {
+		if err := db.QueryRow(`select count(*) from `+prefix+`events where detail || run || adopted <> '' and identity_id = $1`, string(ids["stays"])).Scan(&stays); err != nil {
 			t.Fatal(err)
 		}
 		if gone != 0 || stays < 2 {

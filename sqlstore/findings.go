@@ -96,8 +96,7 @@ func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon
 func (c session) recordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error {
 	now := moment{c.store.now()}
 	note := func(kind symbolon.EventKind, f symbolon.Finding) error {
-		_, err := c.exec(ctx, insertEvent, project, now, string(kind), string(f.Identity), null(f.User), nil, string(way), string(f.Kind), f.Detail)
-		return err
+		return c.recordEvent(ctx, project, now, symbolon.Event{Kind: kind, Identity: f.Identity, User: f.User, Source: way, Finding: f.Kind, Detail: f.Detail})
 	}
 	for _, f := range open {
 		n, err := c.exec(ctx, openFinding, project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, now)

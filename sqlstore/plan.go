@@ -110,7 +110,7 @@ func (w *writer) bind(user symbolon.UserID) {
 // through: no user, a finding, and the next call tries again.
 func (w *writer) refuse(detail string) error {
 	id := w.q.Reading.Identity.ID
-	w.plan = symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.CannotCreate, Why: detail,
+	w.plan = symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.CannotCreate, Why: detail, Run: w.plan.Run,
 		Findings: []symbolon.Finding{{Kind: symbolon.CannotCreate, Identity: id, Detail: detail}},
 		Err:      &symbolon.DenyError{Identity: id, Finding: symbolon.CannotCreate, Detail: detail, Err: symbolon.ErrCannotCreate}}
 	if w.bound() {
@@ -145,7 +145,7 @@ func (w *writer) attach(ctx context.Context) error {
 	}
 	if w.before.State != symbolon.Linked || w.before.User != user {
 		w.bind(user)
-		e := symbolon.Event{Kind: symbolon.UserLinked, User: user, Detail: w.plan.Why}
+		e := symbolon.Event{Kind: symbolon.UserLinked, User: user, Detail: w.plan.Why, Adopted: w.plan.Adopted}
 		if w.before.User != user {
 			e.Before = w.before.User
 		}

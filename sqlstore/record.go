@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -201,10 +202,32 @@ func (h *historian) events(ctx context.Context, identity string, users []string)
 func scanEvent(row scanner) (e symbolon.Event, err error) {
 	var at moment
 	var identity, user, before sql.NullString
-	err = row.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Source, &e.Finding, &e.Detail)
+	var adopted []byte
+	err = row.Scan(&e.ID, &at, &e.Kind, &identity, &user, &before, &e.Source, &e.Finding, &e.Detail, &e.Run, &adopted)
 	e.At, e.Identity = at.Time, symbolon.IdentityID(identity.String)
 	e.User, e.Before = symbolon.UserID(user.String), symbolon.UserID(before.String)
-	return e, err
+	if err != nil || len(adopted) == 0 {
+		return e, err
+	}
+	if err := json.Unmarshal(adopted, &e.Adopted); err != nil {
+		return e, fmt.Errorf("read the bond of event %d: %w", e.ID, err)
+	}
+	return e, nil
+}
+
+// recordEvent inserts an event.
+func (c session) recordEvent(ctx context.Context, project string, at moment, e symbolon.Event) error {
+	adopted := ""
+	if e.Adopted != nil {
+		text, err := json.Marshal(e.Adopted)
+		if err != nil {
+			return err
+		}
+		adopted = string(text)
+	}
+	_, err := c.exec(ctx, insertEvent, project, at, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
+		string(e.Source), string(e.Finding), e.Detail, e.Run, adopted)
+	return err
 }
 
 // findings are the identity's open ones, oldest first.

@@ -7,11 +7,11 @@ import (
 )
 
 // What Symbolon notes in words may speak of a person, an operator's reason for example,
-// and a digest tells whoever guesses the traits that he guessed right. Kinds, times and
-// IDs stay. An open finding of another identity keeps its words, which are about that.
+// and a digest tells whoever guesses the traits that he guessed right. The name of
+// an adoption run is a digest as well. Kinds, times and IDs stay. An open finding of another identity keeps its words, which are about that.
 const (
 	scrubEvents = `
-update symbolon.events set detail = '' where project = $1
+update symbolon.events set detail = '', run = '', adopted = '' where project = $1
 and (identity_id = $2 or user_id = $3 or before_id = $3)`
 
 	scrubFindings = `

@@ -89,8 +89,8 @@ on conflict (project, identity_id) do update set state = 'gone', reason = ''
 where symbolon.links.state <> 'forgotten' and symbolon.links.state <> 'erased'`
 
 const insertEvent = `
-insert into symbolon.events (project, at, kind, identity_id, user_id, before_id, way, finding, detail)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+insert into symbolon.events (project, at, kind, identity_id, user_id, before_id, way, finding, detail, run, adopted)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
 const openFinding = `
 insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at) values ($1, $2, $3, $4, $5, $6)
@@ -134,7 +134,7 @@ const findOwner = `
 select identity_id from symbolon.links where project = $1 and user_id = $2
 order by case state when 'linked' then 0 when 'forgotten' then 1 else 2 end, linked_at desc limit 1`
 
-const eventColumns = `select id, at, kind, identity_id, user_id, before_id, way, finding, detail from symbolon.events `
+const eventColumns = `select id, at, kind, identity_id, user_id, before_id, way, finding, detail, run, adopted from symbolon.events `
 
 const eventsOfIdentity = eventColumns + `where project = $1 and identity_id = $2 order by id desc limit 100`
 

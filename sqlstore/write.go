@@ -260,9 +260,7 @@ func (w *writer) record(ctx context.Context) error {
 		}
 	}
 	for _, e := range w.events {
-		_, err := w.db.exec(ctx, insertEvent, w.q.Project, moment{w.now}, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
-			string(e.Source), string(e.Finding), e.Detail)
-		if err != nil {
+		if err := w.db.recordEvent(ctx, w.q.Project, moment{w.now}, e); err != nil {
 			return err
 		}
 	}
@@ -292,7 +290,7 @@ func (w *writer) event(e symbolon.Event) {
 	if e.Identity == "" {
 		e.Identity = w.q.Reading.Identity.ID
 	}
-	e.Source = w.q.Reading.Source
+	e.Source, e.Run = w.q.Reading.Source, w.plan.Run
 	w.events = append(w.events, e)
 }
 

@@ -51,9 +51,13 @@ func testAdopt(w *world) {
 		same(w, "the answer", w.link(id).User, a.User)
 
 		event := w.record(string(id.ID)).Events[0]
+		if event.Run != a.Run || event.Adopted == nil || *event.Adopted != (symbolon.AdoptedBond{By: a.By, ColumnSet: !column}) {
+			w.Fatalf("event: %+v %+v", event, event.Adopted)
+		}
 		if _, err := w.linker.Unadopt(w.ctx, "suite-2", event); err == nil {
 			w.Fatal("another run undid it")
 		}
+		event.Detail = "a sentence is for people"
 		undone, err := w.linker.Unadopt(w.ctx, a.Run, event)
 		w.must(err)
 		same(w, "undone", undone, true)
@@ -64,7 +68,7 @@ func testAdopt(w *world) {
 		}
 		same(w, "history", w.events(id.ID), "user.linked user.unlinked")
 		last := w.record(string(id.ID)).Events[1]
-		if last.Before != a.User || last.User != "" || last.Source != symbolon.FromAdopt {
+		if last.Before != a.User || last.User != "" || last.Source != symbolon.FromAdopt || last.Run != a.Run || last.Adopted != nil {
 			w.Fatalf("event: %+v", last)
 		}
 		undone, err = w.linker.Unadopt(w.ctx, a.Run, event)
@@ -96,7 +100,14 @@ func testAdoptHeld(w *world) {
 		if e.Kind == symbolon.UserLinked {
 			event = e
 		}
+		if adopted := e.Source == symbolon.FromAdopt; adopted != (e.Run == a.Run) {
+			w.Fatalf("the run of %+v", e)
+		}
 	}
+	if event.Adopted == nil || *event.Adopted != (symbolon.AdoptedBond{By: a.By, ColumnSet: true, WasOnHold: symbolon.RecreatedIdentity}) {
+		w.Fatalf("event: %+v %+v", event, event.Adopted)
+	}
+	event.Detail = ""
 	undone, err := w.linker.Unadopt(w.ctx, a.Run, event)
 	w.must(err)
 	same(w, "undone", undone, true)

@@ -1,0 +1,207 @@
+package migrate_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+)
+
+// oldEvent is an event as version 4 wrote it, and the run and the bond that the
+// migration has to read out of its sentence.
+type oldEvent struct {
+	person  int // the identity and the user
+	at      int // second
+	kind    symbolon.EventKind
+	way     symbolon.Source
+	finding symbolon.FindingKind
+	detail  string
+
+	run  string
+	bond *symbolon.AdoptedBond
+}
+
+// The history of version 4. Persons 1 to 5 are linked; all but 4 by run one-1.
+var oldEvents = []oldEvent{
+	{1, 1, symbolon.UserLinked, symbolon.FromAdopt, "", "adopt one-1: by external_id; its column was set", "one-1",
+		&symbolon.AdoptedBond{By: symbolon.ByExternalID, ColumnSet: true}},
+	{2, 2, symbolon.UserLinked, symbolon.FromAdopt, "", "adopt one-1: by identity_column", "one-1",
+		&symbolon.AdoptedBond{By: symbolon.ByIdentityColumn}},
+	{3, 3, symbolon.LinkHeld, symbolon.FromRequest, symbolon.RecreatedIdentity, "its user belongs to another identity", "", nil},
+	{3, 4, symbolon.UserLinked, symbolon.FromAdopt, "", "adopt one-1: by column:legacy_id; its column was set; it was on hold: recreated_identity", "one-1",
+		&symbolon.AdoptedBond{By: "column:legacy_id", ColumnSet: true, WasOnHold: symbolon.RecreatedIdentity}},
+	{3, 4, symbolon.FindingClosed, symbolon.FromAdopt, symbolon.RecreatedIdentity, "", "one-1", nil},
+	{4, 5, symbolon.UserLinked, symbolon.FromOperator, "", "adopt one-1: by external_id; its column was set", "", nil}, // an operator may write anything
+	{5, 6, symbolon.UserLinked, symbolon.FromAdopt, "", "adopt one-1: by metadata_public.legacy; it was on hold: voucher_void", "one-1",
+		&symbolon.AdoptedBond{By: "metadata_public.legacy", WasOnHold: symbolon.VoucherVoid}},
+	{6, 7, symbolon.UserLinked, symbolon.FromAdopt, "", "adopt two: by verified_email; its column was set", "two",
+		&symbolon.AdoptedBond{By: symbolon.ByVerifiedEmail, ColumnSet: true}},
+	{6, 8, symbolon.UserUnlinked, symbolon.FromAdopt, "", "adopt two: undone", "two", nil},
+	{7, 9, symbolon.UserLinked, symbolon.FromAdopt, "", "", "", nil}, // the person was erased
+}
+
+func identity(n int) symbolon.IdentityID {
+	return symbolon.IdentityID(fmt.Sprintf("%08x-0000-4000-8000-000000000000", n))
+}
+
+func user(n int) symbolon.UserID {
+	return symbolon.UserID(fmt.Sprintf("%08x-0000-7000-8000-000000000000", n))
+}
+
+func moment(second int) string { return fmt.Sprintf("2026-11-01T10:00:%02d.000000Z", second) }
+
+// TestAdoptionsOfVersion4: the migration reads what the sentences of adopt say, and a
+// run that was made before it is undone after it.
+func TestAdoptionsOfVersion4(t *testing.T) {
+	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+		db := open()
+		upTo(t, db, dialect, 4)
+		fillVersion4(t, db, dialect)
+		before := oldColumns(t, db, dialect)
+		if err := migrate.Up(t.Context(), db, dialect); err != nil {
+			t.Fatal(err)
+		}
+		if after := oldColumns(t, db, dialect); !slices.Equal(after, before) {
+			t.Errorf("the history is\n%q\nand was\n%q", after, before)
+		}
+		store := &sqlstore.Store{DB: db, Dialect: dialect}
+		checkCarriedOver(t, store)
+		undoVersion4(t, store)
+	})
+}
+
+func fillVersion4(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
+	t.Helper()
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
+			t.Fatal(query, err)
+		}
+	}
+	for _, e := range oldEvents {
+		exec(`insert into `+table(dialect, "events")+` (project, at, kind, identity_id, user_id, way, finding, detail)
+			values ('default', $1, $2, $3, $4, $5, $6, $7)`,
+			moment(e.at), string(e.kind), string(identity(e.person)), string(user(e.person)), string(e.way), string(e.finding), e.detail)
+		if e.kind != symbolon.UserLinked || e.person > 5 {
+			continue
+		}
+		exec(`insert into `+table(dialect, "links")+` (project, identity_id, user_id, state, way, linked_at)
+			values ('default', $1, $2, 'linked', $3, $4)`, string(identity(e.person)), string(user(e.person)), string(e.way), moment(e.at))
+		exec(`insert into symbolon_users (id, ory_identity_id) values ($1, $2)`, string(user(e.person)), string(identity(e.person)))
+	}
+}
+
+// oldColumns are the events without the columns that are new.
+func oldColumns(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) []string {
+	t.Helper()
+	return column(t, db, `select id || ' ' || kind || ' ' || identity_id || ' ' || user_id || ' ' || way || ' ' || finding || ' ' || detail
+		from `+table(dialect, "events")+` order by id`)
+}
+
+func column(t *testing.T, db *sql.DB, query string) (lines []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func checkCarriedOver(t *testing.T, store *sqlstore.Store) {
+	t.Helper()
+	var got []symbolon.Event
+	for n := range 7 {
+		r, err := store.Record(t.Context(), "default", string(identity(n+1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.Events...)
+	}
+	if len(got) != len(oldEvents) {
+		t.Fatalf("%d events of %d", len(got), len(oldEvents))
+	}
+	for i, want := range oldEvents {
+		e := got[i]
+		same := (e.Adopted == nil) == (want.bond == nil) && (e.Adopted == nil || *e.Adopted == *want.bond)
+		if e.Kind != want.kind || e.Detail != want.detail || e.Run != want.run || !same {
+			t.Errorf("%q: %+v, bond %+v; want run %q, bond %+v", want.detail, e, e.Adopted, want.run, want.bond)
+		}
+	}
+	for run, n := range map[string]int{"one-1": 5, "two": 2, "one": 0, "one-%": 0, "": 0} {
+		events, err := store.AdoptEvents(t.Context(), "default", run, 0, 100)
+		if err != nil || len(events) != n {
+			t.Errorf("run %q: %d events, want %d, %v", run, len(events), n, err)
+		}
+	}
+}
+
+// undoVersion4 undoes both runs and looks at what they leave.
+func undoVersion4(t *testing.T, store *sqlstore.Store) {
+	t.Helper()
+	a := &adopt.Adopter{
+		Linker: &link.Linker{Ory: silentOry{}, Store: store, Log: slog.New(slog.DiscardHandler),
+			Secrets: []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}},
+		Ledger: store, Users: store, Identities: silentOry{}.list, LastSignIn: silentOry{}.lastSignIn,
+	}
+	for run, want := range map[string]adopt.Report{"one-1": {Run: "one-1", Done: 4}, "two": {Run: "two", Before: 1}} {
+		got, err := a.Undo(t.Context(), run, adopt.Options{})
+		if err != nil || got.Done != want.Done || got.Before != want.Before || len(got.Refused) > 0 || got.Failed > 0 {
+			t.Errorf("%+v, want %+v, %v", got, want, err)
+		}
+	}
+	links := column(t, store.DB, `select identity_id || ' ' || state || ' ' || reason || ' ' || coalesce(user_id, '') from `+table(store.Dialect, "links")+` order by 1`)
+	if want := []string{fmt.Sprintf("%s held recreated_identity ", identity(3)), fmt.Sprintf("%s linked  %s", identity(4), user(4)),
+		fmt.Sprintf("%s held voucher_void ", identity(5))}; !slices.Equal(links, want) {
+		t.Errorf("the ledger is %q, want %q", links, want)
+	}
+	users := column(t, store.DB, `select id || ' ' || coalesce(cast(ory_identity_id as text), 'null') from symbolon_users order by id`)
+	var want []string
+	for n, holds := range map[int]string{1: "null", 2: string(identity(2)), 3: "null", 4: string(identity(4)), 5: string(identity(5))} {
+		want = append(want, string(user(n))+" "+holds)
+	}
+	if slices.Sort(want); !slices.Equal(users, want) {
+		t.Errorf("the users are %q, want %q", users, want)
+	}
+}
+
+// silentOry has an admin API and nothing to tell.
+type silentOry struct{}
+
+func (silentOry) HasAdmin() bool { return true }
+
+func (silentOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
+	return symbolon.Identity{}, symbolon.ErrNotFound
+}
+
+func (silentOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
+	return symbolon.Identity{}, symbolon.ErrNotFound
+}
+
+func (silentOry) list(context.Context) iter.Seq2[symbolon.Identity, error] {
+	return func(func(symbolon.Identity, error) bool) {}
+}
+
+func (silentOry) lastSignIn(context.Context, symbolon.IdentityID) (time.Time, error) {
+	return time.Time{}, nil
+}
