@@ -25,7 +25,13 @@ help: ## show this list
 .PHONY: demo
 demo: ## sign up in a browser and watch the bond form; ONCE=1 does it all by itself
 	@scripts/deps.sh $(DEPS_DEMO)
+	@echo 'The demo is compiled first. That takes a minute or two the first time.'
 	@cd examples/notes && go run ./cmd/demo $(if $(ONCE),-once)
+
+.PHONY: demo-torture
+demo-torture: ## run the demo's journey 30 times beside a load, with late hooks; RUNS=30 BURNERS=8 HOLD=2s
+	@scripts/deps.sh $(DEPS_DEMO)
+	@scripts/demo-torture.sh
 
 .PHONY: test
 test: kratos ## run every test, with real Kratos, Postgres and Chromium

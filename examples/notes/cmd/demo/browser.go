@@ -24,7 +24,7 @@ type browser struct {
 func newBrowser() *browser {
 	b := &browser{}
 	jar, _ := cookiejar.New(nil) // without options it cannot fail
-	b.client = &http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: http.DefaultTransport,
+	b.client = &http.Client{Jar: jar, Timeout: 2 * time.Minute, Transport: http.DefaultTransport,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			switch {
 			case b.stop != "" && r.URL.Path == b.stop:
@@ -46,8 +46,15 @@ type page struct {
 	root   *html.Node
 }
 
-func (b *browser) get(ctx context.Context, address string) (*page, error) {
-	return b.send(ctx, http.MethodGet, address, nil)
+// get opens a page. One that says "not now" is loaded again.
+func (b *browser) get(ctx context.Context, address string) (p *page, err error) {
+	err = patiently(ctx, func() (int, error) {
+		if p, err = b.send(ctx, http.MethodGet, address, nil); err != nil {
+			return 0, err
+		}
+		return p.status, nil
+	})
+	return p, err
 }
 
 func (b *browser) send(ctx context.Context, method, address string, form url.Values) (*page, error) {

@@ -38,33 +38,55 @@ type demo struct {
 	heard  func(hook)
 	linked func(symbolon.Link)
 
+	options
 	closers []func() error
 }
 
+type options struct {
+	once bool
+	hold func(context.Context, hook) // see tap
+	env  []string                    // of symbolon, for tests
+}
+
 // start builds and starts everything, with its data in a folder that close removes.
-func start(ctx context.Context, t *terminal, once bool) (d *demo, err error) {
-	d = &demo{t: t, secret: rand.Text() + rand.Text(), heard: func(hook) {}, linked: func(symbolon.Link) {}}
-	if !once {
+func start(ctx context.Context, t *terminal, o options) (d *demo, err error) {
+	d = &demo{t: t, options: o, secret: rand.Text() + rand.Text(), heard: func(hook) {}, linked: func(symbolon.Link) {}}
+	if !o.once {
 		d.watch()
 	}
 	if d.dir, err = os.MkdirTemp("", "symbolon-demo-*"); err != nil {
 		return nil, err
 	}
 	d.atEnd(func() error { return os.RemoveAll(d.dir) })
-	err = t.work("Ory Kratos", "is built from source, once: about two minutes", func() (string, error) {
-		_, err := symbolontest.BuildKratos(ctx)
-		return symbolontest.KratosVersion + ", the real one", err
-	})
+	err = t.work("Ory Kratos", "is built from source, this one time", kratosHint, func() (string, error) { return kratosName(), d.buildKratos(ctx) })
 	if err == nil {
-		err = t.work("Symbolon", "is built", func() (string, error) { return "from this folder", d.build(ctx) })
+		err = t.work("Symbolon", "is built", "", func() (string, error) { return "built from this folder", d.build(ctx) })
 	}
 	if err == nil {
-		err = t.work("Notes", "and the others start", func() (string, error) { return "on its own table, people", d.startAll(ctx) })
+		err = t.work("Notes", "starts, with the two others", "", func() (string, error) { return "a small web application, with its table people", d.startAll(ctx) })
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w%s", err, d.logs()), d.close())
 	}
+	d.sayPorts()
 	return d, nil
+}
+
+// Measured on two free cores with a fast module proxy: 107 seconds, 5 of them for downloads.
+const kratosHint = `About 2 minutes on 2 free cores, longer on busy ones.
+SYMBOLON_KRATOS=/path/to/kratos takes yours instead.`
+
+// kratosName says which Kratos it is.
+func kratosName() string {
+	if path := os.Getenv("SYMBOLON_KRATOS"); path != "" {
+		return path + " (SYMBOLON_KRATOS)"
+	}
+	return symbolontest.KratosVersion + ", built from source"
+}
+
+func (d *demo) buildKratos(ctx context.Context) error {
+	_, err := symbolontest.BuildKratos(ctx)
+	return err
 }
 
 func (d *demo) atEnd(f func() error) { d.closers = append(d.closers, f) }
@@ -86,7 +108,7 @@ func (d *demo) build(ctx context.Context) error {
 		return fmt.Errorf("find Symbolon's source (run the demo inside examples/notes): %w", err)
 	}
 	d.program = filepath.Join(d.dir, "symbolon")
-	args := append([]string{"build", "-buildvcs=false", "-o", d.program}, raceToo()...)
+	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-o", d.program}, raceToo()...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/symbolon")...) //nolint:gosec // our own arguments
 	cmd.Dir = strings.TrimSpace(root)
 	_, err = d.output(ctx, cmd)
@@ -124,6 +146,19 @@ func (d *demo) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 		return "", fmt.Errorf("%w\n%s", err, lastOf(said.Name()))
 	}
 	return string(text), nil
+}
+
+// sayPorts says which of the usual ports are in use, and what to do about it.
+func (d *demo) sayPorts() {
+	if len(d.at.replaced) == 0 {
+		return
+	}
+	d.t.print("\n")
+	for _, said := range d.at.replaced {
+		d.t.print("  ! %s\n", said)
+	}
+	d.t.print("    %s\n", d.t.styled(dim, "Nothing has to be done. For the usual ports, end the programs that have them"))
+	d.t.print("    %s\n", d.t.styled(dim, "(another demo? `lsof -i :PORT` names them) and start the demo again."))
 }
 
 // logs is the end of what everybody logged, for when something went wrong.

@@ -51,9 +51,14 @@ func TestOnce(t *testing.T) {
 	if err := run(t.Context(), []string{"-once"}, out); err != nil {
 		t.Fatalf("%v\nafter:\n%s", err, out)
 	}
-	for _, want := range []string{"Grace signs up", "lost", "linked by the link hook", "linked by the first request", "All of this was so."} {
+	for _, want := range []string{"Grace signs up", "lost", "Ada was linked by ", "Grace by ", "All 7 steps passed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if len([]rune(line)) > 81 {
+			t.Errorf("longer than 80 characters: %q", line)
 		}
 	}
 	if strings.Contains(out.String(), "\x1b") {
@@ -93,10 +98,10 @@ func TestWatch(t *testing.T) {
 	if err != nil || p.url.Path != "/notes" {
 		t.Fatalf("%v\n%+v", err, p)
 	}
-	minted := says(`reserve hook.*\n +answered +(\S{36})`)[1]
-	says(`link hook.*\n +answered +(?:done|queued)\n`)
+	minted := says(`reserve hook.*\n +answer +(\S{36})`)[1]
+	says(`link hook.*\n +answer +(?:done|queued)\n`)
 	says(`\n +people +` + minted + ` +id\n.*\n +ada@example.org`)
-	says(`Ory holds .*\n +` + minted + ` +metadata_public.id`)
+	says(`Ory +.*\n +` + minted + ` +metadata_public.id`)
 	if !p.shows(minted) {
 		t.Errorf("the page does not show %s:\n%s", minted, p.words())
 	}
@@ -113,7 +118,7 @@ func TestJourneyNoticesFaults(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	out := &said{}
-	d, err := start(ctx, newTerminal(out), true)
+	d, err := start(ctx, newTerminal(out), options{once: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +129,7 @@ func TestJourneyNoticesFaults(t *testing.T) {
 	}()
 	ada := func() *traveller { return &traveller{browser: newBrowser(), name: "Ada", email: "ada@example.org"} }
 	d.tap.losing("link")
-	if err := d.journey(ctx); err == nil || !strings.Contains(err.Error(), `the answer to the link hook is "", not "done"`) {
+	if err := d.journey(ctx); err == nil || !strings.Contains(err.Error(), "step 2, Her user is made before her first request: the link hook was lost") {
 		t.Errorf("a lost hook: %v", err)
 	}
 	if err := d.signUp(ctx, ada()); err == nil || !strings.Contains(err.Error(), "does not lead to /notes") || !strings.Contains(err.Error(), "There is an account with this email already") {
@@ -138,7 +143,7 @@ func TestStopsWhileStarting(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer stop()
 	out := &said{}
-	if err := run(ctx, nil, out); err != nil || !strings.Contains(out.String(), "everything removed") {
+	if err := run(ctx, nil, out); err != nil || !strings.Contains(out.String(), "All data of the demo is removed") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -32,7 +32,13 @@ func (d *demo) rows(ctx context.Context) (n int, err error) {
 
 // atOry is metadata_public.id as Ory's admin API shows it.
 func (d *demo) atOry(ctx context.Context, identity string) (string, error) {
-	body, status, err := d.kratos.GetIdentity(ctx, identity)
+	var body []byte
+	var status int
+	err := patiently(ctx, func() (int, error) {
+		var err error
+		body, status, err = d.kratos.GetIdentity(ctx, identity)
+		return status, err
+	})
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the admin API of Ory says %d of identity %s", status, identity)
 	}
@@ -50,7 +56,12 @@ type bond struct {
 
 // ledger asks GET /admin/identities/{id}; nil: Symbolon does not know the identity.
 func (d *demo) ledger(ctx context.Context, identity string) (*bond, error) {
-	status, body, err := get(ctx, d.operatorURL()+"/admin/identities/"+identity)
+	var status int
+	var body []byte
+	err := patiently(ctx, func() (_ int, err error) {
+		status, body, err = get(ctx, d.operatorURL()+"/admin/identities/"+identity)
+		return status, err
+	})
 	switch {
 	case err != nil:
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,11 +28,13 @@ import (
 type addresses struct {
 	notes, tap                                    net.Listener
 	kratosPublic, kratosAdmin, symbolon, operator int
+
+	replaced []string // says which usual ports are in use by other programs
 }
 
-// The usual ports; what is taken is replaced by any that is free.
+// choose takes the usual ports. A free one replaces each that is in use.
 func (d *demo) choose(ctx context.Context) (err error) {
-	listen := func(port int) net.Listener {
+	listen := func(port int, what string) net.Listener {
 		if err != nil {
 			return nil
 		}
@@ -40,22 +43,26 @@ func (d *demo) choose(ctx context.Context) (err error) {
 		for n := 0; n < 20 && e != nil && ctx.Err() == nil; n++ { // not one that the system gives to outgoing connections meanwhile
 			l, e = network.Listen(ctx, "tcp", address(10000+rand.IntN(20000))) //nolint:gosec // any will do
 		}
-		if err = e; err == nil {
+		if err = e; err == nil && portOf(l) != port {
+			d.at.replaced = append(d.at.replaced, fmt.Sprintf("Port %d is in use: %s has port %d now.", port, what, portOf(l)))
+		}
+		if err == nil {
 			d.atEnd(func() error { _ = l.Close(); return nil }) // once more, if its server closed it
 		}
 		return l
 	}
-	d.at.notes, d.at.tap = listen(4455), listen(4459)
+	d.at.notes, d.at.tap = listen(4455, "the notes application"), listen(4459, "the tap for hooks")
 	var held []net.Listener
-	port := func(usual int) int { // held until all are chosen, or one might be chosen twice
-		l := listen(usual)
+	port := func(usual int, what string) int { // held until all are chosen, or one might be chosen twice
+		l := listen(usual, what)
 		if l == nil {
 			return 0
 		}
 		held = append(held, l)
 		return portOf(l)
 	}
-	d.at.kratosPublic, d.at.kratosAdmin, d.at.symbolon, d.at.operator = port(4433), port(4434), port(4460), port(4461)
+	d.at.kratosPublic, d.at.kratosAdmin, d.at.symbolon, d.at.operator =
+		port(4433, "Kratos' public API"), port(4434, "Kratos' admin API"), port(4460, "Symbolon"), port(4461, "Symbolon's admin API")
 	for _, l := range held {
 		_ = l.Close()
 	}
@@ -71,14 +78,23 @@ func (d *demo) file(n string) string { return filepath.Join(d.dir, n) }
 
 func (d *demo) startAll(ctx context.Context) error {
 	if err := d.choose(ctx); err != nil {
-		return fmt.Errorf("find free ports: %w", err)
+		return fmt.Errorf("find free ports on 127.0.0.1: %w; end some programs that listen there, and start the demo again", err)
 	}
 	for _, start := range []func(context.Context) error{d.startNotes, d.startKratos, d.startSymbolon} {
 		if err := start(ctx); err != nil {
-			return err
+			return d.portAdvice(err)
 		}
 	}
 	return nil
+}
+
+// portAdvice adds what to do where another program took a port between choose and the start of its server.
+func (d *demo) portAdvice(err error) error {
+	said := err.Error() + d.logs()
+	if strings.Contains(said, "address already in use") || strings.Contains(said, "the port is taken") {
+		return fmt.Errorf("another program took a port of 127.0.0.1 while the demo started; start the demo again: %w", err)
+	}
+	return err
 }
 
 // startNotes starts the application in this process. It makes its table, which Symbolon wants to find.
@@ -107,6 +123,9 @@ func (d *demo) startNotes(ctx context.Context) (err error) {
 // startKratos starts the real one, with ory/kratos.yml and the hooks that Symbolon prints. They lead to the tap.
 func (d *demo) startKratos(ctx context.Context) error {
 	d.tap = newTap(httpURL(d.at.symbolon), d.heard)
+	if d.hold != nil {
+		d.tap.hold = d.hold
+	}
 	d.serve(d.at.tap, d.tap)
 	actions, err := d.output(ctx, d.command("actions", "print", "--for", "kratos.yml"))
 	if err != nil {
@@ -181,6 +200,7 @@ func (d *demo) command(args ...string) *exec.Cmd {
 		"SYMBOLON_USERS_NEW_ID=" + string(people.NewID),
 		"SYMBOLON_USERS_COLUMNS=" + string(columns),
 	}
+	cmd.Env = append(cmd.Env, d.env...)
 	return cmd
 }
 

@@ -16,6 +16,10 @@ type tap struct {
 	target string     // Symbolon's public URL
 	heard  func(hook) // told of every hook, once it is answered or lost
 
+	// hold is called before a link hook is passed on, and may take its time. The order in which hooks, requests and runs of reconcile
+	// come is then another.
+	hold func(context.Context, hook)
+
 	mu    sync.Mutex
 	hooks []hook
 	lose  string        // the hook that does not arrive
@@ -33,7 +37,7 @@ type hook struct {
 }
 
 func newTap(target string, heard func(hook)) *tap {
-	return &tap{target: target, heard: heard, more: make(chan struct{})}
+	return &tap{target: target, heard: heard, hold: func(context.Context, hook) {}, more: make(chan struct{})}
 }
 
 func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,6 +53,9 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.lost {
 		t.remember(h)
 		panic(http.ErrAbortHandler) // the line is cut
+	}
+	if h.name == "link" {
+		t.hold(r.Context(), h)
 	}
 	answer, err := t.pass(r, body, &h)
 	if err != nil {

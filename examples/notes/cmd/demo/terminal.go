@@ -52,9 +52,9 @@ func (t *terminal) print(format string, args ...any) {
 func (t *terminal) title(text string) { t.print("\n%s\n\n", t.styled(bold, text)) }
 func (t *terminal) note(text string)  { t.print("\n%s\n", text) }
 
-// step begins one part of the journey.
-func (t *terminal) step(n int, text string) {
-	t.print("\n%s\n", t.styled(bold, fmt.Sprintf("%d  %s", n, text)))
+// step begins one part of the journey, and says in a line what it is about.
+func (t *terminal) step(n int, title, about string) {
+	t.print("\n%s\n   %s\n", t.styled(bold, fmt.Sprintf("%d  %s", n, title)), t.styled(dim, about))
 }
 
 // event begins what a hook or a request brought.
@@ -62,21 +62,26 @@ func (t *terminal) event(text string) {
 	t.print("\n%s  %s\n", t.styled(dim, time.Now().Format(time.TimeOnly)), t.styled(bold, text))
 }
 
-// row shows one value of somebody: where it is, what it is, and what is to be said of it.
+// row shows one value: where it is, what it is, and a note of 24 characters at most. A line is then no longer than 80.
 func (t *terminal) row(label, style, value, note string) {
 	width := max(36, len([]rune(value))) // of an ID
-	line := fmt.Sprintf("   %-15s %s  %s", label, t.styled(style, pad(value, width)), t.styled(dim, note))
+	line := fmt.Sprintf("   %-13s %s  %s", label, t.styled(style, pad(value, width)), t.styled(dim, note))
 	t.print("%s\n", strings.TrimRight(line, " "))
 }
 
 func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len([]rune(s)))) }
 
-// work shows that something is going on and how long it has, and at the end what came of it. What takes no second needs no words.
-func (t *terminal) work(label, doing string, f func() (came string, err error)) error {
+// work shows at the end what came of a piece of work. After a second it says what is being done, with a hint below if there is one, and
+// from then on how long that has taken.
+func (t *terminal) work(label, doing, hint string, f func() (came string, err error)) error {
 	done, shown := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(shown)
-		t.progress(done, fmt.Sprintf("  %s %-11s %s", t.styled(dim, "·"), label, doing))
+		text := fmt.Sprintf("  %s %-11s %s\n", t.styled(dim, "·"), label, doing)
+		for line := range strings.Lines(hint) {
+			text += fmt.Sprintf("    %-11s %s\n", "", t.styled(dim, strings.TrimSpace(line)))
+		}
+		t.progress(done, text)
 	}()
 	came, err := f()
 	close(done)
@@ -87,7 +92,7 @@ func (t *terminal) work(label, doing string, f func() (came string, err error)) 
 	return err
 }
 
-func (t *terminal) progress(done <-chan struct{}, line string) {
+func (t *terminal) progress(done <-chan struct{}, text string) {
 	begun, pause := time.Now(), time.Second
 	for first := true; ; first = false {
 		select {
@@ -98,15 +103,18 @@ func (t *terminal) progress(done <-chan struct{}, line string) {
 			return
 		case <-time.After(pause):
 		}
-		took := time.Since(begun).Round(time.Second)
-		switch {
-		case t.tty:
-			t.print("\r\x1b[K%s %s", line, t.styled(dim, took.String()))
-		case first:
-			t.print("%s\n", line)
-			pause = 30 * time.Second
-		default:
-			t.print("%s, %s\n", line, took)
+		if first {
+			t.print("%s", text)
+			if !t.tty {
+				pause = 30 * time.Second
+			}
+			continue
+		}
+		took := fmt.Sprintf("    %-11s %s", "", t.styled(dim, time.Since(begun).Round(time.Second).String()))
+		if t.tty {
+			t.print("\r\x1b[K%s", took)
+		} else {
+			t.print("%s\n", took)
 		}
 	}
 }

@@ -15,16 +15,17 @@ import (
 func (d *demo) welcome() {
 	d.t.note("  Open " + d.t.styled(bold, d.notesURL()) + " and try:\n")
 	for _, try := range [][2]string{
-		{"sign up", "the bond forms, and you read here how"},
-		{"write a note", "it belongs to your row in the table people, not to Ory's identity"},
+		{"sign up", "any address will do; the hooks are shown here as they come"},
+		{"write a note", "it belongs to your row in the table people"},
 		{"log out, log in", "the same row, the same note"},
-		{"change your profile", "Ory tells, and the row follows"},
+		{"change your profile", "Ory sends a hook, and the row follows"},
 	} {
 		d.t.print("    %-20s %s\n", try[0], d.t.styled(dim, try[1]))
 	}
-	d.t.print("\n    %-20s %s\n", "both halves", d.t.styled(dim, "curl "+d.operatorURL()+"/admin/users/ID"))
-	d.t.print("    %-20s %s\n", "the table", d.t.styled(dim, "sqlite3 "+d.file("notes.db")+" 'select * from people'"))
-	d.t.print("\n  Ctrl-C ends it and removes everything.\n")
+	d.t.print("\n  Look behind it:\n\n")
+	d.t.print("    curl %s/admin/users/ID\n", d.operatorURL())
+	d.t.print("    sqlite3 %s 'select * from people'\n", d.file("notes.db"))
+	d.t.print("\n  Ctrl-C ends the demo and removes its data.\n")
 }
 
 // watch shows what happens, as it happens.
@@ -36,11 +37,13 @@ func (d *demo) watch() {
 		defer one.Unlock()
 		d.t.event(title)
 		if answer != "" {
-			d.t.row("answered", plain, answer, "")
+			d.t.row("answer", plain, answer, "")
 		}
 		d.halves(identity, shown)
 	}
-	d.linked = func(l symbolon.Link) { bond("first request, before any link hook: linked", "", string(l.Identity)) }
+	d.linked = func(l symbolon.Link) {
+		bond("first request: it came before the link hook, and linked", "", string(l.Identity))
+	}
 	d.heard = func(h hook) {
 		switch {
 		case h.status == 0:
@@ -50,8 +53,8 @@ func (d *demo) watch() {
 		case h.name == "reserve":
 			one.Lock()
 			defer one.Unlock()
-			d.t.event("reserve hook: Ory asks, before it stores anybody")
-			d.t.row("answered", user, h.minted, "the user's ID; no user yet")
+			d.t.event("reserve hook: Ory is about to store an identity")
+			d.t.row("answer", user, h.minted, "the ID of the user to be")
 		case h.name == "link":
 			bond("link hook: Ory has stored an identity", h.answer, h.identity)
 		default:
@@ -66,13 +69,14 @@ func (d *demo) halves(id string, shown map[string]string) {
 	defer cancel()
 	p, err := d.row(ctx, id)
 	held, atOry := d.atOry(ctx, id)
-	if err != nil || atOry != nil {
-		d.t.row("", plain, "cannot be read", errors.Join(err, atOry).Error())
+	link, atLedger := d.ledger(ctx, id)
+	if err = errors.Join(err, atOry, atLedger); err != nil {
+		d.t.row("", plain, "cannot be read: "+err.Error(), "")
 		return
 	}
 	now := fmt.Sprint(p, held)
 	if shown[id] == now {
-		d.t.row("", plain, "nothing was left to do", "")
+		d.t.row("", plain, "nothing changed", "")
 		return
 	}
 	shown[id] = now
@@ -84,6 +88,9 @@ func (d *demo) halves(id string, shown map[string]string) {
 		d.t.row("", plain, p.email, "email")
 		d.t.row("", plain, p.name, "name")
 	}
-	d.t.row("Ory holds", identity, id, "id")
+	if link != nil && ways[link.Way] != "" {
+		d.t.row("ledger", plain, "linked by "+ways[link.Way], "")
+	}
+	d.t.row("Ory", identity, id, "id")
 	d.t.row("", user, held, "metadata_public.id")
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReconcileComesFirst: the link hook arrives when a run of reconcile has linked Ada already. That is right, and the demo says so.
+func TestReconcileComesFirst(t *testing.T) {
+	inTemp(t)
+	out, d := &said{}, new(*demo)
+	hold := func(ctx context.Context, h hook) {
+		for ctx.Err() == nil && h.identity != "" {
+			if link, err := (*d).ledger(ctx, h.identity); err == nil && link != nil && link.linked > 0 {
+				return
+			}
+			_ = pause(ctx, 50*time.Millisecond)
+		}
+	}
+	*d = begin(t, out, options{once: true, hold: hold, env: []string{"SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%"}})
+	if err := (*d).journey(t.Context()); err != nil {
+		t.Fatalf("%v\nafter:\n%s", err, out)
+	}
+	for _, want := range []string{"linked by a reconcile run             it came first", "Ada was linked by a reconcile run, Grace by "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// TestOryGivesUp: no link hook arrives, and Ory says in its log that it gave up. The first requests link.
+func TestOryGivesUp(t *testing.T) {
+	inTemp(t)
+	out := &said{}
+	d := begin(t, out, options{once: true, hold: func(context.Context, hook) { panic(http.ErrAbortHandler) }, env: []string{"SYMBOLON_RECONCILE_EVERY=0s"}})
+	if err := d.journey(t.Context()); err != nil {
+		t.Fatalf("%v\nafter:\n%s", err, out)
+	}
+	for _, want := range []string{"never came: Ory gave up", "Ada was linked by the first request, Grace by the first request"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// begin starts a demo that ends with the test.
+func begin(t *testing.T, out *said, o options) *demo {
+	t.Helper()
+	d, err := start(t.Context(), newTerminal(out), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// TestPortsInUse: the demo takes other ports, and says which and what to do.
+func TestPortsInUse(t *testing.T) {
+	var network net.ListenConfig
+	for _, port := range []int{4455, 4434} {
+		if l, err := network.Listen(t.Context(), "tcp", address(port)); err == nil { // else it is in use already
+			defer l.Close()
+		}
+	}
+	out := &said{}
+	d := &demo{t: newTerminal(out)}
+	if err := d.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.sayPorts()
+	for _, want := range []string{"! Port 4455 is in use: the notes application has port ", "! Port 4434 is in use: Kratos' admin API has port ", "lsof -i :PORT"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	if err := d.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHoldOf(t *testing.T) {
+	for _, bad := range []string{"2", "-1s", "2m", "soon"} {
+		if _, err := holdOf(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	for _, good := range []string{"", "0s", "1ms"} {
+		if hold, err := holdOf(good); err != nil {
+			t.Error(err)
+		} else {
+			hold(t.Context(), hook{})
+		}
+	}
+}
+
+// TestWork: what takes longer than a second is shown with its hint and the time that it takes.
+func TestWork(t *testing.T) {
+	for _, tty := range []bool{false, true} {
+		var out bytes.Buffer
+		term := &terminal{w: &out, tty: tty}
+		err := term.work("Ory Kratos", "is built from source, this one time", kratosHint, func() (string, error) {
+			time.Sleep(2200 * time.Millisecond)
+			return "built", nil
+		})
+		text := out.String()
+		if err != nil || !strings.Contains(text, "about 2 minutes") || !strings.Contains(text, "SYMBOLON_KRATOS=/path/to/kratos") || !strings.Contains(text, "built\n") {
+			t.Errorf("%v: %q", err, text)
+		}
+		if tty != strings.Contains(text, "2s") {
+			t.Errorf("on a terminal: %v, and it shows %q", tty, text)
+		}
+		for line := range strings.Lines(text) {
+			if !tty && len([]rune(line)) > 81 {
+				t.Errorf("longer than 80: %q", line)
+			}
+		}
+	}
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Runs the demo's own journey many times beside a load, with the link hook held back by a random time. It ends with 0 if each run did.
+#
+#   RUNS=30 BURNERS=8 HOLD=2s scripts/demo-torture.sh
+#
+# The load ends with the script, and after two hours at the latest.
+set -eu
+cd "$(dirname "$0")/../examples/notes"
+runs=${RUNS:-30} burners=${BURNERS:-8}
+work=$(mktemp -d)
+pids=
+end() {
+	for pid in $pids; do kill "$pid" 2>/dev/null || :; done
+	rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 130' INT TERM HUP
+
+go build -o "$work/demo" ./cmd/demo
+n=0
+while [ "$n" -lt "$burners" ]; do
+	timeout 7200 sh -c 'while :; do :; done' &
+	pids="$pids $!"
+	n=$((n + 1))
+done
+
+run=0 failed=0
+while [ "$run" -lt "$runs" ]; do
+	run=$((run + 1))
+	begun=$(date +%s) status=0
+	SYMBOLON_DEMO_HOLD_LINK=${HOLD:-2s} "$work/demo" -once >"$work/out" 2>&1 || status=$?
+	[ "$status" = 0 ] || failed=$((failed + 1))
+	again=$(grep -cE 'tried again|gave up' "$work/out" || :)
+	echo "run $run: exit $status after $(($(date +%s) - begun)) s, $again answers not in time.$(grep 'was linked by' "$work/out" || :)"
+	[ "$status" = 0 ] || cat "$work/out"
+done
+echo "$runs runs beside $burners burners, $failed failed"
+[ "$failed" = 0 ]
