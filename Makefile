@@ -25,7 +25,7 @@ help: ## show this list
 .PHONY: demo
 demo: ## sign up in a browser and watch the bond form; ONCE=1 does it all by itself
 	@scripts/deps.sh $(DEPS_DEMO)
-	@echo 'The demo is compiled first. That takes a minute or two the first time.'
+	@echo 'The demo is compiled: about a minute on 2 free cores the first time'
 	@cd examples/notes && go run ./cmd/demo $(if $(ONCE),-once)
 
 .PHONY: demo-torture

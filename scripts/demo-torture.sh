@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the demo's own journey many times beside a load, with the link hook held back by a random time. It ends with 0 if each run did.
+# Runs the demo's own journey many times beside a load, with the link hook held back by a random time. In every second run the server
+# reconciles once a second. The script ends with 0 if each run did and the load was there all the time.
 #
 #   RUNS=30 BURNERS=8 HOLD=2s scripts/demo-torture.sh
 #
@@ -28,11 +29,14 @@ run=0 failed=0
 while [ "$run" -lt "$runs" ]; do
 	run=$((run + 1))
 	begun=$(date +%s) status=0
-	SYMBOLON_DEMO_HOLD_LINK=${HOLD:-2s} "$work/demo" -once >"$work/out" 2>&1 || status=$?
+	every=10m
+	[ $((run % 2)) = 1 ] || every=1s
+	SYMBOLON_DEMO_HOLD_LINK=${HOLD:-2s} SYMBOLON_RECONCILE_EVERY=$every "$work/demo" -once >"$work/out" 2>&1 || status=$?
 	[ "$status" = 0 ] || failed=$((failed + 1))
 	again=$(grep -cE 'tried again|gave up' "$work/out" || :)
-	echo "run $run: exit $status after $(($(date +%s) - begun)) s, $again answers not in time.$(grep 'was linked by' "$work/out" || :)"
+	echo "run $run: exit $status after $(($(date +%s) - begun)) s, load $(cut -d" " -f1 /proc/loadavg 2>/dev/null), $again answers not in time.$(grep 'was linked by' "$work/out" || :)"
 	[ "$status" = 0 ] || cat "$work/out"
+	for pid in $pids; do kill -0 "$pid" || { echo "a burner has ended"; exit 1; }; done
 done
 echo "$runs runs beside $burners burners, $failed failed"
 [ "$failed" = 0 ]

@@ -45,7 +45,7 @@ type demo struct {
 type options struct {
 	once bool
 	hold func(context.Context, hook) // see tap
-	env  []string                    // of symbolon, for tests
+	env  []string                    // more environment of symbolon
 }
 
 // start builds and starts everything, with its data in a folder that close removes.

@@ -9,7 +9,8 @@
 // people up by itself, checks everything that it says, and ends with 0 if each check passed.
 //
 // Nothing has to come first: a hook, a request and a run of reconcile race on a busy machine, and the demo takes each of them for right.
-// For tests, SYMBOLON_DEMO_HOLD_LINK=2s holds each link hook back for a random time of up to 2 seconds, so that all orders are seen.
+// For tests, SYMBOLON_DEMO_HOLD_LINK=2s holds each link hook back for a random time of up to 2 seconds, and SYMBOLON_RECONCILE_EVERY=1s lets
+// reconcile run all the time, so that all orders are seen.
 package main
 
 import (
@@ -21,6 +22,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -51,7 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	t := newTerminal(out)
 	t.title("Symbolon: an identity at Ory, a user in your database, and the bond of the two")
 
-	d, err := start(ctx, t, options{once: *once, hold: hold})
+	d, err := start(ctx, t, options{once: *once, hold: hold, env: schedule()})
 	if err == nil {
 		err = errors.Join(d.show(ctx, *once), d.close())
 	}
@@ -60,6 +63,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return nil
 	}
 	return err
+}
+
+// schedule is what the environment says of the server's schedule: SYMBOLON_RECONCILE_EVERY and the like.
+func schedule() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return !strings.HasPrefix(pair, "SYMBOLON_RECONCILE_") })
 }
 
 // holdOf makes of a duration what holds a link hook back for a random time up to it.

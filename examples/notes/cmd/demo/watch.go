@@ -22,7 +22,7 @@ func (d *demo) welcome() {
 	} {
 		d.t.print("    %-20s %s\n", try[0], d.t.styled(dim, try[1]))
 	}
-	d.t.print("\n  Look behind it:\n\n")
+	d.t.print("\n  Look behind it, with the ID of your user from the foot of the page:\n\n")
 	d.t.print("    curl %s/admin/users/ID\n", d.operatorURL())
 	d.t.print("    sqlite3 %s 'select * from people'\n", d.file("notes.db"))
 	d.t.print("\n  Ctrl-C ends the demo and removes its data.\n")
