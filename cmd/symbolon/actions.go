@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 )
 
 type actionsCmd struct {
@@ -34,17 +36,17 @@ func (c actionsPrintCmd) Run(a *app) error {
 	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" && c.For != "oathkeeper" {
 		return usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
 	}
-	config, err := a.configure()
+	config, err := configure(a)
 	if err != nil {
 		return err
 	}
 	switch c.For {
 	case "create_url":
-		return config.writeCreate(a.out)
+		return writeCreate(config, a.out)
 	case "oathkeeper":
-		return config.writeOathkeeper(a.out)
+		return writeOathkeeper(config, a.out)
 	}
-	actions := config.actions()
+	actions := hookActions(config)
 	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
@@ -58,4 +60,35 @@ func (c actionsPrintCmd) Run(a *app) error {
 		return actions.WriteNetwork(a.out)
 	}
 	return actions.WriteKratos(a.out)
+}
+
+// writeCreate writes what the application has to know, as environment variables.
+func writeCreate(c *Config, w io.Writer) error {
+	if c.Users.CreateURL == "" {
+		return usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
+	}
+	var b strings.Builder
+	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST is\n" +
+		"# Symbolon's (Standard Webhooks; docs/create-url.md). Treat it as the secret it is.\n")
+	secrets := c.createSecrets()
+	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
+	for _, former := range secrets[1:] {
+		fmt.Fprintf(&b, "# The other one, which signs as well for now: %s\n", former)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeOathkeeper prints the hydrator's part of Oathkeeper's configuration.
+func writeOathkeeper(c *Config, w io.Writer) error {
+	user, passwords := c.hydrateLogin()
+	_, err := fmt.Fprintf(w, `mutators:
+  hydrator:
+    enabled: true
+    config:
+      api:
+        url: %s/hydrate
+        auth: {basic: {username: %q, password: %q}}
+`, c.Serve.URL, user, passwords[0])
+	return err
 }

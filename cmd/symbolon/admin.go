@@ -6,9 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
-	"time"
-	"unicode"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/erase"
@@ -131,9 +128,6 @@ func (h *adminAPI) done(w http.ResponseWriter, err error) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// operatorPatience bounds what an operator waits for.
-const operatorPatience = 20 * time.Second
-
 func (h *adminAPI) lookup(ctx context.Context, id string) (person, error) {
 	ctx, cancel := context.WithTimeout(ctx, operatorPatience)
 	defer cancel()
@@ -195,21 +189,6 @@ func parseBind(body []byte) (b bindRequest, err error) {
 	}
 	b.user = symbolon.UserID(user)
 	return b, checkBind(b.user, b.why)
-}
-
-// checkBind refuses what the databases cannot keep, or a log cannot show.
-func checkBind(user symbolon.UserID, why string) error {
-	switch {
-	case user == "" || len(user) > 255 || !oneLine(string(user)):
-		return answer.New(400, answer.InvalidRequest, "user_id must be the key of a user: text of 1 to 255 bytes.")
-	case len(why) > 1000 || !oneLine(why):
-		return answer.New(400, answer.InvalidRequest, "why must be one line of at most 1000 bytes.")
-	}
-	return nil
-}
-
-func oneLine(s string) bool {
-	return strings.ToValidUTF8(s, "") == s && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == '\uFFFD' })
 }
 
 func identityID(text string) (symbolon.IdentityID, error) {

@@ -77,5 +77,5 @@ func loopbackHost(hostport string) bool {
 	if err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 	}
-	return address{host: strings.ToLower(host)}.loopback()
+	return IsLoopback(strings.ToLower(host))
 }

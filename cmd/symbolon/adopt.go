@@ -42,7 +42,7 @@ func (c adoptCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.open()
+	s, err := open(a)
 	if err != nil {
 		return err
 	}
@@ -143,17 +143,17 @@ func (c adoptCmd) look(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine)
 	if err != nil {
 		return err
 	}
-	if err := c.printCounts(a.summary(c.Plan), counts, adopt.RunOf(bind)); err != nil {
+	if err := c.printCounts(summaryWriter(a, c.Plan), counts, adopt.RunOf(bind)); err != nil {
 		return err
 	}
 	if n := counts.Lines[adopt.Ambiguous]; n > 0 {
-		return &leftError{n}
+		return left(n)
 	}
 	return nil
 }
 
-// summary is where the counts go: beside a plan that is printed itself.
-func (a *app) summary(plans []string) io.Writer {
+// summaryWriter is where the counts go: beside a plan that is printed itself.
+func summaryWriter(a *app, plans []string) io.Writer {
 	for _, name := range plans {
 		if name == "-" {
 			return a.err
@@ -225,7 +225,7 @@ func (c adoptCmd) conclude(out io.Writer, r adopt.Report, done string, err error
 		return printErr
 	}
 	if err == nil && len(r.Refused) > 0 {
-		return &leftError{len(r.Refused)}
+		return left(len(r.Refused))
 	}
 	return err
 }

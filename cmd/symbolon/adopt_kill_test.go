@@ -34,7 +34,7 @@ func TestAdoptKilled(t *testing.T) {
 	}
 	onBoth(t, func(t *testing.T, database string) {
 		ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
-		w := &walk{t: t, dir: t.TempDir(), db: openWalk(t, database)}
+		w := &walk{t: t, dir: t.TempDir(), db: openTest(t, database)}
 		stile := newTurnstile(t, ory.AdminURL)
 		w.env = append(os.Environ(), beTheProgram+"=1", "SYMBOLON_SECRET="+testSecret, "SYMBOLON_DATABASE="+database,
 			"SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+stile.url, "SYMBOLON_USERS_TABLE=accounts",

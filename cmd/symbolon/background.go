@@ -17,30 +17,6 @@ type background struct {
 	db *sql.DB
 }
 
-// workConnections is what the background may open besides database_pool.max.
-const workConnections = 4
-
-// openWork connects for the background. No statement timeout ends its upkeep.
-func (c *Config) openWork() (*sql.DB, error) {
-	if path, ok := c.sqlitePath(); ok {
-		db, err := openSQLite(path, created, "_txlock=immediate")
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(1)
-		return db, nil
-	}
-	patient := *c
-	patient.DatabasePool.StatementTimeout = 0
-	db, err := openPostgres(&patient)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(workConnections)
-	db.SetMaxIdleConns(workConnections)
-	return db, nil
-}
-
 // tasks are all that the server does durably. What else there is to do goes here: see
 // work.Task.
 func (p *parts) tasks() []work.Task {
@@ -67,7 +43,7 @@ func (p *parts) pass(ctx context.Context, _ work.Job) error {
 // newBackground puts the queue together, and lets links and hooks put their jobs into
 // it. Nothing is worked before it is started.
 func (p *parts) newBackground() (*background, error) {
-	db, err := p.config.openWork()
+	db, err := openWork(p.config)
 	if err != nil {
 		return nil, err
 	}

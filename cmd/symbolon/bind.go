@@ -34,7 +34,7 @@ func (c bindCmd) Run(a *app) error {
 		errors.As(err, &p)
 		return usage(errors.New(p.Message))
 	}
-	s, err := a.open()
+	s, err := open(a)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -138,55 +136,29 @@ func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestExampleConfig: symbolon.example.yaml is the defaults, every key of them.
-func TestExampleConfig(t *testing.T) {
-	text, err := os.ReadFile("symbolon.example.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, warnings, err := load(t, string(text), environment())
-	if err != nil || len(warnings) != 0 {
-		t.Fatalf("%v %v", err, warnings)
-	}
-	want, _, err := load(t, "", environment())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var missing []string
-	eachLeafPair(c, want, func(path string, got, want any) {
-		if fmt.Sprintf("%v", got) != fmt.Sprintf("%v", want) {
-			missing = append(missing, fmt.Sprintf("%s: %v, the default is %v", path, got, want))
+// TestServeRefusesKeys: a server does not start with keys that it must not have, or
+// that are none, and says what to do.
+func TestServeRefusesKeys(t *testing.T) {
+	p := newTemplate(t)
+	env := environment("SYMBOLON_AUTH_JWT_JWKS", p.public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",
+		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
+	for says, prepare := range map[string]func(){
+		"publish only the public halves": func() { p.publish(t, p.key) },
+		"no key set": func() {
+			if err := os.WriteFile(p.public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no such file": func() {
+			if err := os.Remove(p.public); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		p.publish(t, p.key.Public())
+		prepare()
+		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "auth.jwt.jwks") {
+			t.Errorf("%s: %d %s", says, code, errs)
 		}
-		if !strings.Contains(string(text), path[strings.LastIndex(path, ".")+1:]+":") {
-			missing = append(missing, path+" is not in it")
-		}
-	})
-	if len(missing) > 0 {
-		t.Error(strings.Join(missing, "\n"))
-	}
-}
-
-func TestLogLevels(t *testing.T) {
-	for _, test := range []struct {
-		flag, env string
-		want      slog.Level
-	}{{"", "", slog.LevelInfo}, {"debug", "error", slog.LevelDebug}, {"", "warn", slog.LevelWarn}, {"error", "", slog.LevelError}} {
-		if got, err := logLevel(test.flag, environment("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
-			t.Errorf("%+v: %v %v", test, got, err)
-		}
-	}
-	if newLogger(&strings.Builder{}, slog.LevelInfo).Enabled(context.Background(), slog.LevelDebug) {
-		t.Error("debug at info")
-	}
-}
-
-func TestUnknownVariables(t *testing.T) {
-	_, warnings, err := load(t, "", environment("SYMBOLON_ORY_ADMINURL", "x", "SYMBOLON_SERVE_PORT", "1",
-		"SYMBOLON_SERVICE_HOST", "10.0.0.1", "SYMBOLON_PORT", "tcp://10.0.0.1:4460", "SYMBOLON_LOG_LEVEL", "debug", "HOME", "/"))
-	if err != nil || len(warnings) != 2 {
-		t.Fatalf("%v %v", err, warnings)
-	}
-	if got := fmt.Sprint(warnings); !strings.Contains(got, "did you mean SYMBOLON_ORY_ADMIN_URL?") || !strings.Contains(got, "SYMBOLON_SERVE_PORT is no key") {
-		t.Error(got)
 	}
 }

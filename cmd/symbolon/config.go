@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -239,4 +240,17 @@ func defaults() *Config {
 		Auth:          AuthConfig{MaxStale: 10 * time.Second, MaxStaleWithFeed: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 	}
+}
+
+func (c *Config) sqlitePath() (string, bool) {
+	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
+}
+
+// secrets are the current one and the previous ones.
+func (c *Config) secrets() []symbolon.Secret {
+	out := []symbolon.Secret{symbolon.Secret(c.Secret.Reveal())}
+	for _, s := range c.PreviousSecrets {
+		out = append(out, symbolon.Secret(s.Reveal()))
+	}
+	return out
 }

@@ -17,6 +17,20 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
+// Check returns everything that would not work, or would not be safe, in a *configError.
+func (c *Config) Check() error {
+	r := &report{where: map[string]string{}}
+	c.check(r)
+	return r.err()
+}
+
+// CheckDatabase returns what is wrong with the address of the database.
+func (c *Config) CheckDatabase() error {
+	r := &report{where: map[string]string{}}
+	c.checkDatabase(r)
+	return r.err()
+}
+
 // check reports everything that would not work, or would not be safe.
 func (c *Config) check(r *report) {
 	c.checkOry(r)

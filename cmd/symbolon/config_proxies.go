@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -186,18 +185,4 @@ func (c *Config) hydrateLogin() (user string, passwords []string) {
 		passwords = append(passwords, base64.RawURLEncoding.EncodeToString(secret.Derive("hydrate")))
 	}
 	return "symbolon", passwords
-}
-
-// writeOathkeeper prints the hydrator's part of Oathkeeper's configuration.
-func (c *Config) writeOathkeeper(w io.Writer) error {
-	user, passwords := c.hydrateLogin()
-	_, err := fmt.Fprintf(w, `mutators:
-  hydrator:
-    enabled: true
-    config:
-      api:
-        url: %s/hydrate
-        auth: {basic: {username: %q, password: %q}}
-`, c.Serve.URL, user, passwords[0])
-	return err
 }

@@ -15,20 +15,6 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// Secrets of the tests. Each is a canary: it must not show up anywhere.
-const (
-	testSecret = "cAnArY-7f3kQ9vZx2LmN8pRt5WyB1sDg4HjU6oE"
-	testKey    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
-)
-
-func environment(pairs ...string) environ {
-	m := environ{"SYMBOLON_SECRET": testSecret}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		m[pairs[i]] = pairs[i+1]
-	}
-	return m
-}
-
 // load reads a configuration from text, or none at all from "".
 func load(t *testing.T, text string, env environ) (*Config, []fault, error) {
 	t.Helper()
@@ -193,36 +179,6 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	}
 }
 
-// TestCreateKeys: the keys of an application that makes its users itself, by a file
-// and by the environment.
-func TestCreateKeys(t *testing.T) {
-	const url, one, two = "http://app:3000/internal/users", "whsec_F6LMPaZ4GZbXTWuR9ZEHUZ9QfnlpFKtl", "whsec_k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e"
-	for name, given := range map[string]struct {
-		text string
-		env  environ
-	}{
-		"file":        {"users: {create_url: \"" + url + "\", create_secret: [\"${ONE}\", \"${TWO}\"]}\n", environment("ONE", one, "TWO", two)},
-		"environment": {"", environment("SYMBOLON_USERS_CREATE_URL", url, "SYMBOLON_USERS_CREATE_SECRET", one+","+two)},
-	} {
-		text := given.text
-		if text != "" {
-			text = "secret: ${SYMBOLON_SECRET}\n" + text
-		}
-		c, warnings, err := load(t, text, given.env)
-		if err != nil || len(warnings) != 0 {
-			t.Fatalf("%s: %v %v", name, err, warnings)
-		}
-		creator := c.creator()
-		if creator == nil || creator.URL != url || !slices.Equal(creator.Secrets, []string{one, two}) || len(creator.Columns) != 3 || creator.Check() != nil {
-			t.Errorf("%s: %+v", name, c.Users)
-		}
-		if c.Users.newID() != symbolon.ByApplication || c.Users.OnIdentityDeleted != symbolon.KeepRow {
-			t.Errorf("%s: new_id %s, on_identity_deleted %s", name, c.Users.newID(), c.Users.OnIdentityDeleted)
-		}
-		creator.Close()
-	}
-}
-
 func TestExpandEnv(t *testing.T) {
 	env := environment("A", "1", "B_2", "${A}", "EMPTY", "")
 	for in, want := range map[string]string{
@@ -308,7 +264,7 @@ func TestWarnings(t *testing.T) {
 
 func TestConfigFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if _, _, err := loadConfig("missing.yaml", environment()); err == nil || conclude(&strings.Builder{}, err) != exitUsage {
+	if _, _, err := loadConfig("missing.yaml", environment()); err == nil || !errors.As(err, new(*usageError)) {
 		t.Errorf("a file that was named must exist: %v", err)
 	}
 	if _, _, err := loadConfig(t.TempDir(), environment()); err == nil {

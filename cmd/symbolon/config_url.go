@@ -66,6 +66,9 @@ func (a address) loopback() bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
+// IsLoopback reports whether only this machine can reach a host.
+func IsLoopback(host string) bool { return address{host: host}.loopback() }
+
 // taken reports whether two listeners would want the same port of an address.
 func (a address) taken(b address) bool {
 	if a.port != b.port || a.port == "0" {

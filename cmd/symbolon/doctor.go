@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/mint"
-	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 type doctorCmd struct {
@@ -40,11 +38,11 @@ Exit codes: 0 all is well, 3 there are problems, 1 something could not be found 
 
 // Run examines and reports.
 func (c doctorCmd) Run(a *app) error {
-	config, err := a.configure()
+	config, err := configure(a)
 	if err != nil {
 		return err
 	}
-	d := &doctor.Doctor{Ory: config.client(), Actions: config.actions(), Project: config.Ory.Project, MaxStale: config.Auth.MaxStale,
+	d := &doctor.Doctor{Ory: newClient(config), Actions: hookActions(config), Project: config.Ory.Project, MaxStale: config.Auth.MaxStale,
 		OnIdentityDeleted: config.Users.OnIdentityDeleted, ReleaseColumns: config.Users.ReleaseColumns, AnonymiseColumns: config.Users.AnonymiseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
@@ -57,7 +55,7 @@ func (c doctorCmd) Run(a *app) error {
 	if err := c.live(a, config, d); err != nil {
 		return usage(err)
 	}
-	if creator := config.creator(); creator != nil {
+	if creator := newCreator(config); creator != nil {
 		defer creator.Close()
 		d.Unsigned = creator.Unsigned
 	}
@@ -119,64 +117,6 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 	return nil
 }
 
-// actions are the hooks as `actions print` prints them.
-func (c *Config) actions() hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: c.hookKeys(), BackReference: c.backReference(), Columns: c.Users.Columns, NewID: c.Users.newID()}
-}
-
-// usersTable shows the doctor the users table.
-type usersTable struct{ *system }
-
-func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
-	faults, err := u.store.Examine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []doctor.TableFault
-	for _, err := range faults {
-		var f *sqlstore.Fault
-		if !errors.As(err, &f) {
-			return nil, err
-		}
-		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
-		if f.Column == u.config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
-			fault.Mend = u.identityColumn(ctx, f.Mend)
-		}
-		out = append(out, fault)
-	}
-	return out, nil
-}
-
-// identityColumn is the SQL that adds the column and its index, or what stands in its
-// way.
-func (u usersTable) identityColumn(ctx context.Context, otherwise string) string {
-	todo, err := u.store.IdentityColumn(ctx)
-	var doubled *sqlstore.DoubledError
-	switch {
-	case errors.As(err, &doubled):
-		return fmt.Sprintf("leave each identity in the one row that is its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
-	case err != nil || len(todo) == 0:
-		return otherwise
-	}
-	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
-}
-
-func (u usersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
-	if u.config.Users.CreateURL != "" {
-		return nil, nil // the table is the application's own business
-	}
-	t, err := sqlstore.Describe(ctx, u.db, u.store.Dialect, u.config.Users.Table)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range t.Columns {
-		if _, filled := u.config.Users.Columns[c.Name]; filled && c.Unique {
-			out = append(out, c.Name)
-		}
-	}
-	return out, nil
-}
-
 // foundError says that the doctor found problems.
 type foundError struct{ n int }
 
@@ -187,7 +127,7 @@ func (e *foundError) Error() string {
 	return fmt.Sprintf("there are %d problems", e.n)
 }
 
-func (e *foundError) Unwrap() error { return &leftError{e.n} }
+func (e *foundError) Unwrap() error { return left(e.n) }
 
 func concludeDoctor(count map[doctor.Verdict]int) error {
 	switch {

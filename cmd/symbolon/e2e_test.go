@@ -44,12 +44,6 @@ type world struct {
 	server *process
 }
 
-// onBoth runs a test on SQLite and on Postgres, each time in an empty database.
-func onBoth(t *testing.T, f func(t *testing.T, database string)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db")) })
-	t.Run("postgres", func(t *testing.T) { f(t, symbolontest.SharedPostgres(t).NewDatabase(t)) })
-}
-
 // startWorld starts Kratos and the server, in this order: the server's address is
 // chosen before, since Kratos is told it.
 func startWorld(t *testing.T, w world) *world {
@@ -78,8 +72,6 @@ func startWorld(t *testing.T, w world) *world {
 	w.server.start(t)
 	return &w
 }
-
-const testPassword = "correct horse battery staple"
 
 // register signs somebody up.
 func (w *world) register(t *testing.T, email string) *symbolontest.Person {
@@ -141,18 +133,6 @@ func (w *world) linked(t *testing.T, identity string) person {
 		return ok && p.Link != nil && p.Link.State == "linked"
 	})
 	return last
-}
-
-// eventually waits for a minute: on a machine that does much else a process alone may
-// take many seconds to start.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatalf("it never came that %s", what)
 }
 
 // process is `symbolon serve` as a process of its own.

@@ -43,7 +43,7 @@ func (c eraseCmd) Run(a *app) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s, err := a.open()
+	s, err := open(a)
 	if err != nil {
 		return err
 	}
@@ -176,12 +176,12 @@ func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
 		return json.NewEncoder(out).Encode(erasureOf(e))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	erasureOf(e).print(w)
+	printErasure(w, erasureOf(e))
 	return w.Flush()
 }
 
-// print writes what was done, and what is left.
-func (e erasure) print(w io.Writer) {
+// printErasure writes what was done, and what is left.
+func printErasure(w io.Writer, e erasure) {
 	state := "UNDER WAY, next step: " + string(e.Step)
 	if e.DoneAt != nil {
 		state = string(e.Step) + " " + stamp(*e.DoneAt)
@@ -222,7 +222,7 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	line("Symbolon", "", "words, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
 	if p.Earlier != nil {
 		line("", "", "")
-		erasureOf(*p.Earlier).print(w)
+		printErasure(w, erasureOf(*p.Earlier))
 		line("", "", "this erasure counts: nothing new would be begun")
 	}
 	return w.Flush()

@@ -12,39 +12,6 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// erasures carries erasures out as the configuration says.
-func (s *system) erasures() *erase.Erasures {
-	return &erase.Erasures{Linker: s.linker, Ory: s.ory, Record: s.store, Users: s.store, Log: s.linker.Log}
-}
-
-// erasure is one as the operator sees it, on the command line and over the admin API.
-type erasure struct {
-	ID          string                 `json:"id"`
-	Identity    symbolon.IdentityID    `json:"identity_id,omitempty"`
-	User        symbolon.UserID        `json:"user_id,omitempty"`
-	Row         symbolon.RowPolicy     `json:"row"`
-	Why         string                 `json:"why,omitempty"`
-	Done        bool                   `json:"done"`
-	Step        symbolon.ErasureStep   `json:"step"` // the next one
-	RequestedAt time.Time              `json:"requested_at"`
-	DoneAt      *time.Time             `json:"done_at,omitempty"`
-	Attempts    int                    `json:"attempts,omitempty"` // of this step, that failed
-	LastError   string                 `json:"last_error,omitempty"`
-	Evidence    []symbolon.ErasureNote `json:"evidence"`
-}
-
-func erasureOf(e symbolon.Erasure) erasure {
-	out := erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
-		RequestedAt: e.RequestedAt, Attempts: e.Attempts, LastError: e.LastError, Evidence: e.Evidence}
-	if out.Evidence == nil {
-		out.Evidence = []symbolon.ErasureNote{}
-	}
-	if e.Done() {
-		out.DoneAt = &e.DoneAt
-	}
-	return out
-}
-
 // erasurePatience is what the operator's request waits for the end of an erasure, which
 // goes on without it.
 const erasurePatience = 2 * time.Second

@@ -29,8 +29,7 @@ func conclude(w io.Writer, err error) int {
 		_, _ = fmt.Fprintf(w, "symbolon: hint: %s\n", h.hint)
 	}
 	var u *usageError
-	var c *configError
-	if errors.As(err, &u) || errors.As(err, &c) {
+	if errors.As(err, &u) {
 		return exitUsage
 	}
 	var left *leftError
@@ -44,6 +43,9 @@ func conclude(w io.Writer, err error) int {
 type leftError struct{ n int }
 
 func (e *leftError) Error() string { return fmt.Sprintf("%d differences are left", e.n) }
+
+// left is the error of a command that left n differences.
+func left(n int) error { return &leftError{n} }
 
 // usageError makes the program end with exit code 2.
 type usageError struct{ error }

@@ -25,8 +25,7 @@ func (f fault) String() string {
 	return b.String()
 }
 
-// configError lists every fault of a configuration. It makes the program end with
-// exit code 2.
+// configError lists every fault of a configuration.
 type configError struct{ faults []fault }
 
 func (e *configError) Error() string {
@@ -80,7 +79,7 @@ func (r *report) origin(path string) string {
 	return r.where[list]
 }
 
-// err is nil or a *configError.
+// err is nil or a *configError, which ends the program with exit code 2.
 func (r *report) err() error {
 	if len(r.faults) == 0 {
 		return nil
@@ -89,5 +88,5 @@ func (r *report) err() error {
 	if r.more {
 		r.faults = append(r.faults, fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
 	}
-	return &configError{r.faults}
+	return usage(&configError{r.faults})
 }

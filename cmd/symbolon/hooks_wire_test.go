@@ -28,7 +28,7 @@ func TestHooksOnTheWire(t *testing.T) {
 	defer func() { _ = srv.Close() }()
 	id, _ := i.ory.add(1)
 	good := fmt.Sprintf(`{"identity_id":%q}`, id)
-	link, reserve := i.config.hookKeys().Link[0], i.config.hookKeys().Reserve[0]
+	link, reserve := hookKeys(i.config).Link[0], hookKeys(i.config).Reserve[0]
 	head := func(line, key, rest string) string {
 		return line + "\r\nHost: a\r\nContent-Type: application/json\r\nX-Symbolon-Key: " + key + "\r\n" + rest + "\r\n"
 	}

@@ -108,9 +108,7 @@ func (p *plan) check() error {
 		return err
 	}
 	p.config.Secret = Hidden(p.theSecret())
-	r := &report{where: map[string]string{}}
-	p.config.check(r)
-	if err := r.err(); err != nil {
+	if err := p.config.Check(); err != nil {
 		return hint(err, "nothing was written")
 	}
 	if err := p.actions().Check(); err != nil {
@@ -119,7 +117,7 @@ func (p *plan) check() error {
 	if p.db == nil {
 		return nil // a database that is still to be made has Symbolon's own table
 	}
-	p.db.store = p.config.store(p.db.db, p.db.store.Dialect)
+	p.db.store = newStore(p.config, p.db.db, p.db.store.Dialect)
 	p.db.config = p.config
 	faults, err := p.left(p.ctx)
 	if err != nil {
@@ -197,7 +195,7 @@ func (p *plan) runs() bool {
 }
 
 func (p *plan) actions() hooks.Actions {
-	a := p.config.actions()
+	a := hookActions(p.config)
 	a.WithoutReserve = p.flags.WithoutReserve
 	return a
 }

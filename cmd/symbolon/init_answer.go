@@ -98,12 +98,7 @@ func (p *plan) askDatabase() error {
 		text, has = "Which database keeps the bonds", "the bonds"
 	}
 	dsn, err := p.ask.get(question{"database", p.envOr(p.flags.Database, "database"), text, string(p.config.Database), func(s string) error {
-		r := &report{where: map[string]string{}}
-		(&Config{Database: Hidden(s)}).checkDatabase(r)
-		if len(r.faults) > 0 {
-			return errors.New(r.faults[0].text)
-		}
-		return nil
+		return (&Config{Database: Hidden(s)}).CheckDatabase()
 	}})
 	if err != nil {
 		return err
@@ -117,7 +112,7 @@ func (p *plan) askDatabase() error {
 	if err != nil {
 		return err
 	}
-	p.db = &system{config: p.config, db: db, ory: p.config.client(), store: p.config.store(db, dialect)}
+	p.db = &system{config: p.config, db: db, ory: newClient(p.config), store: newStore(p.config, db, dialect)}
 	if err := ping(p.ctx, db); err != nil {
 		return err
 	}
@@ -251,7 +246,7 @@ func (p *plan) askEnding() error {
 	if p.db == nil || len(p.flags.ReleaseColumns) > 0 {
 		return nil
 	}
-	unique, err := usersTable{p.db.with(p.config)}.UniqueColumns(p.ctx)
+	unique, err := usersTable{withConfig(p.db, p.config)}.UniqueColumns(p.ctx)
 	if err != nil {
 		return err
 	}
@@ -274,9 +269,9 @@ func (p *plan) askEnding() error {
 	return err
 }
 
-// with is the same database under another configuration.
-func (s *system) with(c *Config) *system {
+// withConfig is the same database under another configuration.
+func withConfig(s *system, c *Config) *system {
 	other := *s
-	other.config, other.store = c, c.store(s.db, s.store.Dialect)
+	other.config, other.store = c, newStore(c, s.db, s.store.Dialect)
 	return &other
 }

@@ -2,40 +2,10 @@ package main
 
 import (
 	"bytes"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/symbolon-id/symbolon/doctor"
-	"github.com/symbolon-id/symbolon/symbolontest"
 )
-
-// openTest opens the database of a DSN as the configuration has it.
-func openTest(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	c := defaults()
-	c.Database = Hidden(dsn)
-	db, _, err := openDatabase(c, created)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
-}
-
-func execTest(t *testing.T, db *sql.DB, texts ...string) {
-	t.Helper()
-	for _, text := range texts {
-		if _, err := db.ExecContext(t.Context(), text); err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-	}
-}
 
 // accounts is a users table as an application has it that does not know Ory.
 const accounts = `create table accounts (id %key% primary key, email varchar(200) not null unique, name varchar(100) not null,
@@ -123,15 +93,6 @@ func TestInit(t *testing.T) {
 	})
 }
 
-func readTest(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // TestInitRefuses: whatever would not work is refused before anything is written.
 func TestInitRefuses(t *testing.T) {
 	onBoth(t, func(t *testing.T, dsn string) {
@@ -171,78 +132,6 @@ func TestInitRefuses(t *testing.T) {
 	})
 }
 
-// TestInitServeDoctor walks the whole way on a real Kratos: init on an application's own
-// table, serve, doctor; then with the server stopped.
-func TestInitServeDoctor(t *testing.T) {
-	onBoth(t, func(t *testing.T, dsn string) {
-		p := newProcess(t)
-		db := openTest(t, dsn)
-		execTest(t, db, accountsOf(dsn, map[bool]string{true: "text", false: "uuid"}[serial(dsn) == "integer"]))
-		public, admin := freePort(t), freePort(t)
-		do := func(want int, args ...string) string {
-			t.Helper()
-			cmd := p.command(args...)
-			var out, errs bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &out, &errs
-			err := cmd.Run()
-			code := 0
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				code = exit.ExitCode()
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			if code != want {
-				t.Fatalf("%v: exit %d, want %d\n%s%s", args, code, want, out.String(), errs.String())
-			}
-			return out.String()
-		}
-		do(0, "init", "--yes", "--apply", "--database", dsn, "--table", "accounts", "--url", p.publicURL,
-			"--ory-public-url", "http://127.0.0.1:"+public, "--ory-admin-url", "http://127.0.0.1:"+admin)
-		overlay := do(0, "actions", "print", "--for", "kratos.yml")
-		p.start(t)
-		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: number(t, public), AdminPort: number(t, admin)})
-		out := do(0, "doctor", "--live", "--kratos-config", k.ConfigFile)
-		if !strings.Contains(out, "35 checks: 34 ok, 0 problems, 0 unknown, 1 not made") || strings.Contains(out, "PROBLEM") {
-			t.Error(out)
-		}
-		var rows int
-		if err := db.QueryRowContext(t.Context(), "select count(*) from accounts").Scan(&rows); err != nil || rows != 0 {
-			t.Errorf("%d rows are left, %v", rows, err)
-		}
-		if n, err := k.CountIdentities(t.Context()); err != nil || n != 0 {
-			t.Errorf("%d identities are left, %v", n, err)
-		}
-		if err := p.stop(); err != nil {
-			t.Error(err)
-		}
-		seen := map[string]doctor.Result{}
-		for line := range strings.Lines(do(3, "doctor", "--json", "--kratos-config", k.ConfigFile)) {
-			var r doctor.Result
-			if err := json.Unmarshal([]byte(line), &r); err != nil {
-				t.Fatal(err)
-			}
-			seen[r.Check] = r
-		}
-		if r := seen["hooks.url"]; r.Verdict != doctor.Problem || !strings.Contains(r.Is, "nobody listens there") {
-			t.Errorf("%+v", r)
-		}
-		for _, name := range doctor.Checks() {
-			if seen[name].Verdict == "" {
-				t.Errorf("%s is not in the JSON", name)
-			}
-		}
-	})
-}
-
-func number(t *testing.T, port string) (n int) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(port), &n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // TestInitCreateURL: an application that makes its own users.
 func TestInitCreateURL(t *testing.T) {
 	onBoth(t, func(t *testing.T, dsn string) {
@@ -265,25 +154,4 @@ func TestInitCreateURL(t *testing.T) {
 			t.Errorf("%+v %v", c, err)
 		}
 	})
-}
-
-// TestDoctorIsDocumented: docs/doctor.md has a section for every check, and no other.
-func TestDoctorIsDocumented(t *testing.T) {
-	text := readTest(t, filepath.Join("..", "..", "docs", "doctor.md"))
-	var documented []string
-	for line := range strings.Lines(text) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "### "); ok {
-			documented = append(documented, strings.Trim(name, "`"))
-		}
-	}
-	if got, want := strings.Join(documented, "\n"), strings.Join(doctor.Checks(), "\n"); got != want {
-		t.Errorf("documented:\n%s\nwanted:\n%s", got, want)
-	}
-	for _, section := range strings.Split(text, "\n### ")[1:] {
-		for _, word := range []string{"**Breaks**", "**Mend**"} {
-			if !strings.Contains(section, word) {
-				t.Errorf("%s does not say %s", strings.SplitN(section, "\n", 2)[0], word)
-			}
-		}
-	}
 }

@@ -17,7 +17,7 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 }
 
 // logLevel is what the flag says, or else SYMBOLON_LOG_LEVEL.
-func logLevel(flag string, env environ) (slog.Level, error) {
+func logLevel(flag string, env map[string]string) (slog.Level, error) {
 	text := flag
 	if text == "" {
 		text = env["SYMBOLON_LOG_LEVEL"]

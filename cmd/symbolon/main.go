@@ -25,21 +25,6 @@ func main() {
 	os.Exit(code)
 }
 
-// stdio is where a command writes, results to out, all else to err, and what it asks for
-// answers; in may be nil.
-type stdio struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
-// app is what every command is given.
-type app struct {
-	stdio
-	ctx    context.Context
-	env    environ
-	config string // the file that --config names, or empty
-}
-
 // run is the whole program: it ends no process and touches no global, so that
 // tests can call it.
 func run(ctx context.Context, args []string, env environ, io stdio) int {

@@ -67,13 +67,6 @@ func (o *observer) panicked(rec *recorder, pattern string, failure any) {
 	}
 }
 
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n] + "…"
-	}
-	return s
-}
-
 // recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -240,18 +238,4 @@ func (p person) hasUser(id string) bool {
 
 func (p person) hasIdentity(id symbolon.IdentityID) bool {
 	return p.Identity != nil && p.Identity.ID == id || p.Link != nil && p.Link.Identity == id
-}
-
-// plain makes a stranger's text safe for a terminal: one line, nothing that moves
-// the cursor, hides or reorders what stands around it.
-func plain(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, "\\u%04x", r)
-		}
-	}
-	return b.String()
 }

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // TestProxyRoutes: what proxies ask for, through the server's own router.
@@ -73,77 +68,5 @@ func TestNothingSigned(t *testing.T) {
 	}
 	if w = ask(i.public(), "GET", "/.well-known/jwks.json", ""); w.Code != 200 || strings.TrimSpace(w.Body.String()) != `{"keys":[]}` {
 		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
-// TestOathkeeperConfig: what is printed is what is accepted, also while the secret is
-// changed, and of the operator's own choice.
-func TestOathkeeperConfig(t *testing.T) {
-	c := defaults()
-	c.Secret, c.PreviousSecrets = testSecret, []Hidden{testKey}
-	printed := func() (user, password string) {
-		var b bytes.Buffer
-		if err := c.writeOathkeeper(&b); err != nil {
-			t.Fatal(err)
-		}
-		var doc struct {
-			Mutators struct {
-				Hydrator struct {
-					Config struct {
-						API struct {
-							URL  string
-							Auth struct {
-								Basic struct{ Username, Password string }
-							}
-						} `yaml:"api"`
-					}
-				}
-			}
-		}
-		if err := yaml.Unmarshal(b.Bytes(), &doc); err != nil || doc.Mutators.Hydrator.Config.API.URL != "http://127.0.0.1:4460/hydrate" {
-			t.Fatalf("%s %v", b.String(), err)
-		}
-		basic := doc.Mutators.Hydrator.Config.API.Auth.Basic
-		return basic.Username, basic.Password
-	}
-	user, password := printed()
-	if u, p := c.hydrateLogin(); user != u || len(p) != 2 || password != p[0] || p[0] == p[1] || len(password) < 40 {
-		t.Errorf("%s %d", user, len(p))
-	}
-	c.Hooks.Basic.Hydrate = "keeper:" + testKey + ":x"
-	if user, password = printed(); user != "keeper" || password != testKey+":x" {
-		t.Errorf("%s", user)
-	}
-}
-
-func TestParseNetwork(t *testing.T) {
-	for text, want := range map[string]string{"127.0.0.1": "127.0.0.1/32", "10.0.0.0/8": "10.0.0.0/8", "::1": "::1/128", "fd00::/8": "fd00::/8", "::ffff:10.0.0.1": "10.0.0.1/32",
-		"10.0.0.1/8": "", "localhost": "", "": "", "*": "", "fe80::1%eth0": "", "10.0.0.0/33": "", "10.0.0.0": "10.0.0.0/32", "::ffff:10.0.0.0/104": ""} {
-		p, err := parseNetwork(text)
-		if (err == nil) != (want != "") || err == nil && p != netip.MustParsePrefix(want) {
-			t.Errorf("%q: %v %v", text, p, err)
-		}
-	}
-}
-
-// TestPoliciesByEnvironment: what is not understood is refused, as in a file.
-func TestPoliciesByEnvironment(t *testing.T) {
-	for _, bad := range []string{`[]`, `{"a":1}`, `{"a":{"all":"aal2"}}`, `{"a":{"verified":"true"}}`, `{"a":{"aal":true}}`, `{"a":{"fresh":15}}`, `{"a":{"fresh":"soon"}}`,
-		`{"a":{"aal":null}}`, `{"a":{"aal":["aal2"]}}`, `{"a":{},"a":{}}`, `{"optional":{}}`, `{"A":{}}`, `a`} {
-		if _, _, err := load(t, "", environment("SYMBOLON_AUTH_POLICIES", bad)); err == nil {
-			t.Errorf("%s is accepted", bad)
-		} else if !strings.Contains(err.Error(), "auth.policies") {
-			t.Errorf("%s: %v", bad, err)
-		}
-	}
-	c, _, err := load(t, "", environment("SYMBOLON_AUTH_POLICIES", `{"a":{"fresh":"15m"},"b":{}}`, "SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
-	if err != nil || c.Auth.Policies["a"].Fresh != 15*time.Minute || len(c.Auth.Policies) != 2 {
-		text, _ := json.Marshal(c)
-		t.Errorf("%s %v", text, err)
-	}
-	// A variable below a policy's name is no key: the file keeps its word.
-	c, warnings, err := load(t, "secret: ${SYMBOLON_SECRET}\nauth: {policies: {a: {fresh: 15m}}}\n", environment("SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
-	if err != nil || c.Auth.Policies["a"].Fresh != 15*time.Minute || len(warnings) != 1 {
-		t.Errorf("%v %v", warnings, err)
 	}
 }

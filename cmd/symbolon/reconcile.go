@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -38,14 +35,6 @@ func (reconcileCmd) Help() string {
 Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
 }
 
-// reconciler compares this system's halves.
-func (s *system) reconciler() *reconcile.Reconciler {
-	return &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Runs: s.store,
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return s.ory.Identities(ctx, ory.ListOptions{From: from, To: to})
-		}}
-}
-
 // Run compares, mends and reports.
 func (c reconcileCmd) Run(a *app) error {
 	only, err := c.kinds()
@@ -55,7 +44,7 @@ func (c reconcileCmd) Run(a *app) error {
 	if c.Shards < 1 || c.Shards > 64 {
 		return usage(errors.New("--shards must be between 1 and 64"))
 	}
-	s, err := a.open()
+	s, err := open(a)
 	if err != nil {
 		return err
 	}
@@ -82,10 +71,6 @@ func (c reconcileCmd) Run(a *app) error {
 	return concludeReconcile(report, err)
 }
 
-// runPatience is how long a question of a run waits for its turn, at the lowest of limits:
-// one that gave up would end the listing, and the next run would begin it anew.
-const runPatience = 5 * time.Minute
-
 // paced is the context of a run that takes no more of Ory than it may.
 func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, error) {
 	if c.Load != "" {
@@ -96,13 +81,6 @@ func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, er
 		s.ory.Load = share
 	}
 	return withinLoad(ctx, s.ory.Load), nil
-}
-
-func withinLoad(ctx context.Context, load float64) context.Context {
-	if load >= 1 {
-		return ctx
-	}
-	return symbolon.Background(ctx, runPatience)
 }
 
 // run waits, with --resume, for the end of the lease that a killed run has left.
@@ -131,7 +109,7 @@ func concludeReconcile(report reconcile.Report, err error) error {
 	case err != nil:
 		return err
 	case report.Left() > 0:
-		return &leftError{report.Left()}
+		return left(report.Left())
 	}
 	return nil
 }
@@ -148,14 +126,6 @@ func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
 	return only, nil
 }
 
-func kindNames() string {
-	var names []string
-	for _, k := range reconcile.Kinds() {
-		names = append(names, string(k))
-	}
-	return strings.Join(names, ", ")
-}
-
 // difference is a finding as --json prints it.
 type difference struct {
 	Kind     symbolon.FindingKind `json:"kind"`
@@ -168,23 +138,6 @@ type difference struct {
 // summary is the last object of --json.
 type summary struct {
 	Summary summaryFields `json:"summary"`
-}
-
-// summaryFields are a report without the findings themselves.
-type summaryFields struct {
-	Complete        bool                         `json:"complete"`
-	Identities      int                          `json:"identities"`
-	Linked          int                          `json:"linked"`
-	Forgotten       int                          `json:"forgotten"`
-	NoBackReference int                          `json:"no_back_reference"`
-	Left            map[symbolon.FindingKind]int `json:"left"`
-	Mended          map[symbolon.FindingKind]int `json:"mended"`
-	Denied          int                          `json:"denied"`
-	Failed          int                          `json:"failed"`
-}
-
-func summaryOf(r reconcile.Report) summaryFields {
-	return summaryFields{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
 }
 
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {

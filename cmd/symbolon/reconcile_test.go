@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
-	"iter"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -110,28 +107,16 @@ func TestReconcileIsDocumented(t *testing.T) {
 	}
 }
 
-// TestReconcileIsPaced: what an operator starts takes no more of Ory than the schedule
-// does, unless he says so.
+// TestReconcileIsPaced: the command takes no more of Ory than the schedule does, unless
+// the operator says so.
 func TestReconcileIsPaced(t *testing.T) {
-	i := install(t, func(c *Config) { c.Reconcile.Load = "40%" })
-	var patient, listed bool
-	var patience symbolon.Patience
-	i.repairs.reconciler.Identities = func(ctx context.Context, _, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-		patience, patient = symbolon.PatienceFrom(ctx)
-		listed = true
-		return func(func(symbolon.Identity, error) bool) {}
-	}
-	if i.reconcileNow(t, ""); !listed || !patient {
-		t.Errorf("over the admin API: listed %v, paced %v", listed, patient)
-	}
-	if patience.For = 0; i.pass(t.Context(), work.Job{}) != nil || patience.For < 2*time.Minute {
-		t.Errorf("the schedule has the patience of %v: a tenth of ten questions a minute is one a minute", patience.For)
-	}
+	c := defaults()
+	c.Reconcile.Load = "40%"
 	for flag, want := range map[string]struct {
 		load  float64
 		paced bool
 	}{"": {0.4, true}, "70%": {0.7, true}, "100%": {1, false}} {
-		s := &system{ory: i.config.client()}
+		s := &system{ory: newClient(c)}
 		ctx, err := reconcileCmd{Load: flag}.paced(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -11,27 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
-
-// replicas is what this process shares with others about sessions.
-func (s *system) replicas(e *ear) *sqlstore.Replicas {
-	return &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project, Wake: e.wake}
-}
-
-// tellServers makes a command tell servers on the same database whose bond it
-// changed. Should that fail they learn it within auth.max_stale.
-func (s *system) tellServers(a *app) {
-	shared := &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project}
-	s.linker.Watch(func(id symbolon.IdentityID) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), 2*time.Second)
-		defer cancel()
-		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
-			_, _ = fmt.Fprintf(a.err, "symbolon: warning: servers that run could not be told at once: %v\n", err)
-		}
-	})
-}
 
 // ear listens on Postgres' channel of purges, so that what another replica revoked is
 // known here in a moment. The table is read twice a second all the same: an ear that
@@ -50,7 +30,7 @@ const (
 )
 
 // newEar begins to listen. On SQLite it is deaf.
-func (c *Config) newEar(log *slog.Logger) *ear {
+func newEar(c *Config, log *slog.Logger) *ear {
 	e := &ear{log: log, stop: func() {}}
 	dsn := c.DatabaseListen.Reveal()
 	if dsn == "" {
@@ -139,4 +119,9 @@ func (e *ear) nudge() {
 func (e *ear) close() {
 	e.stop()
 	e.wg.Wait()
+}
+
+// newReplicas is what this process shares with others about sessions.
+func newReplicas(s *system, e *ear) *sqlstore.Replicas {
+	return &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project, Wake: e.wake}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // beside puts another server together on the same database and the same Kratos.
@@ -64,16 +67,31 @@ func TestRevokeEverywhere(t *testing.T) {
 		heir, _ := one.ory.add(4)
 		user := one.signIn(t, token)
 		two.signIn(t, token)
-		t.Chdir(t.TempDir())
-		code, _, errs := runIn(t, environment("SYMBOLON_DATABASE", database, "SYMBOLON_ORY_PUBLIC_URL", one.ory.URL, "SYMBOLON_ORY_ADMIN_URL", one.ory.URL),
-			"bind", heir, user, "--move", "--why", "test")
-		if code != 0 || errs != "" {
-			t.Fatalf("bind: %d %s", code, errs)
-		}
+		bindAsCommand(t, one, heir, user)
 		for _, i := range []*installation{one, two} {
 			eventually(t, id+" has lost its user", func() bool { return i.status(token) == 403 })
 		}
 	})
+}
+
+// bindAsCommand binds as `symbolon bind --move` does, in a process that runs no server.
+func bindAsCommand(t *testing.T, i *installation, identity, user string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	var errs bytes.Buffer
+	s, err := open(&app{ctx: t.Context(), stdio: stdio{err: &errs}, env: environment("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	link, err := s.linker.Bind(t.Context(), symbolon.IdentityID(identity), symbolon.UserID(user), symbolon.BindOptions{Move: true, Why: "test"})
+	if err != nil || string(link.User) != user || errs.Len() > 0 {
+		t.Fatalf("bind: %+v %v %s", link, err, &errs)
+	}
+	if err := s.linker.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestRevokeBadInput(t *testing.T) {
@@ -235,7 +253,7 @@ func TestListenByTheDirectAddress(t *testing.T) {
 			database = ""
 		}
 		c.DatabaseListen = Hidden(database)
-		e := c.newEar(newLogger(&syncBuffer{}, 0))
+		e := newEar(c, newLogger(&syncBuffer{}, 0))
 		defer e.close()
 		if database == "" {
 			time.Sleep(200 * time.Millisecond)

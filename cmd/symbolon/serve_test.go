@@ -66,7 +66,7 @@ func TestReadyUntilStopping(t *testing.T) {
 	if w := ask(i.public(), "GET", "/readyz", ""); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	keys := i.config.hookKeys()
+	keys := hookKeys(i.config)
 	if w := ask(i.public(), "POST", "/hooks/reserve", `{"metadata_public":{}}`, "X-Symbolon-Key", keys.Reserve[0]); w.Code != 200 || !strings.Contains(w.Body.String(), `"id":"`) {
 		t.Errorf("reserve with everything down: %d %s", w.Code, w.Body)
 	}
@@ -148,7 +148,7 @@ func TestSlowBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_, _ = fmt.Fprintf(c, "POST /hooks/link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-Symbolon-Key: %s\r\n\r\n", i.config.hookKeys().Link[0])
+	_, _ = fmt.Fprintf(c, "POST /hooks/link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-Symbolon-Key: %s\r\n\r\n", hookKeys(i.config).Link[0])
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -200,7 +200,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	i := install(t, func(c *Config) { c.Serve.AdminKey = testKey })
 	id, token := i.ory.add(1)
 	const canary = "cAnArYxxxxxxxxxxxxxxxxxxxxxxxxxx"
-	keys := i.config.hookKeys()
+	keys := hookKeys(i.config)
 	secrets := append([]string{canary, testSecret, testKey, token, "cAnArY"}, keys.Reserve...)
 	secrets = append(append(secrets, keys.Link...), keys.Sync...)
 	var shown strings.Builder

@@ -27,7 +27,7 @@ It reads the database itself, so it works while the server is down; with ory.adm
 
 // Run prints what is known of one person.
 func (c showCmd) Run(a *app) error {
-	s, err := a.open()
+	s, err := open(a)
 	if err != nil {
 		return err
 	}
@@ -45,16 +45,16 @@ func (c showCmd) Run(a *app) error {
 		e.SetIndent("", "  ")
 		return e.Encode(p)
 	}
-	return p.print(a.out)
+	return printPerson(a.out, p)
 }
 
-// print writes for a human in a hurry: the state of things first, how it came last.
-func (p person) print(out io.Writer) error {
+// printPerson writes for a human in a hurry: the state of things first, how it came last.
+func printPerson(out io.Writer, p person) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	p.printHalves(w)
+	printHalves(w, p)
 	if p.Erasure != nil {
 		_, _ = fmt.Fprintln(w)
-		p.Erasure.print(w)
+		printErasure(w, *p.Erasure)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -68,36 +68,36 @@ func (p person) print(out io.Writer) error {
 	}
 	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, plain(e.line()))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, plain(eventLine(e)))
 	}
 	return w.Flush()
 }
 
-func (p person) printHalves(w io.Writer) {
+func printHalves(w io.Writer, p person) {
 	row := func(name string, value any, detail string) {
 		_, _ = fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, detail)
 	}
 	if h := p.Identity; h != nil {
-		row("identity", h.ID, h.words())
+		row("identity", h.ID, identityLine(*h))
 	} else {
 		row("identity", "none", "no identity is known of this user")
 	}
 	if h := p.User; h != nil {
-		row("user", plain(string(h.ID)), h.words(p.Identity))
+		row("user", plain(string(h.ID)), userLine(*h, p.Identity))
 	} else {
 		row("user", "none", "the identity has no user")
 	}
 	if p.Link != nil {
-		row("bond", p.Link.State, p.Link.words())
+		row("bond", p.Link.State, bondLine(*p.Link))
 	} else {
 		row("bond", "none", "the ledger has no entry")
 	}
 	if h := p.Identity; h != nil && h.Ory == exists {
-		row("at Ory", value(h.BackReference), p.backReferenceWords())
+		row("at Ory", value(h.BackReference), backReferenceLine(p))
 	}
 }
 
-func (h identityHalf) words() string {
+func identityLine(h identityHalf) string {
 	switch h.Ory {
 	case exists:
 		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, plain(h.SchemaID), stamp(*h.CreatedAt))
@@ -109,7 +109,7 @@ func (h identityHalf) words() string {
 	return "Ory could not be asked: it does not answer, or not sensibly"
 }
 
-func (h userHalf) words(i *identityHalf) string {
+func userLine(h userHalf, i *identityHalf) string {
 	switch {
 	case !h.Row:
 		return "NO ROW in the users table"
@@ -121,7 +121,7 @@ func (h userHalf) words(i *identityHalf) string {
 	return "its row names this identity"
 }
 
-func (b bond) words() string {
+func bondLine(b bond) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Way)
 	if b.Reason != "" {
 		s += ", because of " + string(b.Reason)
@@ -132,7 +132,7 @@ func (b bond) words() string {
 	return s
 }
 
-func (p person) backReferenceWords() string {
+func backReferenceLine(p person) string {
 	switch {
 	case p.Identity.BackReference == "":
 		return "no back-reference, which nothing depends on"
@@ -142,8 +142,8 @@ func (p person) backReferenceWords() string {
 	return "back-reference, names NOT this user; nothing depends on it"
 }
 
-// line says what an event did, and to whom.
-func (e event) line() string {
+// eventLine says what an event did, and to whom.
+func eventLine(e event) string {
 	s := ""
 	if e.User != "" {
 		s = "user " + string(e.User)

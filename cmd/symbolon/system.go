@@ -3,19 +3,9 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/createurl"
@@ -36,41 +26,6 @@ type system struct {
 	creator *createurl.Client // nil: the users are in a table
 }
 
-// presence says whether a database may be made.
-type presence bool
-
-const (
-	existing presence = false // a file that is not there is a wrong path
-	created  presence = true  // for migrations
-)
-
-// configure reads the configuration and shows what is doubtful in it.
-func (a *app) configure() (*Config, error) {
-	config, warnings, err := loadConfig(a.config, a.env)
-	for _, w := range warnings {
-		_, _ = fmt.Fprintf(a.err, "symbolon: warning: %s\n", w)
-	}
-	return config, err
-}
-
-// open is for the commands that look at a database that is there, and log nothing.
-func (a *app) open() (*system, error) {
-	config, err := a.configure()
-	if err != nil {
-		return nil, err
-	}
-	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	if err := s.current(a.ctx); err != nil {
-		s.close()
-		return nil, err
-	}
-	s.tellServers(a)
-	return s, nil
-}
-
 // connect puts the library together. It returns only when the database answers.
 func connect(ctx context.Context, c *Config, log *slog.Logger) (*system, error) {
 	db, dialect, err := openDatabase(c, existing)
@@ -81,9 +36,9 @@ func connect(ctx context.Context, c *Config, log *slog.Logger) (*system, error) 
 		_ = db.Close()
 		return nil, err
 	}
-	s := &system{config: c, db: db, store: c.store(db, dialect), ory: c.client()}
-	s.linker = c.linker(s.ory, s.store, log)
-	if s.creator = c.creator(); s.creator != nil {
+	s := &system{config: c, db: db, store: newStore(c, db, dialect), ory: newClient(c)}
+	s.linker = newLinker(c, s.ory, s.store, log)
+	if s.creator = newCreator(c); s.creator != nil {
 		s.linker.Creator = s.creator
 	}
 	return s, nil
@@ -98,77 +53,7 @@ func (s *system) close() {
 	_ = s.db.Close()
 }
 
-func ping(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
-		return hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is it up?")
-	}
-	return nil
-}
-
-func openDatabase(c *Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
-	var db *sql.DB
-	var dialect sqlstore.Dialect
-	var err error
-	if path, ok := c.sqlitePath(); ok {
-		dialect = sqlstore.SQLite
-		db, err = openSQLite(path, p)
-	} else {
-		dialect = sqlstore.Postgres
-		db, err = openPostgres(c)
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	limit := c.DatabasePool.Max
-	if limit == 0 {
-		limit = 10
-	}
-	db.SetMaxOpenConns(limit)
-	db.SetMaxIdleConns(limit)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	return db, dialect, nil
-}
-
-func (c *Config) sqlitePath() (string, bool) {
-	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
-}
-
-// openSQLite makes the file, where it may, readable by its owner only: it holds
-// e-mail addresses.
-func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
-		return nil, hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
-	}
-	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
-	}
-	return sql.Open("sqlite", sqlstore.SQLiteDSN(path, more...))
-}
-
-func openPostgres(c *Config) (*sql.DB, error) {
-	config, err := pgx.ParseConfig(c.Database.Reveal())
-	if err != nil {
-		return nil, errors.New("open the database: its address cannot be read") // err quotes it
-	}
-	if d := c.DatabasePool.StatementTimeout; d > 0 {
-		config.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
-	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "symbolon"
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
-	return stdlib.OpenDB(*config), nil
-}
-
-func (c *Config) store(db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
+func newStore(c *Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
 	if u.CreateURL != "" {
 		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
@@ -181,35 +66,26 @@ func (c *Config) store(db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: users}
 }
 
-func (c *Config) client() *ory.Client {
+func newClient(c *Config) *ory.Client {
 	load, _ := percent(c.Reconcile.Load)
 	return &ory.Client{PublicURL: c.Ory.PublicURL, AdminURL: c.Ory.AdminURL, Token: c.Ory.Token.Reveal(),
 		Cookie: c.Ory.Cookie, EdgeCache: c.Ory.EdgeCache, Load: load}
 }
 
-func (c *Config) linker(ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
+func newLinker(c *Config, ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
 	return &link.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.secrets(),
-		BackReference: c.backReference(), OnUserDeleted: c.Users.OnUserDeleted,
+		BackReference: backReference(c), OnUserDeleted: c.Users.OnUserDeleted,
 		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap,
 		AdoptVerifiedEmail: c.Adopt.VerifiedEmail, Log: log}
 }
 
-func (c *Config) backReference() link.BackReference {
+func backReference(c *Config) link.BackReference {
 	return link.BackReference{Key: c.backReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
-}
-
-// secrets are the current one and the previous ones.
-func (c *Config) secrets() []symbolon.Secret {
-	out := []symbolon.Secret{symbolon.Secret(c.Secret.Reveal())}
-	for _, s := range c.PreviousSecrets {
-		out = append(out, symbolon.Secret(s.Reveal()))
-	}
-	return out
 }
 
 // hookKeys are the configured keys, and the derived ones of the hooks that have
 // none.
-func (c *Config) hookKeys() hooks.Keys {
+func hookKeys(c *Config) hooks.Keys {
 	keys := hooks.DeriveKeys(c.secrets())
 	for _, k := range []struct {
 		to         *[]string
@@ -223,4 +99,17 @@ func (c *Config) hookKeys() hooks.Keys {
 		}
 	}
 	return keys
+}
+
+// newCreator makes what asks the application; nil where its users are in a table.
+func newCreator(c *Config) *createurl.Client {
+	if c.Users.CreateURL == "" {
+		return nil
+	}
+	return &createurl.Client{URL: c.Users.CreateURL, Secrets: c.createSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
+}
+
+// hookActions are the hooks as `actions print` prints them.
+func hookActions(c *Config) hooks.Actions {
+	return hooks.Actions{URL: c.Serve.URL, Keys: hookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.newID()}
 }

@@ -1,70 +1,15 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// template makes tokens as one of Ory's tokenizer templates does.
-type template struct {
-	key    *ecdsa.PrivateKey
-	signer jose.Signer
-	public string // the file with its public half
-}
-
-func newTemplate(t *testing.T) *template {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, (&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &template{key: key, signer: signer, public: filepath.Join(t.TempDir(), "jwks.json")}
-	out.publish(t, key.Public())
-	return out
-}
-
-func (p *template) publish(t *testing.T, key any) {
-	t.Helper()
-	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p.public, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// configure has a server take its tokens.
-func (p *template) configure(c *Config) {
+// takeTokens has a server take the tokens of a template.
+func takeTokens(c *Config, p *template) {
 	c.Auth.JWT = JWTConfig{JWKS: p.public, Issuer: "https://ory.example/", Audience: "notes", UserClaim: "sub", MaxLife: 15 * time.Minute}
-}
-
-// token is one of the session that smallKratos has for an identity.
-func (p *template) token(t *testing.T, identity string) string {
-	t.Helper()
-	now := time.Now()
-	token, err := jwt.Signed(p.signer).Claims(jwt.Claims{Issuer: "https://ory.example/", Audience: jwt.Audience{"notes"}, Subject: identity,
-		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(10 * time.Minute))}).
-		Claims(map[string]any{"sid": "5e" + identity[2:], "aal": "aal1"}).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
 }
 
 func (i *installation) bearer(token string) int {
@@ -76,7 +21,7 @@ func (i *installation) bearer(token string) int {
 func TestTokensEverywhere(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		p := newTemplate(t)
-		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour; p.configure(c) })
+		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour; takeTokens(c, p) })
 		two := one.beside(t)
 		stays, _ := one.ory.add(10)
 		other := p.token(t, stays)
@@ -134,35 +79,8 @@ func TestTokensOff(t *testing.T) {
 	if got := ask(i.public(), "GET", "/auth/optional", "", "Authorization", "Bearer "+p.token(t, id)); got.Code != 200 || got.Header().Get("X-User-Id") != "" {
 		t.Error(got)
 	}
-	metrics := ask(install(t, p.configure).operator(), "GET", "/metrics", "").Body.String()
+	metrics := ask(install(t, func(c *Config) { takeTokens(c, p) }).operator(), "GET", "/metrics", "").Body.String()
 	if !strings.Contains(metrics, "\nsymbolon_session_max_staleness_seconds 910\n") {
 		t.Error("the bound does not tell of the tokens' life")
-	}
-}
-
-// TestServeRefusesKeys: a server does not start with keys that it must not have, or
-// that are none, and says what to do.
-func TestServeRefusesKeys(t *testing.T) {
-	p := newTemplate(t)
-	env := environment("SYMBOLON_AUTH_JWT_JWKS", p.public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",
-		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
-	for says, prepare := range map[string]func(){
-		"publish only the public halves": func() { p.publish(t, p.key) },
-		"no key set": func() {
-			if err := os.WriteFile(p.public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"no such file": func() {
-			if err := os.Remove(p.public); err != nil {
-				t.Fatal(err)
-			}
-		},
-	} {
-		p.publish(t, p.key.Public())
-		prepare()
-		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "auth.jwt.jwks") {
-			t.Errorf("%s: %d %s", says, code, errs)
-		}
 	}
 }

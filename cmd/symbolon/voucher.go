@@ -24,7 +24,7 @@ func (voucherCmd) Help() string {
 
 // Run prints a voucher.
 func (c voucherCmd) Run(a *app) error {
-	s, err := a.open()
+	s, err := open(a)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -81,14 +79,6 @@ func (u UsersConfig) where() string {
 	return u.Table
 }
 
-// creator asks the application; nil where its users are in a table.
-func (c *Config) creator() *createurl.Client {
-	if c.Users.CreateURL == "" {
-		return nil
-	}
-	return &createurl.Client{URL: c.Users.CreateURL, Secrets: c.createSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
-}
-
 // createSecrets are the configured ones, or else the derived.
 func (c *Config) createSecrets() (out []string) {
 	if len(c.Users.CreateSecret) == 0 {
@@ -98,21 +88,4 @@ func (c *Config) createSecrets() (out []string) {
 		out = append(out, s.Reveal())
 	}
 	return out
-}
-
-// writeCreate writes what the application has to know, as environment variables.
-func (c *Config) writeCreate(w io.Writer) error {
-	if c.Users.CreateURL == "" {
-		return usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
-	}
-	var b strings.Builder
-	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST is\n" +
-		"# Symbolon's (Standard Webhooks; docs/create-url.md). Treat it as the secret it is.\n")
-	secrets := c.createSecrets()
-	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
-	for _, former := range secrets[1:] {
-		fmt.Fprintf(&b, "# The other one, which signs as well for now: %s\n", former)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,34 +10,6 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
-
-func eachLeafPair(a, b *Config, f func(path string, a, b any)) {
-	other := map[string]any{}
-	eachLeaf(reflect.ValueOf(b).Elem(), "", func(path string, v reflect.Value) { other[path] = v.Interface() })
-	eachLeaf(reflect.ValueOf(a).Elem(), "", func(path string, v reflect.Value) { f(path, v.Interface(), other[path]) })
-}
-
-// FuzzConfig: whatever the file holds, it is read or refused, and no fault repeats
-// what stands in the place of a secret.
-func FuzzConfig(f *testing.F) {
-	f.Add("secret: ${SYMBOLON_SECRET}\n")
-	f.Add(everything)
-	f.Add("a: &a [*a]\n")
-	f.Add("ory: !!map {project: x}\n? [a]\n: b\n")
-	f.Add(laughs())
-	f.Fuzz(func(t *testing.T, text string) {
-		r := &report{where: map[string]string{}}
-		c := defaults()
-		y := &yamlReader{report: r, name: "f", env: environment()}
-		y.read([]byte(text), c)
-		y.read([]byte("secret: {k: "+testKey+"}\n"+text), c)
-		overlayEnv(c, environment(), r)
-		c.check(r)
-		if err := r.err(); err == nil || strings.Contains(err.Error(), testKey) {
-			t.Errorf("%q: %v", text, err)
-		}
-	})
-}
 
 // FuzzParseBind: a request that is taken has two halves that can be keys.
 func FuzzParseBind(f *testing.F) {

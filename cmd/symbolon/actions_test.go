@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TestOathkeeperConfig: what is printed is what is accepted, also while the secret is
+// changed, and of the operator's own choice.
+func TestOathkeeperConfig(t *testing.T) {
+	c := defaults()
+	c.Secret, c.PreviousSecrets = testSecret, []Hidden{testKey}
+	printed := func() (user, password string) {
+		var b bytes.Buffer
+		if err := writeOathkeeper(c, &b); err != nil {
+			t.Fatal(err)
+		}
+		var doc struct {
+			Mutators struct {
+				Hydrator struct {
+					Config struct {
+						API struct {
+							URL  string
+							Auth struct {
+								Basic struct{ Username, Password string }
+							}
+						} `yaml:"api"`
+					}
+				}
+			}
+		}
+		if err := yaml.Unmarshal(b.Bytes(), &doc); err != nil || doc.Mutators.Hydrator.Config.API.URL != "http://127.0.0.1:4460/hydrate" {
+			t.Fatalf("%s %v", b.String(), err)
+		}
+		basic := doc.Mutators.Hydrator.Config.API.Auth.Basic
+		return basic.Username, basic.Password
+	}
+	user, password := printed()
+	if u, p := c.hydrateLogin(); user != u || len(p) != 2 || password != p[0] || p[0] == p[1] || len(password) < 40 {
+		t.Errorf("%s %d", user, len(p))
+	}
+	c.Hooks.Basic.Hydrate = "keeper:" + testKey + ":x"
+	if user, password = printed(); user != "keeper" || password != testKey+":x" {
+		t.Errorf("%s", user)
+	}
+}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestLogLevels(t *testing.T) {
+	for _, test := range []struct {
+		flag, env string
+		want      slog.Level
+	}{{"", "", slog.LevelInfo}, {"debug", "error", slog.LevelDebug}, {"", "warn", slog.LevelWarn}, {"error", "", slog.LevelError}} {
+		if got, err := logLevel(test.flag, environment("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
+			t.Errorf("%+v: %v %v", test, got, err)
+		}
+	}
+	if newLogger(&strings.Builder{}, slog.LevelInfo).Enabled(context.Background(), slog.LevelDebug) {
+		t.Error("debug at info")
+	}
+}

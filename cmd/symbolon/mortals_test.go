@@ -1,0 +1,48 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/symbolon-id/symbolon/symbolontest"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+// mortals is an installation on a fake Ory that can delete identities.
+type mortals struct {
+	*installation
+	fake *fakeory.Ory
+	env  environ
+}
+
+func installMortals(t *testing.T, change func(*Config)) *mortals {
+	t.Helper()
+	m := &mortals{fake: fakeory.Start(t, fakeory.Config{})}
+	m.installation = install(t, func(c *Config) {
+		c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = m.fake.PublicURL, m.fake.AdminURL, ""
+		if change != nil {
+			change(c)
+		}
+	})
+	t.Chdir(t.TempDir())
+	m.env = environment("SYMBOLON_DATABASE", m.config.Database.Reveal(), "SYMBOLON_ORY_PUBLIC_URL", m.fake.PublicURL, "SYMBOLON_ORY_ADMIN_URL", m.fake.AdminURL)
+	return m
+}
+
+// born signs somebody up and in.
+func (m *mortals) born(t *testing.T, email string) (p *symbolontest.Person, user string) {
+	t.Helper()
+	p, err := m.fake.Register(t.Context(), email, testPassword, "cAnArY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, m.signIn(t, p.Token)
+}
+
+func (m *mortals) alive(t *testing.T, p *symbolontest.Person) bool {
+	t.Helper()
+	_, status, err := m.fake.GetIdentity(t.Context(), p.IdentityID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status == 200
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// configure reads the configuration and shows what is doubtful in it.
+func configure(a *app) (*Config, error) {
+	config, warnings, err := loadConfig(a.config, a.env)
+	for _, w := range warnings {
+		_, _ = fmt.Fprintf(a.err, "symbolon: warning: %s\n", w)
+	}
+	return config, err
+}
+
+// open is for the commands that look at a database that is there, and log nothing.
+func open(a *app) (*system, error) {
+	config, err := configure(a)
+	if err != nil {
+		return nil, err
+	}
+	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.current(a.ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.tellServers(a)
+	return s, nil
+}
+
+// tellServers makes a command tell servers on the same database whose bond it
+// changed. Should that fail they learn it within auth.max_stale.
+func (s *system) tellServers(a *app) {
+	shared := &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project}
+	s.linker.Watch(func(id symbolon.IdentityID) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), 2*time.Second)
+		defer cancel()
+		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
+			_, _ = fmt.Fprintf(a.err, "symbolon: warning: servers that run could not be told at once: %v\n", err)
+		}
+	})
+}
+
+// fits reports everything about the users table that would keep people out.
+func (s *system) fits(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := s.store.Check(ctx)
+	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
+		return err
+	}
+	return usage(hint(err, "the users table must be as the section users of the configuration says"))
+}
+
+// start brings the tables up to date, connects and proves that the users table fits.
+func start(ctx context.Context, c *Config, log *slog.Logger) (*system, error) {
+	from, to, err := migrateAll(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if from != to {
+		log.Info("the database was migrated", "from", from, "to", to)
+	}
+	s, err := connect(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fits(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// serve runs a server until the context ends.
+func serve(ctx context.Context, c *Config, log *slog.Logger) error {
+	p, err := newServer(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer collectLess()()
+	if err := p.work.Start(ctx); err != nil {
+		return errors.Join(err, p.close(ctx))
+	}
+	log.Info("starting", "version", thisBuild().version, "database", p.store.Dialect, "users", c.Users.where(),
+		"ory", c.Ory.PublicURL, "ory_admin", c.Ory.AdminURL, "project", c.Ory.Project)
+	err = p.server.run(ctx, listener{"public", c.Serve.Public, p.public()}, listener{"operator", c.Serve.Admin, p.operator()})
+	return errors.Join(err, p.close(ctx))
+}
+
+// newServer brings the tables up to date, connects and puts a server together that
+// answers nobody yet.
+func newServer(ctx context.Context, c *Config, log *slog.Logger) (*parts, error) {
+	s, err := start(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newParts(s, log)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	if err := p.check(); err != nil {
+		return nil, errors.Join(usage(err), p.close(ctx))
+	}
+	return p, nil
+}
+
+// parts are what answers requests.
+type parts struct {
+	*system
+	log      *slog.Logger
+	metrics  *metrics
+	hooks    *hooks.Handler
+	verifier *session.Verifier
+	ear      *ear
+
+	forwardAuth *session.ForwardAuth
+	hydrate     *session.Hydrate
+
+	server  *server
+	passes  *passes  // the schedule's
+	repairs *repairs // the operator's
+	work    *background
+}
+
+func newParts(s *system, log *slog.Logger) (p *parts, err error) {
+	p = &parts{system: s, log: log, metrics: newMetrics(), server: &server{log: log}}
+	s.linker.AfterLink = p.metrics.linked
+	if s.creator != nil {
+		s.creator.Observe = p.metrics.creation
+	}
+	p.metrics.countFindings(s.store, s.config.Ory.Project)
+	reconciler := s.reconciler()
+	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
+	p.repairs = newRepairs(reconciler, s.ory.Load, p.metrics, log)
+	p.hooks = &hooks.Handler{Linker: s.linker, Keys: hookKeys(s.config), Observe: p.metrics.hook, Log: log}
+	p.ear = newEar(s.config, log)
+	shared := newReplicas(s, p.ear)
+	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
+		MaxStaleWithFeed: s.config.Auth.MaxStaleWithFeed, OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
+		Tokens: s.config.Auth.JWT.tokens(),
+		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
+			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
+			Assertion: s.config.header("assertion")}}
+	p.forwardAuth = s.config.forwardAuth(p.verifier, s.config.signer())
+	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
+	p.hydrate.User, p.hydrate.Passwords = s.config.hydrateLogin()
+	p.metrics.sessions(p.verifier, p.ear)
+	if p.work, err = p.newBackground(); err != nil {
+		p.ear.close()
+	}
+	return p, err
+}
+
+// check proves that nothing is wired wrongly before the first request comes.
+func (p *parts) check() error {
+	return errors.Join(p.ory.Check(), p.hooks.Check(), p.forwardAuth.Check())
+}
+
+// close finishes what no request waits for, questions to Ory and back-references that
+// are still to be written, and closes the connections.
+func (p *parts) close(ctx context.Context) error {
+	p.work.stop(ctx, p.log)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	p.repairs.close()
+	p.verifier.Close()
+	p.ear.close()
+	if err := p.linker.Close(ctx); err != nil {
+		p.log.Warn("stopped before everything was written", "error", err)
+	}
+	p.log.Info("stopped")
+	p.system.close()
+	return nil
+}

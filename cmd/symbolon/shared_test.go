@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// Secrets of the tests. Each is a canary: it must not show up anywhere.
+const (
+	testSecret = "cAnArY-7f3kQ9vZx2LmN8pRt5WyB1sDg4HjU6oE"
+	testKey    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
+)
+
+const testPassword = "correct horse battery staple"
+
+// environment has a secret, and what else a test needs.
+func environment(pairs ...string) map[string]string {
+	m := map[string]string{"SYMBOLON_SECRET": testSecret}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return m
+}
+
+// onBoth runs a test on SQLite and on Postgres, each time in an empty database.
+func onBoth(t *testing.T, f func(t *testing.T, database string)) {
+	t.Run("sqlite", func(t *testing.T) { f(t, "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db")) })
+	t.Run("postgres", func(t *testing.T) { f(t, symbolontest.SharedPostgres(t).NewDatabase(t)) })
+}
+
+// eventually waits for a minute: on a machine that does much else a process alone may
+// take many seconds to start.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("it never came that %s", what)
+}
+
+// openTest opens a database as the configuration names it.
+func openTest(t *testing.T, database string) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", database
+	if path, ok := strings.CutPrefix(database, "sqlite://"); ok {
+		driver, dsn = "sqlite", sqlstore.SQLiteDSN(path)
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// execTest runs statements that have to succeed.
+func execTest(t *testing.T, db *sql.DB, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if _, err := db.ExecContext(t.Context(), text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+}
+
+// readTest reads a file that has to be there.
+func readTest(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ask sends a request to a handler as a program on this machine would.
+func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://127.0.0.1:4461"+path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// syncBuffer is a buffer that many goroutines write to.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// wholeEvidence wants an erasure to have come to its end, with the evidence of every step.
+func wholeEvidence(t *testing.T, at symbolon.ErasureStep, evidence []symbolon.ErasureNote) {
+	t.Helper()
+	var steps []string
+	for _, n := range evidence {
+		steps = append(steps, string(n.Step))
+	}
+	if got := strings.Join(steps, " "); at != symbolon.EraseDone || got != "deny sessions identity row scrub" {
+		t.Errorf("at %s, evidence of %s", at, got)
+	}
+}
