@@ -5,13 +5,15 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // TestOathkeeperConfig: what is printed is what is accepted, also while the secret is
 // changed, and of the operator's own choice.
 func TestOathkeeperConfig(t *testing.T) {
 	c := defaults()
-	c.Secret, c.PreviousSecrets = testSecret, []Hidden{testKey}
+	c.Secret, c.PreviousSecrets = cmdtest.Secret, []Hidden{cmdtest.Key}
 	printed := func() (user, password string) {
 		var b bytes.Buffer
 		if err := writeOathkeeper(c, &b); err != nil {
@@ -41,8 +43,8 @@ func TestOathkeeperConfig(t *testing.T) {
 	if u, p := c.hydrateLogin(); user != u || len(p) != 2 || password != p[0] || p[0] == p[1] || len(password) < 40 {
 		t.Errorf("%s %d", user, len(p))
 	}
-	c.Hooks.Basic.Hydrate = "keeper:" + testKey + ":x"
-	if user, password = printed(); user != "keeper" || password != testKey+":x" {
+	c.Hooks.Basic.Hydrate = "keeper:" + cmdtest.Key + ":x"
+	if user, password = printed(); user != "keeper" || password != cmdtest.Key+":x" {
 		t.Errorf("%s", user)
 	}
 }

@@ -4,27 +4,29 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func TestOperatorWithKey(t *testing.T) {
-	h := operatorOnly(testKey, http.HandlerFunc(healthz))
+	h := operatorOnly(cmdtest.Key, http.HandlerFunc(healthz))
 	for _, test := range []struct {
 		name    string
 		headers []string // Authorization
 		status  int
 	}{
 		{"none", nil, 401},
-		{"the key", []string{"Bearer " + testKey}, 200},
+		{"the key", []string{"Bearer " + cmdtest.Key}, 200},
 		{"empty", []string{""}, 401},
-		{"no scheme", []string{testKey}, 401},
+		{"no scheme", []string{cmdtest.Key}, 401},
 		{"only the scheme", []string{"Bearer "}, 401},
-		{"scheme in small letters", []string{"bearer " + testKey}, 401},
-		{"Basic", []string{"Basic " + testKey}, 401},
-		{"one letter more", []string{"Bearer " + testKey + "x"}, 401},
-		{"one letter less", []string{"Bearer " + testKey[:len(testKey)-1]}, 401},
-		{"two spaces", []string{"Bearer  " + testKey}, 401},
-		{"twice", []string{"Bearer " + testKey, "Bearer " + testKey}, 401},
-		{"wrong, then right", []string{"Bearer x", "Bearer " + testKey}, 401},
+		{"scheme in small letters", []string{"bearer " + cmdtest.Key}, 401},
+		{"Basic", []string{"Basic " + cmdtest.Key}, 401},
+		{"one letter more", []string{"Bearer " + cmdtest.Key + "x"}, 401},
+		{"one letter less", []string{"Bearer " + cmdtest.Key[:len(cmdtest.Key)-1]}, 401},
+		{"two spaces", []string{"Bearer  " + cmdtest.Key}, 401},
+		{"twice", []string{"Bearer " + cmdtest.Key, "Bearer " + cmdtest.Key}, 401},
+		{"wrong, then right", []string{"Bearer x", "Bearer " + cmdtest.Key}, 401},
 	} {
 		for _, path := range []string{"/admin/links", "/metrics", "/nothing", "/healthz/"} {
 			r := httptest.NewRequest("GET", "http://symbolon.internal"+path, nil)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/link"
@@ -35,7 +36,7 @@ func TestAdminErase(t *testing.T) {
 		"why with an address":     "/admin/users/" + user + "?why=a@b.c",
 		"no UUID":                 "/admin/identities/42",
 	} {
-		if w := ask(side, "DELETE", path, ""); w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_request") {
+		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_request") {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -43,16 +44,16 @@ func TestAdminErase(t *testing.T) {
 		"nobody's user": "/admin/users/42", "nobody's identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
 		"an identity as a user": "/admin/users/" + p.IdentityID, "a user as an identity": "/admin/identities/" + user,
 	} {
-		if w := ask(side, "DELETE", path, ""); w.Code != 404 {
+		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 404 {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
 	for _, id := range []string{"42", "1d000000-0000-4000-8000-999999999999", "%00"} {
-		if w := ask(side, "GET", "/admin/erasures/"+id, ""); w.Code != 404 {
+		if w := cmdtest.Ask(side, "GET", "/admin/erasures/"+id, ""); w.Code != 404 {
 			t.Errorf("erasure %s: %d %s", id, w.Code, w.Body)
 		}
 	}
-	if w := ask(side, "PUT", "/admin/users/"+user, ""); w.Code != 405 || w.Header().Get("Allow") != "DELETE, GET" {
+	if w := cmdtest.Ask(side, "PUT", "/admin/users/"+user, ""); w.Code != 405 || w.Header().Get("Allow") != "DELETE, GET" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	if m.signIn(t, p.Token) != user {
@@ -63,45 +64,45 @@ func TestAdminErase(t *testing.T) {
 	mend := m.fake.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
 	var w *httptest.ResponseRecorder
 	var e erasure
-	eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
-		w = ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
+	cmdtest.Eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
+		w = cmdtest.Ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
 		e = decode(w.Body.String())
 		return w.Code != 202 || e.Step == symbolon.EraseIdentity
 	})
 	if w.Code != 202 || w.Header().Get("Location") != "/admin/erasures/"+e.ID || e.Done || e.Step != symbolon.EraseIdentity || e.Row != "delete" || e.Why != "ticket 7" {
 		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
-	if w := ask(m.public(), "GET", "/auth", "", "X-Session-Token", p.Token); w.Code != 401 && w.Code != 403 {
+	if w := cmdtest.Ask(m.public(), "GET", "/auth", "", "X-Session-Token", p.Token); w.Code != 401 && w.Code != 403 {
 		t.Errorf("the session is answered %d", w.Code)
 	}
-	if w := ask(side, "DELETE", "/admin/identities/"+p.IdentityID, ""); w.Code != 202 || decode(w.Body.String()).ID != e.ID {
+	if w := cmdtest.Ask(side, "DELETE", "/admin/identities/"+p.IdentityID, ""); w.Code != 202 || decode(w.Body.String()).ID != e.ID {
 		t.Errorf("asked again: %d %s", w.Code, w.Body)
 	}
 	mend()
 	carried := func(path string) bool {
-		w = ask(side, "DELETE", path, "")
+		w = cmdtest.Ask(side, "DELETE", path, "")
 		return w.Code != 202
 	}
-	eventually(t, "it was carried on", func() bool { return carried("/admin/users/" + user) })
+	cmdtest.Eventually(t, "it was carried on", func() bool { return carried("/admin/users/" + user) })
 	if w.Code != 200 || decode(w.Body.String()).ID != e.ID {
 		t.Errorf("carried on: %d %s", w.Code, w.Body)
 	}
-	w = ask(side, "GET", "/admin/erasures/"+e.ID, "")
+	w = cmdtest.Ask(side, "GET", "/admin/erasures/"+e.ID, "")
 	e = decode(w.Body.String())
-	wholeEvidence(t, e.Step, e.Evidence)
+	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
 	if !e.Done || e.DoneAt == nil || w.Code != 200 || m.alive(t, p) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := ask(side, "GET", "/admin/users/"+user, ""); w.Code != 200 || !strings.Contains(w.Body.String(), e.ID) || strings.Contains(w.Body.String(), "cAnArY") {
+	if w := cmdtest.Ask(side, "GET", "/admin/users/"+user, ""); w.Code != 200 || !strings.Contains(w.Body.String(), e.ID) || strings.Contains(w.Body.String(), "cAnArY") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 
 	// An identity that Symbolon has never heard of.
-	p, err := m.fake.Register(t.Context(), "cAnArY2@example.com", testPassword, "cAnArY")
+	p, err := m.fake.Register(t.Context(), "cAnArY2@example.com", cmdtest.Password, "cAnArY")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a stranger is erased", func() bool { return carried("/admin/identities/" + strings.ToUpper(p.IdentityID)) })
+	cmdtest.Eventually(t, "a stranger is erased", func() bool { return carried("/admin/identities/" + strings.ToUpper(p.IdentityID)) })
 	if w.Code != 200 || m.alive(t, p) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -127,7 +128,7 @@ func (o *patientOry) Identity(ctx context.Context, id symbolon.IdentityID) (symb
 // failure after which it rests longer and longer.
 func TestErasuresWaitForTheirTurn(t *testing.T) {
 	m := installMortals(t, nil)
-	p, err := m.fake.Register(t.Context(), "cAnArY@example.com", testPassword, "cAnArY name")
+	p, err := m.fake.Register(t.Context(), "cAnArY@example.com", cmdtest.Password, "cAnArY name")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 func TestAdminEraseNeedsOry(t *testing.T) {
 	m := installMortals(t, func(c *Config) { c.Ory.AdminURL = "" })
 	_, user := m.born(t, "a@example.com")
-	if w := ask(m.operator(), "DELETE", "/admin/users/"+user, ""); w.Code != 409 || !strings.Contains(w.Body.String(), "ory.admin_url") {
+	if w := cmdtest.Ask(m.operator(), "DELETE", "/admin/users/"+user, ""); w.Code != 409 || !strings.Contains(w.Body.String(), "ory.admin_url") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -171,7 +172,7 @@ func TestServerCarriesErasuresOn(t *testing.T) {
 	if _, err := m.db.Exec(`update symbolon_erasures set updated_at = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the erasure is done", func() bool {
+	cmdtest.Eventually(t, "the erasure is done", func() bool {
 		now, err := e.Get(t.Context(), begun.ID)
 		return err == nil && now.Done()
 	})

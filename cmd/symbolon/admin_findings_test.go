@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
@@ -20,7 +21,7 @@ type findingsAnswer struct {
 
 func (i *installation) findings(t *testing.T, query string) (out findingsAnswer) {
 	t.Helper()
-	w := ask(i.operator(), "GET", "/admin/findings"+query, "")
+	w := cmdtest.Ask(i.operator(), "GET", "/admin/findings"+query, "")
 	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != 200 {
 		t.Fatalf("%s: %d %s", query, w.Code, w.Body)
 	}
@@ -31,13 +32,13 @@ func (i *installation) findings(t *testing.T, query string) (out findingsAnswer)
 func (i *installation) reconcileNow(t *testing.T, body string) (run operatorRun) {
 	t.Helper()
 	var out struct{ Run operatorRun }
-	w := ask(i.operator(), "POST", "/admin/reconcile", body)
+	w := cmdtest.Ask(i.operator(), "POST", "/admin/reconcile", body)
 	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != 202 || out.Run.ID == "" || out.Run.State != symbolon.RunGoing {
 		t.Fatalf("%s: %d %s", body, w.Code, w.Body)
 	}
 	id := out.Run.ID
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		w = ask(i.operator(), "GET", "/admin/reconcile/"+id, "")
+		w = cmdtest.Ask(i.operator(), "GET", "/admin/reconcile/"+id, "")
 		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != 200 || out.Run.ID != id {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
@@ -52,10 +53,10 @@ func (i *installation) reconcileNow(t *testing.T, body string) (run operatorRun)
 func TestAdminReconcile(t *testing.T) {
 	i := install(t, nil)
 	for n := range 3 {
-		i.ory.add(n + 1)
+		i.ory.Add(n + 1)
 	}
-	odd, _ := i.ory.add(4)
-	i.ory.set(odd, "metadata_public", map[string]any{"id": "legacy"})
+	odd, _ := i.ory.Add(4)
+	i.ory.Set(odd, "metadata_public", map[string]any{"id": "legacy"})
 	if run := i.reconcileNow(t, ""); run.State != symbolon.RunDone || run.Repair || run.Report.Left[reconcile.UnlinkedIdentity] != 4 {
 		t.Errorf("a dry run: %+v %+v", run, run.Report)
 	}
@@ -70,11 +71,11 @@ func TestAdminReconcile(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, want := range []string{`symbolon_findings_open{kind="foreign_back_reference"} 1`, `symbolon_findings_open{kind="user_gone"} 0`, `symbolon_reconcile_runs_total{result="done"} 2`} {
-		eventually(t, "the metrics say: "+want, func() bool { // a database that is slow to count is asked again 15 s later
-			return strings.Contains(ask(i.operator(), "GET", "/metrics", "").Body.String(), want)
+		cmdtest.Eventually(t, "the metrics say: "+want, func() bool { // a database that is slow to count is asked again 15 s later
+			return strings.Contains(cmdtest.Ask(i.operator(), "GET", "/metrics", "").Body.String(), want)
 		})
 	}
-	i.ory.setDown(true)
+	i.ory.SetDown(true)
 	if run := i.reconcileNow(t, `{"repair":true}`); run.State != symbolon.RunFailed || run.Error == "" || run.Report.Complete {
 		t.Errorf("Ory is down: %+v", run)
 	}
@@ -87,7 +88,7 @@ func TestAdminReconcile(t *testing.T) {
 func TestPass(t *testing.T) {
 	i := install(t, nil)
 	for n := range 3 {
-		i.ory.add(n + 1)
+		i.ory.Add(n + 1)
 	}
 	for range 2 {
 		if done, err := i.passes.Pass(t.Context()); !done || err != nil {
@@ -109,7 +110,7 @@ func TestPass(t *testing.T) {
 	if _, err := i.db.Exec("delete from symbolon_runs"); err != nil {
 		t.Fatal(err)
 	}
-	i.ory.setDown(true)
+	i.ory.SetDown(true)
 	if done, err := i.passes.Pass(t.Context()); done || err == nil {
 		t.Errorf("Ory is down: %v %v", done, err)
 	}
@@ -154,12 +155,12 @@ func TestAdminFindingsPages(t *testing.T) {
 		}
 	}
 	next := i.findings(t, "?limit=7").Next
-	foreign := install(t, func(c *Config) { c.Secret = testKey + "another secret 0123" })
+	foreign := install(t, func(c *Config) { c.Secret = cmdtest.Key + "another secret 0123" })
 	project := install(t, func(c *Config) { c.Ory.Project = "another" })
 	for name, w := range map[string]*httptest.ResponseRecorder{
-		"of another query":   ask(i.operator(), "GET", "/admin/findings?kind=user_gone&after="+next, ""),
-		"of another secret":  ask(foreign.operator(), "GET", "/admin/findings?after="+next, ""),
-		"of another project": ask(project.operator(), "GET", "/admin/findings?after="+next, ""),
+		"of another query":   cmdtest.Ask(i.operator(), "GET", "/admin/findings?kind=user_gone&after="+next, ""),
+		"of another secret":  cmdtest.Ask(foreign.operator(), "GET", "/admin/findings?after="+next, ""),
+		"of another project": cmdtest.Ask(project.operator(), "GET", "/admin/findings?after="+next, ""),
 	} {
 		if w.Code != 400 {
 			t.Errorf("a cursor %s: %d %s", name, w.Code, w.Body)
@@ -171,7 +172,7 @@ func TestAdminFindingsPages(t *testing.T) {
 	c := newCursors(i.config.secrets())
 	c.now = func() time.Time { return time.Now().Add(-25 * time.Hour) }
 	old := c.seal([]string{"findings", "default", ""}, string(open[0].Identity), "user_gone")
-	if w := ask(i.operator(), "GET", "/admin/findings?after="+old, ""); w.Code != 400 {
+	if w := cmdtest.Ask(i.operator(), "GET", "/admin/findings?after="+old, ""); w.Code != 400 {
 		t.Errorf("an old cursor: %d", w.Code)
 	}
 }
@@ -223,13 +224,13 @@ func TestAdminFindingsBadInput(t *testing.T) {
 		{"POST", "/admin/reconcile", `{"allow_missing":-1}`, 400, "invalid_request"},
 		{"POST", "/admin/reconcile", `{"allow_missing":1.5}`, 400, "invalid_request"},
 	} {
-		w := ask(i.operator(), test.method, test.path, test.body)
+		w := cmdtest.Ask(i.operator(), test.method, test.path, test.body)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), `{"error":{"code":"`+test.code+`","message":"`) {
 			t.Errorf("%s %.80s %s: %d %s; want %d %s", test.method, test.path, test.body, w.Code, w.Body, test.status, test.code)
 		}
 	}
 	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
-	if w := ask(without.operator(), "POST", "/admin/reconcile", `{}`); w.Code != 409 {
+	if w := cmdtest.Ask(without.operator(), "POST", "/admin/reconcile", `{}`); w.Code != 409 {
 		t.Errorf("no admin API: %d %s", w.Code, w.Body)
 	}
 }
@@ -238,9 +239,9 @@ func TestAdminFindingsBadInput(t *testing.T) {
 // who settles them.
 func TestAdminRepair(t *testing.T) {
 	i := install(t, func(c *Config) { c.Deletion.ProofGap = 10 * time.Millisecond })
-	known, token := i.ory.add(1)
+	known, token := i.ory.Add(1)
 	i.signIn(t, token)
-	id, _ := i.ory.add(2)
+	id, _ := i.ory.Add(2)
 	open := func(kind symbolon.FindingKind, id string) string {
 		t.Helper()
 		if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{{Identity: symbolon.IdentityID(id), Kind: kind}}, nil); err != nil {
@@ -256,7 +257,7 @@ func TestAdminRepair(t *testing.T) {
 	}
 	isOpen := func(kind symbolon.FindingKind) bool { return len(i.findings(t, "?kind="+string(kind)).Findings) > 0 }
 	repair := func(path string) (int, string) {
-		w := ask(i.operator(), "POST", path, "")
+		w := cmdtest.Ask(i.operator(), "POST", path, "")
 		return w.Code, w.Body.String()
 	}
 	path := open(reconcile.UnlinkedIdentity, id)
@@ -289,15 +290,15 @@ func TestAdminRepair(t *testing.T) {
 	if !isOpen(reconcile.OrphanUser) {
 		t.Error("Ory has it, and it is buried")
 	}
-	i.ory.set(id, "", nil)
+	i.ory.Set(id, "", nil)
 	if status, body := repair(path); status != 202 {
 		t.Errorf("orphan: %d %s", status, body)
 	}
 	i.repairs.wg.Wait()
-	if w := ask(i.operator(), "GET", "/admin/identities/"+id, ""); isOpen(reconcile.OrphanUser) || !strings.Contains(w.Body.String(), `"state":"gone"`) {
+	if w := cmdtest.Ask(i.operator(), "GET", "/admin/identities/"+id, ""); isOpen(reconcile.OrphanUser) || !strings.Contains(w.Body.String(), `"state":"gone"`) {
 		t.Errorf("it was not buried: %s", w.Body)
 	}
-	i.ory.setDown(true)
+	i.ory.SetDown(true)
 	if status, body := repair(open(reconcile.StaleColumns, known)); status != 503 {
 		t.Errorf("Ory is down: %d %s", status, body)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
@@ -31,7 +32,7 @@ func FuzzParseBind(f *testing.F) {
 // FuzzFindingsQuery: whatever the query, it is refused or asks for a bounded page, and
 // no cursor but our own leads anywhere.
 func FuzzFindingsQuery(f *testing.F) {
-	secret := []symbolon.Secret{symbolon.Secret(testSecret)}
+	secret := []symbolon.Secret{symbolon.Secret(cmdtest.Secret)}
 	h := &findingsAPI{project: "default", cursors: newCursors(secret)}
 	own := h.cursors.seal(h.bound(""), "1d000000-0000-4000-8000-000000000001", "user_gone")
 	for _, seed := range []string{"", "limit=1", "kind=user_gone&limit=7", "after=" + own, "after=" + own + "&kind=moved", "limit=1&limit=2", "%zz", "a;b", "after=AAAA"} {

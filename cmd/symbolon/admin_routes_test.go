@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -59,14 +60,14 @@ func (i *installation) content(t *testing.T) string {
 // refused in the one shape, and nothing is changed.
 func TestOperatorRoutesAreExact(t *testing.T) {
 	i := install(t, nil)
-	id, token := i.ory.add(1)
+	id, token := i.ory.Add(1)
 	user := i.signIn(t, token)
 	session := "5e" + id[2:]
 	before := i.content(t)
 	side := i.operator()
 	refused := func(status []int, method, path, body string, header ...string) {
 		t.Helper()
-		w := ask(side, method, path, body, header...)
+		w := cmdtest.Ask(side, method, path, body, header...)
 		if !slices.Contains(status, w.Code) || method != "HEAD" && !strings.HasPrefix(w.Body.String(), `{"error":{"code":"`) {
 			t.Errorf("%s %.80s: %d %.200s, want %v", method, path, w.Code, w.Body, status)
 		}
@@ -117,7 +118,7 @@ func TestOperatorRoutesAreExact(t *testing.T) {
 	if after := i.content(t); after != before {
 		t.Errorf("something changed. Before:\n%s\nafter:\n%s", before, after)
 	}
-	if !i.ory.has(id) || i.signIn(t, token) != user {
+	if !i.ory.Has(id) || i.signIn(t, token) != user {
 		t.Error("somebody was touched")
 	}
 }
@@ -148,7 +149,7 @@ func TestOperatorBodies(t *testing.T) {
 			{"ten thousand keys", manyKeys(), 400, nil},
 			{"deep", `{"only":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + "}", 400, nil},
 		} {
-			w := ask(i.operator(), "POST", path, test.body, test.header...)
+			w := cmdtest.Ask(i.operator(), "POST", path, test.body, test.header...)
 			if w.Code != test.status || !strings.HasPrefix(w.Body.String(), `{"error":{"code":"`) {
 				t.Errorf("%s, %s: %d %.200s, want %d", path, test.name, w.Code, w.Body, test.status)
 			}
@@ -187,7 +188,7 @@ func TestForgedCursors(t *testing.T) {
 	}
 	delete(forged, good)
 	for _, cursor := range slices.Sorted(maps.Keys(forged)) {
-		if w := ask(i.operator(), "GET", "/admin/findings?limit=1&after="+cursor, ""); w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_request") {
+		if w := cmdtest.Ask(i.operator(), "GET", "/admin/findings?limit=1&after="+cursor, ""); w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_request") {
 			t.Errorf("%q: %d %s", cursor, w.Code, w.Body)
 		}
 	}
@@ -200,8 +201,8 @@ func TestForgedCursors(t *testing.T) {
 // says "don't know", and reading goes on. Afterwards nothing is bound otherwise.
 func TestBusyDatabase(t *testing.T) {
 	i := install(t, nil)
-	id, token := i.ory.add(1)
-	fresh, _ := i.ory.add(2)
+	id, token := i.ory.Add(1)
+	fresh, _ := i.ory.Add(2)
 	user := i.signIn(t, token)
 	path, _ := i.config.sqlitePath()
 	other, err := openSQLite(path, created, "_txlock=immediate")
@@ -241,11 +242,11 @@ func TestBusyDatabase(t *testing.T) {
 	if err := held.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "nobody writes any more", func() bool { return ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
+	cmdtest.Eventually(t, "nobody writes any more", func() bool { return cmdtest.Ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
 	if i.signIn(t, token) != user {
 		t.Error("the user changed")
 	}
-	if w := ask(side, "GET", "/admin/identities/"+id, ""); !strings.Contains(w.Body.String(), user) {
+	if w := cmdtest.Ask(side, "GET", "/admin/identities/"+id, ""); !strings.Contains(w.Body.String(), user) {
 		t.Errorf("moved all the same: %s", w.Body)
 	}
 }

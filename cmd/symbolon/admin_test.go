@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func TestAdminShowsBothHalves(t *testing.T) {
 	i := install(t, nil)
-	id, token := i.ory.add(1)
+	id, token := i.ory.Add(1)
 	user := i.signIn(t, token)
-	i.ory.set(id, "metadata_public", map[string]any{"id": user})
+	i.ory.Set(id, "metadata_public", map[string]any{"id": user})
 	for _, path := range []string{"/admin/users/" + user, "/admin/identities/" + id, "/admin/identities/" + strings.ToUpper(id)} {
-		w := ask(i.operator(), "GET", path, "")
+		w := cmdtest.Ask(i.operator(), "GET", path, "")
 		var p person
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 200 {
 			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
@@ -35,20 +37,20 @@ func TestAdminShowsBothHalves(t *testing.T) {
 
 func TestAdminSaysWhatOrySays(t *testing.T) {
 	i := install(t, nil)
-	id, token := i.ory.add(1)
+	id, token := i.ory.Add(1)
 	i.signIn(t, token)
-	ask := func() string { return ask(i.operator(), "GET", "/admin/identities/"+id, "").Body.String() }
-	i.ory.setDown(true)
+	ask := func() string { return cmdtest.Ask(i.operator(), "GET", "/admin/identities/"+id, "").Body.String() }
+	i.ory.SetDown(true)
 	if got := ask(); !strings.Contains(got, `"ory_says":"unavailable"`) {
 		t.Error(got)
 	}
-	i.ory.setDown(false)
-	i.ory.set(id, "", nil)
+	i.ory.SetDown(false)
+	i.ory.Set(id, "", nil)
 	if got := ask(); !strings.Contains(got, `"ory_says":"gone"`) {
 		t.Error(got)
 	}
 	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
-	id, token = without.ory.add(1)
+	id, token = without.ory.Add(1)
 	without.signIn(t, token)
 	i = without
 	if got := ask(); !strings.Contains(got, `"ory_says":"not_asked"`) {
@@ -59,8 +61,8 @@ func TestAdminSaysWhatOrySays(t *testing.T) {
 // TestAdminBadInput is row A of the bad-input catalogue, as far as it exists.
 func TestAdminBadInput(t *testing.T) {
 	i := install(t, nil)
-	id, token := i.ory.add(1)
-	other, _ := i.ory.add(2)
+	id, token := i.ory.Add(1)
+	other, _ := i.ory.Add(2)
 	user := i.signIn(t, token)
 	good := fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, id, user)
 	const nobody = "1d000000-0000-4000-8000-999999999999"
@@ -130,7 +132,7 @@ func TestAdminBadInput(t *testing.T) {
 		{"bind to nobody", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":"42"}`, id), 404, "not_found", nil},
 		{"bind to somebody's", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, other, user), 409, "conflict", nil},
 	} {
-		w := ask(i.operator(), test.method, test.path, test.body, test.header...)
+		w := cmdtest.Ask(i.operator(), test.method, test.path, test.body, test.header...)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), `{"error":{"code":"`+test.code+`","message":"`) {
 			t.Errorf("%s: %d %s; want %d %s", test.name, w.Code, w.Body, test.status, test.code)
 		}
@@ -142,11 +144,11 @@ func TestAdminBadInput(t *testing.T) {
 
 func TestAdminBindAndSync(t *testing.T) {
 	i := install(t, nil)
-	one, token := i.ory.add(1)
-	two, _ := i.ory.add(2)
+	one, token := i.ory.Add(1)
+	two, _ := i.ory.Add(2)
 	user := i.signIn(t, token)
 	bind := func(more string) (int, string) {
-		w := ask(i.operator(), "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q%s}`, two, user, more))
+		w := cmdtest.Ask(i.operator(), "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q%s}`, two, user, more))
 		return w.Code, w.Body.String()
 	}
 	if status, body := bind(`,"move":true,"why":"ticket 7"`); status != 200 || !strings.Contains(body, `"state":"linked"`) || !strings.Contains(body, two) {
@@ -155,20 +157,20 @@ func TestAdminBindAndSync(t *testing.T) {
 	if status, body := bind(""); status != 200 { // once more: nothing to do
 		t.Errorf("%d %s", status, body)
 	}
-	w := ask(i.operator(), "POST", "/admin/identities/"+two+"/sync", "")
+	w := cmdtest.Ask(i.operator(), "POST", "/admin/identities/"+two+"/sync", "")
 	if w.Code != 200 || !strings.Contains(w.Body.String(), user) {
 		t.Errorf("sync: %d %s", w.Code, w.Body)
 	}
-	w = ask(i.operator(), "POST", "/admin/identities/"+one+"/sync", "")
+	w = cmdtest.Ask(i.operator(), "POST", "/admin/identities/"+one+"/sync", "")
 	if w.Code != 403 || !strings.Contains(w.Body.String(), "link_on_hold") || !strings.Contains(w.Body.String(), "moved") {
 		t.Errorf("sync of the one that lost its user: %d %s", w.Code, w.Body)
 	}
-	w = ask(i.operator(), "GET", "/admin/users/"+user, "")
+	w = cmdtest.Ask(i.operator(), "GET", "/admin/users/"+user, "")
 	if !strings.Contains(w.Body.String(), "ticket 7") {
 		t.Errorf("the reason is not in the history: %s", w.Body)
 	}
-	i.ory.setDown(true)
-	w = ask(i.operator(), "POST", "/admin/identities/"+two+"/sync", "")
+	i.ory.SetDown(true)
+	w = cmdtest.Ask(i.operator(), "POST", "/admin/identities/"+two+"/sync", "")
 	if w.Code != 503 {
 		t.Errorf("Ory is down: %d %s", w.Code, w.Body)
 	}
@@ -176,10 +178,10 @@ func TestAdminBindAndSync(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	i := install(t, nil)
-	_, token := i.ory.add(1)
+	_, token := i.ory.Add(1)
 	i.signIn(t, token)
-	ask(i.public(), "POST", "/hooks/link", "{}")
-	w := ask(i.operator(), "GET", "/metrics", "")
+	cmdtest.Ask(i.public(), "POST", "/hooks/link", "{}")
+	w := cmdtest.Ask(i.operator(), "GET", "/metrics", "")
 	for _, want := range []string{`symbolon_links_made_total{way="request"} 1`, `symbolon_hooks_total{hook="link",outcome="refused"} 1`,
 		`symbolon_http_requests_total{listener="public",route="/auth",status="200"} 1`} {
 		if !strings.Contains(w.Body.String(), want) {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // commands is an installation that commands are run against, in one process.
@@ -18,13 +20,13 @@ func installCommands(t *testing.T) *commands {
 	t.Helper()
 	i := install(t, nil)
 	t.Chdir(t.TempDir())
-	return &commands{i, environment("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+	return &commands{i, cmdtest.Env("SYMBOLON_DATABASE", i.config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)}
 }
 
 func TestShowSaysWhatIsWrong(t *testing.T) {
 	c := installCommands(t)
-	id, token := c.ory.add(1)
+	id, token := c.ory.Add(1)
 	user := c.signIn(t, token)
 	show := func(args ...string) string {
 		t.Helper()
@@ -48,16 +50,16 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	says(show(id), "active at Ory", "linked", "no back-reference", "open findings: none", "history: 1")
 	says(show(strings.ToUpper(id)), user)
 
-	c.ory.set(id, "metadata_public", map[string]any{"id": "\x1b[2Jsomebody\u202eelse"})
+	c.ory.Set(id, "metadata_public", map[string]any{"id": "\x1b[2Jsomebody\u202eelse"})
 	says(show(id), "names NOT this user", `\u001b[2Jsomebody\u202eelse`)
-	c.ory.set(id, "metadata_public", map[string]any{"id": map[string]int{"a": 1}})
+	c.ory.Set(id, "metadata_public", map[string]any{"id": map[string]int{"a": 1}})
 	says(show(id), `{"a":1}`)
-	c.ory.set(id, "state", "inactive")
+	c.ory.Set(id, "state", "inactive")
 	says(show(id), "inactive at Ory")
-	c.ory.setDown(true)
+	c.ory.SetDown(true)
 	says(show(user), "Ory could not be asked")
-	c.ory.setDown(false)
-	c.ory.set(id, "", nil)
+	c.ory.SetDown(false)
+	c.ory.Set(id, "", nil)
 	says(show(user), "GONE at Ory")
 	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
 	says(show(user), "Ory was not asked: ory.admin_url")
@@ -77,8 +79,8 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 
 func TestBind(t *testing.T) {
 	c := installCommands(t)
-	one, token := c.ory.add(1)
-	two, _ := c.ory.add(2)
+	one, token := c.ory.Add(1)
+	two, _ := c.ory.Add(2)
 	user := c.signIn(t, token)
 	for _, test := range []struct {
 		args []string
@@ -106,7 +108,7 @@ func TestBind(t *testing.T) {
 	if !strings.Contains(out, "held") || !strings.Contains(out, "moved") {
 		t.Errorf("the one that lost its user:\n%s", out)
 	}
-	c.ory.setDown(true)
+	c.ory.SetDown(true)
 	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "try again") {
 		t.Errorf("Ory is down: %d %s", code, errs)
 	}
@@ -139,23 +141,23 @@ func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 // TestServeRefusesKeys: a server does not start with keys that it must not have, or
 // that are none, and says what to do.
 func TestServeRefusesKeys(t *testing.T) {
-	p := newTemplate(t)
-	env := environment("SYMBOLON_AUTH_JWT_JWKS", p.public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",
+	p := cmdtest.NewTemplate(t)
+	env := cmdtest.Env("SYMBOLON_AUTH_JWT_JWKS", p.Public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",
 		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
 	for says, prepare := range map[string]func(){
-		"publish only the public halves": func() { p.publish(t, p.key) },
+		"publish only the public halves": func() { p.Publish(t, p.Key) },
 		"no key set": func() {
-			if err := os.WriteFile(p.public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
+			if err := os.WriteFile(p.Public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"no such file": func() {
-			if err := os.Remove(p.public); err != nil {
+			if err := os.Remove(p.Public); err != nil {
 				t.Fatal(err)
 			}
 		},
 	} {
-		p.publish(t, p.key.Public())
+		p.Publish(t, p.Key.Public())
 		prepare()
 		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "auth.jwt.jwks") {
 			t.Errorf("%s: %d %s", says, code, errs)

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func eachLeafPair(a, b *Config, f func(path string, a, b any)) {
@@ -20,11 +22,11 @@ func TestExampleConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, warnings, err := load(t, string(text), environment())
+	c, warnings, err := load(t, string(text), cmdtest.Env())
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("%v %v", err, warnings)
 	}
-	want, _, err := load(t, "", environment())
+	want, _, err := load(t, "", cmdtest.Env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +45,7 @@ func TestExampleConfig(t *testing.T) {
 }
 
 func TestUnknownVariables(t *testing.T) {
-	_, warnings, err := load(t, "", environment("SYMBOLON_ORY_ADMINURL", "x", "SYMBOLON_SERVE_PORT", "1",
+	_, warnings, err := load(t, "", cmdtest.Env("SYMBOLON_ORY_ADMINURL", "x", "SYMBOLON_SERVE_PORT", "1",
 		"SYMBOLON_SERVICE_HOST", "10.0.0.1", "SYMBOLON_PORT", "tcp://10.0.0.1:4460", "SYMBOLON_LOG_LEVEL", "debug", "HOME", "/"))
 	if err != nil || len(warnings) != 2 {
 		t.Fatalf("%v %v", err, warnings)

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // TestConfigFaults is row C of the bad-input catalogue: each file keeps the
@@ -35,10 +37,10 @@ func TestConfigFaults(t *testing.T) {
 		{"tab after spaces", "ory:\n  \tpublic_url: http://h\n", "", "tab"},
 		{"two documents", good + "---\n" + good, "", "second document"},
 		{"a list", "- a\n", "", "mapping"},
-		{"a word", testSecret + "\n", "", "mapping"},
+		{"a word", cmdtest.Secret + "\n", "", "mapping"},
 		{"not YAML", "a: b: c\n", "", "cannot be read"},
-		{"not YAML, with a secret", `secret: "` + testSecret + "\n", "", "cannot be read"},
-		{"a secret read as an alias", "secret: *" + testSecret + "\n", "", "cannot be read"},
+		{"not YAML, with a secret", `secret: "` + cmdtest.Secret + "\n", "", "cannot be read"},
+		{"a secret read as an alias", "secret: *" + cmdtest.Secret + "\n", "", "cannot be read"},
 		{"NUL", "secret: a\x00b\n", "", "cannot be read"},
 		{"UTF-16", "\xff\xfes\x00e\x00", "", ""},
 		{"not UTF-8", "ory: {project: \"\xff\xfe\"}\n", "", "cannot be read"},
@@ -56,7 +58,7 @@ func TestConfigFaults(t *testing.T) {
 		{"unknown key, far off", "ory: {certificates: x}\n", "ory.certificates", "there is public_url, admin_url"},
 		{"a key of later", "feeds: {every: 10m}\n", "feeds", "no such key"},
 		{"a pause that is none", "reconcile: {every: 10ms}\n", "reconcile.every", "between 1s and 168h"},
-		{"a secret as a key", testSecret + ": x\n", "…", "no such key"},
+		{"a secret as a key", cmdtest.Secret + ": x\n", "…", "no such key"},
 		{"duplicate key", "ory: {project: a, project: b}\n", "ory.project", "twice"},
 		{"duplicate section", "ory: {}\nory: {}\n", "ory", "twice"},
 		{"duplicate map key", "users: {columns: {a: traits.a, a: traits.b}}\n", "users.columns.a", "twice"},
@@ -101,22 +103,22 @@ func TestConfigFaults(t *testing.T) {
 		{"repeated secret", "secret: " + strings.Repeat("ab", 20) + "\n", "secret", "repeated"},
 		{"short previous secret", good + "previous_secrets: [abc]\n", "previous_secrets[0]", "at least 32 bytes"},
 		{"short hook key", good + "hooks: {keys: {link: [abc]}}\n", "hooks.keys.link[0]", "at least 32 bytes"},
-		{"hook key with a space", good + "hooks: {keys: {link: [\"" + testKey + " x\"]}}\n", "hooks.keys.link[0]", "visible ASCII"},
-		{"hook key with a newline", good + "hooks: {keys: {link: [\"" + testKey + "\\n\"]}}\n", "hooks.keys.link[0]", "visible ASCII"},
-		{"three hook keys", good + "hooks: {keys: {link: [" + testKey + "1, " + testKey + "2, " + testKey + "3]}}\n", "hooks.keys.link", "two keys at most"},
-		{"one key for two hooks", good + "hooks: {keys: {link: [" + testKey + "], sync: [" + testKey + "]}}\n", "hooks.keys.sync[0]", "same as hooks.keys.link[0]"},
+		{"hook key with a space", good + "hooks: {keys: {link: [\"" + cmdtest.Key + " x\"]}}\n", "hooks.keys.link[0]", "visible ASCII"},
+		{"hook key with a newline", good + "hooks: {keys: {link: [\"" + cmdtest.Key + "\\n\"]}}\n", "hooks.keys.link[0]", "visible ASCII"},
+		{"three hook keys", good + "hooks: {keys: {link: [" + cmdtest.Key + "1, " + cmdtest.Key + "2, " + cmdtest.Key + "3]}}\n", "hooks.keys.link", "two keys at most"},
+		{"one key for two hooks", good + "hooks: {keys: {link: [" + cmdtest.Key + "], sync: [" + cmdtest.Key + "]}}\n", "hooks.keys.sync[0]", "same as hooks.keys.link[0]"},
 		{"the secret as a key", good + "hooks: {keys: {link: [\"${SYMBOLON_SECRET}\"]}}\n", "hooks.keys.link[0]", "same as secret"},
 		{"short admin key", good + "serve: {admin_key: abc}\n", "serve.admin_key", "at least 32 bytes"},
 		{"the secret as the admin key", good + "serve: {admin_key: \"${SYMBOLON_SECRET}\"}\n", "serve.admin_key", "must not be the secret"},
-		{"token without an admin URL", good + "ory: {token: " + testKey + "}\n", "ory.token", "no use without"},
-		{"token with a space", good + "ory: {admin_url: http://h, token: \"" + testKey + " x\"}\n", "ory.token", "visible ASCII"},
+		{"token without an admin URL", good + "ory: {token: " + cmdtest.Key + "}\n", "ory.token", "no use without"},
+		{"token with a space", good + "ory: {admin_url: http://h, token: \"" + cmdtest.Key + " x\"}\n", "ory.token", "visible ASCII"},
 
 		// Ory's addresses.
 		{"plain http to a public address", good + "ory: {public_url: http://93.184.216.34:4433}\n", "ory.public_url", "use https"},
 		{"plain http to a public name", good + "ory: {admin_url: http://ory.example.com}\n", "ory.admin_url", "use https"},
 		{"plain http to IPv6", good + "ory: {public_url: \"http://[2606:2800:220:1::1]\"}\n", "ory.public_url", "use https"},
 		{"plain http to a number", good + "ory: {public_url: http://2130706433}\n", "ory.public_url", "number"},
-		{"user and password", good + "ory: {public_url: \"https://u:" + testKey + "@h\"}\n", "ory.public_url", "credentials"},
+		{"user and password", good + "ory: {public_url: \"https://u:" + cmdtest.Key + "@h\"}\n", "ory.public_url", "credentials"},
 		{"file:", good + "ory: {public_url: file:///etc/passwd}\n", "ory.public_url", "http"},
 		{"no scheme", good + "ory: {public_url: 127.0.0.1:4433}\n", "ory.public_url", ""},
 		{"no host", good + "ory: {public_url: \"http://\"}\n", "ory.public_url", "no host"},
@@ -139,19 +141,19 @@ func TestConfigFaults(t *testing.T) {
 		{"admin by a name", good + "serve: {admin: \"localhost.example:4461\"}\n", "serve.admin", "needs serve.admin_key"},
 		{"one address for both", good + "serve: {public: \"127.0.0.1:4461\"}\n", "serve.admin", "its own"},
 		{"one port for both", good + "serve: {public: \":4461\"}\n", "serve.admin", "its own"},
-		{"serve.url with a user", good + "serve: {url: \"http://u:" + testKey + "@h\"}\n", "serve.url", "credentials"},
+		{"serve.url with a user", good + "serve: {url: \"http://u:" + cmdtest.Key + "@h\"}\n", "serve.url", "credentials"},
 		{"serve.url is a path", good + "serve: {url: /symbolon}\n", "serve.url", "http://"},
 		{"serve.url for all to read", good + "serve: {url: \"http://symbolon.example.com\"}\n", "serve.url", "use https"},
 		{"serve.url is a script", good + "serve: {url: \"javascript:alert(1)\"}\n", "serve.url", "http://"},
 
 		// The database.
-		{"database of another kind", good + "database: mysql://u:" + testKey + "@h/db\n", "database", "sqlite://path or postgres://"},
+		{"database of another kind", good + "database: mysql://u:" + cmdtest.Key + "@h/db\n", "database", "sqlite://path or postgres://"},
 		{"a path alone", good + "database: symbolon.db\n", "database", "sqlite://path or postgres://"},
 		{"SQLite in memory", good + "database: \"sqlite://:memory:\"\n", "database", "plain path"},
 		{"SQLite with options", good + "database: \"sqlite://a.db?_pragma=synchronous(0)\"\n", "database", "plain path"},
 		{"SQLite nowhere", good + "database: \"sqlite://\"\n", "database", "missing"},
-		{"Postgres with a bad port", good + "database: \"postgres://u:" + testKey + "@h:port/db\"\n", "database", "no Postgres address"},
-		{"Postgres with a bad escape", good + "database: \"postgres://u:" + testKey + "%zz@h/db\"\n", "database", "no Postgres address"},
+		{"Postgres with a bad port", good + "database: \"postgres://u:" + cmdtest.Key + "@h:port/db\"\n", "database", "no Postgres address"},
+		{"Postgres with a bad escape", good + "database: \"postgres://u:" + cmdtest.Key + "%zz@h/db\"\n", "database", "no Postgres address"},
 		{"pool of -1", good + "database_pool: {max: -1}\n", "database_pool.max", "between"},
 		{"tiny timeout", good + "database_pool: {statement_timeout: 1ms}\n", "database_pool.statement_timeout", "between"},
 		{"negative timeout", good + "database_pool: {statement_timeout: -1s}\n", "database_pool.statement_timeout", "between"},
@@ -240,9 +242,9 @@ func TestConfigFaults(t *testing.T) {
 		{"create_url at port 99999", good + "users: {create_url: \"http://app:99999/users\"}\n", "users.create_url", "port"},
 		{"create_secret is text", good + "users: {create_url: \"http://app/users\", create_secret: abc}\n", "users.create_secret", "list"},
 		{"three of create_secret", good + "users: {create_url: \"http://app/users\", create_secret: [a, b, c]}\n", "users.create_secret", "two at most"},
-		{"listening at another kind", good + "database: postgres://u@h/n\ndatabase_listen: mysql://u:" + testKey + "@h/n\n", "database_listen", "postgres://"},
+		{"listening at another kind", good + "database: postgres://u@h/n\ndatabase_listen: mysql://u:" + cmdtest.Key + "@h/n\n", "database_listen", "postgres://"},
 		{"listening at a file", good + "database: postgres://u@h/n\ndatabase_listen: sqlite://a.db\n", "database_listen", "postgres://"},
-		{"listening with a bad escape", good + "database: postgres://u@h/n\ndatabase_listen: \"postgres://u:" + testKey + "%zz@h/n\"\n", "database_listen", "postgres://"},
+		{"listening with a bad escape", good + "database: postgres://u@h/n\ndatabase_listen: \"postgres://u:" + cmdtest.Key + "%zz@h/n\"\n", "database_listen", "postgres://"},
 		{"listening at a list", good + "database: postgres://u@h/n\ndatabase_listen: [a]\n", "database_listen", "text"},
 		{"feed is a number", good + "auth: {max_stale_with_feed: 10}\n", "auth.max_stale_with_feed", "duration"},
 		{"grace is a word", good + "auth: {outage_grace: none}\n", "auth.outage_grace", "duration"},
@@ -271,18 +273,18 @@ func TestConfigFaults(t *testing.T) {
 		{"proxies by name", good + "serve: {trusted_proxies: [localhost]}\n", "serve.trusted_proxies[0]", "IP address or a network"},
 		{"proxies: everybody, almost", good + "serve: {trusted_proxies: [10.0.0.1/8]}\n", "serve.trusted_proxies[0]", "host bits"},
 		{"proxies with a zone", good + "serve: {trusted_proxies: [\"fe80::1%eth0\"]}\n", "serve.trusted_proxies[0]", "IP address or a network"},
-		{"basic without a user", good + "hooks: {basic: {hydrate: \":" + testKey + "\"}}\n", "hooks.basic.hydrate", "user:password"},
-		{"basic without a password", good + "hooks: {basic: {hydrate: " + testKey + "}}\n", "hooks.basic.hydrate", "user:password"},
+		{"basic without a user", good + "hooks: {basic: {hydrate: \":" + cmdtest.Key + "\"}}\n", "hooks.basic.hydrate", "user:password"},
+		{"basic without a password", good + "hooks: {basic: {hydrate: " + cmdtest.Key + "}}\n", "hooks.basic.hydrate", "user:password"},
 		{"basic with a short password", good + "hooks: {basic: {hydrate: \"u:abc\"}}\n", "hooks.basic.hydrate", "at least 32 bytes"},
 		{"login at a script", good + "auth: {login_url: \"javascript:alert(1)\"}\n", "auth.login_url", "http(s)://host/path"},
-		{"login with a user", good + "auth: {login_url: \"https://u:" + testKey + "@h/\"}\n", "auth.login_url", "http(s)://host/path"},
+		{"login with a user", good + "auth: {login_url: \"https://u:" + cmdtest.Key + "@h/\"}\n", "auth.login_url", "http(s)://host/path"},
 		{"login at a path", good + "auth: {login_url: /login}\n", "auth.login_url", "http(s)://host/path"},
 		{"return to any host", good + "auth: {return_to_hosts: [\"*.example.com\"]}\n", "auth.return_to_hosts[0]", "exactly"},
 		{"return to a URL", good + "auth: {return_to_hosts: [\"https://app.example.com\"]}\n", "auth.return_to_hosts[0]", "exactly"},
 		{"return to a host in capitals", good + "auth: {return_to_hosts: [App.example.com]}\n", "auth.return_to_hosts[0]", "lower case"},
 		{"keys over plain http", good + jwtBut("jwks: http://keys.example/jwks.json"), "auth.jwt.jwks", "use https"},
 		{"keys by ftp", good + jwtBut("jwks: ftp://keys.example/jwks.json"), "auth.jwt.jwks", "https://"},
-		{"keys with a password", good + jwtBut("jwks: https://u:"+testKey+"@keys.example/"), "auth.jwt.jwks", "credentials"},
+		{"keys with a password", good + jwtBut("jwks: https://u:"+cmdtest.Key+"@keys.example/"), "auth.jwt.jwks", "credentials"},
 		{"no keys", good + "auth: {jwt: {issuer: x, audience: y}}\n", "auth.jwt.jwks", "it is not set"},
 		{"no issuer", good + "auth: {jwt: {jwks: /k.json, audience: y}}\n", "auth.jwt.issuer", "Ory's public URL"},
 		{"alg none", good + jwtBut("algorithms: [none]"), "auth.jwt.algorithms", "none proves nothing"},
@@ -313,7 +315,7 @@ func TestConfigFaults(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := processorTime(t)
-			_, _, err := load(t, test.text, environment("SYMBOLON_SECRET", ifUsed(test.text), "EMPTY", ""))
+			_, _, err := load(t, test.text, cmdtest.Env("SYMBOLON_SECRET", ifUsed(test.text), "EMPTY", ""))
 			var c *configError
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
@@ -344,7 +346,7 @@ func TestManyFaults(t *testing.T) {
 		_, _ = fmt.Fprintf(&b, "k%d: 1\n", i)
 	}
 	before := processorTime(t)
-	_, _, err := load(t, b.String(), environment())
+	_, _, err := load(t, b.String(), cmdtest.Env())
 	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.Contains(err.Error(), "there are more") {
 		t.Errorf("got %.300v", err)
 	}
@@ -366,7 +368,7 @@ func processorTime(t *testing.T) time.Duration {
 // ifUsed sets the secret only for the files that ask for it.
 func ifUsed(text string) string {
 	if strings.Contains(text, "${SYMBOLON_SECRET}") {
-		return testSecret
+		return cmdtest.Secret
 	}
 	return ""
 }

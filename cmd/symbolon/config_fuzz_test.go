@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // FuzzConfig: whatever the file holds, it is read or refused, and no fault repeats
@@ -16,12 +18,12 @@ func FuzzConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		r := &report{where: map[string]string{}}
 		c := defaults()
-		y := &yamlReader{report: r, name: "f", env: environment()}
+		y := &yamlReader{report: r, name: "f", env: cmdtest.Env()}
 		y.read([]byte(text), c)
-		y.read([]byte("secret: {k: "+testKey+"}\n"+text), c)
-		overlayEnv(c, environment(), r)
+		y.read([]byte("secret: {k: "+cmdtest.Key+"}\n"+text), c)
+		overlayEnv(c, cmdtest.Env(), r)
 		c.check(r)
-		if err := r.err(); err == nil || strings.Contains(err.Error(), testKey) {
+		if err := r.err(); err == nil || strings.Contains(err.Error(), cmdtest.Key) {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

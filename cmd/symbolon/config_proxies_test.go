@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func TestParseNetwork(t *testing.T) {
@@ -22,19 +24,19 @@ func TestParseNetwork(t *testing.T) {
 func TestPoliciesByEnvironment(t *testing.T) {
 	for _, bad := range []string{`[]`, `{"a":1}`, `{"a":{"all":"aal2"}}`, `{"a":{"verified":"true"}}`, `{"a":{"aal":true}}`, `{"a":{"fresh":15}}`, `{"a":{"fresh":"soon"}}`,
 		`{"a":{"aal":null}}`, `{"a":{"aal":["aal2"]}}`, `{"a":{},"a":{}}`, `{"optional":{}}`, `{"A":{}}`, `a`} {
-		if _, _, err := load(t, "", environment("SYMBOLON_AUTH_POLICIES", bad)); err == nil {
+		if _, _, err := load(t, "", cmdtest.Env("SYMBOLON_AUTH_POLICIES", bad)); err == nil {
 			t.Errorf("%s is accepted", bad)
 		} else if !strings.Contains(err.Error(), "auth.policies") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	c, _, err := load(t, "", environment("SYMBOLON_AUTH_POLICIES", `{"a":{"fresh":"15m"},"b":{}}`, "SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
+	c, _, err := load(t, "", cmdtest.Env("SYMBOLON_AUTH_POLICIES", `{"a":{"fresh":"15m"},"b":{}}`, "SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
 	if err != nil || c.Auth.Policies["a"].Fresh != 15*time.Minute || len(c.Auth.Policies) != 2 {
 		text, _ := json.Marshal(c)
 		t.Errorf("%s %v", text, err)
 	}
 	// A variable below a policy's name is no key: the file keeps its word.
-	c, warnings, err := load(t, "secret: ${SYMBOLON_SECRET}\nauth: {policies: {a: {fresh: 15m}}}\n", environment("SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
+	c, warnings, err := load(t, "secret: ${SYMBOLON_SECRET}\nauth: {policies: {a: {fresh: 15m}}}\n", cmdtest.Env("SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
 	if err != nil || c.Auth.Policies["a"].Fresh != 15*time.Minute || len(warnings) != 1 {
 		t.Errorf("%v %v", warnings, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -28,12 +29,12 @@ func load(t *testing.T, text string, env environ) (*Config, []fault, error) {
 }
 
 func TestDefaults(t *testing.T) {
-	c, warnings, err := load(t, "", environment())
+	c, warnings, err := load(t, "", cmdtest.Env())
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("no file and a secret: %v, %v", err, warnings)
 	}
 	want := defaults()
-	want.Secret = testSecret
+	want.Secret = cmdtest.Secret
 	want.Users.Columns, want.Users.OnIdentityDeleted = ownColumns(), symbolon.DeactivateRow
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
@@ -73,8 +74,8 @@ reconcile: {every: 20m, load: 2.5%}
 `
 
 func TestEveryKey(t *testing.T) {
-	key := func(n int) string { return fmt.Sprintf("%s%d", testKey, n) }
-	c, warnings, err := load(t, everything, environment("TOKEN", key(1), "PASSWORD", "pw", "OLD", key(2), "ADMIN", key(3),
+	key := func(n int) string { return fmt.Sprintf("%s%d", cmdtest.Key, n) }
+	c, warnings, err := load(t, everything, cmdtest.Env("TOKEN", key(1), "PASSWORD", "pw", "OLD", key(2), "ADMIN", key(3),
 		"R", key(4), "L", key(5), "L2", key(6), "H", key(7)))
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("%v %v", err, warnings)
@@ -85,7 +86,7 @@ func TestEveryKey(t *testing.T) {
 		Database:        "postgres://u:pw@db:5432/app",
 		DatabaseListen:  "postgres://u:pw@direct:5432/app",
 		DatabasePool:    PoolConfig{Max: 20, StatementTimeout: 2 * time.Second},
-		Secret:          testSecret,
+		Secret:          cmdtest.Secret,
 		PreviousSecrets: []Hidden{Hidden(key(2))},
 		Serve: ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon",
 			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}},
@@ -111,11 +112,11 @@ func TestEveryKey(t *testing.T) {
 func TestEveryKeyByEnvironment(t *testing.T) {
 	values := map[string]string{
 		"SYMBOLON_ORY_PUBLIC_URL": "http://kratos:4433", "SYMBOLON_ORY_ADMIN_URL": "http://kratos:4434",
-		"SYMBOLON_ORY_TOKEN": testKey + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
+		"SYMBOLON_ORY_TOKEN": cmdtest.Key + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
 		"SYMBOLON_DATABASE": "postgres://u:p@pooler/x", "SYMBOLON_DATABASE_LISTEN": "postgres://u:p@direct/x", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
-		"SYMBOLON_SECRET": testSecret, "SYMBOLON_PREVIOUS_SECRETS": testKey + "p, " + testKey + "q",
-		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": testKey + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8",
-		"SYMBOLON_HOOKS_KEYS_RESERVE": testKey + "r", "SYMBOLON_HOOKS_KEYS_LINK": testKey + "l," + testKey + "m", "SYMBOLON_HOOKS_KEYS_SYNC": testKey + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + testKey + "h",
+		"SYMBOLON_SECRET": cmdtest.Secret, "SYMBOLON_PREVIOUS_SECRETS": cmdtest.Key + "p, " + cmdtest.Key + "q",
+		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": cmdtest.Key + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8",
+		"SYMBOLON_HOOKS_KEYS_RESERVE": cmdtest.Key + "r", "SYMBOLON_HOOKS_KEYS_LINK": cmdtest.Key + "l," + cmdtest.Key + "m", "SYMBOLON_HOOKS_KEYS_SYNC": cmdtest.Key + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + cmdtest.Key + "h",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
@@ -130,7 +131,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	for name, value := range values {
 		pairs = append(pairs, name, value)
 	}
-	c, warnings, err := load(t, everything, environment(pairs...))
+	c, warnings, err := load(t, everything, cmdtest.Env(pairs...))
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("%v %v", err, warnings)
 	}
@@ -180,7 +181,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 }
 
 func TestExpandEnv(t *testing.T) {
-	env := environment("A", "1", "B_2", "${A}", "EMPTY", "")
+	env := cmdtest.Env("A", "1", "B_2", "${A}", "EMPTY", "")
 	for in, want := range map[string]string{
 		"": "", "plain $A": "plain $A", "${A}": "1", "x${A}y${A}": "x1y1", "${B_2}": "${A}", "$${A}": "${A}", "a$${A}${A}": "a${A}1", "$$": "$$",
 	} {
@@ -241,15 +242,15 @@ func TestWarnings(t *testing.T) {
 		mode       os.FileMode
 		want       string
 	}{
-		{"a secret that everybody may read", "secret: " + testSecret, 0o644, "chmod 600"},
+		{"a secret that everybody may read", "secret: " + cmdtest.Secret, 0o644, "chmod 600"},
 		{"a password in the DSN", "secret: ${SYMBOLON_SECRET}\ndatabase: postgres://u:pw@h/d", 0o644, "chmod 600"},
-		{"a secret that nobody else may read", "secret: " + testSecret, 0o600, ""},
+		{"a secret that nobody else may read", "secret: " + cmdtest.Secret, 0o600, ""},
 		{"no secret in the file", "secret: ${SYMBOLON_SECRET}\nserve: {public: ':0'}", 0o644, ""},
 		{"a trailing slash", "ory: {public_url: http://127.0.0.1:4433/}", 0o600, "slash"},
 	} {
 		write(test.text, test.mode)
-		env := environment()
-		if strings.Contains(test.text, testSecret) {
+		env := cmdtest.Env()
+		if strings.Contains(test.text, cmdtest.Secret) {
 			env = nil
 		}
 		_, warnings, err := loadConfig("c.yaml", env)
@@ -264,29 +265,29 @@ func TestWarnings(t *testing.T) {
 
 func TestConfigFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if _, _, err := loadConfig("missing.yaml", environment()); err == nil || !errors.As(err, new(*usageError)) {
+	if _, _, err := loadConfig("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*usageError)) {
 		t.Errorf("a file that was named must exist: %v", err)
 	}
-	if _, _, err := loadConfig(t.TempDir(), environment()); err == nil {
+	if _, _, err := loadConfig(t.TempDir(), cmdtest.Env()); err == nil {
 		t.Error("a folder is no file")
 	}
 	big := filepath.Join(t.TempDir(), "big.yaml")
 	if err := os.WriteFile(big, []byte("a: "+strings.Repeat("x", 10<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := loadConfig(big, environment()); err == nil || !strings.Contains(err.Error(), "1 MB") {
+	if _, _, err := loadConfig(big, cmdtest.Env()); err == nil || !strings.Contains(err.Error(), "1 MB") {
 		t.Errorf("10 MB: %v", err)
 	}
 }
 
 func TestHiddenIsHidden(t *testing.T) {
-	h := Hidden(testSecret)
+	h := Hidden(cmdtest.Secret)
 	c := defaults()
 	c.Secret, c.Ory.Token, c.Hooks.Keys.Link = h, h, []Hidden{h}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		for _, v := range []any{h, &h, c, *c, []Hidden{h}, struct{ H Hidden }{h}} {
 			got := fmt.Sprintf(verb, v)
-			if strings.Contains(strings.ToLower(got), strings.ToLower(testSecret)) || strings.Contains(strings.ToLower(got), fmt.Sprintf("%x", testSecret)) {
+			if strings.Contains(strings.ToLower(got), strings.ToLower(cmdtest.Secret)) || strings.Contains(strings.ToLower(got), fmt.Sprintf("%x", cmdtest.Secret)) {
 				t.Errorf("%s of %T shows it: %s", verb, v, got)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -14,7 +15,7 @@ func TestDocsErase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		m := installMortals(t, func(c *Config) { c.Database = Hidden(database) })
 		_, user := m.born(t, "a@example.com")
 		commands, queries := 0, 0

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -44,9 +45,9 @@ func newWalk(t *testing.T, page, database string) *walk {
 		t.Fatal(err)
 	}
 	w.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), beTheProgram+"=1",
-		"SYMBOLON_SECRET="+testSecret, "SYMBOLON_DATABASE="+database)
+		"SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_DATABASE="+database)
 	w.replace = strings.NewReplacer("http://127.0.0.1:4433", w.kratos.PublicURL, "http://127.0.0.1:4434", w.kratos.AdminURL)
-	w.db = openTest(t, database)
+	w.db = cmdtest.OpenDB(t, database)
 	return w
 }
 
@@ -136,7 +137,7 @@ func TestAlreadyHaveUsers(t *testing.T) {
 	const page = "already-have-users.md"
 	for name, test := range map[string]func(*walk){"only users": onlyUsers, "only identities": onlyIdentities, "both": bothHalves} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, database string) {
+			cmdtest.OnBoth(t, func(t *testing.T, database string) {
 				w := newWalk(t, page, database)
 				w.begin(strings.SplitN(database, ":", 2)[0])
 				test(w)
@@ -220,7 +221,7 @@ func bothHalves(w *walk) {
 
 // TestDoctorIsDocumented: docs/doctor.md has a section for every check, and no other.
 func TestDoctorIsDocumented(t *testing.T) {
-	text := readTest(t, filepath.Join("..", "..", "docs", "doctor.md"))
+	text := cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "doctor.md"))
 	var documented []string
 	for line := range strings.Lines(text) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "### "); ok {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -203,7 +204,7 @@ func (c *crowd) awaitPeople(t *testing.T, n int) {
 
 func (c *crowd) signUp(ctx context.Context, t *testing.T, n *int) {
 	*n++
-	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), testPassword, "Somebody")
+	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), cmdtest.Password, "Somebody")
 	if err != nil {
 		t.Errorf("a sign-up: %v", err) // whatever becomes of Symbolon
 		return

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -50,7 +51,7 @@ func complete(t *testing.T, e *erasure) {
 		t.Errorf("it is not done: %+v", e)
 		return
 	}
-	wholeEvidence(t, e.Step, e.Evidence)
+	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
 }
 
 // erased wants both halves of a person to be gone, whatever still comes of it.
@@ -62,7 +63,7 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 	if _, status, err := w.kratos.Whoami(t.Context(), p.Token); err != nil || status != 401 {
 		t.Errorf("whoami: %d %v", status, err)
 	}
-	keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(testSecret)})
+	keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)})
 	for range 2 {
 		w.server.send(t, "POST", w.server.publicURL+"/hooks/link", fmt.Sprintf(`{"identity_id":%q,"id":%q,"columns":{"traits.email":%q}}`, p.IdentityID, user, p.Email), "X-Symbolon-Key", keys.Link[0])
 		w.server.send(t, "POST", w.server.publicURL+"/hooks/sync", fmt.Sprintf(`{"identity_id":%q}`, p.IdentityID), "X-Symbolon-Key", keys.Sync[0])
@@ -83,7 +84,7 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 // far: a request waits two seconds for it, and answers 202 on a slow machine.
 func (w *world) eraseNow(t *testing.T, path string, far func(erasure) bool) (e erasure) {
 	t.Helper()
-	eventually(t, "the erasure is so far", func() bool {
+	cmdtest.Eventually(t, "the erasure is so far", func() bool {
 		status, header, body := w.server.send(t, "DELETE", w.server.operatorURL+path, "")
 		var answer struct{ Erasure erasure }
 		if err := json.Unmarshal(body, &answer); err != nil || e.ID != "" && e.ID != answer.Erasure.ID || status != map[bool]int{true: 200, false: 202}[answer.Erasure.Done] ||
@@ -99,9 +100,9 @@ func (w *world) eraseNow(t *testing.T, path string, far func(erasure) bool) (e e
 // TestEraseEndToEnd: a real Kratos, the server, both databases: the admin API and the
 // command line, each row policy.
 func TestEraseEndToEnd(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
-		stays, err := w.kratos.Register(t.Context(), "stays@example.org", testPassword, "One who stays")
+		stays, err := w.kratos.Register(t.Context(), "stays@example.org", cmdtest.Password, "One who stays")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			eventually(t, "the server has heard whom another process erased", func() bool {
+			cmdtest.Eventually(t, "the server has heard whom another process erased", func() bool {
 				status, _ := w.auth(t, again)
 				return status != 200
 			})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -15,10 +16,10 @@ import (
 // TestInitServeDoctor walks the whole way on a real Kratos: init on an application's own
 // table, serve, doctor; then with the server stopped.
 func TestInitServeDoctor(t *testing.T) {
-	onBoth(t, func(t *testing.T, dsn string) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
 		p := newProcess(t)
-		db := openTest(t, dsn)
-		execTest(t, db, accountsOf(dsn, map[bool]string{true: "text", false: "uuid"}[serial(dsn) == "integer"]))
+		db := cmdtest.OpenDB(t, dsn)
+		cmdtest.Exec(t, db, accountsOf(dsn, map[bool]string{true: "text", false: "uuid"}[serial(dsn) == "integer"]))
 		public, admin := freePort(t), freePort(t)
 		do := func(want int, args ...string) string {
 			t.Helper()

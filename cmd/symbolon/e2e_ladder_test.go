@@ -1,11 +1,15 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+)
 
 // TestNoHooksNoAdmin is the first step of the ladder: Ory's public URL and nothing
 // else. The first request links.
 func TestNoHooksNoAdmin(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, noAdmin: true})
 		ada := w.register(t, "ada@example.com")
 		if p, known := w.person(t, ada.IdentityID); known {
@@ -47,5 +51,5 @@ func TestStoppedServer(t *testing.T) {
 	if status != 200 || user == "" {
 		t.Fatalf("bob: %d, user %q", status, user)
 	}
-	eventually(t, "Ory holds bob's user ID", func() bool { return w.backReference(t, bob) == user })
+	cmdtest.Eventually(t, "Ory holds bob's user ID", func() bool { return w.backReference(t, bob) == user })
 }

@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // TestSignUp is the whole journey with everything on: the ID is born with the
 // identity, and the user is there before the first request.
 func TestSignUp(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
 		ada := w.register(t, "ada@example.com")
 		reserved := w.backReference(t, ada)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/internal/port"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -76,7 +77,7 @@ func startWorld(t *testing.T, w world) *world {
 // register signs somebody up.
 func (w *world) register(t *testing.T, email string) *symbolontest.Person {
 	t.Helper()
-	p, err := w.kratos.Register(t.Context(), email, testPassword, "Somebody")
+	p, err := w.kratos.Register(t.Context(), email, cmdtest.Password, "Somebody")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func (w *world) person(t *testing.T, identity string) (p person, ok bool) {
 func (w *world) linked(t *testing.T, identity string) person {
 	t.Helper()
 	var last person
-	eventually(t, "identity "+identity+" is linked", func() bool {
+	cmdtest.Eventually(t, "identity "+identity+" is linked", func() bool {
 		p, ok := w.person(t, identity)
 		last = p
 		return ok && p.Link != nil && p.Link.State == "linked"
@@ -149,7 +150,7 @@ func newProcess(t *testing.T) *process {
 	t.Helper()
 	public, operator := freePort(t), freePort(t)
 	p := &process{dir: t.TempDir(), publicURL: "http://127.0.0.1:" + public, operatorURL: "http://127.0.0.1:" + operator}
-	p.set(beTheProgram+"=1", "SYMBOLON_SECRET="+testSecret, "SYMBOLON_LOG_LEVEL=debug",
+	p.set(beTheProgram+"=1", "SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_LOG_LEVEL=debug",
 		"SYMBOLON_SERVE_PUBLIC=127.0.0.1:"+public, "SYMBOLON_SERVE_ADMIN=127.0.0.1:"+operator, "SYMBOLON_SERVE_URL="+p.publicURL,
 		"SYMBOLON_RECONCILE_EVERY=0s") // whoever tests the schedule says so; others would be linked by it now and then
 	t.Cleanup(func() {
@@ -197,7 +198,7 @@ func (p *process) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.child.Store(running)
-	eventually(t, "the server is ready", func() bool {
+	cmdtest.Eventually(t, "the server is ready", func() bool {
 		if !running.Running() {
 			t.Fatalf("the server ended: %v; it logged:\n%s", running.Err(), p.log())
 		}

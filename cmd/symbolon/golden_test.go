@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // The golden files pin what users of the program see. After a change that is meant:
@@ -51,7 +53,7 @@ func firstDifference(want, got string) string {
 // commandLines are all commands and the groups above them; the first is the program's own.
 func commandLines(t *testing.T) (lines [][]string) {
 	t.Helper()
-	parser, err := kong.New(&cli{})
+	parser, err := kong.New(&commandLine{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +127,8 @@ func TestGoldenUsage(t *testing.T) {
 			"actions print --for auth0", "actions print --for kratos.yml --methods telepathy", "actions print --for network --kratos-config missing.yml",
 			"adopt --by telepathy", "adopt --apply plan.csv --undo 5f0c2a9be417", "reconcile --only telepathy", "erase 42 --row keep --yes",
 		} {
-			record(t, b, environment(), strings.Fields(line)...)
+			record(t, b, cmdtest.Env(), strings.Fields(line)...)
 		}
-		record(t, b, environment("SYMBOLON_SERVE_PUBLIC", "nowhere", "SYMBOLON_ORY_PUBLIC_URL", "kratos", "SYMBOLON_ORY_ADMINURL", "x"), "show", "42")
+		record(t, b, cmdtest.Env("SYMBOLON_SERVE_PUBLIC", "nowhere", "SYMBOLON_ORY_PUBLIC_URL", "kratos", "SYMBOLON_ORY_ADMINURL", "x"), "show", "42")
 	}))
 }

@@ -6,28 +6,30 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // installation is a server on SQLite without its listeners.
 type installation struct {
 	*parts
-	ory  *smallKratos
-	logs *syncBuffer
+	ory  *cmdtest.Kratos
+	logs *cmdtest.Buffer
 }
 
 // install puts a server together in a folder of its own, with Ory's admin API.
 func install(t *testing.T, change func(*Config)) *installation {
 	t.Helper()
-	k := startSmallKratos(t)
+	k := cmdtest.StartKratos(t)
 	c := defaults()
-	c.Secret, c.Users.Columns = testSecret, ownColumns()
+	c.Secret, c.Users.Columns = cmdtest.Secret, ownColumns()
 	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
-	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, testKey+"token"
+	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, cmdtest.Key+"token"
 	c.Database = Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {
 		change(c)
 	}
-	logs := &syncBuffer{}
+	logs := &cmdtest.Buffer{}
 	log := newLogger(logs, slog.LevelDebug)
 	p, err := newServer(t.Context(), c, log)
 	if err != nil {
@@ -44,7 +46,7 @@ func install(t *testing.T, change func(*Config)) *installation {
 // signIn lets a person make a first request, and returns the user's ID.
 func (i *installation) signIn(t *testing.T, token string) string {
 	t.Helper()
-	w := ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
+	w := cmdtest.Ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
 	if w.Code != 200 || w.Header().Get("X-User-Id") == "" {
 		t.Fatalf("sign in: %d %s\n%s", w.Code, w.Body, i.logs)
 	}

@@ -26,7 +26,7 @@ func TestHooksOnTheWire(t *testing.T) {
 	}
 	go func() { _ = srv.Serve(socket) }()
 	defer func() { _ = srv.Close() }()
-	id, _ := i.ory.add(1)
+	id, _ := i.ory.Add(1)
 	good := fmt.Sprintf(`{"identity_id":%q}`, id)
 	link, reserve := hookKeys(i.config).Link[0], hookKeys(i.config).Reserve[0]
 	head := func(line, key, rest string) string {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // accounts is a users table as an application has it that does not know Ory.
@@ -25,7 +27,7 @@ func serial(dsn string) string {
 // TestInit answers for tables of many kinds; the configuration that is written is read
 // back, and the table then lacks nothing but what serve makes itself.
 func TestInit(t *testing.T) {
-	onBoth(t, func(t *testing.T, dsn string) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
 		for _, test := range []struct {
 			name string
 			ddl  []string
@@ -53,8 +55,8 @@ func TestInit(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Chdir(t.TempDir())
-				db := openTest(t, dsn)
-				execTest(t, db, append([]string{"drop table if exists accounts"}, test.ddl...)...)
+				db := cmdtest.OpenDB(t, dsn)
+				cmdtest.Exec(t, db, append([]string{"drop table if exists accounts"}, test.ddl...)...)
 				env := environ{}
 				code, out, errs := runIn(t, env, append([]string{"init", "--yes", "--database", dsn, "--apply"}, test.args...)...)
 				if code != 0 {
@@ -70,12 +72,12 @@ func TestInit(t *testing.T) {
 						t.Errorf("%s: %v %v", name, info, err)
 					}
 				}
-				env[envName("secret")] = strings.TrimSpace(readTest(t, "symbolon.secret"))
+				env[envName("secret")] = strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))
 				c, warnings, err := loadConfig("", env)
 				if err != nil || len(warnings) > 0 || !test.want(c) || c.Database.Reveal() != dsn {
 					t.Errorf("%v %v %+v", err, warnings, c.Users)
 				}
-				if strings.Contains(out+errs+readTest(t, "symbolon.yaml"), env[envName("secret")]) {
+				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[envName("secret")]) {
 					t.Error("the secret is shown")
 				}
 				if s, err := start(t.Context(), c, newLogger(&bytes.Buffer{}, 0)); err != nil {
@@ -83,9 +85,9 @@ func TestInit(t *testing.T) {
 				} else {
 					s.close()
 				}
-				before := readTest(t, "symbolon.yaml")
+				before := cmdtest.ReadFile(t, "symbolon.yaml")
 				code, out, errs = runIn(t, env, append([]string{"init", "--yes", "--database", dsn, "--apply", "--force"}, test.args...)...)
-				if code != 0 || !strings.Contains(out, "No SQL is needed") || readTest(t, "symbolon.yaml") != before {
+				if code != 0 || !strings.Contains(out, "No SQL is needed") || cmdtest.ReadFile(t, "symbolon.yaml") != before {
 					t.Errorf("once more: exit %d\n%s%s", code, out[:min(len(out), 500)], errs)
 				}
 			})
@@ -95,7 +97,7 @@ func TestInit(t *testing.T) {
 
 // TestInitRefuses: whatever would not work is refused before anything is written.
 func TestInitRefuses(t *testing.T) {
-	onBoth(t, func(t *testing.T, dsn string) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
 		for _, test := range []struct {
 			name string
 			ddl  []string
@@ -119,7 +121,7 @@ func TestInitRefuses(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Chdir(t.TempDir())
-				execTest(t, openTest(t, dsn), append([]string{"drop table if exists accounts"}, test.ddl...)...)
+				cmdtest.Exec(t, cmdtest.OpenDB(t, dsn), append([]string{"drop table if exists accounts"}, test.ddl...)...)
 				code, out, errs := runIn(t, environ{}, append([]string{"init", "--database", dsn}, test.args...)...)
 				if code != test.code || !strings.Contains(errs, test.says) || out != "" {
 					t.Errorf("exit %d, want %d and %q:\n%s%s", code, test.code, test.says, out, errs)
@@ -134,9 +136,9 @@ func TestInitRefuses(t *testing.T) {
 
 // TestInitCreateURL: an application that makes its own users.
 func TestInitCreateURL(t *testing.T) {
-	onBoth(t, func(t *testing.T, dsn string) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
 		t.Chdir(t.TempDir())
-		openTest(t, dsn)
+		cmdtest.OpenDB(t, dsn)
 		const url = "http://app.internal:3000/internal/users"
 		init := []string{"init", "--yes", "--database", dsn, "--create-url"}
 		for _, args := range [][]string{{"http://127.1/"}, {url, "--table", "accounts"}, {url, "--new-id", "identity"}, {url, "--apply"}} {
@@ -149,7 +151,7 @@ func TestInitCreateURL(t *testing.T) {
 			!strings.Contains(errs, "--for create_url") || strings.Contains(errs, "--live") {
 			t.Fatalf("exit %d\n%s%s", code, out, errs)
 		}
-		c, _, err := loadConfig("", environment("SYMBOLON_SECRET", strings.TrimSpace(readTest(t, "symbolon.secret"))))
+		c, _, err := loadConfig("", cmdtest.Env("SYMBOLON_SECRET", strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))))
 		if err != nil || c.Users.CreateURL != url || c.Users.Columns["mail"] != "traits.email" || len(c.Users.Columns) != 1 || c.Users.OnIdentityDeleted != "keep" {
 			t.Errorf("%+v %v", c, err)
 		}

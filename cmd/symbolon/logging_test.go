@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func TestLogLevels(t *testing.T) {
@@ -12,7 +14,7 @@ func TestLogLevels(t *testing.T) {
 		flag, env string
 		want      slog.Level
 	}{{"", "", slog.LevelInfo}, {"debug", "error", slog.LevelDebug}, {"", "warn", slog.LevelWarn}, {"error", "", slog.LevelError}} {
-		if got, err := logLevel(test.flag, environment("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
+		if got, err := logLevel(test.flag, cmdtest.Env("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
 			t.Errorf("%+v: %v %v", test, got, err)
 		}
 	}

@@ -28,7 +28,7 @@ func main() {
 // run is the whole program: it ends no process and touches no global, so that
 // tests can call it.
 func run(ctx context.Context, args []string, env environ, io stdio) int {
-	var commands cli
+	var commands commandLine
 	exited := -1
 	parser := kong.Must(&commands, kong.Name("symbolon"), kong.Description(description), kong.UsageOnError(),
 		kong.Writers(io.out, io.err), kong.Exit(func(code int) { exited = code }),

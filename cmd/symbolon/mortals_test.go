@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -24,14 +25,14 @@ func installMortals(t *testing.T, change func(*Config)) *mortals {
 		}
 	})
 	t.Chdir(t.TempDir())
-	m.env = environment("SYMBOLON_DATABASE", m.config.Database.Reveal(), "SYMBOLON_ORY_PUBLIC_URL", m.fake.PublicURL, "SYMBOLON_ORY_ADMIN_URL", m.fake.AdminURL)
+	m.env = cmdtest.Env("SYMBOLON_DATABASE", m.config.Database.Reveal(), "SYMBOLON_ORY_PUBLIC_URL", m.fake.PublicURL, "SYMBOLON_ORY_ADMIN_URL", m.fake.AdminURL)
 	return m
 }
 
 // born signs somebody up and in.
 func (m *mortals) born(t *testing.T, email string) (p *symbolontest.Person, user string) {
 	t.Helper()
-	p, err := m.fake.Register(t.Context(), email, testPassword, "cAnArY name")
+	p, err := m.fake.Register(t.Context(), email, cmdtest.Password, "cAnArY name")
 	if err != nil {
 		t.Fatal(err)
 	}

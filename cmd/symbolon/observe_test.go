@@ -9,21 +9,23 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func TestPanicsShowNothing(t *testing.T) {
 	var logged bytes.Buffer
 	o := &observer{listener: "public", log: newLogger(&logged, slog.LevelDebug), metrics: newMetrics()}
-	for i, value := range []any{testSecret, errors.New(testSecret), fmt.Errorf("x %s", testSecret), []byte(testSecret), struct{ S string }{testSecret}, 7, nil} {
+	for i, value := range []any{cmdtest.Secret, errors.New(cmdtest.Secret), fmt.Errorf("x %s", cmdtest.Secret), []byte(cmdtest.Secret), struct{ S string }{cmdtest.Secret}, 7, nil} {
 		h := o.wrap("/x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			if value == nil {
 				var none []int
-				_ = none[len(testSecret)] // a runtime error
+				_ = none[len(cmdtest.Secret)] // a runtime error
 			}
 			panic(value)
 		}))
-		r := httptest.NewRequest("POST", "http://h/x?q="+testSecret, strings.NewReader(testSecret))
-		r.Header.Set("Cookie", testSecret)
+		r := httptest.NewRequest("POST", "http://h/x?q="+cmdtest.Secret, strings.NewReader(cmdtest.Secret))
+		r.Header.Set("Cookie", cmdtest.Secret)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != 500 || !strings.HasPrefix(w.Body.String(), `{"error":{"code":"unavailable"`) || strings.Contains(w.Body.String(), "cAnArY") {

@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 func TestReconcile(t *testing.T) {
 	c := installCommands(t)
 	for n := range 3 {
-		c.ory.add(n + 1)
+		c.ory.Add(n + 1)
 	}
-	odd, _ := c.ory.add(4)
-	c.ory.set(odd, "metadata_public", map[string]any{"id": "legacy"})
+	odd, _ := c.ory.Add(4)
+	c.ory.Set(odd, "metadata_public", map[string]any{"id": "legacy"})
 	for _, test := range []struct {
 		args []string
 		code int
@@ -49,7 +50,7 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%v shows what it must not:\n%s%s", test.args, out, errs)
 		}
 	}
-	c.ory.setDown(true)
+	c.ory.SetDown(true)
 	if code, out, errs := runIn(t, c.env, "reconcile", "--repair"); code != 1 || !strings.Contains(errs, "run it again") || !strings.Contains(out, "NOT all") {
 		t.Errorf("Ory is down: %d\n%s%s", code, out, errs)
 	}
@@ -63,7 +64,7 @@ func TestReconcile(t *testing.T) {
 // lease; --resume waits for the end of it and goes on.
 func TestReconcileBesideAnother(t *testing.T) {
 	c := installCommands(t)
-	c.ory.add(1)
+	c.ory.Add(1)
 	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(time.Hour)}
 	if err := c.store.StartRun(t.Context(), alive); err != nil {
 		t.Fatal(err)
@@ -74,12 +75,12 @@ func TestReconcileBesideAnother(t *testing.T) {
 	if code, out, _ := runIn(t, c.env, "reconcile"); code != 3 || !strings.Contains(out, "left unlinked_identity") {
 		t.Errorf("a dry run: %d %s", code, out)
 	}
-	var out, errs syncBuffer
+	var out, errs cmdtest.Buffer
 	ended := make(chan int)
 	go func() {
 		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, stdio{out: &out, err: &errs})
 	}()
-	eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
+	cmdtest.Eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
 	if _, err := c.db.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 // TestReconcileIsDocumented: docs/reconcile.md has a line for every kind, and no other.
 func TestReconcileIsDocumented(t *testing.T) {
 	documented := map[string]bool{}
-	for line := range strings.Lines(readTest(t, filepath.Join("..", "..", "docs", "reconcile.md"))) {
+	for line := range strings.Lines(cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "reconcile.md"))) {
 		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") && len(cells) == 3 {
 			documented[strings.Trim(cells[0], "|` ")] = true
 		}

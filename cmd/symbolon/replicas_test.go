@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // beside puts another server together on the same database and the same Kratos.
@@ -26,29 +27,29 @@ func (i *installation) beside(t *testing.T) *installation {
 }
 
 func (i *installation) status(token string) int {
-	return ask(i.public(), "GET", "/auth", "", "X-Session-Token", token).Code
+	return cmdtest.Ask(i.public(), "GET", "/auth", "", "X-Session-Token", token).Code
 }
 
 // TestRevokeEverywhere: what the operator revokes at one server is refused there at
 // once, and soon at the other, which would not ask for an hour; so is whom a command takes a user from.
 func TestRevokeEverywhere(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour })
 		two := one.beside(t)
 		for _, i := range []*installation{one, two} {
-			eventually(t, "it listens", func() bool {
+			cmdtest.Eventually(t, "it listens", func() bool {
 				return strings.HasPrefix(database, "sqlite") || i.ear.listening.Load()
 			})
 		}
 		time.Sleep(600 * time.Millisecond) // the first look of both is behind them
 		for n, path := range []string{"/admin/sessions/5e000000-0000-4000-8000-%012d", "/admin/identities/1d000000-0000-4000-8000-%012d/sessions"} {
-			_, token := one.ory.add(n + 1)
-			_, stays := one.ory.add(n + 10)
+			_, token := one.ory.Add(n + 1)
+			_, stays := one.ory.Add(n + 10)
 			for _, i := range []*installation{one, two} {
 				i.signIn(t, token)
 				i.signIn(t, stays)
 			}
-			w := ask(one.operator(), "DELETE", fmt.Sprintf(path, n+1), "")
+			w := cmdtest.Ask(one.operator(), "DELETE", fmt.Sprintf(path, n+1), "")
 			began := time.Now()
 			if w.Code != 204 || w.Body.Len() != 0 {
 				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
@@ -56,20 +57,20 @@ func TestRevokeEverywhere(t *testing.T) {
 			if status := one.status(token); status != 401 {
 				t.Errorf("%s: %d at the server that did it", path, status)
 			}
-			eventually(t, "it is refused at the other", func() bool { return two.status(token) == 401 })
+			cmdtest.Eventually(t, "it is refused at the other", func() bool { return two.status(token) == 401 })
 			t.Logf("%s: refused everywhere after %s", path, time.Since(began))
 			if one.status(stays) != 200 || two.status(stays) != 200 {
 				t.Error("somebody else is signed out")
 			}
 		}
 
-		id, token := one.ory.add(3)
-		heir, _ := one.ory.add(4)
+		id, token := one.ory.Add(3)
+		heir, _ := one.ory.Add(4)
 		user := one.signIn(t, token)
 		two.signIn(t, token)
 		bindAsCommand(t, one, heir, user)
 		for _, i := range []*installation{one, two} {
-			eventually(t, id+" has lost its user", func() bool { return i.status(token) == 403 })
+			cmdtest.Eventually(t, id+" has lost its user", func() bool { return i.status(token) == 403 })
 		}
 	})
 }
@@ -79,7 +80,7 @@ func bindAsCommand(t *testing.T, i *installation, identity, user string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	var errs bytes.Buffer
-	s, err := open(&app{ctx: t.Context(), stdio: stdio{err: &errs}, env: environment("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+	s, err := open(&app{ctx: t.Context(), stdio: stdio{err: &errs}, env: cmdtest.Env("SYMBOLON_DATABASE", i.config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)})
 	if err != nil {
 		t.Fatal(err)
@@ -111,17 +112,17 @@ func TestRevokeBadInput(t *testing.T) {
 		{"DELETE", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 204, ""}, // none is left
 		{"POST", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 405, "method_not_allowed"},
 	} {
-		w := ask(i.operator(), test.method, test.path, "")
+		w := cmdtest.Ask(i.operator(), test.method, test.path, "")
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.code) {
 			t.Errorf("%s %s: %d %s", test.method, test.path, w.Code, w.Body)
 		}
 	}
-	i.ory.setDown(true)
-	if w := ask(i.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 503 {
+	i.ory.SetDown(true)
+	if w := cmdtest.Ask(i.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 503 {
 		t.Errorf("Ory is down: %d %s", w.Code, w.Body)
 	}
 	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
-	if w := ask(without.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 409 {
+	if w := cmdtest.Ask(without.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 409 {
 		t.Errorf("without an admin URL: %d %s", w.Code, w.Body)
 	}
 }
@@ -129,7 +130,7 @@ func TestRevokeBadInput(t *testing.T) {
 // TestEar: a server whose listening connection is cut reads the table meanwhile, says
 // so in a metric, and listens again.
 func TestEar(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var line *cable
 		i := install(t, func(c *Config) {
 			c.Database, c.Auth.MaxStale, c.Auth.OutageGrace = Hidden(database), time.Hour, time.Minute
@@ -139,7 +140,7 @@ func TestEar(t *testing.T) {
 			}
 		})
 		metric := func(line string) bool {
-			w := ask(i.operator(), "GET", "/metrics", "")
+			w := cmdtest.Ask(i.operator(), "GET", "/metrics", "")
 			return w.Code == http.StatusOK && strings.Contains(w.Body.String(), "\n"+line+"\n")
 		}
 		if !metric("symbolon_session_max_staleness_seconds 3660") {
@@ -151,23 +152,21 @@ func TestEar(t *testing.T) {
 			}
 			return
 		}
-		eventually(t, "it listens", func() bool { return metric("symbolon_replicas_listening 1") })
-		_, token := i.ory.add(1)
+		cmdtest.Eventually(t, "it listens", func() bool { return metric("symbolon_replicas_listening 1") })
+		_, token := i.ory.Add(1)
 		i.signIn(t, token)
 		line.cut()
-		eventually(t, "it says that it does not listen", func() bool { return metric("symbolon_replicas_listening 0") })
-		i.ory.mu.Lock()
-		delete(i.ory.sessions, token)
-		i.ory.mu.Unlock()
+		cmdtest.Eventually(t, "it says that it does not listen", func() bool { return metric("symbolon_replicas_listening 0") })
+		i.ory.SignOut(token)
 		if _, err := i.db.ExecContext(t.Context(), `insert into symbolon.purges (project, what, at) values ('default', '1d000000-0000-4000-8000-000000000001', now())`); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it reads the table", func() bool { return i.status(token) == 401 })
+		cmdtest.Eventually(t, "it reads the table", func() bool { return i.status(token) == 401 })
 		if !metric("symbolon_replicas_listening 0") {
 			t.Error("it listened meanwhile")
 		}
 		line.mend()
-		eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
+		cmdtest.Eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
 		if !strings.Contains(i.logs.String(), "the table is read instead") {
 			t.Error("the log does not say so")
 		}
@@ -248,12 +247,12 @@ func (c *cable) mend() {
 func TestListenByTheDirectAddress(t *testing.T) {
 	c := defaults()
 	c.Database = "postgres://nobody@127.0.0.1:1/nothing"
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		if strings.HasPrefix(database, "sqlite") {
 			database = ""
 		}
 		c.DatabaseListen = Hidden(database)
-		e := newEar(c, newLogger(&syncBuffer{}, 0))
+		e := newEar(c, newLogger(&cmdtest.Buffer{}, 0))
 		defer e.close()
 		if database == "" {
 			time.Sleep(200 * time.Millisecond)
@@ -262,6 +261,6 @@ func TestListenByTheDirectAddress(t *testing.T) {
 			}
 			return
 		}
-		eventually(t, "it listens", func() bool { return e.listening.Load() })
+		cmdtest.Eventually(t, "it listens", func() bool { return e.listening.Load() })
 	})
 }

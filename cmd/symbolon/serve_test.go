@@ -13,12 +13,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // TestPublicRoutes: what is public, exactly.
 func TestPublicRoutes(t *testing.T) {
 	i := install(t, nil)
-	_, token := i.ory.add(1)
+	_, token := i.ory.Add(1)
 	for _, test := range []struct {
 		method, path string
 		status       int
@@ -37,7 +39,7 @@ func TestPublicRoutes(t *testing.T) {
 		{"POST", "/hooks/link/", 404, ""}, {"POST", "/hooks", 404, ""}, {"POST", "/hooks/events", 404, ""}, {"POST", "/hooks%2Flink", 404, ""},
 		{"GET", "/metrics", 404, ""}, {"GET", "/admin/links", 404, ""}, {"POST", "/admin/links", 404, ""}, {"GET", "/admin/users/1", 404, ""},
 	} {
-		w := ask(i.public(), test.method, test.path, "", "X-Session-Token", token)
+		w := cmdtest.Ask(i.public(), test.method, test.path, "", "X-Session-Token", token)
 		if w.Code != test.status || w.Header().Get("Allow") != test.allow {
 			t.Errorf("%s %s: %d (Allow %q), want %d (%q)", test.method, test.path, w.Code, w.Header().Get("Allow"), test.status, test.allow)
 		}
@@ -52,8 +54,8 @@ func TestPublicRoutes(t *testing.T) {
 
 func TestHeadersAreNamedByTheConfiguration(t *testing.T) {
 	i := install(t, func(c *Config) { c.Auth.Headers = map[string]string{"user_id": "X-Account"} })
-	_, token := i.ory.add(1)
-	w := ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
+	_, token := i.ory.Add(1)
+	w := cmdtest.Ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
 	if w.Code != 200 || w.Header().Get("X-Account") == "" || w.Header().Get("X-User-Id") != "" || w.Header().Get("X-Identity-Id") == "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
@@ -62,16 +64,16 @@ func TestHeadersAreNamedByTheConfiguration(t *testing.T) {
 func TestReadyUntilStopping(t *testing.T) {
 	i := install(t, nil)
 	_ = i.db.Close() // an outage of the database does not show
-	i.ory.setDown(true)
-	if w := ask(i.public(), "GET", "/readyz", ""); w.Code != 200 {
+	i.ory.SetDown(true)
+	if w := cmdtest.Ask(i.public(), "GET", "/readyz", ""); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	keys := hookKeys(i.config)
-	if w := ask(i.public(), "POST", "/hooks/reserve", `{"metadata_public":{}}`, "X-Symbolon-Key", keys.Reserve[0]); w.Code != 200 || !strings.Contains(w.Body.String(), `"id":"`) {
+	if w := cmdtest.Ask(i.public(), "POST", "/hooks/reserve", `{"metadata_public":{}}`, "X-Symbolon-Key", keys.Reserve[0]); w.Code != 200 || !strings.Contains(w.Body.String(), `"id":"`) {
 		t.Errorf("reserve with everything down: %d %s", w.Code, w.Body)
 	}
 	i.server.draining.Store(true)
-	if w := ask(i.public(), "GET", "/readyz", ""); w.Code != 503 {
+	if w := cmdtest.Ask(i.public(), "GET", "/readyz", ""); w.Code != 503 {
 		t.Errorf("stopping: %d %s", w.Code, w.Body)
 	}
 }
@@ -79,7 +81,7 @@ func TestReadyUntilStopping(t *testing.T) {
 // TestShutdownFinishesWhatItBegan: a request that is under way when the signal
 // comes is answered; new ones are not accepted.
 func TestShutdownFinishesWhatItBegan(t *testing.T) {
-	logs := &syncBuffer{}
+	logs := &cmdtest.Buffer{}
 	s := &server{log: newLogger(logs, slog.LevelInfo)}
 	began, finish := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -106,7 +108,7 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	}()
 	<-began
 	cancel()
-	eventually(t, "it takes no new connection", func() bool {
+	cmdtest.Eventually(t, "it takes no new connection", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()
@@ -197,24 +199,24 @@ func waitForAddress(t *testing.T, logs fmt.Stringer, side string) string {
 // TestNoSecretIsLogged drives every surface with canaries, at debug, and looks for
 // them in everything that was written.
 func TestNoSecretIsLogged(t *testing.T) {
-	i := install(t, func(c *Config) { c.Serve.AdminKey = testKey })
-	id, token := i.ory.add(1)
+	i := install(t, func(c *Config) { c.Serve.AdminKey = cmdtest.Key })
+	id, token := i.ory.Add(1)
 	const canary = "cAnArYxxxxxxxxxxxxxxxxxxxxxxxxxx"
 	keys := hookKeys(i.config)
-	secrets := append([]string{canary, testSecret, testKey, token, "cAnArY"}, keys.Reserve...)
+	secrets := append([]string{canary, cmdtest.Secret, cmdtest.Key, token, "cAnArY"}, keys.Reserve...)
 	secrets = append(append(secrets, keys.Link...), keys.Sync...)
 	var shown strings.Builder
 	for _, down := range []bool{false, true} {
-		i.ory.setDown(down)
+		i.ory.SetDown(down)
 		for _, h := range []http.Handler{i.public(), i.operator()} {
 			for _, path := range []string{"/auth", "/auth/aal2", "/auth/optional", "/me", "/hooks/reserve", "/hooks/link", "/hooks/sync", "/nothing", "/metrics",
 				"/admin/links", "/admin/identities/" + id, "/admin/identities/" + id + "/sync", "/admin/users/1"} {
 				for _, method := range []string{"GET", "POST"} {
 					for _, header := range [][]string{{"X-Session-Token", token}, {"X-Session-Token", canary}, {"Cookie", "ory_kratos_session=" + canary},
-						{"Authorization", "Bearer ory_st_" + canary}, {"Authorization", "Bearer " + testKey}, {"X-Symbolon-Key", canary},
+						{"Authorization", "Bearer ory_st_" + canary}, {"Authorization", "Bearer " + cmdtest.Key}, {"X-Symbolon-Key", canary},
 						{"X-Symbolon-Key", keys.Link[0]}, {"X-Symbolon-Key", keys.Sync[0]}, {"X-Symbolon-Key", keys.Reserve[0]}} {
 						body := fmt.Sprintf(`{"identity_id":%q,"user_id":%q,"columns":{"traits.email":%q},"metadata_public":{"x":%q}}`, id, canary, canary, canary)
-						w := ask(h, method, path+"?token="+canary, body, header...)
+						w := cmdtest.Ask(h, method, path+"?token="+canary, body, header...)
 						if path != "/admin/links" && path != "/hooks/reserve" { // who sent it may see it again
 							_, _ = fmt.Fprintln(&shown, path, w.Code, w.Header(), w.Body)
 						}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // TestCreateKeys: the keys of an application that makes its users itself, by a file
@@ -15,8 +16,8 @@ func TestCreateKeys(t *testing.T) {
 		text string
 		env  environ
 	}{
-		"file":        {"users: {create_url: \"" + url + "\", create_secret: [\"${ONE}\", \"${TWO}\"]}\n", environment("ONE", one, "TWO", two)},
-		"environment": {"", environment("SYMBOLON_USERS_CREATE_URL", url, "SYMBOLON_USERS_CREATE_SECRET", one+","+two)},
+		"file":        {"users: {create_url: \"" + url + "\", create_secret: [\"${ONE}\", \"${TWO}\"]}\n", cmdtest.Env("ONE", one, "TWO", two)},
+		"environment": {"", cmdtest.Env("SYMBOLON_USERS_CREATE_URL", url, "SYMBOLON_USERS_CREATE_SECRET", one+","+two)},
 	} {
 		text := given.text
 		if text != "" {

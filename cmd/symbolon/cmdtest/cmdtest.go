@@ -1,4 +1,6 @@
-package main
+// Package cmdtest is what tests of several packages of the program share: secrets that must
+// not show up anywhere, a small Kratos, databases. Nothing but tests imports it.
+package cmdtest
 
 import (
 	"bytes"
@@ -12,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -19,30 +24,31 @@ import (
 
 // Secrets of the tests. Each is a canary: it must not show up anywhere.
 const (
-	testSecret = "cAnArY-7f3kQ9vZx2LmN8pRt5WyB1sDg4HjU6oE"
-	testKey    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
+	Secret = "cAnArY-7f3kQ9vZx2LmN8pRt5WyB1sDg4HjU6oE"
+	Key    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
 )
 
-const testPassword = "correct horse battery staple"
+// Password is everybody's.
+const Password = "correct horse battery staple"
 
-// environment has a secret, and what else a test needs.
-func environment(pairs ...string) map[string]string {
-	m := map[string]string{"SYMBOLON_SECRET": testSecret}
+// Env has a secret, and what else a test needs.
+func Env(pairs ...string) map[string]string {
+	m := map[string]string{"SYMBOLON_SECRET": Secret}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		m[pairs[i]] = pairs[i+1]
 	}
 	return m
 }
 
-// onBoth runs a test on SQLite and on Postgres, each time in an empty database.
-func onBoth(t *testing.T, f func(t *testing.T, database string)) {
+// OnBoth runs a test on SQLite and on Postgres, each time in an empty database.
+func OnBoth(t *testing.T, f func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { f(t, "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db")) })
 	t.Run("postgres", func(t *testing.T) { f(t, symbolontest.SharedPostgres(t).NewDatabase(t)) })
 }
 
-// eventually waits for a minute: on a machine that does much else a process alone may
+// Eventually waits for a minute: on a machine that does much else a process alone may
 // take many seconds to start.
-func eventually(t *testing.T, what string, is func() bool) {
+func Eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if is() {
@@ -52,8 +58,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Fatalf("it never came that %s", what)
 }
 
-// openTest opens a database as the configuration names it.
-func openTest(t *testing.T, database string) *sql.DB {
+// OpenDB opens a database as the configuration names it.
+func OpenDB(t *testing.T, database string) *sql.DB {
 	t.Helper()
 	driver, dsn := "pgx", database
 	if path, ok := strings.CutPrefix(database, "sqlite://"); ok {
@@ -67,8 +73,8 @@ func openTest(t *testing.T, database string) *sql.DB {
 	return db
 }
 
-// execTest runs statements that have to succeed.
-func execTest(t *testing.T, db *sql.DB, texts ...string) {
+// Exec runs statements that have to succeed.
+func Exec(t *testing.T, db *sql.DB, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if _, err := db.ExecContext(t.Context(), text); err != nil {
@@ -77,8 +83,8 @@ func execTest(t *testing.T, db *sql.DB, texts ...string) {
 	}
 }
 
-// readTest reads a file that has to be there.
-func readTest(t *testing.T, name string) string {
+// ReadFile reads a file that has to be there.
+func ReadFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -87,8 +93,8 @@ func readTest(t *testing.T, name string) string {
 	return string(text)
 }
 
-// ask sends a request to a handler as a program on this machine would.
-func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+// Ask sends a request to a handler as a program on this machine would.
+func Ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://127.0.0.1:4461"+path, strings.NewReader(body))
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -101,26 +107,26 @@ func ask(h http.Handler, method, path, body string, header ...string) *httptest.
 	return w
 }
 
-// syncBuffer is a buffer that many goroutines write to.
-type syncBuffer struct {
+// Buffer is a buffer that many goroutines write to.
+type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
+func (s *Buffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
-func (s *syncBuffer) String() string {
+func (s *Buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
 }
 
-// wholeEvidence wants an erasure to have come to its end, with the evidence of every step.
-func wholeEvidence(t *testing.T, at symbolon.ErasureStep, evidence []symbolon.ErasureNote) {
+// WholeEvidence wants an erasure to have come to its end, with the evidence of every step.
+func WholeEvidence(t *testing.T, at symbolon.ErasureStep, evidence []symbolon.ErasureNote) {
 	t.Helper()
 	var steps []string
 	for _, n := range evidence {

@@ -1,4 +1,4 @@
-package main
+package cmdtest
 
 import (
 	"encoding/json"
@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// smallKratos says of identities and sessions what a test lets it say: enough of
+// Kratos says of identities and sessions what a test lets it say: enough of
 // Kratos for what needs no real one.
-type smallKratos struct {
+type Kratos struct {
 	*httptest.Server
 	mu         sync.Mutex
 	identities map[string]map[string]any
@@ -25,16 +25,16 @@ type smallKratos struct {
 	signedIn   time.Time // when everybody did last; zero: nobody ever
 }
 
-// startSmallKratos starts one that knows nobody.
-func startSmallKratos(t *testing.T) *smallKratos {
-	k := &smallKratos{identities: map[string]map[string]any{}, sessions: map[string]string{}}
+// StartKratos starts one that knows nobody.
+func StartKratos(t *testing.T) *Kratos {
+	k := &Kratos{identities: map[string]map[string]any{}, sessions: map[string]string{}}
 	k.Server = httptest.NewServer(k)
 	t.Cleanup(k.Close)
 	return k
 }
 
-// add makes the n-th identity, with a session whose token it returns as well.
-func (k *smallKratos) add(n int) (id, token string) {
+// Add makes the n-th identity, with a session whose token it returns as well.
+func (k *Kratos) Add(n int) (id, token string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id = fmt.Sprintf("1d000000-0000-4000-8000-%012d", n)
@@ -45,7 +45,7 @@ func (k *smallKratos) add(n int) (id, token string) {
 	return id, token
 }
 
-func (k *smallKratos) set(id, key string, value any) {
+func (k *Kratos) Set(id, key string, value any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if value == nil && key == "" {
@@ -55,27 +55,34 @@ func (k *smallKratos) set(id, key string, value any) {
 	k.identities[id][key] = value
 }
 
-// setDown lets it fail, or work again. The server asks it whenever it likes.
-func (k *smallKratos) setDown(down bool) {
+// SetDown lets it fail, or work again. The server asks it whenever it likes.
+func (k *Kratos) SetDown(down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.down = down
 }
 
-// signIn is when everybody signed in last.
-func (k *smallKratos) signIn(at time.Time) {
+// SignOut ends a session.
+func (k *Kratos) SignOut(token string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.sessions, token)
+}
+
+// SignIn is when everybody signed in last.
+func (k *Kratos) SignIn(at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.signedIn = at
 }
 
-func (k *smallKratos) has(id string) bool {
+func (k *Kratos) Has(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.identities[id] != nil
 }
 
-func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (k *Kratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id, isIdentity := strings.CutPrefix(r.URL.Path, "/admin/identities/")
@@ -113,7 +120,7 @@ func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // list answers with all identities behind one, on one page.
-func (k *smallKratos) list(w http.ResponseWriter, after string) {
+func (k *Kratos) list(w http.ResponseWriter, after string) {
 	page := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(k.identities)) {
 		if id > after {
@@ -126,7 +133,7 @@ func (k *smallKratos) list(w http.ResponseWriter, after string) {
 }
 
 // revoke ends one session, or all of an identity's.
-func (k *smallKratos) revoke(path string) (found bool) {
+func (k *Kratos) revoke(path string) (found bool) {
 	for token, id := range k.sessions {
 		if path == "/admin/sessions/5e"+id[2:] || path == "/admin/identities/"+id+"/sessions" {
 			delete(k.sessions, token)
@@ -136,7 +143,7 @@ func (k *smallKratos) revoke(path string) (found bool) {
 	return found
 }
 
-func (k *smallKratos) whoami(r *http.Request) (int, map[string]any) {
+func (k *Kratos) whoami(r *http.Request) (int, map[string]any) {
 	id := k.sessions[r.Header.Get("X-Session-Token")]
 	if id == "" {
 		return 401, map[string]any{"error": map[string]any{"code": 401, "status": "Unauthorized", "message": "No valid session credentials found in the request."}}

@@ -7,8 +7,8 @@ Without a configuration file it runs on SQLite in ./symbolon.db; all it must be 
 	openssl rand -base64 32 > symbolon.secret
 	SYMBOLON_SECRET=$(cat symbolon.secret) SYMBOLON_ORY_PUBLIC_URL=http://127.0.0.1:4433 symbolon serve`
 
-// cli is the command line. What a command does is in the file of its name.
-type cli struct {
+// commandLine is the command line. What a command does is in the file of its name.
+type commandLine struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration file; otherwise symbolon.yaml where it exists. Each key is an environment variable as well: ory.admin_url is SYMBOLON_ORY_ADMIN_URL."`
 
 	Init      initCmd      `cmd:"" help:"Write a configuration, and print what Ory and the users table need."`

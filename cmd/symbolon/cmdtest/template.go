@@ -1,4 +1,4 @@
-package main
+package cmdtest
 
 import (
 	"crypto/ecdsa"
@@ -14,14 +14,14 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// template makes tokens as one of Ory's tokenizer templates does.
-type template struct {
-	key    *ecdsa.PrivateKey
+// Template makes tokens as one of Ory's tokenizer templates does.
+type Template struct {
+	Key    *ecdsa.PrivateKey
 	signer jose.Signer
-	public string // the file with its public half
+	Public string // the file with its public half
 }
 
-func newTemplate(t *testing.T) *template {
+func NewTemplate(t *testing.T) *Template {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -31,24 +31,24 @@ func newTemplate(t *testing.T) *template {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &template{key: key, signer: signer, public: filepath.Join(t.TempDir(), "jwks.json")}
-	out.publish(t, key.Public())
+	out := &Template{Key: key, signer: signer, Public: filepath.Join(t.TempDir(), "jwks.json")}
+	out.Publish(t, key.Public())
 	return out
 }
 
-func (p *template) publish(t *testing.T, key any) {
+func (p *Template) Publish(t *testing.T, key any) {
 	t.Helper()
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(p.public, text, 0o600); err != nil {
+	if err := os.WriteFile(p.Public, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// token is one of the session that smallKratos has for an identity.
-func (p *template) token(t *testing.T, identity string) string {
+// Token is one of the session that smallKratos has for an identity.
+func (p *Template) Token(t *testing.T, identity string) string {
 	t.Helper()
 	now := time.Now()
 	token, err := jwt.Signed(p.signer).Claims(jwt.Claims{Issuer: "https://ory.example/", Audience: jwt.Audience{"notes"}, Subject: identity,
