@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 type actionsCmd struct {
@@ -32,9 +34,9 @@ It needs the configuration, and neither Ory nor the database.`
 }
 
 // Run prints the hooks.
-func (c actionsPrintCmd) Run(a *app) error {
+func (c actionsPrintCmd) Run(a *cli.App) error {
 	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" && c.For != "oathkeeper" {
-		return usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
+		return cli.Usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
 	}
 	config, err := configure(a)
 	if err != nil {
@@ -42,30 +44,30 @@ func (c actionsPrintCmd) Run(a *app) error {
 	}
 	switch c.For {
 	case "create_url":
-		return writeCreate(config, a.out)
+		return writeCreate(config, a.Out)
 	case "oathkeeper":
-		return writeOathkeeper(config, a.out)
+		return writeOathkeeper(config, a.Out)
 	}
 	actions := hookActions(config)
 	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
-			return usage(fmt.Errorf("read the Kratos configuration: %w", err))
+			return cli.Usage(fmt.Errorf("read the Kratos configuration: %w", err))
 		}
 	}
 	if err := actions.Check(); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if c.For == "network" {
-		return actions.WriteNetwork(a.out)
+		return actions.WriteNetwork(a.Out)
 	}
-	return actions.WriteKratos(a.out)
+	return actions.WriteKratos(a.Out)
 }
 
 // writeCreate writes what the application has to know, as environment variables.
 func writeCreate(c *Config, w io.Writer) error {
 	if c.Users.CreateURL == "" {
-		return usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
+		return cli.Usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
 	}
 	var b strings.Builder
 	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST is\n" +

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -58,7 +59,7 @@ func (h *findingsAPI) list(w http.ResponseWriter, r *http.Request) {
 		Next     string        `json:"next,omitempty"` // the after of the next page; none: this is the last
 	}{Findings: []openFinding{}}
 	for _, f := range page[:min(len(page), limit)] {
-		out.Findings = append(out.Findings, openFinding{f.ID, finding{f.Kind, f.Identity, f.User, plain(f.Detail), f.At}, h.repairs.reconciler.CanRepair(f.Kind)})
+		out.Findings = append(out.Findings, openFinding{f.ID, finding{f.Kind, f.Identity, f.User, cli.Plain(f.Detail), f.At}, h.repairs.reconciler.CanRepair(f.Kind)})
 	}
 	if len(page) > limit {
 		last := page[limit-1]
@@ -156,9 +157,9 @@ func (h *findingsAPI) problem(err error, f symbolon.Finding) error {
 	case errors.Is(err, reconcile.ErrByHand):
 		return answer.New(409, answer.Conflict, "No repair settles a "+string(f.Kind)+": POST /admin/links says whose the identity is, or the application mends its row.")
 	case errors.As(err, &deny):
-		return answer.New(409, answer.Conflict, "It is still so: "+plain(deny.Error()))
+		return answer.New(409, answer.Conflict, "It is still so: "+cli.Plain(deny.Error()))
 	case errors.Is(err, symbolon.ErrConflict):
-		return answer.New(409, answer.Conflict, "It is still so: "+plain(f.Detail))
+		return answer.New(409, answer.Conflict, "It is still so: "+cli.Plain(f.Detail))
 	}
 	if answer.Of(err).Status >= 500 {
 		h.log.Warn("finding could not be repaired", "finding", f.ID, "kind", f.Kind, "error", err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
@@ -65,7 +66,7 @@ func warnUnknown(env environ, known []string, r *report) {
 			return rest == s || strings.HasPrefix(rest, s+"_")
 		})
 		if ours && isSection && !slices.Contains(known, name) {
-			r.warnings = append(r.warnings, fault{text: "the environment variable " + clip(name, 64) + " is no key and was ignored" + closest(name, known)})
+			r.warnings = append(r.warnings, fault{text: "the environment variable " + cli.Clip(name, 64) + " is no key and was ignored" + closest(name, known)})
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // defaultFile is read when it is there and --config does not name another.
@@ -48,7 +49,7 @@ func readFile(file string, env environ, c *Config, r *report) error {
 	case errors.Is(err, fs.ErrNotExist) && file == "":
 		return nil
 	case err != nil:
-		return usage(fmt.Errorf("read the configuration: %w", err))
+		return cli.Usage(fmt.Errorf("read the configuration: %w", err))
 	}
 	y := &yamlReader{report: r, name: filepath.Base(path), env: env}
 	y.read(text, c)

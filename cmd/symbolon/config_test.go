@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/link"
 )
@@ -265,7 +266,7 @@ func TestWarnings(t *testing.T) {
 
 func TestConfigFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if _, _, err := loadConfig("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*usageError)) {
+	if _, _, err := loadConfig("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*cli.UsageError)) {
 		t.Errorf("a file that was named must exist: %v", err)
 	}
 	if _, _, err := loadConfig(t.TempDir(), cmdtest.Env()); err == nil {

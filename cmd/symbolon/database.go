@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -29,7 +30,7 @@ func ping(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
-		return hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is it up?")
+		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is it up?")
 	}
 	return nil
 }
@@ -62,7 +63,7 @@ func openDatabase(c *Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
 // e-mail addresses.
 func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
-		return nil, hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
+		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
 	}
 	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
@@ -37,7 +38,7 @@ Exit codes: 0 all is well, 3 there are problems, 1 something could not be found 
 }
 
 // Run examines and reports.
-func (c doctorCmd) Run(a *app) error {
+func (c doctorCmd) Run(a *cli.App) error {
 	config, err := configure(a)
 	if err != nil {
 		return err
@@ -50,24 +51,24 @@ func (c doctorCmd) Run(a *app) error {
 		d.TokenKeys = tokens.ReadKeys
 	}
 	if d.Kratos, err = c.kratos(); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if err := c.live(a, config, d); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if creator := newCreator(config); creator != nil {
 		defer creator.Close()
 		d.Unsigned = creator.Unsigned
 	}
-	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
+	s, err := connect(a.Ctx, config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.Database = err
 	} else {
 		defer s.close()
 		d.Table, d.Bonds = usersTable{s}, s.store
 	}
-	p := &doctorPrinter{out: a.out, json: c.JSON}
-	p.end(d.Examine(a.ctx, p.show))
+	p := &doctorPrinter{out: a.Out, json: c.JSON}
+	p.end(d.Examine(a.Ctx, p.show))
 	d.Ory.CloseIdleConnections()
 	return errors.Join(p.err, concludeDoctor(p.count))
 }
@@ -87,7 +88,7 @@ func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
 	return hooks.ReadKratos(docs...)
 }
 
-func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
+func (c doctorCmd) live(a *cli.App, config *Config, d *doctor.Doctor) error {
 	if !c.Live && c.Traits != "" {
 		return errors.New("--traits is of no use without --live")
 	}
@@ -95,11 +96,11 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 		return nil
 	}
 	if !d.Ory.HasAdmin() {
-		return hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
+		return cli.Hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434")
 	}
 	if config.Users.CreateURL != "" {
-		return hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
+		return cli.Hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
 			"sign up somebody by hand, and delete both halves")
 	}
 	if c.Traits != "" {
@@ -107,12 +108,12 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 			return fmt.Errorf("--traits must be a JSON object: %w", err)
 		}
 		if !strings.Contains(c.Traits, doctor.Placeholder) {
-			return hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
+			return cli.Hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
 		}
 	}
 	minter := mint.NewMinter(config.Ory.Project, config.secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
-		_, _ = fmt.Fprintf(a.err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
+		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
 	}}
 	return nil
 }
@@ -127,7 +128,7 @@ func (e *foundError) Error() string {
 	return fmt.Sprintf("there are %d problems", e.n)
 }
 
-func (e *foundError) Unwrap() error { return left(e.n) }
+func (e *foundError) Unwrap() error { return cli.Left(e.n) }
 
 func concludeDoctor(count map[doctor.Verdict]int) error {
 	switch {
@@ -236,7 +237,7 @@ func wrapped(text string, indent int) string {
 	const width = 84
 	var b strings.Builder
 	column := 0
-	for word := range strings.FieldsSeq(plain(text)) {
+	for word := range strings.FieldsSeq(cli.Plain(text)) {
 		switch n := len([]rune(word)); {
 		case column == 0:
 			column = n

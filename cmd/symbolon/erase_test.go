@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -91,7 +92,7 @@ func TestEraseAsks(t *testing.T) {
 		ok   bool
 	}{{p, "42\n", true}, {p, "42", true}, {p, "y\n", false}, {p, "", false}, {p, "4\n2\n", false}, {alone, string(p.Identity) + "\n", true}} {
 		var errs bytes.Buffer
-		err := eraseCmd{}.ask(&app{stdio: stdio{in: strings.NewReader(test.says), err: &errs}}, test.plan)
+		err := eraseCmd{}.ask(&cli.App{Stdio: cli.Stdio{In: strings.NewReader(test.says), Err: &errs}}, test.plan)
 		if (err == nil) != test.ok || !strings.Contains(errs.String(), "Nothing brings it back") || !strings.Contains(errs.String(), "at Ory") {
 			t.Errorf("%q: %v\n%s", test.says, err, &errs)
 		}
@@ -101,8 +102,8 @@ func TestEraseAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var u *usageError
-	if err := (eraseCmd{}).confirm(&app{stdio: stdio{in: file, err: &bytes.Buffer{}}}, p); !errors.As(err, &u) {
+	var u *cli.UsageError
+	if err := (eraseCmd{}).confirm(&cli.App{Stdio: cli.Stdio{In: file, Err: &bytes.Buffer{}}}, p); !errors.As(err, &u) {
 		t.Errorf("a file answers for the operator: %v", err)
 	}
 }

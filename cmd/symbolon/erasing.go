@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
@@ -80,7 +81,7 @@ func eraseRequest(r *http.Request, id string) (erase.Request, error) {
 		switch {
 		case len(values) == 1 && key == "row":
 			request.Row = symbolon.RowPolicy(values[0])
-		case len(values) == 1 && key == "why" && oneLine(values[0]):
+		case len(values) == 1 && key == "why" && cli.OneLine(values[0]):
 			request.Why = values[0]
 		default:
 			return request, answer.New(400, answer.InvalidRequest, "The query may hold row (anonymise or delete) and why (one line), once each.")

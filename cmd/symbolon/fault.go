@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // fault is one thing that is wrong with the configuration.
@@ -88,5 +90,5 @@ func (r *report) err() error {
 	if r.more {
 		r.faults = append(r.faults, fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
 	}
-	return usage(&configError{r.faults})
+	return cli.Usage(&configError{r.faults})
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -37,7 +38,7 @@ func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 		"SYMBOLON_RECONCILE_LOAD", "100%", "SYMBOLON_DATABASE", "sqlite://" + filepath.Join(t.TempDir(), "symbolon.db")}, pairs...)...)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	logs, ended := &cmdtest.Buffer{}, make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"serve"}, env, stdio{out: logs, err: logs}) }()
+	go func() { ended <- run(ctx, []string{"serve"}, env, cli.Stdio{Out: logs, Err: logs}) }()
 	s := &goldenServer{t: t, client: &http.Client{Transport: &http.Transport{DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	t.Cleanup(func() {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
@@ -30,7 +31,7 @@ func install(t *testing.T, change func(*Config)) *installation {
 		change(c)
 	}
 	logs := &cmdtest.Buffer{}
-	log := newLogger(logs, slog.LevelDebug)
+	log := cli.NewLogger(logs, slog.LevelDebug)
 	p, err := newServer(t.Context(), c, log)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -47,11 +48,11 @@ Exit codes: 0 done, 1 it failed, 2 an answer is missing or cannot be right: noth
 }
 
 // Run asks, checks, writes and prints.
-func (c initCmd) Run(a *app) error {
+func (c initCmd) Run(a *cli.App) error {
 	if c.For != "kratos.yml" && c.For != "network" {
-		return usage(errors.New("--for must be kratos.yml or network"))
+		return cli.Usage(errors.New("--for must be kratos.yml or network"))
 	}
-	p := &plan{app: a, flags: c, ask: newAsker(a, c.Yes), file: a.config}
+	p := &plan{App: a, flags: c, ask: newAsker(a, c.Yes), file: a.ConfigFile}
 	if p.file == "" {
 		p.file = defaultFile
 	}
@@ -76,7 +77,7 @@ func (c initCmd) Run(a *app) error {
 
 // plan is a configuration in the making.
 type plan struct {
-	*app
+	*cli.App
 	flags initCmd
 	ask   *asker
 	file  string // the configuration's
@@ -97,7 +98,7 @@ func (p *plan) close() {
 
 func (p *plan) mayWrite() error {
 	if _, err := os.Lstat(p.file); err == nil && !p.flags.Force {
-		return usage(hint(fmt.Errorf("%s is there already", p.file), "--force writes over it, --config FILE writes another; symbolon doctor says whether it is right"))
+		return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", p.file), "--force writes over it, --config FILE writes another; symbolon doctor says whether it is right"))
 	}
 	return nil
 }
@@ -109,22 +110,22 @@ func (p *plan) check() error {
 	}
 	p.config.Secret = Hidden(p.theSecret())
 	if err := p.config.Check(); err != nil {
-		return hint(err, "nothing was written")
+		return cli.Hint(err, "nothing was written")
 	}
 	if err := p.actions().Check(); err != nil {
-		return usage(hint(err, "nothing was written"))
+		return cli.Usage(cli.Hint(err, "nothing was written"))
 	}
 	if p.db == nil {
 		return nil // a database that is still to be made has Symbolon's own table
 	}
 	p.db.store = newStore(p.config, p.db.db, p.db.store.Dialect)
 	p.db.config = p.config
-	faults, err := p.left(p.ctx)
+	faults, err := p.left(p.Ctx)
 	if err != nil {
 		return err
 	}
 	if len(faults) > 0 {
-		return usage(hint(errors.Join(faults...), "nothing was written; alter the table, or answer otherwise: --column, --id, --identity, --new-id"))
+		return cli.Usage(cli.Hint(errors.Join(faults...), "nothing was written; alter the table, or answer otherwise: --column, --id, --identity, --new-id"))
 	}
 	return p.checkRelease()
 }
@@ -150,7 +151,7 @@ func (p *plan) left(ctx context.Context) (left []error, err error) {
 }
 
 func (p *plan) checkRelease() error {
-	unique, err := usersTable{p.db}.UniqueColumns(p.ctx)
+	unique, err := usersTable{p.db}.UniqueColumns(p.Ctx)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (p *plan) checkRelease() error {
 	if len(stuck) == 0 {
 		return nil
 	}
-	return usage(hint(fmt.Errorf("the row of a deleted identity would keep its unique %s, so that the next who signs up with it gets none", strings.Join(stuck, ", ")),
+	return cli.Usage(cli.Hint(fmt.Errorf("the row of a deleted identity would keep its unique %s, so that the next who signs up with it gets none", strings.Join(stuck, ", ")),
 		"nothing was written; add --release-columns %s, or --on-identity-deleted delete", strings.Join(append(u.ReleaseColumns, stuck...), ",")))
 }
 
@@ -168,18 +169,18 @@ func (p *plan) sql() (err error) {
 	if p.db == nil || p.config.Users.Table == ownTable {
 		return nil // Symbolon's own migration makes it whole
 	}
-	if p.todo, err = p.db.store.IdentityColumn(p.ctx); err == nil && len(p.todo) > 0 && p.runs() {
-		p.ran, err = p.db.store.AddIdentityColumn(p.ctx)
+	if p.todo, err = p.db.store.IdentityColumn(p.Ctx); err == nil && len(p.todo) > 0 && p.runs() {
+		p.ran, err = p.db.store.AddIdentityColumn(p.Ctx)
 		p.todo = nil
 	}
 	var doubled *sqlstore.DoubledError
 	switch {
 	case errors.As(err, &doubled):
-		return hint(err, "nothing was written; leave each identity in the one row that is its user's, empty it in the others, and run this again")
+		return cli.Hint(err, "nothing was written; leave each identity in the one row that is its user's, empty it in the others, and run this again")
 	case errors.Is(err, sqlstore.ErrTableBusy):
-		return hint(err, "nothing was written; run this again when it is quiet")
+		return cli.Hint(err, "nothing was written; run this again when it is quiet")
 	case err != nil:
-		return hint(err, "nothing was written; without --apply the SQL is printed for whoever may run it")
+		return cli.Hint(err, "nothing was written; without --apply the SQL is printed for whoever may run it")
 	}
 	return nil
 }
@@ -189,7 +190,7 @@ func (p *plan) runs() bool {
 	if p.flags.Apply || !p.ask.terminal || p.ask.yes {
 		return p.flags.Apply
 	}
-	_, _ = fmt.Fprintf(p.err, "%s needs this:\n  %s;\n", p.config.Users.Table, strings.Join(p.todo, ";\n  "))
+	_, _ = fmt.Fprintf(p.Err, "%s needs this:\n  %s;\n", p.config.Users.Table, strings.Join(p.todo, ";\n  "))
 	answer, err := p.ask.get(question{"apply", "", "Run it now: yes or no", "no", oneOf("yes", "no")})
 	return err == nil && answer == "yes"
 }
@@ -206,14 +207,14 @@ func (p *plan) print() error {
 	var err error
 	if p.flags.KratosConfig != "" {
 		if a.Existing, err = os.ReadFile(p.flags.KratosConfig); err != nil {
-			return usage(fmt.Errorf("read the Kratos configuration: %w", err))
+			return cli.Usage(fmt.Errorf("read the Kratos configuration: %w", err))
 		}
 	}
 	p.printSQL()
 	if p.flags.For == "network" {
-		err = a.WriteNetwork(p.out)
+		err = a.WriteNetwork(p.Out)
 	} else {
-		err = a.WriteKratos(p.out)
+		err = a.WriteKratos(p.Out)
 	}
 	if err != nil {
 		return err
@@ -226,27 +227,27 @@ func (p *plan) printSQL() {
 	table := p.config.Users.Table
 	switch {
 	case p.config.Users.CreateURL != "":
-		_, _ = fmt.Fprintf(p.out, "-- No SQL is needed: your application makes its users itself.\n\n")
+		_, _ = fmt.Fprintf(p.Out, "-- No SQL is needed: your application makes its users itself.\n\n")
 		return
 	case table == ownTable:
-		_, _ = fmt.Fprintf(p.out, "-- No SQL is needed: symbolon serve makes %s itself.\n\n", ownTable)
+		_, _ = fmt.Fprintf(p.Out, "-- No SQL is needed: symbolon serve makes %s itself.\n\n", ownTable)
 		return
 	case len(p.ran) > 0:
-		_, _ = fmt.Fprintf(p.out, "-- This SQL was run on %s:\n", table)
+		_, _ = fmt.Fprintf(p.Out, "-- This SQL was run on %s:\n", table)
 	case len(p.todo) > 0:
-		_, _ = fmt.Fprintf(p.out, "-- SQL for %s: run it before symbolon serve, statement by statement, outside of a transaction.\n", table)
+		_, _ = fmt.Fprintf(p.Out, "-- SQL for %s: run it before symbolon serve, statement by statement, outside of a transaction.\n", table)
 	default:
-		_, _ = fmt.Fprintf(p.out, "-- No SQL is needed: %s has its column and its unique index.\n", table)
+		_, _ = fmt.Fprintf(p.Out, "-- No SQL is needed: %s has its column and its unique index.\n", table)
 	}
 	for _, text := range append(p.ran, p.todo...) {
-		_, _ = fmt.Fprintf(p.out, "%s;\n", text)
+		_, _ = fmt.Fprintf(p.Out, "%s;\n", text)
 	}
-	_, _ = fmt.Fprintln(p.out)
+	_, _ = fmt.Fprintln(p.Out)
 }
 
 // printNext goes to the other stream, so that what was printed can be kept in a file.
 func (p *plan) printNext() {
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(p.err, "symbolon: "+format+"\n", args...) }
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(p.Err, "symbolon: "+format+"\n", args...) }
 	say("wrote %s", p.file)
 	secret, config := "", ""
 	if p.secret != "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/projection"
@@ -31,14 +32,14 @@ func (p *plan) envOr(flag, path string) string {
 	if flag != "" {
 		return flag
 	}
-	return p.env[envName(path)]
+	return p.Env[envName(path)]
 }
 
 func checkURL(text string) error { return ory.CheckURL(text) }
 
 func (p *plan) askOry() (err error) {
 	o := &p.config.Ory
-	o.Token = Hidden(p.env[envName("ory.token")])
+	o.Token = Hidden(p.Env[envName("ory.token")])
 	found := p.answers("http://127.0.0.1:4433")
 	text := "Where is Ory's public API (nobody answers there yet)"
 	if found {
@@ -49,7 +50,7 @@ func (p *plan) askOry() (err error) {
 		return err
 	}
 	if o.PublicURL != "http://127.0.0.1:4433" && !p.answers(o.PublicURL) {
-		_, _ = fmt.Fprintf(p.err, "symbolon: warning: no Ory answers at %s yet\n", plain(o.PublicURL))
+		_, _ = fmt.Fprintf(p.Err, "symbolon: warning: no Ory answers at %s yet\n", cli.Plain(o.PublicURL))
 	}
 	o.AdminURL, err = p.ask.get(question{"ory-admin-url", p.envOr(p.flags.OryAdminURL, "ory.admin_url"),
 		"Where is Ory's admin API, or none", adminOf(o.PublicURL), func(s string) error {
@@ -81,7 +82,7 @@ func (p *plan) answers(public string) bool {
 	if c.Check() != nil {
 		return false
 	}
-	probe, err := c.ProbeWhoami(p.ctx)
+	probe, err := c.ProbeWhoami(p.Ctx)
 	return err == nil && probe.Kratos
 }
 
@@ -106,17 +107,17 @@ func (p *plan) askDatabase() error {
 	p.config.Database = Hidden(dsn)
 	db, dialect, err := openDatabase(p.config, existing)
 	if strings.HasPrefix(dsn, "sqlite://") && err != nil {
-		_, _ = fmt.Fprintf(p.err, "symbolon: %s; it will have %s\n", plain(err.Error()), has)
+		_, _ = fmt.Fprintf(p.Err, "symbolon: %s; it will have %s\n", cli.Plain(err.Error()), has)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	p.db = &system{config: p.config, db: db, ory: newClient(p.config), store: newStore(p.config, db, dialect)}
-	if err := ping(p.ctx, db); err != nil {
+	if err := ping(p.Ctx, db); err != nil {
 		return err
 	}
-	p.tables, err = sqlstore.Tables(p.ctx, db, dialect)
+	p.tables, err = sqlstore.Tables(p.Ctx, db, dialect)
 	return err
 }
 
@@ -216,7 +217,7 @@ func (p *plan) givenColumns() error {
 	for _, c := range p.flags.Column {
 		column, expression, ok := strings.Cut(c, "=")
 		if !ok {
-			return usage(fmt.Errorf("--column %s: it must be NAME=PATH, as email=traits.email, or none", plain(c)))
+			return cli.Usage(fmt.Errorf("--column %s: it must be NAME=PATH, as email=traits.email, or none", cli.Plain(c)))
 		}
 		p.config.Users.Columns[column] = expression
 	}
@@ -246,7 +247,7 @@ func (p *plan) askEnding() error {
 	if p.db == nil || len(p.flags.ReleaseColumns) > 0 {
 		return nil
 	}
-	unique, err := usersTable{withConfig(p.db, p.config)}.UniqueColumns(p.ctx)
+	unique, err := usersTable{withConfig(p.db, p.config)}.UniqueColumns(p.Ctx)
 	if err != nil {
 		return err
 	}
@@ -258,7 +259,7 @@ func (p *plan) askEnding() error {
 		"Which columns are emptied then, so that what must be unique is free for the next", strings.Join(stuck, ","), func(s string) error {
 			for name := range strings.SplitSeq(s, ",") {
 				if _, ok := p.table().Column(strings.TrimSpace(name)); !ok && s != none {
-					return fmt.Errorf("%s has no column %s", u.Table, plain(strings.TrimSpace(name)))
+					return fmt.Errorf("%s has no column %s", u.Table, cli.Plain(strings.TrimSpace(name)))
 				}
 			}
 			return nil

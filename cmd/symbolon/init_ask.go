@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // asker gets answers: from flags, from a terminal, or from what is proposed.
@@ -18,9 +20,9 @@ type asker struct {
 	missing  []error
 }
 
-func newAsker(a *app, yes bool) *asker {
-	q := &asker{out: a.err, yes: yes}
-	if f, ok := a.in.(*os.File); ok && isTerminal(f) {
+func newAsker(a *cli.App, yes bool) *asker {
+	q := &asker{out: a.Err, yes: yes}
+	if f, ok := a.In.(*os.File); ok && cli.IsTerminal(f) {
 		q.in, q.terminal = bufio.NewReader(f), true
 	}
 	return q
@@ -53,7 +55,7 @@ func (q *asker) get(x question) (string, error) {
 		answer := strings.TrimSpace(line)
 		if err != nil && answer == "" {
 			_, _ = fmt.Fprintln(q.out)
-			return "", usage(fmt.Errorf("no answer: --%s answers it, --yes takes what is proposed", x.flag))
+			return "", cli.Usage(fmt.Errorf("no answer: --%s answers it, --yes takes what is proposed", x.flag))
 		}
 		if answer == "" {
 			answer = x.proposal
@@ -74,18 +76,18 @@ func bracketed(proposal string) string {
 	if proposal == "" {
 		return ""
 	}
-	return " [" + plain(proposal) + "]"
+	return " [" + cli.Plain(proposal) + "]"
 }
 
 func (x question) judge(answer string) error {
 	if answer == "" {
-		return usage(fmt.Errorf("an answer is needed: --%s", x.flag))
+		return cli.Usage(fmt.Errorf("an answer is needed: --%s", x.flag))
 	}
 	if x.must == nil {
 		return nil
 	}
 	if err := x.must(answer); err != nil {
-		return usage(fmt.Errorf("--%s: %w", x.flag, err))
+		return cli.Usage(fmt.Errorf("--%s: %w", x.flag, err))
 	}
 	return nil
 }
@@ -95,7 +97,7 @@ func (q *asker) note(x question) {
 	if example == "" {
 		example = "…"
 	}
-	q.missing = append(q.missing, fmt.Errorf("%s? --%s %s", x.text, x.flag, plain(example)))
+	q.missing = append(q.missing, fmt.Errorf("%s? --%s %s", x.text, x.flag, cli.Plain(example)))
 }
 
 // unanswered reports every question that no flag answered.
@@ -103,7 +105,7 @@ func (q *asker) unanswered() error {
 	if len(q.missing) == 0 {
 		return nil
 	}
-	return usage(hint(errors.Join(q.missing...), "there is no terminal to ask at: give the flags, or --yes to take what is proposed; nothing was written"))
+	return cli.Usage(cli.Hint(errors.Join(q.missing...), "there is no terminal to ask at: give the flags, or --yes to take what is proposed; nothing was written"))
 }
 
 // oneOf refuses other words.

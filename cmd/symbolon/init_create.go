@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/createurl"
 )
 
@@ -19,13 +20,13 @@ func (p *plan) answerCreate() error {
 		return nil
 	}
 	if err := createurl.CheckURL(u.CreateURL); err != nil {
-		return usage(fmt.Errorf("--create-url: %w", err))
+		return cli.Usage(fmt.Errorf("--create-url: %w", err))
 	}
 	f := p.flags
 	for flag, given := range map[string]bool{"table": f.Table != "", "id": f.ID != "", "identity": f.Identity != "", "new-id": f.NewID != "", "apply": f.Apply,
 		"on-identity-deleted": f.OnIdentityDeleted != "", "release-columns": f.ReleaseColumns != nil, "anonymise-columns": f.AnonymiseColumns != nil} {
 		if given {
-			return usage(fmt.Errorf("--%s is of no use with --create-url: Symbolon writes no users table then", flag))
+			return cli.Usage(fmt.Errorf("--%s is of no use with --create-url: Symbolon writes no users table then", flag))
 		}
 	}
 	u.OnIdentityDeleted = symbolon.KeepRow

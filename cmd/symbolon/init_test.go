@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
@@ -80,7 +81,7 @@ func TestInit(t *testing.T) {
 				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[envName("secret")]) {
 					t.Error("the secret is shown")
 				}
-				if s, err := start(t.Context(), c, newLogger(&bytes.Buffer{}, 0)); err != nil {
+				if s, err := start(t.Context(), c, cli.NewLogger(&bytes.Buffer{}, 0)); err != nil {
 					t.Errorf("serve would not start: %v", err)
 				} else {
 					s.close()

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // secretFile stands beside the configuration.
@@ -24,7 +25,7 @@ func (p *plan) secretFile() string { return filepath.Join(filepath.Dir(p.file), 
 // readSecret takes the secret that is there, or makes one. It is written with the
 // configuration.
 func (p *plan) readSecret() error {
-	if p.env[envName("secret")] != "" {
+	if p.Env[envName("secret")] != "" {
 		return nil
 	}
 	text, err := os.ReadFile(p.secretFile())
@@ -39,7 +40,7 @@ func (p *plan) readSecret() error {
 	}
 	p.secret = strings.TrimSpace(string(text))
 	if _, err := symbolon.ParseSecret(p.secret); err != nil {
-		return usage(fmt.Errorf("%s: %w", p.secretFile(), err))
+		return cli.Usage(fmt.Errorf("%s: %w", p.secretFile(), err))
 	}
 	return nil
 }
@@ -48,7 +49,7 @@ func (p *plan) theSecret() string {
 	if p.secret != "" {
 		return p.secret
 	}
-	return p.env[envName("secret")]
+	return p.Env[envName("secret")]
 }
 
 // write makes both files, for their owner only, after the configuration was read back
@@ -63,7 +64,7 @@ func (p *plan) write() error {
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	env := maps.Clone(p.env)
+	env := maps.Clone(p.Env)
 	if env == nil {
 		env = environ{}
 	}
@@ -119,7 +120,7 @@ func (p *plan) render() string {
 		b.WriteString("  token: ${SYMBOLON_ORY_TOKEN}\n")
 	}
 	b.WriteString("\n")
-	if p.env[envName("database")] != "" && p.flags.Database == "" {
+	if p.Env[envName("database")] != "" && p.flags.Database == "" {
 		b.WriteString("database: ${SYMBOLON_DATABASE}\n")
 	} else {
 		line(0, "database", c.Database.Reveal())

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 func main() {
@@ -20,28 +22,28 @@ func main() {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
 }
 
 // run is the whole program: it ends no process and touches no global, so that
 // tests can call it.
-func run(ctx context.Context, args []string, env environ, io stdio) int {
+func run(ctx context.Context, args []string, env environ, io cli.Stdio) int {
 	var commands commandLine
 	exited := -1
 	parser := kong.Must(&commands, kong.Name("symbolon"), kong.Description(description), kong.UsageOnError(),
-		kong.Writers(io.out, io.err), kong.Exit(func(code int) { exited = code }),
+		kong.Writers(io.Out, io.Err), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help has answered
 		return exited
 	}
 	if err == nil {
-		a := &app{stdio: io, ctx: ctx, env: env, config: commands.Config}
+		a := &cli.App{Stdio: io, Ctx: ctx, Env: env, ConfigFile: commands.Config}
 		err = parsed.Run(a)
 	} else {
-		err = usage(hint(err, "symbolon --help lists the commands, symbolon COMMAND --help explains one"))
+		err = cli.Usage(cli.Hint(err, "symbolon --help lists the commands, symbolon COMMAND --help explains one"))
 	}
-	return conclude(io.err, err)
+	return cli.Conclude(io.Err, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/session"
 )
 
@@ -49,9 +50,9 @@ func newMetrics() *metrics {
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_work_total",
 			Help: "What came of background work, by task and outcome."}, []string{"task", "outcome"}),
 	}
-	b := thisBuild()
+	b := cli.ThisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
-		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion}})
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.GoVersion}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.hooks, m.links, m.creates, m.runs, m.lastRun, m.jobs, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 type migrateCmd struct{}
@@ -13,21 +15,21 @@ func (migrateCmd) Help() string {
 }
 
 // Run migrates.
-func (migrateCmd) Run(a *app) error {
+func (migrateCmd) Run(a *cli.App) error {
 	config, err := configure(a)
 	if err != nil {
 		return err
 	}
-	from, to, err := migrateAll(a.ctx, config)
+	from, to, err := migrateAll(a.Ctx, config)
 	switch {
 	case err != nil:
 		return err
 	case from == to:
-		_, err = fmt.Fprintf(a.out, "the database is up to date at version %d\n", to)
+		_, err = fmt.Fprintf(a.Out, "the database is up to date at version %d\n", to)
 	case from == 0:
-		_, err = fmt.Fprintf(a.out, "the tables were made, version %d\n", to)
+		_, err = fmt.Fprintf(a.Out, "the tables were made, version %d\n", to)
 	default:
-		_, err = fmt.Fprintf(a.out, "the database was brought from version %d to %d\n", from, to)
+		_, err = fmt.Fprintf(a.Out, "the database was brought from version %d to %d\n", from, to)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -58,7 +59,7 @@ func (s *system) current(ctx context.Context) error {
 	case have > want:
 		return migrate.ErrNewer
 	case have < want:
-		return hint(errors.New("the database is not up to date"), "symbolon migrate, or a start of symbolon serve, brings it up")
+		return cli.Hint(errors.New("the database is not up to date"), "symbolon migrate, or a start of symbolon serve, brings it up")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
@@ -46,8 +47,8 @@ func (o *observer) note(r *http.Request, pattern string, rec *recorder, took tim
 	if !o.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
-	o.log.Debug("request", "listener", o.listener, "method", clip(r.Method, 16), "route", pattern,
-		"path", clip(r.URL.EscapedPath(), 128), "status", rec.status, "bytes", rec.bytes, "ms", float64(took.Microseconds())/1000)
+	o.log.Debug("request", "listener", o.listener, "method", cli.Clip(r.Method, 16), "route", pattern,
+		"path", cli.Clip(r.URL.EscapedPath(), 128), "status", rec.status, "bytes", rec.bytes, "ms", float64(took.Microseconds())/1000)
 }
 
 // panicked answers for a handler that did not. The value of a panic is not logged

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 func TestPanicsShowNothing(t *testing.T) {
 	var logged bytes.Buffer
-	o := &observer{listener: "public", log: newLogger(&logged, slog.LevelDebug), metrics: newMetrics()}
+	o := &observer{listener: "public", log: cli.NewLogger(&logged, slog.LevelDebug), metrics: newMetrics()}
 	for i, value := range []any{cmdtest.Secret, errors.New(cmdtest.Secret), fmt.Errorf("x %s", cmdtest.Secret), []byte(cmdtest.Secret), struct{ S string }{cmdtest.Secret}, 7, nil} {
 		h := o.wrap("/x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			if value == nil {
@@ -42,7 +43,7 @@ func TestPanicsShowNothing(t *testing.T) {
 
 func TestPanicAfterTheAnswerBegan(t *testing.T) {
 	var logged bytes.Buffer
-	o := &observer{listener: "public", log: newLogger(&logged, slog.LevelInfo), metrics: newMetrics()}
+	o := &observer{listener: "public", log: cli.NewLogger(&logged, slog.LevelInfo), metrics: newMetrics()}
 	w := httptest.NewRecorder()
 	o.wrap("/x", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -55,7 +56,7 @@ func TestPanicAfterTheAnswerBegan(t *testing.T) {
 
 func TestAbortIsNoPanic(t *testing.T) {
 	var logged bytes.Buffer
-	o := &observer{listener: "public", log: newLogger(&logged, slog.LevelInfo), metrics: newMetrics()}
+	o := &observer{listener: "public", log: cli.NewLogger(&logged, slog.LevelInfo), metrics: newMetrics()}
 	defer func() {
 		if recover() != http.ErrAbortHandler || logged.Len() > 0 { //nolint:errorlint // net/http compares so as well
 			t.Errorf("logged %s", &logged)

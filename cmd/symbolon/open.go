@@ -8,29 +8,30 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // configure reads the configuration and shows what is doubtful in it.
-func configure(a *app) (*Config, error) {
-	config, warnings, err := loadConfig(a.config, a.env)
+func configure(a *cli.App) (*Config, error) {
+	config, warnings, err := loadConfig(a.ConfigFile, a.Env)
 	for _, w := range warnings {
-		_, _ = fmt.Fprintf(a.err, "symbolon: warning: %s\n", w)
+		_, _ = fmt.Fprintf(a.Err, "symbolon: warning: %s\n", w)
 	}
 	return config, err
 }
 
 // open is for the commands that look at a database that is there, and log nothing.
-func open(a *app) (*system, error) {
+func open(a *cli.App) (*system, error) {
 	config, err := configure(a)
 	if err != nil {
 		return nil, err
 	}
-	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
+	s, err := connect(a.Ctx, config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.current(a.ctx); err != nil {
+	if err := s.current(a.Ctx); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -40,13 +41,13 @@ func open(a *app) (*system, error) {
 
 // tellServers makes a command tell servers on the same database whose bond it
 // changed. Should that fail they learn it within auth.max_stale.
-func (s *system) tellServers(a *app) {
+func (s *system) tellServers(a *cli.App) {
 	shared := &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project}
 	s.linker.Watch(func(id symbolon.IdentityID) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), 2*time.Second)
 		defer cancel()
 		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
-			_, _ = fmt.Fprintf(a.err, "symbolon: warning: servers that run could not be told at once: %v\n", err)
+			_, _ = fmt.Fprintf(a.Err, "symbolon: warning: servers that run could not be told at once: %v\n", err)
 		}
 	})
 }
@@ -59,7 +60,7 @@ func (s *system) fits(ctx context.Context) error {
 	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 		return err
 	}
-	return usage(hint(err, "the users table must be as the section users of the configuration says"))
+	return cli.Usage(cli.Hint(err, "the users table must be as the section users of the configuration says"))
 }
 
 // start brings the tables up to date, connects and proves that the users table fits.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // person is both halves, the bond, its history and the findings, as the operator
@@ -218,9 +219,9 @@ func backReferenceText(metadata json.RawMessage, key string) string {
 	raw := object[key]
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
-		return clip(text, 255)
+		return cli.Clip(text, 255)
 	}
-	return clip(string(raw), 255)
+	return cli.Clip(string(raw), 255)
 }
 
 // hasUser reports whether id is a user's, now or before, and not the identity's.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -36,13 +37,13 @@ Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usag
 }
 
 // Run compares, mends and reports.
-func (c reconcileCmd) Run(a *app) error {
+func (c reconcileCmd) Run(a *cli.App) error {
 	only, err := c.kinds()
 	if err != nil {
 		return err
 	}
 	if c.Shards < 1 || c.Shards > 64 {
-		return usage(errors.New("--shards must be between 1 and 64"))
+		return cli.Usage(errors.New("--shards must be between 1 and 64"))
 	}
 	s, err := open(a)
 	if err != nil {
@@ -50,22 +51,22 @@ func (c reconcileCmd) Run(a *app) error {
 	}
 	defer s.close()
 	if !s.ory.HasAdmin() {
-		return usage(hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
+		return cli.Usage(cli.Hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
-	ctx, err := c.paced(a.ctx, s)
+	ctx, err := c.paced(a.Ctx, s)
 	if err != nil {
 		return err
 	}
-	p := &progressLine{out: a.err, live: isTerminal(a.err)}
+	p := &progressLine{out: a.Err, live: cli.IsTerminal(a.Err)}
 	repair := c.Repair || c.Resume
-	report, err := c.run(ctx, a.err, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+	report, err := c.run(ctx, a.Err, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
 		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), operatorPatience)
 	defer cancel()
 	_ = s.linker.Close(closing) // a back-reference that stays unwritten harms nobody
-	if printErr := c.print(a.out, report); printErr != nil {
+	if printErr := c.print(a.Out, report); printErr != nil {
 		return printErr
 	}
 	return concludeReconcile(report, err)
@@ -76,7 +77,7 @@ func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, er
 	if c.Load != "" {
 		share, ok := percent(c.Load)
 		if !ok {
-			return nil, usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
+			return nil, cli.Usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
 		}
 		s.ory.Load = share
 	}
@@ -101,15 +102,15 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 func concludeReconcile(report reconcile.Report, err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrImplausible):
-		return hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
+		return cli.Hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
 	case errors.Is(err, reconcile.ErrBusy):
-		return hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
+		return cli.Hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
 	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return hint(err, "what was mended stays; run it again, or go on with --resume")
+		return cli.Hint(err, "what was mended stays; run it again, or go on with --resume")
 	case err != nil:
 		return err
 	case report.Left() > 0:
-		return left(report.Left())
+		return cli.Left(report.Left())
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
 	for _, name := range c.Only {
 		kind := symbolon.FindingKind(name)
 		if !slices.Contains(reconcile.Kinds(), kind) {
-			return nil, usage(hint(fmt.Errorf("%q is no kind of difference", plain(clip(name, 64))), "the kinds: %s", kindNames()))
+			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is no kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", kindNames()))
 		}
 		only = append(only, kind)
 	}
@@ -195,7 +196,7 @@ func (reconcileCmd) printFew(w io.Writer, findings []reconcile.Finding, kind sym
 	n := 0
 	for _, f := range findings {
 		if f.Kind == kind && n < few {
-			_, _ = fmt.Fprintf(w, "  %s\t\t%s\n", f.Identity, plain(f.Detail))
+			_, _ = fmt.Fprintf(w, "  %s\t\t%s\n", f.Identity, cli.Plain(f.Detail))
 			n++
 		}
 	}

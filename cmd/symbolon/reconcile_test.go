@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
@@ -78,7 +79,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 	var out, errs cmdtest.Buffer
 	ended := make(chan int)
 	go func() {
-		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, stdio{out: &out, err: &errs})
+		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, cli.Stdio{Out: &out, Err: &errs})
 	}()
 	cmdtest.Eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
 	if _, err := c.db.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
@@ -80,7 +81,7 @@ func bindAsCommand(t *testing.T, i *installation, identity, user string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	var errs bytes.Buffer
-	s, err := open(&app{ctx: t.Context(), stdio: stdio{err: &errs}, env: cmdtest.Env("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+	s, err := open(&cli.App{Ctx: t.Context(), Stdio: cli.Stdio{Err: &errs}, Env: cmdtest.Env("SYMBOLON_DATABASE", i.config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)})
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +253,7 @@ func TestListenByTheDirectAddress(t *testing.T) {
 			database = ""
 		}
 		c.DatabaseListen = Hidden(database)
-		e := newEar(c, newLogger(&cmdtest.Buffer{}, 0))
+		e := newEar(c, cli.NewLogger(&cmdtest.Buffer{}, 0))
 		defer e.close()
 		if database == "" {
 			time.Sleep(200 * time.Millisecond)

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+
 type serveCmd struct {
 	LogLevel string `placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default: SYMBOLON_LOG_LEVEL, else info."`
 }
@@ -14,21 +16,21 @@ SIGTERM and SIGINT stop it: /readyz says so, and what was begun is finished, for
 }
 
 // Run serves until the context ends.
-func (c serveCmd) Run(a *app) error {
-	level, err := logLevel(c.LogLevel, a.env)
+func (c serveCmd) Run(a *cli.App) error {
+	level, err := cli.LogLevel(c.LogLevel, a.Env)
 	if err != nil {
 		return err
 	}
-	log := newLogger(a.err, level)
-	config, warnings, err := loadConfig(a.config, a.env)
+	log := cli.NewLogger(a.Err, level)
+	config, warnings, err := loadConfig(a.ConfigFile, a.Env)
 	for _, w := range warnings {
 		log.Warn("configuration", "doubt", w.String())
 	}
 	if err != nil {
 		return err
 	}
-	if err := config.Auth.JWT.checkKeys(a.ctx); err != nil {
-		return usage(err)
+	if err := config.Auth.JWT.checkKeys(a.Ctx); err != nil {
+		return cli.Usage(err)
 	}
-	return serve(a.ctx, config, log)
+	return serve(a.Ctx, config, log)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
@@ -82,7 +83,7 @@ func TestReadyUntilStopping(t *testing.T) {
 // comes is answered; new ones are not accepted.
 func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	logs := &cmdtest.Buffer{}
-	s := &server{log: newLogger(logs, slog.LevelInfo)}
+	s := &server{log: cli.NewLogger(logs, slog.LevelInfo)}
 	began, finish := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(began)
@@ -230,10 +231,10 @@ func TestNoSecretIsLogged(t *testing.T) {
 	}
 	for _, secret := range secrets {
 		if n := strings.Index(i.logs.String(), secret); n >= 0 {
-			t.Errorf("%s was logged: …%s", secret, clip(i.logs.String()[max(0, n-300):], 600))
+			t.Errorf("%s was logged: …%s", secret, cli.Clip(i.logs.String()[max(0, n-300):], 600))
 		}
 		if n := strings.Index(shown.String(), secret); n >= 0 {
-			t.Errorf("%s was answered: …%s", secret, clip(shown.String()[max(0, n-300):], 600))
+			t.Errorf("%s was answered: …%s", secret, cli.Clip(shown.String()[max(0, n-300):], 600))
 		}
 	}
 }

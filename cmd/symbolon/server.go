@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -20,7 +21,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger) error {
 	if err := p.work.Start(ctx); err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	log.Info("starting", "version", thisBuild().version, "database", p.store.Dialect, "users", c.Users.where(),
+	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.store.Dialect, "users", c.Users.where(),
 		"ory", c.Ory.PublicURL, "ory_admin", c.Ory.AdminURL, "project", c.Ory.Project)
 	err = p.server.run(ctx, listener{"public", c.Serve.Public, p.public()}, listener{"operator", c.Serve.Admin, p.operator()})
 	return errors.Join(err, p.close(ctx))
@@ -39,7 +40,7 @@ func newServer(ctx context.Context, c *Config, log *slog.Logger) (*parts, error)
 		return nil, err
 	}
 	if err := p.check(); err != nil {
-		return nil, errors.Join(usage(err), p.close(ctx))
+		return nil, errors.Join(cli.Usage(err), p.close(ctx))
 	}
 	return p, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 type showCmd struct {
@@ -26,26 +27,26 @@ It reads the database itself, so it works while the server is down; with ory.adm
 }
 
 // Run prints what is known of one person.
-func (c showCmd) Run(a *app) error {
+func (c showCmd) Run(a *cli.App) error {
 	s, err := open(a)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	p, err := lookup(a.ctx, s.linker, s.erasures(), s.ory, s.config.backReferenceKey(), c.ID)
+	p, err := lookup(a.Ctx, s.linker, s.erasures(), s.ory, s.config.backReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return hint(fmt.Errorf("nothing is known of %s", plain(clip(c.ID, 64))),
+		return cli.Hint(fmt.Errorf("nothing is known of %s", cli.Plain(cli.Clip(c.ID, 64))),
 			"an identity is known from its first request or hook on; ory.project is %q", s.config.Ory.Project)
 	}
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		e := json.NewEncoder(a.out)
+		e := json.NewEncoder(a.Out)
 		e.SetIndent("", "  ")
 		return e.Encode(p)
 	}
-	return printPerson(a.out, p)
+	return printPerson(a.Out, p)
 }
 
 // printPerson writes for a human in a hurry: the state of things first, how it came last.
@@ -61,14 +62,14 @@ func printPerson(out io.Writer, p person) error {
 	}
 	_, _ = fmt.Fprintf(w, "\nopen findings: %s\n", count(len(p.Findings)))
 	for _, f := range p.Findings {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, plain(f.Detail))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, cli.Plain(f.Detail))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, plain(eventLine(e)))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, cli.Plain(eventLine(e)))
 	}
 	return w.Flush()
 }
@@ -83,7 +84,7 @@ func printHalves(w io.Writer, p person) {
 		row("identity", "none", "no identity is known of this user")
 	}
 	if h := p.User; h != nil {
-		row("user", plain(string(h.ID)), userLine(*h, p.Identity))
+		row("user", cli.Plain(string(h.ID)), userLine(*h, p.Identity))
 	} else {
 		row("user", "none", "the identity has no user")
 	}
@@ -100,7 +101,7 @@ func printHalves(w io.Writer, p person) {
 func identityLine(h identityHalf) string {
 	switch h.Ory {
 	case exists:
-		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, plain(h.SchemaID), stamp(*h.CreatedAt))
+		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, cli.Plain(h.SchemaID), stamp(*h.CreatedAt))
 	case gone:
 		return "GONE at Ory: it says that there is no such identity"
 	case notAsked:
@@ -164,7 +165,7 @@ func value(s string) string {
 	if s == "" {
 		return "none"
 	}
-	return plain(s)
+	return cli.Plain(s)
 }
 
 func count(n int) string {

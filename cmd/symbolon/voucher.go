@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -23,7 +24,7 @@ func (voucherCmd) Help() string {
 }
 
 // Run prints a voucher.
-func (c voucherCmd) Run(a *app) error {
+func (c voucherCmd) Run(a *cli.App) error {
 	s, err := open(a)
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ func (c voucherCmd) Run(a *app) error {
 	if err := needAdmin(s, "a voucher is seen by Ory's admin API only"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, operatorPatience)
+	ctx, cancel := context.WithTimeout(a.Ctx, operatorPatience)
 	defer cancel()
 	row, err := s.store.UserRow(ctx, s.config.Ory.Project, symbolon.UserID(c.User), "")
 	if errors.Is(err, symbolon.ErrNotFound) && s.config.Users.CreateURL != "" {
@@ -43,15 +44,15 @@ func (c voucherCmd) Run(a *app) error {
 	}
 	switch {
 	case row.Retired:
-		return fmt.Errorf("user %s: its ID was given up; it is never bound again", plain(c.User))
+		return fmt.Errorf("user %s: its ID was given up; it is never bound again", cli.Plain(c.User))
 	case row.Owner() != "":
-		return hint(fmt.Errorf("user %s has an identity already: %s", plain(c.User), plain(string(row.Owner()))), "`symbolon show %s` shows both", plain(c.User))
+		return cli.Hint(fmt.Errorf("user %s has an identity already: %s", cli.Plain(c.User), cli.Plain(string(row.Owner()))), "`symbolon show %s` shows both", cli.Plain(c.User))
 	}
 	voucher, err := s.linker.Voucher(row.ID)
 	if err != nil {
 		return err
 	}
-	e := json.NewEncoder(a.out)
+	e := json.NewEncoder(a.Out)
 	if !c.JSON {
 		e.SetIndent("", "  ")
 	}
@@ -60,7 +61,7 @@ func (c voucherCmd) Run(a *app) error {
 
 func explainVoucher(user string, err error) error {
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return hint(fmt.Errorf("user %s has no row in the users table", plain(clip(user, 64))), "make the user first, then its voucher")
+		return cli.Hint(fmt.Errorf("user %s has no row in the users table", cli.Plain(cli.Clip(user, 64))), "make the user first, then its voucher")
 	}
 	return err
 }
@@ -70,5 +71,5 @@ func needAdmin(s *system, why string) error {
 	if s.ory.HasAdmin() {
 		return nil
 	}
-	return usage(hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
+	return cli.Usage(cli.Hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -14,11 +14,11 @@ func TestLogLevels(t *testing.T) {
 		flag, env string
 		want      slog.Level
 	}{{"", "", slog.LevelInfo}, {"debug", "error", slog.LevelDebug}, {"", "warn", slog.LevelWarn}, {"error", "", slog.LevelError}} {
-		if got, err := logLevel(test.flag, cmdtest.Env("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
+		if got, err := LogLevel(test.flag, cmdtest.Env("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
 			t.Errorf("%+v: %v %v", test, got, err)
 		}
 	}
-	if newLogger(&strings.Builder{}, slog.LevelInfo).Enabled(context.Background(), slog.LevelDebug) {
+	if NewLogger(&strings.Builder{}, slog.LevelInfo).Enabled(context.Background(), slog.LevelDebug) {
 		t.Error("debug at info")
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"runtime"
@@ -7,24 +7,24 @@ import (
 
 // build is what the Go toolchain wrote into the binary.
 type build struct {
-	version, goVersion string
-	revision, time     string
+	Version, GoVersion string
+	Revision, time     string
 	modified           bool
 }
 
-func thisBuild() build {
-	b := build{version: "(devel)", goVersion: runtime.Version()}
+func ThisBuild() build {
+	b := build{Version: "(devel)", GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
 	if info.Main.Version != "" {
-		b.version = info.Main.Version
+		b.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			b.revision = s.Value
+			b.Revision = s.Value
 		case "vcs.time":
 			b.time = s.Value
 		case "vcs.modified":
@@ -34,11 +34,11 @@ func thisBuild() build {
 	return b
 }
 
-func (b build) commit() string {
-	if b.revision == "" {
+func (b build) Commit() string {
+	if b.Revision == "" {
 		return ""
 	}
-	out := " commit " + b.revision[:min(12, len(b.revision))]
+	out := " commit " + b.Revision[:min(12, len(b.Revision))]
 	if b.modified {
 		out += " (modified)"
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -15,9 +15,9 @@ const (
 	exitLeft   = 3 // done, and differences are left
 )
 
-// conclude prints an error, every line of it behind the program's name, and says
+// Conclude prints an error, every line of it behind the program's name, and says
 // what the program ends with.
-func conclude(w io.Writer, err error) int {
+func Conclude(w io.Writer, err error) int {
 	if err == nil {
 		return exitDone
 	}
@@ -28,7 +28,7 @@ func conclude(w io.Writer, err error) int {
 	if errors.As(err, &h) {
 		_, _ = fmt.Fprintf(w, "symbolon: hint: %s\n", h.hint)
 	}
-	var u *usageError
+	var u *UsageError
 	if errors.As(err, &u) {
 		return exitUsage
 	}
@@ -44,15 +44,15 @@ type leftError struct{ n int }
 
 func (e *leftError) Error() string { return fmt.Sprintf("%d differences are left", e.n) }
 
-// left is the error of a command that left n differences.
-func left(n int) error { return &leftError{n} }
+// Left is the error of a command that left n differences.
+func Left(n int) error { return &leftError{n} }
 
-// usageError makes the program end with exit code 2.
-type usageError struct{ error }
+// UsageError makes the program end with exit code 2.
+type UsageError struct{ error }
 
-func (e *usageError) Unwrap() error { return e.error }
+func (e *UsageError) Unwrap() error { return e.error }
 
-func usage(err error) error { return &usageError{err} }
+func Usage(err error) error { return &UsageError{err} }
 
 // hintError is an error with a line on what to do about it.
 type hintError struct {
@@ -62,6 +62,6 @@ type hintError struct {
 
 func (e *hintError) Unwrap() error { return e.error }
 
-func hint(err error, format string, args ...any) error {
+func Hint(err error, format string, args ...any) error {
 	return &hintError{err, fmt.Sprintf(format, args...)}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -7,17 +7,17 @@ import (
 	"os"
 )
 
-// newLogger logs JSON, one object a line, or text where a human is looking.
-func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+// NewLogger logs JSON, one object a line, or text where a human is looking.
+func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if isTerminal(w) {
+	if IsTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// logLevel is what the flag says, or else SYMBOLON_LOG_LEVEL.
-func logLevel(flag string, env map[string]string) (slog.Level, error) {
+// LogLevel is what the flag says, or else SYMBOLON_LOG_LEVEL.
+func LogLevel(flag string, env map[string]string) (slog.Level, error) {
 	text := flag
 	if text == "" {
 		text = env["SYMBOLON_LOG_LEVEL"]
@@ -32,10 +32,10 @@ func logLevel(flag string, env map[string]string) (slog.Level, error) {
 	case "error":
 		return slog.LevelError, nil
 	}
-	return 0, usage(errors.New("the log level must be debug, info, warn or error"))
+	return 0, Usage(errors.New("the log level must be debug, info, warn or error"))
 }
 
-func isTerminal(w io.Writer) bool {
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -6,16 +6,16 @@ import (
 	"unicode"
 )
 
-func clip(s string, n int) string {
+func Clip(s string, n int) string {
 	if len(s) > n {
 		return s[:n] + "…"
 	}
 	return s
 }
 
-// plain makes a stranger's text safe for a terminal: one line, nothing that moves
+// Plain makes a stranger's text safe for a terminal: one line, nothing that moves
 // the cursor, hides or reorders what stands around it.
-func plain(s string) string {
+func Plain(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if unicode.IsPrint(r) {
@@ -27,6 +27,6 @@ func plain(s string) string {
 	return b.String()
 }
 
-func oneLine(s string) bool {
+func OneLine(s string) bool {
 	return strings.ToValidUTF8(s, "") == s && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == '\uFFFD' })
 }
