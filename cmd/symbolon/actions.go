@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 type actionsCmd struct {
@@ -38,17 +39,17 @@ func (c actionsPrintCmd) Run(a *cli.App) error {
 	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" && c.For != "oathkeeper" {
 		return cli.Usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
 	}
-	config, err := configure(a)
+	conf, err := configure(a)
 	if err != nil {
 		return err
 	}
 	switch c.For {
 	case "create_url":
-		return writeCreate(config, a.Out)
+		return writeCreate(conf, a.Out)
 	case "oathkeeper":
-		return writeOathkeeper(config, a.Out)
+		return writeOathkeeper(conf, a.Out)
 	}
-	actions := hookActions(config)
+	actions := hookActions(conf)
 	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
@@ -65,14 +66,14 @@ func (c actionsPrintCmd) Run(a *cli.App) error {
 }
 
 // writeCreate writes what the application has to know, as environment variables.
-func writeCreate(c *Config, w io.Writer) error {
+func writeCreate(c *config.Config, w io.Writer) error {
 	if c.Users.CreateURL == "" {
 		return cli.Usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
 	}
 	var b strings.Builder
 	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST is\n" +
 		"# Symbolon's (Standard Webhooks; docs/create-url.md). Treat it as the secret it is.\n")
-	secrets := c.createSecrets()
+	secrets := c.CreateSecrets()
 	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
 	for _, former := range secrets[1:] {
 		fmt.Fprintf(&b, "# The other one, which signs as well for now: %s\n", former)
@@ -82,8 +83,8 @@ func writeCreate(c *Config, w io.Writer) error {
 }
 
 // writeOathkeeper prints the hydrator's part of Oathkeeper's configuration.
-func writeOathkeeper(c *Config, w io.Writer) error {
-	user, passwords := c.hydrateLogin()
+func writeOathkeeper(c *config.Config, w io.Writer) error {
+	user, passwords := c.HydrateLogin()
 	_, err := fmt.Fprintf(w, `mutators:
   hydrator:
     enabled: true

@@ -7,13 +7,14 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // TestOathkeeperConfig: what is printed is what is accepted, also while the secret is
 // changed, and of the operator's own choice.
 func TestOathkeeperConfig(t *testing.T) {
-	c := defaults()
-	c.Secret, c.PreviousSecrets = cmdtest.Secret, []Hidden{cmdtest.Key}
+	c := config.Defaults()
+	c.Secret, c.PreviousSecrets = cmdtest.Secret, []config.Hidden{cmdtest.Key}
 	printed := func() (user, password string) {
 		var b bytes.Buffer
 		if err := writeOathkeeper(c, &b); err != nil {
@@ -40,7 +41,7 @@ func TestOathkeeperConfig(t *testing.T) {
 		return basic.Username, basic.Password
 	}
 	user, password := printed()
-	if u, p := c.hydrateLogin(); user != u || len(p) != 2 || password != p[0] || p[0] == p[1] || len(password) < 40 {
+	if u, p := c.HydrateLogin(); user != u || len(p) != 2 || password != p[0] || p[0] == p[1] || len(password) < 40 {
 		t.Errorf("%s %d", user, len(p))
 	}
 	c.Hooks.Basic.Hydrate = "keeper:" + cmdtest.Key + ":x"

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
@@ -16,7 +17,7 @@ import (
 // With a key every request shows it as "Authorization: Bearer KEY". Without one
 // the listener is on loopback, and what is left to keep out is a browser on the
 // same machine that runs a stranger's page, and a proxy that passes the world in.
-func operatorOnly(key Hidden, next http.Handler) http.Handler {
+func operatorOnly(key config.Hidden, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(key.Reveal()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -77,5 +78,5 @@ func loopbackHost(hostport string) bool {
 	if err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 	}
-	return IsLoopback(strings.ToLower(host))
+	return config.IsLoopback(strings.ToLower(host))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/link"
@@ -133,7 +134,7 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	ory, other := &patientOry{Ory: m.linker.Ory}, *m.system // of a project of its own: the server's schedule does not look there
-	other.linker = &link.Linker{Ory: ory, Store: m.store, Project: "another", Secrets: m.config.secrets(), Log: m.log}
+	other.linker = &link.Linker{Ory: ory, Store: m.store, Project: "another", Secrets: m.config.Secrets(), Log: m.log}
 	server := &parts{system: &other}
 	begun, err := server.erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	if err != nil {
@@ -153,7 +154,7 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 
 // TestAdminEraseNeedsOry: what erases half a person is refused.
 func TestAdminEraseNeedsOry(t *testing.T) {
-	m := installMortals(t, func(c *Config) { c.Ory.AdminURL = "" })
+	m := installMortals(t, func(c *config.Config) { c.Ory.AdminURL = "" })
 	_, user := m.born(t, "a@example.com")
 	if w := cmdtest.Ask(m.operator(), "DELETE", "/admin/users/"+user, ""); w.Code != 409 || !strings.Contains(w.Body.String(), "ory.admin_url") {
 		t.Errorf("%d %s", w.Code, w.Body)

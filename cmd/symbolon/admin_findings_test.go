@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
@@ -155,8 +156,8 @@ func TestAdminFindingsPages(t *testing.T) {
 		}
 	}
 	next := i.findings(t, "?limit=7").Next
-	foreign := install(t, func(c *Config) { c.Secret = cmdtest.Key + "another secret 0123" })
-	project := install(t, func(c *Config) { c.Ory.Project = "another" })
+	foreign := install(t, func(c *config.Config) { c.Secret = cmdtest.Key + "another secret 0123" })
+	project := install(t, func(c *config.Config) { c.Ory.Project = "another" })
 	for name, w := range map[string]*httptest.ResponseRecorder{
 		"of another query":   cmdtest.Ask(i.operator(), "GET", "/admin/findings?kind=user_gone&after="+next, ""),
 		"of another secret":  cmdtest.Ask(foreign.operator(), "GET", "/admin/findings?after="+next, ""),
@@ -169,7 +170,7 @@ func TestAdminFindingsPages(t *testing.T) {
 	if n := len(i.findings(t, "?limit=1000&after="+next).Findings); n != 43 {
 		t.Errorf("with another limit: %d", n)
 	}
-	c := newCursors(i.config.secrets())
+	c := newCursors(i.config.Secrets())
 	c.now = func() time.Time { return time.Now().Add(-25 * time.Hour) }
 	old := c.seal([]string{"findings", "default", ""}, string(open[0].Identity), "user_gone")
 	if w := cmdtest.Ask(i.operator(), "GET", "/admin/findings?after="+old, ""); w.Code != 400 {
@@ -229,7 +230,7 @@ func TestAdminFindingsBadInput(t *testing.T) {
 			t.Errorf("%s %.80s %s: %d %s; want %d %s", test.method, test.path, test.body, w.Code, w.Body, test.status, test.code)
 		}
 	}
-	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
+	without := install(t, func(c *config.Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
 	if w := cmdtest.Ask(without.operator(), "POST", "/admin/reconcile", `{}`); w.Code != 409 {
 		t.Errorf("no admin API: %d %s", w.Code, w.Body)
 	}
@@ -238,7 +239,7 @@ func TestAdminFindingsBadInput(t *testing.T) {
 // TestAdminRepair mends one finding of every kind that can be, and says of the others
 // who settles them.
 func TestAdminRepair(t *testing.T) {
-	i := install(t, func(c *Config) { c.Deletion.ProofGap = 10 * time.Millisecond })
+	i := install(t, func(c *config.Config) { c.Deletion.ProofGap = 10 * time.Millisecond })
 	known, token := i.ory.Add(1)
 	i.signIn(t, token)
 	id, _ := i.ory.Add(2)

@@ -204,7 +204,7 @@ func TestBusyDatabase(t *testing.T) {
 	id, token := i.ory.Add(1)
 	fresh, _ := i.ory.Add(2)
 	user := i.signIn(t, token)
-	path, _ := i.config.sqlitePath()
+	path, _ := i.config.SQLitePath()
 	other, err := openSQLite(path, created, "_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 func TestAdminShowsBothHalves(t *testing.T) {
@@ -49,7 +50,7 @@ func TestAdminSaysWhatOrySays(t *testing.T) {
 	if got := ask(); !strings.Contains(got, `"ory_says":"gone"`) {
 		t.Error(got)
 	}
-	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
+	without := install(t, func(c *config.Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
 	id, token = without.ory.Add(1)
 	without.signIn(t, token)
 	i = without

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/adopt"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // adoption is an installation with accounts of its own.
@@ -139,31 +138,5 @@ func TestStepLine(t *testing.T) {
 	}
 	if got := live.String(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "\x1b[K") {
 		t.Errorf("%q", got)
-	}
-}
-
-// TestAdoptConfig: the policy on e-mail is refused where it could not be kept.
-func TestAdoptConfig(t *testing.T) {
-	const on = "SYMBOLON_ADOPT_VERIFIED_EMAIL"
-	good := []string{on, "true", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "verified", "SYMBOLON_ORY_ADMIN_URL", "http://127.0.0.1:4434"}
-	for _, test := range []struct {
-		more []string
-		want string // part of a fault; empty: none
-	}{
-		{nil, ""},
-		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", ""}, "adopt.verified_column: adopt.verified_email needs"},
-		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be letters"},
-		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be letters"},
-		{[]string{"SYMBOLON_ORY_ADMIN_URL", ""}, "needs ory.admin_url"},
-		{[]string{"SYMBOLON_USERS_TABLE", "accounts"}, "users.columns must say"},
-		{[]string{"SYMBOLON_USERS_COLUMNS", `{"a":"traits.email","b":"verified_email"}`}, "users.columns must say"},
-		{[]string{"SYMBOLON_USERS_TABLE", "accounts", "SYMBOLON_USERS_COLUMNS", `{"mail":"verified_email"}`}, ""},
-		{[]string{"SYMBOLON_USERS_CREATE_URL", "https://app.example.net/users"}, "there is no users table"},
-	} {
-		env := cmdtest.Env(append(good, test.more...)...)
-		_, _, err := load(t, "", env)
-		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-			t.Errorf("%v: %v", test.more, err)
-		}
 	}
 }

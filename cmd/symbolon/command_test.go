@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // commands is an installation that commands are run against, in one process.
 type commands struct {
 	*installation
-	env environ
+	env config.Environ
 }
 
 func installCommands(t *testing.T) *commands {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -35,11 +36,11 @@ func ping(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func openDatabase(c *Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
+func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
 	var db *sql.DB
 	var dialect sqlstore.Dialect
 	var err error
-	if path, ok := c.sqlitePath(); ok {
+	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
 	} else {
@@ -75,29 +76,29 @@ func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", sqlstore.SQLiteDSN(path, more...))
 }
 
-func openPostgres(c *Config) (*sql.DB, error) {
-	config, err := pgx.ParseConfig(c.Database.Reveal())
+func openPostgres(c *config.Config) (*sql.DB, error) {
+	conf, err := pgx.ParseConfig(c.Database.Reveal())
 	if err != nil {
 		return nil, errors.New("open the database: its address cannot be read") // err quotes it
 	}
 	if d := c.DatabasePool.StatementTimeout; d > 0 {
-		config.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
+		conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
 	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "symbolon"
+	if conf.RuntimeParams["application_name"] == "" {
+		conf.RuntimeParams["application_name"] = "symbolon"
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = 5 * time.Second
 	}
-	return stdlib.OpenDB(*config), nil
+	return stdlib.OpenDB(*conf), nil
 }
 
 // workConnections is what the background may open besides database_pool.max.
 const workConnections = 4
 
 // openWork connects for the background. No statement timeout ends its upkeep.
-func openWork(c *Config) (*sql.DB, error) {
-	if path, ok := c.sqlitePath(); ok {
+func openWork(c *config.Config) (*sql.DB, error) {
+	if path, ok := c.SQLitePath(); ok {
 		db, err := openSQLite(path, created, "_txlock=immediate")
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -16,7 +17,7 @@ func TestDocsErase(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
-		m := installMortals(t, func(c *Config) { c.Database = Hidden(database) })
+		m := installMortals(t, func(c *config.Config) { c.Database = config.Hidden(database) })
 		_, user := m.born(t, "a@example.com")
 		commands, queries := 0, 0
 		for line := range strings.Lines(string(text)) {

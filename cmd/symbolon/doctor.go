@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
@@ -39,28 +40,28 @@ Exit codes: 0 all is well, 3 there are problems, 1 something could not be found 
 
 // Run examines and reports.
 func (c doctorCmd) Run(a *cli.App) error {
-	config, err := configure(a)
+	conf, err := configure(a)
 	if err != nil {
 		return err
 	}
-	d := &doctor.Doctor{Ory: newClient(config), Actions: hookActions(config), Project: config.Ory.Project, MaxStale: config.Auth.MaxStale,
-		OnIdentityDeleted: config.Users.OnIdentityDeleted, ReleaseColumns: config.Users.ReleaseColumns, AnonymiseColumns: config.Users.AnonymiseColumns,
+	d := &doctor.Doctor{Ory: newClient(conf), Actions: hookActions(conf), Project: conf.Ory.Project, MaxStale: conf.Auth.MaxStale,
+		OnIdentityDeleted: conf.Users.OnIdentityDeleted, ReleaseColumns: conf.Users.ReleaseColumns, AnonymiseColumns: conf.Users.AnonymiseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
-	if tokens := config.Auth.JWT.tokens(); tokens != nil {
+	if tokens := conf.Auth.JWT.Tokens(); tokens != nil {
 		d.TokenKeys = tokens.ReadKeys
 	}
 	if d.Kratos, err = c.kratos(); err != nil {
 		return cli.Usage(err)
 	}
-	if err := c.live(a, config, d); err != nil {
+	if err := c.live(a, conf, d); err != nil {
 		return cli.Usage(err)
 	}
-	if creator := newCreator(config); creator != nil {
+	if creator := newCreator(conf); creator != nil {
 		defer creator.Close()
 		d.Unsigned = creator.Unsigned
 	}
-	s, err := connect(a.Ctx, config, slog.New(slog.DiscardHandler))
+	s, err := connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.Database = err
 	} else {
@@ -88,7 +89,7 @@ func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
 	return hooks.ReadKratos(docs...)
 }
 
-func (c doctorCmd) live(a *cli.App, config *Config, d *doctor.Doctor) error {
+func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error {
 	if !c.Live && c.Traits != "" {
 		return errors.New("--traits is of no use without --live")
 	}
@@ -99,7 +100,7 @@ func (c doctorCmd) live(a *cli.App, config *Config, d *doctor.Doctor) error {
 		return cli.Hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434")
 	}
-	if config.Users.CreateURL != "" {
+	if conf.Users.CreateURL != "" {
 		return cli.Hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
 			"sign up somebody by hand, and delete both halves")
 	}
@@ -111,7 +112,7 @@ func (c doctorCmd) live(a *cli.App, config *Config, d *doctor.Doctor) error {
 			return cli.Hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
 		}
 	}
-	minter := mint.NewMinter(config.Ory.Project, config.secrets()...)
+	minter := mint.NewMinter(conf.Ory.Project, conf.Secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
 		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
 	}}

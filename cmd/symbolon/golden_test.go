@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // The golden files pin what users of the program see. After a change that is meant:
@@ -69,7 +70,7 @@ func commandLines(t *testing.T) (lines [][]string) {
 }
 
 // record runs the program and writes down its exit code and all that it prints.
-func record(t *testing.T, b *strings.Builder, env environ, args ...string) {
+func record(t *testing.T, b *strings.Builder, env config.Environ, args ...string) {
 	t.Helper()
 	code, out, errs := runIn(t, env, args...)
 	b.WriteString("$")
@@ -105,7 +106,7 @@ func inEmptyFolder(t *testing.T, f func(b *strings.Builder)) string {
 func TestGoldenHelp(t *testing.T) {
 	golden(t, "help.txt", inEmptyFolder(t, func(b *strings.Builder) {
 		for _, line := range commandLines(t) {
-			record(t, b, environ{}, append(line, "--help")...)
+			record(t, b, config.Environ{}, append(line, "--help")...)
 		}
 	}))
 }
@@ -115,10 +116,10 @@ func TestGoldenHelp(t *testing.T) {
 func TestGoldenUsage(t *testing.T) {
 	golden(t, "usage.txt", inEmptyFolder(t, func(b *strings.Builder) {
 		for _, line := range commandLines(t) {
-			record(t, b, environ{}, append(line, "--telepathy")...)
-			record(t, b, environ{}, append(line, "a", "b", "c")...)
+			record(t, b, config.Environ{}, append(line, "--telepathy")...)
+			record(t, b, config.Environ{}, append(line, "a", "b", "c")...)
 			if text := strings.Join(line, " "); text != "init" && text != "version" { // both need no secret
-				record(t, b, environ{}, line...)
+				record(t, b, config.Environ{}, line...)
 			}
 		}
 		const id = "1d000000-0000-4000-8000-000000000001"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // installation is a server on SQLite without its listeners.
@@ -19,14 +20,14 @@ type installation struct {
 }
 
 // install puts a server together in a folder of its own, with Ory's admin API.
-func install(t *testing.T, change func(*Config)) *installation {
+func install(t *testing.T, change func(*config.Config)) *installation {
 	t.Helper()
 	k := cmdtest.StartKratos(t)
-	c := defaults()
-	c.Secret, c.Users.Columns = cmdtest.Secret, ownColumns()
+	c := config.Defaults()
+	c.Secret, c.Users.Columns = cmdtest.Secret, config.OwnColumns()
 	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
 	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, cmdtest.Key+"token"
-	c.Database = Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
+	c.Database = config.Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {
 		change(c)
 	}

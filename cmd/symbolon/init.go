@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -54,7 +55,7 @@ func (c initCmd) Run(a *cli.App) error {
 	}
 	p := &plan{App: a, flags: c, ask: newAsker(a, c.Yes), file: a.ConfigFile}
 	if p.file == "" {
-		p.file = defaultFile
+		p.file = config.DefaultFile
 	}
 	defer p.close()
 	if err := p.mayWrite(); err != nil {
@@ -82,7 +83,7 @@ type plan struct {
 	ask   *asker
 	file  string // the configuration's
 
-	config *Config
+	config *config.Config
 	secret string // as it was read or made; empty: SYMBOLON_SECRET has it
 	db     *system
 	tables []sqlstore.Table
@@ -108,7 +109,7 @@ func (p *plan) check() error {
 	if err := p.readSecret(); err != nil {
 		return err
 	}
-	p.config.Secret = Hidden(p.theSecret())
+	p.config.Secret = config.Hidden(p.theSecret())
 	if err := p.config.Check(); err != nil {
 		return cli.Hint(err, "nothing was written")
 	}
@@ -141,7 +142,7 @@ func (p *plan) left(ctx context.Context) (left []error, err error) {
 		var f *sqlstore.Fault
 		switch {
 		case errors.As(err, &f) && f.Kind == sqlstore.NoLayout && !strings.Contains(f.Mend, "upgrade"):
-		case f != nil && f.Kind == sqlstore.NoTable && u.Table == ownTable:
+		case f != nil && f.Kind == sqlstore.NoTable && u.Table == config.OwnTable:
 		case f != nil && f.Column == u.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique):
 		default:
 			left = append(left, err)
@@ -166,7 +167,7 @@ func (p *plan) checkRelease() error {
 
 // sql plans the change of the table, and makes it where that was asked for.
 func (p *plan) sql() (err error) {
-	if p.db == nil || p.config.Users.Table == ownTable {
+	if p.db == nil || p.config.Users.Table == config.OwnTable {
 		return nil // Symbolon's own migration makes it whole
 	}
 	if p.todo, err = p.db.store.IdentityColumn(p.Ctx); err == nil && len(p.todo) > 0 && p.runs() {
@@ -229,8 +230,8 @@ func (p *plan) printSQL() {
 	case p.config.Users.CreateURL != "":
 		_, _ = fmt.Fprintf(p.Out, "-- No SQL is needed: your application makes its users itself.\n\n")
 		return
-	case table == ownTable:
-		_, _ = fmt.Fprintf(p.Out, "-- No SQL is needed: symbolon serve makes %s itself.\n\n", ownTable)
+	case table == config.OwnTable:
+		_, _ = fmt.Fprintf(p.Out, "-- No SQL is needed: symbolon serve makes %s itself.\n\n", config.OwnTable)
 		return
 	case len(p.ran) > 0:
 		_, _ = fmt.Fprintf(p.Out, "-- This SQL was run on %s:\n", table)
@@ -249,23 +250,23 @@ func (p *plan) printSQL() {
 func (p *plan) printNext() {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(p.Err, "symbolon: "+format+"\n", args...) }
 	say("wrote %s", p.file)
-	secret, config := "", ""
+	secret, conf := "", ""
 	if p.secret != "" {
 		say("the secret is in %s: keep it, and keep it to yourself; without it no ID can be proved and every key is another", p.secretFile())
 		secret = "SYMBOLON_SECRET=$(cat " + p.secretFile() + ") "
 	}
-	if p.file != defaultFile {
-		config = " --config " + p.file
+	if p.file != config.DefaultFile {
+		conf = " --config " + p.file
 	}
 	if len(p.todo) > 0 {
 		say("next: run the SQL above, or this again with --apply --force")
 	}
 	live := " --live"
 	if p.config.Users.CreateURL != "" {
-		say("next: %ssymbolon actions print --for create_url%s prints the secret by which your application knows Symbolon", secret, config)
+		say("next: %ssymbolon actions print --for create_url%s prints the secret by which your application knows Symbolon", secret, conf)
 		live = "" // it could not take back the user that the application makes
 	}
-	say("next: %ssymbolon serve%s", secret, config)
+	say("next: %ssymbolon serve%s", secret, conf)
 	say("next: merge the hooks above into Ory's configuration and restart it; they hold keys")
-	say("next: %ssymbolon doctor%s%s", secret, live, config)
+	say("next: %ssymbolon doctor%s%s", secret, live, conf)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/projection"
@@ -18,7 +19,7 @@ import (
 
 // answer asks everything, in an order in which each answer helps the next proposal.
 func (p *plan) answer() error {
-	p.config = defaults()
+	p.config = config.Defaults()
 	for _, step := range []func() error{p.answerCreate, p.askOry, p.askURL, p.askDatabase, p.askTable, p.askColumns, p.askEnding} {
 		if err := step(); err != nil {
 			return err
@@ -32,14 +33,14 @@ func (p *plan) envOr(flag, path string) string {
 	if flag != "" {
 		return flag
 	}
-	return p.Env[envName(path)]
+	return p.Env[config.EnvName(path)]
 }
 
 func checkURL(text string) error { return ory.CheckURL(text) }
 
 func (p *plan) askOry() (err error) {
 	o := &p.config.Ory
-	o.Token = Hidden(p.Env[envName("ory.token")])
+	o.Token = config.Hidden(p.Env[config.EnvName("ory.token")])
 	found := p.answers("http://127.0.0.1:4433")
 	text := "Where is Ory's public API (nobody answers there yet)"
 	if found {
@@ -99,12 +100,12 @@ func (p *plan) askDatabase() error {
 		text, has = "Which database keeps the bonds", "the bonds"
 	}
 	dsn, err := p.ask.get(question{"database", p.envOr(p.flags.Database, "database"), text, string(p.config.Database), func(s string) error {
-		return (&Config{Database: Hidden(s)}).CheckDatabase()
+		return (&config.Config{Database: config.Hidden(s)}).CheckDatabase()
 	}})
 	if err != nil {
 		return err
 	}
-	p.config.Database = Hidden(dsn)
+	p.config.Database = config.Hidden(dsn)
 	db, dialect, err := openDatabase(p.config, existing)
 	if strings.HasPrefix(dsn, "sqlite://") && err != nil {
 		_, _ = fmt.Fprintf(p.Err, "symbolon: %s; it will have %s\n", cli.Plain(err.Error()), has)
@@ -132,15 +133,15 @@ func (p *plan) askTable() error {
 	}
 	var err error
 	u.Table, err = p.ask.get(question{"table", p.envOr(p.flags.Table, "users.table"), text, proposeTable(p.tables), func(s string) error {
-		if s != ownTable && p.db == nil {
+		if s != config.OwnTable && p.db == nil {
 			return errors.New("there is no database yet that could have it")
 		}
-		if s != ownTable && !slices.Contains(p.tableNames(), s) {
+		if s != config.OwnTable && !slices.Contains(p.tableNames(), s) {
 			return fmt.Errorf("there is no such table; there are: %s", strings.Join(p.tableNames(), ", "))
 		}
 		return nil
 	}})
-	if err != nil || u.Table == ownTable {
+	if err != nil || u.Table == config.OwnTable {
 		return err
 	}
 	table := p.table()
@@ -156,7 +157,7 @@ func (p *plan) askTable() error {
 		}
 	}
 	how, err := p.ask.get(question{"new-id", p.envOr(p.flags.NewID, "users.new_id"),
-		"Where do new users get their ID: uuidv7 (Symbolon mints it), database (its default), identity (the identity's ID)", proposeNewID(table, u.ID), oneOf(newIDs...)})
+		"Where do new users get their ID: uuidv7 (Symbolon mints it), database (its default), identity (the identity's ID)", proposeNewID(table, u.ID), oneOf(config.NewIDs...)})
 	u.NewID = symbolon.NewID(how)
 	return err
 }
@@ -182,8 +183,8 @@ func (p *plan) askColumns() error {
 	if u.CreateURL != "" && len(p.flags.Column) > 0 {
 		return p.givenColumns()
 	}
-	if u.Table == ownTable {
-		u.Columns = ownColumns()
+	if u.Table == config.OwnTable {
+		u.Columns = config.OwnColumns()
 		return nil
 	}
 	if len(p.flags.Column) > 0 {
@@ -231,11 +232,11 @@ func (p *plan) askEnding() error {
 		return nil
 	}
 	proposal := symbolon.KeepRow
-	if u.activeColumn() != "" {
+	if u.ActiveColumn() != "" {
 		proposal = symbolon.DeactivateRow
 	}
 	policy, err := p.ask.get(question{"on-identity-deleted", p.envOr(p.flags.OnIdentityDeleted, "users.on_identity_deleted"),
-		"What becomes of a row when Ory no longer has its identity: keep, deactivate, anonymise, delete", string(proposal), oneOf(rowPolicies...)})
+		"What becomes of a row when Ory no longer has its identity: keep, deactivate, anonymise, delete", string(proposal), oneOf(config.RowPolicies...)})
 	if err != nil {
 		return err
 	}
@@ -271,7 +272,7 @@ func (p *plan) askEnding() error {
 }
 
 // withConfig is the same database under another configuration.
-func withConfig(s *system, c *Config) *system {
+func withConfig(s *system, c *config.Config) *system {
 	other := *s
 	other.config, other.store = c, newStore(c, s.db, s.store.Dialect)
 	return &other

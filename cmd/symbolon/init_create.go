@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/createurl"
 )
 
@@ -33,7 +34,7 @@ func (p *plan) answerCreate() error {
 	return nil
 }
 
-func renderCreate(b *bytes.Buffer, u UsersConfig, line func(int, string, any)) {
+func renderCreate(b *bytes.Buffer, u config.UsersConfig, line func(int, string, any)) {
 	b.WriteString("\nusers:\n")
 	line(1, "create_url", u.CreateURL)
 	if len(u.Columns) == 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -22,7 +23,7 @@ var (
 // as users are.
 func proposeTable(tables []sqlstore.Table) string {
 	for _, t := range tables {
-		if t.Name != ownTable && pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds }) != "" {
+		if t.Name != config.OwnTable && pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds }) != "" {
 			return t.Name
 		}
 	}
@@ -37,7 +38,7 @@ func proposeTable(tables []sqlstore.Table) string {
 			}
 		}
 	}
-	return ownTable
+	return config.OwnTable
 }
 
 func proposeKey(t sqlstore.Table) string {

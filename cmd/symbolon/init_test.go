@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // accounts is a users table as an application has it that does not know Ory.
@@ -33,24 +34,26 @@ func TestInit(t *testing.T) {
 			name string
 			ddl  []string
 			args []string
-			want func(*Config) bool
+			want func(*config.Config) bool
 			says []string // on stdout
 		}{
 			{name: "symbolon's own", args: []string{"--table", "symbolon_users"},
-				want: func(c *Config) bool { return c.Users.Columns["email"] == "traits.email" && c.Users.NewID == "uuidv7" }, says: []string{"No SQL is needed"}},
+				want: func(c *config.Config) bool {
+					return c.Users.Columns["email"] == "traits.email" && c.Users.NewID == "uuidv7"
+				}, says: []string{"No SQL is needed"}},
 			{name: "a table that knows no Ory", ddl: []string{accountsOf(dsn, serial(dsn))},
-				want: func(c *Config) bool {
+				want: func(c *config.Config) bool {
 					u := c.Users
 					return u.Table == "accounts" && u.NewID == "database" && u.Columns["email"] == "traits.email" && u.Columns["name"] == "default(traits.name, '')" &&
 						u.Columns["active"] == "active" && u.Columns["plan"] == "" && u.OnIdentityDeleted == "deactivate" && strings.Join(u.ReleaseColumns, ",") == "email"
 				}, says: []string{"add column", "unique index", "ory_identity_id"}},
 			{name: "a column without its index", ddl: []string{accountsOf(dsn, "varchar(40)"), "alter table accounts add column kratos_id varchar(36)"},
-				want: func(c *Config) bool { return c.Users.Identity == "kratos_id" && c.Users.NewID == "uuidv7" }, says: []string{"unique index"}},
+				want: func(c *config.Config) bool { return c.Users.Identity == "kratos_id" && c.Users.NewID == "uuidv7" }, says: []string{"unique index"}},
 			{name: "all of it there", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)", "create unique index mine on accounts (ory_id)"},
-				want: func(c *Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"No SQL is needed"}},
+				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"No SQL is needed"}},
 			{name: "answers of one's own", ddl: []string{accountsOf(dsn, serial(dsn))},
 				args: []string{"--table", "accounts", "--identity", "person", "--column", "email=verified_email", "--column", "name='x'", "--on-identity-deleted", "delete"},
-				want: func(c *Config) bool {
+				want: func(c *config.Config) bool {
 					return c.Users.Identity == "person" && c.Users.OnIdentityDeleted == "delete" && c.Users.Columns["name"] == "'x'" && len(c.Users.ReleaseColumns) == 0
 				}, says: []string{`"person"`}},
 		} {
@@ -58,7 +61,7 @@ func TestInit(t *testing.T) {
 				t.Chdir(t.TempDir())
 				db := cmdtest.OpenDB(t, dsn)
 				cmdtest.Exec(t, db, append([]string{"drop table if exists accounts"}, test.ddl...)...)
-				env := environ{}
+				env := config.Environ{}
 				code, out, errs := runIn(t, env, append([]string{"init", "--yes", "--database", dsn, "--apply"}, test.args...)...)
 				if code != 0 {
 					t.Fatalf("exit %d\n%s%s", code, out, errs)
@@ -73,12 +76,12 @@ func TestInit(t *testing.T) {
 						t.Errorf("%s: %v %v", name, info, err)
 					}
 				}
-				env[envName("secret")] = strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))
-				c, warnings, err := loadConfig("", env)
+				env[config.EnvName("secret")] = strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))
+				c, warnings, err := config.Load("", env)
 				if err != nil || len(warnings) > 0 || !test.want(c) || c.Database.Reveal() != dsn {
 					t.Errorf("%v %v %+v", err, warnings, c.Users)
 				}
-				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[envName("secret")]) {
+				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[config.EnvName("secret")]) {
 					t.Error("the secret is shown")
 				}
 				if s, err := start(t.Context(), c, cli.NewLogger(&bytes.Buffer{}, 0)); err != nil {
@@ -123,7 +126,7 @@ func TestInitRefuses(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				t.Chdir(t.TempDir())
 				cmdtest.Exec(t, cmdtest.OpenDB(t, dsn), append([]string{"drop table if exists accounts"}, test.ddl...)...)
-				code, out, errs := runIn(t, environ{}, append([]string{"init", "--database", dsn}, test.args...)...)
+				code, out, errs := runIn(t, config.Environ{}, append([]string{"init", "--database", dsn}, test.args...)...)
 				if code != test.code || !strings.Contains(errs, test.says) || out != "" {
 					t.Errorf("exit %d, want %d and %q:\n%s%s", code, test.code, test.says, out, errs)
 				}
@@ -143,16 +146,16 @@ func TestInitCreateURL(t *testing.T) {
 		const url = "http://app.internal:3000/internal/users"
 		init := []string{"init", "--yes", "--database", dsn, "--create-url"}
 		for _, args := range [][]string{{"http://127.1/"}, {url, "--table", "accounts"}, {url, "--new-id", "identity"}, {url, "--apply"}} {
-			if code, out, errs := runIn(t, environ{}, append(init, args...)...); code != 2 {
+			if code, out, errs := runIn(t, config.Environ{}, append(init, args...)...); code != 2 {
 				t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
 			}
 		}
-		code, out, errs := runIn(t, environ{}, append(init, url, "--column", "mail=traits.email")...)
+		code, out, errs := runIn(t, config.Environ{}, append(init, url, "--column", "mail=traits.email")...)
 		if code != 0 || !strings.Contains(out, "your application makes its users itself") || !strings.Contains(out, "hooks/link") || strings.Contains(out, "hooks/reserve") ||
 			!strings.Contains(errs, "--for create_url") || strings.Contains(errs, "--live") {
 			t.Fatalf("exit %d\n%s%s", code, out, errs)
 		}
-		c, _, err := loadConfig("", cmdtest.Env("SYMBOLON_SECRET", strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))))
+		c, _, err := config.Load("", cmdtest.Env("SYMBOLON_SECRET", strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))))
 		if err != nil || c.Users.CreateURL != url || c.Users.Columns["mail"] != "traits.email" || len(c.Users.Columns) != 1 || c.Users.OnIdentityDeleted != "keep" {
 			t.Errorf("%+v %v", c, err)
 		}

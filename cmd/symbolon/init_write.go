@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // secretFile stands beside the configuration.
@@ -25,7 +26,7 @@ func (p *plan) secretFile() string { return filepath.Join(filepath.Dir(p.file), 
 // readSecret takes the secret that is there, or makes one. It is written with the
 // configuration.
 func (p *plan) readSecret() error {
-	if p.Env[envName("secret")] != "" {
+	if p.Env[config.EnvName("secret")] != "" {
 		return nil
 	}
 	text, err := os.ReadFile(p.secretFile())
@@ -49,7 +50,7 @@ func (p *plan) theSecret() string {
 	if p.secret != "" {
 		return p.secret
 	}
-	return p.Env[envName("secret")]
+	return p.Env[config.EnvName("secret")]
 }
 
 // write makes both files, for their owner only, after the configuration was read back
@@ -66,10 +67,10 @@ func (p *plan) write() error {
 	}
 	env := maps.Clone(p.Env)
 	if env == nil {
-		env = environ{}
+		env = config.Environ{}
 	}
-	env[envName("secret")] = p.theSecret()
-	if _, _, err := loadConfig(tmp.Name(), env); err != nil {
+	env[config.EnvName("secret")] = p.theSecret()
+	if _, _, err := config.Load(tmp.Name(), env); err != nil {
 		return fmt.Errorf("the configuration that would be written cannot be read: %w", err)
 	}
 	if err := p.writeSecret(); err != nil {
@@ -120,7 +121,7 @@ func (p *plan) render() string {
 		b.WriteString("  token: ${SYMBOLON_ORY_TOKEN}\n")
 	}
 	b.WriteString("\n")
-	if p.Env[envName("database")] != "" && p.flags.Database == "" {
+	if p.Env[config.EnvName("database")] != "" && p.flags.Database == "" {
 		b.WriteString("database: ${SYMBOLON_DATABASE}\n")
 	} else {
 		line(0, "database", c.Database.Reveal())

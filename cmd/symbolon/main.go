@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 func main() {
@@ -22,14 +23,14 @@ func main() {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	code := run(ctx, os.Args[1:], config.NewEnviron(os.Environ()), cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
 }
 
 // run is the whole program: it ends no process and touches no global, so that
 // tests can call it.
-func run(ctx context.Context, args []string, env environ, io cli.Stdio) int {
+func run(ctx context.Context, args []string, env config.Environ, io cli.Stdio) int {
 	var commands commandLine
 	exited := -1
 	parser := kong.Must(&commands, kong.Name("symbolon"), kong.Description(description), kong.UsageOnError(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -61,7 +62,7 @@ func TestScripts(t *testing.T) {
 }
 
 // runIn runs the program in this process.
-func runIn(t *testing.T, env environ, args ...string) (code int, out, errs string) {
+func runIn(t *testing.T, env config.Environ, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code = run(t.Context(), args, env, cli.Stdio{Out: &stdout, Err: &stderr})
@@ -72,7 +73,7 @@ func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, test := range []struct {
 		args []string
-		env  environ
+		env  config.Environ
 		code int
 		says string // on stderr
 	}{

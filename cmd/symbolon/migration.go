@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -15,7 +16,7 @@ import (
 // migrateAll brings the tables up to date, and says from which version to which. It
 // has connections of its own: no statement timeout may end a migration, nor the
 // wait for another program that migrates.
-func migrateAll(ctx context.Context, c *Config) (from, to int64, err error) {
+func migrateAll(ctx context.Context, c *config.Config) (from, to int64, err error) {
 	patient := *c
 	patient.DatabasePool.StatementTimeout = 0
 	if c.DatabaseListen != "" {
@@ -41,7 +42,7 @@ func migrateAll(ctx context.Context, c *Config) (from, to int64, err error) {
 }
 
 // migrateWork makes the tables of the background work.
-func migrateWork(ctx context.Context, c *Config, dialect sqlstore.Dialect) error {
+func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect) error {
 	db, err := openWork(c)
 	if err != nil {
 		return err

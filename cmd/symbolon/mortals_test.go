@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -12,13 +13,13 @@ import (
 type mortals struct {
 	*installation
 	fake *fakeory.Ory
-	env  environ
+	env  config.Environ
 }
 
-func installMortals(t *testing.T, change func(*Config)) *mortals {
+func installMortals(t *testing.T, change func(*config.Config)) *mortals {
 	t.Helper()
 	m := &mortals{fake: fakeory.Start(t, fakeory.Config{})}
-	m.installation = install(t, func(c *Config) {
+	m.installation = install(t, func(c *config.Config) {
 		c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = m.fake.PublicURL, m.fake.AdminURL, ""
 		if change != nil {
 			change(c)

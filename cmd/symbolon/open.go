@@ -9,25 +9,26 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // configure reads the configuration and shows what is doubtful in it.
-func configure(a *cli.App) (*Config, error) {
-	config, warnings, err := loadConfig(a.ConfigFile, a.Env)
+func configure(a *cli.App) (*config.Config, error) {
+	conf, warnings, err := config.Load(a.ConfigFile, a.Env)
 	for _, w := range warnings {
 		_, _ = fmt.Fprintf(a.Err, "symbolon: warning: %s\n", w)
 	}
-	return config, err
+	return conf, err
 }
 
 // open is for the commands that look at a database that is there, and log nothing.
 func open(a *cli.App) (*system, error) {
-	config, err := configure(a)
+	conf, err := configure(a)
 	if err != nil {
 		return nil, err
 	}
-	s, err := connect(a.Ctx, config, slog.New(slog.DiscardHandler))
+	s, err := connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func (s *system) fits(ctx context.Context) error {
 }
 
 // start brings the tables up to date, connects and proves that the users table fits.
-func start(ctx context.Context, c *Config, log *slog.Logger) (*system, error) {
+func start(ctx context.Context, c *config.Config, log *slog.Logger) (*system, error) {
 	from, to, err := migrateAll(ctx, c)
 	if err != nil {
 		return nil, err

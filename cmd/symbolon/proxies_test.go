@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // TestProxyRoutes: what proxies ask for, through the server's own router.
 func TestProxyRoutes(t *testing.T) {
-	i := install(t, func(c *Config) {
+	i := install(t, func(c *config.Config) {
 		c.Auth.Audience, c.Auth.LoginURL = "app", "https://ory.example/login"
-		c.Auth.Policies = map[string]PolicyConfig{"web": {LoginRedirect: true}, "strict": {AAL: "aal2"}, "fresh": {Fresh: time.Second}, "calm": {Fresh: time.Hour, AAL: "aal1"}, "known": {Verified: true}}
+		c.Auth.Policies = map[string]config.PolicyConfig{"web": {LoginRedirect: true}, "strict": {AAL: "aal2"}, "fresh": {Fresh: time.Second}, "calm": {Fresh: time.Hour, AAL: "aal1"}, "known": {Verified: true}}
 	})
 	id, token := i.ory.Add(1)
 	user := i.signIn(t, token)
@@ -44,7 +45,7 @@ func TestProxyRoutes(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 
-	name, passwords := i.config.hydrateLogin()
+	name, passwords := i.config.HydrateLogin()
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+passwords[0]))
 	body := `{"subject":"` + id + `","extra":{},"header":{},"match_context":{}}`
 	w = cmdtest.Ask(i.public(), "POST", "/hydrate", body, "Authorization", basic, "X-Session-Token", token)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -75,7 +76,7 @@ func (c reconcileCmd) Run(a *cli.App) error {
 // paced is the context of a run that takes no more of Ory than it may.
 func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, error) {
 	if c.Load != "" {
-		share, ok := percent(c.Load)
+		share, ok := config.Percent(c.Load)
 		if !ok {
 			return nil, cli.Usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
 		}

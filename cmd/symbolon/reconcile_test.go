@@ -9,6 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -112,7 +113,7 @@ func TestReconcileIsDocumented(t *testing.T) {
 // TestReconcileIsPaced: the command takes no more of Ory than the schedule does, unless
 // the operator says so.
 func TestReconcileIsPaced(t *testing.T) {
-	c := defaults()
+	c := config.Defaults()
 	c.Reconcile.Load = "40%"
 	for flag, want := range map[string]struct {
 		load  float64

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 )
 
 // TestRunsArePaced: a run that an operator starts takes no more of Ory than the schedule
 // does.
 func TestRunsArePaced(t *testing.T) {
-	i := install(t, func(c *Config) { c.Reconcile.Load = "40%" })
+	i := install(t, func(c *config.Config) { c.Reconcile.Load = "40%" })
 	var patient, listed bool
 	var patience symbolon.Patience
 	i.repairs.reconciler.Identities = func(ctx context.Context, _, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {

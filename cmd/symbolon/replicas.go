@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 // newEar begins to listen. On SQLite it is deaf.
-func newEar(c *Config, log *slog.Logger) *ear {
+func newEar(c *config.Config, log *slog.Logger) *ear {
 	e := &ear{log: log, stop: func() {}}
 	dsn := c.DatabaseListen.Reveal()
 	if dsn == "" {
@@ -39,22 +40,22 @@ func newEar(c *Config, log *slog.Logger) *ear {
 	if strings.HasPrefix(dsn, "sqlite://") {
 		return e
 	}
-	config, err := pgx.ParseConfig(dsn)
+	conf, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return e // not after the configuration was checked
 	}
-	config.RuntimeParams["application_name"] = "symbolon listen"
-	config.ConnectTimeout = 5 * time.Second
+	conf.RuntimeParams["application_name"] = "symbolon listen"
+	conf.ConnectTimeout = 5 * time.Second
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(context.Background())
 	e.wake = make(chan struct{}, 1)
-	e.wg.Go(func() { e.run(ctx, config) })
+	e.wg.Go(func() { e.run(ctx, conf) })
 	return e
 }
 
-func (e *ear) run(ctx context.Context, config *pgx.ConnConfig) {
+func (e *ear) run(ctx context.Context, conf *pgx.ConnConfig) {
 	for told := false; ctx.Err() == nil; {
-		err := e.listen(ctx, config)
+		err := e.listen(ctx, conf)
 		if e.listening.Swap(false) {
 			told = false
 		}
@@ -69,8 +70,8 @@ func (e *ear) run(ctx context.Context, config *pgx.ConnConfig) {
 	}
 }
 
-func (e *ear) listen(ctx context.Context, config *pgx.ConnConfig) error {
-	conn, err := pgx.ConnectConfig(ctx, config)
+func (e *ear) listen(ctx context.Context, conf *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
 		return err
 	}

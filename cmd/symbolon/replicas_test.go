@@ -15,12 +15,13 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // beside puts another server together on the same database and the same Kratos.
 func (i *installation) beside(t *testing.T) *installation {
 	t.Helper()
-	other := install(t, func(c *Config) {
+	other := install(t, func(c *config.Config) {
 		c.Database, c.Ory, c.Auth = i.config.Database, i.config.Ory, i.config.Auth
 	})
 	other.ory = i.ory
@@ -35,7 +36,7 @@ func (i *installation) status(token string) int {
 // once, and soon at the other, which would not ask for an hour; so is whom a command takes a user from.
 func TestRevokeEverywhere(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
-		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour })
+		one := install(t, func(c *config.Config) { c.Database, c.Auth.MaxStale = config.Hidden(database), time.Hour })
 		two := one.beside(t)
 		for _, i := range []*installation{one, two} {
 			cmdtest.Eventually(t, "it listens", func() bool {
@@ -122,7 +123,7 @@ func TestRevokeBadInput(t *testing.T) {
 	if w := cmdtest.Ask(i.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 503 {
 		t.Errorf("Ory is down: %d %s", w.Code, w.Body)
 	}
-	without := install(t, func(c *Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
+	without := install(t, func(c *config.Config) { c.Ory.AdminURL, c.Ory.Token = "", "" })
 	if w := cmdtest.Ask(without.operator(), "DELETE", "/admin/sessions/5e000000-0000-4000-8000-000000000001", ""); w.Code != 409 {
 		t.Errorf("without an admin URL: %d %s", w.Code, w.Body)
 	}
@@ -133,11 +134,11 @@ func TestRevokeBadInput(t *testing.T) {
 func TestEar(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var line *cable
-		i := install(t, func(c *Config) {
-			c.Database, c.Auth.MaxStale, c.Auth.OutageGrace = Hidden(database), time.Hour, time.Minute
+		i := install(t, func(c *config.Config) {
+			c.Database, c.Auth.MaxStale, c.Auth.OutageGrace = config.Hidden(database), time.Hour, time.Minute
 			if !strings.HasPrefix(database, "sqlite") {
 				line = newCable(t, database)
-				c.DatabaseListen = Hidden(line.dsn)
+				c.DatabaseListen = config.Hidden(line.dsn)
 			}
 		})
 		metric := func(line string) bool {
@@ -246,13 +247,13 @@ func (c *cable) mend() {
 // TestListenByTheDirectAddress: where the pooler's address cannot, database_listen is
 // used.
 func TestListenByTheDirectAddress(t *testing.T) {
-	c := defaults()
+	c := config.Defaults()
 	c.Database = "postgres://nobody@127.0.0.1:1/nothing"
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		if strings.HasPrefix(database, "sqlite") {
 			database = ""
 		}
-		c.DatabaseListen = Hidden(database)
+		c.DatabaseListen = config.Hidden(database)
 		e := newEar(c, cli.NewLogger(&cmdtest.Buffer{}, 0))
 		defer e.close()
 		if database == "" {

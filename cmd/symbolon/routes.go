@@ -28,8 +28,8 @@ func (p *parts) public() http.Handler {
 // operator is the operator's side, all of it behind the key or the loopback
 // interface.
 func (p *parts) operator() http.Handler {
-	api := &adminAPI{linker: p.linker, verifier: p.verifier, erasures: p.erasures(), key: p.config.backReferenceKey(), log: p.log}
-	differences := &findingsAPI{store: p.store, project: p.config.Ory.Project, cursors: newCursors(p.config.secrets()), repairs: p.repairs, log: p.log}
+	api := &adminAPI{linker: p.linker, verifier: p.verifier, erasures: p.erasures(), key: p.config.BackReferenceKey(), log: p.log}
+	differences := &findingsAPI{store: p.store, project: p.config.Ory.Project, cursors: newCursors(p.config.Secrets()), repairs: p.repairs, log: p.log}
 	return operatorOnly(p.config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
 		{"DELETE", "/admin/users/{id}", http.HandlerFunc(api.eraseUser)},

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+import (
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+)
 
 type serveCmd struct {
 	LogLevel string `placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default: SYMBOLON_LOG_LEVEL, else info."`
@@ -22,15 +25,15 @@ func (c serveCmd) Run(a *cli.App) error {
 		return err
 	}
 	log := cli.NewLogger(a.Err, level)
-	config, warnings, err := loadConfig(a.ConfigFile, a.Env)
+	conf, warnings, err := config.Load(a.ConfigFile, a.Env)
 	for _, w := range warnings {
 		log.Warn("configuration", "doubt", w.String())
 	}
 	if err != nil {
 		return err
 	}
-	if err := config.Auth.JWT.checkKeys(a.Ctx); err != nil {
+	if err := conf.Auth.JWT.CheckKeys(a.Ctx); err != nil {
 		return cli.Usage(err)
 	}
-	return serve(a.Ctx, config, log)
+	return serve(a.Ctx, conf, log)
 }

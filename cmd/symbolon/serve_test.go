@@ -16,6 +16,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // TestPublicRoutes: what is public, exactly.
@@ -54,7 +55,7 @@ func TestPublicRoutes(t *testing.T) {
 }
 
 func TestHeadersAreNamedByTheConfiguration(t *testing.T) {
-	i := install(t, func(c *Config) { c.Auth.Headers = map[string]string{"user_id": "X-Account"} })
+	i := install(t, func(c *config.Config) { c.Auth.Headers = map[string]string{"user_id": "X-Account"} })
 	_, token := i.ory.Add(1)
 	w := cmdtest.Ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
 	if w.Code != 200 || w.Header().Get("X-Account") == "" || w.Header().Get("X-User-Id") != "" || w.Header().Get("X-Identity-Id") == "" {
@@ -200,7 +201,7 @@ func waitForAddress(t *testing.T, logs fmt.Stringer, side string) string {
 // TestNoSecretIsLogged drives every surface with canaries, at debug, and looks for
 // them in everything that was written.
 func TestNoSecretIsLogged(t *testing.T) {
-	i := install(t, func(c *Config) { c.Serve.AdminKey = cmdtest.Key })
+	i := install(t, func(c *config.Config) { c.Serve.AdminKey = cmdtest.Key })
 	id, token := i.ory.Add(1)
 	const canary = "cAnArYxxxxxxxxxxxxxxxxxxxxxxxxxx"
 	keys := hookKeys(i.config)

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
 )
 
 // serve runs a server until the context ends.
-func serve(ctx context.Context, c *Config, log *slog.Logger) error {
+func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	p, err := newServer(ctx, c, log)
 	if err != nil {
 		return err
@@ -21,7 +22,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger) error {
 	if err := p.work.Start(ctx); err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.store.Dialect, "users", c.Users.where(),
+	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.store.Dialect, "users", c.Users.Where(),
 		"ory", c.Ory.PublicURL, "ory_admin", c.Ory.AdminURL, "project", c.Ory.Project)
 	err = p.server.run(ctx, listener{"public", c.Serve.Public, p.public()}, listener{"operator", c.Serve.Admin, p.operator()})
 	return errors.Join(err, p.close(ctx))
@@ -29,7 +30,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger) error {
 
 // newServer brings the tables up to date, connects and puts a server together that
 // answers nobody yet.
-func newServer(ctx context.Context, c *Config, log *slog.Logger) (*parts, error) {
+func newServer(ctx context.Context, c *config.Config, log *slog.Logger) (*parts, error) {
 	s, err := start(ctx, c, log)
 	if err != nil {
 		return nil, err
@@ -78,13 +79,13 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 	shared := newReplicas(s, p.ear)
 	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
 		MaxStaleWithFeed: s.config.Auth.MaxStaleWithFeed, OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
-		Tokens: s.config.Auth.JWT.tokens(),
-		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
-			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
-			Assertion: s.config.header("assertion")}}
-	p.forwardAuth = s.config.forwardAuth(p.verifier, s.config.signer())
+		Tokens: s.config.Auth.JWT.Tokens(),
+		Headers: session.Headers{UserID: s.config.HeaderName("user_id"), IdentityID: s.config.HeaderName("identity_id"),
+			SessionID: s.config.HeaderName("session_id"), AAL: s.config.HeaderName("aal"), Email: s.config.HeaderName("email"),
+			Assertion: s.config.HeaderName("assertion")}}
+	p.forwardAuth = s.config.ForwardAuth(p.verifier, s.config.Signer())
 	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
-	p.hydrate.User, p.hydrate.Passwords = s.config.hydrateLogin()
+	p.hydrate.User, p.hydrate.Passwords = s.config.HydrateLogin()
 	p.metrics.sessions(p.verifier, p.ear)
 	if p.work, err = p.newBackground(); err != nil {
 		p.ear.close()

@@ -33,7 +33,7 @@ func (c showCmd) Run(a *cli.App) error {
 		return err
 	}
 	defer s.close()
-	p, err := lookup(a.Ctx, s.linker, s.erasures(), s.ory, s.config.backReferenceKey(), c.ID)
+	p, err := lookup(a.Ctx, s.linker, s.erasures(), s.ory, s.config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return cli.Hint(fmt.Errorf("nothing is known of %s", cli.Plain(cli.Clip(c.ID, 64))),
 			"an identity is known from its first request or hook on; ory.project is %q", s.config.Ory.Project)

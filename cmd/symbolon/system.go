@@ -8,6 +8,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/createurl"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/link"
@@ -17,7 +18,7 @@ import (
 
 // system is the library, put together as the configuration says.
 type system struct {
-	config *Config
+	config *config.Config
 	db     *sql.DB
 	store  *sqlstore.Store
 	ory    *ory.Client
@@ -27,7 +28,7 @@ type system struct {
 }
 
 // connect puts the library together. It returns only when the database answers.
-func connect(ctx context.Context, c *Config, log *slog.Logger) (*system, error) {
+func connect(ctx context.Context, c *config.Config, log *slog.Logger) (*system, error) {
 	db, dialect, err := openDatabase(c, existing)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func (s *system) close() {
 	_ = s.db.Close()
 }
 
-func newStore(c *Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
+func newStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
 	if u.CreateURL != "" {
 		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
@@ -61,35 +62,35 @@ func newStore(c *Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	users := sqlstore.Users{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
 		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}
 	if c.Adopt.VerifiedEmail {
-		users.Email, users.EmailVerified = c.emailColumn(), c.Adopt.VerifiedColumn
+		users.Email, users.EmailVerified = c.EmailColumn(), c.Adopt.VerifiedColumn
 	}
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: users}
 }
 
-func newClient(c *Config) *ory.Client {
-	load, _ := percent(c.Reconcile.Load)
+func newClient(c *config.Config) *ory.Client {
+	load, _ := config.Percent(c.Reconcile.Load)
 	return &ory.Client{PublicURL: c.Ory.PublicURL, AdminURL: c.Ory.AdminURL, Token: c.Ory.Token.Reveal(),
 		Cookie: c.Ory.Cookie, EdgeCache: c.Ory.EdgeCache, Load: load}
 }
 
-func newLinker(c *Config, ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
-	return &link.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.secrets(),
+func newLinker(c *config.Config, ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
+	return &link.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.Secrets(),
 		BackReference: backReference(c), OnUserDeleted: c.Users.OnUserDeleted,
 		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap,
 		AdoptVerifiedEmail: c.Adopt.VerifiedEmail, Log: log}
 }
 
-func backReference(c *Config) link.BackReference {
-	return link.BackReference{Key: c.backReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
+func backReference(c *config.Config) link.BackReference {
+	return link.BackReference{Key: c.BackReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
 }
 
 // hookKeys are the configured keys, and the derived ones of the hooks that have
 // none.
-func hookKeys(c *Config) hooks.Keys {
-	keys := hooks.DeriveKeys(c.secrets())
+func hookKeys(c *config.Config) hooks.Keys {
+	keys := hooks.DeriveKeys(c.Secrets())
 	for _, k := range []struct {
 		to         *[]string
-		configured []Hidden
+		configured []config.Hidden
 	}{{&keys.Reserve, c.Hooks.Keys.Reserve}, {&keys.Link, c.Hooks.Keys.Link}, {&keys.Sync, c.Hooks.Keys.Sync}} {
 		if len(k.configured) > 0 {
 			*k.to = nil
@@ -102,14 +103,14 @@ func hookKeys(c *Config) hooks.Keys {
 }
 
 // newCreator makes what asks the application; nil where its users are in a table.
-func newCreator(c *Config) *createurl.Client {
+func newCreator(c *config.Config) *createurl.Client {
 	if c.Users.CreateURL == "" {
 		return nil
 	}
-	return &createurl.Client{URL: c.Users.CreateURL, Secrets: c.createSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
+	return &createurl.Client{URL: c.Users.CreateURL, Secrets: c.CreateSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
 }
 
 // hookActions are the hooks as `actions print` prints them.
-func hookActions(c *Config) hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: hookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.newID()}
+func hookActions(c *config.Config) hooks.Actions {
+	return hooks.Actions{URL: c.Serve.URL, Keys: hookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.IDSource()}
 }

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // takeTokens has a server take the tokens of a template.
-func takeTokens(c *Config, p *cmdtest.Template) {
-	c.Auth.JWT = JWTConfig{JWKS: p.Public, Issuer: "https://ory.example/", Audience: "notes", UserClaim: "sub", MaxLife: 15 * time.Minute}
+func takeTokens(c *config.Config, p *cmdtest.Template) {
+	c.Auth.JWT = config.JWTConfig{JWKS: p.Public, Issuer: "https://ory.example/", Audience: "notes", UserClaim: "sub", MaxLife: 15 * time.Minute}
 }
 
 func (i *installation) bearer(token string) int {
@@ -23,7 +24,10 @@ func (i *installation) bearer(token string) int {
 func TestTokensEverywhere(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		p := cmdtest.NewTemplate(t)
-		one := install(t, func(c *Config) { c.Database, c.Auth.MaxStale = Hidden(database), time.Hour; takeTokens(c, p) })
+		one := install(t, func(c *config.Config) {
+			c.Database, c.Auth.MaxStale = config.Hidden(database), time.Hour
+			takeTokens(c, p)
+		})
 		two := one.beside(t)
 		stays, _ := one.ory.Add(10)
 		other := p.Token(t, stays)
@@ -81,7 +85,7 @@ func TestTokensOff(t *testing.T) {
 	if got := cmdtest.Ask(i.public(), "GET", "/auth/optional", "", "Authorization", "Bearer "+p.Token(t, id)); got.Code != 200 || got.Header().Get("X-User-Id") != "" {
 		t.Error(got)
 	}
-	metrics := cmdtest.Ask(install(t, func(c *Config) { takeTokens(c, p) }).operator(), "GET", "/metrics", "").Body.String()
+	metrics := cmdtest.Ask(install(t, func(c *config.Config) { takeTokens(c, p) }).operator(), "GET", "/metrics", "").Body.String()
 	if !strings.Contains(metrics, "\nsymbolon_session_max_staleness_seconds 910\n") {
 		t.Error("the bound does not tell of the tokens' life")
 	}

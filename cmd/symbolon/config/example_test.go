@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ func eachLeafPair(a, b *Config, f func(path string, a, b any)) {
 
 // TestExampleConfig: symbolon.example.yaml is the defaults, every key of them.
 func TestExampleConfig(t *testing.T) {
-	text, err := os.ReadFile("symbolon.example.yaml")
+	text, err := os.ReadFile("../symbolon.example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"maps"
@@ -32,16 +32,16 @@ func (c *Config) checkAdopt(r *report) {
 	if c.Ory.AdminURL == "" {
 		r.fault("adopt.verified_email", "it needs ory.admin_url: an address counts only as Ory has it at that moment")
 	}
-	if c.emailColumn() == "" {
+	if c.EmailColumn() == "" {
 		r.fault("adopt.verified_email", "users.columns must say which column holds the e-mail address: one, and only one, from traits.email or verified_email")
 	}
 }
 
-// emailColumn is the one column that e-mail addresses are written to, or empty.
-func (c *Config) emailColumn() (column string) {
+// EmailColumn is the one column that e-mail addresses are written to, or empty.
+func (c *Config) EmailColumn() (column string) {
 	columns := c.Users.Columns
-	if columns == nil && c.Users.Table == ownTable {
-		columns = ownColumns()
+	if columns == nil && c.Users.Table == OwnTable {
+		columns = OwnColumns()
 	}
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		if expr := columns[name]; expr == "traits.email" || expr == "verified_email" {

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -14,19 +14,20 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/createurl"
 	"github.com/symbolon-id/symbolon/link"
 )
 
 // load reads a configuration from text, or none at all from "".
-func load(t *testing.T, text string, env environ) (*Config, []fault, error) {
+func load(t *testing.T, text string, env Environ) (*Config, []Fault, error) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	if text != "" {
-		if err := os.WriteFile(defaultFile, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(DefaultFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return loadConfig("", env)
+	return Load("", env)
 }
 
 func TestDefaults(t *testing.T) {
@@ -34,9 +35,9 @@ func TestDefaults(t *testing.T) {
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("no file and a secret: %v, %v", err, warnings)
 	}
-	want := defaults()
+	want := Defaults()
 	want.Secret = cmdtest.Secret
-	want.Users.Columns, want.Users.OnIdentityDeleted = ownColumns(), symbolon.DeactivateRow
+	want.Users.Columns, want.Users.OnIdentityDeleted = OwnColumns(), symbolon.DeactivateRow
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
 	}
@@ -137,8 +138,8 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		t.Fatalf("%v %v", err, warnings)
 	}
 	eachLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
-		paths = append(paths, envName(path))
-		text := values[envName(path)]
+		paths = append(paths, EnvName(path))
+		text := values[EnvName(path)]
 		switch v := v.Interface().(type) {
 		case []Hidden:
 			var items []string
@@ -205,7 +206,7 @@ users: {table: "users; drop", new_id: guess}
 auth: {max_stale: 0s}
 sreve: {}
 `, nil)
-	var c *configError
+	var c *Error
 	if !errors.As(err, &c) {
 		t.Fatalf("got %v", err)
 	}
@@ -254,7 +255,7 @@ func TestWarnings(t *testing.T) {
 		if strings.Contains(test.text, cmdtest.Secret) {
 			env = nil
 		}
-		_, warnings, err := loadConfig("c.yaml", env)
+		_, warnings, err := Load("c.yaml", env)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 		}
@@ -266,24 +267,24 @@ func TestWarnings(t *testing.T) {
 
 func TestConfigFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if _, _, err := loadConfig("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*cli.UsageError)) {
+	if _, _, err := Load("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*cli.UsageError)) {
 		t.Errorf("a file that was named must exist: %v", err)
 	}
-	if _, _, err := loadConfig(t.TempDir(), cmdtest.Env()); err == nil {
+	if _, _, err := Load(t.TempDir(), cmdtest.Env()); err == nil {
 		t.Error("a folder is no file")
 	}
 	big := filepath.Join(t.TempDir(), "big.yaml")
 	if err := os.WriteFile(big, []byte("a: "+strings.Repeat("x", 10<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := loadConfig(big, cmdtest.Env()); err == nil || !strings.Contains(err.Error(), "1 MB") {
+	if _, _, err := Load(big, cmdtest.Env()); err == nil || !strings.Contains(err.Error(), "1 MB") {
 		t.Errorf("10 MB: %v", err)
 	}
 }
 
 func TestHiddenIsHidden(t *testing.T) {
 	h := Hidden(cmdtest.Secret)
-	c := defaults()
+	c := Defaults()
 	c.Secret, c.Ory.Token, c.Hooks.Keys.Link = h, h, []Hidden{h}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		for _, v := range []any{h, &h, c, *c, []Hidden{h}, struct{ H Hidden }{h}} {
@@ -291,6 +292,61 @@ func TestHiddenIsHidden(t *testing.T) {
 			if strings.Contains(strings.ToLower(got), strings.ToLower(cmdtest.Secret)) || strings.Contains(strings.ToLower(got), fmt.Sprintf("%x", cmdtest.Secret)) {
 				t.Errorf("%s of %T shows it: %s", verb, v, got)
 			}
+		}
+	}
+}
+
+// TestCreateKeys: the keys of an application that makes its users itself, by a file
+// and by the environment.
+func TestCreateKeys(t *testing.T) {
+	const url, one, two = "http://app:3000/internal/users", "whsec_F6LMPaZ4GZbXTWuR9ZEHUZ9QfnlpFKtl", "whsec_k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e"
+	for name, given := range map[string]struct {
+		text string
+		env  Environ
+	}{
+		"file":        {"users: {create_url: \"" + url + "\", create_secret: [\"${ONE}\", \"${TWO}\"]}\n", cmdtest.Env("ONE", one, "TWO", two)},
+		"environment": {"", cmdtest.Env("SYMBOLON_USERS_CREATE_URL", url, "SYMBOLON_USERS_CREATE_SECRET", one+","+two)},
+	} {
+		text := given.text
+		if text != "" {
+			text = "secret: ${SYMBOLON_SECRET}\n" + text
+		}
+		c, warnings, err := load(t, text, given.env)
+		if err != nil || len(warnings) != 0 {
+			t.Fatalf("%s: %v %v", name, err, warnings)
+		}
+		client := createurl.Client{URL: c.Users.CreateURL, Secrets: c.CreateSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
+		if client.URL != url || !slices.Equal(client.Secrets, []string{one, two}) || len(client.Columns) != 3 || client.Check() != nil {
+			t.Errorf("%s: %+v", name, c.Users)
+		}
+		if c.Users.IDSource() != symbolon.ByApplication || c.Users.OnIdentityDeleted != symbolon.KeepRow {
+			t.Errorf("%s: new_id %s, on_identity_deleted %s", name, c.Users.IDSource(), c.Users.OnIdentityDeleted)
+		}
+	}
+}
+
+// TestAdoptConfig: the policy on e-mail is refused where it could not be kept.
+func TestAdoptConfig(t *testing.T) {
+	const on = "SYMBOLON_ADOPT_VERIFIED_EMAIL"
+	good := []string{on, "true", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "verified", "SYMBOLON_ORY_ADMIN_URL", "http://127.0.0.1:4434"}
+	for _, test := range []struct {
+		more []string
+		want string // part of a fault; empty: none
+	}{
+		{nil, ""},
+		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", ""}, "adopt.verified_column: adopt.verified_email needs"},
+		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be letters"},
+		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be letters"},
+		{[]string{"SYMBOLON_ORY_ADMIN_URL", ""}, "needs ory.admin_url"},
+		{[]string{"SYMBOLON_USERS_TABLE", "accounts"}, "users.columns must say"},
+		{[]string{"SYMBOLON_USERS_COLUMNS", `{"a":"traits.email","b":"verified_email"}`}, "users.columns must say"},
+		{[]string{"SYMBOLON_USERS_TABLE", "accounts", "SYMBOLON_USERS_COLUMNS", `{"mail":"verified_email"}`}, ""},
+		{[]string{"SYMBOLON_USERS_CREATE_URL", "https://app.example.net/users"}, "there is no users table"},
+	} {
+		env := cmdtest.Env(append(good, test.more...)...)
+		_, _, err := load(t, "", env)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%v: %v", test.more, err)
 		}
 	}
 }

@@ -1,4 +1,6 @@
-package main
+// Package config is symbolon.yaml: it reads the file, lays the environment over it and checks
+// the whole. Every fault is reported at once, and a secret is never shown.
+package config
 
 import (
 	"strings"
@@ -145,8 +147,8 @@ type UsersConfig struct {
 	CreateSecret []Hidden `yaml:"create_secret"`
 }
 
-// newID is how new users get their IDs.
-func (u UsersConfig) newID() symbolon.NewID {
+// IDSource is how new users get their IDs.
+func (u UsersConfig) IDSource() symbolon.NewID {
 	if u.CreateURL != "" {
 		return symbolon.ByApplication
 	}
@@ -217,23 +219,23 @@ type ReconcileConfig struct {
 	Load string `yaml:"load"`
 }
 
-// ownTable is the users table that Symbolon's own migration makes. Any other must
+// OwnTable is the users table that Symbolon's own migration makes. Any other must
 // exist.
-const ownTable = "symbolon_users"
+const OwnTable = "symbolon_users"
 
-// ownColumns are what Symbolon's own table has to be filled with.
-func ownColumns() map[string]string {
+// OwnColumns are what Symbolon's own table has to be filled with.
+func OwnColumns() map[string]string {
 	return map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
 }
 
-// defaults is the configuration of a program that was told nothing.
-func defaults() *Config {
+// Defaults is the configuration of a program that was told nothing.
+func Defaults() *Config {
 	return &Config{
 		Ory:          OryConfig{PublicURL: "http://127.0.0.1:4433", Cookie: "ory_kratos_session", Project: "default"},
 		Database:     "sqlite://symbolon.db",
 		DatabasePool: PoolConfig{StatementTimeout: 5 * time.Second},
 		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460"},
-		Users: UsersConfig{Table: ownTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
+		Users: UsersConfig{Table: OwnTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
 			OnUserDeleted: link.DenyDeleted},
 		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteCreate},
@@ -242,12 +244,12 @@ func defaults() *Config {
 	}
 }
 
-func (c *Config) sqlitePath() (string, bool) {
+func (c *Config) SQLitePath() (string, bool) {
 	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
 }
 
-// secrets are the current one and the previous ones.
-func (c *Config) secrets() []symbolon.Secret {
+// Secrets are the current one and the previous ones.
+func (c *Config) Secrets() []symbolon.Secret {
 	out := []symbolon.Secret{symbolon.Secret(c.Secret.Reveal())}
 	for _, s := range c.PreviousSecrets {
 		out = append(out, symbolon.Secret(s.Reveal()))

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"context"
@@ -33,8 +33,8 @@ type JWTConfig struct {
 	MaxLife time.Duration `yaml:"max_life"`
 }
 
-// tokens is nil where nothing is configured.
-func (j *JWTConfig) tokens() *session.Tokens {
+// Tokens is nil where nothing is configured.
+func (j *JWTConfig) Tokens() *session.Tokens {
 	if j.JWKS == "" {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (c *Config) checkJWT(r *report) {
 	if j.MaxLife <= 0 { // nought is the library's default, and here somebody wrote it
 		r.fault("auth.jwt.max_life", "it must be between 1s and 1h: so long a session that was revoked at Ory may still be let in")
 	}
-	tokens := j.tokens()
+	tokens := j.Tokens()
 	if tokens == nil {
 		if j.Issuer != "" || j.Audience != "" || len(j.Algorithms) > 0 {
 			r.fault("auth.jwt.jwks", "it is not set, and the rest of auth.jwt says nothing without it: the URL or the path of a file with the public keys")
@@ -68,10 +68,10 @@ func (c *Config) checkJWT(r *report) {
 	}
 }
 
-// checkKeys reads the public keys that are on this machine: what serve must not start
+// CheckKeys reads the public keys that are on this machine: what serve must not start
 // with. Those behind a URL it reads when it has started.
-func (j *JWTConfig) checkKeys(ctx context.Context) error {
-	tokens := j.tokens()
+func (j *JWTConfig) CheckKeys(ctx context.Context) error {
+	tokens := j.Tokens()
 	if tokens == nil || tokens.Remote() {
 		return nil
 	}

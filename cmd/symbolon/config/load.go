@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -13,24 +13,24 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// defaultFile is read when it is there and --config does not name another.
-const defaultFile = "symbolon.yaml"
+// DefaultFile is read when it is there and --config does not name another.
+const DefaultFile = "symbolon.yaml"
 
-// loadConfig reads the file, lays the environment over it and checks the whole.
-// Every fault is reported at once, in a *configError; warnings come either way.
-func loadConfig(file string, env environ) (*Config, []fault, error) {
+// Load reads the file, lays the environment over it and checks the whole.
+// Every fault is reported at once, in a *Error; warnings come either way.
+func Load(file string, env Environ) (*Config, []Fault, error) {
 	r := &report{where: map[string]string{}}
-	c := defaults()
+	c := Defaults()
 	if err := readFile(file, env, c, r); err != nil {
 		return nil, nil, err
 	}
 	overlayEnv(c, env, r)
-	if c.Users.Table == ownTable && c.Users.Columns == nil {
-		c.Users.Columns = ownColumns()
+	if c.Users.Table == OwnTable && c.Users.Columns == nil {
+		c.Users.Columns = OwnColumns()
 	}
 	if c.Users.OnIdentityDeleted == "" {
 		c.Users.OnIdentityDeleted = symbolon.KeepRow
-		if c.Users.CreateURL == "" && c.Users.activeColumn() != "" {
+		if c.Users.CreateURL == "" && c.Users.ActiveColumn() != "" {
 			c.Users.OnIdentityDeleted = symbolon.DeactivateRow
 		}
 	}
@@ -39,10 +39,10 @@ func loadConfig(file string, env environ) (*Config, []fault, error) {
 }
 
 // readFile reads file, or else the default one if it exists.
-func readFile(file string, env environ, c *Config, r *report) error {
+func readFile(file string, env Environ, c *Config, r *report) error {
 	path := file
 	if path == "" {
-		path = defaultFile
+		path = DefaultFile
 	}
 	text, mode, err := slurp(path)
 	switch {
@@ -54,7 +54,7 @@ func readFile(file string, env environ, c *Config, r *report) error {
 	y := &yamlReader{report: r, name: filepath.Base(path), env: env}
 	y.read(text, c)
 	if y.open && mode.Perm()&0o004 != 0 {
-		r.warnings = append(r.warnings, fault{"", path,
+		r.warnings = append(r.warnings, Fault{"", path,
 			"the file holds a secret and everybody on this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
 	}
 	return nil
@@ -78,7 +78,7 @@ func slurp(path string) ([]byte, fs.FileMode, error) {
 	return text, info.Mode(), err
 }
 
-// backReferenceKey is the key below metadata_public.
-func (c *Config) backReferenceKey() string {
+// BackReferenceKey is the key below metadata_public.
+func (c *Config) BackReferenceKey() string {
 	return strings.TrimPrefix(c.BackReference.Path, "metadata_public.")
 }

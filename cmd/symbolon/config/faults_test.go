@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -316,7 +316,7 @@ func TestConfigFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			before := processorTime(t)
 			_, _, err := load(t, test.text, cmdtest.Env("SYMBOLON_SECRET", ifUsed(test.text), "EMPTY", ""))
-			var c *configError
+			var c *Error
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
 			}

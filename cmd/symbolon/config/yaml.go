@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ const maxConfig = 1 << 20
 type yamlReader struct {
 	*report
 	name string  // of the file
-	env  environ // for ${NAME}, and to know which keys are overruled
+	env  Environ // for ${NAME}, and to know which keys are overruled
 	open bool    // the file itself holds a secret
 	free bool    // below a key of the file's own choice, which has no variables
 }
@@ -101,7 +101,7 @@ func (y *yamlReader) value(n *yaml.Node, v reflect.Value, path string) {
 
 func (y *yamlReader) leaf(n *yaml.Node, v reflect.Value, path string) {
 	where := y.line(n.Line)
-	overruled := !y.free && y.env[envName(path)] != ""
+	overruled := !y.free && y.env[EnvName(path)] != ""
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		y.faultAt(path, where, "it has no value: give it one or leave the key out")

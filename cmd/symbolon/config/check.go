@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
-// Check returns everything that would not work, or would not be safe, in a *configError.
+// Check returns everything that would not work, or would not be safe, in a *Error.
 func (c *Config) Check() error {
 	r := &report{where: map[string]string{}}
 	c.check(r)
@@ -189,9 +189,9 @@ func visible(s string) bool {
 
 var (
 	nameForm    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
+	NewIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
-	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
+	RowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
 	writes      = []link.Write{link.WriteNone, link.WriteReserve, link.WriteCreate, link.WriteRepair}
 )
 
@@ -219,7 +219,7 @@ func (c *Config) checkUsers(r *report) {
 	if u.ID == u.Identity && u.NewID != symbolon.ByIdentity {
 		r.fault("users.identity", "it can be the column of users.id only where users.new_id is identity")
 	}
-	checkOneOf(r, "users.new_id", u.NewID, newIDs)
+	checkOneOf(r, "users.new_id", u.NewID, NewIDs)
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		expr := u.Columns[column]
 		path := "users.columns." + shown(column)
@@ -237,8 +237,8 @@ func (c *Config) checkUsers(r *report) {
 // checkEndings is about rows whose identity is gone.
 func (c *Config) checkEndings(r *report) {
 	u := &c.Users
-	checkOneOf(r, "users.on_identity_deleted", u.OnIdentityDeleted, rowPolicies)
-	if u.OnIdentityDeleted == symbolon.DeactivateRow && u.activeColumn() == "" {
+	checkOneOf(r, "users.on_identity_deleted", u.OnIdentityDeleted, RowPolicies)
+	if u.OnIdentityDeleted == symbolon.DeactivateRow && u.ActiveColumn() == "" {
 		r.fault("users.on_identity_deleted", "deactivate needs a column in users.columns that is filled from the path active")
 	}
 	for _, list := range []struct {
@@ -260,8 +260,8 @@ func (c *Config) checkEndings(r *report) {
 	}
 }
 
-// activeColumn is the column that is filled from "active"; empty: none is.
-func (u *UsersConfig) activeColumn() string {
+// ActiveColumn is the column that is filled from "active"; empty: none is.
+func (u *UsersConfig) ActiveColumn() string {
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		if p, err := projection.Parse(column, u.Columns[column]); err == nil && p.Path == "active" {
 			return column
@@ -293,13 +293,13 @@ func (c *Config) checkReconcile(r *report) {
 	if d := c.Reconcile.Every; d != 0 && (d < time.Second || d > 7*24*time.Hour) {
 		r.fault("reconcile.every", "it must be between 1s and 168h, or 0s for never")
 	}
-	if _, ok := percent(c.Reconcile.Load); !ok {
+	if _, ok := Percent(c.Reconcile.Load); !ok {
 		r.fault("reconcile.load", "it must be a share between 1%% and 100%%, such as 10%%")
 	}
 }
 
-// percent reads a share such as 10% or 2.5%.
-func percent(text string) (share float64, ok bool) {
+// Percent reads a share such as 10% or 2.5%.
+func Percent(text string) (share float64, ok bool) {
 	digits, ok := strings.CutSuffix(text, "%")
 	n, err := strconv.ParseFloat(digits, 64)
 	return n / 100, ok && err == nil && n >= 1 && n <= 100
@@ -312,7 +312,7 @@ func (c *Config) checkAuth(r *report) {
 	switch d := c.Auth.MaxStaleWithFeed; {
 	case d < 0 || d > time.Hour:
 		r.fault("auth.max_stale_with_feed", "it must be at most 1h")
-	case d > c.Auth.MaxStale && d != defaults().Auth.MaxStaleWithFeed: // somebody wrote it
+	case d > c.Auth.MaxStale && d != Defaults().Auth.MaxStaleWithFeed: // somebody wrote it
 		r.warn("auth.max_stale_with_feed", "no feed is configured: auth.max_stale counts")
 	}
 	if d := c.Auth.OutageGrace; d < 0 || d > time.Hour {
@@ -340,7 +340,7 @@ func (c *Config) checkHeaders(r *report) {
 	}
 	owner := map[string]string{}
 	for _, key := range known {
-		name, path := c.header(key), "auth.headers."+key
+		name, path := c.HeaderName(key), "auth.headers."+key
 		switch other := owner[strings.ToLower(name)]; {
 		case !headerName.MatchString(name):
 			r.fault(path, "it must be letters, digits and '-': proxies take '_' and '-' for the same")
@@ -351,8 +351,8 @@ func (c *Config) checkHeaders(r *report) {
 	}
 }
 
-// header is the name of one of the headers of /auth.
-func (c *Config) header(key string) string {
+// HeaderName is the name of one of the headers of /auth.
+func (c *Config) HeaderName(key string) string {
 	if name, ok := c.Auth.Headers[key]; ok {
 		return name
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/json"
@@ -18,12 +18,12 @@ import (
 
 const envPrefix = "SYMBOLON_"
 
-// environ are the environment variables of the process.
-type environ map[string]string
+// Environ are the environment variables of the process.
+type Environ map[string]string
 
-// newEnviron takes what os.Environ returns.
-func newEnviron(pairs []string) environ {
-	e := environ{}
+// NewEnviron takes what os.Environ returns.
+func NewEnviron(pairs []string) Environ {
+	e := Environ{}
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
 		e[name] = value
@@ -31,17 +31,17 @@ func newEnviron(pairs []string) environ {
 	return e
 }
 
-// envName is the variable of a key: ory.admin_url is SYMBOLON_ORY_ADMIN_URL.
-func envName(path string) string {
+// EnvName is the variable of a key: ory.admin_url is SYMBOLON_ORY_ADMIN_URL.
+func EnvName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
 // overlayEnv sets every key that has a variable. An empty variable counts as not
 // set: container tools often pass them on.
-func overlayEnv(c *Config, env environ, r *report) {
+func overlayEnv(c *Config, env Environ, r *report) {
 	var known []string
 	eachLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
-		name := envName(path)
+		name := EnvName(path)
 		known = append(known, name)
 		text := env[name]
 		if text == "" {
@@ -57,7 +57,7 @@ func overlayEnv(c *Config, env environ, r *report) {
 
 // warnUnknown warns of variables that look like keys and are none. They cannot be
 // refused: Kubernetes sets SYMBOLON_SERVICE_HOST and the like by itself.
-func warnUnknown(env environ, known []string, r *report) {
+func warnUnknown(env Environ, known []string, r *report) {
 	sections := keysOf(reflect.TypeFor[Config]())
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		rest, ours := strings.CutPrefix(name, envPrefix)
@@ -66,7 +66,7 @@ func warnUnknown(env environ, known []string, r *report) {
 			return rest == s || strings.HasPrefix(rest, s+"_")
 		})
 		if ours && isSection && !slices.Contains(known, name) {
-			r.warnings = append(r.warnings, fault{text: "the environment variable " + cli.Clip(name, 64) + " is no key and was ignored" + closest(name, known)})
+			r.warnings = append(r.warnings, Fault{text: "the environment variable " + cli.Clip(name, 64) + " is no key and was ignored" + closest(name, known)})
 		}
 	}
 }
@@ -149,7 +149,7 @@ var envWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expandEnv replaces ${NAME} by the value of the variable NAME. "$${" stands for
 // the two characters themselves. A variable that is missing or empty is an error.
-func expandEnv(text string, env environ) (string, error) {
+func expandEnv(text string, env Environ) (string, error) {
 	var out strings.Builder
 	for {
 		at := strings.Index(text, "${")

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add(laughs())
 	f.Fuzz(func(t *testing.T, text string) {
 		r := &report{where: map[string]string{}}
-		c := defaults()
+		c := Defaults()
 		y := &yamlReader{report: r, name: "f", env: cmdtest.Env()}
 		y.read([]byte(text), c)
 		y.read([]byte("secret: {k: "+cmdtest.Key+"}\n"+text), c)

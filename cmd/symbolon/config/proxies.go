@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/base64"
@@ -142,8 +142,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p, err
 }
 
-// forwardAuth is what proxies ask.
-func (c *Config) forwardAuth(v *session.Verifier, signer *session.Signer) *session.ForwardAuth {
+// ForwardAuth is what proxies ask.
+func (c *Config) ForwardAuth(v *session.Verifier, signer *session.Signer) *session.ForwardAuth {
 	f := &session.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]session.ProxyPolicy{},
 		Login: session.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
 	for _, text := range c.Serve.TrustedProxies {
@@ -167,21 +167,21 @@ func (c *Config) forwardAuth(v *session.Verifier, signer *session.Signer) *sessi
 	return f
 }
 
-// signer is nil where there is no audience: nothing is signed.
-func (c *Config) signer() *session.Signer {
+// Signer is nil where there is no audience: nothing is signed.
+func (c *Config) Signer() *session.Signer {
 	if c.Auth.Audience == "" {
 		return nil
 	}
-	return &session.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.secrets()}
+	return &session.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.Secrets()}
 }
 
-// hydrateLogin is what Oathkeeper shows: the configured one, or the derived ones of
+// HydrateLogin is what Oathkeeper shows: the configured one, or the derived ones of
 // all secrets.
-func (c *Config) hydrateLogin() (user string, passwords []string) {
+func (c *Config) HydrateLogin() (user string, passwords []string) {
 	if user, password, ok := strings.Cut(c.Hooks.Basic.Hydrate.Reveal(), ":"); ok {
 		return user, []string{password}
 	}
-	for _, secret := range c.secrets() {
+	for _, secret := range c.Secrets() {
 		passwords = append(passwords, base64.RawURLEncoding.EncodeToString(secret.Derive("hydrate")))
 	}
 	return "symbolon", passwords

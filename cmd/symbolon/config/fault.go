@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -8,14 +8,14 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// fault is one thing that is wrong with the configuration.
-type fault struct {
+// Fault is one thing that is wrong with the configuration.
+type Fault struct {
 	path  string // ory.public_url; empty: the file as a whole
 	where string // "symbolon.yaml line 3", "SYMBOLON_SECRET"; empty: nowhere, it is missing
 	text  string // what is wrong and what would be right; never a value
 }
 
-func (f fault) String() string {
+func (f Fault) String() string {
 	var b strings.Builder
 	if f.path != "" {
 		b.WriteString(f.path + ": ")
@@ -27,10 +27,10 @@ func (f fault) String() string {
 	return b.String()
 }
 
-// configError lists every fault of a configuration.
-type configError struct{ faults []fault }
+// Error lists every fault of a configuration.
+type Error struct{ faults []Fault }
 
-func (e *configError) Error() string {
+func (e *Error) Error() string {
 	lines := make([]string, len(e.faults))
 	for i, f := range e.faults {
 		lines[i] = f.String()
@@ -40,9 +40,9 @@ func (e *configError) Error() string {
 
 // report collects what is wrong while a configuration is read and checked.
 type report struct {
-	faults   []fault
+	faults   []Fault
 	more     bool // there are faults that are not shown
-	warnings []fault
+	warnings []Fault
 	where    map[string]string // where each key that was set came from
 	bad      map[string]bool   // the keys that have a fault
 }
@@ -62,7 +62,7 @@ func (r *report) faultAt(path, where, format string, args ...any) {
 	case len(r.faults) >= maxFaults:
 		r.more = true
 	default:
-		r.faults = append(r.faults, fault{path, where, fmt.Sprintf(format, args...)})
+		r.faults = append(r.faults, Fault{path, where, fmt.Sprintf(format, args...)})
 		if r.bad == nil {
 			r.bad = map[string]bool{}
 		}
@@ -72,7 +72,7 @@ func (r *report) faultAt(path, where, format string, args ...any) {
 
 // warn records what is allowed and probably not meant.
 func (r *report) warn(path, format string, args ...any) {
-	r.warnings = append(r.warnings, fault{path, r.origin(path), fmt.Sprintf(format, args...)})
+	r.warnings = append(r.warnings, Fault{path, r.origin(path), fmt.Sprintf(format, args...)})
 }
 
 // origin says where the value at path came from, an element's being its list's.
@@ -81,14 +81,14 @@ func (r *report) origin(path string) string {
 	return r.where[list]
 }
 
-// err is nil or a *configError, which ends the program with exit code 2.
+// err is nil or a *Error, which ends the program with exit code 2.
 func (r *report) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.faults, func(a, b fault) int { return strings.Compare(a.path, b.path) })
+	slices.SortStableFunc(r.faults, func(a, b Fault) int { return strings.Compare(a.path, b.path) })
 	if r.more {
-		r.faults = append(r.faults, fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
+		r.faults = append(r.faults, Fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
 	}
-	return cli.Usage(&configError{r.faults})
+	return cli.Usage(&Error{r.faults})
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -69,9 +69,9 @@ func (c *Config) checkCreateSecrets(r *report) {
 	}
 }
 
-// where says where the users are, for the log. A URL may have a query, which is left
+// Where says where the users are, for the log. A URL may have a query, which is left
 // out.
-func (u UsersConfig) where() string {
+func (u UsersConfig) Where() string {
 	if u.CreateURL != "" {
 		url, _, _ := strings.Cut(u.CreateURL, "?")
 		return url
@@ -79,10 +79,10 @@ func (u UsersConfig) where() string {
 	return u.Table
 }
 
-// createSecrets are the configured ones, or else the derived.
-func (c *Config) createSecrets() (out []string) {
+// CreateSecrets are the configured ones, or else the derived.
+func (c *Config) CreateSecrets() (out []string) {
 	if len(c.Users.CreateSecret) == 0 {
-		return createurl.DeriveSecrets(c.secrets())
+		return createurl.DeriveSecrets(c.Secrets())
 	}
 	for _, s := range c.Users.CreateSecret {
 		out = append(out, s.Reveal())
