@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 type actionsCmd struct {
@@ -39,7 +40,7 @@ func (c actionsPrintCmd) Run(a *cli.App) error {
 	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" && c.For != "oathkeeper" {
 		return cli.Usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
 	}
-	conf, err := configure(a)
+	conf, err := system.Configure(a)
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (c actionsPrintCmd) Run(a *cli.App) error {
 	case "oathkeeper":
 		return writeOathkeeper(conf, a.Out)
 	}
-	actions := hookActions(conf)
+	actions := system.Actions(conf)
 	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
@@ -34,9 +35,9 @@ func (h *adminAPI) user(w http.ResponseWriter, r *http.Request) {
 }
 
 // userOf finds whom the path names, by the user's ID.
-func (h *adminAPI) userOf(r *http.Request) (id string, p person, err error) {
+func (h *adminAPI) userOf(r *http.Request) (id string, p system.Person, err error) {
 	id = r.PathValue("id")
-	if p, err = h.lookup(r.Context(), id); err == nil && !p.hasUser(id) {
+	if p, err = h.lookup(r.Context(), id); err == nil && !p.HasUser(id) {
 		err = symbolon.ErrNotFound // it is an identity's
 	}
 	return id, p, err
@@ -49,11 +50,11 @@ func (h *adminAPI) identity(w http.ResponseWriter, r *http.Request) {
 }
 
 // identityOf finds whom the path names, by the identity's ID.
-func (h *adminAPI) identityOf(r *http.Request) (id symbolon.IdentityID, p person, err error) {
+func (h *adminAPI) identityOf(r *http.Request) (id symbolon.IdentityID, p system.Person, err error) {
 	if id, err = identityID(r.PathValue("id")); err != nil {
 		return id, p, err
 	}
-	if p, err = h.lookup(r.Context(), string(id)); err == nil && !p.hasIdentity(id) {
+	if p, err = h.lookup(r.Context(), string(id)); err == nil && !p.HasIdentity(id) {
 		err = symbolon.ErrNotFound // it is a user's
 	}
 	return id, p, err
@@ -66,10 +67,10 @@ func (h *adminAPI) sync(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	link, err := h.linker.Refresh(ctx, id, symbolon.FromOperator)
-	h.conclude(w, map[string]bond{"link": bondOf(link)}, err)
+	h.conclude(w, map[string]system.Bond{"link": system.BondOf(link)}, err)
 }
 
 // bind answers POST /admin/links.
@@ -84,10 +85,10 @@ func (h *adminAPI) bind(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	link, err := h.linker.Bind(ctx, b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
-	h.conclude(w, map[string]bond{"link": bondOf(link)}, err)
+	h.conclude(w, map[string]system.Bond{"link": system.BondOf(link)}, err)
 }
 
 // revoke answers DELETE /admin/sessions/{id}.
@@ -97,7 +98,7 @@ func (h *adminAPI) revoke(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, answer.New(400, answer.InvalidRequest, "A session's ID is a UUID, and not the nil one."))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	err = h.verifier.RevokeSession(ctx, string(id))
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -113,7 +114,7 @@ func (h *adminAPI) revokeAll(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	h.done(w, h.verifier.Revoke(ctx, id))
 }
@@ -128,10 +129,10 @@ func (h *adminAPI) done(w http.ResponseWriter, err error) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (h *adminAPI) lookup(ctx context.Context, id string) (person, error) {
-	ctx, cancel := context.WithTimeout(ctx, operatorPatience)
+func (h *adminAPI) lookup(ctx context.Context, id string) (system.Person, error) {
+	ctx, cancel := context.WithTimeout(ctx, system.OperatorPatience)
 	defer cancel()
-	return lookup(ctx, h.linker, h.erasures, h.linker.Ory, h.key, id)
+	return system.Lookup(ctx, h.linker, h.erasures, h.linker.Ory, h.key, id)
 }
 
 // conclude answers with v, or with the error. The operator is told more of a
@@ -188,7 +189,7 @@ func parseBind(body []byte) (b bindRequest, err error) {
 		return b, err
 	}
 	b.user = symbolon.UserID(user)
-	return b, checkBind(b.user, b.why)
+	return b, system.CheckBind(b.user, b.why)
 }
 
 func identityID(text string) (symbolon.IdentityID, error) {

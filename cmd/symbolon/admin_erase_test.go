@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/link"
@@ -20,9 +21,9 @@ import (
 func TestAdminErase(t *testing.T) {
 	m := installMortals(t, nil)
 	side := m.operator()
-	decode := func(body string) erasure {
+	decode := func(body string) system.Erasure {
 		t.Helper()
-		var answer struct{ Erasure erasure }
+		var answer struct{ Erasure system.Erasure }
 		if err := json.Unmarshal([]byte(body), &answer); err != nil {
 			t.Fatalf("%v: %s", err, body)
 		}
@@ -64,7 +65,7 @@ func TestAdminErase(t *testing.T) {
 	// Ory does not delete: 202, denied at once, and it goes on by itself.
 	mend := m.fake.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
 	var w *httptest.ResponseRecorder
-	var e erasure
+	var e system.Erasure
 	cmdtest.Eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
 		w = cmdtest.Ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
 		e = decode(w.Body.String())
@@ -133,21 +134,21 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ory, other := &patientOry{Ory: m.linker.Ory}, *m.system // of a project of its own: the server's schedule does not look there
-	other.linker = &link.Linker{Ory: ory, Store: m.store, Project: "another", Secrets: m.config.Secrets(), Log: m.log}
-	server := &parts{system: &other}
-	begun, err := server.erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
+	ory, other := &patientOry{Ory: m.Linker.Ory}, *m.System // of a project of its own: the server's schedule does not look there
+	other.Linker = &link.Linker{Ory: ory, Store: m.Store, Project: "another", Secrets: m.Config.Secrets(), Log: m.log}
+	server := &parts{System: &other}
+	begun, err := server.Erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const long = "2020-01-01T00:00:00.000000Z"
-	if _, err := m.db.Exec(`update symbolon_erasures set requested_at = $1, updated_at = $1`, long); err != nil {
+	if _, err := m.DB.Exec(`update symbolon_erasures set requested_at = $1, updated_at = $1`, long); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.resumeErasures(t.Context(), work.Job{}); err != nil {
 		t.Fatal(err)
 	}
-	if done, err := server.erasures().Get(t.Context(), begun.ID); err != nil || !done.Done() || ory.patience < time.Minute {
+	if done, err := server.Erasures().Get(t.Context(), begun.ID); err != nil || !done.Done() || ory.patience < time.Minute {
 		t.Errorf("%+v %v, its questions wait %s", done, err, ory.patience)
 	}
 }
@@ -165,12 +166,12 @@ func TestAdminEraseNeedsOry(t *testing.T) {
 func TestServerCarriesErasuresOn(t *testing.T) {
 	m := installMortals(t, nil)
 	p, user := m.born(t, "a@example.com")
-	e := m.erasures()
+	e := m.Erasures()
 	begun, err := e.Begin(t.Context(), erase.Request{ID: user})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.db.Exec(`update symbolon_erasures set updated_at = '2026-01-01T00:00:00.000000Z'`); err != nil {
+	if _, err := m.DB.Exec(`update symbolon_erasures set updated_at = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
 	cmdtest.Eventually(t, "the erasure is done", func() bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -28,7 +29,7 @@ type findingsAPI struct {
 // openFinding is a finding that can be repaired.
 type openFinding struct {
 	ID int64 `json:"id"`
-	finding
+	system.Finding
 	Repairable bool `json:"repairable"` // POST /admin/findings/{id}/repair does something about it
 }
 
@@ -44,7 +45,7 @@ func (h *findingsAPI) list(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	limit := q.Limit
 	q.Limit++ // one more tells whether there is more
@@ -59,7 +60,7 @@ func (h *findingsAPI) list(w http.ResponseWriter, r *http.Request) {
 		Next     string        `json:"next,omitempty"` // the after of the next page; none: this is the last
 	}{Findings: []openFinding{}}
 	for _, f := range page[:min(len(page), limit)] {
-		out.Findings = append(out.Findings, openFinding{f.ID, finding{f.Kind, f.Identity, f.User, cli.Plain(f.Detail), f.At}, h.repairs.reconciler.CanRepair(f.Kind)})
+		out.Findings = append(out.Findings, openFinding{f.ID, system.Finding{Kind: f.Kind, Identity: f.Identity, User: f.User, Detail: cli.Plain(f.Detail), At: f.At}, h.repairs.reconciler.CanRepair(f.Kind)})
 	}
 	if len(page) > limit {
 		last := page[limit-1]
@@ -107,7 +108,7 @@ func (h *findingsAPI) query(raw string) (q symbolon.FindingsQuery, err error) {
 
 // repair answers POST /admin/findings/{id}/repair.
 func (h *findingsAPI) repair(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	f, err := h.find(ctx, r.PathValue("id"))
 	if err != nil {

@@ -97,18 +97,18 @@ func TestPass(t *testing.T) {
 		}
 	}
 	var users int
-	if err := i.db.QueryRow("select count(*) from symbolon_users").Scan(&users); err != nil || users != 3 {
+	if err := i.DB.QueryRow("select count(*) from symbolon_users").Scan(&users); err != nil || users != 3 {
 		t.Errorf("%d users, %v", users, err)
 	}
 	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(time.Minute)}
-	if err := i.store.StartRun(t.Context(), alive); err != nil {
+	if err := i.Store.StartRun(t.Context(), alive); err != nil {
 		t.Fatal(err)
 	}
 	// It may have been killed: the pause until the next pass must not begin.
 	if done, err := i.passes.Pass(t.Context()); done || err == nil || err.Error() != work.Again(busyPause).Error() {
 		t.Errorf("another replica is at work: %v %v", done, err)
 	}
-	if _, err := i.db.Exec("delete from symbolon_runs"); err != nil {
+	if _, err := i.DB.Exec("delete from symbolon_runs"); err != nil {
 		t.Fatal(err)
 	}
 	i.ory.SetDown(true)
@@ -126,7 +126,7 @@ func TestAdminFindingsPages(t *testing.T) {
 		id := symbolon.IdentityID(fmt.Sprintf("1d000000-0000-4000-8000-%012d", n+1))
 		open = append(open, symbolon.Finding{Identity: id, Kind: symbolon.UserGone, User: "42", Detail: "gone\n"}, symbolon.Finding{Identity: id, Kind: reconcile.StaleColumns})
 	}
-	if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, open, nil); err != nil {
+	if err := i.Store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, open, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, query := range []struct {
@@ -170,7 +170,7 @@ func TestAdminFindingsPages(t *testing.T) {
 	if n := len(i.findings(t, "?limit=1000&after="+next).Findings); n != 43 {
 		t.Errorf("with another limit: %d", n)
 	}
-	c := newCursors(i.config.Secrets())
+	c := newCursors(i.Config.Secrets())
 	c.now = func() time.Time { return time.Now().Add(-25 * time.Hour) }
 	old := c.seal([]string{"findings", "default", ""}, string(open[0].Identity), "user_gone")
 	if w := cmdtest.Ask(i.operator(), "GET", "/admin/findings?after="+old, ""); w.Code != 400 {
@@ -245,7 +245,7 @@ func TestAdminRepair(t *testing.T) {
 	id, _ := i.ory.Add(2)
 	open := func(kind symbolon.FindingKind, id string) string {
 		t.Helper()
-		if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{{Identity: symbolon.IdentityID(id), Kind: kind}}, nil); err != nil {
+		if err := i.Store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{{Identity: symbolon.IdentityID(id), Kind: kind}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range i.findings(t, "?kind="+string(kind)).Findings {
@@ -268,14 +268,14 @@ func TestAdminRepair(t *testing.T) {
 	if status, _ := repair(path); status != 404 {
 		t.Errorf("again: %d", status)
 	}
-	if _, err := i.db.Exec("update symbolon_users set active = 0 where ory_identity_id = ?", id); err != nil {
+	if _, err := i.DB.Exec("update symbolon_users set active = 0 where ory_identity_id = ?", id); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := repair(open(reconcile.StateMismatch, id)); status != 200 || isOpen(reconcile.StateMismatch) {
 		t.Errorf("state: %d %s", status, body)
 	}
 	var active bool
-	if err := i.db.QueryRow("select active from symbolon_users where ory_identity_id = ?", id).Scan(&active); err != nil || !active {
+	if err := i.DB.QueryRow("select active from symbolon_users where ory_identity_id = ?", id).Scan(&active); err != nil || !active {
 		t.Errorf("it was not written: %v", err)
 	}
 	for _, kind := range []symbolon.FindingKind{symbolon.Moved, symbolon.UserGone, symbolon.ForeignBackReference} {

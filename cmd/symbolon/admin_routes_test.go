@@ -15,6 +15,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -45,7 +46,7 @@ var passingTables = []string{"symbolon_tickets", "symbolon_purges", "symbolon_se
 func (i *installation) content(t *testing.T) string {
 	t.Helper()
 	var all []string
-	for _, row := range symbolontest.FindText(t, i.db, "sqlite", "") {
+	for _, row := range symbolontest.FindText(t, i.DB, "sqlite", "") {
 		table, _, _ := strings.Cut(strings.TrimPrefix(row, `"`), `"`)
 		if strings.HasPrefix(table, "symbolon_") && !slices.Contains(passingTables, table) {
 			all = append(all, row)
@@ -174,7 +175,7 @@ func TestForgedCursors(t *testing.T) {
 	i := install(t, nil)
 	for n := range 3 {
 		f := symbolon.Finding{Identity: symbolon.IdentityID(fmt.Sprintf("1d000000-0000-4000-8000-%012d", n+1)), Kind: symbolon.UserGone}
-		if err := i.store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{f}, nil); err != nil {
+		if err := i.Store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{f}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,8 +205,8 @@ func TestBusyDatabase(t *testing.T) {
 	id, token := i.ory.Add(1)
 	fresh, _ := i.ory.Add(2)
 	user := i.signIn(t, token)
-	path, _ := i.config.SQLitePath()
-	other, err := openSQLite(path, created, "_txlock=immediate")
+	path, _ := i.Config.SQLitePath()
+	other, err := system.OpenSQLite(path, system.NewFile, "_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 func TestAdminShowsBothHalves(t *testing.T) {
@@ -17,11 +18,11 @@ func TestAdminShowsBothHalves(t *testing.T) {
 	i.ory.Set(id, "metadata_public", map[string]any{"id": user})
 	for _, path := range []string{"/admin/users/" + user, "/admin/identities/" + id, "/admin/identities/" + strings.ToUpper(id)} {
 		w := cmdtest.Ask(i.operator(), "GET", path, "")
-		var p person
+		var p system.Person
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 200 {
 			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 		}
-		if p.Identity == nil || string(p.Identity.ID) != id || p.Identity.Ory != exists || p.Identity.State != "active" || p.Identity.BackReference != user {
+		if p.Identity == nil || string(p.Identity.ID) != id || p.Identity.Ory != system.Exists || p.Identity.State != "active" || p.Identity.BackReference != user {
 			t.Errorf("%s: identity %+v", path, p.Identity)
 		}
 		if p.User == nil || string(p.User.ID) != user || !p.User.Row || string(p.User.Identity) != id {

@@ -13,6 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -43,36 +44,36 @@ func (c adoptCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	s, err := open(a)
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	if err := needAdmin(s, "adopt compares all identities, which needs Ory's admin API"); err != nil {
 		return err
 	}
-	if s.config.Users.CreateURL != "" {
+	if s.Config.Users.CreateURL != "" {
 		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon knows none"),
 			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
 	}
-	if err := s.store.Check(a.Ctx); errors.Is(err, symbolon.ErrUnavailable) {
+	if err := s.Store.Check(a.Ctx); errors.Is(err, symbolon.ErrUnavailable) {
 		return err
 	} else if err != nil {
 		return cli.Usage(err)
 	}
 	for _, proof := range options.By {
 		if column, ok := proof.Column(); ok {
-			if err := s.store.CheckColumn(a.Ctx, column); err != nil {
+			if err := s.Store.CheckColumn(a.Ctx, column); err != nil {
 				return cli.Usage(err)
 			}
 		}
 	}
-	options.Email = s.config.Adopt.VerifiedEmail
+	options.Email = s.Config.Adopt.VerifiedEmail
 	p := &stepLine{out: a.Err, live: cli.IsTerminal(a.Err)}
 	options.Progress = p.show
-	run := &adopt.Adopter{Linker: s.linker, Ledger: s.store, Users: s.store, LastSignIn: s.ory.LastSignIn,
+	run := &adopt.Adopter{Linker: s.Linker, Ledger: s.Store, Users: s.Store, LastSignIn: s.Ory.LastSignIn,
 		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
-			return s.ory.Identities(ctx, ory.ListOptions{})
+			return s.Ory.Identities(ctx, ory.ListOptions{})
 		}}
 	switch {
 	case c.Apply != "":
@@ -82,9 +83,9 @@ func (c adoptCmd) Run(a *cli.App) error {
 	default:
 		err = c.look(a, run, options, p)
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), operatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorPatience)
 	defer cancel()
-	_ = s.linker.Close(closing) // a back-reference that stays unwritten harms nobody
+	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
 	if errors.Is(err, symbolon.ErrUnavailable) {
 		return cli.Hint(err, "what was done stays; run it again")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 )
 
@@ -20,11 +21,11 @@ type background struct {
 // tasks are all that the server does durably. What else there is to do goes here: see
 // work.Task.
 func (p *parts) tasks() []work.Task {
-	tasks := work.Own(p.linker, p.log)
-	if every := p.config.Reconcile.Every; every > 0 && p.linker.Ory.HasAdmin() {
-		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.config.Deletion.ProofGap})
+	tasks := work.Own(p.Linker, p.log)
+	if every := p.Config.Reconcile.Every; every > 0 && p.Linker.Ory.HasAdmin() {
+		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.Config.Deletion.ProofGap})
 	}
-	if p.linker.Ory.HasAdmin() {
+	if p.Linker.Ory.HasAdmin() {
 		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause, Timeout: hangs})
 	}
 	return tasks
@@ -33,7 +34,7 @@ func (p *parts) tasks() []work.Task {
 // pass does a slice of a comparison of everybody. What it asks waits its turn behind
 // people's requests.
 func (p *parts) pass(ctx context.Context, _ work.Job) error {
-	done, err := p.passes.Pass(symbolon.Background(ctx, runPatience))
+	done, err := p.passes.Pass(symbolon.Background(ctx, system.RunPatience))
 	if err == nil && !done {
 		return work.Again(0)
 	}
@@ -43,18 +44,18 @@ func (p *parts) pass(ctx context.Context, _ work.Job) error {
 // newBackground puts the queue together, and lets links and hooks put their jobs into
 // it. Nothing is worked before it is started.
 func (p *parts) newBackground() (*background, error) {
-	db, err := openWork(p.config)
+	db, err := system.OpenWork(p.Config)
 	if err != nil {
 		return nil, err
 	}
-	q, err := work.New(work.Config{DB: db, Dialect: p.store.Dialect, InTx: p.store.InTx, Listen: p.config.DatabaseListen.Reveal(),
-		Project: p.config.Ory.Project, Tasks: p.tasks(), Observe: p.metrics.work, Log: p.log})
+	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.Store.InTx, Listen: p.Config.DatabaseListen.Reveal(),
+		Project: p.Config.Ory.Project, Tasks: p.tasks(), Observe: p.metrics.work, Log: p.log})
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("the background work: %w", err)
 	}
-	p.linker.QueuedWrites, p.store.OnLink = true, q.OnLink(p.linker)
-	if p.linker.Ory.HasAdmin() {
+	p.Linker.QueuedWrites, p.Store.OnLink = true, q.OnLink(p.Linker)
+	if p.Linker.Ory.HasAdmin() {
 		p.hooks.Queue = q.Hint // without it there is nowhere to look later
 	}
 	return &background{q, db}, nil

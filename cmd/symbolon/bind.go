@@ -7,6 +7,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
@@ -30,23 +31,23 @@ func (c bindCmd) Run(a *cli.App) error {
 		return cli.Usage(err)
 	}
 	user := symbolon.UserID(c.User)
-	if err := checkBind(user, c.Why); err != nil {
+	if err := system.CheckBind(user, c.Why); err != nil {
 		var p *answer.Problem
 		errors.As(err, &p)
 		return cli.Usage(errors.New(p.Message))
 	}
-	s, err := open(a)
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	ctx, cancel := context.WithTimeout(a.Ctx, operatorPatience)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorPatience)
 	defer cancel()
-	link, err := s.linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
+	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
 	if err != nil {
 		return explainBind(err)
 	}
-	if err := s.linker.Close(ctx); err != nil {
+	if err := s.Linker.Close(ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User)))

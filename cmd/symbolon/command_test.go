@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // commands is an installation that commands are run against, in one process.
@@ -21,7 +22,7 @@ func installCommands(t *testing.T) *commands {
 	t.Helper()
 	i := install(t, nil)
 	t.Chdir(t.TempDir())
-	return &commands{i, cmdtest.Env("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+	return &commands{i, cmdtest.Env("SYMBOLON_DATABASE", i.Config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)}
 }
 
@@ -65,12 +66,12 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
 	says(show(user), "Ory was not asked: ory.admin_url")
 
-	if _, err := c.db.Exec("delete from symbolon_users"); err != nil {
+	if _, err := c.DB.Exec("delete from symbolon_users"); err != nil {
 		t.Fatal(err)
 	}
 	says(show(user), "NO ROW", user, id)
-	var p person
-	if err := json.Unmarshal([]byte(show(user, "--json")), &p); err != nil || p.User.Row || p.Identity.Ory != notAsked {
+	var p system.Person
+	if err := json.Unmarshal([]byte(show(user, "--json")), &p); err != nil || p.User.Row || p.Identity.Ory != system.NotAsked {
 		t.Errorf("%v %+v", err, p)
 	}
 	if code, _, errs := runIn(t, c.env, "show", "\x1b[2J"); code != 1 || strings.Contains(errs, "\x1b") {
@@ -119,7 +120,7 @@ func TestBind(t *testing.T) {
 // any other wrong configuration.
 func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 	c := installCommands(t)
-	if _, err := c.db.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
+	if _, err := c.DB.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
 		t.Fatal(err)
 	}
 	for table, want := range map[string][]string{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
@@ -40,11 +41,11 @@ Exit codes: 0 all is well, 3 there are problems, 1 something could not be found 
 
 // Run examines and reports.
 func (c doctorCmd) Run(a *cli.App) error {
-	conf, err := configure(a)
+	conf, err := system.Configure(a)
 	if err != nil {
 		return err
 	}
-	d := &doctor.Doctor{Ory: newClient(conf), Actions: hookActions(conf), Project: conf.Ory.Project, MaxStale: conf.Auth.MaxStale,
+	d := &doctor.Doctor{Ory: system.NewClient(conf), Actions: system.Actions(conf), Project: conf.Ory.Project, MaxStale: conf.Auth.MaxStale,
 		OnIdentityDeleted: conf.Users.OnIdentityDeleted, ReleaseColumns: conf.Users.ReleaseColumns, AnonymiseColumns: conf.Users.AnonymiseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
@@ -57,16 +58,16 @@ func (c doctorCmd) Run(a *cli.App) error {
 	if err := c.live(a, conf, d); err != nil {
 		return cli.Usage(err)
 	}
-	if creator := newCreator(conf); creator != nil {
+	if creator := system.NewCreator(conf); creator != nil {
 		defer creator.Close()
 		d.Unsigned = creator.Unsigned
 	}
-	s, err := connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
+	s, err := system.Connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.Database = err
 	} else {
-		defer s.close()
-		d.Table, d.Bonds = usersTable{s}, s.store
+		defer s.Close()
+		d.Table, d.Bonds = system.UsersTable{System: s}, s.Store
 	}
 	p := &doctorPrinter{out: a.Out, json: c.JSON}
 	p.end(d.Examine(a.Ctx, p.show))

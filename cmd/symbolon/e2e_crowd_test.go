@@ -19,6 +19,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -288,7 +289,7 @@ func (c *crowd) sync(ctx context.Context, t *testing.T) {
 		return
 	}
 	status, _, body := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/identities/"+m.IdentityID+"/sync", "")
-	var answer struct{ Link bond }
+	var answer struct{ Link system.Bond }
 	if status != 200 {
 		return
 	}
@@ -356,7 +357,7 @@ func (c *crowd) erase(ctx context.Context, t *testing.T, m *member, user string)
 	if status != 200 && status != 202 {
 		return
 	}
-	var answer struct{ Erasure erasure }
+	var answer struct{ Erasure system.Erasure }
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Erasure.ID == "" {
 		t.Errorf("erasure of %s: %s", m.IdentityID, body)
 		return

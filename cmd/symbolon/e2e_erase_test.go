@@ -14,6 +14,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -45,7 +46,7 @@ func (w *world) traceless(t *testing.T, words ...string) {
 }
 
 // complete wants an erasure to be done, with the evidence of every step.
-func complete(t *testing.T, e *erasure) {
+func complete(t *testing.T, e *system.Erasure) {
 	t.Helper()
 	if e == nil || !e.Done || e.DoneAt == nil {
 		t.Errorf("it is not done: %+v", e)
@@ -82,11 +83,11 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 
 // eraseNow has the operator erase somebody, again and again until the erasure has come so
 // far: a request waits two seconds for it, and answers 202 on a slow machine.
-func (w *world) eraseNow(t *testing.T, path string, far func(erasure) bool) (e erasure) {
+func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) bool) (e system.Erasure) {
 	t.Helper()
 	cmdtest.Eventually(t, "the erasure is so far", func() bool {
 		status, header, body := w.server.send(t, "DELETE", w.server.operatorURL+path, "")
-		var answer struct{ Erasure erasure }
+		var answer struct{ Erasure system.Erasure }
 		if err := json.Unmarshal(body, &answer); err != nil || e.ID != "" && e.ID != answer.Erasure.ID || status != map[bool]int{true: 200, false: 202}[answer.Erasure.Done] ||
 			status == 202 && header.Get("Location") != "/admin/erasures/"+answer.Erasure.ID {
 			t.Fatalf("%d %v %s", status, header, body)
@@ -117,7 +118,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			if row != "" {
 				query += "&row=" + row
 			}
-			done := w.eraseNow(t, "/admin/users/"+user+query, func(e erasure) bool { return e.Done })
+			done := w.eraseNow(t, "/admin/users/"+user+query, func(e system.Erasure) bool { return e.Done })
 			complete(t, &done)
 			if status, _ := w.auth(t, p); status != 401 && status != 403 { // at once, out of whatever cache
 				t.Errorf("the session is answered %d", status)
@@ -177,7 +178,7 @@ func TestEraseOutlivesTheServer(t *testing.T) {
 	p := w.register(t, "outlived@example.com")
 	_, user := w.auth(t, p)
 	down.Store(true)
-	if e := w.eraseNow(t, "/admin/users/"+user, func(e erasure) bool { return e.Step == symbolon.EraseSessions }); e.Done {
+	if e := w.eraseNow(t, "/admin/users/"+user, func(e system.Erasure) bool { return e.Step == symbolon.EraseSessions }); e.Done {
 		t.Fatalf("%+v", e)
 	}
 	if status, _ := w.auth(t, p); status != 403 {

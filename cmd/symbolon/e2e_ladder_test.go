@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // TestNoHooksNoAdmin is the first step of the ladder: Ory's public URL and nothing
@@ -20,7 +21,7 @@ func TestNoHooksNoAdmin(t *testing.T) {
 			t.Fatalf("the first request: %d, user %q", status, user)
 		}
 		p := w.linked(t, ada.IdentityID)
-		if string(p.User.ID) != user || p.Link.Way != "request" || p.Identity.Ory != notAsked {
+		if string(p.User.ID) != user || p.Link.Way != "request" || p.Identity.Ory != system.NotAsked {
 			t.Errorf("%+v %+v %+v", p.Identity, p.User, p.Link)
 		}
 		if status, again := w.auth(t, ada); status != 200 || again != user {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -53,7 +54,7 @@ func (d delivery) once(t *testing.T, keys hooks.Keys) (status int, user string, 
 		status, _, body = d.server.send(t, "POST", d.server.publicURL+"/hooks/sync", fmt.Sprintf(`{"identity_id":%q}`, id), "X-Symbolon-Key", keys.Sync[0])
 	case "operator":
 		status, _, body = d.server.send(t, "POST", d.server.operatorURL+"/admin/identities/"+id+"/sync", "")
-		var answer struct{ Link bond }
+		var answer struct{ Link system.Bond }
 		if err := json.Unmarshal(body, &answer); err != nil {
 			t.Error(err)
 		}

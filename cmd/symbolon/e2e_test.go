@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/internal/port"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -111,7 +112,7 @@ func (w *world) backReference(t *testing.T, p *symbolontest.Person) string {
 }
 
 // person is the operator's view of an identity; ok is false while nothing is known.
-func (w *world) person(t *testing.T, identity string) (p person, ok bool) {
+func (w *world) person(t *testing.T, identity string) (p system.Person, ok bool) {
 	t.Helper()
 	status, _, body := w.server.get(t, w.server.operatorURL+"/admin/identities/"+identity)
 	if status == 404 {
@@ -125,9 +126,9 @@ func (w *world) person(t *testing.T, identity string) (p person, ok bool) {
 
 // linked waits until the identity has a user: hooks that Ory does not wait for
 // come a moment later.
-func (w *world) linked(t *testing.T, identity string) person {
+func (w *world) linked(t *testing.T, identity string) system.Person {
 	t.Helper()
-	var last person
+	var last system.Person
 	cmdtest.Eventually(t, "identity "+identity+" is linked", func() bool {
 		p, ok := w.person(t, identity)
 		last = p

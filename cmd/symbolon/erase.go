@@ -13,6 +13,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
 )
 
@@ -44,23 +45,23 @@ func (c eraseCmd) Run(a *cli.App) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s, err := open(a)
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if !s.ory.HasAdmin() {
+	defer s.Close()
+	if !s.Ory.HasAdmin() {
 		return cli.Usage(cli.Hint(errors.New("erase deletes the identity, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
-	e := s.erasures()
+	e := s.Erasures()
 	if c.Resume {
 		return c.resume(a, e)
 	}
 	request := erase.Request{ID: c.ID, Row: symbolon.RowPolicy(c.Row), Why: c.Why}
 	plan, err := e.Plan(a.Ctx, request)
 	if err != nil {
-		return explainErase(err, c.ID, s.config.Ory.Project)
+		return explainErase(err, c.ID, s.Config.Ory.Project)
 	}
 	if c.DryRun {
 		return c.printPlan(a.Out, plan)
@@ -73,7 +74,7 @@ func (c eraseCmd) Run(a *cli.App) error {
 		return cli.Hint(err, "it may have been recorded, and goes on then; the same command tells")
 	}
 	if err != nil {
-		return explainErase(err, c.ID, s.config.Ory.Project)
+		return explainErase(err, c.ID, s.Config.Ory.Project)
 	}
 	return c.finish(a, e, begun)
 }
@@ -174,15 +175,15 @@ func (c eraseCmd) resume(a *cli.App, e *erase.Erasures) error {
 
 func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
 	if c.JSON {
-		return json.NewEncoder(out).Encode(erasureOf(e))
+		return json.NewEncoder(out).Encode(system.ErasureOf(e))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	printErasure(w, erasureOf(e))
+	printErasure(w, system.ErasureOf(e))
 	return w.Flush()
 }
 
 // printErasure writes what was done, and what is left.
-func printErasure(w io.Writer, e erasure) {
+func printErasure(w io.Writer, e system.Erasure) {
 	state := "UNDER WAY, next step: " + string(e.Step)
 	if e.DoneAt != nil {
 		state = string(e.Step) + " " + stamp(*e.DoneAt)
@@ -204,14 +205,14 @@ type plannedErasure struct {
 	Row      symbolon.RowPolicy  `json:"row"`
 	Exists   bool                `json:"row_exists"`
 	Columns  []string            `json:"columns"` // that anonymising would empty now
-	Earlier  *erasure            `json:"earlier,omitempty"`
+	Earlier  *system.Erasure     `json:"earlier,omitempty"`
 }
 
 func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	if c.JSON {
 		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), nil}
 		if p.Earlier != nil {
-			e := erasureOf(*p.Earlier)
+			e := system.ErasureOf(*p.Earlier)
 			planned.Earlier = &e
 		}
 		return json.NewEncoder(out).Encode(planned)
@@ -223,7 +224,7 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	line("Symbolon", "", "words, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
 	if p.Earlier != nil {
 		line("", "", "")
-		printErasure(w, erasureOf(*p.Earlier))
+		printErasure(w, system.ErasureOf(*p.Earlier))
 		line("", "", "this erasure counts: nothing new would be begun")
 	}
 	return w.Flush()

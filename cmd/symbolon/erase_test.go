@@ -12,6 +12,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -63,7 +64,7 @@ func TestEraseCommand(t *testing.T) {
 	mend()
 	run(0, "", "--resume") // the server may have been faster
 	out := run(0, "done", user, "--yes", "--json")
-	var e erasure
+	var e system.Erasure
 	if err := json.Unmarshal([]byte(out), &e); err != nil || string(e.User) != user || e.Why != "ticket 7" {
 		t.Errorf("%v %s", err, out)
 	}

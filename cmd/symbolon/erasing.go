@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
@@ -45,7 +46,7 @@ func (h *adminAPI) erase(w http.ResponseWriter, r *http.Request, id string) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), operatorPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), system.OperatorPatience)
 	defer cancel()
 	begun, err := h.erasures.Begin(ctx, request)
 	if err != nil {
@@ -69,7 +70,7 @@ func (h *adminAPI) erase(w http.ResponseWriter, r *http.Request, id string) {
 		w.Header().Set("Location", "/admin/erasures/"+begun.ID)
 		status = http.StatusAccepted
 	}
-	answer.JSON(w, status, map[string]erasure{"erasure": erasureOf(begun)})
+	answer.JSON(w, status, map[string]system.Erasure{"erasure": system.ErasureOf(begun)})
 }
 
 // eraseRequest reads ?row= and ?why=. A key that is not understood is refused: a
@@ -92,7 +93,7 @@ func eraseRequest(r *http.Request, id string) (erase.Request, error) {
 
 // erasure answers GET /admin/erasures/{id}.
 func (h *adminAPI) erasure(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), operatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
 	defer cancel()
 	id := r.PathValue("id")
 	if _, err := symbolon.ParseIdentityID(id); err != nil { // it is a UUID as well
@@ -100,7 +101,7 @@ func (h *adminAPI) erasure(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := h.erasures.Get(ctx, id)
-	h.conclude(w, map[string]erasure{"erasure": erasureOf(e)}, err)
+	h.conclude(w, map[string]system.Erasure{"erasure": system.ErasureOf(e)}, err)
 }
 
 // erasePause lies between two looks for erasures that wait.
@@ -109,6 +110,6 @@ const erasePause = 5 * time.Second
 // resumeErasures carries on what was begun, here or anywhere. What it asks waits its
 // turn behind people's requests.
 func (p *parts) resumeErasures(ctx context.Context, _ work.Job) error {
-	_, _, err := p.erasures().Resume(symbolon.Background(ctx, runPatience))
+	_, _, err := p.Erasures().Resume(symbolon.Background(ctx, system.RunPatience))
 	return err
 }

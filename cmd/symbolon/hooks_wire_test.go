@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // TestHooksOnTheWire sends hooks byte by byte, as Ory, a broken proxy or a stranger
@@ -28,7 +30,7 @@ func TestHooksOnTheWire(t *testing.T) {
 	defer func() { _ = srv.Close() }()
 	id, _ := i.ory.Add(1)
 	good := fmt.Sprintf(`{"identity_id":%q}`, id)
-	link, reserve := hookKeys(i.config).Link[0], hookKeys(i.config).Reserve[0]
+	link, reserve := system.HookKeys(i.Config).Link[0], system.HookKeys(i.Config).Reserve[0]
 	head := func(line, key, rest string) string {
 		return line + "\r\nHost: a\r\nContent-Type: application/json\r\nX-Symbolon-Key: " + key + "\r\n" + rest + "\r\n"
 	}
@@ -129,7 +131,7 @@ func heap() int64 {
 // users counts the rows of symbolon_users.
 func (i *installation) users(t *testing.T) (n int) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(string(i.config.Database), "sqlite://"))
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(string(i.Config.Database), "sqlite://"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -85,7 +86,7 @@ type plan struct {
 
 	config *config.Config
 	secret string // as it was read or made; empty: SYMBOLON_SECRET has it
-	db     *system
+	db     *system.System
 	tables []sqlstore.Table
 
 	todo, ran []string // SQL
@@ -93,7 +94,7 @@ type plan struct {
 
 func (p *plan) close() {
 	if p.db != nil {
-		p.db.close()
+		p.db.Close()
 	}
 }
 
@@ -119,8 +120,8 @@ func (p *plan) check() error {
 	if p.db == nil {
 		return nil // a database that is still to be made has Symbolon's own table
 	}
-	p.db.store = newStore(p.config, p.db.db, p.db.store.Dialect)
-	p.db.config = p.config
+	p.db.Store = system.NewStore(p.config, p.db.DB, p.db.Store.Dialect)
+	p.db.Config = p.config
 	faults, err := p.left(p.Ctx)
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func (p *plan) check() error {
 
 // left are the faults of the table that neither the SQL nor a migration mends.
 func (p *plan) left(ctx context.Context) (left []error, err error) {
-	faults, err := p.db.store.Examine(ctx)
+	faults, err := p.db.Store.Examine(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (p *plan) left(ctx context.Context) (left []error, err error) {
 }
 
 func (p *plan) checkRelease() error {
-	unique, err := usersTable{p.db}.UniqueColumns(p.Ctx)
+	unique, err := system.UsersTable{System: p.db}.UniqueColumns(p.Ctx)
 	if err != nil {
 		return err
 	}
@@ -170,8 +171,8 @@ func (p *plan) sql() (err error) {
 	if p.db == nil || p.config.Users.Table == config.OwnTable {
 		return nil // Symbolon's own migration makes it whole
 	}
-	if p.todo, err = p.db.store.IdentityColumn(p.Ctx); err == nil && len(p.todo) > 0 && p.runs() {
-		p.ran, err = p.db.store.AddIdentityColumn(p.Ctx)
+	if p.todo, err = p.db.Store.IdentityColumn(p.Ctx); err == nil && len(p.todo) > 0 && p.runs() {
+		p.ran, err = p.db.Store.AddIdentityColumn(p.Ctx)
 		p.todo = nil
 	}
 	var doubled *sqlstore.DoubledError
@@ -197,7 +198,7 @@ func (p *plan) runs() bool {
 }
 
 func (p *plan) actions() hooks.Actions {
-	a := hookActions(p.config)
+	a := system.Actions(p.config)
 	a.WithoutReserve = p.flags.WithoutReserve
 	return a
 }

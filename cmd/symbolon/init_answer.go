@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/projection"
@@ -106,7 +107,7 @@ func (p *plan) askDatabase() error {
 		return err
 	}
 	p.config.Database = config.Hidden(dsn)
-	db, dialect, err := openDatabase(p.config, existing)
+	db, dialect, err := system.OpenDatabase(p.config, system.ExistingFile)
 	if strings.HasPrefix(dsn, "sqlite://") && err != nil {
 		_, _ = fmt.Fprintf(p.Err, "symbolon: %s; it will have %s\n", cli.Plain(err.Error()), has)
 		return nil
@@ -114,8 +115,8 @@ func (p *plan) askDatabase() error {
 	if err != nil {
 		return err
 	}
-	p.db = &system{config: p.config, db: db, ory: newClient(p.config), store: newStore(p.config, db, dialect)}
-	if err := ping(p.Ctx, db); err != nil {
+	p.db = &system.System{Config: p.config, DB: db, Ory: system.NewClient(p.config), Store: system.NewStore(p.config, db, dialect)}
+	if err := system.Ping(p.Ctx, db); err != nil {
 		return err
 	}
 	p.tables, err = sqlstore.Tables(p.Ctx, db, dialect)
@@ -248,7 +249,7 @@ func (p *plan) askEnding() error {
 	if p.db == nil || len(p.flags.ReleaseColumns) > 0 {
 		return nil
 	}
-	unique, err := usersTable{withConfig(p.db, p.config)}.UniqueColumns(p.Ctx)
+	unique, err := system.UsersTable{System: withConfig(p.db, p.config)}.UniqueColumns(p.Ctx)
 	if err != nil {
 		return err
 	}
@@ -272,8 +273,8 @@ func (p *plan) askEnding() error {
 }
 
 // withConfig is the same database under another configuration.
-func withConfig(s *system, c *config.Config) *system {
+func withConfig(s *system.System, c *config.Config) *system.System {
 	other := *s
-	other.config, other.store = c, newStore(c, s.db, s.store.Dialect)
+	other.Config, other.Store = c, system.NewStore(c, s.DB, s.Store.Dialect)
 	return &other
 }

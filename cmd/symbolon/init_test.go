@@ -9,6 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // accounts is a users table as an application has it that does not know Ory.
@@ -84,10 +85,10 @@ func TestInit(t *testing.T) {
 				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[config.EnvName("secret")]) {
 					t.Error("the secret is shown")
 				}
-				if s, err := start(t.Context(), c, cli.NewLogger(&bytes.Buffer{}, 0)); err != nil {
+				if s, err := system.Start(t.Context(), c, cli.NewLogger(&bytes.Buffer{}, 0)); err != nil {
 					t.Errorf("serve would not start: %v", err)
 				} else {
-					s.close()
+					s.Close()
 				}
 				before := cmdtest.ReadFile(t, "symbolon.yaml")
 				code, out, errs = runIn(t, env, append([]string{"init", "--yes", "--database", dsn, "--apply", "--force"}, test.args...)...)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 type migrateCmd struct{}
@@ -16,11 +17,11 @@ func (migrateCmd) Help() string {
 
 // Run migrates.
 func (migrateCmd) Run(a *cli.App) error {
-	config, err := configure(a)
+	config, err := system.Configure(a)
 	if err != nil {
 		return err
 	}
-	from, to, err := migrateAll(a.Ctx, config)
+	from, to, err := system.Migrate(a.Ctx, config)
 	switch {
 	case err != nil:
 		return err

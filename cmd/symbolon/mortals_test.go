@@ -26,7 +26,7 @@ func installMortals(t *testing.T, change func(*config.Config)) *mortals {
 		}
 	})
 	t.Chdir(t.TempDir())
-	m.env = cmdtest.Env("SYMBOLON_DATABASE", m.config.Database.Reveal(), "SYMBOLON_ORY_PUBLIC_URL", m.fake.PublicURL, "SYMBOLON_ORY_ADMIN_URL", m.fake.AdminURL)
+	m.env = cmdtest.Env("SYMBOLON_DATABASE", m.Config.Database.Reveal(), "SYMBOLON_ORY_PUBLIC_URL", m.fake.PublicURL, "SYMBOLON_ORY_ADMIN_URL", m.fake.AdminURL)
 	return m
 }
 

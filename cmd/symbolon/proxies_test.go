@@ -45,7 +45,7 @@ func TestProxyRoutes(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 
-	name, passwords := i.config.HydrateLogin()
+	name, passwords := i.Config.HydrateLogin()
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+passwords[0]))
 	body := `{"subject":"` + id + `","extra":{},"header":{},"match_context":{}}`
 	w = cmdtest.Ask(i.public(), "POST", "/hydrate", body, "Authorization", basic, "X-Session-Token", token)

@@ -13,6 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -46,12 +47,12 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	if c.Shards < 1 || c.Shards > 64 {
 		return cli.Usage(errors.New("--shards must be between 1 and 64"))
 	}
-	s, err := open(a)
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if !s.ory.HasAdmin() {
+	defer s.Close()
+	if !s.Ory.HasAdmin() {
 		return cli.Usage(cli.Hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
@@ -61,12 +62,12 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	}
 	p := &progressLine{out: a.Err, live: cli.IsTerminal(a.Err)}
 	repair := c.Repair || c.Resume
-	report, err := c.run(ctx, a.Err, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
 		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), operatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorPatience)
 	defer cancel()
-	_ = s.linker.Close(closing) // a back-reference that stays unwritten harms nobody
+	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
 	if printErr := c.print(a.Out, report); printErr != nil {
 		return printErr
 	}
@@ -74,15 +75,15 @@ func (c reconcileCmd) Run(a *cli.App) error {
 }
 
 // paced is the context of a run that takes no more of Ory than it may.
-func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, error) {
+func (c reconcileCmd) paced(ctx context.Context, s *system.System) (context.Context, error) {
 	if c.Load != "" {
 		share, ok := config.Percent(c.Load)
 		if !ok {
 			return nil, cli.Usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
 		}
-		s.ory.Load = share
+		s.Ory.Load = share
 	}
-	return withinLoad(ctx, s.ory.Load), nil
+	return system.WithinLoad(ctx, s.Ory.Load), nil
 }
 
 // run waits, with --resume, for the end of the lease that a killed run has left.
@@ -121,7 +122,7 @@ func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
 	for _, name := range c.Only {
 		kind := symbolon.FindingKind(name)
 		if !slices.Contains(reconcile.Kinds(), kind) {
-			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is no kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", kindNames()))
+			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is no kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", system.KindNames()))
 		}
 		only = append(only, kind)
 	}
@@ -139,7 +140,7 @@ type difference struct {
 
 // summary is the last object of --json.
 type summary struct {
-	Summary summaryFields `json:"summary"`
+	Summary system.RunSummary `json:"summary"`
 }
 
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
@@ -152,7 +153,7 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 			return err
 		}
 	}
-	return e.Encode(summary{summaryOf(r)})
+	return e.Encode(summary{system.SummaryOf(r)})
 }
 
 // printWords sums up by kind, each with what a repair does and whom it concerns.

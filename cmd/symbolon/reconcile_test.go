@@ -10,6 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -68,7 +69,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 	c := installCommands(t)
 	c.ory.Add(1)
 	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(time.Hour)}
-	if err := c.store.StartRun(t.Context(), alive); err != nil {
+	if err := c.Store.StartRun(t.Context(), alive); err != nil {
 		t.Fatal(err)
 	}
 	if code, _, errs := runIn(t, c.env, "reconcile", "--repair"); code != 1 || !strings.Contains(errs, "another run is at work") || !strings.Contains(errs, "--resume") {
@@ -83,7 +84,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, cli.Stdio{Out: &out, Err: &errs})
 	}()
 	cmdtest.Eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
-	if _, err := c.db.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
+	if _, err := c.DB.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
 	if code := <-ended; code != 0 || !strings.Contains(out.String(), "mended unlinked_identity") {
@@ -119,13 +120,13 @@ func TestReconcileIsPaced(t *testing.T) {
 		load  float64
 		paced bool
 	}{"": {0.4, true}, "70%": {0.7, true}, "100%": {1, false}} {
-		s := &system{ory: newClient(c)}
+		s := &system.System{Ory: system.NewClient(c)}
 		ctx, err := reconcileCmd{Load: flag}.paced(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, paced := symbolon.PatienceFrom(ctx); paced != want.paced || s.ory.Load != want.load {
-			t.Errorf("--load %q: paced %v with %v", flag, paced, s.ory.Load)
+		if _, paced := symbolon.PatienceFrom(ctx); paced != want.paced || s.Ory.Load != want.load {
+			t.Errorf("--load %q: paced %v with %v", flag, paced, s.Ory.Load)
 		}
 	}
 }

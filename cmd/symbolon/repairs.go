@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/mint"
@@ -59,11 +60,11 @@ func (h *repairs) close() {
 
 // operatorRun is a run as GET /admin/reconcile/{id} shows it.
 type operatorRun struct {
-	ID     string            `json:"id"`
-	Repair bool              `json:"repair"`
-	State  symbolon.RunState `json:"state"`
-	Error  string            `json:"error,omitempty"`
-	Report *summaryFields    `json:"report,omitempty"` // when it has ended
+	ID     string             `json:"id"`
+	Repair bool               `json:"repair"`
+	State  symbolon.RunState  `json:"state"`
+	Error  string             `json:"error,omitempty"`
+	Report *system.RunSummary `json:"report,omitempty"` // when it has ended
 }
 
 // start answers POST /admin/reconcile.
@@ -109,12 +110,12 @@ func (h *repairs) begin(o *reconcile.Options) error {
 	h.runs = append(h.runs[max(0, len(h.runs)-keepRuns+1):], run)
 	options := *o
 	h.wg.Go(func() {
-		report, err := h.reconciler.Run(withinLoad(h.ctx, h.load), options)
+		report, err := h.reconciler.Run(system.WithinLoad(h.ctx, h.load), options)
 		h.metrics.reconciled(err)
 		logReport(h.log, report, err)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		fields := summaryOf(report)
+		fields := system.SummaryOf(report)
 		run.State, run.Report = symbolon.RunDone, &fields
 		if err != nil {
 			run.State, run.Error = symbolon.RunFailed, err.Error()
@@ -161,7 +162,7 @@ func parseReconcile(r *http.Request) (o reconcile.Options, err error) {
 	return o, nil
 }
 
-var noSuchKind = answer.New(400, answer.InvalidRequest, "There is no such kind of finding. The kinds: "+kindNames()+".")
+var noSuchKind = answer.New(400, answer.InvalidRequest, "There is no such kind of finding. The kinds: "+system.KindNames()+".")
 
 // later repairs a finding that waits for a proof.
 func (h *repairs) later(f symbolon.Finding) error {

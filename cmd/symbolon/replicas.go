@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -123,6 +124,6 @@ func (e *ear) close() {
 }
 
 // newReplicas is what this process shares with others about sessions.
-func newReplicas(s *system, e *ear) *sqlstore.Replicas {
-	return &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project, Wake: e.wake}
+func newReplicas(s *system.System, e *ear) *sqlstore.Replicas {
+	return &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project, Wake: e.wake}
 }

@@ -16,13 +16,14 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // beside puts another server together on the same database and the same Kratos.
 func (i *installation) beside(t *testing.T) *installation {
 	t.Helper()
 	other := install(t, func(c *config.Config) {
-		c.Database, c.Ory, c.Auth = i.config.Database, i.config.Ory, i.config.Auth
+		c.Database, c.Ory, c.Auth = i.Config.Database, i.Config.Ory, i.Config.Auth
 	})
 	other.ory = i.ory
 	return other
@@ -82,17 +83,17 @@ func bindAsCommand(t *testing.T, i *installation, identity, user string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	var errs bytes.Buffer
-	s, err := open(&cli.App{Ctx: t.Context(), Stdio: cli.Stdio{Err: &errs}, Env: cmdtest.Env("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+	s, err := system.Open(&cli.App{Ctx: t.Context(), Stdio: cli.Stdio{Err: &errs}, Env: cmdtest.Env("SYMBOLON_DATABASE", i.Config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
-	link, err := s.linker.Bind(t.Context(), symbolon.IdentityID(identity), symbolon.UserID(user), symbolon.BindOptions{Move: true, Why: "test"})
+	defer s.Close()
+	link, err := s.Linker.Bind(t.Context(), symbolon.IdentityID(identity), symbolon.UserID(user), symbolon.BindOptions{Move: true, Why: "test"})
 	if err != nil || string(link.User) != user || errs.Len() > 0 {
 		t.Fatalf("bind: %+v %v %s", link, err, &errs)
 	}
-	if err := s.linker.Close(t.Context()); err != nil {
+	if err := s.Linker.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -160,7 +161,7 @@ func TestEar(t *testing.T) {
 		line.cut()
 		cmdtest.Eventually(t, "it says that it does not listen", func() bool { return metric("symbolon_replicas_listening 0") })
 		i.ory.SignOut(token)
-		if _, err := i.db.ExecContext(t.Context(), `insert into symbolon.purges (project, what, at) values ('default', '1d000000-0000-4000-8000-000000000001', now())`); err != nil {
+		if _, err := i.DB.ExecContext(t.Context(), `insert into symbolon.purges (project, what, at) values ('default', '1d000000-0000-4000-8000-000000000001', now())`); err != nil {
 			t.Fatal(err)
 		}
 		cmdtest.Eventually(t, "it reads the table", func() bool { return i.status(token) == 401 })

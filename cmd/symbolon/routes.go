@@ -28,9 +28,9 @@ func (p *parts) public() http.Handler {
 // operator is the operator's side, all of it behind the key or the loopback
 // interface.
 func (p *parts) operator() http.Handler {
-	api := &adminAPI{linker: p.linker, verifier: p.verifier, erasures: p.erasures(), key: p.config.BackReferenceKey(), log: p.log}
-	differences := &findingsAPI{store: p.store, project: p.config.Ory.Project, cursors: newCursors(p.config.Secrets()), repairs: p.repairs, log: p.log}
-	return operatorOnly(p.config.Serve.AdminKey, p.router("operator", []route{
+	api := &adminAPI{linker: p.Linker, verifier: p.verifier, erasures: p.Erasures(), key: p.Config.BackReferenceKey(), log: p.log}
+	differences := &findingsAPI{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs, log: p.log}
+	return operatorOnly(p.Config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
 		{"DELETE", "/admin/users/{id}", http.HandlerFunc(api.eraseUser)},
 		{"GET", "/admin/identities/{id}", http.HandlerFunc(api.identity)},

@@ -17,6 +17,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // TestPublicRoutes: what is public, exactly.
@@ -65,12 +66,12 @@ func TestHeadersAreNamedByTheConfiguration(t *testing.T) {
 
 func TestReadyUntilStopping(t *testing.T) {
 	i := install(t, nil)
-	_ = i.db.Close() // an outage of the database does not show
+	_ = i.DB.Close() // an outage of the database does not show
 	i.ory.SetDown(true)
 	if w := cmdtest.Ask(i.public(), "GET", "/readyz", ""); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	keys := hookKeys(i.config)
+	keys := system.HookKeys(i.Config)
 	if w := cmdtest.Ask(i.public(), "POST", "/hooks/reserve", `{"metadata_public":{}}`, "X-Symbolon-Key", keys.Reserve[0]); w.Code != 200 || !strings.Contains(w.Body.String(), `"id":"`) {
 		t.Errorf("reserve with everything down: %d %s", w.Code, w.Body)
 	}
@@ -152,7 +153,7 @@ func TestSlowBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_, _ = fmt.Fprintf(c, "POST /hooks/link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-Symbolon-Key: %s\r\n\r\n", hookKeys(i.config).Link[0])
+	_, _ = fmt.Fprintf(c, "POST /hooks/link HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-Symbolon-Key: %s\r\n\r\n", system.HookKeys(i.Config).Link[0])
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -204,7 +205,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	i := install(t, func(c *config.Config) { c.Serve.AdminKey = cmdtest.Key })
 	id, token := i.ory.Add(1)
 	const canary = "cAnArYxxxxxxxxxxxxxxxxxxxxxxxxxx"
-	keys := hookKeys(i.config)
+	keys := system.HookKeys(i.Config)
 	secrets := append([]string{canary, cmdtest.Secret, cmdtest.Key, token, "cAnArY"}, keys.Reserve...)
 	secrets = append(append(secrets, keys.Link...), keys.Sync...)
 	var shown strings.Builder

@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -22,7 +23,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err := p.work.Start(ctx); err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.store.Dialect, "users", c.Users.Where(),
+	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.Store.Dialect, "users", c.Users.Where(),
 		"ory", c.Ory.PublicURL, "ory_admin", c.Ory.AdminURL, "project", c.Ory.Project)
 	err = p.server.run(ctx, listener{"public", c.Serve.Public, p.public()}, listener{"operator", c.Serve.Admin, p.operator()})
 	return errors.Join(err, p.close(ctx))
@@ -31,13 +32,13 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 // newServer brings the tables up to date, connects and puts a server together that
 // answers nobody yet.
 func newServer(ctx context.Context, c *config.Config, log *slog.Logger) (*parts, error) {
-	s, err := start(ctx, c, log)
+	s, err := system.Start(ctx, c, log)
 	if err != nil {
 		return nil, err
 	}
 	p, err := newParts(s, log)
 	if err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	if err := p.check(); err != nil {
@@ -48,7 +49,7 @@ func newServer(ctx context.Context, c *config.Config, log *slog.Logger) (*parts,
 
 // parts are what answers requests.
 type parts struct {
-	*system
+	*system.System
 	log      *slog.Logger
 	metrics  *metrics
 	hooks    *hooks.Handler
@@ -64,28 +65,28 @@ type parts struct {
 	work    *background
 }
 
-func newParts(s *system, log *slog.Logger) (p *parts, err error) {
-	p = &parts{system: s, log: log, metrics: newMetrics(), server: &server{log: log}}
-	s.linker.AfterLink = p.metrics.linked
-	if s.creator != nil {
-		s.creator.Observe = p.metrics.creation
+func newParts(s *system.System, log *slog.Logger) (p *parts, err error) {
+	p = &parts{System: s, log: log, metrics: newMetrics(), server: &server{log: log}}
+	s.Linker.AfterLink = p.metrics.linked
+	if s.Creator != nil {
+		s.Creator.Observe = p.metrics.creation
 	}
-	p.metrics.countFindings(s.store, s.config.Ory.Project)
-	reconciler := s.reconciler()
+	p.metrics.countFindings(s.Store, s.Config.Ory.Project)
+	reconciler := s.Reconciler()
 	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
-	p.repairs = newRepairs(reconciler, s.ory.Load, p.metrics, log)
-	p.hooks = &hooks.Handler{Linker: s.linker, Keys: hookKeys(s.config), Observe: p.metrics.hook, Log: log}
-	p.ear = newEar(s.config, log)
+	p.repairs = newRepairs(reconciler, s.Ory.Load, p.metrics, log)
+	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
+	p.ear = newEar(s.Config, log)
 	shared := newReplicas(s, p.ear)
-	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
-		MaxStaleWithFeed: s.config.Auth.MaxStaleWithFeed, OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
-		Tokens: s.config.Auth.JWT.Tokens(),
-		Headers: session.Headers{UserID: s.config.HeaderName("user_id"), IdentityID: s.config.HeaderName("identity_id"),
-			SessionID: s.config.HeaderName("session_id"), AAL: s.config.HeaderName("aal"), Email: s.config.HeaderName("email"),
-			Assertion: s.config.HeaderName("assertion")}}
-	p.forwardAuth = s.config.ForwardAuth(p.verifier, s.config.Signer())
+	p.verifier = &session.Verifier{Linker: s.Linker, Ory: s.Ory, MaxStale: s.Config.Auth.MaxStale, Log: log,
+		MaxStaleWithFeed: s.Config.Auth.MaxStaleWithFeed, OutageGrace: s.Config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
+		Tokens: s.Config.Auth.JWT.Tokens(),
+		Headers: session.Headers{UserID: s.Config.HeaderName("user_id"), IdentityID: s.Config.HeaderName("identity_id"),
+			SessionID: s.Config.HeaderName("session_id"), AAL: s.Config.HeaderName("aal"), Email: s.Config.HeaderName("email"),
+			Assertion: s.Config.HeaderName("assertion")}}
+	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
 	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
-	p.hydrate.User, p.hydrate.Passwords = s.config.HydrateLogin()
+	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()
 	p.metrics.sessions(p.verifier, p.ear)
 	if p.work, err = p.newBackground(); err != nil {
 		p.ear.close()
@@ -95,7 +96,7 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 
 // check proves that nothing is wired wrongly before the first request comes.
 func (p *parts) check() error {
-	return errors.Join(p.ory.Check(), p.hooks.Check(), p.forwardAuth.Check())
+	return errors.Join(p.Ory.Check(), p.hooks.Check(), p.forwardAuth.Check())
 }
 
 // close finishes what no request waits for, questions to Ory and back-references that
@@ -107,10 +108,10 @@ func (p *parts) close(ctx context.Context) error {
 	p.repairs.close()
 	p.verifier.Close()
 	p.ear.close()
-	if err := p.linker.Close(ctx); err != nil {
+	if err := p.Linker.Close(ctx); err != nil {
 		p.log.Warn("stopped before everything was written", "error", err)
 	}
 	p.log.Info("stopped")
-	p.system.close()
+	p.System.Close()
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 type showCmd struct {
@@ -28,15 +29,15 @@ It reads the database itself, so it works while the server is down; with ory.adm
 
 // Run prints what is known of one person.
 func (c showCmd) Run(a *cli.App) error {
-	s, err := open(a)
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	p, err := lookup(a.Ctx, s.linker, s.erasures(), s.ory, s.config.BackReferenceKey(), c.ID)
+	defer s.Close()
+	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return cli.Hint(fmt.Errorf("nothing is known of %s", cli.Plain(cli.Clip(c.ID, 64))),
-			"an identity is known from its first request or hook on; ory.project is %q", s.config.Ory.Project)
+			"an identity is known from its first request or hook on; ory.project is %q", s.Config.Ory.Project)
 	}
 	if err != nil {
 		return err
@@ -50,7 +51,7 @@ func (c showCmd) Run(a *cli.App) error {
 }
 
 // printPerson writes for a human in a hurry: the state of things first, how it came last.
-func printPerson(out io.Writer, p person) error {
+func printPerson(out io.Writer, p system.Person) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	printHalves(w, p)
 	if p.Erasure != nil {
@@ -74,7 +75,7 @@ func printPerson(out io.Writer, p person) error {
 	return w.Flush()
 }
 
-func printHalves(w io.Writer, p person) {
+func printHalves(w io.Writer, p system.Person) {
 	row := func(name string, value any, detail string) {
 		_, _ = fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, detail)
 	}
@@ -93,24 +94,24 @@ func printHalves(w io.Writer, p person) {
 	} else {
 		row("bond", "none", "the ledger has no entry")
 	}
-	if h := p.Identity; h != nil && h.Ory == exists {
+	if h := p.Identity; h != nil && h.Ory == system.Exists {
 		row("at Ory", value(h.BackReference), backReferenceLine(p))
 	}
 }
 
-func identityLine(h identityHalf) string {
+func identityLine(h system.IdentityHalf) string {
 	switch h.Ory {
-	case exists:
+	case system.Exists:
 		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, cli.Plain(h.SchemaID), stamp(*h.CreatedAt))
-	case gone:
+	case system.Gone:
 		return "GONE at Ory: it says that there is no such identity"
-	case notAsked:
+	case system.NotAsked:
 		return "Ory was not asked: ory.admin_url is not configured"
 	}
 	return "Ory could not be asked: it does not answer, or not sensibly"
 }
 
-func userLine(h userHalf, i *identityHalf) string {
+func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	switch {
 	case !h.Row:
 		return "NO ROW in the users table"
@@ -122,7 +123,7 @@ func userLine(h userHalf, i *identityHalf) string {
 	return "its row names this identity"
 }
 
-func bondLine(b bond) string {
+func bondLine(b system.Bond) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Way)
 	if b.Reason != "" {
 		s += ", because of " + string(b.Reason)
@@ -133,7 +134,7 @@ func bondLine(b bond) string {
 	return s
 }
 
-func backReferenceLine(p person) string {
+func backReferenceLine(p system.Person) string {
 	switch {
 	case p.Identity.BackReference == "":
 		return "no back-reference, which nothing depends on"
@@ -144,7 +145,7 @@ func backReferenceLine(p person) string {
 }
 
 // eventLine says what an event did, and to whom.
-func eventLine(e event) string {
+func eventLine(e system.Event) string {
 	s := ""
 	if e.User != "" {
 		s = "user " + string(e.User)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -25,18 +26,18 @@ func (voucherCmd) Help() string {
 
 // Run prints a voucher.
 func (c voucherCmd) Run(a *cli.App) error {
-	s, err := open(a)
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	if err := needAdmin(s, "a voucher is seen by Ory's admin API only"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.Ctx, operatorPatience)
+	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorPatience)
 	defer cancel()
-	row, err := s.store.UserRow(ctx, s.config.Ory.Project, symbolon.UserID(c.User), "")
-	if errors.Is(err, symbolon.ErrNotFound) && s.config.Users.CreateURL != "" {
+	row, err := s.Store.UserRow(ctx, s.Config.Ory.Project, symbolon.UserID(c.User), "")
+	if errors.Is(err, symbolon.ErrNotFound) && s.Config.Users.CreateURL != "" {
 		row.ID, err = symbolon.UserID(c.User), nil // the application knows its users, and we only those we met
 	}
 	if err != nil {
@@ -48,7 +49,7 @@ func (c voucherCmd) Run(a *cli.App) error {
 	case row.Owner() != "":
 		return cli.Hint(fmt.Errorf("user %s has an identity already: %s", cli.Plain(c.User), cli.Plain(string(row.Owner()))), "`symbolon show %s` shows both", cli.Plain(c.User))
 	}
-	voucher, err := s.linker.Voucher(row.ID)
+	voucher, err := s.Linker.Voucher(row.ID)
 	if err != nil {
 		return err
 	}
@@ -67,8 +68,8 @@ func explainVoucher(user string, err error) error {
 }
 
 // needAdmin refuses where no admin URL is configured.
-func needAdmin(s *system, why string) error {
-	if s.ory.HasAdmin() {
+func needAdmin(s *system.System, why string) error {
+	if s.Ory.HasAdmin() {
 		return nil
 	}
 	return cli.Usage(cli.Hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -13,21 +13,21 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
-// migrateAll brings the tables up to date, and says from which version to which. It
+// Migrate brings the tables up to date, and says from which version to which. It
 // has connections of its own: no statement timeout may end a migration, nor the
 // wait for another program that migrates.
-func migrateAll(ctx context.Context, c *config.Config) (from, to int64, err error) {
+func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) {
 	patient := *c
 	patient.DatabasePool.StatementTimeout = 0
 	if c.DatabaseListen != "" {
 		patient.Database = c.DatabaseListen // locks are a session's, which a pooler lends to others
 	}
-	db, dialect, err := openDatabase(&patient, created)
+	db, dialect, err := OpenDatabase(&patient, NewFile)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = db.Close() }()
-	if err := ping(ctx, db); err != nil {
+	if err := Ping(ctx, db); err != nil {
 		return 0, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -43,7 +43,7 @@ func migrateAll(ctx context.Context, c *config.Config) (from, to int64, err erro
 
 // migrateWork makes the tables of the background work.
 func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect) error {
-	db, err := openWork(c)
+	db, err := OpenWork(c)
 	if err != nil {
 		return err
 	}
@@ -52,8 +52,8 @@ func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect
 }
 
 // current refuses tables of another version than this program's.
-func (s *system) current(ctx context.Context) error {
-	have, want, err := migrate.Current(ctx, s.db, s.store.Dialect)
+func (s *System) current(ctx context.Context) error {
+	have, want, err := migrate.Current(ctx, s.DB, s.Store.Dialect)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look at the database: %w", err)

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"time"
@@ -7,13 +7,13 @@ import (
 	"github.com/symbolon-id/symbolon/erase"
 )
 
-// erasures carries erasures out as the configuration says.
-func (s *system) erasures() *erase.Erasures {
-	return &erase.Erasures{Linker: s.linker, Ory: s.ory, Record: s.store, Users: s.store, Log: s.linker.Log}
+// Erasures carries erasures out as the configuration says.
+func (s *System) Erasures() *erase.Erasures {
+	return &erase.Erasures{Linker: s.Linker, Ory: s.Ory, Record: s.Store, Users: s.Store, Log: s.Linker.Log}
 }
 
-// erasure is one as the operator sees it, on the command line and over the admin API.
-type erasure struct {
+// Erasure is one as the operator sees it, on the command line and over the admin API.
+type Erasure struct {
 	ID          string                 `json:"id"`
 	Identity    symbolon.IdentityID    `json:"identity_id,omitempty"`
 	User        symbolon.UserID        `json:"user_id,omitempty"`
@@ -28,8 +28,8 @@ type erasure struct {
 	Evidence    []symbolon.ErasureNote `json:"evidence"`
 }
 
-func erasureOf(e symbolon.Erasure) erasure {
-	out := erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
+func ErasureOf(e symbolon.Erasure) Erasure {
+	out := Erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
 		RequestedAt: e.RequestedAt, Attempts: e.Attempts, LastError: e.LastError, Evidence: e.Evidence}
 	if out.Evidence == nil {
 		out.Evidence = []symbolon.ErasureNote{}

@@ -1,4 +1,7 @@
-package main
+// Package system puts the library together as the configuration says: databases, store,
+// Linker and Ory, and what both the commands and the server show of people, erasures and
+// runs.
+package system
 
 import (
 	"context"
@@ -16,45 +19,45 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// system is the library, put together as the configuration says.
-type system struct {
-	config *config.Config
-	db     *sql.DB
-	store  *sqlstore.Store
-	ory    *ory.Client
-	linker *link.Linker
+// System is the library, put together as the configuration says.
+type System struct {
+	Config *config.Config
+	DB     *sql.DB
+	Store  *sqlstore.Store
+	Ory    *ory.Client
+	Linker *link.Linker
 
-	creator *createurl.Client // nil: the users are in a table
+	Creator *createurl.Client // nil: the users are in a table
 }
 
-// connect puts the library together. It returns only when the database answers.
-func connect(ctx context.Context, c *config.Config, log *slog.Logger) (*system, error) {
-	db, dialect, err := openDatabase(c, existing)
+// Connect puts the library together. It returns only when the database answers.
+func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
+	db, dialect, err := OpenDatabase(c, ExistingFile)
 	if err != nil {
 		return nil, err
 	}
-	if err := ping(ctx, db); err != nil {
+	if err := Ping(ctx, db); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
-	s := &system{config: c, db: db, store: newStore(c, db, dialect), ory: newClient(c)}
-	s.linker = newLinker(c, s.ory, s.store, log)
-	if s.creator = newCreator(c); s.creator != nil {
-		s.linker.Creator = s.creator
+	s := &System{Config: c, DB: db, Store: NewStore(c, db, dialect), Ory: NewClient(c)}
+	s.Linker = newLinker(c, s.Ory, s.Store, log)
+	if s.Creator = NewCreator(c); s.Creator != nil {
+		s.Linker.Creator = s.Creator
 	}
 	return s, nil
 }
 
-// close is for commands that answer nobody.
-func (s *system) close() {
-	if s.creator != nil {
-		s.creator.Close()
+// Close is for commands that answer nobody.
+func (s *System) Close() {
+	if s.Creator != nil {
+		s.Creator.Close()
 	}
-	s.ory.CloseIdleConnections()
-	_ = s.db.Close()
+	s.Ory.CloseIdleConnections()
+	_ = s.DB.Close()
 }
 
-func newStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
+func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
 	if u.CreateURL != "" {
 		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
@@ -67,7 +70,7 @@ func newStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: users}
 }
 
-func newClient(c *config.Config) *ory.Client {
+func NewClient(c *config.Config) *ory.Client {
 	load, _ := config.Percent(c.Reconcile.Load)
 	return &ory.Client{PublicURL: c.Ory.PublicURL, AdminURL: c.Ory.AdminURL, Token: c.Ory.Token.Reveal(),
 		Cookie: c.Ory.Cookie, EdgeCache: c.Ory.EdgeCache, Load: load}
@@ -84,9 +87,9 @@ func backReference(c *config.Config) link.BackReference {
 	return link.BackReference{Key: c.BackReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
 }
 
-// hookKeys are the configured keys, and the derived ones of the hooks that have
+// HookKeys are the configured keys, and the derived ones of the hooks that have
 // none.
-func hookKeys(c *config.Config) hooks.Keys {
+func HookKeys(c *config.Config) hooks.Keys {
 	keys := hooks.DeriveKeys(c.Secrets())
 	for _, k := range []struct {
 		to         *[]string
@@ -102,15 +105,15 @@ func hookKeys(c *config.Config) hooks.Keys {
 	return keys
 }
 
-// newCreator makes what asks the application; nil where its users are in a table.
-func newCreator(c *config.Config) *createurl.Client {
+// NewCreator makes what asks the application; nil where its users are in a table.
+func NewCreator(c *config.Config) *createurl.Client {
 	if c.Users.CreateURL == "" {
 		return nil
 	}
 	return &createurl.Client{URL: c.Users.CreateURL, Secrets: c.CreateSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
 }
 
-// hookActions are the hooks as `actions print` prints them.
-func hookActions(c *config.Config) hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: hookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.IDSource()}
+// Actions are the hooks as `actions print` prints them.
+func Actions(c *config.Config) hooks.Actions {
+	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.IDSource()}
 }

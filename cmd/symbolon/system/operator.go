@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"time"
@@ -8,11 +8,11 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// operatorPatience bounds what an operator waits for.
-const operatorPatience = 20 * time.Second
+// OperatorPatience bounds what an operator waits for.
+const OperatorPatience = 20 * time.Second
 
-// checkBind refuses what the databases cannot keep, or a log cannot show.
-func checkBind(user symbolon.UserID, why string) error {
+// CheckBind refuses what the databases cannot keep, or a log cannot show.
+func CheckBind(user symbolon.UserID, why string) error {
 	switch {
 	case user == "" || len(user) > 255 || !cli.OneLine(string(user)):
 		return answer.New(400, answer.InvalidRequest, "user_id must be the key of a user: text of 1 to 255 bytes.")

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// usersTable shows the doctor the users table.
-type usersTable struct{ *system }
+// UsersTable shows the doctor the users table.
+type UsersTable struct{ *System }
 
-func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
-	faults, err := u.store.Examine(ctx)
+func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
+	faults, err := u.Store.Examine(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 			return nil, err
 		}
 		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
-		if f.Column == u.config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
+		if f.Column == u.Config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
 			fault.Mend = u.identityColumn(ctx, f.Mend)
 		}
 		out = append(out, fault)
@@ -35,8 +35,8 @@ func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 
 // identityColumn is the SQL that adds the column and its index, or what stands in its
 // way.
-func (u usersTable) identityColumn(ctx context.Context, otherwise string) string {
-	todo, err := u.store.IdentityColumn(ctx)
+func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string {
+	todo, err := u.Store.IdentityColumn(ctx)
 	var doubled *sqlstore.DoubledError
 	switch {
 	case errors.As(err, &doubled):
@@ -47,16 +47,16 @@ func (u usersTable) identityColumn(ctx context.Context, otherwise string) string
 	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
 }
 
-func (u usersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
-	if u.config.Users.CreateURL != "" {
+func (u UsersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
+	if u.Config.Users.CreateURL != "" {
 		return nil, nil // the table is the application's own business
 	}
-	t, err := sqlstore.Describe(ctx, u.db, u.store.Dialect, u.config.Users.Table)
+	t, err := sqlstore.Describe(ctx, u.DB, u.Store.Dialect, u.Config.Users.Table)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range t.Columns {
-		if _, filled := u.config.Users.Columns[c.Name]; filled && c.Unique {
+		if _, filled := u.Config.Users.Columns[c.Name]; filled && c.Unique {
 			out = append(out, c.Name)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -11,26 +11,26 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// reconciler compares this system's halves.
-func (s *system) reconciler() *reconcile.Reconciler {
-	return &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Runs: s.store,
+// Reconciler compares this system's halves.
+func (s *System) Reconciler() *reconcile.Reconciler {
+	return &reconcile.Reconciler{Linker: s.Linker, Ledger: s.Store, Runs: s.Store,
 		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return s.ory.Identities(ctx, ory.ListOptions{From: from, To: to})
+			return s.Ory.Identities(ctx, ory.ListOptions{From: from, To: to})
 		}}
 }
 
-// runPatience is how long a question of a run waits for its turn, at the lowest of limits:
+// RunPatience is how long a question of a run waits for its turn, at the lowest of limits:
 // one that gave up would end the listing, and the next run would begin it anew.
-const runPatience = 5 * time.Minute
+const RunPatience = 5 * time.Minute
 
-func withinLoad(ctx context.Context, load float64) context.Context {
+func WithinLoad(ctx context.Context, load float64) context.Context {
 	if load >= 1 {
 		return ctx
 	}
-	return symbolon.Background(ctx, runPatience)
+	return symbolon.Background(ctx, RunPatience)
 }
 
-func kindNames() string {
+func KindNames() string {
 	var names []string
 	for _, k := range reconcile.Kinds() {
 		names = append(names, string(k))
@@ -38,8 +38,8 @@ func kindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// summaryFields are a report without the findings themselves.
-type summaryFields struct {
+// RunSummary are a report without the findings themselves.
+type RunSummary struct {
 	Complete        bool                         `json:"complete"`
 	Identities      int                          `json:"identities"`
 	Linked          int                          `json:"linked"`
@@ -51,6 +51,6 @@ type summaryFields struct {
 	Failed          int                          `json:"failed"`
 }
 
-func summaryOf(r reconcile.Report) summaryFields {
-	return summaryFields{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
+func SummaryOf(r reconcile.Report) RunSummary {
+	return RunSummary{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
 }

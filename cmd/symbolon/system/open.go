@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// configure reads the configuration and shows what is doubtful in it.
-func configure(a *cli.App) (*config.Config, error) {
+// Configure reads the configuration and shows what is doubtful in it.
+func Configure(a *cli.App) (*config.Config, error) {
 	conf, warnings, err := config.Load(a.ConfigFile, a.Env)
 	for _, w := range warnings {
 		_, _ = fmt.Fprintf(a.Err, "symbolon: warning: %s\n", w)
@@ -22,18 +22,18 @@ func configure(a *cli.App) (*config.Config, error) {
 	return conf, err
 }
 
-// open is for the commands that look at a database that is there, and log nothing.
-func open(a *cli.App) (*system, error) {
-	conf, err := configure(a)
+// Open is for the commands that look at a database that is there, and log nothing.
+func Open(a *cli.App) (*System, error) {
+	conf, err := Configure(a)
 	if err != nil {
 		return nil, err
 	}
-	s, err := connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
+	s, err := Connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	if err := s.current(a.Ctx); err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	s.tellServers(a)
@@ -42,9 +42,9 @@ func open(a *cli.App) (*system, error) {
 
 // tellServers makes a command tell servers on the same database whose bond it
 // changed. Should that fail they learn it within auth.max_stale.
-func (s *system) tellServers(a *cli.App) {
-	shared := &sqlstore.Replicas{Store: s.store, Project: s.config.Ory.Project}
-	s.linker.Watch(func(id symbolon.IdentityID) {
+func (s *System) tellServers(a *cli.App) {
+	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project}
+	s.Linker.Watch(func(id symbolon.IdentityID) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), 2*time.Second)
 		defer cancel()
 		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
@@ -54,31 +54,31 @@ func (s *system) tellServers(a *cli.App) {
 }
 
 // fits reports everything about the users table that would keep people out.
-func (s *system) fits(ctx context.Context) error {
+func (s *System) fits(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := s.store.Check(ctx)
+	err := s.Store.Check(ctx)
 	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 		return err
 	}
 	return cli.Usage(cli.Hint(err, "the users table must be as the section users of the configuration says"))
 }
 
-// start brings the tables up to date, connects and proves that the users table fits.
-func start(ctx context.Context, c *config.Config, log *slog.Logger) (*system, error) {
-	from, to, err := migrateAll(ctx, c)
+// Start brings the tables up to date, connects and proves that the users table fits.
+func Start(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
+	from, to, err := Migrate(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if from != to {
 		log.Info("the database was migrated", "from", from, "to", to)
 	}
-	s, err := connect(ctx, c, log)
+	s, err := Connect(ctx, c, log)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.fits(ctx); err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil

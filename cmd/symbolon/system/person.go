@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -12,20 +12,20 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// person is both halves, the bond, its history and the findings, as the operator
+// Person is both halves, the bond, its history and the findings, as the operator
 // sees them: on the command line and over the admin API. It holds no traits and no
 // secrets.
-type person struct {
-	Identity *identityHalf `json:"identity"` // null: no identity is known of the user
-	User     *userHalf     `json:"user"`     // null: no user is known of the identity
-	Link     *bond         `json:"link"`     // null: the ledger has no entry
-	Findings []finding     `json:"findings"` // open ones
-	History  []event       `json:"history"`  // oldest first, the newest 100
-	Erasure  *erasure      `json:"erasure,omitempty"`
+type Person struct {
+	Identity *IdentityHalf `json:"identity"` // null: no identity is known of the user
+	User     *UserHalf     `json:"user"`     // null: no user is known of the identity
+	Link     *Bond         `json:"link"`     // null: the ledger has no entry
+	Findings []Finding     `json:"findings"` // open ones
+	History  []Event       `json:"history"`  // oldest first, the newest 100
+	Erasure  *Erasure      `json:"erasure,omitempty"`
 }
 
-// identityHalf is Ory's half, as Ory holds it now.
-type identityHalf struct {
+// IdentityHalf is Ory's half, as Ory holds it now.
+type IdentityHalf struct {
 	ID  symbolon.IdentityID `json:"id"`
 	Ory oryAnswer           `json:"ory_says"`
 
@@ -41,20 +41,20 @@ type identityHalf struct {
 type oryAnswer string
 
 const (
-	exists      oryAnswer = "exists"
-	gone        oryAnswer = "gone"        // Kratos' own 404
-	notAsked    oryAnswer = "not_asked"   // no admin URL is configured
+	Exists      oryAnswer = "exists"
+	Gone        oryAnswer = "gone"        // Kratos' own 404
+	NotAsked    oryAnswer = "not_asked"   // no admin URL is configured
 	unavailable oryAnswer = "unavailable" // asked, and it is not known
 )
 
-// userHalf is the application's half.
-type userHalf struct {
+// UserHalf is the application's half.
+type UserHalf struct {
 	ID       symbolon.UserID     `json:"id"`
 	Row      bool                `json:"row"`         // the users table has a row for it
 	Identity symbolon.IdentityID `json:"identity_id"` // what the row's identity column says; empty: null
 }
 
-type bond struct {
+type Bond struct {
 	Project       string               `json:"project"`
 	Identity      symbolon.IdentityID  `json:"identity_id"`
 	User          symbolon.UserID      `json:"user_id"`
@@ -65,7 +65,7 @@ type bond struct {
 	BackReference string               `json:"back_reference,omitempty"` // what Symbolon saw at or wrote to Ory
 }
 
-type finding struct {
+type Finding struct {
 	Kind     symbolon.FindingKind `json:"kind"`
 	Identity symbolon.IdentityID  `json:"identity_id"`
 	User     symbolon.UserID      `json:"user_id,omitempty"`
@@ -73,7 +73,7 @@ type finding struct {
 	At       time.Time            `json:"at"`
 }
 
-type event struct {
+type Event struct {
 	ID       int64                `json:"id"`
 	At       time.Time            `json:"at"`
 	Kind     symbolon.EventKind   `json:"kind"`
@@ -95,17 +95,17 @@ type erased interface {
 	Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
 }
 
-// lookup finds a person and asks Ory for its half.
-func lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (person, error) {
+// Lookup finds a person and asks Ory for its half.
+func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (Person, error) {
 	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
-		return person{}, symbolon.ErrNotFound // no database can hold such a key
+		return Person{}, symbolon.ErrNotFound // no database can hold such a key
 	}
 	if canonical, err := symbolon.ParseIdentityID(id); err == nil && string(canonical) != id {
 		id = string(canonical)
 	}
 	rec, err := store.Record(ctx, id)
 	if err != nil {
-		return person{}, err
+		return Person{}, err
 	}
 	p := describe(rec)
 	if p.Identity != nil {
@@ -114,7 +114,7 @@ func lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 	return p, p.findErasure(ctx, erasures)
 }
 
-func (p *person) findErasure(ctx context.Context, erasures erased) error {
+func (p *Person) findErasure(ctx context.Context, erasures erased) error {
 	var identity symbolon.IdentityID
 	var user symbolon.UserID
 	if p.Identity != nil {
@@ -128,39 +128,39 @@ func (p *person) findErasure(ctx context.Context, erasures erased) error {
 		return nil
 	}
 	if err == nil {
-		known := erasureOf(e)
+		known := ErasureOf(e)
 		p.Erasure = &known
 	}
 	return err
 }
 
 // describe puts a record into the words of this interface.
-func describe(rec symbolon.Record) person {
-	p := person{Findings: []finding{}, History: []event{}}
+func describe(rec symbolon.Record) Person {
+	p := Person{Findings: []Finding{}, History: []Event{}}
 	if id := identityOf(rec); id != "" {
-		p.Identity = &identityHalf{ID: id}
+		p.Identity = &IdentityHalf{ID: id}
 	}
 	if id := userOf(rec); id != "" {
-		p.User = &userHalf{ID: id}
+		p.User = &UserHalf{ID: id}
 	}
 	if rec.Row != nil {
 		p.User.Row, p.User.Identity = true, rec.Row.Identity
 	}
 	if rec.Link != nil {
-		b := bondOf(*rec.Link)
+		b := BondOf(*rec.Link)
 		p.Link = &b
 	}
 	for _, f := range rec.Findings {
-		p.Findings = append(p.Findings, finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()})
+		p.Findings = append(p.Findings, Finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()})
 	}
 	for _, e := range rec.Events {
-		p.History = append(p.History, event{e.ID, e.At.UTC(), e.Kind, e.Identity, e.User, e.Before, e.Source, e.Finding, e.Detail})
+		p.History = append(p.History, Event{e.ID, e.At.UTC(), e.Kind, e.Identity, e.User, e.Before, e.Source, e.Finding, e.Detail})
 	}
 	return p
 }
 
-func bondOf(l symbolon.Link) bond {
-	return bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
+func BondOf(l symbolon.Link) Bond {
+	return Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
 
 func identityOf(rec symbolon.Record) symbolon.IdentityID {
@@ -194,17 +194,17 @@ func userOf(rec symbolon.Record) symbolon.UserID {
 }
 
 // ask fills in what Ory holds. That Ory cannot be asked is part of the answer.
-func (h *identityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
+func (h *IdentityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
 	id, err := ory.Identity(ctx, h.ID)
 	switch {
 	case err == nil:
 		created := id.CreatedAt.UTC()
-		h.Ory, h.State, h.SchemaID, h.CreatedAt, h.ExternalID = exists, id.State, id.SchemaID, &created, id.ExternalID
+		h.Ory, h.State, h.SchemaID, h.CreatedAt, h.ExternalID = Exists, id.State, id.SchemaID, &created, id.ExternalID
 		h.BackReference = backReferenceText(id.MetadataPublic, key)
 	case errors.Is(err, symbolon.ErrNoAdmin):
-		h.Ory = notAsked
+		h.Ory = NotAsked
 	case errors.Is(err, symbolon.ErrNotFound):
-		h.Ory = gone
+		h.Ory = Gone
 	default:
 		h.Ory = unavailable
 	}
@@ -224,8 +224,8 @@ func backReferenceText(metadata json.RawMessage, key string) string {
 	return cli.Clip(string(raw), 255)
 }
 
-// hasUser reports whether id is a user's, now or before, and not the identity's.
-func (p person) hasUser(id string) bool {
+// HasUser reports whether id is a user's, now or before, and not the identity's.
+func (p Person) HasUser(id string) bool {
 	if p.User != nil && string(p.User.ID) == id {
 		return true
 	}
@@ -237,6 +237,6 @@ func (p person) hasUser(id string) bool {
 	return false
 }
 
-func (p person) hasIdentity(id symbolon.IdentityID) bool {
+func (p Person) HasIdentity(id symbolon.IdentityID) bool {
 	return p.Identity != nil && p.Identity.ID == id || p.Link != nil && p.Link.Identity == id
 }
