@@ -5,18 +5,16 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/server"
 )
 
 // installation is a server on SQLite without its listeners.
 type installation struct {
-	*parts
-	ory  *cmdtest.Kratos
-	logs *cmdtest.Buffer
+	*server.Server
+	ory *cmdtest.Kratos
 }
 
 // install puts a server together in a folder of its own, with Ory's admin API.
@@ -31,26 +29,19 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 	if change != nil {
 		change(c)
 	}
-	logs := &cmdtest.Buffer{}
-	log := cli.NewLogger(logs, slog.LevelDebug)
-	p, err := newServer(t.Context(), c, log)
+	i, err := server.New(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.hooks.Timeout = time.Minute // so that a slow machine follows a hint at once, too
-	if err := p.work.Start(t.Context()); err != nil {
+	if err := i.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.close(context.WithoutCancel(t.Context())) })
-	return &installation{parts: p, ory: k, logs: logs}
+	t.Cleanup(func() { _ = i.Close(context.WithoutCancel(t.Context())) })
+	return &installation{Server: i, ory: k}
 }
 
 // signIn lets a person make a first request, and returns the user's ID.
 func (i *installation) signIn(t *testing.T, token string) string {
 	t.Helper()
-	w := cmdtest.Ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
-	if w.Code != 200 || w.Header().Get("X-User-Id") == "" {
-		t.Fatalf("sign in: %d %s\n%s", w.Code, w.Body, i.logs)
-	}
-	return w.Header().Get("X-User-Id")
+	return cmdtest.SignIn(t, i.Public(), token)
 }

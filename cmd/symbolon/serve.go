@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/server"
 )
 
 type serveCmd struct {
@@ -35,5 +36,5 @@ func (c serveCmd) Run(a *cli.App) error {
 	if err := conf.Auth.JWT.CheckKeys(a.Ctx); err != nil {
 		return cli.Usage(err)
 	}
-	return serve(a.Ctx, conf, log)
+	return server.Serve(a.Ctx, conf, log)
 }

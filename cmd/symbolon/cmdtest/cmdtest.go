@@ -107,6 +107,16 @@ func Ask(h http.Handler, method, path, body string, header ...string) *httptest.
 	return w
 }
 
+// SignIn lets a person make a first request to the public side, and returns the user's ID.
+func SignIn(t *testing.T, public http.Handler, token string) string {
+	t.Helper()
+	w := Ask(public, "GET", "/auth", "", "X-Session-Token", token)
+	if w.Code != 200 || w.Header().Get("X-User-Id") == "" {
+		t.Fatalf("sign in: %d %s", w.Code, w.Body)
+	}
+	return w.Header().Get("X-User-Id")
+}
+
 // Buffer is a buffer that many goroutines write to.
 type Buffer struct {
 	mu sync.Mutex
