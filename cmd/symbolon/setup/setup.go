@@ -1,4 +1,5 @@
-package main
+// Package setup is `symbolon init`: it writes a configuration, and makes a users table fit.
+package setup
 
 import (
 	"context"
@@ -15,7 +16,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-type initCmd struct {
+type Cmd struct {
 	Database          string   `placeholder:"DSN" help:"sqlite://path or postgres://user:password@host:5432/name. A password is better kept in SYMBOLON_DATABASE."`
 	OryPublicURL      string   `name:"ory-public-url" placeholder:"URL" help:"Ory's public API."`
 	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API, or none."`
@@ -38,7 +39,7 @@ type initCmd struct {
 	Force          bool   `help:"Write over a configuration that is there."`
 }
 
-func (initCmd) Help() string {
+func (Cmd) Help() string {
 	return `Asks what it cannot find out, and writes symbolon.yaml (or what --config names) and, unless SYMBOLON_SECRET is set, symbolon.secret. It prints the SQL that gives your users table the column for the identity's ID and its unique index, and Ory's configuration. Both may be printed again; --apply runs the SQL.
 
 Where there is no terminal every question has its flag; --yes takes what is proposed.
@@ -50,7 +51,7 @@ Exit codes: 0 done, 1 it failed, 2 an answer is missing or cannot be right: noth
 }
 
 // Run asks, checks, writes and prints.
-func (c initCmd) Run(a *cli.App) error {
+func (c Cmd) Run(a *cli.App) error {
 	if c.For != "kratos.yml" && c.For != "network" {
 		return cli.Usage(errors.New("--for must be kratos.yml or network"))
 	}
@@ -80,7 +81,7 @@ func (c initCmd) Run(a *cli.App) error {
 // plan is a configuration in the making.
 type plan struct {
 	*cli.App
-	flags initCmd
+	flags Cmd
 	ask   *asker
 	file  string // the configuration's
 
