@@ -13,7 +13,7 @@ Without a configuration file it runs on SQLite in ./symbolon.db; all it must be 
 type commandLine struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration file; otherwise symbolon.yaml where it exists. Each key is an environment variable as well: ory.admin_url is SYMBOLON_ORY_ADMIN_URL."`
 
-	Init      setup.Cmd    `cmd:"" help:"Write a configuration, and print what Ory and the users table need."`
+	Init      setup.Cmd    `cmd:"" help:"Write a configuration and the hooks for Ory, and make a users table fit."`
 	Serve     serveCmd     `cmd:"" help:"Run the server."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to date."`
 	Actions   actionsCmd   `cmd:"" help:"Print the hooks that Ory has to be configured with."`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -41,9 +42,12 @@ func TestInitServeDoctor(t *testing.T) {
 			}
 			return out.String()
 		}
-		do(0, "init", "--yes", "--apply", "--database", dsn, "--table", "accounts", "--url", p.publicURL,
+		do(0, "init", "--apply", "--database", dsn, "--table", "accounts", "--url", p.publicURL,
 			"--ory-public-url", "http://127.0.0.1:"+public, "--ory-admin-url", "http://127.0.0.1:"+admin)
-		overlay := do(0, "actions", "print", "--for", "kratos.yml")
+		overlay := cmdtest.ReadFile(t, filepath.Join(p.dir, "symbolon-hooks.yml"))
+		if overlay != do(0, "actions", "print", "--for", "kratos.yml") {
+			t.Error("init writes other hooks than are printed")
+		}
 		p.start(t)
 		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: number(t, public), AdminPort: number(t, admin)})
 		out := do(0, "doctor", "--live", "--kratos-config", k.ConfigFile)

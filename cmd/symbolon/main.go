@@ -1,6 +1,10 @@
 // Command symbolon keeps Ory identities and an application's users matched. It is
 // the library of this module with a configuration, two listeners and a command
-// line around it: every subcommand is a file here, every route is in routes.go.
+// line around it. Every command is a file here. The packages below it import upwards only:
+//
+//	cli ← config ← system ← server, setup ← main
+//
+// The server's routes are in server/routes.go.
 package main
 
 import (

@@ -189,9 +189,9 @@ func visible(s string) bool {
 
 var (
 	nameForm    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-	NewIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
+	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
-	RowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
+	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
 	writes      = []link.Write{link.WriteNone, link.WriteReserve, link.WriteCreate, link.WriteRepair}
 )
 
@@ -219,7 +219,7 @@ func (c *Config) checkUsers(r *report) {
 	if u.ID == u.Identity && u.NewID != symbolon.ByIdentity {
 		r.fault("users.identity", "it can be the column of users.id only where users.new_id is identity")
 	}
-	checkOneOf(r, "users.new_id", u.NewID, NewIDs)
+	checkOneOf(r, "users.new_id", u.NewID, newIDs)
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		expr := u.Columns[column]
 		path := "users.columns." + shown(column)
@@ -237,8 +237,8 @@ func (c *Config) checkUsers(r *report) {
 // checkEndings is about rows whose identity is gone.
 func (c *Config) checkEndings(r *report) {
 	u := &c.Users
-	checkOneOf(r, "users.on_identity_deleted", u.OnIdentityDeleted, RowPolicies)
-	if u.OnIdentityDeleted == symbolon.DeactivateRow && u.ActiveColumn() == "" {
+	checkOneOf(r, "users.on_identity_deleted", u.OnIdentityDeleted, rowPolicies)
+	if u.OnIdentityDeleted == symbolon.DeactivateRow && u.activeColumn() == "" {
 		r.fault("users.on_identity_deleted", "deactivate needs a column in users.columns that is filled from the path active")
 	}
 	for _, list := range []struct {
@@ -260,8 +260,8 @@ func (c *Config) checkEndings(r *report) {
 	}
 }
 
-// ActiveColumn is the column that is filled from "active"; empty: none is.
-func (u *UsersConfig) ActiveColumn() string {
+// activeColumn is the column that is filled from "active"; empty: none is.
+func (u *UsersConfig) activeColumn() string {
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		if p, err := projection.Parse(column, u.Columns[column]); err == nil && p.Path == "active" {
 			return column

@@ -25,17 +25,31 @@ func Load(file string, env Environ) (*Config, []Fault, error) {
 		return nil, nil, err
 	}
 	overlayEnv(c, env, r)
+	c.Complete()
+	c.check(r)
+	return c, r.warnings, r.err()
+}
+
+// FromEnvironment is the defaults with the environment laid over them. It is neither
+// completed nor checked.
+func FromEnvironment(env Environ) (*Config, error) {
+	r := &report{where: map[string]string{}}
+	c := Defaults()
+	overlayEnv(c, env, r)
+	return c, r.err()
+}
+
+// Complete sets the keys that were not set and whose defaults follow from other keys.
+func (c *Config) Complete() {
 	if c.Users.Table == OwnTable && c.Users.Columns == nil {
 		c.Users.Columns = OwnColumns()
 	}
 	if c.Users.OnIdentityDeleted == "" {
 		c.Users.OnIdentityDeleted = symbolon.KeepRow
-		if c.Users.CreateURL == "" && c.Users.ActiveColumn() != "" {
+		if c.Users.CreateURL == "" && c.Users.activeColumn() != "" {
 			c.Users.OnIdentityDeleted = symbolon.DeactivateRow
 		}
 	}
-	c.check(r)
-	return c, r.warnings, r.err()
 }
 
 // readFile reads file, or else the default one if it exists.

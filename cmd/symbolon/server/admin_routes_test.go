@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"net/http/httptest"
@@ -15,7 +16,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -206,7 +207,7 @@ func TestBusyDatabase(t *testing.T) {
 	fresh, _ := i.ory.Add(2)
 	user := i.signIn(t, token)
 	path, _ := i.Config.SQLitePath()
-	other, err := system.OpenSQLite(path, system.NewFile, "_txlock=immediate")
+	other, err := sql.Open("sqlite", sqlstore.SQLiteDSN(path, "_txlock=immediate"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,37 +9,34 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// What is proposed comes from names that people give, and from what the database says.
+// Proposals come from names that people give, and from the database's own words.
 
 var (
-	tableWords    = []string{"users", "user", "accounts", "account", "members", "people", "persons", "customers", "profiles"}
 	identityWords = []string{"ory_identity_id", "identity_id", "kratos_identity_id", "kratos_id", "ory_id", "ory_identity", "ory"}
 	emailWords    = []string{"email", "e_mail", "email_address", "mail", "emailaddress"}
 	nameWords     = []string{"name", "full_name", "display_name", "fullname"}
 	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
 )
 
-// proposeTable prefers a table that has a column for identities, then one that is called
-// as users are.
-func proposeTable(tables []sqlstore.Table) string {
-	for _, t := range tables {
-		if t.Name != config.OwnTable && pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds }) != "" {
-			return t.Name
-		}
+// propose fills in what neither flags nor the environment say of a users table.
+func (p *plan) propose(t sqlstore.Table) {
+	u, f := &p.config.Users, p.flags
+	if !p.told(f.ID, "users.id") {
+		u.ID = proposeKey(t)
 	}
-	for _, word := range tableWords {
-		for _, t := range tables {
-			_, name, dotted := strings.Cut(t.Name, ".")
-			if !dotted {
-				name = t.Name
-			}
-			if strings.EqualFold(name, word) {
-				return t.Name
-			}
-		}
+	if !p.told(f.Identity, "users.identity") {
+		u.Identity = proposeIdentity(t)
 	}
-	return config.OwnTable
+	if !p.told(f.NewID, "users.new_id") {
+		u.NewID = proposeNewID(t, u.ID)
+	}
+	if u.Columns == nil {
+		u.Columns = proposeColumns(t, u.ID, u.Identity)
+	}
 }
+
+// told reports whether a flag or a variable says it.
+func (p *plan) told(flag, path string) bool { return flag != "" || p.Env[config.EnvName(path)] != "" }
 
 func proposeKey(t sqlstore.Table) string {
 	for _, c := range t.Columns {
@@ -57,11 +54,11 @@ func proposeIdentity(t sqlstore.Table) string {
 	return "ory_identity_id"
 }
 
-func proposeNewID(t sqlstore.Table, key string) string {
+func proposeNewID(t sqlstore.Table, key string) symbolon.NewID {
 	if c, ok := t.Column(key); ok && c.Integer {
-		return string(symbolon.ByDatabase)
+		return symbolon.ByDatabase
 	}
-	return string(symbolon.ByMint)
+	return symbolon.ByMint
 }
 
 // proposeColumns are what people keep of an identity, and what no row can do without.

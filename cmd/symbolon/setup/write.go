@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,8 +18,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-// secretFile stands beside the configuration.
-func (p *plan) secretFile() string { return filepath.Join(filepath.Dir(p.file), "symbolon.secret") }
+func (p *plan) secretFile() string { return p.beside("symbolon.secret") }
 
 // readSecret takes the secret that is there, or makes one. It is written with the
 // configuration.
@@ -53,24 +50,34 @@ func (p *plan) theSecret() string {
 	return p.Env[config.EnvName("secret")]
 }
 
-// write makes both files, for their owner only, after the configuration was read back
-// as serve will read it.
+// write makes the files, for their owner only, after the configuration was read back as
+// serve will read it. The configuration comes last: where it is, all is.
 func (p *plan) write() error {
-	tmp, err := os.CreateTemp(filepath.Dir(p.file), ".symbolon-*.yaml") // 0600
+	var hooks strings.Builder
+	render := p.actions.WriteKratos
+	if p.flags.For == "network" {
+		render = p.actions.WriteNetwork
+	}
+	if err := render(&hooks); err != nil {
+		return err
+	}
+	text, err := p.render()
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.WriteString(p.render())
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
+	made, err := temporary(p.file, text)
+	defer func() { _ = os.Remove(made) }()
+	if err != nil {
+		return err
 	}
-	env := maps.Clone(p.Env)
-	if env == nil {
-		env = config.Environ{}
+	madeHooks, err := temporary(p.hooks, hooks.String())
+	defer func() { _ = os.Remove(madeHooks) }()
+	if err != nil {
+		return err
 	}
-	env[config.EnvName("secret")] = p.theSecret()
-	if _, _, err := config.Load(tmp.Name(), env); err != nil {
+	env := config.Environ{config.EnvName("secret"): p.theSecret()}
+	maps.Copy(env, p.Env)
+	if _, _, err := config.Load(made, env); err != nil {
 		return fmt.Errorf("the configuration that would be written cannot be read: %w", err)
 	}
 	if err := p.writeSecret(); err != nil {
@@ -80,10 +87,23 @@ func (p *plan) write() error {
 	if p.flags.Force {
 		place = os.Rename
 	}
-	if err := place(tmp.Name(), p.file); err != nil {
+	if err := errors.Join(place(madeHooks, p.hooks), place(made, p.file)); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return nil
+}
+
+// temporary writes a file beside the one that it will become, for its owner only.
+func temporary(path, text string) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".symbolon-*"+filepath.Ext(path)) // 0600
+	if err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return f.Name(), fmt.Errorf("write %s: %w", path, err)
+	}
+	return f.Name(), nil
 }
 
 func (p *plan) writeSecret() error {
@@ -104,80 +124,59 @@ func (p *plan) writeSecret() error {
 	return nil
 }
 
-// render writes the keys that were answered; all others keep their defaults. Secrets
-// that came by the environment stay there.
-func (p *plan) render() string {
-	c := p.config
-	var b bytes.Buffer
-	line := func(indent int, key string, value any) {
-		fmt.Fprintf(&b, "%s%s: %s\n", strings.Repeat("  ", indent), key, yamlText(value))
-	}
-	b.WriteString("# Written by symbolon init. Every other key, with its default, is in symbolon.example.yaml.\n\nory:\n")
-	line(1, "public_url", c.Ory.PublicURL)
-	if c.Ory.AdminURL != "" {
-		line(1, "admin_url", c.Ory.AdminURL)
-	}
+// chosen are the keys that init writes; all others keep their defaults.
+type chosen struct {
+	Ory struct {
+		PublicURL string `yaml:"public_url"`
+		AdminURL  string `yaml:"admin_url,omitempty"`
+		Token     string `yaml:"token,omitempty"`
+	} `yaml:"ory"`
+	Database string `yaml:"database"`
+	Secret   string `yaml:"secret"`
+	Serve    struct {
+		URL string `yaml:"url"`
+	} `yaml:"serve"`
+	Users chosenUsers `yaml:"users"`
+}
+
+type chosenUsers struct {
+	CreateURL         string            `yaml:"create_url,omitempty"`
+	Table             string            `yaml:"table,omitempty"`
+	ID                string            `yaml:"id,omitempty"`
+	Identity          string            `yaml:"identity,omitempty"`
+	NewID             string            `yaml:"new_id,omitempty"`
+	Columns           map[string]string `yaml:"columns"`
+	OnIdentityDeleted string            `yaml:"on_identity_deleted,omitempty"`
+	ReleaseColumns    []string          `yaml:"release_columns,omitempty,flow"`
+	AnonymiseColumns  []string          `yaml:"anonymise_columns,omitempty,flow"`
+}
+
+// render writes the configuration. Secrets that came by the environment stay there.
+func (p *plan) render() (string, error) {
+	c, u := p.config, p.config.Users
+	out := chosen{Secret: "${SYMBOLON_SECRET}", Database: literal(c.Database.Reveal())}
+	out.Ory.PublicURL, out.Ory.AdminURL, out.Serve.URL = literal(c.Ory.PublicURL), literal(c.Ory.AdminURL), literal(c.Serve.URL)
 	if c.Ory.Token != "" {
-		b.WriteString("  token: ${SYMBOLON_ORY_TOKEN}\n")
+		out.Ory.Token = "${SYMBOLON_ORY_TOKEN}"
 	}
-	b.WriteString("\n")
 	if p.Env[config.EnvName("database")] != "" && p.flags.Database == "" {
-		b.WriteString("database: ${SYMBOLON_DATABASE}\n")
-	} else {
-		line(0, "database", c.Database.Reveal())
+		out.Database = "${SYMBOLON_DATABASE}"
 	}
-	b.WriteString("\n# 32 bytes or more, always the same: IDs are proved and keys are made by it.\nsecret: ${SYMBOLON_SECRET}\n\nserve:\n")
-	line(1, "url", c.Serve.URL)
-	p.renderUsers(&b, line)
-	return b.String()
+	out.Users = chosenUsers{CreateURL: literal(u.CreateURL), Columns: map[string]string{}}
+	if u.CreateURL == "" {
+		out.Users = chosenUsers{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: string(u.NewID), Columns: map[string]string{},
+			OnIdentityDeleted: string(u.OnIdentityDeleted), ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}
+	}
+	for column, expression := range u.Columns {
+		out.Users.Columns[column] = literal(expression)
+	}
+	var b strings.Builder
+	b.WriteString("# Written by symbolon init. Every other key, with its default, is in symbolon.example.yaml.\n")
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	err := e.Encode(out)
+	return b.String(), err
 }
 
-func (p *plan) renderUsers(b *bytes.Buffer, line func(int, string, any)) {
-	u := p.config.Users
-	if u.CreateURL != "" {
-		renderCreate(b, u, line)
-		return
-	}
-	b.WriteString("\nusers:\n")
-	line(1, "table", u.Table)
-	line(1, "id", u.ID)
-	line(1, "identity", u.Identity)
-	line(1, "new_id", string(u.NewID))
-	if len(u.Columns) == 0 {
-		b.WriteString("  columns: {}\n")
-	} else {
-		b.WriteString("  columns:\n")
-		for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
-			line(2, column, u.Columns[column])
-		}
-	}
-	line(1, "on_identity_deleted", string(u.OnIdentityDeleted))
-	if len(u.ReleaseColumns) > 0 {
-		line(1, "release_columns", u.ReleaseColumns)
-	}
-	if len(u.AnonymiseColumns) > 0 {
-		line(1, "anonymise_columns", u.AnonymiseColumns)
-	}
-}
-
-// yamlText is a value on one line, in which ${ means itself.
-func yamlText(v any) string {
-	var n yaml.Node
-	if err := n.Encode(v); err != nil {
-		return `""`
-	}
-	n.Style |= yaml.FlowStyle
-	escape(&n)
-	text, err := yaml.Marshal(&n)
-	if err != nil {
-		return `""`
-	}
-	return strings.TrimSpace(string(text))
-}
-
-func escape(n *yaml.Node) {
-	n.Value = strings.ReplaceAll(n.Value, "${", "$${")
-	for _, c := range n.Content {
-		escape(c)
-	}
-}
+// literal is text in which ${ means itself.
+func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") }

@@ -23,11 +23,11 @@ import (
 type presence bool
 
 const (
-	ExistingFile presence = false // a file that is not there is a wrong path
-	NewFile      presence = true  // for migrations
+	existing presence = false // a file that is not there is a wrong path
+	created  presence = true  // for migrations
 )
 
-func Ping(ctx context.Context, db *sql.DB) error {
+func ping(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
@@ -36,13 +36,13 @@ func Ping(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func OpenDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
+func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
 	var db *sql.DB
 	var dialect sqlstore.Dialect
 	var err error
 	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
-		db, err = OpenSQLite(path, p)
+		db, err = openSQLite(path, p)
 	} else {
 		dialect = sqlstore.Postgres
 		db, err = openPostgres(c)
@@ -60,10 +60,10 @@ func OpenDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, erro
 	return db, dialect, nil
 }
 
-// OpenSQLite makes the file, where it may, readable by its owner only: it holds
+// openSQLite makes the file, where it may, readable by its owner only: it holds
 // e-mail addresses.
-func OpenSQLite(path string, p presence, more ...string) (*sql.DB, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == ExistingFile {
+func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
 		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
 	}
 	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
@@ -99,7 +99,7 @@ const workConnections = 4
 // OpenWork connects for the background. No statement timeout ends its upkeep.
 func OpenWork(c *config.Config) (*sql.DB, error) {
 	if path, ok := c.SQLitePath(); ok {
-		db, err := OpenSQLite(path, NewFile, "_txlock=immediate")
+		db, err := openSQLite(path, created, "_txlock=immediate")
 		if err != nil {
 			return nil, err
 		}

@@ -22,12 +22,12 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if c.DatabaseListen != "" {
 		patient.Database = c.DatabaseListen // locks are a session's, which a pooler lends to others
 	}
-	db, dialect, err := OpenDatabase(&patient, NewFile)
+	db, dialect, err := openDatabase(&patient, created)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = db.Close() }()
-	if err := Ping(ctx, db); err != nil {
+	if err := ping(ctx, db); err != nil {
 		return 0, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)

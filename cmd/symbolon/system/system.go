@@ -32,11 +32,11 @@ type System struct {
 
 // Connect puts the library together. It returns only when the database answers.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	db, dialect, err := OpenDatabase(c, ExistingFile)
+	db, dialect, err := openDatabase(c, existing)
 	if err != nil {
 		return nil, err
 	}
-	if err := Ping(ctx, db); err != nil {
+	if err := ping(ctx, db); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
