@@ -5,15 +5,16 @@ import (
 	"runtime/debug"
 )
 
-// build is what the Go toolchain wrote into the binary.
-type build struct {
+// Build is what the Go toolchain wrote into the binary.
+type Build struct {
 	Version, GoVersion string
 	Revision, time     string
 	modified           bool
 }
 
-func ThisBuild() build {
-	b := build{Version: "(devel)", GoVersion: runtime.Version()}
+// ThisBuild is the build of the program that runs.
+func ThisBuild() Build {
+	b := Build{Version: "(devel)", GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -34,7 +35,8 @@ func ThisBuild() build {
 	return b
 }
 
-func (b build) Commit() string {
+// Commit is the commit as a version line shows it; empty: it is not known.
+func (b Build) Commit() string {
 	if b.Revision == "" {
 		return ""
 	}

@@ -50,8 +50,10 @@ func Left(n int) error { return &leftError{n} }
 // UsageError makes the program end with exit code 2.
 type UsageError struct{ error }
 
+// Unwrap returns the error that is wrong usage.
 func (e *UsageError) Unwrap() error { return e.error }
 
+// Usage makes an error end the program with exit code 2.
 func Usage(err error) error { return &UsageError{err} }
 
 // hintError is an error with a line on what to do about it.
@@ -62,6 +64,7 @@ type hintError struct {
 
 func (e *hintError) Unwrap() error { return e.error }
 
+// Hint adds a line to an error that says what to do about it.
 func Hint(err error, format string, args ...any) error {
 	return &hintError{err, fmt.Sprintf(format, args...)}
 }

@@ -35,6 +35,7 @@ func LogLevel(flag string, env map[string]string) (slog.Level, error) {
 	return 0, Usage(errors.New("the log level must be debug, info, warn or error"))
 }
 
+// IsTerminal reports whether a human is looking.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

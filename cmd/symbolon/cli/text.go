@@ -6,6 +6,7 @@ import (
 	"unicode"
 )
 
+// Clip is at most the first n bytes of a text.
 func Clip(s string, n int) string {
 	if len(s) > n {
 		return s[:n] + "…"
@@ -27,6 +28,7 @@ func Plain(s string) string {
 	return b.String()
 }
 
+// OneLine reports whether a text is one line of valid UTF-8 without control characters.
 func OneLine(s string) bool {
 	return strings.ToValidUTF8(s, "") == s && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == '\uFFFD' })
 }

@@ -123,12 +123,14 @@ type Buffer struct {
 	b  bytes.Buffer
 }
 
+// Write is io.Writer's.
 func (s *Buffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
+// String is all that was written.
 func (s *Buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -45,6 +45,7 @@ func (k *Kratos) Add(n int) (id, token string) {
 	return id, token
 }
 
+// Set changes a field of an identity; without a key and a value it deletes the identity.
 func (k *Kratos) Set(id, key string, value any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -76,12 +77,14 @@ func (k *Kratos) SignIn(at time.Time) {
 	k.signedIn = at
 }
 
+// Has reports whether there is such an identity.
 func (k *Kratos) Has(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.identities[id] != nil
 }
 
+// ServeHTTP answers as Kratos' two APIs do.
 func (k *Kratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

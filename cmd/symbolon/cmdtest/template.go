@@ -21,6 +21,7 @@ type Template struct {
 	Public string // the file with its public half
 }
 
+// NewTemplate makes a template whose public key is published already.
 func NewTemplate(t *testing.T) *Template {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -36,6 +37,7 @@ func NewTemplate(t *testing.T) *Template {
 	return out
 }
 
+// Publish writes a key to the file of public keys.
 func (p *Template) Publish(t *testing.T, key any) {
 	t.Helper()
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})

@@ -244,7 +244,8 @@ func Defaults() *Config {
 	}
 }
 
-func (c *Config) SQLitePath() (string, bool) {
+// SQLitePath is the file of a SQLite database; ok: it is one.
+func (c *Config) SQLitePath() (path string, ok bool) {
 	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
 }
 

@@ -15,6 +15,7 @@ type Fault struct {
 	text  string // what is wrong and what would be right; never a value
 }
 
+// String is the key, what is wrong with it, and where it stands.
 func (f Fault) String() string {
 	var b strings.Builder
 	if f.path != "" {
@@ -30,6 +31,7 @@ func (f Fault) String() string {
 // Error lists every fault of a configuration.
 type Error struct{ faults []Fault }
 
+// Error has a line for each fault.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.faults))
 	for i, f := range e.faults {

@@ -12,7 +12,10 @@ type Hidden string
 // Reveal returns the text. Every call hands a secret to whatever comes next.
 func (h Hidden) Reveal() string { return string(h) }
 
-func (h Hidden) String() string       { return "[hidden]" }
+// String hides the text.
+func (h Hidden) String() string { return "[hidden]" }
+
+// LogValue hides the text from slog.
 func (h Hidden) LogValue() slog.Value { return slog.StringValue("[hidden]") }
 
 // MarshalText is for JSON and YAML.

@@ -154,7 +154,7 @@ type chosenUsers struct {
 // render writes the configuration. Secrets that came by the environment stay there.
 func (p *plan) render() (string, error) {
 	c, u := p.config, p.config.Users
-	out := chosen{Secret: "${SYMBOLON_SECRET}", Database: literal(c.Database.Reveal())}
+	out := chosen{Secret: "${SYMBOLON_SECRET}", Database: literal(c.Database.Reveal())} //nolint:gosec // the name of a variable, not its value
 	out.Ory.PublicURL, out.Ory.AdminURL, out.Serve.URL = literal(c.Ory.PublicURL), literal(c.Ory.AdminURL), literal(c.Serve.URL)
 	if c.Ory.Token != "" {
 		out.Ory.Token = "${SYMBOLON_ORY_TOKEN}"
@@ -174,7 +174,7 @@ func (p *plan) render() (string, error) {
 	b.WriteString("# Written by symbolon init. Every other key, with its default, is in symbolon.example.yaml.\n")
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	err := e.Encode(out)
+	err := e.Encode(out) //nolint:gosec // for its owner only; the secret is the name of a variable
 	return b.String(), err
 }
 

@@ -28,6 +28,7 @@ type Erasure struct {
 	Evidence    []symbolon.ErasureNote `json:"evidence"`
 }
 
+// ErasureOf puts an erasure into the words of this interface.
 func ErasureOf(e symbolon.Erasure) Erasure {
 	out := Erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
 		RequestedAt: e.RequestedAt, Attempts: e.Attempts, LastError: e.LastError, Evidence: e.Evidence}

@@ -54,6 +54,7 @@ type UserHalf struct {
 	Identity symbolon.IdentityID `json:"identity_id"` // what the row's identity column says; empty: null
 }
 
+// Bond is an entry of the ledger.
 type Bond struct {
 	Project       string               `json:"project"`
 	Identity      symbolon.IdentityID  `json:"identity_id"`
@@ -65,6 +66,7 @@ type Bond struct {
 	BackReference string               `json:"back_reference,omitempty"` // what Symbolon saw at or wrote to Ory
 }
 
+// Finding is a difference that is open.
 type Finding struct {
 	Kind     symbolon.FindingKind `json:"kind"`
 	Identity symbolon.IdentityID  `json:"identity_id"`
@@ -73,6 +75,7 @@ type Finding struct {
 	At       time.Time            `json:"at"`
 }
 
+// Event is one line of the history.
 type Event struct {
 	ID       int64                `json:"id"`
 	At       time.Time            `json:"at"`
@@ -159,6 +162,7 @@ func describe(rec symbolon.Record) Person {
 	return p
 }
 
+// BondOf puts an entry of the ledger into the words of this interface.
 func BondOf(l symbolon.Link) Bond {
 	return Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
@@ -237,6 +241,7 @@ func (p Person) HasUser(id string) bool {
 	return false
 }
 
+// HasIdentity reports whether id is the identity's.
 func (p Person) HasIdentity(id symbolon.IdentityID) bool {
 	return p.Identity != nil && p.Identity.ID == id || p.Link != nil && p.Link.Identity == id
 }

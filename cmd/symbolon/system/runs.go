@@ -23,6 +23,7 @@ func (s *System) Reconciler() *reconcile.Reconciler {
 // one that gave up would end the listing, and the next run would begin it anew.
 const RunPatience = 5 * time.Minute
 
+// WithinLoad is the context of a run that takes no more than a share of Ory; 1: all of it.
 func WithinLoad(ctx context.Context, load float64) context.Context {
 	if load >= 1 {
 		return ctx
@@ -30,6 +31,7 @@ func WithinLoad(ctx context.Context, load float64) context.Context {
 	return symbolon.Background(ctx, RunPatience)
 }
 
+// KindNames are the kinds of differences, for messages.
 func KindNames() string {
 	var names []string
 	for _, k := range reconcile.Kinds() {
@@ -38,7 +40,7 @@ func KindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// RunSummary are a report without the findings themselves.
+// RunSummary is a report without the findings themselves.
 type RunSummary struct {
 	Complete        bool                         `json:"complete"`
 	Identities      int                          `json:"identities"`
@@ -51,6 +53,7 @@ type RunSummary struct {
 	Failed          int                          `json:"failed"`
 }
 
+// SummaryOf leaves the findings of a report out.
 func SummaryOf(r reconcile.Report) RunSummary {
 	return RunSummary{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
 }

@@ -57,6 +57,7 @@ func (s *System) Close() {
 	_ = s.DB.Close()
 }
 
+// NewStore is the store of a database, with the users where the configuration says.
 func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
 	if u.CreateURL != "" {
@@ -70,6 +71,7 @@ func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: users}
 }
 
+// NewClient is what asks Ory.
 func NewClient(c *config.Config) *ory.Client {
 	load, _ := config.Percent(c.Reconcile.Load)
 	return &ory.Client{PublicURL: c.Ory.PublicURL, AdminURL: c.Ory.AdminURL, Token: c.Ory.Token.Reveal(),

@@ -13,6 +13,7 @@ import (
 // UsersTable shows the doctor the users table.
 type UsersTable struct{ *System }
 
+// Examine returns the faults of the table, each with what repairs it.
 func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	faults, err := u.Store.Examine(ctx)
 	if err != nil {
@@ -47,6 +48,7 @@ func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string
 	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
 }
 
+// UniqueColumns are the columns that are filled from the identity and unique.
 func (u UsersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
 	if u.Config.Users.CreateURL != "" {
 		return nil, nil // the table is the application's own business
