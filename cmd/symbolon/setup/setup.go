@@ -70,9 +70,9 @@ func (c Cmd) Run(a *cli.App) error {
 	if p.file == "" {
 		p.file = config.DefaultFile
 	}
-	p.hooks = p.beside("symbolon-hooks.yml")
+	p.hooks = strings.TrimSuffix(p.file, filepath.Ext(p.file)) + "-hooks.yml"
 	if c.For == "network" {
-		p.hooks = p.beside("symbolon-hooks.sh")
+		p.hooks = strings.TrimSuffix(p.hooks, ".yml") + ".sh"
 	}
 	defer func() {
 		if p.system != nil {
@@ -86,9 +86,6 @@ func (c Cmd) Run(a *cli.App) error {
 	}
 	return p.print()
 }
-
-// beside is a file in the folder of the configuration.
-func (p *plan) beside(name string) string { return filepath.Join(filepath.Dir(p.file), name) }
 
 func (p *plan) mayWrite() error {
 	for _, file := range []string{p.file, p.hooks} {
@@ -114,7 +111,7 @@ func (p *plan) print() error {
 	p.printSQL(&b)
 	fmt.Fprintf(&b, "\nnext:\n  %ssymbolon serve%s\n", secret, conf)
 	if p.flags.For == "network" {
-		fmt.Fprintf(&b, "  sh %s\n", p.hooks)
+		fmt.Fprintf(&b, "  PROJECT=your-project sh %s\n", p.hooks)
 	} else {
 		fmt.Fprintf(&b, "  kratos serve -c kratos.yml -c %s\n", p.hooks)
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-func (p *plan) secretFile() string { return p.beside("symbolon.secret") }
+// secretFile stands beside the configuration.
+func (p *plan) secretFile() string { return filepath.Join(filepath.Dir(p.file), "symbolon.secret") }
 
 // readSecret takes the secret that is there, or makes one. It is written with the
 // configuration.
