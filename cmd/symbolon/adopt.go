@@ -83,7 +83,7 @@ func (c adoptCmd) Run(a *cli.App) error {
 	default:
 		err = c.look(a, run, options, p)
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
 	defer cancel()
 	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
 	if errors.Is(err, symbolon.ErrUnavailable) {

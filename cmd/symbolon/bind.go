@@ -41,7 +41,7 @@ func (c bindCmd) Run(a *cli.App) error {
 		return err
 	}
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
 	if err != nil {

@@ -65,7 +65,7 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
 		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
 	defer cancel()
 	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
 	if printErr := c.print(a.Out, report); printErr != nil {

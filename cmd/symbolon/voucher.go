@@ -34,7 +34,7 @@ func (c voucherCmd) Run(a *cli.App) error {
 	if err := needAdmin(s, "a voucher is seen by Ory's admin API only"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	row, err := s.Store.UserRow(ctx, s.Config.Ory.Project, symbolon.UserID(c.User), "")
 	if errors.Is(err, symbolon.ErrNotFound) && s.Config.Users.CreateURL != "" {

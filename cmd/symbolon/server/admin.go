@@ -67,7 +67,7 @@ func (h *adminAPI) sync(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	link, err := h.linker.Refresh(ctx, id, symbolon.FromOperator)
 	h.conclude(w, map[string]system.Bond{"link": system.BondOf(link)}, err)
@@ -85,7 +85,7 @@ func (h *adminAPI) bind(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	link, err := h.linker.Bind(ctx, b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
 	h.conclude(w, map[string]system.Bond{"link": system.BondOf(link)}, err)
@@ -98,7 +98,7 @@ func (h *adminAPI) revoke(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, answer.New(400, answer.InvalidRequest, "A session's ID is a UUID, and not the nil one."))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	err = h.verifier.RevokeSession(ctx, string(id))
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -114,7 +114,7 @@ func (h *adminAPI) revokeAll(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	h.done(w, h.verifier.Revoke(ctx, id))
 }
@@ -130,7 +130,7 @@ func (h *adminAPI) done(w http.ResponseWriter, err error) {
 }
 
 func (h *adminAPI) lookup(ctx context.Context, id string) (system.Person, error) {
-	ctx, cancel := context.WithTimeout(ctx, system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(ctx, system.OperatorTimeout)
 	defer cancel()
 	return system.Lookup(ctx, h.linker, h.erasures, h.linker.Ory, h.key, id)
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// erasurePatience is what the operator's request waits for the end of an erasure, which
+// erasureTimeout is what the operator's request waits for the end of an erasure, which
 // goes on without it.
-const erasurePatience = 2 * time.Second
+const erasureTimeout = 2 * time.Second
 
 // eraseUser answers DELETE /admin/users/{id}.
 func (h *adminAPI) eraseUser(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,7 @@ func (h *adminAPI) erase(w http.ResponseWriter, r *http.Request, id string) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), system.OperatorTimeout)
 	defer cancel()
 	begun, err := h.erasures.Begin(ctx, request)
 	if err != nil {
@@ -57,7 +57,7 @@ func (h *adminAPI) erase(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	if !begun.Done() {
-		waiting, cancel := context.WithTimeout(ctx, erasurePatience)
+		waiting, cancel := context.WithTimeout(ctx, erasureTimeout)
 		defer cancel()
 		if now, err := h.erasures.Finish(waiting, begun.ID); now.ID != "" {
 			begun = now
@@ -93,7 +93,7 @@ func eraseRequest(r *http.Request, id string) (erase.Request, error) {
 
 // erasure answers GET /admin/erasures/{id}.
 func (h *adminAPI) erasure(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	id := r.PathValue("id")
 	if _, err := symbolon.ParseIdentityID(id); err != nil { // it is a UUID as well

@@ -45,7 +45,7 @@ func (h *findingsAPI) list(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	limit := q.Limit
 	q.Limit++ // one more tells whether there is more
@@ -108,7 +108,7 @@ func (h *findingsAPI) query(raw string) (q symbolon.FindingsQuery, err error) {
 
 // repair answers POST /admin/findings/{id}/repair.
 func (h *findingsAPI) repair(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	f, err := h.find(ctx, r.PathValue("id"))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// OperatorPatience bounds what an operator waits for.
-const OperatorPatience = 20 * time.Second
+// OperatorTimeout bounds what an operator waits for.
+const OperatorTimeout = 20 * time.Second
 
 // CheckBind refuses what the databases cannot keep, or a log cannot show.
 func CheckBind(user symbolon.UserID, why string) error {
