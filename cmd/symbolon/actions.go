@@ -3,7 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 type actionsCmd struct {
@@ -30,32 +36,63 @@ It needs the configuration, and neither Ory nor the database.`
 }
 
 // Run prints the hooks.
-func (c actionsPrintCmd) Run(a *app) error {
+func (c actionsPrintCmd) Run(a *cli.App) error {
 	if c.For != "kratos.yml" && c.For != "network" && c.For != "create_url" && c.For != "oathkeeper" {
-		return usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
+		return cli.Usage(errors.New("--for must be kratos.yml, network, create_url or oathkeeper"))
 	}
-	config, err := a.configure()
+	conf, err := system.Configure(a)
 	if err != nil {
 		return err
 	}
 	switch c.For {
 	case "create_url":
-		return config.writeCreate(a.out)
+		return writeCreate(conf, a.Out)
 	case "oathkeeper":
-		return config.writeOathkeeper(a.out)
+		return writeOathkeeper(conf, a.Out)
 	}
-	actions := config.actions()
+	actions := system.Actions(conf)
 	actions.WithoutReserve, actions.Methods = c.WithoutReserve, c.Methods
 	if c.KratosConfig != "" {
 		if actions.Existing, err = os.ReadFile(c.KratosConfig); err != nil {
-			return usage(fmt.Errorf("read the Kratos configuration: %w", err))
+			return cli.Usage(fmt.Errorf("read the Kratos configuration: %w", err))
 		}
 	}
 	if err := actions.Check(); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if c.For == "network" {
-		return actions.WriteNetwork(a.out)
+		return actions.WriteNetwork(a.Out)
 	}
-	return actions.WriteKratos(a.out)
+	return actions.WriteKratos(a.Out)
+}
+
+// writeCreate writes what the application has to know, as environment variables.
+func writeCreate(c *config.Config, w io.Writer) error {
+	if c.Users.CreateURL == "" {
+		return cli.Usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
+	}
+	var b strings.Builder
+	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST is\n" +
+		"# Symbolon's (Standard Webhooks; docs/create-url.md). Treat it as the secret it is.\n")
+	secrets := c.CreateSecrets()
+	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
+	for _, former := range secrets[1:] {
+		fmt.Fprintf(&b, "# The other one, which signs as well for now: %s\n", former)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeOathkeeper prints the hydrator's part of Oathkeeper's configuration.
+func writeOathkeeper(c *config.Config, w io.Writer) error {
+	user, passwords := c.HydrateLogin()
+	_, err := fmt.Fprintf(w, `mutators:
+  hydrator:
+    enabled: true
+    config:
+      api:
+        url: %s/hydrate
+        auth: {basic: {username: %q, password: %q}}
+`, c.Serve.URL, user, passwords[0])
+	return err
 }

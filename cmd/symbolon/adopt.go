@@ -12,6 +12,8 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -37,41 +39,41 @@ Exit codes: 0 done, 3 done and lines are left for you to settle (ambiguous ones,
 }
 
 // Run plans, applies or undoes.
-func (c adoptCmd) Run(a *app) error {
+func (c adoptCmd) Run(a *cli.App) error {
 	options, err := c.options()
 	if err != nil {
 		return err
 	}
-	s, err := a.open()
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	if err := needAdmin(s, "adopt compares all identities, which needs Ory's admin API"); err != nil {
 		return err
 	}
-	if s.config.Users.CreateURL != "" {
-		return usage(hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon knows none"),
+	if s.Config.Users.CreateURL != "" {
+		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon knows none"),
 			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
 	}
-	if err := s.store.Check(a.ctx); errors.Is(err, symbolon.ErrUnavailable) {
+	if err := s.Store.Check(a.Ctx); errors.Is(err, symbolon.ErrUnavailable) {
 		return err
 	} else if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	for _, proof := range options.By {
 		if column, ok := proof.Column(); ok {
-			if err := s.store.CheckColumn(a.ctx, column); err != nil {
-				return usage(err)
+			if err := s.Store.CheckColumn(a.Ctx, column); err != nil {
+				return cli.Usage(err)
 			}
 		}
 	}
-	options.Email = s.config.Adopt.VerifiedEmail
-	p := &stepLine{out: a.err, live: isTerminal(a.err)}
+	options.Email = s.Config.Adopt.VerifiedEmail
+	p := &stepLine{out: a.Err, live: cli.IsTerminal(a.Err)}
 	options.Progress = p.show
-	run := &adopt.Adopter{Linker: s.linker, Ledger: s.store, Users: s.store, LastSignIn: s.ory.LastSignIn,
+	run := &adopt.Adopter{Linker: s.Linker, Ledger: s.Store, Users: s.Store, LastSignIn: s.Ory.LastSignIn,
 		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
-			return s.ory.Identities(ctx, ory.ListOptions{})
+			return s.Ory.Identities(ctx, ory.ListOptions{})
 		}}
 	switch {
 	case c.Apply != "":
@@ -81,11 +83,11 @@ func (c adoptCmd) Run(a *app) error {
 	default:
 		err = c.look(a, run, options, p)
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
 	defer cancel()
-	_ = s.linker.Close(closing) // a back-reference that stays unwritten harms nobody
+	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		return hint(err, "what was done stays; run it again")
+		return cli.Hint(err, "what was done stays; run it again")
 	}
 	return err
 }
@@ -99,14 +101,14 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 		}
 	}
 	if doing > 1 {
-		return o, usage(errors.New("a look (--dry-run, --plan), --apply and --undo are three things: one at a time"))
+		return o, cli.Usage(errors.New("a look (--dry-run, --plan), --apply and --undo are three things: one at a time"))
 	}
 	for _, place := range c.By {
 		proof := symbolon.Proof(place)
 		_, metadata := proof.MetadataKey()
 		_, column := proof.Column()
 		if err := adopt.CheckProof(proof); err != nil || proof != symbolon.ByExternalID && !metadata && !column {
-			return o, usage(hint(fmt.Errorf("--by %s is no place where halves name each other", plain(clip(place, 64))),
+			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is no place where halves name each other", cli.Plain(cli.Clip(place, 64))),
 				"external_id, metadata_public.KEY, or column:NAME"))
 		}
 		o.By = append(o.By, proof)
@@ -115,13 +117,13 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 }
 
 // look writes the plan and prints the counts.
-func (c adoptCmd) look(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
 	files, err := c.open(a)
 	if err != nil {
 		return err
 	}
 	var bind []adopt.Line
-	counts, err := run.Plan(a.ctx, o, func(l adopt.Line) error {
+	counts, err := run.Plan(a.Ctx, o, func(l adopt.Line) error {
 		if l.Do == adopt.Bind {
 			bind = append(bind, l)
 		}
@@ -143,23 +145,23 @@ func (c adoptCmd) look(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine)
 	if err != nil {
 		return err
 	}
-	if err := c.printCounts(a.summary(c.Plan), counts, adopt.RunOf(bind)); err != nil {
+	if err := c.printCounts(summaryWriter(a, c.Plan), counts, adopt.RunOf(bind)); err != nil {
 		return err
 	}
 	if n := counts.Lines[adopt.Ambiguous]; n > 0 {
-		return &leftError{n}
+		return cli.Left(n)
 	}
 	return nil
 }
 
-// summary is where the counts go: beside a plan that is printed itself.
-func (a *app) summary(plans []string) io.Writer {
+// summaryWriter is where the counts go: beside a plan that is printed itself.
+func summaryWriter(a *cli.App, plans []string) io.Writer {
 	for _, name := range plans {
 		if name == "-" {
-			return a.err
+			return a.Err
 		}
 	}
-	return a.out
+	return a.Out
 }
 
 func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) error {
@@ -190,33 +192,33 @@ func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) er
 	return err
 }
 
-func (c adoptCmd) apply(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
 	f, err := os.Open(c.Apply)
 	if err != nil {
-		return usage(fmt.Errorf("read the plan: %w", err))
+		return cli.Usage(fmt.Errorf("read the plan: %w", err))
 	}
 	defer f.Close()
 	lines, err := adopt.Read(f)
 	if err != nil {
-		return usage(hint(fmt.Errorf("%s: %w", c.Apply, err), "nothing was changed; `symbolon adopt --plan plan.csv` writes a plan"))
+		return cli.Usage(cli.Hint(fmt.Errorf("%s: %w", c.Apply, err), "nothing was changed; `symbolon adopt --plan plan.csv` writes a plan"))
 	}
 	for _, l := range lines {
 		if l.By == symbolon.ByVerifiedEmail && !o.Email {
-			return usage(hint(errors.New("the plan binds by e-mail addresses, and adopt.verified_email is off"), "nothing was changed"))
+			return cli.Usage(cli.Hint(errors.New("the plan binds by e-mail addresses, and adopt.verified_email is off"), "nothing was changed"))
 		}
 	}
-	report, err := run.Apply(a.ctx, lines, o)
+	report, err := run.Apply(a.Ctx, lines, o)
 	p.end()
-	return c.conclude(a.out, report, "bound", err)
+	return c.conclude(a.Out, report, "bound", err)
 }
 
-func (c adoptCmd) undo(a *app, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
-	report, err := run.Undo(a.ctx, c.Undo, o)
+func (c adoptCmd) undo(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+	report, err := run.Undo(a.Ctx, c.Undo, o)
 	p.end()
 	if errors.Is(err, adopt.ErrNoRun) {
-		return hint(err, "`symbolon adopt` prints the name of the run with the plan, and --apply when it is done")
+		return cli.Hint(err, "`symbolon adopt` prints the name of the run with the plan, and --apply when it is done")
 	}
-	return c.conclude(a.out, report, "undone", err)
+	return c.conclude(a.Out, report, "undone", err)
 }
 
 // conclude prints what a run did: the refused lines first, each with the reason.
@@ -225,7 +227,7 @@ func (c adoptCmd) conclude(out io.Writer, r adopt.Report, done string, err error
 		return printErr
 	}
 	if err == nil && len(r.Refused) > 0 {
-		return &leftError{len(r.Refused)}
+		return cli.Left(len(r.Refused))
 	}
 	return err
 }
@@ -237,7 +239,7 @@ func (c adoptCmd) printReport(out io.Writer, r adopt.Report, done string) error 
 		if c.JSON {
 			err = e.Encode(map[string]adopt.Refusal{"refused": refused})
 		} else {
-			_, err = fmt.Fprintf(out, "refused: identity %s, user %s: %s\n", refused.Identity, plain(string(refused.User)), plain(refused.Why))
+			_, err = fmt.Fprintf(out, "refused: identity %s, user %s: %s\n", refused.Identity, cli.Plain(string(refused.User)), cli.Plain(refused.Why))
 		}
 		if err != nil {
 			return err

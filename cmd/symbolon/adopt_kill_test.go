@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -32,11 +33,11 @@ func TestAdoptKilled(t *testing.T) {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		people, kills = 5000, 40
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
-		w := &walk{t: t, dir: t.TempDir(), db: openWalk(t, database)}
+		w := &walk{t: t, dir: t.TempDir(), db: cmdtest.OpenDB(t, database)}
 		stile := newTurnstile(t, ory.AdminURL)
-		w.env = append(os.Environ(), beTheProgram+"=1", "SYMBOLON_SECRET="+testSecret, "SYMBOLON_DATABASE="+database,
+		w.env = append(os.Environ(), beTheProgram+"=1", "SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_DATABASE="+database,
 			"SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+stile.url, "SYMBOLON_USERS_TABLE=accounts",
 			"SYMBOLON_USERS_NEW_ID=database")
 		key := map[bool]string{true: "integer", false: "bigserial"}[strings.HasPrefix(database, "sqlite")]

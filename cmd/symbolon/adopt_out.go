@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // planFile is a plan on its way into a file. It gets its name when it is whole, so that
@@ -21,7 +22,7 @@ type planFile struct {
 }
 
 // open begins the plans that were asked for.
-func (c adoptCmd) open(a *app) ([]*planFile, error) {
+func (c adoptCmd) open(a *cli.App) ([]*planFile, error) {
 	var files []*planFile
 	for _, name := range c.Plan {
 		f, err := c.begin(a, name)
@@ -36,17 +37,17 @@ func (c adoptCmd) open(a *app) ([]*planFile, error) {
 	return files, nil
 }
 
-func (c adoptCmd) begin(a *app, name string) (*planFile, error) {
+func (c adoptCmd) begin(a *cli.App, name string) (*planFile, error) {
 	if name == "-" {
 		format := adopt.CSV
 		if c.JSON {
 			format = adopt.JSON
 		}
-		return &planFile{Writer: adopt.NewWriter(a.out, format)}, nil
+		return &planFile{Writer: adopt.NewWriter(a.Out, format)}, nil
 	}
 	format := adopt.Format(strings.TrimPrefix(filepath.Ext(name), "."))
 	if format != adopt.CSV && format != adopt.JSON {
-		return nil, usage(fmt.Errorf("--plan %s: its name must end with .csv or .json", plain(name)))
+		return nil, cli.Usage(fmt.Errorf("--plan %s: its name must end with .csv or .json", cli.Plain(name)))
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // for its owner only: it says who has an account
 	if err != nil {

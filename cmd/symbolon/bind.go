@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
@@ -23,41 +25,41 @@ func (bindCmd) Help() string {
 }
 
 // Run binds.
-func (c bindCmd) Run(a *app) error {
+func (c bindCmd) Run(a *cli.App) error {
 	id, err := symbolon.ParseIdentityID(c.Identity)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	user := symbolon.UserID(c.User)
-	if err := checkBind(user, c.Why); err != nil {
+	if err := system.CheckBind(user, c.Why); err != nil {
 		var p *answer.Problem
 		errors.As(err, &p)
-		return usage(errors.New(p.Message))
+		return cli.Usage(errors.New(p.Message))
 	}
-	s, err := a.open()
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	ctx, cancel := context.WithTimeout(a.ctx, operatorPatience)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
-	link, err := s.linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
+	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
 	if err != nil {
 		return explainBind(err)
 	}
-	if err := s.linker.Close(ctx); err != nil {
+	if err := s.Linker.Close(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "identity %s is bound to user %s\n", link.Identity, plain(string(link.User)))
+	_, err = fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User)))
 	return err
 }
 
 func explainBind(err error) error {
 	switch {
 	case errors.Is(err, symbolon.ErrConflict):
-		return hint(err, "nothing was changed; `symbolon show ID` shows both sides")
+		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
 	case errors.Is(err, symbolon.ErrUnavailable):
-		return hint(err, "whether it was done is not known; try again, nothing is done twice")
+		return cli.Hint(err, "whether it was done is not known; try again, nothing is done twice")
 	}
 	return err
 }

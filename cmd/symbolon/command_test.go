@@ -1,32 +1,34 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // commands is an installation that commands are run against, in one process.
 type commands struct {
 	*installation
-	env environ
+	env config.Environ
 }
 
 func installCommands(t *testing.T) *commands {
 	t.Helper()
 	i := install(t, nil)
 	t.Chdir(t.TempDir())
-	return &commands{i, environment("SYMBOLON_DATABASE", i.config.Database.Reveal(),
+	return &commands{i, cmdtest.Env("SYMBOLON_DATABASE", i.Config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)}
 }
 
 func TestShowSaysWhatIsWrong(t *testing.T) {
 	c := installCommands(t)
-	id, token := c.ory.add(1)
+	id, token := c.ory.Add(1)
 	user := c.signIn(t, token)
 	show := func(args ...string) string {
 		t.Helper()
@@ -50,26 +52,26 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	says(show(id), "active at Ory", "linked", "no back-reference", "open findings: none", "history: 1")
 	says(show(strings.ToUpper(id)), user)
 
-	c.ory.set(id, "metadata_public", map[string]any{"id": "\x1b[2Jsomebody\u202eelse"})
+	c.ory.Set(id, "metadata_public", map[string]any{"id": "\x1b[2Jsomebody\u202eelse"})
 	says(show(id), "names NOT this user", `\u001b[2Jsomebody\u202eelse`)
-	c.ory.set(id, "metadata_public", map[string]any{"id": map[string]int{"a": 1}})
+	c.ory.Set(id, "metadata_public", map[string]any{"id": map[string]int{"a": 1}})
 	says(show(id), `{"a":1}`)
-	c.ory.set(id, "state", "inactive")
+	c.ory.Set(id, "state", "inactive")
 	says(show(id), "inactive at Ory")
-	c.ory.setDown(true)
+	c.ory.SetDown(true)
 	says(show(user), "Ory could not be asked")
-	c.ory.setDown(false)
-	c.ory.set(id, "", nil)
+	c.ory.SetDown(false)
+	c.ory.Set(id, "", nil)
 	says(show(user), "GONE at Ory")
 	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
 	says(show(user), "Ory was not asked: ory.admin_url")
 
-	if _, err := c.db.Exec("delete from symbolon_users"); err != nil {
+	if _, err := c.DB.Exec("delete from symbolon_users"); err != nil {
 		t.Fatal(err)
 	}
 	says(show(user), "NO ROW", user, id)
-	var p person
-	if err := json.Unmarshal([]byte(show(user, "--json")), &p); err != nil || p.User.Row || p.Identity.Ory != notAsked {
+	var p system.Person
+	if err := json.Unmarshal([]byte(show(user, "--json")), &p); err != nil || p.User.Row || p.Identity.Ory != system.NotAsked {
 		t.Errorf("%v %+v", err, p)
 	}
 	if code, _, errs := runIn(t, c.env, "show", "\x1b[2J"); code != 1 || strings.Contains(errs, "\x1b") {
@@ -79,8 +81,8 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 
 func TestBind(t *testing.T) {
 	c := installCommands(t)
-	one, token := c.ory.add(1)
-	two, _ := c.ory.add(2)
+	one, token := c.ory.Add(1)
+	two, _ := c.ory.Add(2)
 	user := c.signIn(t, token)
 	for _, test := range []struct {
 		args []string
@@ -108,7 +110,7 @@ func TestBind(t *testing.T) {
 	if !strings.Contains(out, "held") || !strings.Contains(out, "moved") {
 		t.Errorf("the one that lost its user:\n%s", out)
 	}
-	c.ory.setDown(true)
+	c.ory.SetDown(true)
 	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "try again") {
 		t.Errorf("Ory is down: %d %s", code, errs)
 	}
@@ -118,7 +120,7 @@ func TestBind(t *testing.T) {
 // any other wrong configuration.
 func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 	c := installCommands(t)
-	if _, err := c.db.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
+	if _, err := c.DB.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
 		t.Fatal(err)
 	}
 	for table, want := range map[string][]string{
@@ -138,55 +140,29 @@ func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestExampleConfig: symbolon.example.yaml is the defaults, every key of them.
-func TestExampleConfig(t *testing.T) {
-	text, err := os.ReadFile("symbolon.example.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, warnings, err := load(t, string(text), environment())
-	if err != nil || len(warnings) != 0 {
-		t.Fatalf("%v %v", err, warnings)
-	}
-	want, _, err := load(t, "", environment())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var missing []string
-	eachLeafPair(c, want, func(path string, got, want any) {
-		if fmt.Sprintf("%v", got) != fmt.Sprintf("%v", want) {
-			missing = append(missing, fmt.Sprintf("%s: %v, the default is %v", path, got, want))
+// TestServeRefusesKeys: a server does not start with keys that it must not have, or
+// that are none, and says what to do.
+func TestServeRefusesKeys(t *testing.T) {
+	p := cmdtest.NewTemplate(t)
+	env := cmdtest.Env("SYMBOLON_AUTH_JWT_JWKS", p.Public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",
+		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
+	for says, prepare := range map[string]func(){
+		"publish only the public halves": func() { p.Publish(t, p.Key) },
+		"no key set": func() {
+			if err := os.WriteFile(p.Public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no such file": func() {
+			if err := os.Remove(p.Public); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		p.Publish(t, p.Key.Public())
+		prepare()
+		if code, _, errs := runIn(t, env, "serve"); code != 2 || !strings.Contains(errs, says) || !strings.Contains(errs, "auth.jwt.jwks") {
+			t.Errorf("%s: %d %s", says, code, errs)
 		}
-		if !strings.Contains(string(text), path[strings.LastIndex(path, ".")+1:]+":") {
-			missing = append(missing, path+" is not in it")
-		}
-	})
-	if len(missing) > 0 {
-		t.Error(strings.Join(missing, "\n"))
-	}
-}
-
-func TestLogLevels(t *testing.T) {
-	for _, test := range []struct {
-		flag, env string
-		want      slog.Level
-	}{{"", "", slog.LevelInfo}, {"debug", "error", slog.LevelDebug}, {"", "warn", slog.LevelWarn}, {"error", "", slog.LevelError}} {
-		if got, err := logLevel(test.flag, environment("SYMBOLON_LOG_LEVEL", test.env)); err != nil || got != test.want {
-			t.Errorf("%+v: %v %v", test, got, err)
-		}
-	}
-	if newLogger(&strings.Builder{}, slog.LevelInfo).Enabled(context.Background(), slog.LevelDebug) {
-		t.Error("debug at info")
-	}
-}
-
-func TestUnknownVariables(t *testing.T) {
-	_, warnings, err := load(t, "", environment("SYMBOLON_ORY_ADMINURL", "x", "SYMBOLON_SERVE_PORT", "1",
-		"SYMBOLON_SERVICE_HOST", "10.0.0.1", "SYMBOLON_PORT", "tcp://10.0.0.1:4460", "SYMBOLON_LOG_LEVEL", "debug", "HOME", "/"))
-	if err != nil || len(warnings) != 2 {
-		t.Fatalf("%v %v", err, warnings)
-	}
-	if got := fmt.Sprint(warnings); !strings.Contains(got, "did you mean SYMBOLON_ORY_ADMIN_URL?") || !strings.Contains(got, "SYMBOLON_SERVE_PORT is no key") {
-		t.Error(got)
 	}
 }

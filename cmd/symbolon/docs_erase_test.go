@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -14,8 +16,8 @@ func TestDocsErase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onBoth(t, func(t *testing.T, database string) {
-		m := installMortals(t, func(c *Config) { c.Database = Hidden(database) })
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+		m := installMortals(t, func(c *config.Config) { c.Database = config.Hidden(database) })
 		_, user := m.born(t, "a@example.com")
 		commands, queries := 0, 0
 		for line := range strings.Lines(string(text)) {
@@ -33,7 +35,7 @@ func TestDocsErase(t *testing.T) {
 					line = strings.ReplaceAll(line, "symbolon.", "symbolon_")
 				}
 				var found int
-				if err := m.db.QueryRow("select count(*) from (" + line + ") as q").Scan(&found); err != nil || (found > 0) != strings.Contains(line, "user.erased") {
+				if err := m.DB.QueryRow("select count(*) from (" + line + ") as q").Scan(&found); err != nil || (found > 0) != strings.Contains(line, "user.erased") {
 					t.Errorf("%s: found %d, %v", line, found, err)
 				}
 			}
@@ -41,7 +43,7 @@ func TestDocsErase(t *testing.T) {
 		if commands != 5 || queries != 2 {
 			t.Errorf("%d commands, %d queries were run", commands, queries)
 		}
-		if found := symbolontest.FindText(t, m.db, string(m.store.Dialect), "a@example.com", "cAnArY"); len(found) > 0 {
+		if found := symbolontest.FindText(t, m.DB, string(m.Store.Dialect), "a@example.com", "cAnArY"); len(found) > 0 {
 			t.Errorf("left: %q", found)
 		}
 	})

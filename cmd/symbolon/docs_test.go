@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -44,23 +45,10 @@ func newWalk(t *testing.T, page, database string) *walk {
 		t.Fatal(err)
 	}
 	w.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), beTheProgram+"=1",
-		"SYMBOLON_SECRET="+testSecret, "SYMBOLON_DATABASE="+database)
+		"SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_DATABASE="+database)
 	w.replace = strings.NewReplacer("http://127.0.0.1:4433", w.kratos.PublicURL, "http://127.0.0.1:4434", w.kratos.AdminURL)
-	w.db = openWalk(t, database)
+	w.db = cmdtest.OpenDB(t, database)
 	return w
-}
-
-func openWalk(t *testing.T, database string) *sql.DB {
-	driver, dsn := "pgx", database
-	if path, ok := strings.CutPrefix(database, "sqlite://"); ok {
-		driver, dsn = "sqlite", sqlstore.SQLiteDSN(path)
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
 }
 
 // blocks are those of one section in one language.
@@ -149,7 +137,7 @@ func TestAlreadyHaveUsers(t *testing.T) {
 	const page = "already-have-users.md"
 	for name, test := range map[string]func(*walk){"only users": onlyUsers, "only identities": onlyIdentities, "both": bothHalves} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, database string) {
+			cmdtest.OnBoth(t, func(t *testing.T, database string) {
 				w := newWalk(t, page, database)
 				w.begin(strings.SplitN(database, ":", 2)[0])
 				test(w)
@@ -228,5 +216,26 @@ func bothHalves(w *walk) {
 	}
 	if n := w.one(`select cast(count(*) as text) from accounts where id in (5, 6) and ory_identity_id is not null`); n != "0" {
 		w.t.Errorf("%s users were bound that nobody is certain of", n)
+	}
+}
+
+// TestDoctorIsDocumented: docs/doctor.md has a section for every check, and no other.
+func TestDoctorIsDocumented(t *testing.T) {
+	text := cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "doctor.md"))
+	var documented []string
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "### "); ok {
+			documented = append(documented, strings.Trim(name, "`"))
+		}
+	}
+	if got, want := strings.Join(documented, "\n"), strings.Join(doctor.Checks(), "\n"); got != want {
+		t.Errorf("documented:\n%s\nwanted:\n%s", got, want)
+	}
+	for _, section := range strings.Split(text, "\n### ")[1:] {
+		for _, word := range []string{"**Breaks**", "**Mend**"} {
+			if !strings.Contains(section, word) {
+				t.Errorf("%s does not say %s", strings.SplitN(section, "\n", 2)[0], word)
+			}
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/mint"
-	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 type doctorCmd struct {
@@ -39,37 +40,37 @@ Exit codes: 0 all is well, 3 there are problems, 1 something could not be found 
 }
 
 // Run examines and reports.
-func (c doctorCmd) Run(a *app) error {
-	config, err := a.configure()
+func (c doctorCmd) Run(a *cli.App) error {
+	conf, err := system.Configure(a)
 	if err != nil {
 		return err
 	}
-	d := &doctor.Doctor{Ory: config.client(), Actions: config.actions(), Project: config.Ory.Project, MaxStale: config.Auth.MaxStale,
-		OnIdentityDeleted: config.Users.OnIdentityDeleted, ReleaseColumns: config.Users.ReleaseColumns, AnonymiseColumns: config.Users.AnonymiseColumns,
+	d := &doctor.Doctor{Ory: system.NewClient(conf), Actions: system.Actions(conf), Project: conf.Ory.Project, MaxStale: conf.Auth.MaxStale,
+		OnIdentityDeleted: conf.Users.OnIdentityDeleted, ReleaseColumns: conf.Users.ReleaseColumns, AnonymiseColumns: conf.Users.AnonymiseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
-	if tokens := config.Auth.JWT.tokens(); tokens != nil {
+	if tokens := conf.Auth.JWT.Tokens(); tokens != nil {
 		d.TokenKeys = tokens.ReadKeys
 	}
 	if d.Kratos, err = c.kratos(); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	if err := c.live(a, config, d); err != nil {
-		return usage(err)
+	if err := c.live(a, conf, d); err != nil {
+		return cli.Usage(err)
 	}
-	if creator := config.creator(); creator != nil {
+	if creator := system.NewCreator(conf); creator != nil {
 		defer creator.Close()
 		d.Unsigned = creator.Unsigned
 	}
-	s, err := connect(a.ctx, config, slog.New(slog.DiscardHandler))
+	s, err := system.Connect(a.Ctx, conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.Database = err
 	} else {
-		defer s.close()
-		d.Table, d.Bonds = usersTable{s}, s.store
+		defer s.Close()
+		d.Table, d.Bonds = system.UsersTable{System: s}, s.Store
 	}
-	p := &doctorPrinter{out: a.out, json: c.JSON}
-	p.end(d.Examine(a.ctx, p.show))
+	p := &doctorPrinter{out: a.Out, json: c.JSON}
+	p.end(d.Examine(a.Ctx, p.show))
 	d.Ory.CloseIdleConnections()
 	return errors.Join(p.err, concludeDoctor(p.count))
 }
@@ -89,7 +90,7 @@ func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
 	return hooks.ReadKratos(docs...)
 }
 
-func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
+func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error {
 	if !c.Live && c.Traits != "" {
 		return errors.New("--traits is of no use without --live")
 	}
@@ -97,11 +98,11 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 		return nil
 	}
 	if !d.Ory.HasAdmin() {
-		return hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
+		return cli.Hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434")
 	}
-	if config.Users.CreateURL != "" {
-		return hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
+	if conf.Users.CreateURL != "" {
+		return cli.Hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
 			"sign up somebody by hand, and delete both halves")
 	}
 	if c.Traits != "" {
@@ -109,72 +110,14 @@ func (c doctorCmd) live(a *app, config *Config, d *doctor.Doctor) error {
 			return fmt.Errorf("--traits must be a JSON object: %w", err)
 		}
 		if !strings.Contains(c.Traits, doctor.Placeholder) {
-			return hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
+			return cli.Hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
 		}
 	}
-	minter := mint.NewMinter(config.Ory.Project, config.secrets()...)
+	minter := mint.NewMinter(conf.Ory.Project, conf.Secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
-		_, _ = fmt.Fprintf(a.err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
+		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
 	}}
 	return nil
-}
-
-// actions are the hooks as `actions print` prints them.
-func (c *Config) actions() hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: c.hookKeys(), BackReference: c.backReference(), Columns: c.Users.Columns, NewID: c.Users.newID()}
-}
-
-// usersTable shows the doctor the users table.
-type usersTable struct{ *system }
-
-func (u usersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
-	faults, err := u.store.Examine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []doctor.TableFault
-	for _, err := range faults {
-		var f *sqlstore.Fault
-		if !errors.As(err, &f) {
-			return nil, err
-		}
-		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
-		if f.Column == u.config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
-			fault.Mend = u.identityColumn(ctx, f.Mend)
-		}
-		out = append(out, fault)
-	}
-	return out, nil
-}
-
-// identityColumn is the SQL that adds the column and its index, or what stands in its
-// way.
-func (u usersTable) identityColumn(ctx context.Context, otherwise string) string {
-	todo, err := u.store.IdentityColumn(ctx)
-	var doubled *sqlstore.DoubledError
-	switch {
-	case errors.As(err, &doubled):
-		return fmt.Sprintf("leave each identity in the one row that is its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
-	case err != nil || len(todo) == 0:
-		return otherwise
-	}
-	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
-}
-
-func (u usersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
-	if u.config.Users.CreateURL != "" {
-		return nil, nil // the table is the application's own business
-	}
-	t, err := sqlstore.Describe(ctx, u.db, u.store.Dialect, u.config.Users.Table)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range t.Columns {
-		if _, filled := u.config.Users.Columns[c.Name]; filled && c.Unique {
-			out = append(out, c.Name)
-		}
-	}
-	return out, nil
 }
 
 // foundError says that the doctor found problems.
@@ -187,7 +130,7 @@ func (e *foundError) Error() string {
 	return fmt.Sprintf("there are %d problems", e.n)
 }
 
-func (e *foundError) Unwrap() error { return &leftError{e.n} }
+func (e *foundError) Unwrap() error { return cli.Left(e.n) }
 
 func concludeDoctor(count map[doctor.Verdict]int) error {
 	switch {
@@ -296,7 +239,7 @@ func wrapped(text string, indent int) string {
 	const width = 84
 	var b strings.Builder
 	column := 0
-	for word := range strings.FieldsSeq(plain(text)) {
+	for word := range strings.FieldsSeq(cli.Plain(text)) {
 		switch n := len([]rune(word)); {
 		case column == 0:
 			column = n

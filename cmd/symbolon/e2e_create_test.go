@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -65,7 +66,7 @@ func (a *nodeApp) start(t *testing.T) {
 	if a.child, err = child.Start(cmd, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the application listens", func() bool {
+	cmdtest.Eventually(t, "the application listens", func() bool {
 		if !a.child.Running() {
 			text, _ := os.ReadFile(a.users + ".log")
 			t.Fatalf("the application ended: %v\n%s", a.child.Err(), text)
@@ -109,7 +110,7 @@ func (a *nodeApp) all(t *testing.T) map[string]string {
 // TestCreateURL: an application in Node makes its own users. It is killed, and people
 // sign up meanwhile; whoever wants in is told to wait, and when it is back all is well.
 func TestCreateURL(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var app *nodeApp
 		w := startWorld(t, world{database: database, before: func(w *world) { app = startNode(t, w.server) },
 			env: []string{"SYMBOLON_USERS_CREATE_URL=http://127.0.0.1:9/"}})
@@ -127,7 +128,7 @@ func TestCreateURL(t *testing.T) {
 		if status, user := w.auth(t, ada); status != 200 || user != string(known.User.ID) {
 			t.Errorf("ada: %d, user %q", status, user)
 		}
-		eventually(t, "Ory holds ada's user ID", func() bool { return w.backReference(t, ada) == string(known.User.ID) })
+		cmdtest.Eventually(t, "Ory holds ada's user ID", func() bool { return w.backReference(t, ada) == string(known.User.ID) })
 
 		app.kill()
 		bob, eve := w.register(t, "bob@example.com"), w.register(t, "eve@example.com")
@@ -144,7 +145,7 @@ func TestCreateURL(t *testing.T) {
 		}
 		app.start(t)
 		for _, p := range []*symbolontest.Person{bob, eve} {
-			eventually(t, "who waited is let in", func() bool { // not yet, where a question is under way that found nobody
+			cmdtest.Eventually(t, "who waited is let in", func() bool { // not yet, where a question is under way that found nobody
 				status, user := w.auth(t, p)
 				return status == 200 && user != ""
 			})
@@ -206,7 +207,7 @@ func TestKilledBetweenCreateAndCommit(t *testing.T) {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		rounds = 100
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var app *nodeApp
 		var server atomic.Pointer[process]
 		var armed atomic.Bool

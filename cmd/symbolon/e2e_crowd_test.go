@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -203,7 +205,7 @@ func (c *crowd) awaitPeople(t *testing.T, n int) {
 
 func (c *crowd) signUp(ctx context.Context, t *testing.T, n *int) {
 	*n++
-	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), testPassword, "Somebody")
+	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), cmdtest.Password, "Somebody")
 	if err != nil {
 		t.Errorf("a sign-up: %v", err) // whatever becomes of Symbolon
 		return
@@ -287,7 +289,7 @@ func (c *crowd) sync(ctx context.Context, t *testing.T) {
 		return
 	}
 	status, _, body := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/identities/"+m.IdentityID+"/sync", "")
-	var answer struct{ Link bond }
+	var answer struct{ Link system.Bond }
 	if status != 200 {
 		return
 	}
@@ -355,7 +357,7 @@ func (c *crowd) erase(ctx context.Context, t *testing.T, m *member, user string)
 	if status != 200 && status != 202 {
 		return
 	}
-	var answer struct{ Erasure erasure }
+	var answer struct{ Erasure system.Erasure }
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Erasure.ID == "" {
 		t.Errorf("erasure of %s: %s", m.IdentityID, body)
 		return

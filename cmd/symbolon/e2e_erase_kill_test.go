@@ -21,6 +21,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -242,7 +243,7 @@ func (k *killer) run(t *testing.T, w *world, p killPoint, args ...string) (strin
 // database, before and after it: the next process always carries the erasure to its
 // end, the evidence is whole, and nothing brings the person back.
 func TestEraseKilled(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases: caches hear nothing of it
 		k := startKiller(t, w)
 		before, killed := 0, 0
@@ -284,7 +285,7 @@ func TestEraseKilled(t *testing.T) {
 func (w *world) linkedPerson(t *testing.T, email string) (p *symbolontest.Person, user string) {
 	t.Helper()
 	p = w.register(t, email)
-	eventually(t, "the first request is let in", func() bool { // a slow machine's answers are older than max_stale
+	cmdtest.Eventually(t, "the first request is let in", func() bool { // a slow machine's answers are older than max_stale
 		var status int
 		status, user = w.auth(t, p)
 		return status == 200

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -44,19 +46,13 @@ func (w *world) traceless(t *testing.T, words ...string) {
 }
 
 // complete wants an erasure to be done, with the evidence of every step.
-func complete(t *testing.T, e *erasure) {
+func complete(t *testing.T, e *system.Erasure) {
 	t.Helper()
-	if e == nil {
-		t.Error("there is no erasure")
+	if e == nil || !e.Done || e.DoneAt == nil {
+		t.Errorf("it is not done: %+v", e)
 		return
 	}
-	var steps []string
-	for _, n := range e.Evidence {
-		steps = append(steps, string(n.Step))
-	}
-	if got := strings.Join(steps, " "); !e.Done || e.DoneAt == nil || e.Step != symbolon.EraseDone || got != "deny sessions identity row scrub" {
-		t.Errorf("at %s, done %t, evidence of %s, last error %q", e.Step, e.Done, got, e.LastError)
-	}
+	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
 }
 
 // erased wants both halves of a person to be gone, whatever still comes of it.
@@ -68,7 +64,7 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 	if _, status, err := w.kratos.Whoami(t.Context(), p.Token); err != nil || status != 401 {
 		t.Errorf("whoami: %d %v", status, err)
 	}
-	keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(testSecret)})
+	keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)})
 	for range 2 {
 		w.server.send(t, "POST", w.server.publicURL+"/hooks/link", fmt.Sprintf(`{"identity_id":%q,"id":%q,"columns":{"traits.email":%q}}`, p.IdentityID, user, p.Email), "X-Symbolon-Key", keys.Link[0])
 		w.server.send(t, "POST", w.server.publicURL+"/hooks/sync", fmt.Sprintf(`{"identity_id":%q}`, p.IdentityID), "X-Symbolon-Key", keys.Sync[0])
@@ -87,11 +83,11 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 
 // eraseNow has the operator erase somebody, again and again until the erasure has come so
 // far: a request waits two seconds for it, and answers 202 on a slow machine.
-func (w *world) eraseNow(t *testing.T, path string, far func(erasure) bool) (e erasure) {
+func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) bool) (e system.Erasure) {
 	t.Helper()
-	eventually(t, "the erasure is so far", func() bool {
+	cmdtest.Eventually(t, "the erasure is so far", func() bool {
 		status, header, body := w.server.send(t, "DELETE", w.server.operatorURL+path, "")
-		var answer struct{ Erasure erasure }
+		var answer struct{ Erasure system.Erasure }
 		if err := json.Unmarshal(body, &answer); err != nil || e.ID != "" && e.ID != answer.Erasure.ID || status != map[bool]int{true: 200, false: 202}[answer.Erasure.Done] ||
 			status == 202 && header.Get("Location") != "/admin/erasures/"+answer.Erasure.ID {
 			t.Fatalf("%d %v %s", status, header, body)
@@ -105,9 +101,9 @@ func (w *world) eraseNow(t *testing.T, path string, far func(erasure) bool) (e e
 // TestEraseEndToEnd: a real Kratos, the server, both databases: the admin API and the
 // command line, each row policy.
 func TestEraseEndToEnd(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
-		stays, err := w.kratos.Register(t.Context(), "stays@example.org", testPassword, "One who stays")
+		stays, err := w.kratos.Register(t.Context(), "stays@example.org", cmdtest.Password, "One who stays")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +118,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			if row != "" {
 				query += "&row=" + row
 			}
-			done := w.eraseNow(t, "/admin/users/"+user+query, func(e erasure) bool { return e.Done })
+			done := w.eraseNow(t, "/admin/users/"+user+query, func(e system.Erasure) bool { return e.Done })
 			complete(t, &done)
 			if status, _ := w.auth(t, p); status != 401 && status != 403 { // at once, out of whatever cache
 				t.Errorf("the session is answered %d", status)
@@ -140,7 +136,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			eventually(t, "the server has heard whom another process erased", func() bool {
+			cmdtest.Eventually(t, "the server has heard whom another process erased", func() bool {
 				status, _ := w.auth(t, again)
 				return status != 200
 			})
@@ -182,7 +178,7 @@ func TestEraseOutlivesTheServer(t *testing.T) {
 	p := w.register(t, "outlived@example.com")
 	_, user := w.auth(t, p)
 	down.Store(true)
-	if e := w.eraseNow(t, "/admin/users/"+user, func(e erasure) bool { return e.Step == symbolon.EraseSessions }); e.Done {
+	if e := w.eraseNow(t, "/admin/users/"+user, func(e system.Erasure) bool { return e.Step == symbolon.EraseSessions }); e.Done {
 		t.Fatalf("%+v", e)
 	}
 	if status, _ := w.auth(t, p); status != 403 {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/child"
 )
 
@@ -94,7 +95,7 @@ func TestServeBehindHAProxy(t *testing.T) {
 	if got := told("/auth", token...); got != "200 "+user+" aal1" {
 		t.Errorf("Kratos is stopped, her session is cached: %q", got)
 	}
-	eventually(t, "what is cached is too old", func() bool { return told("/auth", token...) == "503 unavailable" })
+	cmdtest.Eventually(t, "what is cached is too old", func() bool { return told("/auth", token...) == "503 unavailable" })
 	if got := told("/auth/optional", token...); got != "503 unavailable" {
 		t.Errorf("Kratos is stopped, strangers are let in: %q", got)
 	}
@@ -135,7 +136,7 @@ func startHAProxy(t *testing.T, policy, symbolon, app string) string {
 		t.Fatalf("this test needs HAProxy (sudo apt-get install haproxy): %v", err)
 	}
 	t.Cleanup(func() { running.Stop(syscall.SIGTERM, 5*time.Second) })
-	eventually(t, "HAProxy listens", func() bool {
+	cmdtest.Eventually(t, "HAProxy listens", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // TestKilledBetweenReserveAndLink: kill -9 right after Ory was given a reserved ID.
@@ -19,7 +21,7 @@ func TestKilledBetweenReserveAndLink(t *testing.T) {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		rounds = 100
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var server atomic.Pointer[process]
 		var reserved atomic.Int32
 		tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

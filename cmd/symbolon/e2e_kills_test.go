@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
 // aims are the moments at which a server is killed: when the link hook, the PATCH of a
@@ -34,7 +36,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		kills = 100
 	}
 	t.Parallel() // most of the time it waits
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		t.Parallel()
 		c := newCrowd(t, database)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -1,11 +1,16 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+)
 
 // TestNoHooksNoAdmin is the first step of the ladder: Ory's public URL and nothing
 // else. The first request links.
 func TestNoHooksNoAdmin(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, noAdmin: true})
 		ada := w.register(t, "ada@example.com")
 		if p, known := w.person(t, ada.IdentityID); known {
@@ -16,7 +21,7 @@ func TestNoHooksNoAdmin(t *testing.T) {
 			t.Fatalf("the first request: %d, user %q", status, user)
 		}
 		p := w.linked(t, ada.IdentityID)
-		if string(p.User.ID) != user || p.Link.Way != "request" || p.Identity.Ory != notAsked {
+		if string(p.User.ID) != user || p.Link.Way != "request" || p.Identity.Ory != system.NotAsked {
 			t.Errorf("%+v %+v %+v", p.Identity, p.User, p.Link)
 		}
 		if status, again := w.auth(t, ada); status != 200 || again != user {
@@ -47,5 +52,5 @@ func TestStoppedServer(t *testing.T) {
 	if status != 200 || user == "" {
 		t.Fatalf("bob: %d, user %q", status, user)
 	}
-	eventually(t, "Ory holds bob's user ID", func() bool { return w.backReference(t, bob) == user })
+	cmdtest.Eventually(t, "Ory holds bob's user ID", func() bool { return w.backReference(t, bob) == user })
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -25,7 +26,7 @@ func TestNetworksLimits(t *testing.T) {
 	if torture {
 		people, minute, atOnce = 5000, time.Minute, 16
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		p := newProcess(t)
 		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_LOG_LEVEL=info")
 		printed, err := p.command("actions", "print", "--for", "kratos.yml", "--without-reserve").Output()
@@ -91,7 +92,7 @@ func signUpAll(t *testing.T, ory *fakeory.Ory, p *process, people int, within ti
 	places := make(chan struct{}, atOnce)
 	one := func(n int) {
 		start := time.Now()
-		person, err := ory.Register(context.WithoutCancel(t.Context()), fmt.Sprintf("p%d@example.org", n), testPassword, "Ann")
+		person, err := ory.Register(context.WithoutCancel(t.Context()), fmt.Sprintf("p%d@example.org", n), cmdtest.Password, "Ann")
 		took := time.Since(start)
 		if err != nil {
 			t.Errorf("sign-up %d: %v", n, err)

@@ -15,6 +15,8 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -52,7 +54,7 @@ func (d delivery) once(t *testing.T, keys hooks.Keys) (status int, user string, 
 		status, _, body = d.server.send(t, "POST", d.server.publicURL+"/hooks/sync", fmt.Sprintf(`{"identity_id":%q}`, id), "X-Symbolon-Key", keys.Sync[0])
 	case "operator":
 		status, _, body = d.server.send(t, "POST", d.server.operatorURL+"/admin/identities/"+id+"/sync", "")
-		var answer struct{ Link bond }
+		var answer struct{ Link system.Bond }
 		if err := json.Unmarshal(body, &answer); err != nil {
 			t.Error(err)
 		}
@@ -73,13 +75,13 @@ func TestTwoReplicas(t *testing.T) {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		people = 1000
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}})
 		other := newProcess(t)
 		other.set(w.server.env...)
 		other.set("SYMBOLON_SERVE_PUBLIC="+other.publicURL[len("http://"):], "SYMBOLON_SERVE_ADMIN="+other.operatorURL[len("http://"):])
 		other.start(t)
-		keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(testSecret)})
+		keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)})
 
 		var work []delivery
 		for i := range people {
@@ -171,7 +173,7 @@ func TestServerDownDuringAnImport(t *testing.T) {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		imported, signedUp = 9_900, 100
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"--without-reserve"}})
 		w.server.kill()
 		for i := range imported {

@@ -6,12 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // TestSignUp is the whole journey with everything on: the ID is born with the
 // identity, and the user is there before the first request.
 func TestSignUp(t *testing.T) {
-	onBoth(t, func(t *testing.T, database string) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
 		ada := w.register(t, "ada@example.com")
 		reserved := w.backReference(t, ada)
@@ -19,7 +22,7 @@ func TestSignUp(t *testing.T) {
 			t.Fatal("the first whoami has no user ID")
 		}
 		p := w.linked(t, ada.IdentityID) // no request was made yet
-		if string(p.User.ID) != reserved || p.Link.Way != "link" || string(p.User.Identity) != ada.IdentityID || p.Identity.Ory != exists {
+		if string(p.User.ID) != reserved || p.Link.Way != "link" || string(p.User.Identity) != ada.IdentityID || p.Identity.Ory != system.Exists {
 			t.Errorf("%+v %+v %+v; reserved %s", p.Identity, p.User, p.Link, reserved)
 		}
 		if status, user := w.auth(t, ada); status != 200 || user != reserved {
@@ -49,7 +52,7 @@ func showEverything(t *testing.T, w *world, identity, user string) {
 			}
 		}
 		out, err = w.server.command("show", id, "--json").Output()
-		var p person
+		var p system.Person
 		if err != nil || json.Unmarshal(out, &p) != nil || string(p.User.ID) != user {
 			t.Errorf("show --json: %v\n%s", err, out)
 		}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/internal/port"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -42,12 +44,6 @@ type world struct {
 
 	kratos *symbolontest.Kratos
 	server *process
-}
-
-// onBoth runs a test on SQLite and on Postgres, each time in an empty database.
-func onBoth(t *testing.T, f func(t *testing.T, database string)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db")) })
-	t.Run("postgres", func(t *testing.T) { f(t, symbolontest.SharedPostgres(t).NewDatabase(t)) })
 }
 
 // startWorld starts Kratos and the server, in this order: the server's address is
@@ -79,12 +75,10 @@ func startWorld(t *testing.T, w world) *world {
 	return &w
 }
 
-const testPassword = "correct horse battery staple"
-
 // register signs somebody up.
 func (w *world) register(t *testing.T, email string) *symbolontest.Person {
 	t.Helper()
-	p, err := w.kratos.Register(t.Context(), email, testPassword, "Somebody")
+	p, err := w.kratos.Register(t.Context(), email, cmdtest.Password, "Somebody")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +112,7 @@ func (w *world) backReference(t *testing.T, p *symbolontest.Person) string {
 }
 
 // person is the operator's view of an identity; ok is false while nothing is known.
-func (w *world) person(t *testing.T, identity string) (p person, ok bool) {
+func (w *world) person(t *testing.T, identity string) (p system.Person, ok bool) {
 	t.Helper()
 	status, _, body := w.server.get(t, w.server.operatorURL+"/admin/identities/"+identity)
 	if status == 404 {
@@ -132,27 +126,15 @@ func (w *world) person(t *testing.T, identity string) (p person, ok bool) {
 
 // linked waits until the identity has a user: hooks that Ory does not wait for
 // come a moment later.
-func (w *world) linked(t *testing.T, identity string) person {
+func (w *world) linked(t *testing.T, identity string) system.Person {
 	t.Helper()
-	var last person
-	eventually(t, "identity "+identity+" is linked", func() bool {
+	var last system.Person
+	cmdtest.Eventually(t, "identity "+identity+" is linked", func() bool {
 		p, ok := w.person(t, identity)
 		last = p
 		return ok && p.Link != nil && p.Link.State == "linked"
 	})
 	return last
-}
-
-// eventually waits for a minute: on a machine that does much else a process alone may
-// take many seconds to start.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatalf("it never came that %s", what)
 }
 
 // process is `symbolon serve` as a process of its own.
@@ -169,7 +151,7 @@ func newProcess(t *testing.T) *process {
 	t.Helper()
 	public, operator := freePort(t), freePort(t)
 	p := &process{dir: t.TempDir(), publicURL: "http://127.0.0.1:" + public, operatorURL: "http://127.0.0.1:" + operator}
-	p.set(beTheProgram+"=1", "SYMBOLON_SECRET="+testSecret, "SYMBOLON_LOG_LEVEL=debug",
+	p.set(beTheProgram+"=1", "SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_LOG_LEVEL=debug",
 		"SYMBOLON_SERVE_PUBLIC=127.0.0.1:"+public, "SYMBOLON_SERVE_ADMIN=127.0.0.1:"+operator, "SYMBOLON_SERVE_URL="+p.publicURL,
 		"SYMBOLON_RECONCILE_EVERY=0s") // whoever tests the schedule says so; others would be linked by it now and then
 	t.Cleanup(func() {
@@ -217,7 +199,7 @@ func (p *process) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.child.Store(running)
-	eventually(t, "the server is ready", func() bool {
+	cmdtest.Eventually(t, "the server is ready", func() bool {
 		if !running.Running() {
 			t.Fatalf("the server ended: %v; it logged:\n%s", running.Err(), p.log())
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
 )
 
@@ -39,40 +41,40 @@ Exit codes: 0 it is done, 1 it is not done (yet), 2 wrong usage or configuration
 }
 
 // Run erases.
-func (c eraseCmd) Run(a *app) error {
+func (c eraseCmd) Run(a *cli.App) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s, err := a.open()
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if !s.ory.HasAdmin() {
-		return usage(hint(errors.New("erase deletes the identity, which needs Ory's admin API"),
+	defer s.Close()
+	if !s.Ory.HasAdmin() {
+		return cli.Usage(cli.Hint(errors.New("erase deletes the identity, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
-	e := s.erasures()
+	e := s.Erasures()
 	if c.Resume {
 		return c.resume(a, e)
 	}
 	request := erase.Request{ID: c.ID, Row: symbolon.RowPolicy(c.Row), Why: c.Why}
-	plan, err := e.Plan(a.ctx, request)
+	plan, err := e.Plan(a.Ctx, request)
 	if err != nil {
-		return explainErase(err, c.ID, s.config.Ory.Project)
+		return explainErase(err, c.ID, s.Config.Ory.Project)
 	}
 	if c.DryRun {
-		return c.printPlan(a.out, plan)
+		return c.printPlan(a.Out, plan)
 	}
 	if err := c.confirm(a, plan); err != nil {
 		return err
 	}
-	begun, err := e.Begin(a.ctx, request)
+	begun, err := e.Begin(a.Ctx, request)
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		return hint(err, "it may have been recorded, and goes on then; the same command tells")
+		return cli.Hint(err, "it may have been recorded, and goes on then; the same command tells")
 	}
 	if err != nil {
-		return explainErase(err, c.ID, s.config.Ory.Project)
+		return explainErase(err, c.ID, s.Config.Ory.Project)
 	}
 	return c.finish(a, e, begun)
 }
@@ -80,13 +82,13 @@ func (c eraseCmd) Run(a *app) error {
 func (c eraseCmd) check() error {
 	switch {
 	case c.Resume && (c.ID != "" || c.Row != "" || c.Why != "" || c.DryRun || c.Yes):
-		return usage(errors.New("--resume carries on what was begun, as it was asked for: it goes with --wait and --json only"))
+		return cli.Usage(errors.New("--resume carries on what was begun, as it was asked for: it goes with --wait and --json only"))
 	case !c.Resume && c.ID == "":
-		return usage(errors.New("expected the ID of a user or an identity, or --resume"))
+		return cli.Usage(errors.New("expected the ID of a user or an identity, or --resume"))
 	case c.Row != "" && c.Row != string(symbolon.AnonymiseRow) && c.Row != string(symbolon.DeleteRow):
-		return usage(errors.New("--row is anonymise or delete: everything else would keep personal data"))
-	case !oneLine(c.Why):
-		return usage(errors.New("--why must be one line"))
+		return cli.Usage(errors.New("--row is anonymise or delete: everything else would keep personal data"))
+	case !cli.OneLine(c.Why):
+		return cli.Usage(errors.New("--why must be one line"))
 	}
 	return nil
 }
@@ -94,70 +96,70 @@ func (c eraseCmd) check() error {
 func explainErase(err error, id, project string) error {
 	switch {
 	case errors.Is(err, erase.ErrRequest):
-		return usage(err)
+		return cli.Usage(err)
 	case errors.Is(err, symbolon.ErrNotFound):
-		return hint(fmt.Errorf("nothing is known of %s, neither here nor at Ory", plain(clip(id, 64))), "ory.project is %q", project)
+		return cli.Hint(fmt.Errorf("nothing is known of %s, neither here nor at Ory", cli.Plain(cli.Clip(id, 64))), "ory.project is %q", project)
 	case errors.Is(err, symbolon.ErrConflict):
-		return hint(err, "nothing was changed; `symbolon show ID` shows both sides")
+		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
 	case errors.Is(err, symbolon.ErrUnavailable):
-		return hint(err, "nothing was recorded or changed; try again")
+		return cli.Hint(err, "nothing was recorded or changed; try again")
 	}
 	return err
 }
 
 // confirm has the operator type the user's ID. Where nobody can be asked, --yes has to
 // be there.
-func (c eraseCmd) confirm(a *app, p erase.Plan) error {
+func (c eraseCmd) confirm(a *cli.App, p erase.Plan) error {
 	if c.Yes || p.Earlier != nil {
 		return nil
 	}
-	in, ok := a.in.(io.Writer) // a file
-	if !ok || !isTerminal(in) {
-		return usage(hint(errors.New("erasing asks for confirmation, and this is no terminal"), "look with --dry-run, then say --yes"))
+	in, ok := a.In.(io.Writer) // a file
+	if !ok || !cli.IsTerminal(in) {
+		return cli.Usage(cli.Hint(errors.New("erasing asks for confirmation, and this is no terminal"), "look with --dry-run, then say --yes"))
 	}
 	return c.ask(a, p)
 }
 
-func (c eraseCmd) ask(a *app, p erase.Plan) error {
-	if err := c.printPlan(a.err, p); err != nil {
+func (c eraseCmd) ask(a *cli.App, p erase.Plan) error {
+	if err := c.printPlan(a.Err, p); err != nil {
 		return err
 	}
 	want := string(p.User)
 	if want == "" {
 		want = string(p.Identity)
 	}
-	_, _ = fmt.Fprintf(a.err, "\nNothing brings it back. To erase this person type the ID %s: ", plain(want))
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	_, _ = fmt.Fprintf(a.Err, "\nNothing brings it back. To erase this person type the ID %s: ", cli.Plain(want))
+	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	if strings.TrimSpace(line) != want {
 		return errors.New("that is not the ID: nothing was changed")
 	}
 	return nil
 }
 
-func (c eraseCmd) finish(a *app, e *erase.Erasures, begun symbolon.Erasure) error {
+func (c eraseCmd) finish(a *cli.App, e *erase.Erasures, begun symbolon.Erasure) error {
 	var err error
 	if !begun.Done() {
-		ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
+		ctx, cancel := context.WithTimeout(a.Ctx, c.Wait)
 		defer cancel()
 		var now symbolon.Erasure
 		if now, err = e.Finish(ctx, begun.ID); now.ID != "" {
 			begun = now
 		}
 	}
-	if printErr := c.printErasure(a.out, begun); printErr != nil {
+	if printErr := c.printErasure(a.Out, begun); printErr != nil {
 		return printErr
 	}
 	switch {
 	case err != nil:
-		return hint(err, "it is recorded and goes on with the server, or with `symbolon erase --resume`")
+		return cli.Hint(err, "it is recorded and goes on with the server, or with `symbolon erase --resume`")
 	case begun.Step == symbolon.EraseWithdrawn:
-		return hint(errors.New("the erasure was withdrawn: what it was asked to end changed before it began"), "`symbolon show ID` shows both halves")
+		return cli.Hint(errors.New("the erasure was withdrawn: what it was asked to end changed before it began"), "`symbolon show ID` shows both halves")
 	}
 	return nil
 }
 
-func (c eraseCmd) resume(a *app, e *erase.Erasures) error {
-	list, err := e.Unfinished(a.ctx)
+func (c eraseCmd) resume(a *cli.App, e *erase.Erasures) error {
+	list, err := e.Unfinished(a.Ctx)
 	if err != nil {
 		return err
 	}
@@ -166,32 +168,32 @@ func (c eraseCmd) resume(a *app, e *erase.Erasures) error {
 		faults = append(faults, c.finish(a, e, begun))
 	}
 	if len(list) == 0 && !c.JSON {
-		_, err = fmt.Fprintln(a.out, "nothing is left to do")
+		_, err = fmt.Fprintln(a.Out, "nothing is left to do")
 	}
 	return errors.Join(append(faults, err)...)
 }
 
 func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
 	if c.JSON {
-		return json.NewEncoder(out).Encode(erasureOf(e))
+		return json.NewEncoder(out).Encode(system.ErasureOf(e))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	erasureOf(e).print(w)
+	printErasure(w, system.ErasureOf(e))
 	return w.Flush()
 }
 
-// print writes what was done, and what is left.
-func (e erasure) print(w io.Writer) {
+// printErasure writes what was done, and what is left.
+func printErasure(w io.Writer, e system.Erasure) {
 	state := "UNDER WAY, next step: " + string(e.Step)
 	if e.DoneAt != nil {
 		state = string(e.Step) + " " + stamp(*e.DoneAt)
 	}
 	_, _ = fmt.Fprintf(w, "erasure\t%s\t%s\n", e.ID, state)
 	for _, n := range e.Evidence {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(n.At), n.Step, plain(n.Outcome))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(n.At), n.Step, cli.Plain(n.Outcome))
 	}
 	if e.LastError != "" {
-		_, _ = fmt.Fprintf(w, "  failed %d times\t%s\t%s\n", e.Attempts, e.Step, plain(e.LastError))
+		_, _ = fmt.Fprintf(w, "  failed %d times\t%s\t%s\n", e.Attempts, e.Step, cli.Plain(e.LastError))
 	}
 }
 
@@ -203,26 +205,26 @@ type plannedErasure struct {
 	Row      symbolon.RowPolicy  `json:"row"`
 	Exists   bool                `json:"row_exists"`
 	Columns  []string            `json:"columns"` // that anonymising would empty now
-	Earlier  *erasure            `json:"earlier,omitempty"`
+	Earlier  *system.Erasure     `json:"earlier,omitempty"`
 }
 
 func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	if c.JSON {
 		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), nil}
 		if p.Earlier != nil {
-			e := erasureOf(*p.Earlier)
+			e := system.ErasureOf(*p.Earlier)
 			planned.Earlier = &e
 		}
 		return json.NewEncoder(out).Encode(planned)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, plain(id), words) }
+	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }
 	line("identity", value(string(p.Identity)), identityFate(p))
 	line("user", value(string(p.User)), rowFate(p))
 	line("Symbolon", "", "words, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
 	if p.Earlier != nil {
 		line("", "", "")
-		erasureOf(*p.Earlier).print(w)
+		printErasure(w, system.ErasureOf(*p.Earlier))
 		line("", "", "this erasure counts: nothing new would be begun")
 	}
 	return w.Flush()

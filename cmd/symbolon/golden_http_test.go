@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -32,11 +34,11 @@ type goldenServer struct {
 // serveGolden starts a server. It ends with the test, with exit code 0.
 func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 	t.Helper()
-	env := environment(append([]string{"SYMBOLON_SERVE_PUBLIC", "127.0.0.1:0", "SYMBOLON_SERVE_ADMIN", "127.0.0.1:0", "SYMBOLON_RECONCILE_EVERY", "0s",
+	env := cmdtest.Env(append([]string{"SYMBOLON_SERVE_PUBLIC", "127.0.0.1:0", "SYMBOLON_SERVE_ADMIN", "127.0.0.1:0", "SYMBOLON_RECONCILE_EVERY", "0s",
 		"SYMBOLON_RECONCILE_LOAD", "100%", "SYMBOLON_DATABASE", "sqlite://" + filepath.Join(t.TempDir(), "symbolon.db")}, pairs...)...)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	logs, ended := &syncBuffer{}, make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"serve"}, env, stdio{out: logs, err: logs}) }()
+	logs, ended := &cmdtest.Buffer{}, make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"serve"}, env, cli.Stdio{Out: logs, Err: logs}) }()
 	s := &goldenServer{t: t, client: &http.Client{Transport: &http.Transport{DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	t.Cleanup(func() {
@@ -50,7 +52,7 @@ func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 		}
 	})
 	listening := regexp.MustCompile(`"side":"(public|operator)","address":"([^"]+)"`)
-	eventually(t, "the server listens", func() bool {
+	cmdtest.Eventually(t, "the server listens", func() bool {
 		for _, m := range listening.FindAllStringSubmatch(logs.String(), -1) {
 			if m[1] == "public" {
 				s.public = "http://" + m[2]
@@ -76,7 +78,7 @@ func (s *goldenServer) name(value, name string) string {
 // somebody signs up at Ory.
 func (s *goldenServer) somebody(ory *fakeory.Ory, name string) *symbolontest.Person {
 	s.t.Helper()
-	p, err := ory.Register(s.t.Context(), name+"@example.com", testPassword, name)
+	p, err := ory.Register(s.t.Context(), name+"@example.com", cmdtest.Password, name)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -229,11 +231,11 @@ func (s *goldenServer) member(document string, path ...string) string {
 }
 
 const (
-	goldenAdminKey = testKey + "-admin"
-	goldenReserve  = testKey + "-reserve"
-	goldenLink     = testKey + "-link"
-	goldenSync     = testKey + "-sync"
-	goldenHydrate  = "oathkeeper:" + testKey + "-hydrate"
+	goldenAdminKey = cmdtest.Key + "-admin"
+	goldenReserve  = cmdtest.Key + "-reserve"
+	goldenLink     = cmdtest.Key + "-link"
+	goldenSync     = cmdtest.Key + "-sync"
+	goldenHydrate  = "oathkeeper:" + cmdtest.Key + "-hydrate"
 	nobodysID      = "1d000000-0000-4000-8000-000000000001"
 )
 
@@ -248,7 +250,7 @@ func TestGoldenHTTP(t *testing.T) {
 		"SYMBOLON_AUTH_LOGIN_URL", "https://ory.example.com/self-service/login/browser",
 		"SYMBOLON_AUTH_POLICIES", `{"verified":{"verified":true},"browser":{"login_redirect":true}}`)
 	for _, key := range []string{"admin", "reserve", "link", "sync"} {
-		s.name(testKey+"-"+key, key+" key")
+		s.name(cmdtest.Key+"-"+key, key+" key")
 	}
 	s.name(ory.PublicURL, "Ory")
 	s.name(oathkeepers, "Oathkeeper's password")
@@ -279,7 +281,7 @@ var unasked = regexp.MustCompile(`symbolon_http_request_duration_seconds_count\{
 // that: what comes later is the same on every machine.
 func (s *goldenServer) written(p *symbolontest.Person, user string) {
 	s.t.Helper()
-	eventually(s.t, "the back-reference is written", func() bool {
+	cmdtest.Eventually(s.t, "the back-reference is written", func() bool {
 		_, body := s.send(s.operator, "GET /admin/identities/"+p.IdentityID, "", "Authorization", "Bearer "+goldenAdminKey)
 		return s.member(body, "identity", "back_reference") == user && s.member(body, "link", "back_reference") == user
 	})
@@ -406,7 +408,7 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 	}
 	for _, body := range []string{"", `{"repair":true}`} {
 		id := s.name(s.member(operator("POST /admin/reconcile", body), "run", "id"), "run")
-		eventually(s.t, "the run ends", func() bool {
+		cmdtest.Eventually(s.t, "the run ends", func() bool {
 			_, body := s.send(s.operator, "GET /admin/reconcile/"+id, "", key...)
 			return strings.Contains(body, `"report":`)
 		})

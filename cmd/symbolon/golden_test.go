@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 // The golden files pin what users of the program see. After a change that is meant:
@@ -51,7 +54,7 @@ func firstDifference(want, got string) string {
 // commandLines are all commands and the groups above them; the first is the program's own.
 func commandLines(t *testing.T) (lines [][]string) {
 	t.Helper()
-	parser, err := kong.New(&cli{})
+	parser, err := kong.New(&commandLine{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +70,7 @@ func commandLines(t *testing.T) (lines [][]string) {
 }
 
 // record runs the program and writes down its exit code and all that it prints.
-func record(t *testing.T, b *strings.Builder, env environ, args ...string) {
+func record(t *testing.T, b *strings.Builder, env config.Environ, args ...string) {
 	t.Helper()
 	code, out, errs := runIn(t, env, args...)
 	b.WriteString("$")
@@ -103,7 +106,7 @@ func inEmptyFolder(t *testing.T, f func(b *strings.Builder)) string {
 func TestGoldenHelp(t *testing.T) {
 	golden(t, "help.txt", inEmptyFolder(t, func(b *strings.Builder) {
 		for _, line := range commandLines(t) {
-			record(t, b, environ{}, append(line, "--help")...)
+			record(t, b, config.Environ{}, append(line, "--help")...)
 		}
 	}))
 }
@@ -113,10 +116,10 @@ func TestGoldenHelp(t *testing.T) {
 func TestGoldenUsage(t *testing.T) {
 	golden(t, "usage.txt", inEmptyFolder(t, func(b *strings.Builder) {
 		for _, line := range commandLines(t) {
-			record(t, b, environ{}, append(line, "--telepathy")...)
-			record(t, b, environ{}, append(line, "a", "b", "c")...)
+			record(t, b, config.Environ{}, append(line, "--telepathy")...)
+			record(t, b, config.Environ{}, append(line, "a", "b", "c")...)
 			if text := strings.Join(line, " "); text != "init" && text != "version" { // both need no secret
-				record(t, b, environ{}, line...)
+				record(t, b, config.Environ{}, line...)
 			}
 		}
 		const id = "1d000000-0000-4000-8000-000000000001"
@@ -125,8 +128,8 @@ func TestGoldenUsage(t *testing.T) {
 			"actions print --for auth0", "actions print --for kratos.yml --methods telepathy", "actions print --for network --kratos-config missing.yml",
 			"adopt --by telepathy", "adopt --apply plan.csv --undo 5f0c2a9be417", "reconcile --only telepathy", "erase 42 --row keep --yes",
 		} {
-			record(t, b, environment(), strings.Fields(line)...)
+			record(t, b, cmdtest.Env(), strings.Fields(line)...)
 		}
-		record(t, b, environment("SYMBOLON_SERVE_PUBLIC", "nowhere", "SYMBOLON_ORY_PUBLIC_URL", "kratos", "SYMBOLON_ORY_ADMINURL", "x"), "show", "42")
+		record(t, b, cmdtest.Env("SYMBOLON_SERVE_PUBLIC", "nowhere", "SYMBOLON_ORY_PUBLIC_URL", "kratos", "SYMBOLON_ORY_ADMINURL", "x"), "show", "42")
 	}))
 }

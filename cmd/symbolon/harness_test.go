@@ -1,233 +1,47 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"log/slog"
-	"maps"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
-	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/server"
 )
-
-// smallKratos says of identities and sessions what a test lets it say: enough of
-// Kratos for what needs no real one.
-type smallKratos struct {
-	*httptest.Server
-	mu         sync.Mutex
-	identities map[string]map[string]any
-	sessions   map[string]string // token -> identity
-	down       bool
-	signedIn   time.Time // when everybody did last; zero: nobody ever
-}
-
-func startSmallKratos(t *testing.T) *smallKratos {
-	k := &smallKratos{identities: map[string]map[string]any{}, sessions: map[string]string{}}
-	k.Server = httptest.NewServer(k)
-	t.Cleanup(k.Close)
-	return k
-}
-
-// add makes the n-th identity, with a session whose token it returns as well.
-func (k *smallKratos) add(n int) (id, token string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	id = fmt.Sprintf("1d000000-0000-4000-8000-%012d", n)
-	token = fmt.Sprintf("ory_st_cAnArY%026d", n)
-	k.identities[id] = map[string]any{"id": id, "state": "active", "schema_id": "default", "created_at": "2025-01-02T03:04:05Z",
-		"traits": map[string]any{"email": fmt.Sprintf("cAnArY%d@example.com", n)}, "metadata_public": nil}
-	k.sessions[token] = id
-	return id, token
-}
-
-func (k *smallKratos) set(id, key string, value any) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if value == nil && key == "" {
-		delete(k.identities, id)
-		return
-	}
-	k.identities[id][key] = value
-}
-
-// setDown lets it fail, or work again. The server asks it whenever it likes.
-func (k *smallKratos) setDown(down bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.down = down
-}
-
-// signIn is when everybody signed in last.
-func (k *smallKratos) signIn(at time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.signedIn = at
-}
-
-func (k *smallKratos) has(id string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.identities[id] != nil
-}
-
-func (k *smallKratos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	id, isIdentity := strings.CutPrefix(r.URL.Path, "/admin/identities/")
-	status, body := 404, map[string]any{"error": map[string]any{"code": 404, "status": "Not Found", "message": "Unable to locate the resource"}}
-	switch {
-	case k.down:
-		status, body = 500, nil
-	case r.URL.Path == "/sessions/whoami":
-		status, body = k.whoami(r)
-	case r.Method == http.MethodDelete:
-		if k.revoke(r.URL.Path) {
-			w.WriteHeader(204)
-			return
-		}
-	case strings.HasSuffix(r.URL.Path, "/health/ready"):
-		status, body = 200, map[string]any{"status": "ok"}
-	case isIdentity && k.identities[id] != nil:
-		status, body = 200, k.identities[id]
-	case r.URL.Path == "/admin/identities":
-		k.list(w, r.URL.Query().Get("page_token"))
-		return
-	case strings.HasSuffix(r.URL.Path, "/sessions") && !k.signedIn.IsZero():
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode([]map[string]any{{"id": "5e000000-0000-4000-8000-000000000000", "active": true,
-			"expires_at": k.signedIn.Add(time.Hour), "authenticated_at": k.signedIn, "authenticator_assurance_level": "aal1"}})
-		return
-	case strings.HasSuffix(r.URL.Path, "/sessions"):
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, "[]")
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
-}
-
-// list answers with all identities behind one, on one page.
-func (k *smallKratos) list(w http.ResponseWriter, after string) {
-	page := []map[string]any{}
-	for _, id := range slices.Sorted(maps.Keys(k.identities)) {
-		if id > after {
-			page = append(page, k.identities[id])
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Link", `</admin/identities?page_token=00000000-0000-0000-0000-000000000000>; rel="first"`)
-	_ = json.NewEncoder(w).Encode(page)
-}
-
-// revoke ends one session, or all of an identity's.
-func (k *smallKratos) revoke(path string) (found bool) {
-	for token, id := range k.sessions {
-		if path == "/admin/sessions/5e"+id[2:] || path == "/admin/identities/"+id+"/sessions" {
-			delete(k.sessions, token)
-			found = true
-		}
-	}
-	return found
-}
-
-func (k *smallKratos) whoami(r *http.Request) (int, map[string]any) {
-	id := k.sessions[r.Header.Get("X-Session-Token")]
-	if id == "" {
-		return 401, map[string]any{"error": map[string]any{"code": 401, "status": "Unauthorized", "message": "No valid session credentials found in the request."}}
-	}
-	now := time.Now().UTC()
-	return 200, map[string]any{"id": "5e" + id[2:], "active": true, "expires_at": now.Add(time.Hour), "authenticated_at": now.Add(-time.Minute),
-		"authenticator_assurance_level": "aal1", "identity": k.identities[id]}
-}
 
 // installation is a server on SQLite without its listeners.
 type installation struct {
-	*parts
-	ory  *smallKratos
-	logs *syncBuffer
+	*server.Server
+	ory *cmdtest.Kratos
 }
 
 // install puts a server together in a folder of its own, with Ory's admin API.
-func install(t *testing.T, change func(*Config)) *installation {
+func install(t *testing.T, change func(*config.Config)) *installation {
 	t.Helper()
-	k := startSmallKratos(t)
-	c := defaults()
-	c.Secret, c.Users.Columns = testSecret, ownColumns()
+	k := cmdtest.StartKratos(t)
+	c := config.Defaults()
+	c.Secret, c.Users.Columns = cmdtest.Secret, config.OwnColumns()
 	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
-	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, testKey+"token"
-	c.Database = Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
+	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, cmdtest.Key+"token"
+	c.Database = config.Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {
 		change(c)
 	}
-	logs := &syncBuffer{}
-	log := newLogger(logs, slog.LevelDebug)
-	s, err := start(t.Context(), c, log)
+	i, err := server.New(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.close)
-	p, err := newParts(s, log)
-	if err != nil {
+	if err := i.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.check(); err != nil {
-		t.Fatal(err)
-	}
-	p.hooks.Timeout = time.Minute // so that a slow machine follows a hint at once, too
-	if err := p.work.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.close(context.WithoutCancel(t.Context())) })
-	return &installation{parts: p, ory: k, logs: logs}
-}
-
-// ask sends a request to a handler as a program on this machine would.
-func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, "http://127.0.0.1:4461"+path, strings.NewReader(body))
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
+	t.Cleanup(func() { _ = i.Close(context.WithoutCancel(t.Context())) })
+	return &installation{Server: i, ory: k}
 }
 
 // signIn lets a person make a first request, and returns the user's ID.
 func (i *installation) signIn(t *testing.T, token string) string {
 	t.Helper()
-	w := ask(i.public(), "GET", "/auth", "", "X-Session-Token", token)
-	if w.Code != 200 || w.Header().Get("X-User-Id") == "" {
-		t.Fatalf("sign in: %d %s\n%s", w.Code, w.Body, i.logs)
-	}
-	return w.Header().Get("X-User-Id")
-}
-
-// syncBuffer is a buffer that many goroutines write to.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	return cmdtest.SignIn(t, i.Public(), token)
 }

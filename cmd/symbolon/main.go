@@ -1,6 +1,10 @@
 // Command symbolon keeps Ory identities and an application's users matched. It is
 // the library of this module with a configuration, two listeners and a command
-// line around it: every subcommand is a file here, every route is in routes.go.
+// line around it. Every command is a file here. The packages below it import upwards only:
+//
+//	cli ← config ← system ← server, setup ← main
+//
+// The server's routes are in server/routes.go.
 package main
 
 import (
@@ -12,6 +16,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
 func main() {
@@ -20,43 +27,28 @@ func main() {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], newEnviron(os.Environ()), stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], config.NewEnviron(os.Environ()), cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
 }
 
-// stdio is where a command writes, results to out, all else to err, and what it asks for
-// answers; in may be nil.
-type stdio struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
-// app is what every command is given.
-type app struct {
-	stdio
-	ctx    context.Context
-	env    environ
-	config string // the file that --config names, or empty
-}
-
 // run is the whole program: it ends no process and touches no global, so that
 // tests can call it.
-func run(ctx context.Context, args []string, env environ, io stdio) int {
-	var commands cli
+func run(ctx context.Context, args []string, env config.Environ, io cli.Stdio) int {
+	var commands commandLine
 	exited := -1
 	parser := kong.Must(&commands, kong.Name("symbolon"), kong.Description(description), kong.UsageOnError(),
-		kong.Writers(io.out, io.err), kong.Exit(func(code int) { exited = code }),
+		kong.Writers(io.Out, io.Err), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help has answered
 		return exited
 	}
 	if err == nil {
-		a := &app{stdio: io, ctx: ctx, env: env, config: commands.Config}
+		a := &cli.App{Stdio: io, Ctx: ctx, Env: env, ConfigFile: commands.Config}
 		err = parsed.Run(a)
 	} else {
-		err = usage(hint(err, "symbolon --help lists the commands, symbolon COMMAND --help explains one"))
+		err = cli.Usage(cli.Hint(err, "symbolon --help lists the commands, symbolon COMMAND --help explains one"))
 	}
-	return conclude(io.err, err)
+	return cli.Conclude(io.Err, err)
 }

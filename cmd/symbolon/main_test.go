@@ -13,6 +13,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -52,17 +55,17 @@ func TestScripts(t *testing.T) {
 			}
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv(beTheProgram, "1")
-			e.Setenv("SECRET", testSecret)
+			e.Setenv("SECRET", cmdtest.Secret)
 			return os.Symlink(program, filepath.Join(bin, "symbolon"))
 		},
 	})
 }
 
 // runIn runs the program in this process.
-func runIn(t *testing.T, env environ, args ...string) (code int, out, errs string) {
+func runIn(t *testing.T, env config.Environ, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = run(t.Context(), args, env, stdio{out: &stdout, err: &stderr})
+	code = run(t.Context(), args, env, cli.Stdio{Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
 }
 
@@ -70,33 +73,33 @@ func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, test := range []struct {
 		args []string
-		env  environ
+		env  config.Environ
 		code int
 		says string // on stderr
 	}{
-		{[]string{"version"}, environment(), 0, ""},
-		{[]string{"--help"}, environment(), 0, ""},
-		{[]string{"serve", "--help"}, environment(), 0, ""},
-		{nil, environment(), 2, "symbolon: expected one of"},
-		{[]string{"dance"}, environment(), 2, "symbolon: hint: symbolon --help"},
-		{[]string{"version", "--fast"}, environment(), 2, "unknown flag"},
-		{[]string{"serve", "--log-level", "loud"}, environment(), 2, "log level"},
-		{[]string{"serve", "extra"}, environment(), 2, "unexpected argument"},
-		{[]string{"show"}, environment(), 2, "expected"},
-		{[]string{"bind", "1d000000-0000-4000-8000-000000000001"}, environment(), 2, "expected"},
-		{[]string{"bind", "no-uuid", "42"}, environment(), 2, "is not a UUID"},
-		{[]string{"bind", "00000000-0000-0000-0000-000000000000", "42"}, environment(), 2, "nil UUID"},
-		{[]string{"bind", "1d000000-0000-4000-8000-000000000001", "a\x00"}, environment(), 2, "user_id"},
-		{[]string{"show", "42"}, environment("SYMBOLON_SECRET", ""), 2, "secret: it is missing"},
-		{[]string{"show", "42", "--config", "missing.yaml"}, environment(), 2, "missing.yaml"},
-		{[]string{"show", "42"}, environment(), 1, "there is no database at symbolon.db"},
-		{[]string{"show", "42"}, environment("SYMBOLON_DATABASE", "postgres://u:"+testKey+"@127.0.0.1:1/db"), 1, "does not answer"},
-		{[]string{"serve"}, environment("SYMBOLON_DATABASE", "postgres://u:"+testKey+"@127.0.0.1:1/db"), 1, "does not answer"},
-		{[]string{"serve"}, environment("SYMBOLON_DATABASE", "sqlite:///nonexistent/folder/symbolon.db"), 1, "open the database"},
-		{[]string{"actions", "print"}, environment(), 2, "--for"},
-		{[]string{"actions", "print", "--for", "auth0"}, environment(), 2, "kratos.yml, network, create_url or oathkeeper"},
-		{[]string{"actions", "print", "--for", "kratos.yml", "--methods", "password,telepathy"}, environment(), 2, "telepathy"},
-		{[]string{"actions", "print", "--for", "kratos.yml", "--kratos-config", "missing.yml"}, environment(), 2, "missing.yml"},
+		{[]string{"version"}, cmdtest.Env(), 0, ""},
+		{[]string{"--help"}, cmdtest.Env(), 0, ""},
+		{[]string{"serve", "--help"}, cmdtest.Env(), 0, ""},
+		{nil, cmdtest.Env(), 2, "symbolon: expected one of"},
+		{[]string{"dance"}, cmdtest.Env(), 2, "symbolon: hint: symbolon --help"},
+		{[]string{"version", "--fast"}, cmdtest.Env(), 2, "unknown flag"},
+		{[]string{"serve", "--log-level", "loud"}, cmdtest.Env(), 2, "log level"},
+		{[]string{"serve", "extra"}, cmdtest.Env(), 2, "unexpected argument"},
+		{[]string{"show"}, cmdtest.Env(), 2, "expected"},
+		{[]string{"bind", "1d000000-0000-4000-8000-000000000001"}, cmdtest.Env(), 2, "expected"},
+		{[]string{"bind", "no-uuid", "42"}, cmdtest.Env(), 2, "is not a UUID"},
+		{[]string{"bind", "00000000-0000-0000-0000-000000000000", "42"}, cmdtest.Env(), 2, "nil UUID"},
+		{[]string{"bind", "1d000000-0000-4000-8000-000000000001", "a\x00"}, cmdtest.Env(), 2, "user_id"},
+		{[]string{"show", "42"}, cmdtest.Env("SYMBOLON_SECRET", ""), 2, "secret: it is missing"},
+		{[]string{"show", "42", "--config", "missing.yaml"}, cmdtest.Env(), 2, "missing.yaml"},
+		{[]string{"show", "42"}, cmdtest.Env(), 1, "there is no database at symbolon.db"},
+		{[]string{"show", "42"}, cmdtest.Env("SYMBOLON_DATABASE", "postgres://u:"+cmdtest.Key+"@127.0.0.1:1/db"), 1, "does not answer"},
+		{[]string{"serve"}, cmdtest.Env("SYMBOLON_DATABASE", "postgres://u:"+cmdtest.Key+"@127.0.0.1:1/db"), 1, "does not answer"},
+		{[]string{"serve"}, cmdtest.Env("SYMBOLON_DATABASE", "sqlite:///nonexistent/folder/symbolon.db"), 1, "open the database"},
+		{[]string{"actions", "print"}, cmdtest.Env(), 2, "--for"},
+		{[]string{"actions", "print", "--for", "auth0"}, cmdtest.Env(), 2, "kratos.yml, network, create_url or oathkeeper"},
+		{[]string{"actions", "print", "--for", "kratos.yml", "--methods", "password,telepathy"}, cmdtest.Env(), 2, "telepathy"},
+		{[]string{"actions", "print", "--for", "kratos.yml", "--kratos-config", "missing.yml"}, cmdtest.Env(), 2, "missing.yml"},
 	} {
 		code, _, errs := runIn(t, test.env, test.args...)
 		if code != test.code || !strings.Contains(errs, test.says) {

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"time"
 
-	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
-	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 type migrateCmd struct{}
@@ -20,73 +16,21 @@ func (migrateCmd) Help() string {
 }
 
 // Run migrates.
-func (migrateCmd) Run(a *app) error {
-	config, err := a.configure()
+func (migrateCmd) Run(a *cli.App) error {
+	config, err := system.Configure(a)
 	if err != nil {
 		return err
 	}
-	from, to, err := config.migrate(a.ctx)
+	from, to, err := system.Migrate(a.Ctx, config)
 	switch {
 	case err != nil:
 		return err
 	case from == to:
-		_, err = fmt.Fprintf(a.out, "the database is up to date at version %d\n", to)
+		_, err = fmt.Fprintf(a.Out, "the database is up to date at version %d\n", to)
 	case from == 0:
-		_, err = fmt.Fprintf(a.out, "the tables were made, version %d\n", to)
+		_, err = fmt.Fprintf(a.Out, "the tables were made, version %d\n", to)
 	default:
-		_, err = fmt.Fprintf(a.out, "the database was brought from version %d to %d\n", from, to)
+		_, err = fmt.Fprintf(a.Out, "the database was brought from version %d to %d\n", from, to)
 	}
 	return err
-}
-
-// migrate brings the tables up to date, and says from which version to which. It
-// has connections of its own: no statement timeout may end a migration, nor the
-// wait for another program that migrates.
-func (c *Config) migrate(ctx context.Context) (from, to int64, err error) {
-	patient := *c
-	patient.DatabasePool.StatementTimeout = 0
-	if c.DatabaseListen != "" {
-		patient.Database = c.DatabaseListen // locks are a session's, which a pooler lends to others
-	}
-	db, dialect, err := openDatabase(&patient, created)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { _ = db.Close() }()
-	if err := ping(ctx, db); err != nil {
-		return 0, 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	if from, to, err = migrate.Current(ctx, db, dialect); err != nil {
-		return 0, 0, fmt.Errorf("migrate the database: %w", err)
-	}
-	if err := migrate.Up(ctx, db, dialect); err != nil {
-		return 0, 0, fmt.Errorf("migrate the database: %w", err)
-	}
-	return from, to, patient.migrateWork(ctx, dialect)
-}
-
-// migrateWork makes the tables of the background work.
-func (c *Config) migrateWork(ctx context.Context, dialect sqlstore.Dialect) error {
-	db, err := c.openWork()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	return work.Migrate(ctx, db, dialect)
-}
-
-// current refuses tables of another version than this program's.
-func (s *system) current(ctx context.Context) error {
-	have, want, err := migrate.Current(ctx, s.db, s.store.Dialect)
-	switch {
-	case err != nil:
-		return fmt.Errorf("look at the database: %w", err)
-	case have > want:
-		return migrate.ErrNewer
-	case have < want:
-		return hint(errors.New("the database is not up to date"), "symbolon migrate, or a start of symbolon serve, brings it up")
-	}
-	return nil
 }

@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
@@ -38,71 +38,52 @@ func (reconcileCmd) Help() string {
 Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
 }
 
-// reconciler compares this system's halves.
-func (s *system) reconciler() *reconcile.Reconciler {
-	return &reconcile.Reconciler{Linker: s.linker, Ledger: s.store, Runs: s.store,
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return s.ory.Identities(ctx, ory.ListOptions{From: from, To: to})
-		}}
-}
-
 // Run compares, mends and reports.
-func (c reconcileCmd) Run(a *app) error {
+func (c reconcileCmd) Run(a *cli.App) error {
 	only, err := c.kinds()
 	if err != nil {
 		return err
 	}
 	if c.Shards < 1 || c.Shards > 64 {
-		return usage(errors.New("--shards must be between 1 and 64"))
+		return cli.Usage(errors.New("--shards must be between 1 and 64"))
 	}
-	s, err := a.open()
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if !s.ory.HasAdmin() {
-		return usage(hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
+	defer s.Close()
+	if !s.Ory.HasAdmin() {
+		return cli.Usage(cli.Hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
 			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 	}
-	ctx, err := c.paced(a.ctx, s)
+	ctx, err := c.paced(a.Ctx, s)
 	if err != nil {
 		return err
 	}
-	p := &progressLine{out: a.err, live: isTerminal(a.err)}
+	p := &progressLine{out: a.Err, live: cli.IsTerminal(a.Err)}
 	repair := c.Repair || c.Resume
-	report, err := c.run(ctx, a.err, s.reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
 		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
 	p.end()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), operatorPatience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
 	defer cancel()
-	_ = s.linker.Close(closing) // a back-reference that stays unwritten harms nobody
-	if printErr := c.print(a.out, report); printErr != nil {
+	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
+	if printErr := c.print(a.Out, report); printErr != nil {
 		return printErr
 	}
 	return concludeReconcile(report, err)
 }
 
-// runPatience is how long a question of a run waits for its turn, at the lowest of limits:
-// one that gave up would end the listing, and the next run would begin it anew.
-const runPatience = 5 * time.Minute
-
 // paced is the context of a run that takes no more of Ory than it may.
-func (c reconcileCmd) paced(ctx context.Context, s *system) (context.Context, error) {
+func (c reconcileCmd) paced(ctx context.Context, s *system.System) (context.Context, error) {
 	if c.Load != "" {
-		share, ok := percent(c.Load)
+		share, ok := config.Percent(c.Load)
 		if !ok {
-			return nil, usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
+			return nil, cli.Usage(errors.New("--load must be a share between 1% and 100%, such as 50%"))
 		}
-		s.ory.Load = share
+		s.Ory.Load = share
 	}
-	return withinLoad(ctx, s.ory.Load), nil
-}
-
-func withinLoad(ctx context.Context, load float64) context.Context {
-	if load >= 1 {
-		return ctx
-	}
-	return symbolon.Background(ctx, runPatience)
+	return system.WithinLoad(ctx, s.Ory.Load), nil
 }
 
 // run waits, with --resume, for the end of the lease that a killed run has left.
@@ -123,15 +104,15 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 func concludeReconcile(report reconcile.Report, err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrImplausible):
-		return hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
+		return cli.Hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
 	case errors.Is(err, reconcile.ErrBusy):
-		return hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
+		return cli.Hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
 	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return hint(err, "what was mended stays; run it again, or go on with --resume")
+		return cli.Hint(err, "what was mended stays; run it again, or go on with --resume")
 	case err != nil:
 		return err
 	case report.Left() > 0:
-		return &leftError{report.Left()}
+		return cli.Left(report.Left())
 	}
 	return nil
 }
@@ -141,19 +122,11 @@ func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
 	for _, name := range c.Only {
 		kind := symbolon.FindingKind(name)
 		if !slices.Contains(reconcile.Kinds(), kind) {
-			return nil, usage(hint(fmt.Errorf("%q is no kind of difference", plain(clip(name, 64))), "the kinds: %s", kindNames()))
+			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is no kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", system.KindNames()))
 		}
 		only = append(only, kind)
 	}
 	return only, nil
-}
-
-func kindNames() string {
-	var names []string
-	for _, k := range reconcile.Kinds() {
-		names = append(names, string(k))
-	}
-	return strings.Join(names, ", ")
 }
 
 // difference is a finding as --json prints it.
@@ -167,24 +140,7 @@ type difference struct {
 
 // summary is the last object of --json.
 type summary struct {
-	Summary summaryFields `json:"summary"`
-}
-
-// summaryFields are a report without the findings themselves.
-type summaryFields struct {
-	Complete        bool                         `json:"complete"`
-	Identities      int                          `json:"identities"`
-	Linked          int                          `json:"linked"`
-	Forgotten       int                          `json:"forgotten"`
-	NoBackReference int                          `json:"no_back_reference"`
-	Left            map[symbolon.FindingKind]int `json:"left"`
-	Mended          map[symbolon.FindingKind]int `json:"mended"`
-	Denied          int                          `json:"denied"`
-	Failed          int                          `json:"failed"`
-}
-
-func summaryOf(r reconcile.Report) summaryFields {
-	return summaryFields{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
+	Summary system.RunSummary `json:"summary"`
 }
 
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
@@ -197,7 +153,7 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 			return err
 		}
 	}
-	return e.Encode(summary{summaryOf(r)})
+	return e.Encode(summary{system.SummaryOf(r)})
 }
 
 // printWords sums up by kind, each with what a repair does and whom it concerns.
@@ -242,7 +198,7 @@ func (reconcileCmd) printFew(w io.Writer, findings []reconcile.Finding, kind sym
 	n := 0
 	for _, f := range findings {
 		if f.Kind == kind && n < few {
-			_, _ = fmt.Fprintf(w, "  %s\t\t%s\n", f.Identity, plain(f.Detail))
+			_, _ = fmt.Fprintf(w, "  %s\t\t%s\n", f.Identity, cli.Plain(f.Detail))
 			n++
 		}
 	}

@@ -1,25 +1,26 @@
 package main
 
 import (
-	"context"
-	"iter"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 func TestReconcile(t *testing.T) {
 	c := installCommands(t)
 	for n := range 3 {
-		c.ory.add(n + 1)
+		c.ory.Add(n + 1)
 	}
-	odd, _ := c.ory.add(4)
-	c.ory.set(odd, "metadata_public", map[string]any{"id": "legacy"})
+	odd, _ := c.ory.Add(4)
+	c.ory.Set(odd, "metadata_public", map[string]any{"id": "legacy"})
 	for _, test := range []struct {
 		args []string
 		code int
@@ -52,7 +53,7 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%v shows what it must not:\n%s%s", test.args, out, errs)
 		}
 	}
-	c.ory.setDown(true)
+	c.ory.SetDown(true)
 	if code, out, errs := runIn(t, c.env, "reconcile", "--repair"); code != 1 || !strings.Contains(errs, "run it again") || !strings.Contains(out, "NOT all") {
 		t.Errorf("Ory is down: %d\n%s%s", code, out, errs)
 	}
@@ -66,9 +67,9 @@ func TestReconcile(t *testing.T) {
 // lease; --resume waits for the end of it and goes on.
 func TestReconcileBesideAnother(t *testing.T) {
 	c := installCommands(t)
-	c.ory.add(1)
+	c.ory.Add(1)
 	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(time.Hour)}
-	if err := c.store.StartRun(t.Context(), alive); err != nil {
+	if err := c.Store.StartRun(t.Context(), alive); err != nil {
 		t.Fatal(err)
 	}
 	if code, _, errs := runIn(t, c.env, "reconcile", "--repair"); code != 1 || !strings.Contains(errs, "another run is at work") || !strings.Contains(errs, "--resume") {
@@ -77,13 +78,13 @@ func TestReconcileBesideAnother(t *testing.T) {
 	if code, out, _ := runIn(t, c.env, "reconcile"); code != 3 || !strings.Contains(out, "left unlinked_identity") {
 		t.Errorf("a dry run: %d %s", code, out)
 	}
-	var out, errs syncBuffer
+	var out, errs cmdtest.Buffer
 	ended := make(chan int)
 	go func() {
-		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, stdio{out: &out, err: &errs})
+		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, cli.Stdio{Out: &out, Err: &errs})
 	}()
-	eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
-	if _, err := c.db.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
+	cmdtest.Eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
+	if _, err := c.DB.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
 	if code := <-ended; code != 0 || !strings.Contains(out.String(), "mended unlinked_identity") {
@@ -94,7 +95,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 // TestReconcileIsDocumented: docs/reconcile.md has a line for every kind, and no other.
 func TestReconcileIsDocumented(t *testing.T) {
 	documented := map[string]bool{}
-	for line := range strings.Lines(readTest(t, filepath.Join("..", "..", "docs", "reconcile.md"))) {
+	for line := range strings.Lines(cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "reconcile.md"))) {
 		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") && len(cells) == 3 {
 			documented[strings.Trim(cells[0], "|` ")] = true
 		}
@@ -110,34 +111,22 @@ func TestReconcileIsDocumented(t *testing.T) {
 	}
 }
 
-// TestReconcileIsPaced: what an operator starts takes no more of Ory than the schedule
-// does, unless he says so.
+// TestReconcileIsPaced: the command takes no more of Ory than the schedule does, unless
+// the operator says so.
 func TestReconcileIsPaced(t *testing.T) {
-	i := install(t, func(c *Config) { c.Reconcile.Load = "40%" })
-	var patient, listed bool
-	var patience symbolon.Patience
-	i.repairs.reconciler.Identities = func(ctx context.Context, _, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-		patience, patient = symbolon.PatienceFrom(ctx)
-		listed = true
-		return func(func(symbolon.Identity, error) bool) {}
-	}
-	if i.reconcileNow(t, ""); !listed || !patient {
-		t.Errorf("over the admin API: listed %v, paced %v", listed, patient)
-	}
-	if patience.For = 0; i.pass(t.Context(), work.Job{}) != nil || patience.For < 2*time.Minute {
-		t.Errorf("the schedule has the patience of %v: a tenth of ten questions a minute is one a minute", patience.For)
-	}
+	c := config.Defaults()
+	c.Reconcile.Load = "40%"
 	for flag, want := range map[string]struct {
 		load  float64
 		paced bool
 	}{"": {0.4, true}, "70%": {0.7, true}, "100%": {1, false}} {
-		s := &system{ory: i.config.client()}
+		s := &system.System{Ory: system.NewClient(c)}
 		ctx, err := reconcileCmd{Load: flag}.paced(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, paced := symbolon.PatienceFrom(ctx); paced != want.paced || s.ory.Load != want.load {
-			t.Errorf("--load %q: paced %v with %v", flag, paced, s.ory.Load)
+		if _, paced := symbolon.PatienceFrom(ctx); paced != want.paced || s.Ory.Load != want.load {
+			t.Errorf("--load %q: paced %v with %v", flag, paced, s.Ory.Load)
 		}
 	}
 }

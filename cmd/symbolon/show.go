@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 type showCmd struct {
@@ -26,90 +28,90 @@ It reads the database itself, so it works while the server is down; with ory.adm
 }
 
 // Run prints what is known of one person.
-func (c showCmd) Run(a *app) error {
-	s, err := a.open()
+func (c showCmd) Run(a *cli.App) error {
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	p, err := lookup(a.ctx, s.linker, s.erasures(), s.ory, s.config.backReferenceKey(), c.ID)
+	defer s.Close()
+	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return hint(fmt.Errorf("nothing is known of %s", plain(clip(c.ID, 64))),
-			"an identity is known from its first request or hook on; ory.project is %q", s.config.Ory.Project)
+		return cli.Hint(fmt.Errorf("nothing is known of %s", cli.Plain(cli.Clip(c.ID, 64))),
+			"an identity is known from its first request or hook on; ory.project is %q", s.Config.Ory.Project)
 	}
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		e := json.NewEncoder(a.out)
+		e := json.NewEncoder(a.Out)
 		e.SetIndent("", "  ")
 		return e.Encode(p)
 	}
-	return p.print(a.out)
+	return printPerson(a.Out, p)
 }
 
-// print writes for a human in a hurry: the state of things first, how it came last.
-func (p person) print(out io.Writer) error {
+// printPerson writes for a human in a hurry: the state of things first, how it came last.
+func printPerson(out io.Writer, p system.Person) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	p.printHalves(w)
+	printHalves(w, p)
 	if p.Erasure != nil {
 		_, _ = fmt.Fprintln(w)
-		p.Erasure.print(w)
+		printErasure(w, *p.Erasure)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(w, "\nopen findings: %s\n", count(len(p.Findings)))
 	for _, f := range p.Findings {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, plain(f.Detail))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, cli.Plain(f.Detail))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, plain(e.line()))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, cli.Plain(eventLine(e)))
 	}
 	return w.Flush()
 }
 
-func (p person) printHalves(w io.Writer) {
+func printHalves(w io.Writer, p system.Person) {
 	row := func(name string, value any, detail string) {
 		_, _ = fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, detail)
 	}
 	if h := p.Identity; h != nil {
-		row("identity", h.ID, h.words())
+		row("identity", h.ID, identityLine(*h))
 	} else {
 		row("identity", "none", "no identity is known of this user")
 	}
 	if h := p.User; h != nil {
-		row("user", plain(string(h.ID)), h.words(p.Identity))
+		row("user", cli.Plain(string(h.ID)), userLine(*h, p.Identity))
 	} else {
 		row("user", "none", "the identity has no user")
 	}
 	if p.Link != nil {
-		row("bond", p.Link.State, p.Link.words())
+		row("bond", p.Link.State, bondLine(*p.Link))
 	} else {
 		row("bond", "none", "the ledger has no entry")
 	}
-	if h := p.Identity; h != nil && h.Ory == exists {
-		row("at Ory", value(h.BackReference), p.backReferenceWords())
+	if h := p.Identity; h != nil && h.Ory == system.Exists {
+		row("at Ory", value(h.BackReference), backReferenceLine(p))
 	}
 }
 
-func (h identityHalf) words() string {
+func identityLine(h system.IdentityHalf) string {
 	switch h.Ory {
-	case exists:
-		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, plain(h.SchemaID), stamp(*h.CreatedAt))
-	case gone:
+	case system.Exists:
+		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, cli.Plain(h.SchemaID), stamp(*h.CreatedAt))
+	case system.Gone:
 		return "GONE at Ory: it says that there is no such identity"
-	case notAsked:
+	case system.NotAsked:
 		return "Ory was not asked: ory.admin_url is not configured"
 	}
 	return "Ory could not be asked: it does not answer, or not sensibly"
 }
 
-func (h userHalf) words(i *identityHalf) string {
+func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	switch {
 	case !h.Row:
 		return "NO ROW in the users table"
@@ -121,7 +123,7 @@ func (h userHalf) words(i *identityHalf) string {
 	return "its row names this identity"
 }
 
-func (b bond) words() string {
+func bondLine(b system.Bond) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Way)
 	if b.Reason != "" {
 		s += ", because of " + string(b.Reason)
@@ -132,7 +134,7 @@ func (b bond) words() string {
 	return s
 }
 
-func (p person) backReferenceWords() string {
+func backReferenceLine(p system.Person) string {
 	switch {
 	case p.Identity.BackReference == "":
 		return "no back-reference, which nothing depends on"
@@ -142,8 +144,8 @@ func (p person) backReferenceWords() string {
 	return "back-reference, names NOT this user; nothing depends on it"
 }
 
-// line says what an event did, and to whom.
-func (e event) line() string {
+// eventLine says what an event did, and to whom.
+func eventLine(e system.Event) string {
 	s := ""
 	if e.User != "" {
 		s = "user " + string(e.User)
@@ -164,7 +166,7 @@ func value(s string) string {
 	if s == "" {
 		return "none"
 	}
-	return plain(s)
+	return cli.Plain(s)
 }
 
 func count(n int) string {

@@ -3,54 +3,15 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 type versionCmd struct{}
 
 // Run prints one line that identifies the build.
-func (versionCmd) Run(a *app) error {
-	b := thisBuild()
-	_, err := fmt.Fprintf(a.out, "symbolon %s %s/%s %s%s\n", b.version, runtime.GOOS, runtime.GOARCH, b.goVersion, b.commit())
+func (versionCmd) Run(a *cli.App) error {
+	b := cli.ThisBuild()
+	_, err := fmt.Fprintf(a.Out, "symbolon %s %s/%s %s%s\n", b.Version, runtime.GOOS, runtime.GOARCH, b.GoVersion, b.Commit())
 	return err
-}
-
-// build is what the Go toolchain wrote into the binary.
-type build struct {
-	version, goVersion string
-	revision, time     string
-	modified           bool
-}
-
-func thisBuild() build {
-	b := build{version: "(devel)", goVersion: runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	if info.Main.Version != "" {
-		b.version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.revision = s.Value
-		case "vcs.time":
-			b.time = s.Value
-		case "vcs.modified":
-			b.modified = s.Value == "true"
-		}
-	}
-	return b
-}
-
-func (b build) commit() string {
-	if b.revision == "" {
-		return ""
-	}
-	out := " commit " + b.revision[:min(12, len(b.revision))]
-	if b.modified {
-		out += " (modified)"
-	}
-	return out + " of " + b.time
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -23,19 +25,19 @@ func (voucherCmd) Help() string {
 }
 
 // Run prints a voucher.
-func (c voucherCmd) Run(a *app) error {
-	s, err := a.open()
+func (c voucherCmd) Run(a *cli.App) error {
+	s, err := system.Open(a)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	if err := needAdmin(s, "a voucher is seen by Ory's admin API only"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, operatorPatience)
+	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
-	row, err := s.store.UserRow(ctx, s.config.Ory.Project, symbolon.UserID(c.User), "")
-	if errors.Is(err, symbolon.ErrNotFound) && s.config.Users.CreateURL != "" {
+	row, err := s.Store.UserRow(ctx, s.Config.Ory.Project, symbolon.UserID(c.User), "")
+	if errors.Is(err, symbolon.ErrNotFound) && s.Config.Users.CreateURL != "" {
 		row.ID, err = symbolon.UserID(c.User), nil // the application knows its users, and we only those we met
 	}
 	if err != nil {
@@ -43,15 +45,15 @@ func (c voucherCmd) Run(a *app) error {
 	}
 	switch {
 	case row.Retired:
-		return fmt.Errorf("user %s: its ID was given up; it is never bound again", plain(c.User))
+		return fmt.Errorf("user %s: its ID was given up; it is never bound again", cli.Plain(c.User))
 	case row.Owner() != "":
-		return hint(fmt.Errorf("user %s has an identity already: %s", plain(c.User), plain(string(row.Owner()))), "`symbolon show %s` shows both", plain(c.User))
+		return cli.Hint(fmt.Errorf("user %s has an identity already: %s", cli.Plain(c.User), cli.Plain(string(row.Owner()))), "`symbolon show %s` shows both", cli.Plain(c.User))
 	}
-	voucher, err := s.linker.Voucher(row.ID)
+	voucher, err := s.Linker.Voucher(row.ID)
 	if err != nil {
 		return err
 	}
-	e := json.NewEncoder(a.out)
+	e := json.NewEncoder(a.Out)
 	if !c.JSON {
 		e.SetIndent("", "  ")
 	}
@@ -60,15 +62,15 @@ func (c voucherCmd) Run(a *app) error {
 
 func explainVoucher(user string, err error) error {
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return hint(fmt.Errorf("user %s has no row in the users table", plain(clip(user, 64))), "make the user first, then its voucher")
+		return cli.Hint(fmt.Errorf("user %s has no row in the users table", cli.Plain(cli.Clip(user, 64))), "make the user first, then its voucher")
 	}
 	return err
 }
 
 // needAdmin refuses where no admin URL is configured.
-func needAdmin(s *system, why string) error {
-	if s.ory.HasAdmin() {
+func needAdmin(s *system.System, why string) error {
+	if s.Ory.HasAdmin() {
 		return nil
 	}
-	return usage(hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
+	return cli.Usage(cli.Hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 }

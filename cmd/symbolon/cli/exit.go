@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or wrong configuration
+	exitLeft   = 3 // done, and differences are left
+)
+
+// Conclude prints an error, every line of it behind the program's name, and says
+// what the program ends with.
+func Conclude(w io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintf(w, "symbolon: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var h *hintError
+	if errors.As(err, &h) {
+		_, _ = fmt.Fprintf(w, "symbolon: hint: %s\n", h.hint)
+	}
+	var u *UsageError
+	if errors.As(err, &u) {
+		return exitUsage
+	}
+	var left *leftError
+	if errors.As(err, &left) {
+		return exitLeft
+	}
+	return exitFailed
+}
+
+// leftError says that a command did its work and differences are left.
+type leftError struct{ n int }
+
+func (e *leftError) Error() string { return fmt.Sprintf("%d differences are left", e.n) }
+
+// Left is the error of a command that left n differences.
+func Left(n int) error { return &leftError{n} }
+
+// UsageError makes the program end with exit code 2.
+type UsageError struct{ error }
+
+// Unwrap returns the error that is wrong usage.
+func (e *UsageError) Unwrap() error { return e.error }
+
+// Usage makes an error end the program with exit code 2.
+func Usage(err error) error { return &UsageError{err} }
+
+// hintError is an error with a line on what to do about it.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+// Hint adds a line to an error that says what to do about it.
+func Hint(err error, format string, args ...any) error {
+	return &hintError{err, fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,25 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Hidden is text that is never shown: a key, a token, a password, a DSN. However
+// it is formatted, logged or marshalled, it reads "[hidden]".
+type Hidden string
+
+// Reveal returns the text. Every call hands a secret to whatever comes next.
+func (h Hidden) Reveal() string { return string(h) }
+
+// String hides the text.
+func (h Hidden) String() string { return "[hidden]" }
+
+// LogValue hides the text from slog.
+func (h Hidden) LogValue() slog.Value { return slog.StringValue("[hidden]") }
+
+// MarshalText is for JSON and YAML.
+func (h Hidden) MarshalText() ([]byte, error) { return []byte("[hidden]"), nil } //nolint:unparam // the interface has an error
+
+// Format keeps the text out of every verb, %q, %x and %#v included.
+func (h Hidden) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[hidden]")) }

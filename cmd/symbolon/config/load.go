@@ -1,0 +1,98 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+)
+
+// DefaultFile is read when it is there and --config does not name another.
+const DefaultFile = "symbolon.yaml"
+
+// Load reads the file, lays the environment over it and checks the whole.
+// Every fault is reported at once, in a *Error; warnings come either way.
+func Load(file string, env Environ) (*Config, []Fault, error) {
+	r := &report{where: map[string]string{}}
+	c := Defaults()
+	if err := readFile(file, env, c, r); err != nil {
+		return nil, nil, err
+	}
+	overlayEnv(c, env, r)
+	c.Complete()
+	c.check(r)
+	return c, r.warnings, r.err()
+}
+
+// FromEnvironment is the defaults with the environment laid over them. It is neither
+// completed nor checked.
+func FromEnvironment(env Environ) (*Config, error) {
+	r := &report{where: map[string]string{}}
+	c := Defaults()
+	overlayEnv(c, env, r)
+	return c, r.err()
+}
+
+// Complete sets the keys that were not set and whose defaults follow from other keys.
+func (c *Config) Complete() {
+	if c.Users.Table == OwnTable && c.Users.Columns == nil {
+		c.Users.Columns = OwnColumns()
+	}
+	if c.Users.OnIdentityDeleted == "" {
+		c.Users.OnIdentityDeleted = symbolon.KeepRow
+		if c.Users.CreateURL == "" && c.Users.activeColumn() != "" {
+			c.Users.OnIdentityDeleted = symbolon.DeactivateRow
+		}
+	}
+}
+
+// readFile reads file, or else the default one if it exists.
+func readFile(file string, env Environ, c *Config, r *report) error {
+	path := file
+	if path == "" {
+		path = DefaultFile
+	}
+	text, mode, err := slurp(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && file == "":
+		return nil
+	case err != nil:
+		return cli.Usage(fmt.Errorf("read the configuration: %w", err))
+	}
+	y := &yamlReader{report: r, name: filepath.Base(path), env: env}
+	y.read(text, c)
+	if y.open && mode.Perm()&0o004 != 0 {
+		r.warnings = append(r.warnings, Fault{"", path,
+			"the file holds a secret and everybody on this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
+	}
+	return nil
+}
+
+// slurp reads at most one byte more than a configuration may have.
+func slurp(path string) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, fmt.Errorf("%s is a folder", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	return text, info.Mode(), err
+}
+
+// BackReferenceKey is the key below metadata_public.
+func (c *Config) BackReferenceKey() string {
+	return strings.TrimPrefix(c.BackReference.Path, "metadata_public.")
+}

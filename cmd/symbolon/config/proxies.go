@@ -1,0 +1,188 @@
+package config
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+var policiesType = reflect.TypeFor[map[string]PolicyConfig]()
+
+// policies reads auth.policies: names of the operator's own, and what each asks for.
+func (y *yamlReader) policies(n *yaml.Node, v reflect.Value, path string, overruled bool) {
+	if n.Kind != yaml.MappingNode {
+		y.faultAt(path, y.line(n.Line), "it must be a mapping: {NAME: {aal: aal2}}")
+		return
+	}
+	if overruled {
+		return
+	}
+	out := map[string]PolicyConfig{}
+	inner := *y
+	inner.free = true
+	y.members(n, path, func(key, value *yaml.Node, at string) {
+		var p PolicyConfig
+		inner.value(value, reflect.ValueOf(&p).Elem(), at)
+		y.where[at] = y.line(key.Line)
+		out[key.Value] = p
+	})
+	v.Set(reflect.ValueOf(out))
+}
+
+// setEnvPolicies reads {"NAME":{"aal":"aal2","verified":true,"fresh":"15m","login_redirect":true}}.
+func setEnvPolicies(v reflect.Value, text string) error {
+	bad := errors.New(`it must be a JSON object such as {"NAME":{"aal":"aal2","fresh":"15m"}}`)
+	object, err := strictjson.Object([]byte(text))
+	if err != nil {
+		return fmt.Errorf("%w: %w", bad, err)
+	}
+	out := map[string]PolicyConfig{}
+	for name, raw := range object {
+		members, err := strictjson.Object(raw)
+		if err != nil {
+			return bad
+		}
+		var p PolicyConfig
+		for key, raw := range members {
+			field, ok := fieldOf(reflect.ValueOf(&p).Elem(), key)
+			if !ok {
+				return fmt.Errorf("%w: there is no such key%s", bad, didYouMean(key, keysOf(policyConfig)))
+			}
+			value := string(raw)
+			if isText := raw[0] == '"'; isText == (field.Kind() == reflect.Bool) || isText && json.Unmarshal(raw, &value) != nil {
+				return fmt.Errorf("%s must be %s", key, kindName(field))
+			}
+			if err := setText(field, value); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+		}
+		out[name] = p
+	}
+	v.Set(reflect.ValueOf(out))
+	return nil
+}
+
+var policyConfig = reflect.TypeFor[PolicyConfig]()
+
+func (c *Config) checkProxies(r *report) {
+	for i, text := range c.Serve.TrustedProxies {
+		if _, err := parseNetwork(text); err != nil {
+			r.fault(fmt.Sprintf("serve.trusted_proxies[%d]", i), "it must be an IP address or a network such as 10.0.0.0/8, whose host bits are 0")
+		}
+	}
+	if user, password, ok := strings.Cut(c.Hooks.Basic.Hydrate.Reveal(), ":"); c.Hooks.Basic.Hydrate != "" {
+		if !ok || user == "" || !visible(user) {
+			r.fault("hooks.basic.hydrate", "it must be user:password")
+		} else {
+			checkKey(r, "hooks.basic.hydrate", password)
+		}
+	}
+	c.checkLogin(r)
+	if a := c.Auth.Audience; a != "" && (!visible(a) || len(a) > 256) {
+		r.fault("auth.audience", "it must be at most 256 characters of visible ASCII without spaces")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Auth.Policies)) {
+		c.checkPolicy(r, "auth.policies."+shown(name), name, c.Auth.Policies[name])
+	}
+}
+
+func (c *Config) checkLogin(r *report) {
+	if c.Auth.LoginURL != "" && !session.IsLoginURL(c.Auth.LoginURL) {
+		r.fault("auth.login_url", "it must be http(s)://host/path, such as https://ory.example.com/self-service/login/browser")
+	}
+	for i, host := range c.Auth.ReturnToHosts {
+		if !session.IsReturnHost(host) {
+			r.fault(fmt.Sprintf("auth.return_to_hosts[%d]", i), "it must be host or host:port in lower case, exactly: app.example.com")
+		}
+	}
+	if len(c.Auth.ReturnToHosts) > 0 && len(c.Serve.TrustedProxies) == 0 {
+		r.warn("auth.return_to_hosts", "it is of no use without serve.trusted_proxies: only what a trusted proxy forwards becomes a return_to")
+	}
+}
+
+func (c *Config) checkPolicy(r *report, path, name string, p PolicyConfig) {
+	switch {
+	case session.IsBuiltinPolicy(name):
+		r.fault(path, "default, optional and aal2 are there already; give yours another name")
+	case !session.IsPolicyName(name):
+		r.fault(path, "its name stands in a path: 1 to 64 of a-z, 0-9, '-' and '_'")
+	}
+	if p.AAL != "" && p.AAL != "aal1" && p.AAL != "aal2" {
+		r.fault(path+".aal", "it must be aal1 or aal2")
+	}
+	if p.Fresh < 0 || p.Fresh > 365*24*time.Hour || p.Fresh != 0 && p.Fresh < time.Second {
+		r.fault(path+".fresh", "it must be between 1s and 8760h, or 0s for any")
+	}
+	if p.LoginRedirect && c.Auth.LoginURL == "" {
+		r.fault(path+".login_redirect", "it needs auth.login_url")
+	}
+}
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err == nil && (p != p.Masked() || p.Addr().Is4In6()) {
+		err = errors.New("it has host bits")
+	}
+	return p, err
+}
+
+// ForwardAuth is what proxies ask.
+func (c *Config) ForwardAuth(v *session.Verifier, signer *session.Signer) *session.ForwardAuth {
+	f := &session.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]session.ProxyPolicy{},
+		Login: session.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
+	for _, text := range c.Serve.TrustedProxies {
+		if p, err := parseNetwork(text); err == nil { // it was checked
+			f.Login.TrustedProxies = append(f.Login.TrustedProxies, p)
+		}
+	}
+	for name, p := range c.Auth.Policies {
+		policy := session.ProxyPolicy{LoginRedirect: p.LoginRedirect}
+		if p.AAL == "aal2" {
+			policy.Policies = append(policy.Policies, session.AAL2)
+		}
+		if p.Verified {
+			policy.Policies = append(policy.Policies, session.Verified)
+		}
+		if p.Fresh > 0 {
+			policy.Policies = append(policy.Policies, session.Fresh(p.Fresh))
+		}
+		f.Policies[name] = policy
+	}
+	return f
+}
+
+// Signer is nil where there is no audience: nothing is signed.
+func (c *Config) Signer() *session.Signer {
+	if c.Auth.Audience == "" {
+		return nil
+	}
+	return &session.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.Secrets()}
+}
+
+// HydrateLogin is what Oathkeeper shows: the configured one, or the derived ones of
+// all secrets.
+func (c *Config) HydrateLogin() (user string, passwords []string) {
+	if user, password, ok := strings.Cut(c.Hooks.Basic.Hydrate.Reveal(), ":"); ok {
+		return user, []string{password}
+	}
+	for _, secret := range c.Secrets() {
+		passwords = append(passwords, base64.RawURLEncoding.EncodeToString(secret.Derive("hydrate")))
+	}
+	return "symbolon", passwords
+}

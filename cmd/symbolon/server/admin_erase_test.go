@@ -1,0 +1,184 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
+)
+
+func TestAdminErase(t *testing.T) {
+	m := installMortals(t, nil)
+	side := m.Operator()
+	decode := func(body string) system.Erasure {
+		t.Helper()
+		var answer struct{ Erasure system.Erasure }
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		return answer.Erasure
+	}
+	p, user := m.born(t, "cAnArY1@example.com")
+	for name, path := range map[string]string{
+		"a row policy that keeps": "/admin/users/" + user + "?row=keep",
+		"an unknown key":          "/admin/users/" + user + "?rwo=delete",
+		"a key twice":             "/admin/users/" + user + "?row=delete&row=delete",
+		"why of two lines":        "/admin/users/" + user + "?why=a%0Ab",
+		"why with an address":     "/admin/users/" + user + "?why=a@b.c",
+		"no UUID":                 "/admin/identities/42",
+	} {
+		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_request") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	for name, path := range map[string]string{
+		"nobody's user": "/admin/users/42", "nobody's identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
+		"an identity as a user": "/admin/users/" + p.IdentityID, "a user as an identity": "/admin/identities/" + user,
+	} {
+		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 404 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	for _, id := range []string{"42", "1d000000-0000-4000-8000-999999999999", "%00"} {
+		if w := cmdtest.Ask(side, "GET", "/admin/erasures/"+id, ""); w.Code != 404 {
+			t.Errorf("erasure %s: %d %s", id, w.Code, w.Body)
+		}
+	}
+	if w := cmdtest.Ask(side, "PUT", "/admin/users/"+user, ""); w.Code != 405 || w.Header().Get("Allow") != "DELETE, GET" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	if m.signIn(t, p.Token) != user {
+		t.Fatal("somebody was erased")
+	}
+
+	// Ory does not delete: 202, denied at once, and it goes on by itself.
+	mend := m.fake.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
+	var w *httptest.ResponseRecorder
+	var e system.Erasure
+	cmdtest.Eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
+		w = cmdtest.Ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
+		e = decode(w.Body.String())
+		return w.Code != 202 || e.Step == symbolon.EraseIdentity
+	})
+	if w.Code != 202 || w.Header().Get("Location") != "/admin/erasures/"+e.ID || e.Done || e.Step != symbolon.EraseIdentity || e.Row != "delete" || e.Why != "ticket 7" {
+		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if w := cmdtest.Ask(m.Public(), "GET", "/auth", "", "X-Session-Token", p.Token); w.Code != 401 && w.Code != 403 {
+		t.Errorf("the session is answered %d", w.Code)
+	}
+	if w := cmdtest.Ask(side, "DELETE", "/admin/identities/"+p.IdentityID, ""); w.Code != 202 || decode(w.Body.String()).ID != e.ID {
+		t.Errorf("asked again: %d %s", w.Code, w.Body)
+	}
+	mend()
+	carried := func(path string) bool {
+		w = cmdtest.Ask(side, "DELETE", path, "")
+		return w.Code != 202
+	}
+	cmdtest.Eventually(t, "it was carried on", func() bool { return carried("/admin/users/" + user) })
+	if w.Code != 200 || decode(w.Body.String()).ID != e.ID {
+		t.Errorf("carried on: %d %s", w.Code, w.Body)
+	}
+	w = cmdtest.Ask(side, "GET", "/admin/erasures/"+e.ID, "")
+	e = decode(w.Body.String())
+	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
+	if !e.Done || e.DoneAt == nil || w.Code != 200 || m.alive(t, p) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := cmdtest.Ask(side, "GET", "/admin/users/"+user, ""); w.Code != 200 || !strings.Contains(w.Body.String(), e.ID) || strings.Contains(w.Body.String(), "cAnArY") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+
+	// An identity that Symbolon has never heard of.
+	p, err := m.fake.Register(t.Context(), "cAnArY2@example.com", cmdtest.Password, "cAnArY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmdtest.Eventually(t, "a stranger is erased", func() bool { return carried("/admin/identities/" + strings.ToUpper(p.IdentityID)) })
+	if w.Code != 200 || m.alive(t, p) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if strings.Contains(m.logs.String(), "cAnArY") {
+		t.Errorf("the log shows what it must not:\n%s", m.logs)
+	}
+}
+
+// patientOry notes how long its questions would wait for their turn.
+type patientOry struct {
+	symbolon.Ory
+	patience time.Duration
+}
+
+func (o *patientOry) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	p, _ := symbolon.PatienceFrom(ctx)
+	o.patience = p.For
+	return o.Ory.Identity(ctx, id)
+}
+
+// TestErasuresWaitForTheirTurn: at eight readings a minute, a tenth of Ory Network's
+// eighty, an erasure that goes on waits for its turn, and does not count that as a
+// failure after which it rests longer and longer.
+func TestErasuresWaitForTheirTurn(t *testing.T) {
+	m := installMortals(t, nil)
+	p, err := m.fake.Register(t.Context(), "cAnArY@example.com", cmdtest.Password, "cAnArY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ory, other := &patientOry{Ory: m.Linker.Ory}, *m.System // of a project of its own: the server's schedule does not look there
+	other.Linker = &link.Linker{Ory: ory, Store: m.Store, Project: "another", Secrets: m.Config.Secrets(), Log: m.log}
+	server := &Server{System: &other}
+	begun, err := server.Erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const long = "2020-01-01T00:00:00.000000Z"
+	if _, err := m.DB.Exec(`update symbolon_erasures set requested_at = $1, updated_at = $1`, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.resumeErasures(t.Context(), work.Job{}); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := server.Erasures().Get(t.Context(), begun.ID); err != nil || !done.Done() || ory.patience < time.Minute {
+		t.Errorf("%+v %v, its questions wait %s", done, err, ory.patience)
+	}
+}
+
+// TestAdminEraseNeedsOry: what erases half a person is refused.
+func TestAdminEraseNeedsOry(t *testing.T) {
+	m := installMortals(t, func(c *config.Config) { c.Ory.AdminURL = "" })
+	_, user := m.born(t, "a@example.com")
+	if w := cmdtest.Ask(m.Operator(), "DELETE", "/admin/users/"+user, ""); w.Code != 409 || !strings.Contains(w.Body.String(), "ory.admin_url") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestServerCarriesErasuresOn: the server carries on what was begun elsewhere.
+func TestServerCarriesErasuresOn(t *testing.T) {
+	m := installMortals(t, nil)
+	p, user := m.born(t, "a@example.com")
+	e := m.Erasures()
+	begun, err := e.Begin(t.Context(), erase.Request{ID: user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.DB.Exec(`update symbolon_erasures set updated_at = '2026-01-01T00:00:00.000000Z'`); err != nil {
+		t.Fatal(err)
+	}
+	cmdtest.Eventually(t, "the erasure is done", func() bool {
+		now, err := e.Get(t.Context(), begun.ID)
+		return err == nil && now.Done()
+	})
+	if m.alive(t, p) {
+		t.Error("Ory still has the identity")
+	}
+}

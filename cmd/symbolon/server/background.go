@@ -1,0 +1,72 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+)
+
+// background is the server's durable work, with connections of its own.
+type background struct {
+	*work.Queue
+	db *sql.DB
+}
+
+// tasks are all that the server does durably. What else there is to do goes here: see
+// work.Task.
+func (p *Server) tasks() []work.Task {
+	tasks := work.Own(p.Linker, p.log)
+	if every := p.Config.Reconcile.Every; every > 0 && p.Linker.Ory.HasAdmin() {
+		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.Config.Deletion.ProofGap})
+	}
+	if p.Linker.Ory.HasAdmin() {
+		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause, Timeout: hangs})
+	}
+	return tasks
+}
+
+// pass does a slice of a comparison of everybody. What it asks waits its turn behind
+// people's requests.
+func (p *Server) pass(ctx context.Context, _ work.Job) error {
+	done, err := p.passes.Pass(symbolon.Background(ctx, system.RunPatience))
+	if err == nil && !done {
+		return work.Again(0)
+	}
+	return err
+}
+
+// newBackground puts the queue together, and lets links and hooks put their jobs into
+// it. Nothing is worked before it is started.
+func (p *Server) newBackground() (*background, error) {
+	db, err := system.OpenWork(p.Config)
+	if err != nil {
+		return nil, err
+	}
+	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.Store.InTx, Listen: p.Config.DatabaseListen.Reveal(),
+		Project: p.Config.Ory.Project, Tasks: p.tasks(), Observe: p.metrics.work, Log: p.log})
+	if err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("the background work: %w", err)
+	}
+	p.Linker.QueuedWrites, p.Store.OnLink = true, q.OnLink(p.Linker)
+	if p.Linker.Ory.HasAdmin() {
+		p.hooks.Queue = q.Hint // without it there is nowhere to look later
+	}
+	return &background{q, db}, nil
+}
+
+// stop gives what runs its time: it was told to stop when the listeners were.
+func (b *background) stop(ctx context.Context, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
+	defer cancel()
+	if err := b.Stop(ctx); err != nil {
+		log.Warn("stopped before the background work was done; it goes on at the next start", "error", err)
+	}
+	_ = b.db.Close()
+}

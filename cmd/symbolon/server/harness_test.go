@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+)
+
+// installation is a server on SQLite without its listeners.
+type installation struct {
+	*Server
+	ory  *cmdtest.Kratos
+	logs *cmdtest.Buffer
+}
+
+// install puts a server together in a folder of its own, with Ory's admin API.
+func install(t *testing.T, change func(*config.Config)) *installation {
+	t.Helper()
+	k := cmdtest.StartKratos(t)
+	c := config.Defaults()
+	c.Secret, c.Users.Columns = cmdtest.Secret, config.OwnColumns()
+	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
+	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, cmdtest.Key+"token"
+	c.Database = config.Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
+	if change != nil {
+		change(c)
+	}
+	logs := &cmdtest.Buffer{}
+	log := cli.NewLogger(logs, slog.LevelDebug)
+	p, err := New(t.Context(), c, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.hooks.Timeout = time.Minute // so that a slow machine follows a hint at once, too
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.WithoutCancel(t.Context())) })
+	return &installation{Server: p, ory: k, logs: logs}
+}
+
+// signIn lets a person make a first request, and returns the user's ID.
+func (i *installation) signIn(t *testing.T, token string) string {
+	t.Helper()
+	return cmdtest.SignIn(t, i.Public(), token)
+}

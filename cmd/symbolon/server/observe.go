@@ -1,0 +1,95 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+// observer goes around every handler of a listener: it counts, logs at debug, and
+// turns a panic into an answer. Neither query nor header nor body is ever logged.
+type observer struct {
+	listener string // "public", "operator"
+	log      *slog.Logger
+	metrics  *metrics
+}
+
+func (o *observer) wrap(pattern string, next http.Handler) http.Handler {
+	count := o.metrics.route(o.listener, pattern)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			failure := recover()
+			if failure != nil {
+				o.panicked(rec, pattern, failure)
+			}
+			took := time.Since(start)
+			count(rec.status, took)
+			o.note(r, pattern, rec, took)
+			if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(failure)
+			}
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// note logs a request. The method and the path are a stranger's: kept short.
+func (o *observer) note(r *http.Request, pattern string, rec *recorder, took time.Duration) {
+	if !o.log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	o.log.Debug("request", "listener", o.listener, "method", cli.Clip(r.Method, 16), "route", pattern,
+		"path", cli.Clip(r.URL.EscapedPath(), 128), "status", rec.status, "bytes", rec.bytes, "ms", float64(took.Microseconds())/1000)
+}
+
+// panicked answers for a handler that did not. The value of a panic is not logged
+// unless the runtime made it: any other may hold what the handler was working on.
+func (o *observer) panicked(rec *recorder, pattern string, failure any) {
+	if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return
+	}
+	what := fmt.Sprintf("%T", failure)
+	var known runtime.Error
+	if err, ok := failure.(error); ok && errors.As(err, &known) {
+		what = known.Error()
+	}
+	o.log.Error("panic", "listener", o.listener, "route", pattern, "panic", what, "stack", string(debug.Stack()))
+	if rec.status == 0 {
+		answer.Write(rec, answer.New(500, answer.Unavailable, "Something went wrong here. It has been logged."))
+	}
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find what is below.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,122 @@
+// Package server is `symbolon serve`: two listeners, their routes, the operator's API,
+// metrics and the background work. Every route is in routes.go.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// Serve runs a server until the context ends.
+func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	p, err := New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer collectLess()()
+	if err := p.Start(ctx); err != nil {
+		return errors.Join(err, p.Close(ctx))
+	}
+	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.Store.Dialect, "users", c.Users.Where(),
+		"ory", c.Ory.PublicURL, "ory_admin", c.Ory.AdminURL, "project", c.Ory.Project)
+	err = p.listeners.run(ctx, listener{"public", c.Serve.Public, p.Public()}, listener{"operator", c.Serve.Admin, p.Operator()})
+	return errors.Join(err, p.Close(ctx))
+}
+
+// New brings the tables up to date, connects and puts a server together that
+// answers nobody yet.
+func New(ctx context.Context, c *config.Config, log *slog.Logger) (*Server, error) {
+	s, err := system.Start(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newServer(s, log)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	if err := p.check(); err != nil {
+		return nil, errors.Join(cli.Usage(err), p.Close(ctx))
+	}
+	return p, nil
+}
+
+// Server are what answers requests.
+type Server struct {
+	*system.System
+	log      *slog.Logger
+	metrics  *metrics
+	hooks    *hooks.Handler
+	verifier *session.Verifier
+	ear      *ear
+
+	forwardAuth *session.ForwardAuth
+	hydrate     *session.Hydrate
+
+	listeners *listeners
+	passes    *passes  // the schedule's
+	repairs   *repairs // the operator's
+	work      *background
+}
+
+func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
+	p = &Server{System: s, log: log, metrics: newMetrics(), listeners: &listeners{log: log}}
+	s.Linker.AfterLink = p.metrics.linked
+	if s.Creator != nil {
+		s.Creator.Observe = p.metrics.creation
+	}
+	p.metrics.countFindings(s.Store, s.Config.Ory.Project)
+	reconciler := s.Reconciler()
+	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
+	p.repairs = newRepairs(reconciler, s.Ory.Load, p.metrics, log)
+	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
+	p.ear = newEar(s.Config, log)
+	shared := newReplicas(s, p.ear)
+	p.verifier = &session.Verifier{Linker: s.Linker, Ory: s.Ory, MaxStale: s.Config.Auth.MaxStale, Log: log,
+		MaxStaleWithFeed: s.Config.Auth.MaxStaleWithFeed, OutageGrace: s.Config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
+		Tokens: s.Config.Auth.JWT.Tokens(),
+		Headers: session.Headers{UserID: s.Config.HeaderName("user_id"), IdentityID: s.Config.HeaderName("identity_id"),
+			SessionID: s.Config.HeaderName("session_id"), AAL: s.Config.HeaderName("aal"), Email: s.Config.HeaderName("email"),
+			Assertion: s.Config.HeaderName("assertion")}}
+	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
+	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
+	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()
+	p.metrics.sessions(p.verifier, p.ear)
+	if p.work, err = p.newBackground(); err != nil {
+		p.ear.close()
+	}
+	return p, err
+}
+
+// check proves that nothing is wired wrongly before the first request comes.
+func (p *Server) check() error {
+	return errors.Join(p.Ory.Check(), p.hooks.Check(), p.forwardAuth.Check())
+}
+
+// Close finishes what no request waits for, questions to Ory and back-references that
+// are still to be written, and closes the connections.
+func (p *Server) Close(ctx context.Context) error {
+	p.work.stop(ctx, p.log)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	p.repairs.close()
+	p.verifier.Close()
+	p.ear.close()
+	if err := p.Linker.Close(ctx); err != nil {
+		p.log.Warn("stopped before everything was written", "error", err)
+	}
+	p.log.Info("stopped")
+	p.System.Close()
+	return nil
+}
+
+// Start begins the background work.
+func (p *Server) Start(ctx context.Context) error { return p.work.Start(ctx) }

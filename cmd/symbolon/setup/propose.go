@@ -1,0 +1,100 @@
+package setup
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// Proposals come from names that people give, and from the database's own words.
+
+var (
+	identityWords = []string{"ory_identity_id", "identity_id", "kratos_identity_id", "kratos_id", "ory_id", "ory_identity", "ory"}
+	emailWords    = []string{"email", "e_mail", "email_address", "mail", "emailaddress"}
+	nameWords     = []string{"name", "full_name", "display_name", "fullname"}
+	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
+)
+
+// propose fills in what neither flags nor the environment say of a users table.
+func (p *plan) propose(t sqlstore.Table) {
+	u, f := &p.config.Users, p.flags
+	if !p.told(f.ID, "users.id") {
+		u.ID = proposeKey(t)
+	}
+	if !p.told(f.Identity, "users.identity") {
+		u.Identity = proposeIdentity(t)
+	}
+	if !p.told(f.NewID, "users.new_id") {
+		u.NewID = proposeNewID(t, u.ID)
+	}
+	if u.Columns == nil {
+		u.Columns = proposeColumns(t, u.ID, u.Identity)
+	}
+}
+
+// told reports whether a flag or a variable says it.
+func (p *plan) told(flag, path string) bool { return flag != "" || p.Env[config.EnvName(path)] != "" }
+
+func proposeKey(t sqlstore.Table) string {
+	for _, c := range t.Columns {
+		if c.Key {
+			return c.Name
+		}
+	}
+	return "id"
+}
+
+func proposeIdentity(t sqlstore.Table) string {
+	if name := pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds && !c.Key }); name != "" {
+		return name
+	}
+	return "ory_identity_id"
+}
+
+func proposeNewID(t sqlstore.Table, key string) symbolon.NewID {
+	if c, ok := t.Column(key); ok && c.Integer {
+		return symbolon.ByDatabase
+	}
+	return symbolon.ByMint
+}
+
+// proposeColumns are what people keep of an identity, and what no row can do without.
+func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
+	out := map[string]string{}
+	propose := func(words []string, expression string, fits func(sqlstore.Column) bool) {
+		if name := pick(t, words, fits); name != "" && name != key && name != identity {
+			out[name] = expression
+		}
+	}
+	propose(emailWords, "traits.email", func(c sqlstore.Column) bool { return c.Text })
+	propose(activeWords, "active", func(c sqlstore.Column) bool { return strings.HasPrefix(strings.ToLower(c.Type), "bool") })
+	for _, c := range t.Columns {
+		if !c.NotNull || c.Default || c.Name == key || c.Name == identity || out[c.Name] != "" {
+			continue
+		}
+		switch {
+		case c.Text && slices.Contains(nameWords, strings.ToLower(c.Name)):
+			out[c.Name] = "default(traits.name, '')"
+		case c.Text:
+			out[c.Name] = "''"
+		default:
+			out[c.Name] = "0"
+		}
+	}
+	return out
+}
+
+// pick returns the first column that has one of the names, in the order of the names.
+func pick(t sqlstore.Table, words []string, fits func(sqlstore.Column) bool) string {
+	for _, word := range words {
+		for _, c := range t.Columns {
+			if strings.EqualFold(c.Name, word) && fits(c) {
+				return c.Name
+			}
+		}
+	}
+	return ""
+}

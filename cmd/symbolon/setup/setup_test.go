@@ -1,0 +1,183 @@
+package setup
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+)
+
+// accounts is a users table as an application has it that does not know Ory.
+const accounts = `create table accounts (id %key% primary key, email varchar(200) not null unique, name varchar(100) not null,
+	active boolean not null default true, plan text not null default 'free')`
+
+func accountsOf(_, key string) string {
+	return strings.ReplaceAll(accounts, "%key%", key)
+}
+
+func serial(dsn string) string {
+	if strings.HasPrefix(dsn, "sqlite") {
+		return "integer"
+	}
+	return "bigserial"
+}
+
+// TestInit answers for tables of many kinds; the configuration that is written is read
+// back, and the table then lacks nothing but what serve makes itself.
+func TestInit(t *testing.T) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
+		for _, test := range []struct {
+			name string
+			ddl  []string
+			args []string
+			want func(*config.Config) bool
+			says []string // on stdout
+		}{
+			{name: "symbolon's own", args: []string{"--table", "symbolon_users"},
+				want: func(c *config.Config) bool {
+					return c.Users.Columns["email"] == "traits.email" && c.Users.NewID == "uuidv7"
+				}, says: []string{"no SQL is needed"}},
+			{name: "a table that knows no Ory", ddl: []string{accountsOf(dsn, serial(dsn))},
+				want: func(c *config.Config) bool {
+					u := c.Users
+					return u.Table == "accounts" && u.NewID == "database" && u.Columns["email"] == "traits.email" && u.Columns["name"] == "default(traits.name, '')" &&
+						u.Columns["active"] == "active" && u.Columns["plan"] == "" && u.OnIdentityDeleted == "deactivate" && strings.Join(u.ReleaseColumns, ",") == "email"
+				}, says: []string{"add column", "unique index", "ory_identity_id"}},
+			{name: "a column without its index", ddl: []string{accountsOf(dsn, "varchar(40)"), "alter table accounts add column kratos_id varchar(36)"},
+				want: func(c *config.Config) bool { return c.Users.Identity == "kratos_id" && c.Users.NewID == "uuidv7" }, says: []string{"unique index"}},
+			{name: "all of it there", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)", "create unique index mine on accounts (ory_id)"},
+				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"no SQL is needed"}},
+			{name: "answers of one's own", ddl: []string{accountsOf(dsn, serial(dsn))},
+				args: []string{"--identity", "person", "--column", "email=verified_email", "--column", "name='x'", "--on-identity-deleted", "delete"},
+				want: func(c *config.Config) bool {
+					return c.Users.Identity == "person" && c.Users.OnIdentityDeleted == "delete" && c.Users.Columns["name"] == "'x'" && len(c.Users.ReleaseColumns) == 0
+				}, says: []string{`"person"`}},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Chdir(t.TempDir())
+				db := cmdtest.OpenDB(t, dsn)
+				cmdtest.Exec(t, db, append([]string{"drop table if exists accounts"}, test.ddl...)...)
+				env := config.Environ{}
+				args := append([]string{"init", "--database", dsn, "--apply"}, test.args...)
+				if test.ddl != nil {
+					args = append(args, "--table", "accounts")
+				}
+				code, out, errs := runIn(t, env, args...)
+				if code != 0 {
+					t.Fatalf("exit %d\n%s%s", code, out, errs)
+				}
+				for _, part := range append(test.says, "\nnext:\n  SYMBOLON_SECRET=$(cat symbolon.secret) symbolon serve\n") {
+					if !strings.Contains(out, part) {
+						t.Errorf("it does not print %q:\n%s", part, out)
+					}
+				}
+				if lines := strings.Count(out, "\n"); lines > 12 || errs != "" {
+					t.Errorf("%d lines, and %q", lines, errs)
+				}
+				if !strings.Contains(cmdtest.ReadFile(t, "symbolon-hooks.yml"), "/hooks/link") {
+					t.Error("the hooks are not written")
+				}
+				for _, name := range []string{"symbolon.yaml", "symbolon-hooks.yml", "symbolon.secret"} {
+					if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+						t.Errorf("%s: %v %v", name, info, err)
+					}
+				}
+				env[config.EnvName("secret")] = strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))
+				c, warnings, err := config.Load("", env)
+				if err != nil || len(warnings) > 0 || !test.want(c) || c.Database.Reveal() != dsn {
+					t.Errorf("%v %v %+v", err, warnings, c.Users)
+				}
+				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[config.EnvName("secret")]) {
+					t.Error("the secret is shown")
+				}
+				if s, err := system.Start(t.Context(), c, cli.NewLogger(&bytes.Buffer{}, 0)); err != nil {
+					t.Errorf("serve would not start: %v", err)
+				} else {
+					s.Close()
+				}
+				before := cmdtest.ReadFile(t, "symbolon.yaml")
+				code, out, errs = runIn(t, env, append(args, "--force")...)
+				if code != 0 || !strings.Contains(out, "no SQL is needed") || cmdtest.ReadFile(t, "symbolon.yaml") != before {
+					t.Errorf("once more: exit %d\n%s%s", code, out[:min(len(out), 500)], errs)
+				}
+			})
+		}
+	})
+}
+
+// TestInitRefuses: whatever would not work is refused before anything is written.
+func TestInitRefuses(t *testing.T) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
+		for _, test := range []struct {
+			name string
+			ddl  []string
+			args []string
+			code int
+			says string
+		}{
+			{"a doubled identity", []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",
+				"insert into accounts (email, name, ory_id) values ('a', 'a', '1d000000-0000-4000-8000-000000000001'), ('b', 'b', '1d000000-0000-4000-8000-000000000001')"},
+				[]string{"--apply"}, 1, `"1d000000-0000-4000-8000-000000000001" (2 rows)`},
+			{"a unique column that is never released", []string{accountsOf(dsn, serial(dsn))}, []string{"--release-columns", "none"}, 2, "--release-columns email"},
+			{"the same, kept", []string{accountsOf(dsn, serial(dsn))}, []string{"--release-columns", "none", "--on-identity-deleted", "keep"}, 2, "--release-columns email"},
+			{"a column that nobody fills", []string{accountsOf(dsn, serial(dsn))}, []string{"--column", "email=traits.email"}, 2, "accounts.name is not null"},
+			{"minted IDs for a number", []string{accountsOf(dsn, serial(dsn))}, []string{"--new-id", "uuidv7"}, 2, "which cannot hold the UUIDs"},
+			{"a column that is no identity's", []string{accountsOf(dsn, serial(dsn))}, []string{"--identity", "active"}, 2, "active"},
+			{"deactivate without active", []string{accountsOf(dsn, serial(dsn))}, []string{"--column", "email=traits.email", "--column", "name='x'", "--on-identity-deleted", "deactivate"}, 2, "deactivate needs a column"},
+			{"no such table", nil, []string{"--table", "nowhere"}, 2, "there is no table nowhere"},
+			{"no such policy", nil, []string{"--on-identity-deleted", "burn"}, 2, "must be one of keep"},
+			{"no URL", nil, []string{"--url", "nonsense"}, 2, "serve.url"},
+			{"no column", nil, []string{"--column", "email"}, 2, "NAME=PATH"},
+			{"no such format", nil, []string{"--for", "auth0"}, 2, "kratos.yml or network"},
+			{"no such file", nil, []string{"--kratos-config", "missing.yml"}, 2, "missing.yml"},
+			{"plain http to the world", nil, []string{"--ory-public-url", "http://93.184.216.34"}, 2, "use https"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Chdir(t.TempDir())
+				cmdtest.Exec(t, cmdtest.OpenDB(t, dsn), append([]string{"drop table if exists accounts"}, test.ddl...)...)
+				args := append([]string{"init", "--database", dsn}, test.args...)
+				if test.ddl != nil {
+					args = append(args, "--table", "accounts")
+				}
+				code, out, errs := runIn(t, config.Environ{}, args...)
+				if code != test.code || !strings.Contains(errs, test.says) || out != "" {
+					t.Errorf("exit %d, want %d and %q:\n%s%s", code, test.code, test.says, out, errs)
+				}
+				if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
+					t.Errorf("it wrote %v %v", files, err)
+				}
+			})
+		}
+	})
+}
+
+// TestInitCreateURL: an application that makes its own users.
+func TestInitCreateURL(t *testing.T) {
+	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
+		t.Chdir(t.TempDir())
+		cmdtest.OpenDB(t, dsn)
+		const url = "http://app.internal:3000/internal/users"
+		init := []string{"init", "--database", dsn, "--create-url"}
+		for _, args := range [][]string{{"http://127.1/"}, {url, "--table", "accounts"}, {url, "--new-id", "identity"}, {url, "--apply"}} {
+			if code, out, errs := runIn(t, config.Environ{}, append(init, args...)...); code != 2 {
+				t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
+			}
+		}
+		code, out, errs := runIn(t, config.Environ{}, append(init, url, "--column", "mail=traits.email")...)
+		if code != 0 || !strings.Contains(out, "your application makes its users itself") || !strings.Contains(out, "--for create_url") || strings.Contains(out, "--live") {
+			t.Fatalf("exit %d\n%s%s", code, out, errs)
+		}
+		if hooks := cmdtest.ReadFile(t, "symbolon-hooks.yml"); !strings.Contains(hooks, "hooks/link") || strings.Contains(hooks, "hooks/reserve") {
+			t.Error("the hooks do not fit")
+		}
+		c, _, err := config.Load("", cmdtest.Env("SYMBOLON_SECRET", strings.TrimSpace(cmdtest.ReadFile(t, "symbolon.secret"))))
+		if err != nil || c.Users.CreateURL != url || c.Users.Columns["mail"] != "traits.email" || len(c.Users.Columns) != 1 || c.Users.OnIdentityDeleted != "keep" {
+			t.Errorf("%+v %v", c, err)
+		}
+	})
+}

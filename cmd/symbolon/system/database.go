@@ -1,0 +1,118 @@
+package system
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// presence says whether a database may be made.
+type presence bool
+
+const (
+	existing presence = false // a file that is not there is a wrong path
+	created  presence = true  // for migrations
+)
+
+func ping(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is it up?")
+	}
+	return nil
+}
+
+func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
+	var db *sql.DB
+	var dialect sqlstore.Dialect
+	var err error
+	if path, ok := c.SQLitePath(); ok {
+		dialect = sqlstore.SQLite
+		db, err = openSQLite(path, p)
+	} else {
+		dialect = sqlstore.Postgres
+		db, err = openPostgres(c)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	limit := c.DatabasePool.Max
+	if limit == 0 {
+		limit = 10
+	}
+	db.SetMaxOpenConns(limit)
+	db.SetMaxIdleConns(limit)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db, dialect, nil
+}
+
+// openSQLite makes the file, where it may, readable by its owner only: it holds
+// e-mail addresses.
+func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
+		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
+	}
+	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return sql.Open("sqlite", sqlstore.SQLiteDSN(path, more...))
+}
+
+func openPostgres(c *config.Config) (*sql.DB, error) {
+	conf, err := pgx.ParseConfig(c.Database.Reveal())
+	if err != nil {
+		return nil, errors.New("open the database: its address cannot be read") // err quotes it
+	}
+	if d := c.DatabasePool.StatementTimeout; d > 0 {
+		conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
+	}
+	if conf.RuntimeParams["application_name"] == "" {
+		conf.RuntimeParams["application_name"] = "symbolon"
+	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = 5 * time.Second
+	}
+	return stdlib.OpenDB(*conf), nil
+}
+
+// workConnections is what the background may open besides database_pool.max.
+const workConnections = 4
+
+// OpenWork connects for the background. No statement timeout ends its upkeep.
+func OpenWork(c *config.Config) (*sql.DB, error) {
+	if path, ok := c.SQLitePath(); ok {
+		db, err := openSQLite(path, created, "_txlock=immediate")
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(1)
+		return db, nil
+	}
+	patient := *c
+	patient.DatabasePool.StatementTimeout = 0
+	db, err := openPostgres(&patient)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(workConnections)
+	db.SetMaxIdleConns(workConnections)
+	return db, nil
+}

@@ -1,0 +1,66 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+)
+
+// Migrate brings the tables up to date, and says from which version to which. It
+// has connections of its own: no statement timeout may end a migration, nor the
+// wait for another program that migrates.
+func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) {
+	patient := *c
+	patient.DatabasePool.StatementTimeout = 0
+	if c.DatabaseListen != "" {
+		patient.Database = c.DatabaseListen // locks are a session's, which a pooler lends to others
+	}
+	db, dialect, err := openDatabase(&patient, created)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = db.Close() }()
+	if err := ping(ctx, db); err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	if from, to, err = migrate.Current(ctx, db, dialect); err != nil {
+		return 0, 0, fmt.Errorf("migrate the database: %w", err)
+	}
+	if err := migrate.Up(ctx, db, dialect); err != nil {
+		return 0, 0, fmt.Errorf("migrate the database: %w", err)
+	}
+	return from, to, migrateWork(ctx, &patient, dialect)
+}
+
+// migrateWork makes the tables of the background work.
+func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect) error {
+	db, err := OpenWork(c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return work.Migrate(ctx, db, dialect)
+}
+
+// current refuses tables of another version than this program's.
+func (s *System) current(ctx context.Context) error {
+	have, want, err := migrate.Current(ctx, s.DB, s.Store.Dialect)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at the database: %w", err)
+	case have > want:
+		return migrate.ErrNewer
+	case have < want:
+		return cli.Hint(errors.New("the database is not up to date"), "symbolon migrate, or a start of symbolon serve, brings it up")
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package system
+
+import (
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/internal/answer"
+)
+
+// OperatorTimeout bounds what an operator waits for.
+const OperatorTimeout = 20 * time.Second
+
+// CheckBind refuses what the databases cannot keep, or a log cannot show.
+func CheckBind(user symbolon.UserID, why string) error {
+	switch {
+	case user == "" || len(user) > 255 || !cli.OneLine(string(user)):
+		return answer.New(400, answer.InvalidRequest, "user_id must be the key of a user: text of 1 to 255 bytes.")
+	case len(why) > 1000 || !cli.OneLine(why):
+		return answer.New(400, answer.InvalidRequest, "why must be one line of at most 1000 bytes.")
+	}
+	return nil
+}

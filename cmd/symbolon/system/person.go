@@ -1,0 +1,247 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+)
+
+// Person is both halves, the bond, its history and the findings, as the operator
+// sees them: on the command line and over the admin API. It holds no traits and no
+// secrets.
+type Person struct {
+	Identity *IdentityHalf `json:"identity"` // null: no identity is known of the user
+	User     *UserHalf     `json:"user"`     // null: no user is known of the identity
+	Link     *Bond         `json:"link"`     // null: the ledger has no entry
+	Findings []Finding     `json:"findings"` // open ones
+	History  []Event       `json:"history"`  // oldest first, the newest 100
+	Erasure  *Erasure      `json:"erasure,omitempty"`
+}
+
+// IdentityHalf is Ory's half, as Ory holds it now.
+type IdentityHalf struct {
+	ID  symbolon.IdentityID `json:"id"`
+	Ory oryAnswer           `json:"ory_says"`
+
+	// The rest only where Ory says "exists".
+	State         symbolon.State `json:"state,omitempty"`
+	SchemaID      string         `json:"schema_id,omitempty"`
+	CreatedAt     *time.Time     `json:"created_at,omitempty"`
+	ExternalID    string         `json:"external_id,omitempty"`
+	BackReference string         `json:"back_reference,omitempty"`
+}
+
+// oryAnswer is what Ory says of an identity.
+type oryAnswer string
+
+const (
+	Exists      oryAnswer = "exists"
+	Gone        oryAnswer = "gone"        // Kratos' own 404
+	NotAsked    oryAnswer = "not_asked"   // no admin URL is configured
+	unavailable oryAnswer = "unavailable" // asked, and it is not known
+)
+
+// UserHalf is the application's half.
+type UserHalf struct {
+	ID       symbolon.UserID     `json:"id"`
+	Row      bool                `json:"row"`         // the users table has a row for it
+	Identity symbolon.IdentityID `json:"identity_id"` // what the row's identity column says; empty: null
+}
+
+// Bond is an entry of the ledger.
+type Bond struct {
+	Project       string               `json:"project"`
+	Identity      symbolon.IdentityID  `json:"identity_id"`
+	User          symbolon.UserID      `json:"user_id"`
+	State         symbolon.LinkState   `json:"state"`
+	Reason        symbolon.FindingKind `json:"reason,omitempty"`
+	Way           symbolon.Source      `json:"way"`
+	At            time.Time            `json:"at"`
+	BackReference string               `json:"back_reference,omitempty"` // what Symbolon saw at or wrote to Ory
+}
+
+// Finding is a difference that is open.
+type Finding struct {
+	Kind     symbolon.FindingKind `json:"kind"`
+	Identity symbolon.IdentityID  `json:"identity_id"`
+	User     symbolon.UserID      `json:"user_id,omitempty"`
+	Detail   string               `json:"detail"`
+	At       time.Time            `json:"at"`
+}
+
+// Event is one line of the history.
+type Event struct {
+	ID       int64                `json:"id"`
+	At       time.Time            `json:"at"`
+	Kind     symbolon.EventKind   `json:"kind"`
+	Identity symbolon.IdentityID  `json:"identity_id"`
+	User     symbolon.UserID      `json:"user_id,omitempty"`
+	Before   symbolon.UserID      `json:"before,omitempty"`
+	Way      symbolon.Source      `json:"way,omitempty"`
+	Finding  symbolon.FindingKind `json:"finding,omitempty"`
+	Detail   string               `json:"detail,omitempty"`
+}
+
+// records is what the operator's commands ask. *link.Linker is one.
+type records interface {
+	Record(ctx context.Context, id string) (symbolon.Record, error)
+}
+
+// erased is who knows of erasures. *erase.Erasures does.
+type erased interface {
+	Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
+}
+
+// Lookup finds a person and asks Ory for its half.
+func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (Person, error) {
+	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
+		return Person{}, symbolon.ErrNotFound // no database can hold such a key
+	}
+	if canonical, err := symbolon.ParseIdentityID(id); err == nil && string(canonical) != id {
+		id = string(canonical)
+	}
+	rec, err := store.Record(ctx, id)
+	if err != nil {
+		return Person{}, err
+	}
+	p := describe(rec)
+	if p.Identity != nil {
+		p.Identity.ask(ctx, ory, key)
+	}
+	return p, p.findErasure(ctx, erasures)
+}
+
+func (p *Person) findErasure(ctx context.Context, erasures erased) error {
+	var identity symbolon.IdentityID
+	var user symbolon.UserID
+	if p.Identity != nil {
+		identity = p.Identity.ID
+	}
+	if p.User != nil {
+		user = p.User.ID
+	}
+	e, err := erasures.Of(ctx, identity, user)
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		known := ErasureOf(e)
+		p.Erasure = &known
+	}
+	return err
+}
+
+// describe puts a record into the words of this interface.
+func describe(rec symbolon.Record) Person {
+	p := Person{Findings: []Finding{}, History: []Event{}}
+	if id := identityOf(rec); id != "" {
+		p.Identity = &IdentityHalf{ID: id}
+	}
+	if id := userOf(rec); id != "" {
+		p.User = &UserHalf{ID: id}
+	}
+	if rec.Row != nil {
+		p.User.Row, p.User.Identity = true, rec.Row.Identity
+	}
+	if rec.Link != nil {
+		b := BondOf(*rec.Link)
+		p.Link = &b
+	}
+	for _, f := range rec.Findings {
+		p.Findings = append(p.Findings, Finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()})
+	}
+	for _, e := range rec.Events {
+		p.History = append(p.History, Event{e.ID, e.At.UTC(), e.Kind, e.Identity, e.User, e.Before, e.Source, e.Finding, e.Detail})
+	}
+	return p
+}
+
+// BondOf puts an entry of the ledger into the words of this interface.
+func BondOf(l symbolon.Link) Bond {
+	return Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
+}
+
+func identityOf(rec symbolon.Record) symbolon.IdentityID {
+	switch {
+	case rec.Link != nil:
+		return rec.Link.Identity
+	case rec.Row != nil && rec.Row.Owner() != "":
+		return rec.Row.Owner()
+	}
+	for _, e := range slices.Backward(rec.Events) {
+		if e.Identity != "" {
+			return e.Identity
+		}
+	}
+	return ""
+}
+
+func userOf(rec symbolon.Record) symbolon.UserID {
+	switch {
+	case rec.Row != nil:
+		return rec.Row.ID
+	case rec.Link != nil:
+		return rec.Link.User
+	}
+	for _, e := range slices.Backward(rec.Events) {
+		if e.User != "" {
+			return e.User
+		}
+	}
+	return ""
+}
+
+// ask fills in what Ory holds. That Ory cannot be asked is part of the answer.
+func (h *IdentityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
+	id, err := ory.Identity(ctx, h.ID)
+	switch {
+	case err == nil:
+		created := id.CreatedAt.UTC()
+		h.Ory, h.State, h.SchemaID, h.CreatedAt, h.ExternalID = Exists, id.State, id.SchemaID, &created, id.ExternalID
+		h.BackReference = backReferenceText(id.MetadataPublic, key)
+	case errors.Is(err, symbolon.ErrNoAdmin):
+		h.Ory = NotAsked
+	case errors.Is(err, symbolon.ErrNotFound):
+		h.Ory = Gone
+	default:
+		h.Ory = unavailable
+	}
+}
+
+// backReferenceText is metadata_public.<key> as text, whatever somebody wrote there.
+func backReferenceText(metadata json.RawMessage, key string) string {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(metadata, &object) != nil {
+		return ""
+	}
+	raw := object[key]
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return cli.Clip(text, 255)
+	}
+	return cli.Clip(string(raw), 255)
+}
+
+// HasUser reports whether id is a user's, now or before, and not the identity's.
+func (p Person) HasUser(id string) bool {
+	if p.User != nil && string(p.User.ID) == id {
+		return true
+	}
+	for _, e := range p.History {
+		if string(e.User) == id || string(e.Before) == id {
+			return true
+		}
+	}
+	return false
+}
+
+// HasIdentity reports whether id is the identity's.
+func (p Person) HasIdentity(id symbolon.IdentityID) bool {
+	return p.Identity != nil && p.Identity.ID == id || p.Link != nil && p.Link.Identity == id
+}

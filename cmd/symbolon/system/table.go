@@ -1,0 +1,66 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/sqlstore"
+)
+
+// UsersTable shows the doctor the users table.
+type UsersTable struct{ *System }
+
+// Examine returns the faults of the table, each with what repairs it.
+func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
+	faults, err := u.Store.Examine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []doctor.TableFault
+	for _, err := range faults {
+		var f *sqlstore.Fault
+		if !errors.As(err, &f) {
+			return nil, err
+		}
+		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
+		if f.Column == u.Config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
+			fault.Mend = u.identityColumn(ctx, f.Mend)
+		}
+		out = append(out, fault)
+	}
+	return out, nil
+}
+
+// identityColumn is the SQL that adds the column and its index, or what stands in its
+// way.
+func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string {
+	todo, err := u.Store.IdentityColumn(ctx)
+	var doubled *sqlstore.DoubledError
+	switch {
+	case errors.As(err, &doubled):
+		return fmt.Sprintf("leave each identity in the one row that is its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
+	case err != nil || len(todo) == 0:
+		return otherwise
+	}
+	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
+}
+
+// UniqueColumns are the columns that are filled from the identity and unique.
+func (u UsersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
+	if u.Config.Users.CreateURL != "" {
+		return nil, nil // the table is the application's own business
+	}
+	t, err := sqlstore.Describe(ctx, u.DB, u.Store.Dialect, u.Config.Users.Table)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range t.Columns {
+		if _, filled := u.Config.Users.Columns[c.Name]; filled && c.Unique {
+			out = append(out, c.Name)
+		}
+	}
+	return out, nil
+}
