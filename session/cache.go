@@ -120,11 +120,14 @@ func later(mono int64, d time.Duration) int64 {
 // cached returns an answer that counts now.
 func (v *Verifier) cached(k key, now int64) *entry {
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || !v.counts(e, now) || v.purges.cover(e) {
+	if !ok || !e.counts(now) || v.purges.cover(e) {
 		return nil
 	}
 	return e
 }
+
+// counts reports whether the answer may be given now.
+func (e *entry) counts(now int64) bool { return now < e.until.Load() }
 
 // overhead is what the cache itself needs for an answer: its key, its place in the
 // tables and queues.

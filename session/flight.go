@@ -52,7 +52,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 		if v.purges.cover(e) {
 			continue
 		}
-		if e.denied == nil && !v.counts(e, v.mono()) {
+		if e.denied == nil && !e.counts(v.mono()) {
 			return nil, unanswered{fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)}
 		}
 		return e, nil

@@ -9,20 +9,12 @@ import (
 
 // How fresh an answer is. It counts from when the question was sent:
 //
-//	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ ─ ─ MaxStaleWithFeed ─ ─ ─ OutageGrace ─▶ void
-//	      cached │   cached, and     │ only if everything   │ only while Ory does │
-//	             │   asked again in  │ since then was heard │ not answer          │
+//	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ OutageGrace ─▶ void
+//	      cached │   cached, and     │ only while Ory does │
+//	             │   asked again in  │ not answer          │
 //	             │   the background  │
 //
 // never longer than the session itself, and not a moment longer once it was purged.
-
-// Feed tells of changes at Ory as they happen, and calls Purge for each.
-type Feed interface {
-	// HeardSince returns since when every change at Ory has been heard, as a
-	// heartbeat proves: a moment of time.Now, not of another clock. False: that is
-	// not known. It is asked for requests, and must be quick.
-	HeardSince() (since time.Time, alive bool)
-}
 
 // edgeAge is how old an answer of Ory Network's edge may be.
 const edgeAge = 150 * time.Second
@@ -34,11 +26,7 @@ const edgeAge = 150 * time.Second
 // replicas. With Tokens it is at least their longest life: a token counts until it
 // expires, though the user's row is looked at as often as with any session.
 func (v *Verifier) Bound() time.Duration {
-	bound := v.maxStale()
-	if v.Feed != nil {
-		bound = max(bound, v.MaxStaleWithFeed)
-	}
-	bound += max(v.OutageGrace, 0)
+	bound := v.maxStale() + max(v.OutageGrace, 0)
 	if v.Check() == nil && v.ory.EdgeCache {
 		bound += edgeAge
 	}
@@ -64,32 +52,17 @@ func (v *Verifier) memorable() int64 {
 	return later(0, v.Bound()+patience)
 }
 
-// counts reports whether an answer may be given now.
-func (v *Verifier) counts(e *entry, now int64) bool { return now < e.until.Load() || v.heard(e, now) }
-
-// heard reports whether an answer is still true because every change since it was
-// asked for would have been heard.
-func (v *Verifier) heard(e *entry, now int64) bool {
-	if v.Feed == nil || e.principal == nil || now >= min(later(e.sent, v.MaxStaleWithFeed), e.ends) {
-		return false
-	}
-	since, alive := v.Feed.HeardSince()
-	return alive && int64(since.Sub(v.start)) < e.sent
-}
-
 // renewAt is when a hit should ask again. Answers that came together part.
 func renewAt(k key, sent int64, life time.Duration) int64 {
 	return later(sent, life/256*(160+time.Duration(k[0])/4))
 }
 
-// keepFresh asks again in the background when an answer that is in use has lived
-// most of its life. Who hits it does not wait; one that nobody hits is let go.
+// keepFresh asks Ory again in the background when a cached answer has lived most of its
+// life. The request that finds it does not wait. An answer that no request finds is left
+// to expire.
 func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 	due := e.renew.Load()
 	if now < due || !e.renew.CompareAndSwap(due, later(now, time.Second)) {
-		return
-	}
-	if v.heard(e, now) && now < renewAt(k, e.sent, v.MaxStaleWithFeed) {
 		return
 	}
 	_, _, _ = v.join(k, cred, e.sent, true)

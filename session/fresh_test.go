@@ -100,80 +100,6 @@ func TestRefreshParts(t *testing.T) {
 	}
 }
 
-type heartbeat struct {
-	mu    sync.Mutex
-	since time.Time
-	alive bool
-}
-
-func (h *heartbeat) HeardSince() (time.Time, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.since, h.alive
-}
-
-func (h *heartbeat) set(since time.Time, alive bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.since, h.alive = since, alive
-}
-
-// TestFeed: while a feed is proved to have heard everything an answer counts longer;
-// as soon as it is not, and for answers older than the proof, MaxStale counts.
-func TestFeed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		feed := &heartbeat{since: time.Now(), alive: true}
-		w.v.Feed, w.v.MaxStaleWithFeed = feed, time.Minute
-		time.Sleep(time.Second)
-		token, s := w.person(1)
-		after := func(d time.Duration, status int) {
-			t.Helper()
-			time.Sleep(d)
-			if got, said := w.ask(byToken(token)); got != status {
-				t.Errorf("got %d %s, want %d", got, said, status)
-			}
-			synctest.Wait()
-		}
-		after(0, 200)
-		w.set(func() { w.down = true })
-		after(30*time.Second, 200) // no refresh yet: 5/8 of a minute
-		if w.times("whoami") != 1 {
-			t.Errorf("%v", w.asked)
-		}
-		after(30*time.Second-time.Nanosecond, 200)
-		after(time.Nanosecond, 503)
-
-		w.set(func() { w.down = false })
-		after(0, 200)
-		w.set(func() { w.down = true })
-		after(20*time.Second, 200)
-		feed.set(time.Now(), false) // the heartbeat is missing
-		after(0, 503)
-		feed.set(time.Now(), true) // it is back: what happened meanwhile was not heard
-		after(0, 503)
-
-		w.set(func() { w.down = false })
-		after(time.Second, 200)
-		w.set(func() { w.down, s.active = true, false })
-		after(20*time.Second, 200)
-		w.v.PurgeSession(s.id) // as the feed does
-		after(0, 503)
-		w.set(func() { w.down = false })
-		after(0, 401)
-		// A session never counts longer than it lasts.
-		token, s = w.person(2)
-		s.expires = time.Now().Add(20 * time.Second)
-		after(0, 200)
-		w.set(func() { w.down = true })
-		after(20*time.Second-time.Nanosecond, 200)
-		after(time.Nanosecond, 503)
-		if b := w.v.Bound(); b != time.Minute {
-			t.Errorf("%s", b)
-		}
-	})
-}
-
 // TestGrace: while Ory does not answer, an answer counts for OutageGrace longer;
 // never for whom Ory has said no to, or who was purged, and never longer.
 func TestGrace(t *testing.T) {
@@ -452,22 +378,18 @@ func TestReturnOfOry(t *testing.T) {
 
 // TestBound: the published number, for each setting.
 func TestBound(t *testing.T) {
-	feed := &heartbeat{}
 	for name, test := range map[string]struct {
 		set  func(*Verifier)
 		want time.Duration
 	}{
 		"nothing": {func(*Verifier) {}, 10 * time.Second},
 		"stale":   {func(v *Verifier) { v.MaxStale = 3 * time.Second }, 3 * time.Second},
-		"no feed": {func(v *Verifier) { v.MaxStaleWithFeed = time.Minute }, 10 * time.Second},
-		"feed":    {func(v *Verifier) { v.MaxStaleWithFeed, v.Feed = time.Minute, feed }, time.Minute},
-		"less":    {func(v *Verifier) { v.MaxStaleWithFeed, v.Feed = time.Second, feed }, 10 * time.Second},
 		"grace":   {func(v *Verifier) { v.OutageGrace = time.Minute }, 70 * time.Second},
 		"edge":    {func(v *Verifier) { v.Linker.Ory.(*ory.Client).EdgeCache = true }, 160 * time.Second},
 		"all": {func(v *Verifier) {
-			v.MaxStale, v.MaxStaleWithFeed, v.Feed, v.OutageGrace = time.Second, 5*time.Second, feed, 20*time.Second
+			v.MaxStale, v.OutageGrace = time.Second, 20*time.Second
 			v.Linker.Ory.(*ory.Client).EdgeCache = true
-		}, 175 * time.Second},
+		}, 171 * time.Second},
 	} {
 		w := newWorld(t)
 		test.set(w.v)

@@ -11,7 +11,6 @@ import (
 //
 //	an answer: MaxStale, the session's own end        TestStaleness
 //	an answer in use, asked again in the background   TestRefresh, TestRefreshFails
-//	MaxStaleWithFeed                                  TestFeed
 //	OutageGrace, and the second it is stretched by    TestGrace
 //	a "no", and an unknown credential's               TestNegativeAnswersAreRemembered, TestDenied
 //	a policy's "no"                                   TestPolicies

@@ -55,14 +55,6 @@ type Verifier struct {
 	// Defaults to 10 seconds. [Verifier.Bound] says what follows from all settings.
 	MaxStale time.Duration
 
-	// MaxStaleWithFeed counts instead while Feed proves that every change at Ory is
-	// heard of: it becomes the bound, since a feed may miss what it does not know it
-	// missed. Less than MaxStale changes nothing.
-	MaxStaleWithFeed time.Duration
-
-	// Feed, where there is one, tells of changes at Ory. Nil means MaxStale.
-	Feed Feed
-
 	// OutageGrace is for how long beyond MaxStale an answer counts while Ory does not
 	// answer: whoever is signed in stays so, and whoever was signed out at Ory just
 	// before the outage as well. Never a session that was purged or that Ory said no

@@ -126,7 +126,7 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 	p.ear = s.config.newEar(log)
 	shared := s.replicas(p.ear)
 	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
-		MaxStaleWithFeed: s.config.Auth.MaxStaleWithFeed, OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
+		OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
 		Tokens: s.config.Auth.JWT.tokens(),
 		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
 			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
