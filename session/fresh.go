@@ -97,6 +97,6 @@ func (v *Verifier) grace(k key, err error) *entry {
 		return nil
 	}
 	e.until.Store(min(later(now, time.Second), last))
-	v.count.graced.Add(1)
+	v.count.servedStale.Add(1)
 	return e
 }

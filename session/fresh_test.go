@@ -157,7 +157,7 @@ func TestGrace(t *testing.T) {
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
-				if n := w.v.Stats().Graced; n < 15 || n > 30 {
+				if n := w.v.Stats().ServedStale; n < 15 || n > 30 {
 					t.Errorf("%d answers were stretched", n)
 				}
 				at(0, "ory_st_never_seen", proved)
@@ -236,7 +236,7 @@ func TestBreaker(t *testing.T) {
 			status, said := w.ask(byToken(fmt.Sprintf("ory_st_other%d", n)))
 			expect(t, status, said, 503, "unavailable")
 		}
-		if w.times("refused") != tripsAfter || !w.v.Stats().Stopped {
+		if w.times("refused") != tripsAfter || !w.v.Stats().BreakerOpen {
 			t.Errorf("%v", w.asked)
 		}
 		for range 24 * 10 {
@@ -259,7 +259,7 @@ func TestBreaker(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if took := time.Since(began); took > time.Second || w.v.Stats().Stopped {
+		if took := time.Since(began); took > time.Second || w.v.Stats().BreakerOpen {
 			t.Errorf("back after %s, %+v", took, w.v.Stats())
 		}
 	})
@@ -309,7 +309,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 			for n := range 50 {
 				w.ask(byToken(fmt.Sprintf("ory_st_%d", n)))
 			}
-			if w.v.Stats().Stopped {
+			if w.v.Stats().BreakerOpen {
 				t.Errorf("%s opens it", name)
 			}
 		})
@@ -320,7 +320,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 			token, _ := w.person(n)
 			w.set(func() { w.refuse = n%tripsAfter != 0 })
 			w.ask(byToken(token))
-			if w.v.Stats().Stopped {
+			if w.v.Stats().BreakerOpen {
 				t.Fatal("faults with answers between them open it")
 			}
 		}
