@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
 var allHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
@@ -184,19 +185,24 @@ func TestForwardAuthOnTheWire(t *testing.T) {
 
 func TestHeaderNames(t *testing.T) {
 	w := newWorld(t)
-	w.v.Headers = Headers{UserID: "remote-user", Email: "X-Mail"}
+	f := &ForwardAuth{Verifier: w.v, Headers: Headers{UserID: "remote-user", Email: "X-Mail"}}
 	token, s := w.person(1)
 	rec := httptest.NewRecorder()
 	r := byToken(token)
 	r.URL.Path = "/auth"
-	(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
+	f.ServeHTTP(rec, r)
 	h := rec.Header()
 	if h.Get("Remote-User") != "user-of-"+s.identity || h.Get("X-Mail") == "" || h.Get("X-Identity-Id") != s.identity || h["X-User-Id"] != nil {
 		t.Errorf("%v", h)
 	}
 	for _, bad := range []string{"X User", "X-Usér", "X_User_Id", "X-User:", "a\r\nb", "Über"} {
-		if _, err := (Headers{AAL: bad}).names(); err == nil {
-			t.Errorf("%q is accepted", bad)
+		f := &ForwardAuth{Verifier: w.v, Headers: Headers{AAL: bad}}
+		if faults := faults.In(f.Check()); len(faults) != 1 || faults["Headers"] == nil {
+			t.Errorf("%q: %v", bad, faults)
+		}
+		rec := httptest.NewRecorder()
+		if f.ServeHTTP(rec, r); rec.Code != 503 || rec.Header().Get("X-User-Id") != "" {
+			t.Errorf("%q: %d %v", bad, rec.Code, rec.Header())
 		}
 	}
 }

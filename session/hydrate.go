@@ -30,10 +30,9 @@ import (
 // Errors: 400, 413, 415 for a body that is none; 401 for the wrong password; 403 and
 // 503 as with ForwardAuth. Oathkeeper makes a 500 of every one of them.
 type Hydrate struct {
-	Verifier *Verifier
-
-	// Signer, where there is one, signs X-Auth-Assertion. Nil leaves it empty.
-	Signer *Signer
+	// ForwardAuth says whose a request is: by its Verifier, in its Headers, and signed by
+	// its Signer. Its Policies and its Login do not count.
+	ForwardAuth *ForwardAuth
 
 	// User and Passwords of the basic authentication; one password, or two while it is
 	// changed. Without any nobody is answered.
@@ -110,16 +109,17 @@ func readHydration(body []byte) (document, string, error) {
 
 // hydrate writes into doc who the request is.
 func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
-	if err := h.Verifier.Check(); err != nil {
+	f := h.ForwardAuth
+	if err := f.ready(); err != nil {
 		return err
 	}
 	headers := http.Header{}
-	h.Verifier.clearHeaders(headers)
+	f.clearHeaders(headers)
 	id, err := symbolon.ParseIdentityID(subject)
 	if err != nil {
 		return doc.set(nil, headers)
 	}
-	p, err := h.Verifier.Authenticate(r)
+	p, err := f.Verifier.Authenticate(r)
 	switch {
 	case answer.Of(err).Status == http.StatusUnauthorized && err != nil:
 		return noSession // a 401 would mean the password
@@ -129,12 +129,12 @@ func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
 		return otherSubject
 	}
 	assertion := ""
-	if h.Signer != nil {
-		if assertion, err = h.Signer.Assert(p); err != nil {
+	if f.Signer != nil {
+		if assertion, err = f.Signer.Assert(p); err != nil {
 			return err
 		}
 	}
-	h.Verifier.setHeaders(headers, p, assertion)
+	f.setHeaders(headers, p, assertion)
 	return doc.set(&hydrated{p.User.ID, p.User.Identity, p.Session.ID, p.Session.AAL, p.Email}, headers)
 }
 

@@ -28,12 +28,12 @@ var builtin = map[string]ProxyPolicy{
 	"aal2":     {Policies: []Policy{AAL2}},
 }
 
-// IsBuiltinPolicy reports whether a policy's name is taken: default, optional, aal2.
-func IsBuiltinPolicy(name string) bool { _, ok := builtin[name]; return ok }
+// isBuiltin reports whether a policy of this name is always there.
+func isBuiltin(name string) bool { _, ok := builtin[name]; return ok }
 
-// IsPolicyName reports whether a policy can be called so: 1 to 64 of a-z, 0-9, "-"
+// isPolicyName reports whether a policy can be called so: 1 to 64 of a-z, 0-9, "-"
 // and "_", which stand in a path as they are.
-func IsPolicyName(s string) bool {
+func isPolicyName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && s != "" && len(s) <= 64
 }
 

@@ -23,7 +23,7 @@ type Question struct {
 }
 
 // Answer is what ForwardAuth would answer by HTTP. Status is 200 where the request may
-// pass; Header then has all of [Verifier.HeaderNames].
+// pass; Header then has all of [ForwardAuth.HeaderNames].
 type Answer struct {
 	Status int
 	Header http.Header
@@ -36,22 +36,13 @@ func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	w := written{header: http.Header{}}
 	policy, ok := f.policyNamed(q.Policy)
 	if !ok {
-		f.Verifier.log().Error("the proxy asks for a policy that does not exist: nobody is let through", "policy", q.Policy)
+		f.log().Error("the proxy asks for a policy that does not exist: nobody is let through", "policy", q.Policy)
 		refuse(&w, ProxyPolicy{}, errNoPolicy, nil)
 		return w.answer()
 	}
 	r := (&http.Request{Method: q.Method, Header: q.Header}).WithContext(ctx)
 	f.serve(&w, r, policy, func() string { return f.Login.page(q.Method, q.Header["Accept"], q.URL) })
 	return w.answer()
-}
-
-// HeaderNames returns the names of the headers that every answer of ForwardAuth has, in
-// canonical form.
-func (v *Verifier) HeaderNames() []string {
-	if v.Check() != nil {
-		return defaultNames[:]
-	}
-	return append([]string(nil), v.names[:]...)
 }
 
 // written is an answer as it is written.

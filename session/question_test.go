@@ -29,7 +29,7 @@ func TestAnswer(t *testing.T) {
 			if got.Status != rec.Code || string(got.Body) != rec.Body.String() || !reflect.DeepEqual(got.Header, rec.Header()) {
 				t.Errorf("%s: %v; over HTTP %d %v %s", name, got, rec.Code, rec.Header(), rec.Body)
 			}
-			for _, name := range w.v.HeaderNames() {
+			for _, name := range f.HeaderNames() {
 				if len(got.Header[name]) != 1 {
 					t.Errorf("%s: %q", name, got.Header[name])
 				}
@@ -57,7 +57,7 @@ func TestAnswer(t *testing.T) {
 	if got := bad.Answer(t.Context(), Question{Policy: "optional", Method: "GET"}); got.Status != 503 {
 		t.Errorf("without a Linker: %d", got.Status)
 	}
-	if names := bad.Verifier.HeaderNames(); !reflect.DeepEqual(names, allHeaders) {
+	if names := bad.HeaderNames(); !reflect.DeepEqual(names, allHeaders) {
 		t.Error(names)
 	}
 }

@@ -84,9 +84,6 @@ type Verifier struct {
 	// session.
 	Tokens *Tokens
 
-	// Headers names the headers in which ForwardAuth answers.
-	Headers Headers
-
 	// ErrorFunc answers a request that Require or Optional does not let in, say by a
 	// redirect to the login page. What err is can be found with errors.Is:
 	// [ErrUnauthenticated] and its neighbours, symbolon.ErrOnHold, ErrUserGone and
@@ -105,7 +102,6 @@ type Verifier struct {
 	once    sync.Once
 	bad     error // what is wrong with the fields
 	ory     *ory.Client
-	names   headerNames
 	start   time.Time // of the monotonic clock
 	doors   doors
 	cache   *otter.Cache[key, *entry]
@@ -268,9 +264,6 @@ func (v *Verifier) setup() {
 }
 
 func (v *Verifier) wire() (err error) {
-	if v.names, err = v.Headers.names(); err != nil {
-		return err
-	}
 	if v.Linker == nil {
 		return errors.New("Verifier.Linker is not set")
 	}

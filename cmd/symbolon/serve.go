@@ -127,12 +127,9 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 	shared := s.replicas(p.ear)
 	p.verifier = &session.Verifier{Linker: s.linker, Ory: s.ory, MaxStale: s.config.Auth.MaxStale, Log: log,
 		OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
-		Tokens: s.config.Auth.JWT.tokens(),
-		Headers: session.Headers{UserID: s.config.header("user_id"), IdentityID: s.config.header("identity_id"),
-			SessionID: s.config.header("session_id"), AAL: s.config.header("aal"), Email: s.config.header("email"),
-			Assertion: s.config.header("assertion")}}
+		Tokens: s.config.Auth.JWT.tokens()}
 	p.forwardAuth = s.config.forwardAuth(p.verifier, s.config.signer())
-	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
+	p.hydrate = &session.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.config.hydrateLogin()
 	p.metrics.sessions(p.verifier, p.ear)
 	if p.work, err = p.newBackground(); err != nil {

@@ -91,7 +91,7 @@ func policy(extensions map[string]string) string {
 // stand in both lists.
 func (s *Server) pass(answer session.Answer, sent []string) *authv3.CheckResponse {
 	ok := &authv3.OkHttpResponse{}
-	names := s.Auth.Verifier.HeaderNames()
+	names := s.Auth.HeaderNames()
 	for _, name := range names {
 		ok.Headers = append(ok.Headers, set(name, answer.Header.Get(name)))
 	}

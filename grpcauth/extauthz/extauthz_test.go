@@ -162,7 +162,7 @@ func TestRefusal(t *testing.T) {
 		r := request(h)
 		r.URL.Path = "/auth/p/" + policy
 		s.Auth.ServeHTTP(rec, r)
-		for _, name := range s.Auth.Verifier.HeaderNames() {
+		for _, name := range s.Auth.HeaderNames() {
 			rec.Header().Del(name) // they are for the upstream
 		}
 		if got.status != rec.Code || got.body != rec.Body.String() || fmt.Sprint(got.header) != fmt.Sprint(rec.Header()) {
@@ -208,8 +208,9 @@ func TestRefusal(t *testing.T) {
 func TestSpoofing(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
-	e := serve(t, server(w))
-	names := w.Auth.HeaderNames()
+	s := server(w)
+	e := serve(t, s)
+	names := s.Auth.HeaderNames()
 	if len(names) != 6 {
 		t.Fatal(names)
 	}
@@ -288,9 +289,11 @@ func spellings(name string) []string {
 }
 
 func TestHeaderNames(t *testing.T) {
-	w := authtest.New(t, func(v *session.Verifier) { v.Headers = session.Headers{UserID: "remote-user"} })
+	w := authtest.New(t, nil)
 	p := w.User()
-	e := serve(t, server(w))
+	s := server(w)
+	s.Auth.Headers = session.Headers{UserID: "remote-user"}
+	e := serve(t, s)
 	h := p.ByToken()
 	spelt, other := "remote_user", "x_user_id"
 	h[spelt], h[other] = []string{"evil"}, []string{"not ours"}

@@ -55,7 +55,7 @@ func FuzzHeader(f *testing.F) {
 		if direct, _ := v.Credential(h); direct != apart {
 			t.Errorf("%q: %v from Envoy, %v over HTTP", h, apart, direct)
 		}
-		names := v.HeaderNames()
+		names := s.Auth.HeaderNames()
 		for _, ours := range names {
 			if strings.EqualFold(name, ours) && mistakable(name, names) {
 				t.Errorf("%q would be removed after it was set", name)

@@ -46,7 +46,7 @@ func newGuarded(t *testing.T) *guarded {
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(g.kratos.Close)
-	hydrate := &session.Hydrate{Verifier: g.world.auth, User: "symbolon", Passwords: []string{"PASSWORD"}}
+	hydrate := &session.Hydrate{ForwardAuth: &session.ForwardAuth{Verifier: g.world.auth}, User: "symbolon", Passwords: []string{"PASSWORD"}}
 	g.symbolon = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.unsure.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -245,7 +245,7 @@ func TestOathkeeper(t *testing.T) {
 	}
 	basic := find(t, root, "basic")
 	user, password := find(t, basic, "username").Value, find(t, basic, "password").Value
-	hydrate := httptest.NewServer(&session.Hydrate{Verifier: b.world.auth, User: user, Passwords: []string{password}})
+	hydrate := httptest.NewServer(&session.Hydrate{ForwardAuth: &session.ForwardAuth{Verifier: b.world.auth}, User: user, Passwords: []string{password}})
 	t.Cleanup(hydrate.Close)
 	set := 0
 	for _, a := range spoofedHeaders() {
