@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -315,10 +316,9 @@ func TestCanaries(t *testing.T) {
 			_, s := w.person(n)
 			w.sessions[canary(1)] = s
 			r := request(header...)
-			for _, path := range []string{"/auth", "/auth/optional", "/x"} {
+			for _, h := range []http.Handler{w.v.Require(whoIsHandler), w.v.Optional(whoIsHandler), w.v.Me()} {
 				rec := httptest.NewRecorder()
-				r.URL.Path = path
-				(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
+				h.ServeHTTP(rec, r)
 				fmt.Fprint(&said, rec.Header(), rec.Body)
 				w.v.quiet.Store(0)
 			}

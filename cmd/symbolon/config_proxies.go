@@ -15,6 +15,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/session"
@@ -103,7 +105,7 @@ func (c *Config) checkProxies(r *report) {
 	}
 }
 
-// checkLogin reports the problems of the login page; see session.ForwardAuth's Check.
+// checkLogin reports the problems of the login page; see forwardauth.ForwardAuth's Check.
 func (c *Config) checkLogin(r *report, problems map[string]error) {
 	r.faultIn("auth.login_url", problems["Login.URL"])
 	for i := range c.Auth.ReturnToHosts {
@@ -139,26 +141,26 @@ func parseNetwork(text string) (netip.Prefix, error) {
 }
 
 // forwardAuth is what proxies ask.
-func (c *Config) forwardAuth(v *session.Verifier, signer *session.Signer) *session.ForwardAuth {
-	f := &session.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]session.ProxyPolicy{},
-		Headers: session.Headers{UserID: c.header("user_id"), IdentityID: c.header("identity_id"), SessionID: c.header("session_id"),
+func (c *Config) forwardAuth(v *session.Verifier, signer *assertion.Signer) *forwardauth.ForwardAuth {
+	f := &forwardauth.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]forwardauth.Policy{},
+		Headers: forwardauth.Headers{UserID: c.header("user_id"), IdentityID: c.header("identity_id"), SessionID: c.header("session_id"),
 			AAL: c.header("aal"), Email: c.header("email"), Assertion: c.header("assertion")},
-		Login: session.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
+		Login: forwardauth.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
 	for _, text := range c.Serve.TrustedProxies {
 		if p, err := parseNetwork(text); err == nil { // it was checked
 			f.Login.TrustedProxies = append(f.Login.TrustedProxies, p)
 		}
 	}
 	for name, p := range c.Auth.Policies {
-		policy := session.ProxyPolicy{LoginRedirect: p.LoginRedirect}
+		policy := forwardauth.Policy{LoginRedirect: p.LoginRedirect}
 		if p.AAL == "aal2" {
-			policy.Policies = append(policy.Policies, session.AAL2)
+			policy.Require = append(policy.Require, session.AAL2)
 		}
 		if p.Verified {
-			policy.Policies = append(policy.Policies, session.Verified)
+			policy.Require = append(policy.Require, session.Verified)
 		}
 		if p.Fresh > 0 {
-			policy.Policies = append(policy.Policies, session.Fresh(p.Fresh))
+			policy.Require = append(policy.Require, session.Fresh(p.Fresh))
 		}
 		f.Policies[name] = policy
 	}
@@ -166,11 +168,11 @@ func (c *Config) forwardAuth(v *session.Verifier, signer *session.Signer) *sessi
 }
 
 // signer is nil where there is no audience: nothing is signed.
-func (c *Config) signer() *session.Signer {
+func (c *Config) signer() *assertion.Signer {
 	if c.Auth.Audience == "" {
 		return nil
 	}
-	return &session.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.secrets()}
+	return &assertion.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.secrets()}
 }
 
 // hydrateLogin is what Oathkeeper shows: the configured one, or the derived ones of

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -103,8 +104,8 @@ type parts struct {
 	verifier *session.Verifier
 	ear      *ear
 
-	forwardAuth *session.ForwardAuth
-	hydrate     *session.Hydrate
+	forwardAuth *forwardauth.ForwardAuth
+	hydrate     *forwardauth.Hydrate
 
 	server  *server
 	passes  *passes  // the schedule's
@@ -129,7 +130,7 @@ func newParts(s *system, log *slog.Logger) (p *parts, err error) {
 		OutageGrace: s.config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
 		Tokens: s.config.Auth.JWT.tokens()}
 	p.forwardAuth = s.config.forwardAuth(p.verifier, s.config.signer())
-	p.hydrate = &session.Hydrate{ForwardAuth: p.forwardAuth}
+	p.hydrate = &forwardauth.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.config.hydrateLogin()
 	p.metrics.sessions(p.verifier, p.ear)
 	if p.work, err = p.newBackground(); err != nil {

@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"net/http/httptest"
@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/internal/faults"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 func testLogin() Login {
@@ -65,7 +67,7 @@ func TestReturnTo(t *testing.T) {
 // TestLoginRedirect: the whole way. A bad URL is the login page without return_to.
 func TestLoginRedirect(t *testing.T) {
 	w := newWorld(t)
-	f := &ForwardAuth{Verifier: w.v, Login: testLogin(), Policies: map[string]ProxyPolicy{"web": {LoginRedirect: true}, "api": {}}}
+	f := &ForwardAuth{Verifier: w.v, Login: testLogin(), Policies: map[string]Policy{"web": {LoginRedirect: true}, "api": {}}}
 	if err := f.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -138,16 +140,16 @@ func TestLoginRedirect(t *testing.T) {
 func TestForwardAuthCheck(t *testing.T) {
 	w := newWorld(t)
 	for field, f := range map[string]*ForwardAuth{
-		"Policies[aal2]":            {Policies: map[string]ProxyPolicy{"aal2": {}}},
-		"Policies[a/b]":             {Policies: map[string]ProxyPolicy{"a/b": {}}},
-		"Policies[]":                {Policies: map[string]ProxyPolicy{"": {}}},
-		"Policies[a].LoginRedirect": {Policies: map[string]ProxyPolicy{"a": {LoginRedirect: true}}},
+		"Policies[aal2]":            {Policies: map[string]Policy{"aal2": {}}},
+		"Policies[a/b]":             {Policies: map[string]Policy{"a/b": {}}},
+		"Policies[]":                {Policies: map[string]Policy{"": {}}},
+		"Policies[a].LoginRedirect": {Policies: map[string]Policy{"a": {LoginRedirect: true}}},
 		"Headers":                   {Headers: Headers{AAL: "X-User-Id"}},
 		"Login.URL":                 {Login: Login{URL: "javascript:alert(1)"}},
 		"Login.ReturnTo[0]":         {Login: Login{ReturnTo: []string{"*.example", "app.example"}}},
 		"Login.ReturnTo[1]":         {Login: Login{ReturnTo: []string{"app.example", "https://app.example"}}},
-		"Signer":                    {Signer: &Signer{Issuer: "a", Audience: "b"}},
-		"Verifier":                  {Verifier: &Verifier{Log: w.v.Log}},
+		"Signer":                    {Signer: &assertion.Signer{Issuer: "a", Audience: "b"}},
+		"Verifier":                  {Verifier: &session.Verifier{Log: w.v.Log}},
 	} {
 		if f.Verifier == nil {
 			f.Verifier = w.v
@@ -159,7 +161,7 @@ func TestForwardAuthCheck(t *testing.T) {
 	if l := (&Login{URL: "https://a:b@x.example/"}); l.Check() == nil {
 		t.Error("a login page with a user is accepted")
 	}
-	all := &ForwardAuth{Policies: map[string]ProxyPolicy{"aal2": {LoginRedirect: true}}, Login: Login{ReturnTo: []string{"*"}}}
+	all := &ForwardAuth{Policies: map[string]Policy{"aal2": {LoginRedirect: true}}, Login: Login{ReturnTo: []string{"*"}}}
 	if faults := faults.In(all.Check()); len(faults) != 4 {
 		t.Error(faults)
 	}

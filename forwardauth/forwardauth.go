@@ -1,4 +1,29 @@
-package session
+// Package forwardauth answers proxies that ask, for each request they hold, whether to
+// let it through and whose it is: nginx auth_request, Caddy forward_auth, Traefik
+// ForwardAuth, HAProxy, Envoy's ext_authz over HTTP, and Ory Oathkeeper's hydrator. It
+// asks a [session.Verifier] and adds what is a proxy's own: policies by path, headers
+// for the application, and the way to the login page.
+//
+//	auth := &session.Verifier{Linker: linker}
+//	http.ListenAndServe("127.0.0.1:4460", &forwardauth.ForwardAuth{Verifier: auth})
+//
+//	/auth           200 with the user's headers, else 401, 403, 503
+//	/auth/optional  200 for every request, with empty headers for strangers; 503
+//	/auth/aal2      as /auth, and 403 without a second factor
+//	/auth/p/NAME    as Policies say, or one of default, optional, aal2
+//
+// The answer to a request:
+//
+//	path ── no such policy ───────────────────────────────▶ 404
+//	  │
+//	  ▼
+//	session.Verifier ── don't know ───────────────────────▶ 503
+//	  │  └─ nobody has signed in ── LoginRedirect, a page ─▶ 302
+//	  │                          └─ anything else ─────────▶ 401
+//	  │  └─ a policy, an account on hold ─────────────────▶ 403
+//	  ▼
+//	200, with all headers set over what the client sent
+package forwardauth
 
 import (
 	"errors"
@@ -8,19 +33,14 @@ import (
 	"sync"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/faults"
+	"github.com/symbolon-id/symbolon/session"
 )
 
-// ForwardAuth answers a proxy that asks, for each request it has before it, whether
-// to let it through and who it is: nginx auth_request, Caddy forward_auth, Traefik
-// ForwardAuth, HAProxy, Envoy's ext_authz over HTTP. Set the fields before the first
-// request and leave them alone afterwards. Only Verifier is required.
-//
-//	/auth           200 with the user's headers, else 401, 403, 503
-//	/auth/optional  200 for everybody, with empty headers for strangers; 503
-//	/auth/aal2      as /auth, and 403 without a second factor
-//	/auth/p/NAME    as Policies say, or one of default, optional, aal2
+// ForwardAuth answers a proxy. Set the fields before the first request and leave them
+// alone afterwards; it must not be copied. Only Verifier is required.
 //
 // The policy is the path that the proxy asks for. It is matched exactly, byte by
 // byte, and the query never counts: some proxies pass on what the client wrote. So
@@ -31,19 +51,19 @@ import (
 // A 403 aal2_required of Ory's own says in its body (redirect_browser_to) and in
 // Location where Ory asks for the second factor.
 type ForwardAuth struct {
-	Verifier *Verifier
+	Verifier *session.Verifier
 
 	// Headers names the headers of the answer. Empty names keep their defaults.
 	Headers Headers
 
 	// Policies are those of /auth/p/NAME, by their names.
-	Policies map[string]ProxyPolicy
+	Policies map[string]Policy
 
 	// Login is where policies with LoginRedirect send browsers.
 	Login Login
 
 	// Signer, where there is one, signs X-Auth-Assertion. Nil leaves it empty.
-	Signer *Signer
+	Signer *assertion.Signer
 
 	once       sync.Once // protects names and badHeaders
 	names      headerNames
@@ -94,24 +114,24 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // symbolon.ErrUnavailable.
 func (f *ForwardAuth) ready() error {
 	if _, err := f.headers(); err != nil {
-		return fmt.Errorf("session: ForwardAuth.Headers: %w: %w", err, symbolon.ErrUnavailable)
+		return fmt.Errorf("forwardauth: ForwardAuth.Headers: %w: %w", err, symbolon.ErrUnavailable)
 	}
 	if f.Verifier == nil {
-		return fmt.Errorf("session: ForwardAuth.Verifier is not set: %w", symbolon.ErrUnavailable)
+		return fmt.Errorf("forwardauth: ForwardAuth.Verifier is not set: %w", symbolon.ErrUnavailable)
 	}
 	return f.Verifier.Check()
 }
 
 // serve answers behind a policy. login says where a browser can sign in, or "".
-func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy ProxyPolicy, login func() string) {
+func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Policy, login func() string) {
 	err := f.ready()
 	f.clearHeaders(w.Header())
 	if err != nil {
 		answer.Write(w, err)
 		return
 	}
-	p, err := f.Verifier.Authenticate(r, policy.Policies...)
-	if err != nil && policy.optional && Denied(err) {
+	p, err := f.Verifier.Authenticate(r, policy.Require...)
+	if err != nil && policy.optional && session.Denied(err) {
 		p, err = nil, nil
 	}
 	assertion := ""
@@ -131,14 +151,14 @@ func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Proxy
 
 // refuse answers a request that is not let through. Only a missing sign-in is ever
 // answered by a redirect to the login page.
-func refuse(w http.ResponseWriter, policy ProxyPolicy, err error, login func() string) {
-	if policy.LoginRedirect && errors.Is(err, ErrUnauthenticated) {
+func refuse(w http.ResponseWriter, policy Policy, err error, login func() string) {
+	if policy.LoginRedirect && errors.Is(err, session.ErrUnauthenticated) {
 		if to := login(); to != "" {
 			w.Header().Set("Location", to)
 			err = toLogin
 		}
 	}
-	if to := SecondFactorURL(err); to != "" {
+	if to := session.SecondFactorURL(err); to != "" {
 		w.Header().Set("Location", to)
 	}
 	answer.Write(w, err)

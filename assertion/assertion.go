@@ -1,4 +1,11 @@
-package session
+// Package assertion signs who a request is, for applications that do not take a proxy's
+// word for it. A [Signer] makes JSON Web Tokens that count for a minute and serves the
+// public keys that verify them.
+//
+//	signer := &assertion.Signer{Issuer: "https://symbolon.example", Audience: "app", Secrets: secrets}
+//	mux.Handle("/.well-known/jwks.json", signer.JWKS())
+//	token, err := signer.Assert(principal)
+package assertion
 
 import (
 	"crypto"
@@ -80,9 +87,9 @@ func (s *Signer) Check() error {
 func (s *Signer) setup() {
 	switch {
 	case s.Issuer == "" || s.Audience == "":
-		s.bad = errors.New("session: Signer.Issuer or Signer.Audience is not set")
+		s.bad = errors.New("assertion: Signer.Issuer or Signer.Audience is not set")
 	case len(s.Secrets) == 0:
-		s.bad = errors.New("session: Signer.Secrets is not set")
+		s.bad = errors.New("assertion: Signer.Secrets is not set")
 	default:
 		s.cache, s.bad = otter.New(&otter.Options[claimed, *signed]{MaximumSize: maxAssertions})
 	}
@@ -102,7 +109,7 @@ func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
 	}
 	made, err := s.sign(c, now, min(assertionLife, p.Session.ExpiresAt.Sub(now)))
 	if err != nil {
-		return "", fmt.Errorf("session: sign an assertion: %w: %w", err, symbolon.ErrUnavailable)
+		return "", fmt.Errorf("assertion: sign an assertion: %w: %w", err, symbolon.ErrUnavailable)
 	}
 	s.cache.Set(c, made)
 	return made.token, nil

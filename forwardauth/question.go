@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	policy, ok := f.policyNamed(q.Policy)
 	if !ok {
 		f.log().Error("the proxy asks for a policy that does not exist: nobody is let through", "policy", q.Policy)
-		refuse(&w, ProxyPolicy{}, errNoPolicy, nil)
+		refuse(&w, Policy{}, errNoPolicy, nil)
 		return w.answer()
 	}
 	r := (&http.Request{Method: q.Method, Header: q.Header}).WithContext(ctx)

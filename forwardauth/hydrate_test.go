@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"encoding/json"
@@ -56,7 +56,7 @@ func TestHydrate(t *testing.T) {
 		t.Errorf("%v", header)
 	}
 	assertion := header["X-Auth-Assertion"].([]any)[0].(string)
-	if verify(t, assertion, keySet(t, h.ForwardAuth.Signer), now)["sub"] != user {
+	if verify(t, assertion, h.ForwardAuth.Signer, now)["sub"] != user {
 		t.Errorf("%s", assertion)
 	}
 
