@@ -79,11 +79,11 @@ type entry struct {
 	denied    error
 	identity  symbolon.IdentityID // whom it is about, for purges; empty: nobody
 	session   string
-	epoch     int64  // of purges, when Ory was asked
-	sent      int64  // when Ory was asked
-	ends      int64  // when the session ends by itself
-	token     *token // that it was made of; nil: Ory was asked
-	size      uint32 // bytes, about
+	epoch     int64      // of purges, when Ory was asked
+	sent      int64      // when Ory was asked
+	ends      int64      // when the session ends by itself
+	token     *heldToken // that it was made of; nil: Ory was asked
+	size      uint32     // bytes, about
 
 	until  atomic.Int64 // it counts before this moment; only an outage's grace moves it
 	renew  atomic.Int64 // a hit after this moment asks again in the background
@@ -133,15 +133,14 @@ func (e *entry) counts(now int64) bool { return now < e.until.Load() }
 // tables and queues.
 const overhead = 192
 
-// weigh measures an answer. Rows of Load count with what they say, or else with the
-// size of their type.
-func (e *entry) weigh(rows int) {
+// measure sets the size of an answer. rows is the size of the rows of Load.
+func (e *entry) measure(rows int) {
 	n := overhead + int(unsafe.Sizeof(*e)) + len(e.identity) + len(e.session) + rows
 	if p := e.principal; p != nil {
 		n += int(unsafe.Sizeof(*p)) + len(p.User.ID) + len(p.Email) + len(p.Session.AAL)
 	}
 	if t := e.token; t != nil {
-		n += int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.user)
+		n += t.size()
 	}
 	e.size = uint32(min(n, math.MaxUint32))
 }

@@ -31,7 +31,7 @@ func (v *Verifier) Bound() time.Duration {
 		bound += edgeAge
 	}
 	if v.Tokens != nil {
-		bound = max(bound, v.Tokens.maxLife()+tokenLeeway)
+		bound = max(bound, v.Tokens.maxAge())
 	}
 	return bound
 }

@@ -62,7 +62,7 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 func (v *Verifier) nobody(at moment) *entry {
 	e := newEntry(at, min(v.maxStale(), maxDenied), forever)
 	e.denied = ErrUnauthenticated
-	e.weigh(0)
+	e.measure(0)
 	return e
 }
 

@@ -3,7 +3,7 @@ package session
 import "sync/atomic"
 
 // counters are read by Stats.
-type counters struct{ asked, renewed, servedStale, unknown, signatures, refused atomic.Uint64 }
+type counters struct{ asked, renewed, servedStale, unknown, refused atomic.Uint64 }
 
 // Stats is what a verifier has done and holds.
 type Stats struct {
@@ -40,9 +40,7 @@ func (v *Verifier) Stats() Stats {
 	if v.keys == nil {
 		return s
 	}
-	s.Tokens = TokenStats{KeyFaults: v.keys.faults.Load(), Signatures: v.count.signatures.Load(), Refused: v.count.refused.Load()}
-	if set := v.keys.set.Load(); set != nil {
-		s.Tokens.Keys = len(set.keys)
-	}
+	keys := v.keys.stats()
+	s.Tokens = TokenStats{Keys: keys.keys, KeyFaults: keys.faults, Signatures: keys.signatures, Refused: v.count.refused.Load()}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -29,26 +30,29 @@ type token struct {
 	expires       time.Time
 	authenticated time.Time // zero: not said
 
-	key     *tokenKey // that it was verified by
-	ends    int64     // of Verifier.mono: when it expires, however the wall clock is set
-	vouched bool      // Ory's books were asked whether its session goes on, and it does
-	cleared int64     // of purges: the epoch at which they were
+	key *tokenKey // that its signature was verified by
 }
 
-// refusal is why a token lets nobody in. It matches [ErrUnauthenticated], and holds
-// nothing of the token.
+// size is how many bytes it takes up, about.
+func (t *token) size() int { return int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.user) }
+
+// mayPrecede reports whether a token may have been issued before a moment, since the
+// signer's clock may be ahead.
+func (t *token) mayPrecede(moment time.Time) bool { return t.issued.Sub(moment) <= tokenLeeway }
+
+// refusal is why a token lets nobody in. It holds nothing of the token.
 type refusal struct {
-	why string
+	reason string
 
-	// setup says that Ory signed it, so that somebody's configuration is wrong.
-	setup bool
+	// misconfigured says that Ory signed the token, so that a template or a setting is
+	// wrong.
+	misconfigured bool
 }
 
-func (r *refusal) Error() string { return "session: a token of Ory's is refused: " + r.why }
-func (r *refusal) Unwrap() error { return ErrUnauthenticated }
+func (r *refusal) Error() string { return "a token of Ory's is refused: " + r.reason }
 
-func notGood(why string) error     { return &refusal{why: why} }
-func misconfigured(w string) error { return &refusal{why: w, setup: true} }
+func notGood(reason string) error       { return &refusal{reason: reason} }
+func misconfigured(reason string) error { return &refusal{reason: reason, misconfigured: true} }
 
 // Sizes of a token's parts, before they are decoded.
 const (
@@ -72,8 +76,9 @@ func isTokenShaped(s string) bool {
 	return dots == 2 && len(s) <= maxTokenised
 }
 
-// read reads a token, and judges all that needs no key. What it says is not to be
-// believed before its signature is verified; what it refuses never will be.
+// read reads a token and checks everything that needs no key. A token that it refuses is
+// refused for good. A token that it returns must not be believed before its signature is
+// verified.
 func (t *Tokens) read(raw string, now time.Time) (*token, error) {
 	if !isTokenShaped(raw) {
 		return nil, notGood("it is no JWT in the compact form, or has more than 8 kB")
@@ -98,7 +103,7 @@ func (t *Tokens) read(raw string, now time.Time) (*token, error) {
 	if err != nil {
 		return nil, notGood("its claims: " + err.Error())
 	}
-	if err := t.judgeReader(claims); err != nil {
+	if err := t.checkReader(claims); err != nil {
 		return nil, err
 	}
 	if err := out.readTimes(claims, now); err != nil {
@@ -159,8 +164,8 @@ func (t *Tokens) surelyAnothers(claims []byte) bool {
 
 const plainIssuer = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_~"
 
-// judgeReader reports whether a token is Ory's, and for us.
-func (t *Tokens) judgeReader(claims map[string]json.RawMessage) error {
+// checkReader reports whether a token is Ory's, and for us.
+func (t *Tokens) checkReader(claims map[string]json.RawMessage) error {
 	if issuer, ok := textOf(claims["iss"]); !ok || issuer != t.Issuer {
 		return anotherIssuer
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
@@ -18,33 +19,50 @@ import (
 //	keys ── not by it, no such key ─────────────────────────────▶ 401
 //	  │  └─ not known whether there is one ─────────────────────▶ 503
 //	  ▼ was there a purge of its identity, its session?
-//	Ory's books (admin API) ── the session has ended ───────────▶ 401
-//	  │                     └─ they do not answer ──────────────▶ 503
+//	Ory's admin API ── the session has ended ───────────────────▶ 401
+//	  │             └─ no answer ───────────────────────────────▶ 503
 //	  ▼ the bond, read again as often as a session's
 //	ledger ── none yet: what Ory holds of the identity ─────────▶ Linker.Link
 //	  │    └─ held, gone, another user than the claim says ─────▶ 403
 //	  ▼
 //	user
 
+// TokenisedSession is the kind of a credential that is a JWT which Ory made of a
+// session (whoami?tokenize_as=…). It stands in Authorization: Bearer, counts only
+// where [Verifier.Tokens] is set, and is never sent to Ory.
+const TokenisedSession ory.Kind = "tokenised"
+
+// heldToken is a token that was verified, and what this verifier knows of it. It never
+// changes once it is made.
+type heldToken struct {
+	*token
+	ends    int64 // of Verifier.mono: when it expires, however the wall clock is set
+	checked bool  // its session was read at the admin API, and goes on
+	cleared int64 // of purges: the epoch at which it was read
+}
+
+func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.token.size() }
+
 func (v *Verifier) wireTokens() error {
 	if v.Tokens == nil {
 		return nil
 	}
-	err := v.Tokens.check()
+	err := v.Tokens.Check()
 	if err != nil {
 		return err
 	}
-	v.keys, err = newKeyring(v.Tokens, &keyring{mono: v.mono, now: v.now, base: v.base, failed: func(err error) {
+	v.keys, err = v.Tokens.keys(v.base, v.now, func(err error) {
 		v.complain(&v.quietKeys, "the public keys of Ory's tokens cannot be read: those that are known count", err)
-	}})
+	})
 	if err != nil {
 		return fmt.Errorf("Tokens.JWKS: %w", err)
 	}
 	return nil
 }
 
-// plausible reports whether a credential may be good: see wellFormed. Of a token it
-// judges everything that needs no key, so that an application's own cost no more.
+// plausible reports whether a credential may be good: see wellFormed. It checks
+// everything of a token that needs no key, so that an application's own tokens cost no
+// more than that.
 func (v *Verifier) plausible(cred ory.Credential) bool {
 	if cred.Kind != TokenisedSession {
 		return wellFormed(cred)
@@ -59,12 +77,19 @@ func (v *Verifier) plausible(cred ory.Credential) bool {
 	return err == nil
 }
 
-// refused counts and logs a refusal. What Ory has signed says that somebody's
-// configuration is wrong; all else is anybody's word.
+// isRefusal reports whether an error says that a token is not good. Every other error is
+// "don't know".
+func isRefusal(err error) bool {
+	var r *refusal
+	return errors.As(err, &r)
+}
+
+// refused counts and logs a refusal. It warns only of tokens that Ory signed: all others
+// can be anybody's.
 func (v *Verifier) refused(err error) {
 	v.count.refused.Add(1)
 	var r *refusal
-	if errors.As(err, &r) && r.setup {
+	if errors.As(err, &r) && r.misconfigured {
 		v.complain(&v.quietTokens, "a token that Ory signed is refused", err)
 		return
 	}
@@ -88,67 +113,59 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 	e := newEntry(at, v.maxStale(), left)
 	e.identity, e.session, e.token = t.identity, t.session, t
 	link, err := v.bond(ctx, t)
-	if errors.Is(err, ErrUnauthenticated) {
+	if isRefusal(err) {
 		return v.noToken(at, t, err)
 	}
 	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.email, Tokenised: true,
 		Session: symbolon.Session{ID: t.session, AAL: t.aal, AuthenticatedAt: t.authenticated, ExpiresAt: t.expires}})
 }
 
-// noToken is the answer to one that is refused; every other error is "don't know". What
-// was once verified stays so, that a clock that is set back brings back no token.
-func (v *Verifier) noToken(at moment, t *token, err error) (*entry, error) {
-	if !errors.Is(err, ErrUnauthenticated) {
+// noToken is the answer to a token that is refused; every other error is "don't know". The
+// answer keeps a token that was once verified, so that a clock that is set back brings back
+// no token.
+func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
+	if !isRefusal(err) {
 		return nil, err
 	}
 	v.refused(err)
 	e := v.nobody(at)
 	e.token = t
-	e.weigh(0)
+	e.measure(0)
 	return e, nil
 }
 
-// verified returns what a token says, whose signature is verified once, as long as it
-// is remembered and its key is published. Of one that has expired since it returns that
-// beside the refusal.
-func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*token, error) {
-	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.holds(e.token.key) {
+// verified returns a token whose signature is good. The signature is verified once, as
+// long as the token is remembered and its key is published. A token that has expired since
+// is returned beside the refusal.
+func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*heldToken, error) {
+	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.holds(e.token.token) {
 		if at.mono >= e.token.ends || !at.wall.Before(e.token.expires) {
 			return e.token, notGood("it has expired")
 		}
 		return e.token, nil
 	}
-	t, err := v.Tokens.read(raw, at.wall)
+	t, err := v.keys.verify(ctx, raw, at.wall)
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.keys.find(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	v.count.signatures.Add(1)
-	if err := v.Tokens.verify(raw, t, key); err != nil {
-		return nil, err
-	}
-	t.ends = later(at.mono, t.expires.Sub(at.wall))
 	if id, err := symbolon.UserID(t.identity).UUID(); err == nil {
 		v.known.remember(k, id, at.mono, 0) // no stranger, whose flights are the first to be refused
 	}
-	return t, nil
+	return &heldToken{token: t, ends: later(at.mono, t.expires.Sub(at.wall))}, nil
 }
 
-// undoubted returns the token if no purge is about it, or if Ory's books say that its
+// undoubted returns the token if no purge concerns it, or if Ory's admin API says that its
 // session goes on.
-func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, error) {
+func (v *Verifier) undoubted(ctx context.Context, t *heldToken, at moment) (*heldToken, error) {
 	asks := v.ory.HasAdmin() && t.session != ""
-	doubted := v.doubted(t, at, !asks) || asks && v.unheard(t, at)
+	doubted := v.doubted(t, at, !asks) || asks && v.missed(t, at)
 	switch {
 	case !doubted:
 		return t, nil
 	case !asks:
 		return nil, notGood("it was issued before its identity or its session was purged")
 	}
-	s, err := v.askBooks(ctx, t.session)
+	s, err := v.readSession(ctx, t.session)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return nil, notGood("its session has ended")
@@ -161,14 +178,12 @@ func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, 
 	case s.Identity.ID != t.identity || s.Identity.State != symbolon.Active:
 		return nil, notGood("its session is not, or no longer, of an active identity that it names")
 	}
-	cleared := *t
-	cleared.vouched, cleared.cleared = true, at.epoch
-	return &cleared, nil
+	return &heldToken{token: t.token, ends: t.ends, checked: true, cleared: at.epoch}, nil
 }
 
-// askBooks reads a session at Ory's admin API, in one of the places that all questions
+// readSession reads a session at Ory's admin API, in one of the places that all questions
 // share.
-func (v *Verifier) askBooks(ctx context.Context, session string) (ory.Session, error) {
+func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session, error) {
 	select {
 	case v.asking <- struct{}{}:
 		defer func() { <-v.asking }()
@@ -178,25 +193,26 @@ func (v *Verifier) askBooks(ctx context.Context, session string) (ory.Session, e
 	}
 }
 
-// unheard reports whether a purge may have been missed: others cannot be heard now, or
-// there is nobody to remember what was purged before this process began.
-func (v *Verifier) unheard(t *token, at moment) bool {
+// missed reports whether this verifier may have missed a purge of a token: the broadcast is
+// down, or nothing remembers the purges from before this process began.
+func (v *Verifier) missed(t *heldToken, at moment) bool {
 	if v.Broadcast != nil {
 		return v.deaf.Load()
 	}
 	began := at.wall.Add(-time.Duration(at.mono))
-	return !t.vouched && began.Sub(t.issued) >= time.Second // as exact as iat is
+	return !t.checked && began.Sub(t.issued) >= time.Second // as exact as iat is
 }
 
-// doubted reports whether a purge concerns a token that no book was asked about
-// since. A purge of everybody concerns what was issued before it; where no book can
-// be asked, so does every other: who has signed in again since has a newer token.
-func (v *Verifier) doubted(t *token, at moment, byTime bool) bool {
+// doubted reports whether a purge concerns a token whose session was not read since. A
+// purge of everybody concerns the tokens issued before it. byTime says the same of every
+// purge, where the admin API cannot be asked: a person who has signed in again since has a
+// newer token.
+func (v *Verifier) doubted(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	before := func(one purge) bool {
-		return t.issued.Sub(at.wall.Add(-time.Duration(at.mono-one.at))) <= tokenLeeway
+		return t.mayPrecede(at.wall.Add(-time.Duration(at.mono - one.at)))
 	}
 	for _, id := range [...]string{string(t.identity), t.session} {
 		if one := p.of[id]; id != "" && one.epoch > t.cleared && (!byTime || before(one)) {
@@ -207,9 +223,9 @@ func (v *Verifier) doubted(t *token, at moment, byTime bool) bool {
 	return all.epoch > max(t.cleared, p.begun.Load()) && before(all)
 }
 
-// bond returns whose user a token is. It makes one only by what Ory holds of the
-// identity, as every way in does: a token does not say enough.
-func (v *Verifier) bond(ctx context.Context, t *token) (symbolon.Link, error) {
+// bond returns the user of a token. A missing user is made only by what Ory holds of the
+// identity, because a token does not say enough.
+func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error) {
 	link, err := v.Linker.Lookup(ctx, t.identity)
 	var deny *symbolon.DenyError
 	denied := errors.As(err, &deny)
@@ -217,7 +233,7 @@ func (v *Verifier) bond(ctx context.Context, t *token) (symbolon.Link, error) {
 	case err != nil && !denied && !errors.Is(err, symbolon.ErrNotFound):
 		return symbolon.Link{}, err
 	case err != nil && v.ory.HasAdmin():
-		if link, err = v.linkByBooks(ctx, t.identity); err != nil {
+		if link, err = v.linkByAdmin(ctx, t.identity); err != nil {
 			return symbolon.Link{}, err
 		}
 	case denied:
@@ -233,8 +249,8 @@ func (v *Verifier) bond(ctx context.Context, t *token) (symbolon.Link, error) {
 	return link, nil
 }
 
-// linkByBooks reads an identity at Ory and links it.
-func (v *Verifier) linkByBooks(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
+// linkByAdmin reads an identity at Ory's admin API and links it.
+func (v *Verifier) linkByAdmin(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
 	seen, err := v.ory.Identity(ctx, id)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):

@@ -22,7 +22,7 @@ type tokenKeys struct {
 	keys   map[string]*tokenKey
 	unused []string // why the other keys are of no use
 
-	asked int64     // of Verifier.mono: when it was asked for
+	asked int64     // of keyring.mono: when it was asked for
 	wall  time.Time // the same by the wall clock
 }
 

@@ -1,8 +1,6 @@
 package session
 
 import (
-	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,13 +8,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/internal/faults"
 )
-
-// TokenisedSession is the kind of a credential that is a JWT which Ory made of a
-// session (whoami?tokenize_as=…). It stands in Authorization: Bearer, counts only
-// where [Verifier.Tokens] is set, and is never sent to Ory.
-const TokenisedSession ory.Kind = "tokenised"
 
 // Tokens verifies Ory's own tokenised sessions by their signature, without asking
 // Ory. Set it before the verifier's first call. JWKS and Issuer are required.
@@ -80,54 +73,42 @@ const (
 	tokenLeeway = 10 * time.Second
 )
 
-// TokenAlgorithms are the names that [Tokens.Algorithms] may hold: only algorithms
-// whose keys can be published.
-func TokenAlgorithms() []string {
-	return []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-}
+// tokenAlgorithms are the names that [Tokens.Algorithms] may hold: only algorithms whose
+// keys can be published.
+var tokenAlgorithms = []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 
-// Faults says what is wrong with the fields, each by its name. It reads no keys.
-func (t *Tokens) Faults() map[string]string {
-	faults := map[string]string{}
-	add := func(field, text string) {
-		if text != "" && faults[field] == "" {
-			faults[field] = text
-		}
+// Check reports everything that is wrong with the fields. It reads no keys.
+func (t *Tokens) Check() error {
+	all := faults.Of("Tokens")
+	if fault := faultOfSource(t.JWKS); fault != "" {
+		all.Say("JWKS", fault)
 	}
-	add("JWKS", faultOfSource(t.JWKS))
 	if t.Issuer == "" {
-		add("Issuer", "it is not set: Ory's public URL, which is the iss of its tokens")
+		all.Say("Issuer", "it is not set: Ory's public URL, which is the iss of its tokens")
 	}
 	if len(t.Issuer) > 1024 || len(t.Audience) > 1024 {
-		add("Issuer", "the issuer and the audience have at most 1024 characters")
+		all.Say("Issuer", "the issuer and the audience have at most 1024 characters")
 	}
 	for _, name := range t.Algorithms {
-		if !slices.Contains(TokenAlgorithms(), name) {
-			add("Algorithms", "each must be one of "+strings.Join(TokenAlgorithms(), ", ")+
+		if !slices.Contains(tokenAlgorithms, name) {
+			all.Say("Algorithms", "each must be one of "+strings.Join(tokenAlgorithms, ", ")+
 				": none proves nothing, and the key of an HS… cannot be published")
 		}
 	}
 	if slices.Contains(notUsers, t.UserClaim) || len(t.UserClaim) > 64 {
-		add("UserClaim", "it must name a claim of the template's own that holds the user's ID, or be sub")
+		all.Say("UserClaim", "it must name a claim of the template's own that holds the user's ID, or be sub")
 	}
 	if t.MaxLife < 0 || t.MaxLife > longestTokenLife || t.MaxLife != 0 && t.MaxLife < time.Second {
-		add("MaxLife", "it must be between 1s and 1h: so long a session that was revoked at Ory may still be let in")
+		all.Say("MaxLife", "it must be between 1s and 1h: so long a session that was revoked at Ory may still be let in")
 	}
-	return faults
+	return all.Err()
 }
 
 // notUsers are claims that mean something else.
 var notUsers = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sid", "aal", "authenticated_at", "email", "email_verified"}
 
-// check is Faults as one error.
-func (t *Tokens) check() error {
-	var all []error
-	faults := t.Faults()
-	for _, field := range slices.Sorted(maps.Keys(faults)) {
-		all = append(all, errors.New("Tokens."+field+": "+faults[field]))
-	}
-	return errors.Join(all...)
-}
+// maxAge is how long after its session's end at Ory a token may still be good.
+func (t *Tokens) maxAge() time.Duration { return t.maxLife() + tokenLeeway }
 
 func (t *Tokens) maxLife() time.Duration {
 	if t.MaxLife <= 0 {

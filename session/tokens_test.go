@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -330,7 +331,7 @@ func TestTokensChecked(t *testing.T) {
 		"no life":      {with(func(t *Tokens) { t.MaxLife = time.Millisecond }), "MaxLife"},
 		"less than no": {with(func(t *Tokens) { t.MaxLife = -1 }), "MaxLife"},
 	} {
-		if faults := test.tokens.Faults(); len(faults) != 1 || faults[test.field] == "" {
+		if faults := faults.In(test.tokens.Check()); len(faults) != 1 || faults[test.field] == nil {
 			t.Errorf("%s: %v", name, faults)
 		}
 		w := newWorld(t)
@@ -339,7 +340,7 @@ func TestTokensChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if faults := with(func(t *Tokens) { t.Algorithms = TokenAlgorithms(); t.UserClaim = "sub" }).Faults(); len(faults) != 0 {
-		t.Error(faults)
+	if err := with(func(t *Tokens) { t.Algorithms, t.UserClaim = tokenAlgorithms, "sub" }).Check(); err != nil {
+		t.Error(err)
 	}
 }

@@ -15,13 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// keyring holds the keys of a Tokens, and reads them again when that may tell more:
+// keyring verifies tokens with the keys of a Tokens, and reads the keys again when that
+// may tell more:
 //
 //	kid is there ───────────────────────────────▶ the key; a set older than keysAge is
 //	     │ no                                       read again in the background
@@ -32,20 +31,21 @@ import (
 //	read ── the key is there, or not ───────────▶ the key, or 401
 //	  └──── cannot be read, or not now ─────────▶ don't know: 503
 type keyring struct {
-	read    func(context.Context) ([]byte, error)
-	allowed []jose.SignatureAlgorithm
-	mono    func() int64
-	now     func() time.Time
-	base    context.Context
-	failed  func(error)
+	tokens *Tokens
+	read   func(context.Context) ([]byte, error)
+	ctx    context.Context // ends every reading
+	now    func() time.Time
+	start  time.Time // of the monotonic clock
+	failed func(error)
 
-	set atomic.Pointer[tokenKeys] // nil: not read yet
+	set        atomic.Pointer[tokenKeys] // nil: not read yet
+	faults     atomic.Uint64
+	signatures atomic.Uint64
 
-	mu      sync.Mutex
+	mu      sync.Mutex // protects running and next
 	running *reading
 	next    int64 // no reading begins before
 	wg      sync.WaitGroup
-	faults  atomic.Uint64
 }
 
 // reading is one that is under way.
@@ -88,11 +88,12 @@ func faultOfSource(source string) string {
 	return ""
 }
 
-// newKeyring makes one. A file or an inline set is read at once, a URL in the
-// background.
-func newKeyring(t *Tokens, r *keyring) (*keyring, error) {
-	r.allowed, r.read = t.algorithms(), t.source()
-	if t.Remote() {
+// keys returns what verifies tokens until ctx ends. A file or an inline set is read at
+// once, and an error says what is wrong with it; a URL is read in the background. now is
+// the wall clock, and failed hears of each reading that fails.
+func (t *Tokens) keys(ctx context.Context, now func() time.Time, failed func(error)) (*keyring, error) {
+	r := &keyring{tokens: t, read: t.source(), ctx: ctx, now: now, start: time.Now(), failed: failed}
+	if isURL(t.JWKS) {
 		_, _ = r.begin()
 		return r, nil
 	}
@@ -101,9 +102,47 @@ func newKeyring(t *Tokens, r *keyring) (*keyring, error) {
 	return r, one.err
 }
 
+func (r *keyring) mono() int64 { return int64(time.Since(r.start)) }
+
+// wait waits for the reading that is under way. The context must have ended.
+func (r *keyring) wait() { r.wg.Wait() }
+
+// keyStats is what a keyring has done and holds.
+type keyStats struct {
+	keys       int    // that can be used
+	faults     uint64 // readings that failed
+	signatures uint64 // verified, or not
+}
+
+func (r *keyring) stats() keyStats {
+	s := keyStats{faults: r.faults.Load(), signatures: r.signatures.Load()}
+	if set := r.set.Load(); set != nil {
+		s.keys = len(set.keys)
+	}
+	return s
+}
+
+// verify returns what a token says if it is good at a moment. A *refusal says that it is
+// not; every other error is "don't know".
+func (r *keyring) verify(ctx context.Context, raw string, at time.Time) (*token, error) {
+	t, err := r.tokens.read(raw, at)
+	if err != nil {
+		return nil, err
+	}
+	key, err := r.find(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	r.signatures.Add(1)
+	if err := r.tokens.verify(raw, t, key); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
 // source is what reads the set.
 func (t *Tokens) source() func(context.Context) ([]byte, error) {
-	if t.Remote() {
+	if isURL(t.JWKS) {
 		return fetchJWKS(t.JWKS, t.HTTP)
 	}
 	if text, ok := strings.CutPrefix(t.JWKS, inline); ok {
@@ -186,8 +225,10 @@ func (r *keyring) find(ctx context.Context, t *token) (*tokenKey, error) {
 	return nil, fmt.Errorf("session: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
 }
 
-// holds reports whether a key is still published, as far as is known.
-func (r *keyring) holds(key *tokenKey) bool {
+// holds reports whether the key that verified a token is still published, as far as is
+// known.
+func (r *keyring) holds(t *token) bool {
+	key := t.key
 	set := r.set.Load()
 	if set == nil {
 		return false
@@ -207,7 +248,7 @@ func (r *keyring) begin() (one *reading, ours bool) {
 		return r.running, false
 	}
 	now := r.mono()
-	if now < r.next || r.base.Err() != nil {
+	if now < r.next || r.ctx.Err() != nil {
 		return nil, false
 	}
 	one = &reading{done: make(chan struct{})}
@@ -217,15 +258,15 @@ func (r *keyring) begin() (one *reading, ours bool) {
 }
 
 func (r *keyring) run(one *reading, asked int64, wall time.Time) {
-	doc, err := r.read(r.base)
+	doc, err := r.read(r.ctx)
 	if err == nil {
-		one.set, err = parseJWKS(doc, r.allowed)
+		one.set, err = parseJWKS(doc, r.tokens.algorithms())
 	}
 	pause := keysPause
 	if err != nil {
 		one.err, pause = err, keysRetry
 		r.faults.Add(1)
-		if r.base.Err() == nil {
+		if r.ctx.Err() == nil {
 			r.failed(err)
 		}
 	} else {
@@ -238,11 +279,21 @@ func (r *keyring) run(one *reading, asked int64, wall time.Time) {
 	close(one.done)
 }
 
+// CheckKeys reads the keys if they are on this machine: in a file, or in JWKS itself. It
+// does not ask a URL.
+func (t *Tokens) CheckKeys(ctx context.Context) error {
+	if isURL(t.JWKS) {
+		return nil
+	}
+	_, _, err := t.ReadKeys(ctx)
+	return err
+}
+
 // ReadKeys reads the keys once, wherever they are, and says which can be used, by kid
-// and algorithm, and why others cannot: for a check of the setup. An error says what is
-// wrong with the whole set, or that it cannot be read.
+// and algorithm, and why others cannot: for an examination of the setup. An error says
+// what is wrong with the whole set, or that it cannot be read.
 func (t *Tokens) ReadKeys(ctx context.Context) (used, unused []string, err error) {
-	if err := t.check(); err != nil {
+	if err := t.Check(); err != nil {
 		return nil, nil, err
 	}
 	doc, err := t.source()(ctx)
@@ -258,6 +309,3 @@ func (t *Tokens) ReadKeys(ctx context.Context) (used, unused []string, err error
 	}
 	return used, set.unused, nil
 }
-
-// Remote reports whether the keys are read over the network.
-func (t *Tokens) Remote() bool { return isURL(t.JWKS) }

@@ -244,7 +244,7 @@ func (v *Verifier) Close() {
 	v.stop()
 	v.flights.close()
 	if v.keys != nil {
-		v.keys.wg.Wait()
+		v.keys.wait()
 	}
 	if v.unwatch != nil {
 		v.unwatch()

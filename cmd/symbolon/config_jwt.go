@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/session"
 )
 
@@ -56,9 +57,9 @@ func (c *Config) checkJWT(r *report) {
 		}
 		return
 	}
-	faults := tokens.Faults()
-	for _, field := range slices.Sorted(maps.Keys(faults)) {
-		r.fault("auth.jwt."+jwtKeys[field], "%s", faults[field])
+	problems := faults.In(tokens.Check())
+	for _, field := range slices.Sorted(maps.Keys(problems)) {
+		r.faultIn("auth.jwt."+jwtKeys[field], problems[field])
 	}
 	if j.Audience == "" {
 		r.warn("auth.jwt.audience", "it is not set: every token without an aud that Ory signs with these keys is taken, whomever its template makes it for")
@@ -68,14 +69,14 @@ func (c *Config) checkJWT(r *report) {
 	}
 }
 
-// checkKeys reads the public keys that are on this machine: what serve must not start
-// with. Those behind a URL it reads when it has started.
+// checkKeys reads the public keys that are on this machine, since serve must not start
+// with bad ones. serve reads a URL when it has started.
 func (j *JWTConfig) checkKeys(ctx context.Context) error {
 	tokens := j.tokens()
-	if tokens == nil || tokens.Remote() {
+	if tokens == nil {
 		return nil
 	}
-	if _, _, err := tokens.ReadKeys(ctx); err != nil {
+	if err := tokens.CheckKeys(ctx); err != nil {
 		return fmt.Errorf("auth.jwt.jwks: %w", err)
 	}
 	return nil
