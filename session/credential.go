@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 const (
@@ -88,7 +89,7 @@ func bearerToken(values []string) (kind ory.Kind, token string, ok bool) {
 		return "", "", false
 	case strings.HasPrefix(token, tokenPrefix):
 		return ory.BearerToken, token, true
-	case isTokenShaped(token):
+	case jwt.IsShaped(token):
 		return TokenisedSession, token, true
 	}
 	return "", "", false

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // How fresh an answer is. It counts from when the question was sent:
@@ -31,7 +32,7 @@ func (v *Verifier) Bound() time.Duration {
 		bound += edgeAge
 	}
 	if v.Tokens != nil {
-		bound = max(bound, v.Tokens.maxAge())
+		bound = max(bound, v.Tokens.MaxAge())
 	}
 	return bound
 }
@@ -47,7 +48,7 @@ func (v *Verifier) maxStale() time.Duration {
 // the wall clock is set back.
 func (v *Verifier) memorable() int64 {
 	if v.Tokens != nil {
-		return later(0, v.Bound()+longestTokenLife+patience)
+		return later(0, v.Bound()+jwt.LongestLife+patience)
 	}
 	return later(0, v.Bound()+patience)
 }

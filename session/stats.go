@@ -40,7 +40,7 @@ func (v *Verifier) Stats() Stats {
 	if v.keys == nil {
 		return s
 	}
-	keys := v.keys.stats()
-	s.Tokens = TokenStats{Keys: keys.keys, KeyFaults: keys.faults, Signatures: keys.signatures, Refused: v.count.refused.Load()}
+	keys := v.keys.Stats()
+	s.Tokens = TokenStats{Keys: keys.Keys, KeyFaults: keys.Faults, Signatures: keys.Signatures, Refused: v.count.refused.Load()}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // What happens to a tokenised session:
@@ -35,13 +36,13 @@ const TokenisedSession ory.Kind = "tokenised"
 // heldToken is a token that was verified, and what this verifier knows of it. It never
 // changes once it is made.
 type heldToken struct {
-	*token
+	*jwt.Token
 	ends    int64 // of Verifier.mono: when it expires, however the wall clock is set
 	checked bool  // its session was read at the admin API, and goes on
 	cleared int64 // of purges: the epoch at which it was read
 }
 
-func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.token.size() }
+func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.Token.Size() }
 
 func (v *Verifier) wireTokens() error {
 	if v.Tokens == nil {
@@ -49,9 +50,9 @@ func (v *Verifier) wireTokens() error {
 	}
 	err := v.Tokens.Check()
 	if err != nil {
-		return err
+		return fmt.Errorf("Tokens: %w", err)
 	}
-	v.keys, err = v.Tokens.keys(v.base, v.now, func(err error) {
+	v.keys, err = v.Tokens.Keys(v.base, v.now, func(err error) {
 		v.complain(&v.quietKeys, "the public keys of Ory's tokens cannot be read: those that are known count", err)
 	})
 	if err != nil {
@@ -70,7 +71,7 @@ func (v *Verifier) plausible(cred ory.Credential) bool {
 	if v.Tokens == nil {
 		return false
 	}
-	_, err := v.Tokens.read(cred.Value, v.now())
+	_, err := v.Tokens.Read(cred.Value, v.now())
 	if err != nil {
 		v.refused(err)
 	}
@@ -80,7 +81,7 @@ func (v *Verifier) plausible(cred ory.Credential) bool {
 // isRefusal reports whether an error says that a token is not good. Every other error is
 // "don't know".
 func isRefusal(err error) bool {
-	var r *refusal
+	var r *jwt.Refusal
 	return errors.As(err, &r)
 }
 
@@ -88,8 +89,8 @@ func isRefusal(err error) bool {
 // can be anybody's.
 func (v *Verifier) refused(err error) {
 	v.count.refused.Add(1)
-	var r *refusal
-	if errors.As(err, &r) && r.misconfigured {
+	var r *jwt.Refusal
+	if errors.As(err, &r) && r.Misconfigured {
 		v.complain(&v.quietTokens, "a token that Ory signed is refused", err)
 		return
 	}
@@ -109,15 +110,15 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 	if err != nil {
 		return v.noToken(at, was, err)
 	}
-	left := min(t.expires.Sub(at.wall), time.Duration(t.ends-at.mono))
+	left := min(t.Expires.Sub(at.wall), time.Duration(t.ends-at.mono))
 	e := newEntry(at, v.maxStale(), left)
-	e.identity, e.session, e.token = t.identity, t.session, t
+	e.identity, e.session, e.token = t.Identity, t.Session, t
 	link, err := v.bond(ctx, t)
 	if isRefusal(err) {
 		return v.noToken(at, t, err)
 	}
-	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.email, Tokenised: true,
-		Session: symbolon.Session{ID: t.session, AAL: t.aal, AuthenticatedAt: t.authenticated, ExpiresAt: t.expires}})
+	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.Email, Tokenised: true,
+		Session: symbolon.Session{ID: t.Session, AAL: t.AAL, AuthenticatedAt: t.Authenticated, ExpiresAt: t.Expires}})
 }
 
 // noToken is the answer to a token that is refused; every other error is "don't know". The
@@ -138,47 +139,47 @@ func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
 // long as the token is remembered and its key is published. A token that has expired since
 // is returned beside the refusal.
 func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*heldToken, error) {
-	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.holds(e.token.token) {
-		if at.mono >= e.token.ends || !at.wall.Before(e.token.expires) {
-			return e.token, notGood("it has expired")
+	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.Has(e.token.Token) {
+		if at.mono >= e.token.ends || !at.wall.Before(e.token.Expires) {
+			return e.token, &jwt.Refusal{Reason: "it has expired"}
 		}
 		return e.token, nil
 	}
-	t, err := v.keys.verify(ctx, raw, at.wall)
+	t, err := v.keys.Verify(ctx, raw, at.wall)
 	if err != nil {
 		return nil, err
 	}
-	if id, err := symbolon.UserID(t.identity).UUID(); err == nil {
+	if id, err := symbolon.UserID(t.Identity).UUID(); err == nil {
 		v.known.remember(k, id, at.mono, 0) // no stranger, whose flights are the first to be refused
 	}
-	return &heldToken{token: t, ends: later(at.mono, t.expires.Sub(at.wall))}, nil
+	return &heldToken{Token: t, ends: later(at.mono, t.Expires.Sub(at.wall))}, nil
 }
 
 // undoubted returns the token if no purge concerns it, or if Ory's admin API says that its
 // session goes on.
 func (v *Verifier) undoubted(ctx context.Context, t *heldToken, at moment) (*heldToken, error) {
-	asks := v.ory.HasAdmin() && t.session != ""
+	asks := v.ory.HasAdmin() && t.Session != ""
 	doubted := v.doubted(t, at, !asks) || asks && v.missed(t, at)
 	switch {
 	case !doubted:
 		return t, nil
 	case !asks:
-		return nil, notGood("it was issued before its identity or its session was purged")
+		return nil, &jwt.Refusal{Reason: "it was issued before its identity or its session was purged"}
 	}
-	s, err := v.readSession(ctx, t.session)
+	s, err := v.readSession(ctx, t.Session)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return nil, notGood("its session has ended")
+		return nil, &jwt.Refusal{Reason: "its session has ended"}
 	case err != nil:
 		return nil, unanswered{fmt.Errorf("session: whether a token's session has ended cannot be read: %w", err)}
 	case !s.Active:
-		return nil, notGood("its session has ended")
+		return nil, &jwt.Refusal{Reason: "its session has ended"}
 	case s.Identity == nil:
 		return nil, fmt.Errorf("session: a token's session is shown without its identity: %w", symbolon.ErrUnavailable)
-	case s.Identity.ID != t.identity || s.Identity.State != symbolon.Active:
-		return nil, notGood("its session is not, or no longer, of an active identity that it names")
+	case s.Identity.ID != t.Identity || s.Identity.State != symbolon.Active:
+		return nil, &jwt.Refusal{Reason: "its session is not, or no longer, of an active identity that it names"}
 	}
-	return &heldToken{token: t.token, ends: t.ends, checked: true, cleared: at.epoch}, nil
+	return &heldToken{Token: t.Token, ends: t.ends, checked: true, cleared: at.epoch}, nil
 }
 
 // readSession reads a session at Ory's admin API, in one of the places that all questions
@@ -200,7 +201,7 @@ func (v *Verifier) missed(t *heldToken, at moment) bool {
 		return v.deaf.Load()
 	}
 	began := at.wall.Add(-time.Duration(at.mono))
-	return !t.checked && began.Sub(t.issued) >= time.Second // as exact as iat is
+	return !t.checked && began.Sub(t.Issued) >= time.Second // as exact as iat is
 }
 
 // doubted reports whether a purge concerns a token whose session was not read since. A
@@ -212,9 +213,9 @@ func (v *Verifier) doubted(t *heldToken, at moment, byTime bool) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	before := func(one purge) bool {
-		return t.mayPrecede(at.wall.Add(-time.Duration(at.mono - one.at)))
+		return t.MayPrecede(at.wall.Add(-time.Duration(at.mono - one.at)))
 	}
-	for _, id := range [...]string{string(t.identity), t.session} {
+	for _, id := range [...]string{string(t.Identity), t.Session} {
 		if one := p.of[id]; id != "" && one.epoch > t.cleared && (!byTime || before(one)) {
 			return true
 		}
@@ -226,24 +227,24 @@ func (v *Verifier) doubted(t *heldToken, at moment, byTime bool) bool {
 // bond returns the user of a token. A missing user is made only by what Ory holds of the
 // identity, because a token does not say enough.
 func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error) {
-	link, err := v.Linker.Lookup(ctx, t.identity)
+	link, err := v.Linker.Lookup(ctx, t.Identity)
 	var deny *symbolon.DenyError
 	denied := errors.As(err, &deny)
 	switch {
 	case err != nil && !denied && !errors.Is(err, symbolon.ErrNotFound):
 		return symbolon.Link{}, err
 	case err != nil && v.ory.HasAdmin():
-		if link, err = v.linkByAdmin(ctx, t.identity); err != nil {
+		if link, err = v.linkByAdmin(ctx, t.Identity); err != nil {
 			return symbolon.Link{}, err
 		}
 	case denied:
 		return symbolon.Link{}, err
 	case err != nil:
-		return symbolon.Link{}, &symbolon.DenyError{Identity: t.identity, Err: symbolon.ErrCannotCreate,
+		return symbolon.Link{}, &symbolon.DenyError{Identity: t.Identity, Err: symbolon.ErrCannotCreate,
 			Detail: "a token makes no user: a request with the session itself does, or ory.admin_url is configured"}
 	}
-	if t.user != "" && t.user != string(link.User) {
-		return symbolon.Link{}, &symbolon.DenyError{Identity: t.identity, Finding: symbolon.ColumnDisagrees, Err: symbolon.ErrOnHold,
+	if t.User != "" && t.User != string(link.User) {
+		return symbolon.Link{}, &symbolon.DenyError{Identity: t.Identity, Finding: symbolon.ColumnDisagrees, Err: symbolon.ErrOnHold,
 			Detail: fmt.Sprintf("the claim %s names another user than %s, whom the ledger binds to the identity", v.Tokens.UserClaim, link.User)}
 	}
 	return link, nil
@@ -254,11 +255,11 @@ func (v *Verifier) linkByAdmin(ctx context.Context, id symbolon.IdentityID) (sym
 	seen, err := v.ory.Identity(ctx, id)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return symbolon.Link{}, notGood("Ory no longer has its identity")
+		return symbolon.Link{}, &jwt.Refusal{Reason: "Ory no longer has its identity"}
 	case err != nil:
 		return symbolon.Link{}, err
 	case seen.State != symbolon.Active:
-		return symbolon.Link{}, notGood("its identity is not active")
+		return symbolon.Link{}, &jwt.Refusal{Reason: "its identity is not active"}
 	}
 	return v.Linker.Link(ctx, symbolon.Reading{Identity: seen, Admin: true, Source: symbolon.FromRequest})
 }

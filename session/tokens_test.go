@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // TestTokensOff: without a configuration a JWT is the application's own: it is nobody's
@@ -307,40 +309,50 @@ func TestTokenLeeway(t *testing.T) {
 	})
 }
 
-// TestTokensChecked: what is wrong with the fields is said at once.
+// TestTokensChecked: wrong fields of Tokens let nobody in, and Check says which.
 func TestTokensChecked(t *testing.T) {
-	good := Tokens{JWKS: "https://keys.example/jwks.json", Issuer: "x"}
-	with := func(change func(*Tokens)) *Tokens { out := good; change(&out); return &out }
-	for name, test := range map[string]struct {
-		tokens *Tokens
-		field  string
-	}{
-		"no keys":      {with(func(t *Tokens) { t.JWKS = "" }), "JWKS"},
-		"http public":  {with(func(t *Tokens) { t.JWKS = "http://keys.example/jwks.json" }), "JWKS"},
-		"password":     {with(func(t *Tokens) { t.JWKS = "https://u:p@keys.example/jwks.json" }), "JWKS"},
-		"ftp":          {with(func(t *Tokens) { t.JWKS = "ftp://keys.example/jwks.json" }), "JWKS"},
-		"no base64":    {with(func(t *Tokens) { t.JWKS = "base64://%%" }), "JWKS"},
-		"no issuer":    {with(func(t *Tokens) { t.Issuer = "" }), "Issuer"},
-		"none":         {with(func(t *Tokens) { t.Algorithms = []string{"ES256", "none"} }), "Algorithms"},
-		"HS256":        {with(func(t *Tokens) { t.Algorithms = []string{"HS256"} }), "Algorithms"},
-		"small":        {with(func(t *Tokens) { t.Algorithms = []string{"es256"} }), "Algorithms"},
-		"empty":        {with(func(t *Tokens) { t.Algorithms = []string{""} }), "Algorithms"},
-		"user is iss":  {with(func(t *Tokens) { t.UserClaim = "iss" }), "UserClaim"},
-		"user is sid":  {with(func(t *Tokens) { t.UserClaim = "sid" }), "UserClaim"},
-		"a long life":  {with(func(t *Tokens) { t.MaxLife = 2 * time.Hour }), "MaxLife"},
-		"no life":      {with(func(t *Tokens) { t.MaxLife = time.Millisecond }), "MaxLife"},
-		"less than no": {with(func(t *Tokens) { t.MaxLife = -1 }), "MaxLife"},
-	} {
-		if faults := faults.In(test.tokens.Check()); len(faults) != 1 || faults[test.field] == nil {
-			t.Errorf("%s: %v", name, faults)
-		}
-		w := newWorld(t)
-		w.v.Tokens = test.tokens
-		if err := w.v.Check(); err == nil || !strings.Contains(err.Error(), "Tokens."+test.field) {
-			t.Errorf("%s: %v", name, err)
-		}
+	w := newWorld(t)
+	w.v.Tokens = &jwt.Verifier{JWKS: "ftp://keys.example/jwks.json"}
+	err := w.v.Check()
+	if got := faults.In(err); !errors.Is(err, symbolon.ErrUnavailable) || got["JWKS"] == nil || got["Issuer"] == nil || !strings.Contains(err.Error(), "Tokens: ") {
+		t.Errorf("%v", err)
 	}
-	if err := with(func(t *Tokens) { t.Algorithms, t.UserClaim = tokenAlgorithms, "sub" }).Check(); err != nil {
-		t.Error(err)
+	token, _ := w.person(1)
+	if status, _ := w.ask(byToken(token)); status != 503 {
+		t.Errorf("got %d", status)
 	}
+}
+
+// BenchmarkTokens: one that is cached, one that is verified, and one of the
+// application's own, which nothing is remembered of.
+func BenchmarkTokens(b *testing.B) {
+	w, _ := tokenWorld(b)
+	w.v.Log = slog.New(slog.DiscardHandler)
+	_, s := w.person(1)
+	token := tokenise(s)
+	if _, err := w.v.Authenticate(byBearer(token)); err != nil {
+		b.Fatal(err)
+	}
+	cached, foreign := byBearer(token), byBearer(tokenise(s, members{"iss": "https://app.example"}))
+	b.Run("cached", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.Authenticate(cached); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("verified", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.keys.Verify(b.Context(), token, time.Now()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("foreign", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.Authenticate(foreign); err == nil {
+				b.Fatal("it lets in")
+			}
+		}
+	})
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // Verifier finds the user of a request. Set the fields before the first call and
@@ -82,7 +83,7 @@ type Verifier struct {
 	// Tokens, where it is set, has Ory's own tokenised sessions verified by their
 	// signature, without asking Ory. Nil: a JWT is the application's own, and nobody's
 	// session.
-	Tokens *Tokens
+	Tokens *jwt.Verifier
 
 	// ErrorFunc answers a request that Require or Optional does not let in, say by a
 	// redirect to the login page. What err is can be found with errors.Is:
@@ -129,7 +130,7 @@ type Verifier struct {
 	count                         counters
 	quiet, quietUntold, quietDeaf atomic.Int64 // when it was last logged
 
-	keys                   *keyring // of Tokens; nil: there are none
+	keys                   *jwt.Keys // of Tokens; nil: there are none
 	quietKeys, quietTokens atomic.Int64
 }
 
@@ -244,7 +245,7 @@ func (v *Verifier) Close() {
 	v.stop()
 	v.flights.close()
 	if v.keys != nil {
-		v.keys.wait()
+		v.keys.Wait()
 	}
 	if v.unwatch != nil {
 		v.unwatch()

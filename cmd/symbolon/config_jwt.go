@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/internal/faults"
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // JWTConfig is about Ory's own tokenised sessions (whoami?tokenize_as=…), verified by
@@ -35,14 +35,14 @@ type JWTConfig struct {
 }
 
 // tokens is nil where nothing is configured.
-func (j *JWTConfig) tokens() *session.Tokens {
+func (j *JWTConfig) tokens() *jwt.Verifier {
 	if j.JWKS == "" {
 		return nil
 	}
-	return &session.Tokens{JWKS: j.JWKS, Issuer: j.Issuer, Audience: j.Audience, Algorithms: j.Algorithms, UserClaim: j.UserClaim, MaxLife: j.MaxLife}
+	return &jwt.Verifier{JWKS: j.JWKS, Issuer: j.Issuer, Audience: j.Audience, Algorithms: j.Algorithms, UserClaim: j.UserClaim, MaxLife: j.MaxLife}
 }
 
-// jwtKeys are the keys of auth.jwt by the fields of session.Tokens.
+// jwtKeys are the keys of auth.jwt by the fields of jwt.Verifier.
 var jwtKeys = map[string]string{"JWKS": "jwks", "Issuer": "issuer", "Audience": "audience", "Algorithms": "algorithms", "UserClaim": "user_claim", "MaxLife": "max_life"}
 
 func (c *Config) checkJWT(r *report) {

@@ -1,4 +1,17 @@
-package session
+// Package jwt verifies Ory's own tokens: JSON Web Tokens that Ory makes of a session
+// (whoami?tokenize_as=…), by their signature and without asking Ory. A [Verifier] says
+// where the public keys are and which tokens count; [Keys] holds the keys and verifies.
+//
+//	raw ── Read ── another issuer or audience, expired, odd ─▶ *Refusal
+//	         │
+//	         ▼ Keys: the key that its kid names
+//	       Verify ── not by it, no such key ─────────────────▶ *Refusal
+//	         │    └─ not known whether there is one ─────────▶ don't know
+//	         ▼
+//	       Token
+//
+// Whether the session behind a token goes on, and which user it is, package session asks.
+package jwt
 
 import (
 	"net/http"
@@ -11,20 +24,20 @@ import (
 	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
-// Tokens verifies Ory's own tokenised sessions by their signature, without asking
-// Ory. Set it before the verifier's first call. JWKS and Issuer are required.
+// Verifier says which of Ory's tokenised sessions are good. JWKS and Issuer are required.
+// Set the fields before the first call and leave them alone afterwards.
 //
-// A token is an answer that Ory gave earlier and that the client carries about: a
-// session that was revoked at Ory meanwhile, an identity that was deactivated there,
-// is let in until it expires. What this verifier is told of (Purge, Revoke, another
-// replica's) takes effect at once all the same; see [Verifier.Purge].
+// A token is an answer that Ory gave earlier and that the client carries about. A session
+// that was revoked at Ory meanwhile, or an identity that was deactivated there, is let in
+// until the token expires. What package session is told of (Purge, Revoke, another
+// replica's) takes effect at once all the same.
 //
 // The user is that of the identity in sub, as the ledger has it, never what a claim
 // says. Claims that are read beside the registered ones, where the template's claims
 // mapper writes them: sid (Ory does), aal, authenticated_at (RFC 3339), email with
 // email_verified. Without aal no second factor is believed, without
-// authenticated_at no session is [Fresh], without the last two none is [Verified].
-type Tokens struct {
+// authenticated_at no session is fresh, without the last two none is verified.
+type Verifier struct {
 	// JWKS is where the public keys are: an http(s) URL, where plain http is for hosts
 	// of one's own network only; the path of a file, with or without file://; or
 	// base64:// and the set itself. A set that holds a private or a symmetric key is
@@ -65,40 +78,40 @@ type Tokens struct {
 }
 
 const (
-	defaultTokenLife = 15 * time.Minute
-	longestTokenLife = time.Hour
+	defaultLife = 15 * time.Minute
+	LongestLife = time.Hour
 
-	// tokenLeeway is by how much the clock of who signs may be ahead of ours. A token's
+	// Leeway is by how much the clock of who signs may be ahead of ours. A token's
 	// end has none.
-	tokenLeeway = 10 * time.Second
+	Leeway = 10 * time.Second
 )
 
-// tokenAlgorithms are the names that [Tokens.Algorithms] may hold: only algorithms whose
-// keys can be published.
-var tokenAlgorithms = []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+// algorithmNames are the names that [Verifier.Algorithms] may hold: only algorithms whose
+// Keys can be published.
+var algorithmNames = []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 
 // Check reports everything that is wrong with the fields. It reads no keys.
-func (t *Tokens) Check() error {
-	all := faults.Of("Tokens")
-	if fault := faultOfSource(t.JWKS); fault != "" {
+func (v *Verifier) Check() error {
+	all := faults.Of("jwt.Verifier")
+	if fault := faultOfSource(v.JWKS); fault != "" {
 		all.Say("JWKS", fault)
 	}
-	if t.Issuer == "" {
+	if v.Issuer == "" {
 		all.Say("Issuer", "it is not set: Ory's public URL, which is the iss of its tokens")
 	}
-	if len(t.Issuer) > 1024 || len(t.Audience) > 1024 {
+	if len(v.Issuer) > 1024 || len(v.Audience) > 1024 {
 		all.Say("Issuer", "the issuer and the audience have at most 1024 characters")
 	}
-	for _, name := range t.Algorithms {
-		if !slices.Contains(tokenAlgorithms, name) {
-			all.Say("Algorithms", "each must be one of "+strings.Join(tokenAlgorithms, ", ")+
+	for _, name := range v.Algorithms {
+		if !slices.Contains(algorithmNames, name) {
+			all.Say("Algorithms", "each must be one of "+strings.Join(algorithmNames, ", ")+
 				": none proves nothing, and the key of an HS… cannot be published")
 		}
 	}
-	if slices.Contains(notUsers, t.UserClaim) || len(t.UserClaim) > 64 {
+	if slices.Contains(notUsers, v.UserClaim) || len(v.UserClaim) > 64 {
 		all.Say("UserClaim", "it must name a claim of the template's own that holds the user's ID, or be sub")
 	}
-	if t.MaxLife < 0 || t.MaxLife > longestTokenLife || t.MaxLife != 0 && t.MaxLife < time.Second {
+	if v.MaxLife < 0 || v.MaxLife > LongestLife || v.MaxLife != 0 && v.MaxLife < time.Second {
 		all.Say("MaxLife", "it must be between 1s and 1h: so long a session that was revoked at Ory may still be let in")
 	}
 	return all.Err()
@@ -107,32 +120,32 @@ func (t *Tokens) Check() error {
 // notUsers are claims that mean something else.
 var notUsers = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sid", "aal", "authenticated_at", "email", "email_verified"}
 
-// maxAge is how long after its session's end at Ory a token may still be good.
-func (t *Tokens) maxAge() time.Duration { return t.maxLife() + tokenLeeway }
+// MaxAge is how long after its session's end at Ory a token may still be good.
+func (v *Verifier) MaxAge() time.Duration { return v.maxLife() + Leeway }
 
-func (t *Tokens) maxLife() time.Duration {
-	if t.MaxLife <= 0 {
-		return defaultTokenLife
+func (v *Verifier) maxLife() time.Duration {
+	if v.MaxLife <= 0 {
+		return defaultLife
 	}
-	return t.MaxLife
+	return v.MaxLife
 }
 
 // algorithms are those that are believed.
-func (t *Tokens) algorithms() []jose.SignatureAlgorithm {
-	if len(t.Algorithms) == 0 {
+func (v *Verifier) algorithms() []jose.SignatureAlgorithm {
+	if len(v.Algorithms) == 0 {
 		return []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
 	}
-	out := make([]jose.SignatureAlgorithm, len(t.Algorithms))
-	for i, name := range t.Algorithms {
+	out := make([]jose.SignatureAlgorithm, len(v.Algorithms))
+	for i, name := range v.Algorithms {
 		out[i] = jose.SignatureAlgorithm(name)
 	}
 	return out
 }
 
-// userClaim is the claim to compare; empty: none.
-func (t *Tokens) userClaim() string {
-	if t.UserClaim == "sub" {
+// userClaim is the claim to compare. It is empty where there is none.
+func (v *Verifier) userClaim() string {
+	if v.UserClaim == "sub" {
 		return ""
 	}
-	return t.UserClaim
+	return v.UserClaim
 }

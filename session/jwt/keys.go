@@ -1,4 +1,4 @@
-package session
+package jwt
 
 import (
 	"context"
@@ -19,26 +19,29 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// keyring verifies tokens with the keys of a Tokens, and reads the keys again when that
+// Keys verifies tokens with the keys of a Verifier, and reads the keys again when that
 // may tell more:
 //
 //	kid is there ───────────────────────────────▶ the key; a set older than keysAge is
 //	     │ no                                       read again in the background
 //	     ▼
-//	the set was read after the token was made ──▶ there is no such key: 401
+//	the set was read after the token was made ──▶ there is no such key: refused
 //	     │ no
 //	     ▼ one reading at a time, at most one in keysPause
-//	read ── the key is there, or not ───────────▶ the key, or 401
-//	  └──── cannot be read, or not now ─────────▶ don't know: 503
-type keyring struct {
-	tokens *Tokens
-	read   func(context.Context) ([]byte, error)
-	ctx    context.Context // ends every reading
-	now    func() time.Time
-	start  time.Time // of the monotonic clock
-	failed func(error)
+//	read ── the key is there, or not ───────────▶ the key, or refused
+//	  └──── cannot be read, or not now ─────────▶ don't know
+//
+// Keys may be used by many goroutines at once.
+type Keys struct {
+	verifier *Verifier
+	read     func(context.Context) ([]byte, error)
+	ctx      context.Context // ends every reading
+	now      func() time.Time
+	start    time.Time // of the monotonic clock
+	failed   func(error)
 
-	set        atomic.Pointer[tokenKeys] // nil: not read yet
+	// Each is atomic by itself.
+	set        atomic.Pointer[keySet] // nil: not read yet
 	faults     atomic.Uint64
 	signatures atomic.Uint64
 
@@ -51,7 +54,7 @@ type keyring struct {
 // reading is one that is under way.
 type reading struct {
 	done chan struct{}
-	set  *tokenKeys
+	set  *keySet
 	err  error
 }
 
@@ -88,67 +91,68 @@ func faultOfSource(source string) string {
 	return ""
 }
 
-// keys returns what verifies tokens until ctx ends. A file or an inline set is read at
+// Keys returns what verifies tokens until ctx ends. A file or an inline set is read at
 // once, and an error says what is wrong with it; a URL is read in the background. now is
 // the wall clock, and failed hears of each reading that fails.
-func (t *Tokens) keys(ctx context.Context, now func() time.Time, failed func(error)) (*keyring, error) {
-	r := &keyring{tokens: t, read: t.source(), ctx: ctx, now: now, start: time.Now(), failed: failed}
-	if isURL(t.JWKS) {
-		_, _ = r.begin()
-		return r, nil
+func (v *Verifier) Keys(ctx context.Context, now func() time.Time, failed func(error)) (*Keys, error) {
+	k := &Keys{verifier: v, read: v.source(), ctx: ctx, now: now, start: time.Now(), failed: failed}
+	if isURL(v.JWKS) {
+		_, _ = k.begin()
+		return k, nil
 	}
 	one := &reading{done: make(chan struct{})}
-	r.run(one, r.mono(), r.now())
-	return r, one.err
+	k.run(one, k.mono(), k.now())
+	return k, one.err
 }
 
-func (r *keyring) mono() int64 { return int64(time.Since(r.start)) }
+func (k *Keys) mono() int64 { return int64(time.Since(k.start)) }
 
-// wait waits for the reading that is under way. The context must have ended.
-func (r *keyring) wait() { r.wg.Wait() }
+// Wait waits for the reading that is under way. The context must have ended.
+func (k *Keys) Wait() { k.wg.Wait() }
 
-// keyStats is what a keyring has done and holds.
-type keyStats struct {
-	keys       int    // that can be used
-	faults     uint64 // readings that failed
-	signatures uint64 // verified, or not
+// Stats is what Keys have done and hold.
+type Stats struct {
+	Keys       int    // that can be used
+	Faults     uint64 // readings that failed
+	Signatures uint64 // checked, good or bad
 }
 
-func (r *keyring) stats() keyStats {
-	s := keyStats{faults: r.faults.Load(), signatures: r.signatures.Load()}
-	if set := r.set.Load(); set != nil {
-		s.keys = len(set.keys)
+// Stats may be called at any time.
+func (k *Keys) Stats() Stats {
+	s := Stats{Faults: k.faults.Load(), Signatures: k.signatures.Load()}
+	if set := k.set.Load(); set != nil {
+		s.Keys = len(set.keys)
 	}
 	return s
 }
 
-// verify returns what a token says if it is good at a moment. A *refusal says that it is
+// Verify returns what a token says if it is good at a moment. A *Refusal says that it is
 // not; every other error is "don't know".
-func (r *keyring) verify(ctx context.Context, raw string, at time.Time) (*token, error) {
-	t, err := r.tokens.read(raw, at)
+func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, error) {
+	t, err := k.verifier.Read(raw, at)
 	if err != nil {
 		return nil, err
 	}
-	key, err := r.find(ctx, t)
+	key, err := k.find(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	r.signatures.Add(1)
-	if err := r.tokens.verify(raw, t, key); err != nil {
+	k.signatures.Add(1)
+	if err := k.verifier.verify(raw, t, key); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
 // source is what reads the set.
-func (t *Tokens) source() func(context.Context) ([]byte, error) {
-	if isURL(t.JWKS) {
-		return fetchJWKS(t.JWKS, t.HTTP)
+func (v *Verifier) source() func(context.Context) ([]byte, error) {
+	if isURL(v.JWKS) {
+		return fetchJWKS(v.JWKS, v.HTTP)
 	}
-	if text, ok := strings.CutPrefix(t.JWKS, inline); ok {
+	if text, ok := strings.CutPrefix(v.JWKS, inline); ok {
 		return func(context.Context) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
 	}
-	path := strings.TrimPrefix(t.JWKS, "file://")
+	path := strings.TrimPrefix(v.JWKS, "file://")
 	return func(context.Context) ([]byte, error) { return readKeyFile(path) }
 }
 
@@ -190,117 +194,117 @@ func fetchJWKS(url string, h *http.Client) func(context.Context) ([]byte, error)
 	}
 }
 
-// find returns the key that a token names. The error is a refusal where there surely
+// find returns the key that a token names. The error is a Refusal where there surely
 // is none, and else "don't know".
-func (r *keyring) find(ctx context.Context, t *token) (*tokenKey, error) {
-	if set := r.set.Load(); set != nil {
+func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
+	if set := k.set.Load(); set != nil {
 		if key := set.keys[t.kid]; key != nil {
-			if r.mono()-set.asked > int64(keysAge) {
-				_, _ = r.begin()
+			if k.mono()-set.asked > int64(keysAge) {
+				_, _ = k.begin()
 			}
 			return key, nil
 		}
-		if set.wall.Sub(t.issued) > tokenLeeway {
-			return nil, notGood("its kid names no key of auth.jwt.jwks")
+		if set.wall.Sub(t.Issued) > Leeway {
+			return nil, refuse("its kid names no key of auth.jwt.jwks")
 		}
 	}
-	one, ours := r.begin()
+	one, ours := k.begin()
 	if one == nil {
-		return nil, fmt.Errorf("session: a token names a key that was not published a moment ago: %w", symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("jwt: a token names a key that was not published a moment ago: %w", symbolon.ErrUnavailable)
 	}
 	select {
 	case <-one.done:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("session: waiting for the public keys of Ory's tokens: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("jwt: waiting for the public keys of Ory's tokens: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
 	if one.err != nil {
-		return nil, fmt.Errorf("session: the public keys of Ory's tokens cannot be read: %w: %w", one.err, symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("jwt: the public keys of Ory's tokens cannot be read: %w: %w", one.err, symbolon.ErrUnavailable)
 	}
 	switch key := one.set.keys[t.kid]; {
 	case key != nil:
 		return key, nil
-	case ours || one.set.wall.Sub(t.issued) > tokenLeeway:
-		return nil, notGood("its kid names no key of auth.jwt.jwks")
+	case ours || one.set.wall.Sub(t.Issued) > Leeway:
+		return nil, refuse("its kid names no key of auth.jwt.jwks")
 	}
-	return nil, fmt.Errorf("session: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
+	return nil, fmt.Errorf("jwt: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
 }
 
-// holds reports whether the key that verified a token is still published, as far as is
+// Has reports whether the key that verified a token is still published, as far as is
 // known.
-func (r *keyring) holds(t *token) bool {
+func (k *Keys) Has(t *Token) bool {
 	key := t.key
-	set := r.set.Load()
+	set := k.set.Load()
 	if set == nil {
 		return false
 	}
-	if r.mono()-set.asked > int64(keysAge) {
-		_, _ = r.begin()
+	if k.mono()-set.asked > int64(keysAge) {
+		_, _ = k.begin()
 	}
 	return key.same(set.keys[key.kid])
 }
 
 // begin returns the reading that is under way, or begins one, which is then ours;
 // nil: not yet again.
-func (r *keyring) begin() (one *reading, ours bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.running != nil {
-		return r.running, false
+func (k *Keys) begin() (one *reading, ours bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.running != nil {
+		return k.running, false
 	}
-	now := r.mono()
-	if now < r.next || r.ctx.Err() != nil {
+	now := k.mono()
+	if now < k.next || k.ctx.Err() != nil {
 		return nil, false
 	}
 	one = &reading{done: make(chan struct{})}
-	r.running = one
-	r.wg.Go(func() { r.run(one, now, r.now()) })
+	k.running = one
+	k.wg.Go(func() { k.run(one, now, k.now()) })
 	return one, true
 }
 
-func (r *keyring) run(one *reading, asked int64, wall time.Time) {
-	doc, err := r.read(r.ctx)
+func (k *Keys) run(one *reading, asked int64, wall time.Time) {
+	doc, err := k.read(k.ctx)
 	if err == nil {
-		one.set, err = parseJWKS(doc, r.tokens.algorithms())
+		one.set, err = parseJWKS(doc, k.verifier.algorithms())
 	}
 	pause := keysPause
 	if err != nil {
 		one.err, pause = err, keysRetry
-		r.faults.Add(1)
-		if r.ctx.Err() == nil {
-			r.failed(err)
+		k.faults.Add(1)
+		if k.ctx.Err() == nil {
+			k.failed(err)
 		}
 	} else {
 		one.set.asked, one.set.wall = asked, wall
-		r.set.Store(one.set)
+		k.set.Store(one.set)
 	}
-	r.mu.Lock()
-	r.running, r.next = nil, asked+int64(pause)
-	r.mu.Unlock()
+	k.mu.Lock()
+	k.running, k.next = nil, asked+int64(pause)
+	k.mu.Unlock()
 	close(one.done)
 }
 
 // CheckKeys reads the keys if they are on this machine: in a file, or in JWKS itself. It
 // does not ask a URL.
-func (t *Tokens) CheckKeys(ctx context.Context) error {
-	if isURL(t.JWKS) {
+func (v *Verifier) CheckKeys(ctx context.Context) error {
+	if isURL(v.JWKS) {
 		return nil
 	}
-	_, _, err := t.ReadKeys(ctx)
+	_, _, err := v.ReadKeys(ctx)
 	return err
 }
 
 // ReadKeys reads the keys once, wherever they are, and says which can be used, by kid
 // and algorithm, and why others cannot: for an examination of the setup. An error says
 // what is wrong with the whole set, or that it cannot be read.
-func (t *Tokens) ReadKeys(ctx context.Context) (used, unused []string, err error) {
-	if err := t.Check(); err != nil {
+func (v *Verifier) ReadKeys(ctx context.Context) (used, unused []string, err error) {
+	if err := v.Check(); err != nil {
 		return nil, nil, err
 	}
-	doc, err := t.source()(ctx)
+	doc, err := v.source()(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := parseJWKS(doc, t.algorithms())
+	set, err := parseJWKS(doc, v.algorithms())
 	if err != nil {
 		return nil, nil, err
 	}
