@@ -94,7 +94,7 @@ func TestPatience(t *testing.T) {
 		if time.Since(began) != 0 {
 			t.Error("it waited")
 		}
-		time.Sleep(patience + time.Second)
+		time.Sleep(questionTimeout + time.Second)
 		w.v.flights.mu.Lock()
 		if n := len(w.v.flights.byKey); n != 0 {
 			t.Errorf("%d questions are still under way", n)

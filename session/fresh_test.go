@@ -293,7 +293,7 @@ func TestStall(t *testing.T) {
 		if status, _ := w.ask(byToken(token)); status != 200 { // its own question is the probe
 			t.Errorf("%d when it is back", status)
 		}
-		time.Sleep(patience) // what is under way ends
+		time.Sleep(questionTimeout) // what is under way ends
 	})
 }
 

@@ -99,7 +99,7 @@ func (v *Verifier) proveHealthy(ctx context.Context) error {
 // together, so that a thousand unknown credentials do not cost a thousand. Nobody
 // is given one that began before the call: one runs, and one waits.
 type shared struct {
-	mu            sync.Mutex
+	mu            sync.Mutex // protects running and next
 	running, next *check
 }
 

@@ -8,9 +8,9 @@ type counters struct{ asked, renewed, servedStale, unknown, refused atomic.Uint6
 // Stats is what a verifier has done and holds.
 type Stats struct {
 	Sessions      int    // answers that are remembered
-	Bytes         uint64 // that they take up, about
+	Bytes         uint64 // of memory that they take up, about
 	Asked         uint64 // questions to whoami
-	Renewed       uint64 // of them in the background, before an answer grew too old
+	Renewed       uint64 // questions in the background, before an answer grew too old
 	ServedStale   uint64 // answers that OutageGrace extended because Ory did not answer
 	Unknown       uint64 // questions that ended in "don't know"
 	BreakerOpen   bool   // Ory does not answer: it is asked once a second
@@ -25,8 +25,8 @@ type Stats struct {
 type TokenStats struct {
 	Keys       int    // public keys that can be used; 0: none could be read yet
 	KeyFaults  uint64 // readings of the keys that failed
-	Signatures uint64 // verified, or not: one for each token that is cached
-	Refused    uint64 // tokens that let nobody in, those of the application's own among them
+	Signatures uint64 // checked: once for each token that is cached
+	Refused    uint64 // tokens that let nobody in, the application's own among them
 }
 
 // Stats may be called at any time.
@@ -36,7 +36,7 @@ func (v *Verifier) Stats() Stats {
 	}
 	s := Stats{Sessions: v.cache.EstimatedSize(), Bytes: v.cache.WeightedSize(),
 		Asked: v.count.asked.Load(), Renewed: v.count.renewed.Load(), ServedStale: v.count.servedStale.Load(), Unknown: v.count.unknown.Load(),
-		BreakerOpen: v.breaker.open.Load(), BroadcastDown: v.deaf.Load(), MemoryPending: v.notes.waiting(), PurgesPending: v.told.waiting()}
+		BreakerOpen: v.breaker.open.Load(), BroadcastDown: v.broadcastDown.Load(), MemoryPending: v.memoryOut.waiting(), PurgesPending: v.purgesOut.waiting()}
 	if v.keys == nil {
 		return s
 	}

@@ -101,7 +101,7 @@ func (v *Verifier) refused(err error) {
 func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, error) {
 	t, err := v.verified(ctx, k, raw, v.moment())
 	if err == nil {
-		err = v.caughtUp(ctx)
+		err = v.waitReplayed(ctx)
 	}
 	at, was := v.moment(), t
 	if err == nil {
@@ -186,8 +186,8 @@ func (v *Verifier) undoubted(ctx context.Context, t *heldToken, at moment) (*hel
 // share.
 func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session, error) {
 	select {
-	case v.asking <- struct{}{}:
-		defer func() { <-v.asking }()
+	case v.places <- struct{}{}:
+		defer func() { <-v.places }()
 		return v.ory.Session(ctx, session)
 	case <-ctx.Done():
 		return ory.Session{}, fmt.Errorf("too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
@@ -198,7 +198,7 @@ func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session
 // down, or nothing remembers the purges from before this process began.
 func (v *Verifier) missed(t *heldToken, at moment) bool {
 	if v.Broadcast != nil {
-		return v.deaf.Load()
+		return v.broadcastDown.Load()
 	}
 	began := at.wall.Add(-time.Duration(at.mono))
 	return !t.checked && began.Sub(t.Issued) >= time.Second // as exact as iat is
@@ -264,28 +264,28 @@ func (v *Verifier) linkByAdmin(ctx context.Context, id symbolon.IdentityID) (sym
 	return v.Linker.Link(ctx, symbolon.Reading{Identity: seen, Admin: true, Source: symbolon.FromRequest})
 }
 
-// catchUp says that what was told before the start is heard.
-func (v *Verifier) catchUp() {
+// markReplayed says that the purges from before the start have arrived.
+func (v *Verifier) markReplayed() {
 	select {
-	case <-v.caught:
+	case <-v.replayed:
 	default:
-		close(v.caught)
+		close(v.replayed)
 	}
 }
 
-// caughtUp waits until it is: a token that was revoked before this process began must
-// not be good here.
-func (v *Verifier) caughtUp(ctx context.Context) error {
-	if v.caught == nil {
+// waitReplayed waits for markReplayed, because a token that was revoked before this process
+// began must not be good here.
+func (v *Verifier) waitReplayed(ctx context.Context) error {
+	if v.replayed == nil {
 		return nil
 	}
 	select {
-	case <-v.caught:
+	case <-v.replayed:
 		return nil
 	default:
 	}
 	select {
-	case <-v.caught:
+	case <-v.replayed:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("session: what other replicas revoked cannot be heard yet: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
