@@ -33,12 +33,12 @@ import (
 //	 "identity": the ID at Ory, "session": its ID, "aal": "aal1"}
 //
 // The keys are derived from the secret, a new one each day (UTC): nothing is stored,
-// and replicas that share the secret share the keys. [Signer.JWKS] serves those of
-// yesterday, today and tomorrow, of every secret, so that clocks may differ by hours
-// and whoever verifies may keep the set for one.
+// and replicas that share the secret share the keys. [Signer.JWKS] serves the keys of
+// yesterday, today and tomorrow, of every secret, so that clocks may differ by hours and
+// a verifier may keep the set for an hour.
 //
-// Signing takes some 20 µs, so one assertion is given out for half its life to every
-// request of a session. A Signer may be used by many goroutines at once; set its
+// Signing takes some 20 µs, so every request of a session gets the same assertion for half
+// its life. A Signer may be used by many goroutines at once; set its
 // fields before the first call. Issuer, Audience and Secrets are required.
 type Signer struct {
 	Issuer   string
@@ -59,12 +59,12 @@ const (
 	// and too short to be worth stealing.
 	assertionLife = 60 * time.Second
 
-	// maxAssertions bounds what is remembered: some 20 MB. Past it those that are
-	// least used are signed again.
+	// maxAssertions bounds the assertions that are remembered: some 20 MB. Past it the
+	// least used ones are signed again.
 	maxAssertions = 1 << 15
 )
 
-// claimed is what an assertion says of somebody; signed is one that was made.
+// claimed is what an assertion says; signed is an assertion.
 type claimed struct {
 	user     symbolon.UserID
 	identity symbolon.IdentityID

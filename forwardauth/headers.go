@@ -100,8 +100,8 @@ var (
 // maxHeaderValue keeps an answer below what proxies take: traits have no limit.
 const maxHeaderValue = 1 << 10
 
-// headerValue makes any text one line of visible ASCII that can be decoded again.
-// What would be too long is left out.
+// headerValue makes any text one line of visible ASCII that can be decoded again. A text
+// that would be too long is left out.
 func headerValue(s string) string {
 	clean := true
 	for i := range len(s) {

@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
-// Login says where ForwardAuth sends browsers that nobody has signed in with.
+// Login says where ForwardAuth sends browsers without a session.
 type Login struct {
 	// URL is the login page: with Kratos its /self-service/login/browser. Where the
 	// person came from is added as return_to.
@@ -23,8 +23,8 @@ type Login struct {
 	ReturnTo []string
 
 	// TrustedProxies are the peers whose X-Forwarded-Proto, -Host, -Uri and -Method,
-	// or X-Original-URL, are believed, for return_to and nothing else. Empty:
-	// nobody's are.
+	// or X-Original-URL, are believed, for return_to and nothing else. If it is empty,
+	// no peer's are.
 	TrustedProxies []netip.Prefix
 }
 
@@ -51,8 +51,8 @@ func isReturnHost(s string) bool {
 // isLoginURL reports whether s can be the login page.
 func isLoginURL(s string) bool { _, ok := webURL(s); return ok }
 
-// redirect returns where to send a browser, or "" when it is none: only a GET that
-// wants a page is one. The answer to anything else is for a program.
+// redirect returns where to send a browser, or "" for a program. Only a GET that accepts a
+// page is taken for a browser's.
 func (l *Login) redirect(r *http.Request) string {
 	trusted := l.trusts(r.RemoteAddr)
 	method := r.Method
@@ -66,7 +66,7 @@ func (l *Login) redirect(r *http.Request) string {
 	return l.page(method, r.Header["Accept"], from)
 }
 
-// page is where to send whoever asked for from, which may be anything.
+// page is where to send a browser that asked for from, which may be any text.
 func (l *Login) page(method string, accept []string, from string) string {
 	if l.URL == "" || method != http.MethodGet || !wantsPage(accept) {
 		return ""

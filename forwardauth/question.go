@@ -6,8 +6,7 @@ import (
 	"net/http"
 )
 
-// Question is what a proxy asks ForwardAuth that does not ask by HTTP, as Envoy's
-// ext_authz by gRPC.
+// Question is for proxies that do not ask by HTTP, such as Envoy's ext_authz by gRPC.
 type Question struct {
 	// Policy is the name of one: default, optional, aal2 or one of
 	// [ForwardAuth.Policies]. It must be the proxy's word, never the client's.
@@ -30,8 +29,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// Answer answers a question as ServeHTTP does. A policy that does not exist is 503: that
-// is the operator's fault, and no reason to let anybody through.
+// Answer answers a question as ServeHTTP does. A policy that does not exist is 503, because
+// that is the operator's fault and no reason to let a request through.
 func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	w := written{header: http.Header{}}
 	policy, ok := f.policyNamed(q.Policy)

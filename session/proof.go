@@ -14,7 +14,7 @@ import (
 //
 // With its database down Kratos answers a valid session with 401, to the byte as it
 // answers a revoked one (ory/kratos#3250). With one table locked or broken it does
-// so while its readiness says 200. Whoever believes that logs everybody out, so a
+// so while its readiness says 200. Believing that would log everybody out, so a
 // 401 is only believed with a proof:
 //
 //	                       was the credential's session known?
@@ -66,7 +66,7 @@ func (v *Verifier) nobody(at moment) *entry {
 	return e
 }
 
-// proveEnded asks Ory's books whether a session is over.
+// proveEnded asks the admin API whether a session is over.
 func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) (*entry, error) {
 	s, err := v.ory.Session(ctx, id)
 	gone := errors.Is(err, symbolon.ErrNotFound)
