@@ -77,7 +77,7 @@ func (s *fakeStore) NewID() symbolon.NewID { return symbolon.ByDatabase }
 
 func (s *fakeStore) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	id := q.Reading.Identity.ID
-	if s.deny[id] != nil {
+	if _, denied := s.deny[id]; denied {
 		return symbolon.Evidence{}, nil
 	}
 	row := &symbolon.Row{ID: symbolon.UserID("user-of-" + id), Identity: id, Linked: id}

@@ -42,7 +42,7 @@ type heldToken struct {
 	cleared int64 // of purges: the epoch at which it was read
 }
 
-func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.Token.Size() }
+func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.Size() }
 
 func (v *Verifier) wireTokens() error {
 	if v.Tokens == nil {
@@ -50,7 +50,7 @@ func (v *Verifier) wireTokens() error {
 	}
 	err := v.Tokens.Check()
 	if err != nil {
-		return fmt.Errorf("Tokens: %w", err)
+		return fmt.Errorf("Verifier.Tokens: %w", err)
 	}
 	v.keys, err = v.Tokens.Keys(v.base, v.now, func(err error) {
 		v.complain(&v.quietKeys, "the public keys of Ory's tokens cannot be read: those that are known count", err)

@@ -314,7 +314,7 @@ func TestTokensChecked(t *testing.T) {
 	w := newWorld(t)
 	w.v.Tokens = &jwt.Verifier{JWKS: "ftp://keys.example/jwks.json"}
 	err := w.v.Check()
-	if got := faults.In(err); !errors.Is(err, symbolon.ErrUnavailable) || got["JWKS"] == nil || got["Issuer"] == nil || !strings.Contains(err.Error(), "Tokens: ") {
+	if got := faults.In(err); !errors.Is(err, symbolon.ErrUnavailable) || got["JWKS"] == nil || got["Issuer"] == nil || !strings.Contains(err.Error(), "Verifier.Tokens: ") {
 		t.Errorf("%v", err)
 	}
 	token, _ := w.person(1)

@@ -25,7 +25,6 @@ var (
 	keysOnce = jwttest.Private
 	jwksOf   = jwttest.JWKS
 	allKeys  = jwttest.AllKeys
-	b64      = jwttest.B64
 	jsonOf   = jwttest.JSON
 	signRaw  = jwttest.Sign
 	headerES = jwttest.Header

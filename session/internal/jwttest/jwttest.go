@@ -63,7 +63,7 @@ var Private = sync.OnceValue(func() *PrivateKeys {
 func JWKS(t testing.TB, parts ...any) string {
 	t.Helper()
 	set := jose.JSONWebKeySet{}
-	for i := 0; i < len(parts); i += 3 {
+	for i := 0; i+2 < len(parts); i += 3 {
 		set.Keys = append(set.Keys, jose.JSONWebKey{KeyID: parts[i].(string), Algorithm: parts[i+1].(string), Use: "sig", Key: parts[i+2]})
 	}
 	text, err := json.Marshal(set)
