@@ -197,19 +197,14 @@ func fetchJWKS(url string, h *http.Client) func(context.Context) ([]byte, error)
 // find returns the key that a token names. The error is a Refusal where there surely
 // is none, and else "don't know".
 func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
-	if set := k.set.Load(); set != nil {
-		if key := set.keys[t.kid]; key != nil {
-			if k.mono()-set.asked > int64(keysAge) {
-				_, _ = k.begin()
-			}
-			return key, nil
-		}
-		if set.wall.Sub(t.Issued) > Leeway {
-			return nil, refuse("its kid names no key of auth.jwt.jwks")
-		}
+	if key, err := k.known(t); key != nil || err != nil {
+		return key, err
 	}
 	one, ours := k.begin()
-	if one == nil {
+	if one == nil { // not yet again, or a reading has ended since
+		if key, err := k.known(t); key != nil || err != nil {
+			return key, err
+		}
 		return nil, fmt.Errorf("jwt: a token names a key that was not published a moment ago: %w", symbolon.ErrUnavailable)
 	}
 	select {
@@ -227,6 +222,25 @@ func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 		return nil, refuse("its kid names no key of auth.jwt.jwks")
 	}
 	return nil, fmt.Errorf("jwt: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
+}
+
+// known returns the key that a token names if the keys of the last reading have it, and a
+// refusal if that reading is newer than the token. Both are nil otherwise.
+func (k *Keys) known(t *Token) (*publicKey, error) {
+	set := k.set.Load()
+	if set == nil {
+		return nil, nil
+	}
+	if key := set.keys[t.kid]; key != nil {
+		if k.mono()-set.asked > int64(keysAge) {
+			_, _ = k.begin()
+		}
+		return key, nil
+	}
+	if set.wall.Sub(t.Issued) > Leeway {
+		return nil, refuse("its kid names no key of auth.jwt.jwks")
+	}
+	return nil, nil
 }
 
 // Has reports whether the key that verified a token is still published, as far as is
