@@ -113,19 +113,6 @@ func takeTurns(b *testing.B, floor, require http.Handler, requests []*http.Reque
 
 func median(of []float64) float64 { return slices.Sorted(slices.Values(of))[len(of)/2] }
 
-func BenchmarkForwardAuth(b *testing.B) {
-	w := newWorld(b)
-	w.v.MaxStale = 1 << 60
-	token, _ := w.person(1)
-	r := byToken(token)
-	r.URL.Path = "/auth"
-	h := &ForwardAuth{Verifier: w.v}
-	b.ReportAllocs()
-	for b.Loop() {
-		h.ServeHTTP(discard{http.Header{}}, r)
-	}
-}
-
 // BenchmarkContention runs four goroutines for each core over 10,000 sessions
 // and reports for which share of their time they waited for locks, ours and those of
 // Go's runtime, and for which of ours.

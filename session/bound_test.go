@@ -22,10 +22,6 @@ func TestBoundHolds(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				w.v.OutageGrace = between(time.Second, time.Minute)
 			}
-			feed := &heartbeat{since: time.Now(), alive: true}
-			if rnd.IntN(3) == 0 {
-				w.v.Feed, w.v.MaxStaleWithFeed = feed, between(time.Second, time.Minute)
-			}
 			var step atomic.Int64 // of the wall clock
 			w.v.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
 			w.latency = between(0, w.v.MaxStale/2)

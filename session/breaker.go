@@ -12,12 +12,12 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// maxAsking bounds the questions that wait for Ory at once, so that an Ory that
-// comes back is not run over by everybody who waited.
+// maxAsking bounds the questions that wait for Ory at once, so that an Ory that comes back
+// is not overrun by every request that waited.
 const maxAsking = 128
 
-// Of the places and the flights a part is for credentials that were good once, so that
-// whoever sends junk, which anybody can, takes none of those who are signed in.
+// A part of the places and of the flights is reserved for credentials that were good once,
+// so that junk credentials take none of theirs.
 const (
 	maxStrangersAsking = maxAsking * 3 / 4
 	maxStrangersFlying = maxFlights * 3 / 4
@@ -28,7 +28,7 @@ func (v *Verifier) whoami(ctx context.Context, k key, cred ory.Credential) (ory.
 	if v.breaker.open.Load() {
 		return v.probe(cred)
 	}
-	places := []chan struct{}{v.strangers, v.asking}
+	places := []chan struct{}{v.strangerPlaces, v.places}
 	if v.known.has(k) {
 		places = places[1:]
 	}
@@ -60,8 +60,8 @@ func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Sessi
 	return s, err
 }
 
-// probe lets one question a second through while the breaker is open. Who comes with
-// it waits no longer than a well Ory takes; the question goes on without.
+// probe lets one question a second through while the breaker is open. Its request waits
+// only as long as a healthy Ory takes; the question goes on without it.
 func (v *Verifier) probe(cred ory.Credential) (ory.Session, error) {
 	if !v.breaker.pass(v.mono()) {
 		return ory.Session{}, errOpen
@@ -72,7 +72,7 @@ func (v *Verifier) probe(cred ory.Credential) (ory.Session, error) {
 	}
 	done := make(chan reply, 1)
 	v.flights.wg.Go(func() { // the flight that calls is counted there, too
-		ctx, cancel := context.WithTimeout(v.base, patience)
+		ctx, cancel := context.WithTimeout(v.base, questionTimeout)
 		defer cancel()
 		defer func() { // a transport of the application's, say
 			if p := recover(); p != nil {
@@ -94,17 +94,17 @@ func (v *Verifier) probe(cred ory.Credential) (ory.Session, error) {
 
 var errOpen = fmt.Errorf("session: Ory did not answer a moment ago and is left alone: %w", symbolon.ErrUnavailable)
 
-// outcome is what a question says of the way to Ory.
+// outcome is what a question says about the connection to Ory.
 type outcome int
 
 const (
 	noWord   outcome = iota // nothing
-	answered                // whatever it was
+	answered                // Ory answered anything
 	fault                   // no answer came
 )
 
-// outcomeOf tells faults of the way from everything else. A 500 for one credential
-// is an answer like a 401: nobody can shut others out by what he sends.
+// outcomeOf tells faults of the connection from everything else. A 500 for one credential
+// is an answer like a 401, so that a client cannot open the breaker for others.
 func outcomeOf(ctx context.Context, err error, took int64) outcome {
 	var limited *ory.RateLimited
 	switch {
@@ -112,20 +112,20 @@ func outcomeOf(ctx context.Context, err error, took int64) outcome {
 		return noWord
 	case !errors.Is(err, ory.ErrNoAnswer):
 		return answered
-	case ctx.Err() != nil && took < int64(patience/2):
+	case ctx.Err() != nil && took < int64(questionTimeout/2):
 		return noWord // it was not given the time
 	}
 	return fault
 }
 
-// breaker keeps everybody from waiting for an Ory that does not answer. While it is
-// open one question a second is let through; the first answer closes it.
+// breaker keeps requests from waiting for an Ory that does not answer. While it is open
+// one question a second is let through; the first answer closes it.
 type breaker struct {
 	open     atomic.Bool
-	mu       sync.Mutex
-	faults   int   // in a row
-	answered int64 // the last answer came then
-	next     int64 // while open: when the next question may go
+	mu       sync.Mutex // protects all that follows, and the writing of open
+	faults   int        // in a row
+	answered int64      // the last answer came then
+	next     int64      // while open: when the next question may go
 }
 
 const (
@@ -145,7 +145,7 @@ func (b *breaker) pass(now int64) bool {
 	return true
 }
 
-// note takes in how a question went. A fault of one that was sent before the last
+// note takes in how a question went. A fault of a question that was sent before the last
 // answer came says nothing new.
 func (b *breaker) note(sent, now int64, o outcome) (was, is bool) {
 	if o == noWord {

@@ -15,39 +15,39 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// key stands for a credential wherever one is remembered, so that no memory dump
-// shows it: SHA-256 over whose credential it is (a door) and the whole of it.
+// key stands for a credential in memory, so that no memory dump shows the credential:
+// SHA-256 over its keyPrefix and the whole of it.
 type key [sha256.Size]byte
 
-// door stands for one kind of credential at one Ory: half of SHA-256 over the
-// length-prefixed parts. As it has always the same length nothing can be moved
-// between it and the credential behind it. Being short it leaves a session token room
-// in the one block that SHA-256 then takes.
-type door [sha256.Size / 2]byte
+// keyPrefix stands for one kind of credential at one Ory: half of SHA-256 over the
+// length-prefixed parts. Its length is fixed, so that nothing can be moved between it and
+// the credential behind it. It is short, so that prefix and session token together fit
+// into one block of SHA-256.
+type keyPrefix [sha256.Size / 2]byte
 
-// doors are those of one Ory.
-type doors struct{ token, cookie, bearer, tokenised door }
+// keyPrefixes are the prefixes of one Ory, one for each kind of credential.
+type keyPrefixes struct{ token, cookie, bearer, tokenised keyPrefix }
 
-func newDoors(url string) doors {
-	of := func(kind ory.Kind) door {
+func newKeyPrefixes(url string) keyPrefixes {
+	of := func(kind ory.Kind) keyPrefix {
 		sum := sha256.Sum256(appendPart(appendPart(nil, url), string(kind)))
-		return door(sum[:])
+		return keyPrefix(sum[:])
 	}
-	return doors{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken), of(TokenisedSession)}
+	return keyPrefixes{of(ory.SessionToken), of(ory.SessionCookie), of(ory.BearerToken), of(TokenisedSession)}
 }
 
-func (d *doors) of(kind ory.Kind) door {
+func (p *keyPrefixes) of(kind ory.Kind) keyPrefix {
 	switch kind {
 	case ory.SessionToken:
-		return d.token
+		return p.token
 	case ory.SessionCookie:
-		return d.cookie
+		return p.cookie
 	case ory.BearerToken:
-		return d.bearer
+		return p.bearer
 	case TokenisedSession:
-		return d.tokenised
+		return p.tokenised
 	}
-	return door{} // such a credential is never well-formed, so nothing is cached for it
+	return keyPrefix{} // such a credential is never well-formed, so nothing is cached for it
 }
 
 func appendPart(b []byte, s string) []byte {
@@ -57,8 +57,8 @@ func appendPart(b []byte, s string) []byte {
 
 func (v *Verifier) key(c ory.Credential) key {
 	var room [512]byte // a cookie has about 450 bytes
-	d := v.doors.of(c.Kind)
-	return sha256.Sum256(append(append(room[:0], d[:]...), c.Value...))
+	prefix := v.prefixes.of(c.Kind)
+	return sha256.Sum256(append(append(room[:0], prefix[:]...), c.Value...))
 }
 
 // moment is when Ory was asked: an answer is as old as that.
@@ -72,25 +72,25 @@ func (v *Verifier) moment() moment {
 	return moment{mono: v.mono(), wall: v.now(), epoch: v.purges.epoch.Load()}
 }
 
-// entry is one answer. What it says never changes once it is made; for how long it
-// counts may. Times are of Verifier.mono.
+// entry is one answer. It is immutable except for the atomic fields, which only move its
+// deadlines. Times are of Verifier.mono.
 type entry struct {
 	principal *symbolon.Principal // nil: denied says why
 	denied    error
-	identity  symbolon.IdentityID // whom it is about, for purges; empty: nobody
+	identity  symbolon.IdentityID // the identity that it is about, for purges; empty: none
 	session   string
-	epoch     int64  // of purges, when Ory was asked
-	sent      int64  // when Ory was asked
-	ends      int64  // when the session ends by itself
-	token     *token // that it was made of; nil: Ory was asked
-	size      uint32 // bytes, about
+	epoch     int64      // of purges, when Ory was asked
+	sent      int64      // when Ory was asked
+	ends      int64      // when the session ends by itself
+	token     *heldToken // the token that it was made of; nil: Ory was asked
+	size      uint32     // bytes, about
 
-	until  atomic.Int64 // it counts before this moment; only an outage's grace moves it
+	until  atomic.Int64 // it counts before this moment; only OutageGrace moves it
 	renew  atomic.Int64 // a hit after this moment asks again in the background
 	vetted atomic.Int64 // no purge up to this epoch is about it
-	final  atomic.Bool  // no outage's grace stretches it: see contradiction
+	final  atomic.Bool  // OutageGrace never extends it: see contradiction
 
-	checked atomic.Bool // a policy's "no" was checked against it
+	checked atomic.Bool // a policy denied it right after it was asked for
 }
 
 // never is before every entry, and forever after.
@@ -100,7 +100,7 @@ const (
 )
 
 // newEntry makes an answer that counts for life, and whose session lasts as long as
-// left. Whoever makes it fills in what it says.
+// left. The caller fills in what it says.
 func newEntry(at moment, life, left time.Duration) *entry {
 	e := &entry{epoch: at.epoch, sent: at.mono, ends: later(at.mono, left)}
 	e.until.Store(later(at.mono, min(life, left)))
@@ -120,31 +120,33 @@ func later(mono int64, d time.Duration) int64 {
 // cached returns an answer that counts now.
 func (v *Verifier) cached(k key, now int64) *entry {
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || !v.counts(e, now) || v.purges.cover(e) {
+	if !ok || !e.counts(now) || v.purges.cover(e) {
 		return nil
 	}
 	return e
 }
 
+// counts reports whether the answer may be given now.
+func (e *entry) counts(now int64) bool { return now < e.until.Load() }
+
 // overhead is what the cache itself needs for an answer: its key, its place in the
 // tables and queues.
 const overhead = 192
 
-// weigh measures an answer. Rows of Load count with what they say, or else with the
-// size of their type.
-func (e *entry) weigh(rows int) {
+// measure sets the size of an answer. rows is the size of the rows of Load.
+func (e *entry) measure(rows int) {
 	n := overhead + int(unsafe.Sizeof(*e)) + len(e.identity) + len(e.session) + rows
 	if p := e.principal; p != nil {
 		n += int(unsafe.Sizeof(*p)) + len(p.User.ID) + len(p.Email) + len(p.Session.AAL)
 	}
 	if t := e.token; t != nil {
-		n += int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.user)
+		n += t.size()
 	}
 	e.size = uint32(min(n, math.MaxUint32))
 }
 
-// newCache makes one that keeps both limits: an answer weighs its bytes, and never
-// less than its share of them.
+// newCache makes a cache that keeps both limits: an answer counts for its bytes, and never
+// for less than its share of them.
 func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 	share := uint32(min((bytes+int64(sessions)-1)/int64(sessions), math.MaxUint32))
 	return otter.New(&otter.Options[key, *entry]{
@@ -153,14 +155,14 @@ func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 	})
 }
 
-// purges remembers which answers are void: those about an identity or a session
-// that were asked for before it was purged. Answers that are still on their way
-// are covered as well. It need not remember longer than an answer can live.
+// purges remembers which answers are void: an answer about an identity or a session is,
+// if it was asked for before the purge. This covers answers that are still on their way.
+// A purge is forgotten when no answer from before it can be alive.
 type purges struct {
-	epoch atomic.Int64 // counts purges: what comes first is no matter of clocks
+	epoch atomic.Int64 // counts purges, so that their order does not depend on a clock
 	last  atomic.Int64 // when the newest was
-	begun atomic.Int64 // the epoch at which others began to be heard: that purge says nothing of anybody
-	mu    sync.RWMutex
+	begun atomic.Int64 // the epoch at which listen began: that purge of everything concerns no token
+	mu    sync.RWMutex // protects of and swept
 	of    map[string]purge
 	swept int64
 }

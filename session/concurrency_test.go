@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -93,7 +94,7 @@ func TestPatience(t *testing.T) {
 		if time.Since(began) != 0 {
 			t.Error("it waited")
 		}
-		time.Sleep(patience + time.Second)
+		time.Sleep(questionTimeout + time.Second)
 		w.v.flights.mu.Lock()
 		if n := len(w.v.flights.byKey); n != 0 {
 			t.Errorf("%d questions are still under way", n)
@@ -315,10 +316,9 @@ func TestCanaries(t *testing.T) {
 			_, s := w.person(n)
 			w.sessions[canary(1)] = s
 			r := request(header...)
-			for _, path := range []string{"/auth", "/auth/optional", "/x"} {
+			for _, h := range []http.Handler{w.v.Require(whoIsHandler), w.v.Optional(whoIsHandler), w.v.Me()} {
 				rec := httptest.NewRecorder()
-				r.URL.Path = path
-				(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
+				h.ServeHTTP(rec, r)
 				fmt.Fprint(&said, rec.Header(), rec.Body)
 				w.v.quiet.Store(0)
 			}

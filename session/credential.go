@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 const (
@@ -19,8 +20,8 @@ const (
 // session, which counts only where [Verifier.Tokens] is set. An application's own
 // Bearer tokens are none of ours and never leave for Ory.
 //
-// A credential that stands there twice with two values is none: which one counts
-// would be somebody else's choice. An empty X-Session-Token is absent, as it is to
+// A credential that stands there twice with two values is none, because a client could
+// choose which one counts. An empty X-Session-Token is absent, as it is to
 // Kratos. The shape of the value is not looked at here: see wellFormed.
 func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 	if values := h["X-Session-Token"]; len(values) > 0 {
@@ -44,7 +45,7 @@ func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 	return ory.Credential{}, ErrUnauthenticated
 }
 
-// only returns the one value that all of them are.
+// only returns the value if all of them are equal.
 func only(values []string) (string, bool) {
 	for _, v := range values[1:] {
 		if v != values[0] {
@@ -88,14 +89,14 @@ func bearerToken(values []string) (kind ory.Kind, token string, ok bool) {
 		return "", "", false
 	case strings.HasPrefix(token, tokenPrefix):
 		return ory.BearerToken, token, true
-	case isTokenShaped(token):
+	case jwt.IsShaped(token):
 		return TokenisedSession, token, true
 	}
 	return "", "", false
 }
 
-// wellFormed reports whether a credential looks as Ory's do. One that does not is
-// refused without asking Ory: it cannot be good, and asking costs.
+// wellFormed reports whether a credential looks as Ory's do. Any other is refused without
+// asking Ory: it cannot be good, and asking costs.
 func wellFormed(c ory.Credential) bool {
 	switch c.Kind {
 	case ory.SessionToken: // old and hand-made ones lack the prefix

@@ -25,12 +25,12 @@ var (
 )
 
 // Denied reports whether err, of [Verifier.Authenticate] or given to an ErrorFunc,
-// is a "no": nobody signed in, a policy, or no user to hand out. Any other error
-// is "don't know", and must be answered neither by a login page nor by a logout.
+// is a denial: nobody signed in, a policy, or no user to hand out. Any other error is
+// "don't know", and must be answered neither by a login page nor by a logout.
 func Denied(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }
 
-// Refusal is what an error of [Verifier.Authenticate] says to a stranger, for those who
-// answer otherwise than by HTTP. It holds no secret.
+// Refusal is what an error of [Verifier.Authenticate] says to a stranger, for answers by
+// another way than HTTP. It holds no secret.
 type Refusal struct {
 	Status  int    // 401, 403; 503: "don't know"
 	Code    string // of the one error shape: unauthenticated, aal2_required, …
@@ -41,13 +41,13 @@ type Refusal struct {
 	Redirect string
 }
 
-// RefusalOf says which refusal err is. What is no answer is "don't know".
+// RefusalOf says which refusal err is. An error that is no answer is "don't know".
 func RefusalOf(err error) Refusal {
 	p := answer.Of(err)
 	return Refusal{p.Status, string(p.Code), p.Message, p.Redirect}
 }
 
-// secondFactor is ErrAAL2Required in Ory's words: with where it asks for it.
+// secondFactor is ErrAAL2Required with the address where Ory asks for the factor.
 type secondFactor struct{ problem *answer.Problem }
 
 func (s *secondFactor) Error() string   { return s.problem.Error() }
@@ -64,9 +64,9 @@ func aal2Required(err error) error {
 	return &secondFactor{p}
 }
 
-// SecondFactorURL returns where Ory asks for the second factor, of an error that is
-// [ErrAAL2Required]; empty where Ory did not say: where it was a policy that wants
-// one, say. An ErrorFunc sends browsers there.
+// SecondFactorURL returns the address where Ory asks for the second factor, of an error that
+// is [ErrAAL2Required]. It is empty if Ory named none, for example because a policy wants
+// the factor. An ErrorFunc sends browsers there.
 func SecondFactorURL(err error) string {
 	var s *secondFactor
 	if errors.As(err, &s) {

@@ -52,7 +52,7 @@ func (v *Verifier) settle(ctx context.Context, k key, e *entry, at moment, left 
 	case errors.As(err, &deny):
 		e.denied = deny
 		e.until.Store(later(at.mono, min(v.maxStale(), maxDenied, left)))
-		e.weigh(len(deny.Detail))
+		e.measure(len(deny.Detail))
 		return e, nil
 	case err != nil:
 		// ErrNotFound among them, which is no answer to a request: whoami has just
@@ -69,7 +69,7 @@ func (v *Verifier) settle(ctx context.Context, k key, e *entry, at moment, left 
 	p.Loaded = loaded
 	e.principal = p
 	e.renew.Store(renewAt(k, at.mono, min(v.maxStale(), left)))
-	e.weigh(size)
+	e.measure(size)
 	return e, nil
 }
 

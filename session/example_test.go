@@ -30,7 +30,7 @@ func Example() {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/notes", auth.Require(notes))
-	mux.Handle("DELETE /account", auth.Require(notes, session.AAL2, session.Fresh(15*time.Minute)))
+	mux.Handle("DELETE /account", auth.RequireWith(session.AAL2, session.Fresh(15*time.Minute))(notes))
 
 	// A stranger is turned away without a question to Ory or the database.
 	w := httptest.NewRecorder()

@@ -14,11 +14,11 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// flights are the questions under way, one for a credential however many wait for
-// it. Each has a goroutine and a time limit of its own: a caller that gives up
-// leaves it to the others.
+// flights holds the questions under way: at most one for a credential, however many
+// requests wait for it. Each has a goroutine and a time limit of its own, so that a caller
+// that gives up leaves it to the others.
 type flights struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // protects byKey and closed
 	byKey  map[key]*flight
 	closed bool
 	wg     sync.WaitGroup
@@ -52,7 +52,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 		if v.purges.cover(e) {
 			continue
 		}
-		if e.denied == nil && !v.counts(e, v.mono()) {
+		if e.denied == nil && !e.counts(v.mono()) {
 			return nil, unanswered{fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)}
 		}
 		return e, nil
@@ -106,7 +106,7 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 }
 
 func (v *Verifier) fly(k key, cred ory.Credential, f *flight) {
-	ctx, cancel := context.WithTimeout(v.base, patience)
+	ctx, cancel := context.WithTimeout(v.base, questionTimeout)
 	defer cancel()
 	f.entry, f.err = v.safely(ctx, k, cred)
 	switch {
@@ -124,9 +124,9 @@ func (v *Verifier) fly(k key, cred ory.Credential, f *flight) {
 	close(f.done)
 }
 
-// keep puts what a flight brought in the place of the answer before. An answer that
-// does not count, such as "a second factor first", is kept as well: no outage's grace
-// may bring back what was true before it.
+// keep replaces the cached answer by what a flight brought. An answer that does not count,
+// such as "a second factor first", is kept as well, so that OutageGrace cannot bring back
+// the answer before it.
 func (v *Verifier) keep(k key, f *flight) {
 	if f.entry != nil {
 		v.cache.Set(k, f.entry)

@@ -5,45 +5,34 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // How fresh an answer is. It counts from when the question was sent:
 //
-//	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ ─ ─ MaxStaleWithFeed ─ ─ ─ OutageGrace ─▶ void
-//	      cached │   cached, and     │ only if everything   │ only while Ory does │
-//	             │   asked again in  │ since then was heard │ not answer          │
+//	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ OutageGrace ─▶ void
+//	      cached │   cached, and     │ only while Ory does │
+//	             │   asked again in  │ not answer          │
 //	             │   the background  │
 //
 // never longer than the session itself, and not a moment longer once it was purged.
 
-// Feed tells of changes at Ory as they happen, and calls Purge for each.
-type Feed interface {
-	// HeardSince returns since when every change at Ory has been heard, as a
-	// heartbeat proves: a moment of time.Now, not of another clock. False: that is
-	// not known. It is asked for requests, and must be quick.
-	HeardSince() (since time.Time, alive bool)
-}
-
 // edgeAge is how old an answer of Ory Network's edge may be.
 const edgeAge = 150 * time.Second
 
-// Bound is the longest time after which somebody may still be let in whose session
-// was revoked at Ory, whose identity was deactivated there, or whose user's row was
-// deleted, however unlucky the moment and whatever stops working meanwhile. What
-// goes through Revoke or Purge takes effect at once, and within a second on other
-// replicas. With Tokens it is at least their longest life: a token counts until it
-// expires, though the user's row is looked at as often as with any session.
+// Bound is the longest time for which a person may still be let in after the session was
+// revoked at Ory, the identity was deactivated there, or the user's row was deleted: at the
+// worst moment and with anything out of order. Revoke and Purge take effect at once, and
+// within a second on other replicas. With Tokens the bound is at least their longest life,
+// because a token counts until it expires; its user's row is read as often as with any
+// session.
 func (v *Verifier) Bound() time.Duration {
-	bound := v.maxStale()
-	if v.Feed != nil {
-		bound = max(bound, v.MaxStaleWithFeed)
-	}
-	bound += max(v.OutageGrace, 0)
+	bound := v.maxStale() + max(v.OutageGrace, 0)
 	if v.Check() == nil && v.ory.EdgeCache {
 		bound += edgeAge
 	}
 	if v.Tokens != nil {
-		bound = max(bound, v.Tokens.maxLife()+tokenLeeway)
+		bound = max(bound, v.Tokens.MaxAge())
 	}
 	return bound
 }
@@ -55,60 +44,46 @@ func (v *Verifier) maxStale() time.Duration {
 	return v.MaxStale
 }
 
-// memorable is for how long a purge matters: no answer lives longer. A token does where
-// the wall clock is set back.
+// memorable is for how long a purge is kept: no answer lives longer. A token may, if the
+// wall clock is set back.
 func (v *Verifier) memorable() int64 {
 	if v.Tokens != nil {
-		return later(0, v.Bound()+longestTokenLife+patience)
+		return later(0, v.Bound()+jwt.LongestLife+questionTimeout)
 	}
-	return later(0, v.Bound()+patience)
+	return later(0, v.Bound()+questionTimeout)
 }
 
-// counts reports whether an answer may be given now.
-func (v *Verifier) counts(e *entry, now int64) bool { return now < e.until.Load() || v.heard(e, now) }
-
-// heard reports whether an answer is still true because every change since it was
-// asked for would have been heard.
-func (v *Verifier) heard(e *entry, now int64) bool {
-	if v.Feed == nil || e.principal == nil || now >= min(later(e.sent, v.MaxStaleWithFeed), e.ends) {
-		return false
-	}
-	since, alive := v.Feed.HeardSince()
-	return alive && int64(since.Sub(v.start)) < e.sent
-}
-
-// renewAt is when a hit should ask again. Answers that came together part.
+// renewAt is when a hit should ask Ory again. The moment depends on the key, so that
+// answers that came together are not renewed together.
 func renewAt(k key, sent int64, life time.Duration) int64 {
 	return later(sent, life/256*(160+time.Duration(k[0])/4))
 }
 
-// keepFresh asks again in the background when an answer that is in use has lived
-// most of its life. Who hits it does not wait; one that nobody hits is let go.
+// keepFresh asks Ory again in the background when a cached answer has lived most of its
+// life. The request that finds it does not wait. An answer that no request finds is left
+// to expire.
 func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 	due := e.renew.Load()
 	if now < due || !e.renew.CompareAndSwap(due, later(now, time.Second)) {
 		return
 	}
-	if v.heard(e, now) && now < renewAt(k, e.sent, v.MaxStaleWithFeed) {
-		return
-	}
 	_, _, _ = v.join(k, cred, e.sent, true)
 }
 
-// unanswered is "don't know" because Ory does not answer, or not so that it means
-// anything. What Ory says that cannot be believed is not.
+// unanswered is "don't know" because Ory gave no answer, or one without a meaning.
+// OutageGrace applies to it, and not to a contradiction.
 type unanswered struct{ error }
 
 func (u unanswered) Unwrap() error { return u.error }
 
-// contradiction is "don't know" because Ory says of the session what cannot be: that
-// it is good, and over. It ends no answer before its time, and no grace goes past it.
+// contradiction is "don't know" because Ory answered 200 for a session that is expired or
+// inactive. The cached answer stays until it expires, but OutageGrace never extends it.
 type contradiction struct{ error }
 
 func (c contradiction) Unwrap() error { return c.error }
 
-// grace returns the last good answer for a credential when Ory does not give a new
-// one. It then counts for a second, so that Ory is asked no more often than that.
+// grace returns the last good answer for a credential when Ory gives no new one. The
+// answer then counts for a second more, so that Ory is asked once a second.
 func (v *Verifier) grace(k key, err error) *entry {
 	var silence unanswered
 	if v.OutageGrace <= 0 || !errors.As(err, &silence) {
@@ -124,6 +99,6 @@ func (v *Verifier) grace(k key, err error) *entry {
 		return nil
 	}
 	e.until.Store(min(later(now, time.Second), last))
-	v.count.graced.Add(1)
+	v.count.servedStale.Add(1)
 	return e
 }

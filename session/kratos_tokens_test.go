@@ -15,6 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/session/jwt"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -76,7 +77,7 @@ func (s *site) tokenise(t *testing.T, p *symbolontest.Person) string {
 func (s *site) takesTokens(t *testing.T, admin bool, jwks string) app {
 	t.Helper()
 	a := s.start(t, admin)
-	a.v.Tokens = &session.Tokens{JWKS: jwks, Issuer: s.PublicURL + "/", Audience: "notes"}
+	a.v.Tokens = &jwt.Verifier{JWKS: jwks, Issuer: s.PublicURL + "/", Audience: "notes"}
 	if err := a.v.Check(); err != nil {
 		t.Fatal(err)
 	}

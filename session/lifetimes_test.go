@@ -11,7 +11,6 @@ import (
 //
 //	an answer: MaxStale, the session's own end        TestStaleness
 //	an answer in use, asked again in the background   TestRefresh, TestRefreshFails
-//	MaxStaleWithFeed                                  TestFeed
 //	OutageGrace, and the second it is stretched by    TestGrace
 //	a "no", and an unknown credential's               TestNegativeAnswersAreRemembered, TestDenied
 //	a policy's "no"                                   TestPolicies
@@ -20,7 +19,6 @@ import (
 //	Network's edge                                    TestEdgeCache
 //	a question; the breaker's pause and its wait      TestPatience, TestBreaker, TestStall
 //	what waits for other replicas                     TestMemoryDown, TestTellAgain
-//	an assertion, and its key                         TestAssertionLife, TestAssertionKeys
 
 // TestKnownForADay: a session that nobody has used for a day is still known, so that a
 // 401 is proved by Ory's books; after two it is one that was never seen.
@@ -76,24 +74,6 @@ func TestPurgesAreKept(t *testing.T) {
 		w.v.PurgeSession("later")
 		if n := len(w.v.purges.of); n != 1 {
 			t.Errorf("%d are remembered", n)
-		}
-	})
-}
-
-// TestAssertionLife: an assertion is given out for half a minute and counts for one.
-func TestAssertionLife(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &Signer{Issuer: "http://symbolon:4460", Audience: "app", Secrets: signerSecrets[:1]}
-		p := signedIn("1", time.Now())
-		first := assert(t, s, p)
-		time.Sleep(30*time.Second - time.Millisecond)
-		if assert(t, s, p) != first {
-			t.Error("it is signed again within half its life")
-		}
-		verify(t, first, keySet(t, s), time.Now().Add(30*time.Second)) // who was given it now has half a minute
-		time.Sleep(time.Millisecond)
-		if assert(t, s, p) == first {
-			t.Error("it is given out beyond half its life")
 		}
 	})
 }

@@ -19,13 +19,13 @@ type Memory interface {
 	// background, with up to a thousand at a time.
 	Remember(ctx context.Context, sessions map[[32]byte]string) error
 
-	// Recall returns the session that a credential was, or "" when nobody has seen
-	// it. An error is "don't know".
+	// Recall returns the session that a credential was, or "" for a credential that no
+	// replica has seen. An error is "don't know".
 	Recall(ctx context.Context, credential [32]byte) (session string, err error)
 }
 
-// What the process has not told the others yet is lost when it is killed: at most
-// what it saw in this time. Those sessions are then judged as unknown ones are.
+// A process that is killed loses what it has not written to Memory yet: at most the
+// sessions of this time. They then count as unknown.
 const writeDelay = 200 * time.Millisecond
 
 // maxUnwritten bounds what waits for a database that is down.
@@ -38,11 +38,11 @@ func (v *Verifier) know(k key, session string) {
 		return // Ory's are UUIDs: ory has looked
 	}
 	if v.known.remember(k, id, v.mono(), v.today()) && v.Memory != nil {
-		v.notes.put(k, session)
+		v.memoryOut.put(k, session)
 	}
 }
 
-// recall returns which session a credential was, as far as anybody knows: its ID, or
+// recall returns which session a credential was, as far as any replica knows: its ID, or
 // over.
 func (v *Verifier) recall(ctx context.Context, k key) (session string, known bool, err error) {
 	if id, ok := v.known.recall(k); ok {
@@ -59,13 +59,13 @@ func (v *Verifier) recall(ctx context.Context, k key) (session string, known boo
 		return "", false, nil
 	}
 	if id, err := symbolon.UserID(session).UUID(); err == nil {
-		v.known.remember(k, id, v.mono(), 0) // when it is seen again the others are told again
+		v.known.remember(k, id, v.mono(), 0) // when it is seen again it is written again
 	}
 	return session, true, nil
 }
 
-// remember is the outbox's way to Memory.
-func (v *Verifier) remember(ctx context.Context, batch map[key]string) error {
+// writeMemory is the outbox's way to Memory.
+func (v *Verifier) writeMemory(ctx context.Context, batch map[key]string) error {
 	sessions := make(map[[32]byte]string, len(batch))
 	for k, session := range batch {
 		sessions[k] = session
@@ -90,39 +90,40 @@ func (id sessionID) String() string {
 // 401 can be proved. Two generations bound its size and its age without a clock of
 // its own: at most twice limit, at least a day unless it overflows.
 type knownSessions struct {
-	mu      sync.Mutex
-	limit   int
-	turned  int64
-	now, by map[key]known // the younger and the older generation
+	limit int
+
+	mu         sync.Mutex // protects all that follows
+	turned     int64
+	young, old map[key]known // two generations
 }
 
 type known struct {
 	session sessionID
-	day     int32 // it was last told to the others
+	day     int32 // of its last writing to Memory
 }
 
 const knownFor = 24 * time.Hour
 
 func newKnownSessions(limit int) *knownSessions {
-	return &knownSessions{limit: limit, now: map[key]known{}}
+	return &knownSessions{limit: limit, young: map[key]known{}}
 }
 
 // remember reports whether that is news of the day.
 func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, ok := s.now[k]
+	was, ok := s.young[k]
 	if ok && was == (known{session, int32(day)}) {
 		return false
 	}
 	if !ok {
-		was = s.by[k]
+		was = s.old[k]
 	}
-	if len(s.now) >= s.limit || mono-s.turned > int64(knownFor) {
-		s.by, s.now, s.turned = s.now, map[key]known{}, mono
+	if len(s.young) >= s.limit || mono-s.turned > int64(knownFor) {
+		s.old, s.young, s.turned = s.young, map[key]known{}, mono
 	}
-	s.now[k] = known{session, int32(day)}
-	return was != s.now[k]
+	s.young[k] = known{session, int32(day)}
+	return was != s.young[k]
 }
 
 // ended remembers that a credential's session is over for good.
@@ -134,9 +135,9 @@ func (s *knownSessions) has(k key) bool { _, ok := s.recall(k); return ok }
 func (s *knownSessions) recall(k key) (sessionID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k, ok := s.now[k]; ok {
+	if k, ok := s.young[k]; ok {
 		return k.session, true
 	}
-	was, ok := s.by[k]
+	was, ok := s.old[k]
 	return was.session, ok
 }

@@ -8,10 +8,19 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// Require lets in requests whose user is known and whose session meets the
-// policies. Inside, symbolon.UserFrom(r.Context()) has the user and
-// symbolon.PrincipalFrom the session as well.
-func (v *Verifier) Require(next http.Handler, policies ...Policy) http.Handler {
+// Require lets in requests whose user is known. Inside,
+// symbolon.UserFrom(r.Context()) has the user and symbolon.PrincipalFrom the session as
+// well.
+func (v *Verifier) Require(next http.Handler) http.Handler { return v.require(next, nil) }
+
+// RequireWith is Require for sessions that meet the policies as well:
+//
+//	auth.RequireWith(session.AAL2, session.Fresh(15*time.Minute))(next)
+func (v *Verifier) RequireWith(policies ...Policy) func(next http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler { return v.require(next, policies) }
+}
+
+func (v *Verifier) require(next http.Handler, policies []Policy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r, policies...)
 		if err != nil {
@@ -22,10 +31,10 @@ func (v *Verifier) Require(next http.Handler, policies ...Policy) http.Handler {
 	})
 }
 
-// Optional lets everybody in: who has signed in with their user, and who has not,
-// or whose account is on hold, without. Nobody gains by being turned away who
-// could come back without the cookie. Only "don't know" is answered with 503: a
-// page for strangers would be the wrong one.
+// Optional lets every request in. A request has its user inside if somebody has signed
+// in; it has none if nobody has, or if the account is on hold. Such an account is not
+// turned away because it could come back without the cookie. Only "don't know" is
+// answered with 503: a page for strangers would be the wrong one.
 func (v *Verifier) Optional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r)

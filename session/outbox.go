@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// outbox carries things to the other replicas off the request path: many at once,
-// again until it has worked, the rest when it closes. It has a goroutine only while
-// there is something to carry.
+// outbox carries things to the other replicas, off the request path. It sends many at
+// once, tries again until it has worked, and sends the rest when it closes. It has a
+// goroutine only while there is something to carry.
 type outbox[K comparable, V any] struct {
 	send     func(ctx context.Context, batch map[K]V) error
 	failed   func(err error)
 	delay    time.Duration // gathers a batch
 	capacity int
 
-	mu      sync.Mutex
+	mu      sync.Mutex // protects all that follows but wg
 	pending map[K]V
 	running bool
 	closing bool

@@ -6,10 +6,10 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Policy is a condition on a session beyond its being good. Policies are judged
-// for every request, after the cache.
+// Policy is a condition on a session beyond its being good. Policies are checked for every
+// request, after the cache.
 type Policy struct {
-	judge func(p *symbolon.Principal, now time.Time) error
+	check func(p *symbolon.Principal, now time.Time) error
 }
 
 // AAL2 wants two factors. Else [ErrAAL2Required].
@@ -39,12 +39,13 @@ func Fresh(d time.Duration) Policy {
 	}}
 }
 
-func judge(p *symbolon.Principal, policies []Policy, now time.Time) error {
+// firstDenial returns why a policy denies the principal.
+func firstDenial(p *symbolon.Principal, policies []Policy, now time.Time) error {
 	for _, policy := range policies {
-		if policy.judge == nil {
+		if policy.check == nil {
 			continue
 		}
-		if err := policy.judge(p, now); err != nil {
+		if err := policy.check(p, now); err != nil {
 			return err
 		}
 	}

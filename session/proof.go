@@ -14,7 +14,7 @@ import (
 //
 // With its database down Kratos answers a valid session with 401, to the byte as it
 // answers a revoked one (ory/kratos#3250). With one table locked or broken it does
-// so while its readiness says 200. Whoever believes that logs everybody out, so a
+// so while its readiness says 200. Believing that would log everybody out, so a
 // 401 is only believed with a proof:
 //
 //	                       was the credential's session known?
@@ -62,11 +62,11 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 func (v *Verifier) nobody(at moment) *entry {
 	e := newEntry(at, min(v.maxStale(), maxDenied), forever)
 	e.denied = ErrUnauthenticated
-	e.weigh(0)
+	e.measure(0)
 	return e
 }
 
-// proveEnded asks Ory's books whether a session is over.
+// proveEnded asks the admin API whether a session is over.
 func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) (*entry, error) {
 	s, err := v.ory.Session(ctx, id)
 	gone := errors.Is(err, symbolon.ErrNotFound)
@@ -99,7 +99,7 @@ func (v *Verifier) proveHealthy(ctx context.Context) error {
 // together, so that a thousand unknown credentials do not cost a thousand. Nobody
 // is given one that began before the call: one runs, and one waits.
 type shared struct {
-	mu            sync.Mutex
+	mu            sync.Mutex // protects running and next
 	running, next *check
 }
 

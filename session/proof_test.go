@@ -313,7 +313,7 @@ func TestKnownSessions(t *testing.T) {
 	id := func(n int) (k key) { k[0], k[1] = byte(n), byte(n>>8); return k }
 	for n := range 10 * limit {
 		s.remember(id(n), some, 0, 1)
-		if len(s.now)+len(s.by) > 2*limit {
+		if len(s.young)+len(s.old) > 2*limit {
 			t.Fatal("not bounded")
 		}
 		for back := range min(n, limit) {

@@ -198,13 +198,13 @@ func TestMemoryDown(t *testing.T) {
 		if status := w.status(a, token); status != 401 {
 			t.Errorf("what the process itself knows: %d", status)
 		}
-		if a.Stats().Unwritten != 1 || !a.Stats().Deaf {
+		if a.Stats().MemoryPending != 1 || !a.Stats().BroadcastDown {
 			t.Errorf("%+v", a.Stats())
 		}
 		b.set(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(b.known) != 1 || a.Stats().Unwritten != 0 || a.Stats().Deaf {
+		if len(b.known) != 1 || a.Stats().MemoryPending != 0 || a.Stats().BroadcastDown {
 			t.Errorf("%d written, %+v", len(b.known), a.Stats())
 		}
 		if status := w.status(other, "ory_st_junk"); status != 401 {
@@ -292,13 +292,13 @@ func TestTellAgain(t *testing.T) {
 		a.PurgeSession(s.id)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if status := w.status(other, token); status != 200 || a.Stats().Untold != 1 {
+		if status := w.status(other, token); status != 200 || a.Stats().PurgesPending != 1 {
 			t.Errorf("%d, %+v", status, a.Stats())
 		}
 		b.set(false)
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		if status := w.status(other, token); status != 401 || a.Stats().Untold != 0 {
+		if status := w.status(other, token); status != 401 || a.Stats().PurgesPending != 0 {
 			t.Errorf("%d, %+v", status, a.Stats())
 		}
 		b.set(true)

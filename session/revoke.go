@@ -7,28 +7,27 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Broadcast is how the replicas of a program tell each other whom to forget.
-// sqlstore.Replicas is one.
+// Broadcast carries purges between the replicas of a program. sqlstore.Replicas is one.
 type Broadcast interface {
-	// Tell lets every replica hear of these identities and sessions within a second.
-	// It does not matter whether the one that tells hears it too, nor how often
-	// anybody does. It may be called by many goroutines at once.
+	// Tell sends these identities and sessions to every replica within a second. The
+	// sender may receive them too, and any replica may receive them more than once. It
+	// may be called by many goroutines at once.
 	Tell(ctx context.Context, ids []string) error
 
-	// Hear returns what was told since the call before, as soon as there is
-	// something, or nothing after a while. The first call returns at once, with what
-	// was told in the two hours before: tokens of Ory's outlive a restart. One goroutine
-	// calls it, again and again; an error loses nothing.
+	// Hear returns what was sent since the call before, as soon as there is something,
+	// or nothing after a while. The first call returns at once, with what was sent in
+	// the two hours before, because Ory's tokens outlive a restart. One goroutine calls
+	// it again and again; an error loses nothing.
 	Hear(ctx context.Context) (ids []string, err error)
 }
 
-// Purge forgets what Ory said of an identity's sessions, and makes every question
-// that is under way be asked again: after it has returned nobody is let in here by
-// an older answer, and within a second on no other replica.
+// Purge forgets what Ory said of an identity's sessions, and has every question that is
+// under way asked again. After it has returned no older answer lets anybody in here, and a
+// second later on no other replica.
 //
-// A tokenised session is an older answer that the client carries about: whether its
-// session has ended is asked of Ory's admin API then; without one, or a sid in it, it
-// is refused if it was issued before.
+// A tokenised session is an older answer that the client carries about. After a purge its
+// session is read at Ory's admin API. Without an admin API, or without a sid in the token,
+// a token that was issued before the purge is refused.
 func (v *Verifier) Purge(id symbolon.IdentityID) { v.purge(string(id)) }
 
 // PurgeSession is Purge for one session.
@@ -41,7 +40,7 @@ func (v *Verifier) Revoke(ctx context.Context, id symbolon.IdentityID) error {
 		return err
 	}
 	err := v.ory.RevokeSessions(ctx, id)
-	v.purge(string(id)) // whatever Ory said: it may have done it all the same
+	v.purge(string(id)) // also after an error: Ory may have done it all the same
 	return err
 }
 
@@ -64,15 +63,15 @@ func (v *Verifier) purge(id string) {
 		id = string(canonical)
 	}
 	v.forget(id)
-	if v.Broadcast != nil && !v.told.put(id, struct{}{}) {
-		v.told.only(everything, struct{}{})
+	if v.Broadcast != nil && !v.purgesOut.put(id, struct{}{}) {
+		v.purgesOut.only(everything, struct{}{})
 	}
 }
 
 func (v *Verifier) forget(id string) { v.purges.add(id, v.mono(), v.memorable()) }
 
-// tell is the outbox's way to Broadcast.
-func (v *Verifier) tell(ctx context.Context, batch map[string]struct{}) error {
+// sendPurges is the outbox's way to Broadcast.
+func (v *Verifier) sendPurges(ctx context.Context, batch map[string]struct{}) error {
 	ids := make([]string, 0, len(batch))
 	for id := range batch {
 		ids = append(ids, id)
@@ -80,24 +79,24 @@ func (v *Verifier) tell(ctx context.Context, batch map[string]struct{}) error {
 	return v.Broadcast.Tell(ctx, ids)
 }
 
-// hearPause lies between calls that fail.
-const hearPause = 250 * time.Millisecond
+// listenPause lies between calls that fail.
+const listenPause = 250 * time.Millisecond
 
-// hear forgets whom other replicas say, until the verifier is closed.
-func (v *Verifier) hear() {
+// listen applies the purges of other replicas until the verifier is closed.
+func (v *Verifier) listen() {
 	begun := false
 	for v.base.Err() == nil {
 		ids, err := v.Broadcast.Hear(v.base)
 		if err != nil {
 			if v.base.Err() == nil {
-				v.deaf.Store(true)
-				v.complain(&v.quietDeaf, "other replicas cannot be heard: what they revoke is seen here later", err)
-				v.pause(hearPause)
+				v.broadcastDown.Store(true)
+				v.complain(&v.quietBroadcast, "other replicas cannot be heard: what they revoke is seen here later", err)
+				v.pause(listenPause)
 			}
 			continue
 		}
-		v.deaf.Store(false)
-		if !begun { // what was told before is not heard any more
+		v.broadcastDown.Store(false)
+		if !begun { // purges from before this moment do not arrive any more
 			begun = true
 			v.forget(everything)
 			v.purges.begun.Store(v.purges.epoch.Load())
@@ -105,7 +104,7 @@ func (v *Verifier) hear() {
 		for _, id := range ids {
 			v.forget(id)
 		}
-		v.catchUp()
+		v.markReplayed()
 	}
 }
 

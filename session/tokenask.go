@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // What happens to a tokenised session:
@@ -18,33 +20,50 @@ import (
 //	keys ── not by it, no such key ─────────────────────────────▶ 401
 //	  │  └─ not known whether there is one ─────────────────────▶ 503
 //	  ▼ was there a purge of its identity, its session?
-//	Ory's books (admin API) ── the session has ended ───────────▶ 401
-//	  │                     └─ they do not answer ──────────────▶ 503
+//	Ory's admin API ── the session has ended ───────────────────▶ 401
+//	  │             └─ no answer ───────────────────────────────▶ 503
 //	  ▼ the bond, read again as often as a session's
 //	ledger ── none yet: what Ory holds of the identity ─────────▶ Linker.Link
 //	  │    └─ held, gone, another user than the claim says ─────▶ 403
 //	  ▼
 //	user
 
+// TokenisedSession is the kind of a credential that is a JWT which Ory made of a
+// session (whoami?tokenize_as=…). It stands in Authorization: Bearer, counts only
+// where [Verifier.Tokens] is set, and is never sent to Ory.
+const TokenisedSession ory.Kind = "tokenised"
+
+// heldToken is a token that was verified, and what this verifier knows of it. It never
+// changes once it is made.
+type heldToken struct {
+	*jwt.Token
+	ends    int64 // of Verifier.mono: when it expires, however the wall clock is set
+	checked bool  // its session was read at the admin API, and goes on
+	cleared int64 // of purges: the epoch at which it was read
+}
+
+func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.Size() }
+
 func (v *Verifier) wireTokens() error {
 	if v.Tokens == nil {
 		return nil
 	}
-	err := v.Tokens.check()
+	err := v.Tokens.Check()
 	if err != nil {
-		return err
+		return fmt.Errorf("Verifier.Tokens: %w", err)
 	}
-	v.keys, err = newKeyring(v.Tokens, &keyring{mono: v.mono, now: v.now, base: v.base, failed: func(err error) {
+	v.keys, err = v.Tokens.Keys(v.base, v.now, func(err error) {
 		v.complain(&v.quietKeys, "the public keys of Ory's tokens cannot be read: those that are known count", err)
-	}})
+	})
 	if err != nil {
 		return fmt.Errorf("Tokens.JWKS: %w", err)
 	}
 	return nil
 }
 
-// plausible reports whether a credential may be good: see wellFormed. Of a token it
-// judges everything that needs no key, so that an application's own cost no more.
+// plausible reports whether a credential may be good: see wellFormed. It checks
+// everything of a token that needs no key, so that an application's own tokens cost no
+// more than that.
 func (v *Verifier) plausible(cred ory.Credential) bool {
 	if cred.Kind != TokenisedSession {
 		return wellFormed(cred)
@@ -52,19 +71,26 @@ func (v *Verifier) plausible(cred ory.Credential) bool {
 	if v.Tokens == nil {
 		return false
 	}
-	_, err := v.Tokens.read(cred.Value, v.now())
+	_, err := v.Tokens.Read(cred.Value, v.now())
 	if err != nil {
 		v.refused(err)
 	}
 	return err == nil
 }
 
-// refused counts and logs a refusal. What Ory has signed says that somebody's
-// configuration is wrong; all else is anybody's word.
+// isRefusal reports whether an error says that a token is not good. Every other error is
+// "don't know".
+func isRefusal(err error) bool {
+	var r *jwt.Refusal
+	return errors.As(err, &r)
+}
+
+// refused counts and logs a refusal. It warns only of tokens that Ory signed: all others
+// can be anybody's.
 func (v *Verifier) refused(err error) {
 	v.count.refused.Add(1)
-	var r *refusal
-	if errors.As(err, &r) && r.setup {
+	var r *jwt.Refusal
+	if errors.As(err, &r) && r.Misconfigured {
 		v.complain(&v.quietTokens, "a token that Ory signed is refused", err)
 		return
 	}
@@ -75,7 +101,7 @@ func (v *Verifier) refused(err error) {
 func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, error) {
 	t, err := v.verified(ctx, k, raw, v.moment())
 	if err == nil {
-		err = v.caughtUp(ctx)
+		err = v.waitReplayed(ctx)
 	}
 	at, was := v.moment(), t
 	if err == nil {
@@ -84,121 +110,112 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 	if err != nil {
 		return v.noToken(at, was, err)
 	}
-	left := min(t.expires.Sub(at.wall), time.Duration(t.ends-at.mono))
+	left := min(t.Expires.Sub(at.wall), time.Duration(t.ends-at.mono))
 	e := newEntry(at, v.maxStale(), left)
-	e.identity, e.session, e.token = t.identity, t.session, t
+	e.identity, e.session, e.token = t.Identity, t.Session, t
 	link, err := v.bond(ctx, t)
-	if errors.Is(err, ErrUnauthenticated) {
+	if isRefusal(err) {
 		return v.noToken(at, t, err)
 	}
-	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.email, Tokenised: true,
-		Session: symbolon.Session{ID: t.session, AAL: t.aal, AuthenticatedAt: t.authenticated, ExpiresAt: t.expires}})
+	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.Email, Tokenised: true,
+		Session: symbolon.Session{ID: t.Session, AAL: t.AAL, AuthenticatedAt: t.Authenticated, ExpiresAt: t.Expires}})
 }
 
-// noToken is the answer to one that is refused; every other error is "don't know". What
-// was once verified stays so, that a clock that is set back brings back no token.
-func (v *Verifier) noToken(at moment, t *token, err error) (*entry, error) {
-	if !errors.Is(err, ErrUnauthenticated) {
+// noToken is the answer to a token that is refused; every other error is "don't know". The
+// answer keeps a token that was once verified, so that a clock that is set back brings back
+// no token.
+func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
+	if !isRefusal(err) {
 		return nil, err
 	}
 	v.refused(err)
 	e := v.nobody(at)
 	e.token = t
-	e.weigh(0)
+	e.measure(0)
 	return e, nil
 }
 
-// verified returns what a token says, whose signature is verified once, as long as it
-// is remembered and its key is published. Of one that has expired since it returns that
-// beside the refusal.
-func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*token, error) {
-	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.holds(e.token.key) {
-		if at.mono >= e.token.ends || !at.wall.Before(e.token.expires) {
-			return e.token, notGood("it has expired")
+// verified returns a token whose signature is good. The signature is verified once, as
+// long as the token is remembered and its key is published. A token that has expired since
+// is returned beside the refusal.
+func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*heldToken, error) {
+	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.Has(e.token.Token) {
+		if at.mono >= e.token.ends || !at.wall.Before(e.token.Expires) {
+			return e.token, &jwt.Refusal{Reason: "it has expired"}
 		}
 		return e.token, nil
 	}
-	t, err := v.Tokens.read(raw, at.wall)
+	t, err := v.keys.Verify(ctx, raw, at.wall)
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.keys.find(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	v.count.signatures.Add(1)
-	if err := v.Tokens.verify(raw, t, key); err != nil {
-		return nil, err
-	}
-	t.ends = later(at.mono, t.expires.Sub(at.wall))
-	if id, err := symbolon.UserID(t.identity).UUID(); err == nil {
+	if id, err := symbolon.UserID(t.Identity).UUID(); err == nil {
 		v.known.remember(k, id, at.mono, 0) // no stranger, whose flights are the first to be refused
 	}
-	return t, nil
+	return &heldToken{Token: t, ends: later(at.mono, t.Expires.Sub(at.wall))}, nil
 }
 
-// undoubted returns the token if no purge is about it, or if Ory's books say that its
+// undoubted returns the token if no purge concerns it, or if Ory's admin API says that its
 // session goes on.
-func (v *Verifier) undoubted(ctx context.Context, t *token, at moment) (*token, error) {
-	asks := v.ory.HasAdmin() && t.session != ""
-	doubted := v.doubted(t, at, !asks) || asks && v.unheard(t, at)
+func (v *Verifier) undoubted(ctx context.Context, t *heldToken, at moment) (*heldToken, error) {
+	asks := v.ory.HasAdmin() && t.Session != ""
+	doubted := v.doubted(t, at, !asks) || asks && v.missed(t, at)
 	switch {
 	case !doubted:
 		return t, nil
 	case !asks:
-		return nil, notGood("it was issued before its identity or its session was purged")
+		return nil, &jwt.Refusal{Reason: "it was issued before its identity or its session was purged"}
 	}
-	s, err := v.askBooks(ctx, t.session)
+	s, err := v.readSession(ctx, t.Session)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return nil, notGood("its session has ended")
+		return nil, &jwt.Refusal{Reason: "its session has ended"}
 	case err != nil:
 		return nil, unanswered{fmt.Errorf("session: whether a token's session has ended cannot be read: %w", err)}
 	case !s.Active:
-		return nil, notGood("its session has ended")
+		return nil, &jwt.Refusal{Reason: "its session has ended"}
 	case s.Identity == nil:
 		return nil, fmt.Errorf("session: a token's session is shown without its identity: %w", symbolon.ErrUnavailable)
-	case s.Identity.ID != t.identity || s.Identity.State != symbolon.Active:
-		return nil, notGood("its session is not, or no longer, of an active identity that it names")
+	case s.Identity.ID != t.Identity || s.Identity.State != symbolon.Active:
+		return nil, &jwt.Refusal{Reason: "its session is not, or no longer, of an active identity that it names"}
 	}
-	cleared := *t
-	cleared.vouched, cleared.cleared = true, at.epoch
-	return &cleared, nil
+	return &heldToken{Token: t.Token, ends: t.ends, checked: true, cleared: at.epoch}, nil
 }
 
-// askBooks reads a session at Ory's admin API, in one of the places that all questions
+// readSession reads a session at Ory's admin API, in one of the places that all questions
 // share.
-func (v *Verifier) askBooks(ctx context.Context, session string) (ory.Session, error) {
+func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session, error) {
 	select {
-	case v.asking <- struct{}{}:
-		defer func() { <-v.asking }()
+	case v.places <- struct{}{}:
+		defer func() { <-v.places }()
 		return v.ory.Session(ctx, session)
 	case <-ctx.Done():
 		return ory.Session{}, fmt.Errorf("too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
 }
 
-// unheard reports whether a purge may have been missed: others cannot be heard now, or
-// there is nobody to remember what was purged before this process began.
-func (v *Verifier) unheard(t *token, at moment) bool {
+// missed reports whether this verifier may have missed a purge of a token: the broadcast is
+// down, or nothing remembers the purges from before this process began.
+func (v *Verifier) missed(t *heldToken, at moment) bool {
 	if v.Broadcast != nil {
-		return v.deaf.Load()
+		return v.broadcastDown.Load()
 	}
 	began := at.wall.Add(-time.Duration(at.mono))
-	return !t.vouched && began.Sub(t.issued) >= time.Second // as exact as iat is
+	return !t.checked && began.Sub(t.Issued) >= time.Second // as exact as iat is
 }
 
-// doubted reports whether a purge concerns a token that no book was asked about
-// since. A purge of everybody concerns what was issued before it; where no book can
-// be asked, so does every other: who has signed in again since has a newer token.
-func (v *Verifier) doubted(t *token, at moment, byTime bool) bool {
+// doubted reports whether a purge concerns a token whose session was not read since. A
+// purge of everybody concerns the tokens issued before it. byTime says the same of every
+// purge, where the admin API cannot be asked: a person who has signed in again since has a
+// newer token.
+func (v *Verifier) doubted(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	before := func(one purge) bool {
-		return t.issued.Sub(at.wall.Add(-time.Duration(at.mono-one.at))) <= tokenLeeway
+		return t.MayPrecede(at.wall.Add(-time.Duration(at.mono - one.at)))
 	}
-	for _, id := range [...]string{string(t.identity), t.session} {
+	for _, id := range [...]string{string(t.Identity), t.Session} {
 		if one := p.of[id]; id != "" && one.epoch > t.cleared && (!byTime || before(one)) {
 			return true
 		}
@@ -207,68 +224,68 @@ func (v *Verifier) doubted(t *token, at moment, byTime bool) bool {
 	return all.epoch > max(t.cleared, p.begun.Load()) && before(all)
 }
 
-// bond returns whose user a token is. It makes one only by what Ory holds of the
-// identity, as every way in does: a token does not say enough.
-func (v *Verifier) bond(ctx context.Context, t *token) (symbolon.Link, error) {
-	link, err := v.Linker.Lookup(ctx, t.identity)
+// bond returns the user of a token. A missing user is made only by what Ory holds of the
+// identity, because a token does not say enough.
+func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error) {
+	link, err := v.Linker.Lookup(ctx, t.Identity)
 	var deny *symbolon.DenyError
 	denied := errors.As(err, &deny)
 	switch {
 	case err != nil && !denied && !errors.Is(err, symbolon.ErrNotFound):
 		return symbolon.Link{}, err
 	case err != nil && v.ory.HasAdmin():
-		if link, err = v.linkByBooks(ctx, t.identity); err != nil {
+		if link, err = v.linkByAdmin(ctx, t.Identity); err != nil {
 			return symbolon.Link{}, err
 		}
 	case denied:
 		return symbolon.Link{}, err
 	case err != nil:
-		return symbolon.Link{}, &symbolon.DenyError{Identity: t.identity, Err: symbolon.ErrCannotCreate,
+		return symbolon.Link{}, &symbolon.DenyError{Identity: t.Identity, Err: symbolon.ErrCannotCreate,
 			Detail: "a token makes no user: a request with the session itself does, or ory.admin_url is configured"}
 	}
-	if t.user != "" && t.user != string(link.User) {
-		return symbolon.Link{}, &symbolon.DenyError{Identity: t.identity, Finding: symbolon.ColumnDisagrees, Err: symbolon.ErrOnHold,
+	if t.User != "" && t.User != string(link.User) {
+		return symbolon.Link{}, &symbolon.DenyError{Identity: t.Identity, Finding: symbolon.ColumnDisagrees, Err: symbolon.ErrOnHold,
 			Detail: fmt.Sprintf("the claim %s names another user than %s, whom the ledger binds to the identity", v.Tokens.UserClaim, link.User)}
 	}
 	return link, nil
 }
 
-// linkByBooks reads an identity at Ory and links it.
-func (v *Verifier) linkByBooks(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
+// linkByAdmin reads an identity at Ory's admin API and links it.
+func (v *Verifier) linkByAdmin(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
 	seen, err := v.ory.Identity(ctx, id)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return symbolon.Link{}, notGood("Ory no longer has its identity")
+		return symbolon.Link{}, &jwt.Refusal{Reason: "Ory no longer has its identity"}
 	case err != nil:
 		return symbolon.Link{}, err
 	case seen.State != symbolon.Active:
-		return symbolon.Link{}, notGood("its identity is not active")
+		return symbolon.Link{}, &jwt.Refusal{Reason: "its identity is not active"}
 	}
 	return v.Linker.Link(ctx, symbolon.Reading{Identity: seen, Admin: true, Source: symbolon.FromRequest})
 }
 
-// catchUp says that what was told before the start is heard.
-func (v *Verifier) catchUp() {
+// markReplayed says that the purges from before the start have arrived.
+func (v *Verifier) markReplayed() {
 	select {
-	case <-v.caught:
+	case <-v.replayed:
 	default:
-		close(v.caught)
+		close(v.replayed)
 	}
 }
 
-// caughtUp waits until it is: a token that was revoked before this process began must
-// not be good here.
-func (v *Verifier) caughtUp(ctx context.Context) error {
-	if v.caught == nil {
+// waitReplayed waits for markReplayed, because a token that was revoked before this process
+// began must not be good here.
+func (v *Verifier) waitReplayed(ctx context.Context) error {
+	if v.replayed == nil {
 		return nil
 	}
 	select {
-	case <-v.caught:
+	case <-v.replayed:
 		return nil
 	default:
 	}
 	select {
-	case <-v.caught:
+	case <-v.replayed:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("session: what other replicas revoked cannot be heard yet: %w: %w", ctx.Err(), symbolon.ErrUnavailable)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // TestTokensOff: without a configuration a JWT is the application's own: it is nobody's
@@ -151,11 +154,6 @@ func TestTokenPrincipal(t *testing.T) {
 		t.Error(row, ok)
 	}
 	rec := httptest.NewRecorder()
-	(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, authPath("/auth/aal2", jwt))
-	if h := rec.Header(); rec.Code != 200 || h.Get("X-User-Id") != string(user) || h.Get("X-Session-Id") != s.id || h.Get("X-Auth-Aal") != "aal2" || h.Get("X-Auth-Email") != "p@x.example" {
-		t.Errorf("%d %v", rec.Code, h)
-	}
-	rec = httptest.NewRecorder()
 	w.v.Me().ServeHTTP(rec, byBearer(jwt))
 	if body := rec.Body.String(); rec.Code != 200 || !strings.Contains(body, `"user_id":"`+string(user)+`"`) || !strings.Contains(body, s.id) {
 		t.Errorf("%d %s", rec.Code, body)
@@ -164,20 +162,9 @@ func TestTokenPrincipal(t *testing.T) {
 	if err != nil || plain.Tokenised {
 		t.Errorf("%+v %v", plain, err)
 	}
-	signer := &Signer{Issuer: "http://s", Audience: "a", Secrets: []symbolon.Secret{symbolon.Secret(strings.Repeat("s", 40))}}
-	if assertion, err := signer.Assert(p); err != nil || assertion == "" {
-		t.Error(err)
-	}
 	if len(w.asked) != 1 {
 		t.Errorf("Ory was asked %v", w.asked)
 	}
-}
-
-// authPath is what a proxy asks that passes Authorization on.
-func authPath(path, jwt string) *http.Request {
-	r := httptest.NewRequest("GET", path, nil)
-	r.Header.Set("Authorization", "Bearer "+jwt)
-	return r
 }
 
 func tokenOf(w *world, s *fakeSession) string { return credOf(w, s).Value }
@@ -322,40 +309,50 @@ func TestTokenLeeway(t *testing.T) {
 	})
 }
 
-// TestTokensChecked: what is wrong with the fields is said at once.
+// TestTokensChecked: wrong fields of Tokens let nobody in, and Check says which.
 func TestTokensChecked(t *testing.T) {
-	good := Tokens{JWKS: "https://keys.example/jwks.json", Issuer: "x"}
-	with := func(change func(*Tokens)) *Tokens { out := good; change(&out); return &out }
-	for name, test := range map[string]struct {
-		tokens *Tokens
-		field  string
-	}{
-		"no keys":      {with(func(t *Tokens) { t.JWKS = "" }), "JWKS"},
-		"http public":  {with(func(t *Tokens) { t.JWKS = "http://keys.example/jwks.json" }), "JWKS"},
-		"password":     {with(func(t *Tokens) { t.JWKS = "https://u:p@keys.example/jwks.json" }), "JWKS"},
-		"ftp":          {with(func(t *Tokens) { t.JWKS = "ftp://keys.example/jwks.json" }), "JWKS"},
-		"no base64":    {with(func(t *Tokens) { t.JWKS = "base64://%%" }), "JWKS"},
-		"no issuer":    {with(func(t *Tokens) { t.Issuer = "" }), "Issuer"},
-		"none":         {with(func(t *Tokens) { t.Algorithms = []string{"ES256", "none"} }), "Algorithms"},
-		"HS256":        {with(func(t *Tokens) { t.Algorithms = []string{"HS256"} }), "Algorithms"},
-		"small":        {with(func(t *Tokens) { t.Algorithms = []string{"es256"} }), "Algorithms"},
-		"empty":        {with(func(t *Tokens) { t.Algorithms = []string{""} }), "Algorithms"},
-		"user is iss":  {with(func(t *Tokens) { t.UserClaim = "iss" }), "UserClaim"},
-		"user is sid":  {with(func(t *Tokens) { t.UserClaim = "sid" }), "UserClaim"},
-		"a long life":  {with(func(t *Tokens) { t.MaxLife = 2 * time.Hour }), "MaxLife"},
-		"no life":      {with(func(t *Tokens) { t.MaxLife = time.Millisecond }), "MaxLife"},
-		"less than no": {with(func(t *Tokens) { t.MaxLife = -1 }), "MaxLife"},
-	} {
-		if faults := test.tokens.Faults(); len(faults) != 1 || faults[test.field] == "" {
-			t.Errorf("%s: %v", name, faults)
-		}
-		w := newWorld(t)
-		w.v.Tokens = test.tokens
-		if err := w.v.Check(); err == nil || !strings.Contains(err.Error(), "Tokens."+test.field) {
-			t.Errorf("%s: %v", name, err)
-		}
+	w := newWorld(t)
+	w.v.Tokens = &jwt.Verifier{JWKS: "ftp://keys.example/jwks.json"}
+	err := w.v.Check()
+	if got := faults.In(err); !errors.Is(err, symbolon.ErrUnavailable) || got["JWKS"] == nil || got["Issuer"] == nil || !strings.Contains(err.Error(), "Verifier.Tokens: ") {
+		t.Errorf("%v", err)
 	}
-	if faults := with(func(t *Tokens) { t.Algorithms = TokenAlgorithms(); t.UserClaim = "sub" }).Faults(); len(faults) != 0 {
-		t.Error(faults)
+	token, _ := w.person(1)
+	if status, _ := w.ask(byToken(token)); status != 503 {
+		t.Errorf("got %d", status)
 	}
+}
+
+// BenchmarkTokens: one that is cached, one that is verified, and one of the
+// application's own, which nothing is remembered of.
+func BenchmarkTokens(b *testing.B) {
+	w, _ := tokenWorld(b)
+	w.v.Log = slog.New(slog.DiscardHandler)
+	_, s := w.person(1)
+	token := tokenise(s)
+	if _, err := w.v.Authenticate(byBearer(token)); err != nil {
+		b.Fatal(err)
+	}
+	cached, foreign := byBearer(token), byBearer(tokenise(s, members{"iss": "https://app.example"}))
+	b.Run("cached", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.Authenticate(cached); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("verified", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.keys.Verify(b.Context(), token, time.Now()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("foreign", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := w.v.Authenticate(foreign); err == nil {
+				b.Fatal("it lets in")
+			}
+		}
+	})
 }

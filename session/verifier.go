@@ -1,5 +1,6 @@
-// Package session answers, for every request, which user it is: middleware for
-// net/http, and the forward-auth handler that a proxy asks.
+// Package session answers, for every request, which user it is: middleware for net/http.
+// Package forwardauth asks it for proxies, and package session/jwt verifies Ory's tokens
+// for it.
 //
 //	auth := &session.Verifier{Linker: linker}
 //	mux.Handle("/notes", auth.Require(notes)) // inside: u, _ := symbolon.UserFrom(r.Context())
@@ -17,8 +18,8 @@
 //	      ▼                     └─ not proved ─┐
 //	    anything else ─────────────────────────┴────────────────────▶ 503
 //
-// "Don't know" is 503, never 401 and never 200: Kratos says 401 to everybody while
-// its database is down, and whoever believes that logs all people out.
+// "Don't know" is 503, never 401 and never 200. Kratos answers 401 to every session while
+// its database is down; believing that would log all people out.
 package session
 
 import (
@@ -36,6 +37,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // Verifier finds the user of a request. Set the fields before the first call and
@@ -49,113 +51,108 @@ type Verifier struct {
 	Ory *ory.Client
 
 	// MaxStale is for how long an answer of Ory counts, from the moment the question
-	// was sent: no session that was revoked, no identity that was deactivated, and no
-	// user whose row was deleted is let in later than that; call Purge to have it at
-	// once. Answers that are in use are asked for again before, in the background.
-	// Defaults to 10 seconds. [Verifier.Bound] says what follows from all settings.
+	// was sent. A revoked session, a deactivated identity and a user whose row was
+	// deleted are refused at the latest then; Purge refuses them at once. Answers that
+	// are in use are refreshed before, in the background. Defaults to 10 seconds.
+	// [Verifier.Bound] says what follows from all settings.
 	MaxStale time.Duration
 
-	// MaxStaleWithFeed counts instead while Feed proves that every change at Ory is
-	// heard of: it becomes the bound, since a feed may miss what it does not know it
-	// missed. Less than MaxStale changes nothing.
-	MaxStaleWithFeed time.Duration
-
-	// Feed, where there is one, tells of changes at Ory. Nil means MaxStale.
-	Feed Feed
-
 	// OutageGrace is for how long beyond MaxStale an answer counts while Ory does not
-	// answer: whoever is signed in stays so, and whoever was signed out at Ory just
-	// before the outage as well. Never a session that was purged or that Ory said no
-	// to. Defaults to 0.
+	// answer. People who are signed in stay so; a person who was signed out at Ory just
+	// before the outage stays in as well. A session that was purged, or that Ory denied,
+	// never gets it. Defaults to 0.
 	OutageGrace time.Duration
 
-	// MaxSessions bounds the answers that are remembered. Past it those that are
-	// least used go first and are asked for again. Defaults to 100,000, which is
-	// about 70 MB when full: 700 bytes each.
+	// MaxSessions bounds the answers that are remembered. Past it the least used ones
+	// are dropped, and asked for again when they are needed. Defaults to 100,000, which
+	// is about 70 MB when full: 700 bytes each.
 	MaxSessions int
 
-	// MaxBytes bounds what they take up, about. Defaults to 1 kB for each of
-	// MaxSessions.
+	// MaxBytes bounds the memory that the answers take up, about. Defaults to 1 kB for
+	// each of MaxSessions.
 	MaxBytes int64
 
-	// Memory, where there is one, is shared by replicas: which session each
-	// credential was, to prove a 401 by. Without it a process knows what it has seen
-	// itself.
+	// Memory, if set, is shared by replicas: which session each credential was, to prove
+	// a 401 by. Without it a process knows only the sessions that it has seen itself.
 	Memory Memory
 
-	// Broadcast, where there is one, tells other replicas of every purge. Without it
-	// they learn of a revocation within MaxStale.
+	// Broadcast, if set, sends every purge to the other replicas. Without it they learn
+	// of a revocation within MaxStale.
 	Broadcast Broadcast
 
-	// Tokens, where it is set, has Ory's own tokenised sessions verified by their
-	// signature, without asking Ory. Nil: a JWT is the application's own, and nobody's
-	// session.
-	Tokens *Tokens
-
-	// Headers names the headers in which ForwardAuth answers.
-	Headers Headers
+	// Tokens, if set, verifies Ory's own tokenised sessions by their signature, without
+	// asking Ory. If it is nil, a JWT is the application's own and no session.
+	Tokens *jwt.Verifier
 
 	// ErrorFunc answers a request that Require or Optional does not let in, say by a
-	// redirect to the login page. What err is can be found with errors.Is:
-	// [ErrUnauthenticated] and its neighbours, symbolon.ErrOnHold, ErrUserGone and
-	// ErrCannotCreate are answers; everything else is "don't know", and must not be
-	// answered by a login page. By default the answer is JSON with status 401, 403
-	// or 503.
+	// redirect to the login page. errors.Is finds the reason: [ErrUnauthenticated] and
+	// its neighbours, symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate are denials.
+	// Every other error is "don't know", and must not be answered by a login page.
+	// Defaults to JSON with status 401, 403 or 503.
 	ErrorFunc func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Log defaults to slog.Default(). Credentials are never logged.
 	Log *slog.Logger
 
-	// Now is the wall clock that session expiry and Fresh are judged by. Defaults to
-	// time.Now. How stale an answer is does not depend on it.
+	// Now is the wall clock for the expiry of sessions and for Fresh. Defaults to
+	// time.Now. The age of an answer does not depend on it.
 	Now func() time.Time
 
-	once    sync.Once
-	bad     error // what is wrong with the fields
-	ory     *ory.Client
-	names   headerNames
-	start   time.Time // of the monotonic clock
-	doors   doors
-	cache   *otter.Cache[key, *entry]
-	known   *knownSessions
-	purges  purges
-	flights flights
-	asking  chan struct{} // a place for each question to Ory
+	// Written by setup under once, and only read afterwards.
+	once     sync.Once
+	bad      error // what is wrong with the fields
+	ory      *ory.Client
+	prefixes keyPrefixes
+	keys     *jwt.Keys // of Tokens; nil: there are none
+	start    time.Time // of the monotonic clock
+	base     context.Context
+	stop     context.CancelFunc // ends base, and with it every question under way
+	unwatch  func()             // of Linker.Watch
 
-	strangers chan struct{} // and one for each of a credential that was never seen to be good
-	breaker   breaker
-	healthy   shared
-	base      context.Context
-	stop      context.CancelFunc
-	unwatch   func() // of Linker.Watch
+	// The answers. Each of the three has a lock of its own. Requests read all of them.
+	// Only a flight writes cache, in keep, while it holds flights.mu. The flight of a
+	// credential writes known. Whatever learns of a purge writes purges: Purge, the
+	// Linker, listen.
+	cache  *otter.Cache[key, *entry]
+	known  *knownSessions
+	purges purges
 
+	// The questions to Ory. flights.mu, breaker.mu and healthy.mu protect their own
+	// struct; the two channels are semaphores. join and fly touch flights, whoami and
+	// what it calls touch breaker, prove touches healthy.
+	flights        flights
+	places         chan struct{} // one for each question
+	strangerPlaces chan struct{} // one more for each question about a credential that was never good
+	breaker        breaker
+	healthy        shared
+
+	// What replicas share. Each outbox has a lock of its own, and requests only put into
+	// it. listen is one goroutine: it alone writes broadcastDown and closes replayed.
+	memoryOut     outbox[key, string]      // to Memory
+	purgesOut     outbox[string, struct{}] // to Broadcast
+	listening     sync.WaitGroup
+	broadcastDown atomic.Bool
+	replayed      chan struct{} // closed once the purges from before the start have arrived
+
+	// The rows of Load. loadersMu protects the writing; requests read the pointer.
 	loadersMu sync.Mutex
 	loaders   atomic.Pointer[[]loader]
 
-	notes   outbox[key, string]      // to Memory
-	told    outbox[string, struct{}] // to Broadcast
-	hearing sync.WaitGroup
-	deaf    atomic.Bool
-	caught  chan struct{} // closed once it is heard what was told before the start
-
-	count                         counters
-	quiet, quietUntold, quietDeaf atomic.Int64 // when it was last logged
-
-	keys                   *keyring // of Tokens; nil: there are none
-	quietKeys, quietTokens atomic.Int64
+	// Counters, and when each kind of warning was last logged. All are atomic.
+	count                                                       counters
+	quiet, quietPending, quietBroadcast, quietKeys, quietTokens atomic.Int64
 }
 
 const (
 	defaultMaxStale    = 10 * time.Second
 	defaultMaxSessions = 100_000
 
-	// maxDenied is for how long a "no" is remembered: long enough that nobody makes
-	// Ory work by repeating it, short enough that the person whose account has just
-	// been settled does not wonder.
+	// maxDenied is for how long a denial is remembered: long enough that repeating it
+	// costs Ory nothing, short enough for a person whose account has just been settled.
 	maxDenied = 5 * time.Second
 
-	// patience bounds all questions about one credential together.
-	patience = 10 * time.Second
+	// questionTimeout bounds all questions about one credential together.
+	questionTimeout = 10 * time.Second
 )
 
 // Check reports what is wrong with the fields. It asks nobody; a verifier with
@@ -219,22 +216,23 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	if len(policies) == 0 {
 		return e.principal, nil
 	}
-	return v.judge(ctx, k, cred, e, policies)
+	return v.checkPolicies(ctx, k, cred, e, policies)
 }
 
-// judge applies the policies, for this request alone. Who has just taken the second
-// step is not turned away because of what Ory said before: a "no" is checked against an
-// answer to a question that was sent since, at most once a second for one session.
-func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
+// checkPolicies applies the policies, for this request alone. Before a policy denies the
+// request, the session is read from Ory once more, at most once a second for one session.
+// Otherwise a person who has just completed the second factor would be refused because of
+// a cached AAL1.
+func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
 	began := v.mono()
 	for {
-		no := judge(e.principal, policies, v.now())
-		if no == nil {
+		denial := firstDenial(e.principal, policies, v.now())
+		if denial == nil {
 			return e.principal, nil
 		}
 		if e.sent >= began || e.checked.Load() && began-e.sent < int64(time.Second) {
 			e.checked.Store(true)
-			return nil, no
+			return nil, denial
 		}
 		fresh, err := v.fetch(ctx, k, cred, e.sent)
 		if err != nil {
@@ -247,23 +245,22 @@ func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *ent
 	}
 }
 
-// Close gives up the questions that are under way, tells other replicas what they
-// have not been told yet, and waits for its goroutines: 2 seconds, and 2 more for a
-// database that does not answer to a commit.
-// Afterwards only what is cached is answered.
+// Close gives up the questions that are under way, sends what is pending for other
+// replicas, and waits for its goroutines: 2 seconds, and 2 more for a database that does
+// not answer to a commit. Afterwards only cached answers are given.
 func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
 	v.flights.close()
 	if v.keys != nil {
-		v.keys.wg.Wait()
+		v.keys.Wait()
 	}
 	if v.unwatch != nil {
 		v.unwatch()
 	}
-	v.hearing.Wait()
-	v.notes.close()
-	v.told.close()
+	v.listening.Wait()
+	v.memoryOut.close()
+	v.purgesOut.close()
 }
 
 func (v *Verifier) setup() {
@@ -276,9 +273,6 @@ func (v *Verifier) setup() {
 }
 
 func (v *Verifier) wire() (err error) {
-	if v.names, err = v.Headers.names(); err != nil {
-		return err
-	}
 	if v.Linker == nil {
 		return errors.New("Verifier.Linker is not set")
 	}
@@ -295,8 +289,8 @@ func (v *Verifier) wire() (err error) {
 	if err := v.ory.Check(); err != nil {
 		return err
 	}
-	v.doors = newDoors(v.ory.PublicURL)
-	v.asking, v.strangers = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
+	v.prefixes = newKeyPrefixes(v.ory.PublicURL)
+	v.places, v.strangerPlaces = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
 	limit, bytes := v.MaxSessions, v.MaxBytes
 	if limit <= 0 {
 		limit = defaultMaxSessions
@@ -319,22 +313,22 @@ func (v *Verifier) wire() (err error) {
 // share connects the verifier with the other replicas.
 func (v *Verifier) share() {
 	if v.Memory != nil {
-		v.notes.send, v.notes.delay, v.notes.capacity = v.remember, writeDelay, maxUnwritten
-		v.notes.failed = func(err error) {
-			v.complain(&v.quietUntold, "what is known of sessions cannot be written: it is tried again", err)
+		v.memoryOut.send, v.memoryOut.delay, v.memoryOut.capacity = v.writeMemory, writeDelay, maxUnwritten
+		v.memoryOut.failed = func(err error) {
+			v.complain(&v.quietPending, "what is known of sessions cannot be written: it is tried again", err)
 		}
 	}
 	if v.Broadcast != nil {
-		v.told.send, v.told.capacity = v.tell, maxPurges
-		v.told.failed = func(err error) {
-			v.complain(&v.quietUntold, "other replicas cannot be told whom to forget: it is tried again", err)
+		v.purgesOut.send, v.purgesOut.capacity = v.sendPurges, maxPurges
+		v.purgesOut.failed = func(err error) {
+			v.complain(&v.quietPending, "other replicas cannot be told whom to forget: it is tried again", err)
 		}
-		v.caught = make(chan struct{})
-		v.hearing.Go(v.hear)
+		v.replayed = make(chan struct{})
+		v.listening.Go(v.listen)
 	}
 }
 
-// mono is the clock that staleness is measured by: nobody can set it.
+// mono is the clock for the age of answers. It cannot be set.
 func (v *Verifier) mono() int64 { return int64(time.Since(v.start)) }
 
 func (v *Verifier) now() time.Time {

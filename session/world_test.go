@@ -319,7 +319,7 @@ func byToken(token string) *http.Request { return request("X-Session-Token", tok
 // ask sends a request through Require and returns the status, the user and the
 // error's code.
 func (w *world) ask(r *http.Request, policies ...Policy) (status int, said string) {
-	return through(w.v.Require(http.HandlerFunc(whoIs), policies...), r)
+	return through(w.v.RequireWith(policies...)(whoIsHandler), r)
 }
 
 var whoIsHandler = http.HandlerFunc(whoIs)

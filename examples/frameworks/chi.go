@@ -10,14 +10,12 @@ import (
 
 // Chi takes the middleware as it is.
 func Chi(a App) http.Handler {
-	require := func(policies ...session.Policy) func(http.Handler) http.Handler {
-		return func(next http.Handler) http.Handler { return a.Auth.Require(next, policies...) }
-	}
 	r := chi.NewRouter()
-	r.With(require()).Get("/notes/{id}", func(w http.ResponseWriter, r *http.Request) {
+	r.Use(a.Auth.Require)
+	r.Get("/notes/{id}", func(w http.ResponseWriter, r *http.Request) {
 		a.note(r.Context(), w, chi.URLParam(r, "id"))
 	})
-	r.With(require(session.AAL2)).Post("/delete", func(w http.ResponseWriter, r *http.Request) {
+	r.With(a.Auth.RequireWith(session.AAL2)).Post("/delete", func(w http.ResponseWriter, r *http.Request) {
 		a.note(r.Context(), w, "all")
 	})
 	return r

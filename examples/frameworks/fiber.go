@@ -15,9 +15,9 @@ import (
 func fiberRequire(auth *session.Verifier, policies ...session.Policy) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		var who *symbolon.Principal
-		ask := adaptor.HTTPHandler(auth.Require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		ask := adaptor.HTTPHandler(auth.RequireWith(policies...)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			who = symbolon.PrincipalFrom(r.Context())
-		}), policies...))
+		})))
 		if err := ask(c); err != nil || who == nil {
 			return err // it is answered
 		}

@@ -12,9 +12,9 @@ import (
 func ginRequire(auth *session.Verifier, policies ...session.Policy) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		let := false
-		auth.Require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		auth.RequireWith(policies...)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			let, c.Request = true, r
-		}), policies...).ServeHTTP(c.Writer, c.Request)
+		})).ServeHTTP(c.Writer, c.Request)
 		if !let {
 			c.Abort() // it is answered
 		}

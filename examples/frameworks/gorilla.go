@@ -11,12 +11,12 @@ import (
 // Gorilla takes the middleware as it is.
 func Gorilla(a App) http.Handler {
 	r := mux.NewRouter()
-	r.Handle("/delete", a.Auth.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r.Handle("/delete", a.Auth.RequireWith(session.AAL2)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.note(r.Context(), w, "all")
-	}), session.AAL2)).Methods(http.MethodPost)
+	}))).Methods(http.MethodPost)
 
 	notes := r.PathPrefix("/notes").Subrouter()
-	notes.Use(func(next http.Handler) http.Handler { return a.Auth.Require(next) })
+	notes.Use(a.Auth.Require)
 	notes.HandleFunc("/{id}", func(w http.ResponseWriter, r *http.Request) {
 		a.note(r.Context(), w, mux.Vars(r)["id"])
 	}).Methods(http.MethodGet)

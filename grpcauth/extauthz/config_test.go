@@ -125,7 +125,7 @@ func TestShippedConfigurations(t *testing.T) {
 			t.Errorf("%s passes underscores on", file)
 		}
 		stays := s.removes(t)
-		for _, name := range w.Auth.HeaderNames() {
+		for _, name := range server(w).Auth.HeaderNames() {
 			for _, spelt := range spellings(name) {
 				if stays(spelt) {
 					t.Errorf("%s does not remove %s", file, spelt)

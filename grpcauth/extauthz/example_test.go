@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/grpcauth/extauthz"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
@@ -20,8 +21,8 @@ import (
 
 // serve answers Envoy until ctx ends.
 func serve(ctx context.Context, auth *session.Verifier, listener net.Listener) error {
-	forward := &session.ForwardAuth{Verifier: auth, Policies: map[string]session.ProxyPolicy{
-		"delete-account": {Policies: []session.Policy{session.AAL2, session.Fresh(15 * time.Minute)}},
+	forward := &forwardauth.ForwardAuth{Verifier: auth, Policies: map[string]forwardauth.Policy{
+		"delete-account": {Require: []session.Policy{session.AAL2, session.Fresh(15 * time.Minute)}},
 	}}
 	if err := forward.Check(); err != nil {
 		return err

@@ -1,9 +1,9 @@
 // Package extauthz answers Envoy's ext_authz filter by gRPC (envoy.service.auth.v3): what
-// session.ForwardAuth answers other proxies by HTTP, with the same policies, headers and
+// forwardauth.ForwardAuth answers other proxies by HTTP, with the same policies, headers and
 // words.
 //
 //	server := grpc.NewServer()
-//	authv3.RegisterAuthorizationServer(server, &extauthz.Server{Auth: &session.ForwardAuth{Verifier: auth}})
+//	authv3.RegisterAuthorizationServer(server, &extauthz.Server{Auth: &forwardauth.ForwardAuth{Verifier: auth}})
 //
 // Its port is for Envoy only: whoever reaches it can ask whose a session is.
 package extauthz
@@ -23,7 +23,7 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/forwardauth"
 )
 
 // PolicyKey is where Envoy's configuration names the policy: a key of the
@@ -35,7 +35,7 @@ const PolicyKey = "symbolon_policy"
 // afterwards. Only Auth is required; its Check reports what is wrong with it.
 //
 // Who is let through reaches the upstream with all of the headers of
-// [session.Headers], set over whatever the client sent, empty where nothing is known; a
+// [forwardauth.Headers], set over whatever the client sent, empty where nothing is known; a
 // header of the client's that some upstream would take for one of them (X_User_Id,
 // x.user.id) is removed. Who is not gets the status, body and Location that
 // ForwardAuth answers: 401, 403, 302 to the login page, or 503 for "don't know", for a
@@ -44,7 +44,7 @@ const PolicyKey = "symbolon_policy"
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 
-	Auth *session.ForwardAuth
+	Auth *forwardauth.ForwardAuth
 
 	// Log defaults to slog.Default().
 	Log *slog.Logger
@@ -68,7 +68,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (resp *aut
 		return unavailable(), nil
 	}
 	header, names := s.read(asked)
-	answer := s.Auth.Answer(ctx, session.Question{
+	answer := s.Auth.Answer(ctx, forwardauth.Question{
 		Policy: policy(req.GetAttributes().GetContextExtensions()),
 		Method: asked.GetMethod(),
 		Header: header,
@@ -89,9 +89,9 @@ func policy(extensions map[string]string) string {
 
 // pass lets a request through. Envoy removes after it has set, so that no name may
 // stand in both lists.
-func (s *Server) pass(answer session.Answer, sent []string) *authv3.CheckResponse {
+func (s *Server) pass(answer forwardauth.Answer, sent []string) *authv3.CheckResponse {
 	ok := &authv3.OkHttpResponse{}
-	names := s.Auth.Verifier.HeaderNames()
+	names := s.Auth.HeaderNames()
 	for _, name := range names {
 		ok.Headers = append(ok.Headers, set(name, answer.Header.Get(name)))
 	}
@@ -145,7 +145,7 @@ func fold(name string) string {
 var told = []string{"Content-Type", "Cache-Control", "X-Content-Type-Options", "Location"}
 
 // refuse gives the client ForwardAuth's answer.
-func refuse(answer session.Answer) *authv3.CheckResponse {
+func refuse(answer forwardauth.Answer) *authv3.CheckResponse {
 	denied := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(answer.Status)},
 		Body:   string(answer.Body),
@@ -177,7 +177,7 @@ func (s *Server) log() *slog.Logger {
 
 // unavailable is the answer where ForwardAuth cannot give one.
 func unavailable() *authv3.CheckResponse {
-	return refuse(session.Answer{
+	return refuse(forwardauth.Answer{
 		Status: http.StatusServiceUnavailable,
 		Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}},
 		Body:   []byte(`{"error":{"code":"unavailable","message":"This cannot be answered at the moment. Try again."}}` + "\n"),

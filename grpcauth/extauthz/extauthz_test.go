@@ -16,6 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -24,13 +26,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func server(w *authtest.World) *Server {
-	return &Server{Log: slog.New(slog.DiscardHandler), Auth: &session.ForwardAuth{Verifier: w.Auth,
-		Policies: map[string]session.ProxyPolicy{
-			"fresh":    {Policies: []session.Policy{session.Fresh(time.Nanosecond)}},
-			"verified": {Policies: []session.Policy{session.Verified}},
+	return &Server{Log: slog.New(slog.DiscardHandler), Auth: &forwardauth.ForwardAuth{Verifier: w.Auth,
+		Policies: map[string]forwardauth.Policy{
+			"fresh":    {Require: []session.Policy{session.Fresh(time.Nanosecond)}},
+			"verified": {Require: []session.Policy{session.Verified}},
 			"pages":    {LoginRedirect: true},
 		},
-		Login: session.Login{URL: "https://id.example/login", ReturnTo: []string{"app.example"}},
+		Login: forwardauth.Login{URL: "https://id.example/login", ReturnTo: []string{"app.example"}},
 	}}
 }
 
@@ -162,7 +164,7 @@ func TestRefusal(t *testing.T) {
 		r := request(h)
 		r.URL.Path = "/auth/p/" + policy
 		s.Auth.ServeHTTP(rec, r)
-		for _, name := range s.Auth.Verifier.HeaderNames() {
+		for _, name := range s.Auth.HeaderNames() {
 			rec.Header().Del(name) // they are for the upstream
 		}
 		if got.status != rec.Code || got.body != rec.Body.String() || fmt.Sprint(got.header) != fmt.Sprint(rec.Header()) {
@@ -208,8 +210,9 @@ func TestRefusal(t *testing.T) {
 func TestSpoofing(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
-	e := serve(t, server(w))
-	names := w.Auth.HeaderNames()
+	s := server(w)
+	e := serve(t, s)
+	names := s.Auth.HeaderNames()
 	if len(names) != 6 {
 		t.Fatal(names)
 	}
@@ -288,9 +291,11 @@ func spellings(name string) []string {
 }
 
 func TestHeaderNames(t *testing.T) {
-	w := authtest.New(t, func(v *session.Verifier) { v.Headers = session.Headers{UserID: "remote-user"} })
+	w := authtest.New(t, nil)
 	p := w.User()
-	e := serve(t, server(w))
+	s := server(w)
+	s.Auth.Headers = forwardauth.Headers{UserID: "remote-user"}
+	e := serve(t, s)
 	h := p.ByToken()
 	spelt, other := "remote_user", "x_user_id"
 	h[spelt], h[other] = []string{"evil"}, []string{"not ours"}
@@ -307,7 +312,7 @@ func TestNeverOpen(t *testing.T) {
 	p := w.User()
 	quiet := slog.New(slog.DiscardHandler)
 	whole := (&envoy{}).question(request(p.ByToken()))
-	panics := &session.ForwardAuth{Verifier: w.Auth, Signer: &session.Signer{}}
+	panics := &forwardauth.ForwardAuth{Verifier: w.Auth, Signer: &assertion.Signer{}}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {
@@ -316,8 +321,8 @@ func TestNeverOpen(t *testing.T) {
 		asked  *authv3.CheckRequest
 	}{
 		"no ForwardAuth":        {&Server{Log: quiet}, t.Context(), whole},
-		"no Verifier":           {&Server{Log: quiet, Auth: &session.ForwardAuth{}}, t.Context(), whole},
-		"bad Verifier":          {&Server{Log: quiet, Auth: &session.ForwardAuth{Verifier: &session.Verifier{Log: quiet}}}, t.Context(), whole},
+		"no Verifier":           {&Server{Log: quiet, Auth: &forwardauth.ForwardAuth{}}, t.Context(), whole},
+		"bad Verifier":          {&Server{Log: quiet, Auth: &forwardauth.ForwardAuth{Verifier: &session.Verifier{Log: quiet}}}, t.Context(), whole},
 		"bad Signer":            {&Server{Log: quiet, Auth: panics}, t.Context(), whole},
 		"nothing asked":         {server(w), t.Context(), nil},
 		"no attributes":         {server(w), t.Context(), &authv3.CheckRequest{}},
@@ -346,7 +351,7 @@ func TestNeverOpen(t *testing.T) {
 func TestPanic(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := server(w)
-	s.Auth.Signer = &session.Signer{Issuer: "i", Audience: "a", Secrets: []symbolon.Secret{[]byte(strings.Repeat("s", 32))}, Now: func() time.Time { panic("of the application's") }}
+	s.Auth.Signer = &assertion.Signer{Issuer: "i", Audience: "a", Secrets: []symbolon.Secret{[]byte(strings.Repeat("s", 32))}, Now: func() time.Time { panic("of the application's") }}
 	res, err := s.Check(t.Context(), (&envoy{}).question(request(w.User().ByToken())))
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
@@ -29,7 +30,7 @@ func FuzzHeader(f *testing.F) {
 	v := &session.Verifier{Log: slog.New(slog.DiscardHandler),
 		Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.SQLite}}}
 	f.Cleanup(v.Close)
-	s := &Server{Auth: &session.ForwardAuth{Verifier: v}}
+	s := &Server{Auth: &forwardauth.ForwardAuth{Verifier: v}}
 	f.Fuzz(func(t *testing.T, token, cookie1, cookie2, authorization, name string) {
 		if all := token + cookie1 + cookie2 + authorization; strings.ContainsAny(token+authorization, ",") || !utf8.ValidString(all) {
 			return // none of Ory's: two that are alike become one, and an odd byte a "!"
@@ -55,7 +56,7 @@ func FuzzHeader(f *testing.F) {
 		if direct, _ := v.Credential(h); direct != apart {
 			t.Errorf("%q: %v from Envoy, %v over HTTP", h, apart, direct)
 		}
-		names := v.HeaderNames()
+		names := s.Auth.HeaderNames()
 		for _, ours := range names {
 			if strings.EqualFold(name, ours) && mistakable(name, names) {
 				t.Errorf("%q would be removed after it was set", name)

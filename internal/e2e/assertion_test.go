@@ -11,20 +11,20 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/assertion"
 )
 
 // TestAssertionExamples runs the verifiers of examples/assertion in Go, in Node and in
 // Python on what a Signer signs, and on what somebody else might.
 func TestAssertionExamples(t *testing.T) {
 	const issuer, audience = "http://127.0.0.1:4460", "notes"
-	signer := func(change func(*session.Signer)) *session.Signer {
-		s := &session.Signer{Issuer: issuer, Audience: audience, Secrets: secrets}
+	signer := func(change func(*assertion.Signer)) *assertion.Signer {
+		s := &assertion.Signer{Issuer: issuer, Audience: audience, Secrets: secrets}
 		change(s)
 		return s
 	}
 	p := &symbolon.Principal{User: symbolon.User{ID: "user-42", Identity: "i"}, Session: symbolon.Session{ID: "s", AAL: "aal1", ExpiresAt: time.Now().Add(time.Hour)}}
-	token := func(change func(*session.Signer)) string {
+	token := func(change func(*assertion.Signer)) string {
 		token, err := signer(change).Assert(p)
 		if err != nil {
 			t.Fatal(err)
@@ -39,12 +39,12 @@ func TestAssertionExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		return map[string]string{
-			"another audience": token(func(s *session.Signer) { s.Audience = "other" }),
-			"another issuer":   token(func(s *session.Signer) { s.Issuer = "http://evil.example" }),
-			"another secret": token(func(s *session.Signer) {
+			"another audience": token(func(s *assertion.Signer) { s.Audience = "other" }),
+			"another issuer":   token(func(s *assertion.Signer) { s.Issuer = "http://evil.example" }),
+			"another secret": token(func(s *assertion.Signer) {
 				s.Secrets = []symbolon.Secret{symbolon.Secret("Zq8Rm3VnX5cTp1WbY7fJk2LsGd9HtE4u")}
 			}),
-			"a minute old": token(func(s *session.Signer) { s.Now = func() time.Time { return time.Now().Add(-70 * time.Second) } }),
+			"a minute old": token(func(s *assertion.Signer) { s.Now = func() time.Time { return time.Now().Add(-70 * time.Second) } }),
 			"another user": parts[0] + "." + raw(strings.Replace(string(claims), "user-42", "user-43", 1)) + "." + parts[2],
 			"alg none":     raw(`{"alg":"none"}`) + "." + parts[1] + ".",
 			"alg HS256":    raw(`{"alg":"HS256"}`) + "." + parts[1] + "." + parts[2],
@@ -53,7 +53,7 @@ func TestAssertionExamples(t *testing.T) {
 			"empty":        "",
 		}
 	}
-	srv := httptest.NewServer(signer(func(*session.Signer) {}).JWKS())
+	srv := httptest.NewServer(signer(func(*assertion.Signer) {}).JWKS())
 	t.Cleanup(srv.Close)
 	dir := filepath.Join("..", "..", "examples", "assertion")
 	program := filepath.Join(t.TempDir(), "verify")
@@ -67,7 +67,7 @@ func TestAssertionExamples(t *testing.T) {
 				out, err := exec.Command(command[0], append(command[1:], srv.URL, issuer, audience, token)...).CombinedOutput()
 				return strings.TrimSpace(string(out)), err
 			}
-			good := token(func(*session.Signer) {}) // which counts for a minute
+			good := token(func(*assertion.Signer) {}) // which counts for a minute
 			if out, err := run(good); err != nil || out != "user-42" {
 				t.Errorf("%s %v", out, err)
 			}

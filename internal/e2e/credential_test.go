@@ -243,7 +243,7 @@ func TestJunkCookieBesideAToken(t *testing.T) {
 			}
 		}
 	}
-	if s := w.auth.Stats(); s.Stopped || s.Unknown != 0 {
+	if s := w.auth.Stats(); s.BreakerOpen || s.Unknown != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/forwardauth"
 )
 
 // guarded is an application behind a real Oathkeeper with the shipped configuration,
@@ -46,7 +46,7 @@ func newGuarded(t *testing.T) *guarded {
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(g.kratos.Close)
-	hydrate := &session.Hydrate{Verifier: g.world.auth, User: "symbolon", Passwords: []string{"PASSWORD"}}
+	hydrate := &forwardauth.Hydrate{ForwardAuth: &forwardauth.ForwardAuth{Verifier: g.world.auth}, User: "symbolon", Passwords: []string{"PASSWORD"}}
 	g.symbolon = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.unsure.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -16,7 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/forwardauth"
 )
 
 // model does with a client's request what a proxy that is not here does with the
@@ -245,7 +245,7 @@ func TestOathkeeper(t *testing.T) {
 	}
 	basic := find(t, root, "basic")
 	user, password := find(t, basic, "username").Value, find(t, basic, "password").Value
-	hydrate := httptest.NewServer(&session.Hydrate{Verifier: b.world.auth, User: user, Passwords: []string{password}})
+	hydrate := httptest.NewServer(&forwardauth.Hydrate{ForwardAuth: &forwardauth.ForwardAuth{Verifier: b.world.auth}, User: user, Passwords: []string{password}})
 	t.Cleanup(hydrate.Close)
 	set := 0
 	for _, a := range spoofedHeaders() {

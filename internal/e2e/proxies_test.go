@@ -18,7 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -42,9 +43,9 @@ type behind struct {
 
 func newBehind(t *testing.T) *behind {
 	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{admin: true})}
-	forward := &session.ForwardAuth{Verifier: b.world.auth, Signer: &session.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets},
-		Policies: map[string]session.ProxyPolicy{"web": {LoginRedirect: true}},
-		Login:    session.Login{URL: "https://ory.example/login", ReturnTo: []string{"app.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
+	forward := &forwardauth.ForwardAuth{Verifier: b.world.auth, Signer: &assertion.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets},
+		Policies: map[string]forwardauth.Policy{"web": {LoginRedirect: true}},
+		Login:    forwardauth.Login{URL: "https://ory.example/login", ReturnTo: []string{"app.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 	if err := forward.Check(); err != nil {
 		t.Fatal(err)
 	}

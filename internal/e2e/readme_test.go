@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -20,7 +20,7 @@ import (
 // with a real nginx before a backend that believes X-User-Id.
 func TestReadmeNginx(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
-	auth := httptest.NewServer(&session.ForwardAuth{Verifier: w.auth})
+	auth := httptest.NewServer(&forwardauth.ForwardAuth{Verifier: w.auth})
 	t.Cleanup(auth.Close)
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%q", r.Header.Values("X-User-Id"))

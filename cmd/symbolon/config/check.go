@@ -309,12 +309,6 @@ func (c *Config) checkAuth(r *report) {
 	if d := c.Auth.MaxStale; d <= 0 || d > time.Hour {
 		r.fault("auth.max_stale", "it must be more than 0 and at most 1h: so long a revoked session may still be let in")
 	}
-	switch d := c.Auth.MaxStaleWithFeed; {
-	case d < 0 || d > time.Hour:
-		r.fault("auth.max_stale_with_feed", "it must be at most 1h")
-	case d > c.Auth.MaxStale && d != Defaults().Auth.MaxStaleWithFeed: // somebody wrote it
-		r.warn("auth.max_stale_with_feed", "no feed is configured: auth.max_stale counts")
-	}
 	if d := c.Auth.OutageGrace; d < 0 || d > time.Hour {
 		r.fault("auth.outage_grace", "it must be at most 1h: so much longer is let in who was revoked just before Ory stopped to answer")
 	}

@@ -173,10 +173,6 @@ type AuthConfig struct {
 	// MaxStale is how long a revoked session may still be let in.
 	MaxStale time.Duration `yaml:"max_stale"`
 
-	// MaxStaleWithFeed counts instead while a feed proves that every change at Ory is
-	// heard of.
-	MaxStaleWithFeed time.Duration `yaml:"max_stale_with_feed"`
-
 	// OutageGrace is how long beyond that a session that was seen is let in while Ory
 	// does not answer.
 	OutageGrace time.Duration `yaml:"outage_grace"`
@@ -239,7 +235,7 @@ func Defaults() *Config {
 			OnUserDeleted: link.DenyDeleted},
 		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteCreate},
-		Auth:          AuthConfig{MaxStale: 10 * time.Second, MaxStaleWithFeed: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
+		Auth:          AuthConfig{MaxStale: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 	}
 }

@@ -69,7 +69,7 @@ users:
   anonymise_columns: [email, name]
 deletion: {proof_gap: 45s}
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
-auth: {max_stale: 1m30s, max_stale_with_feed: 30s, outage_grace: 2m, login_url: "https://ory.example/login?x=1", return_to_hosts: ["app.example", "app.example:8443"], audience: app,
+auth: {max_stale: 1m30s, outage_grace: 2m, login_url: "https://ory.example/login?x=1", return_to_hosts: ["app.example", "app.example:8443"], audience: app,
   policies: {admin: {aal: aal2, verified: true, fresh: 15m, login_redirect: true}, plain-1: {}}, headers: {user_id: X-Account},
   jwt: {jwks: "https://keys.example/jwks.json", issuer: "https://ory.example/", audience: notes, algorithms: [ES256, PS512], user_claim: user_id, max_life: 5m}}
 reconcile: {every: 20m, load: 2.5%}
@@ -99,7 +99,7 @@ func TestEveryKey(t *testing.T) {
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: link.WriteReserve, ExternalID: true},
-		Auth: AuthConfig{MaxStale: 90 * time.Second, MaxStaleWithFeed: 30 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
+		Auth: AuthConfig{MaxStale: 90 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
 			Policies: map[string]PolicyConfig{"admin": {AAL: "aal2", Verified: true, Fresh: 15 * time.Minute, LoginRedirect: true}, "plain-1": {}}, Headers: map[string]string{"user_id": "X-Account"},
 			JWT: JWTConfig{JWKS: "https://keys.example/jwks.json", Issuer: "https://ory.example/", Audience: "notes", Algorithms: []string{"ES256", "PS512"}, UserClaim: "user_id", MaxLife: 5 * time.Minute}},
 		Reconcile: ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
@@ -123,7 +123,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
-		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_MAX_STALE_WITH_FEED": "2s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`, "SYMBOLON_AUTH_LOGIN_URL": "https://l/", "SYMBOLON_AUTH_RETURN_TO_HOSTS": "a, b",
+		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`, "SYMBOLON_AUTH_LOGIN_URL": "https://l/", "SYMBOLON_AUTH_RETURN_TO_HOSTS": "a, b",
 		"SYMBOLON_AUTH_AUDIENCE": "aud", "SYMBOLON_AUTH_POLICIES": `{"p":{"aal":"aal2","verified":true,"fresh":"1m","login_redirect":true}}`,
 		"SYMBOLON_AUTH_JWT_JWKS": "/etc/jwks.json", "SYMBOLON_AUTH_JWT_ISSUER": "http://i/", "SYMBOLON_AUTH_JWT_AUDIENCE": "aud2", "SYMBOLON_AUTH_JWT_ALGORITHMS": "EdDSA, RS256", "SYMBOLON_AUTH_JWT_USER_CLAIM": "u", "SYMBOLON_AUTH_JWT_MAX_LIFE": "1m0s",
 		"SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_RECONCILE_EVERY": "1h0m0s",

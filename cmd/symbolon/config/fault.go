@@ -58,6 +58,13 @@ func (r *report) fault(path, format string, args ...any) {
 	r.faultAt(path, r.origin(path), format, args...)
 }
 
+// faultIn is fault for what the Check of a library's struct says of a field; nil: nothing.
+func (r *report) faultIn(path string, err error) {
+	if err != nil {
+		r.fault(path, "%s", err)
+	}
+}
+
 func (r *report) faultAt(path, where, format string, args ...any) {
 	switch {
 	case path != "" && r.bad[path]:

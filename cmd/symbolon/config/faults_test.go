@@ -246,7 +246,6 @@ func TestConfigFaults(t *testing.T) {
 		{"listening at a file", good + "database: postgres://u@h/n\ndatabase_listen: sqlite://a.db\n", "database_listen", "postgres://"},
 		{"listening with a bad escape", good + "database: postgres://u@h/n\ndatabase_listen: \"postgres://u:" + cmdtest.Key + "%zz@h/n\"\n", "database_listen", "postgres://"},
 		{"listening at a list", good + "database: postgres://u@h/n\ndatabase_listen: [a]\n", "database_listen", "text"},
-		{"feed is a number", good + "auth: {max_stale_with_feed: 10}\n", "auth.max_stale_with_feed", "duration"},
 		{"grace is a word", good + "auth: {outage_grace: none}\n", "auth.outage_grace", "duration"},
 		{"grace is nothing", good + "auth: {outage_grace: null}\n", "auth.outage_grace", "no value"},
 
@@ -265,8 +264,6 @@ func TestConfigFaults(t *testing.T) {
 		{"max_stale 0", good + "auth: {max_stale: 0s}\n", "auth.max_stale", "more than 0"},
 		{"max_stale -1", good + "auth: {max_stale: -1s}\n", "auth.max_stale", "more than 0"},
 		{"max_stale ten years", good + "auth: {max_stale: 87600h}\n", "auth.max_stale", "at most 1h"},
-		{"feed 2h", good + "auth: {max_stale_with_feed: 2h}\n", "auth.max_stale_with_feed", "at most 1h"},
-		{"feed -1s", good + "auth: {max_stale_with_feed: -1s}\n", "auth.max_stale_with_feed", "at most 1h"},
 		{"grace 2h", good + "auth: {outage_grace: 2h}\n", "auth.outage_grace", "at most 1h"},
 		{"grace -1s", good + "auth: {outage_grace: -1s}\n", "auth.outage_grace", "at most 1h"},
 		{"max_stale beyond time", good + "auth: {max_stale: 99999999h}\n", "auth.max_stale", "duration"},

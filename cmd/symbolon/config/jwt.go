@@ -7,7 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/internal/faults"
+	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
 // JWTConfig is about Ory's own tokenised sessions (whoami?tokenize_as=…), verified by
@@ -34,14 +35,14 @@ type JWTConfig struct {
 }
 
 // Tokens is nil where nothing is configured.
-func (j *JWTConfig) Tokens() *session.Tokens {
+func (j *JWTConfig) Tokens() *jwt.Verifier {
 	if j.JWKS == "" {
 		return nil
 	}
-	return &session.Tokens{JWKS: j.JWKS, Issuer: j.Issuer, Audience: j.Audience, Algorithms: j.Algorithms, UserClaim: j.UserClaim, MaxLife: j.MaxLife}
+	return &jwt.Verifier{JWKS: j.JWKS, Issuer: j.Issuer, Audience: j.Audience, Algorithms: j.Algorithms, UserClaim: j.UserClaim, MaxLife: j.MaxLife}
 }
 
-// jwtKeys are the keys of auth.jwt by the fields of session.Tokens.
+// jwtKeys are the keys of auth.jwt by the fields of jwt.Verifier.
 var jwtKeys = map[string]string{"JWKS": "jwks", "Issuer": "issuer", "Audience": "audience", "Algorithms": "algorithms", "UserClaim": "user_claim", "MaxLife": "max_life"}
 
 func (c *Config) checkJWT(r *report) {
@@ -56,9 +57,9 @@ func (c *Config) checkJWT(r *report) {
 		}
 		return
 	}
-	faults := tokens.Faults()
-	for _, field := range slices.Sorted(maps.Keys(faults)) {
-		r.fault("auth.jwt."+jwtKeys[field], "%s", faults[field])
+	problems := faults.In(tokens.Check())
+	for _, field := range slices.Sorted(maps.Keys(problems)) {
+		r.faultIn("auth.jwt."+jwtKeys[field], problems[field])
 	}
 	if j.Audience == "" {
 		r.warn("auth.jwt.audience", "it is not set: every token without an aud that Ory signs with these keys is taken, whomever its template makes it for")
@@ -68,14 +69,14 @@ func (c *Config) checkJWT(r *report) {
 	}
 }
 
-// CheckKeys reads the public keys that are on this machine: what serve must not start
-// with. Those behind a URL it reads when it has started.
+// CheckKeys reads the public keys that are on this machine, since serve must not start
+// with bad ones. serve reads a URL when it has started.
 func (j *JWTConfig) CheckKeys(ctx context.Context) error {
 	tokens := j.Tokens()
-	if tokens == nil || tokens.Remote() {
+	if tokens == nil {
 		return nil
 	}
-	if _, _, err := tokens.ReadKeys(ctx); err != nil {
+	if err := tokens.CheckKeys(ctx); err != nil {
 		return fmt.Errorf("auth.jwt.jwks: %w", err)
 	}
 	return nil

@@ -14,6 +14,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth"
+	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -89,36 +92,30 @@ func (c *Config) checkProxies(r *report) {
 			checkKey(r, "hooks.basic.hydrate", password)
 		}
 	}
-	c.checkLogin(r)
+	problems := faults.In(c.ForwardAuth(nil, nil).Check())
+	c.checkLogin(r, problems)
 	if a := c.Auth.Audience; a != "" && (!visible(a) || len(a) > 256) {
 		r.fault("auth.audience", "it must be at most 256 characters of visible ASCII without spaces")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Auth.Policies)) {
-		c.checkPolicy(r, "auth.policies."+shown(name), name, c.Auth.Policies[name])
+		path := "auth.policies." + shown(name)
+		r.faultIn(path, problems["Policies["+name+"]"])
+		c.checkPolicy(r, path, c.Auth.Policies[name])
 	}
 }
 
-func (c *Config) checkLogin(r *report) {
-	if c.Auth.LoginURL != "" && !session.IsLoginURL(c.Auth.LoginURL) {
-		r.fault("auth.login_url", "it must be http(s)://host/path, such as https://ory.example.com/self-service/login/browser")
-	}
-	for i, host := range c.Auth.ReturnToHosts {
-		if !session.IsReturnHost(host) {
-			r.fault(fmt.Sprintf("auth.return_to_hosts[%d]", i), "it must be host or host:port in lower case, exactly: app.example.com")
-		}
+// checkLogin reports the problems of the login page; see forwardauth.ForwardAuth's Check.
+func (c *Config) checkLogin(r *report, problems map[string]error) {
+	r.faultIn("auth.login_url", problems["Login.URL"])
+	for i := range c.Auth.ReturnToHosts {
+		r.faultIn(fmt.Sprintf("auth.return_to_hosts[%d]", i), problems[fmt.Sprintf("Login.ReturnTo[%d]", i)])
 	}
 	if len(c.Auth.ReturnToHosts) > 0 && len(c.Serve.TrustedProxies) == 0 {
 		r.warn("auth.return_to_hosts", "it is of no use without serve.trusted_proxies: only what a trusted proxy forwards becomes a return_to")
 	}
 }
 
-func (c *Config) checkPolicy(r *report, path, name string, p PolicyConfig) {
-	switch {
-	case session.IsBuiltinPolicy(name):
-		r.fault(path, "default, optional and aal2 are there already; give yours another name")
-	case !session.IsPolicyName(name):
-		r.fault(path, "its name stands in a path: 1 to 64 of a-z, 0-9, '-' and '_'")
-	}
+func (c *Config) checkPolicy(r *report, path string, p PolicyConfig) {
 	if p.AAL != "" && p.AAL != "aal1" && p.AAL != "aal2" {
 		r.fault(path+".aal", "it must be aal1 or aal2")
 	}
@@ -143,24 +140,26 @@ func parseNetwork(text string) (netip.Prefix, error) {
 }
 
 // ForwardAuth is what proxies ask.
-func (c *Config) ForwardAuth(v *session.Verifier, signer *session.Signer) *session.ForwardAuth {
-	f := &session.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]session.ProxyPolicy{},
-		Login: session.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
+func (c *Config) ForwardAuth(v *session.Verifier, signer *assertion.Signer) *forwardauth.ForwardAuth {
+	f := &forwardauth.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]forwardauth.Policy{},
+		Headers: forwardauth.Headers{UserID: c.HeaderName("user_id"), IdentityID: c.HeaderName("identity_id"), SessionID: c.HeaderName("session_id"),
+			AAL: c.HeaderName("aal"), Email: c.HeaderName("email"), Assertion: c.HeaderName("assertion")},
+		Login: forwardauth.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
 	for _, text := range c.Serve.TrustedProxies {
 		if p, err := parseNetwork(text); err == nil { // it was checked
 			f.Login.TrustedProxies = append(f.Login.TrustedProxies, p)
 		}
 	}
 	for name, p := range c.Auth.Policies {
-		policy := session.ProxyPolicy{LoginRedirect: p.LoginRedirect}
+		policy := forwardauth.Policy{LoginRedirect: p.LoginRedirect}
 		if p.AAL == "aal2" {
-			policy.Policies = append(policy.Policies, session.AAL2)
+			policy.Require = append(policy.Require, session.AAL2)
 		}
 		if p.Verified {
-			policy.Policies = append(policy.Policies, session.Verified)
+			policy.Require = append(policy.Require, session.Verified)
 		}
 		if p.Fresh > 0 {
-			policy.Policies = append(policy.Policies, session.Fresh(p.Fresh))
+			policy.Require = append(policy.Require, session.Fresh(p.Fresh))
 		}
 		f.Policies[name] = policy
 	}
@@ -168,11 +167,11 @@ func (c *Config) ForwardAuth(v *session.Verifier, signer *session.Signer) *sessi
 }
 
 // Signer is nil where there is no audience: nothing is signed.
-func (c *Config) Signer() *session.Signer {
+func (c *Config) Signer() *assertion.Signer {
 	if c.Auth.Audience == "" {
 		return nil
 	}
-	return &session.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.Secrets()}
+	return &assertion.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.Secrets()}
 }
 
 // HydrateLogin is what Oathkeeper shows: the configured one, or the derived ones of

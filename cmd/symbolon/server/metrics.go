@@ -106,15 +106,15 @@ func (m *metrics) sessions(v *session.Verifier, e *ear) {
 		func() float64 { return v.Bound().Seconds() })
 	gauge("sessions_cached", "Answers of Ory that are remembered.", func() float64 { return float64(v.Stats().Sessions) })
 	gauge("sessions_cached_bytes", "What they take up, about.", func() float64 { return float64(v.Stats().Bytes) })
-	gauge("ory_stopped", "1 while Ory does not answer and is asked once a second.", func() float64 { return one(v.Stats().Stopped) })
+	gauge("ory_stopped", "1 while Ory does not answer and is asked once a second.", func() float64 { return one(v.Stats().BreakerOpen) })
 	gauge("replicas_listening", "1 while Postgres tells of purges by other replicas; 0: the table is read, twice a second.",
 		func() float64 { return one(e.listening.Load()) })
-	gauge("replicas_deaf", "1 while purges by other replicas cannot be heard at all.", func() float64 { return one(v.Stats().Deaf) })
+	gauge("replicas_deaf", "1 while purges by other replicas cannot be heard at all.", func() float64 { return one(v.Stats().BroadcastDown) })
 	gauge("replicas_unwritten", "Known sessions and purges that other replicas have not been told of yet.",
-		func() float64 { return float64(v.Stats().Unwritten + v.Stats().Untold) })
+		func() float64 { return float64(v.Stats().MemoryPending + v.Stats().PurgesPending) })
 	counter("session_questions_total", "Questions to Ory whose a session is.", func(s session.Stats) uint64 { return s.Asked })
 	counter("session_refreshes_total", "Of them in the background, for sessions in use.", func(s session.Stats) uint64 { return s.Renewed })
-	counter("session_graced_total", "Answers that counted longer because Ory did not answer.", func(s session.Stats) uint64 { return s.Graced })
+	counter("session_graced_total", "Answers that counted longer because Ory did not answer.", func(s session.Stats) uint64 { return s.ServedStale })
 	gauge("jwt_keys", "Public keys by which Ory's tokens can be verified; 0: auth.jwt is not configured, or they could not be read yet.",
 		func() float64 { return float64(v.Stats().Tokens.Keys) })
 	counter("jwt_key_faults_total", "Readings of the public keys that failed.", func(s session.Stats) uint64 { return s.Tokens.KeyFaults })

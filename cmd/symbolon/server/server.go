@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
 )
@@ -58,8 +59,8 @@ type Server struct {
 	verifier *session.Verifier
 	ear      *ear
 
-	forwardAuth *session.ForwardAuth
-	hydrate     *session.Hydrate
+	forwardAuth *forwardauth.ForwardAuth
+	hydrate     *forwardauth.Hydrate
 
 	listeners *listeners
 	passes    *passes  // the schedule's
@@ -81,13 +82,9 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	p.ear = newEar(s.Config, log)
 	shared := newReplicas(s, p.ear)
 	p.verifier = &session.Verifier{Linker: s.Linker, Ory: s.Ory, MaxStale: s.Config.Auth.MaxStale, Log: log,
-		MaxStaleWithFeed: s.Config.Auth.MaxStaleWithFeed, OutageGrace: s.Config.Auth.OutageGrace, Memory: shared, Broadcast: shared,
-		Tokens: s.Config.Auth.JWT.Tokens(),
-		Headers: session.Headers{UserID: s.Config.HeaderName("user_id"), IdentityID: s.Config.HeaderName("identity_id"),
-			SessionID: s.Config.HeaderName("session_id"), AAL: s.Config.HeaderName("aal"), Email: s.Config.HeaderName("email"),
-			Assertion: s.Config.HeaderName("assertion")}}
+		OutageGrace: s.Config.Auth.OutageGrace, Memory: shared, Broadcast: shared, Tokens: s.Config.Auth.JWT.Tokens()}
 	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
-	p.hydrate = &session.Hydrate{Verifier: p.verifier, Signer: p.forwardAuth.Signer}
+	p.hydrate = &forwardauth.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()
 	p.metrics.sessions(p.verifier, p.ear)
 	if p.work, err = p.newBackground(); err != nil {

@@ -145,7 +145,7 @@ func (w *World) Forget(p *Person) {
 
 // HTTP asks the middleware: 200 and the user, or the status and the code.
 func (w *World) HTTP(h http.Header, policies ...session.Policy) (status int, said string) {
-	return Ask(w.t, w.Auth.Require(http.HandlerFunc(Whoami), policies...), h)
+	return Ask(w.t, w.Auth.RequireWith(policies...)(http.HandlerFunc(Whoami)), h)
 }
 
 // Whoami answers with the request's user.

@@ -1,9 +1,8 @@
-package session
+package jwt
 
 import (
 	"crypto/ed25519"
 	"encoding/json"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -11,14 +10,16 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"pgregory.net/rapid"
+
+	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
 // fixed is a key, a moment and a token that are the same in every run, so that what
 // was found by fuzzing means the same later.
-func fixed() (tokens *Tokens, set *tokenKeys, now time.Time, good string) {
+func fixed() (tokens *Verifier, set *keySet, now time.Time, good string) {
 	private := ed25519.NewKeyFromSeed([]byte(strings.Repeat("f", ed25519.SeedSize)))
 	now = time.Unix(1795600000, 0)
-	tokens = &Tokens{Issuer: tokenIssuer, Audience: tokenAudience}
+	tokens = &Verifier{Issuer: jwttest.Issuer, Audience: jwttest.Audience}
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k", Algorithm: "EdDSA", Use: "sig"}}})
 	if err != nil {
 		panic(err)
@@ -26,14 +27,14 @@ func fixed() (tokens *Tokens, set *tokenKeys, now time.Time, good string) {
 	if set, err = parseJWKS(text, tokens.algorithms()); err != nil {
 		panic(err)
 	}
-	s := &fakeSession{id: "00000001-5e55-4000-8000-000000000000", identity: "00000001-1de0-4000-8000-000000000000", aal: "aal1", verified: true, authenticated: now}
-	good = signRaw([]byte(`{"alg":"EdDSA","kid":"k","typ":"JWT"}`), jsonOf(claimsFor(s, now, time.Minute)), private)
+	s := jwttest.Session{ID: "00000001-5e55-4000-8000-000000000000", Identity: "00000001-1de0-4000-8000-000000000000", AAL: "aal1", Verified: true, Authenticated: now}
+	good = jwttest.Sign([]byte(`{"alg":"EdDSA","kid":"k","typ":"JWT"}`), jwttest.JSON(jwttest.Claims(s, now, time.Minute)), private)
 	return tokens, set, now, good
 }
 
 // lets reports whether a token would let somebody in, and whom.
-func lets(tokens *Tokens, set *tokenKeys, raw string, now time.Time) (*token, bool) {
-	t, err := tokens.read(raw, now)
+func lets(tokens *Verifier, set *keySet, raw string, now time.Time) (*Token, bool) {
+	t, err := tokens.Read(raw, now)
 	if err != nil || set.keys[t.kid] == nil {
 		return nil, false
 	}
@@ -47,9 +48,9 @@ func FuzzToken(f *testing.F) {
 	f.Add(good)
 	parts := strings.Split(good, ".")
 	f.Add(parts[0] + "." + parts[1] + ".")
-	f.Add(b64([]byte(`{"alg":"none","kid":"k"}`)) + "." + parts[1] + ".")
-	f.Add(b64([]byte(`{"alg":"HS256","kid":"k","jwk":{"kty":"oct","k":"AAAA"}}`)) + "." + parts[1] + "." + parts[2])
-	f.Add(b64([]byte(`{"alg":"EdDSA","kid":"k","crit":["b64"],"b64":false}`)) + "." + parts[1] + "." + parts[2])
+	f.Add(jwttest.B64([]byte(`{"alg":"none","kid":"k"}`)) + "." + parts[1] + ".")
+	f.Add(jwttest.B64([]byte(`{"alg":"HS256","kid":"k","jwk":{"kty":"oct","k":"AAAA"}}`)) + "." + parts[1] + "." + parts[2])
+	f.Add(jwttest.B64([]byte(`{"alg":"EdDSA","kid":"k","crit":["b64"],"b64":false}`)) + "." + parts[1] + "." + parts[2])
 	f.Add(good + "." + parts[2])
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -57,11 +58,11 @@ func FuzzToken(f *testing.F) {
 		if in != (raw == good) {
 			t.Errorf("%q lets in: %v", raw, in)
 		}
-		if in && (tok.identity == "" || tok.session == "" || tok.key == nil) {
+		if in && (tok.Identity == "" || tok.Session == "" || tok.key == nil) {
 			t.Errorf("%+v", tok)
 		}
-		if kind, value, ok := bearerToken([]string{"Bearer " + raw}); ok && (value != raw || kind == TokenisedSession && strings.Count(raw, ".") != 2) {
-			t.Errorf("%q is taken for %s %q", raw, kind, value)
+		if shaped := IsShaped(raw); in && !shaped || shaped && strings.Count(raw, ".") != 2 {
+			t.Errorf("%q has the shape of a token: %v", raw, shaped)
 		}
 	})
 }
@@ -69,13 +70,13 @@ func FuzzToken(f *testing.F) {
 // FuzzJWKS: whatever is published, what comes out is public, and for one algorithm
 // that is believed.
 func FuzzJWKS(f *testing.F) {
-	k := keysOnce()
-	f.Add([]byte(jwksOf(f, "es", "ES256", k.es.Public(), "ed", "EdDSA", k.ed.Public(), "rs", "RS256", k.rs.Public())))
-	f.Add(jsonOf(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.es, KeyID: "es"}}}))
+	k := jwttest.Private()
+	f.Add([]byte(jwttest.JWKS(f, "es", "ES256", k.ES.Public(), "ed", "EdDSA", k.ED.Public(), "rs", "RS256", k.RS.Public())))
+	f.Add(jwttest.JSON(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.ES, KeyID: "es"}}}))
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AAAA","kid":"x"}]}`))
 	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"x","x":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`))
 	f.Add([]byte(`{"keys":[{"kty":"RSA","e":"AQAB","n":"AA","kid":"x","alg":"RS256"}]}`))
-	allowed := (&Tokens{}).algorithms()
+	allowed := (&Verifier{}).algorithms()
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		set, err := parseJWKS(doc, allowed)
 		if err != nil {
@@ -93,15 +94,15 @@ func FuzzJWKS(f *testing.F) {
 // TestFlippedTokens: a good token of each algorithm with any one byte changed, left
 // out or put in lets nobody in.
 func TestFlippedTokens(t *testing.T) {
-	k, now := keysOnce(), time.Now()
-	tokens := &Tokens{Issuer: tokenIssuer, Audience: tokenAudience}
-	set, err := parseJWKS([]byte(allKeys(t)), tokens.algorithms())
+	k, now := jwttest.Private(), time.Now()
+	tokens := &Verifier{Issuer: jwttest.Issuer, Audience: jwttest.Audience}
+	set, err := parseJWKS([]byte(jwttest.AllKeys(t)), tokens.algorithms())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeSession{id: "00000001-5e55-4000-8000-000000000000", identity: "00000001-1de0-4000-8000-000000000000", aal: "aal1", authenticated: now}
-	claims := jsonOf(claimsFor(s, now, time.Minute))
-	good := []string{signRaw(jsonOf(headerES), claims, k.es), signRaw([]byte(`{"alg":"EdDSA","kid":"ed"}`), claims, k.ed), signRaw([]byte(`{"alg":"RS256","kid":"rs"}`), claims, k.rs)}
+	s := jwttest.Session{ID: "00000001-5e55-4000-8000-000000000000", Identity: "00000001-1de0-4000-8000-000000000000", AAL: "aal1", Authenticated: now}
+	claims := jwttest.JSON(jwttest.Claims(s, now, time.Minute))
+	good := []string{jwttest.Sign(jwttest.JSON(jwttest.Header), claims, k.ES), jwttest.Sign([]byte(`{"alg":"EdDSA","kid":"ed"}`), claims, k.ED), jwttest.Sign([]byte(`{"alg":"RS256","kid":"rs"}`), claims, k.RS)}
 	for _, raw := range good {
 		if _, in := lets(tokens, set, raw, now); !in {
 			t.Fatalf("%s is refused", raw)
@@ -124,44 +125,6 @@ func TestFlippedTokens(t *testing.T) {
 		}
 		if _, in := lets(tokens, set, changed, now); in {
 			r.Fatalf("%q lets in, %q was signed", changed, raw)
-		}
-	})
-}
-
-// BenchmarkTokens: one that is cached, one that is verified, and one of the
-// application's own, which nothing is remembered of.
-func BenchmarkTokens(b *testing.B) {
-	w, _ := tokenWorld(b)
-	w.v.Log = slog.New(slog.DiscardHandler)
-	_, s := w.person(1)
-	token := tokenise(s)
-	if _, err := w.v.Authenticate(byBearer(token)); err != nil {
-		b.Fatal(err)
-	}
-	cached, foreign := byBearer(token), byBearer(tokenise(s, members{"iss": "https://app.example"}))
-	b.Run("cached", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := w.v.Authenticate(cached); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("verified", func(b *testing.B) {
-		for b.Loop() {
-			t, err := w.v.Tokens.read(token, time.Now())
-			if err == nil {
-				err = w.v.Tokens.verify(token, t, w.v.keys.set.Load().keys[t.kid])
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("foreign", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := w.v.Authenticate(foreign); err == nil {
-				b.Fatal("it lets in")
-			}
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package session
+package jwt
 
 import (
 	"crypto"
@@ -17,17 +17,17 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// tokenKeys are the public keys of one reading of a JWKS, by their kid.
-type tokenKeys struct {
-	keys   map[string]*tokenKey
+// keySet are the public keys of one reading of a JWKS, by their kid.
+type keySet struct {
+	keys   map[string]*publicKey
 	unused []string // why the other keys are of no use
 
-	asked int64     // of Verifier.mono: when it was asked for
+	asked int64     // of Keys.mono: when it was asked for
 	wall  time.Time // the same by the wall clock
 }
 
-// tokenKey is a key and the one algorithm that it is for.
-type tokenKey struct {
+// publicKey is a key and the one algorithm that it is for.
+type publicKey struct {
 	kid       string
 	algorithm jose.SignatureAlgorithm
 	public    any
@@ -35,7 +35,7 @@ type tokenKey struct {
 }
 
 // same reports whether it is still the key that verified something before.
-func (k *tokenKey) same(other *tokenKey) bool {
+func (k *publicKey) same(other *publicKey) bool {
 	return other != nil && k.kid == other.kid && k.algorithm == other.algorithm && k.print == other.print
 }
 
@@ -52,7 +52,7 @@ var secretMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"
 
 // parseJWKS reads a set. A key of another purpose or algorithm is left out; a set that
 // must not have been published, or in which a kid means two keys, is refused whole.
-func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*tokenKeys, error) {
+func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 	if len(doc) > maxJWKS {
 		return nil, errors.New("it has more than 256 kB")
 	}
@@ -64,7 +64,7 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*tokenKeys, error
 	if json.Unmarshal(members["keys"], &items) != nil || len(items) > maxJWKSKeys {
 		return nil, fmt.Errorf(`it is no key set: it must be {"keys": […]} with at most %d keys`, maxJWKSKeys)
 	}
-	set := &tokenKeys{keys: map[string]*tokenKey{}}
+	set := &keySet{keys: map[string]*publicKey{}}
 	for n, item := range items {
 		key, err := parseJWK(item, allowed)
 		var leftOut unused
@@ -92,7 +92,7 @@ func (u unused) Error() string { return string(u) }
 
 // parseJWK reads one key. An error that is unused leaves it out; any other makes the
 // whole set one that must not be believed.
-func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*tokenKey, error) {
+func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicKey, error) {
 	members, err := strictjson.Object(item)
 	if err != nil {
 		return nil, errors.New("it is no object")
@@ -126,7 +126,7 @@ func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*tokenKe
 	if err != nil {
 		return nil, err
 	}
-	return &tokenKey{kid: kid, algorithm: algorithm, public: public.Key, print: [32]byte(digest)}, nil
+	return &publicKey{kid: kid, algorithm: algorithm, public: public.Key, print: [32]byte(digest)}, nil
 }
 
 func forSignatures(members map[string]json.RawMessage) bool {

@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"net/http/httptest"
@@ -6,6 +6,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/internal/faults"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 func testLogin() Login {
@@ -63,7 +67,7 @@ func TestReturnTo(t *testing.T) {
 // TestLoginRedirect: the whole way. A bad URL is the login page without return_to.
 func TestLoginRedirect(t *testing.T) {
 	w := newWorld(t)
-	f := &ForwardAuth{Verifier: w.v, Login: testLogin(), Policies: map[string]ProxyPolicy{"web": {LoginRedirect: true}, "api": {}}}
+	f := &ForwardAuth{Verifier: w.v, Login: testLogin(), Policies: map[string]Policy{"web": {LoginRedirect: true}, "api": {}}}
 	if err := f.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -132,26 +136,34 @@ func TestLoginRedirect(t *testing.T) {
 	}
 }
 
+// TestForwardAuthCheck: what is wrong is said of the field that is wrong, all at once.
 func TestForwardAuthCheck(t *testing.T) {
 	w := newWorld(t)
-	for name, f := range map[string]*ForwardAuth{
-		"a policy that is there":     {Policies: map[string]ProxyPolicy{"aal2": {}}},
-		"a policy with a slash":      {Policies: map[string]ProxyPolicy{"a/b": {}}},
-		"a policy without a name":    {Policies: map[string]ProxyPolicy{"": {}}},
-		"a redirect to nowhere":      {Policies: map[string]ProxyPolicy{"a": {LoginRedirect: true}}},
-		"a login page that is none":  {Login: Login{URL: "javascript:alert(1)"}},
-		"a login page with a user":   {Login: Login{URL: "https://a:b@x.example/"}},
-		"a host that is none":        {Login: Login{ReturnTo: []string{"*.example"}}},
-		"a host that is a URL":       {Login: Login{ReturnTo: []string{"https://app.example"}}},
-		"a signer without a secret":  {Signer: &Signer{Issuer: "a", Audience: "b"}},
-		"a verifier that is not set": {Verifier: &Verifier{}},
+	for field, f := range map[string]*ForwardAuth{
+		"Policies[aal2]":            {Policies: map[string]Policy{"aal2": {}}},
+		"Policies[a/b]":             {Policies: map[string]Policy{"a/b": {}}},
+		"Policies[]":                {Policies: map[string]Policy{"": {}}},
+		"Policies[a].LoginRedirect": {Policies: map[string]Policy{"a": {LoginRedirect: true}}},
+		"Headers":                   {Headers: Headers{AAL: "X-User-Id"}},
+		"Login.URL":                 {Login: Login{URL: "javascript:alert(1)"}},
+		"Login.ReturnTo[0]":         {Login: Login{ReturnTo: []string{"*.example", "app.example"}}},
+		"Login.ReturnTo[1]":         {Login: Login{ReturnTo: []string{"app.example", "https://app.example"}}},
+		"Signer":                    {Signer: &assertion.Signer{Issuer: "a", Audience: "b"}},
+		"Verifier":                  {Verifier: &session.Verifier{Log: w.v.Log}},
 	} {
 		if f.Verifier == nil {
 			f.Verifier = w.v
 		}
-		if f.Check() == nil {
-			t.Errorf("%s is accepted", name)
+		if faults := faults.In(f.Check()); len(faults) != 1 || faults[field] == nil {
+			t.Errorf("%s: %v", field, faults)
 		}
+	}
+	if l := (&Login{URL: "https://a:b@x.example/"}); l.Check() == nil {
+		t.Error("a login page with a user is accepted")
+	}
+	all := &ForwardAuth{Policies: map[string]Policy{"aal2": {LoginRedirect: true}}, Login: Login{ReturnTo: []string{"*"}}}
+	if faults := faults.In(all.Check()); len(faults) != 4 {
+		t.Error(faults)
 	}
 }
 

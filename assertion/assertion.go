@@ -1,4 +1,11 @@
-package session
+// Package assertion signs who a request is, for applications that do not take a proxy's
+// word for it. A [Signer] makes JSON Web Tokens that count for a minute and serves the
+// public keys that verify them.
+//
+//	signer := &assertion.Signer{Issuer: "https://symbolon.example", Audience: "app", Secrets: secrets}
+//	mux.Handle("/.well-known/jwks.json", signer.JWKS())
+//	token, err := signer.Assert(principal)
+package assertion
 
 import (
 	"crypto"
@@ -26,12 +33,12 @@ import (
 //	 "identity": the ID at Ory, "session": its ID, "aal": "aal1"}
 //
 // The keys are derived from the secret, a new one each day (UTC): nothing is stored,
-// and replicas that share the secret share the keys. [Signer.JWKS] serves those of
-// yesterday, today and tomorrow, of every secret, so that clocks may differ by hours
-// and whoever verifies may keep the set for one.
+// and replicas that share the secret share the keys. [Signer.JWKS] serves the keys of
+// yesterday, today and tomorrow, of every secret, so that clocks may differ by hours and
+// a verifier may keep the set for an hour.
 //
-// Signing takes some 20 µs, so one assertion is given out for half its life to every
-// request of a session. A Signer may be used by many goroutines at once; set its
+// Signing takes some 20 µs, so every request of a session gets the same assertion for half
+// its life. A Signer may be used by many goroutines at once; set its
 // fields before the first call. Issuer, Audience and Secrets are required.
 type Signer struct {
 	Issuer   string
@@ -52,12 +59,12 @@ const (
 	// and too short to be worth stealing.
 	assertionLife = 60 * time.Second
 
-	// maxAssertions bounds what is remembered: some 20 MB. Past it those that are
-	// least used are signed again.
+	// maxAssertions bounds the assertions that are remembered: some 20 MB. Past it the
+	// least used ones are signed again.
 	maxAssertions = 1 << 15
 )
 
-// claimed is what an assertion says of somebody; signed is one that was made.
+// claimed is what an assertion says; signed is an assertion.
 type claimed struct {
 	user     symbolon.UserID
 	identity symbolon.IdentityID
@@ -80,9 +87,9 @@ func (s *Signer) Check() error {
 func (s *Signer) setup() {
 	switch {
 	case s.Issuer == "" || s.Audience == "":
-		s.bad = errors.New("session: Signer.Issuer or Signer.Audience is not set")
+		s.bad = errors.New("assertion: Signer.Issuer or Signer.Audience is not set")
 	case len(s.Secrets) == 0:
-		s.bad = errors.New("session: Signer.Secrets is not set")
+		s.bad = errors.New("assertion: Signer.Secrets is not set")
 	default:
 		s.cache, s.bad = otter.New(&otter.Options[claimed, *signed]{MaximumSize: maxAssertions})
 	}
@@ -102,7 +109,7 @@ func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
 	}
 	made, err := s.sign(c, now, min(assertionLife, p.Session.ExpiresAt.Sub(now)))
 	if err != nil {
-		return "", fmt.Errorf("session: sign an assertion: %w: %w", err, symbolon.ErrUnavailable)
+		return "", fmt.Errorf("assertion: sign an assertion: %w: %w", err, symbolon.ErrUnavailable)
 	}
 	s.cache.Set(c, made)
 	return made.token, nil

@@ -1,4 +1,4 @@
-package session
+package jwt
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -14,52 +15,55 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// token is what a tokenised session says. It never changes once it is made.
-type token struct {
+// Token is what a tokenised session says. It never changes once it is made.
+type Token struct {
 	kid       string
 	algorithm jose.SignatureAlgorithm
 
-	identity symbolon.IdentityID
-	session  string // empty: the template took sid away
-	user     string // of Tokens.UserClaim
-	aal      string
-	email    string // only a verified one
+	Identity symbolon.IdentityID
+	Session  string // empty: the template took sid away
+	User     string // of Verifier.UserClaim
+	AAL      string
+	Email    string // only a verified one
 
-	issued        time.Time
-	expires       time.Time
-	authenticated time.Time // zero: not said
+	Issued        time.Time
+	Expires       time.Time
+	Authenticated time.Time // zero: not said
 
-	key     *tokenKey // that it was verified by
-	ends    int64     // of Verifier.mono: when it expires, however the wall clock is set
-	vouched bool      // Ory's books were asked whether its session goes on, and it does
-	cleared int64     // of purges: the epoch at which they were
+	key *publicKey // that its signature was verified by
 }
 
-// refusal is why a token lets nobody in. It matches [ErrUnauthenticated], and holds
-// nothing of the token.
-type refusal struct {
-	why string
+// Size is how many bytes it takes up, about.
+func (t *Token) Size() int { return int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.User) }
 
-	// setup says that Ory signed it, so that somebody's configuration is wrong.
-	setup bool
+// MayPrecede reports whether a token may have been issued before a moment, since the
+// signer's clock may be ahead.
+func (t *Token) MayPrecede(moment time.Time) bool { return t.Issued.Sub(moment) <= Leeway }
+
+// Refusal is why a token lets nobody in. It holds nothing of the token.
+type Refusal struct {
+	Reason string
+
+	// Misconfigured says that Ory signed the token, so that a template or a setting is
+	// wrong.
+	Misconfigured bool
 }
 
-func (r *refusal) Error() string { return "session: a token of Ory's is refused: " + r.why }
-func (r *refusal) Unwrap() error { return ErrUnauthenticated }
+func (r *Refusal) Error() string { return "a token of Ory's is refused: " + r.Reason }
 
-func notGood(why string) error     { return &refusal{why: why} }
-func misconfigured(w string) error { return &refusal{why: w, setup: true} }
+func refuse(reason string) error        { return &Refusal{Reason: reason} }
+func misconfigured(reason string) error { return &Refusal{Reason: reason, Misconfigured: true} }
 
 // Sizes of a token's parts, before they are decoded.
 const (
-	maxTokenised   = 8 << 10
-	maxTokenHeader = 1 << 10
-	maxKeyID       = 256
+	maxToken  = 8 << 10
+	maxHeader = 1 << 10
+	maxKeyID  = 256
 )
 
-// isTokenShaped reports whether a Bearer token is in JWS' compact form: three parts
+// IsShaped reports whether a Bearer token is in JWS' compact form: three parts
 // of base64 for URLs. Forms with several signatures and encrypted tokens are not.
-func isTokenShaped(s string) bool {
+func IsShaped(s string) bool {
 	dots := 0
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -69,36 +73,37 @@ func isTokenShaped(s string) bool {
 			return false
 		}
 	}
-	return dots == 2 && len(s) <= maxTokenised
+	return dots == 2 && len(s) <= maxToken
 }
 
-// read reads a token, and judges all that needs no key. What it says is not to be
-// believed before its signature is verified; what it refuses never will be.
-func (t *Tokens) read(raw string, now time.Time) (*token, error) {
-	if !isTokenShaped(raw) {
-		return nil, notGood("it is no JWT in the compact form, or has more than 8 kB")
+// Read reads a token and checks everything that needs no key. A token that it refuses is
+// refused for good. A token that it returns must not be believed before its signature is
+// verified.
+func (v *Verifier) Read(raw string, now time.Time) (*Token, error) {
+	if !IsShaped(raw) {
+		return nil, refuse("it is no JWT in the compact form, or has more than 8 kB")
 	}
 	header, rest, _ := strings.Cut(raw, ".")
 	body, signature, _ := strings.Cut(rest, ".")
 	if _, ok := decodePart(signature); !ok {
-		return nil, notGood("its signature is not base64 for URLs")
+		return nil, refuse("its signature is not base64 for URLs")
 	}
 	text, ok := decodePart(body)
 	switch {
 	case !ok:
-		return nil, notGood("its claims are not base64 for URLs")
-	case t.surelyAnothers(text):
+		return nil, refuse("its claims are not base64 for URLs")
+	case v.surelyAnothers(text):
 		return nil, anotherIssuer
 	}
-	out := &token{}
+	out := &Token{}
 	if err := out.readHeader(header); err != nil {
 		return nil, err
 	}
 	claims, err := strictjson.Object(text)
 	if err != nil {
-		return nil, notGood("its claims: " + err.Error())
+		return nil, refuse("its claims: " + err.Error())
 	}
-	if err := t.judgeReader(claims); err != nil {
+	if err := v.checkReader(claims); err != nil {
 		return nil, err
 	}
 	if err := out.readTimes(claims, now); err != nil {
@@ -116,148 +121,148 @@ func decodePart(s string) ([]byte, bool) {
 
 // readHeader takes the three members that Ory writes, and no other: a header that
 // names or brings a key, or that has to be understood (crit), is never followed.
-func (t *token) readHeader(part string) error {
-	if len(part) > maxTokenHeader {
-		return notGood("its header is too long")
+func (t *Token) readHeader(part string) error {
+	if len(part) > maxHeader {
+		return refuse("its header is too long")
 	}
 	text, ok := decodePart(part)
 	if !ok {
-		return notGood("its header is not base64 for URLs")
+		return refuse("its header is not base64 for URLs")
 	}
 	members, err := strictjson.Object(text)
 	if err != nil {
-		return notGood("its header: " + err.Error())
+		return refuse("its header: " + err.Error())
 	}
 	for name := range members {
 		if name != "alg" && name != "kid" && name != "typ" {
-			return notGood("its header has a member that is none of alg, kid and typ")
+			return refuse("its header has a member that is none of alg, kid and typ")
 		}
 	}
 	alg, ok := textOf(members["alg"])
 	if !ok {
-		return notGood("its header has no alg")
+		return refuse("its header has no alg")
 	}
 	t.algorithm = jose.SignatureAlgorithm(alg)
 	if t.kid, ok = textOf(members["kid"]); !ok || t.kid == "" || len(t.kid) > maxKeyID {
-		return notGood("its header has no kid")
+		return refuse("its header has no kid")
 	}
 	if raw, there := members["typ"]; there {
 		if typ, ok := textOf(raw); !ok || !strings.EqualFold(typ, "JWT") {
-			return notGood("its typ is not JWT")
+			return refuse("its typ is not JWT")
 		}
 	}
 	return nil
 }
 
-var anotherIssuer = notGood("its issuer is another: it is the application's own, or auth.jwt.issuer is wrong")
+var anotherIssuer = refuse("its issuer is another: it is the application's own, or auth.jwt.issuer is wrong")
 
 // surelyAnothers tells most of an application's own tokens from Ory's before anything
 // is parsed: Ory writes an issuer of plain letters as it is.
-func (t *Tokens) surelyAnothers(claims []byte) bool {
-	return strings.Trim(t.Issuer, plainIssuer) == "" && !bytes.Contains(claims, []byte(`"`+t.Issuer+`"`))
+func (v *Verifier) surelyAnothers(claims []byte) bool {
+	return strings.Trim(v.Issuer, plainIssuer) == "" && !bytes.Contains(claims, []byte(`"`+v.Issuer+`"`))
 }
 
 const plainIssuer = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_~"
 
-// judgeReader reports whether a token is Ory's, and for us.
-func (t *Tokens) judgeReader(claims map[string]json.RawMessage) error {
-	if issuer, ok := textOf(claims["iss"]); !ok || issuer != t.Issuer {
+// checkReader reports whether a token is Ory's, and for us.
+func (v *Verifier) checkReader(claims map[string]json.RawMessage) error {
+	if issuer, ok := textOf(claims["iss"]); !ok || issuer != v.Issuer {
 		return anotherIssuer
 	}
 	raw, there := claims["aud"]
 	if !there {
-		if t.Audience != "" {
-			return notGood("it has no aud: the template's claims mapper has to write auth.jwt.audience there")
+		if v.Audience != "" {
+			return refuse("it has no aud: the template's claims mapper has to write auth.jwt.audience there")
 		}
 		return nil
 	}
 	audience, ok := textsOf(raw)
 	switch {
 	case !ok:
-		return notGood("its aud is neither text nor a list of texts")
-	case t.Audience == "":
-		return notGood("it has an aud, and auth.jwt.audience is not set")
+		return refuse("its aud is neither text nor a list of texts")
+	case v.Audience == "":
+		return refuse("it has an aud, and auth.jwt.audience is not set")
 	}
 	for _, a := range audience {
-		if a == t.Audience {
+		if a == v.Audience {
 			return nil
 		}
 	}
-	return notGood("its aud names somebody else")
+	return refuse("its aud names somebody else")
 }
 
 // readTimes wants whole seconds: exp, nbf and iat, which Ory always writes.
-func (t *token) readTimes(claims map[string]json.RawMessage, now time.Time) error {
+func (t *Token) readTimes(claims map[string]json.RawMessage, now time.Time) error {
 	var begins time.Time
 	for _, c := range []struct {
 		name string
 		to   *time.Time
-	}{{"exp", &t.expires}, {"nbf", &begins}, {"iat", &t.issued}} {
+	}{{"exp", &t.Expires}, {"nbf", &begins}, {"iat", &t.Issued}} {
 		var ok bool
 		if *c.to, ok = secondsOf(claims[c.name]); !ok {
-			return notGood("its " + c.name + " is not there, or no whole number of seconds")
+			return refuse("its " + c.name + " is not there, or no whole number of seconds")
 		}
 	}
 	switch {
-	case !now.Before(t.expires):
-		return notGood("it has expired")
-	case begins.Sub(now) > tokenLeeway:
-		return notGood("its nbf is in the future")
-	case t.issued.Sub(now) > tokenLeeway:
-		return notGood("its iat is in the future")
-	case !t.issued.Before(t.expires):
-		return notGood("it expires before it was issued")
+	case !now.Before(t.Expires):
+		return refuse("it has expired")
+	case begins.Sub(now) > Leeway:
+		return refuse("its nbf is in the future")
+	case t.Issued.Sub(now) > Leeway:
+		return refuse("its iat is in the future")
+	case !t.Issued.Before(t.Expires):
+		return refuse("it expires before it was issued")
 	}
 	return nil
 }
 
 // verify verifies the signature of what read has read, and reads the rest.
-func (t *Tokens) verify(raw string, tok *token, key *tokenKey) error {
+func (v *Verifier) verify(raw string, tok *Token, key *publicKey) error {
 	if key.algorithm != tok.algorithm {
-		return notGood("its alg is not its key's")
+		return refuse("its alg is not its key's")
 	}
 	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{key.algorithm})
 	if err != nil || len(jws.Signatures) != 1 {
-		return notGood("its signature cannot be read")
+		return refuse("its signature cannot be read")
 	}
 	body, err := jws.Verify(key.public)
 	if err != nil {
-		return notGood("its signature is not by its key")
+		return refuse("its signature is not by its key")
 	}
 	claims, err := strictjson.Object(body)
 	if err != nil {
-		return notGood("its claims: " + err.Error())
+		return refuse("its claims: " + err.Error())
 	}
 	tok.key = key
-	if life := t.maxLife(); tok.expires.Sub(tok.issued) > life {
+	if life := v.maxLife(); tok.Expires.Sub(tok.Issued) > life {
 		return misconfigured("it lives longer than auth.jwt.max_life, " + life.String() + ": lower the ttl of the template, or raise that")
 	}
-	return tok.readPerson(claims, t.userClaim())
+	return tok.readPerson(claims, v.userClaim())
 }
 
 // readPerson reads whom a token is about. Ory signed it: what is odd is a template's.
-func (t *token) readPerson(claims map[string]json.RawMessage, userClaim string) error {
+func (t *Token) readPerson(claims map[string]json.RawMessage, userClaim string) error {
 	sub, ok := textOf(claims["sub"])
 	id, err := symbolon.ParseIdentityID(sub)
 	if !ok || err != nil || string(id) != sub {
 		return misconfigured("its sub is no identity's ID: the template's subject_source must be id")
 	}
-	t.identity = id
+	t.Identity = id
 	if raw, there := claims["sid"]; there {
 		sid, ok := textOf(raw)
 		if id, err := symbolon.ParseIdentityID(sid); !ok || err != nil || string(id) != sid { // a UUID as well
 			return misconfigured("its sid is no session's ID")
 		}
-		t.session = sid
+		t.Session = sid
 	}
 	if raw, there := claims["aal"]; there {
-		if t.aal, ok = textOf(raw); !ok || len(t.aal) > 16 {
+		if t.AAL, ok = textOf(raw); !ok || len(t.AAL) > 16 {
 			return misconfigured("its aal is not a text such as aal1")
 		}
 	}
 	if raw, there := claims["authenticated_at"]; there {
 		text, ok := textOf(raw)
-		if t.authenticated, err = time.Parse(time.RFC3339, text); !ok || err != nil || t.authenticated.Sub(t.issued) > tokenLeeway {
+		if t.Authenticated, err = time.Parse(time.RFC3339, text); !ok || err != nil || t.Authenticated.Sub(t.Issued) > Leeway {
 			return misconfigured("its authenticated_at is no time in the past such as 2026-11-25T16:00:00Z")
 		}
 	}
@@ -267,14 +272,14 @@ func (t *token) readPerson(claims map[string]json.RawMessage, userClaim string) 
 	if userClaim == "" {
 		return nil
 	}
-	if t.user, ok = textOf(claims[userClaim]); !ok || t.user == "" || len(t.user) > 256 {
+	if t.User, ok = textOf(claims[userClaim]); !ok || t.User == "" || len(t.User) > 256 {
 		return misconfigured("it has no claim " + strconv.Quote(userClaim) + " (auth.jwt.user_claim) that is text")
 	}
 	return nil
 }
 
 // readEmail takes an address that is said to be verified.
-func (t *token) readEmail(claims map[string]json.RawMessage) error {
+func (t *Token) readEmail(claims map[string]json.RawMessage) error {
 	verified, there := claims["email_verified"]
 	if !there || string(verified) == "false" || string(verified) == "null" {
 		return nil
@@ -283,7 +288,7 @@ func (t *token) readEmail(claims map[string]json.RawMessage) error {
 	if string(verified) != "true" || !ok || len(email) > 320 {
 		return misconfigured("its email_verified is no boolean, or its email no text")
 	}
-	t.email = email
+	t.Email = email
 	return nil
 }
 

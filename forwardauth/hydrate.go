@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"crypto/sha256"
@@ -11,32 +11,30 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// Hydrate answers Ory Oathkeeper's hydrator, which has found out whose a request is
-// and asks for what else is known:
+// Hydrate answers Ory Oathkeeper's hydrator, which knows whose a request is and asks for
+// more about that user:
 //
 //	POST {"subject": the identity's ID, "extra": {…}, "header": {…}, "match_context": {…}}
 //
-// is answered with the same document and, in it, extra.symbolon (user_id,
-// identity_id, session_id, aal, email) and all headers of ForwardAuth in header,
-// which Oathkeeper sets on the request that it passes on, over whatever the client
-// sent.
+// The answer is the same document with extra.symbolon (user_id, identity_id, session_id,
+// aal, email) and with all headers of ForwardAuth in header. Oathkeeper sets them on the
+// request that it passes on, over what the client sent.
 //
-// Oathkeeper passes the client's headers on, and so the session: it is verified as
-// for everybody else, and has to be of the subject. A subject that is no identity's
-// ID (Oathkeeper's anonymous) is a stranger: headers that are empty. Basic
-// authentication takes the place of Authorization, so that a Bearer token of Ory's
-// never arrives: programs send X-Session-Token.
+// Oathkeeper passes the client's headers on, and with them the session. The session is
+// verified as always, and has to be the subject's. A subject that is no identity's ID
+// (Oathkeeper's anonymous) is a stranger, whose headers are empty. Basic authentication
+// takes the place of Authorization, so that a Bearer token of Ory's never arrives:
+// programs send X-Session-Token.
 //
-// Errors: 400, 413, 415 for a body that is none; 401 for the wrong password; 403 and
+// Errors: 400, 413, 415 for a body that cannot be read; 401 for the wrong password; 403 and
 // 503 as with ForwardAuth. Oathkeeper makes a 500 of every one of them.
 type Hydrate struct {
-	Verifier *Verifier
+	// ForwardAuth says whose a request is: by its Verifier, in its Headers, and signed by
+	// its Signer. Its Policies and its Login do not count.
+	ForwardAuth *ForwardAuth
 
-	// Signer, where there is one, signs X-Auth-Assertion. Nil leaves it empty.
-	Signer *Signer
-
-	// User and Passwords of the basic authentication; one password, or two while it is
-	// changed. Without any nobody is answered.
+	// User and Passwords of the basic authentication: one password, or two while it is
+	// changed. Without a password every request is refused.
 	User      string
 	Passwords []string
 }
@@ -110,16 +108,17 @@ func readHydration(body []byte) (document, string, error) {
 
 // hydrate writes into doc who the request is.
 func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
-	if err := h.Verifier.Check(); err != nil {
+	f := h.ForwardAuth
+	if err := f.ready(); err != nil {
 		return err
 	}
 	headers := http.Header{}
-	h.Verifier.clearHeaders(headers)
+	f.clearHeaders(headers)
 	id, err := symbolon.ParseIdentityID(subject)
 	if err != nil {
 		return doc.set(nil, headers)
 	}
-	p, err := h.Verifier.Authenticate(r)
+	p, err := f.Verifier.Authenticate(r)
 	switch {
 	case answer.Of(err).Status == http.StatusUnauthorized && err != nil:
 		return noSession // a 401 would mean the password
@@ -129,12 +128,12 @@ func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
 		return otherSubject
 	}
 	assertion := ""
-	if h.Signer != nil {
-		if assertion, err = h.Signer.Assert(p); err != nil {
+	if f.Signer != nil {
+		if assertion, err = f.Signer.Assert(p); err != nil {
 			return err
 		}
 	}
-	h.Verifier.setHeaders(headers, p, assertion)
+	f.setHeaders(headers, p, assertion)
 	return doc.set(&hydrated{p.User.ID, p.User.Identity, p.Session.ID, p.Session.AAL, p.Email}, headers)
 }
 
@@ -146,8 +145,8 @@ type hydrated struct {
 	Email      string              `json:"email"` // the first verified one, or ""
 }
 
-// set leaves everything else as it came. A nil of whom removes nothing but what
-// would be ours to say.
+// set leaves everything else as it came. A nil whom takes away only the members that are
+// Symbolon's.
 func (doc document) set(whom *hydrated, headers http.Header) error {
 	if err := doc.merge("extra", map[string]any{"symbolon": whom}); err != nil {
 		return err

@@ -1,12 +1,10 @@
-package session
+package forwardauth
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -14,6 +12,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/faults"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 var allHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
@@ -29,8 +29,8 @@ func (w *world) auth(t testing.TB, method, path string, header ...string) (int, 
 	r.Method, r.URL, r.RequestURI = method, u, path
 	r.Body = io.NopCloser(unread{t})
 	rec := httptest.NewRecorder()
-	f := &ForwardAuth{Verifier: w.v, Policies: map[string]ProxyPolicy{
-		"strict": {Policies: []Policy{AAL2, Verified, Fresh(time.Minute)}}, "verified": {Policies: []Policy{Verified, Fresh(time.Hour)}}}}
+	f := &ForwardAuth{Verifier: w.v, Policies: map[string]Policy{
+		"strict": {Require: []session.Policy{session.AAL2, session.Verified, session.Fresh(time.Minute)}}, "verified": {Require: []session.Policy{session.Verified, session.Fresh(time.Hour)}}}}
 	if err := f.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -184,19 +184,24 @@ func TestForwardAuthOnTheWire(t *testing.T) {
 
 func TestHeaderNames(t *testing.T) {
 	w := newWorld(t)
-	w.v.Headers = Headers{UserID: "remote-user", Email: "X-Mail"}
+	f := &ForwardAuth{Verifier: w.v, Headers: Headers{UserID: "remote-user", Email: "X-Mail"}}
 	token, s := w.person(1)
 	rec := httptest.NewRecorder()
 	r := byToken(token)
 	r.URL.Path = "/auth"
-	(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, r)
+	f.ServeHTTP(rec, r)
 	h := rec.Header()
 	if h.Get("Remote-User") != "user-of-"+s.identity || h.Get("X-Mail") == "" || h.Get("X-Identity-Id") != s.identity || h["X-User-Id"] != nil {
 		t.Errorf("%v", h)
 	}
 	for _, bad := range []string{"X User", "X-Usér", "X_User_Id", "X-User:", "a\r\nb", "Über"} {
-		if _, err := (Headers{AAL: bad}).names(); err == nil {
-			t.Errorf("%q is accepted", bad)
+		f := &ForwardAuth{Verifier: w.v, Headers: Headers{AAL: bad}}
+		if faults := faults.In(f.Check()); len(faults) != 1 || faults["Headers"] == nil {
+			t.Errorf("%q: %v", bad, faults)
+		}
+		rec := httptest.NewRecorder()
+		if f.ServeHTTP(rec, r); rec.Code != 503 || rec.Header().Get("X-User-Id") != "" {
+			t.Errorf("%q: %d %v", bad, rec.Code, rec.Header())
 		}
 	}
 }
@@ -222,67 +227,4 @@ func FuzzHeaderValue(f *testing.F) {
 			t.Errorf("%q is left out", s)
 		}
 	})
-}
-
-func TestMe(t *testing.T) {
-	w := newWorld(t)
-	token, s := w.person(1)
-	rec := httptest.NewRecorder()
-	w.v.Me().ServeHTTP(rec, byToken(token))
-	var got map[string]any
-	if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	in, _ := got["session"].(map[string]any)
-	if rec.Code != 200 || got["user_id"] != "user-of-"+s.identity || got["identity_id"] != s.identity || got["email"] != "p00000001@x.example" ||
-		in["id"] != s.id || in["aal"] != "aal1" || in["expires_at"] == nil || in["authenticated_at"] == nil || rec.Header().Get("Cache-Control") != "no-store" {
-		t.Errorf("%d %s", rec.Code, rec.Body)
-	}
-	status, said := through(w.v.Me(), request())
-	expect(t, status, said, 401, "unauthenticated")
-	post := byToken(token)
-	post.Method = "POST"
-	status, said = through(w.v.Me(), post)
-	expect(t, status, said, 405, "method_not_allowed")
-}
-
-func TestOptional(t *testing.T) {
-	w := newWorld(t)
-	token, s := w.person(1)
-	held, hs := w.person(2)
-	half, fs := w.person(3)
-	fs.needsAAL2 = true
-	id := symbolon.IdentityID(hs.identity)
-	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrUserGone}}
-	h := w.v.Optional(http.HandlerFunc(whoIs))
-	for token, want := range map[string]string{token: "user-of-" + s.identity, "ory_st_junk": "nobody", "a b": "nobody", held: "nobody", half: "nobody"} {
-		status, said := through(h, byToken(token))
-		expect(t, status, said, 200, want)
-	}
-	status, said := through(h, request())
-	expect(t, status, said, 200, "nobody")
-	w.set(func() { w.down = true })
-	status, said = through(h, byToken("ory_st_other"))
-	expect(t, status, said, 503, "unavailable")
-	status, said = through(h, request())
-	expect(t, status, said, 200, "nobody") // who shows nothing needs no Ory
-}
-
-// TestErrorFunc: the application owns the answer, and can tell "no" from "don't know".
-func TestErrorFunc(t *testing.T) {
-	w := newWorld(t)
-	w.v.ErrorFunc = func(rw http.ResponseWriter, _ *http.Request, err error) {
-		if err == ErrUnauthenticated { //nolint:errorlint // it is the very value
-			rw.WriteHeader(303)
-			return
-		}
-		rw.WriteHeader(500)
-	}
-	if status, _ := w.ask(request()); status != 303 {
-		t.Errorf("got %d", status)
-	}
-	w.down = true
-	if status, _ := w.ask(byToken("ory_st_x")); status != 500 {
-		t.Errorf("got %d", status)
-	}
 }

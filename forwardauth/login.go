@@ -1,7 +1,6 @@
-package session
+package forwardauth
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,9 +8,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
-// Login says where ForwardAuth sends browsers that nobody has signed in with.
+// Login says where ForwardAuth sends browsers without a session.
 type Login struct {
 	// URL is the login page: with Kratos its /self-service/login/browser. Where the
 	// person came from is added as return_to.
@@ -22,37 +23,36 @@ type Login struct {
 	ReturnTo []string
 
 	// TrustedProxies are the peers whose X-Forwarded-Proto, -Host, -Uri and -Method,
-	// or X-Original-URL, are believed, for return_to and nothing else. Empty:
-	// nobody's are.
+	// or X-Original-URL, are believed, for return_to and nothing else. If it is empty,
+	// no peer's are.
 	TrustedProxies []netip.Prefix
 }
 
-// check reports what is wrong with the fields; l.URL may be empty.
-func (l *Login) check() error {
-	if l.URL != "" {
-		if !IsLoginURL(l.URL) {
-			return errors.New("Login.URL must be http(s)://host/path, without user, fragment or control characters")
+// Check reports everything that is wrong with the fields. URL may be empty.
+func (l *Login) Check() error {
+	all := faults.Of("Login")
+	if l.URL != "" && !isLoginURL(l.URL) {
+		all.Say("URL", "it must be http(s)://host/path, such as https://ory.example.com/self-service/login/browser")
+	}
+	for i, host := range l.ReturnTo {
+		if !isReturnHost(host) {
+			all.Say(fmt.Sprintf("ReturnTo[%d]", i), "it must be host or host:port in lower case, exactly: app.example.com")
 		}
 	}
-	for _, host := range l.ReturnTo {
-		if !IsReturnHost(host) {
-			return fmt.Errorf("Login.ReturnTo: %q must be host or host:port, in lower case", host)
-		}
-	}
-	return nil
+	return all.Err()
 }
 
-// IsReturnHost reports whether s can be allowed as the host of return_to.
-func IsReturnHost(s string) bool {
+// isReturnHost reports whether s can be allowed as the host of return_to.
+func isReturnHost(s string) bool {
 	u, ok := webURL("https://" + s + "/")
 	return ok && u.Host == s && s == strings.ToLower(s) && !strings.HasPrefix(s, ".")
 }
 
-// IsLoginURL reports whether s can be the login page.
-func IsLoginURL(s string) bool { _, ok := webURL(s); return ok }
+// isLoginURL reports whether s can be the login page.
+func isLoginURL(s string) bool { _, ok := webURL(s); return ok }
 
-// redirect returns where to send a browser, or "" when it is none: only a GET that
-// wants a page is one. The answer to anything else is for a program.
+// redirect returns where to send a browser, or "" for a program. Only a GET that accepts a
+// page is taken for a browser's.
 func (l *Login) redirect(r *http.Request) string {
 	trusted := l.trusts(r.RemoteAddr)
 	method := r.Method
@@ -66,7 +66,7 @@ func (l *Login) redirect(r *http.Request) string {
 	return l.page(method, r.Header["Accept"], from)
 }
 
-// page is where to send whoever asked for from, which may be anything.
+// page is where to send a browser that asked for from, which may be any text.
 func (l *Login) page(method string, accept []string, from string) string {
 	if l.URL == "" || method != http.MethodGet || !wantsPage(accept) {
 		return ""

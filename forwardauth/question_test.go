@@ -1,14 +1,12 @@
-package session
+package forwardauth
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 // TestAnswer: to a question the answer is as by HTTP, and the policy is only its own.
@@ -17,7 +15,7 @@ func TestAnswer(t *testing.T) {
 	token, _ := w.person(1)
 	half, s := w.person(2)
 	s.needsAAL2 = true
-	f := &ForwardAuth{Verifier: w.v, Policies: map[string]ProxyPolicy{"mine": {Policies: []Policy{Verified}}, "pages": {LoginRedirect: true}},
+	f := &ForwardAuth{Verifier: w.v, Policies: map[string]Policy{"mine": {Require: []session.Policy{session.Verified}}, "pages": {LoginRedirect: true}},
 		Login: Login{URL: "https://id.example/login", ReturnTo: []string{"app.example"}}}
 	for _, name := range []string{"default", "optional", "aal2", "mine", "pages"} {
 		for _, token := range []string{token, half, "", "ory_st_junk", "a b"} {
@@ -29,7 +27,7 @@ func TestAnswer(t *testing.T) {
 			if got.Status != rec.Code || string(got.Body) != rec.Body.String() || !reflect.DeepEqual(got.Header, rec.Header()) {
 				t.Errorf("%s: %v; over HTTP %d %v %s", name, got, rec.Code, rec.Header(), rec.Body)
 			}
-			for _, name := range w.v.HeaderNames() {
+			for _, name := range f.HeaderNames() {
 				if len(got.Header[name]) != 1 {
 					t.Errorf("%s: %q", name, got.Header[name])
 				}
@@ -53,39 +51,15 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("%q: %d %v", url, got.Status, got.Header)
 		}
 	}
-	bad := &ForwardAuth{Verifier: &Verifier{Log: w.v.Log}}
+	bad := &ForwardAuth{Verifier: &session.Verifier{Log: w.v.Log}}
 	if got := bad.Answer(t.Context(), Question{Policy: "optional", Method: "GET"}); got.Status != 503 {
 		t.Errorf("without a Linker: %d", got.Status)
 	}
-	if names := bad.Verifier.HeaderNames(); !reflect.DeepEqual(names, allHeaders) {
+	rec := httptest.NewRecorder()
+	if bad.ServeHTTP(rec, byToken(token)); rec.Code != 503 {
+		t.Errorf("without a Linker: %d", rec.Code)
+	}
+	if names := bad.HeaderNames(); !reflect.DeepEqual(names, allHeaders) {
 		t.Error(names)
-	}
-}
-
-func TestCredentialOfAHeader(t *testing.T) {
-	w := newWorld(t)
-	got, err := w.v.Credential(http.Header{"Authorization": {"Bearer " + bearer}})
-	if err != nil || got != (ory.Credential{Kind: ory.BearerToken, Value: bearer}) {
-		t.Errorf("%v %v", got, err)
-	}
-	if _, err := w.v.Credential(nil); !errors.Is(err, ErrUnauthenticated) {
-		t.Error(err)
-	}
-	if _, err := (&Verifier{Log: w.v.Log}).Credential(http.Header{"X-Session-Token": {bearer}}); err == nil || Denied(err) {
-		t.Error(err)
-	}
-}
-
-func TestRefusalOf(t *testing.T) {
-	redirected := aal2Required(&ory.Error{Status: 403, Redirect: "https://id.example/aal2"})
-	for err, want := range map[error]Refusal{
-		ErrUnauthenticated:                     {401, "unauthenticated", "Sign in first.", ""},
-		fmt.Errorf("wrapped: %w", ErrNotFresh): {403, "not_fresh", "Sign in again to do this.", ""},
-		redirected:                             {403, "aal2_required", "A second factor is needed.", "https://id.example/aal2"},
-		errors.New("secret"):                   {503, "unavailable", "This cannot be answered at the moment. Try again.", ""},
-	} {
-		if got := RefusalOf(err); got != want {
-			t.Errorf("%v: %v", err, got)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package session
+package assertion
 
 import (
 	"crypto/ed25519"
@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -172,29 +173,6 @@ func TestSignerCheck(t *testing.T) {
 	}
 }
 
-// TestForwardAuthAssertion: it is the last header, of whoever has signed in.
-func TestForwardAuthAssertion(t *testing.T) {
-	w := newWorld(t)
-	token, s := w.person(1)
-	now := time.Now()
-	f := &ForwardAuth{Verifier: w.v, Signer: newSigner(&now)}
-	for path, want := range map[string]string{"/auth": token, "/auth/optional": ""} {
-		r := request("X-Session-Token", want)
-		r.URL.Path = path
-		rec := httptest.NewRecorder()
-		f.ServeHTTP(rec, r)
-		got := rec.Header()["X-Auth-Assertion"]
-		if rec.Code != 200 || len(got) != 1 || (got[0] == "") != (want == "") {
-			t.Fatalf("%s: %d %q", path, rec.Code, got)
-		}
-		if want != "" {
-			if c := verify(t, got[0], keySet(t, f.Signer), now); c["sub"] != "user-of-"+s.identity || c["session"] != s.id {
-				t.Errorf("%v", c)
-			}
-		}
-	}
-}
-
 func BenchmarkAssertion(b *testing.B) {
 	now := time.Now()
 	s := newSigner(&now)
@@ -202,4 +180,22 @@ func BenchmarkAssertion(b *testing.B) {
 	for b.Loop() {
 		_, _ = s.Assert(p)
 	}
+}
+
+// TestAssertionLife: an assertion is given out for half a minute and counts for one.
+func TestAssertionLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Signer{Issuer: "http://symbolon:4460", Audience: "app", Secrets: signerSecrets[:1]}
+		p := signedIn("1", time.Now())
+		first := assert(t, s, p)
+		time.Sleep(30*time.Second - time.Millisecond)
+		if assert(t, s, p) != first {
+			t.Error("it is signed again within half its life")
+		}
+		verify(t, first, keySet(t, s), time.Now().Add(30*time.Second)) // who was given it now has half a minute
+		time.Sleep(time.Millisecond)
+		if assert(t, s, p) == first {
+			t.Error("it is given out beyond half its life")
+		}
+	})
 }

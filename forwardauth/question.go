@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"bytes"
@@ -6,8 +6,7 @@ import (
 	"net/http"
 )
 
-// Question is what a proxy asks ForwardAuth that does not ask by HTTP, as Envoy's
-// ext_authz by gRPC.
+// Question is for proxies that do not ask by HTTP, such as Envoy's ext_authz by gRPC.
 type Question struct {
 	// Policy is the name of one: default, optional, aal2 or one of
 	// [ForwardAuth.Policies]. It must be the proxy's word, never the client's.
@@ -23,35 +22,26 @@ type Question struct {
 }
 
 // Answer is what ForwardAuth would answer by HTTP. Status is 200 where the request may
-// pass; Header then has all of [Verifier.HeaderNames].
+// pass; Header then has all of [ForwardAuth.HeaderNames].
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Answer answers a question as ServeHTTP does. A policy that does not exist is 503: that
-// is the operator's fault, and no reason to let anybody through.
+// Answer answers a question as ServeHTTP does. A policy that does not exist is 503, because
+// that is the operator's fault and no reason to let a request through.
 func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	w := written{header: http.Header{}}
 	policy, ok := f.policyNamed(q.Policy)
 	if !ok {
-		f.Verifier.log().Error("the proxy asks for a policy that does not exist: nobody is let through", "policy", q.Policy)
-		refuse(&w, ProxyPolicy{}, errNoPolicy, nil)
+		f.log().Error("the proxy asks for a policy that does not exist: nobody is let through", "policy", q.Policy)
+		refuse(&w, Policy{}, errNoPolicy, nil)
 		return w.answer()
 	}
 	r := (&http.Request{Method: q.Method, Header: q.Header}).WithContext(ctx)
 	f.serve(&w, r, policy, func() string { return f.Login.page(q.Method, q.Header["Accept"], q.URL) })
 	return w.answer()
-}
-
-// HeaderNames returns the names of the headers that every answer of ForwardAuth has, in
-// canonical form.
-func (v *Verifier) HeaderNames() []string {
-	if v.Check() != nil {
-		return defaultNames[:]
-	}
-	return append([]string(nil), v.names[:]...)
 }
 
 // written is an answer as it is written.

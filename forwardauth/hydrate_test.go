@@ -1,4 +1,4 @@
-package session
+package forwardauth
 
 import (
 	"encoding/json"
@@ -35,7 +35,7 @@ func TestHydrate(t *testing.T) {
 	id := symbolon.IdentityID(hs.identity)
 	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}
 	now := time.Now()
-	h := &Hydrate{Verifier: w.v, Signer: newSigner(&now), User: "symbolon", Passwords: []string{"former", hydratePassword}}
+	h := &Hydrate{ForwardAuth: &ForwardAuth{Verifier: w.v, Signer: newSigner(&now)}, User: "symbolon", Passwords: []string{"former", hydratePassword}}
 
 	// What came stays, to the last digit; what is ours is set, whatever stood there.
 	body := fmt.Sprintf(`{"subject":%q,"extra":{"n":12345678901234567890,"symbolon":{"user_id":"evil"},"identity":{"id":%q}},`+
@@ -56,7 +56,7 @@ func TestHydrate(t *testing.T) {
 		t.Errorf("%v", header)
 	}
 	assertion := header["X-Auth-Assertion"].([]any)[0].(string)
-	if verify(t, assertion, keySet(t, h.Signer), now)["sub"] != user {
+	if verify(t, assertion, h.ForwardAuth.Signer, now)["sub"] != user {
 		t.Errorf("%s", assertion)
 	}
 
@@ -102,7 +102,7 @@ func TestHydrate(t *testing.T) {
 	if status, text := w.hydrate(h, plain(s.identity), "X-Session-Token", "ory_st_other"); status != 503 {
 		t.Errorf("an outage: %d %s", status, text)
 	}
-	if status, _ := w.hydrate(&Hydrate{Verifier: w.v, User: "symbolon"}, plain("a"), "Authorization", "Basic c3ltYm9sb246"); status != 401 {
+	if status, _ := w.hydrate(&Hydrate{ForwardAuth: h.ForwardAuth, User: "symbolon"}, plain("a"), "Authorization", "Basic c3ltYm9sb246"); status != 401 {
 		t.Errorf("no password is configured, and none is shown: %d", status)
 	}
 	rec := httptest.NewRecorder()

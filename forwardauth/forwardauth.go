@@ -1,0 +1,174 @@
+// Package forwardauth answers proxies that ask, for each request they hold, whether to
+// let it through and whose it is: nginx auth_request, Caddy forward_auth, Traefik
+// ForwardAuth, HAProxy, Envoy's ext_authz over HTTP, and Ory Oathkeeper's hydrator. It
+// asks a [session.Verifier] and adds what is a proxy's own: policies by path, headers
+// for the application, and the way to the login page.
+//
+//	auth := &session.Verifier{Linker: linker}
+//	http.ListenAndServe("127.0.0.1:4460", &forwardauth.ForwardAuth{Verifier: auth})
+//
+//	/auth           200 with the user's headers, else 401, 403, 503
+//	/auth/optional  200 for every request, with empty headers for strangers; 503
+//	/auth/aal2      as /auth, and 403 without a second factor
+//	/auth/p/NAME    as Policies say, or one of default, optional, aal2
+//
+// The answer to a request:
+//
+//	path ── no such policy ───────────────────────────────▶ 404
+//	  │
+//	  ▼
+//	session.Verifier ── don't know ───────────────────────▶ 503
+//	  │  └─ nobody has signed in ── LoginRedirect, a page ─▶ 302
+//	  │                          └─ anything else ─────────▶ 401
+//	  │  └─ a policy, an account on hold ─────────────────▶ 403
+//	  ▼
+//	200, with all headers set over what the client sent
+package forwardauth
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/faults"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// ForwardAuth answers a proxy. Set the fields before the first request and leave them
+// alone afterwards; it must not be copied. Only Verifier is required.
+//
+// The policy is the path that the proxy asks for. It is matched exactly, byte by
+// byte, and the query never counts: some proxies pass on what the client wrote. So
+// it must not stand behind an http.ServeMux, which cleans paths and redirects. Only
+// behind /auth/p/NAME anything may follow, and is ignored. Methods do not count
+// either, since proxies pass on the client's, and no body is read.
+//
+// A 403 aal2_required of Ory's own says in its body (redirect_browser_to) and in
+// Location where Ory asks for the second factor.
+type ForwardAuth struct {
+	Verifier *session.Verifier
+
+	// Headers names the headers of the answer. Empty names keep their defaults.
+	Headers Headers
+
+	// Policies are those of /auth/p/NAME, by their names.
+	Policies map[string]Policy
+
+	// Login is where policies with LoginRedirect send browsers.
+	Login Login
+
+	// Signer, where there is one, signs X-Auth-Assertion. Nil leaves it empty.
+	Signer *assertion.Signer
+
+	once       sync.Once // protects names and badHeaders
+	names      headerNames
+	badHeaders error
+}
+
+// Check reports everything that is wrong with the fields. It asks nobody.
+func (f *ForwardAuth) Check() error {
+	all := faults.Of("ForwardAuth")
+	for name, p := range f.Policies {
+		field := "Policies[" + name + "]"
+		switch {
+		case isBuiltin(name):
+			all.Say(field, "default, optional and aal2 are there already; give yours another name")
+		case !isPolicyName(name):
+			all.Say(field, "its name stands in a path: 1 to 64 of a-z, 0-9, '-' and '_'")
+		}
+		if p.LoginRedirect && f.Login.URL == "" {
+			all.Say(field+".LoginRedirect", "it needs Login.URL")
+		}
+	}
+	all.Take("Login", f.Login.Check())
+	_, err := f.headers()
+	all.Add("Headers", err)
+	if f.Signer != nil {
+		all.Add("Signer", f.Signer.Check())
+	}
+	if f.Verifier == nil {
+		all.Say("Verifier", "it is not set")
+	} else {
+		all.Add("Verifier", f.Verifier.Check())
+	}
+	return all.Err()
+}
+
+// ServeHTTP answers the proxy.
+func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	policy, ok := f.policy(r.URL.EscapedPath())
+	if !ok && f.ready() == nil {
+		f.clearHeaders(w.Header())
+		answer.Write(w, noSuchPath)
+		return
+	}
+	f.serve(w, r, policy, func() string { return f.Login.redirect(r) })
+}
+
+// ready reports why nobody can be let through: an error that matches
+// symbolon.ErrUnavailable.
+func (f *ForwardAuth) ready() error {
+	if _, err := f.headers(); err != nil {
+		return fmt.Errorf("forwardauth: ForwardAuth.Headers: %w: %w", err, symbolon.ErrUnavailable)
+	}
+	if f.Verifier == nil {
+		return fmt.Errorf("forwardauth: ForwardAuth.Verifier is not set: %w", symbolon.ErrUnavailable)
+	}
+	return f.Verifier.Check()
+}
+
+// serve answers behind a policy. login says where a browser can sign in, or "".
+func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Policy, login func() string) {
+	err := f.ready()
+	f.clearHeaders(w.Header())
+	if err != nil {
+		answer.Write(w, err)
+		return
+	}
+	p, err := f.Verifier.Authenticate(r, policy.Require...)
+	if err != nil && policy.optional && session.Denied(err) {
+		p, err = nil, nil
+	}
+	assertion := ""
+	if p != nil && f.Signer != nil {
+		assertion, err = f.Signer.Assert(p)
+	}
+	if err != nil {
+		refuse(w, policy, err, login)
+		return
+	}
+	if p != nil {
+		f.setHeaders(w.Header(), p, assertion)
+	}
+	w.Header()["Cache-Control"] = noStore[:1:1]
+	w.WriteHeader(http.StatusOK)
+}
+
+// refuse answers a request that is not let through. Only a missing sign-in is ever
+// answered by a redirect to the login page.
+func refuse(w http.ResponseWriter, policy Policy, err error, login func() string) {
+	if policy.LoginRedirect && errors.Is(err, session.ErrUnauthenticated) {
+		if to := login(); to != "" {
+			w.Header().Set("Location", to)
+			err = toLogin
+		}
+	}
+	if to := session.SecondFactorURL(err); to != "" {
+		w.Header().Set("Location", to)
+	}
+	answer.Write(w, err)
+}
+
+var toLogin = answer.New(http.StatusFound, answer.Unauthenticated, "Sign in first.")
+
+func (f *ForwardAuth) log() *slog.Logger {
+	if f.Verifier != nil && f.Verifier.Log != nil {
+		return f.Verifier.Log
+	}
+	return slog.Default()
+}
