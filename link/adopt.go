@@ -9,21 +9,22 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// Says returns the user that the identity itself names in the place that by means:
-// metadata, external_id, or a voucher, which counts only with a good proof. Empty: it
-// names none there.
+// ClaimOf returns the user that the identity itself names in one place: metadata,
+// external_id, or a voucher with a good proof. It returns "" if the identity names none
+// there.
 func (l *Linker) ClaimOf(id symbolon.Identity, by symbolon.Proof) symbolon.UserID {
 	l.setup()
 	return decide.ClaimOf(id, by, l.minter)
 }
 
-// Adopt binds an identity to an existing user as a plan says, if what the plan relied
-// on is still so: the identity is read again at Ory, and both halves are unbound. Of
-// the user's row nothing is written but the identity column. made is false where the
-// two are bound already. What "column:NAME" holds only the caller can see.
+// Adopt links an identity to an existing user, as one line of an operator's plan says. It
+// reads the identity at Ory again and refuses the line if the proof no longer holds or
+// either half is linked by now. It writes only the identity column of the user's row.
+// made is false if the two are linked already. The caller checks a proof by column,
+// because the engine does not see that column.
 //
-// Errors: *ConflictError says which fact has changed; ErrNotFound: either half does
-// not exist any more; ErrUnavailable; ErrNoAdmin.
+// Errors: *ConflictError says which fact has changed; ErrNotFound if the identity or the
+// user no longer exists; ErrUnavailable; ErrNoAdmin.
 func (l *Linker) Adopt(ctx context.Context, a symbolon.Adoption) (link symbolon.Link, made bool, err error) {
 	l.setup()
 	if !l.Ory.HasAdmin() {
@@ -36,12 +37,12 @@ func (l *Linker) Adopt(ctx context.Context, a symbolon.Adoption) (link symbolon.
 	if err != nil {
 		return symbolon.Link{}, false, fmt.Errorf("adopt: read identity %s at Ory: %w", a.Identity, err)
 	}
-	p, says := l.policy(), l.ClaimOf(id, a.By)
+	p, claim := l.policy(), l.ClaimOf(id, a.By)
 	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: id, Source: symbolon.FromAdopt, Admin: true}, Claims: []symbolon.UserID{a.User}}
 	if a.By == symbolon.ByVerifiedEmail {
 		q.Emails = id.Emails()
 	}
-	out, err := l.carryOut(symbolon.WithReading(ctx, q.Reading), q, func(h symbolon.Evidence) (symbolon.Plan, error) { return decide.Adopt(q.Reading, h, a, says, p) })
+	out, err := l.apply(symbolon.WithReading(ctx, q.Reading), q, func(e symbolon.Evidence) (symbolon.Plan, error) { return decide.Adopt(q.Reading, e, a, claim, p) })
 	link, err = l.finish(ctx, q.Reading, out, err)
 	return link, out.New, err
 }
@@ -51,16 +52,16 @@ func validRun(run string) bool {
 	return run != "" && len(run) <= 64 && !strings.ContainsFunc(run, odd)
 }
 
-// Unadopt undoes one bond that [Linker.Adopt] made in a run, of which made is the
-// event: the row's identity column is null again if the run set it, and the ledger is
-// as it was. What OnLink wrote stays. Undoing it again does nothing.
+// Unadopt undoes one bond that [Linker.Adopt] made in a run; made is the event of the
+// bond. It empties the row's identity column if the run filled it, and restores the
+// ledger's entry. It does not undo what OnLink wrote. It is idempotent. The caller checks
+// whether the person has signed in since.
 //
-// Errors: *ConflictError where the bond was touched since, by anybody; ErrUnavailable.
-// Whether the person signed in since is the caller's to ask.
+// Errors: *ConflictError if anybody has touched the bond since; ErrUnavailable.
 func (l *Linker) Unadopt(ctx context.Context, run string, made symbolon.Event) (undone bool, err error) {
 	l.setup()
 	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: made.Identity}, Source: symbolon.FromAdopt}, Claims: []symbolon.UserID{made.User}}
-	out, err := l.carryOut(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) { return decide.Unadopt(h, run, made) })
+	out, err := l.apply(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) { return decide.Unadopt(e, run, made) })
 	_, err = l.finish(ctx, q.Reading, out, err)
 	return err == nil && out.Plan.Action == symbolon.Detach, err
 }

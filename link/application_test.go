@@ -16,8 +16,8 @@ func (f creatorFunc) Create(ctx context.Context, id symbolon.Identity) (symbolon
 	return f(ctx, id)
 }
 
-// TestCreatorAnswers: whatever a Creator returns, the caller is told one of the
-// errors that it can tell apart, and nothing is half done.
+// TestCreatorAnswers: each answer of a Creator becomes one of the errors of Link, and
+// leaves no half-made user.
 func TestCreatorAnswers(t *testing.T) {
 	tests := []struct {
 		name string
@@ -26,12 +26,12 @@ func TestCreatorAnswers(t *testing.T) {
 		want error
 		held bool
 	}{
-		{name: "no", err: fmt.Errorf("no: %w", symbolon.ErrCannotCreate), want: symbolon.ErrCannotCreate, held: true},
+		{name: "denied", err: fmt.Errorf("denied: %w", symbolon.ErrCannotCreate), want: symbolon.ErrCannotCreate, held: true},
 		{name: "unavailable", err: symbolon.ErrUnavailable, want: symbolon.ErrUnavailable},
 		{name: "any other error", err: errors.New("boom"), want: symbolon.ErrUnavailable},
 		{name: "given up", err: context.DeadlineExceeded, want: symbolon.ErrUnavailable},
 		{name: "no user and no error", want: symbolon.ErrUnavailable},
-		{name: "an ID that no database could hold", user: "a\x00", want: symbolon.ErrUnavailable},
+		{name: "an ID that no database can hold", user: "a\x00", want: symbolon.ErrUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestCreatorAnswers(t *testing.T) {
 	}
 }
 
-// TestNoCreator: a wiring fault is said, and is nobody's "no".
+// TestNoCreator: a missing Creator is an error, and never a denial.
 func TestNoCreator(t *testing.T) {
 	l := newTestLinker(&oryModel{}, newMemory(symbolon.ByApplication))
 	_, err := l.Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: alice}, Source: symbolon.FromRequest})
@@ -56,7 +56,7 @@ func TestNoCreator(t *testing.T) {
 	}
 }
 
-// TestBackReferenceOfTheApplicationsUser: its ID reaches Ory by the one PATCH.
+// TestBackReferenceOfTheApplicationsUser: the ID that the application chose is written.
 func TestBackReferenceOfTheApplicationsUser(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 	ory := &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
@@ -69,6 +69,6 @@ func TestBackReferenceOfTheApplicationsUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(ory.patches); got != "["+string(alice)+" id 42]" {
-		t.Errorf("Ory was sent %s", got)
+		t.Errorf("Ory got %s", got)
 	}
 }

@@ -10,24 +10,24 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// Write says what may be written at Ory.
+// Write says when Symbolon may write a back-reference at Ory.
 type Write string
 
 const (
-	WriteNone    Write = "none"    // nothing at all
-	WriteReserve Write = "reserve" // only inside the identity's own insert, by the reserve hook
-	WriteCreate  Write = "create"  // and one PATCH right after a link is made for a new identity. The default
-	WriteRepair  Write = "repair"  // and one at any later time, where nobody has touched the identity for ten minutes
+	WriteNone    Write = "none"    // never
+	WriteReserve Write = "reserve" // only in the identity's own insert, by the reserve hook
+	WriteCreate  Write = "create"  // also by one PATCH right after a new identity is linked. The default
+	WriteRepair  Write = "repair"  // also by one PATCH later, if nobody has touched the identity for ten minutes
 )
 
-// BackReference says whether and how the user's ID gets into the identity. The
-// zero value is metadata_public.id, written as WriteCreate says.
+// BackReference says whether and how the user's ID gets into the identity. The zero
+// value is metadata_public.id, written under WriteCreate. A value that is there already
+// is never overwritten, and no other path is written.
 //
-// A PATCH at Ory rewrites the whole identity without a lock: together with an
-// administrator's ban or a password change in the same moment it undoes them. So
-// under WriteCreate one is only ever sent for an identity younger than a minute;
-// under WriteRepair that risk is taken, and docs/back-reference.md says how large
-// it is. Never over a value that is there already, and never to another path.
+// Danger: Ory carries a PATCH out by rewriting the whole identity without a lock. A ban or
+// a new password of the same moment is undone. So WriteCreate patches an identity only in
+// its first minute. WriteRepair takes the risk later, too; docs/back-reference.md says how
+// large it is.
 type BackReference struct {
 	Key   string // one key below metadata_public; "id" by default
 	Write Write  // WriteCreate by default
@@ -48,80 +48,84 @@ func (b BackReference) WithDefaults() BackReference {
 }
 
 const (
-	// youth is how long after its creation an identity may be patched: nobody bans a
-	// person, changes its password or verifies its address in the first minute.
+	// createWindow is how long after its creation an identity may be patched: in its
+	// first minute nobody bans a person, changes a password or verifies an address.
 	createWindow = time.Minute
 
-	// quiet is how long nobody may have touched an identity that is patched later.
+	// settleTime is how long an identity must be untouched before a later PATCH.
 	settleTime = 10 * time.Minute
 )
 
-// Wrote says what became of a back-reference.
+// Wrote is the result of writing a back-reference.
 type Wrote string
 
 const (
 	WroteNow  Wrote = "written"  // it was written, read back, and is in the ledger
-	Stands    Wrote = "stands"   // it stood there already, and is in the ledger
-	LeftAlone Wrote = "left"     // something else stands at its path: never written over
+	Stands    Wrote = "stands"   // it was there already, and is in the ledger
+	LeftAlone Wrote = "left"     // another value is there, which is never overwritten
 	TooLate   Wrote = "late"     // the identity's first minute is over
-	TooSoon   Wrote = "soon"     // the identity was changed or signed in within ten minutes: ask again
-	NoBond    Wrote = "unlinked" // the ledger binds nobody to the identity, or Ory has no such identity
+	TooSoon   Wrote = "soon"     // the identity was changed or signed in within ten minutes: try later
+	NoBond    Wrote = "unlinked" // the identity has no user in the ledger, or Ory has no such identity
 )
 
-// WantsBackReference reports whether the policy asks for [Linker.WriteBackReference]
-// after a bond that was just made: of a new identity at which Ory was not seen to
-// hold anything, and not of an adopted one, since that can be undone. It asks nobody, and may be called inside the transaction.
-func (l *Linker) WantsBackReference(seen symbolon.Reading, link symbolon.Link) bool {
+// WantsBackReference reports whether a bond that was just made needs a call of
+// [Linker.WriteBackReference]: the policy writes, the identity is new, and the reading
+// shows no value. An adopted bond never needs one, because it can be undone. It asks
+// nobody, so that it may be called inside a transaction.
+func (l *Linker) WantsBackReference(r symbolon.Reading, link symbolon.Link) bool {
 	b := l.BackReference.WithDefaults()
-	return (b.Write == WriteCreate || b.Write == WriteRepair) && seen.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
-		young(seen.Identity, l.now()) && !decide.MetadataClaim(seen.Identity.MetadataPublic, b.Key).Present()
+	return (b.Write == WriteCreate || b.Write == WriteRepair) && r.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
+		inCreateWindow(r.Identity, l.now()) && !decide.MetadataClaim(r.Identity.MetadataPublic, b.Key).Present()
 }
 
-func young(i symbolon.Identity, now time.Time) bool {
+func inCreateWindow(i symbolon.Identity, now time.Time) bool {
 	age := now.Sub(i.CreatedAt)
 	return age < createWindow && age > -createWindow
 }
 
-// WriteBackReference makes the one write of WriteCreate: the user's ID into the
-// identity, in its first minute, where nothing stands. It reads the identity before
-// and after, since the answer to a PATCH proves nothing, and may be repeated.
-// An error says that it is not known to stand there: try again, until [TooLate].
+// WriteBackReference writes the user's ID into the identity, in the identity's first
+// minute and where no value is: the PATCH of WriteCreate. It reads the identity before
+// and after, because the answer to a PATCH proves nothing. It may be repeated.
+//
+// An error means that nobody knows whether the value is there: try again, until
+// [TooLate].
 func (l *Linker) WriteBackReference(ctx context.Context, id symbolon.IdentityID) (Wrote, error) {
 	return l.writeBack(ctx, id, func(_ context.Context, i symbolon.Identity) (Wrote, error) {
-		if !young(i, l.now()) {
+		if !inCreateWindow(i, l.now()) {
 			return TooLate, nil
 		}
 		return "", nil
 	})
 }
 
-// RepairBackReference makes one write of WriteRepair: at any time after the
-// identity's creation, where nothing stands, and not while somebody may be at work on
-// it: [TooSoon] where Ory shows a change (Kratos v1.3.1 shows only those of the
-// state and of addresses) or a sign-in of the past ten minutes. What is changed in
-// the very moment of the write can be undone all the same. In everything else as
-// [Linker.WriteBackReference]. It needs an Ory that can tell of sign-ins, as
-// *ory.Client can.
+// RepairBackReference writes the user's ID into the identity at a later time: the PATCH
+// of WriteRepair. It returns [TooSoon] if Ory shows a change or a sign-in of the past ten
+// minutes; Kratos v1.3.1 shows only changes of the state and of addresses. Everything
+// else is as in [Linker.WriteBackReference]. The Ory must be able to tell the last
+// sign-in, as *ory.Client can.
+//
+// Danger: a change of the identity in the very moment of the write can be undone.
 func (l *Linker) RepairBackReference(ctx context.Context, id symbolon.IdentityID) (Wrote, error) {
-	return l.writeBack(ctx, id, l.atRest)
+	return l.writeBack(ctx, id, l.settled)
 }
 
-// signIns is what RepairBackReference asks of Ory besides.
+// signIns is what RepairBackReference needs of Ory in addition.
 type signIns interface {
-	// LastSignIn is when somebody last proved to be the identity; zero: never.
+	// LastSignIn returns when somebody last signed in as the identity, or the zero time.
 	LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.Time, error)
 }
 
-func (l *Linker) atRest(ctx context.Context, i symbolon.Identity) (Wrote, error) {
+// settled returns TooSoon unless nobody has touched the identity for settleTime.
+func (l *Linker) settled(ctx context.Context, i symbolon.Identity) (Wrote, error) {
 	since := l.now().Add(-settleTime)
 	if i.CreatedAt.After(since) || i.ChangedAt.After(since) {
 		return TooSoon, nil
 	}
-	teller, ok := l.Ory.(signIns)
+	ory, ok := l.Ory.(signIns)
 	if !ok {
-		return "", errors.New("this Ory cannot tell of sign-ins, without which nothing is repaired")
+		return "", errors.New("this Ory cannot tell the last sign-in, without which nothing is repaired")
 	}
-	last, err := teller.LastSignIn(ctx, i.ID)
+	last, err := ory.LastSignIn(ctx, i.ID)
 	if err != nil {
 		return "", fmt.Errorf("ask for the last sign-in: %w", err)
 	}
@@ -131,26 +135,26 @@ func (l *Linker) atRest(ctx context.Context, i symbolon.Identity) (Wrote, error)
 	return "", nil
 }
 
-// writeBack reads the identity once more, patches it if nothing stands there yet
-// and may agrees, and reads it back.
-func (l *Linker) writeBack(ctx context.Context, id symbolon.IdentityID, may func(context.Context, symbolon.Identity) (Wrote, error)) (Wrote, error) {
+// writeBack reads the identity, patches it if it has no value and allowed returns no
+// reason against it, and reads it back.
+func (l *Linker) writeBack(ctx context.Context, id symbolon.IdentityID, allowed func(context.Context, symbolon.Identity) (Wrote, error)) (Wrote, error) {
 	l.setup()
-	user, err := l.bound(ctx, id)
+	user, err := l.linkedUser(ctx, id)
 	if err != nil || user == "" {
 		return NoBond, err
 	}
-	found, before, err := l.standing(ctx, id, user)
+	found, before, err := l.readValue(ctx, id, user)
 	if err != nil {
 		return "", fmt.Errorf("read before writing: %w", err)
 	}
 	if found == "" {
-		found, err = may(ctx, before)
+		found, err = allowed(ctx, before)
 	}
 	if found != "" || err != nil {
 		return found, err
 	}
 	_, failure := l.Ory.AddPublicMetadata(ctx, id, l.BackReference.WithDefaults().Key, string(user))
-	found, _, err = l.standing(ctx, id, user)
+	found, _, err = l.readValue(ctx, id, user)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("read back: %w", err)
@@ -164,21 +168,21 @@ func (l *Linker) writeBack(ctx context.Context, id symbolon.IdentityID, may func
 	return "", errors.New("the value is not there after the write: somebody wrote the identity at the same moment")
 }
 
-// bound is the user of the ledger's living bond, or empty.
-func (l *Linker) bound(ctx context.Context, id symbolon.IdentityID) (symbolon.UserID, error) {
-	held, err := l.Store.Read(ctx, symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}})
+// linkedUser returns the user whom the ledger links to the identity, or "".
+func (l *Linker) linkedUser(ctx context.Context, id symbolon.IdentityID) (symbolon.UserID, error) {
+	e, err := l.Store.Read(ctx, symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}})
 	if err != nil {
-		return "", fmt.Errorf("look for the bond: %w", err)
+		return "", fmt.Errorf("read the ledger: %w", err)
 	}
-	if held.Link == nil || held.Link.State != symbolon.Linked {
+	if e.Link == nil || e.Link.State != symbolon.Linked {
 		return "", nil
 	}
-	return held.Link.User, nil
+	return e.Link.User, nil
 }
 
-// standing reads what stands at the identity: nothing (""), ours (and the ledger
-// is told), or something else.
-func (l *Linker) standing(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) (Wrote, symbolon.Identity, error) {
+// readValue reads the identity's back-reference at Ory: "" for none, Stands for the
+// user's ID, which is then recorded, or LeftAlone for any other value.
+func (l *Linker) readValue(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) (Wrote, symbolon.Identity, error) {
 	i, err := l.Ory.Identity(ctx, id)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return NoBond, i, nil
@@ -192,38 +196,39 @@ func (l *Linker) standing(ctx context.Context, id symbolon.IdentityID, user symb
 	case c.User != user:
 		return LeftAlone, i, nil
 	}
-	return Stands, i, l.confirm(ctx, id, user)
+	return Stands, i, l.recordBackReference(ctx, id, user)
 }
 
-// confirm remembers in the ledger that Ory holds our value.
-func (l *Linker) confirm(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) error {
-	return l.note(ctx, id, user, symbolon.Plan{Action: symbolon.Confirm, User: user, BackReference: string(user)})
+// recordBackReference records in the ledger that the identity holds the user's ID.
+func (l *Linker) recordBackReference(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) error {
+	return l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Confirm, User: user, BackReference: string(user)})
 }
 
-// MissBackReference records the finding [symbolon.MissingBackReference]: the write was given
-// up. Where the bond has ended meanwhile, or the value was seen, nothing is recorded.
+// MissBackReference records the finding [symbolon.MissingBackReference], because the
+// write was given up. It records nothing if the bond has ended meanwhile or the value
+// was seen at Ory.
 func (l *Linker) MissBackReference(ctx context.Context, id symbolon.IdentityID) error {
 	l.setup()
-	user, err := l.bound(ctx, id)
+	user, err := l.linkedUser(ctx, id)
 	if err != nil || user == "" {
 		return err
 	}
-	return l.note(ctx, id, user, symbolon.Plan{Action: symbolon.Keep, Findings: []symbolon.Finding{{Kind: symbolon.MissingBackReference, Identity: id, User: user,
+	return l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Keep, Findings: []symbolon.Finding{{Kind: symbolon.MissingBackReference, Identity: id, User: user,
 		Detail: "the user's ID could not be written to the identity; a repair writes it, and nothing but readers of the identity depends on it"}}})
 }
 
-// note carries plan out where user is still the identity's.
-func (l *Linker) note(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, plan symbolon.Plan) error {
-	seen := symbolon.Reading{Identity: symbolon.Identity{ID: id}}
-	out, err := l.carryOut(ctx, symbolon.Query{Project: l.project(), Reading: seen}, func(h symbolon.Evidence) (symbolon.Plan, error) {
-		if h.Link == nil || h.Link.State != symbolon.Linked || h.Link.User != user || plan.Action == symbolon.Keep && h.Link.BackReference == string(user) {
+// applyIfLinked applies the plan if the identity is still linked to user.
+func (l *Linker) applyIfLinked(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, plan symbolon.Plan) error {
+	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}}
+	out, err := l.apply(ctx, symbolon.Query{Project: l.project(), Reading: r}, func(e symbolon.Evidence) (symbolon.Plan, error) {
+		if e.Link == nil || e.Link.State != symbolon.Linked || e.Link.User != user || plan.Action == symbolon.Keep && e.Link.BackReference == string(user) {
 			return symbolon.Plan{Action: symbolon.Keep}, nil
 		}
 		return plan, nil
 	})
 	if err != nil {
-		return fmt.Errorf("remember the back-reference: %w", err)
+		return fmt.Errorf("record the back-reference: %w", err)
 	}
-	l.report(seen, out)
+	l.logOutcome(r, out)
 	return nil
 }

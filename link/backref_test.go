@@ -10,42 +10,42 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// restlessOry also tells of sign-ins, and answers a PATCH as it is told.
-type restlessOry struct {
+// patchOry also tells the last sign-in, and answers a PATCH as the test says.
+type patchOry struct {
 	*oryModel
-	signIn  time.Time
-	deaf    error // of LastSignIn
-	answer  error // of the PATCH
-	undone  bool  // the PATCH does nothing
-	between func()
+	signIn    time.Time
+	signInErr error  // of LastSignIn
+	patchErr  error  // of the PATCH
+	ignored   bool   // the PATCH changes nothing
+	before    func() // runs when a PATCH comes
 }
 
-func (o *restlessOry) LastSignIn(context.Context, symbolon.IdentityID) (time.Time, error) {
-	return o.signIn, o.deaf
+func (o *patchOry) LastSignIn(context.Context, symbolon.IdentityID) (time.Time, error) {
+	return o.signIn, o.signInErr
 }
 
-func (o *restlessOry) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
-	if o.between != nil {
-		o.between()
+func (o *patchOry) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
+	if o.before != nil {
+		o.before()
 	}
-	if o.undone {
+	if o.ignored {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.patches = append(o.patches, "undone")
-		return o.identities[id], o.answer
+		o.patches = append(o.patches, "ignored")
+		return o.identities[id], o.patchErr
 	}
 	i, err := o.oryModel.AddPublicMetadata(ctx, id, key, value)
-	return i, errors.Join(err, o.answer)
+	return i, errors.Join(err, o.patchErr)
 }
 
-// TestWriteBackReference is the row "O PATCH" of the catalogue: whatever the answer, a
-// re-reading decides; and nothing that stands there is written over.
+// TestWriteBackReference: the reading after the PATCH decides, never the answer to the
+// PATCH, and no value that is there already is overwritten.
 func TestWriteBackReference(t *testing.T) {
 	broken := fmt.Errorf("500: %w", symbolon.ErrUnavailable)
 	refused := errors.New("409")
-	other := func(metadata string) func(*restlessOry) {
-		return func(o *restlessOry) {
-			o.between = func() {
+	other := func(metadata string) func(*patchOry) {
+		return func(o *patchOry) {
+			o.before = func() {
 				o.mu.Lock()
 				defer o.mu.Unlock()
 				i := o.identities[alice]
@@ -58,30 +58,30 @@ func TestWriteBackReference(t *testing.T) {
 		name    string
 		before  string
 		age     time.Duration
-		ory     func(*restlessOry)
+		ory     func(*patchOry)
 		want    Wrote
 		err     error
 		patches int
-		known   bool // to the ledger, afterwards
+		known   bool // the ledger has it afterwards
 	}{
 		{name: "written", want: WroteNow, patches: 1, known: true},
-		{name: "500 after it was done", ory: func(o *restlessOry) { o.answer = broken }, want: WroteNow, patches: 1, known: true},
-		{name: "500, not done", ory: func(o *restlessOry) { o.answer, o.undone = broken, true }, err: symbolon.ErrUnavailable, patches: 1},
-		{name: "409, not done", ory: func(o *restlessOry) { o.answer, o.undone = refused, true }, err: refused, patches: 1},
-		{name: "200, undone by another writer", ory: func(o *restlessOry) { o.undone = true }, err: errAny, patches: 1},
-		{name: "400, no object by then", ory: func(o *restlessOry) { other(`"text"`)(o); o.answer, o.undone = refused, true }, want: LeftAlone, patches: 1},
-		{name: "404, gone by then", ory: func(o *restlessOry) {
-			o.answer, o.undone = symbolon.ErrNotFound, true
-			o.between = func() { o.mu.Lock(); defer o.mu.Unlock(); delete(o.identities, alice) }
+		{name: "500, but written", ory: func(o *patchOry) { o.patchErr = broken }, want: WroteNow, patches: 1, known: true},
+		{name: "500, not written", ory: func(o *patchOry) { o.patchErr, o.ignored = broken, true }, err: symbolon.ErrUnavailable, patches: 1},
+		{name: "409, not written", ory: func(o *patchOry) { o.patchErr, o.ignored = refused, true }, err: refused, patches: 1},
+		{name: "200, overwritten by another writer", ory: func(o *patchOry) { o.ignored = true }, err: errAny, patches: 1},
+		{name: "400, metadata is no object by then", ory: func(o *patchOry) { other(`"text"`)(o); o.patchErr, o.ignored = refused, true }, want: LeftAlone, patches: 1},
+		{name: "404, the identity is gone by then", ory: func(o *patchOry) {
+			o.patchErr, o.ignored = symbolon.ErrNotFound, true
+			o.before = func() { o.mu.Lock(); defer o.mu.Unlock(); delete(o.identities, alice) }
 		}, want: NoBond, patches: 1},
-		{name: "ours already", before: "ours", want: Stands, known: true},
-		{name: "somebody's", before: `{"id":"42"}`, want: LeftAlone},
+		{name: "the user's ID already", before: "ours", want: Stands, known: true},
+		{name: "another text", before: `{"id":"42"}`, want: LeftAlone},
 		{name: "a number", before: `{"id":42}`, want: LeftAlone},
-		{name: "no object", before: `[1]`, want: LeftAlone},
+		{name: "metadata that is no object", before: `[1]`, want: LeftAlone},
 		{name: "a minute old", age: time.Minute, want: TooLate},
 		{name: "made in the future", age: -2 * time.Minute, want: TooLate},
-		{name: "Ory down", ory: func(o *restlessOry) { o.down = true }, err: symbolon.ErrUnavailable},
-		{name: "identity gone", ory: func(o *restlessOry) { delete(o.identities, alice) }, want: NoBond},
+		{name: "Ory down", ory: func(o *patchOry) { o.down = true }, err: symbolon.ErrUnavailable},
+		{name: "identity gone", ory: func(o *patchOry) { delete(o.identities, alice) }, want: NoBond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, o, store, user := newBackReference(t, tt.age)
@@ -100,7 +100,7 @@ func TestWriteBackReference(t *testing.T) {
 				t.Errorf("%d PATCHes, want %d", len(o.patches), tt.patches)
 			}
 			if known := store.links[alice].BackReference == string(user); known != tt.known {
-				t.Errorf("the ledger knows: %v, want %v", known, tt.known)
+				t.Errorf("in the ledger: %v, want %v", known, tt.known)
 			}
 		})
 	}
@@ -108,28 +108,28 @@ func TestWriteBackReference(t *testing.T) {
 
 var errAny = errors.New("any")
 
-// TestRepairBackReference: not while somebody may be at work on the identity.
+// TestRepairBackReference: an identity that was just changed or used is not patched.
 func TestRepairBackReference(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
-		name    string
-		age     time.Duration
-		changed time.Duration // ago
-		signIn  time.Duration // ago; 0: never
-		before  string
-		deaf    error
-		want    Wrote
-		err     bool
-		patches int
+		name      string
+		age       time.Duration
+		changed   time.Duration // ago
+		signIn    time.Duration // ago; 0: never
+		before    string
+		signInErr error
+		want      Wrote
+		err       bool
+		patches   int
 	}{
-		{name: "at rest", age: time.Hour, changed: time.Hour, signIn: time.Hour, want: WroteNow, patches: 1},
+		{name: "untouched", age: time.Hour, changed: time.Hour, signIn: time.Hour, want: WroteNow, patches: 1},
 		{name: "nobody ever signed in", age: time.Hour, changed: 11 * time.Minute, want: WroteNow, patches: 1},
 		{name: "frozen updated_at", age: time.Hour, changed: time.Hour, signIn: 10*time.Minute + time.Second, want: WroteNow, patches: 1},
 		{name: "changed", age: time.Hour, changed: 9 * time.Minute, signIn: time.Hour, want: TooSoon},
 		{name: "signed in", age: time.Hour, changed: time.Hour, signIn: 9 * time.Minute, want: TooSoon},
 		{name: "new", age: 2 * time.Minute, changed: 2 * time.Minute, want: TooSoon},
-		{name: "sessions cannot be read", age: time.Hour, changed: time.Hour, deaf: symbolon.ErrUnavailable, err: true},
-		{name: "somebody's value", age: time.Hour, before: `{"id":"42"}`, want: LeftAlone},
+		{name: "sessions cannot be read", age: time.Hour, changed: time.Hour, signInErr: symbolon.ErrUnavailable, err: true},
+		{name: "another value", age: time.Hour, before: `{"id":"42"}`, want: LeftAlone},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, o, _, _ := newBackReference(t, tt.age)
@@ -137,7 +137,7 @@ func TestRepairBackReference(t *testing.T) {
 			i := o.identities[alice]
 			i.ChangedAt = now.Add(-tt.changed)
 			o.identities[alice] = i
-			o.deaf = tt.deaf
+			o.signInErr = tt.signInErr
 			if tt.signIn > 0 {
 				o.signIn = now.Add(-tt.signIn)
 			}
@@ -149,7 +149,7 @@ func TestRepairBackReference(t *testing.T) {
 	}
 }
 
-// TestRepairNeedsSignIns: an Ory that cannot tell of them is not written to.
+// TestRepairNeedsSignIns: an Ory that cannot tell the last sign-in gets no PATCH.
 func TestRepairNeedsSignIns(t *testing.T) {
 	l, o, _, _ := newBackReference(t, time.Hour)
 	l.Ory = o.oryModel
@@ -158,7 +158,7 @@ func TestRepairNeedsSignIns(t *testing.T) {
 	}
 }
 
-// TestMissBackReference: a finding, once, unless the value was seen.
+// TestMissBackReference: there is one finding, and none if the value was seen at Ory.
 func TestMissBackReference(t *testing.T) {
 	l, _, store, user := newBackReference(t, time.Hour)
 	for range 2 {
@@ -178,11 +178,11 @@ func TestMissBackReference(t *testing.T) {
 	}
 }
 
-// newBackReference links alice, whose identity holds nothing yet.
-func newBackReference(t *testing.T, age time.Duration) (*Linker, *restlessOry, *memory, symbolon.UserID) {
+// newBackReference links alice, whose identity has no value yet.
+func newBackReference(t *testing.T, age time.Duration) (*Linker, *patchOry, *memory, symbolon.UserID) {
 	t.Helper()
 	id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now().Add(-age)}
-	o := &restlessOry{oryModel: &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}}
+	o := &patchOry{oryModel: &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}}
 	store := newMemory(symbolon.ByMint)
 	l := newTestLinker(o.oryModel, store)
 	l.Ory, l.QueuedWrites = o, true
@@ -193,7 +193,7 @@ func newBackReference(t *testing.T, age time.Duration) (*Linker, *restlessOry, *
 	return l, o, store, link.User
 }
 
-func (o *restlessOry) put(metadata string) {
+func (o *patchOry) put(metadata string) {
 	i := o.identities[alice]
 	i.MetadataPublic = []byte(metadata)
 	o.identities[alice] = i

@@ -9,38 +9,37 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// Bind binds an identity to an existing user: the operator's word, above all
-// evidence. It settles whatever was held. The user's row must exist, unless the
-// application makes its users itself; and with an admin URL the identity must exist
-// at Ory.
+// Bind links an identity to an existing user. It is the operator's word and outweighs all
+// evidence; it also settles a hold. The user's row must exist, unless the application
+// makes its users itself. With an admin URL the identity must exist at Ory.
 //
-// Errors: *ConflictError where a bond of a living identity stands in the way,
-// ErrNotFound where either half does not exist, ErrUnavailable.
+// Errors: *ConflictError if the bond of a living identity stands in the way; ErrNotFound
+// if the identity or the user does not exist; ErrUnavailable.
 func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
 	l.setup()
-	seen := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}
+	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}
 	if l.Ory.HasAdmin() {
 		var err error
-		if seen, err = l.read(ctx, id, symbolon.FromOperator); err != nil {
+		if r, err = l.read(ctx, id, symbolon.FromOperator); err != nil {
 			return symbolon.Link{}, fmt.Errorf("bind: %w", err)
 		}
 	}
 	p := l.policy()
-	q := symbolon.Query{Project: l.project(), Reading: seen, Claims: []symbolon.UserID{user}}
-	for range rounds {
-		var asked decide.Question
-		out, err := l.carryOut(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) {
+	q := symbolon.Query{Project: l.project(), Reading: r, Claims: []symbolon.UserID{user}}
+	for range maxRounds {
+		var question decide.Question
+		out, err := l.apply(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
 			var plan symbolon.Plan
 			var err error
-			if plan, asked, err = decide.Bind(seen, h, user, o, p); err == nil && !asked.None() {
-				err = errAsk
+			if plan, question, err = decide.Bind(r, e, user, o, p); err == nil && !question.None() {
+				err = errQuestion
 			}
 			return plan, err
 		})
-		if !errors.Is(err, errAsk) {
-			return l.finish(ctx, seen, out, err)
+		if !errors.Is(err, errQuestion) {
+			return l.finish(ctx, r, out, err)
 		}
-		if seen, err = l.learn(ctx, seen, asked, p); err != nil {
+		if r, err = l.ask(ctx, r, question, p); err != nil {
 			return symbolon.Link{}, fmt.Errorf("bind: %w", err)
 		}
 	}

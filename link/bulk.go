@@ -12,58 +12,58 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// Result is what became of one identity: what [Linker.Link] returns.
+// Result is what [Linker.Link] returns for one identity.
 type Result struct {
 	Link symbolon.Link
 	Err  error
 }
 
 const (
-	// bulk is how many identities CreateAll is given at once.
-	bulk = 500
+	// batchSize is how many identities CreateAll gets at once.
+	batchSize = 500
 
-	// hands is how many identities LinkAll has under way at once, beyond those that a
-	// BulkStore made. On SQLite they queue.
+	// workers is how many identities LinkAll links side by side. On SQLite they queue.
 	workers = 8
 
-	// resignation is after how many ErrUnavailable in a row LinkAll tries no more.
+	// maxUnavailable is how many ErrUnavailable in a row end LinkAll.
 	maxUnavailable = 2 * workers
 )
 
-// LinkAll is [Linker.Link] for many identities, and many times as fast where most of
-// them are new and the store is a [symbolon.BulkStore]: those get their users some hundred at
-// a time. All that holds for Link holds for each of them. The results answer seen one
-// for one; an identity may be among them more than once.
+// LinkAll is [Linker.Link] for many identities. It is many times as fast if most of them
+// are new and the store is a [symbolon.BulkStore], which makes users in batches. For each
+// identity the contract of Link holds. The results are in the order of the readings; an
+// identity may occur more than once.
 //
-// Where Ory or the store does not answer, the rest is given the same ErrUnavailable
-// without being tried.
-func (l *Linker) LinkAll(ctx context.Context, seen []symbolon.Reading) []Result {
+// If Ory or the store stops answering, the remaining identities are not tried and get the
+// same ErrUnavailable.
+func (l *Linker) LinkAll(ctx context.Context, readings []symbolon.Reading) []Result {
 	l.setup()
-	out := make([]Result, len(seen))
-	l.linkEach(ctx, seen, out, l.createAll(ctx, seen, out))
+	out := make([]Result, len(readings))
+	left := l.createAll(ctx, readings, out)
+	l.linkEach(ctx, readings, out, left)
 	return out
 }
 
-// createAll makes what a BulkStore can make and returns the places of the others.
-func (l *Linker) createAll(ctx context.Context, seen []symbolon.Reading, out []Result) (left []int) {
+// createAll links the identities that a BulkStore can link in batches, and returns the
+// indexes of the others.
+func (l *Linker) createAll(ctx context.Context, readings []symbolon.Reading, out []Result) (left []int) {
 	store, ok := l.Store.(symbolon.BulkStore)
-	ok = ok && !l.AdoptVerifiedEmail // each one's addresses are looked for
-	once, left := places(seen)
-	if !ok || l.Store.NewID() == symbolon.ByApplication { // which is asked about each
+	once, left := distinct(readings)
+	if !ok || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // these two ask about each identity
 		left, once = append(left, once...), nil
 	}
 	var failed error
-	for some := range slices.Chunk(once, bulk) {
+	for batch := range slices.Chunk(once, batchSize) {
 		var made []symbolon.Outcome
 		if failed == nil {
-			made, failed = l.createSome(ctx, store, seen, some)
+			made, failed = l.createBatch(ctx, store, readings, batch)
 		}
-		for n, at := range some {
+		for n, at := range batch {
 			switch {
 			case n < len(made) && made[n].New:
-				out[at].Link, out[at].Err = l.finish(ctx, seen[at], made[n], nil)
+				out[at].Link, out[at].Err = l.finish(ctx, readings[at], made[n], nil)
 			case failed != nil:
-				out[at].Err = fmt.Errorf("link identity %s: %w", seen[at].Identity.ID, failed)
+				out[at].Err = fmt.Errorf("link identity %s: %w", readings[at].Identity.ID, failed)
 			default:
 				left = append(left, at)
 			}
@@ -73,51 +73,51 @@ func (l *Linker) createAll(ctx context.Context, seen []symbolon.Reading, out []R
 	return left
 }
 
-func (l *Linker) createSome(ctx context.Context, store symbolon.BulkStore, seen []symbolon.Reading, some []int) ([]symbolon.Outcome, error) {
-	qs, p := make([]symbolon.Query, len(some)), l.policy()
-	for n, at := range some {
-		qs[n] = l.query(seen[at], p)
+func (l *Linker) createBatch(ctx context.Context, store symbolon.BulkStore, readings []symbolon.Reading, batch []int) ([]symbolon.Outcome, error) {
+	qs, p := make([]symbolon.Query, len(batch)), l.policy()
+	for n, at := range batch {
+		qs[n] = l.query(readings[at], p)
 	}
-	return store.CreateAll(ctx, qs, func(n int, h symbolon.Evidence) symbolon.Plan {
-		plan, asked := decide.Identity(qs[n].Reading, h, l.policy())
-		if !asked.None() {
-			return symbolon.Plan{} // no Create: left for Write
+	return store.CreateAll(ctx, qs, func(n int, e symbolon.Evidence) symbolon.Plan {
+		plan, question := decide.Identity(qs[n].Reading, e, l.policy())
+		if !question.None() {
+			return symbolon.Plan{} // CreateAll leaves this identity to Link
 		}
 		return plan
 	})
 }
 
-// places lists where each identity stands for the first time, by the order of IDs:
-// everybody takes the locks in that order. Repetitions come after it, and so do IDs
-// that are none, or not in the canonical form: Link says what is wrong with them.
-func places(seen []symbolon.Reading) (once, others []int) {
-	first := make(map[symbolon.IdentityID]bool, len(seen))
-	for at, s := range seen {
-		id, err := symbolon.ParseIdentityID(string(s.Identity.ID))
-		if err != nil || id != s.Identity.ID || first[id] {
+// distinct returns the index of the first reading of each identity, in the order of the
+// IDs, because all transactions lock in that order. The others are repetitions, and IDs
+// that are invalid or not canonical; Link returns an error for an invalid ID.
+func distinct(readings []symbolon.Reading) (once, others []int) {
+	known := make(map[symbolon.IdentityID]bool, len(readings))
+	for at, r := range readings {
+		id, err := symbolon.ParseIdentityID(string(r.Identity.ID))
+		if err != nil || id != r.Identity.ID || known[id] {
 			others = append(others, at)
 			continue
 		}
-		first[id] = true
+		known[id] = true
 		once = append(once, at)
 	}
 	slices.SortFunc(once, func(a, b int) int {
-		return strings.Compare(string(seen[a].Identity.ID), string(seen[b].Identity.ID))
+		return strings.Compare(string(readings[a].Identity.ID), string(readings[b].Identity.ID))
 	})
 	return once, others
 }
 
-// linkEach links one by one, some at once.
-func (l *Linker) linkEach(ctx context.Context, seen []symbolon.Reading, out []Result, left []int) {
-	var inRow failures
+// linkEach calls Link for each index in left, with several workers.
+func (l *Linker) linkEach(ctx context.Context, readings []symbolon.Reading, out []Result, left []int) {
+	var failures unavailableInRow
 	work := make(chan int)
 	var wg sync.WaitGroup
 	for range min(workers, len(left)) {
 		wg.Go(func() {
 			for at := range work {
-				if out[at].Err = inRow.enough(); out[at].Err == nil {
-					out[at].Link, out[at].Err = l.Link(ctx, seen[at])
-					inRow.note(out[at].Err)
+				if out[at].Err = failures.tooMany(); out[at].Err == nil {
+					out[at].Link, out[at].Err = l.Link(ctx, readings[at])
+					failures.count(out[at].Err)
 				}
 			}
 		})
@@ -129,27 +129,27 @@ func (l *Linker) linkEach(ctx context.Context, seen []symbolon.Reading, out []Re
 	wg.Wait()
 }
 
-// failures counts how often nothing was answered without an answer between.
-type failures struct {
-	mu   sync.Mutex
+// unavailableInRow counts calls in a row that ended with ErrUnavailable.
+type unavailableInRow struct {
+	mu   sync.Mutex // protects n and last
 	n    int
 	last error
 }
 
-func (f *failures) note(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.n++; !errors.Is(err, symbolon.ErrUnavailable) {
-		f.n = 0
+func (u *unavailableInRow) count(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n++; !errors.Is(err, symbolon.ErrUnavailable) {
+		u.n = 0
 	}
-	f.last = err
+	u.last = err
 }
 
-func (f *failures) enough() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.n >= maxUnavailable {
-		return fmt.Errorf("not tried any more: %w", f.last)
+func (u *unavailableInRow) tooMany() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n >= maxUnavailable {
+		return fmt.Errorf("not tried any more: %w", u.last)
 	}
 	return nil
 }

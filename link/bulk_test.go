@@ -14,11 +14,11 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// bulkMemory is a memory that is a BulkStore as well.
+// bulkMemory is a memory that is also a BulkStore.
 type bulkMemory struct {
 	*memory
 	calls [][]symbolon.IdentityID
-	fail  error // after the first bond
+	fail  error // returned after the first bond
 }
 
 func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide func(int, symbolon.Evidence) symbolon.Plan) ([]symbolon.Outcome, error) {
@@ -31,11 +31,11 @@ func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide fu
 	var call []symbolon.IdentityID
 	for n, q := range qs {
 		call = append(call, q.Reading.Identity.ID)
-		h := m.held(q)
-		if h.Link != nil || h.Row != nil || slices.ContainsFunc(h.Claims, func(c symbolon.Claimed) bool { return c != symbolon.Claimed{} }) {
+		e := m.evidence(q)
+		if e.Link != nil || e.Row != nil || slices.ContainsFunc(e.Claims, func(c symbolon.Claimed) bool { return c != symbolon.Claimed{} }) {
 			continue
 		}
-		plan := decide(n, symbolon.Evidence{Claims: h.Claims})
+		plan := decide(n, symbolon.Evidence{Claims: e.Claims})
 		if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" {
 			continue
 		}
@@ -50,21 +50,21 @@ func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide fu
 	return out, nil
 }
 
-func crowd(ory *oryModel, n int) (seen []symbolon.Reading) {
+func crowd(ory *oryModel, n int) (readings []symbolon.Reading) {
 	for i := range n {
 		id := symbolon.Identity{ID: personID(n - i), State: symbolon.Active} // not in the order of their IDs
 		ory.identities[id.ID] = id
-		seen = append(seen, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: true})
+		readings = append(readings, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: true})
 	}
-	return seen
+	return readings
 }
 
 func newOry() *oryModel {
 	return &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{}}
 }
 
-// The results answer one for one, whoever made them; a BulkStore is given a few hundred
-// at a time, in the order of IDs, each once.
+// The results are in the order of the readings. A BulkStore gets batches in the order of
+// the IDs, each ID once.
 func TestLinkAll(t *testing.T) {
 	for _, bulky := range []bool{true, false} {
 		ory, plain := newOry(), newMemory(symbolon.ByMint)
@@ -75,21 +75,21 @@ func TestLinkAll(t *testing.T) {
 		}
 		var after atomic.Int64
 		l.AfterLink = func(context.Context, symbolon.Link) { after.Add(1) }
-		seen := crowd(ory, 1203)
-		seen = append(seen, seen[7], symbolon.Reading{Identity: symbolon.Identity{ID: "x"}}, symbolon.Reading{Identity: symbolon.Identity{ID: "ABCDEF00-0000-4000-8000-000000000000"}})
+		readings := crowd(ory, 1203)
+		readings = append(readings, readings[7], symbolon.Reading{Identity: symbolon.Identity{ID: "x"}}, symbolon.Reading{Identity: symbolon.Identity{ID: "ABCDEF00-0000-4000-8000-000000000000"}})
 		foreign := symbolon.Identity{ID: personID(5000), MetadataPublic: []byte(`{"id":"somebody's"}`)}
 		ory.identities[foreign.ID] = foreign
-		seen = append(seen, symbolon.Reading{Identity: foreign})
-		out := l.LinkAll(t.Context(), seen)
+		readings = append(readings, symbolon.Reading{Identity: foreign})
+		out := l.LinkAll(t.Context(), readings)
 		for i, r := range out {
 			switch i {
 			case 1204:
 				if r.Err == nil {
-					t.Error("an ID that is none was linked")
+					t.Error("an invalid ID was linked")
 				}
-			case 1205: // as Link has it
+			case 1205: // upper case: Link decides
 			default:
-				if r.Err != nil || r.Link.Identity != seen[i].Identity.ID || plain.rows[r.Link.User] != seen[i].Identity.ID {
+				if r.Err != nil || r.Link.Identity != readings[i].Identity.ID || plain.rows[r.Link.User] != readings[i].Identity.ID {
 					t.Fatalf("%d: %+v", i, r)
 				}
 			}
@@ -102,19 +102,19 @@ func TestLinkAll(t *testing.T) {
 		}
 		var order []symbolon.IdentityID
 		for _, call := range store.calls {
-			if len(call) > bulk {
+			if len(call) > batchSize {
 				t.Errorf("%d at once", len(call))
 			}
 			order = append(order, call...)
 		}
 		if !slices.IsSorted(order) || len(slices.Compact(order)) != 1204 {
-			t.Errorf("%d were asked for, sorted: %v", len(order), slices.IsSorted(order))
+			t.Errorf("%d IDs, sorted: %v", len(order), slices.IsSorted(order))
 		}
 	}
 }
 
-// A store that breaks off: what it made counts, and nobody else is tried.
-func TestLinkAllBreaksOff(t *testing.T) {
+// The store fails after the first bond: that bond counts, and no other identity is tried.
+func TestLinkAllWhenTheStoreFails(t *testing.T) {
 	ory := newOry()
 	store := &bulkMemory{memory: newMemory(symbolon.ByMint), fail: fmt.Errorf("gone: %w", symbolon.ErrUnavailable)}
 	linked, failed := 0, 0
@@ -131,42 +131,43 @@ func TestLinkAllBreaksOff(t *testing.T) {
 	}
 }
 
-// Without a BulkStore the end comes after a few that were not answered.
-func TestLinkAllResigns(t *testing.T) {
+// Without a BulkStore, LinkAll ends after maxUnavailable failures in a row.
+func TestLinkAllGivesUp(t *testing.T) {
 	ory := newOry()
-	store := &counting{memory: newMemory(symbolon.ByMint)}
+	store := &countingStore{memory: newMemory(symbolon.ByMint)}
 	store.down = true
 	for _, r := range newTestLinker(ory, store).LinkAll(t.Context(), crowd(ory, 300)) {
 		if !errors.Is(r.Err, symbolon.ErrUnavailable) {
 			t.Fatalf("got %v", r.Err)
 		}
 	}
-	if n := store.looks.Load(); n < maxUnavailable || n > maxUnavailable+workers {
+	if n := store.reads.Load(); n < maxUnavailable || n > maxUnavailable+workers {
 		t.Errorf("tried %d times", n)
 	}
 }
 
-type counting struct {
+// countingStore counts the calls of Read.
+type countingStore struct {
 	*memory
-	looks atomic.Int64
+	reads atomic.Int64
 }
 
-func (c *counting) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
-	c.looks.Add(1)
+func (c *countingStore) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
+	c.reads.Add(1)
 	return c.memory.Read(ctx, q)
 }
 
-// arriveTogether brings in everybody whom Ory has, by one LinkAll.
+// arriveTogether links all identities that Ory has, by one LinkAll.
 func (w *world) arriveTogether(t *rapid.T) {
 	l := w.linkerOn(&bulkMemory{memory: w.store})
-	var seen []symbolon.Reading
+	var readings []symbolon.Reading
 	for n := 1; n <= w.next; n++ {
 		if id, alive := w.ory.identities[personID(n)]; alive {
-			seen = append(seen, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: w.ory.admin})
+			readings = append(readings, symbolon.Reading{Identity: id, Source: symbolon.FromReconcile, Admin: w.ory.admin})
 		}
 	}
-	for i, r := range l.LinkAll(context.Background(), seen) {
-		w.judge(t, seen[i].Identity.ID, r.Link, r.Err)
+	for i, r := range l.LinkAll(context.Background(), readings) {
+		w.checkAnswer(t, readings[i].Identity.ID, r.Link, r.Err)
 	}
 }
 
@@ -177,7 +178,7 @@ func (w *world) linkerOn(store symbolon.Store) *Linker {
 		OnUserDeleted: l.OnUserDeleted, Creator: &oneByOne{creator: l.Creator}}
 }
 
-// oneByOne is an application that answers one question at a time.
+// oneByOne is a Creator that answers one call at a time.
 type oneByOne struct {
 	mu      sync.Mutex
 	creator symbolon.Creator

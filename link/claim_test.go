@@ -6,8 +6,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestSays: what an identity itself says, by place.
-func TestSays(t *testing.T) {
+func TestClaimOf(t *testing.T) {
 	l := &Linker{Secrets: []symbolon.Secret{newKey}, Ory: &oryModel{admin: true}, Store: newMemory(symbolon.ByDatabase)}
 	v, err := l.Voucher("4")
 	if err != nil {

@@ -11,50 +11,50 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// answers is an Ory that says one thing after the other of an identity.
-type answers struct {
+// scriptedOry answers for an identity with one error after the other.
+type scriptedOry struct {
 	oryModel
-	of    map[symbolon.IdentityID][]error
+	errs  map[symbolon.IdentityID][]error
 	asked []symbolon.IdentityID
 }
 
-func (o *answers) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+func (o *scriptedOry) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
 	o.asked = append(o.asked, id)
-	list := o.of[id]
+	list := o.errs[id]
 	if len(list) == 0 {
 		return symbolon.Identity{ID: id}, nil
 	}
-	o.of[id] = list[1:]
+	o.errs[id] = list[1:]
 	return symbolon.Identity{ID: id}, list[0]
 }
 
-// TestProveGone: two looks with the gap between, a control between and after, and
-// nothing is proved by anything that leaves doubt.
+// TestProveGone: two answers of 404 with the gap between them prove an identity gone, if
+// the control is found before and after the gap. Any other error proves nothing.
 func TestProveGone(t *testing.T) {
 	const carol = symbolon.IdentityID("33333333-3333-4333-8333-333333333333")
-	no, doubt := symbolon.ErrNotFound, symbolon.ErrUnavailable
+	gone, down := symbolon.ErrNotFound, symbolon.ErrUnavailable
 	tests := []struct {
 		name   string
-		of     map[symbolon.IdentityID][]error // alice and bob are asked for, carol is the control
+		errs   map[symbolon.IdentityID][]error // alice and bob are asked for, carol is the control
 		proved []symbolon.IdentityID
 		err    error
 		waits  time.Duration
 	}{
-		{"gone both times", map[symbolon.IdentityID][]error{alice: {no, no}}, []symbolon.IdentityID{alice}, nil, 30 * time.Second},
-		{"both gone", map[symbolon.IdentityID][]error{alice: {no, no}, bob: {no, no}}, []symbolon.IdentityID{alice, bob}, nil, 30 * time.Second},
+		{"gone both times", map[symbolon.IdentityID][]error{alice: {gone, gone}}, []symbolon.IdentityID{alice}, nil, 30 * time.Second},
+		{"both gone", map[symbolon.IdentityID][]error{alice: {gone, gone}, bob: {gone, gone}}, []symbolon.IdentityID{alice, bob}, nil, 30 * time.Second},
 		{"nobody is missing", nil, nil, nil, 0},
-		{"there again", map[symbolon.IdentityID][]error{alice: {no, nil}}, nil, nil, 30 * time.Second},
-		{"doubt of both", map[symbolon.IdentityID][]error{alice: {doubt}, bob: {doubt}}, nil, symbolon.ErrUnavailable, 0},
-		{"doubt of one at first", map[symbolon.IdentityID][]error{alice: {no, no}, bob: {doubt, no}}, []symbolon.IdentityID{alice}, symbolon.ErrUnavailable, 30 * time.Second},
-		{"doubt of one then", map[symbolon.IdentityID][]error{alice: {no, doubt}, bob: {no, no}}, []symbolon.IdentityID{bob}, symbolon.ErrUnavailable, 30 * time.Second},
-		{"the control is missing", map[symbolon.IdentityID][]error{alice: {no, no}, carol: {no}}, nil, symbolon.ErrUnavailable, 0},
-		{"the control is missing then", map[symbolon.IdentityID][]error{alice: {no, no}, carol: {nil, no}}, nil, symbolon.ErrUnavailable, 30 * time.Second},
-		{"the control is doubtful", map[symbolon.IdentityID][]error{alice: {no, no}, carol: {nil, doubt}}, nil, symbolon.ErrUnavailable, 30 * time.Second},
+		{"found the second time", map[symbolon.IdentityID][]error{alice: {gone, nil}}, nil, nil, 30 * time.Second},
+		{"no answer for both", map[symbolon.IdentityID][]error{alice: {down}, bob: {down}}, nil, symbolon.ErrUnavailable, 0},
+		{"no answer for one the first time", map[symbolon.IdentityID][]error{alice: {gone, gone}, bob: {down, gone}}, []symbolon.IdentityID{alice}, symbolon.ErrUnavailable, 30 * time.Second},
+		{"no answer for one the second time", map[symbolon.IdentityID][]error{alice: {gone, down}, bob: {gone, gone}}, []symbolon.IdentityID{bob}, symbolon.ErrUnavailable, 30 * time.Second},
+		{"the control is missing", map[symbolon.IdentityID][]error{alice: {gone, gone}, carol: {gone}}, nil, symbolon.ErrUnavailable, 0},
+		{"the control is missing the second time", map[symbolon.IdentityID][]error{alice: {gone, gone}, carol: {nil, gone}}, nil, symbolon.ErrUnavailable, 30 * time.Second},
+		{"no answer for the control", map[symbolon.IdentityID][]error{alice: {gone, gone}, carol: {nil, down}}, nil, symbolon.ErrUnavailable, 30 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ory := &answers{oryModel: oryModel{admin: true}, of: tt.of}
+				ory := &scriptedOry{oryModel: oryModel{admin: true}, errs: tt.errs}
 				l := &Linker{Ory: ory, Store: newMemory(symbolon.ByMint)}
 				began := time.Now()
 				proofs, err := l.ProveGone(t.Context(), []symbolon.IdentityID{alice, bob}, carol)
@@ -71,9 +71,9 @@ func TestProveGone(t *testing.T) {
 	}
 }
 
-// TestProveGoneGivesUp: an identity that Ory cannot read keeps no other from being
-// proved gone; an Ory that does not answer is not asked for everybody.
-func TestProveGoneGivesUp(t *testing.T) {
+// TestProveGoneUnanswered: an identity that Ory cannot read does not keep the others from
+// being proved gone. An Ory that does not answer at all is asked three times only.
+func TestProveGoneUnanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const control = symbolon.IdentityID("33333333-3333-4333-8333-333333333333")
 		var ids []symbolon.IdentityID
@@ -85,7 +85,7 @@ func TestProveGoneGivesUp(t *testing.T) {
 				answered[id] = []error{symbolon.ErrUnavailable, symbolon.ErrUnavailable}
 			}
 		}
-		l := &Linker{Ory: &answers{oryModel: oryModel{admin: true}, of: answered}, Store: newMemory(symbolon.ByMint)}
+		l := &Linker{Ory: &scriptedOry{oryModel: oryModel{admin: true}, errs: answered}, Store: newMemory(symbolon.ByMint)}
 		proofs, err := l.ProveGone(t.Context(), ids, control)
 		var unproved *UnprovedError
 		if len(proofs) != 5 || !errors.As(err, &unproved) || len(unproved.Identities) != 5 || !errors.Is(err, symbolon.ErrUnavailable) {
@@ -94,7 +94,7 @@ func TestProveGoneGivesUp(t *testing.T) {
 		for _, id := range ids {
 			answered[id] = []error{symbolon.ErrUnavailable}
 		}
-		ory := &answers{oryModel: oryModel{admin: true}, of: answered}
+		ory := &scriptedOry{oryModel: oryModel{admin: true}, errs: answered}
 		l = &Linker{Ory: ory, Store: newMemory(symbolon.ByMint)}
 		proofs, err = l.ProveGone(t.Context(), ids, control)
 		if len(proofs) != 0 || !errors.As(err, &unproved) || len(unproved.Identities) != 10 || len(ory.asked) != maxUnanswered {
@@ -103,8 +103,7 @@ func TestProveGoneGivesUp(t *testing.T) {
 	})
 }
 
-// A proof does not keep.
-func TestProofAges(t *testing.T) {
+func TestProofsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &Linker{Ory: &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{bob: {ID: bob}}}, Store: newMemory(symbolon.ByMint)}
 		proofs, err := l.ProveGone(t.Context(), []symbolon.IdentityID{alice}, bob)
@@ -113,10 +112,10 @@ func TestProofAges(t *testing.T) {
 		}
 		time.Sleep(proofLife + time.Second)
 		if _, err := l.EndGone(t.Context(), proofs[0]); !errors.Is(err, errNoProof) {
-			t.Errorf("bury: %v", err)
+			t.Errorf("EndGone: %v", err)
 		}
 		if _, err := l.Rebind(t.Context(), bob, proofs[0]); !errors.Is(err, errNoProof) {
-			t.Errorf("rebind: %v", err)
+			t.Errorf("Rebind: %v", err)
 		}
 	})
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,8 +19,8 @@ func newTestLinker(ory *oryModel, store symbolon.Store) *Linker {
 	return &Linker{Ory: ory, Store: store, Secrets: []symbolon.Secret{newKey}, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestBackReferenceOfANewIdentity: one PATCH, of the one path, for a young
-// identity that holds nothing there; and the ledger remembers it.
+// TestBackReferenceOfANewIdentity: a new identity without a value gets exactly one PATCH
+// of the one path, and the ledger records it.
 func TestBackReferenceOfANewIdentity(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -31,11 +29,11 @@ func TestBackReferenceOfANewIdentity(t *testing.T) {
 		write    Write
 		patched  bool
 	}{
-		{name: "young and empty", patched: true},
-		{name: "null is nothing", metadata: `{"id":null}`, patched: true},
-		{name: "somebody's value", metadata: `{"id":"42"}`},
-		{name: "somebody's object", metadata: `{"id":{}}`},
-		{name: "no object", metadata: `"x"`},
+		{name: "new, without a value", patched: true},
+		{name: "null is no value", metadata: `{"id":null}`, patched: true},
+		{name: "another value", metadata: `{"id":"42"}`},
+		{name: "an object", metadata: `{"id":{}}`},
+		{name: "metadata that is no object", metadata: `"x"`},
 		{name: "too old", age: time.Minute},
 		{name: "policy none", write: WriteNone},
 		{name: "policy reserve", write: WriteReserve},
@@ -60,18 +58,18 @@ func TestBackReferenceOfANewIdentity(t *testing.T) {
 					want = string(alice) + " id " + string(link.User)
 				}
 				if got := strings.Join(ory.patches, "; "); got != want {
-					t.Errorf("Ory was sent %q, want %q", got, want)
+					t.Errorf("Ory got %q, want %q", got, want)
 				}
 				if got := store.links[alice].BackReference; (got == string(link.User)) != tt.patched {
-					t.Errorf("the ledger remembers %q", got)
+					t.Errorf("the ledger has %q", got)
 				}
 			})
 		})
 	}
 }
 
-// TestBackReferenceIsTriedAgain: Ory is down for a while; within the minute the
-// value gets there, after it nothing is sent any more.
+// TestBackReferenceIsTriedAgain: after an outage of Ory the value is written if the
+// identity's first minute is not over.
 func TestBackReferenceIsTriedAgain(t *testing.T) {
 	for _, outage := range []time.Duration{5 * time.Second, 2 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
@@ -90,14 +88,15 @@ func TestBackReferenceIsTriedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sent := len(ory.patches) == 1; sent != (outage < createWindow) {
-				t.Errorf("after an outage of %v Ory was sent %q", outage, ory.patches)
+				t.Errorf("after an outage of %v Ory got %q", outage, ory.patches)
 			}
 		})
 	}
 }
 
-// TestCloseGivesUpInTime: what cannot be written does not keep a program alive.
-func TestCloseGivesUpInTime(t *testing.T) {
+// TestCloseEndsWithItsContext: a back-reference that cannot be written does not keep the
+// program alive.
+func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 		ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
@@ -109,7 +108,7 @@ func TestCloseGivesUpInTime(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		if err := l.Close(ctx); err == nil {
-			t.Error("Close says that everything was written")
+			t.Error("Close reports no unwritten back-reference")
 		}
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("Close took %v", d)
@@ -117,59 +116,7 @@ func TestCloseGivesUpInTime(t *testing.T) {
 	})
 }
 
-// TestHintsShareReadings: of many hints at once, the first starts a reading and all
-// the others share the next; none gets one that began before it came.
-func TestHintsShareReadings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c coalescer
-		var reads atomic.Int32
-		read := func(context.Context) (symbolon.Link, error) {
-			time.Sleep(time.Second)
-			return symbolon.Link{Ticket: symbolon.Ticket(reads.Add(1))}, nil
-		}
-		var wg sync.WaitGroup
-		for i := range 16 {
-			wg.Go(func() {
-				time.Sleep(time.Duration(i) * 10 * time.Millisecond)
-				link, err := c.do(t.Context(), alice, read)
-				want := symbolon.Ticket(2)
-				if i == 0 {
-					want = 1
-				}
-				if err != nil || link.Ticket != want {
-					t.Errorf("hint %d got reading %d, %v", i, link.Ticket, err)
-				}
-			})
-		}
-		wg.Wait()
-		if n := reads.Load(); n != 2 {
-			t.Errorf("%d readings for 16 hints", n)
-		}
-		if len(c.byID) != 0 {
-			t.Errorf("%d identities stay behind", len(c.byID))
-		}
-	})
-}
-
-// TestAHintThatGivesUpLeavesTheOthers: a cancelled caller does not end the reading.
-func TestAHintThatGivesUpLeavesTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c coalescer
-		read := func(ctx context.Context) (symbolon.Link, error) {
-			time.Sleep(time.Second)
-			return symbolon.Link{User: "a"}, ctx.Err()
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _, _ = c.do(ctx, alice, read) }()
-		synctest.Wait()
-		cancel()
-		if link, err := c.do(t.Context(), alice, read); err != nil || link.User != "a" {
-			t.Errorf("got %+v, %v", link, err)
-		}
-	})
-}
-
-func TestLinkRefusesWhatIsNoIdentity(t *testing.T) {
+func TestLinkRefusesAnInvalidID(t *testing.T) {
 	store := newMemory(symbolon.ByMint)
 	l := newTestLinker(&oryModel{}, store)
 	for _, id := range []symbolon.IdentityID{"", "00000000-0000-0000-0000-000000000000", "abc", "{11111111-1111-4111-8111-111111111111}"} {
@@ -182,9 +129,9 @@ func TestLinkRefusesWhatIsNoIdentity(t *testing.T) {
 	}
 }
 
-// TestAdminThatDoesNotAnswer: a claim leads to one question; without an answer
-// nothing is made.
-func TestAdminThatDoesNotAnswer(t *testing.T) {
+// TestLinkWhileOryIsDown: an identity with a claim is read at Ory first. If Ory does not
+// answer, no user is made.
+func TestLinkWhileOryIsDown(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active, MetadataPublic: []byte(`{"id":"42"}`)}
 	ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 	store := newMemory(symbolon.ByMint)
@@ -210,47 +157,6 @@ func TestAfterLinkOnceForEachBond(t *testing.T) {
 		}
 	}
 	if len(calls) != 1 || calls[0].Identity != alice || calls[0].User == "" {
-		t.Errorf("AfterLink was told %+v", calls)
-	}
-}
-
-// TestStanding: only a bond that stands is returned; nothing is made, nothing is
-// written, and Ory is not asked.
-func TestStanding(t *testing.T) {
-	id := symbolon.Identity{ID: alice, State: symbolon.Active}
-	for _, admin := range []bool{true, false} {
-		ory := &oryModel{admin: admin, down: true}
-		store := newMemory(symbolon.ByMint)
-		l := newTestLinker(ory, store)
-		l.BackReference.Write = WriteNone
-		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
-			t.Errorf("nobody: %v", err)
-		}
-		store.rows["handmade"] = alice // a row of a hook written by hand: Link makes that the bond
-		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
-			t.Errorf("a row alone: %v", err)
-		}
-		if len(store.links)+len(store.events) != 0 {
-			t.Errorf("something was written: %v %v", store.links, store.events)
-		}
-		made, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := l.Lookup(t.Context(), alice); err != nil || got != made || got.User != "handmade" {
-			t.Errorf("%+v, %v, want %+v", got, err, made)
-		}
-		delete(store.rows, "handmade")
-		before := len(store.events)
-		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrUserGone) || len(store.events) != before || len(store.open[alice]) != 0 {
-			t.Errorf("the row is gone: %v, %v", err, store.open)
-		}
-		store.down = true
-		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrUnavailable) {
-			t.Errorf("the store is down: %v", err)
-		}
-		if _, err := l.Lookup(t.Context(), "00000000-0000-0000-0000-000000000000"); err == nil || errors.Is(err, symbolon.ErrNotFound) {
-			t.Errorf("no identity: %v", err)
-		}
+		t.Errorf("AfterLink was called with %+v", calls)
 	}
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// memory is a Store in a few maps: the contract of Store in its shortest form, so
-// that the property test can run a hundred thousand steps. The application's users
-// table is rows.
+// memory is a Store in a few maps, which is fast enough for a hundred thousand steps of
+// the property test. The application's users table is rows.
 type memory struct {
 	mu      sync.Mutex
 	newID   symbolon.NewID
@@ -48,21 +47,21 @@ func (m *memory) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, e
 	if m.down {
 		return symbolon.Evidence{}, symbolon.ErrUnavailable
 	}
-	return m.held(q), nil
+	return m.evidence(q), nil
 }
 
-func (m *memory) held(q symbolon.Query) symbolon.Evidence {
+func (m *memory) evidence(q symbolon.Query) symbolon.Evidence {
 	id := q.Reading.Identity.ID
-	h := symbolon.Evidence{Users: len(m.links)}
+	e := symbolon.Evidence{Users: len(m.links)}
 	if l, ok := m.links[id]; ok {
-		h.Link = &l
+		e.Link = &l
 		if _, ok := m.rows[l.User]; ok {
-			h.User = m.row(l.User)
+			e.User = m.row(l.User)
 		}
 	}
 	for user, identity := range m.rows {
 		if identity == id {
-			h.Row = m.row(user)
+			e.Row = m.row(user)
 		}
 	}
 	for _, user := range q.Claims {
@@ -70,14 +69,14 @@ func (m *memory) held(q symbolon.Query) symbolon.Evidence {
 		if _, ok := m.rows[user]; ok && user != "" {
 			c.Row = m.row(user)
 		}
-		h.Claims = append(h.Claims, c)
+		e.Claims = append(e.Claims, c)
 	}
-	for _, e := range m.events {
-		if e.Kind == symbolon.ClaimRefused {
-			h.Conflicts++
+	for _, event := range m.events {
+		if event.Kind == symbolon.ClaimRefused {
+			e.Conflicts++
 		}
 	}
-	return h
+	return e
 }
 
 func (m *memory) row(user symbolon.UserID) *symbolon.Row {
@@ -99,7 +98,7 @@ func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 	if m.down {
 		return symbolon.Outcome{}, symbolon.ErrUnavailable
 	}
-	plan, err := decide(m.held(q))
+	plan, err := decide(m.evidence(q))
 	if err != nil {
 		return symbolon.Outcome{}, err
 	}
@@ -146,7 +145,7 @@ func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 	case symbolon.Hold:
 		l.State, l.Reason = symbolon.OnHold, plan.Reason
 	case symbolon.Keep, symbolon.Deny:
-		out.Link, out.Opened = before, m.find(id, plan)
+		out.Link, out.Opened = before, m.openFindings(id, plan)
 		return out, nil
 	}
 	if plan.BackReference != "" {
@@ -159,11 +158,11 @@ func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 		m.events = append(m.events, symbolon.Event{Kind: symbolon.UserLinked, Identity: id, User: l.User, Before: before.User})
 	}
 	m.links[id] = l
-	out.Link, out.Opened = l, m.find(id, plan)
+	out.Link, out.Opened = l, m.openFindings(id, plan)
 	return out, nil
 }
 
-func (m *memory) find(id symbolon.IdentityID, plan symbolon.Plan) (opened []symbolon.Finding) {
+func (m *memory) openFindings(id symbolon.IdentityID, plan symbolon.Plan) (opened []symbolon.Finding) {
 	for _, f := range plan.Findings {
 		if !slices.ContainsFunc(m.open[id], func(o symbolon.Finding) bool { return o.Kind == f.Kind }) {
 			m.open[id] = append(m.open[id], f)
@@ -189,7 +188,7 @@ func (m *memory) Record(context.Context, string, string) (symbolon.Record, error
 	return symbolon.Record{}, symbolon.ErrNotFound
 }
 
-// oryModel is Ory's admin API over a map.
+// oryModel is Ory's admin API in a map.
 type oryModel struct {
 	mu         sync.Mutex
 	admin      bool

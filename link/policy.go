@@ -1,9 +1,9 @@
 package link
 
-// OnUserDeleted says what happens when a linked user's row is missing.
+// OnUserDeleted says what an identity gets if the row of its user is missing.
 type OnUserDeleted string
 
 const (
-	DenyDeleted     OnUserDeleted = "deny"     // its identity gets ErrUserGone. The default
-	RecreateDeleted OnUserDeleted = "recreate" // its identity gets a new user with a new ID
+	DenyDeleted     OnUserDeleted = "deny"     // ErrUserGone. The default
+	RecreateDeleted OnUserDeleted = "recreate" // a new user with a new ID
 )

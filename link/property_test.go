@@ -13,9 +13,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// world is Ory, the application and Symbolon with people in them. The property
-// test does to it what the real ones do to each other, in any order, and asks
-// after every step whether what must hold still holds.
+// world is Ory, the application, Symbolon and people. The property test changes it in
+// random order, as the real ones change each other, and checks the invariants after
+// every step.
 type world struct {
 	ory    *oryModel
 	store  *memory
@@ -23,10 +23,10 @@ type world struct {
 	clock  time.Time
 
 	next    int
-	asked   int // the application, for users
+	asked   int // how often the application was asked for a user
 	deleted map[symbolon.IdentityID]bool
-	owner   map[symbolon.UserID]symbolon.IdentityID // whom an ID was ever handed out to
-	vouched map[symbolon.IdentityID]symbolon.UserID // by whoever holds the secret, for a user that is free
+	owner   map[symbolon.UserID]symbolon.IdentityID // the identity that each ID was handed out to
+	vouched map[symbolon.IdentityID]symbolon.UserID // the user that a good voucher names
 }
 
 func newWorld(t *rapid.T) *world {
@@ -42,8 +42,8 @@ func newWorld(t *rapid.T) *world {
 	return w
 }
 
-// create is an application that makes its users itself: new ones, and now and then
-// one that is somebody else's, was deleted, or none at all.
+// create is an application that makes its users itself. Sometimes it fails, or answers
+// with another identity's user or a deleted one.
 func (w *world) create(_ context.Context, id symbolon.Identity) (symbolon.UserID, error) {
 	w.asked++
 	switch w.asked % 7 {
@@ -73,8 +73,8 @@ func personID(n int) symbolon.IdentityID {
 	return symbolon.IdentityID(fmt.Sprintf("%08d-0000-4000-8000-000000000000", n))
 }
 
-// signUp stores an identity at Ory, with or without an ID reserved for it, or with
-// a value that somebody else wrote there.
+// signUp stores an identity at Ory: without metadata, with a reserved ID, with a voucher,
+// or with a foreign value.
 func (w *world) signUp(t *rapid.T) {
 	w.next++
 	id := symbolon.Identity{ID: personID(w.next), State: symbolon.Active, CreatedAt: w.clock}
@@ -112,7 +112,7 @@ func (w *world) signUp(t *rapid.T) {
 	w.ory.identities[id.ID] = id
 }
 
-// invite makes users whom no identity has yet: the application did, on its own.
+// invite makes users without an identity, as the application does by itself.
 func (w *world) invite(*rapid.T) {
 	for _, user := range []symbolon.UserID{"invited-1", "invited-2"} {
 		if _, exists := w.store.rows[user]; !exists && !w.store.retired[user] {
@@ -136,41 +136,41 @@ func (w *world) anyUser(t *rapid.T) (symbolon.UserID, bool) {
 	return rapid.SampledFrom(users).Draw(t, "user"), true
 }
 
-// arrive brings an identity in by one of the ways, as it is or as it was.
+// arrive links an identity from one of the sources.
 func (w *world) arrive(t *rapid.T) {
 	who, ok := w.anybody(t)
 	if !ok {
 		return
 	}
-	way := rapid.SampledFrom([]symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook}).Draw(t, "way")
+	source := rapid.SampledFrom([]symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook}).Draw(t, "source")
 	id, alive := w.ory.identities[who]
 	var link symbolon.Link
 	var err error
 	switch {
-	case way != symbolon.FromRequest && w.ory.admin:
-		link, err = w.linker.Refresh(context.Background(), who, way)
+	case source != symbolon.FromRequest && w.ory.admin:
+		link, err = w.linker.Refresh(context.Background(), who, source)
 		if !alive && !errors.Is(err, symbolon.ErrNotFound) {
 			t.Fatalf("a hint about deleted identity %s: %v", who, err)
 		}
-	case way == symbolon.FromSyncHook || !alive:
+	case source == symbolon.FromSyncHook || !alive:
 		return
 	default:
 		public := id
 		public.MetadataAdmin = nil // neither whoami nor a hook shows it
-		link, err = w.linker.Link(context.Background(), symbolon.Reading{Identity: public, Source: way})
+		link, err = w.linker.Link(context.Background(), symbolon.Reading{Identity: public, Source: source})
 	}
-	w.judge(t, who, link, err)
+	w.checkAnswer(t, who, link, err)
 }
 
-// judge looks at one answer.
-func (w *world) judge(t *rapid.T, who symbolon.IdentityID, link symbolon.Link, err error) {
+// checkAnswer checks one answer against all answers before it.
+func (w *world) checkAnswer(t *rapid.T, who symbolon.IdentityID, link symbolon.Link, err error) {
 	if err != nil {
 		for _, ok := range []error{symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate, symbolon.ErrNotFound, symbolon.ErrUnavailable} {
 			if errors.Is(err, ok) {
 				return
 			}
 		}
-		t.Fatalf("identity %s: an error of no kind: %v", who, err)
+		t.Fatalf("identity %s: an unknown kind of error: %v", who, err)
 	}
 	if link.Identity != who {
 		t.Fatalf("asked for %s, answered for %s", who, link.Identity)
@@ -182,7 +182,7 @@ func (w *world) judge(t *rapid.T, who symbolon.IdentityID, link symbolon.Link, e
 	if w.store.retired[link.User] {
 		t.Fatalf("identity %s was handed the retired ID %s", who, link.User)
 	}
-	if before := w.owner[link.User]; before != "" && before != who && w.vouched[who] != link.User { // I11, and nobody's user to another
+	if before := w.owner[link.User]; before != "" && before != who && w.vouched[who] != link.User { // I11: no user is handed to a second identity
 		t.Fatalf("user %s of identity %s was handed to %s", link.User, before, who)
 	}
 	w.owner[link.User] = who
@@ -214,7 +214,7 @@ func (w *world) deleteRow(t *rapid.T) {
 	if !ok {
 		return
 	}
-	own := w.store.newID == symbolon.ByApplication // then the table is Symbolon's, and nobody deletes there by hand
+	own := w.store.newID == symbolon.ByApplication // then the rows are Symbolon's own, and nobody deletes them without Forget
 	if rapid.Bool().Draw(t, "forget") || own {
 		if err := w.linker.Forget(context.Background(), nil, user); err != nil {
 			t.Fatal(err)
@@ -244,7 +244,7 @@ func (w *world) bind(t *rapid.T) {
 		return
 	}
 	w.owner[user] = who
-	w.judge(t, who, link, nil)
+	w.checkAnswer(t, who, link, nil)
 }
 
 func (w *world) outage(t *rapid.T) {
@@ -262,16 +262,16 @@ func (w *world) outage(t *rapid.T) {
 		t.Fatalf("linked %s without a database", who)
 	}
 	if err == nil {
-		w.judge(t, who, link, nil)
+		w.checkAnswer(t, who, link, nil)
 	}
 }
 
-// check holds after every step.
+// check runs after every step.
 func (w *world) check(t *rapid.T) {
 	users := map[symbolon.UserID]symbolon.IdentityID{}
 	for id, l := range w.store.links {
 		if _, err := symbolon.ParseIdentityID(string(id)); err != nil { // I9
-			t.Fatalf("a key that is no identity's ID: %v", err)
+			t.Fatalf("a key that is not an identity's ID: %v", err)
 		}
 		if l.State != symbolon.Linked {
 			continue
@@ -296,11 +296,11 @@ func (w *world) check(t *rapid.T) {
 	}
 }
 
-// TestDecideProperties: whatever hooks, requests, deletions, foreign writes and
-// outages come in whatever order, an identity has at most one user and a user at
-// most one identity (I1), nothing of anybody else's is written (I3), only real IDs
-// are keys (I9), and no ID is used twice (I11).
-func TestDecideProperties(t *testing.T) {
+// TestInvariants: in every order of hooks, requests, deletions, foreign writes and
+// outages, an identity has at most one user and a user at most one identity (I1), no
+// foreign value is overwritten (I3), only valid IDs are keys (I9), and no ID is used
+// twice (I11).
+func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){

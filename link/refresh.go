@@ -2,36 +2,75 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 )
 
-// Refresh re-reads an identity at Ory and converges: what every hint leads to.
-// Calls for one identity that come while a reading is under way share the next
-// one. Errors as for Link; ErrNoAdmin without an admin URL.
-func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) (symbolon.Link, error) {
+// refreshTimeout bounds one re-reading that callers of [Linker.Refresh] share, because
+// it outlives each of them.
+const refreshTimeout = 2 * time.Minute
+
+// refreshes are the re-readings that run, at most one for each identity. Background
+// callers share their own, so that no person waits for a question that is paced.
+type refreshes struct {
+	people     flight.Group[symbolon.IdentityID, symbolon.Link]
+	background flight.Group[symbolon.IdentityID, symbolon.Link]
+}
+
+// Refresh re-reads an identity at Ory and links it; every hint ends here. A caller
+// never shares a re-reading that began before the call, because the change that the hint
+// is about may be missing there. All callers that come while a re-reading runs share the
+// next one. A caller that gives up leaves the re-reading to the others.
+//
+// Errors: as for [Linker.Link]; ErrNoAdmin without an admin URL; ErrUnavailable and the
+// error of ctx if ctx ends first.
+func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) (symbolon.Link, error) {
 	l.setup()
 	if !l.Ory.HasAdmin() {
 		return symbolon.Link{}, symbolon.ErrNoAdmin
 	}
-	reads := &l.reads
-	if _, patient := symbolon.PatienceFrom(ctx); patient {
-		reads = &l.patientReads // nobody waits for a reading that waits for its turn
+	group := &l.refreshes.people
+	if _, background := symbolon.PatienceFrom(ctx); background {
+		group = &l.refreshes.background
 	}
-	return reads.do(ctx, id, func(ctx context.Context) (symbolon.Link, error) {
-		seen, err := l.read(ctx, id, way)
-		if err != nil {
-			return symbolon.Link{}, err
-		}
-		return l.Link(ctx, seen)
+	link, err := group.After(ctx, id, func(shared context.Context) (symbolon.Link, error) {
+		return l.readAndLink(withValues{shared, ctx}, id, source)
 	})
+	if errors.Is(err, flight.ErrNoResult) {
+		return symbolon.Link{}, fmt.Errorf("refresh identity %s: %w: %w", id, err, symbolon.ErrUnavailable)
+	}
+	return link, err
 }
 
-// read takes a ticket and then reads the identity: in this order, so that of two
-// readings the one with the higher ticket is the newer.
-func (l *Linker) read(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) (symbolon.Reading, error) {
+// withValues is a context that ends with its Context and also has the values of another
+// one: the patience of [symbolon.Background] must reach Ory's client.
+type withValues struct {
+	context.Context
+	values context.Context
+}
+
+func (c withValues) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.values.Value(key)
+}
+
+func (l *Linker) readAndLink(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) (symbolon.Link, error) {
+	r, err := l.read(ctx, id, source)
+	if err != nil {
+		return symbolon.Link{}, err
+	}
+	return l.Link(ctx, r)
+}
+
+// read takes a ticket and then reads the identity. In this order the reading with the
+// higher ticket is the newer one.
+func (l *Linker) read(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) (symbolon.Reading, error) {
 	ticket, err := l.Store.Ticket(ctx)
 	if err != nil {
 		return symbolon.Reading{}, fmt.Errorf("take a ticket: %w", err)
@@ -40,71 +79,16 @@ func (l *Linker) read(ctx context.Context, id symbolon.IdentityID, way symbolon.
 	if err != nil {
 		return symbolon.Reading{}, fmt.Errorf("read identity %s at Ory: %w", id, err)
 	}
-	return symbolon.Reading{Identity: identity, Ticket: ticket, Source: way, Admin: true}, nil
+	return symbolon.Reading{Identity: identity, Ticket: ticket, Source: source, Admin: true}, nil
 }
 
-// coalescer lets calls for one identity share readings of Ory. A call never
-// shares a reading that began before it came: what it hints at might be missing
-// there. So at most one reading runs and one waits, however many ask.
-type coalescer struct {
-	mu   sync.Mutex
-	byID map[symbolon.IdentityID]*readings
-}
-
-type readings struct {
-	running, next *reading
-}
-
-type reading struct {
-	done chan struct{}
-	link symbolon.Link
-	err  error
-}
-
-// do runs f for id, or waits for a run that begins after the call. A caller that
-// gives up leaves the run to the others.
-func (c *coalescer) do(ctx context.Context, id symbolon.IdentityID, f func(context.Context) (symbolon.Link, error)) (symbolon.Link, error) {
-	r := c.join(context.WithoutCancel(ctx), id, f)
-	select {
-	case <-r.done:
-		return r.link, r.err
-	case <-ctx.Done():
-		return symbolon.Link{}, ctx.Err()
+// drain waits until no re-reading runs. If ctx ends first, it cancels them.
+func (s *refreshes) drain(ctx context.Context) error {
+	err := errors.Join(s.people.Drain(ctx), s.background.Drain(ctx))
+	s.people.Close()
+	s.background.Close()
+	if err != nil {
+		return fmt.Errorf("re-readings cancelled: %w", ctx.Err())
 	}
-}
-
-func (c *coalescer) join(ctx context.Context, id symbolon.IdentityID, f func(context.Context) (symbolon.Link, error)) *reading {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byID == nil {
-		c.byID = map[symbolon.IdentityID]*readings{}
-	}
-	rs := c.byID[id]
-	if rs == nil {
-		r := &reading{done: make(chan struct{})}
-		c.byID[id] = &readings{running: r}
-		go c.run(ctx, id, r, f)
-		return r
-	}
-	if rs.next == nil {
-		rs.next = &reading{done: make(chan struct{})}
-		go c.runAfter(ctx, id, rs.running, rs.next, f)
-	}
-	return rs.next
-}
-
-func (c *coalescer) runAfter(ctx context.Context, id symbolon.IdentityID, before, r *reading, f func(context.Context) (symbolon.Link, error)) {
-	<-before.done
-	c.run(ctx, id, r, f)
-}
-
-func (c *coalescer) run(ctx context.Context, id symbolon.IdentityID, r *reading, f func(context.Context) (symbolon.Link, error)) {
-	r.link, r.err = f(ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	rs := c.byID[id]
-	if rs.running, rs.next = rs.next, nil; rs.running == nil {
-		delete(c.byID, id)
-	}
-	close(r.done)
+	return nil
 }

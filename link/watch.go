@@ -6,18 +6,19 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// watchers are told of bonds that changed under an answer given before.
+// watchers are notified of identities about which earlier answers are wrong by now.
 type watchers struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // protects next and byID, and is held while the functions run
 	next int
 	byID map[int]func(symbolon.IdentityID)
 }
 
-// Watch calls f after each commit of this Linker that makes an earlier answer about
-// an identity wrong: its user was replaced, taken away, or must not be handed out
-// any more, or Ory has deactivated it; and where nobody knows whether there was such a
-// commit. Caches forget the identity then; session.Verifier does so by itself. f
-// must be quick and must not call the Linker. stop ends it.
+// Watch calls f for an identity after each commit of this Linker that makes earlier
+// answers about it wrong: its user was replaced, taken away or denied, or Ory has
+// deactivated the identity. It also calls f if nobody knows whether such a commit
+// succeeded. A cache then forgets the identity; session.Verifier does so by itself.
+//
+// f must be quick and must not call the Linker. stop ends the calls.
 func (l *Linker) Watch(f func(symbolon.IdentityID)) (stop func()) {
 	w := &l.watchers
 	w.mu.Lock()
@@ -35,7 +36,7 @@ func (l *Linker) Watch(f func(symbolon.IdentityID)) (stop func()) {
 	}
 }
 
-func (w *watchers) tell(id symbolon.IdentityID) {
+func (w *watchers) notify(id symbolon.IdentityID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, f := range w.byID {
@@ -43,28 +44,28 @@ func (w *watchers) tell(id symbolon.IdentityID) {
 	}
 }
 
-// tellOf tells of what a decision changed.
-func (w *watchers) tellOf(seen symbolon.Reading, out symbolon.Outcome) {
-	if changed(seen, out) {
-		w.tell(seen.Identity.ID)
+// notifyOutcome notifies the watchers of each identity whose answer the outcome changed.
+func (w *watchers) notifyOutcome(r symbolon.Reading, out symbolon.Outcome) {
+	if changesAnswer(r, out) {
+		w.notify(r.Identity.ID)
 	}
 	if out.Plan.Release != "" {
-		w.tell(out.Plan.Release)
+		w.notify(out.Plan.Release)
 	}
 }
 
-// changed reports whether somebody may have been given another answer before. A
-// first bond is none: nobody was given anything.
-func changed(seen symbolon.Reading, out symbolon.Outcome) bool {
+// changesAnswer reports whether a caller may have got another answer about the identity
+// before. A first bond changes none, because there was no answer before it.
+func changesAnswer(r symbolon.Reading, out symbolon.Outcome) bool {
 	switch out.Plan.Action {
 	case symbolon.Hold, symbolon.Deny:
 		return len(out.Opened) > 0
 	case symbolon.End, symbolon.Detach:
 		return true
 	case symbolon.Update:
-		return seen.Identity.State == symbolon.Inactive // nobody asks Ory for that with a session
+		return r.Identity.State == symbolon.Inactive // Ory accepts none of its sessions any more; a cache might
 	case symbolon.Create, symbolon.Attach:
-		return out.Plan.Retire != "" || out.New && (seen.Source == symbolon.FromOperator || seen.Source == symbolon.FromAdopt)
+		return out.Plan.Retire != "" || out.New && (r.Source == symbolon.FromOperator || r.Source == symbolon.FromAdopt)
 	}
 	return false
 }

@@ -1,0 +1,213 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
+)
+
+// Link returns the bond of an identity that was read at Ory, and makes the bond if there
+// is none. It is idempotent, and concurrent calls for one identity are safe.
+//
+// Errors: a *DenyError says why the identity gets no user (ErrOnHold, ErrUserGone,
+// ErrCannotCreate). ErrNotFound: Ory no longer has the identity. ErrUnavailable: Ory or
+// the store did not answer, so that nothing is known; the next call finds out.
+func (l *Linker) Link(ctx context.Context, r symbolon.Reading) (symbolon.Link, error) {
+	l.setup()
+	if _, err := symbolon.ParseIdentityID(string(r.Identity.ID)); err != nil {
+		return symbolon.Link{}, fmt.Errorf("link: %w", err)
+	}
+	link, err := l.link(ctx, r)
+	if err != nil {
+		return symbolon.Link{}, fmt.Errorf("link identity %s: %w", r.Identity.ID, err)
+	}
+	return link, nil
+}
+
+// Lookup returns the bond of an identity that was not read at Ory. It writes nothing,
+// asks Ory nothing and makes no user, because only a reading tells which user a new
+// identity has.
+//
+// Errors: a *DenyError if the identity has a user that must not be handed out.
+// ErrNotFound: the ledger has no bond yet, and [Linker.Link] is needed. Every other error
+// means "don't know".
+func (l *Linker) Lookup(ctx context.Context, id symbolon.IdentityID) (symbolon.Link, error) {
+	l.setup()
+	id, err := symbolon.ParseIdentityID(string(id))
+	if err != nil {
+		return symbolon.Link{}, fmt.Errorf("look up: %w", err)
+	}
+	p := l.policy()
+	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromRequest}
+	e, err := l.Store.Read(ctx, l.query(r, p))
+	if err != nil {
+		return symbolon.Link{}, fmt.Errorf("look up identity %s: %w", id, err)
+	}
+	plan, question := decide.Identity(r, e, p)
+	switch {
+	case !question.None():
+	case plan.Action == symbolon.Keep:
+		return *e.Link, nil
+	case plan.Action == symbolon.Deny, plan.Action == symbolon.Hold:
+		return symbolon.Link{}, fmt.Errorf("look up identity %s: %w", id, plan.Err)
+	}
+	return symbolon.Link{}, fmt.Errorf("identity %s has no bond yet: %w", id, symbolon.ErrNotFound)
+}
+
+// maxRounds bounds how often one decision may ask a question: for the identity itself,
+// for the owner of each of its claims, and for the user that the application makes.
+const maxRounds = 7
+
+// link reads, decides and writes, and answers the questions of the decision in between.
+// A bond that stands is returned without a write.
+func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, error) {
+	p := l.policy()
+	for range maxRounds {
+		q := l.query(r, p)
+		e, err := l.Store.Read(ctx, q)
+		if err != nil {
+			return symbolon.Link{}, err
+		}
+		plan, question := decide.Identity(r, e, p)
+		if question.None() {
+			if plan.Action == symbolon.Keep {
+				return *e.Link, nil
+			}
+			var out symbolon.Outcome
+			if out, question, err = l.write(ctx, q, p); question.None() {
+				return l.finish(ctx, r, out, err)
+			}
+		}
+		if r, err = l.ask(ctx, r, question, p); err != nil {
+			return symbolon.Link{}, err
+		}
+	}
+	return symbolon.Link{}, fmt.Errorf("the identity's metadata keeps changing: %w", symbolon.ErrUnavailable)
+}
+
+// errQuestion rolls a transaction back whose decision asks a question, because no
+// transaction stays open while Ory is asked.
+var errQuestion = errors.New("the decision asks a question first")
+
+// write decides inside the store's transaction and has the plan applied. If the decision
+// asks a question there, nothing is written.
+func (l *Linker) write(ctx context.Context, q symbolon.Query, p decide.Policy) (symbolon.Outcome, decide.Question, error) {
+	var question decide.Question
+	out, err := l.apply(symbolon.WithReading(ctx, q.Reading), q, func(e symbolon.Evidence) (plan symbolon.Plan, err error) {
+		if plan, question = decide.Identity(q.Reading, e, p); !question.None() {
+			return symbolon.Plan{}, errQuestion
+		}
+		return plan, nil
+	})
+	if !errors.Is(err, errQuestion) {
+		question = decide.Question{} // the store failed after the question was asked
+	}
+	return out, question, err
+}
+
+// apply has the store apply a decision. After an error the plan may be committed all the
+// same, so the watchers are notified then, too.
+func (l *Linker) apply(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
+	var last symbolon.Plan
+	out, err := l.Store.Write(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
+		plan, err := decide(e)
+		if last = plan; err != nil {
+			last = symbolon.Plan{}
+		}
+		return plan, err
+	})
+	if err != nil {
+		l.watchers.notifyOutcome(q.Reading, symbolon.Outcome{Plan: last, New: true, Opened: last.Findings})
+	}
+	return out, err
+}
+
+// ask answers a question of decide: it asks Ory or the application, outside of every
+// transaction. It returns the newer reading, or puts the answer into p.
+func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question, p decide.Policy) (symbolon.Reading, error) {
+	if q.Create {
+		return r, l.create(ctx, r.Identity, p)
+	}
+	identity, err := l.Ory.Identity(ctx, r.Identity.ID)
+	if err != nil {
+		return r, fmt.Errorf("read the identity at Ory: %w", err)
+	}
+	r.Identity, r.Admin = identity, true
+	if q.Gone == "" {
+		return r, nil
+	}
+	// The identity that was just read is the control: Ory answers, and it is the right
+	// project.
+	switch _, err := l.Ory.Identity(ctx, q.Gone); {
+	case err == nil:
+		p.Gone[q.Gone] = false
+	case errors.Is(err, symbolon.ErrNotFound):
+		p.Gone[q.Gone] = true
+	default:
+		return r, fmt.Errorf("ask Ory for identity %s: %w", q.Gone, err)
+	}
+	return r, nil
+}
+
+// create asks the application for the identity's user and puts the answer into p.
+func (l *Linker) create(ctx context.Context, id symbolon.Identity, p decide.Policy) error {
+	if l.Creator == nil {
+		return errors.New("symbolon: the application makes its users itself, but Linker.Creator is not set")
+	}
+	user, err := l.Creator.Create(ctx, id)
+	switch {
+	case errors.Is(err, symbolon.ErrCannotCreate):
+		p.Answer.Denial = err
+	case errors.Is(err, symbolon.ErrUnavailable):
+		return fmt.Errorf("ask the application for a user: %w", err)
+	case err != nil:
+		return fmt.Errorf("ask the application for a user: %w: %w", symbolon.ErrUnavailable, err)
+	case !decide.IsKey(string(user)):
+		return fmt.Errorf("ask the application for a user: its answer cannot be an ID: %w", symbolon.ErrUnavailable)
+	default:
+		p.Answer.User = user
+	}
+	return nil
+}
+
+// query lists what the store has to read for a decision.
+func (l *Linker) query(r symbolon.Reading, p decide.Policy) symbolon.Query {
+	q := symbolon.Query{Project: l.project(), Reading: r, Claims: decide.ClaimedUsers(r.Identity, p)}
+	if p.VerifiedEmail {
+		q.Emails = r.Identity.Emails()
+	}
+	return q
+}
+
+// finish follows a committed plan: it logs, notifies the watchers, and calls AfterLink
+// and queues the back-reference of a new bond.
+func (l *Linker) finish(ctx context.Context, r symbolon.Reading, out symbolon.Outcome, err error) (symbolon.Link, error) {
+	if err != nil {
+		return symbolon.Link{}, err
+	}
+	l.logOutcome(r, out)
+	l.watchers.notifyOutcome(r, out)
+	if out.New {
+		if l.AfterLink != nil {
+			l.AfterLink(ctx, out.Link)
+		}
+		l.writer.enqueue(r, out.Link)
+	}
+	if out.Plan.Err != nil {
+		return symbolon.Link{}, out.Plan.Err
+	}
+	return out.Link, nil
+}
+
+func (l *Linker) logOutcome(r symbolon.Reading, out symbolon.Outcome) {
+	log := l.log().With("identity", r.Identity.ID, "user", out.Link.User, "source", r.Source)
+	for _, f := range out.Opened {
+		log.Warn("finding", "kind", f.Kind, "detail", f.Detail)
+	}
+	if out.New {
+		log.Info("user linked", "why", out.Plan.Why)
+	}
+}
