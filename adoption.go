@@ -4,18 +4,15 @@ import (
 	"strings"
 )
 
-// ByAdopt: an operator's plan for identities and users that were both there before.
-const FromAdopt Source = "adopt"
-
-// Proof says by what an identity and an existing user are known to be one person's
-// halves. Beside the constants it is "metadata_public.KEY" or "column:NAME".
+// Proof says what shows that an identity and an existing user are one person's. Beside
+// the constants it is "metadata_public.KEY" or "column:NAME".
 type Proof string
 
 const (
 	ByIdentityColumn Proof = "identity_column" // the row's identity column holds the identity's ID
 	ByVoucher        Proof = "voucher"         // metadata_admin.symbolon
 	ByExternalID     Proof = "external_id"     // the identity's external_id is the user's ID
-	ByVerifiedEmail  Proof = "verified_email"  // one address, verified by both; see JudgeEmail
+	ByVerifiedEmail  Proof = "verified_email"  // one address, verified by both; see decide.JudgeEmail
 )
 
 const (
@@ -26,44 +23,34 @@ const (
 // MetadataKey is KEY of "metadata_public.KEY".
 func (p Proof) MetadataKey() (string, bool) { return strings.CutPrefix(string(p), metadataProof) }
 
-// Column is NAME of "column:NAME": a column of the users table, other than the
-// identity column, that holds identity IDs.
+// Column is NAME of "column:NAME": a column of the users table, other than the identity
+// column, that holds identity IDs.
 func (p Proof) Column() (string, bool) { return strings.CutPrefix(string(p), columnProof) }
 
 // Adoption is one line of an operator's plan: this identity and this user are one
-// person's, and what says so.
+// person's, and By proves it.
 type Adoption struct {
 	Identity IdentityID
 	User     UserID
 	By       Proof
 
-	// Run names the plan that is carried out: up to 64 lower-case letters, digits and
+	// Run names the run that applies the plan: up to 64 lower-case letters, digits and
 	// hyphens. The history keeps it with every bond, so that the run can be undone.
 	Run string
 }
 
-// AdoptedBond is what undoing an adoption needs to know of the bond. The store keeps
-// it with the event, in the transaction that made the bond.
+// AdoptedBond is what undoing an adoption needs to know of the bond. The store keeps it
+// with the event, in the transaction that made the bond.
 type AdoptedBond struct {
 	By        Proof       `json:"by"`
-	ColumnSet bool        `json:"column_set"`  // the run set the row's identity column, which was null
+	ColumnSet bool        `json:"column_set"`  // the run filled the row's identity column, which was null
 	WasOnHold FindingKind `json:"was_on_hold"` // why the identity was on hold before; empty: it was not
-}
-
-// UserRow is a row of the users table as an adoption looks at it.
-type UserRow struct {
-	Row
-	Retired bool   // its ID was given up and is never bound again
-	Column  string // what the column holds that was asked for
-	Email   string // as it stands there
-	Checked bool   // the application has verified the address
 }
 
 // BindOptions qualify the operator's word.
 type BindOptions struct {
-	// Move allows to take the user away from another identity that Ory still has,
-	// and the identity away from the user it has. Without it such a bind is a
-	// *ConflictError.
+	// Move allows the bind to take the user from another identity that Ory still has, and
+	// the identity from its present user. Without Move such a bind is a *ConflictError.
 	Move bool
 
 	// Why is kept in the history.

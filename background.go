@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-type patienceKey struct{}
-
-// Patience is how long a question of the background waits for its turn.
+// Patience is how long a question to Ory waits for the background's share of Ory's rate.
 type Patience struct {
 	For time.Duration
 
-	// Done ends the wait, whoever shares the question: it is the Done of the context
-	// that [Background] was given.
+	// Done ends the wait, even if the question is shared and has a context of its own. It
+	// is the Done of the context that [Background] got.
 	Done <-chan struct{}
 }
 
-// Background marks what no person waits for: hints, schedules, repairs. Whoever asks
-// Ory with it gets no more than the background's share of what Ory gives, so that
-// people's requests always have the rest. Where its turn does not come within
-// patience the error matches [ErrRateLimited], and nothing was asked.
+type patienceKey struct{}
+
+// Background marks work that no person waits for: hints, schedules, repairs. Its
+// questions to Ory get only the background's share of Ory's rate, so that people's
+// requests always have the rest. If a question gets no turn within patience, its error
+// matches [ErrRateLimited], and Ory was not asked.
 func Background(ctx context.Context, patience time.Duration) context.Context {
 	return context.WithValue(ctx, patienceKey{}, Patience{For: patience, Done: ctx.Done()})
 }
 
-// PatienceFrom returns how patient a question is; false: a person waits for it.
+// PatienceFrom returns the patience of a question. It returns false if a person waits.
 func PatienceFrom(ctx context.Context) (Patience, bool) {
 	p, ok := ctx.Value(patienceKey{}).(Patience)
 	return p, ok

@@ -5,14 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// NormalEmail is the one form in which e-mail addresses are compared, and only ever
-// under the rules of adopting: ASCII letters are lowered and nothing else is changed.
-// !ok: the address matches nobody. That is one without exactly one "@" between two
-// parts, one with blanks, control characters or invalid bytes, and one with a rune at
-// or behind U+0300. Below that, text is always in Unicode's normal form C; from there
-// on normalising would turn characters into others, U+212A KELVIN SIGN into a K, and
-// what only looks alike must never be the same person. Such an address is bound by
-// the operator's word.
+// NormalEmail returns the form in which adopting compares e-mail addresses: ASCII letters
+// are lowered, and nothing else is changed.
+//
+// It returns false for an address that must match nobody: without exactly one "@" between
+// two parts, or with blanks, control characters, invalid bytes or a rune from U+0300 on.
+// Text below U+0300 is always in Unicode's normal form C. From there on normalising would
+// turn characters into others, for example U+212A KELVIN SIGN into a K, and two addresses
+// that only look alike must never be one person. The operator binds such an address by
+// hand.
 func NormalEmail(address string) (normal string, ok bool) {
 	local, domain, found := strings.Cut(address, "@")
 	if !found || local == "" || domain == "" || strings.Contains(domain, "@") || len(address) > 254 || !utf8.ValidString(address) {
@@ -33,11 +34,21 @@ func NormalEmail(address string) (normal string, ok bool) {
 	return strings.Map(lower, address), true
 }
 
+// VerifiedEmail returns the first e-mail address that Ory has verified, or "".
+func (i Identity) VerifiedEmail() string {
+	for _, a := range i.Addresses {
+		if a.Verified && (a.Via == "" || a.Via == "email") {
+			return a.Value
+		}
+	}
+	return ""
+}
+
 // Emails lists the e-mail addresses of an identity, verified or not, as [NormalEmail]
-// makes them, each once.
+// returns them, each once.
 func (i Identity) Emails() []string { return i.emails(false) }
 
-// VerifiedEmails lists those of them that Ory has verified.
+// VerifiedEmails is Emails without the addresses that Ory has not verified.
 func (i Identity) VerifiedEmails() []string { return i.emails(true) }
 
 func (i Identity) emails(verified bool) (out []string) {
@@ -52,12 +63,4 @@ func (i Identity) emails(verified bool) (out []string) {
 		}
 	}
 	return out
-}
-
-// Match is a row of the users table that has one of an identity's e-mail addresses.
-type Match struct {
-	Row
-	Retired  bool
-	Email    string // as [NormalEmail] makes it
-	Verified bool   // by the application
 }

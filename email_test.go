@@ -22,7 +22,7 @@ func TestNormalEmail(t *testing.T) {
 	}
 }
 
-// FuzzNormalEmail: it is idempotent, and changes nothing but ASCII letters.
+// FuzzNormalEmail: NormalEmail is idempotent and changes only ASCII letters.
 func FuzzNormalEmail(f *testing.F) {
 	f.Add("Ann@Example.org")
 	f.Add("\u212aim@example.org")

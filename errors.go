@@ -5,22 +5,21 @@ import (
 	"fmt"
 )
 
-// The errors that callers tell apart, with [errors.Is]. "No" and "don't know"
-// never share one: [ErrUnavailable] means that nothing is known and nothing was
-// done, so that the caller may try again; every other one is an answer.
+// The errors that callers tell apart with [errors.Is]. [ErrUnavailable] means "don't
+// know", so that the caller may try again. Every other error is an answer.
 var (
-	// ErrUnavailable: Ory or the database did not answer. Nothing is half done.
+	// ErrUnavailable: Ory or the database did not answer. No change is half done.
 	ErrUnavailable = errors.New("temporarily unavailable")
 
 	// ErrRateLimited: Ory's rate limit, or the background's share of it, is used up for
-	// now; nothing was asked. It goes with ErrUnavailable. An error that also has a
-	// method Wait() time.Duration says how long to wait.
+	// now, and Ory was not asked. Such an error matches ErrUnavailable, too. If it has a
+	// method Wait() time.Duration, that says how long to wait.
 	ErrRateLimited = errors.New("the limit of Ory's rate is reached")
 
 	// ErrNotFound: there is no such identity or user.
 	ErrNotFound = errors.New("not found")
 
-	// ErrConflict: what was asked for contradicts a bond that exists.
+	// ErrConflict: the request contradicts a bond that exists.
 	ErrConflict = errors.New("conflict")
 
 	// ErrOnHold: the identity gets no user until an operator settles it.
@@ -36,13 +35,13 @@ var (
 	ErrNoAdmin = errors.New("no admin URL of Ory is configured")
 )
 
-// DenyError says why an identity has no user that could be handed out.
-// It is one of ErrOnHold, ErrUserGone and ErrCannotCreate.
+// DenyError says why an identity gets no user. It matches ErrOnHold, ErrUserGone or
+// ErrCannotCreate.
 type DenyError struct {
 	Identity IdentityID
-	Finding  FindingKind // what the operator finds recorded
+	Finding  FindingKind // recorded for the operator
 	Detail   string      // for the operator; holds no secret and no trait
-	Err      error       // one of the sentinels above
+	Err      error       // ErrOnHold, ErrUserGone or ErrCannotCreate
 }
 
 func (e *DenyError) Error() string {
@@ -51,7 +50,7 @@ func (e *DenyError) Error() string {
 
 func (e *DenyError) Unwrap() error { return e.Err }
 
-// ConflictError says which bond stands in the way. It matches ErrConflict.
+// ConflictError says which bond a request contradicts. It matches ErrConflict.
 type ConflictError struct {
 	Identity IdentityID
 	User     UserID

@@ -4,32 +4,32 @@ import (
 	"time"
 )
 
-// EventKind names a change of the bond.
+// EventKind names a change of a bond.
 type EventKind string
 
 const (
 	UserLinked    EventKind = "user.linked"    // an identity got its user
-	UserUnlinked  EventKind = "user.unlinked"  // a bond that adopt made was undone
+	UserUnlinked  EventKind = "user.unlinked"  // an adoption was undone
 	UserUpdated   EventKind = "user.updated"   // projected columns were written
 	UserRecreated EventKind = "user.recreated" // a deleted user was replaced by a new one
 	UserForgotten EventKind = "user.forgotten" // the application deleted its user
 	LinkHeld      EventKind = "link.held"      // the identity was put on hold
 	LinkMoved     EventKind = "link.moved"     // the operator moved a bond
-	IdentityGone  EventKind = "identity.gone"  // Ory no longer has the identity; its user's row followed the policy
+	IdentityGone  EventKind = "identity.gone"  // Ory no longer has the identity; the user's row followed the policy
 	UserErased    EventKind = "user.erased"    // the operator erased the person
-	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was not followed
+	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was refused
 	FindingOpened EventKind = "finding.opened"
 	FindingClosed EventKind = "finding.closed"
 )
 
 // Event is one line of the history, written in the transaction of the change.
 type Event struct {
-	ID       int64 // grows with time; positions for feeds come later
+	ID       int64 // a later event has a larger ID
 	At       time.Time
 	Kind     EventKind
 	Identity IdentityID
 	User     UserID // after the change
-	Before   UserID // before it, where that differs
+	Before   UserID // before the change, if it was another user
 	Source   Source
 	Finding  FindingKind // of the finding events and of link.held
 	Detail   string      // a sentence for people; nothing reads it

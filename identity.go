@@ -6,33 +6,33 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/uuid"
 )
 
 // IdentityID is the ID that Ory gave an identity: a UUID in its canonical
 // lower-case form, never the nil UUID. Make one with [ParseIdentityID].
 type IdentityID string
 
-const nilUUID = "00000000-0000-0000-0000-000000000000"
-
-// ParseIdentityID reads a UUID of 36 characters. Upper-case digits are folded;
-// every other form (braces, "urn:uuid:", no hyphens) and the nil UUID, which Ory
-// sends in hooks that run before an identity exists, is an error.
+// ParseIdentityID reads a UUID of 36 characters and lowers its digits. Every other form
+// (braces, "urn:uuid:", no hyphens) is an error. So is the nil UUID, which Ory sends in
+// hooks that run before an identity exists.
 func ParseIdentityID(s string) (IdentityID, error) {
-	u, err := parseUUID(s)
+	u, err := uuid.Parse(s)
 	if err != nil {
 		return "", fmt.Errorf("identity ID: %w", err)
 	}
 	id := s
 	if strings.ContainsAny(s, "ABCDEF") {
-		id = formatUUID(u)
+		id = uuid.Format(u)
 	}
-	if id == nilUUID {
+	if id == uuid.Nil {
 		return "", errors.New("identity ID: the nil UUID names nobody")
 	}
 	return IdentityID(id), nil
 }
 
-// State is Ory's word on an identity. An inactive one cannot sign in.
+// State says whether an identity may sign in. An inactive identity may not.
 type State string
 
 const (
@@ -40,22 +40,22 @@ const (
 	Inactive State = "inactive"
 )
 
-// Identity is Ory's half of a person, as far as Symbolon looks at it. Traits and
-// metadata stay raw JSON so that no number is rounded on its way through.
+// Identity is Ory's half of a person, as far as Symbolon reads it. Traits and metadata
+// stay raw JSON, so that no number is rounded.
 type Identity struct {
 	ID             IdentityID
 	SchemaID       string
 	State          State
 	Traits         json.RawMessage
 	MetadataPublic json.RawMessage
-	MetadataAdmin  json.RawMessage // only the admin API shows it
+	MetadataAdmin  json.RawMessage // shown by the admin API only
 	ExternalID     string          // Kratos v25.4 and newer
 	Addresses      []Address
 	CreatedAt      time.Time
 
-	// ChangedAt is the newest time that Ory shows for a change: of the identity
-	// (frozen in Kratos v1.1 to v1.3.1), of its state, of an address. Changes that
-	// none of them tells of exist: a hint, never proof.
+	// ChangedAt is the newest time of a change that Ory shows: of the identity (frozen in
+	// Kratos v1.1 to v1.3.1), of its state, or of an address. It is a hint and no proof,
+	// because some changes move none of these times.
 	ChangedAt time.Time
 }
 
@@ -64,14 +64,4 @@ type Address struct {
 	Value    string
 	Via      string // "email" or "sms"
 	Verified bool
-}
-
-// VerifiedEmail returns the first e-mail address that Ory has verified, or "".
-func (i Identity) VerifiedEmail() string {
-	for _, a := range i.Addresses {
-		if a.Verified && (a.Via == "" || a.Via == "email") {
-			return a.Value
-		}
-	}
-	return ""
 }

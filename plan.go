@@ -1,71 +1,71 @@
 package symbolon
 
-// Action is what a plan does.
+// Action is what a [Store] does with a [Plan].
 type Action string
 
 const (
-	Keep    Action = "keep"    // the bond stands; write nothing
-	Update  Action = "update"  // the bond stands; write the projected columns and the ticket
-	Create  Action = "create"  // make a user and bind it
-	Attach  Action = "attach"  // bind an existing user: set its identity column if it is not
-	Hold    Action = "hold"    // no user until an operator settles it
-	Deny    Action = "deny"    // there was a user, and it must not be handed out
-	Detach  Action = "detach"  // undo an adoption: end the bond, as if it had not been; Reason: on hold again
-	Confirm Action = "confirm" // the bond stands; remember BackReference as ours
-	End     Action = "bury"    // the bond is over: the entry becomes State, the row follows Row
+	Keep    Action = "keep"    // write no bond; only open the findings
+	Update  Action = "update"  // write the projected columns and the ticket of a bond that stands
+	Create  Action = "create"  // make a user and link it
+	Attach  Action = "attach"  // link an existing user, and fill its identity column
+	Hold    Action = "hold"    // put the identity on hold: no user until an operator settles it
+	Deny    Action = "deny"    // leave the bond as it is, but hand its user out to nobody
+	Detach  Action = "detach"  // undo an adoption: remove the bond, or with Reason put the identity on hold again
+	Confirm Action = "confirm" // record BackReference in the entry of a bond that stands
+	End     Action = "end"     // end the bond: the entry becomes State, and the row follows Row
 )
 
-// Plan is a decision: what a store has to do, and what it records beside it.
+// Plan is a decision: what a [Store] writes and records in one transaction.
 type Plan struct {
 	Action Action
 
-	// User is the user to attach, or the ID to create. Empty with Create: the
-	// database chooses.
+	// User is the user to link, or the ID of the user to create. With Create it may be
+	// empty: then the database chooses the ID.
 	User UserID
 
-	// Retire is the identity's former user, never to be given out again.
+	// Retire is the identity's former user. Its ID is never given out again.
 	Retire UserID
 
-	// Release is the identity that loses the user to this one: by the operator's
-	// word only. Its entry is put on hold with the finding Moved; with ReleaseGone it
-	// becomes [Gone] instead.
+	// Release is the identity that loses the user to this one, by the operator's word
+	// only. It is put on hold with the finding Moved; with ReleaseGone its entry becomes
+	// [Gone] instead.
 	Release     IdentityID
 	ReleaseGone bool
 
-	// State and Row are for Bury: what the entry becomes, Gone or Erased, and what
-	// happens to the row of User that holds this identity; empty: nothing.
+	// State and Row belong to End. State is what the entry becomes: Gone or Erased. Row is
+	// the policy for the row of User, if that row holds this identity. Empty leaves it.
 	State LinkState
 	Row   RowPolicy
 
-	// Clear, with Detach, makes the row's identity column null.
+	// Clear belongs to Detach: it makes the row's identity column null.
 	Clear bool
 
-	// Run is the adoption run that this plan is part of; empty: none. A store records
-	// it with every event. Adopted, with Attach, is recorded with the event UserLinked.
+	// Run is the adoption run that the plan belongs to; empty: none. A store records it with
+	// every event. Adopted belongs to Attach and is recorded with the event UserLinked.
 	Run     string
 	Adopted *AdoptedBond
 
-	// Conflict says that a claim on an existing user is not followed: recorded as
-	// the event ClaimRefused, which Held.Conflicts counts.
+	// Conflict says that a claim on an existing user was refused. It is recorded as the
+	// event ClaimRefused, which Evidence.Conflicts counts.
 	Conflict bool
 
-	// BackReference is the value that Ory was seen to hold or was given. A store
-	// keeps it in the ledger; empty changes nothing.
+	// BackReference is the value that Ory holds. A store keeps it in the ledger. Empty
+	// changes nothing.
 	BackReference string
 
-	Findings []Finding // to be opened unless they are open already
-	Reason   FindingKind
-	Why      string // for the events; one sentence
-	Err      error  // with Hold and Deny: what the caller is told
+	Findings []Finding   // to be opened unless they are open already
+	Reason   FindingKind // of Hold and Deny; of Detach, if the identity was on hold before
+	Why      string      // one sentence, for the events
+	Err      error       // of Hold and Deny: what the caller gets
 }
 
-// Outcome is what Write did.
+// Outcome is what [Store.Write] did.
 type Outcome struct {
 	Link Link
-	Plan Plan // the last one that decide returned
-	New  bool // the bond was made by this call
+	Plan Plan // the plan that was applied: the last one that decide returned
+	New  bool // this call made the bond
 
-	// Opened are the findings that this call opened; those of the plan that were
-	// open already are not among them.
+	// Opened are the findings that this call opened. It leaves out the plan's findings
+	// that were open already.
 	Opened []Finding
 }

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// RunState is how a [Run] stands.
+// RunState is the state of a [Run].
 type RunState string
 
 const (
-	RunGoing  RunState = "running" // or it died: then its lease has ended
+	RunGoing  RunState = "running" // it runs, or it died and its lease has ended
 	RunDone   RunState = "done"
-	RunFailed RunState = "failed" // it was given up, and is never taken up again
+	RunFailed RunState = "failed" // it was given up and is never continued
 )
 
-// Run is long work that is written down, so that whoever comes after a crash goes on
-// where it was.
+// Run is the record of long work, which a later process continues after a crash.
 type Run struct {
 	ID, Project, Kind string
 	State             RunState
-	Detail            string // of one that failed: why, in one sentence
+	Detail            string // why it failed, in one sentence
 
-	// Checkpoint says how far it is, in words of the kind's own. Empty: nowhere.
+	// Checkpoint says how far the run is, in a form that its Kind defines. Empty: it is at
+	// the start.
 	Checkpoint json.RawMessage
 
-	// LeaseUntil keeps two from working on one run. A lease that has ended may be
-	// taken by anybody.
+	// LeaseUntil keeps two processes from working on one run. After the lease has ended
+	// any process may continue the run.
 	LeaseUntil time.Time
 
 	StartedAt, UpdatedAt, EndedAt time.Time

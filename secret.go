@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Secret is the one secret of an installation: at least 32 bytes. Everything
-// that needs a key of its own derives it by label, so that no two uses share one.
-// A Secret prints as "[secret]" wherever it is formatted, logged or marshalled.
+// Secret is the one secret of an installation, of at least 32 bytes. Each use derives a
+// key of its own by a label, so that no two uses share a key. A Secret is formatted,
+// logged and marshalled as "[secret]".
 type Secret []byte
 
 const redacted = "[secret]"
@@ -19,9 +19,9 @@ const redacted = "[secret]"
 // minSecret is the least number of bytes of a secret.
 const minSecret = 32
 
-// ParseSecret takes a secret from a configuration. It refuses short ones, ones
-// of a few repeated characters, and the samples that documentation is full of.
-// The error never holds the secret.
+// ParseSecret checks a secret from a configuration. It refuses a secret that is short, that
+// repeats a few characters, or that is a known sample of documentation. The error never
+// holds the secret.
 func ParseSecret(s string) (Secret, error) {
 	if len(s) < minSecret {
 		return nil, fmt.Errorf("a secret needs at least %d bytes, this one has %d (make one: openssl rand -base64 32)", minSecret, len(s))
@@ -42,7 +42,7 @@ func ParseSecret(s string) (Secret, error) {
 	return Secret(s), nil
 }
 
-// knownSamples are found in published configurations of this field.
+// knownSamples occur in published configurations.
 var knownSamples = []string{
 	"please-change", "please_change", "changeme", "change-me", "change_me", "please-insert", "insecure",
 	"very-bad", "supersecret", "super-secret", "super_secret", "your-secret", "your_secret", "yoursecret",
@@ -54,7 +54,7 @@ var knownSamples = []string{
 // The same secret and label always give the same key.
 func (s Secret) Derive(label string) []byte {
 	key, err := hkdf.Key(sha256.New, s, nil, "symbolon/v1/"+label, 32)
-	if err != nil { // 32 bytes of SHA-256 cannot be refused
+	if err != nil { // HKDF-SHA256 always has 32 bytes
 		panic("symbolon: derive key: " + err.Error())
 	}
 	return key
@@ -63,13 +63,13 @@ func (s Secret) Derive(label string) []byte {
 // String keeps the bytes out of %v and %s.
 func (s Secret) String() string { return redacted }
 
-// GoString keeps them out of %#v.
+// GoString keeps the bytes out of %#v.
 func (s Secret) GoString() string { return redacted }
 
-// LogValue keeps them out of structured logs.
+// LogValue keeps the bytes out of structured logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText keeps them out of JSON, YAML and the like.
+// MarshalText keeps the bytes out of JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Format keeps the bytes out of every verb, %x included.

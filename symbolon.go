@@ -1,8 +1,7 @@
-// Package symbolon keeps the two halves of a person matched: the identity that
-// Ory keeps (credentials, sessions, traits) and the user that the application
-// keeps (everything else). It answers one question, "which of my users is this
-// request?", and makes sure that the answer exists, is the only one, and never
-// changes by accident.
+// Package symbolon keeps the two halves of a person matched: the identity that Ory keeps
+// (credentials, sessions, traits) and the user that the application keeps (everything
+// else). It answers one question, "which of my users is this request?", and makes sure
+// that the answer exists, is the only one, and never changes by accident.
 //
 // Most programs need three values and one middleware:
 //
@@ -11,17 +10,17 @@
 //	auth   := &session.Verifier{Linker: linker}
 //	mux.Handle("/notes", auth.Require(notes)) // inside: u, _ := symbolon.UserFrom(r.Context())
 //
-// Every way in (a request, a hook, the operator's word) ends in [link.Linker.Link]:
-// one transaction, idempotent, safe to race. What it does is decided by one pure
-// function (decide.go) over what was seen at Ory ([Reading]) and what is held here
-// ([Evidence]); a [Store] carries the decision out.
+// This package holds the nouns and the contracts. Package link is the engine: a request, a
+// hook and the operator's word all become a bond by one idempotent transaction. Package
+// decide is the pure decision about a [Reading] of Ory and the [Evidence] of a [Store],
+// which then applies the [Plan].
 //
-// Nothing here ever authorises by metadata_public.id: that value is a
-// convenience for readers of the identity, and anybody with Ory's admin API can
-// write it. The link in the store is what counts.
+// Danger: metadata_public.id authorises nothing. It is a convenience for readers of the
+// identity, and anybody with Ory's admin API can write it. Only the link in the store
+// counts.
 //
-// This package imports the standard library only.
+// This package imports the standard library and internal/uuid only.
 package symbolon
 
-// DefaultProject is the Ory project of an installation that has one only.
+// DefaultProject is the name of the Ory project if an installation has only one.
 const DefaultProject = "default"

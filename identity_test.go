@@ -3,6 +3,8 @@ package symbolon
 import (
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/internal/uuid"
 )
 
 func TestIdentityIDForms(t *testing.T) {
@@ -16,14 +18,14 @@ func TestIdentityIDForms(t *testing.T) {
 	if id, err := ParseIdentityID(strings.ToUpper(good)); err != nil || string(id) != good {
 		t.Errorf("upper case: %q, %v", id, err)
 	}
-	bad := []string{"", nilUUID, "{" + good + "}", "urn:uuid:" + good, good[:35], good + "0", strings.ReplaceAll(good, "-", ""),
+	bad := []string{"", uuid.Nil, "{" + good + "}", "urn:uuid:" + good, good[:35], good + "0", strings.ReplaceAll(good, "-", ""),
 		good[:35] + "\x00", good[:35] + "g", " " + good, good + " ", good + "\n", strings.Replace(good, "-", "_", 1),
 		good[:34] + "é", "0000-----0a00-0000-0000-000000000000", "3f1b6a528-f3e-4a8b-9d67-5b1c2d3e4f50", "null", "0", "true", "[]"}
 	for _, s := range bad {
 		if id, err := ParseIdentityID(s); err == nil {
 			t.Errorf("%q became %q", s, id)
 		} else if len(err.Error()) > 300 {
-			t.Errorf("the error repeats a stranger's bytes: %d of them", len(err.Error()))
+			t.Errorf("the error repeats too many of the caller's bytes: %d", len(err.Error()))
 		}
 	}
 }
@@ -44,7 +46,7 @@ func TestUserIDForms(t *testing.T) {
 
 func FuzzParseIdentityID(f *testing.F) {
 	f.Add("3F1B6A52-8f3e-4a8b-9d67-5b1c2d3e4f50")
-	f.Add(nilUUID)
+	f.Add(uuid.Nil)
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := ParseIdentityID(s)
 		if err != nil {
