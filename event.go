@@ -32,11 +32,11 @@ type Event struct {
 	Before   UserID // before the change, if it was another user
 	Source   Source
 	Finding  FindingKind // of the finding events and of link.held
-	Detail   string      // a sentence for people; nothing reads it
+	Detail   string      // a sentence for people, which no program parses
 
 	// Run is the adoption run in which the change was made; empty for all other events.
 	Run string
 
-	// Adopted is set on the user.linked event of an adoption, nil on all others.
+	// Adopted is set on the event user.linked of an adoption, and nil on every other one.
 	Adopted *AdoptedBond
 }

@@ -8,11 +8,11 @@ import (
 )
 
 // Adopt decides one line of an operator's plan: it binds the identity to the user if
-// what the line relies on still holds. says is the user that the identity itself names
-// in the place that the line's proof means; see [ClaimOf].
+// the line's proof still holds. claim is the user that the identity itself names in the
+// place of the proof; see [ClaimOf].
 //
 // A *symbolon.ConflictError says which fact has changed.
-func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, says symbolon.UserID, p Policy) (symbolon.Plan, error) {
+func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, claim symbolon.UserID, p Policy) (symbolon.Plan, error) {
 	target := claimedAt(e, 0)
 	conflict := func(format string, args ...any) (symbolon.Plan, error) {
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: a.Identity, User: a.User, Reason: fmt.Sprintf(format, args...)}
@@ -31,7 +31,7 @@ func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, says sy
 	case otherOwner(target, a.Identity) != "":
 		return conflict("the user belongs to identity %s by now", otherOwner(target, a.Identity))
 	}
-	if change := unproved(a, r.Identity, e, says, target.Row.ID); change != "" {
+	if change := unproved(a, r.Identity, e, claim, target.Row.ID); change != "" {
 		return conflict("%s", change)
 	}
 	bond := adoptedBond(a, e)
@@ -39,8 +39,8 @@ func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, says sy
 		BackReference: backReference(r, target.Row.ID, p)}, nil
 }
 
-// unproved says which fact that the line relied on no longer holds; empty: all do.
-func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, says, user symbolon.UserID) string {
+// unproved says why the proof of the line no longer holds. It is empty if the proof holds.
+func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, claim, user symbolon.UserID) string {
 	if _, ok := a.By.Column(); ok {
 		return ""
 	}
@@ -51,10 +51,10 @@ func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, sa
 		}
 	case symbolon.ByVerifiedEmail:
 		if found, verdict := JudgeEmail(id, e.Matches); verdict != EmailProves || found != user {
-			return "the e-mail address does not prove it any more: " + string(verdict)
+			return "the e-mail address is no proof any more: " + string(verdict)
 		}
 	default:
-		if says != user {
+		if claim != user {
 			return fmt.Sprintf("the identity's %s does not name the user any more", a.By)
 		}
 	}
@@ -85,19 +85,19 @@ func adoptedBy(run string, bond *symbolon.AdoptedBond) string {
 // adoptMark begins every sentence about a run.
 func adoptMark(run string) string { return "adopt " + run + ": " }
 
-// Unadopt decides the undoing of one bond of a run, of which made is the event. It ends
-// the bond unless anybody has touched it since: then it is a *symbolon.ConflictError.
+// Unadopt decides the undoing of one bond of a run; made is the event of the bond. If
+// anybody has touched the bond since, the error is a *symbolon.ConflictError.
 func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Plan, error) {
 	bond := made.Adopted
 	if bond == nil || made.Run != run || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {
-		return symbolon.Plan{}, errors.New("undo: the event is none of the run's bonds")
+		return symbolon.Plan{}, errors.New("undo: the event is not of a bond of this run")
 	}
 	target := claimedAt(e, 0)
 	switch {
 	case e.Link == nil || e.Link.State == symbolon.OnHold && e.Link.User == "":
 		return symbolon.Plan{Action: symbolon.Keep}, nil
 	case e.Link.State != symbolon.Linked || e.Link.User != made.User || e.Link.Source != symbolon.FromAdopt || !e.Link.At.Equal(made.At):
-		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the bond was made anew or ended since"}
+		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the bond was made again or ended since"}
 	case target.Row == nil || target.Row.Identity != made.Identity:
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the application changed or deleted the user's row since"}
 	}

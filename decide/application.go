@@ -6,7 +6,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Answer is what the application answered when it was asked for its user.
+// Answer is the application's answer to the question for its user.
 type Answer struct {
 	User   symbolon.UserID
 	Denial error // the application makes no user, and why
@@ -38,14 +38,14 @@ func create(r symbolon.Reading, e symbolon.Evidence, p Policy, plan symbolon.Pla
 	case known.Retired || user == plan.Retire:
 		return decided(notMade(r, e, symbolon.CannotCreate, user, fmt.Sprintf(
 			"the application answered with user %s, who was deleted, and an ID is never given out again", user)))
-	case known.Row != nil: // its former identity was given another user
+	case known.Row != nil: // its former identity got another user
 		return decided(notMade(r, e, symbolon.CannotCreate, user, fmt.Sprintf(
-			"the application answered with user %s, who is nobody's now but was somebody's; bind settles it", user)))
+			"the application answered with user %s, who belonged to another identity before; bind settles it", user)))
 	}
 	return decided(plan)
 }
 
-// notMade denies a user for now: the next way in asks the application again.
+// notMade denies a user for now. The next reading asks the application again.
 func notMade(r symbolon.Reading, e symbolon.Evidence, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Plan {
 	plan := symbolon.Plan{Action: symbolon.Hold, User: user, Reason: kind, Why: detail,
 		Findings: []symbolon.Finding{finding(r, kind, user, detail)}, Err: denial(r, kind, symbolon.ErrCannotCreate, detail)}

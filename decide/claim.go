@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// Claim is what one place of an identity's metadata says about the user it belongs to.
+// Claim is what one place of an identity's metadata says about the user that it belongs to.
 // It is evidence, never an order.
 type Claim struct {
 	User  symbolon.UserID      // the ID that it names; empty: none
@@ -80,8 +80,8 @@ func IsKey(s string) bool {
 	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
 }
 
-// ClaimOf returns the user that the identity itself names in the place that by means. It
-// is empty if the identity names none, or if its voucher has no good proof.
+// ClaimOf returns the user that the identity itself names in the place of the proof by. It
+// is empty if the identity names none there, or if its voucher has no good proof.
 func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.UserID {
 	if key, ok := by.MetadataKey(); ok {
 		return MetadataClaim(id.MetadataPublic, key).User

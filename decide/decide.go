@@ -5,15 +5,15 @@
 // [Identity] weighs the evidence in this order:
 //
 //  1. the ledger's link, if the application's row agrees with it;
-//  2. a row whose identity column holds this identity: that is the link;
+//  2. a row whose identity column holds this identity counts as the link;
 //  3. where the policy trusts verified e-mail: a voucher, and then the one row that has
 //     the identity's address, verified on both sides. An unverified match is held;
-//  4. an ID in the metadata that Symbolon minted and nobody has: the user is made with it;
+//  4. an ID in the metadata that Symbolon minted and no user has: a user is made with it;
 //  5. a voucher for a user that is unlinked;
 //  6. a fresh user. Each claim that was not followed becomes a finding.
 //
-// Before 6 an identity that claims anything is read over the admin API. A claim on the
-// user of an identity that Ory no longer has is held.
+// Before step 6 an identity with a claim is read over the admin API. If it claims the user
+// of an identity that Ory no longer has, it is held.
 package decide
 
 import (

@@ -14,9 +14,9 @@ const (
 	bob   = symbolon.IdentityID("22222222-2222-4222-8222-222222222222")
 )
 
-// TestDecide walks the order of evidence. Every row says what is seen at Ory, what
-// is held here, and what follows.
-func TestDecide(t *testing.T) {
+// TestIdentity walks the order of evidence. Each row has the reading of Ory, the store's
+// evidence, and the plan that follows.
+func TestIdentity(t *testing.T) {
 	minter := mint.NewMinter("default", symbolon.Secret("01jc8zv5m4kq2x9t7w3y6b8n0d5f7h9j"))
 	minted := minter.Mint(testNow)
 	fresh := minter.Mint(testNow)
@@ -30,10 +30,10 @@ func TestDecide(t *testing.T) {
 	row := func(id symbolon.UserID, identity, linked symbolon.IdentityID) *symbolon.Row {
 		return &symbolon.Row{ID: id, Identity: identity, Linked: linked}
 	}
-	// claim says what is held of the user that metadata_public.id names.
+	// claim is what the store knows of the user that metadata_public.id names.
 	claim := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{c, {}, {}} }
 	vouched := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{{}, {}, c} }
-	paper := `{"symbolon":{"user":"7","proof":"` + voucher.Proof + `"}}`
+	withVoucher := `{"symbolon":{"user":"7","proof":"` + voucher.Proof + `"}}`
 
 	tests := []struct {
 		name     string
@@ -41,7 +41,7 @@ func TestDecide(t *testing.T) {
 		admin    string // metadata_admin; implies an admin reading
 		external string
 		ticket   symbolon.Ticket
-		held     symbolon.Evidence
+		evidence symbolon.Evidence
 		policy   func(*Policy)
 
 		action   symbolon.Action
@@ -53,129 +53,129 @@ func TestDecide(t *testing.T) {
 		retire   symbolon.UserID
 	}{
 		// 1: the ledger
-		{name: "linked", held: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice), Row: row("a", alice, alice)},
+		{name: "linked", evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice), Row: row("a", alice, alice)},
 			action: symbolon.Keep, user: "a"},
-		{name: "linked, a newer reading", ticket: 6, held: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice)},
+		{name: "linked, a newer reading", ticket: 6, evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice)},
 			action: symbolon.Update, user: "a"},
-		{name: "linked, an older reading", ticket: 5, held: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice)},
+		{name: "linked, an older reading", ticket: 5, evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice)},
 			action: symbolon.Keep, user: "a"},
-		{name: "linked, whatever the metadata says", metadata: `{"id":"b"}`,
-			held:   symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice), Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
-			action: symbolon.Keep, user: "a"},
-		{name: "row deleted", held: symbolon.Evidence{Link: live(alice, "a")},
+		{name: "linked, and the metadata claims another user", metadata: `{"id":"b"}`,
+			evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice), Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action:   symbolon.Keep, user: "a"},
+		{name: "row deleted", evidence: symbolon.Evidence{Link: live(alice, "a")},
 			action: symbolon.Deny, user: "a", findings: "user_gone", err: symbolon.ErrUserGone},
-		{name: "row deleted, recreate", held: symbolon.Evidence{Link: live(alice, "a")}, policy: func(p *Policy) { p.Recreate = true },
+		{name: "row deleted, recreate", evidence: symbolon.Evidence{Link: live(alice, "a")}, policy: func(p *Policy) { p.Recreate = true },
 			action: symbolon.Create, user: fresh, findings: "user_gone", retire: "a"},
-		{name: "row deleted, recreate, but the ID would be the same", held: symbolon.Evidence{Link: live(alice, "a")},
+		{name: "row deleted, recreate, but the ID would be the same", evidence: symbolon.Evidence{Link: live(alice, "a")},
 			policy: func(p *Policy) { p.Recreate = true; p.NewID = symbolon.ByIdentity },
 			action: symbolon.Deny, user: "a", findings: "user_gone", err: symbolon.ErrUserGone},
-		{name: "forgotten", held: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, User: "a", State: symbolon.Forgotten}},
+		{name: "forgotten", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, User: "a", State: symbolon.Forgotten}},
 			action: symbolon.Deny, user: "a", err: symbolon.ErrUserGone},
-		{name: "forgotten, recreate", held: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, User: "a", State: symbolon.Forgotten}},
+		{name: "forgotten, recreate", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, User: "a", State: symbolon.Forgotten}},
 			policy: func(p *Policy) { p.Recreate = true }, action: symbolon.Create, user: fresh, retire: "a"},
-		{name: "column set to null", held: symbolon.Evidence{Link: live(alice, "a"), User: row("a", "", alice)},
+		{name: "column set to null", evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", "", alice)},
 			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
-		{name: "column set to another identity", held: symbolon.Evidence{Link: live(alice, "a"), User: row("a", bob, alice)},
+		{name: "column set to another identity", evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", bob, alice)},
 			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
-		{name: "another row took the identity", held: symbolon.Evidence{Link: live(alice, "a"), Row: row("b", alice, "")},
+		{name: "another row took the identity", evidence: symbolon.Evidence{Link: live(alice, "a"), Row: row("b", alice, "")},
 			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
 
 		// 2: the application's row
-		{name: "a hand-written hook's row", metadata: `{"id":"42"}`,
-			held:   symbolon.Evidence{Row: row("42", alice, ""), Claims: claim(symbolon.Claimed{Row: row("42", alice, "")})},
+		{name: "a row that the application filled", metadata: `{"id":"42"}`,
+			evidence: symbolon.Evidence{Row: row("42", alice, ""), Claims: claim(symbolon.Claimed{Row: row("42", alice, "")})},
+			action:   symbolon.Attach, user: "42"},
+		{name: "a row that the application filled, the ID is a number", metadata: `{"id":42}`, evidence: symbolon.Evidence{Row: row("42", alice, "")},
 			action: symbolon.Attach, user: "42"},
-		{name: "a hand-written hook's row, the ID is a number", metadata: `{"id":42}`, held: symbolon.Evidence{Row: row("42", alice, "")},
-			action: symbolon.Attach, user: "42"},
-		{name: "the row belongs to another in the ledger", held: symbolon.Evidence{Row: row("a", alice, bob)},
+		{name: "the ledger links the row to another identity", evidence: symbolon.Evidence{Row: row("a", alice, bob)},
 			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
 
-		// 3: minted
+		// 4: minted
 		{name: "reserved", metadata: `{"id":"` + string(minted) + `"}`, action: symbolon.Create, user: minted},
 		{name: "reserved in external_id", external: string(minted), action: symbolon.Create, user: minted},
-		{name: "reserved, but retired", metadata: `{"id":"` + string(minted) + `"}`, held: symbolon.Evidence{Claims: claim(symbolon.Claimed{Retired: true})},
+		{name: "reserved, but retired", metadata: `{"id":"` + string(minted) + `"}`, evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Retired: true})},
 			action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
 		{name: "reserved, but the database makes the IDs", metadata: `{"id":"` + string(minted) + `"}`,
 			policy: func(p *Policy) { p.NewID = symbolon.ByDatabase }, action: symbolon.Create, user: "", findings: "foreign_back_reference"},
-		{name: "minted for another who is alive", metadata: `{"id":"` + string(minted) + `"}`,
-			held:   symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row(minted, bob, bob)})},
-			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		{name: "minted, but another identity has the user", metadata: `{"id":"` + string(minted) + `"}`,
+			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row(minted, bob, bob)})},
+			action:   symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 
-		// 4: a voucher
-		{name: "voucher", admin: paper, held: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})}, action: symbolon.Attach, user: "7"},
-		{name: "voucher for a user that is bound by now", admin: paper, held: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", bob, bob)})},
+		// 5: a voucher
+		{name: "voucher", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})}, action: symbolon.Attach, user: "7"},
+		{name: "voucher for a user that another identity has by now", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", bob, bob)})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
-		{name: "voucher for nobody", admin: paper, held: symbolon.Evidence{Claims: vouched(symbolon.Claimed{})},
+		{name: "voucher for a user that does not exist", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{})},
 			action: symbolon.Create, user: fresh, findings: "voucher_void"},
-		{name: "forged voucher", admin: `{"symbolon":{"user":"7","proof":"v1.AAAA"}}`, held: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})},
+		{name: "forged voucher", admin: `{"symbolon":{"user":"7","proof":"v1.AAAA"}}`, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})},
 			action: symbolon.Create, user: fresh, findings: "voucher_void"},
 		{name: "voucher of another shape", admin: `{"symbolon":"7"}`, action: symbolon.Create, user: fresh, findings: "voucher_void"},
 		{name: "a claim leads to one admin reading", metadata: `{"id":"7"}`, policy: func(p *Policy) { p.Admin = true },
 			asks: Question{Identity: true}},
 
-		// 5: fresh
-		{name: "nobody spoke of it", action: symbolon.Create, user: fresh},
+		// 6: fresh
+		{name: "no claim", action: symbolon.Create, user: fresh},
 		{name: "null", metadata: `null`, action: symbolon.Create, user: fresh},
 		{name: "null id", metadata: `{"id":null}`, action: symbolon.Create, user: fresh},
 		{name: "other keys", metadata: `{"plan":"gold"}`, action: symbolon.Create, user: fresh},
 		{name: "the database makes the ID", policy: func(p *Policy) { p.NewID = symbolon.ByDatabase }, action: symbolon.Create, user: ""},
-		{name: "the identity is the ID", policy: func(p *Policy) { p.NewID = symbolon.ByIdentity }, action: symbolon.Create, user: symbolon.UserID(alice)},
-		{name: "an ID that names nobody", metadata: `{"id":"1"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
+		{name: "the identity's ID is the user's", policy: func(p *Policy) { p.NewID = symbolon.ByIdentity }, action: symbolon.Create, user: symbolon.UserID(alice)},
+		{name: "an ID that no user has", metadata: `{"id":"1"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
 		{name: "an object", metadata: `{"id":{"a":1}}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
 		{name: "a fraction", metadata: `{"id":1.5}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
 		{name: "a megabyte", metadata: `{"id":"` + strings.Repeat("x", 1<<20) + `"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
 		{name: "a NUL", metadata: `{"id":"a\u0000"}`, action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
 		{name: "metadata is a string", metadata: `"x"`, action: symbolon.Create, user: fresh, findings: "metadata_not_object"},
 		{name: "metadata is an array", metadata: `[1]`, action: symbolon.Create, user: fresh, findings: "metadata_not_object"},
-		{name: "another's user", metadata: `{"id":"b"}`, held: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+		{name: "another's user", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
-		{name: "another's user, by the application's word only", metadata: `{"id":"b"}`, held: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, "")})},
+		{name: "another's user, linked by the row only", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, "")})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
-		{name: "another's user whose row is gone", metadata: `{"id":"b"}`, held: symbolon.Evidence{Claims: claim(symbolon.Claimed{Linked: bob})},
+		{name: "another's user, linked by the ledger only", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Linked: bob})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
-		{name: "a user without identity", metadata: `{"id":"b"}`, held: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", "", "")})},
+		{name: "a user without identity", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", "", "")})},
 			action: symbolon.Create, user: fresh, findings: "foreign_back_reference", conflict: true},
-		{name: "an external_id of the operator's own", external: "crm-5", action: symbolon.Create, user: fresh},
-		{name: "an external_id that names a user", external: "b", held: symbolon.Evidence{Claims: []symbolon.Claimed{{}, {Row: row("b", bob, bob)}, {}}},
+		{name: "an external_id that no user has", external: "crm-5", action: symbolon.Create, user: fresh},
+		{name: "an external_id that names a user", external: "b", evidence: symbolon.Evidence{Claims: []symbolon.Claimed{{}, {Row: row("b", bob, bob)}, {}}},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 
-		// gone, or not?
-		{name: "is the other gone?", metadata: `{"id":"b"}`, admin: `null`, policy: func(p *Policy) { p.Admin = true },
-			held: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, asks: Question{Gone: bob}},
-		{name: "the other is gone", metadata: `{"id":"b"}`, admin: `null`,
-			policy: func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: true} },
-			held:   symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Hold, findings: "recreated_identity", err: symbolon.ErrOnHold},
-		{name: "the other is there", metadata: `{"id":"b"}`, admin: `null`,
-			policy: func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: false} },
-			held:   symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
+		// is the owner of the claimed user gone?
+		{name: "it is not known whether the owner is gone", metadata: `{"id":"b"}`, admin: `null`, policy: func(p *Policy) { p.Admin = true },
+			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, asks: Question{Gone: bob}},
+		{name: "the owner is gone", metadata: `{"id":"b"}`, admin: `null`,
+			policy:   func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: true} },
+			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Hold, findings: "recreated_identity", err: symbolon.ErrOnHold},
+		{name: "the owner is there", metadata: `{"id":"b"}`, admin: `null`,
+			policy:   func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: false} },
+			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 
-		// the breaker
-		{name: "the tenth conflict", metadata: `{"id":"b"}`, held: symbolon.Evidence{Conflicts: 9, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+		// too many conflicts in an hour
+		{name: "the tenth conflict", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Conflicts: 9, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
-		{name: "the eleventh conflict", metadata: `{"id":"b"}`, held: symbolon.Evidence{Conflicts: 10, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+		{name: "the eleventh conflict", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Conflicts: 10, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
 			action: symbolon.Hold, findings: "claimed_by_other", err: symbolon.ErrOnHold},
-		{name: "the hundredth of ten thousand", metadata: `{"id":"b"}`, held: symbolon.Evidence{Conflicts: 99, Users: 10_000, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+		{name: "the hundredth conflict among ten thousand users", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Conflicts: 99, Users: 10_000, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
-		{name: "no conflict, whatever the breaker", metadata: `{"id":"1"}`, held: symbolon.Evidence{Conflicts: 99},
+		{name: "a claim without a conflict is never held", metadata: `{"id":"1"}`, evidence: symbolon.Evidence{Conflicts: 99},
 			action: symbolon.Create, user: fresh, findings: "foreign_back_reference"},
-		{name: "held for a conflict stays held", metadata: `{"id":"b"}`,
-			held:   symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
-			action: symbolon.Hold, findings: "claimed_by_other", err: symbolon.ErrOnHold},
-		{name: "held, and the claim was taken away", held: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}},
+		{name: "on hold for a conflict, and still claiming", metadata: `{"id":"b"}`,
+			evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action:   symbolon.Hold, findings: "claimed_by_other", err: symbolon.ErrOnHold},
+		{name: "on hold for a conflict, and the claim was removed", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}},
 			action: symbolon.Create, user: fresh},
-		{name: "could not be created, tried again", held: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.CannotCreate}},
+		{name: "on hold because the table refused the user: tried again", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.CannotCreate}},
 			action: symbolon.Create, user: fresh},
-		{name: "moved away by the operator", held: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}},
+		{name: "its user was moved away by the operator", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}},
 			action: symbolon.Hold, err: symbolon.ErrOnHold},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			seen := symbolon.Reading{Ticket: tt.ticket, Admin: tt.admin != "", Identity: symbolon.Identity{ID: alice, ExternalID: tt.external,
+			r := symbolon.Reading{Ticket: tt.ticket, Admin: tt.admin != "", Identity: symbolon.Identity{ID: alice, ExternalID: tt.external,
 				MetadataPublic: []byte(tt.metadata), MetadataAdmin: []byte(tt.admin)}}
 			p := Policy{Minter: minter, Key: "id", NewID: symbolon.ByMint, Fresh: fresh}
 			if tt.policy != nil {
 				tt.policy(&p)
 			}
-			got, asked := Identity(seen, tt.held, p)
+			got, asked := Identity(r, tt.evidence, p)
 			if got.Action != tt.action || got.User != tt.user || got.Retire != tt.retire {
 				t.Errorf("got %s %q retiring %q, want %s %q retiring %q", got.Action, got.User, got.Retire, tt.action, tt.user, tt.retire)
 			}
@@ -190,7 +190,7 @@ func TestDecide(t *testing.T) {
 			}
 			for _, f := range got.Findings {
 				if f.Detail == "" || f.Identity != alice {
-					t.Errorf("finding %+v says nothing or of nobody", f)
+					t.Errorf("finding %+v has no detail or another identity", f)
 				}
 			}
 		})

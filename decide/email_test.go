@@ -6,7 +6,6 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestJudgeEmail: what rows with an identity's addresses say.
 func TestJudgeEmail(t *testing.T) {
 	id := symbolon.Identity{ID: alice, Addresses: []symbolon.Address{{Value: "A@x", Via: "email", Verified: true}, {Value: "b@x", Via: "email"}, {Value: "c@x", Via: "sms", Verified: true},
 		{Value: "d@x", Verified: true}}}

@@ -26,7 +26,9 @@ func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row 
 		plan.State = symbolon.Erased // an erased person stays erased
 	}
 	if plan.State == before && plan.Row == "" && own {
-		return symbolon.Plan{Action: symbolon.Keep, User: user} // the end is recorded already. Without a row of its own the store still has findings to close
+		// The end is recorded already. Without an own row End is repeated, because the
+		// store may still have the finding RowKept to close.
+		return symbolon.Plan{Action: symbolon.Keep, User: user}
 	}
 	if missing := e.Row == nil && e.User == nil; user != "" && (own || missing) && (row.Ends() || plan.State == symbolon.Erased) {
 		plan.Retire = user
@@ -41,7 +43,7 @@ func endedUser(e symbolon.Evidence) symbolon.UserID {
 		return e.Link.User
 	}
 	if e.Row != nil {
-		return e.Row.ID // a hand-written hook's row: that is the link
+		return e.Row.ID // the application filled the row itself: it counts as the link
 	}
 	return ""
 }

@@ -17,36 +17,35 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
-// Actions is the configuration that Ory needs to call the hooks. Its defaults give
-// every method of every flow its hooks, link and sync ignored by Ory whatever they
-// answer, and nothing on login: no outage of ours keeps anybody from signing in.
+// Actions is the configuration that Ory needs to call the hooks. By default every method of
+// every flow has its hooks, Ory ignores the answers of link and sync, and login has no
+// hook, so that no outage of Symbolon keeps anybody from signing in.
 type Actions struct {
-	// URL is where Ory reaches the hooks, without the path: https://symbolon.internal.
+	// URL is the address of the hooks as Ory sees it, without the path:
+	// https://symbolon.internal.
 	URL string
 
-	// Keys: the first of each route is what Ory sends.
+	// Keys are the keys of the routes. Ory sends the first key of each.
 	Keys Keys
 
-	// BackReference and Columns as the Linker and the store have them: the link hook
-	// sends what they need.
+	// BackReference and Columns are those of the Linker and the store. The link hook sends
+	// the values that they need.
 	BackReference link.BackReference
 	Columns       map[string]string
 
-	// NewID as the store has it: only minted IDs can be reserved.
+	// NewID is that of the store. Only minted IDs can be reserved.
 	NewID symbolon.NewID
 
-	// WithoutReserve leaves the one hook out that a sign-up waits for.
+	// WithoutReserve leaves out the reserve hook, the only hook that a sign-up waits for.
 	WithoutReserve bool
 
-	// Methods names the methods to configure, of registration and settings alike.
-	// Defaults to all that Ory knows; ones that a flow does not have are left out
-	// there.
+	// Methods names the methods to configure, for registration and settings. A flow leaves
+	// out the methods that it does not have. Defaults to all methods of Ory.
 	Methods []string
 
-	// Existing is the present kratos.yml, if there is one. Its hooks stay, in their
-	// order, and so do its methods' own lists: a list for a method switches the
-	// flow's global list off, so that list is taken over where a method has none.
-	// Hooks below URL are replaced.
+	// Existing is the present kratos.yml, if there is one. Its hooks stay, in their order;
+	// hooks below URL are replaced. In Ory the list of a method replaces the flow's global
+	// list. So a method without a list gets a copy of the global one.
 	Existing []byte
 }
 
@@ -65,7 +64,7 @@ func (a Actions) Check() error {
 	}
 	for _, m := range a.Methods {
 		if !slices.Contains(flowMethods["registration"], m) && !slices.Contains(flowMethods["settings"], m) {
-			faults = append(faults, fmt.Errorf("method %q is none of Ory's: %s", m, strings.Join(allMethods(), ", ")))
+			faults = append(faults, fmt.Errorf("method %q is not a method of Ory; its methods are %s", m, strings.Join(allMethods(), ", ")))
 		}
 	}
 	if _, errs := projection.ParseAll(a.Columns); len(errs) > 0 {
@@ -74,9 +73,10 @@ func (a Actions) Check() error {
 	return errors.Join(faults...)
 }
 
-// WriteKratos writes the part of a kratos.yml that has the hooks. What it holds
-// replaces what the file has at the same places: it contains keys, so treat it as
-// the secret it is.
+// WriteKratos writes the part of a kratos.yml that has the hooks. Its lists replace the
+// lists of the file at the same places.
+//
+// Danger: it contains keys. Treat it as a secret.
 func (a Actions) WriteKratos(w io.Writer) error {
 	flows, err := a.flows()
 	if err != nil {
@@ -99,8 +99,8 @@ const kratosHead = `# Ory Kratos: the hooks of Symbolon. Merge this into kratos.
 # is whole. If you have hooks already, print this with --kratos-config FILE.
 `
 
-// WriteNetwork writes the same for Ory Network: a shell script of one call of
-// Ory's CLI. It asks for the project's ID in $PROJECT.
+// WriteNetwork writes the same for Ory Network: a shell script with one call of Ory's CLI.
+// The script needs the project's ID in $PROJECT.
 func (a Actions) WriteNetwork(w io.Writer) error {
 	flows, err := a.flows()
 	if err != nil {
@@ -124,6 +124,7 @@ func (a Actions) WriteNetwork(w io.Writer) error {
 	return nil
 }
 
+// list is a list of hooks and its path below the flows.
 type list struct {
 	path  string
 	hooks []any
@@ -173,9 +174,9 @@ func (a Actions) flows() (map[string]any, error) {
 	return out, nil
 }
 
-// merge puts our hooks among those of a list: reserve behind the last hook that
-// can still refuse or change the registration, so that it sees what they did; link
-// and sync at the end.
+// merge adds the hooks of Symbolon to a list. Reserve comes after the last hook that can
+// refuse or change the registration, so that it sees the changes. Link and sync come at
+// the end.
 func (a Actions) merge(flow string, existing []any) []any {
 	var out []any
 	lastParse := 0
@@ -209,8 +210,7 @@ func (a Actions) reserves() bool {
 	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != link.WriteNone
 }
 
-// webHook is one hook as Ory's configuration has it, in the order in which people
-// read it.
+// webHook is one hook of Ory's configuration, with its keys in a readable order.
 type webHook struct {
 	Hook   string        `yaml:"hook" json:"hook"`
 	Config webHookConfig `yaml:"config" json:"config"`
@@ -229,8 +229,8 @@ type webHookAuth struct {
 	Config map[string]string `yaml:"config" json:"config"`
 }
 
-// What Ory makes of a hook's answer: reserve's changes the registration, that of
-// link and sync is not waited for.
+// The two ways in which Ory takes a hook's answer: it changes the registration by the
+// answer of reserve, and does not wait for the answers of link and sync.
 var (
 	parse  = map[string]bool{"parse": true}
 	ignore = map[string]bool{"ignore": true}

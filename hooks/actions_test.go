@@ -22,8 +22,8 @@ func testActions() Actions {
 		Columns: map[string]string{"email": "traits.email", "first": "default(traits.name.first, 'x')", "a": "active", "v": "verified_email", "plan": "'free'"}}
 }
 
-// TestJsonnetOnCaptures runs the printed Jsonnet on what two generations of Kratos
-// really give it.
+// TestJsonnetOnCaptures runs the written Jsonnet on the contexts that two generations of
+// Kratos gave it.
 func TestJsonnetOnCaptures(t *testing.T) {
 	files, err := filepath.Glob("testdata/v*.json")
 	if err != nil || len(files) < 8 {
@@ -48,7 +48,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 			identity, err := parseLink(evaluate(t, link, ctx), "id")
 			if strings.Contains(file, "parse-hook") { // before the insert: the nil UUID
 				if err == nil {
-					t.Error("the nil UUID is an identity's ID")
+					t.Error("the nil UUID is taken for an identity's ID")
 				}
 			} else if err != nil {
 				t.Error(err)
@@ -69,7 +69,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 	}
 }
 
-// TestJsonnetNeverFails: an error of Jsonnet would refuse a sign-up or lose a call.
+// TestJsonnetNeverFails: a Jsonnet error would refuse a registration or lose a hint.
 func TestJsonnetNeverFails(t *testing.T) {
 	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"})
 	for _, ctx := range []string{`{}`, `{"identity":null}`, `{"identity":{}}`, `{"identity":"x"}`, `{"identity":{"traits":null,"metadata_public":null}}`,
@@ -105,7 +105,7 @@ func printed(t *testing.T, a Actions) map[string]any {
 	return sub(sub(doc, "selfservice"), "flows")
 }
 
-// names shows a list: our hooks by their route, others by their URL or name.
+// names describes a list: the hooks of Symbolon by route, others by URL or name.
 func names(v any) string {
 	list, _ := sub(map[string]any{"x": v}, "x")["hooks"].([]any)
 	var out []string
@@ -138,7 +138,7 @@ func TestActionsForEveryMethod(t *testing.T) {
 		}
 	}
 	if _, login := flows["login"]; login {
-		t.Error("something runs on login")
+		t.Error("a hook runs on login")
 	}
 }
 
@@ -159,7 +159,7 @@ func TestActionsHook(t *testing.T) {
 	}
 }
 
-func TestActionsKeepWhatWasThere(t *testing.T) {
+func TestActionsKeepExistingHooks(t *testing.T) {
 	a := testActions()
 	a.Existing = []byte(`
 selfservice:
@@ -237,7 +237,7 @@ func TestActionsCheck(t *testing.T) {
 		a := testActions()
 		edit(&a)
 		if err := a.WriteKratos(&bytes.Buffer{}); err == nil {
-			t.Errorf("%s: printed", name)
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkReserve measures the one hook that a person waits for, beside a handler
-// that reads the same body and answers as many bytes.
+// BenchmarkReserve compares the hook that a person waits for with a handler that only reads
+// the same body and answers as many bytes.
 //
 //	go test -run '^$' -bench Reserve -benchmem ./hooks
 func BenchmarkReserve(b *testing.B) {

@@ -30,9 +30,9 @@ func (e existing) has(flow, method string) bool {
 	return len(list) > 0
 }
 
-// hooks returns what runs after a method of a flow: its own list, or the global
-// one where that is empty. nil means that no configuration was given; an empty
-// list that nothing runs.
+// hooks returns the hooks that run after a method of a flow: the method's own list, or else
+// the global one. Nil means that no configuration was given, and an empty list means that
+// no hook runs.
 func (e existing) hooks(flow, method string) []any {
 	if !e.given {
 		return nil
@@ -49,7 +49,7 @@ func (e existing) hooks(flow, method string) []any {
 	return []any{}
 }
 
-// ours reports whether a hook of the list is one that we wrote before.
+// ours reports whether a hook is one of Symbolon's, by its URL.
 func (a Actions) ours(hook any) bool {
 	h, _ := hook.(map[string]any)
 	at, _ := sub(h, "config")["url"].(string)

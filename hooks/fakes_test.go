@@ -19,8 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testSecrets = []symbolon.Secret{symbolon.Secret("c41e9b07d5f2836a0e7d4c1b9f385a62"), symbolon.Secret("8f2d1c7ab94e60537d1fe2c4b6a89035")}
 
-// ledger is a store that only counts: what the hooks do to a real one is tested
-// where the real ones are. It fails every call while down.
+// ledger is a store that keeps bonds in a map. It fails every call while it is down. The
+// hooks are tested with real stores in internal/e2e.
 type ledger struct {
 	mu    sync.Mutex
 	newID symbolon.NewID
@@ -77,14 +77,14 @@ func (l *ledger) users() map[symbolon.IdentityID]symbolon.Link {
 	return maps.Clone(l.links)
 }
 
-// admin is Ory's admin API; nil identities: none is configured.
+// admin is Ory's admin API. With nil identities no admin API is configured.
 type admin struct {
 	identities map[symbolon.IdentityID]symbolon.Identity
 	err        error
 	asked      func(context.Context)
 }
 
-// errHangs makes the admin API hang until the context ends, or for a while.
+// errHangs makes the admin API hang for longer than a hook may take.
 var errHangs = errors.New("hangs")
 
 func (a *admin) HasAdmin() bool { return a.identities != nil || a.err != nil }
@@ -94,7 +94,7 @@ func (a *admin) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.
 		a.asked(ctx)
 	}
 	if errors.Is(a.err, errHangs) {
-		time.Sleep(3 * time.Second) // more than a hook has; in a bubble
+		time.Sleep(3 * time.Second) // in a synctest bubble
 		return symbolon.Identity{}, symbolon.ErrUnavailable
 	}
 	if a.err != nil {

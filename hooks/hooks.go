@@ -1,15 +1,15 @@
-// Package hooks is where Ory tells us things: the web hooks that Ory calls "Ory
-// Actions", and the Ory configuration that makes them come.
+// Package hooks answers the web hooks that Ory sends ("Ory Actions"), and writes the Ory
+// configuration that makes Ory send them.
 //
 //	registration:  form ──► reserve ──► INSERT identity ──► link ──► first request
 //	                        (may be     (the ID is in it)   (may be   (links, if
 //	                        left out)                       lost)     link did not)
 //	settings, verification, recovery:  change ──► sync
 //
-// Reserve is the only one that a person waits for. It stores nothing and needs
-// neither a database nor Ory: it mints an ID that proves itself. Link and sync are
-// hints: lost, doubled, forged or late ones change nothing that a re-reading at
-// Ory would not change.
+// Reserve is the only hook that a person waits for. It mints an ID that proves itself, so it
+// stores nothing and needs neither a database nor Ory. Link and sync are hints, after
+// which the identity is read at Ory. So a lost, repeated, forged or late hint changes only
+// what that reading changes.
 package hooks
 
 import (
@@ -29,21 +29,21 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// KeyHeader is the header in which Ory sends the key of a route. The value is the
-// bare key.
+// KeyHeader is the header in which Ory sends the key of a route. Its value is the key and
+// nothing else.
 const KeyHeader = "X-Symbolon-Key"
 
-// MaxBody is the largest body that is read, in bytes.
+// MaxBody bounds the body of a request, in bytes.
 const MaxBody = 64 << 10
 
-// Keys hold the keys of each route, one or two: the one that Ory sends, and while
-// they are rotated the other. No key is shared between routes, so that one leaked
-// from a log of one hook opens no other.
+// Keys are the keys of each route: one, or two while they are rotated. Ory sends the first
+// one. Routes share no key, so that a key that leaks from the log of one hook opens no
+// other route.
 type Keys struct {
 	Reserve, Link, Sync []string
 }
 
-// DeriveKeys makes the keys of the first two secrets, the current one first.
+// DeriveKeys makes keys from the first two secrets, the current one first.
 func DeriveKeys(secrets []symbolon.Secret) Keys {
 	var k Keys
 	for _, s := range secrets[:min(2, len(secrets))] {
@@ -69,7 +69,7 @@ func (k Keys) orDerived(secrets []symbolon.Secret) Keys {
 	return k
 }
 
-// Check reports every fault of the keys, one error each. The errors hold no key.
+// Check reports every fault of the keys. Its error holds no key.
 func (k Keys) Check() error {
 	var faults []error
 	owner := map[string]string{}
@@ -95,34 +95,33 @@ func (k Keys) Check() error {
 func checkKey(key string) error {
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] > '~' {
-			return errors.New("a key is visible ASCII without spaces, since it travels in a header")
+			return errors.New("a key must be visible ASCII without spaces, because it is sent in a header")
 		}
 	}
 	_, err := symbolon.ParseSecret(key)
 	return err
 }
 
-// Handler answers Ory's hooks. Set the fields before the first request. Linker is
-// required, and keys: its own or the Linker's secrets.
+// Handler answers Ory's hooks. Set the fields before the first request. Linker is required,
+// and so are Keys, or secrets of the Linker.
 type Handler struct {
 	Linker *link.Linker
 
-	// Keys open the routes. A route without one gets a key derived from
-	// Linker.Secrets.
+	// Keys open the routes. A route without a key gets keys derived from Linker.Secrets.
 	Keys Keys
 
-	// Timeout bounds what link and sync may take. Defaults to 2 seconds: Ory asks
-	// again a second later, up to three times.
+	// Timeout bounds link and sync. Defaults to 2 seconds. After a failure Ory asks again a
+	// second later, up to three times.
 	Timeout time.Duration
 
-	// Queue, if set, keeps a hint that cannot be followed at once: Ory or the
-	// database does not answer, or the background's share of Ory's rate is used up.
-	// It returns nil only when the hint survives a crash; the hook then answers 200.
-	// By default the hook answers 503 and Ory asks again, three times at most.
-	Queue func(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) error
+	// Queue, if set, stores a hint that cannot be followed now, because Ory or the database
+	// does not answer or the background's share of Ory's rate is used up. It must return nil
+	// only if the hint survives a crash; the hook then answers 200. Without Queue the hook
+	// answers 503, and Ory asks again, three times at most.
+	Queue func(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error
 
-	// Observe, if set, is told of every answer: the route ("reserve", "link",
-	// "sync") and its outcome. Both come from small fixed sets.
+	// Observe, if set, is called for every answer with the route ("reserve", "link",
+	// "sync") and one of the outcomes below.
 	Observe func(route, outcome string)
 
 	// Log defaults to slog.Default(). Bodies and keys are never logged.
@@ -132,21 +131,21 @@ type Handler struct {
 	digests map[string][][32]byte
 }
 
-// Outcomes as Observe is told them.
+// The outcomes that Observe gets.
 const (
 	Reserved     = "reserved"     // reserve: an ID was minted
-	Passed       = "passed"       // reserve: nothing to mint; the registration goes on
+	Passed       = "passed"       // reserve: no ID is to be reserved; the registration goes on
 	Unreadable   = "unreadable"   // reserve: the body could not be read; the registration goes on
 	Done         = "done"         // link, sync: the bond is as it should be
-	Denied       = "denied"       // link, sync: no user for it; a finding says why
+	Denied       = "denied"       // link, sync: the identity gets no user; a finding says why
 	Gone         = "gone"         // link, sync: Ory no longer has the identity
-	Queued       = "queued"       // link, sync: kept for later
+	Queued       = "queued"       // link, sync: stored by Queue
 	Ignored      = "ignored"      // sync without an admin URL
 	Refused      = "refused"      // wrong key, method or body
 	Undetermined = "undetermined" // Ory or the database did not answer: 503
 )
 
-// Check reports what keeps the hooks from working: call it at start.
+// Check reports every fault of the keys. Call it at start.
 func (h *Handler) Check() error {
 	return h.Keys.orDerived(h.Linker.Secrets).Check()
 }
@@ -167,11 +166,12 @@ func (h *Handler) Link() http.Handler { return h.guard("link", h.link) }
 // Sync answers the hook that Ory sends after settings, verification and recovery.
 func (h *Handler) Sync() http.Handler { return h.guard("sync", h.sync) }
 
-// guard lets POSTs with the route's key through, and reads no body before.
+// guard passes on a POST with the route's key. It reads no body before it has checked the
+// key.
 func (h *Handler) guard(route string, next http.HandlerFunc) http.Handler {
 	return answer.Method(http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
 		if !h.authorised(route, r.Header) {
-			w.Header().Set("Connection", "close") // do not read what a stranger sends
+			w.Header().Set("Connection", "close") // so that the body of an unknown caller is not read
 			h.fail(w, route, Refused, answer.New(401, answer.Unauthenticated, "The hook's key is missing or wrong."))
 			return
 		}
@@ -179,8 +179,8 @@ func (h *Handler) guard(route string, next http.HandlerFunc) http.Handler {
 	})
 }
 
-// authorised compares digests of one length, all of them, in constant time. A
-// route without a key is closed.
+// authorised compares the digest of the key with all digests of the route, in constant
+// time. A route without a key is closed.
 func (h *Handler) authorised(route string, header http.Header) bool {
 	h.once.Do(h.prepare)
 	values := header.Values(KeyHeader)

@@ -90,11 +90,11 @@ func TestReserveAnswers(t *testing.T) {
 		})
 	}
 	if len(store.users()) != 0 {
-		t.Error("reserve stored something")
+		t.Error("reserve wrote to the store")
 	}
 }
 
-// idOf returns the ID in an answer of reserve, or nothing.
+// idOf returns the ID in an answer of reserve, or "".
 func idOf(t *testing.T, body []byte) symbolon.UserID {
 	t.Helper()
 	var answer struct {
@@ -110,7 +110,7 @@ func idOf(t *testing.T, body []byte) symbolon.UserID {
 	return answer.Identity.MetadataPublic.ID
 }
 
-func TestReserveWhereNothingCanBeReserved(t *testing.T) {
+func TestReserveWithoutAnIDToReserve(t *testing.T) {
 	h, store := newHandler(&admin{})
 	key := DeriveKeys(testSecrets).Reserve[0]
 	for _, newID := range []symbolon.NewID{symbolon.ByDatabase, symbolon.ByIdentity, symbolon.ByApplication} {
@@ -126,7 +126,7 @@ func TestReserveWhereNothingCanBeReserved(t *testing.T) {
 	}
 }
 
-func TestReserveMoreThanAnID(t *testing.T) {
+func TestReserveExternalID(t *testing.T) {
 	h, _ := newHandler(&admin{})
 	h.Linker.BackReference = link.BackReference{Key: "user", ExternalID: true}
 	var out struct {
@@ -144,8 +144,8 @@ func TestReserveMoreThanAnID(t *testing.T) {
 	}
 }
 
-// TestKeys: each route opens by its own keys, current and previous, sent once in
-// the right header; anything else is 401 and nothing is done.
+// TestKeys: a route accepts its own keys, current and previous, sent once in the right
+// header. Any other request gets 401 and changes nothing.
 func TestKeys(t *testing.T) {
 	keys := DeriveKeys(testSecrets)
 	body := fmt.Sprintf(`{"identity_id":%q}`, ann)
@@ -182,10 +182,10 @@ func TestKeys(t *testing.T) {
 				t.Errorf("status %d with %d users", w.Code, len(store.users()))
 			}
 			if tt.want == 401 && w.Header().Get("Connection") != "close" {
-				t.Error("the stranger's body would be read")
+				t.Error("the body of an unknown caller would be read")
 			}
 			if w.Header().Get("Retry-After") != "" {
-				t.Error("Ory would obey a Retry-After without limit")
+				t.Error("the answer has a Retry-After, which Ory obeys without a limit")
 			}
 		})
 	}
@@ -214,12 +214,12 @@ func TestKeysCheck(t *testing.T) {
 	}
 }
 
-// TestNoKeyNoDoor: a handler without keys and secrets lets nobody in.
-func TestNoKeyNoDoor(t *testing.T) {
+// TestWithoutKeys: a handler without keys and secrets accepts no request.
+func TestWithoutKeys(t *testing.T) {
 	h, _ := newHandler(&admin{})
 	h.Linker.Secrets = nil
 	if h.Check() == nil {
-		t.Error("Check finds nothing")
+		t.Error("Check reports no fault")
 	}
 	for _, key := range []string{"", "x"} {
 		if w := post(serve(h), "/hooks/link", key, `{}`); w.Code != 401 {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// The bodies that Ory sends are as small as they can be: Jsonnet rounds numbers of
-// 2^53 and more, and what is not sent cannot leak. None of them can fail: a
-// Jsonnet error would refuse a registration, or lose the call.
+// The bodies that Ory sends hold only what is needed, because Jsonnet rounds numbers of 2^53
+// and more, and because unsent values cannot leak. None of them can fail, because a Jsonnet
+// error would refuse the registration or lose the hint.
 
-// get reads a member of anything, or null.
+// jsonnetGet defines get, which returns a member of an object, and null of anything else.
 const jsonnetGet = `local get(o, k) = if std.isObject(o) && std.objectHas(o, k) then o[k] else null;
 `
 
@@ -19,8 +19,7 @@ const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(get(ctx, 
 const syncBody = jsonnetGet + `function(ctx) { identity_id: get(get(ctx, 'identity'), 'id') }
 `
 
-// linkBody sends the identity's ID, what it claims, and each value that a column
-// of the application's row is filled with.
+// linkBody sends the identity's ID, its claims, and the values of the projected columns.
 func linkBody(key string, paths []string) string {
 	var b strings.Builder
 	b.WriteString(jsonnetGet)
@@ -55,7 +54,7 @@ func expression(path string) string {
 	return out
 }
 
-// quoted makes a Jsonnet string: JSON's syntax is a part of Jsonnet's.
+// quoted makes a Jsonnet string. A JSON string is one, too.
 func quoted(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b)

@@ -10,15 +10,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// KratosFile is what a Kratos configuration says of methods and hooks.
+// KratosFile is the part of a Kratos configuration about methods and hooks.
 type KratosFile struct {
 	methods map[string]any
 	flows   map[string]any
 }
 
-// ReadKratos reads one configuration, or several that are given to `kratos serve -c`
-// one after the other: a later one wins, mappings are merged, lists are replaced. What
-// Kratos reads from its environment is not seen.
+// ReadKratos reads one configuration or several, in the order of `kratos serve -c`. Mappings
+// are merged; a later list or value replaces an earlier one. It does not see the settings
+// that Kratos reads from its environment.
 func ReadKratos(docs ...[]byte) (*KratosFile, error) {
 	whole := map[string]any{}
 	for _, doc := range docs {
@@ -46,8 +46,8 @@ func overlay(below, above map[string]any) {
 	}
 }
 
-// RegistrationMethods are the methods by which people can sign up, as far as they have
-// a hook list of their own.
+// RegistrationMethods are the methods by which people can sign up and for which Ory has a
+// hook list.
 func (f *KratosFile) RegistrationMethods() (out []string) {
 	if sub(f.flows, "registration")["enabled"] == false {
 		return nil
@@ -60,8 +60,9 @@ func (f *KratosFile) RegistrationMethods() (out []string) {
 	return out
 }
 
-// registers knows Kratos' defaults: only password and code are on by themselves, and
-// code and webauthn sign up only where they are told to.
+// registers reports whether people can sign up by a method. By Kratos' defaults only
+// password and code are enabled; code and webauthn register nobody unless they are set to
+// be passwordless.
 func (f *KratosFile) registers(method string) bool {
 	m := sub(f.methods, method)
 	on := m["enabled"] == true || m["enabled"] == nil && (method == "password" || method == "code")
@@ -74,7 +75,7 @@ func (f *KratosFile) registers(method string) bool {
 	return on
 }
 
-// Lists are the hook lists after a flow: by method, and "" is the global one.
+// Lists are the hook lists that run after a flow, by method. "" is the global list.
 func (f *KratosFile) Lists(flow string) map[string][]Hook {
 	after := sub(sub(f.flows, flow), "after")
 	out := map[string][]Hook{}
@@ -94,15 +95,16 @@ type Hook struct {
 	Name string // web_hook, session, …
 	URL  string
 
-	// Route is reserve, link or sync where the hook is one of Symbolon's by its URL.
+	// Route is reserve, link or sync if the URL is of Symbolon; otherwise it is empty.
 	Route string
 
 	Parse, Ignore, Interrupt bool
 
-	// Auth is api_key or basic_auth, In header or cookie, Header the name, Key the value.
+	// Auth is api_key or basic_auth. In is header or cookie, Header its name, and Key the
+	// secret value.
 	Auth, In, Header, Key string
 
-	Body string // as it stands: base64://…, file://…
+	Body string // as configured: base64://…, file://…
 }
 
 func readHooks(list []any) []Hook {
@@ -140,11 +142,11 @@ func routeOf(at string) string {
 	return ""
 }
 
-// Before reports whether Ory waits for the hook before it stores the identity, and
-// lets it change or refuse that.
+// Before reports whether the hook runs before Ory stores the identity, so that it can change
+// or refuse the registration.
 func (h Hook) Before() bool { return h.Name == "web_hook" && (h.Parse || h.Interrupt) }
 
-// Body is the Jsonnet that is printed for a route.
+// Body is the Jsonnet that Actions writes for a route.
 func (a Actions) Body(route string) string {
 	switch route {
 	case "reserve":
@@ -155,5 +157,5 @@ func (a Actions) Body(route string) string {
 	return syncBody
 }
 
-// Reserves reports whether the reserve hook is printed.
+// Reserves reports whether Actions writes the reserve hook.
 func (a Actions) Reserves() bool { return a.reserves() }

@@ -14,10 +14,10 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// link makes the user of an identity that Ory just stored. With an admin URL the
-// body is a hint and the identity is read again; without one, or where Ory's rate
-// limit leaves nothing for a reading, the key vouches for the body, which may make a
-// user but never change one.
+// link makes the user of an identity that Ory just stored. With an admin URL the body is a
+// hint, and the identity is read at Ory. Without an admin URL, or at Ory's rate limit, the
+// body itself is the reading, because only Ory has the key. Such a reading has no ticket:
+// it can make a user, but never change one.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
 	if err != nil {
@@ -30,14 +30,14 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	if !h.Linker.Ory.HasAdmin() {
 		_, err = h.Linker.Link(ctx, body)
 	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); errors.Is(err, symbolon.ErrRateLimited) && h.Queue != nil {
-		// The person is not kept waiting. What is left over is for the reading.
-		_, made := h.Linker.Link(ctx, body)
-		h.log().Debug("hook made the user of its body: ory's rate limit", "identity", identity.ID, "error", made)
+		// The person does not wait for the reading, which the queue does later.
+		_, bodyErr := h.Linker.Link(ctx, body)
+		h.log().Debug("hook linked by its body, at ory's rate limit", "identity", identity.ID, "error", bodyErr)
 	}
-	h.conclude(ctx, w, hint{"link", identity.ID, symbolon.FromLinkHook}, err)
+	h.reply(ctx, w, hint{"link", identity.ID, symbolon.FromLinkHook}, err)
 }
 
-// sync looks at an identity again. Without an admin URL there is nowhere to look.
+// sync reads an identity at Ory again. Without an admin URL it does nothing.
 func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
 	id, err := readSync(r)
 	if err != nil {
@@ -51,35 +51,34 @@ func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
-	h.conclude(ctx, w, hint{"sync", id, symbolon.FromSyncHook}, h.reread(ctx, id, symbolon.FromSyncHook))
+	h.reply(ctx, w, hint{"sync", id, symbolon.FromSyncHook}, h.reread(ctx, id, symbolon.FromSyncHook))
 }
 
-// hint is what a hook told us of.
+// hint is a hook's message that an identity is new or has changed.
 type hint struct {
-	route string
-	id    symbolon.IdentityID
-	way   symbolon.Source
+	route  string
+	id     symbolon.IdentityID
+	source symbolon.Source
 }
 
-// hintPatience is how long a hook waits for its share of Ory's rate.
+// hintPatience is how long a hook waits for the background's share of Ory's rate.
 const hintPatience = 250 * time.Millisecond
 
-// reread follows a hint at once. Where it can be queued instead, it takes nothing of
-// Ory's rate that people may need, and leaves time for queueing.
-func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) error {
+// reread reads an identity at Ory and links it. If the hint can be queued instead, reread
+// uses only the background's share of Ory's rate, and leaves time to queue the hint.
+func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error {
 	if h.Queue != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(symbolon.Background(ctx, hintPatience), h.timeout()*3/4)
 		defer cancel()
 	}
-	_, err := h.Linker.Refresh(ctx, id, way)
+	_, err := h.Linker.Refresh(ctx, id, source)
 	return err
 }
 
-// conclude says 200 whenever nothing is left to do that is not kept safely: the bond
-// stands, the identity is gone, it gets no user and a finding says why, or the hint
-// is queued. Only "don't know" is 503, and Ory asks again.
-func (h *Handler) conclude(ctx context.Context, w http.ResponseWriter, t hint, err error) {
+// reply answers 200 if nothing is left to do: the identity is linked, or gone, or gets no
+// user, or the hint is queued. It answers 503 for "don't know", so that Ory asks again.
+func (h *Handler) reply(ctx context.Context, w http.ResponseWriter, t hint, err error) {
 	outcome := Done
 	switch {
 	case err == nil:
@@ -87,7 +86,7 @@ func (h *Handler) conclude(ctx context.Context, w http.ResponseWriter, t hint, e
 		outcome = Denied
 	case errors.Is(err, symbolon.ErrNotFound):
 		outcome = Gone
-	case h.queued(ctx, t):
+	case h.enqueue(ctx, t):
 		outcome = Queued
 	default:
 		h.log().Warn("hook could not be answered", "route", t.route, "identity", t.id, "error", err)
@@ -98,11 +97,12 @@ func (h *Handler) conclude(ctx context.Context, w http.ResponseWriter, t hint, e
 	answer.JSON(w, http.StatusOK, map[string]string{"status": outcome})
 }
 
-func (h *Handler) queued(ctx context.Context, t hint) bool {
+// enqueue reports whether Queue has stored the hint.
+func (h *Handler) enqueue(ctx context.Context, t hint) bool {
 	if h.Queue == nil {
 		return false
 	}
-	err := h.Queue(ctx, t.id, t.way)
+	err := h.Queue(ctx, t.id, t.source)
 	if err != nil {
 		h.log().Warn("hint could not be queued", "route", t.route, "identity", t.id, "error", err)
 	}
@@ -133,7 +133,7 @@ func readSync(r *http.Request) (symbolon.IdentityID, error) {
 //
 //	{"identity_id": "…", "id": …, "external_id": …, "created_at": "…", "columns": {"traits.email": …}}
 //
-// and rebuilds the part of the identity that it tells of.
+// and rebuilds that part of the identity.
 func parseLink(body []byte, key string) (symbolon.Identity, error) {
 	object, err := strictjson.Object(body)
 	if err != nil {
@@ -166,7 +166,7 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 func identityID(object map[string]json.RawMessage) (symbolon.IdentityID, error) {
 	var text string
 	if json.Unmarshal(object["identity_id"], &text) != nil {
-		return "", answer.New(400, answer.InvalidRequest, "identity_id is missing or no string.")
+		return "", answer.New(400, answer.InvalidRequest, "identity_id is missing or not a string.")
 	}
 	id, err := symbolon.ParseIdentityID(text)
 	if err != nil {
@@ -194,8 +194,8 @@ func optional(object map[string]json.RawMessage, name string, v any) error {
 	return nil
 }
 
-// restore puts values that were sent by path back where the projections look for
-// them. A path that none of them reads is ignored.
+// restore puts the values, which were sent by path, where the projections read them. It
+// ignores a path that no projection can have.
 func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) error {
 	trees := map[string]map[string]any{}
 	for path, raw := range columns {
@@ -230,7 +230,7 @@ func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) er
 	return nil
 }
 
-// graft sets a value deep in a tree. Where two paths overlap the longer one wins.
+// graft sets a value deep in a tree. If two paths overlap, the longer one wins.
 func graft(tree map[string]any, keys []string, raw json.RawMessage) {
 	if len(keys) == 1 {
 		if _, deeper := tree[keys[0]].(map[string]any); !deeper {

@@ -12,7 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// TestLinkBadBodies: one error shape, nothing stored, nothing of the body repeated.
+// TestLinkBadBodies: a bad body makes no user, and the answer has the one form of an error
+// and repeats nothing of the body.
 func TestLinkBadBodies(t *testing.T) {
 	id := string(ann)
 	ok := fmt.Sprintf(`{"identity_id":%q}`, id)
@@ -111,8 +112,8 @@ func manyKeys(n int) string {
 	return b.String()
 }
 
-// TestLinkOutcomes: 200 whenever nothing is left to do, 503 when it is not known,
-// and never a user that nobody vouches for.
+// TestLinkOutcomes: 200 if nothing is left to do, 503 for "don't know", and no user without
+// a reading of Ory or the hook's key.
 func TestLinkOutcomes(t *testing.T) {
 	known := map[symbolon.IdentityID]symbolon.Identity{ann: {ID: ann, State: symbolon.Active}}
 	tests := []struct {

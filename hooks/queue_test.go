@@ -15,11 +15,11 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestHintIsQueued: what cannot be done at once is 200 where it is kept, 503 where it
-// is not; and only at Ory's rate limit does the body make the user.
-func TestHintIsQueued(t *testing.T) {
+// TestQueue: a hint that cannot be followed now gets 200 if it is queued and 503 if not.
+// Only at Ory's rate limit the body makes the user.
+func TestQueue(t *testing.T) {
 	const id = "0b5c1d3e-9f2a-4c6b-8e7d-1a2b3c4d5e6f"
-	limited := fmt.Errorf("no: %w, %w", symbolon.ErrRateLimited, symbolon.ErrUnavailable)
+	limited := fmt.Errorf("429: %w, %w", symbolon.ErrRateLimited, symbolon.ErrUnavailable)
 	for _, tt := range []struct {
 		name  string
 		route string

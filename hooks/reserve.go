@@ -12,31 +12,31 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// reserve mints the ID of the user that the identity will have, so that Ory
-// stores it in the identity's own insert. Once the key is right it always says
-// 200 with a JSON object: a 4xx would refuse the registration, a 5xx delay it, and
-// Ory reads no body but that of exactly 200.
+// reserve mints the ID of the identity's future user, so that Ory stores it in the
+// identity's own insert. With a right key it always answers 200 and a JSON object: a 4xx
+// would refuse the registration, a 5xx would delay it, and Ory reads the body of a 200
+// only.
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 	metadata, ok := readReserve(r)
 	if !ok {
 		h.observe("reserve", Unreadable)
 		h.log().Warn("reserve: the body cannot be read; the registration goes on without a reserved ID")
-		writeReserved(w, nothing)
+		writeReserved(w, noChange)
 		return
 	}
 	back := h.Linker.BackReference.WithDefaults()
 	if h.Linker.Store.NewID() != symbolon.ByMint || back.Write == link.WriteNone || !mayExtend(metadata, back.Key) {
 		h.observe("reserve", Passed)
-		writeReserved(w, nothing)
+		writeReserved(w, noChange)
 		return
 	}
 	h.observe("reserve", Reserved)
 	writeReserved(w, reserved(metadata, back, h.Linker.Mint()))
 }
 
-// nothing changes nothing. It must not be empty: Ory fails to parse an empty body,
-// and the registration with it.
-var nothing = []byte("{}")
+// noChange leaves the registration as it is. It must not be empty, because Ory fails to
+// parse an empty body and then fails the registration.
+var noChange = []byte("{}")
 
 func writeReserved(w http.ResponseWriter, body []byte) {
 	h := w.Header()
@@ -45,7 +45,7 @@ func writeReserved(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// readReserve returns metadata_public as it stands in the body, nil for none.
+// readReserve returns metadata_public as the body has it; nil: the body has none.
 func readReserve(r *http.Request) (json.RawMessage, bool) {
 	body, err := answer.ReadJSON(r, MaxBody)
 	if err != nil {
@@ -66,10 +66,10 @@ func parseReserve(body []byte) (json.RawMessage, bool) {
 	return metadata, true
 }
 
-// mayExtend reports whether the metadata can be sent back with an ID in it. It
-// must be an object without one, for an ID that came in stays, whatever it is; and
-// without numbers that the Jsonnet which made the body has changed: it computes in
-// float64, and what is sent back replaces what Ory has.
+// mayExtend reports whether the metadata can be sent back with an ID added. It must be an
+// object without the key, because an ID that is there already stays. And it must have no
+// number that the hook's Jsonnet may have rounded to float64, because the answer replaces
+// the metadata that Ory has.
 func mayExtend(metadata json.RawMessage, key string) bool {
 	if len(metadata) == 0 {
 		return true
@@ -84,7 +84,7 @@ func mayExtend(metadata json.RawMessage, key string) bool {
 	return exactNumbers(metadata)
 }
 
-const maxExact = 1 << 53 // the first integer whose neighbour float64 cannot tell apart
+const maxExact = 1 << 53 // from here on float64 confuses an integer with its neighbour
 
 func exactNumbers(doc []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(doc))
@@ -92,7 +92,7 @@ func exactNumbers(doc []byte) bool {
 	for {
 		t, err := d.Token()
 		if err != nil {
-			return true // the end: the document is known to be valid
+			return true // the end, because the document is valid
 		}
 		n, ok := t.(json.Number)
 		if !ok {
@@ -105,8 +105,8 @@ func exactNumbers(doc []byte) bool {
 	}
 }
 
-// reserved is what Ory merges into the identity: all that came in, byte for byte,
-// and the ID.
+// reserved is the answer that Ory merges into the identity: the metadata that came in, byte
+// for byte, and the ID.
 func reserved(metadata json.RawMessage, back link.BackReference, id symbolon.UserID) []byte {
 	key, _ := json.Marshal(back.Key)
 	var b bytes.Buffer

@@ -1,4 +1,5 @@
-// Package mint makes user IDs that prove who made them, and vouchers for users that exist.
+// Package mint makes user IDs that prove that Symbolon minted them, and vouchers for
+// existing users.
 package mint
 
 import (
@@ -12,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Minter makes user IDs that prove who made them, and vouchers.
+// Minter makes user IDs and vouchers, and checks them.
 //
 // An ID is a UUIDv7 (RFC 9562): 48 bits of milliseconds, then 32 random bits,
 // then 42 bits of an HMAC-SHA256 over the project and the rest:
@@ -22,20 +23,20 @@ import (
 //	| time in ms | 7 | random   | 10 | random   | HMAC       |
 //	+------------+---+----------+----+----------+------------+
 //
-// It looks and sorts like any UUIDv7. Whoever lacks the secret guesses a valid
-// one in 2^42 tries, each of which needs a write to Ory's admin API; and all that
-// a guess buys is a fresh user with an ID of one's choice, never somebody else's.
+// It looks and sorts like any UUIDv7. Without the secret a valid ID takes 2^42 guesses,
+// and each guess needs a write to Ory's admin API. A right guess gains only a fresh user
+// with a chosen ID, and never another person's user.
 //
-// The zero Minter has no key: it makes plain UUIDv7s and proves nothing.
-// A Minter may be used by many goroutines at once.
+// The zero Minter has no key: it makes plain UUIDv7s, and none of them proves anything. A
+// Minter may be used by many goroutines at once.
 type Minter struct {
 	project  string
-	ids      [][]byte // HMAC keys, current first
+	ids      [][]byte // HMAC keys; the first one signs
 	vouchers [][]byte
 }
 
-// NewMinter makes a minter for a project. The first secret mints; all of them
-// are accepted, so that secrets can be rotated.
+// NewMinter makes a minter for a project. The first secret signs, and all of them are
+// accepted, so that secrets can be rotated.
 func NewMinter(project string, secrets ...symbolon.Secret) *Minter {
 	m := &Minter{project: project}
 	for _, s := range secrets {
@@ -45,8 +46,7 @@ func NewMinter(project string, secrets ...symbolon.Secret) *Minter {
 	return m
 }
 
-// Mint makes a new ID. It needs no store: nothing is remembered, and an ID that
-// is never used costs nothing.
+// Mint makes a new ID. Nothing is stored, so an ID that is never used costs nothing.
 func (m *Minter) Mint(now time.Time) symbolon.UserID {
 	var u [16]byte
 	_, _ = rand.Read(u[6:]) // never fails (crypto/rand)
@@ -61,9 +61,8 @@ func (m *Minter) Mint(now time.Time) symbolon.UserID {
 	return symbolon.UserIDFromUUID(u)
 }
 
-// Minted reports whether id is a canonical UUIDv7 that this project minted with
-// one of its secrets. The time it takes does not depend on how near a guess is,
-// nor on which secret fits.
+// Minted reports whether id is a canonical UUIDv7 that this project minted with one of its
+// secrets. Its duration tells neither how close a guess is nor which secret matches.
 func (m *Minter) Minted(id symbolon.UserID) bool {
 	u, err := id.UUID()
 	if err != nil || u[6]>>4 != 7 || u[8]>>6 != 2 || symbolon.UserIDFromUUID(u) != id {
@@ -90,8 +89,8 @@ func (m *Minter) seal(key []byte, u *[16]byte) {
 	copy(u[11:], sum[1:6])
 }
 
-// writePrefixed writes b behind its length, so that no two lists of parts make
-// the same bytes.
+// writePrefixed writes the length of b and then b, so that no two lists of parts give the
+// same bytes.
 func writePrefixed(w interface{ Write([]byte) (int, error) }, b []byte) {
 	var n [8]byte
 	binary.BigEndian.PutUint64(n[:], uint64(len(b)))

@@ -14,7 +14,7 @@ var (
 	newKey  = symbolon.Secret("c41e9b07d5f2836a0e7d4c1b9f385a62")
 )
 
-func TestMintedIsAProof(t *testing.T) {
+func TestMinted(t *testing.T) {
 	m := NewMinter("default", newKey, oldKey)
 	id := m.Mint(testNow)
 	tests := []struct {
@@ -25,9 +25,9 @@ func TestMintedIsAProof(t *testing.T) {
 	}{
 		{"its own", m, id, true},
 		{"by the previous secret", m, NewMinter("default", oldKey).Mint(testNow), true},
-		{"by a later secret that we lack", NewMinter("default", oldKey), id, false},
+		{"by a secret that the minter lacks", NewMinter("default", oldKey), id, false},
 		{"of another project", NewMinter("other", newKey), id, false},
-		{"by nobody's secret", NewMinter("default"), id, false},
+		{"without a secret", NewMinter("default"), id, false},
 		{"upper case", m, symbolon.UserID(strings.ToUpper(string(id))), false},
 		{"another UUIDv7", m, NewMinter("default").Mint(testNow), false},
 		{"version 4", m, "3f1b6a52-8f3e-4a8b-9d67-5b1c2d3e4f50", false},
@@ -54,12 +54,12 @@ func TestMintedRefusesEveryFlippedBit(t *testing.T) {
 		flipped := u
 		flipped[bit/8] ^= 1 << (bit % 8)
 		if m.Minted(symbolon.UserIDFromUUID(flipped)) {
-			t.Errorf("bit %d may be flipped", bit)
+			t.Errorf("with bit %d flipped it still counts as minted", bit)
 		}
 	}
 }
 
-func TestMintIsAUUIDv7InOrder(t *testing.T) {
+func TestMintMakesSortedUUIDv7s(t *testing.T) {
 	m := NewMinter("default", newKey)
 	seen := map[symbolon.UserID]bool{}
 	last := symbolon.UserID("")
@@ -75,7 +75,7 @@ func TestMintIsAUUIDv7InOrder(t *testing.T) {
 	}
 }
 
-func TestMintInOneMillisecondDoesNotRepeat(t *testing.T) {
+func TestMintInOneMillisecond(t *testing.T) {
 	m := NewMinter("default", newKey)
 	seen := map[symbolon.UserID]bool{}
 	for range 1_000 {
@@ -115,6 +115,6 @@ func TestVoucher(t *testing.T) {
 		t.Error("a voucher without a secret")
 	}
 	if NewMinter("default").Vouched(Voucher{User: "42", Proof: "v1."}) {
-		t.Error("without a secret anything is vouched for")
+		t.Error("a voucher counts without a secret")
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Voucher is what an identity made for an existing user carries in
-// metadata_admin.symbolon: the word of whoever holds the secret that this
-// identity belongs to that user. It is good while the user is unlinked.
+// Voucher proves that an identity was created for an existing user. The identity carries it
+// in metadata_admin.symbolon, and the secret signs it. It counts while the user is
+// unlinked.
 type Voucher struct {
 	User  symbolon.UserID `json:"user"`
 	Proof string          `json:"proof"`
@@ -45,7 +45,7 @@ func (m *Minter) proof(key []byte, user symbolon.UserID) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// voucherOf reads metadata_admin.symbolon. present says that there is something,
+// VoucherOf reads metadata_admin.symbolon. present reports whether a value is there,
 // readable or not.
 func VoucherOf(metadataAdmin json.RawMessage) (v Voucher, present bool) {
 	var top map[string]json.RawMessage

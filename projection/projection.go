@@ -23,10 +23,10 @@ import (
 //	traits.email              a path into the traits; metadata_public.… likewise
 //	active                    true while Ory says that the identity is active
 //	verified_email            the first verified e-mail address
-//	default(traits.name, 'x') a path, and what to write where it leads to nothing
+//	default(traits.name, 'x') a path, and the value to write if the path leads to nothing
 //	'free', 42, true          a literal
 //
-// A path is Ory's word: written at creation and again whenever a newer reading
+// The value of a path is written at creation, and again whenever a newer reading of Ory
 // differs. A literal is written at creation only.
 type Projection struct {
 	Column  string
@@ -34,7 +34,7 @@ type Projection struct {
 	Literal any    // string, int64, float64, bool or nil: the literal, or the default of the path
 }
 
-// Value is what a projection found in an identity.
+// Value is the value that a projection gives for an identity.
 type Value struct {
 	// V is a string, int64, float64, bool, or json.RawMessage for an object or an
 	// array. nil: the path leads to nothing.
@@ -74,7 +74,7 @@ func Parse(column, expr string) (Projection, error) {
 }
 
 // ParseAll reads all expressions, by column, in the order of the columns'
-// names. Every fault is reported, one error each.
+// names. It returns one error for each fault.
 func ParseAll(columns map[string]string) ([]Projection, []error) {
 	var out []Projection
 	var faults []error
@@ -91,8 +91,8 @@ func ParseAll(columns map[string]string) ([]Projection, []error) {
 	return out, faults
 }
 
-// Paths lists the paths that the expressions read, each once, sorted: what the
-// link hook has to send. Expressions that cannot be read are left out.
+// Paths lists the paths that the expressions read, each once, sorted. The link hook sends
+// their values. Invalid expressions are left out.
 func Paths(columns map[string]string) []string {
 	projections, _ := ParseAll(columns)
 	var out []string
@@ -132,7 +132,7 @@ func parseNumber(s string) (any, bool) {
 	return f, err == nil
 }
 
-// Value returns what the projection makes of an identity.
+// Value returns the value of the projection for an identity.
 func (p Projection) Value(id symbolon.Identity) Value {
 	if p.Path == "" {
 		return Value{V: p.Literal}
@@ -183,12 +183,12 @@ func scalar(raw json.RawMessage) Value {
 	}
 	n, ok := parseNumber(string(raw))
 	if _, rounded := n.(float64); !ok || rounded && !bytes.ContainsAny(raw, ".eE") {
-		return Value{Refused: "the number is too large"} // an integer is never rounded
+		return Value{Refused: "the number is too large"} // because an integer is never rounded
 	}
 	return Value{V: n}
 }
 
-// document lets an object or an array through if all its texts can be stored.
+// document returns an object or an array, unless a text in it cannot be stored.
 func document(raw json.RawMessage) Value {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -208,8 +208,8 @@ func document(raw json.RawMessage) Value {
 	}
 }
 
-// storable lets through the text that both databases store alike. Ory accepts
-// more: NUL, and lone surrogates, which decode to U+FFFD.
+// storable returns the text, unless the two databases store it differently: with a NUL, or
+// with a lone surrogate, which decodes to U+FFFD. Ory accepts both.
 func storable(s string) Value {
 	switch {
 	case strings.ContainsRune(s, 0):
@@ -220,9 +220,9 @@ func storable(s string) Value {
 	return Value{V: s}
 }
 
-// member returns the member of an object that json.Unmarshal would put into a map: of
-// equal keys the last; nil if object is no object. Most objects are read without
-// making the map, because every comparison reads everybody's traits.
+// member returns the member that json.Unmarshal would put into a map: the last one of equal
+// keys. It returns nil if object is not an object. Most objects are read without making
+// the map, because a reconcile run reads the traits of every identity.
 func member(object json.RawMessage, key string) (found json.RawMessage) {
 	err := strictjson.Each(object, func(name, value []byte) {
 		if string(name) == key {
