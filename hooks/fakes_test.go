@@ -22,11 +22,11 @@ var testSecrets = []symbolon.Secret{symbolon.Secret("c41e9b07d5f2836a0e7d4c1b9f3
 // ledger is a store that keeps bonds in a map. It fails every call while it is down. The
 // hooks are tested with real stores in internal/e2e.
 type ledger struct {
-	mu    sync.Mutex
-	newID symbolon.NewID
-	links map[symbolon.IdentityID]symbolon.Link
-	seen  []symbolon.Reading
-	down  bool
+	mu       sync.Mutex
+	newID    symbolon.NewID
+	links    map[symbolon.IdentityID]symbolon.Link
+	readings []symbolon.Reading
+	down     bool
 }
 
 func (l *ledger) NewID() symbolon.NewID { return l.newID }
@@ -48,7 +48,7 @@ func (l *ledger) Read(context.Context, symbolon.Query) (symbolon.Evidence, error
 func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = append(l.seen, q.Reading)
+	l.readings = append(l.readings, q.Reading)
 	var held symbolon.Evidence
 	if link, ok := l.links[q.Reading.Identity.ID]; ok {
 		held.Link, held.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity}

@@ -160,8 +160,8 @@ func TestSyncOutcomes(t *testing.T) {
 		t.Errorf("malformed: %d", w.Code)
 	}
 	h, store = newHandler(&admin{identities: map[symbolon.IdentityID]symbolon.Identity{ann: {ID: ann, State: symbolon.Active}}})
-	if w := post(serve(h), "/hooks/sync", key, body); w.Code != 200 || len(store.users()) != 1 || store.seen[0].Ticket == 0 {
-		t.Errorf("with one: %d, %+v", w.Code, store.seen)
+	if w := post(serve(h), "/hooks/sync", key, body); w.Code != 200 || len(store.users()) != 1 || store.readings[0].Ticket == 0 {
+		t.Errorf("with one: %d, %+v", w.Code, store.readings)
 	}
 	h, store = newHandler(&admin{err: symbolon.ErrUnavailable})
 	if w := post(serve(h), "/hooks/sync", key, body); w.Code != 503 || len(store.users()) != 0 {

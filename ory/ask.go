@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	maxAnswer = 1 << 20  // of everything but
-	maxPage   = 16 << 20 // a page of identities
+	maxAnswer = 1 << 20  // bytes of an answer
+	maxPage   = 16 << 20 // bytes of a page of identities or sessions
 )
 
 // question is one request to Ory.
@@ -32,10 +32,10 @@ type question struct {
 	query  url.Values
 	body   []byte
 	cred   Credential // whoami only
-	fresh  bool       // Ory Network's edge must not answer
-	page   bool       // a page of identities: larger, slower
-	room   int        // how large the answer is likely to be; 0: nobody knows
-	slow   bool       // it waits for hooks
+	fresh  bool       // the cache at Ory Network's edge must not answer
+	page   bool       // a page, whose answer is larger and slower
+	room   int        // the likely size of the answer in bytes; 0: unknown
+	slow   bool       // Ory answers after its hooks
 }
 
 // reply is a complete answer of whatever status.
@@ -44,10 +44,10 @@ type reply struct {
 	header http.Header
 	body   []byte
 	q      *question
-	token  string // what must not be repeated, besides q.cred
+	token  string // a secret that must not be repeated, like q.cred
 }
 
-// ask sends a question and reads the whole answer. The error is "don't know".
+// ask sends a question and reads the whole answer. Each of its errors means "don't know".
 func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	if q.admin && c.admin == nil {
 		return nil, symbolon.ErrNoAdmin
 	}
-	done, err := c.turn(ctx, q.bucket)
+	done, err := c.waitForTurn(ctx, q.bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	defer resp.Body.Close()
 	c.pace.learn(q.bucket, resp.StatusCode, resp.Header)
 	r, err := c.read(resp, q)
-	if limited := c.throttle.note(q.bucket, resp.StatusCode, resp.Header); limited != nil {
+	if limited := c.throttle.learn(q.bucket, resp.StatusCode, resp.Header); limited != nil {
 		return nil, limited
 	}
 	return r, err
@@ -119,11 +119,11 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 	return req, nil
 }
 
-// headers are all that Ory learns: nothing of the request that made us ask but its
-// one credential.
+// headers sets all headers that Ory gets. Of the caller's request Ory gets the credential
+// only.
 func (c *Client) headers(h http.Header, q question) {
 	h.Set("Accept", "application/json")
-	h.Set("Accept-Encoding", "identity") // keeps every transport from decompressing
+	h.Set("Accept-Encoding", "identity") // so that no transport decompresses
 	h.Set("User-Agent", "symbolon")
 	if !c.EdgeCache || q.fresh {
 		h.Set("Cache-Control", "max-age=0")
@@ -144,7 +144,7 @@ func (c *Client) headers(h http.Header, q question) {
 	}
 }
 
-// read takes in the body, or finds that it is too large, compressed or cut.
+// read reads the body. It refuses one that is too large, compressed or cut off.
 func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 	limit := int64(maxAnswer)
 	if q.page {
@@ -190,12 +190,12 @@ func (r *reply) fields() fields {
 	return f
 }
 
-// refusal says what an answer means that is not the wanted one.
+// refusal returns the error that an answer other than the wanted one means.
 func (r *reply) refusal() error {
 	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
 	code, own := r.kratosError(e)
 	if !own {
-		return e // not Kratos: a proxy, another server, another path
+		return e // not Kratos, but a proxy or another server
 	}
 	switch r.status {
 	case http.StatusNotFound:
@@ -208,8 +208,8 @@ func (r *reply) refusal() error {
 	return e
 }
 
-// kratosError fills e from the body and reports whether that is Kratos' own form
-// of an error: {"error":{"code":404,"status":"…","message":"…"}}.
+// kratosError fills e from the body and reports whether the body has Kratos' own form of
+// an error: {"error":{"code":404,"status":"…","message":"…"}}.
 func (r *reply) kratosError(e *Error) (code int, own bool) {
 	in, err := split(r.fields().Get("error"))
 	if err != nil || json.Unmarshal(in.Get("code"), &code) != nil {
@@ -228,7 +228,7 @@ func (r *reply) kratosError(e *Error) (code int, own bool) {
 	return code, true
 }
 
-// repeats reports whether an answer repeats a secret of the question.
+// repeats reports whether s, a part of the answer, contains a secret of the question.
 func (r *reply) repeats(s string) bool {
 	for _, secret := range []string{r.q.cred.Value, r.token} {
 		if secret != "" && strings.Contains(s, secret) {
@@ -238,8 +238,8 @@ func (r *reply) repeats(s string) bool {
 	return false
 }
 
-// transportError says why there was no answer, in words that repeat neither the
-// URL nor a byte of what was sent or received.
+// transportError says why there was no answer. It repeats neither the URL nor a byte that
+// was sent or received.
 func transportError(err error) error {
 	var dns *net.DNSError
 	var cert *x509.CertificateInvalidError
@@ -250,15 +250,15 @@ func transportError(err error) error {
 	case errors.Is(err, context.Canceled):
 		return unknown("the question was cancelled")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return silent("no answer in time")
+		return noAnswer("no answer in time")
 	case errors.As(err, &dns):
-		return silent("its host name cannot be resolved")
+		return noAnswer("its host name cannot be resolved")
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return silent("its certificate is not good")
+		return noAnswer("its certificate is not valid")
 	case errors.As(err, &errno):
-		return silent("no connection (%s)", errno.Error())
+		return noAnswer("no connection (%s)", errno.Error())
 	}
-	return silent("the connection broke or what came is not HTTP")
+	return noAnswer("the connection broke, or the answer is not HTTP")
 }
 
 func isTimeout(err error) bool {

@@ -16,9 +16,9 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// The captures are what two generations of a real Kratos sent: testdata/captures
-// holds one exchange a file. Each is replayed here against the client's own call,
-// and what the client asks is compared with what was asked then.
+// The captures are exchanges with a real Kratos of two generations; testdata/captures holds
+// one exchange a file. Each is replayed to the client, and the client's request is compared
+// with the captured one.
 
 type exchange struct {
 	Request struct {
@@ -58,8 +58,8 @@ func load(t *testing.T, generation, name string) capture {
 	return c
 }
 
-// replay serves one exchange and returns a client for it. The host and admin's
-// port are one, so that everything can be asked.
+// replay serves one exchange and returns a client for it. The public and the admin API have
+// one port, so that every request can be made.
 func replay(t *testing.T, e exchange) *Client {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +86,7 @@ func replay(t *testing.T, e exchange) *Client {
 	return c
 }
 
-// credential is what a captured request carried, as our own rules choose it.
+// credential is the credential of a captured request.
 func credential(e exchange) Credential {
 	h := e.Request.Headers
 	if v, ok := h["X-Session-Token"].(string); ok {
@@ -172,7 +172,8 @@ func getSession(c *Client, e exchange) error {
 	return err
 }
 
-// decodeSession is for captures without expand=identity, which the client never asks.
+// decodeSession is for captures without expand=identity, a request that the client never
+// makes.
 func decodeSession(_ *Client, e exchange) error {
 	s, err := DecodeSession(e.Response.Body)
 	if err == nil && s.Identity != nil {
@@ -191,7 +192,7 @@ func decodeSessions(_ *Client, e exchange) error {
 	return err
 }
 
-// decodePage is for listings with filters, which the client never asks.
+// decodePage is for listings with filters, a request that the client never makes.
 func decodePage(_ *Client, e exchange) error {
 	_, err := identities(compact(e.Response.Body))
 	if err != nil {
@@ -291,7 +292,7 @@ var replays = map[string]replayed{
 	"version":                   {call: version, old: &unavailable},
 }
 
-// withToken gives a captured request that carried nothing a credential to send.
+// withToken adds a credential to a captured request that has none.
 func withToken(e exchange) exchange {
 	e.Request.Headers = map[string]any{"X-Session-Token": "ory_st_x"}
 	return e
@@ -324,7 +325,7 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// TestCapturedOutage: what the other endpoints say while whoami's 401 is false.
+// TestCapturedOutage: the answers of the other endpoints while whoami's 401 is wrong.
 func TestCapturedOutage(t *testing.T) {
 	for _, generation := range []string{"v1.3.1", "v26.2.0"} {
 		down, table := load(t, generation, "whoami-db-down-401"), load(t, generation, "whoami-db-table-missing")
@@ -372,8 +373,8 @@ func TestCapturedListing(t *testing.T) {
 	}
 }
 
-// TestCapturedVersions: external_id is told from the way the two generations say
-// that nobody has one.
+// TestCapturedVersions: the two generations differ in their answer about an external_id that
+// nobody has.
 func TestCapturedVersions(t *testing.T) {
 	for generation, external := range map[string]bool{"v1.3.1": false, "v26.2.0": true} {
 		nobody, name := load(t, generation, "by-external-404"), load(t, generation, "version-admin-prefix")
@@ -398,8 +399,8 @@ func TestCapturedVersions(t *testing.T) {
 	}
 }
 
-// TestSecondFactorAddress: both generations say where a browser can show it.
-func TestSecondFactorAddress(t *testing.T) {
+// TestSecondFactorURL: both generations tell the URL for the second factor.
+func TestSecondFactorURL(t *testing.T) {
 	for _, generation := range []string{"v1.3.1", "v26.2.0"} {
 		c := replay(t, load(t, generation, "whoami-aal2-403").exchange)
 		_, err := c.Whoami(t.Context(), Credential{Kind: SessionToken, Value: "ory_st_x"})

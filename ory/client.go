@@ -1,18 +1,17 @@
-// Package ory asks Ory the few questions that Symbolon has: who is this session
-// (whoami), what does this identity look like, which identities are there, is Ory
-// itself well. It speaks to Ory Kratos from v1.1 on and to Ory Network.
+// Package ory asks Ory the few questions that Symbolon has: whose session is this (whoami),
+// what is this identity, which identities are there, is Ory itself ready. It speaks to Ory
+// Kratos from v1.1 on and to Ory Network.
 //
-// Its one rule is that "no" and "don't know" are different answers. ErrNotFound,
-// [ErrNoSession] and [ErrAAL2Required] are Kratos' own words in Kratos' own form;
-// everything else that is not a complete, plausible answer (a plain-text 404, a
-// redirect, HTML, a cut body, the wrong identity, no answer at all) matches
-// symbolon.ErrUnavailable. Even Kratos' own 401 is not to be believed alone: it
-// says 401 to a valid session while its database is down. Package session knows
-// what proves one.
+// A denial and "don't know" are different errors. ErrNotFound, [ErrNoSession] and
+// [ErrAAL2Required] are Kratos' own answers in Kratos' own form. Everything else that is
+// not a complete, plausible answer matches symbolon.ErrUnavailable: a plain-text 404, a
+// redirect, HTML, a cut body, the wrong identity, no answer at all.
 //
-// Answers are bounded (1 MB, a page of identities 16 MB), never decompressed, and
-// redirects are never followed. What Ory sends is decoded strictly, and traits and
-// metadata stay raw bytes.
+// Danger: even Kratos' own 401 proves nothing alone, because Kratos answers 401 to a valid
+// session while its database is down. Package session knows how to prove a 401.
+//
+// Answers are bounded (1 MB, a page of identities 16 MB) and never decompressed. Redirects
+// are never followed. Answers are decoded strictly; traits and metadata stay raw bytes.
 package ory
 
 import (
@@ -31,42 +30,42 @@ import (
 // alone afterwards; every method may then be called by many goroutines at once. It
 // must not be copied. Only PublicURL is required.
 type Client struct {
-	// PublicURL is where Ory's public API is, as seen from here:
+	// PublicURL is the address of Ory's public API as this program sees it:
 	// http://127.0.0.1:4433, https://slug.projects.oryapis.com. See [CheckURL].
 	PublicURL string
 
-	// AdminURL is where Ory's admin API is: http://127.0.0.1:4434; on Ory Network
-	// the same as PublicURL. Without it the admin's questions are ErrNoAdmin.
+	// AdminURL is the address of Ory's admin API: http://127.0.0.1:4434; on Ory Network
+	// the same as PublicURL. Without it questions to the admin API are ErrNoAdmin.
 	AdminURL string
 
-	// Token goes as a Bearer token with questions to AdminURL and nowhere else: the
-	// API key of an Ory Network project, or what a proxy before the admin API wants.
+	// Token is the Bearer token of questions to AdminURL, and is sent nowhere else: the API
+	// key of an Ory Network project, or a token that a proxy before the admin API wants.
 	Token string
 
 	// Cookie is the name of Ory's session cookie. Defaults to "ory_kratos_session";
-	// on Ory Network it is "ory_session_" and the project's slug.
+	// on Ory Network it is "ory_session_" followed by the project's slug.
 	Cookie string
 
-	// EdgeCache allows the cache at Ory Network's edge to answer. Whoami may then be
-	// 150 seconds old; without it every question says Cache-Control: max-age=0.
+	// EdgeCache allows the cache at Ory Network's edge to answer. An answer of whoami may
+	// then be 150 seconds old. By default every question has Cache-Control: max-age=0.
 	EdgeCache bool
 
-	// Timeout bounds one question, its answer's body included. Defaults to 5
-	// seconds; a page of identities may take six times as long.
+	// Timeout bounds one question, the body of its answer included. Defaults to 5 seconds;
+	// a page of identities may take six times as long.
 	Timeout time.Duration
 
-	// Load is the share of what Ory gives that questions of the background get
-	// (symbolon.Background): of its rate limit where it says one, of its time
-	// otherwise. More than 0, at most 1; by default [DefaultLoad], a tenth.
+	// Load is the share of Ory that questions of the background get (symbolon.Background):
+	// of its rate limit if Ory tells one, of its time otherwise. More than 0, at most 1.
+	// Defaults to [DefaultLoad], a tenth.
 	Load float64
 
-	// HTTP replaces the connection pool: for a private CA, a proxy, a test. Its cookie
-	// jar and its redirect policy are ignored, since both would mix up people. By
-	// default there is a pool of its own that keeps up to 128 connections open.
+	// HTTP replaces the connection pool, for a private CA, a proxy or a test. Its cookie jar
+	// and its redirect policy are ignored, because both could mix up people. By default the
+	// client has its own pool, which keeps up to 128 connections open.
 	HTTP *http.Client
 
 	once     sync.Once
-	bad      error // what is wrong with the fields
+	bad      error // the faults of the fields
 	http     *http.Client
 	public   *url.URL
 	admin    *url.URL // nil: not configured
@@ -82,8 +81,8 @@ const DefaultCookie = "ory_kratos_session"
 // DefaultTimeout bounds one question to Ory.
 const DefaultTimeout = 5 * time.Second
 
-// Check reports what is wrong with the fields, all of it at once. It asks nobody;
-// a client with wrong fields answers every question with the same error.
+// Check reports all faults of the fields at once. It asks nobody. A client with faults
+// returns the same error for every question.
 func (c *Client) Check() error {
 	c.once.Do(c.setup)
 	return c.bad
@@ -113,8 +112,8 @@ func (c *Client) setup() {
 		c.admin, faults = base(c.AdminURL, "AdminURL", faults)
 	}
 	if c.admin != nil {
-		// The admin's paths start with /admin, here and in Ory's own documents; who
-		// writes it into the URL as well means the same.
+		// The paths of the admin API start with /admin. A URL that has /admin already means
+		// the same.
 		c.admin.Path = strings.TrimSuffix(c.admin.Path, "/admin")
 	}
 	if !isToken(c.CookieName()) {
@@ -123,7 +122,7 @@ func (c *Client) setup() {
 	if !visible(c.Token) {
 		faults = append(faults, errors.New("ory: Token holds spaces or control characters"))
 	}
-	c.http = private(c.HTTP)
+	c.http = withoutState(c.HTTP)
 	c.pace.busy = make(chan struct{}, 1)
 	if len(faults) > 0 {
 		c.bad = fmt.Errorf("%w: %w", errors.Join(faults...), symbolon.ErrUnavailable)
@@ -142,9 +141,10 @@ func base(raw, field string, faults []error) (*url.URL, []error) {
 	return u, faults
 }
 
-// private returns a client that shares h's connections and nothing else.
-func private(h *http.Client) *http.Client {
-	c := &http.Client{CheckRedirect: stay}
+// withoutState returns a client that shares h's connections, but neither its cookie jar nor
+// its redirect policy.
+func withoutState(h *http.Client) *http.Client {
+	c := &http.Client{CheckRedirect: dontFollow}
 	if h != nil {
 		c.Transport = h.Transport
 		c.Timeout = h.Timeout
@@ -155,9 +155,9 @@ func private(h *http.Client) *http.Client {
 	return c
 }
 
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// pool is sized for a proxy that asks about every request it sees.
+// pool is sized for a program that asks Ory about every request it gets.
 func pool() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

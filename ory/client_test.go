@@ -74,9 +74,9 @@ func TestNoAdmin(t *testing.T) {
 	c.CloseIdleConnections()
 }
 
-// TestWhatLeaves: one credential, the admin's token only for the admin's API, and
-// nothing that another answer set.
-func TestWhatLeaves(t *testing.T) {
+// TestHeadersSent: a request carries one credential and no cookie of an earlier answer, and
+// only the admin API gets the admin's token.
+func TestHeadersSent(t *testing.T) {
 	var got *http.Request
 	jar, _ := cookiejar.New(nil)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +135,7 @@ func TestPatch(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		method, path, body = r.Method, r.URL.EscapedPath(), string(b)
-		says(200, isJSON, identityJSON(someID))(w, r)
+		answerWith(200, isJSON, identityJSON(someID))(w, r)
 	})
 	c.AdminURL += "/behind/admin/"
 	for key, pointer := range map[string]string{"id": "id", "a/b": "a~1b", "a~b": "a~0b", "~1": "~01"} {
@@ -169,15 +169,15 @@ func TestPatch(t *testing.T) {
 }
 
 func TestRevoke(t *testing.T) {
-	own404 := says(404, isJSON, `{"error":{"code":404}}`)
+	own404 := answerWith(404, isJSON, `{"error":{"code":404}}`)
 	ctx := context.Background()
-	good.check(t, serve(t, says(204, "", "")).RevokeSession(ctx, someID))
-	good.check(t, serve(t, says(204, "", "")).RevokeSessions(ctx, someID))
+	good.check(t, serve(t, answerWith(204, "", "")).RevokeSession(ctx, someID))
+	good.check(t, serve(t, answerWith(204, "", "")).RevokeSessions(ctx, someID))
 	notFound.check(t, serve(t, own404).RevokeSession(ctx, someID))
 	good.check(t, serve(t, own404).RevokeSessions(ctx, someID))
-	good.check(t, serve(t, says(204, "", "")).DeleteIdentity(ctx, someID))
+	good.check(t, serve(t, answerWith(204, "", "")).DeleteIdentity(ctx, someID))
 	notFound.check(t, serve(t, own404).DeleteIdentity(ctx, someID))
-	for _, h := range []http.HandlerFunc{says(404, "text/plain", "404 page not found\n"), says(200, isJSON, "{}"), redirect(307), says(500, isJSON, "{}")} {
+	for _, h := range []http.HandlerFunc{answerWith(404, "text/plain", "404 page not found\n"), answerWith(200, isJSON, "{}"), redirect(307), answerWith(500, isJSON, "{}")} {
 		unavailable.check(t, serve(t, h).RevokeSession(ctx, someID))
 		unavailable.check(t, serve(t, h).RevokeSessions(ctx, someID))
 		unavailable.check(t, serve(t, h).DeleteIdentity(ctx, someID))
@@ -185,7 +185,7 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestReady(t *testing.T) {
-	public, admin := says(200, isJSON, `{"status":"ok"}`), says(503, isJSON, `{}`)
+	public, admin := answerWith(200, isJSON, `{"status":"ok"}`), answerWith(503, isJSON, `{}`)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/health/ready":
@@ -196,19 +196,19 @@ func TestReady(t *testing.T) {
 	})
 	ctx := context.Background()
 	good.check(t, c.Ready(ctx)) // the public port's word is enough
-	public = says(404, "text/html", "no such route at the edge")
+	public = answerWith(404, "text/html", "no such route at the edge")
 	unavailable.check(t, c.Ready(ctx))
-	admin = says(200, isJSON, `{"status":"ok"}`)
+	admin = answerWith(200, isJSON, `{"status":"ok"}`)
 	good.check(t, c.Ready(ctx))
-	public = says(503, isJSON, `{"error":{"code":500}}`) // not ready is not ready
+	public = answerWith(503, isJSON, `{"error":{"code":500}}`) // not ready is not ready
 	unavailable.check(t, c.Ready(ctx))
-	public = says(404, "text/html", "")
+	public = answerWith(404, "text/html", "")
 	c = &Client{PublicURL: c.PublicURL}
 	t.Cleanup(c.CloseIdleConnections)
 	unavailable.check(t, c.Ready(ctx))
 }
 
-// TestSecretsStayHidden: no formatting and no error shows what was sent.
+// TestSecretsStayHidden: neither formatting nor an error shows a secret.
 func TestSecretsStayHidden(t *testing.T) {
 	const secret = "canary-0123456789"
 	cred := Credential{SessionToken, secret}
@@ -216,10 +216,10 @@ func TestSecretsStayHidden(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "cred", cred)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "cred", &cred)
 	texts := []string{fmt.Sprint(cred), fmt.Sprintf("%v %+v %#v %s %q", cred, cred, cred, cred, cred), fmt.Sprintf("%+v %#v", &cred, []Credential{cred}), logged.String()}
-	// A hostile Ory that says back what it was told.
+	// A hostile Ory that repeats the secrets in its answer.
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("X-Session-Token") + r.Header.Get("Authorization")
-		says(500, isJSON, `{"error":{"id":"`+said+`","code":500,"reason":"`+said+`","message":"`+said+`"}}`)(w, r)
+		answerWith(500, isJSON, `{"error":{"id":"`+said+`","code":500,"reason":"`+said+`","message":"`+said+`"}}`)(w, r)
 	})
 	c.Token = "pat-" + secret
 	for _, q := range []func() error{
@@ -236,7 +236,7 @@ func TestSecretsStayHidden(t *testing.T) {
 }
 
 func TestErrorText(t *testing.T) {
-	err := questions["identity"].call(context.Background(), serve(t, says(500, isJSON,
+	err := questions["identity"].call(context.Background(), serve(t, answerWith(500, isJSON,
 		`{"error":{"id":"some_id","code":500,"reason":"two\nlines\u0000 \u202e and `+strings.Repeat("much more ", 100)+`"}}`)))
 	var e *Error
 	if !errors.As(err, &e) || e.Status != 500 || e.ID != "some_id" || len(e.Reason) > 210 || strings.ContainsAny(e.Reason, "\n\x00\u202e") {

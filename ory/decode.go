@@ -14,17 +14,17 @@ import (
 type Session struct {
 	symbolon.Session
 
-	// Active is Ory's own judgement: neither revoked nor expired, and the identity,
-	// where it is shown, may sign in.
+	// Active is Ory's word that the session is neither revoked nor expired, and that the
+	// identity, if it is shown, may sign in.
 	Active bool
 
-	// Identity is whose session it is; nil where Ory does not say.
+	// Identity is the identity of the session; nil if Ory does not show it.
 	Identity *symbolon.Identity
 }
 
-// DecodeIdentity reads an identity as Kratos writes it. Keys count in their exact
-// spelling and only once, so that nobody else reads another identity in the same
-// bytes. Unknown keys are ignored; traits and metadata are not looked into.
+// DecodeIdentity reads an identity as Kratos writes it. Keys count in their exact spelling
+// and may occur only once, so that no other program reads another identity in the same
+// bytes. Unknown keys are ignored. Traits and metadata are not decoded.
 func DecodeIdentity(doc []byte) (symbolon.Identity, error) {
 	i, err := identity(doc)
 	if err != nil {
@@ -33,8 +33,7 @@ func DecodeIdentity(doc []byte) (symbolon.Identity, error) {
 	return i, nil
 }
 
-// DecodeSession reads a session as Kratos writes it, in the manner of
-// [DecodeIdentity].
+// DecodeSession reads a session as Kratos writes it, as strictly as [DecodeIdentity].
 func DecodeSession(doc []byte) (Session, error) {
 	s, err := session(doc)
 	if err != nil {
@@ -52,7 +51,7 @@ func identity(doc []byte) (i symbolon.Identity, err error) {
 	return d.identity(f)
 }
 
-// identities decodes a list of them. Nothing of doc is kept.
+// identities decodes a list of identities. The result shares no memory with doc.
 func identities(doc []byte) ([]symbolon.Identity, error) {
 	s, d := strictjson.NewSplitter(doc), decoder{}
 	var out []symbolon.Identity
@@ -75,11 +74,11 @@ func identities(doc []byte) ([]symbolon.Identity, error) {
 	return out, nil
 }
 
-// decoder keeps what one identity may share with the next.
+// decoder keeps the values that one identity may share with the next.
 type decoder struct {
 	room   strictjson.Members
 	schema string
-	dated  bool // ChangedAt is wanted: in a listing it would cost as much as all else
+	dated  bool // read ChangedAt, too, which would double the time of a listing
 }
 
 func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
@@ -100,13 +99,13 @@ func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
 	if d.dated {
 		i.ChangedAt = f.newest(verified, "updated_at", "state_changed_at")
 	}
-	i.Traits, i.MetadataPublic, i.MetadataAdmin = apart(f.Get("traits"), f.Get("metadata_public"), f.Get("metadata_admin"))
+	i.Traits, i.MetadataPublic, i.MetadataAdmin = copyValues(f.Get("traits"), f.Get("metadata_public"), f.Get("metadata_admin"))
 	i.ID, err = symbolon.ParseIdentityID(id)
 	return i, err
 }
 
-// apart copies three values out of the document, into one piece of memory.
-func apart(a, b, c []byte) (x, y, z json.RawMessage) {
+// copyValues copies three values out of the document, with one allocation.
+func copyValues(a, b, c []byte) (x, y, z json.RawMessage) {
 	all := make([]byte, 0, len(a)+len(b)+len(c))
 	cut := func(v []byte) json.RawMessage {
 		if v == nil {
@@ -119,7 +118,7 @@ func apart(a, b, c []byte) (x, y, z json.RawMessage) {
 	return cut(a), cut(b), cut(c)
 }
 
-// addresses also returns when the last of them was verified, where dates are wanted.
+// addresses also returns when the last address was verified, if d is dated.
 func (d *decoder) addresses(doc []byte) (out []symbolon.Address, last time.Time, err error) {
 	if strictjson.IsNull(doc) {
 		return nil, last, nil
@@ -179,7 +178,7 @@ func session(doc []byte) (s Session, err error) {
 	return s, nil
 }
 
-// fields are the members of one of Ory's objects.
+// fields are the members of an object in an answer.
 type fields struct{ strictjson.Members }
 
 func split(doc []byte) (fields, error) {
@@ -207,7 +206,7 @@ func (f fields) optional(key string) (string, error) {
 	return s, nil
 }
 
-// word is optional for texts that mostly are the same.
+// word is optional for a text that is most often likely. It saves the allocation then.
 func (f fields) word(key, likely string) (string, error) {
 	if raw := f.Get(key); len(raw) == len(likely)+2 && raw[0] == '"' && string(raw[1:len(raw)-1]) == likely {
 		return likely, nil
@@ -225,8 +224,8 @@ func (f fields) boolean(key string) (bool, error) {
 	return false, fmt.Errorf("%s is not a boolean", key)
 }
 
-// newest is the newest of t and of those of the named times that can be read: they
-// are hints.
+// newest is the newest of t and the named times. A time that cannot be read is ignored,
+// because all of them are hints.
 func (f fields) newest(t time.Time, keys ...string) time.Time {
 	for _, key := range keys {
 		if strictjson.IsNull(f.Get(key)) {

@@ -9,30 +9,30 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// ErrNoSession: whoami said 401 in Kratos' own form. That alone proves nothing:
-// Kratos says so as well to a valid session while its database does not answer.
+// ErrNoSession: whoami answered 401 in Kratos' own form. That alone proves nothing, because
+// Kratos also answers 401 to a valid session while its database is down.
 var ErrNoSession = errors.New("ory: whoami says that there is no valid session")
 
-// ErrAAL2Required: the session is good, but Ory wants a second factor before it
-// says whose it is.
+// ErrAAL2Required: the session is valid, but Ory names its identity only after a second
+// factor.
 var ErrAAL2Required = errors.New("ory: the session needs a second factor")
 
-// ErrNoAnswer: no answer came: no connection, none in time, one that broke. It goes
-// with symbolon.ErrUnavailable. An answer of whatever kind is none of these, and
-// neither is a question that was given up.
+// ErrNoAnswer: there was no connection, or it broke, or no answer came in time. Such an
+// error matches symbolon.ErrUnavailable, too. A wrong answer is no ErrNoAnswer, and neither
+// is a question that its caller cancelled.
 var ErrNoAnswer = errors.New("no answer came")
 
-// Error is an answer of Ory that is not what was asked for. It matches
-// symbolon.ErrNotFound, [ErrNoSession] or [ErrAAL2Required] where that is Kratos'
-// own word; nothing where Kratos refused what it was sent (400, 409); and
-// symbolon.ErrUnavailable otherwise.
+// Error is an answer of Ory other than the wanted one. It matches symbolon.ErrNotFound,
+// [ErrNoSession] or [ErrAAL2Required] if Kratos said so in its own form. It matches no
+// sentinel if Kratos refused the request (400, 409). Otherwise it matches
+// symbolon.ErrUnavailable.
 type Error struct {
-	Status int    // of HTTP; error.code of the body often says something else
-	ID     string // error.id, where there is one: "session_aal2_required"
-	Reason string // Ory's words, one short line. They may name Ory's database, never what was sent
+	Status int    // of HTTP; error.code of the body often differs
+	ID     string // error.id, if there is one: "session_aal2_required"
+	Reason string // Ory's words, one short line. They may name Ory's database, but never a secret
 
-	// Redirect is where a browser can do what is missing, of [ErrAAL2Required]: an
-	// absolute http(s) URL in visible ASCII, or "".
+	// Redirect belongs to [ErrAAL2Required]: the page where a browser can show the second
+	// factor. It is an absolute http(s) URL in visible ASCII, or "".
 	Redirect string
 
 	kind error
@@ -51,9 +51,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.kind }
 
-// RateLimited means that Ory said 429, that nothing is left, or that the
-// background's share is used up: nothing of the kind is asked until Reset has passed.
-// It matches symbolon.ErrRateLimited and symbolon.ErrUnavailable.
+// RateLimited means that Ory answered 429, or that the limit or the background's share of it
+// is used up. No question of this kind is asked until Reset has passed. It matches
+// symbolon.ErrRateLimited and symbolon.ErrUnavailable.
 type RateLimited struct {
 	Reset time.Duration
 }
@@ -62,24 +62,24 @@ func (e *RateLimited) Error() string {
 	return fmt.Sprintf("ory limits the rate of questions: nothing is asked for %s", e.Reset.Round(time.Millisecond))
 }
 
-// Wait is Reset, for those who do not know this package.
+// Wait is Reset, for callers that do not import this package.
 func (e *RateLimited) Wait() time.Duration { return e.Reset }
 
 func (e *RateLimited) Unwrap() []error {
 	return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable}
 }
 
-// unknown is an answer that proves nothing.
+// unknown is the error of an answer that proves nothing.
 func unknown(what string, args ...any) error {
 	return fmt.Errorf("ory: "+what+": %w", append(args, symbolon.ErrUnavailable)...)
 }
 
-// silent is no answer at all.
-func silent(what string, args ...any) error {
+// noAnswer is the error of a question without any answer.
+func noAnswer(what string, args ...any) error {
 	return fmt.Errorf("ory: "+what+": %w: %w", append(args, ErrNoAnswer, symbolon.ErrUnavailable)...)
 }
 
-// oneLine makes a stranger's words fit for a log: short, one line, visible.
+// oneLine makes foreign text safe for a log: short, one line, visible ASCII.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {

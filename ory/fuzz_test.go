@@ -63,8 +63,8 @@ func FuzzDecodeSession(f *testing.F) {
 	})
 }
 
-// checkIdentity compares with a second reader: where it reads another identity in
-// the same bytes, we must not have read any.
+// checkIdentity compares with encoding/json. If that reads another identity in the same
+// bytes, the client must refuse them.
 func checkIdentity(t *testing.T, doc []byte, i symbolon.Identity) {
 	t.Helper()
 	if id, err := symbolon.ParseIdentityID(string(i.ID)); err != nil || id != i.ID {
@@ -138,7 +138,7 @@ func FuzzCheckURL(f *testing.F) {
 	})
 }
 
-// BenchmarkDecodeSession is what a cache miss costs here beside Ory's own work.
+// BenchmarkDecodeSession is the cost of a cache miss in this program.
 func BenchmarkDecodeSession(b *testing.B) {
 	doc, err := os.ReadFile(filepath.Join("testdata", "captures", "v26.2.0", "whoami-cookie-200.json"))
 	if err != nil {
@@ -157,7 +157,7 @@ func BenchmarkDecodeSession(b *testing.B) {
 	}
 }
 
-// FuzzIdentities: a page is read as its items are, one by one.
+// FuzzIdentities: a page gives the same identities as its items do one by one.
 func FuzzIdentities(f *testing.F) {
 	seedCaptures(f, "list-*.json")
 	f.Add([]byte("[" + identityJSON(someID) + "," + identityJSON(someID) + "]"))

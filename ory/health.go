@@ -10,12 +10,11 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Ready asks Ory whether it can reach its database. No error means that it says
-// so; it is a hint, not a proof: Ory may be ready while a table is locked.
+// Ready asks Ory whether it can reach its database, and returns no error if Ory says yes.
+// That is a hint and no proof, because Ory may be ready while a table is locked.
 //
-// The public port answers in every version. Where a proxy does not let the
-// question through, the admin port is asked instead, under /admin, the one path
-// that both generations answer.
+// The public API answers in every version. If a proxy blocks the question there, the admin
+// API is asked under /admin, the only path that both generations answer.
 func (c *Client) Ready(ctx context.Context) error {
 	err := c.health(ctx, question{bucket: unlimited, path: "/health/ready"})
 	var e *Error
@@ -41,13 +40,13 @@ func (c *Client) health(ctx context.Context, q question) error {
 	return nil
 }
 
-// Version is what a probe found out about an Ory.
+// Version is what Ory can do.
 type Version struct {
-	// Name is what Ory says of itself: "v26.2.0", "master". Empty where it does not.
+	// Name is the version that Ory tells: "v26.2.0", "master". Empty: it tells none.
 	Name string
 
-	// ExternalID: identities have an external_id (Kratos v25.4 and newer). Older ones
-	// drop it without a word.
+	// ExternalID says that identities have an external_id (Kratos v25.4 and newer). An older
+	// Kratos drops it without an error.
 	ExternalID bool
 }
 
@@ -69,8 +68,8 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return v, nil
 }
 
-// probeExternalID looks up an external_id that nobody has. Who knows the route
-// says so in JSON; an older Kratos has no such route and says so in plain text.
+// probeExternalID looks up an external_id that nobody has. A Kratos with this route answers
+// 404 in JSON. An older Kratos has no such route and answers 404 in plain text.
 func (c *Client) probeExternalID(ctx context.Context) (bool, error) {
 	const nobody = "symbolon-probe-of-an-external-id-that-nobody-has"
 	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities/by/external/" + url.PathEscape(nobody)})

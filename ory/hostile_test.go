@@ -44,8 +44,8 @@ func serve(t *testing.T, h http.HandlerFunc) *Client {
 	return c
 }
 
-// says answers with a status, a content type and a body.
-func says(status int, kind, body string) http.HandlerFunc {
+// answerWith answers with a status, a content type and a body.
+func answerWith(status int, kind, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
 		w.WriteHeader(status)
@@ -55,7 +55,7 @@ func says(status int, kind, body string) http.HandlerFunc {
 
 const isJSON = "application/json"
 
-// questions are all that is asked about one thing, and what a good answer is.
+// questions are the questions about one thing, each with a good answer.
 var questions = map[string]struct {
 	call func(context.Context, *Client) error
 	good string
@@ -84,50 +84,50 @@ var questions = map[string]struct {
 	}, `{"status":"ok"}`},
 }
 
-// hostile answers prove nothing, whatever was asked.
+// hostile returns answers that prove nothing, whatever the question was.
 func hostile(good string) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"200 HTML":                 says(200, "text/html", "<html>hello</html>"),
-		"200 JSON as HTML":         says(200, "text/html", good),
-		"200 without type":         says(200, "", good),
-		"200 empty":                says(200, isJSON, ""),
-		"200 null":                 says(200, isJSON, "null"),
-		"200 {}":                   says(200, isJSON, "{}"),
-		"200 string":               says(200, isJSON, `"ok"`),
-		"200 cut JSON":             says(200, isJSON, good[:len(good)/2]),
-		"200 and more":             says(200, isJSON, good+good),
-		"200 with a BOM":           says(200, isJSON, "\ufeff"+good),
-		"200 not UTF-8":            says(200, isJSON, strings.Replace(good, `"`, "\"\xff", 1)),
-		"200 2 MB":                 says(200, isJSON, strings.Repeat(" ", 2<<20)+good),
-		"200 error body":           says(200, isJSON, `{"error":{"code":404,"status":"Not Found"}}`),
-		"200 double keys":          says(200, isJSON, strings.Replace(strings.Replace(good, `{"id"`, `{"id":"`+otherID+`","id"`, 1), `{"status"`, `{"status":"no","status"`, 1)),
-		"200 with key in capitals": says(200, isJSON, strings.NewReplacer(`"id"`, `"ID"`, `"status"`, `"Status"`).Replace(good)),
-		"204":                      says(204, "", ""),
-		"206":                      says(206, isJSON, good),
+		"200 HTML":                 answerWith(200, "text/html", "<html>hello</html>"),
+		"200 JSON as HTML":         answerWith(200, "text/html", good),
+		"200 without type":         answerWith(200, "", good),
+		"200 empty":                answerWith(200, isJSON, ""),
+		"200 null":                 answerWith(200, isJSON, "null"),
+		"200 {}":                   answerWith(200, isJSON, "{}"),
+		"200 string":               answerWith(200, isJSON, `"ok"`),
+		"200 cut JSON":             answerWith(200, isJSON, good[:len(good)/2]),
+		"200 and more":             answerWith(200, isJSON, good+good),
+		"200 with a BOM":           answerWith(200, isJSON, "\ufeff"+good),
+		"200 not UTF-8":            answerWith(200, isJSON, strings.Replace(good, `"`, "\"\xff", 1)),
+		"200 2 MB":                 answerWith(200, isJSON, strings.Repeat(" ", 2<<20)+good),
+		"200 error body":           answerWith(200, isJSON, `{"error":{"code":404,"status":"Not Found"}}`),
+		"200 double keys":          answerWith(200, isJSON, strings.Replace(strings.Replace(good, `{"id"`, `{"id":"`+otherID+`","id"`, 1), `{"status"`, `{"status":"no","status"`, 1)),
+		"200 with key in capitals": answerWith(200, isJSON, strings.NewReplacer(`"id"`, `"ID"`, `"status"`, `"Status"`).Replace(good)),
+		"204":                      answerWith(204, "", ""),
+		"206":                      answerWith(206, isJSON, good),
 		"301":                      redirect(301), "302": redirect(302), "307": redirect(307), "308": redirect(308),
-		"400 HTML":           says(400, "text/html", "bad"),
-		"401 HTML":           says(401, "text/html", "who are you"),
-		"401 other JSON":     says(401, isJSON, `{"message":"Unauthorized"}`),
-		"401 error a word":   says(401, isJSON, `{"error":"unauthorized"}`),
-		"401 empty":          says(401, isJSON, ``),
-		"403 HTML":           says(403, "text/html", "no"),
-		"403 other":          says(403, isJSON, `{"error":{"code":403,"status":"Forbidden"}}`),
-		"403 other id":       says(403, isJSON, `{"error":{"id":"security_csrf_violation","code":403}}`),
-		"404 plain":          says(404, "text/plain; charset=utf-8", "404 page not found\n"),
-		"404 HTML":           says(404, "text/html", "<h1>404</h1>"),
-		"404 other JSON":     says(404, isJSON, `{"error":"Not Found","status":404}`),
-		"404 other code":     says(404, isJSON, `{"error":{"code":500}}`),
-		"404 Kratos as text": says(404, "text/plain", `{"error":{"code":404,"status":"Not Found"}}`),
-		"404 cut":            says(404, isJSON, `{"error":{"code":404,"sta`),
-		"405":                says(405, isJSON, `{"error":{"code":405}}`),
-		"409 HTML":           says(409, "text/html", ""),
-		"410":                says(410, isJSON, `{"error":{"code":410}}`),
-		"418":                says(418, isJSON, `{"error":{"code":418}}`),
-		"429":                says(429, isJSON, `{"error":{"code":429}}`),
-		"500":                says(500, isJSON, `{"error":{"code":500,"message":"securecookie: the value is not valid"}}`),
-		"500 that says 404":  says(500, isJSON, `{"error":{"code":404}}`),
-		"502":                says(502, "text/html", "<html>bad gateway</html>"),
-		"503":                says(503, isJSON, `{"error":{"code":500}}`),
+		"400 HTML":           answerWith(400, "text/html", "bad"),
+		"401 HTML":           answerWith(401, "text/html", "who are you"),
+		"401 other JSON":     answerWith(401, isJSON, `{"message":"Unauthorized"}`),
+		"401 error a word":   answerWith(401, isJSON, `{"error":"unauthorized"}`),
+		"401 empty":          answerWith(401, isJSON, ``),
+		"403 HTML":           answerWith(403, "text/html", "no"),
+		"403 other":          answerWith(403, isJSON, `{"error":{"code":403,"status":"Forbidden"}}`),
+		"403 other id":       answerWith(403, isJSON, `{"error":{"id":"security_csrf_violation","code":403}}`),
+		"404 plain":          answerWith(404, "text/plain; charset=utf-8", "404 page not found\n"),
+		"404 HTML":           answerWith(404, "text/html", "<h1>404</h1>"),
+		"404 other JSON":     answerWith(404, isJSON, `{"error":"Not Found","status":404}`),
+		"404 other code":     answerWith(404, isJSON, `{"error":{"code":500}}`),
+		"404 Kratos as text": answerWith(404, "text/plain", `{"error":{"code":404,"status":"Not Found"}}`),
+		"404 cut":            answerWith(404, isJSON, `{"error":{"code":404,"sta`),
+		"405":                answerWith(405, isJSON, `{"error":{"code":405}}`),
+		"409 HTML":           answerWith(409, "text/html", ""),
+		"410":                answerWith(410, isJSON, `{"error":{"code":410}}`),
+		"418":                answerWith(418, isJSON, `{"error":{"code":418}}`),
+		"429":                answerWith(429, isJSON, `{"error":{"code":429}}`),
+		"500":                answerWith(500, isJSON, `{"error":{"code":500,"message":"securecookie: the value is not valid"}}`),
+		"500 that says 404":  answerWith(500, isJSON, `{"error":{"code":404}}`),
+		"502":                answerWith(502, "text/html", "<html>bad gateway</html>"),
+		"503":                answerWith(503, isJSON, `{"error":{"code":500}}`),
 		"cut body": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", isJSON)
 			w.Header().Set("Content-Length", fmt.Sprint(len(good)+10))
@@ -158,7 +158,7 @@ func hostile(good string) map[string]http.HandlerFunc {
 			w.Header()["Content-Type"] = []string{isJSON, "text/html"}
 			_, _ = io.WriteString(w, good)
 		},
-		"switching protocols": says(101, isJSON, ""),
+		"switching protocols": answerWith(101, isJSON, ""),
 	}
 }
 
@@ -174,7 +174,7 @@ func redirect(status int) http.HandlerFunc {
 
 func TestHostileAnswers(t *testing.T) {
 	for question, q := range questions {
-		good := says(200, isJSON, q.good)
+		good := answerWith(200, isJSON, q.good)
 		if err := q.call(context.Background(), serve(t, good)); err != nil {
 			t.Errorf("%s: the good answer: %v", question, err)
 		}
@@ -197,8 +197,8 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// TestHostileRemovals: nothing was deleted and nobody signed out unless Ory said 204, and
-// nothing is gone unless it said its own 404.
+// TestHostileRemovals: a removal succeeds only after a 204, and an identity is not found only
+// after Kratos' own 404.
 func TestHostileRemovals(t *testing.T) {
 	for name, h := range hostile(identityJSON(someID)) {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestHostileRemovals(t *testing.T) {
 	}
 }
 
-// TestHostileLists: what is no whole list is never an empty one.
+// TestHostileLists: an incomplete list is an error and never an empty list.
 func TestHostileLists(t *testing.T) {
 	calls := map[string]func(*Client) error{
 		"sign-ins": func(c *Client) error { _, err := c.LastSignIn(context.Background(), someID); return err },
@@ -250,7 +250,7 @@ func TestHostileLists(t *testing.T) {
 	}
 }
 
-// TestHostileWhoami has what only whoami can get wrong.
+// TestHostileWhoami has the hostile answers that concern whoami only.
 func TestHostileWhoami(t *testing.T) {
 	good := questions["whoami"].good
 	replace := func(old, with string) string {
@@ -282,14 +282,14 @@ func TestHostileWhoami(t *testing.T) {
 	}
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
-			unavailable.check(t, questions["whoami"].call(context.Background(), serve(t, says(200, isJSON, body))))
+			unavailable.check(t, questions["whoami"].call(context.Background(), serve(t, answerWith(200, isJSON, body))))
 		})
 	}
 }
 
-// TestNotFound: only Kratos' own form is "no".
+// TestNotFound: only a 404 in Kratos' own form is ErrNotFound.
 func TestNotFound(t *testing.T) {
-	own := says(404, isJSON, `{"error":{"code":404,"status":"Not Found","message":"Unable to locate the resource"}}`)
+	own := answerWith(404, isJSON, `{"error":{"code":404,"status":"Not Found","message":"Unable to locate the resource"}}`)
 	for _, q := range []string{"identity", "patch", "session"} {
 		notFound.check(t, questions[q].call(context.Background(), serve(t, own)))
 	}
@@ -298,13 +298,13 @@ func TestNotFound(t *testing.T) {
 			t.Errorf("%s: %v", q, err)
 		}
 	}
-	other := says(200, isJSON, identityJSON(otherID))
+	other := answerWith(200, isJSON, identityJSON(otherID))
 	unavailable.check(t, questions["identity"].call(context.Background(), serve(t, other)))
 	unavailable.check(t, questions["patch"].call(context.Background(), serve(t, other)))
-	unavailable.check(t, questions["session"].call(context.Background(), serve(t, says(200, isJSON, sessionJSON(otherID, "null")))))
+	unavailable.check(t, questions["session"].call(context.Background(), serve(t, answerWith(200, isJSON, sessionJSON(otherID, "null")))))
 }
 
-// TestBombs: neither a gzip bomb nor an endless answer costs memory.
+// TestBombs: neither a gzip bomb nor an endless answer uses much memory.
 func TestBombs(t *testing.T) {
 	var bomb bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
@@ -371,7 +371,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	dead := "http://" + l.Addr().String()
 	_ = l.Close()
-	secure := httptest.NewTLSServer(says(200, isJSON, "{}")) // by an authority that nobody knows
+	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // by an authority that nobody knows
 	defer secure.Close()
 	for name, url := range map[string]string{"refused": dead, "TLS": secure.URL, "DNS": "http://no-such-host.internal", "plain for TLS": strings.Replace(secure.URL, "https", "http", 1)} {
 		c := &Client{PublicURL: url, AdminURL: url, Timeout: 2 * time.Second}

@@ -11,7 +11,7 @@ import (
 )
 
 // Identity reads one identity over the admin API, metadata_admin included.
-// ErrNotFound is Kratos' own 404 and nothing else.
+// ErrNotFound means Kratos' own 404 only.
 func (c *Client) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
 	path, err := idPath("/admin/identities/", string(id))
 	if err != nil {
@@ -46,12 +46,11 @@ func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
 // DeleteIdentity deletes an identity at Ory: its credentials, its sessions, its traits
 // and all metadata.
 //
-// Danger: nothing brings it back. It is for package erase, by the operator's word, and
-// for the doctor's own throw-away identities, and for nobody else: whatever else finds
-// an identity superfluous has to leave it alone.
+// Danger: nothing brings the identity back. Only package erase may call it, by the
+// operator's word, and the doctor, for its own throw-away identities.
 //
-// ErrNotFound is Kratos' own 404: there is no such identity. Success is Kratos' 204 and
-// nothing else; read back that it is gone.
+// ErrNotFound means Kratos' own 404: there is no such identity. Only Kratos' 204 is a
+// success. Read the identity afterwards to see that it is gone.
 func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error {
 	path, err := idPath("/admin/identities/", string(id))
 	if err != nil {
@@ -63,12 +62,12 @@ func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) err
 	return nil
 }
 
-// AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and returns
-// what Ory then holds. Nothing else of an identity can be changed by this client.
+// AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and returns the
+// identity that Ory then has. This client can change nothing else of an identity.
 //
-// Danger: Ory carries a PATCH out by reading the identity, changing it and writing
-// all of it back without a lock. Whatever else is written in the same moment, a ban
-// or a new password, is undone. link.BackReference says when it is worth that.
+// Danger: Ory carries a PATCH out by reading the identity, changing it and writing all of it
+// back without a lock. A ban or a new password of the same moment is undone.
+// link.BackReference says when the risk is worth it.
 func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
 	path, err := idPath("/admin/identities/", string(id))
 	if err != nil {

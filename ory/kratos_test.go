@@ -13,7 +13,7 @@ import (
 
 const password = "correct horse battery"
 
-// TestKratos asks a real Kratos everything that the client can ask.
+// TestKratos makes every call of the client to a real Kratos.
 func TestKratos(t *testing.T) {
 	k := symbolontest.StartKratos(t, symbolontest.KratosConfig{})
 	c := &ory.Client{PublicURL: k.PublicURL, AdminURL: k.AdminURL}

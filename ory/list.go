@@ -16,34 +16,35 @@ import (
 
 // ListOptions qualify a listing.
 type ListOptions struct {
-	// PageSize is how many identities are asked for at once. Defaults to 500, the
-	// most that a newer Kratos gives; it may always give fewer.
+	// PageSize is how many identities are asked for at once. Ory may give fewer. Defaults to
+	// 500, the most that a newer Kratos gives.
 	PageSize int
 
-	// From and To are a stretch of the key space: the identities whose IDs come behind
-	// From, up to and including To. Empty: from the first, to the last one. Neither has
-	// to be an identity's ID, but each must have the form of one.
+	// From and To select the identities whose IDs are greater than From and at most To. Empty
+	// means no bound. Both must have the form of an identity's ID, but no identity needs to
+	// have them.
 	From, To symbolon.IdentityID
 }
 
-// Identities lists all identities over the admin API, ordered by their IDs. After
-// an error, which is the last thing it yields, the listing is incomplete: what did
-// not come is not proved to be absent. Nor is it after a whole one: identities made
-// meanwhile may lie behind the cursor, and one may come twice.
+// Identities lists all identities over the admin API, ordered by their IDs. An error is the
+// last thing that it yields; the listing is incomplete then.
 //
-// A page follows only from the "next" link of the one before, and the listing ends
-// only where Ory says so; a page without links is an error, as is a link that leads
-// back or to another host. When Ory limits the rate, it waits.
+// A listing never proves that an identity is absent, because an identity made meanwhile may
+// lie before the cursor. An identity may come twice.
 //
-// While a page is yielded the next one is decoded and the one behind it asked for: no
-// more than these, and never two questions at once.
+// Each page is asked for by the "next" link of the page before, and the listing ends only
+// where Ory says so. A page without links is an error, and so is a link that leads back or
+// to another host. At Ory's rate limit the listing waits.
+//
+// While one page is yielded, the next one is decoded and the one after it is asked for.
+// There are never two questions at once.
 func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbolon.Identity, error] {
 	return func(yield func(symbolon.Identity, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		l := lister{client: c, query: url.Values{"page_size": {strconv.Itoa(pageSize(o))}}, stop: make(chan struct{}),
 			fetched: make(chan fetched), pages: make(chan page)}
 		if o.From != "" {
-			l.query.Set("page_token", string(o.From)) // which is the ID of the last one before the page
+			l.query.Set("page_token", string(o.From)) // in Ory the token is the ID of the last identity before the page
 		}
 		var wg sync.WaitGroup
 		defer wg.Wait()
@@ -76,22 +77,22 @@ func pageSize(o ListOptions) int {
 	return min(o.PageSize, 1000)
 }
 
-// lister fetches and decodes, each in a goroutine of its own. What ends a listing, be
-// it an error, is handed on like every page: a channel that is closed could be taken
-// for the end of all identities.
+// lister fetches and decodes pages, each in a goroutine that Identities waits for. The end
+// and every error are sent like a page, because a closed channel could be taken for the
+// end of all identities.
 type lister struct {
 	client  *Client
 	query   url.Values    // of the next page; nil: there is none
-	room    int           // how large the page before was
-	stop    chan struct{} // closed when nobody wants more
+	room    int           // the size of the page before
+	stop    chan struct{} // closed when the reader has left
 	fetched chan fetched
 	pages   chan page
 }
 
-// fetched is a page as it came, or what came instead.
+// fetched is a page before it is decoded, or an error.
 type fetched struct {
 	body  []byte
-	token string // of the page that follows; empty: none does
+	token string // of the next page; empty: there is none
 	err   error
 }
 
@@ -157,10 +158,10 @@ func (l *lister) decode() {
 	}
 }
 
-const leadsBack = "its link leads back to a page that was read already"
+const leadsBack = "its link leads back to an earlier page"
 
-// page decodes what was fetched and judges what is said to follow. firsts are the
-// identities that the pages before began with.
+// page decodes a page and checks that the listing goes on as it should. firsts are the first
+// identities of all pages before.
 func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
 	if f.err != nil {
 		return page{err: f.err}
@@ -172,7 +173,7 @@ func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
 	case f.token == "":
 		return page{identities: ids, last: true}
 	case len(ids) == 0:
-		return page{err: unknown("a page of identities: it is empty and says that more follows")}
+		return page{err: unknown("a page of identities: it is empty, but another page follows")}
 	case firsts[ids[0].ID]:
 		return page{err: unknown("a page of identities: %s", leadsBack)}
 	}
@@ -180,7 +181,7 @@ func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
 	return page{identities: ids}
 }
 
-// ask waits while Ory limits the rate, but not for ever.
+// ask asks for the next page. At Ory's rate limit it waits, a few times at most.
 func (l *lister) ask(ctx context.Context) (*reply, error) {
 	for try := 1; ; try++ {
 		r, err := l.client.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities", query: l.query, page: true, room: l.room})
@@ -194,9 +195,8 @@ func (l *lister) ask(ctx context.Context) (*reply, error) {
 	}
 }
 
-// nextPage returns the query of the link with rel="next", or nil where the links
-// end. Of the link only the query is used, so that it leads nowhere else, even if
-// Ory stands behind a path of its own.
+// nextPage returns the query of the link with rel="next", or nil if there is none. Only the
+// query of the link is used, so that it cannot lead to another host or path.
 func nextPage(headers []string, base *url.URL) (url.Values, error) {
 	links, err := parseLinks(headers)
 	if err != nil {
@@ -204,7 +204,7 @@ func nextPage(headers []string, base *url.URL) (url.Values, error) {
 	}
 	target, ok := links["next"]
 	if !ok {
-		if links["first"] == "" { // which every page of Kratos has
+		if links["first"] == "" { // every page of Kratos has a first link
 			return nil, errors.New("it has no links: whether more follows is unknown")
 		}
 		return nil, nil
@@ -229,9 +229,8 @@ func nextPage(headers []string, base *url.URL) (url.Values, error) {
 	return next, nil
 }
 
-// parseLinks reads Link headers (RFC 8288) as far as listings use them: the target
-// of each relation. A relation with two targets, or anything that is not a link,
-// is an error.
+// parseLinks returns the target of each relation in Link headers (RFC 8288). A relation with
+// two targets is an error, and so is anything that is not a link.
 func parseLinks(headers []string) (map[string]string, error) {
 	bad := errors.New("its Link header is not readable")
 	links := map[string]string{}
@@ -240,7 +239,7 @@ func parseLinks(headers []string) (map[string]string, error) {
 		rest = strings.TrimLeft(rest, " \t")
 		end := strings.IndexByte(rest, '>')
 		if end < 0 || rest[0] != '<' {
-			return nil, bad // also after a last comma: something was cut off
+			return nil, bad // also after a last comma, because something was cut off
 		}
 		target := rest[1:end]
 		var params string
@@ -255,7 +254,7 @@ func parseLinks(headers []string) (map[string]string, error) {
 	return links, nil
 }
 
-// cutParams cuts at the comma that ends a link, which is one outside quotes.
+// cutParams cuts at the comma that ends a link: the first comma outside quotes.
 func cutParams(s string) (params, rest string, more bool) {
 	quoted := false
 	for i := range len(s) {

@@ -71,7 +71,7 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestHostileListings: what is not whole never looks whole (INVARIANTS I10).
+// TestHostileListings: an incomplete listing never ends without an error (INVARIANTS I10).
 func TestHostileListings(t *testing.T) {
 	link := func(s string) []string { return []string{"Link", s} }
 	pages := map[string]pageAnswer{
@@ -136,9 +136,9 @@ func TestListingWaits(t *testing.T) {
 	})
 }
 
-// TestListingOfOddIdentities: what newer Orys add, what a schema allows and what fits a
-// page is taken. An identity that comes again on the next page comes twice; a page that
-// begins like an earlier one is a loop.
+// TestListingOfOddIdentities: unknown keys, large traits and full pages are accepted. An
+// identity that Ory repeats on the next page is yielded twice. A page that begins like an
+// earlier page is a loop.
 func TestListingOfOddIdentities(t *testing.T) {
 	odd := func(n int, old, with string) string {
 		return strings.Replace(strings.Replace(identityJSON(someID), someID, uuid(n), 1), old, with, 1)
@@ -158,7 +158,8 @@ func TestListingOfOddIdentities(t *testing.T) {
 	}
 }
 
-// A reader that leaves ends the questions, and nothing runs on behind its back.
+// TestListingStopsWithItsReader: after the reader has left no question is asked and no
+// goroutine runs.
 func TestListingStopsWithItsReader(t *testing.T) {
 	for take := range 3 {
 		synctest.Test(t, func(t *testing.T) {
@@ -168,17 +169,17 @@ func TestListingStopsWithItsReader(t *testing.T) {
 				n := int(asked.Add(1))
 				return respond(200, pageOf(2*n, 2*n+1), "Link", next(fmt.Sprint("t", n)))
 			})}
-			seen := 0
+			yielded := 0
 			for _, err := range c.Identities(t.Context(), ListOptions{}) {
 				if err != nil {
 					t.Error(err)
 				}
-				synctest.Wait() // whoever works ahead has gone as far as it goes
-				if seen++; seen > 2*take {
+				synctest.Wait() // until fetch and decode can go no further
+				if yielded++; yielded > 2*take {
 					break
 				}
 			}
-			if n := int(asked.Load()); n != take+3 { // the page at hand, one decoded, one fetched
+			if n := int(asked.Load()); n != take+3 { // the page that is read, one decoded, one fetched
 				t.Errorf("asked %d times for %d pages", n, take+1)
 			}
 		})
@@ -190,9 +191,8 @@ func TestListingStopsWithItsReader(t *testing.T) {
 	}
 }
 
-// TestListingOfAStretch begins behind one ID and ends at another, and what comes
-// behind it is left.
-func TestListingOfAStretch(t *testing.T) {
+// TestListingFromTo: the listing begins after From and ends with To.
+func TestListingFromTo(t *testing.T) {
 	var asked []string
 	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos", HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
 		asked = append(asked, r.URL.Query().Get("page_token"))

@@ -9,37 +9,37 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// DefaultLoad is the background's share of what Ory gives.
+// DefaultLoad is the background's share of Ory; see [Client.Load].
 const DefaultLoad = 0.10
 
 const (
-	// spare is how many questions may come together after a quiet time: a write with
-	// its two readings. In the long run the share holds.
-	spare = 2
+	// burst is how many questions more may come at once after a pause: a write has two
+	// readings. In the long run the share holds.
+	burst = 2
 
-	// maxRest bounds the pause after one slow answer.
-	maxRest = 30 * time.Second
+	// maxPacePause bounds the pause after one slow answer.
+	maxPacePause = 30 * time.Second
 )
 
-// pacer gives what nobody waits for (symbolon.Background) its share, one question at
-// a time: Ory Network refuses two writes at once, and what a self-hosted Ory can give
-// is only known while nobody else of ours asks.
+// pacer keeps the questions of the background (symbolon.Background) to their share of Ory.
+// It lets one question through at a time, because Ory Network refuses two writes at once,
+// and because the speed of a self-hosted Ory can only be measured so.
 //
-// Where Ory says its limit (x-ratelimit-limit, taken for a minute's), that is load
-// times the limit, for each bucket. Elsewhere it is a duty cycle: after an answer that
-// took d it pauses for d·(1/load−1), so that a busy Ory is asked less.
+// If Ory tells its limit (x-ratelimit-limit, taken as questions a minute), the share is load
+// times the limit, for each bucket. Otherwise the share is of Ory's time: after an answer
+// that took d the background pauses for d·(1/load−1), so that a busy Ory is asked less.
 type pacer struct {
-	busy chan struct{} // holds the one question that is under way
+	busy chan struct{} // full while a question runs
 
-	mu    sync.Mutex
-	limit [buckets]int       // a minute's, as Ory said last; 0: it never did
-	next  [buckets]time.Time // when the share is even
-	rest  time.Time          // the end of the duty cycle's pause
+	mu    sync.Mutex         // protects the fields below
+	limit [buckets]int       // questions a minute, as Ory said last; 0: it never did
+	next  [buckets]time.Time // when the next question is due
+	rest  time.Time          // the end of the pause after an answer
 }
 
-// turn waits until q may be asked. A person's question never waits: it may be asked
-// at once, or not at all for now. done must be called after the answer.
-func (c *Client) turn(ctx context.Context, b bucket) (done func(), err error) {
+// waitForTurn waits until a question of the background may be asked. A person's question
+// never waits; at the rate limit it fails. done must be called after the answer.
+func (c *Client) waitForTurn(ctx context.Context, b bucket) (done func(), err error) {
 	patience, background := symbolon.PatienceFrom(ctx)
 	if !background || b == unlimited {
 		return func() {}, c.throttle.wait(b)
@@ -68,8 +68,8 @@ func (c *Client) turn(ctx context.Context, b bucket) (done func(), err error) {
 	}
 }
 
-// enter waits until no other question of the background is under way. Who has no time
-// at all still gets in where nobody is.
+// enter waits until no other question of the background runs. A caller with zero patience
+// still proceeds if the slot is free.
 func (p *pacer) enter(ctx context.Context, patience symbolon.Patience, give <-chan time.Time) error {
 	select {
 	case p.busy <- struct{}{}:
@@ -106,7 +106,7 @@ func (c *Client) load() float64 {
 	return min(c.Load, 1)
 }
 
-// left is how long the share says to wait.
+// left is how long the background must wait to keep to its share.
 func (p *pacer) left(b bucket, load float64) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +117,7 @@ func (p *pacer) leftLocked(b bucket, load float64) time.Duration {
 	if p.limit[b] == 0 {
 		return time.Until(p.rest)
 	}
-	return time.Until(p.next[b].Add(-spare * p.interval(b, load)))
+	return time.Until(p.next[b].Add(-burst * p.interval(b, load)))
 }
 
 // interval is the time between two questions of a bucket that has a limit.
@@ -125,7 +125,7 @@ func (p *pacer) interval(b bucket, load float64) time.Duration {
 	return time.Duration(float64(time.Minute) / (float64(p.limit[b]) * load))
 }
 
-// take counts a question, if it may be asked now.
+// take counts a question and reports whether it may be asked now.
 func (p *pacer) take(b bucket, load float64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,21 +142,22 @@ func (p *pacer) take(b bucket, load float64) bool {
 	return true
 }
 
-// begun measures the question until done, and frees the turn.
+// begun measures the question until done is called, which frees the slot.
 func (p *pacer) begun(b bucket, load float64) (done func()) {
 	start := time.Now()
 	return func() {
 		p.mu.Lock()
 		if p.limit[b] == 0 {
 			took := time.Since(start)
-			p.rest = time.Now().Add(min(time.Duration(float64(took)*(1/load-1)), maxRest))
+			p.rest = time.Now().Add(min(time.Duration(float64(took)*(1/load-1)), maxPacePause))
 		}
 		p.mu.Unlock()
 		<-p.busy
 	}
 }
 
-// learn reads the limit from an answer. Of a 429 it may be another window's.
+// learn reads the limit from an answer. It ignores a 429, whose limit may be of another
+// window.
 func (p *pacer) learn(b bucket, status int, h http.Header) {
 	if status == http.StatusTooManyRequests {
 		return

@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// paced is an Ory inside a bubble of fake time: it answers after took, with limit in
-// its header unless that is 0.
+// paced is an Ory for synctest. It answers after took, with limit in its header unless that
+// is 0.
 type paced struct {
 	took    time.Duration
 	limit   int
@@ -55,8 +55,8 @@ func askBackground(ctx context.Context, c *Client, patience time.Duration) error
 	return err
 }
 
-// TestBackgroundKeepsToItsShare: a tenth of the limit that Ory says, or of its time,
-// with four callers that ask all the time; and people are never kept waiting.
+// TestBackgroundKeepsToItsShare: four callers that ask all the time get a tenth of Ory's
+// limit, or of its time. People never wait.
 func TestBackgroundKeepsToItsShare(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -106,9 +106,9 @@ func TestBackgroundKeepsToItsShare(t *testing.T) {
 	}
 }
 
-// TestBackgroundIsPatient: who has no time is told how long it would take, and
-// nothing is asked; who stops waiting stops at once, even where the context that
-// ends is hidden from the question.
+// TestBackgroundIsPatient: a caller without patience gets the time that it would have to
+// wait, and Ory is not asked. A caller whose context ends stops at once, even if the
+// question has another context.
 func TestBackgroundIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ory := &paced{took: time.Second}
@@ -137,8 +137,8 @@ func TestBackgroundIsPatient(t *testing.T) {
 	})
 }
 
-// TestRefusedAnswerTeachesNothing: a 429 may speak of the second's window.
-func TestRefusedAnswerTeachesNothing(t *testing.T) {
+// TestLimitOfA429IsIgnored: the limit of a 429 may be of another window.
+func TestLimitOfA429IsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ory := &paced{limit: 5, status: 429}
 		c := ory.client(0.1)
@@ -154,7 +154,7 @@ func TestRefusedAnswerTeachesNothing(t *testing.T) {
 	})
 }
 
-// TestNewestSignIn reads what Kratos shows of an identity's sessions.
+// TestNewestSignIn reads lists of an identity's sessions as Kratos writes them.
 func TestNewestSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		body, want string

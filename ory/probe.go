@@ -12,32 +12,32 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// Probe is an answer as such: what it says of Ory and of the way there, and nothing of
-// a person. It is for tools that examine a setup.
+// Probe is what an answer shows of Ory and of the network. It holds nothing of a person. It
+// is for tools that examine a setup.
 type Probe struct {
 	Status int
 
-	// Kratos says that the answer has Kratos' own form, of an error or of a page.
+	// Kratos says that the answer has Kratos' own form of an error or a page.
 	Kratos bool
 
-	// Location is where a redirect leads, scheme and host only, or "another path".
+	// Location is the scheme and host of a redirect, or "another path".
 	Location string
 
-	// Skew is how far Ory's clock is ahead of this machine's, to about a second, going by
-	// the header Date. Dated says that there was one.
+	// Skew is how far Ory's clock is ahead of this machine's, to about a second. It comes
+	// from the header Date; Dated says that there was one.
 	Skew  time.Duration
 	Dated bool
 
-	// Limit is x-ratelimit-limit, questions of this kind in a minute; 0: none is told.
+	// Limit is x-ratelimit-limit: questions of this kind a minute. 0: Ory tells none.
 	Limit int
 
-	// Rows is how many identities or sessions a page has, Next the token of the page that
-	// follows; empty: none does.
+	// Rows is how many identities or sessions a page has. Next is the token of the next page;
+	// empty: there is none.
 	Rows int
 	Next string
 }
 
-// ProbeWhoami asks whoami without a credential. A Kratos that is well says 401.
+// ProbeWhoami asks whoami without a credential. A healthy Kratos answers 401.
 func (c *Client) ProbeWhoami(ctx context.Context) (Probe, error) {
 	p, _, err := c.probe(ctx, question{bucket: publicHigh, path: "/sessions/whoami"})
 	if err != nil {
@@ -46,14 +46,14 @@ func (c *Client) ProbeWhoami(ctx context.Context) (Probe, error) {
 	return p, nil
 }
 
-// ProbeIdentities asks for one page of identities, of size at most, and counts them.
+// ProbeIdentities asks for one page of at most size identities and counts them.
 func (c *Client) ProbeIdentities(ctx context.Context, size int) (Probe, error) {
 	return c.probePage(ctx, question{bucket: adminMedium, admin: true, page: true, path: "/admin/identities",
 		query: url.Values{"page_size": {strconv.Itoa(size)}}})
 }
 
-// ProbeActiveSessions counts one page of active sessions; token is Next of the page
-// before, and empty for the first one.
+// ProbeActiveSessions counts one page of active sessions. The token is Next of the page
+// before, or empty for the first page.
 func (c *Client) ProbeActiveSessions(ctx context.Context, size int, token string) (Probe, error) {
 	q := url.Values{"page_size": {strconv.Itoa(size)}, "active": {"true"}}
 	if token != "" {
@@ -62,8 +62,8 @@ func (c *Client) ProbeActiveSessions(ctx context.Context, size int, token string
 	return c.probePage(ctx, question{bucket: adminMedium, admin: true, page: true, path: "/admin/sessions", query: q})
 }
 
-// ProbeStranger asks the public URL for a page of identities, without the token: what
-// any stranger can do. Kratos with a status of 200 is an admin API that is open to all.
+// ProbeStranger asks the public URL for a page of identities without the token, as anybody
+// can. If the answer is Kratos' own with status 200, the admin API is open to all.
 func (c *Client) ProbeStranger(ctx context.Context) (Probe, error) {
 	return c.probePage(ctx, question{bucket: adminMedium, path: "/admin/identities", query: url.Values{"page_size": {"1"}}})
 }
@@ -86,7 +86,7 @@ func (c *Client) probePage(ctx context.Context, q question) (Probe, error) {
 	return p, nil
 }
 
-// page parts a page of a listing, if the answer is one.
+// page splits a page of a listing into its items. It returns false for any other answer.
 func (r *reply) page() ([][]byte, bool) {
 	if r.status != http.StatusOK || !r.isJSON() {
 		return nil, false
@@ -110,7 +110,7 @@ func (c *Client) probe(ctx context.Context, q question) (Probe, *reply, error) {
 		p.Location = "another path"
 	}
 	if date, err := http.ParseTime(r.header.Get("Date")); err == nil {
-		p.Skew, p.Dated = date.Add(time.Second/2).Sub(middle), true // Date is cut to the second
+		p.Skew, p.Dated = date.Add(time.Second/2).Sub(middle), true // Date is rounded down to the second
 	}
 	if n, err := strconv.Atoi(r.header.Get("X-Ratelimit-Limit")); err == nil && n > 0 {
 		p.Limit = n

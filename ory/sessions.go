@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// Kind says where in a request a credential stood. Ory is asked in the same place.
+// Kind says where a request carries a credential. Ory gets it in the same place.
 type Kind string
 
 const (
@@ -22,11 +22,10 @@ const (
 	BearerToken   Kind = "bearer" // header Authorization: Bearer ory_st_…
 )
 
-// Credential is what proves a session. It is a secret: formatting or logging one
-// shows only its kind.
+// Credential proves a session. It is a secret: formatted or logged, it shows only its kind.
 type Credential struct {
 	Kind  Kind
-	Value string // as it stood in the request, the cookie's value without its name
+	Value string // as in the request; of a cookie its value only
 }
 
 // String hides the value.
@@ -35,22 +34,21 @@ func (c Credential) String() string { return "credential(" + string(c.Kind) + ")
 // GoString hides the value.
 func (c Credential) GoString() string { return c.String() }
 
-// MarshalText hides the value: a JSON log would show the fields.
+// MarshalText hides the value from JSON, which would show the fields.
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 type freshKey struct{}
 
-// Fresh returns a context in which [Client.Whoami] is not answered by Ory Network's
-// edge, whatever EdgeCache says: for questions after a change that is known of.
+// Fresh returns a context in which the cache at Ory Network's edge does not answer
+// [Client.Whoami], whatever EdgeCache says. Use it after a change.
 func Fresh(ctx context.Context) context.Context { return context.WithValue(ctx, freshKey{}, true) }
 
 func isFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }
 
-// Whoami asks Ory whose session a credential is. It takes only an answer that is
-// about one session and one identity.
+// Whoami asks Ory whose session a credential proves.
 //
-// Errors: [ErrNoSession] (to be proved, see there), [ErrAAL2Required], and
-// symbolon.ErrUnavailable for everything else.
+// Errors: [ErrNoSession], which alone proves nothing; [ErrAAL2Required]; and
+// symbolon.ErrUnavailable for everything else, an answer without an identity included.
 func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
 	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !visible(cred.Value) {
 		return Session{}, unknown("whoami without a credential")
@@ -72,8 +70,8 @@ func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
 	return s, nil
 }
 
-// whoamiRefusal tells the two answers that mean something from the rest. No other
-// question may take a 404 or a 400 here for an answer about a session.
+// whoamiRefusal returns the error of an answer other than 200. Only a 401 and a 403 say
+// something about the session; a 404 or a 400 does not.
 func whoamiRefusal(r *reply) error {
 	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
 	_, own := r.kratosError(e)
@@ -86,8 +84,8 @@ func whoamiRefusal(r *reply) error {
 	return e
 }
 
-// redirect is where Kratos says that a browser should go. It is Ory's word, and
-// passed on only as what every reader takes for the same.
+// redirect is the URL to which Kratos would send a browser. It is dropped unless every
+// program reads it in the same way.
 func (r *reply) redirect() string {
 	to, err := r.fields().optional("redirect_browser_to")
 	if err != nil || len(to) > 2<<10 || !visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
@@ -112,8 +110,8 @@ func oneSession(r *reply) (Session, error) {
 	return s, nil
 }
 
-// Session reads a session with its identity over the admin API. ErrNotFound is
-// Kratos' own 404: the session or its identity was deleted.
+// Session reads a session with its identity over the admin API. ErrNotFound means Kratos' own
+// 404: the session or its identity was deleted.
 func (c *Client) Session(ctx context.Context, id string) (Session, error) {
 	path, err := idPath("/admin/sessions/", id)
 	if err != nil {
@@ -133,8 +131,8 @@ func (c *Client) Session(ctx context.Context, id string) (Session, error) {
 	return s, nil
 }
 
-// LastSignIn is when somebody last proved to be the identity, as its sessions tell:
-// the zero time when it has none. Of many sessions Ory shows the newest first.
+// LastSignIn returns when somebody last signed in as the identity, by its newest 50 sessions.
+// It returns the zero time if the identity has no session.
 func (c *Client) LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.Time, error) {
 	path, err := idPath("/admin/identities/", string(id))
 	if err != nil {
@@ -150,7 +148,7 @@ func (c *Client) LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.T
 	}
 	last, err := newestSignIn(body)
 	if err != nil {
-		return time.Time{}, unknown("no list of an identity's sessions: %s", err.Error())
+		return time.Time{}, unknown("the answer is not a list of sessions: %s", err.Error())
 	}
 	return last, nil
 }
@@ -176,8 +174,8 @@ func newestSignIn(body []byte) (last time.Time, err error) {
 	return last, nil
 }
 
-// ProbeSessions reads one session of whoever with its identity over the admin API.
-// No error means that Ory can read its sessions and identities at this moment.
+// ProbeSessions reads any one session with its identity over the admin API. It returns no
+// error if Ory can read its sessions and identities at this moment.
 func (c *Client) ProbeSessions(ctx context.Context) error {
 	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/sessions",
 		query: url.Values{"page_size": {"1"}, "expand": {"identity"}}})
@@ -190,7 +188,7 @@ func (c *Client) ProbeSessions(ctx context.Context) error {
 	}
 	items, err := strictjson.Array(body)
 	if err != nil {
-		return unknown("probe sessions: no list of sessions")
+		return unknown("probe sessions: the answer is not a list of sessions")
 	}
 	for _, item := range items {
 		if s, err := session(item); err != nil || s.Identity == nil {
@@ -200,7 +198,7 @@ func (c *Client) ProbeSessions(ctx context.Context) error {
 	return nil
 }
 
-// RevokeSession ends one session. ErrNotFound: Ory has no such session.
+// RevokeSession revokes one session. ErrNotFound: Ory has no such session.
 func (c *Client) RevokeSession(ctx context.Context, id string) error {
 	path, err := idPath("/admin/sessions/", id)
 	if err != nil {
@@ -212,8 +210,8 @@ func (c *Client) RevokeSession(ctx context.Context, id string) error {
 	return nil
 }
 
-// RevokeSessions ends all sessions of an identity. That there were none, even that
-// there is no such identity, is a success: no session of it is left.
+// RevokeSessions revokes all sessions of an identity. It succeeds even if there is no session
+// or no such identity, because then no session is left.
 func (c *Client) RevokeSessions(ctx context.Context, id symbolon.IdentityID) error {
 	path, err := idPath("/admin/identities/", string(id))
 	if err != nil {
@@ -236,7 +234,7 @@ func (c *Client) remove(ctx context.Context, path string) error {
 	return nil
 }
 
-// idPath appends an ID that must be a UUID: nothing else gets into a path.
+// idPath appends an ID to a path. The ID must be a UUID.
 func idPath(prefix, id string) (string, error) {
 	canonical, err := symbolon.ParseIdentityID(id)
 	if err != nil {

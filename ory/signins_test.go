@@ -22,8 +22,8 @@ type place interface {
 	CreateIdentity(ctx context.Context, body any) (string, error)
 }
 
-// TestLastSignIn: never, at the registration, and at the login after it; on a real
-// Kratos and on the fake of the newer generation alike.
+// TestLastSignIn: no sign-in, then the registration, then a login, on a real Kratos and on
+// the fake.
 func TestLastSignIn(t *testing.T) {
 	kratos, fake := symbolontest.StartKratos(t, symbolontest.KratosConfig{}), fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 	for name, it := range map[string]struct {
@@ -61,8 +61,9 @@ func TestLastSignIn(t *testing.T) {
 	}
 }
 
-// TestLastSignInDoubt: what is no list of sessions is "don't know", never "never".
-func TestLastSignInDoubt(t *testing.T) {
+// TestLastSignInUnknown: an answer that is not a list of sessions is an error, and never
+// "has not signed in".
+func TestLastSignInUnknown(t *testing.T) {
 	answer := ""
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// bucket names questions that share one of Ory Network's rate limits.
+// bucket is a kind of questions that share one of Ory Network's rate limits.
 type bucket int
 
 const (
@@ -22,14 +22,14 @@ const (
 
 const (
 	maxPause    = time.Minute // the longest window of Ory's limits
-	shortPause  = time.Second // no word on how long, or only too many at once
-	pageRetries = 5           // how often a listing waits for one page
+	shortPause  = time.Second // if Ory tells no time, or got too many questions at once
+	pageRetries = 5           // how often a listing asks for one page again
 )
 
-// throttle keeps all callers from asking in vain: after a 429, and after an answer
-// that says nothing is left, the whole bucket pauses.
+// throttle lets a whole bucket pause after a 429, and after an answer that says that the
+// limit is used up.
 type throttle struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // protects until
 	until [buckets]time.Time
 }
 
@@ -41,15 +41,16 @@ func (t *throttle) wait(b bucket) error {
 	return nil
 }
 
-// left is how long the bucket pauses still.
+// left is how long the bucket still pauses.
 func (t *throttle) left(b bucket) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return time.Until(t.until[b])
 }
 
-// note reads what an answer says about its bucket's limit.
-func (t *throttle) note(b bucket, status int, h http.Header) error {
+// learn reads what an answer says about the limit of its bucket. It returns a *RateLimited
+// for a 429.
+func (t *throttle) learn(b bucket, status int, h http.Header) error {
 	pause := pauseFor(status, h)
 	if pause <= 0 {
 		return nil
@@ -81,7 +82,7 @@ func pauseFor(status int, h http.Header) time.Duration {
 	switch {
 	case !known:
 		return shortPause
-	case counted && !empty: // something is left: too many at once, no more than that
+	case counted && !empty: // the limit is not used up: there were only too many at once
 		return min(max(reset, time.Millisecond), shortPause)
 	}
 	return min(max(reset, shortPause), maxPause)

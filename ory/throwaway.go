@@ -11,16 +11,16 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// FormError means that Ory refused what was filled into a form. Messages are Ory's
-// words, one short line each, the field first where one is concerned.
+// FormError means that Ory refused the values of a form. Messages are Ory's words, one short
+// line each. A message about a field begins with the field.
 type FormError struct{ Messages []string }
 
 func (e *FormError) Error() string { return "ory refused the form: " + strings.Join(e.Messages, "; ") }
 
-// Register signs somebody up with a password, as a native application does, and
-// returns the identity as Ory's answer shows it. It waits for a minute, in which Ory
-// asks a blocking hook again that does not answer. After an error other than a
-// [*FormError] the identity may exist all the same: FindByIdentifier tells.
+// Register signs a person up with a password, as a native application does, and returns the
+// identity of Ory's answer. It waits up to twelve times Timeout, because Ory repeats a
+// blocking hook that does not answer. After an error other than a [*FormError] the identity
+// may exist all the same; [Client.FindByIdentifier] finds out.
 func (c *Client) Register(ctx context.Context, traits json.RawMessage, password string) (symbolon.Identity, error) {
 	r, err := c.ask(ctx, question{bucket: unlimited, path: "/self-service/registration/api"})
 	if err != nil {
@@ -32,7 +32,7 @@ func (c *Client) Register(ctx context.Context, traits json.RawMessage, password 
 	flow, _ := r.fields().text("id")
 	body, err := json.Marshal(map[string]any{"method": "password", "password": password, "traits": traits})
 	if err != nil || flow == "" {
-		return symbolon.Identity{}, unknown("begin to register: no flow, or traits that are no JSON")
+		return symbolon.Identity{}, unknown("begin to register: no flow, or traits that are not JSON")
 	}
 	r, err = c.ask(ctx, question{bucket: unlimited, method: http.MethodPost, path: "/self-service/registration",
 		query: url.Values{"flow": {flow}}, body: body, slow: true})
@@ -56,7 +56,7 @@ func registered(r *reply) (symbolon.Identity, error) {
 	return i, nil
 }
 
-// formMessages reads what a flow says beside its fields.
+// formMessages reads the messages of a flow and of its fields.
 func formMessages(r *reply) (out []string) {
 	type message struct{ Text, Type string }
 	var flow struct {
@@ -82,8 +82,8 @@ func formMessages(r *reply) (out []string) {
 	return out
 }
 
-// FindByIdentifier returns whom Ory knows by an identifier to sign in with: an e-mail
-// address, a name. There is one at most, or none.
+// FindByIdentifier returns the identity that signs in with an identifier, such as an e-mail
+// address or a name. There is at most one.
 func (c *Client) FindByIdentifier(ctx context.Context, identifier string) ([]symbolon.Identity, error) {
 	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, page: true, path: "/admin/identities",
 		query: url.Values{"credentials_identifier": {identifier}}})

@@ -8,22 +8,22 @@ import (
 	"strings"
 )
 
-// CheckURL reports why raw cannot be where Ory is: not http or https, credentials
-// in it, a query or a fragment, or plain http to a public address. Session tokens
-// travel there, so without TLS only hosts of one's own are allowed: loopback,
-// private and link-local addresses, names of one label, and names below internal,
-// local and localhost. Its text never repeats the URL.
+// CheckURL reports why raw cannot be the address of Ory: it is not http or https, it has
+// credentials, a query or a fragment, or it is plain http to a public address. Session
+// tokens are sent there, so plain http is allowed only to loopback, private and link-local
+// addresses, to names of one label, and to names below internal, local and localhost. The
+// error never repeats the URL.
 func CheckURL(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case raw == "":
 		return errors.New("it is not set")
 	case err != nil:
-		return errors.New("it is not a URL") // the parser's words repeat what may hold a password
+		return errors.New("it is not a URL") // the parser's error repeats the URL, which may hold a password
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("it does not start with http:// or https://")
 	case u.User != nil:
-		return errors.New("it holds credentials; they belong elsewhere")
+		return errors.New("it must not hold credentials")
 	case u.Hostname() == "" || u.Opaque != "":
 		return errors.New("it names no host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
@@ -31,7 +31,7 @@ func CheckURL(raw string) error {
 	}
 	host := u.Hostname()
 	if oddNumber(host) {
-		return errors.New("its host is a number that is no IP address")
+		return errors.New("its host is a number but not an IP address")
 	}
 	if u.Scheme == "http" && !ownHost(host) {
 		return fmt.Errorf("plain http to %s, which may be a public address: use https", host)
@@ -39,7 +39,7 @@ func CheckURL(raw string) error {
 	return nil
 }
 
-// ownHost reports whether a host can only be on this machine or in this network.
+// ownHost reports whether a host must be on this machine or in this network.
 func ownHost(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		a = a.Unmap()
