@@ -12,6 +12,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -68,7 +69,7 @@ func TestEraseCommand(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &e); err != nil || string(e.User) != user || e.Why != "ticket 7" {
 		t.Errorf("%v %s", err, out)
 	}
-	complete(t, &e)
+	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
 	if m.alive(t, p) {
 		t.Error("Ory still has the identity")
 	}

@@ -20,13 +20,9 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// beTheProgram is set for the processes that the tests start: this binary is the
-// program then, with the race detector where the tests have it.
-const beTheProgram = "SYMBOLON_TEST_IS_THE_PROGRAM"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(beTheProgram) != "" {
-		armWrites()
+	if os.Getenv(cmdtest.BeTheProgram) != "" {
+		cmdtest.ArmWrites()
 		main()
 	}
 	symbolontest.Main(m)
@@ -54,7 +50,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
-			e.Setenv(beTheProgram, "1")
+			e.Setenv(cmdtest.BeTheProgram, "1")
 			e.Setenv("SECRET", cmdtest.Secret)
 			return os.Symlink(program, filepath.Join(bin, "symbolon"))
 		},

@@ -1,0 +1,41 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// File returns the path of a file or a folder of this repository.
+func File(t *testing.T, elem ...string) string {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(append([]string{filepath.Dir(here), "..", ".."}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Node returns the path of the Node program.
+func Node(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"node", "nodejs"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no Node: scripts/deps.sh nodejs")
+	return os.DevNull
+}
+
+// Torture returns the number of rounds a test makes: ci in every run, all of them under
+// `make torture`.
+func Torture(ci, all int) int {
+	if os.Getenv("SYMBOLON_TORTURE") != "" {
+		return all
+	}
+	return ci
+}

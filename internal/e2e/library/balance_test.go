@@ -1,0 +1,77 @@
+package library
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestBalances: of two replicas of Symbolon one is asked about a session, again and
+// again, whatever it is known by; and both are asked about some. Where one is gone the
+// other is asked, from the first request on.
+func TestBalances(t *testing.T) {
+	for proxy, more := range map[string]func(config, second string) string{
+		"nginx": func(config, second string) string {
+			return strings.Replace(config, "    keepalive 32;\n", "    server "+second+";\n    keepalive 32;\n", 1)
+		},
+		"caddy": func(config, second string) string {
+			config = strings.Replace(config, "forward_auth ", "forward_auth "+second+" ", 1)
+			return strings.Replace(config, "lb_policy", "lb_retries 1\nfail_duration 1s\nlb_policy", 1) // as its README says
+		},
+		"haproxy": func(config, second string) string {
+			return strings.TrimSpace(config) + "\n    server symbolon2 " + second + " check inter 1s rise 1\n"
+		},
+	} {
+		t.Run(proxy, func(t *testing.T) {
+			var mu sync.Mutex
+			asked := map[string]map[int]int{} // the session, the replica, how often
+			replica := func(n int) *httptest.Server {
+				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					defer mu.Unlock()
+					session := r.Header.Get("X-Session-Token") + r.Header.Get("Cookie") + r.Header.Get("Authorization")
+					if asked[session] == nil {
+						asked[session] = map[int]int{}
+					}
+					asked[session][n]++
+				}))
+				t.Cleanup(s.Close)
+				return s
+			}
+			b := newFront(t, nil)
+			b.auth = replica(1)
+			second := replica(2)
+			b.change = func(config string) string { return more(config, second.Listener.Addr().String()) }
+			address := b.start(proxy, "/auth")
+			everybody := func() {
+				for i := range 20 {
+					for _, form := range []string{"X-Session-Token: %d\r\n", "Cookie: a=b; ory_kratos_session=%d; c=d\r\n", "Authorization: Bearer %d\r\n"} {
+						if status, _ := send(t, address, attempt{headers: fmt.Sprintf(form, i)}.request("")); status != 200 {
+							t.Errorf("%d", status)
+						}
+					}
+				}
+			}
+			for range 4 {
+				everybody()
+			}
+			busy := map[int]int{}
+			for session, replicas := range asked {
+				if len(replicas) != 1 {
+					t.Errorf("%q was asked about at %v", session, replicas)
+				}
+				for n := range replicas {
+					busy[n]++
+				}
+			}
+			if len(asked) != 60 || busy[1] < 10 || busy[2] < 10 {
+				t.Errorf("%d sessions, %v to each", len(asked), busy)
+			}
+			second.Close()
+			everybody()
+		})
+	}
+}

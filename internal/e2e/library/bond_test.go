@@ -1,0 +1,168 @@
+package library
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// TestMiddlewareAlone: no hook, no admin API. The first request makes the user.
+func TestMiddlewareAlone(t *testing.T) {
+	onBoth(t, setup{}, func(t *testing.T, w *world) {
+		p := w.signUp(mail("alone"))
+		if got := w.linked(p.IdentityID); got != "" {
+			t.Fatalf("linked to %s before anybody asked", got)
+		}
+		status, user := w.get(p.Token)
+		if status != 200 || user == "" || w.linked(p.IdentityID) != symbolon.UserID(user) {
+			t.Fatalf("the first request: %d %s; the ledger says %s", status, user, w.linked(p.IdentityID))
+		}
+		w.auth = w.newVerifier()
+		if _, again := w.get(p.Token); again != user {
+			t.Errorf("another user the second time: %s", again)
+		}
+		if email := w.db.int(`select count(*) from symbolon_users where email = $1 and ory_identity_id = $2`, p.Email, p.IdentityID); email != 1 {
+			t.Error("the row lacks the identity or the e-mail address")
+		}
+		w.oneToOne(1)
+	})
+}
+
+// TestLinkHook: the user is there before the first request, and Ory learns its ID
+// by one PATCH.
+func TestLinkHook(t *testing.T) {
+	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
+		p := w.signUp(mail("hooked"))
+		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
+		user := w.linked(p.IdentityID)
+		w.eventually("Ory holds the user's ID", func() bool { return w.backReference(p.Token) == string(user) })
+		if status, got := w.get(p.Token); status != 200 || got != string(user) {
+			t.Errorf("the first request: %d %s, linked %s", status, got, user)
+		}
+		w.oneToOne(1)
+	})
+}
+
+// TestLinkHookWithoutAdminURL: the key vouches for the body.
+func TestLinkHookWithoutAdminURL(t *testing.T) {
+	onBoth(t, setup{link: true}, func(t *testing.T, w *world) {
+		p := w.signUp(mail("bodily"))
+		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
+		if n := w.db.int(`select count(*) from symbolon_users where email = $1 and name = 'Ann'`, p.Email); n != 1 {
+			t.Error("the columns of the body are missing")
+		}
+		if _, got := w.get(p.Token); got != string(w.linked(p.IdentityID)) {
+			t.Errorf("another user: %s", got)
+		}
+	})
+}
+
+// TestReserveHook: the ID is born with the identity, in the very first whoami, and
+// Ory is never written to.
+func TestReserveHook(t *testing.T) {
+	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+		p := w.signUp(mail("reserved"))
+		born := w.backReference(p.Token)
+		if born == "" {
+			t.Fatal("the first whoami carries no ID")
+		}
+		if status, got := w.get(p.Token); status != 200 || got != born {
+			t.Errorf("the first request: %d %s, born with %s", status, got, born)
+		}
+		if got := w.record(p.IdentityID).Link.BackReference; got != born {
+			t.Errorf("the ledger remembers %q at Ory", got)
+		}
+		w.oneToOne(1)
+	})
+}
+
+// TestDatabaseMakesTheID: with a serial key the ID reaches Ory by the one PATCH.
+func TestDatabaseMakesTheID(t *testing.T) {
+	withAccounts(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+		p := w.signUp(mail("serial"))
+		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
+		w.eventually("Ory holds the ID", func() bool { return w.backReference(p.Token) == string(w.linked(p.IdentityID)) })
+		if len(w.gate.of("/hooks/reserve")) != 0 {
+			t.Error("a reserve hook was configured, with nothing to reserve")
+		}
+	})
+}
+
+// TestOthersMetadataSurvives: a parse hook of somebody else's wrote metadata in the
+// same sign-up, before reserve. All of it is there afterwards, byte for byte,
+// numbers included that a float64 cannot hold; and so is the user's ID, born with the
+// identity or patched in where Jsonnet had spoilt the numbers.
+func TestOthersMetadataSurvives(t *testing.T) {
+	for _, tt := range []struct {
+		name, metadata string
+		born           bool
+	}{
+		{"reserved", `{"plan":"gold","n":9007199254740991,"a/b":{"~":[1,null,"é"]}}`, true},
+		{"too large for Jsonnet", `{"plan":"gold","n":9007199254740993}`, false},
+		{"a fraction", `{"ratio":0.1}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onBoth(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
+				seen := make(chan struct{})
+				w.gate.set(func() { w.gate.hold = seen })
+				p := w.signUp(mail("meta"))
+				born := w.backReference(p.Token) // before the link hook
+				close(seen)
+				if (born != "") != tt.born {
+					t.Errorf("the first whoami has the ID %q", born)
+				}
+				w.eventually("Ory holds the ID", func() bool { return w.metadata(p.IdentityID)["id"] != nil })
+				got := w.metadata(p.IdentityID)
+				w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
+				if string(got["id"]) != `"`+string(w.linked(p.IdentityID))+`"` {
+					t.Errorf("Ory holds %s, linked %s", got["id"], w.linked(p.IdentityID))
+				}
+				var want map[string]json.RawMessage
+				if err := json.Unmarshal([]byte(tt.metadata), &want); err != nil {
+					t.Fatal(err)
+				}
+				for key, value := range want {
+					if string(got[key]) != string(value) {
+						t.Errorf("%s was %s and is %s", key, value, got[key])
+					}
+				}
+			})
+		})
+	}
+}
+
+// metadata is metadata_public as the admin API shows it.
+func (w *world) metadata(id string) map[string]json.RawMessage {
+	w.t.Helper()
+	raw, status, err := w.kratos.GetIdentity(w.t.Context(), id)
+	if err != nil || status != 200 {
+		w.t.Fatalf("get identity: %d, %v", status, err)
+	}
+	var i struct {
+		Metadata map[string]json.RawMessage `json:"metadata_public"`
+	}
+	if err := json.Unmarshal(raw, &i); err != nil {
+		w.t.Fatal(err)
+	}
+	return i.Metadata
+}
+
+// hook calls a hook as Ory does and returns the status.
+func (w *world) hook(path, identity string) int {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.gate.url+path, strings.NewReader(`{"identity_id":"`+identity+`"}`))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Symbolon-Key", keyOf(path))
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}

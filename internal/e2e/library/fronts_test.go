@@ -1,0 +1,99 @@
+package library
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/internal/e2e"
+)
+
+// proxies are those that run for real, with the shipped configuration. Traefik cannot be
+// built of modules alone: SYMBOLON_TRAEFIK names one, of 3.7.12 or newer, that is there.
+var proxies = func() []string {
+	all := []string{"nginx", "caddy", "haproxy"}
+	if os.Getenv("SYMBOLON_TRAEFIK") != "" {
+		all = append(all, "traefik")
+	}
+	return all
+}()
+
+// start runs a proxy whose Symbolon has a policy, and returns its address.
+func (b *behind) start(proxy, policy string) string {
+	b.t.Helper()
+	address := e2e.FreeAddress(b.t)
+	_, port, _ := net.SplitHostPort(address)
+	switch proxy {
+	case "nginx":
+		config := b.shipped(address, "nginx/nginx.conf", "http://symbolon/auth;", "http://symbolon"+policy+";")
+		if b.nginxLogin {
+			config = strings.Replace(config, "# Browsers to the login page: ", "", 1)
+			config = strings.Replace(config, "location @unavailable", pageLine(b.t, "behind-nginx.md", "location @login")+"\n    location @unavailable", 1)
+		}
+		e2e.StartNginx(b.t, address, config)
+	case "caddy":
+		e2e.StartCaddy(b.t, address, b.shipped(address, "caddy/Caddyfile", "http://:8080", "http://:"+port, "uri /auth\n", "uri "+policy+"\n"))
+	case "haproxy":
+		balancer := e2e.FreeAddress(b.t)
+		script := e2e.File(b.t, "examples", "proxies", "haproxy", "symbolon.lua")
+		e2e.StartHAProxy(b.t, address, b.shipped(address, "haproxy/haproxy.cfg", "/etc/haproxy/symbolon.lua", script,
+			"127.0.0.1:4459/auth\n", balancer+policy+"\n", "127.0.0.1:4459\n", balancer+"\n"))
+	case "traefik":
+		startTraefik(b.t, address, b.shipped(address, "traefik/traefik.yml"), b.shipped(address, "traefik/symbolon.yml", "127.0.0.1:4460/auth\"", b.auth.Listener.Addr().String()+policy+"\""))
+	}
+	b.took()
+	return address
+}
+
+// shipped is a file of examples/proxies with the addresses of this test, and with
+// pairs of what it says and what it says here, each of which has to be in it.
+func (b *behind) shipped(address, file string, pairs ...string) string {
+	b.t.Helper()
+	app := b.elsewhere
+	if app == "" {
+		app = b.app.Listener.Addr().String()
+	}
+	text := example(b.t, strings.Split(file, "/")...)
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			b.t.Fatalf("%s does not say %q", file, pairs[i])
+		}
+	}
+	pairs = append(pairs, "127.0.0.1:4460", b.auth.Listener.Addr().String(), "127.0.0.1:3000", app, "127.0.0.1:8080", address)
+	text = strings.NewReplacer(pairs...).Replace(text)
+	if b.change != nil {
+		text = b.change(text)
+	}
+	return text
+}
+
+// startTraefik runs Traefik with its two configurations, the first of which listens on
+// address.
+func startTraefik(t *testing.T, address, static, dynamic string) {
+	t.Helper()
+	cmd := exec.Command(os.Getenv("SYMBOLON_TRAEFIK"), "--configfile=traefik.yml")
+	cmd.Dir = t.TempDir()
+	for name, text := range map[string]string{"traefik.yml": static, "symbolon.yml": dynamic} {
+		if err := os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e2e.StartProxy(t, cmd, address, dynamic)
+	for range 1500 { // it listens before it has read what it is to do
+		res, err := http.Get("http://" + address) //nolint:noctx // t.Fatal below
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusNotFound {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("Traefik knows of no router")
+}

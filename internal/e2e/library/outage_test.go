@@ -1,0 +1,104 @@
+package library
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// TestKratosDatabaseDown: Kratos says 401 to a good session while its own database
+// is down. Nobody is told that they are signed out: the answer is 503 until Ory can
+// tell, with and without an admin URL, for a session that was seen before and for
+// one that was not.
+func TestKratosDatabaseDown(t *testing.T) {
+	for name, admin := range map[string]bool{"admin URL": true, "public URL only": false} {
+		t.Run(name, func(t *testing.T) {
+			cluster := symbolontest.StartPostgres(t)
+			w := newWorld(t, sqlstore.SQLite, setup{admin: admin, kratos: symbolontest.KratosConfig{DSN: cluster.NewDatabase(t)}})
+			known, unseen := w.signUp(mail("known")), w.signUp(mail("unseen"))
+			if status, _ := w.get(known.Token); status != 200 {
+				t.Fatal(status)
+			}
+			cluster.Stop()
+			if _, status, err := w.kratos.Whoami(t.Context(), known.Token); err != nil || status != 401 {
+				t.Fatalf("Kratos says %d, %v: the lie that this test is about is not told", status, err)
+			}
+			w.forgetAnswers()
+			for _, p := range []*symbolontest.Person{known, unseen} {
+				if status, code := w.get(p.Token); status != 503 || code != "unavailable" {
+					t.Errorf("%s during the outage: %d %s", p.Email, status, code)
+				}
+			}
+			if err := cluster.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []*symbolontest.Person{known, unseen} {
+				w.eventually(p.Email+" is let in again", func() bool { status, _ := w.get(p.Token); return status == 200 })
+			}
+			// Kratos has connections that broke, and finds out about them one by one.
+			w.eventually("a logout", func() bool { return w.kratos.Logout(t.Context(), known.Token) == nil })
+			w.forgetAnswers()
+			for what, token := range map[string]string{"after the logout": known.Token, "junk": "ory_st_ThisTokenWasNeverIssuedByAnybody1"} {
+				status, code := 503, ""
+				w.eventually(what+" it is known", func() bool { status, code = w.get(token); return status != 503 })
+				if status != 401 || code != "unauthenticated" {
+					t.Errorf("%s: %d %s", what, status, code)
+				}
+			}
+		})
+	}
+}
+
+// forgetAnswers drops every cached answer of the verifier; which session a
+// credential had stays remembered.
+func (w *world) forgetAnswers() {
+	for _, id := range w.identities() {
+		w.auth.Purge(id)
+	}
+}
+
+// TestKratosStopped: connection refused is "don't know", and what is cached is still
+// known.
+func TestKratosStopped(t *testing.T) {
+	onBoth(t, setup{}, func(t *testing.T, w *world) {
+		w.auth.MaxStale = time.Hour
+		seen, unseen := w.signUp(mail("seen")), w.signUp(mail("unseen"))
+		if status, _ := w.get(seen.Token); status != 200 {
+			t.Fatal(status)
+		}
+		w.kratos.Stop()
+		if status, _ := w.get(seen.Token); status != 200 {
+			t.Errorf("cached: %d", status)
+		}
+		if status, code := w.get(unseen.Token); status != 503 {
+			t.Errorf("never seen: %d %s", status, code)
+		}
+		if err := w.kratos.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("Ory answers again", func() bool { status, _ := w.get(unseen.Token); return status == 200 })
+	})
+}
+
+// TestOptional: nobody, somebody, and "don't know", which is not "nobody".
+func TestOptional(t *testing.T) {
+	onBoth(t, setup{}, func(t *testing.T, w *world) {
+		app := httptest.NewServer(w.auth.Optional(http.HandlerFunc(whoAmI)))
+		defer app.Close()
+		p := w.signUp(mail("maybe"))
+		if status, user := ask(t, app.URL, p.Token); status != 200 || user == "" {
+			t.Errorf("signed in: %d %q", status, user)
+		}
+		if status, user := ask(t, app.URL, "ory_st_ThisTokenWasNeverIssuedByAnybody1"); status != 200 || user != "" {
+			t.Errorf("nobody: %d %q", status, user)
+		}
+		w.kratos.Stop()
+		if status, _ := ask(t, app.URL, "ory_st_ThisTokenWasNeverIssuedByAnybody2"); status != 503 {
+			t.Errorf("Ory down: %d", status)
+		}
+	})
+}

@@ -1,0 +1,351 @@
+package library
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth"
+	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// behind is the application behind a real proxy that asks Symbolon, with the
+// configuration of examples/proxies as it is shipped.
+type behind struct {
+	*world
+	auth, app *httptest.Server
+	person    *symbolontest.Person
+	user      string
+
+	nginxLogin bool                       // with the redirect of docs/behind-nginx.md
+	elsewhere  string                     // the address of another application than app
+	change     func(config string) string // what the shipped configuration becomes
+
+	mu    sync.Mutex
+	asked []string      // paths that Symbolon was asked for
+	seen  []http.Header // what reached the application, trailers too
+}
+
+func newBehind(t *testing.T) *behind {
+	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{admin: true})}
+	forward := &forwardauth.ForwardAuth{Verifier: b.world.auth, Signer: &assertion.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets},
+		Policies: map[string]forwardauth.Policy{"web": {LoginRedirect: true}},
+		Login:    forwardauth.Login{URL: "https://ory.example/login", ReturnTo: []string{"app.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
+	if err := forward.Check(); err != nil {
+		t.Fatal(err)
+	}
+	b.auth = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.mu.Lock()
+		b.asked = append(b.asked, r.URL.EscapedPath())
+		b.mu.Unlock()
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(b.auth.Close)
+	b.app = httptest.NewServer(http.HandlerFunc(b.serve))
+	t.Cleanup(b.app.Close)
+	b.person = b.signUp(mail("proxied"))
+	if status, body := fetch(t, b.world.app.URL, map[string]string{"X-Session-Token": b.person.Token}); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	b.user = string(b.linked(b.person.IdentityID))
+	return b
+}
+
+// serve is an application that writes down everything that reaches it.
+func (b *behind) serve(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
+	all := r.Header.Clone()
+	for name, values := range r.Trailer {
+		all["trailer "+name] = values
+	}
+	b.mu.Lock()
+	b.seen = append(b.seen, all)
+	b.mu.Unlock()
+	_, _ = fmt.Fprintf(w, "%q", r.Header.Values("X-User-Id"))
+}
+
+// pageLine is a piece of code in a page of docs that begins with some words.
+func pageLine(t *testing.T, page, words string) string {
+	t.Helper()
+	text, err := os.ReadFile(e2e.File(t, "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "`"+words)
+	line, _, closed := strings.Cut(rest, "`")
+	if !found || !closed {
+		t.Fatalf("%s has no %s", page, words)
+	}
+	return words + line
+}
+
+// took returns what reached Symbolon and the application since the last call.
+func (b *behind) took() (asked []string, seen []http.Header) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	asked, seen = b.asked, b.seen
+	b.asked, b.seen = nil, nil
+	return asked, seen
+}
+
+// dial connects for a minute at most.
+func dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: time.Minute}).Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
+// send writes bytes as they are and returns what the first final answer begins with; 0
+// where the connection was closed without one.
+func send(t *testing.T, address, raw string) (status int, location string) {
+	t.Helper()
+	conn := dial(t, address)
+	defer conn.Close()
+	if _, err := io.WriteString(conn, raw); err != nil {
+		return 0, ""
+	}
+	in := bufio.NewReader(conn)
+	for {
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return 0, ""
+		}
+		if res.StatusCode == 100 {
+			continue
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		return res.StatusCode, res.Header.Get("Location")
+	}
+}
+
+// TestProxies: the shipped configurations of nginx and Caddy, for real, with a real
+// Kratos: who it is, whoever is not let through, and an outage, which stays a 503.
+func TestProxies(t *testing.T) {
+	for _, proxy := range proxies {
+		t.Run(proxy, func(t *testing.T) {
+			b := newBehind(t)
+			front := "http://" + b.start(proxy, "/auth") + "/"
+			signedIn := map[string]string{"X-Session-Token": b.person.Token}
+			if status, body := fetch(t, front+"notes?x=1", signedIn); status != 200 || body != fmt.Sprintf("[%q]", b.user) {
+				t.Errorf("signed in: %d %s", status, body)
+			}
+			_, seen := b.took()
+			if len(seen) != 1 || seen[0].Get("X-Identity-Id") != b.person.IdentityID || seen[0].Get("X-Auth-Aal") != "aal1" ||
+				strings.Count(seen[0].Get("X-Auth-Assertion"), ".") != 2 || seen[0].Get("X-Session-Id") == "" {
+				t.Errorf("the application sees %v", seen)
+			}
+			if status, _ := fetch(t, front, nil); status != 401 {
+				t.Errorf("nobody: %d", status)
+			}
+			strict := "http://" + b.start(proxy, "/auth/aal2") + "/"
+			if status, _ := fetch(t, strict, signedIn); status != 403 {
+				t.Errorf("one factor: %d", status)
+			}
+			b.kratos.Stop()
+			b.forgetAnswers()
+			if status, _ := fetch(t, front, signedIn); status != 503 {
+				t.Errorf("Ory down: %d", status)
+			}
+			if _, seen := b.took(); len(seen) != 0 {
+				t.Errorf("%d requests reached the application", len(seen))
+			}
+			b.auth.Close()
+			want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
+			if status, _ := fetch(t, front, signedIn); status != want {
+				t.Errorf("Symbolon down: %d, want %d", status, want)
+			}
+		})
+	}
+}
+
+// TestLoginBehindProxies: browsers go to the login page and come back to where they
+// were, in the way that each proxy's page describes; what a client forwards is not
+// believed.
+func TestLoginBehindProxies(t *testing.T) {
+	b := newBehind(t)
+	b.nginxLogin = true
+	browser := attempt{target: "/notes?x=1", headers: "Accept: text/html\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Proto: https\r\n"}.request("")
+	for _, proxy := range proxies {
+		policy, want := "/auth/p/web", "https://ory.example/login?return_to=http%3A%2F%2Fapp.example%2Fnotes%3Fx%3D1"
+		if proxy == "nginx" {
+			policy, want = "/auth", "https://ory.example.com/self-service/login/browser?return_to=https://app.example.com/notes?x=1"
+		}
+		address := b.start(proxy, policy)
+		if status, location := send(t, address, browser); status != 302 || location != want {
+			t.Errorf("%s: %d %q", proxy, status, location)
+		}
+		if proxy != "nginx" {
+			program := attempt{headers: "Accept: application/json\r\n"}.request("")
+			if status, location := send(t, address, program); status != 401 || location != "" {
+				t.Errorf("a program behind %s: %d %q", proxy, status, location)
+			}
+		}
+	}
+	if _, seen := b.took(); len(seen) != 0 {
+		t.Errorf("%d requests reached the application", len(seen))
+	}
+}
+
+// TestSpoofedHeaders: whatever a client sends under the names of the identity headers,
+// the application sees what Symbolon said: of somebody who has signed in, and of a
+// stranger where strangers are let in.
+func TestSpoofedHeaders(t *testing.T) {
+	variants := spoofedHeaders()
+	if len(variants) < 60 {
+		t.Fatalf("%d variants", len(variants))
+	}
+	b := newBehind(t)
+	for _, proxy := range proxies {
+		t.Run(proxy, func(t *testing.T) {
+			b.t = t
+			address := b.start(proxy, "/auth/optional")
+			reached := 0
+			for _, v := range variants {
+				for _, who := range []string{b.user, ""} {
+					credential := ""
+					if who != "" {
+						credential = "X-Session-Token: " + b.person.Token + "\r\n"
+					}
+					status, _ := send(t, address, v.request(credential))
+					_, seen := b.took()
+					if status == 200 && len(seen) == 0 || len(seen) > 1 {
+						t.Errorf("%s: %d, and %d requests reached the application", v.name, status, len(seen))
+					}
+					for _, h := range seen {
+						reached++
+						if keepsTrailers(proxy) {
+							maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "trailer ") })
+						}
+						judgeSpoof(t, v.name, h, who)
+					}
+				}
+			}
+			if reached < len(variants) { // most are let through, without what was spoofed
+				t.Errorf("only %d of %d requests reached the application", reached, 2*len(variants))
+			}
+			t.Logf("%d variants, twice each: %d reached the application, as who they are", len(variants), reached)
+		})
+	}
+}
+
+var identityHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
+
+// judgeSpoof looks for identity headers as any backend might read them: WSGI, CGI and
+// Rack take every byte that is no letter and no digit for "_".
+func judgeSpoof(t *testing.T, name string, h http.Header, user string) {
+	t.Helper()
+	for key, values := range h {
+		all := strings.Join(values, "|")
+		if key == "Connection" && strings.Contains(strings.ToLower(all), "x-") {
+			t.Errorf("%s: whoever comes next is told to remove %s", name, all)
+		}
+		if strings.Contains(all, "evil") && !strings.HasPrefix(key, "X-Harmless") {
+			t.Errorf("%s: %s: %s reached the application", name, key, all)
+		}
+		for _, ours := range identityHeaders {
+			if collapse(key) == collapse(ours) && (key != ours || len(values) != 1) {
+				t.Errorf("%s: %s: %q reached the application", name, key, values)
+			}
+		}
+	}
+	if got := h.Get("X-User-Id"); got != user {
+		t.Errorf("%s: the application sees user %q, want %q", name, got, user)
+	}
+}
+
+func collapse(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return -1
+	}, strings.ToLower(s))
+}
+
+// TestSpoofedPaths: no query, path or header of a client chooses the policy. Behind
+// /auth a stranger is never let in, and behind /auth/aal2 nobody with one factor.
+func TestSpoofedPaths(t *testing.T) {
+	forms := spoofedTargets()
+	if len(forms) < 60 {
+		t.Fatalf("%d forms", len(forms))
+	}
+	b := newBehind(t)
+	for _, proxy := range proxies {
+		t.Run(proxy, func(t *testing.T) {
+			b.t = t
+			asked := 0
+			for policy, credential := range map[string]string{"/auth": "", "/auth/aal2": "X-Session-Token: " + b.person.Token + "\r\n"} {
+				address := b.start(proxy, policy)
+				for _, f := range forms {
+					status, _ := send(t, address, f.request(credential))
+					paths, seen := b.took()
+					if len(seen) != 0 || status >= 200 && status < 300 {
+						t.Errorf("%s: %s: %d, and %d requests reached the application", policy, f.name, status, len(seen))
+					}
+					for _, path := range paths {
+						asked++
+						if path != policy {
+							t.Errorf("%s: %s: Symbolon was asked for %s", policy, f.name, path)
+						}
+					}
+				}
+			}
+			if asked < len(forms) {
+				t.Errorf("Symbolon was asked only %d times", asked)
+			}
+			t.Logf("%d forms, at two policies: Symbolon was asked %d times, the application never", len(forms), asked)
+		})
+	}
+}
+
+// TestNodeBehindNginx: examples/proxies/node behind the shipped nginx.conf.
+func TestNodeBehindNginx(t *testing.T) {
+	b := newBehind(t)
+	address := e2e.FreeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	cmd := exec.Command(e2e.Node(t), e2e.File(t, "examples", "proxies", "node", "server.mjs"))
+	cmd.Env = append(os.Environ(), "PORT="+port)
+	e2e.StartProxy(t, cmd, address, "")
+	b.elsewhere = address
+	front := "http://" + b.start("nginx", "/auth") + "/"
+	status, body := fetch(t, front, map[string]string{"X-Session-Token": b.person.Token, "X-User-Id": "evil", "x_user_id": "evil"})
+	var got struct{ User string }
+	if json.Unmarshal([]byte(body), &got) != nil || status != 200 || got.User != b.user || strings.Contains(body, "evil") {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _ := fetch(t, front, map[string]string{"X-User-Id": "evil"}); status != 401 {
+		t.Errorf("nobody: %d", status)
+	}
+}
+
+// TestBehindPages: docs/behind-*.md show the files as they are shipped.
+func TestBehindPages(t *testing.T) {
+	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/haproxy.cfg", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
+		text, err := os.ReadFile(e2e.File(t, "docs", "behind-"+page+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "\n"+example(t, strings.Split(file, "/")...)+"```\n") {
+			t.Errorf("docs/behind-%s.md shows another file than examples/proxies/%s", page, file)
+		}
+	}
+}

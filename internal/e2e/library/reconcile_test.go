@@ -1,0 +1,507 @@
+package library
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/reconcile"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// hookless is a world in which no hook tells of anybody.
+var hookless = setup{admin: true, write: link.WriteNone}
+
+// reconciler compares this world. each is called for every identity of the listing
+// before it is passed on, and may be nil.
+func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+	w.t.Cleanup(client.CloseIdleConnections)
+	page := ory.ListOptions{}
+	if each != nil {
+		page.PageSize = 50 // so that there is something between the pages
+	}
+	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		return func(yield func(symbolon.Identity, error) bool) {
+			n, page := 0, page
+			page.From, page.To = from, to
+			for id, err := range client.Identities(ctx, page) {
+				if each != nil {
+					each(n)
+				}
+				n++
+				if !yield(id, err) {
+					return
+				}
+			}
+		}
+	}}
+}
+
+func (w *world) reconcile(o reconcile.Options) reconcile.Report {
+	w.t.Helper()
+	report, err := w.reconciler(nil).Run(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return report
+}
+
+// people makes n identities by the admin API, which fires no hook.
+func (w *world) people(label string, n int) (ids []string) {
+	w.t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	numbers := make(chan int)
+	for range 4 {
+		wg.Go(func() {
+			for i := range numbers {
+				id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
+					"traits": map[string]any{"email": mail("%s%d", label, i), "name": "Ann"}})
+				if err != nil {
+					w.t.Error(err)
+				}
+				mu.Lock()
+				ids = append(ids, id)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range n {
+		numbers <- i
+	}
+	close(numbers)
+	wg.Wait()
+	return ids
+}
+
+// content is everything that a pass may write: the ledger, the history, findings,
+// runs, tickets and the application's rows.
+func (w *world) content() string {
+	w.t.Helper()
+	tickets, links := `select last_value || '' from symbolon.tickets`, "symbolon."
+	if w.db.dialect == sqlstore.SQLite {
+		tickets, links = `select n || '' from symbolon_tickets`, "symbolon_"
+	}
+	var b strings.Builder
+	for _, query := range []string{tickets,
+		`select identity_id || coalesce(user_id, '') || state || ticket || digest || back_reference from ` + links + `links order by 1`,
+		`select count(*) || ' events' from ` + links + `events`, `select count(*) || ' runs' from ` + links + `runs`,
+		`select cast(id as text) || kind || detail || coalesce(cast(closed_at as text), '') from ` + links + `findings order by id`,
+		`select cast(id as text) || coalesce(email, '') || coalesce(name, '') || cast(updated_at as text) from symbolon_users order by 1`} {
+		b.WriteString(w.db.lines(query))
+	}
+	return b.String()
+}
+
+// lines is the first column of a query's rows, one a line.
+func (d *database) lines(query string) string {
+	d.t.Helper()
+	var out strings.Builder
+	rows, err := d.QueryContext(d.t.Context(), query)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			d.t.Fatal(err)
+		}
+		out.WriteString(line + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		d.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestReconcileLinksEverybody: every hook was lost, and a tenth of the identities are
+// made while the others are read. Two passes link all of them; what comes after writes
+// nothing anywhere.
+func TestReconcileLinksEverybody(t *testing.T) {
+	n := e2e.Torture(300, 10_000)
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		w.people("early", n-n/10)
+		if got := w.reconcile(reconcile.Options{}); got.Found[reconcile.UnlinkedIdentity] != n-n/10 || !got.Complete {
+			t.Fatalf("a dry run: %+v", got.Found)
+		}
+		if users := w.db.int("select count(*) from symbolon_users"); users != 0 {
+			t.Fatalf("a dry run made %d users", users)
+		}
+		late := sync.OnceFunc(func() { w.people("late", n/10) })
+		first, err := w.reconciler(func(at int) {
+			if at == n/2 {
+				late()
+			}
+		}).Run(t.Context(), reconcile.Options{Repair: true})
+		if err != nil || first.Failed > 0 || first.Mended[reconcile.UnlinkedIdentity] < n-n/10 {
+			t.Fatalf("%+v, %v", first.Mended, err)
+		}
+		w.reconcile(reconcile.Options{Repair: true})
+		w.oneToOne(n)
+		before := w.content()
+		for range 2 {
+			began := time.Now()
+			got := w.reconcile(reconcile.Options{Repair: true})
+			if got.Left() != 0 || !got.Complete || got.Linked != n || len(got.Mended) != 0 {
+				t.Errorf("all are linked: %+v", got)
+			}
+			took := time.Since(began)
+			began = time.Now()
+			for _, err := range w.reconciler(nil).Identities(t.Context(), "", "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Logf("%d linked identities: %.0f/s, the bare listing %.0f/s", n, float64(n)/took.Seconds(), float64(n)/time.Since(began).Seconds())
+		}
+		if w.content() != before {
+			t.Error("a pass over an unchanged world wrote something")
+		}
+	})
+}
+
+// TestReconcileShards: however the key space is cut, and however often the work pauses,
+// everybody is met once.
+func TestReconcileShards(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		const n = 150
+		w.people("shard", n)
+		for _, shards := range []int{1, 3, 64} {
+			if got := w.reconcile(reconcile.Options{Shards: shards}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
+				t.Errorf("%d shards: %+v", shards, got)
+			}
+		}
+		slices := 0
+		for done := false; !done; slices++ {
+			var err error
+			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{Shards: 3}, time.Nanosecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if slices < 3 {
+			t.Errorf("%d slices", slices)
+		}
+		w.oneToOne(n)
+		if got := w.later(reconcile.Options{Shards: 3}); got.Linked != n || got.Left() != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestReconcileBesideSignUps: people come while passes run; nobody gets two users.
+func TestReconcileBesideSignUps(t *testing.T) {
+	n := e2e.Torture(40, 400)
+	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+		w.people("before", n)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range n {
+				p, err := w.kratos.Register(t.Context(), mail("meanwhile%d", i), password, "Ann")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				w.get(p.Token)
+			}
+		}()
+		for passes := 0; ; passes++ {
+			if _, err := w.reconciler(nil).Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-done:
+				w.reconcile(reconcile.Options{Repair: true})
+				w.oneToOne(2 * n)
+				return
+			default:
+			}
+		}
+	})
+}
+
+// TestReconcileMendsColumns: what changed at Ory without a word is written, once, and
+// others' metadata is neither written over nor a reason to stop.
+func TestReconcileMendsColumns(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		ids := w.people("stale", 6)
+		foreign, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
+			"traits": map[string]any{"email": mail("foreign")}, "metadata_public": map[string]any{"id": "legacy-7"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.importing(map[string]symbolon.UserID{mail("odd"): "a\x00b"})
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Found[symbolon.ForeignBackReference] != 2 || got.Left() != 2 {
+			t.Errorf("%+v", got.Found)
+		}
+		for i, id := range ids[:3] {
+			if err := w.kratos.PatchIdentity(t.Context(), id, []map[string]any{
+				{"op": "replace", "path": "/traits/email", "value": mail("fresh%d", i)}, {"op": "replace", "path": "/state", "value": "inactive"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := w.reconcile(reconcile.Options{}); got.Found[reconcile.StaleColumns] != 3 {
+			t.Errorf("a dry run: %+v", got.Found)
+		}
+		if got := w.reconcile(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{symbolon.UserGone}}); len(got.Mended) != 0 || got.Left() != 0 {
+			t.Errorf("only what is not there: %+v %+v", got.Mended, got.Found)
+		}
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Mended[reconcile.StaleColumns] != 3 || got.Found[reconcile.StaleColumns] != 0 {
+			t.Errorf("%+v %+v", got.Mended, got.Found)
+		}
+		if n := w.db.int("select count(*) from symbolon_users where email like 'fresh%' and active = " + w.no()); n != 3 {
+			t.Errorf("%d rows hold what Ory says", n)
+		}
+		before := w.content()
+		w.reconcile(reconcile.Options{Repair: true})
+		if w.content() != before {
+			t.Error("it was written again")
+		}
+		w.stays(foreign, `{"id":"legacy-7"}`)
+	})
+}
+
+func (w *world) no() string {
+	if w.db.dialect == sqlstore.SQLite {
+		return "0"
+	}
+	return "false"
+}
+
+// TestReconcileReports: what only an operator can settle is found, recorded once and
+// left as it is; whoever is gone from Ory is buried by proof.
+func TestReconcileReports(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		ids := w.people("some", 5)
+		w.reconcile(reconcile.Options{Repair: true})
+		w.db.exec(`delete from symbolon_users where ory_identity_id = $1`, ids[0])
+		w.db.exec(`update symbolon_users set ory_identity_id = null where ory_identity_id = $1`, ids[1])
+		if err := w.kratos.DeleteIdentity(t.Context(), ids[2]); err != nil {
+			t.Fatal(err)
+		}
+		before := w.content()
+		if got := w.later(reconcile.Options{}); got.Left() != 3 || got.Found[reconcile.OrphanUser] != 1 || w.content() != before {
+			t.Errorf("a dry run: %+v", got)
+		}
+		got := w.later(reconcile.Options{Repair: true})
+		if got.Mended[reconcile.OrphanUser] != 1 || got.Found[symbolon.UserGone] != 1 || got.Found[symbolon.ColumnDisagrees] != 1 ||
+			got.Left() != 2 || len(got.Findings) != 2 {
+			t.Errorf("%+v", got)
+		}
+		for i, want := range []string{"user_gone", "column_disagrees", "", "", ""} {
+			if kinds := w.findings(ids[i]); kinds != want {
+				t.Errorf("open findings %q, want %q", kinds, want)
+			}
+		}
+		if l := w.record(ids[2]).Link; l == nil || l.State != symbolon.Gone || w.db.int(`select count(*) from symbolon_users where active = `+w.no()) != 1 {
+			t.Errorf("who is gone: %+v", l)
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 2 || w.content() != before {
+			t.Errorf("it was recorded again: %+v", got)
+		}
+		w.db.exec(`update symbolon_users set ory_identity_id = $1 where ory_identity_id is null`, ids[1])
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 1 || w.findings(ids[1]) != "" {
+			t.Errorf("the operator has settled it: %+v, %q", got, w.findings(ids[1]))
+		}
+	})
+}
+
+// later runs at a time when the links of this minute are missed.
+func (w *world) later(o reconcile.Options) reconcile.Report {
+	w.t.Helper()
+	r := w.reconciler(nil)
+	r.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	report, err := r.Run(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return report
+}
+
+// TestReconcileState: what somebody else wrote to the row's column is written over with
+// what Ory says, once.
+func TestReconcileState(t *testing.T) {
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		ids := w.people("state", 4)
+		w.reconcile(reconcile.Options{Repair: true})
+		w.db.exec(`update symbolon_users set active = `+w.no()+` where ory_identity_id = $1`, ids[0])
+		if got := w.reconcile(reconcile.Options{}); got.Found[reconcile.StateMismatch] != 1 || got.Left() != 1 {
+			t.Errorf("a dry run: %+v", got.Found)
+		}
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Mended[reconcile.StateMismatch] != 1 || got.Left() != 0 {
+			t.Errorf("%+v %+v", got.Mended, got.Found)
+		}
+		if n := w.db.int(`select count(*) from symbolon_users where active = ` + w.no()); n != 0 {
+			t.Errorf("%d are inactive", n)
+		}
+		before := w.content()
+		if w.reconcile(reconcile.Options{Repair: true}); w.content() != before {
+			t.Error("it was written again")
+		}
+	})
+}
+
+// TestReconcileBackReferences: under write repair those that are missing are findings,
+// and are written where nothing stands; under any other policy they are counted.
+func TestReconcileBackReferences(t *testing.T) {
+	onBoth(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
+		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
+		ids := w.people("bare", 5)
+		foreign := symbolon.UserID("legacy-7")
+		for id := range w.importing(map[string]symbolon.UserID{mail("foreign"): foreign}) {
+			defer w.stays(id, `{"id":"legacy-7"}`)
+		}
+		if got := w.later(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{reconcile.UnlinkedIdentity}}); got.Left() != 0 {
+			t.Errorf("%+v", got.Found)
+		}
+		before := w.content()
+		if got := w.later(reconcile.Options{}); got.Found[symbolon.MissingBackReference] != 5 || got.NoBackReference != 5 || w.content() != before {
+			t.Errorf("a dry run: %+v", got)
+		}
+		got := w.later(reconcile.Options{Repair: true})
+		if got.Mended[symbolon.MissingBackReference] != 5 || got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
+			t.Errorf("%+v", got)
+		}
+		for _, id := range ids {
+			w.stays(id, fmt.Sprintf(`{"id":%q}`, w.linked(id)))
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 1 || got.NoBackReference != 0 || w.content() != before {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestReimport: a project was moved to a fresh Kratos by an export that carries the
+// metadata. Every identity is a new one, and nobody gets a second user: all are held
+// until one repair gives them theirs.
+func TestReimport(t *testing.T) {
+	n := e2e.Torture(100, 1000)
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		export := map[string]symbolon.UserID{}
+		for i := range n {
+			export[mail("moved%d", i)] = w.linker.Mint()
+		}
+		w.importing(export)
+		w.reconcile(reconcile.Options{Repair: true})
+		w.oneToOne(n)
+		w.move()
+		again := w.importing(export)
+		before := w.content()
+		if got := w.later(reconcile.Options{}); got.Found[reconcile.UnlinkedIdentity] != n || got.Left() != n || w.content() != before {
+			t.Errorf("a dry run: %+v", got.Found)
+		}
+		if got := w.later(reconcile.Options{Repair: true}); got.Found[symbolon.RecreatedIdentity] != n || got.Left() != n || got.Denied != n {
+			t.Errorf("held: %+v", got)
+		}
+		w.oneToOne(n)
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true}); got.Left() != n || w.content() != before {
+			t.Errorf("held already: %+v", got.Found)
+		}
+		if got := w.later(reconcile.Options{Repair: true, Rebind: true}); got.Mended[symbolon.RecreatedIdentity] != n || got.Left() != 0 {
+			t.Errorf("rebound: %+v", got)
+		}
+		w.oneToOne(n)
+		for id, user := range again {
+			if got := w.linked(id); got != user {
+				t.Fatalf("identity %s has user %q, not %q", id, got, user)
+			}
+		}
+		before = w.content()
+		if got := w.later(reconcile.Options{Repair: true, Rebind: true}); got.Left() != 0 || got.Linked != n || w.content() != before {
+			t.Errorf("settled: %+v", got)
+		}
+	})
+}
+
+// importing makes the identities of an export, and returns which user each names.
+func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon.UserID {
+	w.t.Helper()
+	out := map[string]symbolon.UserID{}
+	for email, user := range export {
+		id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
+			"traits": map[string]any{"email": email, "name": "Ann"}, "metadata_public": map[string]any{"id": user}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		out[id] = user
+	}
+	return out
+}
+
+// move puts a fresh Kratos in the place of the old one.
+func (w *world) move() {
+	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+	w.t.Cleanup(client.CloseIdleConnections)
+	w.linker = &link.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
+		BackReference: w.linker.BackReference}
+}
+
+// oneByOne is a store that makes no two bonds together, so that there is something in
+// between.
+type oneByOne struct{ symbolon.Store }
+
+// TestReconcileStopped: a run that is ended in the middle of its repairs, and one that
+// lost the database, leave nothing half done; the next one converges.
+func TestReconcileStopped(t *testing.T) {
+	n := e2e.Torture(120, 3000)
+	onBoth(t, hookless, func(t *testing.T, w *world) {
+		w.linker.Store = oneByOne{w.store}
+		w.people("stopped", n)
+		var links atomic.Int64
+		var end atomic.Pointer[context.CancelFunc]
+		w.linker.AfterLink = func(context.Context, symbolon.Link) {
+			if cancel := end.Load(); cancel != nil && links.Add(1)%10 == 0 {
+				(*cancel)()
+			}
+		}
+		for range 4 {
+			ctx, cancel := context.WithCancel(t.Context())
+			end.Store(&cancel)
+			if _, err := w.reconciler(nil).Run(ctx, reconcile.Options{Repair: true}); err == nil {
+				t.Error("it was not stopped in the middle")
+			}
+			cancel()
+		}
+		end.Store(nil)
+		if users := w.db.int("select count(*) from symbolon_users"); users == 0 || users == n {
+			t.Errorf("%d users: it was not stopped in the middle", users)
+		}
+		w.db.stop()
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := w.reconciler(nil).Run(short, reconcile.Options{Repair: true}); err == nil {
+			t.Error("the database is down, and all is well?")
+		}
+		w.db.start()
+		w.eventually("everybody is linked", func() bool {
+			got, err := w.reconciler(nil).Run(t.Context(), reconcile.Options{Repair: true})
+			return err == nil && got.Left() == 0
+		})
+		w.oneToOne(n)
+	})
+}
+
+// TestReconcileWithoutAdminURL: it needs one, and says so.
+func TestReconcileWithoutAdminURL(t *testing.T) {
+	r := &reconcile.Reconciler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}}}
+	if _, err := r.Run(t.Context(), reconcile.Options{}); !errors.Is(err, symbolon.ErrNoAdmin) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,125 @@
+package library
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestRefusals: only a 200 lets anybody through. What a client is told instead, behind
+// each proxy, of everything that Symbolon, or something else at its address, may say.
+func TestRefusals(t *testing.T) {
+	asSaid := []int{301, 302, 400, 401, 403, 404, 409, 429, 500, 502, 503}
+	for _, proxy := range proxies {
+		t.Run(proxy, func(t *testing.T) {
+			told := map[int]int{}
+			for _, said := range asSaid {
+				told[said] = said
+				switch {
+				case proxy == "nginx" && said != 401 && said != 403:
+					told[said] = 503
+				case proxy == "haproxy" && said != 302 && said != 401 && said != 403:
+					told[said] = 503
+				}
+			}
+			said := 401
+			b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json; charset=utf-8")
+				w.Header().Set("Location", "https://ory.example/login")
+				w.Header().Set("X-User-Id", "somebody")
+				w.WriteHeader(said)
+				_, _ = io.WriteString(w, "what Symbolon said")
+			})
+			address := b.start(proxy, "/auth")
+			for said = range told {
+				for _, method := range []string{"GET", "HEAD", "POST"} {
+					res := exchange(t, address, attempt{method: method}.request(""))
+					if res.StatusCode != told[said] {
+						t.Errorf("%s: Symbolon said %d, the client is told %d, want %d", method, said, res.StatusCode, told[said])
+					}
+					passedOn := proxy != "nginx" && told[said] == said // nginx answers with a page of its own
+					if body := res.said == "what Symbolon said"; body != (passedOn && method != "HEAD") {
+						t.Errorf("%s: Symbolon said %d, the client reads %q", method, said, res.said)
+					}
+					if passedOn && (res.Header.Get("Location") != "https://ory.example/login" || res.Header.Get("Content-Type") != "application/json; charset=utf-8") {
+						t.Errorf("%s: Symbolon said %d, the client is told %v", method, said, res.Header)
+					}
+				}
+			}
+			if _, seen := b.took(); len(seen) != 0 {
+				t.Errorf("%d requests reached the application", len(seen))
+			}
+		})
+	}
+}
+
+// TestNoAnswer: something at Symbolon's address that speaks no HTTP, or hangs up in the
+// middle of its answer, or is not there, lets nobody through and is an error, no "no".
+func TestNoAnswer(t *testing.T) {
+	for name, words := range map[string]string{
+		"hangs up":             "",
+		"no HTTP":              "220 mail.example ESMTP\r\n",
+		"half a status":        "HTTP/1.1 200",
+		"half of the headers":  "HTTP/1.1 200 OK\r\nX-User-Id: some",
+		"a header with no end": "HTTP/1.1 200 OK\r\nX-User-Id: " + strings.Repeat("x", 1<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err == nil {
+					_, _ = io.WriteString(conn, words)
+					_ = conn.Close()
+				}
+			})
+			for _, proxy := range proxies {
+				want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
+				address := b.start(proxy, "/auth")
+				if status, _ := send(t, address, attempt{}.request("")); status != want {
+					t.Errorf("%s: %d, want %d", proxy, status, want)
+				}
+			}
+			if _, seen := b.took(); len(seen) != 0 {
+				t.Errorf("%d requests reached the application: %v", len(seen), seen)
+			}
+		})
+	}
+}
+
+// newFront is behind without a Kratos: what is asked for is answered by auth.
+func newFront(t *testing.T, auth http.HandlerFunc) *behind {
+	b := &behind{world: &world{t: t}}
+	b.auth = httptest.NewServer(auth)
+	t.Cleanup(b.auth.Close)
+	b.app = httptest.NewServer(http.HandlerFunc(b.serve))
+	t.Cleanup(b.app.Close)
+	return b
+}
+
+type response struct {
+	*http.Response
+	said string
+}
+
+// exchange sends bytes as they are and returns the whole first answer.
+func exchange(t *testing.T, address, raw string) response {
+	t.Helper()
+	conn := dial(t, address)
+	defer conn.Close()
+	if _, err := io.WriteString(conn, raw); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(raw, " ")
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", res.Status, err))
+	}
+	return response{res, string(body)}
+}

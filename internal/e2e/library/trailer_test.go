@@ -1,0 +1,95 @@
+package library
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/symbolon-id/symbolon/internal/e2e"
+)
+
+// nodeEcho is a backend in Node that says what it was sent, once all of it is there.
+const nodeEcho = `require('http').createServer((q, s) => {
+  q.resume()
+  q.on('end', () => s.end(JSON.stringify({ user: q.headers['x-user-id'] || '', headers: q.rawHeaders, trailers: q.rawTrailers })))
+}).listen(Number(process.env.PORT), '127.0.0.1')`
+
+// keepsTrailers tells proxies that pass trailers on, as trailers: they are no headers,
+// and nothing that reads headers sees them. Their READMEs say so.
+func keepsTrailers(proxy string) bool { return proxy == "caddy" || proxy == "haproxy" }
+
+// TestTrailers: a trailer called X-User-Id never becomes a header: nginx and Traefik drop it,
+// and what others pass on stays a trailer, in Node as in Go.
+func TestTrailers(t *testing.T) {
+	b := newBehind(t)
+	address := e2e.FreeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	node := exec.Command(e2e.Node(t), "-e", nodeEcho)
+	node.Env = append(os.Environ(), "PORT="+port)
+	e2e.StartProxy(t, node, address, "")
+	for _, proxy := range proxies {
+		t.Run(proxy, func(t *testing.T) {
+			b.t = t
+			for _, who := range []string{b.user, ""} {
+				b.elsewhere = address
+				body := b.sendTrailer(t, b.start(proxy, "/auth/optional"), who)
+				var got struct {
+					User              string
+					Headers, Trailers []string
+				}
+				if err := json.Unmarshal([]byte(body), &got); err != nil {
+					t.Fatalf("%s: %v", body, err)
+				}
+				if got.User != who || strings.Contains(strings.Join(got.Headers, "\n"), "evil") {
+					t.Errorf("Node is told user %q by %q, want %q", got.User, got.Headers, who)
+				}
+				if passedOn := strings.Contains(strings.Join(got.Trailers, "\n"), "evil"); passedOn != keepsTrailers(proxy) {
+					t.Errorf("Node is shown the trailers %q", got.Trailers)
+				}
+
+				b.elsewhere = ""
+				b.sendTrailer(t, b.start(proxy, "/auth/optional"), who)
+				_, seen := b.took()
+				if len(seen) != 1 {
+					t.Fatalf("%d requests reached the application", len(seen))
+				}
+				trailer := seen[0]["trailer X-User-Id"]
+				if passedOn := strings.Join(trailer, "") == "evil"; passedOn != keepsTrailers(proxy) {
+					t.Errorf("Go is shown the trailer %q", trailer)
+				}
+				delete(seen[0], "trailer X-User-Id")
+				judgeSpoof(t, "in Go", seen[0], who)
+			}
+		})
+	}
+}
+
+// sendTrailer sends a body with the trailer X-User-Id, announced, and returns what the
+// application said.
+func (b *behind) sendTrailer(t *testing.T, address, who string) string {
+	t.Helper()
+	body := io.MultiReader(strings.NewReader("a body"), strings.NewReader(", in chunks"))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Trailer = http.Header{"X-User-Id": {"evil"}}
+	if who != "" {
+		r.Header.Set("X-Session-Token", b.person.Token)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	said, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 {
+		t.Fatalf("%d %s %v", res.StatusCode, said, err)
+	}
+	return string(said)
+}

@@ -1,0 +1,306 @@
+package library
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beAReconciler) != "" {
+		reconcileAsChild()
+	}
+	symbolontest.Main(m)
+}
+
+// patience is what questions to Kratos and hooks may take here: a busy machine is no
+// outage.
+const patience = 30 * time.Second
+
+const password = "a-long-Enough-passw0rd"
+
+// setup says what is there besides Kratos and an application.
+type setup struct {
+	admin   bool // Ory's admin API is configured
+	link    bool // the link and sync hooks
+	reserve bool // the reserve hook
+
+	users   sqlstore.Users // the zero value: symbolon_users
+	schema  string         // DDL of the application's own table
+	kratos  symbolontest.KratosConfig
+	deleted link.OnUserDeleted
+	write   link.Write
+
+	// metadata is what another application's parse hook writes before ours is asked.
+	metadata string
+}
+
+// world is one Kratos, one application and the bond between them.
+type world struct {
+	t      *testing.T
+	kratos *symbolontest.Kratos
+	db     *database
+	store  *sqlstore.Store
+	linker *link.Linker
+	auth   *session.Verifier
+	gate   *gate // where Kratos' hooks arrive
+	app    *httptest.Server
+}
+
+// onBoth runs a test with the store on SQLite and on Postgres.
+func onBoth(t *testing.T, s setup, test func(t *testing.T, w *world)) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) { test(t, newWorld(t, dialect, s)) })
+	}
+}
+
+func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
+	w := &world{t: t, gate: newGate(t)}
+	config := s.kratos
+	config.Overlay = w.overlay(s)
+	w.kratos = symbolontest.StartKratos(t, config)
+	w.db = openDatabase(t, dialect, s.schema)
+	w.store = &sqlstore.Store{DB: w.db.DB, Dialect: dialect, Users: s.users}
+	if err := w.store.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience}
+	if s.admin {
+		client.AdminURL = w.kratos.AdminURL
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	w.linker = &link.Linker{Ory: client, Store: w.store, Secrets: secrets, OnUserDeleted: s.deleted,
+		BackReference: link.BackReference{Write: s.write}, Log: quiet, ProofGap: 50 * time.Millisecond}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = w.linker.Close(ctx)
+	})
+	w.auth = w.newVerifier()
+	handler := &hooks.Handler{Linker: w.linker, Log: quiet, Timeout: patience}
+	if err := errors.Join(w.auth.Check(), handler.Check()); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	handler.Mount(mux)
+	w.gate.next = mux
+	w.app = httptest.NewServer(w.auth.Require(http.HandlerFunc(whoAmI)))
+	t.Cleanup(w.app.Close)
+	return w
+}
+
+var secrets = []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}
+
+// newVerifier makes another one: a fresh cache, as after a restart.
+func (w *world) newVerifier() *session.Verifier {
+	v := &session.Verifier{Linker: w.linker, Log: w.linker.Log}
+	w.t.Cleanup(v.Close)
+	return v
+}
+
+// whoAmI is the application: it knows its users by their ID and nothing else.
+func whoAmI(w http.ResponseWriter, r *http.Request) {
+	u, _ := symbolon.UserFrom(r.Context())
+	_, _ = io.WriteString(w, string(u.ID))
+}
+
+func (w *world) overlay(s setup) []byte {
+	if !s.link && !s.reserve {
+		return nil
+	}
+	var b bytes.Buffer
+	a := hooks.Actions{URL: w.gate.url, Keys: hooks.DeriveKeys(secrets), NewID: s.users.NewID, WithoutReserve: !s.reserve,
+		BackReference: link.BackReference{Write: s.write}, Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
+	if s.metadata != "" {
+		w.gate.other = `{"identity":{"metadata_public":` + s.metadata + `}}`
+		a.Existing = fmt.Appendf(nil, "selfservice: {flows: {registration: {after: {password: {hooks: ["+
+			"{hook: web_hook, config: {url: %q, method: POST, body: 'base64://ZnVuY3Rpb24oY3R4KSB7fQ==', response: {parse: true}}}, {hook: session}]}}}}}", w.gate.url+"/other")
+	}
+	if err := a.WriteKratos(&b); err != nil {
+		w.t.Fatal(err)
+	}
+	w.gate.dropLink = !s.link
+	return b.Bytes()
+}
+
+// signUp registers a person; the test fails when Kratos refuses.
+func (w *world) signUp(email string) *symbolontest.Person {
+	w.t.Helper()
+	p, err := w.kratos.Register(w.t.Context(), email, password, "Ann")
+	if err != nil {
+		w.t.Fatalf("sign up %s: %v", email, err)
+	}
+	return p
+}
+
+// get asks the application with a person's session: the user ID, or the error code.
+func (w *world) get(token string) (status int, answer string) {
+	w.t.Helper()
+	return ask(w.t, w.app.URL, token)
+}
+
+func ask(t *testing.T, url, token string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Session-Token", token)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode == 200 {
+		return 200, string(body)
+	}
+	var e struct{ Error struct{ Code string } }
+	if err := json.Unmarshal(body, &e); err != nil {
+		t.Fatalf("%d without the error shape: %s", res.StatusCode, body)
+	}
+	return res.StatusCode, e.Error.Code
+}
+
+// backReference is metadata_public.id as whoami shows it; whoami is the only
+// thing asked.
+func (w *world) backReference(token string) string {
+	w.t.Helper()
+	raw, status, err := w.kratos.Whoami(w.t.Context(), token)
+	if err != nil || status != 200 {
+		w.t.Fatalf("whoami: %d, %v", status, err)
+	}
+	var s struct {
+		Identity struct {
+			Metadata struct {
+				ID any `json:"id"`
+			} `json:"metadata_public"`
+		} `json:"identity"`
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		w.t.Fatal(err)
+	}
+	id, _ := s.Identity.Metadata.ID.(string)
+	return id
+}
+
+// record is what Symbolon knows of an identity.
+func (w *world) record(id string) symbolon.Record {
+	w.t.Helper()
+	r, err := w.linker.Record(w.t.Context(), id)
+	if err != nil && !errors.Is(err, symbolon.ErrNotFound) {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) linked(id string) symbolon.UserID {
+	if r := w.record(id); r.Link != nil && r.Link.State == symbolon.Linked {
+		return r.Link.User
+	}
+	return ""
+}
+
+func (w *world) findings(id string) string {
+	var kinds []string
+	for _, f := range w.record(id).Findings {
+		kinds = append(kinds, string(f.Kind))
+	}
+	return strings.Join(kinds, " ")
+}
+
+func (w *world) events(id string, kind symbolon.EventKind) (n int) {
+	for _, e := range w.record(id).Events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// eventually waits for what a hook or the back-reference does behind our backs.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not so after a minute: %s", what)
+		}
+	}
+}
+
+// oneToOne checks that users and identities are matched, one to one, n of them.
+func (w *world) oneToOne(n int) {
+	w.t.Helper()
+	identities, err := w.kratos.CountIdentities(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	table := w.store.Users.Table
+	if table == "" {
+		table = "symbolon_users"
+	}
+	users := w.db.int("select count(*) from " + table)
+	with := w.db.int("select count(distinct ory_identity_id) from " + table)
+	if identities != n || users != n || with != n {
+		w.t.Errorf("%d identities, %d users, %d of them with an identity of their own; want %d of each", identities, users, with, n)
+	}
+}
+
+func mail(format string, args ...any) string { return fmt.Sprintf(format, args...) + "@example.org" }
+
+func timeNow() time.Time { return time.Now() }
+
+// restart gives the application a new verifier, which remembers nothing.
+func (w *world) restart() {
+	w.auth = w.newVerifier()
+	w.app.Close()
+	w.app = httptest.NewServer(w.auth.Require(http.HandlerFunc(whoAmI)))
+	w.t.Cleanup(w.app.Close)
+}
+
+func onLink(f func(*sqlstore.Tx, symbolon.Link) error) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
+	return func(_ context.Context, tx *sqlstore.Tx, link symbolon.Link) error { return f(tx, link) }
+}
+
+// identities are all that the ledger binds.
+func (w *world) identities() (out []symbolon.IdentityID) {
+	w.t.Helper()
+	rows, err := w.db.QueryContext(w.t.Context(), `select ory_identity_id from symbolon_users where ory_identity_id is not null`)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, symbolon.IdentityID(id))
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}

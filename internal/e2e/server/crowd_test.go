@@ -1,0 +1,384 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/symbolontest"
+)
+
+// crowd is a world full of people, and what its server has acknowledged about them.
+type crowd struct {
+	w       *world
+	taps    *taps
+	client  *http.Client
+	load    sync.WaitGroup
+	written int
+
+	mu      sync.Mutex
+	members []*member
+	users   map[string]string // identity: the user that some answer named
+	linked  map[string]bool   // the link hook was answered that the bond stands
+	acks    map[string]int    // what was acknowledged, for the record
+}
+
+// member is one of them.
+type member struct {
+	*symbolontest.Person
+	aged    bool   // linked long ago, as far as the ledger can tell
+	deleted bool   // at Ory, by an administrator
+	buried  bool   // and the ledger was seen to know it
+	asked   bool   // an erasure was asked for, whatever came of it
+	erasure string // the one that was accepted
+	lives   bool   // in the end
+}
+
+// newCrowd starts a server that compares everybody every second, with a tap on what
+// Ory tells it and on what it asks of Ory. Its link hook alone is configured: every
+// user's ID has to get to Ory by a PATCH.
+func newCrowd(t *testing.T, database string) *crowd {
+	t.Helper()
+	c := &crowd{users: map[string]string{}, linked: map[string]bool{}, acks: map[string]int{},
+		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	c.taps = &taps{flying: map[string]int{}}
+	var server *process
+	hooks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		defer c.taps.enter("link")()
+		status, answer := forward(t, server.publicURL, r)
+		c.hookAnswered(body, status, answer)
+		w.WriteHeader(status)
+		_, _ = w.Write(answer)
+	}))
+	t.Cleanup(hooks.Close)
+	c.w = startWorld(t, world{database: database, killed: true, actions: []string{"--without-reserve"},
+		env: []string{"SYMBOLON_SERVE_URL=" + hooks.URL, "SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%",
+			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_LOG_LEVEL=info"},
+		before: func(w *world) { server = w.server }})
+	c.w.server.kill()
+	c.w.server.set("SYMBOLON_ORY_ADMIN_URL=" + c.taps.before(t, c.w.kratos.AdminURL))
+	c.w.server.start(t)
+	t.Cleanup(c.client.CloseIdleConnections)
+	return c
+}
+
+// taps see what goes in and out of the server, and say when something begins.
+type taps struct {
+	mu     sync.Mutex
+	flying map[string]int
+	want   string
+	seen   chan struct{}
+}
+
+// enter notes that something begins; what it returns notes the end.
+func (p *taps) enter(what string) (leave func()) {
+	p.add(what, 1)
+	return func() { p.add(what, -1) }
+}
+
+func (p *taps) add(what string, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flying[what] += n
+	if n > 0 && p.want == what && p.seen != nil {
+		close(p.seen)
+		p.seen = nil
+	}
+}
+
+// await returns when the next one begins, or after a while all the same.
+func (p *taps) await(what string, patience time.Duration) {
+	if what == "" {
+		return
+	}
+	seen := make(chan struct{})
+	p.mu.Lock()
+	p.want, p.seen = what, seen
+	p.mu.Unlock()
+	select {
+	case <-seen:
+	case <-time.After(patience):
+	}
+}
+
+// underWay says what has begun and not ended.
+func (p *taps) underWay() (all []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for what, n := range p.flying {
+		if n > 0 {
+			all = append(all, what)
+		}
+	}
+	return all
+}
+
+// before puts a tap before Kratos' admin API.
+func (p *taps) before(t *testing.T, adminURL string) string {
+	target, err := url.Parse(adminURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := httputil.NewSingleHostReverseProxy(target)
+	through.ErrorLog = log.New(io.Discard, "", 0) // of those who were killed
+	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPatch:
+			defer p.enter("write")()
+		case r.Method == http.MethodGet && r.URL.Path == "/admin/identities":
+			defer p.enter("reconcile")()
+		}
+		through.ServeHTTP(w, r)
+	}))
+	t.Cleanup(tap.Close)
+	return tap.URL
+}
+
+// hookAnswered notes a 2xx of the link hook.
+func (c *crowd) hookAnswered(body []byte, status int, answer []byte) {
+	var said struct{ Status string }
+	var told struct {
+		Identity string `json:"identity_id"`
+	}
+	if status != 200 || json.Unmarshal(answer, &said) != nil || json.Unmarshal(body, &told) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acks["hooks "+said.Status]++
+	if said.Status == "done" {
+		c.linked[told.Identity] = true
+	}
+}
+
+// begin lets people sign up, make requests, be looked at by the operator, be erased and
+// be deleted, until ctx ends.
+func (c *crowd) begin(ctx context.Context, t *testing.T) {
+	var n int
+	for _, part := range []struct {
+		pause time.Duration
+		does  func()
+	}{
+		{60 * time.Millisecond, func() { c.signUp(ctx, t, &n) }},
+		{30 * time.Millisecond, func() { c.request(ctx, t) }},
+		{150 * time.Millisecond, func() { c.sync(ctx, t) }},
+		{300 * time.Millisecond, func() { c.end(ctx, t) }},
+		{2 * time.Second, func() { c.compare(ctx) }},
+	} {
+		c.load.Go(func() {
+			for ctx.Err() == nil {
+				part.does()
+				time.Sleep(part.pause)
+			}
+		})
+	}
+}
+
+func (c *crowd) awaitPeople(t *testing.T, n int) {
+	t.Helper()
+	patiently(t, "there are people", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.users) >= n
+	})
+}
+
+func (c *crowd) signUp(ctx context.Context, t *testing.T, n *int) {
+	*n++
+	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), cmdtest.Password, "Somebody")
+	if err != nil {
+		t.Errorf("a sign-up: %v", err) // whatever becomes of Symbolon
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members = append(c.members, &member{Person: p})
+}
+
+// pick chooses somebody.
+func (c *crowd) pick(who func(*member) bool) *member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for range 20 {
+		if n := len(c.members); n > 0 {
+			if m := c.members[n-1-min(rand.IntN(n), rand.IntN(n))]; who(m) { // rather the newest
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// ask sends a request to a server that may be dead: status 0.
+func (c *crowd) ask(ctx context.Context, method, url, send string, header ...string) (status int, user string, body []byte) {
+	r, err := http.NewRequestWithContext(context.WithoutCancel(ctx), method, url, strings.NewReader(send))
+	if err != nil {
+		return 0, "", nil
+	}
+	if send != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		return 0, "", nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		return 0, "", nil
+	}
+	return resp.StatusCode, resp.Header.Get("X-User-Id"), body
+}
+
+// named notes that an answer named somebody's user, which must be the same for ever.
+func (c *crowd) named(t *testing.T, m *member, user, what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before := c.users[m.IdentityID]; user == "" || before != "" && before != user {
+		t.Errorf("identity %s: %s names user %q, before it was %q", m.IdentityID, what, user, before)
+	}
+	c.users[m.IdentityID] = user
+	c.acks[what]++
+}
+
+func (c *crowd) request(ctx context.Context, t *testing.T) {
+	var erased bool
+	m := c.pick(func(m *member) bool { erased = m.erasure != ""; return true })
+	if m == nil {
+		return
+	}
+	status, user, body := c.ask(ctx, "GET", c.w.server.publicURL+"/auth", "", "X-Session-Token", m.Token)
+	c.mu.Lock()
+	ends := m.asked || m.deleted
+	c.mu.Unlock()
+	switch {
+	case status == 200 && erased:
+		t.Errorf("identity %s was erased and is let in as user %s", m.IdentityID, user)
+	case status == 200:
+		c.named(t, m, user, "requests")
+	case (status == 401 || status == 403) && !ends:
+		t.Errorf("identity %s is denied: %d %s", m.IdentityID, status, body)
+	}
+}
+
+func (c *crowd) sync(ctx context.Context, t *testing.T) {
+	m := c.pick(func(m *member) bool { return !m.asked && !m.deleted })
+	if m == nil {
+		return
+	}
+	status, _, body := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/identities/"+m.IdentityID+"/sync", "")
+	var answer struct{ Link system.Bond }
+	if status != 200 {
+		return
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Link.State != symbolon.Linked {
+		t.Errorf("sync of %s: %s", m.IdentityID, body)
+		return
+	}
+	c.named(t, m, string(answer.Link.User), "syncs")
+}
+
+// compare has the operator start a comparison beside the scheduled ones: only the lease
+// of one that was killed keeps it away.
+func (c *crowd) compare(ctx context.Context) {
+	status, _, _ := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/reconcile", `{"repair":true}`)
+	if status == 202 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.acks["runs"]++
+	}
+}
+
+// end has somebody erased, or deletes somebody at Ory as an administrator does. Of the
+// latter no more wait for their proof than the circuit breaker lets pass.
+func (c *crowd) end(ctx context.Context, t *testing.T) {
+	waiting := 0
+	c.mu.Lock()
+	all := append([]*member(nil), c.members...)
+	c.mu.Unlock()
+	for _, m := range all {
+		if m.deleted && !m.buried {
+			_, _, body := c.ask(ctx, "GET", c.w.server.operatorURL+"/admin/identities/"+m.IdentityID, "")
+			if m.buried = strings.Contains(string(body), `"state":"gone"`); !m.buried {
+				waiting++
+			}
+		}
+	}
+	var user string
+	may := func(m *member) bool {
+		user = c.users[m.IdentityID]
+		return user != "" && !m.asked && !m.deleted
+	}
+	if waiting < 5 && rand.IntN(2) == 0 {
+		if m := c.pick(func(m *member) bool { return may(m) && m.aged }); m != nil {
+			c.mu.Lock()
+			m.deleted = true
+			c.mu.Unlock()
+			if err := c.w.kratos.DeleteIdentity(context.WithoutCancel(ctx), m.IdentityID); err != nil {
+				t.Errorf("delete at Ory: %v", err)
+			}
+		}
+		return
+	}
+	if m := c.pick(may); m != nil {
+		c.erase(ctx, t, m, user)
+	}
+}
+
+func (c *crowd) erase(ctx context.Context, t *testing.T, m *member, user string) {
+	c.mu.Lock()
+	m.asked = true
+	c.mu.Unlock()
+	defer c.taps.enter("erase")()
+	path := []string{"/admin/users/" + user, "/admin/identities/" + m.IdentityID}[rand.IntN(2)]
+	status, _, body := c.ask(ctx, "DELETE", c.w.server.operatorURL+path+"?why=ticket+8812", "")
+	if status != 200 && status != 202 {
+		return
+	}
+	var answer struct{ Erasure system.Erasure }
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Erasure.ID == "" {
+		t.Errorf("erasure of %s: %s", m.IdentityID, body)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.erasure = answer.Erasure.ID
+	c.acks["erasures"]++
+}
+
+func (c *crowd) figures() string {
+	deleted := 0
+	for _, m := range c.members {
+		if m.deleted {
+			deleted++
+		}
+	}
+	return fmt.Sprintf("%d people, %d deleted at Ory, acknowledged: %v", len(c.members), deleted, c.acks)
+}
+
+func lastLine(out []byte) []byte {
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"github.com/symbolon-id/symbolon/internal/e2e"
+)
+
+var programs struct {
+	sync.Mutex
+	built map[bool]string // by whether it has the race detector
+}
+
+// program builds the program once and returns its path. It is the test binary of
+// cmd/symbolon, which becomes the program where cmdtest.BeTheProgram is set, and can kill
+// itself in the middle of a write (cmdtest.DieAtWrite).
+//
+// With watched it has the race detector if these tests have it. Tests that kill the program
+// want it plain: the detector reports nothing of a process that was killed, and makes each
+// of many starts slow. SYMBOLON_RACE=all gives them the detector all the same.
+func program(t *testing.T, watched bool) string {
+	t.Helper()
+	race := raceDetector && (watched || os.Getenv("SYMBOLON_RACE") == "all")
+	programs.Lock()
+	defer programs.Unlock()
+	if path := programs.built[race]; path != "" {
+		return path
+	}
+	path, err := os.Executable() // go test removes what is beside it
+	if err != nil {
+		t.Fatal(err)
+	}
+	path += ".symbolon"
+	args := []string{"test", "-c", "-buildvcs=false", "-o", path}
+	if race {
+		path += "-race"
+		args = []string{"test", "-c", "-buildvcs=false", "-race", "-o", path}
+	}
+	build := exec.Command("go", append(args, ".")...)
+	build.Dir = e2e.File(t, "cmd", "symbolon")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	if programs.built == nil {
+		programs.built = map[bool]string{}
+	}
+	programs.built[race] = path
+	return path
+}
