@@ -209,7 +209,7 @@ func (o *Ory) do(ctx context.Context, verb, target string, in any, header http.H
 	for name, values := range header {
 		request.Header[name] = values
 	}
-	response, err := o.hookClient.Do(request)
+	response, err := o.ownClient.Do(request)
 	if err != nil {
 		return nil, 0, err
 	}
