@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,28 +18,13 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// lie has the proxy answer requests of a route in Ory's place, until mend is called.
-func (w *world) lie(route string, answer http.HandlerFunc) (asked *atomic.Int64, mend func()) {
+// lie has requests of a route answered otherwise, until mend is called.
+func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.Int64, mend func()) {
 	asked = &atomic.Int64{}
-	method, pattern, _ := strings.Cut(route, " ")
-	f := func(out http.ResponseWriter, r *http.Request) bool {
-		if ok, _ := path.Match(pattern, r.URL.Path); !ok || r.Method != method {
-			return false
-		}
+	return asked, w.ory.Lie(route, func(out http.ResponseWriter, r *http.Request) bool {
 		asked.Add(1)
-		answer(out, r)
-		return true
-	}
-	w.liar.Store(&f)
-	return asked, func() { w.liar.Store(nil) }
-}
-
-func says(status int, kind, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", kind)
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(body))
-	}
+		return answer(out, r)
+	})
 }
 
 // TestHostileOry: whatever comes instead of Ory's own answer, at whichever call: the
@@ -48,25 +32,28 @@ func says(status int, kind, body string) http.HandlerFunc {
 func TestHostileOry(t *testing.T) {
 	const asJSON = "application/json; charset=utf-8"
 	own := func(code int) string { return fmt.Sprintf(`{"error":{"code":%d,"status":"x","message":"y"}}`, code) }
-	answers := map[string]http.HandlerFunc{
-		"401":                      says(401, asJSON, own(401)),
-		"403":                      says(403, asJSON, own(403)),
-		"404 of a proxy":           says(404, "text/plain", "404 page not found\n"),
-		"404 in HTML":              says(404, "text/html", "<h1>Not Found</h1>"),
-		"404 of another program":   says(404, asJSON, `{"message":"no route"}`),
-		"404 that says 500":        says(404, asJSON, own(500)),
-		"409":                      says(409, asJSON, own(409)),
-		"500":                      says(500, asJSON, own(500)),
-		"502":                      says(502, "text/html", "<h1>Bad Gateway</h1>"),
-		"503":                      says(503, "text/plain", ""),
-		"200 in HTML":              says(200, "text/html", "<h1>Sign in</h1>"),
-		"200 and nothing":          says(200, asJSON, ""),
-		"200 and another identity": says(200, asJSON, `{"id":"aaaaaaaa-0000-4000-8000-000000000001","schema_id":"default","state":"active","traits":{},"created_at":"2026-01-01T00:00:00Z"}`),
-		"a redirect":               func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
-		"no answer":                func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	answers := map[string]fakeory.Answer{
+		"401":                      fakeory.Says(401, asJSON, own(401)),
+		"403":                      fakeory.Says(403, asJSON, own(403)),
+		"404 of a proxy":           fakeory.Says(404, "text/plain", "404 page not found\n"),
+		"404 in HTML":              fakeory.Says(404, "text/html", "<h1>Not Found</h1>"),
+		"404 of another program":   fakeory.Says(404, asJSON, `{"message":"no route"}`),
+		"404 that says 500":        fakeory.Says(404, asJSON, own(500)),
+		"409":                      fakeory.Says(409, asJSON, own(409)),
+		"500":                      fakeory.Says(500, asJSON, own(500)),
+		"502":                      fakeory.Says(502, "text/html", "<h1>Bad Gateway</h1>"),
+		"503":                      fakeory.Says(503, "text/plain", ""),
+		"200 in HTML":              fakeory.Says(200, "text/html", "<h1>Sign in</h1>"),
+		"200 and nothing":          fakeory.Says(200, asJSON, ""),
+		"200 and another identity": fakeory.Says(200, asJSON, `{"id":"aaaaaaaa-0000-4000-8000-000000000001","schema_id":"default","state":"active","traits":{},"created_at":"2026-01-01T00:00:00Z"}`),
+		"no answer":                func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return true
+		},
 	}
 	calls := []struct {
-		route string
+		route fakeory.Route
 		step  symbolon.ErasureStep
 		there bool // the identity is at Ory as long as it lasts
 	}{
@@ -77,7 +64,7 @@ func TestHostileOry(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	for _, call := range calls {
 		for name, answer := range answers {
-			t.Run(call.route+" "+name, func(t *testing.T) {
+			t.Run(string(call.route)+" "+name, func(t *testing.T) {
 				p, user := w.linked()
 				asked, mend := w.lie(call.route, answer)
 				begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
@@ -113,7 +100,7 @@ func TestReadBack(t *testing.T) {
 	p, _ := w.linked()
 	begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	w.must(err)
-	_, mend := w.lie("DELETE /admin/identities/*", says(204, "", "")) // it says so, and does nothing
+	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // it says so, and does nothing
 	if e, err := w.erasures.Run(t.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseIdentity {
 		t.Errorf("at %s, %v", e.Step, err)
 	}
@@ -303,7 +290,7 @@ func TestResume(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	now := time.Now()
 	w.erasures.Now = func() time.Time { return now }
-	_, mend := w.lie("DELETE /admin/identities/*", says(500, "text/plain", ""))
+	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(500, "text/plain", ""))
 	for range 3 {
 		_, user := w.linked()
 		_, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
@@ -350,11 +337,11 @@ func TestFinish(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	asked := 0
-	_, mend := w.lie("DELETE /admin/identities/*", func(out http.ResponseWriter, r *http.Request) {
+	_, mend := w.lie("DELETE /admin/identities/*", func(out http.ResponseWriter, r *http.Request) bool {
 		if asked++; asked == 2 {
 			cancel()
 		}
-		says(500, "text/plain", "")(out, r)
+		return fakeory.Says(500, "text/plain", "")(out, r)
 	})
 	if e, err := w.erasures.Finish(ctx, begun.ID); err == nil || e.Done() || e.ID != begun.ID || asked < 2 {
 		t.Errorf("asked %d times: %+v %v", asked, e, err)

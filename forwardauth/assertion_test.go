@@ -58,7 +58,7 @@ func TestForwardAuthAssertion(t *testing.T) {
 			t.Fatalf("%s: %d %q", path, rec.Code, got)
 		}
 		if want != "" {
-			if c := verify(t, got[0], f.Signer, now); c["sub"] != "user-of-"+s.identity || c["session"] != s.id {
+			if c := verify(t, got[0], f.Signer, now); c["sub"] != "user-of-"+s.IdentityID || c["session"] != s.ID {
 				t.Errorf("%v", c)
 			}
 		}

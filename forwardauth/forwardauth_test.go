@@ -14,6 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 var allHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
@@ -60,9 +61,9 @@ func TestForwardAuth(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)
 	held, h := w.person(2)
-	id := symbolon.IdentityID(h.identity)
+	id := symbolon.IdentityID(h.IdentityID)
 	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}
-	who := fmt.Sprintf("user-of-%s %s %s aal1 p00000001@x.example ", s.identity, s.identity, s.id)
+	who := fmt.Sprintf("user-of-%s %s %s aal1 p00000001@x.example ", s.IdentityID, s.IdentityID, s.ID)
 	tests := []struct {
 		path, token string
 		status      int
@@ -154,7 +155,7 @@ func TestForwardAuth(t *testing.T) {
 			}
 		}
 	}
-	w.set(func() { w.down = true })
+	w.Break(fakeory.DatabaseDown{})
 	for _, path := range []string{"/auth", "/auth/optional", "/auth/aal2"} {
 		if status, headers := w.auth(t, "GET", path, "X-Session-Token", "ory_st_other"); status != 503 || headers != nothing {
 			t.Errorf("%s in an outage: %d %q", path, status, headers)
@@ -191,7 +192,7 @@ func TestHeaderNames(t *testing.T) {
 	r.URL.Path = "/auth"
 	f.ServeHTTP(rec, r)
 	h := rec.Header()
-	if h.Get("Remote-User") != "user-of-"+s.identity || h.Get("X-Mail") == "" || h.Get("X-Identity-Id") != s.identity || h["X-User-Id"] != nil {
+	if h.Get("Remote-User") != "user-of-"+s.IdentityID || h.Get("X-Mail") == "" || h.Get("X-Identity-Id") != s.IdentityID || h["X-User-Id"] != nil {
 		t.Errorf("%v", h)
 	}
 	for _, bad := range []string{"X User", "X-Usér", "X_User_Id", "X-User:", "a\r\nb", "Über"} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 const hydratePassword = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
@@ -32,24 +33,24 @@ func TestHydrate(t *testing.T) {
 	token, s := w.person(1)
 	_, other := w.person(2)
 	held, hs := w.person(3)
-	id := symbolon.IdentityID(hs.identity)
+	id := symbolon.IdentityID(hs.IdentityID)
 	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}
 	now := time.Now()
 	h := &Hydrate{ForwardAuth: &ForwardAuth{Verifier: w.v, Signer: newSigner(&now)}, User: "symbolon", Passwords: []string{"former", hydratePassword}}
 
 	// What came stays, to the last digit; what is ours is set, whatever stood there.
 	body := fmt.Sprintf(`{"subject":%q,"extra":{"n":12345678901234567890,"symbolon":{"user_id":"evil"},"identity":{"id":%q}},`+
-		`"header":{"X-Other":["a"],"x-user-id":["evil"],"X-AUTH-EMAIL":["evil"]},"match_context":{"regexp_capture_groups":["x"],"url":null,"method":"GET"}}`, s.identity, s.identity)
+		`"header":{"X-Other":["a"],"x-user-id":["evil"],"X-AUTH-EMAIL":["evil"]},"match_context":{"regexp_capture_groups":["x"],"url":null,"method":"GET"}}`, s.IdentityID, s.IdentityID)
 	status, text := w.hydrate(h, body, "X-Session-Token", token, "Content-Encoding", "gzip", "X-User-Id", "evil")
 	var got map[string]json.RawMessage
 	var extra, header map[string]any
 	if err := json.Unmarshal([]byte(text), &got); err != nil || status != 200 || json.Unmarshal(got["extra"], &extra) != nil || json.Unmarshal(got["header"], &header) != nil {
 		t.Fatalf("%d %s %v", status, text, err)
 	}
-	user := "user-of-" + s.identity
-	want := map[string]any{"user_id": user, "identity_id": s.identity, "session_id": s.id, "aal": "aal1", "email": "p00000001@x.example"}
+	user := "user-of-" + s.IdentityID
+	want := map[string]any{"user_id": user, "identity_id": s.IdentityID, "session_id": s.ID, "aal": "aal1", "email": "p00000001@x.example"}
 	if !reflect.DeepEqual(extra["symbolon"], want) || !strings.Contains(string(got["extra"]), "12345678901234567890") || strings.Contains(text, "evil") ||
-		string(got["match_context"]) != `{"regexp_capture_groups":["x"],"url":null,"method":"GET"}` || string(got["subject"]) != `"`+s.identity+`"` {
+		string(got["match_context"]) != `{"regexp_capture_groups":["x"],"url":null,"method":"GET"}` || string(got["subject"]) != `"`+s.IdentityID+`"` {
 		t.Errorf("%s", text)
 	}
 	if len(header) != 7 || !reflect.DeepEqual(header["X-User-Id"], []any{user}) || !reflect.DeepEqual(header["X-Other"], []any{"a"}) {
@@ -67,18 +68,18 @@ func TestHydrate(t *testing.T) {
 		status  int
 		says    string
 	}{
-		"nulls":                     {plain(s.identity), []string{"X-Session-Token", token}, 200, user},
-		"by cookie":                 {plain(s.identity), []string{"Cookie", "ory_kratos_session=" + token}, 403, "cookie or X-Session-Token"}, // not well-formed
+		"nulls":                     {plain(s.IdentityID), []string{"X-Session-Token", token}, 200, user},
+		"by cookie":                 {plain(s.IdentityID), []string{"Cookie", "ory_kratos_session=" + token}, 403, "cookie or X-Session-Token"}, // not well-formed
 		"a stranger":                {plain("anonymous"), nil, 200, `"X-User-Id":[""]`},
 		"a stranger with a session": {plain("anonymous"), []string{"X-Session-Token", token}, 200, `"X-User-Id":[""]`},
 		"nobody at all":             {plain(""), nil, 200, `"symbolon":null`},
-		"somebody else's session":   {plain(other.identity), []string{"X-Session-Token", token}, 403, "not the subject's"},
-		"no session":                {plain(s.identity), nil, 403, "has to pass on"},
-		"a session that is none":    {plain(s.identity), []string{"X-Session-Token", "ory_st_junk"}, 403, "has to pass on"},
-		"on hold":                   {plain(hs.identity), []string{"X-Session-Token", held}, 403, "link_on_hold"},
-		"wrong password":            {plain(s.identity), []string{"Authorization", "Basic c3ltYm9sb246eA==", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
-		"no password":               {plain(s.identity), []string{"Authorization", "", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
-		"the session as a password": {plain(s.identity), []string{"Authorization", "Bearer " + token}, 401, "hooks.basic.hydrate"},
+		"somebody else's session":   {plain(other.IdentityID), []string{"X-Session-Token", token}, 403, "not the subject's"},
+		"no session":                {plain(s.IdentityID), nil, 403, "has to pass on"},
+		"a session that is none":    {plain(s.IdentityID), []string{"X-Session-Token", "ory_st_junk"}, 403, "has to pass on"},
+		"on hold":                   {plain(hs.IdentityID), []string{"X-Session-Token", held}, 403, "link_on_hold"},
+		"wrong password":            {plain(s.IdentityID), []string{"Authorization", "Basic c3ltYm9sb246eA==", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
+		"no password":               {plain(s.IdentityID), []string{"Authorization", "", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
+		"the session as a password": {plain(s.IdentityID), []string{"Authorization", "Bearer " + token}, 401, "hooks.basic.hydrate"},
 		"no JSON":                   {"subject", nil, 400, "invalid_json"},
 		"empty":                     {"", nil, 400, "invalid_json"},
 		"a list":                    {"[]", nil, 400, "not an object"},
@@ -98,8 +99,8 @@ func TestHydrate(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d %q", name, status, text, test.status, test.says)
 		}
 	}
-	w.set(func() { w.down = true })
-	if status, text := w.hydrate(h, plain(s.identity), "X-Session-Token", "ory_st_other"); status != 503 {
+	w.Break(fakeory.DatabaseDown{})
+	if status, text := w.hydrate(h, plain(s.IdentityID), "X-Session-Token", "ory_st_other"); status != 503 {
 		t.Errorf("an outage: %d %s", status, text)
 	}
 	if status, _ := w.hydrate(&Hydrate{ForwardAuth: h.ForwardAuth, User: "symbolon"}, plain("a"), "Authorization", "Basic c3ltYm9sb246"); status != 401 {

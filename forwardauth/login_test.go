@@ -10,6 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 func testLogin() Login {
@@ -127,7 +128,7 @@ func TestLoginRedirect(t *testing.T) {
 		}
 	}
 	// "Don't know" and "no" are no reason to sign in.
-	w.set(func() { w.down = true })
+	w.Break(fakeory.DatabaseDown{})
 	r := request("X-Session-Token", "ory_st_other", "Accept", page)
 	r.URL = &url.URL{Path: "/auth/p/web"}
 	rec := httptest.NewRecorder()

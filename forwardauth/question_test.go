@@ -14,7 +14,7 @@ func TestAnswer(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)
 	half, s := w.person(2)
-	s.needsAAL2 = true
+	w.RequireSecondFactor(s.IdentityID)
 	f := &ForwardAuth{Verifier: w.v, Policies: map[string]Policy{"mine": {Require: []session.Policy{session.Verified}}, "pages": {LoginRedirect: true}},
 		Login: Login{URL: "https://id.example/login", ReturnTo: []string{"app.example"}}}
 	for _, name := range []string{"default", "optional", "aal2", "mine", "pages"} {

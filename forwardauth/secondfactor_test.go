@@ -2,10 +2,11 @@ package forwardauth
 
 import (
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 // TestSecondFactor: Ory's own address of the second factor stands in Location and in the
@@ -14,9 +15,8 @@ func TestSecondFactor(t *testing.T) {
 	const good = "https://ory.example/self-service/login/browser?aal=aal2"
 	for redirect, want := range map[string]string{good: good, "javascript:alert(1)": "", "https://x/?t=ory_st_secret": ""} {
 		w := newWorld(t)
-		w.answer = func(*http.Request) *http.Response {
-			return response(403, `{"error":{"id":"session_aal2_required","code":403,"status":"Forbidden"},"redirect_browser_to":"`+redirect+`"}`)
-		}
+		w.Lie("", fakeory.Says(403, "application/json",
+			`{"error":{"id":"session_aal2_required","code":403,"status":"Forbidden"},"redirect_browser_to":"`+redirect+`"}`))
 		rec := httptest.NewRecorder()
 		(&ForwardAuth{Verifier: w.v}).ServeHTTP(rec, byToken("ory_st_secret"))
 		if rec.Code != 403 || rec.Header().Get("Location") != want || strings.Contains(rec.Body.String(), "redirect_browser_to") != (want != "") ||
@@ -44,8 +44,8 @@ func TestSecondFactor(t *testing.T) {
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	var said strings.Builder
-	for _, down := range []bool{true, false} {
-		w.set(func() { w.down = down })
+	mend := w.Break(fakeory.DatabaseDown{})
+	for range 2 {
 		for _, header := range [][]string{{"X-Session-Token", "ory_st_canary1"}, {"Authorization", "Bearer ory_st_canary2"},
 			{"Cookie", "ory_kratos_session=canary12"}, {"X-Session-Token", "bad canary"}, {"Cookie", `ory_kratos_session="canary"`}} {
 			for _, path := range []string{"/auth", "/auth/optional", "/x"} {
@@ -55,6 +55,7 @@ func TestCanaries(t *testing.T) {
 				fmt.Fprint(&said, rec.Header(), rec.Body)
 			}
 		}
+		mend()
 	}
 	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
 		if strings.Contains(text, "canary") {

@@ -3,11 +3,8 @@ package access
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,35 +16,26 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const identity = "11111111-1de0-4000-8000-000000000000"
 
-// kratos is an Ory with one session, on no network, so that time can be the test's.
+// kratos is an Ory in memory with one session, so that time can be the test's.
 type kratos struct {
-	gone, down atomic.Bool
-	user       atomic.Value // of the store
+	*fakeory.Ory
+	session fakeory.Session
+	user    atomic.Value // of the store
 }
 
-func (k *kratos) RoundTrip(r *http.Request) (*http.Response, error) {
-	switch {
-	case k.down.Load():
-		return nil, errors.New("connection refused")
-	case r.URL.Path == "/health/ready":
-		return said(200, `{"status":"ok"}`), nil
-	case k.gone.Load():
-		return said(401, `{"error":{"code":401,"status":"Unauthorized","reason":"No valid session credentials found in the request.","message":"The request could not be authorized"}}`), nil
-	}
-	return said(200, fmt.Sprintf(`{"id":"11111111-5e55-4000-8000-000000000000","active":true,"expires_at":%q,"authenticated_at":%q,"authenticator_assurance_level":"aal1",
-		"identity":{"id":%q,"schema_id":"default","created_at":"1999-01-01T00:00:00Z","state":"active","traits":{"email":"p@example.com"}}}`,
-		time.Now().Add(24*time.Hour).Format(time.RFC3339), time.Now().Format(time.RFC3339), identity)), nil
+func (k *kratos) revoke() {
+	k.session.Revoked = true
+	k.PutSession(k.session)
 }
 
-func said(status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
-}
+func (k *kratos) unreachable() (mend func()) { return k.Break(fakeory.Dropped{}) }
 
 // store has one user.
 type store struct {
@@ -72,9 +60,11 @@ const (
 // stream opens one in a bubble.
 func stream(t *testing.T) (*kratos, *session.Verifier, *Stream) {
 	t.Helper()
-	k := &kratos{}
+	k := &kratos{Ory: fakeory.Start(t, fakeory.Config{InMemory: true})}
+	k.PutIdentity(map[string]any{"id": identity, "created_at": "1999-01-01T00:00:00Z", "traits": map[string]any{"email": "p@example.com"}})
+	k.session = k.PutSession(fakeory.Session{IdentityID: identity, Token: "ory_st_ada"})
 	k.user.Store(symbolon.UserID("ada"))
-	client := &ory.Client{PublicURL: "http://kratos:4433", HTTP: &http.Client{Transport: k}}
+	client := &ory.Client{PublicURL: k.PublicURL, HTTP: &http.Client{Transport: k.Ory}}
 	quiet := slog.New(slog.DiscardHandler)
 	v := &session.Verifier{Linker: &link.Linker{Ory: client, Store: store{kratos: k}, Log: quiet}, Log: quiet, MaxStale: maxStale, OutageGrace: grace}
 	s, err := (&Guard{Verifier: v, Recheck: recheck}).EnterStream(t.Context(), "/a.B/C", http.Header{"X-Session-Token": {"ory_st_ada"}})
@@ -107,13 +97,13 @@ func TestBounds(t *testing.T) {
 			min, max time.Duration
 			want     error
 		}{
-			"at Ory":      {func(k *kratos, _ *session.Verifier) { k.gone.Store(true) }, 0, maxStale + recheck, session.ErrUnauthenticated},
-			"purged here": {func(k *kratos, v *session.Verifier) { k.gone.Store(true); v.Purge(identity) }, 0, recheck, session.ErrUnauthenticated},
+			"at Ory":      {func(k *kratos, _ *session.Verifier) { k.revoke() }, 0, maxStale + recheck, session.ErrUnauthenticated},
+			"purged here": {func(k *kratos, v *session.Verifier) { k.revoke(); v.Purge(identity) }, 0, recheck, session.ErrUnauthenticated},
 			"another user": {func(k *kratos, v *session.Verifier) { k.user.Store(symbolon.UserID("eve")); v.Purge(identity) }, 0, recheck,
 				session.ErrUnauthenticated},
-			"an outage": {func(k *kratos, _ *session.Verifier) { k.down.Store(true) }, maxStale + grace - recheck, 2*(maxStale+grace) + recheck,
+			"an outage": {func(k *kratos, _ *session.Verifier) { k.unreachable() }, maxStale + grace - recheck, 2*(maxStale+grace) + recheck,
 				symbolon.ErrUnavailable},
-			"an outage, and purged": {func(k *kratos, v *session.Verifier) { k.down.Store(true); v.Purge(identity) }, maxStale + grace - recheck,
+			"an outage, and purged": {func(k *kratos, v *session.Verifier) { k.unreachable(); v.Purge(identity) }, maxStale + grace - recheck,
 				maxStale + grace + recheck, symbolon.ErrUnavailable},
 		}
 		for name, test := range tests {
@@ -142,14 +132,14 @@ func TestShortOutage(t *testing.T) {
 		defer v.Close()
 		defer s.Leave()
 		time.Sleep(20 * time.Second)
-		k.down.Store(true)
+		mend := k.unreachable()
 		time.Sleep(maxStale + grace - recheck)
-		k.down.Store(false)
+		mend()
 		time.Sleep(time.Hour)
 		if err := s.Ended(); err != nil {
 			t.Error(err)
 		}
-		k.gone.Store(true)
+		k.revoke()
 		if _, err := ends(t, s); !errors.Is(err, session.ErrUnauthenticated) {
 			t.Error(err)
 		}

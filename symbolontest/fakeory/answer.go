@@ -15,6 +15,7 @@ type answer struct {
 	body   []byte
 	cut    int  // send this many bytes fewer than promised
 	bare   bool // no Cache-Control in whatever generation
+	asIs   bool // a lie: no header of Ory's own
 }
 
 // errorBody is Ory's form of an error, in the order of Ory's keys.
@@ -102,12 +103,28 @@ func (o *Ory) handle(mux *http.ServeMux, admin bool, pattern string, h handler) 
 	})
 }
 
-// write sends an answer with the headers that depend on the generation.
+// write sends an answer.
 func (o *Ory) write(w http.ResponseWriter, r *http.Request, admin bool, a answer) {
 	header := w.Header()
 	for name, values := range a.header {
 		header[name] = values
 	}
+	if !a.asIs {
+		o.addHeaders(header, r, admin, a)
+	}
+	if a.status != http.StatusNoContent {
+		header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body[:max(0, len(a.body)-a.cut)])
+	if a.cut > 0 {
+		_ = http.NewResponseController(w).Flush() // or the client sees no answer at all and asks again
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// addHeaders adds the headers that depend on the generation.
+func (o *Ory) addHeaders(header http.Header, r *http.Request, admin bool, a answer) {
 	health := strings.HasPrefix(r.URL.Path, "/health/")
 	if o.config.Generation == V1 {
 		header.Del("Ory-Error-Id")
@@ -120,15 +137,6 @@ func (o *Ory) write(w http.ResponseWriter, r *http.Request, admin bool, a answer
 	}
 	if !admin && !health {
 		header.Set("Vary", "Cookie")
-	}
-	if a.status != http.StatusNoContent {
-		header.Set("Content-Length", strconv.Itoa(len(a.body)))
-	}
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body[:max(0, len(a.body)-a.cut)])
-	if a.cut > 0 {
-		_ = http.NewResponseController(w).Flush() // or the client sees no answer at all and asks again
-		panic(http.ErrAbortHandler)
 	}
 }
 

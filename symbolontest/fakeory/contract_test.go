@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,17 @@ func TestContract(t *testing.T) {
 		o := fakeory.Start(t, fakeory.Config{Hooks: hooks})
 		contract(t, subject{o, o.PublicURL, o.AdminURL, app})
 	})
+	t.Run("fake in memory", func(t *testing.T) {
+		t.Parallel()
+		app := newApplication(t)
+		hooks, err := fakeory.HooksFromKratos(app.overlay())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := fakeory.Start(t, fakeory.Config{Hooks: hooks, InMemory: true})
+		inMemory.Store(o)
+		contract(t, subject{o, o.PublicURL, o.AdminURL, app})
+	})
 	t.Run("kratos", func(t *testing.T) {
 		t.Parallel()
 		app := newApplication(t)
@@ -87,7 +99,19 @@ type response struct {
 
 var direct = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Transport:     &http.Transport{DisableKeepAlives: true},
+	Transport:     byHost{&http.Transport{DisableKeepAlives: true}},
+}
+
+// inMemory is the fake that byHost asks for the addresses of a fake in memory.
+var inMemory atomic.Pointer[fakeory.Ory]
+
+type byHost struct{ network http.RoundTripper }
+
+func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Hostname() == "kratos" {
+		return inMemory.Load().RoundTrip(r)
+	}
+	return b.network.RoundTrip(r)
 }
 
 func ask(t *testing.T, method, target, body string, header ...string) response {
@@ -295,7 +319,7 @@ func batches(t *testing.T, s subject) {
 }
 
 func client(t *testing.T, s subject) {
-	c := &ory.Client{PublicURL: s.public, AdminURL: s.admin}
+	c := &ory.Client{PublicURL: s.public, AdminURL: s.admin, HTTP: direct}
 	t.Cleanup(c.CloseIdleConnections)
 	p := s.register(t, "client")
 	id := symbolon.IdentityID(p.IdentityID)

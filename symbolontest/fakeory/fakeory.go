@@ -1,19 +1,33 @@
-// Package fakeory is an Ory that runs inside a test: it answers on two loopback
-// ports as Ory Kratos does, in the words of either of two generations, and can fail
-// on purpose. It starts in a millisecond, so a test has one of its own.
+// Package fakeory is the one double of Ory for tests: an Ory Kratos of either of two
+// generations, with identities, sessions, flows and webhooks, that can fail on purpose.
+// It starts in a millisecond, so a test has one of its own.
 //
 //	ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 //	ada, err := ory.Register(ctx, "ada@example.com", "correct horse battery", "Ada")
 //	mend := ory.Break(fakeory.DatabaseDown{}) // whoami now says 401 to everybody
 //	defer mend()
 //
+// It has two forms. Both answer alike, and every fault strikes in both.
+//
+//   - A server, the default: two loopback ports, for a test of a whole program, of
+//     timeouts and connections, or of anything that is given a URL only.
+//   - In memory ([Config].InMemory): an [http.RoundTripper] that answers in the caller's
+//     goroutine. It opens no socket and leaves no goroutine behind, so that it runs in a
+//     testing/synctest bubble: a latency, a session's end and a window of the rate limits
+//     then follow the bubble's clock. Hand it out as ory.Client{HTTP:
+//     &http.Client{Transport: fake}}; webhooks come back by [Transport].
+//
+// [Ory.PutIdentity] and [Ory.PutSession] store what no API of Ory's lets a test choose.
+// [Ory.Lie] answers a route otherwise, in any form: HTML, a proxy's 404, another
+// identity. A test that needs one odd answer needs no double of its own.
+//
 // It repeats what surprises people about Ory: a parse hook sees the nil UUID, an
 // empty 200 from it ends the registration, a PATCH reads and writes the whole
 // identity without a lock, a PUT erases the metadata that it does not name, a batch
 // import answers 200 when nothing was imported, and whoami says 401 when its
 // database is down. What it answers is compared with captures of real servers of
-// both generations (testdata), and the same contract suite runs against it and
-// against a real Kratos v1.3.1.
+// both generations (testdata), and the same contract suite runs against both of its
+// forms and against a real Kratos v1.3.1.
 //
 // What it is not: it hashes nothing (an imported password hash lets nobody in),
 // knows one identity schema, and has no recovery, OIDC, TOTP, SCIM or mail.
@@ -80,6 +94,12 @@ type Config struct {
 
 	// Cookie names the session cookie. Defaults to ory_kratos_session.
 	Cookie string
+
+	// InMemory leaves out the two ports: only [Ory.RoundTrip] reaches the fake.
+	InMemory bool
+
+	// HookTransport carries the webhooks. Defaults to the network; see [Transport].
+	HookTransport http.RoundTripper
 }
 
 // Ory is a running fake. Its methods may be called from several goroutines at once.
@@ -87,12 +107,13 @@ type Ory struct {
 	// PublicURL and AdminURL are the two addresses, without a final slash.
 	PublicURL, AdminURL string
 
-	config        Config
-	public, admin *httptest.Server
-	hookClient    *http.Client
-	closing       context.Context // ends with Close
-	close         context.CancelFunc
-	background    tally // hooks whose answer is ignored
+	config                      Config
+	publicHandler, adminHandler http.Handler
+	servers                     []*httptest.Server // none in memory
+	hookClient, ownClient       *http.Client
+	closing                     context.Context // ends with Close
+	close                       context.CancelFunc
+	background                  tally // hooks whose answer is ignored
 
 	data   data
 	faults faults
@@ -115,13 +136,15 @@ func New(config Config) *Ory {
 	o := &Ory{config: config.withDefaults(), data: newData()}
 	o.limits.limits = o.config.Limits
 	o.closing, o.close = context.WithCancel(context.Background())
-	o.hookClient = &http.Client{
-		Timeout:   o.config.HookTimeout,
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+	o.hookClient = &http.Client{Timeout: o.config.HookTimeout, Transport: o.config.HookTransport}
+	o.publicHandler, o.adminHandler = o.publicRoutes(), o.adminRoutes()
+	o.PublicURL, o.AdminURL = memoryPublic, memoryAdmin
+	o.ownClient = &http.Client{Transport: o}
+	if !o.config.InMemory {
+		o.ownClient = &http.Client{Timeout: o.config.HookTimeout, Transport: network()}
+		o.servers = []*httptest.Server{httptest.NewServer(o.publicHandler), httptest.NewServer(o.adminHandler)}
+		o.PublicURL, o.AdminURL = o.servers[0].URL, o.servers[1].URL
 	}
-	o.public = httptest.NewServer(o.publicRoutes())
-	o.admin = httptest.NewServer(o.adminRoutes())
-	o.PublicURL, o.AdminURL = o.public.URL, o.admin.URL
 	return o
 }
 
@@ -143,18 +166,26 @@ func (c Config) withDefaults() Config {
 	if c.Cookie == "" {
 		c.Cookie = "ory_kratos_session"
 	}
+	if c.HookTransport == nil {
+		c.HookTransport = network()
+	}
 	return c
 }
+
+func network() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: 64} }
 
 // Close ends the fake: hooks on their way are cut off, as by a kill of Kratos.
 func (o *Ory) Close() {
 	o.close()
-	o.public.CloseClientConnections()
-	o.admin.CloseClientConnections()
-	o.public.Close()
-	o.admin.Close()
+	for _, s := range o.servers {
+		s.CloseClientConnections()
+	}
+	for _, s := range o.servers {
+		s.Close()
+	}
 	o.background.wait()
 	o.hookClient.CloseIdleConnections()
+	o.ownClient.CloseIdleConnections()
 }
 
 // WaitHooks returns when no webhook is on its way whose answer is ignored.
@@ -218,6 +249,18 @@ func (o *Ory) Requests() []Request {
 		out[n].Header, out[n].Body = r.Header.Clone(), slices.Clone(r.Body)
 	}
 	return out
+}
+
+// Count is how many requests of a route were received so far.
+func (o *Ory) Count(route Route) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.requests {
+		if route.matches(r.Method, r.Path) {
+			n++
+		}
+	}
+	return n
 }
 
 // ForgetRequests empties the record.

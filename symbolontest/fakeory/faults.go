@@ -1,7 +1,9 @@
 package fakeory
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"path"
 	"strings"
 	"sync"
@@ -21,13 +23,15 @@ func (t Times) times() int { return int(t) }
 // without a method; * is one segment (path.Match). The empty route is every request.
 type Route string
 
-func (p Route) matches(r *http.Request) bool {
-	method, pattern, both := strings.Cut(string(p), " ")
+func (p Route) concerns(r *http.Request) bool { return p.matches(r.Method, r.URL.Path) }
+
+func (p Route) matches(method, at string) bool {
+	wanted, pattern, both := strings.Cut(string(p), " ")
 	if !both {
-		method, pattern = r.Method, string(p)
+		wanted, pattern = method, string(p)
 	}
-	ok, err := path.Match(pattern, r.URL.Path)
-	return p == "" || method == r.Method && err == nil && ok
+	ok, err := path.Match(pattern, at)
+	return p == "" || wanted == method && err == nil && ok
 }
 
 // The faults.
@@ -105,6 +109,14 @@ type (
 		URL string
 	}
 
+	// Lying answers otherwise: with a form that is not Ory's, late, or not at all. What
+	// was asked is not done, unless Answer returns false: then the truth is told.
+	Lying struct {
+		Times
+		Route  Route
+		Answer Answer
+	}
+
 	// HostileListing answers GET /admin/identities with a page that lies.
 	HostileListing struct {
 		Times
@@ -127,6 +139,26 @@ const (
 	// CutPage is a page whose bytes end in the middle.
 	CutPage
 )
+
+// Answer writes an answer in Ory's place, or reports false and leaves it to Ory. It may
+// panic with [http.ErrAbortHandler] to close the connection. It is called by several
+// goroutines at once.
+type Answer func(w http.ResponseWriter, r *http.Request) bool
+
+// Says answers with a status and a body, word for word.
+func Says(status int, contentType, body string) Answer {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+		return true
+	}
+}
+
+// Lie has a route answered otherwise until mend is called: [Ory.Break] with [Lying].
+func (o *Ory) Lie(route Route, answer Answer) (mend func()) {
+	return o.Break(Lying{Route: route, Answer: answer})
+}
 
 // Break makes something go wrong until mend is called. Several faults may hold at
 // once; of one kind the first that concerns a request strikes.
@@ -179,10 +211,10 @@ func strikes[F Fault](o *Ory, concerns func(F) bool) (found F, active *activeFau
 
 // underFaults answers a request as far as the faults and the limits let it.
 func (o *Ory) underFaults(admin bool, r *http.Request, h handler) answer {
-	if f, _, ok := strikes(o, func(f Latency) bool { return f.Route.matches(r) }); ok {
+	if f, _, ok := strikes(o, func(f Latency) bool { return f.Route.concerns(r) }); ok {
 		o.sleep(r, f.Wait)
 	}
-	drop, _, dropped := strikes(o, func(f Dropped) bool { return f.Route.matches(r) })
+	drop, _, dropped := strikes(o, func(f Dropped) bool { return f.Route.concerns(r) })
 	if dropped && !drop.After {
 		return answer{}
 	}
@@ -198,19 +230,24 @@ func (o *Ory) underFaults(admin bool, r *http.Request, h handler) answer {
 	if dropped {
 		return answer{}
 	}
-	if f, _, ok := strikes(o, func(f CutBody) bool { return f.Route.matches(r) }); ok {
+	if f, _, ok := strikes(o, func(f CutBody) bool { return f.Route.concerns(r) }); ok {
 		a.cut = min(f.Bytes, len(a.body))
 	}
-	return o.lie(r, *a)
+	return o.lieOnPage(r, *a)
 }
 
 // broken answers in the place of what cannot answer; nil: nothing is broken.
 func (o *Ory) broken(admin bool, r *http.Request) *answer {
-	if f, _, ok := strikes(o, func(f RateLimited) bool { return f.Route.matches(r) }); ok {
+	if f, _, ok := strikes(o, func(f Lying) bool { return f.Route.concerns(r) }); ok {
+		if a := told(f.Answer, r); a != nil {
+			return a
+		}
+	}
+	if f, _, ok := strikes(o, func(f RateLimited) bool { return f.Route.concerns(r) }); ok {
 		a := tooMany(0, 0, f.Reset)
 		return &a
 	}
-	if f, _, ok := strikes(o, func(f Failing) bool { return f.Route.matches(r) }); ok {
+	if f, _, ok := strikes(o, func(f Failing) bool { return f.Route.concerns(r) }); ok {
 		a := internal("broken on command")
 		if f.Status != 0 {
 			a = failed(f.Status, errorBody{Message: "broken on command"})
@@ -224,6 +261,19 @@ func (o *Ory) broken(admin bool, r *http.Request) *answer {
 		return withoutTable(f, r)
 	}
 	return nil
+}
+
+// told returns a lie, nil where the truth is wanted.
+func told(lie Answer, r *http.Request) *answer {
+	w := httptest.NewRecorder()
+	lied := false
+	if aborted := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { lied = lie(w, r) }), w, r); aborted {
+		return &answer{}
+	}
+	if !lied {
+		return nil
+	}
+	return &answer{status: w.Code, header: w.Result().Header, body: w.Body.Bytes(), asIs: true}
 }
 
 const (

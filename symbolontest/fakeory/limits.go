@@ -170,8 +170,8 @@ func limitHeaders(h http.Header, limit, remaining int, reset time.Duration) {
 	h.Set("X-Ratelimit-Reset", strconv.Itoa(int(math.Ceil(max(0, reset.Seconds())))))
 }
 
-// lie changes a page of identities on command.
-func (o *Ory) lie(r *http.Request, a answer) answer {
+// lieOnPage changes a page of identities on command.
+func (o *Ory) lieOnPage(r *http.Request, a answer) answer {
 	if r.Method != http.MethodGet || r.URL.Path != "/admin/identities" || a.status != http.StatusOK {
 		return a
 	}

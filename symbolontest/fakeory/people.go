@@ -116,6 +116,13 @@ func (o *Ory) CountIdentities(context.Context) (int, error) {
 	return len(o.data.identities), nil
 }
 
+// HasIdentity reports whether the identity exists. It asks nobody, so that no fault
+// strikes.
+func (o *Ory) HasIdentity(id string) bool {
+	_, ok := o.data.get(id)
+	return ok
+}
+
 // RequireSecondFactor gives an identity a second factor, so that whoami says 403 to
 // its sessions.
 func (o *Ory) RequireSecondFactor(id string) {
@@ -209,7 +216,7 @@ func (o *Ory) do(ctx context.Context, verb, target string, in any, header http.H
 	for name, values := range header {
 		request.Header[name] = values
 	}
-	response, err := o.hookClient.Do(request)
+	response, err := o.ownClient.Do(request)
 	if err != nil {
 		return nil, 0, err
 	}

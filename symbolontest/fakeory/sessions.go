@@ -224,7 +224,7 @@ func (o *Ory) whoami(r *http.Request) answer {
 func (o *Ory) authenticate(r *http.Request) (s session, i identity, junk, ok bool) {
 	token := r.Header.Get("X-Session-Token")
 	if cookie, err := r.Cookie(o.config.Cookie); err == nil {
-		fromCookie, good := decodeCookie(cookie.Value)
+		fromCookie, good := o.data.tokenOf(cookie.Value)
 		junk = !good
 		if good && token == "" {
 			token = fromCookie
@@ -236,7 +236,7 @@ func (o *Ory) authenticate(r *http.Request) (s session, i identity, junk, ok boo
 	o.data.mu.Lock()
 	id := o.data.tokens[token]
 	o.data.mu.Unlock()
-	if s, i, ok = o.data.session(id); !ok || !s.Active || i.State != "active" || time.Now().After(s.ExpiresAt) {
+	if s, i, ok = o.data.session(id); !ok || !s.Active || i.State != "active" || !time.Now().Before(s.ExpiresAt) {
 		return session{}, identity{}, junk, false
 	}
 	s.Identity = ptr(i.forPeople())
@@ -259,6 +259,17 @@ const cookieMark = "fakeory|"
 // encodeCookie hides a session token as Ory's cookie does, in the same alphabet and padding, without its cipher.
 func encodeCookie(token string) string {
 	return base64.URLEncoding.EncodeToString([]byte(cookieMark + token))
+}
+
+// tokenOf returns the token of a session cookie.
+func (d *data) tokenOf(cookie string) (token string, ok bool) {
+	d.mu.Lock()
+	token, ok = d.cookies[cookie]
+	d.mu.Unlock()
+	if ok {
+		return token, true
+	}
+	return decodeCookie(cookie)
 }
 
 func decodeCookie(value string) (token string, ok bool) {

@@ -67,13 +67,14 @@ type data struct {
 	external   map[string]string
 	sessions   map[string]*session
 	tokens     map[string]string   // token to session
+	cookies    map[string]string   // cookie to token, of sessions that a test put there
 	sessionsOf map[string][]string // identity to sessions
 	flows      map[string]*flow
 }
 
 func newData() data {
 	return data{identities: map[string]*identity{}, emails: map[string]string{}, external: map[string]string{},
-		sessions: map[string]*session{}, tokens: map[string]string{}, sessionsOf: map[string][]string{},
+		sessions: map[string]*session{}, tokens: map[string]string{}, cookies: map[string]string{}, sessionsOf: map[string][]string{},
 		flows: map[string]*flow{}}
 }
 
