@@ -257,7 +257,7 @@ func (v *Verifier) Close() {
 	v.healthy.Close()
 	v.probes.Close() // last, because a call of flights begins probes
 	if v.keys != nil {
-		v.keys.Wait()
+		v.keys.Close()
 	}
 	if v.unwatch != nil {
 		v.unwatch()
