@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -26,7 +27,7 @@ const (
 // whoami asks Ory, unless it is known not to answer.
 func (v *Verifier) whoami(ctx context.Context, k key, cred ory.Credential) (ory.Session, error) {
 	if v.breaker.open.Load() {
-		return v.probe(cred)
+		return v.probe(ctx, cred)
 	}
 	places := []chan struct{}{v.strangerPlaces, v.places}
 	if v.known.has(k) {
@@ -61,35 +62,20 @@ func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Sessi
 }
 
 // probe lets one question a second through while the breaker is open. Its request waits
-// only as long as a healthy Ory takes; the question goes on without it.
-func (v *Verifier) probe(cred ory.Credential) (ory.Session, error) {
-	if !v.breaker.pass(v.mono()) {
+// only as long as a healthy Ory takes, and the question goes on without it.
+func (v *Verifier) probe(ctx context.Context, cred ory.Credential) (ory.Session, error) {
+	now := v.mono()
+	if !v.breaker.pass(now) {
 		return ory.Session{}, errOpen
 	}
-	type reply struct {
-		s   ory.Session
-		err error
-	}
-	done := make(chan reply, 1)
-	v.flights.wg.Go(func() { // the flight that calls is counted there, too
-		ctx, cancel := context.WithTimeout(v.base, questionTimeout)
-		defer cancel()
-		defer func() { // a transport of the application's, say
-			if p := recover(); p != nil {
-				v.log().Error("panic while Ory was asked", "type", fmt.Sprintf("%T", p))
-			}
-		}()
-		s, err := v.question(ctx, cred)
-		done <- reply{s, err}
-	})
-	t := time.NewTimer(probeWait)
-	defer t.Stop()
-	select {
-	case r := <-done:
-		return r.s, r.err
-	case <-t.C:
+	call, _ := v.probes.Begin(now, func(ctx context.Context) (ory.Session, error) { return v.question(ctx, cred) })
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	s, err := call.Wait(ctx)
+	if errors.Is(err, flight.ErrNoResult) {
 		return ory.Session{}, errOpen
 	}
+	return s, err
 }
 
 var errOpen = fmt.Errorf("session: Ory did not answer a moment ago and is left alone: %w", symbolon.ErrUnavailable)

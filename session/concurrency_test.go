@@ -95,11 +95,9 @@ func TestPatience(t *testing.T) {
 			t.Error("it waited")
 		}
 		time.Sleep(questionTimeout + time.Second)
-		w.v.flights.mu.Lock()
-		if n := len(w.v.flights.byKey); n != 0 {
+		if n := w.v.flights.Len(); n != 0 {
 			t.Errorf("%d questions are still under way", n)
 		}
-		w.v.flights.mu.Unlock()
 		w.set(func() { w.latency = 0 })
 		token, _ := w.person(1)
 		if status, _ := w.ask(byToken(token)); status != 200 {

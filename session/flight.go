@@ -6,43 +6,20 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// flights holds the questions under way: at most one for a credential, however many
-// requests wait for it. Each has a goroutine and a time limit of its own, so that a caller
-// that gives up leaves it to the others.
-type flights struct {
-	mu     sync.Mutex // protects byKey and closed
-	byKey  map[key]*flight
-	closed bool
-	wg     sync.WaitGroup
-}
-
-type flight struct {
-	background bool // nobody waited when it began
-	done       chan struct{}
-	entry      *entry // once done; nil: err
-	err        error
-}
-
-// maxFlights bounds goroutines when Ory stalls and callers come and go.
+// maxFlights bounds the questions under way, and with them the goroutines, while Ory
+// stalls and callers come and go.
 const maxFlights = 4096
 
-func (f *flights) close() {
-	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
-	f.wg.Wait()
-}
-
-// fetch returns an answer that was asked for after a moment, and that no purge
-// has made void since.
+// fetch returns an answer that was asked for after a moment and that no purge has made
+// void since.
 func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
 	for range 3 {
 		e, err := v.await(ctx, k, cred, after)
@@ -61,87 +38,72 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 }
 
 func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
-	e, f, err := v.join(k, cred, after, false)
-	if f == nil {
+	e, call, err := v.join(k, cred, after, false)
+	if call == nil {
 		return e, err
 	}
-	select {
-	case <-f.done:
-		return f.entry, f.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("session: the request ended before Ory answered: %w", ctx.Err())
+	if e, err = call.Wait(ctx); errors.Is(err, flight.ErrNoResult) {
+		err = fmt.Errorf("session: %w: %w", err, symbolon.ErrUnavailable)
 	}
+	return e, err
 }
 
-// join returns an answer that came in the meantime, or the flight that will bring
-// one.
-func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool) (*entry, *flight, error) {
-	v.flights.mu.Lock()
-	defer v.flights.mu.Unlock()
-	if f := v.flights.byKey[k]; f != nil {
-		return nil, f, nil
+// join returns an answer that came in the meantime, or the call that will bring one.
+func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool) (*entry, *flight.Call[*entry], error) {
+	v.joining.Lock()
+	defer v.joining.Unlock()
+	if call := v.flights.Running(k); call != nil {
+		return nil, call, nil
 	}
 	if e := v.cached(k, v.mono()); e != nil && e.sent > after {
 		return e, nil, nil
 	}
-	if v.flights.closed {
-		return nil, nil, fmt.Errorf("session: the verifier is closed: %w", symbolon.ErrUnavailable)
-	}
-	if n := len(v.flights.byKey); n >= maxFlights || n >= maxStrangersFlying && !v.known.has(k) {
+	if n := v.flights.Len(); n >= maxFlights || n >= maxStrangersFlying && !v.known.has(k) {
 		return nil, nil, unanswered{fmt.Errorf("session: too many questions to Ory are under way: %w", symbolon.ErrUnavailable)}
 	}
-	if v.flights.byKey == nil {
-		v.flights.byKey = map[key]*flight{}
-	}
-	if background {
+	// The call may outlive the request. A server such as fasthttp reuses the request's
+	// strings a moment later, so the call gets its own copy.
+	cred.Value = strings.Clone(cred.Value)
+	call, began := v.flights.Begin(k, func(ctx context.Context) (*entry, error) { return v.fly(ctx, k, cred, background) })
+	if began && background {
 		v.count.renewed.Add(1)
 	}
-	// The flight may outlive the request, and not everybody's strings do: those that
-	// fasthttp lends are the next request's a moment later.
-	cred.Value = strings.Clone(cred.Value)
-	f := &flight{background: background, done: make(chan struct{})}
-	v.flights.byKey[k] = f
-	v.flights.wg.Go(func() { v.fly(k, cred, f) })
-	return nil, f, nil
+	return nil, call, nil
 }
 
-func (v *Verifier) fly(k key, cred ory.Credential, f *flight) {
-	ctx, cancel := context.WithTimeout(v.base, questionTimeout)
-	defer cancel()
-	f.entry, f.err = v.safely(ctx, k, cred)
+// fly asks Ory. It keeps the answer before the call ends, so that nobody begins another.
+func (v *Verifier) fly(ctx context.Context, k key, cred ory.Credential, background bool) (*entry, error) {
+	e, err := v.safely(ctx, k, cred)
 	switch {
-	case f.err == nil:
-	case f.background:
-		v.complain(&v.quiet, "a session could not be refreshed: the answer before counts while it may", f.err)
+	case err == nil:
+	case background:
+		v.complain(&v.quiet, "a session could not be refreshed: the answer before counts while it may", err)
 	default:
 		v.count.unknown.Add(1)
-		v.complain(&v.quiet, "a session could not be verified: 503, or the outage's grace", f.err)
+		v.complain(&v.quiet, "a session could not be verified: 503, or the outage's grace", err)
 	}
-	v.flights.mu.Lock()
-	v.keep(k, f) // before the flight goes, so that nobody starts another
-	delete(v.flights.byKey, k)
-	v.flights.mu.Unlock()
-	close(f.done)
+	v.keep(k, e, err)
+	return e, err
 }
 
-// keep replaces the cached answer by what a flight brought. An answer that does not count,
-// such as "a second factor first", is kept as well, so that OutageGrace cannot bring back
-// the answer before it.
-func (v *Verifier) keep(k key, f *flight) {
-	if f.entry != nil {
-		v.cache.Set(k, f.entry)
+// keep replaces the cached answer by the outcome of a question. An answer that does not
+// count, such as "a second factor first", is kept as well, so that OutageGrace cannot bring
+// back the answer before it.
+func (v *Verifier) keep(k key, e *entry, err error) {
+	if e != nil {
+		v.cache.Set(k, e)
 		return
 	}
 	var odd contradiction
-	if errors.As(f.err, &odd) {
+	if errors.As(err, &odd) {
 		if e, ok := v.cache.GetIfPresent(k); ok {
 			e.final.Store(true)
 		}
 	}
 }
 
-// safely turns a panic, say of the application's AfterLink, into "don't know": it
-// would end the program here, where no server catches it.
+// safely turns a panic, for example of the application's AfterLink, into "don't know". The
+// group would do so too, but the failure would not be counted.
 func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *entry, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -155,10 +117,11 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 	return v.ask(ctx, k, cred, v.prove)
 }
 
-// complain logs what may happen to many requests at once, at most once a second.
-func (v *Verifier) complain(quiet *atomic.Int64, what string, err error) {
+// complain logs a warning about something that may happen to many requests at once, at
+// most once a second for each quiet.
+func (v *Verifier) complain(quiet *atomic.Int64, text string, err error) {
 	now, last := v.mono()+1, quiet.Load()
 	if (last == 0 || now-last >= int64(time.Second)) && quiet.CompareAndSwap(last, now) {
-		v.log().Warn(what, "error", err)
+		v.log().Warn(text, "error", err)
 	}
 }

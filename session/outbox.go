@@ -5,6 +5,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // outbox carries things to the other replicas, off the request path. It sends many at
@@ -66,7 +68,7 @@ func (o *outbox[K, V]) add(k K, val V) {
 func (o *outbox[K, V]) run() {
 	pause := o.delay
 	for {
-		stopping := !o.wait(pause)
+		stopping := pause > 0 && wait.Until(o.stop, pause)
 		pause = o.delay
 		batch := o.take()
 		if batch == nil {
@@ -84,21 +86,6 @@ func (o *outbox[K, V]) run() {
 			return
 		}
 		pause = max(pause, sendPause)
-	}
-}
-
-// wait reports false when the outbox closes.
-func (o *outbox[K, V]) wait(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-o.stop:
-		return false
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/ory"
@@ -51,8 +50,10 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 			return v.proveEnded(ctx, k, id, at)
 		}
 	}
-	if err := v.healthy.do(ctx, v.proveHealthy); err != nil {
-		return nil, unanswered{fmt.Errorf("session: whoami says 401, and Ory is not well: %w", err)}
+	// One proof serves all who need one at the same time, so that a thousand unknown
+	// credentials do not cost a thousand. It begins after the 401.
+	if _, err := v.healthy.After(ctx, struct{}{}, v.proveHealthy); err != nil {
+		return nil, unanswered{fmt.Errorf("session: whoami says 401, and Ory is not well: %w (%w)", symbolon.ErrUnavailable, err)}
 	}
 	return v.ask(ctx, k, cred, func(_ context.Context, _ key, _ ory.Credential, at moment) (*entry, error) {
 		return v.nobody(at), nil
@@ -85,75 +86,10 @@ func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) 
 }
 
 // proveHealthy returns nil when Ory is ready and can read sessions and identities.
-func (v *Verifier) proveHealthy(ctx context.Context) error {
-	if err := v.ory.Ready(ctx); err != nil {
-		return err
+func (v *Verifier) proveHealthy(ctx context.Context) (struct{}, error) {
+	err := v.ory.Ready(ctx)
+	if err == nil && v.ory.HasAdmin() {
+		err = v.ory.ProbeSessions(ctx)
 	}
-	if !v.ory.HasAdmin() {
-		return nil
-	}
-	return v.ory.ProbeSessions(ctx)
-}
-
-// shared lets everybody who needs a proof of health at the same time have one
-// together, so that a thousand unknown credentials do not cost a thousand. Nobody
-// is given one that began before the call: one runs, and one waits.
-type shared struct {
-	mu            sync.Mutex // protects running and next
-	running, next *check
-}
-
-type check struct {
-	done chan struct{}
-	err  error
-}
-
-func (s *shared) do(ctx context.Context, f func(context.Context) error) error {
-	c := s.join(ctx, f)
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ctx.Err(), symbolon.ErrUnavailable)
-	}
-}
-
-func (s *shared) join(ctx context.Context, f func(context.Context) error) *check {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := &check{done: make(chan struct{})}
-	switch {
-	case s.running == nil:
-		s.running = c
-		go s.run(ctx, c, nil, f)
-		return c
-	case s.next == nil:
-		s.next = c
-		go s.run(ctx, c, s.running, f)
-	}
-	return s.next
-}
-
-// run uses the context of the flight that came first. If that ends early the
-// others learn "don't know", which is true.
-func (s *shared) run(ctx context.Context, c, before *check, f func(context.Context) error) {
-	if before != nil {
-		<-before.done
-	}
-	c.err = calmly(ctx, f)
-	s.mu.Lock()
-	s.running, s.next = s.next, nil
-	s.mu.Unlock()
-	close(c.done)
-}
-
-// calmly makes a panic of f, of the application's transport say, "don't know": it would
-// end the program here.
-func calmly(ctx context.Context, f func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("session: a panic (%T) while Ory's health was looked at: %w", p, symbolon.ErrUnavailable)
-		}
-	}()
-	return f(ctx)
+	return struct{}{}, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 )
 
 // expire lets everything that is cached grow old, not what is known.
@@ -270,14 +271,14 @@ func TestProofPanics(t *testing.T) {
 // TestProofBeginsAfterThe401: a check that was under way before proves nothing.
 func TestProofBeginsAfterThe401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s shared
+		var s flight.Group[int, int]
 		release, run := make(chan struct{}), 0
-		f := func(context.Context) error { run++; <-release; return nil }
+		f := func(context.Context) (int, error) { run++; <-release; return 0, nil }
 		results := make(chan error, 3)
-		go func() { results <- s.do(t.Context(), f) }()
+		go func() { _, err := s.After(t.Context(), 0, f); results <- err }()
 		synctest.Wait()
-		go func() { results <- s.do(t.Context(), f) }()
-		go func() { results <- s.do(t.Context(), f) }()
+		go func() { _, err := s.After(t.Context(), 0, f); results <- err }()
+		go func() { _, err := s.After(t.Context(), 0, f); results <- err }()
 		synctest.Wait() // both wait
 		close(release)
 		for range 3 {

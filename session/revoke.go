@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // Broadcast carries purges between the replicas of a program. sqlstore.Replicas is one.
@@ -91,7 +92,7 @@ func (v *Verifier) listen() {
 			if v.base.Err() == nil {
 				v.broadcastDown.Store(true)
 				v.complain(&v.quietBroadcast, "other replicas cannot be heard: what they revoke is seen here later", err)
-				v.pause(listenPause)
+				wait.Until(v.base.Done(), listenPause)
 			}
 			continue
 		}
@@ -105,14 +106,5 @@ func (v *Verifier) listen() {
 			v.forget(id)
 		}
 		v.markReplayed()
-	}
-}
-
-func (v *Verifier) pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-v.base.Done():
 	}
 }

@@ -52,7 +52,7 @@ func (v *Verifier) wireTokens() error {
 	if err != nil {
 		return fmt.Errorf("Verifier.Tokens: %w", err)
 	}
-	v.keys, err = v.Tokens.Keys(v.base, v.now, func(err error) {
+	v.keys, err = v.Tokens.Keys(v.now, func(err error) {
 		v.complain(&v.quietKeys, "the public keys of Ory's tokens cannot be read: those that are known count", err)
 	})
 	if err != nil {

@@ -35,6 +35,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session/jwt"
@@ -110,21 +111,22 @@ type Verifier struct {
 	unwatch  func()             // of Linker.Watch
 
 	// The answers. Each of the three has a lock of its own. Requests read all of them.
-	// Only a flight writes cache, in keep, while it holds flights.mu. The flight of a
-	// credential writes known. Whatever learns of a purge writes purges: Purge, the
-	// Linker, listen.
+	// Only the call of a credential, in flights, writes cache and known. Purge, the
+	// Linker and listen write purges.
 	cache  *otter.Cache[key, *entry]
 	known  *knownSessions
 	purges purges
 
-	// The questions to Ory. flights.mu, breaker.mu and healthy.mu protect their own
-	// struct; the two channels are semaphores. join and fly touch flights, whoami and
-	// what it calls touch breaker, prove touches healthy.
-	flights        flights
-	places         chan struct{} // one for each question
-	strangerPlaces chan struct{} // one more for each question about a credential that was never good
+	// The questions to Ory. Each group, and breaker, has a lock of its own; the two
+	// channels are semaphores. join holds joining while it finds out whether a question
+	// begins. A call of flights touches all that follow it.
+	joining        sync.Mutex
+	flights        flight.Group[key, *entry] // at most one question for a credential
+	places         chan struct{}             // one for each question
+	strangerPlaces chan struct{}             // one more for each question about a credential that was never good
 	breaker        breaker
-	healthy        shared
+	probes         flight.Group[int64, ory.Session] // questions while the breaker is open, by their moment
+	healthy        flight.Group[struct{}, struct{}] // proofs that Ory is well
 
 	// What replicas share. Each outbox has a lock of its own, and requests only put into
 	// it. listen is one goroutine: it alone writes broadcastDown and closes replayed.
@@ -251,9 +253,11 @@ func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential
 func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
-	v.flights.close()
+	v.flights.Close()
+	v.healthy.Close()
+	v.probes.Close() // last, because a call of flights begins probes
 	if v.keys != nil {
-		v.keys.Wait()
+		v.keys.Close()
 	}
 	if v.unwatch != nil {
 		v.unwatch()
@@ -266,6 +270,9 @@ func (v *Verifier) Close() {
 func (v *Verifier) setup() {
 	v.start = time.Now()
 	v.base, v.stop = context.WithCancel(context.Background())
+	v.flights.Timeout, v.flights.Log = questionTimeout, v.log()
+	v.probes.Timeout, v.probes.Log = questionTimeout, v.log()
+	v.healthy.Timeout, v.healthy.Log = questionTimeout, v.log()
 	if err := v.wire(); err != nil {
 		v.bad = fmt.Errorf("session: %w: %w", err, symbolon.ErrUnavailable)
 		v.log().Error("nobody is let in: the session verifier is not set up", "error", err)

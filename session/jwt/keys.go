@@ -16,11 +16,12 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
 // Keys verifies tokens with the keys of a Verifier, and reads the keys again when that
-// may tell more:
+// may bring the missing one:
 //
 //	kid is there ───────────────────────────────▶ the key; a set older than keysAge is
 //	     │ no                                       read again in the background
@@ -34,8 +35,6 @@ import (
 // Keys may be used by many goroutines at once.
 type Keys struct {
 	verifier *Verifier
-	read     func(context.Context) ([]byte, error)
-	ctx      context.Context // ends every reading
 	now      func() time.Time
 	start    time.Time // of the monotonic clock
 	failed   func(error)
@@ -45,22 +44,15 @@ type Keys struct {
 	faults     atomic.Uint64
 	signatures atomic.Uint64
 
-	mu      sync.Mutex // protects running and next
-	running *reading
-	next    int64 // no reading begins before
-	wg      sync.WaitGroup
-}
+	reads flight.Group[struct{}, *keySet]
 
-// reading is one that is under way.
-type reading struct {
-	done chan struct{}
-	set  *keySet
-	err  error
+	mu   sync.Mutex // protects next, and is held while it is decided whether a reading begins
+	next int64      // no reading begins before
 }
 
 const (
-	keysPause   = 10 * time.Second // between two readings
-	keysRetry   = time.Second      // after one that failed
+	keysPause   = 10 * time.Second // between the beginnings of two readings
+	keysRetry   = time.Second      // the same after a reading that failed
 	keysAge     = 10 * time.Minute
 	keysTimeout = 5 * time.Second
 )
@@ -91,24 +83,25 @@ func faultOfSource(source string) string {
 	return ""
 }
 
-// Keys returns what verifies tokens until ctx ends. A file or an inline set is read at
-// once, and an error says what is wrong with it; a URL is read in the background. now is
-// the wall clock, and failed hears of each reading that fails.
-func (v *Verifier) Keys(ctx context.Context, now func() time.Time, failed func(error)) (*Keys, error) {
-	k := &Keys{verifier: v, read: v.source(), ctx: ctx, now: now, start: time.Now(), failed: failed}
+// Keys returns the keys, with which tokens are verified until Close. A file or an inline
+// set is read at once, and an error says what is wrong with it. A URL is read in the
+// background. now is the wall clock. failed is called with the error of each reading that
+// fails.
+func (v *Verifier) Keys(now func() time.Time, failed func(error)) (*Keys, error) {
+	k := &Keys{verifier: v, now: now, start: time.Now(), failed: failed}
 	if isURL(v.JWKS) {
 		_, _ = k.begin()
 		return k, nil
 	}
-	one := &reading{done: make(chan struct{})}
-	k.run(one, k.mono(), k.now())
-	return k, one.err
+	_, err := k.read(context.Background())
+	return k, err
 }
 
 func (k *Keys) mono() int64 { return int64(time.Since(k.start)) }
 
-// Wait waits for the reading that is under way. The context must have ended.
-func (k *Keys) Wait() { k.wg.Wait() }
+// Close gives up the reading that is under way and waits for its goroutine. No reading
+// begins afterwards.
+func (k *Keys) Close() { k.reads.Close() }
 
 // Stats is what Keys have done and hold.
 type Stats struct {
@@ -144,157 +137,146 @@ func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, er
 	return t, nil
 }
 
-// source is what reads the set.
-func (v *Verifier) source() func(context.Context) ([]byte, error) {
-	if isURL(v.JWKS) {
-		return fetchJWKS(v.JWKS, v.HTTP)
-	}
-	if text, ok := strings.CutPrefix(v.JWKS, inline); ok {
-		return func(context.Context) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
-	}
-	path := strings.TrimPrefix(v.JWKS, "file://")
-	return func(context.Context) ([]byte, error) { return readKeyFile(path) }
-}
-
-func readKeyFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// readSet reads the keys once, wherever they are.
+func (v *Verifier) readSet(ctx context.Context) (*keySet, error) {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	r, err := v.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, maxJWKS+1))
+	defer func() { _ = r.Close() }()
+	doc, err := io.ReadAll(io.LimitReader(r, maxJWKS+1))
+	if err != nil {
+		return nil, err
+	}
+	return parseJWKS(doc, v.algorithms())
 }
 
-// fetchJWKS reads a URL: no redirects, which would let another host choose the keys.
-func fetchJWKS(url string, h *http.Client) func(context.Context) ([]byte, error) {
+func (v *Verifier) open(ctx context.Context) (io.ReadCloser, error) {
+	if isURL(v.JWKS) {
+		return v.get(ctx)
+	}
+	if text, ok := strings.CutPrefix(v.JWKS, inline); ok {
+		return io.NopCloser(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text))), nil
+	}
+	return os.Open(strings.TrimPrefix(v.JWKS, "file://"))
+}
+
+// get asks the URL. It follows no redirect, because another host would then choose the
+// keys.
+func (v *Verifier) get(ctx context.Context) (io.ReadCloser, error) {
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	if h != nil && h.Transport != nil {
-		c.Transport = h.Transport
+	if v.HTTP != nil && v.HTTP.Transport != nil {
+		c.Transport = v.HTTP.Transport
 	} else {
 		c.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true,
 			TLSHandshakeTimeout: keysTimeout, MaxResponseHeaderBytes: 64 << 10}
 	}
-	return func(ctx context.Context) ([]byte, error) {
-		ctx, cancel := context.WithTimeout(ctx, keysTimeout)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return nil, errors.New("its URL cannot be read")
-		}
-		req.Header.Set("Accept", "application/json")
-		resp, err := c.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
-			return nil, fmt.Errorf("its server answered %d, and a plain 200 is wanted: no redirect, nothing compressed", resp.StatusCode)
-		}
-		return io.ReadAll(io.LimitReader(resp.Body, maxJWKS+1))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.JWKS, nil)
+	if err != nil {
+		return nil, errors.New("its URL cannot be read")
 	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("its server answered %d, and a plain 200 is wanted: no redirect, nothing compressed", resp.StatusCode)
+	}
+	return resp.Body, nil
 }
 
-// find returns the key that a token names. The error is a Refusal where there surely
-// is none, and else "don't know".
+// find returns the key that a token names. The error is a Refusal if there surely is no
+// such key, and "don't know" otherwise.
 func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 	if key, err := k.known(t); key != nil || err != nil {
 		return key, err
 	}
-	one, ours := k.begin()
-	if one == nil { // not yet again, or a reading has ended since
+	call, began := k.begin()
+	if call == nil { // it is too early, or a reading has ended since
 		if key, err := k.known(t); key != nil || err != nil {
 			return key, err
 		}
 		return nil, fmt.Errorf("jwt: a token names a key that was not published a moment ago: %w", symbolon.ErrUnavailable)
 	}
-	select {
-	case <-one.done:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("jwt: waiting for the public keys of Ory's tokens: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	set, err := call.Wait(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("jwt: the public keys of Ory's tokens cannot be read: %w: %w", err, symbolon.ErrUnavailable)
 	}
-	if one.err != nil {
-		return nil, fmt.Errorf("jwt: the public keys of Ory's tokens cannot be read: %w: %w", one.err, symbolon.ErrUnavailable)
-	}
-	switch key := one.set.keys[t.kid]; {
+	switch key := set.keys[t.kid]; {
 	case key != nil:
 		return key, nil
-	case ours || one.set.wall.Sub(t.Issued) > Leeway:
-		return nil, refuse("its kid names no key of auth.jwt.jwks")
+	case began || set.wall.Sub(t.Issued) > Leeway:
+		return nil, noSuchKey
 	}
 	return nil, fmt.Errorf("jwt: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
 }
 
+var noSuchKey = refuse("its kid names no key of auth.jwt.jwks")
+
 // known returns the key that a token names if the keys of the last reading have it, and a
-// refusal if that reading is newer than the token. Both are nil otherwise.
+// refusal if that reading is newer than the token. Both are nil otherwise. Keys that are
+// old are read again in the background.
 func (k *Keys) known(t *Token) (*publicKey, error) {
 	set := k.set.Load()
 	if set == nil {
 		return nil, nil
 	}
-	if key := set.keys[t.kid]; key != nil {
-		if k.mono()-set.asked > int64(keysAge) {
-			_, _ = k.begin()
-		}
-		return key, nil
+	if k.mono()-set.asked > int64(keysAge) {
+		_, _ = k.begin()
 	}
-	if set.wall.Sub(t.Issued) > Leeway {
-		return nil, refuse("its kid names no key of auth.jwt.jwks")
+	key := set.keys[t.kid]
+	if key == nil && set.wall.Sub(t.Issued) > Leeway {
+		return nil, noSuchKey
 	}
-	return nil, nil
+	return key, nil
 }
 
 // Has reports whether the key that verified a token is still published, as far as is
 // known.
 func (k *Keys) Has(t *Token) bool {
-	key := t.key
-	set := k.set.Load()
-	if set == nil {
-		return false
-	}
-	if k.mono()-set.asked > int64(keysAge) {
-		_, _ = k.begin()
-	}
-	return key.same(set.keys[key.kid])
+	key, _ := k.known(t)
+	return t.key.same(key)
 }
 
-// begin returns the reading that is under way, or begins one, which is then ours;
-// nil: not yet again.
-func (k *Keys) begin() (one *reading, ours bool) {
+// begin returns the reading that is under way, or begins one, which it reports. The call
+// is nil if it is too early for another reading.
+func (k *Keys) begin() (call *flight.Call[*keySet], began bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.running != nil {
-		return k.running, false
+	if call := k.reads.Running(struct{}{}); call != nil {
+		return call, false
 	}
-	now := k.mono()
-	if now < k.next || k.ctx.Err() != nil {
+	if k.mono() < k.next {
 		return nil, false
 	}
-	one = &reading{done: make(chan struct{})}
-	k.running = one
-	k.wg.Go(func() { k.run(one, now, k.now()) })
-	return one, true
+	return k.reads.Begin(struct{}{}, k.read)
 }
 
-func (k *Keys) run(one *reading, asked int64, wall time.Time) {
-	doc, err := k.read(k.ctx)
-	if err == nil {
-		one.set, err = parseJWKS(doc, k.verifier.algorithms())
-	}
-	pause := keysPause
+// read reads the keys and keeps them. A panic of the transport counts as a failure.
+func (k *Keys) read(ctx context.Context) (set *keySet, err error) {
+	asked, wall, pause := k.mono(), k.now(), keysRetry
+	defer func() {
+		if set == nil {
+			k.faults.Add(1)
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.next = asked + int64(pause)
+	}()
+	set, err = k.verifier.readSet(ctx)
 	if err != nil {
-		one.err, pause = err, keysRetry
-		k.faults.Add(1)
-		if k.ctx.Err() == nil {
+		if ctx.Err() == nil { // not closed
 			k.failed(err)
 		}
-	} else {
-		one.set.asked, one.set.wall = asked, wall
-		k.set.Store(one.set)
+		return nil, err
 	}
-	k.mu.Lock()
-	k.running, k.next = nil, asked+int64(pause)
-	k.mu.Unlock()
-	close(one.done)
+	pause, set.asked, set.wall = keysPause, asked, wall
+	k.set.Store(set)
+	return set, nil
 }
 
 // CheckKeys reads the keys if they are on this machine: in a file, or in JWKS itself. It
@@ -314,11 +296,7 @@ func (v *Verifier) ReadKeys(ctx context.Context) (used, unused []string, err err
 	if err := v.Check(); err != nil {
 		return nil, nil, err
 	}
-	doc, err := v.source()(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	set, err := parseJWKS(doc, v.algorithms())
+	set, err := v.readSet(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

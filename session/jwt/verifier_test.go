@@ -48,7 +48,7 @@ func TestTokensChecked(t *testing.T) {
 func TestBadTokens(t *testing.T) {
 	s := jwttest.Session{ID: "00000001-5e55-4000-8000-000000000000", Identity: "00000001-1de0-4000-8000-000000000000", AAL: "aal1", Authenticated: time.Now(), Verified: true}
 	v := &Verifier{JWKS: inline + base64.StdEncoding.EncodeToString([]byte(jwttest.AllKeys(t))), Issuer: jwttest.Issuer, Audience: jwttest.Audience}
-	keys, err := v.Keys(t.Context(), time.Now, func(err error) { t.Error(err) })
+	keys, err := v.Keys(time.Now, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
