@@ -21,8 +21,8 @@ const (
 )
 
 // Erasure is the record of one erasure: the intent, which is written before anything is
-// changed; the step that is next; and the evidence, which stays. Of the person it holds
-// only the two IDs. Package erase carries it out.
+// changed; the step that is next; and the evidence, which stays. It holds only
+// the two IDs of the person. Package erase carries it out.
 type Erasure struct {
 	ID       string
 	Project  string

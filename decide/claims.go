@@ -72,8 +72,9 @@ func byVoucher(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (sym
 }
 
 // fresh makes a new user and records every claim that was not followed. A claim on an
-// existing user is a conflict. Past max(10, 1 % of the users) an hour conflicts are held,
-// because that many at once are a migration gone wrong, and the operator has to decide.
+// existing user is a conflict. Past max(10, 1 % of the users) an hour an identity with a
+// conflict is put on hold, because so many at once are a migration gone wrong, and the
+// operator has to decide.
 func fresh(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question) {
 	plan := symbolon.Plan{User: freshID(r, p), Why: "a new person"}
 	add := func(f symbolon.Finding, conflict bool) {

@@ -20,7 +20,7 @@ const (
 
 // JudgeEmail is the rule of adopting by verified e-mail: exactly one row has one of the
 // identity's addresses, the row is unlinked, and both sides verified that address. The
-// user is returned whenever exactly one row has an address, whatever the verdict.
+// user is returned if exactly one row has an address, also with another verdict.
 func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID, EmailVerdict) {
 	all, verified := id.Emails(), id.VerifiedEmails()
 	var row *symbolon.Match

@@ -49,11 +49,11 @@ func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.readings = append(l.readings, q.Reading)
-	var held symbolon.Evidence
+	var e symbolon.Evidence
 	if link, ok := l.links[q.Reading.Identity.ID]; ok {
-		held.Link, held.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity}
+		e.Link, e.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity}
 	}
-	plan, err := decide(held)
+	plan, err := decide(e)
 	if err != nil {
 		return symbolon.Outcome{}, err
 	}

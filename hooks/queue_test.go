@@ -55,12 +55,12 @@ func TestQueue(t *testing.T) {
 				var queued symbolon.Source
 				var patient atomic.Bool
 				if !tt.none {
-					h.Queue = func(ctx context.Context, got symbolon.IdentityID, way symbolon.Source) error {
+					h.Queue = func(ctx context.Context, got symbolon.IdentityID, source symbolon.Source) error {
 						if ctx.Err() != nil || got != id {
 							t.Errorf("queued %s, %v", got, ctx.Err())
 						}
 						if tt.queue == nil {
-							queued = way
+							queued = source
 						}
 						return tt.queue
 					}

@@ -20,13 +20,13 @@ func (f creatorFunc) Create(ctx context.Context, id symbolon.Identity) (symbolon
 // leaves no half-made user.
 func TestCreatorAnswers(t *testing.T) {
 	tests := []struct {
-		name string
-		user symbolon.UserID
-		err  error
-		want error
-		held bool
+		name   string
+		user   symbolon.UserID
+		err    error
+		want   error
+		onHold bool
 	}{
-		{name: "denied", err: fmt.Errorf("denied: %w", symbolon.ErrCannotCreate), want: symbolon.ErrCannotCreate, held: true},
+		{name: "denied", err: fmt.Errorf("denied: %w", symbolon.ErrCannotCreate), want: symbolon.ErrCannotCreate, onHold: true},
 		{name: "unavailable", err: symbolon.ErrUnavailable, want: symbolon.ErrUnavailable},
 		{name: "any other error", err: errors.New("boom"), want: symbolon.ErrUnavailable},
 		{name: "given up", err: context.DeadlineExceeded, want: symbolon.ErrUnavailable},
@@ -40,7 +40,7 @@ func TestCreatorAnswers(t *testing.T) {
 			l := newTestLinker(&oryModel{identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}, store)
 			l.Creator = creatorFunc(func(context.Context, symbolon.Identity) (symbolon.UserID, error) { return tt.user, tt.err })
 			_, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
-			if !errors.Is(err, tt.want) || len(store.rows) != 0 || (len(store.links) == 1) != tt.held {
+			if !errors.Is(err, tt.want) || len(store.rows) != 0 || (len(store.links) == 1) != tt.onHold {
 				t.Errorf("got %v, %d rows, %d entries", err, len(store.rows), len(store.links))
 			}
 		})

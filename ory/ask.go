@@ -38,7 +38,7 @@ type question struct {
 	slow   bool       // Ory answers after its hooks
 }
 
-// reply is a complete answer of whatever status.
+// reply is a complete answer of any status.
 type reply struct {
 	status int
 	header http.Header
@@ -119,8 +119,8 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 	return req, nil
 }
 
-// headers sets all headers that Ory gets. Of the caller's request Ory gets the credential
-// only.
+// headers sets all headers that Ory gets. The credential is the only part of the caller's
+// request among them.
 func (c *Client) headers(h http.Header, q question) {
 	h.Set("Accept", "application/json")
 	h.Set("Accept-Encoding", "identity") // so that no transport decompresses

@@ -105,29 +105,29 @@ func hostile(good string) map[string]http.HandlerFunc {
 		"204":                      answerWith(204, "", ""),
 		"206":                      answerWith(206, isJSON, good),
 		"301":                      redirect(301), "302": redirect(302), "307": redirect(307), "308": redirect(308),
-		"400 HTML":           answerWith(400, "text/html", "bad"),
-		"401 HTML":           answerWith(401, "text/html", "who are you"),
-		"401 other JSON":     answerWith(401, isJSON, `{"message":"Unauthorized"}`),
-		"401 error a word":   answerWith(401, isJSON, `{"error":"unauthorized"}`),
-		"401 empty":          answerWith(401, isJSON, ``),
-		"403 HTML":           answerWith(403, "text/html", "no"),
-		"403 other":          answerWith(403, isJSON, `{"error":{"code":403,"status":"Forbidden"}}`),
-		"403 other id":       answerWith(403, isJSON, `{"error":{"id":"security_csrf_violation","code":403}}`),
-		"404 plain":          answerWith(404, "text/plain; charset=utf-8", "404 page not found\n"),
-		"404 HTML":           answerWith(404, "text/html", "<h1>404</h1>"),
-		"404 other JSON":     answerWith(404, isJSON, `{"error":"Not Found","status":404}`),
-		"404 other code":     answerWith(404, isJSON, `{"error":{"code":500}}`),
-		"404 Kratos as text": answerWith(404, "text/plain", `{"error":{"code":404,"status":"Not Found"}}`),
-		"404 cut":            answerWith(404, isJSON, `{"error":{"code":404,"sta`),
-		"405":                answerWith(405, isJSON, `{"error":{"code":405}}`),
-		"409 HTML":           answerWith(409, "text/html", ""),
-		"410":                answerWith(410, isJSON, `{"error":{"code":410}}`),
-		"418":                answerWith(418, isJSON, `{"error":{"code":418}}`),
-		"429":                answerWith(429, isJSON, `{"error":{"code":429}}`),
-		"500":                answerWith(500, isJSON, `{"error":{"code":500,"message":"securecookie: the value is not valid"}}`),
-		"500 that says 404":  answerWith(500, isJSON, `{"error":{"code":404}}`),
-		"502":                answerWith(502, "text/html", "<html>bad gateway</html>"),
-		"503":                answerWith(503, isJSON, `{"error":{"code":500}}`),
+		"400 HTML":            answerWith(400, "text/html", "bad"),
+		"401 HTML":            answerWith(401, "text/html", "who are you"),
+		"401 other JSON":      answerWith(401, isJSON, `{"message":"Unauthorized"}`),
+		"401 error is a text": answerWith(401, isJSON, `{"error":"unauthorized"}`),
+		"401 empty":           answerWith(401, isJSON, ``),
+		"403 HTML":            answerWith(403, "text/html", "no"),
+		"403 other":           answerWith(403, isJSON, `{"error":{"code":403,"status":"Forbidden"}}`),
+		"403 other id":        answerWith(403, isJSON, `{"error":{"id":"security_csrf_violation","code":403}}`),
+		"404 plain":           answerWith(404, "text/plain; charset=utf-8", "404 page not found\n"),
+		"404 HTML":            answerWith(404, "text/html", "<h1>404</h1>"),
+		"404 other JSON":      answerWith(404, isJSON, `{"error":"Not Found","status":404}`),
+		"404 other code":      answerWith(404, isJSON, `{"error":{"code":500}}`),
+		"404 Kratos as text":  answerWith(404, "text/plain", `{"error":{"code":404,"status":"Not Found"}}`),
+		"404 cut":             answerWith(404, isJSON, `{"error":{"code":404,"sta`),
+		"405":                 answerWith(405, isJSON, `{"error":{"code":405}}`),
+		"409 HTML":            answerWith(409, "text/html", ""),
+		"410":                 answerWith(410, isJSON, `{"error":{"code":410}}`),
+		"418":                 answerWith(418, isJSON, `{"error":{"code":418}}`),
+		"429":                 answerWith(429, isJSON, `{"error":{"code":429}}`),
+		"500":                 answerWith(500, isJSON, `{"error":{"code":500,"message":"securecookie: the value is not valid"}}`),
+		"500 that says 404":   answerWith(500, isJSON, `{"error":{"code":404}}`),
+		"502":                 answerWith(502, "text/html", "<html>bad gateway</html>"),
+		"503":                 answerWith(503, isJSON, `{"error":{"code":500}}`),
 		"cut body": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", isJSON)
 			w.Header().Set("Content-Length", fmt.Sprint(len(good)+10))
@@ -235,7 +235,7 @@ func TestHostileLists(t *testing.T) {
 	for what, call := range calls {
 		for name, h := range hostile(lists[what]) {
 			if what == "sign-ins" && name == "200 with key in capitals" || what != "sign-ins" && name == "200 2 MB" || what == "all" && name == "429" {
-				continue // nobody looks at the ID of a session there; a page may have 16 MB; TestListingWaits
+				continue // the ID of a session is not read there; a page may have 16 MB; see TestListingWaits
 			}
 			t.Run(what+"/"+name, func(t *testing.T) {
 				err := call(serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -268,14 +268,14 @@ func TestHostileWhoami(t *testing.T) {
 		"identity ID short":     sessionJSON(otherID, identityJSON(someID[:35])),
 		"identity ID a number":  replace(`"id":"`+someID+`"`, `"id":7`),
 		"active missing":        replace(`"active":true,`, ``),
-		"active a word":         replace(`"active":true`, `"active":"true"`),
+		"active is a text":      replace(`"active":true`, `"active":"true"`),
 		"expires missing":       replace(`"expires_at":"2036-11-24T09:36:17Z",`, ``),
 		"expires a number":      replace(`"2036-11-24T09:36:17Z"`, `2100000000`),
 		"expires no time":       replace(`2036-11-24T09:36:17Z`, `tomorrow`),
 		"authenticated missing": replace(`"authenticated_at":"2026-11-23T09:36:17Z",`, ``),
 		"state missing":         replace(`"state":"active",`, ``),
 		"state a number":        replace(`"state":"active"`, `"state":1`),
-		"verified a word":       replace(`"verified":true`, `"verified":"yes"`),
+		"verified is a text":    replace(`"verified":true`, `"verified":"yes"`),
 		"addresses an object":   replace(`"verifiable_addresses":[{"value":"a@x.example","verified":true,"via":"email"}]`, `"verifiable_addresses":{}`),
 		"a list of sessions":    "[" + good + "]",
 		"deep":                  replace(`{"email":"a@x.example"}`, strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)),
@@ -371,7 +371,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	dead := "http://" + l.Addr().String()
 	_ = l.Close()
-	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // by an authority that nobody knows
+	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // with an unknown authority
 	defer secure.Close()
 	for name, url := range map[string]string{"refused": dead, "TLS": secure.URL, "DNS": "http://no-such-host.internal", "plain for TLS": strings.Replace(secure.URL, "https", "http", 1)} {
 		c := &Client{PublicURL: url, AdminURL: url, Timeout: 2 * time.Second}

@@ -72,9 +72,9 @@ func testPerson(t *testing.T, c *ory.Client, k *symbolontest.Kratos, p *symbolon
 	if i, err := c.AddPublicMetadata(ctx, listed.ID, "id", `a"b`); err != nil || string(i.MetadataPublic) == "null" {
 		t.Errorf("%+v, %v", i, err)
 	}
-	var held map[string]string
+	var metadata map[string]string
 	i, err := c.Identity(ctx, listed.ID)
-	if err != nil || json.Unmarshal(i.MetadataPublic, &held) != nil || held["id"] != `a"b` || string(i.Traits) != string(listed.Traits) {
+	if err != nil || json.Unmarshal(i.MetadataPublic, &metadata) != nil || metadata["id"] != `a"b` || string(i.Traits) != string(listed.Traits) {
 		t.Errorf("%+v, %v", i, err)
 	}
 	if err := c.RevokeSession(ctx, s.ID); err != nil {
