@@ -247,5 +247,5 @@ func graft(tree map[string]any, keys []string, raw json.RawMessage) {
 }
 
 func invalidJSON(err error) error {
-	return answer.New(400, answer.InvalidJSON, "The body is not what it should be: "+err.Error()+".")
+	return answer.New(400, answer.InvalidJSON, "The body cannot be used: "+err.Error()+".")
 }

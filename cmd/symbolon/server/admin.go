@@ -165,7 +165,7 @@ type bindRequest struct {
 func parseBind(body []byte) (b bindRequest, err error) {
 	object, err := strictjson.Object(body)
 	if err != nil {
-		return b, answer.New(400, answer.InvalidJSON, "The body is not what it should be: "+err.Error()+".")
+		return b, answer.New(400, answer.InvalidJSON, "The body cannot be used: "+err.Error()+".")
 	}
 	var identity, user string
 	for key, raw := range object {

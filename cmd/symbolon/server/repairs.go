@@ -136,7 +136,7 @@ func parseReconcile(r *http.Request) (o reconcile.Options, err error) {
 	}
 	object, err := strictjson.Object(body)
 	if err != nil {
-		return o, answer.New(400, answer.InvalidJSON, "The body is not what it should be: "+err.Error()+".")
+		return o, answer.New(400, answer.InvalidJSON, "The body cannot be used: "+err.Error()+".")
 	}
 	for key, raw := range object {
 		switch key {
