@@ -51,7 +51,7 @@ func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, cl
 		}
 	case symbolon.ByVerifiedEmail:
 		if found, verdict := JudgeEmail(id, e.Matches); verdict != EmailProves || found != user {
-			return "the e-mail address is no proof any more: " + string(verdict)
+			return "the e-mail address does not prove it any more: " + string(verdict)
 		}
 	default:
 		if claim != user {
