@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/symbolon-id/symbolon/internal/uuid"
+	"unicode/utf8"
 )
 
 // IdentityID is the ID that Ory gave an identity: a UUID in its canonical
@@ -18,15 +17,15 @@ type IdentityID string
 // (braces, "urn:uuid:", no hyphens) is an error. So is the nil UUID, which Ory sends in
 // hooks that run before an identity exists.
 func ParseIdentityID(s string) (IdentityID, error) {
-	u, err := uuid.Parse(s)
+	u, err := parseUUID(s)
 	if err != nil {
 		return "", fmt.Errorf("identity ID: %w", err)
 	}
 	id := s
 	if strings.ContainsAny(s, "ABCDEF") {
-		id = uuid.Format(u)
+		id = formatUUID(u)
 	}
-	if id == uuid.Nil {
+	if id == nilUUID {
 		return "", errors.New("identity ID: the nil UUID names nobody")
 	}
 	return IdentityID(id), nil
@@ -64,4 +63,122 @@ type Address struct {
 	Value    string
 	Via      string // "email" or "sms"
 	Verified bool
+}
+
+// NormalEmail returns the form in which adopting compares e-mail addresses: ASCII letters
+// are lowered, and nothing else is changed.
+//
+// It returns false for an address that must match nobody: without exactly one "@" between
+// two parts, or with blanks, control characters, invalid bytes or a rune from U+0300 on.
+// Text below U+0300 is always in Unicode's normal form C. From there on normalising would
+// turn characters into others, for example U+212A KELVIN SIGN into a K, and two addresses
+// that only look alike must never be one person. The operator binds such an address by
+// hand.
+func NormalEmail(address string) (normal string, ok bool) {
+	local, domain, found := strings.Cut(address, "@")
+	if !found || local == "" || domain == "" || strings.Contains(domain, "@") || len(address) > 254 || !utf8.ValidString(address) {
+		return "", false
+	}
+	odd := func(r rune) bool {
+		return r <= ' ' || r >= 0x7f && r <= 0xa0 || r == 0xad || r >= 0x300 // blanks, controls, the soft hyphen
+	}
+	if strings.ContainsFunc(address, odd) {
+		return "", false
+	}
+	lower := func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}
+	return strings.Map(lower, address), true
+}
+
+// VerifiedEmail returns the first e-mail address that Ory has verified, or "".
+func (i Identity) VerifiedEmail() string {
+	for _, a := range i.Addresses {
+		if a.Verified && (a.Via == "" || a.Via == "email") {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// Emails lists the e-mail addresses of an identity, verified or not, as [NormalEmail]
+// returns them, each once.
+func (i Identity) Emails() []string { return i.emails(false) }
+
+// VerifiedEmails is Emails without the addresses that Ory has not verified.
+func (i Identity) VerifiedEmails() []string { return i.emails(true) }
+
+func (i Identity) emails(verified bool) (out []string) {
+	known := map[string]bool{}
+	for _, a := range i.Addresses {
+		if a.Via != "" && a.Via != "email" || verified && !a.Verified {
+			continue
+		}
+		if normal, ok := NormalEmail(a.Value); ok && !known[normal] {
+			known[normal] = true
+			out = append(out, normal)
+		}
+	}
+	return out
+}
+
+// nilUUID is the UUID of zeros.
+const nilUUID = "00000000-0000-0000-0000-000000000000"
+
+// digits are the places of the 16 pairs of digits in a UUID.
+var digits = [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// parseUUID reads a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, in upper or lower
+// case. Every other form is an error, which repeats at most 64 bytes of s.
+func parseUUID(s string) (u [16]byte, err error) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return u, fmt.Errorf("%q is not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", clip(s))
+	}
+	for n, at := range digits {
+		hi, ok1 := unhex(s[at])
+		lo, ok2 := unhex(s[at+1])
+		if !ok1 || !ok2 {
+			return u, fmt.Errorf("%q is not a UUID: only hexadecimal digits are allowed", clip(s))
+		}
+		u[n] = hi<<4 | lo
+	}
+	return u, nil
+}
+
+func unhex(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}
+
+// formatUUID writes a UUID in lower case.
+func formatUUID(u [16]byte) string {
+	const hex = "0123456789abcdef"
+	var b strings.Builder
+	b.Grow(36)
+	for i, c := range u {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b.WriteByte('-')
+		}
+		b.WriteByte(hex[c>>4])
+		b.WriteByte(hex[c&15])
+	}
+	return b.String()
+}
+
+// clip keeps the text of an error short.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
 }

@@ -1,6 +1,7 @@
 package symbolon
 
 import (
+	"strings"
 	"time"
 )
 
@@ -52,4 +53,57 @@ type Record struct {
 	Row      *Row  // the application's row; nil: none
 	Findings []Finding
 	Events   []Event // the newest 100, oldest first
+}
+
+// Proof says what shows that an identity and an existing user are one person's. Beside
+// the constants it is "metadata_public.KEY" or "column:NAME".
+type Proof string
+
+const (
+	ByIdentityColumn Proof = "identity_column" // the row's identity column holds the identity's ID
+	ByVoucher        Proof = "voucher"         // metadata_admin.symbolon
+	ByExternalID     Proof = "external_id"     // the identity's external_id is the user's ID
+	ByVerifiedEmail  Proof = "verified_email"  // one address, verified by both; see decide.JudgeEmail
+)
+
+const (
+	metadataProof = "metadata_public."
+	columnProof   = "column:"
+)
+
+// MetadataKey is KEY of "metadata_public.KEY".
+func (p Proof) MetadataKey() (string, bool) { return strings.CutPrefix(string(p), metadataProof) }
+
+// Column is NAME of "column:NAME": a column of the users table, other than the identity
+// column, that holds identity IDs.
+func (p Proof) Column() (string, bool) { return strings.CutPrefix(string(p), columnProof) }
+
+// Adoption is one line of an operator's plan: this identity and this user are one
+// person's, and By proves it.
+type Adoption struct {
+	Identity IdentityID
+	User     UserID
+	By       Proof
+
+	// Run names the run that applies the plan: up to 64 lower-case letters, digits and
+	// hyphens. The history keeps it with every bond, so that the run can be undone.
+	Run string
+}
+
+// AdoptedBond is what undoing an adoption needs to know of the bond. The store keeps it
+// with the event, in the transaction that made the bond.
+type AdoptedBond struct {
+	By        Proof       `json:"by"`
+	ColumnSet bool        `json:"column_set"`  // the run filled the row's identity column, which was null
+	WasOnHold FindingKind `json:"was_on_hold"` // why the identity was on hold before; empty: it was not
+}
+
+// BindOptions qualify the operator's word.
+type BindOptions struct {
+	// Move allows the bind to take the user from another identity that Ory still has, and
+	// the identity from its present user. Without Move such a bind is a *ConflictError.
+	Move bool
+
+	// Why is kept in the history.
+	Why string
 }

@@ -30,3 +30,53 @@ type Run struct {
 
 	StartedAt, UpdatedAt, EndedAt time.Time
 }
+
+// ErasureStep is the next step of an [Erasure]. The steps come in this order.
+type ErasureStep string
+
+const (
+	EraseDeny     ErasureStep = "deny"     // end the bond: the identity is denied from now on
+	EraseSessions ErasureStep = "sessions" // revoke the identity's sessions at Ory
+	EraseIdentity ErasureStep = "identity" // delete the identity at Ory, and read it to see that it is gone
+	EraseRow      ErasureStep = "row"      // anonymise or delete the user's row, and read it to see that this was done
+	EraseScrub    ErasureStep = "scrub"    // clear Symbolon's own records of the person
+	EraseDone     ErasureStep = "done"     // every step was done
+
+	// EraseWithdrawn ends an erasure that changed nothing, because the bond is another one
+	// than it was asked to end. The operator has to say which person is meant.
+	EraseWithdrawn ErasureStep = "withdrawn"
+)
+
+// Erasure is the record of one erasure: the intent, which is written before anything is
+// changed; the step that is next; and the evidence, which stays. It holds only
+// the two IDs of the person. Package erase carries it out.
+type Erasure struct {
+	ID       string
+	Project  string
+	Identity IdentityID // empty: the user has none
+	User     UserID     // empty: the identity has none
+	Row      RowPolicy  // AnonymiseRow or DeleteRow
+	Why      string     // the operator's words, which stay
+
+	Step     ErasureStep // the next step
+	Evidence []ErasureNote
+
+	Attempts  int    // failed attempts at Step
+	LastError string // of the last failed attempt
+
+	RequestedAt time.Time
+	UpdatedAt   time.Time
+	DoneAt      time.Time // zero while a step is left
+}
+
+// Done reports whether no step is left.
+func (e Erasure) Done() bool { return !e.DoneAt.IsZero() }
+
+// ErasureNote is the evidence of one step.
+type ErasureNote struct {
+	Step    ErasureStep    `json:"step"`
+	At      time.Time      `json:"at"`
+	Outcome string         `json:"outcome"`          // one sentence
+	Counts  map[string]int `json:"counts,omitempty"` // events, findings and other records that were cleared
+	Tries   int            `json:"tries"`            // attempts, the successful one included
+}

@@ -3,8 +3,6 @@ package symbolon
 import (
 	"fmt"
 	"strconv"
-
-	"github.com/symbolon-id/symbolon/internal/uuid"
 )
 
 // UserID is the primary key of one of the application's users, as text. The application
@@ -26,7 +24,7 @@ func (id UserID) Int64() (int64, error) {
 
 // UUID returns the ID of a user in a table with a uuid key.
 func (id UserID) UUID() ([16]byte, error) {
-	u, err := uuid.Parse(string(id))
+	u, err := parseUUID(string(id))
 	if err != nil {
 		return u, fmt.Errorf("user ID: %w", err)
 	}
@@ -34,10 +32,78 @@ func (id UserID) UUID() ([16]byte, error) {
 }
 
 // UserIDFromUUID returns the ID of a user in a table with a uuid key, in canonical form.
-func UserIDFromUUID(u [16]byte) UserID { return UserID(uuid.Format(u)) }
+func UserIDFromUUID(u [16]byte) UserID { return UserID(formatUUID(u)) }
 
 // User is the application's half of a person.
 type User struct {
 	ID       UserID
 	Identity IdentityID
 }
+
+// Row is a row of the application's users table.
+type Row struct {
+	ID       UserID
+	Identity IdentityID // in its identity column; empty: the column is null
+	Linked   IdentityID // linked to the user by the ledger; empty: none
+}
+
+// Owner is the identity that has this user. The row's identity column counts before the
+// ledger. It is empty if neither names an identity.
+func (r *Row) Owner() IdentityID {
+	if r.Identity != "" {
+		return r.Identity
+	}
+	return r.Linked
+}
+
+// UserRow is a row of the users table with what an adoption needs to know of it.
+type UserRow struct {
+	Row
+	Retired bool   // its ID was retired and is never linked again
+	Column  string // the value of the column that the caller named
+	Email   string // as stored
+	Checked bool   // the application has verified the address
+}
+
+// Match is a row of the users table that has one of an identity's e-mail addresses.
+type Match struct {
+	Row
+	Retired  bool   // its ID was retired and is never linked again
+	Email    string // as [NormalEmail] returns it
+	Verified bool   // the application has verified the address
+}
+
+// RowPolicy says what happens to a user's row when its identity is gone for good.
+type RowPolicy string
+
+const (
+	// KeepRow leaves the row as it is, except for the columns that are to be released.
+	KeepRow RowPolicy = "keep"
+
+	// DeactivateRow sets the column that is filled from "active" to false and empties the
+	// columns that are to be released. The default.
+	DeactivateRow RowPolicy = "deactivate"
+
+	// AnonymiseRow empties the columns that hold personal data, and the identity column.
+	// The row stays for the tables that refer to it. Its ID is retired.
+	AnonymiseRow RowPolicy = "anonymise"
+
+	// DeleteRow deletes the row. Its ID is retired.
+	DeleteRow RowPolicy = "delete"
+)
+
+// Ends reports whether the policy ends the user: its data is gone and its ID retired.
+func (p RowPolicy) Ends() bool { return p == AnonymiseRow || p == DeleteRow }
+
+// NewID says where the IDs of new users come from.
+type NewID string
+
+const (
+	ByMint     NewID = "uuidv7"   // Symbolon mints a UUIDv7; uuid and text keys only. The default
+	ByDatabase NewID = "database" // the table's own default: a serial, gen_random_uuid(), …
+	ByIdentity NewID = "identity" // the user's ID is the identity's ID; uuid and text keys only
+
+	// ByApplication: the application makes its users itself, when [Creator] asks it to.
+	// The store then keeps only the ID and the identity of each user.
+	ByApplication NewID = "create_url"
+)
