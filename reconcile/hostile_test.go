@@ -149,8 +149,8 @@ func world(t *testing.T) *small {
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
 	s.Reconciler = &reconcile.Reconciler{Ledger: store, Runs: store,
 		Linker: &link.Linker{Ory: client, Store: store, Secrets: secrets, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
+		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return client.Identities(ctx, ory.ListOptions{From: from})
 		}}
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || report.Mended[reconcile.UnlinkedIdentity] != people {
@@ -246,7 +246,7 @@ func TestHostileListings(t *testing.T) {
 			}
 			spoil(f)
 			s.become(f)
-			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true, Shards: 1 + len(name)%3})
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true})
 			if err == nil || report.Complete || report.Found[reconcile.OrphanUser] != 0 {
 				t.Errorf("%v, %+v", err, report)
 			}
@@ -368,7 +368,7 @@ func TestHostileAnswersByID(t *testing.T) {
 	}
 	// And the truth.
 	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing})
-	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Shards: 3})
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || report.Mended[reconcile.OrphanUser] != 3 || report.Left() != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
@@ -437,13 +437,13 @@ func TestTheSecondListingIsAnothers(t *testing.T) {
 			listings := 0
 			inner := s.Identities
 			s.Reconciler = s.another()
-			s.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			s.Identities = func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 				if listings++; listings == 2 {
 					s.ory.mu.Lock()
 					defer s.ory.mu.Unlock()
 					s.ory.project, s.ory.to, s.ory.gone = later.project, later.to, nil
 				}
-				return inner(ctx, from, to)
+				return inner(ctx, from)
 			}
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 			if !errors.Is(err, reconcile.ErrImplausible) || report.Complete || len(report.Mended) != 0 {

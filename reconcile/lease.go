@@ -107,11 +107,9 @@ func (r *run) succeed(ctx context.Context) error {
 func (r *run) takeUp() {
 	s := r.state
 	o := s.Options
-	r.options.Rebind, r.options.Only, r.options.AllowMissing, r.options.Shards = o.Rebind, o.Only, o.AllowMissing, o.Shards
+	r.options.Rebind, r.options.Only, r.options.AllowMissing = o.Rebind, o.Only, o.AllowMissing
 	r.pace.identities = s.Walk.Identities
-	for _, shard := range s.Shards {
-		r.pace.share += shard.share() / float64(len(s.Shards))
-	}
+	r.pace.share = s.share()
 }
 
 // keep has work done while the run is written down every now and then.

@@ -161,7 +161,7 @@ type handover struct {
 // ledger's findings say who they are, so that nobody has to be listed for it.
 func (r *run) rebind(ctx context.Context) error {
 	r.mu.Lock()
-	at := r.state.Shards[0].At // the cursor; this phase has no shards
+	at := r.state.At
 	r.mu.Unlock()
 	for {
 		page, err := r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), Kind: symbolon.RecreatedIdentity, After: at, Limit: r.batch})
@@ -175,7 +175,7 @@ func (r *run) rebind(ctx context.Context) error {
 		}
 		at = page[len(page)-1].Identity
 		r.note(func(s *state) {
-			s.Shards[0].At = at
+			s.At = at
 			s.Walk.Identities += len(page)
 		})
 		if r.pausing() {

@@ -3,8 +3,8 @@
 // made by the admin API, an import or SCIM send none.
 //
 //	r := &reconcile.Reconciler{Linker: linker, Ledger: store, Runs: store,
-//		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-//			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
+//		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+//			return client.Identities(ctx, ory.ListOptions{From: from})
 //		}}
 //	report, err := r.Run(ctx, reconcile.Options{Repair: true})
 //
@@ -88,9 +88,8 @@ type Reconciler struct {
 	Runs Runs
 
 	// Identities lists everybody at Ory over the admin API whose ID comes behind from
-	// (empty: from the first), up to and including to (empty: to the last), in the
-	// order of their IDs; an error ends the listing. Shards call it at once.
-	Identities func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
+	// (empty: from the first), in the order of their IDs; an error ends the listing.
+	Identities func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
 
 	// Lease is for how long a run that is killed keeps others from taking it up; three
 	// times as often it is written down. Defaults to 30 seconds.
@@ -118,10 +117,6 @@ type Options struct {
 	// before it is implausible: the operator's word after a great deletion. By
 	// default ten, or one in a hundred.
 	AllowMissing int
-
-	// Shards is how many stretches of the key space are read at once, 64 at most.
-	// Defaults to 1.
-	Shards int
 
 	// Resume goes on with a run that died, with its own options but for Progress; where
 	// there is none it begins one. Without it such a run is given up.

@@ -132,13 +132,11 @@ func (r *run) note(f func(*state)) {
 
 func (r *run) progress() Progress {
 	s := r.state
-	p := Progress{Phase: s.Phase, Identities: s.Walk.Identities, Differences: s.Walk.Met, Elapsed: r.now().Sub(r.pace.began)}
+	p := Progress{Phase: s.Phase, Identities: s.Walk.Identities, Differences: s.Walk.Met, Share: s.share(), Elapsed: r.now().Sub(r.pace.began)}
 	for _, n := range s.Mended {
 		p.Mended += n
 	}
-	for _, shard := range s.Shards {
-		p.Share += shard.share() / float64(len(s.Shards))
-	}
+
 	if seconds := p.Elapsed.Seconds(); seconds > 0 {
 		p.Rate = float64(p.Identities-r.pace.identities) / seconds
 	}

@@ -2,10 +2,8 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -18,87 +16,19 @@ const pageSize = 500
 // has come.
 type visitor func(ctx context.Context, pairs []pair) (note func(*state), err error)
 
-// walk has everybody visited who was not yet, all shards at once.
+// walk reads the listing and the ledger side by side, from where the state says, and
+// has each pair visited once. The ledger is read behind the listing, stretch by stretch:
+// an identity that was made and linked a moment ago is found in both or in the ledger
+// alone, and never looks unlinked.
 func (r *run) walk(ctx context.Context, visit visitor) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	errs := make([]error, len(r.state.Shards))
-	var wg sync.WaitGroup
-	for i := range r.state.Shards {
-		s := &scan{run: r, shard: &r.state.Shards[i], visit: visit}
-		if s.shard.Done {
-			continue
-		}
-		wg.Go(func() {
-			if errs[i] = s.walk(ctx); errs[i] != nil && !errors.Is(errs[i], errPaused) {
-				cancel()
-			}
-		})
+	if r.state.Done {
+		return nil
 	}
-	wg.Wait()
-	return worst(errs)
-}
-
-// worst is the error that the others follow from.
-func worst(errs []error) (out error) {
-	rank := func(err error) int {
-		switch {
-		case err == nil:
-			return 0
-		case errors.Is(err, errPaused):
-			return 1
-		case errors.Is(err, context.Canceled):
-			return 2
-		}
-		return 3
-	}
-	for _, err := range errs {
-		if rank(err) > rank(out) {
-			out = err
-		}
-	}
-	return out
-}
-
-// shard is a stretch of the key space: behind From, up to and including To.
-type shard struct {
-	From symbolon.IdentityID `json:"from,omitempty"`
-	To   symbolon.IdentityID `json:"to,omitempty"`
-	At   symbolon.IdentityID `json:"at,omitempty"` // everybody up to here was visited
-	Done bool                `json:"done,omitempty"`
-}
-
-// shards cuts the key space into n stretches of one size.
-func shards(n int) []shard {
-	n = min(max(n, 1), maxShards)
-	out := make([]shard, n)
-	for i := range n - 1 {
-		edge := symbolon.IdentityID(fmt.Sprintf("%08x-0000-0000-0000-000000000000", uint64(i+1)<<32/uint64(n)))
-		out[i].To, out[i+1].From, out[i+1].At = edge, edge, edge
-	}
-	return out
-}
-
-const maxShards = 64
-
-// scan walks the listing and the ledger of a shard side by side. The ledger is read
-// behind the listing, stretch by stretch: an identity that was made and linked a moment
-// ago is found in both or in the ledger alone, and never looks unlinked.
-type scan struct {
-	*run
-	shard *shard
-	visit visitor
-}
-
-func (s *scan) walk(ctx context.Context) error {
-	last, seen := s.shard.At, 0
+	last, seen := r.state.At, 0
 	stretch := make([]symbolon.Identity, 0, pageSize)
-	for id, err := range s.Identities(ctx, s.shard.At, s.shard.To) {
+	for id, err := range r.Identities(ctx, last) {
 		if err != nil {
 			return fmt.Errorf("%w after %d identities: %w", ErrIncomplete, seen, err)
-		}
-		if s.shard.To != "" && id.ID > s.shard.To {
-			break
 		}
 		if id.ID <= last {
 			return fmt.Errorf("%w: identity %s came behind %s", ErrIncomplete, id.ID, last)
@@ -108,29 +38,31 @@ func (s *scan) walk(ctx context.Context) error {
 		if stretch = append(stretch, id); len(stretch) < pageSize {
 			continue
 		}
-		if err := s.compare(ctx, stretch, last); err != nil {
+		if err := r.visitStretch(ctx, visit, stretch, last); err != nil {
 			return err
 		}
-		if s.pausing() {
+		if r.pausing() {
 			return errPaused
 		}
 		stretch = stretch[:0]
 	}
-	if err := s.compare(ctx, stretch, s.shard.To); err != nil {
+	const theLast = symbolon.IdentityID("")
+	if err := r.visitStretch(ctx, visit, stretch, theLast); err != nil {
 		return err
 	}
-	s.note(func(*state) { s.shard.Done = true })
+	r.note(func(s *state) { s.Done = true })
 	return nil
 }
 
-// compare reads the ledger up to where the listing came and has the pairs visited.
-func (s *scan) compare(ctx context.Context, ids []symbolon.Identity, upto symbolon.IdentityID) error {
+// visitStretch reads the ledger up to the end of a stretch of the listing and has the
+// pairs visited.
+func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Identity, upto symbolon.IdentityID) error {
 	for whole := false; !whole; {
 		var entries []symbolon.Entry
 		var open []symbolon.Finding
 		var edge symbolon.IdentityID
 		var err error
-		if entries, open, edge, whole, err = s.read(ctx, upto); err != nil {
+		if entries, open, edge, whole, err = r.read(ctx, upto); err != nil {
 			return err
 		}
 		n := len(ids)
@@ -141,14 +73,14 @@ func (s *scan) compare(ctx context.Context, ids []symbolon.Identity, upto symbol
 		if err != nil {
 			return err
 		}
-		note, err := s.visit(ctx, pairs)
+		note, err := visit(ctx, pairs)
 		if err != nil {
 			return err
 		}
 		ids = ids[n:]
-		s.note(func(st *state) {
-			note(st)
-			s.shard.At = edge
+		r.note(func(s *state) {
+			note(s)
+			s.At = edge
 		})
 	}
 	return nil
@@ -156,9 +88,9 @@ func (s *scan) compare(ctx context.Context, ids []symbolon.Identity, upto symbol
 
 // read returns a page of entries and the open findings beside it: all of both up to
 // edge.
-func (s *scan) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
-	at, project := s.shard.At, s.project()
-	if entries, err = s.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
+func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
+	at, project := r.state.At, r.project()
+	if entries, err = r.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
 		return nil, nil, "", false, err
 	}
 	edge, whole = upto, true
@@ -166,7 +98,7 @@ func (s *scan) read(ctx context.Context, upto symbolon.IdentityID) (entries []sy
 		entries = entries[:pageSize]
 		edge, whole = entries[pageSize-1].Link.Identity, false
 	}
-	open, err = s.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: edge, Limit: pageSize})
+	open, err = r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: edge, Limit: pageSize})
 	if err != nil || len(open) < pageSize {
 		return entries, open, edge, whole, err
 	}
@@ -247,25 +179,18 @@ func (r *run) judge(ctx context.Context, p pair) (j judgement, closed []symbolon
 	return j, closed, nil
 }
 
-// share is how much of the shard's stretch was visited, 0 to 1: even, as long as Ory's
-// IDs are random.
-func (s shard) share() float64 {
+// share is how much of the key space the walk has visited, 0 to 1. It grows evenly
+// because Ory's IDs are random.
+func (s *state) share() float64 {
 	if s.Done {
 		return 1
 	}
-	place := func(id symbolon.IdentityID, none float64) float64 {
-		if len(id) < 8 {
-			return none
-		}
-		n, err := strconv.ParseUint(string(id[:8]), 16, 32)
-		if err != nil {
-			return none
-		}
-		return float64(n) / (1 << 32)
-	}
-	from, to := place(s.From, 0), place(s.To, 1)
-	if to <= from {
+	if len(s.At) < 8 {
 		return 0
 	}
-	return max(0, place(s.At, from)-from) / (to - from)
+	n, err := strconv.ParseUint(string(s.At[:8]), 16, 32)
+	if err != nil {
+		return 0
+	}
+	return float64(n) / (1 << 32)
 }

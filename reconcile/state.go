@@ -28,12 +28,13 @@ type state struct {
 	Phase   Phase   `json:"phase"`
 
 	// Of the walk that is under way.
-	Began  time.Time       `json:"began"`
-	Shards []shard         `json:"shards"`
-	Walk   tally           `json:"walk"`
-	Ticket symbolon.Ticket `json:"ticket,omitempty"`
-	Judged bool            `json:"judged,omitempty"` // the walk is over and believed
-	Again  bool            `json:"again,omitempty"`  // it cannot go on where it was, see checkpoint
+	Began  time.Time           `json:"began"`
+	At     symbolon.IdentityID `json:"at,omitempty"`   // everybody up to here was visited
+	Done   bool                `json:"done,omitempty"` // everybody was
+	Walk   tally               `json:"walk"`
+	Ticket symbolon.Ticket     `json:"ticket,omitempty"`
+	Judged bool                `json:"judged,omitempty"` // the walk is over and believed
+	Again  bool                `json:"again,omitempty"`  // it cannot go on where it was, see checkpoint
 
 	// What the first look found out.
 	Looked  tally                        `json:"looked"`
@@ -50,7 +51,6 @@ type options struct {
 	Rebind       bool                   `json:"rebind,omitempty"`
 	Only         []symbolon.FindingKind `json:"only,omitempty"`
 	AllowMissing int                    `json:"allow_missing,omitempty"`
-	Shards       int                    `json:"shards,omitempty"`
 }
 
 // tally is what a walk counted.
@@ -82,7 +82,7 @@ type absence struct {
 	Held bool // and all that is left to do is to close its findings
 }
 
-const version = 1
+const version = 2
 
 // keep bounds Report.Findings, and what a checkpoint remembers.
 const keep = 10_000
@@ -92,7 +92,7 @@ const keep = 10_000
 const maxMarks = 1 << 20
 
 func newState(o Options, now time.Time) *state {
-	s := &state{Version: version, Options: options{o.Rebind, o.Only, o.AllowMissing, o.Shards}, Mended: map[symbolon.FindingKind]int{}}
+	s := &state{Version: version, Options: options{o.Rebind, o.Only, o.AllowMissing}, Mended: map[symbolon.FindingKind]int{}}
 	s.enter(Looking, now)
 	return s
 }
@@ -109,7 +109,7 @@ func (s *state) enter(p Phase, now time.Time) {
 
 // restart begins the walk of a phase.
 func (s *state) restart(now time.Time) {
-	s.Began, s.Shards, s.Judged, s.Again = now, shards(s.Options.Shards), false, false
+	s.Began, s.At, s.Done, s.Judged, s.Again = now, "", false, false, false
 	s.Walk = tally{Found: map[symbolon.FindingKind]int{}}
 	if s.Phase == Looking || s.Phase == Settling {
 		s.Missing = nil
@@ -130,7 +130,7 @@ func (s *state) checkpoint() (json.RawMessage, error) {
 
 func readCheckpoint(raw json.RawMessage, now time.Time) (*state, error) {
 	var s state
-	if err := json.Unmarshal(raw, &s); err != nil || s.Version != version || len(s.Shards) == 0 || s.Walk.Found == nil {
+	if err := json.Unmarshal(raw, &s); err != nil || s.Version != version || s.Walk.Found == nil {
 		return nil, fmt.Errorf("the checkpoint is not one of this version: begin a new run: %w", symbolon.ErrConflict)
 	}
 	if s.Mended == nil {

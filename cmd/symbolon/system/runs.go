@@ -14,8 +14,8 @@ import (
 // Reconciler compares this system's halves.
 func (s *System) Reconciler() *reconcile.Reconciler {
 	return &reconcile.Reconciler{Linker: s.Linker, Ledger: s.Store, Runs: s.Store,
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return s.Ory.Identities(ctx, ory.ListOptions{From: from, To: to})
+		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return s.Ory.Identities(ctx, ory.ListOptions{From: from})
 		}}
 }
 

@@ -32,10 +32,10 @@ func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
 	if each != nil {
 		page.PageSize = 50 // so that there is something between the pages
 	}
-	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		return func(yield func(symbolon.Identity, error) bool) {
 			n, page := 0, page
-			page.From, page.To = from, to
+			page.From = from
 			for id, err := range client.Identities(ctx, page) {
 				if each != nil {
 					each(n)
@@ -160,7 +160,7 @@ func TestReconcileLinksEverybody(t *testing.T) {
 			}
 			took := time.Since(began)
 			began = time.Now()
-			for _, err := range w.reconciler(nil).Identities(t.Context(), "", "") {
+			for _, err := range w.reconciler(nil).Identities(t.Context(), "") {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -173,21 +173,18 @@ func TestReconcileLinksEverybody(t *testing.T) {
 	})
 }
 
-// TestReconcileShards: however the key space is cut, and however often the work pauses,
-// everybody is met once.
-func TestReconcileShards(t *testing.T) {
+// TestReconcileInSlices: each identity is linked once, however often the work pauses.
+func TestReconcileInSlices(t *testing.T) {
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		const n = 150
-		w.people("shard", n)
-		for _, shards := range []int{1, 3, 64} {
-			if got := w.reconcile(reconcile.Options{Shards: shards}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
-				t.Errorf("%d shards: %+v", shards, got)
-			}
+		w.people("slice", n)
+		if got := w.reconcile(reconcile.Options{}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
+			t.Errorf("%+v", got)
 		}
 		slices := 0
 		for done := false; !done; slices++ {
 			var err error
-			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{Shards: 3}, time.Nanosecond); err != nil {
+			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{}, time.Nanosecond); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -195,7 +192,7 @@ func TestReconcileShards(t *testing.T) {
 			t.Errorf("%d slices", slices)
 		}
 		w.oneToOne(n)
-		if got := w.later(reconcile.Options{Shards: 3}); got.Linked != n || got.Left() != 0 {
+		if got := w.later(reconcile.Options{}); got.Linked != n || got.Left() != 0 {
 			t.Errorf("%+v", got)
 		}
 	})
