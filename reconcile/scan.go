@@ -8,18 +8,17 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// pageSize is how many identities, entries and findings of a shard are in memory at
-// once.
+// pageSize is how many identities, entries and findings are in memory at once.
 const pageSize = 500
 
-// visitor compares a page. What it returns is noted together with how far the scan
-// has come.
+// visitor compares a page. The walk applies the returned note to the state together with
+// its own progress.
 type visitor func(ctx context.Context, pairs []pair) (note func(*state), err error)
 
-// walk reads the listing and the ledger side by side, from where the state says, and
-// has each pair visited once. The ledger is read behind the listing, stretch by stretch:
-// an identity that was made and linked a moment ago is found in both or in the ledger
-// alone, and never looks unlinked.
+// walk reads the listing and the ledger side by side, starting at the state's cursor,
+// and calls visit once for each pair. Each stretch of the ledger is read after the same
+// stretch of the listing. Therefore an identity that was just made and linked is found
+// in both or only in the ledger, and never looks unlinked.
 func (r *run) walk(ctx context.Context, visit visitor) error {
 	if r.state.Done {
 		return nil
@@ -31,7 +30,7 @@ func (r *run) walk(ctx context.Context, visit visitor) error {
 			return fmt.Errorf("%w after %d identities: %w", ErrIncomplete, seen, err)
 		}
 		if id.ID <= last {
-			return fmt.Errorf("%w: identity %s came behind %s", ErrIncomplete, id.ID, last)
+			return fmt.Errorf("%w: identity %s came after %s", ErrIncomplete, id.ID, last)
 		}
 		last = id.ID
 		seen++
@@ -54,8 +53,8 @@ func (r *run) walk(ctx context.Context, visit visitor) error {
 	return nil
 }
 
-// visitStretch reads the ledger up to the end of a stretch of the listing and has the
-// pairs visited.
+// visitStretch reads the ledger up to the end of a stretch of the listing and calls
+// visit for the pairs, page by page.
 func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Identity, upto symbolon.IdentityID) error {
 	for whole := false; !whole; {
 		var entries []symbolon.Entry
@@ -67,7 +66,7 @@ func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Id
 		}
 		n := len(ids)
 		if !whole {
-			n = before(ids, edge)
+			n = countUpTo(ids, edge)
 		}
 		pairs, err := merge(ids[:n], entries, open)
 		if err != nil {
@@ -86,15 +85,15 @@ func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Id
 	return nil
 }
 
-// read returns a page of entries and the open findings beside it: all of both up to
-// edge.
+// read returns a page of entries and open findings: all of them after the cursor, up to
+// edge. whole says that edge is upto.
 func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
 	at, project := r.state.At, r.project()
 	if entries, err = r.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
 		return nil, nil, "", false, err
 	}
 	edge, whole = upto, true
-	if len(entries) > pageSize { // one more than is looked at says that more follows
+	if len(entries) > pageSize { // the extra entry says that more follow
 		entries = entries[:pageSize]
 		edge, whole = entries[pageSize-1].Link.Identity, false
 	}
@@ -102,7 +101,7 @@ func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (entries []sym
 	if err != nil || len(open) < pageSize {
 		return entries, open, edge, whole, err
 	}
-	cut := len(open) // the last identity's may not be all there
+	cut := len(open) // findings of the last identity may be missing
 	for cut > 0 && open[cut-1].Identity == open[len(open)-1].Identity {
 		cut--
 	}
@@ -117,20 +116,20 @@ func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (entries []sym
 	return entries[:n], open, edge, false, nil
 }
 
-// before counts the identities up to and including last.
-func before(ids []symbolon.Identity, last symbolon.IdentityID) (n int) {
+// countUpTo counts the identities up to and including last.
+func countUpTo(ids []symbolon.Identity, last symbolon.IdentityID) (n int) {
 	for n < len(ids) && ids[n].ID <= last {
 		n++
 	}
 	return n
 }
 
-// merge joins three ordered lists.
+// merge joins three lists, each ordered by identity, into pairs.
 func merge(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Finding) ([]pair, error) {
 	out := make([]pair, 0, max(len(ids), len(entries)))
 	for i, e := 0, 0; i < len(ids) || e < len(entries) || len(open) > 0; {
 		if e+1 < len(entries) && entries[e].Link.Identity >= entries[e+1].Link.Identity {
-			return nil, fmt.Errorf("the ledger is not read in the order of IDs: %w", symbolon.ErrUnavailable)
+			return nil, fmt.Errorf("the ledger did not return its entries ordered by ID: %w", symbolon.ErrUnavailable)
 		}
 		id := least(ids[i:], entries[e:], open)
 		var p pair
@@ -152,7 +151,7 @@ func merge(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 	return out, nil
 }
 
-// least is the first ID of the three lists, of which one is not empty.
+// least returns the lowest ID of three ordered lists. At least one is not empty.
 func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Finding) (id symbolon.IdentityID) {
 	if len(ids) > 0 {
 		id = ids[0].ID
@@ -166,8 +165,9 @@ func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 	return id
 }
 
-// judge compares one identity that Ory has.
-func (r *run) judge(ctx context.Context, p pair) (j judgement, closed []symbolon.Finding, err error) {
+// compareOne compares one identity that Ory has. closed are its open findings that no
+// longer hold.
+func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []symbolon.Finding, err error) {
 	digest := ""
 	if p.state() == symbolon.Linked {
 		if digest, err = r.Ledger.Digest(ctx, *p.identity); err != nil {
@@ -175,7 +175,7 @@ func (r *run) judge(ctx context.Context, p pair) (j judgement, closed []symbolon
 		}
 	}
 	j = diff(p, digest, r.rules)
-	closed = over(p, j.findings, digest, r.rules)
+	closed = resolved(p, j.findings, digest, r.rules)
 	return j, closed, nil
 }
 

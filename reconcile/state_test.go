@@ -13,21 +13,21 @@ import (
 
 // TestShare: the share grows with the IDs, from 0 to 1.
 func TestShare(t *testing.T) {
-	before := -1.0
+	countUpTo := -1.0
 	for _, at := range []symbolon.IdentityID{"", "00000000-0000-4000-8000-000000000001", "7fffffff-0000-4000-8000-000000000001", "ffffffff-0000-4000-8000-000000000001"} {
 		share := (&state{At: at}).share()
-		if share < 0 || share >= 1 || share < before {
+		if share < 0 || share >= 1 || share < countUpTo {
 			t.Errorf("%q: %f", at, share)
 		}
-		before = share
+		countUpTo = share
 	}
 	if share := (&state{Done: true}).share(); share != 1 {
 		t.Errorf("at the end: %f", share)
 	}
 }
 
-// TestCheckpoint: what is written down is what goes on, unless there is too much of it:
-// then the walk begins anew.
+// TestCheckpoint: a checkpoint restores the state. With too many marks the walk starts
+// again.
 func TestCheckpoint(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	s := newState(Options{Rebind: true, Only: []symbolon.FindingKind{OrphanUser}, AllowMissing: 7}, now)
@@ -42,10 +42,10 @@ func TestCheckpoint(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("%+v\n%+v %v", got, s, err)
 	}
-	for n := range keep + 1 {
+	for n := range maxKept + 1 {
 		s.Walk.ClaimedMarks = append(s.Walk.ClaimedMarks, uint64(n))
 	}
-	if raw, err = s.checkpoint(); err != nil || len(raw) > 10_000 || len(s.Walk.ClaimedMarks) <= keep {
+	if raw, err = s.checkpoint(); err != nil || len(raw) > 10_000 || len(s.Walk.ClaimedMarks) <= maxKept {
 		t.Fatalf("%d bytes, %v", len(raw), err)
 	}
 	if got, err = readCheckpoint(raw, now.Add(time.Hour)); err != nil || got.At == ann || got.Walk.Absent != 0 || len(got.Missing) != 0 || !got.Began.Equal(now.Add(time.Hour)) {

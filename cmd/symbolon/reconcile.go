@@ -164,7 +164,7 @@ func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 	line("linked", r.Linked, "entries of the ledger with a user")
 	line("without back-reference", r.NoBackReference, "the user's ID is not at Ory, which nothing depends on")
 	for _, kind := range reconcile.Kinds() {
-		if n := r.Mended[kind]; n > 0 {
+		if n := r.Repaired[kind]; n > 0 {
 			line("mended "+string(kind), n, "")
 		}
 	}
@@ -210,7 +210,7 @@ type progressLine struct {
 }
 
 func (p *progressLine) show(s reconcile.Progress) {
-	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Mended)
+	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Repaired)
 	if s.Left > 0 {
 		text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 	}

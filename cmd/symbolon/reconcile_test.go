@@ -137,7 +137,7 @@ func TestProgressLine(t *testing.T) {
 		for n := range 25 {
 			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Rate: 1000, Left: 90 * time.Second, Elapsed: time.Duration(n) * time.Second})
 		}
-		p.show(reconcile.Progress{Phase: reconcile.Mending, Identities: 1, Elapsed: time.Second, Share: 1})
+		p.show(reconcile.Progress{Phase: reconcile.Repairing, Identities: 1, Elapsed: time.Second, Share: 1})
 		p.end()
 	}
 	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "looking: 10000 identities, 1000/s, 0 differences, 0 mended, about 1m30s left") {
