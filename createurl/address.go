@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// CheckURL reports why raw cannot be where an application makes users: not http or
-// https, credentials in it, a fragment, an address that is never an application's, or
-// plain http to a public one. A name is judged by the address that it leads to, each
-// time that a connection is made. Its text never repeats the URL.
+// CheckURL reports why raw cannot be the URL of an application. It rejects schemes other
+// than http and https, credentials, fragments, addresses that no application has, and
+// plain http to a public address. A host name is checked later, by its address, each
+// time a connection is made. The error never contains the URL.
 func CheckURL(raw string) error {
 	_, err := parseURL(raw)
 	return err
@@ -28,15 +28,15 @@ func parseURL(raw string) (plain bool, err error) {
 	case raw == "":
 		return false, errors.New("it is not set")
 	case err != nil:
-		return false, errors.New("it is not a URL") // the parser's words repeat what may hold a password
+		return false, errors.New("it is not a URL") // the parser's error may contain a password
 	case u.Scheme != "http" && u.Scheme != "https":
 		return false, errors.New("it does not start with http:// or https://")
 	case u.User != nil:
-		return false, errors.New("it holds credentials; the signature is what proves us")
+		return false, errors.New("it contains credentials; Symbolon proves itself by the signature")
 	case u.Hostname() == "" || u.Opaque != "":
 		return false, errors.New("it names no host")
 	case oddNumber(u.Hostname()):
-		return false, errors.New("its host is a number that is no IP address")
+		return false, errors.New("its host is a number but not an IP address")
 	case u.Fragment != "":
 		return false, errors.New("it has a fragment")
 	case !validPort(u):
@@ -50,7 +50,7 @@ func parseURL(raw string) (plain bool, err error) {
 }
 
 // oddNumber reports whether some resolvers read the host as an IPv4 address although it
-// is not written as one: 2130706433, 127.1, 0x7f.0.0.1.
+// is not in the usual form: 2130706433, 127.1, 0x7f.0.0.1.
 func oddNumber(host string) bool {
 	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
 	last := labels[len(labels)-1]
@@ -69,7 +69,7 @@ func validPort(u *url.URL) bool {
 	return err == nil && n > 0 && n < 65536
 }
 
-// addressError is an address that is not connected to.
+// addressError is an address that Symbolon refuses to connect to.
 type addressError struct {
 	address netip.Addr
 	why     string
@@ -82,36 +82,36 @@ var (
 	this  = netip.MustParsePrefix("0.0.0.0/8")
 	cgnat = netip.MustParsePrefix("100.64.0.0/10")
 
-	// Link-local addresses are most clouds'; these are the others'.
+	// Most clouds use link-local addresses for metadata; the other clouds use these.
 	metadata = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192")}
 )
 
-// checkAddress refuses what no application listens on: above all the metadata services
-// of clouds, which hand out credentials to whoever asks from inside.
+// checkAddress refuses addresses that no application listens on. The most dangerous are
+// the metadata services of clouds, which give credentials to any caller inside.
 func checkAddress(a netip.Addr, plain bool) error {
-	judged := a.Unmap().WithZone("")
-	if nat64.Contains(judged) {
-		b := judged.As16()
-		judged = netip.AddrFrom4([4]byte(b[12:]))
+	checked := a.Unmap().WithZone("")
+	if nat64.Contains(checked) {
+		b := checked.As16()
+		checked = netip.AddrFrom4([4]byte(b[12:]))
 	}
 	for _, m := range metadata {
-		if judged == m {
+		if checked == m {
 			return &addressError{a, "a cloud's metadata service"}
 		}
 	}
 	switch {
-	case judged.IsLinkLocalUnicast():
+	case checked.IsLinkLocalUnicast():
 		return &addressError{a, "link-local, where clouds have their metadata services"}
-	case judged.IsUnspecified(), this.Contains(judged), judged.IsMulticast(), judged == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return &addressError{a, "no address of a machine"}
-	case plain && !judged.IsLoopback() && !judged.IsPrivate() && !cgnat.Contains(judged):
+	case checked.IsUnspecified(), this.Contains(checked), checked.IsMulticast(), checked == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return &addressError{a, "not the address of a machine"}
+	case plain && !checked.IsLoopback() && !checked.IsPrivate() && !cgnat.Contains(checked):
 		return &addressError{a, "a public address: use https"}
 	}
 	return nil
 }
 
-// pool connects by itself and past every proxy, so that the address which is judged is
-// the one that is used.
+// pool connects directly and ignores proxy settings, so that the checked address is the
+// address that is used.
 func pool(size int, plain bool) *http.Transport {
 	return &http.Transport{
 		DialContext:            dialer(plain).DialContext,
@@ -124,8 +124,8 @@ func pool(size int, plain bool) *http.Transport {
 	}
 }
 
-// dialer judges the address after the name was resolved, at the moment of the
-// connection: no later answer of the resolver changes it.
+// dialer checks the address when it connects, after the name was resolved. A later answer
+// of the resolver cannot change it.
 func dialer(plain bool) *net.Dialer {
 	return &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		a, err := netip.ParseAddrPort(address)

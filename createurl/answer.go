@@ -12,15 +12,15 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// maxID is the longest ID in bytes, as in every table.
+// maxID is the maximum length of an ID in bytes, the same as in every table.
 const maxID = 255
 
-// parseAnswer reads {"id": "…"} or {"id": 42}. Other members are the application's
-// own affair; an ID that two readers could take for two is none.
+// parseAnswer reads {"id": "…"} or {"id": 42} and ignores other members. It rejects an ID
+// that two readers could read differently.
 func parseAnswer(body []byte) (symbolon.UserID, error) {
 	object, err := strictjson.Object(body)
 	if err != nil {
-		return "", errors.New("the body is not what it should be: " + err.Error())
+		return "", errors.New("the body is not a valid JSON object: " + err.Error())
 	}
 	raw := string(object["id"])
 	switch {
@@ -36,8 +36,8 @@ func parseAnswer(body []byte) (symbolon.UserID, error) {
 	return symbolon.UserID(raw), nil
 }
 
-// textID reads an ID that stays itself wherever it goes: into a database, a header, a
-// path.
+// textID reads an ID and accepts only texts that stay the same in a database, a header and
+// a path.
 func textID(raw string) (symbolon.UserID, error) {
 	var id string
 	if json.Unmarshal([]byte(raw), &id) != nil {
@@ -49,7 +49,7 @@ func textID(raw string) (symbolon.UserID, error) {
 	case len(id) > maxID:
 		return "", errors.New("the id has more than 255 bytes")
 	case strings.TrimSpace(id) != id || strings.ContainsFunc(id, odd):
-		return "", errors.New("the id begins or ends with a space, or holds something that is no visible character")
+		return "", errors.New("the id begins or ends with a space, or contains an invisible character")
 	}
 	return symbolon.UserID(id), nil
 }

@@ -166,8 +166,8 @@ func (r reply) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = conn.Write([]byte(r.raw))
 }
 
-// TestAnswers: what each answer means, to the person and to the ledger. After
-// whatever was no yes, nothing is half done, and a good answer makes everything well.
+// TestAnswers: the effect of each answer on the person and on the ledger. After any answer
+// that is not a success nothing is half done, and a later success links the person.
 func TestAnswers(t *testing.T) {
 	if n := len(replies()); n < 40 {
 		t.Fatalf("%d kinds", n)
@@ -245,9 +245,9 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
-// TestNobodyListens: an application that is down, a name that does not resolve, a
-// certificate that nobody knows.
-func TestNobodyListens(t *testing.T) {
+// TestNotReachable: the application is down, its name does not resolve, or its certificate is
+// from an unknown authority.
+func TestNotReachable(t *testing.T) {
 	db := open(t, "sqlite")
 	closed := httptest.NewServer(nil)
 	closed.Close()

@@ -19,8 +19,8 @@ import (
 	"github.com/symbolon-id/symbolon/createurl"
 )
 
-// application is one that keeps the contract: it verifies with the reference library
-// and makes one user for a webhook-id.
+// application keeps the contract: it verifies with the reference library and creates one
+// user for each webhook-id.
 type application struct {
 	*httptest.Server
 	secret string
@@ -111,8 +111,8 @@ func (a *application) count() int {
 	return a.posts
 }
 
-// TestUnsigned: an application that keeps the contract refuses what nobody signed, and
-// makes no user of it.
+// TestUnsigned: an application that keeps the contract refuses a POST without a signature
+// and creates no user.
 func TestUnsigned(t *testing.T) {
 	a := startApplication(t)
 	c := &createurl.Client{URL: a.URL, Secrets: []string{a.secret}}
@@ -126,9 +126,9 @@ func TestUnsigned(t *testing.T) {
 	}
 }
 
-// TestCrowd: 16 workers of two processes, every identity many times in any order, an
-// application that fails now and then: one user each, the same for everybody, and never
-// two questions for one identity at once from one process.
+// TestCrowd: 16 workers of two processes ask for every identity many times in any order, and
+// the application fails now and then. Each identity gets one user, the same for all
+// callers. A process never sends two requests for one identity at the same time.
 func TestCrowd(t *testing.T) {
 	identities, copies := 40, 8
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
@@ -189,8 +189,8 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// TestQuestion: what the application is told, byte for byte.
-func TestQuestion(t *testing.T) {
+// TestRequest: the request to the application, byte for byte.
+func TestRequest(t *testing.T) {
 	db, app := open(t, "sqlite"), startApplication(t)
 	w := newWorld(t, db, &createurl.Client{URL: app.URL, Columns: map[string]string{
 		"email": "traits.email", "the name": "traits.name", "active": "active", "plan": "'free'", "n": "42",
@@ -205,7 +205,7 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// TestMessage: webhook-id tells identities and projects apart, and nothing else.
+// TestMessage: webhook-id depends on the identity and the project, and on nothing else.
 func TestMessage(t *testing.T) {
 	db, app := open(t, "sqlite"), startApplication(t)
 	app.answer = func(int) int { return 500 }
@@ -235,8 +235,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// TestRotation: while the secret is changed, applications with either are content, and
-// one with neither makes nobody.
+// TestRotation: during a rotation an application accepts requests with either secret. An
+// application with another secret creates no user.
 func TestRotation(t *testing.T) {
 	old, next, other := symbolon.Secret("a-0ld-one-J8vQ0zR5tXw9LmB4nYc7Hd"), secret, symbolon.Secret("an0ther-J8vQ0zR5tXw9LmB4nYc7HdF1")
 	for i, s := range []symbolon.Secret{old, next, other} {
@@ -251,7 +251,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestPatience: a no is believed for a while, for the same question only.
+// TestPatience: a denial is remembered for a while, for the same request only.
 func TestPatience(t *testing.T) {
 	db, app := open(t, "sqlite"), startApplication(t)
 	app.answer = func(int) int { return 422 }

@@ -24,7 +24,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// question is one POST, but for its time.
+// question is one POST without its time and signature.
 type question struct {
 	identity symbolon.IdentityID
 	message  string // webhook-id
@@ -41,14 +41,14 @@ func (c *Client) question(id symbolon.Identity) (question, error) {
 		Identity symbolon.IdentityID `json:"identity_id"`
 		Columns  map[string]any      `json:"columns"`
 	}{id.ID, columns})
-	if err != nil { // a trait that is no JSON after all
+	if err != nil { // a trait is invalid JSON
 		return question{}, unknown("the identity cannot be written as JSON")
 	}
 	return question{identity: id.ID, message: messageID(c.project(), id.ID), body: body, digest: sha256.Sum256(body)}, nil
 }
 
-// messageID is constant for an identity of a project, so that an application that
-// remembers it makes one user however often it is asked.
+// messageID is the same for every request about an identity of a project. An application
+// that remembers it creates one user, however often it is asked.
 func messageID(project string, id symbolon.IdentityID) string {
 	h := sha256.New()
 	prefixed(h, project)
@@ -63,10 +63,10 @@ func prefixed(h hash.Hash, s string) {
 	h.Write([]byte(s))
 }
 
-// askInTurn asks when it is the question's turn, and remembers a denial.
+// askInTurn waits for a turn, sends the request, and remembers a denial.
 func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, error) {
 	if err := c.denials.of(q); err != nil {
-		return "", err // it came after Create looked
+		return "", err // the denial came after Create looked
 	}
 	c.denials.forget(q.identity)
 	select {
@@ -74,11 +74,11 @@ func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, er
 		defer func() { <-c.turns }()
 	case <-ctx.Done():
 		c.observe(Failed)
-		return "", unknown("too many others were before it")
+		return "", unknown("too many requests are under way")
 	}
-	if left := c.rest.left(); left > 0 {
+	if left := c.pause.left(); left > 0 {
 		c.observe(Limited)
-		return "", unknown("the application asked for rest, which lasts %v more", left.Round(time.Second))
+		return "", unknown("the application asked for a pause, which lasts %v more", left.Round(time.Second))
 	}
 	user, outcome, err := c.ask(ctx, q)
 	c.observe(outcome)
@@ -88,7 +88,7 @@ func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, er
 	return user, err
 }
 
-// ask sends the question and judges the answer.
+// ask sends the request and reads the answer.
 func (c *Client) ask(ctx context.Context, q question) (symbolon.UserID, string, error) {
 	req, err := c.request(ctx, q, time.Now())
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *Client) ask(ctx context.Context, q question) (symbolon.UserID, string, 
 		return "", Failed, transportError(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return c.judge(resp)
+	return c.readAnswer(resp)
 }
 
 func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.Request, error) {
@@ -125,9 +125,9 @@ func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.
 	return req, nil
 }
 
-// Unsigned asks for a user as a stranger would: without a signature, and for nobody. It
-// returns the status of the answer, which is 401 or another 4xx where the application
-// keeps to the contract, and no user is made. For tools that examine a setup.
+// Unsigned sends a POST without a signature and without an identity, as a stranger would,
+// and returns the status of the answer. An application that keeps the contract answers
+// 401 or another 4xx and creates no user. Tools that examine a setup use it.
 func (c *Client) Unsigned(ctx context.Context) (status int, err error) {
 	if err := c.Check(); err != nil {
 		return 0, err
@@ -149,9 +149,9 @@ func (c *Client) Unsigned(ctx context.Context) (status int, err error) {
 	return resp.StatusCode, nil
 }
 
-// judge says what an answer means. Only a 4xx that is about the question itself is a
-// no.
-func (c *Client) judge(resp *http.Response) (symbolon.UserID, string, error) {
+// readAnswer returns the user and the outcome of an answer. Only a 4xx about the request
+// itself is a denial.
+func (c *Client) readAnswer(resp *http.Response) (symbolon.UserID, string, error) {
 	switch s := resp.StatusCode; {
 	case s == http.StatusOK, s == http.StatusCreated, s == http.StatusConflict:
 		user, err := readUser(resp)
@@ -163,21 +163,21 @@ func (c *Client) judge(resp *http.Response) (symbolon.UserID, string, error) {
 		}
 		return user, Created, nil
 	case s == http.StatusTooManyRequests:
-		c.rest.begin(resp.Header, time.Second)
+		c.pause.begin(resp.Header, time.Second)
 		return "", Limited, unknown("it answered %d", s)
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly:
 		return "", Failed, unknown("it answered %d", s)
 	case s >= 400 && s < 500:
 		return "", Refused, &Refusal{Status: s}
 	case s == http.StatusServiceUnavailable:
-		c.rest.begin(resp.Header, 0)
+		c.pause.begin(resp.Header, 0)
 	case s >= 300 && s < 400:
 		return "", Failed, unknown("it answered %d: redirects are not followed", s)
 	}
 	return "", Failed, unknown("it answered %d", resp.StatusCode)
 }
 
-// maxAnswer is the largest body that is read, in bytes.
+// maxAnswer is the maximum size of an answer's body in bytes.
 const maxAnswer = 64 << 10
 
 func readUser(resp *http.Response) (symbolon.UserID, error) {
@@ -194,8 +194,8 @@ func readUser(resp *http.Response) (symbolon.UserID, error) {
 	return parseAnswer(body)
 }
 
-// transportError says why there was no answer, in words that repeat nothing of what
-// was sent or received.
+// transportError says why there was no answer. The text contains no data that was sent or
+// received.
 func transportError(err error) error {
 	var address *addressError
 	var dns *net.DNSError
@@ -208,15 +208,15 @@ func transportError(err error) error {
 	case errors.As(err, &address):
 		return unknown("%w", address)
 	case errors.Is(err, context.Canceled):
-		return unknown("it was not waited for, since the program ends")
+		return unknown("the request was cancelled because the program ends")
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return unknown("no answer in time")
 	case errors.As(err, &dns):
 		return unknown("its host name cannot be resolved")
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return unknown("its certificate is not good")
+		return unknown("its certificate is not valid")
 	case errors.As(err, &errno):
 		return unknown("no connection (%s)", errno.Error())
 	}
-	return unknown("the connection broke, or what came is not HTTP")
+	return unknown("the connection broke, or the answer was not HTTP")
 }

@@ -1,24 +1,23 @@
-// Package createurl has the application make its own user: in a table that Symbolon
-// must not write or cannot reach, because it is MySQL, Mongo, or behind an ORM. The
-// contract is one signed, idempotent POST, which docs/create-url.md tells to the
-// authors of applications in any language:
+// Package createurl asks the application to create its own users, in a table that Symbolon must
+// not write or cannot reach because it is in MySQL, in MongoDB or behind an ORM. The contract
+// is one signed, idempotent POST. docs/create-url.md explains it to authors of applications in
+// any language:
 //
 //	POST /internal/users
-//	webhook-id: create_…               the same for every try
-//	webhook-timestamp: 1764000000      of this try
+//	webhook-id: create_…               the same for every attempt
+//	webhook-timestamp: 1764000000      of this attempt
 //	webhook-signature: v1,…            Standard Webhooks
 //
 //	{"identity_id": "…", "columns": {"email": "ada@example.com"}}
 //
 //	200, 201   {"id": "42"}     the user, new or not
-//	409        {"id": "42"}     the user, who existed
-//	408, 425, 429, 5xx          not now: asked again by whatever comes next
-//	any other 4xx               no: finding cannot_create
+//	409        {"id": "42"}     the user, which existed
+//	408, 425, 429, 5xx          not now: the next request of the person asks again
+//	any other 4xx               a denial: finding cannot_create
 //
-// "Not now" is also what everything means that is none of these: no answer in time,
-// a redirect, a body without one plausible ID. Answers are bounded (64 kB) and never
-// decompressed. [Client] is a [symbolon.Creator]; it belongs to a Linker whose store
-// has NewID [symbolon.ByApplication].
+// Everything else also means "not now": no answer in time, a redirect, a body without exactly
+// one valid ID. Answers are limited to 64 kB and never decompressed. [Client] is a
+// [symbolon.Creator]; it belongs to a Linker whose store has NewID [symbolon.ByApplication].
 package createurl
 
 import (
@@ -36,71 +35,71 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
-// Client asks one application. Set the fields before the first call and leave them
-// alone afterwards; every method may then be called by many goroutines at once. URL
-// and Secrets are required.
+// Client sends requests to one application. Set the fields before the first call and do
+// not change them afterwards. Many goroutines may then call every method at the same
+// time. URL and Secrets are required.
 type Client struct {
-	// URL is where the application makes users. Plain http is for loopback and private
+	// URL is the application's endpoint. Plain http is allowed for loopback and private
 	// addresses only; see [CheckURL].
 	URL string
 
-	// Secrets sign each POST: one, or two while it is changed, since an application
-	// that knows either accepts both signatures. Of the form "whsec_" and base64 of 24
-	// to 64 bytes; [DeriveSecrets] makes them.
+	// Secrets sign each POST. Give two during a rotation: the POST then has two signatures,
+	// and an application that knows either secret accepts it. A secret is "whsec_" and the
+	// base64 of 24 to 64 bytes; [DeriveSecrets] makes them.
 	Secrets []string
 
-	// Project as the Linker has it: a part of webhook-id. Defaults to "default".
+	// Project is the Linker's project. It is part of webhook-id. Defaults to "default".
 	Project string
 
-	// Columns says what the POST tells of the person, by names that are free, and is
-	// read by [projection.Parse]. What leads to nothing, or to a text that no
-	// database could hold, is null.
+	// Columns is the data of the person that the POST contains. The keys are any names, the
+	// values are read by [projection.Parse]. An expression without a value, or with a text
+	// that no database can store, becomes null.
 	Columns map[string]string
 
-	// Timeout bounds one question, the wait for its turn and the answer's body
-	// included. Defaults to 5 seconds.
+	// Timeout limits one request, including the wait for its turn and the body of the
+	// answer. Defaults to 5 seconds.
 	Timeout time.Duration
 
-	// Concurrency is how many questions may be under way at once. For one identity it
-	// is always one: who else asks for it waits for the same answer. Defaults to 16.
+	// Concurrency is how many requests may be under way at the same time. One identity has
+	// at most one; concurrent callers share its answer. Defaults to 16.
 	Concurrency int
 
-	// Patience is how long a no is believed while the question stays the same, so that
-	// a person who tries again and again does not become a load. Defaults to 10
-	// seconds; negative: not at all.
+	// Patience is how long a denial is remembered for the same request, so that a person
+	// who tries again and again causes no load. Defaults to 10 seconds; negative: a denial
+	// is not remembered.
 	Patience time.Duration
 
-	// HTTP replaces the connection pool: for a private CA or a proxy. Its cookie jar and
-	// its redirect policy are ignored. The addresses that it connects to are then its
-	// own affair.
+	// HTTP replaces the connection pool, for a private CA or a proxy. Its cookie jar and its
+	// redirect policy are ignored. Danger: the addresses that it connects to are not
+	// checked.
 	HTTP *http.Client
 
-	// Observe, if set, is told of every answer; outcomes are from a small fixed set.
+	// Observe, if set, is called with the outcome of every request.
 	Observe func(outcome string)
 
 	once        sync.Once
-	bad         error // what is wrong with the fields
+	bad         error // the faults of the fields
 	http        *http.Client
 	projections []projection.Projection
 	signers     []*standardwebhooks.Webhook
 	calls       flight.Group[symbolon.IdentityID, symbolon.UserID]
-	turns       chan struct{} // a place for each question under way
+	turns       chan struct{} // one entry for each request under way
 	denials     denials
-	rest        rest
+	pause       pause
 }
 
 var _ symbolon.Creator = (*Client)(nil)
 
-// Outcomes as Observe is told them.
+// Outcomes for Observe.
 const (
 	Created = "created" // 200, 201
 	Existed = "existed" // 409
 	Refused = "refused" // another 4xx
-	Limited = "limited" // 429, and what was not asked because of one
+	Limited = "limited" // 429, and requests not sent because of one
 	Failed  = "failed"  // everything else
 )
 
-// Check reports what is wrong with the fields, all of it at once. It asks nobody.
+// Check returns all faults of the fields at once. It sends no request.
 func (c *Client) Check() error {
 	c.once.Do(c.setup)
 	return c.bad
@@ -139,9 +138,9 @@ func (c *Client) setup() {
 
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Create returns the application's user for the identity. An error that matches
-// symbolon.ErrCannotCreate is the application's no, a *[Refusal]; every other matches
-// symbolon.ErrUnavailable, unless the fields are wrong. None of them repeats what was
+// Create returns the application's user for the identity. A *[Refusal] is the
+// application's denial; it matches symbolon.ErrCannotCreate. Every other error matches
+// symbolon.ErrUnavailable, unless the fields are wrong. No error repeats data that was
 // sent or received.
 func (c *Client) Create(ctx context.Context, id symbolon.Identity) (symbolon.UserID, error) {
 	if err := c.Check(); err != nil {
@@ -161,8 +160,8 @@ func (c *Client) Create(ctx context.Context, id symbolon.Identity) (symbolon.Use
 	return user, err
 }
 
-// Close ends the questions that are under way and waits for them. The application may
-// have made a user by then, whom it names when it is asked again.
+// Close cancels the requests that are under way and waits for them. The application may
+// have created a user already; the next request returns that user.
 func (c *Client) Close() {
 	c.once.Do(c.setup)
 	c.calls.Close()
@@ -206,7 +205,7 @@ func (c *Client) observe(outcome string) {
 	}
 }
 
-// Refusal is the application's no. It matches symbolon.ErrCannotCreate.
+// Refusal is the application's denial. It matches symbolon.ErrCannotCreate.
 type Refusal struct{ Status int }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("it answered %d", r.Status) }
@@ -214,7 +213,7 @@ func (r *Refusal) Error() string { return fmt.Sprintf("it answered %d", r.Status
 // Unwrap makes the error match symbolon.ErrCannotCreate.
 func (r *Refusal) Unwrap() error { return symbolon.ErrCannotCreate }
 
-// unknown is "don't know", and why.
+// unknown makes an error that means "don't know".
 func unknown(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{symbolon.ErrUnavailable}, args...)...)
 }

@@ -19,10 +19,10 @@ type denial struct {
 	expiry *time.Timer
 }
 
-// maxDenials bounds what is remembered. A denial beyond it is not remembered.
+// maxDenials limits the remembered denials. Further ones are not remembered.
 const maxDenials = 10_000
 
-// of returns the denial of the same question, or nil.
+// of returns the remembered denial of the same request, or nil.
 func (d *denials) of(q question) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

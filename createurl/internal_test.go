@@ -140,7 +140,7 @@ func answerDNS(q []byte, next func() string) []byte {
 	return out
 }
 
-// TestRebinding (T25): a name is judged by the address that it leads to in the moment
+// TestRebinding (T25): a host name is checked by its address at the moment
 // of the connection, whatever it led to before.
 func TestRebinding(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"id":1}`)) }))

@@ -12,8 +12,8 @@ import (
 
 const prefix = "whsec_"
 
-// DeriveSecrets makes the signing secrets of the first two secrets of an installation,
-// the current one first.
+// DeriveSecrets derives the signing secrets from the first two secrets of an
+// installation. The current one comes first.
 func DeriveSecrets(secrets []symbolon.Secret) []string {
 	var out []string
 	for _, s := range secrets[:min(2, len(secrets))] {
@@ -22,14 +22,14 @@ func DeriveSecrets(secrets []symbolon.Secret) []string {
 	return out
 }
 
-// CheckSecret reports why a text is no signing secret of Standard Webhooks. The error
-// never holds it.
+// CheckSecret reports why a text is not a signing secret of Standard Webhooks. The error
+// never contains it.
 func CheckSecret(secret string) error {
 	_, err := signer(secret)
 	return err
 }
 
-// published stands in the documentation of Standard Webhooks.
+// published is the example secret in the documentation of Standard Webhooks.
 const published = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 func signer(secret string) (*standardwebhooks.Webhook, error) {
@@ -43,7 +43,7 @@ func signer(secret string) (*standardwebhooks.Webhook, error) {
 		distinct[b] = true
 	}
 	if len(distinct) < 8 || text == published {
-		return nil, errors.New("everybody can guess it (make one: echo whsec_$(openssl rand -base64 32))")
+		return nil, errors.New("it can be guessed (make one: echo whsec_$(openssl rand -base64 32))")
 	}
 	return standardwebhooks.NewWebhookRaw(key)
 }

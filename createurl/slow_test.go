@@ -18,7 +18,7 @@ import (
 // slowly is an application that takes its time, in a bubble.
 type slowly struct {
 	pause time.Duration
-	rest  string // the Retry-After of a 429, by which the first question is answered
+	rest  string // the Retry-After of the 429 that answers the first request
 	deny  bool
 
 	mu    sync.Mutex
@@ -50,8 +50,8 @@ func (s *slowly) client() *createurl.Client {
 	return &createurl.Client{URL: "http://127.0.0.1:3000/", HTTP: &http.Client{Transport: s}, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret})}
 }
 
-// TestRest: who says 429 is left alone, for as long as it says.
-func TestRest(t *testing.T) {
+// TestPauseAfter429: after a 429 no request is sent for as long as Retry-After says.
+func TestPauseAfter429(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{rest: "3"}
 		outcomes := map[string]int{}
@@ -78,9 +78,9 @@ func TestRest(t *testing.T) {
 	})
 }
 
-// TestGivenUp: a caller that goes away leaves the question to the others, and nobody
-// waits longer than the timeout.
-func TestGivenUp(t *testing.T) {
+// TestCallerLeaves: a caller that goes away leaves the request to the other callers, and no
+// caller waits longer than the timeout.
+func TestCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{pause: 400 * time.Millisecond}
 		c := app.client()
@@ -120,7 +120,7 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
-// TestClose ends what is under way.
+// TestClose: Close cancels the requests that are under way.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{pause: time.Second}
@@ -183,8 +183,7 @@ func TestOneQuestionForAnIdentity(t *testing.T) {
 	})
 }
 
-// TestPanic: a transport of the application's that panics is "don't know", and the turn
-// is given back.
+// TestPanic: a panic in the caller's transport is "don't know", and the turn is released.
 func TestPanic(t *testing.T) {
 	app := &slowly{}
 	c := app.client()

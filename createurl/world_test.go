@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 
 var secret = symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")
 
-// database is Symbolon's own; the application's users are elsewhere.
+// database is Symbolon's own database. The application's users are elsewhere.
 type database struct {
 	*sql.DB
 	dialect sqlstore.Dialect

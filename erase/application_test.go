@@ -18,8 +18,8 @@ func (m *maker) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID
 	return symbolon.UserID("app-" + string(id.ID)), nil
 }
 
-// TestApplicationsUsers: of a user that the application makes itself Symbolon has two
-// IDs, which go; the application's own row is up to it, and the evidence says so.
+// TestApplicationsUsers: the application creates its users itself, so Symbolon has only two
+// IDs of each. They are deleted. The evidence says that the row is the application's.
 func TestApplicationsUsers(t *testing.T) {
 	onBoth(t, sqlstore.Users{NewID: sqlstore.ByApplication}, func(w *world) {
 		app := &maker{}
@@ -33,7 +33,7 @@ func TestApplicationsUsers(t *testing.T) {
 			w.Errorf("%+v %v", plan, err)
 		}
 		e := w.erase(erase.Request{ID: string(user)})
-		if got := outcome(e, symbolon.EraseRow); !strings.Contains(got, "up to it") {
+		if got := outcome(e, symbolon.EraseRow); !strings.Contains(got, "belongs to the application") {
 			w.Error(got)
 		}
 		if c, err := w.store.User(w.Context(), "default", user); err != nil || c.Row != nil || !c.Retired {

@@ -1,24 +1,24 @@
-// Package erase ends a person: the identity at Ory, the user's row, and what Symbolon
-// itself has noted, in this order and with evidence.
+// Package erase deletes a person: the identity at Ory, the user's row, and what Symbolon itself
+// has recorded, in this order and with evidence.
 //
 //	erasures := &erase.Erasures{Linker: linker, Ory: client, Record: store, Users: store}
 //	e, err := erasures.Begin(ctx, erase.Request{ID: "42", Why: "ticket 8812"})
 //	e, err = erasures.Finish(ctx, e.ID)
 //
-// An erasure is a saga. Each step may be repeated, and is recorded before the next one
-// begins, so that whoever comes next goes on where a kill -9 has stopped it:
+// An erasure is a saga. Each step may be repeated and is recorded before the next one begins.
+// After a kill -9 any process continues at the step that was not recorded yet:
 //
-//	         the intent is recorded; from here on it always ends
+//	         the intent is recorded; from here on the erasure always ends
 //	deny     the ledger says erased, the user's ID is retired, caches forget both
 //	sessions Ory ends the identity's sessions
-//	identity Ory deletes it; Kratos' own 404 is read back
-//	row      anonymised or deleted; read back
+//	identity Ory deletes the identity; Kratos' own 404 is read back
+//	row      the row is anonymised or deleted, and read back
 //	scrub    words, digests and back-references in Symbolon's own tables are cleared
-//	done     the evidence: what was done when, without anything about the person
+//	done     the evidence: each step and its time, without anything about the person
 //
-// Nothing is ever given up: what Ory, the database or the table does not let through
-// now is tried again by [Erasures.Resume]. "Don't know" is never "gone": a 401, a page
-// of HTML or a proxy's 404 leaves a step undone.
+// An erasure is never abandoned. [Erasures.Resume] tries again what Ory, the database or the
+// table refused. "Don't know" is never "gone": a 401, an HTML page or a proxy's 404 leaves a
+// step undone.
 package erase
 
 import (
@@ -33,92 +33,98 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// Ory is what is done at Ory; *ory.Client can. Reading goes through the Linker's.
+// Ory is the part of Ory's API that changes something. *ory.Client implements it. Reads
+// go through Linker.Ory.
 type Ory interface {
-	// RevokeSessions ends all sessions of an identity; that there are none is a success.
+	// RevokeSessions ends all sessions of an identity. It succeeds if there are none.
 	RevokeSessions(ctx context.Context, id symbolon.IdentityID) error
 
-	// DeleteIdentity deletes one. ErrNotFound is Kratos' own 404 and nothing else.
+	// DeleteIdentity deletes an identity. ErrNotFound means Kratos' own 404 and nothing
+	// else.
 	DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error
 }
 
-// Record keeps the erasures. *sqlstore.Store does.
+// Record stores the erasures. *sqlstore.Store implements it.
 type Record interface {
-	// OpenErasure records a new one. Where one of either half is under way nothing is
-	// recorded, and that one is returned.
+	// OpenErasure records a new erasure. If an erasure of the identity or the user is
+	// under way, it records nothing and returns that one.
 	OpenErasure(ctx context.Context, e symbolon.Erasure) (symbolon.Erasure, error)
 
-	// Erasure and ErasureOf return one by its ID, and the one under way, or else the
-	// last, of either half. ErrNotFound: there is none.
+	// Erasure returns an erasure by its ID. ErrNotFound: there is none.
 	Erasure(ctx context.Context, project, id string) (symbolon.Erasure, error)
+
+	// ErasureOf returns the erasure of an identity or a user that is under way, or else
+	// the last one. ErrNotFound: there is none.
 	ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
 
+	// UnfinishedErasures returns the erasures with steps left, the oldest first.
 	UnfinishedErasures(ctx context.Context, project string) ([]symbolon.Erasure, error)
 
-	// SaveErasure writes e if it was at step from until now, and says whether it was.
+	// SaveErasure saves e if the stored erasure is at step from. saved says whether it was.
 	SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error)
 }
 
-// Users is what an erasure needs of the ledger and the rows beside the Linker.
-// *sqlstore.Store has it.
+// Users is the part of the store that an erasure uses directly, without the Linker.
+// *sqlstore.Store implements it.
 type Users interface {
 	User(ctx context.Context, project string, user symbolon.UserID) (symbolon.Claimed, error)
 
-	// EraseUser retires a user's ID and lets its row follow a policy, by the user and not
-	// by the identity; refused is what the table did not let through.
+	// EraseUser retires a user's ID and applies a policy to its row, which it finds by the
+	// user and not by the identity. refused is what the table refused.
 	EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error)
 
-	// LeftInRow names the columns that anonymising empties and that hold something.
+	// LeftInRow names the columns that anonymising empties and that still hold a value.
 	LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error)
 
-	// Scrub clears what is noted of a person, and counts it.
+	// Scrub clears the personal data in Symbolon's own tables, and counts it.
 	Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (map[string]int, error)
 
-	// SomeLinked returns some identities that are bound to users.
+	// SomeLinked returns up to n identities that are linked to users.
 	SomeLinked(ctx context.Context, project string, n int) ([]symbolon.IdentityID, error)
 }
 
-// Erasures carries erasures out. The first four fields are required; set them before
-// the first call. Every method may be called by many goroutines and processes at once:
-// two that work on one erasure do a step twice at worst.
+// Erasures runs erasures. The first four fields are required; set them before the first
+// call. Many goroutines and processes may call every method at the same time. Two that
+// work on the same erasure may do a step twice, which is harmless.
 type Erasures struct {
 	Linker *link.Linker // with an admin URL
 	Ory    Ory
 	Record Record
 	Users  Users
 
-	// Log defaults to slog.Default(). Nothing about the person but the IDs is logged.
+	// Log defaults to slog.Default(). It receives the person's IDs and no other personal
+	// data.
 	Log *slog.Logger
 
 	// Now defaults to time.Now.
 	Now func() time.Time
 }
 
-// Request says whom to erase.
+// Request names the person to erase.
 type Request struct {
-	// ID is the user's or the identity's.
+	// ID is a user ID or an identity ID.
 	ID string
 
-	// Row is AnonymiseRow or DeleteRow. Empty: the Linker's OnIdentityDeleted where that
-	// is one of the two, else AnonymiseRow, since an erasure keeps no personal data.
+	// Row is AnonymiseRow or DeleteRow. Empty: the Linker's OnIdentityDeleted if it is one
+	// of the two, or else AnonymiseRow, because an erasure keeps no personal data.
 	Row symbolon.RowPolicy
 
-	// Why is kept in the record for good: a ticket's number, never the person's name. One
-	// line of 1000 bytes at most, without an "@".
+	// Why stays in the record forever: a ticket number, never the person's name. It is one
+	// line of at most 1000 bytes, without an "@".
 	Why string
 }
 
-// ErrRequest: the request itself is wrong.
-var ErrRequest = errors.New("the request for an erasure is wrong")
+// ErrRequest: the request is invalid.
+var ErrRequest = errors.New("the request for an erasure is invalid")
 
 func (e *Erasures) check(r Request) (Request, error) {
 	switch {
 	case r.ID == "" || len(r.ID) > 255:
-		return r, fmt.Errorf("%w: the ID is that of a user or an identity, 1 to 255 bytes", ErrRequest)
+		return r, fmt.Errorf("%w: the ID must be a user ID or an identity ID of 1 to 255 bytes", ErrRequest)
 	case r.Row != "" && r.Row != symbolon.AnonymiseRow && r.Row != symbolon.DeleteRow:
-		return r, fmt.Errorf("%w: the row is either to be anonymised or deleted: %q would keep personal data", ErrRequest, r.Row)
+		return r, fmt.Errorf("%w: the row must be anonymised or deleted, because %q would keep personal data", ErrRequest, r.Row)
 	case len(r.Why) > 1000 || strings.ContainsAny(r.Why, "@\n\r\x00"):
-		return r, fmt.Errorf("%w: why is kept for good: one line of at most 1000 bytes, and no e-mail address", ErrRequest)
+		return r, fmt.Errorf("%w: why must be one line of at most 1000 bytes without an e-mail address, because it is kept forever", ErrRequest)
 	}
 	if r.Row == "" {
 		r.Row = symbolon.AnonymiseRow
@@ -129,15 +135,16 @@ func (e *Erasures) check(r Request) (Request, error) {
 	return r, nil
 }
 
-// Begin records that a person is to be erased and denies it at once; nothing else has
-// happened when it returns. A person whose erasure is under way, or done with nothing
-// left, is no error: that erasure is returned.
+// Begin records that a person is to be erased and denies access at once. It does not do
+// the later steps. If an erasure of the person is under way, or is done and left
+// nothing, Begin returns that erasure.
 //
-// Errors: ErrRequest; ErrNotFound, neither half is known; a *symbolon.ConflictError, it
-// is in doubt which halves belong together, which bind settles; ErrNoAdmin: nothing was
-// recorded. ErrUnavailable: it is not known whether it was, and it goes on if so; the
-// same call tells. Whatever goes wrong after the intent was recorded is in LastError and
-// goes on later.
+// Errors after which nothing was recorded: ErrRequest; ErrNotFound, the ID is neither a
+// known user nor a known identity; a *symbolon.ConflictError, it is in doubt which
+// identity and user belong together, which bind settles; ErrNoAdmin. After
+// ErrUnavailable the intent may have been recorded, and then the erasure continues; call
+// Begin again to find out. A failure after the intent was recorded is in LastError, and
+// the step is tried again later.
 func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, error) {
 	r, err := e.check(r)
 	if err != nil {
@@ -159,12 +166,13 @@ func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, erro
 	}
 	e.log().Info("erasure recorded", "erasure", erasure.ID, "identity", erasure.Identity, "user", erasure.User, "row", erasure.Row)
 	if erasure.Step == symbolon.EraseDeny {
-		erasure, _ = e.step(ctx, erasure) // what failed is recorded with it
+		erasure, _ = e.step(ctx, erasure) // a failure is recorded in LastError
 	}
 	return erasure, nil
 }
 
-// open records an erasure. Where no answer comes it asks again: one ID is recorded once.
+// open records an erasure. Without an answer it tries again, which is safe because an ID
+// is recorded only once.
 func (e *Erasures) open(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
 	opened, err := e.Record.OpenErasure(ctx, erasure)
 	if errors.Is(err, symbolon.ErrUnavailable) && ctx.Err() == nil {
@@ -173,13 +181,13 @@ func (e *Erasures) open(ctx context.Context, erasure symbolon.Erasure) (symbolon
 	return opened, err
 }
 
-// deniedAtOnce does the first step of an erasure that was recorded before, if that is
-// all that happened.
+// deniedAtOnce does the first step of an erasure that was recorded before, if that step
+// is still to be done.
 func (e *Erasures) deniedAtOnce(ctx context.Context, erasure symbolon.Erasure) symbolon.Erasure {
 	if erasure.Step != symbolon.EraseDeny {
 		return erasure
 	}
-	now, err := e.adopt(ctx, erasure)
+	now, err := e.refreshPerson(ctx, erasure)
 	if err != nil {
 		return erasure
 	}
@@ -189,7 +197,7 @@ func (e *Erasures) deniedAtOnce(ctx context.Context, erasure symbolon.Erasure) s
 	return now
 }
 
-// last returns the erasure that makes a new one needless, or none.
+// last returns the earlier erasure that makes a new one unnecessary, or none.
 func (e *Erasures) last(ctx context.Context, p person, row symbolon.RowPolicy) (none symbolon.Erasure, err error) {
 	last, err := e.Record.ErasureOf(ctx, e.project(), p.identity, p.user)
 	switch {
@@ -214,13 +222,13 @@ func (e *Erasures) Get(ctx context.Context, id string) (symbolon.Erasure, error)
 	return e.Record.Erasure(ctx, e.project(), id)
 }
 
-// Of returns the erasure of a person, either half of which may be empty: the one under
-// way, or else the last. ErrNotFound: there is none.
+// Of returns the erasure of a person that is under way, or else the last one. identity or
+// user may be empty. ErrNotFound: there is none.
 func (e *Erasures) Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error) {
 	return e.Record.ErasureOf(ctx, e.project(), identity, user)
 }
 
-// Unfinished are the erasures with something left to do, the oldest first.
+// Unfinished returns the erasures with steps left, the oldest first.
 func (e *Erasures) Unfinished(ctx context.Context) ([]symbolon.Erasure, error) {
 	return e.Record.UnfinishedErasures(ctx, e.project())
 }

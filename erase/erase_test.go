@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestErase: both halves, by either ID, with either policy; nothing of the person is
-// left but two IDs, and nothing brings it back.
+// TestErase: a person is erased by identity ID or user ID, with either row policy. Only
+// two IDs are left of the person, and nothing brings it back.
 func TestErase(t *testing.T) {
 	for _, row := range []symbolon.RowPolicy{symbolon.AnonymiseRow, symbolon.DeleteRow} {
 		t.Run(string(row), func(t *testing.T) {
@@ -79,8 +79,8 @@ func (w *world) table(name string) string {
 	return "symbolon_" + name
 }
 
-// TestHalves: people who have only one half, or none that is alive.
-func TestHalves(t *testing.T) {
+// TestOnlyOneID: people with only an identity, only a user, or only their history.
+func TestOnlyOneID(t *testing.T) {
 	const missing = symbolon.IdentityID("1d000000-0000-4000-8000-00000000dead")
 	row := func(w *world, identity any) symbolon.UserID {
 		user := w.linker.Mint()
@@ -214,7 +214,7 @@ func TestHalves(t *testing.T) {
 	})
 }
 
-// TestDoubt: where the halves contradict each other nothing is recorded or changed.
+// TestDoubt: if ledger and row contradict each other nothing is recorded or changed.
 func TestDoubt(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		tests := []struct{ name, change string }{
@@ -263,7 +263,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestTwiceAtOnce: whoever asks for the same person joins the erasure that is under way.
+// TestTwiceAtOnce: a second request for a person joins the erasure that is under way.
 func TestTwiceAtOnce(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		for range 3 {
@@ -301,7 +301,7 @@ func TestTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// TestAgain: an erasure that is done is begun again where something is there again.
+// TestAgain: a person whose identity or row exists again after an erasure is erased again.
 func TestAgain(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		p, user := w.linked()

@@ -9,16 +9,17 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// person is whom an ID names: one half may be empty.
+// person is an identity and its user. Either may be empty.
 type person struct {
 	identity symbolon.IdentityID
 	user     symbolon.UserID
 	state    symbolon.LinkState // of the identity's entry; empty: none
 }
 
-// find says which halves belong together, and refuses where that is in doubt: nobody's
-// row is erased because of another's identity. Ledger and row are not read in one
-// moment, and somebody may be at work on the same person: a doubt has to last.
+// find returns the identity and the user that belong together. In doubt it returns an
+// error, so that a row is never erased because of another person's identity. Ledger and
+// row are not read in one transaction, so a contradiction counts only if it is still
+// there at the third reading.
 func (e *Erasures) find(ctx context.Context, id string) (p person, err error) {
 	if !e.Linker.Ory.HasAdmin() {
 		return person{}, symbolon.ErrNoAdmin
@@ -34,12 +35,12 @@ func (e *Erasures) find(ctx context.Context, id string) (p person, err error) {
 func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 	rec, err := e.Linker.Record(ctx, id)
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return e.unheard(ctx, id, err)
+		return e.unknownToLedger(ctx, id, err)
 	}
 	if err != nil {
 		return person{}, err
 	}
-	p := halves(rec, id)
+	p := fromRecord(rec, id)
 	if p.user == "" {
 		return p, nil
 	}
@@ -50,15 +51,15 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 	if p.identity == "" {
 		return p, nil
 	}
-	if p.state != symbolon.Linked && !mine(c, p.identity) {
-		p.user = "" // its former user is another's by now
+	if p.state != symbolon.Linked && !ownedOnlyBy(c, p.identity) {
+		p.user = "" // its former user belongs to another identity by now
 		return p, nil
 	}
-	return p, e.agree(ctx, p, c)
+	return p, e.checkAgreement(ctx, p, c)
 }
 
-// unheard is an identity that nobody here knows yet and Ory has.
-func (e *Erasures) unheard(ctx context.Context, id string, unknown error) (person, error) {
+// unheard finds an identity that Ory has and the ledger does not know yet.
+func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error) (person, error) {
 	identity, err := symbolon.ParseIdentityID(id)
 	if err != nil {
 		return person{}, unknown
@@ -69,9 +70,9 @@ func (e *Erasures) unheard(ctx context.Context, id string, unknown error) (perso
 	return person{identity: identity}, nil
 }
 
-func halves(rec symbolon.Record, id string) person {
+func fromRecord(rec symbolon.Record, id string) person {
 	if rec.Link == nil {
-		p := person{user: symbolon.UserID(id)} // only its history is left
+		p := person{user: symbolon.UserID(id)} // only the user's history is left
 		if rec.Row != nil {
 			p.user = rec.Row.ID
 			if identity, err := symbolon.ParseIdentityID(string(rec.Row.Identity)); err == nil {
@@ -84,7 +85,7 @@ func halves(rec symbolon.Record, id string) person {
 	if l.State != symbolon.OnHold {
 		return person{identity: l.Identity, user: l.User, state: l.State}
 	}
-	// What an entry on hold remembers of a user is no bond.
+	// The user in an entry on hold is not a link.
 	if asked, err := symbolon.ParseIdentityID(id); err != nil || asked != l.Identity {
 		p := person{user: symbolon.UserID(id)}
 		if rec.Row != nil {
@@ -99,8 +100,8 @@ func halves(rec symbolon.Record, id string) person {
 	return p
 }
 
-// mine reports whether a user is nobody's but this identity's.
-func mine(c symbolon.Claimed, identity symbolon.IdentityID) bool {
+// mine reports whether a user belongs to no other identity.
+func ownedOnlyBy(c symbolon.Claimed, identity symbolon.IdentityID) bool {
 	if c.Linked != "" && c.Linked != identity {
 		return false
 	}
@@ -108,16 +109,16 @@ func mine(c symbolon.Claimed, identity symbolon.IdentityID) bool {
 	return owner == "" || owner == identity
 }
 
-// agree refuses where ledger and row contradict each other.
-func (e *Erasures) agree(ctx context.Context, p person, c symbolon.Claimed) error {
+// agree returns an error if ledger and row contradict each other.
+func (e *Erasures) checkAgreement(ctx context.Context, p person, c symbolon.Claimed) error {
 	doubt := func(why string) error {
-		return &symbolon.ConflictError{Identity: p.identity, User: p.user, Reason: why + "; bind settles which halves belong together, and then either can be erased"}
+		return &symbolon.ConflictError{Identity: p.identity, User: p.user, Reason: why + "; use bind to settle which identity and user belong together, and then erase either"}
 	}
-	if !mine(c, p.identity) {
+	if !ownedOnlyBy(c, p.identity) {
 		return doubt("the user's row or the ledger names another identity")
 	}
 	if c.Row != nil && c.Row.Identity == "" && p.state == symbolon.Linked {
-		return doubt("the identity column of the user's row is empty, though the ledger binds it")
+		return doubt("the identity column of the user's row is empty, although the ledger links the two")
 	}
 	rec, err := e.Linker.Record(ctx, string(p.identity))
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -132,8 +133,8 @@ func (e *Erasures) agree(ctx context.Context, p person, c symbolon.Claimed) erro
 	return nil
 }
 
-// left reports whether something of a person is there again, or still, after its
-// erasure: a backup of Ory was restored; or the row that was anonymised is to be deleted.
+// left reports whether something of a person exists again after the erasure, for example
+// because a backup of Ory was restored, or because an anonymised row is to be deleted now.
 func (e *Erasures) left(ctx context.Context, p person, row symbolon.RowPolicy) (bool, error) {
 	if p.identity != "" {
 		_, err := e.Linker.Ory.Identity(ctx, p.identity)

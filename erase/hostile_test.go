@@ -27,8 +27,8 @@ func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.I
 	})
 }
 
-// TestHostileOry: whatever comes instead of Ory's own answer, at whichever call: the
-// step stays undone, the person stays denied, and it goes on once Ory answers.
+// TestHostileOry: any other answer than Ory's own, at any call, leaves the step undone and
+// the person denied. The erasure continues once Ory answers.
 func TestHostileOry(t *testing.T) {
 	const asJSON = "application/json; charset=utf-8"
 	own := func(code int) string { return fmt.Sprintf(`{"error":{"code":%d,"status":"x","message":"y"}}`, code) }
@@ -94,7 +94,7 @@ func TestHostileOry(t *testing.T) {
 	}
 }
 
-// TestReadBack: the identity is deleted only when Ory itself says that it is gone.
+// TestReadBack: the identity counts as deleted only after Ory itself said that it is gone.
 func TestReadBack(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	p, _ := w.linked()
@@ -113,7 +113,7 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// TestWrongOry: an Ory that has nobody of ours proves nothing by not having one.
+// TestWrongOry: an Ory that has none of the linked identities proves nothing by a 404.
 func TestWrongOry(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	w.linker.BackReference.Write = link.WriteNone // nothing else asks Ory while it is exchanged
@@ -139,8 +139,8 @@ func TestWrongOry(t *testing.T) {
 	}
 }
 
-// TestRowRefused: a row that the table does not let go makes the erasure wait, not
-// finish; it goes on when the table does.
+// TestRowRefused: if the table refuses to change the row, the erasure waits. It continues
+// once the table allows it.
 func TestRowRefused(t *testing.T) {
 	for _, deferred := range []string{"", " deferrable initially deferred"} {
 		t.Run("constraint"+deferred, func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestRowRefused(t *testing.T) {
 	}
 }
 
-// TestApplicationsTable: a table of the application's own, whose e-mail may not be null.
+// TestApplicationsTable: the application's own table has an e-mail column that is not null.
 func TestApplicationsTable(t *testing.T) {
 	users := sqlstore.Users{Table: "people", ID: "n", Identity: "ory", NewID: sqlstore.ByDatabase,
 		Columns: map[string]string{"email": "traits.email", "name": "traits.name"}, AnonymiseColumns: []string{"email", "name", "phone"}}
@@ -213,7 +213,7 @@ func mustInt(t *testing.T, user symbolon.UserID) int64 {
 }
 
 // TestTableDisagreesLater: the application moves the row to another identity while the
-// erasure waits: that row is never touched.
+// erasure waits. The erasure never changes that row.
 func TestTableDisagreesLater(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		p, user := w.linked()
@@ -235,8 +235,8 @@ func TestTableDisagreesLater(t *testing.T) {
 	})
 }
 
-// TestOtherHalfComes: a person gets its other half after the erasure was recorded.
-func TestOtherHalfComes(t *testing.T) {
+// TestUserComesLater: a person gets its user or its identity after the erasure was recorded.
+func TestUserComesLater(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		record := func(identity, user string) symbolon.Erasure {
 			e, err := w.store.OpenErasure(w.Context(), symbolon.Erasure{ID: identity + user, Project: "default", Identity: symbolon.IdentityID(identity),
@@ -285,7 +285,7 @@ func TestOtherHalfComes(t *testing.T) {
 	})
 }
 
-// TestResume: what waits is carried on by whoever comes next, after a pause that grows.
+// TestResume: another process continues a waiting erasure, after a growing pause.
 func TestResume(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	now := time.Now()
@@ -328,7 +328,7 @@ func TestResume(t *testing.T) {
 	resume(0, 0)
 }
 
-// TestFinish waits for an Ory that comes back, and gives up with its context.
+// TestFinish: Finish waits until Ory is back, and returns when its context ends.
 func TestFinish(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	p, _ := w.linked()

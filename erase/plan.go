@@ -8,28 +8,28 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Plan is what an erasure would do.
+// Plan describes an erasure before it is begun.
 type Plan struct {
 	Identity symbolon.IdentityID // empty: the user has none
 	User     symbolon.UserID     // empty: the identity has none
-	State    symbolon.LinkState  // of the bond; empty: the ledger has no entry
+	State    symbolon.LinkState  // of the link; empty: the ledger has no entry
 
 	// AtOry is "exists", "gone" (Kratos' own 404) or "unavailable".
 	AtOry string
 
-	// Row is what would be done to the user's row, Exists whether there is one, and
-	// Columns those of its columns that anonymising would empty now. Application: the row
-	// is the application's own, and nothing is done to it.
+	// Row is the policy for the user's row. Exists says whether there is a row. Columns are
+	// the columns that anonymising would empty. Application says that the row belongs to
+	// the application and is left alone.
 	Row         symbolon.RowPolicy
 	Exists      bool
 	Columns     []string
 	Application bool
 
-	// Earlier is an erasure that is under way, or that left nothing to do; nil: none.
+	// Earlier is an erasure that is under way, or that is done and left nothing; nil: none.
 	Earlier *symbolon.Erasure
 }
 
-// Plan says what Begin and Finish would do, and changes nothing. Errors as for Begin.
+// Plan describes what Begin and Finish would do. It changes nothing. Errors as for Begin.
 func (e *Erasures) Plan(ctx context.Context, r Request) (Plan, error) {
 	r, err := e.check(r)
 	if err != nil {

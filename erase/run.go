@@ -12,19 +12,19 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// order is that of the steps.
+// order is the order of the steps.
 var order = []symbolon.ErasureStep{symbolon.EraseDeny, symbolon.EraseSessions, symbolon.EraseIdentity, symbolon.EraseRow,
 	symbolon.EraseScrub, symbolon.EraseDone}
 
-// Run carries an erasure on from where it is, until it is done or a step fails. The
-// error says why, is recorded, and leaves everything as it is: call it again.
-// ErrNotFound from [Erasures.Get]: there is no such erasure.
+// Run continues an erasure until it is done or a step fails. The error of the step is
+// recorded; call Run again to continue. ErrNotFound with an empty Erasure: there is no
+// such erasure.
 func (e *Erasures) Run(ctx context.Context, id string) (symbolon.Erasure, error) {
 	erasure, err := e.Get(ctx, id)
 	if err != nil {
 		return symbolon.Erasure{}, err
 	}
-	if erasure, err = e.adopt(ctx, erasure); err != nil {
+	if erasure, err = e.refreshPerson(ctx, erasure); err != nil {
 		return erasure, err
 	}
 	for !erasure.Done() {
@@ -35,8 +35,8 @@ func (e *Erasures) Run(ctx context.Context, id string) (symbolon.Erasure, error)
 	return erasure, nil
 }
 
-// Finish is Run again and again, with longer and longer pauses, until the erasure is
-// done or ctx ends; the error is that of the last attempt then.
+// Finish calls Run until the erasure is done or ctx ends, with growing pauses. It returns
+// the error of the last attempt.
 func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, error) {
 	for tries := 0; ; tries++ {
 		erasure, err := e.Run(ctx, id)
@@ -49,10 +49,10 @@ func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, err
 	}
 }
 
-// Resume carries on every erasure that is not done and that nobody has worked on for
-// half as long as it had taken until then, five seconds at least and five minutes at
-// most. It is what a server calls every few seconds; the error says only that the
-// erasures could not be read. left counts those that wait.
+// Resume continues the unfinished erasures. An erasure waits after its last attempt for
+// half of its age at that time, at least five seconds and at most five minutes. A server
+// calls Resume every few seconds. done counts the erasures that it completed, left those
+// that wait. The error says only that the erasures could not be read.
 func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 	list, err := e.Unfinished(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (e *Erasures) step(ctx context.Context, erasure symbolon.Erasure) (symbolon
 	note, err := e.do(ctx, &erasure)
 	if err != nil {
 		err = fmt.Errorf("erasure %s, step %s: %w", erasure.ID, from, err)
-		if ctx.Err() == nil { // whoever gives up says nothing about the step
+		if ctx.Err() == nil { // a caller that gives up is not a failure of the step
 			erasure.Attempts++
 			erasure.LastError, erasure.UpdatedAt = oneLine(err.Error()), e.now()
 			_, _ = e.Record.SaveErasure(ctx, erasure, from)
@@ -90,8 +90,8 @@ func (e *Erasures) step(ctx context.Context, erasure symbolon.Erasure) (symbolon
 	return e.advance(ctx, erasure, note)
 }
 
-// advance records a step that was done. Somebody else may have been faster: what he
-// recorded counts then.
+// advance records a completed step. If another process recorded it first, that record
+// counts.
 func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note symbolon.ErasureNote) (symbolon.Erasure, error) {
 	next, now := erasure, e.now()
 	note.Step, note.At, note.Tries = erasure.Step, now, erasure.Attempts+1
@@ -104,8 +104,8 @@ func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note s
 	return e.save(ctx, erasure, next)
 }
 
-// save records next in the place of before. What could not be recorded, or was without
-// an answer, is not so yet: with an error comes what was recorded before.
+// save records next in place of before. With an error it returns the erasure as it was
+// recorded before, because without an answer the step does not count as recorded.
 func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (symbolon.Erasure, error) {
 	from := before.Step
 	saved, err := e.Record.SaveErasure(ctx, next, from)
@@ -123,7 +123,7 @@ func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (sym
 		if now.Identity == next.Identity && now.User == next.User {
 			return now, fmt.Errorf("record step %s of erasure %s: %w", from, before.ID, symbolon.ErrUnavailable)
 		}
-		next.Identity, next.User = now.Identity, now.User // the half that was learned is being erased by itself
+		next.Identity, next.User = now.Identity, now.User // another erasure covers the identity or user that this one filled in
 		return e.save(ctx, now, next)
 	}
 	if next.Done() {
@@ -132,7 +132,7 @@ func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (sym
 	return next, nil
 }
 
-// withdraw ends an erasure that has changed nothing and must not.
+// withdraw ends an erasure that has changed nothing and must not change anything.
 func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why string) (symbolon.Erasure, error) {
 	next, now := erasure, e.now()
 	next.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: symbolon.EraseWithdrawn, At: now, Outcome: why, Tries: 1})
@@ -140,9 +140,10 @@ func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why s
 	return e.save(ctx, erasure, next)
 }
 
-// adopt completes an erasure whose person has got its other half since it was
-// recorded, and withdraws one whose halves were parted before anything was done.
-func (e *Erasures) adopt(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
+// refreshPerson reads again which identity and user belong together. It fills in the one
+// that was missing when the erasure was recorded. If they were separated before anything
+// was done, it withdraws the erasure.
+func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
 	if erasure.Done() || erasure.Identity != "" && erasure.Step != symbolon.EraseDeny {
 		return erasure, nil
 	}
@@ -167,12 +168,12 @@ func (e *Erasures) adopt(ctx context.Context, erasure symbolon.Erasure) (symbolo
 	whole, from := erasure, erasure.Step
 	whole.Identity, whole.User, whole.Step = p.identity, p.user, symbolon.EraseDeny
 	if saved, err := e.Record.SaveErasure(ctx, whole, from); err != nil || !saved {
-		return erasure, err // the other half is being erased by itself
+		return erasure, err // another erasure covers the other one
 	}
 	return whole, nil
 }
 
-// oneLine keeps an error short enough to be recorded.
+// oneLine shortens an error for the record.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if len(s) > 500 {

@@ -9,7 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// do does the next step. It may learn the user while it does.
+// do does the next step. It may fill in the user of the erasure.
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
 	var outcome string
 	var counts map[string]int
@@ -48,8 +48,8 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 		if err != nil {
 			return "", err
 		}
-		if mine(c, erasure.Identity) {
-			erasure.User = link.User // it was linked in this moment
+		if ownedOnlyBy(c, erasure.Identity) {
+			erasure.User = link.User // the identity was linked in the meantime
 		}
 	}
 	if erasure.User == "" {
@@ -69,7 +69,7 @@ func (e *Erasures) endSessions(ctx context.Context, erasure *symbolon.Erasure) (
 		if err := e.rightOry(ctx); err != nil {
 			return "", err
 		}
-		return "Ory has no such identity, and so no sessions of it", nil
+		return "Ory has no such identity, so it has no sessions", nil
 	}
 	if err != nil {
 		return "", err
@@ -80,12 +80,11 @@ func (e *Erasures) endSessions(ctx context.Context, erasure *symbolon.Erasure) (
 	return "Ory has the identity and ended its sessions", nil
 }
 
-// controls is how many identities are looked for, where one was not found, before Ory
-// is taken for the wrong one.
+// controls is how many linked identities rightOry looks for.
 const controls = 10
 
-// rightOry asks whether this is the Ory that the ledger speaks of: another project, or
-// one that has lost its data, says of everybody that it has no such identity.
+// rightOry checks that Ory has at least one of the linked identities. Another project, or
+// one that lost its data, answers 404 for every identity.
 func (e *Erasures) rightOry(ctx context.Context) error {
 	ids, err := e.Users.SomeLinked(ctx, e.project(), controls)
 	if err != nil || len(ids) == 0 {
@@ -100,7 +99,7 @@ func (e *Erasures) rightOry(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("Ory has none of %d identities that are bound to users: is it the right project? %w", len(ids), symbolon.ErrUnavailable) //nolint:revive,staticcheck // a name
+	return fmt.Errorf("Ory has none of %d identities that are linked to users: is it the right project? %w", len(ids), symbolon.ErrUnavailable) //nolint:revive,staticcheck // a name
 }
 
 func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
@@ -110,7 +109,7 @@ func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure
 	outcome := "Ory deleted the identity; read back: it is gone"
 	switch err := e.Ory.DeleteIdentity(ctx, erasure.Identity); {
 	case errors.Is(err, symbolon.ErrNotFound):
-		outcome = "Ory no longer had the identity, which an attempt without an answer may have deleted; read back: it is gone"
+		outcome = "Ory no longer had the identity, perhaps because an earlier attempt without an answer deleted it; read back: it is gone"
 	case err != nil:
 		return "", err
 	}
@@ -123,15 +122,15 @@ func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure
 	return outcome, nil
 }
 
-// eraseRow goes by the identity first, as whatever comes of it does, and by the user
-// where that could not reach the row.
+// eraseRow finds the row by the identity first. If that does not reach the row, it finds
+// it by the user.
 func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.User == "" {
 		return "nothing to do: the identity has no user", nil
 	}
 	policy, what := erasure.Row, string(erasure.Row)
 	if e.application() {
-		policy, what = symbolon.DeleteRow, "the row is the application's own and up to it; of the user Symbolon had two IDs, which are deleted"
+		policy, what = symbolon.DeleteRow, "the row belongs to the application, which has to erase it; Symbolon's two IDs of the user are deleted"
 	}
 	there, _, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
 	if err != nil {
@@ -169,7 +168,7 @@ func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (str
 	return "the row is anonymised; read back: the columns are empty", nil
 }
 
-// leftOfRow says in words what the policy has not been done to.
+// leftOfRow describes what the policy has not reached yet. Empty: nothing is left.
 func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, policy symbolon.RowPolicy) (string, error) {
 	exists, columns, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
 	switch {
@@ -178,18 +177,18 @@ func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, pol
 	case exists && policy == symbolon.DeleteRow:
 		return "the row is still there", nil
 	case len(columns) > 0:
-		return "these columns still hold something: " + strings.Join(columns, ", "), nil
+		return "these columns still hold a value: " + strings.Join(columns, ", "), nil
 	}
 	return "", nil
 }
 
 func rowError(left, refused string) error {
 	if refused == "" {
-		refused = "it holds another identity, or the table has put it back"
+		refused = "the row holds another identity, or the table restored it"
 	}
-	return fmt.Errorf("%s (%s): it is tried again until the table lets it through: %w", left, refused, symbolon.ErrUnavailable)
+	return fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
 }
 
-// application says that the application makes its users itself (create_url): of them the
-// store has the two IDs and nothing else.
+// application reports whether the application creates its users itself (create_url). The
+// store then has only two IDs of each user.
 func (e *Erasures) application() bool { return e.Linker.Store.NewID() == symbolon.ByApplication }

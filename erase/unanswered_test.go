@@ -81,8 +81,8 @@ func insist(f func() error) (err error) {
 	return err
 }
 
-// TestEraseUnanswered: whichever of its writes gets no answer, here or at Ory, the same
-// process carries the erasure to its end, and each step is recorded once.
+// TestEraseUnanswered: one write gets no answer, in the store or at Ory. The same process
+// completes the erasure, and each step is recorded once.
 func TestEraseUnanswered(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		m, at := w.mute(), 0
@@ -130,8 +130,8 @@ func TestEraseUnanswered(t *testing.T) {
 	})
 }
 
-// TestBeginUnanswered: an intent that was recorded without an answer is known again, and
-// whoever asks once more has denied the person when the call returns.
+// TestBeginUnanswered: an intent was recorded without an answer. A second Begin finds it,
+// and the person is denied when the call returns.
 func TestBeginUnanswered(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		m := w.mute()
@@ -185,8 +185,8 @@ func (v *vagueRecord) SaveErasure(ctx context.Context, e symbolon.Erasure, from 
 	return false, symbolon.ErrUnavailable
 }
 
-// TestNotRecorded: a step that could not be recorded has not been done as far as anybody
-// is told, the last one above all; whoever comes next ends it.
+// TestNotRecorded: a step that could not be recorded is not reported as done, not even the
+// last step. The next call completes the erasure.
 func TestNotRecorded(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	from := symbolon.EraseSessions // Begin denies

@@ -63,13 +63,13 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, users sqlstore.Users) *wor
 	return w
 }
 
-// use puts everything together around a store.
+// use builds the linker and the erasures for a store.
 func (w *world) use(store *sqlstore.Store) {
 	quiet := slog.New(slog.DiscardHandler)
 	w.store = store
 	linker := &link.Linker{Ory: w.client, Store: store, Log: quiet, ProofGap: time.Millisecond}
 	w.linker = linker
-	w.Cleanup(func() { // what is still to be written at Ory may be given up
+	w.Cleanup(func() { // writes at Ory that are still pending are dropped
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = linker.Close(ctx)

@@ -20,10 +20,9 @@ type ListOptions struct {
 	// 500, the most that a newer Kratos gives.
 	PageSize int
 
-	// From and To select the identities whose IDs are greater than From and at most To. Empty
-	// means no bound. Both must have the form of an identity's ID, but no identity needs to
-	// have them.
-	From, To symbolon.IdentityID
+	// From is the ID after which the listing begins. Empty: it begins with the first. It
+	// must have the form of an ID; no identity needs to have it.
+	From symbolon.IdentityID
 }
 
 // Identities lists all identities over the admin API, ordered by their IDs. An error is the
@@ -59,7 +58,7 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 				return
 			}
 			for _, i := range p.identities {
-				if o.To != "" && i.ID > o.To || !yield(i, nil) {
+				if !yield(i, nil) {
 					return
 				}
 			}

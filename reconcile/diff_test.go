@@ -109,7 +109,7 @@ func TestDiff(t *testing.T) {
 			}
 			j := diff(p, "d", rules{key: "id"})
 			for _, f := range j.findings {
-				if f.Identity != ann || f.Detail == "" || Mends(f.Kind) != (f.Repair != "") {
+				if f.Identity != ann || f.Detail == "" || Repairs(f.Kind) != (f.Repair != "") {
 					t.Errorf("%+v", f)
 				}
 				if !slices.Contains(Kinds(), f.Kind) {
@@ -175,7 +175,7 @@ func TestOver(t *testing.T) {
 				found = append(found, Finding{Kind: f.Kind})
 			}
 			ended := map[symbolon.FindingKind]bool{}
-			for _, f := range over(p, found, "d", rules{key: "id"}) {
+			for _, f := range resolved(p, found, "d", rules{key: "id"}) {
 				ended[f.Kind] = true
 			}
 			for _, k := range Kinds() {
@@ -209,7 +209,7 @@ func TestClaims(t *testing.T) {
 		{`{"id":"` + strings.Repeat("a", 256) + `"}`, "\xff", `{}`, ""},
 	} {
 		var got []string
-		for _, u := range claims(&symbolon.Identity{MetadataPublic: json.RawMessage(tt.public), ExternalID: tt.external, MetadataAdmin: json.RawMessage(tt.admin)}, "id") {
+		for _, u := range claimedUsers(&symbolon.Identity{MetadataPublic: json.RawMessage(tt.public), ExternalID: tt.external, MetadataAdmin: json.RawMessage(tt.admin)}, "id") {
 			got = append(got, string(u))
 		}
 		if s := strings.Join(got, " "); s != tt.want {
@@ -225,7 +225,7 @@ func TestLost(t *testing.T) {
 		want  symbolon.FindingKind
 	}{{symbolon.Linked, "", OrphanUser}, {symbolon.Gone, "", ""}, {symbolon.Gone, "row_kept", symbolon.RowKept}, {symbolon.Erased, "row_kept", ""},
 		{symbolon.Forgotten, "", ""}, {symbolon.OnHold, "moved", symbolon.Moved}, {symbolon.OnHold, "", ""}} {
-		f, ok := lost(pair{entry: linked(func(e *symbolon.Entry) { e.Link.State, e.Link.Reason = tt.state, symbolon.Moved }), open: opened(tt.open)})
+		f, ok := missingFinding(pair{entry: linked(func(e *symbolon.Entry) { e.Link.State, e.Link.Reason = tt.state, symbolon.Moved }), open: opened(tt.open)})
 		if ok != (tt.want != "") || f.Kind != tt.want || ok && (f.Identity != ann || f.User != "42" || f.Detail == "" || f.Repair == "") {
 			t.Errorf("%+v: %+v", tt, f)
 		}

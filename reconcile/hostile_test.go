@@ -119,17 +119,17 @@ func (f *fakeOry) page(w http.ResponseWriter, at int) {
 type small struct {
 	*reconcile.Reconciler
 	ory *fakeOry
-	now atomic.Pointer[fakeOry] // who answers: a page that nobody waits for any more may still be on its way
+	now atomic.Pointer[fakeOry] // atomic, because a page that no longer has a reader may still be under way
 	db  *sql.DB
 }
 
-// become has another Ory answer from now on.
+// become replaces the Ory that answers.
 func (s *small) become(f *fakeOry) {
 	s.ory = f
 	s.now.Store(f)
 }
 
-// world is a small one: people identities, all of them linked an hour ago.
+// world has `people` identities, all linked an hour ago.
 func world(t *testing.T) *small {
 	t.Helper()
 	s := &small{}
@@ -149,18 +149,18 @@ func world(t *testing.T) *small {
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}
 	s.Reconciler = &reconcile.Reconciler{Ledger: store, Runs: store,
 		Linker: &link.Linker{Ory: client, Store: store, Secrets: secrets, Log: slog.New(slog.DiscardHandler), ProofGap: time.Millisecond},
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
+		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return client.Identities(ctx, ory.ListOptions{From: from})
 		}}
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-	if err != nil || report.Mended[reconcile.UnlinkedIdentity] != people {
+	if err != nil || report.Repaired[reconcile.UnlinkedIdentity] != people {
 		t.Fatalf("%+v %v", report, err)
 	}
 	s.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	return s
 }
 
-// content is all that a run could write.
+// content is everything that a run could write.
 func (s *small) content(t *testing.T) (out string) {
 	t.Helper()
 	for _, query := range []string{`select group_concat(identity_id || coalesce(user_id, '') || state || ticket || digest) from symbolon_links`,
@@ -187,14 +187,13 @@ func says(status int, kind, body string, link ...string) func(http.ResponseWrite
 	}
 }
 
-// from lets a hostile answer come in place of a page and the ones behind it.
+// from replaces a page and all later ones by a hostile answer.
 func from(page int, h func(http.ResponseWriter, int) bool) func(http.ResponseWriter, int) bool {
 	return func(w http.ResponseWriter, n int) bool { return n >= page && h(w, n) }
 }
 
-// TestHostileListings: none of them touches anybody, and each is an error. The one who
-// would be linked and the one whose columns are stale show that a repair was about to
-// write.
+// TestHostileListings: every listing is an error and changes nothing, although all columns
+// are stale, so that a repair would write.
 func TestHostileListings(t *testing.T) {
 	s := world(t)
 	const isJSON = "application/json"
@@ -246,7 +245,7 @@ func TestHostileListings(t *testing.T) {
 			}
 			spoil(f)
 			s.become(f)
-			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true, Shards: 1 + len(name)%3})
+			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true})
 			if err == nil || report.Complete || report.Found[reconcile.OrphanUser] != 0 {
 				t.Errorf("%v, %+v", err, report)
 			}
@@ -260,8 +259,9 @@ func TestHostileListings(t *testing.T) {
 	}
 }
 
-// TestTheOperatorsWord: a great deletion is believed, and carried out by proof.
-func TestTheOperatorsWord(t *testing.T) {
+// TestAllowMissing: a large deletion is accepted with AllowMissing, and each identity is
+// proved gone.
+func TestAllowMissing(t *testing.T) {
 	s := world(t)
 	s.become(&fakeOry{project: 'a', to: people / 2, email: "p%d@example.org"})
 	before := s.content(t)
@@ -270,7 +270,7 @@ func TestTheOperatorsWord(t *testing.T) {
 		t.Fatalf("a dry run: %+v %v", report.Found, err)
 	}
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, AllowMissing: people / 2})
-	if err != nil || report.Mended[reconcile.OrphanUser] != people/2 || report.Left() != 0 {
+	if err != nil || report.Repaired[reconcile.OrphanUser] != people/2 || report.Left() != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
 	if n := s.count(t, "select count(*) from symbolon_links where state = 'gone'"); n != people/2 {
@@ -293,9 +293,8 @@ func (s *small) count(t *testing.T, query string) (n int) {
 	return n
 }
 
-// TestHostileAnswersByID: three are not in the listing, and what Ory says of them when
-// it is asked for each proves nothing. Nobody is buried; that they are missing is
-// recorded once.
+// TestHostileAnswersByID: three identities are not in the listing, and Ory's answers for
+// each prove nothing. No link is ended, and the missing identities are recorded once.
 func TestHostileAnswersByID(t *testing.T) {
 	const isJSON = "application/json"
 	missing := map[int]bool{3: true, 25: true, 59: true}
@@ -348,11 +347,11 @@ func TestHostileAnswersByID(t *testing.T) {
 			s := world(t) // the client of another would still wait after a 429
 			s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing, byID: byID})
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-			if report.Found[reconcile.OrphanUser] != 3 || len(report.Mended) != 0 || err == nil != strings.HasPrefix(name, "there ") {
+			if report.Found[reconcile.OrphanUser] != 3 || len(report.Repaired) != 0 || err == nil != strings.HasPrefix(name, "there ") {
 				t.Errorf("%+v %v", report, err)
 			}
 			if n := s.count(t, "select count(*) from symbolon_links where state <> 'linked'"); n != 0 {
-				t.Errorf("%d are buried", n)
+				t.Errorf("%d links are ended", n)
 			}
 			if n := s.count(t, "select count(*) from symbolon_users where active = 1"); n != people {
 				t.Errorf("%d are active", n)
@@ -368,13 +367,13 @@ func TestHostileAnswersByID(t *testing.T) {
 	}
 	// And the truth.
 	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing})
-	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Shards: 3})
-	if err != nil || report.Mended[reconcile.OrphanUser] != 3 || report.Left() != 0 {
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || report.Repaired[reconcile.OrphanUser] != 3 || report.Left() != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
 }
 
-// TestTheSecondListingBreaksOff: what was mended stays, the next run does the rest.
+// TestTheSecondListingBreaksOff: finished repairs stay, and the next run does the rest.
 func TestTheSecondListingBreaksOff(t *testing.T) {
 	s := world(t)
 	s.become(&fakeOry{project: 'a', to: 1000, email: "new%d@example.org"})
@@ -384,8 +383,8 @@ func TestTheSecondListingBreaksOff(t *testing.T) {
 		return asked > 50+30 && says(500, "text/plain", "")(w, 0)
 	}
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-	if !errors.Is(err, reconcile.ErrIncomplete) || report.Complete || report.Mended[reconcile.UnlinkedIdentity] == 0 {
-		t.Errorf("%+v %v", report.Mended, err)
+	if !errors.Is(err, reconcile.ErrIncomplete) || report.Complete || report.Repaired[reconcile.UnlinkedIdentity] == 0 {
+		t.Errorf("%+v %v", report.Repaired, err)
 	}
 	s.ory.mu.Lock()
 	s.ory.hostile = nil
@@ -396,8 +395,8 @@ func TestTheSecondListingBreaksOff(t *testing.T) {
 	}
 }
 
-// TestRowKept: a row that the table would not let go is tried again, and writes nothing
-// while it will not.
+// TestRowKept: the table refuses to delete a row. Each run tries again, and writes nothing
+// while the table refuses.
 func TestRowKept(t *testing.T) {
 	s := world(t)
 	s.Linker.OnIdentityDeleted = symbolon.DeleteRow
@@ -406,25 +405,25 @@ func TestRowKept(t *testing.T) {
 	}
 	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{7: true}})
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-	if err != nil || report.Mended[reconcile.OrphanUser] != 1 || report.Found[symbolon.RowKept] != 1 || report.Left() != 1 {
+	if err != nil || report.Repaired[reconcile.OrphanUser] != 1 || report.Found[symbolon.RowKept] != 1 || report.Left() != 1 {
 		t.Errorf("%+v %v", report, err)
 	}
 	before := s.content(t)
 	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
-	if err != nil || len(report.Mended) != 0 || report.Denied != 1 || report.Found[symbolon.RowKept] != 1 || s.content(t) != before {
+	if err != nil || len(report.Repaired) != 0 || report.Denied != 1 || report.Found[symbolon.RowKept] != 1 || s.content(t) != before {
 		t.Errorf("it still refuses: %+v %v", report, err)
 	}
 	if _, err := s.db.Exec("drop trigger never"); err != nil {
 		t.Fatal(err)
 	}
 	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
-	if err != nil || report.Mended[symbolon.RowKept] != 1 || report.Left() != 0 || s.count(t, "select count(*) from symbolon_users") != people-1 {
+	if err != nil || report.Repaired[symbolon.RowKept] != 1 || report.Left() != 0 || s.count(t, "select count(*) from symbolon_users") != people-1 {
 		t.Errorf("it lets go: %+v %v", report, err)
 	}
 }
 
-// TestTheSecondListingIsAnothers: the first one was believed, and something is to be
-// mended; then the address leads to another project. Nobody there gets a user.
+// TestTheSecondListingIsAnothers: the first listing is plausible and there is something to
+// repair. Then the address leads to another project. Its identities get no users.
 func TestTheSecondListingIsAnothers(t *testing.T) {
 	for name, later := range map[string]*fakeOry{
 		"another project": {project: 'b', to: people, email: "p%d@example.org"},
@@ -437,16 +436,16 @@ func TestTheSecondListingIsAnothers(t *testing.T) {
 			listings := 0
 			inner := s.Identities
 			s.Reconciler = s.another()
-			s.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			s.Identities = func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 				if listings++; listings == 2 {
 					s.ory.mu.Lock()
 					defer s.ory.mu.Unlock()
 					s.ory.project, s.ory.to, s.ory.gone = later.project, later.to, nil
 				}
-				return inner(ctx, from, to)
+				return inner(ctx, from)
 			}
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-			if !errors.Is(err, reconcile.ErrImplausible) || report.Complete || len(report.Mended) != 0 {
+			if !errors.Is(err, reconcile.ErrImplausible) || report.Complete || len(report.Repaired) != 0 {
 				t.Errorf("%v %+v", err, report)
 			}
 			for query, want := range map[string]int{`select count(*) from symbolon_links where state = 'linked'`: people, `select count(*) from symbolon_links`: people,

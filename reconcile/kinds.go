@@ -6,25 +6,25 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Kinds that only a comparison of everybody finds. The others are package symbolon's.
+// Kinds that only a run finds. Package symbolon has the others.
 const (
-	// UnlinkedIdentity: Ory has an identity that the ledger has never heard of.
+	// UnlinkedIdentity: Ory has an identity, and the ledger has no entry for it.
 	UnlinkedIdentity symbolon.FindingKind = "unlinked_identity"
 
-	// StaleColumns: Ory says something else than what was last written to the
-	// projected columns of the user's row.
+	// StaleColumns: Ory's data differs from the data last written to the projected
+	// columns of the user's row.
 	StaleColumns symbolon.FindingKind = "stale_columns"
 
-	// StateMismatch: the row's column that is filled from "active" says something else
-	// than Ory, though nothing has changed there: somebody else has written it.
+	// StateMismatch: the row's column for "active" differs from Ory, although Ory's data
+	// has not changed. Something else wrote the column.
 	StateMismatch symbolon.FindingKind = "state_mismatch"
 
-	// OrphanUser: a linked identity was not in a whole and plausible listing. That
-	// proves nothing: a repair asks Ory for it, twice.
+	// OrphanUser: a linked identity was not in a complete and plausible listing. This is
+	// no proof that it is gone: a repair reads it from Ory twice.
 	OrphanUser symbolon.FindingKind = "orphan_user"
 )
 
-// Kinds are all that a run can find.
+// Kinds returns all kinds that a run can find.
 func Kinds() []symbolon.FindingKind {
 	return []symbolon.FindingKind{UnlinkedIdentity, StaleColumns, StateMismatch, OrphanUser, symbolon.MissingBackReference,
 		symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
@@ -32,37 +32,39 @@ func Kinds() []symbolon.FindingKind {
 		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved, symbolon.UnverifiedEmail}
 }
 
-// Mends reports whether a repair does anything about a kind: it makes missing links,
-// writes columns and back-references, tries again what a table refused, and settles by proof
-// who is gone.
-// [symbolon.RecreatedIdentity] needs Options.Rebind as well.
-func Mends(k symbolon.FindingKind) bool {
-	return byWalk(k) || byProof(k) || k == symbolon.RecreatedIdentity
+// Repairs reports whether a run with Repair acts on a kind. Such a run makes missing
+// links, writes columns and back-references, tries refused rows again, and ends links to
+// identities that it proves gone. [symbolon.RecreatedIdentity] needs Options.Rebind as
+// well.
+func Repairs(k symbolon.FindingKind) bool {
+	return duringWalk(k) || byProof(k) || k == symbolon.RecreatedIdentity
 }
 
-// byWalk says that it is mended where it is met, while everybody is listed again.
-func byWalk(k symbolon.FindingKind) bool { return byLink(k) || k == symbolon.MissingBackReference }
+// duringWalk reports whether a kind is repaired in phase Repairing.
+func duringWalk(k symbolon.FindingKind) bool { return byLink(k) || k == symbolon.MissingBackReference }
 
-// byLink says that one call of Linker.Link mends a kind.
+// byLink reports whether one call of Linker.Link repairs a kind.
 func byLink(k symbolon.FindingKind) bool {
-	return numbered(k) || k == symbolon.CannotCreate || k == symbolon.UnverifiedEmail
+	return needsTicket(k) || k == symbolon.CannotCreate || k == symbolon.UnverifiedEmail
 }
 
-// numbered says that it takes a reading with a ticket. Identities on hold are only
-// asked after: a ticket for them would be a write in an unchanged world.
-func numbered(k symbolon.FindingKind) bool {
+// needsTicket reports whether the repair of a kind needs a reading with a ticket.
+// Identities on hold need none; taking one for them would be a write in an unchanged
+// world.
+func needsTicket(k symbolon.FindingKind) bool {
 	return k == UnlinkedIdentity || k == StaleColumns || k == StateMismatch
 }
 
-// byProof says that it takes the proof that Ory no longer has the identity.
+// byProof reports whether the repair of a kind needs a proof that Ory no longer has the
+// identity.
 func byProof(k symbolon.FindingKind) bool { return k == OrphanUser || k == symbolon.RowKept }
 
-// wants reports whether a kind was asked for.
+// wants reports whether the run covers a kind.
 func (o Options) wants(k symbolon.FindingKind) bool {
 	return len(o.Only) == 0 || slices.Contains(o.Only, k)
 }
 
-// anyFound reports whether differences of such kinds were found.
+// anyFound reports whether a difference was found whose kind satisfies such.
 func anyFound(found map[symbolon.FindingKind]int, such func(symbolon.FindingKind) bool) bool {
 	for kind, n := range found {
 		if n > 0 && such(kind) {

@@ -9,13 +9,14 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// look compares everybody. Settling it records what is left; looking it writes nothing.
+// look compares all identities. In phase Settling it records the remaining differences;
+// in phase Looking it writes nothing.
 func (r *run) look(ctx context.Context) error {
 	if err := r.walk(ctx, r.compare); err != nil {
 		return err
 	}
 	var err error
-	r.note(func(s *state) { err = r.judgeMissing(s) })
+	r.note(func(s *state) { err = r.checkListing(s) })
 	if err != nil || r.state.Phase != Settling {
 		return err
 	}
@@ -33,7 +34,7 @@ func (r *run) look(ctx context.Context) error {
 	return nil
 }
 
-// compare is the visitor of a look.
+// compare is the visitor of look.
 func (r *run) compare(ctx context.Context, pairs []pair) (func(*state), error) {
 	v := view{run: r, tally: tally{Found: map[symbolon.FindingKind]int{}}}
 	for _, p := range pairs {
@@ -52,7 +53,7 @@ func (r *run) compare(ctx context.Context, pairs []pair) (func(*state), error) {
 	return v.note, nil
 }
 
-// view is what a look saw on one page.
+// view is the result of comparing one page.
 type view struct {
 	*run
 	tally
@@ -67,15 +68,15 @@ func (v *view) see(ctx context.Context, p pair) error {
 		v.Linked++
 	}
 	if p.identity == nil {
-		v.miss(p)
+		v.seeMissing(p)
 		return nil
 	}
 	v.Identities++
-	j, closed, err := v.judge(ctx, p)
+	j, closed, err := v.compareOne(ctx, p)
 	if err != nil {
 		return err
 	}
-	v.close(closed)
+	v.closeFindings(closed)
 	for _, f := range j.findings {
 		if !v.options.wants(f.Kind) {
 			continue
@@ -97,15 +98,15 @@ func (v *view) see(ctx context.Context, p pair) error {
 		v.Matched++
 		v.control = p.identity.ID
 	case "", symbolon.OnHold:
-		return v.weigh(ctx, p)
+		return v.noteClaims(ctx, p)
 	}
 	return nil
 }
 
-// weigh notes whose user an identity without one claims: as long as somebody does, the
-// user's former identity is not missing but moved.
-func (v *view) weigh(ctx context.Context, p pair) error {
-	users := claims(p.identity, v.rules.key)
+// noteClaims notes whose user an identity without a user claims. As long as an identity
+// claims the user, the user's former identity counts as moved, not as missing.
+func (v *view) noteClaims(ctx context.Context, p pair) error {
+	users := claimedUsers(p.identity, v.rules.key)
 	if len(users) == 0 {
 		return nil
 	}
@@ -130,17 +131,17 @@ func (v *view) weigh(ctx context.Context, p pair) error {
 	return nil
 }
 
-// slack is how far the clock of whoever made a link may be behind ours.
+// slack is how far the clock of the process that made a link may be behind ours.
 const slack = time.Minute
 
-// miss notes what the listing does not have. Links made while it ran are passed over:
-// their identities may lie behind the cursor.
-func (v *view) miss(p pair) {
-	v.close(over(p, nil, "", v.rules))
-	if p.entry == nil || v.young(p) {
+// seeMissing notes an entry that is not in the listing. Links made during the walk are
+// skipped, because their identities may lie before the cursor.
+func (v *view) seeMissing(p pair) {
+	v.closeFindings(resolved(p, nil, "", v.rules))
+	if p.entry == nil || v.madeDuringWalk(p) {
 		return
 	}
-	f, ok := lost(p)
+	f, ok := missingFinding(p)
 	if !ok {
 		return
 	}
@@ -153,13 +154,13 @@ func (v *view) miss(p pair) {
 	}
 }
 
-// young says that a link or a hold was made while the walk was under way.
-func (r *run) young(p pair) bool {
+// madeDuringWalk says that a link or a hold was made during this walk.
+func (r *run) madeDuringWalk(p pair) bool {
 	recent := p.state() == symbolon.Linked || p.state() == symbolon.OnHold
 	return recent && p.entry.Link.At.After(r.state.Began.Add(-slack))
 }
 
-func (v *view) close(findings []symbolon.Finding) {
+func (v *view) closeFindings(findings []symbolon.Finding) {
 	for _, f := range findings {
 		if v.options.wants(f.Kind) {
 			v.closed = append(v.closed, f)
@@ -168,7 +169,7 @@ func (v *view) close(findings []symbolon.Finding) {
 	}
 }
 
-// note adds the page to the whole.
+// note adds the page to the state.
 func (v *view) note(s *state) {
 	t := &s.Walk
 	t.Identities += v.Identities
@@ -185,34 +186,35 @@ func (v *view) note(s *state) {
 	for kind, n := range v.Found {
 		t.Found[kind] += n
 	}
-	s.Missing = append(s.Missing, v.missing[:min(len(v.missing), keep-len(s.Missing))]...)
+	s.Missing = append(s.Missing, v.missing[:min(len(v.missing), maxKept-len(s.Missing))]...)
 	if v.Matched > 0 || s.Control == "" {
 		s.Control = v.control
 	}
-	v.run.findings = append(v.run.findings, v.findings[:min(len(v.findings), keep-len(v.run.findings))]...)
+	v.run.findings = append(v.run.findings, v.findings[:min(len(v.findings), maxKept-len(v.run.findings))]...)
 }
 
-// limit is how many linked identities may be missing without a reason.
+// limit is how many linked identities may be missing without an explanation.
 func (s *state) limit(t *tally) int {
 	return max(10, (t.Matched+t.Absent)/100, s.Options.AllowMissing)
 }
 
-// stillPlausible ends a later walk, before a page of it is acted on, when its listing
-// lacks many more than the one that was believed. absent are those of the page.
+// stillPlausible is called in later walks before anything is done about a page. It
+// returns an error if the listing lacks many more identities than the first listing.
+// absent counts the page.
 func (r *run) stillPlausible(absent int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.state
 	if n := s.Walk.Absent + absent; n > s.Looked.Absent+s.limit(&s.Looked) {
-		return fmt.Errorf("%w: it was listed again, and %d linked identities are not in it that were there before", ErrImplausible, n-s.Looked.Absent)
+		return fmt.Errorf("%w: the second listing lacks %d linked identities that the first one had", ErrImplausible, n-s.Looked.Absent)
 	}
 	return nil
 }
 
-// judgeMissing says whether the whole listing can be believed, and only then that
-// somebody is missing in it.
-func (r *run) judgeMissing(s *state) error {
-	if s.Judged {
+// checkListing checks that the complete listing is plausible. Only then it counts the
+// missing identities as differences.
+func (r *run) checkListing(s *state) error {
+	if s.Believed {
 		return nil
 	}
 	t := &s.Walk
@@ -227,20 +229,20 @@ func (r *run) judgeMissing(s *state) error {
 	claimed := sorted(t.ClaimedMarks)
 	s.Missing = slices.DeleteFunc(s.Missing, func(a absence) bool {
 		_, found := slices.BinarySearch(claimed, mark(a.Identity))
-		return found || len(claimed) >= maxMarks || a.Held && s.Control == "" // by whom nothing could be proved
+		return found || len(claimed) >= maxMarks || a.Held && s.Control == "" // a proof needs a control
 	})
 	for _, a := range s.Missing {
 		t.Found[a.Kind]++
 		if !a.Open {
 			t.Changes++
 		}
-		if len(r.findings) < keep {
+		if len(r.findings) < maxKept {
 			r.findings = append(r.findings, a.Finding)
 		}
 	}
 	if n := t.Absent - both(t.AbsentMarks, t.ClaimedMarks); t.Found[OrphanUser] > 0 && len(claimed) < maxMarks {
-		t.Found[OrphanUser] = max(n, t.Found[OrphanUser]) // all of them, named or not
+		t.Found[OrphanUser] = max(n, t.Found[OrphanUser]) // also those beyond maxKept
 	}
-	s.Judged = true
+	s.Believed = true
 	return nil
 }

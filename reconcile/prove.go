@@ -11,20 +11,20 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// How many identities are proved gone behind one gap. Ory's limit may allow no more than
-// a few questions a minute, and a proof keeps for ten minutes; where answers come
-// quickly each batch is larger than the one before.
+// The number of identities that share one proof gap. It begins small because Ory's rate
+// limit may allow only a few requests a minute and a proof is valid for ten minutes. If
+// the answers come quickly, each batch is larger than the one before.
 const (
 	firstBatch = 50
 	lastBatch  = 1000
-	quickly    = 20 * time.Second
+	quickProof = 20 * time.Second
 )
 
-// bury has everybody who is missing proved gone, batch by batch, and ends their bonds.
-// Whoever Ory has after all is left, and so is whoever it did not answer for.
-func (r *run) bury(ctx context.Context) error {
+// endAll proves the missing identities gone, batch by batch, and ends their links. An
+// identity that Ory still has is left, and so is one for which Ory gave no answer.
+func (r *run) endAll(ctx context.Context) error {
 	for {
-		some := r.toBury()
+		some := r.nextMissing()
 		if len(some) == 0 {
 			return ctx.Err()
 		}
@@ -39,7 +39,7 @@ func (r *run) bury(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.buryProven(ctx, some, p); err != nil {
+		if err := r.endProven(ctx, some, p); err != nil {
 			return err
 		}
 		r.note(func(s *state) {
@@ -51,45 +51,45 @@ func (r *run) bury(ctx context.Context) error {
 	}
 }
 
-// toBury are the next ones.
-func (r *run) toBury() (some []absence) {
+// nextMissing returns the next batch.
+func (r *run) nextMissing() (some []absence) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range r.state.Missing {
-		if r.ends(a) && len(some) < r.batch {
+		if r.canEnd(a) && len(some) < r.batch {
 			some = append(some, a)
 		}
 	}
 	return some
 }
 
-func (r *run) buryProven(ctx context.Context, some []absence, p proven) error {
+func (r *run) endProven(ctx context.Context, some []absence, p proven) error {
 	some = slices.DeleteFunc(some, func(a absence) bool { return p.of[a.Identity] == nil })
 	repairs := make([]*repair, len(some))
 	atOnce(len(some), func(i int) {
 		a := some[i]
 		_, err := r.Linker.EndGone(ctx, *p.of[a.Identity])
 		if err == nil && a.Kind == symbolon.RowKept {
-			err = r.stillKept(ctx, a.Identity)
+			err = r.checkRowDone(ctx, a.Identity)
 		}
 		repairs[i] = &repair{kind: a.Kind, err: err}
 	})
-	return r.judgeRepairs(ctx, repairs)
+	return r.countResults(ctx, repairs)
 }
 
-// ends reports whether burying does anything about an absence.
-func (r *run) ends(a absence) bool { return a.Held || r.buries(a.Kind) }
+// canEnd reports whether phase Ending acts on a missing identity.
+func (r *run) canEnd(a absence) bool { return a.Held || r.canEndKind(a.Kind) }
 
-// buries reports whether a run buries for a kind. A row that is only to be deactivated
-// or emptied is not tried again by itself: it may have a new life by now, and the
-// operator's word ([Reconciler.RepairFinding]) is needed.
-func (r *Reconciler) buries(k symbolon.FindingKind) bool {
+// canEndKind reports whether phase Ending acts on a kind. A kept row that would only be
+// deactivated or emptied is not tried again automatically, because it may be in use again
+// by now. The operator can repair it ([Reconciler.RepairFinding]).
+func (r *Reconciler) canEndKind(k symbolon.FindingKind) bool {
 	p := r.Linker.OnIdentityDeleted
 	return k == OrphanUser || p == symbolon.DeleteRow || p == symbolon.AnonymiseRow
 }
 
-// stillKept is a conflict where the table refused the row's end again.
-func (r *Reconciler) stillKept(ctx context.Context, id symbolon.IdentityID) error {
+// checkRowDone returns a conflict if the table refused the change of the row again.
+func (r *Reconciler) checkRowDone(ctx context.Context, id symbolon.IdentityID) error {
 	open, err := r.openOf(ctx, id)
 	if err == nil && (pair{open: open}).isOpen(symbolon.RowKept) != nil {
 		err = fmt.Errorf("the row of identity %s is kept: %w", id, symbolon.ErrConflict)
@@ -97,17 +97,18 @@ func (r *Reconciler) stillKept(ctx context.Context, id symbolon.IdentityID) erro
 	return err
 }
 
-// proven is what a proof came to.
+// proven is the result of a proof.
 type proven struct {
 	of      map[symbolon.IdentityID]*link.GoneProof
-	unknown []symbolon.IdentityID // Ory did not answer for them
+	unknown []symbolon.IdentityID // Ory gave no answer for them
 }
 
-// errNothingProved: of nobody; that is counted as one failure.
-var errNothingProved = errors.New("nobody was proved gone")
+// errNothingProved: the proof failed for all of its identities. It is counted as one
+// failure.
+var errNothingProved = errors.New("no identity was proved gone")
 
-// prove returns the proofs that there are. What keeps it from knowing is counted as one
-// failure, and whom it concerns is not touched.
+// prove returns a proof for each identity that is gone. An error of Ory counts as one
+// failure, and the identities it concerns are left.
 func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, err error) {
 	p.of = map[symbolon.IdentityID]*link.GoneProof{}
 	if len(ids) == 0 {
@@ -115,9 +116,9 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	}
 	var proofs []link.GoneProof
 	if r.state.Control == "" {
-		err = fmt.Errorf("there is no identity that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
+		err = fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and there is none: %w", symbolon.ErrUnavailable)
 	} else {
-		proofs, err = r.timed(ctx, ids)
+		proofs, err = r.proveBatch(ctx, ids)
 	}
 	for i := range proofs {
 		p.of[proofs[i].Identity()] = &proofs[i]
@@ -139,29 +140,29 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	return p, nil
 }
 
-// timed proves a batch, and makes the next one larger if that went quickly.
-func (r *run) timed(ctx context.Context, ids []symbolon.IdentityID) ([]link.GoneProof, error) {
+// proveBatch proves a batch, and enlarges the next one if this one was quick.
+func (r *run) proveBatch(ctx context.Context, ids []symbolon.IdentityID) ([]link.GoneProof, error) {
 	began, gap := time.Now(), r.Linker.ProofGap
 	if gap <= 0 {
 		gap = link.DefaultProofGap
 	}
 	proofs, err := r.Linker.ProveGone(ctx, ids, r.state.Control)
-	if err == nil && time.Since(began)-gap < quickly {
+	if err == nil && time.Since(began)-gap < quickProof {
 		r.batch = min(4*r.batch, lastBatch)
 	}
 	return proofs, err
 }
 
-// handover is one identity on hold and the one whose user it claims.
+// handover is an identity on hold (to), and the identity whose user it claims (from).
 type handover struct {
 	to, from symbolon.IdentityID
 }
 
-// rebind gives identities that were recreated their users back, batch by batch. The
-// ledger's findings say who they are, so that nobody has to be listed for it.
+// rebind moves users to identities that were recreated, batch by batch. It finds them in
+// the ledger's findings, so it needs no listing.
 func (r *run) rebind(ctx context.Context) error {
 	r.mu.Lock()
-	at := r.state.Shards[0].At // the cursor; this phase has no shards
+	at := r.state.At
 	r.mu.Unlock()
 	for {
 		page, err := r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), Kind: symbolon.RecreatedIdentity, After: at, Limit: r.batch})
@@ -175,7 +176,7 @@ func (r *run) rebind(ctx context.Context) error {
 		}
 		at = page[len(page)-1].Identity
 		r.note(func(s *state) {
-			s.Shards[0].At = at
+			s.At = at
 			s.Walk.Identities += len(page)
 		})
 		if r.pausing() {
@@ -212,15 +213,16 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 		var err error
 		if proof := p.of[h.from]; proof != nil {
 			_, err = r.Linker.Rebind(ctx, h.to, *proof)
-		} else { // the other identity is there after all, or has lost the user: decided anew
+		} else { // Ory has the other identity, or that one lost the user: decide again
 			_, err = r.Linker.Refresh(ctx, h.to, symbolon.FromReconcile)
 		}
 		repairs[i] = &repair{kind: symbolon.RecreatedIdentity, err: err}
 	})
-	return r.judgeRepairs(ctx, repairs)
+	return r.countResults(ctx, repairs)
 }
 
-// formerOwner finds whose user an identity on hold claims. nil: it is on hold no more.
+// formerOwner finds the identity whose user an identity on hold claims. nil: it is no
+// longer on hold.
 func (r *run) formerOwner(ctx context.Context, f symbolon.Finding) (*handover, error) {
 	q := symbolon.Query{Project: r.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: f.Identity}}, Claims: []symbolon.UserID{f.User}}
 	held, err := r.Linker.Store.Read(ctx, q)
@@ -237,5 +239,5 @@ func (r *run) formerOwner(ctx context.Context, f symbolon.Finding) (*handover, e
 	return h, nil
 }
 
-// errPaused ends a slice: the run goes on later.
+// errPaused ends a slice of work. The run continues later.
 var errPaused = errors.New("the run was paused")

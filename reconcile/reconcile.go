@@ -1,35 +1,33 @@
-// Package reconcile compares every identity that Ory has with what the ledger and the
-// application's rows say, and mends what can be mended: hooks get lost, and identities
-// made by the admin API, an import or SCIM send none.
+// Package reconcile compares every identity at Ory with the ledger and with the application's
+// rows, and repairs what can be repaired. Differences arise because hooks get lost, and because
+// identities made by the admin API, an import or SCIM send none.
 //
 //	r := &reconcile.Reconciler{Linker: linker, Ledger: store, Runs: store,
-//		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-//			return client.Identities(ctx, ory.ListOptions{From: from, To: to})
+//		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+//			return client.Identities(ctx, ory.ListOptions{From: from})
 //		}}
 //	report, err := r.Run(ctx, reconcile.Options{Repair: true})
 //
-// A run with Repair goes through up to five phases, each only where there is something
-// to do in it:
+// A run with Repair has up to five phases. A phase with nothing to do is left out.
 //
-//	look    the whole listing beside the ledger, writing nothing
-//	mend    the listing was whole and plausible: a ticket is taken, everybody is listed
-//	        again, and each difference goes through Linker.Link
-//	rebind  whoever is held because it claims the user of an identity that Ory no longer
-//	        has: that is proved, and the user handed on (Options.Rebind)
-//	bury    linked identities that the listing did not have are proved gone, and their
-//	        rows follow the policy
-//	settle  everybody once more: what is left is recorded as findings, and findings
-//	        that are no longer so are closed
+//	look    compares the whole listing with the ledger; writes nothing
+//	repair  the listing was complete and plausible: takes a ticket, lists everybody again,
+//	        and sends each difference through Linker.Link
+//	rebind  an identity is held because it claims the user of another identity: proves
+//	        that Ory no longer has the other one, and moves the user (Options.Rebind)
+//	end     linked identities were missing in the listing: proves them gone, and treats
+//	        their rows as the policy says
+//	settle  compares once more; records the remaining differences as findings and closes
+//	        findings that no longer hold
 //
-// So a world in which nothing has changed is read once and nothing is written anywhere,
-// not even a ticket; and a listing that breaks off, is empty or is another project's
-// touches nobody. Every repair is idempotent and safe beside sign-ups, hooks and other
-// runs. A run that is killed goes on where it was (Options.Resume), or is simply run
-// again.
+// Therefore an unchanged world is read once and nothing is written, not even a ticket. A
+// listing that breaks off, is empty or comes from another project changes nothing. Every repair
+// is idempotent and safe beside sign-ups, hooks and other runs. A killed run is resumed
+// (Options.Resume) or simply run again.
 //
-// That an identity is not in a listing proves nothing. Nobody's bond is ended before
-// Ory's own 404 was read twice, half a minute apart, with a known identity found in
-// between; and more missing ones than deletions explain end the run.
+// An identity that is missing in a listing is not proved gone. A link ends only after Ory's own
+// 404 was read twice, half a minute apart, and a known identity was found in between. If more
+// linked identities are missing than deletions explain, the run ends.
 package reconcile
 
 import (
@@ -49,145 +47,144 @@ var (
 	ErrIncomplete = errors.New("the listing of identities is incomplete")
 
 	// ErrImplausible: more linked identities were missing in the listing than
-	// deletions explain, or all of them. Nobody was touched.
+	// deletions explain, or all of them. The run changed nothing.
 	ErrImplausible = errors.New("the listing of identities is implausible")
 
-	// ErrBusy: another run of the project is at work, here or elsewhere.
+	// ErrBusy: another run of the project is active, in this process or another.
 	ErrBusy = errors.New("another run is at work")
 )
 
-// Ledger is what is compared. *sqlstore.Store is one.
+// Ledger is the part of the store that a run compares with Ory. *sqlstore.Store
+// implements it.
 type Ledger interface {
-	// Entries returns the entries behind after (empty: from the first) up to and
-	// including upto (empty: to the last), ordered by identity, limit at most.
+	// Entries returns at most limit entries, ordered by identity: those after the ID
+	// after (empty: from the first), up to and including upto (empty: to the last).
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
-	// Digest is what the ledger would note of an identity that is read like this.
+	// Digest returns the digest that the ledger would store for this identity.
 	Digest(ctx context.Context, id symbolon.Identity) (string, error)
 
-	// Findings returns open findings in the order of identity and kind.
+	// Findings returns open findings, ordered by identity and kind.
 	Findings(ctx context.Context, q symbolon.FindingsQuery) ([]symbolon.Finding, error)
 
-	// RecordFindings opens findings and closes others, all or none. What is so already
-	// is passed over.
-	RecordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error
+	// RecordFindings opens some findings and closes others, all or none. It skips
+	// findings that are open or closed already.
+	RecordFindings(ctx context.Context, project string, source symbolon.Source, open, closed []symbolon.Finding) error
 }
 
-// Reconciler compares and mends. Linker, Ledger and Identities are required; the
-// fields are left alone after the first run.
+// Reconciler compares and repairs. Linker, Ledger and Identities are required. Do not
+// change the fields after the first run.
 type Reconciler struct {
-	// Linker is the one door: every repair is a call of it. It needs Ory's admin API.
+	// Linker makes every repair. It needs Ory's admin API.
 	Linker *link.Linker
 
-	// Ledger is the store that the Linker writes to.
+	// Ledger is the store that the Linker writes.
 	Ledger Ledger
 
-	// Runs keeps how far runs with Repair came, and two of them from working at once.
-	// Optional: without it they may overlap, which costs twice and ends the same, and
-	// one that is killed begins anew.
+	// Runs stores the progress of runs with Repair and allows only one at a time.
+	// Optional: without it two runs may overlap, which is safe but does the work twice,
+	// and a killed run starts from the beginning.
 	Runs Runs
 
-	// Identities lists everybody at Ory over the admin API whose ID comes behind from
-	// (empty: from the first), up to and including to (empty: to the last), in the
-	// order of their IDs; an error ends the listing. Shards call it at once.
-	Identities func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
+	// Identities lists all identities through the admin API, ordered by ID and beginning
+	// after the ID from (empty: with the first). An error ends the listing.
+	Identities func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
 
-	// Lease is for how long a run that is killed keeps others from taking it up; three
-	// times as often it is written down. Defaults to 30 seconds.
+	// Lease is how long a killed run blocks the next one. An active run renews its lease
+	// three times in this duration. Defaults to 30 seconds.
 	Lease time.Duration
 
 	// Now defaults to time.Now.
 	Now func() time.Time
 
-	resting resting
+	paused paused
 }
 
-// Options qualify a run. The zero value looks at everything and writes nothing.
+// Options describe a run. The zero value compares everything and writes nothing.
 type Options struct {
-	// Repair mends what can be mended, see [Mends], and records what is left.
+	// Repair repairs the kinds that [Repairs] reports, and records the other differences
+	// as findings.
 	Repair bool
 
-	// Rebind also gives identities that were recreated the users of those that are
-	// proved gone: the operator's word. It needs Repair.
+	// Rebind also moves the user of an identity that is proved gone to the identity that
+	// was recreated for it. Only the operator may decide that. It needs Repair.
 	Rebind bool
 
-	// Only are the kinds to be reported, mended and recorded. Empty: all of [Kinds].
+	// Only limits the run to these kinds. Empty: all of [Kinds].
 	Only []symbolon.FindingKind
 
-	// AllowMissing is how many linked identities may be missing in the listing
-	// before it is implausible: the operator's word after a great deletion. By
-	// default ten, or one in a hundred.
+	// AllowMissing is how many linked identities may be missing before the listing is
+	// implausible. The operator raises it after a large deletion. Defaults to ten, or one
+	// in a hundred where that is more.
 	AllowMissing int
 
-	// Shards is how many stretches of the key space are read at once, 64 at most.
-	// Defaults to 1.
-	Shards int
-
-	// Resume goes on with a run that died, with its own options but for Progress; where
-	// there is none it begins one. Without it such a run is given up.
+	// Resume continues an unfinished run with the options that it began with, except
+	// Progress. If there is none, a new run begins. Without Resume an unfinished run is
+	// recorded as failed.
 	Resume bool
 
-	// ID names a new run. By default it is a UUID.
+	// ID is the ID of a new run. Defaults to a UUID.
 	ID string
 
 	// Progress is called after every few hundred identities, one call at a time.
 	Progress func(Progress)
 }
 
-// Progress says how far a run is.
+// Progress is how far a run has come.
 type Progress struct {
 	Phase       Phase
 	Identities  int           // seen in this phase
-	Differences int           // met in this phase
-	Mended      int           // in this run
-	Share       float64       // of the key space that this phase has behind it, 0 to 1: even, as long as Ory's IDs are random
-	Elapsed     time.Duration // of this phase, since the run was taken up
-	Rate        float64       // identities a second, since then
-	Left        time.Duration // about so long until the end of the phase; 0: there is no telling yet
+	Differences int           // found in this phase
+	Repaired    int           // in this run
+	Share       float64       // of the key space that this phase has visited, 0 to 1; it grows evenly because Ory's IDs are random
+	Elapsed     time.Duration // in this phase, since this process began or resumed the run
+	Rate        float64       // identities a second in that time
+	Left        time.Duration // estimated time until the end of the phase; 0: not known yet
 }
 
-// Finding is a difference between the halves.
+// Finding is a difference between Ory, the ledger and the application's row.
 type Finding struct {
 	Kind     symbolon.FindingKind
 	Identity symbolon.IdentityID
-	User     symbolon.UserID // empty: none is concerned
-	Detail   string          // what each half says
-	Repair   string          // what a repair does; empty: nothing, it is the operator's to settle
+	User     symbolon.UserID // empty: the difference concerns no user
+	Detail   string          // the two sides of the difference
+	Repair   string          // what a repair does; empty: only the operator can repair it
 }
 
 func (f Finding) forLedger() symbolon.Finding {
 	return symbolon.Finding{Kind: f.Kind, Identity: f.Identity, User: f.User, Detail: f.Detail}
 }
 
-// Report is what a run saw last and what it did.
+// Report is the result of a run: the last comparison, and the repairs.
 type Report struct {
-	ID         string // of the run; empty where it was not written down
+	ID         string // of the run; empty if the run was not recorded
 	Identities int    // in Ory's listing
 	Linked     int    // ledger entries with a living user, in the listing or not
 	Forgotten  int    // identities whose user the application deleted; no finding
 
-	// NoBackReference counts linked identities without the user's ID at Ory. No
-	// finding, unless the policy is to repair it: nothing depends on it.
+	// NoBackReference counts linked identities whose metadata at Ory does not name the
+	// user. It is a finding only if the policy is to repair it, because nothing depends
+	// on it.
 	NoBackReference int
 
-	// Found counts the differences that are left, by kind; Findings are the first
-	// 10,000 of them that were met since the run was taken up. Where a run ended while
-	// it mended, they are those it began with.
+	// Found counts the remaining differences by kind. Findings lists the first 10,000 of
+	// those that this process found. If the run ended during a repair phase, both
+	// describe the differences before the repairs.
 	Found    map[symbolon.FindingKind]int
 	Findings []Finding
 
-	// Mended counts what this run mended, by what was found before. Denied counts
-	// repairs that were refused, each a finding now; Failed those that could not be
-	// tried to the end: the next run does.
-	Mended         map[symbolon.FindingKind]int
+	// Repaired counts the repairs of this run by the kind of the difference. Denied
+	// counts refused repairs; each one is a finding now. Failed counts repairs that an
+	// outage interrupted; the next run tries them again.
+	Repaired       map[symbolon.FindingKind]int
 	Denied, Failed int
 
-	// Complete says that the last listing was whole and plausible. Without it the
-	// report is of what was seen, and absence means nothing.
+	// Complete says that the last listing was complete and plausible. If it is false the
+	// report covers only part of the identities.
 	Complete bool
 }
 
-// Left is how many differences are left.
+// Left is the number of remaining differences.
 func (r Report) Left() (n int) {
 	for _, k := range r.Found {
 		n += k
@@ -195,19 +192,19 @@ func (r Report) Left() (n int) {
 	return n
 }
 
-// Run compares everybody once, and mends where Options.Repair says so. The report
-// holds what was seen and done even where an error ended the run early: ErrIncomplete
-// and ErrImplausible (nobody was touched, unless it was a later listing that broke
-// off), ErrBusy, ErrUnavailable, or ErrNoAdmin. That differences are left is no error.
+// Run compares all identities once, and repairs if Options.Repair is set. The report is
+// filled in even if an error ended the run early. Errors: ErrIncomplete and
+// ErrImplausible (nothing was changed, unless a later listing of the run failed),
+// ErrBusy, ErrUnavailable, ErrNoAdmin. Remaining differences are not an error.
 func (r *Reconciler) Run(ctx context.Context, o Options) (Report, error) {
 	report, _, err := r.work(ctx, o, 0)
 	return report, err
 }
 
-// Work goes on with the project's run with Repair, or begins one, and stops after
-// about slice: at the next page, or a proof later. done says that the run is over;
-// otherwise the next call, of any process, goes on. Errors are those of Run: a run
-// that Ory's or the store's outage ended is taken up by the next call.
+// Work continues the project's run with Repair, or begins one, and pauses it after about
+// slice: at the end of the current page or proof. done says that the run is over.
+// Otherwise the next call continues it, in this process or another. Errors are those of
+// Run. A run that an outage of Ory or the store ended is continued by the next call.
 func (r *Reconciler) Work(ctx context.Context, o Options, slice time.Duration) (report Report, done bool, err error) {
 	o.Repair, o.Resume = true, true
 	return r.work(ctx, o, slice)
@@ -217,17 +214,17 @@ func (r *Reconciler) work(ctx context.Context, o Options, slice time.Duration) (
 	if !r.Linker.Ory.HasAdmin() {
 		return Report{}, false, fmt.Errorf("reconcile: %w", symbolon.ErrNoAdmin)
 	}
-	run, err := r.open(ctx, o)
+	run, err := r.begin(ctx, o)
 	if err != nil {
 		return Report{}, false, fmt.Errorf("reconcile: %w", err)
 	}
 	if slice > 0 {
 		run.until = r.now().Add(slice)
 	}
-	err = run.keep(ctx, run.all)
+	err = run.runWithLease(ctx, run.all)
 	report := run.report(err)
 	if err == nil {
-		err = run.conclude()
+		err = run.repairErrors()
 	}
 	switch {
 	case errors.Is(err, errPaused):

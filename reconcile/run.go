@@ -13,29 +13,29 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// run is one run while it is at work.
+// run is a run that this process works on.
 type run struct {
 	*Reconciler
 	options Options
 	rules   rules
 	minter  *mint.Minter
-	until   time.Time // it pauses then; zero: never
+	until   time.Time // when to pause; zero: never
 
-	mu       sync.Mutex
-	state    *state
-	batch    int // of proofs
-	findings []Finding
-	inRow    int   // failures without a success between
-	failure  error // the first one
+	mu            sync.Mutex // protects the five below
+	state         *state
+	batch         int // how many identities the next proof covers
+	findings      []Finding
+	failuresInRow int   // outages without a success in between
+	failure       error // the first one
 
-	telling sync.Mutex
-	pace    pace
+	progressMu sync.Mutex // one call of Options.Progress at a time
+	baseline   baseline
 
-	place place
+	lease lease
 }
 
-// pace is since when how many identities are behind.
-type pace struct {
+// baseline is where this process began the phase. Rates are computed from it.
+type baseline struct {
 	began      time.Time
 	identities int
 	share      float64
@@ -44,10 +44,10 @@ type pace struct {
 func (r *Reconciler) newRun(o Options) *run {
 	b := r.Linker.BackReference.WithDefaults()
 	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == link.WriteRepair},
-		minter: mint.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, pace: pace{began: r.now()}}
+		minter: mint.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, baseline: baseline{began: r.now()}}
 }
 
-// all goes through the phases.
+// all runs the phases one after the other.
 func (r *run) all(ctx context.Context) error {
 	for {
 		if err := r.phase(ctx); err != nil {
@@ -57,12 +57,12 @@ func (r *run) all(ctx context.Context) error {
 		if next == "" {
 			return nil
 		}
-		if err := r.claim(ctx); err != nil {
+		if err := r.acquire(ctx); err != nil {
 			return err
 		}
 		r.note(func(s *state) {
 			s.enter(next, r.now())
-			r.findings, r.pace = nil, pace{began: r.now()}
+			r.findings, r.baseline = nil, baseline{began: r.now()}
 		})
 		if err := r.save(ctx); err != nil {
 			return err
@@ -75,17 +75,17 @@ func (r *run) all(ctx context.Context) error {
 
 func (r *run) phase(ctx context.Context) error {
 	switch r.state.Phase {
-	case Mending:
-		return r.mend(ctx)
+	case Repairing:
+		return r.repairAll(ctx)
 	case Rebinding:
 		return r.rebind(ctx)
-	case Burying:
-		return r.bury(ctx)
+	case Ending:
+		return r.endAll(ctx)
 	}
 	return r.look(ctx)
 }
 
-// next is the phase behind this one in which there is something to do.
+// next returns the next phase that has something to do. Empty: there is none.
 func (r *run) next() Phase {
 	if !r.options.Repair {
 		return ""
@@ -97,26 +97,26 @@ func (r *run) next() Phase {
 	if s.Phase == Looking {
 		found = s.Walk.Found
 	}
-	behind := false
+	after := false
 	for _, p := range []struct {
 		phase Phase
 		due   bool
 	}{
 		{Looking, false},
-		{Mending, anyFound(found, byWalk)},
+		{Repairing, anyFound(found, duringWalk)},
 		{Rebinding, r.options.Rebind && r.options.wants(symbolon.RecreatedIdentity) && (s.Rebind || found[symbolon.RecreatedIdentity] > 0)},
-		{Burying, slices.ContainsFunc(s.Missing, r.ends)},
+		{Ending, slices.ContainsFunc(s.Missing, r.canEnd)},
 		{Settling, s.Phase != Looking || s.Walk.Changes > 0},
 	} {
-		if behind && p.due {
+		if after && p.due {
 			return p.phase
 		}
-		behind = behind || p.phase == s.Phase
+		after = after || p.phase == s.Phase
 	}
 	return ""
 }
 
-// note changes the state and tells how far it is.
+// note changes the state and reports the progress.
 func (r *run) note(f func(*state)) {
 	r.mu.Lock()
 	f(r.state)
@@ -125,24 +125,22 @@ func (r *run) note(f func(*state)) {
 	if r.options.Progress == nil {
 		return
 	}
-	r.telling.Lock()
-	defer r.telling.Unlock()
+	r.progressMu.Lock()
+	defer r.progressMu.Unlock()
 	r.options.Progress(p)
 }
 
 func (r *run) progress() Progress {
 	s := r.state
-	p := Progress{Phase: s.Phase, Identities: s.Walk.Identities, Differences: s.Walk.Met, Elapsed: r.now().Sub(r.pace.began)}
-	for _, n := range s.Mended {
-		p.Mended += n
+	p := Progress{Phase: s.Phase, Identities: s.Walk.Identities, Differences: s.Walk.Met, Share: s.share(), Elapsed: r.now().Sub(r.baseline.began)}
+	for _, n := range s.Repaired {
+		p.Repaired += n
 	}
-	for _, shard := range s.Shards {
-		p.Share += shard.share() / float64(len(s.Shards))
-	}
+
 	if seconds := p.Elapsed.Seconds(); seconds > 0 {
-		p.Rate = float64(p.Identities-r.pace.identities) / seconds
+		p.Rate = float64(p.Identities-r.baseline.identities) / seconds
 	}
-	if done := p.Share - r.pace.share; done > 0.01 && p.Share < 1 {
+	if done := p.Share - r.baseline.share; done > 0.01 && p.Share < 1 {
 		p.Left = time.Duration(float64(p.Elapsed) * (1 - p.Share) / done)
 	}
 	return p
@@ -150,27 +148,27 @@ func (r *run) progress() Progress {
 
 func (r *run) pausing() bool { return !r.until.IsZero() && !r.now().Before(r.until) }
 
-// report is what the run has to say when work ended with err.
+// report builds the report of a run that ended with err.
 func (r *run) report(err error) Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.state.report()
 	out.Findings, out.Complete = r.findings, err == nil
-	if r.place.taken {
-		out.ID = r.place.row.ID
+	if r.lease.taken {
+		out.ID = r.lease.row.ID
 	}
 	return out
 }
 
-// conclude is the error that a run which came to its end leaves.
-func (r *run) conclude() error {
+// repairErrors is the error of a completed run in which repairs failed.
+func (r *run) repairErrors() error {
 	if r.failure == nil {
 		return nil
 	}
 	return fmt.Errorf("%d repairs failed, the next run tries again: %w", r.state.Failed, r.failure)
 }
 
-// passing says that the same run may well go on later.
-func passing(err error) bool {
+// canResume reports whether the same run may continue later.
+func canResume(err error) bool {
 	return errors.Is(err, symbolon.ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

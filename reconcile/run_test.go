@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// users are the users of the first identities, by number.
+// users returns the users of the first identities, by number.
 func (s *small) users(t *testing.T) map[int]string {
 	t.Helper()
 	out := map[int]string{}
@@ -33,7 +33,7 @@ func (s *small) another() *reconcile.Reconciler {
 	return &reconcile.Reconciler{Linker: r.Linker, Ledger: r.Ledger, Runs: r.Runs, Identities: r.Identities, Lease: r.Lease, Now: r.Now}
 }
 
-// rebound says that everybody but the three who are gone has the old user.
+// rebound checks that every identity has its old user, except the three that are gone.
 func (s *small) rebound(t *testing.T, users map[int]string, gone map[int]bool) {
 	t.Helper()
 	for n := range people {
@@ -57,25 +57,19 @@ func (s *small) rebound(t *testing.T, users map[int]string, gone map[int]bool) {
 	}
 }
 
-// TestMoved: a project that was moved by an export with our IDs is no hostile listing.
-// Those who were not in the export are told from those who were.
+// TestMoved: a project that was moved by an export with our IDs is a plausible listing.
+// Identities that were not in the export are proved gone.
 func TestMoved(t *testing.T) {
 	gone := map[int]bool{3: true, 25: true, 59: true}
 	for name, run := range map[string]func(*testing.T, *small) error{
 		"in one run": func(t *testing.T, s *small) error {
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true})
-			if report.Mended[symbolon.RecreatedIdentity] != people-3 || report.Mended[reconcile.OrphanUser] != 3 || report.Left() != 0 {
+			if report.Repaired[symbolon.RecreatedIdentity] != people-3 || report.Repaired[reconcile.OrphanUser] != 3 || report.Left() != 0 {
 				t.Errorf("%+v", report)
 			}
 			return err
 		},
-		"in shards": func(t *testing.T, s *small) error {
-			report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Rebind: true, Shards: 16})
-			if report.Mended[symbolon.RecreatedIdentity] != people-3 || report.Left() != 0 {
-				t.Errorf("%+v", report)
-			}
-			return err
-		},
+
 		"by the schedule first": func(t *testing.T, s *small) error {
 			if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
 				return err
@@ -115,8 +109,8 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestClaimsThatExplainNothing: neither IDs that Symbolon did not mint, nor those of
-// users whose identities are there, make a listing plausible.
+// TestClaimsThatExplainNothing: claims of IDs that Symbolon did not mint, and claims of
+// users whose identities exist, do not make a listing plausible.
 func TestClaimsThatExplainNothing(t *testing.T) {
 	for name, spoil := range map[string]func(s *small, users map[int]string){
 		"not minted": func(s *small, users map[int]string) {
@@ -150,7 +144,7 @@ func TestClaimsThatExplainNothing(t *testing.T) {
 	}
 }
 
-// TestManyFindings: more than a page of them that belong to nobody any more are closed.
+// TestManyFindings: more than a page of findings of identities that no longer exist are closed.
 func TestManyFindings(t *testing.T) {
 	s := world(t)
 	var open []symbolon.Finding
@@ -179,18 +173,18 @@ func TestManyFindings(t *testing.T) {
 	}
 }
 
-// begun is a run with Repair whose listing waits until it is let go.
+// begun starts a run with Repair whose listing waits until letGo is called.
 func (s *small) begun(t *testing.T) (ended chan error, letGo func()) {
 	listing, gate := make(chan struct{}, 10), make(chan struct{})
 	r := s.another()
 	inner := r.Identities
-	r.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+	r.Identities = func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		listing <- struct{}{}
 		select {
 		case <-gate:
 		case <-ctx.Done():
 		}
-		return inner(ctx, from, to)
+		return inner(ctx, from)
 	}
 	ended = make(chan error)
 	go func() {
@@ -201,7 +195,7 @@ func (s *small) begun(t *testing.T) (ended chan error, letGo func()) {
 	return ended, func() { close(gate) }
 }
 
-// TestOneRunAtATime: a run with Repair that lasts keeps others away, but not dry ones.
+// TestOneRunAtATime: a run with Repair blocks other runs with Repair, but not dry ones.
 func TestOneRunAtATime(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
@@ -236,7 +230,7 @@ func TestOneRunAtATime(t *testing.T) {
 	}
 }
 
-// TestLeaseLost: a run whose place was taken stops at once.
+// TestLeaseLost: a run whose lease was taken over stops at once.
 func TestLeaseLost(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
@@ -253,8 +247,7 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
-// TestResume: a run that died goes on where it was if that is wanted, and is given up
-// otherwise.
+// TestResume: a run that died continues where it was with Resume, and fails without.
 func TestResume(t *testing.T) {
 	s := world(t)
 	s.become(&fakeOry{project: 'a', to: 2600, email: "p%d@example.org"})
@@ -274,14 +267,14 @@ func TestResume(t *testing.T) {
 	}
 	stop("first", 700)
 	stop("second", 700) // goes on with the first
-	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'running' and checkpoint like '%\"phase\":\"mending\"%'"); n != 1 {
+	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'running' and checkpoint like '%\"phase\":\"repairing\"%'"); n != 1 {
 		t.Error("the first one is not under way")
 	}
 	var froms []symbolon.IdentityID
 	inner := s.Identities
-	s.Identities = func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+	s.Identities = func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		froms = append(froms, from)
-		return inner(ctx, from, to)
+		return inner(ctx, from)
 	}
 	s.another() // the fields of s are read above
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Resume: true})

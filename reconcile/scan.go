@@ -2,175 +2,106 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 
 	"github.com/symbolon-id/symbolon"
 )
 
-// pageSize is how many identities, entries and findings of a shard are in memory at
-// once.
+// pageSize is how many identities, entries and findings are in memory at once.
 const pageSize = 500
 
-// visitor compares a page. What it returns is noted together with how far the scan
-// has come.
+// visitor compares a page. The walk applies the returned note to the state together with
+// its own progress.
 type visitor func(ctx context.Context, pairs []pair) (note func(*state), err error)
 
-// walk has everybody visited who was not yet, all shards at once.
+// walk reads the listing and the ledger side by side, starting at the state's cursor,
+// and calls visit once for each pair. Each stretch of the ledger is read after the same
+// stretch of the listing. Therefore an identity that was just made and linked is found
+// in both or only in the ledger, and never looks unlinked.
 func (r *run) walk(ctx context.Context, visit visitor) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	errs := make([]error, len(r.state.Shards))
-	var wg sync.WaitGroup
-	for i := range r.state.Shards {
-		s := &scan{run: r, shard: &r.state.Shards[i], visit: visit}
-		if s.shard.Done {
-			continue
-		}
-		wg.Go(func() {
-			if errs[i] = s.walk(ctx); errs[i] != nil && !errors.Is(errs[i], errPaused) {
-				cancel()
-			}
-		})
+	if r.state.Done {
+		return nil
 	}
-	wg.Wait()
-	return worst(errs)
-}
-
-// worst is the error that the others follow from.
-func worst(errs []error) (out error) {
-	rank := func(err error) int {
-		switch {
-		case err == nil:
-			return 0
-		case errors.Is(err, errPaused):
-			return 1
-		case errors.Is(err, context.Canceled):
-			return 2
-		}
-		return 3
-	}
-	for _, err := range errs {
-		if rank(err) > rank(out) {
-			out = err
-		}
-	}
-	return out
-}
-
-// shard is a stretch of the key space: behind From, up to and including To.
-type shard struct {
-	From symbolon.IdentityID `json:"from,omitempty"`
-	To   symbolon.IdentityID `json:"to,omitempty"`
-	At   symbolon.IdentityID `json:"at,omitempty"` // everybody up to here was visited
-	Done bool                `json:"done,omitempty"`
-}
-
-// shards cuts the key space into n stretches of one size.
-func shards(n int) []shard {
-	n = min(max(n, 1), maxShards)
-	out := make([]shard, n)
-	for i := range n - 1 {
-		edge := symbolon.IdentityID(fmt.Sprintf("%08x-0000-0000-0000-000000000000", uint64(i+1)<<32/uint64(n)))
-		out[i].To, out[i+1].From, out[i+1].At = edge, edge, edge
-	}
-	return out
-}
-
-const maxShards = 64
-
-// scan walks the listing and the ledger of a shard side by side. The ledger is read
-// behind the listing, stretch by stretch: an identity that was made and linked a moment
-// ago is found in both or in the ledger alone, and never looks unlinked.
-type scan struct {
-	*run
-	shard *shard
-	visit visitor
-}
-
-func (s *scan) walk(ctx context.Context) error {
-	last, seen := s.shard.At, 0
+	last, seen := r.state.At, 0
 	stretch := make([]symbolon.Identity, 0, pageSize)
-	for id, err := range s.Identities(ctx, s.shard.At, s.shard.To) {
+	for id, err := range r.Identities(ctx, last) {
 		if err != nil {
 			return fmt.Errorf("%w after %d identities: %w", ErrIncomplete, seen, err)
 		}
-		if s.shard.To != "" && id.ID > s.shard.To {
-			break
-		}
 		if id.ID <= last {
-			return fmt.Errorf("%w: identity %s came behind %s", ErrIncomplete, id.ID, last)
+			return fmt.Errorf("%w: identity %s came after %s", ErrIncomplete, id.ID, last)
 		}
 		last = id.ID
 		seen++
 		if stretch = append(stretch, id); len(stretch) < pageSize {
 			continue
 		}
-		if err := s.compare(ctx, stretch, last); err != nil {
+		if err := r.visitStretch(ctx, visit, stretch, last); err != nil {
 			return err
 		}
-		if s.pausing() {
+		if r.pausing() {
 			return errPaused
 		}
 		stretch = stretch[:0]
 	}
-	if err := s.compare(ctx, stretch, s.shard.To); err != nil {
+	const theLast = symbolon.IdentityID("")
+	if err := r.visitStretch(ctx, visit, stretch, theLast); err != nil {
 		return err
 	}
-	s.note(func(*state) { s.shard.Done = true })
+	r.note(func(s *state) { s.Done = true })
 	return nil
 }
 
-// compare reads the ledger up to where the listing came and has the pairs visited.
-func (s *scan) compare(ctx context.Context, ids []symbolon.Identity, upto symbolon.IdentityID) error {
+// visitStretch reads the ledger up to the end of a stretch of the listing and calls
+// visit for the pairs, page by page.
+func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Identity, upto symbolon.IdentityID) error {
 	for whole := false; !whole; {
 		var entries []symbolon.Entry
 		var open []symbolon.Finding
 		var edge symbolon.IdentityID
 		var err error
-		if entries, open, edge, whole, err = s.read(ctx, upto); err != nil {
+		if entries, open, edge, whole, err = r.read(ctx, upto); err != nil {
 			return err
 		}
 		n := len(ids)
 		if !whole {
-			n = before(ids, edge)
+			n = countUpTo(ids, edge)
 		}
 		pairs, err := merge(ids[:n], entries, open)
 		if err != nil {
 			return err
 		}
-		note, err := s.visit(ctx, pairs)
+		note, err := visit(ctx, pairs)
 		if err != nil {
 			return err
 		}
 		ids = ids[n:]
-		s.note(func(st *state) {
-			note(st)
-			s.shard.At = edge
+		r.note(func(s *state) {
+			note(s)
+			s.At = edge
 		})
 	}
 	return nil
 }
 
-// read returns a page of entries and the open findings beside it: all of both up to
-// edge.
-func (s *scan) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
-	at, project := s.shard.At, s.project()
-	if entries, err = s.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
+// read returns a page of entries and open findings: all of them after the cursor, up to
+// edge. whole says that edge is upto.
+func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
+	at, project := r.state.At, r.project()
+	if entries, err = r.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
 		return nil, nil, "", false, err
 	}
 	edge, whole = upto, true
-	if len(entries) > pageSize { // one more than is looked at says that more follows
+	if len(entries) > pageSize { // the extra entry says that more follow
 		entries = entries[:pageSize]
 		edge, whole = entries[pageSize-1].Link.Identity, false
 	}
-	open, err = s.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: edge, Limit: pageSize})
+	open, err = r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: edge, Limit: pageSize})
 	if err != nil || len(open) < pageSize {
 		return entries, open, edge, whole, err
 	}
-	cut := len(open) // the last identity's may not be all there
+	cut := len(open) // findings of the last identity may be missing
 	for cut > 0 && open[cut-1].Identity == open[len(open)-1].Identity {
 		cut--
 	}
@@ -185,20 +116,20 @@ func (s *scan) read(ctx context.Context, upto symbolon.IdentityID) (entries []sy
 	return entries[:n], open, edge, false, nil
 }
 
-// before counts the identities up to and including last.
-func before(ids []symbolon.Identity, last symbolon.IdentityID) (n int) {
+// countUpTo counts the identities up to and including last.
+func countUpTo(ids []symbolon.Identity, last symbolon.IdentityID) (n int) {
 	for n < len(ids) && ids[n].ID <= last {
 		n++
 	}
 	return n
 }
 
-// merge joins three ordered lists.
+// merge joins three lists, each ordered by identity, into pairs.
 func merge(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Finding) ([]pair, error) {
 	out := make([]pair, 0, max(len(ids), len(entries)))
 	for i, e := 0, 0; i < len(ids) || e < len(entries) || len(open) > 0; {
 		if e+1 < len(entries) && entries[e].Link.Identity >= entries[e+1].Link.Identity {
-			return nil, fmt.Errorf("the ledger is not read in the order of IDs: %w", symbolon.ErrUnavailable)
+			return nil, fmt.Errorf("the ledger did not return its entries ordered by ID: %w", symbolon.ErrUnavailable)
 		}
 		id := least(ids[i:], entries[e:], open)
 		var p pair
@@ -220,7 +151,7 @@ func merge(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 	return out, nil
 }
 
-// least is the first ID of the three lists, of which one is not empty.
+// least returns the lowest ID of three ordered lists. At least one is not empty.
 func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Finding) (id symbolon.IdentityID) {
 	if len(ids) > 0 {
 		id = ids[0].ID
@@ -234,8 +165,9 @@ func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 	return id
 }
 
-// judge compares one identity that Ory has.
-func (r *run) judge(ctx context.Context, p pair) (j judgement, closed []symbolon.Finding, err error) {
+// compareOne compares one identity that Ory has. closed are its open findings that no
+// longer hold.
+func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []symbolon.Finding, err error) {
 	digest := ""
 	if p.state() == symbolon.Linked {
 		if digest, err = r.Ledger.Digest(ctx, *p.identity); err != nil {
@@ -243,29 +175,22 @@ func (r *run) judge(ctx context.Context, p pair) (j judgement, closed []symbolon
 		}
 	}
 	j = diff(p, digest, r.rules)
-	closed = over(p, j.findings, digest, r.rules)
+	closed = resolved(p, j.findings, digest, r.rules)
 	return j, closed, nil
 }
 
-// share is how much of the shard's stretch was visited, 0 to 1: even, as long as Ory's
-// IDs are random.
-func (s shard) share() float64 {
+// share is how much of the key space the walk has visited, 0 to 1. It grows evenly
+// because Ory's IDs are random.
+func (s *state) share() float64 {
 	if s.Done {
 		return 1
 	}
-	place := func(id symbolon.IdentityID, none float64) float64 {
-		if len(id) < 8 {
-			return none
-		}
-		n, err := strconv.ParseUint(string(id[:8]), 16, 32)
-		if err != nil {
-			return none
-		}
-		return float64(n) / (1 << 32)
-	}
-	from, to := place(s.From, 0), place(s.To, 1)
-	if to <= from {
+	if len(s.At) < 8 {
 		return 0
 	}
-	return max(0, place(s.At, from)-from) / (to - from)
+	n, err := strconv.ParseUint(string(s.At[:8]), 16, 32)
+	if err != nil {
+		return 0
+	}
+	return float64(n) / (1 << 32)
 }

@@ -10,50 +10,50 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Phase is what a run is at.
+// Phase is a phase of a run.
 type Phase string
 
 const (
 	Looking   Phase = "looking"   // compares, writes nothing
-	Mending   Phase = "mending"   // lists again and mends what one reading mends
-	Rebinding Phase = "rebinding" // proves former identities gone and hands their users on
-	Burying   Phase = "burying"   // proves identities gone and ends their bonds
-	Settling  Phase = "settling"  // compares once more and records what is left
+	Repairing Phase = "repairing" // lists again and repairs each difference that one reading repairs
+	Rebinding Phase = "rebinding" // proves former identities gone and moves their users
+	Ending    Phase = "ending"    // proves identities gone and ends their links
+	Settling  Phase = "settling"  // compares once more and records the remaining differences
 )
 
-// state is all that a run knows, and its checkpoint.
+// state is everything that a run knows. Its JSON is the checkpoint.
 type state struct {
 	Version int     `json:"version"`
 	Options options `json:"options"`
 	Phase   Phase   `json:"phase"`
 
-	// Of the walk that is under way.
-	Began  time.Time       `json:"began"`
-	Shards []shard         `json:"shards"`
-	Walk   tally           `json:"walk"`
-	Ticket symbolon.Ticket `json:"ticket,omitempty"`
-	Judged bool            `json:"judged,omitempty"` // the walk is over and believed
-	Again  bool            `json:"again,omitempty"`  // it cannot go on where it was, see checkpoint
+	// The current walk.
+	Began    time.Time           `json:"began"`
+	At       symbolon.IdentityID `json:"at,omitempty"`   // identities up to this ID were visited
+	Done     bool                `json:"done,omitempty"` // all identities were visited
+	Walk     tally               `json:"walk"`
+	Ticket   symbolon.Ticket     `json:"ticket,omitempty"`
+	Believed bool                `json:"believed,omitempty"` // the walk is complete and its listing plausible
+	Again    bool                `json:"again,omitempty"`    // the walk has to start again, see checkpoint
 
-	// What the first look found out.
-	Looked  tally                        `json:"looked"`
-	Missing []absence                    `json:"missing,omitempty"`
-	Control symbolon.IdentityID          `json:"control,omitempty"` // it is known, and Ory has it
-	Rebind  bool                         `json:"rebind,omitempty"`
-	Mended  map[symbolon.FindingKind]int `json:"mended"`
-	Denied  int                          `json:"denied,omitempty"`
-	Failed  int                          `json:"failed,omitempty"`
+	// The results of the first look, and of the repairs.
+	Looked   tally                        `json:"looked"`
+	Missing  []absence                    `json:"missing,omitempty"`
+	Control  symbolon.IdentityID          `json:"control,omitempty"` // the ledger knows it and Ory has it
+	Rebind   bool                         `json:"rebind,omitempty"`
+	Repaired map[symbolon.FindingKind]int `json:"repaired"`
+	Denied   int                          `json:"denied,omitempty"`
+	Failed   int                          `json:"failed,omitempty"`
 }
 
-// options are those of Options that a run goes on with after a crash.
+// options are the Options that a run keeps when it is resumed.
 type options struct {
 	Rebind       bool                   `json:"rebind,omitempty"`
 	Only         []symbolon.FindingKind `json:"only,omitempty"`
 	AllowMissing int                    `json:"allow_missing,omitempty"`
-	Shards       int                    `json:"shards,omitempty"`
 }
 
-// tally is what a walk counted.
+// tally is the counts of a walk.
 type tally struct {
 	Identities      int `json:"identities"`
 	Linked          int `json:"linked"`
@@ -61,38 +61,38 @@ type tally struct {
 	NoBackReference int `json:"no_back_reference,omitempty"`
 
 	Matched int `json:"matched"`          // linked identities that the listing has
-	Absent  int `json:"absent,omitempty"` // and those that it has not
+	Absent  int `json:"absent,omitempty"` // linked identities that the listing lacks
 
-	// The same as marks: of the absent, of those whose user another identity in the
-	// listing claims, and of the latter with an ID that Symbolon minted.
+	// Marks of absent identities; of identities whose user another identity in the listing
+	// claims; and of the latter if Symbolon minted the user's ID.
 	AbsentMarks  []uint64 `json:"absent_marks,omitempty"`
 	ClaimedMarks []uint64 `json:"claimed_marks,omitempty"`
 	MintedMarks  []uint64 `json:"minted_marks,omitempty"`
 
 	Found   map[symbolon.FindingKind]int `json:"found"`
-	Met     int                          `json:"met,omitempty"`     // differences, for whoever watches
+	Met     int                          `json:"met,omitempty"`     // differences, for Progress
 	Changes int                          `json:"changes,omitempty"` // findings to be opened or closed
 }
 
-// absence is an identity that the listing does not have: a linked one, one on hold, or
-// one that is over and whose row was kept.
+// absence is an identity that is not in the listing. It is linked, or on hold, or its
+// link has ended and its row was kept.
 type absence struct {
 	Finding
-	Open bool // as a finding
-	Held bool // and all that is left to do is to close its findings
+	Open bool // it has an open finding
+	Held bool // it is on hold, so only its findings are to be closed
 }
 
-const version = 1
+const version = 2
 
-// keep bounds Report.Findings, and what a checkpoint remembers.
-const keep = 10_000
+// maxKept bounds Report.Findings and the lists of a checkpoint.
+const maxKept = 10_000
 
-// maxMarks bounds each list of marks in memory: 8 MB. Beyond it absences are counted
-// and no longer explained.
+// maxMarks bounds each list of marks in memory to 8 MB. Further absences are counted but
+// not explained.
 const maxMarks = 1 << 20
 
 func newState(o Options, now time.Time) *state {
-	s := &state{Version: version, Options: options{o.Rebind, o.Only, o.AllowMissing, o.Shards}, Mended: map[symbolon.FindingKind]int{}}
+	s := &state{Version: version, Options: options{o.Rebind, o.Only, o.AllowMissing}, Repaired: map[symbolon.FindingKind]int{}}
 	s.enter(Looking, now)
 	return s
 }
@@ -109,32 +109,33 @@ func (s *state) enter(p Phase, now time.Time) {
 
 // restart begins the walk of a phase.
 func (s *state) restart(now time.Time) {
-	s.Began, s.Shards, s.Judged, s.Again = now, shards(s.Options.Shards), false, false
+	s.Began, s.At, s.Done, s.Believed, s.Again = now, "", false, false, false
 	s.Walk = tally{Found: map[symbolon.FindingKind]int{}}
 	if s.Phase == Looking || s.Phase == Settling {
 		s.Missing = nil
 	}
 }
 
-// checkpoint is the state as it is written down. Where the marks are too many for that
-// the walk begins anew after a crash; without them it could not be judged.
+// checkpoint is the state as JSON. If it would have too many marks they are left out,
+// and a resumed run starts the walk again, because without marks the listing cannot be
+// checked.
 func (s *state) checkpoint() (json.RawMessage, error) {
 	c := *s
 	w := &c.Walk
-	if max(len(w.AbsentMarks), len(w.ClaimedMarks)) > keep {
+	if max(len(w.AbsentMarks), len(w.ClaimedMarks)) > maxKept {
 		w.AbsentMarks, w.ClaimedMarks, w.MintedMarks = nil, nil, nil
-		c.Again = len(s.Walk.ClaimedMarks) > 0 // else nothing would explain the absences anyway
+		c.Again = len(s.Walk.ClaimedMarks) > 0 // without claims nothing explains the absences anyway
 	}
 	return json.Marshal(c)
 }
 
 func readCheckpoint(raw json.RawMessage, now time.Time) (*state, error) {
 	var s state
-	if err := json.Unmarshal(raw, &s); err != nil || s.Version != version || len(s.Shards) == 0 || s.Walk.Found == nil {
-		return nil, fmt.Errorf("the checkpoint is not one of this version: begin a new run: %w", symbolon.ErrConflict)
+	if err := json.Unmarshal(raw, &s); err != nil || s.Version != version || s.Walk.Found == nil {
+		return nil, fmt.Errorf("this version cannot read the checkpoint, begin a new run: %w", symbolon.ErrConflict)
 	}
-	if s.Mended == nil {
-		s.Mended = map[symbolon.FindingKind]int{}
+	if s.Repaired == nil {
+		s.Repaired = map[symbolon.FindingKind]int{}
 	}
 	if s.Again {
 		s.restart(now)
@@ -142,8 +143,8 @@ func readCheckpoint(raw json.RawMessage, now time.Time) (*state, error) {
 	return &s, nil
 }
 
-// mark is an identity in eight bytes. Two of one mark are taken for one: then somebody
-// who is gone is looked for in a later run.
+// mark is a 64-bit hash of an identity ID. A collision delays the detection of one
+// deleted identity to a later run; it never deletes anything.
 func mark(id symbolon.IdentityID) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
 	h := uint64(offset)
@@ -177,12 +178,12 @@ func sorted(marks []uint64) []uint64 {
 	return slices.Compact(out)
 }
 
-// report is what the state says.
+// report is the state as a Report.
 func (s *state) report() Report {
 	t := s.Walk
 	if s.Phase != Looking && s.Phase != Settling {
 		t = s.Looked
 	}
 	return Report{Identities: t.Identities, Linked: t.Linked, Forgotten: t.Forgotten, NoBackReference: t.NoBackReference,
-		Found: maps.Clone(t.Found), Mended: maps.Clone(s.Mended), Denied: s.Denied, Failed: s.Failed}
+		Found: maps.Clone(t.Found), Repaired: maps.Clone(s.Repaired), Denied: s.Denied, Failed: s.Failed}
 }

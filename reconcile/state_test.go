@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -12,39 +11,27 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestShards: every ID is in exactly one, whatever their number.
-func TestShards(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		cut := shards(rapid.IntRange(-1, 100).Draw(t, "n"))
-		id := symbolon.IdentityID(fmt.Sprintf("%08x-0000-4000-8000-%012x", rapid.Uint32().Draw(t, "hi"), 1))
-		if cut[0].From != "" || cut[len(cut)-1].To != "" || len(cut) > maxShards {
-			t.Fatalf("%+v", cut)
+// TestShare: the share grows with the IDs, from 0 to 1.
+func TestShare(t *testing.T) {
+	countUpTo := -1.0
+	for _, at := range []symbolon.IdentityID{"", "00000000-0000-4000-8000-000000000001", "7fffffff-0000-4000-8000-000000000001", "ffffffff-0000-4000-8000-000000000001"} {
+		share := (&state{At: at}).share()
+		if share < 0 || share >= 1 || share < countUpTo {
+			t.Errorf("%q: %f", at, share)
 		}
-		in := 0
-		for i, s := range cut {
-			if i > 0 && s.From != cut[i-1].To || s.At != s.From {
-				t.Fatalf("a gap: %+v", cut)
-			}
-			if id > s.From && (s.To == "" || id <= s.To) {
-				in++
-				s.At = id
-				if share := s.share(); share < 0 || share > 1 {
-					t.Fatalf("%s: share %f of %+v", id, share, s)
-				}
-			}
-		}
-		if in != 1 {
-			t.Fatalf("%s is in %d shards", id, in)
-		}
-	})
+		countUpTo = share
+	}
+	if share := (&state{Done: true}).share(); share != 1 {
+		t.Errorf("at the end: %f", share)
+	}
 }
 
-// TestCheckpoint: what is written down is what goes on, unless there is too much of it:
-// then the walk begins anew.
+// TestCheckpoint: a checkpoint restores the state. With too many marks the walk starts
+// again.
 func TestCheckpoint(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	s := newState(Options{Rebind: true, Only: []symbolon.FindingKind{OrphanUser}, AllowMissing: 7, Shards: 3}, now)
-	s.Shards[1].At = ann
+	s := newState(Options{Rebind: true, Only: []symbolon.FindingKind{OrphanUser}, AllowMissing: 7}, now)
+	s.At = ann
 	s.Walk.Found[StaleColumns], s.Walk.Absent, s.Walk.AbsentMarks, s.Walk.ClaimedMarks = 4, 1, []uint64{mark(ann)}, []uint64{1 << 63, mark(bob)}
 	s.Missing = []absence{{Finding{Kind: OrphanUser, Identity: ann, User: "42", Detail: "d", Repair: "r"}, true, true}}
 	raw, err := s.checkpoint()
@@ -55,16 +42,16 @@ func TestCheckpoint(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("%+v\n%+v %v", got, s, err)
 	}
-	for n := range keep + 1 {
+	for n := range maxKept + 1 {
 		s.Walk.ClaimedMarks = append(s.Walk.ClaimedMarks, uint64(n))
 	}
-	if raw, err = s.checkpoint(); err != nil || len(raw) > 10_000 || len(s.Walk.ClaimedMarks) <= keep {
+	if raw, err = s.checkpoint(); err != nil || len(raw) > 10_000 || len(s.Walk.ClaimedMarks) <= maxKept {
 		t.Fatalf("%d bytes, %v", len(raw), err)
 	}
-	if got, err = readCheckpoint(raw, now.Add(time.Hour)); err != nil || got.Shards[1].At == ann || got.Walk.Absent != 0 || len(got.Missing) != 0 || !got.Began.Equal(now.Add(time.Hour)) {
+	if got, err = readCheckpoint(raw, now.Add(time.Hour)); err != nil || got.At == ann || got.Walk.Absent != 0 || len(got.Missing) != 0 || !got.Began.Equal(now.Add(time.Hour)) {
 		t.Errorf("%+v %v", got, err)
 	}
-	for _, bad := range []string{``, `{}`, `null`, `[]`, `{"version":2,"shards":[{}],"walk":{"found":{}}}`, `{"version":1,"shards":[],"walk":{"found":{}}}`, `{"version":1`} {
+	for _, bad := range []string{``, `{}`, `null`, `[]`, `{"version":1,"shards":[{}],"walk":{"found":{}}}`, `{"version":2,"walk":{}}`, `{"version":2`} {
 		if _, err := readCheckpoint(json.RawMessage(bad), now); err == nil {
 			t.Errorf("%s was taken for a checkpoint", bad)
 		}

@@ -24,7 +24,6 @@ type reconcileCmd struct {
 	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
 	AllowMissing int      `placeholder:"N" help:"Believe a listing in which up to N linked identities are missing: after a great deletion. Default ten, or one in a hundred."`
 	Load         string   `placeholder:"SHARE" help:"How much of what Ory gives it takes, such as 50%. 100%: all of it, and no waiting. Default: reconcile.load."`
-	Shards       int      `placeholder:"N" default:"1" help:"Read N stretches of the key space at once, 64 at most. It is of use with --load 100% only: otherwise one question is asked at a time."`
 	JSON         bool     `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
 }
 
@@ -44,9 +43,6 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	if c.Shards < 1 || c.Shards > 64 {
-		return cli.Usage(errors.New("--shards must be between 1 and 64"))
-	}
 	s, err := system.Open(a)
 	if err != nil {
 		return err
@@ -63,7 +59,7 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	p := &progressLine{out: a.Err, live: cli.IsTerminal(a.Err)}
 	repair := c.Repair || c.Resume
 	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
-		AllowMissing: c.AllowMissing, Shards: c.Shards, Progress: p.show})
+		AllowMissing: c.AllowMissing, Progress: p.show})
 	p.end()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
 	defer cancel()
@@ -168,7 +164,7 @@ func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 	line("linked", r.Linked, "entries of the ledger with a user")
 	line("without back-reference", r.NoBackReference, "the user's ID is not at Ory, which nothing depends on")
 	for _, kind := range reconcile.Kinds() {
-		if n := r.Mended[kind]; n > 0 {
+		if n := r.Repaired[kind]; n > 0 {
 			line("mended "+string(kind), n, "")
 		}
 	}
@@ -214,7 +210,7 @@ type progressLine struct {
 }
 
 func (p *progressLine) show(s reconcile.Progress) {
-	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Mended)
+	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Repaired)
 	if s.Left > 0 {
 		text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 	}

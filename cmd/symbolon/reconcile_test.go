@@ -33,10 +33,9 @@ func TestReconcile(t *testing.T) {
 		{[]string{"--repair"}, 3, []string{"mended unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
 		{[]string{"--repair", "--only", "unlinked_identity,stale_columns"}, 0, []string{"linked"}},
 		{[]string{"--json", "--repair"}, 3, []string{`"mended":{}`, `"linked":4`, `"complete":true`}},
-		{[]string{"--dry-run", "--shards", "7"}, 3, []string{"left foreign_back_reference"}},
+		{[]string{"--dry-run"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--resume"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--dry-run", "--repair"}, 2, []string{"--repair"}},
-		{[]string{"--shards", "0"}, 2, []string{"between 1 and 64"}},
 		{[]string{"--load", "10"}, 2, []string{"--load must be a share"}},
 		{[]string{"--load", "100%"}, 3, []string{"left foreign_back_reference"}},
 	} {
@@ -138,7 +137,7 @@ func TestProgressLine(t *testing.T) {
 		for n := range 25 {
 			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Rate: 1000, Left: 90 * time.Second, Elapsed: time.Duration(n) * time.Second})
 		}
-		p.show(reconcile.Progress{Phase: reconcile.Mending, Identities: 1, Elapsed: time.Second, Share: 1})
+		p.show(reconcile.Progress{Phase: reconcile.Repairing, Identities: 1, Elapsed: time.Second, Share: 1})
 		p.end()
 	}
 	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "looking: 10000 identities, 1000/s, 0 differences, 0 mended, about 1m30s left") {

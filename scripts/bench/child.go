@@ -152,7 +152,7 @@ func perform(text string) error {
 	case "raw":
 		_, err = rawPages(ctx, t.Admin)
 	case "decode":
-		for _, failed := range listing(t.Admin)(ctx, "", "") {
+		for _, failed := range listing(t.Admin)(ctx, "") {
 			if failed != nil {
 				return failed
 			}
@@ -175,10 +175,10 @@ func perform(text string) error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
-func listing(admin string) func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+func listing(admin string) func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 	client := &ory.Client{PublicURL: admin, AdminURL: admin}
-	return func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-		return client.Identities(ctx, ory.ListOptions{From: from, To: to})
+	return func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		return client.Identities(ctx, ory.ListOptions{From: from})
 	}
 }
 

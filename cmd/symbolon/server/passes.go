@@ -49,11 +49,11 @@ func (p *passes) Pass(ctx context.Context) (done bool, err error) {
 
 // logReport says how a run ended: as a warning where somebody should look.
 func logReport(log *slog.Logger, r reconcile.Report, err error) {
-	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "mended", r.Mended, "denied", r.Denied, "failed", r.Failed}
+	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "mended", r.Repaired, "denied", r.Denied, "failed", r.Failed}
 	switch {
 	case err != nil:
 		log.Warn("reconcile ended early", append(values, "error", err)...)
-	case len(r.Mended) > 0:
+	case len(r.Repaired) > 0:
 		log.Info("reconciled", values...)
 	default:
 		log.Debug("reconciled", values...)

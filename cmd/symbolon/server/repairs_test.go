@@ -17,7 +17,7 @@ func TestRunsArePaced(t *testing.T) {
 	i := install(t, func(c *config.Config) { c.Reconcile.Load = "40%" })
 	var patient, listed bool
 	var patience symbolon.Patience
-	i.repairs.reconciler.Identities = func(ctx context.Context, _, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+	i.repairs.reconciler.Identities = func(ctx context.Context, _ symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		patience, patient = symbolon.PatienceFrom(ctx)
 		listed = true
 		return func(func(symbolon.Identity, error) bool) {}

@@ -14,8 +14,8 @@ import (
 // Reconciler compares this system's halves.
 func (s *System) Reconciler() *reconcile.Reconciler {
 	return &reconcile.Reconciler{Linker: s.Linker, Ledger: s.Store, Runs: s.Store,
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return s.Ory.Identities(ctx, ory.ListOptions{From: from, To: to})
+		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return s.Ory.Identities(ctx, ory.ListOptions{From: from})
 		}}
 }
 
@@ -48,12 +48,12 @@ type RunSummary struct {
 	Forgotten       int                          `json:"forgotten"`
 	NoBackReference int                          `json:"no_back_reference"`
 	Left            map[symbolon.FindingKind]int `json:"left"`
-	Mended          map[symbolon.FindingKind]int `json:"mended"`
+	Repaired        map[symbolon.FindingKind]int `json:"mended"`
 	Denied          int                          `json:"denied"`
 	Failed          int                          `json:"failed"`
 }
 
 // SummaryOf leaves the findings of a report out.
 func SummaryOf(r reconcile.Report) RunSummary {
-	return RunSummary{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Mended, r.Denied, r.Failed}
+	return RunSummary{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Repaired, r.Denied, r.Failed}
 }

@@ -123,8 +123,8 @@ func (c *crowd) reconcile() error {
 		return fmt.Errorf("the store is a %T", v.Linker.Store)
 	}
 	r := &reconcile.Reconciler{Linker: v.Linker, Ledger: store, Runs: store, Now: func() time.Time { return time.Now().Add(time.Hour) },
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
-			return c.admin.Identities(ctx, ory.ListOptions{From: from, To: to})
+		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+			return c.admin.Identities(ctx, ory.ListOptions{From: from})
 		}}
 	_, err := r.Run(c.t.Context(), reconcile.Options{Repair: true})
 	return err

@@ -41,9 +41,9 @@ func reconcileAsChild() {
 	linker := &link.Linker{Ory: client, Store: store, Secrets: secrets, ProofGap: 20 * time.Millisecond,
 		BackReference: link.BackReference{Write: link.WriteNone}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	r := &reconcile.Reconciler{Linker: linker, Ledger: store, Runs: store, Lease: 150 * time.Millisecond, Now: inAnHour,
-		Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 			return func(yield func(symbolon.Identity, error) bool) {
-				for id, err := range client.Identities(ctx, ory.ListOptions{PageSize: 50, From: from, To: to}) {
+				for id, err := range client.Identities(ctx, ory.ListOptions{PageSize: 50, From: from}) {
 					time.Sleep(100 * time.Microsecond)
 					if !yield(id, err) {
 						return
@@ -51,7 +51,7 @@ func reconcileAsChild() {
 				}
 			}
 		}}
-	options := reconcile.Options{Repair: true, Rebind: true, Resume: true, Shards: 3}
+	options := reconcile.Options{Repair: true, Rebind: true, Resume: true}
 	report, err := r.Run(context.Background(), options)
 	for range 20 { // what the one who was killed had sent before may be carried out after
 		if errors.Is(err, reconcile.ErrBusy) {

@@ -32,10 +32,10 @@ func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
 	if each != nil {
 		page.PageSize = 50 // so that there is something between the pages
 	}
-	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from, to symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
+	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		return func(yield func(symbolon.Identity, error) bool) {
 			n, page := 0, page
-			page.From, page.To = from, to
+			page.From = from
 			for id, err := range client.Identities(ctx, page) {
 				if each != nil {
 					each(n)
@@ -146,8 +146,8 @@ func TestReconcileLinksEverybody(t *testing.T) {
 				late()
 			}
 		}).Run(t.Context(), reconcile.Options{Repair: true})
-		if err != nil || first.Failed > 0 || first.Mended[reconcile.UnlinkedIdentity] < n-n/10 {
-			t.Fatalf("%+v, %v", first.Mended, err)
+		if err != nil || first.Failed > 0 || first.Repaired[reconcile.UnlinkedIdentity] < n-n/10 {
+			t.Fatalf("%+v, %v", first.Repaired, err)
 		}
 		w.reconcile(reconcile.Options{Repair: true})
 		w.oneToOne(n)
@@ -155,12 +155,12 @@ func TestReconcileLinksEverybody(t *testing.T) {
 		for range 2 {
 			began := time.Now()
 			got := w.reconcile(reconcile.Options{Repair: true})
-			if got.Left() != 0 || !got.Complete || got.Linked != n || len(got.Mended) != 0 {
+			if got.Left() != 0 || !got.Complete || got.Linked != n || len(got.Repaired) != 0 {
 				t.Errorf("all are linked: %+v", got)
 			}
 			took := time.Since(began)
 			began = time.Now()
-			for _, err := range w.reconciler(nil).Identities(t.Context(), "", "") {
+			for _, err := range w.reconciler(nil).Identities(t.Context(), "") {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -173,21 +173,18 @@ func TestReconcileLinksEverybody(t *testing.T) {
 	})
 }
 
-// TestReconcileShards: however the key space is cut, and however often the work pauses,
-// everybody is met once.
-func TestReconcileShards(t *testing.T) {
+// TestReconcileInSlices: each identity is linked once, however often the work pauses.
+func TestReconcileInSlices(t *testing.T) {
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		const n = 150
-		w.people("shard", n)
-		for _, shards := range []int{1, 3, 64} {
-			if got := w.reconcile(reconcile.Options{Shards: shards}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
-				t.Errorf("%d shards: %+v", shards, got)
-			}
+		w.people("slice", n)
+		if got := w.reconcile(reconcile.Options{}); got.Identities != n || got.Found[reconcile.UnlinkedIdentity] != n {
+			t.Errorf("%+v", got)
 		}
 		slices := 0
 		for done := false; !done; slices++ {
 			var err error
-			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{Shards: 3}, time.Nanosecond); err != nil {
+			if _, done, err = w.reconciler(nil).Work(t.Context(), reconcile.Options{}, time.Nanosecond); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -195,7 +192,7 @@ func TestReconcileShards(t *testing.T) {
 			t.Errorf("%d slices", slices)
 		}
 		w.oneToOne(n)
-		if got := w.later(reconcile.Options{Shards: 3}); got.Linked != n || got.Left() != 0 {
+		if got := w.later(reconcile.Options{}); got.Linked != n || got.Left() != 0 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -256,11 +253,11 @@ func TestReconcileMendsColumns(t *testing.T) {
 		if got := w.reconcile(reconcile.Options{}); got.Found[reconcile.StaleColumns] != 3 {
 			t.Errorf("a dry run: %+v", got.Found)
 		}
-		if got := w.reconcile(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{symbolon.UserGone}}); len(got.Mended) != 0 || got.Left() != 0 {
-			t.Errorf("only what is not there: %+v %+v", got.Mended, got.Found)
+		if got := w.reconcile(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{symbolon.UserGone}}); len(got.Repaired) != 0 || got.Left() != 0 {
+			t.Errorf("only what is not there: %+v %+v", got.Repaired, got.Found)
 		}
-		if got := w.reconcile(reconcile.Options{Repair: true}); got.Mended[reconcile.StaleColumns] != 3 || got.Found[reconcile.StaleColumns] != 0 {
-			t.Errorf("%+v %+v", got.Mended, got.Found)
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Repaired[reconcile.StaleColumns] != 3 || got.Found[reconcile.StaleColumns] != 0 {
+			t.Errorf("%+v %+v", got.Repaired, got.Found)
 		}
 		if n := w.db.int("select count(*) from symbolon_users where email like 'fresh%' and active = " + w.no()); n != 3 {
 			t.Errorf("%d rows hold what Ory says", n)
@@ -297,7 +294,7 @@ func TestReconcileReports(t *testing.T) {
 			t.Errorf("a dry run: %+v", got)
 		}
 		got := w.later(reconcile.Options{Repair: true})
-		if got.Mended[reconcile.OrphanUser] != 1 || got.Found[symbolon.UserGone] != 1 || got.Found[symbolon.ColumnDisagrees] != 1 ||
+		if got.Repaired[reconcile.OrphanUser] != 1 || got.Found[symbolon.UserGone] != 1 || got.Found[symbolon.ColumnDisagrees] != 1 ||
 			got.Left() != 2 || len(got.Findings) != 2 {
 			t.Errorf("%+v", got)
 		}
@@ -342,8 +339,8 @@ func TestReconcileState(t *testing.T) {
 		if got := w.reconcile(reconcile.Options{}); got.Found[reconcile.StateMismatch] != 1 || got.Left() != 1 {
 			t.Errorf("a dry run: %+v", got.Found)
 		}
-		if got := w.reconcile(reconcile.Options{Repair: true}); got.Mended[reconcile.StateMismatch] != 1 || got.Left() != 0 {
-			t.Errorf("%+v %+v", got.Mended, got.Found)
+		if got := w.reconcile(reconcile.Options{Repair: true}); got.Repaired[reconcile.StateMismatch] != 1 || got.Left() != 0 {
+			t.Errorf("%+v %+v", got.Repaired, got.Found)
 		}
 		if n := w.db.int(`select count(*) from symbolon_users where active = ` + w.no()); n != 0 {
 			t.Errorf("%d are inactive", n)
@@ -373,7 +370,7 @@ func TestReconcileBackReferences(t *testing.T) {
 			t.Errorf("a dry run: %+v", got)
 		}
 		got := w.later(reconcile.Options{Repair: true})
-		if got.Mended[symbolon.MissingBackReference] != 5 || got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
+		if got.Repaired[symbolon.MissingBackReference] != 5 || got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
 			t.Errorf("%+v", got)
 		}
 		for _, id := range ids {
@@ -413,7 +410,7 @@ func TestReimport(t *testing.T) {
 		if got := w.later(reconcile.Options{Repair: true}); got.Left() != n || w.content() != before {
 			t.Errorf("held already: %+v", got.Found)
 		}
-		if got := w.later(reconcile.Options{Repair: true, Rebind: true}); got.Mended[symbolon.RecreatedIdentity] != n || got.Left() != 0 {
+		if got := w.later(reconcile.Options{Repair: true, Rebind: true}); got.Repaired[symbolon.RecreatedIdentity] != n || got.Left() != 0 {
 			t.Errorf("rebound: %+v", got)
 		}
 		w.oneToOne(n)

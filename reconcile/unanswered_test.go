@@ -12,9 +12,9 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// vagueRuns carries out what it is asked for, or not, and gives no answer: a connection
-// that broke off in between.
-type vagueRuns struct {
+// unansweredRuns executes a write or not and gives no answer, as if the connection broke
+// in between.
+type unansweredRuns struct {
 	reconcile.Runs
 
 	mu    sync.Mutex
@@ -28,18 +28,18 @@ const (
 	none fault = iota
 	doneUnanswered
 	lostUnanswered
-	doneSlowly // and answered only when its caller has long lost patience, or in time
+	doneSlowly // and answered in time, or after the caller timed out
 )
 
-func (v *vagueRuns) StartRun(ctx context.Context, r symbolon.Run) error {
+func (v *unansweredRuns) StartRun(ctx context.Context, r symbolon.Run) error {
 	return v.do(ctx, func() error { return v.Runs.StartRun(context.WithoutCancel(ctx), r) })
 }
 
-func (v *vagueRuns) SaveRun(ctx context.Context, before, r symbolon.Run) error {
+func (v *unansweredRuns) SaveRun(ctx context.Context, before, r symbolon.Run) error {
 	return v.do(ctx, func() error { return v.Runs.SaveRun(context.WithoutCancel(ctx), before, r) })
 }
 
-func (v *vagueRuns) do(ctx context.Context, write func() error) error {
+func (v *unansweredRuns) do(ctx context.Context, write func() error) error {
 	v.mu.Lock()
 	how := v.fault(v.calls)
 	v.calls++
@@ -62,9 +62,8 @@ func (v *vagueRuns) do(ctx context.Context, write func() error) error {
 	}
 }
 
-// TestRunsWithoutAnswer: whatever the store carried out without saying so, a run knows
-// its own place again: nobody is told that another one took it, and none is left behind
-// as if it were at work.
+// TestRunsWithoutAnswer: a write of the store is executed without an answer. The run still
+// recognises its own lease, ends without ErrBusy, and leaves no row that looks active.
 func TestRunsWithoutAnswer(t *testing.T) {
 	for name, fault := range map[string]func(call int) fault{
 		"begun, unanswered":           func(n int) fault { return map[int]fault{0: doneUnanswered}[n] },
@@ -80,7 +79,7 @@ func TestRunsWithoutAnswer(t *testing.T) {
 			t.Parallel()
 			s := world(t)
 			s.Lease = 150 * time.Millisecond
-			runs := &vagueRuns{Runs: s.Runs, fault: fault}
+			runs := &unansweredRuns{Runs: s.Runs, fault: fault}
 			s.Runs = runs
 			ended, letGo := s.begun(t)
 			for asked := 0; asked < 3; time.Sleep(time.Millisecond) {
@@ -105,9 +104,9 @@ func TestRunsWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestTakenUpWithoutAnswer: whoever takes up a run that died, and gets no answer or is
-// ended meanwhile, leaves it to the next one at once.
-func TestTakenUpWithoutAnswer(t *testing.T) {
+// TestTakeOverWithoutAnswer: a process takes over a dead run, and gets no answer or is
+// cancelled meanwhile. The next process can take over at once.
+func TestTakeOverWithoutAnswer(t *testing.T) {
 	for name, how := range map[string]fault{"unanswered": doneUnanswered, "ended meanwhile": doneSlowly} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +118,7 @@ func TestTakenUpWithoutAnswer(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			second := s.another()
-			second.Runs = &vagueRuns{Runs: s.Runs, fault: func(n int) fault {
+			second.Runs = &unansweredRuns{Runs: s.Runs, fault: func(n int) fault {
 				if n > 0 {
 					return none
 				}

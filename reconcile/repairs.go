@@ -11,48 +11,48 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// together is how many repairs are made together.
-const together = 500
+// repairBatch is how many repairs are sent to Linker.LinkAll at once.
+const repairBatch = 500
 
-// patience is how many repairs in a row may find Ory or the store unavailable before
-// the run gives up.
-const patience = 10
+// maxConsecutiveFailures is how many repairs in a row may find Ory or the store
+// unavailable. Then the run ends.
+const maxConsecutiveFailures = 10
 
-// mend lists everybody once more and has each difference mended. The ticket comes
-// before the listing, so that whatever was read later than it, by a hook or by another
-// run, is never written over.
-func (r *run) mend(ctx context.Context) error {
-	if r.state.Ticket == 0 && anyFound(r.state.Looked.Found, numbered) {
+// repairAll lists all identities again and repairs each difference. It takes the ticket
+// before the listing. Therefore a later reading, by a hook or another run, is never
+// overwritten.
+func (r *run) repairAll(ctx context.Context) error {
+	if r.state.Ticket == 0 && anyFound(r.state.Looked.Found, needsTicket) {
 		ticket, err := r.Linker.Store.Ticket(ctx)
 		if err != nil {
 			return fmt.Errorf("take a ticket: %w", err)
 		}
 		r.note(func(s *state) { s.Ticket = ticket })
 	}
-	return r.walk(ctx, r.mendPage)
+	return r.walk(ctx, r.repairPage)
 }
 
-// repair is one difference on its way.
+// repair is the repair of one difference.
 type repair struct {
 	identity symbolon.Identity
 	kind     symbolon.FindingKind
 	err      error
 }
 
-// mendPage is the visitor of a mending walk.
-func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) {
+// repairPage is the visitor of repairAll.
+func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error) {
 	var repairs []*repair
-	var bare []symbolon.IdentityID // without a back-reference
+	var noBackReference []symbolon.IdentityID
 	seen, absent, differ, recreated := 0, 0, 0, false
 	for _, p := range pairs {
 		if p.identity == nil {
-			if p.state() == symbolon.Linked && !r.young(p) {
+			if p.state() == symbolon.Linked && !r.madeDuringWalk(p) {
 				absent++
 			}
 			continue
 		}
 		seen++
-		j, _, err := r.judge(ctx, p)
+		j, _, err := r.compareOne(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -61,12 +61,12 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 				continue
 			}
 			differ++
-			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // held by the one who was killed here
-			if byLink(f.Kind) && (r.state.Ticket > 0 || !numbered(f.Kind)) {
+			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // an earlier attempt of this run, which was killed, put it on hold
+			if byLink(f.Kind) && (r.state.Ticket > 0 || !needsTicket(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
 			}
 			if f.Kind == symbolon.MissingBackReference {
-				bare = append(bare, f.Identity)
+				noBackReference = append(noBackReference, f.Identity)
 			}
 		}
 	}
@@ -74,14 +74,14 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 		return nil, err
 	}
 	for len(repairs) > 0 {
-		n := min(len(repairs), together)
-		r.carryOut(ctx, repairs[:n])
-		if err := r.judgeRepairs(ctx, repairs[:n]); err != nil {
+		n := min(len(repairs), repairBatch)
+		r.linkAll(ctx, repairs[:n])
+		if err := r.countResults(ctx, repairs[:n]); err != nil {
 			return nil, err
 		}
 		repairs = repairs[n:]
 	}
-	if err := r.writeBack(ctx, bare); err != nil {
+	if err := r.writeBack(ctx, noBackReference); err != nil {
 		return nil, err
 	}
 	return func(s *state) {
@@ -92,8 +92,8 @@ func (r *run) mendPage(ctx context.Context, pairs []pair) (func(*state), error) 
 	}, nil
 }
 
-// carryOut makes the repairs and waits for all of them.
-func (r *run) carryOut(ctx context.Context, repairs []*repair) {
+// linkAll makes the repairs and waits for all of them.
+func (r *run) linkAll(ctx context.Context, repairs []*repair) {
 	seen := make([]symbolon.Reading, len(repairs))
 	for i, p := range repairs {
 		seen[i] = symbolon.Reading{Identity: p.identity, Ticket: r.state.Ticket, Source: symbolon.FromReconcile, Admin: true, Rewrite: p.kind == StateMismatch}
@@ -103,10 +103,10 @@ func (r *run) carryOut(ctx context.Context, repairs []*repair) {
 	}
 }
 
-// workers is how many are under way at once, of what is done one by one.
+// workers is how many calls run at the same time if there is no batch call.
 const workers = 8
 
-// atOnce calls f for 0 to n-1, by a few workers, and waits for all of them.
+// atOnce calls f for 0 to n-1 in a few goroutines, and waits for all of them.
 func atOnce(n int, f func(i int)) {
 	work := make(chan int)
 	var wg sync.WaitGroup
@@ -124,9 +124,10 @@ func atOnce(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// writeBack writes back-references, one at a time and at the background's pace: each is
-// an unlocked rewrite of the identity at Ory. A run that is to pause leaves the rest of
-// the page to the next one, and so does whoever is at work on an identity.
+// writeBack writes back-references one at a time and at the background's pace, because
+// each one rewrites the whole identity at Ory without a lock. If the run is to pause, the
+// rest of the page is left to the next run. An identity that another writer is at work
+// on is left too.
 func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 	ctx = symbolon.Background(ctx, time.Minute)
 	for _, id := range ids {
@@ -137,58 +138,58 @@ func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 		if err == nil && wrote != link.WroteNow && wrote != link.Stands {
 			continue
 		}
-		if err := r.judgeRepairs(ctx, []*repair{{kind: symbolon.MissingBackReference, err: err}}); err != nil {
+		if err := r.countResults(ctx, []*repair{{kind: symbolon.MissingBackReference, err: err}}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// judgeRepairs counts. What failed is tried again by the next run; a store or an Ory
-// that is down ends this one.
-func (r *run) judgeRepairs(ctx context.Context, repairs []*repair) error {
+// countResults counts the results. The next run tries failed repairs again. Too many
+// outages in a row end this run.
+func (r *run) countResults(ctx context.Context, repairs []*repair) error {
 	for _, p := range repairs {
-		r.judgeRepair(p.kind, p.err)
+		r.countResult(p.kind, p.err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.inRow >= patience {
+	if r.failuresInRow >= maxConsecutiveFailures {
 		return fmt.Errorf("%d repairs failed: %w", r.state.Failed, r.failure)
 	}
 	return nil
 }
 
-func (r *run) judgeRepair(kind symbolon.FindingKind, err error) {
+func (r *run) countResult(kind symbolon.FindingKind, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var denied *symbolon.DenyError
 	switch {
 	case err == nil:
-		r.state.Mended[kind]++
-		r.inRow = 0
+		r.state.Repaired[kind]++
+		r.failuresInRow = 0
 	case errors.As(err, &denied):
 		r.state.Denied++
 		r.state.Rebind = r.state.Rebind || denied.Finding == symbolon.RecreatedIdentity
-		r.inRow = 0
+		r.failuresInRow = 0
 	case errors.Is(err, symbolon.ErrConflict):
 		r.state.Denied++
-		r.inRow = 0
+		r.failuresInRow = 0
 	case errors.Is(err, symbolon.ErrNotFound): // deleted at Ory meanwhile
 	default:
 		r.fail(err)
 	}
 }
 
-// fail notes a failure; r.mu is held.
+// fail notes a failure. The caller holds r.mu.
 func (r *run) fail(err error) {
 	r.state.Failed++
 	if r.failure == nil {
 		r.failure = err
 	}
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		r.inRow++
+		r.failuresInRow++
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// ErrByHand: no repair mends a finding of this kind. It is the operator's to settle,
-// mostly by bind.
-var ErrByHand = errors.New("no repair settles this: it is the operator's to settle, by bind or in the application")
+// ErrByHand: no repair exists for this kind. The operator has to resolve the finding,
+// usually with bind.
+var ErrByHand = errors.New("there is no automatic repair: the operator resolves this with bind or in the application")
 
-// NeedsProof reports whether the repair of a finding of this kind waits for a proof:
-// at least the Linker's ProofGap.
+// NeedsProof reports whether the repair of a finding of this kind needs a proof, which
+// takes at least the Linker's ProofGap.
 func NeedsProof(k symbolon.FindingKind) bool {
 	return byProof(k) || k == symbolon.RecreatedIdentity
 }
 
-// CanRepair reports whether RepairFinding may do something about a kind, with this
-// Linker's policies. Otherwise it says ErrByHand.
+// CanRepair reports whether RepairFinding can repair a kind with this Linker's policies.
+// Otherwise RepairFinding returns ErrByHand.
 func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
 	switch k {
 	case symbolon.RecreatedIdentity, symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.RowKept:
@@ -29,14 +29,15 @@ func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
 	case symbolon.MissingBackReference:
 		return r.Linker.BackReference.WithDefaults().Write == link.WriteRepair
 	}
-	return byLink(k) || byProof(k) && r.buries(k)
+	return byLink(k) || byProof(k) && r.canEndKind(k)
 }
 
-// RepairFinding mends one open finding now, by the operator's word: the circuit breaker
-// of a run does not count it. Idempotent; nil says that it is so no longer.
+// RepairFinding repairs one open finding now. Only the operator calls it, so the limits
+// of a run on missing identities do not apply. It is idempotent; nil means that the
+// finding no longer holds.
 //
-// Errors: ErrByHand; a *symbolon.DenyError or ErrConflict where it is still so; and
-// ErrNotFound where Ory no longer has the identity, ErrUnavailable, ErrNoAdmin.
+// Errors: ErrByHand; a *symbolon.DenyError or ErrConflict if the finding still holds;
+// ErrNotFound if Ory no longer has the identity; ErrUnavailable; ErrNoAdmin.
 func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) error {
 	if !r.Linker.Ory.HasAdmin() {
 		return fmt.Errorf("repair finding %d: %w", f.ID, symbolon.ErrNoAdmin)
@@ -46,7 +47,7 @@ func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) erro
 	case !r.CanRepair(f.Kind):
 		return fmt.Errorf("repair finding %d: %w", f.ID, ErrByHand)
 	case byProof(f.Kind):
-		repair = r.buryOne
+		repair = r.endOne
 	case f.Kind == symbolon.RecreatedIdentity:
 		repair = r.rebindOne
 	case f.Kind == symbolon.MissingBackReference:
@@ -59,8 +60,8 @@ func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) erro
 	return nil
 }
 
-// linkOne reads the identity once more and has it linked. The kinds that only a
-// comparison finds are closed here; the store closes its own.
+// linkOne reads the identity again and links it. It closes the kinds that only a run
+// finds; the store closes the others.
 func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 	ticket, err := r.Linker.Store.Ticket(ctx)
 	if err != nil {
@@ -74,43 +75,43 @@ func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 	if _, err := r.Linker.Link(ctx, seen); err != nil {
 		return err
 	}
-	if numbered(f.Kind) {
+	if needsTicket(f.Kind) {
 		return r.Ledger.RecordFindings(ctx, r.project(), symbolon.FromOperator, nil, []symbolon.Finding{f})
 	}
-	return r.stillOpen(ctx, f)
+	return r.checkClosed(ctx, f)
 }
 
-// writeOne writes a back-reference: the store closes the finding.
+// writeOne writes a back-reference. The store closes the finding.
 func (r *Reconciler) writeOne(ctx context.Context, f symbolon.Finding) error {
 	switch wrote, err := r.Linker.RepairBackReference(ctx, f.Identity); {
 	case err != nil:
 		return err
 	case wrote == link.TooSoon:
-		return fmt.Errorf("%w: the identity was changed or signed in within ten minutes", symbolon.ErrConflict)
+		return fmt.Errorf("%w: the identity was changed or signed in during the last ten minutes", symbolon.ErrConflict)
 	}
-	return r.stillOpen(ctx, f)
+	return r.checkClosed(ctx, f)
 }
 
-// stillOpen is an error where the store found the same again.
-func (r *Reconciler) stillOpen(ctx context.Context, f symbolon.Finding) error {
+// checkClosed returns an error if the finding is still open.
+func (r *Reconciler) checkClosed(ctx context.Context, f symbolon.Finding) error {
 	open, err := r.openOf(ctx, f.Identity)
 	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(open, func(o symbolon.Finding) bool { return o.ID == f.ID }) {
-		return fmt.Errorf("%w: %s", symbolon.ErrConflict, "it is still so: "+f.Detail)
+		return fmt.Errorf("%w: %s", symbolon.ErrConflict, "the finding still holds: "+f.Detail)
 	}
 	return nil
 }
 
-// openOf are the open findings of one identity.
+// openOf returns the open findings of one identity.
 func (r *Reconciler) openOf(ctx context.Context, id symbolon.IdentityID) ([]symbolon.Finding, error) {
 	const beforeKinds = "-"
 	return r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), After: id, AfterKind: beforeKinds, Upto: id, Limit: pageSize})
 }
 
-func (r *Reconciler) buryOne(ctx context.Context, f symbolon.Finding) error {
-	control, err := r.known(ctx, f.Identity)
+func (r *Reconciler) endOne(ctx context.Context, f symbolon.Finding) error {
+	control, err := r.findControl(ctx, f.Identity)
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (r *Reconciler) buryOne(ctx context.Context, f symbolon.Finding) error {
 	if _, err := r.Linker.EndGone(ctx, proof); err != nil {
 		return err
 	}
-	return r.stillOpen(ctx, f)
+	return r.checkClosed(ctx, f)
 }
 
 func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
@@ -130,11 +131,11 @@ func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
 	switch {
 	case err != nil:
 		return err
-	case h == nil || h.from == "": // settled meanwhile, or to be decided anew
+	case h == nil || h.from == "": // resolved meanwhile, or to be decided again
 		_, err := r.Linker.Refresh(ctx, f.Identity, symbolon.FromOperator)
 		return err
 	}
-	proof, err := r.proveOne(ctx, h.from, h.to) // which Ory has
+	proof, err := r.proveOne(ctx, h.from, h.to) // Ory has h.to
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
 	return err
 }
 
-// proveOne proves one identity gone, while control is there.
+// proveOne proves that one identity is gone. Ory has control.
 func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.IdentityID) (link.GoneProof, error) {
 	proofs, err := r.Linker.ProveGone(ctx, []symbolon.IdentityID{id}, control)
 	switch {
@@ -154,10 +155,10 @@ func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.Identity
 	return proofs[0], nil
 }
 
-// known finds an identity of the ledger that Ory has, among the first ones that are not
-// over: of those whose identities are gone there are more with the years.
-func (r *Reconciler) known(ctx context.Context, not symbolon.IdentityID) (symbolon.IdentityID, error) {
-	const most = 50 // questions to Ory
+// findControl finds an identity of the ledger that Ory has. It tries only entries that
+// are linked or on hold, because the number of ended entries grows over the years.
+func (r *Reconciler) findControl(ctx context.Context, not symbolon.IdentityID) (symbolon.IdentityID, error) {
+	const most = 50 // requests to Ory
 	asked := 0
 	for after, more := symbolon.IdentityID(""), true; more && asked < most; {
 		entries, err := r.Ledger.Entries(ctx, r.project(), after, "", pageSize)
@@ -180,5 +181,5 @@ func (r *Reconciler) known(ctx context.Context, not symbolon.IdentityID) (symbol
 		}
 		more = len(entries) == pageSize
 	}
-	return "", fmt.Errorf("no identity was found that is known and that Ory has, to prove by it that it answers truly: %w", symbolon.ErrUnavailable)
+	return "", fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and none was found: %w", symbolon.ErrUnavailable)
 }

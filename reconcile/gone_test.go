@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// TestOneThatOryCannotRead: of three who are missing Ory answers 500 for one. The others
-// are proved gone all the same, and that one is left.
+// TestOneThatOryCannotRead: three identities are missing, and Ory answers 500 for one of
+// them. The other two are proved gone, and that one is left.
 func TestOneThatOryCannotRead(t *testing.T) {
 	s := world(t)
 	broken := func(w http.ResponseWriter, n int) bool {
@@ -18,7 +18,7 @@ func TestOneThatOryCannotRead(t *testing.T) {
 	}
 	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: map[int]bool{3: true, 25: true, 59: true}, byID: broken})
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
-	if !errors.Is(err, symbolon.ErrUnavailable) || report.Mended[reconcile.OrphanUser] != 2 || report.Found[reconcile.OrphanUser] != 1 || report.Failed != 1 {
+	if !errors.Is(err, symbolon.ErrUnavailable) || report.Repaired[reconcile.OrphanUser] != 2 || report.Found[reconcile.OrphanUser] != 1 || report.Failed != 1 {
 		t.Errorf("%+v %v", report, err)
 	}
 	for n, state := range map[int]string{3: "gone", 25: "linked", 59: "gone"} {
@@ -28,8 +28,8 @@ func TestOneThatOryCannotRead(t *testing.T) {
 	}
 }
 
-// TestManyAreGone: more than are proved behind one gap, in slices and by two processes,
-// each of which goes on where the other stopped.
+// TestManyAreGone: more identities are missing than fit in one batch. Two processes prove
+// them in slices, and each continues where the other stopped.
 func TestManyAreGone(t *testing.T) {
 	s := world(t)
 	gone := map[int]bool{}
@@ -47,7 +47,7 @@ func TestManyAreGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if done = over; done && (report.Mended[reconcile.OrphanUser] != people-5 || report.Left() != 0) {
+		if done = over; done && (report.Repaired[reconcile.OrphanUser] != people-5 || report.Left() != 0) {
 			t.Errorf("%+v", report)
 		}
 	}
@@ -61,8 +61,8 @@ func TestManyAreGone(t *testing.T) {
 	}
 }
 
-// TestHeldAndGone: of whom the ledger holds back, and Ory has deleted, nothing stays open
-// once that is proved; before that it does, and a second run finds nothing to do.
+// TestHeldAndGone: an identity is on hold and Ory has deleted it. Its findings stay open
+// until it is proved gone, and are closed then. A second run finds nothing to do.
 func TestHeldAndGone(t *testing.T) {
 	s := world(t)
 	users := s.users(t)
@@ -82,7 +82,7 @@ func TestHeldAndGone(t *testing.T) {
 	if report, err := s.Run(t.Context(), reconcile.Options{}); err != nil || report.Found[symbolon.Moved] != 1 || open() != 1 {
 		t.Errorf("a dry run: %+v %v, %d findings", report, err, open())
 	}
-	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Mended[symbolon.Moved] != 1 || report.Left() != 0 || open() != 0 {
+	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Repaired[symbolon.Moved] != 1 || report.Left() != 0 || open() != 0 {
 		t.Errorf("%+v %v, %d findings", report, err, open())
 	}
 	before := s.content(t)
@@ -94,8 +94,8 @@ func TestHeldAndGone(t *testing.T) {
 	}
 }
 
-// TestManyAreOver: the ledger begins with many whose identities are gone, and one more is
-// settled by the operator's word all the same.
+// TestManyAreOver: the ledger begins with many identities that are gone. RepairFinding still
+// finds a control for one more.
 func TestManyAreOver(t *testing.T) {
 	s := world(t)
 	if _, err := s.db.Exec("update symbolon_links set state = 'gone' where identity_id < $1", uuid('a', people-3)); err != nil {
@@ -115,8 +115,8 @@ func TestManyAreOver(t *testing.T) {
 	}
 }
 
-// TestRowKeptThatStays: a row that could not be deactivated is the operator's to settle:
-// no run tries again by itself, and his word does, once nothing stands in the way.
+// TestRowKeptThatStays: a row could not be deactivated. No run tries again by itself; the
+// operator's RepairFinding does, and succeeds once the table allows it.
 func TestRowKeptThatStays(t *testing.T) {
 	s := world(t)
 	if _, err := s.db.Exec("create trigger never before update of active on symbolon_users begin select raise(abort, 'never'); end"); err != nil {
@@ -158,8 +158,8 @@ func TestRowKeptThatStays(t *testing.T) {
 	}
 }
 
-// TestRowKeptIsDeletedByHand: the application deletes the row that the table did not let
-// go, and nothing stays open.
+// TestRowKeptIsDeletedByHand: the application deletes the row whose change the table had
+// refused, and its finding is closed.
 func TestRowKeptIsDeletedByHand(t *testing.T) {
 	for _, policy := range []symbolon.RowPolicy{symbolon.DeleteRow, symbolon.AnonymiseRow} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -180,7 +180,7 @@ func TestRowKeptIsDeletedByHand(t *testing.T) {
 			if _, err := s.db.Exec("delete from symbolon_users where ory_identity_id = $1", uuid('a', 7)); err != nil {
 				t.Fatal(err)
 			}
-			if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Mended[symbolon.RowKept] != 1 || report.Left() != 0 {
+			if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Repaired[symbolon.RowKept] != 1 || report.Left() != 0 {
 				t.Errorf("%+v %v", report, err)
 			}
 			before := s.content(t)

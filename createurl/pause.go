@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// maxRest bounds what an application may ask for: people are waiting.
-const maxRest = time.Minute
+// maxPause limits the pause that an application may ask for, because people are waiting.
+const maxPause = time.Minute
 
-// rest is the time for which the application asked to be left alone.
-type rest struct {
+// pause is the time during which the application asked for no requests.
+type pause struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-func (r *rest) left() time.Duration {
+func (r *pause) left() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return time.Until(r.until)
 }
 
-// begin obeys Retry-After, a number of seconds or a date.
-func (r *rest) begin(h http.Header, otherwise time.Duration) {
+// begin starts the pause that Retry-After asks for, as a number of seconds or a date.
+func (r *pause) begin(h http.Header, otherwise time.Duration) {
 	until := time.Now().Add(retryAfter(h.Get("Retry-After"), time.Now(), otherwise))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,10 +36,10 @@ func (r *rest) begin(h http.Header, otherwise time.Duration) {
 func retryAfter(text string, now time.Time, otherwise time.Duration) time.Duration {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return min(time.Duration(n)*time.Second, maxRest)
+		return min(time.Duration(n)*time.Second, maxPause)
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), maxRest)
+		return min(max(at.Sub(now), 0), maxPause)
 	}
 	return otherwise
 }

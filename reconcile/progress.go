@@ -1,0 +1,267 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
+)
+
+// Kind is the kind of a reconcile run in [Runs].
+const Kind = "reconcile"
+
+// Runs stores runs and their progress. *sqlstore.Store implements it.
+type Runs interface {
+	// UnfinishedRun returns the project's run of a kind that has not ended, whether its
+	// process lives or not. ErrNotFound: there is none.
+	UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error)
+
+	// StartRun records a new run. ErrConflict: another run of its kind has not ended.
+	StartRun(ctx context.Context, r symbolon.Run) error
+
+	// SaveRun records the progress of a run, or its end. ErrConflict: the stored lease is
+	// not the one in before.
+	SaveRun(ctx context.Context, before, r symbolon.Run) error
+}
+
+// DefaultLease is the default of Reconciler.Lease.
+const DefaultLease = 30 * time.Second
+
+func (r *Reconciler) leaseTime() time.Duration {
+	if r.Lease > 0 {
+		return r.Lease
+	}
+	return DefaultLease
+}
+
+// paused is the run that this process paused last. It is kept because it knows more
+// than its checkpoint: the findings, the first failure, and all marks. A checkpoint with
+// more than maxKept marks restarts its walk, so that a large run in short slices would
+// never end without this.
+type paused struct {
+	mu  sync.Mutex
+	run *run
+}
+
+// begin starts a run, or takes over the unfinished one.
+func (r *Reconciler) begin(ctx context.Context, o Options) (*run, error) {
+	fresh := r.newRun(o)
+	if !o.Repair {
+		return fresh, nil
+	}
+	r.paused.mu.Lock()
+	paused := r.paused.run
+	r.paused.run = nil
+	r.paused.mu.Unlock()
+	if r.Runs == nil {
+		if paused != nil && o.Resume {
+			return paused, nil
+		}
+		return fresh, nil
+	}
+	found, err := r.Runs.UnfinishedRun(ctx, r.project(), Kind)
+	switch {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return fresh, nil
+	case err != nil:
+		return nil, err
+	case found.LeaseUntil.After(r.now()):
+		return nil, fmt.Errorf("%w: run %s, until %s at least", ErrBusy, found.ID, found.LeaseUntil.Format(time.TimeOnly))
+	}
+	fresh.lease.row, fresh.lease.taken = found, true
+	if o.Resume {
+		if paused != nil && paused.lease.row.ID == found.ID && paused.lease.row.LeaseUntil.Equal(found.LeaseUntil.Truncate(time.Microsecond)) {
+			fresh.state, fresh.findings, fresh.failure = paused.state, paused.findings, paused.failure
+		} else if s, err := readCheckpoint(found.Checkpoint, r.now()); err == nil {
+			fresh.state = s
+		} else {
+			o.Resume = false
+		}
+	}
+	if !o.Resume {
+		if err := fresh.end(ctx, symbolon.RunFailed, "replaced by a new run"); err != nil {
+			return nil, err
+		}
+		return r.newRun(o), nil
+	}
+	fresh.useSavedOptions()
+	return fresh, fresh.takeOver(ctx)
+}
+
+// takeOver takes over the lease of a paused or dead run. If the write is not
+// acknowledged it releases the lease, so that the next process can take over at once.
+func (r *run) takeOver(ctx context.Context) error {
+	saving, cancel := r.writeContext(ctx)
+	defer cancel()
+	err := r.save(saving)
+	if err != nil && !errors.Is(err, ErrBusy) {
+		releasing, cancelReleasing := r.writeContext(ctx)
+		defer cancelReleasing()
+		_ = r.release(releasing) // if this fails too, the lease runs out
+	}
+	return err
+}
+
+// useSavedOptions replaces the options by those that the run began with.
+func (r *run) useSavedOptions() {
+	s := r.state
+	o := s.Options
+	r.options.Rebind, r.options.Only, r.options.AllowMissing = o.Rebind, o.Only, o.AllowMissing
+	r.baseline.identities = s.Walk.Identities
+	r.baseline.share = s.share()
+}
+
+// runWithLease calls work and renews the lease until work returns.
+func (r *run) runWithLease(ctx context.Context, work func(context.Context) error) error {
+	if r.Runs == nil || !r.options.Repair {
+		return r.keepPaused(work(ctx))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.renew(ctx, cancel)
+	}()
+	err := work(ctx)
+	missingFinding := context.Cause(ctx)
+	cancel(nil)
+	<-done
+	if err != nil && errors.Is(missingFinding, ErrBusy) {
+		return missingFinding
+	}
+	closing, cancelClosing := r.writeContext(ctx)
+	defer cancelClosing()
+	return r.keepPaused(r.close(closing, err))
+}
+
+// keepPaused keeps a paused run in memory.
+func (r *run) keepPaused(err error) error {
+	if errors.Is(err, errPaused) {
+		r.paused.mu.Lock()
+		defer r.paused.mu.Unlock()
+		r.paused.run = r
+	}
+	return err
+}
+
+// renew saves the run and its lease regularly until ctx ends. The first time it records
+// the run, even if the run has only compared so far.
+func (r *run) renew(ctx context.Context, cancel context.CancelCauseFunc) {
+	t := time.NewTicker(r.leaseTime() / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := r.renewOnce(ctx); errors.Is(err, ErrBusy) {
+			cancel(err)
+			return
+		}
+	}
+}
+
+func (r *run) renewOnce(ctx context.Context) error {
+	ctx, cancel := r.writeContext(ctx)
+	defer cancel()
+	if err := r.acquire(ctx); err != nil {
+		return err
+	}
+	return r.save(ctx)
+}
+
+// writeContext is a context for saving the run. The end of the work does not cancel it,
+// because after a cancelled write it would not be known whether the run was saved.
+func (r *run) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
+
+// acquire records a new run and its lease, so that no other run can begin.
+func (r *run) acquire(ctx context.Context) error {
+	if r.Runs == nil || !r.options.Repair {
+		return nil
+	}
+	return asBusy(r.lease.start(ctx, r.Runs, func() (symbolon.Run, error) {
+		row := symbolon.Run{ID: r.options.ID, Project: r.project(), Kind: Kind, State: symbolon.RunGoing, LeaseUntil: r.leaseEnd()}
+		if row.ID == "" {
+			row.ID = string((&mint.Minter{}).Mint(r.now()))
+		}
+		var err error
+		row.Checkpoint, err = r.checkpoint()
+		return row, err
+	}))
+}
+
+// save records the progress of the run and renews its lease.
+func (r *run) save(ctx context.Context) error {
+	checkpoint, err := r.checkpoint()
+	if err != nil {
+		return err
+	}
+	return r.update(ctx, func(row *symbolon.Run) { row.Checkpoint, row.LeaseUntil = checkpoint, r.leaseEnd() })
+}
+
+// end records that the run is over.
+func (r *run) end(ctx context.Context, s symbolon.RunState, why string) error {
+	return r.update(ctx, func(row *symbolon.Run) {
+		row.State, row.Detail, row.Checkpoint = s, why, nil
+		row.EndedAt, row.LeaseUntil = r.now(), r.now()
+	})
+}
+
+func (r *run) update(ctx context.Context, change func(*symbolon.Run)) error {
+	if r.Runs == nil {
+		return nil
+	}
+	return r.lease.updateRow(ctx, r.Runs, change)
+}
+
+func (r *run) checkpoint() ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.checkpoint()
+}
+
+// leaseEnd is rounded to microseconds, because the store keeps no more.
+func (r *run) leaseEnd() time.Time {
+	return r.now().Add(r.leaseTime()).UTC().Truncate(time.Microsecond)
+}
+
+// close records how the work ended. It releases the lease of a run that was paused or
+// that an outage ended, so that another process can continue it.
+func (r *run) close(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return r.end(ctx, symbolon.RunDone, "")
+	case errors.Is(err, ErrBusy):
+		return err
+	case errors.Is(err, errPaused):
+		if claimed := r.acquire(ctx); claimed != nil {
+			return claimed
+		}
+		if released := r.release(ctx); released != nil {
+			return released
+		}
+	case canResume(err):
+		_ = r.release(ctx) // if this fails too, the lease runs out
+	default:
+		_ = r.end(ctx, symbolon.RunFailed, "the run failed: see the log")
+	}
+	return err
+}
+
+// release saves the run with a lease that has ended.
+func (r *run) release(ctx context.Context) error {
+	checkpoint, err := r.checkpoint()
+	if err != nil {
+		return err
+	}
+	return r.update(ctx, func(row *symbolon.Run) {
+		row.Checkpoint, row.LeaseUntil = checkpoint, r.now().UTC().Truncate(time.Microsecond)
+	})
+}
