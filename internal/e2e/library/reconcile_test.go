@@ -131,6 +131,7 @@ func (d *database) lines(query string) string {
 // made while the others are read. Two passes link all of them; what comes after writes
 // nothing anywhere.
 func TestReconcileLinksEverybody(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(300, 10_000)
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		w.people("early", n-n/10)
@@ -176,6 +177,7 @@ func TestReconcileLinksEverybody(t *testing.T) {
 // TestReconcileShards: however the key space is cut, and however often the work pauses,
 // everybody is met once.
 func TestReconcileShards(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		const n = 150
 		w.people("shard", n)
@@ -203,6 +205,7 @@ func TestReconcileShards(t *testing.T) {
 
 // TestReconcileBesideSignUps: people come while passes run; nobody gets two users.
 func TestReconcileBesideSignUps(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(40, 400)
 	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		w.people("before", n)
@@ -236,6 +239,7 @@ func TestReconcileBesideSignUps(t *testing.T) {
 // TestReconcileMendsColumns: what changed at Ory without a word is written, once, and
 // others' metadata is neither written over nor a reason to stop.
 func TestReconcileMendsColumns(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("stale", 6)
 		foreign, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
@@ -284,6 +288,7 @@ func (w *world) no() string {
 // TestReconcileReports: what only an operator can settle is found, recorded once and
 // left as it is; whoever is gone from Ory is buried by proof.
 func TestReconcileReports(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("some", 5)
 		w.reconcile(reconcile.Options{Repair: true})
@@ -335,6 +340,7 @@ func (w *world) later(o reconcile.Options) reconcile.Report {
 // TestReconcileState: what somebody else wrote to the row's column is written over with
 // what Ory says, once.
 func TestReconcileState(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("state", 4)
 		w.reconcile(reconcile.Options{Repair: true})
@@ -358,6 +364,7 @@ func TestReconcileState(t *testing.T) {
 // TestReconcileBackReferences: under write repair those that are missing are findings,
 // and are written where nothing stands; under any other policy they are counted.
 func TestReconcileBackReferences(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
 		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
 		ids := w.people("bare", 5)
@@ -390,6 +397,7 @@ func TestReconcileBackReferences(t *testing.T) {
 // metadata. Every identity is a new one, and nobody gets a second user: all are held
 // until one repair gives them theirs.
 func TestReimport(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(100, 1000)
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		export := map[string]symbolon.UserID{}
@@ -460,8 +468,9 @@ type oneByOne struct{ symbolon.Store }
 // TestReconcileStopped: a run that is ended in the middle of its repairs, and one that
 // lost the database, leave nothing half done; the next one converges.
 func TestReconcileStopped(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(120, 3000)
-	onBoth(t, hookless, func(t *testing.T, w *world) {
+	onBoth(t, setup{admin: true, write: link.WriteNone, stops: true}, func(t *testing.T, w *world) {
 		w.linker.Store = oneByOne{w.store}
 		w.people("stopped", n)
 		var links atomic.Int64
@@ -500,6 +509,7 @@ func TestReconcileStopped(t *testing.T) {
 
 // TestReconcileWithoutAdminURL: it needs one, and says so.
 func TestReconcileWithoutAdminURL(t *testing.T) {
+	t.Parallel()
 	r := &reconcile.Reconciler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}}}
 	if _, err := r.Run(t.Context(), reconcile.Options{}); !errors.Is(err, symbolon.ErrNoAdmin) {
 		t.Error(err)

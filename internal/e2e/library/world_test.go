@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beAReconciler) != "" {
 		reconcileAsChild()
 	}
-	symbolontest.Main(m)
+	e2e.Main(m)
 }
 
 // patience is what questions to Kratos and hooks may take here: a busy machine is no
@@ -43,6 +44,7 @@ type setup struct {
 	link    bool // the link and sync hooks
 	reserve bool // the reserve hook
 
+	stops   bool           // the database is stopped: Postgres is the test's own
 	users   sqlstore.Users // the zero value: symbolon_users
 	schema  string         // DDL of the application's own table
 	kratos  symbolontest.KratosConfig
@@ -68,7 +70,10 @@ type world struct {
 // onBoth runs a test with the store on SQLite and on Postgres.
 func onBoth(t *testing.T, s setup, test func(t *testing.T, w *world)) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-		t.Run(string(dialect), func(t *testing.T) { test(t, newWorld(t, dialect, s)) })
+		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, dialect, s))
+		})
 	}
 }
 
@@ -77,7 +82,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	config := s.kratos
 	config.Overlay = w.overlay(s)
 	w.kratos = symbolontest.StartKratos(t, config)
-	w.db = openDatabase(t, dialect, s.schema)
+	w.db = openDatabase(t, dialect, s)
 	w.store = &sqlstore.Store{DB: w.db.DB, Dialect: dialect, Users: s.users}
 	if err := w.store.Check(t.Context()); err != nil {
 		t.Fatal(err)

@@ -205,7 +205,8 @@ func (k *killer) run(t *testing.T, w *world, p killPoint, args ...string) (strin
 // database, before and after it: the next process always carries the erasure to its
 // end, the evidence is whole, and nothing brings the person back.
 func TestEraseKilled(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, killed: true, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases: caches hear nothing of it
 		k := startKiller(t, w)
 		before, killed := 0, 0

@@ -101,7 +101,8 @@ func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) boo
 // TestEraseEndToEnd: a real Kratos, the server, both databases: the admin API and the
 // command line, each row policy.
 func TestEraseEndToEnd(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
 		stays, err := w.kratos.Register(t.Context(), "stays@example.org", cmdtest.Password, "One who stays")
 		if err != nil {
@@ -157,6 +158,7 @@ func TestEraseEndToEnd(t *testing.T) {
 // TestEraseOutlivesTheServer: Ory fails, the request is answered 202, the server is
 // killed, Ory comes back: the next server carries it on by itself.
 func TestEraseOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	var down atomic.Bool
 	w := startWorld(t, world{})
 	target, err := url.Parse(w.kratos.AdminURL)

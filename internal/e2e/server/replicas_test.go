@@ -71,8 +71,9 @@ func (d delivery) once(t *testing.T, keys hooks.Keys) (status int, user string, 
 // identity in any order, at once and again. Everybody gets one user, and no answer ever
 // says another than the one before it.
 func TestTwoReplicas(t *testing.T) {
+	t.Parallel()
 	people := e2e.Torture(60, 1000)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}})
 		other := newProcess(t)
 		other.set(w.server.env...)
@@ -171,8 +172,9 @@ type summary struct {
 // others sign up, so that every hook is lost. Two passes later all are linked, and a
 // third finds nothing.
 func TestServerDownDuringAnImport(t *testing.T) {
+	t.Parallel()
 	imported, signedUp := e2e.Torture(150, 9_900), e2e.Torture(10, 100)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"--without-reserve"}})
 		w.server.kill()
 		for i := range imported {
