@@ -26,7 +26,7 @@ var hookless = setup{admin: true, write: link.WriteNone}
 // reconciler compares this world. each is called for every identity of the listing
 // before it is passed on, and may be nil.
 func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, Load: 1}
 	w.t.Cleanup(client.CloseIdleConnections)
 	page := ory.ListOptions{}
 	if each != nil {
@@ -59,30 +59,16 @@ func (w *world) reconcile(o reconcile.Options) reconcile.Report {
 }
 
 // people makes n identities by the admin API, which fires no hook.
-func (w *world) people(label string, n int) (ids []string) {
+func (w *world) people(label string, n int) []string {
 	w.t.Helper()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	numbers := make(chan int)
-	for range 4 {
-		wg.Go(func() {
-			for i := range numbers {
-				id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
-					"traits": map[string]any{"email": mail("%s%d", label, i), "name": "Ann"}})
-				if err != nil {
-					w.t.Error(err)
-				}
-				mu.Lock()
-				ids = append(ids, id)
-				mu.Unlock()
-			}
-		})
-	}
+	var bodies []map[string]any
 	for i := range n {
-		numbers <- i
+		bodies = append(bodies, map[string]any{"schema_id": "default", "traits": map[string]any{"email": mail("%s%d", label, i), "name": "Ann"}})
 	}
-	close(numbers)
-	wg.Wait()
+	ids, err := w.kratos.CreateIdentities(w.t.Context(), bodies)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return ids
 }
 
@@ -440,14 +426,20 @@ func TestReimport(t *testing.T) {
 // importing makes the identities of an export, and returns which user each names.
 func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon.UserID {
 	w.t.Helper()
-	out := map[string]symbolon.UserID{}
+	var bodies []map[string]any
+	var users []symbolon.UserID
 	for email, user := range export {
-		id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
+		bodies = append(bodies, map[string]any{"schema_id": "default",
 			"traits": map[string]any{"email": email, "name": "Ann"}, "metadata_public": map[string]any{"id": user}})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		out[id] = user
+		users = append(users, user)
+	}
+	ids, err := w.kratos.CreateIdentities(w.t.Context(), bodies)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]symbolon.UserID{}
+	for i, id := range ids {
+		out[id] = users[i]
 	}
 	return out
 }
@@ -455,7 +447,7 @@ func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon
 // move puts a fresh Kratos in the place of the old one.
 func (w *world) move() {
 	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, Load: 1}
 	w.t.Cleanup(client.CloseIdleConnections)
 	w.linker = &link.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
 		BackReference: w.linker.BackReference}

@@ -48,7 +48,7 @@ func aSecond() time.Duration { return time.Duration(e2e.Torture(30, 1)) * time.S
 
 func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration) *crowd {
 	c := &crowd{t: t, kratos: symbolontest.StartKratos(t, symbolontest.KratosConfig{}), people: make([]*symbolontest.Person, n), ended: make([]ending, n)}
-	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL, Timeout: patience}
+	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL, Timeout: patience, Load: 1}
 	t.Cleanup(c.admin.CloseIdleConnections)
 	db := openDatabase(t, dialect, setup{})
 	for range 2 {

@@ -87,7 +87,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	if err := w.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience, Load: 1} // package ory proves the pace
 	if s.admin {
 		client.AdminURL = w.kratos.AdminURL
 	}
@@ -248,9 +248,9 @@ func (w *world) events(id string, kind symbolon.EventKind) (n int) {
 // eventually waits for what a hook or the back-reference does behind our backs.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not so after a minute: %s", what)
+			w.t.Fatalf("not so after three minutes: %s", what)
 		}
 	}
 }

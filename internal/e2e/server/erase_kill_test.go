@@ -21,17 +21,6 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// patiently waits longer than eventually: for what the server does every few seconds.
-func patiently(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatalf("it never came that %s", what)
-}
-
 // killPoint is when a process dies.
 type killPoint struct {
 	what  string // "ory" or "database"

@@ -146,7 +146,7 @@ func TestEraseEndToEnd(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		}
-		if out, err := w.server.command("reconcile", "--repair").CombinedOutput(); err != nil {
+		if out, err := w.server.command("reconcile", "--repair", "--load", "100%").CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if status, user := w.auth(t, stays); status != 200 || user != staying {
@@ -189,7 +189,7 @@ func TestEraseOutlivesTheServer(t *testing.T) {
 	w.server.kill()
 	w.server.start(t)
 	down.Store(false)
-	patiently(t, "the erasure is done", func() bool {
+	cmdtest.Eventually(t, "the erasure is done", func() bool {
 		known, _ := w.person(t, p.IdentityID)
 		return known.Erasure != nil && known.Erasure.Done
 	})

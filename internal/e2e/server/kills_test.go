@@ -238,7 +238,7 @@ func (c *crowd) checkReconcile(t *testing.T) {
 			living++
 		}
 	}
-	out, err := c.w.server.command("reconcile", "--json").Output()
+	out, err := c.w.server.command("reconcile", "--load", "100%", "--json").Output()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}

@@ -177,18 +177,18 @@ func TestServerDownDuringAnImport(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"--without-reserve"}})
 		w.server.kill()
+		var bodies []map[string]any
 		for i := range imported {
-			_, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
-				"traits": map[string]any{"email": fmt.Sprintf("imported%d@example.com", i)}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			bodies = append(bodies, map[string]any{"schema_id": "default", "traits": map[string]any{"email": fmt.Sprintf("imported%d@example.com", i)}})
+		}
+		if _, err := w.kratos.CreateIdentities(t.Context(), bodies); err != nil {
+			t.Fatal(err)
 		}
 		for i := range signedUp {
 			w.register(t, fmt.Sprintf("signed-up%d@example.com", i))
 		}
 		for pass := range 3 {
-			out, err := w.server.command("reconcile", "--repair", "--json").Output()
+			out, err := w.server.command("reconcile", "--repair", "--load", "100%", "--json").Output()
 			if err != nil {
 				t.Fatalf("pass %d: %v\n%s", pass, err, out)
 			}
