@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,6 +151,20 @@ func TestKratosAdmin(t *testing.T) {
 	}
 	if _, status, err := k.GetIdentity(ctx, id); err != nil || status != http.StatusNotFound {
 		t.Fatalf("a deleted identity: %d, %v", status, err)
+	}
+	var people []map[string]any
+	for n := range 501 { // more than one request makes
+		people = append(people, map[string]any{"schema_id": "default", "traits": map[string]any{"email": fmt.Sprintf("p%d@example.com", n)}})
+	}
+	ids, err := k.CreateIdentities(ctx, people)
+	if err != nil || len(ids) != len(people) {
+		t.Fatalf("%d identities, %v", len(ids), err)
+	}
+	if raw, status, err := k.GetIdentity(ctx, ids[500]); err != nil || status != http.StatusOK || !strings.Contains(string(raw), "p500@example.com") {
+		t.Errorf("the last of many: %d %s %v", status, raw, err)
+	}
+	if _, err := k.CreateIdentities(ctx, people[:1]); err == nil {
+		t.Error("an address twice is no error")
 	}
 	var refused *symbolontest.KratosError
 	if err := k.DeleteIdentity(ctx, id); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {

@@ -46,11 +46,11 @@ func OnBoth(t *testing.T, f func(t *testing.T, database string)) {
 	t.Run("postgres", func(t *testing.T) { f(t, symbolontest.SharedPostgres(t).NewDatabase(t)) })
 }
 
-// Eventually waits for a minute: on a machine that does much else a process alone may
+// Eventually waits for three minutes: on a machine that does much else a process alone may
 // take many seconds to start.
 func Eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if is() {
 			return
 		}

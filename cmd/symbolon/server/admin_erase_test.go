@@ -19,6 +19,7 @@ import (
 )
 
 func TestAdminErase(t *testing.T) {
+	t.Parallel()
 	m := installMortals(t, nil)
 	side := m.Operator()
 	decode := func(body string) system.Erasure {

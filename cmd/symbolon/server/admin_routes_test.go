@@ -202,6 +202,7 @@ func TestForgedCursors(t *testing.T) {
 // TestBusyDatabase: while another process holds SQLite's write lock, whatever would write
 // says "don't know", and reading goes on. Afterwards nothing is bound otherwise.
 func TestBusyDatabase(t *testing.T) {
+	t.Parallel()
 	i := install(t, nil)
 	id, token := i.ory.Add(1)
 	fresh, _ := i.ory.Add(2)

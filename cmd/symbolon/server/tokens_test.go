@@ -22,6 +22,7 @@ func (i *installation) bearer(token string) int {
 // TestTokensEverywhere: Ory's tokens at two servers, and at one that was started after
 // what they carry was revoked.
 func TestTokensEverywhere(t *testing.T) {
+	t.Parallel()
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		p := cmdtest.NewTemplate(t)
 		one := install(t, func(c *config.Config) {

@@ -25,6 +25,7 @@ import (
 // TestBackReferenceSurvivesACrash: the server that made the bond is gone before it
 // wrote a thing; the next one writes it, once.
 func TestBackReferenceSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		id := b.identity(t, 1)
@@ -52,6 +53,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 // Under create nothing is sent, nor asked; under repair it is written when nobody has
 // touched the identity for ten minutes, and after a day it is a finding.
 func TestBackReferenceComesTooLate(t *testing.T) {
+	t.Parallel()
 	for _, write := range []link.Write{link.WriteCreate, link.WriteRepair} {
 		t.Run(string(write), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, p *place) {
@@ -84,6 +86,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 // TestHintsComeFirst: a hint does not wait behind the back-references that wait for
 // their turns at Ory.
 func TestHintsComeFirst(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		var last symbolon.IdentityID
@@ -120,6 +123,7 @@ func TestHintsComeFirst(t *testing.T) {
 // TestBackReferenceIsGivenUp: after a day under repair it is a finding, which the
 // value's arrival closes.
 func TestBackReferenceIsGivenUp(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{Generation: fakeory.V26}, link.WriteRepair, 1)
 		id := b.identity(t, 1)
@@ -173,6 +177,7 @@ func (d *deafened) Identity(ctx context.Context, id symbolon.IdentityID) (symbol
 // TestBackReferenceUnanswered: Ory writes it and its answer is lost, and then it may not
 // be read back either: it is written once, and known to stand there as soon as Ory answers.
 func TestBackReferenceUnanswered(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{}, link.WriteCreate, 1)
 		for n, wrote := range []link.Wrote{link.WroteNow, link.Stands} {
@@ -243,6 +248,7 @@ func (b *bond) hookServer(t *testing.T) (*httptest.Server, func(http.Handler)) {
 // to say 429, and a person's own question is answered. At full size each hook is answered
 // within two seconds.
 func TestSignUpsFasterThanOryAllows(t *testing.T) {
+	t.Parallel()
 	people, minute := torture(500, 5000), time.Duration(torture(6, 60))*time.Second
 	patience, slow := time.Duration(torture(120, 2))*time.Second, time.Duration(torture(30, 2))*time.Second
 	onBoth(t, func(t *testing.T, p *place) {
@@ -326,6 +332,7 @@ func (b *bond) signUpAll(t *testing.T, people int, within time.Duration) (slowes
 // TestHintsOutliveAnOutage: Ory is down while hooks come; each is answered 200, and
 // when Ory is back every hint is followed, by a server that was started meanwhile.
 func TestHintsOutliveAnOutage(t *testing.T) {
+	t.Parallel()
 	const people = 40
 	onBoth(t, func(t *testing.T, p *place) {
 		b := p.bond(fakeory.Config{}, link.WriteReserve, 1)

@@ -17,6 +17,7 @@ import (
 // TestOneRunsAndOneWaits: of a hundred jobs for one key that are put while one runs,
 // exactly one is left, and it begins after the last was put. None is swallowed.
 func TestOneRunsAndOneWaits(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var runs, together, most atomic.Int32
 		began, goOn := make(chan struct{}, 8), make(chan struct{})
@@ -59,6 +60,7 @@ func TestOneRunsAndOneWaits(t *testing.T) {
 // TestNoHintIsSwallowed: a counter is raised before each put, and read by each run.
 // Whatever the interleaving, the last run must have seen the last value.
 func TestNoHintIsSwallowed(t *testing.T) {
+	t.Parallel()
 	const keys = 5
 	onBoth(t, func(t *testing.T, p *place) {
 		var raised, seen [keys]atomic.Int64
@@ -97,6 +99,7 @@ func TestNoHintIsSwallowed(t *testing.T) {
 
 // TestJobIsTheTransactions: what is rolled back was never put.
 func TestJobIsTheTransactions(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		q := p.start(p.queue(nil, Task{Name: "t", Do: func(_ context.Context, j Job) error { did.add(j.Key + j.Note); return nil }}))
@@ -132,6 +135,7 @@ func end(tx *sql.Tx, commit bool) error {
 // TestWhatBecomesOfAJob: errors are tried again, panics too, Again is no failure,
 // and a job that is too old is given up and told of.
 func TestWhatBecomesOfAJob(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did, gone, saw tally
 		do := func(_ context.Context, j Job) error {
@@ -177,6 +181,7 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 // TestScheduleRunsOnOneServer: three servers, one of them at a time, with the pause
 // between, also after an error; and a stop in between changes nothing.
 func TestScheduleRunsOnOneServer(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var runs, together atomic.Int32
 		task := Task{Name: "reconcile", Every: 300 * time.Millisecond, Do: func(_ context.Context, j Job) error {
@@ -212,6 +217,7 @@ func TestScheduleRunsOnOneServer(t *testing.T) {
 // TestRescue: a job that a killed server left running is begun again, however long it
 // might have lasted.
 func TestRescue(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		task := Task{Name: "t", Timeout: time.Hour, Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}
@@ -231,6 +237,7 @@ func TestRescue(t *testing.T) {
 // TestRescueOfASchedule: its one job lives for ever, and the pause after a kill does not
 // grow with the kills that it has seen.
 func TestRescueOfASchedule(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		task := Task{Name: "t", Every: time.Hour, Do: func(context.Context, Job) error { did.add("done"); return nil }}
@@ -250,6 +257,7 @@ func TestRescueOfASchedule(t *testing.T) {
 // TestScheduleOfAnother: a server that has no such schedule, since its configuration has
 // none, does not end that of the others, however long ago it began.
 func TestScheduleOfAnother(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		task := Task{Name: "t", Every: time.Hour, Do: func(context.Context, Job) error { did.add("done"); return nil }}
@@ -276,6 +284,7 @@ func TestScheduleOfAnother(t *testing.T) {
 // TestLongWork: what lasts longer than River gives a job goes on, and is always young
 // to whoever looks for what a killed server left; the end of the server ends it.
 func TestLongWork(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		ended := make(chan error, 1)
 		task := Task{Name: "t", Timeout: time.Minute, Do: func(ctx context.Context, _ Job) error {
@@ -314,6 +323,7 @@ func (p *place) attempted() (at string) {
 // TestStop: what runs is waited for; what does not end is cancelled after the soft
 // stop and is left for the next start; what is put afterwards is kept.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		began := make(chan struct{}, 2)
@@ -357,6 +367,7 @@ func TestStop(t *testing.T) {
 
 // TestListen: with a direct DSN a job begins because it was put, whatever the poll.
 func TestListen(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, sqlstore.Postgres)
 	var did tally
 	q := p.start(p.queue(func(c *Config) { c.Listen, c.poll = p.dsn, time.Hour },
@@ -377,6 +388,7 @@ func TestListen(t *testing.T) {
 // TestPooler: every statement works in the mode that a pooler in transaction mode
 // asks for, without prepared statements.
 func TestPooler(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, sqlstore.Postgres)
 	for _, mode := range []string{"exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
@@ -402,6 +414,7 @@ func TestPooler(t *testing.T) {
 
 // TestProjectsAreApart: two projects on one database do their own jobs only.
 func TestProjectsAreApart(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		var queues []*Queue
@@ -423,6 +436,7 @@ func TestProjectsAreApart(t *testing.T) {
 
 // TestMigrateTogether: four programs at once.
 func TestMigrateTogether(t *testing.T) {
+	t.Parallel()
 	for _, d := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(d), func(t *testing.T) {
 			p := bare(t, d)

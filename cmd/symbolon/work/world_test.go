@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -24,7 +25,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-func TestMain(m *testing.M) { symbolontest.Main(m) }
+func TestMain(m *testing.M) { e2e.Main(m) }
 
 // torture is the number of rounds a test makes: a tenth in every run, all of them
 // under `make torture`.

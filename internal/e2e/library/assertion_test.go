@@ -17,6 +17,7 @@ import (
 // TestAssertionExamples runs the verifiers of examples/assertion in Go, in Node and in
 // Python on what a Signer signs, and on what somebody else might.
 func TestAssertionExamples(t *testing.T) {
+	t.Parallel()
 	const issuer, audience = "http://127.0.0.1:4460", "notes"
 	signer := func(change func(*assertion.Signer)) *assertion.Signer {
 		s := &assertion.Signer{Issuer: issuer, Audience: audience, Secrets: secrets}
@@ -57,7 +58,9 @@ func TestAssertionExamples(t *testing.T) {
 	t.Cleanup(srv.Close)
 	dir := e2e.File(t, "examples", "assertion")
 	program := filepath.Join(t.TempDir(), "verify")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./"+filepath.ToSlash(filepath.Join(dir, "go"))).CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".")
+	build.Dir = filepath.Join(dir, "go")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for name, command := range map[string][]string{"go": {program}, "node": {e2e.Node(t), filepath.Join(dir, "verify.mjs")},

@@ -194,6 +194,7 @@ func (w *writers) raw(method, url, token string, in any) ([]byte, error) {
 // whoever is undone is counted. What must hold: only the allowed PATCH is sent, and
 // what Symbolon says of its own value is so.
 func TestBackReferenceBesideOthersWrites(t *testing.T) {
+	t.Parallel()
 	rounds := e2e.Torture(20, 200)
 	w := newWriters(t)
 	for _, kind := range otherWrites {
@@ -253,6 +254,7 @@ func TestBackReferenceBesideOthersWrites(t *testing.T) {
 // create: at once, or so late that it comes at the very moment of the other write.
 // Nothing is undone. The minute is the linker's clock; everything else is real.
 func TestCreateUndoesNothing(t *testing.T) {
+	t.Parallel()
 	people := e2e.Torture(60, 10_000)
 	w := newWriters(t)
 	var undone, written atomic.Int32

@@ -13,6 +13,7 @@ import (
 // again, whatever it is known by; and both are asked about some. Where one is gone the
 // other is asked, from the first request on.
 func TestBalances(t *testing.T) {
+	t.Parallel()
 	for proxy, more := range map[string]func(config, second string) string{
 		"nginx": func(config, second string) string {
 			return strings.Replace(config, "    keepalive 32;\n", "    server "+second+";\n    keepalive 32;\n", 1)
@@ -26,6 +27,7 @@ func TestBalances(t *testing.T) {
 		},
 	} {
 		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
 			var mu sync.Mutex
 			asked := map[string]map[int]int{} // the session, the replica, how often
 			replica := func(n int) *httptest.Server {

@@ -11,6 +11,7 @@ import (
 
 // TestMiddlewareAlone: no hook, no admin API. The first request makes the user.
 func TestMiddlewareAlone(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("alone"))
 		if got := w.linked(p.IdentityID); got != "" {
@@ -34,6 +35,7 @@ func TestMiddlewareAlone(t *testing.T) {
 // TestLinkHook: the user is there before the first request, and Ory learns its ID
 // by one PATCH.
 func TestLinkHook(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("hooked"))
 		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
@@ -48,6 +50,7 @@ func TestLinkHook(t *testing.T) {
 
 // TestLinkHookWithoutAdminURL: the key vouches for the body.
 func TestLinkHookWithoutAdminURL(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("bodily"))
 		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
@@ -63,6 +66,7 @@ func TestLinkHookWithoutAdminURL(t *testing.T) {
 // TestReserveHook: the ID is born with the identity, in the very first whoami, and
 // Ory is never written to.
 func TestReserveHook(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("reserved"))
 		born := w.backReference(p.Token)
@@ -81,6 +85,7 @@ func TestReserveHook(t *testing.T) {
 
 // TestDatabaseMakesTheID: with a serial key the ID reaches Ory by the one PATCH.
 func TestDatabaseMakesTheID(t *testing.T) {
+	t.Parallel()
 	withAccounts(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("serial"))
 		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
@@ -96,6 +101,7 @@ func TestDatabaseMakesTheID(t *testing.T) {
 // numbers included that a float64 cannot hold; and so is the user's ID, born with the
 // identity or patched in where Jsonnet had spoilt the numbers.
 func TestOthersMetadataSurvives(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, metadata string
 		born           bool
@@ -105,6 +111,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 		{"a fraction", `{"ratio":0.1}`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			onBoth(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
 				seen := make(chan struct{})
 				w.gate.set(func() { w.gate.hold = seen })

@@ -120,6 +120,7 @@ func showing(some []shown) *http.Request {
 // wins, in the documented order: the one that Kratos itself would choose; uncached and
 // cached; the log names its identity; and nothing but it leaves for Ory.
 func TestCredentialsOfThreePeople(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{})
 	var out tap
 	var log heldLog
@@ -221,6 +222,7 @@ func (w *world) kratosSays(some []shown) string {
 // Symbolon sends it one of them: the token, or else the cookie, which is nobody's; and
 // however many come, Ory goes on to be asked.
 func TestJunkCookieBesideAToken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
 	p := w.signUp(mail("junk"))
 	const securecookie = "MTc5NTQyNjU3N3xRYmZEVDFIWDZPMDJQWjkzNWNZczA0SXdWMjZSVWtYYm96b3FYUG5qZ0E1ejBa"

@@ -20,28 +20,34 @@ type database struct {
 	t       *testing.T
 	dialect sqlstore.Dialect
 	cluster *symbolontest.Postgres
+	own     bool // nobody else's cluster
 	path    string
 	dsn     string
 	locker  *sql.DB
 	lock    *sql.Conn
 }
 
-func openDatabase(t *testing.T, dialect sqlstore.Dialect, schema string) *database {
-	d := &database{t: t, dialect: dialect}
+// openDatabase makes an empty one as s wants it.
+func openDatabase(t *testing.T, dialect sqlstore.Dialect, s setup) *database {
+	d := &database{t: t, dialect: dialect, own: s.stops}
 	if dialect == sqlstore.SQLite {
 		d.path = filepath.Join(t.TempDir(), "app.db")
 		d.dsn = sqlstore.SQLiteDSN(d.path)
 		d.DB = d.mustOpen("sqlite", d.dsn)
 	} else {
-		d.cluster = symbolontest.StartPostgres(t)
+		if s.stops {
+			d.cluster = symbolontest.StartPostgres(t)
+		} else {
+			d.cluster = symbolontest.SharedPostgres(t)
+		}
 		d.dsn = d.cluster.NewDatabase(t)
 		d.DB = d.mustOpen("pgx", d.dsn)
 	}
 	if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
 		t.Fatal(err)
 	}
-	if schema != "" {
-		d.exec(schema)
+	if s.schema != "" {
+		d.exec(s.schema)
 	}
 	return d
 }
@@ -73,6 +79,9 @@ func (d *database) int(query string, args ...any) (n int) {
 func (d *database) stop() {
 	d.t.Helper()
 	if d.dialect == sqlstore.Postgres {
+		if !d.own {
+			d.t.Fatal("this Postgres is not the test's to stop: setup.stops")
+		}
 		d.cluster.Stop()
 		return
 	}
@@ -117,6 +126,7 @@ var accountUsers = sqlstore.Users{Table: "accounts", NewID: sqlstore.ByDatabase,
 func withAccounts(t *testing.T, s setup, test func(t *testing.T, w *world)) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
 			s := s
 			s.users, s.schema = accountUsers, accounts(dialect)
 			test(t, newWorld(t, dialect, s))

@@ -39,6 +39,7 @@ func (w *world) create(email, metadata string) *symbolontest.Person {
 // holds their ID, as text or as a number. Nothing was adopted, and the old hook
 // goes on. No row is made.
 func TestUsersOfAHandWrittenHook(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(200, 5000)
 	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
 		people := make([]*symbolontest.Person, n)
@@ -74,6 +75,7 @@ func TestUsersOfAHandWrittenHook(t *testing.T) {
 // anybody else's user, everybody gets one, the value stays, and a finding and an
 // event say so.
 func TestHandMadeMetadata(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
 		victim := w.create(mail("victim"), "")
 		_, victims := w.get(victim.Token)
@@ -155,6 +157,7 @@ func (w *world) forget(user string) {
 // TestBreaker: ten identities whose claim names an existing user get one of their
 // own; the eleventh is held, and so is nobody else.
 func TestBreaker(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
 		victim := w.create(mail("popular"), "")
 		_, victims := w.get(victim.Token)
@@ -178,6 +181,7 @@ func TestBreaker(t *testing.T) {
 // TestRecreatedIdentity: the claim names the user of an identity that Ory no longer
 // has. It is held until the operator binds it.
 func TestRecreatedIdentity(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
 		before := w.create(mail("mover"), "")
 		_, user := w.get(before.Token)
@@ -201,6 +205,7 @@ func TestRecreatedIdentity(t *testing.T) {
 // TestMovedUser: the operator gives a user to another identity. From the same
 // moment on nobody else is answered with it, sessions that were cached included.
 func TestMovedUser(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
 		old, now := w.create(mail("old-self"), ""), w.create(mail("new-self"), "")
 		_, user := w.get(old.Token)
@@ -224,6 +229,7 @@ func TestMovedUser(t *testing.T) {
 // TestVoucher: the user was there first, and an identity is made for it. They are
 // bound at the first request, and by no other identity that shows the same paper.
 func TestVoucher(t *testing.T) {
+	t.Parallel()
 	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
 		w.db.exec(`insert into accounts (id, email) values (41, $1)`, mail("invited"))
 		paper, err := w.linker.Voucher("41")
@@ -257,6 +263,7 @@ func TestVoucher(t *testing.T) {
 // TestApplicationChangesItsRow: deleted, set to null, given to another: denied with
 // the right code and a finding, never a dead ID, never a new user.
 func TestApplicationChangesItsRow(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, change, code, finding string
 	}{
@@ -283,6 +290,7 @@ func TestApplicationChangesItsRow(t *testing.T) {
 }
 
 func TestForgottenUser(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
 		p := w.create(mail("forgotten"), "")
 		_, user := w.get(p.Token)
@@ -295,6 +303,7 @@ func TestForgottenUser(t *testing.T) {
 }
 
 func TestRecreatedUser(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true, deleted: link.RecreateDeleted}, func(t *testing.T, w *world) {
 		p := w.create(mail("phoenix"), "")
 		_, user := w.get(p.Token)
@@ -311,6 +320,7 @@ func TestRecreatedUser(t *testing.T) {
 
 // TestEmailTaken: another row has the address. The link is made without it.
 func TestEmailTaken(t *testing.T) {
+	t.Parallel()
 	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
 		w.db.exec(`insert into accounts (email) values ($1)`, mail("twice"))
 		p := w.create(mail("twice"), "")
@@ -326,6 +336,7 @@ func TestEmailTaken(t *testing.T) {
 
 // TestOnLink: the application's own rows come with the bond or not at all.
 func TestOnLink(t *testing.T) {
+	t.Parallel()
 	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
 		w.db.exec(`create table orgs (owner bigint not null)`)
 		fail := true

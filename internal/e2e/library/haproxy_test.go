@@ -19,6 +19,7 @@ import (
 // TestHAProxyCarries: what the script reads and what it leaves alone: cookies in several
 // lines, a long one, a request's body, and a connection that becomes another protocol.
 func TestHAProxyCarries(t *testing.T) {
+	t.Parallel()
 	cookies := make(chan []string, 1)
 	b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
 		cookies <- r.Header.Values("Cookie")
@@ -52,6 +53,7 @@ func TestHAProxyCarries(t *testing.T) {
 // TestHAProxyWithoutAnswer: where the script fails HAProxy goes on, and the rule behind
 // it denies, also behind a question that was answered with a yes.
 func TestHAProxyWithoutAnswer(t *testing.T) {
+	t.Parallel()
 	for _, url := range []string{"nonsense", "/auth", "http://", "unix@/nowhere"} {
 		for _, again := range []bool{false, true} {
 			b := newFront(t, func(http.ResponseWriter, *http.Request) {})
@@ -73,6 +75,7 @@ func TestHAProxyWithoutAnswer(t *testing.T) {
 
 // TestHAProxyHangs: a Symbolon that never answers is given up once, not asked again.
 func TestHAProxyHangs(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	b := newFront(t, func(_ http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -94,6 +97,7 @@ func TestHAProxyHangs(t *testing.T) {
 // answered, at a Symbolon that takes its time: nobody is ever told to be somebody else,
 // and HAProxy lives.
 func TestHAProxyNoMixUp(t *testing.T) {
+	t.Parallel()
 	b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
 		token := r.Header.Get("X-Session-Token")
 		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)

@@ -51,7 +51,7 @@ func newOutage(t *testing.T) *outage {
 		cluster: symbolontest.PostgresConfig{Settings: map[string]string{"max_connections": strconv.Itoa(outageConnections)}}.Start(t)}
 	dsn := o.cluster.NewDatabase(t)
 	o.kratos = symbolontest.StartKratos(t, symbolontest.KratosConfig{DSN: dsn + "&max_conns=10&max_idle_conns=10"})
-	o.db = openDatabase(t, sqlstore.Postgres, "")
+	o.db = openDatabase(t, sqlstore.Postgres, setup{})
 	o.direct = o.db.mustOpen("pgx", dsn)
 	o.direct.SetMaxOpenConns(1) // which cut leaves alone
 	u, err := url.Parse(dsn)
@@ -318,6 +318,7 @@ func (o *outage) judge(began, ended, revoked, well time.Time, victim int) {
 // TestKratosOutages: Kratos says 401 to valid sessions in three ways, each under load
 // and with a replica restarted meanwhile (ORY-FACTS §11). Nobody is logged out.
 func TestKratosOutages(t *testing.T) {
+	t.Parallel()
 	o := newOutage(t)
 	t.Run("database stopped", func(t *testing.T) {
 		o.t = t

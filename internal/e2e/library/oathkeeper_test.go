@@ -100,6 +100,7 @@ func (g *guarded) told(name string, a attempt) (int, http.Header) {
 // TestOathkeeperItself: who it is by each credential, method and query, what a client
 // spoofs, and what each outage looks like, which for Oathkeeper is a no.
 func TestOathkeeperItself(t *testing.T) {
+	t.Parallel()
 	g := newGuarded(t)
 	other := g.signUp(mail("other"))
 	if status, body := fetch(t, g.world.app.URL, map[string]string{"X-Session-Token": other.Token}); status != 200 {

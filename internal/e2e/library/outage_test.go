@@ -15,8 +15,10 @@ import (
 // tell, with and without an admin URL, for a session that was seen before and for
 // one that was not.
 func TestKratosDatabaseDown(t *testing.T) {
+	t.Parallel()
 	for name, admin := range map[string]bool{"admin URL": true, "public URL only": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			cluster := symbolontest.StartPostgres(t)
 			w := newWorld(t, sqlstore.SQLite, setup{admin: admin, kratos: symbolontest.KratosConfig{DSN: cluster.NewDatabase(t)}})
 			known, unseen := w.signUp(mail("known")), w.signUp(mail("unseen"))
@@ -64,6 +66,7 @@ func (w *world) forgetAnswers() {
 // TestKratosStopped: connection refused is "don't know", and what is cached is still
 // known.
 func TestKratosStopped(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{}, func(t *testing.T, w *world) {
 		w.auth.MaxStale = time.Hour
 		seen, unseen := w.signUp(mail("seen")), w.signUp(mail("unseen"))
@@ -86,6 +89,7 @@ func TestKratosStopped(t *testing.T) {
 
 // TestOptional: nobody, somebody, and "don't know", which is not "nobody".
 func TestOptional(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{}, func(t *testing.T, w *world) {
 		app := httptest.NewServer(w.auth.Optional(http.HandlerFunc(whoAmI)))
 		defer app.Close()

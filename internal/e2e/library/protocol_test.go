@@ -186,6 +186,7 @@ func (b *behind) envoy() *model {
 // TestOtherProxies: Traefik and Envoy at protocol level: what each sends
 // with the shipped configuration, and what would reach the application.
 func TestOtherProxies(t *testing.T) {
+	t.Parallel()
 	b := newBehind(t)
 	signedIn := "X-Session-Token: " + b.person.Token + "\r\n"
 	for name, m := range map[string]*model{"traefik": b.traefik(), "envoy": b.envoy()} {
@@ -238,6 +239,7 @@ func TestOtherProxies(t *testing.T) {
 
 // TestOathkeeper: what Oathkeeper's hydrator sends, and what it then sets.
 func TestOathkeeper(t *testing.T) {
+	t.Parallel()
 	b := newBehind(t)
 	root := parseYAML(t, example(t, "oathkeeper", "oathkeeper.yml"))
 	if find(t, root, "subject_from").Value != "identity.id" || !strings.HasSuffix(find(t, find(t, root, "hydrator"), "url").Value, "/hydrate") {

@@ -140,8 +140,10 @@ func send(t *testing.T, address, raw string) (status int, location string) {
 // TestProxies: the shipped configurations of nginx and Caddy, for real, with a real
 // Kratos: who it is, whoever is not let through, and an outage, which stays a 503.
 func TestProxies(t *testing.T) {
+	t.Parallel()
 	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
 			b := newBehind(t)
 			front := "http://" + b.start(proxy, "/auth") + "/"
 			signedIn := map[string]string{"X-Session-Token": b.person.Token}
@@ -181,6 +183,7 @@ func TestProxies(t *testing.T) {
 // were, in the way that each proxy's page describes; what a client forwards is not
 // believed.
 func TestLoginBehindProxies(t *testing.T) {
+	t.Parallel()
 	b := newBehind(t)
 	b.nginxLogin = true
 	browser := attempt{target: "/notes?x=1", headers: "Accept: text/html\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Proto: https\r\n"}.request("")
@@ -209,6 +212,7 @@ func TestLoginBehindProxies(t *testing.T) {
 // the application sees what Symbolon said: of somebody who has signed in, and of a
 // stranger where strangers are let in.
 func TestSpoofedHeaders(t *testing.T) {
+	t.Parallel()
 	variants := spoofedHeaders()
 	if len(variants) < 60 {
 		t.Fatalf("%d variants", len(variants))
@@ -284,6 +288,7 @@ func collapse(s string) string {
 // TestSpoofedPaths: no query, path or header of a client chooses the policy. Behind
 // /auth a stranger is never let in, and behind /auth/aal2 nobody with one factor.
 func TestSpoofedPaths(t *testing.T) {
+	t.Parallel()
 	forms := spoofedTargets()
 	if len(forms) < 60 {
 		t.Fatalf("%d forms", len(forms))
@@ -319,6 +324,7 @@ func TestSpoofedPaths(t *testing.T) {
 
 // TestNodeBehindNginx: examples/proxies/node behind the shipped nginx.conf.
 func TestNodeBehindNginx(t *testing.T) {
+	t.Parallel()
 	b := newBehind(t)
 	address := e2e.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
@@ -339,6 +345,7 @@ func TestNodeBehindNginx(t *testing.T) {
 
 // TestBehindPages: docs/behind-*.md show the files as they are shipped.
 func TestBehindPages(t *testing.T) {
+	t.Parallel()
 	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/haproxy.cfg", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {
 		text, err := os.ReadFile(e2e.File(t, "docs", "behind-"+page+".md"))
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 // nothing but the purge ends it. A first bond, or a reading that changes nothing, purges
 // nobody.
 func TestWhatEndsHereEndsThere(t *testing.T) {
+	t.Parallel()
 	ways := map[string]struct {
 		stays bool
 		do    func(c *crowd, p, other *symbolontest.Person) error
@@ -73,6 +74,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 	}
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
 			c := newCrowd(t, dialect, 2*len(ways), time.Hour)
 			for _, p := range c.people {
 				for n, r := range c.replicas {

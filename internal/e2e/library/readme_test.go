@@ -18,6 +18,7 @@ import (
 // TestReadmeNginx runs the nginx configuration of the README as it stands there,
 // with a real nginx before a backend that believes X-User-Id.
 func TestReadmeNginx(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
 	auth := httptest.NewServer(&forwardauth.ForwardAuth{Verifier: w.auth})
 	t.Cleanup(auth.Close)

@@ -72,6 +72,7 @@ func inAnHour() time.Time { return time.Now().Add(time.Hour) }
 // TestReconcileKilled: kill -9 at random moments, each time another process goes on.
 // The end is the same as if nobody had been killed.
 func TestReconcileKilled(t *testing.T) {
+	t.Parallel()
 	kills, n := e2e.Torture(10, 100), e2e.Torture(40, 120)
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		var ids, gone []string

@@ -26,7 +26,7 @@ var hookless = setup{admin: true, write: link.WriteNone}
 // reconciler compares this world. each is called for every identity of the listing
 // before it is passed on, and may be nil.
 func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, Load: 1}
 	w.t.Cleanup(client.CloseIdleConnections)
 	page := ory.ListOptions{}
 	if each != nil {
@@ -59,30 +59,16 @@ func (w *world) reconcile(o reconcile.Options) reconcile.Report {
 }
 
 // people makes n identities by the admin API, which fires no hook.
-func (w *world) people(label string, n int) (ids []string) {
+func (w *world) people(label string, n int) []string {
 	w.t.Helper()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	numbers := make(chan int)
-	for range 4 {
-		wg.Go(func() {
-			for i := range numbers {
-				id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
-					"traits": map[string]any{"email": mail("%s%d", label, i), "name": "Ann"}})
-				if err != nil {
-					w.t.Error(err)
-				}
-				mu.Lock()
-				ids = append(ids, id)
-				mu.Unlock()
-			}
-		})
-	}
+	var bodies []map[string]any
 	for i := range n {
-		numbers <- i
+		bodies = append(bodies, map[string]any{"schema_id": "default", "traits": map[string]any{"email": mail("%s%d", label, i), "name": "Ann"}})
 	}
-	close(numbers)
-	wg.Wait()
+	ids, err := w.kratos.CreateIdentities(w.t.Context(), bodies)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return ids
 }
 
@@ -131,6 +117,7 @@ func (d *database) lines(query string) string {
 // made while the others are read. Two passes link all of them; what comes after writes
 // nothing anywhere.
 func TestReconcileLinksEverybody(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(300, 10_000)
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		w.people("early", n-n/10)
@@ -175,6 +162,7 @@ func TestReconcileLinksEverybody(t *testing.T) {
 
 // TestReconcileInSlices: each identity is linked once, however often the work pauses.
 func TestReconcileInSlices(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		const n = 150
 		w.people("slice", n)
@@ -200,6 +188,7 @@ func TestReconcileInSlices(t *testing.T) {
 
 // TestReconcileBesideSignUps: people come while passes run; nobody gets two users.
 func TestReconcileBesideSignUps(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(40, 400)
 	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		w.people("before", n)
@@ -233,6 +222,7 @@ func TestReconcileBesideSignUps(t *testing.T) {
 // TestReconcileMendsColumns: what changed at Ory without a word is written, once, and
 // others' metadata is neither written over nor a reason to stop.
 func TestReconcileMendsColumns(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("stale", 6)
 		foreign, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
@@ -281,6 +271,7 @@ func (w *world) no() string {
 // TestReconcileReports: what only an operator can settle is found, recorded once and
 // left as it is; whoever is gone from Ory is buried by proof.
 func TestReconcileReports(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("some", 5)
 		w.reconcile(reconcile.Options{Repair: true})
@@ -332,6 +323,7 @@ func (w *world) later(o reconcile.Options) reconcile.Report {
 // TestReconcileState: what somebody else wrote to the row's column is written over with
 // what Ory says, once.
 func TestReconcileState(t *testing.T) {
+	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("state", 4)
 		w.reconcile(reconcile.Options{Repair: true})
@@ -355,6 +347,7 @@ func TestReconcileState(t *testing.T) {
 // TestReconcileBackReferences: under write repair those that are missing are findings,
 // and are written where nothing stands; under any other policy they are counted.
 func TestReconcileBackReferences(t *testing.T) {
+	t.Parallel()
 	onBoth(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
 		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
 		ids := w.people("bare", 5)
@@ -387,6 +380,7 @@ func TestReconcileBackReferences(t *testing.T) {
 // metadata. Every identity is a new one, and nobody gets a second user: all are held
 // until one repair gives them theirs.
 func TestReimport(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(100, 1000)
 	onBoth(t, hookless, func(t *testing.T, w *world) {
 		export := map[string]symbolon.UserID{}
@@ -429,14 +423,20 @@ func TestReimport(t *testing.T) {
 // importing makes the identities of an export, and returns which user each names.
 func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon.UserID {
 	w.t.Helper()
-	out := map[string]symbolon.UserID{}
+	var bodies []map[string]any
+	var users []symbolon.UserID
 	for email, user := range export {
-		id, err := w.kratos.CreateIdentity(w.t.Context(), map[string]any{"schema_id": "default",
+		bodies = append(bodies, map[string]any{"schema_id": "default",
 			"traits": map[string]any{"email": email, "name": "Ann"}, "metadata_public": map[string]any{"id": user}})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		out[id] = user
+		users = append(users, user)
+	}
+	ids, err := w.kratos.CreateIdentities(w.t.Context(), bodies)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]symbolon.UserID{}
+	for i, id := range ids {
+		out[id] = users[i]
 	}
 	return out
 }
@@ -444,7 +444,7 @@ func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon
 // move puts a fresh Kratos in the place of the old one.
 func (w *world) move() {
 	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, Load: 1}
 	w.t.Cleanup(client.CloseIdleConnections)
 	w.linker = &link.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log, ProofGap: w.linker.ProofGap,
 		BackReference: w.linker.BackReference}
@@ -457,8 +457,9 @@ type oneByOne struct{ symbolon.Store }
 // TestReconcileStopped: a run that is ended in the middle of its repairs, and one that
 // lost the database, leave nothing half done; the next one converges.
 func TestReconcileStopped(t *testing.T) {
+	t.Parallel()
 	n := e2e.Torture(120, 3000)
-	onBoth(t, hookless, func(t *testing.T, w *world) {
+	onBoth(t, setup{admin: true, write: link.WriteNone, stops: true}, func(t *testing.T, w *world) {
 		w.linker.Store = oneByOne{w.store}
 		w.people("stopped", n)
 		var links atomic.Int64
@@ -497,6 +498,7 @@ func TestReconcileStopped(t *testing.T) {
 
 // TestReconcileWithoutAdminURL: it needs one, and says so.
 func TestReconcileWithoutAdminURL(t *testing.T) {
+	t.Parallel()
 	r := &reconcile.Reconciler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}}}
 	if _, err := r.Run(t.Context(), reconcile.Options{}); !errors.Is(err, symbolon.ErrNoAdmin) {
 		t.Error(err)

@@ -13,9 +13,11 @@ import (
 // TestRefusals: only a 200 lets anybody through. What a client is told instead, behind
 // each proxy, of everything that Symbolon, or something else at its address, may say.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	asSaid := []int{301, 302, 400, 401, 403, 404, 409, 429, 500, 502, 503}
 	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
 			told := map[int]int{}
 			for _, said := range asSaid {
 				told[said] = said
@@ -60,6 +62,7 @@ func TestRefusals(t *testing.T) {
 // TestNoAnswer: something at Symbolon's address that speaks no HTTP, or hangs up in the
 // middle of its answer, or is not there, lets nobody through and is an error, no "no".
 func TestNoAnswer(t *testing.T) {
+	t.Parallel()
 	for name, words := range map[string]string{
 		"hangs up":             "",
 		"no HTTP":              "220 mail.example ESMTP\r\n",
@@ -68,6 +71,7 @@ func TestNoAnswer(t *testing.T) {
 		"a header with no end": "HTTP/1.1 200 OK\r\nX-User-Id: " + strings.Repeat("x", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newFront(t, func(w http.ResponseWriter, r *http.Request) {
 				conn, _, err := http.NewResponseController(w).Hijack()
 				if err == nil {

@@ -49,7 +49,7 @@ func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set fun
 	driver := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[db.dialect]
 	store := &sqlstore.Store{DB: db.mustOpen(driver, db.dsn), Dialect: db.dialect}
 	store.DB.SetMaxOpenConns(8)
-	client := &ory.Client{PublicURL: kratos.PublicURL, AdminURL: kratos.AdminURL}
+	client := &ory.Client{PublicURL: kratos.PublicURL, AdminURL: kratos.AdminURL, Load: 1}
 	linker := &link.Linker{Ory: client, Store: store, Log: quiet, BackReference: link.BackReference{Write: link.WriteNone}, ProofGap: 50 * time.Millisecond}
 	shared := &listener{Replicas: &sqlstore.Replicas{Store: store}, listen: make(chan struct{})}
 	v := &session.Verifier{Linker: linker, Log: quiet, Memory: shared, Broadcast: shared}

@@ -48,9 +48,9 @@ func aSecond() time.Duration { return time.Duration(e2e.Torture(30, 1)) * time.S
 
 func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration) *crowd {
 	c := &crowd{t: t, kratos: symbolontest.StartKratos(t, symbolontest.KratosConfig{}), people: make([]*symbolontest.Person, n), ended: make([]ending, n)}
-	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL, Timeout: patience}
+	c.admin = &ory.Client{PublicURL: c.kratos.PublicURL, AdminURL: c.kratos.AdminURL, Timeout: patience, Load: 1}
 	t.Cleanup(c.admin.CloseIdleConnections)
-	db := openDatabase(t, dialect, "")
+	db := openDatabase(t, dialect, setup{})
 	for range 2 {
 		c.replicas = append(c.replicas, newReplica(t, c.kratos, db, func(v *session.Verifier) {
 			v.MaxStale = stale
@@ -130,8 +130,10 @@ func (c *crowd) end(n int) {
 // request that is let in came at most MaxStale after its session's end, and within a
 // second on both replicas when the change came through Symbolon. Then Ory stops.
 func TestRevocation(t *testing.T) {
+	t.Parallel()
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
 			seconds, n := time.Duration(e2e.Torture(3, 40)), e2e.Torture(60, 1000)
 			c := newCrowd(t, dialect, n, crowdStale())
 			stop := c.load()
@@ -193,8 +195,10 @@ func (c *crowd) judge() {
 // TestRevokedHereIsRefusedThere: with an answer that counts for an hour nothing but
 // the broadcast ends a session at the other replica.
 func TestRevokedHereIsRefusedThere(t *testing.T) {
+	t.Parallel()
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
 			c := newCrowd(t, dialect, e2e.Torture(20, 200), time.Hour)
 			for _, p := range c.people {
 				for _, r := range c.replicas {

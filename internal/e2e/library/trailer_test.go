@@ -26,6 +26,7 @@ func keepsTrailers(proxy string) bool { return proxy == "caddy" || proxy == "hap
 // TestTrailers: a trailer called X-User-Id never becomes a header: nginx and Traefik drop it,
 // and what others pass on stays a trailer, in Node as in Go.
 func TestTrailers(t *testing.T) {
+	t.Parallel()
 	b := newBehind(t)
 	address := e2e.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beAReconciler) != "" {
 		reconcileAsChild()
 	}
-	symbolontest.Main(m)
+	e2e.Main(m)
 }
 
 // patience is what questions to Kratos and hooks may take here: a busy machine is no
@@ -43,6 +44,7 @@ type setup struct {
 	link    bool // the link and sync hooks
 	reserve bool // the reserve hook
 
+	stops   bool           // the database is stopped: Postgres is the test's own
 	users   sqlstore.Users // the zero value: symbolon_users
 	schema  string         // DDL of the application's own table
 	kratos  symbolontest.KratosConfig
@@ -68,7 +70,10 @@ type world struct {
 // onBoth runs a test with the store on SQLite and on Postgres.
 func onBoth(t *testing.T, s setup, test func(t *testing.T, w *world)) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-		t.Run(string(dialect), func(t *testing.T) { test(t, newWorld(t, dialect, s)) })
+		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, dialect, s))
+		})
 	}
 }
 
@@ -77,12 +82,12 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	config := s.kratos
 	config.Overlay = w.overlay(s)
 	w.kratos = symbolontest.StartKratos(t, config)
-	w.db = openDatabase(t, dialect, s.schema)
+	w.db = openDatabase(t, dialect, s)
 	w.store = &sqlstore.Store{DB: w.db.DB, Dialect: dialect, Users: s.users}
 	if err := w.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience}
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience, Load: 1} // package ory proves the pace
 	if s.admin {
 		client.AdminURL = w.kratos.AdminURL
 	}
@@ -243,9 +248,9 @@ func (w *world) events(id string, kind symbolon.EventKind) (n int) {
 // eventually waits for what a hook or the back-reference does behind our backs.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not so after a minute: %s", what)
+			w.t.Fatalf("not so after three minutes: %s", what)
 		}
 	}
 }

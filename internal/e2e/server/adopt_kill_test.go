@@ -33,8 +33,9 @@ var runName = regexp.MustCompile(`run ([0-9a-f]{12})`)
 // is undone. The same command again ends it: everybody is bound once, and nobody in the
 // end.
 func TestAdoptKilled(t *testing.T) {
+	t.Parallel()
 	people, kills := e2e.Torture(200, 5000), e2e.Torture(4, 40)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 		w := &walk{t: t, dir: t.TempDir(), db: cmdtest.OpenDB(t, database)}
 		stile := newTurnstile(t, ory.AdminURL)

@@ -105,7 +105,8 @@ func (a *nodeApp) all(t *testing.T) map[string]string {
 // TestCreateURL: an application in Node makes its own users. It is killed, and people
 // sign up meanwhile; whoever wants in is told to wait, and when it is back all is well.
 func TestCreateURL(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		var app *nodeApp
 		w := startWorld(t, world{database: database, before: func(w *world) { app = startNode(t, w.server) },
 			env: []string{"SYMBOLON_USERS_CREATE_URL=http://127.0.0.1:9/"}})
@@ -198,8 +199,9 @@ func (w *world) sayNo(t *testing.T, app *nodeApp) {
 // TestKilledBetweenCreateAndCommit: kill -9 when the application has made a user and
 // before Symbolon knows. Asked again, the application names the same one.
 func TestKilledBetweenCreateAndCommit(t *testing.T) {
+	t.Parallel()
 	rounds := e2e.Torture(5, 100)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		var app *nodeApp
 		var server atomic.Pointer[process]
 		var armed atomic.Bool

@@ -196,7 +196,7 @@ func (c *crowd) begin(ctx context.Context, t *testing.T) {
 
 func (c *crowd) awaitPeople(t *testing.T, n int) {
 	t.Helper()
-	patiently(t, "there are people", func() bool {
+	cmdtest.Eventually(t, "there are people", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return len(c.users) >= n

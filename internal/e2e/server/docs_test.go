@@ -130,10 +130,12 @@ func (w *walk) says(out, want string) {
 
 // TestAlreadyHaveUsers walks docs/already-have-users.md.
 func TestAlreadyHaveUsers(t *testing.T) {
+	t.Parallel()
 	const page = "already-have-users.md"
 	for name, test := range map[string]func(*walk){"only users": onlyUsers, "only identities": onlyIdentities, "both": bothHalves} {
 		t.Run(name, func(t *testing.T) {
-			cmdtest.OnBoth(t, func(t *testing.T, database string) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, database string) {
 				w := newWalk(t, page, database)
 				w.begin(strings.SplitN(database, ":", 2)[0])
 				test(w)

@@ -21,17 +21,6 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// patiently waits longer than eventually: for what the server does every few seconds.
-func patiently(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatalf("it never came that %s", what)
-}
-
 // killPoint is when a process dies.
 type killPoint struct {
 	what  string // "ory" or "database"
@@ -205,7 +194,8 @@ func (k *killer) run(t *testing.T, w *world, p killPoint, args ...string) (strin
 // database, before and after it: the next process always carries the erasure to its
 // end, the evidence is whole, and nothing brings the person back.
 func TestEraseKilled(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, killed: true, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases: caches hear nothing of it
 		k := startKiller(t, w)
 		before, killed := 0, 0

@@ -101,7 +101,8 @@ func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) boo
 // TestEraseEndToEnd: a real Kratos, the server, both databases: the admin API and the
 // command line, each row policy.
 func TestEraseEndToEnd(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
 		stays, err := w.kratos.Register(t.Context(), "stays@example.org", cmdtest.Password, "One who stays")
 		if err != nil {
@@ -145,7 +146,7 @@ func TestEraseEndToEnd(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		}
-		if out, err := w.server.command("reconcile", "--repair").CombinedOutput(); err != nil {
+		if out, err := w.server.command("reconcile", "--repair", "--load", "100%").CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if status, user := w.auth(t, stays); status != 200 || user != staying {
@@ -157,6 +158,7 @@ func TestEraseEndToEnd(t *testing.T) {
 // TestEraseOutlivesTheServer: Ory fails, the request is answered 202, the server is
 // killed, Ory comes back: the next server carries it on by itself.
 func TestEraseOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	var down atomic.Bool
 	w := startWorld(t, world{})
 	target, err := url.Parse(w.kratos.AdminURL)
@@ -187,7 +189,7 @@ func TestEraseOutlivesTheServer(t *testing.T) {
 	w.server.kill()
 	w.server.start(t)
 	down.Store(false)
-	patiently(t, "the erasure is done", func() bool {
+	cmdtest.Eventually(t, "the erasure is done", func() bool {
 		known, _ := w.person(t, p.IdentityID)
 		return known.Erasure != nil && known.Erasure.Done
 	})

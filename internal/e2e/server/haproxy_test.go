@@ -29,6 +29,7 @@ auth:
 // configuration, one frontend for each policy: who it is, each refusal, a stopped Kratos
 // and a stopped Symbolon.
 func TestServeBehindHAProxy(t *testing.T) {
+	t.Parallel()
 	w := startWorld(t, world{before: func(w *world) {
 		if err := os.WriteFile(filepath.Join(w.server.dir, "symbolon.yaml"), []byte(policiesForHAProxy), 0o600); err != nil {
 			t.Fatal(err)

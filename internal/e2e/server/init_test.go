@@ -19,7 +19,8 @@ import (
 // TestInitServeDoctor walks the whole way on a real Kratos: init on an application's own
 // table, serve, doctor; then with the server stopped.
 func TestInitServeDoctor(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
 		p := newProcess(t)
 		db := cmdtest.OpenDB(t, dsn)
 		key := map[bool]string{true: "text", false: "uuid"}[strings.HasPrefix(dsn, "sqlite")]

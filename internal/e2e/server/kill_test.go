@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
@@ -17,8 +16,9 @@ import (
 // The sign-up succeeds, the link hook is lost, and after a restart the first
 // request links the person with the ID that was reserved.
 func TestKilledBetweenReserveAndLink(t *testing.T) {
+	t.Parallel()
 	rounds := e2e.Torture(5, 100)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		var server atomic.Pointer[process]
 		var reserved atomic.Int32
 		tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
@@ -32,10 +31,9 @@ var lateness = map[string]time.Duration{"link": 15 * time.Millisecond, "write": 
 // Nothing that was acknowledged is ever lost, nobody gets a second user, and the last
 // start brings everything to its end by itself.
 func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	kills, torture := e2e.Torture(6, 100), os.Getenv("SYMBOLON_TORTURE") != ""
-	t.Parallel() // most of the time it waits
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
-		t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		c := newCrowd(t, database)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); c.load.Wait() }()
@@ -240,7 +238,7 @@ func (c *crowd) checkReconcile(t *testing.T) {
 			living++
 		}
 	}
-	out, err := c.w.server.command("reconcile", "--json").Output()
+	out, err := c.w.server.command("reconcile", "--load", "100%", "--json").Output()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}

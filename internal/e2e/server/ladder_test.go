@@ -10,7 +10,8 @@ import (
 // TestNoHooksNoAdmin is the first step of the ladder: Ory's public URL and nothing
 // else. The first request links.
 func TestNoHooksNoAdmin(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, noAdmin: true})
 		ada := w.register(t, "ada@example.com")
 		if p, known := w.person(t, ada.IdentityID); known {
@@ -33,6 +34,7 @@ func TestNoHooksNoAdmin(t *testing.T) {
 // TestStoppedServer: Symbolon stopped, logins succeed; without reserve sign-ups too,
 // and the ID reaches Ory a moment after the first request.
 func TestStoppedServer(t *testing.T) {
+	t.Parallel()
 	w := startWorld(t, world{actions: []string{"--without-reserve"}})
 	ada := w.register(t, "ada@example.com")
 	before := w.linked(t, ada.IdentityID)

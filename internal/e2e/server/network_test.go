@@ -22,11 +22,12 @@ import (
 // no sign-up waits two seconds for its hook either, and what was kept is followed once
 // the back-references had their minute: that takes its time.
 func TestNetworksLimits(t *testing.T) {
+	t.Parallel()
 	people, minute, atOnce, torture := 300, 4*time.Second, 4, os.Getenv("SYMBOLON_TORTURE") != ""
 	if torture {
 		people, minute, atOnce = 5000, time.Minute, 16
 	}
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		p := newProcess(t)
 		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_LOG_LEVEL=info")
 		printed, err := p.command("actions", "print", "--for", "kratos.yml", "--without-reserve").Output()

@@ -71,8 +71,9 @@ func (d delivery) once(t *testing.T, keys hooks.Keys) (status int, user string, 
 // identity in any order, at once and again. Everybody gets one user, and no answer ever
 // says another than the one before it.
 func TestTwoReplicas(t *testing.T) {
+	t.Parallel()
 	people := e2e.Torture(60, 1000)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}})
 		other := newProcess(t)
 		other.set(w.server.env...)
@@ -171,22 +172,23 @@ type summary struct {
 // others sign up, so that every hook is lost. Two passes later all are linked, and a
 // third finds nothing.
 func TestServerDownDuringAnImport(t *testing.T) {
+	t.Parallel()
 	imported, signedUp := e2e.Torture(150, 9_900), e2e.Torture(10, 100)
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"--without-reserve"}})
 		w.server.kill()
+		var bodies []map[string]any
 		for i := range imported {
-			_, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
-				"traits": map[string]any{"email": fmt.Sprintf("imported%d@example.com", i)}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			bodies = append(bodies, map[string]any{"schema_id": "default", "traits": map[string]any{"email": fmt.Sprintf("imported%d@example.com", i)}})
+		}
+		if _, err := w.kratos.CreateIdentities(t.Context(), bodies); err != nil {
+			t.Fatal(err)
 		}
 		for i := range signedUp {
 			w.register(t, fmt.Sprintf("signed-up%d@example.com", i))
 		}
 		for pass := range 3 {
-			out, err := w.server.command("reconcile", "--repair", "--json").Output()
+			out, err := w.server.command("reconcile", "--repair", "--load", "100%", "--json").Output()
 			if err != nil {
 				t.Fatalf("pass %d: %v\n%s", pass, err, out)
 			}

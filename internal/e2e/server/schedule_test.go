@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
@@ -12,7 +11,8 @@ import (
 // TestSchedule: no hook tells of anybody, and the server finds them by itself; also
 // after a restart, and what an administrator changed at Ory.
 func TestSchedule(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, env: []string{"SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%"}})
 		create := func(n int) string {
 			id, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",
@@ -27,7 +27,7 @@ func TestSchedule(t *testing.T) {
 			return ok && p.Link != nil && p.Link.State == "linked"
 		}
 		first := create(1)
-		soon(t, "it is linked", func() bool { return linked(first) })
+		cmdtest.Eventually(t, "it is linked", func() bool { return linked(first) })
 		if p, _ := w.person(t, first); p.Link.Way != "reconcile" {
 			t.Errorf("linked by %s", p.Link.Way)
 		}
@@ -36,11 +36,11 @@ func TestSchedule(t *testing.T) {
 		}
 		second := create(2)
 		w.server.start(t)
-		soon(t, "it is linked after a restart", func() bool { return linked(second) })
+		cmdtest.Eventually(t, "it is linked after a restart", func() bool { return linked(second) })
 		if err := w.kratos.PatchIdentity(t.Context(), first, []map[string]any{{"op": "replace", "path": "/state", "value": "inactive"}}); err != nil {
 			t.Fatal(err)
 		}
-		soon(t, "it is written that it is inactive", func() bool {
+		cmdtest.Eventually(t, "it is written that it is inactive", func() bool {
 			p, _ := w.person(t, first)
 			for _, e := range p.History {
 				if e.Kind == "user.updated" {
@@ -49,19 +49,9 @@ func TestSchedule(t *testing.T) {
 			}
 			return false
 		})
-		out, err := w.server.command("reconcile", "--json").CombinedOutput()
+		out, err := w.server.command("reconcile", "--load", "100%", "--json").CombinedOutput()
 		if err != nil || !strings.Contains(string(out), `"linked":2`) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
-}
-
-// soon waits for what a schedule does.
-func soon(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for until := time.Now().Add(60 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("not so after a minute: %s", what)
-		}
-	}
 }

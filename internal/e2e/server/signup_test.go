@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
 // TestSignUp is the whole journey with everything on: the ID is born with the
 // identity, and the user is there before the first request.
 func TestSignUp(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database})
 		ada := w.register(t, "ada@example.com")
 		reserved := w.backReference(t, ada)
@@ -62,6 +62,7 @@ func showEverything(t *testing.T, w *world, identity, user string) {
 // TestServeWithoutAFile: a secret and Ory's addresses are enough, and SQLite is in
 // the working directory. Ory need not be up.
 func TestServeWithoutAFile(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t)
 	p.set("SYMBOLON_ORY_PUBLIC_URL=http://127.0.0.1:1", "SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:1")
 	p.start(t)

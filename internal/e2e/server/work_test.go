@@ -4,14 +4,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 // TestFourStartAtOnce: four programs migrate one empty database at once, ours and
 // River's tables; then two servers start on it together and both are ready.
 func TestFourStartAtOnce(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		ory := fakeory.Start(t, fakeory.Config{})
 		var all sync.WaitGroup
 		for range 4 {

@@ -15,7 +15,8 @@ import (
 // TestKilledServersWorkGoesOn: kill -9 while a hint that was answered 200 is being
 // followed. The next server follows it, within about a minute.
 func TestKilledServersWorkGoesOn(t *testing.T) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, database string) {
 		ory := fakeory.Start(t, fakeory.Config{})
 		var servers []*process
 		for range 2 {

@@ -21,7 +21,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-func TestMain(m *testing.M) { symbolontest.Main(m) }
+func TestMain(m *testing.M) { e2e.Main(m) }
 
 // This file is the harness of these tests: a real Kratos, the program as a process,
 // SQLite or a real Postgres.
@@ -32,6 +32,14 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 //		w.server.kill()
 //		…
 //	})
+
+// onBoth runs a test on SQLite and on Postgres at once, each in an empty database.
+func onBoth(t *testing.T, f func(t *testing.T, database string)) {
+	cmdtest.OnBoth(t, func(t *testing.T, database string) {
+		t.Parallel()
+		f(t, database)
+	})
+}
 
 // world is what an end-to-end test runs in. The zero value is Kratos with all of
 // Symbolon's hooks, Symbolon with the admin URL, SQLite.
