@@ -17,6 +17,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/createurl"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -70,7 +71,7 @@ func newWorld(t *testing.T, db database, c *createurl.Client) *world {
 	}
 	t.Cleanup(c.Close)
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
-	return &world{linker: &link.Linker{Ory: noOry{}, Store: store, Creator: c,
+	return &world{linker: &link.Linker{Ory: noOry, Store: store, Creator: c,
 		Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}}
 }
 
@@ -119,17 +120,8 @@ func person(n int) symbolon.Identity {
 		Traits: fmt.Appendf(nil, `{"email":"person%d@example.org","name":{"first":"Ada"},"big":12345678901234567890,"odd":"a\u0000b"}`, n)}
 }
 
-type noOry struct{}
-
-func (noOry) HasAdmin() bool { return false }
-
-func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNoAdmin
-}
-
-func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNoAdmin
-}
+// noOry has no admin API, and is never asked.
+var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
 func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(t.Context(), d)

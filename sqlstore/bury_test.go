@@ -1,28 +1,25 @@
 package sqlstore_test
 
 import (
-	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
-
-// losingOry had one identity besides the control, and lost it.
-type losingOry struct{ noOry }
 
 const control = symbolon.IdentityID("c0000000-0000-4000-8000-000000000000")
 
-func (losingOry) HasAdmin() bool { return true }
-
-func (losingOry) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
-	if id == control {
-		return symbolon.Identity{ID: control, State: symbolon.Active}, nil
-	}
-	return symbolon.Identity{}, symbolon.ErrNotFound
+// controlOnly is an Ory that has lost everybody but the control.
+func controlOnly(t *testing.T) *ory.Client {
+	fake := fakeory.Start(t, fakeory.Config{InMemory: true})
+	fake.PutIdentity(map[string]any{"id": control})
+	return &ory.Client{PublicURL: fake.PublicURL, AdminURL: fake.AdminURL, HTTP: &http.Client{Transport: fake}}
 }
 
 // TestRowPolicies: what each policy writes to the row of a user whose identity is gone.
@@ -73,7 +70,7 @@ func TestRowPolicies(t *testing.T) {
 				store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase,
 					Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}, ReleaseColumns: tt.release, AnonymiseColumns: tt.anon}}
 				l := linkerOf(store)
-				l.OnIdentityDeleted, l.Ory, l.ProofGap = tt.policy, losingOry{}, time.Millisecond
+				l.OnIdentityDeleted, l.Ory, l.ProofGap = tt.policy, controlOnly(t), time.Millisecond
 				id := identityWith(`{"email":"a@b.c","name":"Ann"}`)
 				id.ID = symbolon.IdentityID(newUUID())
 				bond, err := l.Link(t.Context(), symbolon.Reading{Identity: id})

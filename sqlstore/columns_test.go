@@ -1,7 +1,6 @@
 package sqlstore_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,23 +11,15 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-type noOry struct{}
-
-func (noOry) HasAdmin() bool { return false }
-
-func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNoAdmin
-}
-
-func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNoAdmin
-}
+// noOry has no admin API, and is never asked.
+var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
 func linkerOf(store symbolon.Store) *link.Linker {
-	return &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	return &link.Linker{Ory: noOry, Store: store, Log: slog.New(slog.DiscardHandler)}
 }
 
 func identityWith(traits string) symbolon.Identity {

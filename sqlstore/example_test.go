@@ -57,7 +57,7 @@ func Example() {
 		return
 	}
 
-	linker := &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: noOry, Store: store, Log: slog.New(slog.DiscardHandler)}
 	seen := symbolon.Reading{Source: symbolon.FromRequest, Identity: symbolon.Identity{
 		ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13", Traits: json.RawMessage(`{"email":"ada@example.com"}`)}}
 	for range 2 {

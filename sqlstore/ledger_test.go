@@ -67,7 +67,7 @@ func (appOf) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, e
 
 func linkSome(t *testing.T, store *sqlstore.Store, n int) (ids []symbolon.IdentityID) {
 	t.Helper()
-	linker := &link.Linker{Ory: noOry{}, Store: store, Creator: appOf{}, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: noOry, Store: store, Creator: appOf{}, Log: slog.New(slog.DiscardHandler)}
 	for i := range n {
 		if _, err := linker.Link(t.Context(), symbolon.Reading{Identity: person(i), Source: symbolon.FromRequest}); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func installCommands(t *testing.T) *commands {
 	i := install(t, nil)
 	t.Chdir(t.TempDir())
 	return &commands{i, cmdtest.Env("SYMBOLON_DATABASE", i.Config.Database.Reveal(),
-		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)}
+		"SYMBOLON_ORY_PUBLIC_URL", i.ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL", i.ory.AdminURL)}
 }
 
 func TestShowSaysWhatIsWrong(t *testing.T) {

@@ -24,7 +24,7 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 	c := config.Defaults()
 	c.Secret, c.Users.Columns = cmdtest.Secret, config.OwnColumns()
 	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
-	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, cmdtest.Key+"token"
+	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.PublicURL, k.AdminURL, cmdtest.Key+"token"
 	c.Database = config.Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {
 		change(c)

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 // oldEvent is an event as version 4 wrote it, and the run and the bond that the
@@ -159,10 +161,13 @@ func checkCarriedOver(t *testing.T, store *sqlstore.Store) {
 // undoVersion4 undoes both runs and looks at what they leave.
 func undoVersion4(t *testing.T, store *sqlstore.Store) {
 	t.Helper()
+	fake := fakeory.Start(t, fakeory.Config{InMemory: true}) // which knows nobody
+	client := &ory.Client{PublicURL: fake.PublicURL, AdminURL: fake.AdminURL, HTTP: &http.Client{Transport: fake}}
 	a := &adopt.Adopter{
-		Linker: &link.Linker{Ory: silentOry{}, Store: store, Log: slog.New(slog.DiscardHandler),
+		Linker: &link.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler),
 			Secrets: []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}},
-		Ledger: store, Users: store, Identities: silentOry{}.list, LastSignIn: silentOry{}.lastSignIn,
+		Ledger: store, Users: store, LastSignIn: client.LastSignIn,
+		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] { return client.Identities(ctx, ory.ListOptions{}) },
 	}
 	for run, want := range map[string]adopt.Report{"one-1": {Run: "one-1", Done: 4}, "two": {Run: "two", Before: 1}} {
 		got, err := a.Undo(t.Context(), run, adopt.Options{})
@@ -183,25 +188,4 @@ func undoVersion4(t *testing.T, store *sqlstore.Store) {
 	if slices.Sort(want); !slices.Equal(users, want) {
 		t.Errorf("the users are %q, want %q", users, want)
 	}
-}
-
-// silentOry has an admin API and nothing to tell.
-type silentOry struct{}
-
-func (silentOry) HasAdmin() bool { return true }
-
-func (silentOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNotFound
-}
-
-func (silentOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNotFound
-}
-
-func (silentOry) list(context.Context) iter.Seq2[symbolon.Identity, error] {
-	return func(func(symbolon.Identity, error) bool) {}
-}
-
-func (silentOry) lastSignIn(context.Context, symbolon.IdentityID) (time.Time, error) {
-	return time.Time{}, nil
 }

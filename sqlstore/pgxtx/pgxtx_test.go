@@ -15,6 +15,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
@@ -23,17 +24,8 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-type noOry struct{}
-
-func (noOry) HasAdmin() bool { return false }
-
-func (noOry) Identity(context.Context, symbolon.IdentityID) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNoAdmin
-}
-
-func (noOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
-	return symbolon.Identity{}, symbolon.ErrNoAdmin
-}
+// noOry has no admin API, and is never asked.
+var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
 // open shares one pgxpool between the application and the store.
 func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *link.Linker) {
@@ -52,7 +44,7 @@ func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *link.Linker) {
 		t.Fatal(err)
 	}
 	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres}
-	return pool, store, &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	return pool, store, &link.Linker{Ory: noOry, Store: store, Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestFrom(t *testing.T) {
@@ -168,7 +160,7 @@ func TestFromAnotherDriver(t *testing.T) {
 		_, err := pgxtx.From(tx)
 		return err
 	}
-	linker := &link.Linker{Ory: noOry{}, Store: store, Log: slog.New(slog.DiscardHandler)}
+	linker := &link.Linker{Ory: noOry, Store: store, Log: slog.New(slog.DiscardHandler)}
 	_, err = linker.Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}})
 	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 		t.Fatalf("got %v", err)

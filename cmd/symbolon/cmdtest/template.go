@@ -49,7 +49,7 @@ func (p *Template) Publish(t *testing.T, key any) {
 	}
 }
 
-// Token is one of the session that smallKratos has for an identity.
+// Token is one of the session that [Kratos] has for an identity.
 func (p *Template) Token(t *testing.T, identity string) string {
 	t.Helper()
 	now := time.Now()
