@@ -86,7 +86,7 @@ func (v *Verifier) listen() {
 		if err != nil {
 			if v.base.Err() == nil {
 				v.broadcastDown.Store(true)
-				v.warn(&v.warnedBroadcast, "other replicas cannot be heard: what they revoke is seen here later", err)
+				v.warn(&v.warnedBroadcast, "purges of other replicas do not arrive: what they revoke ends here later", err)
 				wait.Until(v.base.Done(), listenPause)
 			}
 			continue
