@@ -1,5 +1,5 @@
-// Package assertion signs who a request is, for applications that do not take a proxy's
-// word for it. A [Signer] makes JSON Web Tokens that count for a minute and serves the
+// Package assertion signs the user of a request, for applications that do not trust a
+// proxy's headers. A [Signer] makes JSON Web Tokens that count for a minute, and serves the
 // public keys that verify them.
 //
 //	signer := &assertion.Signer{Issuer: "https://symbolon.example", Audience: "app", Secrets: secrets}
@@ -26,20 +26,20 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// Signer signs who a request is, for applications that do not take the proxy's word
-// for it: a JWT (EdDSA, Ed25519) that counts for at most a minute.
+// Signer signs the user of a request as a JWT (EdDSA, Ed25519) that counts for at most a
+// minute:
 //
 //	{"iss": Issuer, "aud": [Audience], "sub": the user's ID, "iat": …, "exp": …,
 //	 "identity": the ID at Ory, "session": its ID, "aal": "aal1"}
 //
-// The keys are derived from the secret, a new one each day (UTC): nothing is stored,
-// and replicas that share the secret share the keys. [Signer.JWKS] serves the keys of
-// yesterday, today and tomorrow, of every secret, so that clocks may differ by hours and
-// a verifier may keep the set for an hour.
+// A new key is derived from the secret each day (UTC). Nothing is stored, and replicas that
+// share the secret share the keys. [Signer.JWKS] serves the keys of yesterday, today and
+// tomorrow for every secret, so that clocks may differ by hours and a verifier may keep the
+// set for an hour.
 //
-// Signing takes some 20 µs, so every request of a session gets the same assertion for half
-// its life. A Signer may be used by many goroutines at once; set its
-// fields before the first call. Issuer, Audience and Secrets are required.
+// Signing takes about 20 µs, so every request of a session gets the same assertion for half
+// of its life. A Signer may be used by many goroutines at once; set its fields before the
+// first call. Issuer, Audience and Secrets are required. A nil Signer signs nothing.
 type Signer struct {
 	Issuer   string
 	Audience string
@@ -55,16 +55,16 @@ type Signer struct {
 }
 
 const (
-	// assertionLife is how long an assertion counts: longer than a request under way,
+	// assertionLife is how long an assertion counts. It is longer than a request takes,
 	// and too short to be worth stealing.
 	assertionLife = 60 * time.Second
 
-	// maxAssertions bounds the assertions that are remembered: some 20 MB. Past it the
-	// least used ones are signed again.
+	// maxAssertions bounds the assertions in the cache, to about 20 MB. Beyond it the
+	// least used assertions are signed again.
 	maxAssertions = 1 << 15
 )
 
-// claimed is what an assertion says; signed is an assertion.
+// claimed holds the claims of an assertion.
 type claimed struct {
 	user     symbolon.UserID
 	identity symbolon.IdentityID
@@ -72,13 +72,13 @@ type claimed struct {
 	aal      string
 }
 
+// signed is an assertion, which is given out between two times in Unix milliseconds.
 type signed struct {
-	token string
-	until int64 // Unix milliseconds: given out before
-	from  int64
+	token       string
+	from, until int64
 }
 
-// Check reports what is wrong with the fields.
+// Check reports errors in the fields.
 func (s *Signer) Check() error {
 	s.once.Do(s.setup)
 	return s.bad
@@ -95,10 +95,13 @@ func (s *Signer) setup() {
 	}
 }
 
-// Assert returns an assertion about p, at least half of whose life is left: 30
-// seconds, or less where the session itself ends before. An error matches
+// Assert returns an assertion about p. At least half of its life is left: 30 seconds, or
+// less if the session ends earlier. A nil Signer returns "". An error matches
 // symbolon.ErrUnavailable.
 func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
+	if s == nil {
+		return "", nil
+	}
 	if err := s.Check(); err != nil {
 		return "", fmt.Errorf("%w: %w", err, symbolon.ErrUnavailable)
 	}
@@ -115,7 +118,7 @@ func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
 	return made.token, nil
 }
 
-// ours are the claims that have no registered name.
+// ours are the claims without a registered name.
 type ours struct {
 	Identity symbolon.IdentityID `json:"identity"`
 	Session  string              `json:"session"`
@@ -137,7 +140,7 @@ func (s *Signer) sign(c claimed, now time.Time, life time.Duration) (*signed, er
 	return &signed{token: token, from: now.UnixMilli(), until: now.Add(life / 2).UnixMilli()}, nil
 }
 
-// dayKey is what signs on one day.
+// dayKey is the key of one day.
 type dayKey struct {
 	day    string
 	signer jose.Signer
@@ -167,7 +170,7 @@ func deriveKey(secret symbolon.Secret, day string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(secret.Derive("assertion/" + day))
 }
 
-// publicKey is named by its RFC 7638 thumbprint.
+// publicKey returns the public half, whose kid is its RFC 7638 thumbprint.
 func publicKey(private ed25519.PrivateKey) (jose.JSONWebKey, error) {
 	k := jose.JSONWebKey{Key: private.Public(), Algorithm: string(jose.EdDSA), Use: "sig"}
 	digest, err := k.Thumbprint(crypto.SHA256)
@@ -175,8 +178,8 @@ func publicKey(private ed25519.PrivateKey) (jose.JSONWebKey, error) {
 	return k, err
 }
 
-// JWKS answers GET with the public keys, which caches may keep for an hour. A nil
-// Signer has none: nothing is signed.
+// JWKS answers GET with the public keys, which caches may keep for an hour. A nil Signer
+// has no keys.
 func (s *Signer) JWKS() http.Handler {
 	return answer.Method(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) {
 		set, err := s.keys()
@@ -208,7 +211,7 @@ func (s *Signer) keys() (jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// cacheable is an answer about nobody.
+// cacheable lets caches keep an answer, because it is about no person.
 type cacheable struct{ http.ResponseWriter }
 
 func (w cacheable) WriteHeader(status int) {

@@ -1,8 +1,8 @@
-// Package forwardauth answers proxies that ask, for each request they hold, whether to
-// let it through and whose it is: nginx auth_request, Caddy forward_auth, Traefik
-// ForwardAuth, HAProxy, Envoy's ext_authz over HTTP, and Ory Oathkeeper's hydrator. It
-// asks a [session.Verifier] and adds what is a proxy's own: policies by path, headers
-// for the application, and the way to the login page.
+// Package forwardauth answers proxies that ask about each request whether to let it through
+// and which user it is: nginx auth_request, Caddy forward_auth, Traefik ForwardAuth,
+// HAProxy, Envoy's ext_authz over HTTP, and Ory Oathkeeper's hydrator. It asks a
+// [session.Verifier] and adds policies by path, headers for the application, and the
+// redirect to the login page.
 //
 //	auth := &session.Verifier{Linker: linker}
 //	http.ListenAndServe("127.0.0.1:4460", &forwardauth.ForwardAuth{Verifier: auth})
@@ -10,9 +10,9 @@
 //	/auth           200 with the user's headers, else 401, 403, 503
 //	/auth/optional  200 for every request, with empty headers for strangers; 503
 //	/auth/aal2      as /auth, and 403 without a second factor
-//	/auth/p/NAME    as Policies say, or one of default, optional, aal2
+//	/auth/p/NAME    by the policy NAME of Policies, or default, optional, aal2
 //
-// The answer to a request:
+// A request is answered in these steps:
 //
 //	path ── no such policy ───────────────────────────────▶ 404
 //	  │
@@ -22,7 +22,7 @@
 //	  │                          └─ anything else ─────────▶ 401
 //	  │  └─ a policy, an account on hold ─────────────────▶ 403
 //	  ▼
-//	200, with all headers set over what the client sent
+//	200, with all headers, which overwrite the client's
 package forwardauth
 
 import (
@@ -39,30 +39,30 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// ForwardAuth answers a proxy. Set the fields before the first request and leave them
-// alone afterwards; it must not be copied. Only Verifier is required.
+// ForwardAuth answers a proxy. Set the fields before the first request and do not change
+// them afterwards. It must not be copied. Only Verifier is required.
 //
-// The policy is the path that the proxy asks for. It is matched exactly, byte by
-// byte, and the query never counts: some proxies pass on what the client wrote. So
-// it must not stand behind an http.ServeMux, which cleans paths and redirects. Only
-// behind /auth/p/NAME anything may follow, and is ignored. Methods do not count
-// either, since proxies pass on the client's, and no body is read.
+// The path that the proxy asks for names the policy. It is compared byte by byte. The query
+// is ignored, because some proxies pass on the client's. So an http.ServeMux must not stand
+// in front, because it cleans paths and redirects. Only after /auth/p/NAME may more of a
+// path follow; it is ignored. The method is ignored as well, because proxies pass on the
+// client's, and no body is read.
 //
-// A 403 aal2_required of Ory's own says in its body (redirect_browser_to) and in
-// Location where Ory asks for the second factor.
+// If Ory itself demands a second factor, the body of the 403 (redirect_browser_to) and
+// Location contain the address where Ory asks for it.
 type ForwardAuth struct {
 	Verifier *session.Verifier
 
 	// Headers names the headers of the answer. Empty names keep their defaults.
 	Headers Headers
 
-	// Policies are those of /auth/p/NAME, by their names.
+	// Policies are the policies of /auth/p/NAME, by name.
 	Policies map[string]Policy
 
-	// Login is where policies with LoginRedirect send browsers.
+	// Login is the login page for policies with LoginRedirect.
 	Login Login
 
-	// Signer, where there is one, signs X-Auth-Assertion. Nil leaves it empty.
+	// Signer signs X-Auth-Assertion. If it is nil, the header is empty.
 	Signer *assertion.Signer
 
 	once       sync.Once // protects names and badHeaders
@@ -70,16 +70,16 @@ type ForwardAuth struct {
 	badHeaders error
 }
 
-// Check reports everything that is wrong with the fields. It asks nobody.
+// Check reports all errors in the fields, without any network call.
 func (f *ForwardAuth) Check() error {
 	all := faults.Of("ForwardAuth")
 	for name, p := range f.Policies {
 		field := "Policies[" + name + "]"
 		switch {
 		case isBuiltin(name):
-			all.Say(field, "default, optional and aal2 are there already; give yours another name")
+			all.Say(field, "default, optional and aal2 are built in; choose another name")
 		case !isPolicyName(name):
-			all.Say(field, "its name stands in a path: 1 to 64 of a-z, 0-9, '-' and '_'")
+			all.Say(field, "its name is part of a path: 1 to 64 of a-z, 0-9, '-' and '_'")
 		}
 		if p.LoginRedirect && f.Login.URL == "" {
 			all.Say(field+".LoginRedirect", "it needs Login.URL")
@@ -110,7 +110,7 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.serve(w, r, policy, func() string { return f.Login.redirect(r) })
 }
 
-// ready reports why nobody can be let through: an error that matches
+// ready returns why nobody can be let through, or nil. The error matches
 // symbolon.ErrUnavailable.
 func (f *ForwardAuth) ready() error {
 	if _, err := f.headers(); err != nil {
@@ -122,7 +122,7 @@ func (f *ForwardAuth) ready() error {
 	return f.Verifier.Check()
 }
 
-// serve answers behind a policy. login says where a browser can sign in, or "".
+// serve answers by a policy. login returns the login page for a browser, or "".
 func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Policy, login func() string) {
 	err := f.ready()
 	f.clearHeaders(w.Header())
@@ -134,23 +134,19 @@ func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Polic
 	if err != nil && policy.optional && session.Denied(err) {
 		p, err = nil, nil
 	}
-	assertion := ""
-	if p != nil && f.Signer != nil {
-		assertion, err = f.Signer.Assert(p)
+	if err == nil && p != nil {
+		err = f.setHeaders(w.Header(), p)
 	}
 	if err != nil {
 		refuse(w, policy, err, login)
 		return
 	}
-	if p != nil {
-		f.setHeaders(w.Header(), p, assertion)
-	}
 	w.Header()["Cache-Control"] = noStore[:1:1]
 	w.WriteHeader(http.StatusOK)
 }
 
-// refuse answers a request that is not let through. Only a missing sign-in is ever
-// answered by a redirect to the login page.
+// refuse answers a request that is not let through. Only a request without a session is
+// redirected to the login page.
 func refuse(w http.ResponseWriter, policy Policy, err error, login func() string) {
 	if policy.LoginRedirect && errors.Is(err, session.ErrUnauthenticated) {
 		if to := login(); to != "" {

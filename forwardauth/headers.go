@@ -12,24 +12,24 @@ import (
 
 // Headers names the headers of ForwardAuth's answers. An empty name is the default.
 //
-// Every answer has all of them, empty where there is nothing to say, so that a proxy
-// that copies them overwrites what a client sent under these names. Values are one
-// line of visible ASCII: all other bytes, the space and "%" are percent-encoded.
+// Every answer has all of them, if need be empty, so that a proxy that copies them
+// overwrites the client's headers of these names. Values are one line of visible ASCII: the
+// space, "%" and all other bytes are percent-encoded.
 type Headers struct {
 	UserID     string // X-User-Id
 	IdentityID string // X-Identity-Id
 	SessionID  string // X-Session-Id
 	AAL        string // X-Auth-Aal
 	Email      string // X-Auth-Email: the first verified address
-	Assertion  string // X-Auth-Assertion: a short-lived JWT, see Signer; empty where nothing is signed
+	Assertion  string // X-Auth-Assertion: a short-lived JWT, see Signer
 }
 
-// headerNames are Headers in canonical form, in that order.
+// headerNames are Headers in canonical form, in the same order.
 type headerNames [6]string
 
 var defaultNames = headerNames{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
 
-// names returns names that can be used even beside an error.
+// names returns usable names even with an error.
 func (h Headers) names() (headerNames, error) {
 	names := headerNames{h.UserID, h.IdentityID, h.SessionID, h.AAL, h.Email, h.Assertion}
 	seen := map[string]bool{}
@@ -42,20 +42,20 @@ func (h Headers) names() (headerNames, error) {
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		if seen[name] {
-			return defaultNames, fmt.Errorf("%s stands there twice", name)
+			return defaultNames, fmt.Errorf("%s is named twice", name)
 		}
 		names[i], seen[name] = name, true
 	}
 	return names, nil
 }
 
-// isHeaderName is stricter than HTTP: proxies drop or confuse the rest.
+// isHeaderName is stricter than HTTP, because proxies drop or confuse other names.
 func isHeaderName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == "" && s != ""
 }
 
-// headers returns the names of the headers, beside what is wrong with them: then they are
-// the defaults.
+// headers returns the names of the headers. If Headers is wrong, it returns the defaults and
+// an error.
 func (f *ForwardAuth) headers() (*headerNames, error) {
 	f.once.Do(func() {
 		if f.names, f.badHeaders = f.Headers.names(); f.badHeaders != nil {
@@ -70,38 +70,42 @@ func (f *ForwardAuth) headerNames() *headerNames {
 	return names
 }
 
-// HeaderNames returns the names of the headers that every answer has, in canonical form.
+// HeaderNames returns the names of the headers of every answer, in canonical form.
 func (f *ForwardAuth) HeaderNames() []string { return slices.Clone(f.headerNames()[:]) }
 
-// setHeaders sets all headers to what is known of somebody.
-func (f *ForwardAuth) setHeaders(h http.Header, p *symbolon.Principal, assertion string) {
+// setHeaders sets all headers for a principal. An error means that it could not be signed.
+func (f *ForwardAuth) setHeaders(h http.Header, p *symbolon.Principal) error {
+	assertion, err := f.Signer.Assert(p)
+	if err != nil {
+		return err
+	}
 	values := [...]string{string(p.User.ID), string(p.User.Identity), p.Session.ID, p.Session.AAL, p.Email, assertion}
 	room := make([]string, len(values)) // one allocation for all
 	for i, name := range f.headerNames() {
 		room[i] = headerValue(values[i])
 		h[name] = room[i : i+1 : i+1]
 	}
+	return nil
 }
 
-// clearHeaders sets all headers to nothing: what a client sent is overwritten by
-// every answer.
+// clearHeaders makes all headers empty, so that every answer overwrites the client's.
 func (f *ForwardAuth) clearHeaders(h http.Header) {
 	for _, name := range f.headerNames() {
-		h[name] = nothingKnown[:1:1]
+		h[name] = empty[:1:1]
 	}
 }
 
-// These are shared by all answers, and never written to.
+// These are shared by all answers and never written to.
 var (
-	nothingKnown = []string{""}
-	noStore      = []string{"no-store"}
+	empty   = []string{""}
+	noStore = []string{"no-store"}
 )
 
-// maxHeaderValue keeps an answer below what proxies take: traits have no limit.
+// maxHeaderValue keeps an answer below the limits of proxies, because traits have no limit.
 const maxHeaderValue = 1 << 10
 
-// headerValue makes any text one line of visible ASCII that can be decoded again. A text
-// that would be too long is left out.
+// headerValue encodes text as one line of visible ASCII. It returns "" if the result would
+// be too long.
 func headerValue(s string) string {
 	clean := true
 	for i := range len(s) {

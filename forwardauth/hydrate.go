@@ -4,15 +4,17 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/session"
 )
 
-// Hydrate answers Ory Oathkeeper's hydrator, which knows whose a request is and asks for
-// more about that user:
+// Hydrate answers Ory Oathkeeper's hydrator. It knows the subject of a request and asks for
+// more about it:
 //
 //	POST {"subject": the identity's ID, "extra": {…}, "header": {…}, "match_context": {…}}
 //
@@ -20,26 +22,25 @@ import (
 // aal, email) and with all headers of ForwardAuth in header. Oathkeeper sets them on the
 // request that it passes on, over what the client sent.
 //
-// Oathkeeper passes the client's headers on, and with them the session. The session is
-// verified as always, and has to be the subject's. A subject that is no identity's ID
-// (Oathkeeper's anonymous) is a stranger, whose headers are empty. Basic authentication
-// takes the place of Authorization, so that a Bearer token of Ory's never arrives:
-// programs send X-Session-Token.
+// Oathkeeper passes on the client's headers, and with them the session. The session is
+// verified as always, and has to belong to the subject. A subject that is not an identity's
+// ID (Oathkeeper's anonymous) gets empty headers. Basic authentication replaces
+// Authorization, so a Bearer token of Ory's never arrives: programs send X-Session-Token.
 //
-// Errors: 400, 413, 415 for a body that cannot be read; 401 for the wrong password; 403 and
-// 503 as with ForwardAuth. Oathkeeper makes a 500 of every one of them.
+// Errors: 400, 413, 415 for a body that cannot be read; 401 for a wrong password; 403 and
+// 503 as with ForwardAuth. Oathkeeper turns each of them into a 500.
 type Hydrate struct {
-	// ForwardAuth says whose a request is: by its Verifier, in its Headers, and signed by
-	// its Signer. Its Policies and its Login do not count.
+	// ForwardAuth provides the Verifier, the Headers and the Signer. Its Policies and its
+	// Login are not used.
 	ForwardAuth *ForwardAuth
 
-	// User and Passwords of the basic authentication: one password, or two while it is
-	// changed. Without a password every request is refused.
+	// User and Passwords are for the basic authentication. Two passwords are for the time
+	// of a change. Without a password every request is refused.
 	User      string
 	Passwords []string
 }
 
-// maxHydrate bounds the body, most of which is what whoami said.
+// maxHydrate bounds the body, most of which is the answer of whoami.
 const maxHydrate = 1 << 20
 
 // ServeHTTP answers Oathkeeper.
@@ -53,7 +54,7 @@ func (h *Hydrate) post(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, wrongPassword)
 		return
 	}
-	r.Header.Del("Content-Encoding") // the client's, of a body that is not here
+	r.Header.Del("Content-Encoding") // it is about the client's body, which is not here
 	body, err := answer.ReadJSON(r, maxHydrate)
 	if err != nil {
 		answer.Write(w, err)
@@ -106,7 +107,7 @@ func readHydration(body []byte) (document, string, error) {
 	return doc, subject, nil
 }
 
-// hydrate writes into doc who the request is.
+// hydrate adds the request's user to doc.
 func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
 	f := h.ForwardAuth
 	if err := f.ready(); err != nil {
@@ -120,20 +121,16 @@ func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
 	}
 	p, err := f.Verifier.Authenticate(r)
 	switch {
-	case answer.Of(err).Status == http.StatusUnauthorized && err != nil:
+	case errors.Is(err, session.ErrUnauthenticated):
 		return noSession // a 401 would mean the password
 	case err != nil:
 		return err
 	case p.User.Identity != id:
 		return otherSubject
 	}
-	assertion := ""
-	if f.Signer != nil {
-		if assertion, err = f.Signer.Assert(p); err != nil {
-			return err
-		}
+	if err := f.setHeaders(headers, p); err != nil {
+		return err
 	}
-	f.setHeaders(headers, p, assertion)
 	return doc.set(&hydrated{p.User.ID, p.User.Identity, p.Session.ID, p.Session.AAL, p.Email}, headers)
 }
 
@@ -142,13 +139,13 @@ type hydrated struct {
 	IdentityID symbolon.IdentityID `json:"identity_id"`
 	SessionID  string              `json:"session_id"`
 	AAL        string              `json:"aal"`
-	Email      string              `json:"email"` // the first verified one, or ""
+	Email      string              `json:"email"` // the first verified address, or ""
 }
 
-// set leaves everything else as it came. A nil whom takes away only the members that are
+// set sets Symbolon's members and leaves all others as they came. A nil user removes
 // Symbolon's.
-func (doc document) set(whom *hydrated, headers http.Header) error {
-	if err := doc.merge("extra", map[string]any{"symbolon": whom}); err != nil {
+func (doc document) set(user *hydrated, headers http.Header) error {
+	if err := doc.merge("extra", map[string]any{"symbolon": user}); err != nil {
 		return err
 	}
 	more := map[string]any{}
@@ -158,7 +155,7 @@ func (doc document) set(whom *hydrated, headers http.Header) error {
 	return doc.merge("header", more)
 }
 
-// merge sets members of one of the document's objects, in every spelling.
+// merge sets members of one of the document's objects. It replaces every spelling of them.
 func (doc document) merge(key string, more map[string]any) error {
 	in := document{}
 	if raw := doc[key]; len(raw) > 0 && string(raw) != "null" {

@@ -2,7 +2,6 @@ package forwardauth
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -12,23 +11,23 @@ import (
 	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
-// Login says where ForwardAuth sends browsers without a session.
+// Login is where ForwardAuth sends browsers without a session.
 type Login struct {
-	// URL is the login page: with Kratos its /self-service/login/browser. Where the
-	// person came from is added as return_to.
+	// URL is the login page, with Kratos its /self-service/login/browser. The address that
+	// the person asked for is added as return_to.
 	URL string
 
-	// ReturnTo are the hosts that return_to may name, exactly: "app.example",
-	// "app.example:8443". Empty: return_to is never added.
+	// ReturnTo are the exact hosts that return_to may have: "app.example",
+	// "app.example:8443". If it is empty, return_to is never added.
 	ReturnTo []string
 
-	// TrustedProxies are the peers whose X-Forwarded-Proto, -Host, -Uri and -Method,
-	// or X-Original-URL, are believed, for return_to and nothing else. If it is empty,
-	// no peer's are.
+	// TrustedProxies are the peers whose X-Forwarded-Proto, -Host, -Uri and -Method, or
+	// X-Original-URL, are believed. They are used for return_to and nothing else. If it is
+	// empty, they are never used.
 	TrustedProxies []netip.Prefix
 }
 
-// Check reports everything that is wrong with the fields. URL may be empty.
+// Check reports all errors in the fields. URL may be empty.
 func (l *Login) Check() error {
 	all := faults.Of("Login")
 	if l.URL != "" && !isLoginURL(l.URL) {
@@ -51,8 +50,8 @@ func isReturnHost(s string) bool {
 // isLoginURL reports whether s can be the login page.
 func isLoginURL(s string) bool { _, ok := webURL(s); return ok }
 
-// redirect returns where to send a browser, or "" for a program. Only a GET that accepts a
-// page is taken for a browser's.
+// redirect returns the login page for a browser, or "" for a program. Only a GET that
+// accepts a page counts as a browser's.
 func (l *Login) redirect(r *http.Request) string {
 	trusted := l.trusts(r.RemoteAddr)
 	method := r.Method
@@ -66,13 +65,12 @@ func (l *Login) redirect(r *http.Request) string {
 	return l.page(method, r.Header["Accept"], from)
 }
 
-// page is where to send a browser that asked for from, which may be any text.
+// page returns the login page for a browser that asked for from, or "" for a program.
 func (l *Login) page(method string, accept []string, from string) string {
 	if l.URL == "" || method != http.MethodGet || !wantsPage(accept) {
 		return ""
 	}
-	from, ok := l.returnTo(from)
-	if !ok {
+	if !l.mayReturnTo(from) {
 		return l.URL
 	}
 	sep := "?"
@@ -87,20 +85,16 @@ func (l *Login) trusts(peer string) bool {
 	if len(l.TrustedProxies) == 0 {
 		return false
 	}
-	host, _, err := net.SplitHostPort(peer)
+	peerPort, err := netip.ParseAddrPort(peer)
 	if err != nil {
 		return false
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	ip = ip.Unmap().WithZone("")
+	ip := peerPort.Addr().Unmap().WithZone("")
 	return slices.ContainsFunc(l.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// askedFor is the URL that the client asked the proxy for, in the proxy's words. A
-// header that stands there twice says nothing: one of them may be the client's.
+// askedFor returns the client's URL according to the proxy, or "". A header with two values
+// is ignored, because one may be the client's.
 func askedFor(h http.Header) string {
 	proto, okProto := single(h, "X-Forwarded-Proto")
 	host, okHost := single(h, "X-Forwarded-Host")
@@ -125,20 +119,17 @@ func single(h http.Header, name string) (string, bool) {
 	return h[name][0], true
 }
 
-// returnTo lets a URL through whose host is allowed, exactly.
-func (l *Login) returnTo(s string) (string, bool) {
+// mayReturnTo reports whether s is a URL whose exact host is allowed.
+func (l *Login) mayReturnTo(s string) bool {
 	u, ok := webURL(s)
-	if !ok || !slices.Contains(l.ReturnTo, strings.ToLower(u.Host)) {
-		return "", false
-	}
-	return s, true
+	return ok && slices.Contains(l.ReturnTo, strings.ToLower(u.Host))
 }
 
 const maxURL = 2 << 10
 
-// webURL reads an absolute http(s) URL that every reader understands in the same
-// way, or else refuses it. Browsers drop tabs, take a backslash for a slash and
-// know forms of hosts that others do not; each has been somebody's open redirect.
+// webURL reads an absolute http(s) URL. It refuses a URL that two readers may understand
+// differently: browsers drop tabs, read a backslash as a slash and know forms of hosts that
+// other programs do not. Each of these has been an open redirect somewhere.
 func webURL(s string) (*url.URL, bool) {
 	if len(s) > maxURL || !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
 		return nil, false
@@ -157,11 +148,11 @@ func webURL(s string) (*url.URL, bool) {
 			return nil, false
 		}
 	}
-	// Written anew it is the same, but for bytes of the path that may be escaped or not.
+	// The URL written again is the same, except for optional escapes in the path.
 	return u, strings.HasPrefix(s, u.Scheme+"://"+u.Host+"/")
 }
 
-// isHost takes names and IPv4 addresses, with or without a port.
+// isHost accepts names and IPv4 addresses, with or without a port.
 func isHost(s string) bool {
 	name, port, hasPort := strings.Cut(s, ":")
 	if hasPort && (port == "" || len(port) > 5 || strings.Trim(port, "0123456789") != "") {
@@ -170,12 +161,11 @@ func isHost(s string) bool {
 	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == ""
 }
 
-// wantsPage reports whether text/html is among what a client accepts by name.
+// wantsPage reports whether the client accepts text/html by name.
 func wantsPage(accept []string) bool {
 	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		kind, params, _ := strings.Cut(part, ";")
-		if strings.EqualFold(strings.TrimSpace(kind), "text/html") && !strings.HasPrefix(strings.ReplaceAll(params, " ", ""), "q=0;") &&
-			strings.ReplaceAll(params, " ", "") != "q=0" {
+		if strings.EqualFold(strings.TrimSpace(kind), "text/html") && !strings.HasPrefix(strings.ReplaceAll(params, " ", "")+";", "q=0;") {
 			return true
 		}
 	}

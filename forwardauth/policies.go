@@ -10,40 +10,40 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Policy is what ForwardAuth asks of a request behind one path.
+// Policy is what ForwardAuth requires of the requests of one path.
 type Policy struct {
-	// Require are the conditions on the session, beyond its being good.
+	// Require are conditions on a good session.
 	Require []session.Policy
 
 	// LoginRedirect sends browsers without a session to [ForwardAuth.Login] instead of
-	// answering 401. Behind nginx leave it false:
-	// auth_request makes a 500 of everything but 2xx, 401 and 403.
+	// answering 401. Leave it false behind nginx, because auth_request turns every status
+	// except 2xx, 401 and 403 into a 500.
 	LoginRedirect bool
 
 	optional bool
 }
 
-// builtin are the policies that are always there.
+// builtin are the built-in policies.
 var builtin = map[string]Policy{
 	"default":  {},
 	"optional": {optional: true},
 	"aal2":     {Require: []session.Policy{session.AAL2}},
 }
 
-// isBuiltin reports whether a policy of this name is always there.
+// isBuiltin reports whether name is a built-in policy.
 func isBuiltin(name string) bool { _, ok := builtin[name]; return ok }
 
-// isPolicyName reports whether a policy can be called so: 1 to 64 of a-z, 0-9, "-"
-// and "_", which stand in a path as they are.
+// isPolicyName reports whether s can name a policy: 1 to 64 of a-z, 0-9, "-" and "_", which
+// need no escape in a path.
 func isPolicyName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && s != "" && len(s) <= 64
 }
 
 const named = "/auth/p/"
 
-// policy finds the policy of a path, which is compared byte by byte. Only behind
-// /auth/p/NAME may anything follow: there Envoy appends the path that the client
-// asked for, and whatever that is says nothing.
+// policy finds the policy of a path, which is compared byte by byte. Only after
+// /auth/p/NAME may more follow, because Envoy appends the path that the client asked for.
+// It is ignored.
 func (f *ForwardAuth) policy(path string) (Policy, bool) {
 	switch path {
 	case "/auth":
@@ -62,7 +62,7 @@ func (f *ForwardAuth) policy(path string) (Policy, bool) {
 }
 
 func (f *ForwardAuth) policyNamed(name string) (Policy, bool) {
-	p, ok := builtin[name] // first: nobody redefines these
+	p, ok := builtin[name] // first, so that Policies cannot redefine them
 	if !ok {
 		p, ok = f.Policies[name]
 	}

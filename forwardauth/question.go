@@ -8,29 +8,29 @@ import (
 
 // Question is for proxies that do not ask by HTTP, such as Envoy's ext_authz by gRPC.
 type Question struct {
-	// Policy is the name of one: default, optional, aal2 or one of
-	// [ForwardAuth.Policies]. It must be the proxy's word, never the client's.
+	// Policy names a policy: default, optional, aal2 or one of [ForwardAuth.Policies]. It
+	// must come from the proxy and never from the client.
 	Policy string
 
-	// Method and Header are the client's; the header in canonical form.
+	// Method and Header are the client's. Header is in canonical form.
 	Method string
 	Header http.Header
 
-	// URL is what the client asked for, as the proxy says: it becomes return_to where
-	// Login allows its host. X-Forwarded headers do not count.
+	// URL is the client's URL according to the proxy. It becomes return_to if Login allows
+	// its host. X-Forwarded headers are ignored.
 	URL string
 }
 
-// Answer is what ForwardAuth would answer by HTTP. Status is 200 where the request may
-// pass; Header then has all of [ForwardAuth.HeaderNames].
+// Answer is the answer that ForwardAuth would give by HTTP. If the request may pass, Status
+// is 200 and Header has all of [ForwardAuth.HeaderNames].
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Answer answers a question as ServeHTTP does. A policy that does not exist is 503, because
-// that is the operator's fault and no reason to let a request through.
+// Answer answers a question as ServeHTTP does. The answer for a policy that does not exist
+// is 503, because the operator has made a mistake and nobody may pass because of it.
 func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	w := written{header: http.Header{}}
 	policy, ok := f.policyNamed(q.Policy)
@@ -44,7 +44,7 @@ func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	return w.answer()
 }
 
-// written is an answer as it is written.
+// written is an http.ResponseWriter that keeps the answer.
 type written struct {
 	status int
 	header http.Header

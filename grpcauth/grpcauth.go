@@ -1,19 +1,19 @@
-// Package grpcauth answers, for every call of a gRPC server, which user it is: with the
-// verifier, the rules and the answers of package session.
+// Package grpcauth finds the user of every call to a gRPC server, with the verifier, the
+// policies and the errors of package session.
 //
 //	guard := &access.Guard{Verifier: auth, Methods: access.Methods{"/grpc.health.v1.Health/*": access.Open()}}
 //	server := grpc.NewServer(
 //		grpc.ChainUnaryInterceptor(grpcauth.Unary(guard)),
 //		grpc.ChainStreamInterceptor(grpcauth.Stream(guard)))
 //
-// Inside a method symbolon.UserFrom(ctx) has the user. Put these after an interceptor
-// that recovers from panics or logs, and before everything that needs the user.
+// Inside a method symbolon.UserFrom(ctx) returns the user. Put these after interceptors that
+// recover from panics or log, and before interceptors that need the user.
 //
-// Whoever is not let in gets Unauthenticated (nobody signed in), PermissionDenied (a
-// policy, or no user to hand out) or Unavailable ("don't know": try again), with a
-// google.rpc.ErrorInfo, see [access.Detail].
+// A call that is not let in gets Unauthenticated (nobody has signed in), PermissionDenied (a
+// policy denies it, or the person has no user) or Unavailable ("don't know": try again), with
+// a google.rpc.ErrorInfo; see [access.Detail].
 //
-// Package connectauth is the same for Connect, package extauthz for Envoy.
+// Package connectauth does the same for Connect, package extauthz for Envoy.
 package grpcauth
 
 import (
@@ -21,7 +21,6 @@ import (
 	"net/http"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -29,7 +28,7 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Unary lets in calls as guard says.
+// Unary lets in calls by the rules of guard.
 func Unary(guard *access.Guard) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		in, err := guard.Enter(ctx, info.FullMethod, header(ctx))
@@ -40,11 +39,10 @@ func Unary(guard *access.Guard) grpc.UnaryServerInterceptor {
 	}
 }
 
-// Stream lets in streams as guard says, when they begin. With guard.Recheck it ends
-// them when their session ends: the context of a handler ends, what it receives and
-// sends next fails, and the client gets the status. A handler that does none of the
-// three goes on. A message that it was waiting for when RecvMsg failed must not be used
-// again; generated code never does.
+// Stream lets in streams by the rules of guard when they begin. With guard.Recheck it ends
+// them when their session ends: the handler's context ends, its next receive and send fail,
+// and the client gets the status. A handler that uses none of the three goes on. If RecvMsg
+// fails, its message must not be used again; generated code never does.
 func Stream(guard *access.Guard) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx := ss.Context()
@@ -61,8 +59,9 @@ func Stream(guard *access.Guard) grpc.StreamServerInterceptor {
 	}
 }
 
-// Check reports what is wrong with guard, and the methods that it names and server does
-// not have: a misspelt name guards nothing. Call it when all services are registered.
+// Check reports errors in guard, and the names in guard.Methods that server does not have,
+// because a rule with a misspelt name has no effect. Call it when all services are
+// registered.
 func Check(guard *access.Guard, server *grpc.Server) error {
 	var served []string
 	for service, info := range server.GetServiceInfo() {
@@ -81,22 +80,14 @@ type stream struct {
 func (s *stream) Context() context.Context { return s.guarded.Context() }
 
 func (s *stream) RecvMsg(m any) error {
-	return refused(s.guarded, s.guarded.Receive(func() error { return s.ServerStream.RecvMsg(m) }))
+	return s.guarded.Receive(func() error { return s.ServerStream.RecvMsg(m) }, refusal)
 }
 
 func (s *stream) SendMsg(m any) error {
-	return refused(s.guarded, s.guarded.Send(func() error { return s.ServerStream.SendMsg(m) }))
+	return s.guarded.Send(func() error { return s.ServerStream.SendMsg(m) }, refusal)
 }
 
-// refused makes a status of what the guard says, and leaves every other error alone.
-func refused(s *access.Stream, err error) error {
-	if err != nil && err == s.Ended() { //nolint:errorlint // it is the very value
-		return refusal(err)
-	}
-	return err
-}
-
-// header has of a call's metadata what a credential may stand in.
+// header returns the metadata that may contain a credential.
 func header(ctx context.Context) http.Header {
 	return http.Header{
 		"X-Session-Token": metadata.ValueFromIncomingContext(ctx, "x-session-token"),
@@ -105,8 +96,8 @@ func header(ctx context.Context) http.Header {
 	}
 }
 
-// turnedAway is why a call was not let in. One that has ended meanwhile gets its own
-// word back.
+// turnedAway is the status of a call that was not let in. A call that has ended meanwhile
+// gets the reason of that.
 func turnedAway(ctx context.Context, err error) error {
 	if gone := ctx.Err(); gone != nil {
 		return status.FromContextError(gone).Err()
@@ -114,17 +105,10 @@ func turnedAway(ctx context.Context, err error) error {
 	return refusal(err)
 }
 
-// refusal is what the client is told.
+// refusal is the status for an error of the guard.
 func refusal(err error) error {
 	r := session.RefusalOf(err)
-	code := codes.Unavailable
-	switch {
-	case r.Status == http.StatusUnauthorized:
-		code = codes.Unauthenticated
-	case session.Denied(err):
-		code = codes.PermissionDenied
-	}
-	s := status.New(code, r.Message)
+	s := status.New(access.Code(err), r.Message)
 	if detailed, err := s.WithDetails(access.Detail(r)); err == nil {
 		s = detailed
 	}

@@ -155,8 +155,8 @@ func TestCheck(t *testing.T) {
 	healthpb.RegisterHealthServer(server, health.NewServer())
 	for names, want := range map[string]string{
 		"/grpc.testing.TestService/UnaryCall /grpc.testing.TestService/* /grpc.health.v1.Health/*": "",
-		"/grpc.testing.TestService/UnaryCal":  "nobody serves /grpc.testing.TestService/UnaryCal",
-		"/grpc.testing.TestServices/*":        "nobody serves",
+		"/grpc.testing.TestService/UnaryCal":  "no server has /grpc.testing.TestService/UnaryCal",
+		"/grpc.testing.TestServices/*":        "no server has",
 		"grpc.testing.TestService/UnaryCall":  "is not /package.Service/Method",
 		"/grpc.testing.TestService/":          "is not /package.Service/Method",
 		"/grpc.testing/TestService/UnaryCall": "is not /package.Service/Method",

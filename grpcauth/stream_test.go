@@ -229,7 +229,7 @@ func TestStreamsEndByThemselves(t *testing.T) {
 	}
 }
 
-// TestStreamReceivesAPanic: one of the codec's is the caller's, who may recover.
+// TestStreamReceivesAPanic: a panic of the codec reaches the caller, who may recover.
 func TestStreamReceivesAPanic(t *testing.T) {
 	w := staleWorld(t)
 	s, err := (&access.Guard{Verifier: w.Auth, Recheck: recheck}).EnterStream(t.Context(), "/a.B/C", w.User().ByToken())
@@ -242,5 +242,5 @@ func TestStreamReceivesAPanic(t *testing.T) {
 			t.Errorf("recovered %v", p)
 		}
 	}()
-	_ = s.Receive(func() error { panic("of the codec") })
+	_ = s.Receive(func() error { panic("of the codec") }, func(err error) error { return err })
 }

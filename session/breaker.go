@@ -13,41 +13,51 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// maxAsking bounds the questions that wait for Ory at once, so that an Ory that comes back
-// is not overrun by every request that waited.
+// maxAsking bounds the questions that wait for Ory at once, so that the requests that
+// waited during an outage do not overrun Ory when it returns.
 const maxAsking = 128
 
-// A part of the places and of the flights is reserved for credentials that were good once,
-// so that junk credentials take none of theirs.
+// A quarter of the places and of the flights is reserved for credentials that were good
+// once, so that junk cannot take them.
 const (
 	maxStrangersAsking = maxAsking * 3 / 4
 	maxStrangersFlying = maxFlights * 3 / 4
 )
 
-// whoami asks Ory, unless it is known not to answer.
+// whoami asks Ory, unless the breaker is open.
 func (v *Verifier) whoami(ctx context.Context, k key, cred ory.Credential) (ory.Session, error) {
 	if v.breaker.open.Load() {
 		return v.probe(ctx, cred)
 	}
-	places := []chan struct{}{v.strangerPlaces, v.places}
-	if v.known.has(k) {
-		places = places[1:]
-	}
-	for _, place := range places {
-		select {
-		case place <- struct{}{}:
-			defer func() { <-place }()
-		case <-ctx.Done():
-			return ory.Session{}, fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	if !v.known.has(k) {
+		if err := enter(ctx, v.strangerPlaces); err != nil {
+			return ory.Session{}, err
 		}
+		defer leave(v.strangerPlaces)
 	}
-	if v.breaker.open.Load() { // since it waited
+	if err := enter(ctx, v.places); err != nil {
+		return ory.Session{}, err
+	}
+	defer leave(v.places)
+	if v.breaker.open.Load() { // it may have opened while this question waited
 		return ory.Session{}, errOpen
 	}
 	return v.question(ctx, cred)
 }
 
-// question asks Ory, and takes note of whether it answered.
+// enter waits for a place.
+func enter(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	}
+}
+
+func leave(places chan struct{}) { <-places }
+
+// question asks Ory, and tells the breaker whether Ory answered.
 func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Session, error) {
 	sent := v.mono()
 	if v.ory.EdgeCache && v.purges.within(sent, edgeAge) {
@@ -55,7 +65,7 @@ func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Sessi
 	}
 	v.count.asked.Add(1)
 	s, err := v.ory.Whoami(ctx, cred)
-	if was, is := v.breaker.note(sent, v.mono(), outcomeOf(ctx, err, v.mono()-sent)); was != is {
+	if was, is := v.breaker.record(sent, v.mono(), outcomeOf(ctx, err, v.mono()-sent)); was != is {
 		v.log().Warn("questions to Ory", "stopped", is, "error", err)
 	}
 	return s, err
@@ -80,13 +90,13 @@ func (v *Verifier) probe(ctx context.Context, cred ory.Credential) (ory.Session,
 
 var errOpen = fmt.Errorf("session: Ory did not answer a moment ago and is left alone: %w", symbolon.ErrUnavailable)
 
-// outcome is what a question says about the connection to Ory.
+// outcome is the result of a question for the breaker.
 type outcome int
 
 const (
-	noWord   outcome = iota // nothing
-	answered                // Ory answered anything
-	fault                   // no answer came
+	inconclusive outcome = iota // the question says nothing about the connection
+	answered                    // Ory answered, with any status
+	fault                       // no answer came
 )
 
 // outcomeOf tells faults of the connection from everything else. A 500 for one credential
@@ -95,11 +105,11 @@ func outcomeOf(ctx context.Context, err error, took int64) outcome {
 	var limited *ory.RateLimited
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled), errors.As(err, &limited):
-		return noWord
+		return inconclusive
 	case !errors.Is(err, ory.ErrNoAnswer):
 		return answered
 	case ctx.Err() != nil && took < int64(questionTimeout/2):
-		return noWord // it was not given the time
+		return inconclusive // it had too little time
 	}
 	return fault
 }
@@ -108,10 +118,10 @@ func outcomeOf(ctx context.Context, err error, took int64) outcome {
 // one question a second is let through; the first answer closes it.
 type breaker struct {
 	open     atomic.Bool
-	mu       sync.Mutex // protects all that follows, and the writing of open
+	mu       sync.Mutex // protects the fields below, and the writing of open
 	faults   int        // in a row
-	answered int64      // the last answer came then
-	next     int64      // while open: when the next question may go
+	answered int64      // when the last answer came
+	next     int64      // while open: when the next question may be sent
 }
 
 const (
@@ -120,7 +130,7 @@ const (
 	probeWait  = 250 * time.Millisecond
 )
 
-// pass reports whether a question may go while it is open.
+// pass reports whether a question may be sent while the breaker is open.
 func (b *breaker) pass(now int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,10 +141,10 @@ func (b *breaker) pass(now int64) bool {
 	return true
 }
 
-// note takes in how a question went. A fault of a question that was sent before the last
-// answer came says nothing new.
-func (b *breaker) note(sent, now int64, o outcome) (was, is bool) {
-	if o == noWord {
+// record takes in the outcome of a question and returns whether the breaker was and is
+// open. A fault of a question that was sent before the last answer came is ignored.
+func (b *breaker) record(sent, now int64, o outcome) (was, is bool) {
+	if o == inconclusive {
 		is = b.open.Load()
 		return is, is
 	}

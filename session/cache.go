@@ -15,14 +15,14 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// key stands for a credential in memory, so that no memory dump shows the credential:
-// SHA-256 over its keyPrefix and the whole of it.
+// key stands for a credential in memory, so that no memory dump shows the credential. It is
+// the SHA-256 over the keyPrefix and the credential.
 type key [sha256.Size]byte
 
-// keyPrefix stands for one kind of credential at one Ory: half of SHA-256 over the
-// length-prefixed parts. Its length is fixed, so that nothing can be moved between it and
-// the credential behind it. It is short, so that prefix and session token together fit
-// into one block of SHA-256.
+// keyPrefix stands for one kind of credential at one Ory. It is half of the SHA-256 over
+// the length-prefixed parts. Its length is fixed, so that no byte can move between prefix
+// and credential. It is short, so that the prefix and a session token fit into one block of
+// SHA-256.
 type keyPrefix [sha256.Size / 2]byte
 
 // keyPrefixes are the prefixes of one Ory, one for each kind of credential.
@@ -61,7 +61,7 @@ func (v *Verifier) key(c ory.Credential) key {
 	return sha256.Sum256(append(append(room[:0], prefix[:]...), c.Value...))
 }
 
-// moment is when Ory was asked: an answer is as old as that.
+// moment is when Ory was asked. The age of an answer counts from it.
 type moment struct {
 	mono  int64 // of Verifier.mono
 	wall  time.Time
@@ -77,30 +77,30 @@ func (v *Verifier) moment() moment {
 type entry struct {
 	principal *symbolon.Principal // nil: denied says why
 	denied    error
-	identity  symbolon.IdentityID // the identity that it is about, for purges; empty: none
+	identity  symbolon.IdentityID // for purges; empty: the answer is about no identity
 	session   string
 	epoch     int64      // of purges, when Ory was asked
 	sent      int64      // when Ory was asked
 	ends      int64      // when the session ends by itself
-	token     *heldToken // the token that it was made of; nil: Ory was asked
-	size      uint32     // bytes, about
+	token     *heldToken // the token that it was made from; nil: Ory was asked
+	size      uint32     // in bytes, approximately
 
 	until  atomic.Int64 // it counts before this moment; only OutageGrace moves it
 	renew  atomic.Int64 // a hit after this moment asks again in the background
-	vetted atomic.Int64 // no purge up to this epoch is about it
+	vetted atomic.Int64 // no purge up to this epoch concerns it
 	final  atomic.Bool  // OutageGrace never extends it: see contradiction
 
-	checked atomic.Bool // a policy denied it right after it was asked for
+	checked atomic.Bool // a policy denied it although it was new
 }
 
-// never is before every entry, and forever after.
+// never is before every moment, and forever after.
 const (
 	never   = math.MinInt64
 	forever = math.MaxInt64
 )
 
-// newEntry makes an answer that counts for life, and whose session lasts as long as
-// left. The caller fills in what it says.
+// newEntry makes an answer that counts for life and whose session ends after left. The
+// caller fills in the rest.
 func newEntry(at moment, life, left time.Duration) *entry {
 	e := &entry{epoch: at.epoch, sent: at.mono, ends: later(at.mono, left)}
 	e.until.Store(later(at.mono, min(life, left)))
@@ -109,7 +109,7 @@ func newEntry(at moment, life, left time.Duration) *entry {
 	return e
 }
 
-// later adds without running over.
+// later adds without overflow.
 func later(mono int64, d time.Duration) int64 {
 	if int64(d) > forever-mono {
 		return forever
@@ -129,11 +129,11 @@ func (v *Verifier) cached(k key, now int64) *entry {
 // counts reports whether the answer may be given now.
 func (e *entry) counts(now int64) bool { return now < e.until.Load() }
 
-// overhead is what the cache itself needs for an answer: its key, its place in the
-// tables and queues.
+// overhead is the size of an answer's key and of its places in the cache's tables and
+// queues.
 const overhead = 192
 
-// measure sets the size of an answer. rows is the size of the rows of Load.
+// measure sets the size of an answer. rows is the size of its rows of Load.
 func (e *entry) measure(rows int) {
 	n := overhead + int(unsafe.Sizeof(*e)) + len(e.identity) + len(e.session) + rows
 	if p := e.principal; p != nil {
@@ -145,8 +145,8 @@ func (e *entry) measure(rows int) {
 	e.size = uint32(min(n, math.MaxUint32))
 }
 
-// newCache makes a cache that keeps both limits: an answer counts for its bytes, and never
-// for less than its share of them.
+// newCache makes a cache that keeps both limits, because each answer weighs its size, and
+// at least an equal share of bytes.
 func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 	share := uint32(min((bytes+int64(sessions)-1)/int64(sessions), math.MaxUint32))
 	return otter.New(&otter.Options[key, *entry]{
@@ -155,13 +155,13 @@ func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 	})
 }
 
-// purges remembers which answers are void: an answer about an identity or a session is,
-// if it was asked for before the purge. This covers answers that are still on their way.
-// A purge is forgotten when no answer from before it can be alive.
+// purges remembers purges. An answer about a purged identity or session is void if it was
+// asked for before the purge, even if it arrives later. A purge is forgotten once no answer
+// from before it can be alive.
 type purges struct {
 	epoch atomic.Int64 // counts purges, so that their order does not depend on a clock
-	last  atomic.Int64 // when the newest was
-	begun atomic.Int64 // the epoch at which listen began: that purge of everything concerns no token
+	last  atomic.Int64 // the time of the newest purge
+	begun atomic.Int64 // the epoch at which listen began: its purge of everything concerns no token
 	mu    sync.RWMutex // protects of and swept
 	of    map[string]purge
 	swept int64
@@ -169,13 +169,13 @@ type purges struct {
 
 type purge struct{ epoch, at int64 }
 
-// maxPurges bounds the memory of a mass purge. Past it everything is void.
+// maxPurges bounds the memory of a mass purge. Beyond it every answer is void.
 const maxPurges = 100_000
 
 // everything stands for every identity and every session.
 const everything = "*"
 
-// add voids the answers about id. They live no longer than horizon.
+// add voids the answers about id, none of which lives longer than horizon.
 func (p *purges) add(id string, now, horizon int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,7 +200,7 @@ func (p *purges) add(id string, now, horizon int64) {
 	p.epoch.Store(epoch)
 }
 
-// within reports whether there was a purge in the last d.
+// within reports whether there was a purge within the last d.
 func (p *purges) within(now int64, d time.Duration) bool {
 	return p.epoch.Load() > 0 && now-p.last.Load() < int64(d)
 }

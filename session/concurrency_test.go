@@ -318,7 +318,7 @@ func TestCanaries(t *testing.T) {
 				rec := httptest.NewRecorder()
 				h.ServeHTTP(rec, r)
 				fmt.Fprint(&said, rec.Header(), rec.Body)
-				w.v.quiet.Store(0)
+				w.v.warned.Store(0)
 			}
 			w.v.purges.add(s.id, w.v.mono(), 1)
 		}

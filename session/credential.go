@@ -14,15 +14,15 @@ const (
 	tokenPrefix = "ory_st_"
 )
 
-// credentialOf finds the one credential of a request, in the order in which Kratos
-// itself looks: the header X-Session-Token, then nothing else; the session cookie,
-// then nothing else; a Bearer token that is Ory's, or has the shape of a tokenised
-// session, which counts only where [Verifier.Tokens] is set. An application's own
-// Bearer tokens are none of ours and never leave for Ory.
+// credentialOf finds the one credential of a request. Like Kratos, it takes the first of
+// these that is present and ignores the rest: the header X-Session-Token, the session
+// cookie, a Bearer token of Ory's. A Bearer token with the shape of a tokenised session
+// counts only if [Verifier.Tokens] is set. An application's own Bearer tokens are never
+// sent to Ory.
 //
-// A credential that stands there twice with two values is none, because a client could
-// choose which one counts. An empty X-Session-Token is absent, as it is to
-// Kratos. The shape of the value is not looked at here: see wellFormed.
+// A credential with two values is refused, because a client could otherwise choose which
+// value counts. An empty X-Session-Token is absent, as for Kratos. The form of the value is
+// checked later, by wellFormed.
 func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 	if values := h["X-Session-Token"]; len(values) > 0 {
 		value, ok := only(values)
@@ -55,8 +55,8 @@ func only(values []string) (string, bool) {
 	return values[0], true
 }
 
-// cookieValue finds a cookie by its exact name. It is not ok when it stands there
-// with two values: browsers send those of a parent domain as well.
+// cookieValue finds a cookie by its exact name. It is not ok if the cookie has two values:
+// browsers also send the cookie of a parent domain.
 func cookieValue(lines []string, name string) (value string, found, ok bool) {
 	for _, line := range lines {
 		for line != "" {
@@ -95,11 +95,11 @@ func bearerToken(values []string) (kind ory.Kind, token string, ok bool) {
 	return "", "", false
 }
 
-// wellFormed reports whether a credential looks as Ory's do. Any other is refused without
-// asking Ory: it cannot be good, and asking costs.
+// wellFormed reports whether a credential has the form of Ory's. Others are refused without
+// asking Ory, because they cannot be good and a question costs.
 func wellFormed(c ory.Credential) bool {
 	switch c.Kind {
-	case ory.SessionToken: // old and hand-made ones lack the prefix
+	case ory.SessionToken: // old ones, and those made by hand, lack the prefix
 		return within(c.Value, maxToken, '!', '~')
 	case ory.BearerToken:
 		return strings.HasPrefix(c.Value, tokenPrefix) && len(c.Value) > len(tokenPrefix) && within(c.Value, maxToken, '!', '~')
@@ -118,8 +118,7 @@ func within(s string, limit int, lo, hi byte) bool {
 	return s != "" && len(s) <= limit
 }
 
-// isBase64URL reports whether s is what securecookie makes: base64 for URLs, with
-// its padding.
+// isBase64URL reports whether s is padded base64 for URLs, as securecookie makes it.
 func isBase64URL(s string) bool {
 	body := strings.TrimRight(s, "=")
 	for i := range len(body) {

@@ -8,40 +8,40 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// The answers to a request that is not let in, besides symbolon.ErrOnHold,
-// ErrUserGone and ErrCannotCreate. Every other error is "don't know": 503.
+// Denials, besides symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate. Every other error
+// is "don't know" (503).
 var (
-	// ErrUnauthenticated: no credential, or Ory is proved not to know it. 401.
+	// ErrUnauthenticated: there is no credential, or it is proved that Ory does not know
+	// it. 401.
 	ErrUnauthenticated error = answer.New(http.StatusUnauthorized, answer.Unauthenticated, "Sign in first.")
 
 	// ErrAAL2Required: a second factor is needed. 403.
 	ErrAAL2Required error = answer.New(http.StatusForbidden, answer.AAL2Required, "A second factor is needed.")
 
-	// ErrNotVerified: no e-mail address of the person has been verified. 403.
+	// ErrNotVerified: Ory has verified no e-mail address of the person. 403.
 	ErrNotVerified error = answer.New(http.StatusForbidden, answer.NotVerified, "Verify your e-mail address first.")
 
-	// ErrNotFresh: the last sign-in was too long ago for this. 403.
+	// ErrNotFresh: the last sign-in was too long ago. 403.
 	ErrNotFresh error = answer.New(http.StatusForbidden, answer.NotFresh, "Sign in again to do this.")
 )
 
-// Denied reports whether err, of [Verifier.Authenticate] or given to an ErrorFunc,
-// is a denial: nobody signed in, a policy, or no user to hand out. Any other error is
-// "don't know", and must be answered neither by a login page nor by a logout.
+// Denied reports whether err, of [Verifier.Authenticate] or given to an ErrorFunc, is a
+// denial: the request has no session, a policy denies it, or the person has no user. Any
+// other error is "don't know", and must be answered neither by a login page nor by a logout.
 func Denied(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }
 
-// Refusal is what an error of [Verifier.Authenticate] says to a stranger, for answers by
-// another way than HTTP. It holds no secret.
+// Refusal is the public part of an error of [Verifier.Authenticate], for protocols other
+// than HTTP. It contains no secret.
 type Refusal struct {
 	Status  int    // 401, 403; 503: "don't know"
-	Code    string // of the one error shape: unauthenticated, aal2_required, …
+	Code    string // unauthenticated, aal2_required, …, as in the JSON of HTTP answers
 	Message string
 
-	// Redirect, where there is one, is where a browser can do what is missing: see
-	// [SecondFactorURL].
+	// Redirect is the address of [SecondFactorURL], or empty.
 	Redirect string
 }
 
-// RefusalOf says which refusal err is. An error that is no answer is "don't know".
+// RefusalOf returns the public part of err. An error that is no denial becomes "don't know".
 func RefusalOf(err error) Refusal {
 	p := answer.Of(err)
 	return Refusal{p.Status, string(p.Code), p.Message, p.Redirect}
@@ -53,7 +53,7 @@ type secondFactor struct{ problem *answer.Problem }
 func (s *secondFactor) Error() string   { return s.problem.Error() }
 func (s *secondFactor) Unwrap() []error { return []error{s.problem, ErrAAL2Required} }
 
-// aal2Required is what Ory's refusal means.
+// aal2Required returns the denial for Ory's demand of a second factor.
 func aal2Required(err error) error {
 	var e *ory.Error
 	if !errors.As(err, &e) || e.Redirect == "" {
@@ -64,9 +64,9 @@ func aal2Required(err error) error {
 	return &secondFactor{p}
 }
 
-// SecondFactorURL returns the address where Ory asks for the second factor, of an error that
-// is [ErrAAL2Required]. It is empty if Ory named none, for example because a policy wants
-// the factor. An ErrorFunc sends browsers there.
+// SecondFactorURL returns the address where Ory asks for the second factor, if err is
+// [ErrAAL2Required]. It is empty if Ory gave no address, for example because a policy
+// requires the factor. An ErrorFunc sends browsers there.
 func SecondFactorURL(err error) string {
 	var s *secondFactor
 	if errors.As(err, &s) {

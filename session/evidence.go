@@ -10,10 +10,10 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// unauthorised is what to do when whoami says 401.
+// unauthorised makes an answer when whoami says 401.
 type unauthorised func(ctx context.Context, k key, cred ory.Credential, at moment) (*entry, error)
 
-// ask asks Ory once whose a credential is. The error is "don't know".
+// ask asks Ory once for the session of a credential. The error is "don't know".
 func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 unauthorised) (*entry, error) {
 	at := v.moment() // before the question
 	s, err := v.whoami(ctx, k, cred)
@@ -23,8 +23,8 @@ func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 un
 	case errors.Is(err, ory.ErrNoSession):
 		return on401(ctx, k, cred, at)
 	case errors.Is(err, ory.ErrAAL2Required):
-		// Not remembered: the same session is good a moment later, when the second
-		// factor has been shown.
+		// It counts for no time, because the same session is good as soon as the
+		// person has completed the second factor.
 		e := newEntry(at, 0, 0)
 		e.denied = aal2Required(err)
 		return e, nil
@@ -34,7 +34,7 @@ func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 un
 
 // admit finds the user of a session that Ory vouches for.
 func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (*entry, error) {
-	if err := complete(s, at.wall); err != nil {
+	if err := checkSession(s, at.wall); err != nil {
 		return nil, contradiction{fmt.Errorf("session: whoami: %w: %w", err, symbolon.ErrUnavailable)}
 	}
 	v.know(k, s.ID)
@@ -42,11 +42,11 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (
 	e := newEntry(at, v.maxStale(), left)
 	e.identity, e.session = s.Identity.ID, s.ID
 	link, err := v.Linker.Link(ctx, symbolon.Reading{Identity: *s.Identity, Source: symbolon.FromRequest})
-	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Session: s.Session, Email: s.Identity.VerifiedEmail()})
+	return v.withBond(ctx, k, e, at, left, link, err, &symbolon.Principal{Session: s.Session, Email: s.Identity.VerifiedEmail()})
 }
 
-// settle completes an answer by the bond of its identity.
-func (v *Verifier) settle(ctx context.Context, k key, e *entry, at moment, left time.Duration, link symbolon.Link, err error, p *symbolon.Principal) (*entry, error) {
+// withBond completes an answer by the bond of its identity, which is link, or err.
+func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, left time.Duration, link symbolon.Link, err error, p *symbolon.Principal) (*entry, error) {
 	var deny *symbolon.DenyError
 	switch {
 	case errors.As(err, &deny):
@@ -55,8 +55,8 @@ func (v *Verifier) settle(ctx context.Context, k key, e *entry, at moment, left 
 		e.measure(len(deny.Detail))
 		return e, nil
 	case err != nil:
-		// ErrNotFound among them, which is no answer to a request: whoami has just
-		// shown the identity.
+		// ErrNotFound too is "don't know" here, because whoami has just shown the
+		// identity.
 		return nil, fmt.Errorf("session: %w (%v)", symbolon.ErrUnavailable, err) //nolint:errorlint // on purpose, see above
 	case link.State != symbolon.Linked || link.User == "" || link.Identity != e.identity:
 		return nil, fmt.Errorf("session: the linker answered with another bond: %w", symbolon.ErrUnavailable)
@@ -73,12 +73,12 @@ func (v *Verifier) settle(ctx context.Context, k key, e *entry, at moment, left 
 	return e, nil
 }
 
-// longest is the longest life that a session can sensibly have left.
-const longest = 100 * 365 * 24 * time.Hour
+// maxLife is the longest life that a session is believed to have left.
+const maxLife = 100 * 365 * 24 * time.Hour
 
-// complete reports what is missing for an answer to let anybody in. Ory decides
-// with its own clock, so that small differences between the clocks do no harm.
-func complete(s ory.Session, now time.Time) error {
+// checkSession reports why an answer of whoami lets nobody in. Small differences between
+// Ory's clock and ours do no harm, because Ory decides with its own.
+func checkSession(s ory.Session, now time.Time) error {
 	left := s.ExpiresAt.Sub(now)
 	switch {
 	case !s.Active:
@@ -89,7 +89,7 @@ func complete(s ory.Session, now time.Time) error {
 		return errors.New("200 with an identity that is not active")
 	case left <= 0:
 		return errors.New("200 with a session that has expired by our clock")
-	case left > longest || s.ExpiresAt.Year() > 9000:
+	case left > maxLife || s.ExpiresAt.Year() > 9000:
 		return errors.New("200 with an absurd expiry")
 	case s.AuthenticatedAt.Sub(now) > 24*time.Hour || s.AuthenticatedAt.Year() < 2000:
 		return errors.New("200 with an absurd time of authentication")

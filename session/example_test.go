@@ -15,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// A handler behind Require has a user; one that deletes the account wants a second
-// factor and a recent sign-in as well.
+// A handler behind Require has a user. The handler that deletes the account requires a
+// second factor and a recent sign-in as well.
 func Example() {
 	var db *sql.DB // the application's own
 
@@ -32,12 +32,12 @@ func Example() {
 	mux.Handle("/notes", auth.Require(notes))
 	mux.Handle("DELETE /account", auth.RequireWith(session.AAL2, session.Fresh(15*time.Minute))(notes))
 
-	// A stranger is turned away without a question to Ory or the database.
+	// A stranger is refused without a question to Ory or the database.
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest("GET", "/notes", nil))
 	fmt.Print(w.Code, " ", w.Body)
 
-	// A test of the handler needs neither.
+	// A test of the handler needs neither Ory nor a database.
 	w = httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/notes", nil)
 	notes.ServeHTTP(w, r.WithContext(symbolon.WithUser(r.Context(), symbolon.User{ID: "42"})))

@@ -77,10 +77,10 @@ func (v *Verifier) fly(ctx context.Context, k key, cred ory.Credential, backgrou
 	switch {
 	case err == nil:
 	case background:
-		v.complain(&v.quiet, "a session could not be refreshed: the answer before counts while it may", err)
+		v.warn(&v.warned, "a session could not be refreshed: the answer before counts while it may", err)
 	default:
 		v.count.unknown.Add(1)
-		v.complain(&v.quiet, "a session could not be verified: 503, or the outage's grace", err)
+		v.warn(&v.warned, "a session could not be verified: 503, or the outage's grace", err)
 	}
 	v.keep(k, e, err)
 	return e, err
@@ -117,11 +117,10 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 	return v.ask(ctx, k, cred, v.prove)
 }
 
-// complain logs a warning about something that may happen to many requests at once, at
-// most once a second for each quiet.
-func (v *Verifier) complain(quiet *atomic.Int64, text string, err error) {
-	now, last := v.mono()+1, quiet.Load()
-	if (last == 0 || now-last >= int64(time.Second)) && quiet.CompareAndSwap(last, now) {
+// warn logs what may happen to many requests at once, at most once a second for each last.
+func (v *Verifier) warn(last *atomic.Int64, text string, err error) {
+	now, before := v.mono()+1, last.Load()
+	if (before == 0 || now-before >= int64(time.Second)) && last.CompareAndSwap(before, now) {
 		v.log().Warn(text, "error", err)
 	}
 }

@@ -8,21 +8,21 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// How fresh an answer is. It counts from when the question was sent:
+// The age of an answer counts from when the question was sent:
 //
 //	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ OutageGrace ─▶ void
 //	      cached │   cached, and     │ only while Ory does │
 //	             │   asked again in  │ not answer          │
 //	             │   the background  │
 //
-// never longer than the session itself, and not a moment longer once it was purged.
+// An answer never counts after its session has expired, or after a purge.
 
-// edgeAge is how old an answer of Ory Network's edge may be.
+// edgeAge is the greatest age of an answer from the edge cache of Ory Network.
 const edgeAge = 150 * time.Second
 
 // Bound is the longest time for which a person may still be let in after the session was
-// revoked at Ory, the identity was deactivated there, or the user's row was deleted: at the
-// worst moment and with anything out of order. Revoke and Purge take effect at once, and
+// revoked at Ory, the identity was deactivated there, or the user's row was deleted. It
+// holds at the worst moment and during any outage. Revoke and Purge take effect at once, and
 // within a second on other replicas. With Tokens the bound is at least their longest life,
 // because a token counts until it expires; its user's row is read as often as with any
 // session.
@@ -44,17 +44,18 @@ func (v *Verifier) maxStale() time.Duration {
 	return v.MaxStale
 }
 
-// memorable is for how long a purge is kept: no answer lives longer. A token may, if the
-// wall clock is set back.
-func (v *Verifier) memorable() int64 {
+// purgeAge is how long a purge is kept, because no answer lives longer. A token does if
+// the wall clock is set back.
+func (v *Verifier) purgeAge() int64 {
+	age := v.Bound() + questionTimeout
 	if v.Tokens != nil {
-		return later(0, v.Bound()+jwt.LongestLife+questionTimeout)
+		age += jwt.LongestLife
 	}
-	return later(0, v.Bound()+questionTimeout)
+	return later(0, age)
 }
 
-// renewAt is when a hit should ask Ory again. The moment depends on the key, so that
-// answers that came together are not renewed together.
+// renewAt is the moment from which a hit asks Ory again: after 5/8 to 7/8 of life. It
+// depends on the key, so that answers that came together are not renewed together.
 func renewAt(k key, sent int64, life time.Duration) int64 {
 	return later(sent, life/256*(160+time.Duration(k[0])/4))
 }
@@ -70,8 +71,8 @@ func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 	_, _, _ = v.join(k, cred, e.sent, true)
 }
 
-// unanswered is "don't know" because Ory gave no answer, or one without a meaning.
-// OutageGrace applies to it, and not to a contradiction.
+// unanswered is "don't know" because Ory gave no answer, or a meaningless one. OutageGrace
+// applies to it, and not to a contradiction.
 type unanswered struct{ error }
 
 func (u unanswered) Unwrap() error { return u.error }
@@ -85,8 +86,7 @@ func (c contradiction) Unwrap() error { return c.error }
 // grace returns the last good answer for a credential when Ory gives no new one. The
 // answer then counts for a second more, so that Ory is asked once a second.
 func (v *Verifier) grace(k key, err error) *entry {
-	var silence unanswered
-	if v.OutageGrace <= 0 || !errors.As(err, &silence) {
+	if v.OutageGrace <= 0 || !errors.As(err, new(unanswered)) {
 		return nil
 	}
 	e, ok := v.cache.GetIfPresent(k)

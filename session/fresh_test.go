@@ -103,7 +103,7 @@ func TestRefreshParts(t *testing.T) {
 // TestGrace: while Ory does not answer, an answer counts for OutageGrace longer;
 // never for whom Ory has said no to, or who was purged, and never longer.
 func TestGrace(t *testing.T) {
-	noWord := map[string]func(w *world){
+	inconclusive := map[string]func(w *world){
 		"database down": func(w *world) { w.down = true },
 		"table broken":  func(w *world) { w.tableBroken = true }, // Ory's books still show the session
 		"500":           func(w *world) { w.answer = always(500, body500) },
@@ -111,7 +111,7 @@ func TestGrace(t *testing.T) {
 		"429":           func(w *world) { w.answer = always(429, "") },
 		"no connection": func(w *world) { w.refuse = true },
 	}
-	for name, fault := range noWord {
+	for name, fault := range inconclusive {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -326,14 +326,14 @@ func TestBreakerStaysClosed(t *testing.T) {
 		}
 	})
 	var b breaker
-	b.note(0, 1000, answered)
+	b.record(0, 1000, answered)
 	for n := range int64(100) { // of questions that were sent before the last answer came
-		if _, open := b.note(n, n+1001, fault); open {
+		if _, open := b.record(n, n+1001, fault); open {
 			t.Fatal("late faults open it")
 		}
 	}
 	for n := range 100 {
-		b.note(int64(2000+n), int64(2000+n), noWord)
+		b.record(int64(2000+n), int64(2000+n), inconclusive)
 	}
 	if b.open.Load() {
 		t.Error("questions that were given up open it")

@@ -15,23 +15,23 @@ type Loader[T any] struct {
 	slot  int
 }
 
-// Load makes the verifier read a row of the application's own beside every answer
-// of Ory: the account, the plan, the permissions. It is kept as long as the answer
-// is, refreshed with it and purged with it, so that a request costs no look-up:
+// Load makes the verifier read a row of the application's own with every answer of Ory,
+// such as the account, the plan or the permissions. The row is kept, refreshed and purged
+// with the answer, so that a request costs no query:
 //
 //	accounts := session.Load(auth, func(ctx context.Context, u symbolon.User) (*Account, error) {
 //		return readAccount(ctx, db, u.ID)
 //	})
 //	mux.Handle("/notes", auth.Require(notes)) // inside: a, ok := accounts.From(r.Context())
 //
-// Call it before the first request. A row is as old as [Verifier.Bound] says, and
-// shared by requests: nobody may change it; after a change in the database call
-// [Verifier.Purge]. An error of load is "don't know": the request is answered with
-// 503 and nothing is kept; that there is no row is a value of T. The context is not
-// the request's: many may wait for one answer.
+// Call it before the first request. A row may be as old as [Verifier.Bound]. After a change
+// in the database call [Verifier.Purge]. Requests share the row, so it must not be changed.
+// An error of load is "don't know": the request is answered with 503 and nothing is kept.
+// If a missing row is normal, return a value of T that says so. The context is not the
+// request's, because many requests may wait for one answer.
 //
-// MaxBytes counts a row with what its method Size() int says, or else with the size
-// of T itself.
+// MaxBytes counts the size of T, and the result of the row's method Size() int if it has
+// one.
 func Load[T any](v *Verifier, load func(ctx context.Context, u symbolon.User) (T, error)) *Loader[T] {
 	v.loadersMu.Lock()
 	defer v.loadersMu.Unlock()
@@ -55,8 +55,8 @@ func Load[T any](v *Verifier, load func(ctx context.Context, u symbolon.User) (T
 	return l
 }
 
-// From returns the row of the request's user. False: nobody signed in, or not by
-// this verifier.
+// From returns the row of the request's user. It returns false if nobody has signed in, or
+// if another verifier let the request in.
 func (l *Loader[T]) From(ctx context.Context) (row T, ok bool) {
 	p := symbolon.PrincipalFrom(ctx)
 	if p == nil {
@@ -73,8 +73,7 @@ func (l *Loader[T]) From(ctx context.Context) (row T, ok bool) {
 	return *r, true
 }
 
-// With returns a context in which u has signed in with this row: for the tests of
-// handlers.
+// With returns a context in which u has signed in with this row, for tests of handlers.
 func (l *Loader[T]) With(ctx context.Context, u symbolon.User, row T) context.Context {
 	all := &rows{owner: l.owner, rows: make([]any, l.slot+1)}
 	if p := symbolon.PrincipalFrom(ctx); p != nil && p.User == u {
@@ -87,7 +86,7 @@ func (l *Loader[T]) With(ctx context.Context, u symbolon.User, row T) context.Co
 	return symbolon.WithPrincipal(ctx, &symbolon.Principal{User: u, Loaded: all})
 }
 
-// rows are what the loaders of a verifier read for one answer.
+// rows holds the rows of one answer.
 type rows struct {
 	owner *Verifier
 	rows  []any // *T each
@@ -95,7 +94,7 @@ type rows struct {
 
 type loader func(ctx context.Context, u symbolon.User) (row any, size int, err error)
 
-// load reads all rows of a user. It returns nil where nothing is loaded.
+// load reads all rows of a user. It returns nil if there are no loaders.
 func (v *Verifier) load(ctx context.Context, u symbolon.User) (loaded any, size int, err error) {
 	all := v.loaders.Load()
 	if all == nil {
@@ -105,7 +104,7 @@ func (v *Verifier) load(ctx context.Context, u symbolon.User) (loaded any, size 
 	for i, load := range *all {
 		row, n, err := load(ctx, u)
 		if err != nil {
-			return nil, 0, fmt.Errorf("session: load the row of user %s: %w (%v)", u.ID, symbolon.ErrUnavailable, err) //nolint:errorlint // a load that says "no" does not make it one
+			return nil, 0, fmt.Errorf("session: load the row of user %s: %w (%v)", u.ID, symbolon.ErrUnavailable, err) //nolint:errorlint // an error of load never becomes a denial
 		}
 		r.rows[i], size = row, size+n
 	}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
@@ -10,43 +9,43 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Memory is what replicas share so that one can prove a 401 of a session that only
-// another has seen, also after a restart. sqlstore.Replicas is one. Methods may be
-// called by many goroutines at once.
+// Memory is shared by replicas, so that each can prove a 401 of a session that only another
+// replica has seen, or that was seen before a restart. sqlstore.Replicas implements it.
+// Methods may be called by many goroutines at once.
 type Memory interface {
-	// Remember keeps which session each credential was once, for a day at least. The
-	// key is a hash from which no credential can be found. It is called in the
-	// background, with up to a thousand at a time.
+	// Remember keeps the session of each credential for at least a day. The key is a hash
+	// that reveals no credential. It is called in the background, with up to a thousand
+	// sessions at a time.
 	Remember(ctx context.Context, sessions map[[32]byte]string) error
 
-	// Recall returns the session that a credential was, or "" for a credential that no
-	// replica has seen. An error is "don't know".
+	// Recall returns the session of a credential, or "" for a credential that no replica
+	// has seen. An error is "don't know".
 	Recall(ctx context.Context, credential [32]byte) (session string, err error)
 }
 
-// A process that is killed loses what it has not written to Memory yet: at most the
-// sessions of this time. They then count as unknown.
+// writeDelay gathers sessions before they are written to Memory. A process that is killed
+// loses the sessions of this time, which then count as unknown.
 const writeDelay = 200 * time.Millisecond
 
-// maxUnwritten bounds what waits for a database that is down.
-const maxUnwritten = 100_000
+// maxMemoryPending bounds the sessions that wait for a database that is down.
+const maxMemoryPending = 100_000
 
-// know remembers whose session a credential is, here and in Memory.
+// know remembers the session of a credential, here and in Memory.
 func (v *Verifier) know(k key, session string) {
 	id, err := symbolon.UserID(session).UUID()
 	if err != nil {
-		return // Ory's are UUIDs: ory has looked
+		return // never: package ory accepts only UUIDs
 	}
 	if v.known.remember(k, id, v.mono(), v.today()) && v.Memory != nil {
 		v.memoryOut.put(k, session)
 	}
 }
 
-// recall returns which session a credential was, as far as any replica knows: its ID, or
-// over.
+// recall returns the ID of a credential's session as far as any replica knows, or
+// endedSession.
 func (v *Verifier) recall(ctx context.Context, k key) (session string, known bool, err error) {
 	if id, ok := v.known.recall(k); ok {
-		return id.String(), true, nil
+		return string(symbolon.UserIDFromUUID(id)), true, nil
 	}
 	if v.Memory == nil {
 		return "", false, nil
@@ -59,47 +58,34 @@ func (v *Verifier) recall(ctx context.Context, k key) (session string, known boo
 		return "", false, nil
 	}
 	if id, err := symbolon.UserID(session).UUID(); err == nil {
-		v.known.remember(k, id, v.mono(), 0) // when it is seen again it is written again
+		v.known.remember(k, id, v.mono(), 0) // day 0: it is written again when it is seen again
 	}
 	return session, true, nil
 }
 
-// writeMemory is the outbox's way to Memory.
-func (v *Verifier) writeMemory(ctx context.Context, batch map[key]string) error {
-	sessions := make(map[[32]byte]string, len(batch))
-	for k, session := range batch {
-		sessions[k] = session
-	}
-	return v.Memory.Remember(ctx, sessions)
-}
-
 func (v *Verifier) today() int64 { return v.now().Unix() / (24 * 60 * 60) }
 
-// sessionID is a UUID in the little room that a million of them should take.
+// sessionID is a session's UUID in 16 bytes, because up to a million of them are kept. Zero
+// stands for a session that is proved to have ended.
 type sessionID [16]byte
 
-// over stands for the ID of a session that is proved to be over.
-const over = "00000000-0000-0000-0000-000000000000"
+// endedSession is the zero sessionID as text.
+const endedSession = "00000000-0000-0000-0000-000000000000"
 
-func (id sessionID) String() string {
-	s := hex.EncodeToString(id[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
-}
-
-// knownSessions remembers which session a credential was once, so that a later
-// 401 can be proved. Two generations bound its size and its age without a clock of
-// its own: at most twice limit, at least a day unless it overflows.
+// knownSessions remembers the session of each credential that was good once, so that a
+// later 401 can be proved. It keeps two generations and drops the older one whole: it holds
+// at most twice limit, and each session for at least a day unless it overflows.
 type knownSessions struct {
 	limit int
 
-	mu         sync.Mutex // protects all that follows
-	turned     int64
-	young, old map[key]known // two generations
+	mu         sync.Mutex // protects the fields below
+	turned     int64      // when young became old
+	young, old map[key]known
 }
 
 type known struct {
 	session sessionID
-	day     int32 // of its last writing to Memory
+	day     int32 // when it was last written to Memory
 }
 
 const knownFor = 24 * time.Hour
@@ -108,7 +94,7 @@ func newKnownSessions(limit int) *knownSessions {
 	return &knownSessions{limit: limit, young: map[key]known{}}
 }
 
-// remember reports whether that is news of the day.
+// remember reports whether the session of a credential is new, or new on this day.
 func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,9 +111,6 @@ func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool
 	s.young[k] = known{session, int32(day)}
 	return was != s.young[k]
 }
-
-// ended remembers that a credential's session is over for good.
-func (s *knownSessions) ended(k key, mono int64) { s.remember(k, sessionID{}, mono, 0) }
 
 // has reports whether a credential was good once.
 func (s *knownSessions) has(k key) bool { _, ok := s.recall(k); return ok }

@@ -8,9 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// Require lets in requests whose user is known. Inside,
-// symbolon.UserFrom(r.Context()) has the user and symbolon.PrincipalFrom the session as
-// well.
+// Require lets in requests whose user is known. Inside, symbolon.UserFrom(r.Context())
+// returns the user, and symbolon.PrincipalFrom the session as well.
 func (v *Verifier) Require(next http.Handler) http.Handler { return v.require(next, nil) }
 
 // RequireWith is Require for sessions that meet the policies as well:
@@ -31,10 +30,10 @@ func (v *Verifier) require(next http.Handler, policies []Policy) http.Handler {
 	})
 }
 
-// Optional lets every request in. A request has its user inside if somebody has signed
-// in; it has none if nobody has, or if the account is on hold. Such an account is not
-// turned away because it could come back without the cookie. Only "don't know" is
-// answered with 503: a page for strangers would be the wrong one.
+// Optional lets every request in. A request has a user inside if its person has signed in.
+// It has none otherwise, or if the account is on hold: refusing such an account would help
+// nobody, because it could come back without the cookie. Only "don't know" is answered with
+// 503, because the page for strangers may be the wrong one.
 func (v *Verifier) Optional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r)
@@ -57,7 +56,7 @@ func (v *Verifier) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answer.Write(w, err)
 }
 
-// Me answers GET with who the request is, as JSON.
+// Me answers GET with the request's user and session, as JSON.
 func (v *Verifier) Me() http.Handler {
 	return answer.Method(http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r)
@@ -72,7 +71,7 @@ func (v *Verifier) Me() http.Handler {
 type me struct {
 	UserID     symbolon.UserID     `json:"user_id"`
 	IdentityID symbolon.IdentityID `json:"identity_id"`
-	Email      string              `json:"email"` // the first verified one, or ""
+	Email      string              `json:"email"` // the first verified address, or ""
 	Session    meSession           `json:"session"`
 }
 

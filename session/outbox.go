@@ -9,21 +9,22 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// outbox carries things to the other replicas, off the request path. It sends many at
-// once, tries again until it has worked, and sends the rest when it closes. It has a
-// goroutine only while there is something to carry.
+// outbox sends items to the other replicas, off the request path. It sends many at once,
+// retries until that has worked, and sends the rest when it closes. It has a goroutine only
+// while items are pending.
 type outbox[K comparable, V any] struct {
 	send     func(ctx context.Context, batch map[K]V) error
 	failed   func(err error)
 	delay    time.Duration // gathers a batch
 	capacity int
 
-	mu      sync.Mutex // protects all that follows but wg
+	stop chan struct{} // closed by close; made before the first put
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // protects the fields below
 	pending map[K]V
 	running bool
 	closing bool
-	stop    chan struct{}
-	wg      sync.WaitGroup
 }
 
 const (
@@ -32,7 +33,7 @@ const (
 	sendPause   = 500 * time.Millisecond // after a failure
 )
 
-// put hands something in. It reports false when there is no room.
+// put adds an item. It reports false if there is no room.
 func (o *outbox[K, V]) put(k K, val V) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -43,7 +44,7 @@ func (o *outbox[K, V]) put(k K, val V) bool {
 	return true
 }
 
-// only hands in one thing in place of all others.
+// only replaces all pending items by one.
 func (o *outbox[K, V]) only(k K, val V) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -57,9 +58,6 @@ func (o *outbox[K, V]) add(k K, val V) {
 	}
 	o.pending[k] = val
 	if !o.running && !o.closing {
-		if o.stop == nil {
-			o.stop = make(chan struct{})
-		}
 		o.running = true
 		o.wg.Go(o.run)
 	}
@@ -89,7 +87,7 @@ func (o *outbox[K, V]) run() {
 	}
 }
 
-// take returns a batch; nil: there is nothing left, and the goroutine ends.
+// take returns a batch. It returns nil if nothing is pending; the goroutine then ends.
 func (o *outbox[K, V]) take() map[K]V {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,7 +112,7 @@ func (o *outbox[K, V]) take() map[K]V {
 	return batch
 }
 
-// giveBack keeps what is newer.
+// giveBack makes a batch pending again. Newer items of the same key win.
 func (o *outbox[K, V]) giveBack(batch map[K]V) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -128,16 +126,13 @@ func (o *outbox[K, V]) waiting() int {
 	return len(o.pending)
 }
 
-// close sends what is left, once, and takes nothing more.
+// close tries once to send the pending items. Nothing is sent afterwards.
 func (o *outbox[K, V]) close() {
 	o.mu.Lock()
-	if !o.closing {
-		o.closing = true
-		if o.stop == nil {
-			o.stop = make(chan struct{})
-		}
+	if !o.closing && o.stop != nil {
 		close(o.stop)
 	}
+	o.closing = true
 	o.mu.Unlock()
 	o.wg.Wait()
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Policy is a condition on a session beyond its being good. Policies are checked for every
-// request, after the cache.
+// Policy is a condition on a good session. Policies are checked for every request, after
+// the cache.
 type Policy struct {
 	check func(p *symbolon.Principal, now time.Time) error
 }
 
-// AAL2 wants two factors. Else [ErrAAL2Required].
+// AAL2 requires two factors. Its denial is [ErrAAL2Required].
 var AAL2 = Policy{func(p *symbolon.Principal, _ time.Time) error {
 	if p.Session.AAL != "aal2" && p.Session.AAL != "aal3" {
 		return ErrAAL2Required
@@ -20,7 +20,7 @@ var AAL2 = Policy{func(p *symbolon.Principal, _ time.Time) error {
 	return nil
 }}
 
-// Verified wants an e-mail address that Ory has verified. Else [ErrNotVerified].
+// Verified requires an e-mail address that Ory has verified. Its denial is [ErrNotVerified].
 var Verified = Policy{func(p *symbolon.Principal, _ time.Time) error {
 	if p.Email == "" {
 		return ErrNotVerified
@@ -28,8 +28,8 @@ var Verified = Policy{func(p *symbolon.Principal, _ time.Time) error {
 	return nil
 }}
 
-// Fresh wants a sign-in, or its repetition, at most d ago: before a password is
-// changed, an account deleted. Else [ErrNotFresh].
+// Fresh requires that the person signed in, or repeated the sign-in, at most d ago. Use it
+// before a password is changed or an account is deleted. Its denial is [ErrNotFresh].
 func Fresh(d time.Duration) Policy {
 	return Policy{func(p *symbolon.Principal, now time.Time) error {
 		if now.Sub(p.Session.AuthenticatedAt) > d {
@@ -39,7 +39,7 @@ func Fresh(d time.Duration) Policy {
 	}}
 }
 
-// firstDenial returns why a policy denies the principal.
+// firstDenial returns the denial of the first policy that denies the principal, or nil.
 func firstDenial(p *symbolon.Principal, policies []Policy, now time.Time) error {
 	for _, policy := range policies {
 		if policy.check == nil {

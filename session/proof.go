@@ -11,10 +11,10 @@ import (
 
 // Kratos' false 401, and what proves a true one.
 //
-// With its database down Kratos answers a valid session with 401, to the byte as it
-// answers a revoked one (ory/kratos#3250). With one table locked or broken it does
-// so while its readiness says 200. Believing that would log everybody out, so a
-// 401 is only believed with a proof:
+// While its database is down, Kratos answers a valid session with the same 401, byte by
+// byte, as a revoked one (ory/kratos#3250). While one table is locked or broken, it does so
+// although its readiness says 200. Believing that would log everybody out, so a 401 is
+// believed only with a proof:
 //
 //	                       was the credential's session known?
 //	                     yes │                          │ no, or no admin URL
@@ -26,25 +26,25 @@ import (
 //	   anything else         ─▶ don't know                        401 again ─▶ proved
 //	                                               anything else ─▶ don't know
 //
-// A session that was revoked, has expired or was deleted stays so: that is proved
-// once, and remembered, so that an old cookie that is shown again and again does
-// not use up the admin API's rate limit. An inactive identity may become active
-// again and is proved every time.
+// A session that was revoked, has expired or was deleted never comes back. This is proved
+// once and remembered, so that an old cookie that is sent again and again does not use up
+// the admin API's rate limit. An inactive identity may become active again, so this is
+// proved every time.
 //
-// Left over, for a session never seen here: a fault that only whoami meets (the
-// table of devices is broken), or one that pauses just while Ory's health is looked
-// at. And a session that Ory holds for active while it refuses the credential (its
-// cookie secret was changed) is "don't know" until it expires or is revoked: the
-// two cannot be told apart from a fault of Ory's.
+// Two cases are left over. A session that was never seen here may be refused because of a
+// fault that only whoami meets (the table of devices is broken), or that pauses just while
+// Ory's health is read. A session that Ory calls active while it refuses the credential
+// (its cookie secret was changed) is "don't know" until it expires or is revoked, because
+// it looks like a fault of Ory's.
 
-// prove decides what a 401 is worth. The error is "don't know".
+// prove looks for the proof of a 401. The error is "don't know".
 func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at moment) (*entry, error) {
 	if v.ory.HasAdmin() {
 		id, known, err := v.recall(ctx, k)
 		switch {
 		case err != nil:
 			return nil, err
-		case id == over:
+		case id == endedSession:
 			return v.nobody(at), nil
 		case known:
 			return v.proveEnded(ctx, k, id, at)
@@ -60,6 +60,7 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 	})
 }
 
+// nobody is the answer 401.
 func (v *Verifier) nobody(at moment) *entry {
 	e := newEntry(at, min(v.maxStale(), maxDenied), forever)
 	e.denied = ErrUnauthenticated
@@ -67,7 +68,7 @@ func (v *Verifier) nobody(at moment) *entry {
 	return e
 }
 
-// proveEnded asks the admin API whether a session is over.
+// proveEnded asks the admin API whether a session has ended.
 func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) (*entry, error) {
 	s, err := v.ory.Session(ctx, id)
 	gone := errors.Is(err, symbolon.ErrNotFound)
@@ -75,7 +76,7 @@ func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) 
 	case err != nil && !gone:
 		return nil, unanswered{fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)}
 	case gone, !s.Active && s.Identity != nil && s.Identity.State == symbolon.Active:
-		v.known.ended(k, v.mono())
+		v.known.remember(k, sessionID{}, v.mono(), 0)
 		return v.nobody(at), nil
 	case !s.Active, s.Identity != nil && s.Identity.State != symbolon.Active:
 		return v.nobody(at), nil

@@ -8,44 +8,46 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// Broadcast carries purges between the replicas of a program. sqlstore.Replicas is one.
+// Broadcast carries purges between the replicas of a program. sqlstore.Replicas implements
+// it.
 type Broadcast interface {
 	// Tell sends these identities and sessions to every replica within a second. The
 	// sender may receive them too, and any replica may receive them more than once. It
 	// may be called by many goroutines at once.
 	Tell(ctx context.Context, ids []string) error
 
-	// Hear returns what was sent since the call before, as soon as there is something,
-	// or nothing after a while. The first call returns at once, with what was sent in
-	// the two hours before, because Ory's tokens outlive a restart. One goroutine calls
-	// it again and again; an error loses nothing.
+	// Hear returns the IDs that were sent since the previous call. It waits for the first
+	// one, and returns none after a while. The first call returns at once, with the IDs of
+	// the last two hours, because Ory's tokens outlive a restart. One goroutine calls it
+	// in a loop. An error loses nothing.
 	Hear(ctx context.Context) (ids []string, err error)
 }
 
-// Purge forgets what Ory said of an identity's sessions, and has every question that is
-// under way asked again. After it has returned no older answer lets anybody in here, and a
-// second later on no other replica.
+// Purge forgets Ory's answers about an identity's sessions, and repeats every question that
+// is under way. No older answer lets anybody in here after it has returned, nor on another
+// replica a second later.
 //
-// A tokenised session is an older answer that the client carries about. After a purge its
-// session is read at Ory's admin API. Without an admin API, or without a sid in the token,
-// a token that was issued before the purge is refused.
+// A tokenised session is an older answer that the client keeps. After a purge its session
+// is read at Ory's admin API. Without an admin API, or without a sid in the token, a token
+// that was issued before the purge is refused.
 func (v *Verifier) Purge(id symbolon.IdentityID) { v.purge(string(id)) }
 
 // PurgeSession is Purge for one session.
 func (v *Verifier) PurgeSession(id string) { v.purge(id) }
 
 // Revoke ends all sessions of an identity at Ory and purges them. Errors:
-// symbolon.ErrNoAdmin; symbolon.ErrUnavailable: it is not known whether Ory did.
+// symbolon.ErrNoAdmin; symbolon.ErrUnavailable: it is not known whether Ory ended them.
 func (v *Verifier) Revoke(ctx context.Context, id symbolon.IdentityID) error {
 	if err := v.Check(); err != nil {
 		return err
 	}
 	err := v.ory.RevokeSessions(ctx, id)
-	v.purge(string(id)) // also after an error: Ory may have done it all the same
+	v.purge(string(id)) // also after an error, because Ory may have ended them
 	return err
 }
 
-// RevokeSession is Revoke for one session. ErrNotFound: Ory has no such session.
+// RevokeSession is Revoke for one session. The error is symbolon.ErrNotFound if Ory has no
+// such session.
 func (v *Verifier) RevokeSession(ctx context.Context, id string) error {
 	if err := v.Check(); err != nil {
 		return err
@@ -55,7 +57,8 @@ func (v *Verifier) RevokeSession(ctx context.Context, id string) error {
 	return err
 }
 
-// purge is also what the Linker calls when a bond changed.
+// purge forgets an identity or a session on every replica. The Linker calls it when a bond
+// has changed.
 func (v *Verifier) purge(id string) {
 	if v.Check() != nil {
 		return
@@ -69,18 +72,10 @@ func (v *Verifier) purge(id string) {
 	}
 }
 
-func (v *Verifier) forget(id string) { v.purges.add(id, v.mono(), v.memorable()) }
+// forget is purge without Broadcast.
+func (v *Verifier) forget(id string) { v.purges.add(id, v.mono(), v.purgeAge()) }
 
-// sendPurges is the outbox's way to Broadcast.
-func (v *Verifier) sendPurges(ctx context.Context, batch map[string]struct{}) error {
-	ids := make([]string, 0, len(batch))
-	for id := range batch {
-		ids = append(ids, id)
-	}
-	return v.Broadcast.Tell(ctx, ids)
-}
-
-// listenPause lies between calls that fail.
+// listenPause follows a call of Hear that failed.
 const listenPause = 250 * time.Millisecond
 
 // listen applies the purges of other replicas until the verifier is closed.
@@ -91,20 +86,22 @@ func (v *Verifier) listen() {
 		if err != nil {
 			if v.base.Err() == nil {
 				v.broadcastDown.Store(true)
-				v.complain(&v.quietBroadcast, "other replicas cannot be heard: what they revoke is seen here later", err)
+				v.warn(&v.warnedBroadcast, "purges of other replicas do not arrive: what they revoke ends here later", err)
 				wait.Until(v.base.Done(), listenPause)
 			}
 			continue
 		}
 		v.broadcastDown.Store(false)
-		if !begun { // purges from before this moment do not arrive any more
-			begun = true
+		if !begun { // purges from before this moment no longer arrive
 			v.forget(everything)
 			v.purges.begun.Store(v.purges.epoch.Load())
 		}
 		for _, id := range ids {
 			v.forget(id)
 		}
-		v.markReplayed()
+		if !begun {
+			begun = true
+			close(v.replayed)
+		}
 	}
 }

@@ -5,15 +5,15 @@ import "sync/atomic"
 // counters are read by Stats.
 type counters struct{ asked, renewed, servedStale, unknown, refused atomic.Uint64 }
 
-// Stats is what a verifier has done and holds.
+// Stats describes a verifier: its counters since the start, and its state.
 type Stats struct {
-	Sessions      int    // answers that are remembered
-	Bytes         uint64 // of memory that they take up, about
+	Sessions      int    // answers in the cache
+	Bytes         uint64 // their approximate memory
 	Asked         uint64 // questions to whoami
 	Renewed       uint64 // questions in the background, before an answer grew too old
 	ServedStale   uint64 // answers that OutageGrace extended because Ory did not answer
 	Unknown       uint64 // questions that ended in "don't know"
-	BreakerOpen   bool   // Ory does not answer: it is asked once a second
+	BreakerOpen   bool   // Ory does not answer, and is asked once a second
 	BroadcastDown bool   // Broadcast.Hear fails: purges of other replicas arrive late
 	MemoryPending int    // sessions that are not yet written to Memory
 	PurgesPending int    // purges that are not yet sent to other replicas
@@ -23,10 +23,10 @@ type Stats struct {
 
 // TokenStats is about Ory's tokenised sessions; zero without Verifier.Tokens.
 type TokenStats struct {
-	Keys       int    // public keys that can be used; 0: none could be read yet
-	KeyFaults  uint64 // readings of the keys that failed
-	Signatures uint64 // checked: once for each token that is cached
-	Refused    uint64 // tokens that let nobody in, the application's own among them
+	Keys       int    // usable public keys; 0: none could be read yet
+	KeyFaults  uint64 // failed readings of the keys
+	Signatures uint64 // checked signatures, one for each token that is cached
+	Refused    uint64 // refused tokens, including the application's own
 }
 
 // Stats may be called at any time.

@@ -12,34 +12,33 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// What happens to a tokenised session:
+// A tokenised session is verified in these steps:
 //
-//	read ── another issuer or audience, expired, odd ───────────▶ 401, and nothing is remembered
+//	read ── another issuer or audience, expired, malformed ─────▶ 401, and nothing is remembered
 //	  │
 //	  ▼ the signature: once, as long as its key is published
-//	keys ── not by it, no such key ─────────────────────────────▶ 401
-//	  │  └─ not known whether there is one ─────────────────────▶ 503
-//	  ▼ was there a purge of its identity, its session?
+//	keys ── another key's signature, no such key ───────────────▶ 401
+//	  │  └─ it is not known whether the key exists ─────────────▶ 503
+//	  ▼ if its identity or its session was purged
 //	Ory's admin API ── the session has ended ───────────────────▶ 401
 //	  │             └─ no answer ───────────────────────────────▶ 503
 //	  ▼ the bond, read again as often as a session's
-//	ledger ── none yet: what Ory holds of the identity ─────────▶ Linker.Link
-//	  │    └─ held, gone, another user than the claim says ─────▶ 403
+//	ledger ── no bond yet: the identity is read at Ory ─────────▶ Linker.Link
+//	  │    └─ held, gone, another user than the claim names ────▶ 403
 //	  ▼
 //	user
 
-// TokenisedSession is the kind of a credential that is a JWT which Ory made of a
-// session (whoami?tokenize_as=…). It stands in Authorization: Bearer, counts only
-// where [Verifier.Tokens] is set, and is never sent to Ory.
+// TokenisedSession is the kind of a credential that is a JWT which Ory made of a session
+// (whoami?tokenize_as=…). It is sent in Authorization: Bearer, counts only if
+// [Verifier.Tokens] is set, and is never sent to Ory.
 const TokenisedSession ory.Kind = "tokenised"
 
-// heldToken is a token that was verified, and what this verifier knows of it. It never
-// changes once it is made.
+// heldToken is a verified token with this verifier's knowledge of it. It is immutable.
 type heldToken struct {
 	*jwt.Token
-	ends    int64 // of Verifier.mono: when it expires, however the wall clock is set
-	checked bool  // its session was read at the admin API, and goes on
-	cleared int64 // of purges: the epoch at which it was read
+	ends    int64 // of Verifier.mono: when it expires, whatever the wall clock says later
+	checked bool  // its session was read at the admin API and was active
+	cleared int64 // of purges: the epoch at which the session was read
 }
 
 func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.Size() }
@@ -53,7 +52,7 @@ func (v *Verifier) wireTokens() error {
 		return fmt.Errorf("Verifier.Tokens: %w", err)
 	}
 	v.keys, err = v.Tokens.Keys(v.now, func(err error) {
-		v.complain(&v.quietKeys, "the public keys of Ory's tokens cannot be read: those that are known count", err)
+		v.warn(&v.warnedKeys, "the public keys of Ory's tokens cannot be read: the last ones count", err)
 	})
 	if err != nil {
 		return fmt.Errorf("Tokens.JWKS: %w", err)
@@ -61,9 +60,8 @@ func (v *Verifier) wireTokens() error {
 	return nil
 }
 
-// plausible reports whether a credential may be good: see wellFormed. It checks
-// everything of a token that needs no key, so that an application's own tokens cost no
-// more than that.
+// plausible reports whether a credential may be good; see wellFormed. For a token it makes
+// every check that needs no key, so that an application's own tokens cost no more than that.
 func (v *Verifier) plausible(cred ory.Credential) bool {
 	if cred.Kind != TokenisedSession {
 		return wellFormed(cred)
@@ -85,13 +83,13 @@ func isRefusal(err error) bool {
 	return errors.As(err, &r)
 }
 
-// refused counts and logs a refusal. It warns only of tokens that Ory signed: all others
-// can be anybody's.
+// refused counts and logs a refusal. It warns only about tokens that Ory signed, because
+// anybody can send the others.
 func (v *Verifier) refused(err error) {
 	v.count.refused.Add(1)
 	var r *jwt.Refusal
 	if errors.As(err, &r) && r.Misconfigured {
-		v.complain(&v.quietTokens, "a token that Ory signed is refused", err)
+		v.warn(&v.warnedTokens, "a token that Ory signed is refused", err)
 		return
 	}
 	v.log().Debug("a token is refused", "why", err)
@@ -105,7 +103,7 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 	}
 	at, was := v.moment(), t
 	if err == nil {
-		t, err = v.undoubted(ctx, t, at)
+		t, err = v.checkPurges(ctx, t, at)
 	}
 	if err != nil {
 		return v.noToken(at, was, err)
@@ -117,13 +115,13 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 	if isRefusal(err) {
 		return v.noToken(at, t, err)
 	}
-	return v.settle(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.Email, Tokenised: true,
+	return v.withBond(ctx, k, e, at, left, link, err, &symbolon.Principal{Email: t.Email, Tokenised: true,
 		Session: symbolon.Session{ID: t.Session, AAL: t.AAL, AuthenticatedAt: t.Authenticated, ExpiresAt: t.Expires}})
 }
 
-// noToken is the answer to a token that is refused; every other error is "don't know". The
-// answer keeps a token that was once verified, so that a clock that is set back brings back
-// no token.
+// noToken is the answer to a token that is refused. Every other error is "don't know". The
+// answer keeps a token that was verified once, so that setting the clock back does not make
+// it good again.
 func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
 	if !isRefusal(err) {
 		return nil, err
@@ -135,9 +133,9 @@ func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
 	return e, nil
 }
 
-// verified returns a token whose signature is good. The signature is verified once, as
-// long as the token is remembered and its key is published. A token that has expired since
-// is returned beside the refusal.
+// verified returns a token whose signature is good. The signature is verified once while
+// the token is remembered and its key is published. A token that has expired since then is
+// returned with the refusal.
 func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*heldToken, error) {
 	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.Has(e.token.Token) {
 		if at.mono >= e.token.ends || !at.wall.Before(e.token.Expires) {
@@ -150,53 +148,49 @@ func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (
 		return nil, err
 	}
 	if id, err := symbolon.UserID(t.Identity).UUID(); err == nil {
-		v.known.remember(k, id, at.mono, 0) // no stranger, whose flights are the first to be refused
+		v.known.remember(k, id, at.mono, 0) // so that it has its share of flights
 	}
 	return &heldToken{Token: t, ends: later(at.mono, t.Expires.Sub(at.wall))}, nil
 }
 
-// undoubted returns the token if no purge concerns it, or if Ory's admin API says that its
-// session goes on.
-func (v *Verifier) undoubted(ctx context.Context, t *heldToken, at moment) (*heldToken, error) {
-	asks := v.ory.HasAdmin() && t.Session != ""
-	doubted := v.doubted(t, at, !asks) || asks && v.missed(t, at)
+// checkPurges returns the token if no purge concerns it, or if its session is active
+// according to Ory's admin API.
+func (v *Verifier) checkPurges(ctx context.Context, t *heldToken, at moment) (*heldToken, error) {
+	readable := v.ory.HasAdmin() && t.Session != ""
 	switch {
-	case !doubted:
+	case !v.purged(t, at, !readable) && !(readable && v.mayMissPurges(t, at)):
 		return t, nil
-	case !asks:
+	case !readable:
 		return nil, &jwt.Refusal{Reason: "it was issued before its identity or its session was purged"}
 	}
 	s, err := v.readSession(ctx, t.Session)
-	switch {
-	case errors.Is(err, symbolon.ErrNotFound):
-		return nil, &jwt.Refusal{Reason: "its session has ended"}
-	case err != nil:
-		return nil, unanswered{fmt.Errorf("session: whether a token's session has ended cannot be read: %w", err)}
-	case !s.Active:
+	switch gone := errors.Is(err, symbolon.ErrNotFound); {
+	case err != nil && !gone:
+		return nil, unanswered{fmt.Errorf("session: the session of a token cannot be read: %w", err)}
+	case gone, !s.Active:
 		return nil, &jwt.Refusal{Reason: "its session has ended"}
 	case s.Identity == nil:
 		return nil, fmt.Errorf("session: a token's session is shown without its identity: %w", symbolon.ErrUnavailable)
 	case s.Identity.ID != t.Identity || s.Identity.State != symbolon.Active:
-		return nil, &jwt.Refusal{Reason: "its session is not, or no longer, of an active identity that it names"}
+		return nil, &jwt.Refusal{Reason: "its session belongs to another identity, or to one that is not active"}
 	}
 	return &heldToken{Token: t.Token, ends: t.ends, checked: true, cleared: at.epoch}, nil
 }
 
-// readSession reads a session at Ory's admin API, in one of the places that all questions
-// share.
+// readSession reads a session at Ory's admin API. It takes one of the places that all
+// questions share.
 func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session, error) {
-	select {
-	case v.places <- struct{}{}:
-		defer func() { <-v.places }()
-		return v.ory.Session(ctx, session)
-	case <-ctx.Done():
-		return ory.Session{}, fmt.Errorf("too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+	if err := enter(ctx, v.places); err != nil {
+		return ory.Session{}, err
 	}
+	defer leave(v.places)
+	return v.ory.Session(ctx, session)
 }
 
-// missed reports whether this verifier may have missed a purge of a token: the broadcast is
-// down, or nothing remembers the purges from before this process began.
-func (v *Verifier) missed(t *heldToken, at moment) bool {
+// mayMissPurges reports whether this verifier may have missed a purge of a token, because
+// the broadcast is down, or because without a broadcast the purges from before this process
+// began are lost.
+func (v *Verifier) mayMissPurges(t *heldToken, at moment) bool {
 	if v.Broadcast != nil {
 		return v.broadcastDown.Load()
 	}
@@ -204,11 +198,11 @@ func (v *Verifier) missed(t *heldToken, at moment) bool {
 	return !t.checked && began.Sub(t.Issued) >= time.Second // as exact as iat is
 }
 
-// doubted reports whether a purge concerns a token whose session was not read since. A
-// purge of everybody concerns the tokens issued before it. byTime says the same of every
-// purge, where the admin API cannot be asked: a person who has signed in again since has a
+// purged reports whether a purge concerns a token whose session was not read since. A purge
+// of everybody concerns the tokens that were issued before it. With byTime this holds for
+// every purge: the session cannot be read, and a person who has signed in again since has a
 // newer token.
-func (v *Verifier) doubted(t *heldToken, at moment, byTime bool) bool {
+func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -224,8 +218,8 @@ func (v *Verifier) doubted(t *heldToken, at moment, byTime bool) bool {
 	return all.epoch > max(t.cleared, p.begun.Load()) && before(all)
 }
 
-// bond returns the user of a token. A missing user is made only by what Ory holds of the
-// identity, because a token does not say enough.
+// bond returns the user of a token. A missing user is made only from the identity that is
+// read at Ory, because a token does not contain enough.
 func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error) {
 	link, err := v.Linker.Lookup(ctx, t.Identity)
 	var deny *symbolon.DenyError
@@ -241,11 +235,11 @@ func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error
 		return symbolon.Link{}, err
 	case err != nil:
 		return symbolon.Link{}, &symbolon.DenyError{Identity: t.Identity, Err: symbolon.ErrCannotCreate,
-			Detail: "a token makes no user: a request with the session itself does, or ory.admin_url is configured"}
+			Detail: "a token makes no user: a request with the session itself makes one, or configure ory.admin_url"}
 	}
 	if t.User != "" && t.User != string(link.User) {
 		return symbolon.Link{}, &symbolon.DenyError{Identity: t.Identity, Finding: symbolon.ColumnDisagrees, Err: symbolon.ErrOnHold,
-			Detail: fmt.Sprintf("the claim %s names another user than %s, whom the ledger binds to the identity", v.Tokens.UserClaim, link.User)}
+			Detail: fmt.Sprintf("the claim %s does not name %s, the user whom the ledger binds to the identity", v.Tokens.UserClaim, link.User)}
 	}
 	return link, nil
 }
@@ -264,17 +258,8 @@ func (v *Verifier) linkByAdmin(ctx context.Context, id symbolon.IdentityID) (sym
 	return v.Linker.Link(ctx, symbolon.Reading{Identity: seen, Admin: true, Source: symbolon.FromRequest})
 }
 
-// markReplayed says that the purges from before the start have arrived.
-func (v *Verifier) markReplayed() {
-	select {
-	case <-v.replayed:
-	default:
-		close(v.replayed)
-	}
-}
-
-// waitReplayed waits for markReplayed, because a token that was revoked before this process
-// began must not be good here.
+// waitReplayed waits until the purges from before the start have arrived, because a token
+// that was revoked before this process began must not be good here.
 func (v *Verifier) waitReplayed(ctx context.Context) error {
 	if v.replayed == nil {
 		return nil
@@ -282,12 +267,7 @@ func (v *Verifier) waitReplayed(ctx context.Context) error {
 	select {
 	case <-v.replayed:
 		return nil
-	default:
-	}
-	select {
-	case <-v.replayed:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("session: what other replicas revoked cannot be heard yet: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+		return fmt.Errorf("session: the purges of other replicas have not arrived yet: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
 }

@@ -5,7 +5,7 @@
 //	auth := &session.Verifier{Linker: linker}
 //	mux.Handle("/notes", auth.Require(notes)) // inside: u, _ := symbolon.UserFrom(r.Context())
 //
-// What happens to a request:
+// A request is answered in these steps:
 //
 //	one credential ── none, malformed ──────────────────────────────▶ 401
 //	      │
@@ -27,7 +27,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,34 +49,33 @@ import (
 type Verifier struct {
 	Linker *link.Linker
 
-	// Ory is asked whose a session is. Defaults to Linker.Ory if that is an
-	// *ory.Client.
+	// Ory is asked for sessions. Defaults to Linker.Ory if that is an *ory.Client.
 	Ory *ory.Client
 
-	// MaxStale is for how long an answer of Ory counts, from the moment the question
-	// was sent. A revoked session, a deactivated identity and a user whose row was
-	// deleted are refused at the latest then; Purge refuses them at once. Answers that
-	// are in use are refreshed before, in the background. Defaults to 10 seconds.
-	// [Verifier.Bound] says what follows from all settings.
+	// MaxStale is how long an answer of Ory counts, from the moment the question was sent.
+	// A revoked session, a deactivated identity and a user whose row was deleted are
+	// refused after that at the latest; Purge refuses them at once. Answers that are in
+	// use are refreshed earlier, in the background. [Verifier.Bound] takes the other
+	// settings into account. Defaults to 10 seconds.
 	MaxStale time.Duration
 
-	// OutageGrace is for how long beyond MaxStale an answer counts while Ory does not
-	// answer. People who are signed in stay so; a person who was signed out at Ory just
-	// before the outage stays in as well. A session that was purged, or that Ory denied,
-	// never gets it. Defaults to 0.
+	// OutageGrace is how long beyond MaxStale an answer counts while Ory does not answer.
+	// People who are signed in stay signed in. The danger: a person who was signed out at
+	// Ory just before the outage stays in as well. A session that was purged, or that Ory
+	// denied, never gets it. Defaults to 0.
 	OutageGrace time.Duration
 
-	// MaxSessions bounds the answers that are remembered. Past it the least used ones
-	// are dropped, and asked for again when they are needed. Defaults to 100,000, which
-	// is about 70 MB when full: 700 bytes each.
+	// MaxSessions bounds the answers in the cache. Beyond it the least used answers are
+	// dropped, and asked for again when they are needed. Defaults to 100,000, about 70 MB
+	// when full (700 bytes each).
 	MaxSessions int
 
-	// MaxBytes bounds the memory that the answers take up, about. Defaults to 1 kB for
-	// each of MaxSessions.
+	// MaxBytes bounds the approximate memory of the answers. Defaults to 1 kB for each of
+	// MaxSessions.
 	MaxBytes int64
 
-	// Memory, if set, is shared by replicas: which session each credential was, to prove
-	// a 401 by. Without it a process knows only the sessions that it has seen itself.
+	// Memory, if set, tells replicas the session of each credential, with which a 401 is
+	// proved. Without it a process knows only the sessions that it has seen itself.
 	Memory Memory
 
 	// Broadcast, if set, sends every purge to the other replicas. Without it they learn
@@ -85,11 +86,11 @@ type Verifier struct {
 	// asking Ory. If it is nil, a JWT is the application's own and no session.
 	Tokens *jwt.Verifier
 
-	// ErrorFunc answers a request that Require or Optional does not let in, say by a
-	// redirect to the login page. errors.Is finds the reason: [ErrUnauthenticated] and
-	// its neighbours, symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate are denials.
-	// Every other error is "don't know", and must not be answered by a login page.
-	// Defaults to JSON with status 401, 403 or 503.
+	// ErrorFunc answers a request that Require or Optional does not let in, for example by
+	// a redirect to the login page. errors.Is finds the reason: the errors of this package,
+	// symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate are denials. Every other error is
+	// "don't know", and must not be answered by a login page. Defaults to JSON with status
+	// 401, 403 or 503.
 	ErrorFunc func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Log defaults to slog.Default(). Credentials are never logged.
@@ -130,44 +131,45 @@ type Verifier struct {
 
 	// What replicas share. Each outbox has a lock of its own, and requests only put into
 	// it. listen is one goroutine: it alone writes broadcastDown and closes replayed.
-	memoryOut     outbox[key, string]      // to Memory
+	memoryOut     outbox[[32]byte, string] // to Memory
 	purgesOut     outbox[string, struct{}] // to Broadcast
 	listening     sync.WaitGroup
 	broadcastDown atomic.Bool
 	replayed      chan struct{} // closed once the purges from before the start have arrived
 
-	// The rows of Load. loadersMu protects the writing; requests read the pointer.
+	// The rows of Load. loadersMu protects writes; requests read the pointer.
 	loadersMu sync.Mutex
 	loaders   atomic.Pointer[[]loader]
 
 	// Counters, and when each kind of warning was last logged. All are atomic.
-	count                                                       counters
-	quiet, quietPending, quietBroadcast, quietKeys, quietTokens atomic.Int64
+	count                                                            counters
+	warned, warnedPending, warnedBroadcast, warnedKeys, warnedTokens atomic.Int64
 }
 
 const (
 	defaultMaxStale    = 10 * time.Second
 	defaultMaxSessions = 100_000
 
-	// maxDenied is for how long a denial is remembered: long enough that repeating it
-	// costs Ory nothing, short enough for a person whose account has just been settled.
+	// maxDenied is how long a denial is cached. It keeps a client that repeats its request
+	// from costing Ory anything, and is short for a person whose account has just been
+	// released from hold.
 	maxDenied = 5 * time.Second
 
 	// questionTimeout bounds all questions about one credential together.
 	questionTimeout = 10 * time.Second
 )
 
-// Check reports what is wrong with the fields. It asks nobody; a verifier with
-// wrong fields lets nobody in.
+// Check reports errors in the fields, without any network call. A verifier with wrong
+// fields lets nobody in.
 func (v *Verifier) Check() error {
 	v.once.Do(v.setup)
 	return v.bad
 }
 
-// Authenticate returns who a request is. The principal is shared: never change it.
+// Authenticate returns the principal of a request. It is shared and must not be changed.
 //
-// Errors: [ErrUnauthenticated], [ErrAAL2Required] and those of the policies;
-// *symbolon.DenyError where Ory knows the person but there is no user to hand out;
+// Errors: [ErrUnauthenticated], [ErrAAL2Required] and the errors of the policies;
+// *symbolon.DenyError if Ory knows the person but the person has no user;
 // symbolon.ErrUnavailable and everything else mean "don't know".
 func (v *Verifier) Authenticate(r *http.Request, policies ...Policy) (*symbolon.Principal, error) {
 	cred, err := v.Credential(r.Header)
@@ -177,10 +179,10 @@ func (v *Verifier) Authenticate(r *http.Request, policies ...Policy) (*symbolon.
 	return v.Verify(r.Context(), cred, policies...)
 }
 
-// Credential finds the one credential of a header, in canonical form: for what is no
-// http.Request but has headers, as gRPC has. X-Session-Token is looked at first, then
-// Ory's session cookie, then a Bearer token of Ory's, and nothing after the first one
-// that is there. [ErrUnauthenticated] where there is none, or one with two values.
+// Credential finds the one credential of a header in canonical form, for protocols that
+// have headers but no http.Request, such as gRPC. The first of these that is present
+// counts: X-Session-Token, Ory's session cookie, a Bearer token of Ory's. The error is
+// [ErrUnauthenticated] if none is present, or if it has two values.
 func (v *Verifier) Credential(h http.Header) (ory.Credential, error) {
 	if err := v.Check(); err != nil {
 		return ory.Credential{}, err
@@ -188,8 +190,8 @@ func (v *Verifier) Credential(h http.Header) (ory.Credential, error) {
 	return credentialOf(h, v.ory.CookieName())
 }
 
-// Verify is Authenticate for a credential that came by another way, or was found by
-// [Verifier.Credential].
+// Verify is Authenticate for a credential that [Verifier.Credential] found, or that came
+// without a request.
 func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...Policy) (*symbolon.Principal, error) {
 	if err := v.Check(); err != nil {
 		return nil, err
@@ -202,7 +204,7 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	switch {
 	case e != nil:
 		v.keepFresh(k, cred, e, now)
-	case !v.plausible(cred): // what is cached was
+	case !v.plausible(cred): // a cached one was plausible
 		return nil, ErrUnauthenticated
 	default:
 		var err error
@@ -247,9 +249,9 @@ func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential
 	}
 }
 
-// Close gives up the questions that are under way, sends what is pending for other
-// replicas, and waits for its goroutines: 2 seconds, and 2 more for a database that does
-// not answer to a commit. Afterwards only cached answers are given.
+// Close gives up the questions that are under way, sends the sessions and purges that are
+// pending for other replicas, and waits for its goroutines: for up to 2 seconds, and 2 more
+// if the database does not answer to a commit. Afterwards only cached answers are given.
 func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
@@ -317,25 +319,30 @@ func (v *Verifier) wire() (err error) {
 	return nil
 }
 
-// share connects the verifier with the other replicas.
+// share connects the verifier to the other replicas.
 func (v *Verifier) share() {
 	if v.Memory != nil {
-		v.memoryOut.send, v.memoryOut.delay, v.memoryOut.capacity = v.writeMemory, writeDelay, maxUnwritten
-		v.memoryOut.failed = func(err error) {
-			v.complain(&v.quietPending, "what is known of sessions cannot be written: it is tried again", err)
+		o := &v.memoryOut
+		o.send, o.delay, o.capacity, o.stop = v.Memory.Remember, writeDelay, maxMemoryPending, make(chan struct{})
+		o.failed = func(err error) {
+			v.warn(&v.warnedPending, "sessions cannot be written to Memory: this is tried again", err)
 		}
 	}
 	if v.Broadcast != nil {
-		v.purgesOut.send, v.purgesOut.capacity = v.sendPurges, maxPurges
-		v.purgesOut.failed = func(err error) {
-			v.complain(&v.quietPending, "other replicas cannot be told whom to forget: it is tried again", err)
+		o := &v.purgesOut
+		o.send = func(ctx context.Context, ids map[string]struct{}) error {
+			return v.Broadcast.Tell(ctx, slices.Collect(maps.Keys(ids)))
+		}
+		o.capacity, o.stop = maxPurges, make(chan struct{})
+		o.failed = func(err error) {
+			v.warn(&v.warnedPending, "purges cannot be sent to other replicas: this is tried again", err)
 		}
 		v.replayed = make(chan struct{})
 		v.listening.Go(v.listen)
 	}
 }
 
-// mono is the clock for the age of answers. It cannot be set.
+// mono is the clock for the age of answers. Setting the wall clock does not change it.
 func (v *Verifier) mono() int64 { return int64(time.Since(v.start)) }
 
 func (v *Verifier) now() time.Time {

@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Echo wraps the middleware by its own WrapMiddleware.
+// Echo wraps the middleware with its own WrapMiddleware.
 func Echo(a App) http.Handler {
 	e := echo.New()
 	e.GET("/notes/:id", func(c *echo.Context) error {

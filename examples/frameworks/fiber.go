@@ -10,18 +10,18 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// fiberRequire is the middleware for fiber, which is not built on net/http: fiber's
-// adaptor shows the request to it, and who it is goes into fiber's context.
+// fiberRequire is the middleware for fiber, which is not built on net/http. Fiber's adaptor
+// converts the request, and the principal is put into fiber's context.
 func fiberRequire(auth *session.Verifier, policies ...session.Policy) fiber.Handler {
 	return func(c fiber.Ctx) error {
-		var who *symbolon.Principal
+		var principal *symbolon.Principal
 		ask := adaptor.HTTPHandler(auth.RequireWith(policies...)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			who = symbolon.PrincipalFrom(r.Context())
+			principal = symbolon.PrincipalFrom(r.Context())
 		})))
-		if err := ask(c); err != nil || who == nil {
-			return err // it is answered
+		if err := ask(c); err != nil || principal == nil {
+			return err // the middleware has answered
 		}
-		c.SetContext(symbolon.WithPrincipal(c.Context(), who))
+		c.SetContext(symbolon.WithPrincipal(c.Context(), principal))
 		return c.Next()
 	}
 }

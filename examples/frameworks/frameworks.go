@@ -1,6 +1,6 @@
-// Package frameworks shows Symbolon's middleware in routers that are not
-// net/http's. Each function is a small application: GET /notes/{id} for whoever has
-// signed in, and POST /delete for who has shown a second factor as well.
+// Package frameworks shows Symbolon's middleware in routers other than net/http's. Each
+// function is a small application: GET /notes/{id} requires a session, and POST /delete a
+// second factor as well.
 package frameworks
 
 import (
@@ -21,13 +21,13 @@ type App struct {
 	Accounts *session.Loader[Account]
 }
 
-// NewApp has the accounts loaded beside every session.
+// NewApp loads the account with every session.
 func NewApp(auth *session.Verifier, load func(context.Context, symbolon.User) (Account, error)) App {
 	return App{auth, session.Load(auth, load)}
 }
 
-// note is what every handler here answers: the user, its row, and the parameter that
-// the router found.
+// note is the answer of every handler here: the user, its row, and the parameter that the
+// router found.
 func (a App) note(ctx context.Context, w io.Writer, id string) {
 	u, _ := symbolon.UserFrom(ctx)
 	account, _ := a.Accounts.From(ctx)

@@ -99,7 +99,7 @@ func (w *world) register(t *testing.T, n int) *symbolontest.Person {
 	return p
 }
 
-// user is a person's ID, by a way that no framework is on.
+// user returns a person's user ID without any framework.
 func (w *world) user(t *testing.T, p *symbolontest.Person) symbolon.UserID {
 	t.Helper()
 	who, err := w.Auth.Verify(t.Context(), ory.Credential{Kind: ory.SessionToken, Value: p.Token})
@@ -137,7 +137,7 @@ func get(t *testing.T, method, url string, header ...string) (int, string) {
 	return res.StatusCode, e.Error.Code
 }
 
-// TestFrameworks: the same requests, the same answers.
+// TestFrameworks: the same requests get the same answers in every framework.
 func TestFrameworks(t *testing.T) {
 	for name, start := range serve {
 		t.Run(name, func(t *testing.T) {
@@ -166,10 +166,10 @@ func TestFrameworks(t *testing.T) {
 			}
 			expect(403, "aal2_required", "POST", "/delete", "X-Session-Token", p.Token)
 			stranger := w.register(t, 2)
-			mend := w.ory.Break(fakeory.DatabaseDown{})
+			repair := w.ory.Break(fakeory.DatabaseDown{})
 			expect(503, "unavailable", "GET", "/notes/7", "X-Session-Token", stranger.Token)
 			expect(200, note, "GET", "/notes/7", "X-Session-Token", p.Token)
-			mend()
+			repair()
 			if err := w.Auth.RevokeSession(t.Context(), p.SessionID); err != nil {
 				t.Fatal(err)
 			}
@@ -178,8 +178,8 @@ func TestFrameworks(t *testing.T) {
 	}
 }
 
-// TestNobodyIsMixedUp: fasthttp lends the bytes of a request and takes them back; a
-// question to Ory may be under way longer than its request.
+// TestNobodyIsMixedUp: fasthttp reuses the bytes of a request while a question to Ory may
+// still be under way.
 func TestNobodyIsMixedUp(t *testing.T) {
 	for name, start := range serve {
 		t.Run(name, func(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 // ginRequire is the middleware for gin, whose handlers are not net/http's.
 func ginRequire(auth *session.Verifier, policies ...session.Policy) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		let := false
+		letIn := false
 		auth.RequireWith(policies...)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			let, c.Request = true, r
+			letIn, c.Request = true, r
 		})).ServeHTTP(c.Writer, c.Request)
-		if !let {
-			c.Abort() // it is answered
+		if !letIn {
+			c.Abort() // the middleware has answered
 		}
 	}
 }

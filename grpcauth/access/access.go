@@ -1,6 +1,5 @@
-// Package access says who may call which method of a server that speaks gRPC or
-// Connect, and finds out who calls. Packages grpcauth and connectauth put it in front
-// of a server:
+// Package access decides who may call which method of a server that speaks gRPC or Connect.
+// Packages grpcauth and connectauth put it in front of a server:
 //
 //	guard := &access.Guard{Verifier: auth, Methods: access.Methods{
 //		"/grpc.health.v1.Health/*":    access.Open(),
@@ -8,9 +7,9 @@
 //		"/shop.v1.Shop/DeleteAccount": access.Require(session.AAL2, session.Fresh(15*time.Minute)),
 //	}}
 //
-// A call shows who it is in the same headers, and by the same rules, as a request that
-// [session.Verifier.Require] sees: X-Session-Token, else Ory's session cookie, else a
-// Bearer token of Ory's. Inside, symbolon.UserFrom(ctx) has the user.
+// A call carries its credential in the same headers, and by the same rules, as a request to
+// [session.Verifier.Require]: X-Session-Token, else Ory's session cookie, else a Bearer
+// token of Ory's. Inside, symbolon.UserFrom(ctx) returns the user.
 package access
 
 import (
@@ -27,7 +26,7 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Rule says who may call a method. The zero Rule is Require().
+// Rule is the condition for a method's calls. The zero Rule is Require().
 type Rule struct {
 	policies []session.Policy
 	open     bool
@@ -37,39 +36,38 @@ type Rule struct {
 // Require lets in calls whose user is known and whose session meets the policies.
 func Require(policies ...session.Policy) Rule { return Rule{policies: policies} }
 
-// Optional lets everybody in, who has signed in with their user, and who has not
-// without. Only "don't know" is refused.
+// Optional lets every call in. Inside there is a user if the caller has signed in. Only
+// "don't know" is refused.
 func Optional() Rule { return Rule{optional: true} }
 
-// Open lets everybody in and asks nothing: for health checks and reflection. There is
+// Open lets every call in and verifies nothing, for health checks and reflection. There is
 // never a user inside.
 func Open() Rule { return Rule{open: true} }
 
-// Methods are rules by full method name, "/package.Service/Method", or for all methods
-// of a service that have none of their own, "/package.Service/*". Names count byte by
+// Methods are rules by full method name, "/package.Service/Method". The rule of
+// "/package.Service/*" is for all other methods of the service. Names are compared byte by
 // byte.
 type Methods map[string]Rule
 
-// Guard stands before the methods of a server. Set the fields before the first call and
-// leave them alone afterwards; it may be used by many calls at once, and by a server of
-// each kind. It must not be copied. Only Verifier is required.
+// Guard lets calls in by the rules of their methods. Set the fields before the first call and
+// do not change them afterwards. It may be used by many calls at once, and by a gRPC and a
+// Connect server together. It must not be copied. Only Verifier is required.
 type Guard struct {
 	Verifier *session.Verifier
 
-	// Methods are the rules. What they do not name is judged by Default.
+	// Methods are the rules. Default is for all methods without one.
 	Methods Methods
 
 	// Default is the rule of every other method. Its zero value is Require().
 	Default Rule
 
-	// Recheck is how often the session of an open stream is looked at again. A stream
-	// is ended once its session is known to be gone, at the latest Recheck after a new call
-	// would have been refused, and with what that would have been told. "Don't know" ends it with
-	// unavailable, and not before nothing good has been heard for as long as
-	// [session.Verifier.Bound]. Policies count when a stream begins, and not again.
+	// Recheck is how often the session of an open stream is verified again. A stream ends
+	// at most Recheck after a new call would be refused, and with the same status. "Don't
+	// know" ends it with unavailable, but only after the session has not been good for
+	// [session.Verifier.Bound]. Policies are checked when a stream begins, and not again.
 	//
-	// The default, 0, looks when a stream begins and never again: it goes on for as
-	// long as client and handler like, whatever becomes of the session.
+	// The default, 0, verifies only when a stream begins. The danger: the stream then goes
+	// on after its session has ended, until client or handler end it.
 	Recheck time.Duration
 
 	once     sync.Once
@@ -77,8 +75,8 @@ type Guard struct {
 	services map[string]Rule // by "/package.Service/"
 }
 
-// Check reports what is wrong with the fields. It asks nobody; a guard with wrong
-// fields lets nobody in.
+// Check reports errors in the fields, without any network call. A guard with wrong fields
+// lets nobody in.
 func (g *Guard) Check() error {
 	g.once.Do(func() { g.bad = g.setup() })
 	return g.bad
@@ -108,9 +106,9 @@ func (g *Guard) setup() error {
 	return g.Verifier.Check()
 }
 
-// CheckMethods reports the names in Methods that no server of the program has, and what
-// Check reports: a rule with a misspelt name guards nothing, and the method that it was
-// meant for is judged by Default. served are full method names.
+// CheckMethods reports the names in Methods that no server of the program has, and the
+// errors of Check. A rule with a misspelt name has no effect, and its method gets Default.
+// served are full method names.
 func (g *Guard) CheckMethods(served []string) error {
 	has := map[string]bool{}
 	for _, name := range served {
@@ -121,13 +119,13 @@ func (g *Guard) CheckMethods(served []string) error {
 	var bad []error
 	for name := range g.Methods {
 		if !has[name] {
-			bad = append(bad, fmt.Errorf("access: Guard.Methods: nobody serves %s", name))
+			bad = append(bad, fmt.Errorf("access: Guard.Methods: no server has %s", name))
 		}
 	}
 	return errors.Join(append(bad, g.Check())...)
 }
 
-// split cuts "/package.Service/Method" behind the second slash.
+// split cuts "/package.Service/Method" after the second slash.
 func split(name string) (service, method string, ok bool) {
 	i := strings.LastIndexByte(name, '/')
 	if i < 2 || name[0] != '/' || i == len(name)-1 || strings.IndexByte(name[1:i], '/') >= 0 {
@@ -142,7 +140,7 @@ func (g *Guard) rule(method string) (Rule, bool) {
 	}
 	service, _, ok := split(method)
 	if !ok {
-		return Rule{}, false // what is spelt otherwise may be served all the same
+		return Rule{}, false // a server may serve the method under this spelling too
 	}
 	if rule, ok := g.services[service]; ok {
 		return rule, true
@@ -150,9 +148,9 @@ func (g *Guard) rule(method string) (Rule, bool) {
 	return g.Default, true
 }
 
-// Enter decides about a call. The context it returns has the user. h is the call's
-// header in canonical form; only what [session.Verifier.Credential] looks at counts. The
-// error is one of [session.Verifier.Authenticate]; [session.RefusalOf] says what to answer.
+// Enter lets a call in or returns an error of [session.Verifier.Authenticate]; see [Code] and
+// [Detail]. The returned context has the user. h is the call's header in canonical form, of
+// which only the headers of [session.Verifier.Credential] count.
 func (g *Guard) Enter(ctx context.Context, method string, h http.Header) (context.Context, error) {
 	ctx, _, err := g.enter(ctx, method, h)
 	return ctx, err

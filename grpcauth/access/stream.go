@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -11,11 +12,11 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Stream is a stream that has been let in. Receive and Send may be called at the same
-// time, each by one goroutine.
+// Stream is a stream that has been let in. Receive and Send may be called at the same time,
+// each by one goroutine.
 type Stream struct {
 	ctx   context.Context
-	leave func() // nil: nobody looks at the session again
+	leave func() // nil: the session is not verified again
 }
 
 // EnterStream is Enter for a stream. Call Leave when the handler has returned.
@@ -28,28 +29,25 @@ func (g *Guard) EnterStream(ctx context.Context, method string, h http.Header) (
 		return &Stream{ctx: ctx}, nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		v.watch(ctx, cancel)
-	}()
+	var watching sync.WaitGroup
+	watching.Go(func() { v.watch(ctx, cancel) })
 	return &Stream{ctx: ctx, leave: func() {
 		cancel(nil)
-		<-done
+		watching.Wait()
 	}}, nil
 }
 
 // Context has the user. It ends when the guard ends the stream.
 func (s *Stream) Context() context.Context { return s.ctx }
 
-// Leave ends the looking.
+// Leave ends the verification.
 func (s *Stream) Leave() {
 	if s.leave != nil {
 		s.leave()
 	}
 }
 
-// Ended returns why the guard has ended the stream, or nil: it has not.
+// Ended returns why the guard has ended the stream, or nil if it has not.
 func (s *Stream) Ended() error {
 	if e, ok := context.Cause(s.ctx).(ended); ok { //nolint:errorlint // it is the very value
 		return e.error
@@ -57,48 +55,48 @@ func (s *Stream) Ended() error {
 	return nil
 }
 
-// ended is why a stream was ended.
+// ended is the reason why a stream was ended.
 type ended struct{ error }
 
 func (e ended) Unwrap() error { return e.error }
 
-// Send calls send unless the guard has ended the stream. One that is under way is not
-// cut off.
-func (s *Stream) Send(send func() error) error {
+// Send calls send, or returns refusal of Ended if the guard has ended the stream. A send that
+// is under way is not interrupted.
+func (s *Stream) Send(send func() error, refusal func(error) error) error {
 	if err := s.Ended(); err != nil {
-		return err
+		return refusal(err)
 	}
 	return send()
 }
 
-// Receive calls receive, which fills a message, unless the guard ends the stream first.
-// A receive that waits is then left to itself until the call is over: its message must
-// not be looked at or used again.
-func (s *Stream) Receive(receive func() error) error {
+// Receive calls receive, which fills a message, or returns refusal of Ended if the guard ends
+// the stream first. A receive that waits then goes on until the call is over: its message
+// must not be read or used again.
+func (s *Stream) Receive(receive func() error, refusal func(error) error) error {
 	if s.leave == nil {
 		return receive()
 	}
 	if err := s.Ended(); err != nil {
-		return err
+		return refusal(err)
 	}
 	done := make(chan received, 1)
 	go func() {
 		var r received
 		defer func() {
-			r.panicked = recover() // belongs to whoever called Receive
+			r.panicked = recover() // finish panics in the goroutine of the caller
 			done <- r
 		}()
 		r.err = receive()
 	}()
 	select {
 	case r := <-done:
-		return s.finish(r)
+		return s.finish(r, refusal)
 	case <-s.ctx.Done():
 	}
 	if err := s.Ended(); err != nil {
-		return err
+		return refusal(err)
 	}
-	return s.finish(<-done) // the caller has gone, which ends it
+	return s.finish(<-done, refusal) // the client has gone, which ends receive
 }
 
 type received struct {
@@ -106,24 +104,24 @@ type received struct {
 	panicked any
 }
 
-func (s *Stream) finish(r received) error {
+func (s *Stream) finish(r received, refusal func(error) error) error {
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
 	if err := s.Ended(); err != nil {
-		return err
+		return refusal(err)
 	}
 	return r.err
 }
 
-// visit is whose stream it is.
+// visit is a call that has been let in, with its credential and its principal.
 type visit struct {
 	guard *Guard
 	cred  ory.Credential
 	who   *symbolon.Principal
 }
 
-// watch looks at the session until the stream is over, or must be.
+// watch verifies the session until the stream is over, or has to end.
 func (v *visit) watch(ctx context.Context, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(v.guard.Recheck)
 	defer ticker.Stop()
@@ -134,7 +132,7 @@ func (v *visit) watch(ctx context.Context, end context.CancelCauseFunc) {
 			return
 		case <-ticker.C:
 		}
-		err := v.look(ctx)
+		err := v.verify(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -147,9 +145,9 @@ func (v *visit) watch(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// look asks whether the session is still good, and still of the same user. Policies
-// were judged when the stream began: a sign-in gets no fresher.
-func (v *visit) look(ctx context.Context) error {
+// verify verifies that the session is still good and belongs to the same user. Policies are
+// not checked again, because a sign-in only gets older.
+func (v *visit) verify(ctx context.Context) error {
 	p, err := v.guard.Verifier.Verify(ctx, v.cred)
 	switch {
 	case err != nil:

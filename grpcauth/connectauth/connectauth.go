@@ -1,17 +1,16 @@
-// Package connectauth answers, for every call of a Connect server, which user it is:
-// package grpcauth for connectrpc.com/connect, with the same [access.Guard].
+// Package connectauth finds the user of every call to a Connect server. It is package
+// grpcauth for connectrpc.com/connect, with the same [access.Guard].
 //
 //	path, handler := shopv1connect.NewShopHandler(shop, connect.WithInterceptors(connectauth.New(guard)))
 //
-// A message is read before the interceptors of a unary call are asked. Where strangers
-// must not make the server read, put session.Verifier.Require before the handler as
-// well: clients of all three protocols understand its 401, 403 and 503.
+// The message of a unary call is read before the interceptors run. If strangers must not
+// make the server read, put session.Verifier.Require before the handler as well: clients of
+// all three protocols understand its 401, 403 and 503.
 package connectauth
 
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"connectrpc.com/connect"
 
@@ -19,12 +18,11 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// New makes an interceptor for handlers. To clients it does nothing. What it says to
-// whoever is not let in, and what becomes of a stream whose session ends, is as in
-// package grpcauth.
+// New makes an interceptor for handlers. It does nothing in clients. Refusals, and the end of
+// a stream whose session ends, are as in package grpcauth.
 //
-// Over HTTP/1.1 a client that is still sending learns of the end of its stream when it
-// stops: net/http reads the request to its end first. The handler learns at once.
+// Over HTTP/1.1 a client that is still sending learns of the end of its stream only when it
+// stops, because net/http reads the request to its end first. The handler learns at once.
 func New(guard *access.Guard) connect.Interceptor { return interceptor{guard} }
 
 type interceptor struct{ guard *access.Guard }
@@ -67,23 +65,15 @@ type stream struct {
 }
 
 func (s *stream) Receive(m any) error {
-	return refused(s.guarded, s.guarded.Receive(func() error { return s.StreamingHandlerConn.Receive(m) }))
+	return s.guarded.Receive(func() error { return s.StreamingHandlerConn.Receive(m) }, refusal)
 }
 
 func (s *stream) Send(m any) error {
-	return refused(s.guarded, s.guarded.Send(func() error { return s.StreamingHandlerConn.Send(m) }))
+	return s.guarded.Send(func() error { return s.StreamingHandlerConn.Send(m) }, refusal)
 }
 
-// refused makes a Connect error of what the guard says, and leaves every other one alone.
-func refused(s *access.Stream, err error) error {
-	if err != nil && err == s.Ended() { //nolint:errorlint // it is the very value
-		return refusal(err)
-	}
-	return err
-}
-
-// turnedAway is why a call was not let in. One that has ended meanwhile gets its own
-// word back.
+// turnedAway is the error of a call that was not let in. A call that has ended meanwhile gets
+// the reason of that.
 func turnedAway(ctx context.Context, err error) error {
 	switch gone := ctx.Err(); {
 	case errors.Is(gone, context.DeadlineExceeded):
@@ -94,17 +84,10 @@ func turnedAway(ctx context.Context, err error) error {
 	return refusal(err)
 }
 
-// refusal is what the client is told.
+// refusal is the Connect error for an error of the guard.
 func refusal(err error) error {
 	r := session.RefusalOf(err)
-	code := connect.CodeUnavailable
-	switch {
-	case r.Status == http.StatusUnauthorized:
-		code = connect.CodeUnauthenticated
-	case session.Denied(err):
-		code = connect.CodePermissionDenied
-	}
-	e := connect.NewError(code, errors.New(r.Message))
+	e := connect.NewError(connect.Code(access.Code(err)), errors.New(r.Message))
 	if detail, err := connect.NewErrorDetail(access.Detail(r)); err == nil {
 		e.AddDetail(detail)
 	}

@@ -1,11 +1,12 @@
-// Package extauthz answers Envoy's ext_authz filter by gRPC (envoy.service.auth.v3): what
-// forwardauth.ForwardAuth answers other proxies by HTTP, with the same policies, headers and
-// words.
+// Package extauthz answers Envoy's ext_authz filter by gRPC (envoy.service.auth.v3), as
+// forwardauth.ForwardAuth answers other proxies by HTTP: with the same policies, headers and
+// bodies.
 //
 //	server := grpc.NewServer()
 //	authv3.RegisterAuthorizationServer(server, &extauthz.Server{Auth: &forwardauth.ForwardAuth{Verifier: auth}})
 //
-// Its port is for Envoy only: whoever reaches it can ask whose a session is.
+// Its port is for Envoy only, because everybody who reaches it can look up the user of a
+// session.
 package extauthz
 
 import (
@@ -26,21 +27,21 @@ import (
 	"github.com/symbolon-id/symbolon/forwardauth"
 )
 
-// PolicyKey is where Envoy's configuration names the policy: a key of the
-// context_extensions of a route, a virtual host or a cluster's check_settings. Without
-// it the policy is default. Nothing of a request can set it.
+// PolicyKey is the key of the policy's name in Envoy's configuration, in the
+// context_extensions in check_settings of a route, a virtual host or a cluster. Without it
+// the policy is default. A request cannot set it.
 const PolicyKey = "symbolon_policy"
 
-// Server answers Envoy. Set the fields before the first question and leave them alone
-// afterwards. Only Auth is required; its Check reports what is wrong with it.
+// Server answers Envoy. Set the fields before the first question and do not change them
+// afterwards. Only Auth is required; its Check reports errors in it.
 //
-// Who is let through reaches the upstream with all of the headers of
-// [forwardauth.Headers], set over whatever the client sent, empty where nothing is known; a
-// header of the client's that some upstream would take for one of them (X_User_Id,
-// x.user.id) is removed. Who is not gets the status, body and Location that
-// ForwardAuth answers: 401, 403, 302 to the login page, or 503 for "don't know", for a
-// policy that does not exist, and for everything that goes wrong here. That is said as
-// a refusal and never as an error of the call, so that failure_mode_allow opens nothing.
+// A request that passes reaches the upstream with all of the headers of
+// [forwardauth.Headers], which overwrite the client's. A header of the client that an
+// upstream may confuse with one of them (X_User_Id, x.user.id) is removed. A request that
+// does not pass gets ForwardAuth's status, body and Location: 401, 403, 302 to the login
+// page, or 503 for "don't know", for a policy that does not exist, and for every failure
+// here. A failure is a refusal and never an error of the call, so that failure_mode_allow
+// lets nothing through.
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 
@@ -63,7 +64,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (resp *aut
 		return unavailable(), nil
 	}
 	asked := req.GetAttributes().GetRequest().GetHttp()
-	if asked == nil { // the network filter asks without one
+	if asked == nil { // the question is from Envoy's network filter
 		s.log().Error("nobody is let through: Envoy asks about no HTTP request")
 		return unavailable(), nil
 	}
@@ -87,8 +88,8 @@ func policy(extensions map[string]string) string {
 	return "default"
 }
 
-// pass lets a request through. Envoy removes after it has set, so that no name may
-// stand in both lists.
+// pass lets a request through. Envoy first sets and then removes headers, so no name may be
+// in both lists.
 func (s *Server) pass(answer forwardauth.Answer, sent []string) *authv3.CheckResponse {
 	ok := &authv3.OkHttpResponse{}
 	names := s.Auth.HeaderNames()
@@ -96,7 +97,7 @@ func (s *Server) pass(answer forwardauth.Answer, sent []string) *authv3.CheckRes
 		ok.Headers = append(ok.Headers, set(name, answer.Header.Get(name)))
 	}
 	for _, name := range sent {
-		if mistakable(name, names) && !slices.Contains(ok.HeadersToRemove, name) {
+		if confusable(name, names) && !slices.Contains(ok.HeadersToRemove, name) {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, name)
 		}
 	}
@@ -106,8 +107,8 @@ func (s *Server) pass(answer forwardauth.Answer, sent []string) *authv3.CheckRes
 	}
 }
 
-// set overwrites every header of that name, in all versions of Envoy: later ones look
-// at the action, and would append by default; earlier ones at append, which is not set.
+// set overwrites every header of that name in all versions of Envoy. Later versions read
+// AppendAction, whose default appends. Earlier versions read Append, which is not set here.
 func set(name, value string) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{
 		Header:         &corev3.HeaderValue{Key: strings.ToLower(name), Value: value},
@@ -116,10 +117,9 @@ func set(name, value string) *corev3.HeaderValueOption {
 	}
 }
 
-// mistakable reports whether an upstream might take a header for one of names, though
-// it is called otherwise: what stands between letters and digits is the same to CGI
-// and its heirs.
-func mistakable(sent string, names []string) bool {
+// confusable reports whether an upstream may confuse a header with one of names. CGI and its
+// successors do not distinguish the characters between letters and digits.
+func confusable(sent string, names []string) bool {
 	folded := fold(sent)
 	for _, name := range names {
 		if !strings.EqualFold(sent, name) && folded == fold(name) {
@@ -141,8 +141,8 @@ func fold(name string) string {
 	}, name)
 }
 
-// told are the headers of an answer that are for the client.
-var told = []string{"Content-Type", "Cache-Control", "X-Content-Type-Options", "Location"}
+// clientHeaders are the headers of an answer that the client gets.
+var clientHeaders = []string{"Content-Type", "Cache-Control", "X-Content-Type-Options", "Location"}
 
 // refuse gives the client ForwardAuth's answer.
 func refuse(answer forwardauth.Answer) *authv3.CheckResponse {
@@ -150,7 +150,7 @@ func refuse(answer forwardauth.Answer) *authv3.CheckResponse {
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(answer.Status)},
 		Body:   string(answer.Body),
 	}
-	for _, name := range told {
+	for _, name := range clientHeaders {
 		if value := answer.Header.Get(name); value != "" {
 			denied.Headers = append(denied.Headers, set(name, value))
 		}
@@ -175,11 +175,7 @@ func (s *Server) log() *slog.Logger {
 	return slog.Default()
 }
 
-// unavailable is the answer where ForwardAuth cannot give one.
+// unavailable is ForwardAuth's 503, which it gives without a Verifier.
 func unavailable() *authv3.CheckResponse {
-	return refuse(forwardauth.Answer{
-		Status: http.StatusServiceUnavailable,
-		Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}},
-		Body:   []byte(`{"error":{"code":"unavailable","message":"This cannot be answered at the moment. Try again."}}` + "\n"),
-	})
+	return refuse((&forwardauth.ForwardAuth{}).Answer(context.Background(), forwardauth.Question{Policy: "default"}))
 }

@@ -58,7 +58,7 @@ func FuzzHeader(f *testing.F) {
 		}
 		names := s.Auth.HeaderNames()
 		for _, ours := range names {
-			if strings.EqualFold(name, ours) && mistakable(name, names) {
+			if strings.EqualFold(name, ours) && confusable(name, names) {
 				t.Errorf("%q would be removed after it was set", name)
 			}
 		}

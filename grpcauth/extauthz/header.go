@@ -7,10 +7,10 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
 
-// read returns the client's header, in canonical form, and the names as they were sent.
+// read returns the client's header in canonical form, and the names as they were sent.
 //
-// With encode_raw_headers Envoy sends each header by itself. Otherwise it joins those
-// of one name by a comma, also cookies and what no comma may stand in.
+// With encode_raw_headers Envoy sends each header by itself. Otherwise it joins the headers
+// of one name by commas, even cookies and headers that may not contain a comma.
 func (s *Server) read(asked *authv3.AttributeContext_HttpRequest) (http.Header, []string) {
 	header := http.Header{}
 	var names []string
@@ -34,19 +34,19 @@ func (s *Server) read(asked *authv3.AttributeContext_HttpRequest) (http.Header, 
 	}
 	for name, joined := range asked.GetHeaders() {
 		switch http.CanonicalHeaderKey(name) {
-		case "X-Session-Token", "Authorization": // neither token of Ory's has a comma
+		case "X-Session-Token", "Authorization": // no token of Ory's has a comma
 			add(name, strings.Split(joined, ",")...)
 		default:
 			add(name, joined)
 		}
 	}
-	s.settle(header)
+	s.dropAmbiguous(header)
 	return header, names
 }
 
-// settle takes the session away where joined cookies can be read in two ways, as one
-// header or as several, and it matters: in one of them somebody else may be signed in.
-func (s *Server) settle(header http.Header) {
+// dropAmbiguous removes the session if joined cookies contain different sessions when they
+// are read as one header and as several, because one of the two may be somebody else's.
+func (s *Server) dropAmbiguous(header http.Header) {
 	if !strings.Contains(header.Get("Cookie"), ",") {
 		return
 	}

@@ -1,5 +1,5 @@
-// Package answer holds the one shape in which Symbolon answers over HTTP, and the
-// one place where an error becomes a status:
+// Package answer holds the one form of Symbolon's HTTP answers, and the one place where an
+// error becomes a status:
 //
 //	{"error":{"code":"link_on_hold","message":"…"}}
 package answer
@@ -34,14 +34,14 @@ const (
 	Unavailable      Code = "unavailable"
 )
 
-// Problem is an answer that is an error. Its message is written for strangers.
+// Problem is an answer that is an error. Its message is public.
 type Problem struct {
 	Status  int
 	Code    Code
 	Message string
 
-	// Redirect, where there is one, is where a browser can do what is missing. It is
-	// answered as redirect_browser_to.
+	// Redirect, if not empty, is the page where a browser solves the problem. The answer
+	// contains it as redirect_browser_to.
 	Redirect string
 }
 
@@ -52,9 +52,9 @@ func New(status int, code Code, message string) *Problem {
 	return &Problem{Status: status, Code: code, Message: message}
 }
 
-// Of says which problem an error is to a stranger. What is not known to be an
-// answer is "don't know": 503, never 401 and never 404. Nothing of the error's own
-// text is shown, except where it was written for the caller.
+// Of returns the public form of an error. An error that is no known denial is "don't know":
+// 503, never 401 and never 404. The error's own text is not shown, except the text of a
+// Problem or a ConflictError, which is written for the caller.
 func Of(err error) *Problem {
 	var p *Problem
 	var conflict *symbolon.ConflictError
@@ -79,8 +79,8 @@ func Of(err error) *Problem {
 	return New(503, Unavailable, "This cannot be answered at the moment. Try again.")
 }
 
-// Write writes the problem that err is. It sets no Retry-After: Ory obeys one
-// without a limit, and would keep people waiting for as long.
+// Write answers with the public form of err. It sets no Retry-After, because Ory obeys it
+// without a limit and would keep people waiting.
 func Write(w http.ResponseWriter, err error) {
 	p := Of(err)
 	type body struct {
@@ -91,10 +91,10 @@ func Write(w http.ResponseWriter, err error) {
 	JSON(w, p.Status, map[string]body{"error": {p.Code, p.Message, p.Redirect}})
 }
 
-// JSON writes v. Answers are about one person: no cache may keep them.
+// JSON answers with v. No cache may keep an answer, because it is about one person.
 func JSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
-	if err != nil { // our own types always marshal
+	if err != nil { // never: our own types always marshal
 		status, b = 500, []byte(`{"error":{"code":"unavailable","message":"The answer could not be written."}}`)
 	}
 	h := w.Header()

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// ReadJSON returns the body of a request that must be JSON in UTF-8, at most max
-// bytes, not compressed. The error is a *Problem for the caller.
+// ReadJSON returns the body of a request. It must be uncompressed JSON in UTF-8 of at most
+// max bytes. The error is a *Problem for the caller.
 func ReadJSON(r *http.Request, max int64) ([]byte, error) {
 	if err := isJSON(r.Header); err != nil {
 		return nil, err
@@ -54,14 +54,13 @@ func isJSON(h http.Header) error {
 	return nil
 }
 
-// Method lets through one method (GET includes HEAD) and answers the others with
-// 405 and Allow.
+// Method handles one method (GET includes HEAD) and answers the others with 405 and Allow.
 func Method(method string, next http.HandlerFunc) http.HandlerFunc {
 	return Methods(map[string]http.Handler{method: next})
 }
 
-// Methods has a handler for each method of one path (GET includes HEAD), and answers
-// the others with 405 and Allow.
+// Methods handles each method of one path (GET includes HEAD) and answers the others with
+// 405 and Allow.
 func Methods(handlers map[string]http.Handler) http.HandlerFunc {
 	names := slices.Sorted(maps.Keys(handlers))
 	return func(w http.ResponseWriter, r *http.Request) {

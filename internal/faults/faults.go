@@ -1,6 +1,6 @@
-// Package faults holds everything that is wrong with the fields of a struct, as one
-// error. A library's user reads its text; a program that has the fields from a
-// configuration file asks for each field's own.
+// Package faults collects the errors in the fields of a struct as one error. A user of the
+// library reads its text. A program that read the fields from a configuration file asks for
+// the error of each field.
 package faults
 
 import (
@@ -11,17 +11,16 @@ import (
 	"strings"
 )
 
-// Fields are the faults of a struct by the names of its fields: "Issuer",
-// "Login.ReturnTo[0]".
+// Fields holds the faults of a struct by field, such as "Issuer" or "Login.ReturnTo[0]".
 type Fields struct {
 	of     string
 	faults map[string]error
 }
 
-// Of returns no faults yet of a struct of this name.
+// Of returns Fields without faults for the struct of this name.
 func Of(name string) *Fields { return &Fields{name, map[string]error{}} }
 
-// Add takes in a fault. A field keeps its first one.
+// Add adds a fault. A field keeps its first fault, and nil is ignored.
 func (f *Fields) Add(field string, fault error) {
 	if fault != nil && f.faults[field] == nil {
 		f.faults[field] = fault
@@ -42,7 +41,7 @@ func (f *Fields) Take(field string, err error) {
 	}
 }
 
-// Err returns nil where nothing is wrong.
+// Err returns nil if there are no faults.
 func (f *Fields) Err() error {
 	if len(f.faults) == 0 {
 		return nil
@@ -62,7 +61,7 @@ func (f *Fields) Error() string {
 func (f *Fields) Unwrap() []error { return slices.Collect(maps.Values(f.faults)) }
 
 // In returns the faults of an error by field. It is empty for nil, and for an error that
-// is of no field.
+// concerns no field.
 func In(err error) map[string]error {
 	var f *Fields
 	if !errors.As(err, &f) {

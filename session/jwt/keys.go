@@ -64,7 +64,7 @@ func isURL(source string) bool {
 	return strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")
 }
 
-// faultOfSource says what is wrong with the text of a source.
+// faultOfSource returns what is wrong with JWKS, or "".
 func faultOfSource(source string) string {
 	switch {
 	case source == "":
@@ -75,7 +75,7 @@ func faultOfSource(source string) string {
 		}
 	case strings.HasPrefix(source, inline):
 		if _, err := base64.StdEncoding.DecodeString(source[len(inline):]); err != nil {
-			return "what follows base64:// is not base64"
+			return "the text after base64:// is not base64"
 		}
 	case strings.Contains(source, "://") && !strings.HasPrefix(source, "file://"):
 		return "it must be a URL that begins with https:// (http:// within one's own network), the path of a file, or base64://"
@@ -103,11 +103,11 @@ func (k *Keys) mono() int64 { return int64(time.Since(k.start)) }
 // begins afterwards.
 func (k *Keys) Close() { k.reads.Close() }
 
-// Stats is what Keys have done and hold.
+// Stats describes Keys: the counters since the start, and the state.
 type Stats struct {
-	Keys       int    // that can be used
-	Faults     uint64 // readings that failed
-	Signatures uint64 // checked, good or bad
+	Keys       int    // usable keys
+	Faults     uint64 // failed readings
+	Signatures uint64 // checked signatures, good or bad
 }
 
 // Stats may be called at any time.
@@ -119,8 +119,8 @@ func (k *Keys) Stats() Stats {
 	return s
 }
 
-// Verify returns what a token says if it is good at a moment. A *Refusal says that it is
-// not; every other error is "don't know".
+// Verify returns the token if it is good at a moment. The error is a *Refusal if it is not
+// good. Every other error is "don't know".
 func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, error) {
 	t, err := k.verifier.Read(raw, at)
 	if err != nil {
@@ -256,31 +256,34 @@ func (k *Keys) begin() (call *flight.Call[*keySet], began bool) {
 	return k.reads.Begin(struct{}{}, k.read)
 }
 
-// read reads the keys and keeps them. A panic of the transport counts as a failure.
+// read reads the keys and keeps them. A panic, for example of the application's transport,
+// is a failed reading.
 func (k *Keys) read(ctx context.Context) (set *keySet, err error) {
-	asked, wall, pause := k.mono(), k.now(), keysRetry
+	asked, wall, pause := k.mono(), k.now(), keysPause
 	defer func() {
-		if set == nil {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a panic (%T)", p)
+		}
+		if err != nil {
+			pause = keysRetry
 			k.faults.Add(1)
+		}
+		if err != nil && ctx.Err() == nil { // not because of Close
+			k.failed(err)
 		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.next = asked + int64(pause)
 	}()
-	set, err = k.verifier.readSet(ctx)
-	if err != nil {
-		if ctx.Err() == nil { // not closed
-			k.failed(err)
-		}
+	if set, err = k.verifier.readSet(ctx); err != nil {
 		return nil, err
 	}
-	pause, set.asked, set.wall = keysPause, asked, wall
+	set.asked, set.wall = asked, wall
 	k.set.Store(set)
 	return set, nil
 }
 
-// CheckKeys reads the keys if they are on this machine: in a file, or in JWKS itself. It
-// does not ask a URL.
+// CheckKeys reads the keys if they are in a file or in JWKS itself. It asks no URL.
 func (v *Verifier) CheckKeys(ctx context.Context) error {
 	if isURL(v.JWKS) {
 		return nil
@@ -289,9 +292,9 @@ func (v *Verifier) CheckKeys(ctx context.Context) error {
 	return err
 }
 
-// ReadKeys reads the keys once, wherever they are, and says which can be used, by kid
-// and algorithm, and why others cannot: for an examination of the setup. An error says
-// what is wrong with the whole set, or that it cannot be read.
+// ReadKeys reads the keys once, wherever they are, for an examination of the setup. It
+// returns the usable keys by kid and algorithm, and why each of the others is unused. An
+// error concerns the whole set.
 func (v *Verifier) ReadKeys(ctx context.Context) (used, unused []string, err error) {
 	if err := v.Check(); err != nil {
 		return nil, nil, err

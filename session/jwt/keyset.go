@@ -17,16 +17,16 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// keySet are the public keys of one reading of a JWKS, by their kid.
+// keySet holds the public keys of one reading of a JWKS, by kid.
 type keySet struct {
 	keys   map[string]*publicKey
-	unused []string // why the other keys are of no use
+	unused []string // why each of the other keys is unused
 
-	asked int64     // of Keys.mono: when it was asked for
+	asked int64     // of Keys.mono: when the reading began
 	wall  time.Time // the same by the wall clock
 }
 
-// publicKey is a key and the one algorithm that it is for.
+// publicKey is a key with the one algorithm for which it counts.
 type publicKey struct {
 	kid       string
 	algorithm jose.SignatureAlgorithm
@@ -34,7 +34,7 @@ type publicKey struct {
 	print     [32]byte // its RFC 7638 thumbprint
 }
 
-// same reports whether it is still the key that verified something before.
+// same reports whether two keys of different readings are the same.
 func (k *publicKey) same(other *publicKey) bool {
 	return other != nil && k.kid == other.kid && k.algorithm == other.algorithm && k.print == other.print
 }
@@ -50,8 +50,8 @@ const (
 // secretMembers hold private or symmetric keys.
 var secretMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// parseJWKS reads a set. A key of another purpose or algorithm is left out; a set that
-// must not have been published, or in which a kid means two keys, is refused whole.
+// parseJWKS reads a set. A key of another purpose or algorithm is left out. The whole set is
+// refused if it holds a secret key, or if a kid means two keys.
 func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 	if len(doc) > maxJWKS {
 		return nil, errors.New("it has more than 256 kB")
@@ -74,7 +74,7 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 		case err != nil:
 			return nil, fmt.Errorf("key %d: %w", n+1, err)
 		case set.keys[key.kid] != nil:
-			return nil, fmt.Errorf("key %d: an earlier key has its kid: which one is meant cannot be told", n+1)
+			return nil, fmt.Errorf("key %d: an earlier key has the same kid", n+1)
 		default:
 			set.keys[key.kid] = key
 		}
@@ -85,13 +85,13 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 	return set, nil
 }
 
-// unused is why a key of a set is left out.
+// unused is the reason why a key is left out of a set.
 type unused string
 
 func (u unused) Error() string { return string(u) }
 
-// parseJWK reads one key. An error that is unused leaves it out; any other makes the
-// whole set one that must not be believed.
+// parseJWK reads one key. An unused error leaves the key out; any other refuses the whole
+// set.
 func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicKey, error) {
 	members, err := strictjson.Object(item)
 	if err != nil {
@@ -101,7 +101,7 @@ func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicK
 	for _, name := range secretMembers {
 		if _, there := members[name]; there || kty == "oct" {
 			return nil, errors.New("it is a private or a symmetric key, with which anybody can make tokens: publish only the public halves " +
-				"(take d, p, q, dp, dq and qi away), and take it for stolen if others could read it here")
+				"(remove d, p, q, dp, dq and qi), and replace the key if others could read it here")
 		}
 	}
 	kid, _ := textOf(members["kid"])
@@ -120,7 +120,7 @@ func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicK
 		return nil, err
 	}
 	if !slices.Contains(allowed, algorithm) {
-		return nil, unused("its alg is not among the algorithms that are believed")
+		return nil, unused("its alg is not among the algorithms that are accepted")
 	}
 	digest, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -143,9 +143,9 @@ func forSignatures(members map[string]json.RawMessage) bool {
 	return ok && slices.Contains(ops, "verify")
 }
 
-// publicOf reads the key itself and nothing that lies beside it: no certificates.
+// publicOf reads the key itself and none of the other members, such as certificates.
 func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONWebKey, err error) {
-	const bad = unused("it is no sound public key of kty EC, OKP (Ed25519) or RSA")
+	const bad = unused("it is not a valid public key of kty EC, OKP (Ed25519) or RSA")
 	plain := map[string]json.RawMessage{}
 	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
 		if raw, there := members[name]; there {
@@ -160,12 +160,12 @@ func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONW
 		return public, bad
 	}
 	if k, ok := public.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
-		return public, unused(fmt.Sprintf("its RSA key has not %d to %d bits", minRSABits, maxRSABits))
+		return public, unused(fmt.Sprintf("its RSA key has fewer than %d or more than %d bits", minRSABits, maxRSABits))
 	}
 	return public, nil
 }
 
-// algorithmOf is the one algorithm that a key is for.
+// algorithmOf returns the one algorithm for which a key counts.
 func algorithmOf(members map[string]json.RawMessage, public any) (jose.SignatureAlgorithm, error) {
 	var fits []jose.SignatureAlgorithm
 	switch k := public.(type) {

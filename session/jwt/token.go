@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,37 +16,36 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// Token is what a tokenised session says. It never changes once it is made.
+// Token holds the claims of a tokenised session. It is immutable.
 type Token struct {
 	kid       string
 	algorithm jose.SignatureAlgorithm
 
 	Identity symbolon.IdentityID
-	Session  string // empty: the template took sid away
+	Session  string // empty: the template removed sid
 	User     string // of Verifier.UserClaim
 	AAL      string
-	Email    string // only a verified one
+	Email    string // empty unless it is verified
 
 	Issued        time.Time
 	Expires       time.Time
-	Authenticated time.Time // zero: not said
+	Authenticated time.Time // zero: the token does not contain it
 
-	key *publicKey // that its signature was verified by
+	key *publicKey // it verified the signature
 }
 
-// Size is how many bytes it takes up, about.
+// Size is the approximate size in bytes.
 func (t *Token) Size() int { return int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.User) }
 
-// MayPrecede reports whether a token may have been issued before a moment, since the
-// signer's clock may be ahead.
+// MayPrecede reports whether the token may have been issued before a moment. The signer's
+// clock may be ahead by Leeway.
 func (t *Token) MayPrecede(moment time.Time) bool { return t.Issued.Sub(moment) <= Leeway }
 
-// Refusal is why a token lets nobody in. It holds nothing of the token.
+// Refusal is the reason why a token is not good. It contains nothing of the token.
 type Refusal struct {
 	Reason string
 
-	// Misconfigured says that Ory signed the token, so that a template or a setting is
-	// wrong.
+	// Misconfigured is true if Ory signed the token. Then a template or a setting is wrong.
 	Misconfigured bool
 }
 
@@ -54,15 +54,15 @@ func (r *Refusal) Error() string { return "a token of Ory's is refused: " + r.Re
 func refuse(reason string) error        { return &Refusal{Reason: reason} }
 func misconfigured(reason string) error { return &Refusal{Reason: reason, Misconfigured: true} }
 
-// Sizes of a token's parts, before they are decoded.
+// Limits of a token's parts before they are decoded.
 const (
 	maxToken  = 8 << 10
 	maxHeader = 1 << 10
 	maxKeyID  = 256
 )
 
-// IsShaped reports whether a Bearer token is in JWS' compact form: three parts
-// of base64 for URLs. Forms with several signatures and encrypted tokens are not.
+// IsShaped reports whether a Bearer token has the compact form of JWS: three parts of base64
+// for URLs. Encrypted tokens and forms with several signatures do not.
 func IsShaped(s string) bool {
 	dots := 0
 	for i := range len(s) {
@@ -76,12 +76,11 @@ func IsShaped(s string) bool {
 	return dots == 2 && len(s) <= maxToken
 }
 
-// Read reads a token and checks everything that needs no key. A token that it refuses is
-// refused for good. A token that it returns must not be believed before its signature is
-// verified.
+// Read reads a token and makes every check that needs no key. A refusal is final. A token
+// that Read returns must not be believed before its signature is verified.
 func (v *Verifier) Read(raw string, now time.Time) (*Token, error) {
 	if !IsShaped(raw) {
-		return nil, refuse("it is no JWT in the compact form, or has more than 8 kB")
+		return nil, refuse("it is not a JWT in the compact form, or has more than 8 kB")
 	}
 	header, rest, _ := strings.Cut(raw, ".")
 	body, signature, _ := strings.Cut(rest, ".")
@@ -92,7 +91,7 @@ func (v *Verifier) Read(raw string, now time.Time) (*Token, error) {
 	switch {
 	case !ok:
 		return nil, refuse("its claims are not base64 for URLs")
-	case v.surelyAnothers(text):
+	case v.isForeign(text):
 		return nil, anotherIssuer
 	}
 	out := &Token{}
@@ -103,7 +102,7 @@ func (v *Verifier) Read(raw string, now time.Time) (*Token, error) {
 	if err != nil {
 		return nil, refuse("its claims: " + err.Error())
 	}
-	if err := v.checkReader(claims); err != nil {
+	if err := v.checkParties(claims); err != nil {
 		return nil, err
 	}
 	if err := out.readTimes(claims, now); err != nil {
@@ -112,15 +111,15 @@ func (v *Verifier) Read(raw string, now time.Time) (*Token, error) {
 	return out, nil
 }
 
-// decodePart decodes base64 for URLs in its only form: no padding, no line breaks, no
-// bits behind the end.
+// decodePart decodes base64 for URLs in its one canonical form: without padding, line breaks
+// or bits beyond the end.
 func decodePart(s string) ([]byte, bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return b, err == nil && len(b) > 0
 }
 
-// readHeader takes the three members that Ory writes, and no other: a header that
-// names or brings a key, or that has to be understood (crit), is never followed.
+// readHeader accepts only the three members that Ory writes. So it refuses a header that
+// names or contains a key, or that has crit.
 func (t *Token) readHeader(part string) error {
 	if len(part) > maxHeader {
 		return refuse("its header is too long")
@@ -135,7 +134,7 @@ func (t *Token) readHeader(part string) error {
 	}
 	for name := range members {
 		if name != "alg" && name != "kid" && name != "typ" {
-			return refuse("its header has a member that is none of alg, kid and typ")
+			return refuse("its header has a member other than alg, kid and typ")
 		}
 	}
 	alg, ok := textOf(members["alg"])
@@ -154,18 +153,18 @@ func (t *Token) readHeader(part string) error {
 	return nil
 }
 
-var anotherIssuer = refuse("its issuer is another: it is the application's own, or auth.jwt.issuer is wrong")
+var anotherIssuer = refuse("it has another issuer: it is the application's own, or auth.jwt.issuer is wrong")
 
-// surelyAnothers tells most of an application's own tokens from Ory's before anything
-// is parsed: Ory writes an issuer of plain letters as it is.
-func (v *Verifier) surelyAnothers(claims []byte) bool {
+// isForeign recognises most of an application's own tokens before anything is parsed,
+// because Ory writes an issuer of plain characters without escapes.
+func (v *Verifier) isForeign(claims []byte) bool {
 	return strings.Trim(v.Issuer, plainIssuer) == "" && !bytes.Contains(claims, []byte(`"`+v.Issuer+`"`))
 }
 
 const plainIssuer = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_~"
 
-// checkReader reports whether a token is Ory's, and for us.
-func (v *Verifier) checkReader(claims map[string]json.RawMessage) error {
+// checkParties checks that Ory issued the token, and for this audience.
+func (v *Verifier) checkParties(claims map[string]json.RawMessage) error {
 	if issuer, ok := textOf(claims["iss"]); !ok || issuer != v.Issuer {
 		return anotherIssuer
 	}
@@ -179,19 +178,16 @@ func (v *Verifier) checkReader(claims map[string]json.RawMessage) error {
 	audience, ok := textsOf(raw)
 	switch {
 	case !ok:
-		return refuse("its aud is neither text nor a list of texts")
+		return refuse("its aud is neither a string nor a list of strings")
 	case v.Audience == "":
 		return refuse("it has an aud, and auth.jwt.audience is not set")
+	case !slices.Contains(audience, v.Audience):
+		return refuse("its aud does not contain auth.jwt.audience")
 	}
-	for _, a := range audience {
-		if a == v.Audience {
-			return nil
-		}
-	}
-	return refuse("its aud names somebody else")
+	return nil
 }
 
-// readTimes wants whole seconds: exp, nbf and iat, which Ory always writes.
+// readTimes requires exp, nbf and iat in whole seconds. Ory always writes all three.
 func (t *Token) readTimes(claims map[string]json.RawMessage, now time.Time) error {
 	var begins time.Time
 	for _, c := range []struct {
@@ -200,7 +196,7 @@ func (t *Token) readTimes(claims map[string]json.RawMessage, now time.Time) erro
 	}{{"exp", &t.Expires}, {"nbf", &begins}, {"iat", &t.Issued}} {
 		var ok bool
 		if *c.to, ok = secondsOf(claims[c.name]); !ok {
-			return refuse("its " + c.name + " is not there, or no whole number of seconds")
+			return refuse("its " + c.name + " is missing, or not a whole number of seconds")
 		}
 	}
 	switch {
@@ -216,10 +212,10 @@ func (t *Token) readTimes(claims map[string]json.RawMessage, now time.Time) erro
 	return nil
 }
 
-// verify verifies the signature of what read has read, and reads the rest.
+// verify verifies the signature of a token that Read returned, and reads its other claims.
 func (v *Verifier) verify(raw string, tok *Token, key *publicKey) error {
 	if key.algorithm != tok.algorithm {
-		return refuse("its alg is not its key's")
+		return refuse("its alg differs from its key's")
 	}
 	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{key.algorithm})
 	if err != nil || len(jws.Signatures) != 1 {
@@ -227,7 +223,7 @@ func (v *Verifier) verify(raw string, tok *Token, key *publicKey) error {
 	}
 	body, err := jws.Verify(key.public)
 	if err != nil {
-		return refuse("its signature is not by its key")
+		return refuse("its signature does not fit its key")
 	}
 	claims, err := strictjson.Object(body)
 	if err != nil {
@@ -235,35 +231,36 @@ func (v *Verifier) verify(raw string, tok *Token, key *publicKey) error {
 	}
 	tok.key = key
 	if life := v.maxLife(); tok.Expires.Sub(tok.Issued) > life {
-		return misconfigured("it lives longer than auth.jwt.max_life, " + life.String() + ": lower the ttl of the template, or raise that")
+		return misconfigured("it lives longer than auth.jwt.max_life, " + life.String() + ": lower the ttl of the template, or raise auth.jwt.max_life")
 	}
 	return tok.readPerson(claims, v.userClaim())
 }
 
-// readPerson reads whom a token is about. Ory signed it: what is odd is a template's.
+// readPerson reads the claims about the person. Ory has signed them, so an invalid claim
+// comes from the template.
 func (t *Token) readPerson(claims map[string]json.RawMessage, userClaim string) error {
 	sub, ok := textOf(claims["sub"])
 	id, err := symbolon.ParseIdentityID(sub)
 	if !ok || err != nil || string(id) != sub {
-		return misconfigured("its sub is no identity's ID: the template's subject_source must be id")
+		return misconfigured("its sub is not an identity's ID: the template's subject_source must be id")
 	}
 	t.Identity = id
 	if raw, there := claims["sid"]; there {
 		sid, ok := textOf(raw)
 		if id, err := symbolon.ParseIdentityID(sid); !ok || err != nil || string(id) != sid { // a UUID as well
-			return misconfigured("its sid is no session's ID")
+			return misconfigured("its sid is not a session's ID")
 		}
 		t.Session = sid
 	}
 	if raw, there := claims["aal"]; there {
 		if t.AAL, ok = textOf(raw); !ok || len(t.AAL) > 16 {
-			return misconfigured("its aal is not a text such as aal1")
+			return misconfigured("its aal is not a string such as aal1")
 		}
 	}
 	if raw, there := claims["authenticated_at"]; there {
 		text, ok := textOf(raw)
 		if t.Authenticated, err = time.Parse(time.RFC3339, text); !ok || err != nil || t.Authenticated.Sub(t.Issued) > Leeway {
-			return misconfigured("its authenticated_at is no time in the past such as 2026-11-25T16:00:00Z")
+			return misconfigured("its authenticated_at is not a time in the past such as 2026-11-25T16:00:00Z")
 		}
 	}
 	if err := t.readEmail(claims); err != nil {
@@ -273,12 +270,12 @@ func (t *Token) readPerson(claims map[string]json.RawMessage, userClaim string) 
 		return nil
 	}
 	if t.User, ok = textOf(claims[userClaim]); !ok || t.User == "" || len(t.User) > 256 {
-		return misconfigured("it has no claim " + strconv.Quote(userClaim) + " (auth.jwt.user_claim) that is text")
+		return misconfigured("it has no string claim " + strconv.Quote(userClaim) + " (auth.jwt.user_claim)")
 	}
 	return nil
 }
 
-// readEmail takes an address that is said to be verified.
+// readEmail keeps the address if it is verified.
 func (t *Token) readEmail(claims map[string]json.RawMessage) error {
 	verified, there := claims["email_verified"]
 	if !there || string(verified) == "false" || string(verified) == "null" {
@@ -286,13 +283,13 @@ func (t *Token) readEmail(claims map[string]json.RawMessage) error {
 	}
 	email, ok := textOf(claims["email"])
 	if string(verified) != "true" || !ok || len(email) > 320 {
-		return misconfigured("its email_verified is no boolean, or its email no text")
+		return misconfigured("its email_verified is not a boolean, or its email is not a string")
 	}
 	t.Email = email
 	return nil
 }
 
-// textOf reads a JSON string. Absence is none.
+// textOf reads a JSON string. A missing member is not ok.
 func textOf(raw json.RawMessage) (s string, ok bool) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
@@ -323,7 +320,7 @@ func textsOf(raw json.RawMessage) ([]string, bool) {
 // lastSecond is the end of the year 9999.
 const lastSecond = 253402300799
 
-// secondsOf reads digits and nothing else: no sign, no fraction, no exponent, no text.
+// secondsOf reads a number that consists of digits only, without sign, fraction or exponent.
 func secondsOf(raw json.RawMessage) (time.Time, bool) {
 	s := string(bytes.TrimSpace(raw))
 	if s == "" || len(s) > 12 || strings.Trim(s, "0123456789") != "" {

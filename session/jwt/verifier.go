@@ -1,16 +1,18 @@
 // Package jwt verifies Ory's own tokens: JSON Web Tokens that Ory makes of a session
-// (whoami?tokenize_as=…), by their signature and without asking Ory. A [Verifier] says
-// where the public keys are and which tokens count; [Keys] holds the keys and verifies.
+// (whoami?tokenize_as=…). It verifies their signatures and does not ask Ory. A [Verifier]
+// is the configuration: the place of the public keys, and the tokens that count. [Keys]
+// holds the keys and verifies.
 //
-//	raw ── Read ── another issuer or audience, expired, odd ─▶ *Refusal
+//	raw ── Read ── another issuer or audience, expired, malformed ─▶ *Refusal
 //	         │
 //	         ▼ Keys: the key that its kid names
-//	       Verify ── not by it, no such key ─────────────────▶ *Refusal
-//	         │    └─ not known whether there is one ─────────▶ don't know
+//	       Verify ── another key's signature, no such key ─────────▶ *Refusal
+//	         │    └─ it is not known whether the key exists ───────▶ don't know
 //	         ▼
 //	       Token
 //
-// Whether the session behind a token goes on, and which user it is, package session asks.
+// Package session finds out whether the session behind a token is active, and which user
+// it belongs to.
 package jwt
 
 import (
@@ -24,73 +26,69 @@ import (
 	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
-// Verifier says which of Ory's tokenised sessions are good. JWKS and Issuer are required.
-// Set the fields before the first call and leave them alone afterwards.
+// Verifier is the configuration for Ory's tokenised sessions. JWKS and Issuer are required.
+// Set the fields before the first call and do not change them afterwards.
 //
-// A token is an answer that Ory gave earlier and that the client carries about. A session
-// that was revoked at Ory meanwhile, or an identity that was deactivated there, is let in
-// until the token expires. What package session is told of (Purge, Revoke, another
-// replica's) takes effect at once all the same.
+// A token is an earlier answer of Ory that the client keeps. If the session is revoked at
+// Ory, or the identity is deactivated there, the token still counts until it expires.
+// Purges and revocations by package session, on any replica, take effect at once.
 //
-// The user is that of the identity in sub, as the ledger has it, never what a claim
-// says. Claims that are read beside the registered ones, where the template's claims
-// mapper writes them: sid (Ory does), aal, authenticated_at (RFC 3339), email with
-// email_verified. Without aal no second factor is believed, without
-// authenticated_at no session is fresh, without the last two none is verified.
+// The user is the one that the ledger binds to the identity in sub. No claim chooses it.
+// The template's claims mapper may write these further claims: sid (Ory writes it), aal,
+// authenticated_at (RFC 3339), email with email_verified. Without aal the token never meets
+// AAL2, without authenticated_at never Fresh, without the last two never Verified.
 type Verifier struct {
-	// JWKS is where the public keys are: an http(s) URL, where plain http is for hosts
-	// of one's own network only; the path of a file, with or without file://; or
-	// base64:// and the set itself. A set that holds a private or a symmetric key is
-	// refused: publish the public halves of the template's keys. A key needs a kid and
-	// counts for one algorithm, its alg; where it has none, for the one of its curve.
+	// JWKS is the source of the public keys: an http(s) URL (plain http only within one's
+	// own network), the path of a file with or without file://, or base64:// followed by
+	// the set itself. A set with a private or a symmetric key is refused: publish the
+	// public halves of the template's keys. A key needs a kid. It counts for one
+	// algorithm: its alg, or else the one of its curve.
 	//
-	// A URL is read at the start, when a token names a key that is not in the set (at
-	// most once in ten seconds), and when a set is ten minutes old; a file likewise.
-	// While it cannot be read the last good keys count.
+	// A URL or a file is read at the start, when a token names a key that is not in the
+	// set (at most once in ten seconds), and when the set is ten minutes old. While it
+	// cannot be read, the last good keys count.
 	JWKS string
 
-	// Issuer is what iss has to be, exactly: Ory's public URL, unless the claims mapper
-	// says otherwise. A token of any other issuer is the application's own.
+	// Issuer must equal iss. It is Ory's public URL, unless the claims mapper changes it.
+	// A token of any other issuer is the application's own.
 	Issuer string
 
-	// Audience has to be one of aud. Ory writes none by itself: the claims mapper does.
-	// Empty: a token with an audience is somebody else's. Set it wherever Ory makes
-	// tokens for more than one reader.
+	// Audience must be in aud. Ory writes no aud by itself; the claims mapper has to. If
+	// Audience is empty, a token with an aud is refused. Set it wherever Ory makes tokens
+	// for more than one reader.
 	Audience string
 
-	// Algorithms that are believed, of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512,
+	// Algorithms are accepted: any of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512,
 	// PS256, PS384 and PS512. Defaults to ES256, EdDSA and RS256.
 	Algorithms []string
 
-	// UserClaim, where it is not "sub", names a claim that holds the user's ID. It must
-	// be there and name the user whom the ledger binds to the identity in sub, else the
-	// person is on hold: whoever reads the claim without asking us sees the same user.
-	// It never chooses one. Defaults to sub: no such claim is looked at.
+	// UserClaim names a claim that holds the user's ID, for readers of the token that do
+	// not ask Symbolon. The claim must be present and name the user whom the ledger binds
+	// to the identity in sub; otherwise the person is on hold. It never chooses the user.
+	// Defaults to sub, which means that there is no such claim.
 	UserClaim string
 
-	// MaxLife is the longest life of a token that is believed, from iat to exp, and so
-	// for how long a session that was revoked at Ory may still be let in. Defaults to
-	// 15 minutes; at most an hour.
+	// MaxLife is the longest accepted time from iat to exp. A session that was revoked at
+	// Ory may be let in for so long. Defaults to 15 minutes; at most an hour.
 	MaxLife time.Duration
 
-	// HTTP is what reads a URL; only its transport is used. Optional.
+	// HTTP reads a URL. Only its transport is used. Optional.
 	HTTP *http.Client
 }
 
-const (
-	defaultLife = 15 * time.Minute
-	LongestLife = time.Hour
+// LongestLife is the greatest MaxLife.
+const LongestLife = time.Hour
 
-	// Leeway is by how much the clock of who signs may be ahead of ours. A token's
-	// end has none.
-	Leeway = 10 * time.Second
-)
+const defaultLife = 15 * time.Minute
 
-// algorithmNames are the names that [Verifier.Algorithms] may hold: only algorithms whose
-// Keys can be published.
+// Leeway is how far the signer's clock may be ahead of ours. The expiry has no leeway.
+const Leeway = 10 * time.Second
+
+// algorithmNames are the values of [Verifier.Algorithms]: the algorithms whose keys can be
+// published.
 var algorithmNames = []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 
-// Check reports everything that is wrong with the fields. It reads no keys.
+// Check reports all errors in the fields. It reads no keys.
 func (v *Verifier) Check() error {
 	all := faults.Of("jwt.Verifier")
 	if fault := faultOfSource(v.JWKS); fault != "" {
@@ -112,15 +110,16 @@ func (v *Verifier) Check() error {
 		all.Say("UserClaim", "it must name a claim of the template's own that holds the user's ID, or be sub")
 	}
 	if v.MaxLife < 0 || v.MaxLife > LongestLife || v.MaxLife != 0 && v.MaxLife < time.Second {
-		all.Say("MaxLife", "it must be between 1s and 1h: so long a session that was revoked at Ory may still be let in")
+		all.Say("MaxLife", "it must be between 1s and 1h, because a session that was revoked at Ory may be let in for so long")
 	}
 	return all.Err()
 }
 
-// notUsers are claims that mean something else.
+// notUsers are claims with another meaning.
 var notUsers = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sid", "aal", "authenticated_at", "email", "email_verified"}
 
-// MaxAge is how long after its session's end at Ory a token may still be good.
+// MaxAge is the longest time for which a token may be good after its session was revoked at
+// Ory.
 func (v *Verifier) MaxAge() time.Duration { return v.maxLife() + Leeway }
 
 func (v *Verifier) maxLife() time.Duration {
@@ -130,7 +129,7 @@ func (v *Verifier) maxLife() time.Duration {
 	return v.MaxLife
 }
 
-// algorithms are those that are believed.
+// algorithms are the accepted algorithms.
 func (v *Verifier) algorithms() []jose.SignatureAlgorithm {
 	if len(v.Algorithms) == 0 {
 		return []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
@@ -142,7 +141,7 @@ func (v *Verifier) algorithms() []jose.SignatureAlgorithm {
 	return out
 }
 
-// userClaim is the claim to compare. It is empty where there is none.
+// userClaim is the claim to compare, or "".
 func (v *Verifier) userClaim() string {
 	if v.UserClaim == "sub" {
 		return ""
