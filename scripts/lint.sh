@@ -12,9 +12,11 @@ cd "$(dirname "$0")/.."
 golangci=$1 govulncheck=$2 # the two programs, built by make
 failed=0
 step() { # title, command…
-  echo "lint: $1"
+  local title=$1 begun=$SECONDS
   shift
-  "$@" || failed=1
+  echo "lint: $title"
+  "$@" || { failed=1; echo "lint: FAILED: $title"; }
+  echo "lint: $((SECONDS - begun)) s for $title"
 }
 
 unformatted() {
