@@ -39,7 +39,7 @@ test: kratos ## run every test, with real Kratos, Postgres and Chromium; package
 
 .PHONY: nightly
 nightly: kratos ## run every test with the race detector and nothing cached, then fuzz for a minute each: an hour or more
-	@go run ./scripts/gotest -race -count=1 -timeout 90m $(ARGS)
+	@SYMBOLON_RACE=all go run ./scripts/gotest -race -count=1 -timeout 90m $(ARGS)
 	@scripts/fuzz.sh 1m
 
 .PHONY: torture
@@ -83,7 +83,7 @@ kratos: deps # built once into the user's cache, before tests that would wait fo
 	@echo 'Ory Kratos: building it, unless it is in the cache (about two minutes)'
 	@go test -run '^TestBuildKratos$$' -count 1 -timeout 20m ./symbolontest
 	@echo 'Caddy: building it, unless it is in the cache (about a minute)'
-	@go test -run '^TestBuildCaddy$$' -count 1 -timeout 20m ./internal/e2e/...
+	@go test -run '^TestBuildCaddy$$' -count 1 -timeout 20m ./internal/e2e
 
 .PHONY: clean
 clean: ## remove tools and what was built; the built Kratos stays in the user's cache

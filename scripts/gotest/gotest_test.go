@@ -31,9 +31,9 @@ func TestRun(t *testing.T) {
 			args: []string{"-race=packages"},
 			files: map[string]string{
 				"go.mod": mod, "a/a_test.go": testFile(`func TestA(t *testing.T) {}`),
-				"e2e/server/norace.go":    "//go:build !race\n\npackage m\n\nconst race = false\n",
-				"e2e/server/race.go":      "//go:build race\n\npackage m\n\nconst race = true\n",
-				"e2e/server/b_test.go":    testFile(`func TestB(t *testing.T) { if race { t.Error("race detector") } }`),
+				"e2e/library/norace.go":   "//go:build !race\n\npackage m\n\nconst race = false\n",
+				"e2e/library/race.go":     "//go:build race\n\npackage m\n\nconst race = true\n",
+				"e2e/library/b_test.go":   testFile(`func TestB(t *testing.T) { if race { t.Error("race detector") } }`),
 				"session/norace.go":       "//go:build !race\n\npackage m\n\nconst race = false\n",
 				"session/race.go":         "//go:build race\n\npackage m\n\nconst race = true\n",
 				"session/c_test.go":       testFile(`func TestC(t *testing.T) { if !race { t.Error("no race detector") } }`),
@@ -108,9 +108,10 @@ func TestModulesWithTests(t *testing.T) {
 }
 
 func TestSplitModule(t *testing.T) {
-	got := splitModule(".", []string{".", "./cmd/symbolon", "./internal/e2e", "./internal/e2e/server", "./mint", "./session"})
+	got := splitModule(".", []string{".", "./cmd/symbolon", "./internal/e2e", "./internal/e2e/library", "./internal/e2e/server", "./mint", "./session"})
 	want := []job{
-		{".", []string{"-count=1"}, []string{"./internal/e2e/server", "./internal/e2e"}},
+		{".", []string{"-race", "-count=1"}, []string{"./internal/e2e/server"}},
+		{".", []string{"-count=1"}, []string{"./internal/e2e/library", "./internal/e2e"}},
 		{".", []string{"-race"}, []string{"./cmd/symbolon", "./session", ".", "./mint"}},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -6,9 +6,9 @@
 //	go run ./scripts/gotest -race=packages -timeout 20m
 //
 // Its arguments go to `go test`. The value "packages" of -race belongs to
-// gotest: packages run with the race detector, and the end-to-end tests, which
-// mostly wait for processes, run without. Both run side by side. The report
-// ends with the slowest packages, the critical path, and the line
+// gotest: packages and the end-to-end tests of the server run with the race
+// detector, and other end-to-end tests run without. They run side by side,
+// because end-to-end tests mostly wait for processes. The report ends with the slowest packages, the critical path, and the line
 // "N passed, N failed, N skipped".
 package main
 
@@ -55,9 +55,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 
 // lanes is the number of `go test` commands that run at once. Each runs as many
 // packages at once as the machine has cores, which is the default of `go test`.
-// The first lane begins with the end-to-end tests, which mostly wait, and the
-// second with the packages, which mostly compute.
-const lanes = 2
+// Two lanes begin with end-to-end tests, which mostly wait, and the third with
+// the packages, which mostly compute.
+const lanes = 3
 
 // runJobs runs the jobs in their order, in as many lanes as there may be. With
 // -p the caller decides how many packages run at once, and there is one lane.

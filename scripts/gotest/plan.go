@@ -50,23 +50,32 @@ func plan(ctx context.Context, modules []string, split bool, errs io.Writer) ([]
 	return jobs, nil
 }
 
-// splitModule makes a job of a module's end-to-end tests and one of its other
-// packages. Go's cache keeps results of the packages only: a result of an
-// end-to-end test also depends on programs that the cache does not see.
+// splitModule makes the jobs of a module: its end-to-end tests, and its other
+// packages. Go's cache keeps results of the latter only: a result of an end-to-end
+// test also depends on programs that the cache does not see.
 func splitModule(dir string, packages []string) []job {
+	server := job{dir: dir, flags: []string{"-race", "-count=1"}}
 	endToEnd := job{dir: dir, flags: []string{"-count=1"}}
 	others := job{dir: dir, flags: []string{"-race"}}
 	slices.SortStableFunc(packages, func(a, b string) int { return place(a) - place(b) })
 	for _, p := range packages {
-		if slices.Contains(strings.Split(p, "/"), "e2e") {
+		switch elements := strings.Split(p, "/"); {
+		case p == picky:
+			server.packages = append(server.packages, p)
+		case slices.Contains(elements, "e2e"):
 			endToEnd.packages = append(endToEnd.packages, p)
-		} else {
+		default:
 			others.packages = append(others.packages, p)
 		}
 	}
-	jobs := []job{endToEnd, others}
+	jobs := []job{server, endToEnd, others}
 	return slices.DeleteFunc(jobs, func(j job) bool { return len(j.packages) == 0 })
 }
+
+// picky is the package of end-to-end tests that are run with the race detector,
+// because each of them picks a plain build of the server or a watched one: only
+// tests that kill it want it plain.
+const picky = "./internal/e2e/server"
 
 // place returns the index of a package ("./session") in long, or its length.
 func place(pkg string) int {
