@@ -1,4 +1,4 @@
-# `make` lists what there is. CI runs .ci/run, which is `make lint test`.
+# `make` lists what there is. CI runs .ci/run, which is `make lint` beside `make test`.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -34,28 +34,37 @@ demo-torture: ## run the demo's journey 30 times beside a load, with late hooks;
 	@scripts/demo-torture.sh
 
 .PHONY: test
-test: kratos ## run every test, with real Kratos, Postgres and Chromium
-	@go vet ./... && (cd examples/notes && go vet ./...) && (cd examples/frameworks && go vet ./...) && (cd grpcauth && go vet ./...)
-	@go run ./scripts/gotest -race -timeout 45m $(ARGS)
+test: kratos ## run every test, with real Kratos, Postgres and Chromium; packages with the race detector
+	@go run ./scripts/gotest -race=packages -timeout 45m $(ARGS)
+
+.PHONY: nightly
+nightly: kratos ## run every test with the race detector and nothing cached, then fuzz for a minute each: an hour or more
+	@SYMBOLON_RACE=all go run ./scripts/gotest -race -count=1 -timeout 90m $(ARGS)
+	@scripts/fuzz.sh 1m
 
 .PHONY: torture
 torture: kratos ## run the tests at full size: an hour or more
 	@SYMBOLON_TORTURE=1 go run ./scripts/gotest -tags torture -timeout 90m -p 1 $(ARGS)
 
+# A module of its own, so that nobody else builds it. It runs at the root.
+.PHONY: build-bench
+build-bench:
+	@go build -C scripts/bench -o $(CURDIR)/bin/bench .
+
 .PHONY: bench
-bench: ## measure, beside a baseline in the same run; writes BENCHMARKS.md
+bench: build-bench ## measure, beside a baseline in the same run; writes BENCHMARKS.md
 	@scripts/deps.sh postgresql
-	@go run ./scripts/bench $(ARGS)
+	@bin/bench $(ARGS)
 
 .PHONY: bench-reconcile
-bench-reconcile: ## measure reconcile: passes over everybody, missing links; ten minutes, writes BENCHMARKS.md
+bench-reconcile: build-bench ## measure reconcile: passes over everybody, missing links; ten minutes, writes BENCHMARKS.md
 	@scripts/deps.sh gcc postgresql
-	@go run ./scripts/bench reconcile $(ARGS)
+	@bin/bench reconcile $(ARGS)
 
 .PHONY: bench-auth
-bench-auth: ## measure /auth, the middleware and what is not cached; seven minutes, writes BENCHMARKS.md
+bench-auth: build-bench ## measure /auth, the middleware and what is not cached; seven minutes, writes BENCHMARKS.md
 	@scripts/deps.sh gcc postgresql
-	@go run ./scripts/bench auth $(ARGS)
+	@bin/bench auth $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME each (30s)
@@ -65,9 +74,12 @@ fuzz: ## fuzz every parser for FUZZTIME each (30s)
 lint: $(GOLANGCI) $(GOVULNCHECK) ## gofmt, tidy, vet, golangci-lint, govulncheck
 	@scripts/lint.sh $(GOLANGCI) $(GOVULNCHECK)
 
-.PHONY: kratos
-kratos: # built once into the user's cache, before tests that would wait for it
+.PHONY: deps
+deps: # the programs of the system that tests run
 	@scripts/deps.sh $(DEPS_TEST)
+
+.PHONY: kratos
+kratos: deps # built once into the user's cache, before tests that would wait for it
 	@echo 'Ory Kratos: building it, unless it is in the cache (about two minutes)'
 	@go test -run '^TestBuildKratos$$' -count 1 -timeout 20m ./symbolontest
 	@echo 'Caddy: building it, unless it is in the cache (about a minute)'

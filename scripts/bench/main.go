@@ -1,10 +1,11 @@
 // Bench measures what Symbolon costs beside the least that could do the same, in
 // interleaved rounds of one run, and writes the medians to BENCHMARKS.md. Machines
-// differ and are shared: the ratios count, not the times.
+// differ and are shared: the ratios count, not the times. `make bench` builds it, because
+// it is a module of its own, and it runs in the root of the repository:
 //
-//	go run ./scripts/bench [-rounds 5] [-o BENCHMARKS.md]
-//	go run ./scripts/bench auth [-rounds 80] [-slice 200ms] [-conns 8] [-sessions 200] [-o BENCHMARKS.md]
-//	go run ./scripts/bench reconcile [-n 100000] [-rounds 5] [-kratos 10000] [-o BENCHMARKS.md]
+//	bin/bench [-rounds 5] [-o BENCHMARKS.md]
+//	bin/bench auth [-rounds 80] [-slice 200ms] [-conns 8] [-sessions 200] [-o BENCHMARKS.md]
+//	bin/bench reconcile [-n 100000] [-rounds 5] [-kratos 10000] [-o BENCHMARKS.md]
 package main
 
 import (

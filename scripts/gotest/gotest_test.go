@@ -7,11 +7,13 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRun(t *testing.T) {
 	const mod = "module example.com/m\n\ngo 1.26\n"
 	tests := map[string]struct {
+		args  []string
 		files map[string]string
 		want  string // the last line
 		shown []string
@@ -24,6 +26,21 @@ func TestRun(t *testing.T) {
 				"plain/go.mod": mod, "plain/main.go": "package main\n",
 			},
 			want: "2 passed, 0 failed, 0 skipped",
+		},
+		"race detector on packages only": {
+			args: []string{"-race=packages"},
+			files: map[string]string{
+				"go.mod": mod, "a/a_test.go": testFile(`func TestA(t *testing.T) {}`),
+				"e2e/library/norace.go":   "//go:build !race\n\npackage m\n\nconst race = false\n",
+				"e2e/library/race.go":     "//go:build race\n\npackage m\n\nconst race = true\n",
+				"e2e/library/b_test.go":   testFile(`func TestB(t *testing.T) { if race { t.Error("race detector") } }`),
+				"session/norace.go":       "//go:build !race\n\npackage m\n\nconst race = false\n",
+				"session/race.go":         "//go:build race\n\npackage m\n\nconst race = true\n",
+				"session/c_test.go":       testFile(`func TestC(t *testing.T) { if !race { t.Error("no race detector") } }`),
+				"nested/go.mod":           mod,
+				"nested/e2e/main_test.go": testFile(`func TestD(t *testing.T) {}`),
+			},
+			want: "4 passed, 0 failed, 0 skipped",
 		},
 		"skipped": {
 			files: map[string]string{"go.mod": mod, "a_test.go": testFile(`func TestA(t *testing.T) { t.Skip("no database") }` + "\nfunc TestB(t *testing.T) {}")},
@@ -53,7 +70,7 @@ func TestRun(t *testing.T) {
 				write(t, path, text)
 			}
 			var out, errs bytes.Buffer
-			err := run(t.Context(), nil, &out, &errs)
+			err := run(t.Context(), tt.args, &out, &errs)
 			if got := err != nil; got != (tt.fails != "") || got && !strings.Contains(err.Error(), tt.fails) {
 				t.Errorf("error %v, want %q", err, tt.fails)
 			}
@@ -87,6 +104,59 @@ func TestModulesWithTests(t *testing.T) {
 	}
 	if want := []string{".", filepath.Join("x", "y")}; !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestSplitModule(t *testing.T) {
+	got := splitModule(".", []string{".", "./cmd/symbolon", "./internal/e2e", "./internal/e2e/library", "./internal/e2e/server", "./mint", "./session"})
+	want := []job{
+		{".", []string{"-race", "-count=1"}, []string{"./internal/e2e/server"}},
+		{".", []string{"-count=1"}, []string{"./internal/e2e/library", "./internal/e2e"}},
+		{".", []string{"-race"}, []string{"./cmd/symbolon", "./session", ".", "./mint"}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestReadArguments(t *testing.T) {
+	for _, tt := range []struct {
+		args, options string
+		split         bool
+	}{
+		{"-race=packages -run X", "-run X", true},
+		{"-race=packages -race", "-race", false},
+		{"--race=packages -p 1", "-p 1", true},
+		{"-race -timeout 1m", "-race -timeout 1m", false},
+	} {
+		options, split := readArguments(strings.Fields(tt.args))
+		if strings.Join(options, " ") != tt.options || split != tt.split {
+			t.Errorf("%s: %v, %v", tt.args, options, split)
+		}
+	}
+}
+
+func TestCriticalPath(t *testing.T) {
+	const s = time.Second
+	spans := []span{
+		{"a", 0, 5 * s, 20 * s}, {"b", 0, 5 * s, 30 * s}, {"c", 0, 21 * s, 25 * s}, {"d", 0, 31 * s, 90 * s},
+		{"other lane", 1, 2 * s, 29 * s}, {"e", 1, 40 * s, 60 * s},
+	}
+	var got []string
+	for _, span := range criticalPath(spans) {
+		got = append(got, span.pkg)
+	}
+	if want := []string{"b", "d"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	var out bytes.Buffer
+	r := newReport(&out)
+	r.spans = spans
+	r.printTimes()
+	for _, text := range []string{"59.0  at    31.0  d", "5.0  builds and short packages\n     25.0  b\n"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("does not print %q:\n%s", text, out.String())
+		}
 	}
 }
 

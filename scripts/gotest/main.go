@@ -1,11 +1,15 @@
 // Command gotest runs the tests of every module below the working directory
-// and adds them up. It differs from `go test ./...` in three things: nested
-// modules are tested too, only what failed is shown, and a skipped test fails
-// the run, because a test that did not run must not look green.
+// and adds them up. It differs from `go test ./...` in these points: nested
+// modules are tested too, only failures are shown in full, and a skipped test
+// fails the run, because a test that did not run must not look green.
 //
-//	go run ./scripts/gotest -race -timeout 20m
+//	go run ./scripts/gotest -race=packages -timeout 20m
 //
-// Its arguments go to `go test`. The last line is "N passed, N failed, N skipped".
+// Its arguments go to `go test`. The value "packages" of -race belongs to
+// gotest: packages and the end-to-end tests of the server run with the race
+// detector, and other end-to-end tests run without. They run side by side,
+// because end-to-end tests mostly wait for processes. The report ends with the slowest packages, the critical path, and the line
+// "N passed, N failed, N skipped".
 package main
 
 import (
@@ -13,13 +17,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -37,22 +40,61 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("look for modules: %w", err)
 	}
-	report := newReport(out)
-	var failed []error
-	for _, dir := range modules {
-		if err := test(ctx, dir, args, report, errs); err != nil {
-			failed = append(failed, fmt.Errorf("go test in %s: %w", dir, err))
-		}
+	options, split := readArguments(args)
+	jobs, err := plan(ctx, modules, split, errs)
+	if err != nil {
+		return err
 	}
+	report := newReport(out)
+	failed := runJobs(ctx, jobs, options, report, errs)
 	if err := report.finish(); err != nil {
 		return err // says more than "exit status 1"
 	}
-	return errors.Join(failed...)
+	return failed
 }
 
-func test(ctx context.Context, dir string, args []string, report *report, errs io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", append(append([]string{"test", "-json"}, args...), "./...")...) //nolint:gosec // the caller's own arguments
-	cmd.Dir, cmd.Stderr = dir, errs
+// lanes is the number of `go test` commands that run at once. Each runs as many
+// packages at once as the machine has cores, which is the default of `go test`.
+// Two lanes begin with end-to-end tests, which mostly wait, and the third with
+// the packages, which mostly compute.
+const lanes = 3
+
+// runJobs runs the jobs in their order, in as many lanes as there may be. With
+// -p the caller decides how many packages run at once, and there is one lane.
+func runJobs(ctx context.Context, jobs []job, options []string, report *report, errs io.Writer) error {
+	queue := make(chan job, len(jobs))
+	for _, j := range jobs {
+		queue <- j
+	}
+	close(queue)
+	width := lanes
+	if hasFlag(options, "p") {
+		width = 1
+	}
+	var (
+		running sync.WaitGroup
+		mu      sync.Mutex // protects failed
+		failed  error
+	)
+	for lane := range width {
+		running.Go(func() {
+			for j := range queue {
+				if err := test(ctx, lane, j, options, report, errs); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, fmt.Errorf("%s: %w", j, err))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	running.Wait()
+	return failed
+}
+
+func test(ctx context.Context, lane int, j job, options []string, report *report, errs io.Writer) error {
+	args := slices.Concat([]string{"test", "-json"}, j.flags, options, j.packages) // the caller's options come last and win
+	cmd := exec.CommandContext(ctx, "go", args...)                                 //nolint:gosec // the caller's own arguments
+	cmd.Dir, cmd.Stderr = j.dir, errs
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	events, err := cmd.StdoutPipe()
 	if err != nil {
@@ -61,53 +103,37 @@ func test(ctx context.Context, dir string, args []string, report *report, errs i
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	readErr := report.read(events)
+	readErr := report.read(events, lane)
 	return errors.Join(readErr, cmd.Wait())
 }
 
-// modulesWithTests returns the folders of the modules below root that have a
-// test file, outermost first.
-func modulesWithTests(root string) ([]string, error) {
-	var modules []string
-	tested := map[string]bool{}
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		name := entry.Name()
+// readArguments returns the options for every `go test`, and whether packages
+// and end-to-end tests are run differently. The last -race counts, as for go.
+func readArguments(args []string) (options []string, split bool) {
+	for _, arg := range args {
 		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules"):
-			return filepath.SkipDir
-		case name == "go.mod":
-			modules = append(modules, filepath.Dir(path))
-		case strings.HasSuffix(name, "_test.go"):
-			tested[filepath.Dir(path)] = true
+		case isFlag(arg, "race") && strings.HasSuffix(arg, "=packages"):
+			split = true
+			continue
+		case isFlag(arg, "race"):
+			split = false
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		options = append(options, arg)
 	}
-	sort.Slice(modules, func(i, j int) bool { return len(modules[i]) < len(modules[j]) })
-	has := map[string]bool{}
-	for dir := range tested {
-		has[moduleOf(dir, modules)] = true
-	}
-	var result []string
-	for _, module := range modules {
-		if has[module] {
-			result = append(result, module)
-		}
-	}
-	return result, nil
+	return options, split
 }
 
-// moduleOf returns the innermost of modules that holds dir.
-func moduleOf(dir string, modules []string) string {
-	found := ""
-	for _, module := range modules {
-		if module == "." || dir == module || strings.HasPrefix(dir, module+string(filepath.Separator)) {
-			found = module
+func hasFlag(args []string, name string) bool {
+	for _, arg := range args {
+		if isFlag(arg, name) {
+			return true
 		}
 	}
-	return found
+	return false
+}
+
+// isFlag reports whether arg is -name or --name, with a value or without.
+func isFlag(arg, name string) bool {
+	dashed, _, _ := strings.Cut(arg, "=")
+	return dashed == "-"+name || dashed == "--"+name
 }

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"time"
 )
 
 // event is one line of `go test -json`; see `go doc test2json`.
 type event struct {
+	Time       time.Time
 	Action     string
 	Package    string
 	ImportPath string // of what was built, for build-output and build-fail
@@ -25,11 +28,16 @@ type key struct{ pkg, test string }
 // report adds events up and writes what is worth reading: one line for a
 // package, everything about a failure.
 type report struct {
-	out     io.Writer
+	out   io.Writer
+	begun time.Time
+
+	mu      sync.Mutex       // protects everything below, and writing to out
 	printed map[key][]string // by tests that have not ended
 	order   map[string][]key // those tests by package, in order of appearance
 	count   map[string]int   // tests that passed, by package
 	broken  map[string]bool  // packages with a failed test
+	started map[string]time.Time
+	spans   []span
 
 	passed          int
 	failed, skipped []string
@@ -37,21 +45,19 @@ type report struct {
 
 func newReport(out io.Writer) *report {
 	return &report{
-		out: out, printed: map[key][]string{}, order: map[string][]key{},
+		out: out, begun: time.Now(), started: map[string]time.Time{}, printed: map[key][]string{}, order: map[string][]key{},
 		count: map[string]int{}, broken: map[string]bool{},
 	}
 }
 
-func (r *report) read(events io.Reader) error {
+func (r *report) clock() time.Duration { return time.Since(r.begun) }
+
+// read adds the events of one `go test` up. Several may be read at once.
+func (r *report) read(events io.Reader, lane int) error {
 	lines := bufio.NewReader(events)
 	for {
 		line, err := lines.ReadBytes('\n')
-		var e event
-		if json.Unmarshal(line, &e) == nil {
-			r.add(e)
-		} else if len(line) > 0 {
-			r.printf("%s", line) // go test itself had something to say
-		}
+		r.readLine(line, lane)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -61,9 +67,22 @@ func (r *report) read(events io.Reader) error {
 	}
 }
 
-func (r *report) add(e event) {
+func (r *report) readLine(line []byte, lane int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var e event
+	if json.Unmarshal(line, &e) == nil {
+		r.add(e, lane)
+	} else if len(line) > 0 {
+		r.printf("%s", line) // go test itself had something to say
+	}
+}
+
+func (r *report) add(e event, lane int) {
 	k := key{e.Package, e.Test}
 	switch e.Action {
+	case "start":
+		r.started[e.Package] = e.Time
 	case "build-output":
 		r.printf("%s", e.Output)
 	case "output":
@@ -73,7 +92,7 @@ func (r *report) add(e event) {
 		r.printed[k] = append(r.printed[k], e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
-			r.endPackage(e)
+			r.endPackage(e, lane)
 		} else {
 			r.endTest(e)
 		}
@@ -97,7 +116,10 @@ func (r *report) endTest(e event) {
 	delete(r.printed, k)
 }
 
-func (r *report) endPackage(e event) {
+func (r *report) endPackage(e event, lane int) {
+	if start, ok := r.started[e.Package]; ok {
+		r.spans = append(r.spans, span{e.Package, lane, start.Sub(r.begun), e.Time.Sub(r.begun)})
+	}
 	switch e.Action {
 	case "pass":
 		r.printf("ok    %-60s %6.1fs %5d tests\n", e.Package, e.Elapsed, r.count[e.Package])
@@ -127,6 +149,7 @@ func (r *report) show(k key) {
 
 // finish writes the sum and returns an error unless all went well.
 func (r *report) finish() error {
+	r.printTimes()
 	for _, name := range r.failed {
 		r.printf("failed:  %s\n", name)
 	}
