@@ -65,7 +65,7 @@ func TestAdminReconcile(t *testing.T) {
 		t.Errorf("a dry run recorded %d findings", n)
 	}
 	run := i.reconcileNow(t, `{"repair":true,"only":["unlinked_identity","foreign_back_reference"]}`)
-	if run.State != symbolon.RunDone || !run.Repair || run.Report.Mended[reconcile.UnlinkedIdentity] != 4 || run.Report.Left[symbolon.ForeignBackReference] != 1 {
+	if run.State != symbolon.RunDone || !run.Repair || run.Report.Repaired[reconcile.UnlinkedIdentity] != 4 || run.Report.Left[symbolon.ForeignBackReference] != 1 {
 		t.Errorf("%+v %+v", run, run.Report)
 	}
 	if got := i.findings(t, "?kind=foreign_back_reference"); len(got.Findings) != 1 || string(got.Findings[0].Identity) != odd || got.Findings[0].Repairable {

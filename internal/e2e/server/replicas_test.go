@@ -196,7 +196,7 @@ func TestServerDownDuringAnImport(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := last.Summary
-			if !s.Complete || s.Linked != imported+signedUp || pass > 0 && len(s.Mended) > 0 {
+			if !s.Complete || s.Linked != imported+signedUp || pass > 0 && len(s.Repaired) > 0 {
 				t.Errorf("pass %d: %+v", pass, s)
 			}
 		}
