@@ -26,7 +26,7 @@ func TestReconcile(t *testing.T) {
 		code int
 		says []string // on either
 	}{
-		{[]string{"--only", "telepathy"}, 2, []string{"no kind of difference", "unlinked_identity"}},
+		{[]string{"--only", "telepathy"}, 2, []string{"not a kind of difference", "unlinked_identity"}},
 		{nil, 3, []string{"left unlinked_identity", "a repair finds its user or makes one", "4 differences are left", odd}},
 		{[]string{"--json"}, 3, []string{`"kind":"unlinked_identity"`, `"left":{"unlinked_identity":4}`}},
 		{[]string{"--repair", "--only", "stale_columns"}, 0, []string{"identities"}},
