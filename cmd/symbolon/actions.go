@@ -17,10 +17,10 @@ type actionsCmd struct {
 }
 
 type actionsPrintCmd struct {
-	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"Print the part of a kratos.yml, or a script of one call of Ory Network's CLI, or what the application behind users.create_url has to know, or Oathkeeper's hydrator."`
+	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"Print the part of a kratos.yml, or a script that calls Ory Network's CLI, or the variables for the application behind users.create_url, or Oathkeeper's hydrator."`
 	WithoutReserve bool     `help:"Leave out the one hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
-	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml: its hooks stay, in their order."`
-	Methods        []string `placeholder:"password,oidc,…" help:"Methods to configure. Default: all that Ory knows."`
+	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml, whose hooks are kept in their order."`
+	Methods        []string `placeholder:"password,oidc,…" help:"The methods to configure. Default: all of Ory's."`
 }
 
 func (actionsPrintCmd) Help() string {
@@ -29,10 +29,10 @@ func (actionsPrintCmd) Help() string {
 	symbolon actions print --for kratos.yml > hooks.yml       # then: kratos serve -c kratos.yml -c hooks.yml
 	symbolon actions print --for kratos.yml --kratos-config kratos.yml --methods password,oidc
 	symbolon actions print --for network > hooks.sh
-	symbolon actions print --for create_url > app.env         # the secret with which the application verifies our POST
+	symbolon actions print --for create_url > app.env         # the secret that verifies the POST of Symbolon
 	symbolon actions print --for oathkeeper > hydrator.yml    # the hydrator, with its password
 
-It needs the configuration, and neither Ory nor the database.`
+It reads the configuration only, and uses neither Ory nor the database.`
 }
 
 // Run prints the hooks.
@@ -66,24 +66,24 @@ func (c actionsPrintCmd) Run(a *cli.App) error {
 	return actions.WriteKratos(a.Out)
 }
 
-// writeCreate writes what the application has to know, as environment variables.
+// writeCreate writes the environment variables for the application.
 func writeCreate(c *config.Config, w io.Writer) error {
 	if c.Users.CreateURL == "" {
 		return cli.Usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
 	}
 	var b strings.Builder
-	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST is\n" +
-		"# Symbolon's (Standard Webhooks; docs/create-url.md). Treat it as the secret it is.\n")
+	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST comes\n" +
+		"# from Symbolon (Standard Webhooks; docs/create-url.md). Keep it secret.\n")
 	secrets := c.CreateSecrets()
 	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
 	for _, former := range secrets[1:] {
-		fmt.Fprintf(&b, "# The other one, which signs as well for now: %s\n", former)
+		fmt.Fprintf(&b, "# The other one, which also signs for now: %s\n", former)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// writeOathkeeper prints the hydrator's part of Oathkeeper's configuration.
+// writeOathkeeper writes the part of Oathkeeper's configuration for the hydrator.
 func writeOathkeeper(c *config.Config, w io.Writer) error {
 	user, passwords := c.HydrateLogin()
 	_, err := fmt.Fprintf(w, `mutators:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
@@ -18,24 +19,24 @@ import (
 )
 
 type adoptCmd struct {
-	DryRun bool     `help:"Look, and write nothing but the plan. The default."`
-	Plan   []string `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be given twice."`
-	By     []string `placeholder:"PLACE" help:"Your word that identities and users name each other there: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
-	Apply  string   `placeholder:"PLAN" help:"Carry out a plan, and nothing else."`
+	DryRun bool     `help:"Write nothing but the plan. The default."`
+	Plan   []string `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be repeated."`
+	By     []string `placeholder:"PLACE" help:"A place where identities and users name each other, on your word: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
+	Apply  string   `placeholder:"PLAN" help:"Carry out a plan."`
 	Undo   string   `placeholder:"RUN" help:"Undo what a run did."`
 	JSON   bool     `name:"json" help:"Print one JSON object a line."`
 }
 
 func (adoptCmd) Help() string {
-	return `For those who had identities and users before they had Symbolon. Says of each who its other half is and how that is known: by the ledger, by the identity column, by a voucher, by a place that you name with --by, or by a verified e-mail address if adopt.verified_email is on. Nothing is ever taken for granted that two name differently.
+	return `Matches identities and users that existed before Symbolon. The plan names the other half of each, and the evidence: the ledger, the identity column, a voucher, a place that you name with --by, or a verified e-mail address if adopt.verified_email is on. If two pieces of evidence contradict each other, nothing is bound.
 
-	symbolon adopt --by external_id --plan plan.csv     # look, and read the plan
-	symbolon adopt --apply plan.csv                     # every line is compared with the present first
-	symbolon adopt --undo 5f0c2a9be417                  # but not of those who signed in since
+	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
+	symbolon adopt --apply plan.csv                     # each line is checked again first
+	symbolon adopt --undo 5f0c2a9be417                  # except for people who have signed in since
 
-A run that was interrupted goes on when it is made again. Of a user's row nothing is written but the identity column.
+An interrupted run continues when the same command is run again. In a user's row only the identity column is written.
 
-Exit codes: 0 done, 3 done and lines are left for you to settle (ambiguous ones, or refused ones), 1 it failed, 2 wrong usage or configuration.`
+Exit codes: 0 done, 3 done and lines are left for you to settle (ambiguous or refused), 1 it failed, 2 wrong usage or configuration.`
 }
 
 // Run plans, applies or undoes.
@@ -48,12 +49,12 @@ func (c adoptCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	if err := needAdmin(s, "adopt compares all identities, which needs Ory's admin API"); err != nil {
+	defer s.CloseAfterWrites(a.Ctx)
+	if err := system.NeedsAdmin(s.Ory, "adopt compares all identities, which needs Ory's admin API"); err != nil {
 		return err
 	}
 	if s.Config.Users.CreateURL != "" {
-		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon knows none"),
+		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon does not know that table"),
 			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
 	}
 	if err := s.Store.Check(a.Ctx); errors.Is(err, symbolon.ErrUnavailable) {
@@ -69,8 +70,8 @@ func (c adoptCmd) Run(a *cli.App) error {
 		}
 	}
 	options.Email = s.Config.Adopt.VerifiedEmail
-	p := &stepLine{out: a.Err, live: cli.IsTerminal(a.Err)}
-	options.Progress = p.show
+	p := a.NewProgress()
+	options.Progress = adoptProgress(p)
 	run := &adopt.Adopter{Linker: s.Linker, Ledger: s.Store, Users: s.Store, LastSignIn: s.Ory.LastSignIn,
 		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
 			return s.Ory.Identities(ctx, ory.ListOptions{})
@@ -83,11 +84,8 @@ func (c adoptCmd) Run(a *cli.App) error {
 	default:
 		err = c.look(a, run, options, p)
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
-	defer cancel()
-	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		return cli.Hint(err, "what was done stays; run it again")
+		return cli.Hint(err, "the lines that are done stay done; run it again")
 	}
 	return err
 }
@@ -101,14 +99,14 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 		}
 	}
 	if doing > 1 {
-		return o, cli.Usage(errors.New("a look (--dry-run, --plan), --apply and --undo are three things: one at a time"))
+		return o, cli.Usage(errors.New("--dry-run or --plan, --apply and --undo exclude each other"))
 	}
 	for _, place := range c.By {
 		proof := symbolon.Proof(place)
 		_, metadata := proof.MetadataKey()
 		_, column := proof.Column()
 		if err := adopt.CheckProof(proof); err != nil || proof != symbolon.ByExternalID && !metadata && !column {
-			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is no place where halves name each other", cli.Plain(cli.Clip(place, 64))),
+			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is not a place where identities and users name each other", cli.Plain(cli.Clip(place, 64))),
 				"external_id, metadata_public.KEY, or column:NAME"))
 		}
 		o.By = append(o.By, proof)
@@ -117,7 +115,7 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 }
 
 // look writes the plan and prints the counts.
-func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	files, err := c.open(a)
 	if err != nil {
 		return err
@@ -134,10 +132,10 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepL
 		}
 		return nil
 	})
-	p.end()
+	p.End()
 	for _, f := range files {
 		if err != nil {
-			f.discard() // half a plan is none
+			f.discard() // half a plan must not be applied
 		} else {
 			err = f.finish()
 		}
@@ -145,7 +143,11 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepL
 	if err != nil {
 		return err
 	}
-	if err := c.printCounts(summaryWriter(a, c.Plan), counts, adopt.RunOf(bind)); err != nil {
+	out := a.Out
+	if slices.Contains(c.Plan, "-") { // the plan is on the standard output
+		out = a.Err
+	}
+	if err := c.printCounts(out, counts, adopt.RunOf(bind)); err != nil {
 		return err
 	}
 	if n := counts.Lines[adopt.Ambiguous]; n > 0 {
@@ -154,28 +156,18 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepL
 	return nil
 }
 
-// summaryWriter is where the counts go: beside a plan that is printed itself.
-func summaryWriter(a *cli.App, plans []string) io.Writer {
-	for _, name := range plans {
-		if name == "-" {
-			return a.Err
-		}
-	}
-	return a.Out
-}
-
 func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) error {
 	if c.JSON {
 		return json.NewEncoder(out).Encode(map[string]any{"summary": counts, "run": run})
 	}
 	words := map[adopt.Class]string{
-		adopt.Linked:    "the ledger binds the two already",
+		adopt.Linked:    "the ledger links the two already",
 		adopt.Column:    "the row's identity column holds the identity",
 		adopt.Voucher:   "the identity carries a voucher for the user",
-		adopt.Named:     "they name each other where you said",
-		adopt.Email:     "one e-mail address, verified by both sides",
-		adopt.Ambiguous: "there is a trace of the other half that does not suffice; bind settles it",
-		adopt.Alone:     "no trace of another half",
+		adopt.Named:     "they name each other in a place of --by",
+		adopt.Email:     "the same e-mail address, verified by both sides",
+		adopt.Ambiguous: "the evidence for another half is not enough; bind settles it",
+		adopt.Alone:     "no evidence of another half",
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "identities  %8d\nusers       %8d\n", counts.Identities, counts.Users)
@@ -192,7 +184,7 @@ func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) er
 	return err
 }
 
-func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	f, err := os.Open(c.Apply)
 	if err != nil {
 		return cli.Usage(fmt.Errorf("read the plan: %w", err))
@@ -208,20 +200,20 @@ func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *step
 		}
 	}
 	report, err := run.Apply(a.Ctx, lines, o)
-	p.end()
+	p.End()
 	return c.conclude(a.Out, report, "bound", err)
 }
 
-func (c adoptCmd) undo(a *cli.App, run *adopt.Adopter, o adopt.Options, p *stepLine) error {
+func (c adoptCmd) undo(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	report, err := run.Undo(a.Ctx, c.Undo, o)
-	p.end()
+	p.End()
 	if errors.Is(err, adopt.ErrNoRun) {
-		return cli.Hint(err, "`symbolon adopt` prints the name of the run with the plan, and --apply when it is done")
+		return cli.Hint(err, "`symbolon adopt` prints the name of the run with the plan, and again after --apply")
 	}
 	return c.conclude(a.Out, report, "undone", err)
 }
 
-// conclude prints what a run did: the refused lines first, each with the reason.
+// conclude prints the report of a run: first the refused lines, each with its reason.
 func (c adoptCmd) conclude(out io.Writer, r adopt.Report, done string, err error) error {
 	if printErr := c.printReport(out, r, done); printErr != nil {
 		return printErr

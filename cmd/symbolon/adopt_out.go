@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,15 +12,15 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// planFile is a plan on its way into a file. It gets its name when it is whole, so that
-// half a plan is never applied.
+// planFile is a plan that is being written. The file gets its name once it is complete, so
+// that half a plan is never applied.
 type planFile struct {
 	*adopt.Writer
-	file *os.File // nil: the standard output
+	file *os.File // nil for the standard output
 	name string
 }
 
-// open begins the plans that were asked for.
+// open begins the plans of --plan.
 func (c adoptCmd) open(a *cli.App) ([]*planFile, error) {
 	var files []*planFile
 	for _, name := range c.Plan {
@@ -49,7 +48,7 @@ func (c adoptCmd) begin(a *cli.App, name string) (*planFile, error) {
 	if format != adopt.CSV && format != adopt.JSON {
 		return nil, cli.Usage(fmt.Errorf("--plan %s: its name must end with .csv or .json", cli.Plain(name)))
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // for its owner only: it says who has an account
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // only its owner may read it, because it names people with accounts
 	if err != nil {
 		return nil, fmt.Errorf("write the plan: %w", err)
 	}
@@ -78,37 +77,15 @@ func (f *planFile) discard() {
 	}
 }
 
-// stepLine tells how far it is: one line that changes on a terminal, and a line every
-// ten seconds elsewhere.
-type stepLine struct {
-	out  io.Writer
-	live bool
-	next time.Duration
-	last adopt.Phase
-}
-
-func (p *stepLine) show(s adopt.Progress) {
-	if s.Phase != p.last {
-		p.last, p.next = s.Phase, 10*time.Second
-	}
-	rate := float64(s.Done) / max(s.Elapsed.Seconds(), 0.001)
-	text := fmt.Sprintf("%s: %d, %.0f/s", s.Phase, s.Done, rate)
-	if s.Of > 0 {
-		left := time.Duration(float64(s.Of-s.Done) / max(rate, 0.001) * float64(time.Second))
-		text = fmt.Sprintf("%s: %d of %d, %.0f/s, about %s left", s.Phase, s.Done, s.Of, rate, left.Round(time.Second))
-	}
-	if p.live {
-		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", text)
-		return
-	}
-	if s.Elapsed >= p.next {
-		_, _ = fmt.Fprintf(p.out, "symbolon: %s\n", text)
-		p.next = s.Elapsed + 10*time.Second
-	}
-}
-
-func (p *stepLine) end() {
-	if p.live {
-		_, _ = fmt.Fprint(p.out, "\r\x1b[K")
+// adoptProgress shows how far a run is.
+func adoptProgress(line *cli.Progress) func(adopt.Progress) {
+	return func(s adopt.Progress) {
+		rate := float64(s.Done) / max(s.Elapsed.Seconds(), 0.001)
+		text := fmt.Sprintf("%d, %.0f/s", s.Done, rate)
+		if s.Of > 0 {
+			left := time.Duration(float64(s.Of-s.Done) / max(rate, 0.001) * float64(time.Second))
+			text = fmt.Sprintf("%d of %d, %.0f/s, about %s left", s.Done, s.Of, rate, left.Round(time.Second))
+		}
+		line.Show(string(s.Phase), s.Elapsed, text)
 	}
 }

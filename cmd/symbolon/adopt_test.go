@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // adoption is an installation with accounts of its own.
@@ -54,9 +55,9 @@ func TestAdopt(t *testing.T) {
 	c.ory.Set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": true}})
 	c.ory.Add(3)
 
-	c.step(t, 2, []string{"one at a time"}, "adopt", "--plan", "p.csv", "--apply", "p.csv")
-	c.step(t, 2, []string{"no place", "metadata_public.KEY"}, "adopt", "--by", "telepathy")
-	c.step(t, 2, []string{"no place"}, "adopt", "--by", "verified_email")
+	c.step(t, 2, []string{"exclude each other"}, "adopt", "--plan", "p.csv", "--apply", "p.csv")
+	c.step(t, 2, []string{"is not a place", "metadata_public.KEY"}, "adopt", "--by", "telepathy")
+	c.step(t, 2, []string{"is not a place"}, "adopt", "--by", "verified_email")
 	c.step(t, 2, []string{"no column"}, "adopt", "--by", "column:nowhere")
 	c.step(t, 2, []string{"no column"}, "adopt", "--by", "column:NOT_THERE")
 	c.step(t, 2, []string{".csv or .json"}, "adopt", "--plan", "plan.txt")
@@ -127,11 +128,11 @@ func TestVoucher(t *testing.T) {
 // TestStepLine: one line that changes for a human, few lines for a log.
 func TestStepLine(t *testing.T) {
 	var plainly, live strings.Builder
-	for _, p := range []*stepLine{{out: &plainly}, {out: &live, live: true}} {
+	for _, p := range []*cli.Progress{{Out: &plainly}, {Out: &live, Live: true}} {
 		for n := range 25 {
-			p.show(adopt.Progress{Phase: adopt.Binding, Done: n * 1000, Of: 100_000, Elapsed: time.Duration(n) * time.Second})
+			adoptProgress(p)(adopt.Progress{Phase: adopt.Binding, Done: n * 1000, Of: 100_000, Elapsed: time.Duration(n) * time.Second})
 		}
-		p.end()
+		p.End()
 	}
 	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "binding: 10000 of 100000, 1000/s, about 1m30s left") {
 		t.Errorf("%q", got)

@@ -8,18 +8,17 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
-	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
 type bindCmd struct {
 	Identity string `arg:"" help:"The identity's ID."`
 	User     string `arg:"" help:"The user's ID: the key of its row."`
-	Move     bool   `help:"Take the user away from another living identity, or the identity from the user it has."`
-	Why      string `placeholder:"TEXT" help:"Kept in the history."`
+	Move     bool   `help:"Take the user from another identity that exists, or the identity from the user it has."`
+	Why      string `placeholder:"TEXT" help:"A reason for the history."`
 }
 
 func (bindCmd) Help() string {
-	return `Binds an identity to a user that exists: your word, above all evidence. It settles what was on hold. Where a bond of a living identity stands in the way nothing is changed, unless --move says so.
+	return `Binds an identity to an existing user. Your word overrides all evidence, and releases an identity or a user that was on hold. A link of an identity that exists is replaced only with --move.
 
 	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"`
 }
@@ -31,9 +30,7 @@ func (c bindCmd) Run(a *cli.App) error {
 		return cli.Usage(err)
 	}
 	user := symbolon.UserID(c.User)
-	if err := system.CheckBind(user, c.Why); err != nil {
-		var p *answer.Problem
-		errors.As(err, &p)
+	if p := system.CheckBind(user, c.Why); p != nil {
 		return cli.Usage(errors.New(p.Message))
 	}
 	s, err := system.Open(a)
@@ -44,22 +41,17 @@ func (c bindCmd) Run(a *cli.App) error {
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
-	if err != nil {
-		return explainBind(err)
+	switch {
+	case errors.Is(err, symbolon.ErrConflict):
+		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
+	case errors.Is(err, symbolon.ErrUnavailable):
+		return cli.Hint(err, "it is not known whether it was done; try again, because a repetition does no harm")
+	case err != nil:
+		return err
 	}
 	if err := s.Linker.Close(ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User)))
-	return err
-}
-
-func explainBind(err error) error {
-	switch {
-	case errors.Is(err, symbolon.ErrConflict):
-		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
-	case errors.Is(err, symbolon.ErrUnavailable):
-		return cli.Hint(err, "whether it was done is not known; try again, nothing is done twice")
-	}
 	return err
 }

@@ -59,7 +59,7 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	c.ory.Set(id, "state", "inactive")
 	says(show(id), "inactive at Ory")
 	c.ory.SetDown(true)
-	says(show(user), "Ory could not be asked")
+	says(show(user), "Ory does not answer")
 	c.ory.SetDown(false)
 	c.ory.Set(id, "", nil)
 	says(show(user), "GONE at Ory")

@@ -20,23 +20,23 @@ import (
 )
 
 type doctorCmd struct {
-	KratosConfig   []string `placeholder:"FILE" sep:"none" help:"The kratos.yml that Kratos runs with. Give it as often as Kratos is given -c, in the same order."`
-	Live           bool     `help:"Sign up a throw-away person at Ory, see whether the hooks arrive, and delete the person again."`
-	Traits         string   `placeholder:"JSON" help:"The traits of the throw-away person, RANDOM where they must be new. Default: an e-mail address."`
+	KratosConfig   []string `placeholder:"FILE" sep:"none" help:"The kratos.yml that Kratos runs with. Repeat it like Kratos' own -c, in the same order."`
+	Live           bool     `help:"Sign up a test person at Ory, check that the hooks arrive, and delete the person again."`
+	Traits         string   `placeholder:"JSON" help:"The traits of the test person, with RANDOM in values that must be unique. Default: an e-mail address."`
 	WithoutReserve bool     `help:"The reserve hook is left out on purpose."`
-	Sessions       int      `placeholder:"N" help:"How many sessions are in use at the same moment. Default: as many as Ory says are active."`
-	Days           int      `default:"7" help:"So many days without a link hook, while people sign up, are a problem."`
+	Sessions       int      `placeholder:"N" help:"The number of sessions in use at the same time. Default: the number of active sessions at Ory."`
+	Days           int      `default:"7" help:"The number of days without a link hook, while people sign up, that is a problem."`
 	JSON           bool     `name:"json" help:"Print one JSON object a line: every check, then the summary."`
 }
 
 func (doctorCmd) Help() string {
-	return `Proves the setup: Ory's two APIs, the users table, the hooks. For each fault it says what is so, what breaks for whom, and the change that mends it. Without --live nothing is written anywhere. docs/doctor.md explains every check.
+	return `Checks the setup: Ory's two APIs, the users table, the hooks. For each problem it prints what is wrong, what breaks, and what fixes it. Without --live nothing is written anywhere. docs/doctor.md explains every check.
 
 	symbolon doctor
 	symbolon doctor --kratos-config kratos.yml --kratos-config hooks.yml
 	symbolon doctor --live --traits '{"email":"RANDOM@doctor.invalid","name":"Doctor"}'
 
-Exit codes: 0 all is well, 3 there are problems, 1 something could not be found out, 2 wrong usage or configuration.`
+Exit codes: 0 no problem, 3 there are problems, 1 a check could not be completed, 2 wrong usage or configuration.`
 }
 
 // Run examines and reports.
@@ -69,13 +69,24 @@ func (c doctorCmd) Run(a *cli.App) error {
 		defer s.Close()
 		d.Table, d.Bonds = system.UsersTable{System: s}, s.Store
 	}
-	p := &doctorPrinter{out: a.Out, json: c.JSON}
+	p := &doctorPrinter{out: a.Out, json: c.JSON, count: map[doctor.Verdict]int{}}
 	p.end(d.Examine(a.Ctx, p.show))
 	d.Ory.CloseIdleConnections()
-	return errors.Join(p.err, concludeDoctor(p.count))
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.count[doctor.Problem] > 0:
+		return &foundError{p.count[doctor.Problem]}
+	case p.count[doctor.Unknown] > 0:
+		return errors.New("no problem was found, but some checks could not be completed")
+	}
+	return nil
 }
 
 func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
+	if len(c.KratosConfig) == 0 {
+		return nil, nil
+	}
 	var docs [][]byte
 	for _, path := range c.KratosConfig {
 		doc, err := os.ReadFile(path)
@@ -84,38 +95,34 @@ func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
 		}
 		docs = append(docs, doc)
 	}
-	if docs == nil {
-		return nil, nil
-	}
 	return hooks.ReadKratos(docs...)
 }
 
 func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error {
 	if !c.Live && c.Traits != "" {
-		return errors.New("--traits is of no use without --live")
+		return errors.New("--traits has no effect without --live")
 	}
 	if !c.Live {
 		return nil
 	}
-	if !d.Ory.HasAdmin() {
-		return cli.Hint(errors.New("--live deletes the throw-away person again, which needs Ory's admin API"),
-			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434")
+	if err := system.NeedsAdmin(d.Ory, "--live deletes the test person again, which needs Ory's admin API"); err != nil {
+		return err
 	}
 	if conf.Users.CreateURL != "" {
-		return cli.Hint(errors.New("--live would have the application make a user that Symbolon cannot delete again (users.create_url)"),
-			"sign up somebody by hand, and delete both halves")
+		return cli.Hint(errors.New("with --live the application would make a user that Symbolon cannot delete (users.create_url)"),
+			"sign up a test person by hand, and delete both halves")
 	}
 	if c.Traits != "" {
 		if _, err := strictjson.Object([]byte(c.Traits)); err != nil {
 			return fmt.Errorf("--traits must be a JSON object: %w", err)
 		}
 		if !strings.Contains(c.Traits, doctor.Placeholder) {
-			return cli.Hint(errors.New("--traits must say where the person is new"), `write RANDOM there: {"email":"RANDOM@doctor.invalid"}`)
+			return cli.Hint(errors.New("--traits must contain RANDOM"), `put it in the values that must be unique: {"email":"RANDOM@doctor.invalid"}`)
 		}
 	}
 	minter := mint.NewMinter(conf.Ory.Project, conf.Secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
-		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a throw-away person, %s; it is deleted again in any case\n", word)
+		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a test person, %s; it is deleted again in any case\n", word)
 	}}
 	return nil
 }
@@ -132,16 +139,6 @@ func (e *foundError) Error() string {
 
 func (e *foundError) Unwrap() error { return cli.Left(e.n) }
 
-func concludeDoctor(count map[doctor.Verdict]int) error {
-	switch {
-	case count[doctor.Problem] > 0:
-		return &foundError{count[doctor.Problem]}
-	case count[doctor.Unknown] > 0:
-		return errors.New("no problem was found, but not everything could be found out")
-	}
-	return nil
-}
-
 // doctorPrinter prints results as they come, a group at a time.
 type doctorPrinter struct {
 	out   io.Writer
@@ -152,9 +149,6 @@ type doctorPrinter struct {
 }
 
 func (p *doctorPrinter) show(r doctor.Result) {
-	if p.count == nil {
-		p.count = map[doctor.Verdict]int{}
-	}
 	p.count[r.Verdict]++
 	if p.json {
 		p.err = errors.Join(p.err, json.NewEncoder(p.out).Encode(r))
@@ -171,20 +165,12 @@ func groupOf(r doctor.Result) string {
 	return name
 }
 
-// end prints what is left, and how many there were of what.
+// end prints the last group and the summary.
 func (p *doctorPrinter) end(all []doctor.Result) {
 	if p.json {
-		type counts struct {
-			Checks   int `json:"checks"`
-			OK       int `json:"ok"`
-			Problems int `json:"problems"`
-			Unknown  int `json:"unknown"`
-			Skipped  int `json:"skipped"`
-		}
-		summary := struct {
-			Summary counts `json:"summary"`
-		}{counts{len(all), p.count[doctor.OK], p.count[doctor.Problem], p.count[doctor.Unknown], p.count[doctor.Skipped]}}
-		p.err = errors.Join(p.err, json.NewEncoder(p.out).Encode(summary))
+		summary := map[string]int{"checks": len(all), "ok": p.count[doctor.OK], "problems": p.count[doctor.Problem],
+			"unknown": p.count[doctor.Unknown], "skipped": p.count[doctor.Skipped]}
+		p.err = errors.Join(p.err, json.NewEncoder(p.out).Encode(map[string]any{"summary": summary}))
 		return
 	}
 	p.flush()
@@ -194,14 +180,15 @@ func (p *doctorPrinter) end(all []doctor.Result) {
 
 var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "-"}
 
-var mendWords = map[doctor.Verdict]string{doctor.Problem: "mend:", doctor.Unknown: "to find out:"}
+var fixWords = map[doctor.Verdict]string{doctor.Problem: "fix:", doctor.Unknown: "to find out:"}
 
-// flush prints a group. Neighbours that came to nothing for the same reason share a line.
+// flush prints a group. Consecutive checks that were not completed for the same reason share
+// a line.
 func (p *doctorPrinter) flush() {
 	if len(p.group) == 0 {
 		return
 	}
-	p.printf("%s\n", map[string]string{"ory": "Ory", "users": "Users table", "hooks": "Hooks", "live": "A person who signs up"}[groupOf(p.group[0])])
+	p.printf("%s\n", map[string]string{"ory": "Ory", "users": "Users table", "hooks": "Hooks", "live": "Sign-up of a test person"}[groupOf(p.group[0])])
 	for i := 0; i < len(p.group); i++ {
 		r, n := p.group[i], 1
 		for ; i+1 < len(p.group) && alike(r, p.group[i+1]); i++ {
@@ -216,14 +203,14 @@ func (p *doctorPrinter) flush() {
 			p.printf("           breaks:         %s\n", wrapped(r.Breaks, 27))
 		}
 		if r.Mend != "" {
-			p.printf("           %-15s %s\n", mendWords[r.Verdict], wrapped(r.Mend, 27))
+			p.printf("           %-15s %s\n", fixWords[r.Verdict], wrapped(r.Mend, 27))
 		}
 	}
 	p.printf("\n")
 	p.group = nil
 }
 
-// alike reports whether two checks came to nothing for the same reason.
+// alike reports whether two checks were not completed for the same reason.
 func alike(a, b doctor.Result) bool {
 	return (a.Verdict == doctor.Skipped || a.Verdict == doctor.Unknown) && a.Verdict == b.Verdict && a.Is == b.Is && a.Mend == b.Mend
 }
@@ -233,8 +220,8 @@ func (p *doctorPrinter) printf(format string, args ...any) {
 	p.err = errors.Join(p.err, err)
 }
 
-// wrapped breaks a stranger's and our words into lines of some 110 columns that begin
-// below each other.
+// wrapped breaks a text into lines of about 110 columns with an indent. The text may contain
+// words of strangers.
 func wrapped(text string, indent int) string {
 	const width = 84
 	var b strings.Builder

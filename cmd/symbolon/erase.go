@@ -19,19 +19,19 @@ import (
 
 type eraseCmd struct {
 	ID     string        `arg:"" optional:"" help:"The user's ID or the identity's."`
-	Row    string        `placeholder:"POLICY" help:"What becomes of the user's row: anonymise or delete. Default: users.on_identity_deleted where that is one of the two, else anonymise."`
-	Why    string        `placeholder:"TEXT" help:"Kept for good: a ticket's number, never the person's name."`
-	DryRun bool          `help:"Say exactly what would be done to which half, and do nothing."`
+	Row    string        `placeholder:"POLICY" help:"What happens to the user's row: anonymise or delete. Default: users.on_identity_deleted if it is one of the two, else anonymise."`
+	Why    string        `placeholder:"TEXT" help:"A reason, which is kept for good: a ticket's number, never the person's name."`
+	DryRun bool          `help:"Print what would be done to each half, and do nothing."`
 	Yes    bool          `help:"Do not ask."`
-	Resume bool          `help:"Carry on every erasure that was begun and is not done."`
-	Wait   time.Duration `default:"30s" help:"How long to try while Ory or the database does not answer."`
+	Resume bool          `help:"Continue every erasure that is not done."`
+	Wait   time.Duration `default:"30s" help:"How long to retry while Ory or the database does not answer."`
 	JSON   bool          `name:"json" help:"Print JSON, one object a line."`
 }
 
 func (eraseCmd) Help() string {
-	return `Erases a person for good: denied at once, sessions ended and the identity deleted at Ory, the row anonymised or deleted, and what Symbolon itself has noted cleared. What is kept are the two IDs, so that nothing brings the person back, and the evidence. See docs/erase.md.
+	return `Erases a person for good. The person is denied at once. Then the sessions are revoked and the identity is deleted at Ory, the row is anonymised or deleted, and Symbolon's own records are cleared. The two IDs are kept, so that nothing brings the person back, and so is the evidence. See docs/erase.md.
 
-Each step is recorded before the next begins. Where it is interrupted, the server carries it on, or --resume does.
+Each step is recorded before the next begins. After an interruption the server continues, or --resume does.
 
 	symbolon erase 42 --dry-run
 	symbolon erase 42 --why "ticket 8812"
@@ -50,9 +50,8 @@ func (c eraseCmd) Run(a *cli.App) error {
 		return err
 	}
 	defer s.Close()
-	if !s.Ory.HasAdmin() {
-		return cli.Usage(cli.Hint(errors.New("erase deletes the identity, which needs Ory's admin API"),
-			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
+	if err := system.NeedsAdmin(s.Ory, "erase deletes the identity, which needs Ory's admin API"); err != nil {
+		return err
 	}
 	e := s.Erasures()
 	if c.Resume {
@@ -71,7 +70,7 @@ func (c eraseCmd) Run(a *cli.App) error {
 	}
 	begun, err := e.Begin(a.Ctx, request)
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		return cli.Hint(err, "it may have been recorded, and goes on then; the same command tells")
+		return cli.Hint(err, "the erasure may have been recorded and then continues; run the same command to see")
 	}
 	if err != nil {
 		return explainErase(err, c.ID, s.Config.Ory.Project)
@@ -82,11 +81,11 @@ func (c eraseCmd) Run(a *cli.App) error {
 func (c eraseCmd) check() error {
 	switch {
 	case c.Resume && (c.ID != "" || c.Row != "" || c.Why != "" || c.DryRun || c.Yes):
-		return cli.Usage(errors.New("--resume carries on what was begun, as it was asked for: it goes with --wait and --json only"))
+		return cli.Usage(errors.New("--resume continues erasures with their own options; it can be combined with --wait and --json only"))
 	case !c.Resume && c.ID == "":
 		return cli.Usage(errors.New("expected the ID of a user or an identity, or --resume"))
 	case c.Row != "" && c.Row != string(symbolon.AnonymiseRow) && c.Row != string(symbolon.DeleteRow):
-		return cli.Usage(errors.New("--row is anonymise or delete: everything else would keep personal data"))
+		return cli.Usage(errors.New("--row is anonymise or delete: any other policy would keep personal data"))
 	case !cli.OneLine(c.Why):
 		return cli.Usage(errors.New("--why must be one line"))
 	}
@@ -98,7 +97,7 @@ func explainErase(err error, id, project string) error {
 	case errors.Is(err, erase.ErrRequest):
 		return cli.Usage(err)
 	case errors.Is(err, symbolon.ErrNotFound):
-		return cli.Hint(fmt.Errorf("nothing is known of %s, neither here nor at Ory", cli.Plain(cli.Clip(id, 64))), "ory.project is %q", project)
+		return cli.Hint(fmt.Errorf("neither Symbolon nor Ory knows %s", cli.Plain(cli.Clip(id, 64))), "ory.project is %q", project)
 	case errors.Is(err, symbolon.ErrConflict):
 		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
 	case errors.Is(err, symbolon.ErrUnavailable):
@@ -107,15 +106,14 @@ func explainErase(err error, id, project string) error {
 	return err
 }
 
-// confirm has the operator type the user's ID. Where nobody can be asked, --yes has to
-// be there.
+// confirm asks the operator to type the user's ID. Without a terminal, --yes is needed.
 func (c eraseCmd) confirm(a *cli.App, p erase.Plan) error {
 	if c.Yes || p.Earlier != nil {
 		return nil
 	}
 	in, ok := a.In.(io.Writer) // a file
 	if !ok || !cli.IsTerminal(in) {
-		return cli.Usage(cli.Hint(errors.New("erasing asks for confirmation, and this is no terminal"), "look with --dry-run, then say --yes"))
+		return cli.Usage(cli.Hint(errors.New("erasing asks for confirmation, and this is no terminal"), "look with --dry-run first, then use --yes"))
 	}
 	return c.ask(a, p)
 }
@@ -151,9 +149,9 @@ func (c eraseCmd) finish(a *cli.App, e *erase.Erasures, begun symbolon.Erasure) 
 	}
 	switch {
 	case err != nil:
-		return cli.Hint(err, "it is recorded and goes on with the server, or with `symbolon erase --resume`")
+		return cli.Hint(err, "the erasure is recorded; the server continues it, or `symbolon erase --resume` does")
 	case begun.Step == symbolon.EraseWithdrawn:
-		return cli.Hint(errors.New("the erasure was withdrawn: what it was asked to end changed before it began"), "`symbolon show ID` shows both halves")
+		return cli.Hint(errors.New("the erasure was withdrawn, because the link changed before the erasure began"), "`symbolon show ID` shows both halves")
 	}
 	return nil
 }
@@ -182,7 +180,7 @@ func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
 	return w.Flush()
 }
 
-// printErasure writes what was done, and what is left.
+// printErasure prints the steps that are done, and the next one.
 func printErasure(w io.Writer, e system.Erasure) {
 	state := "UNDER WAY, next step: " + string(e.Step)
 	if e.DoneAt != nil {
@@ -197,14 +195,14 @@ func printErasure(w io.Writer, e system.Erasure) {
 	}
 }
 
-// plannedErasure is what --dry-run --json prints.
+// plannedErasure is the output of --dry-run --json.
 type plannedErasure struct {
 	Identity symbolon.IdentityID `json:"identity_id,omitempty"`
 	User     symbolon.UserID     `json:"user_id,omitempty"`
 	AtOry    string              `json:"ory_says,omitempty"`
 	Row      symbolon.RowPolicy  `json:"row"`
 	Exists   bool                `json:"row_exists"`
-	Columns  []string            `json:"columns"` // that anonymising would empty now
+	Columns  []string            `json:"columns"` // the columns that anonymise would empty now
 	Earlier  *system.Erasure     `json:"earlier,omitempty"`
 }
 
@@ -221,11 +219,11 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }
 	line("identity", value(string(p.Identity)), identityFate(p))
 	line("user", value(string(p.User)), rowFate(p))
-	line("Symbolon", "", "words, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
+	line("Symbolon", "", "texts, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
 	if p.Earlier != nil {
 		line("", "", "")
 		printErasure(w, system.ErasureOf(*p.Earlier))
-		line("", "", "this erasure counts: nothing new would be begun")
+		line("", "", "this erasure counts: no new one would be begun")
 	}
 	return w.Flush()
 }
@@ -237,9 +235,9 @@ func identityFate(p erase.Plan) string {
 	case p.AtOry == "gone":
 		return "denied here at once; Ory no longer has it"
 	case p.AtOry == "unavailable":
-		return "denied here at once; Ory does not answer now: once it does its sessions are ended and it is deleted at Ory"
+		return "denied here at once; Ory does not answer now: once it does, the sessions are revoked and the identity is deleted at Ory"
 	}
-	return "denied here at once; its sessions are ended and it is deleted at Ory, with its credentials and traits"
+	return "denied here at once; its sessions are revoked and it is deleted at Ory, with its credentials and traits"
 }
 
 func rowFate(p erase.Plan) string {
@@ -247,7 +245,7 @@ func rowFate(p erase.Plan) string {
 	case p.User == "":
 		return "the identity has none"
 	case p.Application:
-		return "its ID is retired; the row is the application's own (users.create_url): nothing is done to it"
+		return "its ID is retired; the row belongs to the application (users.create_url) and is not changed"
 	case !p.Exists:
 		return "its ID is retired; there is no row"
 	case p.Row == symbolon.DeleteRow:

@@ -30,11 +30,11 @@ func TestEraseCommand(t *testing.T) {
 		return out
 	}
 	run(2, "expected the ID")
-	run(2, "as it was asked for", user, "--resume")
+	run(2, "with their own options", user, "--resume")
 	run(2, "--row is anonymise or delete", user, "--row", "shred")
 	run(2, "no e-mail address", user, "--yes", "--why", "wrote from ada@example.com")
 	run(2, "no terminal", user)
-	run(1, "nothing is known of 42", "42", "--yes")
+	run(1, "neither Symbolon nor Ory knows 42", "42", "--yes")
 	run(0, "nothing is left to do", "--resume")
 
 	plan := run(0, "columns emptied: email, name, ory_identity_id", p.IdentityID, "--dry-run")
@@ -53,7 +53,7 @@ func TestEraseCommand(t *testing.T) {
 	}
 
 	mend := m.fake.Break(fakeory.Failing{Route: "DELETE /admin/identities/*"})
-	run(1, "goes on with the server, or with `symbolon erase --resume`", user, "--yes", "--wait", "100ms", "--why", "ticket 7")
+	run(1, "the server continues it, or `symbolon erase --resume` does", user, "--yes", "--wait", "100ms", "--why", "ticket 7")
 	for wait := 100 * time.Millisecond; wait < time.Minute; wait *= 2 { // what a slow machine needs to come so far
 		if _, plan, _ := runIn(t, m.env, "erase", user, "--dry-run"); strings.Contains(plan, "ory answered 500") {
 			break

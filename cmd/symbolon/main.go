@@ -1,6 +1,6 @@
-// Command symbolon keeps Ory identities and an application's users matched. It is
-// the library of this module with a configuration, two listeners and a command
-// line around it. Every command is a file here. The packages below it import upwards only:
+// Command symbolon keeps Ory identities and an application's users matched. It is the
+// library of this module with a configuration, two listeners and a command line. Each
+// command has a file here. The packages below import in this direction only:
 //
 //	cli ← config ← system ← server, setup ← main
 //
@@ -22,8 +22,8 @@ import (
 )
 
 func main() {
-	// We log through slog. What the standard library prints by itself may quote what
-	// a broken server sent, and that may be about a person.
+	// Symbolon logs through slog. The standard library's own messages may quote an answer of
+	// a broken server, which may contain personal data.
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -32,8 +32,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the whole program: it ends no process and touches no global, so that
-// tests can call it.
+// run is the whole program. It does not end the process and changes no global, so that tests
+// can call it.
 func run(ctx context.Context, args []string, env config.Environ, io cli.Stdio) int {
 	var commands commandLine
 	exited := -1

@@ -10,7 +10,7 @@ import (
 type migrateCmd struct{}
 
 func (migrateCmd) Help() string {
-	return `Makes Symbolon's own tables, or brings them up to date. A users table of your own is never touched. serve does the same when it starts; run this before, as another database user, where serve's may not make tables.
+	return `Makes Symbolon's own tables, or brings them up to date. Your own users table is never changed. serve does the same when it starts. Run this before as another database user if serve's user may not make tables.
 
 	symbolon migrate --config /etc/symbolon.yaml`
 }

@@ -14,21 +14,22 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 type reconcileCmd struct {
 	DryRun       bool     `xor:"what" help:"Write nothing anywhere. The default."`
-	Repair       bool     `xor:"what" help:"Mend what can be mended, and record what is left as findings."`
-	Resume       bool     `xor:"what" help:"Go on with a repair that died, where it was; where none did, begin one."`
+	Repair       bool     `xor:"what" help:"Repair the differences that can be repaired, and record the others as findings."`
+	Resume       bool     `xor:"what" help:"Continue a repair that was killed, or begin one if there is none."`
 	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
-	AllowMissing int      `placeholder:"N" help:"Believe a listing in which up to N linked identities are missing: after a great deletion. Default ten, or one in a hundred."`
-	Load         string   `placeholder:"SHARE" help:"How much of what Ory gives it takes, such as 50%. 100%: all of it, and no waiting. Default: reconcile.load."`
+	AllowMissing int      `placeholder:"N" help:"Accept a listing in which up to N linked identities are missing, after many deletions. Default: ten, or one in a hundred."`
+	Load         string   `placeholder:"SHARE" help:"The share of Ory's rate limit that it uses, such as 50%. 100%: all of it, without pauses. Default: reconcile.load."`
 	JSON         bool     `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
 }
 
 func (reconcileCmd) Help() string {
-	return `Reads every identity at Ory beside the ledger and the users' rows. A repair makes the users of identities that no hook told of, writes columns that are stale, gives identities that were recreated their users back, and lets the rows of users whose identities are gone follow users.on_identity_deleted; all else is reported and recorded. Whoever is not in the listing is touched only after Ory's own 404 was read twice, deletion.proof_gap apart; and a listing that breaks off or cannot be believed touches nobody. It may run beside the server, and again at any time.
+	return `Compares every identity at Ory with the ledger and the users' rows. A repair makes the missing users, writes stale columns, gives recreated identities their users back, and applies users.on_identity_deleted to the rows of deleted identities. Other differences are reported and recorded. An identity that is not in the listing counts as deleted only after Ory has answered 404 twice, deletion.proof_gap apart. A listing that is incomplete or implausible changes nothing. The command may run beside the server, and again at any time.
 
 	symbolon reconcile
 	symbolon reconcile --repair --only unlinked_identity
@@ -37,7 +38,7 @@ func (reconcileCmd) Help() string {
 Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
 }
 
-// Run compares, mends and reports.
+// Run compares, repairs and reports.
 func (c reconcileCmd) Run(a *cli.App) error {
 	only, err := c.kinds()
 	if err != nil {
@@ -47,30 +48,26 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	if !s.Ory.HasAdmin() {
-		return cli.Usage(cli.Hint(errors.New("reconcile lists all identities, which needs Ory's admin API"),
-			"set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
+	defer s.CloseAfterWrites(a.Ctx)
+	if err := system.NeedsAdmin(s.Ory, "reconcile lists all identities, which needs Ory's admin API"); err != nil {
+		return err
 	}
 	ctx, err := c.paced(a.Ctx, s)
 	if err != nil {
 		return err
 	}
-	p := &progressLine{out: a.Err, live: cli.IsTerminal(a.Err)}
+	p := a.NewProgress()
 	repair := c.Repair || c.Resume
 	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
-		AllowMissing: c.AllowMissing, Progress: p.show})
-	p.end()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), system.OperatorTimeout)
-	defer cancel()
-	_ = s.Linker.Close(closing) // a back-reference that stays unwritten harms nobody
+		AllowMissing: c.AllowMissing, Progress: reconcileProgress(p)})
+	p.End()
 	if printErr := c.print(a.Out, report); printErr != nil {
 		return printErr
 	}
 	return concludeReconcile(report, err)
 }
 
-// paced is the context of a run that takes no more of Ory than it may.
+// paced returns the context of a run that uses no more than its share of Ory's rate limit.
 func (c reconcileCmd) paced(ctx context.Context, s *system.System) (context.Context, error) {
 	if c.Load != "" {
 		share, ok := config.Percent(c.Load)
@@ -82,7 +79,7 @@ func (c reconcileCmd) paced(ctx context.Context, s *system.System) (context.Cont
 	return system.WithinLoad(ctx, s.Ory.Load), nil
 }
 
-// run waits, with --resume, for the end of the lease that a killed run has left.
+// run waits, with --resume, until the lease of a killed run has ended.
 func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Reconciler, o reconcile.Options) (reconcile.Report, error) {
 	for until := time.Now().Add(reconcile.DefaultLease + 5*time.Second); ; {
 		report, err := r.Run(ctx, o)
@@ -90,21 +87,18 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 			return report, err
 		}
 		_, _ = fmt.Fprintf(out, "symbolon: waiting: %v\n", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(5 * time.Second):
-		}
+		_ = wait.For(ctx, 5*time.Second)
 	}
 }
 
 func concludeReconcile(report reconcile.Report, err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrImplausible):
-		return cli.Hint(err, "nobody was touched; is it the right project? After a great deletion --allow-missing N believes it")
+		return cli.Hint(err, "nothing was changed; is it the right project? After many deletions --allow-missing N accepts the listing")
 	case errors.Is(err, reconcile.ErrBusy):
-		return cli.Hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
+		return cli.Hint(err, "the lease of a killed run ends after half a minute; `symbolon reconcile --resume` waits for that and continues")
 	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return cli.Hint(err, "what was mended stays; run it again, or go on with --resume")
+		return cli.Hint(err, "the repairs that were made stay; run it again, or continue with --resume")
 	case err != nil:
 		return err
 	case report.Left() > 0:
@@ -118,7 +112,7 @@ func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
 	for _, name := range c.Only {
 		kind := symbolon.FindingKind(name)
 		if !slices.Contains(reconcile.Kinds(), kind) {
-			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is no kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", system.KindNames()))
+			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is not a kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", system.KindNames()))
 		}
 		only = append(only, kind)
 	}
@@ -152,24 +146,24 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 	return e.Encode(summary{system.SummaryOf(r)})
 }
 
-// printWords sums up by kind, each with what a repair does and whom it concerns.
+// printWords prints the counts of each kind, what a repair does about it, and the first few.
 func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name string, n int, words string) { _, _ = fmt.Fprintf(w, "%s\t%d\t%s\n", name, n, words) }
-	whole := "all that Ory has"
+	whole := "all identities at Ory"
 	if !r.Complete {
-		whole = "NOT all: the listing broke off or cannot be believed"
+		whole = "NOT all: the listing is incomplete or implausible"
 	}
 	line("identities", r.Identities, whole)
 	line("linked", r.Linked, "entries of the ledger with a user")
-	line("without back-reference", r.NoBackReference, "the user's ID is not at Ory, which nothing depends on")
+	line("without back-reference", r.NoBackReference, "the user's ID is not at Ory; nothing depends on it")
 	for _, kind := range reconcile.Kinds() {
 		if n := r.Repaired[kind]; n > 0 {
-			line("mended "+string(kind), n, "")
+			line("repaired "+string(kind), n, "")
 		}
 	}
 	if r.Denied+r.Failed > 0 {
-		line("denied", r.Denied, "have no user that could be handed out")
+		line("denied", r.Denied, "identities that are on hold, or whose user is deleted")
 		line("failed", r.Failed, "the next run tries again")
 	}
 	for _, kind := range reconcile.Kinds() {
@@ -177,58 +171,26 @@ func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 		if n == 0 {
 			continue
 		}
-		at := slices.IndexFunc(r.Findings, func(f reconcile.Finding) bool { return f.Kind == kind })
-		words := "nothing is done by a repair: an operator settles it"
-		if at >= 0 && r.Findings[at].Repair != "" {
-			words = "a repair " + r.Findings[at].Repair
+		words := "a repair does nothing: an operator settles it"
+		few := slices.DeleteFunc(slices.Clone(r.Findings), func(f reconcile.Finding) bool { return f.Kind != kind })
+		if len(few) > 0 && few[0].Repair != "" {
+			words = "a repair " + few[0].Repair
 		}
 		line("left "+string(kind), n, words)
-		c.printFew(w, r.Findings, kind)
+		for _, f := range few[:min(len(few), 5)] { // --json prints all
+			_, _ = fmt.Fprintf(w, "  %s\t\t%s\n", f.Identity, cli.Plain(f.Detail))
+		}
 	}
 	return w.Flush()
 }
 
-// printFew names the first of a kind; --json names all.
-func (reconcileCmd) printFew(w io.Writer, findings []reconcile.Finding, kind symbolon.FindingKind) {
-	const few = 5
-	n := 0
-	for _, f := range findings {
-		if f.Kind == kind && n < few {
-			_, _ = fmt.Fprintf(w, "  %s\t\t%s\n", f.Identity, cli.Plain(f.Detail))
-			n++
+// reconcileProgress shows how far a run is.
+func reconcileProgress(line *cli.Progress) func(reconcile.Progress) {
+	return func(s reconcile.Progress) {
+		text := fmt.Sprintf("%d identities, %.0f/s, %d differences, %d repaired", s.Identities, s.Rate, s.Differences, s.Repaired)
+		if s.Left > 0 {
+			text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 		}
-	}
-}
-
-// progressLine tells how far it is: one line that changes on a terminal, and a line
-// every ten seconds elsewhere.
-type progressLine struct {
-	out  io.Writer
-	live bool
-	next time.Duration
-	last reconcile.Phase
-}
-
-func (p *progressLine) show(s reconcile.Progress) {
-	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Repaired)
-	if s.Left > 0 {
-		text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
-	}
-	if p.live {
-		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", text)
-		return
-	}
-	if s.Phase != p.last {
-		p.last, p.next = s.Phase, 10*time.Second
-	}
-	if s.Elapsed >= p.next {
-		_, _ = fmt.Fprintf(p.out, "symbolon: %s\n", text)
-		p.next = s.Elapsed + 10*time.Second
-	}
-}
-
-func (p *progressLine) end() {
-	if p.live {
-		_, _ = fmt.Fprint(p.out, "\r\x1b[K")
+		line.Show(string(s.Phase), s.Elapsed, text)
 	}
 }

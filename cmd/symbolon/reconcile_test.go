@@ -26,13 +26,13 @@ func TestReconcile(t *testing.T) {
 		code int
 		says []string // on either
 	}{
-		{[]string{"--only", "telepathy"}, 2, []string{"no kind of difference", "unlinked_identity"}},
-		{nil, 3, []string{"left unlinked_identity", "a repair finds its user or makes one", "4 differences are left", odd}},
+		{[]string{"--only", "telepathy"}, 2, []string{"not a kind of difference", "unlinked_identity"}},
+		{nil, 3, []string{"left unlinked_identity", "a repair finds or creates its user", "4 differences are left", odd}},
 		{[]string{"--json"}, 3, []string{`"kind":"unlinked_identity"`, `"left":{"unlinked_identity":4}`}},
 		{[]string{"--repair", "--only", "stale_columns"}, 0, []string{"identities"}},
-		{[]string{"--repair"}, 3, []string{"mended unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
+		{[]string{"--repair"}, 3, []string{"repaired unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
 		{[]string{"--repair", "--only", "unlinked_identity,stale_columns"}, 0, []string{"linked"}},
-		{[]string{"--json", "--repair"}, 3, []string{`"mended":{}`, `"linked":4`, `"complete":true`}},
+		{[]string{"--json", "--repair"}, 3, []string{`"repaired":{}`, `"linked":4`, `"complete":true`}},
 		{[]string{"--dry-run"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--resume"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--dry-run", "--repair"}, 2, []string{"--repair"}},
@@ -86,7 +86,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 	if _, err := c.DB.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
-	if code := <-ended; code != 0 || !strings.Contains(out.String(), "mended unlinked_identity") {
+	if code := <-ended; code != 0 || !strings.Contains(out.String(), "repaired unlinked_identity") {
 		t.Errorf("%d %s%s", code, &out, &errs)
 	}
 }
@@ -133,14 +133,14 @@ func TestReconcileIsPaced(t *testing.T) {
 // TestProgressLine: one line that changes for a human, few lines for a log.
 func TestProgressLine(t *testing.T) {
 	var plainly, live strings.Builder
-	for _, p := range []*progressLine{{out: &plainly}, {out: &live, live: true}} {
+	for _, p := range []*cli.Progress{{Out: &plainly}, {Out: &live, Live: true}} {
 		for n := range 25 {
-			p.show(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Rate: 1000, Left: 90 * time.Second, Elapsed: time.Duration(n) * time.Second})
+			reconcileProgress(p)(reconcile.Progress{Phase: reconcile.Looking, Identities: n * 1000, Rate: 1000, Left: 90 * time.Second, Elapsed: time.Duration(n) * time.Second})
 		}
-		p.show(reconcile.Progress{Phase: reconcile.Repairing, Identities: 1, Elapsed: time.Second, Share: 1})
-		p.end()
+		reconcileProgress(p)(reconcile.Progress{Phase: reconcile.Repairing, Identities: 1, Elapsed: time.Second, Share: 1})
+		p.End()
 	}
-	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "looking: 10000 identities, 1000/s, 0 differences, 0 mended, about 1m30s left") {
+	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "looking: 10000 identities, 1000/s, 0 differences, 0 repaired, about 1m30s left") {
 		t.Errorf("%q", got)
 	}
 	if got := live.String(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "\x1b[K") {

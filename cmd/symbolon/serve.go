@@ -11,9 +11,9 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Listens twice: for Ory, proxies and applications on serve.public (:4460), for the operator on serve.admin (127.0.0.1:4461). The tables are made or brought up to date first. Ory need not be up; the database must.
+	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. The database must be up; Ory need not be.
 
-SIGTERM and SIGINT stop it: /readyz says so, and what was begun is finished, for 8 seconds at most.
+SIGTERM and SIGINT stop it. /readyz then answers 503, and requests and jobs have 8 seconds to finish.
 
 	SYMBOLON_SECRET=$(cat symbolon.secret) SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434 symbolon serve
 	symbolon serve --config /etc/symbolon.yaml --log-level debug`
@@ -28,7 +28,7 @@ func (c serveCmd) Run(a *cli.App) error {
 	log := cli.NewLogger(a.Err, level)
 	conf, warnings, err := config.Load(a.ConfigFile, a.Env)
 	for _, w := range warnings {
-		log.Warn("configuration", "doubt", w.String())
+		log.Warn("configuration", "warning", w.String())
 	}
 	if err != nil {
 		return err

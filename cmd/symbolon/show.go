@@ -20,14 +20,14 @@ type showCmd struct {
 }
 
 func (showCmd) Help() string {
-	return `Prints both halves, the bond, its history and open findings. All times are UTC.
-It reads the database itself, so it works while the server is down; with ory.admin_url it also asks Ory what it holds now.
+	return `Prints both halves, their link, its history and open findings. All times are UTC.
+It reads the database itself, so it works while the server is down. With ory.admin_url it also reads the identity at Ory.
 
 	symbolon show 018f2d5e-7c1a-7f3e-9b57-1c2d3e4f5a6b
 	symbolon show 42 --json | jq .link.state`
 }
 
-// Run prints what is known of one person.
+// Run prints everything about one person.
 func (c showCmd) Run(a *cli.App) error {
 	s, err := system.Open(a)
 	if err != nil {
@@ -36,8 +36,8 @@ func (c showCmd) Run(a *cli.App) error {
 	defer s.Close()
 	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return cli.Hint(fmt.Errorf("nothing is known of %s", cli.Plain(cli.Clip(c.ID, 64))),
-			"an identity is known from its first request or hook on; ory.project is %q", s.Config.Ory.Project)
+		return cli.Hint(fmt.Errorf("Symbolon does not know %s", cli.Plain(cli.Clip(c.ID, 64))),
+			"Symbolon knows an identity after its first request or hook; ory.project is %q", s.Config.Ory.Project)
 	}
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (c showCmd) Run(a *cli.App) error {
 	return printPerson(a.Out, p)
 }
 
-// printPerson writes for a human in a hurry: the state of things first, how it came last.
+// printPerson prints the present state first, and the history last.
 func printPerson(out io.Writer, p system.Person) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	printHalves(w, p)
@@ -70,7 +70,7 @@ func printPerson(out io.Writer, p system.Person) error {
 	}
 	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Way, cli.Plain(eventLine(e)))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", stamp(e.At), e.Kind, e.Source, cli.Plain(eventLine(e)))
 	}
 	return w.Flush()
 }
@@ -82,7 +82,7 @@ func printHalves(w io.Writer, p system.Person) {
 	if h := p.Identity; h != nil {
 		row("identity", h.ID, identityLine(*h))
 	} else {
-		row("identity", "none", "no identity is known of this user")
+		row("identity", "none", "the user has no identity")
 	}
 	if h := p.User; h != nil {
 		row("user", cli.Plain(string(h.ID)), userLine(*h, p.Identity))
@@ -90,9 +90,9 @@ func printHalves(w io.Writer, p system.Person) {
 		row("user", "none", "the identity has no user")
 	}
 	if p.Link != nil {
-		row("bond", p.Link.State, bondLine(*p.Link))
+		row("link", p.Link.State, bondLine(*p.Link))
 	} else {
-		row("bond", "none", "the ledger has no entry")
+		row("link", "none", "the ledger has no entry")
 	}
 	if h := p.Identity; h != nil && h.Ory == system.Exists {
 		row("at Ory", value(h.BackReference), backReferenceLine(p))
@@ -104,11 +104,11 @@ func identityLine(h system.IdentityHalf) string {
 	case system.Exists:
 		return fmt.Sprintf("%s at Ory, schema %s, created %s", h.State, cli.Plain(h.SchemaID), stamp(*h.CreatedAt))
 	case system.Gone:
-		return "GONE at Ory: it says that there is no such identity"
+		return "GONE at Ory: there is no such identity"
 	case system.NotAsked:
 		return "Ory was not asked: ory.admin_url is not configured"
 	}
-	return "Ory could not be asked: it does not answer, or not sensibly"
+	return "Ory does not answer, or its answer cannot be read"
 }
 
 func userLine(h system.UserHalf, i *system.IdentityHalf) string {
@@ -124,7 +124,7 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 }
 
 func bondLine(b system.Bond) string {
-	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Way)
+	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Source)
 	if b.Reason != "" {
 		s += ", because of " + string(b.Reason)
 	}
@@ -137,14 +137,14 @@ func bondLine(b system.Bond) string {
 func backReferenceLine(p system.Person) string {
 	switch {
 	case p.Identity.BackReference == "":
-		return "no back-reference, which nothing depends on"
+		return "no back-reference; nothing depends on it"
 	case p.User != nil && p.Identity.BackReference == string(p.User.ID):
 		return "back-reference, names this user"
 	}
 	return "back-reference, names NOT this user; nothing depends on it"
 }
 
-// eventLine says what an event did, and to whom.
+// eventLine describes an event.
 func eventLine(e system.Event) string {
 	s := ""
 	if e.User != "" {

@@ -18,7 +18,7 @@ type voucherCmd struct {
 }
 
 func (voucherCmd) Help() string {
-	return `Prints the metadata_admin with which an identity is created at Ory for a user that exists: for invitations, where the user comes first. When the identity is first seen the two are bound. It is good for this user only, while the user has no identity; it names nobody and opens nothing, but whoever may write identities at Ory can use it.
+	return `Prints the metadata_admin for a new identity at Ory that belongs to an existing user, for example after an invitation. Symbolon binds the two when it first sees the identity. The voucher is valid for this user only, and only while the user has no identity. It reveals nothing about the user, but anybody who may write identities at Ory can use it.
 
 	curl -X POST http://127.0.0.1:4434/admin/identities -H 'Content-Type: application/json' \
 	  -d '{"schema_id":"default","traits":{"email":"ann@example.org"},"metadata_admin":'"$(symbolon voucher 42 --json)"'}'`
@@ -31,21 +31,22 @@ func (c voucherCmd) Run(a *cli.App) error {
 		return err
 	}
 	defer s.Close()
-	if err := needAdmin(s, "a voucher is seen by Ory's admin API only"); err != nil {
+	if err := system.NeedsAdmin(s.Ory, "a voucher is visible to Ory's admin API only"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	row, err := s.Store.UserRow(ctx, s.Config.Ory.Project, symbolon.UserID(c.User), "")
 	if errors.Is(err, symbolon.ErrNotFound) && s.Config.Users.CreateURL != "" {
-		row.ID, err = symbolon.UserID(c.User), nil // the application knows its users, and we only those we met
-	}
-	if err != nil {
-		return explainVoucher(c.User, err)
+		row.ID, err = symbolon.UserID(c.User), nil // the application may have the user, although Symbolon has not seen it
 	}
 	switch {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return cli.Hint(fmt.Errorf("user %s has no row in the users table", cli.Plain(cli.Clip(c.User, 64))), "make the user first, then its voucher")
+	case err != nil:
+		return err
 	case row.Retired:
-		return fmt.Errorf("user %s: its ID was given up; it is never bound again", cli.Plain(c.User))
+		return fmt.Errorf("user %s: its ID is retired; it is never bound again", cli.Plain(c.User))
 	case row.Owner() != "":
 		return cli.Hint(fmt.Errorf("user %s has an identity already: %s", cli.Plain(c.User), cli.Plain(string(row.Owner()))), "`symbolon show %s` shows both", cli.Plain(c.User))
 	}
@@ -58,19 +59,4 @@ func (c voucherCmd) Run(a *cli.App) error {
 		e.SetIndent("", "  ")
 	}
 	return e.Encode(map[string]mint.Voucher{"symbolon": voucher})
-}
-
-func explainVoucher(user string, err error) error {
-	if errors.Is(err, symbolon.ErrNotFound) {
-		return cli.Hint(fmt.Errorf("user %s has no row in the users table", cli.Plain(cli.Clip(user, 64))), "make the user first, then its voucher")
-	}
-	return err
-}
-
-// needAdmin refuses where no admin URL is configured.
-func needAdmin(s *system.System, why string) error {
-	if s.Ory.HasAdmin() {
-		return nil
-	}
-	return cli.Usage(cli.Hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 }

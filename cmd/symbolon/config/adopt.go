@@ -5,36 +5,27 @@ import (
 	"slices"
 )
 
-// AdoptConfig is about users who were there before their identities.
+// AdoptConfig is about users that existed before their identities.
 type AdoptConfig struct {
-	// VerifiedEmail binds an identity to an existing user by an e-mail address that
-	// both sides verified, and holds it while one has not.
+	// VerifiedEmail binds an identity to an existing user by an e-mail address that both
+	// sides have verified. While one side has not, the identity is on hold.
 	VerifiedEmail bool `yaml:"verified_email"`
 
-	// VerifiedColumn is the column of the users table that says that the application
-	// verified the address: a boolean, an integer, or the time of it.
+	// VerifiedColumn is the column of the users table that says whether the application
+	// has verified the address: a boolean, an integer, or the time of the verification.
 	VerifiedColumn string `yaml:"verified_column"`
 }
 
 func (c *Config) checkAdopt(r *report) {
-	if name := c.Adopt.VerifiedColumn; name != "" && !nameForm.MatchString(name) {
-		r.fault("adopt.verified_column", nameRule)
-	}
+	name := c.Adopt.VerifiedColumn
+	r.faultIf(name != "" && !nameForm.MatchString(name), "adopt.verified_column", nameRule)
 	if !c.Adopt.VerifiedEmail {
 		return
 	}
-	if c.Users.CreateURL != "" {
-		r.fault("adopt.verified_email", "with users.create_url there is no users table whose addresses could be compared; leave it out")
-	}
-	if c.Adopt.VerifiedColumn == "" {
-		r.fault("adopt.verified_column", "adopt.verified_email needs the column that says that the application verified the address")
-	}
-	if c.Ory.AdminURL == "" {
-		r.fault("adopt.verified_email", "it needs ory.admin_url: an address counts only as Ory has it at that moment")
-	}
-	if c.EmailColumn() == "" {
-		r.fault("adopt.verified_email", "users.columns must say which column holds the e-mail address: one, and only one, from traits.email or verified_email")
-	}
+	r.faultIf(c.Users.CreateURL != "", "adopt.verified_email", "with users.create_url there is no users table whose addresses could be compared; leave it out")
+	r.faultIf(c.Adopt.VerifiedColumn == "", "adopt.verified_column", "adopt.verified_email needs the column that says that the application verified the address")
+	r.faultIf(c.Ory.AdminURL == "", "adopt.verified_email", "it needs ory.admin_url: an address counts only as Ory has it at that moment")
+	r.faultIf(c.EmailColumn() == "", "adopt.verified_email", "users.columns must say which column holds the e-mail address: one, and only one, from traits.email or verified_email")
 }
 
 // EmailColumn is the one column that e-mail addresses are written to, or empty.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,10 +17,10 @@ import (
 
 const envPrefix = "SYMBOLON_"
 
-// Environ are the environment variables of the process.
+// Environ are environment variables by name.
 type Environ map[string]string
 
-// NewEnviron takes what os.Environ returns.
+// NewEnviron converts the result of os.Environ.
 func NewEnviron(pairs []string) Environ {
 	e := Environ{}
 	for _, pair := range pairs {
@@ -36,8 +35,8 @@ func EnvName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// overlayEnv sets every key that has a variable. An empty variable counts as not
-// set: container tools often pass them on.
+// overlayEnv sets every key that has a variable. An empty variable counts as not set,
+// because container tools often set empty ones.
 func overlayEnv(c *Config, env Environ, r *report) {
 	var known []string
 	eachLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
@@ -55,8 +54,8 @@ func overlayEnv(c *Config, env Environ, r *report) {
 	warnUnknown(env, known, r)
 }
 
-// warnUnknown warns of variables that look like keys and are none. They cannot be
-// refused: Kubernetes sets SYMBOLON_SERVICE_HOST and the like by itself.
+// warnUnknown warns of variables that look like keys but are not. They cannot be refused,
+// because Kubernetes sets SYMBOLON_SERVICE_HOST and the like by itself.
 func warnUnknown(env Environ, known []string, r *report) {
 	sections := keysOf(reflect.TypeFor[Config]())
 	for _, name := range slices.Sorted(maps.Keys(env)) {
@@ -82,32 +81,68 @@ func setEnv(v reflect.Value, text string) error {
 		v.Set(out)
 		return nil
 	case reflect.Map:
-		if v.Type() == policiesType {
-			return setEnvPolicies(v, text)
-		}
 		return setEnvMap(v, text)
 	}
 	return setText(v, text)
 }
 
+// setEnvMap reads a JSON object: of text to text, or for auth.policies
+// {"NAME":{"aal":"aal2","verified":true,"fresh":"15m","login_redirect":true}}.
 func setEnvMap(v reflect.Value, text string) error {
+	bad := errors.New("it must be a JSON object of text to text")
+	if v.Type() == policiesType {
+		bad = errors.New(`it must be a JSON object such as {"NAME":{"aal":"aal2","fresh":"15m"}}`)
+	}
 	object, err := strictjson.Object([]byte(text))
 	if err != nil {
-		return fmt.Errorf("it must be a JSON object of text to text: %w", err)
+		return fmt.Errorf("%w: %w", bad, err)
 	}
-	out := map[string]string{}
+	out := reflect.MakeMap(v.Type())
 	for key, raw := range object {
-		var s string
-		if json.Unmarshal(raw, &s) != nil || string(raw) == "null" {
-			return errors.New("it must be a JSON object of text to text")
+		value := reflect.New(v.Type().Elem()).Elem()
+		if err := setJSON(value, raw, bad); err != nil {
+			return err
 		}
-		out[key] = s
+		out.SetMapIndex(reflect.ValueOf(key), value)
 	}
-	v.Set(reflect.ValueOf(out))
+	v.Set(out)
 	return nil
 }
 
-// setText reads one value from its text. The error never holds the text.
+// setJSON reads a text, or the members of a policy.
+func setJSON(v reflect.Value, raw []byte, bad error) error {
+	if v.Kind() == reflect.String {
+		text, ok := strictjson.Text(raw)
+		if !ok {
+			return bad
+		}
+		v.SetString(text)
+		return nil
+	}
+	members, err := strictjson.Object(raw)
+	if err != nil {
+		return bad
+	}
+	for key, raw := range members {
+		field, ok := fieldOf(v, key)
+		if !ok {
+			return fmt.Errorf("%w: there is no such key%s", bad, didYouMean(key, keysOf(v.Type())))
+		}
+		text, isText := strictjson.Text(raw)
+		if isText == (field.Kind() == reflect.Bool) {
+			return fmt.Errorf("%s must be %s", key, kindName(field))
+		}
+		if !isText {
+			text = string(raw)
+		}
+		if err := setText(field, text); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// setText reads one value from its text. The error never contains the text.
 func setText(v reflect.Value, text string) error {
 	switch {
 	case v.Type() == duration:
@@ -147,8 +182,8 @@ func kindName(v reflect.Value) string {
 
 var envWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expandEnv replaces ${NAME} by the value of the variable NAME. "$${" stands for
-// the two characters themselves. A variable that is missing or empty is an error.
+// expandEnv replaces ${NAME} by the value of the variable NAME, and "$${" by "${". A
+// variable that is missing or empty is an error.
 func expandEnv(text string, env Environ) (string, error) {
 	var out strings.Builder
 	for {
@@ -177,7 +212,7 @@ func expandEnv(text string, env Environ) (string, error) {
 	}
 }
 
-// eachLeaf visits every key that holds a value.
+// eachLeaf visits every key that has a value.
 func eachLeaf(v reflect.Value, path string, f func(path string, v reflect.Value)) {
 	for i := range v.NumField() {
 		field, at := v.Field(i), join(path, v.Type().Field(i).Tag.Get("yaml"))
@@ -215,8 +250,8 @@ func join(path, key string) string {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,30}$`)
 
-// shown is a key of the file as a message may show it: somebody may have pasted a
-// secret in its place.
+// shown is a key of the file for a message. An unusual key is not shown, because it may be
+// a secret that was pasted in the wrong place.
 func shown(key string) string {
 	if plainKey.MatchString(key) {
 		return key
@@ -224,7 +259,7 @@ func shown(key string) string {
 	return "…"
 }
 
-// didYouMean offers the key that was probably meant.
+// didYouMean suggests the key that was probably meant.
 func didYouMean(key string, known []string) string {
 	if near := closest(key, known); near != "" {
 		return near
@@ -243,8 +278,7 @@ func closest(key string, known []string) string {
 	return ""
 }
 
-// distance is how many letters have to be changed, added or taken away to make b
-// of a.
+// distance is the edit distance of two words.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -4,18 +4,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
 // Fault is one thing that is wrong with the configuration.
 type Fault struct {
-	path  string // ory.public_url; empty: the file as a whole
-	where string // "symbolon.yaml line 3", "SYMBOLON_SECRET"; empty: nowhere, it is missing
-	text  string // what is wrong and what would be right; never a value
+	path  string // ory.public_url; empty for the whole file
+	where string // "symbolon.yaml line 3", "SYMBOLON_SECRET"; empty if the key was not set
+	text  string // what is wrong and what would be right; never the value
 }
 
-// String is the key, what is wrong with it, and where it stands.
+// String is the key, the fault and the place.
 func (f Fault) String() string {
 	var b strings.Builder
 	if f.path != "" {
@@ -40,7 +41,7 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// report collects what is wrong while a configuration is read and checked.
+// report collects the faults and warnings of a configuration.
 type report struct {
 	faults   []Fault
 	more     bool // there are faults that are not shown
@@ -49,16 +50,29 @@ type report struct {
 	bad      map[string]bool   // the keys that have a fault
 }
 
-// maxFaults is how many are shown: who has more did not mean to write this file.
+// maxFaults is the number of faults that are shown. A file with more of them is no
+// configuration.
 const maxFaults = 100
 
-// fault records what is wrong with the key at path. Only the first fault of a key
-// counts: what comes after it is mostly a consequence.
+// fault records what is wrong with the key at path. Only the first fault of a key counts,
+// because the others mostly follow from it.
 func (r *report) fault(path, format string, args ...any) {
 	r.faultAt(path, r.origin(path), format, args...)
 }
 
-// faultIn is fault for what the Check of a library's struct says of a field; nil: nothing.
+// faultIf is fault if a condition holds.
+func (r *report) faultIf(bad bool, path, format string, args ...any) {
+	if bad {
+		r.fault(path, format, args...)
+	}
+}
+
+// between refuses a duration outside of min and max, except zero, which stands for none.
+func (r *report) between(path string, d, min, max time.Duration, text string) {
+	r.faultIf(d != 0 && (d < min || d > max), path, "%s", text)
+}
+
+// faultIn is fault with the text of an error; nil is no fault.
 func (r *report) faultIn(path string, err error) {
 	if err != nil {
 		r.fault(path, "%s", err)
@@ -79,12 +93,12 @@ func (r *report) faultAt(path, where, format string, args ...any) {
 	}
 }
 
-// warn records what is allowed and probably not meant.
+// warn records what is allowed but probably a mistake.
 func (r *report) warn(path, format string, args ...any) {
 	r.warnings = append(r.warnings, Fault{path, r.origin(path), fmt.Sprintf(format, args...)})
 }
 
-// origin says where the value at path came from, an element's being its list's.
+// origin says where the value at path was set. For an element it is the origin of the list.
 func (r *report) origin(path string) string {
 	list, _, _ := strings.Cut(path, "[")
 	return r.where[list]

@@ -110,7 +110,7 @@ func TestConfigFaults(t *testing.T) {
 		{"the secret as a key", good + "hooks: {keys: {link: [\"${SYMBOLON_SECRET}\"]}}\n", "hooks.keys.link[0]", "same as secret"},
 		{"short admin key", good + "serve: {admin_key: abc}\n", "serve.admin_key", "at least 32 bytes"},
 		{"the secret as the admin key", good + "serve: {admin_key: \"${SYMBOLON_SECRET}\"}\n", "serve.admin_key", "must not be the secret"},
-		{"token without an admin URL", good + "ory: {token: " + cmdtest.Key + "}\n", "ory.token", "no use without"},
+		{"token without an admin URL", good + "ory: {token: " + cmdtest.Key + "}\n", "ory.token", "no effect without"},
 		{"token with a space", good + "ory: {admin_url: http://h, token: \"" + cmdtest.Key + " x\"}\n", "ory.token", "visible ASCII"},
 
 		// Ory's addresses.
@@ -178,14 +178,14 @@ func TestConfigFaults(t *testing.T) {
 		{"metadata_admin", good + "users: {columns: {a: metadata_admin.x}}\n", "users.columns.a", "neither a path"},
 
 		// The application that makes its users itself.
-		{"create_url and a table", good + "users: {create_url: \"http://app/users\", table: people}\n", "users.table", "leave it out beside users.create_url"},
-		{"create_url and an id", good + "users: {create_url: \"http://app/users\", id: id}\n", "users.id", "leave it out beside users.create_url"},
-		{"create_url and an identity", good + "users: {create_url: \"http://app/users\", identity: ory}\n", "users.identity", "leave it out beside users.create_url"},
-		{"create_url and new_id", good + "users: {create_url: \"http://app/users\", new_id: uuidv7}\n", "users.new_id", "leave it out beside users.create_url"},
+		{"create_url and a table", good + "users: {create_url: \"http://app/users\", table: people}\n", "users.table", "leave it out with users.create_url"},
+		{"create_url and an id", good + "users: {create_url: \"http://app/users\", id: id}\n", "users.id", "leave it out with users.create_url"},
+		{"create_url and an identity", good + "users: {create_url: \"http://app/users\", identity: ory}\n", "users.identity", "leave it out with users.create_url"},
+		{"create_url and new_id", good + "users: {create_url: \"http://app/users\", new_id: uuidv7}\n", "users.new_id", "leave it out with users.create_url"},
 		{"create_url and deactivate", good + "users: {create_url: \"http://app/users\", on_identity_deleted: deactivate}\n", "users.on_identity_deleted", "only be keep"},
 		{"create_url and columns to release", good + "users: {create_url: \"http://app/users\", release_columns: [a]}\n", "users.release_columns", "leave it out"},
 		{"create_url and columns to anonymise", good + "users: {create_url: \"http://app/users\", anonymise_columns: [a]}\n", "users.anonymise_columns", "leave it out"},
-		{"create_url and adopting by e-mail", good + "users: {create_url: \"http://app/users\"}\nadopt: {verified_email: true, verified_column: v}\nory: {admin_url: \"http://127.0.0.1:4434\"}\n", "adopt.verified_email", "leave it out beside users.create_url"},
+		{"create_url and adopting by e-mail", good + "users: {create_url: \"http://app/users\"}\nadopt: {verified_email: true, verified_column: v}\nory: {admin_url: \"http://127.0.0.1:4434\"}\n", "adopt.verified_email", "leave it out with users.create_url"},
 		{"create_url to a metadata service", good + "users: {create_url: \"http://169.254.169.254/users\"}\n", "users.create_url", "metadata"},
 		{"create_url in plain http", good + "users: {create_url: \"http://93.184.216.34/users\"}\n", "users.create_url", "use https"},
 		{"create_url with a password", good + "users: {create_url: \"https://a:b@app/users\"}\n", "users.create_url", "credentials"},
@@ -194,7 +194,7 @@ func TestConfigFaults(t *testing.T) {
 		{"create_url and no projection", good + "users: {create_url: \"http://app/users\", columns: {a: credentials.x}}\n", "users.columns.a", "neither a path"},
 		{"create_secret of another form", good + "users: {create_url: \"http://app/users\", create_secret: [abc]}\n", "users.create_secret[0]", "whsec_"},
 		{"create_secret of the documentation", good + "users: {create_url: \"http://app/users\", create_secret: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}\n", "users.create_secret[0]", "everybody"},
-		{"create_secret without an application", good + "users: {create_secret: [whsec_abc]}\n", "users.create_secret", "of no use"},
+		{"create_secret without an application", good + "users: {create_secret: [whsec_abc]}\n", "users.create_secret", "no effect"},
 
 		// How bonds end, and what is compared.
 		{"on_identity_deleted", good + "users: {on_identity_deleted: erase}\n", "users.on_identity_deleted", "one of keep, deactivate, anonymise, delete"},
@@ -207,12 +207,12 @@ func TestConfigFaults(t *testing.T) {
 		{"release_columns of SQL", good + "users: {release_columns: [\"email; drop table users\"]}\n", "users.release_columns[0]", "the column's name"},
 		{"release_columns of nothing", good + "users: {release_columns: [email, \"\"]}\n", "users.release_columns[1]", "the column's name"},
 		{"release_columns of 64 letters", good + "users: {release_columns: [" + strings.Repeat("a", 64) + "]}\n", "users.release_columns[0]", "the column's name"},
-		{"releasing the identity", good + "users: {release_columns: [ory_identity_id]}\n", "users.release_columns[0]", "keeps this column itself"},
-		{"releasing the key", good + "users: {release_columns: [email, id]}\n", "users.release_columns[1]", "keeps this column itself"},
+		{"releasing the identity", good + "users: {release_columns: [ory_identity_id]}\n", "users.release_columns[0]", "writes this column itself"},
+		{"releasing the key", good + "users: {release_columns: [email, id]}\n", "users.release_columns[1]", "writes this column itself"},
 		{"anonymise_columns is a number", good + "users: {anonymise_columns: 7}\n", "users.anonymise_columns", "list"},
 		{"anonymise_columns of a path", good + "users: {anonymise_columns: [traits.email]}\n", "users.anonymise_columns[0]", "the column's name"},
 		{"anonymise_columns with NUL", good + "users: {anonymise_columns: [\"a\\0\"]}\n", "users.anonymise_columns[0]", "the column's name"},
-		{"anonymising the identity", good + "users: {anonymise_columns: [ory_identity_id]}\n", "users.anonymise_columns[0]", "keeps this column itself"},
+		{"anonymising the identity", good + "users: {anonymise_columns: [ory_identity_id]}\n", "users.anonymise_columns[0]", "writes this column itself"},
 		{"deletion is text", good + "deletion: 30s\n", "deletion", "mapping"},
 		{"unknown key of deletion", good + "deletion: {proof: 30s}\n", "deletion.proof", "proof_gap"},
 		{"no proof", good + "deletion: {proof_gap: 0s}\n", "deletion.proof_gap", "between 1s and 1h"},
@@ -260,7 +260,7 @@ func TestConfigFaults(t *testing.T) {
 		{"load of more than all", good + "reconcile: {load: 101%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load that is no number", good + "reconcile: {load: NaN%}\n", "reconcile.load", "between 1% and 100%"},
 		{"listening at SQLite", good + "database_listen: postgres://u@h/n\n", "database_listen", "for Postgres only"},
-		{"listening nowhere", good + "database: postgres://u@h/n\ndatabase_listen: x\n", "database_listen", "without a pooler"},
+		{"listening nowhere", good + "database: postgres://u@h/n\ndatabase_listen: x\n", "database_listen", "not of a pooler"},
 		{"max_stale 0", good + "auth: {max_stale: 0s}\n", "auth.max_stale", "more than 0"},
 		{"max_stale -1", good + "auth: {max_stale: -1s}\n", "auth.max_stale", "more than 0"},
 		{"max_stale ten years", good + "auth: {max_stale: 87600h}\n", "auth.max_stale", "at most 1h"},
@@ -307,8 +307,8 @@ func TestConfigFaults(t *testing.T) {
 		{"unknown header", good + "auth: {headers: {user: X-User}}\n", "auth.headers.user", "no such header"},
 		{"header with an underscore", good + "auth: {headers: {user_id: X_User}}\n", "auth.headers.user_id", "letters, digits and '-'"},
 		{"header with a newline", good + "auth: {headers: {user_id: \"X\\r\\nY: z\"}}\n", "auth.headers.user_id", "letters, digits and '-'"},
-		{"one header for two", good + "auth: {headers: {user_id: X-A, email: x-a}}\n", "auth.headers.user_id", "name of email"},
-		{"one header for two, one by default", good + "auth: {headers: {user_id: x-auth-email}}\n", "auth.headers.user_id", "name of email"},
+		{"one header for two", good + "auth: {headers: {user_id: X-A, email: x-a}}\n", "auth.headers.user_id", "same name as email"},
+		{"one header for two, one by default", good + "auth: {headers: {user_id: x-auth-email}}\n", "auth.headers.user_id", "same name as email"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := processorTime(t)

@@ -13,11 +13,11 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// DefaultFile is read when it is there and --config does not name another.
+// DefaultFile is read if it exists and --config does not name another file.
 const DefaultFile = "symbolon.yaml"
 
-// Load reads the file, lays the environment over it and checks the whole.
-// Every fault is reported at once, in a *Error; warnings come either way.
+// Load reads the file, then the environment, which wins, and checks the result. Every fault
+// is in one *Error. Warnings are returned with and without an error.
 func Load(file string, env Environ) (*Config, []Fault, error) {
 	r := &report{where: map[string]string{}}
 	c := Defaults()
@@ -30,8 +30,8 @@ func Load(file string, env Environ) (*Config, []Fault, error) {
 	return c, r.warnings, r.err()
 }
 
-// FromEnvironment is the defaults with the environment laid over them. It is neither
-// completed nor checked.
+// FromEnvironment is the defaults with the values of the environment, neither completed nor
+// checked.
 func FromEnvironment(env Environ) (*Config, error) {
 	r := &report{where: map[string]string{}}
 	c := Defaults()
@@ -39,7 +39,7 @@ func FromEnvironment(env Environ) (*Config, error) {
 	return c, r.err()
 }
 
-// Complete sets the keys that were not set and whose defaults follow from other keys.
+// Complete sets the keys whose defaults depend on other keys.
 func (c *Config) Complete() {
 	if c.Users.Table == OwnTable && c.Users.Columns == nil {
 		c.Users.Columns = OwnColumns()
@@ -69,12 +69,12 @@ func readFile(file string, env Environ, c *Config, r *report) error {
 	y.read(text, c)
 	if y.open && mode.Perm()&0o004 != 0 {
 		r.warnings = append(r.warnings, Fault{"", path,
-			"the file holds a secret and everybody on this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
+			"the file contains a secret and every user of this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
 	}
 	return nil
 }
 
-// slurp reads at most one byte more than a configuration may have.
+// slurp reads a file, at most one byte more than is allowed.
 func slurp(path string) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,13 +16,12 @@ import (
 	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/internal/faults"
-	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/session"
 )
 
 var policiesType = reflect.TypeFor[map[string]PolicyConfig]()
 
-// policies reads auth.policies: names of the operator's own, and what each asks for.
+// policies reads auth.policies, whose keys are chosen by the operator.
 func (y *yamlReader) policies(n *yaml.Node, v reflect.Value, path string, overruled bool) {
 	if n.Kind != yaml.MappingNode {
 		y.faultAt(path, y.line(n.Line), "it must be a mapping: {NAME: {aal: aal2}}")
@@ -44,59 +42,18 @@ func (y *yamlReader) policies(n *yaml.Node, v reflect.Value, path string, overru
 	v.Set(reflect.ValueOf(out))
 }
 
-// setEnvPolicies reads {"NAME":{"aal":"aal2","verified":true,"fresh":"15m","login_redirect":true}}.
-func setEnvPolicies(v reflect.Value, text string) error {
-	bad := errors.New(`it must be a JSON object such as {"NAME":{"aal":"aal2","fresh":"15m"}}`)
-	object, err := strictjson.Object([]byte(text))
-	if err != nil {
-		return fmt.Errorf("%w: %w", bad, err)
-	}
-	out := map[string]PolicyConfig{}
-	for name, raw := range object {
-		members, err := strictjson.Object(raw)
-		if err != nil {
-			return bad
-		}
-		var p PolicyConfig
-		for key, raw := range members {
-			field, ok := fieldOf(reflect.ValueOf(&p).Elem(), key)
-			if !ok {
-				return fmt.Errorf("%w: there is no such key%s", bad, didYouMean(key, keysOf(policyConfig)))
-			}
-			value := string(raw)
-			if isText := raw[0] == '"'; isText == (field.Kind() == reflect.Bool) || isText && json.Unmarshal(raw, &value) != nil {
-				return fmt.Errorf("%s must be %s", key, kindName(field))
-			}
-			if err := setText(field, value); err != nil {
-				return fmt.Errorf("%s: %w", key, err)
-			}
-		}
-		out[name] = p
-	}
-	v.Set(reflect.ValueOf(out))
-	return nil
-}
-
-var policyConfig = reflect.TypeFor[PolicyConfig]()
-
 func (c *Config) checkProxies(r *report) {
 	for i, text := range c.Serve.TrustedProxies {
-		if _, err := parseNetwork(text); err != nil {
-			r.fault(fmt.Sprintf("serve.trusted_proxies[%d]", i), "it must be an IP address or a network such as 10.0.0.0/8, whose host bits are 0")
-		}
+		_, err := parseNetwork(text)
+		r.faultIf(err != nil, fmt.Sprintf("serve.trusted_proxies[%d]", i), "it must be an IP address or a network such as 10.0.0.0/8, whose host bits are 0")
 	}
 	if user, password, ok := strings.Cut(c.Hooks.Basic.Hydrate.Reveal(), ":"); c.Hooks.Basic.Hydrate != "" {
-		if !ok || user == "" || !visible(user) {
-			r.fault("hooks.basic.hydrate", "it must be user:password")
-		} else {
-			checkKey(r, "hooks.basic.hydrate", password)
-		}
+		r.faultIf(!ok || user == "" || !visible(user), "hooks.basic.hydrate", "it must be user:password")
+		checkKey(r, "hooks.basic.hydrate", password)
 	}
 	problems := faults.In(c.ForwardAuth(nil, nil).Check())
 	c.checkLogin(r, problems)
-	if a := c.Auth.Audience; a != "" && (!visible(a) || len(a) > 256) {
-		r.fault("auth.audience", "it must be at most 256 characters of visible ASCII without spaces")
-	}
+	r.faultIf(!visible(c.Auth.Audience) || len(c.Auth.Audience) > 256, "auth.audience", "it must be at most 256 characters of visible ASCII without spaces")
 	for _, name := range slices.Sorted(maps.Keys(c.Auth.Policies)) {
 		path := "auth.policies." + shown(name)
 		r.faultIn(path, problems["Policies["+name+"]"])
@@ -104,27 +61,21 @@ func (c *Config) checkProxies(r *report) {
 	}
 }
 
-// checkLogin reports the problems of the login page; see forwardauth.ForwardAuth's Check.
+// checkLogin reports the problems of the login page that forwardauth.ForwardAuth.Check found.
 func (c *Config) checkLogin(r *report, problems map[string]error) {
 	r.faultIn("auth.login_url", problems["Login.URL"])
 	for i := range c.Auth.ReturnToHosts {
 		r.faultIn(fmt.Sprintf("auth.return_to_hosts[%d]", i), problems[fmt.Sprintf("Login.ReturnTo[%d]", i)])
 	}
 	if len(c.Auth.ReturnToHosts) > 0 && len(c.Serve.TrustedProxies) == 0 {
-		r.warn("auth.return_to_hosts", "it is of no use without serve.trusted_proxies: only what a trusted proxy forwards becomes a return_to")
+		r.warn("auth.return_to_hosts", "it has no effect without serve.trusted_proxies: a return_to is made only from the headers of a trusted proxy")
 	}
 }
 
 func (c *Config) checkPolicy(r *report, path string, p PolicyConfig) {
-	if p.AAL != "" && p.AAL != "aal1" && p.AAL != "aal2" {
-		r.fault(path+".aal", "it must be aal1 or aal2")
-	}
-	if p.Fresh < 0 || p.Fresh > 365*24*time.Hour || p.Fresh != 0 && p.Fresh < time.Second {
-		r.fault(path+".fresh", "it must be between 1s and 8760h, or 0s for any")
-	}
-	if p.LoginRedirect && c.Auth.LoginURL == "" {
-		r.fault(path+".login_redirect", "it needs auth.login_url")
-	}
+	r.faultIf(p.AAL != "" && p.AAL != "aal1" && p.AAL != "aal2", path+".aal", "it must be aal1 or aal2")
+	r.between(path+".fresh", p.Fresh, time.Second, 365*24*time.Hour, "it must be between 1s and 8760h, or 0s for any")
+	r.faultIf(p.LoginRedirect && c.Auth.LoginURL == "", path+".login_redirect", "it needs auth.login_url")
 }
 
 func parseNetwork(text string) (netip.Prefix, error) {
@@ -139,7 +90,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p, err
 }
 
-// ForwardAuth is what proxies ask.
+// ForwardAuth is the endpoint that proxies ask. It is made here because its Check is a part
+// of the configuration's.
 func (c *Config) ForwardAuth(v *session.Verifier, signer *assertion.Signer) *forwardauth.ForwardAuth {
 	f := &forwardauth.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]forwardauth.Policy{},
 		Headers: forwardauth.Headers{UserID: c.HeaderName("user_id"), IdentityID: c.HeaderName("identity_id"), SessionID: c.HeaderName("session_id"),
@@ -166,7 +118,7 @@ func (c *Config) ForwardAuth(v *session.Verifier, signer *assertion.Signer) *for
 	return f
 }
 
-// Signer is nil where there is no audience: nothing is signed.
+// Signer signs assertions; nil without an audience.
 func (c *Config) Signer() *assertion.Signer {
 	if c.Auth.Audience == "" {
 		return nil
@@ -174,8 +126,8 @@ func (c *Config) Signer() *assertion.Signer {
 	return &assertion.Signer{Issuer: c.Serve.URL, Audience: c.Auth.Audience, Secrets: c.Secrets()}
 }
 
-// HydrateLogin is what Oathkeeper shows: the configured one, or the derived ones of
-// all secrets.
+// HydrateLogin is the login of Oathkeeper's hydrator: the configured one, or the passwords
+// that are derived from all secrets.
 func (c *Config) HydrateLogin() (user string, passwords []string) {
 	if user, password, ok := strings.Cut(c.Hooks.Basic.Hydrate.Reveal(), ":"); ok {
 		return user, []string{password}

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// checkAPI reports what is wrong with the base of an API that secrets travel to,
-// plain http to a public address included, and returns it without its last slash.
+// checkAPI checks the base URL of an API that secrets are sent to, and returns it without
+// its last slash. Plain http to a public address is a fault.
 func checkAPI(r *report, path, text string) string {
 	if err := ory.CheckURL(text); err != nil {
 		r.fault(path, "%s", err)
@@ -40,7 +40,7 @@ func validPort(u *url.URL) bool {
 	return err == nil && n > 0 && n < 65536
 }
 
-// address is where a listener listens.
+// address is the address of a listener.
 type address struct{ host, port string }
 
 func checkAddress(r *report, path, text string) (address, bool) {
@@ -69,7 +69,7 @@ func (a address) loopback() bool {
 // IsLoopback reports whether only this machine can reach a host.
 func IsLoopback(host string) bool { return address{host: host}.loopback() }
 
-// taken reports whether two listeners would want the same port of an address.
+// taken reports whether two listeners need the same port of the same address.
 func (a address) taken(b address) bool {
 	if a.port != b.port || a.port == "0" {
 		return false

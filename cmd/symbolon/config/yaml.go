@@ -11,17 +11,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxConfig is more than anybody needs and less than anything that hurts.
+// maxConfig is the largest file that is read.
 const maxConfig = 1 << 20
 
-// yamlReader fills a Config from a file and reports everything in it that is not
-// understood: no key is ever ignored.
+// yamlReader fills a Config from a file. It reports every key that it does not know.
 type yamlReader struct {
 	*report
 	name string  // of the file
-	env  Environ // for ${NAME}, and to know which keys are overruled
-	open bool    // the file itself holds a secret
-	free bool    // below a key of the file's own choice, which has no variables
+	env  Environ // for ${NAME}, and for the keys that a variable overrides
+	open bool    // the file contains a secret
+	free bool    // the reader is below a key that the operator chose, which has no variables
 }
 
 func (y *yamlReader) read(text []byte, c *Config) {
@@ -70,8 +69,8 @@ func tabbed(text []byte) int {
 
 var quoted = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
 
-// yamlFault says what the parser said, without the words of the file that it
-// quotes: they may be part of a secret.
+// yamlFault is the parser's message without the words of the file that it quotes, because
+// they may be part of a secret.
 func yamlFault(err error) string {
 	if err == nil || err.Error() == "EOF" {
 		return "the file is empty; leave it out to run on the defaults"
@@ -83,14 +82,14 @@ func (y *yamlReader) line(n int) string { return fmt.Sprintf("%s line %d", y.nam
 
 var duration = reflect.TypeFor[time.Duration]()
 
-// value reads a node into v, whatever v is.
+// value reads a node into v, which may have any type of the configuration.
 func (y *yamlReader) value(n *yaml.Node, v reflect.Value, path string) {
 	where := y.line(n.Line)
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		y.faultAt(path, where, "anchors and aliases are not understood here: write the value out")
+		y.faultAt(path, where, "anchors and aliases are not supported: write the value out")
 	case n.Style&yaml.TaggedStyle != 0:
-		y.faultAt(path, where, "tags (!…) are not understood here")
+		y.faultAt(path, where, "tags (!…) are not supported")
 	case v.Kind() == reflect.Struct:
 		y.section(n, v, path)
 	default:
@@ -120,7 +119,7 @@ func (y *yamlReader) leaf(n *yaml.Node, v reflect.Value, path string) {
 
 func (y *yamlReader) section(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-		return // everything below it is commented out
+		return // a section whose keys are all commented out
 	}
 	if n.Kind != yaml.MappingNode {
 		y.faultAt(path, y.line(n.Line), "it must be a mapping: %s", strings.Join(keysOf(v.Type()), ", "))
@@ -136,7 +135,7 @@ func (y *yamlReader) section(n *yaml.Node, v reflect.Value, path string) {
 	})
 }
 
-// members calls f for every key of a mapping and refuses doubles.
+// members calls f for every key of a mapping, and refuses equal keys.
 func (y *yamlReader) members(n *yaml.Node, path string, f func(key, value *yaml.Node, at string)) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content) && !y.more; i += 2 {
@@ -146,7 +145,7 @@ func (y *yamlReader) members(n *yaml.Node, path string, f func(key, value *yaml.
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge":
 			y.faultAt(at, y.line(key.Line), "a key must be a plain word")
 		case seen[key.Value]:
-			y.faultAt(at, y.line(key.Line), "the key stands twice")
+			y.faultAt(at, y.line(key.Line), "the key is there twice")
 		default:
 			seen[key.Value] = true
 			f(key, value, at)
@@ -171,8 +170,8 @@ func (y *yamlReader) list(n *yaml.Node, v reflect.Value, path string, overruled 
 	v.Set(out)
 }
 
-// mapping reads names and expressions. A number or true needs no quotes here:
-// users.columns takes literals.
+// mapping reads names and expressions. A number or true needs no quotes, because
+// users.columns accepts literals.
 func (y *yamlReader) mapping(n *yaml.Node, v reflect.Value, path string, overruled bool) {
 	if n.Kind != yaml.MappingNode {
 		y.faultAt(path, y.line(n.Line), "it must be a mapping of text to text")
@@ -213,8 +212,8 @@ func (y *yamlReader) scalar(n *yaml.Node, v reflect.Value, path string, overrule
 	}
 }
 
-// expand puts the environment's values in the place of ${NAME}. It happens after
-// parsing, so that no value can become YAML of its own.
+// expand replaces ${NAME} after the file is parsed, so that a value of the environment
+// cannot become YAML.
 func (y *yamlReader) expand(n *yaml.Node, path string, overruled bool) (string, bool) {
 	if overruled {
 		return "", false

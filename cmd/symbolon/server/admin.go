@@ -6,196 +6,108 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
-	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
-	"github.com/symbolon-id/symbolon/link"
-	"github.com/symbolon-id/symbolon/session"
 )
+
+// operation is one request of the operator, who may do everything. Its result is answered
+// with 200. A nil result is answered with 204, an accepted with 202. The context of the
+// request ends after system.OperatorTimeout.
+type operation func(r *http.Request) (any, error)
+
+// accepted is the result of an operation that continues after its answer.
+type accepted struct {
+	body     any
+	location string // where its state can be read, or empty
+}
+
+// adminHandler answers with the result of an operation. A denial is answered with its
+// detail, which only the operator may read.
+func adminHandler(do operation, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
+		defer cancel()
+		out, err := do(r.WithContext(ctx))
+		if err != nil {
+			p := answer.Of(err)
+			var deny *symbolon.DenyError
+			switch {
+			case errors.As(err, &deny):
+				p = answer.New(p.Status, p.Code, deny.Error())
+			case p.Status >= 500:
+				log.Warn("operator's request failed", "error", err)
+			}
+			answer.Write(w, p)
+			return
+		}
+		status := http.StatusOK
+		switch later, ok := out.(accepted); {
+		case out == nil:
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case ok && later.location != "":
+			w.Header().Set("Location", later.location)
+			fallthrough
+		case ok:
+			status, out = http.StatusAccepted, later.body
+		}
+		answer.JSON(w, status, out)
+	})
+}
+
+func badRequest(message string) error { return answer.New(400, answer.InvalidRequest, message) }
 
 // maxAdminBody is the largest body of an operator's request.
 const maxAdminBody = 1 << 20
 
-// adminAPI is the operator's side. Whoever gets here may do everything.
-type adminAPI struct {
-	linker   *link.Linker
-	verifier *session.Verifier
-	erasures *erase.Erasures
-	key      string // of the back-reference
-	log      *slog.Logger
-}
+func readBody(r *http.Request) ([]byte, error) { return answer.ReadJSON(r, maxAdminBody) }
 
-// user answers GET /admin/users/{id}.
-func (h *adminAPI) user(w http.ResponseWriter, r *http.Request) {
-	_, p, err := h.userOf(r)
-	h.conclude(w, p, err)
-}
-
-// userOf finds whom the path names, by the user's ID.
-func (h *adminAPI) userOf(r *http.Request) (id string, p system.Person, err error) {
-	id = r.PathValue("id")
-	if p, err = h.lookup(r.Context(), id); err == nil && !p.HasUser(id) {
-		err = symbolon.ErrNotFound // it is an identity's
-	}
-	return id, p, err
-}
-
-// identity answers GET /admin/identities/{id}.
-func (h *adminAPI) identity(w http.ResponseWriter, r *http.Request) {
-	_, p, err := h.identityOf(r)
-	h.conclude(w, p, err)
-}
-
-// identityOf finds whom the path names, by the identity's ID.
-func (h *adminAPI) identityOf(r *http.Request) (id symbolon.IdentityID, p system.Person, err error) {
-	if id, err = identityID(r.PathValue("id")); err != nil {
-		return id, p, err
-	}
-	if p, err = h.lookup(r.Context(), string(id)); err == nil && !p.HasIdentity(id) {
-		err = symbolon.ErrNotFound // it is a user's
-	}
-	return id, p, err
-}
-
-// sync answers POST /admin/identities/{id}/sync: re-read at Ory, now.
-func (h *adminAPI) sync(w http.ResponseWriter, r *http.Request) {
-	id, err := identityID(r.PathValue("id"))
-	if err != nil {
-		answer.Write(w, err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
-	defer cancel()
-	link, err := h.linker.Refresh(ctx, id, symbolon.FromOperator)
-	h.conclude(w, map[string]system.Bond{"link": system.BondOf(link)}, err)
-}
-
-// bind answers POST /admin/links.
-func (h *adminAPI) bind(w http.ResponseWriter, r *http.Request) {
-	body, err := answer.ReadJSON(r, maxAdminBody)
-	if err != nil {
-		answer.Write(w, err)
-		return
-	}
-	b, err := parseBind(body)
-	if err != nil {
-		answer.Write(w, err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
-	defer cancel()
-	link, err := h.linker.Bind(ctx, b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
-	h.conclude(w, map[string]system.Bond{"link": system.BondOf(link)}, err)
-}
-
-// revoke answers DELETE /admin/sessions/{id}.
-func (h *adminAPI) revoke(w http.ResponseWriter, r *http.Request) {
-	id, err := symbolon.ParseIdentityID(r.PathValue("id")) // a UUID, too
-	if err != nil {
-		answer.Write(w, answer.New(400, answer.InvalidRequest, "A session's ID is a UUID, and not the nil one."))
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
-	defer cancel()
-	err = h.verifier.RevokeSession(ctx, string(id))
-	if errors.Is(err, symbolon.ErrNotFound) {
-		err = answer.New(404, answer.NotFound, "Ory has no such session.")
-	}
-	h.done(w, err)
-}
-
-// revokeAll answers DELETE /admin/identities/{id}/sessions.
-func (h *adminAPI) revokeAll(w http.ResponseWriter, r *http.Request) {
-	id, err := identityID(r.PathValue("id"))
-	if err != nil {
-		answer.Write(w, err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
-	defer cancel()
-	h.done(w, h.verifier.Revoke(ctx, id))
-}
-
-// done answers that there is nothing more to say, or with the error.
-func (h *adminAPI) done(w http.ResponseWriter, err error) {
-	if err != nil {
-		h.conclude(w, nil, err)
-		return
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (h *adminAPI) lookup(ctx context.Context, id string) (system.Person, error) {
-	ctx, cancel := context.WithTimeout(ctx, system.OperatorTimeout)
-	defer cancel()
-	return system.Lookup(ctx, h.linker, h.erasures, h.linker.Ory, h.key, id)
-}
-
-// conclude answers with v, or with the error. The operator is told more of a
-// denial than a stranger.
-func (h *adminAPI) conclude(w http.ResponseWriter, v any, err error) {
-	var deny *symbolon.DenyError
-	switch {
-	case err == nil:
-		answer.JSON(w, http.StatusOK, v)
-	case errors.As(err, &deny):
-		p := answer.Of(err)
-		answer.Write(w, answer.New(p.Status, p.Code, deny.Error()))
-	default:
-		if p := answer.Of(err); p.Status >= 500 {
-			h.log.Warn("operator's request could not be answered", "error", err)
-		}
-		answer.Write(w, err)
-	}
-}
-
-type bindRequest struct {
-	identity symbolon.IdentityID
-	user     symbolon.UserID
-	move     bool
-	why      string
-}
-
-// parseBind reads {"identity_id", "user_id", "move", "why"}. A key that is not
-// understood is refused: a misspelt "move" must not go unnoticed.
-func parseBind(body []byte) (b bindRequest, err error) {
+// parseObject decodes the members of a JSON object into fields. An unknown key is refused,
+// because a misspelt "move" must not be ignored. usage is the message of that refusal.
+func parseObject(body []byte, usage string, fields map[string]any) error {
 	object, err := strictjson.Object(body)
 	if err != nil {
-		return b, answer.New(400, answer.InvalidJSON, "The body cannot be used: "+err.Error()+".")
+		return answer.New(400, answer.InvalidJSON, "The body cannot be used: "+err.Error()+".")
 	}
-	var identity, user string
 	for key, raw := range object {
-		switch key {
-		case "identity_id":
-			err = json.Unmarshal(raw, &identity)
-		case "user_id":
-			err = json.Unmarshal(raw, &user)
-		case "move":
-			err = json.Unmarshal(raw, &b.move)
-		case "why":
-			err = json.Unmarshal(raw, &b.why)
-		default:
-			err = errors.New("unknown")
-		}
-		if err != nil || string(raw) == "null" {
-			return b, answer.New(400, answer.InvalidRequest, "Send identity_id, user_id and why as text and move as true or false; nothing else.")
+		field, known := fields[key]
+		if !known || string(raw) == "null" || json.Unmarshal(raw, field) != nil {
+			return badRequest(usage)
 		}
 	}
-	if b.identity, err = identityID(identity); err != nil {
-		return b, err
-	}
-	b.user = symbolon.UserID(user)
-	return b, system.CheckBind(b.user, b.why)
+	return nil
 }
 
-func identityID(text string) (symbolon.IdentityID, error) {
+// parseQuery returns the values of a query. An unknown or repeated key is refused, with
+// usage as the message.
+func parseQuery(raw, usage string, keys ...string) (url.Values, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil || len(raw) > 4096 {
+		return nil, badRequest("The query cannot be read.")
+	}
+	for key, all := range values {
+		if !slices.Contains(keys, key) || len(all) != 1 {
+			return nil, badRequest(usage)
+		}
+	}
+	return values, nil
+}
+
+// identityID is the identity that the path names.
+func identityID(r *http.Request) (symbolon.IdentityID, error) {
+	return parseIdentity(r.PathValue("id"))
+}
+
+func parseIdentity(text string) (symbolon.IdentityID, error) {
 	id, err := symbolon.ParseIdentityID(text)
 	if err != nil {
-		return "", answer.New(400, answer.InvalidRequest, "An identity's ID is a UUID, and not the nil one.")
+		return "", badRequest("An identity's ID is a UUID, and not the nil one.")
 	}
 	return id, nil
 }

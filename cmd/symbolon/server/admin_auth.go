@@ -14,14 +14,14 @@ import (
 
 // operatorOnly guards the operator's side.
 //
-// With a key every request shows it as "Authorization: Bearer KEY". Without one
-// the listener is on loopback, and what is left to keep out is a browser on the
-// same machine that runs a stranger's page, and a proxy that passes the world in.
+// If a key is configured, every request must carry it as "Authorization: Bearer KEY".
+// Otherwise the listener is on loopback. Two dangers remain there: a page of another site
+// in a browser on this machine, and a proxy that forwards requests from elsewhere.
 func operatorOnly(key config.Hidden, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(key.Reveal()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.URL.EscapedPath() == "/healthz": // says nothing, decides nothing
+		case r.URL.EscapedPath() == "/healthz": // reveals nothing
 		case key != "" && !holdsKey(r.Header, want):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			refuse(w, "The operator's key is missing or wrong.")
@@ -35,11 +35,11 @@ func operatorOnly(key config.Hidden, next http.Handler) http.Handler {
 }
 
 func refuse(w http.ResponseWriter, message string) {
-	w.Header().Set("Connection", "close") // do not read what a stranger sends
+	w.Header().Set("Connection", "close") // the body of a stranger is not read
 	answer.Write(w, answer.New(401, answer.Unauthenticated, message))
 }
 
-// holdsKey compares digests of one length in constant time.
+// holdsKey compares digests of equal length in constant time.
 func holdsKey(h http.Header, want [sha256.Size]byte) bool {
 	values := h.Values("Authorization")
 	given, isBearer := "", false
@@ -50,12 +50,12 @@ func holdsKey(h http.Header, want [sha256.Size]byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && isBearer
 }
 
-// local reports whether a request comes from a program on this machine and from no
-// page of another site. A page whose name was rebound to 127.0.0.1 still names
-// itself in Host.
+// local reports whether a request comes from a program on this machine and not from a page
+// of another site. If the name of such a page was rebound to 127.0.0.1, Host still holds
+// that name.
 func local(r *http.Request) bool {
-	for _, passedOn := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
-		if r.Header.Get(passedOn) != "" {
+	for _, forwarded := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(forwarded) != "" {
 			return false
 		}
 	}

@@ -3,9 +3,8 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 
@@ -17,20 +16,19 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// findingsAPI shows the open findings and has single ones repaired.
-type findingsAPI struct {
+// findings shows the open findings and repairs single ones.
+type findings struct {
 	store   *sqlstore.Store
 	project string
 	cursors *cursors
 	repairs *repairs
-	log     *slog.Logger
 }
 
-// openFinding is a finding that can be repaired.
+// openFinding is a finding and its ID.
 type openFinding struct {
 	ID int64 `json:"id"`
 	system.Finding
-	Repairable bool `json:"repairable"` // POST /admin/findings/{id}/repair does something about it
+	Repairable bool `json:"repairable"` // POST /admin/findings/{id}/repair can repair it
 }
 
 const (
@@ -39,51 +37,41 @@ const (
 )
 
 // list answers GET /admin/findings?kind=&after=&limit=.
-func (h *findingsAPI) list(w http.ResponseWriter, r *http.Request) {
+func (h *findings) list(r *http.Request) (any, error) {
 	q, err := h.query(r.URL.RawQuery)
 	if err != nil {
-		answer.Write(w, err)
-		return
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
-	defer cancel()
 	limit := q.Limit
-	q.Limit++ // one more tells whether there is more
-	page, err := h.store.Findings(ctx, q)
+	q.Limit++ // one more than is shown: it proves that there is a next page
+	page, err := h.store.Findings(r.Context(), q)
 	if err != nil {
-		h.log.Warn("findings could not be read", "error", err)
-		answer.Write(w, err)
-		return
+		return nil, err
 	}
 	out := struct {
 		Findings []openFinding `json:"findings"`
-		Next     string        `json:"next,omitempty"` // the after of the next page; none: this is the last
+		Next     string        `json:"next,omitempty"` // the value of after for the next page; empty on the last page
 	}{Findings: []openFinding{}}
 	for _, f := range page[:min(len(page), limit)] {
-		out.Findings = append(out.Findings, openFinding{f.ID, system.Finding{Kind: f.Kind, Identity: f.Identity, User: f.User, Detail: cli.Plain(f.Detail), At: f.At}, h.repairs.reconciler.CanRepair(f.Kind)})
+		f.Detail = cli.Plain(f.Detail)
+		out.Findings = append(out.Findings, openFinding{f.ID, system.FindingOf(f), h.repairs.reconciler.CanRepair(f.Kind)})
 	}
 	if len(page) > limit {
 		last := page[limit-1]
 		out.Next = h.cursors.seal(h.bound(q.Kind), string(last.Identity), string(last.Kind))
 	}
-	answer.JSON(w, http.StatusOK, out)
+	return out, nil
 }
 
-// bound is what a cursor is good for.
-func (h *findingsAPI) bound(kind symbolon.FindingKind) []string {
+// bound is the query that a cursor belongs to.
+func (h *findings) bound(kind symbolon.FindingKind) []string {
 	return []string{"findings", h.project, string(kind)}
 }
 
-func (h *findingsAPI) query(raw string) (q symbolon.FindingsQuery, err error) {
-	bad := func(message string) error { return answer.New(400, answer.InvalidRequest, message) }
-	values, err := url.ParseQuery(raw)
-	if err != nil || len(raw) > 4096 {
-		return q, bad("The query cannot be read.")
-	}
-	for key, all := range values {
-		if !slices.Contains([]string{"kind", "after", "limit"}, key) || len(all) != 1 {
-			return q, bad("Send kind, after and limit, each at most once; nothing else.")
-		}
+func (h *findings) query(raw string) (q symbolon.FindingsQuery, err error) {
+	values, err := parseQuery(raw, "Send kind, after and limit, each at most once; nothing else.", "kind", "after", "limit")
+	if err != nil {
+		return q, err
 	}
 	q.Project, q.Limit, q.Kind = h.project, findingsPage, symbolon.FindingKind(values.Get("kind"))
 	if values.Has("kind") && !slices.Contains(reconcile.Kinds(), q.Kind) {
@@ -92,14 +80,14 @@ func (h *findingsAPI) query(raw string) (q symbolon.FindingsQuery, err error) {
 	if values.Has("limit") {
 		n, err := strconv.Atoi(values.Get("limit"))
 		if err != nil || n < 1 || n > maxFindingsPage || strconv.Itoa(n) != values.Get("limit") {
-			return q, bad("limit must be a number from 1 to 1000.")
+			return q, badRequest("limit must be a number from 1 to 1000.")
 		}
 		q.Limit = n
 	}
 	if values.Has("after") {
 		at, err := h.cursors.open(h.bound(q.Kind), values.Get("after"))
 		if err != nil || len(at) != 2 {
-			return q, bad("after must be the next of a page of the same query, at most a day old.")
+			return q, badRequest("after must be the next of a page of the same query, at most a day old.")
 		}
 		q.After, q.AfterKind = symbolon.IdentityID(at[0]), symbolon.FindingKind(at[1])
 	}
@@ -107,39 +95,32 @@ func (h *findingsAPI) query(raw string) (q symbolon.FindingsQuery, err error) {
 }
 
 // repair answers POST /admin/findings/{id}/repair.
-func (h *findingsAPI) repair(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
-	defer cancel()
-	f, err := h.find(ctx, r.PathValue("id"))
+func (h *findings) repair(r *http.Request) (any, error) {
+	f, err := h.find(r.Context(), r.PathValue("id"))
 	if err != nil {
-		answer.Write(w, err)
-		return
+		return nil, err
 	}
 	type outcome struct {
 		Finding int64  `json:"finding"`
-		State   string `json:"state"` // "repaired", or "proving": it takes deletion.proof_gap, and the finding is closed then
+		State   string `json:"state"` // "repaired", or "proving": the proof takes deletion.proof_gap, and then closes the finding
 	}
-	status, out := http.StatusOK, outcome{f.ID, "repaired"}
 	switch {
 	case !h.repairs.reconciler.CanRepair(f.Kind):
 		err = reconcile.ErrByHand
 	case reconcile.NeedsProof(f.Kind):
-		status, out.State = http.StatusAccepted, "proving"
-		err = h.repairs.later(f)
+		if err = h.repairs.later(f); err == nil {
+			return accepted{body: outcome{f.ID, "proving"}}, nil
+		}
 	default:
-		err = h.repairs.reconciler.RepairFinding(ctx, f)
+		err = h.repairs.reconciler.RepairFinding(r.Context(), f)
 	}
-	if err != nil {
-		answer.Write(w, h.problem(err, f))
-		return
-	}
-	answer.JSON(w, status, out)
+	return outcome{f.ID, "repaired"}, problem(err, f)
 }
 
-func (h *findingsAPI) find(ctx context.Context, text string) (symbolon.Finding, error) {
+func (h *findings) find(ctx context.Context, text string) (symbolon.Finding, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 || strconv.FormatInt(id, 10) != text {
-		return symbolon.Finding{}, answer.New(400, answer.InvalidRequest, "A finding's ID is a number.")
+		return symbolon.Finding{}, badRequest("A finding's ID is a number.")
 	}
 	f, err := h.store.Finding(ctx, h.project, id)
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -148,22 +129,19 @@ func (h *findingsAPI) find(ctx context.Context, text string) (symbolon.Finding, 
 	return f, err
 }
 
-// problem is what the operator is told of a repair that did not mend.
-func (h *findingsAPI) problem(err error, f symbolon.Finding) error {
+// problem is the answer for a repair that failed; nil if err is nil.
+func problem(err error, f symbolon.Finding) error {
 	var deny *symbolon.DenyError
-	var known *answer.Problem
+	conflict := func(message string) error { return answer.New(409, answer.Conflict, message) }
 	switch {
-	case errors.As(err, &known):
-		return err
 	case errors.Is(err, reconcile.ErrByHand):
-		return answer.New(409, answer.Conflict, "No repair settles a "+string(f.Kind)+": POST /admin/links says whose the identity is, or the application mends its row.")
+		return conflict("No repair settles a " + string(f.Kind) + ": POST /admin/links says whose the identity is, or the application fixes its row.")
 	case errors.As(err, &deny):
-		return answer.New(409, answer.Conflict, "It is still so: "+cli.Plain(deny.Error()))
+		return conflict("It is still so: " + cli.Plain(deny.Error()))
 	case errors.Is(err, symbolon.ErrConflict):
-		return answer.New(409, answer.Conflict, "It is still so: "+cli.Plain(f.Detail))
+		return conflict("It is still so: " + cli.Plain(f.Detail))
+	case err != nil:
+		return fmt.Errorf("repair finding %d (%s): %w", f.ID, f.Kind, err)
 	}
-	if answer.Of(err).Status >= 500 {
-		h.log.Warn("finding could not be repaired", "finding", f.ID, "kind", f.Kind, "error", err)
-	}
-	return err
+	return nil
 }

@@ -33,7 +33,7 @@ func FuzzParseBind(f *testing.F) {
 // no cursor but our own leads anywhere.
 func FuzzFindingsQuery(f *testing.F) {
 	secret := []symbolon.Secret{symbolon.Secret(cmdtest.Secret)}
-	h := &findingsAPI{project: "default", cursors: newCursors(secret)}
+	h := &findings{project: "default", cursors: newCursors(secret)}
 	own := h.cursors.seal(h.bound(""), "1d000000-0000-4000-8000-000000000001", "user_gone")
 	for _, seed := range []string{"", "limit=1", "kind=user_gone&limit=7", "after=" + own, "after=" + own + "&kind=moved", "limit=1&limit=2", "%zz", "a;b", "after=AAAA"} {
 		f.Add(seed)

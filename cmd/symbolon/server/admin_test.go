@@ -28,7 +28,7 @@ func TestAdminShowsBothHalves(t *testing.T) {
 		if p.User == nil || string(p.User.ID) != user || !p.User.Row || string(p.User.Identity) != id {
 			t.Errorf("%s: user %+v", path, p.User)
 		}
-		if p.Link == nil || p.Link.State != "linked" || p.Link.Way != "request" || len(p.History) == 0 || p.History[0].Kind != "user.linked" {
+		if p.Link == nil || p.Link.State != "linked" || p.Link.Source != "request" || len(p.History) == 0 || p.History[0].Kind != "user.linked" {
 			t.Errorf("%s: bond %+v, history %+v", path, p.Link, p.History)
 		}
 		if strings.Contains(w.Body.String(), "cAnArY") {
@@ -184,7 +184,7 @@ func TestMetrics(t *testing.T) {
 	i.signIn(t, token)
 	cmdtest.Ask(i.Public(), "POST", "/hooks/link", "{}")
 	w := cmdtest.Ask(i.Operator(), "GET", "/metrics", "")
-	for _, want := range []string{`symbolon_links_made_total{way="request"} 1`, `symbolon_hooks_total{hook="link",outcome="refused"} 1`,
+	for _, want := range []string{`symbolon_links_made_total{source="request"} 1`, `symbolon_hooks_total{hook="link",outcome="refused"} 1`,
 		`symbolon_http_requests_total{listener="public",route="/auth",status="200"} 1`} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("missing: %s", want)

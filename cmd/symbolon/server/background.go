@@ -12,14 +12,13 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 )
 
-// background is the server's durable work, with connections of its own.
+// background is the server's durable work. It has database connections of its own.
 type background struct {
 	*work.Queue
 	db *sql.DB
 }
 
-// tasks are all that the server does durably. What else there is to do goes here: see
-// work.Task.
+// tasks are the durable work of the server; see work.Task.
 func (p *Server) tasks() []work.Task {
 	tasks := work.Own(p.Linker, p.log)
 	if every := p.Config.Reconcile.Every; every > 0 && p.Linker.Ory.HasAdmin() {
@@ -31,8 +30,7 @@ func (p *Server) tasks() []work.Task {
 	return tasks
 }
 
-// pass does a slice of a comparison of everybody. What it asks waits its turn behind
-// people's requests.
+// pass does a slice of a reconcile run. Its requests to Ory wait behind those of people.
 func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	done, err := p.passes.Pass(symbolon.Background(ctx, system.RunPatience))
 	if err == nil && !done {
@@ -41,8 +39,18 @@ func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	return err
 }
 
-// newBackground puts the queue together, and lets links and hooks put their jobs into
-// it. Nothing is worked before it is started.
+// erasePause is the time between two looks for unfinished erasures.
+const erasePause = 5 * time.Second
+
+// resumeErasures continues the erasures that any server has begun. Its requests to Ory wait
+// behind those of people.
+func (p *Server) resumeErasures(ctx context.Context, _ work.Job) error {
+	_, _, err := p.Erasures().Resume(symbolon.Background(ctx, system.RunPatience))
+	return err
+}
+
+// newBackground makes the queue, and connects links and hooks to it. No job runs before
+// Start.
 func (p *Server) newBackground() (*background, error) {
 	db, err := system.OpenWork(p.Config)
 	if err != nil {
@@ -56,17 +64,17 @@ func (p *Server) newBackground() (*background, error) {
 	}
 	p.Linker.QueuedWrites, p.Store.OnLink = true, q.OnLink(p.Linker)
 	if p.Linker.Ory.HasAdmin() {
-		p.hooks.Queue = q.Hint // without it there is nowhere to look later
+		p.hooks.Queue = q.Hint // without the admin API a hint could not be followed later
 	}
 	return &background{q, db}, nil
 }
 
-// stop gives what runs its time: it was told to stop when the listeners were.
+// stop waits for the jobs that run. They were told to stop together with the listeners.
 func (b *background) stop(ctx context.Context, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
 	defer cancel()
 	if err := b.Stop(ctx); err != nil {
-		log.Warn("stopped before the background work was done; it goes on at the next start", "error", err)
+		log.Warn("stopped before the background work was done; it continues at the next start", "error", err)
 	}
 	_ = b.db.Close()
 }

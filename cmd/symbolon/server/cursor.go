@@ -11,14 +11,14 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// cursors seals where a page ended. A cursor is good for the query that it was made for
-// and nobody can make one: what stands in it goes to the database.
+// cursors makes cursors, which say where a page ended. A cursor is signed, because its
+// content goes to the database, and is valid for one query only.
 type cursors struct {
 	keys [][]byte // the current one first
 	now  func() time.Time
 }
 
-// cursorLife is for how long a cursor is good.
+// cursorLife is how long a cursor is valid.
 const cursorLife = 24 * time.Hour
 
 func newCursors(secrets []symbolon.Secret) *cursors {
@@ -29,27 +29,27 @@ func newCursors(secrets []symbolon.Secret) *cursors {
 	return c
 }
 
-// cursor is its content.
+// cursor is the content of a cursor.
 type cursor struct {
-	At   int64    `json:"t"` // when it was made
+	At   int64    `json:"t"` // the time at which it was made
 	Last []string `json:"l"`
 }
 
-// seal makes a cursor that is bound to a query.
+// seal makes a cursor for a query.
 func (c *cursors) seal(query []string, last ...string) string {
 	body, err := json.Marshal(cursor{c.now().Unix(), last})
-	if err != nil { // our own type always marshals
+	if err != nil { // our own type can always be marshalled
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(append(sign(c.keys[0], query, body), body...))
 }
 
-// maxCursor bounds the text of one.
+// maxCursor is the longest text of a cursor.
 const maxCursor = 1024
 
 var errCursor = errors.New("it is no cursor of this query")
 
-// open returns what was sealed for this query, if it is not too old.
+// open returns the content of a cursor of this query that is not too old.
 func (c *cursors) open(query []string, text string) ([]string, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(text) > maxCursor || len(raw) < sha256.Size {
@@ -71,7 +71,7 @@ func (c *cursors) open(query []string, text string) ([]string, error) {
 }
 
 func sign(key []byte, query []string, body []byte) []byte {
-	bound, _ := json.Marshal(query) // a list of texts: no two make the same bytes
+	bound, _ := json.Marshal(query) // two different lists of texts have different JSON
 	mac := hmac.New(sha256.New, key)
 	mac.Write(bound)
 	mac.Write([]byte{0})

@@ -14,8 +14,8 @@ import (
 // maxHeader bounds a request's header. Go allows 4 kB more and then answers 431.
 const maxHeader = 16 << 10
 
-// grace is how long a stopping server waits for what it has begun. Container
-// tools kill after ten seconds.
+// grace is how long a stopping server waits for requests and jobs. Container tools kill it
+// after ten seconds.
 const grace = 8 * time.Second
 
 // listener is one of the two addresses of the server.
@@ -25,20 +25,20 @@ type listener struct {
 	handler http.Handler
 }
 
-// listeners runs listeners until its context ends.
+// listeners runs the listeners of the server.
 type listeners struct {
 	log      *slog.Logger
 	draining atomic.Bool // shown by /readyz
 }
 
-// run listens and answers. It returns when ctx has ended and every request that
-// was begun is answered, or grace is over.
+// run listens and answers. After ctx has ended, it returns when every request is answered,
+// or after grace.
 func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 	var servers []*http.Server
 	failed := make(chan error, len(listeners))
 	defer func() {
 		for _, srv := range servers {
-			_ = srv.Close() // what did not end in time
+			_ = srv.Close() // cuts off the requests that did not end in time
 		}
 	}()
 	for _, l := range listeners {
@@ -57,7 +57,7 @@ func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	s.log.Info("stopping: finishing what was begun")
+	s.log.Info("stopping: finishing requests and jobs")
 	return s.shutdown(ctx, servers)
 }
 
@@ -69,14 +69,14 @@ func (s *listeners) httpServer(l listener) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // handshakes and scanners
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // failed handshakes and scanners
 
-		// "OPTIONS *" is a path like any other that does not exist.
+		// "OPTIONS *" is answered like any other unknown path.
 		DisableGeneralOptionsHandler: true,
 	}
 }
 
-// shutdown stops all servers at once, not one after another.
+// shutdown stops all servers at the same time.
 func (s *listeners) shutdown(ctx context.Context, servers []*http.Server) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()

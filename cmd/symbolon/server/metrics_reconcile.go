@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// reconciled counts a run by how it ended.
+// reconciled counts a run by its result.
 func (m *metrics) reconciled(err error) {
 	result := "failed"
 	switch {
@@ -34,11 +34,11 @@ type counter interface {
 	CountFindings(ctx context.Context, project string) (map[symbolon.FindingKind]int, error)
 }
 
-// countFindings shows the open findings by kind. They are counted in the database at
-// most every 15 seconds; while it does not answer none are shown.
+// countFindings shows the number of open findings by kind. The database is asked at most
+// every 15 seconds. While it does not answer, the metric is absent.
 func (m *metrics) countFindings(c counter, project string) {
 	m.registry.MustRegister(&openFindings{counter: c, project: project,
-		desc: prometheus.NewDesc("symbolon_findings_open", "Differences between the halves that were found and are not settled, by kind.", []string{"kind"}, nil)})
+		desc: prometheus.NewDesc("symbolon_findings_open", "Open findings, by kind.", []string{"kind"}, nil)})
 }
 
 type openFindings struct {
@@ -62,7 +62,7 @@ func (o *openFindings) Collect(ch chan<- prometheus.Metric) {
 	if counts == nil {
 		return
 	}
-	for _, kind := range reconcile.Kinds() { // a fixed set, whatever the table holds
+	for _, kind := range reconcile.Kinds() { // a fixed set, so that no value of the table becomes a label
 		ch <- prometheus.MustNewConstMetric(o.desc, prometheus.GaugeValue, float64(counts[kind]), string(kind))
 	}
 }

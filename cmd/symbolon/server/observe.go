@@ -13,8 +13,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// observer goes around every handler of a listener: it counts, logs at debug, and
-// turns a panic into an answer. Neither query nor header nor body is ever logged.
+// observer wraps every handler of a listener. It counts requests, logs them at debug level,
+// and turns a panic into an answer. A query, a header or a body is never logged.
 type observer struct {
 	listener string // "public", "operator"
 	log      *slog.Logger
@@ -42,7 +42,7 @@ func (o *observer) wrap(pattern string, next http.Handler) http.Handler {
 	})
 }
 
-// note logs a request. The method and the path are a stranger's: kept short.
+// note logs a request. Its method and its path are cut, because a stranger chooses them.
 func (o *observer) note(r *http.Request, pattern string, rec *recorder, took time.Duration) {
 	if !o.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
@@ -51,8 +51,8 @@ func (o *observer) note(r *http.Request, pattern string, rec *recorder, took tim
 		"path", cli.Clip(r.URL.EscapedPath(), 128), "status", rec.status, "bytes", rec.bytes, "ms", float64(took.Microseconds())/1000)
 }
 
-// panicked answers for a handler that did not. The value of a panic is not logged
-// unless the runtime made it: any other may hold what the handler was working on.
+// panicked answers for a handler that panicked. The value of the panic is logged only if
+// the runtime made it. Any other value may hold personal data.
 func (o *observer) panicked(rec *recorder, pattern string, failure any) {
 	if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return
@@ -68,7 +68,7 @@ func (o *observer) panicked(rec *recorder, pattern string, failure any) {
 	}
 }
 
-// recorder remembers what was answered.
+// recorder records the status and the size of an answer.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -91,5 +91,5 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController find what is below.
+// Unwrap gives http.ResponseController the writer below.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

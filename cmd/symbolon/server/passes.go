@@ -10,34 +10,33 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// slice is about how long one call of Pass works. Another replica goes on where this
-// one stopped, or, somewhat later, where it was killed.
+// slice is about how long one call of Pass works. The next call, on any replica, continues
+// at the place where this one stopped. If the replica was killed, its lease ends first.
 const slice = 30 * time.Second
 
-// hangs is when a call of Pass is taken to hang. A proof waits for its turns at Ory:
-// where the limit is low, for many minutes.
+// hangs is the time after which a call of Pass is cancelled. A proof waits for its requests
+// to Ory, for many minutes if the rate limit is low.
 const hangs = time.Hour
 
-// busyPause lies between two looks whether the run that is at work still is, or was
-// killed and its lease has ended.
+// busyPause is the time between two looks whether another run still holds the lease.
 const busyPause = 10 * time.Second
 
-// passes are the comparisons that the server makes by itself. They mend everything but
-// identities that were recreated: those wait for the operator's word.
+// passes are the runs of the schedule. They repair everything except identities that were
+// recreated, which need the operator's decision.
 type passes struct {
 	reconciler *reconcile.Reconciler
 	metrics    *metrics
 	log        *slog.Logger
 }
 
-// Pass works for about half a minute, or a proof longer. done: the pass is over, and the
-// pause may begin; otherwise it is to be called again at once. After an error it may be
-// called again whenever that pleases: it goes on where it was if it can.
+// Pass works for about half a minute, or until a proof is complete. If done is false, the
+// run is not over, and Pass must be called again at once. After an error it may be called
+// again at any time, and continues if it can.
 func (p *passes) Pass(ctx context.Context) (done bool, err error) {
 	report, done, err := p.reconciler.Work(ctx, reconcile.Options{}, slice)
 	switch {
 	case errors.Is(err, reconcile.ErrBusy):
-		p.log.Debug("reconcile: another run is at work, or was killed a moment ago", "again_in", busyPause)
+		p.log.Debug("reconcile: another run holds the lease", "again_in", busyPause)
 		return false, work.Again(busyPause)
 	case err == nil && !done:
 		return false, nil
@@ -47,9 +46,9 @@ func (p *passes) Pass(ctx context.Context) (done bool, err error) {
 	return err == nil, err
 }
 
-// logReport says how a run ended: as a warning where somebody should look.
+// logReport logs how a run ended. A run that failed is a warning.
 func logReport(log *slog.Logger, r reconcile.Report, err error) {
-	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "mended", r.Repaired, "denied", r.Denied, "failed", r.Failed}
+	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "repaired", r.Repaired, "denied", r.Denied, "failed", r.Failed}
 	switch {
 	case err != nil:
 		log.Warn("reconcile ended early", append(values, "error", err)...)

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,35 +11,34 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/answer"
-	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// repairs is what the operator has started over the admin API: runs over everybody, one
-// at a time, and single repairs that wait for a proof. It lives as long as the process;
-// a run with repair that a restart ends is taken up by the schedule.
+// repairs are the runs that the operator has started, one at a time, and the repairs of
+// single findings that wait for a proof. They live in the memory of the process. A run with
+// repair that a restart interrupts is resumed by the schedule.
 type repairs struct {
 	reconciler *reconcile.Reconciler
-	load       float64 // the share of Ory that runs take
+	load       float64 // the share of Ory's rate limit that a run uses
 	metrics    *metrics
 	log        *slog.Logger
 
 	ctx    context.Context // ends with the server
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     sync.WaitGroup // the goroutines of runs and proofs
 
+	// mu protects the rest.
 	mu     sync.Mutex
 	closed bool
 	runs   []*operatorRun // the newest last
 	busy   map[int64]bool // findings that are being repaired
 }
 
-// keepRuns is how many of the operator's runs can be asked after.
-const keepRuns = 20
-
-// maxProofs bounds the single repairs under way.
-const maxProofs = 20
+const (
+	keepRuns  = 20 // the runs that GET /admin/reconcile/{id} can show
+	maxProofs = 20 // repairs of single findings at the same time
+)
 
 func newRepairs(r *reconcile.Reconciler, load float64, m *metrics, log *slog.Logger) *repairs {
 	out := &repairs{reconciler: r, load: load, metrics: m, log: log, busy: map[int64]bool{}}
@@ -49,7 +46,7 @@ func newRepairs(r *reconcile.Reconciler, load float64, m *metrics, log *slog.Log
 	return out
 }
 
-// close ends what is under way and waits for it.
+// close cancels the runs and proofs, and waits for them.
 func (h *repairs) close() {
 	h.mu.Lock()
 	h.closed = true
@@ -64,33 +61,30 @@ type operatorRun struct {
 	Repair bool               `json:"repair"`
 	State  symbolon.RunState  `json:"state"`
 	Error  string             `json:"error,omitempty"`
-	Report *system.RunSummary `json:"report,omitempty"` // when it has ended
+	Report *system.RunSummary `json:"report,omitempty"` // once the run has ended
 }
 
 // start answers POST /admin/reconcile.
-func (h *repairs) start(w http.ResponseWriter, r *http.Request) {
+func (h *repairs) start(r *http.Request) (any, error) {
 	o, err := parseReconcile(r)
 	if err == nil {
 		err = h.begin(&o)
 	}
-	if err != nil {
-		answer.Write(w, err)
-		return
-	}
-	answer.JSON(w, http.StatusAccepted, map[string]any{"run": operatorRun{ID: o.ID, Repair: o.Repair, State: symbolon.RunGoing}})
+	return accepted{body: runBody(operatorRun{ID: o.ID, Repair: o.Repair, State: symbolon.RunGoing})}, err
 }
 
+func runBody(run operatorRun) any { return map[string]operatorRun{"run": run} }
+
 // show answers GET /admin/reconcile/{id}.
-func (h *repairs) show(w http.ResponseWriter, r *http.Request) {
+func (h *repairs) show(r *http.Request) (any, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, run := range h.runs {
 		if run.ID == r.PathValue("id") {
-			answer.JSON(w, http.StatusOK, map[string]any{"run": *run})
-			return
+			return runBody(*run), nil
 		}
 	}
-	answer.Write(w, answer.New(404, answer.NotFound, "There is no such run: the server remembers the last 20 since its start."))
+	return nil, answer.New(404, answer.NotFound, "There is no such run: the server remembers the last 20 since its start.")
 }
 
 var errAtWork = answer.New(409, answer.Conflict, "A run is at work already. Try again when it is done.")
@@ -124,34 +118,21 @@ func (h *repairs) begin(o *reconcile.Options) error {
 	return nil
 }
 
-// parseReconcile reads {"repair", "only", "allow_missing"}, or no body at all. A key
-// that is not understood is refused.
+// parseReconcile reads {"repair", "only", "allow_missing"}, or no body at all.
 func parseReconcile(r *http.Request) (o reconcile.Options, err error) {
 	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
 		return o, nil
 	}
-	body, err := answer.ReadJSON(r, maxAdminBody)
+	body, err := readBody(r)
 	if err != nil {
 		return o, err
 	}
-	object, err := strictjson.Object(body)
-	if err != nil {
-		return o, answer.New(400, answer.InvalidJSON, "The body cannot be used: "+err.Error()+".")
+	const usage = "Send repair as true or false, only as a list of kinds and allow_missing as a number; nothing else."
+	if err := parseObject(body, usage, map[string]any{"repair": &o.Repair, "only": &o.Only, "allow_missing": &o.AllowMissing}); err != nil {
+		return o, err
 	}
-	for key, raw := range object {
-		switch key {
-		case "repair":
-			err = json.Unmarshal(raw, &o.Repair)
-		case "only":
-			err = json.Unmarshal(raw, &o.Only)
-		case "allow_missing":
-			err = json.Unmarshal(raw, &o.AllowMissing)
-		default:
-			err = errors.New("unknown")
-		}
-		if err != nil || string(raw) == "null" || o.AllowMissing < 0 {
-			return o, answer.New(400, answer.InvalidRequest, "Send repair as true or false, only as a list of kinds and allow_missing as a number; nothing else.")
-		}
+	if o.AllowMissing < 0 {
+		return o, badRequest(usage)
 	}
 	for _, kind := range o.Only {
 		if !slices.Contains(reconcile.Kinds(), kind) {
@@ -162,9 +143,9 @@ func parseReconcile(r *http.Request) (o reconcile.Options, err error) {
 	return o, nil
 }
 
-var noSuchKind = answer.New(400, answer.InvalidRequest, "There is no such kind of finding. The kinds: "+system.KindNames()+".")
+var noSuchKind = badRequest("There is no such kind of finding. The kinds: " + system.KindNames() + ".")
 
-// later repairs a finding that waits for a proof.
+// later repairs a finding in the background, because its proof takes deletion.proof_gap.
 func (h *repairs) later(f symbolon.Finding) error {
 	if !h.reconciler.Linker.Ory.HasAdmin() {
 		return symbolon.ErrNoAdmin
@@ -173,7 +154,7 @@ func (h *repairs) later(f symbolon.Finding) error {
 	defer h.mu.Unlock()
 	switch {
 	case h.busy[f.ID]:
-		return nil // under way already
+		return nil // it is being repaired
 	case h.closed || len(h.busy) >= maxProofs:
 		return answer.New(503, answer.Unavailable, fmt.Sprintf("%d repairs are under way already. Try again later, or start a run.", len(h.busy)))
 	}

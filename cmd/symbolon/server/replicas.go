@@ -1,9 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,67 +11,60 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
-	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// ear listens on Postgres' channel of purges, so that what another replica revoked is
-// known here in a moment. The table is read twice a second all the same: an ear that
-// hears nothing, for want of a direct connection, costs half a second.
-type ear struct {
-	wake      chan struct{} // nil: nobody to listen to
+// purgeListener holds a LISTEN connection to Postgres, so that a purge on another replica is
+// known here at once. The table of purges is also polled, twice a second. Without a direct
+// connection a purge therefore takes half a second.
+type purgeListener struct {
+	received  chan struct{} // nil on SQLite
 	listening atomic.Bool
 	log       *slog.Logger
 	stop      context.CancelFunc
-	wg        sync.WaitGroup
+	wg        sync.WaitGroup // run
 }
 
 const (
-	earRetry = time.Second
-	earCheck = 15 * time.Second // so often a silent connection is asked whether it is there
+	listenRetry = time.Second
+	listenCheck = 15 * time.Second // how often a silent connection is pinged
 )
 
-// newEar begins to listen. On SQLite it is deaf.
-func newEar(c *config.Config, log *slog.Logger) *ear {
-	e := &ear{log: log, stop: func() {}}
-	dsn := c.DatabaseListen.Reveal()
-	if dsn == "" {
-		dsn = c.Database.Reveal()
-	}
-	if strings.HasPrefix(dsn, "sqlite://") {
+// listenForPurges starts to listen. On SQLite there is nothing to listen to.
+func listenForPurges(c *config.Config, log *slog.Logger) *purgeListener {
+	e := &purgeListener{log: log, stop: func() {}}
+	if _, sqlite := c.SQLitePath(); sqlite {
 		return e
 	}
+	dsn := cmp.Or(c.DatabaseListen, c.Database).Reveal()
 	conf, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return e // not after the configuration was checked
+		return e // impossible: the configuration was checked
 	}
 	conf.RuntimeParams["application_name"] = "symbolon listen"
 	conf.ConnectTimeout = 5 * time.Second
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(context.Background())
-	e.wake = make(chan struct{}, 1)
+	e.received = make(chan struct{}, 1)
 	e.wg.Go(func() { e.run(ctx, conf) })
 	return e
 }
 
-func (e *ear) run(ctx context.Context, conf *pgx.ConnConfig) {
-	for told := false; ctx.Err() == nil; {
+func (e *purgeListener) run(ctx context.Context, conf *pgx.ConnConfig) {
+	for warned := false; ctx.Err() == nil; {
 		err := e.listen(ctx, conf)
 		if e.listening.Swap(false) {
-			told = false
+			warned = false
 		}
-		if !told && ctx.Err() == nil {
-			told = true // until it has listened again
-			e.log.Warn("no connection that listens to other replicas: the table is read instead, twice a second", "error", err)
+		if !warned && ctx.Err() == nil {
+			warned = true // once, until it has listened again
+			e.log.Warn("no LISTEN connection for the purges of other replicas: the table is read instead, twice a second", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(earRetry):
-		}
+		_ = wait.For(ctx, listenRetry)
 	}
 }
 
-func (e *ear) listen(ctx context.Context, conf *pgx.ConnConfig) error {
+func (e *purgeListener) listen(ctx context.Context, conf *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
 		return err
@@ -86,44 +79,43 @@ func (e *ear) listen(ctx context.Context, conf *pgx.ConnConfig) error {
 	}
 	e.listening.Store(true)
 	for {
-		e.nudge() // first of all for what was told before
-		for {
-			waiting, cancel := context.WithTimeout(ctx, earCheck)
-			_, err := conn.WaitForNotification(waiting)
-			silent := waiting.Err() != nil && ctx.Err() == nil
-			cancel()
-			if err == nil {
-				break
-			}
-			if !silent {
-				return err
-			}
-			if err := e.ping(ctx, conn); err != nil {
-				return err
-			}
+		e.notify() // at first for the purges before LISTEN
+		if err := e.notification(ctx, conn); err != nil {
+			return err
 		}
 	}
 }
 
-func (e *ear) ping(ctx context.Context, conn *pgx.Conn) error {
+// notification waits for a notification. It pings a connection that is silent.
+func (e *purgeListener) notification(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, listenCheck)
+		_, err := conn.WaitForNotification(waiting)
+		silent := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !silent {
+			return err
+		}
+		if err := e.ping(ctx, conn); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *purgeListener) ping(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return conn.Ping(ctx)
 }
 
-func (e *ear) nudge() {
+func (e *purgeListener) notify() {
 	select {
-	case e.wake <- struct{}{}:
-	default: // somebody is on the way
+	case e.received <- struct{}{}:
+	default: // the receiver has not read the one before
 	}
 }
 
-func (e *ear) close() {
+func (e *purgeListener) close() {
 	e.stop()
 	e.wg.Wait()
-}
-
-// newReplicas is what this process shares with others about sessions.
-func newReplicas(s *system.System, e *ear) *sqlstore.Replicas {
-	return &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project, Wake: e.wake}
 }

@@ -41,7 +41,7 @@ func TestRevokeEverywhere(t *testing.T) {
 		two := one.beside(t)
 		for _, i := range []*installation{one, two} {
 			cmdtest.Eventually(t, "it listens", func() bool {
-				return strings.HasPrefix(database, "sqlite") || i.ear.listening.Load()
+				return strings.HasPrefix(database, "sqlite") || i.purges.listening.Load()
 			})
 		}
 		time.Sleep(600 * time.Millisecond) // the first look of both is behind them
@@ -130,9 +130,9 @@ func TestRevokeBadInput(t *testing.T) {
 	}
 }
 
-// TestEar: a server whose listening connection is cut reads the table meanwhile, says
+// TestListenConnectionIsCut: a server whose listening connection is cut reads the table meanwhile, says
 // so in a metric, and listens again.
-func TestEar(t *testing.T) {
+func TestListenConnectionIsCut(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var line *cable
 		i := install(t, func(c *config.Config) {
@@ -168,7 +168,7 @@ func TestEar(t *testing.T) {
 		if !metric("symbolon_replicas_listening 0") {
 			t.Error("it listened meanwhile")
 		}
-		line.mend()
+		line.repair()
 		cmdtest.Eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
 		if !strings.Contains(i.logs.String(), "the table is read instead") {
 			t.Error("the log does not say so")
@@ -239,7 +239,7 @@ func (c *cable) cut() {
 	c.isCut, c.ends = true, nil
 }
 
-func (c *cable) mend() {
+func (c *cable) repair() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.isCut = false
@@ -255,7 +255,7 @@ func TestListenByTheDirectAddress(t *testing.T) {
 			database = ""
 		}
 		c.DatabaseListen = config.Hidden(database)
-		e := newEar(c, cli.NewLogger(&cmdtest.Buffer{}, 0))
+		e := listenForPurges(c, cli.NewLogger(&cmdtest.Buffer{}, 0))
 		defer e.close()
 		if database == "" {
 			time.Sleep(200 * time.Millisecond)

@@ -6,8 +6,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// Public is what Ory, proxies and applications reach. Paths match byte for byte;
-// a route without a method says itself what it takes.
+// Public is the side for Ory, proxies and applications. Paths match byte for byte. A route
+// without a method accepts the methods that its handler accepts.
 func (p *Server) Public() http.Handler {
 	return p.router("public", []route{
 		{"", "/hooks/reserve", p.hooks.Reserve()}, // Ory Actions; a key each
@@ -25,25 +25,26 @@ func (p *Server) Public() http.Handler {
 	})
 }
 
-// Operator is the operator's side, all of it behind the key or the loopback
-// interface.
+// Operator is the operator's side. Every route needs the key, or a program on this machine.
 func (p *Server) Operator() http.Handler {
-	api := &adminAPI{linker: p.Linker, verifier: p.verifier, erasures: p.Erasures(), key: p.Config.BackReferenceKey(), log: p.log}
-	differences := &findingsAPI{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs, log: p.log}
+	people := &people{linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey()}
+	erasures := &erasures{Erasures: p.Erasures(), people: people, log: p.log}
+	findings := &findings{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs}
+	admin := func(do operation) http.Handler { return adminHandler(do, p.log) }
 	return operatorOnly(p.Config.Serve.AdminKey, p.router("operator", []route{
-		{"GET", "/admin/users/{id}", http.HandlerFunc(api.user)},
-		{"DELETE", "/admin/users/{id}", http.HandlerFunc(api.eraseUser)},
-		{"GET", "/admin/identities/{id}", http.HandlerFunc(api.identity)},
-		{"DELETE", "/admin/identities/{id}", http.HandlerFunc(api.eraseIdentity)},
-		{"POST", "/admin/identities/{id}/sync", http.HandlerFunc(api.sync)},
-		{"DELETE", "/admin/identities/{id}/sessions", http.HandlerFunc(api.revokeAll)},
-		{"DELETE", "/admin/sessions/{id}", http.HandlerFunc(api.revoke)},
-		{"POST", "/admin/links", http.HandlerFunc(api.bind)},
-		{"POST", "/admin/reconcile", http.HandlerFunc(p.repairs.start)},
-		{"GET", "/admin/reconcile/{id}", http.HandlerFunc(p.repairs.show)},
-		{"GET", "/admin/findings", http.HandlerFunc(differences.list)},
-		{"POST", "/admin/findings/{id}/repair", http.HandlerFunc(differences.repair)},
-		{"GET", "/admin/erasures/{id}", http.HandlerFunc(api.erasure)},
+		{"GET", "/admin/users/{id}", admin(people.user)},
+		{"DELETE", "/admin/users/{id}", admin(erasures.eraseUser)},
+		{"GET", "/admin/identities/{id}", admin(people.identity)},
+		{"DELETE", "/admin/identities/{id}", admin(erasures.eraseIdentity)},
+		{"POST", "/admin/identities/{id}/sync", admin(people.sync)},
+		{"DELETE", "/admin/identities/{id}/sessions", admin(people.revokeAll)},
+		{"DELETE", "/admin/sessions/{id}", admin(people.revoke)},
+		{"POST", "/admin/links", admin(people.bind)},
+		{"POST", "/admin/reconcile", admin(p.repairs.start)},
+		{"GET", "/admin/reconcile/{id}", admin(p.repairs.show)},
+		{"GET", "/admin/findings", admin(findings.list)},
+		{"POST", "/admin/findings/{id}/repair", admin(findings.repair)},
+		{"GET", "/admin/erasures/{id}", admin(erasures.erasure)},
 		{"GET", "/metrics", p.metrics.handler()},
 		{"GET", "/healthz", http.HandlerFunc(healthz)},
 	}))
@@ -54,14 +55,13 @@ func (p *Server) router(side string, routes []route) http.Handler {
 	return newRouter(routes, o.wrap)
 }
 
-// healthz says that the process answers. It decides nothing.
+// healthz says that the process answers.
 func healthz(w http.ResponseWriter, _ *http.Request) {
 	answer.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyz says that the server has started, with migrations that were current, and
-// is not stopping. An outage of Ory or of the database does not show here: reserve
-// must stay reachable.
+// readyz says that the server has started and is not stopping. An outage of Ory or of the
+// database does not show here, because Ory must still reach the reserve hook.
 func (p *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if p.listeners.draining.Load() {
 		answer.Write(w, answer.New(503, answer.Unavailable, "The server is stopping."))

@@ -14,6 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // Serve runs a server until the context ends.
@@ -32,8 +33,7 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	return errors.Join(err, p.Close(ctx))
 }
 
-// New brings the tables up to date, connects and puts a server together that
-// answers nobody yet.
+// New migrates the database, connects, and makes a server that does not listen yet.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*Server, error) {
 	s, err := system.Start(ctx, c, log)
 	if err != nil {
@@ -50,14 +50,15 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (*Server, erro
 	return p, nil
 }
 
-// Server are what answers requests.
+// Server is the system with everything that answers requests. docs/goroutines.md lists its
+// goroutines.
 type Server struct {
 	*system.System
 	log      *slog.Logger
 	metrics  *metrics
 	hooks    *hooks.Handler
 	verifier *session.Verifier
-	ear      *ear
+	purges   *purgeListener
 
 	forwardAuth *forwardauth.ForwardAuth
 	hydrate     *forwardauth.Hydrate
@@ -79,36 +80,36 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
 	p.repairs = newRepairs(reconciler, s.Ory.Load, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
-	p.ear = newEar(s.Config, log)
-	shared := newReplicas(s, p.ear)
+	p.purges = listenForPurges(s.Config, log)
+	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project, Wake: p.purges.received} // the sessions and purges of all replicas
 	p.verifier = &session.Verifier{Linker: s.Linker, Ory: s.Ory, MaxStale: s.Config.Auth.MaxStale, Log: log,
 		OutageGrace: s.Config.Auth.OutageGrace, Memory: shared, Broadcast: shared, Tokens: s.Config.Auth.JWT.Tokens()}
 	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
 	p.hydrate = &forwardauth.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()
-	p.metrics.sessions(p.verifier, p.ear)
+	p.metrics.sessions(p.verifier, p.purges)
 	if p.work, err = p.newBackground(); err != nil {
-		p.ear.close()
+		p.purges.close()
 	}
 	return p, err
 }
 
-// check proves that nothing is wired wrongly before the first request comes.
+// check finds wrong fields of the library's structs before the first request comes.
 func (p *Server) check() error {
 	return errors.Join(p.Ory.Check(), p.hooks.Check(), p.forwardAuth.Check())
 }
 
-// Close finishes what no request waits for, questions to Ory and back-references that
-// are still to be written, and closes the connections.
+// Close ends the background work, waits for every goroutine of the server and closes the
+// connections.
 func (p *Server) Close(ctx context.Context) error {
 	p.work.stop(ctx, p.log)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	p.repairs.close()
 	p.verifier.Close()
-	p.ear.close()
+	p.purges.close()
 	if err := p.Linker.Close(ctx); err != nil {
-		p.log.Warn("stopped before everything was written", "error", err)
+		p.log.Warn("stopped before every back-reference was written", "error", err)
 	}
 	p.log.Info("stopped")
 	p.System.Close()

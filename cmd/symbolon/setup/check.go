@@ -3,7 +3,6 @@ package setup
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
@@ -12,42 +11,33 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// check refuses what serve would refuse: every fault that the SQL does not repair.
+// check refuses everything that serve would refuse, except the faults that the SQL repairs.
 func (p *plan) check() error {
 	if err := p.config.Check(); err != nil {
 		return nothingWritten(err)
 	}
-	p.actions = system.Actions(p.config)
-	p.actions.WithoutReserve = p.flags.WithoutReserve
-	if p.flags.KratosConfig != "" {
-		present, err := os.ReadFile(p.flags.KratosConfig)
-		if err != nil {
-			return cli.Usage(nothingWritten(fmt.Errorf("read the Kratos configuration: %w", err)))
-		}
-		p.actions.Existing = present
-	}
-	if err := p.actions.Check(); err != nil {
+	if err := system.Actions(p.config).Check(); err != nil {
 		return cli.Usage(nothingWritten(err))
 	}
 	if p.system == nil {
-		return nil // a database that is still to be made has Symbolon's own table
+		return nil // a new database has Symbolon's own table
 	}
 	faults, err := p.left()
 	if err != nil {
 		return err
 	}
 	if len(faults) > 0 {
-		return cli.Usage(nothingWritten(errors.Join(faults...), "alter the table, or say otherwise: --column, --id, --identity, --new-id"))
+		return cli.Usage(nothingWritten(errors.Join(faults...), "alter the table, or use --column, --id, --identity or --new-id"))
 	}
-	stuck, err := p.stuck()
-	if err != nil || len(stuck) == 0 {
+	kept, err := p.keptValues()
+	if err != nil || len(kept) == 0 {
 		return err
 	}
-	return cli.Usage(nothingWritten(fmt.Errorf("the row of a deleted identity would keep its unique %s, so that the next who signs up with it gets none", strings.Join(stuck, ", ")),
-		fmt.Sprintf("add --release-columns %s, or --on-identity-deleted delete", strings.Join(append(p.config.Users.ReleaseColumns, stuck...), ","))))
+	return cli.Usage(nothingWritten(fmt.Errorf("the row of a deleted identity would keep its unique %s, so that the next sign-up with the same value gets no row", strings.Join(kept, ", ")),
+		fmt.Sprintf("add --release-columns %s, or --on-identity-deleted delete", strings.Join(append(p.config.Users.ReleaseColumns, kept...), ","))))
 }
 
-// left are the faults of the table that neither the SQL nor a migration repairs.
+// left are the faults of the table that neither the SQL nor a migration can repair.
 func (p *plan) left() (left []error, err error) {
 	faults, err := p.system.Store.Examine(p.Ctx)
 	if err != nil {
@@ -67,7 +57,7 @@ func (p *plan) left() (left []error, err error) {
 	return left, nil
 }
 
-// sql plans the change of the table, and makes it where that was asked for.
+// sql plans the SQL for the table, and runs it with --apply.
 func (p *plan) sql() (err error) {
 	if p.system == nil || p.config.Users.Table == config.OwnTable {
 		return nil // Symbolon's own migration makes it whole
@@ -79,11 +69,11 @@ func (p *plan) sql() (err error) {
 	var doubled *sqlstore.DoubledError
 	switch {
 	case errors.As(err, &doubled):
-		return nothingWritten(err, "leave each identity in the one row that is its user's, empty it in the others, and run this again")
+		return nothingWritten(err, "keep each identity in one row, its user's, empty it in the others, and run this again")
 	case errors.Is(err, sqlstore.ErrTableBusy):
 		return nothingWritten(err, "run this again when it is quiet")
 	case err != nil:
-		return nothingWritten(err, "without --apply the SQL is printed for somebody who may run it")
+		return nothingWritten(err, "without --apply the SQL is printed, and somebody else may run it")
 	}
 	return nil
 }

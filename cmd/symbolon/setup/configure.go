@@ -1,10 +1,13 @@
 package setup
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,46 +27,53 @@ func nothingWritten(err error, advice ...string) error {
 	return cli.Hint(err, "%s", strings.Join(append([]string{"nothing was written"}, advice...), "; "))
 }
 
-// configure takes what the environment and the flags say.
+// configure makes the configuration of the environment and the flags.
 func (p *plan) configure() (err error) {
-	if p.config, err = config.FromEnvironment(p.Env); err != nil {
-		return nothingWritten(err)
+	f := p.flags
+	columns, err := f.columns()
+	if err != nil {
+		return err
 	}
-	c, u, f := p.config, &p.config.Users, p.flags
-	c.Secret = config.Hidden(p.theSecret())
-	for _, flag := range []struct {
-		to    *string
-		value string
-	}{
-		{(*string)(&c.Database), f.Database}, {&c.Ory.PublicURL, f.OryPublicURL}, {&c.Ory.AdminURL, f.OryAdminURL}, {&c.Serve.URL, f.URL},
-		{&u.Table, f.Table}, {&u.ID, f.ID}, {&u.Identity, f.Identity}, {(*string)(&u.NewID), f.NewID}, {&u.CreateURL, f.CreateURL},
-		{(*string)(&u.OnIdentityDeleted), f.OnIdentityDeleted},
-	} {
-		if flag.value != "" {
-			*flag.to = flag.value
+	table := map[string]string{"users.table": f.Table, "users.id": f.ID, "users.identity": f.Identity, "users.new_id": f.NewID,
+		"users.on_identity_deleted": f.OnIdentityDeleted, "users.release_columns": strings.Join(f.ReleaseColumns, ","),
+		"users.anonymise_columns": strings.Join(f.AnonymiseColumns, ",")}
+	for path, value := range table {
+		if cmp.Or(f.CreateURL, p.Env[config.EnvName("users.create_url")]) != "" && (value != "" || f.Apply) {
+			return cli.Usage(fmt.Errorf("--create-url: leave out --apply and the flags of a users table, such as that for %s: Symbolon writes no users table then", path))
 		}
 	}
+	maps.Copy(table, map[string]string{"secret": p.secret, "database": f.Database, "ory.public_url": f.OryPublicURL, "ory.admin_url": f.OryAdminURL,
+		"serve.url": f.URL, "users.create_url": f.CreateURL, "users.columns": columns})
+	p.env = maps.Clone(p.Env)
+	if p.env == nil {
+		p.env = config.Environ{}
+	}
+	for path, value := range table {
+		if value != "" {
+			p.env[config.EnvName(path)] = value
+		}
+	}
+	if p.config, err = config.FromEnvironment(p.env); err != nil {
+		return nothingWritten(err)
+	}
+	c := p.config
 	switch c.Ory.AdminURL {
 	case "":
 		c.Ory.AdminURL = adminOf(c.Ory.PublicURL)
 	case none:
 		c.Ory.AdminURL = ""
 	}
-	if f.ReleaseColumns != nil {
-		u.ReleaseColumns = slices.DeleteFunc(slices.Clone(f.ReleaseColumns), func(column string) bool { return column == none })
-	}
-	if f.AnonymiseColumns != nil {
-		u.AnonymiseColumns = f.AnonymiseColumns
-	}
-	if err := p.columns(); err != nil {
-		return err
-	}
-	return p.withoutTable()
+	c.Users.ReleaseColumns = slices.DeleteFunc(c.Users.ReleaseColumns, func(column string) bool { return column == none })
+	return nil
 }
 
-// adminOf guesses the admin API: Ory Network has one address for both, Kratos the next port.
+// isNetwork reports whether a URL is one of Ory Network.
+func isNetwork(url string) bool { return strings.Contains(url, ".oryapis.com") }
+
+// adminOf guesses the admin API. Ory Network has one address for both APIs, and Kratos
+// serves the admin API on the next port.
 func adminOf(public string) string {
-	if strings.Contains(public, ".oryapis.com") {
+	if isNetwork(public) {
 		return public
 	}
 	if base, ok := strings.CutSuffix(strings.TrimSuffix(public, "/"), ":4433"); ok {
@@ -72,41 +82,26 @@ func adminOf(public string) string {
 	return ""
 }
 
-func (p *plan) columns() error {
-	if len(p.flags.Column) == 0 {
-		return nil
-	}
+// columns is users.columns as a JSON object, or empty without the flag.
+func (f Cmd) columns() (string, error) {
 	columns := map[string]string{}
-	for _, c := range p.flags.Column {
+	for _, c := range f.Column {
 		column, expression, ok := strings.Cut(c, "=")
 		switch {
 		case ok:
 			columns[column] = expression
-		case c != none || len(p.flags.Column) > 1:
-			return cli.Usage(fmt.Errorf("--column %s: it must be NAME=PATH, as email=traits.email, or none", cli.Plain(c)))
+		case c != none || len(f.Column) > 1:
+			return "", cli.Usage(fmt.Errorf("--column %s: it must be NAME=PATH, as email=traits.email, or none", cli.Plain(c)))
 		}
 	}
-	p.config.Users.Columns = columns
-	return nil
+	if len(f.Column) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(columns)
+	return string(text), err
 }
 
-// withoutTable refuses flags that describe a users table beside an application that makes
-// its users itself.
-func (p *plan) withoutTable() error {
-	f := p.flags
-	if p.config.Users.CreateURL == "" {
-		return nil
-	}
-	for flag, given := range map[string]bool{"table": f.Table != "", "id": f.ID != "", "identity": f.Identity != "", "new-id": f.NewID != "", "apply": f.Apply,
-		"on-identity-deleted": f.OnIdentityDeleted != "", "release-columns": f.ReleaseColumns != nil, "anonymise-columns": f.AnonymiseColumns != nil} {
-		if given {
-			return cli.Usage(fmt.Errorf("--%s is of no use with --create-url: Symbolon writes no users table then", flag))
-		}
-	}
-	return nil
-}
-
-// connect opens the database, unless it is a file that is still to be made.
+// connect opens the database, unless it is a file that does not exist yet.
 func (p *plan) connect() (err error) {
 	if err := p.config.CheckDatabase(); err != nil {
 		return nothingWritten(err)
@@ -120,7 +115,8 @@ func (p *plan) connect() (err error) {
 	return err
 }
 
-// describe completes what neither flags nor the environment say, by the users table.
+// describe sets the keys that neither a flag nor a variable sets, by looking at the users
+// table.
 func (p *plan) describe() error {
 	u := &p.config.Users
 	if u.CreateURL == "" && u.Table != config.OwnTable {
@@ -135,17 +131,20 @@ func (p *plan) describe() error {
 		return nil
 	}
 	p.system.Store = system.NewStore(p.config, p.system.DB, p.system.Store.Dialect)
-	stuck, err := p.stuck()
-	if p.flags.ReleaseColumns == nil {
-		u.ReleaseColumns = append(u.ReleaseColumns, stuck...)
+	kept, err := p.keptValues()
+	if !p.given("users.release_columns") {
+		u.ReleaseColumns = kept
 	}
 	return err
 }
 
+// given reports whether a flag or a variable sets a key.
+func (p *plan) given(path string) bool { return p.env[config.EnvName(path)] != "" }
+
 func (p *plan) table() (sqlstore.Table, error) {
 	name := p.config.Users.Table
 	if p.system == nil {
-		return sqlstore.Table{}, cli.Usage(nothingWritten(fmt.Errorf("there is no database yet that could have the table %s", cli.Plain(name))))
+		return sqlstore.Table{}, cli.Usage(nothingWritten(fmt.Errorf("there is no table %s, because the database does not exist yet", cli.Plain(name))))
 	}
 	tables, err := sqlstore.Tables(p.Ctx, p.system.DB, p.system.Store.Dialect)
 	if err != nil {
@@ -161,8 +160,8 @@ func (p *plan) table() (sqlstore.Table, error) {
 	return sqlstore.Table{}, cli.Usage(nothingWritten(fmt.Errorf("there is no table %s; there are: %s", cli.Plain(name), strings.Join(names, ", "))))
 }
 
-// stuck are the unique columns that the row of a deleted identity would keep.
-func (p *plan) stuck() ([]string, error) {
+// keptValues are the unique columns whose values the row of a deleted identity would keep.
+func (p *plan) keptValues() ([]string, error) {
 	unique, err := system.UsersTable{System: p.system}.UniqueColumns(p.Ctx)
 	u := p.config.Users
 	return doctor.Stuck(u.OnIdentityDeleted, unique, u.ReleaseColumns, u.AnonymiseColumns), err

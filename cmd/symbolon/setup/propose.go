@@ -5,12 +5,10 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// Proposals come from names that people give, and from the database's own words.
-
+// The names that a column commonly has, the likeliest first.
 var (
 	identityWords = []string{"ory_identity_id", "identity_id", "kratos_identity_id", "kratos_id", "ory_id", "ory_identity", "ory"}
 	emailWords    = []string{"email", "e_mail", "email_address", "mail", "emailaddress"}
@@ -18,25 +16,22 @@ var (
 	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
 )
 
-// propose fills in what neither flags nor the environment say of a users table.
+// propose sets the keys of a users table that are not given.
 func (p *plan) propose(t sqlstore.Table) {
-	u, f := &p.config.Users, p.flags
-	if !p.told(f.ID, "users.id") {
+	u := &p.config.Users
+	if !p.given("users.id") {
 		u.ID = proposeKey(t)
 	}
-	if !p.told(f.Identity, "users.identity") {
+	if !p.given("users.identity") {
 		u.Identity = proposeIdentity(t)
 	}
-	if !p.told(f.NewID, "users.new_id") {
+	if !p.given("users.new_id") {
 		u.NewID = proposeNewID(t, u.ID)
 	}
 	if u.Columns == nil {
 		u.Columns = proposeColumns(t, u.ID, u.Identity)
 	}
 }
-
-// told reports whether a flag or a variable says it.
-func (p *plan) told(flag, path string) bool { return flag != "" || p.Env[config.EnvName(path)] != "" }
 
 func proposeKey(t sqlstore.Table) string {
 	for _, c := range t.Columns {
@@ -61,7 +56,7 @@ func proposeNewID(t sqlstore.Table, key string) symbolon.NewID {
 	return symbolon.ByMint
 }
 
-// proposeColumns are what people keep of an identity, and what no row can do without.
+// proposeColumns are the columns with common names, and those that must not be null.
 func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 	out := map[string]string{}
 	propose := func(words []string, expression string, fits func(sqlstore.Column) bool) {
@@ -87,7 +82,7 @@ func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 	return out
 }
 
-// pick returns the first column that has one of the names, in the order of the names.
+// pick returns the first column with one of the names, in the order of the names.
 func pick(t sqlstore.Table, words []string, fits func(sqlstore.Column) bool) string {
 	for _, word := range words {
 		for _, c := range t.Columns {

@@ -1,9 +1,8 @@
-// Package setup is `symbolon init`: it writes a configuration and the hooks for Ory, and
-// gives a users table the column that it needs. It asks nothing: every choice is a flag.
+// Package setup is `symbolon init`. It writes a configuration and the hooks for Ory, and
+// gives a users table the column that it needs. It asks no questions: every choice is a flag.
 package setup
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,35 +12,33 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
-	"github.com/symbolon-id/symbolon/hooks"
 )
 
-// Cmd is the command.
+// Cmd is the command. A flag wins over the environment variable of its key.
 type Cmd struct {
 	Database          string   `placeholder:"DSN" help:"sqlite://path or postgres://user:password@host:5432/name. A password is better kept in SYMBOLON_DATABASE. Default: sqlite://symbolon.db."`
 	OryPublicURL      string   `name:"ory-public-url" placeholder:"URL" help:"Ory's public API. Default: http://127.0.0.1:4433."`
-	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API, or none. Default: port 4434 beside a public API on 4433; Ory Network's one address."`
+	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API, or none. Default: port 4434 if the public API is on 4433; on Ory Network the same address."`
 	URL               string   `name:"url" placeholder:"URL" help:"The address at which Ory reaches Symbolon; not 127.0.0.1 if Ory runs in a container. Default: http://127.0.0.1:4460."`
 	Table             string   `placeholder:"NAME" help:"Your users table. Default: symbolon_users, which Symbolon makes."`
-	ID                string   `name:"id" placeholder:"COLUMN" help:"Its primary key. Default: what the database says."`
-	Identity          string   `placeholder:"COLUMN" help:"The column that holds the identity's ID. Default: a column with such a name, or ory_identity_id, which --apply adds."`
+	ID                string   `name:"id" placeholder:"COLUMN" help:"Its primary key. Default: the primary key in the database."`
+	Identity          string   `placeholder:"COLUMN" help:"The column for the identity's ID. Default: a column with such a name, or ory_identity_id, which --apply adds."`
 	NewID             string   `name:"new-id" placeholder:"HOW" help:"How new users get their ID: uuidv7, database or identity. Default: database if the key is a number, else uuidv7."`
-	CreateURL         string   `name:"create-url" placeholder:"URL" help:"Your application's URL that makes its users itself, whatever its database; the one above keeps the bonds then. docs/create-url.md"`
-	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. As often as needed, or none. Default: by the names of the columns."`
-	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What becomes of a row when Ory no longer has its identity: keep, deactivate, anonymise or delete. Default: deactivate if a column is filled from active, else keep."`
+	CreateURL         string   `name:"create-url" placeholder:"URL" help:"Your application's URL that makes its users itself, in any database. The database above then holds only the links. docs/create-url.md"`
+	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. Repeat it, or give none. Default: by the names of the columns."`
+	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column is filled from active, else keep."`
 	ReleaseColumns    []string `placeholder:"NAME,…" help:"Columns that are emptied then, so that their values are free again; or none. Default: the unique ones."`
-	AnonymiseColumns  []string `placeholder:"NAME,…" help:"Columns that anonymise empties. Default: all that come from the identity."`
+	AnonymiseColumns  []string `placeholder:"NAME,…" help:"Columns that anonymise empties. Default: all that are filled from the identity."`
 
-	For            string `default:"kratos.yml" placeholder:"kratos.yml|network" help:"Write the hooks as a part of a kratos.yml, or as a script for Ory Network."`
-	KratosConfig   string `placeholder:"FILE" help:"The present kratos.yml: its hooks stay, in their order."`
-	WithoutReserve bool   `help:"Leave out the one hook that a sign-up waits for."`
-	Apply          bool   `help:"Run the SQL that the users table needs."`
-	Force          bool   `help:"Write over files that are there; the secret stays."`
+	Apply bool `help:"Run the SQL that the users table needs."`
+	Force bool `help:"Replace existing files, except the secret."`
 }
 
 // Help is shown by --help.
 func (Cmd) Help() string {
-	return `Writes symbolon.yaml (or what --config names) and, beside it, the hooks for Ory and, unless SYMBOLON_SECRET is set, symbolon.secret. Each is for its owner only. It prints the SQL that gives your users table the column for the identity's ID and its unique index; --apply runs it.
+	return `Writes symbolon.yaml (or the file of --config), beside it symbolon-hooks.yml for Ory, and symbolon.secret unless SYMBOLON_SECRET is set. Only their owner may read them. Prints the SQL that adds the column for the identity's ID and its unique index to your users table; --apply runs it.
+
+The hooks are those of "symbolon actions print", which has options for Ory Network and for a kratos.yml that has hooks already.
 
 	symbolon init
 	symbolon init --database postgres://app@db:5432/app --table accounts --apply
@@ -49,31 +46,25 @@ func (Cmd) Help() string {
 Exit codes: 0 done, 1 it failed, 2 a flag is wrong or the table does not fit: nothing was written.`
 }
 
-// plan is a configuration in the making.
+// plan is the configuration that init makes, and the SQL.
 type plan struct {
 	*cli.App
 	flags       Cmd
-	file, hooks string // paths: the configuration, and the hooks for Ory
+	env         config.Environ // the environment, with the flags and the secret
+	file, hooks string         // paths: the configuration, and the hooks for Ory
 	config      *config.Config
-	secret      string // as it was read or made; empty: SYMBOLON_SECRET has it
-	actions     hooks.Actions
-	system      *system.System // nil: the database is a file that is still to be made
+	secret      string         // from the file, or new; empty if SYMBOLON_SECRET is set
+	system      *system.System // nil if the database is a file that does not exist yet
 	todo, ran   []string       // SQL
 }
 
-// Run checks everything, runs the SQL, writes the files, and says what is next.
+// Run checks everything, runs the SQL, writes the files, and says what to do next.
 func (c Cmd) Run(a *cli.App) error {
-	if c.For != "kratos.yml" && c.For != "network" {
-		return cli.Usage(errors.New("--for must be kratos.yml or network"))
-	}
 	p := &plan{App: a, flags: c, file: a.ConfigFile}
 	if p.file == "" {
 		p.file = config.DefaultFile
 	}
 	p.hooks = strings.TrimSuffix(p.file, filepath.Ext(p.file)) + "-hooks.yml"
-	if c.For == "network" {
-		p.hooks = strings.TrimSuffix(p.hooks, ".yml") + ".sh"
-	}
 	defer func() {
 		if p.system != nil {
 			p.system.Close()
@@ -90,37 +81,37 @@ func (c Cmd) Run(a *cli.App) error {
 func (p *plan) mayWrite() error {
 	for _, file := range []string{p.file, p.hooks} {
 		if _, err := os.Lstat(file); err == nil && !p.flags.Force {
-			return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", file), "--force writes over it, --config FILE writes another; symbolon doctor says whether it is right"))
+			return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", file), "--force replaces it, --config FILE writes another; symbolon doctor checks it"))
 		}
 	}
 	return nil
 }
 
-// print says what was written, what SQL there is, and, last, what is next.
+// print says what was written and which SQL there is, and, last, what to do next.
 func (p *plan) print() error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "wrote %s\nwrote %s: the hooks for Ory; they hold keys\n", p.file, p.hooks)
-	secret, conf := "", ""
+	fmt.Fprintf(&b, "wrote %s\nwrote %s: the hooks for Ory; they contain keys\n", p.file, p.hooks)
+	command, conf := "symbolon", ""
 	if p.secret != "" {
 		fmt.Fprintf(&b, "the secret is in %s: keep it, because no ID can be proved without it\n", p.secretFile())
-		secret = "SYMBOLON_SECRET=$(cat " + p.secretFile() + ") "
+		command = "SYMBOLON_SECRET=$(cat " + p.secretFile() + ") symbolon"
 	}
 	if p.file != config.DefaultFile {
 		conf = " --config " + p.file
 	}
 	p.printSQL(&b)
-	fmt.Fprintf(&b, "\nnext:\n  %ssymbolon serve%s\n", secret, conf)
-	if p.flags.For == "network" {
-		fmt.Fprintf(&b, "  PROJECT=your-project sh %s\n", p.hooks)
+	fmt.Fprintf(&b, "\nnext:\n  %s serve%s\n", command, conf)
+	if isNetwork(p.config.Ory.PublicURL) {
+		fmt.Fprintf(&b, "  %s actions print --for network%s > hooks.sh\n  PROJECT=your-project sh hooks.sh\n", command, conf)
 	} else {
 		fmt.Fprintf(&b, "  kratos serve -c kratos.yml -c %s\n", p.hooks)
 	}
 	live := " --live"
 	if p.config.Users.CreateURL != "" {
-		fmt.Fprintf(&b, "  %ssymbolon actions print --for create_url%s > app.env\n", secret, conf)
-		live = "" // it could not take back the user that the application makes
+		fmt.Fprintf(&b, "  %s actions print --for create_url%s > app.env\n", command, conf)
+		live = "" // it could not delete the user that the application makes
 	}
-	fmt.Fprintf(&b, "  %ssymbolon doctor%s%s\n", secret, live, conf)
+	fmt.Fprintf(&b, "  %s doctor%s%s\n", command, live, conf)
 	_, err := io.WriteString(p.Out, b.String())
 	return err
 }
@@ -135,7 +126,7 @@ func (p *plan) printSQL(b *strings.Builder) {
 	case len(p.ran) > 0:
 		fmt.Fprintf(b, "this SQL was run on %s:\n", table)
 	case len(p.todo) > 0:
-		fmt.Fprintf(b, "run this SQL on %s before symbolon serve, statement by statement, outside of a transaction; or init again with --apply --force:\n", table)
+		fmt.Fprintf(b, "run this SQL on %s before symbolon serve, statement by statement, outside of a transaction; or run init again with --apply --force:\n", table)
 	default:
 		fmt.Fprintf(b, "no SQL is needed: %s has its column and its unique index\n", table)
 	}

@@ -133,8 +133,6 @@ func TestInitRefuses(t *testing.T) {
 			{"no such policy", nil, []string{"--on-identity-deleted", "burn"}, 2, "must be one of keep"},
 			{"no URL", nil, []string{"--url", "nonsense"}, 2, "serve.url"},
 			{"no column", nil, []string{"--column", "email"}, 2, "NAME=PATH"},
-			{"no such format", nil, []string{"--for", "auth0"}, 2, "kratos.yml or network"},
-			{"no such file", nil, []string{"--kratos-config", "missing.yml"}, 2, "missing.yml"},
 			{"plain http to the world", nil, []string{"--ory-public-url", "http://93.184.216.34"}, 2, "use https"},
 		} {
 			t.Run(test.name, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,13 +15,13 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// secretFile stands beside the configuration.
+// secretFile is beside the configuration.
 func (p *plan) secretFile() string { return filepath.Join(filepath.Dir(p.file), "symbolon.secret") }
 
-// readSecret takes the secret that is there, or makes one. It is written with the
-// configuration.
+// readSecret reads the secret that is there, or makes one.
 func (p *plan) readSecret() error {
 	if p.Env[config.EnvName("secret")] != "" {
 		return nil
@@ -44,140 +43,126 @@ func (p *plan) readSecret() error {
 	return nil
 }
 
-func (p *plan) theSecret() string {
-	if p.secret != "" {
-		return p.secret
-	}
-	return p.Env[config.EnvName("secret")]
-}
-
-// write makes the files, for their owner only, after the configuration was read back as
-// serve will read it. The configuration comes last: where it is, all is.
+// write writes the files. The configuration is read back first, as serve will read it, and
+// gets its name last: if it is there, the other files are too.
 func (p *plan) write() error {
 	var hooks strings.Builder
-	render := p.actions.WriteKratos
-	if p.flags.For == "network" {
-		render = p.actions.WriteNetwork
-	}
-	if err := render(&hooks); err != nil {
+	if err := system.Actions(p.config).WriteKratos(&hooks); err != nil {
 		return err
 	}
 	text, err := p.render()
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	made, err := temporary(p.file, text)
-	defer func() { _ = os.Remove(made) }()
-	if err != nil {
-		return err
+	files := []file{{path: p.hooks, text: hooks.String(), replace: p.flags.Force}, {path: p.file, text: text, replace: p.flags.Force}}
+	if p.secret != "" {
+		if _, err := os.Lstat(p.secretFile()); errors.Is(err, fs.ErrNotExist) {
+			files = append([]file{{path: p.secretFile(), text: p.secret + "\n"}}, files...)
+		}
 	}
-	madeHooks, err := temporary(p.hooks, hooks.String())
-	defer func() { _ = os.Remove(madeHooks) }()
-	if err != nil {
-		return err
+	for i := range files {
+		defer files[i].remove()
+		if err := files[i].draft(); err != nil {
+			return err
+		}
 	}
-	env := config.Environ{config.EnvName("secret"): p.theSecret()}
-	maps.Copy(env, p.Env)
-	if _, _, err := config.Load(made, env); err != nil {
+	env := config.Environ{config.EnvName("secret"): p.env[config.EnvName("secret")]}
+	for name, value := range p.Env {
+		env[name] = value
+	}
+	if _, _, err := config.Load(files[len(files)-1].name, env); err != nil {
 		return fmt.Errorf("the configuration that would be written cannot be read: %w", err)
 	}
-	if err := p.writeSecret(); err != nil {
-		return err
-	}
-	place := os.Link // fails where somebody was faster
-	if p.flags.Force {
-		place = os.Rename
-	}
-	if err := errors.Join(place(madeHooks, p.hooks), place(made, p.file)); err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
+	for _, f := range files {
+		if err := f.place(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// temporary writes a file beside the one that it will become, for its owner only.
-func temporary(path, text string) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".symbolon-*"+filepath.Ext(path)) // 0600
-	if err != nil {
-		return "", fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return f.Name(), fmt.Errorf("write %s: %w", path, err)
-	}
-	return f.Name(), nil
+// file is a file that is complete before it gets its name.
+type file struct {
+	path, text string
+	replace    bool
+	name       string // of the draft
 }
 
-func (p *plan) writeSecret() error {
-	if p.secret == "" {
-		return nil
-	}
-	f, err := os.OpenFile(p.secretFile(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil // it was read
-	}
+// draft writes the text beside the path. Only the owner may read it.
+func (f *file) draft() error {
+	out, err := os.CreateTemp(filepath.Dir(f.path), ".symbolon-*"+filepath.Ext(f.path)) // 0600
 	if err != nil {
-		return fmt.Errorf("write the secret: %w", err)
+		return fmt.Errorf("write %s: %w", f.path, err)
 	}
-	_, err = f.WriteString(p.secret + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the secret: %w", err)
+	f.name = out.Name()
+	_, err = out.WriteString(f.text)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", f.path, err)
 	}
 	return nil
 }
 
-// chosen are the keys that init writes; all others keep their defaults.
-type chosen struct {
-	Ory struct {
-		PublicURL string `yaml:"public_url"`
-		AdminURL  string `yaml:"admin_url,omitempty"`
-		Token     string `yaml:"token,omitempty"`
-	} `yaml:"ory"`
-	Database string `yaml:"database"`
-	Secret   string `yaml:"secret"`
-	Serve    struct {
-		URL string `yaml:"url"`
-	} `yaml:"serve"`
-	Users chosenUsers `yaml:"users"`
+// place gives the draft its name. Unless it may replace a file, it fails if there is one.
+func (f *file) place() error {
+	rename := os.Link
+	if f.replace {
+		rename = os.Rename
+	}
+	if err := rename(f.name, f.path); err != nil {
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	return nil
 }
 
-type chosenUsers struct {
-	CreateURL         string            `yaml:"create_url,omitempty"`
-	Table             string            `yaml:"table,omitempty"`
-	ID                string            `yaml:"id,omitempty"`
-	Identity          string            `yaml:"identity,omitempty"`
-	NewID             string            `yaml:"new_id,omitempty"`
-	Columns           map[string]string `yaml:"columns"`
-	OnIdentityDeleted string            `yaml:"on_identity_deleted,omitempty"`
-	ReleaseColumns    []string          `yaml:"release_columns,omitempty,flow"`
-	AnonymiseColumns  []string          `yaml:"anonymise_columns,omitempty,flow"`
+func (f *file) remove() { _ = os.Remove(f.name) }
+
+// settings is a section of the configuration. Its keys are written in alphabetical order.
+type settings map[string]any
+
+// set sets a key that is not empty. Text from the environment or a flag is literal: its ${
+// means itself.
+func (s settings) set(key, text string) {
+	if text != "" {
+		s[key] = strings.ReplaceAll(text, "${", "$${")
+	}
 }
 
-// render writes the configuration. Secrets that came by the environment stay there.
+// render writes the keys that init sets. Secrets of the environment stay there.
 func (p *plan) render() (string, error) {
 	c, u := p.config, p.config.Users
-	out := chosen{Secret: "${SYMBOLON_SECRET}", Database: literal(c.Database.Reveal())} //nolint:gosec // the name of a variable, not its value
-	out.Ory.PublicURL, out.Ory.AdminURL, out.Serve.URL = literal(c.Ory.PublicURL), literal(c.Ory.AdminURL), literal(c.Serve.URL)
-	if c.Ory.Token != "" {
-		out.Ory.Token = "${SYMBOLON_ORY_TOKEN}"
-	}
+	ory, serve, users, columns := settings{}, settings{}, settings{}, settings{}
+	top := settings{"ory": ory, "secret": "${SYMBOLON_SECRET}", "serve": serve, "users": users}
+	top.set("database", c.Database.Reveal())
 	if p.Env[config.EnvName("database")] != "" && p.flags.Database == "" {
-		out.Database = "${SYMBOLON_DATABASE}"
+		top["database"] = "${SYMBOLON_DATABASE}"
 	}
-	out.Users = chosenUsers{CreateURL: literal(u.CreateURL), Columns: map[string]string{}}
-	if u.CreateURL == "" {
-		out.Users = chosenUsers{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: string(u.NewID), Columns: map[string]string{},
-			OnIdentityDeleted: string(u.OnIdentityDeleted), ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}
+	ory.set("public_url", c.Ory.PublicURL)
+	ory.set("admin_url", c.Ory.AdminURL)
+	if c.Ory.Token != "" {
+		ory["token"] = "${SYMBOLON_ORY_TOKEN}"
 	}
+	serve.set("url", c.Serve.URL)
 	for column, expression := range u.Columns {
-		out.Users.Columns[column] = literal(expression)
+		columns.set(column, expression)
+	}
+	users["columns"] = columns
+	users.set("create_url", u.CreateURL)
+	if u.CreateURL == "" {
+		users.set("table", u.Table)
+		users.set("id", u.ID)
+		users.set("identity", u.Identity)
+		users.set("new_id", string(u.NewID))
+		users.set("on_identity_deleted", string(u.OnIdentityDeleted))
+		for key, list := range map[string][]string{"release_columns": u.ReleaseColumns, "anonymise_columns": u.AnonymiseColumns} {
+			if len(list) > 0 {
+				users[key] = list
+			}
+		}
 	}
 	var b strings.Builder
 	b.WriteString("# Written by symbolon init. Every other key, with its default, is in symbolon.example.yaml.\n")
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	err := e.Encode(out) //nolint:gosec // for its owner only; the secret is the name of a variable
+	err := e.Encode(top)
 	return b.String(), err
 }
-
-// literal is text in which ${ means itself.
-func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") }

@@ -10,10 +10,11 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// Configure reads the configuration and shows what is doubtful in it.
+// Configure reads the configuration and prints its warnings.
 func Configure(a *cli.App) (*config.Config, error) {
 	conf, warnings, err := config.Load(a.ConfigFile, a.Env)
 	for _, w := range warnings {
@@ -22,7 +23,8 @@ func Configure(a *cli.App) (*config.Config, error) {
 	return conf, err
 }
 
-// Open is for the commands that look at a database that is there, and log nothing.
+// Open connects to a database that exists and is up to date. It is for commands, which do
+// not log.
 func Open(a *cli.App) (*System, error) {
 	conf, err := Configure(a)
 	if err != nil {
@@ -40,20 +42,37 @@ func Open(a *cli.App) (*System, error) {
 	return s, nil
 }
 
-// tellServers makes a command tell servers on the same database whose bond it
-// changed. Should that fail they learn it within auth.max_stale.
+// NeedsAdmin is an error if no admin URL is configured. why says what needs it.
+func NeedsAdmin(o *ory.Client, why string) error {
+	if o.HasAdmin() {
+		return nil
+	}
+	return cli.Usage(cli.Hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
+}
+
+// CloseAfterWrites waits for the last back-references, but not for long, since nothing
+// depends on them. Then it closes the system.
+func (s *System) CloseAfterWrites(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), OperatorTimeout)
+	defer cancel()
+	_ = s.Linker.Close(ctx)
+	s.Close()
+}
+
+// tellServers reports every link that a command changes to the servers on the same
+// database. If that fails, they notice within auth.max_stale.
 func (s *System) tellServers(a *cli.App) {
 	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project}
 	s.Linker.Watch(func(id symbolon.IdentityID) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), 2*time.Second)
 		defer cancel()
 		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
-			_, _ = fmt.Fprintf(a.Err, "symbolon: warning: servers that run could not be told at once: %v\n", err)
+			_, _ = fmt.Fprintf(a.Err, "symbolon: warning: the running servers could not be notified: %v\n", err)
 		}
 	})
 }
 
-// fits reports everything about the users table that would keep people out.
+// fits reports every fault of the users table that would keep people out.
 func (s *System) fits(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -61,10 +80,10 @@ func (s *System) fits(ctx context.Context) error {
 	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
 		return err
 	}
-	return cli.Usage(cli.Hint(err, "the users table must be as the section users of the configuration says"))
+	return cli.Usage(cli.Hint(err, "the users table must match the section users of the configuration"))
 }
 
-// Start brings the tables up to date, connects and proves that the users table fits.
+// Start migrates the database, connects and checks the users table.
 func Start(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
 	from, to, err := Migrate(ctx, c)
 	if err != nil {

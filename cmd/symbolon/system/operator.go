@@ -8,11 +8,11 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// OperatorTimeout bounds what an operator waits for.
+// OperatorTimeout is the longest time that an operator waits.
 const OperatorTimeout = 20 * time.Second
 
-// CheckBind refuses what the databases cannot keep, or a log cannot show.
-func CheckBind(user symbolon.UserID, why string) error {
+// CheckBind refuses texts that a database cannot store or a log cannot show.
+func CheckBind(user symbolon.UserID, why string) *answer.Problem {
 	switch {
 	case user == "" || len(user) > 255 || !cli.OneLine(string(user)):
 		return answer.New(400, answer.InvalidRequest, "user_id must be the key of a user: text of 1 to 255 bytes.")

@@ -61,7 +61,7 @@ type Bond struct {
 	User          symbolon.UserID      `json:"user_id"`
 	State         symbolon.LinkState   `json:"state"`
 	Reason        symbolon.FindingKind `json:"reason,omitempty"`
-	Way           symbolon.Source      `json:"way"`
+	Source        symbolon.Source      `json:"source"`
 	At            time.Time            `json:"at"`
 	BackReference string               `json:"back_reference,omitempty"` // what Symbolon saw at or wrote to Ory
 }
@@ -83,7 +83,7 @@ type Event struct {
 	Identity symbolon.IdentityID  `json:"identity_id"`
 	User     symbolon.UserID      `json:"user_id,omitempty"`
 	Before   symbolon.UserID      `json:"before,omitempty"`
-	Way      symbolon.Source      `json:"way,omitempty"`
+	Source   symbolon.Source      `json:"source,omitempty"`
 	Finding  symbolon.FindingKind `json:"finding,omitempty"`
 	Detail   string               `json:"detail,omitempty"`
 }
@@ -154,12 +154,17 @@ func describe(rec symbolon.Record) Person {
 		p.Link = &b
 	}
 	for _, f := range rec.Findings {
-		p.Findings = append(p.Findings, Finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()})
+		p.Findings = append(p.Findings, FindingOf(f))
 	}
 	for _, e := range rec.Events {
 		p.History = append(p.History, Event{e.ID, e.At.UTC(), e.Kind, e.Identity, e.User, e.Before, e.Source, e.Finding, e.Detail})
 	}
 	return p
+}
+
+// FindingOf converts a finding.
+func FindingOf(f symbolon.Finding) Finding {
+	return Finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()}
 }
 
 // BondOf puts an entry of the ledger into the words of this interface.

@@ -45,7 +45,7 @@ func TestKilledBetweenReserveAndLink(t *testing.T) {
 				t.Fatalf("round %d: %d, user %q, reserved %q", i, status, user, born)
 			}
 			known, _ := w.person(t, p.IdentityID)
-			if known.Link == nil || known.Link.Way != "request" {
+			if known.Link == nil || known.Link.Source != "request" {
 				t.Fatalf("round %d: not linked by the request: %+v", i, known.Link)
 			}
 		}

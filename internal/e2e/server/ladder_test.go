@@ -22,7 +22,7 @@ func TestNoHooksNoAdmin(t *testing.T) {
 			t.Fatalf("the first request: %d, user %q", status, user)
 		}
 		p := w.linked(t, ada.IdentityID)
-		if string(p.User.ID) != user || p.Link.Way != "request" || p.Identity.Ory != system.NotAsked {
+		if string(p.User.ID) != user || p.Link.Source != "request" || p.Identity.Ory != system.NotAsked {
 			t.Errorf("%+v %+v %+v", p.Identity, p.User, p.Link)
 		}
 		if status, again := w.auth(t, ada); status != 200 || again != user {

@@ -28,8 +28,8 @@ func TestSchedule(t *testing.T) {
 		}
 		first := create(1)
 		cmdtest.Eventually(t, "it is linked", func() bool { return linked(first) })
-		if p, _ := w.person(t, first); p.Link.Way != "reconcile" {
-			t.Errorf("linked by %s", p.Link.Way)
+		if p, _ := w.person(t, first); p.Link.Source != "reconcile" {
+			t.Errorf("linked by %s", p.Link.Source)
 		}
 		if err := w.server.stop(); err != nil {
 			t.Fatal(err)

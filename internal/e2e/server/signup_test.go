@@ -22,7 +22,7 @@ func TestSignUp(t *testing.T) {
 			t.Fatal("the first whoami has no user ID")
 		}
 		p := w.linked(t, ada.IdentityID) // no request was made yet
-		if string(p.User.ID) != reserved || p.Link.Way != "link" || string(p.User.Identity) != ada.IdentityID || p.Identity.Ory != system.Exists {
+		if string(p.User.ID) != reserved || p.Link.Source != "link" || string(p.User.Identity) != ada.IdentityID || p.Identity.Ory != system.Exists {
 			t.Errorf("%+v %+v %+v; reserved %s", p.Identity, p.User, p.Link, reserved)
 		}
 		if status, user := w.auth(t, ada); status != 200 || user != reserved {

@@ -42,8 +42,8 @@ func (d *demo) bonded(ctx context.Context, who *traveller, people int, legitimat
 	if who.way != "" {
 		legitimate = []string{who.way}
 	}
-	if !slices.Contains(legitimate, link.Way) {
-		return fmt.Errorf("the ledger says linked by %q, which cannot be: want %s", link.Way, strings.Join(legitimate, " or "))
+	if !slices.Contains(legitimate, link.Source) {
+		return fmt.Errorf("the ledger says linked by %q, which cannot be: want %s", link.Source, strings.Join(legitimate, " or "))
 	}
 	for _, check := range [][3]string{
 		{"people.id", p.id, who.minted}, {"people.email", p.email, who.email}, {"the number of people", fmt.Sprint(n), fmt.Sprint(people)},
@@ -54,15 +54,15 @@ func (d *demo) bonded(ctx context.Context, who *traveller, people int, legitimat
 			return err
 		}
 	}
-	who.way = link.Way
+	who.way = link.Source
 	d.t.row("people", user, p.id, "id")
 	d.t.row("", identity, p.identity, "ory_identity_id")
 	d.t.row("", plain, p.email, "email")
 	note := ""
-	if link.Way == "reconcile" {
+	if link.Source == "reconcile" {
 		note = "it came first"
 	}
-	d.t.row("ledger", plain, "linked by "+ways[link.Way], note)
+	d.t.row("ledger", plain, "linked by "+ways[link.Source], note)
 	d.t.row("Ory", user, held, "metadata_public.id")
 	return nil
 }

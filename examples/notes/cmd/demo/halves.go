@@ -47,9 +47,9 @@ func (d *demo) atOry(ctx context.Context, identity string) (string, error) {
 
 // bond is Symbolon's ledger of an identity, as its operator sees it.
 type bond struct {
-	User  string `json:"user_id"`
-	State string `json:"state"`
-	Way   string `json:"way"`
+	User   string `json:"user_id"`
+	State  string `json:"state"`
+	Source string `json:"source"`
 
 	linked int // how often it was made: the history's user.linked
 }

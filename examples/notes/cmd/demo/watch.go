@@ -88,8 +88,8 @@ func (d *demo) halves(id string, shown map[string]string) {
 		d.t.row("", plain, p.email, "email")
 		d.t.row("", plain, p.name, "name")
 	}
-	if link != nil && ways[link.Way] != "" {
-		d.t.row("ledger", plain, "linked by "+ways[link.Way], "")
+	if link != nil && ways[link.Source] != "" {
+		d.t.row("ledger", plain, "linked by "+ways[link.Source], "")
 	}
 	d.t.row("Ory", identity, id, "id")
 	d.t.row("", user, held, "metadata_public.id")

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/erase"
+)
+
+// erasures erases persons and shows how far their erasures are.
+type erasures struct {
+	*erase.Erasures
+	people *people
+	log    *slog.Logger
+}
+
+// erasureTimeout is how long a request waits for the end of its erasure. The erasure
+// continues after that.
+const erasureTimeout = 2 * time.Second
+
+// eraseUser answers DELETE /admin/users/{id}.
+func (h *erasures) eraseUser(r *http.Request) (any, error) {
+	if _, err := h.people.user(r); err != nil {
+		return nil, err
+	}
+	return h.erase(r, r.PathValue("id"))
+}
+
+// eraseIdentity answers DELETE /admin/identities/{id}, mostly for an identity without a
+// user. If Symbolon does not know the identity, Ory is asked for it.
+func (h *erasures) eraseIdentity(r *http.Request) (any, error) {
+	id, err := identityID(r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.people.lookup(r, string(id))
+	switch {
+	case err == nil && !p.HasIdentity(id) && p.User != nil:
+		return nil, symbolon.ErrNotFound // it is a user's ID
+	case err != nil && !errors.Is(err, symbolon.ErrNotFound):
+		return nil, err
+	}
+	return h.erase(r, string(id))
+}
+
+// erase answers 200 if the erasure is done, and 202 if it continues. It does not end with
+// the request.
+func (h *erasures) erase(r *http.Request, id string) (any, error) {
+	request, err := eraseRequest(r.URL.RawQuery, id)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), system.OperatorTimeout)
+	defer cancel()
+	begun, err := h.Begin(ctx, request)
+	if errors.Is(err, erase.ErrRequest) {
+		err = badRequest("row is anonymise or delete; why is one line of at most 1000 bytes, without an e-mail address: it is kept for good.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !begun.Done() {
+		waiting, cancel := context.WithTimeout(ctx, erasureTimeout)
+		defer cancel()
+		if now, err := h.Finish(waiting, begun.ID); now.ID != "" {
+			begun = now
+		} else if err != nil {
+			h.log.Warn("erasure waits", "erasure", begun.ID, "error", err)
+		}
+	}
+	if !begun.Done() {
+		return accepted{erasureBody(begun), "/admin/erasures/" + begun.ID}, nil
+	}
+	return erasureBody(begun), nil
+}
+
+func erasureBody(e symbolon.Erasure) any {
+	return map[string]system.Erasure{"erasure": system.ErasureOf(e)}
+}
+
+// eraseRequest reads ?row= and ?why=.
+func eraseRequest(query, id string) (erase.Request, error) {
+	const usage = "The query may hold row (anonymise or delete) and why (one line), once each."
+	values, err := parseQuery(query, usage, "row", "why")
+	if err == nil && !cli.OneLine(values.Get("why")) {
+		err = badRequest(usage)
+	}
+	return erase.Request{ID: id, Row: symbolon.RowPolicy(values.Get("row")), Why: values.Get("why")}, err
+}
+
+// erasure answers GET /admin/erasures/{id}.
+func (h *erasures) erasure(r *http.Request) (any, error) {
+	id := r.PathValue("id")
+	if _, err := symbolon.ParseIdentityID(id); err != nil { // an erasure's ID is a UUID as well
+		return nil, symbolon.ErrNotFound
+	}
+	e, err := h.Get(r.Context(), id)
+	return erasureBody(e), err
+}

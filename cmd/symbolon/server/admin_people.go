@@ -1,0 +1,116 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/session"
+)
+
+// people shows persons, re-reads them at Ory, binds their two halves and revokes their
+// sessions.
+type people struct {
+	linker        *link.Linker
+	erasures      *erase.Erasures
+	verifier      *session.Verifier
+	backReference string // its key below metadata_public
+}
+
+// user answers GET /admin/users/{id}.
+func (h *people) user(r *http.Request) (any, error) {
+	id := r.PathValue("id")
+	p, err := h.lookup(r, id)
+	if err == nil && !p.HasUser(id) {
+		err = symbolon.ErrNotFound // it is an identity's ID
+	}
+	return p, err
+}
+
+// identity answers GET /admin/identities/{id}.
+func (h *people) identity(r *http.Request) (any, error) {
+	id, err := identityID(r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.lookup(r, string(id))
+	if err == nil && !p.HasIdentity(id) {
+		err = symbolon.ErrNotFound // it is a user's ID
+	}
+	return p, err
+}
+
+func (h *people) lookup(r *http.Request, id string) (system.Person, error) {
+	return system.Lookup(r.Context(), h.linker, h.erasures, h.linker.Ory, h.backReference, id)
+}
+
+// sync answers POST /admin/identities/{id}/sync: it reads the identity at Ory now.
+func (h *people) sync(r *http.Request) (any, error) {
+	id, err := identityID(r)
+	if err != nil {
+		return nil, err
+	}
+	link, err := h.linker.Refresh(r.Context(), id, symbolon.FromOperator)
+	return map[string]system.Bond{"link": system.BondOf(link)}, err
+}
+
+// bind answers POST /admin/links.
+func (h *people) bind(r *http.Request) (any, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := parseBind(body)
+	if err != nil {
+		return nil, err
+	}
+	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
+	return map[string]system.Bond{"link": system.BondOf(link)}, err
+}
+
+type bindRequest struct {
+	identity symbolon.IdentityID
+	user     symbolon.UserID
+	move     bool
+	why      string
+}
+
+// parseBind reads {"identity_id", "user_id", "move", "why"}.
+func parseBind(body []byte) (b bindRequest, err error) {
+	var identity string
+	err = parseObject(body, "Send identity_id, user_id and why as text and move as true or false; nothing else.",
+		map[string]any{"identity_id": &identity, "user_id": &b.user, "move": &b.move, "why": &b.why})
+	if err == nil {
+		b.identity, err = parseIdentity(identity)
+	}
+	if p := system.CheckBind(b.user, b.why); err == nil && p != nil {
+		err = p
+	}
+	return b, err
+}
+
+// revoke answers DELETE /admin/sessions/{id}.
+func (h *people) revoke(r *http.Request) (any, error) {
+	id, err := symbolon.ParseIdentityID(r.PathValue("id")) // a session's ID is a UUID as well
+	if err != nil {
+		return nil, badRequest("A session's ID is a UUID, and not the nil one.")
+	}
+	err = h.verifier.RevokeSession(r.Context(), string(id))
+	if errors.Is(err, symbolon.ErrNotFound) {
+		err = answer.New(404, answer.NotFound, "Ory has no such session.")
+	}
+	return nil, err
+}
+
+// revokeAll answers DELETE /admin/identities/{id}/sessions.
+func (h *people) revokeAll(r *http.Request) (any, error) {
+	id, err := identityID(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.verifier.Revoke(r.Context(), id)
+}
