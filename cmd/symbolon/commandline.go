@@ -21,8 +21,8 @@ type commandLine struct {
 	Bind      bindCmd      `cmd:"" help:"Bind an identity to an existing user."`
 	Adopt     adoptCmd     `cmd:"" help:"Match identities and users that were both there before."`
 	Voucher   voucherCmd   `cmd:"" help:"Print what an identity for an existing user has to carry."`
-	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and mend what can be mended."`
-	Doctor    doctorCmd    `cmd:"" help:"Prove that the setup works, and say what mends it."`
+	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and repair what can be repaired."`
+	Doctor    doctorCmd    `cmd:"" help:"Prove that the setup works, and say what fixes it."`
 	Erase     eraseCmd     `cmd:"" help:"Erase a person: both halves, for good, with evidence."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

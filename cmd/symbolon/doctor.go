@@ -30,7 +30,7 @@ type doctorCmd struct {
 }
 
 func (doctorCmd) Help() string {
-	return `Proves the setup: Ory's two APIs, the users table, the hooks. For each fault it says what is so, what breaks for whom, and the change that mends it. Without --live nothing is written anywhere. docs/doctor.md explains every check.
+	return `Proves the setup: Ory's two APIs, the users table, the hooks. For each fault it says what is so, what breaks for whom, and the change that fixes it. Without --live nothing is written anywhere. docs/doctor.md explains every check.
 
 	symbolon doctor
 	symbolon doctor --kratos-config kratos.yml --kratos-config hooks.yml
@@ -194,7 +194,7 @@ func (p *doctorPrinter) end(all []doctor.Result) {
 
 var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "-"}
 
-var mendWords = map[doctor.Verdict]string{doctor.Problem: "mend:", doctor.Unknown: "to find out:"}
+var fixWords = map[doctor.Verdict]string{doctor.Problem: "fix:", doctor.Unknown: "to find out:"}
 
 // flush prints a group. Neighbours that came to nothing for the same reason share a line.
 func (p *doctorPrinter) flush() {
@@ -215,8 +215,8 @@ func (p *doctorPrinter) flush() {
 		if r.Breaks != "" {
 			p.printf("           breaks:         %s\n", wrapped(r.Breaks, 27))
 		}
-		if r.Mend != "" {
-			p.printf("           %-15s %s\n", mendWords[r.Verdict], wrapped(r.Mend, 27))
+		if r.Fix != "" {
+			p.printf("           %-15s %s\n", fixWords[r.Verdict], wrapped(r.Fix, 27))
 		}
 	}
 	p.printf("\n")
@@ -225,7 +225,7 @@ func (p *doctorPrinter) flush() {
 
 // alike reports whether two checks came to nothing for the same reason.
 func alike(a, b doctor.Result) bool {
-	return (a.Verdict == doctor.Skipped || a.Verdict == doctor.Unknown) && a.Verdict == b.Verdict && a.Is == b.Is && a.Mend == b.Mend
+	return (a.Verdict == doctor.Skipped || a.Verdict == doctor.Unknown) && a.Verdict == b.Verdict && a.Is == b.Is && a.Fix == b.Fix
 }
 
 func (p *doctorPrinter) printf(format string, args ...any) {

@@ -19,7 +19,7 @@ import (
 
 type reconcileCmd struct {
 	DryRun       bool     `xor:"what" help:"Write nothing anywhere. The default."`
-	Repair       bool     `xor:"what" help:"Mend what can be mended, and record what is left as findings."`
+	Repair       bool     `xor:"what" help:"Repair what can be repaired, and record the other differences as findings."`
 	Resume       bool     `xor:"what" help:"Go on with a repair that died, where it was; where none did, begin one."`
 	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
 	AllowMissing int      `placeholder:"N" help:"Believe a listing in which up to N linked identities are missing: after a great deletion. Default ten, or one in a hundred."`
@@ -37,7 +37,7 @@ func (reconcileCmd) Help() string {
 Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
 }
 
-// Run compares, mends and reports.
+// Run compares, repairs and reports.
 func (c reconcileCmd) Run(a *cli.App) error {
 	only, err := c.kinds()
 	if err != nil {
@@ -104,7 +104,7 @@ func concludeReconcile(report reconcile.Report, err error) error {
 	case errors.Is(err, reconcile.ErrBusy):
 		return cli.Hint(err, "a run that was killed keeps others away for half a minute: `symbolon reconcile --resume` goes on with it then")
 	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return cli.Hint(err, "what was mended stays; run it again, or go on with --resume")
+		return cli.Hint(err, "finished repairs stay; run it again, or go on with --resume")
 	case err != nil:
 		return err
 	case report.Left() > 0:
@@ -165,7 +165,7 @@ func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 	line("without back-reference", r.NoBackReference, "the user's ID is not at Ory, which nothing depends on")
 	for _, kind := range reconcile.Kinds() {
 		if n := r.Repaired[kind]; n > 0 {
-			line("mended "+string(kind), n, "")
+			line("repaired "+string(kind), n, "")
 		}
 	}
 	if r.Denied+r.Failed > 0 {
@@ -210,7 +210,7 @@ type progressLine struct {
 }
 
 func (p *progressLine) show(s reconcile.Progress) {
-	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d mended", s.Phase, s.Identities, s.Rate, s.Differences, s.Repaired)
+	text := fmt.Sprintf("%s: %d identities, %.0f/s, %d differences, %d repaired", s.Phase, s.Identities, s.Rate, s.Differences, s.Repaired)
 	if s.Left > 0 {
 		text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 	}

@@ -30,9 +30,9 @@ func TestReconcile(t *testing.T) {
 		{nil, 3, []string{"left unlinked_identity", "a repair finds its user or makes one", "4 differences are left", odd}},
 		{[]string{"--json"}, 3, []string{`"kind":"unlinked_identity"`, `"left":{"unlinked_identity":4}`}},
 		{[]string{"--repair", "--only", "stale_columns"}, 0, []string{"identities"}},
-		{[]string{"--repair"}, 3, []string{"mended unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
+		{[]string{"--repair"}, 3, []string{"repaired unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
 		{[]string{"--repair", "--only", "unlinked_identity,stale_columns"}, 0, []string{"linked"}},
-		{[]string{"--json", "--repair"}, 3, []string{`"mended":{}`, `"linked":4`, `"complete":true`}},
+		{[]string{"--json", "--repair"}, 3, []string{`"repaired":{}`, `"linked":4`, `"complete":true`}},
 		{[]string{"--dry-run"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--resume"}, 3, []string{"left foreign_back_reference"}},
 		{[]string{"--dry-run", "--repair"}, 2, []string{"--repair"}},
@@ -86,7 +86,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 	if _, err := c.DB.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}
-	if code := <-ended; code != 0 || !strings.Contains(out.String(), "mended unlinked_identity") {
+	if code := <-ended; code != 0 || !strings.Contains(out.String(), "repaired unlinked_identity") {
 		t.Errorf("%d %s%s", code, &out, &errs)
 	}
 }
@@ -140,7 +140,7 @@ func TestProgressLine(t *testing.T) {
 		p.show(reconcile.Progress{Phase: reconcile.Repairing, Identities: 1, Elapsed: time.Second, Share: 1})
 		p.end()
 	}
-	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "looking: 10000 identities, 1000/s, 0 differences, 0 mended, about 1m30s left") {
+	if got := plainly.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "looking: 10000 identities, 1000/s, 0 differences, 0 repaired, about 1m30s left") {
 		t.Errorf("%q", got)
 	}
 	if got := live.String(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "\x1b[K") {

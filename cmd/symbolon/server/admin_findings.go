@@ -148,7 +148,7 @@ func (h *findingsAPI) find(ctx context.Context, text string) (symbolon.Finding, 
 	return f, err
 }
 
-// problem is what the operator is told of a repair that did not mend.
+// problem is what the operator is told of a repair that failed.
 func (h *findingsAPI) problem(err error, f symbolon.Finding) error {
 	var deny *symbolon.DenyError
 	var known *answer.Problem
@@ -156,7 +156,7 @@ func (h *findingsAPI) problem(err error, f symbolon.Finding) error {
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, reconcile.ErrByHand):
-		return answer.New(409, answer.Conflict, "No repair settles a "+string(f.Kind)+": POST /admin/links says whose the identity is, or the application mends its row.")
+		return answer.New(409, answer.Conflict, "No repair settles a "+string(f.Kind)+": POST /admin/links says whose the identity is, or the application corrects its row.")
 	case errors.As(err, &deny):
 		return answer.New(409, answer.Conflict, "It is still so: "+cli.Plain(deny.Error()))
 	case errors.Is(err, symbolon.ErrConflict):

@@ -22,7 +22,7 @@ const hangs = time.Hour
 // killed and its lease has ended.
 const busyPause = 10 * time.Second
 
-// passes are the comparisons that the server makes by itself. They mend everything but
+// passes are the comparisons that the server makes by itself. They repair everything but
 // identities that were recreated: those wait for the operator's word.
 type passes struct {
 	reconciler *reconcile.Reconciler
@@ -49,7 +49,7 @@ func (p *passes) Pass(ctx context.Context) (done bool, err error) {
 
 // logReport says how a run ended: as a warning where somebody should look.
 func logReport(log *slog.Logger, r reconcile.Report, err error) {
-	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "mended", r.Repaired, "denied", r.Denied, "failed", r.Failed}
+	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "repaired", r.Repaired, "denied", r.Denied, "failed", r.Failed}
 	switch {
 	case err != nil:
 		log.Warn("reconcile ended early", append(values, "error", err)...)

@@ -48,7 +48,7 @@ type RunSummary struct {
 	Forgotten       int                          `json:"forgotten"`
 	NoBackReference int                          `json:"no_back_reference"`
 	Left            map[symbolon.FindingKind]int `json:"left"`
-	Repaired        map[symbolon.FindingKind]int `json:"mended"`
+	Repaired        map[symbolon.FindingKind]int `json:"repaired"`
 	Denied          int                          `json:"denied"`
 	Failed          int                          `json:"failed"`
 }
