@@ -1,30 +1,29 @@
-// Package adopt is for those who had both halves before they had Symbolon: identities
-// at Ory and users of their own, and nothing in the ledger that says who is who.
+// Package adopt links identities and users that existed before Symbolon. There are identities
+// at Ory and users in the application, and the ledger does not know yet which belong together.
 //
 //	a := &adopt.Adopter{Linker: linker, Ledger: store, Users: store, Identities: list, LastSignIn: client.LastSignIn}
 //	plan, err := a.Plan(ctx, adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID}}, visit)  // writes nothing
-//	report, err := a.Apply(ctx, lines, adopt.Options{})                                       // that plan and nothing else
+//	report, err := a.Apply(ctx, lines, adopt.Options{})                                       // exactly that plan
 //	report, err = a.Undo(ctx, run, adopt.Options{})
 //
-// A plan says of every identity and every user what is known:
+// A plan has a class for every identity and every user:
 //
-//	linked     the ledger binds the two
+//	linked     the ledger links the two
 //	column     the row's identity column holds the identity's ID
 //	voucher    the identity carries a voucher for the user
-//	named      it names the user where the operator says that it does (Options.By)
-//	email      one address, verified by both sides (Options.Email)
-//	ambiguous  there is a trace of the other half, and it does not suffice; Why says why
-//	alone      there is none
+//	named      a place that the operator declared names the user (Options.By)
+//	email      both sides have verified the same e-mail address (Options.Email)
+//	ambiguous  there is evidence, but not enough; Why gives the reason
+//	alone      there is no evidence
 //
-// Applying reads the whole world again and carries out the lines that still hold, one
-// by one, through [link.Linker.Adopt]; a line whose facts have changed is refused
-// and named. What was done is found done, so that a run that was killed is simply run
-// again. Of a user's row nothing is ever written but the identity column, so that
-// undoing it leaves the world as it was.
+// Apply reads everything again and applies the lines that still hold, one by one, through
+// [link.Linker.Adopt]. A line whose facts have changed is refused and reported. Lines that are
+// applied already count as done, so a killed run is simply run again. Apply writes only the
+// identity column of a user's row, so Undo restores the previous state.
 //
-// Memory: a plan holds one small record for each user whom the ledger does not bind
-// and for each identity that it finds a user for, some 300 bytes for a pair; bound
-// ones cost nothing, unless Options.Email wants every user's address looked at.
+// Memory: a plan keeps one small record for each user without a link, and one for each identity
+// that it finds a user for, about 300 bytes for a pair. Linked users cost nothing, unless
+// Options.Email has to compare every user's address.
 package adopt
 
 import (
@@ -39,7 +38,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// Class is what is known of an identity or of a user.
+// Class is the kind of evidence for a line.
 type Class string
 
 const (
@@ -52,13 +51,13 @@ const (
 	Alone     Class = "alone"
 )
 
-// Classes are all of them, in the order in which they are reported.
+// Classes returns all classes in the order of reports.
 func Classes() []Class {
 	return []Class{Linked, Column, Voucher, Named, Email, Ambiguous, Alone}
 }
 
-// Line is one line of a plan. Every identity that Ory has is in exactly one line, and
-// every user in one at least.
+// Line is one line of a plan. Every identity at Ory is in exactly one line, and every user
+// is in at least one.
 type Line struct {
 	Class    Class               `json:"class"`
 	Identity symbolon.IdentityID `json:"identity_id,omitempty"`
@@ -68,14 +67,14 @@ type Line struct {
 	Why      string              `json:"why,omitempty"`
 }
 
-// Step is what applying the plan does about a line; empty: nothing.
+// Step is what Apply does with a line. Empty: nothing.
 type Step string
 
-// Bind binds the line's identity to its user.
+// Bind links the line's identity to its user.
 const Bind Step = "bind"
 
-// RunOf names the run that carries out these lines. The same lines make the same run,
-// in whatever file they come, so that a run that was killed goes on under its name.
+// RunOf returns the name of the run that applies these lines. The same lines always give
+// the same name, whatever file they come from, so a killed run continues under its name.
 func RunOf(lines []Line) string {
 	h := sha256.New()
 	for _, l := range lines {
@@ -86,63 +85,63 @@ func RunOf(lines []Line) string {
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// Ledger is what the ledger is asked. *sqlstore.Store is one.
+// Ledger is the part of the ledger that adopt reads. *sqlstore.Store implements it.
 type Ledger interface {
-	// Entries returns the entries behind after up to and including upto (empty: to
-	// the last), ordered by identity, limit at most.
+	// Entries returns at most limit entries, ordered by identity: those after the ID after,
+	// up to and including upto (empty: to the last).
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
-	// AdoptEvents returns the events of a run behind after, oldest first.
+	// AdoptEvents returns the events of a run after the event after, oldest first.
 	AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error)
 }
 
-// Users is what the users table is asked. *sqlstore.Store is one.
+// Users reads the users table. *sqlstore.Store implements it.
 type Users interface {
-	// UserRows returns the rows behind after in the order of their keys, limit at most,
-	// with one more column unless it is empty.
+	// UserRows returns at most limit rows after the key after, ordered by key. column names
+	// an additional column to read; it may be empty.
 	UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error)
 
 	// UserRow returns one row, or ErrNotFound.
 	UserRow(ctx context.Context, project string, user symbolon.UserID, column string) (symbolon.UserRow, error)
 }
 
-// Adopter plans, applies and undoes. All fields but Now are required; they are left
-// alone after the first call. Runs may overlap: each bond is one transaction.
+// Adopter plans, applies and undoes. All fields but Now are required. Do not change them
+// after the first call. Runs may overlap, because each link is one transaction.
 type Adopter struct {
-	// Linker is the one door. It needs Ory's admin API.
+	// Linker makes every link. It needs Ory's admin API.
 	Linker *link.Linker
 
 	Ledger Ledger
 	Users  Users
 
-	// Identities lists everybody at Ory over the admin API, in the order of their IDs;
-	// an error ends the listing.
+	// Identities lists all identities through the admin API, ordered by ID. An error ends
+	// the listing.
 	Identities func(context.Context) iter.Seq2[symbolon.Identity, error]
 
-	// LastSignIn is when somebody last authenticated as the identity; the zero time:
-	// never, or no session of it is left. Only Undo asks.
+	// LastSignIn returns the time of the identity's last authentication. The zero time
+	// means never, or that no session of it is left. Only Undo uses it.
 	LastSignIn func(context.Context, symbolon.IdentityID) (time.Time, error)
 
 	// Now defaults to time.Now.
 	Now func() time.Time
 }
 
-// Options qualify a run.
+// Options describe a run.
 type Options struct {
-	// By is the operator's word on where halves name each other: external_id,
-	// "metadata_public.KEY" or "column:NAME", at most one column. Apply adds those that
-	// its lines speak of.
+	// By lists the places where an identity names its user, or a row its identity:
+	// external_id, "metadata_public.KEY" or "column:NAME", at most one column. The operator
+	// vouches for them. Apply adds the places in its lines.
 	By []symbolon.Proof
 
-	// Email looks for verified e-mail addresses that both sides have. It needs a store
-	// that knows the columns.
+	// Email also compares verified e-mail addresses. It needs a store that knows the
+	// columns.
 	Email bool
 
-	// Progress is called now and then by the goroutine that runs.
+	// Progress is called every few hundred steps, by the goroutine of the run.
 	Progress func(Progress)
 }
 
-// Phase is what a run is at.
+// Phase is a phase of a run.
 type Phase string
 
 const (
@@ -152,7 +151,7 @@ const (
 	Undoing           Phase = "undoing"
 )
 
-// Progress says how far a run is.
+// Progress is how far a run has come.
 type Progress struct {
 	Phase   Phase
 	Done    int // in this phase
@@ -174,7 +173,7 @@ func (a *Adopter) now() time.Time {
 	return time.Now()
 }
 
-// meter tells the progress of one phase, every few hundred steps.
+// meter reports the progress of one phase, every few hundred steps.
 type meter struct {
 	tell  func(Progress)
 	now   func() time.Time

@@ -73,7 +73,7 @@ func crowd(s *small) (want map[string]string) {
 	return want
 }
 
-// TestPlan: every identity in one line, every user in one at least, each with what is
+// TestPlan: every identity is in one line, every user in at least one, each with what is
 // known of it; and nothing is written.
 func TestPlan(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
@@ -111,9 +111,9 @@ func TestPlan(t *testing.T) {
 	})
 }
 
-// TestPlanIsOnlyWhatItWasTold: without the operator's word nothing but the column and
+// TestPlanUsesOnlyNamedPlaces: without Options.By nothing but the column and
 // vouchers count.
-func TestPlanIsOnlyWhatItWasTold(t *testing.T) {
+func TestPlanUsesOnlyNamedPlaces(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		crowd(s)
 		lines, _ := s.plan(adopt.Options{})
@@ -125,7 +125,7 @@ func TestPlanIsOnlyWhatItWasTold(t *testing.T) {
 	})
 }
 
-// TestApplyAndUndo: a plan is carried out once, whoever asks how often; undoing it
+// TestApplyAndUndo: a plan is applied once, however often Apply is called; undoing it
 // leaves the world as it was, and doing it again works.
 func TestApplyAndUndo(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
@@ -161,8 +161,8 @@ func TestApplyAndUndo(t *testing.T) {
 	})
 }
 
-// TestApplyRefusesWhatHasChanged: each fact that a line relied on, changed in between.
-func TestApplyRefusesWhatHasChanged(t *testing.T) {
+// TestApplyRefusesChangedFacts: a fact that a line relied on changed in between.
+func TestApplyRefusesChangedFacts(t *testing.T) {
 	mail := func(verified bool) func(*symbolon.Identity) {
 		return func(id *symbolon.Identity) {
 			id.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email", Verified: verified}}
@@ -260,9 +260,9 @@ func TestApplyLooksAgain(t *testing.T) {
 		{"column", symbolon.ByIdentityColumn, func(s *small) { s.exec(`update accounts set ory = $1`, s.identity(1, nil)) },
 			func(s *small) { s.exec(`update accounts set ory = null`) }, "does not hold"},
 		{"e-mail here", symbolon.ByVerifiedEmail, func(s *small) { s.identity(1, mail) },
-			func(s *small) { s.exec(`update accounts set verified = false`) }, "does not prove it"},
+			func(s *small) { s.exec(`update accounts set verified = false`) }, "no proof any more"},
 		{"e-mail at Ory", symbolon.ByVerifiedEmail, func(s *small) { s.identity(1, mail) },
-			func(s *small) { s.ory.identities[identityID(1)].Addresses[0].Verified = false }, "does not prove it"},
+			func(s *small) { s.ory.identities[identityID(1)].Addresses[0].Verified = false }, "no proof any more"},
 		{"another user with the address", symbolon.ByVerifiedEmail, func(s *small) { s.identity(1, mail) },
 			func(s *small) { s.user(row{id: 3, email: "Ann@Example.org"}) }, "more than one user"},
 		{"the user was taken", symbolon.ByExternalID, func(s *small) { s.identity(1, func(i *symbolon.Identity) { i.ExternalID = "1" }) },
@@ -285,8 +285,8 @@ func TestApplyLooksAgain(t *testing.T) {
 	onBoth(t, all(cases))
 }
 
-// TestUndoRefusesThoseWhoSignedIn, and names them.
-func TestUndoRefusesThoseWhoSignedIn(t *testing.T) {
+// TestUndoRefusesAfterSignIn: Undo refuses people who signed in since, and names them.
+func TestUndoRefusesAfterSignIn(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		for n := range 5 {
 			s.user(row{id: n + 1, legacy: s.identity(n, nil)})
@@ -314,7 +314,7 @@ func TestUndoRefusesThoseWhoSignedIn(t *testing.T) {
 	})
 }
 
-// TestHeld: whoever is on hold can be adopted, and is on hold again when that is undone.
+// TestHeld: an identity on hold can be adopted, and is on hold again after Undo.
 func TestHeld(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		id := s.identity(1, func(i *symbolon.Identity) {
@@ -346,7 +346,7 @@ func TestHeld(t *testing.T) {
 	})
 }
 
-// TestOryDown: a run that Ory leaves in the middle says so; the next one ends it.
+// TestOryDown: Ory goes down during a run, which returns an error; the next run completes it.
 func TestOryDown(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		for n := range 40 {
@@ -383,7 +383,7 @@ func (limited) Wait() time.Duration { return time.Millisecond }
 
 func (limited) Unwrap() []error { return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable} }
 
-// TestRateLimits: a run waits as long as Ory says, and leaves nobody out.
+// TestRateLimits: a run waits as long as Ory says, and skips no line.
 func TestRateLimits(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		for n := range 30 {

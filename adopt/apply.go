@@ -11,11 +11,11 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// patience is how many lines in a row may find Ory or the store unavailable before a
-// run gives up.
-const patience = 10
+// maxConsecutiveFailures is how many lines in a row may find Ory or the store unavailable.
+// Then the run ends.
+const maxConsecutiveFailures = 10
 
-// Refusal is a line of a plan, or a bond of a run, that was left as it is.
+// Refusal is a line of a plan, or a link of a run, that was left unchanged.
 type Refusal struct {
 	Identity symbolon.IdentityID `json:"identity_id"`
 	User     symbolon.UserID     `json:"user_id"`
@@ -27,18 +27,17 @@ type Report struct {
 	Run     string    `json:"run"`
 	Done    int       `json:"done"`        // by this call
 	Before  int       `json:"done_before"` // found done
-	Refused []Refusal `json:"refused"`     // left as they are, each with the reason
-	Failed  int       `json:"failed"`      // not tried to the end: the next call does
+	Refused []Refusal `json:"refused"`     // left unchanged, each with the reason
+	Failed  int       `json:"failed"`      // interrupted by an outage; the next call tries again
 }
 
-// Apply carries out the lines that are to be bound. It plans once more, with the
-// proofs that the lines speak of, and refuses each line that the present does not make
-// as well; before each bond its facts are read again, at Ory too. A line whose identity
-// and user are bound to each other counts as done. A call that ended early, however it
-// ended, is simply made again with the same lines.
+// Apply applies the lines with step Bind. It plans again with the proofs in the lines, and
+// refuses each line that the new plan does not have. Before each link it reads the facts
+// again, also at Ory. A line whose identity and user are linked already counts as done. If
+// a call ended early, for whatever reason, call it again with the same lines.
 //
-// Errors: those of Plan; ErrUnavailable where lines could not be tried to the end. That
-// lines were refused is no error.
+// Errors: those of Plan; ErrUnavailable if an outage interrupted some lines. Refused lines
+// are not an error.
 func (a *Adopter) Apply(ctx context.Context, lines []Line, o Options) (Report, error) {
 	r := &run{Adopter: a, options: o, report: Report{Run: RunOf(lines)}}
 	for _, l := range lines {
@@ -54,7 +53,7 @@ func (a *Adopter) Apply(ctx context.Context, lines []Line, o Options) (Report, e
 	return r.report, err
 }
 
-// add makes the present be looked at as the line was.
+// add adds the options that a proof needs.
 func (o *Options) add(by symbolon.Proof) {
 	_, inMetadata := by.MetadataKey()
 	_, inColumn := by.Column()
@@ -67,11 +66,11 @@ func (o *Options) add(by symbolon.Proof) {
 // run is the state of one Apply or Undo.
 type run struct {
 	*Adopter
-	options Options
-	lines   []Line
-	report  Report
-	inRow   int   // failures without a success between
-	failure error // the first one
+	options       Options
+	lines         []Line
+	report        Report
+	failuresInRow int   // outages without a success in between
+	failure       error // the first one
 }
 
 func (r *run) apply(ctx context.Context) error {
@@ -93,7 +92,7 @@ func (r *run) apply(ctx context.Context) error {
 	return r.failure
 }
 
-// present is what the identities of the lines are now.
+// present plans again and returns the new lines of the identities.
 func (r *run) present(ctx context.Context) (map[symbolon.IdentityID]Line, error) {
 	now := make(map[symbolon.IdentityID]Line, len(r.lines))
 	for _, l := range r.lines {
@@ -108,24 +107,24 @@ func (r *run) present(ctx context.Context) (map[symbolon.IdentityID]Line, error)
 	return now, err
 }
 
-// bind carries out one line. An error ends the run.
+// bind applies one line. An error ends the run.
 func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 	switch {
 	case now.Class == Linked && now.User == l.User:
 		r.report.Before++
 		return nil
-	case now.Do != Bind || now.User != l.User: // that l.By still says so the Linker sees
+	case now.Do != Bind || now.User != l.User: // the Linker checks l.By again
 		r.refuse(l.Identity, l.User, changed(now))
 		return nil
 	}
 	if _, ok := l.By.Column(); ok {
 		row, err := r.Users.UserRow(ctx, r.project(), l.User, column)
 		if other, _ := symbolon.ParseIdentityID(row.Column); err == nil && other != l.Identity {
-			r.refuse(l.Identity, l.User, "the column does not hold the identity any more")
+			r.refuse(l.Identity, l.User, "the column no longer holds the identity")
 			return nil
 		}
 		if err != nil {
-			return r.judge(ctx, l.Identity, l.User, err)
+			return r.countResult(ctx, l.Identity, l.User, err)
 		}
 	}
 	made := false
@@ -138,10 +137,10 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 	} else if err == nil {
 		r.report.Before++
 	}
-	return r.judge(ctx, l.Identity, l.User, err)
+	return r.countResult(ctx, l.Identity, l.User, err)
 }
 
-// changed says how a line stands now.
+// changed describes the new line of an identity.
 func changed(now Line) string {
 	text := fmt.Sprintf("the facts have changed: now it is %s", now.Class)
 	if now.User != "" {
@@ -158,38 +157,38 @@ func changed(now Line) string {
 
 func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) {
 	r.report.Refused = append(r.report.Refused, Refusal{id, user, why})
-	r.inRow = 0
+	r.failuresInRow = 0
 }
 
-// judge counts what came of one line. Only an Ory or a store that is down ends a run.
-func (r *run) judge(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, err error) error {
+// countResult counts the result of one line. Only outages end a run.
+func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, err error) error {
 	var conflict *symbolon.ConflictError
 	var denied *symbolon.DenyError
 	switch {
 	case err == nil:
-		r.inRow = 0
+		r.failuresInRow = 0
 	case errors.As(err, &conflict):
 		r.refuse(id, user, conflict.Reason)
 	case errors.As(err, &denied):
 		r.refuse(id, user, denied.Detail)
 	case errors.Is(err, symbolon.ErrNotFound):
-		r.refuse(id, user, "one of the two does not exist any more")
+		r.refuse(id, user, "the identity or the user no longer exists")
 	case ctx.Err() != nil:
 		return ctx.Err()
 	default:
 		r.report.Failed++
-		r.inRow++
+		r.failuresInRow++
 		if r.failure == nil {
 			r.failure = err
 		}
-		if r.inRow >= patience {
+		if r.failuresInRow >= maxConsecutiveFailures {
 			return r.failure
 		}
 	}
 	return nil
 }
 
-// paced asks again when Ory's limit on the rate allows it.
+// paced calls ask again after Ory's rate limit allows it.
 func paced(ctx context.Context, ask func() error) error {
 	for tries := 0; ; tries++ {
 		err := ask()

@@ -78,7 +78,7 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 	})
 }
 
-// TestHeldUntilVerified: whoever waits is bound as soon as both sides have verified, and
+// TestHeldUntilVerified: an identity on hold is linked as soon as both sides have verified, and
 // gets nobody else meanwhile; with the policy off nobody looks at addresses.
 func TestHeldUntilVerified(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
@@ -117,7 +117,7 @@ func TestHeldUntilVerified(t *testing.T) {
 	})
 }
 
-// TestBulkByEmail: many at once are judged like one.
+// TestBulkByEmail: many identities at once are decided like one.
 func TestBulkByEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true

@@ -14,7 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Format is how a plan lies in a file.
+// Format is the file format of a plan.
 type Format string
 
 const (
@@ -24,7 +24,7 @@ const (
 
 var header = []string{"class", "identity_id", "user_id", "by", "do", "why"}
 
-// Writer writes a plan, line by line. Close ends it; the io.Writer stays open.
+// Writer writes a plan line by line. Close flushes it and leaves the io.Writer open.
 type Writer struct {
 	csv  *csv.Writer
 	json *json.Encoder
@@ -56,7 +56,7 @@ func (w *Writer) Write(l Line) error {
 	return w.csv.Write(cells)
 }
 
-// Close writes what is left.
+// Close writes the buffered lines.
 func (w *Writer) Close() error {
 	if w.csv != nil {
 		w.csv.Flush()
@@ -67,8 +67,8 @@ func (w *Writer) Close() error {
 	return w.buf.Flush()
 }
 
-// tame keeps a spreadsheet from taking a cell for a formula: an apostrophe stands in
-// front of what could begin one, and of an apostrophe, so that wild can take it away.
+// tame prevents a spreadsheet from reading a cell as a formula. It puts an apostrophe before
+// a character that could begin one, and before an apostrophe, so that wild can remove it.
 func tame(cell string) string {
 	if cell != "" && strings.ContainsRune("=+-@\t\r'", rune(cell[0])) {
 		return "'" + cell
@@ -78,18 +78,18 @@ func tame(cell string) string {
 
 func wild(cell string) string { return strings.TrimPrefix(cell, "'") }
 
-// maxLine bounds one line of a plan, and maxPlan those that a plan may have.
+// maxLine is the maximum size of a line in bytes, maxPlan the maximum number of lines.
 const (
 	maxLine = 64 << 10
 	maxPlan = 50_000_000
 )
 
-// Read reads a plan, CSV or JSON, and keeps the lines that are to be bound: the others
-// are for people to read. It refuses what is no plan, names the line, and believes
-// nothing of it: Apply compares each line with the present.
+// Read reads a plan in CSV or JSON and returns the lines with step Bind; the others are for
+// people to read. It refuses a file that is not a plan, and names the line. Nothing in the
+// file is trusted, because Apply checks each line again.
 func Read(r io.Reader) ([]Line, error) {
 	b := bufio.NewReader(r)
-	if bom, err := b.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) { // a spreadsheet's
+	if bom, err := b.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) { // some spreadsheets write a BOM
 		_, _ = b.Discard(3)
 	}
 	first, err := b.Peek(1)
@@ -111,7 +111,7 @@ func Read(r io.Reader) ([]Line, error) {
 			err = l.check()
 		}
 		if err == nil && n > maxPlan {
-			err = errors.New("a plan does not have so many")
+			err = errors.New("the plan has too many lines")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d of the plan: %w", n, err)
@@ -122,8 +122,8 @@ func Read(r io.Reader) ([]Line, error) {
 	}
 }
 
-// readCSV reads the header, and returns what reads the lines. Columns may stand in any
-// order, as a spreadsheet leaves them; why may be missing.
+// readCSV reads the header and returns a function that reads the next line. The columns may
+// be in any order, because spreadsheets may move them. The column why may be missing.
 func readCSV(b *bufio.Reader) func() (Line, error) {
 	r := csv.NewReader(&lineLimit{r: b})
 	at := map[string]int{}
@@ -150,7 +150,7 @@ func readCSV(b *bufio.Reader) func() (Line, error) {
 	}
 }
 
-// headless keeps the end of an empty file from looking like the end of a plan.
+// headless makes an error of the end of an empty file, which has no header.
 func headless(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("it has no header")
@@ -167,7 +167,7 @@ func readJSON(b *bufio.Reader) func() (Line, error) {
 	}
 }
 
-// lineLimit ends a file that has a line longer than any plan's.
+// lineLimit returns an error if a line is longer than maxLine.
 type lineLimit struct {
 	r *bufio.Reader
 	n int
@@ -186,17 +186,17 @@ func (l *lineLimit) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// check says what is wrong with a line that was read.
+// check validates a line that was read.
 func (l *Line) check() error {
 	if !slices.Contains(Classes(), l.Class) {
-		return fmt.Errorf("class %.40q is none of those that a plan has", l.Class)
+		return fmt.Errorf("class %.40q does not exist", l.Class)
 	}
 	switch l.Do {
 	case "":
 		return nil
 	case Bind:
 	default:
-		return fmt.Errorf("do %.40q: it is %q or empty", l.Do, Bind)
+		return fmt.Errorf("do is %.40q, and must be %q or empty", l.Do, Bind)
 	}
 	id, err := symbolon.ParseIdentityID(string(l.Identity))
 	if err != nil {
@@ -204,12 +204,12 @@ func (l *Line) check() error {
 	}
 	l.Identity = id
 	if l.User == "" || len(l.User) > 255 || strings.ContainsRune(string(l.User), 0) {
-		return errors.New("it names no user that could be bound")
+		return errors.New("its user_id is not valid")
 	}
 	return CheckProof(l.By)
 }
 
-// CheckProof says what is wrong with a proof; nil: nothing.
+// CheckProof returns an error if a proof is not valid.
 func CheckProof(p symbolon.Proof) error {
 	key, inMetadata := p.MetadataKey()
 	column, inColumn := p.Column()
@@ -217,7 +217,7 @@ func CheckProof(p symbolon.Proof) error {
 	case p == symbolon.ByIdentityColumn, p == symbolon.ByVoucher, p == symbolon.ByExternalID, p == symbolon.ByVerifiedEmail:
 	case inMetadata && plainName(key), inColumn && plainName(column):
 	default:
-		return fmt.Errorf("%.80q is no way to know a user by", p)
+		return fmt.Errorf("%.80q is not a proof that adopt knows", p)
 	}
 	return nil
 }
@@ -229,12 +229,12 @@ func plainName(s string) bool {
 	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, odd)
 }
 
-// unique refuses a plan that binds somebody twice.
+// unique refuses a plan that links an identity or a user twice.
 func unique(lines []Line) error {
 	identities, users := map[symbolon.IdentityID]bool{}, map[symbolon.UserID]bool{}
 	for _, l := range lines {
 		if identities[l.Identity] || users[l.User] {
-			return fmt.Errorf("the plan binds identity %s or user %.255q twice", l.Identity, l.User)
+			return fmt.Errorf("the plan links identity %s or user %.255q twice", l.Identity, l.User)
 		}
 		identities[l.Identity], users[l.User] = true, true
 	}

@@ -26,7 +26,7 @@ func written(t testing.TB, f adopt.Format, lines ...adopt.Line) string {
 	return b.String()
 }
 
-// TestCells: no cell is a formula for a spreadsheet, and every one comes back as it was.
+// TestCells: a spreadsheet reads no cell as a formula, and Read returns every cell unchanged.
 func TestCells(t *testing.T) {
 	for _, user := range []symbolon.UserID{"=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'x", "''", "'", "x", "a,b", `"`, "a\nb", "=cmd|' /C calc'!A0"} {
 		line := adopt.Line{Class: adopt.Named, Identity: identityID(1), User: user, By: symbolon.ByExternalID, Do: adopt.Bind, Why: string(user)}
@@ -49,7 +49,7 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// TestReadRefuses what is no plan, and says where.
+// TestReadRefuses: Read refuses files that are not plans, and names the line.
 func TestReadRefuses(t *testing.T) {
 	const head = "class,identity_id,user_id,by,do,why\n"
 	id := string(identityID(1))
@@ -61,8 +61,8 @@ func TestReadRefuses(t *testing.T) {
 		{"a step", head + "named," + id + ",7,external_id,delete,\n", `"delete"`},
 		{"no identity", head + "named,,7,external_id,bind,\n", "UUID"},
 		{"the nil UUID", head + "named,00000000-0000-0000-0000-000000000000,7,external_id,bind,\n", "nil UUID"},
-		{"no user", head + "named," + id + ",,external_id,bind,\n", "no user"},
-		{"no proof", head + "named," + id + ",7,,bind,\n", "no way to know"},
+		{"no user", head + "named," + id + ",,external_id,bind,\n", "user_id"},
+		{"no proof", head + "named," + id + ",7,,bind,\n", "not a proof"},
 		{"a proof of its own", head + "named," + id + ",7,because,bind,\n", "because"},
 		{"a column that is none", head + "named," + id + ",7,column:a b,bind,\n", "a b"},
 		{"an identity twice", head + "named," + id + ",7,external_id,bind,\nnamed," + id + ",8,external_id,bind,\n", "twice"},
@@ -85,7 +85,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// TestRunOf: a run has the name of its lines, in whatever file they came, and of no others.
+// TestRunOf: a run's name depends only on its lines, not on the file format.
 func TestRunOf(t *testing.T) {
 	one := adopt.Line{Class: adopt.Named, Identity: identityID(1), User: "7", By: symbolon.ByExternalID, Do: adopt.Bind, Why: "x"}
 	same := one

@@ -6,30 +6,30 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// index remembers the users whom an identity may belong to.
+// index holds the users that an identity may belong to.
 type index struct {
 	rows       []person
 	byUser     map[symbolon.UserID]int32
 	byIdentity map[symbolon.IdentityID][]int32 // by the identity column
 	byColumn   map[symbolon.IdentityID][]int32 // by the operator's column
 	byEmail    map[address][]int32
-	contested  map[symbolon.IdentityID]symbolon.UserID // rows whose column and ledger differ: the column's word
+	contested  map[symbolon.IdentityID]symbolon.UserID // rows whose column and ledger differ, by the identity in the column
 }
 
-// person is a row, as small as can be.
+// person is a row, kept as small as possible.
 type person struct {
 	id       symbolon.UserID
-	bound    bool // has an identity, by the ledger, or its ID was retired
-	holds    bool // its identity column says something
+	bound    bool // the ledger links it to an identity, or its ID was retired
+	holds    bool // its identity column is not empty
 	verified bool // its e-mail address
 
-	named    uint8 // how many identities name it, at most 2
-	mailed   uint8 // how many have its address, at most 2
-	told     bool  // a line has it
-	doubtful bool  // an ambiguous line is about it without naming it
+	named    uint8 // how many identities name it, counted up to 2
+	mailed   uint8 // how many identities have its address, counted up to 2
+	told     bool  // a line names it
+	doubtful bool  // an ambiguous line concerns it without naming it
 }
 
-// address is the digest of a normalised one: sixteen bytes, however long it is.
+// address is the 16-byte digest of a normalised e-mail address.
 type address [16]byte
 
 func digestOf(email string) (a address) {
@@ -43,7 +43,7 @@ func newIndex() *index {
 		byColumn: map[symbolon.IdentityID][]int32{}, byEmail: map[address][]int32{}, contested: map[symbolon.IdentityID]symbolon.UserID{}}
 }
 
-// add takes a row, and returns its line if that is certain already.
+// add adds a row. It returns the row's line if that is certain already.
 func (x *index) add(r symbolon.UserRow, o Options) (line Line, certain bool) {
 	switch {
 	case r.Linked != "" && r.Identity == r.Linked:
@@ -53,9 +53,9 @@ func (x *index) add(r symbolon.UserRow, o Options) (line Line, certain bool) {
 			x.contested[r.Identity] = r.ID
 		}
 		line, certain = Line{Class: Ambiguous, Identity: r.Linked, User: r.ID,
-			Why: "the ledger binds the two, and the row's identity column says something else; bind settles it"}, true
+			Why: "the ledger links the two, and the row's identity column holds something else; bind settles it"}, true
 	case r.Retired:
-		line, certain = Line{Class: Alone, User: r.ID, Why: "its ID was given up: it is never bound again"}, true
+		line, certain = Line{Class: Alone, User: r.ID, Why: "its ID was retired and is never linked again"}, true
 	}
 	if certain && !o.Email {
 		return line, true
@@ -78,7 +78,7 @@ func (x *index) add(r symbolon.UserRow, o Options) (line Line, certain bool) {
 	return Line{}, false
 }
 
-// matches answers for the addresses of an identity, as a store does.
+// matches returns the users with one of an identity's addresses, as a store would.
 func (x *index) matches(emails []string) (out []symbolon.Match, rows []int32) {
 	for _, email := range emails {
 		for _, at := range x.byEmail[digestOf(email)] {

@@ -9,14 +9,14 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// page is how many rows, and how many entries of the ledger, are read at once.
+// page is how many rows or ledger entries are read at once.
 const page = 500
 
-// ErrDisorder: the listing of identities was not in the order of their IDs, so that it
-// cannot be laid beside the ledger.
-var ErrDisorder = errors.New("the listing of identities is not in the order of their IDs")
+// ErrDisorder: the listing of identities was not ordered by ID, so it cannot be compared
+// with the ledger.
+var ErrDisorder = errors.New("the listing of identities is not ordered by ID")
 
-// Counts is how many lines of each class a plan has, and how many of them are to be bound.
+// Counts counts the lines of a plan by class, and the lines to be linked (Bind).
 type Counts struct {
 	Identities int           `json:"identities"`
 	Users      int           `json:"users"`
@@ -24,10 +24,9 @@ type Counts struct {
 	Bind       int           `json:"bind"`
 }
 
-// Plan looks at every user and every identity, writes nothing, and calls visit with
-// every line; an error of visit ends it. In a world that stands still the same plan
-// comes out each time, in the same order. People who sign up meanwhile may be missing:
-// they have both halves.
+// Plan reads every user and every identity, writes nothing, and calls visit with every
+// line. An error of visit ends it. Without changes in between every plan is the same, in
+// the same order. People who sign up meanwhile may be missing; they are linked already.
 //
 // Errors: symbolon.ErrNoAdmin, symbolon.ErrUnavailable, ErrDisorder.
 func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (Counts, error) {
@@ -47,12 +46,12 @@ func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (
 	return p.counts, nil
 }
 
-// columnOf is the one column that the operator named, or empty.
+// columnOf returns the column that the operator named, or nothing.
 func columnOf(by []symbolon.Proof) (column string, err error) {
 	for _, proof := range by {
 		if name, ok := proof.Column(); ok {
 			if column != "" && column != name {
-				return "", fmt.Errorf("adopt: two columns are named, %s and %s: one plan reads one", column, name)
+				return "", fmt.Errorf("adopt: two columns are named, %s and %s, and a plan can read only one", column, name)
 			}
 			column = name
 		}
@@ -72,10 +71,11 @@ type planner struct {
 
 	entries []symbolon.Entry // of the ledger, the page that the listing is at
 	upto    symbolon.IdentityID
-	whole   bool // nothing is behind that page
+	whole   bool // that page is the last
 }
 
-// proposal waits for the end: another identity may name the same user.
+// proposal is a line that waits for the end, because another identity may name the same
+// user.
 type proposal struct {
 	line Line
 	row  int32
@@ -89,7 +89,7 @@ func (p *planner) emit(l Line) error {
 	return p.visit(l)
 }
 
-// readUsers fills the index, and tells the lines that are certain.
+// readUsers fills the index and emits the lines that are certain.
 func (p *planner) readUsers(ctx context.Context) error {
 	m := p.meter(p.options, ReadingUsers, 0)
 	for after := symbolon.UserID(""); ; {
@@ -113,7 +113,7 @@ func (p *planner) readUsers(ctx context.Context) error {
 	}
 }
 
-// readIdentities walks the listing beside the ledger.
+// readIdentities reads the listing and the ledger side by side.
 func (p *planner) readIdentities(ctx context.Context) error {
 	m := p.meter(p.options, ReadingIdentities, 0)
 	last := symbolon.IdentityID("")
@@ -122,7 +122,7 @@ func (p *planner) readIdentities(ctx context.Context) error {
 			return fmt.Errorf("after %d identities: %w", p.counts.Identities, err)
 		}
 		if id.ID <= last {
-			return fmt.Errorf("%w: %s came behind %s", ErrDisorder, id.ID, last)
+			return fmt.Errorf("%w: %s came after %s", ErrDisorder, id.ID, last)
 		}
 		last = id.ID
 		p.counts.Identities++
@@ -132,16 +132,17 @@ func (p *planner) readIdentities(ctx context.Context) error {
 			return err
 		}
 		if entry != nil && entry.Link.State == symbolon.Linked && entry.User != nil {
-			continue // the row told it
+			continue // readUsers has emitted its line
 		}
-		if err := p.weigh(ctx, id, entry); err != nil {
+		if err := p.decideIdentity(ctx, id, entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// entryOf turns the pages of the ledger as far as the listing has come.
+// entryOf returns the ledger entry of an identity, or nil. It reads the ledger in pages as
+// the listing goes on.
 func (p *planner) entryOf(ctx context.Context, id symbolon.IdentityID) (*symbolon.Entry, error) {
 	for {
 		for len(p.entries) > 0 && p.entries[0].Link.Identity < id {
@@ -167,13 +168,13 @@ func (p *planner) entryOf(ctx context.Context, id symbolon.IdentityID) (*symbolo
 	}
 }
 
-// weigh judges one identity, and lets it wait where it is to be bound.
-func (p *planner) weigh(ctx context.Context, id symbolon.Identity, entry *symbolon.Entry) error {
+// decideIdentity decides one identity. A line to be linked waits for decideOpen.
+func (p *planner) decideIdentity(ctx context.Context, id symbolon.Identity, entry *symbolon.Entry) error {
 	f, mailed, err := p.gather(ctx, id, entry)
 	if err != nil {
 		return err
 	}
-	line := judge(f)
+	line := decideLine(f)
 	for _, at := range mailed {
 		more(&p.index.rows[at].mailed)
 	}
@@ -188,9 +189,9 @@ func (p *planner) weigh(ctx context.Context, id symbolon.Identity, entry *symbol
 	return p.emit(line)
 }
 
-// doubt marks the users whom a line that settles nothing is about.
+// doubt marks the users that an undecided line concerns.
 func (p *planner) doubt(f facts, line Line, mailed []int32) {
-	for _, s := range f.said {
+	for _, s := range f.claims {
 		if at, ok := p.index.byUser[s.user]; ok {
 			more(&p.index.rows[at].named)
 		}
@@ -208,14 +209,14 @@ func (p *planner) doubt(f facts, line Line, mailed []int32) {
 	for _, at := range p.index.byIdentity[f.identity] {
 		mark(at)
 	}
-	for _, s := range f.said {
+	for _, s := range f.claims {
 		if at, ok := p.index.byUser[s.user]; ok {
 			mark(at)
 		}
 	}
 }
 
-// gather collects what is known of an identity, and the rows with its addresses.
+// gather collects the facts about an identity, and the rows with its addresses.
 func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbolon.Entry) (f facts, mailed []int32, err error) {
 	f = facts{identity: id.ID, taken: p.index.contested[id.ID]}
 	if entry != nil {
@@ -232,7 +233,7 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	for _, proof := range p.options.By {
 		if _, ok := proof.Column(); ok {
 			for _, at := range p.index.byColumn[id.ID] {
-				f.said = append(f.said, said{proof, p.index.rows[at].id, p.standing(at)})
+				f.claims = append(f.claims, claim{proof, p.index.rows[at].id, p.standing(at)})
 			}
 		} else if user := p.Linker.ClaimOf(id, proof); user != "" {
 			if err := p.name(ctx, &f, proof, user); err != nil {
@@ -243,28 +244,28 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	if p.options.Email {
 		var matches []symbolon.Match
 		matches, mailed = p.index.matches(id.Emails())
-		f.mail, f.letter = decide.JudgeEmail(id, matches)
+		f.mail, f.verdict = decide.JudgeEmail(id, matches)
 	}
 	return f, mailed, nil
 }
 
-// name notes that the identity names a user. One whom the index does not have is asked
-// for: few are.
+// name notes that the identity names a user. If the index does not have the user, which is
+// rare, it is read from the table.
 func (p *planner) name(ctx context.Context, f *facts, by symbolon.Proof, user symbolon.UserID) error {
 	at, known := p.index.byUser[user]
 	if known {
-		f.said = append(f.said, said{by, user, p.standing(at)})
+		f.claims = append(f.claims, claim{by, user, p.standing(at)})
 		return nil
 	}
 	row, err := p.Users.UserRow(ctx, p.project(), user, p.column)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		f.said = append(f.said, said{by, user, missing})
+		f.claims = append(f.claims, claim{by, user, missing})
 		return nil
 	case err != nil:
 		return err
 	}
-	if at, known = p.index.byUser[row.ID]; !known && row.Linked == "" && !row.Retired { // it was not there before
+	if at, known = p.index.byUser[row.ID]; !known && row.Linked == "" && !row.Retired { // the row is new
 		p.index.add(row, p.options)
 		at, known = p.index.byUser[row.ID]
 	}
@@ -272,7 +273,7 @@ func (p *planner) name(ctx context.Context, f *facts, by symbolon.Proof, user sy
 	if known {
 		is = p.standing(at)
 	}
-	f.said = append(f.said, said{by, row.ID, is})
+	f.claims = append(f.claims, claim{by, row.ID, is})
 	return nil
 }
 
@@ -283,7 +284,7 @@ func (p *planner) standing(at int32) standing {
 	return free
 }
 
-// decideOpen tells the lines that waited: nobody else may name the same user.
+// decideOpen emits the waiting lines. A user that two identities name is ambiguous.
 func (p *planner) decideOpen(context.Context) error {
 	for _, o := range p.open {
 		row := p.index.rows[o.row]
@@ -301,7 +302,7 @@ func (p *planner) decideOpen(context.Context) error {
 	return nil
 }
 
-// tellRows tells the users whom no line has.
+// tellRows emits the users that are in no line yet.
 func (p *planner) tellRows(context.Context) error {
 	for _, r := range p.index.rows {
 		if r.told {
@@ -310,9 +311,9 @@ func (p *planner) tellRows(context.Context) error {
 		line := Line{Class: Alone, User: r.id}
 		switch {
 		case r.doubtful:
-			line.Class, line.Why = Ambiguous, "an identity has a trace of it that does not suffice"
+			line.Class, line.Why = Ambiguous, "there is evidence for an identity, but not enough"
 		case r.holds:
-			line.Why = "its identity column holds something that Ory does not have"
+			line.Why = "its identity column holds an ID that Ory does not have"
 		}
 		if err := p.emit(line); err != nil {
 			return err

@@ -10,19 +10,19 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// ErrNoRun: the history knows of no run with this name.
+// ErrNoRun: the history has no run with this name.
 var ErrNoRun = errors.New("there is no such run")
 
-// Undo undoes the bonds that a run made, one by one: of each row the identity column
-// is null again where the run set it, the ledger is as before, and the history tells
-// both. It refuses, and names, everybody who signed in since or whose bond anybody else
-// has touched since: they may rely on it. It may be made again.
+// Undo undoes the links that a run made, one by one. It sets the identity column to null
+// again if the run set it, restores the ledger, and the history records both. It refuses a
+// person who signed in since, or whose link something else has changed since, because they
+// may rely on it; the report names them. Undo may be called again.
 //
-// A session that is older than the bond leaves no trace when it is used; whoever must
-// be sure revokes the sessions first.
+// A session older than the link leaves no trace when it is used. To be sure, revoke the
+// sessions first.
 //
-// Errors: ErrNoRun; symbolon.ErrNoAdmin; ErrUnavailable where bonds could not be tried
-// to the end.
+// Errors: ErrNoRun; symbolon.ErrNoAdmin; ErrUnavailable if an outage interrupted some of
+// the links.
 func (a *Adopter) Undo(ctx context.Context, name string, o Options) (Report, error) {
 	r := &run{Adopter: a, options: o, report: Report{Run: name}}
 	err := r.undo(ctx)
@@ -53,7 +53,7 @@ func (r *run) undo(ctx context.Context) error {
 	return r.failure
 }
 
-// lastOf finds what the run did last to each identity, in the order of its bonds.
+// lastOf finds the run's last event for each identity, in the order of the links.
 func (r *run) lastOf(ctx context.Context) (last map[symbolon.IdentityID]symbolon.Event, order []symbolon.IdentityID, err error) {
 	last = map[symbolon.IdentityID]symbolon.Event{}
 	for after := int64(0); ; {
@@ -63,7 +63,7 @@ func (r *run) lastOf(ctx context.Context) (last map[symbolon.IdentityID]symbolon
 		}
 		for _, e := range events {
 			if e.Kind != symbolon.UserLinked && e.Kind != symbolon.UserUnlinked {
-				continue // a finding that was opened or closed beside it
+				continue // a finding that was opened or closed in the same transaction
 			}
 			if _, seen := last[e.Identity]; !seen {
 				order = append(order, e.Identity)
@@ -96,10 +96,10 @@ func (r *run) undoOne(ctx context.Context, made symbolon.Event) error {
 	} else if err == nil {
 		r.report.Before++
 	}
-	return r.judge(ctx, made.Identity, made.User, err)
+	return r.countResult(ctx, made.Identity, made.User, err)
 }
 
-// usedSince says how the bond was used or touched since it was made; empty: it was not.
+// usedSince says how the link was used or changed since it was made. Empty: it was not.
 func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error) {
 	record, err := r.Linker.Record(ctx, string(made.Identity))
 	if err != nil && !errors.Is(err, symbolon.ErrNotFound) {
@@ -108,11 +108,11 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 	since := slices.IndexFunc(record.Events, func(e symbolon.Event) bool { return e.ID > made.ID && e.Source != symbolon.FromAdopt })
 	if since >= 0 {
 		e := record.Events[since]
-		way := e.Source
-		if way == "" {
-			way = "the application"
+		source := e.Source
+		if source == "" {
+			source = "the application"
 		}
-		return fmt.Sprintf("since then: %s by %s", e.Kind, way), nil
+		return fmt.Sprintf("since then: %s by %s", e.Kind, source), nil
 	}
 	var at time.Time
 	err = paced(ctx, func() (err error) {
@@ -121,7 +121,7 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 	})
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return "", nil // nobody can sign in as it any more
+		return "", nil // the identity is gone and cannot sign in
 	case err != nil:
 		return "", fmt.Errorf("ask Ory when identity %s signed in: %w", made.Identity, err)
 	case at.After(made.At):

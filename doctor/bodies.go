@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon/hooks"
 )
 
-// keysOf are the keys that a route takes, the current one first.
+// keysOf returns the keys that a route accepts, the current one first.
 func (d *Doctor) keysOf(route string) []string {
 	return map[string][]string{"reserve": d.Actions.Keys.Reserve, "link": d.Actions.Keys.Link, "sync": d.Actions.Keys.Sync}[route]
 }
@@ -30,15 +30,15 @@ func (d *Doctor) checkKey(_ context.Context) Result {
 		case p.Auth != "api_key" || p.In != "header" || !strings.EqualFold(p.Header, hooks.KeyHeader):
 			is = append(is, fmt.Sprintf("%s in %s does not send its key in the header %s", p.Route, p.where(), hooks.KeyHeader))
 		case !slices.Contains(d.keysOf(p.Route), p.Key):
-			is = append(is, fmt.Sprintf("the key of %s in %s is none that Symbolon takes", p.Route, p.where()))
+			is = append(is, fmt.Sprintf("Symbolon does not accept the key of %s in %s", p.Route, p.where()))
 		}
 	}
 	if len(is) == 0 {
-		return d.anyOurs("every hook sends a key that Symbolon takes")
+		return d.anyOurs("every hook sends a key that Symbolon accepts")
 	}
 	return problem("%s", strings.Join(is, "; ")).
 		breaks("Symbolon answers 401: at reserve that refuses every sign-up, at link and sync the call is lost and users are made at the first request only").
-		mend("%s; the keys come from the secret: it must be the server's own (SYMBOLON_SECRET)", printAgain)
+		fix("%s; the keys come from the secret: it must be the server's own (SYMBOLON_SECRET)", printAgain)
 }
 
 func (d *Doctor) checkOldKey(_ context.Context) Result {
@@ -51,28 +51,28 @@ func (d *Doctor) checkOldKey(_ context.Context) Result {
 	}
 	return problem("the rotation is half done: Kratos still sends the previous key, in %s", strings.Join(at, ", ")).
 		breaks("nothing yet; as soon as the previous secret is removed every hook is refused, and with reserve every sign-up").
-		mend("%s; then remove previous_secrets, or the second key in hooks.keys", printAgain)
+		fix("%s; then remove previous_secrets, or the second key in hooks.keys", printAgain)
 }
 
 func (d *Doctor) anyOurs(is string) Result {
 	if len(d.placed()) == 0 {
-		return skipped("there is no hook of Symbolon's")
+		return skipped("there is no Symbolon hook")
 	}
 	return well("%s", is)
 }
 
 func (d *Doctor) checkReserveBody(_ context.Context) Result {
 	return d.checkBody("reserve", "metadata_public",
-		"Symbolon is not told what metadata_public holds already: what another hook put there is lost when the ID is added")
+		"Symbolon does not receive the present metadata_public, so data of another hook in it is lost when the ID is added")
 }
 
 func (d *Doctor) checkLinkBody(_ context.Context) Result {
 	return d.checkBody("link", "identity_id",
-		"Symbolon refuses every call with 400: it is not told which identity it is, and users are made at the first request only")
+		"Symbolon refuses every call with 400 because the identity is missing, and users are made at the first request only")
 }
 
-// checkBody judges the Jsonnet by the one that is printed. Another one is not run: only
-// that a word it must have is missing is certain.
+// checkBody compares the Jsonnet with the printed one. A different Jsonnet is not run; it is
+// a fault only if it lacks a word that it must contain.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
 	if r, none := d.unread(); none {
 		return r
@@ -95,7 +95,7 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 	}
 	switch {
 	case len(lacks) > 0:
-		return problem("the body of %s does not send %s, in %s", route, must, strings.Join(lacks, ", ")).breaks("%s", breaks).mend("%s", printAgain)
+		return problem("the body of %s does not send %s, in %s", route, must, strings.Join(lacks, ", ")).breaks("%s", breaks).fix("%s", printAgain)
 	case len(differs) > 0:
 		return unknown("print it again, as columns may have changed since: "+printAgain+"; or prove it with --live",
 			"the body of %s is not the one that is printed now, and Jsonnet is not run here, in %s", route, strings.Join(differs, ", "))
@@ -107,7 +107,7 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 
 var comments = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*|#[^\n]*`)
 
-// source is the Jsonnet behind a body of Kratos' configuration, or why it cannot be had.
+// source returns the Jsonnet of a body in Kratos' configuration, or why it cannot be read.
 func source(body string) (text, why string) {
 	scheme, rest, _ := strings.Cut(body, "://")
 	switch {
@@ -116,7 +116,7 @@ func source(body string) (text, why string) {
 	case scheme == "base64":
 		raw, err := base64.StdEncoding.DecodeString(rest)
 		if err != nil {
-			return "", "it is no base64"
+			return "", "it is not base64"
 		}
 		return string(raw), ""
 	case scheme == "file":

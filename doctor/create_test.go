@@ -35,7 +35,7 @@ func TestCreateURL(t *testing.T) {
 			}
 		})
 		d.Ory.CloseIdleConnections()
-		if got.Verdict != test.want || got.Is == "" || test.want == doctor.Problem && (got.Breaks == "" || got.Mend == "") {
+		if got.Verdict != test.want || got.Is == "" || test.want == doctor.Problem && (got.Breaks == "" || got.Fix == "") {
 			t.Errorf("%d %v: %+v", test.status, test.err, got)
 		}
 	}

@@ -1,12 +1,13 @@
-// Package doctor proves a setup: that Ory is where it is said to be, that its hooks come
-// and carry what they must, that the users table can take everybody. Each [Result] says
-// what is so, what breaks for whom, and the exact change that mends it.
+// Package doctor checks an installation: that Ory is at the configured addresses, that its
+// hooks arrive and carry the right data, and that the users table accepts every row. Each
+// [Result] says what was found, what it breaks and for whom, and the exact change that fixes
+// it.
 //
-// "Don't know" is a result of its own: never a yes, and never a fault. What a fault
-// brings about is reported once, where it stands; what follows from it is unknown.
+// "Don't know" is a result of its own, never a yes and never a fault. A fault is reported once,
+// at its cause; checks that depend on it are unknown.
 //
-// The checks write nothing anywhere, but for [Doctor.Live], which makes a throw-away
-// person and takes it away again.
+// The checks write nothing, except [Doctor.Live], which signs up a throw-away person and
+// deletes it again.
 package doctor
 
 import (
@@ -21,40 +22,41 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// Verdict is what a check came to.
+// Verdict is the outcome of a check.
 type Verdict string
 
 // The verdicts.
 const (
 	OK      Verdict = "ok"
 	Problem Verdict = "problem"
-	Unknown Verdict = "unknown" // it was looked for and could not be found out
-	Skipped Verdict = "skipped" // it was not looked for: nothing to look at, or not asked to
+	Unknown Verdict = "unknown" // the check could not find out
+	Skipped Verdict = "skipped" // the check does not apply, or was not requested
 )
 
-// Result is what one check found.
+// Result is the result of one check.
 type Result struct {
 	Check   string  `json:"check"` // ory.clock; the part before the dot is the group
 	Verdict Verdict `json:"verdict"`
-	Is      string  `json:"is"`               // what is so
+	Is      string  `json:"is"`               // what was found
 	Breaks  string  `json:"breaks,omitempty"` // what breaks, and for whom
-	Mend    string  `json:"mend,omitempty"`   // the exact change that mends it
+	Fix     string  `json:"fix,omitempty"`    // the exact change that fixes it
 }
 
-// Doctor examines one installation. Its fields are what the server runs with. It is used
-// for one examination, by one goroutine.
+// Doctor examines one installation. Its fields have the values that the server runs with.
+// It serves one examination, in one goroutine.
 type Doctor struct {
-	// Ory is asked as the server asks it. Required.
+	// Ory is the server's client. Required.
 	Ory *ory.Client
 
-	// Actions are the hooks as they would be printed: what Kratos should have. Required.
+	// Actions are the hooks that Kratos should have, as `symbolon actions print` prints
+	// them. Required.
 	Actions hooks.Actions
 
-	// Kratos is the configuration that Kratos runs with; nil: it is not known.
+	// Kratos is the configuration that Kratos runs with. Nil: it is not known.
 	Kratos *hooks.KratosFile
 
-	// Table is the users table, and Bonds what the ledger holds. Both nil: the database
-	// cannot be asked, and Database says why.
+	// Table is the users table, Bonds the ledger. Both are nil if the database does not
+	// answer; Database is the error then.
 	Table    Table
 	Bonds    Bonds
 	Database error
@@ -62,37 +64,38 @@ type Doctor struct {
 	// Project is part of every ledger entry. Defaults to "default".
 	Project string
 
-	// MaxStale is how old an answer of whoami may be (auth.max_stale). Defaults to 10
+	// MaxStale is the maximum age of a cached whoami answer (auth.max_stale). Defaults to 10
 	// seconds.
 	MaxStale time.Duration
 
-	// Sessions is how many sessions are in use at the same moment. 0: as many as Ory says
-	// are active.
+	// Sessions is how many sessions are in use at the same time. 0: the number of sessions
+	// that are active at Ory.
 	Sessions int
 
-	// Silence is how long sign-ups may go on without one link hook. Defaults to 7 days.
+	// Silence is how long sign-ups may continue without a link hook before that is a
+	// problem. Defaults to 7 days.
 	Silence time.Duration
 
-	// OnIdentityDeleted, ReleaseColumns and AnonymiseColumns are what the section users of
-	// the configuration calls so.
+	// OnIdentityDeleted, ReleaseColumns and AnonymiseColumns are the keys of the same names
+	// in section users of the configuration.
 	OnIdentityDeleted symbolon.RowPolicy
 	ReleaseColumns    []string
 	AnonymiseColumns  []string
 
-	// Unsigned asks the application that makes its users itself (users.create_url) for one
-	// by a POST without a signature, and returns the status of its answer; nil: Symbolon
-	// makes the users.
+	// Unsigned sends a POST without a signature to the application that creates its own
+	// users (users.create_url), and returns the status of the answer. Nil: Symbolon creates
+	// the users.
 	Unsigned func(context.Context) (status int, err error)
 
-	// HTTP asks whether the hooks can be reached from here. Redirects are never followed.
-	// Defaults to a client with a timeout of 5 seconds.
+	// HTTP requests the hooks' URLs. Redirects are never followed. Defaults to a client with a
+	// timeout of 5 seconds.
 	HTTP *http.Client
 
-	// TokenKeys reads the public keys of Ory's tokens (auth.jwt.jwks): which can be used,
-	// and why others cannot. Nil: no tokens are taken.
+	// TokenKeys reads the public keys of Ory's tokens (auth.jwt.jwks). It returns the usable
+	// keys, and the reason for each other key. Nil: tokens are not accepted.
 	TokenKeys func(ctx context.Context) (used, unused []string, err error)
 
-	// Live proves the hooks by a person who signs up; nil: do not.
+	// Live proves the hooks by signing up a person. Nil: this is skipped.
 	Live *Live
 
 	// Now defaults to time.Now.
@@ -104,13 +107,13 @@ type Doctor struct {
 	reached func() []reach
 }
 
-// check is one thing that is looked at.
+// check is one check and its name.
 type check struct {
 	name string
 	run  func(*Doctor, context.Context) Result
 }
 
-// checks in the order in which people read them: what stands first breaks more.
+// checks are in the order of the report. The first ones break the most.
 var checks = []check{
 	{"ory.public", (*Doctor).checkPublic},
 	{"ory.admin", (*Doctor).checkAdmin},
@@ -145,7 +148,7 @@ var checks = []check{
 	{"hooks.silent", (*Doctor).checkSilent},
 }
 
-// Checks names every check, those of [Live] last.
+// Checks returns the names of all checks. The checks of [Live] are last.
 func Checks() []string {
 	var out []string
 	for _, c := range checks {
@@ -154,8 +157,8 @@ func Checks() []string {
 	return append(out, liveChecks...)
 }
 
-// Examine makes every check and hands each result to tell as it comes. A context that
-// ends makes the rest unknown; what Live made is taken away all the same.
+// Examine runs every check and passes each result to tell at once. If the context ends, the
+// other checks are unknown. The person of Live is deleted even then.
 func (d *Doctor) Examine(ctx context.Context, tell func(Result)) []Result {
 	d.prepare(ctx)
 	var all []Result
@@ -173,7 +176,7 @@ func (d *Doctor) Examine(ctx context.Context, tell func(Result)) []Result {
 	return all
 }
 
-// prepare makes what several checks look at be asked once.
+// prepare fills in defaults, and makes each request that several checks need only once.
 func (d *Doctor) prepare(ctx context.Context) {
 	if d.Project == "" {
 		d.Project = symbolon.DefaultProject
@@ -210,11 +213,11 @@ func skipped(format string, args ...any) Result {
 	return Result{Verdict: Skipped, Is: fmt.Sprintf(format, args...)}
 }
 
-func unknown(mend, format string, args ...any) Result {
-	return Result{Verdict: Unknown, Is: fmt.Sprintf(format, args...), Mend: mend}
+func unknown(fix, format string, args ...any) Result {
+	return Result{Verdict: Unknown, Is: fmt.Sprintf(format, args...), Fix: fix}
 }
 
-// problem begins with what is so; breaks and mend complete it.
+// problem makes a Result with what was found. Its methods breaks and fix complete it.
 func problem(format string, args ...any) Result {
 	return Result{Verdict: Problem, Is: fmt.Sprintf(format, args...)}
 }
@@ -224,7 +227,7 @@ func (r Result) breaks(format string, args ...any) Result {
 	return r
 }
 
-func (r Result) mend(format string, args ...any) Result {
-	r.Mend = fmt.Sprintf(format, args...)
+func (r Result) fix(format string, args ...any) Result {
+	r.Fix = fmt.Sprintf(format, args...)
 	return r
 }

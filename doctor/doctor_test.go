@@ -192,7 +192,7 @@ func testFile(t *testing.T, w *installation) {
 			got := examine(t, d)
 			expect(t, got, test.want)
 			for name := range test.want {
-				if r := got[name]; !strings.Contains(r.Is+r.Mend, test.says) {
+				if r := got[name]; !strings.Contains(r.Is+r.Fix, test.says) {
 					t.Errorf("%s does not say %q: %+v", name, test.says, r)
 				}
 			}
@@ -263,7 +263,7 @@ func testOry(t *testing.T, w *installation) {
 			expect(t, got, test.want)
 			said := false
 			for name := range test.want {
-				said = said || strings.Contains(got[name].Is+got[name].Mend, test.says)
+				said = said || strings.Contains(got[name].Is+got[name].Fix, test.says)
 			}
 			if !said && test.says != "" {
 				t.Errorf("nobody says %q: %+v", test.says, got)

@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/hooks"
 )
 
-// placed is one of Symbolon's hooks and where it stands.
+// placed is one of Symbolon's hooks and its place in the configuration.
 type placed struct {
 	hooks.Hook
 	flow, method string // method empty: the flow's global list
@@ -43,7 +43,7 @@ func (d *Doctor) placed() (out []placed) {
 	return out
 }
 
-// find names the places of hooks of a route that are in a state.
+// find returns the places of a route's hooks for which is returns true.
 func (d *Doctor) find(route string, is func(placed) bool) (where []string) {
 	for _, p := range d.placed() {
 		if (route == "" || p.Route == route) && is(p) {
@@ -58,7 +58,7 @@ const (
 	noFile     = "Kratos' configuration was not shown: --kratos-config FILE, or prove it with --live"
 )
 
-// unread is the result of every check of the file when there is none to read.
+// unread returns the result of a check of the file if there is no file.
 func (d *Doctor) unread() (Result, bool) {
 	if d.Kratos == nil {
 		return skipped(noFile), true
@@ -79,10 +79,10 @@ func (d *Doctor) checkGlobal(_ context.Context) Result {
 		r = problem("hooks of Symbolon's are in the global list, registration.after.hooks, which %s switches off by a list of its own", strings.Join(own, ", "))
 	}
 	return r.breaks("Kratos never calls a hook with parse from there, nor any other for a method that has a list of its own, be it only {hook: session}: those who sign up get a user at their first request only").
-		mend("move them into the list of every method, registration.after.METHOD.hooks: %s", printAgain)
+		fix("move them into the list of every method, registration.after.METHOD.hooks: %s", printAgain)
 }
 
-// ownLists are the methods to sign up by that have a list of their own.
+// ownLists returns the sign-up methods that have their own list.
 func (d *Doctor) ownLists() (out []string) {
 	lists := d.Kratos.Lists("registration")
 	for _, m := range d.Kratos.RegistrationMethods() {
@@ -93,8 +93,8 @@ func (d *Doctor) ownLists() (out []string) {
 	return out
 }
 
-// without names the methods to sign up by whose hooks lack a route. Where the route is
-// in the global list that is hooks.global's to say.
+// without returns the sign-up methods without a hook of the route. A route in the global
+// list is not reported here, because check hooks.global reports it.
 func (d *Doctor) without(route string) (out []string) {
 	lists := d.Kratos.Lists("registration")
 	has := func(list []hooks.Hook) bool {
@@ -120,15 +120,15 @@ func (d *Doctor) checkReserveMissing(_ context.Context) Result {
 		return well("every method to sign up by has the reserve hook (%s)", d.methods())
 	}
 	return problem("no reserve hook for %s", strings.Join(missing, ", ")).
-		breaks("who signs up that way is not born with the user's ID: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it").
-		mend("%s; where it is left out on purpose: symbolon doctor --without-reserve", printAgain)
+		breaks("the identities of people who sign up that way are created without the user's ID: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it").
+		fix("%s; where it is left out on purpose: symbolon doctor --without-reserve", printAgain)
 }
 
 func (d *Doctor) methods() string {
 	if all := d.Kratos.RegistrationMethods(); len(all) > 0 {
 		return strings.Join(all, ", ")
 	}
-	return "nobody can sign up by himself"
+	return "self-service sign-up is off"
 }
 
 func (d *Doctor) checkLinkMissing(_ context.Context) Result {
@@ -140,8 +140,8 @@ func (d *Doctor) checkLinkMissing(_ context.Context) Result {
 		return well("every method to sign up by has the link hook (%s)", d.methods())
 	}
 	return problem("no link hook for %s", strings.Join(missing, ", ")).
-		breaks("who signs up that way has no user before the first request").
-		mend("%s", printAgain)
+		breaks("people who sign up that way have no user before their first request").
+		fix("%s", printAgain)
 }
 
 func (d *Doctor) checkReserveParse(_ context.Context) Result {
@@ -154,10 +154,10 @@ func (d *Doctor) checkReserveParse(_ context.Context) Result {
 	}
 	return problem("reserve without response.parse: true, in %s", strings.Join(at, ", ")).
 		breaks("Kratos does not read the answer, and the ID is lost; the call comes after the identity was stored, so that an outage of Symbolon shows an error to people whose account exists").
-		mend("set response: {parse: true} there: %s", printAgain)
+		fix("set response: {parse: true} there: %s", printAgain)
 }
 
-// all is the good result of a check of every hook of a route.
+// all is the good result of a check of all hooks of a route.
 func (d *Doctor) all(route, is string) Result {
 	if at := d.find(route, func(placed) bool { return true }); len(at) == 0 {
 		return skipped("there is no %s hook", route)
@@ -173,11 +173,11 @@ func (d *Doctor) checkReserveLast(_ context.Context) Result {
 		return p.Before() && slices.ContainsFunc(p.list[p.at+1:], func(h hooks.Hook) bool { return h.Before() && h.Route == "" })
 	})
 	if len(at) == 0 {
-		return d.all("reserve", "comes after all others that Kratos waits for")
+		return d.all("reserve", "comes after all other hooks that Kratos waits for")
 	}
 	return problem("a hook with parse or can_interrupt stands behind reserve, in %s", strings.Join(at, ", ")).
 		breaks("where that hook answers with metadata_public it replaces all of it, and the reserved ID is lost for everybody who signs up").
-		mend("put reserve behind it, as the last hook with parse: %s", printAgain)
+		fix("put reserve behind it, as the last hook with parse: %s", printAgain)
 }
 
 func (d *Doctor) checkLinkParse(_ context.Context) Result {
@@ -190,7 +190,7 @@ func (d *Doctor) checkLinkParse(_ context.Context) Result {
 	}
 	return problem("link with response.parse: true, in %s", strings.Join(at, ", ")).
 		breaks("nobody can sign up: Kratos calls it before there is an identity, with an ID of zeros, and Symbolon's refusal refuses the registration").
-		mend("set response: {ignore: true} there, without parse: %s", printAgain)
+		fix("set response: {ignore: true} there, without parse: %s", printAgain)
 }
 
 func (d *Doctor) checkLinkIgnore(_ context.Context) Result {
@@ -203,7 +203,7 @@ func (d *Doctor) checkLinkIgnore(_ context.Context) Result {
 	}
 	return problem("link without response.ignore: true, in %s", strings.Join(at, ", ")).
 		breaks("an outage of Symbolon shows an error, up to a minute later, to everybody who signs up, although the account exists; trying again they are told that it exists already").
-		mend("set response: {ignore: true} there: %s", printAgain)
+		fix("set response: {ignore: true} there: %s", printAgain)
 }
 
 func (d *Doctor) checkInterrupt(_ context.Context) Result {
@@ -221,5 +221,5 @@ func (d *Doctor) checkInterrupt(_ context.Context) Result {
 	}
 	return problem("can_interrupt on %s", strings.Join(is, ", ")).
 		breaks("Kratos calls the hook before there is an identity and does not read what it answers: link refuses every sign-up, and the ID of reserve is lost").
-		mend("remove can_interrupt; reserve has response: {parse: true}, link and sync {ignore: true}: %s", printAgain)
+		fix("remove can_interrupt; reserve has response: {parse: true}, link and sync {ignore: true}: %s", printAgain)
 }

@@ -15,29 +15,28 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// Live is a throw-away person who signs up with a password at Ory's public API, is
-// looked for on the other side, and is deleted again: identity, row and ledger entry,
-// whatever happens in between. What stays is two events, and that the user's ID is never
-// given out again. A mail to verify the address may be queued at Ory; its domain is one
-// that no mail reaches.
+// Live signs up a throw-away person with a password at Ory's public API, looks for its user
+// in the ledger, and deletes identity, row and ledger entry again, whatever happens in
+// between. Two events remain, and the user's ID is never used again. Ory may queue a mail
+// to verify the address; its domain receives no mail.
 type Live struct {
-	// Traits are the person's. RANDOM in them becomes a word that nobody else has, and
-	// must be part of what the person signs in with: nobody is deleted who has not got
-	// it. Defaults to an e-mail address.
+	// Traits are the person's traits. RANDOM in them is replaced by a unique word. It must be
+	// part of the identifier that the person signs in with, because only an identity with
+	// this word is deleted. Defaults to an e-mail address.
 	Traits json.RawMessage
 
 	// Patience is how long the link hook may take. Defaults to 10 seconds.
 	Patience time.Duration
 
-	// Minted says whether this installation made an ID. nil: not known.
+	// Minted reports whether this installation minted an ID. Nil: not known.
 	Minted func(symbolon.UserID) bool
 
-	// Told is called with the word that the person can be found by, before it is made.
+	// Told is called with the unique word before the person is created.
 	Told func(word string)
 }
 
-// DefaultTraits fit a schema that asks for an e-mail address only. The domain is
-// reserved (RFC 2606): no mail arrives there.
+// DefaultTraits fit a schema that requires only an e-mail address. The domain is reserved
+// (RFC 2606), so it receives no mail.
 const DefaultTraits = `{"email":"RANDOM@doctor.invalid"}`
 
 // Placeholder becomes the random word in [Live.Traits].
@@ -65,11 +64,11 @@ func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
 		return
 	}
 	if d.Bonds == nil {
-		skip(unknown("mend users.database first", "the database cannot be asked"), liveChecks...)
+		skip(unknown("fix users.database first", "the database cannot be asked"), liveChecks...)
 		return
 	}
 	if r, ok := d.needAdmin(); !ok {
-		r.Verdict = Unknown // it was asked for
+		r.Verdict = Unknown // --live was requested, so it is not skipped
 		skip(r, liveChecks...)
 		return
 	}
@@ -86,7 +85,7 @@ func (p *patient) live(ctx context.Context, traits json.RawMessage, report func(
 	made := p.signUp(ctx, traits)
 	report("live.registration", made)
 	if made.Verdict != OK {
-		r := unknown("mend live.registration first", "nobody could sign up")
+		r := unknown("fix live.registration first", "nobody could sign up")
 		report("live.reserve", r)
 		report("live.link", r)
 		return
@@ -107,8 +106,8 @@ func (p *patient) traits() json.RawMessage {
 	return traits
 }
 
-// textsWith are the texts of a JSON document that contain a word: what a person may be
-// found by.
+// textsWith returns the texts of a JSON document that contain a word. The person may be
+// found by any of them.
 func textsWith(doc json.RawMessage, word string) (out []string) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	for {
@@ -138,21 +137,21 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 	return failedSignUp(strings.TrimPrefix(why(err), "register: "))
 }
 
-// failedSignUp reads Ory's words about a hook that it waited for.
+// failedSignUp reads Ory's message about a hook that Kratos waited for.
 func failedSignUp(words string) Result {
 	r := problem("Ory failed to sign the person up: %s", words).breaks("nobody can sign up")
 	const meanwhile = "until then take that hook out of Kratos' configuration"
 	switch {
 	case strings.Contains(words, "/hooks/"):
-		return r.mend("Kratos cannot reach that hook: start symbolon serve, or set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it and print the hooks again: symbolon actions print; %s", meanwhile)
+		return r.fix("Kratos cannot reach that hook: start symbolon serve, or set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it and print the hooks again: symbolon actions print; %s", meanwhile)
 	case strings.Contains(words, "third-party upstream service"), strings.Contains(words, "webhook"):
-		return r.mend("a hook that Kratos waits for refused: symbolon doctor --kratos-config FILE says whether it is one of Symbolon's, Kratos' log which one it is; %s", meanwhile)
+		return r.fix("a hook that Kratos waits for refused: symbolon doctor --kratos-config FILE says whether it is one of Symbolon's, Kratos' log which one it is; %s", meanwhile)
 	}
-	return r.mend("read Kratos' log at this minute")
+	return r.fix("read Kratos' log at this minute")
 }
 
-// reserved looks at the identity as Ory's first answer shows it, before anybody could
-// have written to it.
+// reserved checks the identity in Ory's answer to the sign-up. Nothing else could have
+// written to it yet.
 func (p *patient) reserved() Result {
 	if !p.d.Actions.Reserves() {
 		return skipped("nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)")
@@ -163,10 +162,10 @@ func (p *patient) reserved() Result {
 	switch {
 	case id == "":
 		return problem("the person was born without metadata_public.%s: the reserve hook was not called, or its answer not read", key).breaks(breaks).
-			mend("symbolon doctor --kratos-config FILE says which line is wrong; where it is left out on purpose: --without-reserve")
+			fix("symbolon doctor --kratos-config FILE says which line is wrong; where it is left out on purpose: --without-reserve")
 	case p.d.Live.Minted != nil && !p.d.Live.Minted(id):
 		return problem("the person was born with a metadata_public.%s that this installation did not make", key).breaks("%s", breaks).
-			mend("give every replica of Symbolon, and the doctor, the same secret (SYMBOLON_SECRET) and ory.project; or another hook writes metadata_public.%s: choose another back_reference.path", key)
+			fix("give every replica of Symbolon, and the doctor, the same secret (SYMBOLON_SECRET) and ory.project; or another hook writes metadata_public.%s: choose another back_reference.path", key)
 	}
 	return well("the reserve hook arrived: the person was born with a user's ID in metadata_public.%s", key)
 }
@@ -180,7 +179,7 @@ func (p *patient) backReference(key string) symbolon.UserID {
 	return symbolon.UserID(id)
 }
 
-// link waits for the ledger's entry.
+// link waits for the ledger entry.
 func (p *patient) link(ctx context.Context) Result {
 	patience := p.d.Live.Patience
 	if patience <= 0 {
@@ -196,11 +195,11 @@ func (p *patient) link(ctx context.Context) Result {
 		case err != nil && !errors.Is(err, symbolon.ErrNotFound):
 			return unknown("run it again", "the ledger cannot be read: %s", err)
 		case err == nil && rec.Link != nil:
-			return p.judge(rec, waited)
+			return p.linkResult(rec, waited)
 		case waited > patience:
 			return problem("the link hook did not arrive within %s", patience).
-				breaks("whoever signs up has no user before the first request").
-				mend("symbolon doctor --kratos-config FILE says which line is wrong; Kratos' log says what it tried; symbolon serve must run with this database and be reached by Kratos at %s", p.d.Actions.URL)
+				breaks("people who sign up have no user before their first request").
+				fix("symbolon doctor --kratos-config FILE says which line is wrong; Kratos' log says what it tried; symbolon serve must run with this database and be reached by Kratos at %s", p.d.Actions.URL)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -210,25 +209,25 @@ func (p *patient) record(ctx context.Context) (symbolon.Record, error) {
 	return p.d.Bonds.Record(ctx, p.d.Project, string(p.identity.ID))
 }
 
-func (p *patient) judge(rec symbolon.Record, waited time.Duration) Result {
+func (p *patient) linkResult(rec symbolon.Record, waited time.Duration) Result {
 	p.linked = true
 	link := rec.Link
 	reserved := p.backReference(p.d.Actions.BackReference.WithDefaults().Key)
 	switch {
 	case link.State != symbolon.Linked:
 		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are not let in").
-			mend("symbolon reconcile lists what is the matter; users.* above say what the table refuses")
+			fix("symbolon reconcile lists what is the matter; users.* above say what the table refuses")
 	case link.Source != symbolon.FromLinkHook:
-		return unknown("run it again", "somebody else was faster than the hook: the user was made by way of %q", link.Source)
+		return unknown("run it again", "the user was made by %q before the hook arrived", link.Source)
 	case reserved != "" && p.d.Actions.Reserves() && reserved != link.User:
-		return problem("the user that was made has not the ID that was reserved").
-			breaks("metadata_public at Ory names nobody: what reads the ID there is wrong, for everybody who signs up").
-			mend("give every replica of Symbolon the same secret (SYMBOLON_SECRET), ory.project and users.new_id")
+		return problem("the new user does not have the reserved ID").
+			breaks("metadata_public at Ory names a user that does not exist, for everybody who signs up").
+			fix("give every replica of Symbolon the same secret (SYMBOLON_SECRET), ory.project and users.new_id")
 	}
 	return well("the link hook arrived, and made the user, within %s", max(waited, 50*time.Millisecond).Round(50*time.Millisecond))
 }
 
-// cleanUp deletes the person on both sides, also when ctx has ended.
+// cleanUp deletes the person on both sides, even if ctx has ended.
 func (p *patient) cleanUp(ctx context.Context) Result {
 	interrupted := ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
@@ -242,8 +241,8 @@ func (p *patient) cleanUp(ctx context.Context) Result {
 		time.Sleep(pause)
 	}
 	return problem("something of the throw-away person is left: %s", why(last)).
-		breaks("nothing, but there is somebody who is nobody").
-		mend("delete at Ory the identity %s, and in the users table the row with that identity: whoever has %s in its traits is nobody", orUnknown(p.identity.ID), p.word)
+		breaks("nothing, but the throw-away person still exists").
+		fix("delete at Ory the identity %s, and in the users table the row with that identity: an identity with %s in its traits is not a real person", orUnknown(p.identity.ID), p.word)
 }
 
 func orUnknown(id symbolon.IdentityID) string {
@@ -253,8 +252,8 @@ func orUnknown(id symbolon.IdentityID) string {
 	return string(id)
 }
 
-// remove deletes whoever carries the word. What a cut-off registration made may become
-// visible a moment later.
+// remove deletes the identities with the word. An interrupted registration may create its
+// identity a moment later, so remove looks again.
 func (p *patient) remove(ctx context.Context, interrupted bool) error {
 	ids, err := p.made(ctx)
 	for tries := 0; err == nil && len(ids) == 0 && interrupted && tries < 10; tries++ {
@@ -274,7 +273,7 @@ func (p *patient) remove(ctx context.Context, interrupted bool) error {
 		if p.linked {
 			continue
 		}
-		time.Sleep(500 * time.Millisecond) // a hook that was under way has read the identity before
+		time.Sleep(500 * time.Millisecond) // a hook under way may have read the identity before it was deleted
 		if err := p.d.Bonds.Unmake(ctx, p.d.Project, id); err != nil {
 			return err
 		}
@@ -282,7 +281,7 @@ func (p *patient) remove(ctx context.Context, interrupted bool) error {
 	return nil
 }
 
-// made are the identities that this examination made: by their ID, or by the word.
+// made returns the identities that this examination created, found by ID or by the word.
 func (p *patient) made(ctx context.Context) (ids []symbolon.IdentityID, err error) {
 	if p.identity.ID != "" {
 		return []symbolon.IdentityID{p.identity.ID}, nil

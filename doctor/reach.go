@@ -17,19 +17,19 @@ import (
 	"github.com/symbolon-id/symbolon/hooks"
 )
 
-// reach is what came of asking a hook's URL from here, without a key: a hook of
-// Symbolon's refuses that in words of its own, and does nothing.
+// reach is the result of a request to a hook's URL without a key. Symbolon's own hooks
+// refuse such a request with a known error and do nothing.
 type reach struct {
 	url      string
-	symbolon bool   // it is one of our hooks
+	symbolon bool   // the answer is Symbolon's own refusal
 	status   int    // 0: no answer
 	location string // of a redirect
-	refused  bool   // nobody listens there
-	why      string // no answer
+	refused  bool   // it is certain that nothing listens there
+	why      string // the reason for no answer
 }
 
-// reachAll asks every URL that Kratos is configured to call, or else the one that
-// `actions print` would print.
+// reachAll requests every hook URL in Kratos' configuration, or else the URL that `actions
+// print` would print.
 func (d *Doctor) reachAll(ctx context.Context) []reach {
 	urls := []string{strings.TrimSuffix(d.Actions.URL, "/") + "/hooks/link"}
 	if ours := d.ours(); len(ours) > 0 {
@@ -81,7 +81,7 @@ func (d *Doctor) reach(ctx context.Context, at string) reach {
 	return out
 }
 
-// place is where a redirect leads, without what its query may hold.
+// place is the target of a redirect, without query and credentials, which may be secret.
 func place(location string) string {
 	u, err := url.Parse(location)
 	if err != nil {
@@ -91,9 +91,9 @@ func place(location string) string {
 	return u.String()
 }
 
-// noAnswer says why, and whether it is certain that nobody is there. A name that this
-// machine cannot resolve, or an address that swallows packets, may well be reached by
-// Kratos.
+// noAnswer returns the reason, and whether it is certain that nothing listens. Kratos may be
+// able to reach a name that this machine cannot resolve, or an address that does not
+// answer here.
 func noAnswer(err error) (string, bool) {
 	var dns *net.DNSError
 	var errno syscall.Errno
@@ -102,11 +102,11 @@ func noAnswer(err error) (string, bool) {
 	case errors.As(err, &dns):
 		return "its host name cannot be resolved here", false
 	case errors.As(err, &errno) && errno == syscall.ECONNREFUSED:
-		return "nobody listens there", true
+		return "nothing listens there", true
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in 5 seconds", false
 	}
-	return "no answer that is HTTP", false
+	return "the answer is not HTTP", false
 }
 
 func (d *Doctor) checkURL(_ context.Context) Result {
@@ -128,11 +128,11 @@ func (d *Doctor) checkURL(_ context.Context) Result {
 	case len(bad) > 0:
 		return problem("%s", strings.Join(slices.Compact(bad), "; ")).
 			breaks("the hooks are lost, and users are made at the first request only; if it is the same from where Kratos runs, and Kratos has the reserve hook, nobody can sign up: it asks three times and gives up").
-			mend("start symbolon serve; set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it, and print the hooks again: symbolon actions print")
+			fix("start symbolon serve; set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it, and print the hooks again: symbolon actions print")
 	case len(unsure) > 0:
 		return unknown("prove it from Kratos: symbolon doctor --live", "%s", strings.Join(slices.Compact(unsure), "; "))
 	case len(good) == 0:
-		return unknown("mend hooks.redirect first", "every hook's URL redirects")
+		return unknown("fix hooks.redirect first", "every hook's URL redirects")
 	}
 	return well("Symbolon answers at %s, as this machine sees it", strings.Join(slices.Compact(good), ", "))
 }
@@ -156,15 +156,15 @@ func (d *Doctor) checkRedirect(_ context.Context) Result {
 	if len(is) > 0 {
 		return problem("%s", strings.Join(is, "; ")).
 			breaks("Kratos follows a redirect without the body (301, 302, 303) and takes the answer for a success: the hook is lost and nobody is told; a reserve hook that is redirected to a page refuses every sign-up").
-			mend("print the hooks with the address that answers by itself: set serve.url (SYMBOLON_SERVE_URL), https if that is where it leads, and symbolon actions print; or let the proxy pass /hooks/ on")
+			fix("print the hooks with the address that answers by itself: set serve.url (SYMBOLON_SERVE_URL), https if that is where it leads, and symbolon actions print; or let the proxy pass /hooks/ on")
 	}
 	if !answered {
-		return unknown("mend hooks.url first", "no hook's URL answers")
+		return unknown("fix hooks.url first", "no hook's URL answers")
 	}
 	return well("no redirect on the way to the hooks, as this machine sees it")
 }
 
-// ours are all of Symbolon's hooks in the Kratos configuration.
+// ours returns Symbolon's hooks in the Kratos configuration.
 func (d *Doctor) ours() []hooks.Hook {
 	var out []hooks.Hook
 	for _, p := range d.placed() {

@@ -10,20 +10,21 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Bonds is what the ledger holds.
+// Bonds reads the ledger.
 type Bonds interface {
-	// LatestLinks returns the newest bonds, newest first.
+	// LatestLinks returns the latest links, the newest first.
 	LatestLinks(ctx context.Context, project string, limit int) ([]symbolon.Event, error)
 
-	// Record returns what is known of one person; symbolon.ErrNotFound: nothing.
+	// Record returns everything known about one person. symbolon.ErrNotFound: nothing is.
 	Record(ctx context.Context, project, id string) (symbolon.Record, error)
 
-	// Unmake takes back the bond of an identity that is gone.
+	// Unmake removes the link and the row of an identity that Ory has deleted.
 	Unmake(ctx context.Context, project string, id symbolon.IdentityID) error
 }
 
-// A sign-up is told from an import by how soon the first request came. Of those that a
-// request linked so many are asked after at Ory, until enough of them were sign-ups.
+// A first request soon after the identity was created means a sign-up and not an import. Of
+// the recent links made by a request, at most samples identities are read from Ory, until
+// enough of them were sign-ups.
 const (
 	recent  = 1000
 	samples = 20
@@ -31,15 +32,15 @@ const (
 	soon    = 10 * time.Minute
 )
 
-// checkSilent finds sign-ups that no link hook told of. Identities that the admin API
-// made fire no hook, and are no sign of anything.
+// checkSilent finds sign-ups without a link hook. Identities made by the admin API call no
+// hook and are ignored.
 func (d *Doctor) checkSilent(ctx context.Context) Result {
 	if d.Bonds == nil {
-		return unknown("mend users.database first", "the database cannot be asked")
+		return unknown("fix users.database first", "the database cannot be asked")
 	}
 	links, err := d.Bonds.LatestLinks(ctx, d.Project, recent)
 	if err != nil {
-		return unknown("mend users.database first", "the ledger cannot be read: %s", err)
+		return unknown("fix users.database first", "the ledger cannot be read: %s", err)
 	}
 	last, since := time.Time{}, d.Now().Add(-d.Silence)
 	if i := slices.IndexFunc(links, func(e symbolon.Event) bool { return e.Source == symbolon.FromLinkHook }); i >= 0 {
@@ -51,7 +52,7 @@ func (d *Doctor) checkSilent(ctx context.Context) Result {
 	if last.IsZero() && !d.expectsLink() {
 		return skipped("no link hook ever came, and none is known to be configured; users are made at the first request")
 	}
-	return d.judgeSilence(ctx, links, last, since)
+	return d.decideSilence(ctx, links, last, since)
 }
 
 // expectsLink reports whether Kratos is known to have a link hook.
@@ -59,7 +60,7 @@ func (d *Doctor) expectsLink() bool {
 	return len(d.find("link", func(p placed) bool { return p.flow == "registration" })) > 0
 }
 
-func (d *Doctor) judgeSilence(ctx context.Context, links []symbolon.Event, last, since time.Time) Result {
+func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last, since time.Time) Result {
 	asked, fresh := 0, 0
 	for _, e := range links {
 		if e.Source != symbolon.FromRequest || e.At.Before(since) || asked == samples || fresh == enough {
@@ -73,7 +74,7 @@ func (d *Doctor) judgeSilence(ctx context.Context, links []symbolon.Event, last,
 		switch {
 		case errors.Is(err, symbolon.ErrNotFound):
 		case err != nil:
-			return unknown("mend ory.admin first", "identities cannot be read: %s", why(err))
+			return unknown("fix ory.admin first", "identities cannot be read: %s", why(err))
 		case e.At.Sub(id.CreatedAt) < soon:
 			fresh++
 		}
@@ -86,8 +87,8 @@ func (d *Doctor) judgeSilence(ctx context.Context, links []symbolon.Event, last,
 		seen = "since " + last.UTC().Format("2006-01-02 15:04 MST")
 	}
 	return problem("no link hook came %s, while in the last %s at least %d people signed up and got their user by a request", seen, days(d.Silence), fresh).
-		breaks("whoever signs up has no user before the first request; who makes none (a native application, an e-mail still to be verified) has none at all until a reconcile").
-		mend("find out why they do not arrive: symbolon doctor --kratos-config FILE --live")
+		breaks("people who sign up have no user before their first request; people who make none (a native application, an e-mail still to be verified) have no user until a reconcile").
+		fix("find out why they do not arrive: symbolon doctor --kratos-config FILE --live")
 }
 
 func ago(d time.Duration) string {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// checkTokens looks whether the keys of Ory's tokens are there, and are public ones.
+// checkTokens checks that the keys of Ory's tokens can be read and are public keys.
 func (d *Doctor) checkTokens(ctx context.Context) Result {
 	if d.TokenKeys == nil {
-		return skipped("no tokens of Ory's are taken (auth.jwt)")
+		return skipped("Ory's tokens are not accepted (auth.jwt)")
 	}
 	used, unused, err := d.TokenKeys(ctx)
 	if ctx.Err() != nil {
@@ -16,12 +16,12 @@ func (d *Doctor) checkTokens(ctx context.Context) Result {
 	}
 	if err != nil {
 		return problem("auth.jwt.jwks: %s", err).
-			breaks("whoever shows one of Ory's tokens gets 503, but by keys that a running server has read before").
-			mend("publish the public halves of the template's keys there, as {\"keys\": […]} (docs/ory-tokens.md)")
+			breaks("requests with one of Ory's tokens get 503, except for keys that a running server has read before").
+			fix("publish the public halves of the template's keys there, as {\"keys\": […]} (docs/ory-tokens.md)")
 	}
 	is := strings.Join(used, ", ")
 	if len(unused) > 0 {
-		is += "; of no use: " + strings.Join(unused, "; ")
+		is += "; not usable: " + strings.Join(unused, "; ")
 	}
 	return well("Ory's tokens are verified by %s", is)
 }

@@ -8,28 +8,28 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Table is the application's users table beside its configuration.
+// Table compares the application's users table with its configuration.
 type Table interface {
-	// Examine lists everything that is wrong. The error is "don't know".
+	// Examine lists all faults. An error means "don't know".
 	Examine(ctx context.Context) ([]TableFault, error)
 
-	// UniqueColumns are the columns that are filled from the identity and are unique.
+	// UniqueColumns returns the unique columns that are filled from the identity.
 	UniqueColumns(ctx context.Context) ([]string, error)
 }
 
-// TableFault is one thing that is wrong with the table. Kind is one of no_layout,
-// no_table, no_column, wrong_type, not_unique and refusing.
+// TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
+// wrong_type, not_unique and refusing.
 type TableFault struct {
 	Kind   string
 	Column string
 	Is     string
-	Mend   string
+	Fix    string
 }
 
 func (d *Doctor) checkDatabase(_ context.Context) Result {
 	if d.Table == nil {
 		return problem("%v", d.Database).breaks("nobody without a cached answer is let in, and link hooks are refused with 503; sign-ups go on, since reserve needs no database").
-			mend("set database (SYMBOLON_DATABASE) to where it is and start it; a new one is made by symbolon migrate")
+			fix("set database (SYMBOLON_DATABASE) to where it is and start it; a new one is made by symbolon migrate")
 	}
 	if _, err := d.faults(); err != nil {
 		return unknown("run it again when the database answers", "the database could not be asked: %s", err)
@@ -37,7 +37,7 @@ func (d *Doctor) checkDatabase(_ context.Context) Result {
 	return well("the database answers")
 }
 
-// what a kind of fault breaks, and what is so where there is none.
+// tableWords says for each kind of fault what it breaks, and the result without the fault.
 var tableWords = map[string]struct{ breaks, well string }{
 	"no_layout":  {"serve brings them up to date when it starts, where its database user may; until then nobody gets a user", "Symbolon's own tables are there, in this program's version"},
 	"no_table":   {"serve does not start", "the users table is there"},
@@ -51,20 +51,20 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 	return func(d *Doctor, _ context.Context) Result {
 		faults, err := d.faults()
 		if err != nil {
-			return unknown("mend users.database first", "the database cannot be asked")
+			return unknown("fix users.database first", "the database cannot be asked")
 		}
 		words := tableWords[kind]
-		var is, mend []string
+		var is, fix []string
 		for _, f := range faults {
 			if f.Kind == kind {
-				is, mend = append(is, f.Is), append(mend, f.Mend)
+				is, fix = append(is, f.Is), append(fix, f.Fix)
 			}
 		}
 		if len(is) > 0 {
-			return problem("%s", strings.Join(is, "; ")).breaks("%s", words.breaks).mend("%s", strings.Join(slices.Compact(mend), "; "))
+			return problem("%s", strings.Join(is, "; ")).breaks("%s", words.breaks).fix("%s", strings.Join(slices.Compact(fix), "; "))
 		}
 		if kind != "no_layout" && kind != "no_table" && slices.ContainsFunc(faults, func(f TableFault) bool { return f.Kind == "no_table" }) {
-			return unknown("mend users.table first", "there is no users table")
+			return unknown("fix users.table first", "there is no users table")
 		}
 		return well("%s", words.well)
 	}
@@ -73,7 +73,7 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 func (d *Doctor) checkRelease(ctx context.Context) Result {
 	faults, err := d.faults()
 	if err != nil || slices.ContainsFunc(faults, func(f TableFault) bool { return f.Kind == "no_table" }) {
-		return unknown("mend users.table first", "there is no users table to look at")
+		return unknown("fix users.table first", "there is no users table to look at")
 	}
 	unique, err := d.Table.UniqueColumns(ctx)
 	if err != nil {
@@ -85,12 +85,12 @@ func (d *Doctor) checkRelease(ctx context.Context) Result {
 	}
 	columns := strings.Join(stuck, ", ")
 	return problem("the row of a deleted identity stays (users.on_identity_deleted: %s) and keeps its unique %s", d.OnIdentityDeleted, columns).
-		breaks("whoever signs up again with the same %s gets a user without it, and finding duplicate_email", columns).
-		mend("set users.release_columns: [%s], or users.on_identity_deleted: delete", strings.Join(append(slices.Clone(d.ReleaseColumns), stuck...), ", "))
+		breaks("a person who signs up again with the same %s gets a user without it, and finding duplicate_email", columns).
+		fix("set users.release_columns: [%s], or users.on_identity_deleted: delete", strings.Join(append(slices.Clone(d.ReleaseColumns), stuck...), ", "))
 }
 
-// Stuck are the columns of those that are unique which the row of a deleted identity
-// would keep. Columns that anonymise names none of are all emptied by it.
+// Stuck returns the unique columns that the row of a deleted identity would keep. An empty
+// anonymise means that anonymising empties all columns.
 func Stuck(policy symbolon.RowPolicy, unique, release, anonymise []string) (stuck []string) {
 	if policy == symbolon.DeleteRow || policy == symbolon.AnonymiseRow && len(anonymise) == 0 {
 		return nil

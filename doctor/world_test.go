@@ -197,7 +197,7 @@ func (t table) Examine(ctx context.Context) (out []doctor.TableFault, err error)
 		if !errors.As(fault, &f) {
 			return nil, fault
 		}
-		out = append(out, doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend})
+		out = append(out, doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix})
 	}
 	return out, err
 }
@@ -250,9 +250,9 @@ func expect(t *testing.T, got map[string]doctor.Result, want map[string]doctor.V
 			t.Errorf("%s: %s (%s), want %s", name, r.Verdict, r.Is, wanted)
 		case !named && r.Verdict != doctor.OK && r.Verdict != doctor.Skipped:
 			t.Errorf("%s: %s: %s", name, r.Verdict, r.Is)
-		case r.Verdict == doctor.Problem && (r.Is == "" || r.Breaks == "" || r.Mend == ""):
+		case r.Verdict == doctor.Problem && (r.Is == "" || r.Breaks == "" || r.Fix == ""):
 			t.Errorf("%s does not say all: %+v", name, r)
-		case r.Verdict == doctor.Unknown && r.Mend == "":
+		case r.Verdict == doctor.Unknown && r.Fix == "":
 			t.Errorf("%s does not say how to find out: %+v", name, r)
 		}
 	}

@@ -17,10 +17,10 @@ type Fault struct {
 	Kind   FaultKind
 	Column string // of the users table; empty: the table as a whole
 	Is     string // what is so
-	Mend   string // what mends it
+	Fix   string // what mends it
 }
 
-func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Mend }
+func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }
 
 // FaultKind tells faults apart.
 type FaultKind string
@@ -76,7 +76,7 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 
 // faultOf describes a fault of a column.
 func (u Users) faultOf(kind FaultKind, column, is, mend string, args ...any) error {
-	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Mend: fmt.Sprintf(mend, args...)}
+	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Fix: fmt.Sprintf(mend, args...)}
 }
 
 // checkKey asks whether the key can take the IDs that it will be given.
@@ -180,7 +180,7 @@ func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
 
 const runMigrations = "run its migrations (symbolon migrate, or migrate.Up)"
 
-func layoutFault(is, mend string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Mend: mend}} }
+func layoutFault(is, mend string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: mend}} }
 
 func layoutTable(d Dialect) tableName {
 	if d == SQLite {

@@ -71,7 +71,7 @@ func (s *Store) checkStrangers(ctx context.Context, faults []error) error {
 	}
 	if all {
 		return &Fault{Kind: Refusing, Is: "the ledger binds users of another table, and with new_id create_url they would all be gone",
-			Mend: "insert their IDs and identities into " + s.users().table() + " first (docs/create-url.md)"}
+			Fix: "insert their IDs and identities into " + s.users().table() + " first (docs/create-url.md)"}
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 		return c
 	}
 	if len(t.columns) == 0 {
-		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Mend: "create it, or run Symbolon's migrations if it is " + defaultTable}}
+		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: "create it, or run Symbolon's migrations if it is " + defaultTable}}
 	}
 	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity()), others: t.columns}
 	faults = append(faults, u.checkEmail(t)...)

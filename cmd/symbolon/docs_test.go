@@ -22,7 +22,7 @@ func TestDoctorIsDocumented(t *testing.T) {
 		t.Errorf("documented:\n%s\nwanted:\n%s", got, want)
 	}
 	for _, section := range strings.Split(text, "\n### ")[1:] {
-		for _, word := range []string{"**Breaks**", "**Mend**"} {
+		for _, word := range []string{"**Breaks**", "**Fix**"} {
 			if !strings.Contains(section, word) {
 				t.Errorf("%s does not say %s", strings.SplitN(section, "\n", 2)[0], word)
 			}

@@ -202,8 +202,8 @@ func (p *doctorPrinter) flush() {
 		if r.Breaks != "" {
 			p.printf("           breaks:         %s\n", wrapped(r.Breaks, 27))
 		}
-		if r.Mend != "" {
-			p.printf("           %-15s %s\n", fixWords[r.Verdict], wrapped(r.Mend, 27))
+		if r.Fix != "" {
+			p.printf("           %-15s %s\n", fixWords[r.Verdict], wrapped(r.Fix, 27))
 		}
 	}
 	p.printf("\n")
@@ -212,7 +212,7 @@ func (p *doctorPrinter) flush() {
 
 // alike reports whether two checks were not completed for the same reason.
 func alike(a, b doctor.Result) bool {
-	return (a.Verdict == doctor.Skipped || a.Verdict == doctor.Unknown) && a.Verdict == b.Verdict && a.Is == b.Is && a.Mend == b.Mend
+	return (a.Verdict == doctor.Skipped || a.Verdict == doctor.Unknown) && a.Verdict == b.Verdict && a.Is == b.Is && a.Fix == b.Fix
 }
 
 func (p *doctorPrinter) printf(format string, args ...any) {

@@ -205,7 +205,7 @@ type PolicyConfig struct {
 	LoginRedirect bool          `yaml:"login_redirect"`
 }
 
-// ReconcileConfig is about what is compared and mended in the background.
+// ReconcileConfig is about what is compared and repaired in the background.
 type ReconcileConfig struct {
 	// Every is the pause after a comparison of everybody; 0 switches them off.
 	Every time.Duration `yaml:"every"`

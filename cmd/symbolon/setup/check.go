@@ -47,7 +47,7 @@ func (p *plan) left() (left []error, err error) {
 	for _, err := range faults {
 		var f *sqlstore.Fault
 		switch {
-		case errors.As(err, &f) && f.Kind == sqlstore.NoLayout && !strings.Contains(f.Mend, "upgrade"):
+		case errors.As(err, &f) && f.Kind == sqlstore.NoLayout && !strings.Contains(f.Fix, "upgrade"):
 		case f != nil && f.Kind == sqlstore.NoTable && u.Table == config.OwnTable:
 		case f != nil && f.Column == u.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique):
 		default:

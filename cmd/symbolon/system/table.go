@@ -25,9 +25,9 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 		if !errors.As(err, &f) {
 			return nil, err
 		}
-		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Mend: f.Mend}
+		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix}
 		if f.Column == u.Config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
-			fault.Mend = u.identityColumn(ctx, f.Mend)
+			fault.Fix = u.identityColumn(ctx, f.Fix)
 		}
 		out = append(out, fault)
 	}

@@ -9,26 +9,26 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// facts are all that is known of one identity whom the ledger does not bind.
+// facts are everything known about an identity that the ledger does not link.
 type facts struct {
 	identity symbolon.IdentityID
 	entry    *symbolon.Link // the ledger's; nil: none
 
-	column []symbolon.UserID // the rows whose identity column holds it
-	taken  symbolon.UserID   // a row that holds it, while the ledger binds the user to another
-	said   []said            // what a voucher and the operator's places name
-	mail   symbolon.UserID
-	letter decide.EmailVerdict // empty: not asked
+	column  []symbolon.UserID // the rows whose identity column holds it
+	taken   symbolon.UserID   // a row that holds it although the ledger links its user to another identity
+	claims  []claim           // the users named by a voucher and by the operator's places
+	mail    symbolon.UserID
+	verdict decide.EmailVerdict // about mail; empty: e-mail was not compared
 }
 
-// said is that an identity and a user name each other somewhere.
-type said struct {
+// claim says that an identity and a user name each other in some place.
+type claim struct {
 	by   symbolon.Proof
 	user symbolon.UserID
 	is   standing
 }
 
-// standing is how a user who is named stands.
+// standing is the state of a named user.
 type standing int
 
 const (
@@ -37,16 +37,16 @@ const (
 	missing                 // has no row
 )
 
-// judge says what an identity's line is, as far as the identity itself decides it: that
-// another one names the same user is seen at the end. It is pure.
-func judge(f facts) Line {
+// decideLine decides an identity's line from its own facts. Whether another identity names
+// the same user is checked at the end (decideOpen). It is pure.
+func decideLine(f facts) Line {
 	l := Line{Class: Ambiguous, Identity: f.identity}
 	switch {
 	case f.entry != nil && f.entry.State != symbolon.OnHold:
 		return Line{Class: Alone, Identity: f.identity, User: f.entry.User,
 			Why: fmt.Sprintf("the ledger has it as %s; bind settles it", f.entry.State)}
 	case f.taken != "":
-		l.User, l.Why = f.taken, "the user's row holds this identity, and the ledger binds the user to another; bind settles it"
+		l.User, l.Why = f.taken, "the user's row holds this identity, and the ledger links the user to another one; bind settles it"
 		return l
 	case len(f.column) > 1:
 		l.Why = "the rows of users " + list(f.column) + " hold it"
@@ -54,34 +54,34 @@ func judge(f facts) Line {
 	case len(f.column) == 1:
 		return Line{Class: Column, Identity: f.identity, User: f.column[0], By: symbolon.ByIdentityColumn, Do: Bind}
 	}
-	return f.judgeSaid(l)
+	return f.decideClaims(l)
 }
 
-// judgeSaid weighs what is less than the application's own column: everything that
-// speaks must name the same user.
-func (f facts) judgeSaid(l Line) Line {
+// decideClaims decides by evidence weaker than the identity column. All of it must name the
+// same user.
+func (f facts) decideClaims(l Line) Line {
 	var users []symbolon.UserID
-	for _, s := range f.said {
+	for _, s := range f.claims {
 		if s.is != missing && !slices.Contains(users, s.user) {
 			users = append(users, s.user)
 		}
 	}
-	if f.letter == decide.EmailProves && !slices.Contains(users, f.mail) {
+	if f.verdict == decide.EmailProves && !slices.Contains(users, f.mail) {
 		users = append(users, f.mail)
 	}
 	switch {
 	case len(users) > 1:
-		l.Why = "it names more than one user: " + f.sayings()
+		l.Why = "it names more than one user: " + f.describeClaims()
 		return l
 	case len(users) == 0:
-		return f.judgeMail(l)
+		return f.decideEmail(l)
 	}
 	l.User = users[0]
 	l.Class, l.Do, l.By = Email, Bind, symbolon.ByVerifiedEmail
-	for _, s := range slices.Backward(f.said) { // the strongest comes first
+	for _, s := range slices.Backward(f.claims) { // the strongest claim is first, so it decides last
 		switch {
 		case s.is == taken:
-			return Line{Class: Ambiguous, Identity: f.identity, User: s.user, By: s.by, Why: "the user has another identity, or its ID was given up"}
+			return Line{Class: Ambiguous, Identity: f.identity, User: s.user, By: s.by, Why: "the user has another identity, or its ID was retired"}
 		case s.is == free && s.by == symbolon.ByVoucher:
 			l.Class, l.By = Voucher, s.by
 		case s.is == free:
@@ -91,36 +91,35 @@ func (f facts) judgeSaid(l Line) Line {
 	return l
 }
 
-// judgeMail is for an identity that nothing but an address speaks of, and that does
-// not suffice.
-func (f facts) judgeMail(l Line) Line {
-	switch f.letter {
+// decideEmail decides for an identity without claims whose e-mail address proves nothing.
+func (f facts) decideEmail(l Line) Line {
+	switch f.verdict {
 	case decide.EmailAmbiguous, decide.EmailTaken, decide.EmailUnverified:
-		l.User, l.By, l.Why = f.mail, symbolon.ByVerifiedEmail, string(f.letter)
+		l.User, l.By, l.Why = f.mail, symbolon.ByVerifiedEmail, string(f.verdict)
 		return l
 	}
 	l.Class = Alone
 	switch {
-	case len(f.said) > 0:
-		l.Why = f.sayings() + ", and there is no such user"
+	case len(f.claims) > 0:
+		l.Why = f.describeClaims() + ", and there is no such user"
 	case f.entry != nil:
 		l.Why = "on hold: " + string(f.entry.Reason)
 	}
 	return l
 }
 
-func (f facts) sayings() string {
+func (f facts) describeClaims() string {
 	var words []string
-	for _, s := range f.said {
+	for _, s := range f.claims {
 		words = append(words, fmt.Sprintf("%s names %s", s.by, s.user))
 	}
-	if f.letter == decide.EmailProves {
+	if f.verdict == decide.EmailProves {
 		words = append(words, fmt.Sprintf("the verified e-mail address is that of %s", f.mail))
 	}
 	return strings.Join(words, ", ")
 }
 
-// list names a few users.
+// list names at most five users.
 func list(users []symbolon.UserID) string {
 	var words []string
 	for _, u := range users {
