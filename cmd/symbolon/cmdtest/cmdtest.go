@@ -42,8 +42,18 @@ func Env(pairs ...string) map[string]string {
 
 // OnBoth runs a test on SQLite and on Postgres, each time in an empty database.
 func OnBoth(t *testing.T, f func(t *testing.T, database string)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db")) })
-	t.Run("postgres", func(t *testing.T) { f(t, symbolontest.SharedPostgres(t).NewDatabase(t)) })
+	for _, d := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+		t.Run(string(d), func(t *testing.T) { f(t, NewDatabase(t, d)) })
+	}
+}
+
+// NewDatabase makes an empty database, as the configuration names it.
+func NewDatabase(t *testing.T, d sqlstore.Dialect) string {
+	t.Helper()
+	if d == sqlstore.Postgres {
+		return symbolontest.SharedPostgres(t).NewDatabase(t)
+	}
+	return "sqlite://" + filepath.Join(t.TempDir(), "symbolon.db")
 }
 
 // Eventually waits for three minutes: on a machine that does much else a process alone may

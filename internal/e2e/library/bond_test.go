@@ -51,7 +51,7 @@ func TestLinkHook(t *testing.T) {
 // TestLinkHookWithoutAdminURL: the key vouches for the body.
 func TestLinkHookWithoutAdminURL(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{link: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("bodily"))
 		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
 		if n := w.db.int(`select count(*) from symbolon_users where email = $1 and name = 'Ann'`, p.Email); n != 1 {
@@ -112,7 +112,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
+			onOne(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
 				seen := make(chan struct{})
 				w.gate.set(func() { w.gate.hold = seen })
 				p := w.signUp(mail("meta"))

@@ -8,6 +8,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -124,7 +125,16 @@ var accountUsers = sqlstore.Users{Table: "accounts", NewID: sqlstore.ByDatabase,
 
 // withAccounts runs a test with the accounts table on both stores.
 func withAccounts(t *testing.T, s setup, test func(t *testing.T, w *world)) {
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+	accountsOn(t, e2e.Both, s, test)
+}
+
+// withAccountsOnOne runs a test with the accounts table on one of them.
+func withAccountsOnOne(t *testing.T, s setup, test func(t *testing.T, w *world)) {
+	accountsOn(t, e2e.One(t), s, test)
+}
+
+func accountsOn(t *testing.T, dialects []sqlstore.Dialect, s setup, test func(t *testing.T, w *world)) {
+	for _, dialect := range dialects {
 		t.Run(string(dialect), func(t *testing.T) {
 			t.Parallel()
 			s := s

@@ -41,7 +41,7 @@ func (w *world) create(email, metadata string) *symbolontest.Person {
 func TestUsersOfAHandWrittenHook(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(200, 5000)
-	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
+	withAccountsOnOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		people := make([]*symbolontest.Person, n)
 		for i := range n {
 			metadata := fmt.Sprintf(`{"id":"%d"}`, i+1)
@@ -76,7 +76,7 @@ func TestUsersOfAHandWrittenHook(t *testing.T) {
 // event say so.
 func TestHandMadeMetadata(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		victim := w.create(mail("victim"), "")
 		_, victims := w.get(victim.Token)
 		foreign := mint.NewMinter("another", secrets...).Mint(timeNow())
@@ -158,7 +158,7 @@ func (w *world) forget(user string) {
 // own; the eleventh is held, and so is nobody else.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		victim := w.create(mail("popular"), "")
 		_, victims := w.get(victim.Token)
 		for i := range 12 {
@@ -182,7 +182,7 @@ func TestBreaker(t *testing.T) {
 // has. It is held until the operator binds it.
 func TestRecreatedIdentity(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		before := w.create(mail("mover"), "")
 		_, user := w.get(before.Token)
 		if err := w.kratos.DeleteIdentity(t.Context(), before.IdentityID); err != nil {
@@ -206,7 +206,7 @@ func TestRecreatedIdentity(t *testing.T) {
 // moment on nobody else is answered with it, sessions that were cached included.
 func TestMovedUser(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		old, now := w.create(mail("old-self"), ""), w.create(mail("new-self"), "")
 		_, user := w.get(old.Token)
 		_, fresh := w.get(now.Token)
@@ -230,7 +230,7 @@ func TestMovedUser(t *testing.T) {
 // bound at the first request, and by no other identity that shows the same paper.
 func TestVoucher(t *testing.T) {
 	t.Parallel()
-	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
+	withAccountsOnOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		w.db.exec(`insert into accounts (id, email) values (41, $1)`, mail("invited"))
 		paper, err := w.linker.Voucher("41")
 		if err != nil {
@@ -271,7 +271,7 @@ func TestApplicationChangesItsRow(t *testing.T) {
 		{"null", `update symbolon_users set ory_identity_id = null where id = $1`, "link_on_hold", "column_disagrees"},
 		{"changed", `update symbolon_users set ory_identity_id = '11111111-1111-4111-8111-111111111111' where id = $1`, "link_on_hold", "column_disagrees"},
 	}
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		for _, tt := range tests {
 			p := w.create(mail("row-%s", tt.name), "")
 			_, user := w.get(p.Token)
@@ -291,7 +291,7 @@ func TestApplicationChangesItsRow(t *testing.T) {
 
 func TestForgottenUser(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		p := w.create(mail("forgotten"), "")
 		_, user := w.get(p.Token)
 		w.forget(user)
@@ -304,7 +304,7 @@ func TestForgottenUser(t *testing.T) {
 
 func TestRecreatedUser(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true, deleted: link.RecreateDeleted}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true, deleted: link.RecreateDeleted}, func(t *testing.T, w *world) {
 		p := w.create(mail("phoenix"), "")
 		_, user := w.get(p.Token)
 		w.forget(user)

@@ -23,7 +23,7 @@ func keyOf(path string) string {
 // taken, and then refuses.
 func TestRefusedSignUpLeavesNothing(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		w.signUp(mail("taken"))
 		w.eventually("the first is linked", func() bool { return w.db.int(`select count(*) from symbolon_users`) == 1 })
 		_, err := w.kratos.Register(t.Context(), mail("taken"), password, "Eve")
@@ -79,7 +79,7 @@ func TestSymbolonStopped(t *testing.T) {
 	t.Parallel()
 	t.Run("logins", func(t *testing.T) {
 		t.Parallel()
-		onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+		onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 			p := w.signUp(mail("member"))
 			w.gate.close()
 			again, err := w.kratos.Login(t.Context(), p.Email, password)
@@ -90,7 +90,7 @@ func TestSymbolonStopped(t *testing.T) {
 	})
 	t.Run("sign-ups without reserve", func(t *testing.T) {
 		t.Parallel()
-		onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
+		onOne(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 			w.gate.close()
 			p := w.signUp(mail("newcomer"))
 			if status, user := w.get(p.Token); status != 200 || user == "" {
@@ -104,7 +104,7 @@ func TestSymbolonStopped(t *testing.T) {
 // ID is no key.
 func TestOneFlowManySubmits(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		flow, err := w.kratos.RegisterFlow(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +190,7 @@ func TestManySignUpsAtOnce(t *testing.T) {
 // links, with the ID that was reserved.
 func TestLinkHookNeverArrives(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		w.gate.set(func() { w.gate.dropLink = true })
 		p := w.signUp(mail("lost"))
 		born := w.backReference(p.Token)
@@ -200,7 +200,7 @@ func TestLinkHookNeverArrives(t *testing.T) {
 	})
 	t.Run("500", func(t *testing.T) {
 		t.Parallel()
-		onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
+		onOne(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 			w.gate.set(func() { w.gate.fail = 500 })
 			p := w.signUp(mail("refused"))
 			status, user := w.get(p.Token)
@@ -245,7 +245,7 @@ func TestHooksInAnyOrder(t *testing.T) {
 // TestHooksForADeletedIdentity: no user, no event, 200.
 func TestHooksForADeletedIdentity(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("gone"))
 		if err := w.kratos.DeleteIdentity(t.Context(), p.IdentityID); err != nil {
 			t.Fatal(err)
@@ -266,7 +266,7 @@ func TestHooksForADeletedIdentity(t *testing.T) {
 // older than what is there does not.
 func TestSyncUpdatesColumns(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("before"))
 		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
 		// Of two PATCHes at once Kratos may lose one, and ours is not the one to test here.

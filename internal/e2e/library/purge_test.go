@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -72,7 +73,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			return err
 		}},
 	}
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+	for _, dialect := range e2e.Both {
 		t.Run(string(dialect), func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t, dialect, 2*len(ways), time.Hour)

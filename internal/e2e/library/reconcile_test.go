@@ -272,7 +272,7 @@ func (w *world) no() string {
 // left as it is; whoever is gone from Ory is buried by proof.
 func TestReconcileReports(t *testing.T) {
 	t.Parallel()
-	onBoth(t, hookless, func(t *testing.T, w *world) {
+	onOne(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("some", 5)
 		w.reconcile(reconcile.Options{Repair: true})
 		w.db.exec(`delete from symbolon_users where ory_identity_id = $1`, ids[0])
@@ -324,7 +324,7 @@ func (w *world) later(o reconcile.Options) reconcile.Report {
 // what Ory says, once.
 func TestReconcileState(t *testing.T) {
 	t.Parallel()
-	onBoth(t, hookless, func(t *testing.T, w *world) {
+	onOne(t, hookless, func(t *testing.T, w *world) {
 		ids := w.people("state", 4)
 		w.reconcile(reconcile.Options{Repair: true})
 		w.db.exec(`update symbolon_users set active = `+w.no()+` where ory_identity_id = $1`, ids[0])
@@ -348,7 +348,7 @@ func TestReconcileState(t *testing.T) {
 // and are written where nothing stands; under any other policy they are counted.
 func TestReconcileBackReferences(t *testing.T) {
 	t.Parallel()
-	onBoth(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
+	onOne(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
 		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
 		ids := w.people("bare", 5)
 		foreign := symbolon.UserID("legacy-7")
@@ -382,7 +382,7 @@ func TestReconcileBackReferences(t *testing.T) {
 func TestReimport(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(100, 1000)
-	onBoth(t, hookless, func(t *testing.T, w *world) {
+	onOne(t, hookless, func(t *testing.T, w *world) {
 		export := map[string]symbolon.UserID{}
 		for i := range n {
 			export[mail("moved%d", i)] = w.linker.Mint()

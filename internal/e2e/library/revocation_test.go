@@ -131,7 +131,7 @@ func (c *crowd) end(n int) {
 // second on both replicas when the change came through Symbolon. Then Ory stops.
 func TestRevocation(t *testing.T) {
 	t.Parallel()
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+	for _, dialect := range e2e.Both {
 		t.Run(string(dialect), func(t *testing.T) {
 			t.Parallel()
 			seconds, n := time.Duration(e2e.Torture(3, 40)), e2e.Torture(60, 1000)
@@ -196,7 +196,7 @@ func (c *crowd) judge() {
 // the broadcast ends a session at the other replica.
 func TestRevokedHereIsRefusedThere(t *testing.T) {
 	t.Parallel()
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+	for _, dialect := range e2e.Both {
 		t.Run(string(dialect), func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t, dialect, e2e.Torture(20, 200), time.Hour)

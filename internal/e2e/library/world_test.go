@@ -68,8 +68,13 @@ type world struct {
 }
 
 // onBoth runs a test with the store on SQLite and on Postgres.
-func onBoth(t *testing.T, s setup, test func(t *testing.T, w *world)) {
-	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+func onBoth(t *testing.T, s setup, test func(t *testing.T, w *world)) { on(t, e2e.Both, s, test) }
+
+// onOne runs a test with the store on one of them.
+func onOne(t *testing.T, s setup, test func(t *testing.T, w *world)) { on(t, e2e.One(t), s, test) }
+
+func on(t *testing.T, dialects []sqlstore.Dialect, s setup, test func(t *testing.T, w *world)) {
+	for _, dialect := range dialects {
 		t.Run(string(dialect), func(t *testing.T) {
 			t.Parallel()
 			test(t, newWorld(t, dialect, s))

@@ -106,7 +106,7 @@ func (a *nodeApp) all(t *testing.T) map[string]string {
 // sign up meanwhile; whoever wants in is told to wait, and when it is back all is well.
 func TestCreateURL(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, database string) {
+	onOne(t, func(t *testing.T, database string) {
 		var app *nodeApp
 		w := startWorld(t, world{database: database, before: func(w *world) { app = startNode(t, w.server) },
 			env: []string{"SYMBOLON_USERS_CREATE_URL=http://127.0.0.1:9/"}})

@@ -11,7 +11,7 @@ import (
 // else. The first request links.
 func TestNoHooksNoAdmin(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, database string) {
+	onOne(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, noAdmin: true})
 		ada := w.register(t, "ada@example.com")
 		if p, known := w.person(t, ada.IdentityID); known {

@@ -27,7 +27,7 @@ func TestNetworksLimits(t *testing.T) {
 	if torture {
 		people, minute, atOnce = 5000, time.Minute, 16
 	}
-	onBoth(t, func(t *testing.T, database string) {
+	onOne(t, func(t *testing.T, database string) {
 		p := newProcess(t)
 		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_LOG_LEVEL=info")
 		printed, err := p.command("actions", "print", "--for", "kratos.yml", "--without-reserve").Output()

@@ -174,7 +174,7 @@ type summary struct {
 func TestServerDownDuringAnImport(t *testing.T) {
 	t.Parallel()
 	imported, signedUp := e2e.Torture(150, 9_900), e2e.Torture(10, 100)
-	onBoth(t, func(t *testing.T, database string) {
+	onOne(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"--without-reserve"}})
 		w.server.kill()
 		var bodies []map[string]any

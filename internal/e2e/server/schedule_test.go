@@ -12,7 +12,7 @@ import (
 // after a restart, and what an administrator changed at Ory.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, database string) {
+	onOne(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, env: []string{"SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%"}})
 		create := func(n int) string {
 			id, err := w.kratos.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",

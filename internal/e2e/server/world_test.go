@@ -18,6 +18,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -34,11 +35,18 @@ func TestMain(m *testing.M) { e2e.Main(m) }
 //	})
 
 // onBoth runs a test on SQLite and on Postgres at once, each in an empty database.
-func onBoth(t *testing.T, f func(t *testing.T, database string)) {
-	cmdtest.OnBoth(t, func(t *testing.T, database string) {
-		t.Parallel()
-		f(t, database)
-	})
+func onBoth(t *testing.T, f func(t *testing.T, database string)) { on(t, e2e.Both, f) }
+
+// onOne runs a test on one of them.
+func onOne(t *testing.T, f func(t *testing.T, database string)) { on(t, e2e.One(t), f) }
+
+func on(t *testing.T, dialects []sqlstore.Dialect, f func(t *testing.T, database string)) {
+	for _, d := range dialects {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			f(t, cmdtest.NewDatabase(t, d))
+		})
+	}
 }
 
 // world is what an end-to-end test runs in. The zero value is Kratos with all of
