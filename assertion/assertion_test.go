@@ -26,7 +26,7 @@ func signedIn(n string, now time.Time) *symbolon.Principal {
 		Session: symbolon.Session{ID: "session-" + n, AAL: "aal1", ExpiresAt: now.Add(time.Hour)}}
 }
 
-// keySet is what the handler serves.
+// keySet returns the set that the handler serves.
 func keySet(t testing.TB, s *Signer) jose.JSONWebKeySet {
 	t.Helper()
 	rec := httptest.NewRecorder()
@@ -38,7 +38,7 @@ func keySet(t testing.TB, s *Signer) jose.JSONWebKeySet {
 	return set
 }
 
-// verify is what an application does.
+// verify verifies an assertion as an application does.
 func verify(t testing.TB, token string, set jose.JSONWebKeySet, at time.Time) (claims map[string]any) {
 	t.Helper()
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA})
@@ -83,7 +83,7 @@ func TestAssertion(t *testing.T) {
 	if second == first {
 		t.Error("it is given out beyond half its life")
 	}
-	// Whoever is somebody else, or has taken the second step, has another.
+	// Another user, or a completed second factor, gets another assertion.
 	for _, other := range []func(*symbolon.Principal){
 		func(p *symbolon.Principal) { p.User.ID = "user-2" }, func(p *symbolon.Principal) { p.User.Identity = "other" },
 		func(p *symbolon.Principal) { p.Session.ID = "other" }, func(p *symbolon.Principal) { p.Session.AAL = "aal2" },
@@ -106,8 +106,8 @@ func TestAssertion(t *testing.T) {
 	verify(t, assert(t, s, p), keySet(t, s), now)
 }
 
-// TestAssertionKeys: one key a day, of yesterday to tomorrow, of each secret; a set
-// that was fetched at any time within a day verifies.
+// TestAssertionKeys: the set has the keys of yesterday, today and tomorrow for each
+// secret, and verifies for a day after it was fetched.
 func TestAssertionKeys(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	s := newSigner(&now)

@@ -19,7 +19,7 @@ func newSigner(now *time.Time) *assertion.Signer {
 	return &assertion.Signer{Issuer: "http://symbolon:4460", Audience: "app", Secrets: secrets, Now: func() time.Time { return *now }}
 }
 
-// verify is what an application does with an assertion.
+// verify verifies an assertion as an application does.
 func verify(t testing.TB, token string, s *assertion.Signer, at time.Time) (claims map[string]any) {
 	t.Helper()
 	rec := httptest.NewRecorder()
@@ -42,7 +42,7 @@ func verify(t testing.TB, token string, s *assertion.Signer, at time.Time) (clai
 	return claims
 }
 
-// TestForwardAuthAssertion: it is the last header, of whoever has signed in.
+// TestForwardAuthAssertion: the last header is an assertion if somebody has signed in.
 func TestForwardAuthAssertion(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)

@@ -19,7 +19,7 @@ import (
 
 var allHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
 
-// auth asks as a proxy does and returns the status and all the headers.
+// auth asks as a proxy does, and returns the status and all headers.
 func (w *world) auth(t testing.TB, method, path string, header ...string) (int, string) {
 	t.Helper()
 	r := request(header...)
@@ -80,13 +80,13 @@ func TestForwardAuth(t *testing.T) {
 		{"/auth/optional", held, 200, nothing},
 		{"/auth/aal2", token, 403, nothing},
 		{"/auth/aal2", "", 401, nothing},
-		// The query never counts, whoever sent it.
+		// The query is ignored.
 		{"/auth?optional=1", "", 401, nothing},
 		{"/auth?policy=/auth/optional", "", 401, nothing},
 		{"/auth?", token, 200, who},
 		{"/auth/aal2?aal=aal1", token, 403, nothing},
 		{"/auth/optional?/../aal2", "", 200, nothing},
-		// Below them there is nothing, and paths are never cleaned.
+		// There are no paths below them, and paths are not cleaned.
 		{"/auth/", token, 404, nothing},
 		{"/auth/optional/", token, 404, nothing},
 		{"/auth/optional/x", "", 404, nothing},
@@ -109,7 +109,7 @@ func TestForwardAuth(t *testing.T) {
 		{`/auth\optional`, "", 404, nothing},
 		{"/authx", token, 404, nothing},
 		{"/", token, 404, nothing},
-		// Only behind a named policy anything may follow, and says nothing.
+		// Only after a named policy may more follow. It is ignored.
 		{"/auth/p/default", token, 200, who},
 		{"/auth/p/default", "", 401, nothing},
 		{"/auth/p/optional", "", 200, nothing},
@@ -163,8 +163,8 @@ func TestForwardAuth(t *testing.T) {
 	}
 }
 
-// TestForwardAuthOnTheWire: empty headers are really sent, and nothing is behind
-// the answer.
+// TestForwardAuthOnTheWire: empty headers are really sent, and nothing follows the
+// answer.
 func TestForwardAuthOnTheWire(t *testing.T) {
 	w := newWorld(t)
 	srv := httptest.NewServer(&ForwardAuth{Verifier: w.v})

@@ -15,7 +15,7 @@ import (
 
 const hydratePassword = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
 
-// hydrate asks as Oathkeeper does: the client's headers, but for Authorization.
+// hydrate asks as Oathkeeper does, with the client's headers except Authorization.
 func (w *world) hydrate(h *Hydrate, body string, header ...string) (int, string) {
 	r := httptest.NewRequest("POST", "/hydrate", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -38,7 +38,7 @@ func TestHydrate(t *testing.T) {
 	now := time.Now()
 	h := &Hydrate{ForwardAuth: &ForwardAuth{Verifier: w.v, Signer: newSigner(&now)}, User: "symbolon", Passwords: []string{"former", hydratePassword}}
 
-	// What came stays, to the last digit; what is ours is set, whatever stood there.
+	// Other members stay unchanged, to the last digit. Ours overwrite any earlier value.
 	body := fmt.Sprintf(`{"subject":%q,"extra":{"n":12345678901234567890,"symbolon":{"user_id":"evil"},"identity":{"id":%q}},`+
 		`"header":{"X-Other":["a"],"x-user-id":["evil"],"X-AUTH-EMAIL":["evil"]},"match_context":{"regexp_capture_groups":["x"],"url":null,"method":"GET"}}`, s.IdentityID, s.IdentityID)
 	status, text := w.hydrate(h, body, "X-Session-Token", token, "Content-Encoding", "gzip", "X-User-Id", "evil")

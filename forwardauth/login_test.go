@@ -18,7 +18,7 @@ func testLogin() Login {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 }
 
-// goodReturns are taken as they stand.
+// goodReturns are accepted unchanged.
 var goodReturns = []string{
 	"https://app.example/", "http://app.example/", "https://app.example/notes", "https://app.example/notes?x=1&y=2", "https://app.example:8443/a/b.html",
 	"http://127.0.0.1:3000/", "https://app.example/a%20b", "https://app.example/?q=%0a", "https://app.example/a?u=https://evil.example/", "https://app.example/@evil",
@@ -26,7 +26,7 @@ var goodReturns = []string{
 	"https://App.Example/", "https://app.example/..%2f", "https://app.example/a:b", "https://app.example/" + strings.Repeat("a", 2000),
 }
 
-// badReturns would be somebody's open redirect, or may be.
+// badReturns would be open redirects, or may be.
 var badReturns = []string{
 	"", " ", "/", "/notes", "//evil.example", "//app.example", "///evil.example", "////evil.example/", "/\\evil.example", "\\\\evil.example", "\\/evil.example", "/\t/evil.example",
 	"https:/evil.example", "https:evil.example", "https:/\\evil.example", "https:\\\\evil.example", "https:\\/evil.example", "https:///evil.example", "https:////evil.example", "http:/\\/\\evil.example",
@@ -65,7 +65,7 @@ func TestReturnTo(t *testing.T) {
 	}
 }
 
-// TestLoginRedirect: the whole way. A bad URL is the login page without return_to.
+// TestLoginRedirect: a bad URL leads to the login page without return_to.
 func TestLoginRedirect(t *testing.T) {
 	w := newWorld(t)
 	f := &ForwardAuth{Verifier: w.v, Login: testLogin(), Policies: map[string]Policy{"web": {LoginRedirect: true}, "api": {}}}
@@ -127,7 +127,7 @@ func TestLoginRedirect(t *testing.T) {
 			}
 		}
 	}
-	// "Don't know" and "no" are no reason to sign in.
+	// "Don't know" and a 403 are not answered by the login page.
 	w.Break(fakeory.DatabaseDown{})
 	r := request("X-Session-Token", "ory_st_other", "Accept", page)
 	r.URL = &url.URL{Path: "/auth/p/web"}
@@ -137,7 +137,7 @@ func TestLoginRedirect(t *testing.T) {
 	}
 }
 
-// TestForwardAuthCheck: what is wrong is said of the field that is wrong, all at once.
+// TestForwardAuthCheck: Check names all wrong fields at once.
 func TestForwardAuthCheck(t *testing.T) {
 	w := newWorld(t)
 	for field, f := range map[string]*ForwardAuth{
@@ -168,9 +168,9 @@ func TestForwardAuthCheck(t *testing.T) {
 	}
 }
 
-// FuzzReturnTo: whatever is let through names one of the allowed hosts to every
-// reader: to net/url, and to a browser's, which drops tabs and line feeds and takes a
-// backslash for a slash.
+// FuzzReturnTo: an accepted URL has one of the allowed hosts for every reader: for
+// net/url, and for a browser, which drops tabs and line feeds and reads a backslash as a
+// slash.
 func FuzzReturnTo(f *testing.F) {
 	for _, s := range append(goodReturns, badReturns...) {
 		f.Add(s)

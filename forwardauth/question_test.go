@@ -9,7 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// TestAnswer: to a question the answer is as by HTTP, and the policy is only its own.
+// TestAnswer: the answer to a question equals the answer by HTTP, and the policy comes
+// from the question alone.
 func TestAnswer(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)
@@ -39,7 +40,7 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("%q: %d", name, got.Status)
 		}
 	}
-	// The proxy says what was asked for, and nobody else.
+	// The URL comes from the proxy alone.
 	page := http.Header{"Accept": {"text/html"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"app.example"}, "X-Forwarded-Uri": {"/evil"}}
 	for url, want := range map[string]string{
 		"https://app.example/notes?q=1": "https://id.example/login?return_to=https%3A%2F%2Fapp.example%2Fnotes%3Fq%3D1",

@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestSecondFactor: Ory's own address of the second factor stands in Location and in the
-// body, where Ory says a plain one; a policy's denial has none.
+// TestSecondFactor: Ory's own address for the second factor is in Location and in the
+// body, if it is a plain address. A policy's denial has none.
 func TestSecondFactor(t *testing.T) {
 	const good = "https://ory.example/self-service/login/browser?aal=aal2"
 	for redirect, want := range map[string]string{good: good, "javascript:alert(1)": "", "https://x/?t=ory_st_secret": ""} {
@@ -40,7 +40,7 @@ func TestSecondFactor(t *testing.T) {
 	}
 }
 
-// TestCanaries: no credential shows in any answer or log.
+// TestCanaries: no credential appears in any answer or log.
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	var said strings.Builder

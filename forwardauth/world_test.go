@@ -38,7 +38,7 @@ func (s *fakeStore) Write(_ context.Context, q symbolon.Query, _ func(symbolon.E
 	return symbolon.Outcome{Plan: symbolon.Plan{Err: s.deny[q.Reading.Identity.ID]}}, nil
 }
 
-// world is a verifier between an Ory in memory and a fake store.
+// world is a verifier with an Ory in memory and a fake store.
 type world struct {
 	*fakeory.Ory
 	store *fakeStore

@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 )
 
-// BenchmarkCall is a whole call over the loopback interface: without an interceptor,
-// and with one, of a cached session.
+// BenchmarkCall is a whole call over the loopback interface, without an interceptor and
+// with one for a cached session.
 func BenchmarkCall(b *testing.B) {
 	w := authtest.New(b, nil)
 	p := w.User()

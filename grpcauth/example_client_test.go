@@ -5,7 +5,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// reason is what a client reads of an error: unauthenticated, aal2_required, …
+// reason is the part of an error that a client reads: unauthenticated, aal2_required, …
 func reason(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "symbolon" {

@@ -25,7 +25,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// shopServer is the application's.
+// shopServer is the application's server.
 type shopServer struct {
 	shop.UnimplementedTestServiceServer
 }
@@ -35,7 +35,7 @@ func (shopServer) UnaryCall(ctx context.Context, _ *shop.SimpleRequest) (*shop.S
 	return &shop.SimpleResponse{Username: string(user.ID)}, nil
 }
 
-// A server whose methods want a user, but for health checks and reflection.
+// A server whose methods require a user, except health checks and reflection.
 func Example() {
 	var db *sql.DB // the application's own
 

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// service says whose each call is.
+// service answers with the user of each call.
 type service struct {
 	pb.UnimplementedTestServiceServer
 	enter func(ctx context.Context) // called by FullDuplexCall
@@ -103,7 +103,7 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	}
 }
 
-// serve starts a server on the loopback interface. What panics is Internal.
+// serve starts a server on the loopback interface. A panic becomes Internal.
 func serve(t testing.TB, guard *access.Guard, s *service) pb.TestServiceClient {
 	t.Helper()
 	var before []grpc.ServerOption
@@ -139,7 +139,7 @@ func recovered(err *error) {
 	}
 }
 
-// with is a context with a header as metadata.
+// with returns a context with a header as metadata.
 func with(t testing.TB, h http.Header) context.Context {
 	md := metadata.MD{}
 	for name, values := range h {
@@ -148,7 +148,7 @@ func with(t testing.TB, h http.Header) context.Context {
 	return metadata.NewOutgoingContext(t.Context(), md)
 }
 
-// httpStatus is what the code of an error is over HTTP, and the reason in its detail.
+// httpStatus returns the HTTP status of an error's code, and the reason in its detail.
 func httpStatus(t testing.TB, err error) (int, string) {
 	t.Helper()
 	s := status.Convert(err)
@@ -164,7 +164,7 @@ func httpStatus(t testing.TB, err error) (int, string) {
 	return code, "no detail: " + s.Message()
 }
 
-// calls are all kinds, each as a status and what was said, as World.HTTP says it.
+// calls are all kinds of calls. Each returns a status and a text as World.HTTP does.
 func calls(t testing.TB, client pb.TestServiceClient) map[string]func(ctx context.Context) (int, string) {
 	return map[string]func(ctx context.Context) (int, string){
 		"unary": func(ctx context.Context) (int, string) {
@@ -226,7 +226,7 @@ func TestAsOverHTTP(t *testing.T) {
 	}
 }
 
-// TestMetadata: what only gRPC has.
+// TestMetadata: the cases that only gRPC has.
 func TestMetadata(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()

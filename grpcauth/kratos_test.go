@@ -13,8 +13,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// TestKratos: a real one. The first call makes the user; by token, cookie and Bearer it
-// is the same one; the stream of who signs out ends.
+// TestKratos: with a real Kratos the first call makes the user. Token, cookie and Bearer
+// have the same user. The stream of a person who signs out ends.
 func TestKratos(t *testing.T) {
 	w := authtest.Real(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 	guard := &access.Guard{Verifier: w.Auth, Recheck: recheck}

@@ -25,7 +25,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestRefusals: every answer that is no, and "don't know", by every kind of call.
+// TestRefusals: every denial and "don't know", for every kind of call.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	w := authtest.New(t, nil)
@@ -76,7 +76,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestDetail: what a program reads of a refusal, and that nothing else is in it.
+// TestDetail: the detail has the reason, and nothing else of the error.
 func TestDetail(t *testing.T) {
 	w := authtest.New(t, nil)
 	half := w.User()
@@ -105,7 +105,7 @@ func TestDetail(t *testing.T) {
 	}
 }
 
-// TestMethods: the rule of each method, byte by byte, and the default for all others.
+// TestMethods: each method has its own rule, byte by byte, and all others the default.
 func TestMethods(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
@@ -184,8 +184,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestPanics: a handler's own are left to whoever recovers, and those of the
-// application's code that runs in the verifier are "don't know".
+// TestPanics: a handler's panics reach the interceptor that recovers. Panics of the
+// application's code in the verifier are "don't know".
 func TestPanics(t *testing.T) {
 	w := authtest.New(t, func(v *session.Verifier) {
 		session.Load(v, func(_ context.Context, u symbolon.User) (int, error) {
@@ -222,8 +222,7 @@ func TestPanics(t *testing.T) {
 	t.Error("one of the two was not seen")
 }
 
-// TestCancelled: a caller that gives up waits no longer, and ends nobody else's
-// question.
+// TestCancelled: a caller that gives up waits no longer, and ends nobody else's question.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	gate := authtest.NewGate(t)

@@ -25,13 +25,13 @@ const (
 	maxStale = 3 * time.Second
 )
 
-// staleWorld is one in which ends are seen soon, and in which an Ory that is late, as on
-// a busy machine, ends nothing.
+// staleWorld is a world in which the end of a session is noticed soon, and in which a
+// slow Ory, as on a busy machine, ends nothing.
 func staleWorld(t *testing.T) *authtest.World {
 	return authtest.New(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 }
 
-// talk begins a stream, and says something and hears the answer whenever it is called.
+// talk begins a stream. Each call of the result sends a message and receives the answer.
 // Then the handler waits.
 func talk(t *testing.T, client pb.TestServiceClient, h http.Header) (more func() error, recv func() error) {
 	t.Helper()
@@ -55,8 +55,8 @@ func talk(t *testing.T, client pb.TestServiceClient, h http.Header) (more func()
 	return more, recv
 }
 
-// TestStreamEnds: whatever ends a session ends its open stream, though the handler
-// waits for a client that says nothing. The others go on.
+// TestStreamEnds: every end of a session ends its open stream, even while the handler
+// waits for a client that sends nothing. Other streams go on.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	w := staleWorld(t)
@@ -118,7 +118,7 @@ func TestStreamThatSends(t *testing.T) {
 	}
 }
 
-// TestStreamWithoutRecheck goes on, whatever becomes of the session.
+// TestStreamWithoutRecheck: the stream goes on after its session has ended.
 func TestStreamWithoutRecheck(t *testing.T) {
 	w := staleWorld(t)
 	p := w.User()
@@ -132,7 +132,7 @@ func TestStreamWithoutRecheck(t *testing.T) {
 	}
 }
 
-// TestStreamAndPolicies: they count when a stream begins. A sign-in gets no fresher.
+// TestStreamAndPolicies: policies are checked when a stream begins, and not again.
 func TestStreamAndPolicies(t *testing.T) {
 	t.Parallel()
 	var later atomic.Int64
@@ -156,8 +156,8 @@ func TestStreamAndPolicies(t *testing.T) {
 	}
 }
 
-// TestStreamInAnOutage: "don't know" ends no stream before nothing good was heard for
-// MaxStale and the grace, though nothing is remembered of the session.
+// TestStreamInAnOutage: "don't know" ends a stream only after the session has not been
+// good for MaxStale and OutageGrace, even if nothing is cached.
 func TestStreamInAnOutage(t *testing.T) {
 	t.Parallel()
 	w := staleWorld(t)
@@ -177,7 +177,7 @@ func TestStreamInAnOutage(t *testing.T) {
 	authtest.Until(t, "after the outage it is known again", func() bool { return status.Code(more()) == codes.Unauthenticated })
 }
 
-// TestStreamInALongOutage: then it says so.
+// TestStreamInALongOutage: the stream ends with unavailable.
 func TestStreamInALongOutage(t *testing.T) {
 	t.Parallel()
 	w := authtest.New(t, func(v *session.Verifier) { v.MaxStale = maxStale })
@@ -196,7 +196,7 @@ func TestStreamInALongOutage(t *testing.T) {
 	}
 }
 
-// TestStreamsEndByThemselves: nothing is left of them.
+// TestStreamsEndByThemselves: streams leave nothing behind.
 func TestStreamsEndByThemselves(t *testing.T) {
 	w := staleWorld(t)
 	p := w.User()

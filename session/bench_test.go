@@ -18,8 +18,8 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// The floor is what no middleware can do without: a value in the request's context
-// and one SHA-256 of the credential. "hot" is one session, "random" any of 10,000.
+// The floor is the work of every middleware: a value in the request's context and one
+// SHA-256 of the credential. "hot" is one session, "random" any of 10,000.
 //
 //	go test -run '^$' -bench Middleware -benchmem ./session
 
@@ -52,9 +52,9 @@ func (d discard) Header() http.Header         { return d.h }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// BenchmarkMiddleware measures both in turns of some milliseconds, so that whatever
-// else the machine does meets both, and reports medians: of what one request takes
-// behind the floor, behind Require, and of the turns' own ratios.
+// BenchmarkMiddleware measures the floor and Require in alternating turns of some
+// milliseconds, so that other load on the machine affects both. It reports the medians of
+// both times and of their ratio in each turn.
 func BenchmarkMiddleware(b *testing.B) {
 	w := newWorld(b)
 	w.v.MaxStale = 1 << 60 // nothing expires while it is measured
@@ -113,9 +113,8 @@ func takeTurns(b *testing.B, floor, require http.Handler, requests []*http.Reque
 
 func median(of []float64) float64 { return slices.Sorted(slices.Values(of))[len(of)/2] }
 
-// BenchmarkContention runs four goroutines for each core over 10,000 sessions
-// and reports for which share of their time they waited for locks, ours and those of
-// Go's runtime, and for which of ours.
+// BenchmarkContention runs four goroutines for each core over 10,000 sessions. It reports
+// the share of time that they waited for locks, of this package and of Go's runtime.
 func BenchmarkContention(b *testing.B) {
 	requests, w := benchCached(b)
 	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
@@ -176,7 +175,7 @@ func BenchmarkParallel(b *testing.B) {
 	benchParallel(b, w, requests)
 }
 
-// benchCached has a verifier that knows everybody.
+// benchCached returns a verifier that has cached everybody.
 func benchCached(b *testing.B) ([]*http.Request, *world) {
 	w := newWorld(b)
 	w.v.MaxStale = 1 << 60

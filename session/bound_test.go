@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// TestBoundHolds: whatever the settings, however a session is used, however slow Ory is
-// and in whichever way it fails around the end, nobody is let in later than Bound; and
-// the number is no larger than it has to be.
+// TestBoundHolds: for all settings, uses of a session, delays and faults of Ory, nobody
+// is let in later than Bound, and the bound is no larger than necessary.
 func TestBoundHolds(t *testing.T) {
 	worst := 0.0
 	for seed := range uint64(torture(400, 10_000)) {

@@ -20,7 +20,8 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// TestStampede: ten thousand requests with one cold session cost one question.
+// TestStampede: ten thousand requests with one session that is not cached cost one
+// question.
 func TestStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -42,8 +43,8 @@ func TestStampede(t *testing.T) {
 	})
 }
 
-// TestCancel: a caller that gives up is answered at once and leaves the question
-// to the others, the first one too.
+// TestCancel: a caller that gives up is answered at once and leaves the question to the
+// others, even if it began the question.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -75,8 +76,9 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// TestPatience: questions that Ory never answers end, also when nobody waits.
-func TestPatience(t *testing.T) {
+// TestQuestionTimeout: a question that Ory never answers ends after questionTimeout, even
+// if nobody waits.
+func TestQuestionTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.latency = time.Hour
@@ -106,8 +108,8 @@ func TestPatience(t *testing.T) {
 	})
 }
 
-// TestJunkTakesNoPlaces: however much junk is sent to a slow Ory, who is signed in is
-// refreshed, and let in again after a purge, as if there were none.
+// TestJunkTakesNoPlaces: while much junk is sent to a slow Ory, a person who is signed in
+// is refreshed, and let in again after a purge, as without the junk.
 func TestJunkTakesNoPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -157,8 +159,8 @@ func TestCloseEndsQuestions(t *testing.T) {
 	})
 }
 
-// torture is the number of rounds a test makes: a part in every run, all of them
-// under `make torture`.
+// torture is the number of rounds of a test: a part of n in every run, and n under `make
+// torture`.
 func torture(ci, all int) int {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		return all
@@ -166,10 +168,10 @@ func torture(ci, all int) int {
 	return ci
 }
 
-// TestNoMixUp: 1,000 sessions, very many requests at once, callers that give up,
-// answers that are evicted, purged, refreshed and stretched by an outage's grace, a
-// row of the application's beside each, cookies and tokens mixed: every answer is
-// about the credential that was shown (INVARIANTS I7).
+// TestNoMixUp: 1,000 sessions with very many requests at once. Callers give up, answers
+// are evicted, purged, refreshed and extended by OutageGrace, each has a row of the
+// application, and cookies and tokens are mixed. Every answer belongs to the credential
+// that was sent (INVARIANTS I7).
 func TestNoMixUp(t *testing.T) {
 	const sessions, workers = 1000, 64
 	requests := torture(50_000, 5_000_000)
@@ -239,8 +241,8 @@ func TestNoMixUp(t *testing.T) {
 	t.Logf("%d allowed, %d cancelled or unknown, %+v", allowed.Load(), unknown.Load(), w.v.Stats())
 }
 
-// TestLentStrings: a question that outlives its request keeps its own credential,
-// where the server lends the request's bytes and takes them back, as fasthttp does.
+// TestLentStrings: a question that outlives its request keeps its own copy of the
+// credential, because a server such as fasthttp reuses the request's bytes.
 func TestLentStrings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -278,7 +280,7 @@ func TestLentStrings(t *testing.T) {
 	})
 }
 
-// TestPrincipalIsShared: nothing of a request gets into what the next one sees.
+// TestPrincipalIsShared: nothing of one request gets into the next one.
 func TestPrincipalIsShared(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)
@@ -289,7 +291,7 @@ func TestPrincipalIsShared(t *testing.T) {
 	}
 }
 
-// TestCanaries: no credential shows in any answer or log (INVARIANTS I16).
+// TestCanaries: no credential appears in any answer or log (INVARIANTS I16).
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	w.v.Linker.Log = w.v.Log

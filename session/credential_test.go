@@ -101,8 +101,8 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// TestWinner: all subsets of three credentials that belong to three people. The
-// same one wins here, at Ory and in the cache, in this order.
+// TestWinner: all subsets of three credentials of three people. The same credential wins
+// here, at Ory and in the cache, in this order.
 func TestWinner(t *testing.T) {
 	w := newWorld(t)
 	token, byHeader := w.person(1)
@@ -135,7 +135,7 @@ func TestWinner(t *testing.T) {
 	}
 }
 
-// TestKeys: no two credentials share a key, however they are cut.
+// TestKeys: no two credentials share a key, however they are cut into parts.
 func TestKeys(t *testing.T) {
 	seen := map[key]string{}
 	for _, url := range []string{"http://a:1", "http://a:12"} {

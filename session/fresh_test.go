@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// TestRefresh: a session that is in use is asked for again before its answer is too
-// old, by one question, and nobody waits for it; one that is not in use is let go.
+// TestRefresh: a session in use is asked for again before its answer is too old, with one
+// question, and nobody waits for it. The answer for a session that is not in use expires.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -53,8 +53,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestRefreshFails: the answer before counts as long as it would have, and Ory is
-// asked for it once a second, no more.
+// TestRefreshFails: the previous answer counts until MaxStale, and Ory is asked at most
+// once a second meanwhile.
 func TestRefreshFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -85,7 +85,7 @@ func TestRefreshFails(t *testing.T) {
 	})
 }
 
-// TestRefreshParts: answers that came together are not asked for again together.
+// TestRefreshParts: answers that came together are not refreshed together.
 func TestRefreshParts(t *testing.T) {
 	first, last := int64(forever), int64(never)
 	for n := range 256 {
@@ -100,12 +100,12 @@ func TestRefreshParts(t *testing.T) {
 	}
 }
 
-// TestGrace: while Ory does not answer, an answer counts for OutageGrace longer;
-// never for whom Ory has said no to, or who was purged, and never longer.
+// TestGrace: while Ory does not answer, an answer counts for OutageGrace longer. It never
+// does after a denial or a purge, and never longer.
 func TestGrace(t *testing.T) {
 	inconclusive := map[string]func(w *world){
 		"database down": func(w *world) { w.down = true },
-		"table broken":  func(w *world) { w.tableBroken = true }, // Ory's books still show the session
+		"table broken":  func(w *world) { w.tableBroken = true }, // the admin API still shows the session
 		"500":           func(w *world) { w.answer = always(500, body500) },
 		"HTML":          func(w *world) { w.answer = always(200, "<html>") },
 		"429":           func(w *world) { w.answer = always(429, "") },
@@ -127,7 +127,7 @@ func TestGrace(t *testing.T) {
 					w.ask(byToken(token))
 				}
 				w.set(func() { fault(w) })
-				proved := 503 // what is over, or was never seen, while Ory's books can be read
+				proved := 503 // for a session that has ended or was never seen, while the admin API answers
 				if name == "table broken" {
 					proved = 401
 				}
@@ -170,7 +170,7 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// TestNoGrace: whatever Ory says that is not "I cannot tell" ends an answer.
+// TestNoGrace: every answer of Ory other than a fault ends the cached answer at MaxStale.
 func TestNoGrace(t *testing.T) {
 	words := map[string]struct {
 		change func(w *world, s *fakeSession)
@@ -222,8 +222,8 @@ func always(status int, body string) func(*http.Request) *http.Response {
 	return func(*http.Request) *http.Response { return response(status, body) }
 }
 
-// TestBreaker: an Ory that cannot be reached is left alone, but for one question a
-// second; what is cached serves; it is back within a second.
+// TestBreaker: an Ory that cannot be reached is asked once a second. Cached answers count
+// meanwhile, and the first answer ends it within a second.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -265,8 +265,8 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
-// TestStall: an Ory that takes connections and says nothing costs the first ones
-// their patience, and nobody after them.
+// TestStall: an Ory that accepts connections and never answers costs only the first
+// requests their timeout.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -297,8 +297,8 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// TestBreakerStaysClosed: no answer opens it, whatever it is, for however many
-// credentials; nor does a fault among answers.
+// TestBreakerStaysClosed: no answer opens the breaker, for however many credentials, nor
+// does a single fault among answers.
 func TestBreakerStaysClosed(t *testing.T) {
 	for name, answer := range map[string]func(*http.Request) *http.Response{
 		"500": always(500, body500), "401": always(401, body401), "403": always(403, bodyAAL), "429": always(429, ""), "502": always(502, "bad gateway"),
@@ -340,8 +340,8 @@ func TestBreakerStaysClosed(t *testing.T) {
 	}
 }
 
-// TestReturnOfOry: everybody who waited comes back at once; Ory is asked by no more
-// than its places at a time, once for each, and all are let in.
+// TestReturnOfOry: everybody who waited returns at once. Ory gets no more questions at a
+// time than there are places, one for each session, and lets all in.
 func TestReturnOfOry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -376,7 +376,7 @@ func TestReturnOfOry(t *testing.T) {
 	})
 }
 
-// TestBound: the published number, for each setting.
+// TestBound: the published number for each setting.
 func TestBound(t *testing.T) {
 	for name, test := range map[string]struct {
 		set  func(*Verifier)
@@ -399,8 +399,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestEdgeCache: with Network's edge allowed, a purge makes every question go past
-// it, as long as the edge might remember.
+// TestEdgeCache: with ory.edge_cache, every question bypasses the edge cache of Ory
+// Network after a purge, for as long as the cache may remember.
 func TestEdgeCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -430,8 +430,8 @@ func TestEdgeCache(t *testing.T) {
 	})
 }
 
-// TestLimits: neither more answers than MaxSessions nor more bytes than MaxBytes are
-// kept, whatever is loaded beside them.
+// TestLimits: the cache keeps neither more answers than MaxSessions nor more bytes than
+// MaxBytes, including the rows of Load.
 func TestLimits(t *testing.T) {
 	for name, limit := range map[string]struct {
 		sessions int

@@ -118,8 +118,8 @@ func (s *site) register(t *testing.T, n int) *symbolontest.Person {
 	return p
 }
 
-// TestFirstRequestLinks: no hook, no admin URL. By token, Bearer and cookie it is
-// the same user.
+// TestFirstRequestLinks: there is no hook and no admin URL. Session token, Bearer and
+// cookie have the same user.
 func TestFirstRequestLinks(t *testing.T) {
 	s := newSite(t)
 	a := s.start(t, false)
@@ -144,7 +144,8 @@ func TestFirstRequestLinks(t *testing.T) {
 	a.expect(t, "ory_st_junk", 401)
 }
 
-// TestEndsOfSessions: whatever ends a session is seen within MaxStale, and is 401.
+// TestEndsOfSessions: every end of a session is noticed within MaxStale and answered with
+// 401.
 func TestEndsOfSessions(t *testing.T) {
 	s := newSite(t)
 	ctx := t.Context()
@@ -178,8 +179,8 @@ func TestEndsOfSessions(t *testing.T) {
 	}
 }
 
-// TestRowDeleted: a user whose row the application deletes, and tells nobody, is let in
-// for MaxStale at most, and then told why not.
+// TestRowDeleted: a user whose row the application deletes without a message is let in
+// for MaxStale at most, and then gets the reason.
 func TestRowDeleted(t *testing.T) {
 	s := newSite(t)
 	p := s.register(t, 1)
@@ -196,8 +197,8 @@ func replaceState(state string) any {
 	return []map[string]string{{"op": "replace", "path": "/state", "value": state}}
 }
 
-// TestKratosOutages: Kratos stopped, and Kratos with a broken table, when it says
-// 401 to a valid session. Nobody is logged out.
+// TestKratosOutages: Kratos is stopped, or has a broken table and answers 401 to a valid
+// session. Nobody is logged out.
 func TestKratosOutages(t *testing.T) {
 	s := newSite(t)
 	p := s.register(t, 1)

@@ -52,7 +52,7 @@ func tokenSite(t *testing.T) (s *site, jwks string) {
 	return s, filepath.Join(dir, "notes.jwks.json")
 }
 
-// tokenise asks Kratos for a token of a session.
+// tokenise makes a good token of a session.
 func (s *site) tokenise(t *testing.T, p *symbolontest.Person) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.PublicURL+"/sessions/whoami?tokenize_as=notes", nil)
@@ -96,11 +96,12 @@ func parts(t *testing.T, jwt string) (header, claims map[string]any) {
 	return header, claims
 }
 
-// TestKratosTokens: from a real Kratos' sign-up to the user and to the session's end.
+// TestKratosTokens: from sign-up at a real Kratos to the user and to the end of the
+// session.
 func TestKratosTokens(t *testing.T) {
 	s, jwks := tokenSite(t)
 	ctx := t.Context()
-	books, offline := s.takesTokens(t, true, jwks), s.takesTokens(t, false, jwks)
+	admin, offline := s.takesTokens(t, true, jwks), s.takesTokens(t, false, jwks)
 	began := time.Now().Add(-time.Second) // Kratos keeps seconds
 	p := s.register(t, 1)
 	jwt := s.tokenise(t, p)
@@ -122,92 +123,92 @@ func TestKratosTokens(t *testing.T) {
 	if status, said := bearer(offline, jwt); status != 403 || !strings.Contains(said, "cannot_create") {
 		t.Errorf("no user yet, and nobody to ask: %d %s", status, said)
 	}
-	status, user := bearer(books, jwt)
+	status, user := bearer(admin, jwt)
 	if status != 200 || user == "" {
 		t.Fatalf("%d %s", status, user)
 	}
-	if status, same := books.sure("X-Session-Token", p.Token); status != 200 || same != user {
+	if status, same := admin.sure("X-Session-Token", p.Token); status != 200 || same != user {
 		t.Errorf("by the session: %d %s, by its token %s", status, same, user)
 	}
 	time.Sleep(maxStale)
 	if status, same := bearer(offline, s.tokenise(t, p)); status != 200 || same != user {
 		t.Errorf("the user is there, and nobody is asked: %d %s", status, same)
 	}
-	who, err := books.who(jwt)
+	who, err := admin.who(jwt)
 	if err != nil || !who.Tokenised || string(who.User.Identity) != p.IdentityID || who.Session.ID != p.SessionID || who.Session.AAL != "aal1" ||
 		who.Email != "" || who.Session.AuthenticatedAt.Before(began) || who.Session.AuthenticatedAt.After(time.Now()) {
 		t.Errorf("%+v, %v", who, err)
 	}
-	if _, err := books.who(jwt, session.Fresh(time.Hour)); err != nil {
+	if _, err := admin.who(jwt, session.Fresh(time.Hour)); err != nil {
 		t.Error(err)
 	}
 	verify := []map[string]any{{"op": "replace", "path": "/verifiable_addresses/0/verified", "value": true}}
 	if err := s.PatchIdentity(ctx, p.IdentityID, verify); err != nil {
 		t.Fatal(err)
 	}
-	who, err = books.who(s.tokenise(t, p), session.Verified)
+	who, err = admin.who(s.tokenise(t, p), session.Verified)
 	if err != nil || who.Email != p.Email {
 		t.Errorf("verified: %+v, %v", who, err)
 	}
-	s.endTokens(t, books, offline)
+	s.endTokens(t, admin, offline)
 }
 
 // endTokens ends sessions in every way: what goes through us is refused at once, what
 // does not when Kratos is asked; Kratos itself may be down.
-func (s *site) endTokens(t *testing.T, books, offline app) {
+func (s *site) endTokens(t *testing.T, admin, offline app) {
 	t.Helper()
 	ctx := t.Context()
 	for n, end := range map[int]func(*symbolontest.Person) error{
-		2: func(p *symbolontest.Person) error { return books.v.RevokeSession(ctx, p.SessionID) },
-		3: func(p *symbolontest.Person) error { return books.v.Revoke(ctx, symbolon.IdentityID(p.IdentityID)) },
+		2: func(p *symbolontest.Person) error { return admin.v.RevokeSession(ctx, p.SessionID) },
+		3: func(p *symbolontest.Person) error { return admin.v.Revoke(ctx, symbolon.IdentityID(p.IdentityID)) },
 		4: func(p *symbolontest.Person) error {
 			err := s.PatchIdentity(ctx, p.IdentityID, replaceState("inactive"))
-			books.v.Purge(symbolon.IdentityID(p.IdentityID))
+			admin.v.Purge(symbolon.IdentityID(p.IdentityID))
 			return err
 		},
 		5: func(p *symbolontest.Person) error {
 			err := s.DeleteIdentity(ctx, p.IdentityID)
-			books.v.Purge(symbolon.IdentityID(p.IdentityID))
+			admin.v.Purge(symbolon.IdentityID(p.IdentityID))
 			return err
 		},
 		6: func(p *symbolontest.Person) error {
 			err := s.Logout(ctx, p.Token)
-			books.v.PurgeSession(p.SessionID)
+			admin.v.PurgeSession(p.SessionID)
 			return err
 		},
 	} {
 		p := s.register(t, n)
 		jwt := s.tokenise(t, p)
-		if status, said := books.sure("Authorization", "Bearer "+jwt); status != 200 {
+		if status, said := admin.sure("Authorization", "Bearer "+jwt); status != 200 {
 			t.Fatalf("%d: %d %s", n, status, said)
 		}
 		if err := end(p); err != nil {
 			t.Fatalf("%d: %v", n, err)
 		}
-		if status, said := books.sure("Authorization", "Bearer "+jwt); status != 401 {
+		if status, said := admin.sure("Authorization", "Bearer "+jwt); status != 401 {
 			t.Errorf("%d ended: %d %s", n, status, said)
 		}
 		if status, _ := offline.sure("Authorization", "Bearer "+jwt); status != 200 {
-			t.Errorf("%d ended, and nobody told: %d, and a token counts until it expires", n, status)
+			t.Errorf("%d ended without a purge: %d, but a token counts until it expires", n, status)
 		}
 	}
 	p := s.register(t, 7)
 	jwt := s.tokenise(t, p)
-	if status, said := books.sure("Authorization", "Bearer "+jwt); status != 200 {
+	if status, said := admin.sure("Authorization", "Bearer "+jwt); status != 200 {
 		t.Fatalf("%d %s", status, said)
 	}
 	s.Stop()
 	time.Sleep(2 * maxStale)
-	if status, said := books.sure("Authorization", "Bearer "+jwt); status != 200 {
+	if status, said := admin.sure("Authorization", "Bearer "+jwt); status != 200 {
 		t.Errorf("Kratos is down: %d %s", status, said)
 	}
-	books.v.PurgeSession(p.SessionID)
-	if status, said := books.get("Authorization", "Bearer "+jwt); status != 503 {
+	admin.v.PurgeSession(p.SessionID)
+	if status, said := admin.get("Authorization", "Bearer "+jwt); status != 503 {
 		t.Errorf("purged while Kratos is down: %d %s", status, said)
 	}
 }
 
-// TestKratosDoesNotTakeTokens: which is why they are never sent there (kratos#4129).
+// TestKratosDoesNotTakeTokens: this is why tokens are never sent there (kratos#4129).
 func TestKratosDoesNotTakeTokens(t *testing.T) {
 	s, _ := tokenSite(t)
 	p := s.register(t, 1)

@@ -11,17 +11,17 @@ import (
 //
 //	an answer: MaxStale, the session's own end        TestStaleness
 //	an answer in use, asked again in the background   TestRefresh, TestRefreshFails
-//	OutageGrace, and the second it is stretched by    TestGrace
-//	a "no", and an unknown credential's               TestNegativeAnswersAreRemembered, TestDenied
-//	a policy's "no"                                   TestPolicies
-//	which session a credential was                    TestKnownForADay, TestMemoryIsShared
+//	OutageGrace, extended by a second at a time       TestGrace
+//	a denial, and a 401 for an unknown credential     TestNegativeAnswersAreRemembered, TestDenied
+//	a policy's denial                                 TestPolicies
+//	a known session                                   TestKnownForADay, TestMemoryIsShared
 //	a purge                                           TestPurgesAreKept
-//	Network's edge                                    TestEdgeCache
-//	a question; the breaker's pause and its wait      TestPatience, TestBreaker, TestStall
-//	what waits for other replicas                     TestMemoryDown, TestTellAgain
+//	the edge cache of Ory Network                     TestEdgeCache
+//	a question; the breaker's pause and its wait      TestQuestionTimeout, TestBreaker, TestStall
+//	items that are pending for other replicas         TestMemoryDown, TestTellAgain
 
-// TestKnownForADay: a session that nobody has used for a day is still known, so that a
-// 401 is proved by Ory's books; after two it is one that was never seen.
+// TestKnownForADay: a session that was not used for a day is still known, so that a 401
+// is proved by the admin API. After two days it counts as never seen.
 func TestKnownForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -45,8 +45,8 @@ func TestKnownForADay(t *testing.T) {
 	})
 }
 
-// TestPurgesAreKept: a purge is remembered for as long as any answer from before it
-// might count, through the longest grace, however many others follow; and no longer.
+// TestPurgesAreKept: a purge is remembered while any answer from before it may count,
+// with the longest grace and after many other purges, and no longer.
 func TestPurgesAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -17,8 +17,8 @@ type account struct {
 	Limit int
 }
 
-// TestLoad: a row is read once for an answer, found again without an allocation, read
-// anew with it, and gone with a purge; two loaders do not meet.
+// TestLoad: a row is read once for an answer, is found without an allocation, is
+// refreshed with the answer and purged with it. Two loaders do not affect each other.
 func TestLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -79,7 +79,7 @@ func TestLoad(t *testing.T) {
 	})
 }
 
-// TestLoadFails: without its row nobody is let in, and nothing is kept.
+// TestLoadFails: a person whose row cannot be read is not let in, and nothing is kept.
 func TestLoadFails(t *testing.T) {
 	for name, load := range map[string]func() error{
 		"error":   func() error { return errors.New("down") },

@@ -46,8 +46,8 @@ func hijacked(raw string) http.HandlerFunc {
 	}
 }
 
-// oddAnswers is the list of INVARIANTS §4-O: what whoami may say, and what is made
-// of it for a credential that nobody has seen. Zero is 503.
+// oddAnswers is the list of INVARIANTS §4-O: the answers of whoami with the status for a
+// credential that was never seen. Zero is 503.
 func oddAnswers() map[string]struct {
 	h      http.HandlerFunc
 	status int
@@ -126,9 +126,9 @@ func oddAnswers() map[string]struct {
 	}
 }
 
-// TestOddAnswers: allow only on complete evidence, 401 only for a proved 401,
-// everything else is 503; and while an answer is cached it counts for MaxStale and
-// not a moment longer, whatever Ory says meanwhile.
+// TestOddAnswers: only complete evidence lets a request in, only a proved 401 is 401, and
+// everything else is 503. A cached answer counts for exactly MaxStale whatever Ory says
+// meanwhile.
 func TestOddAnswers(t *testing.T) {
 	for name, odd := range oddAnswers() {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func oddOry(t *testing.T, whoami *atomic.Value) http.Handler {
 	return w.v.Require(http.HandlerFunc(whoIs))
 }
 
-// pipes is a listener on no network.
+// pipes is a listener without a network.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -241,7 +241,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestRateLimitIsShared: after a 429 nobody asks for as long as Ory said, and
+// TestRateLimitIsShared: after a 429 no question is sent for as long as Ory demands, and
 // nobody is logged out.
 func TestRateLimitIsShared(t *testing.T) {
 	w := newWorld(t)

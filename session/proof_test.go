@@ -12,10 +12,10 @@ import (
 	"github.com/symbolon-id/symbolon/internal/flight"
 )
 
-// expire lets everything that is cached grow old, not what is known.
+// expire waits until all cached answers are too old. The known sessions stay known.
 func expire() { time.Sleep(11 * time.Second) }
 
-// TestFalse401: Kratos says 401 to a valid session; nobody is logged out.
+// TestFalse401: while Kratos says 401 to a valid session, nobody is logged out.
 func TestFalse401(t *testing.T) {
 	faults := map[string]func(*world){
 		"database down": func(w *world) { w.down = true },
@@ -90,7 +90,7 @@ func TestFalse401(t *testing.T) {
 	}
 }
 
-// TestTrue401: what is over is refused, for a session that was known.
+// TestTrue401: a known session that has ended is refused.
 func TestTrue401(t *testing.T) {
 	ends := map[string]func(*world, string, *fakeSession){
 		"revoked":           func(_ *world, _ string, s *fakeSession) { s.active = false },
@@ -140,7 +140,7 @@ func TestTrue401(t *testing.T) {
 	}
 }
 
-// TestUnknown401: for a credential never seen, Ory's health is the proof.
+// TestUnknown401: for a credential that was never seen, Ory's health is the proof.
 func TestUnknown401(t *testing.T) {
 	path := func(p string, resp func() *http.Response) func(*http.Request) *http.Response {
 		return func(r *http.Request) *http.Response {
@@ -209,7 +209,7 @@ func second(p string, resp func() *http.Response) func(*http.Request) *http.Resp
 	}
 }
 
-// TestFaultEndsWhileItIsProved: the second whoami knows better.
+// TestFaultEndsWhileItIsProved: the second whoami finds the session good.
 func TestFaultEndsWhileItIsProved(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)
@@ -223,8 +223,8 @@ func TestFaultEndsWhileItIsProved(t *testing.T) {
 	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
 }
 
-// TestProofIsShared: many unknown credentials cost one proof of health, and none
-// gets one that began before its own 401.
+// TestProofIsShared: many unknown credentials cost one proof of health, and none of them
+// gets a proof that began before its own 401.
 func TestProofIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -248,8 +248,8 @@ func TestProofIsShared(t *testing.T) {
 	})
 }
 
-// TestProofPanics: a transport of the application's that panics is "don't know", and the
-// next proof is made.
+// TestProofPanics: a panic of the application's transport is "don't know", and the next
+// proof is made.
 func TestProofPanics(t *testing.T) {
 	w := newWorld(t)
 	w.answer = func(r *http.Request) *http.Response {
@@ -268,7 +268,7 @@ func TestProofPanics(t *testing.T) {
 	}
 }
 
-// TestProofBeginsAfterThe401: a check that was under way before proves nothing.
+// TestProofBeginsAfterThe401: a proof that was under way before the 401 proves nothing.
 func TestProofBeginsAfterThe401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s flight.Group[int, int]
@@ -292,7 +292,7 @@ func TestProofBeginsAfterThe401(t *testing.T) {
 	})
 }
 
-// TestWithoutAdmin: a known session, too, is then judged by readiness.
+// TestWithoutAdmin: without an admin API the proof for a known session is readiness, too.
 func TestWithoutAdmin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t).withoutAdmin()

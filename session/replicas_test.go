@@ -16,14 +16,14 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// board is what replicas share, in memory: sqlstore's own is tested there and end to
-// end.
+// board is the memory that replicas share. sqlstore has its own tests and the end-to-end
+// ones.
 type board struct {
 	mu     sync.Mutex
 	known  map[[32]byte]string
 	writes []int // sizes of the batches
 	recall int
-	told   []string
+	sent   []string
 	down   bool
 }
 
@@ -56,7 +56,7 @@ func (b *board) set(down bool) {
 	b.down = down
 }
 
-// seat is one replica's place at a board.
+// seat is one replica's access to a board.
 type seat struct {
 	*board
 	heard int
@@ -69,7 +69,7 @@ func (s *seat) Tell(_ context.Context, ids []string) error {
 	if s.down {
 		return errDown
 	}
-	s.told = append(s.told, ids...)
+	s.sent = append(s.sent, ids...)
 	return nil
 }
 
@@ -89,12 +89,12 @@ func (s *seat) Hear(ctx context.Context) ([]string, error) {
 		return nil, errDown
 	}
 	s.begun = true
-	ids := slices.Clone(s.told[s.heard:])
-	s.heard = len(s.told)
+	ids := slices.Clone(s.sent[s.heard:])
+	s.heard = len(s.sent)
 	return ids, nil
 }
 
-// replica makes another verifier between the same Ory and store.
+// replica makes another verifier with the same Ory and store.
 func (w *world) replica(t *testing.T, b *board) *Verifier {
 	v := &Verifier{Linker: &link.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
 	t.Cleanup(v.Close)
@@ -109,9 +109,9 @@ func (w *world) status(v *Verifier, token string) int {
 	return status
 }
 
-// TestMemoryIsShared: a replica that has never seen a session proves its 401 by what
-// another has seen; that is written in batches, once a day, and read for nothing
-// else.
+// TestMemoryIsShared: a replica that has never seen a session proves its 401 by the
+// memory of another. The memory is written in batches, once a day for each session, and
+// read only for proofs.
 func TestMemoryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
@@ -131,7 +131,7 @@ func TestMemoryIsShared(t *testing.T) {
 		if !slices.Equal(b.writes, []int{50}) || b.recall != 0 {
 			t.Errorf("written %v, read %d times", b.writes, b.recall)
 		}
-		w.set(func() { w.tableBroken = true }) // readiness and admin API are fine: only the books prove it
+		w.set(func() { w.tableBroken = true }) // readiness and admin API are fine: only the memory proves it
 		fresh := w.replica(t, b)
 		for _, token := range tokens {
 			if status := w.status(fresh, token); status != 503 {
@@ -171,15 +171,15 @@ func TestMemoryIsShared(t *testing.T) {
 	})
 }
 
-// closeAll ends goroutines before their bubble does.
+// closeAll ends goroutines before their synctest bubble ends.
 func closeAll(vs ...*Verifier) {
 	for _, v := range vs {
 		v.Close()
 	}
 }
 
-// TestMemoryDown: requests never wait for it; what could not be written is, later;
-// what cannot be read is "don't know".
+// TestMemoryDown: requests never wait for the memory. A failed write is repeated later. A
+// failed read is "don't know".
 func TestMemoryDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}, down: true}
@@ -220,8 +220,8 @@ func TestMemoryDown(t *testing.T) {
 	})
 }
 
-// TestPurgeEverywhere: whatever purges one replica purges all within a second: the
-// library's Purge and Revoke, and a bond that changed.
+// TestPurgeEverywhere: every purge on one replica reaches all within a second: Purge,
+// Revoke, and a changed bond.
 func TestPurgeEverywhere(t *testing.T) {
 	ways := map[string]func(w *world, v *Verifier, s *fakeSession) error{
 		"Purge": func(_ *world, v *Verifier, s *fakeSession) error {
@@ -277,8 +277,8 @@ func TestPurgeEverywhere(t *testing.T) {
 	}
 }
 
-// TestTellAgain: a broadcast that fails is made again; one that holds too much
-// becomes "everything"; and who cannot hear for a while misses nothing.
+// TestTellAgain: a failed broadcast is repeated, a broadcast that is too large becomes
+// "everything", and a replica that could not hear for a while misses nothing.
 func TestTellAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
@@ -308,14 +308,14 @@ func TestTellAgain(t *testing.T) {
 		b.set(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !slices.Contains(b.told, everything) || len(b.told) > 2*maxBatch {
-			t.Errorf("%d told", len(b.told))
+		if !slices.Contains(b.sent, everything) || len(b.sent) > 2*maxBatch {
+			t.Errorf("%d sent", len(b.sent))
 		}
 		closeAll(a, other)
 	})
 }
 
-// TestRevokeErrors: who cannot be revoked is purged all the same.
+// TestRevokeErrors: a session that cannot be revoked is purged all the same.
 func TestRevokeErrors(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)

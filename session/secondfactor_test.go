@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSecondFactor: where Ory asks for the second factor comes through, as Ory said
-// it and only where it is a plain address.
+// TestSecondFactor: the address where Ory asks for the second factor is passed on, if it
+// is a plain address.
 func TestSecondFactor(t *testing.T) {
 	const good = "https://ory.example/self-service/login/browser?aal=aal2"
 	for body, want := range map[string]string{

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
-// TestBadTokens: nobody gets in by any of them, by none is Ory asked anything, and the
-// good one that each was made of does.
+// TestBadTokens: no bad token lets anybody in or causes a question to Ory, and the good
+// token from which each was made does let in.
 func TestBadTokens(t *testing.T) {
 	w, _ := tokenWorld(t)
 	_, s := w.person(1)

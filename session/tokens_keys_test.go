@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestKeysAreRotated: a new key counts as soon as it is published, an old one as long
-// as it is.
+// TestKeysAreRotated: a new key counts as soon as it is published, and an old one only
+// while it is published.
 func TestKeysAreRotated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keysOnce()
@@ -67,8 +67,8 @@ func TestKeysAreRotated(t *testing.T) {
 	})
 }
 
-// TestKeysThatCannotBeRead: those that are known count on, and of the others nothing is
-// known.
+// TestKeysThatCannotBeRead: the last keys count while the set cannot be read, and for
+// other keys the answer is "don't know".
 func TestKeysThatCannotBeRead(t *testing.T) {
 	faults := map[string]func(*jwksServer){
 		"no connection": func(s *jwksServer) { s.err = errors.New("connection refused") },
@@ -120,8 +120,8 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestKeysAreReadSeldom: strangers with keys of their own invention, many at once,
-// for a minute: one reading at a time, one in ten seconds.
+// TestKeysAreReadSeldom: many strangers send tokens with unknown kids for a minute. There
+// is one reading at a time, and one in ten seconds.
 func TestKeysAreReadSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := tokenWorld(t)
@@ -147,7 +147,7 @@ func TestKeysAreReadSeldom(t *testing.T) {
 	})
 }
 
-// TestKeysInFiles: the path of a file, file:// and base64://; a file is read again.
+// TestKeysInFiles: a path, file:// and base64:// work, and a file is read again.
 func TestKeysInFiles(t *testing.T) {
 	k := keysOnce()
 	path := filepath.Join(t.TempDir(), "jwks.json")

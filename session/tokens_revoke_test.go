@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// tokenReplica makes another verifier that takes tokens, between the same Ory and store.
+// tokenReplica makes another verifier for tokens with the same Ory and store.
 func (w *world) tokenReplica(t *testing.T, b *board, s *jwksServer) *Verifier {
 	v := &Verifier{Linker: &link.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
 	tokens := *w.v.Tokens
@@ -29,8 +29,8 @@ func tokenStatus(v *Verifier, jwt string) int {
 }
 
 // TestTokenRevoked: a session or an identity that is revoked through one replica is
-// refused by every one within a second, also by one that was started afterwards, until
-// the token has expired. Nobody else's is, and neither is a session begun since.
+// refused by every replica within a second, even by a replica that starts later, until
+// the token expires. Other people's tokens and later sessions are not affected.
 func TestTokenRevoked(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
-// TestTokenPurged: after a purge Ory's books are asked once; a session that goes on
-// goes on, and while they cannot be read nothing is known.
+// TestTokenPurged: after a purge the admin API is asked once. An active session goes on.
+// While the admin API does not answer, the answer is "don't know".
 func TestTokenPurged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -114,7 +114,7 @@ func TestTokenPurged(t *testing.T) {
 		good("Ory is down", 0)
 		w.v.Purge(symbolon.IdentityID(s.identity))
 		if got := tokenStatus(w.v, jwt); got != 503 {
-			t.Errorf("purged, and the books cannot be read: %d", got)
+			t.Errorf("purged, and the admin API does not answer: %d", got)
 		}
 		w.set(func() { w.down, s.inactive = false, true })
 		if got := tokenStatus(w.v, jwt); got != 401 {
@@ -123,9 +123,9 @@ func TestTokenPurged(t *testing.T) {
 	})
 }
 
-// TestTokenPurgedWithoutBooks: where no book can be asked, what was issued before the
-// purge, or in the ten seconds after it, is refused; a newer one is good.
-func TestTokenPurgedWithoutBooks(t *testing.T) {
+// TestTokenPurgedWithoutAdmin: without an admin API a token that was issued before the
+// purge, or in the ten seconds after it, is refused. A newer token is good.
+func TestTokenPurgedWithoutAdmin(t *testing.T) {
 	for _, withoutSid := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w, _ := tokenWorld(t)
@@ -160,9 +160,9 @@ func TestTokenPurgedWithoutBooks(t *testing.T) {
 	}
 }
 
-// TestTokenOfBeforeTheStart: where nobody remembers purges for a process that is
-// started again, Ory's books are asked about each token that is older, once.
-func TestTokenOfBeforeTheStart(t *testing.T) {
+// TestTokenFromBeforeTheStart: without a broadcast the admin API is asked once about each
+// token that is older than the process.
+func TestTokenFromBeforeTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
 		_, s := w.person(1)
@@ -180,14 +180,14 @@ func TestTokenOfBeforeTheStart(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if n := w.times("session"); n < 13 || n > 14 { // and every 5 s about the one that has ended
-			t.Errorf("the books were asked %d times", n)
+			t.Errorf("the admin API was asked %d times", n)
 		}
 	})
 }
 
-// TestTokenWaitsForWhatWasRevoked: a process that cannot hear yet what was revoked
-// before it began lets no token in.
-func TestTokenWaitsForWhatWasRevoked(t *testing.T) {
+// TestTokenWaitsForPurges: a process that has not yet received the earlier purges lets no
+// token in.
+func TestTokenWaitsForPurges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, keys := tokenWorld(t)
 		b := &board{known: map[[32]byte]string{}, down: true}
@@ -195,7 +195,7 @@ func TestTokenWaitsForWhatWasRevoked(t *testing.T) {
 		jwt := tokenise(s)
 		v := w.tokenReplica(t, b, keys)
 		if got := tokenStatus(v, jwt); got != 503 {
-			t.Errorf("deaf from the start: %d", got)
+			t.Errorf("the broadcast is down from the start: %d", got)
 		}
 		b.set(false)
 		time.Sleep(time.Second)
@@ -209,18 +209,18 @@ func TestTokenWaitsForWhatWasRevoked(t *testing.T) {
 		}
 		time.Sleep(defaultMaxStale)
 		if got := tokenStatus(v, jwt); got != 200 || w.times("session") != 1 {
-			t.Errorf("deaf, and the books say that it goes on: %d, %v", got, w.asked)
+			t.Errorf("the broadcast is down, and the session is active: %d, %v", got, w.asked)
 		}
 		w.set(func() { s.active = false })
 		time.Sleep(defaultMaxStale)
 		if got := tokenStatus(v, jwt); got != 401 {
-			t.Errorf("deaf, and the books say that it has ended: %d", got)
+			t.Errorf("the broadcast is down, and the session has ended: %d", got)
 		}
 	})
 }
 
-// TestTokenFirstSeen: an identity without a user gets one by what Ory holds of it, and
-// by nothing that the token says.
+// TestTokenFirstSeen: an identity without a user gets one from the identity that is read
+// at Ory, and never from the token.
 func TestTokenFirstSeen(t *testing.T) {
 	w, _ := tokenWorld(t)
 	_, s := w.person(1)
@@ -248,8 +248,8 @@ func TestTokenFirstSeen(t *testing.T) {
 	expect(t, status, said, 503, "unavailable")
 }
 
-// TestTokenClock: the wall clock is set back by an hour. No token that was seen lives
-// longer for it, and none that was revoked comes back.
+// TestTokenClock: the wall clock is set back by an hour. No known token lives longer
+// because of it, and no revoked token comes back.
 func TestTokenClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -277,8 +277,8 @@ func TestTokenClock(t *testing.T) {
 	})
 }
 
-// TestTokenBound: what is published covers a token that was issued just before its
-// session was revoked at Ory by somebody else.
+// TestTokenBound: the published bound covers a token that was issued just before its
+// session was revoked at Ory by another program.
 func TestTokenBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)

@@ -18,8 +18,8 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// TestTokensOff: without a configuration a JWT is the application's own: it is nobody's
-// session, leaves for nowhere and is in nobody's way.
+// TestTokensOff: without Tokens a JWT is the application's own. It is no session, is sent
+// nowhere and hinders nothing.
 func TestTokensOff(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)
@@ -43,8 +43,8 @@ func TestTokensOff(t *testing.T) {
 	}
 }
 
-// TestTokensOfOthers: with one, a JWT of another issuer or for another audience still
-// is the application's own: refused by what it says, before any key is read for it.
+// TestTokensOfOthers: with Tokens, a JWT of another issuer or for another audience is
+// still the application's own. It is refused before any key is read for it.
 func TestTokensOfOthers(t *testing.T) {
 	w, keys := tokenWorld(t)
 	keys.body = `{"keys":[]}`
@@ -69,7 +69,7 @@ func TestTokensOfOthers(t *testing.T) {
 	expect(t, status, said, 503, "unavailable")
 }
 
-// TestTokenIssuers: the issuer is compared as text, however JSON writes it.
+// TestTokenIssuers: the issuer is compared as text, however JSON encodes it.
 func TestTokenIssuers(t *testing.T) {
 	for _, issuer := range []string{tokenIssuer, "https://ory.example/a?b=1&c=<2>", `quoted "ory"`, "https://öry.example/"} {
 		w, _ := tokenWorld(t)
@@ -86,8 +86,8 @@ func TestTokenIssuers(t *testing.T) {
 	}
 }
 
-// TestWinnerWithTokens: all 15 subsets of four credentials that belong to four people.
-// Of two Authorization headers neither counts: which one is meant is nobody's choice.
+// TestWinnerWithTokens: all 15 subsets of four credentials of four people. Two different
+// Authorization headers are both ignored.
 func TestWinnerWithTokens(t *testing.T) {
 	w, _ := tokenWorld(t)
 	token, byHeader := w.person(1)
@@ -134,7 +134,8 @@ func TestWinnerWithTokens(t *testing.T) {
 	}
 }
 
-// TestTokenPrincipal: what a token says is what the principal has, for every way out.
+// TestTokenPrincipal: the principal has the claims of the token, for every kind of
+// answer.
 func TestTokenPrincipal(t *testing.T) {
 	w, _ := tokenWorld(t)
 	rows := Load(w.v, func(_ context.Context, u symbolon.User) (string, error) { return "row of " + string(u.ID), nil })
@@ -169,7 +170,7 @@ func TestTokenPrincipal(t *testing.T) {
 
 func tokenOf(w *world, s *fakeSession) string { return credOf(w, s).Value }
 
-// TestTokenPolicies: what a template does not say is not believed.
+// TestTokenPolicies: a missing claim never meets a policy.
 func TestTokenPolicies(t *testing.T) {
 	w, _ := tokenWorld(t)
 	_, s := w.person(1)
@@ -202,7 +203,7 @@ func TestTokenPolicies(t *testing.T) {
 	}
 }
 
-// TestUserClaim: the claim has to name the ledger's user. It chooses nobody.
+// TestUserClaim: the claim has to name the ledger's user. It never chooses a user.
 func TestUserClaim(t *testing.T) {
 	w, _ := tokenWorld(t)
 	w.v.Tokens.UserClaim = "user_id"
@@ -232,8 +233,8 @@ func TestUserClaim(t *testing.T) {
 	}
 }
 
-// TestTokenIsVerifiedOnce: the signature once, the row as often as for any session,
-// and not a second longer than exp; Ory is not asked, and may be down.
+// TestTokenIsVerifiedOnce: the signature is verified once and the row is read as often as
+// for any session. The token never counts after exp. Ory is not asked and may be down.
 func TestTokenIsVerifiedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -258,7 +259,7 @@ func TestTokenIsVerifiedOnce(t *testing.T) {
 	})
 }
 
-// TestTokenAndRow: a user who is held or deleted is seen within MaxStale.
+// TestTokenAndRow: a user who is put on hold or deleted is noticed within MaxStale.
 func TestTokenAndRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -282,7 +283,8 @@ func TestTokenAndRow(t *testing.T) {
 	})
 }
 
-// TestTokenLeeway: the signer's clock may be ten seconds ahead; an end is an end.
+// TestTokenLeeway: the signer's clock may be ten seconds ahead, but the expiry has no
+// leeway.
 func TestTokenLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -309,7 +311,7 @@ func TestTokenLeeway(t *testing.T) {
 	})
 }
 
-// TestTokensChecked: wrong fields of Tokens let nobody in, and Check says which.
+// TestTokensChecked: wrong fields of Tokens let nobody in, and Check names them.
 func TestTokensChecked(t *testing.T) {
 	w := newWorld(t)
 	w.v.Tokens = &jwt.Verifier{JWKS: "ftp://keys.example/jwks.json"}
@@ -323,8 +325,8 @@ func TestTokensChecked(t *testing.T) {
 	}
 }
 
-// BenchmarkTokens: one that is cached, one that is verified, and one of the
-// application's own, which nothing is remembered of.
+// BenchmarkTokens: a cached token, a token that is verified, and an application's own,
+// which is not cached.
 func BenchmarkTokens(b *testing.B) {
 	w, _ := tokenWorld(b)
 	w.v.Log = slog.New(slog.DiscardHandler)

@@ -30,7 +30,7 @@ var (
 	headerES = jwttest.Header
 )
 
-// signed is what a token says of a session.
+// signed holds the claims of a session's token.
 func signed(s *fakeSession) jwttest.Session {
 	return jwttest.Session{ID: s.id, Identity: s.identity, AAL: s.aal, Authenticated: s.authenticated, Verified: s.verified}
 }
@@ -48,7 +48,7 @@ func tokenise(s *fakeSession, more ...members) string {
 	return signRaw(jsonOf(headerES), jsonOf(claims), keysOnce().ES)
 }
 
-// jwksServer answers with the keys, on no network.
+// jwksServer serves the keys without a network.
 type jwksServer struct {
 	mu      sync.Mutex
 	body    string
@@ -98,7 +98,7 @@ func (s *jwksServer) times() int {
 	return s.asked
 }
 
-// tokenWorld is a world whose verifier takes tokens, and what publishes their keys.
+// tokenWorld is a world whose verifier accepts tokens, with the server of their keys.
 func tokenWorld(t testing.TB) (*world, *jwksServer) {
 	w, s := newWorld(t), &jwksServer{body: allKeys(t)}
 	w.v.Tokens = &jwt.Verifier{JWKS: "https://keys.example/jwks.json", Issuer: tokenIssuer, Audience: tokenAudience, HTTP: &http.Client{Transport: s}}
@@ -107,7 +107,7 @@ func tokenWorld(t testing.TB) (*world, *jwksServer) {
 
 func byBearer(token string) *http.Request { return request("Authorization", "Bearer "+token) }
 
-// answerAt answers one path of Ory's.
+// answerAt answers one path of Ory.
 func answerAt(path string, status int, body string) func(*http.Request) *http.Response {
 	return func(r *http.Request) *http.Response {
 		if r.URL.Path == path {

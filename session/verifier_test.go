@@ -33,8 +33,8 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// TestStaleness: no answer counts longer than MaxStale from when it was asked for,
-// nor longer than the session.
+// TestStaleness: no answer counts longer than MaxStale after its question was sent, nor
+// longer than the session.
 func TestStaleness(t *testing.T) {
 	tests := []struct {
 		name                    string
@@ -72,7 +72,7 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
-// TestSlowerThanItCounts: an answer that was too long on its way lets nobody in.
+// TestSlowerThanItCounts: an answer that arrives after MaxStale lets nobody in.
 func TestSlowerThanItCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -83,7 +83,7 @@ func TestSlowerThanItCounts(t *testing.T) {
 	})
 }
 
-// TestWallClockSteps: how stale an answer is does not depend on the wall clock.
+// TestWallClockSteps: the age of an answer does not depend on the wall clock.
 func TestWallClockSteps(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -157,8 +157,8 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestLinkerFails: whatever else the linker says is "don't know", "there is no such
-// identity" included.
+// TestLinkerFails: every other error of the Linker is "don't know", including
+// ErrNotFound.
 func TestLinkerFails(t *testing.T) {
 	for _, err := range []error{symbolon.ErrUnavailable, symbolon.ErrNotFound, symbolon.ErrConflict, errors.New("database is locked")} {
 		w := newWorld(t)
@@ -231,8 +231,9 @@ func TestPolicies(t *testing.T) {
 	})
 }
 
-// TestStepUp: who has just taken the second step is let in, even if a page in the
-// background was answered a moment before, and even if its question is still under way.
+// TestStepUp: a person who has just completed the second factor is let in, even if a
+// request in the background was answered a moment before, and even if its question is
+// still under way.
 func TestStepUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -316,8 +317,8 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// TestPurgeInFlight: an answer that was on its way when its session was purged
-// lets nobody in.
+// TestPurgeInFlight: an answer that was on its way when its session was purged lets
+// nobody in.
 func TestPurgeInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -360,7 +361,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 
 func (b *slowBody) Close() error { return nil }
 
-// TestMassPurge: past what can be remembered everything is void, never nothing.
+// TestMassPurge: beyond the limit of remembered purges every answer is void.
 func TestMassPurge(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)

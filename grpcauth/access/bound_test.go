@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const identity = "11111111-1de0-4000-8000-000000000000"
 
-// kratos is an Ory in memory with one session, so that time can be the test's.
+// kratos is an Ory in memory with one session, so that a test controls the time.
 type kratos struct {
 	*fakeory.Ory
 	session fakeory.Session
@@ -35,7 +35,7 @@ func (k *kratos) revoke() {
 	k.PutSession(k.session)
 }
 
-func (k *kratos) unreachable() (mend func()) { return k.Break(fakeory.Dropped{}) }
+func (k *kratos) unreachable() (repair func()) { return k.Break(fakeory.Dropped{}) }
 
 // store has one user.
 type store struct {
@@ -57,7 +57,7 @@ const (
 	recheck  = 7 * time.Second
 )
 
-// stream opens one in a bubble.
+// stream opens a stream in a bubble.
 func stream(t *testing.T) (*kratos, *session.Verifier, *Stream) {
 	t.Helper()
 	k := &kratos{Ory: fakeory.Start(t, fakeory.Config{InMemory: true})}
@@ -77,7 +77,7 @@ func stream(t *testing.T) (*kratos, *session.Verifier, *Stream) {
 	return k, v, s
 }
 
-// ends waits for the end of a stream, and returns when it came.
+// ends waits for the end of a stream, and returns its time and reason.
 func ends(t *testing.T, s *Stream) (time.Duration, error) {
 	t.Helper()
 	begun := time.Now()
@@ -89,7 +89,8 @@ func ends(t *testing.T, s *Stream) (time.Duration, error) {
 	return time.Since(begun), s.Ended()
 }
 
-// TestBounds: how long a stream outlives its session, at whatever moment that ends.
+// TestBounds: the time for which a stream outlives its session, whenever the session
+// ends.
 func TestBounds(t *testing.T) {
 	for moment := 250 * time.Millisecond; moment < 25*time.Second; moment += 1300 * time.Millisecond {
 		tests := map[string]struct {
@@ -125,7 +126,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestShortOutage ends nothing, and what ended meanwhile is known afterwards.
+// TestShortOutage: a short outage ends no stream, and the end of a session is noticed
+// afterwards.
 func TestShortOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, v, s := stream(t)

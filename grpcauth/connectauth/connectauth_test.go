@@ -42,7 +42,7 @@ func who(ctx context.Context) *out {
 	return &out{Username: string(u.ID)}
 }
 
-// server is a real one, of Connect, gRPC and gRPC-Web, over HTTP/1.1 and HTTP/2.
+// server is a real server of Connect, gRPC and gRPC-Web, over HTTP/1.1 and HTTP/2.
 type server struct {
 	*httptest.Server
 	left chan error // what a handler of both returned
@@ -108,7 +108,7 @@ func (s *server) client(procedure string, o []connect.ClientOption) *connect.Cli
 	return connect.NewClient[in, out](s.Client(), s.URL+procedure, o...)
 }
 
-// read is what the code of an error is over HTTP, and the reason in its detail.
+// read returns the HTTP status of an error's code, and the reason in its detail.
 func read(err error) (int, string) {
 	status, known := map[connect.Code]int{connect.CodeUnauthenticated: 401, connect.CodePermissionDenied: 403, connect.CodeUnavailable: 503}[connect.CodeOf(err)]
 	var e *connect.Error
@@ -126,7 +126,7 @@ func read(err error) (int, string) {
 	return status, info.GetReason()
 }
 
-// calls are all kinds, each as a status and what was said, as World.HTTP says it.
+// calls are all kinds of calls. Each returns a status and a text as World.HTTP does.
 func (s *server) calls(o []connect.ClientOption) map[string]func(t *testing.T, h http.Header) (int, string) {
 	result := func(res *out, err error) (int, string) {
 		if err != nil {
@@ -249,8 +249,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestStreamEnds: an open stream is ended though its handler waits for a client that
-// says nothing, in every protocol.
+// TestStreamEnds: an open stream ends in every protocol, even while its handler waits for
+// a client that sends nothing.
 func TestStreamEnds(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := serve(t, &access.Guard{Verifier: w.Auth, Recheck: 20 * time.Millisecond})
@@ -296,7 +296,8 @@ func TestStreamEnds(t *testing.T) {
 	_ = down.Close()
 }
 
-// TestStreamEndsOverHTTP1: the handler learns at once, the client when it stops.
+// TestStreamEndsOverHTTP1: the handler learns of the end at once, and the client when it
+// stops sending.
 func TestStreamEndsOverHTTP1(t *testing.T) {
 	w := authtest.New(t, nil)
 	guard := &access.Guard{Verifier: w.Auth, Recheck: 20 * time.Millisecond}
@@ -331,7 +332,7 @@ func TestStreamEndsOverHTTP1(t *testing.T) {
 	}
 }
 
-// TestClients: what a client of the program's own sends is none of the guard's.
+// TestClients: the guard ignores calls that the program itself makes as a client.
 func TestClients(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := serve(t, &access.Guard{Verifier: w.Auth, Default: access.Optional()})
@@ -343,7 +344,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// TestDeadline: a caller that gives up gets its own word back.
+// TestDeadline: a caller that gives up gets its own error back.
 func TestDeadline(t *testing.T) {
 	w := authtest.New(t, authtest.NewGate(t).Before) // nothing is answered
 	s := serve(t, &access.Guard{Verifier: w.Auth})

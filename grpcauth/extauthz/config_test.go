@@ -23,7 +23,7 @@ import (
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 )
 
-// unpack reads a typed_config, by Envoy's own rules.
+// unpack reads a typed_config by Envoy's own rules.
 func unpack[M interface{ ValidateAll() error }](t *testing.T, a *anypb.Any) M {
 	t.Helper()
 	m, err := a.UnmarshalNew()
@@ -40,8 +40,8 @@ func unpack[M interface{ ValidateAll() error }](t *testing.T, a *anypb.Any) M {
 	return out
 }
 
-// shipped is a configuration that we ship, read as Envoy reads it: into Envoy's own
-// messages, where an unknown or misplaced field is an error.
+// shipped is a configuration that we ship, read into Envoy's own messages, where an
+// unknown or misplaced field is an error.
 type shipped struct {
 	manager  *hcmv3.HttpConnectionManager
 	mutation *mutationv3.HeaderMutation
@@ -80,7 +80,7 @@ func read(t *testing.T, file string) shipped {
 	return s
 }
 
-// policies are the context_extensions of each route, by its prefix.
+// policies returns the context_extensions of each route by prefix.
 func (s shipped) policies(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	out := map[string]map[string]string{}
@@ -93,7 +93,7 @@ func (s shipped) policies(t *testing.T) map[string]map[string]string {
 	return out
 }
 
-// removes returns whether a header that a client sends is still there afterwards.
+// removes reports whether a client's header is still there afterwards.
 func (s shipped) removes(t *testing.T) (stays func(name string) bool) {
 	t.Helper()
 	names := map[string]bool{}
@@ -113,7 +113,7 @@ func (s shipped) removes(t *testing.T) (stays func(name string) bool) {
 	}
 }
 
-// TestShippedConfigurations: Envoy would take both files, and neither fails open.
+// TestShippedConfigurations: Envoy would accept both files, and neither fails open.
 func TestShippedConfigurations(t *testing.T) {
 	w := authtest.New(t, nil)
 	for _, file := range []string{"envoy.yaml", "envoy-grpc.yaml"} {
@@ -140,7 +140,7 @@ func TestShippedConfigurations(t *testing.T) {
 	}
 }
 
-// TestShippedGRPC: what Envoy would ask with the shipped file, and what becomes of it.
+// TestShippedGRPC: Envoy's questions with the shipped file, and their answers.
 func TestShippedGRPC(t *testing.T) {
 	s := read(t, "envoy-grpc.yaml")
 	w := authtest.New(t, nil)

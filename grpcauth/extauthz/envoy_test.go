@@ -37,7 +37,7 @@ func (e *envoy) with(policy string) *envoy {
 	return &c
 }
 
-// question is what Envoy asks about a request.
+// question is Envoy's question about a request.
 func (e *envoy) question(r *http.Request) *authv3.CheckRequest {
 	q := &authv3.AttributeContext_HttpRequest{Id: "1", Method: r.Method, Scheme: "https", Host: r.Host, Path: r.URL.RequestURI(), Protocol: "HTTP/1.1"}
 	raw := &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":method", RawValue: []byte(r.Method)}, {Key: ":path", RawValue: []byte(q.Path)}}}
@@ -61,7 +61,7 @@ func (e *envoy) question(r *http.Request) *authv3.CheckRequest {
 		Request: &authv3.AttributeContext_Request{Http: q}, ContextExtensions: e.extensions}}
 }
 
-// reply is what the client gets, or the upstream.
+// reply is the answer for the client or the upstream.
 type reply struct {
 	status   int
 	header   http.Header // of the answer to the client
@@ -78,7 +78,7 @@ func (e *envoy) ask(t testing.TB, r *http.Request) reply {
 	return filter(t, r, res)
 }
 
-// filter is what Envoy's filter does: it sets, and then removes.
+// filter does the same as Envoy's filter: it sets and then removes headers.
 func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 	t.Helper()
 	if codes.Code(res.GetStatus().GetCode()) != codes.OK {
@@ -120,7 +120,7 @@ func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 	return reply{status: 200, upstream: upstream}
 }
 
-// code is that of the error shape.
+// code returns the code of the error body.
 func (r reply) code(t testing.TB) string {
 	var e struct{ Error struct{ Code string } }
 	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
@@ -129,7 +129,7 @@ func (r reply) code(t testing.TB) string {
 	return e.Error.Code
 }
 
-// said is as World.HTTP says it.
+// said returns the text as World.HTTP does.
 func (r reply) said(t testing.TB) (int, string) {
 	if r.upstream != nil {
 		return 200, r.upstream.Get("X-User-Id")

@@ -36,8 +36,8 @@ func server(w *authtest.World) *Server {
 	}}
 }
 
-// TestAsOverHTTP: the same winner in both shapes of the header. Where Envoy has joined
-// two cookie headers it can no longer be told what they were: nobody is let in then.
+// TestAsOverHTTP: the same credential wins in both forms of the header. If Envoy has
+// joined two cookie headers, the original ones are unknown and nobody is let in.
 func TestAsOverHTTP(t *testing.T) {
 	w := authtest.New(t, nil)
 	e := serve(t, server(w))
@@ -91,8 +91,8 @@ func TestJoinedCookies(t *testing.T) {
 	}
 }
 
-// TestPolicies: the policy is what Envoy's configuration says, and a request cannot
-// say anything about it.
+// TestPolicies: the policy comes from Envoy's configuration, and a request cannot change
+// it.
 func TestPolicies(t *testing.T) {
 	w := authtest.New(t, nil)
 	p, gone, half := w.User(), w.User(), w.User()
@@ -148,7 +148,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestRefusal: the answer to the client is ForwardAuth's, to the byte.
+// TestRefusal: the client gets ForwardAuth's answer, byte by byte.
 func TestRefusal(t *testing.T) {
 	w := authtest.New(t, nil)
 	p, half := w.User(), w.User()
@@ -197,8 +197,8 @@ func TestRefusal(t *testing.T) {
 		t.Errorf("a POST: %d", got.status)
 	}
 
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	compare("an outage", "default", never.ByToken())
 	compare("an outage, optional", "optional", never.ByToken())
 	if got, _ := e.with("pages").ask(t, request(http.Header{"Accept": {"text/html"}, "X-Session-Token": {never.Token}})).said(t); got != 503 {
@@ -206,7 +206,7 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestSpoofing: no spelling of an identity header reaches the upstream beside ours.
+// TestSpoofing: no spelling of an identity header reaches the upstream besides ours.
 func TestSpoofing(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
@@ -230,7 +230,7 @@ func TestSpoofing(t *testing.T) {
 					if got.upstream == nil || got.upstream.Get("X-Other") != "stays" || got.upstream.Get("X-User-Identity") != "stays" {
 						t.Fatalf("%q: %v", spelt, got)
 					}
-					judge(t, spelt, got.upstream, names)
+					checkUpstream(t, spelt, got.upstream, names)
 					if want := string(p.User); len(who) > 0 && got.upstream.Get("X-User-Id") != want || len(who) == 0 && got.upstream.Get("X-User-Id") != "" {
 						t.Errorf("%q: %v", spelt, got.upstream)
 					}
@@ -243,8 +243,8 @@ func TestSpoofing(t *testing.T) {
 	}
 }
 
-// judge wants each header once, with our value, and nothing that can be taken for one.
-func judge(t *testing.T, spelt string, upstream http.Header, names []string) {
+// checkUpstream requires each header once, with our value, and no header that is confusable with one.
+func checkUpstream(t *testing.T, spelt string, upstream http.Header, names []string) {
 	t.Helper()
 	for _, name := range names {
 		if values := upstream[name]; len(values) != 1 || strings.Contains(values[0], "evil") {
@@ -305,8 +305,8 @@ func TestHeaderNames(t *testing.T) {
 	}
 }
 
-// TestNeverOpen: whatever is wrong here is a refusal, so that failure_mode_allow opens
-// nothing.
+// TestNeverOpen: every failure is a refusal, so that failure_mode_allow lets nothing
+// through.
 func TestNeverOpen(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
@@ -347,7 +347,7 @@ func TestNeverOpen(t *testing.T) {
 	}
 }
 
-// TestPanic: one that nobody foresaw is "don't know".
+// TestPanic: an unexpected panic is "don't know".
 func TestPanic(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := server(w)

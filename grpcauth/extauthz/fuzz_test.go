@@ -17,8 +17,8 @@ import (
 
 var nowhere = &url.URL{Path: "/"}
 
-// FuzzHeader: with headers that Envoy has joined nobody is taken for somebody else than
-// without, whatever stands in them: it is the same credential, or none.
+// FuzzHeader: headers that Envoy has joined contain the same credential as the separate
+// headers, or none.
 func FuzzHeader(f *testing.F) {
 	const cookie = "ory_kratos_session="
 	f.Add("", cookie+"YWJj", "", "Bearer ory_st_x", "x-user-id")

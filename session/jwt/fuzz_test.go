@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
-// fixed is a key, a moment and a token that are the same in every run, so that what
-// was found by fuzzing means the same later.
+// fixed returns the same configuration, time and token in every run, so that a fuzzing
+// result stays valid.
 func fixed() (tokens *Verifier, set *keySet, now time.Time, good string) {
 	private := ed25519.NewKeyFromSeed([]byte(strings.Repeat("f", ed25519.SeedSize)))
 	now = time.Unix(1795600000, 0)
@@ -32,7 +32,7 @@ func fixed() (tokens *Verifier, set *keySet, now time.Time, good string) {
 	return tokens, set, now, good
 }
 
-// lets reports whether a token would let somebody in, and whom.
+// lets reports whether a token is good, and returns it.
 func lets(tokens *Verifier, set *keySet, raw string, now time.Time) (*Token, bool) {
 	t, err := tokens.Read(raw, now)
 	if err != nil || set.keys[t.kid] == nil {
@@ -41,8 +41,7 @@ func lets(tokens *Verifier, set *keySet, raw string, now time.Time) (*Token, boo
 	return t, tokens.verify(raw, t, set.keys[t.kid]) == nil
 }
 
-// FuzzToken: whatever a stranger sends, nobody gets in but by the one token that was
-// signed, byte for byte.
+// FuzzToken: of all texts only the one token that was signed is good, byte by byte.
 func FuzzToken(f *testing.F) {
 	tokens, set, now, good := fixed()
 	f.Add(good)
@@ -67,8 +66,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// FuzzJWKS: whatever is published, what comes out is public, and for one algorithm
-// that is believed.
+// FuzzJWKS: every accepted key is public and for one accepted algorithm.
 func FuzzJWKS(f *testing.F) {
 	k := jwttest.Private()
 	f.Add([]byte(jwttest.JWKS(f, "es", "ES256", k.ES.Public(), "ed", "EdDSA", k.ED.Public(), "rs", "RS256", k.RS.Public())))
@@ -91,8 +89,8 @@ func FuzzJWKS(f *testing.F) {
 	})
 }
 
-// TestFlippedTokens: a good token of each algorithm with any one byte changed, left
-// out or put in lets nobody in.
+// TestFlippedTokens: a good token with any one byte changed, removed or added is not
+// good.
 func TestFlippedTokens(t *testing.T) {
 	k, now := jwttest.Private(), time.Now()
 	tokens := &Verifier{Issuer: jwttest.Issuer, Audience: jwttest.Audience}

@@ -15,7 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
-// TestBadKeySets: sets that must not be believed, or not be published.
+// TestBadKeySets: sets that must be refused.
 func TestBadKeySets(t *testing.T) {
 	k := jwttest.Private()
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -75,7 +75,8 @@ func TestBadKeySets(t *testing.T) {
 	}
 }
 
-// TestLowOrder: points of Ed25519 with which anybody can make signatures are no keys.
+// TestLowOrder: points of Ed25519 for which anybody can make signatures are refused as
+// keys.
 func TestLowOrder(t *testing.T) {
 	for _, text := range []string{
 		"0000000000000000000000000000000000000000000000000000000000000000",

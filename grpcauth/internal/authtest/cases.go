@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// Case is what a client may show.
+// Case is a set of credentials that a client may send.
 type Case struct {
 	Name   string
 	Header http.Header
@@ -13,9 +13,9 @@ type Case struct {
 
 const cookieName = "ory_kratos_session="
 
-// Cases are all subsets of the three credentials, each another person's, and everything
-// that is shown twice, badly or under other names. Whoever answers them must answer as
-// [World.HTTP] does.
+// Cases are all subsets of three credentials of three people, and credentials that are
+// sent twice, malformed or under other names. Each must be answered as [World.HTTP]
+// answers it.
 func Cases(w *World) []Case {
 	header, cookie, bearer := w.User(), w.User(), w.User()
 	byHeader, byCookie, byBearer := header.Token, cookieName+cookie.Cookie, "Bearer "+bearer.Token

@@ -10,14 +10,14 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Gate holds back what a verifier asks whoami, until it is opened.
+// Gate holds back questions to whoami until it is opened.
 type Gate struct {
 	*http.Transport
 	Asked chan struct{} // is sent something for each question
 	open  chan struct{}
 }
 
-// NewGate makes a gate that is closed.
+// NewGate makes a closed gate.
 func NewGate(t testing.TB) *Gate {
 	g := &Gate{Transport: &http.Transport{}, Asked: make(chan struct{}, 100), open: make(chan struct{})}
 	t.Cleanup(g.CloseIdleConnections)

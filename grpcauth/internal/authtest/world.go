@@ -1,6 +1,6 @@
-// Package authtest is the world in which the interceptors and Envoy's server are tested:
-// an Ory, an application's database, a verifier, and the net/http middleware that they
-// are compared with.
+// Package authtest is the world in which the interceptors and the server for Envoy are tested:
+// an Ory, an application with a database, a verifier, and the net/http middleware with which
+// they are compared.
 package authtest
 
 import (
@@ -31,7 +31,7 @@ import (
 
 const password = "correct horse battery"
 
-// Site is an Ory where people can sign up: a fake or a real one.
+// Site is an Ory where people can sign up, fake or real.
 type Site interface {
 	Register(ctx context.Context, email, password, name string) (*symbolontest.Person, error)
 	LoginBrowser(ctx context.Context, email, password string) (*http.Cookie, error)
@@ -50,7 +50,7 @@ type World struct {
 	people atomic.Int64
 }
 
-// New starts a world with a fake Ory. The verifier is configured before it is used.
+// New starts a world with a fake Ory. configure is called before the verifier is used.
 func New(t testing.TB, configure func(*session.Verifier)) *World {
 	t.Helper()
 	o := fakeory.Start(t, fakeory.Config{})
@@ -94,7 +94,7 @@ func start(t testing.TB, public, admin string, configure func(*session.Verifier)
 	return w
 }
 
-// Person is somebody who has signed up, and in with a browser as well.
+// Person has signed up, and signed in with a browser as well.
 type Person struct {
 	*symbolontest.Person
 	Cookie string
@@ -116,7 +116,7 @@ func (w *World) Person() *Person {
 	return &Person{Person: p, Cookie: cookie.Value}
 }
 
-// User is Person, and the user is there.
+// User is Person for a person who has a user already.
 func (w *World) User() *Person {
 	w.t.Helper()
 	p := w.Person()
@@ -143,7 +143,7 @@ func (w *World) Forget(p *Person) {
 	w.Auth.Purge(symbolon.IdentityID(p.IdentityID))
 }
 
-// HTTP asks the middleware: 200 and the user, or the status and the code.
+// HTTP asks the middleware. It returns 200 and the user, or the status and the code.
 func (w *World) HTTP(h http.Header, policies ...session.Policy) (status int, said string) {
 	return Ask(w.t, w.Auth.RequireWith(policies...)(http.HandlerFunc(Whoami)), h)
 }
@@ -171,7 +171,7 @@ func Ask(t testing.TB, handler http.Handler, h http.Header) (status int, said st
 	return rec.Code, e.Error.Code
 }
 
-// Until waits for something that must come true.
+// Until waits until ok returns true.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {

@@ -226,15 +226,15 @@ func Bad(t testing.TB, s Session) map[string]string {
 	}
 }
 
-// trailing sets a bit behind the end of 64 bytes: lenient decoders do not look at it.
+// trailing sets a bit after the end of 64 bytes, which lenient decoders ignore.
 func trailing(signature string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, signature[len(signature)-1])
 	return signature[:len(signature)-1] + string(alphabet[last|1])
 }
 
-// withDash signs again and again until the signature has a letter that base64's two
-// alphabets write differently.
+// withDash signs again until the signature has a letter that the two alphabets of base64
+// write differently.
 func withDash(input string, key *ecdsa.PrivateKey) string {
 	digest := sha256.Sum256([]byte(input))
 	for {

@@ -20,7 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Session is what a token is made of.
+// Session is the session of a token.
 type Session struct {
 	ID, Identity, AAL string
 	Authenticated     time.Time
@@ -33,7 +33,7 @@ const (
 	Audience = "notes"
 )
 
-// PrivateKeys are the private halves that a template of Ory's would have, made once.
+// PrivateKeys are the private halves of a template's keys.
 type PrivateKeys struct {
 	ES    *ecdsa.PrivateKey
 	ED    ed25519.PrivateKey
@@ -41,7 +41,7 @@ type PrivateKeys struct {
 	Other *ecdsa.PrivateKey // never published
 }
 
-// Private makes them.
+// Private makes the keys once.
 var Private = sync.OnceValue(func() *PrivateKeys {
 	k := &PrivateKeys{}
 	var err error
@@ -59,7 +59,7 @@ var Private = sync.OnceValue(func() *PrivateKeys {
 	return k
 })
 
-// JWKS publishes keys: kid, alg, public key, and again.
+// JWKS publishes keys. parts are a kid, an alg and a public key for each of them.
 func JWKS(t testing.TB, parts ...any) string {
 	t.Helper()
 	set := jose.JSONWebKeySet{}
@@ -73,13 +73,13 @@ func JWKS(t testing.TB, parts ...any) string {
 	return string(text)
 }
 
-// AllKeys publishes all but Other.
+// AllKeys publishes all keys except Other.
 func AllKeys(t testing.TB) string {
 	k := Private()
 	return JWKS(t, "es", "ES256", k.ES.Public(), "ed", "EdDSA", k.ED.Public(), "rs", "RS256", k.RS.Public())
 }
 
-// Members is a JSON object of a token; nil takes a member away.
+// Members is a JSON object of a token. A nil value removes the member.
 type Members map[string]any
 
 // With returns a copy with more members.
@@ -98,7 +98,7 @@ func (m Members) With(more Members) Members {
 // B64 is base64 for URLs.
 func B64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// JSON never fails for what the tests make.
+// JSON never fails for the values of the tests.
 func JSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -107,7 +107,7 @@ func JSON(v any) []byte {
 	return b
 }
 
-// Sign signs whatever the two parts are, the way Ory would with this key.
+// Sign signs any two parts as Ory does with this key.
 func Sign(header, claims []byte, key any) string {
 	input := B64(header) + "." + B64(claims)
 	digest := sha256.Sum256([]byte(input))
@@ -134,10 +134,10 @@ func Sign(header, claims []byte, key any) string {
 	return input + "." + B64(signature)
 }
 
-// Header is what Ory writes.
+// Header is the header that Ory writes.
 var Header = Members{"alg": "ES256", "kid": "es", "typ": "JWT"}
 
-// Claims are what Ory writes for a session with the claims mapper of the docs.
+// Claims are the claims that Ory writes for a session with the claims mapper of the docs.
 func Claims(s Session, now time.Time, life time.Duration) Members {
 	return Members{"iss": Issuer, "aud": Audience, "sub": s.Identity, "sid": s.ID, "jti": "5a3c9f9e-2f0b-4f6e-9f7b-111111111111",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix(), "aal": s.AAL,
