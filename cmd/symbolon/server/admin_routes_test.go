@@ -120,7 +120,7 @@ func TestOperatorRoutesAreExact(t *testing.T) {
 	if after := i.content(t); after != before {
 		t.Errorf("something changed. Before:\n%s\nafter:\n%s", before, after)
 	}
-	if !i.ory.Has(id) || i.signIn(t, token) != user {
+	if !i.ory.HasIdentity(id) || i.signIn(t, token) != user {
 		t.Error("somebody was touched")
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// installation is a server on SQLite without its listeners.
+// installation is a server on SQLite, without listeners, with a fake Ory.
 type installation struct {
 	*Server
 	ory  *cmdtest.Kratos
@@ -26,7 +27,7 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 	c := config.Defaults()
 	c.Secret, c.Users.Columns = cmdtest.Secret, config.OwnColumns()
 	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
-	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.URL, k.URL, cmdtest.Key+"token"
+	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.PublicURL, k.AdminURL, cmdtest.Key+"token"
 	c.Database = config.Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {
 		change(c)
@@ -49,4 +50,11 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 func (i *installation) signIn(t *testing.T, token string) string {
 	t.Helper()
 	return cmdtest.SignIn(t, i.Public(), token)
+}
+
+// born signs a person up and in, and returns the user's ID as well.
+func (i *installation) born(t *testing.T, email string) (*symbolontest.Person, string) {
+	t.Helper()
+	p := i.ory.Born(t, email)
+	return p, i.signIn(t, p.Token)
 }

@@ -84,7 +84,7 @@ func bindAsCommand(t *testing.T, i *installation, identity, user string) {
 	t.Chdir(t.TempDir())
 	var errs bytes.Buffer
 	s, err := system.Open(&cli.App{Ctx: t.Context(), Stdio: cli.Stdio{Err: &errs}, Env: cmdtest.Env("SYMBOLON_DATABASE", i.Config.Database.Reveal(),
-		"SYMBOLON_ORY_PUBLIC_URL", i.ory.URL, "SYMBOLON_ORY_ADMIN_URL", i.ory.URL)})
+		"SYMBOLON_ORY_PUBLIC_URL", i.ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL", i.ory.AdminURL)})
 	if err != nil {
 		t.Fatal(err)
 	}
