@@ -32,19 +32,21 @@ func (k *Kratos) Add(n int) (id, token string) {
 	return id, s.Token
 }
 
-// Set changes a field of an identity; without a key and a value it deletes the identity.
+// Set changes a field of an identity.
 func (k *Kratos) Set(id, key string, value any) {
 	k.t.Helper()
-	if value == nil && key == "" {
-		k.must(k.DeleteIdentity(k.t.Context(), id))
-		return
-	}
 	text, _, err := k.GetIdentity(k.t.Context(), id)
 	k.must(err)
 	var document map[string]any
 	k.must(json.Unmarshal(text, &document))
 	document[key] = value
 	k.PutIdentity(document)
+}
+
+// Delete deletes an identity.
+func (k *Kratos) Delete(id string) {
+	k.t.Helper()
+	k.must(k.DeleteIdentity(k.t.Context(), id))
 }
 
 // SetDown lets it fail, or work again.

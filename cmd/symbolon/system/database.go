@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,27 +20,16 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// presence says whether a database may be made.
+// presence says whether a database must exist.
 type presence bool
 
 const (
-	existing presence = false // a file that is not there is a wrong path
-	created  presence = true  // for migrations
+	existing presence = false // a missing file is an error, because its path is probably wrong
+	created  presence = true  // a missing file is created
 )
 
-func ping(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
-		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is it up?")
-	}
-	return nil
-}
-
-func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
-	var db *sql.DB
-	var dialect sqlstore.Dialect
-	var err error
+// openDatabase opens a database that answers.
+func openDatabase(ctx context.Context, c *config.Config, p presence) (db *sql.DB, dialect sqlstore.Dialect, err error) {
 	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
@@ -50,18 +40,21 @@ func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, erro
 	if err != nil {
 		return nil, "", err
 	}
-	limit := c.DatabasePool.Max
-	if limit == 0 {
-		limit = 10
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		_ = db.Close()
+		return nil, "", cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is the database up?")
 	}
+	limit := cmp.Or(c.DatabasePool.Max, 10)
 	db.SetMaxOpenConns(limit)
 	db.SetMaxIdleConns(limit)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, dialect, nil
 }
 
-// openSQLite makes the file, where it may, readable by its owner only: it holds
-// e-mail addresses.
+// openSQLite opens or creates a file. Only its owner may read it, because it contains e-mail
+// addresses.
 func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
 		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
@@ -93,10 +86,11 @@ func openPostgres(c *config.Config) (*sql.DB, error) {
 	return stdlib.OpenDB(*conf), nil
 }
 
-// workConnections is what the background may open besides database_pool.max.
+// workConnections is the number of connections of the background work. They come on top of
+// database_pool.max.
 const workConnections = 4
 
-// OpenWork connects for the background. No statement timeout ends its upkeep.
+// OpenWork connects for the background work, without a statement timeout.
 func OpenWork(c *config.Config) (*sql.DB, error) {
 	if path, ok := c.SQLitePath(); ok {
 		db, err := openSQLite(path, created, "_txlock=immediate")
@@ -106,9 +100,9 @@ func OpenWork(c *config.Config) (*sql.DB, error) {
 		db.SetMaxOpenConns(1)
 		return db, nil
 	}
-	patient := *c
-	patient.DatabasePool.StatementTimeout = 0
-	db, err := openPostgres(&patient)
+	unlimited := *c
+	unlimited.DatabasePool.StatementTimeout = 0
+	db, err := openPostgres(&unlimited)
 	if err != nil {
 		return nil, err
 	}
