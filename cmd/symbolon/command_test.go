@@ -61,7 +61,7 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	c.ory.SetDown(true)
 	says(show(user), "Ory does not answer")
 	c.ory.SetDown(false)
-	c.ory.Delete(id)
+	c.ory.Set(id, "", nil)
 	says(show(user), "GONE at Ory")
 	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
 	says(show(user), "Ory was not asked: ory.admin_url")

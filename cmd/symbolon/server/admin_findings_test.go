@@ -291,7 +291,7 @@ func TestAdminRepair(t *testing.T) {
 	if !isOpen(reconcile.OrphanUser) {
 		t.Error("Ory has it, and it is buried")
 	}
-	i.ory.Delete(id)
+	i.ory.Set(id, "", nil)
 	if status, body := repair(path); status != 202 {
 		t.Errorf("orphan: %d %s", status, body)
 	}

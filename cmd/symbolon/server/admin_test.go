@@ -47,7 +47,7 @@ func TestAdminSaysWhatOrySays(t *testing.T) {
 		t.Error(got)
 	}
 	i.ory.SetDown(false)
-	i.ory.Delete(id)
+	i.ory.Set(id, "", nil)
 	if got := ask(); !strings.Contains(got, `"ory_says":"gone"`) {
 		t.Error(got)
 	}

@@ -55,6 +55,9 @@ func (i *installation) signIn(t *testing.T, token string) string {
 // born signs a person up and in, and returns the user's ID as well.
 func (i *installation) born(t *testing.T, email string) (*symbolontest.Person, string) {
 	t.Helper()
-	p := i.ory.Born(t, email)
+	p, err := i.ory.Register(t.Context(), email, cmdtest.Password, "cAnArY name")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return p, i.signIn(t, p.Token)
 }
