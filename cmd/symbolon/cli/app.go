@@ -1,5 +1,4 @@
-// Package cli is what every command shares: where it reads and writes, how it fails, and
-// with which exit code.
+// Package cli is shared by all commands: input and output, errors and exit codes.
 package cli
 
 import (
@@ -7,17 +6,17 @@ import (
 	"io"
 )
 
-// Stdio is where a command writes, results to out, all else to err, and what it asks for
-// answers; in may be nil.
+// Stdio are the streams of a command. Results go to Out, and everything else to Err. In may
+// be nil.
 type Stdio struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// App is what every command is given.
+// App is the argument of every command.
 type App struct {
 	Stdio
 	Ctx        context.Context
 	Env        map[string]string
-	ConfigFile string // the file that --config names, or empty
+	ConfigFile string // the file of --config, or empty
 }

@@ -5,14 +5,14 @@ import (
 	"runtime/debug"
 )
 
-// Build is what the Go toolchain wrote into the binary.
+// Build is the build information in the binary.
 type Build struct {
 	Version, GoVersion string
 	Revision, time     string
 	modified           bool
 }
 
-// ThisBuild is the build of the program that runs.
+// ThisBuild is the build of the running program.
 func ThisBuild() Build {
 	b := Build{Version: "(devel)", GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
@@ -35,7 +35,7 @@ func ThisBuild() Build {
 	return b
 }
 
-// Commit is the commit as a version line shows it; empty: it is not known.
+// Commit is the commit for a version line, or empty if it is not known.
 func (b Build) Commit() string {
 	if b.Revision == "" {
 		return ""

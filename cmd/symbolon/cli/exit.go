@@ -12,11 +12,10 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2 // wrong usage or wrong configuration
-	exitLeft   = 3 // done, and differences are left
+	exitLeft   = 3 // done, but differences are left
 )
 
-// Conclude prints an error, every line of it behind the program's name, and says
-// what the program ends with.
+// Conclude prints an error, each line after the program's name, and returns the exit code.
 func Conclude(w io.Writer, err error) int {
 	if err == nil {
 		return exitDone
@@ -39,7 +38,7 @@ func Conclude(w io.Writer, err error) int {
 	return exitFailed
 }
 
-// leftError says that a command did its work and differences are left.
+// leftError says that a command has done its work, but differences are left.
 type leftError struct{ n int }
 
 func (e *leftError) Error() string { return fmt.Sprintf("%d differences are left", e.n) }
@@ -50,13 +49,13 @@ func Left(n int) error { return &leftError{n} }
 // UsageError makes the program end with exit code 2.
 type UsageError struct{ error }
 
-// Unwrap returns the error that is wrong usage.
+// Unwrap returns the wrapped error.
 func (e *UsageError) Unwrap() error { return e.error }
 
-// Usage makes an error end the program with exit code 2.
+// Usage marks an error as wrong usage, exit code 2.
 func Usage(err error) error { return &UsageError{err} }
 
-// hintError is an error with a line on what to do about it.
+// hintError is an error with advice.
 type hintError struct {
 	error
 	hint string
@@ -64,7 +63,7 @@ type hintError struct {
 
 func (e *hintError) Unwrap() error { return e.error }
 
-// Hint adds a line to an error that says what to do about it.
+// Hint adds a line of advice to an error.
 func Hint(err error, format string, args ...any) error {
 	return &hintError{err, fmt.Sprintf(format, args...)}
 }

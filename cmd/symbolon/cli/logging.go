@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// NewLogger logs JSON, one object a line, or text where a human is looking.
+// NewLogger logs JSON, one object a line, or text on a terminal.
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if IsTerminal(w) {
@@ -16,7 +16,7 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// LogLevel is what the flag says, or else SYMBOLON_LOG_LEVEL.
+// LogLevel is the level of the flag, or else of SYMBOLON_LOG_LEVEL.
 func LogLevel(flag string, env map[string]string) (slog.Level, error) {
 	text := flag
 	if text == "" {
@@ -35,7 +35,7 @@ func LogLevel(flag string, env map[string]string) (slog.Level, error) {
 	return 0, Usage(errors.New("the log level must be debug, info, warn or error"))
 }
 
-// IsTerminal reports whether a human is looking.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -14,8 +14,8 @@ func Clip(s string, n int) string {
 	return s
 }
 
-// Plain makes a stranger's text safe for a terminal: one line, nothing that moves
-// the cursor, hides or reorders what stands around it.
+// Plain makes a stranger's text safe for a terminal. The result is one line, without
+// characters that move the cursor or hide or reorder other text.
 func Plain(s string) string {
 	var b strings.Builder
 	for _, r := range s {

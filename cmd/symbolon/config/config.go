@@ -1,5 +1,5 @@
-// Package config is symbolon.yaml: it reads the file, lays the environment over it and checks
-// the whole. Every fault is reported at once, and a secret is never shown.
+// Package config is symbolon.yaml. It reads the file and the environment and checks the
+// result. All faults are reported at once, and a secret is never shown.
 package config
 
 import (
@@ -11,9 +11,9 @@ import (
 )
 
 // Config is symbolon.yaml. Every key is an environment variable as well: its path
-// in capitals behind SYMBOLON_, so that ory.admin_url is SYMBOLON_ORY_ADMIN_URL.
-// A variable that is set and not empty wins over the file. Lists are separated by
-// commas there, maps are JSON objects.
+// in capitals after SYMBOLON_, so that ory.admin_url is SYMBOLON_ORY_ADMIN_URL. A variable
+// that is not empty wins over the file. A list is separated by commas there, and a map is a
+// JSON object.
 type Config struct {
 	Ory OryConfig `yaml:"ory"`
 
@@ -22,15 +22,15 @@ type Config struct {
 	Database     Hidden     `yaml:"database"`
 	DatabasePool PoolConfig `yaml:"database_pool"`
 
-	// DatabaseListen is a second address of the same Postgres that leads to it
-	// directly, for LISTEN and for migrations, where Database is a pooler in
-	// transaction mode. Without it background work is looked for once a second.
+	// DatabaseListen is the direct address of the same Postgres, for LISTEN and for
+	// migrations. It is needed if Database is a pooler in transaction mode. Without it
+	// background work is polled once a second.
 	DatabaseListen Hidden `yaml:"database_listen"`
 
 	// Secret is the one secret of the installation, at least 32 bytes. Required.
 	Secret Hidden `yaml:"secret"`
 
-	// PreviousSecrets still count, so that Secret can be changed.
+	// PreviousSecrets are still accepted, so that Secret can be changed.
 	PreviousSecrets []Hidden `yaml:"previous_secrets"`
 
 	Serve         ServeConfig         `yaml:"serve"`
@@ -43,13 +43,13 @@ type Config struct {
 	Reconcile     ReconcileConfig     `yaml:"reconcile"`
 }
 
-// OryConfig says where Ory is.
+// OryConfig is the address of Ory.
 type OryConfig struct {
-	// PublicURL answers whoami.
+	// PublicURL is the public API, which answers whoami.
 	PublicURL string `yaml:"public_url"`
 
-	// AdminURL is the admin API. Optional: without it nothing is re-read and no
-	// back-reference is patched.
+	// AdminURL is the admin API. Optional: without it no identity is re-read and no
+	// back-reference is written.
 	AdminURL string `yaml:"admin_url"`
 
 	// Token authenticates at the admin API of Ory Network.
@@ -58,66 +58,66 @@ type OryConfig struct {
 	// Cookie is the name of Ory's session cookie.
 	Cookie string `yaml:"cookie"`
 
-	// Project tells several Ory projects apart that share one application. It is
-	// part of every minted ID: changing it makes strangers of them.
+	// Project distinguishes several Ory projects of one application. It is part of every
+	// minted ID, so that a change invalidates all of them.
 	Project string `yaml:"project"`
 
-	// EdgeCache lets Ory Network answer whoami from its edge: 150 s may pass
-	// before a revocation is seen.
+	// EdgeCache lets Ory Network answer whoami from its edge cache. A revocation may then
+	// take 150 s to be noticed.
 	EdgeCache bool `yaml:"edge_cache"`
 }
 
-// PoolConfig bounds the connections to the database.
+// PoolConfig limits the connections to the database.
 type PoolConfig struct {
-	// Max is how many connections may be open at once. Default, and 0: 10.
+	// Max is the number of connections. 0, the default, means 10.
 	Max int `yaml:"max"`
 
-	// StatementTimeout is what Postgres ends a statement after. It is sent when a
-	// connection begins; a pooler that refuses that, as PgBouncer does until it is
-	// told otherwise, needs 0s: none. SQLite has none.
+	// StatementTimeout is the time after which Postgres cancels a statement. It is sent when
+	// a connection begins. PgBouncer refuses that by default, and needs 0s. SQLite has none.
 	StatementTimeout time.Duration `yaml:"statement_timeout"`
 }
 
-// ServeConfig says where to listen.
+// ServeConfig is about the two listeners.
 type ServeConfig struct {
 	Public string `yaml:"public"` // hooks, forward-auth, /me
 	Admin  string `yaml:"admin"`  // the operator's side; off loopback it needs AdminKey
 
-	// AdminKey, at least 32 bytes, is asked of every operator's request.
+	// AdminKey, at least 32 bytes, must be in every request of the operator.
 	AdminKey Hidden `yaml:"admin_key"`
 
-	// URL is where Ory reaches the public side, and the issuer of signed assertions.
+	// URL is the address at which Ory reaches the public side, and the issuer of signed
+	// assertions.
 	URL string `yaml:"url"`
 
-	// TrustedProxies are addresses or networks whose X-Forwarded-* is believed, for
-	// the return_to of a redirect to auth.login_url and nothing else. Default: nobody's.
+	// TrustedProxies are the addresses or networks whose X-Forwarded-* headers are trusted,
+	// only for the return_to of a redirect to auth.login_url. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
-// HooksConfig overrides what is derived from the secret.
+// HooksConfig overrides the keys that are derived from the secret.
 type HooksConfig struct {
 	Keys  HookKeys  `yaml:"keys"`
 	Basic BasicKeys `yaml:"basic"`
 }
 
-// BasicKeys are "user:password", for callers that can show nothing else.
+// BasicKeys are "user:password", for callers that support basic authentication only.
 type BasicKeys struct {
-	// Hydrate is what Oathkeeper's hydrator shows. Defaults to the user symbolon with
-	// a password that is derived from the secret; `symbolon actions print --for
-	// oathkeeper` shows it.
+	// Hydrate is the login of Oathkeeper's hydrator. Defaults to the user symbolon with a
+	// password that is derived from the secret; `symbolon actions print --for oathkeeper`
+	// prints it.
 	Hydrate Hidden `yaml:"hydrate"`
 }
 
-// HookKeys are the keys that Ory shows, one or two for each hook.
+// HookKeys are the keys of the hooks, one or two for each.
 type HookKeys struct {
 	Reserve []Hidden `yaml:"reserve"`
 	Link    []Hidden `yaml:"link"`
 	Sync    []Hidden `yaml:"sync"`
 }
 
-// UsersConfig describes the application's users: a table, or where the application
-// makes them itself. Columns defaults to the e-mail address, the name and whether the
-// identity is active, and to nothing in a table of the application's own.
+// UsersConfig describes the application's users: a table, or the URL at which the
+// application makes them itself. In Symbolon's own table, Columns defaults to the e-mail
+// address, the name and whether the identity is active; in any other table it is empty.
 type UsersConfig struct {
 	Table         string             `yaml:"table"`
 	ID            string             `yaml:"id"`
@@ -126,28 +126,27 @@ type UsersConfig struct {
 	Columns       map[string]string  `yaml:"columns"`
 	OnUserDeleted link.OnUserDeleted `yaml:"on_user_deleted"`
 
-	// OnIdentityDeleted says what becomes of a row when Ory no longer has its
-	// identity, which is proved first. Where it is not set: deactivate if a column is
-	// filled from "active", else keep.
+	// OnIdentityDeleted is what happens to a row when its identity is deleted at Ory, which
+	// is proved first. Default: deactivate if a column is filled from "active", else keep.
 	OnIdentityDeleted symbolon.RowPolicy `yaml:"on_identity_deleted"`
 
-	// ReleaseColumns are emptied then, so that what must be unique is free again.
+	// ReleaseColumns are emptied then, so that unique values are free again.
 	ReleaseColumns []string `yaml:"release_columns"`
 
-	// AnonymiseColumns are what anonymise empties; all that come from the identity
-	// where none are named.
+	// AnonymiseColumns are the columns that anonymise empties. Default: all that are filled
+	// from the identity.
 	AnonymiseColumns []string `yaml:"anonymise_columns"`
 
-	// CreateURL is where the application makes its users itself, by a signed POST that
-	// tells it Columns; Table, ID, Identity and NewID then say nothing.
+	// CreateURL is the URL at which the application makes its users itself. It gets a signed
+	// POST with Columns. Table, ID, Identity and NewID are not used then.
 	CreateURL string `yaml:"create_url"`
 
-	// CreateSecret signs it: one, or two while it is changed, of the form whsec_….
-	// Defaults to what is derived from the secret.
+	// CreateSecret signs the POST: one secret of the form whsec_…, or two while it is
+	// changed. Defaults to a secret that is derived from Secret.
 	CreateSecret []Hidden `yaml:"create_secret"`
 }
 
-// IDSource is how new users get their IDs.
+// IDSource is the source of the IDs of new users.
 func (u UsersConfig) IDSource() symbolon.NewID {
 	if u.CreateURL != "" {
 		return symbolon.ByApplication
@@ -155,13 +154,13 @@ func (u UsersConfig) IDSource() symbolon.NewID {
 	return u.NewID
 }
 
-// DeletionConfig is about identities that Ory no longer has.
+// DeletionConfig is about identities that are deleted at Ory.
 type DeletionConfig struct {
-	// ProofGap lies between the two looks that prove one gone.
+	// ProofGap is the time between the two requests that prove a deletion.
 	ProofGap time.Duration `yaml:"proof_gap"`
 }
 
-// BackReferenceConfig says how the user's ID gets into the identity.
+// BackReferenceConfig is about the user's ID in the identity.
 type BackReferenceConfig struct {
 	Path       string     `yaml:"path"` // metadata_public.KEY
 	Write      link.Write `yaml:"write"`
@@ -170,23 +169,22 @@ type BackReferenceConfig struct {
 
 // AuthConfig is about requests and their sessions.
 type AuthConfig struct {
-	// MaxStale is how long a revoked session may still be let in.
+	// MaxStale is how long a revoked session may still be accepted.
 	MaxStale time.Duration `yaml:"max_stale"`
 
-	// OutageGrace is how long beyond that a session that was seen is let in while Ory
-	// does not answer.
+	// OutageGrace is how much longer a cached session is accepted while Ory does not answer.
 	OutageGrace time.Duration `yaml:"outage_grace"`
 
 	// LoginURL is the login page that policies with login_redirect send browsers to.
 	LoginURL string `yaml:"login_url"`
 
-	// ReturnToHosts are the hosts that its return_to may name, exactly.
+	// ReturnToHosts are the exact hosts that its return_to may have.
 	ReturnToHosts []string `yaml:"return_to_hosts"`
 
-	// Audience is who reads the signed assertion. Empty: none is signed.
+	// Audience is the audience of the signed assertion. If it is empty, none is signed.
 	Audience string `yaml:"audience"`
 
-	// Policies are those of /auth/p/NAME beside default, optional and aal2.
+	// Policies are the policies of /auth/p/NAME, besides default, optional and aal2.
 	Policies map[string]PolicyConfig `yaml:"policies"`
 
 	// JWT is about Ory's own tokenised sessions.
@@ -197,7 +195,7 @@ type AuthConfig struct {
 	Headers map[string]string `yaml:"headers"`
 }
 
-// PolicyConfig is what a proxy asks for by a path of its own.
+// PolicyConfig is a policy that a proxy chooses by the path.
 type PolicyConfig struct {
 	AAL           string        `yaml:"aal"`      // aal2: two factors
 	Verified      bool          `yaml:"verified"` // an e-mail address that Ory has verified
@@ -205,26 +203,25 @@ type PolicyConfig struct {
 	LoginRedirect bool          `yaml:"login_redirect"`
 }
 
-// ReconcileConfig is about what is compared and mended in the background.
+// ReconcileConfig is about the reconcile runs of the server.
 type ReconcileConfig struct {
-	// Every is the pause after a comparison of everybody; 0 switches them off.
+	// Every is the pause after a run. 0 switches the runs off.
 	Every time.Duration `yaml:"every"`
 
-	// Load is the share of Ory's rate limit, or of its time where it has none, that
-	// the background gets: hints, back-references, schedules. "10%".
+	// Load is the share of Ory's rate limit for background work: hints, back-references,
+	// schedules. If Ory has no rate limit, it is a share of the time. "10%".
 	Load string `yaml:"load"`
 }
 
-// OwnTable is the users table that Symbolon's own migration makes. Any other must
-// exist.
+// OwnTable is the users table that Symbolon's migration makes. Any other table must exist.
 const OwnTable = "symbolon_users"
 
-// OwnColumns are what Symbolon's own table has to be filled with.
+// OwnColumns are the default columns of Symbolon's own table.
 func OwnColumns() map[string]string {
 	return map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
 }
 
-// Defaults is the configuration of a program that was told nothing.
+// Defaults is the default configuration.
 func Defaults() *Config {
 	return &Config{
 		Ory:          OryConfig{PublicURL: "http://127.0.0.1:4433", Cookie: "ory_kratos_session", Project: "default"},
@@ -240,7 +237,7 @@ func Defaults() *Config {
 	}
 }
 
-// SQLitePath is the file of a SQLite database; ok: it is one.
+// SQLitePath is the file of a SQLite database; ok is false for Postgres.
 func (c *Config) SQLitePath() (path string, ok bool) {
 	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
 }

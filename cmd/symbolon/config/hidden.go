@@ -5,11 +5,11 @@ import (
 	"log/slog"
 )
 
-// Hidden is text that is never shown: a key, a token, a password, a DSN. However
-// it is formatted, logged or marshalled, it reads "[hidden]".
+// Hidden is a text that is never shown: a key, a token, a password, a DSN. It is formatted,
+// logged and marshalled as "[hidden]".
 type Hidden string
 
-// Reveal returns the text. Every call hands a secret to whatever comes next.
+// Reveal returns the text. Every call passes a secret on.
 func (h Hidden) Reveal() string { return string(h) }
 
 // String hides the text.

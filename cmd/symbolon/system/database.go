@@ -19,19 +19,19 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// presence says whether a database may be made.
+// presence says whether a database must exist.
 type presence bool
 
 const (
-	existing presence = false // a file that is not there is a wrong path
-	created  presence = true  // for migrations
+	existing presence = false // a missing file is an error, because its path is probably wrong
+	created  presence = true  // a missing file is created
 )
 
 func ping(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
-		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is it up?")
+		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is the database up?")
 	}
 	return nil
 }
@@ -60,8 +60,8 @@ func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, erro
 	return db, dialect, nil
 }
 
-// openSQLite makes the file, where it may, readable by its owner only: it holds
-// e-mail addresses.
+// openSQLite opens or creates a file. Only its owner may read it, because it contains e-mail
+// addresses.
 func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
 		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
@@ -93,10 +93,11 @@ func openPostgres(c *config.Config) (*sql.DB, error) {
 	return stdlib.OpenDB(*conf), nil
 }
 
-// workConnections is what the background may open besides database_pool.max.
+// workConnections is the number of connections of the background work. They come on top of
+// database_pool.max.
 const workConnections = 4
 
-// OpenWork connects for the background. No statement timeout ends its upkeep.
+// OpenWork connects for the background work, without a statement timeout.
 func OpenWork(c *config.Config) (*sql.DB, error) {
 	if path, ok := c.SQLitePath(); ok {
 		db, err := openSQLite(path, created, "_txlock=immediate")
@@ -106,9 +107,9 @@ func OpenWork(c *config.Config) (*sql.DB, error) {
 		db.SetMaxOpenConns(1)
 		return db, nil
 	}
-	patient := *c
-	patient.DatabasePool.StatementTimeout = 0
-	db, err := openPostgres(&patient)
+	unlimited := *c
+	unlimited.DatabasePool.StatementTimeout = 0
+	db, err := openPostgres(&unlimited)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,12 @@ import (
 	"github.com/symbolon-id/symbolon/erase"
 )
 
-// Erasures carries erasures out as the configuration says.
+// Erasures returns the engine of erasures.
 func (s *System) Erasures() *erase.Erasures {
 	return &erase.Erasures{Linker: s.Linker, Ory: s.Ory, Record: s.Store, Users: s.Store, Log: s.Linker.Log}
 }
 
-// Erasure is one as the operator sees it, on the command line and over the admin API.
+// Erasure is the JSON of an erasure, on the command line and in the admin API.
 type Erasure struct {
 	ID          string                 `json:"id"`
 	Identity    symbolon.IdentityID    `json:"identity_id,omitempty"`
@@ -23,12 +23,12 @@ type Erasure struct {
 	Step        symbolon.ErasureStep   `json:"step"` // the next one
 	RequestedAt time.Time              `json:"requested_at"`
 	DoneAt      *time.Time             `json:"done_at,omitempty"`
-	Attempts    int                    `json:"attempts,omitempty"` // of this step, that failed
+	Attempts    int                    `json:"attempts,omitempty"` // failed attempts at this step
 	LastError   string                 `json:"last_error,omitempty"`
 	Evidence    []symbolon.ErasureNote `json:"evidence"`
 }
 
-// ErasureOf puts an erasure into the words of this interface.
+// ErasureOf converts an erasure.
 func ErasureOf(e symbolon.Erasure) Erasure {
 	out := Erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
 		RequestedAt: e.RequestedAt, Attempts: e.Attempts, LastError: e.LastError, Evidence: e.Evidence}

@@ -13,16 +13,16 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
-// Migrate brings the tables up to date, and says from which version to which. It
-// has connections of its own: no statement timeout may end a migration, nor the
+// Migrate brings the tables up to date, and returns the versions before and after. It uses
+// its own connections, because a statement timeout must not interrupt a migration or the
 // wait for another program that migrates.
 func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) {
-	patient := *c
-	patient.DatabasePool.StatementTimeout = 0
+	unlimited := *c
+	unlimited.DatabasePool.StatementTimeout = 0
 	if c.DatabaseListen != "" {
-		patient.Database = c.DatabaseListen // locks are a session's, which a pooler lends to others
+		unlimited.Database = c.DatabaseListen // a lock belongs to a session, which a pooler shares
 	}
-	db, dialect, err := openDatabase(&patient, created)
+	db, dialect, err := openDatabase(&unlimited, created)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -38,10 +38,10 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err := migrate.Up(ctx, db, dialect); err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
-	return from, to, migrateWork(ctx, &patient, dialect)
+	return from, to, migrateWork(ctx, &unlimited, dialect)
 }
 
-// migrateWork makes the tables of the background work.
+// migrateWork migrates the tables of the background work.
 func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect) error {
 	db, err := OpenWork(c)
 	if err != nil {
@@ -51,7 +51,7 @@ func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect
 	return work.Migrate(ctx, db, dialect)
 }
 
-// current refuses tables of another version than this program's.
+// current refuses tables of another version of the program.
 func (s *System) current(ctx context.Context) error {
 	have, want, err := migrate.Current(ctx, s.DB, s.Store.Dialect)
 	switch {

@@ -12,24 +12,23 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// Person is both halves, the bond, its history and the findings, as the operator
-// sees them: on the command line and over the admin API. It holds no traits and no
-// secrets.
+// Person is the JSON of both halves, their link, its history and the findings, on the
+// command line and in the admin API. It contains no traits and no secrets.
 type Person struct {
-	Identity *IdentityHalf `json:"identity"` // null: no identity is known of the user
-	User     *UserHalf     `json:"user"`     // null: no user is known of the identity
-	Link     *Bond         `json:"link"`     // null: the ledger has no entry
+	Identity *IdentityHalf `json:"identity"` // null if the user has no known identity
+	User     *UserHalf     `json:"user"`     // null if the identity has no known user
+	Link     *Bond         `json:"link"`     // null if the ledger has no entry
 	Findings []Finding     `json:"findings"` // open ones
 	History  []Event       `json:"history"`  // oldest first, the newest 100
 	Erasure  *Erasure      `json:"erasure,omitempty"`
 }
 
-// IdentityHalf is Ory's half, as Ory holds it now.
+// IdentityHalf is the identity, as it is at Ory now.
 type IdentityHalf struct {
 	ID  symbolon.IdentityID `json:"id"`
 	Ory oryAnswer           `json:"ory_says"`
 
-	// The rest only where Ory says "exists".
+	// The rest is set only if Ory is Exists.
 	State         symbolon.State `json:"state,omitempty"`
 	SchemaID      string         `json:"schema_id,omitempty"`
 	CreatedAt     *time.Time     `json:"created_at,omitempty"`
@@ -37,24 +36,24 @@ type IdentityHalf struct {
 	BackReference string         `json:"back_reference,omitempty"`
 }
 
-// oryAnswer is what Ory says of an identity.
+// oryAnswer is the answer of Ory to a request for an identity.
 type oryAnswer string
 
 const (
 	Exists      oryAnswer = "exists"
 	Gone        oryAnswer = "gone"        // Kratos' own 404
 	NotAsked    oryAnswer = "not_asked"   // no admin URL is configured
-	unavailable oryAnswer = "unavailable" // asked, and it is not known
+	unavailable oryAnswer = "unavailable" // no answer, or an unknown one
 )
 
-// UserHalf is the application's half.
+// UserHalf is the user.
 type UserHalf struct {
 	ID       symbolon.UserID     `json:"id"`
-	Row      bool                `json:"row"`         // the users table has a row for it
-	Identity symbolon.IdentityID `json:"identity_id"` // what the row's identity column says; empty: null
+	Row      bool                `json:"row"`         // whether the users table has a row
+	Identity symbolon.IdentityID `json:"identity_id"` // the value of the row's identity column; empty for null
 }
 
-// Bond is an entry of the ledger.
+// Bond is the JSON of an entry of the ledger.
 type Bond struct {
 	Project       string               `json:"project"`
 	Identity      symbolon.IdentityID  `json:"identity_id"`
@@ -63,10 +62,10 @@ type Bond struct {
 	Reason        symbolon.FindingKind `json:"reason,omitempty"`
 	Source        symbolon.Source      `json:"source"`
 	At            time.Time            `json:"at"`
-	BackReference string               `json:"back_reference,omitempty"` // what Symbolon saw at or wrote to Ory
+	BackReference string               `json:"back_reference,omitempty"` // as Symbolon last read or wrote it at Ory
 }
 
-// Finding is a difference that is open.
+// Finding is the JSON of an open finding.
 type Finding struct {
 	Kind     symbolon.FindingKind `json:"kind"`
 	Identity symbolon.IdentityID  `json:"identity_id"`
@@ -88,17 +87,17 @@ type Event struct {
 	Detail   string               `json:"detail,omitempty"`
 }
 
-// records is what the operator's commands ask. *link.Linker is one.
+// records reads the record of a person. *link.Linker is one.
 type records interface {
 	Record(ctx context.Context, id string) (symbolon.Record, error)
 }
 
-// erased is who knows of erasures. *erase.Erasures does.
+// erased reads erasures. *erase.Erasures is one.
 type erased interface {
 	Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
 }
 
-// Lookup finds a person and asks Ory for its half.
+// Lookup reads a person, and the identity at Ory.
 func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (Person, error) {
 	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
 		return Person{}, symbolon.ErrNotFound // no database can hold such a key
@@ -137,7 +136,7 @@ func (p *Person) findErasure(ctx context.Context, erasures erased) error {
 	return err
 }
 
-// describe puts a record into the words of this interface.
+// describe converts a record.
 func describe(rec symbolon.Record) Person {
 	p := Person{Findings: []Finding{}, History: []Event{}}
 	if id := identityOf(rec); id != "" {
@@ -167,7 +166,7 @@ func FindingOf(f symbolon.Finding) Finding {
 	return Finding{f.Kind, f.Identity, f.User, f.Detail, f.At.UTC()}
 }
 
-// BondOf puts an entry of the ledger into the words of this interface.
+// BondOf converts an entry of the ledger.
 func BondOf(l symbolon.Link) Bond {
 	return Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
@@ -202,7 +201,7 @@ func userOf(rec symbolon.Record) symbolon.UserID {
 	return ""
 }
 
-// ask fills in what Ory holds. That Ory cannot be asked is part of the answer.
+// ask reads the identity at Ory. An outage of Ory is part of the result.
 func (h *IdentityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
 	id, err := ory.Identity(ctx, h.ID)
 	switch {
@@ -219,7 +218,7 @@ func (h *IdentityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
 	}
 }
 
-// backReferenceText is metadata_public.<key> as text, whatever somebody wrote there.
+// backReferenceText is metadata_public.<key> as text, whatever its type is.
 func backReferenceText(metadata json.RawMessage, key string) string {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(metadata, &object) != nil {
@@ -233,7 +232,7 @@ func backReferenceText(metadata json.RawMessage, key string) string {
 	return cli.Clip(string(raw), 255)
 }
 
-// HasUser reports whether id is a user's, now or before, and not the identity's.
+// HasUser reports whether id is the ID of the person's user, now or before.
 func (p Person) HasUser(id string) bool {
 	if p.User != nil && string(p.User.ID) == id {
 		return true
@@ -246,7 +245,7 @@ func (p Person) HasUser(id string) bool {
 	return false
 }
 
-// HasIdentity reports whether id is the identity's.
+// HasIdentity reports whether id is the ID of the identity.
 func (p Person) HasIdentity(id symbolon.IdentityID) bool {
 	return p.Identity != nil && p.Identity.ID == id || p.Link != nil && p.Link.Identity == id
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// Reconciler compares this system's halves.
+// Reconciler returns the reconciler of the system.
 func (s *System) Reconciler() *reconcile.Reconciler {
 	return &reconcile.Reconciler{Linker: s.Linker, Ledger: s.Store, Runs: s.Store,
 		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
@@ -19,11 +19,13 @@ func (s *System) Reconciler() *reconcile.Reconciler {
 		}}
 }
 
-// RunPatience is how long a question of a run waits for its turn, at the lowest of limits:
-// one that gave up would end the listing, and the next run would begin it anew.
+// RunPatience is how long a request of a run waits for its turn. It is long enough for the
+// lowest rate limit: a request that gave up would end the listing, and the next run would
+// begin it again.
 const RunPatience = 5 * time.Minute
 
-// WithinLoad is the context of a run that takes no more than a share of Ory; 1: all of it.
+// WithinLoad returns the context of a run that uses a share of Ory's rate limit. 1 is all of
+// it.
 func WithinLoad(ctx context.Context, load float64) context.Context {
 	if load >= 1 {
 		return ctx
@@ -31,7 +33,7 @@ func WithinLoad(ctx context.Context, load float64) context.Context {
 	return symbolon.Background(ctx, RunPatience)
 }
 
-// KindNames are the kinds of differences, for messages.
+// KindNames lists the kinds of findings, for messages.
 func KindNames() string {
 	var names []string
 	for _, k := range reconcile.Kinds() {
@@ -40,7 +42,7 @@ func KindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// RunSummary is a report without the findings themselves.
+// RunSummary is the JSON of a report without its findings.
 type RunSummary struct {
 	Complete        bool                         `json:"complete"`
 	Identities      int                          `json:"identities"`
@@ -53,7 +55,7 @@ type RunSummary struct {
 	Failed          int                          `json:"failed"`
 }
 
-// SummaryOf leaves the findings of a report out.
+// SummaryOf converts a report.
 func SummaryOf(r reconcile.Report) RunSummary {
 	return RunSummary{r.Complete, r.Identities, r.Linked, r.Forgotten, r.NoBackReference, r.Found, r.Repaired, r.Denied, r.Failed}
 }

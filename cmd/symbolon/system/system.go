@@ -1,6 +1,6 @@
-// Package system puts the library together as the configuration says: databases, store,
-// Linker and Ory, and what both the commands and the server show of people, erasures and
-// runs.
+// Package system builds the library's parts from the configuration: databases, store, Linker
+// and Ory. It also has the JSON of people, erasures and runs, which the commands and the
+// server share.
 package system
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// System is the library, put together as the configuration says.
+// System is the library, built from the configuration.
 type System struct {
 	Config *config.Config
 	DB     *sql.DB
@@ -27,10 +27,10 @@ type System struct {
 	Ory    *ory.Client
 	Linker *link.Linker
 
-	Creator *createurl.Client // nil: the users are in a table
+	Creator *createurl.Client // nil if the users are in a table
 }
 
-// Connect puts the library together. It returns only when the database answers.
+// Connect builds a System. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
 	db, dialect, err := openDatabase(c, existing)
 	if err != nil {
@@ -48,7 +48,7 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, 
 	return s, nil
 }
 
-// Close is for commands that answer nobody.
+// Close closes the connections.
 func (s *System) Close() {
 	if s.Creator != nil {
 		s.Creator.Close()
@@ -57,7 +57,7 @@ func (s *System) Close() {
 	_ = s.DB.Close()
 }
 
-// NewStore is the store of a database, with the users where the configuration says.
+// NewStore returns the store of a database.
 func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.Store {
 	u := c.Users
 	if u.CreateURL != "" {
@@ -71,7 +71,7 @@ func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.
 	return &sqlstore.Store{DB: db, Dialect: dialect, Users: users}
 }
 
-// NewClient is what asks Ory.
+// NewClient returns the client for Ory.
 func NewClient(c *config.Config) *ory.Client {
 	load, _ := config.Percent(c.Reconcile.Load)
 	return &ory.Client{PublicURL: c.Ory.PublicURL, AdminURL: c.Ory.AdminURL, Token: c.Ory.Token.Reveal(),
@@ -89,8 +89,7 @@ func backReference(c *config.Config) link.BackReference {
 	return link.BackReference{Key: c.BackReferenceKey(), Write: c.BackReference.Write, ExternalID: c.BackReference.ExternalID}
 }
 
-// HookKeys are the configured keys, and the derived ones of the hooks that have
-// none.
+// HookKeys are the configured keys, and the derived keys of the hooks without one.
 func HookKeys(c *config.Config) hooks.Keys {
 	keys := hooks.DeriveKeys(c.Secrets())
 	for _, k := range []struct {
@@ -107,7 +106,7 @@ func HookKeys(c *config.Config) hooks.Keys {
 	return keys
 }
 
-// NewCreator makes what asks the application; nil where its users are in a table.
+// NewCreator returns the client for users.create_url; nil if the users are in a table.
 func NewCreator(c *config.Config) *createurl.Client {
 	if c.Users.CreateURL == "" {
 		return nil
@@ -115,7 +114,7 @@ func NewCreator(c *config.Config) *createurl.Client {
 	return &createurl.Client{URL: c.Users.CreateURL, Secrets: c.CreateSecrets(), Project: c.Ory.Project, Columns: c.Users.Columns}
 }
 
-// Actions are the hooks as `actions print` prints them.
+// Actions are the hooks that `actions print` prints.
 func Actions(c *config.Config) hooks.Actions {
 	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.IDSource()}
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// UsersTable shows the doctor the users table.
+// UsersTable is the users table for the doctor.
 type UsersTable struct{ *System }
 
-// Examine returns the faults of the table, each with what repairs it.
+// Examine returns the faults of the table, each with its fix.
 func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	faults, err := u.Store.Examine(ctx)
 	if err != nil {
@@ -34,14 +34,14 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	return out, nil
 }
 
-// identityColumn is the SQL that adds the column and its index, or what stands in its
-// way.
+// identityColumn is the SQL that adds the column and its index, or the reason why it cannot
+// be added.
 func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string {
 	todo, err := u.Store.IdentityColumn(ctx)
 	var doubled *sqlstore.DoubledError
 	switch {
 	case errors.As(err, &doubled):
-		return fmt.Sprintf("leave each identity in the one row that is its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
+		return fmt.Sprintf("keep each identity in one row, its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
 	case err != nil || len(todo) == 0:
 		return otherwise
 	}
@@ -51,7 +51,7 @@ func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string
 // UniqueColumns are the columns that are filled from the identity and unique.
 func (u UsersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
 	if u.Config.Users.CreateURL != "" {
-		return nil, nil // the table is the application's own business
+		return nil, nil // the table belongs to the application
 	}
 	t, err := sqlstore.Describe(ctx, u.DB, u.Store.Dialect, u.Config.Users.Table)
 	if err != nil {

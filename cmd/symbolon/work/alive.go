@@ -10,22 +10,23 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// River takes a job for one that a killed server has left when it is older than a job
-// may last, so that those of a task that may last long would rest as long. To River no
-// job lasts longer than defaultTimeout. One that does is worked in the server's context
-// instead of the job's, and says every few seconds that it has only just begun.
+// River assumes that a server was killed when its job is older than the longest job. With a
+// long Task.Timeout, all abandoned jobs would therefore wait that long. So River is told
+// that no job lasts longer than defaultTimeout. A longer job runs in the context of the
+// server instead of the job's, and every few seconds sets attempted_at to now.
 const (
-	bePostgres = `update ` + schema + `.river_job set attempted_at = now() where id = $1 and state = 'running'`
-	beSQLite   = `update river_job set attempted_at = datetime('now', 'subsec') where id = $1 and state = 'running'`
+	beatPostgres = `update ` + schema + `.river_job set attempted_at = now() where id = $1 and state = 'running'`
+	beatSQLite   = `update river_job set attempted_at = datetime('now', 'subsec') where id = $1 and state = 'running'`
 )
 
-// pulse is how often: several times before a job is taken for dead.
+// pulse is the pause between two beats: several fit into the time after which a job counts as
+// abandoned.
 const pulse = 5 * time.Second
 
-// serverKey is where the context is found that ends with the server only.
+// serverKey is the key of the context that ends with the server only.
 type serverKey struct{}
 
-// Middleware runs before River sets the job's time.
+// Middleware runs before River sets the timeout of the job.
 func (w *worker) Middleware(*rivertype.JobRow) []rivertype.WorkerMiddleware {
 	return []rivertype.WorkerMiddleware{river.WorkerMiddlewareFunc(
 		func(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
@@ -33,8 +34,7 @@ func (w *worker) Middleware(*rivertype.JobRow) []rivertype.WorkerMiddleware {
 		})}
 }
 
-// alive returns the context in which a job of the task is worked. done must be called
-// when that is over.
+// alive returns the context of a job. done must be called after the job.
 func (q *Queue) alive(ctx context.Context, t Task, job int64) (working context.Context, done func()) {
 	server, ok := ctx.Value(serverKey{}).(context.Context)
 	if !ok || t.Timeout <= q.config.timeout {
@@ -53,9 +53,9 @@ func (q *Queue) alive(ctx context.Context, t Task, job int64) (working context.C
 }
 
 func (q *Queue) beat(ctx context.Context, job int64) {
-	text := beSQLite
+	text := beatSQLite
 	if q.config.Dialect == sqlstore.Postgres {
-		text = bePostgres
+		text = beatPostgres
 	}
 	ticker := time.NewTicker(q.config.pulse)
 	defer ticker.Stop()
@@ -65,6 +65,6 @@ func (q *Queue) beat(ctx context.Context, job int64) {
 			return
 		case <-ticker.C:
 		}
-		_, _ = q.config.DB.ExecContext(ctx, text, job) // the next one comes in time
+		_, _ = q.config.DB.ExecContext(ctx, text, job) // after an error the next beat is early enough
 	}
 }

@@ -12,36 +12,34 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// River lets one job of a key exist until it is done, also while it runs: what is put
-// meanwhile would be swallowed. So a job changes its key before it begins. Whoever puts
-// another from then on puts a job of its own, which waits, because the changed key is
-// unique as well:
+// In River a key is unique until its job is done, so that a job that is put while another
+// one runs would be dropped. Therefore a job changes its key before it begins. A job that is
+// put after that has the original key. It waits, because the changed key is unique as well:
 //
 //	put ──► key ──► claim: key+"r" ──► Do ──► done
-//	                 │ taken by another      │ not done: key again
-//	                 ▼                       ▼ taken by one that waits: done, that one does it
+//	                 │ another one has it     │ not done: key again
+//	                 ▼                       ▼ a waiting job has it: done, that job does the work
 //	               wait                    wait
 const (
 	setKeyPostgres = `update ` + schema + `.river_job set unique_key = $1 where id = $2`
 	setKeySQLite   = `update river_job set unique_key = $1 where id = $2`
 )
 
-// running marks the key of a job that has begun. River's own keys are digests of 32
-// bytes.
+// running is appended to the key of a job that has begun. River's keys have 32 bytes.
 const running = 'r'
 
-// claim says that the job has begun. false: another of its key runs.
+// claim marks a job as begun. It returns false if another job of the key runs.
 func (q *Queue) claim(ctx context.Context, job *rivertype.JobRow) (bool, error) {
 	key := waitingKey(job)
 	return q.setKey(ctx, job.ID, append(key, running))
 }
 
-// unclaim says that the job waits again. false: another waits already.
+// unclaim marks a job as waiting. It returns false if another job of the key waits.
 func (q *Queue) unclaim(ctx context.Context, job *rivertype.JobRow) (bool, error) {
 	return q.setKey(ctx, job.ID, waitingKey(job))
 }
 
-// waitingKey is the key as it was put; a job that was begun before has the other.
+// waitingKey is the original key of a job.
 func waitingKey(job *rivertype.JobRow) []byte {
 	key := slices.Clone(job.UniqueKey)
 	if len(key) == 33 && key[32] == running {
@@ -65,19 +63,19 @@ func (q *Queue) setKey(ctx context.Context, id int64, key []byte) (bool, error) 
 	return true, nil
 }
 
-// isTaken tells the refusal of the unique index from every other error.
+// isTaken reports whether an error comes from the unique index.
 func isTaken(err error) bool {
 	var postgres interface{ SQLState() string }
 	var sqlite interface{ Code() int }
 	return errors.As(err, &postgres) && postgres.SQLState() == "23505" || errors.As(err, &sqlite) && sqlite.Code() == 2067
 }
 
-// later ends an attempt after which the job would wait again. Where one of its key
-// waits already, that one does the work.
+// later ends an attempt after which the job must wait again. If another job of the key
+// waits, that job does the work.
 func (q *Queue) later(ctx context.Context, job *river.Job[args], how error) error {
 	alone, err := q.unclaim(context.WithoutCancel(ctx), job.JobRow)
 	if err == nil && !alone {
 		return nil
 	}
-	return how // also where the mark stays: whoever is put meanwhile waits for this one
+	return how // also if the key was not changed back: a job that is put then waits for this one
 }

@@ -13,29 +13,28 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// lockID keeps programs apart that migrate at once: "symbriver", as far as it fits.
+// lockID is the lock of a migration: the first eight bytes of "symbriver".
 const lockID = 0x73796d6272697672
 
-// Migrate brings River's tables to the version of this program. Many programs may call
-// it at once. On SQLite db is as for [Config]; on Postgres it must be a direct
-// connection: it locks for its session.
+// Migrate brings River's tables to the version of this program. Several programs may call it
+// at the same time. On SQLite db is the DB of [Config]. On Postgres it must be a direct
+// connection, because the lock belongs to a session.
 func Migrate(ctx context.Context, db *sql.DB, d sqlstore.Dialect) error {
 	if d == sqlstore.Postgres {
 		return migratePostgres(ctx, db)
 	}
-	// Whoever comes second fails, looks again, and finds it done or goes on with it.
+	// If two programs migrate, the second one fails, tries again, and finds it done.
 	var err error
 	for pause := 10 * time.Millisecond; pause < 2*time.Second; pause = pause * 3 / 2 {
 		if err = up(ctx, riversqlite.New(db), d); err == nil {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, pause) != nil {
 			return errors.Join(ctx.Err(), err)
-		case <-time.After(pause):
 		}
 	}
 	return err
@@ -77,8 +76,7 @@ func migrator(driver riverdriver.Driver[*sql.Tx], d sqlstore.Dialect) (*rivermig
 	return rivermigrate.New(driver, &rivermigrate.Config{Schema: schemaOf(d), Logger: slog.New(slog.DiscardHandler)})
 }
 
-// Current reports whether River's tables are there in the version of this program, or
-// a newer one.
+// Current reports whether River's tables have the version of this program, or a newer one.
 func Current(ctx context.Context, db *sql.DB, d sqlstore.Dialect) (bool, error) {
 	var driver riverdriver.Driver[*sql.Tx] = riversqlite.New(db)
 	if d == sqlstore.Postgres {

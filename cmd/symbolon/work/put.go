@@ -14,7 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// args are a job's row. River makes a key of the unique fields.
+// args are the arguments of a job. River makes a key from the unique fields.
 type args struct {
 	Project string `json:"project" river:"unique"`
 	Task    string `json:"task" river:"unique"`
@@ -22,15 +22,15 @@ type args struct {
 	Note    string `json:"note,omitempty"`
 }
 
-// Kind names our jobs among River's.
+// Kind is the name of the jobs in River.
 func (args) Kind() string { return "symbolon" }
 
-// unfinished are the states in which a job holds its key.
+// unfinished are the states in which the key of a job is unique.
 var unfinished = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
 	rivertype.JobStateRunning, rivertype.JobStateScheduled}
 
-// PutTx is [Queue.Put] inside a transaction of the caller's: the job is there when
-// that commits, and only then. On SQLite the transaction must have written before.
+// PutTx is [Queue.Put] inside a transaction of the caller. The job exists if that commits. On
+// SQLite the transaction must have written before.
 func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) error {
 	job, err := q.job(task, key, note)
 	if err != nil {
@@ -42,13 +42,12 @@ func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) e
 	return nil
 }
 
-// Put puts a job, unless one of the task and key waits already. When it returns nil
-// the work will be done, whatever crashes. note is what the job is given beside its
-// key; that of the job that waits already stays.
+// Put puts a job, unless a job of the task and key waits. If it returns nil, the work will be
+// done after any crash. The note of a job that waits is not changed.
 //
-// It is left at the job that has the key, if one does: that has not begun, since a job
-// gives up its key before it does ([Queue.claim]), and cannot begin before the insert
-// is committed, which has locked its row.
+// A job that has the key has not begun, because a job changes its key before that
+// ([Queue.claim]). It cannot begin before the insert is committed either, because the insert
+// has locked its row.
 func (q *Queue) Put(ctx context.Context, task, key, note string) error {
 	job, err := q.job(task, key, note)
 	if err != nil {
@@ -75,9 +74,9 @@ func (q *Queue) job(task, key, note string) (river.InsertManyParams, error) {
 	return river.InsertManyParams{Args: args{Project: q.config.Project, Task: task, Key: key, Note: note}, InsertOpts: q.options(t)}, nil
 }
 
-// batch gathers what is put while a transaction is under way, and puts all of it with
-// the next: a database makes some hundreds of commits a second, but a burst of hooks
-// may bring more.
+// batch collects the jobs that are put during a transaction, and puts all of them in the next
+// one. A database makes some hundreds of commits a second, and a burst of hooks may need
+// more.
 type batch struct {
 	mu      sync.Mutex
 	waiting []*putting
@@ -117,7 +116,7 @@ func (b *batch) take() []*putting {
 	return some
 }
 
-// putAll puts the jobs in one transaction, each key once.
+// putAll puts the jobs in one transaction, and each key once.
 func (q *Queue) putAll(some []*putting) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -142,8 +141,8 @@ func (q *Queue) options(t Task) *river.InsertOpts {
 		UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: slices.Clone(unfinished)}}
 }
 
-// begin puts the one job of a schedule, if it is not there. A pause that is longer
-// than today's schedule is cut short.
+// begin puts the one job of a schedule, unless it exists. If the job sleeps for longer than
+// the present pause of the schedule, it is woken.
 func (q *Queue) begin(ctx context.Context, t Task) error {
 	done, err := q.client.Insert(ctx, args{Project: q.config.Project, Task: t.Name}, q.options(t))
 	if err == nil && done.UniqueSkippedAsDuplicate && time.Until(done.Job.ScheduledAt) > t.Every {

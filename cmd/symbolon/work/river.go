@@ -19,7 +19,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// schema holds River's tables on Postgres. SQLite has none.
+// schema is the schema of River's tables on Postgres. SQLite has no schemas.
 const schema = "symbolon_river"
 
 func schemaOf(d sqlstore.Dialect) string {
@@ -47,8 +47,7 @@ func (q *Queue) driver() (riverdriver.Driver[*sql.Tx], error) {
 	return riverdatabasesql.NewWithPgxListener(q.config.DB, q.listen), nil
 }
 
-// connect makes the client: it puts jobs, also into transactions of ours, and works
-// them once it is started.
+// connect makes the client, which puts jobs, and runs them once it is started.
 func (q *Queue) connect() error {
 	driver, err := q.driver()
 	if err != nil {
@@ -60,7 +59,7 @@ func (q *Queue) connect() error {
 	}
 	poll := time.Second
 	if q.config.Dialect == sqlstore.SQLite {
-		poll = 250 * time.Millisecond // nobody tells us there
+		poll = 250 * time.Millisecond // SQLite cannot notify
 	}
 	q.client, err = river.NewClient(driver, &river.Config{
 		Schema:  schemaOf(q.config.Dialect),
@@ -81,7 +80,7 @@ func (q *Queue) connect() error {
 	return err
 }
 
-// lane is the name of a River queue: ours, and the project's.
+// lane is the name of a River queue. It contains the project.
 func (q *Queue) lane(asks bool) string {
 	name := "symbolon"
 	if p := q.config.Project; p != "" && p != "default" {
@@ -94,8 +93,8 @@ func (q *Queue) lane(asks bool) string {
 	return name
 }
 
-// onlyErrors keeps River's notes on itself and on jobs that failed out of the log: the
-// worker writes the latter in our words.
+// onlyErrors drops River's messages below the level of errors. The worker logs failed jobs
+// itself.
 type onlyErrors struct{ slog.Handler }
 
 func (h onlyErrors) Enabled(ctx context.Context, level slog.Level) bool {

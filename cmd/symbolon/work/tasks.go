@@ -17,11 +17,11 @@ const (
 	BackReference = "back_reference" // write a user's ID into its identity
 )
 
-// patience is how long a job waits for its share of Ory's rate.
+// patience is how long a job waits for Ory's rate limit; see symbolon.Background.
 const patience = 5 * time.Second
 
-// Own are the tasks that follow hints and write back-references. Hints come first: they
-// tell what is true, and nothing depends on a back-reference.
+// Own are the tasks that follow hints and write back-references. Hints have the higher
+// priority, because nothing depends on a back-reference.
 func Own(l *link.Linker, log *slog.Logger) []Task {
 	b := &backReferences{linker: l, log: log}
 	return []Task{
@@ -30,9 +30,9 @@ func Own(l *link.Linker, log *slog.Logger) []Task {
 	}
 }
 
-// Hint keeps a hint until it is followed: hooks.Handler.Queue.
-func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, way symbolon.Source) error {
-	return q.Put(ctx, Look, string(id), string(way))
+// Hint keeps a hint until it is followed. It is for hooks.Handler.Queue.
+func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error {
+	return q.Put(ctx, Look, string(id), string(source))
 }
 
 func looker(l *link.Linker) func(context.Context, Job) error {
@@ -40,15 +40,15 @@ func looker(l *link.Linker) func(context.Context, Job) error {
 		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Source(job.Note))
 		for _, answer := range []error{symbolon.ErrNotFound, symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate} {
 			if errors.Is(err, answer) {
-				return nil // a finding says so
+				return nil // it is recorded as a finding
 			}
 		}
 		return err
 	}
 }
 
-// OnLink puts the back-reference of a new bond into the bond's own transaction:
-// sqlstore.Store.OnLink, with link.Linker.QueuedWrites.
+// OnLink puts the job for the back-reference of a new link into the transaction of the link.
+// It is for sqlstore.Store.OnLink, with link.Linker.QueuedWrites.
 func (q *Queue) OnLink(l *link.Linker) func(context.Context, *sqlstore.Tx, symbolon.Link) error {
 	return func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
 		seen, ok := symbolon.ReadingFrom(ctx)
@@ -59,8 +59,8 @@ func (q *Queue) OnLink(l *link.Linker) func(context.Context, *sqlstore.Tx, symbo
 	}
 }
 
-// backReferences writes what Linker.WantsBackReference asks for: in the identity's
-// first minute, and under WriteRepair for a day, whenever nobody is at work on it.
+// backReferences writes the back-references of Linker.WantsBackReference: in the identity's
+// first minute, and with WriteRepair for a day, at a time when nothing else changes it.
 type backReferences struct {
 	linker *link.Linker
 	log    *slog.Logger
@@ -86,7 +86,7 @@ func (b *backReferences) do(ctx context.Context, job Job) error {
 	return err
 }
 
-// gaveUp is told after a day, which only WriteRepair lets a job come to.
+// gaveUp is called after a day, which happens with WriteRepair only.
 func (b *backReferences) gaveUp(ctx context.Context, job Job, _ error) {
 	if err := b.linker.MissBackReference(ctx, symbolon.IdentityID(job.Key)); err != nil {
 		b.log.Warn("finding could not be recorded", "kind", symbolon.MissingBackReference, "identity", job.Key, "error", err)

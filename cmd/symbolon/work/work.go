@@ -1,21 +1,21 @@
-// Package work is what the server still has to do when nobody waits for it: hints
-// that could not be followed at once, back-references, whatever runs on a schedule.
-// A job is a row beside the bond, put there in the same transaction (or before a hook
-// is answered), so that no crash loses it; River (github.com/riverqueue/river) works
-// it, on whichever server of the database comes first.
+// Package work is the durable background work of the server: hints that could not be
+// followed at once, back-references, and schedules. A job is a row in the database of the
+// links. It is put there in the transaction of its link, or before its hook is answered, so
+// that no crash loses it. River (github.com/riverqueue/river) runs it on one of the servers
+// of the database.
 //
 //	hook, link ──Put──► river_job ──► Task.Do ──► done
 //	                       ▲             │ error: later, for a day
 //	                       └─────────────┘ Again: later, and no failure
 //
-// Jobs of one task and key are one job: while one waits, another is not needed. A job
-// that is put while one runs waits behind it, since the running one may have looked
-// already. Every Do must be safe to repeat: a server that is killed leaves its job to
-// another one, which begins from the start, about half a minute later.
+// At most one job of a task and key waits. A job that is put while another one runs waits
+// for it, because the running one may already have read the old state. Every Do must be
+// safe to repeat: the job of a killed server starts again on another one, about half a
+// minute later.
 //
-// River's tables are in a schema of their own on Postgres (symbolon_river) and beside
-// ours on SQLite, and its queues are ours alone: an application's own River does not
-// meet them.
+// On Postgres, River's tables are in a schema of their own (symbolon_river). On SQLite they
+// are beside Symbolon's. The names of the queues are Symbolon's own, so that they do not
+// collide with an application's River.
 package work
 
 import (
@@ -34,38 +34,37 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// Task is one kind of durable work. What the rest of the server has to do durably it
-// gives to [New] as one of these, and puts jobs with [Queue.Put] or [Queue.PutTx].
-// A Task with Every needs no jobs: it does itself again and again.
+// Task is one kind of durable work. [New] gets all tasks; [Queue.Put] and [Queue.PutTx] put
+// jobs. A Task with Every needs no jobs: it is repeated.
 type Task struct {
-	// Name tells tasks apart in the database: never change it.
+	// Name identifies the task in the database. Never change it.
 	Name string
 
-	// Do does the work of one job. It may be called again for the same job, also
-	// after it has succeeded, and by several servers for different keys at once.
+	// Do does the work of one job. It may be called again for the same job, also after it
+	// has succeeded, and by several servers for different keys at the same time.
 	//
-	// nil: done. [Again]: not yet, and nothing is wrong. symbolon.ErrRateLimited:
-	// as soon as there is room. Any other error: again with longer and longer pauses
-	// (2 s to 5 min) until GiveUp.
+	// It returns nil if the job is done, and [Again] if the job must wait but nothing is
+	// wrong. After symbolon.ErrRateLimited it is called again as soon as the rate limit
+	// allows, and after any other error with growing pauses (2 s to 5 min) until GiveUp.
 	Do func(ctx context.Context, job Job) error
 
-	// Timeout ends ctx. Defaults to 18 seconds. However long it is, a killed server's
-	// job goes on elsewhere within a minute.
+	// Timeout is the time after which ctx ends. Defaults to 18 seconds. The job of a killed
+	// server continues elsewhere within a minute, whatever the Timeout is.
 	Timeout time.Duration
 
-	// GiveUp is for how long a job is tried. Defaults to 24 hours.
+	// GiveUp is how long a job is retried. Defaults to 24 hours.
 	GiveUp time.Duration
 
-	// GaveUp, if set, is told of a job that was given up, and why. The log is too.
+	// GaveUp, if set, is called with a job that was given up, and the reason.
 	GaveUp func(ctx context.Context, job Job, why error)
 
-	// Every makes a schedule of the task: one Do at a time over all servers, with an
-	// empty Job.Key, again so long after it ended; after an error a minute later at
-	// most. It is never given up, and a pause that began survives a restart.
+	// Every makes the task a schedule, with an empty Job.Key: one Do at a time on all servers
+	// together, and this pause after its end. After an error the pause is at most a minute.
+	// A schedule is never given up, and its pause survives a restart.
 	Every time.Duration
 
-	// Asks says that the task does little else than ask Ory, and waits for its turn
-	// there: it has workers of its own, so that a long queue of it delays no other.
+	// Asks says that the task mostly waits for Ory's rate limit. It has its own workers, so
+	// that its queue does not delay other tasks.
 	Asks bool
 
 	// Priority is 1 (first) to 4. Defaults to 1.
@@ -74,67 +73,65 @@ type Task struct {
 
 // Job is one piece of a task's work.
 type Job struct {
-	Key  string    // whose: an identity's ID, say. One waits at most for each key
-	Note string    // what the first who put the job had to say
-	At   time.Time // when it was put
+	Key  string    // for example an identity's ID. At most one job waits for each key
+	Note string    // the note of the first put
+	At   time.Time // the time at which it was put
 }
 
-// Again returns the error by which a Task says: not yet, look again after d. With 0
-// it goes on at once, behind whatever else waits.
+// Again returns an error that repeats a job after d, without counting as a failure. With 0
+// the job goes to the end of the queue.
 func Again(d time.Duration) error { return &againError{d} }
 
 type againError struct{ after time.Duration }
 
 func (e *againError) Error() string { return fmt.Sprintf("not yet: again in %s", e.after) }
 
-// Config is what a queue works with.
+// Config is the configuration of a queue.
 type Config struct {
-	// DB is the database, with the tables of [Migrate]. On SQLite it must be a pool of
-	// its own with one connection and "_txlock=immediate": River reads before it
-	// writes.
+	// DB is the database, with the tables of [Migrate]. On SQLite it must be a separate pool
+	// with one connection and "_txlock=immediate", because River reads before it writes.
 	DB      *sql.DB
 	Dialect sqlstore.Dialect
 
-	// InTx runs f in a transaction that puts jobs: sqlstore.Store.InTx, so that on
-	// SQLite they wait in one line with the bonds and neither starves the other.
+	// InTx runs f in a transaction that puts jobs. It is sqlstore.Store.InTx, so that on
+	// SQLite jobs and links share one queue of writers, and neither starves the other.
 	InTx func(ctx context.Context, f func(tx *sql.Tx) error) error
 
-	// Listen is a direct DSN of the Postgres, for LISTEN: jobs begin at once. Without
-	// it the queue looks for them once a second.
+	// Listen is a direct DSN of the Postgres, for LISTEN, so that jobs begin at once. Without
+	// it the queue is polled once a second.
 	Listen string
 
-	// Project tells the jobs of several Ory projects apart that share the database.
+	// Project distinguishes the jobs of several Ory projects in one database.
 	Project string
 
-	// Tasks are all that this server can do.
+	// Tasks are all tasks of this server.
 	Tasks []Task
 
-	// Observe, if set, is told what came of each Do: "done", "again", "failed",
-	// "gave_up".
+	// Observe, if set, gets the outcome of each Do: "done", "again", "failed", "gave_up".
 	Observe func(task, outcome string)
 
 	Log *slog.Logger // defaults to slog.Default()
 
-	rescueAfter, timeout, pulse, poll time.Duration // tests do not wait, or wait for ever
+	rescueAfter, timeout, pulse, poll time.Duration // set by tests
 }
 
 const (
 	defaultTimeout = 18 * time.Second
 	defaultGiveUp  = 24 * time.Hour
 	rescueAfter    = 20 * time.Second // more than defaultTimeout
-	softStop       = 5 * time.Second  // of the 8 s that a stopping server has
+	softStop       = 5 * time.Second  // a stopping server has 8 s
 )
 
-// Queue holds and does durable work. Its methods may be called by many goroutines.
+// Queue keeps and runs jobs. Its methods are safe for concurrent use.
 type Queue struct {
 	config Config
 	tasks  map[string]Task
 	client *river.Client[*sql.Tx]
-	listen *pgxpool.Pool // nil: poll
+	listen *pgxpool.Pool // nil if the queue is polled
 	batch  batch
 }
 
-// New prepares a queue. It asks nobody; nothing is worked before [Queue.Start].
+// New makes a queue, without using the database. No job runs before [Queue.Start].
 func New(c Config) (*Queue, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -166,8 +163,8 @@ func (t Task) withDefaults() Task {
 	return t
 }
 
-// Start begins to work. When ctx ends no more is begun, and what was begun has five
-// seconds. [Queue.Stop] waits for it.
+// Start starts the workers. When ctx ends, no more jobs begin, and running jobs have five
+// seconds. [Queue.Stop] waits for them.
 func (q *Queue) Start(ctx context.Context) error {
 	if err := q.client.Start(ctx); err != nil {
 		return fmt.Errorf("start the background work: %w: %w", err, symbolon.ErrUnavailable)
@@ -182,8 +179,8 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the work: what runs has five seconds, then its context ends and it is
-// left for the next start. When ctx ends first, at once.
+// Stop stops the workers. Running jobs have five seconds; then their contexts end, and the
+// jobs are left for the next start. If ctx ends first, that happens at once.
 func (q *Queue) Stop(ctx context.Context) error {
 	err := q.client.Stop(ctx)
 	if err != nil {
@@ -191,7 +188,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 		defer cancel()
 		err = errors.Join(err, q.client.StopAndCancel(hard))
 	}
-	q.batch.idle.Wait() // 5 seconds at most, and nothing as a rule
+	q.batch.idle.Wait() // at most 5 seconds
 	if q.listen != nil {
 		q.listen.Close()
 	}

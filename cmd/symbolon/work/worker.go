@@ -12,36 +12,37 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 const (
-	maxAttempts = 10_000 // a job ends by its age
+	maxAttempts = 10_000 // a job ends by its age instead
 	longest     = 5 * time.Minute
 
-	// holding is how long a job that finds no room at Ory keeps its worker, so that a
-	// long queue does not rush past in vain, one job after the other.
+	// holding is how long a job that meets the rate limit keeps its worker. Otherwise every
+	// job of a long queue would meet the limit, one after the other.
 	holding = 6 * time.Second
 )
 
-// worker is River's side of a task.
+// worker runs the tasks for River.
 type worker struct {
 	river.WorkerDefaults[args]
 	queue *Queue
 }
 
-// Timeout is the task's, as far as River is told; see [Queue.alive].
+// Timeout is the task's, but at most the longest that River knows; see [Queue.alive].
 func (w *worker) Timeout(job *river.Job[args]) time.Duration {
-	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, of an unknown one, is the default
+	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, for an unknown task, is the default
 }
 
 // NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer. The job of a
-// schedule lives for ever, and comes here only where a server was killed or stopped.
+// schedule is retried at once, because it fails only if a server was killed or stopped.
 func (w *worker) NextRetry(job *river.Job[args]) time.Time {
 	if w.queue.tasks[job.Args.Task].Every > 0 {
 		return time.Now().Add(time.Second)
 	}
 	pause := min(time.Second<<min(max(job.Attempt, 1), 16), longest)
-	return time.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // nobody gains by guessing it
+	return time.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // it need not be unpredictable
 }
 
 // Work does one job.
@@ -55,9 +56,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	defer done()
 	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
 	if t.Every > 0 {
-		err := q.do(ctx, t, j) // no hints: it keeps its key
+		err := q.do(ctx, t, j) // nothing puts its key, so it is not claimed
 		if err != nil && stopping(ctx) {
-			return err // River leaves it for the next server
+			return err // the next server continues
 		}
 		return q.round(t, err)
 	}
@@ -72,8 +73,8 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	return q.later(ctx, job, out)
 }
 
-// leave leaves a job to a newer or older program that knows its task, for a day. The job
-// of a schedule, which has no key, is left to whoever has the schedule configured.
+// leave leaves a job, for a day, to a newer or older program that knows its task. The job of
+// a schedule, which has no key, is left to a server with that schedule.
 func (q *Queue) leave(job *river.Job[args]) error {
 	if job.Args.Key == "" {
 		return river.JobSnooze(time.Minute)
@@ -85,8 +86,8 @@ func (q *Queue) leave(job *river.Job[args]) error {
 	return river.JobCancel(fmt.Errorf("no server knows the task %q", job.Args.Task))
 }
 
-// do makes an error of a panic. Its value is not told: it may be what the task was
-// working on.
+// do turns a panic into an error. The value of the panic is not shown, because it may contain
+// personal data.
 func (q *Queue) do(ctx context.Context, t Task, j Job) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -97,7 +98,7 @@ func (q *Queue) do(ctx context.Context, t Task, j Job) (err error) {
 	return t.Do(ctx, j)
 }
 
-// conclude says what becomes of a job.
+// conclude decides what happens to a job after Do.
 func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 	log := q.config.Log.With("task", t.Name, "key", j.Key)
 	again, waits := pauseOf(err)
@@ -118,10 +119,10 @@ func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 	return err
 }
 
-// stopping reports whether the server ends, and not only the job's time.
+// stopping reports whether the server stops, rather than the time of the job.
 func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
-// pauseOf tells errors that are no failures.
+// pauseOf returns the pause of an error that is not a failure.
 func pauseOf(err error) (time.Duration, bool) {
 	var again *againError
 	if errors.As(err, &again) {
@@ -137,19 +138,13 @@ func pauseOf(err error) (time.Duration, bool) {
 func snooze(ctx context.Context, d time.Duration, hold bool) error {
 	if hold {
 		held := min(d, holding)
-		timer := time.NewTimer(held)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+		_ = wait.For(ctx, held)
 		d -= held
 	}
 	return river.JobSnooze(max(d, 0))
 }
 
-// giveUp ends a job for good. Where GaveUp cannot keep what it has to, it is asked
-// again later.
+// giveUp ends a job for good.
 func (q *Queue) giveUp(ctx context.Context, t Task, j Job, why error, log *slog.Logger) error {
 	log.Warn("background work was given up", "after", time.Since(j.At).Round(time.Second), "error", why)
 	if t.GaveUp != nil {
@@ -159,7 +154,7 @@ func (q *Queue) giveUp(ctx context.Context, t Task, j Job, why error, log *slog.
 	return river.JobCancel(why)
 }
 
-// round ends one Do of a schedule: its job is never done, only asleep.
+// round ends one Do of a schedule. The job sleeps until the next one.
 func (q *Queue) round(t Task, err error) error {
 	pause, outcome := t.Every, "done"
 	if d, waits := pauseOf(err); waits {

@@ -149,7 +149,7 @@ func onlyUsers(w *walk) {
 	out := w.follow("Only users")
 	w.says(out[0], "alone              3")
 	ann, bob := w.one(`select ory_identity_id from accounts where id = 1`), w.one(`select ory_identity_id from accounts where id = 2`)
-	w.says(out[1], "mended unlinked_identity")
+	w.says(out[1], "repaired unlinked_identity")
 	w.says(out[1], ann)
 	w.says(out[2], bob)
 	if n := w.one(`select cast(count(*) as text) from accounts`); n != "3" || ann == bob {
@@ -166,7 +166,7 @@ func onlyIdentities(w *walk) {
 		w.identity(map[string]any{"traits": map[string]any{"email": fmt.Sprintf("p%d@example.org", n)}})
 	}
 	out := w.follow("Only identities")
-	for _, want := range []string{"alone              5", "mended unlinked_identity  5", "linked             5"} {
+	for _, want := range []string{"alone              5", "repaired unlinked_identity  5", "linked             5"} {
 		w.says(out[0], want)
 	}
 	if n := w.one(`select cast(count(distinct ory_identity_id) as text) from accounts`); n != "5" {
