@@ -17,8 +17,8 @@ import (
 // put after that has the original key. It waits, because the changed key is unique as well:
 //
 //	put ──► key ──► claim: key+"r" ──► Do ──► done
-//	                 │ another one has it     │ not done: key again
-//	                 ▼                       ▼ a waiting job has it: done, that job does the work
+//	                 │ already taken         │ not done: key again
+//	                 ▼                       ▼ already taken: done, the waiting job does the work
 //	               wait                    wait
 const (
 	setKeyPostgres = `update ` + schema + `.river_job set unique_key = $1 where id = $2`
