@@ -15,7 +15,7 @@ import (
 // adoption is an installation with accounts of its own.
 func adoption(t *testing.T) *commands {
 	t.Helper()
-	c := installCommands(t)
+	c := installCommands(t, nil)
 	c.env["SYMBOLON_USERS_TABLE"], c.env["SYMBOLON_USERS_NEW_ID"] = "accounts", "database"
 	c.env["SYMBOLON_USERS_COLUMNS"] = `{"email":"traits.email"}`
 	for _, q := range []string{`create table accounts (id integer primary key, ory_identity_id text unique, email text, verified_at timestamp)`,

@@ -18,16 +18,16 @@ type commands struct {
 	env config.Environ
 }
 
-func installCommands(t *testing.T) *commands {
+func installCommands(t *testing.T, change func(*config.Config)) *commands {
 	t.Helper()
-	i := install(t, nil)
+	i := install(t, change)
 	t.Chdir(t.TempDir())
 	return &commands{i, cmdtest.Env("SYMBOLON_DATABASE", i.Config.Database.Reveal(),
 		"SYMBOLON_ORY_PUBLIC_URL", i.ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL", i.ory.AdminURL)}
 }
 
 func TestShowSaysWhatIsWrong(t *testing.T) {
-	c := installCommands(t)
+	c := installCommands(t, nil)
 	id, token := c.ory.Add(1)
 	user := c.signIn(t, token)
 	show := func(args ...string) string {
@@ -80,7 +80,7 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestBind(t *testing.T) {
-	c := installCommands(t)
+	c := installCommands(t, nil)
 	one, token := c.ory.Add(1)
 	two, _ := c.ory.Add(2)
 	user := c.signIn(t, token)
@@ -119,7 +119,7 @@ func TestBind(t *testing.T) {
 // TestServeRefusesATableThatDoesNotFit lists what is wrong with it, and exits as for
 // any other wrong configuration.
 func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
-	c := installCommands(t)
+	c := installCommands(t, nil)
 	if _, err := c.DB.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
 		t.Fatal(err)
 	}

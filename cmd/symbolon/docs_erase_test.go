@@ -17,7 +17,7 @@ func TestDocsErase(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
-		m := installMortals(t, func(c *config.Config) { c.Database = config.Hidden(database) })
+		m := installCommands(t, func(c *config.Config) { c.Database = config.Hidden(database) })
 		_, user := m.born(t, "a@example.com")
 		commands, queries := 0, 0
 		for line := range strings.Lines(string(text)) {

@@ -19,7 +19,7 @@ import (
 )
 
 func TestEraseCommand(t *testing.T) {
-	m := installMortals(t, nil)
+	m := installCommands(t, nil)
 	p, user := m.born(t, "cAnArY1@example.com")
 	run := func(want int, says string, args ...string) string {
 		t.Helper()
@@ -48,11 +48,11 @@ func TestEraseCommand(t *testing.T) {
 		planned.AtOry != "exists" || planned.Row != "delete" || !planned.Exists || planned.Earlier != nil {
 		t.Errorf("%+v %v", planned, err)
 	}
-	if !m.alive(t, p) || m.signIn(t, p.Token) != user {
+	if !m.ory.HasIdentity(p.IdentityID) || m.signIn(t, p.Token) != user {
 		t.Error("a dry run changed something")
 	}
 
-	mend := m.fake.Break(fakeory.Failing{Route: "DELETE /admin/identities/*"})
+	repaired := m.ory.Break(fakeory.Failing{Route: "DELETE /admin/identities/*"})
 	run(1, "the server continues it, or `symbolon erase --resume` does", user, "--yes", "--wait", "100ms", "--why", "ticket 7")
 	for wait := 100 * time.Millisecond; wait < time.Minute; wait *= 2 { // what a slow machine needs to come so far
 		if _, plan, _ := runIn(t, m.env, "erase", user, "--dry-run"); strings.Contains(plan, "ory answered 500") {
@@ -62,7 +62,7 @@ func TestEraseCommand(t *testing.T) {
 	}
 	run(0, "UNDER WAY, next step: identity", user, "--dry-run")
 	run(1, "ory answered 500", "--resume", "--wait", "100ms")
-	mend()
+	repaired()
 	run(0, "", "--resume") // the server may have been faster
 	out := run(0, "done", user, "--yes", "--json")
 	var e system.Erasure
@@ -70,7 +70,7 @@ func TestEraseCommand(t *testing.T) {
 		t.Errorf("%v %s", err, out)
 	}
 	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
-	if m.alive(t, p) {
+	if m.ory.HasIdentity(p.IdentityID) {
 		t.Error("Ory still has the identity")
 	}
 	if again := run(0, e.ID, user, "--yes"); !strings.Contains(again, "read back: it is gone") {

@@ -9,9 +9,10 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/server"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// installation is a server on SQLite without its listeners.
+// installation is a server on SQLite, without listeners, with a fake Ory.
 type installation struct {
 	*server.Server
 	ory *cmdtest.Kratos
@@ -44,4 +45,14 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 func (i *installation) signIn(t *testing.T, token string) string {
 	t.Helper()
 	return cmdtest.SignIn(t, i.Public(), token)
+}
+
+// born signs a person up and in, and returns the user's ID as well.
+func (i *installation) born(t *testing.T, email string) (*symbolontest.Person, string) {
+	t.Helper()
+	p, err := i.ory.Register(t.Context(), email, cmdtest.Password, "cAnArY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, i.signIn(t, p.Token)
 }

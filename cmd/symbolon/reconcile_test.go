@@ -15,7 +15,7 @@ import (
 )
 
 func TestReconcile(t *testing.T) {
-	c := installCommands(t)
+	c := installCommands(t, nil)
 	for n := range 3 {
 		c.ory.Add(n + 1)
 	}
@@ -65,7 +65,7 @@ func TestReconcile(t *testing.T) {
 // TestReconcileBesideAnother: another run keeps this one away as long as it has the
 // lease; --resume waits for the end of it and goes on.
 func TestReconcileBesideAnother(t *testing.T) {
-	c := installCommands(t)
+	c := installCommands(t, nil)
 	c.ory.Add(1)
 	alive := symbolon.Run{ID: "other", Project: "default", Kind: reconcile.Kind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(time.Hour)}
 	if err := c.Store.StartRun(t.Context(), alive); err != nil {

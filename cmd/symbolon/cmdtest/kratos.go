@@ -9,7 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// Kratos is a fake Kratos whose people have numbers.
+// Kratos is a fake Ory whose identities and sessions have IDs that a test knows.
 type Kratos struct {
 	*fakeory.Ory
 	t      *testing.T
@@ -17,12 +17,12 @@ type Kratos struct {
 	repair func()   // ends the outage
 }
 
-// StartKratos starts one that knows nobody.
+// StartKratos starts a Kratos without identities.
 func StartKratos(t *testing.T) *Kratos {
 	return &Kratos{Ory: fakeory.Start(t, fakeory.Config{Generation: fakeory.V26}), t: t, repair: func() {}}
 }
 
-// Add makes the n-th identity, with a session whose token it returns as well.
+// Add makes the n-th identity, and a session with the token.
 func (k *Kratos) Add(n int) (id, token string) {
 	id = k.PutIdentity(map[string]any{"id": fmt.Sprintf("1d000000-0000-4000-8000-%012d", n), "created_at": "2025-01-02T03:04:05Z",
 		"traits": map[string]any{"email": fmt.Sprintf("cAnArY%d@example.com", n)}})
@@ -47,7 +47,7 @@ func (k *Kratos) Set(id, key string, value any) {
 	k.PutIdentity(document)
 }
 
-// SetDown lets it fail, or work again.
+// SetDown makes every request fail, or ends that.
 func (k *Kratos) SetDown(down bool) {
 	k.repair()
 	k.repair = func() {}
@@ -56,13 +56,13 @@ func (k *Kratos) SetDown(down bool) {
 	}
 }
 
-// SignOut ends a session.
+// SignOut revokes a session.
 func (k *Kratos) SignOut(token string) {
 	k.t.Helper()
 	k.must(k.Logout(k.t.Context(), token))
 }
 
-// SignIn is when everybody signed in last.
+// SignIn gives every identity a session of that time.
 func (k *Kratos) SignIn(at time.Time) {
 	for _, id := range k.people {
 		k.PutSession(fakeory.Session{IdentityID: id, IssuedAt: at})

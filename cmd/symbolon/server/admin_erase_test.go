@@ -20,7 +20,7 @@ import (
 
 func TestAdminErase(t *testing.T) {
 	t.Parallel()
-	m := installMortals(t, nil)
+	m := install(t, nil)
 	side := m.Operator()
 	decode := func(body string) system.Erasure {
 		t.Helper()
@@ -64,7 +64,7 @@ func TestAdminErase(t *testing.T) {
 	}
 
 	// Ory does not delete: 202, denied at once, and it goes on by itself.
-	mend := m.fake.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
+	repaired := m.ory.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
 	var w *httptest.ResponseRecorder
 	var e system.Erasure
 	cmdtest.Eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
@@ -81,7 +81,7 @@ func TestAdminErase(t *testing.T) {
 	if w := cmdtest.Ask(side, "DELETE", "/admin/identities/"+p.IdentityID, ""); w.Code != 202 || decode(w.Body.String()).ID != e.ID {
 		t.Errorf("asked again: %d %s", w.Code, w.Body)
 	}
-	mend()
+	repaired()
 	carried := func(path string) bool {
 		w = cmdtest.Ask(side, "DELETE", path, "")
 		return w.Code != 202
@@ -93,7 +93,7 @@ func TestAdminErase(t *testing.T) {
 	w = cmdtest.Ask(side, "GET", "/admin/erasures/"+e.ID, "")
 	e = decode(w.Body.String())
 	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
-	if !e.Done || e.DoneAt == nil || w.Code != 200 || m.alive(t, p) {
+	if !e.Done || e.DoneAt == nil || w.Code != 200 || m.ory.HasIdentity(p.IdentityID) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if w := cmdtest.Ask(side, "GET", "/admin/users/"+user, ""); w.Code != 200 || !strings.Contains(w.Body.String(), e.ID) || strings.Contains(w.Body.String(), "cAnArY") {
@@ -101,12 +101,12 @@ func TestAdminErase(t *testing.T) {
 	}
 
 	// An identity that Symbolon has never heard of.
-	p, err := m.fake.Register(t.Context(), "cAnArY2@example.com", cmdtest.Password, "cAnArY")
+	p, err := m.ory.Register(t.Context(), "cAnArY2@example.com", cmdtest.Password, "cAnArY")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmdtest.Eventually(t, "a stranger is erased", func() bool { return carried("/admin/identities/" + strings.ToUpper(p.IdentityID)) })
-	if w.Code != 200 || m.alive(t, p) {
+	if w.Code != 200 || m.ory.HasIdentity(p.IdentityID) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if strings.Contains(m.logs.String(), "cAnArY") {
@@ -130,8 +130,8 @@ func (o *patientOry) Identity(ctx context.Context, id symbolon.IdentityID) (symb
 // eighty, an erasure that goes on waits for its turn, and does not count that as a
 // failure after which it rests longer and longer.
 func TestErasuresWaitForTheirTurn(t *testing.T) {
-	m := installMortals(t, nil)
-	p, err := m.fake.Register(t.Context(), "cAnArY@example.com", cmdtest.Password, "cAnArY name")
+	m := install(t, nil)
+	p, err := m.ory.Register(t.Context(), "cAnArY@example.com", cmdtest.Password, "cAnArY name")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 
 // TestAdminEraseNeedsOry: what erases half a person is refused.
 func TestAdminEraseNeedsOry(t *testing.T) {
-	m := installMortals(t, func(c *config.Config) { c.Ory.AdminURL = "" })
+	m := install(t, func(c *config.Config) { c.Ory.AdminURL = "" })
 	_, user := m.born(t, "a@example.com")
 	if w := cmdtest.Ask(m.Operator(), "DELETE", "/admin/users/"+user, ""); w.Code != 409 || !strings.Contains(w.Body.String(), "ory.admin_url") {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -165,7 +165,7 @@ func TestAdminEraseNeedsOry(t *testing.T) {
 
 // TestServerCarriesErasuresOn: the server carries on what was begun elsewhere.
 func TestServerCarriesErasuresOn(t *testing.T) {
-	m := installMortals(t, nil)
+	m := install(t, nil)
 	p, user := m.born(t, "a@example.com")
 	e := m.Erasures()
 	begun, err := e.Begin(t.Context(), erase.Request{ID: user})
@@ -179,7 +179,7 @@ func TestServerCarriesErasuresOn(t *testing.T) {
 		now, err := e.Get(t.Context(), begun.ID)
 		return err == nil && now.Done()
 	})
-	if m.alive(t, p) {
+	if m.ory.HasIdentity(p.IdentityID) {
 		t.Error("Ory still has the identity")
 	}
 }
