@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/internal/faults"
@@ -20,27 +18,6 @@ import (
 )
 
 var policiesType = reflect.TypeFor[map[string]PolicyConfig]()
-
-// policies reads auth.policies, whose keys are chosen by the operator.
-func (y *yamlReader) policies(n *yaml.Node, v reflect.Value, path string, overruled bool) {
-	if n.Kind != yaml.MappingNode {
-		y.faultAt(path, y.line(n.Line), "it must be a mapping: {NAME: {aal: aal2}}")
-		return
-	}
-	if overruled {
-		return
-	}
-	out := map[string]PolicyConfig{}
-	inner := *y
-	inner.free = true
-	y.members(n, path, func(key, value *yaml.Node, at string) {
-		var p PolicyConfig
-		inner.value(value, reflect.ValueOf(&p).Elem(), at)
-		y.where[at] = y.line(key.Line)
-		out[key.Value] = p
-	})
-	v.Set(reflect.ValueOf(out))
-}
 
 func (c *Config) checkProxies(r *report) {
 	for i, text := range c.Serve.TrustedProxies {

@@ -106,8 +106,6 @@ func (y *yamlReader) leaf(n *yaml.Node, v reflect.Value, path string) {
 		y.faultAt(path, where, "it has no value: give it one or leave the key out")
 	case v.Kind() == reflect.Slice:
 		y.list(n, v, path, overruled)
-	case v.Type() == policiesType:
-		y.policies(n, v, path, overruled)
 	case v.Kind() == reflect.Map:
 		y.mapping(n, v, path, overruled)
 	case n.Kind != yaml.ScalarNode:
@@ -170,25 +168,42 @@ func (y *yamlReader) list(n *yaml.Node, v reflect.Value, path string, overruled 
 	v.Set(out)
 }
 
-// mapping reads names and expressions. A number or true needs no quotes, because
-// users.columns accepts literals.
+// mapping reads a map whose keys are chosen by the operator: of texts, or auth.policies. A
+// number or true needs no quotes, because users.columns accepts literals.
 func (y *yamlReader) mapping(n *yaml.Node, v reflect.Value, path string, overruled bool) {
-	if n.Kind != yaml.MappingNode {
+	policies := v.Type() == policiesType
+	switch {
+	case n.Kind != yaml.MappingNode && policies:
+		y.faultAt(path, y.line(n.Line), "it must be a mapping: {NAME: {aal: aal2}}")
+		return
+	case n.Kind != yaml.MappingNode:
 		y.faultAt(path, y.line(n.Line), "it must be a mapping of text to text")
 		return
+	case overruled && policies:
+		return
 	}
-	out := map[string]string{}
+	out := reflect.MakeMap(v.Type())
+	below := *y
+	below.free = true
 	y.members(n, path, func(key, value *yaml.Node, at string) {
-		if value.Kind != yaml.ScalarNode || value.Anchor != "" || value.Style&yaml.TaggedStyle != 0 || value.Value == "" {
+		y.where[at] = y.line(key.Line)
+		item := reflect.New(v.Type().Elem()).Elem()
+		switch {
+		case policies:
+			below.value(value, item, at)
+		case value.Kind != yaml.ScalarNode || value.Anchor != "" || value.Style&yaml.TaggedStyle != 0 || value.Value == "":
 			y.faultAt(at, y.line(value.Line), "it must be text")
 			return
+		default:
+			text, ok := y.expand(value, at, overruled)
+			if !ok {
+				return
+			}
+			item.SetString(text)
 		}
-		y.where[at] = y.line(value.Line)
-		if text, ok := y.expand(value, at, overruled); ok {
-			out[key.Value] = text
-		}
+		out.SetMapIndex(reflect.ValueOf(key.Value), item)
 	})
-	v.Set(reflect.ValueOf(out))
+	v.Set(out)
 }
 
 func (y *yamlReader) scalar(n *yaml.Node, v reflect.Value, path string, overruled bool) {

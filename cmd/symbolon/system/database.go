@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -27,19 +28,8 @@ const (
 	created  presence = true  // a missing file is created
 )
 
-func ping(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
-		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is the database up?")
-	}
-	return nil
-}
-
-func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, error) {
-	var db *sql.DB
-	var dialect sqlstore.Dialect
-	var err error
+// openDatabase opens a database that answers.
+func openDatabase(ctx context.Context, c *config.Config, p presence) (db *sql.DB, dialect sqlstore.Dialect, err error) {
 	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
@@ -50,10 +40,13 @@ func openDatabase(c *config.Config, p presence) (*sql.DB, sqlstore.Dialect, erro
 	if err != nil {
 		return nil, "", err
 	}
-	limit := c.DatabasePool.Max
-	if limit == 0 {
-		limit = 10
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		_ = db.Close()
+		return nil, "", cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is the database up?")
 	}
+	limit := cmp.Or(c.DatabasePool.Max, 10)
 	db.SetMaxOpenConns(limit)
 	db.SetMaxIdleConns(limit)
 	db.SetConnMaxIdleTime(5 * time.Minute)

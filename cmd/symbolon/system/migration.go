@@ -9,7 +9,6 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
-	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
@@ -22,14 +21,11 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if c.DatabaseListen != "" {
 		unlimited.Database = c.DatabaseListen // a lock belongs to a session, which a pooler shares
 	}
-	db, dialect, err := openDatabase(&unlimited, created)
+	db, dialect, err := openDatabase(ctx, &unlimited, created)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = db.Close() }()
-	if err := ping(ctx, db); err != nil {
-		return 0, 0, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	if from, to, err = migrate.Current(ctx, db, dialect); err != nil {
@@ -38,17 +34,12 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err := migrate.Up(ctx, db, dialect); err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
-	return from, to, migrateWork(ctx, &unlimited, dialect)
-}
-
-// migrateWork migrates the tables of the background work.
-func migrateWork(ctx context.Context, c *config.Config, dialect sqlstore.Dialect) error {
-	db, err := OpenWork(c)
+	jobs, err := OpenWork(&unlimited)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	defer func() { _ = db.Close() }()
-	return work.Migrate(ctx, db, dialect)
+	defer func() { _ = jobs.Close() }()
+	return from, to, work.Migrate(ctx, jobs, dialect)
 }
 
 // current refuses tables of another version of the program.

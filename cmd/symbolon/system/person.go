@@ -102,7 +102,7 @@ func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
 		return Person{}, symbolon.ErrNotFound // no database can hold such a key
 	}
-	if canonical, err := symbolon.ParseIdentityID(id); err == nil && string(canonical) != id {
+	if canonical, err := symbolon.ParseIdentityID(id); err == nil {
 		id = string(canonical)
 	}
 	rec, err := store.Record(ctx, id)
@@ -113,27 +113,15 @@ func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 	if p.Identity != nil {
 		p.Identity.ask(ctx, ory, key)
 	}
-	return p, p.findErasure(ctx, erasures)
-}
-
-func (p *Person) findErasure(ctx context.Context, erasures erased) error {
-	var identity symbolon.IdentityID
-	var user symbolon.UserID
-	if p.Identity != nil {
-		identity = p.Identity.ID
-	}
-	if p.User != nil {
-		user = p.User.ID
-	}
-	e, err := erasures.Of(ctx, identity, user)
-	if errors.Is(err, symbolon.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
+	e, err := erasures.Of(ctx, identityOf(rec), userOf(rec))
+	switch {
+	case err == nil:
 		known := ErasureOf(e)
 		p.Erasure = &known
+	case errors.Is(err, symbolon.ErrNotFound):
+		err = nil
 	}
-	return err
+	return p, err
 }
 
 // describe converts a record.
@@ -234,15 +222,8 @@ func backReferenceText(metadata json.RawMessage, key string) string {
 
 // HasUser reports whether id is the ID of the person's user, now or before.
 func (p Person) HasUser(id string) bool {
-	if p.User != nil && string(p.User.ID) == id {
-		return true
-	}
-	for _, e := range p.History {
-		if string(e.User) == id || string(e.Before) == id {
-			return true
-		}
-	}
-	return false
+	return p.User != nil && string(p.User.ID) == id ||
+		slices.ContainsFunc(p.History, func(e Event) bool { return string(e.User) == id || string(e.Before) == id })
 }
 
 // HasIdentity reports whether id is the ID of the identity.

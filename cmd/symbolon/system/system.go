@@ -32,12 +32,8 @@ type System struct {
 
 // Connect builds a System. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	db, dialect, err := openDatabase(c, existing)
+	db, dialect, err := openDatabase(ctx, c, existing)
 	if err != nil {
-		return nil, err
-	}
-	if err := ping(ctx, db); err != nil {
-		_ = db.Close()
 		return nil, err
 	}
 	s := &System{Config: c, DB: db, Store: NewStore(c, db, dialect), Ory: NewClient(c)}
