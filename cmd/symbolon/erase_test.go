@@ -32,7 +32,7 @@ func TestEraseCommand(t *testing.T) {
 	run(2, "expected the ID")
 	run(2, "with their own options", user, "--resume")
 	run(2, "--row is anonymise or delete", user, "--row", "shred")
-	run(2, "no e-mail address", user, "--yes", "--why", "wrote from ada@example.com")
+	run(2, "without an e-mail address", user, "--yes", "--why", "wrote from ada@example.com")
 	run(2, "no terminal", user)
 	run(1, "neither Symbolon nor Ory knows 42", "42", "--yes")
 	run(0, "nothing is left to do", "--resume")
