@@ -188,7 +188,7 @@ func TestNoMixUp(t *testing.T) {
 			creds[n] = []string{"Authorization", "Bearer " + token}
 		case 2:
 			value := fmt.Sprintf("%s%04d", strings.Repeat("c", 420), n)
-			w.sessions[value] = s
+			w.shows(s, value)
 			creds[n] = []string{"Cookie", "ory_kratos_session=" + value}
 		}
 	}
@@ -314,7 +314,7 @@ func TestCanaries(t *testing.T) {
 		} {
 			n++
 			_, s := w.person(n)
-			w.sessions[canary(1)] = s
+			w.shows(s, canary(1))
 			r := request(header...)
 			for _, h := range []http.Handler{w.v.Require(whoIsHandler), w.v.Optional(whoIsHandler), w.v.Me()} {
 				rec := httptest.NewRecorder()

@@ -108,8 +108,8 @@ func TestWinner(t *testing.T) {
 	token, byHeader := w.person(1)
 	_, byCookie := w.person(2)
 	_, byBearer := w.person(3)
-	w.sessions[aCookie] = byCookie
-	w.sessions[bearer] = byBearer
+	w.shows(byCookie, aCookie)
+	w.shows(byBearer, bearer)
 	for round := range 2 { // uncached, cached
 		for set := 1; set < 8; set++ {
 			var header []string

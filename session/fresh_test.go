@@ -122,7 +122,7 @@ func TestGrace(t *testing.T) {
 				token, _ := w.person(1)
 				purged, p := w.person(2)
 				short, s := w.person(3)
-				s.expires = time.Now().Add(15 * time.Second)
+				w.set(func() { s.expires = time.Now().Add(15 * time.Second) })
 				for _, token := range []string{token, purged, short} {
 					w.ask(byToken(token))
 				}
@@ -180,7 +180,7 @@ func TestNoGrace(t *testing.T) {
 		"inactive":      {func(_ *world, s *fakeSession) { s.inactive = true }, 401},
 		"second factor": {func(_ *world, s *fakeSession) { s.needsAAL2 = true }, 403},
 		"not active": {func(w *world, s *fakeSession) {
-			w.answer = always(200, strings.Replace(s.json(), `"active":true`, `"active":false`, 1))
+			w.answer = always(200, strings.Replace(w.json(s), `"active":true`, `"active":false`, 1))
 		}, 503},
 		"user gone": {func(w *world, s *fakeSession) {
 			w.store.deny = map[symbolon.IdentityID]error{symbolon.IdentityID(s.identity): &symbolon.DenyError{Err: symbolon.ErrUserGone}}

@@ -36,7 +36,7 @@ func TestOptional(t *testing.T) {
 	token, s := w.person(1)
 	held, hs := w.person(2)
 	half, fs := w.person(3)
-	fs.needsAAL2 = true
+	w.set(func() { fs.needsAAL2 = true })
 	id := symbolon.IdentityID(hs.identity)
 	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrUserGone}}
 	h := w.v.Optional(http.HandlerFunc(whoIs))

@@ -43,10 +43,10 @@ func TestFalse401(t *testing.T) {
 		"admin shows another session": func(w *world) {
 			w.tableBroken = true
 			_, other := w.person(77)
-			other.active = false
+			w.set(func() { other.active = false })
 			w.answer = func(r *http.Request) *http.Response {
 				if strings.HasPrefix(r.URL.Path, "/admin/sessions/") {
-					return response(200, other.json())
+					return w.shown(other)
 				}
 				return nil
 			}
@@ -92,11 +92,11 @@ func TestFalse401(t *testing.T) {
 
 // TestTrue401: a known session that has ended is refused.
 func TestTrue401(t *testing.T) {
-	ends := map[string]func(*world, string, *fakeSession){
-		"revoked":           func(_ *world, _ string, s *fakeSession) { s.active = false },
-		"expired":           func(_ *world, _ string, s *fakeSession) { s.expires = time.Now() },
-		"identity inactive": func(_ *world, _ string, s *fakeSession) { s.inactive = true },
-		"identity deleted":  func(w *world, token string, _ *fakeSession) { delete(w.sessions, token) },
+	ends := map[string]func(*fakeSession){
+		"revoked":           func(s *fakeSession) { s.active = false },
+		"expired":           func(s *fakeSession) { s.expires = time.Now() },
+		"identity inactive": func(s *fakeSession) { s.inactive = true },
+		"identity deleted":  func(s *fakeSession) { s.deleted = true },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestTrue401(t *testing.T) {
 				w := newWorld(t)
 				token, s := w.person(1)
 				w.ask(byToken(token))
-				w.set(func() { end(w, token, s) })
+				w.set(func() { end(s) })
 				expire()
 				status, said := w.ask(byToken(token))
 				expect(t, status, said, 401, "unauthenticated")
@@ -128,8 +128,8 @@ func TestTrue401(t *testing.T) {
 				}
 				// If Ory should let it in again, so do we.
 				w.set(func() {
-					w.down, w.sessions[token] = false, s
-					s.active, s.inactive, s.expires = true, false, time.Now().Add(time.Hour)
+					w.down = false
+					s.active, s.inactive, s.deleted, s.expires = true, false, false, time.Now().Add(time.Hour)
 				})
 				expire()
 				if status, _ := w.ask(byToken(token)); status != 200 {

@@ -94,7 +94,8 @@ func TestWinnerWithTokens(t *testing.T) {
 	_, byCookie := w.person(2)
 	_, byOryBearer := w.person(3)
 	_, byJWT := w.person(4)
-	w.sessions[aCookie], w.sessions[bearer] = byCookie, byOryBearer
+	w.shows(byCookie, aCookie)
+	w.shows(byOryBearer, bearer)
 	jwt := tokenise(byJWT)
 	w.answer = func(r *http.Request) *http.Response {
 		if strings.Contains(r.Header.Get("Authorization")+r.Header.Get("Cookie")+r.Header.Get("X-Session-Token")+r.URL.String(), jwt[:40]) {
@@ -140,7 +141,7 @@ func TestTokenPrincipal(t *testing.T) {
 	w, _ := tokenWorld(t)
 	rows := Load(w.v, func(_ context.Context, u symbolon.User) (string, error) { return "row of " + string(u.ID), nil })
 	_, s := w.person(1)
-	s.aal, s.authenticated = "aal2", time.Now().Add(-time.Minute).Truncate(time.Second)
+	w.set(func() { s.aal, s.authenticated = "aal2", time.Now().Add(-time.Minute).Truncate(time.Second) })
 	jwt := tokenise(s)
 	p, err := w.v.Authenticate(byBearer(jwt), AAL2, Verified, Fresh(2*time.Minute))
 	if err != nil {

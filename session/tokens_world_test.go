@@ -106,13 +106,3 @@ func tokenWorld(t testing.TB) (*world, *jwksServer) {
 }
 
 func byBearer(token string) *http.Request { return request("Authorization", "Bearer "+token) }
-
-// answerAt answers one path of Ory.
-func answerAt(path string, status int, body string) func(*http.Request) *http.Response {
-	return func(r *http.Request) *http.Response {
-		if r.URL.Path == path {
-			return response(status, body)
-		}
-		return nil
-	}
-}

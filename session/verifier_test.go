@@ -53,7 +53,7 @@ func TestStaleness(t *testing.T) {
 				w := newWorld(t)
 				w.v.MaxStale = test.maxStale
 				token, s := w.person(1)
-				s.expires = time.Now().Add(test.left)
+				w.set(func() { s.expires = time.Now().Add(test.left) })
 				w.latency = test.latency
 				if status, _ := w.ask(byToken(token)); status != 200 {
 					t.Fatal(status)
@@ -186,7 +186,7 @@ func TestPolicies(t *testing.T) {
 		w := newWorld(t)
 		token, s := w.person(1)
 		user := string(userOf(symbolon.IdentityID(s.identity)))
-		s.verified = false
+		w.set(func() { s.verified = false })
 		no := func(code string, policies ...Policy) {
 			t.Helper()
 			status, said := w.ask(byToken(token), policies...)
@@ -248,7 +248,7 @@ func TestStepUp(t *testing.T) {
 		w.set(func() { s.aal, w.latency = "aal1", 0 })
 		time.Sleep(11 * time.Second)
 		w.answer = func(r *http.Request) *http.Response { // answered at once, arriving late
-			resp := response(200, s.json())
+			resp := w.shown(s)
 			resp.Body = &slowBody{resp.Body.(interface{ Read([]byte) (int, error) }), time.Second}
 			return resp
 		}
@@ -282,7 +282,7 @@ func TestStepUp(t *testing.T) {
 func TestAAL2Required(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)
-	s.needsAAL2 = true
+	w.set(func() { s.needsAAL2 = true })
 	for range 2 {
 		status, said := w.ask(byToken(token))
 		expect(t, status, said, 403, "aal2_required")
@@ -327,7 +327,7 @@ func TestPurgeInFlight(t *testing.T) {
 			if r.URL.Path != "/sessions/whoami" || !s.active {
 				return nil
 			}
-			resp := response(200, s.json())
+			resp := w.shown(s)
 			resp.Body = &slowBody{resp.Body.(interface{ Read([]byte) (int, error) }), 2 * time.Second}
 			return resp
 		}

@@ -18,31 +18,38 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/symbolontest"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// fakeOry is a Kratos as far as sessions go, on no network, so that synctest can
-// run it: its database can be down, its tables broken, its answers anything.
-type fakeOry struct {
-	mu       sync.Mutex
-	sessions map[string]*fakeSession // by token
-	asked    map[string]int          // "whoami", "ready", "probe", "session"
-	latency  time.Duration
-	begun    chan string // when set, every question is announced here
+// network lies between a verifier and an Ory in memory, so that synctest can run it: it
+// is slow, refuses connections, counts the questions, and answers otherwise.
+type network struct {
+	*fakeory.Ory
+	mu      sync.Mutex
+	people  []*fakeSession
+	asked   map[string]int // "whoami", "ready", "probe", "session"
+	latency time.Duration
+	begun   chan string // when set, every question is announced here
 
 	flying, most int  // questions under way, and the most there ever were
 	refuse       bool // connections
 
-	down        bool // the database: whoami 401, readiness 503, admin 500
-	tableBroken bool // a table of whoami's: whoami 401, readiness and admin fine
+	down        bool // the database: fakeory.DatabaseDown
+	tableBroken bool // a table of whoami's: fakeory.TableBroken
 	answer      func(*http.Request) *http.Response
+	repair      map[fakeory.Fault]func()
 }
 
+// fakeSession is a session as a test wants it. What changes in [network.set] is told to
+// the Ory.
 type fakeSession struct {
+	token         string // or cookie
 	id, identity  string
 	active        bool
 	inactive      bool // the identity
+	deleted       bool // the identity
 	aal           string
 	needsAAL2     bool
 	verified      bool
@@ -50,7 +57,7 @@ type fakeSession struct {
 	expires       time.Time
 }
 
-func (f *fakeOry) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	latency, begun := f.latency, f.begun
 	f.flying++
@@ -60,7 +67,11 @@ func (f *fakeOry) RoundTrip(r *http.Request) (*http.Response, error) {
 		f.asked["refused"]++
 	}
 	f.mu.Unlock()
-	defer f.set(func() { f.flying-- })
+	defer func() {
+		f.mu.Lock()
+		f.flying--
+		f.mu.Unlock()
+	}()
 	if refuse {
 		return nil, syscall.ECONNREFUSED
 	}
@@ -76,19 +87,37 @@ func (f *fakeOry) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, r.Context().Err()
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.answer != nil {
-		if resp := f.answer(r); resp != nil {
-			f.count(r)
-			return resp, nil
-		}
+	if resp := f.otherwise(r); resp != nil {
+		return resp, nil
 	}
-	f.count(r)
-	return f.respond(r), nil
+	return f.Ory.RoundTrip(r)
 }
 
-func (f *fakeOry) count(r *http.Request) {
+func (f *network) otherwise(r *http.Request) (resp *http.Response) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hold(f.down, fakeory.DatabaseDown{})
+	f.hold(f.tableBroken, fakeory.TableBroken{SessionsReadable: true})
+	if f.answer != nil {
+		resp = f.answer(r)
+	}
+	f.count(r)
+	return resp
+}
+
+// hold begins a fault or ends it.
+func (f *network) hold(wanted bool, fault fakeory.Fault) {
+	repair, held := f.repair[fault]
+	switch {
+	case wanted && !held:
+		f.repair[fault] = f.Break(fault)
+	case !wanted && held:
+		repair()
+		delete(f.repair, fault)
+	}
+}
+
+func (f *network) count(r *http.Request) {
 	switch p := r.URL.Path; {
 	case p == "/sessions/whoami":
 		f.asked["whoami"]++
@@ -110,92 +139,65 @@ const (
 	bodyAAL = `{"error":{"id":"session_aal2_required","code":403,"status":"Forbidden"},"redirect_browser_to":"http://x/"}`
 )
 
-func (f *fakeOry) respond(r *http.Request) *http.Response {
-	switch p := r.URL.Path; {
-	case p == "/health/ready" && f.down:
-		return response(503, body500)
-	case p == "/health/ready":
-		return response(200, `{"status":"ok"}`)
-	case p == "/sessions/whoami":
-		return f.whoami(r)
-	case f.down:
-		return response(500, body500)
-	case r.Method == http.MethodDelete:
-		return f.revoke(p)
-	case p == "/admin/sessions":
-		for _, s := range f.sessions {
-			return response(200, "["+s.json()+"]")
-		}
-		return response(200, "[]")
-	case strings.HasPrefix(p, "/admin/sessions/"):
-		for _, s := range f.sessions {
-			if s.id == strings.TrimPrefix(p, "/admin/sessions/") {
-				return response(200, s.json())
-			}
-		}
-	}
-	return response(404, body404)
-}
-
-// revoke ends a session, or all of an identity's.
-func (f *fakeOry) revoke(path string) *http.Response {
-	found := strings.HasSuffix(path, "/sessions")
-	for _, s := range f.sessions {
-		if path == "/admin/sessions/"+s.id || path == "/admin/identities/"+s.identity+"/sessions" {
-			s.active, found = false, true
-		}
-	}
-	if !found {
-		return response(404, body404)
-	}
-	return response(204, "")
-}
-
-func (f *fakeOry) whoami(r *http.Request) *http.Response {
-	token := r.Header.Get("X-Session-Token") + strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if c, err := r.Cookie("ory_kratos_session"); err == nil {
-		token += c.Value
-	}
-	s := f.sessions[token]
-	switch {
-	case f.down || f.tableBroken || s == nil || !s.isActive():
-		return response(401, body401)
-	case s.needsAAL2:
-		return response(403, bodyAAL)
-	}
-	return response(200, s.json())
-}
-
-func (s *fakeSession) isActive() bool { return s.active && !s.inactive && time.Now().Before(s.expires) }
-
-func (s *fakeSession) json() string {
-	state := "active"
-	if s.inactive {
-		state = "inactive"
-	}
-	b, err := json.Marshal(map[string]any{
-		"id": s.id, "active": s.isActive(), "expires_at": s.expires, "authenticated_at": s.authenticated, "authenticator_assurance_level": s.aal,
-		"identity": map[string]any{"id": s.identity, "schema_id": "default", "state": state, "traits": map[string]any{},
-			"created_at": time.Now().Add(-time.Hour), "metadata_public": nil,
-			"verifiable_addresses": []any{map[string]any{"value": "p" + s.identity[:8] + "@x.example", "via": "email", "verified": s.verified}}},
-	})
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}
-
 func response(status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func (f *fakeOry) set(change func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change()
+// put tells the Ory what a session is.
+func (f *network) put(s *fakeSession) {
+	if s.deleted {
+		_ = f.DeleteIdentity(context.Background(), s.identity)
+		return
+	}
+	state, email := symbolon.Active, "p"+s.identity[:8]+"@x.example"
+	if s.inactive {
+		state = symbolon.Inactive
+	}
+	f.PutIdentity(map[string]any{"id": s.identity, "state": state, "traits": map[string]any{"email": email}, "created_at": time.Now().Add(-time.Hour),
+		"verifiable_addresses": []any{map[string]any{"value": email, "via": "email", "verified": s.verified}}})
+	if s.needsAAL2 {
+		f.RequireSecondFactor(s.identity)
+	}
+	f.PutSession(fakeory.Session{ID: s.id, IdentityID: s.identity, Token: s.token, Cookie: s.token, AAL: s.aal, Revoked: !s.active,
+		IssuedAt: s.authenticated, ExpiresAt: s.expires})
 }
 
-func (f *fakeOry) times(what string) int {
+// shown is an answer that shows a session.
+func (f *network) shown(s *fakeSession) *http.Response {
+	r, _ := http.NewRequest(http.MethodGet, f.AdminURL+"/admin/sessions/"+s.id+"?expand=identity", nil) //nolint:noctx // answered in memory
+	resp, err := f.Ory.RoundTrip(r)
+	if err != nil {
+		panic(err)
+	}
+	return resp
+}
+
+// json is a session as Ory shows it.
+func (f *network) json(s *fakeSession) string {
+	text, err := io.ReadAll(f.shown(s).Body)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// set changes the network and the sessions.
+func (f *network) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := make([]fakeSession, len(f.people))
+	for n, s := range f.people {
+		before[n] = *s
+	}
+	change()
+	for n, s := range f.people[:len(before)] {
+		if *s != before[n] {
+			f.put(s)
+		}
+	}
+}
+
+func (f *network) times(what string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.asked[what]
@@ -244,9 +246,9 @@ func (s *fakeStore) Write(_ context.Context, q symbolon.Query, _ func(symbolon.E
 	return symbolon.Outcome{Plan: symbolon.Plan{Err: s.deny[q.Reading.Identity.ID]}}, nil
 }
 
-// world is a verifier between a fake Ory and a fake store.
+// world is a verifier between an Ory in memory and a fake store.
 type world struct {
-	*fakeOry
+	*network
 	store  *fakeStore
 	client *ory.Client
 	v      *Verifier
@@ -271,8 +273,9 @@ func (l *lockedBuilder) String() string {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{fakeOry: &fakeOry{sessions: map[string]*fakeSession{}, asked: map[string]int{}}, store: &fakeStore{}, log: &lockedBuilder{}}
-	client := &ory.Client{PublicURL: "http://kratos:4433", AdminURL: "http://kratos:4434", HTTP: &http.Client{Transport: w.fakeOry}}
+	w := &world{network: &network{Ory: fakeory.Start(t, fakeory.Config{InMemory: true}), asked: map[string]int{}, repair: map[fakeory.Fault]func(){}},
+		store: &fakeStore{}, log: &lockedBuilder{}}
+	client := &ory.Client{PublicURL: w.PublicURL, AdminURL: w.AdminURL, HTTP: &http.Client{Transport: w.network}}
 	w.client = client
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.v = &Verifier{Linker: &link.Linker{Ory: client, Store: w.store, Log: log}, Log: log}
@@ -282,28 +285,33 @@ func newWorld(t testing.TB) *world {
 
 // withoutAdmin takes the admin URL away.
 func (w *world) withoutAdmin() *world {
-	w.v.Linker.Ory = &ory.Client{PublicURL: "http://kratos:4433", HTTP: &http.Client{Transport: w.fakeOry}}
+	w.v.Linker.Ory = &ory.Client{PublicURL: w.PublicURL, HTTP: &http.Client{Transport: w.network}}
 	return w
 }
 
 // person signs somebody in and returns the token.
 func (w *world) person(n int) (string, *fakeSession) {
-	token := fmt.Sprintf("ory_st_person%026d", n)
-	s := &fakeSession{
+	s := &fakeSession{token: fmt.Sprintf("ory_st_person%026d", n),
 		id: fmt.Sprintf("%08d-5e55-4000-8000-000000000000", n), identity: fmt.Sprintf("%08d-1de0-4000-8000-000000000000", n), active: true, aal: "aal1",
 		verified: true, authenticated: time.Now(), expires: time.Now().Add(24 * time.Hour)}
-	w.set(func() { w.sessions[token] = s })
-	return token, s
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.people = append(w.people, s)
+	w.put(s)
+	return s.token, s
+}
+
+// shows gives a session another token, or a cookie.
+func (w *world) shows(s *fakeSession, value string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.token = value
+	w.put(s)
 }
 
 // credOf is a person's credential.
-func credOf(w *world, s *fakeSession) ory.Credential {
-	for token, other := range w.sessions {
-		if other == s {
-			return ory.Credential{Kind: ory.SessionToken, Value: token}
-		}
-	}
-	return ory.Credential{}
+func credOf(_ *world, s *fakeSession) ory.Credential {
+	return ory.Credential{Kind: ory.SessionToken, Value: s.token}
 }
 
 func request(header ...string) *http.Request {
