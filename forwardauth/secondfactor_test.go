@@ -44,7 +44,7 @@ func TestSecondFactor(t *testing.T) {
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	var said strings.Builder
-	mend := w.Break(fakeory.DatabaseDown{})
+	repair := w.Break(fakeory.DatabaseDown{})
 	for range 2 {
 		for _, header := range [][]string{{"X-Session-Token", "ory_st_canary1"}, {"Authorization", "Bearer ory_st_canary2"},
 			{"Cookie", "ory_kratos_session=canary12"}, {"X-Session-Token", "bad canary"}, {"Cookie", `ory_kratos_session="canary"`}} {
@@ -55,7 +55,7 @@ func TestCanaries(t *testing.T) {
 				fmt.Fprint(&said, rec.Header(), rec.Body)
 			}
 		}
-		mend()
+		repair()
 	}
 	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
 		if strings.Contains(text, "canary") {

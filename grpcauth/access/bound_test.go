@@ -134,9 +134,9 @@ func TestShortOutage(t *testing.T) {
 		defer v.Close()
 		defer s.Leave()
 		time.Sleep(20 * time.Second)
-		mend := k.unreachable()
+		repair := k.unreachable()
 		time.Sleep(maxStale + grace - recheck)
-		mend()
+		repair()
 		time.Sleep(time.Hour)
 		if err := s.Ended(); err != nil {
 			t.Error(err)
