@@ -163,7 +163,7 @@ func (g *Group[K, V]) begin(key K, f func(context.Context) (V, error)) (*Call[V]
 	}
 	if g.calls == nil {
 		g.calls = map[K]*pair[V]{}
-		g.base, g.cancel = context.WithCancel(context.Background())
+		g.base, g.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close cancels it
 	}
 	c := &Call[V]{f: f, done: make(chan struct{})}
 	g.calls[key] = &pair[V]{running: c}
