@@ -193,7 +193,7 @@ func TestConfigFaults(t *testing.T) {
 		{"create_url and a column without a name", good + "users: {create_url: \"http://app/users\", columns: {\"a\\nb\": active}}\n", "users.columns.…", "128 visible"},
 		{"create_url and no projection", good + "users: {create_url: \"http://app/users\", columns: {a: credentials.x}}\n", "users.columns.a", "neither a path"},
 		{"create_secret of another form", good + "users: {create_url: \"http://app/users\", create_secret: [abc]}\n", "users.create_secret[0]", "whsec_"},
-		{"create_secret of the documentation", good + "users: {create_url: \"http://app/users\", create_secret: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}\n", "users.create_secret[0]", "everybody"},
+		{"create_secret of the documentation", good + "users: {create_url: \"http://app/users\", create_secret: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}\n", "users.create_secret[0]", "can be guessed"},
 		{"create_secret without an application", good + "users: {create_secret: [whsec_abc]}\n", "users.create_secret", "no effect"},
 
 		// How bonds end, and what is compared.
@@ -293,7 +293,7 @@ func TestConfigFaults(t *testing.T) {
 		{"jwt is a word", good + "auth: {jwt: yes}\n", "auth.jwt", "mapping"},
 		{"jwt has another key", good + jwtBut("jku: x"), "auth.jwt.jku", "no such key"},
 		{"audience of two words", good + "auth: {audience: \"a b\"}\n", "auth.audience", "visible ASCII"},
-		{"a policy that is there", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "there already"},
+		{"a policy that is there", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "built in"},
 		{"a policy with a slash", good + "auth: {policies: {a/b: {}}}\n", "auth.policies.…", "1 to 64"},
 		{"a policy in capitals", good + "auth: {policies: {Admin: {}}}\n", "auth.policies.Admin", "1 to 64"},
 		{"a policy of an unknown key", good + "auth: {policies: {a: {all: aal2}}}\n", "auth.policies.a.all", "did you mean aal"},
