@@ -75,7 +75,7 @@ func TestInitServeDoctor(t *testing.T) {
 			}
 			seen[r.Check] = r
 		}
-		if r := seen["hooks.url"]; r.Verdict != doctor.Problem || !strings.Contains(r.Is, "nobody listens there") {
+		if r := seen["hooks.url"]; r.Verdict != doctor.Problem || !strings.Contains(r.Is, "nothing listens there") {
 			t.Errorf("%+v", r)
 		}
 		for _, name := range doctor.Checks() {
