@@ -13,7 +13,7 @@
 //
 // Kratos is built from source the first time, about two minutes, and kept in
 // the user's cache folder ([BuildKratos]). That takes the go command, gcc and
-// the module proxy.
+// the module proxy. Tests that need no hooks may share one Kratos: [SharedKratos].
 //
 // # A real Postgres
 //

@@ -331,7 +331,17 @@ var shared struct {
 	mu       sync.Mutex
 	running  bool // Main is
 	postgres *Postgres
-	err      error
+	kratos   *Kratos
+	err      error // of postgres
+}
+
+// mustBeShared fails a test whose binary has nobody who stops what is shared.
+func mustBeShared(t testing.TB, name string) {
+	t.Helper()
+	if !shared.running {
+		t.Fatalf("symbolontest: %s needs somebody who stops it:"+
+			" add func TestMain(m *testing.M) { symbolontest.Main(m) }", name)
+	}
 }
 
 // SharedPostgres returns the one cluster of this test binary; the first test
@@ -341,10 +351,7 @@ func SharedPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
-	if !shared.running {
-		t.Fatal("symbolontest: SharedPostgres needs somebody who stops it:" +
-			" add func TestMain(m *testing.M) { symbolontest.Main(m) }")
-	}
+	mustBeShared(t, "SharedPostgres")
 	if shared.postgres == nil && shared.err == nil {
 		shared.postgres, shared.err = LaunchPostgres(context.WithoutCancel(t.Context()))
 	}
@@ -352,6 +359,24 @@ func SharedPostgres(t testing.TB) *Postgres {
 		t.Fatalf("symbolontest: %v", shared.err)
 	}
 	return shared.postgres
+}
+
+// SharedKratos returns the one Kratos of this test binary without hooks; the first test
+// that asks starts it, [Main] stops it. Give people addresses of the test's own, count
+// nobody, and do not stop it: other tests may be using it.
+func SharedKratos(t testing.TB) *Kratos {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	mustBeShared(t, "SharedKratos")
+	if shared.kratos == nil {
+		k, err := LaunchKratos(context.WithoutCancel(t.Context()), KratosConfig{})
+		if err != nil {
+			t.Fatalf("symbolontest: %v", err)
+		}
+		shared.kratos = k
+	}
+	return shared.kratos
 }
 
 // Main runs the tests of a binary, stops what they shared, fails the run when
@@ -367,6 +392,9 @@ func Main(m *testing.M, ignore ...goleak.Option) {
 	shared.running = false
 	if shared.postgres != nil {
 		shared.postgres.Close()
+	}
+	if shared.kratos != nil {
+		shared.kratos.Close()
 	}
 	shared.mu.Unlock()
 	if code == 0 {

@@ -41,14 +41,14 @@ func (w *world) create(email, metadata string) *symbolontest.Person {
 func TestUsersOfAHandWrittenHook(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(200, 5000)
-	withAccountsOnOne(t, setup{admin: true}, func(t *testing.T, w *world) {
+	withAccountsOnOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
 		people := make([]*symbolontest.Person, n)
 		for i := range n {
 			metadata := fmt.Sprintf(`{"id":"%d"}`, i+1)
 			if i%2 == 1 {
 				metadata = fmt.Sprintf(`{"id":%d}`, i+1)
 			}
-			people[i] = w.create(mail("old%d", i), metadata)
+			people[i] = w.create(w.mail("old%d", i), metadata)
 			w.db.exec(`insert into accounts (id, ory_identity_id, email) values ($1, $2, $3)`, i+1, people[i].IdentityID, people[i].Email)
 		}
 		for i, p := range people {
@@ -76,11 +76,11 @@ func TestUsersOfAHandWrittenHook(t *testing.T) {
 // event say so.
 func TestHandMadeMetadata(t *testing.T) {
 	t.Parallel()
-	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
-		victim := w.create(mail("victim"), "")
+	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		victim := w.create(w.mail("victim"), "")
 		_, victims := w.get(victim.Token)
 		foreign := mint.NewMinter("another", secrets...).Mint(timeNow())
-		deleted := w.create(mail("deleted"), "")
+		deleted := w.create(w.mail("deleted"), "")
 		_, retired := w.get(deleted.Token)
 		w.forget(retired)
 		tests := []struct{ name, metadata, finding string }{
@@ -97,7 +97,7 @@ func TestHandMadeMetadata(t *testing.T) {
 		}
 		seen := map[string]bool{victims: true, retired: true}
 		for i, tt := range tests {
-			p := w.create(mail("odd%d", i), tt.metadata)
+			p := w.create(w.mail("odd%d", i), tt.metadata)
 			status, user := w.get(p.Token)
 			if status != 200 || seen[user] {
 				t.Errorf("%s: %d %s", tt.name, status, user)
@@ -158,11 +158,11 @@ func (w *world) forget(user string) {
 // own; the eleventh is held, and so is nobody else.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
-	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
-		victim := w.create(mail("popular"), "")
+	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		victim := w.create(w.mail("popular"), "")
 		_, victims := w.get(victim.Token)
 		for i := range 12 {
-			p := w.create(mail("claim%d", i), `{"id":"`+victims+`"}`)
+			p := w.create(w.mail("claim%d", i), `{"id":"`+victims+`"}`)
 			status, answer := w.get(p.Token)
 			if i < 10 && status != 200 {
 				t.Errorf("claim %d: %d %s", i, status, answer)
@@ -171,7 +171,7 @@ func TestBreaker(t *testing.T) {
 				t.Errorf("claim %d: %d %s", i, status, answer)
 			}
 		}
-		p := w.create(mail("unrelated"), `{"id":"nobody"}`)
+		p := w.create(w.mail("unrelated"), `{"id":"nobody"}`)
 		if status, _ := w.get(p.Token); status != 200 {
 			t.Errorf("somebody else: %d", status)
 		}
@@ -182,13 +182,13 @@ func TestBreaker(t *testing.T) {
 // has. It is held until the operator binds it.
 func TestRecreatedIdentity(t *testing.T) {
 	t.Parallel()
-	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
-		before := w.create(mail("mover"), "")
+	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		before := w.create(w.mail("mover"), "")
 		_, user := w.get(before.Token)
 		if err := w.kratos.DeleteIdentity(t.Context(), before.IdentityID); err != nil {
 			t.Fatal(err)
 		}
-		after := w.create(mail("mover"), `{"id":"`+user+`"}`)
+		after := w.create(w.mail("mover"), `{"id":"`+user+`"}`)
 		if status, code := w.get(after.Token); status != 403 || code != "link_on_hold" || w.findings(after.IdentityID) != "recreated_identity" {
 			t.Fatalf("%d %s, findings %s", status, code, w.findings(after.IdentityID))
 		}
@@ -206,8 +206,8 @@ func TestRecreatedIdentity(t *testing.T) {
 // moment on nobody else is answered with it, sessions that were cached included.
 func TestMovedUser(t *testing.T) {
 	t.Parallel()
-	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
-		old, now := w.create(mail("old-self"), ""), w.create(mail("new-self"), "")
+	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		old, now := w.create(w.mail("old-self"), ""), w.create(w.mail("new-self"), "")
 		_, user := w.get(old.Token)
 		_, fresh := w.get(now.Token)
 		id := symbolon.IdentityID(now.IdentityID)
@@ -230,8 +230,8 @@ func TestMovedUser(t *testing.T) {
 // bound at the first request, and by no other identity that shows the same paper.
 func TestVoucher(t *testing.T) {
 	t.Parallel()
-	withAccountsOnOne(t, setup{admin: true}, func(t *testing.T, w *world) {
-		w.db.exec(`insert into accounts (id, email) values (41, $1)`, mail("invited"))
+	withAccountsOnOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		w.db.exec(`insert into accounts (id, email) values (41, $1)`, w.mail("invited"))
 		paper, err := w.linker.Voucher("41")
 		if err != nil {
 			t.Fatal(err)
@@ -250,7 +250,7 @@ func TestVoucher(t *testing.T) {
 			p.IdentityID = id
 			return p
 		}
-		first, second := invite(mail("invited")), invite(mail("copycat"))
+		first, second := invite(w.mail("invited")), invite(w.mail("copycat"))
 		if status, user := w.get(first.Token); status != 200 || user != "41" || w.findings(first.IdentityID) != "" {
 			t.Errorf("%d %s, findings %q", status, user, w.findings(first.IdentityID))
 		}
@@ -271,9 +271,9 @@ func TestApplicationChangesItsRow(t *testing.T) {
 		{"null", `update symbolon_users set ory_identity_id = null where id = $1`, "link_on_hold", "column_disagrees"},
 		{"changed", `update symbolon_users set ory_identity_id = '11111111-1111-4111-8111-111111111111' where id = $1`, "link_on_hold", "column_disagrees"},
 	}
-	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
+	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
 		for _, tt := range tests {
-			p := w.create(mail("row-%s", tt.name), "")
+			p := w.create(w.mail("row-%s", tt.name), "")
 			_, user := w.get(p.Token)
 			w.db.exec(tt.change, user)
 			w.restart()
@@ -291,8 +291,8 @@ func TestApplicationChangesItsRow(t *testing.T) {
 
 func TestForgottenUser(t *testing.T) {
 	t.Parallel()
-	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
-		p := w.create(mail("forgotten"), "")
+	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		p := w.create(w.mail("forgotten"), "")
 		_, user := w.get(p.Token)
 		w.forget(user)
 		w.restart()
@@ -321,9 +321,9 @@ func TestRecreatedUser(t *testing.T) {
 // TestEmailTaken: another row has the address. The link is made without it.
 func TestEmailTaken(t *testing.T) {
 	t.Parallel()
-	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
-		w.db.exec(`insert into accounts (email) values ($1)`, mail("twice"))
-		p := w.create(mail("twice"), "")
+	withAccounts(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
+		w.db.exec(`insert into accounts (email) values ($1)`, w.mail("twice"))
+		p := w.create(w.mail("twice"), "")
 		status, user := w.get(p.Token)
 		if status != 200 || w.findings(p.IdentityID) != "duplicate_email" {
 			t.Errorf("%d %s, findings %q", status, user, w.findings(p.IdentityID))
@@ -337,7 +337,7 @@ func TestEmailTaken(t *testing.T) {
 // TestOnLink: the application's own rows come with the bond or not at all.
 func TestOnLink(t *testing.T) {
 	t.Parallel()
-	withAccounts(t, setup{admin: true}, func(t *testing.T, w *world) {
+	withAccounts(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
 		w.db.exec(`create table orgs (owner bigint not null)`)
 		fail := true
 		w.store.OnLink = onLink(func(tx *sqlstore.Tx, link symbolon.Link) error {
@@ -349,7 +349,7 @@ func TestOnLink(t *testing.T) {
 			}
 			return nil
 		})
-		p := w.create(mail("founder"), "")
+		p := w.create(w.mail("founder"), "")
 		if status, code := w.get(p.Token); status != 503 || w.db.int(`select count(*) from orgs`)+w.db.int(`select count(*) from accounts`) != 0 {
 			t.Fatalf("%d %s, and something is left", status, code)
 		}

@@ -34,7 +34,7 @@ type guarded struct {
 }
 
 func newGuarded(t *testing.T) *guarded {
-	g := &guarded{behind: newBehind(t), address: e2e.FreeAddress(t)}
+	g := &guarded{behind: newBehind(t, false), address: e2e.FreeAddress(t)}
 	target, err := url.Parse(g.world.kratos.PublicURL)
 	if err != nil {
 		t.Fatal(err)

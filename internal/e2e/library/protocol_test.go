@@ -187,7 +187,7 @@ func (b *behind) envoy() *model {
 // with the shipped configuration, and what would reach the application.
 func TestOtherProxies(t *testing.T) {
 	t.Parallel()
-	b := newBehind(t)
+	b := newBehind(t, true)
 	signedIn := "X-Session-Token: " + b.person.Token + "\r\n"
 	for name, m := range map[string]*model{"traefik": b.traefik(), "envoy": b.envoy()} {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestOtherProxies(t *testing.T) {
 // TestOathkeeper: what Oathkeeper's hydrator sends, and what it then sets.
 func TestOathkeeper(t *testing.T) {
 	t.Parallel()
-	b := newBehind(t)
+	b := newBehind(t, true)
 	root := parseYAML(t, example(t, "oathkeeper", "oathkeeper.yml"))
 	if find(t, root, "subject_from").Value != "identity.id" || !strings.HasSuffix(find(t, find(t, root, "hydrator"), "url").Value, "/hydrate") {
 		t.Fatal("the subject is not the identity's ID, or the hydrator asks somebody else")

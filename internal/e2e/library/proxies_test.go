@@ -41,8 +41,10 @@ type behind struct {
 	seen  []http.Header // what reached the application, trailers too
 }
 
-func newBehind(t *testing.T) *behind {
-	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{admin: true})}
+// newBehind starts an application that is to stand behind a proxy. A test that stops
+// Kratos does not share it.
+func newBehind(t *testing.T, shared bool) *behind {
+	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{shared: shared, admin: true})}
 	forward := &forwardauth.ForwardAuth{Verifier: b.world.auth, Signer: &assertion.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets},
 		Policies: map[string]forwardauth.Policy{"web": {LoginRedirect: true}},
 		Login:    forwardauth.Login{URL: "https://ory.example/login", ReturnTo: []string{"app.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
@@ -58,7 +60,7 @@ func newBehind(t *testing.T) *behind {
 	t.Cleanup(b.auth.Close)
 	b.app = httptest.NewServer(http.HandlerFunc(b.serve))
 	t.Cleanup(b.app.Close)
-	b.person = b.signUp(mail("proxied"))
+	b.person = b.signUp(b.mail("proxied"))
 	if status, body := fetch(t, b.world.app.URL, map[string]string{"X-Session-Token": b.person.Token}); status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
@@ -144,7 +146,7 @@ func TestProxies(t *testing.T) {
 	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			t.Parallel()
-			b := newBehind(t)
+			b := newBehind(t, false)
 			front := "http://" + b.start(proxy, "/auth") + "/"
 			signedIn := map[string]string{"X-Session-Token": b.person.Token}
 			if status, body := fetch(t, front+"notes?x=1", signedIn); status != 200 || body != fmt.Sprintf("[%q]", b.user) {
@@ -184,7 +186,7 @@ func TestProxies(t *testing.T) {
 // believed.
 func TestLoginBehindProxies(t *testing.T) {
 	t.Parallel()
-	b := newBehind(t)
+	b := newBehind(t, true)
 	b.nginxLogin = true
 	browser := attempt{target: "/notes?x=1", headers: "Accept: text/html\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Proto: https\r\n"}.request("")
 	for _, proxy := range proxies {
@@ -217,7 +219,7 @@ func TestSpoofedHeaders(t *testing.T) {
 	if len(variants) < 60 {
 		t.Fatalf("%d variants", len(variants))
 	}
-	b := newBehind(t)
+	b := newBehind(t, true)
 	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			b.t = t
@@ -293,7 +295,7 @@ func TestSpoofedPaths(t *testing.T) {
 	if len(forms) < 60 {
 		t.Fatalf("%d forms", len(forms))
 	}
-	b := newBehind(t)
+	b := newBehind(t, true)
 	for _, proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			b.t = t
@@ -325,7 +327,7 @@ func TestSpoofedPaths(t *testing.T) {
 // TestNodeBehindNginx: examples/proxies/node behind the shipped nginx.conf.
 func TestNodeBehindNginx(t *testing.T) {
 	t.Parallel()
-	b := newBehind(t)
+	b := newBehind(t, true)
 	address := e2e.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	cmd := exec.Command(e2e.Node(t), e2e.File(t, "examples", "proxies", "node", "server.mjs"))

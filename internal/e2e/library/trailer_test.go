@@ -27,7 +27,7 @@ func keepsTrailers(proxy string) bool { return proxy == "caddy" || proxy == "hap
 // and what others pass on stays a trailer, in Node as in Go.
 func TestTrailers(t *testing.T) {
 	t.Parallel()
-	b := newBehind(t)
+	b := newBehind(t, true)
 	address := e2e.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	node := exec.Command(e2e.Node(t), "-e", nodeEcho)

@@ -3,6 +3,7 @@ package library
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type setup struct {
 	link    bool // the link and sync hooks
 	reserve bool // the reserve hook
 
+	shared  bool           // Kratos is other tests' as well: no hooks, addresses by world.mail, nobody is counted
 	stops   bool           // the database is stopped: Postgres is the test's own
 	users   sqlstore.Users // the zero value: symbolon_users
 	schema  string         // DDL of the application's own table
@@ -58,6 +60,7 @@ type setup struct {
 // world is one Kratos, one application and the bond between them.
 type world struct {
 	t      *testing.T
+	tag    string // in the addresses of its people
 	kratos *symbolontest.Kratos
 	db     *database
 	store  *sqlstore.Store
@@ -83,10 +86,17 @@ func on(t *testing.T, dialects []sqlstore.Dialect, s setup, test func(t *testing
 }
 
 func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
-	w := &world{t: t, gate: newGate(t)}
-	config := s.kratos
-	config.Overlay = w.overlay(s)
-	w.kratos = symbolontest.StartKratos(t, config)
+	w := &world{t: t, tag: rand.Text()[:8], gate: newGate(t)}
+	if s.shared {
+		if s.link || s.reserve {
+			t.Fatal("the shared Kratos has no hooks")
+		}
+		w.kratos = symbolontest.SharedKratos(t)
+	} else {
+		config := s.kratos
+		config.Overlay = w.overlay(s)
+		w.kratos = symbolontest.StartKratos(t, config)
+	}
 	w.db = openDatabase(t, dialect, s)
 	w.store = &sqlstore.Store{DB: w.db.DB, Dialect: dialect, Users: s.users}
 	if err := w.store.Check(t.Context()); err != nil {
@@ -276,6 +286,11 @@ func (w *world) oneToOne(n int) {
 	if identities != n || users != n || with != n {
 		w.t.Errorf("%d identities, %d users, %d of them with an identity of their own; want %d of each", identities, users, with, n)
 	}
+}
+
+// mail is an address of this world's own, where several share a Kratos.
+func (w *world) mail(format string, args ...any) string {
+	return mail("%s-%s", fmt.Sprintf(format, args...), strings.ToLower(w.tag))
 }
 
 func mail(format string, args ...any) string { return fmt.Sprintf(format, args...) + "@example.org" }
