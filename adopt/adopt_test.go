@@ -191,7 +191,7 @@ func TestApplyRefusesChangedFacts(t *testing.T) {
 		{"the ID was given up", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
 			func(s *small) {
 				s.exec(`insert into ` + s.table("retired") + ` (project, user_id, retired_at) values ('default', '1', '2026-01-02T03:04:05.000000Z')`)
-			}, "given up"},
+			}, "its ID was retired"},
 		{"the column was emptied", func(s *small) { s.user(row{id: 1, ory: s.identity(1, nil)}) },
 			func(s *small) { s.exec(`update accounts set ory = null`) }, "alone"},
 		{"the other column was emptied", func(s *small) { s.user(row{id: 1, legacy: s.identity(1, nil)}) },
@@ -260,9 +260,9 @@ func TestApplyLooksAgain(t *testing.T) {
 		{"column", symbolon.ByIdentityColumn, func(s *small) { s.exec(`update accounts set ory = $1`, s.identity(1, nil)) },
 			func(s *small) { s.exec(`update accounts set ory = null`) }, "does not hold"},
 		{"e-mail here", symbolon.ByVerifiedEmail, func(s *small) { s.identity(1, mail) },
-			func(s *small) { s.exec(`update accounts set verified = false`) }, "no proof any more"},
+			func(s *small) { s.exec(`update accounts set verified = false`) }, "does not prove it any more"},
 		{"e-mail at Ory", symbolon.ByVerifiedEmail, func(s *small) { s.identity(1, mail) },
-			func(s *small) { s.ory.identities[identityID(1)].Addresses[0].Verified = false }, "no proof any more"},
+			func(s *small) { s.ory.identities[identityID(1)].Addresses[0].Verified = false }, "does not prove it any more"},
 		{"another user with the address", symbolon.ByVerifiedEmail, func(s *small) { s.identity(1, mail) },
 			func(s *small) { s.user(row{id: 3, email: "Ann@Example.org"}) }, "more than one user"},
 		{"the user was taken", symbolon.ByExternalID, func(s *small) { s.identity(1, func(i *symbolon.Identity) { i.ExternalID = "1" }) },
