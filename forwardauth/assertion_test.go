@@ -11,7 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 )
 
 func newSigner(now *time.Time) *assertion.Signer {

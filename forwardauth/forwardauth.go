@@ -33,7 +33,7 @@ import (
 	"sync"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/session"

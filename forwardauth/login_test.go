@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/forwardauth"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"

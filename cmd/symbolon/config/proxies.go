@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/forwardauth"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 	"github.com/symbolon-id/symbolon/internal/faults"
 	"github.com/symbolon-id/symbolon/session"
 )

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 

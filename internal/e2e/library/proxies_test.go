@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/symbolon-id/symbolon/assertion"
 	"github.com/symbolon-id/symbolon/forwardauth"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"

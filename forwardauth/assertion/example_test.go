@@ -11,7 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/assertion"
+	"github.com/symbolon-id/symbolon/forwardauth/assertion"
 )
 
 // A proxy signs the user of a request. The application verifies the assertion with the
