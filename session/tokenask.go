@@ -157,8 +157,9 @@ func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (
 // according to Ory's admin API.
 func (v *Verifier) checkPurges(ctx context.Context, t *heldToken, at moment) (*heldToken, error) {
 	readable := v.ory.HasAdmin() && t.Session != ""
+	purged := v.purged(t, at, !readable) || readable && v.mayMissPurges(t, at)
 	switch {
-	case !v.purged(t, at, !readable) && !(readable && v.mayMissPurges(t, at)):
+	case !purged:
 		return t, nil
 	case !readable:
 		return nil, &jwt.Refusal{Reason: "it was issued before its identity or its session was purged"}
