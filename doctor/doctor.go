@@ -6,7 +6,7 @@
 // "Don't know" is a result of its own, never a yes and never a fault. A fault is reported once,
 // at its cause; checks that depend on it are unknown.
 //
-// The checks write nothing, except [Doctor.Live], which signs up a throw-away person and
+// The checks write nothing, except [Doctor.Live], which signs up a test person and
 // deletes it again.
 package doctor
 

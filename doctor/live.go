@@ -15,7 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// Live signs up a throw-away person with a password at Ory's public API, looks for its user
+// Live signs up a test person with a password at Ory's public API, looks for its user
 // in the ledger, and deletes identity, row and ledger entry again, whatever happens in
 // between. Two events remain, and the user's ID is never used again. Ory may queue a mail
 // to verify the address; its domain receives no mail.
@@ -44,7 +44,7 @@ const Placeholder = "RANDOM"
 
 var liveChecks = []string{"live.registration", "live.reserve", "live.link", "live.cleanup"}
 
-// patient is the throw-away person.
+// patient is the test person.
 type patient struct {
 	d        *Doctor
 	word     string // in its traits, and nowhere else
@@ -127,10 +127,10 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 	switch {
 	case err == nil:
 		p.identity = identity
-		return well("a throw-away person signed up at %s", p.d.Ory.PublicURL)
+		return well("a test person signed up at %s", p.d.Ory.PublicURL)
 	case errors.As(err, &form):
 		return unknown(`give traits that your schema takes, RANDOM where they must be new: --traits '{"email":"RANDOM@doctor.invalid","name":"Doctor"}'`,
-			"Ory does not take the throw-away person: %s", strings.Join(form.Messages, "; "))
+			"Ory does not take the test person: %s", strings.Join(form.Messages, "; "))
 	case ctx.Err() != nil:
 		return unknown("run it again", "it was interrupted")
 	}
@@ -236,12 +236,12 @@ func (p *patient) cleanUp(ctx context.Context) Result {
 	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
 		_, last = patiently(ctx, func() (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
 		if last == nil {
-			return well("the throw-away person is deleted again, on both sides")
+			return well("the test person is deleted again, on both sides")
 		}
 		time.Sleep(pause)
 	}
-	return problem("something of the throw-away person is left: %s", why(last)).
-		breaks("nothing, but the throw-away person still exists").
+	return problem("something of the test person is left: %s", why(last)).
+		breaks("nothing, but the test person still exists").
 		fix("delete at Ory the identity %s, and in the users table the row with that identity: an identity with %s in its traits is not a real person", orUnknown(p.identity.ID), p.word)
 }
 
@@ -289,7 +289,7 @@ func (p *patient) made(ctx context.Context) (ids []symbolon.IdentityID, err erro
 	for _, name := range p.names {
 		found, err := p.d.Ory.FindByIdentifier(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("look for the throw-away person: %w", err)
+			return nil, fmt.Errorf("look for the test person: %w", err)
 		}
 		for _, i := range found {
 			if bytes.Contains(i.Traits, []byte(p.word)) {

@@ -11,10 +11,10 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Many new bonds at once:
+// CreateAll makes many new links at once:
 //
-//	select who is known                         outside of the transaction
-//	    decide                                  about each of the others; pure
+//	select the known identities                 outside of the transaction
+//	    decide                                  each of the others; pure
 //	begin
 //	insert the entries                          the lock: a write comes first
 //	insert the users' rows
@@ -23,13 +23,14 @@ import (
 //	    OnLink                                  for each bond
 //	commit
 //
-// Where anything is refused, or somebody was faster, all of it is undone, and the halves
-// are tried apart: at last one by one, by Write, which finds out what the matter is.
+// If anything is refused, or another writer was faster, everything is rolled back and each
+// half is tried separately. The last few are made one by one by Write, which finds the
+// cause.
 
 var _ symbolon.BulkStore = (*Store)(nil)
 
-// CreateAll makes users for those of whom nothing is held; see [symbolon.BulkStore].
-// The queries are of one project.
+// CreateAll makes users for identities without any evidence; see [symbolon.BulkStore]. The
+// queries must be of one project.
 func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(int, symbolon.Evidence) symbolon.Plan) ([]symbolon.Outcome, error) {
 	out := make([]symbolon.Outcome, len(qs))
 	if len(qs) == 0 {
@@ -71,7 +72,7 @@ type bulk struct {
 	last    *attempt
 }
 
-// newcomer is somebody for whom a user is to be made.
+// newcomer is an identity that needs a new user.
 type newcomer struct {
 	at      int // in bulk.qs
 	plan    symbolon.Plan
@@ -81,8 +82,7 @@ type newcomer struct {
 	values  []any
 }
 
-// newcomer prepares a plan that CreateAll carries out. What needs findings is left for
-// Write.
+// newcomer prepares a plan for CreateAll. Plans with findings are left for Write.
 func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 	if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" || plan.Release != "" || plan.Err != nil {
 		return nil, false
@@ -114,10 +114,10 @@ func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 	return n, true
 }
 
-// few is how many are not worth another try together.
+// few is the largest number of newcomers that are made one by one after a failure.
 const few = 8
 
-// create makes the users of all that can have one.
+// create makes users for all newcomers that can have one.
 func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	if len(all) == 0 {
 		return nil
@@ -139,21 +139,20 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	return b.create(ctx, all[half:])
 }
 
-// together makes them in one transaction, and in another where that turns out not to have
-// been committed.
+// together makes them in one transaction. It tries again if that was not committed.
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
-	for until := time.Now().Add(patience); ; {
-		err := b.store.patiently(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
-		if !errors.Is(err, errVague) || !time.Now().Before(until) {
+	for until := time.Now().Add(lockTimeout); ; {
+		err := b.store.retry(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
+		if !errors.Is(err, errCommitUnknown) || !time.Now().Before(until) {
 			return err
 		}
-		if done, err := b.settle(ctx); done || err != nil {
+		if done, err := b.checkCommitted(ctx); done || err != nil {
 			return err
 		}
 	}
 }
 
-// inTx is one attempt. Its outcomes count only once it is committed.
+// inTx makes one attempt. Its outcomes count only after the commit.
 func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
 	s := b.store
 	s.prepared.fulfil(waiting, s.DB)
@@ -167,13 +166,13 @@ func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
 	if err := s.transact(ctx, waiting, func(tx *Tx) error { return a.run(ctx, waiting, tx) }); err != nil {
 		return err
 	}
-	a.conclude()
+	a.setOutcomes()
 	return nil
 }
 
-// settle finds out whether the last attempt was committed: as it is there as a whole or
-// not at all, one of its bonds tells.
-func (b *bulk) settle(ctx context.Context) (done bool, err error) {
+// checkCommitted finds out whether the last attempt was committed. One of its links is enough
+// to know, because the transaction exists as a whole or not at all.
+func (b *bulk) checkCommitted(ctx context.Context) (done bool, err error) {
 	a, found := b.last, entry{}
 	want := entry{Link: a.linked(a.all[0])}
 	q := symbolon.Query{Project: b.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: want.Identity}}}
@@ -186,7 +185,7 @@ func (b *bulk) settle(ctx context.Context) (done bool, err error) {
 	if err != nil || !found.equals(want) {
 		return false, err
 	}
-	a.conclude()
+	a.setOutcomes()
 	return true, nil
 }
 
@@ -199,8 +198,8 @@ type attempt struct {
 	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
 }
 
-// conclude says that it is committed.
-func (a *attempt) conclude() {
+// setOutcomes sets the outcomes after the commit.
+func (a *attempt) setOutcomes() {
 	for _, n := range a.all {
 		a.out[n.at] = symbolon.Outcome{Link: a.linked(n), Plan: n.plan, New: true}
 	}
@@ -231,7 +230,7 @@ func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {
 	return nil
 }
 
-// linked is the bond that this attempt makes.
+// linked is the link that this attempt makes.
 func (a *attempt) linked(n *newcomer) symbolon.Link {
 	link := n.link
 	link.At = a.now

@@ -33,7 +33,7 @@ var lengths = []int{500, 20}
 // strangers are the places of those of whom, and of whose claims, nothing is held.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 	known := map[string]bool{}
-	err = b.store.patiently(ctx, func(waiting context.Context) error {
+	err = b.store.retry(ctx, func(waiting context.Context) error {
 		clear(known)
 		return b.findKnown(waiting, known)
 	})

@@ -183,7 +183,7 @@ func (a *attempt) insertRows(ctx context.Context) error {
 		alike := byColumns[key]
 		err := inPieces(len(alike), len(alike[0].columns), func(from, to int) error { return a.insertAlike(ctx, alike[from:to]) })
 		if err != nil {
-			return a.store.Dialect.bold(err)
+			return a.store.Dialect.refusalError(err)
 		}
 	}
 	for _, n := range a.all {

@@ -12,17 +12,17 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
-// Fault is one thing that is wrong with the users table or with Symbolon's own.
+// Fault is one fault of the users table or of Symbolon's own tables.
 type Fault struct {
 	Kind   FaultKind
 	Column string // of the users table; empty: the table as a whole
 	Is     string // what is so
-	Fix   string // what mends it
+	Fix    string // what mends it
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }
 
-// FaultKind tells faults apart.
+// FaultKind is the kind of a fault.
 type FaultKind string
 
 // The kinds.
@@ -35,10 +35,9 @@ const (
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or of another version
 )
 
-// Check says what is missing or wrong before the first person comes: in the
-// description of the users table, in the table itself, and in Symbolon's own. It
-// reports everything it finds, one sentence each, and nil where all is well.
-// Programs call it when they start. It reads only.
+// Check returns all faults of the description of the users table, of the table itself and of
+// Symbolon's own tables, one sentence each. It returns nil if there are none. Programs call
+// it when they start. It only reads.
 func (s *Store) Check(ctx context.Context) error {
 	faults, err := s.Examine(ctx)
 	if err != nil {
@@ -47,8 +46,8 @@ func (s *Store) Check(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Examine is Check for programs that tell the faults apart: each is a *[Fault]. The
-// error says that the description itself is wrong, or that the database did not answer.
+// Examine is Check for programs that distinguish the faults: each one is a *[Fault]. The error
+// says that the description itself is wrong, or that the database did not answer.
 func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if err := s.setup(); err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func (u Users) faultOf(kind FaultKind, column, is, mend string, args ...any) err
 	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Fix: fmt.Sprintf(mend, args...)}
 }
 
-// checkKey asks whether the key can take the IDs that it will be given.
+// checkKey checks that the key column can hold the new IDs.
 func (s *Store) checkKey(t table) (faults []error) {
 	u := s.users()
 	c, ok := t.columns[u.id()]
@@ -108,8 +107,7 @@ func (s *Store) checkKey(t table) (faults []error) {
 	return faults
 }
 
-// checkIdentity asks whether the identity column can hold each identity once, and
-// none.
+// checkIdentity checks that the identity column is unique and may be null.
 func (s *Store) checkIdentity(t table) (faults []error) {
 	u := s.users()
 	c, ok := t.columns[u.identity()]
@@ -135,7 +133,7 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 	return faults
 }
 
-// checkOthers finds the columns that no new row could do without.
+// checkOthers finds required columns that a new row would leave empty.
 func (s *Store) checkOthers(t table) (faults []error) {
 	u := s.users()
 	if t.columns[u.id()].name == "" {
@@ -189,7 +187,7 @@ func layoutTable(d Dialect) tableName {
 	return tableName{schema: "symbolon", table: "layout"}
 }
 
-// newestMigration is the number of the last file.
+// newestMigration is the number of the latest migration.
 func newestMigration(d Dialect) (n int) {
 	files, _ := fs.ReadDir(Migrations, string(d)) // embedded
 	for _, f := range files {

@@ -12,20 +12,20 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// A commit that gets no answer may have been carried out, and may still be: Postgres
-// does what it has read, whether or not the connection or the process that sent it
-// is there any more. Nobody may take that for a no.
+// A commit without an answer may have been executed, or may be executed later: Postgres
+// executes what it has received, even if the connection or the sending process is gone.
+// Such a commit never counts as failed.
 //
-// So a caller that gives up does not break a commit off, and where the connection breaks
-// [Store.Write] and [Store.CreateAll] find out: whoever takes the lock of the same
-// entry has waited until the transaction is over, and sees whether it is there as a
-// whole. What is written beside the ledger can be written again.
+// Therefore a caller that gives up does not cancel a commit. If the connection breaks,
+// [Store.Write] and [Store.CreateAll] find out: they take the lock of the same entry,
+// which waits until the transaction is over, and then see whether it was committed. Other
+// tables are written by statements that can be repeated.
 
-// errVague: it is not known whether a transaction was committed.
-var errVague = errors.New("the commit was not answered")
+// errCommitUnknown: it is not known whether a transaction was committed.
+var errCommitUnknown = errors.New("the commit was not answered")
 
-// transact runs f in a transaction and commits it. An error, and a panic, undo it; but
-// for errVague, of which nothing is known.
+// transact runs f in a transaction and commits it. An error or a panic rolls it back, except
+// errCommitUnknown.
 func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error {
 	conn, err := s.DB.Conn(waiting)
 	if err != nil {
@@ -34,8 +34,8 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	defer conn.Close()
 	var options *sql.TxOptions
 	if s.Dialect == Postgres {
-		// Whatever the server's default is: a statement that waited for a lock must
-		// see what the one before it wrote.
+		// The server's default may be different. A statement that waited for a lock must see
+		// what the previous holder wrote.
 		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 	}
 	whole, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -46,7 +46,7 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // nothing, after the commit
+	defer func() { _ = tx.Rollback() }() // no effect after the commit
 	if err := f(&Tx{conn: conn, tx: tx}); err != nil {
 		return err
 	}
@@ -55,35 +55,34 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	}
 	defer context.AfterFunc(ctx, func() { endLater(whole, end) })()
 	err = s.Dialect.committed(tx.Commit())
-	if errors.Is(err, errVague) {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nobody else gets it
+	if errors.Is(err, errCommitUnknown) {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool drops the connection
 	}
 	return err
 }
 
-// lastPatience is how long a commit that is under way is waited for when the caller has
-// given up.
-const lastPatience = 2 * time.Second
+// commitTimeout is how long a commit under way may last after its caller gave up.
+const commitTimeout = 2 * time.Second
 
 func endLater(whole context.Context, end func()) {
-	if !wait.Until(whole.Done(), lastPatience) {
+	if !wait.Until(whole.Done(), commitTimeout) {
 		end()
 	}
 }
 
-// committed judges the answer to a commit.
+// committed returns the meaning of the answer to a commit.
 func (d Dialect) committed(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case d.answered(err):
-		return d.bold(err) // a constraint that is checked at the end
+		return d.refusalError(err) // a deferred constraint
 	}
-	return fmt.Errorf("%w: %w", errVague, err)
+	return fmt.Errorf("%w: %w", errCommitUnknown, err)
 }
 
-// answered reports whether the database itself says that it did not commit. What it
-// says of itself, such as that it shuts down, it may say after the commit.
+// answered reports whether the database itself says that it did not commit. An error about
+// the database's own state, such as a shutdown, may come after the commit.
 func (d Dialect) answered(err error) bool {
 	if d == SQLite {
 		return sqliteCode(err) != 0
@@ -97,11 +96,11 @@ func (d Dialect) answered(err error) bool {
 	return state != ""
 }
 
-// resume looks for what an attempt before this one did, of which nothing is known. One
-// that left the entry as it was cannot be told by that: it is made again, and finds
-// nothing to do.
+// resume checks whether the previous attempt, whose commit is unknown, was committed. The
+// entry cannot show that if the attempt did not change it; then the attempt is repeated
+// and finds nothing to do.
 func (w *writer) resume() (done bool) {
-	v := w.vague
+	v := w.commitUnknown
 	if v == nil || v.entry.equals(v.read.entry) || !v.entry.equals(w.before) {
 		return false
 	}
@@ -109,10 +108,10 @@ func (w *writer) resume() (done bool) {
 	return true
 }
 
-// repeats reports whether an attempt that finds nothing to write does so because the
-// one before it has done the same.
+// repeats reports whether this attempt has nothing to write because the previous one was
+// committed.
 func (w *writer) repeats() bool {
-	return w.vague != nil && w.plan.Action == w.vague.plan.Action && w.entry.equals(w.vague.entry)
+	return w.commitUnknown != nil && w.plan.Action == w.commitUnknown.plan.Action && w.entry.equals(w.commitUnknown.entry)
 }
 
 func (e entry) equals(other entry) bool {

@@ -9,9 +9,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// What an erasure does to a row goes by the user, not by the identity: the user may
-// have none, and the column may have been emptied since. A row that holds somebody
-// else's identity is never touched.
+// An erasure finds the row by the user and not by the identity, because the user may have
+// no identity, or its identity column may be empty by now. A row that holds another
+// identity is never changed.
 const (
 	nobodyElses = ` and ({identity} is null or lower(cast({identity} as text)) in ('', `
 
@@ -23,8 +23,8 @@ const (
 insert into symbolon.events (project, at, kind, identity_id, user_id, way, detail) values ($1, $2, 'user.erased', $3, $4, 'operator', $5)`
 )
 
-// User is what is known of a user: its row, the identity that the ledger binds to it,
-// and whether its ID is retired.
+// User returns everything known about a user: its row, the identity that the ledger links to
+// it, and whether its ID is retired.
 func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) (c symbolon.Claimed, err error) {
 	if err := s.setup(); err != nil {
 		return c, err
@@ -34,7 +34,7 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 		return c, err
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
-	err = s.patiently(ctx, func(waiting context.Context) error {
+	err = s.retry(ctx, func(waiting context.Context) error {
 		c, err = r.claimed(waiting, project, user, map[symbolon.UserID]symbolon.Claimed{})
 		return err
 	})
@@ -44,11 +44,11 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 	return c, nil
 }
 
-// EraseUser ends a user by the operator's word, whether or not it has an identity: its
-// ID is retired, and row says what becomes of the row; empty leaves it for a later
-// call. It is for what [link.Linker.Erase] cannot reach, which goes by the
-// identity. refused says what the table did not let through; the ID is retired all the
-// same, and the next call tries again. Idempotent.
+// EraseUser retires a user's ID, whether or not the user has an identity, and applies the
+// policy row to its row. An empty policy leaves the row for a later call. It erases rows
+// that [link.Linker.Erase] does not reach, because that finds them by the identity.
+// refused says what the table refused; the ID is retired all the same, and the next call
+// tries again. It is idempotent.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
 	if err := s.setup(); err != nil {
 		return "", err
@@ -63,7 +63,7 @@ func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.Use
 	}
 	run := func(row symbolon.RowPolicy) error {
 		return s.inTx(ctx, "erase user "+string(user), func(ctx context.Context, db session) (err error) {
-			u := undertaker{writer: writer{store: s, shape: shape, db: db, careful: true}, key: key, identity: identity}
+			u := rowEraser{writer: writer{store: s, shape: shape, db: db, mode: columnByColumn}, key: key, identity: identity}
 			u.now, u.q.Project, u.plan.User = s.now().UTC(), project, canonical
 			refused, err = u.end(ctx, row, why)
 			return err
@@ -72,18 +72,18 @@ func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.Use
 	if err = run(row); !errors.Is(err, errRefused) {
 		return refused, err
 	}
-	late := fmt.Sprintf("the row of user %s could not be changed: %s", user, s.Dialect.describe(err)) // told at the commit only
+	late := fmt.Sprintf("the row of user %s could not be changed: %s", user, s.Dialect.describe(err)) // the refusal came only at the commit
 	return late, run("")
 }
 
-// undertaker does to the row of one user what a writer does to that of an identity.
-type undertaker struct {
+// rowEraser erases the row of one user, found by the user and not by the identity.
+type rowEraser struct {
 	writer
 	key      any
-	identity symbolon.IdentityID // whose the row may be, besides nobody's
+	identity symbolon.IdentityID // the identity that the row may hold; an empty column is allowed too
 }
 
-func (u *undertaker) end(ctx context.Context, row symbolon.RowPolicy, why string) (refused string, err error) {
+func (u *rowEraser) end(ctx context.Context, row symbolon.RowPolicy, why string) (refused string, err error) {
 	fresh, err := u.db.exec(ctx, retire, u.q.Project, string(u.plan.User), moment{u.now})
 	if err != nil {
 		return "", err
@@ -108,9 +108,9 @@ func (u *undertaker) end(ctx context.Context, row symbolon.RowPolicy, why string
 	return refused, err
 }
 
-func (u *undertaker) anonymise(ctx context.Context) (refused string, err error) {
+func (u *rowEraser) anonymise(ctx context.Context) (refused string, err error) {
 	var words []string
-	for _, c := range u.shape.epitaph(symbolon.AnonymiseRow, u.plan.User) {
+	for _, c := range u.shape.anonymised(symbolon.AnonymiseRow, u.plan.User) {
 		text := `update {users} set ` + quote(c.name) + ` = $1 where {id} = $2` + nobodyElses + `$3))`
 		word, err := u.attempt(ctx, "column "+c.name, text, c.param, u.key, string(u.identity))
 		if err != nil {
@@ -131,7 +131,7 @@ func (u *undertaker) anonymise(ctx context.Context) (refused string, err error) 
 }
 
 // attempt runs one statement behind a savepoint.
-func (u *undertaker) attempt(ctx context.Context, what, text string, args ...any) (refused string, err error) {
+func (u *rowEraser) attempt(ctx context.Context, what, text string, args ...any) (refused string, err error) {
 	refusal, err := u.try(ctx, func() error {
 		n, err := u.db.exec(ctx, text, args...)
 		u.wrote = u.wrote || n > 0
@@ -143,9 +143,9 @@ func (u *undertaker) attempt(ctx context.Context, what, text string, args ...any
 	return fmt.Sprintf("%s of user %s was refused: %s", what, u.plan.User, u.store.Dialect.describe(refusal)), nil
 }
 
-// LeftInRow names the columns of a user's row that anonymising empties and that still
-// hold something of the person; the identity column is among them where identity is
-// not empty. exists is false where there is no row. It writes nothing.
+// LeftInRow names the columns of a user's row that anonymising empties and that still hold
+// personal data. The identity column is one of them if identity is not empty. exists says
+// whether there is a row. It writes nothing.
 func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
 	if err := s.setup(); err != nil {
 		return false, nil, err
@@ -158,8 +158,8 @@ func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity sy
 	if !ok {
 		return false, nil, nil
 	}
-	cells := shape.epitaph(symbolon.AnonymiseRow, canonical)
-	err = s.patiently(ctx, func(waiting context.Context) error {
+	cells := shape.anonymised(symbolon.AnonymiseRow, canonical)
+	err = s.retry(ctx, func(waiting context.Context) error {
 		exists, columns, err = s.leftInRow(waiting, shape, cells, key, identity)
 		return err
 	})
@@ -201,8 +201,9 @@ func (s *Store) leftInRow(ctx context.Context, shape *shape, cells []cell, key a
 	return true, columns, rows.Err()
 }
 
-// holds reports whether a column holds something else than the epitaph. Where a number
-// or a document may not be null nobody can tell its stand-in from a value.
+// holds reports whether the column still contains personal data, that is, anything but the
+// anonymised value. For NOT NULL numeric and JSON columns the two cannot be told apart,
+// and it returns false.
 func (c cell) holds(value *string) bool {
 	switch {
 	case c.param == nil:

@@ -83,7 +83,7 @@ func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbol
 	err = s.inTx(ctx, "save erasure "+e.ID, func(ctx context.Context, db session) error {
 		n, err := db.exec(ctx, saveErasure, null(e.Identity), null(e.User), string(e.Step), string(evidence), e.Attempts, e.LastError,
 			moment{e.UpdatedAt}, moment{e.DoneAt}, e.Project, e.ID, string(from))
-		if err != nil && s.Dialect.double(err) {
+		if err != nil && s.Dialect.duplicate(err) {
 			return errRefused
 		}
 		saved = n == 1

@@ -15,12 +15,11 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// "Don't know" is never "no": only an error that is certainly about the data
-// counts as the table's refusal of a row; everything else is unavailable, and a
-// retry may find it mended. Drivers are told apart by what their errors can say,
-// so that none has to be imported.
+// "Don't know" is never "no". Only an error that is certainly about the data counts as the
+// table's refusal of a row. Every other error is ErrUnavailable, and a retry may succeed.
+// The drivers are recognised by the methods of their errors, so that none is imported.
 
-// unavailable marks an error of the database, what it was stays inside.
+// unavailable wraps an error of the database as ErrUnavailable.
 func unavailable(doing string, err error) error {
 	if errors.Is(err, symbolon.ErrUnavailable) {
 		return err
@@ -28,7 +27,7 @@ func unavailable(doing string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w: %w", doing, symbolon.ErrUnavailable, err)
 }
 
-// sqlState is the SQLSTATE of a Postgres error, as pgx and lib/pq tell it.
+// sqlState is the SQLSTATE of a Postgres error of pgx or lib/pq.
 func sqlState(err error) string {
 	var e interface{ SQLState() string }
 	if errors.As(err, &e) {
@@ -37,8 +36,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// sqliteCode is the primary result code of an SQLite error, as modernc.org/sqlite
-// and others tell it.
+// sqliteCode is the primary result code of an SQLite error of modernc.org/sqlite and
+// others.
 func sqliteCode(err error) int { return extendedCode(err) & 0xff }
 
 func extendedCode(err error) int {
@@ -58,9 +57,9 @@ const (
 	sqliteMismatch   = 20
 )
 
-// refusedBy reports whether the error is the table's refusal of the data. An
-// error that says nothing of itself is taken for one: whoever asks has a
-// savepoint to go back to, and where going back fails it was none.
+// refusedBy reports whether the error is the table's refusal of the data. An error without
+// a code counts as a refusal. That is safe: the caller rolls back to a savepoint, and if
+// the rollback fails too, it treats the error as an outage.
 func (d Dialect) refusedBy(err error) bool {
 	switch {
 	case gone(err), errors.Is(err, errTaken):
@@ -74,7 +73,7 @@ func (d Dialect) refusedBy(err error) bool {
 	return true
 }
 
-// gone says that the caller gave up or the connection is lost.
+// gone reports whether the caller gave up or the connection is lost.
 func gone(err error) bool {
 	for _, e := range []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone} {
 		if errors.Is(err, e) {
@@ -84,8 +83,8 @@ func gone(err error) bool {
 	return false
 }
 
-// outage reports whether an error of OnLink is the database's and none of the
-// statement's: a retry may mend it.
+// outage reports whether an error of OnLink comes from the database and not from its
+// statement, so that a retry may succeed.
 func (d Dialect) outage(err error) bool {
 	if d == SQLite {
 		return sqliteCode(err) > 1 && !d.refusedBy(err)
@@ -94,8 +93,8 @@ func (d Dialect) outage(err error) bool {
 	return state != "" && !strings.HasPrefix(state, "42") && !d.refusedBy(err)
 }
 
-// describe says why a table refused something, for the operator. Messages of
-// constraints name the constraint; others may quote a value, and are left out.
+// describe says for the operator why a table refused a value. Only messages of constraints
+// are repeated, because other messages may quote a value.
 func (d Dialect) describe(err error) string {
 	const trigger = 1811 // SQLite's extended code
 	state, code := sqlState(err), extendedCode(err)
@@ -112,15 +111,15 @@ func (d Dialect) describe(err error) string {
 	return "the driver does not say why"
 }
 
-// double reports whether a unique index refused the value.
-func (d Dialect) double(err error) bool {
+// duplicate reports whether a unique index refused the value.
+func (d Dialect) duplicate(err error) bool {
 	const unique, primaryKey = 2067, 1555 // SQLite's extended codes
 	code := extendedCode(err)
 	return sqlState(err) == "23505" || d == SQLite && (code == unique || code == primaryKey)
 }
 
-// passing reports whether the same transaction may well succeed in a moment.
-func (d Dialect) passing(err error) bool {
+// temporary reports whether the same transaction may succeed a moment later.
+func (d Dialect) temporary(err error) bool {
 	var declined decideError
 	if errors.As(err, &declined) {
 		return false
@@ -133,14 +132,14 @@ func (d Dialect) passing(err error) bool {
 	return state == "40001" || state == "40P01" // serialization failure, deadlock
 }
 
-// patience is how long writers of SQLite wait for each other, and how long a
-// transaction is begun again.
-const patience = 5 * time.Second
+// lockTimeout is how long writers of SQLite wait for each other, and how long a transaction
+// is tried again.
+const lockTimeout = 5 * time.Second
 
-// patiently runs f again while it fails for reasons that pass. The context that
-// f gets is for waiting on locks: on SQLite it ends with our patience.
-func (s *Store) patiently(ctx context.Context, f func(waiting context.Context) error) error {
-	until := time.Now().Add(patience)
+// retry calls f again while its error is temporary. The context given to f is for waiting
+// on locks; on SQLite it ends after lockTimeout.
+func (s *Store) retry(ctx context.Context, f func(waiting context.Context) error) error {
+	until := time.Now().Add(lockTimeout)
 	waiting := ctx
 	if s.Dialect == SQLite {
 		var cancel context.CancelFunc
@@ -149,19 +148,19 @@ func (s *Store) patiently(ctx context.Context, f func(waiting context.Context) e
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := f(waiting)
-		if err == nil || !s.Dialect.passing(err) || !time.Now().Before(until) {
+		if err == nil || !s.Dialect.temporary(err) || !time.Now().Before(until) {
 			return err
 		}
-		jittered := pause/2 + rand.N(pause) //nolint:gosec // nobody gains by guessing it
+		jittered := pause/2 + rand.N(pause) //nolint:gosec // it is not a secret
 		if ended := wait.For(waiting, jittered); ended != nil {
 			return errors.Join(ended, err)
 		}
 	}
 }
 
-// turn waits until it is this writer's. SQLite has one writer at a time, and those
-// who wait in memory are served in order and at once, while those who wait for
-// the file's lock ask for it every now and then. On Postgres there is no queue.
+// turn waits for this writer's turn. SQLite has one writer at a time. A queue in memory
+// serves waiting writers in order and at once, while SQLite polls for its file lock. On
+// Postgres there is no queue.
 func (s *Store) turn(ctx context.Context) (release func(), waited bool, err error) {
 	if s.writer == nil {
 		return func() {}, false, nil

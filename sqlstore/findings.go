@@ -46,7 +46,7 @@ func (s *Store) Finding(ctx context.Context, project string, id int64) (out symb
 	if err := s.setup(); err != nil {
 		return out, err
 	}
-	err = s.patiently(ctx, func(waiting context.Context) (err error) {
+	err = s.retry(ctx, func(waiting context.Context) (err error) {
 		out, err = scanFinding(session{store: s}.queryRow(waiting, openFindingByID, project, id))
 		return err
 	})

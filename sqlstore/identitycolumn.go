@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// DoubledError says that identities stand in more than one row each, so that the
-// identity column cannot be unique yet.
+// DoubledError says that some identities are in more than one row, so the identity column
+// cannot be unique yet.
 type DoubledError struct {
 	Table, Column string
 	Values        []string // the first of them, with how often: "… (2 rows)"
@@ -33,10 +33,10 @@ const (
 	readDoubles = `select cast(%[2]s as text), count(*) from %[1]s where %[2]s is not null group by %[2]s having count(*) > 1 order by 1 limit 10`
 )
 
-// IdentityColumn is the SQL that gives the users table its identity column and the
-// unique index on it, one statement each, to be run one by one and outside of a
-// transaction. Nothing where both are there. The table itself must exist; its rows are
-// not read for long, nor locked on Postgres while the index is built.
+// IdentityColumn returns the SQL that adds the identity column and its unique index to the
+// users table. Run the statements one by one and outside of a transaction. It returns
+// nothing if both exist. The table itself must exist. Its rows are not read for long, and
+// on Postgres they are not locked while the index is built.
 //
 // A [*DoubledError] says that the index could not be made.
 func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
@@ -121,17 +121,17 @@ func (s *Store) doubled(ctx context.Context) error {
 	return nil
 }
 
-// tablePatience is how long the table is waited for. A variable for tests.
+// tablePatience is the timeout for the table's lock. It is a variable for tests.
 var tablePatience = 5 * time.Second
 
-// ErrTableBusy says that somebody held the table for so long that the change was given
-// up, before it made everybody else wait.
-var ErrTableBusy = errors.New("somebody holds the table: nothing was changed")
+// ErrTableBusy says that another transaction held the table for too long. The change was given
+// up, because other transactions would have to queue behind it.
+var ErrTableBusy = errors.New("another transaction holds the table: nothing was changed")
 
-// AddIdentityColumn runs the SQL of IdentityColumn and returns what it ran. It may be
-// called again, and goes on where it was cut off. On Postgres it waits five seconds for
-// the table, in which others queue behind it, and then gives up with [ErrTableBusy]; the
-// index is built without such a lock and takes as long as it takes.
+// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran. A
+// repeated call continues after an interruption. On Postgres it waits up to five seconds for
+// the table's lock, while other transactions queue behind it, and then returns
+// [ErrTableBusy]. The index is built without such a lock and has no timeout.
 func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error) {
 	todo, err := s.IdentityColumn(ctx)
 	if err != nil || len(todo) == 0 {
@@ -175,7 +175,7 @@ func (s *Store) notAdded(text string, err error) error {
 		return fmt.Errorf("sqlstore: %s: %w", text, ErrTableBusy)
 	case state == notOwner:
 		return fmt.Errorf("sqlstore: %s: only the table's owner may: %w", text, err)
-	case s.Dialect.passing(err) || gone(err):
+	case s.Dialect.temporary(err) || gone(err):
 		return unavailable(text, err)
 	}
 	return fmt.Errorf("sqlstore: %s: %w", text, err)

@@ -83,7 +83,7 @@ func TestRefusedBy(t *testing.T) {
 	if !SQLite.outage(codeError(10)) || SQLite.outage(codeError(1)) || SQLite.outage(codeError(19)) || SQLite.outage(errors.New("no org today")) {
 		t.Error("outages of SQLite")
 	}
-	if Postgres.passing(decideError{stateError("40001")}) {
+	if Postgres.temporary(decideError{stateError("40001")}) {
 		t.Error("decide's error is retried")
 	}
 }

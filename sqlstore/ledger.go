@@ -43,7 +43,7 @@ func (s *Store) Entries(ctx context.Context, project string, after, upto symbolo
 		upto = lastIdentity
 	}
 	var out []symbolon.Entry
-	err = s.patiently(ctx, func(waiting context.Context) error {
+	err = s.retry(ctx, func(waiting context.Context) error {
 		out, err = s.entries(waiting, shape, project, after, upto, limit)
 		return err
 	})

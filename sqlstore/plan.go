@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// carryOut does what the plan says to the users table and to w.entry.
-func (w *writer) carryOut(ctx context.Context) error {
+// apply applies the plan to the users table and to w.entry.
+func (w *writer) apply(ctx context.Context) error {
 	if w.plan.Action != symbolon.Keep && w.plan.BackReference != "" && !w.before.none() {
 		w.entry.BackReference = w.plan.BackReference
 	}
@@ -30,7 +30,7 @@ func (w *writer) carryOut(ctx context.Context) error {
 	case symbolon.Hold:
 		return w.hold()
 	case symbolon.End:
-		return w.bury(ctx)
+		return w.endLink(ctx)
 	case symbolon.Deny:
 		if w.bound() {
 			return nil
@@ -40,9 +40,9 @@ func (w *writer) carryOut(ctx context.Context) error {
 	return plainError{fmt.Errorf("the plan says %q, which no store can do", w.plan.Action)}
 }
 
-// bound says that the entry tells of a user, living or deleted, or of an identity
-// that is over. Such an entry is
-// never replaced by a mere hold: it keeps the deleted ID from being used again.
+// bound reports whether the entry has a user, living or deleted, or a link that has ended.
+// A hold never replaces such an entry, because it prevents a deleted ID from being used
+// again.
 func (w *writer) bound() bool {
 	switch w.before.State {
 	case symbolon.Linked, symbolon.Forgotten, symbolon.Gone, symbolon.Erased:
@@ -80,7 +80,7 @@ func (w *writer) create(ctx context.Context) error {
 	}
 	user, cells, left, err := w.insertUser(ctx)
 	if err != nil || user == "" {
-		return err // or refused, which is a decision too
+		return err // nil if the table refused: the entry is on hold then
 	}
 	e.User = user
 	w.bind(user)
@@ -93,21 +93,21 @@ func (w *writer) create(ctx context.Context) error {
 	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
 }
 
-// bind makes the entry say that the identity has the user.
+// bind links the identity to the user in the entry.
 func (w *writer) bind(user symbolon.UserID) {
 	w.out.New = true
 	w.entry.User, w.entry.State, w.entry.Reason = user, symbolon.Linked, ""
 	w.entry.Source, w.entry.At = w.q.Reading.Source, w.now
 	if user != w.before.User {
-		w.entry.Ticket, w.entry.digest = 0, "" // of the new user's columns nothing is written yet
+		w.entry.Ticket, w.entry.digest = 0, "" // no column of the new user is written yet
 	}
 	if w.plan.BackReference != "" {
 		w.entry.BackReference = w.plan.BackReference
 	}
 }
 
-// refuse ends a Create or an Attach that the application's table did not let
-// through: no user, a finding, and the next call tries again.
+// refuse ends a Create or an Attach that the application's table refused. The identity gets
+// no user and a finding, and the next call tries again.
 func (w *writer) refuse(detail string) error {
 	id := w.q.Reading.Identity.ID
 	w.plan = symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.CannotCreate, Why: detail, Run: w.plan.Run,
@@ -120,14 +120,14 @@ func (w *writer) refuse(detail string) error {
 	return w.hold()
 }
 
-// attach binds an existing user. Of its row nothing is written but the identity,
-// and what a numbered reading says.
+// attach links an existing user. It writes only the identity to the row, and the projected
+// columns if the reading has a ticket.
 func (w *writer) attach(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 	}
-	if err := w.release(ctx, user); err != nil { // entries first, rows then: as Forget and the application do
+	if err := w.release(ctx, user); err != nil { // entries before rows, the same order as in Forget and in the application
 		return err
 	}
 	if err := w.meet(ctx, key); err != nil {
@@ -164,7 +164,7 @@ func (w *writer) attach(ctx context.Context) error {
 	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
 }
 
-// release puts whoever had the user on hold: by the operator's word only.
+// release puts the identities that had the user on hold. Only the operator can cause it.
 func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 	if w.plan.Release == "" {
 		return nil
@@ -173,12 +173,12 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 	for i, c := range w.read.held.Claims {
 		id, _, _ := w.shape.key(w.q.Claims[i])
 		if id == user && c.Linked != "" && c.Linked != w.plan.Release {
-			losers = append(losers, c.Linked) // the row named one, the ledger another
+			losers = append(losers, c.Linked) // the row names one identity, the ledger another
 		}
 	}
 	for _, loser := range losers {
 		if _, err := symbolon.ParseIdentityID(string(loser)); err != nil || loser == w.q.Reading.Identity.ID {
-			continue // the column held something that is no identity
+			continue // the column does not hold an identity's ID
 		}
 		if w.plan.ReleaseGone {
 			if err := w.releaseGone(ctx, loser, user); err != nil {
@@ -200,7 +200,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 	return nil
 }
 
-// update writes a newer reading over an older one.
+// update writes a newer reading to the row.
 func (w *writer) update(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
 	if !ok || w.before.State != symbolon.Linked || w.before.User != user {
@@ -210,7 +210,7 @@ func (w *writer) update(ctx context.Context) error {
 		return nil
 	}
 	w.entry.Ticket = w.q.Reading.Ticket
-	mended := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
+	fixed := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
 	cells := w.shape.paths(w.q.Reading.Identity)
 	if w.before.digest != digest(cells) || w.q.Reading.Rewrite {
 		cells, left, err := w.writeColumns(ctx, key)
@@ -222,10 +222,10 @@ func (w *writer) update(ctx context.Context) error {
 			w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
 		}
 		if len(left) == 0 {
-			mended = append(mended, symbolon.DuplicateEmail, symbolon.ColumnRefused)
+			fixed = append(fixed, symbolon.DuplicateEmail, symbolon.ColumnRefused)
 		}
 	}
-	return w.closeFindings(ctx, func(k symbolon.FindingKind) bool { return slices.Contains(mended, k) })
+	return w.closeFindings(ctx, func(k symbolon.FindingKind) bool { return slices.Contains(fixed, k) })
 }
 
 // leftOut says why a column was not written.
@@ -235,9 +235,9 @@ type leftOut struct {
 	why    string
 }
 
-// columnsWritten notes what Ory was seen to hold, and a finding of a kind for what
-// could not be written of it. The mark at a digest that is not wholly written
-// makes the next reading try again, changed or not.
+// columnsWritten notes the digest of the reading, and a finding for each kind of column that
+// could not be written. An incomplete digest has a mark, which makes the next reading try
+// again even if nothing changed.
 func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 	w.entry.digest = digest(cells)
 	if len(left) == 0 {
@@ -277,9 +277,9 @@ func (w *writer) recordFindings(ctx context.Context) error {
 	return nil
 }
 
-// closeFindings closes the identity's open findings of the kinds that are mended,
-// but for those that the plan finds again.
-func (w *writer) closeFindings(ctx context.Context, mended func(symbolon.FindingKind) bool) error {
+// closeFindings closes the identity's open findings whose kinds are fixed, except those that
+// the plan finds again.
+func (w *writer) closeFindings(ctx context.Context, fixed func(symbolon.FindingKind) bool) error {
 	if !w.read.open {
 		return nil
 	}
@@ -289,7 +289,7 @@ func (w *writer) closeFindings(ctx context.Context, mended func(symbolon.Finding
 	}
 	for _, f := range open {
 		again := slices.ContainsFunc(w.plan.Findings, func(p symbolon.Finding) bool { return p.Kind == f.Kind && p.Identity == f.Identity })
-		if again || !mended(f.Kind) {
+		if again || !fixed(f.Kind) {
 			continue
 		}
 		if _, err := w.db.exec(ctx, closeFinding, moment{w.now}, w.q.Project, string(f.Identity), string(f.Kind)); err != nil {

@@ -8,18 +8,18 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// entry is one line of the ledger as it lies in the database.
+// entry is one row of the ledger.
 type entry struct {
 	symbolon.Link
-	digest string // of what Ory was last seen to hold; see columnsOf
+	digest string // of the last reading's projected paths; see columnsOf
 }
 
-// none says that nothing is recorded yet: there is no line, or only the lock.
+// none reports whether nothing is recorded yet: there is no row, or only the lock.
 func (e entry) none() bool { return e.State == "" || e.State == lockState }
 
 const lockState symbolon.LinkState = "new"
 
-// reader collects what is held of one identity.
+// reader collects the evidence about one identity.
 type reader struct {
 	db    session
 	shape *shape
@@ -30,8 +30,8 @@ type reader struct {
 	open  bool // the identity has open findings
 }
 
-// read fills r in one round trip; further ones are for a second claim, for a
-// linked user whose row lost the identity, and for the count of claims.
+// read fills r in one round trip. A second claim, a linked user whose row lost the identity,
+// and the count of claims need further ones.
 func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	claims := map[symbolon.UserID]symbolon.Claimed{}
 	if err := r.readFirst(ctx, q, claims); err != nil {
@@ -57,9 +57,8 @@ func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	return r.count(ctx, q.Project)
 }
 
-// readBond fills r where the ledger and the application's row name the same user, and
-// the identity claims no other. It reports false, and r is as it was, where there is
-// more to ask.
+// readBond fills r if the ledger and the application's row name the same user and the
+// identity claims no other user. Otherwise it returns false and leaves r unchanged.
 func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, err error) {
 	id := q.Reading.Identity.ID
 	var l scannedEntry
@@ -70,7 +69,7 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 		return false, err
 	}
 	entry := l.entry(q.Project, id)
-	row.linked = sql.NullString{String: string(id), Valid: true} // a user has one bond
+	row.linked = sql.NullString{String: string(id), Valid: true} // a user has only one link
 	claims := make([]symbolon.Claimed, len(q.Claims))
 	for i, claim := range q.Claims {
 		switch user, _, ok := r.shape.key(claim); {
@@ -118,7 +117,8 @@ func (r *reader) firstClaim(claims []symbolon.UserID) (id symbolon.UserID, text,
 	return "", nil, nil
 }
 
-// claimed answers for a user ID. One that the table could not hold names nobody.
+// claimed returns everything known about a user ID. An ID that the table cannot hold has no
+// user.
 func (r *reader) claimed(ctx context.Context, project string, user symbolon.UserID, known map[symbolon.UserID]symbolon.Claimed) (symbolon.Claimed, error) {
 	id, key, ok := r.shape.key(user)
 	if !ok {
@@ -136,8 +136,8 @@ func (r *reader) claimed(ctx context.Context, project string, user symbolon.User
 	return known[id], nil
 }
 
-// readLinkedUser finds the row of the entry's user: normally the one that holds
-// the identity.
+// readLinkedUser finds the row of the entry's user. Normally it is the row that holds the
+// identity.
 func (r *reader) readLinkedUser(ctx context.Context, project string, known map[symbolon.UserID]symbolon.Claimed) error {
 	if r.held.Link == nil || r.held.Link.User == "" {
 		return nil
@@ -151,7 +151,7 @@ func (r *reader) readLinkedUser(ctx context.Context, project string, known map[s
 	return err
 }
 
-// settled says that no claim will be weighed: the identity has its user.
+// settled reports whether claims do not matter, because the identity has its user.
 func (r *reader) settled() bool {
 	return r.held.Row != nil || r.held.Link != nil && r.held.Link.State != symbolon.OnHold
 }
@@ -170,7 +170,7 @@ func (r *reader) count(ctx context.Context, project string) error {
 	return r.db.queryRow(ctx, countClaims, project, since).Scan(&r.held.Conflicts, &r.held.Users)
 }
 
-// scannedRow is a row of the users table, each part null where there is none.
+// scannedRow is a row of the users table. All fields are null if there is no row.
 type scannedRow struct {
 	id, identity, linked, retired sql.NullString
 }
@@ -186,8 +186,8 @@ func (s scannedRow) claimed() symbolon.Claimed {
 	return symbolon.Claimed{Row: s.row(), Linked: symbolon.IdentityID(s.linked.String), Retired: s.retired.Valid}
 }
 
-// asIdentity reads what the application wrote into its column. What is no
-// identity's ID stays as it is: somebody else's in any case.
+// asIdentity reads the value of the identity column. A text that is not an identity's ID
+// stays unchanged and counts as another identity.
 func asIdentity(s string) symbolon.IdentityID {
 	if id, err := symbolon.ParseIdentityID(s); err == nil {
 		return id

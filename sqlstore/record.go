@@ -13,9 +13,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Forget records in the application's own transaction that it deletes a user. It
-// only ever executes, touches no table but Symbolon's, and may be called again.
-// Call it before the row is deleted: Symbolon takes its locks in that order too.
+// Forget records in the application's own transaction that it deletes a user. It only
+// executes statements, changes only Symbolon's tables, and may be called again. Call it
+// before the row is deleted, because Symbolon takes its locks in that order too.
 func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, user symbolon.UserID) error {
 	if err := s.setup(); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, 
 		fresh += n
 	}
 	var bonds int64
-	for tries := 0; tries < 3 && bonds == 0; tries++ { // a move that was under way may have given the user to another identity
+	for tries := 0; tries < 3 && bonds == 0; tries++ { // a concurrent move may have given the user to another identity
 		n, err := execute(ctx, tx, s.sql.fill(forgetEntry), project, ids[0], ids[1])
 		if err != nil {
 			return unavailable("forget user "+string(user), err)
@@ -63,8 +63,8 @@ func execute(ctx context.Context, tx symbolon.Execer, text string, args ...any) 
 	return res.RowsAffected()
 }
 
-// spellings are the two forms under which the ledger may know a user: a UUID is
-// kept in lower case where the key is of that type, and Forget must not ask.
+// spellings are the two forms under which the ledger may know a user. A key of type UUID is
+// stored in lower case, and Forget cannot read the type.
 func spellings(user symbolon.UserID) [2]string {
 	if id, err := symbolon.ParseIdentityID(string(user)); err == nil {
 		return [2]string{string(id), string(user)}
@@ -72,7 +72,7 @@ func spellings(user symbolon.UserID) [2]string {
 	return [2]string{string(user), string(user)}
 }
 
-// Record returns everything known of the person that id names.
+// Record returns everything known about the person with an identity ID or user ID.
 func (s *Store) Record(ctx context.Context, project, id string) (symbolon.Record, error) {
 	if err := s.setup(); err != nil {
 		return symbolon.Record{}, err
@@ -83,7 +83,7 @@ func (s *Store) Record(ctx context.Context, project, id string) (symbolon.Record
 	}
 	h := historian{reader: reader{db: session{store: s}, shape: shape, now: s.now()}, project: project}
 	var out symbolon.Record
-	err = s.patiently(ctx, func(waiting context.Context) error {
+	err = s.retry(ctx, func(waiting context.Context) error {
 		out, err = h.find(waiting, id)
 		return err
 	})
@@ -103,13 +103,13 @@ func clip(s string) string {
 	return s
 }
 
-// historian finds what is known of one person.
+// historian finds everything known about one person.
 type historian struct {
 	reader
 	project string
 }
 
-// find takes id for an identity's first and for a user's then.
+// find tries id as an identity ID first, and as a user ID next.
 func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error) {
 	if identity, err := symbolon.ParseIdentityID(id); err == nil {
 		out, err := h.ofIdentity(ctx, identity)
@@ -144,7 +144,7 @@ func (h *historian) ofIdentity(ctx context.Context, id symbolon.IdentityID) (out
 	return out, err
 }
 
-// ofUser goes by the identity that has the user or had it last.
+// ofUser finds the record by the identity that has the user or had it last.
 func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbolon.Record, err error) {
 	c, err := h.claimed(ctx, h.project, user, map[symbolon.UserID]symbolon.Claimed{})
 	if err != nil {
@@ -170,8 +170,8 @@ func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbo
 	return out, err
 }
 
-// events merges the histories of an identity and of its users: oldest first, the
-// newest hundred.
+// events merges the histories of an identity and of its users. It returns the latest hundred
+// events, the oldest first.
 func (h *historian) events(ctx context.Context, identity string, users []string) ([]symbolon.Event, error) {
 	byID := map[int64]symbolon.Event{}
 	add := func(text, id string) error {
@@ -230,7 +230,7 @@ func (c session) recordEvent(ctx context.Context, project string, at moment, e s
 	return err
 }
 
-// findings are the identity's open ones, oldest first.
+// findings returns the identity's open findings, the oldest first.
 func findings(ctx context.Context, db session, project string, id symbolon.IdentityID) ([]symbolon.Finding, error) {
 	return collect(ctx, db, readFindings, []any{project, string(id)}, func(row scanner) (f symbolon.Finding, err error) {
 		var at moment

@@ -6,9 +6,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Where the application makes its users itself, a table of Symbolon's own stands in
-// for the application's: which users were heard of, and whose they are. Everything
-// else treats it like any users table.
+// If the application creates its users itself, a table of Symbolon's replaces the users
+// table. It holds the known user IDs and their identities. The rest of the store treats it
+// like any users table.
 const (
 	remotePostgres = "symbolon.remote_users"
 	remoteSQLite   = "symbolon_remote_users"
@@ -21,12 +21,12 @@ const (
 delete from {users} where {id} in ($1, $2)
 and not exists (select 1 from symbolon.links l where l.user_id in ($1, $2) and l.state = 'linked')`
 
-	// strangers tells whether the ledger binds users, and none of them was heard of.
+	// strangers asks whether the ledger links users, but the table knows none of them.
 	strangers = `
 select exists (select 1 from symbolon.links where state = 'linked') and not exists (select 1 from {users})`
 )
 
-// users is the description with the table that is really used.
+// users is the description with the table that is actually used.
 func (s *Store) users() Users {
 	u := s.Users
 	if u.newID() == ByApplication {
@@ -38,8 +38,8 @@ func (s *Store) users() Users {
 	return u
 }
 
-// meet makes room for a user that the application made and nobody told us of until
-// now: a voucher or the operator names it.
+// meet adds a user of the application that Symbolon did not know yet and that a voucher or
+// the operator names.
 func (w *writer) meet(ctx context.Context, key any) error {
 	if w.store.NewID() != ByApplication {
 		return nil
@@ -49,8 +49,8 @@ func (w *writer) meet(ctx context.Context, key any) error {
 	return err
 }
 
-// part lets go of a user that the application deletes, unless another project binds
-// it: there is no row of its own that it could delete here.
+// part removes a user that the application deletes, unless another project links it. The
+// application has no row here that it could delete itself.
 func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) error {
 	if s.NewID() != ByApplication {
 		return nil
@@ -59,8 +59,8 @@ func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) err
 	return err
 }
 
-// checkStrangers finds an installation that had a users table until now. It looks only
-// where there are no other faults.
+// checkStrangers finds an installation that had a users table until now. It looks only if
+// there are no other faults.
 func (s *Store) checkStrangers(ctx context.Context, faults []error) error {
 	if s.NewID() != ByApplication || len(faults) > 0 {
 		return nil

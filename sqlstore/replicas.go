@@ -14,44 +14,44 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Replicas is what the replicas of a program share about sessions through the
-// database: session.Memory and session.Broadcast.
+// Replicas shares session data between the replicas of a program through the database. It
+// implements session.Memory and session.Broadcast.
 //
 //	shared := &sqlstore.Replicas{Store: store}
 //	auth := &session.Verifier{Linker: linker, Memory: shared, Broadcast: shared}
 //
-// On SQLite these are the processes that open one file. Make one for each verifier:
-// what was heard is a matter of who listens. Set the fields before the first call;
-// every method but Hear may be called by many goroutines at once.
+// On SQLite the replicas are the processes that open the same file. Make one Replicas for
+// each verifier, because it remembers which purges this verifier has received. Set the
+// fields before the first call. Many goroutines may call every method except Hear.
 type Replicas struct {
 	Store *Store
 
-	// Project keeps the purges of several Ory projects on one database apart.
-	// Defaults to "default".
+	// Project separates the purges of several Ory projects in one database. Defaults to
+	// "default".
 	Project string
 
-	// Wake, where there is one, says that something may have been told. On Postgres a
-	// trigger notifies the channel "symbolon_purges": whoever can LISTEN sends here
-	// and purges are heard at once; without it within half a second.
+	// Wake, if set, signals that there may be new purges. On Postgres a trigger notifies the
+	// channel "symbolon_purges". A program that LISTENs to it sends to Wake and so receives
+	// purges at once. Without Wake they are received within half a second.
 	Wake <-chan struct{}
 
 	mu    sync.Mutex
 	swept struct{ sessions, purges time.Time }
 
-	heard map[int64]time.Time // numbers above floor, and when they were heard
+	heard map[int64]time.Time // received numbers above floor, with the time of receipt
 	floor int64
 	begun bool
 }
 
-// listenEvery is how often the table of purges is read when nobody says anything.
+// listenEvery is how often the table of purges is read without a signal from Wake.
 const listenEvery = 500 * time.Millisecond
 
-// outOfOrder is for how long a purge may be committed behind one with a higher
-// number: each is a short transaction.
+// outOfOrder is how much later a purge may be committed than a purge with a higher number.
+// Each purge is a short transaction.
 const outOfOrder = 10 * time.Second
 
-// purgesKept is for how long purges can be heard by who was cut off: longer than any
-// answer counts.
+// purgesKept is how long purges are kept for replicas that were disconnected. It is longer
+// than any cached answer is valid.
 const purgesKept = 2 * time.Hour
 
 const (
@@ -77,13 +77,13 @@ delete from symbolon.sessions where credential in (select credential from symbol
 // today is the number of a day.
 func (r *Replicas) today() int64 { return r.Store.now().Unix() / (24 * 60 * 60) }
 
-// Remember keeps which session each credential was, for a day at least.
+// Remember stores the session of each credential, for at least a day.
 func (r *Replicas) Remember(ctx context.Context, sessions map[[32]byte]string) error {
 	keys := make([][32]byte, 0, len(sessions))
 	for k := range sessions {
 		keys = append(keys, k)
 	}
-	// In order, so that replicas never wait for each other crosswise.
+	// Sorted, so that replicas cannot deadlock.
 	slices.SortFunc(keys, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
 	day := r.today()
 	rows := make([][]any, len(keys))
@@ -99,8 +99,8 @@ func (r *Replicas) Remember(ctx context.Context, sessions map[[32]byte]string) e
 	return nil
 }
 
-// Recall returns the session that a credential was, or "" when no replica has seen
-// it today or yesterday.
+// Recall returns the session of a credential, or "" if no replica has seen it today or
+// yesterday.
 func (r *Replicas) Recall(ctx context.Context, credential [32]byte) (string, error) {
 	if err := r.Store.setup(); err != nil {
 		return "", err
@@ -116,7 +116,7 @@ func (r *Replicas) Recall(ctx context.Context, credential [32]byte) (string, err
 	return id, nil
 }
 
-// Tell lets every replica hear of these identities and sessions.
+// Tell sends purges of these identities and sessions to every replica.
 func (r *Replicas) Tell(ctx context.Context, ids []string) error {
 	at := moment{r.Store.now()}
 	rows := make([][]any, len(ids))
@@ -132,8 +132,8 @@ func (r *Replicas) Tell(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// Hear returns what was told since the call before, or nothing after half a second.
-// The first call returns at once what was told in the last two hours.
+// Hear returns the purges since the previous call, or nothing after half a second. The first
+// call returns at once, with the purges of the last two hours.
 func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 	if err := r.Store.setup(); err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 		if err := db.queryRow(ctx, firstPurge, moment{r.Store.now().Add(-purgesKept)}).Scan(&r.floor); err != nil {
 			return nil, unavailable("begin to hear purges", err)
 		}
-		// Lower numbers may still be on their way; those who hear them twice lose nothing.
+		// Lower numbers may be committed later. To receive a purge twice is harmless.
 		r.floor, r.begun, r.heard = max(0, r.floor-100), true, map[int64]time.Time{}
 		return r.read(ctx)
 	}
@@ -158,8 +158,8 @@ func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 	return r.read(ctx)
 }
 
-// read returns the purges that were not heard yet. It looks again at those of the
-// last seconds, because numbers are not committed in their order.
+// read returns the purges that were not received yet. It reads the numbers of the last
+// seconds again, because they may be committed out of order.
 func (r *Replicas) read(ctx context.Context) (ids []string, err error) {
 	now := time.Now()
 	for n, at := range r.heard {
@@ -211,7 +211,7 @@ func (r *Replicas) project() string {
 	return r.Project
 }
 
-// due reports whether something that every process does now and then is due.
+// due reports whether a periodic task of this process is due.
 func (r *Replicas) due(last *time.Time, every time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,7 +223,7 @@ func (r *Replicas) due(last *time.Time, every time.Duration) bool {
 	return true
 }
 
-// sweep deletes in small steps, so that nobody waits for it for long.
+// sweep deletes in small steps, so that other writers do not wait long.
 func (r *Replicas) sweep(ctx context.Context, doing, text string, before any) error {
 	for {
 		var gone int64
@@ -237,8 +237,8 @@ func (r *Replicas) sweep(ctx context.Context, doing, text string, before any) er
 	}
 }
 
-// insert writes rows of as many values each, by statements of 100, 10 and 1 rows, so
-// that there are few texts of them.
+// insert writes rows by statements of 100, 10 and 1 rows, so that there are few different
+// statements.
 func (r *Replicas) insert(ctx context.Context, doing, text string, rows [][]any) error {
 	if len(rows) == 0 {
 		return nil

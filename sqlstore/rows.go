@@ -11,13 +11,12 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// A row is first written in one statement with everything. Where the table
-// refuses that, the whole transaction is begun again carefully: what the row
-// cannot do without comes first, every other column follows behind a savepoint of
-// its own, and what is refused there is left out.
+// A row is first written by one statement with all columns. If the table refuses it, the
+// whole transaction is made again column by column: the required columns come first, each
+// other column follows behind its own savepoint, and refused columns are left out.
 
-// try runs f behind a savepoint. refusal is why the table did not take it, nothing
-// of it is left then; err is everything else.
+// try runs f behind a savepoint. refusal is the table's refusal, after a rollback to the
+// savepoint; err is any other error.
 func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
 	if _, err := w.db.tx.ExecContext(ctx, "savepoint symbolon"); err != nil {
 		return nil, err
@@ -35,16 +34,16 @@ func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
 	return refusal, err
 }
 
-// bold gives an error of a first attempt its meaning.
-func (d Dialect) bold(err error) error {
+// refusalError marks a refusal in the first attempt with errRefused.
+func (d Dialect) refusalError(err error) error {
 	if err != nil && d.refusedBy(err) {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return err
 }
 
-// insertUser makes the user that the plan wants. An empty ID without an error:
-// the table refused, and that was recorded.
+// insertUser makes the planned user. An empty ID without an error means that the table
+// refused, and that this was recorded.
 func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []leftOut, error) {
 	var key any
 	if w.plan.User != "" {
@@ -55,10 +54,10 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	}
 	cells := w.shape.paths(w.q.Reading.Identity)
 	base, optional := w.shape.sortCells(cells)
-	if !w.careful {
+	if w.mode == wholeRow {
 		id, used, err := w.insert(ctx, key, append(base, optional...))
 		if err != nil {
-			return "", nil, nil, w.store.Dialect.bold(err)
+			return "", nil, nil, w.store.Dialect.refusalError(err)
 		}
 		if used {
 			return "", nil, nil, errRefused
@@ -77,7 +76,7 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	return id, cells, append(refusedCells(cells), left...), err
 }
 
-// insertWhole tries the whole row. An empty ID: the table refused it.
+// insertWhole inserts the whole row. An empty ID means that the table refused it.
 func (w *writer) insertWhole(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
 	refusal, err := w.try(ctx, func() error {
 		var used bool
@@ -92,8 +91,7 @@ func (w *writer) insertWhole(ctx context.Context, key any, cells []cell) (id sym
 	return id, nil
 }
 
-// sortCells parts the values that are there into those that the row cannot do
-// without and the others.
+// sortCells separates the values of required columns from the others.
 func (t *shape) sortCells(cells []cell) (base, optional []cell) {
 	base = t.literals()
 	for _, c := range cells {
@@ -138,7 +136,7 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 
 var errUsed = errors.New("the ID was given to another person before")
 
-// insertBase inserts what the row cannot do without, or finds out who has it.
+// insertBase inserts the required columns, or finds out why that is not possible.
 func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbolon.UserID, err error) {
 	once := func(key any) (refusal, err error) {
 		var used bool
@@ -166,7 +164,7 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbo
 	return "", w.whyNoRow(ctx, key, refusal)
 }
 
-// whyNoRow tells a row that is there already from one that cannot be.
+// whyNoRow distinguishes a row that exists already from a row that the table refuses.
 func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 	holder, err := w.row(ctx, rowOfIdentity, string(w.q.Reading.Identity.ID))
 	if err != nil {
@@ -198,8 +196,8 @@ func (w *writer) row(ctx context.Context, text string, arg any) (*symbolon.Row, 
 	return s.row(), err
 }
 
-// takeRow makes the user's row hold the identity, and no other row. A refusal is
-// the table's.
+// takeRow writes the identity to the user's row and removes it from every other row. refusal
+// is the table's refusal.
 func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (refusal string, err error) {
 	id, row := w.q.Reading.Identity.ID, w.read.held.Row
 	if row != nil && row.ID == user {
@@ -209,8 +207,8 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 		return "", plainError{&symbolon.ConflictError{Identity: id, User: user, Reason: "the table's key is the identity's ID, so that each user has one for ever"}}
 	}
 	take := func() error { return w.takeColumn(ctx, key) }
-	if !w.careful {
-		return "", w.store.Dialect.bold(take())
+	if w.mode == wholeRow {
+		return "", w.store.Dialect.refusalError(take())
 	}
 	refused, err := w.try(ctx, take)
 	if err != nil || refused == nil {
@@ -249,8 +247,8 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 	return nil
 }
 
-// writeColumns writes what Ory says into the row of a user that holds the
-// identity. Where a path leads to nothing the column becomes null, if it may.
+// writeColumns writes Ory's data to the row that holds the identity. A column whose path has
+// no value becomes null, if the column allows it.
 func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, error) {
 	cells := w.shape.paths(w.q.Reading.Identity)
 	left := refusedCells(cells)
@@ -260,11 +258,11 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 	if len(writable) == 0 {
 		return cells, left, nil
 	}
-	if w.careful || strings.HasPrefix(w.before.digest, "!") {
+	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, "!") {
 		more, err := w.writeOneByOne(ctx, key, writable)
 		return cells, append(left, more...), err
 	}
-	return cells, left, w.store.Dialect.bold(w.set(ctx, key, writable))
+	return cells, left, w.store.Dialect.refusalError(w.set(ctx, key, writable))
 }
 
 func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {
@@ -281,13 +279,13 @@ func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left
 }
 
 func (w *writer) judge(c cell, refusal error) leftOut {
-	if strings.Contains(c.raw, "@") && w.store.Dialect.double(refusal) {
+	if strings.Contains(c.raw, "@") && w.store.Dialect.duplicate(refusal) {
 		return leftOut{column: c.name, kind: symbolon.DuplicateEmail, why: "another user has the address"}
 	}
 	return leftOut{column: c.name, kind: symbolon.ColumnRefused, why: w.store.Dialect.describe(refusal)}
 }
 
-// set writes cells into the row, if it still holds the identity.
+// set writes cells to the row, if it still holds the identity.
 func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 	var columns []string
 	var args []any

@@ -13,7 +13,7 @@ const unfinishedRun = `
 select id, state, detail, checkpoint, lease_until, started_at, updated_at from symbolon.runs
 where project = $1 and kind = $2 and state = 'running' order by started_at desc, id desc limit 1`
 
-// oneRunAtATime keeps two runs from starting in one moment on Postgres, where writers
+// oneRunAtATime prevents two runs from starting at the same time on Postgres, where writers
 // overlap.
 const oneRunAtATime = `select pg_advisory_xact_lock(hashtext('symbolon runs'), hashtext($1))`
 
@@ -23,19 +23,19 @@ values ($1, $2, $3, 'running', $4, $5, $6, $7)`
 
 const countRuns = `select count(*) from symbolon.runs where project = $1 and kind = $2 and state = 'running'`
 
-// saveRun goes by the lease: whoever took it meanwhile has changed it.
+// saveRun compares the lease, because a process that took over the run has changed it.
 const saveRun = `
 update symbolon.runs set state = $1, detail = $2, checkpoint = $3, lease_until = $4, updated_at = $5, ended_at = $6
 where project = $7 and id = $8 and state = 'running' and lease_until = $9`
 
-// UnfinishedRun returns the project's run of a kind that has not ended, dead or alive.
-// ErrNotFound: there is none.
+// UnfinishedRun returns the project's run of a kind that has not ended, whether its process
+// lives or not. ErrNotFound: there is none.
 func (s *Store) UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error) {
 	if err := s.setup(); err != nil {
 		return symbolon.Run{}, err
 	}
 	out := symbolon.Run{Project: project, Kind: kind}
-	err := s.patiently(ctx, func(waiting context.Context) error {
+	err := s.retry(ctx, func(waiting context.Context) error {
 		var checkpoint string
 		var until, started, updated moment
 		err := session{store: s}.queryRow(waiting, unfinishedRun, project, kind).Scan(&out.ID, &out.State, &out.Detail, &checkpoint, &until, &started, &updated)
@@ -52,7 +52,7 @@ func (s *Store) UnfinishedRun(ctx context.Context, project, kind string) (symbol
 	return out, nil
 }
 
-// StartRun notes a new run. ErrConflict: another one of its kind has not ended.
+// StartRun records a new run. ErrConflict: another run of its kind has not ended.
 func (s *Store) StartRun(ctx context.Context, r symbolon.Run) error {
 	if r.ID == "" || r.Project == "" || r.Kind == "" {
 		return errors.New("sqlstore: start a run: it has no ID, no project or no kind")
@@ -64,7 +64,7 @@ func (s *Store) StartRun(ctx context.Context, r symbolon.Run) error {
 	return err
 }
 
-// startRun inserts and then counts: in this order the first statement is a write.
+// startRun inserts before it counts, so that the first statement is a write.
 func (c session) startRun(ctx context.Context, r symbolon.Run) error {
 	if c.store.Dialect == Postgres {
 		if _, err := c.exec(ctx, oneRunAtATime, r.Project); err != nil {
@@ -84,9 +84,8 @@ func (c session) startRun(ctx context.Context, r symbolon.Run) error {
 	return nil
 }
 
-// SaveRun writes a run down: how far it is, or how it ended. before is the run as it
-// was read or saved last. ErrConflict: somebody else has taken its lease since, or it
-// has ended.
+// SaveRun saves the progress or the end of a run. before is the run as it was read or saved
+// last. ErrConflict: another process has taken over its lease since, or it has ended.
 func (s *Store) SaveRun(ctx context.Context, before, r symbolon.Run) error {
 	var n int64
 	err := s.inTx(ctx, "save the run", func(ctx context.Context, db session) (err error) {

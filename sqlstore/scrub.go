@@ -6,9 +6,10 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// What Symbolon notes in words may speak of a person, an operator's reason for example,
-// and a digest tells whoever guesses the traits that he guessed right. The name of
-// an adoption run is a digest as well. Kinds, times and IDs stay. An open finding of another identity keeps its words, which are about that.
+// Texts that Symbolon records may name a person, for example an operator's reason. A digest
+// confirms a guess of the traits, and the name of an adoption run is a digest too. All of
+// them are cleared. Kinds, times and IDs stay. An open finding of another identity keeps
+// its text, which is about that identity.
 const (
 	scrubEvents = `
 update symbolon.events set detail = '', run = '', adopted = '' where project = $1
@@ -26,9 +27,9 @@ where project = $1 and identity_id = $2`
 select identity_id from symbolon.links where project = $1 and state = 'linked' order by identity_id limit $2`
 )
 
-// Scrub clears what Symbolon itself has noted of an erased person, and says how many
-// notes are clear then, whenever they became so: it may be called again, and the answer
-// is the same. Either half may be empty.
+// Scrub clears Symbolon's own records about an erased person. counts says how many records
+// of each table are clear afterwards, whenever they were cleared, so a repeated call
+// returns the same. identity or user may be empty.
 func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (counts map[string]int, err error) {
 	err = s.inTx(ctx, "scrub the records", func(ctx context.Context, db session) error {
 		counts = map[string]int{}
@@ -36,7 +37,7 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 			name, text string
 			args       []any
 		}{
-			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, as everybody does
+			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, the same order as everywhere
 			{"findings", scrubFindings, []any{project, null(identity), null(user)}},
 			{"events", scrubEvents, []any{project, null(identity), null(user)}},
 		} {
@@ -54,8 +55,8 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 	return counts, nil
 }
 
-// SomeLinked returns identities that the ledger binds to users, n at most: to be looked
-// for where it is in doubt whether Ory is the right one.
+// SomeLinked returns at most n identities that the ledger links to users. A caller looks for
+// them at Ory to check that it is the right Ory.
 func (s *Store) SomeLinked(ctx context.Context, project string, n int) ([]symbolon.IdentityID, error) {
 	return readAll(ctx, s, "read the ledger", someLinked, []any{project, n}, func(row scanner) (id symbolon.IdentityID, err error) {
 		return id, row.Scan(&id)

@@ -5,21 +5,21 @@
 //		Table: "accounts", Identity: "ory_identity_id", NewID: sqlstore.ByDatabase,
 //		Columns: map[string]string{"email": "traits.email"}}, OnLink: makeOrg}
 //
-// The bond, the user's row, the history and whatever OnLink writes are one
-// transaction: all of it is there, or nothing.
+// The link, the user's row, the history and OnLink's writes are one transaction, so all of
+// them exist or none.
 //
 //	begin
 //	insert the identity's entry, or touch it    the lock: a write comes first
-//	select entry, row, claim                    what is held
+//	select entry, row, claim                    the evidence
 //	    decide                                  pure, may run again
 //	insert or update the user's row
 //	update the entry, insert events, findings
 //	    OnLink
 //	commit
 //
-// The tables are made by the migrations in [Migrations], run by package migrate or
-// by the application's own tool; a Store never makes or alters a table.
-// [Store.Check] says whether everything is in place.
+// The migrations in [Migrations] make the tables. Package migrate or the application's own
+// tool runs them; a Store never makes or alters a table. [Store.Check] reports everything
+// that is missing.
 //
 // The package imports no driver. It was written for and is tested with
 // github.com/jackc/pgx/v5/stdlib and modernc.org/sqlite.
@@ -40,14 +40,14 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Migrations are Symbolon's own tables, in the format of goose: the folders
-// "sqlite" and "postgres". Package migrate runs them; an application whose tool
-// reads that format can run them beside its own.
+// Migrations make Symbolon's own tables. They are in goose's format, in the folders "sqlite"
+// and "postgres". Package migrate runs them. An application whose tool reads this format
+// can run them with its own.
 //
 //go:embed sqlite/*.sql postgres/*.sql
 var Migrations embed.FS
 
-// Dialect names the database.
+// Dialect is the kind of database.
 type Dialect string
 
 const (
@@ -55,7 +55,7 @@ const (
 	Postgres Dialect = "postgres"
 )
 
-// Where the IDs of new users come from; see [symbolon.NewID].
+// The source of new users' IDs; see [symbolon.NewID].
 const (
 	ByMint        = symbolon.ByMint
 	ByDatabase    = symbolon.ByDatabase
@@ -63,13 +63,12 @@ const (
 	ByApplication = symbolon.ByApplication
 )
 
-// Store keeps the ledger beside the application's users. Set the fields before
-// the first call and leave them alone afterwards; every method may then be called
-// by many goroutines, and by many processes on one database. DB and Dialect are
-// required.
+// Store keeps the ledger in the application's database. Set the fields before the first call
+// and do not change them afterwards. Many goroutines may then call every method, and many
+// processes may use the same database. DB and Dialect are required.
 //
-// Never call it from inside an open transaction of one's own: on SQLite, or with
-// an exhausted pool, the two wait for each other. [Store.Forget] is the exception.
+// Danger: do not call it while you hold an open transaction, because on SQLite, or with an
+// exhausted pool, the two wait for each other. [Store.Forget] is the exception.
 type Store struct {
 	// DB is the application's database. On SQLite open it with [SQLiteDSN].
 	DB *sql.DB
@@ -79,11 +78,10 @@ type Store struct {
 	// Users describes the application's users table.
 	Users Users
 
-	// OnLink is called inside the transaction that makes a bond, after everything
-	// else: what it writes through tx is committed with the bond or not at all. An
-	// error undoes the bond, so that the person has no user until it goes away; the
-	// call may come again for the same identity after a conflict, or where a commit was
-	// lost. It must end by returning, never by tx.SQL().Commit.
+	// OnLink is called at the end of the transaction that makes a link. Its writes through tx
+	// are committed with the link or not at all. An error rolls the link back, so the person
+	// has no user until OnLink succeeds. It may be called again for the same identity after a
+	// conflict or a lost commit. It must not call tx.SQL().Commit.
 	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
 
 	// Now defaults to time.Now.
@@ -102,7 +100,7 @@ type Store struct {
 
 var _ symbolon.Store = (*Store)(nil)
 
-// NewID says where the IDs of new users come from.
+// NewID returns the source of new users' IDs.
 func (s *Store) NewID() symbolon.NewID {
 	return s.Users.newID()
 }
@@ -113,7 +111,7 @@ func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 		return 0, err
 	}
 	var n int64
-	err := s.patiently(ctx, func(waiting context.Context) error {
+	err := s.retry(ctx, func(waiting context.Context) error {
 		release, _, err := s.turn(waiting)
 		if err != nil {
 			return err
@@ -135,7 +133,7 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 		return symbolon.Evidence{}, err
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
-	err = s.patiently(ctx, func(waiting context.Context) error {
+	err = s.retry(ctx, func(waiting context.Context) error {
 		if q.Reading.Source == symbolon.FromRequest { // mostly somebody who has been here before
 			if stands, err := r.readBond(waiting, q); stands || err != nil {
 				return err
@@ -149,7 +147,7 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 	return r.held, nil
 }
 
-// ready checks what every call relies on.
+// ready checks the configuration and the query before a call.
 func (s *Store) ready(ctx context.Context, q *symbolon.Query) (*shape, error) {
 	if err := s.setup(); err != nil {
 		return nil, err
@@ -186,14 +184,14 @@ func (s *Store) setup() error {
 	return errors.Join(s.faults...)
 }
 
-// table returns the shape of the users table. It is read once, by one of those who
-// come first; a database that does not answer is asked again by the next one.
+// table returns the shape of the users table. The first call reads it. If the database does
+// not answer, the next call reads it again.
 func (s *Store) table(ctx context.Context) (*shape, error) {
 	if known := s.shape.Load(); known != nil {
 		return known, nil
 	}
 	var faults []error
-	err := s.patiently(ctx, func(waiting context.Context) error {
+	err := s.retry(ctx, func(waiting context.Context) error {
 		select {
 		case s.reading <- struct{}{}:
 			defer func() { <-s.reading }()
@@ -227,14 +225,14 @@ func (s *Store) now() time.Time {
 }
 
 // SQLiteDSN is the data source name for modernc.org/sqlite with what the ledger
-// needs: a write-ahead log, every commit on the disk before it is acknowledged,
-// five seconds of patience with other writers, foreign keys, and no strings in
-// double quotes. More of the driver's parameters can be given as "key=value".
+// needs: a write-ahead log, every commit on the disk before it is acknowledged, a timeout of
+// five seconds for locks, foreign keys, and no strings in double quotes. More of the
+// driver's parameters can be given as "key=value".
 //
-// The pool may be as large as one likes: readers never wait, and Symbolon's own
-// writers queue in memory. For the application's own transactions add
-// "_txlock=immediate", or begin each with a write: one that reads first fails as
-// soon as somebody else wrote.
+// The pool may have any size, because readers never wait and Symbolon's own writers queue in
+// memory. For the application's own transactions add "_txlock=immediate", or begin each one
+// with a write, because a transaction that reads first fails as soon as another writer
+// writes.
 func SQLiteDSN(path string, more ...string) string {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on&_dqs=0"

@@ -6,22 +6,23 @@ import (
 	"errors"
 )
 
-// InTx runs f in a transaction of its own, for what is kept beside the ledger and is
-// no bond. On SQLite it waits in memory for its turn among the store's writers, and f
-// must begin with a write; on Postgres it is READ COMMITTED. An error of f undoes
-// everything. f may run again while the database is busy. Errors that a retry may mend
-// match symbolon.ErrUnavailable; after one of them it may have been committed all the same.
+// InTx runs f in its own transaction, for data that is stored beside the ledger. On SQLite it
+// waits in memory for its turn among the store's writers, and f must begin with a write. On
+// Postgres the isolation is READ COMMITTED. An error of f rolls everything back. f may run
+// again while the database is busy. Errors that a retry may fix match
+// symbolon.ErrUnavailable; after such an error the transaction may be committed
+// nevertheless.
 func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return s.inTx(ctx, "write", func(_ context.Context, db session) error { return f(db.tx) })
 }
 
-// inTx runs f in a transaction whose first statement has to be a write. f may run
-// again. Its errors are the database's, but for errTaken, errRefused and a plainError.
+// inTx runs f in a transaction whose first statement must be a write. f may run again. Every
+// error except errTaken, errRefused and a plainError counts as the database's.
 func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Context, db session) error) error {
 	if err := s.setup(); err != nil {
 		return err
 	}
-	err := s.patiently(ctx, func(waiting context.Context) error {
+	err := s.retry(ctx, func(waiting context.Context) error {
 		s.prepared.fulfil(waiting, s.DB)
 		release, _, err := s.turn(waiting)
 		if err != nil {
@@ -40,15 +41,15 @@ func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Conte
 	return unavailable(doing, err)
 }
 
-// scanner is a row of an answer.
+// scanner is one row of a result.
 type scanner interface{ Scan(into ...any) error }
 
-// readAll reads all that a query answers, from the start again while the database is busy.
+// readAll reads all rows of a query. It starts again while the database is busy.
 func readAll[T any](ctx context.Context, s *Store, doing, text string, args []any, scan func(scanner) (T, error)) (out []T, err error) {
 	if err := s.setup(); err != nil {
 		return nil, err
 	}
-	err = s.patiently(ctx, func(waiting context.Context) error {
+	err = s.retry(ctx, func(waiting context.Context) error {
 		out, err = collect(waiting, session{store: s}, text, args, scan)
 		return err
 	})

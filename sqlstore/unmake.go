@@ -16,14 +16,14 @@ const (
 	deleteFindings = `delete from symbolon.findings where project = $1 and identity_id = $2`
 )
 
-// Unmake takes back the bond of an identity that was only made to try something out:
-// row, ledger entry and findings, in one transaction. The identity must be gone at
-// Ory already, or the next hook makes all of it again. What stays is that the user's
-// ID is never given out again, and in the events that it came and went.
+// Unmake removes the link of an identity that was made only for a trial: the row, the ledger
+// entry and the findings, in one transaction. Ory must have deleted the identity already,
+// because otherwise the next hook makes everything again. The user's ID is never used
+// again, and the events remain.
 //
-// Danger: it deletes a row whatever users.on_identity_deleted says, and asks nobody.
-// It touches only the row that holds this identity; a row of the application that
-// points there keeps all of it, and the error says so.
+// Danger: it deletes the row regardless of users.on_identity_deleted. It deletes only the row
+// that holds this identity. If a row of the application references it, nothing is deleted
+// and Unmake returns an error.
 func (s *Store) Unmake(ctx context.Context, project string, id symbolon.IdentityID) error {
 	held, err := s.Read(ctx, symbolon.Query{Project: project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}}})
 	if err != nil {

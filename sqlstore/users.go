@@ -26,33 +26,31 @@ type Users struct {
 	// "ory_identity_id".
 	Identity string
 
-	// NewID says where the IDs of new users come from. Defaults to ByMint. With
-	// ByApplication the other fields stay empty: the users are in a table or a
-	// database that Symbolon does not write, and which of them are bound is kept in
-	// a table of its own.
+	// NewID is the source of new users' IDs. Defaults to ByMint. With ByApplication the other
+	// fields stay empty, because the users are in a table or a database that Symbolon does
+	// not write. Symbolon's own table holds their IDs and identities then.
 	NewID symbolon.NewID
 
-	// Columns says what other columns are filled with, and is read by
-	// [projection.Parse]. A value that cannot be written never stands in
-	// the way of the bond: the column is left out and a finding says so. Where it is
-	// nil symbolon_users gets email, name and active, and any other table nothing.
+	// Columns maps other columns to expressions of [projection.Parse]. A value that cannot be
+	// written never prevents the link: the column is left out and a finding says so. If
+	// Columns is nil, symbolon_users gets email, name and active, and any other table
+	// nothing.
 	Columns map[string]string
 
 	// ReleaseColumns are emptied when a user's identity is gone and its row is kept or
-	// deactivated, so that what must be unique, an e-mail address, is free for whoever
-	// signs up with it next. Null, or "gone-" and the user's ID in a text that may not
-	// be null. Any column of the table but the key and the identity.
+	// deactivated. This frees unique values such as an e-mail address for the next person who
+	// signs up with it. An emptied column is null; a NOT NULL text becomes "gone-" and the
+	// user's ID. The key and the identity column are not allowed.
 	ReleaseColumns []string
 
 	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. None:
 	// every column that is filled from the identity.
 	AnonymiseColumns []string
 
-	// Email is the column that holds e-mail addresses, and EmailVerified the one that
-	// says that the application has verified them: a boolean, an integer other than 0,
-	// or the time of it. They are read where somebody is adopted by a verified address,
-	// and nowhere else. An index on lower(email), on Postgres on
-	// lower(email collate "C"), makes that quick. Both or neither.
+	// Email is the column of e-mail addresses. EmailVerified says that the application has
+	// verified the address: a boolean, an integer other than 0, or a time. Set both or
+	// neither. They are read only to adopt users by a verified address. An index on
+	// lower(email), on Postgres on lower(email collate "C"), makes that quick.
 	Email, EmailVerified string
 }
 
@@ -93,7 +91,7 @@ func (u Users) columns() map[string]string {
 	return u.Columns
 }
 
-// one says that the key and the identity are the same column.
+// one reports whether the key and the identity are the same column.
 func (u Users) one() bool { return u.id() == u.identity() }
 
 // parts are the schema, which may be empty, and the table.
@@ -116,10 +114,10 @@ func (n tableName) String() string {
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 
-// quote makes an identifier of a name that validate let through.
+// quote quotes a name that validate accepted.
 func quote(name string) string { return `"` + name + `"` }
 
-// validate finds every fault of the description itself.
+// validate returns all faults of the description itself.
 func (u Users) validate() []error {
 	var faults []error
 	fault := func(format string, args ...any) {
@@ -173,7 +171,7 @@ func (u Users) validate() []error {
 	return faults
 }
 
-// fitUsers lays the description over the table that was found.
+// fitUsers combines the description with the table in the database.
 func fitUsers(u Users, dialect Dialect, t table) (*shape, []error) {
 	var faults []error
 	need := func(name string) column {

@@ -14,9 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// key turns a user's ID into its canonical form and the parameter that the key
-// column is compared with. !ok: the column can hold no such key, so that the ID
-// names nobody.
+// key returns a user ID's canonical form, and the parameter to compare with the key column.
+// ok is false if the column cannot hold such a key, so no user has the ID.
 func (t *shape) key(id symbolon.UserID) (canonical symbolon.UserID, param any, ok bool) {
 	switch k := t.id.kind; {
 	case k.integer():
@@ -46,7 +45,7 @@ func fits(k kind, n int64) bool {
 	return true
 }
 
-// cell is a value on its way into a column.
+// cell is a value to be written to a column.
 type cell struct {
 	filled
 	param   any    // nil: null
@@ -94,10 +93,9 @@ func (t *shape) cell(f filled, id symbolon.Identity) cell {
 	return c
 }
 
-// textOf writes a value the way a column of the kind reads it. Postgres gets
-// every value as text, so that it is the server that judges it; SQLite would
-// store anything anywhere, so the kind is judged here for both. An object or an
-// array has no text but in a JSON column.
+// textOf formats a value for a column of the kind. Postgres gets every value as text, so the
+// server checks it. SQLite stores anything in any column, so the kind is checked here for
+// both. An object or an array has a text only for a JSON column.
 func textOf(k kind, dialect Dialect, v any) (s, refused string) {
 	switch v := v.(type) {
 	case nil:
@@ -135,7 +133,7 @@ func textOf(k kind, dialect Dialect, v any) (s, refused string) {
 	return s, ""
 }
 
-// exact is where float64 stops telling integers apart.
+// exact is the limit beyond which float64 cannot distinguish integers.
 const exact = 1 << 53
 
 func floatText(k kind, v float64) (s, refused string) {
@@ -154,8 +152,8 @@ func floatText(k kind, v float64) (s, refused string) {
 	return strconv.FormatFloat(v, 'g', -1, 64), ""
 }
 
-// jsonText refuses documents that one of the databases would not take: NUL and
-// lone surrogates, however they are escaped.
+// jsonText refuses documents that one of the databases would refuse: NUL and lone surrogates,
+// in any escaped form.
 func jsonText(raw json.RawMessage) (s, refused string) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -172,7 +170,7 @@ func jsonText(raw json.RawMessage) (s, refused string) {
 	return string(raw), ""
 }
 
-// digest is what Ory was last seen to hold of the projected paths.
+// digest is a hash of the projected paths in Ory's last reading.
 func digest(cells []cell) string {
 	var all []byte
 	for _, c := range cells {

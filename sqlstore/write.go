@@ -10,50 +10,65 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Tx is the transaction in which a bond is made. It is for [Store.OnLink] only
-// and ends when that returns.
+// Tx is the transaction that makes a link. It is for [Store.OnLink] only and ends when that
+// returns.
 type Tx struct {
 	conn *sql.Conn
 	tx   *sql.Tx
 }
 
-// SQL returns the transaction. Do not commit it or roll it back: an error from
-// OnLink does the latter.
+// SQL returns the transaction. Do not commit it or roll it back. To roll it back, return an
+// error from OnLink.
 func (t *Tx) SQL() *sql.Tx { return t.tx }
 
-// Raw lends the driver's own connection, which is inside the transaction, as
-// [sql.Conn.Raw] does. Most programs won't need it: package pgxtx is built on it.
+// Raw gives f the driver's own connection, which is inside the transaction, like
+// [sql.Conn.Raw]. Most programs won't need it; package pgxtx uses it.
 func (t *Tx) Raw(f func(driverConn any) error) error { return t.conn.Raw(f) }
 
-// What ends an attempt at a transaction so that another is made.
+// Errors that end an attempt and lead to another one.
 var (
-	errTaken   = errors.New("somebody else was faster")
+	errTaken   = errors.New("another writer was faster")
 	errRefused = errors.New("the table refused the row")
 	errNothing = errors.New("nothing to write")
 )
 
-// decideError carries an error of decide out of the transaction unchanged. It
-// hides the chain: the store must not take it for one of the database.
+// decideError carries an error of decide out of the transaction unchanged. It hides the
+// error's chain, so that the store never mistakes it for an error of the database.
 type decideError struct{ err error }
 
 func (e decideError) Error() string { return e.err.Error() }
 
-// taken bounds how often one call may find that somebody else was faster.
+// taken is how often one call may find that another writer was faster.
 const taken = 4
 
-// Write takes one decision about an identity and carries it out.
+// mode is how an attempt writes the user's row. Each refusal by the table leads to the
+// next mode:
+//
+//	wholeRow        refused                      columnByColumn
+//	columnByColumn  refused when it commits      leaveRow, if the plan ends the link
+type mode int
+
+const (
+	wholeRow       mode = iota // one statement for the whole row
+	columnByColumn             // a savepoint for each column; refused columns are left out
+	leaveRow                   // the row is left unchanged, because SQLite checks deferred constraints only at the commit
+)
+
+// Write makes one decision about an identity and applies it. It makes another attempt if
+// the table refused the row (see mode), if another writer was faster, or if the commit got
+// no answer.
 func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	shape, err := s.ready(ctx, &q)
 	if err != nil {
 		return symbolon.Outcome{}, err
 	}
-	careful, hopeless := false, false
-	var vague *writer
-	until := time.Now().Add(patience)
+	mode := wholeRow
+	var commitUnknown *writer
+	until := time.Now().Add(lockTimeout)
 	for tries := 0; ; {
 		var w *writer
-		err := s.patiently(ctx, func(waiting context.Context) error {
-			w = &writer{store: s, shape: shape, q: q, decide: decide, careful: careful, hopeless: hopeless, vague: vague,
+		err := s.retry(ctx, func(waiting context.Context) error {
+			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, commitUnknown: commitUnknown,
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
@@ -61,14 +76,14 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		switch {
 		case err == nil, errors.Is(err, errNothing):
 			return w.out, nil
-		case errors.Is(err, errVague) && time.Now().Before(until):
-			vague = w
+		case errors.Is(err, errCommitUnknown) && time.Now().Before(until):
+			commitUnknown = w
 		case errors.As(err, &declined):
 			return symbolon.Outcome{}, declined.err
-		case errors.Is(err, errRefused) && !careful:
-			careful = true
-		case errors.Is(err, errRefused) && w.plan.Action == symbolon.End && !hopeless:
-			hopeless = true // SQLite tells of deferred constraints at the commit only
+		case errors.Is(err, errRefused) && mode == wholeRow:
+			mode = columnByColumn
+		case errors.Is(err, errRefused) && mode == columnByColumn && w.plan.Action == symbolon.End:
+			mode = leaveRow
 		case errors.Is(err, errTaken) && tries < taken:
 			tries++
 		default:
@@ -77,8 +92,8 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 	}
 }
 
-// failed names an error that ends Write. OnLink's own errors and those of the
-// configuration are not the database's.
+// failed wraps an error that ends Write. Errors of OnLink and of the configuration are not
+// ErrUnavailable; all others are.
 func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 	doing := "write identity " + string(q.Reading.Identity.ID)
 	var own plainError
@@ -88,13 +103,14 @@ func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 	return unavailable(doing, err)
 }
 
-// own says that an error is OnLink's or the configuration's, and not the database's.
+// own reports whether an error comes from OnLink or the configuration, and not from the
+// database.
 func (s *Store) own(ctx context.Context, err error) bool {
 	var own plainError
 	return errors.As(err, &own) && ctx.Err() == nil && !gone(err) && !s.Dialect.outage(err)
 }
 
-// plainError is an error that a retry does not mend.
+// plainError is an error that a retry does not fix.
 type plainError struct{ err error }
 
 func (e plainError) Error() string { return e.err.Error() }
@@ -103,33 +119,31 @@ func (e plainError) Unwrap() error { return e.err }
 
 // writer is one attempt at one Write.
 type writer struct {
-	store   *Store
-	shape   *shape
-	q       symbolon.Query
-	decide  func(symbolon.Evidence) (symbolon.Plan, error)
-	careful bool // the table refused something: find out what, behind savepoints
-
-	hopeless bool // it refuses even then, at the commit: a row that is buried is left
-	now      time.Time
-	vague    *writer // the attempt before this one, if nobody knows what became of it
+	store         *Store
+	shape         *shape
+	q             symbolon.Query
+	decide        func(symbolon.Evidence) (symbolon.Plan, error)
+	mode          mode
+	now           time.Time
+	commitUnknown *writer // the previous attempt, if its commit got no answer
 
 	db     session
 	read   reader
-	before entry // the ledger's entry as it was found
-	entry  entry // as it will be
+	before entry // the ledger's entry as it was read
+	entry  entry // the entry as it will be written
 	plan   symbolon.Plan
 	events []symbolon.Event
-	wrote  bool // something else than the entry
+	wrote  bool // something besides the entry was written
 	out    symbolon.Outcome
 }
 
-// inTx makes the attempt in a transaction whose first statement is a write. An
-// error, and a panic, undo it.
+// inTx makes the attempt in a transaction whose first statement is a write. An error or a
+// panic rolls it back.
 func (w *writer) inTx(ctx, waiting context.Context) error {
 	s := w.store
-	if w.vague != nil { // whose connection may be waited for in vain
+	if w.commitUnknown != nil { // Postgres may hold the lock of the lost connection for long
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(waiting, patience)
+		waiting, cancel = context.WithTimeout(waiting, lockTimeout)
 		defer cancel()
 	}
 	s.prepared.fulfil(waiting, s.DB)
@@ -138,7 +152,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 		return err
 	}
 	defer release()
-	if waited && w.vague == nil {
+	if waited && w.commitUnknown == nil {
 		if err := w.peek(ctx); err != nil {
 			return err
 		}
@@ -146,8 +160,8 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 	return s.transact(ctx, waiting, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
 }
 
-// peek looks before it locks. Whoever had to queue was often there for the same
-// person as those before, and finds it done.
+// peek reads before it locks. A caller that had to queue often finds that an earlier caller
+// has done the same work.
 func (w *writer) peek(ctx context.Context) error {
 	r := reader{db: session{store: w.store}, shape: w.shape, now: w.now}
 	if err := r.read(ctx, w.q); err != nil {
@@ -170,13 +184,13 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	if _, err := w.db.exec(waiting, lockEntry, w.q.Project, string(id)); err != nil {
 		return err
 	}
-	if err := w.settle(ctx); err != nil {
+	if err := w.readAndDecide(ctx); err != nil {
 		return err
 	}
 	if err := w.constraints(ctx, "immediate"); err != nil {
 		return err
 	}
-	if err := w.carryOut(ctx); err != nil {
+	if err := w.apply(ctx); err != nil {
 		return err
 	}
 	if err := w.record(ctx); err != nil {
@@ -194,18 +208,18 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	return nil
 }
 
-// constraints has those checked at once that Postgres would check at the end: a
-// savepoint cannot go back from there.
+// constraints makes Postgres check deferred constraints at once, because a refusal at the
+// commit is too late for a savepoint.
 func (w *writer) constraints(ctx context.Context, when string) error {
-	if !w.careful || w.store.Dialect != Postgres {
+	if w.mode == wholeRow || w.store.Dialect != Postgres {
 		return nil
 	}
 	_, err := w.db.tx.ExecContext(ctx, "set constraints all "+when)
 	return err
 }
 
-// settle reads what is held and has it decided.
-func (w *writer) settle(ctx context.Context) error {
+// readAndDecide reads the evidence and calls decide.
+func (w *writer) readAndDecide(ctx context.Context) error {
 	w.read = reader{db: w.db, shape: w.shape, now: w.now}
 	if err := w.read.read(ctx, w.q); err != nil {
 		return err
@@ -214,7 +228,9 @@ func (w *writer) settle(ctx context.Context) error {
 	if w.resume() {
 		return errNothing
 	}
-	w.careful = w.careful || w.before.Reason == symbolon.CannotCreate // it will hardly be otherwise now
+	if w.mode == wholeRow && w.before.Reason == symbolon.CannotCreate { // the table refused before and probably does again
+		w.mode = columnByColumn
+	}
 	if err := w.ask(); err != nil {
 		return err
 	}
@@ -238,8 +254,8 @@ func (w *writer) ask() (err error) {
 	return nil
 }
 
-// record writes the entry, the events and the findings. Where all of it is there
-// already the transaction is undone: an entry that was only locked leaves nothing.
+// record writes the entry, the events and the findings. If all of them exist already it
+// rolls the transaction back, so that an entry that was only locked leaves nothing.
 func (w *writer) record(ctx context.Context) error {
 	if err := w.recordFindings(ctx); err != nil {
 		return err
@@ -250,7 +266,7 @@ func (w *writer) record(ctx context.Context) error {
 			w.out.Link = symbolon.Link{}
 		}
 		if w.repeats() {
-			w.out = w.vague.out
+			w.out = w.commitUnknown.out
 		}
 		return errNothing
 	}
@@ -267,8 +283,8 @@ func (w *writer) record(ctx context.Context) error {
 	return nil
 }
 
-// save writes the entry. The ledger's own refusal means that somebody else bound
-// the user in this moment.
+// save writes the entry. A refusal by the ledger's own constraints means that another
+// writer linked the user at this moment.
 func (w *writer) save(ctx context.Context) error {
 	e, text := w.entry, saveEntry
 	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {
@@ -285,7 +301,7 @@ func (w *writer) save(ctx context.Context) error {
 	return err
 }
 
-// event notes a change of this identity's bond.
+// event notes an event about this identity's link.
 func (w *writer) event(e symbolon.Event) {
 	if e.Identity == "" {
 		e.Identity = w.q.Reading.Identity.ID

@@ -9,12 +9,12 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// bury ends a bond: the entry says so for ever, and the row of the user that holds
-// the identity follows the policy. What the table refuses of that is a finding; the
-// entry is over all the same, and the next call tries again.
-func (w *writer) bury(ctx context.Context) error {
+// endLink ends a link forever and applies the policy to the user's row. If the table refuses
+// the change of the row, that becomes a finding, the link ends all the same, and the next
+// call tries again.
+func (w *writer) endLink(ctx context.Context) error {
 	if w.plan.State != symbolon.Gone && w.plan.State != symbolon.Erased {
-		return plainError{fmt.Errorf("the plan buries and says state %q", w.plan.State)}
+		return plainError{fmt.Errorf("the plan ends the link with state %q", w.plan.State)}
 	}
 	if w.plan.Retire != "" {
 		if _, err := w.db.exec(ctx, retire, w.q.Project, string(w.plan.Retire), moment{w.now}); err != nil {
@@ -50,8 +50,8 @@ func (w *writer) bury(ctx context.Context) error {
 	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
 }
 
-// followPolicy does to the row what the plan says. refused is what the table did not
-// let through, for the operator.
+// followPolicy applies the plan's policy to the row. refused says for the operator what the
+// table refused.
 func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if w.plan.Row == "" {
 		return "", nil
@@ -59,8 +59,8 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if followed, err := w.followed(ctx); err != nil || followed {
 		return "", err
 	}
-	if w.hopeless {
-		return fmt.Sprintf("the row of user %s could not follow the policy: the table refuses it when the transaction ends", w.plan.User), nil
+	if w.mode == leaveRow {
+		return fmt.Sprintf("the policy could not be applied to the row of user %s: the table refuses it at the commit", w.plan.User), nil
 	}
 	_, key, ok := w.shape.key(w.plan.User)
 	if !ok {
@@ -69,7 +69,7 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if w.plan.Row == symbolon.DeleteRow {
 		return w.deleteRow(ctx, key)
 	}
-	left, err := w.writeOneByOne(ctx, key, w.shape.epitaph(w.plan.Row, w.plan.User))
+	left, err := w.writeOneByOne(ctx, key, w.shape.anonymised(w.plan.Row, w.plan.User))
 	if err != nil {
 		return "", err
 	}
@@ -86,8 +86,8 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	return strings.Join(words, "; "), nil
 }
 
-// followed says that a row which stays has followed the policy before: it may have a new
-// life by now.
+// followed reports whether the policy was applied to a kept row before. Such a row is not
+// changed again, because it may be in use by now.
 func (w *writer) followed(ctx context.Context) (bool, error) {
 	stays := w.plan.Row == symbolon.KeepRow || w.plan.Row == symbolon.DeactivateRow
 	if !stays || w.before.State != w.plan.State {
@@ -116,8 +116,8 @@ func (w *writer) deleteRow(ctx context.Context, key any) (refused string, err er
 	return "", nil
 }
 
-// epitaph is what is written to the row of a user whose identity is gone.
-func (t *shape) epitaph(policy symbolon.RowPolicy, user symbolon.UserID) (cells []cell) {
+// anonymised returns the values for the row of a user whose identity is gone.
+func (t *shape) anonymised(policy symbolon.RowPolicy, user symbolon.UserID) (cells []cell) {
 	empty := t.users.ReleaseColumns
 	if policy == symbolon.AnonymiseRow {
 		empty = append(slices.Clone(empty), t.personal()...)
@@ -133,8 +133,8 @@ func (t *shape) epitaph(policy symbolon.RowPolicy, user symbolon.UserID) (cells 
 	return cells
 }
 
-// personal are the columns that anonymising empties: those that are named, or else all
-// that are filled from the identity.
+// personal returns the columns that anonymising empties: AnonymiseColumns, or else all
+// columns that are filled from the identity.
 func (t *shape) personal() (names []string) {
 	if len(t.users.AnonymiseColumns) > 0 {
 		return t.users.AnonymiseColumns
@@ -147,7 +147,8 @@ func (t *shape) personal() (names []string) {
 	return names
 }
 
-// emptied is null, or where a text may not be null a word that is no other row's.
+// emptied is the value of an emptied column: null, or else a stand-in that is unique for
+// texts.
 func (t *shape) emptied(name string, user symbolon.UserID) cell {
 	c := cell{filled: filled{column: t.others[name]}}
 	switch {
@@ -170,11 +171,11 @@ func (t *shape) emptied(name string, user symbolon.UserID) cell {
 	return c
 }
 
-// releaseGone ends the entry of an identity that is proved gone, in favour of the one
-// that takes its user over.
+// releaseGone ends the entry of an identity that is proved gone, because another identity
+// takes over its user.
 func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, user symbolon.UserID) error {
 	if loser != w.plan.Release {
-		return errTaken // only one of the two is proved gone
+		return errTaken // the other identity is not proved gone
 	}
 	n, err := w.db.exec(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Reading.Source), moment{w.now})
 	if err != nil {
