@@ -167,7 +167,9 @@ func undoVersion4(t *testing.T, store *sqlstore.Store) {
 		Linker: &link.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler),
 			Secrets: []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}},
 		Ledger: store, Users: store, LastSignIn: client.LastSignIn,
-		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] { return client.Identities(ctx, ory.ListOptions{}) },
+		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
+			return client.Identities(ctx, ory.ListOptions{})
+		},
 	}
 	for run, want := range map[string]adopt.Report{"one-1": {Run: "one-1", Done: 4}, "two": {Run: "two", Before: 1}} {
 		got, err := a.Undo(t.Context(), run, adopt.Options{})
