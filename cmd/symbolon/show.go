@@ -36,7 +36,7 @@ func (c showCmd) Run(a *cli.App) error {
 	defer s.Close()
 	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return cli.Hint(fmt.Errorf("Symbolon does not know %s", cli.Plain(cli.Clip(c.ID, 64))),
+		return cli.Hint(fmt.Errorf("no identity and no user has the ID %s", cli.Plain(cli.Clip(c.ID, 64))),
 			"Symbolon knows an identity after its first request or hook; ory.project is %q", s.Config.Ory.Project)
 	}
 	if err != nil {

@@ -131,7 +131,7 @@ func (s settings) set(key, text string) {
 func (p *plan) render() (string, error) {
 	c, u := p.config, p.config.Users
 	ory, serve, users, columns := settings{}, settings{}, settings{}, settings{}
-	top := settings{"ory": ory, "secret": "${SYMBOLON_SECRET}", "serve": serve, "users": users}
+	top := settings{"ory": ory, "secret": "${SYMBOLON_SECRET}", "serve": serve, "users": users} //nolint:gosec // the name of a variable, no secret
 	top.set("database", c.Database.Reveal())
 	if p.Env[config.EnvName("database")] != "" && p.flags.Database == "" {
 		top["database"] = "${SYMBOLON_DATABASE}"
