@@ -71,6 +71,7 @@ func runJobs(ctx context.Context, jobs []job, options []string, report *report, 
 	if hasFlag(options, "p") {
 		width = 1
 	}
+	errs = &sharedWriter{w: errs}
 	var (
 		running sync.WaitGroup
 		mu      sync.Mutex // protects failed
@@ -89,6 +90,18 @@ func runJobs(ctx context.Context, jobs []job, options []string, report *report, 
 	}
 	running.Wait()
 	return failed
+}
+
+// sharedWriter is a writer for several lanes at once.
+type sharedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *sharedWriter) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
 }
 
 func test(ctx context.Context, lane int, j job, options []string, report *report, errs io.Writer) error {
