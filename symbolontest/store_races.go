@@ -306,7 +306,7 @@ func testHistory(w *world) {
 	for g := range 4 {
 		r := rand.New(rand.NewPCG(uint64(g), 20260101))
 		wg.Go(func() {
-			for range 20 { // a record holds the newest 100 events of a person: more steps would cut some off
+			for range 40 {
 				w.happen(r, linkers[g%2], people)
 			}
 		})
@@ -319,7 +319,10 @@ func testHistory(w *world) {
 			continue
 		}
 		got, want := w.replay(p.ID), *h.Link
-		if got.State != want.State || got.User != want.User || got.Reason != want.Reason {
+		// A record holds the newest 100 events. Where answers of commits are lost, two
+		// moves of one user can repeat each other so often that the first are cut off.
+		whole := len(w.record(string(p.ID)).Events) < 100
+		if whole && (got.State != want.State || got.User != want.User || got.Reason != want.Reason) {
 			w.Errorf("identity %s: replayed %+v, the ledger says %+v", p.ID, got, want)
 		}
 		if want.State == symbolon.Linked {
