@@ -240,7 +240,7 @@ func examineIn(t *testing.T, ctx context.Context, d *doctor.Doctor) map[string]d
 }
 
 // expect checks that nothing but what is named is a problem or unknown, and that a
-// problem says what breaks and what mends it.
+// problem says what breaks and what fixes it.
 func expect(t *testing.T, got map[string]doctor.Result, want map[string]doctor.Verdict) {
 	t.Helper()
 	for name, r := range got {

@@ -17,7 +17,7 @@ type Fault struct {
 	Kind   FaultKind
 	Column string // of the users table; empty: the table as a whole
 	Is     string // what is so
-	Fix    string // what mends it
+	Fix    string // what fixes it
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }

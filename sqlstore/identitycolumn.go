@@ -3,10 +3,13 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // DoubledError says that some identities are in more than one row, so the identity column
@@ -121,6 +124,9 @@ func (s *Store) doubled(ctx context.Context) error {
 	return nil
 }
 
+// cleanupTimeout bounds a statement that cleans up after a context that may have ended.
+const cleanupTimeout = 5 * time.Second
+
 // tablePatience is the timeout for the table's lock. It is a variable for tests.
 var tablePatience = 5 * time.Second
 
@@ -144,7 +150,11 @@ func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error)
 	defer conn.Close()
 	if s.Dialect == Postgres {
 		defer func() {
-			_ = s.settings(context.WithoutCancel(ctx), conn, "reset lock_timeout", "reset statement_timeout")
+			ctx, cancel := wait.Detached(ctx, cleanupTimeout)
+			defer cancel()
+			if s.settings(ctx, conn, "reset lock_timeout", "reset statement_timeout") != nil {
+				_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool must not keep the settings
+			}
 		}()
 		if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", tablePatience.Milliseconds()), "set statement_timeout = 0"); err != nil {
 			return nil, err

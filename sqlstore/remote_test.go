@@ -27,7 +27,7 @@ func TestRemoteUsersStandAlone(t *testing.T) {
 }
 
 // TestRemoteUsersAfterATable: who changes to create_url with people in the ledger is
-// told so before all of them are gone, and the statement of docs/create-url.md mends it.
+// told so before all of them are gone, and the statement of docs/create-url.md fixes it.
 func TestRemoteUsersAfterATable(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		before := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}

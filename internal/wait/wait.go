@@ -25,3 +25,9 @@ func Until(done <-chan struct{}, d time.Duration) bool {
 		return false
 	}
 }
+
+// Detached returns a context that outlives ctx by d at most: for cleaning up after work
+// that ctx may have ended. It keeps the values of ctx, and d counts from the call.
+func Detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
+}

@@ -56,3 +56,19 @@ func TestUntil(t *testing.T) {
 		}
 	})
 }
+
+func TestDetached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parent, end := context.WithCancel(context.Background())
+		end()
+		ctx, cancel := Detached(parent, time.Second)
+		defer cancel()
+		if err := ctx.Err(); err != nil {
+			t.Errorf("at once: %v", err)
+		}
+		<-ctx.Done()
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Errorf("after a second: %v", ctx.Err())
+		}
+	})
+}

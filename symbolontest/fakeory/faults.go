@@ -14,7 +14,7 @@ import (
 // Fault is something that goes wrong until it is mended; see [Ory.Break].
 type Fault interface{ times() int }
 
-// Times is how often a fault strikes before it mends itself. 0: until it is mended.
+// Times is how often a fault strikes before it ends by itself. 0: until it is repaired.
 type Times int
 
 func (t Times) times() int { return int(t) }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -27,6 +29,9 @@ const (
 
 // running is appended to the key of a job that has begun. River's keys have 32 bytes.
 const running = 'r'
+
+// cleanupTimeout bounds a statement that cleans up after a context that may have ended.
+const cleanupTimeout = 5 * time.Second
 
 // claim marks a job as begun. It returns false if another job of the key runs.
 func (q *Queue) claim(ctx context.Context, job *rivertype.JobRow) (bool, error) {
@@ -73,7 +78,9 @@ func isTaken(err error) bool {
 // later ends an attempt after which the job must wait again. If another job of the key
 // waits, that job does the work.
 func (q *Queue) later(ctx context.Context, job *river.Job[args], how error) error {
-	alone, err := q.unclaim(context.WithoutCancel(ctx), job.JobRow)
+	ending, cancel := wait.Detached(ctx, cleanupTimeout)
+	defer cancel()
+	alone, err := q.unclaim(ending, job.JobRow)
 	if err == nil && !alone {
 		return nil
 	}

@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,7 +54,11 @@ func migratePostgres(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrate the background work: wait for the lock: %w", err)
 	}
 	defer func() {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `select pg_advisory_unlock($1)`, int64(lockID))
+		ctx, cancel := wait.Detached(ctx, cleanupTimeout)
+		defer cancel()
+		if _, err := conn.ExecContext(ctx, `select pg_advisory_unlock($1)`, int64(lockID)); err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool must not keep the lock
+		}
 	}()
 	if _, err := conn.ExecContext(ctx, `create schema if not exists `+schema); err != nil {
 		return fmt.Errorf("migrate the background work: %w", err)

@@ -42,7 +42,7 @@ func Open(ctx context.Context, path string) (*sql.DB, error) {
 		err = migrate.Up(ctx, db, sqlstore.SQLite)
 	}
 	if err == nil {
-		err = people(db).Check(ctx) // every fault of the tables at once, each with what mends it
+		err = people(db).Check(ctx) // every fault of the tables at once, each with what fixes it
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
