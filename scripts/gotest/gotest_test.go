@@ -110,9 +110,9 @@ func TestModulesWithTests(t *testing.T) {
 func TestSplitModule(t *testing.T) {
 	got := splitModule(".", []string{".", "./cmd/symbolon", "./internal/e2e", "./internal/e2e/library", "./internal/e2e/server", "./mint", "./session"})
 	want := []job{
-		{".", []string{"-race", "-count=1"}, []string{"./internal/e2e/server"}},
+		{".", []string{"-race", ours, "-count=1"}, []string{"./internal/e2e/server"}},
 		{".", []string{"-count=1"}, []string{"./internal/e2e/library", "./internal/e2e"}},
-		{".", []string{"-race"}, []string{"./cmd/symbolon", "./session", ".", "./mint"}},
+		{".", []string{"-race", ours}, []string{"./cmd/symbolon", "./session", ".", "./mint"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)

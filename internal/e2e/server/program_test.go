@@ -14,6 +14,9 @@ var programs struct {
 	built map[bool]string // by whether it has the race detector
 }
 
+// sqliteUnwatched leaves the race detector out of SQLite's own code, as make test does.
+const sqliteUnwatched = "-gcflags=modernc.org/...=-race=false"
+
 // program builds the program once and returns its path. It is the test binary of
 // cmd/symbolon, which becomes the program where cmdtest.BeTheProgram is set, and can kill
 // itself in the middle of a write (cmdtest.DieAtWrite).
@@ -37,7 +40,7 @@ func program(t *testing.T, watched bool) string {
 	args := []string{"test", "-c", "-buildvcs=false", "-o", path}
 	if race {
 		path += "-race"
-		args = []string{"test", "-c", "-buildvcs=false", "-race", "-o", path}
+		args = []string{"test", "-c", "-buildvcs=false", "-race", sqliteUnwatched, "-o", path}
 	}
 	build := exec.Command("go", append(args, ".")...)
 	build.Dir = e2e.File(t, "cmd", "symbolon")
