@@ -31,14 +31,14 @@ type listeners struct {
 	draining atomic.Bool // shown by /readyz
 }
 
-// run listens and answers. After ctx has ended, it returns when every request is answered,
-// or after grace.
+// run listens and answers. No address answers before all of them listen, so that a server
+// that is ready is ready on both sides. After ctx has ended, run returns when every request
+// is answered, or after grace.
 func (s *listeners) run(ctx context.Context, listeners ...listener) error {
-	var servers []*http.Server
-	failed := make(chan error, len(listeners))
+	var sockets []net.Listener
 	defer func() {
-		for _, srv := range servers {
-			_ = srv.Close() // cuts off the requests that did not end in time
+		for _, socket := range sockets {
+			_ = socket.Close()
 		}
 	}()
 	for _, l := range listeners {
@@ -46,10 +46,20 @@ func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 		if err != nil {
 			return fmt.Errorf("listen for the %s side: %w", l.name, err)
 		}
+		sockets = append(sockets, socket)
+		s.log.Info("listening", "side", l.name, "address", socket.Addr().String())
+	}
+	var servers []*http.Server
+	defer func() {
+		for _, srv := range servers {
+			_ = srv.Close() // cuts off the requests that did not end in time
+		}
+	}()
+	failed := make(chan error, len(listeners))
+	for i, l := range listeners {
 		srv := s.httpServer(l)
 		servers = append(servers, srv)
-		s.log.Info("listening", "side", l.name, "address", socket.Addr().String())
-		go func() { failed <- srv.Serve(socket) }()
+		go func() { failed <- srv.Serve(sockets[i]) }()
 	}
 	select {
 	case err := <-failed:
