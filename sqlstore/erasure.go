@@ -10,6 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
+const readErasures = "read erasures" // for errors
+
 const (
 	insertErasure = `
 insert into symbolon.erasures (id, project, identity_id, user_id, row_policy, why, step, requested_at, updated_at)
@@ -26,14 +28,14 @@ order by case when done_at is null then 0 else 1 end, requested_at desc limit 1`
 
 	erasuresUnfinished = erasureColumns + `and done_at is null order by requested_at, id`
 
-	// saveErasure does nothing where another worker is further.
+	// saveErasure changes nothing if another worker is further.
 	saveErasure = `
 update symbolon.erasures set identity_id = $1, user_id = $2, step = $3, evidence = $4, attempts = $5, last_error = $6, updated_at = $7, done_at = $8
 where project = $9 and id = $10 and step = $11 and done_at is null`
 )
 
-// OpenErasure records the intent to erase a person. Where an erasure of either half is
-// under way nothing is recorded, and that one is returned.
+// OpenErasure records the intent to erase a person. If an erasure of the identity or of the
+// user is under way, nothing is recorded, and that erasure is returned.
 func (s *Store) OpenErasure(ctx context.Context, e symbolon.Erasure) (symbolon.Erasure, error) {
 	err := s.inTx(ctx, "record the erasure", func(ctx context.Context, db session) error {
 		_, err := db.exec(ctx, insertErasure, e.ID, e.Project, null(e.Identity), null(e.User), string(e.Row), e.Why, string(e.Step), moment{e.RequestedAt})
@@ -45,36 +47,26 @@ func (s *Store) OpenErasure(ctx context.Context, e symbolon.Erasure) (symbolon.E
 	return s.ErasureOf(ctx, e.Project, e.Identity, e.User)
 }
 
-// Erasure returns one by its ID. ErrNotFound: there is none.
+// Erasure returns the erasure with an ID, or ErrNotFound.
 func (s *Store) Erasure(ctx context.Context, project, id string) (symbolon.Erasure, error) {
-	return s.oneErasure(ctx, "erasure "+clip(id), erasureByID, project, id)
+	return readOne(ctx, s, readErasures, "erasure "+clip(id), erasureByID, []any{project, id}, scanErasure)
 }
 
-// ErasureOf returns the erasure of either half: the one under way, or else the last.
-// ErrNotFound: there is none.
+// ErasureOf returns the erasure of an identity or a user, or ErrNotFound. An erasure under
+// way comes before the latest that is done.
 func (s *Store) ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error) {
-	return s.oneErasure(ctx, "an erasure", erasureOf, project, null(identity), null(user))
+	return readOne(ctx, s, readErasures, "an erasure", erasureOf, []any{project, null(identity), null(user)}, scanErasure)
 }
 
-func (s *Store) oneErasure(ctx context.Context, what, text string, args ...any) (symbolon.Erasure, error) {
-	list, err := s.erasures(ctx, text, args...)
-	if err != nil {
-		return symbolon.Erasure{}, err
-	}
-	if len(list) == 0 {
-		return symbolon.Erasure{}, fmt.Errorf("sqlstore: %s: %w", what, symbolon.ErrNotFound)
-	}
-	return list[0], nil
-}
-
-// UnfinishedErasures are those with something left to do, the oldest first.
+// UnfinishedErasures returns the erasures that are not done, the oldest first.
 func (s *Store) UnfinishedErasures(ctx context.Context, project string) ([]symbolon.Erasure, error) {
-	return s.erasures(ctx, erasuresUnfinished, project)
+	return readAll(ctx, s, readErasures, erasuresUnfinished, []any{project}, scanErasure)
 }
 
-// SaveErasure writes how far an erasure is, and whom it is about, if it was at step
-// from until now. false: it was not, because another worker is further; or the halves
-// that e names belong to another erasure that is under way. Nothing is written then.
+// SaveErasure writes the progress of an erasure, its identity and its user, if it is still
+// at the step from. Otherwise it writes nothing and returns false, because another worker
+// is further. It does the same if another erasure of the identity or of the user is under
+// way.
 func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error) {
 	evidence, err := json.Marshal(e.Evidence)
 	if err != nil {
@@ -93,10 +85,6 @@ func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbol
 		return false, nil
 	}
 	return saved && err == nil, err
-}
-
-func (s *Store) erasures(ctx context.Context, text string, args ...any) ([]symbolon.Erasure, error) {
-	return readAll(ctx, s, "read erasures", text, args, scanErasure)
 }
 
 func scanErasure(row scanner) (e symbolon.Erasure, err error) {

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// openFindings follow the index that keeps them one of a kind.
+// openFindings reads in the order of the index that allows one open finding of each kind.
 const openFindings = `
 select id, identity_id, kind, user_id, detail, opened_at from symbolon.findings
 where project = $1 and closed_at is null and (identity_id, kind) > ($2, $3) and identity_id <= $4
@@ -22,41 +23,24 @@ where project = $1 and id = $2 and closed_at is null`
 const countFindings = `
 select kind, count(*) from symbolon.findings where project = $1 and closed_at is null group by kind`
 
-// behindKinds comes behind every kind, in every collation: with it everything of the
-// identity is passed over.
-const behindKinds = "zzzz"
+// behindKinds sorts after every kind, in every collation. A page after it begins behind all
+// findings of the identity.
+const behindKinds symbolon.FindingKind = "zzzz"
 
 // Findings returns open findings in the order of identity and kind.
 func (s *Store) Findings(ctx context.Context, q symbolon.FindingsQuery) ([]symbolon.Finding, error) {
 	if q.Project == "" || q.Limit < 1 {
 		return nil, errors.New("sqlstore: findings: the project is empty, or the limit is not positive")
 	}
-	if q.AfterKind == "" {
-		q.AfterKind = behindKinds
-	}
-	if q.Upto == "" {
-		q.Upto = lastIdentity
-	}
-	args := []any{q.Project, string(q.After), string(q.AfterKind), string(q.Upto), string(q.Kind), string(q.Kind), q.Limit}
+	afterKind, upto := cmp.Or(q.AfterKind, behindKinds), cmp.Or(q.Upto, lastIdentity)
+	args := []any{q.Project, string(q.After), string(afterKind), string(upto), string(q.Kind), string(q.Kind), q.Limit}
 	return readAll(ctx, s, "read the findings", openFindings, args, scanFinding)
 }
 
-// Finding returns an open finding. ErrNotFound: there is none with this ID.
-func (s *Store) Finding(ctx context.Context, project string, id int64) (out symbolon.Finding, err error) {
-	if err := s.setup(); err != nil {
-		return out, err
-	}
-	err = s.retry(ctx, func(waiting context.Context) (err error) {
-		out, err = scanFinding(session{store: s}.queryRow(waiting, openFindingByID, project, id))
-		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return out, fmt.Errorf("sqlstore: there is no open finding %d: %w", id, symbolon.ErrNotFound)
-	}
-	if err != nil {
-		return out, unavailable("read a finding", err)
-	}
-	return out, nil
+// Finding returns the open finding with an ID, or ErrNotFound.
+func (s *Store) Finding(ctx context.Context, project string, id int64) (symbolon.Finding, error) {
+	missing := fmt.Sprintf("there is no open finding %d", id)
+	return readOne(ctx, s, "read a finding", missing, openFindingByID, []any{project, id}, scanFinding)
 }
 
 // CountFindings counts the open findings by kind.
@@ -82,8 +66,8 @@ func scanFinding(row scanner) (f symbolon.Finding, err error) {
 	return f, err
 }
 
-// RecordFindings opens findings and closes others, with an event each, in one
-// transaction. What is so already is passed over, and nothing is written for it.
+// RecordFindings opens findings and closes others, with an event for each, in one
+// transaction. Nothing is written for a finding that is open or closed already.
 func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error {
 	if len(open)+len(closed) == 0 {
 		return nil

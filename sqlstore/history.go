@@ -7,14 +7,14 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// latestLinks walks the events backwards by their key: an index by kind would be kept
-// for this alone.
+// latestLinks reads the events backwards by their key, because nothing else needs an index by
+// kind.
 const latestLinks = `
 select id, at, identity_id, user_id, way from symbolon.events
 where project = $1 and kind = 'user.linked' order by id desc limit $2`
 
-// LatestLinks returns the newest bonds that were made, newest first, limit of them at
-// most: who was linked when, and by which way.
+// LatestLinks returns at most limit events of new links, the newest first. Each says when an
+// identity was linked to a user, and from which source.
 func (s *Store) LatestLinks(ctx context.Context, project string, limit int) ([]symbolon.Event, error) {
 	if project == "" || limit < 1 {
 		return nil, errors.New("sqlstore: latest links: the project is empty, or the limit is not positive")

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,10 +11,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// ledgerPage reads a stretch of the ledger and the rows that hold its identities.
-// {holder} is the entry's identity as the row's column compares it: with a cast where
-// Postgres would not use the column's index otherwise. {active} is the column that is
-// filled from "active", if there is one.
+// ledgerPage reads a page of the ledger and the rows that hold its identities. {holder} is
+// the entry's identity, with a cast if Postgres would not use the index of the row's column
+// otherwise. {active} is the column that is filled from "active", if there is one.
 const ledgerPage = `
 select l.identity_id, l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        cast(u.{id} as text), cast(u.{identity} as text), {active}
@@ -22,16 +22,13 @@ left join {users} u on u.{identity} = {holder}
 where l.project = $1 and l.identity_id > $2 and l.identity_id <= $3 and l.state <> 'new'
 order by l.identity_id limit $4`
 
-// lastIdentity is the greatest ID there can be.
+// lastIdentity is the greatest possible ID.
 const lastIdentity symbolon.IdentityID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-// Entries returns the ledger's entries behind after (empty: from the first one) up to
-// and including upto (empty: to the last one), ordered by identity, limit of them at
-// most. It writes nothing. A page is read at one moment; two pages are not.
+// Entries returns at most limit entries of the ledger, in the order of their identities. They
+// come after the identity after, and not after upto. Either may be empty. It writes
+// nothing. A page is read at one moment, and two pages are read at two.
 func (s *Store) Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
 	if project == "" || limit < 1 {
 		return nil, errors.New("sqlstore: entries: the project is empty, or the limit is not positive")
 	}
@@ -39,18 +36,9 @@ func (s *Store) Entries(ctx context.Context, project string, after, upto symbolo
 	if err != nil {
 		return nil, err
 	}
-	if upto == "" {
-		upto = lastIdentity
-	}
-	var out []symbolon.Entry
-	err = s.retry(ctx, func(waiting context.Context) error {
-		out, err = s.entries(waiting, shape, project, after, upto, limit)
-		return err
+	return retryRead(ctx, s, "read the ledger", func(waiting context.Context) ([]symbolon.Entry, error) {
+		return s.entries(waiting, shape, project, after, cmp.Or(upto, lastIdentity), limit)
 	})
-	if err != nil {
-		return nil, unavailable("read the ledger", err)
-	}
-	return out, nil
 }
 
 func (s *Store) entries(ctx context.Context, shape *shape, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error) {
@@ -63,7 +51,8 @@ func (s *Store) entries(ctx context.Context, shape *shape, project string, after
 		if e.Link.State != symbolon.Linked || e.User != nil {
 			continue
 		}
-		// Row and ledger disagree: few do, and they are read as a decision reads them.
+		// The row and the ledger disagree. Such entries are few, and each is read as for a
+		// decision.
 		r := reader{db: session{store: s}, shape: shape, now: s.now()}
 		q := symbolon.Query{Project: project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: e.Link.Identity}}}
 		if err := r.read(ctx, q); err != nil {
@@ -76,38 +65,31 @@ func (s *Store) entries(ctx context.Context, shape *shape, project string, after
 	return out, nil
 }
 
-func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, after, upto symbolon.IdentityID, limit int) (out []symbolon.Entry, err error) {
+func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error) {
 	text := strings.NewReplacer("{holder}", shape.holder(), "{active}", shape.active()).Replace(ledgerPage)
-	rows, err := session{store: s}.query(ctx, text, project, string(after), string(upto), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
+	args := []any{project, string(after), string(upto), limit}
+	return collect(ctx, session{store: s}.query, text, args, func(from scanner) (e symbolon.Entry, err error) {
+		var id symbolon.IdentityID
 		var l scannedEntry
 		var row scannedRow
 		var active sql.NullBool
-		if err := rows.Scan(&id, &l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference,
-			&row.id, &row.identity, &active); err != nil {
-			return nil, err
-		}
-		found := l.entry(project, symbolon.IdentityID(id))
+		err = from.Scan(&id, &l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference,
+			&row.id, &row.identity, &active)
+		found := l.entry(project, id)
 		held := symbolon.Evidence{Row: row.row()}
 		if held.Row != nil && held.Row.ID == found.User && found.State == symbolon.Linked {
 			held.Row.Linked = found.Identity
 			held.User = held.Row
 		}
-		e := asEntry(found, held)
+		e = asEntry(found, held)
 		if active.Valid {
 			e.Active = &active.Bool
 		}
-		out = append(out, e)
-	}
-	return out, rows.Err()
+		return e, err
+	})
 }
 
-// asEntry parts the digest from its mark; see columnsWritten.
+// asEntry separates the digest from its mark; see columnsWritten.
 func asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link
@@ -116,10 +98,10 @@ func asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	return e
 }
 
-// holder is the entry's identity as the type of the row's column.
+// holder is the entry's identity, in the type of the row's identity column.
 func (t *shape) holder() string {
 	switch {
-	case t.dialect == SQLite: // compares as the column does
+	case t.dialect == SQLite: // it compares by the type of the column
 		return "l.identity_id"
 	case t.identity.declared == "character":
 		return "cast(l.identity_id as bpchar)"
@@ -127,8 +109,8 @@ func (t *shape) holder() string {
 	return fmt.Sprintf("cast(l.identity_id as %s)", t.identity.declared)
 }
 
-// active is the column of the row that says whether the identity is; null where no
-// boolean column does.
+// active is the boolean column of the row that says whether the identity is active, or null
+// if there is none.
 func (t *shape) active() string {
 	for _, f := range t.columns {
 		if f.Path == "active" && f.kind == boolean {
@@ -138,12 +120,9 @@ func (t *shape) active() string {
 	return "null"
 }
 
-// Digest is what the ledger would note of an identity that is read like this, to be
-// compared with [symbolon.Entry]: where they are equal, no column needs to be written.
+// Digest returns the digest that the ledger would store for this reading of an identity. If
+// it equals the digest of the [symbolon.Entry], no column needs to be written.
 func (s *Store) Digest(ctx context.Context, id symbolon.Identity) (string, error) {
-	if err := s.setup(); err != nil {
-		return "", err
-	}
 	shape, err := s.table(ctx)
 	if err != nil {
 		return "", err

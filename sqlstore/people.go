@@ -11,8 +11,10 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// A row as an adoption looks at it. {column}, {email} and {verified} are columns as
-// text, or null where none is asked for.
+const readUsersTable = "read the users table" // for errors
+
+// Rows as an adoption reads them. {column}, {email} and {verified} are columns as text, or
+// null if there is no such column.
 const (
 	userRow = `
 select cast(u.{id} as text), cast(u.{identity} as text),
@@ -25,77 +27,75 @@ from {users} u `
 	nextUserRows  = userRow + `where u.{id} > $2 order by u.{id} limit $3`
 	oneUserRow    = userRow + `where u.{id} = $2`
 
-	// emailRows uses an index on the same expression where there is one. Both
-	// databases lower ASCII letters by it and no others, as symbolon.NormalEmail does.
+	// emailRows uses an index on the same expression, if there is one. In both databases it
+	// lowers only ASCII letters, and so does symbolon.NormalEmail.
 	emailRows = userRow + `where {folded} = $2 order by u.{id} limit 3`
 )
 
-// UserRows returns the rows behind after (empty: from the first one) in the order of
-// their keys, limit of them at most. column is one more column to be read, or empty;
-// the e-mail address is read where Users.Email names one. It writes nothing. A page is
-// read at one moment; two pages are not.
+// UserRows returns at most limit rows, in the order of their keys. They come after the user
+// after, which may be empty. column is one more column to read, or empty. The e-mail address
+// is read if Users.Email names its column. It writes nothing. A page is read at one moment,
+// and two pages are read at two.
 func (s *Store) UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error) {
 	if limit < 1 {
 		return nil, errors.New("sqlstore: user rows: the limit is not positive")
 	}
-	shape, text, err := s.people(ctx, project, firstUserRows, column)
+	shape, err := s.people(ctx, project, column)
 	if err != nil {
 		return nil, err
 	}
-	args := []any{project, limit}
+	text, args := firstUserRows, []any{project, limit}
 	if after != "" {
 		key, err := shape.rawKey(after)
 		if err != nil {
 			return nil, err
 		}
-		_, text, _ = s.people(ctx, project, nextUserRows, column)
-		args = []any{project, key, limit}
+		text, args = nextUserRows, []any{project, key, limit}
 	}
-	return s.readPeople(ctx, text, args)
+	out, err := readAll(ctx, s, readUsersTable, shape.fillPeople(text, column), args, scanUserRow)
+	return slices.DeleteFunc(out, keyless), err
 }
 
 // UserRow returns one row, or ErrNotFound.
 func (s *Store) UserRow(ctx context.Context, project string, user symbolon.UserID, column string) (symbolon.UserRow, error) {
-	shape, text, err := s.people(ctx, project, oneUserRow, column)
+	shape, err := s.people(ctx, project, column)
 	if err != nil {
 		return symbolon.UserRow{}, err
 	}
 	var rows []symbolon.UserRow
 	if _, key, ok := shape.key(user); ok {
-		if rows, err = s.readPeople(ctx, text, []any{project, key}); err != nil {
+		if rows, err = readAll(ctx, s, readUsersTable, shape.fillPeople(oneUserRow, column), []any{project, key}, scanUserRow); err != nil {
 			return symbolon.UserRow{}, err
 		}
 	}
-	if len(rows) != 1 {
-		return symbolon.UserRow{}, fmt.Errorf("sqlstore: user %q has no row: %w", clip(string(user)), symbolon.ErrNotFound)
+	if len(rows) != 1 { // a key without a unique index may be in two rows
+		return symbolon.UserRow{}, notFound(fmt.Sprintf("user %q has no row", clip(string(user))))
 	}
 	return rows[0], nil
 }
 
-// CheckColumn says what is wrong with a column that UserRows is to read; nil: nothing.
+// CheckColumn returns an error if UserRows cannot read a column.
 func (s *Store) CheckColumn(ctx context.Context, column string) error {
-	_, _, err := s.people(ctx, "check", firstUserRows, column)
+	_, err := s.people(ctx, "check", column)
 	return err
 }
 
-// people fills the columns into a text.
-func (s *Store) people(ctx context.Context, project, text, column string) (*shape, string, error) {
-	if err := s.setup(); err != nil {
-		return nil, "", err
-	}
+// people checks the arguments of UserRows and UserRow.
+func (s *Store) people(ctx context.Context, project, column string) (*shape, error) {
 	if project == "" {
-		return nil, "", errors.New("sqlstore: user rows: the project is empty")
+		return nil, errors.New("sqlstore: user rows: the project is empty")
 	}
 	shape, err := s.table(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if column != "" && (shape.others[column].name == "" || !identifier.MatchString(column)) {
-		return nil, "", fmt.Errorf("sqlstore: table %s has no column %q", s.Users.table(), clip(column))
+		return nil, fmt.Errorf("sqlstore: table %s has no column %q", s.Users.table(), clip(column))
 	}
-	return shape, shape.fillPeople(text, column), nil
+	return shape, nil
 }
 
+// fillPeople fills the columns into one of the statements above.
 func (t *shape) fillPeople(text, column string) string {
 	asText := func(name string) string {
 		if name == "" {
@@ -111,18 +111,13 @@ func (t *shape) fillPeople(text, column string) string {
 		"{folded}", folded).Replace(text)
 }
 
-// rawKey is the parameter for a key as it came from the database: what a page ended
-// with, canonical or not.
+// rawKey is the parameter for a key that came from the database, at the end of a page. The
+// key may not be canonical.
 func (t *shape) rawKey(id symbolon.UserID) (any, error) {
 	if t.id.kind.integer() {
 		return id.Int64()
 	}
 	return string(id), nil
-}
-
-func (s *Store) readPeople(ctx context.Context, text string, args []any) ([]symbolon.UserRow, error) {
-	out, err := readAll(ctx, s, "read the users table", text, args, scanUserRow)
-	return slices.DeleteFunc(out, keyless), err
 }
 
 func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
@@ -135,11 +130,11 @@ func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
 	return r, err
 }
 
-// keyless tells a row whose key is null, which SQLite allows: nobody's user.
+// keyless reports whether the row's key is null, which SQLite allows. Such a row is no user.
 func keyless(r symbolon.UserRow) bool { return r.ID == "" }
 
-// yes reads a column that says whether something was verified: a boolean, a number, or
-// the time of it. Check refuses all others.
+// yes reads a column that says whether something was verified. The column is a boolean, a
+// number or a time; Check refuses all others.
 func yes(s sql.NullString) bool {
 	switch s.String {
 	case "", "0", "false":
@@ -154,7 +149,7 @@ func (r *reader) readMatches(ctx context.Context, q symbolon.Query) error {
 		return nil
 	}
 	for _, address := range q.Emails {
-		rows, err := collect(ctx, r.db, r.shape.fillPeople(emailRows, ""), []any{q.Project, address}, scanUserRow)
+		rows, err := collect(ctx, r.db.query, r.shape.fillPeople(emailRows, ""), []any{q.Project, address}, scanUserRow)
 		if err != nil {
 			return err
 		}
@@ -167,8 +162,7 @@ func (r *reader) readMatches(ctx context.Context, q symbolon.Query) error {
 	return nil
 }
 
-// checkEmail asks whether the columns for adopting by e-mail can say what they are
-// asked.
+// checkEmail checks the types of the columns for adopting by e-mail.
 func (u Users) checkEmail(t table) (faults []error) {
 	if u.Email == "" {
 		return nil

@@ -74,27 +74,19 @@ func spellings(user symbolon.UserID) [2]string {
 
 // Record returns everything known about the person with an identity ID or user ID.
 func (s *Store) Record(ctx context.Context, project, id string) (symbolon.Record, error) {
-	if err := s.setup(); err != nil {
-		return symbolon.Record{}, err
-	}
 	shape, err := s.table(ctx)
 	if err != nil {
 		return symbolon.Record{}, err
 	}
 	h := historian{reader: reader{db: session{store: s}, shape: shape, now: s.now()}, project: project}
-	var out symbolon.Record
-	err = s.retry(ctx, func(waiting context.Context) error {
-		out, err = h.find(waiting, id)
-		return err
-	})
-	if err != nil {
-		return symbolon.Record{}, unavailable("read the record", err)
+	out, err := retryRead(ctx, s, "read the record", func(waiting context.Context) (symbolon.Record, error) { return h.find(waiting, id) })
+	if err == nil && empty(out) {
+		return out, notFound(fmt.Sprintf("no identity and no user has the ID %q", clip(id)))
 	}
-	if out.Link == nil && out.Row == nil && len(out.Events) == 0 {
-		return out, fmt.Errorf("sqlstore: no identity and no user has the ID %q: %w", clip(id), symbolon.ErrNotFound)
-	}
-	return out, nil
+	return out, err
 }
+
+func empty(r symbolon.Record) bool { return r.Link == nil && r.Row == nil && len(r.Events) == 0 }
 
 func clip(s string) string {
 	if len(s) > 64 {
@@ -113,7 +105,7 @@ type historian struct {
 func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error) {
 	if identity, err := symbolon.ParseIdentityID(id); err == nil {
 		out, err := h.ofIdentity(ctx, identity)
-		if err != nil || out.Link != nil || out.Row != nil || len(out.Events) > 0 {
+		if err != nil || !empty(out) {
 			return out, err
 		}
 	}
@@ -136,11 +128,11 @@ func (h *historian) ofIdentity(ctx context.Context, id symbolon.IdentityID) (out
 	if out.Findings, err = findings(ctx, h.db, h.project, id); err != nil {
 		return out, err
 	}
-	var users []string
-	if out.Link != nil && out.Link.User != "" {
-		users = append(users, string(out.Link.User))
+	var user symbolon.UserID
+	if out.Link != nil {
+		user = out.Link.User
 	}
-	out.Events, err = h.events(ctx, string(id), users)
+	out.Events, err = h.events(ctx, id, user)
 	return out, err
 }
 
@@ -166,36 +158,28 @@ func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbo
 		}
 	}
 	out.Row = c.Row
-	out.Events, err = h.events(ctx, string(owner), []string{string(user)})
+	out.Events, err = h.events(ctx, owner, user)
 	return out, err
 }
 
-// events merges the histories of an identity and of its users. It returns the latest hundred
-// events, the oldest first.
-func (h *historian) events(ctx context.Context, identity string, users []string) ([]symbolon.Event, error) {
-	byID := map[int64]symbolon.Event{}
-	add := func(text, id string) error {
-		events, err := collect(ctx, h.db, text, []any{h.project, id}, scanEvent)
-		for _, e := range events {
-			byID[e.ID] = e
+// events merges the histories of an identity and of its user; one of them may be empty. It
+// returns the latest hundred events, the oldest first.
+func (h *historian) events(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) ([]symbolon.Event, error) {
+	out := []symbolon.Event{}
+	for _, history := range []struct{ text, id string }{
+		{eventsOfIdentity, string(identity)}, {eventsOfUser, string(user)}, {eventsOfFormerUser, string(user)},
+	} {
+		if history.id == "" {
+			continue
 		}
-		return err
-	}
-	if identity != "" {
-		if err := add(eventsOfIdentity, identity); err != nil {
+		events, err := collect(ctx, h.db.query, history.text, []any{h.project, history.id}, scanEvent)
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, u := range users {
-		if err := errors.Join(add(eventsOfUser, u), add(eventsOfFormerUser, u)); err != nil {
-			return nil, err
-		}
-	}
-	out := make([]symbolon.Event, 0, len(byID))
-	for _, e := range byID {
-		out = append(out, e)
+		out = append(out, events...)
 	}
 	slices.SortFunc(out, func(a, b symbolon.Event) int { return cmp.Compare(a.ID, b.ID) })
+	out = slices.CompactFunc(out, func(a, b symbolon.Event) bool { return a.ID == b.ID })
 	return out[max(0, len(out)-100):], nil
 }
 
@@ -232,7 +216,7 @@ func (c session) recordEvent(ctx context.Context, project string, at moment, e s
 
 // findings returns the identity's open findings, the oldest first.
 func findings(ctx context.Context, db session, project string, id symbolon.IdentityID) ([]symbolon.Finding, error) {
-	return collect(ctx, db, readFindings, []any{project, string(id)}, func(row scanner) (f symbolon.Finding, err error) {
+	return collect(ctx, db.query, readFindings, []any{project, string(id)}, func(row scanner) (f symbolon.Finding, err error) {
 		var at moment
 		var user sql.NullString
 		err = row.Scan(&f.Kind, &user, &f.Detail, &at)

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -29,27 +28,18 @@ update symbolon.runs set state = $1, detail = $2, checkpoint = $3, lease_until =
 where project = $7 and id = $8 and state = 'running' and lease_until = $9`
 
 // UnfinishedRun returns the project's run of a kind that has not ended, whether its process
-// lives or not. ErrNotFound: there is none.
+// lives or not. If there is none, it returns ErrNotFound.
 func (s *Store) UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error) {
-	if err := s.setup(); err != nil {
-		return symbolon.Run{}, err
-	}
-	out := symbolon.Run{Project: project, Kind: kind}
-	err := s.retry(ctx, func(waiting context.Context) error {
+	missing := fmt.Sprintf("no run of kind %s is unfinished", kind)
+	return readOne(ctx, s, "read the run", missing, unfinishedRun, []any{project, kind}, func(row scanner) (symbolon.Run, error) {
+		run := symbolon.Run{Project: project, Kind: kind}
 		var checkpoint string
 		var until, started, updated moment
-		err := session{store: s}.queryRow(waiting, unfinishedRun, project, kind).Scan(&out.ID, &out.State, &out.Detail, &checkpoint, &until, &started, &updated)
-		out.Checkpoint = []byte(checkpoint)
-		out.LeaseUntil, out.StartedAt, out.UpdatedAt = until.Time, started.Time, updated.Time
-		return err
+		err := row.Scan(&run.ID, &run.State, &run.Detail, &checkpoint, &until, &started, &updated)
+		run.Checkpoint = []byte(checkpoint)
+		run.LeaseUntil, run.StartedAt, run.UpdatedAt = until.Time, started.Time, updated.Time
+		return run, err
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return symbolon.Run{}, fmt.Errorf("sqlstore: no run of kind %s is unfinished: %w", kind, symbolon.ErrNotFound)
-	}
-	if err != nil {
-		return symbolon.Run{}, unavailable("read the run", err)
-	}
-	return out, nil
 }
 
 // StartRun records a new run. ErrConflict: another run of its kind has not ended.

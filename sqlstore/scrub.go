@@ -31,8 +31,8 @@ select identity_id from symbolon.links where project = $1 and state = 'linked' o
 // of each table are clear afterwards, whenever they were cleared, so a repeated call
 // returns the same. identity or user may be empty.
 func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (counts map[string]int, err error) {
+	counts = map[string]int{}
 	err = s.inTx(ctx, "scrub the records", func(ctx context.Context, db session) error {
-		counts = map[string]int{}
 		for _, part := range []struct {
 			name, text string
 			args       []any
@@ -58,7 +58,5 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 // SomeLinked returns at most n identities that the ledger links to users. A caller looks for
 // them at Ory to check that it is the right Ory.
 func (s *Store) SomeLinked(ctx context.Context, project string, n int) ([]symbolon.IdentityID, error) {
-	return readAll(ctx, s, "read the ledger", someLinked, []any{project, n}, func(row scanner) (id symbolon.IdentityID, err error) {
-		return id, row.Scan(&id)
-	})
+	return readAll(ctx, s, "read the ledger", someLinked, []any{project, n}, scanOne[symbolon.IdentityID])
 }

@@ -94,8 +94,8 @@ type Store struct {
 
 	prepared prepared
 
-	shape   atomic.Pointer[shape] // of the users table, once it was read
-	reading chan struct{}         // the place of who reads it
+	shape   atomic.Pointer[shape] // of the users table, after it was read
+	reading chan struct{}         // held while it is read
 }
 
 var _ symbolon.Store = (*Store)(nil)
@@ -107,26 +107,18 @@ func (s *Store) NewID() symbolon.NewID {
 
 // Ticket returns a number larger than every one before it.
 func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
-	if err := s.setup(); err != nil {
-		return 0, err
-	}
-	var n int64
-	err := s.retry(ctx, func(waiting context.Context) error {
+	return retryRead(ctx, s, "take a ticket", func(waiting context.Context) (symbolon.Ticket, error) {
 		release, _, err := s.turn(waiting)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer release()
-		return session{store: s}.queryRow(waiting, s.sql.ticket).Scan(&n)
+		return scanOne[symbolon.Ticket](session{store: s}.queryRow(waiting, s.sql.ticket))
 	})
-	if err != nil {
-		return 0, unavailable("take a ticket", err)
-	}
-	return symbolon.Ticket(n), nil
 }
 
-// Look returns what is held of an identity, in one round trip where no more than
-// one user is claimed; a request's first one takes two.
+// Read returns the evidence about an identity. It takes one round trip if the identity
+// claims at most one user. The first request of an identity takes two.
 func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	shape, err := s.ready(ctx, &q)
 	if err != nil {
@@ -134,7 +126,7 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
 	err = s.retry(ctx, func(waiting context.Context) error {
-		if q.Reading.Source == symbolon.FromRequest { // mostly somebody who has been here before
+		if q.Reading.Source == symbolon.FromRequest { // mostly of an identity that has its user
 			if stands, err := r.readBond(waiting, q); stands || err != nil {
 				return err
 			}
@@ -149,9 +141,6 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 
 // ready checks the configuration and the query before a call.
 func (s *Store) ready(ctx context.Context, q *symbolon.Query) (*shape, error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
 	if q.Project == "" {
 		return nil, errors.New("sqlstore: the query names no project")
 	}
@@ -187,6 +176,9 @@ func (s *Store) setup() error {
 // table returns the shape of the users table. The first call reads it. If the database does
 // not answer, the next call reads it again.
 func (s *Store) table(ctx context.Context) (*shape, error) {
+	if err := s.setup(); err != nil {
+		return nil, err
+	}
 	if known := s.shape.Load(); known != nil {
 		return known, nil
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+
+	"github.com/symbolon-id/symbolon"
 )
 
 // InTx runs f in its own transaction, for data that is stored beside the ledger. On SQLite it
@@ -22,45 +25,83 @@ func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Conte
 	if err := s.setup(); err != nil {
 		return err
 	}
-	err := s.retry(ctx, func(waiting context.Context) error {
+	err := s.retryTx(ctx, func(_ context.Context, tx *Tx) error { return f(ctx, session{store: s, tx: tx.tx}) })
+	if err == nil || errors.Is(err, errTaken) || errors.Is(err, errRefused) {
+		return err
+	}
+	if own, ok := errors.AsType[plainError](err); ok {
+		return own.err
+	}
+	return unavailable(doing, err)
+}
+
+// retryTx runs f in a transaction when it is this writer's turn. It starts again while the
+// database is busy. The context given to f is for waiting on locks.
+func (s *Store) retryTx(ctx context.Context, f func(waiting context.Context, tx *Tx) error) error {
+	return s.retry(ctx, func(waiting context.Context) error {
 		s.prepared.fulfil(waiting, s.DB)
 		release, _, err := s.turn(waiting)
 		if err != nil {
 			return err
 		}
 		defer release()
-		return s.transact(ctx, waiting, func(tx *Tx) error { return f(ctx, session{store: s, tx: tx.tx}) })
+		return s.transact(ctx, waiting, func(tx *Tx) error { return f(waiting, tx) })
 	})
-	var own plainError
-	switch {
-	case err == nil, errors.Is(err, errTaken), errors.Is(err, errRefused):
-		return err
-	case errors.As(err, &own):
-		return own.err
-	}
-	return unavailable(doing, err)
 }
 
 // scanner is one row of a result.
 type scanner interface{ Scan(into ...any) error }
 
-// readAll reads all rows of a query. It starts again while the database is busy.
-func readAll[T any](ctx context.Context, s *Store, doing, text string, args []any, scan func(scanner) (T, error)) (out []T, err error) {
+// scanOne scans a row that has one column.
+func scanOne[T any](row scanner) (value T, err error) {
+	err = row.Scan(&value)
+	return value, err
+}
+
+// retryRead returns what f reads. It starts again while the database is busy.
+func retryRead[T any](ctx context.Context, s *Store, doing string, f func(waiting context.Context) (T, error)) (T, error) {
+	var out, none T
 	if err := s.setup(); err != nil {
-		return nil, err
+		return none, err
 	}
-	err = s.retry(ctx, func(waiting context.Context) error {
-		out, err = collect(waiting, session{store: s}, text, args, scan)
+	err := s.retry(ctx, func(waiting context.Context) (err error) {
+		out, err = f(waiting)
 		return err
 	})
 	if err != nil {
-		return nil, unavailable(doing, err)
+		return none, unavailable(doing, err)
 	}
 	return out, nil
 }
 
-func collect[T any](ctx context.Context, db session, text string, args []any, scan func(scanner) (T, error)) (out []T, err error) {
-	rows, err := db.query(ctx, text, args...)
+// readAll reads all rows of a query.
+func readAll[T any](ctx context.Context, s *Store, doing, text string, args []any, scan func(scanner) (T, error)) ([]T, error) {
+	return retryRead(ctx, s, doing, func(waiting context.Context) ([]T, error) {
+		return collect(waiting, session{store: s}.query, text, args, scan)
+	})
+}
+
+// readOne reads the first row of a query. If there is none, the error is ErrNotFound behind
+// the sentence missing.
+func readOne[T any](ctx context.Context, s *Store, doing, missing, text string, args []any, scan func(scanner) (T, error)) (one T, err error) {
+	all, err := readAll(ctx, s, doing, text, args, scan)
+	if err != nil {
+		return one, err
+	}
+	if len(all) == 0 {
+		return one, notFound(missing)
+	}
+	return all[0], nil
+}
+
+func notFound(missing string) error {
+	return fmt.Errorf("sqlstore: %s: %w", missing, symbolon.ErrNotFound)
+}
+
+// collect runs a query and scans all of its rows.
+func collect[T any](ctx context.Context, query func(ctx context.Context, text string, args ...any) (*sql.Rows, error),
+	text string, args []any, scan func(scanner) (T, error)) (out []T, err error) {
+	rows, err := query(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
