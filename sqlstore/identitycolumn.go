@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,10 +57,8 @@ func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
 	}
 	column, there := t.columns[u.identity()]
 	if there {
-		for _, name := range t.unique {
-			if name == column.name {
-				return nil, nil
-			}
+		if slices.Contains(t.unique, column.name) {
+			return nil, nil
 		}
 		if err := s.doubled(ctx); err != nil {
 			return nil, err
@@ -101,25 +100,18 @@ func (s *Store) identityIndex() tableName {
 }
 
 func (s *Store) doubled(ctx context.Context) error {
-	rows, err := s.DB.QueryContext(ctx, fmt.Sprintf(readDoubles, s.Users.parts(), quote(s.Users.identity())))
+	u := s.Users
+	values, err := collect(ctx, s.DB.QueryContext, fmt.Sprintf(readDoubles, u.parts(), quote(u.identity())), nil, func(row scanner) (string, error) {
+		var value string
+		var n int
+		err := row.Scan(&value, &n)
+		return fmt.Sprintf("%.64q (%d rows)", value, n), err
+	})
 	if err != nil {
 		return unavailable("look for identities that stand in several rows", err)
 	}
-	defer rows.Close()
-	e := &DoubledError{Table: s.Users.table(), Column: s.Users.identity()}
-	for rows.Next() {
-		var value string
-		var n int
-		if err := rows.Scan(&value, &n); err != nil {
-			return unavailable("look for identities that stand in several rows", err)
-		}
-		e.Values = append(e.Values, fmt.Sprintf("%.64q (%d rows)", value, n))
-	}
-	if err := rows.Err(); err != nil {
-		return unavailable("look for identities that stand in several rows", err)
-	}
-	if len(e.Values) > 0 {
-		return e
+	if len(values) > 0 {
+		return &DoubledError{Table: u.table(), Column: u.identity(), Values: values}
 	}
 	return nil
 }
@@ -127,8 +119,8 @@ func (s *Store) doubled(ctx context.Context) error {
 // cleanupTimeout bounds a statement that cleans up after a context that may have ended.
 const cleanupTimeout = 5 * time.Second
 
-// tablePatience is the timeout for the table's lock. It is a variable for tests.
-var tablePatience = 5 * time.Second
+// tableTimeout is how long to wait for the table's lock. It is a variable for tests.
+var tableTimeout = 5 * time.Second
 
 // ErrTableBusy says that another transaction held the table for too long. The change was given
 // up, because other transactions would have to queue behind it.
@@ -156,7 +148,7 @@ func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error)
 				_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool must not keep the settings
 			}
 		}()
-		if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", tablePatience.Milliseconds()), "set statement_timeout = 0"); err != nil {
+		if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", tableTimeout.Milliseconds()), "set statement_timeout = 0"); err != nil {
 			return nil, err
 		}
 	}

@@ -115,7 +115,7 @@ func TestMoment(t *testing.T) {
 	}
 }
 
-// A claim that the key's type cannot hold names nobody.
+// TestKey: a claim that the key's type cannot hold names no user.
 func TestKey(t *testing.T) {
 	const id = "9f425a8d-7efc-4768-8f23-7647a74fdf13"
 	for _, tt := range []struct {
@@ -153,8 +153,8 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// TestAddIdentityColumnGivesUp where somebody holds the table, before everybody else
-// queues behind it.
+// TestAddIdentityColumnGivesUp: it gives up while another transaction holds the table, so that
+// other transactions do not queue behind it.
 func TestAddIdentityColumnGivesUp(t *testing.T) {
 	ctx := t.Context()
 	db, err := sql.Open("pgx", symbolontest.SharedPostgres(t).NewDatabase(t))
@@ -172,8 +172,8 @@ func TestAddIdentityColumnGivesUp(t *testing.T) {
 	if _, err := tx.ExecContext(ctx, "lock table accounts in access share mode"); err != nil {
 		t.Fatal(err)
 	}
-	defer func(was time.Duration) { tablePatience = was }(tablePatience)
-	tablePatience = 50 * time.Millisecond
+	defer func(was time.Duration) { tableTimeout = was }(tableTimeout)
+	tableTimeout = 50 * time.Millisecond
 	s := &Store{DB: db, Dialect: Postgres, Users: Users{Table: "accounts", NewID: symbolon.ByDatabase}}
 	if _, err := s.AddIdentityColumn(ctx); !errors.Is(err, ErrTableBusy) {
 		t.Errorf("%v", err)

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -9,10 +8,10 @@ import (
 	"slices"
 )
 
-// Table is a table as the database describes it: for tools that propose or examine a
-// setup.
+// Table is a table as the database describes it. It is for tools that propose or examine a
+// configuration.
 type Table struct {
-	Name    string // as Users.Table takes it: without the schema where the default one is meant
+	Name    string // as in Users.Table, without the schema if it is the default schema
 	Columns []Column
 }
 
@@ -20,16 +19,16 @@ type Table struct {
 type Column struct {
 	Name    string
 	Type    string // as it was declared
-	Key     bool   // the primary key, alone
+	Key     bool   // it is the whole primary key
 	Integer bool
 	Text    bool // any text
-	Holds   bool // can hold an identity's ID: uuid or text
-	Unique  bool // alone and without a condition
+	Holds   bool // it can hold an identity's ID, because it is uuid or text
+	Unique  bool // by itself and without a condition
 	NotNull bool
-	Default bool // fills itself
+	Default bool // it fills itself
 }
 
-// Column returns the column of a name.
+// Column returns the column with a name.
 func (t Table) Column(name string) (Column, bool) {
 	for _, c := range t.Columns {
 		if c.Name == name {
@@ -51,8 +50,9 @@ select name from sqlite_schema
 where type = 'table' and name not like 'sqlite\_%' escape '\' and (name not like 'symbolon\_%' escape '\' or name = 'symbolon_users')
 order by 1`
 
-// Tables lists the tables that could hold an application's users: all but Symbolon's
-// own and the database's, by name. Names that Users.Table cannot take are left out.
+// Tables lists the tables that could hold an application's users, in the order of their names.
+// These are all tables except Symbolon's and the database's own, and except those with a
+// name that Users.Table does not allow.
 func Tables(ctx context.Context, db *sql.DB, dialect Dialect) ([]Table, error) {
 	query := readPostgresTables
 	if dialect == SQLite {
@@ -76,7 +76,7 @@ func Tables(ctx context.Context, db *sql.DB, dialect Dialect) ([]Table, error) {
 	return out, nil
 }
 
-// Describe describes one table. One that does not exist has no columns.
+// Describe describes one table. A table that does not exist has no columns.
 func Describe(ctx context.Context, db *sql.DB, dialect Dialect, name string) (Table, error) {
 	found, err := readTable(ctx, db, dialect, Users{Table: name}.parts())
 	if err != nil {
@@ -85,18 +85,14 @@ func Describe(ctx context.Context, db *sql.DB, dialect Dialect, name string) (Ta
 	out := Table{Name: name}
 	for _, column := range slices.Sorted(maps.Keys(found.columns)) {
 		c := found.columns[column]
-		out.Columns = append(out.Columns, Column{Name: c.name, Type: c.declared, Key: c.primary, Integer: c.kind.integer(),
+		described := Column{Name: c.name, Type: c.declared, Key: c.primary, Integer: c.kind.integer(),
 			Text: c.kind == text, Holds: c.kind == text || c.kind == uuid, Unique: slices.Contains(found.unique, c.name),
-			NotNull: c.notNull, Default: c.preset || c.generated || found.rowid == c.name})
+			NotNull: c.notNull, Default: c.preset || c.generated || found.rowid == c.name}
+		if described.Key { // it comes first
+			out.Columns = slices.Insert(out.Columns, 0, described)
+		} else {
+			out.Columns = append(out.Columns, described)
+		}
 	}
-	slices.SortStableFunc(out.Columns, func(a, b Column) int { return cmp.Compare(rank(a), rank(b)) })
 	return out, nil
-}
-
-// rank puts the key first.
-func rank(c Column) int {
-	if c.Key {
-		return 0
-	}
-	return 1
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -9,11 +10,11 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
-// table is what the database says of a table.
+// table is the database's description of a table.
 type table struct {
 	columns map[string]column
-	unique  []string // columns that are unique each on its own, without condition
-	rowid   string   // SQLite: the column that is the rowid, which fills itself
+	unique  []string // each is unique by itself and without a condition
+	rowid   string   // on SQLite the column that is the rowid, which fills itself
 }
 
 type column struct {
@@ -26,14 +27,14 @@ type column struct {
 	primary   bool
 }
 
-// shape is the users table as the store writes it.
+// shape is the users table: its description by the application and by the database.
 type shape struct {
 	users    Users
 	dialect  Dialect
 	id       column
 	identity column
-	columns  []filled          // the projected ones, by name
-	others   map[string]column // all of them
+	columns  []filled          // the projected columns, in the order of their names
+	others   map[string]column // all columns, by name
 }
 
 // filled is a projected column.
@@ -42,11 +43,11 @@ type filled struct {
 	projection.Projection
 }
 
-// kind is what a column can hold, as far as it matters here.
+// kind is what a column can hold.
 type kind int
 
 const (
-	other kind = iota // the database judges
+	other kind = iota // only the database knows
 	text
 	uuid
 	int2
@@ -57,7 +58,7 @@ const (
 	jsonDoc
 )
 
-// key reports whether users can be keyed by it.
+// key reports whether a column of the kind can be the users' key.
 func (k kind) key() bool { return k == text || k == uuid || k.integer() }
 
 func (k kind) integer() bool { return k == int2 || k == int4 || k == int8 }
@@ -92,16 +93,12 @@ select c.name from pragma_table_info($1, $2) c
 where c.pk > 0 and upper(c.type) = 'INTEGER' and (select count(*) from pragma_table_info($1, $2) where pk > 0) = 1
   and not exists (select 1 from pragma_table_list t where t.name = $1 and t.schema = $2 and t.wr = 1)`
 
-// readTable asks the database for a table. One that does not exist has no columns.
+// readTable reads the description of a table. A table that does not exist has no columns.
 func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName) (t table, err error) {
 	args := []any{name.String()}
 	columns, unique := readPostgresColumns, readPostgresUnique
 	if dialect == SQLite {
-		schema := name.schema
-		if schema == "" {
-			schema = "main"
-		}
-		args = []any{name.table, schema}
+		args = []any{name.table, cmp.Or(name.schema, "main")}
 		if known, err := readNames(ctx, db, readSQLiteSchema, args[1:]); err != nil || len(known) == 0 {
 			return t, err
 		}
@@ -110,103 +107,70 @@ func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName)
 	if t.columns, err = readColumns(ctx, db, columns, dialect, args); err != nil {
 		return t, err
 	}
-	if t.unique, err = readNames(ctx, db, unique, args); err != nil {
+	if t.unique, err = readNames(ctx, db, unique, args); err != nil || dialect != SQLite {
 		return t, err
 	}
-	if dialect == SQLite {
-		rowid, err := readNames(ctx, db, readSQLiteRowid, args)
-		if err != nil {
-			return t, err
-		}
-		if len(rowid) == 1 {
-			t.rowid = rowid[0]
-			t.unique = append(t.unique, rowid[0])
-		}
+	rowid, err := readNames(ctx, db, readSQLiteRowid, args)
+	if len(rowid) == 1 {
+		t.rowid = rowid[0]
+		t.unique = append(t.unique, rowid[0])
 	}
-	return t, nil
+	return t, err
 }
 
 func readColumns(ctx context.Context, db *sql.DB, query string, dialect Dialect, args []any) (map[string]column, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := map[string]column{}
-	for rows.Next() {
-		var c column
-		if err := rows.Scan(&c.name, &c.declared, &c.notNull, &c.preset, &c.generated, &c.primary); err != nil {
-			return nil, err
-		}
+	all, err := collect(ctx, db.QueryContext, query, args, func(row scanner) (c column, err error) {
+		err = row.Scan(&c.name, &c.declared, &c.notNull, &c.preset, &c.generated, &c.primary)
 		c.kind = kindOf(dialect, c.declared)
+		return c, err
+	})
+	out := make(map[string]column, len(all))
+	for _, c := range all {
 		out[c.name] = c
 	}
-	return out, rows.Err()
+	return out, err
 }
 
 func readNames(ctx context.Context, db *sql.DB, query string, args []any) ([]string, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		if !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out, rows.Err()
+	return collect(ctx, db.QueryContext, query, args, scanOne[string])
 }
 
 func kindOf(dialect Dialect, declared string) kind {
 	if dialect == SQLite {
 		return kindOfSQLite(strings.ToUpper(declared))
 	}
-	switch declared {
-	case "text", "character varying", "character", "citext", "name":
-		return text
-	case "uuid":
-		return uuid
-	case "smallint":
-		return int2
-	case "integer":
-		return int4
-	case "bigint":
-		return int8
-	case "real", "double precision", "numeric":
-		return float
-	case "boolean":
-		return boolean
-	case "json", "jsonb":
-		return jsonDoc
+	return postgresKinds[declared]
+}
+
+var postgresKinds = map[string]kind{
+	"text": text, "character varying": text, "character": text, "citext": text, "name": text,
+	"uuid":     uuid,
+	"smallint": int2, "integer": int4, "bigint": int8,
+	"real": float, "double precision": float, "numeric": float,
+	"boolean": boolean,
+	"json":    jsonDoc, "jsonb": jsonDoc,
+}
+
+// kindOfSQLite returns the first kind whose names are part of a declared type.
+func kindOfSQLite(declared string) kind {
+	for _, k := range sqliteKinds {
+		if slices.ContainsFunc(k.names, func(name string) bool { return strings.Contains(declared, name) }) {
+			return k.kind
+		}
 	}
 	return other
 }
 
-// kindOfSQLite follows SQLite's own rules for the affinity of a declared type,
-// and reads the names that people give to what SQLite has no type for.
-func kindOfSQLite(declared string) kind {
-	has := func(parts ...string) bool {
-		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(declared, p) })
-	}
-	switch {
-	case has("BOOL"):
-		return boolean
-	case has("JSON"):
-		return jsonDoc
-	case has("UUID", "GUID"):
-		return uuid
-	case has("INT"):
-		return int8
-	case has("CHAR", "CLOB", "TEXT"):
-		return text
-	case has("REAL", "FLOAT", "DOUBLE", "NUMERIC", "DECIMAL"):
-		return float
-	}
-	return other
+// sqliteKinds follow SQLite's own rules for the affinity of a declared type. Before them come
+// the usual names for types that SQLite does not have.
+var sqliteKinds = []struct {
+	names []string
+	kind  kind
+}{
+	{[]string{"BOOL"}, boolean},
+	{[]string{"JSON"}, jsonDoc},
+	{[]string{"UUID", "GUID"}, uuid},
+	{[]string{"INT"}, int8},
+	{[]string{"CHAR", "CLOB", "TEXT"}, text},
+	{[]string{"REAL", "FLOAT", "DOUBLE", "NUMERIC", "DECIMAL"}, float},
 }
