@@ -69,7 +69,6 @@ type bulk struct {
 	project string
 	qs      []symbolon.Query
 	out     []symbolon.Outcome
-	last    *attempt
 }
 
 // newcomer is an identity that needs a new user.
@@ -87,20 +86,16 @@ func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 	if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" || plan.Release != "" || plan.Err != nil {
 		return nil, false
 	}
-	seen, u := b.qs[at].Reading, b.shape.users
+	seen := b.qs[at].Reading
 	n := &newcomer{at: at, plan: plan}
 	n.link = symbolon.Link{Project: b.project, Identity: seen.Identity.ID, State: symbolon.Linked, Source: seen.Source,
 		Ticket: seen.Ticket, BackReference: plan.BackReference}
+	var key any
 	if plan.User != "" {
-		user, key, ok := b.shape.key(plan.User)
-		if !ok {
+		var ok bool
+		if n.link.User, key, ok = b.shape.key(plan.User); !ok {
 			return nil, false
 		}
-		n.link.User = user
-		n.columns, n.values = append(n.columns, u.id()), append(n.values, key)
-	}
-	if !u.one() {
-		n.columns, n.values = append(n.columns, u.identity()), append(n.values, string(seen.Identity.ID))
 	}
 	cells := b.shape.paths(seen.Identity)
 	if len(refusedCells(cells)) > 0 {
@@ -108,9 +103,7 @@ func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 	}
 	n.digest = digest(cells)
 	base, optional := b.shape.sortCells(cells)
-	for _, c := range append(base, optional...) {
-		n.columns, n.values = append(n.columns, c.name), append(n.values, c.param)
-	}
+	n.columns, n.values = b.shape.newRow(key, seen.Identity.ID, append(base, optional...))
 	return n, true
 }
 
@@ -142,41 +135,39 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 // together makes them in one transaction. It tries again if that was not committed.
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	for until := time.Now().Add(lockTimeout); ; {
-		err := b.store.retry(ctx, func(waiting context.Context) error { return b.inTx(ctx, waiting, all) })
+		var a *attempt
+		err := b.store.retryTx(ctx, func(waiting context.Context, tx *Tx) error {
+			a = &attempt{bulk: b, all: all, now: b.store.now().UTC().Truncate(time.Microsecond), db: session{store: b.store, tx: tx.tx}}
+			return a.run(ctx, waiting, tx)
+		})
+		if err == nil {
+			a.setOutcomes()
+			return nil
+		}
 		if !errors.Is(err, errCommitUnknown) || !time.Now().Before(until) {
 			return err
 		}
-		if done, err := b.checkCommitted(ctx); done || err != nil {
+		if done, err := a.checkCommitted(ctx); done || err != nil {
 			return err
 		}
 	}
 }
 
-// inTx makes one attempt. Its outcomes count only after the commit.
-func (b *bulk) inTx(ctx, waiting context.Context, all []*newcomer) error {
-	s := b.store
-	s.prepared.fulfil(waiting, s.DB)
-	release, _, err := s.turn(waiting)
-	if err != nil {
-		return err
-	}
-	defer release()
-	a := &attempt{bulk: b, all: all, now: s.now().UTC().Truncate(time.Microsecond)}
-	b.last = a
-	if err := s.transact(ctx, waiting, func(tx *Tx) error { return a.run(ctx, waiting, tx) }); err != nil {
-		return err
-	}
-	a.setOutcomes()
-	return nil
+// attempt is one transaction.
+type attempt struct {
+	*bulk
+	all   []*newcomer
+	now   time.Time
+	db    session
+	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
 }
 
-// checkCommitted finds out whether the last attempt was committed. One of its links is enough
-// to know, because the transaction exists as a whole or not at all.
-func (b *bulk) checkCommitted(ctx context.Context) (done bool, err error) {
-	a, found := b.last, entry{}
-	want := entry{Link: a.linked(a.all[0])}
-	q := symbolon.Query{Project: b.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: want.Identity}}}
-	_, err = b.store.Write(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) {
+// checkCommitted finds out whether the attempt was committed. One of its links is enough to
+// know, because the transaction exists as a whole or not at all.
+func (a *attempt) checkCommitted(ctx context.Context) (done bool, err error) {
+	found, want := entry{}, entry{Link: a.linked(a.all[0])}
+	q := symbolon.Query{Project: a.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: want.Identity}}}
+	_, err = a.store.Write(ctx, q, func(h symbolon.Evidence) (symbolon.Plan, error) {
 		if h.Link != nil {
 			found.Link = *h.Link
 		}
@@ -189,15 +180,6 @@ func (b *bulk) checkCommitted(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// attempt is one transaction.
-type attempt struct {
-	*bulk
-	all   []*newcomer
-	now   time.Time
-	db    session
-	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
-}
-
 // setOutcomes sets the outcomes after the commit.
 func (a *attempt) setOutcomes() {
 	for _, n := range a.all {
@@ -206,7 +188,6 @@ func (a *attempt) setOutcomes() {
 }
 
 func (a *attempt) run(ctx, waiting context.Context, tx *Tx) error {
-	a.db = session{store: a.store, tx: tx.tx}
 	if err := a.enter(waiting); err != nil {
 		return err
 	}

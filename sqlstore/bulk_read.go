@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Who is known. The entries are asked for by a subquery, as in read: of `in` Postgres
-// makes a walk through the whole project while it has no statistics.
+// The queries for known identities and users. The entries are read by a subquery, as in
+// read, because for `in` Postgres reads the whole project while it has no statistics.
 var (
 	knownEntries = list{head: `with v as (values `, tail: `) select found.id from (select
        (select l.identity_id from symbolon.links l where l.identity_id = v.column1 and l.project = `, end: `) as id from v) as found
@@ -20,17 +20,16 @@ where found.id is not null`, rows: true}
 	knownUsers   = list{head: `select cast({id} as text) from {users} where {id} in `}
 )
 
-// list is a query with a list of values behind its head, and the project behind its
-// tail.
+// list is a query with a list of values after its head, and the project after its tail.
 type list struct {
 	head, tail, end string
 	rows            bool // each value is a row of its own
 }
 
-// lengths are those of the lists; shorter ones repeat their last value.
+// lengths are the possible lengths of a list. A shorter list repeats its first value.
 var lengths = []int{500, 20}
 
-// strangers are the places of those of whom, and of whose claims, nothing is held.
+// strangers returns the places in b.qs of the unknown identities that claim no known user.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 	known := map[string]bool{}
 	err = b.store.retry(ctx, func(waiting context.Context) error {
@@ -48,7 +47,8 @@ func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 	return out, nil
 }
 
-// userMark tells users from identities among what is known: their IDs may be the same.
+// userMark distinguishes the known users from the known identities, whose IDs may be the
+// same.
 const userMark = "user "
 
 func (b *bulk) namesKnown(q symbolon.Query, known map[string]bool) bool {
@@ -99,7 +99,7 @@ func (b *bulk) ask(ctx context.Context, l list, values []any, note func(string))
 	for len(padded) < size {
 		padded = append(padded, values[0])
 	}
-	m := b.many(l.head, size, 1)
+	m := b.store.many(l.head, size, 1)
 	if l.rows {
 		for i, v := range padded {
 			m.row(i, v)
@@ -112,10 +112,9 @@ func (b *bulk) ask(ctx context.Context, l list, values []any, note func(string))
 		m.param(b.project)
 		m.WriteString(l.end)
 	}
-	return session{store: b.store}.each(ctx, m, func(scan func(...any) error) error {
-		var s string
-		err := scan(&s)
-		note(s)
-		return err
-	})
+	known, err := collect(ctx, session{store: b.store}.query, m.String(), m.args, scanOne[string])
+	for _, value := range known {
+		note(value)
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,15 +9,16 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Rows travel many to a statement. Of each statement there are few sizes, so that few
-// texts have to be read and prepared by the databases.
+// One statement carries many rows. Each statement has few sizes, so that the databases parse
+// and prepare few texts.
 var pieces = []int{500, 100, 20, 4, 1}
 
-// maxParams is what one statement may have on SQLite; Postgres allows twice as many.
+// maxParams is how many parameters one statement may have on SQLite. Postgres allows twice as
+// many.
 const maxParams = 32766
 
-// inPieces calls f for stretches of n rows, each of a size of pieces that a statement
-// with so many parameters a row can take.
+// inPieces splits n rows into pieces and calls f for each. perRow is the number of parameters
+// of a row.
 func inPieces(n, perRow int, f func(from, to int) error) error {
 	for from := 0; from < n; {
 		size := 1
@@ -36,7 +36,7 @@ func inPieces(n, perRow int, f func(from, to int) error) error {
 	return nil
 }
 
-// The tables that all of it goes into, and the types of what does not travel as text.
+// The tables, and the types of the values that are not sent as text.
 var (
 	entriesInto = into{name: "symbolon.links", columns: []string{"identity_id", "user_id", "state", "linked_at", "way", "ticket", "digest", "back_reference"},
 		types: map[string]string{"linked_at": "timestamptz", "ticket": "bigint"}}
@@ -44,7 +44,8 @@ var (
 		types: map[string]string{"at": "timestamptz"}}
 )
 
-// into is where many rows go. The first column has another value in every row.
+// into is a table that many rows are inserted into. The first column has a different value in
+// every row.
 type into struct {
 	name    string
 	columns []string
@@ -58,22 +59,22 @@ update symbolon.links set user_id = v.column2, state = 'linked' from (values `
 	bindAllEnd = `) as v where symbolon.links.state = 'new' and symbolon.links.identity_id = v.column1 and symbolon.links.project = `
 )
 
-// many is a statement with rows of parameters. They have no names on SQLite: with them
-// the time to bind all grows with the square of their number.
+// many is a statement with rows of parameters. On SQLite the parameters have no numbers,
+// because the time to bind numbered ones grows with the square of their number.
 type many struct {
 	strings.Builder
 	dialect Dialect
 	args    []any
 }
 
-func (b *bulk) many(head string, rows, perRow int) *many {
-	m := &many{dialect: b.store.Dialect, args: make([]any, 0, rows*perRow+1)}
+func (s *Store) many(head string, rows, perRow int) *many {
+	m := &many{dialect: s.Dialect, args: make([]any, 0, rows*perRow+1)}
 	m.Grow(len(head) + rows*(perRow+1)*6)
 	m.WriteString(head)
 	return m
 }
 
-// row adds a row of values, the i-th.
+// row adds the i-th row of values.
 func (m *many) row(i int, values ...any) {
 	m.WriteString(comma(i) + "(")
 	for i, v := range values {
@@ -93,8 +94,8 @@ func (m *many) param(v any) {
 	m.WriteString(strconv.Itoa(len(m.args)))
 }
 
-// insert inserts rows of values, in pieces, unless somebody has made one of them
-// meanwhile: then it says errTaken. A value that all rows of a piece share travels once.
+// insert inserts rows of values, in pieces. It returns errTaken if another writer has made
+// one of them. A value that all rows of a piece share is sent once.
 func (a *attempt) insert(ctx context.Context, t into, rows [][]any) error {
 	return inPieces(len(rows), len(t.columns), func(from, to int) error {
 		m := a.shared(t, rows[from:to])
@@ -108,7 +109,7 @@ func (a *attempt) insert(ctx context.Context, t into, rows [][]any) error {
 
 func (b *bulk) shared(t into, rows [][]any) *many {
 	var own []int // the columns whose values differ
-	m := b.many("insert into "+t.name+" (project, "+strings.Join(t.columns, ", ")+") select ", len(rows), len(t.columns))
+	m := b.store.many("insert into "+t.name+" (project, "+strings.Join(t.columns, ", ")+") select ", len(rows), len(t.columns))
 	m.param(b.project)
 	for i, column := range t.columns {
 		m.WriteString(", ")
@@ -137,8 +138,8 @@ func (b *bulk) shared(t into, rows [][]any) *many {
 	return m
 }
 
-// enter inserts the entries. Whoever has one by now, or whose new user is somebody's,
-// ends the attempt.
+// enter inserts the entries. It returns errTaken if an identity has an entry by now, or if a
+// new user's ID is linked already.
 func (a *attempt) enter(ctx context.Context) error {
 	rows := make([][]any, len(a.all))
 	for i, n := range a.all {
@@ -152,22 +153,7 @@ func (a *attempt) enter(ctx context.Context) error {
 	return a.insert(ctx, entriesInto, rows)
 }
 
-// each runs a query and has every row of its answer scanned.
-func (c session) each(ctx context.Context, m *many, f func(scan func(...any) error) error) error {
-	rows, err := c.query(ctx, m.String(), m.args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// insertRows makes the users' rows: those with values for the same columns together.
+// insertRows makes the users' rows. Rows with values for the same columns share statements.
 func (a *attempt) insertRows(ctx context.Context) error {
 	a.users = make(map[symbolon.IdentityID]symbolon.UserID, len(a.all))
 	byColumns := map[string][]*newcomer{}
@@ -183,13 +169,13 @@ func (a *attempt) insertRows(ctx context.Context) error {
 		alike := byColumns[key]
 		err := inPieces(len(alike), len(alike[0].columns), func(from, to int) error { return a.insertAlike(ctx, alike[from:to]) })
 		if err != nil {
-			return a.store.Dialect.refusalError(err)
+			return a.store.Dialect.refusalAs(errRefused, err)
 		}
 	}
 	for _, n := range a.all {
 		user := a.users[n.link.Identity]
 		if user == "" || n.link.User != "" && n.link.User != user {
-			return errRefused // the table has a mind of its own; Write asks it
+			return errRefused // a trigger or a default of the table chose another ID; Write finds out
 		}
 	}
 	return nil
@@ -198,9 +184,10 @@ func (a *attempt) insertRows(ctx context.Context) error {
 func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	columns := alike[0].columns
 	if len(columns) == 0 {
-		return errRefused // nothing but defaults: Write knows how
+		return errRefused // a row of defaults is left for Write
 	}
-	m := a.many(insertInto(columns), len(alike), len(columns))
+	head := "insert into {users} (" + quoteAll(columns) + ") values "
+	m := a.store.many(head, len(alike), len(columns))
 	for i, n := range alike {
 		m.row(i, n.values...)
 	}
@@ -209,59 +196,39 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	m.WriteString(" returning " + key + ", cast(" + table + ".{identity} as text)" + retiredToo + key + " and symbolon_r.project = ")
 	m.param(a.project)
 	m.WriteString(")")
-	return a.db.each(ctx, m, func(scan func(...any) error) error {
-		var user symbolon.UserID
+	_, err := collect(ctx, a.db.query, m.String(), m.args, func(row scanner) (user symbolon.UserID, err error) {
 		var identity string
 		var retired bool
-		if err := scan(&user, &identity, &retired); err != nil {
-			return err
-		}
-		if retired {
-			return errRefused
+		err = row.Scan(&user, &identity, &retired)
+		if err == nil && retired {
+			err = errRefused
 		}
 		a.users[asIdentity(identity)] = user
-		return nil
+		return user, err
 	})
+	return err
 }
 
-// retiredToo asks whether an ID is retired; that it is nobody's was seen when the entry
-// was made.
+// retiredToo asks whether an ID is retired. Whether it is linked shows when it is written to
+// the entry, because the ledger's index is unique.
 const retiredToo = `,
        exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = `
 
-func insertInto(columns []string) string {
-	var b strings.Builder
-	b.WriteString("insert into {users} (")
-	for i, c := range columns {
-		b.WriteString(comma(i) + quote(c))
-	}
-	b.WriteString(") values ")
-	return b.String()
-}
-
 // bind writes the IDs that the database chose into the entries.
 func (a *attempt) bind(ctx context.Context) error {
-	var unbound []*newcomer
-	for _, n := range a.all {
-		if n.link.User == "" {
-			unbound = append(unbound, n)
-		}
-	}
+	unbound := slices.DeleteFunc(slices.Clone(a.all), func(n *newcomer) bool { return n.link.User != "" })
 	return inPieces(len(unbound), 2, func(from, to int) error {
-		m := a.many(bindAll, to-from, 2)
+		m := a.store.many(bindAll, to-from, 2)
 		for i, n := range unbound[from:to] {
 			m.row(i, string(n.link.Identity), string(a.users[n.link.Identity]))
 		}
 		m.WriteString(bindAllEnd)
 		m.param(a.project)
 		count, err := a.db.exec(ctx, m.String(), m.args...)
-		switch {
-		case err != nil && a.store.Dialect.refusedBy(err):
-			return fmt.Errorf("%w: %w", errTaken, err) // the ID is somebody's whose row is missing
-		case err == nil && count != int64(to-from):
+		if err == nil && count != int64(to-from) {
 			return errTaken
 		}
-		return err
+		return a.store.Dialect.refusalAs(errTaken, err) // a refused ID is linked, and its row is missing
 	})
 }
 

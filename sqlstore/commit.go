@@ -76,7 +76,7 @@ func (d Dialect) committed(err error) error {
 	case err == nil:
 		return nil
 	case d.answered(err):
-		return d.refusalError(err) // a deferred constraint
+		return d.refusalAs(errRefused, err) // a deferred constraint
 	}
 	return fmt.Errorf("%w: %w", errCommitUnknown, err)
 }

@@ -7,9 +7,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-const dropEntry = `delete from symbolon.links where project = $1 and identity_id = $2`
-
-// detach ends a bond as if it had not been: the entry goes, or is on hold as before.
+// detach undoes a link. It deletes the entry, or puts it on hold as before.
 func (w *writer) detach(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
 	if !ok || w.before.State != symbolon.Linked || w.before.User != user {
@@ -24,18 +22,14 @@ func (w *writer) detach(ctx context.Context) error {
 			return err
 		}
 	} else {
-		if _, err := w.db.exec(ctx, dropEntry, w.q.Project, string(id)); err != nil {
+		if _, err := w.db.exec(ctx, deleteEntry, w.q.Project, string(id)); err != nil {
 			return err
 		}
-		w.before, w.entry = bare, bare // nothing is left to be saved
+		w.before, w.entry = bare, bare // there is nothing to save
 	}
 	if !w.plan.Clear {
 		return nil
 	}
-	n, err := w.db.exec(ctx, clearIdentity, key, string(id))
-	if err == nil && n == 0 {
-		return errTaken
-	}
 	w.wrote = true
-	return err
+	return w.db.change(ctx, clearIdentity, key, string(id))
 }

@@ -37,17 +37,21 @@ func (w *writer) endLink(ctx context.Context) error {
 		w.entry.digest, w.entry.BackReference = "", ""
 	}
 	if was != w.plan.State || w.wrote {
-		detail := w.plan.Why
-		if w.plan.Row != "" {
-			detail += fmt.Sprintf("; row: %s", w.plan.Row)
-		}
-		w.event(symbolon.Event{Kind: kind, User: w.plan.User, Detail: detail})
+		w.event(symbolon.Event{Kind: kind, User: w.plan.User, Detail: withPolicy(w.plan.Why, w.plan.Row)})
 	}
 	if refused != "" {
 		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.RowKept, Identity: w.q.Reading.Identity.ID,
 			User: w.plan.User, Detail: refused})
 	}
-	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
+	return w.closeFindings(ctx)
+}
+
+// withPolicy adds the policy to the reason of an event.
+func withPolicy(why string, row symbolon.RowPolicy) string {
+	if row == "" {
+		return why
+	}
+	return fmt.Sprintf("%s; row: %s", why, row)
 }
 
 // followPolicy applies the plan's policy to the row. refused says for the operator what the
@@ -100,11 +104,7 @@ func (w *writer) followed(ctx context.Context) (bool, error) {
 
 func (w *writer) deleteRow(ctx context.Context, key any) (refused string, err error) {
 	refusal, err := w.try(ctx, func() error {
-		n, err := w.db.exec(ctx, deleteRow, key, string(w.q.Reading.Identity.ID))
-		if err == nil && n == 0 {
-			return errTaken
-		}
-		return err
+		return w.db.change(ctx, deleteRow, key, string(w.q.Reading.Identity.ID))
 	})
 	if err != nil {
 		return "", err
@@ -177,12 +177,8 @@ func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, use
 	if loser != w.plan.Release {
 		return errTaken // the other identity is not proved gone
 	}
-	n, err := w.db.exec(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Reading.Source), moment{w.now})
-	if err != nil {
+	if err := w.db.change(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Reading.Source), moment{w.now}); err != nil {
 		return err
-	}
-	if n == 0 {
-		return errTaken
 	}
 	w.event(symbolon.Event{Kind: symbolon.IdentityGone, Identity: loser, Before: user,
 		Detail: fmt.Sprintf("its user went to identity %s, which claims it", w.q.Reading.Identity.ID)})

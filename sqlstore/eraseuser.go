@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,23 +26,15 @@ insert into symbolon.events (project, at, kind, identity_id, user_id, way, detai
 
 // User returns everything known about a user: its row, the identity that the ledger links to
 // it, and whether its ID is retired.
-func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) (c symbolon.Claimed, err error) {
-	if err := s.setup(); err != nil {
-		return c, err
-	}
+func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) (symbolon.Claimed, error) {
 	shape, err := s.table(ctx)
 	if err != nil {
-		return c, err
+		return symbolon.Claimed{}, err
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
-	err = s.retry(ctx, func(waiting context.Context) error {
-		c, err = r.claimed(waiting, project, user, map[symbolon.UserID]symbolon.Claimed{})
-		return err
+	return retryRead(ctx, s, "read user "+string(user), func(waiting context.Context) (symbolon.Claimed, error) {
+		return r.claimed(waiting, project, user, map[symbolon.UserID]symbolon.Claimed{})
 	})
-	if err != nil {
-		return c, unavailable("read user "+string(user), err)
-	}
-	return c, nil
 }
 
 // EraseUser retires a user's ID, whether or not the user has an identity, and applies the
@@ -50,9 +43,6 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 // refused says what the table refused; the ID is retired all the same, and the next call
 // tries again. It is idempotent.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
-	if err := s.setup(); err != nil {
-		return "", err
-	}
 	shape, err := s.table(ctx)
 	if err != nil {
 		return "", err
@@ -100,11 +90,7 @@ func (u *rowEraser) end(ctx context.Context, row symbolon.RowPolicy, why string)
 	if err != nil || fresh == 0 && !u.wrote {
 		return refused, err
 	}
-	detail := why
-	if row != "" {
-		detail += fmt.Sprintf("; row: %s", row)
-	}
-	_, err = u.db.exec(ctx, erasedUserEvent, u.q.Project, moment{u.now}, null(u.identity), string(u.plan.User), detail)
+	_, err = u.db.exec(ctx, erasedUserEvent, u.q.Project, moment{u.now}, null(u.identity), string(u.plan.User), withPolicy(why, row))
 	return refused, err
 }
 
@@ -147,9 +133,6 @@ func (u *rowEraser) attempt(ctx context.Context, what, text string, args ...any)
 // personal data. The identity column is one of them if identity is not empty. exists says
 // whether there is a row. It writes nothing.
 func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
-	if err := s.setup(); err != nil {
-		return false, nil, err
-	}
 	shape, err := s.table(ctx)
 	if err != nil {
 		return false, nil, err
@@ -159,17 +142,6 @@ func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity sy
 		return false, nil, nil
 	}
 	cells := shape.anonymised(symbolon.AnonymiseRow, canonical)
-	err = s.retry(ctx, func(waiting context.Context) error {
-		exists, columns, err = s.leftInRow(waiting, shape, cells, key, identity)
-		return err
-	})
-	if err != nil {
-		return false, nil, unavailable("read the row of user "+string(user), err)
-	}
-	return exists, columns, nil
-}
-
-func (s *Store) leftInRow(ctx context.Context, shape *shape, cells []cell, key any, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
 	text := `select lower(cast({identity} as text))`
 	for _, c := range cells {
 		text += `, cast(` + quote(c.name) + ` as text)`
@@ -179,16 +151,14 @@ func (s *Store) leftInRow(ctx context.Context, shape *shape, cells []cell, key a
 	for i := range values {
 		into[i] = &values[i]
 	}
-	rows, err := session{store: s}.query(ctx, text+` from {users} where {id} = $1`, key)
+	err = s.retry(ctx, func(waiting context.Context) error {
+		return session{store: s}.queryRow(waiting, text+` from {users} where {id} = $1`, key).Scan(into...)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil, nil
+	}
 	if err != nil {
-		return false, nil, err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return false, nil, rows.Err()
-	}
-	if err := rows.Scan(into...); err != nil {
-		return false, nil, err
+		return false, nil, unavailable("read the row of user "+string(user), err)
 	}
 	for i, c := range cells {
 		if c.holds(values[i+1]) {
@@ -198,7 +168,7 @@ func (s *Store) leftInRow(ctx context.Context, shape *shape, cells []cell, key a
 	if held := values[0]; held != nil && identity != "" && *held == string(identity) && !shape.users.one() {
 		columns = append(columns, shape.identity.name)
 	}
-	return true, columns, rows.Err()
+	return true, columns, nil
 }
 
 // holds reports whether the column still contains personal data, that is, anything but the

@@ -18,7 +18,7 @@ func (w *writer) apply(ctx context.Context) error {
 	case symbolon.Keep:
 		return nil
 	case symbolon.Confirm:
-		return w.closeFindings(ctx, func(k symbolon.FindingKind) bool { return k == symbolon.MissingBackReference })
+		return w.closeFindings(ctx, symbolon.MissingBackReference)
 	case symbolon.Update:
 		return w.update(ctx)
 	case symbolon.Create:
@@ -90,7 +90,7 @@ func (w *writer) create(ctx context.Context) error {
 	if w.plan.Conflict {
 		w.event(symbolon.Event{Kind: symbolon.ClaimRefused, User: user, Detail: w.plan.Why})
 	}
-	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
+	return w.closeFindings(ctx)
 }
 
 // bind links the identity to the user in the entry.
@@ -161,7 +161,7 @@ func (w *writer) attach(ctx context.Context) error {
 		w.entry.Ticket = w.q.Reading.Ticket
 		w.columnsWritten(cells, left)
 	}
-	return w.closeFindings(ctx, func(symbolon.FindingKind) bool { return true })
+	return w.closeFindings(ctx)
 }
 
 // release puts the identities that had the user on hold. Only the operator can cause it.
@@ -186,12 +186,8 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 			}
 			continue
 		}
-		n, err := w.db.exec(ctx, moveAway, w.q.Project, string(loser), string(user))
-		if err != nil {
+		if err := w.db.change(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
 			return err
-		}
-		if n == 0 {
-			return errTaken
 		}
 		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Reading.Identity.ID)
 		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: loser, Before: user, Finding: symbolon.Moved, Detail: w.plan.Why})
@@ -225,7 +221,7 @@ func (w *writer) update(ctx context.Context) error {
 			fixed = append(fixed, symbolon.DuplicateEmail, symbolon.ColumnRefused)
 		}
 	}
-	return w.closeFindings(ctx, func(k symbolon.FindingKind) bool { return slices.Contains(fixed, k) })
+	return w.closeFindings(ctx, fixed...)
 }
 
 // leftOut says why a column was not written.
@@ -277,9 +273,9 @@ func (w *writer) recordFindings(ctx context.Context) error {
 	return nil
 }
 
-// closeFindings closes the identity's open findings whose kinds are fixed, except those that
-// the plan finds again.
-func (w *writer) closeFindings(ctx context.Context, fixed func(symbolon.FindingKind) bool) error {
+// closeFindings closes the identity's open findings of the kinds, except those that the plan
+// finds again. Without kinds it closes findings of every kind.
+func (w *writer) closeFindings(ctx context.Context, kinds ...symbolon.FindingKind) error {
 	if !w.read.open {
 		return nil
 	}
@@ -289,7 +285,7 @@ func (w *writer) closeFindings(ctx context.Context, fixed func(symbolon.FindingK
 	}
 	for _, f := range open {
 		again := slices.ContainsFunc(w.plan.Findings, func(p symbolon.Finding) bool { return p.Kind == f.Kind && p.Identity == f.Identity })
-		if again || !fixed(f.Kind) {
+		if again || len(kinds) > 0 && !slices.Contains(kinds, f.Kind) {
 			continue
 		}
 		if _, err := w.db.exec(ctx, closeFinding, moment{w.now}, w.q.Project, string(f.Identity), string(f.Kind)); err != nil {

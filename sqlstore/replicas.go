@@ -2,11 +2,12 @@ package sqlstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -79,12 +80,8 @@ func (r *Replicas) today() int64 { return r.Store.now().Unix() / (24 * 60 * 60) 
 
 // Remember stores the session of each credential, for at least a day.
 func (r *Replicas) Remember(ctx context.Context, sessions map[[32]byte]string) error {
-	keys := make([][32]byte, 0, len(sessions))
-	for k := range sessions {
-		keys = append(keys, k)
-	}
 	// Sorted, so that replicas cannot deadlock.
-	slices.SortFunc(keys, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	keys := slices.SortedFunc(maps.Keys(sessions), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
 	day := r.today()
 	rows := make([][]any, len(keys))
 	for i, k := range keys {
@@ -167,48 +164,42 @@ func (r *Replicas) read(ctx context.Context) (ids []string, err error) {
 			r.floor = max(r.floor, n)
 		}
 	}
-	for n := range r.heard {
-		if n <= r.floor {
-			delete(r.heard, n)
-		}
-	}
-	fresh := map[int64]string{}
+	maps.DeleteFunc(r.heard, func(n int64, _ time.Time) bool { return n <= r.floor })
+	var all []purge
 	for after, more := r.floor, true; more; {
-		if after, more, err = r.page(ctx, after, fresh); err != nil {
+		page, err := collect(ctx, session{store: r.Store}.query, hearPurges, []any{r.project(), after}, scanPurge)
+		if err != nil {
 			return nil, unavailable("hear purges", err)
 		}
+		all = append(all, page...)
+		if more = len(page) == purgesPage; more {
+			after = page[len(page)-1].number
+		}
 	}
-	for n, id := range fresh {
-		r.heard[n] = now
-		ids = append(ids, id)
+	for _, p := range all {
+		if _, known := r.heard[p.number]; !known {
+			r.heard[p.number] = now
+			ids = append(ids, p.id)
+		}
 	}
 	return ids, nil
 }
 
-func (r *Replicas) page(ctx context.Context, after int64, fresh map[int64]string) (last int64, more bool, err error) {
-	rows, err := session{store: r.Store}.query(ctx, hearPurges, r.project(), after)
-	if err != nil {
-		return after, false, err
-	}
-	defer rows.Close()
-	n, last := 0, after
-	for ; rows.Next(); n++ {
-		var what string
-		if err := rows.Scan(&last, &what); err != nil {
-			return after, false, err
-		}
-		if _, known := r.heard[last]; !known {
-			fresh[last] = what
-		}
-	}
-	return last, n == 10000, rows.Err()
+type purge struct {
+	number int64
+	id     string // of an identity or a session
+}
+
+// purgesPage is the limit in hearPurges.
+const purgesPage = 10000
+
+func scanPurge(row scanner) (p purge, err error) {
+	err = row.Scan(&p.number, &p.id)
+	return p, err
 }
 
 func (r *Replicas) project() string {
-	if r.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return r.Project
+	return cmp.Or(r.Project, symbolon.DefaultProject)
 }
 
 // due reports whether a periodic task of this process is due.
@@ -237,40 +228,22 @@ func (r *Replicas) sweep(ctx context.Context, doing, text string, before any) er
 	}
 }
 
-// insert writes rows by statements of 100, 10 and 1 rows, so that there are few different
-// statements.
+// insert writes rows in pieces.
 func (r *Replicas) insert(ctx context.Context, doing, text string, rows [][]any) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	head, tail, _ := strings.Cut(text, "{rows}")
+	perRow := len(rows[0])
 	return r.Store.inTx(ctx, doing, func(ctx context.Context, db session) error {
-		rest := rows
-		for _, n := range [...]int{100, 10, 1} {
-			full := strings.Replace(text, "{rows}", places(n, len(rows[0])), 1)
-			for ; len(rest) >= n; rest = rest[n:] {
-				if _, err := db.exec(ctx, full, slices.Concat(rest[:n]...)...); err != nil {
-					return err
-				}
+		return inPieces(len(rows), perRow, func(from, to int) error {
+			m := r.Store.many(head, to-from, perRow)
+			for i, row := range rows[from:to] {
+				m.row(i, row...)
 			}
-		}
-		return nil
+			m.WriteString(tail)
+			_, err := db.exec(ctx, m.String(), m.args...)
+			return err
+		})
 	})
-}
-
-// places are the placeholders of rows: ($1, $2), ($3, $4).
-func places(rows, columns int) string {
-	var b strings.Builder
-	for i := range rows * columns {
-		switch {
-		case i == 0:
-			b.WriteString("(")
-		case i%columns == 0:
-			b.WriteString("), (")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString("$" + strconv.Itoa(i+1))
-	}
-	b.WriteString(")")
-	return b.String()
 }

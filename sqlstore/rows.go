@@ -34,10 +34,10 @@ func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
 	return refusal, err
 }
 
-// refusalError marks a refusal in the first attempt with errRefused.
-func (d Dialect) refusalError(err error) error {
+// refusalAs marks the table's refusal with mark. It returns other errors unchanged.
+func (d Dialect) refusalAs(mark, err error) error {
 	if err != nil && d.refusedBy(err) {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return fmt.Errorf("%w: %w", mark, err)
 	}
 	return err
 }
@@ -54,18 +54,13 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	}
 	cells := w.shape.paths(w.q.Reading.Identity)
 	base, optional := w.shape.sortCells(cells)
+	whole := slices.Concat(base, optional)
 	if w.mode == wholeRow {
-		id, used, err := w.insert(ctx, key, append(base, optional...))
-		if err != nil {
-			return "", nil, nil, w.store.Dialect.refusalError(err)
-		}
-		if used {
-			return "", nil, nil, errRefused
-		}
-		return id, cells, refusedCells(cells), nil
+		id, err := w.insert(ctx, key, whole)
+		return id, cells, refusedCells(cells), w.store.Dialect.refusalAs(errRefused, err)
 	}
-	id, err := w.insertWhole(ctx, key, append(base, optional...))
-	if err != nil || id != "" {
+	id, refusal, err := w.tryInsert(ctx, key, whole)
+	if err != nil || refusal == nil {
 		return id, cells, refusedCells(cells), err
 	}
 	if id, err = w.insertBase(ctx, key, base); err != nil || id == "" {
@@ -74,21 +69,6 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	_, key, _ = w.shape.key(id)
 	left, err := w.writeOneByOne(ctx, key, optional)
 	return id, cells, append(refusedCells(cells), left...), err
-}
-
-// insertWhole inserts the whole row. An empty ID means that the table refused it.
-func (w *writer) insertWhole(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
-	refusal, err := w.try(ctx, func() error {
-		var used bool
-		if id, used, err = w.insert(ctx, key, cells); err == nil && used {
-			return errUsed
-		}
-		return err
-	})
-	if err != nil || refusal != nil {
-		return "", err
-	}
-	return id, nil
 }
 
 // sortCells separates the values of required columns from the others.
@@ -116,44 +96,53 @@ func refusedCells(cells []cell) []leftOut {
 	return left
 }
 
-func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, used bool, err error) {
-	u := w.shape.users
-	var columns []string
-	var args []any
+// newRow returns the columns of a new row and their values. The database chooses the key if
+// key is nil.
+func (t *shape) newRow(key any, identity symbolon.IdentityID, cells []cell) (columns []string, values []any) {
 	if key != nil {
-		columns, args = append(columns, u.id()), append(args, key)
+		columns, values = append(columns, t.users.id()), append(values, key)
 	}
-	if !u.one() {
-		columns, args = append(columns, u.identity()), append(args, string(w.q.Reading.Identity.ID))
+	if !t.users.one() {
+		columns, values = append(columns, t.users.identity()), append(values, string(identity))
 	}
 	for _, c := range cells {
-		columns, args = append(columns, c.name), append(args, c.param)
+		columns, values = append(columns, c.name), append(values, c.param)
 	}
-	args = append(args, w.q.Project)
-	err = w.db.queryRow(ctx, insertRow(u, columns), args...).Scan(&id, &used)
-	return id, used, err
+	return columns, values
+}
+
+// insert inserts a row. errUsed: its ID, which is returned, was given to another person
+// before.
+func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
+	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
+	var used bool
+	err = w.db.queryRow(ctx, insertRow(w.shape.users, columns), append(values, w.q.Project)...).Scan(&id, &used)
+	if err == nil && used {
+		err = errUsed
+	}
+	return id, err
 }
 
 var errUsed = errors.New("the ID was given to another person before")
 
+// tryInsert is insert behind a savepoint.
+func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, refusal, err error) {
+	refusal, err = w.try(ctx, func() (err error) {
+		id, err = w.insert(ctx, key, cells)
+		return err
+	})
+	return id, refusal, err
+}
+
 // insertBase inserts the required columns, or finds out why that is not possible.
-func (w *writer) insertBase(ctx context.Context, key any, base []cell) (id symbolon.UserID, err error) {
-	once := func(key any) (refusal, err error) {
-		var used bool
-		return w.try(ctx, func() error {
-			if id, used, err = w.insert(ctx, key, base); err == nil && used {
-				return errUsed
-			}
-			return err
-		})
-	}
-	refusal, err := once(key)
+func (w *writer) insertBase(ctx context.Context, key any, base []cell) (symbolon.UserID, error) {
+	id, refusal, err := w.tryInsert(ctx, key, base)
 	if err == nil && errors.Is(refusal, errUsed) && key == nil && w.store.Dialect == SQLite && w.shape.id.kind.integer() {
-		var n int64
-		if err := w.db.queryRow(ctx, usedNumber, w.q.Project).Scan(&n); err != nil {
+		var highest int64
+		if err := w.db.queryRow(ctx, usedNumber, w.q.Project).Scan(&highest); err != nil {
 			return "", err
 		}
-		refusal, err = once(n + 1)
+		id, refusal, err = w.tryInsert(ctx, highest+1, base)
 	}
 	if err != nil || refusal == nil {
 		return id, err
@@ -208,7 +197,7 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 	}
 	take := func() error { return w.takeColumn(ctx, key) }
 	if w.mode == wholeRow {
-		return "", w.store.Dialect.refusalError(take())
+		return "", w.store.Dialect.refusalAs(errRefused, take())
 	}
 	refused, err := w.try(ctx, take)
 	if err != nil || refused == nil {
@@ -236,12 +225,8 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 			return err
 		}
 	}
-	n, err := w.db.exec(ctx, setIdentity, id, key, id)
-	if err != nil {
+	if err := w.db.change(ctx, setIdentity, id, key, id); err != nil {
 		return err
-	}
-	if n == 0 {
-		return errTaken
 	}
 	w.wrote = true
 	return nil
@@ -262,7 +247,7 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 		more, err := w.writeOneByOne(ctx, key, writable)
 		return cells, append(left, more...), err
 	}
-	return cells, left, w.store.Dialect.refusalError(w.set(ctx, key, writable))
+	return cells, left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, key, writable))
 }
 
 func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {
@@ -292,12 +277,8 @@ func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 	for _, c := range cells {
 		columns, args = append(columns, c.name), append(args, c.param)
 	}
-	n, err := w.db.exec(ctx, updateRow(columns), append(args, key, string(w.q.Reading.Identity.ID))...)
-	if err != nil {
+	if err := w.db.change(ctx, updateRow(columns), append(args, key, string(w.q.Reading.Identity.ID))...); err != nil {
 		return err
-	}
-	if n == 0 {
-		return errTaken
 	}
 	w.wrote = true
 	return nil

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// The statements are written once for both databases. Their only blanks are
-// names: "symbolon." is a schema on Postgres and the prefix "symbolon_" on SQLite,
-// and {users}, {id} and {identity} are the quoted names that Users.validate let
-// through. They are filled in once; values always travel as parameters, and the
-// parameters appear in the order of their numbers, as some drivers want it.
+// The statements are written once for both databases. Only names are filled in: "symbolon."
+// is a schema on Postgres and the prefix "symbolon_" on SQLite, and {users}, {id} and
+// {identity} are quoted names that Users.validate has accepted. Values are always
+// parameters. The parameters appear in the order of their numbers, because some drivers
+// need that.
 
-// read answers everything that is asked of an identity: its entry ($1, $2), the
-// row that holds it ($4), and one claimed user ($3 as text, $5 as the key). What
-// depends on a row is a subquery and no join: there Postgres has but one plan, the
-// right one, however empty the tables were when it made it.
+// read reads all evidence about an identity: its entry ($1, $2), the row that holds it ($4),
+// and one claimed user ($3 as text, $5 as the key). Values that depend on a row are read by
+// subqueries and not by joins. For a subquery Postgres has only one plan, the right one,
+// even if the tables were empty when it made the plan.
 const read = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        exists (select 1 from symbolon.findings f where f.project = $1 and f.identity_id = $2 and f.closed_at is null),
@@ -34,8 +34,8 @@ left join symbolon.links l on l.project = $1 and l.identity_id = $2
 left join {users} u on u.{identity} = $4
 left join {users} c on c.{id} = $5`
 
-// readBond answers what a request asks that has been here before: the entry ($1, $2)
-// and the row that holds the identity ($3). It costs a third of read.
+// readBond reads the evidence for a request of an identity that has its user: the entry
+// ($1, $2) and the row that holds the identity ($3). It costs a third of read.
 const readBond = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        cast(u.{id} as text), cast(u.{identity} as text)
@@ -43,7 +43,7 @@ from (select 1 as one) as q
 left join symbolon.links l on l.project = $1 and l.identity_id = $2
 left join {users} u on u.{identity} = $3`
 
-// readUser answers for one more user.
+// readUser reads the evidence about one more user.
 const readUser = `
 select cast(c.{id} as text), cast(c.{identity} as text),
        (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = $2 and o.state = 'linked'),
@@ -51,18 +51,18 @@ select cast(c.{id} as text), cast(c.{identity} as text),
 from (select 1 as one) as q
 left join {users} c on c.{id} = $3`
 
-// countClaims counts the refused claims since $2, and the linked users no further
-// than it matters to a limit of one claim in a hundred users.
+// countClaims counts the refused claims since $2 and the linked users. It counts only as many
+// users as matter for a limit of one claim in a hundred users.
 const countClaims = `
 select (select count(*) from symbolon.events where project = $1 and kind = 'claim.refused' and at > $2),
        (select count(*) from (select 1 as one from symbolon.links where project = $1 and state = 'linked'
         limit 100 * (1 + (select count(*) from symbolon.events where project = $1 and kind = 'claim.refused' and at > $2))) as linked)`
 
-// oneClaimAtATime makes the count exact on Postgres, where writers overlap.
+// oneClaimAtATime makes the count exact on Postgres, because writers overlap there.
 const oneClaimAtATime = `select pg_advisory_xact_lock(hashtext('symbolon claims'), hashtext($1))`
 
-// lockEntry comes first in every transaction. A write: a transaction of SQLite's
-// that began with a read could not write once somebody else did.
+// lockEntry comes first in every transaction. It is a write, because on SQLite a transaction
+// that began with a read cannot write after another connection has written.
 const lockEntry = `
 insert into symbolon.links (project, identity_id, state) values ($1, $2, 'new')
 on conflict (project, identity_id) do update set project = excluded.project`
@@ -71,18 +71,18 @@ const saveEntry = `
 update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
 
-// bindEntry is saveEntry for a new bond that the application's row did not ask for:
-// never with an ID that was retired while the decision was taken.
+// bindEntry is saveEntry for a new link that the application's row does not ask for. It does
+// not link an ID that was retired during the decision.
 const bindEntry = saveEntry + ` and not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
 
-// moveAway puts the former owner of a moved user on hold, unless the application
-// deleted the user meanwhile.
+// moveAway puts the former identity of a moved user on hold, unless the application has
+// deleted the user in the meantime.
 const moveAway = `
 insert into symbolon.links (project, identity_id, user_id, state, reason) values ($1, $2, $3, 'held', 'moved')
 on conflict (project, identity_id) do update set state = 'held', reason = 'moved'
 where symbolon.links.state <> 'forgotten' or symbolon.links.user_id <> excluded.user_id`
 
-// goneAway ends the entry of an identity whose user goes to another.
+// goneAway ends the entry of an identity whose user goes to another identity.
 const goneAway = `
 insert into symbolon.links (project, identity_id, user_id, state, way, linked_at) values ($1, $2, $3, 'gone', $4, $5)
 on conflict (project, identity_id) do update set state = 'gone', reason = ''
@@ -106,30 +106,31 @@ where project = $1 and identity_id = $2 and closed_at is null order by id`
 const retire = `
 insert into symbolon.retired (project, user_id, retired_at) values ($1, $2, $3) on conflict do nothing`
 
-// usedNumber is the highest number that ever was a user's, for SQLite's integer
-// keys: without AUTOINCREMENT the table gives the ID of a deleted last row again.
+// usedNumber is the highest ID that a user ever had. It is for SQLite's integer keys, because
+// without AUTOINCREMENT the table gives the ID of a deleted last row again.
 const usedNumber = `
 select max(cast(user_id as integer)) from (
     select user_id from symbolon.retired where project = $1
     union all select user_id from symbolon.links where project = $1 and user_id is not null) as used`
 
-// lockLinked comes before everything else that Forget does: whoever makes or ends a bond
-// has the entry first, and what hangs on it then.
+// lockLinked is the first statement of Forget, because every writer that makes or ends a link
+// locks the entry first.
 const lockLinked = `
 update symbolon.links set project = project where project = $1 and user_id in ($2, $3) and state = 'linked'`
 
-// forgetEntry comes before the event, because it waits for whoever has the entry.
+// forgetEntry comes before the event, because it waits for the lock of the entry.
 const forgetEntry = `
 update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
 
-// forgottenEvent finds the identity by itself, because Forget can only execute. The
-// user is known by one of two spellings ($3, $4), or else called as it came ($5).
+// forgottenEvent finds the identity by itself, because Forget can only execute. The ledger
+// knows the user by one of two spellings ($3, $4). If it does not, the event has the
+// caller's spelling ($5).
 const forgottenEvent = `
 insert into symbolon.events (project, at, kind, identity_id, user_id) values ($1, $2, 'user.forgotten',
     (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten' order by linked_at desc limit 1),
     coalesce((select user_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten' order by linked_at desc limit 1), $5))`
 
-// findOwner finds the identity that has or last had a user.
+// findOwner finds the identity that has a user or had it last.
 const findOwner = `
 select identity_id from symbolon.links where project = $1 and user_id = $2
 order by case state when 'linked' then 0 when 'forgotten' then 1 else 2 end, linked_at desc limit 1`
@@ -144,7 +145,7 @@ const eventsOfFormerUser = eventColumns + `where project = $1 and before_id = $2
 
 const layoutVersion = `select version from symbolon.layout`
 
-// On the application's table.
+// Statements on the application's table.
 const (
 	setIdentity = `
 update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lower(cast({identity} as text)) in ('', $3))`
@@ -160,7 +161,7 @@ update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lo
 	rowOfID = `select cast({id} as text), cast({identity} as text) from {users} where {id} = $1`
 )
 
-// ticketPostgres and ticketSQLite are the one thing that has to be said twice.
+// ticketPostgres and ticketSQLite are the only statement of the ledger that differs by database.
 const (
 	ticketPostgres = `select nextval('symbolon.tickets')`
 	ticketSQLite   = `update symbolon.tickets set n = n + 1 returning n`
@@ -175,8 +176,8 @@ type statements struct {
 	filled map[string]string
 }
 
-// maxFilled bounds what is remembered: which columns of a row have values is up to
-// the people who sign up.
+// maxFilled bounds the remembered texts. An insert has a text for each set of columns that
+// have values, and that is up to the people who sign up.
 const maxFilled = 500
 
 func (s *statements) assemble(dialect Dialect, u Users) {
@@ -205,33 +206,21 @@ func (s *statements) fill(text string) string {
 	return full
 }
 
-// insertRow is the insert of a user with these columns. It answers the ID, and
-// whether that ID was a user's before: retired, or bound while its row is missing.
+// insertRow is the insert of a user with these columns. It returns the ID, and whether the ID
+// was a user's before. Such an ID is retired, or it is linked and its row is missing.
 func insertRow(u Users, columns []string) string {
-	var b strings.Builder
-	b.WriteString("insert into {users}")
-	if len(columns) == 0 {
-		b.WriteString(" default values")
-	} else {
-		b.WriteString(" (")
-		for i, c := range columns {
-			b.WriteString(comma(i) + quote(c))
-		}
-		b.WriteString(") values (")
-		for i := range columns {
-			b.WriteString(comma(i) + "$" + strconv.Itoa(i+1))
-		}
-		b.WriteString(")")
+	values := " default values"
+	if len(columns) > 0 {
+		values = " (" + quoteAll(columns) + ") values (" + places(len(columns)) + ")"
 	}
 	key, project := "cast("+quote(u.parts().table)+".{id} as text)", "$"+strconv.Itoa(len(columns)+1)
-	b.WriteString(" returning " + key + `,
+	return "insert into {users}" + values + " returning " + key + `,
        (select count(*) from symbolon.retired symbolon_r where symbolon_r.project = ` + project + ` and symbolon_r.user_id = ` + key + `) +
        (select count(*) from symbolon.links symbolon_l where symbolon_l.project = ` + project + ` and symbolon_l.user_id = ` + key + `
-        and symbolon_l.state = 'linked') > 0`)
-	return b.String()
+        and symbolon_l.state = 'linked') > 0`
 }
 
-// updateRow sets columns of the row $n that still holds the identity $n+1.
+// updateRow sets n columns of the row with the key $n+1, if it still holds the identity $n+2.
 func updateRow(columns []string) string {
 	var b strings.Builder
 	b.WriteString("update {users} set ")
@@ -243,6 +232,18 @@ func updateRow(columns []string) string {
 	return b.String()
 }
 
+// quoteAll quotes the columns of a list.
+func quoteAll(columns []string) string { return `"` + strings.Join(columns, `", "`) + `"` }
+
+// places are n parameters: $1, $2, $3.
+func places(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(comma(i) + "$" + strconv.Itoa(i+1))
+	}
+	return b.String()
+}
+
 func comma(i int) string {
 	if i == 0 {
 		return ""
@@ -250,12 +251,12 @@ func comma(i int) string {
 	return ", "
 }
 
-// session runs the statements: on the pool, or inside a transaction.
+// session runs the statements on the pool or inside a transaction.
 //
-// On SQLite they are prepared once per connection, because reading a statement
-// takes ten times as long as running it; drivers for Postgres do so by themselves.
-// A transaction cannot prepare for other connections, so that what it misses is
-// prepared before the next one begins.
+// On SQLite they are prepared once per connection, because to parse a statement takes ten
+// times as long as to run it. Drivers for Postgres prepare by themselves. A transaction
+// cannot prepare for other connections. A statement that it misses is prepared before the
+// next transaction begins.
 type session struct {
 	store *Store
 	tx    *sql.Tx // nil: the pool
@@ -299,6 +300,15 @@ func (c session) exec(ctx context.Context, text string, args ...any) (int64, err
 	return res.RowsAffected()
 }
 
+// change is exec for a statement that has to change a row. errTaken: it changed none.
+func (c session) change(ctx context.Context, text string, args ...any) error {
+	n, err := c.exec(ctx, text, args...)
+	if err == nil && n == 0 {
+		return errTaken
+	}
+	return err
+}
+
 func (c session) prepared(ctx context.Context, full string) *sql.Stmt {
 	if c.store.Dialect != SQLite {
 		return nil
@@ -325,9 +335,8 @@ type prepared struct {
 	wants map[string]bool
 }
 
-// maxPrepared bounds what every connection keeps: the store's own statements are
-// some thirty, and there is one more for each set of columns that a row was ever
-// inserted with.
+// maxPrepared bounds the prepared statements of a connection. The store itself has about
+// thirty, and one more for each set of columns that a row was ever inserted with.
 const maxPrepared = 100
 
 func (p *prepared) find(full string) *sql.Stmt {
@@ -347,7 +356,7 @@ func (p *prepared) wish(full string) {
 	}
 }
 
-// fulfil prepares what earlier transactions missed.
+// fulfil prepares the statements that earlier transactions missed.
 func (p *prepared) fulfil(ctx context.Context, db *sql.DB) {
 	p.mu.Lock()
 	wants := p.wants
@@ -358,7 +367,7 @@ func (p *prepared) fulfil(ctx context.Context, db *sql.DB) {
 	}
 }
 
-// prepare returns nil where that fails: running the text as it is tells why.
+// prepare returns nil if it fails. The caller then runs the text, which tells why.
 func (p *prepared) prepare(ctx context.Context, db *sql.DB, full string) *sql.Stmt {
 	stmt, err := db.PrepareContext(ctx, full)
 	if err != nil {
@@ -377,8 +386,8 @@ func (p *prepared) prepare(ctx context.Context, db *sql.DB, full string) *sql.St
 	return stmt
 }
 
-// moment is a time as both databases keep it: UTC, to the microsecond. SQLite
-// holds it as text, Postgres as timestamptz; it travels as text to both.
+// moment is a time as both databases store it, in UTC and to the microsecond. SQLite stores
+// text, and Postgres timestamptz. The parameter is text for both.
 type moment struct{ time.Time }
 
 const momentForm = "2006-01-02T15:04:05.000000Z07:00"
@@ -390,7 +399,7 @@ func (m moment) Value() (driver.Value, error) {
 	return m.UTC().Truncate(time.Microsecond).Format(momentForm), nil
 }
 
-// Scan takes what Value wrote and nothing else.
+// Scan reads what Value wrote, and nothing else.
 func (m *moment) Scan(src any) (err error) {
 	switch v := src.(type) {
 	case nil:

@@ -55,8 +55,8 @@ const (
 )
 
 // Write makes one decision about an identity and applies it. It makes another attempt if
-// the table refused the row (see mode), if another writer was faster, or if the commit got
-// no answer.
+// the table refused the row, if another writer was faster, or if the commit got no answer.
+// After a refusal it writes the row column by column and leaves the refused columns out.
 func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	shape, err := s.ready(ctx, &q)
 	if err != nil {
@@ -72,13 +72,13 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
-		var declined decideError
+		declined, isDeclined := errors.AsType[decideError](err)
 		switch {
 		case err == nil, errors.Is(err, errNothing):
 			return w.out, nil
 		case errors.Is(err, errCommitUnknown) && time.Now().Before(until):
 			commitUnknown = w
-		case errors.As(err, &declined):
+		case isDeclined:
 			return symbolon.Outcome{}, declined.err
 		case errors.Is(err, errRefused) && mode == wholeRow:
 			mode = columnByColumn
@@ -96,8 +96,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 // ErrUnavailable; all others are.
 func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 	doing := "write identity " + string(q.Reading.Identity.ID)
-	var own plainError
-	if errors.As(err, &own) && s.own(ctx, err) {
+	if own, ok := errors.AsType[plainError](err); ok && s.own(ctx, err) {
 		return fmt.Errorf("sqlstore: %s: %w", doing, own.err)
 	}
 	return unavailable(doing, err)
@@ -106,8 +105,8 @@ func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 // own reports whether an error comes from OnLink or the configuration, and not from the
 // database.
 func (s *Store) own(ctx context.Context, err error) bool {
-	var own plainError
-	return errors.As(err, &own) && ctx.Err() == nil && !gone(err) && !s.Dialect.outage(err)
+	_, own := errors.AsType[plainError](err)
+	return own && ctx.Err() == nil && !gone(err) && !s.Dialect.outage(err)
 }
 
 // plainError is an error that a retry does not fix.
@@ -290,15 +289,9 @@ func (w *writer) save(ctx context.Context) error {
 	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {
 		text = bindEntry
 	}
-	n, err := w.db.exec(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
+	err := w.db.change(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, string(e.Identity))
-	if err != nil && w.store.Dialect.refusedBy(err) {
-		return fmt.Errorf("%w: %w", errTaken, err)
-	}
-	if err == nil && n == 0 {
-		return errTaken
-	}
-	return err
+	return w.store.Dialect.refusalAs(errTaken, err)
 }
 
 // event notes an event about this identity's link.
