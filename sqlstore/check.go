@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/symbolon-id/symbolon/projection"
@@ -64,13 +63,10 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	faults = append(faults, s.checkKey(t)...)
 	faults = append(faults, s.checkIdentity(t)...)
 	faults = append(faults, s.checkOthers(t)...)
-	var strangers *Fault
-	if err := s.checkStrangers(ctx, faults); errors.As(err, &strangers) {
-		return append(faults, err), nil
-	} else if err != nil {
-		return nil, err
+	if len(faults) > 0 {
+		return faults, nil
 	}
-	return faults, nil
+	return s.checkStrangers(ctx)
 }
 
 // faultOf describes a fault of a column.
@@ -187,14 +183,8 @@ func layoutTable(d Dialect) tableName {
 	return tableName{schema: "symbolon", table: "layout"}
 }
 
-// newestMigration is the number of the latest migration.
-func newestMigration(d Dialect) (n int) {
+// newestMigration is the number of the latest migration. They are numbered from 1 without gaps.
+func newestMigration(d Dialect) int {
 	files, _ := fs.ReadDir(Migrations, string(d)) // embedded
-	for _, f := range files {
-		number, _, _ := strings.Cut(f.Name(), "_")
-		if i, err := strconv.Atoi(number); err == nil {
-			n = max(n, i)
-		}
-	}
-	return n
+	return len(files)
 }

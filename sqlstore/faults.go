@@ -75,12 +75,8 @@ func (d Dialect) refusedBy(err error) bool {
 
 // gone reports whether the caller gave up or the connection is lost.
 func gone(err error) bool {
-	for _, e := range []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	endings := []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone}
+	return slices.ContainsFunc(endings, func(end error) bool { return errors.Is(err, end) })
 }
 
 // outage reports whether an error of OnLink comes from the database and not from its
@@ -120,8 +116,7 @@ func (d Dialect) duplicate(err error) bool {
 
 // temporary reports whether the same transaction may succeed a moment later.
 func (d Dialect) temporary(err error) bool {
-	var declined decideError
-	if errors.As(err, &declined) {
+	if _, declined := errors.AsType[decideError](err); declined {
 		return false
 	}
 	if d == SQLite {

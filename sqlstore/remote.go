@@ -59,19 +59,18 @@ func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) err
 	return err
 }
 
-// checkStrangers finds an installation that had a users table until now. It looks only if
-// there are no other faults.
-func (s *Store) checkStrangers(ctx context.Context, faults []error) error {
-	if s.NewID() != ByApplication || len(faults) > 0 {
-		return nil
+// checkStrangers finds an installation that had a users table until now.
+func (s *Store) checkStrangers(ctx context.Context) ([]error, error) {
+	if s.NewID() != ByApplication {
+		return nil, nil
 	}
 	var all bool
 	if err := s.DB.QueryRowContext(ctx, s.sql.fill(strangers)).Scan(&all); err != nil {
-		return unavailable("look for users that nobody was told of", err)
+		return nil, unavailable("look for users that nobody was told of", err)
 	}
 	if all {
-		return &Fault{Kind: Refusing, Is: "the ledger binds users of another table, and with new_id create_url they would all be gone",
-			Fix: "insert their IDs and identities into " + s.users().table() + " first (docs/create-url.md)"}
+		return []error{&Fault{Kind: Refusing, Is: "the ledger binds users of another table, and with new_id create_url they would all be gone",
+			Fix: "insert their IDs and identities into " + s.users().table() + " first (docs/create-url.md)"}}, nil
 	}
-	return nil
+	return nil, nil
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -57,31 +58,19 @@ type Users struct {
 const defaultTable = "symbolon_users"
 
 func (u Users) table() string {
-	if u.Table == "" {
-		return defaultTable
-	}
-	return u.Table
+	return cmp.Or(u.Table, defaultTable)
 }
 
 func (u Users) id() string {
-	if u.ID == "" {
-		return "id"
-	}
-	return u.ID
+	return cmp.Or(u.ID, "id")
 }
 
 func (u Users) identity() string {
-	if u.Identity == "" {
-		return "ory_identity_id"
-	}
-	return u.Identity
+	return cmp.Or(u.Identity, "ory_identity_id")
 }
 
 func (u Users) newID() symbolon.NewID {
-	if u.NewID == "" {
-		return symbolon.ByMint
-	}
-	return u.NewID
+	return cmp.Or(u.NewID, symbolon.ByMint)
 }
 
 func (u Users) columns() map[string]string {

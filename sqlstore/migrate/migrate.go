@@ -1,6 +1,6 @@
-// Package migrate makes Symbolon's own tables. Nothing else in the library does:
-// a program calls [Up] when its operator says so, or hands sqlstore.Migrations to
-// the tool that it has for its own.
+// Package migrate makes Symbolon's own tables. Nothing else in the library makes or alters
+// them. A program calls [Up] when its operator wants it, or gives sqlstore.Migrations to its
+// own tool for migrations.
 package migrate
 
 import (
@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -19,21 +17,21 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// ErrNewer says that the database was made by a newer version of Symbolon, which
-// this one must not write to.
+// ErrNewer says that a newer version of Symbolon made the tables. This version must not write
+// to them.
 var ErrNewer = errors.New("the tables are newer than this program: upgrade it")
 
-// lockID keeps programs that start together apart: "symbolon" in ASCII.
+// lockID is the lock for programs that start at the same time. It is "symbolon" in ASCII.
 const lockID = 0x73796d626f6c6f6e
 
-// Up brings the tables to the newest version. It may be called by many programs at
-// once: one of them works, the others wait and find it done. There is no way down.
+// Up brings the tables to the newest version. Many programs may call it at the same time. One
+// of them does the work, and the others wait for it. There is no way down.
 func Up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 	if dialect == sqlstore.Postgres {
 		return up(ctx, db, dialect)
 	}
-	// SQLite has no lock to wait for: whoever comes second fails, looks again, and
-	// finds the work done or goes on with it. A fault that stays is one.
+	// SQLite has no lock to wait for. The second program fails and tries again. Then the work
+	// is done, or it continues the work.
 	var err error
 	for tries, pause := 0, 10*time.Millisecond; pause < 2*time.Second; tries, pause = tries+1, pause*3/2 {
 		err = up(ctx, db, dialect)
@@ -47,7 +45,7 @@ func Up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 	return err
 }
 
-// busy says that somebody else holds SQLite's lock.
+// busy reports whether another connection holds SQLite's lock.
 func busy(err error) bool {
 	var e interface{ Code() int }
 	return errors.As(err, &e) && (e.Code()&0xff == 5 || e.Code()&0xff == 6)
@@ -62,7 +60,7 @@ func up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 		return fmt.Errorf("migrate: version %d, this program knows %d: %w", have, want, ErrNewer)
 	}
 	if have == want {
-		return nil // whoever did it
+		return nil
 	}
 	if dialect == sqlstore.Postgres {
 		if err := makeSchema(ctx, db); err != nil {
@@ -92,7 +90,7 @@ func provider(db *sql.DB, dialect sqlstore.Dialect) (*goose.Provider, error) {
 		goose.WithTableName("symbolon_migrations"), goose.WithDisableGlobalRegistry(true))
 }
 
-// makeSchema makes room for goose's own table, which goose wants before it locks.
+// makeSchema makes the schema, because goose makes its own table there before it locks.
 func makeSchema(ctx context.Context, db *sql.DB) error {
 	for tries := 0; ; tries++ {
 		var there bool
@@ -100,13 +98,13 @@ func makeSchema(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 		if _, err := db.ExecContext(ctx, `create schema symbolon`); err != nil && tries > 0 {
-			return err // the first time somebody else may have been faster
+			return err // another program may have been faster the first time
 		}
 	}
 }
 
-// locker keeps programs apart that start together. goose's own asks again every
-// few seconds; this one is told at once.
+// locker is the lock for programs that start at the same time. goose's own lock polls every
+// few seconds, and this one waits in the database.
 type locker struct{}
 
 func (locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
@@ -119,12 +117,14 @@ func (locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// Current says which version the tables have and which one this program wants.
-// Without any tables have is 0.
+// Current returns the version of the tables and the version that this program wants. have is 0
+// if there are no tables.
 func Current(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) (have, want int64, err error) {
-	if want, err = newest(dialect); err != nil {
-		return 0, 0, fmt.Errorf("migrate: %w", err)
+	files, err := fs.ReadDir(sqlstore.Migrations, string(dialect))
+	if err != nil {
+		return 0, 0, fmt.Errorf("migrate: dialect %q is neither sqlite nor postgres", dialect)
 	}
+	want = int64(len(files)) // they are numbered from 1 without gaps
 	exists, version := `select to_regclass('symbolon.layout') is not null`, `select version from symbolon.layout`
 	if dialect == sqlstore.SQLite {
 		exists, version = `select count(*) > 0 from sqlite_schema where name = 'symbolon_layout'`, `select version from symbolon_layout`
@@ -140,19 +140,4 @@ func Current(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) (have, w
 		return 0, want, fmt.Errorf("migrate: read the version: %w", err)
 	}
 	return have, want, nil
-}
-
-// newest is the number of the last migration.
-func newest(dialect sqlstore.Dialect) (n int64, err error) {
-	files, err := fs.ReadDir(sqlstore.Migrations, string(dialect))
-	if err != nil {
-		return 0, fmt.Errorf("dialect %q is neither sqlite nor postgres", dialect)
-	}
-	for _, f := range files {
-		number, _, _ := strings.Cut(f.Name(), "_")
-		if n, err = strconv.ParseInt(number, 10, 64); err != nil {
-			return 0, fmt.Errorf("the file %s has no number", f.Name())
-		}
-	}
-	return n, nil
 }
