@@ -1,6 +1,6 @@
-// Package pgxtx is for programs that speak to Postgres through pgx rather than
-// database/sql. It finds the pgx connection of Symbolon's transaction, and lets a
-// pgx transaction be used where Symbolon wants a *sql.Tx:
+// Package pgxtx is for programs that use pgx instead of database/sql. [From] finds the pgx
+// connection of Symbolon's transaction, and [Execer] makes a pgx transaction usable for
+// Symbolon:
 //
 //	store.OnLink = func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
 //		pg, err := pgxtx.From(tx)
@@ -11,7 +11,7 @@
 //		return err
 //	}
 //
-// The store's *sql.DB must come from github.com/jackc/pgx/v5/stdlib: opened by
+// The store's *sql.DB must come from github.com/jackc/pgx/v5/stdlib. Open it by
 // sql.Open("pgx", …), or by stdlib.OpenDBFromPool to share a pgxpool.Pool.
 package pgxtx
 
@@ -29,8 +29,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// Tx is a transaction that pgx programs can work in, and that somebody else
-// commits. It fits where sqlc wants its DBTX.
+// Tx is a transaction for pgx programs. Symbolon commits it. It implements the DBTX of sqlc.
 type Tx interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -39,9 +38,9 @@ type Tx interface {
 	CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error)
 }
 
-// From returns Symbolon's own transaction as pgx sees it: what is written here is
-// committed with the bond or not at all. It ends with OnLink, and must not be used
-// at the same time as tx.SQL(): close the rows of one before the other.
+// From returns Symbolon's own transaction for pgx. Its writes are committed with the link or
+// not at all. It ends with OnLink. Do not use it at the same time as tx.SQL(). Close the
+// rows of one before you use the other.
 func From(tx *sqlstore.Tx) (Tx, error) {
 	var conn *pgx.Conn
 	err := tx.Raw(func(driverConn any) error {
@@ -58,30 +57,11 @@ func From(tx *sqlstore.Tx) (Tx, error) {
 	return bare{conn}, nil
 }
 
-// bare hides what would end the transaction: Begin, Close and the like.
-type bare struct{ conn *pgx.Conn }
+// bare has only the methods of Tx. It hides the connection's other methods, because Begin,
+// Close and others would end the transaction.
+type bare struct{ Tx }
 
-func (b bare) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	return b.conn.Exec(ctx, sql, args...)
-}
-
-func (b bare) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return b.conn.Query(ctx, sql, args...)
-}
-
-func (b bare) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return b.conn.QueryRow(ctx, sql, args...)
-}
-
-func (b bare) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
-	return b.conn.SendBatch(ctx, batch)
-}
-
-func (b bare) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
-	return b.conn.CopyFrom(ctx, table, columns, rows)
-}
-
-// Execer lets Linker.Forget work inside the application's own pgx transaction:
+// Execer lets Linker.Forget run inside the application's own pgx transaction:
 //
 //	err := linker.Forget(ctx, pgxtx.Execer(tx), user)
 func Execer(tx interface {
