@@ -89,8 +89,8 @@ func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.I
 	return p, l
 }
 
-// content is every row of every table but for the numbers of the rows. Whose user an ID
-// is, is what counts; which ID it is, is chance.
+// content returns every row of every table, without the numbers of the rows. The identity of
+// a user replaces its ID, which is random.
 func (p *people) content(t *testing.T) string {
 	t.Helper()
 	prefix := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_", sqlstore.Postgres: "symbolon."}[p.dialect]
@@ -200,9 +200,9 @@ func differ(want, got string) string {
 	return strings.Join(out[:min(len(out), 20)], "\n")
 }
 
-// What the table refuses for one is refused for no other, and ends as it does one by
-// one: a taken e-mail address is left out, or stands in the way where there must be
-// one; a trigger has its way.
+// TestLinkAllRefused: a refusal by the table concerns only its own identity, and the result is
+// that of linking one by one. A taken e-mail address is left out, or prevents the user if
+// the column is required. A trigger prevents the user too.
 func TestLinkAllRefused(t *testing.T) {
 	const trigger = `; create trigger no_bots before insert on people when new.email like 'bot%' begin select raise(abort, 'no bots'); end`
 	const function = `; create function no_bots() returns trigger language plpgsql as $$ begin
@@ -274,7 +274,8 @@ func TestLinkAllRefused(t *testing.T) {
 	}
 }
 
-// I8, together: what LinkAll answered survives kill -9, and there is no half of a call.
+// TestKilledTogether is I8 for LinkAll: its results survive kill -9, and no call is done in
+// part.
 func TestKilledTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		acknowledged := killed(t, db, "acknowledge together", size(3, 100))

@@ -19,7 +19,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// loss is what becomes of a commit between a program and its database.
+// loss is what happens to a commit between a program and its database.
 type loss int
 
 const (
@@ -108,7 +108,7 @@ func (db database) lossy(t testing.TB) (*sql.DB, *lossy) {
 	return pool, l
 }
 
-// relay passes on what is said to a Postgres, but for commits that get lost.
+// relay forwards everything to a Postgres, except commits that get lost.
 func (l *lossy) relay(t testing.TB, address string) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,7 +134,7 @@ func (l *lossy) serve(client net.Conn, address string) {
 	if err != nil {
 		return
 	}
-	held := make(chan loss, 1) // what becomes of the next answer
+	held := make(chan loss, 1) // what happens to the next answer
 	var back sync.WaitGroup
 	defer back.Wait()
 	defer server.Close()

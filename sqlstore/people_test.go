@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// testUserRows: every row comes once, in the order of the keys, whatever kind of key it
-// is, with who has it.
+// testUserRows: every row comes once, in the order of the keys, for every kind of key, with
+// its identity.
 func (p *people) testUserRows(t *testing.T) {
 	p.empty(t)
 	store := p.store(p.DB)
@@ -80,7 +80,8 @@ func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
 	}
 }
 
-// TestUserRowsSayWho: bound, given up, and what is asked in vain.
+// TestUserRowsSayWho: rows say which identity has the user and whether its ID is retired.
+// Wrong arguments are errors.
 func TestUserRowsSayWho(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := &people{database: db, again: db.again(t)}
@@ -127,7 +128,8 @@ func TestUserRowsSayWho(t *testing.T) {
 	})
 }
 
-// TestVerifiedColumns: what says yes, by the column's type; and which types are none.
+// TestVerifiedColumns: the types of a column that can say that an address is verified, with
+// their values. Check refuses other types.
 func TestVerifiedColumns(t *testing.T) {
 	types := map[sqlstore.Dialect]map[string][2]string{
 		sqlstore.SQLite:   {"boolean": {"0", "1"}, "integer": {"0", "7"}, "timestamp": {"null", "'2026-01-02 03:04:05'"}, "datetime": {"null", "'x'"}},

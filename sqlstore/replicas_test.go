@@ -27,8 +27,8 @@ func credential(n int) [32]byte { return sha256.Sum256(fmt.Append(nil, n)) }
 
 func sessionOf(n int) string { return fmt.Sprintf("%08d-5e55-4000-8000-000000000000", n) }
 
-// TestRemember: what one replica has seen, another recalls; today's and yesterday's,
-// in few statements, whoever writes at the same time.
+// TestRemember: one replica recalls the sessions that another has seen today or yesterday, even
+// if several write at the same time.
 func TestRemember(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		clock := time.Date(2026, 11, 25, 23, 59, 0, 0, time.UTC)
@@ -148,8 +148,8 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// TestTell: what one replica tells, every one hears, once, also those on their own pools
-// and while many tell at once; another project's is not heard.
+// TestTell: every replica hears a purge once, also on a pool of its own and while many tell at
+// the same time. It does not hear purges of another project.
 func TestTell(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		a, b, other := db.replica(t, now), db.replica(t, now), db.replica(t, now)
@@ -221,8 +221,8 @@ func TestTellOutOfOrder(t *testing.T) {
 	eventually(t, "slow", func() bool { return heard.has("slow") })
 }
 
-// TestHearsWithinHalfASecond: what is told is heard at the next look, half a second
-// later; at once by whoever begins, or is woken. The clock stands still while the
+// TestHearsWithinHalfASecond: a purge is heard at the next reading, half a second later. A
+// replica that begins or is woken hears it at once. The clock stands still while the
 // database works.
 func TestHearsWithinHalfASecond(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
@@ -255,8 +255,9 @@ func TestHearsWithinHalfASecond(t *testing.T) {
 	})
 }
 
-// TestHearWhatWasBefore: who begins hears what was told in the two hours before, once,
-// and nothing much older: a token of Ory's that was revoked then may still be about.
+// TestHearWhatWasBefore: a replica that begins hears the purges of the two hours before, once,
+// and nothing much older, because a token of Ory's that was revoked then may still be in
+// use.
 func TestHearWhatWasBefore(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		tell := func(ago time.Duration, ids ...string) {

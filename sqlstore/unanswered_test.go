@@ -15,15 +15,15 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestStoreWithoutAnswers: the store is what it has to be, to the last event, where no
-// commit is ever answered, and where each way to lose one comes in turn.
+// TestStoreWithoutAnswers runs the suite of the store, events included, with commits that get
+// no answer. Either all answers are lost, or each kind of loss comes in turn.
 func TestStoreWithoutAnswers(t *testing.T) {
 	inTurn := func(n int) loss { return []loss{answerLost, none, neverSent, none, sentLate, none, none}[n%7] }
 	for _, tt := range []struct {
 		variant string
 		dialect sqlstore.Dialect
 		fault   func(int) loss
-		all     bool // in the torture only
+		all     bool // only in the torture
 	}{
 		{"default", sqlstore.Postgres, always(answerLost), false},
 		{"default", sqlstore.SQLite, inTurn, false},
@@ -62,7 +62,7 @@ func TestStoreWithoutAnswers(t *testing.T) {
 	}
 }
 
-// unanswered is a linker whose commits get lost, and what it told.
+// unanswered is a linker whose commits get lost, and its notifications.
 type unanswered struct {
 	*link.Linker
 	lossy *lossy
@@ -88,8 +88,8 @@ func defaultPeople(db database) *people {
 	return &people{database: db, variant: variant{name: "default"}}
 }
 
-// TestLinkWithoutAnswer: whoever is linked by a commit that gets no answer is linked for
-// everybody who has to know.
+// TestLinkWithoutAnswer: a link whose commit gets no answer exists once, and AfterLink is
+// called for it once.
 func TestLinkWithoutAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := defaultPeople(db)
@@ -134,8 +134,8 @@ func TestLinkWithoutAnswer(t *testing.T) {
 	})
 }
 
-// TestCallerGivesUpAtTheCommit: whoever gives up while the commit is under way does not
-// break it off, and learns what came of it.
+// TestCallerGivesUpAtTheCommit: a caller that gives up during the commit does not cancel it,
+// and gets its result.
 func TestCallerGivesUpAtTheCommit(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		u := defaultPeople(db).unanswered(t)
@@ -153,12 +153,12 @@ func TestCallerGivesUpAtTheCommit(t *testing.T) {
 			t.Errorf("%+v, %v after %d commits; told of %v", makeLink, err, u.lossy.commits(), u.after)
 		}
 		if _, err := u.Link(ctx, symbolon.Reading{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
-			t.Errorf("of somebody who has given up before: %v", err)
+			t.Errorf("of a caller that gave up before: %v", err)
 		}
 	})
 }
 
-// TestCommitHangs: nobody is kept for ever by a commit that is not answered.
+// TestCommitHangs: a commit without an answer does not keep its caller for ever.
 func TestCommitHangs(t *testing.T) {
 	u := defaultPeople(open(t, sqlstore.Postgres)).unanswered(t)
 	id := identityWith(`{}`)
@@ -174,8 +174,8 @@ func TestCommitHangs(t *testing.T) {
 	}
 }
 
-// TestChangeWithoutAnswer: where the database is away before it is known what became of a
-// change, caches forget whom it is about, and the same call tells once it is back.
+// TestChangeWithoutAnswer: the database fails before the result of a change is known. Caches
+// drop the identities of the change, and the same call succeeds after the outage.
 func TestChangeWithoutAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := defaultPeople(db)
@@ -245,7 +245,7 @@ func TestChangeWithoutAnswer(t *testing.T) {
 					}
 				}
 				u.lossy.during(nil)
-				again := func() error { // connections that broke may be found out one by one
+				again := func() error { // broken connections may be found one by one
 					err := call()
 					for range 20 {
 						if !errors.Is(err, symbolon.ErrUnavailable) {

@@ -62,8 +62,8 @@ func user(n int) symbolon.UserID {
 
 func moment(second int) string { return fmt.Sprintf("2026-11-01T10:00:%02d.000000Z", second) }
 
-// TestAdoptionsOfVersion4: the migration reads what the sentences of adopt say, and a
-// run that was made before it is undone after it.
+// TestAdoptionsOfVersion4: the migration reads the sentences that adopt recorded, and a run from
+// before the migration can be undone after it.
 func TestAdoptionsOfVersion4(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()

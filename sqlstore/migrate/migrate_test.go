@@ -67,7 +67,7 @@ func TestUp(t *testing.T) {
 	})
 }
 
-// Every file says which version it makes, whoever runs it.
+// TestVersions: every file sets the version that it makes, and the files are numbered without gaps.
 func TestVersions(t *testing.T) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		files, err := fs.Glob(sqlstore.Migrations, string(dialect)+"/*.sql")
@@ -127,7 +127,7 @@ func table(dialect sqlstore.Dialect, name string) string {
 	return "symbolon." + name
 }
 
-// TestUpFromTheFirst: what a ledger of the first version holds is held by the newest.
+// TestUpFromTheFirst: the newest version keeps the data of a ledger of the first version.
 func TestUpFromTheFirst(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()
