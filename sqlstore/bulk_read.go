@@ -31,13 +31,9 @@ var lengths = []int{500, 20}
 
 // strangers returns the places in b.qs of the unknown identities that claim no known user.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
-	known := map[string]bool{}
-	err = b.store.retry(ctx, func(waiting context.Context) error {
-		clear(known)
-		return b.findKnown(waiting, known)
-	})
+	known, err := retryRead(ctx, b.store, "look for many identities", b.findKnown)
 	if err != nil {
-		return nil, unavailable("look for many identities", err)
+		return nil, err
 	}
 	for at, q := range b.qs {
 		if !known[string(q.Reading.Identity.ID)] && !b.namesKnown(q, known) {
@@ -60,7 +56,9 @@ func (b *bulk) namesKnown(q symbolon.Query, known map[string]bool) bool {
 	return false
 }
 
-func (b *bulk) findKnown(ctx context.Context, known map[string]bool) error {
+// findKnown returns the known ones of the identities and claims. Users have the userMark.
+func (b *bulk) findKnown(ctx context.Context) (map[string]bool, error) {
+	known := map[string]bool{}
 	ids := make([]any, len(b.qs))
 	var users, keys []any
 	for at, q := range b.qs {
@@ -83,11 +81,11 @@ func (b *bulk) findKnown(ctx context.Context, known map[string]bool) error {
 	} {
 		for some := range slices.Chunk(ask.values, lengths[0]) {
 			if err := b.ask(ctx, ask.list, some, ask.note); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return known, nil
 }
 
 func (b *bulk) ask(ctx context.Context, l list, values []any, note func(string)) error {

@@ -152,7 +152,7 @@ func (s *Store) checkOthers(t table) (faults []error) {
 
 // checkLayout compares Symbolon's own tables with the migrations.
 func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
-	own, err := readTable(ctx, s.DB, s.Dialect, layoutTable(s.Dialect))
+	own, err := readTable(ctx, s.DB, s.Dialect, Users{Table: s.Dialect.prefix() + "layout"}.parts())
 	if err != nil {
 		return nil, unavailable("read the shape of Symbolon's tables", err)
 	}
@@ -175,13 +175,6 @@ func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
 const runMigrations = "run its migrations (symbolon migrate, or migrate.Up)"
 
 func layoutFault(is, mend string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: mend}} }
-
-func layoutTable(d Dialect) tableName {
-	if d == SQLite {
-		return tableName{table: "symbolon_layout"}
-	}
-	return tableName{schema: "symbolon", table: "layout"}
-}
 
 // newestMigration is the number of the latest migration. They are numbered from 1 without gaps.
 func newestMigration(d Dialect) int {

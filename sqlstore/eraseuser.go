@@ -19,9 +19,6 @@ const (
 	eraseRow = `delete from {users} where {id} = $1` + nobodyElses + `$2))`
 
 	freeRow = `update {users} set {identity} = null where {id} = $1` + nobodyElses + `$2))`
-
-	erasedUserEvent = `
-insert into symbolon.events (project, at, kind, identity_id, user_id, way, detail) values ($1, $2, 'user.erased', $3, $4, 'operator', $5)`
 )
 
 // User returns everything known about a user: its row, the identity that the ledger links to
@@ -90,7 +87,8 @@ func (u *rowEraser) end(ctx context.Context, row symbolon.RowPolicy, why string)
 	if err != nil || fresh == 0 && !u.wrote {
 		return refused, err
 	}
-	_, err = u.db.exec(ctx, erasedUserEvent, u.q.Project, moment{u.now}, null(u.identity), string(u.plan.User), withPolicy(why, row))
+	err = u.db.recordEvent(ctx, u.q.Project, moment{u.now}, symbolon.Event{Kind: symbolon.UserErased, Identity: u.identity, User: u.plan.User,
+		Source: symbolon.FromOperator, Detail: withPolicy(why, row)})
 	return refused, err
 }
 

@@ -6,13 +6,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// If the application creates its users itself, a table of Symbolon's replaces the users
-// table. It holds the known user IDs and their identities. The rest of the store treats it
-// like any users table.
-const (
-	remotePostgres = "symbolon.remote_users"
-	remoteSQLite   = "symbolon_remote_users"
-)
+// If the application creates its users itself, a table of Symbolon's, remote_users, replaces
+// the users table. It holds the known user IDs and their identities. The rest of the store
+// treats it like any users table.
 
 const (
 	meetUser = `insert into {users} ({id}) values ($1) on conflict do nothing`
@@ -30,10 +26,7 @@ select exists (select 1 from symbolon.links where state = 'linked') and not exis
 func (s *Store) users() Users {
 	u := s.Users
 	if u.newID() == ByApplication {
-		u.Table = remotePostgres
-		if s.Dialect == SQLite {
-			u.Table = remoteSQLite
-		}
+		u.Table = s.Dialect.prefix() + "remote_users"
 	}
 	return u
 }

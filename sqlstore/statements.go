@@ -181,13 +181,20 @@ type statements struct {
 const maxFilled = 500
 
 func (s *statements) assemble(dialect Dialect, u Users) {
-	prefix, ticket := "symbolon.", ticketPostgres
+	s.ticket, s.filled = ticketPostgres, map[string]string{}
 	if dialect == SQLite {
-		prefix, ticket = "symbolon_", ticketSQLite
+		s.ticket = ticketSQLite
 	}
-	s.names = strings.NewReplacer("symbolon.", prefix,
+	s.names = strings.NewReplacer("symbolon.", dialect.prefix(),
 		"{users}", u.parts().String(), "{id}", quote(u.id()), "{identity}", quote(u.identity()))
-	s.ticket, s.filled = ticket, map[string]string{}
+}
+
+// prefix precedes the names of Symbolon's own tables.
+func (d Dialect) prefix() string {
+	if d == SQLite {
+		return "symbolon_"
+	}
+	return "symbolon."
 }
 
 func (s *statements) fill(text string) string {
