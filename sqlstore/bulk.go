@@ -20,7 +20,7 @@ import (
 //	insert the users' rows
 //	bind the entries to the IDs                 only where the database chose them
 //	insert the events
-//	    OnLink                                  for each bond
+//	    OnLink                                  for each link
 //	commit
 //
 // If anything is refused, or another writer was faster, everything is rolled back and each

@@ -70,8 +70,8 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 }
 
 // faultOf describes a fault of a column.
-func (u Users) faultOf(kind FaultKind, column, is, mend string, args ...any) error {
-	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Fix: fmt.Sprintf(mend, args...)}
+func (u Users) faultOf(kind FaultKind, column, is, fix string, args ...any) error {
+	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Fix: fmt.Sprintf(fix, args...)}
 }
 
 // checkKey checks that the key column can hold the new IDs.
@@ -81,8 +81,8 @@ func (s *Store) checkKey(t table) (faults []error) {
 	if !ok || !c.kind.key() {
 		return nil // said already
 	}
-	fault := func(kind FaultKind, is, mend string) {
-		faults = append(faults, u.faultOf(kind, u.id(), is, "%s", mend))
+	fault := func(kind FaultKind, is, fix string) {
+		faults = append(faults, u.faultOf(kind, u.id(), is, "%s", fix))
 	}
 	if !slices.Contains(t.unique, c.name) {
 		fault(NotUnique, "is the key and has no unique index", "a key must be unique: make it the primary key or give it a unique index")
@@ -110,8 +110,8 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 	if !ok {
 		return nil // said already
 	}
-	fault := func(kind FaultKind, is, mend string, args ...any) {
-		faults = append(faults, u.faultOf(kind, u.identity(), is, mend, args...))
+	fault := func(kind FaultKind, is, fix string, args ...any) {
+		faults = append(faults, u.faultOf(kind, u.identity(), is, fix, args...))
 	}
 	if c.kind != text && c.kind != uuid {
 		fault(WrongType, "is of type "+c.declared+", which cannot hold an Ory identity's ID", "make it uuid or text")
@@ -174,7 +174,7 @@ func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
 
 const runMigrations = "run its migrations (symbolon migrate, or migrate.Up)"
 
-func layoutFault(is, mend string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: mend}} }
+func layoutFault(is, fix string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: fix}} }
 
 // newestMigration is the number of the latest migration. They are numbered from 1 without gaps.
 func newestMigration(d Dialect) int {

@@ -215,7 +215,7 @@ func TestConnectionLost(t *testing.T) {
 	}
 }
 
-// An error of OnLink that a retry mends is retried.
+// An error of OnLink that a retry may fix is retried.
 func TestOnLinkSerialization(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)

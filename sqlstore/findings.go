@@ -23,16 +23,16 @@ where project = $1 and id = $2 and closed_at is null`
 const countFindings = `
 select kind, count(*) from symbolon.findings where project = $1 and closed_at is null group by kind`
 
-// behindKinds sorts after every kind, in every collation. A page after it begins behind all
+// afterKinds sorts after every kind, in every collation. A page after it begins after all
 // findings of the identity.
-const behindKinds symbolon.FindingKind = "zzzz"
+const afterKinds symbolon.FindingKind = "zzzz"
 
 // Findings returns open findings in the order of identity and kind.
 func (s *Store) Findings(ctx context.Context, q symbolon.FindingsQuery) ([]symbolon.Finding, error) {
 	if q.Project == "" || q.Limit < 1 {
 		return nil, errors.New("sqlstore: findings: the project is empty, or the limit is not positive")
 	}
-	afterKind, upto := cmp.Or(q.AfterKind, behindKinds), cmp.Or(q.Upto, lastIdentity)
+	afterKind, upto := cmp.Or(q.AfterKind, afterKinds), cmp.Or(q.Upto, lastIdentity)
 	args := []any{q.Project, string(q.After), string(afterKind), string(upto), string(q.Kind), string(q.Kind), q.Limit}
 	return readAll(ctx, s, "read the findings", openFindings, args, scanFinding)
 }

@@ -81,8 +81,8 @@ func readAll[T any](ctx context.Context, s *Store, doing, text string, args []an
 	})
 }
 
-// readOne reads the first row of a query. If there is none, the error is ErrNotFound behind
-// the sentence missing.
+// readOne reads the first row of a query. If there is no row, it returns ErrNotFound. The
+// argument missing is the text of that error.
 func readOne[T any](ctx context.Context, s *Store, doing, missing, text string, args []any, scan func(scanner) (T, error)) (one T, err error) {
 	all, err := readAll(ctx, s, doing, text, args, scan)
 	if err != nil {
