@@ -129,7 +129,7 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 		p.identity = identity
 		return well("a test person signed up at %s", p.d.Ory.PublicURL)
 	case errors.As(err, &form):
-		return unknown(`give traits that fit your identity schema: --traits '{"email":"RANDOM@doctor.invalid",…}', with RANDOM in every value that must be unique`,
+		return unknown(`give values that fit your identity schema by --traits JSON, with RANDOM in those that must be unique, such as "email":"RANDOM@doctor.invalid"`,
 			"Ory does not take the test person: %s", strings.Join(form.Messages, "; "))
 	case ctx.Err() != nil:
 		return unknown("run it again", "it was interrupted")
