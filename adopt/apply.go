@@ -114,17 +114,15 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 		r.report.Before++
 		return nil
 	case now.Do != Bind || now.User != l.User: // the Linker checks l.By again
-		r.refuse(l.Identity, l.User, changed(now))
-		return nil
+		return r.refuse(l.Identity, l.User, changed(now))
 	}
 	if _, ok := l.By.Column(); ok {
 		row, err := r.Users.UserRow(ctx, r.project(), l.User, column)
 		if other, _ := symbolon.ParseIdentityID(row.Column); err == nil && other != l.Identity {
-			r.refuse(l.Identity, l.User, "the column no longer holds the identity")
-			return nil
+			return r.refuse(l.Identity, l.User, "the column no longer holds the identity")
 		}
 		if err != nil {
-			return r.countResult(ctx, l.Identity, l.User, err)
+			return r.countResult(ctx, l.Identity, l.User, false, err)
 		}
 	}
 	made := false
@@ -132,12 +130,7 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 		_, made, err = r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
 		return err
 	})
-	if err == nil && made {
-		r.report.Done++
-	} else if err == nil {
-		r.report.Before++
-	}
-	return r.countResult(ctx, l.Identity, l.User, err)
+	return r.countResult(ctx, l.Identity, l.User, made, err)
 }
 
 // changed describes the new line of an identity.
@@ -155,35 +148,43 @@ func changed(now Line) string {
 	return text
 }
 
-func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) {
+// refuse counts a line that is left unchanged. It never ends the run.
+func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) error {
 	r.report.Refused = append(r.report.Refused, Refusal{id, user, why})
 	r.failuresInRow = 0
+	return nil
 }
 
-// countResult counts the result of one line. Only outages end a run.
-func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, err error) error {
+// countResult counts the result of one line. now says that this call did it, and that it was
+// not done before. Only outages end a run.
+func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, now bool, err error) error {
 	var conflict *symbolon.ConflictError
 	var denied *symbolon.DenyError
 	switch {
 	case err == nil:
 		r.failuresInRow = 0
+		if now {
+			r.report.Done++
+		} else {
+			r.report.Before++
+		}
+		return nil
 	case errors.As(err, &conflict):
-		r.refuse(id, user, conflict.Reason)
+		return r.refuse(id, user, conflict.Reason)
 	case errors.As(err, &denied):
-		r.refuse(id, user, denied.Detail)
+		return r.refuse(id, user, denied.Detail)
 	case errors.Is(err, symbolon.ErrNotFound):
-		r.refuse(id, user, "the identity or the user no longer exists")
+		return r.refuse(id, user, "the identity or the user no longer exists")
 	case ctx.Err() != nil:
 		return ctx.Err()
-	default:
-		r.report.Failed++
-		r.failuresInRow++
-		if r.failure == nil {
-			r.failure = err
-		}
-		if r.failuresInRow >= maxConsecutiveFailures {
-			return r.failure
-		}
+	}
+	r.report.Failed++
+	r.failuresInRow++
+	if r.failure == nil {
+		r.failure = err
+	}
+	if r.failuresInRow >= maxConsecutiveFailures {
+		return r.failure
 	}
 	return nil
 }

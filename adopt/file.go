@@ -100,7 +100,10 @@ func Read(r io.Reader) ([]Line, error) {
 	if first[0] == '{' {
 		read = readJSON
 	}
-	next := read(b)
+	next, err := read(b)
+	if err != nil {
+		return nil, fmt.Errorf("line 1 of the plan: %w", err)
+	}
 	var out []Line
 	for n := 1; ; n++ {
 		l, err := next()
@@ -124,22 +127,25 @@ func Read(r io.Reader) ([]Line, error) {
 
 // readCSV reads the header and returns a function that reads the next line. The columns may
 // be in any order, because spreadsheets may move them. The column why may be missing.
-func readCSV(b *bufio.Reader) func() (Line, error) {
+func readCSV(b *bufio.Reader) (next func() (Line, error), err error) {
 	r := csv.NewReader(&lineLimit{r: b})
-	at := map[string]int{}
 	names, err := r.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("it has no header")
+	}
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{}
 	for i, name := range names {
 		at[strings.TrimSpace(name)] = i
 	}
 	for _, name := range header[:5] {
-		if _, ok := at[name]; !ok && err == nil {
-			err = fmt.Errorf("its header has no column %s", name)
+		if _, ok := at[name]; !ok {
+			return nil, fmt.Errorf("its header has no column %s", name)
 		}
 	}
 	return func() (Line, error) {
-		if err != nil {
-			return Line{}, headless(err)
-		}
 		cells, err := r.Read()
 		if err != nil {
 			return Line{}, err
@@ -147,24 +153,16 @@ func readCSV(b *bufio.Reader) func() (Line, error) {
 		cell := func(name string) string { return wild(cells[at[name]]) }
 		return Line{Class: Class(cell("class")), Identity: symbolon.IdentityID(cell("identity_id")), User: symbolon.UserID(cell("user_id")),
 			By: symbolon.Proof(cell("by")), Do: Step(cell("do"))}, nil
-	}
+	}, nil
 }
 
-// headless makes an error of the end of an empty file, which has no header.
-func headless(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errors.New("it has no header")
-	}
-	return err
-}
-
-func readJSON(b *bufio.Reader) func() (Line, error) {
+func readJSON(b *bufio.Reader) (next func() (Line, error), err error) {
 	d := json.NewDecoder(&lineLimit{r: b})
 	d.DisallowUnknownFields()
 	return func() (l Line, err error) {
 		err = d.Decode(&l)
 		return l, err
-	}
+	}, nil
 }
 
 // lineLimit returns an error if a line is longer than maxLine.

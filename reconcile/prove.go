@@ -114,12 +114,7 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	if len(ids) == 0 {
 		return p, nil
 	}
-	var proofs []link.GoneProof
-	if r.state.Control == "" {
-		err = fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and there is none: %w", symbolon.ErrUnavailable)
-	} else {
-		proofs, err = r.proveBatch(ctx, ids)
-	}
+	proofs, err := r.proveBatch(ctx, ids)
 	for i := range proofs {
 		p.of[proofs[i].Identity()] = &proofs[i]
 	}
@@ -142,6 +137,9 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 
 // proveBatch proves a batch, and enlarges the next one if this one was quick.
 func (r *run) proveBatch(ctx context.Context, ids []symbolon.IdentityID) ([]link.GoneProof, error) {
+	if r.state.Control == "" {
+		return nil, fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and there is none: %w", symbolon.ErrUnavailable)
+	}
 	began, gap := time.Now(), r.Linker.ProofGap
 	if gap <= 0 {
 		gap = link.DefaultProofGap
@@ -161,9 +159,7 @@ type handover struct {
 // rebind moves users to identities that were recreated, batch by batch. It finds them in
 // the ledger's findings, so it needs no listing.
 func (r *run) rebind(ctx context.Context) error {
-	r.mu.Lock()
 	at := r.state.At
-	r.mu.Unlock()
 	for {
 		page, err := r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), Kind: symbolon.RecreatedIdentity, After: at, Limit: r.batch})
 		if err != nil || len(page) == 0 {
@@ -187,17 +183,16 @@ func (r *run) rebind(ctx context.Context) error {
 
 func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 	var handovers []*handover
+	var ids []symbolon.IdentityID
 	for _, f := range page {
 		h, err := r.formerOwner(ctx, f)
 		if err != nil {
 			return err
 		}
-		if h != nil {
-			handovers = append(handovers, h)
+		if h == nil {
+			continue
 		}
-	}
-	var ids []symbolon.IdentityID
-	for _, h := range handovers {
+		handovers = append(handovers, h)
 		if h.from != "" {
 			ids = append(ids, h.from)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,13 +74,10 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 	if err := r.stillPlausible(absent); err != nil {
 		return nil, err
 	}
-	for len(repairs) > 0 {
-		n := min(len(repairs), repairBatch)
-		r.linkAll(ctx, repairs[:n])
-		if err := r.countResults(ctx, repairs[:n]); err != nil {
+	for batch := range slices.Chunk(repairs, repairBatch) {
+		if err := r.linkAll(ctx, batch); err != nil {
 			return nil, err
 		}
-		repairs = repairs[n:]
 	}
 	if err := r.writeBack(ctx, noBackReference); err != nil {
 		return nil, err
@@ -92,8 +90,8 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 	}, nil
 }
 
-// linkAll makes the repairs and waits for all of them.
-func (r *run) linkAll(ctx context.Context, repairs []*repair) {
+// linkAll makes the repairs, waits for all of them, and counts the results.
+func (r *run) linkAll(ctx context.Context, repairs []*repair) error {
 	seen := make([]symbolon.Reading, len(repairs))
 	for i, p := range repairs {
 		seen[i] = symbolon.Reading{Identity: p.identity, Ticket: r.state.Ticket, Source: symbolon.FromReconcile, Admin: true, Rewrite: p.kind == StateMismatch}
@@ -101,6 +99,7 @@ func (r *run) linkAll(ctx context.Context, repairs []*repair) {
 	for i, result := range r.Linker.LinkAll(ctx, seen) {
 		repairs[i].err = result.Err
 	}
+	return r.countResults(ctx, repairs)
 }
 
 // workers is how many calls run at the same time if there is no batch call.
@@ -169,18 +168,16 @@ func (r *run) countResult(kind symbolon.FindingKind, err error) {
 	switch {
 	case err == nil:
 		r.state.Repaired[kind]++
-		r.failuresInRow = 0
-	case errors.As(err, &denied):
+	case errors.As(err, &denied), errors.Is(err, symbolon.ErrConflict):
 		r.state.Denied++
-		r.state.Rebind = r.state.Rebind || denied.Finding == symbolon.RecreatedIdentity
-		r.failuresInRow = 0
-	case errors.Is(err, symbolon.ErrConflict):
-		r.state.Denied++
-		r.failuresInRow = 0
+		r.state.Rebind = r.state.Rebind || denied != nil && denied.Finding == symbolon.RecreatedIdentity
 	case errors.Is(err, symbolon.ErrNotFound): // deleted at Ory meanwhile
+		return
 	default:
 		r.fail(err)
+		return
 	}
+	r.failuresInRow = 0
 }
 
 // fail notes a failure. The caller holds r.mu.
