@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/wait"
@@ -125,10 +124,9 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 			return r.countResult(ctx, l.Identity, l.User, false, err)
 		}
 	}
-	made := false
-	err := paced(ctx, func() (err error) {
-		_, made, err = r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
-		return err
+	made, err := paced(ctx, func(ctx context.Context) (bool, error) {
+		_, made, err := r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
+		return made, err
 	})
 	return r.countResult(ctx, l.Identity, l.User, made, err)
 }
@@ -158,8 +156,8 @@ func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) e
 // countResult counts the result of one line. now says that this call did it, and that it was
 // not done before. Only outages end a run.
 func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, now bool, err error) error {
-	var conflict *symbolon.ConflictError
-	var denied *symbolon.DenyError
+	conflict, isConflict := errors.AsType[*symbolon.ConflictError](err)
+	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err == nil:
 		r.failuresInRow = 0
@@ -169,9 +167,9 @@ func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symb
 			r.report.Before++
 		}
 		return nil
-	case errors.As(err, &conflict):
+	case isConflict:
 		return r.refuse(id, user, conflict.Reason)
-	case errors.As(err, &denied):
+	case isDenial:
 		return r.refuse(id, user, denied.Detail)
 	case errors.Is(err, symbolon.ErrNotFound):
 		return r.refuse(id, user, "the identity or the user no longer exists")
@@ -190,19 +188,6 @@ func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symb
 }
 
 // paced calls ask again after Ory's rate limit allows it.
-func paced(ctx context.Context, ask func() error) error {
-	for tries := 0; ; tries++ {
-		err := ask()
-		if !errors.Is(err, symbolon.ErrRateLimited) || tries == 100 {
-			return err
-		}
-		pause := time.Second
-		var limited interface{ Wait() time.Duration }
-		if errors.As(err, &limited) {
-			pause = min(max(limited.Wait(), time.Millisecond), time.Minute)
-		}
-		if err := wait.For(ctx, pause); err != nil {
-			return err
-		}
-	}
+func paced[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	return wait.PastLimit(ctx, 100, ask)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -28,20 +29,20 @@ var header = []string{"class", "identity_id", "user_id", "by", "do", "why"}
 type Writer struct {
 	csv  *csv.Writer
 	json *json.Encoder
-	buf  *bufio.Writer
+	buf  *bufio.Writer // of json
 }
 
 // NewWriter begins a plan.
 func NewWriter(w io.Writer, f Format) *Writer {
-	out := &Writer{buf: bufio.NewWriter(w)}
 	if f == JSON {
-		out.json = json.NewEncoder(out.buf)
-		out.json.SetEscapeHTML(false)
-		return out
+		buf := bufio.NewWriter(w)
+		out := json.NewEncoder(buf)
+		out.SetEscapeHTML(false)
+		return &Writer{json: out, buf: buf}
 	}
-	out.csv = csv.NewWriter(out.buf)
-	_ = out.csv.Write(header) // an error stays in the buffer for Close
-	return out
+	out := csv.NewWriter(w)
+	_ = out.Write(header) // an error stays in the buffer for Close
+	return &Writer{csv: out}
 }
 
 // Write writes one line.
@@ -58,13 +59,11 @@ func (w *Writer) Write(l Line) error {
 
 // Close writes the buffered lines.
 func (w *Writer) Close() error {
-	if w.csv != nil {
-		w.csv.Flush()
-		if err := w.csv.Error(); err != nil {
-			return err
-		}
+	if w.json != nil {
+		return w.buf.Flush()
 	}
-	return w.buf.Flush()
+	w.csv.Flush()
+	return w.csv.Error()
 }
 
 // tame prevents a spreadsheet from reading a cell as a formula. It puts an apostrophe before
@@ -189,11 +188,10 @@ func (l *Line) check() error {
 	if !slices.Contains(Classes(), l.Class) {
 		return fmt.Errorf("class %.40q does not exist", l.Class)
 	}
-	switch l.Do {
-	case "":
+	if l.Do == "" {
 		return nil
-	case Bind:
-	default:
+	}
+	if l.Do != Bind {
 		return fmt.Errorf("do is %.40q, and must be %q or empty", l.Do, Bind)
 	}
 	id, err := symbolon.ParseIdentityID(string(l.Identity))
@@ -213,19 +211,14 @@ func CheckProof(p symbolon.Proof) error {
 	column, inColumn := p.Column()
 	switch {
 	case p == symbolon.ByIdentityColumn, p == symbolon.ByVoucher, p == symbolon.ByExternalID, p == symbolon.ByVerifiedEmail:
-	case inMetadata && plainName(key), inColumn && plainName(column):
-	default:
-		return fmt.Errorf("%.80q is not a proof that adopt knows", p)
+		return nil
+	case inMetadata && plainName.MatchString(key), inColumn && plainName.MatchString(column):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%.80q is not a proof that adopt knows", p)
 }
 
-func plainName(s string) bool {
-	odd := func(r rune) bool {
-		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, odd)
-}
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // unique refuses a plan that links an identity or a user twice.
 func unique(lines []Line) error {

@@ -68,18 +68,11 @@ type planner struct {
 	visit   func(Line) error
 	index   *index
 	counts  Counts
-	open    []proposal
+	open    []Line // they wait for the end, because another identity may name the same user
 
 	entries []symbolon.Entry // of the ledger, the page that the listing is at
 	upto    symbolon.IdentityID
 	whole   bool // that page is the last
-}
-
-// proposal is a line that waits for the end, because another identity may name the same
-// user.
-type proposal struct {
-	line Line
-	row  int32
 }
 
 func (p *planner) emit(l Line) error {
@@ -178,10 +171,10 @@ func (p *planner) decideIdentity(ctx context.Context, id symbolon.Identity, entr
 		more(&p.index.rows[at].mailed)
 	}
 	if line.Do == Bind {
-		at := p.index.byUser[line.User]
-		more(&p.index.rows[at].named)
-		p.index.rows[at].told = true
-		p.open = append(p.open, proposal{line, at})
+		row := &p.index.rows[p.index.byUser[line.User]]
+		more(&row.named)
+		row.told = true
+		p.open = append(p.open, line)
 		return nil
 	}
 	p.doubt(f, line, mailed)
@@ -270,16 +263,16 @@ func (p *planner) claimOf(by symbolon.Proof, at int32) claim {
 
 // decideOpen emits the waiting lines. A user that two identities name is ambiguous.
 func (p *planner) decideOpen(context.Context) error {
-	for _, o := range p.open {
-		row := p.index.rows[o.row]
-		if row.named > 1 || o.line.Class == Email && row.mailed > 1 {
-			o.line.Class, o.line.Do = Ambiguous, ""
-			o.line.Why = "another identity names the same user"
+	for _, line := range p.open {
+		row := &p.index.rows[p.index.byUser[line.User]]
+		if row.named > 1 || line.Class == Email && row.mailed > 1 {
+			line.Class, line.Do = Ambiguous, ""
+			line.Why = "another identity names the same user"
 			if row.named == 1 {
-				o.line.Why = "another identity has the same e-mail address"
+				line.Why = "another identity has the same e-mail address"
 			}
 		}
-		if err := p.emit(o.line); err != nil {
+		if err := p.emit(line); err != nil {
 			return err
 		}
 	}

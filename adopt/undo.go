@@ -105,11 +105,7 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 		e := record.Events[since]
 		return fmt.Sprintf("since then: %s by %s", e.Kind, cmp.Or(e.Source, "the application")), nil
 	}
-	var at time.Time
-	err = paced(ctx, func() (err error) {
-		at, err = r.LastSignIn(ctx, made.Identity)
-		return err
-	})
+	at, err := paced(ctx, func(ctx context.Context) (time.Time, error) { return r.LastSignIn(ctx, made.Identity) })
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return "", nil // the identity is gone and cannot sign in

@@ -123,12 +123,12 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 	identity, err := patiently(ctx, func(ctx context.Context) (symbolon.Identity, error) {
 		return p.d.Ory.Register(ctx, traits, "Sy7!"+rand.Text())
 	})
-	var form *ory.FormError
+	form, isForm := errors.AsType[*ory.FormError](err)
 	switch {
 	case err == nil:
 		p.identity = identity
 		return well("a test person signed up at %s", p.d.Ory.PublicURL)
-	case errors.As(err, &form):
+	case isForm:
 		return unknown(`give values that fit your identity schema by --traits JSON, with RANDOM in those that must be unique, such as "email":"RANDOM@doctor.invalid"`,
 			"Ory does not take the test person: %s", strings.Join(form.Messages, "; "))
 	case ctx.Err() != nil:

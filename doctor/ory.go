@@ -24,16 +24,7 @@ func why(err error) string {
 
 // patiently asks again if Ory limits the rate, for a few minutes at most.
 func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
-	for try := 1; ; try++ {
-		v, err := ask(ctx)
-		var limited *ory.RateLimited
-		if !errors.As(err, &limited) || try == 5 {
-			return v, err
-		}
-		if wait.For(ctx, limited.Reset) != nil {
-			return v, err
-		}
-	}
+	return wait.PastLimit(ctx, 5, ask)
 }
 
 const askAgain = "run it again in a minute"

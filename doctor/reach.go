@@ -92,15 +92,14 @@ func place(location string) string {
 // able to reach a name that this machine cannot resolve, or an address that does not
 // answer here.
 func noAnswer(err error) (string, bool) {
-	var dns *net.DNSError
-	var errno syscall.Errno
-	var timeout net.Error
+	_, isName := errors.AsType[*net.DNSError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
-	case errors.As(err, &dns):
+	case isName:
 		return "its host name cannot be resolved here", false
-	case errors.As(err, &errno) && errno == syscall.ECONNREFUSED:
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there", true
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout && timeout.Timeout():
 		return "no answer in 5 seconds", false
 	}
 	return "the answer is not HTTP", false

@@ -149,11 +149,11 @@ func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) 
 		return erasure, nil
 	}
 	p, err := e.find(ctx, cmp.Or(string(erasure.Identity), string(erasure.User)))
-	var conflict *symbolon.ConflictError
+	conflict, isConflict := errors.AsType[*symbolon.ConflictError](err)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return erasure, nil
-	case errors.As(err, &conflict) && erasure.Step == symbolon.EraseDeny:
+	case isConflict && erasure.Step == symbolon.EraseDeny:
 		return e.withdraw(ctx, erasure, conflict.Reason)
 	case err != nil:
 		return erasure, fmt.Errorf("erasure %s: %w", erasure.ID, err)

@@ -10,7 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// do does the next step. It may fill in the user of the erasure.
+// do does the next step. It may fill in the user of the erasure. If a step fails, its outcome
+// has no meaning.
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
 	if erasure.Step == symbolon.EraseScrub {
 		counts, err := e.Users.Scrub(ctx, e.project(), erasure.Identity, erasure.User)
@@ -31,10 +32,8 @@ func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.
 
 func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
-		if _, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why); err != nil {
-			return "", err
-		}
-		return "the user's ID is retired; it has no identity that could sign in", nil
+		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why)
+		return "the user's ID is retired; it has no identity that could sign in", err
 	}
 	link, err := e.Linker.Erase(ctx, erasure.Identity, "", erasure.Why)
 	if err != nil {
@@ -61,20 +60,13 @@ func (e *Erasures) revokeSessions(ctx context.Context, erasure *symbolon.Erasure
 	if erasure.Identity == "" {
 		return noIdentity, nil
 	}
-	_, err := e.Linker.Ory.Identity(ctx, erasure.Identity)
-	if errors.Is(err, symbolon.ErrNotFound) {
-		if err := e.rightOry(ctx); err != nil {
-			return "", err
-		}
-		return "Ory has no such identity, so it has no sessions", nil
-	}
-	if err != nil {
+	switch _, err := e.Linker.Ory.Identity(ctx, erasure.Identity); {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return "Ory has no such identity, so it has no sessions", e.rightOry(ctx)
+	case err != nil:
 		return "", err
 	}
-	if err := e.Ory.RevokeSessions(ctx, erasure.Identity); err != nil {
-		return "", err
-	}
-	return "Ory has the identity and revoked its sessions", nil
+	return "Ory has the identity and revoked its sessions", e.Ory.RevokeSessions(ctx, erasure.Identity)
 }
 
 // controls is how many linked identities rightOry looks for.

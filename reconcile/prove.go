@@ -33,9 +33,6 @@ func (r *run) endAll(ctx context.Context) error {
 			ids[i] = a.Identity
 		}
 		p, err := r.prove(ctx, ids)
-		if errors.Is(err, errNothingProved) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -104,7 +101,7 @@ type proven struct {
 }
 
 // errNothingProved: the proof failed for all of its identities. It is counted as one
-// failure.
+// failure, and ends the phase.
 var errNothingProved = errors.New("no identity was proved gone")
 
 // prove returns a proof for each identity that is gone. An error of Ory counts as one
@@ -127,8 +124,8 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fail(fmt.Errorf("prove %d identities gone: %w", len(ids), err))
-	var unproved *link.UnprovedError
-	if !errors.As(err, &unproved) {
+	unproved, ok := errors.AsType[*link.UnprovedError](err)
+	if !ok {
 		return p, errNothingProved
 	}
 	p.unknown = unproved.Identities
@@ -165,9 +162,7 @@ func (r *run) rebind(ctx context.Context) error {
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		if err := r.rebindPage(ctx, page); errors.Is(err, errNothingProved) {
-			return nil
-		} else if err != nil {
+		if err := r.rebindPage(ctx, page); err != nil {
 			return err
 		}
 		at = page[len(page)-1].Identity

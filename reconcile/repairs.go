@@ -164,13 +164,13 @@ func (r *run) countResults(ctx context.Context, repairs []*repair) error {
 func (r *run) countResult(kind symbolon.FindingKind, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var denied *symbolon.DenyError
+	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err == nil:
 		r.state.Repaired[kind]++
-	case errors.As(err, &denied), errors.Is(err, symbolon.ErrConflict):
+	case isDenial, errors.Is(err, symbolon.ErrConflict):
 		r.state.Denied++
-		r.state.Rebind = r.state.Rebind || denied != nil && denied.Finding == symbolon.RecreatedIdentity
+		r.state.Rebind = r.state.Rebind || isDenial && denied.Finding == symbolon.RecreatedIdentity
 	case errors.Is(err, symbolon.ErrNotFound): // deleted at Ory meanwhile
 		return
 	default:

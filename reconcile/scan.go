@@ -85,15 +85,15 @@ func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Id
 	}
 }
 
-// page is a page of the ledger: all entries and open findings after the cursor, up to edge.
-type page struct {
+// ledgerPage is a page of the ledger: all entries and open findings after the cursor, up to edge.
+type ledgerPage struct {
 	entries []symbolon.Entry
 	open    []symbolon.Finding
 	edge    symbolon.IdentityID
 	whole   bool // edge is the end of the stretch
 }
 
-func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (p page, err error) {
+func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (p ledgerPage, err error) {
 	at, project := r.state.At, r.project()
 	if p.entries, err = r.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
 		return p, err
