@@ -157,7 +157,7 @@ func (p *patient) reserved() Result {
 		return skipped(noReserve)
 	}
 	key := p.d.Actions.BackReference.WithDefaults().Key
-	id := p.backReference(key)
+	id := p.backReference()
 	const breaks = "people who sign up are not born with their user's ID in metadata_public: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it"
 	switch {
 	case id == "":
@@ -170,10 +170,10 @@ func (p *patient) reserved() Result {
 	return well("the reserve hook arrived: the person was born with a user's ID in metadata_public.%s", key)
 }
 
-func (p *patient) backReference(key string) symbolon.UserID {
+func (p *patient) backReference() symbolon.UserID {
 	var metadata map[string]json.RawMessage
 	var id string
-	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[key], &id) != nil {
+	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[p.d.Actions.BackReference.WithDefaults().Key], &id) != nil {
 		return ""
 	}
 	return symbolon.UserID(id)
@@ -208,7 +208,7 @@ func (p *patient) link(ctx context.Context) Result {
 func (p *patient) linkResult(rec symbolon.Record, waited time.Duration) Result {
 	p.linked = true
 	link := rec.Link
-	reserved := p.backReference(p.d.Actions.BackReference.WithDefaults().Key)
+	reserved := p.backReference()
 	switch {
 	case link.State != symbolon.Linked:
 		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are not let in").

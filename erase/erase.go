@@ -246,8 +246,5 @@ func (e *Erasures) now() time.Time {
 }
 
 func (e *Erasures) log() *slog.Logger {
-	if e.Log != nil {
-		return e.Log
-	}
-	return slog.Default()
+	return cmp.Or(e.Log, slog.Default())
 }

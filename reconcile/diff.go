@@ -113,7 +113,7 @@ func (j *comparison) diffLinked(p pair, digest string, r rules) {
 			"writes Ory's data to all projected columns")
 	}
 	j.diffBackReference(p, r)
-	if f := p.isOpen(symbolon.VoucherVoid); f != nil && hasVoucher(p.identity) {
+	if f := p.isOpen(symbolon.VoucherVoid); f != nil && vouchers(p.identity) != nil {
 		j.find(p, f.User, symbolon.VoucherVoid, f.Detail, "")
 	}
 }
@@ -189,20 +189,18 @@ func backReference(id *symbolon.Identity, key string) (text string, isObject boo
 	return text, true
 }
 
-// hasVoucher reports whether metadata_admin.symbolon exists, which holds vouchers.
-func hasVoucher(id *symbolon.Identity) bool {
+// vouchers returns metadata_admin.symbolon, which holds vouchers. Nil: there are none.
+func vouchers(id *symbolon.Identity) json.RawMessage {
 	var top map[string]json.RawMessage
-	return json.Unmarshal(id.MetadataAdmin, &top) == nil && top["symbolon"] != nil
+	_ = json.Unmarshal(id.MetadataAdmin, &top) // anything but an object holds none
+	return top["symbolon"]
 }
 
 // claimedUsers are the users that an identity's metadata names in any way. Texts that no
 // database can store as a key are skipped.
 func claimedUsers(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 	var voucher struct{ User string }
-	var top map[string]json.RawMessage
-	if json.Unmarshal(id.MetadataAdmin, &top) == nil {
-		_ = json.Unmarshal(top["symbolon"], &voucher) // anything but a voucher names no user
-	}
+	_ = json.Unmarshal(vouchers(id), &voucher) // anything but a voucher names no user
 	text, _ := backReference(id, key)
 	for _, user := range []string{text, id.ExternalID, voucher.User} {
 		if user != "" && len(user) <= 255 && !strings.ContainsAny(user, "\x00\uFFFD") && utf8.ValidString(user) {
@@ -263,7 +261,7 @@ func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bo
 			}
 		}
 		_, isObject := backReference(p.identity, r.key)
-		return isObject && (k != symbolon.VoucherVoid || !hasVoucher(p.identity))
+		return isObject && (k != symbolon.VoucherVoid || vouchers(p.identity) == nil)
 	}
 	return false
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pool"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -63,7 +64,7 @@ func (r *run) nextMissing() (some []absence) {
 func (r *run) endProven(ctx context.Context, some []absence, p proven) error {
 	some = slices.DeleteFunc(some, func(a absence) bool { return p.of[a.Identity] == nil })
 	repairs := make([]*repair, len(some))
-	atOnce(len(some), func(i int) {
+	pool.Each(len(some), workers, func(i int) {
 		a := some[i]
 		_, err := r.Linker.EndGone(ctx, *p.of[a.Identity])
 		if err == nil && a.Kind == symbolon.RowKept {
@@ -198,7 +199,7 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 	}
 	handovers = slices.DeleteFunc(handovers, func(h *handover) bool { return slices.Contains(p.unknown, h.from) })
 	repairs := make([]*repair, len(handovers))
-	atOnce(len(handovers), func(i int) {
+	pool.Each(len(handovers), workers, func(i int) {
 		h := handovers[i]
 		var err error
 		if proof := p.of[h.from]; proof != nil {

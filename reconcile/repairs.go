@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -57,11 +56,8 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 		if err != nil {
 			return nil, err
 		}
+		differ += len(j.findings)
 		for _, f := range j.findings {
-			if !r.options.wants(f.Kind) {
-				continue
-			}
-			differ++
 			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // an earlier attempt of this run, which was killed, put it on hold
 			if byLink(f.Kind) && (r.state.Ticket > 0 || !needsTicket(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
@@ -105,24 +101,6 @@ func (r *run) linkAll(ctx context.Context, repairs []*repair) error {
 // workers is how many calls run at the same time if there is no batch call.
 const workers = 8
 
-// atOnce calls f for 0 to n-1 in a few goroutines, and waits for all of them.
-func atOnce(n int, f func(i int)) {
-	work := make(chan int)
-	var wg sync.WaitGroup
-	for range min(workers, n) {
-		wg.Go(func() {
-			for i := range work {
-				f(i)
-			}
-		})
-	}
-	for i := range n {
-		work <- i
-	}
-	close(work)
-	wg.Wait()
-}
-
 // writeBack writes back-references one at a time and at the background's pace, because
 // each one rewrites the whole identity at Ory without a lock. If the run is to pause, the
 // rest of the page is left to the next run. An identity that another writer is at work
@@ -147,23 +125,22 @@ func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 // countResults counts the results. The next run tries failed repairs again. Too many
 // outages in a row end this run.
 func (r *run) countResults(ctx context.Context, repairs []*repair) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range repairs {
 		r.countResult(p.kind, p.err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.failuresInRow >= maxConsecutiveFailures {
 		return fmt.Errorf("%d repairs failed: %w", r.state.Failed, r.failure)
 	}
 	return nil
 }
 
+// countResult counts one result. The caller holds r.mu.
 func (r *run) countResult(kind symbolon.FindingKind, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err == nil:

@@ -168,7 +168,7 @@ func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 }
 
 // compareOne compares one identity that Ory has. closed are its open findings that no
-// longer hold.
+// longer hold. The findings are of the kinds that the run covers.
 func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []symbolon.Finding, err error) {
 	digest := ""
 	if p.state() == symbolon.Linked {
@@ -178,6 +178,7 @@ func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []sy
 	}
 	j = diff(p, digest, r.rules)
 	closed = resolved(p, j.findings, digest, r.rules)
+	j.findings = slices.DeleteFunc(j.findings, func(f Finding) bool { return !r.options.wants(f.Kind) })
 	return j, closed, nil
 }
 
