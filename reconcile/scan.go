@@ -129,19 +129,17 @@ func countUpTo(ids []symbolon.Identity, last symbolon.IdentityID) (n int) {
 // merge joins three lists, each ordered by identity, into pairs.
 func merge(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Finding) ([]pair, error) {
 	out := make([]pair, 0, max(len(ids), len(entries)))
-	for i, e := 0, 0; i < len(ids) || e < len(entries) || len(open) > 0; {
-		if e+1 < len(entries) && entries[e].Link.Identity >= entries[e+1].Link.Identity {
+	for len(ids) > 0 || len(entries) > 0 || len(open) > 0 {
+		if len(entries) > 1 && entries[0].Link.Identity >= entries[1].Link.Identity {
 			return nil, fmt.Errorf("the ledger did not return its entries ordered by ID: %w", symbolon.ErrUnavailable)
 		}
-		id := least(ids[i:], entries[e:], open)
-		var p pair
-		if i < len(ids) && ids[i].ID == id {
-			p.identity = &ids[i]
-			i++
+		id := least(ids, entries, open)
+		p := pair{}
+		if len(ids) > 0 && ids[0].ID == id {
+			p.identity, ids = &ids[0], ids[1:]
 		}
-		if e < len(entries) && entries[e].Link.Identity == id {
-			p.entry = &entries[e]
-			e++
+		if len(entries) > 0 && entries[0].Link.Identity == id {
+			p.entry, entries = &entries[0], entries[1:]
 		}
 		n := 0
 		for n < len(open) && open[n].Identity == id {
