@@ -153,15 +153,15 @@ func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) e
 	return nil
 }
 
-// countResult counts the result of one line. now says that this call did it, and that it was
-// not done before. Only outages end a run.
-func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, now bool, err error) error {
+// countResult counts the result of one line. made says that this call did it; otherwise it
+// was done before. Only outages end a run.
+func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, made bool, err error) error {
 	conflict, isConflict := errors.AsType[*symbolon.ConflictError](err)
 	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err == nil:
 		r.failuresInRow = 0
-		if now {
+		if made {
 			r.report.Done++
 		} else {
 			r.report.Before++

@@ -212,7 +212,7 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	for _, proof := range slices.Concat([]symbolon.Proof{symbolon.ByVoucher}, p.options.By) {
 		if _, ok := proof.Column(); ok {
 			for _, at := range p.index.byColumn[id.ID] {
-				f.claims = append(f.claims, p.claimOf(proof, at))
+				f.claims = append(f.claims, p.claimTo(proof, at))
 			}
 		} else if user := p.Linker.ClaimOf(id, proof); user != "" {
 			c, err := p.findClaim(ctx, proof, user)
@@ -234,7 +234,7 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 // the user, which is rare, it is read from the table.
 func (p *planner) findClaim(ctx context.Context, by symbolon.Proof, user symbolon.UserID) (claim, error) {
 	if at, known := p.index.byUser[user]; known {
-		return p.claimOf(by, at), nil
+		return p.claimTo(by, at), nil
 	}
 	row, err := p.Users.UserRow(ctx, p.project(), user, p.column)
 	switch {
@@ -247,13 +247,13 @@ func (p *planner) findClaim(ctx context.Context, by symbolon.Proof, user symbolo
 		p.index.add(row, p.options)
 	}
 	if at, known := p.index.byUser[row.ID]; known {
-		return p.claimOf(by, at), nil
+		return p.claimTo(by, at), nil
 	}
 	return claim{by, row.ID, taken}, nil
 }
 
-// claimOf is the claim to the user of a row of the index.
-func (p *planner) claimOf(by symbolon.Proof, at int32) claim {
+// claimTo is the claim to the user of a row of the index.
+func (p *planner) claimTo(by symbolon.Proof, at int32) claim {
 	r := p.index.rows[at]
 	if r.bound || r.holds {
 		return claim{by, r.id, taken}

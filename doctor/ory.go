@@ -177,9 +177,9 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 	if p.Limit == 0 {
 		return well("Ory announces no rate limit; a self-hosted Ory has none")
 	}
-	sessions, words, why := d.sessions(ctx)
-	if why != "" {
-		return unknown("say how many sessions are in use at the same moment: --sessions N", "%s", why)
+	sessions, words, reason := d.sessions(ctx)
+	if reason != "" {
+		return unknown("say how many sessions are in use at the same moment: --sessions N", "%s", reason)
 	}
 	need := float64(sessions) * askedAMinute / d.MaxStale.Seconds()
 	sum := fmt.Sprintf("%s × 80 / %.3g s (auth.max_stale) = %.0f whoami a minute; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
@@ -194,9 +194,9 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 	return r.fix("set auth.max_stale to %s (so long a revoked session may still be let in), or take a plan of %.0f whoami a minute; if fewer sessions are in use at the same moment, say how many: --sessions N", fits, need)
 }
 
-// sessions is the configured number of sessions, or the counted one, up to a bound; or why
-// they cannot be counted.
-func (d *Doctor) sessions(ctx context.Context) (n int, words, why string) {
+// sessions is the configured number of sessions, or the counted one, up to a bound. reason says
+// why they cannot be counted.
+func (d *Doctor) sessions(ctx context.Context) (n int, words, reason string) {
 	if d.Sessions > 0 {
 		return d.Sessions, fmt.Sprintf("%d sessions in use", d.Sessions), ""
 	}
