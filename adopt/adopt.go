@@ -27,6 +27,7 @@
 package adopt
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -160,10 +161,7 @@ type Progress struct {
 }
 
 func (a *Adopter) project() string {
-	if a.Linker.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return a.Linker.Project
+	return cmp.Or(a.Linker.Project, symbolon.DefaultProject)
 }
 
 func (a *Adopter) now() time.Time {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/wait"
@@ -114,30 +113,22 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 		r.report.Before++
 		return nil
 	case now.Do != Bind || now.User != l.User: // the Linker checks l.By again
-		r.refuse(l.Identity, l.User, changed(now))
-		return nil
+		return r.refuse(l.Identity, l.User, changed(now))
 	}
 	if _, ok := l.By.Column(); ok {
 		row, err := r.Users.UserRow(ctx, r.project(), l.User, column)
 		if other, _ := symbolon.ParseIdentityID(row.Column); err == nil && other != l.Identity {
-			r.refuse(l.Identity, l.User, "the column no longer holds the identity")
-			return nil
+			return r.refuse(l.Identity, l.User, "the column no longer holds the identity")
 		}
 		if err != nil {
-			return r.countResult(ctx, l.Identity, l.User, err)
+			return r.countResult(ctx, l.Identity, l.User, false, err)
 		}
 	}
-	made := false
-	err := paced(ctx, func() (err error) {
-		_, made, err = r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
-		return err
+	made, err := paced(ctx, func(ctx context.Context) (bool, error) {
+		_, made, err := r.Linker.Adopt(ctx, symbolon.Adoption{Identity: l.Identity, User: l.User, By: l.By, Run: r.report.Run})
+		return made, err
 	})
-	if err == nil && made {
-		r.report.Done++
-	} else if err == nil {
-		r.report.Before++
-	}
-	return r.countResult(ctx, l.Identity, l.User, err)
+	return r.countResult(ctx, l.Identity, l.User, made, err)
 }
 
 // changed describes the new line of an identity.
@@ -155,53 +146,48 @@ func changed(now Line) string {
 	return text
 }
 
-func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) {
+// refuse counts a line that is left unchanged. It never ends the run.
+func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) error {
 	r.report.Refused = append(r.report.Refused, Refusal{id, user, why})
 	r.failuresInRow = 0
+	return nil
 }
 
-// countResult counts the result of one line. Only outages end a run.
-func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, err error) error {
-	var conflict *symbolon.ConflictError
-	var denied *symbolon.DenyError
+// countResult counts the result of one line. made says that this call did it; otherwise it
+// was done before. Only outages end a run.
+func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, made bool, err error) error {
+	conflict, isConflict := errors.AsType[*symbolon.ConflictError](err)
+	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err == nil:
 		r.failuresInRow = 0
-	case errors.As(err, &conflict):
-		r.refuse(id, user, conflict.Reason)
-	case errors.As(err, &denied):
-		r.refuse(id, user, denied.Detail)
+		if made {
+			r.report.Done++
+		} else {
+			r.report.Before++
+		}
+		return nil
+	case isConflict:
+		return r.refuse(id, user, conflict.Reason)
+	case isDenial:
+		return r.refuse(id, user, denied.Detail)
 	case errors.Is(err, symbolon.ErrNotFound):
-		r.refuse(id, user, "the identity or the user no longer exists")
+		return r.refuse(id, user, "the identity or the user no longer exists")
 	case ctx.Err() != nil:
 		return ctx.Err()
-	default:
-		r.report.Failed++
-		r.failuresInRow++
-		if r.failure == nil {
-			r.failure = err
-		}
-		if r.failuresInRow >= maxConsecutiveFailures {
-			return r.failure
-		}
+	}
+	r.report.Failed++
+	r.failuresInRow++
+	if r.failure == nil {
+		r.failure = err
+	}
+	if r.failuresInRow >= maxConsecutiveFailures {
+		return r.failure
 	}
 	return nil
 }
 
 // paced calls ask again after Ory's rate limit allows it.
-func paced(ctx context.Context, ask func() error) error {
-	for tries := 0; ; tries++ {
-		err := ask()
-		if !errors.Is(err, symbolon.ErrRateLimited) || tries == 100 {
-			return err
-		}
-		pause := time.Second
-		var limited interface{ Wait() time.Duration }
-		if errors.As(err, &limited) {
-			pause = min(max(limited.Wait(), time.Millisecond), time.Minute)
-		}
-		if err := wait.For(ctx, pause); err != nil {
-			return err
-		}
-	}
+func paced[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	return wait.PastLimit(ctx, 100, ask)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -28,20 +29,20 @@ var header = []string{"class", "identity_id", "user_id", "by", "do", "why"}
 type Writer struct {
 	csv  *csv.Writer
 	json *json.Encoder
-	buf  *bufio.Writer
+	buf  *bufio.Writer // of json
 }
 
 // NewWriter begins a plan.
 func NewWriter(w io.Writer, f Format) *Writer {
-	out := &Writer{buf: bufio.NewWriter(w)}
 	if f == JSON {
-		out.json = json.NewEncoder(out.buf)
-		out.json.SetEscapeHTML(false)
-		return out
+		buf := bufio.NewWriter(w)
+		out := json.NewEncoder(buf)
+		out.SetEscapeHTML(false)
+		return &Writer{json: out, buf: buf}
 	}
-	out.csv = csv.NewWriter(out.buf)
-	_ = out.csv.Write(header) // an error stays in the buffer for Close
-	return out
+	out := csv.NewWriter(w)
+	_ = out.Write(header) // an error stays in the buffer for Close
+	return &Writer{csv: out}
 }
 
 // Write writes one line.
@@ -58,13 +59,11 @@ func (w *Writer) Write(l Line) error {
 
 // Close writes the buffered lines.
 func (w *Writer) Close() error {
-	if w.csv != nil {
-		w.csv.Flush()
-		if err := w.csv.Error(); err != nil {
-			return err
-		}
+	if w.json != nil {
+		return w.buf.Flush()
 	}
-	return w.buf.Flush()
+	w.csv.Flush()
+	return w.csv.Error()
 }
 
 // tame prevents a spreadsheet from reading a cell as a formula. It puts an apostrophe before
@@ -100,7 +99,10 @@ func Read(r io.Reader) ([]Line, error) {
 	if first[0] == '{' {
 		read = readJSON
 	}
-	next := read(b)
+	next, err := read(b)
+	if err != nil {
+		return nil, fmt.Errorf("line 1 of the plan: %w", err)
+	}
 	var out []Line
 	for n := 1; ; n++ {
 		l, err := next()
@@ -124,22 +126,25 @@ func Read(r io.Reader) ([]Line, error) {
 
 // readCSV reads the header and returns a function that reads the next line. The columns may
 // be in any order, because spreadsheets may move them. The column why may be missing.
-func readCSV(b *bufio.Reader) func() (Line, error) {
+func readCSV(b *bufio.Reader) (next func() (Line, error), err error) {
 	r := csv.NewReader(&lineLimit{r: b})
-	at := map[string]int{}
 	names, err := r.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("it has no header")
+	}
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{}
 	for i, name := range names {
 		at[strings.TrimSpace(name)] = i
 	}
 	for _, name := range header[:5] {
-		if _, ok := at[name]; !ok && err == nil {
-			err = fmt.Errorf("its header has no column %s", name)
+		if _, ok := at[name]; !ok {
+			return nil, fmt.Errorf("its header has no column %s", name)
 		}
 	}
 	return func() (Line, error) {
-		if err != nil {
-			return Line{}, headless(err)
-		}
 		cells, err := r.Read()
 		if err != nil {
 			return Line{}, err
@@ -147,24 +152,16 @@ func readCSV(b *bufio.Reader) func() (Line, error) {
 		cell := func(name string) string { return wild(cells[at[name]]) }
 		return Line{Class: Class(cell("class")), Identity: symbolon.IdentityID(cell("identity_id")), User: symbolon.UserID(cell("user_id")),
 			By: symbolon.Proof(cell("by")), Do: Step(cell("do"))}, nil
-	}
+	}, nil
 }
 
-// headless makes an error of the end of an empty file, which has no header.
-func headless(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errors.New("it has no header")
-	}
-	return err
-}
-
-func readJSON(b *bufio.Reader) func() (Line, error) {
+func readJSON(b *bufio.Reader) (next func() (Line, error), err error) {
 	d := json.NewDecoder(&lineLimit{r: b})
 	d.DisallowUnknownFields()
 	return func() (l Line, err error) {
 		err = d.Decode(&l)
 		return l, err
-	}
+	}, nil
 }
 
 // lineLimit returns an error if a line is longer than maxLine.
@@ -191,11 +188,10 @@ func (l *Line) check() error {
 	if !slices.Contains(Classes(), l.Class) {
 		return fmt.Errorf("class %.40q does not exist", l.Class)
 	}
-	switch l.Do {
-	case "":
+	if l.Do == "" {
 		return nil
-	case Bind:
-	default:
+	}
+	if l.Do != Bind {
 		return fmt.Errorf("do is %.40q, and must be %q or empty", l.Do, Bind)
 	}
 	id, err := symbolon.ParseIdentityID(string(l.Identity))
@@ -215,19 +211,14 @@ func CheckProof(p symbolon.Proof) error {
 	column, inColumn := p.Column()
 	switch {
 	case p == symbolon.ByIdentityColumn, p == symbolon.ByVoucher, p == symbolon.ByExternalID, p == symbolon.ByVerifiedEmail:
-	case inMetadata && plainName(key), inColumn && plainName(column):
-	default:
-		return fmt.Errorf("%.80q is not a proof that adopt knows", p)
+		return nil
+	case inMetadata && plainName.MatchString(key), inColumn && plainName.MatchString(column):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%.80q is not a proof that adopt knows", p)
 }
 
-func plainName(s string) bool {
-	odd := func(r rune) bool {
-		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, odd)
-}
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // unique refuses a plan that links an identity or a user twice.
 func unique(lines []Line) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
@@ -67,18 +68,11 @@ type planner struct {
 	visit   func(Line) error
 	index   *index
 	counts  Counts
-	open    []proposal
+	open    []Line // they wait for the end, because another identity may name the same user
 
 	entries []symbolon.Entry // of the ledger, the page that the listing is at
 	upto    symbolon.IdentityID
 	whole   bool // that page is the last
-}
-
-// proposal is a line that waits for the end, because another identity may name the same
-// user.
-type proposal struct {
-	line Line
-	row  int32
 }
 
 func (p *planner) emit(l Line) error {
@@ -148,14 +142,8 @@ func (p *planner) entryOf(ctx context.Context, id symbolon.IdentityID) (*symbolo
 		for len(p.entries) > 0 && p.entries[0].Link.Identity < id {
 			p.entries = p.entries[1:]
 		}
-		if len(p.entries) > 0 {
-			if e := p.entries[0]; e.Link.Identity == id {
-				return &e, nil
-			}
-			return nil, nil
-		}
-		if p.whole {
-			return nil, nil
+		if len(p.entries) > 0 || p.whole {
+			break
 		}
 		entries, err := p.Ledger.Entries(ctx, p.project(), p.upto, "", page)
 		if err != nil {
@@ -166,6 +154,10 @@ func (p *planner) entryOf(ctx context.Context, id symbolon.IdentityID) (*symbolo
 			p.upto = entries[len(entries)-1].Link.Identity
 		}
 	}
+	if len(p.entries) > 0 && p.entries[0].Link.Identity == id {
+		return &p.entries[0], nil
+	}
+	return nil, nil
 }
 
 // decideIdentity decides one identity. A line to be linked waits for decideOpen.
@@ -179,10 +171,10 @@ func (p *planner) decideIdentity(ctx context.Context, id symbolon.Identity, entr
 		more(&p.index.rows[at].mailed)
 	}
 	if line.Do == Bind {
-		at := p.index.byUser[line.User]
-		more(&p.index.rows[at].named)
-		p.index.rows[at].told = true
-		p.open = append(p.open, proposal{line, at})
+		row := &p.index.rows[p.index.byUser[line.User]]
+		more(&row.named)
+		row.told = true
+		p.open = append(p.open, line)
 		return nil
 	}
 	p.doubt(f, line, mailed)
@@ -191,27 +183,19 @@ func (p *planner) decideIdentity(ctx context.Context, id symbolon.Identity, entr
 
 // doubt marks the users that an undecided line concerns.
 func (p *planner) doubt(f facts, line Line, mailed []int32) {
+	concerned := slices.Concat(mailed, p.index.byIdentity[f.identity])
 	for _, s := range f.claims {
 		if at, ok := p.index.byUser[s.user]; ok {
 			more(&p.index.rows[at].named)
+			concerned = append(concerned, at)
 		}
 	}
-	mark := func(at int32) {
-		if p.index.rows[at].id == line.User {
-			p.index.rows[at].told = true
+	for _, at := range concerned {
+		row := &p.index.rows[at]
+		if row.id == line.User {
+			row.told = true
 		} else {
-			p.index.rows[at].doubtful = true
-		}
-	}
-	for _, at := range mailed {
-		mark(at)
-	}
-	for _, at := range p.index.byIdentity[f.identity] {
-		mark(at)
-	}
-	for _, s := range f.claims {
-		if at, ok := p.index.byUser[s.user]; ok {
-			mark(at)
+			row.doubtful = true
 		}
 	}
 }
@@ -225,20 +209,17 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	for _, at := range p.index.byIdentity[id.ID] {
 		f.column = append(f.column, p.index.rows[at].id)
 	}
-	if user := p.Linker.ClaimOf(id, symbolon.ByVoucher); user != "" {
-		if err := p.name(ctx, &f, symbolon.ByVoucher, user); err != nil {
-			return f, nil, err
-		}
-	}
-	for _, proof := range p.options.By {
+	for _, proof := range slices.Concat([]symbolon.Proof{symbolon.ByVoucher}, p.options.By) {
 		if _, ok := proof.Column(); ok {
 			for _, at := range p.index.byColumn[id.ID] {
-				f.claims = append(f.claims, claim{proof, p.index.rows[at].id, p.standing(at)})
+				f.claims = append(f.claims, p.claimTo(proof, at))
 			}
 		} else if user := p.Linker.ClaimOf(id, proof); user != "" {
-			if err := p.name(ctx, &f, proof, user); err != nil {
+			c, err := p.findClaim(ctx, proof, user)
+			if err != nil {
 				return f, nil, err
 			}
+			f.claims = append(f.claims, c)
 		}
 	}
 	if p.options.Email {
@@ -249,53 +230,49 @@ func (p *planner) gather(ctx context.Context, id symbolon.Identity, entry *symbo
 	return f, mailed, nil
 }
 
-// name notes that the identity names a user. If the index does not have the user, which is
-// rare, it is read from the table.
-func (p *planner) name(ctx context.Context, f *facts, by symbolon.Proof, user symbolon.UserID) error {
-	at, known := p.index.byUser[user]
-	if known {
-		f.claims = append(f.claims, claim{by, user, p.standing(at)})
-		return nil
+// findClaim returns the claim of an identity that names a user. If the index does not have
+// the user, which is rare, it is read from the table.
+func (p *planner) findClaim(ctx context.Context, by symbolon.Proof, user symbolon.UserID) (claim, error) {
+	if at, known := p.index.byUser[user]; known {
+		return p.claimTo(by, at), nil
 	}
 	row, err := p.Users.UserRow(ctx, p.project(), user, p.column)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		f.claims = append(f.claims, claim{by, user, missing})
-		return nil
+		return claim{by, user, missing}, nil
 	case err != nil:
-		return err
+		return claim{}, err
 	}
-	if at, known = p.index.byUser[row.ID]; !known && row.Linked == "" && !row.Retired { // the row is new
+	if _, known := p.index.byUser[row.ID]; !known && row.Linked == "" && !row.Retired { // the row is new
 		p.index.add(row, p.options)
-		at, known = p.index.byUser[row.ID]
 	}
-	is := taken
-	if known {
-		is = p.standing(at)
+	if at, known := p.index.byUser[row.ID]; known {
+		return p.claimTo(by, at), nil
 	}
-	f.claims = append(f.claims, claim{by, row.ID, is})
-	return nil
+	return claim{by, row.ID, taken}, nil
 }
 
-func (p *planner) standing(at int32) standing {
-	if r := p.index.rows[at]; r.bound || r.holds {
-		return taken
+// claimTo is the claim to the user of a row of the index.
+func (p *planner) claimTo(by symbolon.Proof, at int32) claim {
+	r := p.index.rows[at]
+	if r.bound || r.holds {
+		return claim{by, r.id, taken}
 	}
-	return free
+	return claim{by, r.id, free}
 }
 
 // decideOpen emits the waiting lines. A user that two identities name is ambiguous.
 func (p *planner) decideOpen(context.Context) error {
-	for _, o := range p.open {
-		row := p.index.rows[o.row]
-		if row.named > 1 || o.line.Class == Email && row.mailed > 1 {
-			o.line.Class, o.line.Do = Ambiguous, ""
-			o.line.Why = "another identity names the same user"
+	for _, line := range p.open {
+		row := &p.index.rows[p.index.byUser[line.User]]
+		if row.named > 1 || line.Class == Email && row.mailed > 1 {
+			line.Class, line.Do = Ambiguous, ""
+			line.Why = "another identity names the same user"
 			if row.named == 1 {
-				o.line.Why = "another identity has the same e-mail address"
+				line.Why = "another identity has the same e-mail address"
 			}
 		}
-		if err := p.emit(o.line); err != nil {
+		if err := p.emit(line); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,20 +84,14 @@ func (r *run) undoOne(ctx context.Context, made symbolon.Event) error {
 		return nil
 	}
 	why, err := r.usedSince(ctx, made)
-	if err == nil && why != "" {
-		r.refuse(made.Identity, made.User, why)
-		return nil
+	if why != "" {
+		return r.refuse(made.Identity, made.User, why)
 	}
 	undone := false
 	if err == nil {
 		undone, err = r.Linker.Unadopt(ctx, r.report.Run, made)
 	}
-	if err == nil && undone {
-		r.report.Done++
-	} else if err == nil {
-		r.report.Before++
-	}
-	return r.countResult(ctx, made.Identity, made.User, err)
+	return r.countResult(ctx, made.Identity, made.User, undone, err)
 }
 
 // usedSince says how the link was used or changed since it was made. Empty: it was not.
@@ -108,17 +103,9 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 	since := slices.IndexFunc(record.Events, func(e symbolon.Event) bool { return e.ID > made.ID && e.Source != symbolon.FromAdopt })
 	if since >= 0 {
 		e := record.Events[since]
-		source := e.Source
-		if source == "" {
-			source = "the application"
-		}
-		return fmt.Sprintf("since then: %s by %s", e.Kind, source), nil
+		return fmt.Sprintf("since then: %s by %s", e.Kind, cmp.Or(e.Source, "the application")), nil
 	}
-	var at time.Time
-	err = paced(ctx, func() (err error) {
-		at, err = r.LastSignIn(ctx, made.Identity)
-		return err
-	})
+	at, err := paced(ctx, func(ctx context.Context) (time.Time, error) { return r.LastSignIn(ctx, made.Identity) })
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return "", nil // the identity is gone and cannot sign in

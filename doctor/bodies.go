@@ -19,9 +19,6 @@ func (d *Doctor) keysOf(route string) []string {
 }
 
 func (d *Doctor) checkKey(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
 	var is []string
 	for _, p := range d.placed() {
 		switch {
@@ -42,9 +39,6 @@ func (d *Doctor) checkKey(_ context.Context) Result {
 }
 
 func (d *Doctor) checkOldKey(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
 	at := d.find("", func(p placed) bool { return slices.Index(d.keysOf(p.Route), p.Key) > 0 })
 	if len(at) == 0 {
 		return d.anyOurs("no hook sends a previous key")
@@ -74,9 +68,6 @@ func (d *Doctor) checkLinkBody(_ context.Context) Result {
 // checkBody compares the Jsonnet with the printed one. A different Jsonnet is not run; it is
 // a fault only if it lacks a word that it must contain.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
 	var lacks, differs, unread []string
 	for _, p := range d.placed() {
 		if p.Route != route {

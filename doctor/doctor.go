@@ -11,6 +11,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -55,10 +56,10 @@ type Doctor struct {
 	// Kratos is the configuration that Kratos runs with. Nil: it is not known.
 	Kratos *hooks.KratosFile
 
-	// Table is the users table, Bonds the ledger. Both are nil if the database does not
-	// answer; Database is the error then.
+	// Table is the users table. It and Ledger are nil if the database does not answer;
+	// Database is the error then.
 	Table    Table
-	Bonds    Bonds
+	Ledger   Ledger
 	Database error
 
 	// Project is part of every ledger entry. Defaults to "default".
@@ -107,45 +108,49 @@ type Doctor struct {
 	reached func() []reach
 }
 
-// check is one check and its name.
+// check is one check and its name. Its need, if it has one, comes first.
 type check struct {
 	name string
+	need need
 	run  func(*Doctor, context.Context) Result
 }
 
+// need returns false, and the result of the check, if the check cannot be run.
+type need func(*Doctor) (Result, bool)
+
 // checks are in the order of the report. The first ones break the most.
 var checks = []check{
-	{"ory.public", (*Doctor).checkPublic},
-	{"ory.admin", (*Doctor).checkAdmin},
-	{"ory.admin_open", (*Doctor).checkAdminOpen},
-	{"ory.clock", (*Doctor).checkClock},
-	{"ory.page_cap", (*Doctor).checkPageCap},
-	{"ory.rate_plan", (*Doctor).checkRatePlan},
-	{"ory.token_keys", (*Doctor).checkTokens},
-	{"users.database", (*Doctor).checkDatabase},
-	{"users.layout", tableCheck("no_layout")},
-	{"users.table", tableCheck("no_table")},
-	{"users.column", tableCheck("no_column")},
-	{"users.type", tableCheck("wrong_type")},
-	{"users.unique", tableCheck("not_unique")},
-	{"users.row", tableCheck("refusing")},
-	{"users.release", (*Doctor).checkRelease},
-	{"users.create_url", (*Doctor).checkCreateURL},
-	{"hooks.url", (*Doctor).checkURL},
-	{"hooks.redirect", (*Doctor).checkRedirect},
-	{"hooks.global", (*Doctor).checkGlobal},
-	{"hooks.reserve_missing", (*Doctor).checkReserveMissing},
-	{"hooks.link_missing", (*Doctor).checkLinkMissing},
-	{"hooks.reserve_parse", (*Doctor).checkReserveParse},
-	{"hooks.reserve_last", (*Doctor).checkReserveLast},
-	{"hooks.link_parse", (*Doctor).checkLinkParse},
-	{"hooks.link_ignore", (*Doctor).checkLinkIgnore},
-	{"hooks.can_interrupt", (*Doctor).checkInterrupt},
-	{"hooks.key", (*Doctor).checkKey},
-	{"hooks.old_key", (*Doctor).checkOldKey},
-	{"hooks.reserve_body", (*Doctor).checkReserveBody},
-	{"hooks.link_body", (*Doctor).checkLinkBody},
-	{"hooks.silent", (*Doctor).checkSilent},
+	{"ory.public", nil, (*Doctor).checkPublic},
+	{"ory.admin", nil, (*Doctor).checkAdmin},
+	{"ory.admin_open", (*Doctor).needPublic, (*Doctor).checkAdminOpen},
+	{"ory.clock", (*Doctor).needPublic, (*Doctor).checkClock},
+	{"ory.page_cap", (*Doctor).needAdmin, (*Doctor).checkPageCap},
+	{"ory.rate_plan", (*Doctor).needPublic, (*Doctor).checkRatePlan},
+	{"ory.token_keys", nil, (*Doctor).checkTokens},
+	{"users.database", nil, (*Doctor).checkDatabase},
+	{"users.layout", (*Doctor).needDatabase, tableCheck("no_layout")},
+	{"users.table", (*Doctor).needDatabase, tableCheck("no_table")},
+	{"users.column", (*Doctor).needTable, tableCheck("no_column")},
+	{"users.type", (*Doctor).needTable, tableCheck("wrong_type")},
+	{"users.unique", (*Doctor).needTable, tableCheck("not_unique")},
+	{"users.row", (*Doctor).needTable, tableCheck("refusing")},
+	{"users.release", nil, (*Doctor).checkRelease},
+	{"users.create_url", nil, (*Doctor).checkCreateURL},
+	{"hooks.url", nil, (*Doctor).checkURL},
+	{"hooks.redirect", nil, (*Doctor).checkRedirect},
+	{"hooks.global", (*Doctor).needFile, (*Doctor).checkGlobal},
+	{"hooks.reserve_missing", (*Doctor).needFile, (*Doctor).checkReserveMissing},
+	{"hooks.link_missing", (*Doctor).needFile, (*Doctor).checkLinkMissing},
+	{"hooks.reserve_parse", (*Doctor).needFile, hookCheck(reserveParse)},
+	{"hooks.reserve_last", (*Doctor).needFile, hookCheck(reserveLast)},
+	{"hooks.link_parse", (*Doctor).needFile, hookCheck(linkParse)},
+	{"hooks.link_ignore", (*Doctor).needFile, hookCheck(linkIgnore)},
+	{"hooks.can_interrupt", (*Doctor).needFile, (*Doctor).checkInterrupt},
+	{"hooks.key", (*Doctor).needFile, (*Doctor).checkKey},
+	{"hooks.old_key", (*Doctor).needFile, (*Doctor).checkOldKey},
+	{"hooks.reserve_body", (*Doctor).needFile, (*Doctor).checkReserveBody},
+	{"hooks.link_body", (*Doctor).needFile, (*Doctor).checkLinkBody},
+	{"hooks.silent", (*Doctor).needLedger, (*Doctor).checkSilent},
 }
 
 // Checks returns the names of all checks. The checks of [Live] are last.
@@ -170,17 +175,24 @@ func (d *Doctor) Examine(ctx context.Context, tell func(Result)) []Result {
 		}
 	}
 	for _, c := range checks {
-		report(c.name, c.run(d, ctx))
+		report(c.name, c.result(ctx, d))
 	}
 	d.checkLive(ctx, report)
 	return all
 }
 
+func (c check) result(ctx context.Context, d *Doctor) Result {
+	if c.need != nil {
+		if r, ok := c.need(d); !ok {
+			return r
+		}
+	}
+	return c.run(d, ctx)
+}
+
 // prepare fills in defaults, and makes each request that several checks need only once.
 func (d *Doctor) prepare(ctx context.Context) {
-	if d.Project == "" {
-		d.Project = symbolon.DefaultProject
-	}
+	d.Project = cmp.Or(d.Project, symbolon.DefaultProject)
 	if d.MaxStale <= 0 {
 		d.MaxStale = 10 * time.Second
 	}
@@ -191,10 +203,10 @@ func (d *Doctor) prepare(ctx context.Context) {
 		d.Now = time.Now
 	}
 	d.whoami = sync.OnceValues(func() (ory.Probe, error) {
-		return patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeWhoami(ctx) })
+		return patiently(ctx, d.Ory.ProbeWhoami)
 	})
 	d.admin = sync.OnceValues(func() (ory.Probe, error) {
-		return patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1) })
+		return patiently(ctx, func(ctx context.Context) (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1) })
 	})
 	d.faults = sync.OnceValues(func() ([]TableFault, error) {
 		if d.Table == nil {
@@ -211,6 +223,11 @@ func well(format string, args ...any) Result {
 
 func skipped(format string, args ...any) Result {
 	return Result{Verdict: Skipped, Is: fmt.Sprintf(format, args...)}
+}
+
+// unknownUntil is the result of a check that depends on another one, which found a problem.
+func unknownUntil(other, format string, args ...any) Result {
+	return unknown("fix "+other+" first", format, args...)
 }
 
 func unknown(fix, format string, args ...any) Result {

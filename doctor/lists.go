@@ -58,18 +58,10 @@ const (
 	noFile     = "Kratos' configuration was not shown: --kratos-config FILE, or prove it with --live"
 )
 
-// unread returns the result of a check of the file if there is no file.
-func (d *Doctor) unread() (Result, bool) {
-	if d.Kratos == nil {
-		return skipped(noFile), true
-	}
-	return Result{}, false
-}
+// needFile: there is a file to check.
+func (d *Doctor) needFile() (Result, bool) { return skipped(noFile), d.Kratos != nil }
 
 func (d *Doctor) checkGlobal(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
 	at := d.find("", func(p placed) bool { return p.flow == "registration" && p.method == "" })
 	if len(at) == 0 {
 		return well("no hook of Symbolon's is in the global list of registration")
@@ -109,19 +101,25 @@ func (d *Doctor) without(route string) (out []string) {
 }
 
 func (d *Doctor) checkReserveMissing(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
 	if !d.Actions.Reserves() {
-		return skipped("nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)")
+		return skipped(noReserve)
 	}
-	missing := d.without("reserve")
+	return d.checkMissing("reserve", "the identities of people who sign up that way are created without the user's ID: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it",
+		printAgain+"; where it is left out on purpose: symbolon doctor --without-reserve")
+}
+
+const noReserve = "nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)"
+
+func (d *Doctor) checkLinkMissing(_ context.Context) Result {
+	return d.checkMissing("link", "people who sign up that way have no user before their first request", printAgain)
+}
+
+func (d *Doctor) checkMissing(route, breaks, fix string) Result {
+	missing := d.without(route)
 	if len(missing) == 0 {
-		return well("every method to sign up by has the reserve hook (%s)", d.methods())
+		return well("every method to sign up by has the %s hook (%s)", route, d.methods())
 	}
-	return problem("no reserve hook for %s", strings.Join(missing, ", ")).
-		breaks("the identities of people who sign up that way are created without the user's ID: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it").
-		fix("%s; where it is left out on purpose: symbolon doctor --without-reserve", printAgain)
+	return problem("no %s hook for %s", route, strings.Join(missing, ", ")).breaks("%s", breaks).fix("%s", fix)
 }
 
 func (d *Doctor) methods() string {
@@ -129,32 +127,6 @@ func (d *Doctor) methods() string {
 		return strings.Join(all, ", ")
 	}
 	return "self-service sign-up is off"
-}
-
-func (d *Doctor) checkLinkMissing(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
-	missing := d.without("link")
-	if len(missing) == 0 {
-		return well("every method to sign up by has the link hook (%s)", d.methods())
-	}
-	return problem("no link hook for %s", strings.Join(missing, ", ")).
-		breaks("people who sign up that way have no user before their first request").
-		fix("%s", printAgain)
-}
-
-func (d *Doctor) checkReserveParse(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
-	at := d.find("reserve", func(p placed) bool { return !p.Parse && !p.Interrupt })
-	if len(at) == 0 {
-		return d.all("reserve", "has response.parse: true")
-	}
-	return problem("reserve without response.parse: true, in %s", strings.Join(at, ", ")).
-		breaks("Kratos does not read the answer, and the ID is lost; the call comes after the identity was stored, so that an outage of Symbolon shows an error to people whose account exists").
-		fix("set response: {parse: true} there: %s", printAgain)
 }
 
 // all is the good result of a check of all hooks of a route.
@@ -165,51 +137,7 @@ func (d *Doctor) all(route, is string) Result {
 	return well("every %s hook %s", route, is)
 }
 
-func (d *Doctor) checkReserveLast(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
-	at := d.find("reserve", func(p placed) bool {
-		return p.Before() && slices.ContainsFunc(p.list[p.at+1:], func(h hooks.Hook) bool { return h.Before() && h.Route == "" })
-	})
-	if len(at) == 0 {
-		return d.all("reserve", "comes after all other hooks that Kratos waits for")
-	}
-	return problem("a hook with parse or can_interrupt stands behind reserve, in %s", strings.Join(at, ", ")).
-		breaks("where that hook answers with metadata_public it replaces all of it, and the reserved ID is lost for everybody who signs up").
-		fix("put reserve behind it, as the last hook with parse: %s", printAgain)
-}
-
-func (d *Doctor) checkLinkParse(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
-	at := d.find("link", func(p placed) bool { return p.Parse })
-	if len(at) == 0 {
-		return d.all("link", "leaves parse alone")
-	}
-	return problem("link with response.parse: true, in %s", strings.Join(at, ", ")).
-		breaks("nobody can sign up: Kratos calls it before there is an identity, with an ID of zeros, and Symbolon's refusal refuses the registration").
-		fix("set response: {ignore: true} there, without parse: %s", printAgain)
-}
-
-func (d *Doctor) checkLinkIgnore(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
-	at := d.find("link", func(p placed) bool { return !p.Ignore && !p.Parse && !p.Interrupt })
-	if len(at) == 0 {
-		return d.all("link", "is not waited for (response.ignore)")
-	}
-	return problem("link without response.ignore: true, in %s", strings.Join(at, ", ")).
-		breaks("an outage of Symbolon shows an error, up to a minute later, to everybody who signs up, although the account exists; trying again they are told that it exists already").
-		fix("set response: {ignore: true} there: %s", printAgain)
-}
-
 func (d *Doctor) checkInterrupt(_ context.Context) Result {
-	if r, none := d.unread(); none {
-		return r
-	}
 	var is []string
 	for _, p := range d.placed() {
 		if p.Interrupt {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -54,22 +55,10 @@ type patient struct {
 }
 
 func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
-	skip := func(r Result, names ...string) {
-		for _, name := range names {
+	if r, ok := d.needLive(); !ok {
+		for _, name := range liveChecks {
 			report(name, r)
 		}
-	}
-	if d.Live == nil {
-		skip(skipped("nobody was signed up: --live does, and deletes the person again"), liveChecks...)
-		return
-	}
-	if d.Bonds == nil {
-		skip(unknown("fix users.database first", "the database cannot be asked"), liveChecks...)
-		return
-	}
-	if r, ok := d.needAdmin(); !ok {
-		r.Verdict = Unknown // --live was requested, so it is not skipped
-		skip(r, liveChecks...)
 		return
 	}
 	p := &patient{d: d}
@@ -77,21 +66,30 @@ func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
 	if d.Live.Told != nil {
 		d.Live.Told(p.word)
 	}
-	p.live(ctx, traits, report)
-}
-
-func (p *patient) live(ctx context.Context, traits json.RawMessage, report func(string, Result)) {
 	defer func() { report("live.cleanup", p.cleanUp(ctx)) }()
 	made := p.signUp(ctx, traits)
 	report("live.registration", made)
 	if made.Verdict != OK {
-		r := unknown("fix live.registration first", "nobody could sign up")
+		r := unknownUntil("registration", "nobody could sign up")
 		report("live.reserve", r)
 		report("live.link", r)
 		return
 	}
 	report("live.reserve", p.reserved())
 	report("live.link", p.link(ctx))
+}
+
+// needLive: --live was given, and the person can be deleted again.
+func (d *Doctor) needLive() (Result, bool) {
+	if d.Live == nil {
+		return skipped("nobody was signed up: --live does, and deletes the person again"), false
+	}
+	if r, ok := d.needLedger(); !ok {
+		return r, false
+	}
+	r, ok := d.needAdmin()
+	r.Verdict = Unknown // --live was requested, so it is not skipped
+	return r, ok
 }
 
 // traits fills in the random word.
@@ -122,14 +120,16 @@ func textsWith(doc json.RawMessage, word string) (out []string) {
 }
 
 func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
-	identity, err := patiently(ctx, func() (symbolon.Identity, error) { return p.d.Ory.Register(ctx, traits, "Sy7!"+rand.Text()) })
-	var form *ory.FormError
+	identity, err := patiently(ctx, func(ctx context.Context) (symbolon.Identity, error) {
+		return p.d.Ory.Register(ctx, traits, "Sy7!"+rand.Text())
+	})
+	form, isForm := errors.AsType[*ory.FormError](err)
 	switch {
 	case err == nil:
 		p.identity = identity
 		return well("a test person signed up at %s", p.d.Ory.PublicURL)
-	case errors.As(err, &form):
-		return unknown(`give traits that your schema takes, RANDOM where they must be new: --traits '{"email":"RANDOM@doctor.invalid","name":"Doctor"}'`,
+	case isForm:
+		return unknown(`give values that fit your identity schema by --traits JSON, with RANDOM in those that must be unique, such as "email":"RANDOM@doctor.invalid"`,
 			"Ory does not take the test person: %s", strings.Join(form.Messages, "; "))
 	case ctx.Err() != nil:
 		return unknown("run it again", "it was interrupted")
@@ -154,10 +154,10 @@ func failedSignUp(words string) Result {
 // written to it yet.
 func (p *patient) reserved() Result {
 	if !p.d.Actions.Reserves() {
-		return skipped("nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)")
+		return skipped(noReserve)
 	}
 	key := p.d.Actions.BackReference.WithDefaults().Key
-	id := p.backReference(key)
+	id := p.backReference()
 	const breaks = "people who sign up are not born with their user's ID in metadata_public: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it"
 	switch {
 	case id == "":
@@ -170,10 +170,10 @@ func (p *patient) reserved() Result {
 	return well("the reserve hook arrived: the person was born with a user's ID in metadata_public.%s", key)
 }
 
-func (p *patient) backReference(key string) symbolon.UserID {
+func (p *patient) backReference() symbolon.UserID {
 	var metadata map[string]json.RawMessage
 	var id string
-	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[key], &id) != nil {
+	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[p.d.Actions.BackReference.WithDefaults().Key], &id) != nil {
 		return ""
 	}
 	return symbolon.UserID(id)
@@ -187,7 +187,7 @@ func (p *patient) link(ctx context.Context) Result {
 	}
 	begin := time.Now()
 	for {
-		rec, err := p.record(ctx)
+		rec, err := p.d.Ledger.Record(ctx, p.d.Project, string(p.identity.ID))
 		waited := time.Since(begin)
 		switch {
 		case ctx.Err() != nil:
@@ -205,14 +205,10 @@ func (p *patient) link(ctx context.Context) Result {
 	}
 }
 
-func (p *patient) record(ctx context.Context) (symbolon.Record, error) {
-	return p.d.Bonds.Record(ctx, p.d.Project, string(p.identity.ID))
-}
-
 func (p *patient) linkResult(rec symbolon.Record, waited time.Duration) Result {
 	p.linked = true
 	link := rec.Link
-	reserved := p.backReference(p.d.Actions.BackReference.WithDefaults().Key)
+	reserved := p.backReference()
 	switch {
 	case link.State != symbolon.Linked:
 		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are not let in").
@@ -234,7 +230,7 @@ func (p *patient) cleanUp(ctx context.Context) Result {
 	defer cancel()
 	var last error
 	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
-		_, last = patiently(ctx, func() (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
+		_, last = patiently(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
 		if last == nil {
 			return well("the test person is deleted again, on both sides")
 		}
@@ -242,14 +238,7 @@ func (p *patient) cleanUp(ctx context.Context) Result {
 	}
 	return problem("something of the test person is left: %s", why(last)).
 		breaks("nothing, but the test person still exists").
-		fix("delete at Ory the identity %s, and in the users table the row with that identity: an identity with %s in its traits is not a real person", orUnknown(p.identity.ID), p.word)
-}
-
-func orUnknown(id symbolon.IdentityID) string {
-	if id == "" {
-		return "(not known)"
-	}
-	return string(id)
+		fix("delete at Ory the identity %s, and in the users table the row with that identity: an identity with %s in its traits is not a real person", cmp.Or(string(p.identity.ID), "(not known)"), p.word)
 }
 
 // remove deletes the identities with the word. An interrupted registration may create its
@@ -267,14 +256,14 @@ func (p *patient) remove(ctx context.Context, interrupted bool) error {
 		if err := p.d.Ory.DeleteIdentity(ctx, id); err != nil && !errors.Is(err, symbolon.ErrNotFound) {
 			return err
 		}
-		if err := p.d.Bonds.Unmake(ctx, p.d.Project, id); err != nil {
+		if err := p.d.Ledger.Unmake(ctx, p.d.Project, id); err != nil {
 			return err
 		}
 		if p.linked {
 			continue
 		}
 		time.Sleep(500 * time.Millisecond) // a hook under way may have read the identity before it was deleted
-		if err := p.d.Bonds.Unmake(ctx, p.d.Project, id); err != nil {
+		if err := p.d.Ledger.Unmake(ctx, p.d.Project, id); err != nil {
 			return err
 		}
 	}

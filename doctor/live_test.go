@@ -74,7 +74,7 @@ func TestLiveOnNetwork(t *testing.T) {
 	for range 2 {
 		asked := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
 		t.Cleanup(asked.CloseIdleConnections)
-		d := &doctor.Doctor{Ory: asked, Actions: actions, Kratos: kratos, Table: table{store}, Bonds: store, OnIdentityDeleted: symbolon.KeepRow,
+		d := &doctor.Doctor{Ory: asked, Actions: actions, Kratos: kratos, Table: table{store}, Ledger: store, OnIdentityDeleted: symbolon.KeepRow,
 			HTTP: server.Client(), Live: &doctor.Live{Minted: mint.NewMinter("default", secret).Minted}}
 		expect(t, examine(t, d), nil)
 	}

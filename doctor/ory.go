@@ -23,58 +23,32 @@ func why(err error) string {
 }
 
 // patiently asks again if Ory limits the rate, for a few minutes at most.
-func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
-	for try := 1; ; try++ {
-		v, err := ask()
-		var limited *ory.RateLimited
-		if !errors.As(err, &limited) || try == 5 {
-			return v, err
-		}
-		if wait.For(ctx, limited.Reset) != nil {
-			return v, err
-		}
-	}
-}
-
-// unasked reports whether an error says nothing about Ory, because the examination ended or
-// Ory limits the rate.
-func unasked(ctx context.Context, err error) bool {
-	var limited *ory.RateLimited
-	return ctx.Err() != nil || errors.As(err, &limited)
+func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	return wait.PastLimit(ctx, 5, ask)
 }
 
 const askAgain = "run it again in a minute"
 
 func (d *Doctor) checkPublic(ctx context.Context) Result {
-	const nobody = "nobody is let in: Symbolon asks there for the session of every request, and answers 503"
-	const where = "start Ory, or set ory.public_url (SYMBOLON_ORY_PUBLIC_URL) to Ory's public API as this machine sees it"
 	p, err := d.whoami()
-	switch {
-	case err != nil && unasked(ctx, err):
-		return unknown(askAgain, "%s could not be asked: %s", d.Ory.PublicURL, why(err))
-	case err != nil:
-		return problem("%s: %s", d.Ory.PublicURL, why(err)).breaks(nobody).fix(where)
-	case p.Status == http.StatusUnauthorized && p.Kratos:
+	if err == nil && p.Status == http.StatusUnauthorized && p.Kratos {
 		return well("Ory answers at %s", d.Ory.PublicURL)
-	case p.Status/100 == 3:
-		return problem("%s answers %d: it sends to %s", d.Ory.PublicURL, p.Status, p.Location).breaks(nobody).
-			fix("set ory.public_url to what answers by itself: Ory's admin port, for one, sends such questions to its public port")
 	}
-	return problem("%s answers %d, and not as Ory's public API does", d.Ory.PublicURL, p.Status).breaks(nobody).fix(where)
+	return api{
+		url: d.Ory.PublicURL, name: "public",
+		breaks:     "nobody is let in: Symbolon asks there for the session of every request, and answers 503",
+		fix:        "start Ory, or set ory.public_url (SYMBOLON_ORY_PUBLIC_URL) to Ory's public API as this machine sees it",
+		redirected: "set ory.public_url to what answers by itself: Ory's admin port, for one, sends such questions to its public port",
+	}.failed(ctx, p, err)
 }
 
 func (d *Doctor) checkAdmin(ctx context.Context) Result {
-	const breaks = "no hook re-reads its identity, no ID is written to Ory, and reconcile, bind and a proof that somebody is gone fail; people with a user are let in"
-	const where = "start Ory, or set ory.admin_url (SYMBOLON_ORY_ADMIN_URL) to Ory's admin API as this machine sees it"
 	if !d.Ory.HasAdmin() {
 		return skipped("ory.admin_url is not set: nothing is re-read, no ID is written to Ory, and reconcile, bind and --live cannot run")
 	}
+	const breaks = "no hook re-reads its identity, no ID is written to Ory, and reconcile, bind and a proof that somebody is gone fail; people with a user are let in"
 	p, err := d.admin()
 	switch {
-	case err != nil && unasked(ctx, err):
-		return unknown(askAgain, "%s could not be asked: %s", d.Ory.AdminURL, why(err))
-	case err != nil:
-		return problem("%s: %s", d.Ory.AdminURL, why(err)).breaks(breaks).fix(where)
 	case p.Status == http.StatusOK && p.Kratos:
 		return well("Ory's admin API answers at %s", d.Ory.AdminURL)
 	case p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden:
@@ -83,18 +57,38 @@ func (d *Doctor) checkAdmin(ctx context.Context) Result {
 	case p.Kratos && p.Status >= 500:
 		return problem("%s answers %d: Ory itself is not well, its database perhaps", d.Ory.AdminURL, p.Status).breaks(breaks).
 			fix("read Ory's log; `curl %s/admin/health/ready` must say ok", d.Ory.AdminURL)
-	case p.Status/100 == 3:
-		return problem("%s answers %d: it sends to %s", d.Ory.AdminURL, p.Status, p.Location).breaks(breaks).
-			fix("set ory.admin_url to what answers by itself: Ory's public port, for one, sends such questions to its admin port")
 	}
-	return problem("%s answers %d, and not as Ory's admin API does", d.Ory.AdminURL, p.Status).breaks(breaks).fix(where)
+	return api{
+		url: d.Ory.AdminURL, name: "admin", breaks: breaks,
+		fix:        "start Ory, or set ory.admin_url (SYMBOLON_ORY_ADMIN_URL) to Ory's admin API as this machine sees it",
+		redirected: "set ory.admin_url to what answers by itself: Ory's public port, for one, sends such questions to its admin port",
+	}.failed(ctx, p, err)
+}
+
+// api is one of Ory's two APIs, and what follows if it does not answer as it should.
+type api struct {
+	url, name  string
+	breaks     string
+	fix        string
+	redirected string // the fix if it answers with a redirect
+}
+
+// failed is the result for an API that gave no answer, or not its own. An error says
+// nothing about Ory if the examination ended or if Ory limits the rate.
+func (a api) failed(ctx context.Context, p ory.Probe, err error) Result {
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.Is(err, symbolon.ErrRateLimited)):
+		return unknown(askAgain, "%s could not be asked: %s", a.url, why(err))
+	case err != nil:
+		return problem("%s: %s", a.url, why(err)).breaks("%s", a.breaks).fix("%s", a.fix)
+	case p.Status/100 == 3:
+		return problem("%s answers %d: it sends to %s", a.url, p.Status, p.Location).breaks("%s", a.breaks).fix("%s", a.redirected)
+	}
+	return problem("%s answers %d, and not as Ory's %s API does", a.url, p.Status, a.name).breaks("%s", a.breaks).fix("%s", a.fix)
 }
 
 func (d *Doctor) checkAdminOpen(ctx context.Context) Result {
-	if _, err := d.whoami(); err != nil {
-		return unknown("fix ory.public first", "the public URL does not answer")
-	}
-	p, err := patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeStranger(ctx) })
+	p, err := patiently(ctx, d.Ory.ProbeStranger)
 	switch {
 	case err != nil:
 		return unknown(askAgain, "%s could not be asked: %s", d.Ory.PublicURL, why(err))
@@ -110,10 +104,7 @@ func (d *Doctor) checkAdminOpen(ctx context.Context) Result {
 const maxSkew = 30 * time.Second
 
 func (d *Doctor) checkClock(_ context.Context) Result {
-	p, err := d.whoami()
-	if err != nil {
-		return unknown("fix ory.public first", "the public URL does not answer")
-	}
+	p, _ := d.whoami()
 	if !p.Dated {
 		return unknown("let the proxy before Ory pass the header Date on", "Ory's answers have no date")
 	}
@@ -133,10 +124,7 @@ func (d *Doctor) checkClock(_ context.Context) Result {
 const symbolonPage = 500 // identities that a listing asks for at once
 
 func (d *Doctor) checkPageCap(ctx context.Context) Result {
-	if r, ok := d.needAdmin(); !ok {
-		return r
-	}
-	p, err := patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1000) })
+	p, err := patiently(ctx, func(ctx context.Context) (ory.Probe, error) { return d.Ory.ProbeIdentities(ctx, 1000) })
 	switch {
 	case err != nil:
 		return unknown(askAgain, "the identities could not be listed: %s", why(err))
@@ -165,15 +153,19 @@ func pace(rows, limit int) string {
 		limit, each, (time.Duration(1e6/float64(max(1, each))*60) * time.Second).Round(time.Minute))
 }
 
-// needAdmin returns false and a result if the admin API is missing or does not answer.
+// needPublic: the public API answers.
+func (d *Doctor) needPublic() (Result, bool) {
+	_, err := d.whoami()
+	return unknownUntil("public", "the public URL does not answer"), err == nil
+}
+
+// needAdmin: there is an admin API, and it answers.
 func (d *Doctor) needAdmin() (Result, bool) {
 	if !d.Ory.HasAdmin() {
 		return skipped("it needs Ory's admin API: set ory.admin_url"), false
 	}
-	if p, err := d.admin(); err != nil || p.Status != http.StatusOK || !p.Kratos {
-		return unknown("fix ory.admin first", "Ory's admin API does not answer as it should"), false
-	}
-	return Result{}, true
+	p, err := d.admin()
+	return unknownUntil("admin", "Ory's admin API does not answer as it should"), err == nil && p.Status == http.StatusOK && p.Kratos
 }
 
 // askedAMinute divided by max_stale in seconds is the number of whoami requests a minute for
@@ -181,16 +173,13 @@ func (d *Doctor) needAdmin() (Result, bool) {
 const askedAMinute = 80
 
 func (d *Doctor) checkRatePlan(ctx context.Context) Result {
-	p, err := d.whoami()
-	if err != nil {
-		return unknown("fix ory.public first", "the public URL does not answer")
-	}
+	p, _ := d.whoami()
 	if p.Limit == 0 {
 		return well("Ory announces no rate limit; a self-hosted Ory has none")
 	}
-	sessions, words, bad := d.sessions(ctx)
-	if bad != nil {
-		return *bad
+	sessions, words, reason := d.sessions(ctx)
+	if reason != "" {
+		return unknown("say how many sessions are in use at the same moment: --sessions N", "%s", reason)
 	}
 	need := float64(sessions) * askedAMinute / d.MaxStale.Seconds()
 	sum := fmt.Sprintf("%s × 80 / %.3g s (auth.max_stale) = %.0f whoami a minute; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
@@ -205,28 +194,26 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 	return r.fix("set auth.max_stale to %s (so long a revoked session may still be let in), or take a plan of %.0f whoami a minute; if fewer sessions are in use at the same moment, say how many: --sessions N", fits, need)
 }
 
-// sessions is the configured number of sessions, or the counted one, up to a bound.
-func (d *Doctor) sessions(ctx context.Context) (n int, words string, bad *Result) {
+// sessions is the configured number of sessions, or the counted one, up to a bound. reason says
+// why they cannot be counted.
+func (d *Doctor) sessions(ctx context.Context) (n int, words, reason string) {
 	if d.Sessions > 0 {
-		return d.Sessions, fmt.Sprintf("%d sessions in use", d.Sessions), nil
+		return d.Sessions, fmt.Sprintf("%d sessions in use", d.Sessions), ""
 	}
-	const say = "say how many sessions are in use at the same moment: --sessions N"
 	if !d.Ory.HasAdmin() {
-		r := unknown(say, "without ory.admin_url the active sessions cannot be counted")
-		return 0, "", &r
+		return 0, "", "without ory.admin_url the active sessions cannot be counted"
 	}
 	const pages = 20
 	token := ""
 	for range pages {
-		p, err := patiently(ctx, func() (ory.Probe, error) { return d.Ory.ProbeActiveSessions(ctx, 500, token) })
+		p, err := patiently(ctx, func(ctx context.Context) (ory.Probe, error) { return d.Ory.ProbeActiveSessions(ctx, 500, token) })
 		if err != nil || p.Status != http.StatusOK || !p.Kratos {
-			r := unknown(say, "the active sessions could not be counted")
-			return 0, "", &r
+			return 0, "", "the active sessions could not be counted"
 		}
 		n += p.Rows
 		if token = p.Next; token == "" {
-			return n, fmt.Sprintf("%d active sessions", n), nil
+			return n, fmt.Sprintf("%d active sessions", n), ""
 		}
 	}
-	return n, fmt.Sprintf("at least %d active sessions", n), nil
+	return n, fmt.Sprintf("at least %d active sessions", n), ""
 }

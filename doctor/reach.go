@@ -13,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/symbolon-id/symbolon/hooks"
 )
 
 // reach is the result of a request to a hook's URL without a key. Symbolon's own hooks
@@ -31,17 +29,16 @@ type reach struct {
 // reachAll requests every hook URL in Kratos' configuration, or else the URL that `actions
 // print` would print.
 func (d *Doctor) reachAll(ctx context.Context) []reach {
-	urls := []string{strings.TrimSuffix(d.Actions.URL, "/") + "/hooks/link"}
-	if ours := d.ours(); len(ours) > 0 {
-		urls = nil
-		for _, h := range ours {
-			urls = append(urls, h.URL)
-		}
-		slices.Sort(urls)
-		urls = slices.Compact(urls)
+	var urls []string
+	for _, p := range d.placed() {
+		urls = append(urls, p.URL)
 	}
+	if len(urls) == 0 {
+		urls = []string{strings.TrimSuffix(d.Actions.URL, "/") + "/hooks/link"}
+	}
+	slices.Sort(urls)
 	var out []reach
-	for _, u := range urls {
+	for _, u := range slices.Compact(urls) {
 		out = append(out, d.reach(ctx, u))
 	}
 	return out
@@ -95,15 +92,14 @@ func place(location string) string {
 // able to reach a name that this machine cannot resolve, or an address that does not
 // answer here.
 func noAnswer(err error) (string, bool) {
-	var dns *net.DNSError
-	var errno syscall.Errno
-	var timeout net.Error
+	_, isName := errors.AsType[*net.DNSError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
-	case errors.As(err, &dns):
+	case isName:
 		return "its host name cannot be resolved here", false
-	case errors.As(err, &errno) && errno == syscall.ECONNREFUSED:
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there", true
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout && timeout.Timeout():
 		return "no answer in 5 seconds", false
 	}
 	return "the answer is not HTTP", false
@@ -132,7 +128,7 @@ func (d *Doctor) checkURL(_ context.Context) Result {
 	case len(unsure) > 0:
 		return unknown("prove it from Kratos: symbolon doctor --live", "%s", strings.Join(slices.Compact(unsure), "; "))
 	case len(good) == 0:
-		return unknown("fix hooks.redirect first", "every hook's URL redirects")
+		return unknownUntil("redirect", "every hook's URL redirects")
 	}
 	return well("Symbolon answers at %s, as this machine sees it", strings.Join(slices.Compact(good), ", "))
 }
@@ -159,16 +155,7 @@ func (d *Doctor) checkRedirect(_ context.Context) Result {
 			fix("print the hooks with the address that answers by itself: set serve.url (SYMBOLON_SERVE_URL), https if that is where it leads, and symbolon actions print; or let the proxy pass /hooks/ on")
 	}
 	if !answered {
-		return unknown("fix hooks.url first", "no hook's URL answers")
+		return unknownUntil("url", "no hook's URL answers")
 	}
 	return well("no redirect on the way to the hooks, as this machine sees it")
-}
-
-// ours returns Symbolon's hooks in the Kratos configuration.
-func (d *Doctor) ours() []hooks.Hook {
-	var out []hooks.Hook
-	for _, p := range d.placed() {
-		out = append(out, p.Hook)
-	}
-	return out
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Bonds reads the ledger.
-type Bonds interface {
+// Ledger reads the ledger, and removes a test person from it.
+type Ledger interface {
 	// LatestLinks returns the latest links, the newest first.
 	LatestLinks(ctx context.Context, project string, limit int) ([]symbolon.Event, error)
 
@@ -32,15 +32,15 @@ const (
 	soon    = 10 * time.Minute
 )
 
+// needLedger: the ledger can be read.
+func (d *Doctor) needLedger() (Result, bool) { return databaseFirst, d.Ledger != nil }
+
 // checkSilent finds sign-ups without a link hook. Identities made by the admin API call no
 // hook and are ignored.
 func (d *Doctor) checkSilent(ctx context.Context) Result {
-	if d.Bonds == nil {
-		return unknown("fix users.database first", "the database cannot be asked")
-	}
-	links, err := d.Bonds.LatestLinks(ctx, d.Project, recent)
+	links, err := d.Ledger.LatestLinks(ctx, d.Project, recent)
 	if err != nil {
-		return unknown("fix users.database first", "the ledger cannot be read: %s", err)
+		return unknownUntil("database", "the ledger cannot be read: %s", err)
 	}
 	last, since := time.Time{}, d.Now().Add(-d.Silence)
 	if i := slices.IndexFunc(links, func(e symbolon.Event) bool { return e.Source == symbolon.FromLinkHook }); i >= 0 {
@@ -49,15 +49,11 @@ func (d *Doctor) checkSilent(ctx context.Context) Result {
 	if last.After(since) {
 		return well("the last link hook made a user %s", ago(d.Now().Sub(last)))
 	}
-	if last.IsZero() && !d.expectsLink() {
+	expected := d.find("link", func(p placed) bool { return p.flow == "registration" })
+	if last.IsZero() && len(expected) == 0 {
 		return skipped("no link hook ever came, and none is known to be configured; users are made at the first request")
 	}
 	return d.decideSilence(ctx, links, last, since)
-}
-
-// expectsLink reports whether Kratos is known to have a link hook.
-func (d *Doctor) expectsLink() bool {
-	return len(d.find("link", func(p placed) bool { return p.flow == "registration" })) > 0
 }
 
 func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last, since time.Time) Result {
@@ -70,11 +66,11 @@ func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last
 			return unknown("set ory.admin_url", "no link hook came for %s while requests made users; without the admin API sign-ups cannot be told from imports", days(d.Silence))
 		}
 		asked++
-		id, err := patiently(ctx, func() (symbolon.Identity, error) { return d.Ory.Identity(ctx, e.Identity) })
+		id, err := patiently(ctx, func(ctx context.Context) (symbolon.Identity, error) { return d.Ory.Identity(ctx, e.Identity) })
 		switch {
 		case errors.Is(err, symbolon.ErrNotFound):
 		case err != nil:
-			return unknown("fix ory.admin first", "identities cannot be read: %s", why(err))
+			return unknownUntil("admin", "identities cannot be read: %s", why(err))
 		case e.At.Sub(id.CreatedAt) < soon:
 			fresh++
 		}

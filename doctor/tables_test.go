@@ -75,7 +75,7 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 	}
 	t.Run("no database", func(t *testing.T) {
 		d := tableDoctor(t, nil, kratos)
-		d.Table, d.Bonds, d.Database = nil, nil, context.DeadlineExceeded
+		d.Table, d.Ledger, d.Database = nil, nil, context.DeadlineExceeded
 		want := map[string]doctor.Verdict{"users.database": doctor.Problem, "hooks.silent": doctor.Unknown}
 		for name := range noTable {
 			want[name] = doctor.Unknown
@@ -102,5 +102,5 @@ func tableDoctor(t *testing.T, store *sqlstore.Store, o *fakeory.Ory) *doctor.Do
 	c := &ory.Client{PublicURL: o.PublicURL, AdminURL: o.AdminURL}
 	t.Cleanup(c.CloseIdleConnections)
 	return &doctor.Doctor{Ory: c, Actions: hooks.Actions{URL: s.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret})},
-		Table: table{store}, Bonds: store, OnIdentityDeleted: "deactivate", HTTP: s.Client()}
+		Table: table{store}, Ledger: store, OnIdentityDeleted: "deactivate", HTTP: s.Client()}
 }

@@ -47,12 +47,27 @@ var tableWords = map[string]struct{ breaks, well string }{
 	"refusing":   {"serve does not start: the table would refuse the row of every new person", "new rows can be made"},
 }
 
+var databaseFirst = unknownUntil("database", "the database cannot be asked")
+
+// needDatabase: the database answers.
+func (d *Doctor) needDatabase() (Result, bool) {
+	_, err := d.faults()
+	return databaseFirst, err == nil
+}
+
+// needTable: the database answers, and has the users table.
+func (d *Doctor) needTable() (Result, bool) {
+	faults, err := d.faults()
+	if err != nil {
+		return databaseFirst, false
+	}
+	missing := slices.ContainsFunc(faults, func(f TableFault) bool { return f.Kind == "no_table" })
+	return unknownUntil("table", "there is no users table"), !missing
+}
+
 func tableCheck(kind string) func(*Doctor, context.Context) Result {
 	return func(d *Doctor, _ context.Context) Result {
-		faults, err := d.faults()
-		if err != nil {
-			return unknown("fix users.database first", "the database cannot be asked")
-		}
+		faults, _ := d.faults()
 		words := tableWords[kind]
 		var is, fix []string
 		for _, f := range faults {
@@ -63,17 +78,13 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 		if len(is) > 0 {
 			return problem("%s", strings.Join(is, "; ")).breaks("%s", words.breaks).fix("%s", strings.Join(slices.Compact(fix), "; "))
 		}
-		if kind != "no_layout" && kind != "no_table" && slices.ContainsFunc(faults, func(f TableFault) bool { return f.Kind == "no_table" }) {
-			return unknown("fix users.table first", "there is no users table")
-		}
 		return well("%s", words.well)
 	}
 }
 
 func (d *Doctor) checkRelease(ctx context.Context) Result {
-	faults, err := d.faults()
-	if err != nil || slices.ContainsFunc(faults, func(f TableFault) bool { return f.Kind == "no_table" }) {
-		return unknown("fix users.table first", "there is no users table to look at")
+	if _, ok := d.needTable(); !ok {
+		return unknownUntil("table", "there is no users table to look at")
 	}
 	unique, err := d.Table.UniqueColumns(ctx)
 	if err != nil {

@@ -115,7 +115,7 @@ func (w *installation) actions() hooks.Actions {
 
 // doctor examines the installation, which it is told everything of.
 func (w *installation) doctor() *doctor.Doctor {
-	return &doctor.Doctor{Ory: w.client(), Actions: w.actions(), Kratos: w.file(nil), Table: table{w.store}, Bonds: w.store,
+	return &doctor.Doctor{Ory: w.client(), Actions: w.actions(), Kratos: w.file(nil), Table: table{w.store}, Ledger: w.store,
 		OnIdentityDeleted: "deactivate", HTTP: w.server.Client(),
 		TokenKeys: func(context.Context) (used, unused []string, err error) {
 			return []string{"k (ES256)"}, []string{"key 2: it has no kid"}, nil

@@ -10,7 +10,7 @@
 //
 //	         the intent is recorded; from here on the erasure always ends
 //	deny     the ledger says erased, the user's ID is retired, caches forget both
-//	sessions Ory ends the identity's sessions
+//	sessions Ory revokes the identity's sessions
 //	identity Ory deletes the identity; Kratos' own 404 is read back
 //	row      the row is anonymised or deleted, and read back
 //	scrub    words, digests and back-references in Symbolon's own tables are cleared
@@ -22,6 +22,7 @@
 package erase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ import (
 // Ory is the part of Ory's API that changes something. *ory.Client implements it. Reads
 // go through Linker.Ory.
 type Ory interface {
-	// RevokeSessions ends all sessions of an identity. It succeeds if there are none.
+	// RevokeSessions revokes all sessions of an identity. It succeeds if there are none.
 	RevokeSessions(ctx context.Context, id symbolon.IdentityID) error
 
 	// DeleteIdentity deletes an identity. ErrNotFound means Kratos' own 404 and nothing
@@ -234,10 +235,7 @@ func (e *Erasures) Unfinished(ctx context.Context) ([]symbolon.Erasure, error) {
 }
 
 func (e *Erasures) project() string {
-	if e.Linker.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return e.Linker.Project
+	return cmp.Or(e.Linker.Project, symbolon.DefaultProject)
 }
 
 func (e *Erasures) now() time.Time {
@@ -248,8 +246,5 @@ func (e *Erasures) now() time.Time {
 }
 
 func (e *Erasures) log() *slog.Logger {
-	if e.Log != nil {
-		return e.Log
-	}
-	return slog.Default()
+	return cmp.Or(e.Log, slog.Default())
 }

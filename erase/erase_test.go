@@ -100,24 +100,24 @@ func TestOnlyOneID(t *testing.T) {
 		{"an identity that nobody here has heard of", func(w *world) (string, string, string) {
 			id := w.register().IdentityID
 			return id, id, ""
-		}, "ended its sessions", "has no user"},
+		}, "revoked its sessions", "has no user"},
 		{"a row that a hand-written hook has made", func(w *world) (string, string, string) {
 			id := w.register().IdentityID
 			user := string(row(w, id))
 			return user, id, user
-		}, "ended its sessions", "anonymised"},
+		}, "revoked its sessions", "anonymised"},
 		{"the identity of such a row", func(w *world) (string, string, string) {
 			id := w.register().IdentityID
 			user := string(row(w, id))
 			return id, id, user
-		}, "ended its sessions", "anonymised"},
+		}, "revoked its sessions", "anonymised"},
 		{"an identity on hold", func(w *world) (string, string, string) {
 			p, user := w.linked()
 			other := w.register().IdentityID
 			_, err := w.linker.Bind(w.Context(), symbolon.IdentityID(other), user, symbolon.BindOptions{Move: true})
 			w.must(err)
 			return p.IdentityID, p.IdentityID, "" // its former user is another's
-		}, "ended its sessions", "has no user"},
+		}, "revoked its sessions", "has no user"},
 		{"a user whose row the application has deleted", func(w *world) (string, string, string) {
 			p, user := w.linked()
 			tx, err := w.db.Begin()
@@ -127,12 +127,12 @@ func TestOnlyOneID(t *testing.T) {
 			w.must(err)
 			w.must(tx.Commit())
 			return p.IdentityID, p.IdentityID, string(user)
-		}, "ended its sessions", "no row"},
+		}, "revoked its sessions", "no row"},
 		{"a user whose row is missing", func(w *world) (string, string, string) {
 			p, user := w.linked()
 			w.exec(`delete from symbolon_users where id = $1`, string(user))
 			return string(user), p.IdentityID, string(user)
-		}, "ended its sessions", "no row"},
+		}, "revoked its sessions", "no row"},
 		{"an identity that was proved gone, its row kept", func(w *world) (string, string, string) {
 			control, _ := w.linked()
 			p, user := w.linked()

@@ -60,7 +60,7 @@ func Example() {
 	// Output:
 	// next step: sessions
 	// deny: the identity is denied, and the user's ID is retired
-	// sessions: Ory has the identity and ended its sessions
+	// sessions: Ory has the identity and revoked its sessions
 	// identity: Ory deleted the identity; read back: it is gone
 	// row: the row is anonymised; read back: the columns are empty
 	// scrub: words, digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay

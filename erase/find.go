@@ -58,7 +58,7 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 	return p, e.checkAgreement(ctx, p, c)
 }
 
-// unheard finds an identity that Ory has and the ledger does not know yet.
+// unknownToLedger finds an identity that Ory has and the ledger does not know yet.
 func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error) (person, error) {
 	identity, err := symbolon.ParseIdentityID(id)
 	if err != nil {
@@ -71,36 +71,28 @@ func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error
 }
 
 func fromRecord(rec symbolon.Record, id string) person {
-	if rec.Link == nil {
-		p := person{user: symbolon.UserID(id)} // only the user's history is left
-		if rec.Row != nil {
-			p.user = rec.Row.ID
-			if identity, err := symbolon.ParseIdentityID(string(rec.Row.Identity)); err == nil {
-				p.identity = identity
-			}
-		}
-		return p
-	}
 	l := rec.Link
-	if l.State != symbolon.OnHold {
+	if l != nil && l.State != symbolon.OnHold {
 		return person{identity: l.Identity, user: l.User, state: l.State}
 	}
-	// The user in an entry on hold is not a link.
-	if asked, err := symbolon.ParseIdentityID(id); err != nil || asked != l.Identity {
-		p := person{user: symbolon.UserID(id)}
-		if rec.Row != nil {
+	if asked, err := symbolon.ParseIdentityID(id); err == nil && l != nil && asked == l.Identity {
+		p := person{identity: l.Identity, state: l.State} // the user in an entry on hold is not a link
+		if rec.Row != nil && rec.Row.Identity == l.Identity {
 			p.user = rec.Row.ID
 		}
 		return p
 	}
-	p := person{identity: l.Identity, state: l.State}
-	if rec.Row != nil && rec.Row.Identity == l.Identity {
-		p.user = rec.Row.ID
+	if rec.Row == nil {
+		return person{user: symbolon.UserID(id)} // only the user's history is left
+	}
+	p := person{user: rec.Row.ID}
+	if identity, err := symbolon.ParseIdentityID(string(rec.Row.Identity)); err == nil && l == nil {
+		p.identity = identity
 	}
 	return p
 }
 
-// mine reports whether a user belongs to no other identity.
+// ownedOnlyBy reports whether a user belongs to no other identity.
 func ownedOnlyBy(c symbolon.Claimed, identity symbolon.IdentityID) bool {
 	if c.Linked != "" && c.Linked != identity {
 		return false
@@ -109,7 +101,7 @@ func ownedOnlyBy(c symbolon.Claimed, identity symbolon.IdentityID) bool {
 	return owner == "" || owner == identity
 }
 
-// agree returns an error if ledger and row contradict each other.
+// checkAgreement returns an error if ledger and row contradict each other.
 func (e *Erasures) checkAgreement(ctx context.Context, p person, c symbolon.Claimed) error {
 	doubt := func(why string) error {
 		return &symbolon.ConflictError{Identity: p.identity, User: p.user, Reason: why + "; use bind to settle which identity and user belong together, and then erase either"}

@@ -1,6 +1,7 @@
 package erase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,8 @@ func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 		return 0, 0, err
 	}
 	for _, erasure := range list {
-		wait := min(max(erasure.UpdatedAt.Sub(erasure.RequestedAt)/2, 5*time.Second), 5*time.Minute)
-		if e.now().Before(erasure.UpdatedAt.Add(wait)) {
+		pause := min(max(erasure.UpdatedAt.Sub(erasure.RequestedAt)/2, 5*time.Second), 5*time.Minute)
+		if e.now().Before(erasure.UpdatedAt.Add(pause)) {
 			left++
 			continue
 		}
@@ -147,16 +148,12 @@ func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) 
 	if erasure.Done() || erasure.Identity != "" && erasure.Step != symbolon.EraseDeny {
 		return erasure, nil
 	}
-	id := string(erasure.Identity)
-	if id == "" {
-		id = string(erasure.User)
-	}
-	p, err := e.find(ctx, id)
-	var conflict *symbolon.ConflictError
+	p, err := e.find(ctx, cmp.Or(string(erasure.Identity), string(erasure.User)))
+	conflict, isConflict := errors.AsType[*symbolon.ConflictError](err)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return erasure, nil
-	case errors.As(err, &conflict) && erasure.Step == symbolon.EraseDeny:
+	case isConflict && erasure.Step == symbolon.EraseDeny:
 		return e.withdraw(ctx, erasure, conflict.Reason)
 	case err != nil:
 		return erasure, fmt.Errorf("erasure %s: %w", erasure.ID, err)

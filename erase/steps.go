@@ -1,6 +1,7 @@
 package erase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,35 +10,30 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// do does the next step. It may fill in the user of the erasure.
+// do does the next step. It may fill in the user of the erasure. If a step fails, its outcome
+// has no meaning.
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
-	var outcome string
-	var counts map[string]int
-	var err error
-	switch erasure.Step {
-	case symbolon.EraseDeny:
-		outcome, err = e.deny(ctx, erasure)
-	case symbolon.EraseSessions:
-		outcome, err = e.endSessions(ctx, erasure)
-	case symbolon.EraseIdentity:
-		outcome, err = e.deleteIdentity(ctx, erasure)
-	case symbolon.EraseRow:
-		outcome, err = e.eraseRow(ctx, erasure)
-	case symbolon.EraseScrub:
-		outcome = "words, digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay"
-		counts, err = e.Users.Scrub(ctx, e.project(), erasure.Identity, erasure.User)
-	default:
-		err = fmt.Errorf("there is no step %q", erasure.Step)
+	if erasure.Step == symbolon.EraseScrub {
+		counts, err := e.Users.Scrub(ctx, e.project(), erasure.Identity, erasure.User)
+		return symbolon.ErasureNote{Outcome: "words, digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay", Counts: counts}, err
 	}
-	return symbolon.ErasureNote{Outcome: outcome, Counts: counts}, err
+	do, known := map[symbolon.ErasureStep]func(context.Context, *symbolon.Erasure) (outcome string, err error){
+		symbolon.EraseDeny:     e.deny,
+		symbolon.EraseSessions: e.revokeSessions,
+		symbolon.EraseIdentity: e.deleteIdentity,
+		symbolon.EraseRow:      e.eraseRow,
+	}[erasure.Step]
+	if !known {
+		return symbolon.ErasureNote{}, fmt.Errorf("there is no step %q", erasure.Step)
+	}
+	outcome, err := do(ctx, erasure)
+	return symbolon.ErasureNote{Outcome: outcome}, err
 }
 
 func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
-		if _, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why); err != nil {
-			return "", err
-		}
-		return "the user's ID is retired; it has no identity that could sign in", nil
+		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why)
+		return "the user's ID is retired; it has no identity that could sign in", err
 	}
 	link, err := e.Linker.Erase(ctx, erasure.Identity, "", erasure.Why)
 	if err != nil {
@@ -60,24 +56,17 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 
 const noIdentity = "nothing to do: the user has no identity"
 
-func (e *Erasures) endSessions(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
+func (e *Erasures) revokeSessions(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
 		return noIdentity, nil
 	}
-	_, err := e.Linker.Ory.Identity(ctx, erasure.Identity)
-	if errors.Is(err, symbolon.ErrNotFound) {
-		if err := e.rightOry(ctx); err != nil {
-			return "", err
-		}
-		return "Ory has no such identity, so it has no sessions", nil
-	}
-	if err != nil {
+	switch _, err := e.Linker.Ory.Identity(ctx, erasure.Identity); {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return "Ory has no such identity, so it has no sessions", e.rightOry(ctx)
+	case err != nil:
 		return "", err
 	}
-	if err := e.Ory.RevokeSessions(ctx, erasure.Identity); err != nil {
-		return "", err
-	}
-	return "Ory has the identity and ended its sessions", nil
+	return "Ory has the identity and revoked its sessions", e.Ory.RevokeSessions(ctx, erasure.Identity)
 }
 
 // controls is how many linked identities rightOry looks for.
@@ -128,9 +117,9 @@ func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (str
 	if erasure.User == "" {
 		return "nothing to do: the identity has no user", nil
 	}
-	policy, what := erasure.Row, string(erasure.Row)
+	policy := erasure.Row
 	if e.application() {
-		policy, what = symbolon.DeleteRow, "the row belongs to the application, which has to erase it; Symbolon's two IDs of the user are deleted"
+		policy = symbolon.DeleteRow
 	}
 	there, _, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
 	if err != nil {
@@ -154,12 +143,13 @@ func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (str
 			return "", err
 		}
 		if left != "" {
-			return "", rowError(left, refused)
+			refused = cmp.Or(refused, "the row holds another identity, or the table restored it")
+			return "", fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
 		}
 	}
 	switch {
 	case e.application():
-		return what, nil
+		return "the row belongs to the application, which has to erase it; Symbolon's two IDs of the user are deleted", nil
 	case !there:
 		return "read back: there is no row", nil
 	case policy == symbolon.DeleteRow:
@@ -180,13 +170,6 @@ func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, pol
 		return "these columns still hold a value: " + strings.Join(columns, ", "), nil
 	}
 	return "", nil
-}
-
-func rowError(left, refused string) error {
-	if refused == "" {
-		refused = "the row holds another identity, or the table restored it"
-	}
-	return fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
 }
 
 // application reports whether the application creates its users itself (create_url). The

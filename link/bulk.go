@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
+	"github.com/symbolon-id/symbolon/internal/pool"
 )
 
 // Result is what [Linker.Link] returns for one identity.
@@ -110,23 +111,13 @@ func distinct(readings []symbolon.Reading) (once, others []int) {
 // linkEach calls Link for each index in left, with several workers.
 func (l *Linker) linkEach(ctx context.Context, readings []symbolon.Reading, out []Result, left []int) {
 	var failures unavailableInRow
-	work := make(chan int)
-	var wg sync.WaitGroup
-	for range min(workers, len(left)) {
-		wg.Go(func() {
-			for at := range work {
-				if out[at].Err = failures.tooMany(); out[at].Err == nil {
-					out[at].Link, out[at].Err = l.Link(ctx, readings[at])
-					failures.count(out[at].Err)
-				}
-			}
-		})
-	}
-	for _, at := range left {
-		work <- at
-	}
-	close(work)
-	wg.Wait()
+	pool.Each(len(left), workers, func(i int) {
+		at := left[i]
+		if out[at].Err = failures.tooMany(); out[at].Err == nil {
+			out[at].Link, out[at].Err = l.Link(ctx, readings[at])
+			failures.count(out[at].Err)
+		}
+	})
 }
 
 // unavailableInRow counts calls in a row that ended with ErrUnavailable.

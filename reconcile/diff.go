@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +27,13 @@ func (p pair) isOpen(k symbolon.FindingKind) *symbolon.Finding {
 		}
 	}
 	return nil
+}
+
+func (p pair) id() symbolon.IdentityID {
+	if p.identity != nil {
+		return p.identity.ID
+	}
+	return p.entry.Link.Identity
 }
 
 func (p pair) state() symbolon.LinkState {
@@ -66,13 +74,7 @@ func diff(p pair, digest string, r rules) (j comparison) {
 }
 
 func (j *comparison) find(p pair, user symbolon.UserID, kind symbolon.FindingKind, detail, repair string) {
-	var id symbolon.IdentityID
-	if p.identity != nil {
-		id = p.identity.ID
-	} else {
-		id = p.entry.Link.Identity
-	}
-	j.findings = append(j.findings, Finding{Kind: kind, Identity: id, User: user, Detail: detail, Repair: repair})
+	j.findings = append(j.findings, Finding{Kind: kind, Identity: p.id(), User: user, Detail: detail, Repair: repair})
 }
 
 func (j *comparison) diffHeld(p pair) {
@@ -111,7 +113,7 @@ func (j *comparison) diffLinked(p pair, digest string, r rules) {
 			"writes Ory's data to all projected columns")
 	}
 	j.diffBackReference(p, r)
-	if f := p.isOpen(symbolon.VoucherVoid); f != nil && hasVoucher(p.identity) {
+	if f := p.isOpen(symbolon.VoucherVoid); f != nil && vouchers(p.identity) != nil {
 		j.find(p, f.User, symbolon.VoucherVoid, f.Detail, "")
 	}
 }
@@ -187,20 +189,18 @@ func backReference(id *symbolon.Identity, key string) (text string, isObject boo
 	return text, true
 }
 
-// hasVoucher reports whether metadata_admin.symbolon exists, which holds vouchers.
-func hasVoucher(id *symbolon.Identity) bool {
+// vouchers returns metadata_admin.symbolon, which holds vouchers. Nil: there are none.
+func vouchers(id *symbolon.Identity) json.RawMessage {
 	var top map[string]json.RawMessage
-	return json.Unmarshal(id.MetadataAdmin, &top) == nil && top["symbolon"] != nil
+	_ = json.Unmarshal(id.MetadataAdmin, &top) // anything but an object holds none
+	return top["symbolon"]
 }
 
 // claimedUsers are the users that an identity's metadata names in any way. Texts that no
 // database can store as a key are skipped.
 func claimedUsers(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 	var voucher struct{ User string }
-	var top map[string]json.RawMessage
-	if json.Unmarshal(id.MetadataAdmin, &top) == nil {
-		_ = json.Unmarshal(top["symbolon"], &voucher) // anything but a voucher names no user
-	}
+	_ = json.Unmarshal(vouchers(id), &voucher) // anything but a voucher names no user
 	text, _ := backReference(id, key)
 	for _, user := range []string{text, id.ExternalID, voucher.User} {
 		if user != "" && len(user) <= 255 && !strings.ContainsAny(user, "\x00\uFFFD") && utf8.ValidString(user) {
@@ -214,10 +214,7 @@ func claimedUsers(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 // diff for the pair, digest is as for diff.
 func resolved(p pair, found []Finding, digest string, r rules) (out []symbolon.Finding) {
 	for _, f := range p.open {
-		again := false
-		for _, g := range found {
-			again = again || g.Kind == f.Kind
-		}
+		again := slices.ContainsFunc(found, func(g Finding) bool { return g.Kind == f.Kind })
 		if !again && isResolved(p, f.Kind, digest, r) {
 			out = append(out, f)
 		}
@@ -264,7 +261,7 @@ func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bo
 			}
 		}
 		_, isObject := backReference(p.identity, r.key)
-		return isObject && (k != symbolon.VoucherVoid || !hasVoucher(p.identity))
+		return isObject && (k != symbolon.VoucherVoid || vouchers(p.identity) == nil)
 	}
 	return false
 }
@@ -272,19 +269,20 @@ func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bo
 // missingFinding is the finding for an entry whose identity is not in the listing. ok is
 // false if that is as it should be.
 func missingFinding(p pair) (f Finding, ok bool) {
-	var j comparison
-	user := p.entry.Link.User
+	f = Finding{Identity: p.entry.Link.Identity, User: p.entry.Link.User}
+	kept := p.isOpen(symbolon.RowKept)
 	switch {
 	case p.state() == symbolon.Linked:
-		j.find(p, user, OrphanUser, fmt.Sprintf("the ledger links it to user %s, and it is not in Ory's listing", user),
-			"proves that it is gone and applies on_identity_deleted to the row")
+		f.Kind, f.Detail = OrphanUser, fmt.Sprintf("the ledger links it to user %s, and it is not in Ory's listing", f.User)
+		f.Repair = "proves that it is gone and applies on_identity_deleted to the row"
 	case p.state() == symbolon.OnHold && len(p.open) > 0:
-		j.find(p, user, p.entry.Link.Reason, "the ledger has the identity on hold, and it is not in Ory's listing",
-			"proves that it is gone and closes its findings")
-	case p.state() == symbolon.Gone && p.isOpen(symbolon.RowKept) != nil:
-		j.find(p, user, symbolon.RowKept, p.isOpen(symbolon.RowKept).Detail, "tries again to apply on_identity_deleted to the row")
+		f.Kind, f.Detail = p.entry.Link.Reason, "the ledger has the identity on hold, and it is not in Ory's listing"
+		f.Repair = "proves that it is gone and closes its findings"
+	case p.state() == symbolon.Gone && kept != nil:
+		f.Kind, f.Detail = symbolon.RowKept, kept.Detail
+		f.Repair = "tries again to apply on_identity_deleted to the row"
 	default:
 		return f, false
 	}
-	return j.findings[0], true
+	return f, true
 }

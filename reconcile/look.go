@@ -77,11 +77,8 @@ func (v *view) see(ctx context.Context, p pair) error {
 		return err
 	}
 	v.closeFindings(closed)
+	v.findings = append(v.findings, j.findings...)
 	for _, f := range j.findings {
-		if !v.options.wants(f.Kind) {
-			continue
-		}
-		v.findings = append(v.findings, f)
 		v.Found[f.Kind]++
 		if p.isOpen(f.Kind) == nil {
 			v.open = append(v.open, f.forLedger())

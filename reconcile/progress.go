@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -38,25 +38,13 @@ func (r *Reconciler) leaseTime() time.Duration {
 	return DefaultLease
 }
 
-// paused is the run that this process paused last. It is kept because it knows more
-// than its checkpoint: the findings, the first failure, and all marks. A checkpoint with
-// more than maxKept marks restarts its walk, so that a large run in short slices would
-// never end without this.
-type paused struct {
-	mu  sync.Mutex
-	run *run
-}
-
 // begin starts a run, or takes over the unfinished one.
 func (r *Reconciler) begin(ctx context.Context, o Options) (*run, error) {
 	fresh := r.newRun(o)
 	if !o.Repair {
 		return fresh, nil
 	}
-	r.paused.mu.Lock()
-	paused := r.paused.run
-	r.paused.run = nil
-	r.paused.mu.Unlock()
+	paused := r.paused.Swap(nil)
 	if r.Runs == nil {
 		if paused != nil && o.Resume {
 			return paused, nil
@@ -127,11 +115,11 @@ func (r *run) runWithLease(ctx context.Context, work func(context.Context) error
 		r.renew(ctx, cancel)
 	}()
 	err := work(ctx)
-	missingFinding := context.Cause(ctx)
+	cause := context.Cause(ctx)
 	cancel(nil)
 	<-done
-	if err != nil && errors.Is(missingFinding, ErrBusy) {
-		return missingFinding
+	if err != nil && errors.Is(cause, ErrBusy) {
+		return cause
 	}
 	closing, cancelClosing := r.writeContext(ctx)
 	defer cancelClosing()
@@ -141,9 +129,7 @@ func (r *run) runWithLease(ctx context.Context, work func(context.Context) error
 // keepPaused keeps a paused run in memory.
 func (r *run) keepPaused(err error) error {
 	if errors.Is(err, errPaused) {
-		r.paused.mu.Lock()
-		defer r.paused.mu.Unlock()
-		r.paused.run = r
+		r.paused.Store(r)
 	}
 	return err
 }
@@ -178,7 +164,7 @@ func (r *run) renewOnce(ctx context.Context) error {
 // writeContext is a context for saving the run. The end of the work does not cancel it,
 // because after a cancelled write it would not be known whether the run was saved.
 func (r *run) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	return wait.Detached(ctx, 5*time.Second)
 }
 
 // acquire records a new run and its lease, so that no other run can begin.
@@ -198,12 +184,19 @@ func (r *run) acquire(ctx context.Context) error {
 }
 
 // save records the progress of the run and renews its lease.
-func (r *run) save(ctx context.Context) error {
+func (r *run) save(ctx context.Context) error { return r.saveUntil(ctx, r.leaseEnd()) }
+
+// release saves the run with a lease that has ended.
+func (r *run) release(ctx context.Context) error {
+	return r.saveUntil(ctx, r.now().UTC().Truncate(time.Microsecond))
+}
+
+func (r *run) saveUntil(ctx context.Context, leaseEnd time.Time) error {
 	checkpoint, err := r.checkpoint()
 	if err != nil {
 		return err
 	}
-	return r.update(ctx, func(row *symbolon.Run) { row.Checkpoint, row.LeaseUntil = checkpoint, r.leaseEnd() })
+	return r.update(ctx, func(row *symbolon.Run) { row.Checkpoint, row.LeaseUntil = checkpoint, leaseEnd })
 }
 
 // end records that the run is over.
@@ -253,15 +246,4 @@ func (r *run) close(ctx context.Context, err error) error {
 		_ = r.end(ctx, symbolon.RunFailed, "the run failed: see the log")
 	}
 	return err
-}
-
-// release saves the run with a lease that has ended.
-func (r *run) release(ctx context.Context) error {
-	checkpoint, err := r.checkpoint()
-	if err != nil {
-		return err
-	}
-	return r.update(ctx, func(row *symbolon.Run) {
-		row.Checkpoint, row.LeaseUntil = checkpoint, r.now().UTC().Truncate(time.Microsecond)
-	})
 }

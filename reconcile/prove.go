@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pool"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -33,9 +34,6 @@ func (r *run) endAll(ctx context.Context) error {
 			ids[i] = a.Identity
 		}
 		p, err := r.prove(ctx, ids)
-		if errors.Is(err, errNothingProved) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -66,7 +64,7 @@ func (r *run) nextMissing() (some []absence) {
 func (r *run) endProven(ctx context.Context, some []absence, p proven) error {
 	some = slices.DeleteFunc(some, func(a absence) bool { return p.of[a.Identity] == nil })
 	repairs := make([]*repair, len(some))
-	atOnce(len(some), func(i int) {
+	pool.Each(len(some), workers, func(i int) {
 		a := some[i]
 		_, err := r.Linker.EndGone(ctx, *p.of[a.Identity])
 		if err == nil && a.Kind == symbolon.RowKept {
@@ -104,7 +102,7 @@ type proven struct {
 }
 
 // errNothingProved: the proof failed for all of its identities. It is counted as one
-// failure.
+// failure, and ends the phase.
 var errNothingProved = errors.New("no identity was proved gone")
 
 // prove returns a proof for each identity that is gone. An error of Ory counts as one
@@ -114,12 +112,7 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	if len(ids) == 0 {
 		return p, nil
 	}
-	var proofs []link.GoneProof
-	if r.state.Control == "" {
-		err = fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and there is none: %w", symbolon.ErrUnavailable)
-	} else {
-		proofs, err = r.proveBatch(ctx, ids)
-	}
+	proofs, err := r.proveBatch(ctx, ids)
 	for i := range proofs {
 		p.of[proofs[i].Identity()] = &proofs[i]
 	}
@@ -132,8 +125,8 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fail(fmt.Errorf("prove %d identities gone: %w", len(ids), err))
-	var unproved *link.UnprovedError
-	if !errors.As(err, &unproved) {
+	unproved, ok := errors.AsType[*link.UnprovedError](err)
+	if !ok {
 		return p, errNothingProved
 	}
 	p.unknown = unproved.Identities
@@ -142,6 +135,9 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 
 // proveBatch proves a batch, and enlarges the next one if this one was quick.
 func (r *run) proveBatch(ctx context.Context, ids []symbolon.IdentityID) ([]link.GoneProof, error) {
+	if r.state.Control == "" {
+		return nil, fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and there is none: %w", symbolon.ErrUnavailable)
+	}
 	began, gap := time.Now(), r.Linker.ProofGap
 	if gap <= 0 {
 		gap = link.DefaultProofGap
@@ -161,17 +157,13 @@ type handover struct {
 // rebind moves users to identities that were recreated, batch by batch. It finds them in
 // the ledger's findings, so it needs no listing.
 func (r *run) rebind(ctx context.Context) error {
-	r.mu.Lock()
 	at := r.state.At
-	r.mu.Unlock()
 	for {
 		page, err := r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: r.project(), Kind: symbolon.RecreatedIdentity, After: at, Limit: r.batch})
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		if err := r.rebindPage(ctx, page); errors.Is(err, errNothingProved) {
-			return nil
-		} else if err != nil {
+		if err := r.rebindPage(ctx, page); err != nil {
 			return err
 		}
 		at = page[len(page)-1].Identity
@@ -187,17 +179,16 @@ func (r *run) rebind(ctx context.Context) error {
 
 func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 	var handovers []*handover
+	var ids []symbolon.IdentityID
 	for _, f := range page {
 		h, err := r.formerOwner(ctx, f)
 		if err != nil {
 			return err
 		}
-		if h != nil {
-			handovers = append(handovers, h)
+		if h == nil {
+			continue
 		}
-	}
-	var ids []symbolon.IdentityID
-	for _, h := range handovers {
+		handovers = append(handovers, h)
 		if h.from != "" {
 			ids = append(ids, h.from)
 		}
@@ -208,7 +199,7 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 	}
 	handovers = slices.DeleteFunc(handovers, func(h *handover) bool { return slices.Contains(p.unknown, h.from) })
 	repairs := make([]*repair, len(handovers))
-	atOnce(len(handovers), func(i int) {
+	pool.Each(len(handovers), workers, func(i int) {
 		h := handovers[i]
 		var err error
 		if proof := p.of[h.from]; proof != nil {

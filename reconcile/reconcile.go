@@ -31,10 +31,12 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -97,7 +99,11 @@ type Reconciler struct {
 	// Now defaults to time.Now.
 	Now func() time.Time
 
-	paused paused
+	// paused is the run that this process paused last. It is kept because it knows more than
+	// its checkpoint: the findings, the first failure, and all marks. A checkpoint with more
+	// than maxKept marks restarts its walk, so that a large run in short slices would never
+	// end without this.
+	paused atomic.Pointer[run]
 }
 
 // Options describe a run. The zero value compares everything and writes nothing.
@@ -236,10 +242,7 @@ func (r *Reconciler) work(ctx context.Context, o Options, slice time.Duration) (
 }
 
 func (r *Reconciler) project() string {
-	if r.Linker.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return r.Linker.Project
+	return cmp.Or(r.Linker.Project, symbolon.DefaultProject)
 }
 
 func (r *Reconciler) now() time.Time {

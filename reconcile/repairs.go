@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -56,11 +56,8 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 		if err != nil {
 			return nil, err
 		}
+		differ += len(j.findings)
 		for _, f := range j.findings {
-			if !r.options.wants(f.Kind) {
-				continue
-			}
-			differ++
 			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // an earlier attempt of this run, which was killed, put it on hold
 			if byLink(f.Kind) && (r.state.Ticket > 0 || !needsTicket(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
@@ -73,13 +70,10 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 	if err := r.stillPlausible(absent); err != nil {
 		return nil, err
 	}
-	for len(repairs) > 0 {
-		n := min(len(repairs), repairBatch)
-		r.linkAll(ctx, repairs[:n])
-		if err := r.countResults(ctx, repairs[:n]); err != nil {
+	for batch := range slices.Chunk(repairs, repairBatch) {
+		if err := r.linkAll(ctx, batch); err != nil {
 			return nil, err
 		}
-		repairs = repairs[n:]
 	}
 	if err := r.writeBack(ctx, noBackReference); err != nil {
 		return nil, err
@@ -92,8 +86,8 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 	}, nil
 }
 
-// linkAll makes the repairs and waits for all of them.
-func (r *run) linkAll(ctx context.Context, repairs []*repair) {
+// linkAll makes the repairs, waits for all of them, and counts the results.
+func (r *run) linkAll(ctx context.Context, repairs []*repair) error {
 	seen := make([]symbolon.Reading, len(repairs))
 	for i, p := range repairs {
 		seen[i] = symbolon.Reading{Identity: p.identity, Ticket: r.state.Ticket, Source: symbolon.FromReconcile, Admin: true, Rewrite: p.kind == StateMismatch}
@@ -101,28 +95,11 @@ func (r *run) linkAll(ctx context.Context, repairs []*repair) {
 	for i, result := range r.Linker.LinkAll(ctx, seen) {
 		repairs[i].err = result.Err
 	}
+	return r.countResults(ctx, repairs)
 }
 
 // workers is how many calls run at the same time if there is no batch call.
 const workers = 8
-
-// atOnce calls f for 0 to n-1 in a few goroutines, and waits for all of them.
-func atOnce(n int, f func(i int)) {
-	work := make(chan int)
-	var wg sync.WaitGroup
-	for range min(workers, n) {
-		wg.Go(func() {
-			for i := range work {
-				f(i)
-			}
-		})
-	}
-	for i := range n {
-		work <- i
-	}
-	close(work)
-	wg.Wait()
-}
 
 // writeBack writes back-references one at a time and at the background's pace, because
 // each one rewrites the whole identity at Ory without a lock. If the run is to pause, the
@@ -148,39 +125,36 @@ func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 // countResults counts the results. The next run tries failed repairs again. Too many
 // outages in a row end this run.
 func (r *run) countResults(ctx context.Context, repairs []*repair) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range repairs {
 		r.countResult(p.kind, p.err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.failuresInRow >= maxConsecutiveFailures {
 		return fmt.Errorf("%d repairs failed: %w", r.state.Failed, r.failure)
 	}
 	return nil
 }
 
+// countResult counts one result. The caller holds r.mu.
 func (r *run) countResult(kind symbolon.FindingKind, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var denied *symbolon.DenyError
+	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err == nil:
 		r.state.Repaired[kind]++
-		r.failuresInRow = 0
-	case errors.As(err, &denied):
+	case isDenial, errors.Is(err, symbolon.ErrConflict):
 		r.state.Denied++
-		r.state.Rebind = r.state.Rebind || denied.Finding == symbolon.RecreatedIdentity
-		r.failuresInRow = 0
-	case errors.Is(err, symbolon.ErrConflict):
-		r.state.Denied++
-		r.failuresInRow = 0
+		r.state.Rebind = r.state.Rebind || isDenial && denied.Finding == symbolon.RecreatedIdentity
 	case errors.Is(err, symbolon.ErrNotFound): // deleted at Ory meanwhile
+		return
 	default:
 		r.fail(err)
+		return
 	}
+	r.failuresInRow = 0
 }
 
 // fail notes a failure. The caller holds r.mu.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/symbolon-id/symbolon"
@@ -56,19 +57,16 @@ func (r *run) walk(ctx context.Context, visit visitor) error {
 // visitStretch reads the ledger up to the end of a stretch of the listing and calls
 // visit for the pairs, page by page.
 func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Identity, upto symbolon.IdentityID) error {
-	for whole := false; !whole; {
-		var entries []symbolon.Entry
-		var open []symbolon.Finding
-		var edge symbolon.IdentityID
-		var err error
-		if entries, open, edge, whole, err = r.read(ctx, upto); err != nil {
+	for {
+		page, err := r.read(ctx, upto)
+		if err != nil {
 			return err
 		}
 		n := len(ids)
-		if !whole {
-			n = countUpTo(ids, edge)
+		if !page.whole {
+			n = countUpTo(ids, page.edge)
 		}
-		pairs, err := merge(ids[:n], entries, open)
+		pairs, err := merge(ids[:n], page.entries, page.open)
 		if err != nil {
 			return err
 		}
@@ -76,44 +74,48 @@ func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Id
 		if err != nil {
 			return err
 		}
-		ids = ids[n:]
 		r.note(func(s *state) {
 			note(s)
-			s.At = edge
+			s.At = page.edge
 		})
+		if page.whole {
+			return nil
+		}
+		ids = ids[n:]
 	}
-	return nil
 }
 
-// read returns a page of entries and open findings: all of them after the cursor, up to
-// edge. whole says that edge is upto.
-func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (entries []symbolon.Entry, open []symbolon.Finding, edge symbolon.IdentityID, whole bool, err error) {
+// ledgerPage is a page of the ledger: all entries and open findings after the cursor, up to edge.
+type ledgerPage struct {
+	entries []symbolon.Entry
+	open    []symbolon.Finding
+	edge    symbolon.IdentityID
+	whole   bool // edge is the end of the stretch
+}
+
+func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (p ledgerPage, err error) {
 	at, project := r.state.At, r.project()
-	if entries, err = r.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
-		return nil, nil, "", false, err
+	if p.entries, err = r.Ledger.Entries(ctx, project, at, upto, pageSize+1); err != nil {
+		return p, err
 	}
-	edge, whole = upto, true
-	if len(entries) > pageSize { // the extra entry says that more follow
-		entries = entries[:pageSize]
-		edge, whole = entries[pageSize-1].Link.Identity, false
+	p.edge, p.whole = upto, true
+	if len(p.entries) > pageSize { // the extra entry says that more follow
+		p.entries = p.entries[:pageSize]
+		p.edge, p.whole = p.entries[pageSize-1].Link.Identity, false
 	}
-	open, err = r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: edge, Limit: pageSize})
-	if err != nil || len(open) < pageSize {
-		return entries, open, edge, whole, err
+	p.open, err = r.Ledger.Findings(ctx, symbolon.FindingsQuery{Project: project, After: at, Upto: p.edge, Limit: pageSize})
+	if err != nil || len(p.open) < pageSize {
+		return p, err
 	}
-	cut := len(open) // findings of the last identity may be missing
-	for cut > 0 && open[cut-1].Identity == open[len(open)-1].Identity {
-		cut--
+	last := p.open[len(p.open)-1].Identity // some of its findings may be missing
+	n := slices.IndexFunc(p.open, func(f symbolon.Finding) bool { return f.Identity == last })
+	if n == 0 {
+		return p, fmt.Errorf("identity %s has too many open findings: %w", last, symbolon.ErrUnavailable)
 	}
-	if cut == 0 {
-		return nil, nil, "", false, fmt.Errorf("identity %s has too many open findings: %w", open[0].Identity, symbolon.ErrUnavailable)
-	}
-	open, edge = open[:cut], open[cut-1].Identity
-	n := 0
-	for n < len(entries) && entries[n].Link.Identity <= edge {
-		n++
-	}
-	return entries[:n], open, edge, false, nil
+	p.open = p.open[:n]
+	p.edge, p.whole = p.open[n-1].Identity, false
+	p.entries = slices.DeleteFunc(p.entries, func(e symbolon.Entry) bool { return e.Link.Identity > p.edge })
+	return p, nil
 }
 
 // countUpTo counts the identities up to and including last.
@@ -127,19 +129,17 @@ func countUpTo(ids []symbolon.Identity, last symbolon.IdentityID) (n int) {
 // merge joins three lists, each ordered by identity, into pairs.
 func merge(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Finding) ([]pair, error) {
 	out := make([]pair, 0, max(len(ids), len(entries)))
-	for i, e := 0, 0; i < len(ids) || e < len(entries) || len(open) > 0; {
-		if e+1 < len(entries) && entries[e].Link.Identity >= entries[e+1].Link.Identity {
+	for len(ids) > 0 || len(entries) > 0 || len(open) > 0 {
+		if len(entries) > 1 && entries[0].Link.Identity >= entries[1].Link.Identity {
 			return nil, fmt.Errorf("the ledger did not return its entries ordered by ID: %w", symbolon.ErrUnavailable)
 		}
-		id := least(ids[i:], entries[e:], open)
-		var p pair
-		if i < len(ids) && ids[i].ID == id {
-			p.identity = &ids[i]
-			i++
+		id := least(ids, entries, open)
+		p := pair{}
+		if len(ids) > 0 && ids[0].ID == id {
+			p.identity, ids = &ids[0], ids[1:]
 		}
-		if e < len(entries) && entries[e].Link.Identity == id {
-			p.entry = &entries[e]
-			e++
+		if len(entries) > 0 && entries[0].Link.Identity == id {
+			p.entry, entries = &entries[0], entries[1:]
 		}
 		n := 0
 		for n < len(open) && open[n].Identity == id {
@@ -166,7 +166,7 @@ func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 }
 
 // compareOne compares one identity that Ory has. closed are its open findings that no
-// longer hold.
+// longer hold. The findings are of the kinds that the run covers.
 func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []symbolon.Finding, err error) {
 	digest := ""
 	if p.state() == symbolon.Linked {
@@ -176,6 +176,7 @@ func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []sy
 	}
 	j = diff(p, digest, r.rules)
 	closed = resolved(p, j.findings, digest, r.rules)
+	j.findings = slices.DeleteFunc(j.findings, func(f Finding) bool { return !r.options.wants(f.Kind) })
 	return j, closed, nil
 }
 

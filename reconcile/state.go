@@ -3,6 +3,8 @@ package reconcile
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -146,12 +148,9 @@ func readCheckpoint(raw json.RawMessage, now time.Time) (*state, error) {
 // mark is a 64-bit hash of an identity ID. A collision delays the detection of one
 // deleted identity to a later run; it never deletes anything.
 func mark(id symbolon.IdentityID) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
-	h := uint64(offset)
-	for i := range len(id) {
-		h = (h ^ uint64(id[i])) * prime
-	}
-	return h
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, string(id)) // never fails
+	return h.Sum64()
 }
 
 func addMark(to []uint64, id symbolon.IdentityID) []uint64 {

@@ -67,7 +67,7 @@ func (c doctorCmd) Run(a *cli.App) error {
 		d.Database = err
 	} else {
 		defer s.Close()
-		d.Table, d.Bonds = system.UsersTable{System: s}, s.Store
+		d.Table, d.Ledger = system.UsersTable{System: s}, s.Store
 	}
 	p := &doctorPrinter{out: a.Out, json: c.JSON, count: map[doctor.Verdict]int{}}
 	p.end(d.Examine(a.Ctx, p.show))

@@ -1,0 +1,33 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// limitError is an error of Ory's rate limit that says how long to wait.
+type limitError interface {
+	error
+	Wait() time.Duration
+}
+
+// PastLimit calls ask again after Ory's rate limit allows it, up to most calls in all. If
+// ctx ends first, the last result is returned.
+func PastLimit[T any](ctx context.Context, most int, ask func(context.Context) (T, error)) (T, error) {
+	for calls := 1; ; calls++ {
+		v, err := ask(ctx)
+		if !errors.Is(err, symbolon.ErrRateLimited) || calls == most {
+			return v, err
+		}
+		pause := time.Second
+		if limited, ok := errors.AsType[limitError](err); ok {
+			pause = min(max(limited.Wait(), time.Millisecond), time.Minute)
+		}
+		if For(ctx, pause) != nil {
+			return v, err
+		}
+	}
+}
