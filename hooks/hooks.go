@@ -115,13 +115,13 @@ type Handler struct {
 	Timeout time.Duration
 
 	// Queue, if set, stores a hint that cannot be followed now, because Ory or the database
-	// does not answer or the background's share of Ory's rate is used up. It must return nil
+	// does not answer or the background's share of Ory's rate limit is used up. It must return nil
 	// only if the hint survives a crash; the hook then answers 200. Without Queue the hook
 	// answers 503, and Ory asks again, three times at most.
 	Queue func(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error
 
 	// Observe, if set, is called for every answer with the route ("reserve", "link",
-	// "sync") and one of the outcomes below.
+	// "sync") and the outcome: one of the constants from [Reserved] to [Undetermined].
 	Observe func(route, outcome string)
 
 	// Log defaults to slog.Default(). Bodies and keys are never logged.

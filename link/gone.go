@@ -57,8 +57,8 @@ func (e *UnprovedError) Unwrap() error { return e.Err }
 // lost its data, or an Ory of another project, proves nothing. The call lasts at least
 // ProofGap unless all identities are found at once.
 //
-// Errors: *UnprovedError if Ory did not answer for some of them, and after three of these
-// in a row no more were asked for; the proofs beside it count. After any other error
+// Errors: *UnprovedError lists identities for which Ory did not answer. After three in a
+// row the rest were not asked for. The returned proofs are valid. After any other error
 // nothing is proved; it is ErrUnavailable if control was not found.
 func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, control symbolon.IdentityID) ([]GoneProof, error) {
 	l.setup()

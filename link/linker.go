@@ -45,8 +45,8 @@ type Linker struct {
 	// Linker writes back-references itself after the commit, and a crash loses them.
 	QueuedWrites bool
 
-	// OnUserDeleted says what an identity gets whose user's row is missing. Defaults to
-	// DenyDeleted.
+	// OnUserDeleted says what an identity gets if the row of its user is missing.
+	// Defaults to DenyDeleted.
 	OnUserDeleted OnUserDeleted
 
 	// OnIdentityDeleted says what happens to the row of a user whose identity is proved
