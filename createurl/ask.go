@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -12,16 +11,15 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 // question is one POST without its time and signature.
@@ -197,26 +195,12 @@ func readUser(resp *http.Response) (symbolon.UserID, error) {
 // transportError says why there was no answer. The text contains no data that was sent or
 // received.
 func transportError(err error) error {
-	var address *addressError
-	var dns *net.DNSError
-	var cert *x509.CertificateInvalidError
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var errno syscall.Errno
-	var timeout net.Error
+	address, refused := errors.AsType[*addressError](err)
 	switch {
-	case errors.As(err, &address):
+	case refused:
 		return unknown("%w", address)
 	case errors.Is(err, context.Canceled):
 		return unknown("the request was cancelled because the program ends")
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return unknown("no answer in time")
-	case errors.As(err, &dns):
-		return unknown("its host name cannot be resolved")
-	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return unknown("its certificate is not valid")
-	case errors.As(err, &errno):
-		return unknown("no connection (%s)", errno.Error())
 	}
-	return unknown("the connection broke, or the answer was not HTTP")
+	return unknown("%s", outbound.WhyNoAnswer(err))
 }

@@ -21,6 +21,7 @@
 package createurl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/flight"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -127,16 +129,8 @@ func (c *Client) setup() {
 
 	c.calls.Timeout = c.timeout()
 	c.turns = make(chan struct{}, c.concurrency())
-	c.http = &http.Client{CheckRedirect: stay, Transport: pool(c.concurrency(), plain)}
-	if c.HTTP != nil {
-		c.http.Timeout = c.HTTP.Timeout
-		if c.HTTP.Transport != nil {
-			c.http.Transport = c.HTTP.Transport
-		}
-	}
+	c.http = outbound.Client(c.HTTP, pool(c.concurrency(), plain))
 }
-
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Create returns the application's user for the identity. A *[Refusal] is the
 // application's denial; it matches symbolon.ErrCannotCreate. Every other error matches
@@ -192,12 +186,7 @@ func (c *Client) patience() time.Duration {
 	return c.Patience
 }
 
-func (c *Client) project() string {
-	if c.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return c.Project
-}
+func (c *Client) project() string { return cmp.Or(c.Project, symbolon.DefaultProject) }
 
 func (c *Client) observe(outcome string) {
 	if c.Observe != nil {

@@ -3,19 +3,18 @@ package ory
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 const (
@@ -28,7 +27,7 @@ type question struct {
 	bucket bucket
 	method string // GET when empty
 	admin  bool
-	path   string // escaped
+	path   string // escaped; empty: the ID in it is not a UUID
 	query  url.Values
 	body   []byte
 	cred   Credential // whoami only
@@ -52,7 +51,10 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if q.admin && c.admin == nil {
+	switch {
+	case q.path == "":
+		return nil, errors.New("ory: the ID asked for is not a UUID")
+	case q.admin && c.admin == nil:
 		return nil, symbolon.ErrNoAdmin
 	}
 	done, err := c.waitForTurn(ctx, q.bucket)
@@ -104,11 +106,7 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 		return nil, unknown("a path that cannot be sent")
 	}
 	u.Path, u.RawQuery = path, q.query.Encode()
-	method := q.method
-	if method == "" {
-		method = http.MethodGet
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(q.body))
+	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), bytes.NewReader(q.body))
 	if err != nil {
 		return nil, unknown("a question that cannot be sent")
 	}
@@ -163,6 +161,28 @@ func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 		return nil, unknown("an answer of more than %d bytes", limit)
 	}
 	return &reply{status: resp.StatusCode, header: resp.Header, body: body, q: &q, token: c.Token}, nil
+}
+
+// get asks a question and decodes the answer, which must be 200 and JSON. doing begins the
+// text of every error.
+func get[T any](ctx context.Context, c *Client, doing string, q question, decode func([]byte) (T, error)) (T, error) {
+	r, err := c.ask(ctx, q)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("%s: %w", doing, err)
+	}
+	return decoded(r, doing, decode)
+}
+
+func decoded[T any](r *reply, doing string, decode func([]byte) (T, error)) (answer T, err error) {
+	body, err := r.json()
+	if err != nil {
+		return answer, fmt.Errorf("%s: %w", doing, err)
+	}
+	if answer, err = decode(body); err != nil {
+		return answer, fmt.Errorf("%s: %w", doing, unknown("%s", err.Error()))
+	}
+	return answer, nil
 }
 
 // json returns the body of an answer that must be 200 and JSON.
@@ -238,30 +258,10 @@ func (r *reply) repeats(s string) bool {
 	return false
 }
 
-// transportError says why there was no answer. It repeats neither the URL nor a byte that
-// was sent or received.
+// transportError says why there was no answer.
 func transportError(err error) error {
-	var dns *net.DNSError
-	var cert *x509.CertificateInvalidError
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var errno syscall.Errno
-	switch {
-	case errors.Is(err, context.Canceled):
+	if errors.Is(err, context.Canceled) {
 		return unknown("the question was cancelled")
-	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return noAnswer("no answer in time")
-	case errors.As(err, &dns):
-		return noAnswer("its host name cannot be resolved")
-	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return noAnswer("its certificate is not valid")
-	case errors.As(err, &errno):
-		return noAnswer("no connection (%s)", errno.Error())
 	}
-	return noAnswer("the connection broke, or the answer is not HTTP")
-}
-
-func isTimeout(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
+	return fmt.Errorf("ory: %s: %w: %w", outbound.WhyNoAnswer(err), ErrNoAnswer, symbolon.ErrUnavailable)
 }

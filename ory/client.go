@@ -15,6 +15,7 @@
 package ory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 // Client asks one Ory project. Set the fields before the first call and leave them
@@ -92,12 +94,7 @@ func (c *Client) Check() error {
 func (c *Client) HasAdmin() bool { return c.AdminURL != "" }
 
 // CookieName is the name of Ory's session cookie.
-func (c *Client) CookieName() string {
-	if c.Cookie == "" {
-		return DefaultCookie
-	}
-	return c.Cookie
-}
+func (c *Client) CookieName() string { return cmp.Or(c.Cookie, DefaultCookie) }
 
 // CloseIdleConnections closes the connections that no question uses.
 func (c *Client) CloseIdleConnections() {
@@ -122,7 +119,7 @@ func (c *Client) setup() {
 	if !visible(c.Token) {
 		faults = append(faults, errors.New("ory: Token holds spaces or control characters"))
 	}
-	c.http = withoutState(c.HTTP)
+	c.http = outbound.Client(c.HTTP, pool())
 	c.pace.busy = make(chan struct{}, 1)
 	if len(faults) > 0 {
 		c.bad = fmt.Errorf("%w: %w", errors.Join(faults...), symbolon.ErrUnavailable)
@@ -140,22 +137,6 @@ func base(raw, field string, faults []error) (*url.URL, []error) {
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	return u, faults
 }
-
-// withoutState returns a client that shares h's connections, but neither its cookie jar nor
-// its redirect policy.
-func withoutState(h *http.Client) *http.Client {
-	c := &http.Client{CheckRedirect: dontFollow}
-	if h != nil {
-		c.Transport = h.Transport
-		c.Timeout = h.Timeout
-	}
-	if c.Transport == nil {
-		c.Transport = pool()
-	}
-	return c
-}
-
-func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // pool is sized for a program that asks Ory about every request it gets.
 func pool() *http.Transport {

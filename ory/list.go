@@ -184,8 +184,8 @@ func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
 func (l *lister) ask(ctx context.Context) (*reply, error) {
 	for try := 1; ; try++ {
 		r, err := l.client.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities", query: l.query, page: true, room: l.room})
-		var limited *RateLimited
-		if !errors.As(err, &limited) || try > pageRetries {
+		limited, ok := errors.AsType[*RateLimited](err)
+		if !ok || try > pageRetries {
 			return r, err
 		}
 		if wait.For(ctx, limited.Reset) != nil {
