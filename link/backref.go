@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,12 +39,7 @@ type BackReference struct {
 
 // WithDefaults returns b with its empty fields filled.
 func (b BackReference) WithDefaults() BackReference {
-	if b.Key == "" {
-		b.Key = "id"
-	}
-	if b.Write == "" {
-		b.Write = WriteCreate
-	}
+	b.Key, b.Write = cmp.Or(b.Key, "id"), cmp.Or(b.Write, WriteCreate)
 	return b
 }
 

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,10 +147,7 @@ func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error
 	if !p.valid() {
 		return symbolon.Link{}, fmt.Errorf("end the bond of identity %q: %w", p.identity, errNoProof)
 	}
-	row := l.OnIdentityDeleted
-	if row == "" {
-		row = symbolon.DeactivateRow
-	}
+	row := cmp.Or(l.OnIdentityDeleted, symbolon.DeactivateRow)
 	return l.end(ctx, p.identity, symbolon.FromReconcile, symbolon.Gone, row, "Ory no longer has the identity")
 }
 

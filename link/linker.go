@@ -4,6 +4,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,12 +148,7 @@ func (l *Linker) policy() decide.Policy {
 	return p
 }
 
-func (l *Linker) project() string {
-	if l.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return l.Project
-}
+func (l *Linker) project() string { return cmp.Or(l.Project, symbolon.DefaultProject) }
 
 func (l *Linker) now() time.Time {
 	if l.Now != nil {
@@ -161,9 +157,4 @@ func (l *Linker) now() time.Time {
 	return time.Now()
 }
 
-func (l *Linker) log() *slog.Logger {
-	if l.Log != nil {
-		return l.Log
-	}
-	return slog.Default()
-}
+func (l *Linker) log() *slog.Logger { return cmp.Or(l.Log, slog.Default()) }

@@ -55,8 +55,8 @@ func (s *secondFactor) Unwrap() []error { return []error{s.problem, ErrAAL2Requi
 
 // aal2Required returns the denial for Ory's demand of a second factor.
 func aal2Required(err error) error {
-	var e *ory.Error
-	if !errors.As(err, &e) || e.Redirect == "" {
+	e, ok := errors.AsType[*ory.Error](err)
+	if !ok || e.Redirect == "" {
 		return ErrAAL2Required
 	}
 	p := answer.New(http.StatusForbidden, answer.AAL2Required, answer.Of(ErrAAL2Required).Message)
@@ -68,8 +68,7 @@ func aal2Required(err error) error {
 // [ErrAAL2Required]. It is empty if Ory gave no address, for example because a policy
 // requires the factor. An ErrorFunc sends browsers there.
 func SecondFactorURL(err error) string {
-	var s *secondFactor
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*secondFactor](err); ok {
 		return s.problem.Redirect
 	}
 	return ""

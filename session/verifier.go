@@ -23,6 +23,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -352,9 +353,4 @@ func (v *Verifier) now() time.Time {
 	return time.Now()
 }
 
-func (v *Verifier) log() *slog.Logger {
-	if v.Log != nil {
-		return v.Log
-	}
-	return slog.Default()
-}
+func (v *Verifier) log() *slog.Logger { return cmp.Or(v.Log, slog.Default()) }
