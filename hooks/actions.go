@@ -151,7 +151,7 @@ func (a Actions) flows() (map[string]any, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
-	old, err := parseExisting(a.Existing)
+	old, err := readKratos(a.Existing)
 	if err != nil {
 		return nil, err
 	}
@@ -159,17 +159,17 @@ func (a Actions) flows() (map[string]any, error) {
 	for flow, methods := range flowMethods {
 		after := map[string]any{}
 		for _, m := range methods {
-			if len(a.Methods) > 0 && !slices.Contains(a.Methods, m) && !old.has(flow, m) {
+			if len(a.Methods) > 0 && !slices.Contains(a.Methods, m) && len(old.list(flow, m)) == 0 {
 				continue
 			}
-			after[m] = map[string]any{"hooks": a.merge(flow, old.hooks(flow, m))}
+			after[m] = map[string]any{"hooks": a.merge(flow, old.effective(flow, m))}
 		}
 		if len(after) > 0 {
 			out[flow] = map[string]any{"after": after}
 		}
 	}
 	for _, flow := range []string{"verification", "recovery"} {
-		out[flow] = map[string]any{"after": map[string]any{"hooks": a.merge(flow, old.hooks(flow, ""))}}
+		out[flow] = map[string]any{"after": map[string]any{"hooks": a.merge(flow, old.effective(flow, ""))}}
 	}
 	return out, nil
 }
@@ -192,20 +192,34 @@ func (a Actions) merge(flow string, existing []any) []any {
 	if flow != "registration" {
 		return append(out, a.hook("sync", syncBody, ignore))
 	}
-	if existing == nil {
+	if len(a.Existing) == 0 {
 		out = append(out, map[string]any{"hook": "session"})
 	}
-	if a.reserves() {
+	if a.Reserves() {
 		out = slices.Insert(out, lastParse, a.hook("reserve", reserveBody, parse))
 	}
 	return append(out, a.hook("link", a.linkBody(), ignore))
+}
+
+// ours reports whether a hook is one of Symbolon's, by its URL.
+func (a Actions) ours(hook any) bool {
+	h, _ := hook.(map[string]any)
+	at, _ := sub(h, "config")["url"].(string)
+	return strings.HasPrefix(at, strings.TrimSuffix(a.URL, "/")+"/hooks/")
+}
+
+// parses reports whether a hook runs before the identity is stored.
+func parses(hook any) bool {
+	h, _ := hook.(map[string]any)
+	return sub(h, "config", "response")["parse"] == true || sub(h, "config")["can_interrupt"] == true
 }
 
 func (a Actions) linkBody() string {
 	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns))
 }
 
-func (a Actions) reserves() bool {
+// Reserves reports whether Actions writes the reserve hook.
+func (a Actions) Reserves() bool {
 	mint := a.NewID == "" || a.NewID == symbolon.ByMint
 	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != link.WriteNone
 }

@@ -154,7 +154,7 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 	if err := optional(object, "columns", &columns); err != nil {
 		return symbolon.Identity{}, err
 	}
-	if back := object["id"]; len(back) > 0 && string(back) != "null" {
+	if back := object["id"]; !strictjson.IsNull(back) {
 		columns["metadata_public."+key] = back
 	}
 	if err := restore(&identity, columns); err != nil {
@@ -178,7 +178,7 @@ func identityID(object map[string]json.RawMessage) (symbolon.IdentityID, error) 
 // optional decodes a member that may be missing or null.
 func optional(object map[string]json.RawMessage, name string, v any) error {
 	raw := object[name]
-	if len(raw) == 0 || string(raw) == "null" {
+	if strictjson.IsNull(raw) {
 		return nil
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
