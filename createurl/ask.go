@@ -74,7 +74,7 @@ func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, er
 		c.observe(Failed)
 		return "", unknown("too many requests are under way")
 	}
-	if left := c.pause.left(); left > 0 {
+	if left := c.pause.Left(); left > 0 {
 		c.observe(Limited)
 		return "", unknown("the application asked for a pause, which lasts %v more", left.Round(time.Second))
 	}
@@ -161,14 +161,14 @@ func (c *Client) readAnswer(resp *http.Response) (symbolon.UserID, string, error
 		}
 		return user, Created, nil
 	case s == http.StatusTooManyRequests:
-		c.pause.begin(resp.Header, time.Second)
+		c.pause.Extend(retryAfter(resp.Header.Get("Retry-After"), time.Now(), time.Second))
 		return "", Limited, unknown("it answered %d", s)
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly:
 		return "", Failed, unknown("it answered %d", s)
 	case s >= 400 && s < 500:
 		return "", Refused, &Refusal{Status: s}
 	case s == http.StatusServiceUnavailable:
-		c.pause.begin(resp.Header, 0)
+		c.pause.Extend(retryAfter(resp.Header.Get("Retry-After"), time.Now(), 0))
 	case s >= 300 && s < 400:
 		return "", Failed, unknown("it answered %d: redirects are not followed", s)
 	}

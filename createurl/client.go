@@ -34,6 +34,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/internal/outbound"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -87,7 +88,7 @@ type Client struct {
 	calls       flight.Group[symbolon.IdentityID, symbolon.UserID]
 	turns       chan struct{} // one entry for each request under way
 	denials     denials
-	pause       pause
+	pause       wait.Pause // that the application asked for
 }
 
 var _ symbolon.Creator = (*Client)(nil)

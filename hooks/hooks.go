@@ -46,13 +46,14 @@ type Keys struct {
 
 // DeriveKeys makes keys from the first two secrets, the current one first.
 func DeriveKeys(secrets []symbolon.Secret) Keys {
-	var k Keys
+	return Keys{deriveKeys(secrets, "reserve"), deriveKeys(secrets, "link"), deriveKeys(secrets, "sync")}
+}
+
+func deriveKeys(secrets []symbolon.Secret, route string) (keys []string) {
 	for _, s := range secrets[:min(2, len(secrets))] {
-		k.Reserve = append(k.Reserve, base64.RawURLEncoding.EncodeToString(s.Derive("hook/reserve")))
-		k.Link = append(k.Link, base64.RawURLEncoding.EncodeToString(s.Derive("hook/link")))
-		k.Sync = append(k.Sync, base64.RawURLEncoding.EncodeToString(s.Derive("hook/sync")))
+		keys = append(keys, base64.RawURLEncoding.EncodeToString(s.Derive("hook/"+route)))
 	}
-	return k
+	return keys
 }
 
 // orDerived fills the routes that have no key of their own.

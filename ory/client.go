@@ -127,10 +127,7 @@ func (c *Client) setup() {
 }
 
 func base(raw, field string, faults []error) (*url.URL, []error) {
-	if err := CheckURL(raw); err != nil {
-		return nil, append(faults, fmt.Errorf("ory: %s: %w", field, err))
-	}
-	u, err := url.Parse(raw)
+	u, err := parseURL(raw)
 	if err != nil {
 		return nil, append(faults, fmt.Errorf("ory: %s: %w", field, err))
 	}

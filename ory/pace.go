@@ -48,7 +48,7 @@ func (c *Client) waitForTurn(ctx context.Context, b bucket) (done func(), err er
 	defer give.Stop()
 	start := time.Now()
 	for {
-		wait := max(c.throttle.left(b), c.pace.left(b, c.load()))
+		wait := max(c.throttle[b].Left(), c.pace.left(b, c.load()))
 		if left := patience.For - time.Since(start); wait > left {
 			return nil, &RateLimited{Reset: wait}
 		}

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
 	"syscall"
 )
 
@@ -51,4 +54,37 @@ func is[E error](err error) bool {
 func isTimeout(err error) bool {
 	t, ok := errors.AsType[net.Error](err)
 	return ok && t.Timeout()
+}
+
+// ParseURL reads the http(s) URL of a server. The error never contains the URL, which may
+// contain a password.
+func ParseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case raw == "":
+		return nil, errors.New("it is not set")
+	case err != nil:
+		return nil, errors.New("it is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("it does not start with http:// or https://")
+	case u.Hostname() == "" || u.Opaque != "":
+		return nil, errors.New("it names no host")
+	case isOddNumber(u.Hostname()):
+		return nil, errors.New("its host is a number but not an IP address")
+	}
+	return u, nil
+}
+
+// isOddNumber reports whether some resolvers read the host as an IPv4 address although it
+// is not in the usual form: 2130706433, 127.1, 0x7f.0.0.1.
+func isOddNumber(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(strings.ToLower(last), "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
 }
