@@ -145,18 +145,14 @@ type hydrated struct {
 // set sets Symbolon's members and leaves all others as they came. A nil user removes
 // Symbolon's.
 func (doc document) set(user *hydrated, headers http.Header) error {
-	if err := doc.merge("extra", map[string]any{"symbolon": user}); err != nil {
+	if err := merge(doc, "extra", map[string]*hydrated{"symbolon": user}); err != nil {
 		return err
 	}
-	more := map[string]any{}
-	for name, values := range headers {
-		more[name] = values
-	}
-	return doc.merge("header", more)
+	return merge(doc, "header", headers)
 }
 
 // merge sets members of one of the document's objects. It replaces every spelling of them.
-func (doc document) merge(key string, more map[string]any) error {
+func merge[V any](doc document, key string, more map[string]V) error {
 	in := document{}
 	if raw := doc[key]; !strictjson.IsNull(raw) {
 		var err error

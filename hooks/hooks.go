@@ -27,6 +27,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/ascii"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -95,10 +96,8 @@ func (k Keys) Check() error {
 }
 
 func checkKey(key string) error {
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return errors.New("a key must be visible ASCII without spaces, because it is sent in a header")
-		}
+	if !ascii.Visible(key) {
+		return errors.New("a key must be visible ASCII without spaces, because it is sent in a header")
 	}
 	_, err := symbolon.ParseSecret(key)
 	return err

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/ascii"
 	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
@@ -116,7 +117,7 @@ func (c *Client) setup() {
 	if !isToken(c.CookieName()) {
 		faults = append(faults, errors.New("ory: Cookie is not the name of a cookie"))
 	}
-	if !visible(c.Token) {
+	if !ascii.Visible(c.Token) {
 		faults = append(faults, errors.New("ory: Token holds spaces or control characters"))
 	}
 	c.http = outbound.Client(c.HTTP, pool())
@@ -152,20 +153,5 @@ func pool() *http.Transport {
 
 // isToken reports whether s is a token of RFC 9110, as a cookie's name must be.
 func isToken(s string) bool {
-	for _, r := range s {
-		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// visible reports whether s is visible ASCII only.
-func visible(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
+	return s != "" && ascii.Visible(s) && !strings.ContainsAny(s, `()<>@,;:\"/[]?={}`)
 }

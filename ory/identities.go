@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/ascii"
 )
 
 // Identity reads one identity over the admin API, metadata_admin included.
@@ -60,7 +61,7 @@ func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, 
 const maxKey = 64
 
 func addPatch(key, value string) ([]byte, error) {
-	if key == "" || len(key) > maxKey || !visible(key) {
+	if key == "" || len(key) > maxKey || !ascii.Visible(key) {
 		return nil, fmt.Errorf("ory: the key below metadata_public must be 1 to %d visible characters", maxKey)
 	}
 	type op struct {

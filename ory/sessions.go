@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/ascii"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
@@ -50,7 +51,7 @@ func isFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }
 // Errors: [ErrNoSession], which alone proves nothing; [ErrAAL2Required]; and
 // symbolon.ErrUnavailable for everything else, an answer without an identity included.
 func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
-	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !visible(cred.Value) {
+	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !ascii.Visible(cred.Value) {
 		return Session{}, unknown("whoami without a credential")
 	}
 	r, err := c.ask(ctx, question{bucket: publicHigh, path: "/sessions/whoami", cred: cred, fresh: isFresh(ctx)})
@@ -85,7 +86,7 @@ func whoamiRefusal(r *reply) error {
 // program reads it in the same way.
 func (r *reply) redirect() string {
 	to, err := r.fields().optional("redirect_browser_to")
-	if err != nil || len(to) > 2<<10 || !visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
+	if err != nil || len(to) > 2<<10 || !ascii.Visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
 		return ""
 	}
 	u, err := url.Parse(to)
