@@ -32,6 +32,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/internal/outbound"
 	"github.com/symbolon-id/symbolon/internal/wait"
@@ -163,19 +164,9 @@ func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 }
 
-func (c *Client) timeout() time.Duration {
-	if c.Timeout <= 0 {
-		return 5 * time.Second
-	}
-	return c.Timeout
-}
+func (c *Client) timeout() time.Duration { return defaults.Positive(c.Timeout, 5*time.Second) }
 
-func (c *Client) concurrency() int {
-	if c.Concurrency <= 0 {
-		return 16
-	}
-	return c.Concurrency
-}
+func (c *Client) concurrency() int { return defaults.Positive(c.Concurrency, 16) }
 
 func (c *Client) patience() time.Duration {
 	switch {

@@ -84,16 +84,7 @@ func (a Actions) WriteKratos(w io.Writer) error {
 	}
 	flows := map[string]any{}
 	for _, l := range lists {
-		at := flows
-		for key := range strings.SplitSeq(l.path, "/") {
-			below, ok := at[key].(map[string]any)
-			if !ok {
-				below = map[string]any{}
-				at[key] = below
-			}
-			at = below
-		}
-		at["hooks"] = l.hooks
+		graft(flows, strings.Split(l.path+"/hooks", "/"), l.hooks)
 	}
 	doc := map[string]any{"selfservice": map[string]any{"flows": flows}}
 	if _, err := io.WriteString(w, kratosHead); err != nil {

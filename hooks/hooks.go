@@ -28,6 +28,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/ascii"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -226,9 +227,4 @@ func (h *Handler) bounded(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeout(ctx, h.timeout())
 }
 
-func (h *Handler) timeout() time.Duration {
-	if h.Timeout <= 0 {
-		return 2 * time.Second
-	}
-	return h.Timeout
-}
+func (h *Handler) timeout() time.Duration { return defaults.Positive(h.Timeout, 2*time.Second) }

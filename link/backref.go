@@ -192,12 +192,7 @@ func (l *Linker) readValue(ctx context.Context, id symbolon.IdentityID, user sym
 	case c.User != user:
 		return LeftAlone, i, nil
 	}
-	return Stands, i, l.recordBackReference(ctx, id, user)
-}
-
-// recordBackReference records in the ledger that the identity holds the user's ID.
-func (l *Linker) recordBackReference(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) error {
-	return l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Confirm, User: user, BackReference: string(user)})
+	return Stands, i, l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Confirm, User: user, BackReference: string(user)})
 }
 
 // MissBackReference records the finding [symbolon.MissingBackReference], because the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
@@ -70,11 +71,7 @@ func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, contr
 	if err := l.findControl(ctx, control); err != nil {
 		return nil, err
 	}
-	gap := l.ProofGap
-	if gap <= 0 {
-		gap = DefaultProofGap
-	}
-	if err := wait.For(ctx, gap); err != nil {
+	if err := wait.For(ctx, defaults.Positive(l.ProofGap, DefaultProofGap)); err != nil {
 		return nil, fmt.Errorf("wait to ask again: %w", err)
 	}
 	if err := l.findControl(ctx, control); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -150,11 +151,6 @@ func (l *Linker) policy() decide.Policy {
 
 func (l *Linker) project() string { return cmp.Or(l.Project, symbolon.DefaultProject) }
 
-func (l *Linker) now() time.Time {
-	if l.Now != nil {
-		return l.Now()
-	}
-	return time.Now()
-}
+func (l *Linker) now() time.Time { return defaults.Now(l.Now) }
 
 func (l *Linker) log() *slog.Logger { return cmp.Or(l.Log, slog.Default()) }

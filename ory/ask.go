@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
@@ -82,10 +83,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 }
 
 func (c *Client) timeout(q question) time.Duration {
-	t := c.Timeout
-	if t <= 0 {
-		t = DefaultTimeout
-	}
+	t := defaults.Positive(c.Timeout, DefaultTimeout)
 	if q.page {
 		t *= 6
 	}
@@ -212,8 +210,7 @@ func (r *reply) fields() fields {
 
 // refusal returns the error that an answer other than the wanted one means.
 func (r *reply) refusal() error {
-	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
-	code, own := r.kratosError(e)
+	e, code, own := r.kratosError()
 	if !own {
 		return e // not Kratos, but a proxy or another server
 	}
@@ -228,12 +225,13 @@ func (r *reply) refusal() error {
 	return e
 }
 
-// kratosError fills e from the body and reports whether the body has Kratos' own form of
-// an error: {"error":{"code":404,"status":"…","message":"…"}}.
-func (r *reply) kratosError(e *Error) (code int, own bool) {
+// kratosError returns the answer as an error that means "don't know". It reports whether
+// the body has Kratos' own form of an error: {"error":{"code":404,"status":"…","message":"…"}}.
+func (r *reply) kratosError() (e *Error, code int, own bool) {
+	e = &Error{Status: r.status, kind: symbolon.ErrUnavailable}
 	in, err := split(r.fields().Get("error"))
 	if err != nil || json.Unmarshal(in.Get("code"), &code) != nil {
-		return 0, false
+		return e, 0, false
 	}
 	if id, _ := in.text("id"); isToken(id) && len(id) <= 64 && !r.repeats(id) {
 		e.ID = id
@@ -245,7 +243,7 @@ func (r *reply) kratosError(e *Error) (code int, own bool) {
 	if !r.repeats(reason) {
 		e.Reason = oneLine(reason)
 	}
-	return code, true
+	return e, code, true
 }
 
 // repeats reports whether s, a part of the answer, contains a secret of the question.

@@ -30,8 +30,7 @@ func (c *Client) health(ctx context.Context, q question) error {
 		return fmt.Errorf("readiness: %w", err)
 	}
 	if r.status != http.StatusOK {
-		e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
-		r.kratosError(e)
+		e, _, _ := r.kratosError()
 		return fmt.Errorf("readiness: %w", e)
 	}
 	if string(r.fields().Get("status")) != `"ok"` {

@@ -71,8 +71,7 @@ func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
 // whoamiRefusal returns the error of an answer other than 200. Only a 401 and a 403 say
 // something about the session; a 404 or a 400 does not.
 func whoamiRefusal(r *reply) error {
-	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
-	_, own := r.kratosError(e)
+	e, _, own := r.kratosError()
 	switch {
 	case own && r.status == http.StatusUnauthorized:
 		e.kind = ErrNoSession
