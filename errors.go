@@ -14,7 +14,7 @@ var (
 	// ErrRateLimited: Ory's rate limit, or the background's share of it, is used up for
 	// now, and Ory was not asked. Such an error matches ErrUnavailable, too. If it has a
 	// method Wait() time.Duration, that says how long to wait.
-	ErrRateLimited = errors.New("the limit of Ory's rate is reached")
+	ErrRateLimited = errors.New("Ory's rate limit is reached")
 
 	// ErrNotFound: there is no such identity or user.
 	ErrNotFound = errors.New("not found")

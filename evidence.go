@@ -83,8 +83,9 @@ type Evidence struct {
 	Matches []Match
 
 	// Conflicts counts the refused claims of the past hour, and Users the linked users of
-	// the project. Both may be left out unless a claim names an existing user. Users need
-	// not be counted beyond 100 × (Conflicts + 1), because a larger number decides nothing.
+	// the project. Both may be left out unless a claim names an existing user. A store may
+	// stop counting Users at 100 × (Conflicts + 1), because a larger number changes no
+	// decision.
 	Conflicts, Users int
 }
 

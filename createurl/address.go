@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 // CheckURL reports why raw cannot be the URL of an application. It rejects schemes other
@@ -23,20 +25,12 @@ func CheckURL(raw string) error {
 }
 
 func parseURL(raw string) (plain bool, err error) {
-	u, err := url.Parse(raw)
+	u, err := outbound.ParseURL(raw)
 	switch {
-	case raw == "":
-		return false, errors.New("it is not set")
 	case err != nil:
-		return false, errors.New("it is not a URL") // the parser's error may contain a password
-	case u.Scheme != "http" && u.Scheme != "https":
-		return false, errors.New("it does not start with http:// or https://")
+		return false, err
 	case u.User != nil:
 		return false, errors.New("it contains credentials; Symbolon proves itself by the signature")
-	case u.Hostname() == "" || u.Opaque != "":
-		return false, errors.New("it names no host")
-	case oddNumber(u.Hostname()):
-		return false, errors.New("its host is a number but not an IP address")
 	case u.Fragment != "":
 		return false, errors.New("it has a fragment")
 	case !validPort(u):
@@ -47,18 +41,6 @@ func parseURL(raw string) (plain bool, err error) {
 		return plain, checkAddress(a, plain)
 	}
 	return plain, nil
-}
-
-// oddNumber reports whether some resolvers read the host as an IPv4 address although it
-// is not in the usual form: 2130706433, 127.1, 0x7f.0.0.1.
-func oddNumber(host string) bool {
-	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
-	last := labels[len(labels)-1]
-	if _, err := strconv.ParseUint(last, 0, 64); err != nil && strings.Trim(last, "0123456789") != "" {
-		return false
-	}
-	_, err := netip.ParseAddr(host)
-	return err != nil
 }
 
 func validPort(u *url.URL) bool {

@@ -1,7 +1,6 @@
 package createurl
 
 import (
-	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -24,10 +23,10 @@ func parseAnswer(body []byte) (symbolon.UserID, error) {
 	}
 	raw := string(object["id"])
 	switch {
-	case raw == "" || raw == "null":
+	case strictjson.IsNull(object["id"]):
 		return "", errors.New("the body names no id")
 	case raw[0] == '"':
-		return textID(raw)
+		return textID(object["id"])
 	}
 	n, err := strconv.ParseInt(raw, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != raw {
@@ -38,12 +37,11 @@ func parseAnswer(body []byte) (symbolon.UserID, error) {
 
 // textID reads an ID and accepts only texts that stay the same in a database, a header and
 // a path.
-func textID(raw string) (symbolon.UserID, error) {
-	var id string
-	if json.Unmarshal([]byte(raw), &id) != nil {
-		return "", errors.New("the id cannot be read")
-	}
+func textID(raw []byte) (symbolon.UserID, error) {
+	id, ok := strictjson.Text(raw)
 	switch {
+	case !ok:
+		return "", errors.New("the id cannot be read")
 	case id == "":
 		return "", errors.New("the id is empty")
 	case len(id) > maxID:

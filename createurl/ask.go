@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -12,16 +11,15 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 // question is one POST without its time and signature.
@@ -76,7 +74,7 @@ func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, er
 		c.observe(Failed)
 		return "", unknown("too many requests are under way")
 	}
-	if left := c.pause.left(); left > 0 {
+	if left := c.pause.Left(); left > 0 {
 		c.observe(Limited)
 		return "", unknown("the application asked for a pause, which lasts %v more", left.Round(time.Second))
 	}
@@ -163,14 +161,14 @@ func (c *Client) readAnswer(resp *http.Response) (symbolon.UserID, string, error
 		}
 		return user, Created, nil
 	case s == http.StatusTooManyRequests:
-		c.pause.begin(resp.Header, time.Second)
+		c.pause.Extend(retryAfter(resp.Header.Get("Retry-After"), time.Now(), time.Second))
 		return "", Limited, unknown("it answered %d", s)
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly:
 		return "", Failed, unknown("it answered %d", s)
 	case s >= 400 && s < 500:
 		return "", Refused, &Refusal{Status: s}
 	case s == http.StatusServiceUnavailable:
-		c.pause.begin(resp.Header, 0)
+		c.pause.Extend(retryAfter(resp.Header.Get("Retry-After"), time.Now(), 0))
 	case s >= 300 && s < 400:
 		return "", Failed, unknown("it answered %d: redirects are not followed", s)
 	}
@@ -197,26 +195,12 @@ func readUser(resp *http.Response) (symbolon.UserID, error) {
 // transportError says why there was no answer. The text contains no data that was sent or
 // received.
 func transportError(err error) error {
-	var address *addressError
-	var dns *net.DNSError
-	var cert *x509.CertificateInvalidError
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var errno syscall.Errno
-	var timeout net.Error
+	address, refused := errors.AsType[*addressError](err)
 	switch {
-	case errors.As(err, &address):
+	case refused:
 		return unknown("%w", address)
 	case errors.Is(err, context.Canceled):
 		return unknown("the request was cancelled because the program ends")
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return unknown("no answer in time")
-	case errors.As(err, &dns):
-		return unknown("its host name cannot be resolved")
-	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return unknown("its certificate is not valid")
-	case errors.As(err, &errno):
-		return unknown("no connection (%s)", errno.Error())
 	}
-	return unknown("the connection broke, or the answer was not HTTP")
+	return unknown("%s", outbound.WhyNoAnswer(err))
 }

@@ -21,6 +21,7 @@
 package createurl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,10 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/flight"
+	"github.com/symbolon-id/symbolon/internal/outbound"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -85,7 +89,7 @@ type Client struct {
 	calls       flight.Group[symbolon.IdentityID, symbolon.UserID]
 	turns       chan struct{} // one entry for each request under way
 	denials     denials
-	pause       pause
+	pause       wait.Pause // that the application asked for
 }
 
 var _ symbolon.Creator = (*Client)(nil)
@@ -127,16 +131,8 @@ func (c *Client) setup() {
 
 	c.calls.Timeout = c.timeout()
 	c.turns = make(chan struct{}, c.concurrency())
-	c.http = &http.Client{CheckRedirect: stay, Transport: pool(c.concurrency(), plain)}
-	if c.HTTP != nil {
-		c.http.Timeout = c.HTTP.Timeout
-		if c.HTTP.Transport != nil {
-			c.http.Transport = c.HTTP.Transport
-		}
-	}
+	c.http = outbound.Client(c.HTTP, pool(c.concurrency(), plain))
 }
-
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Create returns the application's user for the identity. A *[Refusal] is the
 // application's denial; it matches symbolon.ErrCannotCreate. Every other error matches
@@ -168,19 +164,9 @@ func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 }
 
-func (c *Client) timeout() time.Duration {
-	if c.Timeout <= 0 {
-		return 5 * time.Second
-	}
-	return c.Timeout
-}
+func (c *Client) timeout() time.Duration { return defaults.Positive(c.Timeout, 5*time.Second) }
 
-func (c *Client) concurrency() int {
-	if c.Concurrency <= 0 {
-		return 16
-	}
-	return c.Concurrency
-}
+func (c *Client) concurrency() int { return defaults.Positive(c.Concurrency, 16) }
 
 func (c *Client) patience() time.Duration {
 	switch {
@@ -192,12 +178,7 @@ func (c *Client) patience() time.Duration {
 	return c.Patience
 }
 
-func (c *Client) project() string {
-	if c.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return c.Project
-}
+func (c *Client) project() string { return cmp.Or(c.Project, symbolon.DefaultProject) }
 
 func (c *Client) observe(outcome string) {
 	if c.Observe != nil {

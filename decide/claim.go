@@ -36,27 +36,22 @@ func MetadataClaim(metadata json.RawMessage, key string) Claim {
 		return Claim{Odd: symbolon.MetadataNotObject, Where: "metadata_public"}
 	}
 	raw := bytes.TrimSpace(top[key])
-	if isNull(raw) {
-		return c
-	}
 	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		if text == "" {
-			return c
-		}
-		if !IsKey(text) {
-			c.Odd = symbolon.ForeignBackReference
-			return c
-		}
+	switch isText := json.Unmarshal(raw, &text) == nil; {
+	case isNull(raw), isText && text == "":
+	case isText && IsKey(text):
 		c.User = symbolon.UserID(text)
-		return c
-	}
-	if _, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+	case !isText && isInteger(string(raw)):
 		c.User = symbolon.UserID(raw)
-		return c
+	default:
+		c.Odd = symbolon.ForeignBackReference
 	}
-	c.Odd = symbolon.ForeignBackReference
 	return c
+}
+
+func isInteger(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 64)
+	return err == nil
 }
 
 // externalID is the place of an identity's external_id.

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
@@ -28,10 +29,7 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 	if e.Link != nil && e.Link.State == symbolon.Erased {
 		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity's person was erased"}
 	}
-	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: o.Why, BackReference: backReference(r, user, p)}
-	if plan.Why == "" {
-		plan.Why = "the operator's word"
-	}
+	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: cmp.Or(o.Why, "the operator's word"), BackReference: backReference(r, user, p)}
 	if other := otherOwner(target, id); other != "" {
 		gone, known := p.Gone[other]
 		if !o.Move && p.Admin && !known {

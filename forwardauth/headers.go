@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -34,9 +35,7 @@ func (h Headers) names() (headerNames, error) {
 	names := headerNames{h.UserID, h.IdentityID, h.SessionID, h.AAL, h.Email, h.Assertion}
 	seen := map[string]bool{}
 	for i, name := range names {
-		if name == "" {
-			name = defaultNames[i]
-		}
+		name = cmp.Or(name, defaultNames[i])
 		if !isHeaderName(name) {
 			return defaultNames, fmt.Errorf("%q is not the name of a header", name)
 		}

@@ -100,8 +100,8 @@ func readHydration(body []byte) (document, string, error) {
 	if err != nil {
 		return nil, "", answer.New(http.StatusBadRequest, answer.InvalidJSON, "The body cannot be read: "+err.Error()+".")
 	}
-	var subject string
-	if json.Unmarshal(doc["subject"], &subject) != nil || doc["subject"][0] != '"' {
+	subject, ok := strictjson.Text(doc["subject"])
+	if !ok {
 		return nil, "", answer.New(http.StatusBadRequest, answer.InvalidRequest, "subject must be text.")
 	}
 	return doc, subject, nil
@@ -145,20 +145,16 @@ type hydrated struct {
 // set sets Symbolon's members and leaves all others as they came. A nil user removes
 // Symbolon's.
 func (doc document) set(user *hydrated, headers http.Header) error {
-	if err := doc.merge("extra", map[string]any{"symbolon": user}); err != nil {
+	if err := merge(doc, "extra", map[string]*hydrated{"symbolon": user}); err != nil {
 		return err
 	}
-	more := map[string]any{}
-	for name, values := range headers {
-		more[name] = values
-	}
-	return doc.merge("header", more)
+	return merge(doc, "header", headers)
 }
 
 // merge sets members of one of the document's objects. It replaces every spelling of them.
-func (doc document) merge(key string, more map[string]any) error {
+func merge[V any](doc document, key string, more map[string]V) error {
 	in := document{}
-	if raw := doc[key]; len(raw) > 0 && string(raw) != "null" {
+	if raw := doc[key]; !strictjson.IsNull(raw) {
 		var err error
 		if in, err = strictjson.Object(raw); err != nil {
 			return answer.New(http.StatusBadRequest, answer.InvalidRequest, key+" must be an object or null.")

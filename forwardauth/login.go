@@ -53,14 +53,12 @@ func isLoginURL(s string) bool { _, ok := webURL(s); return ok }
 // redirect returns the login page for a browser, or "" for a program. Only a GET that
 // accepts a page counts as a browser's.
 func (l *Login) redirect(r *http.Request) string {
-	trusted := l.trusts(r.RemoteAddr)
-	method := r.Method
-	if m, ok := single(r.Header, "X-Forwarded-Method"); trusted && ok {
-		method = m
-	}
-	from := ""
-	if trusted {
+	method, from := r.Method, ""
+	if l.trusts(r.RemoteAddr) {
 		from = askedFor(r.Header)
+		if m, ok := single(r.Header, "X-Forwarded-Method"); ok {
+			method = m
+		}
 	}
 	return l.page(method, r.Header["Accept"], from)
 }

@@ -78,9 +78,13 @@ func (a Actions) Check() error {
 //
 // Danger: it contains keys. Treat it as a secret.
 func (a Actions) WriteKratos(w io.Writer) error {
-	flows, err := a.flows()
+	lists, err := a.lists()
 	if err != nil {
 		return err
+	}
+	flows := map[string]any{}
+	for _, l := range lists {
+		graft(flows, strings.Split(l.path+"/hooks", "/"), l.hooks)
 	}
 	doc := map[string]any{"selfservice": map[string]any{"flows": flows}}
 	if _, err := io.WriteString(w, kratosHead); err != nil {
@@ -102,19 +106,19 @@ const kratosHead = `# Ory Kratos: the hooks of Symbolon. Merge this into kratos.
 // WriteNetwork writes the same for Ory Network: a shell script with one call of Ory's CLI.
 // The script needs the project's ID in $PROJECT.
 func (a Actions) WriteNetwork(w io.Writer) error {
-	flows, err := a.flows()
+	lists, err := a.lists()
 	if err != nil {
 		return err
 	}
 	var b strings.Builder
 	b.WriteString("#!/bin/sh\n# Ory Network: the hooks of Symbolon. It holds keys. Run it with PROJECT=<project ID>.\n" +
 		"ory patch identity-config \"${PROJECT:?set PROJECT to the ID of the Ory project}\"")
-	for _, e := range flatten(flows) {
-		raw, err := json.Marshal(e.hooks)
+	for _, l := range lists {
+		raw, err := json.Marshal(l.hooks)
 		if err != nil {
 			return fmt.Errorf("write the Ory configuration: %w", err)
 		}
-		op := "/selfservice/flows/" + e.path + "/hooks=" + string(raw)
+		op := "/selfservice/flows/" + l.path + "/hooks=" + string(raw)
 		b.WriteString(" \\\n  --replace '" + strings.ReplaceAll(op, "'", `'\''`) + "'")
 	}
 	b.WriteString("\n")
@@ -130,47 +134,27 @@ type list struct {
 	hooks []any
 }
 
-func flatten(flows map[string]any) []list {
-	var out []list
-	for flow, v := range flows {
-		after := v.(map[string]any)["after"].(map[string]any)
-		for method, h := range after {
-			if hooks, ok := h.([]any); ok {
-				out = append(out, list{flow + "/after", hooks})
-				continue
-			}
-			out = append(out, list{flow + "/after/" + method, h.(map[string]any)["hooks"].([]any)})
-		}
-	}
-	slices.SortFunc(out, func(x, y list) int { return strings.Compare(x.path, y.path) })
-	return out
-}
-
-// flows builds the lists of every flow.
-func (a Actions) flows() (map[string]any, error) {
+// lists builds the lists of every flow, in the order of their paths.
+func (a Actions) lists() ([]list, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
-	old, err := parseExisting(a.Existing)
+	old, err := readKratos(a.Existing)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]any{}
+	var out []list
 	for flow, methods := range flowMethods {
-		after := map[string]any{}
 		for _, m := range methods {
-			if len(a.Methods) > 0 && !slices.Contains(a.Methods, m) && !old.has(flow, m) {
-				continue
+			if len(a.Methods) == 0 || slices.Contains(a.Methods, m) || len(old.list(flow, m)) > 0 {
+				out = append(out, list{flow + "/after/" + m, a.merge(flow, old.effective(flow, m))})
 			}
-			after[m] = map[string]any{"hooks": a.merge(flow, old.hooks(flow, m))}
-		}
-		if len(after) > 0 {
-			out[flow] = map[string]any{"after": after}
 		}
 	}
-	for _, flow := range []string{"verification", "recovery"} {
-		out[flow] = map[string]any{"after": map[string]any{"hooks": a.merge(flow, old.hooks(flow, ""))}}
+	for _, flow := range []string{"verification", "recovery"} { // they have one list for all methods
+		out = append(out, list{flow + "/after", a.merge(flow, old.list(flow, ""))})
 	}
+	slices.SortFunc(out, func(x, y list) int { return strings.Compare(x.path, y.path) })
 	return out, nil
 }
 
@@ -192,20 +176,34 @@ func (a Actions) merge(flow string, existing []any) []any {
 	if flow != "registration" {
 		return append(out, a.hook("sync", syncBody, ignore))
 	}
-	if existing == nil {
+	if len(a.Existing) == 0 {
 		out = append(out, map[string]any{"hook": "session"})
 	}
-	if a.reserves() {
+	if a.Reserves() {
 		out = slices.Insert(out, lastParse, a.hook("reserve", reserveBody, parse))
 	}
 	return append(out, a.hook("link", a.linkBody(), ignore))
+}
+
+// ours reports whether a hook is one of Symbolon's, by its URL.
+func (a Actions) ours(hook any) bool {
+	h, _ := hook.(map[string]any)
+	at, _ := sub(h, "config")["url"].(string)
+	return strings.HasPrefix(at, strings.TrimSuffix(a.URL, "/")+"/hooks/")
+}
+
+// parses reports whether a hook runs before the identity is stored.
+func parses(hook any) bool {
+	h, _ := hook.(map[string]any)
+	return sub(h, "config", "response")["parse"] == true || sub(h, "config")["can_interrupt"] == true
 }
 
 func (a Actions) linkBody() string {
 	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns))
 }
 
-func (a Actions) reserves() bool {
+// Reserves reports whether Actions writes the reserve hook.
+func (a Actions) Reserves() bool {
 	mint := a.NewID == "" || a.NewID == symbolon.ByMint
 	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != link.WriteNone
 }

@@ -13,6 +13,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -26,6 +27,8 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/ascii"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -45,13 +48,14 @@ type Keys struct {
 
 // DeriveKeys makes keys from the first two secrets, the current one first.
 func DeriveKeys(secrets []symbolon.Secret) Keys {
-	var k Keys
+	return Keys{deriveKeys(secrets, "reserve"), deriveKeys(secrets, "link"), deriveKeys(secrets, "sync")}
+}
+
+func deriveKeys(secrets []symbolon.Secret, route string) (keys []string) {
 	for _, s := range secrets[:min(2, len(secrets))] {
-		k.Reserve = append(k.Reserve, base64.RawURLEncoding.EncodeToString(s.Derive("hook/reserve")))
-		k.Link = append(k.Link, base64.RawURLEncoding.EncodeToString(s.Derive("hook/link")))
-		k.Sync = append(k.Sync, base64.RawURLEncoding.EncodeToString(s.Derive("hook/sync")))
+		keys = append(keys, base64.RawURLEncoding.EncodeToString(s.Derive("hook/"+route)))
 	}
-	return k
+	return keys
 }
 
 // orDerived fills the routes that have no key of their own.
@@ -93,10 +97,8 @@ func (k Keys) Check() error {
 }
 
 func checkKey(key string) error {
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return errors.New("a key must be visible ASCII without spaces, because it is sent in a header")
-		}
+	if !ascii.Visible(key) {
+		return errors.New("a key must be visible ASCII without spaces, because it is sent in a header")
 	}
 	_, err := symbolon.ParseSecret(key)
 	return err
@@ -115,13 +117,13 @@ type Handler struct {
 	Timeout time.Duration
 
 	// Queue, if set, stores a hint that cannot be followed now, because Ory or the database
-	// does not answer or the background's share of Ory's rate is used up. It must return nil
+	// does not answer or the background's share of Ory's rate limit is used up. It must return nil
 	// only if the hint survives a crash; the hook then answers 200. Without Queue the hook
 	// answers 503, and Ory asks again, three times at most.
 	Queue func(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error
 
 	// Observe, if set, is called for every answer with the route ("reserve", "link",
-	// "sync") and one of the outcomes below.
+	// "sync") and the outcome: one of the constants from [Reserved] to [Undetermined].
 	Observe func(route, outcome string)
 
 	// Log defaults to slog.Default(). Bodies and keys are never logged.
@@ -219,20 +221,10 @@ func (h *Handler) observe(route, outcome string) {
 	}
 }
 
-func (h *Handler) log() *slog.Logger {
-	if h.Log != nil {
-		return h.Log
-	}
-	return slog.Default()
-}
+func (h *Handler) log() *slog.Logger { return cmp.Or(h.Log, slog.Default()) }
 
 func (h *Handler) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, h.timeout())
 }
 
-func (h *Handler) timeout() time.Duration {
-	if h.Timeout <= 0 {
-		return 2 * time.Second
-	}
-	return h.Timeout
-}
+func (h *Handler) timeout() time.Duration { return defaults.Positive(h.Timeout, 2*time.Second) }

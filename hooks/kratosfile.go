@@ -1,10 +1,9 @@
 package hooks
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -12,14 +11,22 @@ import (
 
 // KratosFile is the part of a Kratos configuration about methods and hooks.
 type KratosFile struct {
-	methods map[string]any
-	flows   map[string]any
+	self map[string]any // the section selfservice
 }
 
 // ReadKratos reads one configuration or several, in the order of `kratos serve -c`. Mappings
 // are merged; a later list or value replaces an earlier one. It does not see the settings
 // that Kratos reads from its environment.
 func ReadKratos(docs ...[]byte) (*KratosFile, error) {
+	f, err := readKratos(docs...)
+	if err == nil && len(f.self) == 0 {
+		return nil, errors.New("read the Kratos configuration: it has no section selfservice")
+	}
+	return f, err
+}
+
+// readKratos is ReadKratos for a configuration that may have no section selfservice.
+func readKratos(docs ...[]byte) (*KratosFile, error) {
 	whole := map[string]any{}
 	for _, doc := range docs {
 		var top map[string]any
@@ -28,11 +35,7 @@ func ReadKratos(docs ...[]byte) (*KratosFile, error) {
 		}
 		overlay(whole, top)
 	}
-	self := sub(whole, "selfservice")
-	if len(self) == 0 {
-		return nil, fmt.Errorf("read the Kratos configuration: it has no section selfservice")
-	}
-	return &KratosFile{methods: sub(self, "methods"), flows: sub(self, "flows")}, nil
+	return &KratosFile{sub(whole, "selfservice")}, nil
 }
 
 func overlay(below, above map[string]any) {
@@ -49,7 +52,7 @@ func overlay(below, above map[string]any) {
 // RegistrationMethods are the methods by which people can sign up and for which Ory has a
 // hook list.
 func (f *KratosFile) RegistrationMethods() (out []string) {
-	if sub(f.flows, "registration")["enabled"] == false {
+	if sub(f.self, "flows", "registration")["enabled"] == false {
 		return nil
 	}
 	for _, m := range flowMethods["registration"] {
@@ -64,7 +67,7 @@ func (f *KratosFile) RegistrationMethods() (out []string) {
 // password and code are enabled; code and webauthn register nobody unless they are set to
 // be passwordless.
 func (f *KratosFile) registers(method string) bool {
-	m := sub(f.methods, method)
+	m := sub(f.self, "methods", method)
 	on := m["enabled"] == true || m["enabled"] == nil && (method == "password" || method == "code")
 	switch method {
 	case "code":
@@ -75,17 +78,43 @@ func (f *KratosFile) registers(method string) bool {
 	return on
 }
 
+// list returns the hook list of a method after a flow. "" is the global list.
+func (f *KratosFile) list(flow, method string) []any {
+	after := sub(f.self, "flows", flow, "after")
+	if method != "" {
+		after = sub(after, method)
+	}
+	list, _ := after["hooks"].([]any)
+	return list
+}
+
+// effective returns the hooks that run after a method: its own list, or else the global
+// one.
+func (f *KratosFile) effective(flow, method string) []any {
+	if own := f.list(flow, method); len(own) > 0 {
+		return own
+	}
+	return f.list(flow, "")
+}
+
+// sub follows keys to an object. It returns an empty one if there is none.
+func sub(m map[string]any, keys ...string) map[string]any {
+	for _, key := range keys {
+		m, _ = m[key].(map[string]any)
+	}
+	return m
+}
+
 // Lists are the hook lists that run after a flow, by method. "" is the global list.
 func (f *KratosFile) Lists(flow string) map[string][]Hook {
-	after := sub(sub(f.flows, flow), "after")
 	out := map[string][]Hook{}
-	for _, key := range slices.Sorted(maps.Keys(after)) {
-		if list, ok := sub(after, key)["hooks"].([]any); ok && len(list) > 0 {
-			out[key] = readHooks(list)
+	for method := range sub(f.self, "flows", flow, "after") {
+		if method == "hooks" { // the global list itself
+			method = ""
 		}
-	}
-	if list, ok := after["hooks"].([]any); ok && len(list) > 0 {
-		out[""] = readHooks(list)
+		if list := f.list(flow, method); len(list) > 0 {
+			out[method] = readHooks(list)
+		}
 	}
 	return out
 }
@@ -156,6 +185,3 @@ func (a Actions) Body(route string) string {
 	}
 	return syncBody
 }
-
-// Reserves reports whether Actions writes the reserve hook.
-func (a Actions) Reserves() bool { return a.reserves() }

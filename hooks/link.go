@@ -144,17 +144,14 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 		return symbolon.Identity{}, err
 	}
 	identity := symbolon.Identity{ID: id, State: symbolon.Active}
-	if err := optional(object, "external_id", &identity.ExternalID); err != nil {
-		return symbolon.Identity{}, err
-	}
-	if err := optional(object, "created_at", &identity.CreatedAt); err != nil {
-		return symbolon.Identity{}, err
-	}
 	columns := map[string]json.RawMessage{}
-	if err := optional(object, "columns", &columns); err != nil {
+	err = errors.Join(optional(object, "external_id", &identity.ExternalID),
+		optional(object, "created_at", &identity.CreatedAt),
+		optional(object, "columns", &columns))
+	if err != nil {
 		return symbolon.Identity{}, err
 	}
-	if back := object["id"]; len(back) > 0 && string(back) != "null" {
+	if back := object["id"]; !strictjson.IsNull(back) {
 		columns["metadata_public."+key] = back
 	}
 	if err := restore(&identity, columns); err != nil {
@@ -178,7 +175,7 @@ func identityID(object map[string]json.RawMessage) (symbolon.IdentityID, error) 
 // optional decodes a member that may be missing or null.
 func optional(object map[string]json.RawMessage, name string, v any) error {
 	raw := object[name]
-	if len(raw) == 0 || string(raw) == "null" {
+	if strictjson.IsNull(raw) {
 		return nil
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
@@ -197,7 +194,7 @@ func optional(object map[string]json.RawMessage, name string, v any) error {
 // restore puts the values, which were sent by path, where the projections read them. It
 // ignores a path that no projection can have.
 func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) error {
-	trees := map[string]map[string]any{}
+	tree := map[string]any{}
 	for path, raw := range columns {
 		switch root, rest, _ := strings.Cut(path, "."); {
 		case path == "active":
@@ -210,31 +207,26 @@ func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) er
 				identity.Addresses = []symbolon.Address{{Value: address, Via: "email", Verified: true}}
 			}
 		case (root == "traits" || root == "metadata_public") && rest != "":
-			if trees[root] == nil {
-				trees[root] = map[string]any{}
-			}
-			graft(trees[root], strings.Split(rest, "."), raw)
+			graft(tree, strings.Split(path, "."), raw)
 		}
 	}
-	for root, tree := range trees {
-		raw, err := json.Marshal(tree)
-		if err != nil {
-			return answer.New(400, answer.InvalidRequest, "columns cannot be read.")
+	for root, to := range map[string]*json.RawMessage{"traits": &identity.Traits, "metadata_public": &identity.MetadataPublic} {
+		if tree[root] == nil {
+			continue
 		}
-		if root == "traits" {
-			identity.Traits = raw
-		} else {
-			identity.MetadataPublic = raw
+		var err error
+		if *to, err = json.Marshal(tree[root]); err != nil {
+			return answer.New(400, answer.InvalidRequest, "columns cannot be read.")
 		}
 	}
 	return nil
 }
 
 // graft sets a value deep in a tree. If two paths overlap, the longer one wins.
-func graft(tree map[string]any, keys []string, raw json.RawMessage) {
+func graft(tree map[string]any, keys []string, value any) {
 	if len(keys) == 1 {
 		if _, deeper := tree[keys[0]].(map[string]any); !deeper {
-			tree[keys[0]] = raw
+			tree[keys[0]] = value
 		}
 		return
 	}
@@ -243,7 +235,7 @@ func graft(tree map[string]any, keys []string, raw json.RawMessage) {
 		sub = map[string]any{}
 		tree[keys[0]] = sub
 	}
-	graft(sub, keys[1:], raw)
+	graft(sub, keys[1:], value)
 }
 
 func invalidJSON(err error) error {

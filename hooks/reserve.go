@@ -59,11 +59,10 @@ func parseReserve(body []byte) (json.RawMessage, bool) {
 	if err != nil {
 		return nil, false
 	}
-	metadata := bytes.TrimSpace(object["metadata_public"])
-	if string(metadata) == "null" {
-		metadata = nil
+	if metadata := object["metadata_public"]; !strictjson.IsNull(metadata) {
+		return metadata, true
 	}
-	return metadata, true
+	return nil, true
 }
 
 // mayExtend reports whether the metadata can be sent back with an ID added. It must be an

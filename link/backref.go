@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,12 +39,7 @@ type BackReference struct {
 
 // WithDefaults returns b with its empty fields filled.
 func (b BackReference) WithDefaults() BackReference {
-	if b.Key == "" {
-		b.Key = "id"
-	}
-	if b.Write == "" {
-		b.Write = WriteCreate
-	}
+	b.Key, b.Write = cmp.Or(b.Key, "id"), cmp.Or(b.Write, WriteCreate)
 	return b
 }
 
@@ -196,12 +192,7 @@ func (l *Linker) readValue(ctx context.Context, id symbolon.IdentityID, user sym
 	case c.User != user:
 		return LeftAlone, i, nil
 	}
-	return Stands, i, l.recordBackReference(ctx, id, user)
-}
-
-// recordBackReference records in the ledger that the identity holds the user's ID.
-func (l *Linker) recordBackReference(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) error {
-	return l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Confirm, User: user, BackReference: string(user)})
+	return Stands, i, l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Confirm, User: user, BackReference: string(user)})
 }
 
 // MissBackReference records the finding [symbolon.MissingBackReference], because the

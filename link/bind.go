@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
@@ -27,16 +26,10 @@ func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon
 	p := l.policy()
 	q := symbolon.Query{Project: l.project(), Reading: r, Claims: []symbolon.UserID{user}}
 	for range maxRounds {
-		var question decide.Question
-		out, err := l.apply(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
-			var plan symbolon.Plan
-			var err error
-			if plan, question, err = decide.Bind(r, e, user, o, p); err == nil && !question.None() {
-				err = errQuestion
-			}
-			return plan, err
+		out, question, err := l.write(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, decide.Question, error) {
+			return decide.Bind(r, e, user, o, p)
 		})
-		if !errors.Is(err, errQuestion) {
+		if question.None() {
 			return l.finish(ctx, r, out, err)
 		}
 		if r, err = l.ask(ctx, r, question, p); err != nil {

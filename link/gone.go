@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
@@ -57,8 +59,8 @@ func (e *UnprovedError) Unwrap() error { return e.Err }
 // lost its data, or an Ory of another project, proves nothing. The call lasts at least
 // ProofGap unless all identities are found at once.
 //
-// Errors: *UnprovedError if Ory did not answer for some of them, and after three of these
-// in a row no more were asked for; the proofs beside it count. After any other error
+// Errors: *UnprovedError lists identities for which Ory did not answer. After three in a
+// row the rest were not asked for. The returned proofs are valid. After any other error
 // nothing is proved; it is ErrUnavailable if control was not found.
 func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, control symbolon.IdentityID) ([]GoneProof, error) {
 	l.setup()
@@ -69,11 +71,7 @@ func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, contr
 	if err := l.findControl(ctx, control); err != nil {
 		return nil, err
 	}
-	gap := l.ProofGap
-	if gap <= 0 {
-		gap = DefaultProofGap
-	}
-	if err := wait.For(ctx, gap); err != nil {
+	if err := wait.For(ctx, defaults.Positive(l.ProofGap, DefaultProofGap)); err != nil {
 		return nil, fmt.Errorf("wait to ask again: %w", err)
 	}
 	if err := l.findControl(ctx, control); err != nil {
@@ -146,10 +144,7 @@ func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error
 	if !p.valid() {
 		return symbolon.Link{}, fmt.Errorf("end the bond of identity %q: %w", p.identity, errNoProof)
 	}
-	row := l.OnIdentityDeleted
-	if row == "" {
-		row = symbolon.DeactivateRow
-	}
+	row := cmp.Or(l.OnIdentityDeleted, symbolon.DeactivateRow)
 	return l.end(ctx, p.identity, symbolon.FromReconcile, symbolon.Gone, row, "Ory no longer has the identity")
 }
 

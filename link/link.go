@@ -77,7 +77,11 @@ func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 				return *e.Link, nil
 			}
 			var out symbolon.Outcome
-			if out, question, err = l.write(ctx, q, p); question.None() {
+			out, question, err = l.write(symbolon.WithReading(ctx, r), q, func(e symbolon.Evidence) (symbolon.Plan, decide.Question, error) {
+				plan, question := decide.Identity(r, e, p)
+				return plan, question, nil
+			})
+			if question.None() {
 				return l.finish(ctx, r, out, err)
 			}
 		}
@@ -94,13 +98,13 @@ var errQuestion = errors.New("the decision asks a question first")
 
 // write decides inside the store's transaction and has the plan applied. If the decision
 // asks a question there, nothing is written.
-func (l *Linker) write(ctx context.Context, q symbolon.Query, p decide.Policy) (symbolon.Outcome, decide.Question, error) {
+func (l *Linker) write(ctx context.Context, q symbolon.Query, decision func(symbolon.Evidence) (symbolon.Plan, decide.Question, error)) (symbolon.Outcome, decide.Question, error) {
 	var question decide.Question
-	out, err := l.apply(symbolon.WithReading(ctx, q.Reading), q, func(e symbolon.Evidence) (plan symbolon.Plan, err error) {
-		if plan, question = decide.Identity(q.Reading, e, p); !question.None() {
+	out, err := l.apply(ctx, q, func(e symbolon.Evidence) (plan symbolon.Plan, err error) {
+		if plan, question, err = decision(e); err == nil && !question.None() {
 			return symbolon.Plan{}, errQuestion
 		}
-		return plan, nil
+		return plan, err
 	})
 	if !errors.Is(err, errQuestion) {
 		question = decide.Question{} // the store failed after the question was asked

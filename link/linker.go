@@ -4,6 +4,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -45,8 +47,8 @@ type Linker struct {
 	// Linker writes back-references itself after the commit, and a crash loses them.
 	QueuedWrites bool
 
-	// OnUserDeleted says what an identity gets whose user's row is missing. Defaults to
-	// DenyDeleted.
+	// OnUserDeleted says what an identity gets if the row of its user is missing.
+	// Defaults to DenyDeleted.
 	OnUserDeleted OnUserDeleted
 
 	// OnIdentityDeleted says what happens to the row of a user whose identity is proved
@@ -147,23 +149,8 @@ func (l *Linker) policy() decide.Policy {
 	return p
 }
 
-func (l *Linker) project() string {
-	if l.Project == "" {
-		return symbolon.DefaultProject
-	}
-	return l.Project
-}
+func (l *Linker) project() string { return cmp.Or(l.Project, symbolon.DefaultProject) }
 
-func (l *Linker) now() time.Time {
-	if l.Now != nil {
-		return l.Now()
-	}
-	return time.Now()
-}
+func (l *Linker) now() time.Time { return defaults.Now(l.Now) }
 
-func (l *Linker) log() *slog.Logger {
-	if l.Log != nil {
-		return l.Log
-	}
-	return slog.Default()
-}
+func (l *Linker) log() *slog.Logger { return cmp.Or(l.Log, slog.Default()) }

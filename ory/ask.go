@@ -3,19 +3,19 @@ package ory
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 const (
@@ -28,7 +28,7 @@ type question struct {
 	bucket bucket
 	method string // GET when empty
 	admin  bool
-	path   string // escaped
+	path   string // escaped; empty: the ID in it is not a UUID
 	query  url.Values
 	body   []byte
 	cred   Credential // whoami only
@@ -52,7 +52,10 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if q.admin && c.admin == nil {
+	switch {
+	case q.path == "":
+		return nil, errors.New("ory: the ID asked for is not a UUID")
+	case q.admin && c.admin == nil:
 		return nil, symbolon.ErrNoAdmin
 	}
 	done, err := c.waitForTurn(ctx, q.bucket)
@@ -80,10 +83,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 }
 
 func (c *Client) timeout(q question) time.Duration {
-	t := c.Timeout
-	if t <= 0 {
-		t = DefaultTimeout
-	}
+	t := defaults.Positive(c.Timeout, DefaultTimeout)
 	if q.page {
 		t *= 6
 	}
@@ -104,11 +104,7 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 		return nil, unknown("a path that cannot be sent")
 	}
 	u.Path, u.RawQuery = path, q.query.Encode()
-	method := q.method
-	if method == "" {
-		method = http.MethodGet
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(q.body))
+	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), bytes.NewReader(q.body))
 	if err != nil {
 		return nil, unknown("a question that cannot be sent")
 	}
@@ -165,6 +161,28 @@ func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 	return &reply{status: resp.StatusCode, header: resp.Header, body: body, q: &q, token: c.Token}, nil
 }
 
+// get asks a question and decodes the answer, which must be 200 and JSON. doing begins the
+// text of every error.
+func get[T any](ctx context.Context, c *Client, doing string, q question, decode func([]byte) (T, error)) (T, error) {
+	r, err := c.ask(ctx, q)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("%s: %w", doing, err)
+	}
+	return decoded(r, doing, decode)
+}
+
+func decoded[T any](r *reply, doing string, decode func([]byte) (T, error)) (answer T, err error) {
+	body, err := r.json()
+	if err != nil {
+		return answer, fmt.Errorf("%s: %w", doing, err)
+	}
+	if answer, err = decode(body); err != nil {
+		return answer, fmt.Errorf("%s: %w", doing, unknown("%s", err.Error()))
+	}
+	return answer, nil
+}
+
 // json returns the body of an answer that must be 200 and JSON.
 func (r *reply) json() ([]byte, error) {
 	if r.status != http.StatusOK {
@@ -192,8 +210,7 @@ func (r *reply) fields() fields {
 
 // refusal returns the error that an answer other than the wanted one means.
 func (r *reply) refusal() error {
-	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
-	code, own := r.kratosError(e)
+	e, code, own := r.kratosError()
 	if !own {
 		return e // not Kratos, but a proxy or another server
 	}
@@ -208,12 +225,13 @@ func (r *reply) refusal() error {
 	return e
 }
 
-// kratosError fills e from the body and reports whether the body has Kratos' own form of
-// an error: {"error":{"code":404,"status":"…","message":"…"}}.
-func (r *reply) kratosError(e *Error) (code int, own bool) {
+// kratosError returns the answer as an error that means "don't know". It reports whether
+// the body has Kratos' own form of an error: {"error":{"code":404,"status":"…","message":"…"}}.
+func (r *reply) kratosError() (e *Error, code int, own bool) {
+	e = &Error{Status: r.status, kind: symbolon.ErrUnavailable}
 	in, err := split(r.fields().Get("error"))
 	if err != nil || json.Unmarshal(in.Get("code"), &code) != nil {
-		return 0, false
+		return e, 0, false
 	}
 	if id, _ := in.text("id"); isToken(id) && len(id) <= 64 && !r.repeats(id) {
 		e.ID = id
@@ -225,7 +243,7 @@ func (r *reply) kratosError(e *Error) (code int, own bool) {
 	if !r.repeats(reason) {
 		e.Reason = oneLine(reason)
 	}
-	return code, true
+	return e, code, true
 }
 
 // repeats reports whether s, a part of the answer, contains a secret of the question.
@@ -238,30 +256,10 @@ func (r *reply) repeats(s string) bool {
 	return false
 }
 
-// transportError says why there was no answer. It repeats neither the URL nor a byte that
-// was sent or received.
+// transportError says why there was no answer.
 func transportError(err error) error {
-	var dns *net.DNSError
-	var cert *x509.CertificateInvalidError
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var errno syscall.Errno
-	switch {
-	case errors.Is(err, context.Canceled):
+	if errors.Is(err, context.Canceled) {
 		return unknown("the question was cancelled")
-	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return noAnswer("no answer in time")
-	case errors.As(err, &dns):
-		return noAnswer("its host name cannot be resolved")
-	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &hostname):
-		return noAnswer("its certificate is not valid")
-	case errors.As(err, &errno):
-		return noAnswer("no connection (%s)", errno.Error())
 	}
-	return noAnswer("the connection broke, or the answer is not HTTP")
-}
-
-func isTimeout(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
+	return fmt.Errorf("ory: %s: %w: %w", outbound.WhyNoAnswer(err), ErrNoAnswer, symbolon.ErrUnavailable)
 }

@@ -15,6 +15,7 @@
 package ory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,6 +25,8 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/ascii"
+	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
 // Client asks one Ory project. Set the fields before the first call and leave them
@@ -92,12 +95,7 @@ func (c *Client) Check() error {
 func (c *Client) HasAdmin() bool { return c.AdminURL != "" }
 
 // CookieName is the name of Ory's session cookie.
-func (c *Client) CookieName() string {
-	if c.Cookie == "" {
-		return DefaultCookie
-	}
-	return c.Cookie
-}
+func (c *Client) CookieName() string { return cmp.Or(c.Cookie, DefaultCookie) }
 
 // CloseIdleConnections closes the connections that no question uses.
 func (c *Client) CloseIdleConnections() {
@@ -119,10 +117,10 @@ func (c *Client) setup() {
 	if !isToken(c.CookieName()) {
 		faults = append(faults, errors.New("ory: Cookie is not the name of a cookie"))
 	}
-	if !visible(c.Token) {
+	if !ascii.Visible(c.Token) {
 		faults = append(faults, errors.New("ory: Token holds spaces or control characters"))
 	}
-	c.http = withoutState(c.HTTP)
+	c.http = outbound.Client(c.HTTP, pool())
 	c.pace.busy = make(chan struct{}, 1)
 	if len(faults) > 0 {
 		c.bad = fmt.Errorf("%w: %w", errors.Join(faults...), symbolon.ErrUnavailable)
@@ -130,32 +128,13 @@ func (c *Client) setup() {
 }
 
 func base(raw, field string, faults []error) (*url.URL, []error) {
-	if err := CheckURL(raw); err != nil {
-		return nil, append(faults, fmt.Errorf("ory: %s: %w", field, err))
-	}
-	u, err := url.Parse(raw)
+	u, err := parseURL(raw)
 	if err != nil {
 		return nil, append(faults, fmt.Errorf("ory: %s: %w", field, err))
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	return u, faults
 }
-
-// withoutState returns a client that shares h's connections, but neither its cookie jar nor
-// its redirect policy.
-func withoutState(h *http.Client) *http.Client {
-	c := &http.Client{CheckRedirect: dontFollow}
-	if h != nil {
-		c.Transport = h.Transport
-		c.Timeout = h.Timeout
-	}
-	if c.Transport == nil {
-		c.Transport = pool()
-	}
-	return c
-}
-
-func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // pool is sized for a program that asks Ory about every request it gets.
 func pool() *http.Transport {
@@ -174,20 +153,5 @@ func pool() *http.Transport {
 
 // isToken reports whether s is a token of RFC 9110, as a cookie's name must be.
 func isToken(s string) bool {
-	for _, r := range s {
-		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// visible reports whether s is visible ASCII only.
-func visible(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
+	return s != "" && ascii.Visible(s) && !strings.ContainsAny(s, `()<>@,;:\"/[]?={}`)
 }

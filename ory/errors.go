@@ -74,11 +74,6 @@ func unknown(what string, args ...any) error {
 	return fmt.Errorf("ory: "+what+": %w", append(args, symbolon.ErrUnavailable)...)
 }
 
-// noAnswer is the error of a question without any answer.
-func noAnswer(what string, args ...any) error {
-	return fmt.Errorf("ory: "+what+": %w: %w", append(args, ErrNoAnswer, symbolon.ErrUnavailable)...)
-}
-
 // oneLine makes foreign text safe for a log: short, one line, visible ASCII.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {

@@ -17,8 +17,8 @@ import (
 // API is asked under /admin, the only path that both generations answer.
 func (c *Client) Ready(ctx context.Context) error {
 	err := c.health(ctx, question{bucket: unlimited, path: "/health/ready"})
-	var e *Error
-	if err == nil || !c.HasAdmin() || !errors.As(err, &e) || e.Status >= 500 {
+	e, answered := errors.AsType[*Error](err)
+	if !answered || e.Status >= 500 || !c.HasAdmin() {
 		return err
 	}
 	return c.health(ctx, question{bucket: unlimited, admin: true, path: "/admin/health/ready"})
@@ -30,8 +30,7 @@ func (c *Client) health(ctx context.Context, q question) error {
 		return fmt.Errorf("readiness: %w", err)
 	}
 	if r.status != http.StatusOK {
-		e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
-		r.kratosError(e)
+		e, _, _ := r.kratosError()
 		return fmt.Errorf("readiness: %w", e)
 	}
 	if string(r.fields().Get("status")) != `"ok"` {

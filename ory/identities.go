@@ -3,44 +3,31 @@ package ory
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/ascii"
 )
 
 // Identity reads one identity over the admin API, metadata_admin included.
 // ErrNotFound means Kratos' own 404 only.
 func (c *Client) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
-	path, err := idPath("/admin/identities/", string(id))
-	if err != nil {
-		return symbolon.Identity{}, err
-	}
-	r, err := c.ask(ctx, question{bucket: adminHigh, admin: true, path: path})
-	if err != nil {
-		return symbolon.Identity{}, fmt.Errorf("read identity %s: %w", id, err)
-	}
-	i, err := oneIdentity(r, id)
-	if err != nil {
-		return symbolon.Identity{}, fmt.Errorf("read identity %s: %w", id, err)
-	}
-	return i, nil
+	q := question{bucket: adminHigh, admin: true, path: idPath("/admin/identities/", string(id), "")}
+	return get(ctx, c, "read identity "+string(id), q, only(id))
 }
 
-func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
-	body, err := r.json()
-	if err != nil {
-		return symbolon.Identity{}, err
+// only decodes the identity that was asked for, and no other.
+func only(id symbolon.IdentityID) func([]byte) (symbolon.Identity, error) {
+	return func(body []byte) (symbolon.Identity, error) {
+		i, err := DecodeIdentity(body)
+		if err == nil && !strings.EqualFold(string(i.ID), string(id)) {
+			return symbolon.Identity{}, errors.New("another identity than the one that was asked for")
+		}
+		return i, err
 	}
-	i, err := DecodeIdentity(body)
-	if err != nil {
-		return symbolon.Identity{}, unknown("%s", err.Error())
-	}
-	if !strings.EqualFold(string(i.ID), string(id)) {
-		return symbolon.Identity{}, unknown("another identity than the one that was asked for")
-	}
-	return i, nil
 }
 
 // DeleteIdentity deletes an identity at Ory: its credentials, its sessions, its traits
@@ -52,14 +39,7 @@ func oneIdentity(r *reply, id symbolon.IdentityID) (symbolon.Identity, error) {
 // ErrNotFound means Kratos' own 404: there is no such identity. Only Kratos' 204 is a
 // success. Read the identity afterwards to see that it is gone.
 func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error {
-	path, err := idPath("/admin/identities/", string(id))
-	if err != nil {
-		return err
-	}
-	if err := c.remove(ctx, path); err != nil {
-		return fmt.Errorf("delete identity %s: %w", id, err)
-	}
-	return nil
+	return c.remove(ctx, "delete identity "+string(id), idPath("/admin/identities/", string(id), ""))
 }
 
 // AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and returns the
@@ -69,30 +49,19 @@ func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) err
 // back without a lock. A ban or a new password of the same moment is undone.
 // link.BackReference says when the risk is worth it.
 func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
-	path, err := idPath("/admin/identities/", string(id))
-	if err != nil {
-		return symbolon.Identity{}, err
-	}
 	body, err := addPatch(key, value)
 	if err != nil {
 		return symbolon.Identity{}, err
 	}
-	r, err := c.ask(ctx, question{bucket: adminLow, method: http.MethodPatch, admin: true, path: path, body: body})
-	if err != nil {
-		return symbolon.Identity{}, fmt.Errorf("write metadata of identity %s: %w", id, err)
-	}
-	i, err := oneIdentity(r, id)
-	if err != nil {
-		return symbolon.Identity{}, fmt.Errorf("write metadata of identity %s: %w", id, err)
-	}
-	return i, nil
+	q := question{bucket: adminLow, method: http.MethodPatch, admin: true, path: idPath("/admin/identities/", string(id), ""), body: body}
+	return get(ctx, c, "write metadata of identity "+string(id), q, only(id))
 }
 
 // maxKey bounds the name of a metadata key.
 const maxKey = 64
 
 func addPatch(key, value string) ([]byte, error) {
-	if key == "" || len(key) > maxKey || !visible(key) {
+	if key == "" || len(key) > maxKey || !ascii.Visible(key) {
 		return nil, fmt.Errorf("ory: the key below metadata_public must be 1 to %d visible characters", maxKey)
 	}
 	type op struct {

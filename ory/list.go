@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
@@ -40,7 +41,8 @@ type ListOptions struct {
 func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbolon.Identity, error] {
 	return func(yield func(symbolon.Identity, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		l := lister{client: c, query: url.Values{"page_size": {strconv.Itoa(pageSize(o))}}, stop: make(chan struct{}),
+		size := min(defaults.Positive(o.PageSize, 500), 1000)
+		l := lister{client: c, query: url.Values{"page_size": {strconv.Itoa(size)}}, stop: make(chan struct{}),
 			fetched: make(chan fetched), pages: make(chan page)}
 		if o.From != "" {
 			l.query.Set("page_token", string(o.From)) // in Ory the token is the ID of the last identity before the page
@@ -67,13 +69,6 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 			}
 		}
 	}
-}
-
-func pageSize(o ListOptions) int {
-	if o.PageSize <= 0 {
-		return 500
-	}
-	return min(o.PageSize, 1000)
 }
 
 // lister fetches and decodes pages, each in a goroutine that Identities waits for. The end
@@ -184,8 +179,8 @@ func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
 func (l *lister) ask(ctx context.Context) (*reply, error) {
 	for try := 1; ; try++ {
 		r, err := l.client.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/identities", query: l.query, page: true, room: l.room})
-		var limited *RateLimited
-		if !errors.As(err, &limited) || try > pageRetries {
+		limited, ok := errors.AsType[*RateLimited](err)
+		if !ok || try > pageRetries {
 			return r, err
 		}
 		if wait.For(ctx, limited.Reset) != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 )
 
 // DefaultLoad is the background's share of Ory; see [Client.Load].
@@ -48,7 +49,7 @@ func (c *Client) waitForTurn(ctx context.Context, b bucket) (done func(), err er
 	defer give.Stop()
 	start := time.Now()
 	for {
-		wait := max(c.throttle.left(b), c.pace.left(b, c.load()))
+		wait := max(c.throttle[b].Left(), c.pace.left(b, c.load()))
 		if left := patience.For - time.Since(start); wait > left {
 			return nil, &RateLimited{Reset: wait}
 		}
@@ -99,12 +100,7 @@ func pause(ctx context.Context, p symbolon.Patience, d time.Duration) bool {
 	return false
 }
 
-func (c *Client) load() float64 {
-	if c.Load <= 0 {
-		return DefaultLoad
-	}
-	return min(c.Load, 1)
-}
+func (c *Client) load() float64 { return min(defaults.Positive(c.Load, DefaultLoad), 1) }
 
 // left is how long the background must wait to keep to its share.
 func (p *pacer) left(b bucket, load float64) time.Duration {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
@@ -103,7 +102,7 @@ func (c *Client) probe(ctx context.Context, q question) (Probe, *reply, error) {
 	}
 	middle := sent.Add(time.Since(sent) / 2)
 	p := Probe{Status: r.status}
-	_, p.Kratos = r.kratosError(&Error{kind: symbolon.ErrUnavailable})
+	_, _, p.Kratos = r.kratosError()
 	if u, err := url.Parse(r.header.Get("Location")); err == nil && u.Host != "" {
 		p.Location = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 	} else if r.header.Get("Location") != "" {

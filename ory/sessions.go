@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/ascii"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
@@ -50,7 +51,7 @@ func isFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }
 // Errors: [ErrNoSession], which alone proves nothing; [ErrAAL2Required]; and
 // symbolon.ErrUnavailable for everything else, an answer without an identity included.
 func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
-	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !visible(cred.Value) {
+	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !ascii.Visible(cred.Value) {
 		return Session{}, unknown("whoami without a credential")
 	}
 	r, err := c.ask(ctx, question{bucket: publicHigh, path: "/sessions/whoami", cred: cred, fresh: isFresh(ctx)})
@@ -60,21 +61,17 @@ func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
 	if r.status != http.StatusOK {
 		return Session{}, fmt.Errorf("whoami: %w", whoamiRefusal(r))
 	}
-	s, err := oneSession(r)
-	if err != nil {
-		return Session{}, fmt.Errorf("whoami: %w", err)
-	}
-	if s.Identity == nil {
+	s, err := decoded(r, "whoami", DecodeSession)
+	if err == nil && s.Identity == nil {
 		return Session{}, unknown("whoami names no identity")
 	}
-	return s, nil
+	return s, err
 }
 
 // whoamiRefusal returns the error of an answer other than 200. Only a 401 and a 403 say
 // something about the session; a 404 or a 400 does not.
 func whoamiRefusal(r *reply) error {
-	e := &Error{Status: r.status, kind: symbolon.ErrUnavailable}
-	_, own := r.kratosError(e)
+	e, _, own := r.kratosError()
 	switch {
 	case own && r.status == http.StatusUnauthorized:
 		e.kind = ErrNoSession
@@ -88,7 +85,7 @@ func whoamiRefusal(r *reply) error {
 // program reads it in the same way.
 func (r *reply) redirect() string {
 	to, err := r.fields().optional("redirect_browser_to")
-	if err != nil || len(to) > 2<<10 || !visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
+	if err != nil || len(to) > 2<<10 || !ascii.Visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
 		return ""
 	}
 	u, err := url.Parse(to)
@@ -98,66 +95,28 @@ func (r *reply) redirect() string {
 	return to
 }
 
-func oneSession(r *reply) (Session, error) {
-	body, err := r.json()
-	if err != nil {
-		return Session{}, err
-	}
-	s, err := DecodeSession(body)
-	if err != nil {
-		return Session{}, unknown("%s", err.Error())
-	}
-	return s, nil
-}
-
 // Session reads a session with its identity over the admin API. ErrNotFound means Kratos' own
 // 404: the session or its identity was deleted.
 func (c *Client) Session(ctx context.Context, id string) (Session, error) {
-	path, err := idPath("/admin/sessions/", id)
-	if err != nil {
-		return Session{}, err
-	}
-	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: path, query: url.Values{"expand": {"identity"}}})
-	if err != nil {
-		return Session{}, fmt.Errorf("read session: %w", err)
-	}
-	s, err := oneSession(r)
-	if err != nil {
-		return Session{}, fmt.Errorf("read session: %w", err)
-	}
-	if "/admin/sessions/"+s.ID != path {
-		return Session{}, unknown("another session than the one that was asked for")
-	}
-	return s, nil
+	q := question{bucket: adminMedium, admin: true, path: idPath("/admin/sessions/", id, ""), query: url.Values{"expand": {"identity"}}}
+	return get(ctx, c, "read session", q, func(body []byte) (Session, error) {
+		s, err := DecodeSession(body)
+		if err == nil && !strings.EqualFold(s.ID, id) {
+			return Session{}, errors.New("another session than the one that was asked for")
+		}
+		return s, err
+	})
 }
 
 // LastSignIn returns when somebody last signed in as the identity, by its newest 50 sessions.
 // It returns the zero time if the identity has no session.
 func (c *Client) LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.Time, error) {
-	path, err := idPath("/admin/identities/", string(id))
-	if err != nil {
-		return time.Time{}, err
-	}
-	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: path + "/sessions", query: url.Values{"page_size": {"50"}}})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the sessions of identity %s: %w", id, err)
-	}
-	body, err := r.json()
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the sessions of identity %s: %w", id, err)
-	}
-	last, err := newestSignIn(body)
-	if err != nil {
-		return time.Time{}, unknown("the answer is not a list of sessions: %s", err.Error())
-	}
-	return last, nil
+	q := question{bucket: adminMedium, admin: true, path: idPath("/admin/identities/", string(id), "/sessions"), query: url.Values{"page_size": {"50"}}}
+	return get(ctx, c, "read the sessions of identity "+string(id), q, newestSignIn)
 }
 
 func newestSignIn(body []byte) (last time.Time, err error) {
 	items, err := strictjson.Array(body)
-	if err != nil {
-		return last, err
-	}
 	for _, item := range items {
 		f, err := split(item)
 		if err != nil {
@@ -171,74 +130,59 @@ func newestSignIn(body []byte) (last time.Time, err error) {
 			last = at
 		}
 	}
-	return last, nil
+	return last, err
 }
 
 // ProbeSessions reads any one session with its identity over the admin API. It returns no
 // error if Ory can read its sessions and identities at this moment.
 func (c *Client) ProbeSessions(ctx context.Context) error {
-	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, path: "/admin/sessions",
-		query: url.Values{"page_size": {"1"}, "expand": {"identity"}}})
-	if err != nil {
-		return fmt.Errorf("probe sessions: %w", err)
-	}
-	body, err := r.json()
-	if err != nil {
-		return fmt.Errorf("probe sessions: %w", err)
-	}
+	q := question{bucket: adminMedium, admin: true, path: "/admin/sessions", query: url.Values{"page_size": {"1"}, "expand": {"identity"}}}
+	_, err := get(ctx, c, "probe sessions", q, sessionsWithIdentities)
+	return err
+}
+
+func sessionsWithIdentities(body []byte) ([][]byte, error) {
 	items, err := strictjson.Array(body)
-	if err != nil {
-		return unknown("probe sessions: the answer is not a list of sessions")
-	}
 	for _, item := range items {
 		if s, err := session(item); err != nil || s.Identity == nil {
-			return unknown("probe sessions: a session without its identity")
+			return nil, errors.New("a session without its identity")
 		}
 	}
-	return nil
+	return items, err
 }
 
 // RevokeSession revokes one session. ErrNotFound: Ory has no such session.
 func (c *Client) RevokeSession(ctx context.Context, id string) error {
-	path, err := idPath("/admin/sessions/", id)
-	if err != nil {
-		return err
-	}
-	if err := c.remove(ctx, path); err != nil {
-		return fmt.Errorf("revoke session: %w", err)
-	}
-	return nil
+	return c.remove(ctx, "revoke session", idPath("/admin/sessions/", id, ""))
 }
 
 // RevokeSessions revokes all sessions of an identity. It succeeds even if there is no session
 // or no such identity, because then no session is left.
 func (c *Client) RevokeSessions(ctx context.Context, id symbolon.IdentityID) error {
-	path, err := idPath("/admin/identities/", string(id))
-	if err != nil {
-		return err
+	err := c.remove(ctx, "revoke the sessions of identity "+string(id), idPath("/admin/identities/", string(id), "/sessions"))
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return nil
 	}
-	if err := c.remove(ctx, path+"/sessions"); err != nil && !errors.Is(err, symbolon.ErrNotFound) {
-		return fmt.Errorf("revoke the sessions of identity %s: %w", id, err)
-	}
-	return nil
+	return err
 }
 
-func (c *Client) remove(ctx context.Context, path string) error {
+// remove deletes what has a path. doing begins the text of every error.
+func (c *Client) remove(ctx context.Context, doing, path string) error {
 	r, err := c.ask(ctx, question{bucket: adminLow, method: http.MethodDelete, admin: true, path: path})
-	if err != nil {
-		return err
+	if err == nil && r.status != http.StatusNoContent {
+		err = r.refusal()
 	}
-	if r.status != http.StatusNoContent {
-		return r.refusal()
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
 }
 
-// idPath appends an ID to a path. The ID must be a UUID.
-func idPath(prefix, id string) (string, error) {
+// idPath puts an ID into a path. The path is empty unless the ID is a UUID.
+func idPath(before, id, after string) string {
 	canonical, err := symbolon.ParseIdentityID(id)
 	if err != nil {
-		return "", errors.New("ory: the ID asked for is not a UUID")
+		return ""
 	}
-	return prefix + string(canonical), nil
+	return before + string(canonical) + after
 }

@@ -4,8 +4,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // bucket is a kind of questions that share one of Ory Network's rate limits.
@@ -28,24 +29,14 @@ const (
 
 // throttle lets a whole bucket pause after a 429, and after an answer that says that the
 // limit is used up.
-type throttle struct {
-	mu    sync.Mutex // protects until
-	until [buckets]time.Time
-}
+type throttle [buckets]wait.Pause
 
 // wait returns a *RateLimited while the bucket pauses.
 func (t *throttle) wait(b bucket) error {
-	if left := t.left(b); left > 0 && b != unlimited {
+	if left := t[b].Left(); left > 0 && b != unlimited {
 		return &RateLimited{Reset: left}
 	}
 	return nil
-}
-
-// left is how long the bucket still pauses.
-func (t *throttle) left(b bucket) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return time.Until(t.until[b])
 }
 
 // learn reads what an answer says about the limit of its bucket. It returns a *RateLimited
@@ -55,11 +46,7 @@ func (t *throttle) learn(b bucket, status int, h http.Header) error {
 	if pause <= 0 {
 		return nil
 	}
-	t.mu.Lock()
-	if until := time.Now().Add(pause); until.After(t.until[b]) {
-		t.until[b] = until
-	}
-	t.mu.Unlock()
+	t[b].Extend(pause)
 	if status == http.StatusTooManyRequests {
 		return &RateLimited{Reset: pause}
 	}

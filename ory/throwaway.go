@@ -85,18 +85,6 @@ func formMessages(r *reply) (out []string) {
 // FindByIdentifier returns the identity that signs in with an identifier, such as an e-mail
 // address or a name. There is at most one.
 func (c *Client) FindByIdentifier(ctx context.Context, identifier string) ([]symbolon.Identity, error) {
-	r, err := c.ask(ctx, question{bucket: adminMedium, admin: true, page: true, path: "/admin/identities",
-		query: url.Values{"credentials_identifier": {identifier}}})
-	if err != nil {
-		return nil, fmt.Errorf("find an identity: %w", err)
-	}
-	body, err := r.json()
-	if err != nil {
-		return nil, fmt.Errorf("find an identity: %w", err)
-	}
-	found, err := identities(body)
-	if err != nil {
-		return nil, unknown("find an identity: %s", err.Error())
-	}
-	return found, nil
+	q := question{bucket: adminMedium, admin: true, page: true, path: "/admin/identities", query: url.Values{"credentials_identifier": {identifier}}}
+	return get(ctx, c, "find an identity", q, identities)
 }

@@ -102,9 +102,8 @@ const (
 // outcomeOf tells faults of the connection from everything else. A 500 for one credential
 // is an answer like a 401, so that a client cannot open the breaker for others.
 func outcomeOf(ctx context.Context, err error, took int64) outcome {
-	var limited *ory.RateLimited
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled), errors.As(err, &limited):
+	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, symbolon.ErrRateLimited):
 		return inconclusive
 	case !errors.Is(err, ory.ErrNoAnswer):
 		return answered

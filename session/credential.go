@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/symbolon-id/symbolon/internal/ascii"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
@@ -100,22 +101,13 @@ func bearerToken(values []string) (kind ory.Kind, token string, ok bool) {
 func wellFormed(c ory.Credential) bool {
 	switch c.Kind {
 	case ory.SessionToken: // old ones, and those made by hand, lack the prefix
-		return within(c.Value, maxToken, '!', '~')
+		return c.Value != "" && len(c.Value) <= maxToken && ascii.Visible(c.Value)
 	case ory.BearerToken:
-		return strings.HasPrefix(c.Value, tokenPrefix) && len(c.Value) > len(tokenPrefix) && within(c.Value, maxToken, '!', '~')
+		return strings.HasPrefix(c.Value, tokenPrefix) && c.Value != tokenPrefix && len(c.Value) <= maxToken && ascii.Visible(c.Value)
 	case ory.SessionCookie:
 		return len(c.Value) <= maxCookie && isBase64URL(c.Value)
 	}
 	return false
-}
-
-func within(s string, limit int, lo, hi byte) bool {
-	for i := range len(s) {
-		if s[i] < lo || s[i] > hi {
-			return false
-		}
-	}
-	return s != "" && len(s) <= limit
 }
 
 // isBase64URL reports whether s is padded base64 for URLs, as securecookie makes it.

@@ -47,30 +47,18 @@ func RefusalOf(err error) Refusal {
 	return Refusal{p.Status, string(p.Code), p.Message, p.Redirect}
 }
 
-// secondFactor is ErrAAL2Required with the address where Ory asks for the factor.
-type secondFactor struct{ problem *answer.Problem }
-
-func (s *secondFactor) Error() string   { return s.problem.Error() }
-func (s *secondFactor) Unwrap() []error { return []error{s.problem, ErrAAL2Required} }
-
 // aal2Required returns the denial for Ory's demand of a second factor.
 func aal2Required(err error) error {
-	var e *ory.Error
-	if !errors.As(err, &e) || e.Redirect == "" {
+	e, ok := errors.AsType[*ory.Error](err)
+	if !ok || e.Redirect == "" {
 		return ErrAAL2Required
 	}
-	p := answer.New(http.StatusForbidden, answer.AAL2Required, answer.Of(ErrAAL2Required).Message)
+	p := *answer.Of(ErrAAL2Required)
 	p.Redirect = e.Redirect
-	return &secondFactor{p}
+	return &p
 }
 
 // SecondFactorURL returns the address where Ory asks for the second factor, if err is
 // [ErrAAL2Required]. It is empty if Ory gave no address, for example because a policy
 // requires the factor. An ErrorFunc sends browsers there.
-func SecondFactorURL(err error) string {
-	var s *secondFactor
-	if errors.As(err, &s) {
-		return s.problem.Redirect
-	}
-	return ""
-}
+func SecondFactorURL(err error) string { return answer.Of(err).Redirect }

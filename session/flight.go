@@ -94,8 +94,7 @@ func (v *Verifier) keep(k key, e *entry, err error) {
 		v.cache.Set(k, e)
 		return
 	}
-	var odd contradiction
-	if errors.As(err, &odd) {
+	if _, odd := errors.AsType[contradiction](err); odd {
 		if e, ok := v.cache.GetIfPresent(k); ok {
 			e.final.Store(true)
 		}

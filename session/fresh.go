@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
@@ -37,12 +38,7 @@ func (v *Verifier) Bound() time.Duration {
 	return bound
 }
 
-func (v *Verifier) maxStale() time.Duration {
-	if v.MaxStale <= 0 {
-		return defaultMaxStale
-	}
-	return v.MaxStale
-}
+func (v *Verifier) maxStale() time.Duration { return defaults.Positive(v.MaxStale, defaultMaxStale) }
 
 // purgeAge is how long a purge is kept, because no answer lives longer. A token does if
 // the wall clock is set back.

@@ -64,7 +64,7 @@ func (v *Verifier) Me() http.Handler {
 			answer.Write(w, err)
 			return
 		}
-		answer.JSON(w, http.StatusOK, meOf(p))
+		answer.JSON(w, http.StatusOK, me{p.User.ID, p.User.Identity, p.Email, meSession(p.Session)})
 	})
 }
 
@@ -80,8 +80,4 @@ type meSession struct {
 	AAL             string    `json:"aal"`
 	AuthenticatedAt time.Time `json:"authenticated_at"`
 	ExpiresAt       time.Time `json:"expires_at"`
-}
-
-func meOf(p *symbolon.Principal) me {
-	return me{p.User.ID, p.User.Identity, p.Email, meSession(p.Session)}
 }

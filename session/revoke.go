@@ -35,14 +35,14 @@ func (v *Verifier) Purge(id symbolon.IdentityID) { v.purge(string(id)) }
 // PurgeSession is Purge for one session.
 func (v *Verifier) PurgeSession(id string) { v.purge(id) }
 
-// Revoke ends all sessions of an identity at Ory and purges them. Errors:
-// symbolon.ErrNoAdmin; symbolon.ErrUnavailable: it is not known whether Ory ended them.
+// Revoke revokes all sessions of an identity at Ory and purges them. Errors:
+// symbolon.ErrNoAdmin; symbolon.ErrUnavailable: it is not known whether Ory revoked them.
 func (v *Verifier) Revoke(ctx context.Context, id symbolon.IdentityID) error {
 	if err := v.Check(); err != nil {
 		return err
 	}
 	err := v.ory.RevokeSessions(ctx, id)
-	v.purge(string(id)) // also after an error, because Ory may have ended them
+	v.purge(string(id)) // also after an error, because Ory may have revoked them
 	return err
 }
 

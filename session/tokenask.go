@@ -79,16 +79,15 @@ func (v *Verifier) plausible(cred ory.Credential) bool {
 // isRefusal reports whether an error says that a token is not good. Every other error is
 // "don't know".
 func isRefusal(err error) bool {
-	var r *jwt.Refusal
-	return errors.As(err, &r)
+	_, refused := errors.AsType[*jwt.Refusal](err)
+	return refused
 }
 
 // refused counts and logs a refusal. It warns only about tokens that Ory signed, because
 // anybody can send the others.
 func (v *Verifier) refused(err error) {
 	v.count.refused.Add(1)
-	var r *jwt.Refusal
-	if errors.As(err, &r) && r.Misconfigured {
+	if r, ok := errors.AsType[*jwt.Refusal](err); ok && r.Misconfigured {
 		v.warn(&v.warnedTokens, "a token that Ory signed is refused", err)
 		return
 	}
@@ -223,8 +222,7 @@ func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 // read at Ory, because a token does not contain enough.
 func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error) {
 	link, err := v.Linker.Lookup(ctx, t.Identity)
-	var deny *symbolon.DenyError
-	denied := errors.As(err, &deny)
+	_, denied := errors.AsType[*symbolon.DenyError](err)
 	switch {
 	case err != nil && !denied && !errors.Is(err, symbolon.ErrNotFound):
 		return symbolon.Link{}, err

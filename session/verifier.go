@@ -23,6 +23,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
@@ -300,13 +302,8 @@ func (v *Verifier) wire() (err error) {
 	}
 	v.prefixes = newKeyPrefixes(v.ory.PublicURL)
 	v.places, v.strangerPlaces = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
-	limit, bytes := v.MaxSessions, v.MaxBytes
-	if limit <= 0 {
-		limit = defaultMaxSessions
-	}
-	if bytes <= 0 {
-		bytes = int64(limit) << 10
-	}
+	limit := defaults.Positive(v.MaxSessions, defaultMaxSessions)
+	bytes := defaults.Positive(v.MaxBytes, int64(limit)<<10)
 	v.known = newKnownSessions(limit)
 	if v.cache, err = newCache(limit, bytes); err != nil {
 		return err
@@ -345,16 +342,6 @@ func (v *Verifier) share() {
 // mono is the clock for the age of answers. Setting the wall clock does not change it.
 func (v *Verifier) mono() int64 { return int64(time.Since(v.start)) }
 
-func (v *Verifier) now() time.Time {
-	if v.Now != nil {
-		return v.Now()
-	}
-	return time.Now()
-}
+func (v *Verifier) now() time.Time { return defaults.Now(v.Now) }
 
-func (v *Verifier) log() *slog.Logger {
-	if v.Log != nil {
-		return v.Log
-	}
-	return slog.Default()
-}
+func (v *Verifier) log() *slog.Logger { return cmp.Or(v.Log, slog.Default()) }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/defaults"
 )
 
 // Signer signs the user of a request as a JWT (EdDSA, Ed25519) that counts for at most a
@@ -219,9 +220,4 @@ func (w cacheable) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (s *Signer) now() time.Time {
-	if s.Now != nil {
-		return s.Now()
-	}
-	return time.Now()
-}
+func (s *Signer) now() time.Time { return defaults.Now(s.Now) }

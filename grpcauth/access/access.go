@@ -67,7 +67,7 @@ type Guard struct {
 	// [session.Verifier.Bound]. Policies are checked when a stream begins, and not again.
 	//
 	// The default, 0, verifies only when a stream begins. The danger: the stream then goes
-	// on after its session has ended, until client or handler end it.
+	// on after its session was revoked or has expired, until client or handler end it.
 	Recheck time.Duration
 
 	once     sync.Once

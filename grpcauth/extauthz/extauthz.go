@@ -10,6 +10,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -168,12 +169,7 @@ func refuse(answer forwardauth.Answer) *authv3.CheckResponse {
 	}
 }
 
-func (s *Server) log() *slog.Logger {
-	if s.Log != nil {
-		return s.Log
-	}
-	return slog.Default()
-}
+func (s *Server) log() *slog.Logger { return cmp.Or(s.Log, slog.Default()) }
 
 // unavailable is ForwardAuth's 503, which it gives without a Verifier.
 func unavailable() *authv3.CheckResponse {

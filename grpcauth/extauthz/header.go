@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -24,11 +25,7 @@ func (s *Server) read(asked *authv3.AttributeContext_HttpRequest) (http.Header, 
 	}
 	if raw := asked.GetHeaderMap().GetHeaders(); len(raw) > 0 {
 		for _, h := range raw {
-			value := h.GetValue()
-			if b := h.GetRawValue(); len(b) > 0 {
-				value = string(b)
-			}
-			add(h.GetKey(), value)
+			add(h.GetKey(), cmp.Or(string(h.GetRawValue()), h.GetValue()))
 		}
 		return header, names
 	}

@@ -47,6 +47,12 @@ type Problem struct {
 
 func (p *Problem) Error() string { return string(p.Code) + ": " + p.Message }
 
+// Is reports whether target is the same problem without the Redirect.
+func (p *Problem) Is(target error) bool {
+	t, ok := target.(*Problem)
+	return ok && *t == Problem{p.Status, p.Code, p.Message, ""}
+}
+
 // New makes a problem.
 func New(status int, code Code, message string) *Problem {
 	return &Problem{Status: status, Code: code, Message: message}

@@ -63,8 +63,8 @@ func (f *Fields) Unwrap() []error { return slices.Collect(maps.Values(f.faults))
 // In returns the faults of an error by field. It is empty for nil, and for an error that
 // concerns no field.
 func In(err error) map[string]error {
-	var f *Fields
-	if !errors.As(err, &f) {
+	f, ok := errors.AsType[*Fields](err)
+	if !ok {
 		return nil
 	}
 	return f.faults

@@ -7,6 +7,7 @@
 package flight
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -229,12 +230,7 @@ func (g *Group[K, V]) refuse() (idle <-chan struct{}) {
 	return g.idle
 }
 
-func (g *Group[K, V]) log() *slog.Logger {
-	if g.Log == nil {
-		return slog.Default()
-	}
-	return g.Log
-}
+func (g *Group[K, V]) log() *slog.Logger { return cmp.Or(g.Log, slog.Default()) }
 
 var errClosed = fmt.Errorf("%w: the group is closed", ErrNoResult)
 

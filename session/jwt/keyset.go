@@ -97,14 +97,14 @@ func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicK
 	if err != nil {
 		return nil, errors.New("it is no object")
 	}
-	kty, _ := textOf(members["kty"])
+	kty, _ := strictjson.Text(members["kty"])
 	for _, name := range secretMembers {
 		if _, there := members[name]; there || kty == "oct" {
 			return nil, errors.New("it is a private or a symmetric key, with which anybody can make tokens: publish only the public halves " +
 				"(remove d, p, q, dp, dq and qi), and replace the key if others could read it here")
 		}
 	}
-	kid, _ := textOf(members["kid"])
+	kid, _ := strictjson.Text(members["kid"])
 	switch {
 	case kid == "" || len(kid) > maxKeyID:
 		return nil, unused("it has no kid")
@@ -131,7 +131,7 @@ func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicK
 
 func forSignatures(members map[string]json.RawMessage) bool {
 	if raw, there := members["use"]; there {
-		if use, _ := textOf(raw); use != "sig" {
+		if use, _ := strictjson.Text(raw); use != "sig" {
 			return false
 		}
 	}
@@ -180,7 +180,7 @@ func algorithmOf(members map[string]json.RawMessage, public any) (jose.Signature
 	if !there && len(fits) == 1 {
 		return fits[0], nil
 	}
-	alg, _ := textOf(raw)
+	alg, _ := strictjson.Text(raw)
 	if !slices.Contains(fits, jose.SignatureAlgorithm(alg)) {
 		return "", unused("it has no alg that fits its kty and crv")
 	}

@@ -137,16 +137,16 @@ func (t *Token) readHeader(part string) error {
 			return refuse("its header has a member other than alg, kid and typ")
 		}
 	}
-	alg, ok := textOf(members["alg"])
+	alg, ok := strictjson.Text(members["alg"])
 	if !ok {
 		return refuse("its header has no alg")
 	}
 	t.algorithm = jose.SignatureAlgorithm(alg)
-	if t.kid, ok = textOf(members["kid"]); !ok || t.kid == "" || len(t.kid) > maxKeyID {
+	if t.kid, ok = strictjson.Text(members["kid"]); !ok || t.kid == "" || len(t.kid) > maxKeyID {
 		return refuse("its header has no kid")
 	}
 	if raw, there := members["typ"]; there {
-		if typ, ok := textOf(raw); !ok || !strings.EqualFold(typ, "JWT") {
+		if typ, ok := strictjson.Text(raw); !ok || !strings.EqualFold(typ, "JWT") {
 			return refuse("its typ is not JWT")
 		}
 	}
@@ -165,7 +165,7 @@ const plainIssuer = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 // checkParties checks that Ory issued the token, and for this audience.
 func (v *Verifier) checkParties(claims map[string]json.RawMessage) error {
-	if issuer, ok := textOf(claims["iss"]); !ok || issuer != v.Issuer {
+	if issuer, ok := strictjson.Text(claims["iss"]); !ok || issuer != v.Issuer {
 		return anotherIssuer
 	}
 	raw, there := claims["aud"]
@@ -239,26 +239,26 @@ func (v *Verifier) verify(raw string, tok *Token, key *publicKey) error {
 // readPerson reads the claims about the person. Ory has signed them, so an invalid claim
 // comes from the template.
 func (t *Token) readPerson(claims map[string]json.RawMessage, userClaim string) error {
-	sub, ok := textOf(claims["sub"])
+	sub, ok := strictjson.Text(claims["sub"])
 	id, err := symbolon.ParseIdentityID(sub)
 	if !ok || err != nil || string(id) != sub {
 		return misconfigured("its sub is not an identity's ID: the template's subject_source must be id")
 	}
 	t.Identity = id
 	if raw, there := claims["sid"]; there {
-		sid, ok := textOf(raw)
+		sid, ok := strictjson.Text(raw)
 		if id, err := symbolon.ParseIdentityID(sid); !ok || err != nil || string(id) != sid { // a UUID as well
 			return misconfigured("its sid is not a session's ID")
 		}
 		t.Session = sid
 	}
 	if raw, there := claims["aal"]; there {
-		if t.AAL, ok = textOf(raw); !ok || len(t.AAL) > 16 {
+		if t.AAL, ok = strictjson.Text(raw); !ok || len(t.AAL) > 16 {
 			return misconfigured("its aal is not a string such as aal1")
 		}
 	}
 	if raw, there := claims["authenticated_at"]; there {
-		text, ok := textOf(raw)
+		text, ok := strictjson.Text(raw)
 		if t.Authenticated, err = time.Parse(time.RFC3339, text); !ok || err != nil || t.Authenticated.Sub(t.Issued) > Leeway {
 			return misconfigured("its authenticated_at is not a time in the past such as 2026-11-25T16:00:00Z")
 		}
@@ -269,7 +269,7 @@ func (t *Token) readPerson(claims map[string]json.RawMessage, userClaim string) 
 	if userClaim == "" {
 		return nil
 	}
-	if t.User, ok = textOf(claims[userClaim]); !ok || t.User == "" || len(t.User) > 256 {
+	if t.User, ok = strictjson.Text(claims[userClaim]); !ok || t.User == "" || len(t.User) > 256 {
 		return misconfigured("it has no string claim " + strconv.Quote(userClaim) + " (auth.jwt.user_claim)")
 	}
 	return nil
@@ -281,7 +281,7 @@ func (t *Token) readEmail(claims map[string]json.RawMessage) error {
 	if !there || string(verified) == "false" || string(verified) == "null" {
 		return nil
 	}
-	email, ok := textOf(claims["email"])
+	email, ok := strictjson.Text(claims["email"])
 	if string(verified) != "true" || !ok || len(email) > 320 {
 		return misconfigured("its email_verified is not a boolean, or its email is not a string")
 	}
@@ -289,32 +289,20 @@ func (t *Token) readEmail(claims map[string]json.RawMessage) error {
 	return nil
 }
 
-// textOf reads a JSON string. A missing member is not ok.
-func textOf(raw json.RawMessage) (s string, ok bool) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return "", false
-	}
-	return s, true
-}
-
 // textsOf reads a JSON string or a list of them.
 func textsOf(raw json.RawMessage) ([]string, bool) {
-	if s, ok := textOf(raw); ok {
+	if s, ok := strictjson.Text(raw); ok {
 		return []string{s}, true
 	}
-	var items []json.RawMessage
-	if json.Unmarshal(raw, &items) != nil || items == nil {
-		return nil, false
-	}
+	items, err := strictjson.Array(raw)
 	out := make([]string, len(items))
 	for i, item := range items {
 		var ok bool
-		if out[i], ok = textOf(item); !ok {
+		if out[i], ok = strictjson.Text(item); !ok {
 			return nil, false
 		}
 	}
-	return out, true
+	return out, err == nil
 }
 
 // lastSecond is the end of the year 9999.
@@ -322,7 +310,7 @@ const lastSecond = 253402300799
 
 // secondsOf reads a number that consists of digits only, without sign, fraction or exponent.
 func secondsOf(raw json.RawMessage) (time.Time, bool) {
-	s := string(bytes.TrimSpace(raw))
+	s := string(raw)
 	if s == "" || len(s) > 12 || strings.Trim(s, "0123456789") != "" {
 		return time.Time{}, false
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/symbolon-id/symbolon/internal/defaults"
 	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
@@ -122,12 +123,7 @@ var notUsers = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sid", "aal", 
 // Ory.
 func (v *Verifier) MaxAge() time.Duration { return v.maxLife() + Leeway }
 
-func (v *Verifier) maxLife() time.Duration {
-	if v.MaxLife <= 0 {
-		return defaultLife
-	}
-	return v.MaxLife
-}
+func (v *Verifier) maxLife() time.Duration { return defaults.Positive(v.MaxLife, defaultLife) }
 
 // algorithms are the accepted algorithms.
 func (v *Verifier) algorithms() []jose.SignatureAlgorithm {
