@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -90,7 +91,7 @@ func printHalves(w io.Writer, p system.Person) {
 		row("user", "none", "the identity has no user")
 	}
 	if p.Link != nil {
-		row("link", p.Link.State, bondLine(*p.Link))
+		row("link", p.Link.State, bondLine(*p.Link, p.History))
 	} else {
 		row("link", "none", "the ledger has no entry")
 	}
@@ -123,8 +124,23 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	return "its row names this identity"
 }
 
-func bondLine(b system.Bond) string {
+// endings are the events that end a link or put it on hold.
+var endings = map[symbolon.LinkState]symbolon.EventKind{symbolon.OnHold: symbolon.LinkHeld, symbolon.Forgotten: symbolon.UserForgotten,
+	symbolon.Gone: symbolon.IdentityGone, symbolon.Erased: symbolon.UserErased}
+
+// bondLine says since when the link has its state, and by what. The ledger has the time at
+// which the link was made; the time of an ending is that of its event.
+func bondLine(b system.Bond, history []system.Event) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Source)
+	if ending, ok := endings[b.State]; ok {
+		s = fmt.Sprintf("made %s, by %s", stamp(b.At), b.Source) // if the event is not among the newest
+		for _, e := range slices.Backward(history) {
+			if e.Kind == ending && e.Identity == b.Identity {
+				s = fmt.Sprintf("since %s, by %s", stamp(e.At), e.Source)
+				break
+			}
+		}
+	}
 	if b.Reason != "" {
 		s += ", because of " + string(b.Reason)
 	}
