@@ -28,7 +28,7 @@ type adoptCmd struct {
 }
 
 func (adoptCmd) Help() string {
-	return `Matches identities and users that existed before Symbolon. The plan names the other half of each, and the evidence: the ledger, the identity column, a voucher, a place that you name with --by, or a verified e-mail address if adopt.verified_email is on. If two pieces of evidence contradict each other, nothing is bound.
+	return `The plan names the other half of each, and the evidence: the ledger, the identity column, a voucher, a place that you name with --by, or a verified e-mail address if adopt.verified_email is on. If two pieces of evidence contradict each other, nothing is bound.
 
 	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
 	symbolon adopt --apply plan.csv                     # each line is checked again first

@@ -18,7 +18,7 @@ type bindCmd struct {
 }
 
 func (bindCmd) Help() string {
-	return `Binds an identity to an existing user. Your word overrides all evidence, and releases an identity or a user that was on hold. A link of an identity that exists is replaced only with --move.
+	return `Your word overrides all evidence, and releases an identity or a user that was on hold. A link of an identity that exists is replaced only with --move.
 
 	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"`
 }
