@@ -32,11 +32,7 @@ func (h *people) user(r *http.Request) (any, error) {
 }
 
 // identity answers GET /admin/identities/{id}.
-func (h *people) identity(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *people) identity(r *http.Request, id symbolon.IdentityID) (any, error) {
 	p, err := h.lookup(r, string(id))
 	if err == nil && !p.HasIdentity(id) {
 		err = symbolon.ErrNotFound // it is a user's ID
@@ -49,11 +45,7 @@ func (h *people) lookup(r *http.Request, id string) (system.Person, error) {
 }
 
 // sync answers POST /admin/identities/{id}/sync: it reads the identity at Ory now.
-func (h *people) sync(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *people) sync(r *http.Request, id symbolon.IdentityID) (any, error) {
 	link, err := h.linker.Refresh(r.Context(), id, symbolon.FromOperator)
 	return map[string]system.Bond{"link": system.BondOf(link)}, err
 }
@@ -107,10 +99,6 @@ func (h *people) revoke(r *http.Request) (any, error) {
 }
 
 // revokeAll answers DELETE /admin/identities/{id}/sessions.
-func (h *people) revokeAll(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *people) revokeAll(r *http.Request, id symbolon.IdentityID) (any, error) {
 	return nil, h.verifier.Revoke(r.Context(), id)
 }

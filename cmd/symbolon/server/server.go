@@ -87,7 +87,7 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
 	p.hydrate = &forwardauth.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()
-	p.metrics.sessions(p.verifier, p.purges)
+	p.metrics.registry.MustRegister(&sessionMetrics{p.verifier, p.purges})
 	if p.work, err = p.newBackground(); err != nil {
 		p.purges.close()
 	}
