@@ -45,14 +45,12 @@ func (c adoptCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.CloseAfterWrites(a.Ctx)
-	if err := system.NeedsAdmin(s.Ory, "adopt compares all identities, which needs Ory's admin API"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "adopt compares all identities, which needs Ory's admin API", func(s *system.System) error {
+		return c.adopt(a, s, options)
+	})
+}
+
+func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (err error) {
 	if s.Config.Users.CreateURL != "" {
 		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon does not know that table"),
 			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
@@ -92,13 +90,8 @@ func (c adoptCmd) Run(a *cli.App) error {
 
 // options checks the flags against each other.
 func (c adoptCmd) options() (o adopt.Options, err error) {
-	doing := 0
-	for _, on := range []bool{c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""} {
-		if on {
-			doing++
-		}
-	}
-	if doing > 1 {
+	plans, applies, undoes := c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""
+	if plans && applies || plans && undoes || applies && undoes {
 		return o, cli.Usage(errors.New("--dry-run or --plan, --apply and --undo exclude each other"))
 	}
 	for _, place := range c.By {

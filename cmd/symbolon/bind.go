@@ -33,11 +33,10 @@ func (c bindCmd) Run(a *cli.App) error {
 	if p := system.CheckBind(user, c.Why); p != nil {
 		return cli.Usage(errors.New(p.Message))
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+	return system.Use(a, func(s *system.System) error { return c.bind(a, s, id, user) })
+}
+
+func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user symbolon.UserID) error {
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})

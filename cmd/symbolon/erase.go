@@ -45,14 +45,12 @@ func (c eraseCmd) Run(a *cli.App) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := system.NeedsAdmin(s.Ory, "erase deletes the identity, which needs Ory's admin API"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "erase deletes the identity, which needs Ory's admin API", func(s *system.System) error {
+		return c.erase(a, s)
+	})
+}
+
+func (c eraseCmd) erase(a *cli.App, s *system.System) error {
 	e := s.Erasures()
 	if c.Resume {
 		return c.resume(a, e)
@@ -181,7 +179,7 @@ func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
 }
 
 // printErasure prints the steps that are done, and the next one.
-func printErasure(w io.Writer, e system.Erasure) {
+func printErasure(w io.Writer, e *system.Erasure) {
 	state := "UNDER WAY, next step: " + string(e.Step)
 	if e.DoneAt != nil {
 		state = string(e.Step) + " " + stamp(*e.DoneAt)
@@ -210,8 +208,7 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	if c.JSON {
 		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), nil}
 		if p.Earlier != nil {
-			e := system.ErasureOf(*p.Earlier)
-			planned.Earlier = &e
+			planned.Earlier = system.ErasureOf(*p.Earlier)
 		}
 		return json.NewEncoder(out).Encode(planned)
 	}

@@ -44,14 +44,12 @@ func (c reconcileCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.CloseAfterWrites(a.Ctx)
-	if err := system.NeedsAdmin(s.Ory, "reconcile lists all identities, which needs Ory's admin API"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "reconcile lists all identities, which needs Ory's admin API", func(s *system.System) error {
+		return c.reconcile(a, s, only)
+	})
+}
+
+func (c reconcileCmd) reconcile(a *cli.App, s *system.System, only []symbolon.FindingKind) error {
 	ctx, err := c.paced(a.Ctx, s)
 	if err != nil {
 		return err

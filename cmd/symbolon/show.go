@@ -30,11 +30,10 @@ It reads the database itself, so it works while the server is down. With ory.adm
 
 // Run prints everything about one person.
 func (c showCmd) Run(a *cli.App) error {
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+	return system.Use(a, func(s *system.System) error { return c.show(a, s) })
+}
+
+func (c showCmd) show(a *cli.App, s *system.System) error {
 	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return cli.Hint(fmt.Errorf("no identity and no user has the ID %s", cli.Plain(cli.Clip(c.ID, 64))),
@@ -57,17 +56,11 @@ func printPerson(out io.Writer, p system.Person) error {
 	printHalves(w, p)
 	if p.Erasure != nil {
 		_, _ = fmt.Fprintln(w)
-		printErasure(w, *p.Erasure)
-	}
-	if err := w.Flush(); err != nil {
-		return err
+		printErasure(w, p.Erasure)
 	}
 	_, _ = fmt.Fprintf(w, "\nopen findings: %s\n", count(len(p.Findings)))
 	for _, f := range p.Findings {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, cli.Plain(f.Detail))
-	}
-	if err := w.Flush(); err != nil {
-		return err
 	}
 	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {

@@ -77,7 +77,7 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 }
 
 func erasureBody(e symbolon.Erasure) any {
-	return map[string]system.Erasure{"erasure": system.ErasureOf(e)}
+	return map[string]*system.Erasure{"erasure": system.ErasureOf(e)}
 }
 
 // eraseRequest reads ?row= and ?why=.

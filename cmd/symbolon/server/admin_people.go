@@ -47,7 +47,7 @@ func (h *people) lookup(r *http.Request, id string) (system.Person, error) {
 // sync answers POST /admin/identities/{id}/sync: it reads the identity at Ory now.
 func (h *people) sync(r *http.Request, id symbolon.IdentityID) (any, error) {
 	link, err := h.linker.Refresh(r.Context(), id, symbolon.FromOperator)
-	return map[string]system.Bond{"link": system.BondOf(link)}, err
+	return map[string]*system.Bond{"link": system.BondOf(link)}, err
 }
 
 // bind answers POST /admin/links.
@@ -61,7 +61,7 @@ func (h *people) bind(r *http.Request) (any, error) {
 		return nil, err
 	}
 	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
-	return map[string]system.Bond{"link": system.BondOf(link)}, err
+	return map[string]*system.Bond{"link": system.BondOf(link)}, err
 }
 
 type bindRequest struct {

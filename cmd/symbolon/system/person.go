@@ -116,8 +116,7 @@ func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 	e, err := erasures.Of(ctx, identityOf(rec), userOf(rec))
 	switch {
 	case err == nil:
-		known := ErasureOf(e)
-		p.Erasure = &known
+		p.Erasure = ErasureOf(e)
 	case errors.Is(err, symbolon.ErrNotFound):
 		err = nil
 	}
@@ -137,8 +136,7 @@ func describe(rec symbolon.Record) Person {
 		p.User.Row, p.User.Identity = true, rec.Row.Identity
 	}
 	if rec.Link != nil {
-		b := BondOf(*rec.Link)
-		p.Link = &b
+		p.Link = BondOf(*rec.Link)
 	}
 	for _, f := range rec.Findings {
 		p.Findings = append(p.Findings, FindingOf(f))
@@ -155,8 +153,8 @@ func FindingOf(f symbolon.Finding) Finding {
 }
 
 // BondOf converts an entry of the ledger.
-func BondOf(l symbolon.Link) Bond {
-	return Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
+func BondOf(l symbolon.Link) *Bond {
+	return &Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
 
 func identityOf(rec symbolon.Record) symbolon.IdentityID {
