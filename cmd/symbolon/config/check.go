@@ -32,16 +32,10 @@ func (c *Config) CheckDatabase() error {
 }
 
 func (c *Config) check(r *report) {
-	c.checkOry(r)
-	c.checkDatabase(r)
-	c.checkSecrets(r)
-	c.checkServe(r)
-	c.checkHooks(r)
-	c.checkUsers(r)
-	c.checkAdopt(r)
-	c.checkBackReference(r)
-	c.checkAuth(r)
-	c.checkReconcile(r)
+	for _, section := range []func(*report){c.checkOry, c.checkDatabase, c.checkSecrets, c.checkServe, c.checkHooks, c.checkUsers,
+		c.checkAdopt, c.checkBackReference, c.checkAuth, c.checkReconcile} {
+		section(r)
+	}
 }
 
 var (

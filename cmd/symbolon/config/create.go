@@ -56,12 +56,6 @@ func (u UsersConfig) Where() string {
 }
 
 // CreateSecrets are the configured secrets, or else the derived ones.
-func (c *Config) CreateSecrets() (out []string) {
-	if len(c.Users.CreateSecret) == 0 {
-		return createurl.DeriveSecrets(c.Secrets())
-	}
-	for _, s := range c.Users.CreateSecret {
-		out = append(out, s.Reveal())
-	}
-	return out
+func (c *Config) CreateSecrets() []string {
+	return OrDerived(c.Users.CreateSecret, createurl.DeriveSecrets(c.Secrets()))
 }
