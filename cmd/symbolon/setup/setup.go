@@ -3,6 +3,7 @@
 package setup
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -60,10 +61,7 @@ type plan struct {
 
 // Run checks everything, runs the SQL, writes the files, and says what to do next.
 func (c Cmd) Run(a *cli.App) error {
-	p := &plan{App: a, flags: c, file: a.ConfigFile}
-	if p.file == "" {
-		p.file = config.DefaultFile
-	}
+	p := &plan{App: a, flags: c, file: cmp.Or(a.ConfigFile, config.DefaultFile)}
 	p.hooks = strings.TrimSuffix(p.file, filepath.Ext(p.file)) + "-hooks.yml"
 	defer func() {
 		if p.system != nil {
