@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,10 +121,7 @@ func (c eraseCmd) ask(a *cli.App, p erase.Plan) error {
 	if err := c.printPlan(a.Err, p); err != nil {
 		return err
 	}
-	want := string(p.User)
-	if want == "" {
-		want = string(p.Identity)
-	}
+	want := cmp.Or(string(p.User), string(p.Identity))
 	_, _ = fmt.Fprintf(a.Err, "\nNothing brings it back. To erase this person type the ID %s: ", cli.Plain(want))
 	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	if strings.TrimSpace(line) != want {

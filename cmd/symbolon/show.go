@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -171,12 +172,7 @@ func eventLine(e system.Event) string {
 	return s
 }
 
-func value(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return cli.Plain(s)
-}
+func value(s string) string { return cmp.Or(cli.Plain(s), "none") }
 
 func count(n int) string {
 	if n == 0 {

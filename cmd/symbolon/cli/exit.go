@@ -23,16 +23,13 @@ func Conclude(w io.Writer, err error) int {
 	for line := range strings.Lines(err.Error()) {
 		_, _ = fmt.Fprintf(w, "symbolon: %s\n", strings.TrimRight(line, "\n"))
 	}
-	var h *hintError
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*hintError](err); ok {
 		_, _ = fmt.Fprintf(w, "symbolon: hint: %s\n", h.hint)
 	}
-	var u *UsageError
-	if errors.As(err, &u) {
+	if _, ok := errors.AsType[*UsageError](err); ok {
 		return exitUsage
 	}
-	var left *leftError
-	if errors.As(err, &left) {
+	if _, ok := errors.AsType[*leftError](err); ok {
 		return exitLeft
 	}
 	return exitFailed

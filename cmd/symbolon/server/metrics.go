@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -58,9 +59,7 @@ func newMetrics() *metrics {
 // route returns the function that counts the answers of a route. Unknown paths share the
 // route "none".
 func (m *metrics) route(listener, pattern string) func(status int, took time.Duration) {
-	if pattern == "" {
-		pattern = "none"
-	}
+	pattern = cmp.Or(pattern, "none")
 	requests := m.requests.MustCurryWith(prometheus.Labels{"listener": listener, "route": pattern})
 	seconds := m.seconds.WithLabelValues(listener, pattern)
 	ok := requests.WithLabelValues("200") // looked up once, because most answers are 200

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,11 +110,12 @@ func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 	if err != nil {
 		return Person{}, err
 	}
-	p := describe(rec)
+	identity, user := halves(rec)
+	p := describe(rec, identity, user)
 	if p.Identity != nil {
 		p.Identity.ask(ctx, ory, key)
 	}
-	e, err := erasures.Of(ctx, identityOf(rec), userOf(rec))
+	e, err := erasures.Of(ctx, identity, user)
 	switch {
 	case err == nil:
 		p.Erasure = ErasureOf(e)
@@ -124,13 +126,13 @@ func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 }
 
 // describe converts a record.
-func describe(rec symbolon.Record) Person {
+func describe(rec symbolon.Record, identity symbolon.IdentityID, user symbolon.UserID) Person {
 	p := Person{Findings: []Finding{}, History: []Event{}}
-	if id := identityOf(rec); id != "" {
-		p.Identity = &IdentityHalf{ID: id}
+	if identity != "" {
+		p.Identity = &IdentityHalf{ID: identity}
 	}
-	if id := userOf(rec); id != "" {
-		p.User = &UserHalf{ID: id}
+	if user != "" {
+		p.User = &UserHalf{ID: user}
 	}
 	if rec.Row != nil {
 		p.User.Row, p.User.Identity = true, rec.Row.Identity
@@ -157,34 +159,22 @@ func BondOf(l symbolon.Link) *Bond {
 	return &Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
 
-func identityOf(rec symbolon.Record) symbolon.IdentityID {
-	switch {
-	case rec.Link != nil:
-		return rec.Link.Identity
-	case rec.Row != nil && rec.Row.Owner() != "":
-		return rec.Row.Owner()
+// halves are the IDs of the person: those of the ledger and of the row, or else the newest of
+// the history.
+func halves(rec symbolon.Record) (identity symbolon.IdentityID, user symbolon.UserID) {
+	for _, e := range rec.Events {
+		identity, user = cmp.Or(e.Identity, identity), cmp.Or(e.User, user)
 	}
-	for _, e := range slices.Backward(rec.Events) {
-		if e.Identity != "" {
-			return e.Identity
-		}
+	if rec.Row != nil {
+		identity = cmp.Or(rec.Row.Owner(), identity)
 	}
-	return ""
-}
-
-func userOf(rec symbolon.Record) symbolon.UserID {
-	switch {
-	case rec.Row != nil:
-		return rec.Row.ID
-	case rec.Link != nil:
-		return rec.Link.User
+	if rec.Link != nil {
+		identity, user = rec.Link.Identity, rec.Link.User
 	}
-	for _, e := range slices.Backward(rec.Events) {
-		if e.User != "" {
-			return e.User
-		}
+	if rec.Row != nil {
+		user = rec.Row.ID
 	}
-	return ""
+	return identity, user
 }
 
 // ask reads the identity at Ory. An outage of Ory is part of the result.
