@@ -41,7 +41,7 @@ func (h *people) identity(r *http.Request, id symbolon.IdentityID) (any, error) 
 }
 
 func (h *people) lookup(r *http.Request, id string) (system.Person, error) {
-	return system.Lookup(r.Context(), h.linker, h.erasures, h.linker.Ory, h.backReference, id)
+	return system.Lookup(r.Context(), h.linker, h.erasures, h.backReference, id)
 }
 
 // sync answers POST /admin/identities/{id}/sync: it reads the identity at Ory now.
