@@ -82,10 +82,7 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 	default:
 		err = c.look(a, run, options, p)
 	}
-	if errors.Is(err, symbolon.ErrUnavailable) {
-		return cli.Hint(err, "the lines that are done stay done; run it again")
-	}
-	return err
+	return cli.Advise(err, cli.Advice{For: symbolon.ErrUnavailable, Hint: "the lines that are done stay done; run it again"})
 }
 
 // options checks the flags against each other.
@@ -109,9 +106,14 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 
 // look writes the plan and prints the counts.
 func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
-	files, err := c.open(a)
-	if err != nil {
-		return err
+	var files []*planFile
+	for _, name := range c.Plan {
+		f, err := c.begin(a, name)
+		if err != nil {
+			return err
+		}
+		defer f.discard()
+		files = append(files, f)
 	}
 	var bind []adopt.Line
 	counts, err := run.Plan(a.Ctx, o, func(l adopt.Line) error {
@@ -127,9 +129,7 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.P
 	})
 	p.End()
 	for _, f := range files {
-		if err != nil {
-			f.discard() // half a plan must not be applied
-		} else {
+		if err == nil {
 			err = f.finish()
 		}
 	}

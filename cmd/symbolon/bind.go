@@ -40,13 +40,10 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
-	switch {
-	case errors.Is(err, symbolon.ErrConflict):
-		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
-	case errors.Is(err, symbolon.ErrUnavailable):
-		return cli.Hint(err, "it is not known whether it was done; try again, because a repetition does no harm")
-	case err != nil:
-		return err
+	if err != nil {
+		return cli.Advise(err,
+			cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
+			cli.Advice{For: symbolon.ErrUnavailable, Hint: "it is not known whether it was done; try again, because a repetition does no harm"})
 	}
 	if err := s.Linker.Close(ctx); err != nil {
 		return err

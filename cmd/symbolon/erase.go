@@ -97,12 +97,10 @@ func explainErase(err error, id, project string) error {
 		return cli.Usage(err)
 	case errors.Is(err, symbolon.ErrNotFound):
 		return cli.Hint(fmt.Errorf("neither Symbolon nor Ory knows %s", cli.Plain(cli.Clip(id, 64))), "ory.project is %q", project)
-	case errors.Is(err, symbolon.ErrConflict):
-		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
-	case errors.Is(err, symbolon.ErrUnavailable):
-		return cli.Hint(err, "nothing was recorded or changed; try again")
 	}
-	return err
+	return cli.Advise(err,
+		cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
+		cli.Advice{For: symbolon.ErrUnavailable, Hint: "nothing was recorded or changed; try again"})
 }
 
 // confirm asks the operator to type the user's ID. Without a terminal, --yes is needed.

@@ -90,19 +90,15 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 }
 
 func concludeReconcile(report reconcile.Report, err error) error {
-	switch {
-	case errors.Is(err, reconcile.ErrImplausible):
-		return cli.Hint(err, "nothing was changed; is it the right project? After many deletions --allow-missing N accepts the listing")
-	case errors.Is(err, reconcile.ErrBusy):
-		return cli.Hint(err, "the lease of a killed run ends after half a minute; `symbolon reconcile --resume` waits for that and continues")
-	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return cli.Hint(err, "the repairs that were made stay; run it again, or continue with --resume")
-	case err != nil:
-		return err
-	case report.Left() > 0:
+	const stay = "the repairs that were made stay; run it again, or continue with --resume"
+	if err == nil && report.Left() > 0 {
 		return cli.Left(report.Left())
 	}
-	return nil
+	return cli.Advise(err,
+		cli.Advice{For: reconcile.ErrImplausible, Hint: "nothing was changed; is it the right project? After many deletions --allow-missing N accepts the listing"},
+		cli.Advice{For: reconcile.ErrBusy, Hint: "the lease of a killed run ends after half a minute; `symbolon reconcile --resume` waits for that and continues"},
+		cli.Advice{For: symbolon.ErrUnavailable, Hint: stay},
+		cli.Advice{For: reconcile.ErrIncomplete, Hint: stay})
 }
 
 func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
@@ -126,11 +122,6 @@ type difference struct {
 	Repair   string               `json:"repair,omitempty"`
 }
 
-// summary is the last object of --json.
-type summary struct {
-	Summary system.RunSummary `json:"summary"`
-}
-
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 	if !c.JSON {
 		return c.printWords(out, r)
@@ -141,7 +132,7 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 			return err
 		}
 	}
-	return e.Encode(summary{system.SummaryOf(r)})
+	return e.Encode(map[string]system.RunSummary{"summary": system.SummaryOf(r)})
 }
 
 // printWords prints the counts of each kind, what a repair does about it, and the first few.

@@ -35,7 +35,7 @@ func (c showCmd) Run(a *cli.App) error {
 }
 
 func (c showCmd) show(a *cli.App, s *system.System) error {
-	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
+	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return cli.Hint(fmt.Errorf("no identity and no user has the ID %s", cli.Plain(cli.Clip(c.ID, 64))),
 			"Symbolon knows an identity after its first request or hook; ory.project is %q", s.Config.Ory.Project)

@@ -64,3 +64,19 @@ func (e *hintError) Unwrap() error { return e.error }
 func Hint(err error, format string, args ...any) error {
 	return &hintError{err, fmt.Sprintf(format, args...)}
 }
+
+// Advice is the hint for an error.
+type Advice struct {
+	For  error
+	Hint string
+}
+
+// Advise adds to err the hint of the first row for it, if there is one.
+func Advise(err error, rows ...Advice) error {
+	for _, row := range rows {
+		if errors.Is(err, row.For) {
+			return Hint(err, "%s", row.Hint)
+		}
+	}
+	return err
+}

@@ -117,7 +117,7 @@ func (c *Config) checkServe(r *report) {
 	}
 	r.rules(
 		rule{publicOK && adminOK && public.taken(admin), "serve.admin", "it is the same address as serve.public; the operator's side needs its own"},
-		rule{key == "" && adminOK && !admin.loopback(), "serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 needs none"},
+		rule{key == "" && adminOK && !IsLoopback(admin.host), "serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 needs none"},
 		rule{key != "" && key == c.Secret, "serve.admin_key", "it must not be the secret: make a key of its own"},
 	)
 	c.Serve.URL = checkAPI(r, "serve.url", c.Serve.URL) // keys and IDs are sent there

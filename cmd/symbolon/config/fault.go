@@ -18,15 +18,14 @@ type Fault struct {
 
 // String is the key, the fault and the place.
 func (f Fault) String() string {
-	var b strings.Builder
+	s := f.text
 	if f.path != "" {
-		b.WriteString(f.path + ": ")
+		s = f.path + ": " + s
 	}
-	b.WriteString(f.text)
 	if f.where != "" {
-		b.WriteString(" (" + f.where + ")")
+		s += " (" + f.where + ")"
 	}
-	return b.String()
+	return s
 }
 
 // Error lists every fault of a configuration.

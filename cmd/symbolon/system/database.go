@@ -82,27 +82,24 @@ func openPostgres(c *config.Config) (*sql.DB, error) {
 	return stdlib.OpenDB(*conf), nil
 }
 
-// workConnections is the number of connections of the background work. They come on top of
+// workConnections is the number of connections of the background work on Postgres. They come on top of
 // database_pool.max.
 const workConnections = 4
 
 // OpenWork connects for the background work, without a statement timeout.
-func OpenWork(c *config.Config) (*sql.DB, error) {
-	if path, ok := c.SQLitePath(); ok {
-		db, err := openSQLite(path, created, "_txlock=immediate")
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(1)
-		return db, nil
-	}
-	unlimited := *c
+func OpenWork(c *config.Config) (db *sql.DB, err error) {
+	unlimited, limit := *c, workConnections
 	unlimited.DatabasePool.StatementTimeout = 0
-	db, err := openPostgres(&unlimited)
+	if path, ok := c.SQLitePath(); ok {
+		limit = 1
+		db, err = openSQLite(path, created, "_txlock=immediate")
+	} else {
+		db, err = openPostgres(&unlimited)
+	}
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(workConnections)
-	db.SetMaxIdleConns(workConnections)
+	db.SetMaxOpenConns(limit)
+	db.SetMaxIdleConns(limit)
 	return db, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Person is the JSON of both halves, their link, its history and the findings, on the
@@ -88,32 +90,22 @@ type Event struct {
 	Detail   string               `json:"detail,omitempty"`
 }
 
-// records reads the record of a person. *link.Linker is one.
-type records interface {
-	Record(ctx context.Context, id string) (symbolon.Record, error)
-}
-
-// erased reads erasures. *erase.Erasures is one.
-type erased interface {
-	Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
-}
-
 // Lookup reads a person, and the identity at Ory.
-func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (Person, error) {
+func Lookup(ctx context.Context, linker *link.Linker, erasures *erase.Erasures, key, id string) (Person, error) {
 	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
 		return Person{}, symbolon.ErrNotFound // no database can hold such a key
 	}
 	if canonical, err := symbolon.ParseIdentityID(id); err == nil {
 		id = string(canonical)
 	}
-	rec, err := store.Record(ctx, id)
+	rec, err := linker.Record(ctx, id)
 	if err != nil {
 		return Person{}, err
 	}
 	identity, user := halves(rec)
 	p := describe(rec, identity, user)
 	if p.Identity != nil {
-		p.Identity.ask(ctx, ory, key)
+		p.Identity.ask(ctx, linker.Ory, key)
 	}
 	e, err := erasures.Of(ctx, identity, user)
 	switch {
