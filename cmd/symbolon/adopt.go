@@ -19,12 +19,12 @@ import (
 )
 
 type adoptCmd struct {
-	DryRun bool     `help:"Write nothing but the plan. The default."`
-	Plan   []string `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be repeated."`
-	By     []string `placeholder:"PLACE" help:"A place where identities and users name each other, on your word: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
-	Apply  string   `placeholder:"PLAN" help:"Carry out a plan."`
-	Undo   string   `placeholder:"RUN" help:"Undo what a run did."`
-	JSON   bool     `name:"json" help:"Print one JSON object a line."`
+	DryRun bool             `help:"Write nothing but the plan. The default."`
+	Plan   []string         `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be repeated."`
+	By     []symbolon.Proof `placeholder:"PLACE" help:"A place where identities and users name each other, on your word: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
+	Apply  string           `placeholder:"PLAN" help:"Carry out a plan."`
+	Undo   string           `placeholder:"RUN" help:"Undo what a run did."`
+	JSON   bool             `name:"json" help:"Print one JSON object a line."`
 }
 
 func (adoptCmd) Help() string {
@@ -91,17 +91,15 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 	if plans && applies || plans && undoes || applies && undoes {
 		return o, cli.Usage(errors.New("--dry-run or --plan, --apply and --undo exclude each other"))
 	}
-	for _, place := range c.By {
-		proof := symbolon.Proof(place)
+	for _, proof := range c.By {
 		_, metadata := proof.MetadataKey()
 		_, column := proof.Column()
 		if err := adopt.CheckProof(proof); err != nil || proof != symbolon.ByExternalID && !metadata && !column {
-			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is not a place where identities and users name each other", cli.Plain(cli.Clip(place, 64))),
+			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is not a place where identities and users name each other", cli.Plain(cli.Clip(string(proof), 64))),
 				"external_id, metadata_public.KEY, or column:NAME"))
 		}
-		o.By = append(o.By, proof)
 	}
-	return o, nil
+	return adopt.Options{By: c.By}, nil
 }
 
 // look writes the plan and prints the counts.

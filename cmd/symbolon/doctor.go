@@ -227,17 +227,17 @@ func wrapped(text string, indent int) string {
 	var b strings.Builder
 	column := 0
 	for word := range strings.FieldsSeq(cli.Plain(text)) {
-		switch n := len([]rune(word)); {
-		case column == 0:
-			column = n
-		case column+1+n > width:
+		n := len([]rune(word))
+		if column > 0 && column+1+n > width {
 			b.WriteString("\n" + strings.Repeat(" ", indent))
-			column = n
-		default:
+			column = 0
+		}
+		if column > 0 {
 			b.WriteByte(' ')
-			column += 1 + n
+			column++
 		}
 		b.WriteString(word)
+		column += n
 	}
 	return b.String()
 }

@@ -25,7 +25,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = db.Close() }()
+	defer db.Close()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	if from, to, err = migrate.Current(ctx, db, dialect); err == nil {
@@ -38,7 +38,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = jobs.Close() }()
+	defer jobs.Close()
 	return from, to, work.Migrate(ctx, jobs, dialect)
 }
 
