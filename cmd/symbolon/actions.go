@@ -20,7 +20,7 @@ type actionsPrintCmd struct {
 	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"Print the part of a kratos.yml, or a script that calls Ory Network's CLI, or the variables for the application behind users.create_url, or Oathkeeper's hydrator."`
 	WithoutReserve bool     `help:"Leave out the one hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
 	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml, whose hooks are kept in their order."`
-	Methods        []string `placeholder:"password,oidc,…" help:"The methods to configure. Default: all of Ory's."`
+	Methods        []string `placeholder:"password,oidc" help:"The methods to configure. Default: all of Ory's."`
 }
 
 func (actionsPrintCmd) Help() string {

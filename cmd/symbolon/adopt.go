@@ -19,16 +19,16 @@ import (
 )
 
 type adoptCmd struct {
-	DryRun bool     `help:"Write nothing but the plan. The default."`
-	Plan   []string `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be repeated."`
-	By     []string `placeholder:"PLACE" help:"A place where identities and users name each other, on your word: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
-	Apply  string   `placeholder:"PLAN" help:"Carry out a plan."`
-	Undo   string   `placeholder:"RUN" help:"Undo what a run did."`
-	JSON   bool     `name:"json" help:"Print one JSON object a line."`
+	DryRun bool             `help:"Write nothing but the plan. The default."`
+	Plan   []string         `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be repeated."`
+	By     []symbolon.Proof `placeholder:"PLACE" help:"A place where identities and users name each other, on your word: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
+	Apply  string           `placeholder:"PLAN" help:"Carry out a plan."`
+	Undo   string           `placeholder:"RUN" help:"Undo what a run did."`
+	JSON   bool             `name:"json" help:"Print one JSON object a line."`
 }
 
 func (adoptCmd) Help() string {
-	return `Matches identities and users that existed before Symbolon. The plan names the other half of each, and the evidence: the ledger, the identity column, a voucher, a place that you name with --by, or a verified e-mail address if adopt.verified_email is on. If two pieces of evidence contradict each other, nothing is bound.
+	return `The plan names the other half of each, and the evidence: the ledger, the identity column, a voucher, a place that you name with --by, or a verified e-mail address if adopt.verified_email is on. If two pieces of evidence contradict each other, nothing is bound.
 
 	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
 	symbolon adopt --apply plan.csv                     # each line is checked again first
@@ -45,14 +45,12 @@ func (c adoptCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.CloseAfterWrites(a.Ctx)
-	if err := system.NeedsAdmin(s.Ory, "adopt compares all identities, which needs Ory's admin API"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "adopt compares all identities, which needs Ory's admin API", func(s *system.System) error {
+		return c.adopt(a, s, options)
+	})
+}
+
+func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (err error) {
 	if s.Config.Users.CreateURL != "" {
 		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon does not know that table"),
 			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
@@ -84,41 +82,36 @@ func (c adoptCmd) Run(a *cli.App) error {
 	default:
 		err = c.look(a, run, options, p)
 	}
-	if errors.Is(err, symbolon.ErrUnavailable) {
-		return cli.Hint(err, "the lines that are done stay done; run it again")
-	}
-	return err
+	return cli.Advise(err, cli.Advice{For: symbolon.ErrUnavailable, Hint: "the lines that are done stay done; run it again"})
 }
 
 // options checks the flags against each other.
 func (c adoptCmd) options() (o adopt.Options, err error) {
-	doing := 0
-	for _, on := range []bool{c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""} {
-		if on {
-			doing++
-		}
-	}
-	if doing > 1 {
+	plans, applies, undoes := c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""
+	if plans && applies || plans && undoes || applies && undoes {
 		return o, cli.Usage(errors.New("--dry-run or --plan, --apply and --undo exclude each other"))
 	}
-	for _, place := range c.By {
-		proof := symbolon.Proof(place)
+	for _, proof := range c.By {
 		_, metadata := proof.MetadataKey()
 		_, column := proof.Column()
 		if err := adopt.CheckProof(proof); err != nil || proof != symbolon.ByExternalID && !metadata && !column {
-			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is not a place where identities and users name each other", cli.Plain(cli.Clip(place, 64))),
+			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is not a place where identities and users name each other", cli.Plain(cli.Clip(string(proof), 64))),
 				"external_id, metadata_public.KEY, or column:NAME"))
 		}
-		o.By = append(o.By, proof)
 	}
-	return o, nil
+	return adopt.Options{By: c.By}, nil
 }
 
 // look writes the plan and prints the counts.
 func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
-	files, err := c.open(a)
-	if err != nil {
-		return err
+	var files []*planFile
+	for _, name := range c.Plan {
+		f, err := c.begin(a, name)
+		if err != nil {
+			return err
+		}
+		defer f.discard()
+		files = append(files, f)
 	}
 	var bind []adopt.Line
 	counts, err := run.Plan(a.Ctx, o, func(l adopt.Line) error {
@@ -134,9 +127,7 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.P
 	})
 	p.End()
 	for _, f := range files {
-		if err != nil {
-			f.discard() // half a plan must not be applied
-		} else {
+		if err == nil {
 			err = f.finish()
 		}
 	}

@@ -20,22 +20,7 @@ type planFile struct {
 	name string
 }
 
-// open begins the plans of --plan.
-func (c adoptCmd) open(a *cli.App) ([]*planFile, error) {
-	var files []*planFile
-	for _, name := range c.Plan {
-		f, err := c.begin(a, name)
-		if err != nil {
-			for _, other := range files {
-				other.discard()
-			}
-			return nil, err
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
+// begin begins a plan of --plan.
 func (c adoptCmd) begin(a *cli.App, name string) (*planFile, error) {
 	if name == "-" {
 		format := adopt.CSV
@@ -64,12 +49,12 @@ func (f *planFile) finish() error {
 		err = os.Rename(f.file.Name(), f.name)
 	}
 	if err != nil {
-		_ = os.Remove(f.file.Name())
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	return nil
 }
 
+// discard removes the file unless it got its name: half a plan must not be applied.
 func (f *planFile) discard() {
 	if f.file != nil {
 		_ = f.file.Close()

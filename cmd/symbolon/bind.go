@@ -18,7 +18,7 @@ type bindCmd struct {
 }
 
 func (bindCmd) Help() string {
-	return `Binds an identity to an existing user. Your word overrides all evidence, and releases an identity or a user that was on hold. A link of an identity that exists is replaced only with --move.
+	return `Your word overrides all evidence, and releases an identity or a user that was on hold. A link of an identity that exists is replaced only with --move.
 
 	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"`
 }
@@ -33,21 +33,17 @@ func (c bindCmd) Run(a *cli.App) error {
 	if p := system.CheckBind(user, c.Why); p != nil {
 		return cli.Usage(errors.New(p.Message))
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+	return system.Use(a, func(s *system.System) error { return c.bind(a, s, id, user) })
+}
+
+func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user symbolon.UserID) error {
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
-	switch {
-	case errors.Is(err, symbolon.ErrConflict):
-		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
-	case errors.Is(err, symbolon.ErrUnavailable):
-		return cli.Hint(err, "it is not known whether it was done; try again, because a repetition does no harm")
-	case err != nil:
-		return err
+	if err != nil {
+		return cli.Advise(err,
+			cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
+			cli.Advice{For: symbolon.ErrUnavailable, Hint: "it is not known whether it was done; try again, because a repetition does no harm"})
 	}
 	if err := s.Linker.Close(ctx); err != nil {
 		return err

@@ -25,7 +25,7 @@ type doctorCmd struct {
 	Traits         string   `placeholder:"JSON" help:"The traits of the test person, with RANDOM in values that must be unique. Default: an e-mail address."`
 	WithoutReserve bool     `help:"The reserve hook is left out on purpose."`
 	Sessions       int      `placeholder:"N" help:"The number of sessions in use at the same time. Default: the number of active sessions at Ory."`
-	Days           int      `default:"7" help:"The number of days without a link hook, while people sign up, that is a problem."`
+	Days           int      `default:"7" help:"Report a problem if people sign up and no link hook came for this many days."`
 	JSON           bool     `name:"json" help:"Print one JSON object a line: every check, then the summary."`
 }
 
@@ -227,17 +227,17 @@ func wrapped(text string, indent int) string {
 	var b strings.Builder
 	column := 0
 	for word := range strings.FieldsSeq(cli.Plain(text)) {
-		switch n := len([]rune(word)); {
-		case column == 0:
-			column = n
-		case column+1+n > width:
+		n := len([]rune(word))
+		if column > 0 && column+1+n > width {
 			b.WriteString("\n" + strings.Repeat(" ", indent))
-			column = n
-		default:
+			column = 0
+		}
+		if column > 0 {
 			b.WriteByte(' ')
-			column += 1 + n
+			column++
 		}
 		b.WriteString(word)
+		column += n
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,14 +46,12 @@ func (c eraseCmd) Run(a *cli.App) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := system.NeedsAdmin(s.Ory, "erase deletes the identity, which needs Ory's admin API"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "erase deletes the identity, which needs Ory's admin API", func(s *system.System) error {
+		return c.erase(a, s)
+	})
+}
+
+func (c eraseCmd) erase(a *cli.App, s *system.System) error {
 	e := s.Erasures()
 	if c.Resume {
 		return c.resume(a, e)
@@ -98,12 +97,10 @@ func explainErase(err error, id, project string) error {
 		return cli.Usage(err)
 	case errors.Is(err, symbolon.ErrNotFound):
 		return cli.Hint(fmt.Errorf("neither Symbolon nor Ory knows %s", cli.Plain(cli.Clip(id, 64))), "ory.project is %q", project)
-	case errors.Is(err, symbolon.ErrConflict):
-		return cli.Hint(err, "nothing was changed; `symbolon show ID` shows both sides")
-	case errors.Is(err, symbolon.ErrUnavailable):
-		return cli.Hint(err, "nothing was recorded or changed; try again")
 	}
-	return err
+	return cli.Advise(err,
+		cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
+		cli.Advice{For: symbolon.ErrUnavailable, Hint: "nothing was recorded or changed; try again"})
 }
 
 // confirm asks the operator to type the user's ID. Without a terminal, --yes is needed.
@@ -122,10 +119,7 @@ func (c eraseCmd) ask(a *cli.App, p erase.Plan) error {
 	if err := c.printPlan(a.Err, p); err != nil {
 		return err
 	}
-	want := string(p.User)
-	if want == "" {
-		want = string(p.Identity)
-	}
+	want := cmp.Or(string(p.User), string(p.Identity))
 	_, _ = fmt.Fprintf(a.Err, "\nNothing brings it back. To erase this person type the ID %s: ", cli.Plain(want))
 	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	if strings.TrimSpace(line) != want {
@@ -181,7 +175,7 @@ func (c eraseCmd) printErasure(out io.Writer, e symbolon.Erasure) error {
 }
 
 // printErasure prints the steps that are done, and the next one.
-func printErasure(w io.Writer, e system.Erasure) {
+func printErasure(w io.Writer, e *system.Erasure) {
 	state := "UNDER WAY, next step: " + string(e.Step)
 	if e.DoneAt != nil {
 		state = string(e.Step) + " " + stamp(*e.DoneAt)
@@ -210,8 +204,7 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	if c.JSON {
 		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), nil}
 		if p.Earlier != nil {
-			e := system.ErasureOf(*p.Earlier)
-			planned.Earlier = &e
+			planned.Earlier = system.ErasureOf(*p.Earlier)
 		}
 		return json.NewEncoder(out).Encode(planned)
 	}

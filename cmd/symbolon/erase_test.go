@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,13 @@ func TestEraseCommand(t *testing.T) {
 	if again := run(0, e.ID, user, "--yes"); !strings.Contains(again, "read back: it is gone") {
 		t.Error(again)
 	}
-	code, shown, _ := runIn(t, m.env, "show", user)
+	if _, err := m.DB.Exec("update symbolon_links set linked_at = '2001-02-03T04:05:06.000000Z'"); err != nil {
+		t.Fatal(err)
+	}
+	code, shown, errs := runIn(t, m.env, "show", user)
+	if !regexp.MustCompile(`(?m)^link +erased +since 20\d\d-.*, by operator$`).MatchString(shown) || strings.Contains(shown, "since 2001-") {
+		t.Errorf("show does not say when and by what the link was erased:\n%s%s", shown, errs)
+	}
 	if code != 0 || !strings.Contains(shown, "erasure") || !strings.Contains(shown, "GONE at Ory") || !strings.Contains(shown, "erased") {
 		t.Errorf("%d %s", code, shown)
 	}

@@ -19,13 +19,13 @@ import (
 )
 
 type reconcileCmd struct {
-	DryRun       bool     `xor:"what" help:"Write nothing anywhere. The default."`
-	Repair       bool     `xor:"what" help:"Repair the differences that can be repaired, and record the others as findings."`
-	Resume       bool     `xor:"what" help:"Continue a repair that was killed, or begin one if there is none."`
-	Only         []string `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
-	AllowMissing int      `placeholder:"N" help:"Accept a listing in which up to N linked identities are missing, after many deletions. Default: ten, or one in a hundred."`
-	Load         string   `placeholder:"SHARE" help:"The share of Ory's rate limit that it uses, such as 50%. 100%: all of it, without pauses. Default: reconcile.load."`
-	JSON         bool     `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
+	DryRun       bool                   `xor:"what" help:"Write nothing anywhere. The default."`
+	Repair       bool                   `xor:"what" help:"Repair the differences that can be repaired, and record the others as findings."`
+	Resume       bool                   `xor:"what" help:"Continue a repair that was killed, or begin one if there is none."`
+	Only         []symbolon.FindingKind `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
+	AllowMissing int                    `placeholder:"N" help:"Accept a listing in which up to N linked identities are missing, after many deletions. Default: ten, or one in a hundred."`
+	Load         string                 `placeholder:"SHARE" help:"The share of Ory's rate limit that it uses, such as 50%. 100%: all of it, without pauses. Default: reconcile.load."`
+	JSON         bool                   `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
 }
 
 func (reconcileCmd) Help() string {
@@ -40,25 +40,24 @@ Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usag
 
 // Run compares, repairs and reports.
 func (c reconcileCmd) Run(a *cli.App) error {
-	only, err := c.kinds()
-	if err != nil {
-		return err
+	for _, kind := range c.Only {
+		if !slices.Contains(reconcile.Kinds(), kind) {
+			return cli.Usage(cli.Hint(fmt.Errorf("%q is not a kind of difference", cli.Plain(cli.Clip(string(kind), 64))), "the kinds: %s", system.KindNames()))
+		}
 	}
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.CloseAfterWrites(a.Ctx)
-	if err := system.NeedsAdmin(s.Ory, "reconcile lists all identities, which needs Ory's admin API"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "reconcile lists all identities, which needs Ory's admin API", func(s *system.System) error {
+		return c.reconcile(a, s)
+	})
+}
+
+func (c reconcileCmd) reconcile(a *cli.App, s *system.System) error {
 	ctx, err := c.paced(a.Ctx, s)
 	if err != nil {
 		return err
 	}
 	p := a.NewProgress()
 	repair := c.Repair || c.Resume
-	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: only,
+	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: c.Only,
 		AllowMissing: c.AllowMissing, Progress: reconcileProgress(p)})
 	p.End()
 	if printErr := c.print(a.Out, report); printErr != nil {
@@ -92,31 +91,15 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 }
 
 func concludeReconcile(report reconcile.Report, err error) error {
-	switch {
-	case errors.Is(err, reconcile.ErrImplausible):
-		return cli.Hint(err, "nothing was changed; is it the right project? After many deletions --allow-missing N accepts the listing")
-	case errors.Is(err, reconcile.ErrBusy):
-		return cli.Hint(err, "the lease of a killed run ends after half a minute; `symbolon reconcile --resume` waits for that and continues")
-	case errors.Is(err, symbolon.ErrUnavailable), errors.Is(err, reconcile.ErrIncomplete):
-		return cli.Hint(err, "the repairs that were made stay; run it again, or continue with --resume")
-	case err != nil:
-		return err
-	case report.Left() > 0:
+	const stay = "the repairs that were made stay; run it again, or continue with --resume"
+	if err == nil && report.Left() > 0 {
 		return cli.Left(report.Left())
 	}
-	return nil
-}
-
-func (c reconcileCmd) kinds() ([]symbolon.FindingKind, error) {
-	var only []symbolon.FindingKind
-	for _, name := range c.Only {
-		kind := symbolon.FindingKind(name)
-		if !slices.Contains(reconcile.Kinds(), kind) {
-			return nil, cli.Usage(cli.Hint(fmt.Errorf("%q is not a kind of difference", cli.Plain(cli.Clip(name, 64))), "the kinds: %s", system.KindNames()))
-		}
-		only = append(only, kind)
-	}
-	return only, nil
+	return cli.Advise(err,
+		cli.Advice{For: reconcile.ErrImplausible, Hint: "nothing was changed; is it the right project? After many deletions --allow-missing N accepts the listing"},
+		cli.Advice{For: reconcile.ErrBusy, Hint: "the lease of a killed run ends after half a minute; `symbolon reconcile --resume` waits for that and continues"},
+		cli.Advice{For: symbolon.ErrUnavailable, Hint: stay},
+		cli.Advice{For: reconcile.ErrIncomplete, Hint: stay})
 }
 
 // difference is a finding as --json prints it.
@@ -126,11 +109,6 @@ type difference struct {
 	User     symbolon.UserID      `json:"user,omitempty"`
 	Detail   string               `json:"detail"`
 	Repair   string               `json:"repair,omitempty"`
-}
-
-// summary is the last object of --json.
-type summary struct {
-	Summary system.RunSummary `json:"summary"`
 }
 
 func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
@@ -143,7 +121,7 @@ func (c reconcileCmd) print(out io.Writer, r reconcile.Report) error {
 			return err
 		}
 	}
-	return e.Encode(summary{system.SummaryOf(r)})
+	return e.Encode(map[string]system.RunSummary{"summary": system.SummaryOf(r)})
 }
 
 // printWords prints the counts of each kind, what a repair does about it, and the first few.

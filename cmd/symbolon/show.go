@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -29,12 +31,11 @@ It reads the database itself, so it works while the server is down. With ory.adm
 
 // Run prints everything about one person.
 func (c showCmd) Run(a *cli.App) error {
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Ory, s.Config.BackReferenceKey(), c.ID)
+	return system.Use(a, func(s *system.System) error { return c.show(a, s) })
+}
+
+func (c showCmd) show(a *cli.App, s *system.System) error {
+	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return cli.Hint(fmt.Errorf("no identity and no user has the ID %s", cli.Plain(cli.Clip(c.ID, 64))),
 			"Symbolon knows an identity after its first request or hook; ory.project is %q", s.Config.Ory.Project)
@@ -56,17 +57,11 @@ func printPerson(out io.Writer, p system.Person) error {
 	printHalves(w, p)
 	if p.Erasure != nil {
 		_, _ = fmt.Fprintln(w)
-		printErasure(w, *p.Erasure)
-	}
-	if err := w.Flush(); err != nil {
-		return err
+		printErasure(w, p.Erasure)
 	}
 	_, _ = fmt.Fprintf(w, "\nopen findings: %s\n", count(len(p.Findings)))
 	for _, f := range p.Findings {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(f.At), f.Kind, cli.Plain(f.Detail))
-	}
-	if err := w.Flush(); err != nil {
-		return err
 	}
 	_, _ = fmt.Fprintf(w, "\nhistory: %s\n", count(len(p.History)))
 	for _, e := range p.History {
@@ -90,7 +85,7 @@ func printHalves(w io.Writer, p system.Person) {
 		row("user", "none", "the identity has no user")
 	}
 	if p.Link != nil {
-		row("link", p.Link.State, bondLine(*p.Link))
+		row("link", p.Link.State, bondLine(*p.Link, p.History))
 	} else {
 		row("link", "none", "the ledger has no entry")
 	}
@@ -123,8 +118,23 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	return "its row names this identity"
 }
 
-func bondLine(b system.Bond) string {
+// endings are the events that end a link or put it on hold.
+var endings = map[symbolon.LinkState]symbolon.EventKind{symbolon.OnHold: symbolon.LinkHeld, symbolon.Forgotten: symbolon.UserForgotten,
+	symbolon.Gone: symbolon.IdentityGone, symbolon.Erased: symbolon.UserErased}
+
+// bondLine says since when the link has its state, and by what. The ledger has the time at
+// which the link was made; the time of an ending is that of its event.
+func bondLine(b system.Bond, history []system.Event) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Source)
+	if ending, ok := endings[b.State]; ok {
+		s = fmt.Sprintf("made %s, by %s", stamp(b.At), b.Source) // if the event is not among the newest
+		for _, e := range slices.Backward(history) {
+			if e.Kind == ending && e.Identity == b.Identity {
+				s = fmt.Sprintf("since %s, by %s", stamp(e.At), e.Source)
+				break
+			}
+		}
+	}
 	if b.Reason != "" {
 		s += ", because of " + string(b.Reason)
 	}
@@ -162,12 +172,7 @@ func eventLine(e system.Event) string {
 	return s
 }
 
-func value(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return cli.Plain(s)
-}
+func value(s string) string { return cmp.Or(cli.Plain(s), "none") }
 
 func count(n int) string {
 	if n == 0 {

@@ -26,14 +26,12 @@ func (voucherCmd) Help() string {
 
 // Run prints a voucher.
 func (c voucherCmd) Run(a *cli.App) error {
-	s, err := system.Open(a)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := system.NeedsAdmin(s.Ory, "a voucher is visible to Ory's admin API only"); err != nil {
-		return err
-	}
+	return system.UseAdmin(a, "a voucher is visible to Ory's admin API only", func(s *system.System) error {
+		return c.voucher(a, s)
+	})
+}
+
+func (c voucherCmd) voucher(a *cli.App, s *system.System) error {
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
 	row, err := s.Store.UserRow(ctx, s.Config.Ory.Project, symbolon.UserID(c.User), "")

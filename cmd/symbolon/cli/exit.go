@@ -23,16 +23,13 @@ func Conclude(w io.Writer, err error) int {
 	for line := range strings.Lines(err.Error()) {
 		_, _ = fmt.Fprintf(w, "symbolon: %s\n", strings.TrimRight(line, "\n"))
 	}
-	var h *hintError
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*hintError](err); ok {
 		_, _ = fmt.Fprintf(w, "symbolon: hint: %s\n", h.hint)
 	}
-	var u *UsageError
-	if errors.As(err, &u) {
+	if _, ok := errors.AsType[*UsageError](err); ok {
 		return exitUsage
 	}
-	var left *leftError
-	if errors.As(err, &left) {
+	if _, ok := errors.AsType[*leftError](err); ok {
 		return exitLeft
 	}
 	return exitFailed
@@ -66,4 +63,20 @@ func (e *hintError) Unwrap() error { return e.error }
 // Hint adds a line of advice to an error.
 func Hint(err error, format string, args ...any) error {
 	return &hintError{err, fmt.Sprintf(format, args...)}
+}
+
+// Advice is the hint for an error.
+type Advice struct {
+	For  error
+	Hint string
+}
+
+// Advise adds to err the hint of the first row for it, if there is one.
+func Advise(err error, rows ...Advice) error {
+	for _, row := range rows {
+		if errors.Is(err, row.For) {
+			return Hint(err, "%s", row.Hint)
+		}
+	}
+	return err
 }

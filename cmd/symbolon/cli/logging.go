@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -16,23 +17,15 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// LogLevel is the level of the flag, or else of SYMBOLON_LOG_LEVEL.
+var logLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// LogLevel is the level of the flag, or else of SYMBOLON_LOG_LEVEL, or else info.
 func LogLevel(flag string, env map[string]string) (slog.Level, error) {
-	text := flag
-	if text == "" {
-		text = env["SYMBOLON_LOG_LEVEL"]
+	level, ok := logLevels[cmp.Or(flag, env["SYMBOLON_LOG_LEVEL"], "info")]
+	if !ok {
+		return 0, Usage(errors.New("the log level must be debug, info, warn or error"))
 	}
-	switch text {
-	case "debug":
-		return slog.LevelDebug, nil
-	case "info", "":
-		return slog.LevelInfo, nil
-	case "warn":
-		return slog.LevelWarn, nil
-	case "error":
-		return slog.LevelError, nil
-	}
-	return 0, Usage(errors.New("the log level must be debug, info, warn or error"))
+	return level, nil
 }
 
 // IsTerminal reports whether w is a terminal.

@@ -22,10 +22,12 @@ func (c *Config) checkAdopt(r *report) {
 	if !c.Adopt.VerifiedEmail {
 		return
 	}
-	r.faultIf(c.Users.CreateURL != "", "adopt.verified_email", "with users.create_url there is no users table whose addresses could be compared; leave it out")
-	r.faultIf(c.Adopt.VerifiedColumn == "", "adopt.verified_column", "adopt.verified_email needs the column that says that the application verified the address")
-	r.faultIf(c.Ory.AdminURL == "", "adopt.verified_email", "it needs ory.admin_url: an address counts only as Ory has it at that moment")
-	r.faultIf(c.EmailColumn() == "", "adopt.verified_email", "users.columns must say which column holds the e-mail address: one, and only one, from traits.email or verified_email")
+	r.rules(
+		rule{c.Users.CreateURL != "", "adopt.verified_email", "with users.create_url there is no users table whose addresses could be compared; leave it out"},
+		rule{name == "", "adopt.verified_column", "adopt.verified_email needs the column that says that the application verified the address"},
+		rule{c.Ory.AdminURL == "", "adopt.verified_email", "it needs ory.admin_url: an address counts only as Ory has it at that moment"},
+		rule{c.EmailColumn() == "", "adopt.verified_email", "users.columns must say which column holds the e-mail address: one, and only one, from traits.email or verified_email"},
+	)
 }
 
 // EmailColumn is the one column that e-mail addresses are written to, or empty.

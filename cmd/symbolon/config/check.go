@@ -32,16 +32,10 @@ func (c *Config) CheckDatabase() error {
 }
 
 func (c *Config) check(r *report) {
-	c.checkOry(r)
-	c.checkDatabase(r)
-	c.checkSecrets(r)
-	c.checkServe(r)
-	c.checkHooks(r)
-	c.checkUsers(r)
-	c.checkAdopt(r)
-	c.checkBackReference(r)
-	c.checkAuth(r)
-	c.checkReconcile(r)
+	for _, section := range []func(*report){c.checkOry, c.checkDatabase, c.checkSecrets, c.checkServe, c.checkHooks, c.checkUsers,
+		c.checkAdopt, c.checkBackReference, c.checkAuth, c.checkReconcile} {
+		section(r)
+	}
 }
 
 var (
@@ -55,10 +49,12 @@ func (c *Config) checkOry(r *report) {
 		c.Ory.AdminURL = checkAPI(r, "ory.admin_url", c.Ory.AdminURL)
 	}
 	token := c.Ory.Token.Reveal()
-	r.faultIf(!visible(token), "ory.token", "it must be visible ASCII without spaces, because it is sent in a header")
-	r.faultIf(token != "" && c.Ory.AdminURL == "", "ory.token", "it has no effect without ory.admin_url")
-	r.faultIf(!cookieName.MatchString(c.Ory.Cookie), "ory.cookie", "it must be the name of a cookie")
-	r.faultIf(!projectName.MatchString(c.Ory.Project), "ory.project", "it must be a word of letters, digits, '.', '_' and '-'")
+	r.rules(
+		rule{!visible(token), "ory.token", "it must be visible ASCII without spaces, because it is sent in a header"},
+		rule{token != "" && c.Ory.AdminURL == "", "ory.token", "it has no effect without ory.admin_url"},
+		rule{!cookieName.MatchString(c.Ory.Cookie), "ory.cookie", "it must be the name of a cookie"},
+		rule{!projectName.MatchString(c.Ory.Project), "ory.project", "it must be a word of letters, digits, '.', '_' and '-'"},
+	)
 }
 
 func (c *Config) checkDatabase(r *report) {
@@ -77,15 +73,19 @@ func (c *Config) checkDatabase(r *report) {
 		checkListen(r, scheme, c.DatabaseListen.Reveal())
 	}
 	n := c.DatabasePool.Max
-	r.faultIf(n < 0 || n > 10_000, "database_pool.max", "it must be between 1 and 10000, or 0 for the default")
-	r.between("database_pool.statement_timeout", c.DatabasePool.StatementTimeout, 10*time.Millisecond, 10*time.Minute, "it must be between 10ms and 10m, or 0s for none")
+	r.rules(
+		rule{n < 0 || n > 10_000, "database_pool.max", "it must be between 1 and 10000, or 0 for the default"},
+		rule{outside(c.DatabasePool.StatementTimeout, 10*time.Millisecond, 10*time.Minute), "database_pool.statement_timeout", "it must be between 10ms and 10m, or 0s for none"},
+	)
 }
 
 func checkListen(r *report, scheme, dsn string) {
-	r.faultIf(scheme == "sqlite", "database_listen", "it is for Postgres only; leave it out with SQLite")
 	_, err := pgconn.ParseConfig(dsn)
-	r.faultIf(err != nil || !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://"),
-		"database_listen", "it must be postgres://user:password@host:5432/name, the address of the database itself, not of a pooler")
+	r.rules(
+		rule{scheme == "sqlite", "database_listen", "it is for Postgres only; leave it out with SQLite"},
+		rule{err != nil || !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://"),
+			"database_listen", "it must be postgres://user:password@host:5432/name, the address of the database itself, not of a pooler"},
+	)
 }
 
 func checkSQLitePath(path string) error {
@@ -111,14 +111,15 @@ func (c *Config) checkSecrets(r *report) {
 func (c *Config) checkServe(r *report) {
 	public, publicOK := checkAddress(r, "serve.public", c.Serve.Public)
 	admin, adminOK := checkAddress(r, "serve.admin", c.Serve.Admin)
-	r.faultIf(publicOK && adminOK && public.taken(admin), "serve.admin", "it is the same address as serve.public; the operator's side needs its own")
-	switch key := c.Serve.AdminKey.Reveal(); {
-	case key == "" && adminOK && !admin.loopback():
-		r.fault("serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 needs none")
-	case key != "":
-		checkKey(r, "serve.admin_key", key)
+	key := c.Serve.AdminKey
+	if key != "" {
+		checkKey(r, "serve.admin_key", key.Reveal())
 	}
-	r.faultIf(c.Serve.AdminKey != "" && c.Serve.AdminKey == c.Secret, "serve.admin_key", "it must not be the secret: make a key of its own")
+	r.rules(
+		rule{publicOK && adminOK && public.taken(admin), "serve.admin", "it is the same address as serve.public; the operator's side needs its own"},
+		rule{key == "" && adminOK && !IsLoopback(admin.host), "serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 needs none"},
+		rule{key != "" && key == c.Secret, "serve.admin_key", "it must not be the secret: make a key of its own"},
+	)
 	c.Serve.URL = checkAPI(r, "serve.url", c.Serve.URL) // keys and IDs are sent there
 }
 
@@ -173,14 +174,21 @@ func (c *Config) checkUsers(r *report) {
 		return
 	}
 	schema, table, dotted := strings.Cut(u.Table, ".")
-	r.faultIf(!nameForm.MatchString(schema) || dotted && !nameForm.MatchString(table), "users.table", "it must be a name or schema.name; "+nameRule)
-	r.faultIf(!nameForm.MatchString(u.ID), "users.id", nameRule)
-	r.faultIf(!nameForm.MatchString(u.Identity), "users.identity", nameRule)
-	r.faultIf(u.ID == u.Identity && u.NewID != symbolon.ByIdentity, "users.identity", "it can be the column of users.id only where users.new_id is identity")
+	r.rules(
+		rule{!nameForm.MatchString(schema) || dotted && !nameForm.MatchString(table), "users.table", "it must be a name or schema.name; " + nameRule},
+		rule{!nameForm.MatchString(u.ID), "users.id", nameRule},
+		rule{!nameForm.MatchString(u.Identity), "users.identity", nameRule},
+		rule{u.ID == u.Identity && u.NewID != symbolon.ByIdentity, "users.identity", "it can be the column of users.id only where users.new_id is identity"},
+	)
 	checkOneOf(r, "users.new_id", u.NewID, newIDs)
+	u.checkColumns(r, func(path, column string) { u.checkColumn(r, path, column) })
+}
+
+// checkColumns checks users.columns. name checks the name of a column.
+func (u *UsersConfig) checkColumns(r *report, name func(path, column string)) {
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		path := "users.columns." + shown(column)
-		u.checkColumn(r, path, column)
+		name(path, column)
 		_, err := projection.Parse(column, u.Columns[column])
 		r.faultIf(err != nil, path, projectionRule)
 	}
@@ -188,8 +196,10 @@ func (c *Config) checkUsers(r *report) {
 
 // checkColumn checks the name of a column that is not a key.
 func (u *UsersConfig) checkColumn(r *report, path, column string) {
-	r.faultIf(!nameForm.MatchString(column), path, "the column's name: "+nameRule)
-	r.faultIf(column == u.ID || column == u.Identity, path, "Symbolon writes this column itself; leave it out")
+	r.rules(
+		rule{!nameForm.MatchString(column), path, "the column's name: " + nameRule},
+		rule{column == u.ID || column == u.Identity, path, "Symbolon writes this column itself; leave it out"},
+	)
 }
 
 // checkEndings checks the keys for rows whose identity is gone.
@@ -236,9 +246,11 @@ func (c *Config) checkBackReference(r *report) {
 }
 
 func (c *Config) checkReconcile(r *report) {
-	r.between("reconcile.every", c.Reconcile.Every, time.Second, 7*24*time.Hour, "it must be between 1s and 168h, or 0s for never")
 	_, ok := Percent(c.Reconcile.Load)
-	r.faultIf(!ok, "reconcile.load", "it must be a share between 1%% and 100%%, such as 10%%")
+	r.rules(
+		rule{outside(c.Reconcile.Every, time.Second, 7*24*time.Hour), "reconcile.every", "it must be between 1s and 168h, or 0s for never"},
+		rule{!ok, "reconcile.load", "it must be a share between 1% and 100%, such as 10%"},
+	)
 }
 
 // Percent reads a share such as 10% or 2.5%.
@@ -250,9 +262,11 @@ func Percent(text string) (share float64, ok bool) {
 
 func (c *Config) checkAuth(r *report) {
 	a := &c.Auth
-	r.faultIf(a.MaxStale <= 0 || a.MaxStale > time.Hour, "auth.max_stale", "it must be more than 0 and at most 1h: the time for which a revoked session may still be accepted")
-	r.faultIf(a.OutageGrace < 0 || a.OutageGrace > time.Hour, "auth.outage_grace",
-		"it must be at most 1h: the additional time for which a session is accepted that was revoked just before Ory stopped answering")
+	r.rules(
+		rule{a.MaxStale <= 0 || a.MaxStale > time.Hour, "auth.max_stale", "it must be more than 0 and at most 1h: the time for which a revoked session may still be accepted"},
+		rule{a.OutageGrace < 0 || a.OutageGrace > time.Hour, "auth.outage_grace",
+			"it must be at most 1h: the additional time for which a session is accepted that was revoked just before Ory stopped answering"},
+	)
 	c.checkHeaders(r)
 	c.checkJWT(r)
 	c.checkProxies(r)

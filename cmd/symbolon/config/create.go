@@ -2,14 +2,11 @@ package config
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/createurl"
-	"github.com/symbolon-id/symbolon/projection"
 )
 
 // checkCreate checks the keys for an application that makes its users itself.
@@ -24,17 +21,16 @@ func (c *Config) checkCreate(r *report) {
 		path := "users." + key
 		r.faultIf(r.origin(path) != "", path, "leave it out with users.create_url: the application makes its users itself")
 	}
-	r.faultIf(u.OnIdentityDeleted != symbolon.KeepRow, "users.on_identity_deleted", "it can only be keep with users.create_url: Symbolon does not write the application's rows")
-	r.faultIf(c.Adopt.VerifiedEmail, "adopt.verified_email", "leave it out with users.create_url: there is no users table to look for addresses in; the application can answer with an existing user")
-	for path, columns := range map[string][]string{"users.release_columns": u.ReleaseColumns, "users.anonymise_columns": u.AnonymiseColumns} {
-		r.faultIf(len(columns) > 0, path, "leave it out with users.create_url: Symbolon does not write the application's rows")
-	}
-	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
-		path := "users.columns." + shown(column)
+	const noRows = "leave it out with users.create_url: Symbolon does not write the application's rows"
+	r.rules(
+		rule{u.OnIdentityDeleted != symbolon.KeepRow, "users.on_identity_deleted", "it can only be keep with users.create_url: Symbolon does not write the application's rows"},
+		rule{c.Adopt.VerifiedEmail, "adopt.verified_email", "leave it out with users.create_url: there is no users table to look for addresses in; the application can answer with an existing user"},
+		rule{len(u.ReleaseColumns) > 0, "users.release_columns", noRows},
+		rule{len(u.AnonymiseColumns) > 0, "users.anonymise_columns", noRows},
+	)
+	u.checkColumns(r, func(path, column string) {
 		r.faultIf(len(column) > 128 || cli.Plain(column) != column, path, "a name is at most 128 visible characters")
-		_, err := projection.Parse(column, u.Columns[column])
-		r.faultIf(err != nil, path, projectionRule)
-	}
+	})
 	c.checkCreateSecrets(r)
 }
 
@@ -60,12 +56,6 @@ func (u UsersConfig) Where() string {
 }
 
 // CreateSecrets are the configured secrets, or else the derived ones.
-func (c *Config) CreateSecrets() (out []string) {
-	if len(c.Users.CreateSecret) == 0 {
-		return createurl.DeriveSecrets(c.Secrets())
-	}
-	for _, s := range c.Users.CreateSecret {
-		out = append(out, s.Reveal())
-	}
-	return out
+func (c *Config) CreateSecrets() []string {
+	return OrDerived(c.Users.CreateSecret, createurl.DeriveSecrets(c.Secrets()))
 }

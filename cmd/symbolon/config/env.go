@@ -180,36 +180,30 @@ func kindName(v reflect.Value) string {
 	return "a whole number"
 }
 
-var envWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var (
+	envWord   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	reference = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}?`) // $${, or ${NAME}, or what was meant as one
+)
 
 // expandEnv replaces ${NAME} by the value of the variable NAME, and "$${" by "${". A
 // variable that is missing or empty is an error.
-func expandEnv(text string, env Environ) (string, error) {
-	var out strings.Builder
-	for {
-		at := strings.Index(text, "${")
-		if at < 0 {
-			out.WriteString(text)
-			return out.String(), nil
-		}
-		if at > 0 && text[at-1] == '$' {
-			out.WriteString(text[:at-1] + "${")
-			text = text[at+2:]
-			continue
-		}
-		out.WriteString(text[:at])
-		name, rest, closed := strings.Cut(text[at+2:], "}")
+func expandEnv(text string, env Environ) (out string, err error) {
+	out = reference.ReplaceAllStringFunc(text, func(match string) string {
+		name, closed := strings.CutSuffix(strings.TrimPrefix(match, "${"), "}")
 		switch {
+		case err != nil: // only the first fault counts
+		case match == "$${":
+			return "${"
 		case !closed:
-			return "", errors.New("a ${ is not closed (for the characters themselves write $${)")
+			err = errors.New("a ${ is not closed (for the characters themselves write $${)")
 		case !envWord.MatchString(name):
-			return "", errors.New("${…} must hold the name of an environment variable and nothing else")
+			err = errors.New("${…} must hold the name of an environment variable and nothing else")
 		case env[name] == "":
-			return "", fmt.Errorf("the environment variable %s is not set, or empty", name)
+			err = fmt.Errorf("the environment variable %s is not set, or empty", name)
 		}
-		out.WriteString(env[name])
-		text = rest
-	}
+		return env[name]
+	})
+	return out, err
 }
 
 // eachLeaf visits every key that has a value.

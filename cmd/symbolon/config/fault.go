@@ -18,15 +18,14 @@ type Fault struct {
 
 // String is the key, the fault and the place.
 func (f Fault) String() string {
-	var b strings.Builder
+	s := f.text
 	if f.path != "" {
-		b.WriteString(f.path + ": ")
+		s = f.path + ": " + s
 	}
-	b.WriteString(f.text)
 	if f.where != "" {
-		b.WriteString(" (" + f.where + ")")
+		s += " (" + f.where + ")"
 	}
-	return b.String()
+	return s
 }
 
 // Error lists every fault of a configuration.
@@ -47,7 +46,6 @@ type report struct {
 	more     bool // there are faults that are not shown
 	warnings []Fault
 	where    map[string]string // where each key that was set came from
-	bad      map[string]bool   // the keys that have a fault
 }
 
 // maxFaults is the number of faults that are shown. A file with more of them is no
@@ -67,10 +65,22 @@ func (r *report) faultIf(bad bool, path, format string, args ...any) {
 	}
 }
 
-// between refuses a duration outside of min and max, except zero, which stands for none.
-func (r *report) between(path string, d, min, max time.Duration, text string) {
-	r.faultIf(d != 0 && (d < min || d > max), path, "%s", text)
+// rule is a fault that the key at path has if bad is true.
+type rule struct {
+	bad        bool
+	path, text string
 }
+
+// rules records the fault of every rule that is broken.
+func (r *report) rules(rules ...rule) {
+	for _, rule := range rules {
+		r.faultIf(rule.bad, rule.path, "%s", rule.text)
+	}
+}
+
+// outside reports whether a duration is neither zero, which stands for none, nor between
+// min and max.
+func outside(d, min, max time.Duration) bool { return d != 0 && (d < min || d > max) }
 
 // faultIn is fault with the text of an error; nil is no fault.
 func (r *report) faultIn(path string, err error) {
@@ -81,15 +91,11 @@ func (r *report) faultIn(path string, err error) {
 
 func (r *report) faultAt(path, where, format string, args ...any) {
 	switch {
-	case path != "" && r.bad[path]:
+	case path != "" && slices.ContainsFunc(r.faults, func(f Fault) bool { return f.path == path }):
 	case len(r.faults) >= maxFaults:
 		r.more = true
 	default:
 		r.faults = append(r.faults, Fault{path, where, fmt.Sprintf(format, args...)})
-		if r.bad == nil {
-			r.bad = map[string]bool{}
-		}
-		r.bad[path] = true
 	}
 }
 

@@ -23,3 +23,14 @@ func (h Hidden) MarshalText() ([]byte, error) { return []byte("[hidden]"), nil }
 
 // Format keeps the text out of every verb, %q, %x and %#v included.
 func (h Hidden) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[hidden]")) }
+
+// OrDerived are the configured keys, or else the ones that are derived from the secret.
+func OrDerived(configured []Hidden, derived []string) (keys []string) {
+	if len(configured) == 0 {
+		return derived
+	}
+	for _, key := range configured {
+		keys = append(keys, key.Reveal())
+	}
+	return keys
+}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -54,10 +55,7 @@ func (c *Config) Complete() {
 
 // readFile reads file, or else the default one if it exists.
 func readFile(file string, env Environ, c *Config, r *report) error {
-	path := file
-	if path == "" {
-		path = DefaultFile
-	}
+	path := cmp.Or(file, DefaultFile)
 	text, mode, err := slurp(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && file == "":
@@ -80,7 +78,7 @@ func slurp(path string) ([]byte, fs.FileMode, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = f.Close() }()
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, 0, err

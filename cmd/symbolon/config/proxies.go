@@ -50,9 +50,11 @@ func (c *Config) checkLogin(r *report, problems map[string]error) {
 }
 
 func (c *Config) checkPolicy(r *report, path string, p PolicyConfig) {
-	r.faultIf(p.AAL != "" && p.AAL != "aal1" && p.AAL != "aal2", path+".aal", "it must be aal1 or aal2")
-	r.between(path+".fresh", p.Fresh, time.Second, 365*24*time.Hour, "it must be between 1s and 8760h, or 0s for any")
-	r.faultIf(p.LoginRedirect && c.Auth.LoginURL == "", path+".login_redirect", "it needs auth.login_url")
+	r.rules(
+		rule{p.AAL != "" && p.AAL != "aal1" && p.AAL != "aal2", path + ".aal", "it must be aal1 or aal2"},
+		rule{outside(p.Fresh, time.Second, 365*24*time.Hour), path + ".fresh", "it must be between 1s and 8760h, or 0s for any"},
+		rule{p.LoginRedirect && c.Auth.LoginURL == "", path + ".login_redirect", "it needs auth.login_url"},
+	)
 }
 
 func parseNetwork(text string) (netip.Prefix, error) {

@@ -57,17 +57,11 @@ func checkAddress(r *report, path, text string) (address, bool) {
 	return address{host, port}, true
 }
 
-// loopback reports whether only this machine can reach the address.
-func (a address) loopback() bool {
-	if a.host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(a.host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
 // IsLoopback reports whether only this machine can reach a host.
-func IsLoopback(host string) bool { return address{host: host}.loopback() }
+func IsLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
 
 // taken reports whether two listeners need the same port of the same address.
 func (a address) taken(b address) bool {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -23,39 +24,28 @@ type yamlReader struct {
 	free bool    // the reader is below a key that the operator chose, which has no variables
 }
 
+// read reads the top mapping of the one document.
 func (y *yamlReader) read(text []byte, c *Config) {
-	root, ok := y.parse(text)
-	if !ok {
-		return
-	}
-	y.value(root, reflect.ValueOf(c).Elem(), "")
-}
-
-// parse returns the top mapping of the one document.
-func (y *yamlReader) parse(text []byte) (*yaml.Node, bool) {
 	if len(text) > maxConfig {
 		y.faultAt("", y.name, "the file is larger than 1 MB")
-		return nil, false
+		return
 	}
 	if n := tabbed(text); n > 0 {
 		y.faultAt("", y.line(n), "a line begins with a tab; YAML is indented with spaces")
-		return nil, false
+		return
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, more yaml.Node
-	if err := d.Decode(&doc); err != nil || len(doc.Content) != 1 {
+	switch err := d.Decode(&doc); {
+	case err != nil || len(doc.Content) != 1:
 		y.faultAt("", y.name, "%s", yamlFault(err))
-		return nil, false
-	}
-	if err := d.Decode(&more); err == nil {
+	case d.Decode(&more) == nil:
 		y.faultAt("", y.line(more.Line), "a second document follows; the file must be one")
-		return nil, false
-	}
-	if doc.Content[0].Kind != yaml.MappingNode {
+	case doc.Content[0].Kind != yaml.MappingNode:
 		y.faultAt("", y.name, "the file must be a mapping: ory: …, secret: …")
-		return nil, false
+	default:
+		y.value(doc.Content[0], reflect.ValueOf(c).Elem(), "")
 	}
-	return doc.Content[0], true
 }
 
 func tabbed(text []byte) int {
@@ -84,53 +74,52 @@ var duration = reflect.TypeFor[time.Duration]()
 
 // value reads a node into v, which may have any type of the configuration.
 func (y *yamlReader) value(n *yaml.Node, v reflect.Value, path string) {
-	where := y.line(n.Line)
-	switch {
-	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		y.faultAt(path, where, "anchors and aliases are not supported: write the value out")
-	case n.Style&yaml.TaggedStyle != 0:
-		y.faultAt(path, where, "tags (!…) are not supported")
-	case v.Kind() == reflect.Struct:
-		y.section(n, v, path)
-	default:
-		y.where[path] = where
-		y.leaf(n, v, path)
+	if v.Kind() != reflect.Struct {
+		y.where[path] = y.line(n.Line)
+	}
+	if err := y.node(n, v, path); err != nil {
+		y.faultAt(path, y.line(n.Line), "%s", err)
 	}
 }
 
-func (y *yamlReader) leaf(n *yaml.Node, v reflect.Value, path string) {
-	where := y.line(n.Line)
+// node reads a node. The error is the fault of the node itself; the faults of nodes below it
+// are reported already.
+func (y *yamlReader) node(n *yaml.Node, v reflect.Value, path string) error {
+	isNull := n.Kind == yaml.ScalarNode && n.Tag == "!!null"
 	overruled := !y.free && y.env[EnvName(path)] != ""
 	switch {
-	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
-		y.faultAt(path, where, "it has no value: give it one or leave the key out")
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		return errors.New("anchors and aliases are not supported: write the value out")
+	case n.Style&yaml.TaggedStyle != 0:
+		return errors.New("tags (!…) are not supported")
+	case isNull && v.Kind() == reflect.Struct:
+		return nil // a section whose keys are all commented out
+	case isNull:
+		return errors.New("it has no value: give it one or leave the key out")
+	case v.Kind() == reflect.Struct:
+		return y.section(n, v, path)
 	case v.Kind() == reflect.Slice:
-		y.list(n, v, path, overruled)
+		return y.list(n, v, path, overruled)
 	case v.Kind() == reflect.Map:
-		y.mapping(n, v, path, overruled)
+		return y.mapping(n, v, path, overruled)
 	case n.Kind != yaml.ScalarNode:
-		y.faultAt(path, where, "it must be %s", kindName(v))
-	default:
-		y.scalar(n, v, path, overruled)
+		return fmt.Errorf("it must be %s", kindName(v))
 	}
+	return y.scalar(n, v, path, overruled)
 }
 
-func (y *yamlReader) section(n *yaml.Node, v reflect.Value, path string) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-		return // a section whose keys are all commented out
-	}
+func (y *yamlReader) section(n *yaml.Node, v reflect.Value, path string) error {
 	if n.Kind != yaml.MappingNode {
-		y.faultAt(path, y.line(n.Line), "it must be a mapping: %s", strings.Join(keysOf(v.Type()), ", "))
-		return
+		return fmt.Errorf("it must be a mapping: %s", strings.Join(keysOf(v.Type()), ", "))
 	}
 	y.members(n, path, func(key, value *yaml.Node, at string) {
-		field, ok := fieldOf(v, key.Value)
-		if !ok {
+		if field, ok := fieldOf(v, key.Value); ok {
+			y.value(value, field, at)
+		} else {
 			y.faultAt(at, y.line(key.Line), "there is no such key%s", didYouMean(key.Value, keysOf(v.Type())))
-			return
 		}
-		y.value(value, field, at)
 	})
+	return nil
 }
 
 // members calls f for every key of a mapping, and refuses equal keys.
@@ -151,92 +140,91 @@ func (y *yamlReader) members(n *yaml.Node, path string, f func(key, value *yaml.
 	}
 }
 
-func (y *yamlReader) list(n *yaml.Node, v reflect.Value, path string, overruled bool) {
-	if n.Kind != yaml.SequenceNode {
-		y.faultAt(path, y.line(n.Line), "it must be a list: [a, b]")
-		return
-	}
-	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
-	for i, item := range n.Content {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if item.Kind != yaml.ScalarNode || item.Anchor != "" || item.Style&yaml.TaggedStyle != 0 {
-			y.faultAt(at, y.line(item.Line), "it must be text")
-			continue
-		}
-		y.scalar(item, out.Index(i), at, overruled)
-	}
-	v.Set(out)
+var errText = errors.New("it must be text")
+
+// isPlain reports whether a node is a value without an anchor or a tag.
+func isPlain(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Anchor == "" && n.Style&yaml.TaggedStyle == 0
 }
 
-// mapping reads a map whose keys are chosen by the operator: of texts, or auth.policies. A
-// number or true needs no quotes, because users.columns accepts literals.
-func (y *yamlReader) mapping(n *yaml.Node, v reflect.Value, path string, overruled bool) {
+func (y *yamlReader) list(n *yaml.Node, v reflect.Value, path string, overruled bool) error {
+	if n.Kind != yaml.SequenceNode {
+		return errors.New("it must be a list: [a, b]")
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, item := range n.Content {
+		err := errText
+		if isPlain(item) {
+			err = y.scalar(item, v.Index(i), path, overruled)
+		}
+		if err != nil {
+			y.faultAt(fmt.Sprintf("%s[%d]", path, i), y.line(item.Line), "%s", err)
+		}
+	}
+	return nil
+}
+
+// mapping reads a map whose keys are chosen by the operator: of texts, or auth.policies.
+func (y *yamlReader) mapping(n *yaml.Node, v reflect.Value, path string, overruled bool) error {
 	policies := v.Type() == policiesType
 	switch {
 	case n.Kind != yaml.MappingNode && policies:
-		y.faultAt(path, y.line(n.Line), "it must be a mapping: {NAME: {aal: aal2}}")
-		return
+		return errors.New("it must be a mapping: {NAME: {aal: aal2}}")
 	case n.Kind != yaml.MappingNode:
-		y.faultAt(path, y.line(n.Line), "it must be a mapping of text to text")
-		return
+		return errors.New("it must be a mapping of text to text")
 	case overruled && policies:
-		return
+		return nil
 	}
-	out := reflect.MakeMap(v.Type())
+	v.Set(reflect.MakeMap(v.Type()))
 	below := *y
 	below.free = true
 	y.members(n, path, func(key, value *yaml.Node, at string) {
 		y.where[at] = y.line(key.Line)
 		item := reflect.New(v.Type().Elem()).Elem()
-		switch {
-		case policies:
+		if policies {
 			below.value(value, item, at)
-		case value.Kind != yaml.ScalarNode || value.Anchor != "" || value.Style&yaml.TaggedStyle != 0 || value.Value == "":
-			y.faultAt(at, y.line(value.Line), "it must be text")
+		} else if err := y.literal(value, item, overruled); err != nil {
+			y.faultAt(at, y.line(value.Line), "%s", err)
 			return
-		default:
-			text, ok := y.expand(value, at, overruled)
-			if !ok {
-				return
-			}
-			item.SetString(text)
 		}
-		out.SetMapIndex(reflect.ValueOf(key.Value), item)
+		v.SetMapIndex(reflect.ValueOf(key.Value), item)
 	})
-	v.Set(out)
+	return nil
 }
 
-func (y *yamlReader) scalar(n *yaml.Node, v reflect.Value, path string, overruled bool) {
-	text, ok := y.expand(n, path, overruled)
-	if !ok {
-		return
+// literal reads a text. A number or true needs no quotes, because users.columns accepts
+// literals.
+func (y *yamlReader) literal(n *yaml.Node, v reflect.Value, overruled bool) error {
+	if !isPlain(n) || n.Value == "" {
+		return errText
+	}
+	if overruled {
+		return nil
+	}
+	text, err := expandEnv(n.Value, y.env)
+	v.SetString(text)
+	return err
+}
+
+// scalar reads a value. ${NAME} is replaced after the file is parsed, so that a value of the
+// environment cannot become YAML.
+func (y *yamlReader) scalar(n *yaml.Node, v reflect.Value, path string, overruled bool) error {
+	if overruled {
+		return nil
+	}
+	text, err := expandEnv(n.Value, y.env)
+	if err != nil {
+		return err
 	}
 	_, hidden := v.Interface().(Hidden)
 	y.open = y.open || hidden && text == n.Value && text != "" && (path != "database" || strings.Contains(text, "@"))
 	wantsText := v.Kind() == reflect.String || v.Type() == duration
-	if isText := n.Tag == "!!str"; text == n.Value && isText != wantsText {
-		if isText || v.Type() == duration {
-			y.faultAt(path, y.line(n.Line), "it must be %s", kindName(v))
-		} else {
-			y.faultAt(path, y.line(n.Line), "it must be text: put it in quotes")
-		}
-		return
+	isText := n.Tag == "!!str"
+	switch {
+	case text != n.Value || isText == wantsText:
+		return setText(v, text)
+	case isText || v.Type() == duration:
+		return fmt.Errorf("it must be %s", kindName(v))
 	}
-	if err := setText(v, text); err != nil {
-		y.faultAt(path, y.line(n.Line), "%s", err)
-	}
-}
-
-// expand replaces ${NAME} after the file is parsed, so that a value of the environment
-// cannot become YAML.
-func (y *yamlReader) expand(n *yaml.Node, path string, overruled bool) (string, bool) {
-	if overruled {
-		return "", false
-	}
-	text, err := expandEnv(n.Value, y.env)
-	if err != nil {
-		y.faultAt(path, y.line(n.Line), "%s", err)
-		return "", false
-	}
-	return text, true
+	return errors.New("it must be text: put it in quotes")
 }

@@ -35,29 +35,26 @@ func adminHandler(do operation, log *slog.Logger) http.Handler {
 		out, err := do(r.WithContext(ctx))
 		if err != nil {
 			p := answer.Of(err)
-			var deny *symbolon.DenyError
-			switch {
-			case errors.As(err, &deny):
+			if deny, ok := errors.AsType[*symbolon.DenyError](err); ok {
 				p = answer.New(p.Status, p.Code, deny.Error())
-			case p.Status >= 500:
+			} else if p.Status >= 500 {
 				log.Warn("operator's request failed", "error", err)
 			}
 			answer.Write(w, p)
 			return
 		}
-		status := http.StatusOK
-		switch later, ok := out.(accepted); {
-		case out == nil:
+		switch out := out.(type) {
+		case nil:
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusNoContent)
-			return
-		case ok && later.location != "":
-			w.Header().Set("Location", later.location)
-			fallthrough
-		case ok:
-			status, out = http.StatusAccepted, later.body
+		case accepted:
+			if out.location != "" {
+				w.Header().Set("Location", out.location)
+			}
+			answer.JSON(w, http.StatusAccepted, out.body)
+		default:
+			answer.JSON(w, http.StatusOK, out)
 		}
-		answer.JSON(w, status, out)
 	})
 }
 
@@ -99,9 +96,15 @@ func parseQuery(raw, usage string, keys ...string) (url.Values, error) {
 	return values, nil
 }
 
-// identityID is the identity that the path names.
-func identityID(r *http.Request) (symbolon.IdentityID, error) {
-	return parseIdentity(r.PathValue("id"))
+// onIdentity is an operation on the identity that the path names.
+func onIdentity(do func(r *http.Request, id symbolon.IdentityID) (any, error)) operation {
+	return func(r *http.Request) (any, error) {
+		id, err := parseIdentity(r.PathValue("id"))
+		if err != nil {
+			return nil, err
+		}
+		return do(r, id)
+	}
 }
 
 func parseIdentity(text string) (symbolon.IdentityID, error) {

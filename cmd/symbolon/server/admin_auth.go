@@ -41,13 +41,9 @@ func refuse(w http.ResponseWriter, message string) {
 
 // holdsKey compares digests of equal length in constant time.
 func holdsKey(h http.Header, want [sha256.Size]byte) bool {
-	values := h.Values("Authorization")
-	given, isBearer := "", false
-	if len(values) == 1 {
-		given, isBearer = strings.CutPrefix(values[0], "Bearer ")
-	}
+	given, isBearer := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
 	sum := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && isBearer
+	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && isBearer && len(h.Values("Authorization")) == 1
 }
 
 // local reports whether a request comes from a program on this machine and not from a page
@@ -59,14 +55,11 @@ func local(r *http.Request) bool {
 			return false
 		}
 	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none", "same-origin":
-	default:
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
 		return false
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
-		u, err := url.Parse(origin)
-		if err != nil || u.Host != r.Host {
+		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
 			return false
 		}
 	}

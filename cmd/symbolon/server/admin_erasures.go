@@ -34,11 +34,7 @@ func (h *erasures) eraseUser(r *http.Request) (any, error) {
 
 // eraseIdentity answers DELETE /admin/identities/{id}, mostly for an identity without a
 // user. If Symbolon does not know the identity, Ory is asked for it.
-func (h *erasures) eraseIdentity(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *erasures) eraseIdentity(r *http.Request, id symbolon.IdentityID) (any, error) {
 	p, err := h.people.lookup(r, string(id))
 	switch {
 	case err == nil && !p.HasIdentity(id) && p.User != nil:
@@ -81,7 +77,7 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 }
 
 func erasureBody(e symbolon.Erasure) any {
-	return map[string]system.Erasure{"erasure": system.ErasureOf(e)}
+	return map[string]*system.Erasure{"erasure": system.ErasureOf(e)}
 }
 
 // eraseRequest reads ?row= and ?why=.

@@ -32,11 +32,7 @@ func (h *people) user(r *http.Request) (any, error) {
 }
 
 // identity answers GET /admin/identities/{id}.
-func (h *people) identity(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *people) identity(r *http.Request, id symbolon.IdentityID) (any, error) {
 	p, err := h.lookup(r, string(id))
 	if err == nil && !p.HasIdentity(id) {
 		err = symbolon.ErrNotFound // it is a user's ID
@@ -45,17 +41,13 @@ func (h *people) identity(r *http.Request) (any, error) {
 }
 
 func (h *people) lookup(r *http.Request, id string) (system.Person, error) {
-	return system.Lookup(r.Context(), h.linker, h.erasures, h.linker.Ory, h.backReference, id)
+	return system.Lookup(r.Context(), h.linker, h.erasures, h.backReference, id)
 }
 
 // sync answers POST /admin/identities/{id}/sync: it reads the identity at Ory now.
-func (h *people) sync(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *people) sync(r *http.Request, id symbolon.IdentityID) (any, error) {
 	link, err := h.linker.Refresh(r.Context(), id, symbolon.FromOperator)
-	return map[string]system.Bond{"link": system.BondOf(link)}, err
+	return map[string]*system.Bond{"link": system.BondOf(link)}, err
 }
 
 // bind answers POST /admin/links.
@@ -69,7 +61,7 @@ func (h *people) bind(r *http.Request) (any, error) {
 		return nil, err
 	}
 	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
-	return map[string]system.Bond{"link": system.BondOf(link)}, err
+	return map[string]*system.Bond{"link": system.BondOf(link)}, err
 }
 
 type bindRequest struct {
@@ -107,10 +99,6 @@ func (h *people) revoke(r *http.Request) (any, error) {
 }
 
 // revokeAll answers DELETE /admin/identities/{id}/sessions.
-func (h *people) revokeAll(r *http.Request) (any, error) {
-	id, err := identityID(r)
-	if err != nil {
-		return nil, err
-	}
+func (h *people) revokeAll(r *http.Request, id symbolon.IdentityID) (any, error) {
 	return nil, h.verifier.Revoke(r.Context(), id)
 }

@@ -30,15 +30,6 @@ func (p *Server) tasks() []work.Task {
 	return tasks
 }
 
-// pass does a slice of a reconcile run. Its requests to Ory wait behind those of people.
-func (p *Server) pass(ctx context.Context, _ work.Job) error {
-	done, err := p.passes.Pass(symbolon.Background(ctx, system.RunPatience))
-	if err == nil && !done {
-		return work.Again(0)
-	}
-	return err
-}
-
 // erasePause is the time between two looks for unfinished erasures.
 const erasePause = 5 * time.Second
 

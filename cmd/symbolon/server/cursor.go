@@ -22,7 +22,7 @@ type cursors struct {
 const cursorLife = 24 * time.Hour
 
 func newCursors(secrets []symbolon.Secret) *cursors {
-	c := &cursors{now: timeNow}
+	c := &cursors{now: time.Now}
 	for _, s := range secrets {
 		c.keys = append(c.keys, s.Derive("cursor"))
 	}
@@ -78,5 +78,3 @@ func sign(key []byte, query []string, body []byte) []byte {
 	mac.Write(body)
 	return mac.Sum(nil)
 }
-
-func timeNow() time.Time { return time.Now() }

@@ -36,28 +36,20 @@ type listeners struct {
 // is answered, or after grace.
 func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 	var sockets []net.Listener
-	defer func() {
-		for _, socket := range sockets {
-			_ = socket.Close()
-		}
-	}()
 	for _, l := range listeners {
 		socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
 		if err != nil {
 			return fmt.Errorf("listen for the %s side: %w", l.name, err)
 		}
+		defer socket.Close()
 		sockets = append(sockets, socket)
 		s.log.Info("listening", "side", l.name, "address", socket.Addr().String())
 	}
 	var servers []*http.Server
-	defer func() {
-		for _, srv := range servers {
-			_ = srv.Close() // cuts off the requests that did not end in time
-		}
-	}()
 	failed := make(chan error, len(listeners))
 	for i, l := range listeners {
 		srv := s.httpServer(l)
+		defer srv.Close() // cuts off the requests that did not end in time
 		servers = append(servers, srv)
 		go func() { failed <- srv.Serve(sockets[i]) }()
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/reconcile"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // reconciled counts a run by its result.
@@ -29,32 +30,23 @@ func (m *metrics) reconciled(err error) {
 	m.runs.WithLabelValues(result).Inc()
 }
 
-// counter counts open findings. *sqlstore.Store is one.
-type counter interface {
-	CountFindings(ctx context.Context, project string) (map[symbolon.FindingKind]int, error)
-}
-
-// countFindings shows the number of open findings by kind. The database is asked at most
+// openFindings shows the number of open findings by kind. The database is asked at most
 // every 15 seconds. While it does not answer, the metric is absent.
-func (m *metrics) countFindings(c counter, project string) {
-	m.registry.MustRegister(&openFindings{counter: c, project: project,
-		desc: prometheus.NewDesc("symbolon_findings_open", "Open findings, by kind.", []string{"kind"}, nil)})
-}
-
 type openFindings struct {
-	counter counter
+	store   *sqlstore.Store
 	project string
-	desc    *prometheus.Desc
 
 	mu     sync.Mutex
 	at     time.Time
 	counts map[symbolon.FindingKind]int
 }
 
+var findingsOpen = prometheus.NewDesc("symbolon_findings_open", "Open findings, by kind.", []string{"kind"}, nil)
+
 const countEvery = 15 * time.Second
 
 // Describe is prometheus.Collector's.
-func (o *openFindings) Describe(ch chan<- *prometheus.Desc) { ch <- o.desc }
+func (o *openFindings) Describe(ch chan<- *prometheus.Desc) { ch <- findingsOpen }
 
 // Collect is prometheus.Collector's.
 func (o *openFindings) Collect(ch chan<- prometheus.Metric) {
@@ -63,7 +55,7 @@ func (o *openFindings) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, kind := range reconcile.Kinds() { // a fixed set, so that no value of the table becomes a label
-		ch <- prometheus.MustNewConstMetric(o.desc, prometheus.GaugeValue, float64(counts[kind]), string(kind))
+		ch <- prometheus.MustNewConstMetric(findingsOpen, prometheus.GaugeValue, float64(counts[kind]), string(kind))
 	}
 }
 
@@ -75,7 +67,7 @@ func (o *openFindings) count() map[symbolon.FindingKind]int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	counts, err := o.counter.CountFindings(ctx, o.project)
+	counts, err := o.store.CountFindings(ctx, o.project)
 	if err != nil {
 		counts = nil
 	}

@@ -28,13 +28,15 @@ func (o *observer) wrap(pattern string, next http.Handler) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			failure := recover()
-			if failure != nil {
+			err, _ := failure.(error)
+			aborted := errors.Is(err, http.ErrAbortHandler)
+			if failure != nil && !aborted {
 				o.panicked(rec, pattern, failure)
 			}
 			took := time.Since(start)
 			count(rec.status, took)
 			o.note(r, pattern, rec, took)
-			if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			if aborted {
 				panic(failure)
 			}
 		}()
@@ -54,12 +56,9 @@ func (o *observer) note(r *http.Request, pattern string, rec *recorder, took tim
 // panicked answers for a handler that panicked. The value of the panic is logged only if
 // the runtime made it. Any other value may hold personal data.
 func (o *observer) panicked(rec *recorder, pattern string, failure any) {
-	if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		return
-	}
 	what := fmt.Sprintf("%T", failure)
-	var known runtime.Error
-	if err, ok := failure.(error); ok && errors.As(err, &known) {
+	err, _ := failure.(error)
+	if known, ok := errors.AsType[runtime.Error](err); ok {
 		what = known.Error()
 	}
 	o.log.Error("panic", "listener", o.listener, "route", pattern, "panic", what, "stack", string(debug.Stack()))

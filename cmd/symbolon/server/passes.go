@@ -6,44 +6,39 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// slice is about how long one call of Pass works. The next call, on any replica, continues
+// slice is about how long one call of pass works. The next call, on any replica, continues
 // at the place where this one stopped. If the replica was killed, its lease ends first.
 const slice = 30 * time.Second
 
-// hangs is the time after which a call of Pass is cancelled. A proof waits for its requests
+// hangs is the time after which a call of pass is cancelled. A proof waits for its requests
 // to Ory, for many minutes if the rate limit is low.
 const hangs = time.Hour
 
 // busyPause is the time between two looks whether another run still holds the lease.
 const busyPause = 10 * time.Second
 
-// passes are the runs of the schedule. They repair everything except identities that were
-// recreated, which need the operator's decision.
-type passes struct {
-	reconciler *reconcile.Reconciler
-	metrics    *metrics
-	log        *slog.Logger
-}
-
-// Pass works for about half a minute, or until a proof is complete. If done is false, the
-// run is not over, and Pass must be called again at once. After an error it may be called
-// again at any time, and continues if it can.
-func (p *passes) Pass(ctx context.Context) (done bool, err error) {
-	report, done, err := p.reconciler.Work(ctx, reconcile.Options{}, slice)
+// pass is the schedule's part of a run: about half a minute of it, or a proof. It repairs
+// everything except identities that were recreated, which need the operator's decision. Its
+// requests to Ory wait behind those of people. After an error it may be called again at any
+// time, and continues if it can.
+func (p *Server) pass(ctx context.Context, _ work.Job) error {
+	report, done, err := p.repairs.reconciler.Work(symbolon.Background(ctx, system.RunPatience), reconcile.Options{}, slice)
 	switch {
 	case errors.Is(err, reconcile.ErrBusy):
 		p.log.Debug("reconcile: another run holds the lease", "again_in", busyPause)
-		return false, work.Again(busyPause)
+		return work.Again(busyPause)
 	case err == nil && !done:
-		return false, nil
+		return work.Again(0)
 	}
 	p.metrics.reconciled(err)
 	logReport(p.log, report, err)
-	return err == nil, err
+	return err
 }
 
 // logReport logs how a run ended. A run that failed is a warning.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
@@ -94,7 +95,7 @@ func (h *repairs) begin(o *reconcile.Options) error {
 	if !h.reconciler.Linker.Ory.HasAdmin() {
 		return symbolon.ErrNoAdmin
 	}
-	o.ID = string((&mint.Minter{}).Mint(timeNow()))
+	o.ID = string((&mint.Minter{}).Mint(time.Now()))
 	run := &operatorRun{ID: o.ID, Repair: o.Repair, State: symbolon.RunGoing}
 	h.mu.Lock()
 	defer h.mu.Unlock()

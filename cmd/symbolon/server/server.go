@@ -64,8 +64,7 @@ type Server struct {
 	hydrate     *forwardauth.Hydrate
 
 	listeners *listeners
-	passes    *passes  // the schedule's
-	repairs   *repairs // the operator's
+	repairs   *repairs
 	work      *background
 }
 
@@ -75,10 +74,8 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	if s.Creator != nil {
 		s.Creator.Observe = p.metrics.creation
 	}
-	p.metrics.countFindings(s.Store, s.Config.Ory.Project)
-	reconciler := s.Reconciler()
-	p.passes = &passes{reconciler: reconciler, metrics: p.metrics, log: log}
-	p.repairs = newRepairs(reconciler, s.Ory.Load, p.metrics, log)
+	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project})
+	p.repairs = newRepairs(s.Reconciler(), s.Ory.Load, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
 	p.purges = listenForPurges(s.Config, log)
 	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project, Wake: p.purges.received} // the sessions and purges of all replicas
@@ -87,7 +84,7 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
 	p.hydrate = &forwardauth.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()
-	p.metrics.sessions(p.verifier, p.purges)
+	p.metrics.registry.MustRegister(&sessionMetrics{p.verifier, p.purges})
 	if p.work, err = p.newBackground(); err != nil {
 		p.purges.close()
 	}

@@ -45,12 +45,11 @@ func (p *plan) left() (left []error, err error) {
 	}
 	u := p.config.Users
 	for _, err := range faults {
-		var f *sqlstore.Fault
-		switch {
-		case errors.As(err, &f) && f.Kind == sqlstore.NoLayout && !strings.Contains(f.Fix, "upgrade"):
-		case f != nil && f.Kind == sqlstore.NoTable && u.Table == config.OwnTable:
-		case f != nil && f.Column == u.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique):
-		default:
+		f, ok := errors.AsType[*sqlstore.Fault](err)
+		repaired := ok && (f.Kind == sqlstore.NoLayout && !strings.Contains(f.Fix, "upgrade") ||
+			f.Kind == sqlstore.NoTable && u.Table == config.OwnTable ||
+			f.Column == u.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique))
+		if !repaired {
 			left = append(left, err)
 		}
 	}

@@ -44,10 +44,8 @@ func (p *plan) configure() (err error) {
 	}
 	maps.Copy(table, map[string]string{"secret": p.secret, "database": f.Database, "ory.public_url": f.OryPublicURL, "ory.admin_url": f.OryAdminURL,
 		"serve.url": f.URL, "users.create_url": f.CreateURL, "users.columns": columns})
-	p.env = maps.Clone(p.Env)
-	if p.env == nil {
-		p.env = config.Environ{}
-	}
+	p.env = config.Environ{}
+	maps.Copy(p.env, p.Env)
 	for path, value := range table {
 		if value != "" {
 			p.env[config.EnvName(path)] = value

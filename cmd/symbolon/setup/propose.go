@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -43,10 +44,7 @@ func proposeKey(t sqlstore.Table) string {
 }
 
 func proposeIdentity(t sqlstore.Table) string {
-	if name := pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds && !c.Key }); name != "" {
-		return name
-	}
-	return "ory_identity_id"
+	return cmp.Or(pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds && !c.Key }), "ory_identity_id")
 }
 
 func proposeNewID(t sqlstore.Table, key string) symbolon.NewID {

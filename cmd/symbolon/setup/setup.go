@@ -3,6 +3,7 @@
 package setup
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -27,8 +28,8 @@ type Cmd struct {
 	CreateURL         string   `name:"create-url" placeholder:"URL" help:"Your application's URL that makes its users itself, in any database. The database above then holds only the links. docs/create-url.md"`
 	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. Repeat it, or give none. Default: by the names of the columns."`
 	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column is filled from active, else keep."`
-	ReleaseColumns    []string `placeholder:"NAME,…" help:"Columns that are emptied then, so that their values are free again; or none. Default: the unique ones."`
-	AnonymiseColumns  []string `placeholder:"NAME,…" help:"Columns that anonymise empties. Default: all that are filled from the identity."`
+	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again; or none. Default: the unique ones."`
+	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that anonymise empties. Default: all that are filled from the identity."`
 
 	Apply bool `help:"Run the SQL that the users table needs."`
 	Force bool `help:"Replace existing files, except the secret."`
@@ -60,10 +61,7 @@ type plan struct {
 
 // Run checks everything, runs the SQL, writes the files, and says what to do next.
 func (c Cmd) Run(a *cli.App) error {
-	p := &plan{App: a, flags: c, file: a.ConfigFile}
-	if p.file == "" {
-		p.file = config.DefaultFile
-	}
+	p := &plan{App: a, flags: c, file: cmp.Or(a.ConfigFile, config.DefaultFile)}
 	p.hooks = strings.TrimSuffix(p.file, filepath.Ext(p.file)) + "-hooks.yml"
 	defer func() {
 		if p.system != nil {

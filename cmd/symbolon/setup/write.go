@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,9 +68,7 @@ func (p *plan) write() error {
 		}
 	}
 	env := config.Environ{config.EnvName("secret"): p.env[config.EnvName("secret")]}
-	for name, value := range p.Env {
-		env[name] = value
-	}
+	maps.Copy(env, p.Env)
 	if _, _, err := config.Load(files[len(files)-1].name, env); err != nil {
 		return fmt.Errorf("the configuration that would be written cannot be read: %w", err)
 	}
@@ -116,53 +115,51 @@ func (f *file) place() error {
 
 func (f *file) remove() { _ = os.Remove(f.name) }
 
-// settings is a section of the configuration. Its keys are written in alphabetical order.
-type settings map[string]any
-
-// set sets a key that is not empty. Text from the environment or a flag is literal: its ${
-// means itself.
-func (s settings) set(key, text string) {
-	if text != "" {
-		s[key] = strings.ReplaceAll(text, "${", "$${")
+// literal are the keys of a section that are not empty. Text from the environment or a flag
+// is literal: its ${ means itself.
+func literal(texts map[string]string) map[string]any {
+	section := map[string]any{}
+	for key, text := range texts {
+		if text != "" {
+			section[key] = strings.ReplaceAll(text, "${", "$${")
+		}
 	}
+	return section
 }
 
-// render writes the keys that init sets. Secrets of the environment stay there.
+// render writes the keys that init sets, in alphabetical order. Secrets of the environment
+// stay there.
 func (p *plan) render() (string, error) {
-	c, u := p.config, p.config.Users
-	ory, serve, users, columns := settings{}, settings{}, settings{}, settings{}
-	top := settings{"ory": ory, "secret": "${SYMBOLON_SECRET}", "serve": serve, "users": users} //nolint:gosec // the name of a variable, no secret
-	top.set("database", c.Database.Reveal())
-	if p.Env[config.EnvName("database")] != "" && p.flags.Database == "" {
-		top["database"] = "${SYMBOLON_DATABASE}"
-	}
-	ory.set("public_url", c.Ory.PublicURL)
-	ory.set("admin_url", c.Ory.AdminURL)
+	c := p.config
+	ory := literal(map[string]string{"public_url": c.Ory.PublicURL, "admin_url": c.Ory.AdminURL})
 	if c.Ory.Token != "" {
 		ory["token"] = "${SYMBOLON_ORY_TOKEN}"
 	}
-	serve.set("url", c.Serve.URL)
-	for column, expression := range u.Columns {
-		columns.set(column, expression)
+	top := literal(map[string]string{"database": c.Database.Reveal()})
+	if p.Env[config.EnvName("database")] != "" && p.flags.Database == "" {
+		top["database"] = "${SYMBOLON_DATABASE}"
 	}
-	users["columns"] = columns
-	users.set("create_url", u.CreateURL)
-	if u.CreateURL == "" {
-		users.set("table", u.Table)
-		users.set("id", u.ID)
-		users.set("identity", u.Identity)
-		users.set("new_id", string(u.NewID))
-		users.set("on_identity_deleted", string(u.OnIdentityDeleted))
-		for key, list := range map[string][]string{"release_columns": u.ReleaseColumns, "anonymise_columns": u.AnonymiseColumns} {
-			if len(list) > 0 {
-				users[key] = list
-			}
-		}
-	}
+	maps.Copy(top, map[string]any{"ory": ory, "secret": "${SYMBOLON_SECRET}", //nolint:gosec // the name of a variable, no secret
+		"serve": literal(map[string]string{"url": c.Serve.URL}), "users": renderUsers(c.Users)})
 	var b strings.Builder
 	b.WriteString("# Written by symbolon init. Every other key, with its default, is in symbolon.example.yaml.\n")
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	err := e.Encode(top)
 	return b.String(), err
+}
+
+func renderUsers(u config.UsersConfig) map[string]any {
+	users := literal(map[string]string{"create_url": u.CreateURL})
+	if u.CreateURL == "" {
+		users = literal(map[string]string{"table": u.Table, "id": u.ID, "identity": u.Identity, "new_id": string(u.NewID),
+			"on_identity_deleted": string(u.OnIdentityDeleted)})
+		for key, list := range map[string][]string{"release_columns": u.ReleaseColumns, "anonymise_columns": u.AnonymiseColumns} {
+			if len(list) > 0 {
+				users[key] = list
+			}
+		}
+	}
+	users["columns"] = literal(u.Columns)
+	return users
 }

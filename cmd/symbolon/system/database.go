@@ -60,10 +60,10 @@ func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
 		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
 	}
 	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+	if err == nil {
+		err = f.Close()
 	}
-	if err := f.Close(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return sql.Open("sqlite", sqlstore.SQLiteDSN(path, more...))
@@ -77,36 +77,29 @@ func openPostgres(c *config.Config) (*sql.DB, error) {
 	if d := c.DatabasePool.StatementTimeout; d > 0 {
 		conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
 	}
-	if conf.RuntimeParams["application_name"] == "" {
-		conf.RuntimeParams["application_name"] = "symbolon"
-	}
-	if conf.ConnectTimeout == 0 {
-		conf.ConnectTimeout = 5 * time.Second
-	}
+	conf.RuntimeParams["application_name"] = cmp.Or(conf.RuntimeParams["application_name"], "symbolon")
+	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, 5*time.Second)
 	return stdlib.OpenDB(*conf), nil
 }
 
-// workConnections is the number of connections of the background work. They come on top of
+// workConnections is the number of connections of the background work on Postgres. They come on top of
 // database_pool.max.
 const workConnections = 4
 
 // OpenWork connects for the background work, without a statement timeout.
-func OpenWork(c *config.Config) (*sql.DB, error) {
-	if path, ok := c.SQLitePath(); ok {
-		db, err := openSQLite(path, created, "_txlock=immediate")
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(1)
-		return db, nil
-	}
-	unlimited := *c
+func OpenWork(c *config.Config) (db *sql.DB, err error) {
+	unlimited, limit := *c, workConnections
 	unlimited.DatabasePool.StatementTimeout = 0
-	db, err := openPostgres(&unlimited)
+	if path, ok := c.SQLitePath(); ok {
+		limit = 1
+		db, err = openSQLite(path, created, "_txlock=immediate")
+	} else {
+		db, err = openPostgres(&unlimited)
+	}
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(workConnections)
-	db.SetMaxIdleConns(workConnections)
+	db.SetMaxOpenConns(limit)
+	db.SetMaxIdleConns(limit)
 	return db, nil
 }

@@ -29,8 +29,8 @@ type Erasure struct {
 }
 
 // ErasureOf converts an erasure.
-func ErasureOf(e symbolon.Erasure) Erasure {
-	out := Erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
+func ErasureOf(e symbolon.Erasure) *Erasure {
+	out := &Erasure{ID: e.ID, Identity: e.Identity, User: e.User, Row: e.Row, Why: e.Why, Done: e.Done(), Step: e.Step,
 		RequestedAt: e.RequestedAt, Attempts: e.Attempts, LastError: e.LastError, Evidence: e.Evidence}
 	if out.Evidence == nil {
 		out.Evidence = []symbolon.ErasureNote{}

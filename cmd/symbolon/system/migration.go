@@ -25,20 +25,20 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = db.Close() }()
+	defer db.Close()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	if from, to, err = migrate.Current(ctx, db, dialect); err != nil {
-		return 0, 0, fmt.Errorf("migrate the database: %w", err)
+	if from, to, err = migrate.Current(ctx, db, dialect); err == nil {
+		err = migrate.Up(ctx, db, dialect)
 	}
-	if err := migrate.Up(ctx, db, dialect); err != nil {
+	if err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
 	jobs, err := OpenWork(&unlimited)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = jobs.Close() }()
+	defer jobs.Close()
 	return from, to, work.Migrate(ctx, jobs, dialect)
 }
 

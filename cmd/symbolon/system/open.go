@@ -10,6 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -50,13 +51,30 @@ func NeedsAdmin(o *ory.Client, why string) error {
 	return cli.Usage(cli.Hint(errors.New(why), "set ory.admin_url in the configuration, or SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434"))
 }
 
-// CloseAfterWrites waits for the last back-references, but not for long, since nothing
-// depends on them. Then it closes the system.
-func (s *System) CloseAfterWrites(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), OperatorTimeout)
-	defer cancel()
-	_ = s.Linker.Close(ctx)
-	s.Close()
+// Use opens the system for a command. Before it closes the system, it waits for the last
+// back-references, but not for long, since nothing depends on them.
+func Use(a *cli.App, command func(*System) error) error {
+	s, err := Open(a)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := wait.Detached(a.Ctx, OperatorTimeout)
+		defer cancel()
+		_ = s.Linker.Close(ctx)
+		s.Close()
+	}()
+	return command(s)
+}
+
+// UseAdmin is Use for a command that needs Ory's admin API. why says what needs it.
+func UseAdmin(a *cli.App, why string, command func(*System) error) error {
+	return Use(a, func(s *System) error {
+		if err := NeedsAdmin(s.Ory, why); err != nil {
+			return err
+		}
+		return command(s)
+	})
 }
 
 // tellServers reports every link that a command changes to the servers on the same
@@ -64,7 +82,7 @@ func (s *System) CloseAfterWrites(ctx context.Context) {
 func (s *System) tellServers(a *cli.App) {
 	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project}
 	s.Linker.Watch(func(id symbolon.IdentityID) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), 2*time.Second)
+		ctx, cancel := wait.Detached(a.Ctx, 2*time.Second)
 		defer cancel()
 		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
 			_, _ = fmt.Fprintf(a.Err, "symbolon: warning: the running servers could not be notified: %v\n", err)

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // Person is the JSON of both halves, their link, its history and the findings, on the
@@ -87,37 +90,27 @@ type Event struct {
 	Detail   string               `json:"detail,omitempty"`
 }
 
-// records reads the record of a person. *link.Linker is one.
-type records interface {
-	Record(ctx context.Context, id string) (symbolon.Record, error)
-}
-
-// erased reads erasures. *erase.Erasures is one.
-type erased interface {
-	Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
-}
-
 // Lookup reads a person, and the identity at Ory.
-func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Ory, key, id string) (Person, error) {
+func Lookup(ctx context.Context, linker *link.Linker, erasures *erase.Erasures, key, id string) (Person, error) {
 	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
 		return Person{}, symbolon.ErrNotFound // no database can hold such a key
 	}
 	if canonical, err := symbolon.ParseIdentityID(id); err == nil {
 		id = string(canonical)
 	}
-	rec, err := store.Record(ctx, id)
+	rec, err := linker.Record(ctx, id)
 	if err != nil {
 		return Person{}, err
 	}
-	p := describe(rec)
+	identity, user := halves(rec)
+	p := describe(rec, identity, user)
 	if p.Identity != nil {
-		p.Identity.ask(ctx, ory, key)
+		p.Identity.ask(ctx, linker.Ory, key)
 	}
-	e, err := erasures.Of(ctx, identityOf(rec), userOf(rec))
+	e, err := erasures.Of(ctx, identity, user)
 	switch {
 	case err == nil:
-		known := ErasureOf(e)
-		p.Erasure = &known
+		p.Erasure = ErasureOf(e)
 	case errors.Is(err, symbolon.ErrNotFound):
 		err = nil
 	}
@@ -125,20 +118,19 @@ func Lookup(ctx context.Context, store records, erasures erased, ory symbolon.Or
 }
 
 // describe converts a record.
-func describe(rec symbolon.Record) Person {
+func describe(rec symbolon.Record, identity symbolon.IdentityID, user symbolon.UserID) Person {
 	p := Person{Findings: []Finding{}, History: []Event{}}
-	if id := identityOf(rec); id != "" {
-		p.Identity = &IdentityHalf{ID: id}
+	if identity != "" {
+		p.Identity = &IdentityHalf{ID: identity}
 	}
-	if id := userOf(rec); id != "" {
-		p.User = &UserHalf{ID: id}
+	if user != "" {
+		p.User = &UserHalf{ID: user}
 	}
 	if rec.Row != nil {
 		p.User.Row, p.User.Identity = true, rec.Row.Identity
 	}
 	if rec.Link != nil {
-		b := BondOf(*rec.Link)
-		p.Link = &b
+		p.Link = BondOf(*rec.Link)
 	}
 	for _, f := range rec.Findings {
 		p.Findings = append(p.Findings, FindingOf(f))
@@ -155,38 +147,26 @@ func FindingOf(f symbolon.Finding) Finding {
 }
 
 // BondOf converts an entry of the ledger.
-func BondOf(l symbolon.Link) Bond {
-	return Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
+func BondOf(l symbolon.Link) *Bond {
+	return &Bond{l.Project, l.Identity, l.User, l.State, l.Reason, l.Source, l.At.UTC(), l.BackReference}
 }
 
-func identityOf(rec symbolon.Record) symbolon.IdentityID {
-	switch {
-	case rec.Link != nil:
-		return rec.Link.Identity
-	case rec.Row != nil && rec.Row.Owner() != "":
-		return rec.Row.Owner()
+// halves are the IDs of the person: those of the ledger and of the row, or else the newest of
+// the history.
+func halves(rec symbolon.Record) (identity symbolon.IdentityID, user symbolon.UserID) {
+	for _, e := range rec.Events {
+		identity, user = cmp.Or(e.Identity, identity), cmp.Or(e.User, user)
 	}
-	for _, e := range slices.Backward(rec.Events) {
-		if e.Identity != "" {
-			return e.Identity
-		}
+	if rec.Row != nil {
+		identity = cmp.Or(rec.Row.Owner(), identity)
 	}
-	return ""
-}
-
-func userOf(rec symbolon.Record) symbolon.UserID {
-	switch {
-	case rec.Row != nil:
-		return rec.Row.ID
-	case rec.Link != nil:
-		return rec.Link.User
+	if rec.Link != nil {
+		identity, user = rec.Link.Identity, rec.Link.User
 	}
-	for _, e := range slices.Backward(rec.Events) {
-		if e.User != "" {
-			return e.User
-		}
+	if rec.Row != nil {
+		user = rec.Row.ID
 	}
-	return ""
+	return identity, user
 }
 
 // ask reads the identity at Ory. An outage of Ory is part of the result.

@@ -87,19 +87,12 @@ func backReference(c *config.Config) link.BackReference {
 
 // HookKeys are the configured keys, and the derived keys of the hooks without one.
 func HookKeys(c *config.Config) hooks.Keys {
-	keys := hooks.DeriveKeys(c.Secrets())
-	for _, k := range []struct {
-		to         *[]string
-		configured []config.Hidden
-	}{{&keys.Reserve, c.Hooks.Keys.Reserve}, {&keys.Link, c.Hooks.Keys.Link}, {&keys.Sync, c.Hooks.Keys.Sync}} {
-		if len(k.configured) > 0 {
-			*k.to = nil
-			for _, key := range k.configured {
-				*k.to = append(*k.to, key.Reveal())
-			}
-		}
+	configured, derived := c.Hooks.Keys, hooks.DeriveKeys(c.Secrets())
+	return hooks.Keys{
+		Reserve: config.OrDerived(configured.Reserve, derived.Reserve),
+		Link:    config.OrDerived(configured.Link, derived.Link),
+		Sync:    config.OrDerived(configured.Sync, derived.Sync),
 	}
-	return keys
 }
 
 // NewCreator returns the client for users.create_url; nil if the users are in a table.

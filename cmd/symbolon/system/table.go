@@ -21,8 +21,8 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	}
 	var out []doctor.TableFault
 	for _, err := range faults {
-		var f *sqlstore.Fault
-		if !errors.As(err, &f) {
+		f, ok := errors.AsType[*sqlstore.Fault](err)
+		if !ok {
 			return nil, err
 		}
 		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix}

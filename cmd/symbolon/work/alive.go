@@ -7,6 +7,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -57,14 +58,7 @@ func (q *Queue) beat(ctx context.Context, job int64) {
 	if q.config.Dialect == sqlstore.Postgres {
 		text = beatPostgres
 	}
-	ticker := time.NewTicker(q.config.pulse)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for wait.For(ctx, q.config.pulse) == nil {
 		_, _ = q.config.DB.ExecContext(ctx, text, job) // after an error the next beat is early enough
 	}
 }

@@ -49,7 +49,7 @@ func migratePostgres(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("migrate the background work: %w", err)
 	}
-	defer func() { _ = conn.Close() }()
+	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, `select pg_advisory_lock($1)`, int64(lockID)); err != nil {
 		return fmt.Errorf("migrate the background work: wait for the lock: %w", err)
 	}

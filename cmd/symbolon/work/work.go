@@ -133,9 +133,7 @@ type Queue struct {
 
 // New makes a queue, without using the database. No job runs before [Queue.Start].
 func New(c Config) (*Queue, error) {
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
 	c.rescueAfter, c.timeout, c.pulse = cmp.Or(c.rescueAfter, rescueAfter), cmp.Or(c.timeout, defaultTimeout), cmp.Or(c.pulse, pulse)
 	q := &Queue{config: c, tasks: map[string]Task{}}
 	for _, t := range c.Tasks {
@@ -157,9 +155,7 @@ func (t Task) withDefaults() Task {
 	if t.GiveUp <= 0 {
 		t.GiveUp = defaultGiveUp
 	}
-	if t.Priority == 0 {
-		t.Priority = 1
-	}
+	t.Priority = cmp.Or(t.Priority, 1)
 	return t
 }
 

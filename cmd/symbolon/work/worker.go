@@ -124,8 +124,7 @@ func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Ca
 
 // pauseOf returns the pause of an error that is not a failure.
 func pauseOf(err error) (time.Duration, bool) {
-	var again *againError
-	if errors.As(err, &again) {
+	if again, ok := errors.AsType[*againError](err); ok {
 		return again.after, true
 	}
 	var limited interface{ Wait() time.Duration }
