@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // terminal is where the demo tells what happens: in colour and with a moving line on a terminal, plainly anywhere else. Its methods
@@ -93,28 +95,19 @@ func (t *terminal) work(label, doing, hint string, f func() (came string, err er
 }
 
 func (t *terminal) progress(done <-chan struct{}, text string) {
-	begun, pause := time.Now(), time.Second
-	for first := true; ; first = false {
-		select {
-		case <-done:
-			if t.tty {
-				t.print("\r\x1b[K")
-			}
-			return
-		case <-time.After(pause):
-		}
-		if first {
-			t.print("%s", text)
-			if !t.tty {
-				pause = 30 * time.Second
-			}
-			continue
-		}
-		took := fmt.Sprintf("    %-11s %s", "", t.styled(dim, time.Since(begun).Round(time.Second).String()))
-		if t.tty {
-			t.print("\r\x1b[K%s", took)
-		} else {
-			t.print("%s\n", took)
-		}
+	begun := time.Now()
+	if wait.Until(done, time.Second) {
+		return
 	}
+	t.print("%s", text)
+	// On a terminal each time replaces the one before, and none is left at the end.
+	pause, before, after := time.Second, "\r\x1b[K", ""
+	if !t.tty {
+		pause, before, after = 30*time.Second, "", "\n"
+	}
+	for !wait.Until(done, pause) {
+		took := t.styled(dim, time.Since(begun).Round(time.Second).String())
+		t.print("%s    %-11s %s%s", before, "", took, after)
+	}
+	t.print("%s", before)
 }
