@@ -3,11 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 )
 
 // multiply copies the people in Kratos' own database, rows as Kratos wrote them, until
@@ -23,16 +19,15 @@ func multiply(ctx context.Context, dsn string, n int) (err error) {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit there is nothing to undo
-	c := copier{tx: tx}
-	for have := 0; ; {
+	for round := 1; ; round++ {
+		var have int
 		if err := tx.QueryRowContext(ctx, `select count(*) from identities`).Scan(&have); err != nil {
 			return err
 		}
 		if have >= n {
 			break
 		}
-		c.round++
-		if err := c.copyPeople(ctx, n-have); err != nil {
+		if err := copyPeople(ctx, tx, n-have, fmt.Sprintf("copy-%d-", round)); err != nil {
 			return err
 		}
 	}
@@ -43,58 +38,27 @@ func multiply(ctx context.Context, dsn string, n int) (err error) {
 	return err
 }
 
-type copier struct {
-	tx    *sql.Tx
-	round int
-}
-
-// copyPeople doubles them, or makes as many as are missing.
-func (c copier) copyPeople(ctx context.Context, most int) error {
-	_, err := c.tx.ExecContext(ctx, fmt.Sprintf( //nolint:gosec // numbers
-		`create temp table copied on commit drop as select id as old, gen_random_uuid() as new from identities limit %d`, most))
-	if err != nil {
+// copyPeople doubles them, or makes as many as are missing. A copy's row is the old one
+// but for the columns that jsonb_build_object names, and its addresses begin with mark.
+func copyPeople(ctx context.Context, tx *sql.Tx, missing int, mark string) error {
+	if _, err := tx.ExecContext(ctx, `create temp table copied (old uuid, new uuid, mark text) on commit drop`); err != nil {
 		return err
 	}
-	address := fmt.Sprintf(`'copy-%d-' || t.value`, c.round)
-	err = errors.Join(
-		c.copyTable(ctx, "identities", "id", map[string]string{"id": "copied.new",
-			"traits": fmt.Sprintf(`jsonb_set(t.traits, '{email}', to_jsonb('copy-%d-' || (t.traits->>'email')))`, c.round)}),
-		c.copyTable(ctx, "identity_verifiable_addresses", "identity_id", map[string]string{"id": "gen_random_uuid()", "identity_id": "copied.new", "value": address}),
-		c.copyTable(ctx, "identity_recovery_addresses", "identity_id", map[string]string{"id": "gen_random_uuid()", "identity_id": "copied.new", "value": address}),
-	)
-	if err != nil {
+	if _, err := tx.ExecContext(ctx, `insert into copied select id, gen_random_uuid(), $1 from identities limit $2`, mark, missing); err != nil {
 		return err
 	}
-	_, err = c.tx.ExecContext(ctx, `drop table copied`)
-	return err
-}
-
-// copyTable copies the rows that belong to the copied people, but for some columns.
-func (c copier) copyTable(ctx context.Context, table, of string, instead map[string]string) error {
-	rows, err := c.tx.QueryContext(ctx, `select column_name from information_schema.columns where table_schema = 'public' and table_name = $1`, table)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	values := maps.Clone(instead)
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
+	for _, statement := range []string{
+		`insert into identities select copy.* from copied join identities t on t.id = copied.old, jsonb_populate_record(t, jsonb_build_object(
+			'id', copied.new, 'traits', jsonb_set(t.traits, '{email}', to_jsonb(copied.mark || (t.traits->>'email'))))) copy`,
+		`insert into identity_verifiable_addresses select copy.* from copied join identity_verifiable_addresses t on t.identity_id = copied.old,
+			jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid(), 'identity_id', copied.new, 'value', copied.mark || t.value)) copy`,
+		`insert into identity_recovery_addresses select copy.* from copied join identity_recovery_addresses t on t.identity_id = copied.old,
+			jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid(), 'identity_id', copied.new, 'value', copied.mark || t.value)) copy`,
+		`drop table copied`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
 		}
-		if values[name] == "" {
-			values[name] = "t." + name
-		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	names := slices.Sorted(maps.Keys(values))
-	var from []string
-	for _, name := range names {
-		from = append(from, values[name])
-	}
-	_, err = c.tx.ExecContext(ctx, fmt.Sprintf(`insert into %s (%s) select %s from %s t join copied on copied.old = t.%s`, //nolint:gosec // names of tables
-		table, strings.Join(names, ", "), strings.Join(from, ", "), table, of))
-	return err
+	return nil
 }

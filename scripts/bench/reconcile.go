@@ -51,15 +51,11 @@ func benchReconcile(args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(os.Stdout, text)
-	if *out == "-" {
-		return nil
-	}
-	return writePart(*out, reconcileHeading, text)
+	return publish(*out, reconcileHeading, text)
 }
 
 func (b *reconcileBench) measure(ctx context.Context) (string, error) {
-	admin, stop, err := startFake(ctx)
+	admin, stop, err := serving(ctx, task{Role: "ory"})
 	if err != nil {
 		return "", err
 	}
@@ -165,8 +161,6 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 	}
 	return out, nil
 }
-
-func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
 
 // newDatabase is an empty one with Symbolon's tables.
 func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Dialect) (dsn string, err error) {
