@@ -144,21 +144,15 @@ func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string
 
 // oneAnswer is what a plain handler must answer to say the same as /auth does.
 func oneAnswer(ctx context.Context, address string, p person) (map[string]string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/auth", nil)
+	header, err := send(ctx, http.MethodGet, "http://"+address+"/auth", http.Header{"X-Session-Token": {p.Token}}, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("/auth: %w", err)
 	}
-	req.Header.Set("X-Session-Token", p.Token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Identity-Id") != p.Identity {
-		return nil, fmt.Errorf("/auth answers %s for %q", resp.Status, resp.Header.Get("X-Identity-Id"))
+	if identity := header.Get("X-Identity-Id"); identity != p.Identity {
+		return nil, fmt.Errorf("/auth answers for %q", identity)
 	}
 	out := map[string]string{}
-	for name, values := range resp.Header {
+	for name, values := range header {
 		if name != "Date" && name != "Content-Length" { // net/http's own
 			out[name] = values[0]
 		}

@@ -112,7 +112,7 @@ func serving(ctx context.Context, t task) (address string, stop func(), err erro
 
 // announce is a server's part: it tells where it listens, and waits until its parent closes its input, or dies.
 func announce(address string) error {
-	fmt.Println(address)
+	fmt.Fprintln(os.Stdout, address)
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -146,7 +146,7 @@ func perform(text string) error {
 	case "misses":
 		f.Misses, err = t.miss(ctx)
 	case "raw":
-		_, err = rawPages(ctx, t.Admin)
+		err = rawPages(ctx, t.Admin)
 	case "decode":
 		for _, failed := range listing(t.Admin)(ctx, "") {
 			if failed != nil {

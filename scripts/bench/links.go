@@ -29,11 +29,7 @@ const (
 func (b *reconcileBench) links(ctx context.Context, dialect sqlstore.Dialect) (out linked, err error) {
 	var stores [2]*sqlstore.Store
 	for i := range stores {
-		dsn, err := b.newDatabase(ctx, dialect)
-		if err != nil {
-			return out, err
-		}
-		if stores[i], err = openStore(dialect, dsn); err != nil {
+		if stores[i], _, err = b.newDatabase(ctx, dialect); err != nil {
 			return out, err
 		}
 		defer stores[i].DB.Close()
@@ -125,17 +121,16 @@ func ours(store *sqlstore.Store, table string) string {
 
 // placeholders stand for the values of all rows of a statement.
 func placeholders(dialect sqlstore.Dialect, columns int) string {
-	if dialect == sqlstore.SQLite { // its driver is slow with a thousand numbers
-		row := "(?" + strings.Repeat(", ?", columns-1) + ")"
-		return row + strings.Repeat(", "+row, rows-1)
-	}
 	var all []string
-	for first := 1; first < rows*columns; first += columns {
-		row := make([]string, columns)
-		for i := range row {
-			row[i] = fmt.Sprintf("$%d", first+i)
+	for row := range rows {
+		marks := make([]string, columns)
+		for column := range marks {
+			marks[column] = "?" // SQLite's driver is slow with a thousand numbers
+			if dialect == sqlstore.Postgres {
+				marks[column] = fmt.Sprintf("$%d", row*columns+column+1)
+			}
 		}
-		all = append(all, "("+strings.Join(row, ", ")+")")
+		all = append(all, "("+strings.Join(marks, ", ")+")")
 	}
 	return strings.Join(all, ", ")
 }

@@ -16,19 +16,19 @@ import (
 	"strings"
 )
 
-// pair is one line of the table: a benchmark, and its baseline in the same package.
+// pair is one line of the table: a benchmark and its baseline.
 type pair struct {
-	what, pkg, ours, baseline string
+	what, ours, baseline string
 }
 
 var pairs = []pair{
-	{"reserve hook, against reading the body and answering as many bytes", "./hooks", "Reserve/symbolon", "Reserve/floor"},
-	{"link transaction, SQLite (FULL), one by one", "./sqlstore", "Link/sqlite/write/one", "Link/sqlite/bare/one"},
-	{"link transaction, SQLite (FULL), 16 at once", "./sqlstore", "Link/sqlite/write/parallel", "Link/sqlite/bare/parallel"},
-	{"link transaction, Postgres, one by one", "./sqlstore", "Link/postgres/write/one", "Link/postgres/bare/one"},
-	{"link transaction, Postgres, 16 at once", "./sqlstore", "Link/postgres/write/parallel", "Link/postgres/bare/parallel"},
-	{"look and link, SQLite, one by one", "./sqlstore", "Link/sqlite/look+write/one", "Link/sqlite/bare/one"},
-	{"look and link, Postgres, one by one", "./sqlstore", "Link/postgres/look+write/one", "Link/postgres/bare/one"},
+	{"reserve hook, against reading the body and answering as many bytes", "Reserve/symbolon", "Reserve/floor"},
+	{"link transaction, SQLite (FULL), one by one", "Link/sqlite/write/one", "Link/sqlite/bare/one"},
+	{"link transaction, SQLite (FULL), 16 at once", "Link/sqlite/write/parallel", "Link/sqlite/bare/parallel"},
+	{"link transaction, Postgres, one by one", "Link/postgres/write/one", "Link/postgres/bare/one"},
+	{"link transaction, Postgres, 16 at once", "Link/postgres/write/parallel", "Link/postgres/bare/parallel"},
+	{"look and link, SQLite, one by one", "Link/sqlite/look+write/one", "Link/sqlite/bare/one"},
+	{"look and link, Postgres, one by one", "Link/postgres/look+write/one", "Link/postgres/bare/one"},
 }
 
 func main() {

@@ -34,7 +34,11 @@ type Client struct {
 
 // Start is where a browser goes to begin a flow. Useful query keys: return_to, aal, refresh.
 func (c *Client) Start(kind Kind, query url.Values) string {
-	u := strings.TrimRight(c.PublicURL, "/") + "/self-service/" + string(kind) + "/browser"
+	return c.url("/self-service/"+string(kind)+"/browser", query)
+}
+
+func (c *Client) url(path string, query url.Values) string {
+	u := strings.TrimRight(c.PublicURL, "/") + path
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}
@@ -131,11 +135,7 @@ const maxBody = 1 << 20
 
 // get asks Ory on behalf of the browser. Of the browser's request only Ory's own cookies go on.
 func (c *Client) get(r *http.Request, path string, query url.Values) (status int, body []byte, err error) {
-	u := strings.TrimRight(c.PublicURL, "/") + path
-	if len(query) > 0 {
-		u += "?" + query.Encode()
-	}
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, u, nil)
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, c.url(path, query), nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask Ory: %w", err)
 	}

@@ -100,8 +100,8 @@ func (d *demo) gaveUps() int {
 	return strings.Count(d.kratos.Log(), "Webhook request failed but the error was ignored")
 }
 
-// linkAnswered waits for the answer to a link hook, shows it, and checks that Symbolon did what the hook told of. It did not come where
-// Ory gave it up, as happens on a machine that is very busy.
+// linkAnswered waits for the answer to a link hook, shows it, and checks that Symbolon did what the hook told of. came is false if Ory gave
+// the hook up, as happens on a machine that is very busy.
 func (d *demo) linkAnswered(ctx context.Context, who *traveller, end func(hook) bool) (came bool, err error) {
 	h, err := d.linkHook(ctx, who, end)
 	switch {

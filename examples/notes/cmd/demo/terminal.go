@@ -66,12 +66,10 @@ func (t *terminal) event(text string) {
 
 // row shows one value: where it is, what it is, and a note of 24 characters at most. A line is then no longer than 80.
 func (t *terminal) row(label, style, value, note string) {
-	width := max(36, len([]rune(value))) // of an ID
-	line := fmt.Sprintf("   %-13s %s  %s", label, t.styled(style, pad(value, width)), t.styled(dim, note))
+	padded := fmt.Sprintf("%-36s", value) // an ID has 36 characters
+	line := fmt.Sprintf("   %-13s %s  %s", label, t.styled(style, padded), t.styled(dim, note))
 	t.print("%s\n", strings.TrimRight(line, " "))
 }
-
-func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len([]rune(s)))) }
 
 // work shows at the end what came of a piece of work. After a second it says what is being done, with a hint below if there is one, and
 // from then on how long that has taken.
