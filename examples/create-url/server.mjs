@@ -23,7 +23,7 @@ function remember(user) {
 }
 if (existsSync(USERS)) {
   const text = readFileSync(USERS, 'utf8')
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1) // half a line was never answered for
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1) // nobody got an answer for half a line
   truncateSync(USERS, Buffer.byteLength(whole))
   for (const line of whole.split('\n').filter(Boolean)) remember(JSON.parse(line))
 }

@@ -18,7 +18,7 @@ type authBench struct {
 	rounds, conns, sessions int
 	slice                   time.Duration
 	held                    bool
-	dir, root, profiles     string
+	dir, profiles           string
 }
 
 // authLimit bounds the whole run: whatever hangs is killed.
@@ -46,28 +46,19 @@ func benchAuth(args []string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	if b.root, err = os.Getwd(); err != nil {
-		return err
-	}
 	figures, err := b.measure(ctx)
 	if err != nil {
 		return err
 	}
-	text := b.table(figures)
-	fmt.Fprint(os.Stdout, text)
-	if *out == "-" {
-		return nil
-	}
-	return writePart(*out, authHeading, text)
+	return publish(*out, authHeading, b.table(figures))
 }
 
 // authFigures are what the table shows.
 type authFigures struct {
 	http          loads
 	kratos, quick []missRound
-	inside        map[string]*inside
-	parallel      parallel
-	held          held
+	inside        results
+	locks         []string // where goroutines waited, the longest first
 }
 
 func (b *authBench) measure(ctx context.Context) (f authFigures, err error) {
@@ -86,7 +77,7 @@ func (b *authBench) measure(ctx context.Context) (f authFigures, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.quick, err = b.misses(ctx, w, "quick", "http://"+quick.Admin, b.rounds)
+	f.quick, err = b.misses(ctx, w, "quick", "http://"+quick, b.rounds)
 	stop()
 	if err != nil {
 		return f, err
@@ -101,7 +92,6 @@ type world struct {
 	kratos   *symbolontest.Kratos
 	people   []person
 	file     string // of people, for the children
-	closed   bool
 }
 
 // person is somebody who has signed in.
@@ -111,11 +101,8 @@ type person struct {
 	Whoami          json.RawMessage // what Kratos answers
 }
 
+// close may be called again.
 func (w *world) close() {
-	if w.closed {
-		return
-	}
-	w.closed = true
 	if w.kratos != nil {
 		w.kratos.Close()
 	}

@@ -2,20 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	processes "github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/internal/port"
 )
 
 // The servers that are compared, and the credentials that they are asked with.
@@ -55,9 +55,9 @@ func (b *authBench) overHTTP(ctx context.Context, w *world) (loads, error) {
 	}
 	defer stopNaive()
 	return b.takeTurns(ctx, []contest{
-		{plainByCookie, plain.Admin, byCookie}, {oursByCookie, ours, byCookie},
-		{plainByToken, plain.Admin, byToken}, {oursByToken, ours, byToken},
-		{naiveByCookie, naive.Admin, byCookie},
+		{plainByCookie, plain, byCookie}, {oursByCookie, ours, byCookie},
+		{plainByToken, plain, byToken}, {oursByToken, ours, byToken},
+		{naiveByCookie, naive, byCookie},
 	})
 }
 
@@ -104,7 +104,7 @@ func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string
 	say("building symbolon")
 	program := filepath.Join(b.dir, "symbolon")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/symbolon")
-	build.Dir, build.Stderr = b.root, os.Stderr
+	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return "", nil, fmt.Errorf("build symbolon: %w", err)
 	}
@@ -112,6 +112,11 @@ func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string
 	if err != nil {
 		return "", nil, err
 	}
+	free, err := port.Free()
+	if err != nil {
+		return "", nil, err
+	}
+	address = fmt.Sprintf("127.0.0.1:%d", free)
 	log, err := os.Create(filepath.Join(b.dir, "symbolon.log"))
 	if err != nil {
 		return "", nil, err
@@ -121,58 +126,33 @@ func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string
 	cmd.Dir, cmd.Stdout, cmd.Stderr = b.dir, log, log
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "SYMBOLON_SECRET=a secret of at least thirty-two bytes",
 		"SYMBOLON_ORY_PUBLIC_URL=" + w.kratos.PublicURL, "SYMBOLON_ORY_ADMIN_URL=" + w.kratos.AdminURL,
-		"SYMBOLON_SERVE_PUBLIC=127.0.0.1:0", "SYMBOLON_SERVE_ADMIN=127.0.0.1:0", "SYMBOLON_DATABASE=" + dsn}
+		"SYMBOLON_SERVE_PUBLIC=" + address, "SYMBOLON_SERVE_ADMIN=127.0.0.1:0", "SYMBOLON_DATABASE=" + dsn}
 	process, err := processes.Start(cmd, syscall.SIGKILL)
 	if err != nil {
 		return "", nil, err
 	}
 	stop = func() { process.Stop(syscall.SIGTERM, 10*time.Second) }
-	for range 300 {
-		if address = listening(log.Name()); address != "" {
-			return address, stop, nil
+	for end := time.Now().Add(30 * time.Second); process.Running() && ctx.Err() == nil && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+			return address, stop, conn.Close()
 		}
-		select {
-		case <-process.Done():
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-			continue
-		}
-		break
 	}
 	stop()
 	text, _ := os.ReadFile(log.Name())
 	return "", nil, fmt.Errorf("symbolon serve does not listen:\n%s", text)
 }
 
-// listening finds in the log of `symbolon serve` where the public side is.
-func listening(log string) string {
-	text, _ := os.ReadFile(log)
-	for line := range strings.Lines(string(text)) {
-		var said struct{ Msg, Side, Address string }
-		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "listening" && said.Side == "public" {
-			return said.Address
-		}
-	}
-	return ""
-}
-
 // oneAnswer is what a plain handler must answer to say the same as /auth does.
 func oneAnswer(ctx context.Context, address string, p person) (map[string]string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/auth", nil)
+	header, err := send(ctx, http.MethodGet, "http://"+address+"/auth", http.Header{"X-Session-Token": {p.Token}}, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("/auth: %w", err)
 	}
-	req.Header.Set("X-Session-Token", p.Token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Identity-Id") != p.Identity {
-		return nil, fmt.Errorf("/auth answers %s for %q", resp.Status, resp.Header.Get("X-Identity-Id"))
+	if identity := header.Get("X-Identity-Id"); identity != p.Identity {
+		return nil, fmt.Errorf("/auth answers for %q", identity)
 	}
 	out := map[string]string{}
-	for name, values := range resp.Header {
+	for name, values := range header {
 		if name != "Date" && name != "Content-Length" { // net/http's own
 			out[name] = values[0]
 		}
@@ -193,12 +173,10 @@ func usersByHand(ctx context.Context, w *world) (dsn string, err error) {
 	if _, err := db.Exec(ctx, `create table users (id uuid primary key default gen_random_uuid(), identity_id uuid not null unique)`); err != nil {
 		return "", err
 	}
-	rows := make([][]any, len(w.people))
-	for i, p := range w.people {
-		rows[i] = []any{p.Identity}
-	}
-	if _, err := db.CopyFrom(ctx, pgx.Identifier{"users"}, []string{"identity_id"}, pgx.CopyFromRows(rows)); err != nil {
-		return "", err
+	for _, p := range w.people {
+		if _, err := db.Exec(ctx, `insert into users (identity_id) values ($1)`, p.Identity); err != nil {
+			return "", err
+		}
 	}
 	_, err = db.Exec(ctx, `vacuum analyze users`)
 	return dsn, err

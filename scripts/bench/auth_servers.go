@@ -3,18 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// serve is a child that answers over HTTP until its parent closes its input, or dies.
+// serve is a child that answers over HTTP.
 func (t task) serve(ctx context.Context) error {
 	h, err := t.handler(ctx)
 	if err != nil {
@@ -25,19 +23,9 @@ func (t task) serve(ctx context.Context) error {
 		return err
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(socket) }()
-	if err := json.NewEncoder(os.Stdout).Encode(figures{Admin: socket.Addr().String()}); err != nil {
-		return err
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = srv.Close()
-	}()
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	defer srv.Close()
+	go func() { _ = srv.Serve(socket) }() // an error is noticed by who asks
+	return announce(socket.Addr().String())
 }
 
 func (t task) handler(ctx context.Context) (http.Handler, error) {

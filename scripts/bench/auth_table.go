@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -23,21 +22,22 @@ ratio counts.
 
 `+"```\nmake bench-auth\n```"+`
 
-Measured %s on %s/%s, %d cores, %s, Ory Kratos %s.
+Measured %s, Ory Kratos %s.
 
 | What | Baseline | Symbolon | Ratio | Wanted |
 |---|---:|---:|---:|---:|
-`, authHeading, b.rounds, b.conns, time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), symbolontest.KratosVersion)
+`, authHeading, b.rounds, b.conns, machine(), symbolontest.KratosVersion)
 	f.http.rows(&out)
 	missRows(&out, f.kratos, "Ory Kratos", "≥ 85 %")
 	missRows(&out, f.quick, "an Ory that answers from memory", "")
 	insideRows(&out, f.inside)
-	fmt.Fprintf(&out, "| time spent waiting for locks, 10,000 random sessions, %d at once | | %.2f %% | | ≤ 1 %% |\n", runtime.GOMAXPROCS(0), f.parallel.waited)
-	if f.held.sessions > 0 {
-		fmt.Fprintf(&out, "| %s live sessions held: bytes of heap for each | | %.0f | | |\n", thousands(int(f.held.sessions)), f.held.bytes)
+	fmt.Fprintf(&out, "| time spent waiting for locks, 10,000 random sessions, %d at once | | %.2f %% | | ≤ 1 %% |\n", runtime.GOMAXPROCS(0), median(f.inside.of("Contention", waited)))
+	if b.held {
+		sessions, bytes := median(f.inside.of("Held", "sessions")), median(f.inside.of("Held", "bytes/session"))
+		fmt.Fprintf(&out, "| %s live sessions held: bytes of heap for each | | %.0f | | |\n", thousands(int(sessions)), bytes)
 	}
 	out.WriteString(authNotes)
-	for _, lock := range f.parallel.locks {
+	for _, lock := range f.locks {
 		fmt.Fprintf(&out, "  %s.\n", lock)
 	}
 	return out.String()
@@ -45,34 +45,23 @@ Measured %s on %s/%s, %d cores, %s, Ory Kratos %s.
 
 func (l loads) rows(out *strings.Builder) {
 	for _, kind := range []struct{ what, ours, plain string }{{"cookie", oursByCookie, plainByCookie}, {"session token", oursByToken, plainByToken}} {
-		ours, plain := l.perSecond(kind.ours), l.perSecond(kind.plain)
+		ours, plain := each(l[kind.ours], perSecond), each(l[kind.plain], perSecond)
 		fmt.Fprintf(out, "| `GET /auth` by %s, requests/s, against a plain handler | %.0f | %.0f | %.0f %% | ≥ 90 %% |\n", kind.what, median(plain), median(ours), 100*ratio(ours, plain))
-		ours, plain = l.p99(kind.ours), l.p99(kind.plain)
+		ours, plain = each(l[kind.ours], p99), each(l[kind.plain], p99)
 		fmt.Fprintf(out, "| the same, 99th percentile | %s | %s | %.2f | ≤ 1.5 |\n", span(median(plain)), span(median(ours)), ratio(ours, plain))
 	}
-	ours, naive := l.perSecond(oursByCookie), l.perSecond(naiveByCookie)
+	ours, naive := each(l[oursByCookie], perSecond), each(l[naiveByCookie], perSecond)
 	fmt.Fprintf(out, "| `GET /auth` by cookie, requests/s, against whoami and a SELECT by hand | %.0f | %.0f | %.0f × | ≥ 50 × |\n", median(naive), median(ours), ratio(ours, naive))
 }
 
-func (l loads) perSecond(name string) (out []float64) {
-	for _, one := range l[name] {
-		out = append(out, one.perSecond)
-	}
-	return out
-}
-
-func (l loads) p99(name string) (out []float64) {
-	for _, one := range l[name] {
-		out = append(out, float64(one.p99))
-	}
-	return out
-}
+func perSecond(l load) float64 { return l.perSecond }
+func p99(l load) float64       { return float64(l.p99) }
 
 func missRows(out *strings.Builder, rounds []missRound, ory, wanted string) {
-	var whoami, byHand, expired, first []float64
-	for _, r := range rounds {
-		whoami, byHand, expired, first = append(whoami, r.Whoami), append(byHand, r.ByHand), append(expired, r.Expired), append(first, r.New)
-	}
+	whoami := each(rounds, func(r missRound) float64 { return r.Whoami })
+	byHand := each(rounds, func(r missRound) float64 { return r.ByHand })
+	expired := each(rounds, func(r missRound) float64 { return r.Expired })
+	first := each(rounds, func(r missRound) float64 { return r.New })
 	row := func(what string, ours, baseline []float64, wanted string) {
 		fmt.Fprintf(out, "| %s; %s | %.0f | %.0f | %.0f %% | %s |\n", what, ory, median(baseline), median(ours), 100*ratio(ours, baseline), wanted)
 	}
@@ -81,20 +70,19 @@ func missRows(out *strings.Builder, rounds []missRound, ory, wanted string) {
 	row("nothing cached, against whoami and a SELECT by hand", expired, byHand, "")
 }
 
-func insideRows(out *strings.Builder, results map[string]*inside) {
-	allocs := 0.
+func insideRows(out *strings.Builder, inside results) {
+	var allocs []float64
 	for _, row := range []struct{ what, name, wanted string }{
-		{"middleware, session token, hot", "token/hot", "≤ 1.6"},
-		{"middleware, session token, 10,000 random", "token/random", "≤ 2.5"},
-		{"middleware, cookie of 430 characters, hot", "cookie/hot", "≤ 1.6"},
-		{"middleware, cookie, 10,000 random", "cookie/random", "≤ 2.5"},
+		{"middleware, session token, hot", "Middleware/token/hot", "≤ 1.6"},
+		{"middleware, session token, 10,000 random", "Middleware/token/random", "≤ 2.5"},
+		{"middleware, cookie of 430 characters, hot", "Middleware/cookie/hot", "≤ 1.6"},
+		{"middleware, cookie, 10,000 random", "Middleware/cookie/random", "≤ 2.5"},
 	} {
-		if r := results[row.name]; r != nil {
-			fmt.Fprintf(out, "| %s | %s | %s | %.2f | %s |\n", row.what, span(median(r.floor)), span(median(r.ours)), median(r.ratio), row.wanted)
-			allocs = max(allocs, slices.Max(r.allocs))
-		}
+		floor, ours, ratios := inside.of(row.name, "ns/floor"), inside.of(row.name, "ns/require"), inside.of(row.name, "ratio")
+		fmt.Fprintf(out, "| %s | %s | %s | %.2f | %s |\n", row.what, span(median(floor)), span(median(ours)), median(ratios), row.wanted)
+		allocs = append(allocs, inside.of(row.name, "allocs/require")...)
 	}
-	fmt.Fprintf(out, "| allocations of a cached hit | | %.0f | | ≤ 3 |\n", allocs)
+	fmt.Fprintf(out, "| allocations of a cached hit | | %.0f | | ≤ 3 |\n", slices.Max(allocs))
 }
 
 const authNotes = `

@@ -44,7 +44,6 @@ type task struct {
 
 // figures are what it tells.
 type figures struct {
-	Admin      string `json:",omitempty"` // of a server that is ready
 	Identities int
 	Seconds    float64
 	RSS        int // the most that was ever resident, in kB
@@ -82,39 +81,40 @@ func command(ctx context.Context, t task) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// startFake runs the fake Ory in a process that lives until stop is called.
-func startFake(ctx context.Context) (admin string, stop func(), err error) {
-	f, stop, err := serving(ctx, task{Role: "ory"})
-	return f.Admin, stop, err
-}
-
 // serving runs a server in a process that lives until stop is called.
-func serving(ctx context.Context, t task) (f figures, stop func(), err error) {
+func serving(ctx context.Context, t task) (address string, stop func(), err error) {
 	cmd, err := command(ctx, t)
 	if err != nil {
-		return f, nil, err
+		return "", nil, err
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return f, nil, err
+		return "", nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return f, nil, err
+		return "", nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return f, nil, err
+		return "", nil, err
 	}
 	stop = func() {
 		_ = in.Close()
 		defer time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
 		_ = cmd.Wait()
 	}
-	if err := json.NewDecoder(out).Decode(&f); err != nil {
+	if _, err := fmt.Fscan(out, &address); err != nil {
 		stop()
-		return f, nil, fmt.Errorf("%s did not start: %w", t.Role, err)
+		return "", nil, fmt.Errorf("%s did not start: %w", t.Role, err)
 	}
-	return f, stop, nil
+	return address, stop, nil
+}
+
+// announce is a server's part: it tells where it listens, and waits until its parent closes its input, or dies.
+func announce(address string) error {
+	fmt.Fprintln(os.Stdout, address)
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // perform is the child's part.
@@ -140,17 +140,13 @@ func perform(text string) error {
 	case "ory":
 		fake := fakeory.New(fakeory.Config{Generation: fakeory.V26})
 		defer fake.Close()
-		if err := json.NewEncoder(os.Stdout).Encode(figures{Admin: fake.AdminURL}); err != nil {
-			return err
-		}
-		_, err := io.Copy(io.Discard, os.Stdin) // until our parent closes it, or dies
-		return err
+		return announce(fake.AdminURL)
 	case "plain", "naive", "quick":
 		return t.serve(ctx)
 	case "misses":
 		f.Misses, err = t.miss(ctx)
 	case "raw":
-		_, err = rawPages(ctx, t.Admin)
+		err = rawPages(ctx, t.Admin)
 	case "decode":
 		for _, failed := range listing(t.Admin)(ctx, "") {
 			if failed != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -10,43 +11,29 @@ import (
 // BENCHMARKS.md has a part for each of the programs: what stands before the first
 // heading of the second level is `make bench`'s, and each such heading begins another's.
 
-// writePart replaces one part of the document: heading is "" for the first one, or the
-// line that the part begins with.
-func writePart(path, heading, text string) error {
-	old, err := os.ReadFile(path)
+// publish prints a part of the document, and writes it unless the path is "-". The
+// heading is "" for the first part, or the line that the part begins with.
+func publish(path, heading, text string) error {
+	fmt.Fprint(os.Stdout, text)
+	if path == "-" {
+		return nil
+	}
+	doc, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	var out []string
-	found := false
-	for _, part := range parts(string(old)) {
-		if headingOf(part) == heading {
-			part, found = text, true
-		}
-		out = append(out, strings.TrimRight(part, "\n")+"\n")
-	}
-	if !found {
-		out = append(out, text)
-	}
-	return os.WriteFile(path, []byte(strings.Join(out, "\n")), 0o644) //nolint:gosec // a document
+	return os.WriteFile(path, []byte(replacePart(string(doc), heading, text)), 0o644) //nolint:gosec // a document
 }
 
-func parts(doc string) (out []string) {
-	for doc != "" {
-		at := strings.Index(doc[1:], "\n## ") + 1
-		if at == 0 {
-			return append(out, doc)
-		}
-		out = append(out, doc[:at+1])
-		doc = doc[at+1:]
+// replacePart puts a part in the place of the one with the same heading, or at the end.
+func replacePart(doc, heading, text string) string {
+	start := strings.Index(doc, heading)
+	if start < 0 {
+		return strings.TrimPrefix(doc+"\n"+text, "\n")
 	}
-	return out
-}
-
-func headingOf(part string) string {
-	line, _, _ := strings.Cut(part, "\n")
-	if strings.HasPrefix(line, "## ") {
-		return line
+	end := len(doc)
+	if next := strings.Index(doc[start:], "\n\n## "); next >= 0 {
+		end = start + next + 1
 	}
-	return ""
+	return doc[:start] + text + doc[end:]
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// linked is how long each slice of the missing links took: by LinkAll, and by a bare
-// insert of the same rows.
+// linked is how many nanoseconds one link took in each slice of the missing links: by
+// LinkAll, and by a bare insert of the same rows.
 type linked struct{ ours, bare []float64 }
 
 // slices of so many links alternate, so that what slows the machine down slows both.
@@ -30,11 +29,7 @@ const (
 func (b *reconcileBench) links(ctx context.Context, dialect sqlstore.Dialect) (out linked, err error) {
 	var stores [2]*sqlstore.Store
 	for i := range stores {
-		dsn, err := b.newDatabase(ctx, dialect)
-		if err != nil {
-			return out, err
-		}
-		if stores[i], err = openStore(dialect, dsn); err != nil {
+		if stores[i], _, err = b.newDatabase(ctx, dialect); err != nil {
 			return out, err
 		}
 		defer stores[i].DB.Close()
@@ -51,22 +46,15 @@ func (b *reconcileBench) links(ctx context.Context, dialect sqlstore.Dialect) (o
 		if err := linkSlice(ctx, linker, seen); err != nil {
 			return out, err
 		}
-		out.ours = append(out.ours, time.Since(began).Seconds()/float64(len(seen)))
+		out.ours = append(out.ours, float64(time.Since(began))/float64(len(seen)))
 		began = time.Now()
 		if err := bare.insert(ctx, values); err != nil {
 			return out, err
 		}
-		out.bare = append(out.bare, time.Since(began).Seconds()/float64(len(seen)))
+		out.bare = append(out.bare, float64(time.Since(began))/float64(len(seen)))
 	}
-	say("%s: %d missing links in %.1f s, bare %.1f s", dialect, b.n, slice*sum(out.ours), slice*sum(out.bare))
+	say("%s: %d missing links, %s each, bare %s", dialect, b.n, span(median(out.ours)), span(median(out.bare)))
 	return out, sameCounts(ctx, stores, b.n)
-}
-
-func sum(v []float64) (s float64) {
-	for _, x := range v {
-		s += x
-	}
-	return s
 }
 
 func newSeen(from, n int) []symbolon.Reading {
@@ -104,38 +92,47 @@ type bareInsert struct {
 }
 
 func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error) {
-	prefix := "symbolon."
-	if store.Dialect == sqlstore.SQLite {
-		prefix = "symbolon_"
-	}
 	out := &bareInsert{db: store.DB}
-	for _, t := range []struct {
-		head string
-		n    int
+	for _, table := range []struct {
+		name    string
+		columns []string
 	}{
-		{`insert into symbolon_users (id, ory_identity_id, email, name, active) values `, 5},
-		{`insert into ` + prefix + `links (project, identity_id, user_id, state, way, linked_at, ticket, digest) values `, 8},
-		{`insert into ` + prefix + `events (project, at, kind, identity_id, user_id, way, detail) values `, 7},
+		{"symbolon_users", []string{"id", "ory_identity_id", "email", "name", "active"}},
+		{ours(store, "links"), []string{"project", "identity_id", "user_id", "state", "way", "linked_at", "ticket", "digest"}},
+		{ours(store, "events"), []string{"project", "at", "kind", "identity_id", "user_id", "way", "detail"}},
 	} {
-		var text strings.Builder
-		text.WriteString(t.head)
-		for i := range rows * t.n {
-			mark := "$" + strconv.Itoa(i+1)
-			if store.Dialect == sqlstore.SQLite {
-				mark = "?" // the driver is slow with a thousand names
-			}
-			text.WriteString(map[bool]string{true: "(", false: ", "}[i%t.n == 0] + mark)
-			if i%t.n == t.n-1 {
-				text.WriteString(map[bool]string{true: ")", false: "), "}[i == rows*t.n-1])
-			}
-		}
-		stmt, err := store.DB.PrepareContext(ctx, text.String()) //nolint:sqlclosecheck // ends with the database
+		text := fmt.Sprintf("insert into %s (%s) values %s", table.name, strings.Join(table.columns, ", "), placeholders(store.Dialect, len(table.columns)))
+		stmt, err := store.DB.PrepareContext(ctx, text) //nolint:sqlclosecheck // ends with the database
 		if err != nil {
 			return nil, err
 		}
 		out.stmts = append(out.stmts, stmt)
 	}
 	return out, nil
+}
+
+// ours is the name of one of Symbolon's own tables.
+func ours(store *sqlstore.Store, table string) string {
+	if store.Dialect == sqlstore.SQLite {
+		return "symbolon_" + table
+	}
+	return "symbolon." + table
+}
+
+// placeholders stand for the values of all rows of a statement.
+func placeholders(dialect sqlstore.Dialect, columns int) string {
+	var all []string
+	for row := range rows {
+		marks := make([]string, columns)
+		for column := range marks {
+			marks[column] = "?" // SQLite's driver is slow with a thousand numbers
+			if dialect == sqlstore.Postgres {
+				marks[column] = fmt.Sprintf("$%d", row*columns+column+1)
+			}
+		}
+		all = append(all, "("+strings.Join(marks, ", ")+")")
+	}
+	return strings.Join(all, ", ")
 }
 
 // bareRows are the values of the three statements, transaction by transaction.
@@ -176,11 +173,7 @@ func (b *bareInsert) insert(ctx context.Context, all [][3][]any) error {
 // sameCounts checks that both have made what they say.
 func sameCounts(ctx context.Context, stores [2]*sqlstore.Store, want int) error {
 	for _, store := range stores {
-		prefix := "symbolon."
-		if store.Dialect == sqlstore.SQLite {
-			prefix = "symbolon_"
-		}
-		for _, table := range []string{"symbolon_users", prefix + "links", prefix + "events"} {
+		for _, table := range []string{"symbolon_users", ours(store, "links"), ours(store, "events")} {
 			var n int
 			if err := store.DB.QueryRowContext(ctx, `select count(*) from `+table).Scan(&n); err != nil { //nolint:gosec // our own names
 				return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,7 +25,8 @@ func importPeople(ctx context.Context, admin string, n int, say func(done int)) 
 		if err != nil {
 			return err
 		}
-		if err := sendImport(ctx, admin, body); err != nil {
+		header := http.Header{"Content-Type": {"application/json"}}
+		if _, err := send(ctx, http.MethodPatch, admin+"/admin/identities", header, body); err != nil {
 			return fmt.Errorf("import: %w", err)
 		}
 		say(from + len(items))
@@ -34,44 +34,37 @@ func importPeople(ctx context.Context, admin string, n int, say func(done int)) 
 	return nil
 }
 
-func sendImport(ctx context.Context, admin string, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, admin+"/admin/identities", bytes.NewReader(body))
+// send sends a request and returns the header of the answer, whose body is read and
+// thrown away. Another status than 200 is an error.
+func send(ctx context.Context, method, url string, header http.Header, body []byte) (http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header = header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
-		return fmt.Errorf("%s: %s", resp.Status, text)
+		return nil, fmt.Errorf("%s: %s", resp.Status, text)
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
-	return err
+	return resp.Header, err
 }
 
 // rawPages fetches all pages of the listing, one after another, and throws them away.
-func rawPages(ctx context.Context, admin string) (size int64, err error) {
+func rawPages(ctx context.Context, admin string) error {
 	for next := "/admin/identities?page_size=500"; next != ""; {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+next, nil)
+		header, err := send(ctx, http.MethodGet, admin+next, http.Header{}, nil)
 		if err != nil {
-			return size, err
+			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return size, err
-		}
-		n, err := io.Copy(io.Discard, resp.Body)
-		if err = errors.Join(err, resp.Body.Close()); err != nil {
-			return size, err
-		}
-		size += n
-		next = nextLink(strings.Join(resp.Header.Values("Link"), ","))
+		next = nextLink(strings.Join(header.Values("Link"), ","))
 	}
-	return size, nil
+	return nil
 }
 
 func nextLink(header string) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"flag"
 	"fmt"
 	"net/url"
@@ -51,15 +50,11 @@ func benchReconcile(args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(os.Stdout, text)
-	if *out == "-" {
-		return nil
-	}
-	return writePart(*out, reconcileHeading, text)
+	return publish(*out, reconcileHeading, text)
 }
 
 func (b *reconcileBench) measure(ctx context.Context) (string, error) {
-	admin, stop, err := startFake(ctx)
+	admin, stop, err := serving(ctx, task{Role: "ory"})
 	if err != nil {
 		return "", err
 	}
@@ -132,8 +127,11 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 	names := []string{raw, decode}
 	out := passes{}
 	for _, dialect := range dialects {
-		dsn, err := b.newDatabase(ctx, dialect)
+		store, dsn, err := b.newDatabase(ctx, dialect)
 		if err != nil {
+			return nil, err
+		}
+		if err := store.DB.Close(); err != nil {
 			return nil, err
 		}
 		mend := task{Role: "mend", Admin: admin, Dialect: dialect, DSN: dsn}
@@ -166,22 +164,19 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 	return out, nil
 }
 
-func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
-
-// newDatabase is an empty one with Symbolon's tables.
-func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Dialect) (dsn string, err error) {
+// newDatabase is an empty one with Symbolon's tables. Its store must be closed.
+func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Dialect) (store *sqlstore.Store, dsn string, err error) {
 	b.databases++
 	name := fmt.Sprintf("bench_%d", b.databases)
 	if dialect == sqlstore.SQLite {
 		dsn = sqlstore.SQLiteDSN(filepath.Join(b.dir, name+".db"))
 	} else if dsn, err = createPostgres(ctx, b.postgres, name); err != nil {
-		return "", err
+		return nil, "", err
 	}
-	store, err := openStore(dialect, dsn)
-	if err != nil {
-		return "", err
+	if store, err = openStore(dialect, dsn); err != nil {
+		return nil, "", err
 	}
-	return dsn, errors.Join(migrate.Up(ctx, store.DB, dialect), store.DB.Close())
+	return store, dsn, migrate.Up(ctx, store.DB, dialect)
 }
 
 // createPostgres makes a database of a cluster.

@@ -2,9 +2,8 @@ package main
 
 import (
 	"fmt"
-	"runtime"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -26,11 +25,11 @@ most for listing and pass, 128 MB for a pass, and 2.00 for missing links.
 
 `+"```\nmake bench-reconcile\n```"+`
 
-Measured %s on %s/%s, %d cores, %s.
+Measured %s.
 
 | What | Identities | Baseline | Symbolon | Ratio | Memory |
 |---|---:|---:|---:|---:|---:|
-`, reconcileHeading, b.rounds, time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+`, reconcileHeading, b.rounds, machine())
 	fake.rows(&out, "a fake Ory", b.n)
 	if real != nil {
 		real.rows(&out, "Ory Kratos "+symbolontest.KratosVersion, b.kratos)
@@ -38,7 +37,7 @@ Measured %s on %s/%s, %d cores, %s.
 	for _, d := range dialects {
 		l := links[d]
 		fmt.Fprintf(&out, "| missing links, %s, against a bare multi-row insert | %s | %s | %s | %.2f | |\n", databases[d], thousands(b.n),
-			each(l.bare), each(l.ours), ratio(l.ours, l.bare))
+			span(median(l.bare)), span(median(l.ours)), ratio(l.ours, l.bare))
 	}
 	out.WriteString(reconcileNotes)
 	fmt.Fprintf(&out, "- **All of it:** %s missing links, by a run with three listings, took %.1f s on SQLite and %.1f s on Postgres.\n",
@@ -48,8 +47,9 @@ Measured %s on %s/%s, %d cores, %s.
 
 func (p passes) rows(out *strings.Builder, ory string, n int) {
 	row := func(what string, ours, baseline string) {
-		fmt.Fprintf(out, "| %s; %s | %s | %.2f s | %.2f s | %.2f | %d MB |\n", what, ory, thousands(n), median(p.seconds(baseline)),
-			median(p.seconds(ours)), ratio(p.seconds(ours), p.seconds(baseline)), p.memory(ours))
+		took, floor := each(p[ours], seconds), each(p[baseline], seconds)
+		fmt.Fprintf(out, "| %s; %s | %s | %.2f s | %.2f s | %.2f | %.0f MB |\n", what, ory, thousands(n), median(floor), median(took),
+			ratio(took, floor), slices.Max(each(p[ours], megabytes)))
 	}
 	row("listing, decoded, against fetching its raw pages", decode, raw)
 	for _, d := range dialects {
@@ -57,30 +57,10 @@ func (p passes) rows(out *strings.Builder, ory string, n int) {
 	}
 }
 
-func (p passes) seconds(name string) (out []float64) {
-	for _, f := range p[name] {
-		out = append(out, f.Seconds)
-	}
-	return out
-}
+func seconds(f figures) float64 { return f.Seconds }
 
-// memory is the most that was resident in any round, in MB.
-func (p passes) memory(name string) (most int) {
-	for _, f := range p[name] {
-		most = max(most, (f.RSS+1023)/1024)
-	}
-	return most
-}
-
-// each is the median of what one identity took.
-func each(seconds []float64) string { return span(median(seconds) * 1e9) }
-
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
-}
+// megabytes is the most that was resident.
+func megabytes(f figures) float64 { return float64((f.RSS + 1023) / 1024) }
 
 const reconcileNotes = `
 - **Listing:** the baseline fetches the pages one after another and throws them away. Beyond it: every identity, decoded

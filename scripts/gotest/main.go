@@ -62,34 +62,28 @@ const lanes = 3
 // runJobs runs the jobs in their order, in as many lanes as there may be. With
 // -p the caller decides how many packages run at once, and there is one lane.
 func runJobs(ctx context.Context, jobs []job, options []string, report *report, errs io.Writer) error {
-	queue := make(chan job, len(jobs))
-	for _, j := range jobs {
-		queue <- j
-	}
-	close(queue)
 	width := lanes
-	if hasFlag(options, "p") {
+	if slices.ContainsFunc(options, func(arg string) bool { return isFlag(arg, "p") }) {
 		width = 1
 	}
-	errs = &sharedWriter{w: errs}
-	var (
-		running sync.WaitGroup
-		mu      sync.Mutex // protects failed
-		failed  error
-	)
+	free := make(chan int, width)
 	for lane := range width {
+		free <- lane
+	}
+	errs = &sharedWriter{w: errs}
+	failed := make([]error, len(jobs))
+	var running sync.WaitGroup
+	for i, j := range jobs {
+		lane := <-free
 		running.Go(func() {
-			for j := range queue {
-				if err := test(ctx, lane, j, options, report, errs); err != nil {
-					mu.Lock()
-					failed = errors.Join(failed, fmt.Errorf("%s: %w", j, err))
-					mu.Unlock()
-				}
+			if err := test(ctx, lane, j, options, report, errs); err != nil {
+				failed[i] = fmt.Errorf("%s: %w", j, err)
 			}
+			free <- lane
 		})
 	}
 	running.Wait()
-	return failed
+	return errors.Join(failed...)
 }
 
 // sharedWriter is a writer for several lanes at once.
@@ -134,15 +128,6 @@ func readArguments(args []string) (options []string, split bool) {
 		options = append(options, arg)
 	}
 	return options, split
-}
-
-func hasFlag(args []string, name string) bool {
-	for _, arg := range args {
-		if isFlag(arg, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // isFlag reports whether arg is -name or --name, with a value or without.

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -91,35 +91,16 @@ func place(pkg string) int {
 
 // list returns the packages of the module in dir, relative to it: "./session".
 func list(ctx context.Context, dir string, errs io.Writer) ([]string, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-f", "{{.Dir}}", "./...")
+	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-f", ".{{slice .Dir (len .Module.Dir)}}", "./...")
 	cmd.Dir, cmd.Stderr = dir, errs
 	out, err := cmd.Output()
-	if err != nil {
-		return nil, err
-	}
-	root, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
-	if root, err = filepath.EvalSymlinks(root); err != nil {
-		return nil, err
-	}
-	var packages []string
-	for _, folder := range strings.Fields(string(out)) {
-		relative, err := filepath.Rel(root, folder)
-		if err != nil {
-			return nil, err
-		}
-		packages = append(packages, "./"+filepath.ToSlash(relative))
-	}
-	return packages, nil
+	return strings.Fields(filepath.ToSlash(string(out))), err
 }
 
 // modulesWithTests returns the folders of the modules below root that have a
 // test file, outermost first.
 func modulesWithTests(root string) ([]string, error) {
 	var modules []string
-	tested := map[string]bool{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		name := entry.Name()
 		switch {
@@ -127,37 +108,25 @@ func modulesWithTests(root string) ([]string, error) {
 			return err
 		case entry.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules"):
 			return filepath.SkipDir
-		case name == "go.mod":
-			modules = append(modules, filepath.Dir(path))
 		case strings.HasSuffix(name, "_test.go"):
-			tested[filepath.Dir(path)] = true
+			if module := moduleOf(path, root); !slices.Contains(modules, module) {
+				modules = append(modules, module)
+			}
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	sort.Slice(modules, func(i, j int) bool { return len(modules[i]) < len(modules[j]) })
-	has := map[string]bool{}
-	for dir := range tested {
-		has[moduleOf(dir, modules)] = true
-	}
-	var result []string
-	for _, module := range modules {
-		if has[module] {
-			result = append(result, module)
-		}
-	}
-	return result, nil
+	slices.SortFunc(modules, func(a, b string) int { return len(a) - len(b) })
+	return modules, err
 }
 
-// moduleOf returns the innermost of modules that holds dir.
-func moduleOf(dir string, modules []string) string {
-	found := ""
-	for _, module := range modules {
-		if module == "." || dir == module || strings.HasPrefix(dir, module+string(filepath.Separator)) {
-			found = module
+// moduleOf returns the innermost folder above a file that has a go.mod, or root.
+func moduleOf(file, root string) string {
+	dir := filepath.Dir(file)
+	for dir != root {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
 		}
+		dir = filepath.Dir(dir)
 	}
-	return found
+	return dir
 }

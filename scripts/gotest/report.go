@@ -22,8 +22,14 @@ type event struct {
 	Output     string
 }
 
-// key names a test, or with an empty test its package.
-type key struct{ pkg, test string }
+// running is what is known about a package whose tests run.
+type running struct {
+	started time.Time
+	passed  int                 // tests
+	failed  bool                // one of its tests
+	printed map[string][]string // by tests that have not ended; by the package itself under ""
+	order   []string            // in which the tests appeared
+}
 
 // report adds events up and writes what is worth reading: one line for a
 // package, everything about a failure.
@@ -31,23 +37,16 @@ type report struct {
 	out   io.Writer
 	begun time.Time
 
-	mu      sync.Mutex       // protects everything below, and writing to out
-	printed map[key][]string // by tests that have not ended
-	order   map[string][]key // those tests by package, in order of appearance
-	count   map[string]int   // tests that passed, by package
-	broken  map[string]bool  // packages with a failed test
-	started map[string]time.Time
-	spans   []span
+	mu       sync.Mutex // protects everything below, and writing to out
+	packages map[string]*running
+	spans    []span
 
 	passed          int
 	failed, skipped []string
 }
 
 func newReport(out io.Writer) *report {
-	return &report{
-		out: out, begun: time.Now(), started: map[string]time.Time{}, printed: map[key][]string{}, order: map[string][]key{},
-		count: map[string]int{}, broken: map[string]bool{},
-	}
+	return &report{out: out, begun: time.Now(), packages: map[string]*running{}}
 }
 
 func (r *report) clock() time.Duration { return time.Since(r.begun) }
@@ -79,68 +78,68 @@ func (r *report) readLine(line []byte, lane int) {
 }
 
 func (r *report) add(e event, lane int) {
-	k := key{e.Package, e.Test}
+	p := r.packages[e.Package]
+	if p == nil {
+		p = &running{printed: map[string][]string{}}
+		r.packages[e.Package] = p
+	}
 	switch e.Action {
 	case "start":
-		r.started[e.Package] = e.Time
+		p.started = e.Time
 	case "build-output":
 		r.printf("%s", e.Output)
 	case "output":
-		if _, known := r.printed[k]; !known {
-			r.order[e.Package] = append(r.order[e.Package], k)
+		if _, known := p.printed[e.Test]; !known {
+			p.order = append(p.order, e.Test)
 		}
-		r.printed[k] = append(r.printed[k], e.Output)
+		p.printed[e.Test] = append(p.printed[e.Test], e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
-			r.endPackage(e, lane)
+			r.endPackage(p, e, lane)
 		} else {
-			r.endTest(e)
+			r.endTest(p, e)
 		}
 	}
 }
 
-func (r *report) endTest(e event) {
-	k := key{e.Package, e.Test}
+func (r *report) endTest(p *running, e event) {
 	switch e.Action {
 	case "pass":
 		r.passed++
-		r.count[e.Package]++
+		p.passed++
 	case "fail":
-		r.broken[e.Package] = true
+		p.failed = true
 		r.failed = append(r.failed, e.Package+" "+e.Test)
-		r.show(k)
+		r.show(p.printed[e.Test])
 	case "skip":
 		r.skipped = append(r.skipped, e.Package+" "+e.Test)
-		r.show(k)
+		r.show(p.printed[e.Test])
 	}
-	delete(r.printed, k)
+	delete(p.printed, e.Test)
 }
 
-func (r *report) endPackage(e event, lane int) {
-	if start, ok := r.started[e.Package]; ok {
-		r.spans = append(r.spans, span{e.Package, lane, start.Sub(r.begun), e.Time.Sub(r.begun)})
+func (r *report) endPackage(p *running, e event, lane int) {
+	if !p.started.IsZero() {
+		r.spans = append(r.spans, span{e.Package, lane, p.started.Sub(r.begun), e.Time.Sub(r.begun)})
 	}
 	switch e.Action {
 	case "pass":
-		r.printf("ok    %-60s %6.1fs %5d tests\n", e.Package, e.Elapsed, r.count[e.Package])
+		r.printf("ok    %-60s %6.1fs %5d tests\n", e.Package, e.Elapsed, p.passed)
 	case "fail":
-		for _, k := range r.order[e.Package] { // a panic, a timeout: what was running
-			r.show(k)
+		for _, test := range p.order { // a panic, a timeout: what was running
+			r.show(p.printed[test])
 		}
-		if !r.broken[e.Package] {
+		if !p.failed {
 			r.failed = append(r.failed, e.Package)
 		}
 		r.printf("FAIL  %-60s %6.1fs\n", e.Package, e.Elapsed)
 	}
-	for _, k := range r.order[e.Package] {
-		delete(r.printed, k)
-	}
-	delete(r.order, e.Package)
+	delete(r.packages, e.Package)
 }
 
 // show writes what a test printed, without the frames around it.
-func (r *report) show(k key) {
-	for _, line := range r.printed[k] {
+func (r *report) show(printed []string) {
+	for _, line := range printed {
 		if !strings.HasPrefix(line, "=== ") {
 			r.printf("%s", line)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,7 +34,11 @@ type Client struct {
 
 // Start is where a browser goes to begin a flow. Useful query keys: return_to, aal, refresh.
 func (c *Client) Start(kind Kind, query url.Values) string {
-	u := strings.TrimRight(c.PublicURL, "/") + "/self-service/" + string(kind) + "/browser"
+	return c.url("/self-service/"+string(kind)+"/browser", query)
+}
+
+func (c *Client) url(path string, query url.Values) string {
+	u := strings.TrimRight(c.PublicURL, "/") + path
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}
@@ -51,7 +56,7 @@ func (c *Client) Ready(r *http.Request) error {
 
 // Flow reads one flow on behalf of the browser behind r.
 func (c *Client) Flow(r *http.Request, kind Kind, id string) (*Flow, error) {
-	if !c.hasCSRFCookie(r) {
+	if !slices.ContainsFunc(r.Cookies(), isCSRF) {
 		return nil, ErrNoCookie
 	}
 	status, body, err := c.get(r, "/self-service/"+string(kind)+"/flows", url.Values{"id": {id}})
@@ -66,7 +71,7 @@ func (c *Client) Flow(r *http.Request, kind Kind, id string) (*Flow, error) {
 		}
 		return f, nil
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity:
-		if readError(body).Error.ID == "session_aal2_required" {
+		if readError(body).ID == "session_aal2_required" {
 			return nil, ErrSecondFactor
 		}
 		return nil, fmt.Errorf("%w (Ory said %d)", ErrRestart, status)
@@ -102,10 +107,6 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-type problemBody struct {
-	Error Problem `json:"error"`
-}
-
 // Problem reads the error with this ID. ErrRestart: Ory knows none such.
 func (c *Client) Problem(r *http.Request, id string) (*Problem, error) {
 	status, body, err := c.get(r, "/self-service/errors", url.Values{"id": {id}})
@@ -115,17 +116,18 @@ func (c *Client) Problem(r *http.Request, id string) (*Problem, error) {
 	if status != http.StatusOK {
 		return nil, fmt.Errorf("%w (Ory said %d)", ErrRestart, status)
 	}
-	p := readError(body).Error
-	return &p, nil
+	return readError(body), nil
 }
 
-// readError reads Ory's error shape; what is no such thing is the zero value.
-func readError(body []byte) problemBody {
-	var p problemBody
-	if json.Unmarshal(body, &p) != nil {
-		return problemBody{}
+// readError reads Ory's error shape. A body of another shape gives an empty problem.
+func readError(body []byte) *Problem {
+	var answer struct {
+		Error Problem `json:"error"`
 	}
-	return p
+	if json.Unmarshal(body, &answer) != nil {
+		return &Problem{}
+	}
+	return &answer.Error
 }
 
 // maxBody bounds an answer of Ory's: a settings page with its QR code is about 10 kB.
@@ -133,11 +135,7 @@ const maxBody = 1 << 20
 
 // get asks Ory on behalf of the browser. Of the browser's request only Ory's own cookies go on.
 func (c *Client) get(r *http.Request, path string, query url.Values) (status int, body []byte, err error) {
-	u := strings.TrimRight(c.PublicURL, "/") + path
-	if len(query) > 0 {
-		u += "?" + query.Encode()
-	}
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, u, nil)
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, c.url(path, query), nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask Ory: %w", err)
 	}
@@ -185,13 +183,4 @@ func (c *Client) isSession(cookie *http.Cookie) bool {
 // isCSRF: Kratos names it csrf_token_<hash>, with __Host- before it in some setups.
 func isCSRF(cookie *http.Cookie) bool {
 	return strings.HasPrefix(strings.TrimPrefix(cookie.Name, "__Host-"), "csrf_token_")
-}
-
-func (c *Client) hasCSRFCookie(r *http.Request) bool {
-	for _, cookie := range r.Cookies() {
-		if isCSRF(cookie) {
-			return true
-		}
-	}
-	return false
 }

@@ -134,21 +134,17 @@ func autocomplete(a Attributes) string {
 	if a.Autocomplete != "" {
 		return a.Autocomplete
 	}
-	switch a.Name {
-	case "identifier":
-		return "username"
-	case "totp_code", "code":
-		return "one-time-code"
-	case "lookup_secret":
-		return "off"
-	case "traits.name.first":
-		return "given-name"
-	case "traits.name.last":
-		return "family-name"
-	case "traits.name":
-		return "name"
-	}
-	return ""
+	return autocompletes[a.Name]
+}
+
+var autocompletes = map[string]string{
+	"identifier":        "username",
+	"totp_code":         "one-time-code",
+	"code":              "one-time-code",
+	"lookup_secret":     "off",
+	"traits.name.first": "given-name",
+	"traits.name.last":  "family-name",
+	"traits.name":       "name",
 }
 
 func (o Options) text(f *field, a Attributes) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -137,12 +138,7 @@ func Parse(kind Kind, raw []byte) (*Flow, error) {
 // WantsScript reports whether the flow offers a method that only Ory's script can carry out (passkeys, security keys). A page
 // that shows it with Options.Scripts needs Ory's origin in its CSP's script-src.
 func (f *Flow) WantsScript() bool {
-	for i := range f.UI.Nodes {
-		if f.UI.Nodes[i].Type == "script" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.UI.Nodes, func(n Node) bool { return n.Type == "script" })
 }
 
 // visible: an input that somebody fills in.

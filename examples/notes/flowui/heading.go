@@ -2,26 +2,29 @@ package flowui
 
 import "slices"
 
-// heading titles a settings section. Ory names only the group; unknown groups are titled by their name.
+// titled is what stands above a settings section.
+type titled struct{ title, hint string }
+
+// headings are by the group, which is all that Ory names.
+var headings = map[string]titled{
+	"profile":       {"About you", ""},
+	"password":      {"Password", "Choose a new one; the old one stops working."},
+	"totp":          {"Authenticator app", "At each sign-in you are asked for a code from your app."},
+	"lookup_secret": {"Backup codes", "For the day your phone is gone: each code works once in place of the app's."},
+	"webauthn":      {"Security keys", "A key that you plug in or hold near, as your second factor."},
+	"passkey":       {"Passkeys", "Sign in with your device instead of a password."},
+	"oidc":          {"Linked accounts", "Other accounts that you can sign in with."},
+	"saml":          {"Linked accounts", "Other accounts that you can sign in with."},
+}
+
+// heading titles a settings section. An unknown group is titled by its name.
 func heading(s section) (title, hint string) {
-	switch s.Group {
-	case "profile":
-		return "About you", ""
-	case "password":
-		return "Password", "Choose a new one; the old one stops working."
-	case "totp":
-		if slices.ContainsFunc(s.Fields, func(f field) bool { return f.Kind == "input" }) {
-			return "Authenticator app", "Scan the code with an authenticator app, then type the six digits that it shows."
-		}
-		return "Authenticator app", "At each sign-in you are asked for a code from your app."
-	case "lookup_secret":
-		return "Backup codes", "For the day your phone is gone: each code works once in place of the app's."
-	case "webauthn":
-		return "Security keys", "A key that you plug in or hold near, as your second factor."
-	case "passkey":
-		return "Passkeys", "Sign in with your device instead of a password."
-	case "oidc", "saml":
-		return "Linked accounts", "Other accounts that you can sign in with."
+	h, known := headings[s.Group]
+	if !known {
+		return humanise(s.Group), ""
 	}
-	return humanise(s.Group), ""
+	if s.Group == "totp" && slices.ContainsFunc(s.Fields, func(f field) bool { return f.Kind == "input" }) {
+		return h.title, "Scan the code with an authenticator app, then type the six digits that it shows."
+	}
+	return h.title, h.hint
 }

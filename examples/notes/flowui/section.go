@@ -26,38 +26,41 @@ type section struct {
 func split(f *Flow) [][]indexed {
 	shared := sharesFields(f)
 	main := mainGroup(f)
-	home := func(group string) string {
-		if shared && !standsAlone(group) {
+	home := func(n *Node) string {
+		if shared && !standsAlone(n.Group) {
 			return main
 		}
-		return group
+		return n.Group
 	}
 	var order []string
-	forms := map[string][]indexed{}
 	for i := range f.UI.Nodes {
 		n := &f.UI.Nodes[i]
-		if n.Group == "default" || n.Type == "script" {
-			continue
-		}
-		if g := home(n.Group); !slices.Contains(order, g) {
-			order = append(order, g)
+		if n.Group != "default" && n.Type != "script" && !slices.Contains(order, home(n)) {
+			order = append(order, home(n))
 		}
 	}
 	if len(order) == 0 {
 		order = []string{main}
 	}
+	if !slices.Contains(order, main) {
+		main = order[0]
+	}
+	forms := map[string][]indexed{}
+	add := func(n indexed, groups ...string) {
+		for _, g := range groups {
+			forms[g] = append(forms[g], n)
+		}
+	}
 	for i := range f.UI.Nodes {
-		n := &f.UI.Nodes[i]
+		n := indexed{i, &f.UI.Nodes[i]}
 		switch {
 		case n.Type == "script":
 		case n.Group != "default":
-			forms[home(n.Group)] = append(forms[home(n.Group)], indexed{i, n})
+			add(n, home(n.Node))
 		case n.hidden():
-			for _, g := range order {
-				forms[g] = append(forms[g], indexed{i, n})
-			}
+			add(n, order...)
 		default:
-			forms[order[mainIndex(order, main)]] = append(forms[order[mainIndex(order, main)]], indexed{i, n})
+			add(n, main)
 		}
 	}
 	return arrange(f, order, forms)
@@ -74,18 +77,21 @@ type indexed struct {
 
 // arrange puts forms with fields before forms that are a button only, and a settings page into its order.
 func arrange(f *Flow, order []string, forms map[string][]indexed) [][]indexed {
-	var withFields, buttonsOnly [][]indexed
-	if f.Kind == Settings {
-		slices.SortStableFunc(order, func(a, b string) int { return settingsRank(a) - settingsRank(b) })
-	}
-	for _, g := range order {
-		if f.Kind != Settings && !slices.ContainsFunc(forms[g], func(n indexed) bool { return n.visible() }) {
-			buttonsOnly = append(buttonsOnly, forms[g])
-			continue
+	rank := func(group string) int {
+		if f.Kind == Settings {
+			return settingsRank(group)
 		}
-		withFields = append(withFields, forms[g])
+		if slices.ContainsFunc(forms[group], func(n indexed) bool { return n.visible() }) {
+			return 0
+		}
+		return 1
 	}
-	return append(withFields, buttonsOnly...)
+	slices.SortStableFunc(order, func(a, b string) int { return rank(a) - rank(b) })
+	var arranged [][]indexed
+	for _, group := range order {
+		arranged = append(arranged, forms[group])
+	}
+	return arranged
 }
 
 func settingsRank(group string) int {
@@ -126,8 +132,6 @@ func mainGroup(f *Flow) string {
 	}
 	return first
 }
-
-func mainIndex(order []string, main string) int { return max(0, slices.Index(order, main)) }
 
 // primary is the button that Enter presses and that looks like it: of the group with something to fill in, "method" before
 // others ("resend the code" is none), else the first that is there; never one that takes something away. -1: none.

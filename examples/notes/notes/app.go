@@ -33,7 +33,7 @@ type App struct {
 	URL string  // where browsers reach this application, such as http://127.0.0.1:4455; Ory must allow it in allowed_return_urls
 	Ory string  // Ory's public URL, the same for browsers and for this server
 
-	// Symbolon needs none of these: whoever signs in becomes a user at the first request. See the ladder in Symbolon's README.
+	// Symbolon needs none of these. Without them a person becomes a user at the first request. See the ladder in Symbolon's README.
 	OryAdmin string                               // Ory's admin URL: hooks are re-read there, sessions proved over
 	Secrets  []symbolon.Secret                    // sign users' IDs: those of the Symbolon server, where one runs beside this
 	Hooks    bool                                 // answer Ory's hooks here, below /hooks/, in place of a Symbolon server; needs Secrets

@@ -155,7 +155,7 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 
 const restartCookie = "notes_restarts"
 
-// countRestart counts how often flows were started again in short order, and says no at the fourth: something is set up wrong then
+// countRestart counts how often flows were started again in short order, and returns false at the fourth: something is set up wrong then
 // (a cookie's domain, two Kratos behind one name), and a page that says so beats a browser that goes round in circles.
 func (a *App) countRestart(w http.ResponseWriter, r *http.Request) bool {
 	n := 0

@@ -34,50 +34,53 @@ var (
 	nothing = problem{Status: http.StatusNotFound, Title: "There is nothing here", Text: "The page may have been removed, or the address has a typo."}
 )
 
-// denial is what a person reads whom Ory knows and who gets no user here. What to do about it stands among the operator's findings.
-func denial(err error) (problem, bool) {
-	p := problem{Status: http.StatusForbidden, nav: navOut}
-	switch {
-	case errors.Is(err, symbolon.ErrOnHold):
-		p.Title, p.Text = "Your account is on hold", "Somebody has to look at it before you can go on. Nothing is lost; please ask us, or come back later."
-	case errors.Is(err, symbolon.ErrUserGone):
-		p.Title, p.Text = "Your account was deleted here", "Your notes went with it; only your way to sign in is left. If you did not expect that, please ask us."
-	case errors.Is(err, symbolon.ErrCannotCreate):
-		p.Title, p.Text = "Your account could not be set up", "Something about it does not fit. We have been told; please ask us, or try again later."
-		p.Retry, p.Link = "/notes", "Try again"
-	default:
-		return problem{}, false
-	}
-	var deny *symbolon.DenyError
-	if errors.As(err, &deny) {
-		p.Detail = "Your identity at Ory: " + string(deny.Identity)
-	}
-	return p, true
+// problems are what strangers are told about an error. The first that fits counts. The denials come first: Ory knows the person, who gets
+// no user here, and what to do about it stands among the operator's findings.
+var problems = []struct {
+	is      error
+	level   slog.Level
+	problem problem
+}{
+	{symbolon.ErrOnHold, slog.LevelWarn, problem{Status: http.StatusForbidden, nav: navOut, Title: "Your account is on hold",
+		Text: "Somebody has to look at it before you can go on. Nothing is lost; please ask us, or come back later."}},
+	{symbolon.ErrUserGone, slog.LevelWarn, problem{Status: http.StatusForbidden, nav: navOut, Title: "Your account was deleted here",
+		Text: "Your notes went with it; only your way to sign in is left. If you did not expect that, please ask us."}},
+	{symbolon.ErrCannotCreate, slog.LevelWarn, problem{Status: http.StatusForbidden, nav: navOut, Title: "Your account could not be set up",
+		Text: "Something about it does not fit. We have been told; please ask us, or try again later.", Retry: "/notes", Link: "Try again"}},
+	{errTooLong, slog.LevelInfo, problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too long", Text: "Nothing was kept. Please shorten it."}},
+	{errBadForm, slog.LevelInfo, problem{Status: http.StatusBadRequest, Title: "This form could not be read", Text: "Nothing was kept. Please go back and try again."}},
+	{flowui.ErrNoCookie, slog.LevelWarn, cookies},
+	{flowui.ErrRestart, slog.LevelWarn, circles},
+	{flowui.ErrUnavailable, slog.LevelError, outage},
+	{symbolon.ErrUnavailable, slog.LevelError, outage},
 }
 
-// errBadForm: the browser sent something that is no form of ours.
-var errBadForm = errors.New("bad form")
+// The browser sent no form of ours, or a form that is too long.
+var (
+	errBadForm = errors.New("bad form")
+	errTooLong = errors.New("too long")
+)
 
-func badForm(err error) error { return fmt.Errorf("%w: %w", errBadForm, err) }
+func badForm(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return fmt.Errorf("%w: %w", errTooLong, err)
+	}
+	return fmt.Errorf("%w: %w", errBadForm, err)
+}
 
 // fail is the one place where an error becomes a status and a page.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var tooLarge *http.MaxBytesError
 	p, level := broken, slog.LevelError
-	switch {
-	case errors.As(err, &tooLarge):
-		p, level = problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too long", Text: "Nothing was kept. Please shorten it."}, slog.LevelInfo
-	case errors.Is(err, errBadForm):
-		p, level = problem{Status: http.StatusBadRequest, Title: "This form could not be read", Text: "Nothing was kept. Please go back and try again."}, slog.LevelInfo
-	case errors.Is(err, flowui.ErrNoCookie):
-		p, level = cookies, slog.LevelWarn
-	case errors.Is(err, flowui.ErrRestart):
-		p, level = circles, slog.LevelWarn
-	case errors.Is(err, flowui.ErrUnavailable), errors.Is(err, symbolon.ErrUnavailable):
-		p = outage
+	for _, known := range problems {
+		if errors.Is(err, known.is) {
+			p, level = known.problem, known.level
+			break
+		}
 	}
-	if denied, ok := denial(err); ok {
-		p, level = denied, slog.LevelWarn
+	var denied *symbolon.DenyError
+	if errors.As(err, &denied) {
+		p.Detail = "Your identity at Ory: " + string(denied.Identity)
 	}
 	if p.Retry == "" && r.Method == http.MethodGet && p.Status >= 500 {
 		p.Retry, p.Link = r.URL.Path, "Try again"

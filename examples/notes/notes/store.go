@@ -51,7 +51,7 @@ func (s store) add(ctx context.Context, user symbolon.UserID, body string) error
 	return nil
 }
 
-// remove returns errNoNote where this user has no such note, whoever else may have it.
+// remove returns errNoNote if this user has no such note, even if another user has it.
 func (s store) remove(ctx context.Context, user symbolon.UserID, id int64) error {
 	res, err := s.db.ExecContext(ctx, "delete from notes where id = $1 and user_id = $2", id, user)
 	if err != nil {

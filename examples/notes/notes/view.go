@@ -89,31 +89,30 @@ func (a *App) showFlow(w http.ResponseWriter, r *http.Request, f *flowui.Flow) {
 		a.fail(w, r, err)
 		return
 	}
-	p.Form = form
-	var title string
-	title, p.Intro = heading(f)
-	a.render(w, r, http.StatusOK, "flow", title, p)
+	above := heading(f)
+	p.Form, p.Intro = form, above.intro
+	a.render(w, r, http.StatusOK, "flow", above.title, p)
 }
 
-func heading(f *flowui.Flow) (title, intro string) {
-	switch f.Kind {
-	case flowui.Registration:
-		return "Sign up", "A place for short notes. It takes a minute."
-	case flowui.Settings:
-		return "Your profile", ""
-	case flowui.Recovery:
-		if f.State == "sent_email" {
-			return "Back into your account", ""
-		}
-		return "Back into your account", "We send you a code by email."
-	case flowui.Verification:
-		return "Confirm your email", ""
-	}
+// words are what stands above a flow.
+type words struct{ title, intro string }
+
+var headings = map[flowui.Kind]words{
+	flowui.Registration: {"Sign up", "A place for short notes. It takes a minute."},
+	flowui.Login:        {"Log in", ""},
+	flowui.Settings:     {"Your profile", ""},
+	flowui.Recovery:     {"Back into your account", "We send you a code by email."},
+	flowui.Verification: {"Confirm your email", ""},
+}
+
+func heading(f *flowui.Flow) words {
 	switch {
-	case f.RequestedAAL == "aal2":
-		return "One more step", ""
-	case f.Refresh:
-		return "Is it you?", ""
+	case f.Kind == flowui.Recovery && f.State == "sent_email":
+		return words{"Back into your account", ""}
+	case f.Kind == flowui.Login && f.RequestedAAL == "aal2":
+		return words{"One more step", ""}
+	case f.Kind == flowui.Login && f.Refresh:
+		return words{"Is it you?", ""}
 	}
-	return "Log in", ""
+	return headings[f.Kind]
 }

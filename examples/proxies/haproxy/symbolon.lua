@@ -3,9 +3,9 @@
 -- Asks Symbolon who a request is, with the HTTP client that HAProxy has built in.
 -- The policy is the path of URL, and nothing that a client sent is part of it.
 --
--- A yes sets the identity headers, empty ones too, and the variable txn.symbolon to
--- "yes". A no is answered as Symbolon said it. Whatever else becomes of the question,
--- and of this script, leaves txn.symbolon unset: the rule behind this one denies that.
+-- An answer of 200 sets the identity headers, empty ones too, and the variable
+-- txn.symbolon to "yes". A denial goes to the client unchanged. If Symbolon gives no
+-- answer or this script fails, txn.symbolon stays unset, and the next rule denies.
 
 local shown = { "cookie", "x-session-token", "authorization", "accept" }
 local identity = { "x-user-id", "x-identity-id", "x-session-id", "x-auth-aal", "x-auth-email", "x-auth-assertion" }

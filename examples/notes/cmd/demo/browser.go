@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,20 +43,23 @@ type page struct {
 	url    *url.URL
 	status int
 	next   string // where a redirect that was not followed leads
-	text   string // the source
+	text   []byte // the source
 	root   *html.Node
 }
 
-// get opens a page. One that says "not now" is loaded again.
+// get opens a page. A page that says "not now" is loaded again, for a minute and a half at most.
 func (b *browser) get(ctx context.Context, address string) (p *page, err error) {
-	err = patiently(ctx, func() (int, error) {
+	end := time.Now().Add(90 * time.Second)
+	err = until(ctx, 500*time.Millisecond, func() (shown bool, err error) {
 		if p, err = b.send(ctx, http.MethodGet, address, nil); err != nil {
-			return 0, err
+			return false, err
 		}
-		return p.status, nil
+		return !slices.Contains(notNow, p.status) || time.Now().After(end), nil
 	})
 	return p, err
 }
+
+var notNow = []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
 func (b *browser) send(ctx context.Context, method, address string, form url.Values) (*page, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
@@ -79,7 +83,11 @@ func (b *browser) send(ctx context.Context, method, address string, form url.Val
 	if err != nil {
 		return nil, err
 	}
-	return &page{url: res.Request.URL, status: res.StatusCode, next: res.Header.Get("Location"), text: string(text), root: root}, nil
+	p := &page{url: res.Request.URL, status: res.StatusCode, text: text, root: root}
+	if next, err := res.Location(); err == nil {
+		p.next = next.String()
+	}
+	return p, nil
 }
 
 // submit fills in the form that has all these fields and sends it by its first button.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -13,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/examples/notes/notes"
@@ -33,6 +35,7 @@ type demo struct {
 	tap      *tap
 	db       *sql.DB // the application's
 	app      *notes.App
+	client   *browser // asks the APIs of Ory and Symbolon
 
 	// Told of every hook that was answered, and of everybody who was linked by a request.
 	heard  func(hook)
@@ -50,7 +53,7 @@ type options struct {
 
 // start builds and starts everything, with its data in a folder that close removes.
 func start(ctx context.Context, t *terminal, o options) (d *demo, err error) {
-	d = &demo{t: t, options: o, secret: rand.Text() + rand.Text(), heard: func(hook) {}, linked: func(symbolon.Link) {}}
+	d = &demo{t: t, options: o, secret: rand.Text() + rand.Text(), client: newBrowser(), heard: func(hook) {}, linked: func(symbolon.Link) {}}
 	if !o.once {
 		d.watch()
 	}
@@ -58,7 +61,7 @@ func start(ctx context.Context, t *terminal, o options) (d *demo, err error) {
 		return nil, err
 	}
 	d.atEnd(func() error { return os.RemoveAll(d.dir) })
-	err = t.work("Ory Kratos", "is built from source, this one time", kratosHint, func() (string, error) { return kratosName(), d.buildKratos(ctx) })
+	err = t.work("Ory Kratos", "is built from source, this one time", kratosHint, func() (string, error) { return buildKratos(ctx) })
 	if err == nil {
 		err = t.work("Symbolon", "is built", "", func() (string, error) { return "built from this folder", d.build(ctx) })
 	}
@@ -76,17 +79,14 @@ func start(ctx context.Context, t *terminal, o options) (d *demo, err error) {
 const kratosHint = `About 2 minutes on 2 free cores, longer on busy ones.
 SYMBOLON_KRATOS=/path/to/kratos takes yours instead.`
 
-// kratosName says which Kratos it is.
-func kratosName() string {
+// buildKratos says which Kratos it is.
+func buildKratos(ctx context.Context) (name string, err error) {
+	name = symbolontest.KratosVersion + ", built from source"
 	if path := os.Getenv("SYMBOLON_KRATOS"); path != "" {
-		return path + " (SYMBOLON_KRATOS)"
+		name = path + " (SYMBOLON_KRATOS)"
 	}
-	return symbolontest.KratosVersion + ", built from source"
-}
-
-func (d *demo) buildKratos(ctx context.Context) error {
-	_, err := symbolontest.BuildKratos(ctx)
-	return err
+	_, err = symbolontest.BuildKratos(ctx)
+	return name, err
 }
 
 func (d *demo) atEnd(f func() error) { d.closers = append(d.closers, f) }
@@ -124,28 +124,18 @@ func raceToo() []string {
 	return nil
 }
 
-// output runs a program to its end. What it writes goes to files: the end of a pipe may be held by what the program left behind.
+// output runs a program to its end, and returns what it wrote.
 func (d *demo) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
-	out, err := os.CreateTemp(d.dir, "out-*")
-	if err != nil {
-		return "", err
-	}
-	defer out.Close()
-	said, err := os.CreateTemp(d.dir, "err-*")
-	if err != nil {
-		return "", err
-	}
-	defer said.Close()
-	cmd.Stdout, cmd.Stderr = out, said
-	if cmd.Env == nil { // the go command: what it leaves when it is killed goes with the rest
+	var out, faults bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &faults
+	cmd.WaitDelay = 5 * time.Second // a program that it left behind may hold the end of a pipe
+	if cmd.Env == nil {             // the go command: what it leaves when it is killed goes with the rest
 		cmd.Env = append(os.Environ(), "GOTMPDIR="+d.dir)
 	}
-	err = child.Run(ctx, cmd)
-	text, _ := os.ReadFile(out.Name())
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, lastOf(said.Name()))
+	if err := child.Run(ctx, cmd); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, lastOf(faults.Bytes()))
 	}
-	return string(text), nil
+	return out.String(), nil
 }
 
 // sayPorts says which of the usual ports are in use, and what to do about it.
@@ -165,17 +155,12 @@ func (d *demo) sayPorts() {
 func (d *demo) logs() string {
 	var b strings.Builder
 	for _, name := range []string{"symbolon.log", "notes.log", filepath.Join("kratos", "kratos.log")} {
-		if text := lastOf(filepath.Join(d.dir, name)); text != "" {
-			fmt.Fprintf(&b, "\n\n%s ends:\n%s", name, text)
+		text, err := os.ReadFile(d.file(name))
+		if err == nil && len(text) > 0 {
+			fmt.Fprintf(&b, "\n\n%s ends:\n%s", name, lastOf(text))
 		}
 	}
 	return b.String()
 }
 
-func lastOf(file string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(text[max(0, len(text)-2000):]))
-}
+func lastOf(text []byte) string { return strings.TrimSpace(string(text[max(0, len(text)-2000):])) }

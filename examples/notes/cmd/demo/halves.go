@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 )
 
@@ -26,23 +25,16 @@ func (d *demo) row(ctx context.Context, identity string) (*person, error) {
 	return &p, nil
 }
 
-func (d *demo) rows(ctx context.Context) (n int, err error) {
-	return n, d.db.QueryRowContext(ctx, "select count(*) from people").Scan(&n)
-}
-
 // atOry is metadata_public.id as Ory's admin API shows it.
 func (d *demo) atOry(ctx context.Context, identity string) (string, error) {
-	var body []byte
-	var status int
-	err := patiently(ctx, func() (int, error) {
-		var err error
-		body, status, err = d.kratos.GetIdentity(ctx, identity)
-		return status, err
-	})
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("the admin API of Ory says %d of identity %s", status, identity)
+	p, err := d.client.get(ctx, d.kratos.AdminURL+"/admin/identities/"+identity)
+	if err != nil {
+		return "", err
 	}
-	return textAt(body, "metadata_public", "id"), err
+	if p.status != http.StatusOK {
+		return "", fmt.Errorf("the admin API of Ory says %d of identity %s", p.status, identity)
+	}
+	return textAt(p.text, "metadata_public", "id"), nil
 }
 
 // bond is Symbolon's ledger of an identity, as its operator sees it.
@@ -56,19 +48,14 @@ type bond struct {
 
 // ledger asks GET /admin/identities/{id}; nil: Symbolon does not know the identity.
 func (d *demo) ledger(ctx context.Context, identity string) (*bond, error) {
-	var status int
-	var body []byte
-	err := patiently(ctx, func() (_ int, err error) {
-		status, body, err = get(ctx, d.operatorURL()+"/admin/identities/"+identity)
-		return status, err
-	})
+	p, err := d.client.get(ctx, d.operatorURL()+"/admin/identities/"+identity)
 	switch {
 	case err != nil:
 		return nil, err
-	case status == http.StatusNotFound:
+	case p.status == http.StatusNotFound:
 		return nil, nil
-	case status != http.StatusOK:
-		return nil, fmt.Errorf("the operator's side of Symbolon says %d of identity %s", status, identity)
+	case p.status != http.StatusOK:
+		return nil, fmt.Errorf("the operator's side of Symbolon says %d of identity %s", p.status, identity)
 	}
 	var answer struct {
 		Link    *bond `json:"link"`
@@ -76,7 +63,7 @@ func (d *demo) ledger(ctx context.Context, identity string) (*bond, error) {
 			Kind string `json:"kind"`
 		} `json:"history"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(p.text, &answer); err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 	for _, e := range answer.History {
@@ -87,16 +74,9 @@ func (d *demo) ledger(ctx context.Context, identity string) (*bond, error) {
 	return answer.Link, nil
 }
 
-func get(ctx context.Context, url string) (status int, body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	return res.StatusCode, body, err
+// showPerson shows the row that names an identity.
+func (d *demo) showPerson(p *person) {
+	d.t.row("people", user, p.id, "id")
+	d.t.row("", identity, p.identity, "ory_identity_id")
+	d.t.row("", plain, p.email, "email")
 }

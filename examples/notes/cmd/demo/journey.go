@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -22,7 +21,7 @@ type traveller struct {
 	identity string // Ory's half
 	way      string // how the ledger says that they were linked; empty until then
 	hooks    int    // how many hooks had come before their own
-	logged   int64  // how long Kratos' log was then
+	gaveUps  int    // how many hooks Ory had given up then
 }
 
 // journey makes the whole way, shows it, and checks it. The error says which step failed.
@@ -36,10 +35,10 @@ func (d *demo) journey(ctx context.Context) error {
 		who          *traveller
 	}{
 		{"Ada signs up", "Ory asks Symbolon for a user ID and stores it with her identity.", d.signUp, ada},
-		{"Her user is made before her first request", "Ory tells Symbolon of the identity. Symbolon writes a row in people.", d.linkedEarly, ada},
+		{"Her user is made before her first request", "Ory's hook tells Symbolon of her, unless a reconcile run finds her first.", d.linkedEarly, ada},
 		{"She writes a note", "The note belongs to her user here, not to her identity at Ory.", d.writeNote, ada},
 		{"She logs out and in again", "A new session leads to the same user and the same note.", d.comeBack, ada},
-		{"Grace signs up, and her link hook is lost", "Symbolon does not learn of her identity, which has the reserved ID.", d.signUpUnheard, grace},
+		{"Grace signs up, and her link hook is lost", "The hook does not tell Symbolon of her identity, which has the reserved ID.", d.signUpUnheard, grace},
 		{"Her first request links her", "Her user gets the ID that was reserved at the sign-up.", d.firstRequest, grace},
 		{"Ory sends the lost hook again, too late", "Nothing changes, because she is linked already.", d.lateHook, grace},
 	} {
@@ -55,7 +54,8 @@ func (d *demo) journey(ctx context.Context) error {
 
 // signUp fills in the form as a browser does, and asks Ory's whoami before the application sees anything.
 func (d *demo) signUp(ctx context.Context, who *traveller) error {
-	who.hooks, who.logged = d.tap.count(), d.kratosLogged()
+	who.stop = notesPath // the application sees her in a later step
+	who.hooks, who.gaveUps = d.tap.count(), d.gaveUps()
 	err := d.insist(ctx, who, "sign-up", func() (*page, error) {
 		form, err := who.get(ctx, d.notesURL()+"/registration")
 		if err != nil {
@@ -66,56 +66,43 @@ func (d *demo) signUp(ctx context.Context, who *traveller) error {
 	if err != nil {
 		return err
 	}
-	if who.at.next != d.notesURL()+notesPath {
-		return fmt.Errorf("the sign-up does not lead to /notes but to %q:\n%s", who.at.next, who.at.words())
+	if err := d.accepted(who); err != nil {
+		return err
 	}
 	return d.reserved(ctx, who)
 }
 
 // reserved checks that the identity was born with an ID that the reserve hook answered. The hook may have come more than once: Ory
 // repeats it, and a sign-up that a busy machine refused is made again.
-func (d *demo) reserved(ctx context.Context, who *traveller) (err error) {
-	var held string
-	if who.identity, held, err = d.whoami(ctx, who.browser); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // the answer has been sent: whoami has it
-	defer cancel()
-	_, err = d.tap.wait(ctx, "a reserve hook answered with "+held, who.hooks, func(h hook) bool { return h.name == "reserve" && h.minted == held && held != "" })
+func (d *demo) reserved(ctx context.Context, who *traveller) error {
+	whoami, err := who.get(ctx, d.whoamiURL())
 	if err != nil {
 		return err
 	}
-	who.minted = held
+	if whoami.status != http.StatusOK {
+		return fmt.Errorf("whoami says %d", whoami.status)
+	}
+	who.identity, who.minted = textAt(whoami.text, "identity", "id"), textAt(whoami.text, "identity", "metadata_public", "id")
+	_, answered := d.tap.find(who.hooks, func(h hook) bool { return h.name == "reserve" && h.minted == who.minted })
+	if !answered || who.minted == "" {
+		return fmt.Errorf("no reserve hook was answered with %q, the ID in metadata_public", who.minted)
+	}
 	d.t.row("reserve hook", user, who.minted, "the answer: a user ID")
 	d.t.row("first whoami", identity, who.identity, "id")
-	d.t.row("", user, held, "metadata_public.id")
+	d.t.row("", user, who.minted, "metadata_public.id")
 	return nil
 }
 
 // linkedEarly waits for the link hook, and checks that the bond stands. A run of reconcile may have made it before the hook came:
-// the server compares all identities with its ledger when it starts.
+// the server compares all identities with its ledger when it starts. Where no hook comes, her first request links her.
 func (d *demo) linkedEarly(ctx context.Context, who *traveller) error {
-	h, err := d.linkHook(ctx, who, either)
-	if errors.Is(err, errGaveUp) {
-		return d.neverTold(ctx, who)
-	}
+	came, err := d.linkAnswered(ctx, who, either)
 	if err != nil {
 		return err
 	}
-	if h.lost {
-		return errors.New("the link hook was lost")
+	if came {
+		return d.bonded(ctx, who, 1, "link", "reconcile")
 	}
-	if err := d.heeded(ctx, "the answer to the link hook", h); err != nil {
-		return err
-	}
-	d.t.row("link hook", plain, "answer: "+h.answer, "")
-	return d.bonded(ctx, who, 1, "link", "reconcile")
-}
-
-// neverTold: Ory could not send the hook, as happens on a machine that is very busy. Then her first request links her, unless a run of
-// reconcile did already.
-func (d *demo) neverTold(ctx context.Context, who *traveller) error {
-	d.t.row("link hook", plain, "never came: Ory gave up", "the machine is busy")
 	link, err := d.ledger(ctx, who.identity)
 	if err != nil {
 		return err
@@ -132,11 +119,8 @@ const (
 	adasNote  = "Ask Charles about the engine."
 )
 
-func (d *demo) writeNote(ctx context.Context, who *traveller) (err error) {
-	if who.at, err = who.get(ctx, who.at.next); err != nil {
-		return err
-	}
-	if err := d.onNotes(who); err != nil {
+func (d *demo) writeNote(ctx context.Context, who *traveller) error {
+	if err := d.openNotes(ctx, who); err != nil {
 		return err
 	}
 	if who.way == "" {
@@ -145,17 +129,14 @@ func (d *demo) writeNote(ctx context.Context, who *traveller) (err error) {
 		}
 	}
 	form := who.at
-	err = d.insist(ctx, who, "note", func() (*page, error) {
+	err := d.insist(ctx, who, "note", func() (*page, error) {
 		return who.submit(ctx, form, notesPath, url.Values{"body": {adasNote}})
 	})
 	if err != nil {
 		return err
 	}
-	if err := d.follow(ctx, who); err != nil {
+	if err := d.readNote(ctx, who); err != nil {
 		return err
-	}
-	if !who.at.shows(adasNote) {
-		return fmt.Errorf("the note is not on the page:\n%s", who.at.words())
 	}
 	var owner string
 	if err := d.db.QueryRowContext(ctx, "select user_id from notes where body = $1", adasNote).Scan(&owner); err != nil {
@@ -166,13 +147,13 @@ func (d *demo) writeNote(ctx context.Context, who *traveller) (err error) {
 	return same("notes.user_id", owner, who.minted)
 }
 
-func (d *demo) comeBack(ctx context.Context, who *traveller) (err error) {
+func (d *demo) comeBack(ctx context.Context, who *traveller) error {
 	from := who.at
-	err = d.insist(ctx, who, "log-out", func() (*page, error) { return who.submit(ctx, from, "/logout", nil) })
+	err := d.insist(ctx, who, "log-out", func() (*page, error) { return who.submit(ctx, from, "/logout", nil) })
 	if err != nil {
 		return err
 	}
-	after, err := who.get(ctx, d.kratos.PublicURL+"/sessions/whoami")
+	after, err := who.get(ctx, d.whoamiURL())
 	if err != nil {
 		return err
 	}
@@ -201,11 +182,8 @@ func (d *demo) logIn(ctx context.Context, who *traveller) error {
 	if err != nil {
 		return err
 	}
-	if err := d.follow(ctx, who); err != nil {
+	if err := d.readNote(ctx, who); err != nil {
 		return err
-	}
-	if !who.at.shows(adasNote) {
-		return fmt.Errorf("the note is gone:\n%s", who.at.words())
 	}
 	d.t.row("logged in", user, who.minted, "the same user")
 	d.t.row("note", plain, adasNote, "still there")
@@ -222,28 +200,31 @@ func (d *demo) signUpUnheard(ctx context.Context, who *traveller) error {
 		return err
 	}
 	d.t.row("link hook", plain, "lost", "")
-	p, link, err := d.known(ctx, who.identity)
-	switch {
-	case err != nil:
+	p, err := d.row(ctx, who.identity) // before the ledger, which is written in the same transaction
+	if err != nil {
 		return err
-	case p == nil && link == nil:
-		d.t.row("people", plain, "no row", "")
-		d.t.row("ledger", plain, "no entry", "")
-		return nil
-	default: // a run of reconcile found her at Ory
+	}
+	link, err := d.ledger(ctx, who.identity)
+	if err != nil {
+		return err
+	}
+	if link != nil { // a run of reconcile found her at Ory
 		return d.bonded(ctx, who, 2, "reconcile")
 	}
+	if p != nil {
+		return fmt.Errorf("people has a row of identity %s, and the ledger has no entry", who.identity)
+	}
+	d.t.row("people", plain, "no row", "")
+	d.t.row("ledger", plain, "no entry", "")
+	return nil
 }
 
-func (d *demo) firstRequest(ctx context.Context, who *traveller) (err error) {
-	if who.at, err = who.get(ctx, who.at.next); err != nil {
+func (d *demo) firstRequest(ctx context.Context, who *traveller) error {
+	if err := d.openNotes(ctx, who); err != nil {
 		return err
 	}
 	who.hooks = d.tap.count()
 	d.tap.losing("") // the hook may come from here on
-	if err := d.onNotes(who); err != nil {
-		return err
-	}
 	if who.at.shows(adasNote) {
 		return fmt.Errorf("%s reads somebody else's note", who.name)
 	}
@@ -253,40 +234,43 @@ func (d *demo) firstRequest(ctx context.Context, who *traveller) (err error) {
 
 // lateHook waits for Ory's next try. Where Ory has given up before, there is nothing to see.
 func (d *demo) lateHook(ctx context.Context, who *traveller) error {
-	h, err := d.linkHook(ctx, who, answered)
-	if errors.Is(err, errGaveUp) {
-		d.t.row("link hook", plain, "never came: Ory gave up", "")
-		return d.bonded(ctx, who, 2)
-	}
-	if err != nil {
+	if _, err := d.linkAnswered(ctx, who, answered); err != nil {
 		return err
 	}
-	if err := d.heeded(ctx, "the answer to the late link hook", h); err != nil {
-		return err
-	}
-	d.t.row("link hook", plain, "answer: "+h.answer, "")
 	return d.bonded(ctx, who, 2)
 }
 
-// onNotes checks that the page is the notes page of this user.
-func (d *demo) onNotes(who *traveller) error {
+func (d *demo) whoamiURL() string { return d.kratos.PublicURL + "/sessions/whoami" }
+
+// accepted checks that a form was accepted. Its answer leads to the notes page then.
+func (d *demo) accepted(who *traveller) error {
+	if who.at.next != d.notesURL()+notesPath {
+		return fmt.Errorf("the form does not lead to /notes but to %q (%d):\n%s", who.at.next, who.at.status, who.at.words())
+	}
+	return nil
+}
+
+// openNotes goes where a form led, and checks that this is the notes page of its user.
+func (d *demo) openNotes(ctx context.Context, who *traveller) (err error) {
+	if err := d.accepted(who); err != nil {
+		return err
+	}
+	if who.at, err = who.get(ctx, who.at.next); err != nil {
+		return err
+	}
 	if who.at.status != http.StatusOK || who.at.url.Path != notesPath || !who.at.shows(who.minted) || !who.at.shows(who.identity) {
 		return fmt.Errorf("%s, %d, is not the notes page of user %s:\n%s", who.at.url.Path, who.at.status, who.minted, who.at.words())
 	}
 	return nil
 }
 
-// follow goes where a form led, which must be the notes page.
-func (d *demo) follow(ctx context.Context, who *traveller) (err error) {
-	to, err := who.at.url.Parse(who.at.next)
-	if err != nil {
+// readNote goes where a form led, and checks that Ada's note stands there.
+func (d *demo) readNote(ctx context.Context, who *traveller) error {
+	if err := d.openNotes(ctx, who); err != nil {
 		return err
 	}
-	if who.at.next == "" || !strings.HasPrefix(to.String(), d.notesURL()) {
-		return fmt.Errorf("the form does not lead to /notes but to %q (%d):\n%s", who.at.next, who.at.status, who.at.words())
+	if !who.at.shows(adasNote) {
+		return fmt.Errorf("the note is not on the page:\n%s", who.at.words())
 	}
-	if who.at, err = who.get(ctx, to.String()); err != nil {
-		return err
-	}
-	return d.onNotes(who)
+	return nil
 }

@@ -26,6 +26,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 func main() {
@@ -79,7 +81,7 @@ func holdOf(text string) (func(context.Context, hook), error) {
 	if err != nil || most < 0 || most > time.Minute {
 		return nil, fmt.Errorf("SYMBOLON_DEMO_HOLD_LINK must be a duration between 0s and 1m, not %q", text)
 	}
-	return func(ctx context.Context, _ hook) { _ = pause(ctx, rand.N(most+1)) }, nil //nolint:gosec // any time will do
+	return func(ctx context.Context, _ hook) { _ = wait.For(ctx, rand.N(most+1)) }, nil //nolint:gosec // any time will do
 }
 
 func (d *demo) show(ctx context.Context, once bool) error {
@@ -107,18 +109,12 @@ func withParent(ctx context.Context) (context.Context, context.CancelFunc) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
+		for os.Getppid() == parent {
+			if wait.For(ctx, time.Second) != nil {
 				return
-			case <-tick.C:
-				if os.Getppid() != parent {
-					stop()
-				}
 			}
 		}
+		stop()
 	}()
 	return ctx, func() { stop(); <-done }
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // TestReconcileComesFirst: the link hook arrives when a run of reconcile has linked Ada already. That is right, and the demo says so.
@@ -18,14 +20,14 @@ func TestReconcileComesFirst(t *testing.T) {
 			if link, err := (*d).ledger(ctx, h.identity); err == nil && link != nil && link.linked > 0 {
 				return
 			}
-			_ = pause(ctx, 50*time.Millisecond)
+			_ = wait.For(ctx, 50*time.Millisecond)
 		}
 	}
 	*d = begin(t, out, options{once: true, hold: hold, env: []string{"SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%"}})
 	if err := (*d).journey(t.Context()); err != nil {
 		t.Fatalf("%v\nafter:\n%s", err, out)
 	}
-	for _, want := range []string{"linked by a reconcile run             it came first", "Ada was linked by a reconcile run, Grace by "} {
+	for _, want := range []string{"linked by a reconcile run             found her at Ory first", "Ada was linked by a reconcile run, Grace by "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -21,59 +20,66 @@ import (
 	"github.com/symbolon-id/symbolon/examples/notes/notes"
 	"github.com/symbolon-id/symbolon/examples/notes/ory"
 	"github.com/symbolon-id/symbolon/internal/child"
+	"github.com/symbolon-id/symbolon/internal/port"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
 // addresses are chosen before anything starts, since everybody is told of somebody else's.
 type addresses struct {
-	notes, tap                                    net.Listener
-	kratosPublic, kratosAdmin, symbolon, operator int
+	notes, tap, kratosPublic, kratosAdmin, symbolon, operator net.Listener
 
 	replaced []string // says which usual ports are in use by other programs
 }
 
 // choose takes the usual ports. A free one replaces each that is in use.
-func (d *demo) choose(ctx context.Context) (err error) {
-	listen := func(port int, what string) net.Listener {
+func (d *demo) choose(ctx context.Context) error {
+	for _, server := range []struct {
+		name     string
+		usual    int
+		listener *net.Listener
+	}{
+		{"the notes application", 4455, &d.at.notes},
+		{"the tap for hooks", 4459, &d.at.tap},
+		{"Kratos' public API", 4433, &d.at.kratosPublic},
+		{"Kratos' admin API", 4434, &d.at.kratosAdmin},
+		{"Symbolon", 4460, &d.at.symbolon},
+		{"Symbolon's admin API", 4461, &d.at.operator},
+	} {
+		l, err := listen(ctx, server.usual)
 		if err != nil {
-			return nil
+			return err
 		}
-		var network net.ListenConfig
-		l, e := network.Listen(ctx, "tcp", address(port))
-		for n := 0; n < 20 && e != nil && ctx.Err() == nil; n++ { // not one that the system gives to outgoing connections meanwhile
-			l, e = network.Listen(ctx, "tcp", address(10000+rand.IntN(20000))) //nolint:gosec // any will do
+		d.atEnd(func() error { _ = l.Close(); return nil }) // once more, if its server closed it
+		if portOf(l) != server.usual {
+			d.at.replaced = append(d.at.replaced, fmt.Sprintf("Port %d is in use: %s has port %d now.", server.usual, server.name, portOf(l)))
 		}
-		if err = e; err == nil && portOf(l) != port {
-			d.at.replaced = append(d.at.replaced, fmt.Sprintf("Port %d is in use: %s has port %d now.", port, what, portOf(l)))
-		}
-		if err == nil {
-			d.atEnd(func() error { _ = l.Close(); return nil }) // once more, if its server closed it
-		}
-		return l
+		*server.listener = l
 	}
-	d.at.notes, d.at.tap = listen(4455, "the notes application"), listen(4459, "the tap for hooks")
-	var held []net.Listener
-	port := func(usual int, what string) int { // held until all are chosen, or one might be chosen twice
-		l := listen(usual, what)
-		if l == nil {
-			return 0
-		}
-		held = append(held, l)
-		return portOf(l)
-	}
-	d.at.kratosPublic, d.at.kratosAdmin, d.at.symbolon, d.at.operator =
-		port(4433, "Kratos' public API"), port(4434, "Kratos' admin API"), port(4460, "Symbolon"), port(4461, "Symbolon's admin API")
-	for _, l := range held {
+	// The other programs listen there themselves. Until here nothing else could be given their ports.
+	for _, l := range []net.Listener{d.at.kratosPublic, d.at.kratosAdmin, d.at.symbolon, d.at.operator} {
 		_ = l.Close()
 	}
-	return err
+	return nil
+}
+
+// listen takes the usual port, or else a free one.
+func listen(ctx context.Context, usual int) (net.Listener, error) {
+	var network net.ListenConfig
+	if l, err := network.Listen(ctx, "tcp", address(usual)); err == nil {
+		return l, nil
+	}
+	free, err := port.Free()
+	if err != nil {
+		return nil, err
+	}
+	return network.Listen(ctx, "tcp", address(free))
 }
 
 func address(port int) string        { return "127.0.0.1:" + strconv.Itoa(port) }
-func httpURL(port int) string        { return "http://" + address(port) }
+func urlOf(l net.Listener) string    { return "http://" + l.Addr().String() }
 func portOf(l net.Listener) int      { return l.Addr().(*net.TCPAddr).Port }
-func (d *demo) notesURL() string     { return httpURL(portOf(d.at.notes)) }
-func (d *demo) operatorURL() string  { return httpURL(d.at.operator) }
+func (d *demo) notesURL() string     { return urlOf(d.at.notes) }
+func (d *demo) operatorURL() string  { return urlOf(d.at.operator) }
 func (d *demo) file(n string) string { return filepath.Join(d.dir, n) }
 
 func (d *demo) startAll(ctx context.Context) error {
@@ -108,7 +114,7 @@ func (d *demo) startNotes(ctx context.Context) (err error) {
 		return err
 	}
 	d.atEnd(log.Close)
-	d.app = &notes.App{DB: d.db, URL: d.notesURL(), Ory: httpURL(d.at.kratosPublic), OryAdmin: httpURL(d.at.kratosAdmin),
+	d.app = &notes.App{DB: d.db, URL: d.notesURL(), Ory: urlOf(d.at.kratosPublic), OryAdmin: urlOf(d.at.kratosAdmin),
 		Secrets: []symbolon.Secret{symbolon.Secret(d.secret)}, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Linked: func(_ context.Context, l symbolon.Link) { d.linked(l) }}
 	handler, err := d.app.Handler()
@@ -122,10 +128,7 @@ func (d *demo) startNotes(ctx context.Context) (err error) {
 
 // startKratos starts the real one, with ory/kratos.yml and the hooks that Symbolon prints. They lead to the tap.
 func (d *demo) startKratos(ctx context.Context) error {
-	d.tap = newTap(httpURL(d.at.symbolon), d.heard)
-	if d.hold != nil {
-		d.tap.hold = d.hold
-	}
+	d.tap = &tap{target: urlOf(d.at.symbolon), heard: d.heard, hold: d.hold}
 	d.serve(d.at.tap, d.tap)
 	actions, err := d.output(ctx, d.command("actions", "print", "--for", "kratos.yml"))
 	if err != nil {
@@ -137,7 +140,7 @@ func (d *demo) startKratos(ctx context.Context) error {
 		return err
 	}
 	d.kratos, err = symbolontest.LaunchKratos(ctx, symbolontest.KratosConfig{Dir: dir, UIURL: d.notesURL(), Overlay: overlay,
-		PublicPort: d.at.kratosPublic, AdminPort: d.at.kratosAdmin})
+		PublicPort: portOf(d.at.kratosPublic), AdminPort: portOf(d.at.kratosAdmin)})
 	if err != nil {
 		return err
 	}
@@ -164,20 +167,13 @@ func (d *demo) startSymbolon(ctx context.Context) error {
 func (d *demo) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("symbolon was not ready within two minutes"))
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if status, _, err := get(ctx, httpURL(d.at.symbolon)+"/readyz"); err == nil && status == http.StatusOK {
-			return nil
+	return until(ctx, 20*time.Millisecond, func() (ready bool, err error) {
+		if !d.symbolon.Running() {
+			return false, fmt.Errorf("symbolon ended: %w", d.symbolon.Err())
 		}
-		select {
-		case <-tick.C:
-		case <-d.symbolon.Done():
-			return fmt.Errorf("symbolon ended: %w", d.symbolon.Err())
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+		page, err := d.client.send(ctx, http.MethodGet, urlOf(d.at.symbolon)+"/readyz", nil)
+		return err == nil && page.status == http.StatusOK, nil
+	})
 }
 
 // command is symbolon with everything it needs to know.
@@ -190,11 +186,11 @@ func (d *demo) command(args ...string) *exec.Cmd {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
 		"SYMBOLON_SECRET=" + d.secret,
 		"SYMBOLON_DATABASE=sqlite://" + filepath.ToSlash(d.file("notes.db")),
-		"SYMBOLON_ORY_PUBLIC_URL=" + httpURL(d.at.kratosPublic),
-		"SYMBOLON_ORY_ADMIN_URL=" + httpURL(d.at.kratosAdmin),
-		"SYMBOLON_SERVE_PUBLIC=" + address(d.at.symbolon),
-		"SYMBOLON_SERVE_ADMIN=" + address(d.at.operator),
-		"SYMBOLON_SERVE_URL=" + httpURL(portOf(d.at.tap)), // where Ory reaches it
+		"SYMBOLON_ORY_PUBLIC_URL=" + urlOf(d.at.kratosPublic),
+		"SYMBOLON_ORY_ADMIN_URL=" + urlOf(d.at.kratosAdmin),
+		"SYMBOLON_SERVE_PUBLIC=" + d.at.symbolon.Addr().String(),
+		"SYMBOLON_SERVE_ADMIN=" + d.at.operator.Addr().String(),
+		"SYMBOLON_SERVE_URL=" + urlOf(d.at.tap), // where Ory reaches it
 		"SYMBOLON_USERS_TABLE=" + people.Table,
 		"SYMBOLON_USERS_IDENTITY=" + people.Identity,
 		"SYMBOLON_USERS_NEW_ID=" + string(people.NewID),

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"sync"
 )
 
@@ -16,14 +16,13 @@ type tap struct {
 	target string     // Symbolon's public URL
 	heard  func(hook) // told of every hook, once it is answered or lost
 
-	// hold is called before a link hook is passed on, and may take its time. The order in which hooks, requests and runs of reconcile
-	// come is then another.
+	// hold, if set, is called before a link hook is passed on, and may take its time. The order in which hooks, requests and runs of
+	// reconcile come is then another.
 	hold func(context.Context, hook)
 
 	mu    sync.Mutex
 	hooks []hook
-	lose  string        // the hook that does not arrive
-	more  chan struct{} // closed when another hook was seen
+	lose  string // the hook that does not arrive
 }
 
 // hook is one call of Ory's and Symbolon's answer to it.
@@ -36,10 +35,6 @@ type hook struct {
 	lost     bool
 }
 
-func newTap(target string, heard func(hook)) *tap {
-	return &tap{target: target, heard: heard, hold: func(context.Context, hook) {}, more: make(chan struct{})}
-}
-
 func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -47,28 +42,24 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := hook{name: path.Base(r.URL.Path), identity: textAt(body, "identity_id")}
-	t.mu.Lock()
-	h.lost = t.lose == h.name
-	t.mu.Unlock()
-	if h.lost {
-		t.remember(h)
+	h.lost = t.loses(h.name)
+	var answer []byte
+	if !h.lost {
+		answer, err = t.pass(r, body, &h)
+	}
+	t.remember(h)
+	if h.lost || err != nil {
 		panic(http.ErrAbortHandler) // the line is cut
-	}
-	if h.name == "link" {
-		t.hold(r.Context(), h)
-	}
-	answer, err := t.pass(r, body, &h)
-	if err != nil {
-		t.remember(h)
-		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(h.status)
 	_, _ = w.Write(answer) //nolint:gosec // JSON, and said so
-	t.remember(h)
 }
 
 func (t *tap) pass(r *http.Request, body []byte, h *hook) ([]byte, error) {
+	if h.name == "link" && t.hold != nil {
+		t.hold(r.Context(), *h)
+	}
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // to Symbolon, whatever the path
 	if err != nil {
 		return nil, err
@@ -90,8 +81,6 @@ func (t *tap) pass(r *http.Request, body []byte, h *hook) ([]byte, error) {
 func (t *tap) remember(h hook) {
 	t.mu.Lock()
 	t.hooks = append(t.hooks, h)
-	close(t.more)
-	t.more = make(chan struct{})
 	t.mu.Unlock()
 	t.heard(h)
 }
@@ -103,24 +92,21 @@ func (t *tap) losing(name string) {
 	t.lose = name
 }
 
-// wait returns the next hook that is wanted, beginning with the one after the first `after`.
-func (t *tap) wait(ctx context.Context, what string, after int, wanted func(hook) bool) (hook, error) {
-	for {
-		t.mu.Lock()
-		for ; after < len(t.hooks); after++ {
-			if h := t.hooks[after]; wanted(h) {
-				t.mu.Unlock()
-				return h, nil
-			}
-		}
-		more := t.more
-		t.mu.Unlock()
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return hook{}, fmt.Errorf("%s did not come: %w", what, ctx.Err())
-		}
+func (t *tap) loses(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lose == name
+}
+
+// find looks for a hook that is wanted, and leaves out as many as came first.
+func (t *tap) find(leaveOut int, wanted func(hook) bool) (h hook, found bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := slices.IndexFunc(t.hooks[leaveOut:], wanted)
+	if at < 0 {
+		return hook{}, false
 	}
+	return t.hooks[leaveOut+at], true
 }
 
 func (t *tap) count() int {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // terminal is where the demo tells what happens: in colour and with a moving line on a terminal, plainly anywhere else. Its methods
@@ -64,12 +66,10 @@ func (t *terminal) event(text string) {
 
 // row shows one value: where it is, what it is, and a note of 24 characters at most. A line is then no longer than 80.
 func (t *terminal) row(label, style, value, note string) {
-	width := max(36, len([]rune(value))) // of an ID
-	line := fmt.Sprintf("   %-13s %s  %s", label, t.styled(style, pad(value, width)), t.styled(dim, note))
+	padded := fmt.Sprintf("%-36s", value) // an ID has 36 characters
+	line := fmt.Sprintf("   %-13s %s  %s", label, t.styled(style, padded), t.styled(dim, note))
 	t.print("%s\n", strings.TrimRight(line, " "))
 }
-
-func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len([]rune(s)))) }
 
 // work shows at the end what came of a piece of work. After a second it says what is being done, with a hint below if there is one, and
 // from then on how long that has taken.
@@ -93,28 +93,19 @@ func (t *terminal) work(label, doing, hint string, f func() (came string, err er
 }
 
 func (t *terminal) progress(done <-chan struct{}, text string) {
-	begun, pause := time.Now(), time.Second
-	for first := true; ; first = false {
-		select {
-		case <-done:
-			if t.tty {
-				t.print("\r\x1b[K")
-			}
-			return
-		case <-time.After(pause):
-		}
-		if first {
-			t.print("%s", text)
-			if !t.tty {
-				pause = 30 * time.Second
-			}
-			continue
-		}
-		took := fmt.Sprintf("    %-11s %s", "", t.styled(dim, time.Since(begun).Round(time.Second).String()))
-		if t.tty {
-			t.print("\r\x1b[K%s", took)
-		} else {
-			t.print("%s\n", took)
-		}
+	begun := time.Now()
+	if wait.Until(done, time.Second) {
+		return
 	}
+	t.print("%s", text)
+	// On a terminal each time replaces the one before, and none is left at the end.
+	pause, before, after := time.Second, "\r\x1b[K", ""
+	if !t.tty {
+		pause, before, after = 30*time.Second, "", "\n"
+	}
+	for !wait.Until(done, pause) {
+		took := t.styled(dim, time.Since(begun).Round(time.Second).String())
+		t.print("%s    %-11s %s%s", before, "", took, after)
+	}
+	t.print("%s", before)
 }

@@ -83,9 +83,7 @@ func (d *demo) halves(id string, shown map[string]string) {
 	if p == nil {
 		d.t.row("people", plain, "no row", "")
 	} else {
-		d.t.row("people", user, p.id, "id")
-		d.t.row("", identity, p.identity, "ory_identity_id")
-		d.t.row("", plain, p.email, "email")
+		d.showPerson(p)
 		d.t.row("", plain, p.name, "name")
 	}
 	if link != nil && ways[link.Source] != "" {
