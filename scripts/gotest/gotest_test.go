@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -116,6 +117,27 @@ func TestSplitModule(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestUnwatchedIsAlone: the package that the race detector leaves out has no instance of
+// generic code. The linker takes one of all equal instances, and an unwatched one would
+// hide the order of other code's accesses.
+func TestUnwatchedIsAlone(t *testing.T) {
+	unwatched, _, _ := strings.Cut(strings.TrimPrefix(ours, "-gcflags="), "=")
+	object, err := exec.Command("go", "list", "-race", ours, "-export", "-f", "{{.Export}}", unwatched).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	symbols, err := exec.Command("go", "tool", "nm", strings.TrimSpace(string(object))).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(symbols, []byte(" T "+unwatched+".")) {
+		t.Fatalf("%s has no symbol of its own", unwatched)
+	}
+	if at := bytes.Index(symbols, []byte("go.shape.")); at >= 0 {
+		t.Errorf("%s has an instance of generic code: %.200s", unwatched, symbols[at:])
 	}
 }
 

@@ -15,7 +15,7 @@ var programs struct {
 }
 
 // sqliteUnwatched leaves the race detector out of SQLite's own code, as make test does.
-const sqliteUnwatched = "-gcflags=modernc.org/...=-race=false"
+const sqliteUnwatched = "-gcflags=modernc.org/sqlite/lib=-race=false"
 
 // program builds the program once and returns its path. It is the test binary of
 // cmd/symbolon, which becomes the program where cmdtest.BeTheProgram is set, and can kill
