@@ -26,11 +26,11 @@ func (e *DoubledError) Error() string {
 
 const (
 	addColumnPostgres = `alter table %s add column if not exists %s uuid`
-	addIndexPostgres  = `create unique index concurrently if not exists %s on %s (%s)`
+	addIndexPostgres  = `create unique index concurrently %s on %s (%s)`
 	dropIndexPostgres = `drop index concurrently if exists %s`
 
 	addColumnSQLite = `alter table %s add column %s text`
-	addIndexSQLite  = `create unique index if not exists %s on %s (%s)`
+	addIndexSQLite  = `create unique index %s on %s (%s)`
 
 	readInvalidIndex = `select count(*) from pg_index where indexrelid = to_regclass(cast($1 as text)) and not indisvalid`
 
@@ -83,7 +83,7 @@ func (s *Store) addIdentity(ctx context.Context, there bool) (out []string, err 
 	if err := s.DB.QueryRowContext(ctx, readInvalidIndex, index.String()).Scan(&invalid); err != nil {
 		return nil, unavailable("look for an index that was left half built", err)
 	}
-	if invalid > 0 { // "if not exists" would leave it as it is
+	if invalid > 0 { // it has the name of the new one
 		out = append(out, fmt.Sprintf(dropIndexPostgres, index))
 	}
 	return append(out, fmt.Sprintf(addIndexPostgres, quote(index.table), table, column)), nil
@@ -126,10 +126,10 @@ var tableTimeout = 5 * time.Second
 // up, because other transactions would have to queue behind it.
 var ErrTableBusy = errors.New("another transaction holds the table: nothing was changed")
 
-// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran. A
-// repeated call continues after an interruption. On Postgres it waits up to five seconds for
-// the table's lock, while other transactions queue behind it, and then returns
-// [ErrTableBusy]. The index is built without such a lock and has no timeout.
+// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran, also
+// with an error: they stay. A repeated call continues after an interruption. On Postgres it
+// waits up to five seconds for the table's lock, while other transactions queue behind it, and
+// then returns [ErrTableBusy]. The index is built without such a lock and has no timeout.
 func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error) {
 	todo, err := s.IdentityColumn(ctx)
 	if err != nil || len(todo) == 0 {
@@ -148,11 +148,17 @@ func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error)
 				_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool must not keep the settings
 			}
 		}()
-		if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", tableTimeout.Milliseconds()), "set statement_timeout = 0"); err != nil {
-			return nil, err
-		}
 	}
 	for _, text := range todo {
+		if s.Dialect == Postgres {
+			var timeout time.Duration // nobody queues behind an index that is built concurrently
+			if strings.HasPrefix(text, "alter table") {
+				timeout = tableTimeout
+			}
+			if err := s.settings(ctx, conn, fmt.Sprintf("set lock_timeout = %d", timeout.Milliseconds()), "set statement_timeout = 0"); err != nil {
+				return ran, err
+			}
+		}
 		if _, err := conn.ExecContext(ctx, text); err != nil {
 			return ran, s.notAdded(text, err)
 		}

@@ -189,3 +189,31 @@ func TestAddIdentityColumnGivesUp(t *testing.T) {
 		t.Errorf("the connection keeps its setting: %s %v", timeout, err)
 	}
 }
+
+// TestAddIdentityColumnWaits: the build of the index waits for transactions that write, as
+// nobody queues behind it.
+func TestAddIdentityColumnWaits(t *testing.T) {
+	ctx := t.Context()
+	db, err := sql.Open("pgx", symbolontest.SharedPostgres(t).NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, "create table accounts (id bigserial primary key, ory_identity_id uuid)"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(ctx, "insert into accounts default values"); err != nil {
+		t.Fatal(err)
+	}
+	defer func(was time.Duration) { tableTimeout = was }(tableTimeout)
+	tableTimeout = 20 * time.Millisecond
+	time.AfterFunc(10*tableTimeout, func() { _ = tx.Commit() })
+	s := &Store{DB: db, Dialect: Postgres, Users: Users{Table: "accounts", NewID: symbolon.ByDatabase}}
+	if ran, err := s.AddIdentityColumn(ctx); err != nil || len(ran) != 1 {
+		t.Errorf("%q %v", ran, err)
+	}
+}
