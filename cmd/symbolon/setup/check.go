@@ -1,8 +1,10 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
@@ -34,7 +36,7 @@ func (p *plan) check() error {
 		return err
 	}
 	return cli.Usage(nothingWritten(fmt.Errorf("the row of a deleted identity would keep its unique %s, so that the next sign-up with the same value gets no row", strings.Join(kept, ", ")),
-		fmt.Sprintf("add --release-columns %s, or --on-identity-deleted delete", strings.Join(append(p.config.Users.ReleaseColumns, kept...), ","))))
+		fmt.Sprintf("add --release-columns %s, or --on-identity-deleted delete", shell(strings.Join(append(p.config.Users.ReleaseColumns, kept...), ",")))))
 }
 
 // left are the faults of the table that neither the SQL nor a migration can repair.
@@ -61,9 +63,9 @@ func (p *plan) sql() (err error) {
 	if p.system == nil || p.config.Users.Table == config.OwnTable {
 		return nil // Symbolon's own migration makes it whole
 	}
-	if p.todo, err = p.system.Store.IdentityColumn(p.Ctx); err == nil && len(p.todo) > 0 && p.flags.Apply {
+	if p.todo, err = p.system.Store.IdentityColumn(p.Ctx); err == nil && p.flags.Apply {
 		p.ran, err = p.system.Store.AddIdentityColumn(p.Ctx)
-		p.todo = nil
+		p.todo = slices.DeleteFunc(p.todo, func(text string) bool { return slices.Contains(p.ran, text) })
 	}
 	var doubled *sqlstore.DoubledError
 	switch {
@@ -72,7 +74,18 @@ func (p *plan) sql() (err error) {
 	case errors.Is(err, sqlstore.ErrTableBusy):
 		return nothingWritten(err, "run this again when it is quiet")
 	case err != nil:
-		return nothingWritten(err, "without --apply the SQL is printed, and somebody else may run it")
+		return p.stopped(err, "remove the cause and run this again, which runs the rest; without --apply the SQL is printed, and somebody else may run it")
 	}
 	return nil
+}
+
+// stopped adds to an error what it left behind, and what to do about it. The statements have no
+// transaction around them, because Postgres builds an index concurrently outside of one only.
+func (p *plan) stopped(err error, advice string) error {
+	if !p.flags.Apply || len(p.ran)+len(p.todo) == 0 {
+		return nothingWritten(err, advice)
+	}
+	list := func(sql []string) string { return cmp.Or(strings.Join(sql, "; "), "none") }
+	return cli.Hint(err, "no file was written; SQL that was run on %s and stays: %s; SQL that failed or was not begun: %s; %s",
+		p.config.Users.Table, list(p.ran), list(p.todo), advice)
 }

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"bytes"
+	"context"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -16,13 +17,19 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 // runIn runs a command line that begins with init, in this process.
 func runIn(t *testing.T, env config.Environ, args ...string) (code int, out, errs string) {
 	t.Helper()
+	return runUntil(t.Context(), env, args...)
+}
+
+// runUntil is runIn that a context ends, as Ctrl-C does.
+func runUntil(ctx context.Context, env config.Environ, args ...string) (code int, out, errs string) {
 	var commands struct {
-		Init Cmd `cmd:""`
+		Config string
+		Init   Cmd `cmd:""`
 	}
 	var stdout, stderr bytes.Buffer
 	parsed, err := kong.Must(&commands).Parse(args)
 	if err == nil {
-		err = parsed.Run(&cli.App{Ctx: t.Context(), Env: env, Stdio: cli.Stdio{Out: &stdout, Err: &stderr}})
+		err = parsed.Run(&cli.App{Ctx: ctx, Env: env, ConfigFile: commands.Config, Stdio: cli.Stdio{Out: &stdout, Err: &stderr}})
 	}
 	return cli.Conclude(&stderr, err), stdout.String(), stderr.String()
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
@@ -55,20 +56,31 @@ type plan struct {
 	file, hooks string         // paths: the configuration, and the hooks for Ory
 	config      *config.Config
 	secret      string         // from the file, or new; empty if SYMBOLON_SECRET is set
+	newSecret   bool           // the secret has no file yet
+	drafts      []*file        // the configuration is the last
 	system      *system.System // nil if the database is a file that does not exist yet
 	todo, ran   []string       // SQL
 }
 
-// Run checks everything, runs the SQL, writes the files, and says what to do next.
+// hooksSuffix ends the name of the file with the hooks.
+const hooksSuffix = "-hooks.yml"
+
+// Run checks everything, drafts the files, runs the SQL, gives the files their names, and says
+// what to do next.
 func (c Cmd) Run(a *cli.App) error {
 	p := &plan{App: a, flags: c, file: cmp.Or(a.ConfigFile, config.DefaultFile)}
-	p.hooks = strings.TrimSuffix(p.file, filepath.Ext(p.file)) + "-hooks.yml"
+	if strings.HasPrefix(p.file, "-") {
+		p.file = "./" + p.file // so that no printed command takes it for a flag
+	}
+	dir, name := filepath.Split(p.file)
+	p.hooks = dir + cmp.Or(strings.TrimSuffix(name, filepath.Ext(name)), name) + hooksSuffix
 	defer func() {
+		p.removeDrafts()
 		if p.system != nil {
 			p.system.Close()
 		}
 	}()
-	for _, step := range []func() error{p.mayWrite, p.readSecret, p.configure, p.connect, p.describe, p.check, p.sql, p.write} {
+	for _, step := range []func() error{p.mayWrite, p.readSecret, p.configure, p.connect, p.describe, p.check, p.draft, p.sql, p.place} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -76,10 +88,23 @@ func (c Cmd) Run(a *cli.App) error {
 	return p.print()
 }
 
+// mayWrite refuses names that are those of other files, and files that are there already.
 func (p *plan) mayWrite() error {
-	for _, file := range []string{p.file, p.hooks} {
-		if _, err := os.Lstat(file); err == nil && !p.flags.Force {
-			return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", file), "--force replaces it, --config FILE writes another; symbolon doctor checks it"))
+	secret, _ := os.Stat(p.secretFile())
+	for _, path := range []string{p.file, p.hooks} {
+		info, err := os.Stat(path)
+		name := strings.ToLower(filepath.Base(path))
+		switch {
+		case name == secretName, err == nil && os.SameFile(info, secret):
+			return cli.Usage(nothingWritten(fmt.Errorf("%s is the file of the secret", path), "--config FILE names another"))
+		case path == p.file && strings.HasSuffix(name, hooksSuffix):
+			return cli.Usage(nothingWritten(fmt.Errorf("--config %s: this is the name of a file with hooks", path), "leave out "+hooksSuffix))
+		case err == nil && !info.Mode().IsRegular():
+			return cli.Usage(nothingWritten(fmt.Errorf("%s is there already, and is no file", path), "--config FILE names another"))
+		}
+		if _, err := os.Lstat(path); err == nil && !p.flags.Force {
+			return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", path),
+				"--force replaces the configuration and the hooks, but never the secret; --config FILE writes others; symbolon doctor checks them"))
 		}
 	}
 	return nil
@@ -89,20 +114,21 @@ func (p *plan) mayWrite() error {
 func (p *plan) print() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "wrote %s\nwrote %s: the hooks for Ory; they contain keys\n", p.file, p.hooks)
-	command, conf := "symbolon", ""
+	command, conf, source := "symbolon", "", "in SYMBOLON_SECRET and was not written"
 	if p.secret != "" {
-		fmt.Fprintf(&b, "the secret is in %s: keep it, because no ID can be proved without it\n", p.secretFile())
-		command = "SYMBOLON_SECRET=$(cat " + p.secretFile() + ") symbolon"
+		source = "in " + p.secretFile()
+		command = "SYMBOLON_SECRET=$(cat " + shell(p.secretFile()) + ") symbolon"
 	}
+	fmt.Fprintf(&b, "the secret is %s: keep it, because no ID can be proved without it\n", source)
 	if p.file != config.DefaultFile {
-		conf = " --config " + p.file
+		conf = " --config " + shell(p.file)
 	}
 	p.printSQL(&b)
 	fmt.Fprintf(&b, "\nnext:\n  %s serve%s\n", command, conf)
 	if isNetwork(p.config.Ory.PublicURL) {
 		fmt.Fprintf(&b, "  %s actions print --for network%s > hooks.sh\n  PROJECT=your-project sh hooks.sh\n", command, conf)
 	} else {
-		fmt.Fprintf(&b, "  kratos serve -c kratos.yml -c %s\n", p.hooks)
+		fmt.Fprintf(&b, "  kratos serve -c kratos.yml -c %s\n", shell(p.hooks))
 	}
 	live := " --live"
 	if p.config.Users.CreateURL != "" {
@@ -112,6 +138,16 @@ func (p *plan) print() error {
 	fmt.Fprintf(&b, "  %s doctor%s%s\n", command, live, conf)
 	_, err := io.WriteString(p.Out, b.String())
 	return err
+}
+
+// shell quotes a word for a POSIX shell, if it needs it.
+func shell(word string) string {
+	if !strings.ContainsFunc(word, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@%,", r)
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 func (p *plan) printSQL(b *strings.Builder) {

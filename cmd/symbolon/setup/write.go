@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -19,65 +20,89 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
+const secretName = "symbolon.secret"
+
 // secretFile is beside the configuration.
-func (p *plan) secretFile() string { return filepath.Join(filepath.Dir(p.file), "symbolon.secret") }
+func (p *plan) secretFile() string {
+	dir, _ := filepath.Split(p.file)
+	return dir + secretName
+}
 
 // readSecret reads the secret that is there, or makes one.
 func (p *plan) readSecret() error {
 	if p.Env[config.EnvName("secret")] != "" {
 		return nil
 	}
-	text, err := os.ReadFile(p.secretFile())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if _, err := os.Lstat(p.secretFile()); errors.Is(err, fs.ErrNotExist) {
 		b := make([]byte, 32)
 		_, _ = rand.Read(b) // it never fails
-		p.secret = base64.StdEncoding.EncodeToString(b)
+		p.secret, p.newSecret = base64.StdEncoding.EncodeToString(b), true
 		return nil
-	case err != nil:
-		return fmt.Errorf("read the secret: %w", err)
+	}
+	text, err := os.ReadFile(p.secretFile())
+	info, unknown := os.Stat(p.secretFile())
+	if err := cmp.Or(err, unknown); err != nil {
+		return nothingWritten(fmt.Errorf("read the secret: %w", err))
 	}
 	p.secret = strings.TrimSpace(string(text))
 	if _, err := symbolon.ParseSecret(p.secret); err != nil {
-		return cli.Usage(fmt.Errorf("%s: %w", p.secretFile(), err))
+		return cli.Usage(nothingWritten(fmt.Errorf("%s: %w", p.secretFile(), err)))
+	}
+	if info.Mode().Perm()&0o004 != 0 {
+		_, _ = fmt.Fprintf(p.Err, "symbolon: warning: every user of this machine may read the secret: chmod 600 %s\n", shell(p.secretFile()))
 	}
 	return nil
 }
 
-// write writes the files. The configuration is read back first, as serve will read it, and
-// gets its name last: if it is there, the other files are too.
-func (p *plan) write() error {
+// draft writes the files under other names. The configuration is read back, as serve will read
+// it.
+func (p *plan) draft() error {
 	var hooks strings.Builder
 	if err := system.Actions(p.config).WriteKratos(&hooks); err != nil {
-		return err
+		return nothingWritten(err)
 	}
 	text, err := p.render()
 	if err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
+		return nothingWritten(fmt.Errorf("write the configuration: %w", err))
 	}
-	files := []file{{path: p.hooks, text: hooks.String(), replace: p.flags.Force}, {path: p.file, text: text, replace: p.flags.Force}}
-	if p.secret != "" {
-		if _, err := os.Lstat(p.secretFile()); errors.Is(err, fs.ErrNotExist) {
-			files = append([]file{{path: p.secretFile(), text: p.secret + "\n"}}, files...)
-		}
+	if p.newSecret {
+		p.drafts = append(p.drafts, &file{path: p.secretFile(), text: p.secret + "\n"})
 	}
-	for i := range files {
-		defer files[i].remove()
-		if err := files[i].draft(); err != nil {
-			return err
+	conf := &file{path: p.file, text: text, replace: p.flags.Force}
+	p.drafts = append(p.drafts, &file{path: p.hooks, text: hooks.String(), replace: p.flags.Force}, conf)
+	for _, f := range p.drafts {
+		if err := f.draft(); err != nil {
+			return nothingWritten(fmt.Errorf("write %s: %w", f.path, err), "its folder must exist and be writable")
 		}
 	}
 	env := config.Environ{config.EnvName("secret"): p.env[config.EnvName("secret")]}
 	maps.Copy(env, p.Env)
-	if _, _, err := config.Load(files[len(files)-1].name, env); err != nil {
-		return fmt.Errorf("the configuration that would be written cannot be read: %w", err)
+	if _, _, err := config.Load(conf.name, env); err != nil {
+		return nothingWritten(fmt.Errorf("the configuration that would be written cannot be read: %w", err))
 	}
-	for _, f := range files {
+	return nil
+}
+
+// place gives the files their names, the configuration last: if it is there, the other files
+// are too. If one does not get its name, all is as before.
+func (p *plan) place() error {
+	for i, f := range p.drafts {
 		if err := f.place(); err != nil {
-			return err
+			for _, f := range p.drafts[:i] {
+				f.takeBack()
+			}
+			return p.stopped(fmt.Errorf("write %s: %w", f.path, err), "run this again")
 		}
 	}
 	return nil
+}
+
+func (p *plan) removeDrafts() {
+	for _, f := range p.drafts {
+		if f.name != "" {
+			_, _ = os.Remove(f.name), os.Remove(f.former())
+		}
+	}
 }
 
 // file is a file that is complete before it gets its name.
@@ -91,29 +116,33 @@ type file struct {
 func (f *file) draft() error {
 	out, err := os.CreateTemp(filepath.Dir(f.path), ".symbolon-*"+filepath.Ext(f.path)) // 0600
 	if err != nil {
-		return fmt.Errorf("write %s: %w", f.path, err)
+		return err
 	}
 	f.name = out.Name()
 	_, err = out.WriteString(f.text)
-	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", f.path, err)
-	}
-	return nil
+	return errors.Join(err, out.Sync(), out.Close())
 }
+
+// former is a second name of the file that is replaced.
+func (f *file) former() string { return f.name + ".former" }
 
 // place gives the draft its name. Unless it may replace a file, it fails if there is one.
 func (f *file) place() error {
-	rename := os.Link
-	if f.replace {
-		rename = os.Rename
+	if !f.replace {
+		return os.Link(f.name, f.path)
 	}
-	if err := rename(f.name, f.path); err != nil {
-		return fmt.Errorf("write %s: %w", f.path, err)
+	if err := os.Link(f.path, f.former()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return nil
+	return os.Rename(f.name, f.path)
 }
 
-func (f *file) remove() { _ = os.Remove(f.name) }
+// takeBack undoes place.
+func (f *file) takeBack() {
+	if errors.Is(os.Rename(f.former(), f.path), fs.ErrNotExist) {
+		_ = os.Remove(f.path)
+	}
+}
 
 // literal are the keys of a section that are not empty. Text from the environment or a flag
 // is literal: its ${ means itself.
