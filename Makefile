@@ -8,7 +8,7 @@ SHELL := bash
 export GOFLAGS += -buildvcs=false
 
 # What the tests and the demo run besides Go; scripts/deps.sh knows the names.
-DEPS_TEST ?= gcc postgresql chromium nginx haproxy nodejs python3-jwt python3-cryptography
+DEPS_TEST ?= gcc postgresql sqlite3 chromium nginx haproxy nodejs python3-jwt python3-cryptography
 DEPS_DEMO ?= gcc
 
 GOLANGCI    := $(CURDIR)/.tools/golangci-lint-v2.15.0/golangci-lint

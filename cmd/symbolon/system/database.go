@@ -55,18 +55,31 @@ func openDatabase(ctx context.Context, c *config.Config, p presence) (db *sql.DB
 
 // openSQLite opens or creates a file. Only its owner may read it, because it contains e-mail
 // addresses.
+//
+// Danger: only SQLite may open a file that exists. By POSIX, a process loses all its locks of
+// a file when it closes any descriptor of it. Without SQLite's locks, another process that
+// closes the database deletes the write-ahead log and the commits in it.
 func openSQLite(path string, p presence, more ...string) (*sql.DB, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && p == existing {
-		return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
-	}
-	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
-		err = f.Close()
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if p == existing {
+			return nil, cli.Hint(fmt.Errorf("there is no database at %s", path), "`symbolon serve` and `symbolon migrate` make one")
+		}
+		err = createPrivate(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return sql.Open("sqlite", sqlstore.SQLiteDSN(path, more...))
+}
+
+// createPrivate creates an empty file.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func openPostgres(c *config.Config) (*sql.DB, error) {

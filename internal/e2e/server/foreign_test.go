@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/internal/e2e"
+)
+
+// TestForeignProcesses: other processes read the SQLite file, write a table of their own,
+// back it up and vacuum it, while two servers answer link hooks and commands run. Then both
+// servers are killed. No acknowledged link is lost, and the file is sound.
+func TestForeignProcesses(t *testing.T) {
+	t.Parallel()
+	visits := e2e.Torture(200, 1000)
+	path := filepath.Join(t.TempDir(), "symbolon.db")
+	w := startWorld(t, world{database: "sqlite://" + path, killed: true, noAdmin: true, actions: []string{"none"},
+		env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
+	first, second := w.server, newProcess(t)
+	second.program = first.program
+	second.set("SYMBOLON_DATABASE="+w.database, "SYMBOLON_ORY_PUBLIC_URL="+w.kratos.PublicURL, "SYMBOLON_HOOKS_KEYS_LINK="+cmdtest.Key)
+	second.start(t)
+
+	var links acknowledged
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var load sync.WaitGroup
+	for _, server := range []*process{first, first, second} {
+		load.Go(func() { links.make(ctx, t, server.publicURL) })
+	}
+	foreign(t, path, "create table orders (id integer primary key, note text)")
+	for n := range visits {
+		visit(t, path, first, n)
+		if t.Failed() {
+			break
+		}
+	}
+	first.kill()
+	second.kill()
+	stop()
+	load.Wait()
+
+	t.Logf("%d links were acknowledged, %d calls were refused, beside %d visits", len(links.ids), links.refused.Load(), visits)
+	if len(links.ids) < visits {
+		t.Errorf("only %d links: the visitors hinder the servers", len(links.ids))
+	}
+	if got := foreign(t, path, "pragma integrity_check"); got != "ok" {
+		t.Errorf("integrity_check: %s", got)
+	}
+	have := map[string]bool{}
+	for _, id := range strings.Fields(foreign(t, path, "select l.identity_id from symbolon_links l join symbolon_users u on u.ory_identity_id = l.identity_id and u.id = l.user_id where state = 'linked'")) {
+		have[id] = true
+	}
+	for _, id := range links.ids {
+		if !have[id] {
+			t.Errorf("the link of %s was acknowledged, and is lost", id)
+		}
+	}
+	if got, want := foreign(t, path, "select count(*) from orders"), fmt.Sprint(orders(visits)); got != want {
+		t.Errorf("the application has %s orders of %s", got, want)
+	}
+	for _, log := range []string{first.log(), second.log()} {
+		for _, fault := range []string{"disk I/O error", "malformed", "not a database"} {
+			if strings.Contains(log, fault) {
+				t.Errorf("a server met: %s", fault)
+			}
+		}
+	}
+	first.start(t)
+}
+
+// visit is what another process does with the file.
+func visit(t *testing.T, path string, server *process, n int) {
+	t.Helper()
+	switch n % 10 {
+	case 0, 3, 5, 7:
+		foreign(t, path, "select count(*) from symbolon_links")
+	case 1, 6:
+		foreign(t, path, fmt.Sprintf("insert into orders (note) values ('%d')", n))
+	case 2:
+		foreign(t, path, ".backup '"+filepath.Join(t.TempDir(), "backup.db")+"'")
+	case 4:
+		python(t, path)
+	case 8:
+		if n%40 == 8 {
+			foreign(t, path, "vacuum")
+		}
+	case 9:
+		if out, err := server.command("show", newIdentity()).CombinedOutput(); err != nil && !strings.Contains(string(out), "no identity and no user has the ID") {
+			t.Errorf("show: %v\n%s", err, out)
+		}
+	}
+}
+
+// orders is how many orders that many visits made.
+func orders(visits int) (n int) {
+	for v := range visits {
+		if v%10 == 1 || v%10 == 4 || v%10 == 6 {
+			n++
+		}
+	}
+	return n
+}
+
+// foreign has Debian's sqlite3 do something. It waits for locks like any application.
+func foreign(t *testing.T, path, command string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "sqlite3", "-cmd", ".timeout 60000", path, command).CombinedOutput()
+	if err != nil {
+		t.Errorf("sqlite3, %s: %v\n%s", command, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// python reads and writes, as an application in Python does that shares the file.
+func python(t *testing.T, path string) {
+	t.Helper()
+	const script = `
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=60)
+db.execute("select count(*) from symbolon_users").fetchone()
+with db:
+    db.execute("insert into orders (note) values ('python')")
+db.close()
+`
+	if out, err := exec.CommandContext(t.Context(), "python3", "-c", script, path).CombinedOutput(); err != nil {
+		t.Errorf("python: %v\n%s", err, out)
+	}
+}
+
+// acknowledged are the identities whose link hook was answered with 200.
+type acknowledged struct {
+	refused atomic.Int32
+	mu      sync.Mutex
+	ids     []string
+}
+
+// make calls the link hook for new identities until the server is gone.
+func (a *acknowledged) make(ctx context.Context, t *testing.T, server string) {
+	for ctx.Err() == nil {
+		id := newIdentity()
+		switch status := a.ask(ctx, t, server, id); status {
+		case 200:
+			a.mu.Lock()
+			a.ids = append(a.ids, id)
+			a.mu.Unlock()
+		case 0:
+			return // killed
+		case 503:
+			a.refused.Add(1)
+		default:
+			t.Errorf("the link hook answered %d", status)
+			return
+		}
+		time.Sleep(rand.N(10 * time.Millisecond))
+	}
+}
+
+// ask calls the link hook. The status 0 means that there was no answer.
+func (a *acknowledged) ask(ctx context.Context, t *testing.T, server, id string) int {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/hooks/link", strings.NewReader(`{"identity_id":"`+id+`"}`))
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Symbolon-Key", cmdtest.Key)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+func newIdentity() string {
+	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", rand.N(1<<32), rand.N(1<<16), rand.N(1<<12), rand.N(1<<12), rand.N(1<<48))
+}
