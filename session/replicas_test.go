@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,8 +60,9 @@ func (b *board) set(down bool) {
 // seat is one replica's access to a board.
 type seat struct {
 	*board
-	heard int
-	begun bool
+	heard  int
+	begun  bool
+	silent atomic.Pointer[chan struct{}] // the next call of Hear waits for it
 }
 
 func (s *seat) Tell(_ context.Context, ids []string) error {
@@ -74,8 +76,11 @@ func (s *seat) Tell(_ context.Context, ids []string) error {
 }
 
 func (s *seat) Hear(ctx context.Context) ([]string, error) {
+	if silent := s.silent.Load(); silent != nil {
+		<-*silent
+	}
 	if s.begun {
-		t := time.NewTimer(500 * time.Millisecond)
+		t := time.NewTimer(listenTest)
 		defer t.Stop()
 		select {
 		case <-t.C:
@@ -219,6 +224,45 @@ func TestMemoryDown(t *testing.T) {
 		}
 	})
 }
+
+// TestSilentBroadcast: a call of Hear that does not return, whatever its context says, counts
+// as down after three seconds. When it returns, the purges of the meantime apply.
+func TestSilentBroadcast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
+		a, other := w.replica(t, b), w.replica(t, b)
+		token, s := w.person(1)
+		if status := w.status(other, token); status != 200 {
+			t.Fatal(status)
+		}
+		answers := make(chan struct{})
+		other.Broadcast.(*seat).silent.Store(&answers)
+		time.Sleep(time.Second) // the call that was under way returns
+		other.Broadcast.(*seat).silent.Store(nil)
+		time.Sleep(hearTimeout - 3*listenTest)
+		synctest.Wait()
+		if other.Stats().BroadcastDown {
+			t.Error("down before its time")
+		}
+		time.Sleep(2 * listenTest)
+		synctest.Wait()
+		if !other.Stats().BroadcastDown || a.Stats().BroadcastDown {
+			t.Errorf("after a silence of %v: %+v", hearTimeout, other.Stats())
+		}
+		w.set(func() { s.active = false })
+		a.PurgeSession(s.id)
+		time.Sleep(time.Second)
+		close(answers)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if status := w.status(other, token); status != 401 || other.Stats().BroadcastDown {
+			t.Errorf("after the silence: %d, %+v", status, other.Stats())
+		}
+	})
+}
+
+// listenTest is how long a call of seat.Hear takes.
+const listenTest = 500 * time.Millisecond
 
 // TestPurgeEverywhere: every purge on one replica reaches all within a second: Purge,
 // Revoke, and a changed bond.

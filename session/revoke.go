@@ -17,7 +17,8 @@ type Broadcast interface {
 	Tell(ctx context.Context, ids []string) error
 
 	// Hear returns the IDs that were sent since the previous call. It waits for the first
-	// one, and returns none after a while. The first call returns at once, with the IDs of
+	// one, and returns none after at most two seconds. A call that takes three is
+	// canceled, and the broadcast counts as down. The first call returns at once, with the IDs of
 	// the last two hours, because Ory's tokens outlive a restart. One goroutine calls it
 	// in a loop. An error loses nothing.
 	Hear(ctx context.Context) (ids []string, err error)
@@ -78,11 +79,25 @@ func (v *Verifier) forget(id string) { v.purges.add(id, v.mono(), v.purgeAge()) 
 // listenPause follows a call of Hear that failed.
 const listenPause = 250 * time.Millisecond
 
+// hear calls Hear. The broadcast counts as down as soon as the call has taken too long, even
+// if the call ignores its deadline.
+func (v *Verifier) hear() ([]string, error) {
+	ctx, cancel := context.WithTimeout(v.base, hearTimeout)
+	defer cancel()
+	late := context.AfterFunc(ctx, func() { v.broadcastDown.Store(true) })
+	defer late()
+	return v.Broadcast.Hear(ctx)
+}
+
+// hearTimeout is the limit of a call of Hear. A connection that has fallen silent would
+// otherwise hold the call, and nobody would know that purges are missed.
+const hearTimeout = 3 * time.Second
+
 // listen applies the purges of other replicas until the verifier is closed.
 func (v *Verifier) listen() {
 	begun := false
 	for v.base.Err() == nil {
-		ids, err := v.Broadcast.Hear(v.base)
+		ids, err := v.hear()
 		if err != nil {
 			if v.base.Err() == nil {
 				v.broadcastDown.Store(true)

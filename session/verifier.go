@@ -132,7 +132,7 @@ type Verifier struct {
 	healthy        flight.Group[struct{}, struct{}] // proofs that Ory is well
 
 	// What replicas share. Each outbox has a lock of its own, and requests only put into
-	// it. listen is one goroutine: it alone writes broadcastDown and closes replayed.
+	// it. listen is one goroutine: it alone sets broadcastDown to false and closes replayed.
 	memoryOut     outbox[[32]byte, string] // to Memory
 	purgesOut     outbox[string, struct{}] // to Broadcast
 	listening     sync.WaitGroup

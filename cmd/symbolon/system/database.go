@@ -28,14 +28,14 @@ const (
 	created  presence = true  // a missing file is created
 )
 
-// openDatabase opens a database that answers.
-func openDatabase(ctx context.Context, c *config.Config, p presence) (db *sql.DB, dialect sqlstore.Dialect, err error) {
+// openDatabase opens a database that answers. silence is the limit of its connections.
+func openDatabase(ctx context.Context, c *config.Config, p presence, silence time.Duration) (db *sql.DB, dialect sqlstore.Dialect, err error) {
 	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
 	} else {
 		dialect = sqlstore.Postgres
-		db, err = openPostgres(c)
+		db, err = openPostgres(c, silence)
 	}
 	if err != nil {
 		return nil, "", err
@@ -82,7 +82,7 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
-func openPostgres(c *config.Config) (*sql.DB, error) {
+func openPostgres(c *config.Config, silence time.Duration) (*sql.DB, error) {
 	conf, err := pgx.ParseConfig(c.Database.Reveal())
 	if err != nil {
 		return nil, errors.New("open the database: its address cannot be read") // err quotes it
@@ -91,6 +91,7 @@ func openPostgres(c *config.Config) (*sql.DB, error) {
 		conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
 	}
 	conf.RuntimeParams["application_name"] = cmp.Or(conf.RuntimeParams["application_name"], "symbolon")
+	conf.DialFunc = dialer(silence)
 	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, 5*time.Second)
 	return stdlib.OpenDB(*conf), nil
 }
@@ -100,14 +101,16 @@ func openPostgres(c *config.Config) (*sql.DB, error) {
 const workConnections = 4
 
 // OpenWork connects for the background work, without a statement timeout.
-func OpenWork(c *config.Config) (db *sql.DB, err error) {
+func OpenWork(c *config.Config) (db *sql.DB, err error) { return openWork(c, workSilence) }
+
+func openWork(c *config.Config, silence time.Duration) (db *sql.DB, err error) {
 	unlimited, limit := *c, workConnections
 	unlimited.DatabasePool.StatementTimeout = 0
 	if path, ok := c.SQLitePath(); ok {
 		limit = 1
 		db, err = openSQLite(path, created, "_txlock=immediate")
 	} else {
-		db, err = openPostgres(&unlimited)
+		db, err = openPostgres(&unlimited, silence)
 	}
 	if err != nil {
 		return nil, err

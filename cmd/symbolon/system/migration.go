@@ -21,7 +21,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if c.DatabaseListen != "" {
 		unlimited.Database = c.DatabaseListen // a lock belongs to a session, which a pooler shares
 	}
-	db, dialect, err := openDatabase(ctx, &unlimited, created)
+	db, dialect, err := openDatabase(ctx, &unlimited, created, 0)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -34,7 +34,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
-	jobs, err := OpenWork(&unlimited)
+	jobs, err := openWork(&unlimited, 0)
 	if err != nil {
 		return 0, 0, err
 	}

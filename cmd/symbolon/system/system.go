@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -32,7 +33,12 @@ type System struct {
 
 // Connect builds a System. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	db, dialect, err := openDatabase(ctx, c, existing)
+	return connect(ctx, c, log, 0)
+}
+
+// connect is Connect. silence is the limit of the connections.
+func connect(ctx context.Context, c *config.Config, log *slog.Logger, silence time.Duration) (*System, error) {
+	db, dialect, err := openDatabase(ctx, c, existing, silence)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,117 @@
+package system
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+)
+
+// A database that vanishes without closing its connections never answers, and a statement
+// without a deadline would hold its connection for ever. Therefore each connection of the
+// server has a limit: a read or a write that takes longer breaks the connection. The pool
+// then opens a new one, to wherever the database is now.
+
+// workSilence is the limit of the background work's connections. It is longer than the
+// longest statement of the queue's own maintenance.
+const workSilence = 75 * time.Second
+
+// requestSilence is the limit of the connections that serve requests: Postgres cancels a
+// statement before.
+func requestSilence(c *config.Config) time.Duration {
+	return cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second) + 3*time.Second
+}
+
+// doubt is the limit of a connection that was opened before another one of its pool fell
+// silent, until it answers again. All of them have probably lost their server, and nobody
+// should find that out one connection after another.
+const doubt = time.Second
+
+// dialer opens connections of one pool that break after a silence; 0 is no limit.
+func dialer(silence time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	var fellSilent atomic.Int64
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil || silence <= 0 {
+			return conn, err
+		}
+		c := &impatient{Conn: conn, silence: silence, fellSilent: &fellSilent}
+		c.answered.Store(time.Now().UnixNano())
+		return c, nil
+	}
+}
+
+// impatient is a connection on which a read or a write that takes longer than the limit
+// fails. A deadline that its user sets replaces the limit, until the user removes it.
+type impatient struct {
+	net.Conn
+	silence    time.Duration
+	fellSilent *atomic.Int64 // when a connection of the pool last did, in Unix nanoseconds
+	answered   atomic.Int64  // when this one last received something
+
+	mu  sync.Mutex
+	set bool // the user has set a deadline
+}
+
+func (c *impatient) Read(b []byte) (int, error) {
+	own := c.limit(c.Conn.SetReadDeadline)
+	n, err := c.Conn.Read(b)
+	c.learn(n, err, own)
+	return n, err
+}
+
+func (c *impatient) Write(b []byte) (int, error) {
+	own := c.limit(c.Conn.SetWriteDeadline)
+	n, err := c.Conn.Write(b)
+	c.learn(0, err, own)
+	return n, err
+}
+
+// limit sets the deadline of a read or a write, unless the user has set one.
+func (c *impatient) limit(set func(time.Time) error) (own bool) {
+	limit := c.silence
+	if c.fellSilent.Load() > c.answered.Load() {
+		limit = min(limit, doubt)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.set {
+		return false
+	}
+	_ = set(time.Now().Add(limit)) // fails only on a closed connection
+	return true
+}
+
+func (c *impatient) learn(received int, err error, own bool) {
+	switch {
+	case received > 0:
+		c.answered.Store(time.Now().UnixNano())
+	case own && errors.Is(err, os.ErrDeadlineExceeded) && !c.deadlineSet():
+		c.fellSilent.Store(time.Now().UnixNano())
+	}
+}
+
+func (c *impatient) deadlineSet() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.set
+}
+
+func (c *impatient) SetDeadline(t time.Time) error { return c.user(c.Conn.SetDeadline, t) }
+
+func (c *impatient) SetReadDeadline(t time.Time) error { return c.user(c.Conn.SetReadDeadline, t) }
+
+func (c *impatient) SetWriteDeadline(t time.Time) error { return c.user(c.Conn.SetWriteDeadline, t) }
+
+func (c *impatient) user(set func(time.Time) error, t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set = !t.IsZero()
+	return set(t)
+}
