@@ -87,7 +87,9 @@ func (f *ForwardAuth) Check() error {
 	}
 	all.Take("Login", f.Login.Check())
 	_, err := f.headers()
-	all.Add("Headers", err)
+	for field, fault := range faults.In(err) {
+		all.Add(field, fault)
+	}
 	if f.Signer != nil {
 		all.Add("Signer", f.Signer.Check())
 	}
@@ -114,7 +116,7 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // symbolon.ErrUnavailable.
 func (f *ForwardAuth) ready() error {
 	if _, err := f.headers(); err != nil {
-		return fmt.Errorf("forwardauth: ForwardAuth.Headers: %w: %w", err, symbolon.ErrUnavailable)
+		return fmt.Errorf("forwardauth: %w: %w", err, symbolon.ErrUnavailable)
 	}
 	if f.Verifier == nil {
 		return fmt.Errorf("forwardauth: ForwardAuth.Verifier is not set: %w", symbolon.ErrUnavailable)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -197,13 +198,54 @@ func TestHeaderNames(t *testing.T) {
 	}
 	for _, bad := range []string{"X User", "X-Usér", "X_User_Id", "X-User:", "a\r\nb", "Über"} {
 		f := &ForwardAuth{Verifier: w.v, Headers: Headers{AAL: bad}}
-		if faults := faults.In(f.Check()); len(faults) != 1 || faults["Headers"] == nil {
+		if faults := faults.In(f.Check()); len(faults) != 1 || faults["Headers.AAL"] == nil {
 			t.Errorf("%q: %v", bad, faults)
 		}
 		rec := httptest.NewRecorder()
 		if f.ServeHTTP(rec, r); rec.Code != 503 || rec.Header().Get("X-User-Id") != "" {
 			t.Errorf("%q: %d %v", bad, rec.Code, rec.Header())
 		}
+	}
+}
+
+// TestReservedNames: names that break HTTP are refused, in any case of their letters, and the
+// names that applications and other proxies use are not.
+func TestReservedNames(t *testing.T) {
+	v := newWorld(t).v
+	check := func(h Headers) map[string]error {
+		return faults.In((&ForwardAuth{Verifier: v, Headers: h}).Check())
+	}
+	for _, name := range []string{
+		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding",
+		"Upgrade", "HTTP2-Settings", "Expect", "Content-Length", "Content-Type", "Content-Encoding", "Content-Range", "Content-Security-Policy",
+		"Set-Cookie", "Cache-Control", "Location", "WWW-Authenticate", "X-Content-Type-Options", "Date", "Vary", "Retry-After", "Host", "Cookie",
+		"Range", "If-None-Match", "Sec-WebSocket-Key", "Access-Control-Allow-Origin", "X-Accel-Redirect", "Proxy", "Authorization",
+	} {
+		for _, spelt := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
+			got := check(Headers{Email: spelt})
+			want := fmt.Sprintf("it must not be %s, because HTTP or a proxy gives that header another meaning", http.CanonicalHeaderKey(name))
+			if len(got) != 1 || got["Headers.Email"] == nil || got["Headers.Email"].Error() != want {
+				t.Errorf("%s: %v", spelt, got)
+			}
+		}
+	}
+	if got := check(Headers{UserID: "Host", AAL: "Te", Email: "x y"}); len(got) != 3 {
+		t.Errorf("of three faults: %v", got)
+	}
+	if got := check(Headers{UserID: "X-A", AAL: "x-a"}); len(got) != 1 || got["Headers"] == nil {
+		t.Errorf("named twice: %v", got)
+	}
+	for _, name := range []string{
+		"Remote-User", "Remote-Email", "X-Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username",
+		"X-Auth-Request-User", "X-WEBAUTH-USER", "X-Proxy-Remote-User", "X-Content-User", "X-Goog-Authenticated-User-Email", "X-Hasura-User-Id",
+		"Cf-Access-Jwt-Assertion", "User", "From", "Email", "Host-User", "Cookie-User", "Secret-User",
+	} {
+		if got := check(Headers{Email: name}); len(got) > 0 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := check(Headers{Assertion: "authorization"}); len(got) > 0 {
+		t.Errorf("the assertion in Authorization: %v", got)
 	}
 }
 

@@ -9,9 +9,12 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/faults"
 )
 
-// Headers names the headers of ForwardAuth's answers. An empty name is the default.
+// Headers names the headers of ForwardAuth's answers. An empty name is the default. A name
+// that HTTP or a proxy gives another meaning is refused, such as Content-Length, Connection,
+// Set-Cookie, Cookie or Host. Only Assertion may be Authorization; its value has no "Bearer".
 //
 // Every answer has all of them, if need be empty, so that a proxy that copies them
 // overwrites the client's headers of these names. Values are one line of visible ASCII: the
@@ -30,20 +33,28 @@ type headerNames [6]string
 
 var defaultNames = headerNames{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
 
-// names returns usable names even with an error.
+// headerFields are the fields of Headers, in the same order.
+var headerFields = [6]string{"UserID", "IdentityID", "SessionID", "AAL", "Email", "Assertion"}
+
+// names returns usable names even with an error, which has the faults by ForwardAuth's fields.
 func (h Headers) names() (headerNames, error) {
 	names := headerNames{h.UserID, h.IdentityID, h.SessionID, h.AAL, h.Email, h.Assertion}
-	seen := map[string]bool{}
+	all, seen := faults.Of("ForwardAuth"), map[string]bool{}
 	for i, name := range names {
-		name = cmp.Or(name, defaultNames[i])
-		if !isHeaderName(name) {
-			return defaultNames, fmt.Errorf("%q is not the name of a header", name)
-		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		if seen[name] {
-			return defaultNames, fmt.Errorf("%s is named twice", name)
+		field := "Headers." + headerFields[i]
+		name = textproto.CanonicalMIMEHeaderKey(cmp.Or(name, defaultNames[i]))
+		switch {
+		case !isHeaderName(name):
+			all.Say(field, fmt.Sprintf("%q is not the name of a header", name))
+		case isReserved(name) || name == "Authorization" && headerFields[i] != "Assertion":
+			all.Say(field, fmt.Sprintf("it must not be %s, because HTTP or a proxy gives that header another meaning", name))
+		case seen[name]:
+			all.Say("Headers", name+" is named twice")
 		}
 		names[i], seen[name] = name, true
+	}
+	if err := all.Err(); err != nil {
+		return defaultNames, err
 	}
 	return names, nil
 }
@@ -51,6 +62,25 @@ func (h Headers) names() (headerNames, error) {
 // isHeaderName is stricter than HTTP, because proxies drop or confuse other names.
 func isHeaderName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == "" && s != ""
+}
+
+// reserved are the names, in canonical form, that would break an answer, a request or a
+// connection. Authorization is not among them, because some upstreams read a token there.
+var reserved = []string{
+	"Connection", "Expect", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", // one connection
+	"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
+	"Age", "Allow", "Alt-Svc", "Cache-Control", "Clear-Site-Data", "Date", "Expires", "Location", "Pragma", "Retry-After", // the answer's own
+	"Set-Cookie", "Strict-Transport-Security", "Vary", "Www-Authenticate", "X-Content-Type-Options",
+	"Cookie", "Host", "Range", // the upstream needs the client's
+	"Proxy", // CGI makes HTTP_PROXY of it, the address of a proxy
+}
+
+// reservedPrefixes are for whole families of names. nginx obeys X-Accel-Redirect and others.
+var reservedPrefixes = []string{"Access-Control-", "Content-", "If-", "Sec-", "X-Accel-"}
+
+func isReserved(name string) bool {
+	return slices.Contains(reserved, name) ||
+		slices.ContainsFunc(reservedPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // headers returns the names of the headers. If Headers is wrong, it returns the defaults and

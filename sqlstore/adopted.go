@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"strings"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -11,6 +12,47 @@ const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '
 
 // AdoptEvents returns at most limit events of one run of an adoption, the oldest first. They
 // come after the event with the ID after. run is as in [symbolon.Adoption].
+//
+// Before the first page (after is 0) it completes the run's events that a program from before
+// migration 5 wrote during or after the migration, because they lack the run and the bond.
 func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error) {
+	if after == 0 {
+		if err := s.completeAdoptEvents(ctx, project, run); err != nil {
+			return nil, err
+		}
+	}
 	return readAll(ctx, s, "read the history of an adoption", adoptEvents, []any{project, run, after, limit}, scanEvent)
+}
+
+// oldAdoptEvents asks for events to complete. It takes no lock, because there are hardly ever
+// any, and the updates take seconds if a run has a hundred thousand bonds.
+const oldAdoptEvents = `
+select exists (select 1 from symbolon.events
+               where project = $1 and way = 'adopt' and run = '' and detail like 'adopt ' || $2 || ': %')`
+
+func (s *Store) completeAdoptEvents(ctx context.Context, project, run string) error {
+	found, err := readAll(ctx, s, "read the history of an adoption", oldAdoptEvents, []any{project, run}, scanOne[bool])
+	if err != nil || !found[0] {
+		return err
+	}
+	return s.inTx(ctx, "complete the history of an adoption", func(ctx context.Context, db session) error {
+		bonds, findings := s.Dialect.adoptRepairs()
+		for _, text := range []string{bonds, findings} {
+			if _, err := db.exec(ctx, text, project, run); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// adoptRepairs are the two updates of migration 5, limited to a project ($1) and a run ($2).
+// They end in conditions, and more conditions follow. An event that an erasure has cleared
+// stays clear even if Postgres had to wait for the erasure: the condition about e.detail is
+// about the row as it is then.
+func (d Dialect) adoptRepairs() (bonds, findings string) {
+	const ofRun = ` and e.run = '' and e.project = $1 and bond.run = $2`
+	text, _ := Migrations.ReadFile(string(d) + "/00005_adopt_runs.sql") // setup has checked d
+	statements := strings.Split(string(text), ";\n")
+	return statements[2] + ofRun + ` and e.detail <> ''`, statements[3] + ofRun
 }

@@ -1,6 +1,6 @@
 // node keys.mjs: makes a key pair for a tokenizer template, into two files:
-//   notes.private.jwks.json   for Kratos alone (jwks_url)
-//   notes.jwks.json           its public half, for everybody who verifies (auth.jwt.jwks)
+//   notes.private.jwks.json   only for Kratos (jwks_url)
+//   notes.jwks.json           the public key, for every program that verifies tokens (auth.jwt.jwks)
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-// What a token says beside iss, sub, sid, jti, iat, nbf and exp, which Kratos writes.
+// The claims of a token. Kratos adds iss, sub, sid, jti, iat, nbf and exp itself.
 local session = std.extVar('session');
 local addresses = if 'verifiable_addresses' in session.identity then session.identity.verifiable_addresses else [];
 local verified = [a.value for a in addresses if a.via == 'email' && a.verified];

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -49,4 +50,74 @@ func each(t *testing.T, dir, suffix string, f func(path, text string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestDocsListMetricsAndRoutes: docs/metrics.md has each metric of the server, and
+// docs/operator-api.md each route of the operator's listener.
+func TestDocsListMetricsAndRoutes(t *testing.T) {
+	lists := func(page string, items [][]string, least int) {
+		text := read(t, "docs", page)
+		for _, item := range items {
+			if name := strings.Join(item[1:], " "); !strings.Contains(text, "`"+name) {
+				t.Errorf("docs/%s does not have %s", page, name)
+			}
+		}
+		if len(items) < least {
+			t.Errorf("only %d items for docs/%s: this test does not see them", len(items), page)
+		}
+	}
+	metric := regexp.MustCompile(`(?m)^(symbolon_\w+) TYPE`)
+	lists("metrics.md", metric.FindAllStringSubmatch(read(t, "cmd", "symbolon", "testdata", "golden", "metrics.txt"), -1), 20)
+	_, operator, _ := strings.Cut(read(t, "cmd", "symbolon", "server", "routes.go"), ") Operator() ")
+	route := regexp.MustCompile(`\{"([A-Z]+)", "(/[^"]*)",`)
+	routes, _, _ := strings.Cut(operator, "\n}\n")
+	lists("operator-api.md", route.FindAllStringSubmatch(routes, -1), 15)
+}
+
+// TestDocsLinks: a link in the docs leads to a file that exists, and to a heading in it.
+func TestDocsLinks(t *testing.T) {
+	fenced := regexp.MustCompile("(?s)```.*?```")
+	link := regexp.MustCompile(`\]\(([^):]+)\)`)
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notInAnchor := regexp.MustCompile(`[^\w\- ]`)
+	anchors := func(text string) (out []string) {
+		for _, m := range heading.FindAllStringSubmatch(text, -1) {
+			out = append(out, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+		}
+		return out
+	}
+	check := func(path, text string) {
+		for _, m := range link.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			target := filepath.Join(filepath.Dir(path), file)
+			if file == "" {
+				target = path
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", path, m[1], err)
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(read(t, target)), anchor) {
+				t.Errorf("%s links to %s, and there is no such heading", path, m[1])
+			}
+		}
+	}
+	each(t, filepath.Join(root, "docs"), ".md", check)
+	for _, page := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", ".github/SECURITY.md"} {
+		check(filepath.Join(root, page), read(t, page))
+	}
+}
+
+// read returns the text of a file below root, or of a path that begins with root.
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	name := filepath.Join(path...)
+	if !strings.HasPrefix(name, root) {
+		name = filepath.Join(root, name)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
@@ -16,6 +17,7 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
@@ -68,7 +70,7 @@ func TestAdoptionsOfVersion4(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()
 		upTo(t, db, dialect, 4)
-		fillVersion4(t, db, dialect)
+		fillVersion4(t, db, dialect, oldEvents)
 		before := oldColumns(t, db, dialect)
 		if err := migrate.Up(t.Context(), db, dialect); err != nil {
 			t.Fatal(err)
@@ -82,7 +84,116 @@ func TestAdoptionsOfVersion4(t *testing.T) {
 	})
 }
 
-func fillVersion4(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
+// TestOldProgramAfterVersion5: a program of version 4 writes during and after the migration.
+// The first page of a run completes that run's events as the migration would have done, and
+// no others. The run can be undone.
+func TestOldProgramAfterVersion5(t *testing.T) {
+	for _, before := range []int{0, 1, 5} { // the events before the migration
+		t.Run(fmt.Sprint(before), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+				db := open()
+				upTo(t, db, dialect, 4)
+				fillVersion4(t, db, dialect, oldEvents[:before])
+				if err := migrate.Up(t.Context(), db, dialect); err != nil {
+					t.Fatal(err)
+				}
+				fillVersion4(t, db, dialect, oldEvents[before:])
+				if _, err := db.ExecContext(t.Context(), `insert into `+table(dialect, "events")+` (project, at, kind, way, detail)
+					values ('other', $1, 'user.linked', 'adopt', 'adopt one-1: by external_id')`, moment(50)); err != nil {
+					t.Fatal(err)
+				}
+				runs := `select project || ' ' || run || ' ' || count(*) from ` + table(dialect, "events") + ` where run <> '' group by project, run order by project, run`
+				store := &sqlstore.Store{DB: db, Dialect: dialect}
+				for _, step := range []struct {
+					run  string
+					want []string
+				}{
+					{"one", nil},
+					{"one-1", []string{"default one-1 5"}},
+					{"two", []string{"default one-1 5", "default two 2"}},
+				} {
+					for range 2 {
+						if _, err := store.AdoptEvents(t.Context(), "default", step.run, 0, 1); err != nil {
+							t.Fatal(err)
+						}
+						if got := column(t, db, runs); before == 0 && !slices.Equal(got, step.want) {
+							t.Errorf("after run %s: %q, want %q", step.run, got, step.want)
+						}
+					}
+				}
+				checkCarriedOver(t, store)
+				undoVersion4(t, store)
+			})
+		})
+	}
+}
+
+// TestRepairEqualsMigration: the rows are the same, whichever of the two completes them.
+func TestRepairEqualsMigration(t *testing.T) {
+	var rows [2][]string
+	for i, version := range []int{4, 5} { // of the tables when the events are written
+		onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
+			db := open()
+			upTo(t, db, dialect, version)
+			fillVersion4(t, db, dialect, oldEvents)
+			if err := migrate.Up(t.Context(), db, dialect); err != nil {
+				t.Fatal(err)
+			}
+			store := &sqlstore.Store{DB: db, Dialect: dialect}
+			for _, run := range []string{"one-1", "two"} {
+				if _, err := store.AdoptEvents(t.Context(), "default", run, 0, 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rows[i] = append(rows[i], column(t, db, `select id || ' ' || detail || ' ' || run || ' ' || adopted from `+table(dialect, "events")+` order by id`)...)
+		})
+	}
+	if !slices.Equal(rows[0], rows[1]) {
+		t.Errorf("the migration made\n%q\nthe repair\n%q", rows[0], rows[1])
+	}
+}
+
+// TestRepairWaitsForErasure: the repair writes nothing back that an erasure has cleared, even
+// if it began before the erasure was committed. SQLite has one writer at a time.
+func TestRepairWaitsForErasure(t *testing.T) {
+	db := open(t, "pgx", symbolontest.SharedPostgres(t).NewDatabase(t))
+	if err := migrate.Up(t.Context(), db, sqlstore.Postgres); err != nil {
+		t.Fatal(err)
+	}
+	fillVersion4(t, db, sqlstore.Postgres, oldEvents)
+	erasure, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = erasure.Rollback() }()
+	if _, err := erasure.ExecContext(t.Context(), `update symbolon.events set detail = '', run = '', adopted = '' where identity_id = $1`, string(identity(3))); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := (&sqlstore.Store{DB: db, Dialect: sqlstore.Postgres}).AdoptEvents(t.Context(), "default", "one-1", 0, 1)
+		done <- err
+	}()
+	const waiting = `select pid::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+	for until := time.Now().Add(time.Minute); len(column(t, db, waiting)) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the repair does not wait for the erasure")
+		}
+	}
+	if err := erasure.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	want := []string{string(identity(1)), string(identity(2)), string(identity(5))}
+	if got := column(t, db, `select identity_id from symbolon.events where run <> '' or adopted <> '' order by id`); !slices.Equal(got, want) {
+		t.Errorf("the events of %q are complete, want %q", got, want)
+	}
+}
+
+// fillVersion4 writes events as version 4 did, without the columns that are new.
+func fillVersion4(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, events []oldEvent) {
 	t.Helper()
 	exec := func(query string, args ...any) {
 		t.Helper()
@@ -90,7 +201,7 @@ func fillVersion4(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 			t.Fatal(query, err)
 		}
 	}
-	for _, e := range oldEvents {
+	for _, e := range events {
 		exec(`insert into `+table(dialect, "events")+` (project, at, kind, identity_id, user_id, way, finding, detail)
 			values ('default', $1, $2, $3, $4, $5, $6, $7)`,
 			moment(e.at), string(e.kind), string(identity(e.person)), string(user(e.person)), string(e.way), string(e.finding), e.detail)

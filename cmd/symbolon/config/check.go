@@ -278,6 +278,10 @@ var (
 	// headerDefaults are the names of the headers of /auth, by their keys in auth.headers.
 	headerDefaults = map[string]string{"user_id": "X-User-Id", "identity_id": "X-Identity-Id", "session_id": "X-Session-Id",
 		"aal": "X-Auth-Aal", "email": "X-Auth-Email", "assertion": "X-Auth-Assertion"}
+
+	// headerFields are their fields in forwardauth.Headers.
+	headerFields = map[string]string{"user_id": "UserID", "identity_id": "IdentityID", "session_id": "SessionID",
+		"aal": "AAL", "email": "Email", "assertion": "Assertion"}
 )
 
 func (c *Config) checkHeaders(r *report) {

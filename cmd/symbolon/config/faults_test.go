@@ -307,6 +307,12 @@ func TestConfigFaults(t *testing.T) {
 		{"unknown header", good + "auth: {headers: {user: X-User}}\n", "auth.headers.user", "no such header"},
 		{"header with an underscore", good + "auth: {headers: {user_id: X_User}}\n", "auth.headers.user_id", "letters, digits and '-'"},
 		{"header with a newline", good + "auth: {headers: {user_id: \"X\\r\\nY: z\"}}\n", "auth.headers.user_id", "letters, digits and '-'"},
+		{"header of the framing", good + "auth: {headers: {user_id: content-length}}\n", "auth.headers.user_id", "must not be Content-Length"},
+		{"header of the connection", good + "auth: {headers: {session_id: connection}}\n", "auth.headers.session_id", "must not be Connection"},
+		{"header of the answer", good + "auth: {headers: {email: Set-Cookie}}\n", "auth.headers.email", "must not be Set-Cookie"},
+		{"a user in Authorization", good + "auth: {headers: {identity_id: Authorization}}\n", "auth.headers.identity_id", "must not be Authorization"},
+		{"host in aal", good + "auth: {headers: {aal: HOST}}\n", "auth.headers.aal", "must not be Host"},
+		{"cookie in assertion", good + "auth: {headers: {assertion: cookie}}\n", "auth.headers.assertion", "must not be Cookie"},
 		{"one header for two", good + "auth: {headers: {user_id: X-A, email: x-a}}\n", "auth.headers.user_id", "same name as email"},
 		{"one header for two, one by default", good + "auth: {headers: {user_id: x-auth-email}}\n", "auth.headers.user_id", "same name as email"},
 	} {

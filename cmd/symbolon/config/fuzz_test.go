@@ -15,6 +15,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add("a: &a [*a]\n")
 	f.Add("ory: !!map {project: x}\n? [a]\n: b\n")
 	f.Add(laughs())
+	f.Add("auth: {headers: {user_id: content-length, assertion: Authorization}}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		r := &report{where: map[string]string{}}
 		c := Defaults()

@@ -30,6 +30,9 @@ func (c *Config) checkProxies(r *report) {
 	}
 	problems := faults.In(c.ForwardAuth(nil, nil).Check())
 	c.checkLogin(r, problems)
+	for _, key := range slices.Sorted(maps.Keys(headerFields)) {
+		r.faultIn("auth.headers."+key, problems["Headers."+headerFields[key]])
+	}
 	r.faultIf(!visible(c.Auth.Audience) || len(c.Auth.Audience) > 256, "auth.audience", "it must be at most 256 characters of visible ASCII without spaces")
 	for _, name := range slices.Sorted(maps.Keys(c.Auth.Policies)) {
 		path := "auth.policies." + shown(name)

@@ -1,9 +1,9 @@
 -- http-request lua.symbolon URL
 --
--- Asks Symbolon who a request is, with the HTTP client that HAProxy has built in.
--- The policy is the path of URL, and nothing that a client sent is part of it.
+-- Asks Symbolon for the user of a request, with HAProxy's built-in HTTP client.
+-- The policy is the path of URL. Nothing that a client sends is part of it.
 --
--- An answer of 200 sets the identity headers, empty ones too, and the variable
+-- After a 200 the script sets all identity headers, also empty ones, and the variable
 -- txn.symbolon to "yes". A denial goes to the client unchanged. If Symbolon gives no
 -- answer or this script fails, txn.symbolon stays unset, and the next rule denies.
 
@@ -12,7 +12,7 @@ local identity = { "x-user-id", "x-identity-id", "x-session-id", "x-auth-aal", "
 local passed = { "content-type", "cache-control", "x-content-type-options", "location" }
 local no = { [302] = true, [401] = true, [403] = true, [503] = true }
 
--- HAProxy counts the values of a header from 0, Lua from 1.
+-- HAProxy numbers the values of a header from 0, Lua from 1.
 local function all(headers, name)
   local values = {}
   while headers[name] and headers[name][#values] do
@@ -30,7 +30,7 @@ local function question(txn)
   for _, name in ipairs(shown) do
     headers[name] = all(client, name)
   end
-  -- For return_to, from Symbolon's serve.trusted_proxies only.
+  -- For return_to. Symbolon uses them only from an address in serve.trusted_proxies.
   headers["x-forwarded-method"] = { txn.f:method() }
   headers["x-forwarded-proto"] = { txn.f:ssl_fc() == 1 and "https" or "http" }
   headers["x-forwarded-host"] = { first(client, "host") }
@@ -39,7 +39,7 @@ local function question(txn)
 end
 
 core.register_action("symbolon", { "http-req" }, function(txn, url)
-  txn:unset_var("txn.symbolon") -- of an earlier question
+  txn:unset_var("txn.symbolon") -- it may be left from an earlier call
   local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = 15000 })
   if answer.status == 200 then
     for _, name in ipairs(identity) do

@@ -1,7 +1,7 @@
 // A backend in Node behind nginx (../nginx/nginx.conf). It reads X-User-Id and nothing
 // else. nginx sets it on every request, and denies a request without a user. This server
-// listens on the loopback interface only, because a client that reaches it past nginx can
-// claim to be any user.
+// listens on the loopback interface only, because a client that could reach it directly,
+// not through nginx, could claim to be any user.
 import { createServer } from 'node:http'
 
 const { PORT = '3000' } = process.env
