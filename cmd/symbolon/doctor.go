@@ -174,11 +174,11 @@ func (p *doctorPrinter) end(all []doctor.Result) {
 		return
 	}
 	p.flush()
-	p.printf("%d checks: %d ok, %d problems, %d unknown, %d not made\n", len(all),
+	p.printf("%d checks: %d ok, %d problems, %d unknown, %d skipped\n", len(all),
 		p.count[doctor.OK], p.count[doctor.Problem], p.count[doctor.Unknown], p.count[doctor.Skipped])
 }
 
-var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "-"}
+var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "skipped"}
 
 var fixWords = map[doctor.Verdict]string{doctor.Problem: "fix:", doctor.Unknown: "to find out:"}
 
