@@ -111,7 +111,7 @@ func TestBind(t *testing.T) {
 		t.Errorf("the one that lost its user:\n%s", out)
 	}
 	c.ory.SetDown(true)
-	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "try again") {
+	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "run the command again") {
 		t.Errorf("Ory is down: %d %s", code, errs)
 	}
 }

@@ -117,7 +117,7 @@ func (r *report) err() error {
 	}
 	slices.SortStableFunc(r.faults, func(a, b Fault) int { return strings.Compare(a.path, b.path) })
 	if r.more {
-		r.faults = append(r.faults, Fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
+		r.faults = append(r.faults, Fault{text: fmt.Sprintf("there are more faults; these are the first %d", maxFaults)})
 	}
 	return cli.Usage(&Error{r.faults})
 }

@@ -67,7 +67,7 @@ func readFile(file string, env Environ, c *Config, r *report) error {
 	y.read(text, c)
 	if y.open && mode.Perm()&0o004 != 0 {
 		r.warnings = append(r.warnings, Fault{"", path,
-			"the file contains a secret and every user of this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
+			"the file contains a secret, and every user of this machine can read it: run chmod 600, or put the secret into an environment variable and write ${SYMBOLON_SECRET}"})
 	}
 	return nil
 }
