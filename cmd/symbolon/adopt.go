@@ -102,7 +102,7 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 	return adopt.Options{By: c.By}, nil
 }
 
-// look writes the plan and prints the counts.
+// look plans: it writes the plan and prints the counts.
 func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	var files []*planFile
 	for _, name := range c.Plan {

@@ -35,7 +35,7 @@ func EnvName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// overlayEnv sets every key that has a variable. An empty variable counts as not set,
+// overlayEnv sets every key that has a variable. An empty variable is treated as not set,
 // because container tools often set empty ones.
 func overlayEnv(c *Config, env Environ, r *report) {
 	var known []string

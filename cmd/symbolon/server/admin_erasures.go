@@ -33,7 +33,7 @@ func (h *erasures) eraseUser(r *http.Request) (any, error) {
 }
 
 // eraseIdentity answers DELETE /admin/identities/{id}, mostly for an identity without a
-// user. If Symbolon does not know the identity, Ory is asked for it.
+// user. If Symbolon does not know the identity, the handler looks for it at Ory.
 func (h *erasures) eraseIdentity(r *http.Request, id symbolon.IdentityID) (any, error) {
 	p, err := h.people.lookup(r, string(id))
 	switch {

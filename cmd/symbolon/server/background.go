@@ -60,7 +60,7 @@ func (p *Server) newBackground() (*background, error) {
 	return &background{q, db}, nil
 }
 
-// stop waits for the jobs that run. They were told to stop together with the listeners.
+// stop waits for the jobs that run. The queue began to stop together with the listeners.
 func (b *background) stop(ctx context.Context, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
 	defer cancel()
