@@ -148,7 +148,7 @@ func TestServeRefusesKeys(t *testing.T) {
 		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
 	for says, prepare := range map[string]func(){
 		"publish only the public halves": func() { p.Publish(t, p.Key) },
-		"no key set": func() {
+		"not a key set": func() {
 			if err := os.WriteFile(p.Public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -119,7 +119,7 @@ func (p *plan) print() error {
 		source = "in " + p.secretFile()
 		command = "SYMBOLON_SECRET=$(cat " + shell(p.secretFile()) + ") symbolon"
 	}
-	fmt.Fprintf(&b, "the secret is %s: keep it, because no ID can be proved without it\n", source)
+	fmt.Fprintf(&b, "the secret is %s: keep it, because no ID that Symbolon made can be verified without it\n", source)
 	if p.file != config.DefaultFile {
 		conf = " --config " + shell(p.file)
 	}
