@@ -109,19 +109,19 @@ func refusedClaim(r symbolon.Reading, c Claim, known symbolon.Claimed) (f symbol
 	case !c.Present():
 		return symbolon.Finding{}, false
 	case c.Odd != "":
-		return finding(r, c.Odd, "", c.Where+" holds something that cannot be a user's ID; it was left"), false
+		return finding(r, c.Odd, "", c.Where+" holds something that cannot be a user's ID; it was not changed"), false
 	case owner != "" && owner != r.Identity.ID:
 		return finding(r, symbolon.ClaimedByOther, c.User,
-			fmt.Sprintf("%s names user %s, who belongs to identity %s; a fresh user was made", c.Where, c.User, owner)), true
+			fmt.Sprintf("%s names user %s, who belongs to identity %s; a new user was made", c.Where, c.User, owner)), true
 	case known.Row != nil:
 		return finding(r, symbolon.ForeignBackReference, c.User,
-			fmt.Sprintf("%s names user %s, who exists but never proved to be this identity's; a fresh user was made", c.Where, c.User)), true
+			fmt.Sprintf("%s names user %s, who exists, but nothing proves that this identity owns it; a new user was made", c.Where, c.User)), true
 	case known.Retired:
-		return finding(r, symbolon.ForeignBackReference, "", c.Where+" names a user that was deleted; a fresh user was made"), false
+		return finding(r, symbolon.ForeignBackReference, "", c.Where+" names a user that was deleted; a new user was made"), false
 	case c.Where == externalID:
 		return symbolon.Finding{}, false // the operator's own numbering; no user has the ID
 	}
-	return finding(r, symbolon.ForeignBackReference, "", c.Where+" holds a value that Symbolon did not mint; it was left"), false
+	return finding(r, symbolon.ForeignBackReference, "", c.Where+" holds a value that Symbolon did not make; it was not changed"), false
 }
 
 func refusedVoucher(r symbolon.Reading, v mint.Voucher, known symbolon.Claimed, p Policy) (f symbolon.Finding, conflict bool) {
@@ -131,7 +131,7 @@ func refusedVoucher(r symbolon.Reading, v mint.Voucher, known symbolon.Claimed, 
 		return finding(r, symbolon.VoucherVoid, "", "metadata_admin.symbolon is not a voucher of this project"), false
 	case owner != "" && owner != r.Identity.ID:
 		return finding(r, symbolon.ClaimedByOther, v.User,
-			fmt.Sprintf("the voucher names user %s, who belongs to identity %s by now; a fresh user was made", v.User, owner)), true
+			fmt.Sprintf("the voucher names user %s, who now belongs to identity %s; a new user was made", v.User, owner)), true
 	}
 	return finding(r, symbolon.VoucherVoid, v.User, fmt.Sprintf("the voucher names user %s, who does not exist", v.User)), false
 }

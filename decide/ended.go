@@ -58,9 +58,9 @@ func ended(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 	if !r.Admin && p.Admin {
 		return ask(Question{Identity: true})
 	}
-	detail := "Ory had lost the identity, which was proved, and has it again; bind gives it a user"
+	detail := "it was proved that Ory no longer had the identity, and now Ory has it again; bind gives it a user"
 	if link.User != "" {
-		detail = fmt.Sprintf("Ory had lost the identity of user %s, which was proved, and has it again; bind gives it the user again", link.User)
+		detail = fmt.Sprintf("it was proved that Ory no longer had the identity of user %s, and now Ory has it again; bind gives it the user again", link.User)
 	}
 	return decided(deny(r, link.User, symbolon.IdentityReturned, symbolon.ErrOnHold, detail,
 		finding(r, symbolon.IdentityReturned, link.User, detail)))

@@ -34,8 +34,8 @@ func (d *Doctor) checkKey(_ context.Context) Result {
 		return d.anyOurs("every hook sends a key that Symbolon accepts")
 	}
 	return problem("%s", strings.Join(is, "; ")).
-		breaks("Symbolon answers 401: at reserve that refuses every sign-up, at link and sync the call is lost and users are made at the first request only").
-		fix("%s; the keys come from the secret: it must be the server's own (SYMBOLON_SECRET)", printAgain)
+		breaks("Symbolon answers 401: if the hook is reserve, every sign-up is refused; if it is link or sync, the call is lost, and without link users are made at the first request only").
+		fix("%s; use the server's secret (SYMBOLON_SECRET) for this command and for the doctor, because the keys are derived from it", printAgain)
 }
 
 func (d *Doctor) checkOldKey(_ context.Context) Result {
@@ -44,7 +44,7 @@ func (d *Doctor) checkOldKey(_ context.Context) Result {
 		return d.anyOurs("no hook sends a previous key")
 	}
 	return problem("the rotation is half done: Kratos still sends the previous key, in %s", strings.Join(at, ", ")).
-		breaks("nothing yet; as soon as the previous secret is removed every hook is refused, and with reserve every sign-up").
+		breaks("nothing yet; when the previous secret is removed, Symbolon refuses every hook, and a refused reserve hook refuses every sign-up").
 		fix("%s; then remove previous_secrets, or the second key in hooks.keys", printAgain)
 }
 
@@ -57,15 +57,15 @@ func (d *Doctor) anyOurs(is string) Result {
 
 func (d *Doctor) checkReserveBody(_ context.Context) Result {
 	return d.checkBody("reserve", "metadata_public",
-		"Symbolon does not receive the present metadata_public, so data of another hook in it is lost when the ID is added")
+		"Symbolon does not receive the current metadata_public, so the data that another hook put there is lost when the ID is added")
 }
 
 func (d *Doctor) checkLinkBody(_ context.Context) Result {
 	return d.checkBody("link", "identity_id",
-		"Symbolon refuses every call with 400 because the identity is missing, and users are made at the first request only")
+		"Symbolon refuses every call with 400, because the identity's ID is missing, and users are made at the first request only")
 }
 
-// checkBody compares the Jsonnet with the printed one. A different Jsonnet is not run; it is
+// checkBody compares the Jsonnet with the printed Jsonnet. A different one is not run; it is
 // a fault only if it lacks a word that it must contain.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
 	var lacks, differs, unread []string
@@ -88,12 +88,12 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 	case len(lacks) > 0:
 		return problem("the body of %s does not send %s, in %s", route, must, strings.Join(lacks, ", ")).breaks("%s", breaks).fix("%s", printAgain)
 	case len(differs) > 0:
-		return unknown("print it again, as columns may have changed since: "+printAgain+"; or prove it with --live",
-			"the body of %s is not the one that is printed now, and Jsonnet is not run here, in %s", route, strings.Join(differs, ", "))
+		return unknown("print it again, because the columns may have changed: "+printAgain+"; or test it with --live",
+			"the body of %s differs from the printed one, in %s; the doctor does not run Jsonnet", route, strings.Join(differs, ", "))
 	case len(unread) > 0:
-		return unknown("run the doctor where Kratos runs, or prove it with --live", "the body of %s cannot be read here: %s", route, strings.Join(unread, "; "))
+		return unknown("run the doctor on Kratos' machine, or test it with --live", "the body of %s cannot be read here: %s", route, strings.Join(unread, "; "))
 	}
-	return d.all(route, "sends what is printed now")
+	return d.all(route, "sends the printed body")
 }
 
 var comments = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*|#[^\n]*`)
@@ -121,5 +121,5 @@ func source(body string) (text, why string) {
 		}
 		return string(raw), ""
 	}
-	return "", "it is kept at " + scheme + "://"
+	return "", "the doctor does not read " + scheme + "://"
 }

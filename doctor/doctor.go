@@ -3,8 +3,8 @@
 // [Result] says what was found, what it breaks and for whom, and the exact change that fixes
 // it.
 //
-// "Don't know" is a result of its own, never a yes and never a fault. A fault is reported once,
-// at its cause; checks that depend on it are unknown.
+// "Don't know" is a result of its own, neither good nor a fault. A fault is reported once,
+// at its cause. The checks that depend on it are unknown.
 //
 // The checks write nothing, except [Doctor.Live], which signs up a test person and
 // deletes it again.
@@ -43,7 +43,7 @@ type Result struct {
 	Fix     string  `json:"fix,omitempty"`    // the exact change that fixes it
 }
 
-// Doctor examines one installation. Its fields have the values that the server runs with.
+// Doctor examines one installation. Its fields have the same values as in the server.
 // It serves one examination, in one goroutine.
 type Doctor struct {
 	// Ory is the server's client. Required.
@@ -56,7 +56,7 @@ type Doctor struct {
 	// Kratos is the configuration that Kratos runs with. Nil: it is not known.
 	Kratos *hooks.KratosFile
 
-	// Table is the users table. It and Ledger are nil if the database does not answer;
+	// Table is the users table. Table and Ledger are nil if the database does not answer;
 	// Database is the error then.
 	Table    Table
 	Ledger   Ledger
@@ -96,7 +96,7 @@ type Doctor struct {
 	// keys, and the reason for each other key. Nil: tokens are not accepted.
 	TokenKeys func(ctx context.Context) (used, unused []string, err error)
 
-	// Live proves the hooks by signing up a person. Nil: this is skipped.
+	// Live tests the hooks by signing up a person. Nil: no person is signed up.
 	Live *Live
 
 	// Now defaults to time.Now.
@@ -108,7 +108,7 @@ type Doctor struct {
 	reached func() []reach
 }
 
-// check is one check and its name. Its need, if it has one, comes first.
+// check is one check and its name. If it has a need, the need is checked first.
 type check struct {
 	name string
 	need need
@@ -162,7 +162,7 @@ func Checks() []string {
 	return append(out, liveChecks...)
 }
 
-// Examine runs every check and passes each result to tell at once. If the context ends, the
+// Examine runs every check and passes each result to tell immediately. If the context ends, the
 // other checks are unknown. The person of Live is deleted even then.
 func (d *Doctor) Examine(ctx context.Context, tell func(Result)) []Result {
 	d.prepare(ctx)
@@ -225,9 +225,9 @@ func skipped(format string, args ...any) Result {
 	return Result{Verdict: Skipped, Is: fmt.Sprintf(format, args...)}
 }
 
-// unknownUntil is the result of a check that depends on another one, which found a problem.
+// unknownUntil is the result of a check that depends on the check other, which found a problem.
 func unknownUntil(other, format string, args ...any) Result {
-	return unknown("fix "+other+" first", format, args...)
+	return unknown("first fix the problem of check "+other, format, args...)
 }
 
 func unknown(fix, format string, args ...any) Result {

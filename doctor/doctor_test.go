@@ -28,8 +28,8 @@ func wrong(name string) map[string]doctor.Verdict {
 	return map[string]doctor.Verdict{name: doctor.Problem}
 }
 
-// TestFaults plants every fault in an installation that is right but for it: the check
-// finds it, and no other check cries.
+// TestFaults plants every fault in an installation without other faults: the check
+// finds it, and no other check reports a problem.
 func TestFaults(t *testing.T) {
 	w := install(t, sqlstore.SQLite)
 	t.Run("none", func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestFaults(t *testing.T) {
 		expect(t, got, nil)
 		for name, r := range got {
 			if r.Verdict == doctor.Skipped && !strings.HasPrefix(name, "live.") {
-				t.Errorf("%s was not made: %s", name, r.Is)
+				t.Errorf("%s was skipped: %s", name, r.Is)
 			}
 		}
 	})
@@ -128,7 +128,7 @@ func testFile(t *testing.T, w *installation) {
 		{"hooks in the global list, a method with its own", func(s map[string]any) {
 			after(s)["hooks"] = listOf(s, "password")
 			setList(s, "password", []any{map[string]any{"hook": "session"}})
-		}, wrong("hooks.global"), "which password switches off"},
+		}, wrong("hooks.global"), "have their own: password"},
 		{"hooks in the global list, no method's own", func(s map[string]any) {
 			list := listOf(s, "password")
 			for m := range after(s) {

@@ -33,7 +33,7 @@ func Example() {
 	// Output:
 	// ory.public: ok
 	// users.database: problem: connection refused
-	//   fix: set database (SYMBOLON_DATABASE) to where it is and start it; a new one is made by symbolon migrate
+	//   fix: set database (SYMBOLON_DATABASE) to its address, and start it; symbolon migrate makes a new one
 	// users.table: unknown
 	// users.type: unknown
 }

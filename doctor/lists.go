@@ -54,24 +54,24 @@ func (d *Doctor) find(route string, is func(placed) bool) (where []string) {
 }
 
 const (
-	printAgain = "symbolon actions print --for kratos.yml --kratos-config FILE, merge what it prints, restart Kratos"
-	noFile     = "Kratos' configuration was not shown: --kratos-config FILE, or prove it with --live"
+	printAgain = "run symbolon actions print --for kratos.yml --kratos-config FILE, merge its output into kratos.yml, and restart Kratos"
+	noFile     = "Kratos' configuration was not given: use --kratos-config FILE, or test the hooks with --live"
 )
 
-// needFile: there is a file to check.
+// needFile requires Kratos' configuration.
 func (d *Doctor) needFile() (Result, bool) { return skipped(noFile), d.Kratos != nil }
 
 func (d *Doctor) checkGlobal(_ context.Context) Result {
 	at := d.find("", func(p placed) bool { return p.flow == "registration" && p.method == "" })
 	if len(at) == 0 {
-		return well("no hook of Symbolon's is in the global list of registration")
+		return well("no Symbolon hook is in the global list, registration.after.hooks")
 	}
-	r := problem("hooks of Symbolon's are in the global list, registration.after.hooks")
+	r := problem("Symbolon hooks are in the global list, registration.after.hooks")
 	if own := d.ownLists(); len(own) > 0 {
-		r = problem("hooks of Symbolon's are in the global list, registration.after.hooks, which %s switches off by a list of its own", strings.Join(own, ", "))
+		r = problem("Symbolon hooks are in the global list, registration.after.hooks; Kratos ignores this list for methods that have their own: %s", strings.Join(own, ", "))
 	}
-	return r.breaks("Kratos never calls a hook with parse from there, nor any other for a method that has a list of its own, be it only {hook: session}: those who sign up get a user at their first request only").
-		fix("move them into the list of every method, registration.after.METHOD.hooks: %s", printAgain)
+	return r.breaks("Kratos never calls a hook with parse from the global list; for a method that has its own list, even only {hook: session}, Kratos calls no hook of the global list; so people get a user at their first request only").
+		fix("move the hooks into the list of each method, registration.after.METHOD.hooks: %s", printAgain)
 }
 
 // ownLists returns the sign-up methods that have their own list.
@@ -104,20 +104,20 @@ func (d *Doctor) checkReserveMissing(_ context.Context) Result {
 	if !d.Actions.Reserves() {
 		return skipped(noReserve)
 	}
-	return d.checkMissing("reserve", "the identities of people who sign up that way are created without the user's ID: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it",
-		printAgain+"; where it is left out on purpose: symbolon doctor --without-reserve")
+	return d.checkMissing("reserve", "with these methods an identity is created without the user's ID; the ID reaches Ory a moment later by a PATCH, or not at all, and the first session does not have it",
+		printAgain+"; if the hook is left out on purpose, run symbolon doctor --without-reserve")
 }
 
-const noReserve = "nothing is reserved: --without-reserve, back_reference.write: none, or IDs that Symbolon does not mint (users.new_id)"
+const noReserve = "no ID is reserved, because of --without-reserve, back_reference.write: none, or IDs that Symbolon does not make (users.new_id)"
 
 func (d *Doctor) checkLinkMissing(_ context.Context) Result {
-	return d.checkMissing("link", "people who sign up that way have no user before their first request", printAgain)
+	return d.checkMissing("link", "people who sign up with these methods have no user before their first request", printAgain)
 }
 
 func (d *Doctor) checkMissing(route, breaks, fix string) Result {
 	missing := d.without(route)
 	if len(missing) == 0 {
-		return well("every method to sign up by has the %s hook (%s)", route, d.methods())
+		return well("every sign-up method has the %s hook (%s)", route, d.methods())
 	}
 	return problem("no %s hook for %s", route, strings.Join(missing, ", ")).breaks("%s", breaks).fix("%s", fix)
 }
@@ -145,9 +145,9 @@ func (d *Doctor) checkInterrupt(_ context.Context) Result {
 		}
 	}
 	if len(is) == 0 {
-		return well("no hook of Symbolon's has can_interrupt")
+		return well("no Symbolon hook has can_interrupt")
 	}
-	return problem("can_interrupt on %s", strings.Join(is, ", ")).
-		breaks("Kratos calls the hook before there is an identity and does not read what it answers: link refuses every sign-up, and the ID of reserve is lost").
+	return problem("can_interrupt is set on %s", strings.Join(is, ", ")).
+		breaks("Kratos calls the hook before the identity exists, and does not read the answer; so link refuses every sign-up, and the ID of reserve is lost").
 		fix("remove can_interrupt; reserve has response: {parse: true}, link and sync {ignore: true}: %s", printAgain)
 }

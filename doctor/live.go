@@ -17,7 +17,7 @@ import (
 )
 
 // Live signs up a test person with a password at Ory's public API, looks for its user
-// in the ledger, and deletes identity, row and ledger entry again, whatever happens in
+// in the ledger, and deletes identity, row and ledger entry again, also after an error in
 // between. Two events remain, and the user's ID is never used again. Ory may queue a mail
 // to verify the address; its domain receives no mail.
 type Live struct {
@@ -26,7 +26,7 @@ type Live struct {
 	// this word is deleted. Defaults to an e-mail address.
 	Traits json.RawMessage
 
-	// Patience is how long the link hook may take. Defaults to 10 seconds.
+	// Patience is the time that the link hook may take. Defaults to 10 seconds.
 	Patience time.Duration
 
 	// Minted reports whether this installation minted an ID. Nil: not known.
@@ -79,10 +79,10 @@ func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
 	report("live.link", p.link(ctx))
 }
 
-// needLive: --live was given, and the person can be deleted again.
+// needLive requires --live, and that the person can be deleted again.
 func (d *Doctor) needLive() (Result, bool) {
 	if d.Live == nil {
-		return skipped("nobody was signed up: --live does, and deletes the person again"), false
+		return skipped("no test person was signed up: --live does that, and deletes the person again"), false
 	}
 	if r, ok := d.needLedger(); !ok {
 		return r, false
@@ -129,25 +129,25 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 		p.identity = identity
 		return well("a test person signed up at %s", p.d.Ory.PublicURL)
 	case isForm:
-		return unknown(`give values that fit your identity schema by --traits JSON, with RANDOM in those that must be unique, such as "email":"RANDOM@doctor.invalid"`,
-			"Ory does not take the test person: %s", strings.Join(form.Messages, "; "))
+		return unknown(`give traits that fit your identity schema by --traits JSON, with RANDOM in the values that must be unique, such as "email":"RANDOM@doctor.invalid"`,
+			"Ory does not accept the test person: %s", strings.Join(form.Messages, "; "))
 	case ctx.Err() != nil:
-		return unknown("run it again", "it was interrupted")
+		return unknown("run it again", "the doctor was interrupted")
 	}
 	return failedSignUp(strings.TrimPrefix(why(err), "register: "))
 }
 
 // failedSignUp reads Ory's message about a hook that Kratos waited for.
 func failedSignUp(words string) Result {
-	r := problem("Ory failed to sign the person up: %s", words).breaks("nobody can sign up")
-	const meanwhile = "until then take that hook out of Kratos' configuration"
+	r := problem("Ory could not sign up the test person: %s", words).breaks("nobody can sign up")
+	const meanwhile = "until then, remove that hook from Kratos' configuration"
 	switch {
 	case strings.Contains(words, "/hooks/"):
-		return r.fix("Kratos cannot reach that hook: start symbolon serve, or set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it and print the hooks again: symbolon actions print; %s", meanwhile)
+		return r.fix("Kratos cannot reach that hook: start symbolon serve, or set serve.url (SYMBOLON_SERVE_URL) to the address at which Kratos reaches Symbolon, and print the hooks again by symbolon actions print; %s", meanwhile)
 	case strings.Contains(words, "third-party upstream service"), strings.Contains(words, "webhook"):
-		return r.fix("a hook that Kratos waits for refused: symbolon doctor --kratos-config FILE says whether it is one of Symbolon's, Kratos' log which one it is; %s", meanwhile)
+		return r.fix("a hook that Kratos waits for refused the sign-up: symbolon doctor --kratos-config FILE says whether it is Symbolon's hook, and Kratos' log names the hook; %s", meanwhile)
 	}
-	return r.fix("read Kratos' log at this minute")
+	return r.fix("read Kratos' log of this minute")
 }
 
 // reserved checks the identity in Ory's answer to the sign-up. Nothing else could have
@@ -158,16 +158,16 @@ func (p *patient) reserved() Result {
 	}
 	key := p.d.Actions.BackReference.WithDefaults().Key
 	id := p.backReference()
-	const breaks = "people who sign up are not born with their user's ID in metadata_public: it reaches Ory a moment later by a PATCH, or not at all, and the first session lacks it"
+	const breaks = "identities are created without the user's ID in metadata_public; the ID reaches Ory a moment later by a PATCH, or not at all, and the first session does not have it"
 	switch {
 	case id == "":
-		return problem("the person was born without metadata_public.%s: the reserve hook was not called, or its answer not read", key).breaks(breaks).
-			fix("symbolon doctor --kratos-config FILE says which line is wrong; where it is left out on purpose: --without-reserve")
+		return problem("the identity was created without metadata_public.%s: the reserve hook was not called, or its answer was not read", key).breaks(breaks).
+			fix("symbolon doctor --kratos-config FILE says which line is wrong; if the reserve hook is left out on purpose, use --without-reserve")
 	case p.d.Live.Minted != nil && !p.d.Live.Minted(id):
-		return problem("the person was born with a metadata_public.%s that this installation did not make", key).breaks("%s", breaks).
-			fix("give every replica of Symbolon, and the doctor, the same secret (SYMBOLON_SECRET) and ory.project; or another hook writes metadata_public.%s: choose another back_reference.path", key)
+		return problem("the identity was created with a metadata_public.%s that this installation did not make", key).breaks("%s", breaks).
+			fix("give every replica of Symbolon, and the doctor, the same secret (SYMBOLON_SECRET) and ory.project; or, if another hook writes metadata_public.%s, choose another back_reference.path", key)
 	}
-	return well("the reserve hook arrived: the person was born with a user's ID in metadata_public.%s", key)
+	return well("the reserve hook arrived: the identity was created with a user's ID in metadata_public.%s", key)
 }
 
 func (p *patient) backReference() symbolon.UserID {
@@ -191,7 +191,7 @@ func (p *patient) link(ctx context.Context) Result {
 		waited := time.Since(begin)
 		switch {
 		case ctx.Err() != nil:
-			return unknown("run it again", "it was interrupted")
+			return unknown("run it again", "the doctor was interrupted")
 		case err != nil && !errors.Is(err, symbolon.ErrNotFound):
 			return unknown("run it again", "the ledger cannot be read: %s", err)
 		case err == nil && rec.Link != nil:
@@ -199,7 +199,7 @@ func (p *patient) link(ctx context.Context) Result {
 		case waited > patience:
 			return problem("the link hook did not arrive within %s", patience).
 				breaks("people who sign up have no user before their first request").
-				fix("symbolon doctor --kratos-config FILE says which line is wrong; Kratos' log says what it tried; symbolon serve must run with this database and be reached by Kratos at %s", p.d.Actions.URL)
+				fix("symbolon doctor --kratos-config FILE says which line is wrong; Kratos' log has the calls that it tried; symbolon serve must use this database, and Kratos must reach it at %s", p.d.Actions.URL)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -211,13 +211,13 @@ func (p *patient) linkResult(rec symbolon.Record, waited time.Duration) Result {
 	reserved := p.backReference()
 	switch {
 	case link.State != symbolon.Linked:
-		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are not let in").
-			fix("symbolon reconcile lists what is the matter; users.* above say what the table refuses")
+		return problem("the person got no user: %s (%s)", link.State, link.Reason).breaks("people who sign up are refused").
+			fix("symbolon reconcile lists the finding; the checks of the users table say what the table refuses")
 	case link.Source != symbolon.FromLinkHook:
-		return unknown("run it again", "the user was made by %q before the hook arrived", link.Source)
+		return unknown("run it again", "the source %q made the user before the hook arrived", link.Source)
 	case reserved != "" && p.d.Actions.Reserves() && reserved != link.User:
 		return problem("the new user does not have the reserved ID").
-			breaks("metadata_public at Ory names a user that does not exist, for everybody who signs up").
+			breaks("for everybody who signs up, metadata_public at Ory names a user that does not exist").
 			fix("give every replica of Symbolon the same secret (SYMBOLON_SECRET), ory.project and users.new_id")
 	}
 	return well("the link hook arrived, and made the user, within %s", max(waited, 50*time.Millisecond).Round(50*time.Millisecond))
@@ -232,13 +232,13 @@ func (p *patient) cleanUp(ctx context.Context) Result {
 	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
 		_, last = patiently(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
 		if last == nil {
-			return well("the test person is deleted again, on both sides")
+			return well("the test person was deleted again, at Ory and in the database")
 		}
 		time.Sleep(pause)
 	}
-	return problem("something of the test person is left: %s", why(last)).
+	return problem("the test person was not deleted completely: %s", why(last)).
 		breaks("nothing, but the test person still exists").
-		fix("delete at Ory the identity %s, and in the users table the row with that identity: an identity with %s in its traits is not a real person", cmp.Or(string(p.identity.ID), "(not known)"), p.word)
+		fix("delete the identity %s at Ory, and the row with that identity in the users table; an identity with %s in its traits is not a real person", cmp.Or(string(p.identity.ID), "(not known)"), p.word)
 }
 
 // remove deletes the identities with the word. An interrupted registration may create its

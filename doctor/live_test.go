@@ -38,7 +38,7 @@ func TestLiveOnPostgres(t *testing.T) {
 	expect(t, got, nil)
 	for name, r := range got {
 		if r.Verdict == doctor.Skipped {
-			t.Errorf("%s was not made: %s", name, r.Is)
+			t.Errorf("%s was skipped: %s", name, r.Is)
 		}
 	}
 	w.leavesNoTrace(before)

@@ -22,7 +22,7 @@ func why(err error) string {
 	return text
 }
 
-// patiently asks again if Ory limits the rate, for a few minutes at most.
+// patiently repeats ask while Ory limits the rate, for a few minutes at most.
 func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	return wait.PastLimit(ctx, 5, ask)
 }
@@ -36,17 +36,17 @@ func (d *Doctor) checkPublic(ctx context.Context) Result {
 	}
 	return api{
 		url: d.Ory.PublicURL, name: "public",
-		breaks:     "nobody is let in: Symbolon asks there for the session of every request, and answers 503",
+		breaks:     "every request with a session gets 503, because Symbolon asks this API about the session",
 		fix:        "start Ory, or set ory.public_url (SYMBOLON_ORY_PUBLIC_URL) to Ory's public API as this machine sees it",
-		redirected: "set ory.public_url to what answers by itself: Ory's admin port, for one, sends such questions to its public port",
+		redirected: "set ory.public_url to the address that answers without a redirect; Ory's admin port, for example, redirects such requests to the public port",
 	}.failed(ctx, p, err)
 }
 
 func (d *Doctor) checkAdmin(ctx context.Context) Result {
 	if !d.Ory.HasAdmin() {
-		return skipped("ory.admin_url is not set: nothing is re-read, no ID is written to Ory, and reconcile, bind and --live cannot run")
+		return skipped("ory.admin_url is not set: no identity is re-read, no ID is written to Ory, and reconcile, bind and --live cannot run")
 	}
-	const breaks = "no hook re-reads its identity, no ID is written to Ory, and reconcile, bind and a proof that somebody is gone fail; people with a user are let in"
+	const breaks = "no hook re-reads its identity, no ID is written to Ory, and reconcile, bind and the proof that an identity is gone fail; people who have a user are not affected"
 	p, err := d.admin()
 	switch {
 	case p.Status == http.StatusOK && p.Kratos:
@@ -55,13 +55,13 @@ func (d *Doctor) checkAdmin(ctx context.Context) Result {
 		return problem("%s refuses the token with %d", d.Ory.AdminURL, p.Status).breaks(breaks).
 			fix("set ory.token (SYMBOLON_ORY_TOKEN) to an API key of this Ory project")
 	case p.Kratos && p.Status >= 500:
-		return problem("%s answers %d: Ory itself is not well, its database perhaps", d.Ory.AdminURL, p.Status).breaks(breaks).
-			fix("read Ory's log; `curl %s/admin/health/ready` must say ok", d.Ory.AdminURL)
+		return problem("%s answers %d: Ory itself has a fault, perhaps in its database", d.Ory.AdminURL, p.Status).breaks(breaks).
+			fix("read Ory's log; `curl %s/admin/health/ready` must answer ok", d.Ory.AdminURL)
 	}
 	return api{
 		url: d.Ory.AdminURL, name: "admin", breaks: breaks,
 		fix:        "start Ory, or set ory.admin_url (SYMBOLON_ORY_ADMIN_URL) to Ory's admin API as this machine sees it",
-		redirected: "set ory.admin_url to what answers by itself: Ory's public port, for one, sends such questions to its admin port",
+		redirected: "set ory.admin_url to the address that answers without a redirect; Ory's public port, for example, redirects such requests to the admin port",
 	}.failed(ctx, p, err)
 }
 
@@ -73,31 +73,31 @@ type api struct {
 	redirected string // the fix if it answers with a redirect
 }
 
-// failed is the result for an API that gave no answer, or not its own. An error says
-// nothing about Ory if the examination ended or if Ory limits the rate.
+// failed is the result for an API that gave no answer, or an unexpected one. An error says
+// nothing about Ory if the doctor was interrupted or if Ory limits the rate.
 func (a api) failed(ctx context.Context, p ory.Probe, err error) Result {
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, symbolon.ErrRateLimited)):
-		return unknown(askAgain, "%s could not be asked: %s", a.url, why(err))
+		return unknown(askAgain, "the request to %s failed: %s", a.url, why(err))
 	case err != nil:
 		return problem("%s: %s", a.url, why(err)).breaks("%s", a.breaks).fix("%s", a.fix)
 	case p.Status/100 == 3:
-		return problem("%s answers %d: it sends to %s", a.url, p.Status, p.Location).breaks("%s", a.breaks).fix("%s", a.redirected)
+		return problem("%s answers %d: it redirects to %s", a.url, p.Status, p.Location).breaks("%s", a.breaks).fix("%s", a.redirected)
 	}
-	return problem("%s answers %d, and not as Ory's %s API does", a.url, p.Status, a.name).breaks("%s", a.breaks).fix("%s", a.fix)
+	return problem("%s answers %d, but not as Ory's %s API does", a.url, p.Status, a.name).breaks("%s", a.breaks).fix("%s", a.fix)
 }
 
 func (d *Doctor) checkAdminOpen(ctx context.Context) Result {
 	p, err := patiently(ctx, d.Ory.ProbeStranger)
 	switch {
 	case err != nil:
-		return unknown(askAgain, "%s could not be asked: %s", d.Ory.PublicURL, why(err))
+		return unknown(askAgain, "the request to %s failed: %s", d.Ory.PublicURL, why(err))
 	case p.Status == http.StatusOK && p.Kratos:
-		return problem("%s/admin/identities lists people to anybody, without a key", d.Ory.PublicURL).
-			breaks("anybody who reaches the public URL reads, changes and deletes every identity, and takes over every account").
-			fix("now: stop the proxy from passing /admin on to Ory's admin port, and publish Ory's public port (4433) only; then find out in its log who asked")
+		return problem("%s/admin/identities lists the identities to anybody, without a key", d.Ory.PublicURL).
+			breaks("anybody who reaches the public URL can read, change and delete every identity, and take over every account").
+			fix("do this now: let no proxy pass /admin on to Ory's admin port, and publish Ory's public port (4433) only; then look in the proxy's log for requests of strangers")
 	}
-	return well("strangers are refused at %s/admin", d.Ory.PublicURL)
+	return well("strangers cannot use the admin API at %s/admin", d.Ory.PublicURL)
 }
 
 // maxSkew is the largest clock difference that the rules about new identities tolerate.
@@ -106,7 +106,7 @@ const maxSkew = 30 * time.Second
 func (d *Doctor) checkClock(_ context.Context) Result {
 	p, _ := d.whoami()
 	if !p.Dated {
-		return unknown("let the proxy before Ory pass the header Date on", "Ory's answers have no date")
+		return unknown("let the proxy in front of Ory pass on the header Date", "Ory's answers have no header Date")
 	}
 	off := p.Skew.Abs().Round(time.Second)
 	if p.Skew.Abs() <= maxSkew {
@@ -117,8 +117,8 @@ func (d *Doctor) checkClock(_ context.Context) Result {
 		side = "behind"
 	}
 	return problem("Ory's clock is %s %s this machine's", off, side).
-		breaks("new identities look older or younger than they are: IDs are not written to Ory although they may be, or are although they may not; sessions end at the wrong time").
-		fix("set the clock that is wrong, on both machines by NTP: timedatectl set-ntp true")
+		breaks("new identities look older or younger than they are, so an ID that should be written to Ory is not written, or is written after the first minute, when it must not be; sessions expire at the wrong time").
+		fix("correct the clock that is wrong, by NTP on both machines: timedatectl set-ntp true")
 }
 
 const symbolonPage = 500 // identities that a listing asks for at once
@@ -131,15 +131,15 @@ func (d *Doctor) checkPageCap(ctx context.Context) Result {
 	case p.Status != http.StatusOK || !p.Kratos:
 		return unknown(askAgain, "the identities could not be listed: Ory answers %d", p.Status)
 	case p.Next == "" && p.Rows < 1000:
-		return well("all %d identities come on one page; whether Ory caps pages shows when there are more", p.Rows)
+		return well("all %d identities fit on one page, so it is not known whether Ory caps the page size", p.Rows)
 	case p.Rows >= 1000:
-		return well("pages are not capped: asked for 1000 identities, Ory gives %d", p.Rows)
+		return well("the page size is not capped: Symbolon asked for 1000 identities, and Ory gave %d", p.Rows)
 	}
 	if p.Rows >= symbolonPage {
 		return well("Ory caps a page at %d identities (v25.4 and newer do), and Symbolon asks for %d%s", p.Rows, symbolonPage, pace(p.Rows, p.Limit))
 	}
 	return problem("Ory gives only %d identities a page, and Symbolon asks for %d%s", p.Rows, symbolonPage, pace(p.Rows, p.Limit)).
-		breaks("a reconcile takes %.0f times as long as it needs to, and so long wait the people of whom no hook told", float64(symbolonPage)/float64(max(1, p.Rows))).
+		breaks("a reconcile takes %.0f times as long as necessary, and people whose hook was lost wait as much longer for their user", float64(symbolonPage)/float64(max(1, p.Rows))).
 		fix("let page_size=%d through to Ory's admin API: a proxy on the way to %s lowers it", symbolonPage, d.Ory.AdminURL)
 }
 
@@ -149,27 +149,27 @@ func pace(rows, limit int) string {
 		return ""
 	}
 	each := rows * limit
-	return fmt.Sprintf("; at %d pages a minute (x-ratelimit-limit) a reconcile reads %d identities a minute, a million in %s",
+	return fmt.Sprintf("; at %d pages a minute (x-ratelimit-limit) a reconcile reads %d identities a minute, and a million in %s",
 		limit, each, (time.Duration(1e6/float64(max(1, each))*60) * time.Second).Round(time.Minute))
 }
 
-// needPublic: the public API answers.
+// needPublic requires that the public API answers.
 func (d *Doctor) needPublic() (Result, bool) {
 	_, err := d.whoami()
 	return unknownUntil("public", "the public URL does not answer"), err == nil
 }
 
-// needAdmin: there is an admin API, and it answers.
+// needAdmin requires an admin API that answers.
 func (d *Doctor) needAdmin() (Result, bool) {
 	if !d.Ory.HasAdmin() {
-		return skipped("it needs Ory's admin API: set ory.admin_url"), false
+		return skipped("this check needs Ory's admin API: set ory.admin_url"), false
 	}
 	p, err := d.admin()
 	return unknownUntil("admin", "Ory's admin API does not answer as it should"), err == nil && p.Status == http.StatusOK && p.Kratos
 }
 
 // askedAMinute divided by max_stale in seconds is the number of whoami requests a minute for
-// a session in constant use. An answer is renewed after three quarters of its life.
+// a session in constant use. An answer is renewed after three quarters of max_stale.
 const askedAMinute = 80
 
 func (d *Doctor) checkRatePlan(ctx context.Context) Result {
@@ -179,7 +179,7 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 	}
 	sessions, words, reason := d.sessions(ctx)
 	if reason != "" {
-		return unknown("say how many sessions are in use at the same moment: --sessions N", "%s", reason)
+		return unknown("give the number of sessions that are in use at the same moment: --sessions N", "%s", reason)
 	}
 	need := float64(sessions) * askedAMinute / d.MaxStale.Seconds()
 	sum := fmt.Sprintf("%s × 80 / %.3g s (auth.max_stale) = %.0f whoami a minute; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
@@ -187,11 +187,11 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 		return well("%s", sum)
 	}
 	fits := time.Duration(float64(sessions)*askedAMinute/float64(p.Limit)+1) * time.Second
-	r := problem("%s", sum).breaks("when all of them are in use Ory answers 429, and people whose last answer has run out get 503")
+	r := problem("%s", sum).breaks("when all these sessions are in use, Ory answers 429, and people whose cached answer has expired get 503")
 	if fits > time.Hour {
-		return r.fix("take a plan of %.0f whoami a minute; if fewer sessions are in use at the same moment, say how many: --sessions N", need)
+		return r.fix("choose a plan with %.0f whoami a minute; if fewer sessions are in use at the same moment, give their number: --sessions N", need)
 	}
-	return r.fix("set auth.max_stale to %s (so long a revoked session may still be let in), or take a plan of %.0f whoami a minute; if fewer sessions are in use at the same moment, say how many: --sessions N", fits, need)
+	return r.fix("set auth.max_stale to %s (a revoked session may then be accepted for that long), or choose a plan with %.0f whoami a minute; if fewer sessions are in use at the same moment, give their number: --sessions N", fits, need)
 }
 
 // sessions is the configured number of sessions, or the counted one, up to a bound. reason says

@@ -82,7 +82,7 @@ func (d *Doctor) reach(ctx context.Context, at string) reach {
 func place(location string) string {
 	u, err := url.Parse(location)
 	if err != nil {
-		return "somewhere unreadable"
+		return "an address that is not a URL"
 	}
 	u.RawQuery, u.Fragment, u.User = "", "", nil
 	return u.String()
@@ -113,7 +113,7 @@ func (d *Doctor) checkURL(_ context.Context) Result {
 			good = append(good, host(r.url))
 		case r.location != "": // hooks.redirect
 		case r.status != 0:
-			bad = append(bad, fmt.Sprintf("%s answers %d, and not as Symbolon does", r.url, r.status))
+			bad = append(bad, fmt.Sprintf("%s answers %d, but not as Symbolon does", r.url, r.status))
 		case r.refused:
 			bad = append(bad, host(r.url)+": "+r.why)
 		default:
@@ -123,10 +123,10 @@ func (d *Doctor) checkURL(_ context.Context) Result {
 	switch {
 	case len(bad) > 0:
 		return problem("%s", strings.Join(slices.Compact(bad), "; ")).
-			breaks("the hooks are lost, and users are made at the first request only; if it is the same from where Kratos runs, and Kratos has the reserve hook, nobody can sign up: it asks three times and gives up").
-			fix("start symbolon serve; set serve.url (SYMBOLON_SERVE_URL) to where Kratos reaches it, and print the hooks again: symbolon actions print")
+			breaks("the hooks are lost, and users are made at the first request only; if Kratos cannot reach Symbolon either and has the reserve hook, nobody can sign up: Kratos tries three times and gives up").
+			fix("start symbolon serve; set serve.url (SYMBOLON_SERVE_URL) to the address at which Kratos reaches it, and print the hooks again by symbolon actions print")
 	case len(unsure) > 0:
-		return unknown("prove it from Kratos: symbolon doctor --live", "%s", strings.Join(slices.Compact(unsure), "; "))
+		return unknown("test it from Kratos: symbolon doctor --live", "%s", strings.Join(slices.Compact(unsure), "; "))
 	case len(good) == 0:
 		return unknownUntil("redirect", "every hook's URL redirects")
 	}
@@ -151,11 +151,11 @@ func (d *Doctor) checkRedirect(_ context.Context) Result {
 	}
 	if len(is) > 0 {
 		return problem("%s", strings.Join(is, "; ")).
-			breaks("Kratos follows a redirect without the body (301, 302, 303) and takes the answer for a success: the hook is lost and nobody is told; a reserve hook that is redirected to a page refuses every sign-up").
-			fix("print the hooks with the address that answers by itself: set serve.url (SYMBOLON_SERVE_URL), https if that is where it leads, and symbolon actions print; or let the proxy pass /hooks/ on")
+			breaks("Kratos follows a redirect (301, 302, 303) without the body and takes the answer for a success, so the hook is lost and no error appears; if the reserve hook is redirected to a page, every sign-up is refused").
+			fix("set serve.url (SYMBOLON_SERVE_URL) to the address that answers without a redirect (https, if the redirect leads there), and print the hooks again by symbolon actions print; or let the proxy pass /hooks/ on without a redirect")
 	}
 	if !answered {
 		return unknownUntil("url", "no hook's URL answers")
 	}
-	return well("no redirect on the way to the hooks, as this machine sees it")
+	return well("no hook's URL redirects, as this machine sees it")
 }

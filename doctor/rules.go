@@ -8,12 +8,12 @@ import (
 	"github.com/symbolon-id/symbolon/hooks"
 )
 
-// hookRule is a check that looks at each hook of a route by itself.
+// hookRule is a check of each single hook of a route.
 type hookRule struct {
 	route  string
 	broken func(placed) bool
-	good   string // what is true of every hook if none is broken
-	is     string // what is wrong with the broken ones; their places follow
+	good   string // the text about every hook, if no hook is broken
+	is     string // the fault of the broken hooks; their places follow
 	breaks string
 	fix    string
 }
@@ -23,7 +23,7 @@ var reserveParse = hookRule{
 	broken: func(p placed) bool { return !p.Parse && !p.Interrupt },
 	good:   "has response.parse: true",
 	is:     "reserve without response.parse: true",
-	breaks: "Kratos does not read the answer, and the ID is lost; the call comes after the identity was stored, so that an outage of Symbolon shows an error to people whose account exists",
+	breaks: "Kratos does not read the answer, and the ID is lost; Kratos calls the hook after the identity was stored, so an outage of Symbolon shows an error to people whose account exists",
 	fix:    "set response: {parse: true} there: " + printAgain,
 }
 
@@ -33,26 +33,26 @@ var reserveLast = hookRule{
 		return p.Before() && slices.ContainsFunc(p.list[p.at+1:], func(h hooks.Hook) bool { return h.Before() && h.Route == "" })
 	},
 	good:   "comes after all other hooks that Kratos waits for",
-	is:     "a hook with parse or can_interrupt stands behind reserve",
-	breaks: "where that hook answers with metadata_public it replaces all of it, and the reserved ID is lost for everybody who signs up",
-	fix:    "put reserve behind it, as the last hook with parse: " + printAgain,
+	is:     "a hook with parse or can_interrupt comes after reserve",
+	breaks: "if that hook answers with metadata_public, its value replaces the whole metadata_public, and the reserved ID is lost for everybody who signs up",
+	fix:    "move reserve behind that hook, so that reserve is the last hook with parse: " + printAgain,
 }
 
 var linkParse = hookRule{
 	route:  "link",
 	broken: func(p placed) bool { return p.Parse },
-	good:   "leaves parse alone",
+	good:   "has no response.parse",
 	is:     "link with response.parse: true",
-	breaks: "nobody can sign up: Kratos calls it before there is an identity, with an ID of zeros, and Symbolon's refusal refuses the registration",
+	breaks: "nobody can sign up: Kratos calls the hook before the identity exists, with an ID of zeros; Symbolon refuses the call, and so Kratos refuses the registration",
 	fix:    "set response: {ignore: true} there, without parse: " + printAgain,
 }
 
 var linkIgnore = hookRule{
 	route:  "link",
 	broken: func(p placed) bool { return !p.Ignore && !p.Parse && !p.Interrupt },
-	good:   "is not waited for (response.ignore)",
+	good:   "has response.ignore: true, so Kratos does not wait for it",
 	is:     "link without response.ignore: true",
-	breaks: "an outage of Symbolon shows an error, up to a minute later, to everybody who signs up, although the account exists; trying again they are told that it exists already",
+	breaks: "an outage of Symbolon shows an error, up to a minute later, to everybody who signs up, although the account exists; if they try again, Ory says that the account exists already",
 	fix:    "set response: {ignore: true} there: " + printAgain,
 }
 

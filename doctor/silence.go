@@ -15,7 +15,7 @@ type Ledger interface {
 	// LatestLinks returns the latest links, the newest first.
 	LatestLinks(ctx context.Context, project string, limit int) ([]symbolon.Event, error)
 
-	// Record returns everything known about one person. symbolon.ErrNotFound: nothing is.
+	// Record returns everything known about one person. symbolon.ErrNotFound: nothing is known.
 	Record(ctx context.Context, project, id string) (symbolon.Record, error)
 
 	// Unmake removes the link and the row of an identity that Ory has deleted.
@@ -23,7 +23,7 @@ type Ledger interface {
 }
 
 // A first request soon after the identity was created means a sign-up and not an import. Of
-// the recent links made by a request, at most samples identities are read from Ory, until
+// A first request soon after the identity was created means a sign-up and not an import. Of links made by a request, at most samples identities are read from Ory, until
 // enough of them were sign-ups.
 const (
 	recent  = 1000
@@ -32,7 +32,7 @@ const (
 	soon    = 10 * time.Minute
 )
 
-// needLedger: the ledger can be read.
+// needLedger requires the ledger.
 func (d *Doctor) needLedger() (Result, bool) { return databaseFirst, d.Ledger != nil }
 
 // checkSilent finds sign-ups without a link hook. Identities made by the admin API call no
@@ -51,7 +51,7 @@ func (d *Doctor) checkSilent(ctx context.Context) Result {
 	}
 	expected := d.find("link", func(p placed) bool { return p.flow == "registration" })
 	if last.IsZero() && len(expected) == 0 {
-		return skipped("no link hook ever came, and none is known to be configured; users are made at the first request")
+		return skipped("no link hook ever came, and no link hook is known to be configured; users are made at the first request")
 	}
 	return d.decideSilence(ctx, links, last, since)
 }
@@ -63,7 +63,7 @@ func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last
 			continue
 		}
 		if !d.Ory.HasAdmin() {
-			return unknown("set ory.admin_url", "no link hook came for %s while requests made users; without the admin API sign-ups cannot be told from imports", days(d.Silence))
+			return unknown("set ory.admin_url", "no link hook came for %s, but requests made users; without the admin API, sign-ups cannot be distinguished from imports", days(d.Silence))
 		}
 		asked++
 		id, err := patiently(ctx, func(ctx context.Context) (symbolon.Identity, error) { return d.Ory.Identity(ctx, e.Identity) })
@@ -76,15 +76,15 @@ func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last
 		}
 	}
 	if fresh == 0 {
-		return well("no sign-up in the last %s that a link hook should have told of", days(d.Silence))
+		return well("nobody signed up in the last %s without a link hook", days(d.Silence))
 	}
 	seen := "ever"
 	if !last.IsZero() {
 		seen = "since " + last.UTC().Format("2006-01-02 15:04 MST")
 	}
-	return problem("no link hook came %s, while in the last %s at least %d people signed up and got their user by a request", seen, days(d.Silence), fresh).
-		breaks("people who sign up have no user before their first request; people who make none (a native application, an e-mail still to be verified) have no user until a reconcile").
-		fix("find out why they do not arrive: symbolon doctor --kratos-config FILE --live")
+	return problem("no link hook came %s, but in the last %s at least %d people signed up and got their user by a request", seen, days(d.Silence), fresh).
+		breaks("people who sign up have no user before their first request; people who send no request (in a native application, or with an e-mail address that is not verified yet) have no user until a reconcile").
+		fix("find out why the hooks do not arrive: symbolon doctor --kratos-config FILE --live")
 }
 
 func ago(d time.Duration) string {

@@ -12,11 +12,11 @@ func (d *Doctor) checkTokens(ctx context.Context) Result {
 	}
 	used, unused, err := d.TokenKeys(ctx)
 	if ctx.Err() != nil {
-		return unknown("run it again", "there was no time to read auth.jwt.jwks")
+		return unknown("run it again", "the doctor was interrupted before it could read auth.jwt.jwks")
 	}
 	if err != nil {
 		return problem("auth.jwt.jwks: %s", err).
-			breaks("requests with one of Ory's tokens get 503, except for keys that a running server has read before").
+			breaks("requests with one of Ory's tokens get 503, unless a running server has read the token's key before").
 			fix("publish the public halves of the template's keys there, as {\"keys\": […]} (docs/ory-tokens.md)")
 	}
 	is := strings.Join(used, ", ")

@@ -28,34 +28,34 @@ type TableFault struct {
 
 func (d *Doctor) checkDatabase(_ context.Context) Result {
 	if d.Table == nil {
-		return problem("%v", d.Database).breaks("nobody without a cached answer is let in, and link hooks are refused with 503; sign-ups go on, since reserve needs no database").
-			fix("set database (SYMBOLON_DATABASE) to where it is and start it; a new one is made by symbolon migrate")
+		return problem("%v", d.Database).breaks("requests without a cached answer get 503, and link hooks get 503; sign-ups go on, because reserve needs no database").
+			fix("set database (SYMBOLON_DATABASE) to its address, and start it; symbolon migrate makes a new one")
 	}
 	if _, err := d.faults(); err != nil {
-		return unknown("run it again when the database answers", "the database could not be asked: %s", err)
+		return unknown("run it again when the database answers", "the database could not be queried: %s", err)
 	}
 	return well("the database answers")
 }
 
-// tableWords says for each kind of fault what it breaks, and the result without the fault.
+// tableWords has, for each kind of fault, what the fault breaks, and the text if there is no fault.
 var tableWords = map[string]struct{ breaks, well string }{
-	"no_layout":  {"serve brings them up to date when it starts, where its database user may; until then nobody gets a user", "Symbolon's own tables are there, in this program's version"},
-	"no_table":   {"serve does not start", "the users table is there"},
-	"no_column":  {"serve does not start", "every configured column is there"},
-	"wrong_type": {"serve does not start: a value could not be written, for anybody", "every column can hold what is written to it"},
-	"not_unique": {"serve does not start: two requests of one new person at the same moment would make two users", "key and identity column are unique"},
-	"refusing":   {"serve does not start: the table would refuse the row of every new person", "new rows can be made"},
+	"no_layout":  {"symbolon serve updates them when it starts, if its database user has the right; until then nobody gets a user", "Symbolon's own tables are there, in this program's version"},
+	"no_table":   {"symbolon serve does not start", "the users table exists"},
+	"no_column":  {"symbolon serve does not start", "every configured column exists"},
+	"wrong_type": {"symbolon serve does not start, because no value could be written to the column", "every column can hold its values"},
+	"not_unique": {"symbolon serve does not start, because two requests of one new person at the same moment would make two users", "the key and the identity column are unique"},
+	"refusing":   {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
 }
 
-var databaseFirst = unknownUntil("database", "the database cannot be asked")
+var databaseFirst = unknownUntil("database", "the database cannot be queried")
 
-// needDatabase: the database answers.
+// needDatabase requires that the database answers.
 func (d *Doctor) needDatabase() (Result, bool) {
 	_, err := d.faults()
 	return databaseFirst, err == nil
 }
 
-// needTable: the database answers, and has the users table.
+// needTable requires that the database answers and has the users table.
 func (d *Doctor) needTable() (Result, bool) {
 	faults, err := d.faults()
 	if err != nil {
@@ -84,23 +84,23 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 
 func (d *Doctor) checkRelease(ctx context.Context) Result {
 	if _, ok := d.needTable(); !ok {
-		return unknownUntil("table", "there is no users table to look at")
+		return unknownUntil("table", "there is no users table to check")
 	}
 	unique, err := d.Table.UniqueColumns(ctx)
 	if err != nil {
-		return unknown("run it again when the database answers", "the database could not be asked: %s", err)
+		return unknown("run it again when the database answers", "the database could not be queried: %s", err)
 	}
 	stuck := Stuck(d.OnIdentityDeleted, unique, d.ReleaseColumns, d.AnonymiseColumns)
 	if len(stuck) == 0 {
-		return well("the row of a deleted identity keeps nothing that must be unique (users.on_identity_deleted: %s)", d.OnIdentityDeleted)
+		return well("the row of a deleted identity keeps no value that must be unique (users.on_identity_deleted: %s)", d.OnIdentityDeleted)
 	}
 	columns := strings.Join(stuck, ", ")
-	return problem("the row of a deleted identity stays (users.on_identity_deleted: %s) and keeps its unique %s", d.OnIdentityDeleted, columns).
-		breaks("a person who signs up again with the same %s gets a user without it, and finding duplicate_email", columns).
+	return problem("the row of a deleted identity stays (users.on_identity_deleted: %s) and keeps the values of unique columns: %s", d.OnIdentityDeleted, columns).
+		breaks("a person who signs up again with the same %s gets a user without it, and the finding duplicate_email is recorded", columns).
 		fix("set users.release_columns: [%s], or users.on_identity_deleted: delete", strings.Join(append(slices.Clone(d.ReleaseColumns), stuck...), ", "))
 }
 
-// Stuck returns the unique columns that the row of a deleted identity would keep. An empty
+// Stuck returns the unique columns whose value the row of a deleted identity would keep. An empty
 // anonymise means that anonymising empties all columns.
 func Stuck(policy symbolon.RowPolicy, unique, release, anonymise []string) (stuck []string) {
 	if policy == symbolon.DeleteRow || policy == symbolon.AnonymiseRow && len(anonymise) == 0 {

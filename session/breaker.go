@@ -51,7 +51,7 @@ func enter(ctx context.Context, places chan struct{}) error {
 	case places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("session: too many questions wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+		return fmt.Errorf("session: too many requests wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
 }
 
@@ -66,7 +66,11 @@ func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Sessi
 	v.count.asked.Add(1)
 	s, err := v.ory.Whoami(ctx, cred)
 	if was, is := v.breaker.record(sent, v.mono(), outcomeOf(ctx, err, v.mono()-sent)); was != is {
-		v.log().Warn("questions to Ory", "stopped", is, "error", err)
+		text := "Ory answers again"
+		if is {
+			text = "Ory does not answer: only one request a second is sent to it"
+		}
+		v.log().Warn(text, "error", err)
 	}
 	return s, err
 }
@@ -88,7 +92,7 @@ func (v *Verifier) probe(ctx context.Context, cred ory.Credential) (ory.Session,
 	return s, err
 }
 
-var errOpen = fmt.Errorf("session: Ory did not answer a moment ago and is left alone: %w", symbolon.ErrUnavailable)
+var errOpen = fmt.Errorf("session: Ory did not answer several times in a row, so it is not asked now: %w", symbolon.ErrUnavailable)
 
 // outcome is the result of a question for the breaker.
 type outcome int

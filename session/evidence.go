@@ -59,7 +59,7 @@ func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, lef
 		// identity.
 		return nil, fmt.Errorf("session: %w (%v)", symbolon.ErrUnavailable, err) //nolint:errorlint // on purpose, see above
 	case link.State != symbolon.Linked || link.User == "" || link.Identity != e.identity:
-		return nil, fmt.Errorf("session: the linker answered with another bond: %w", symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("session: the linker returned the link of another identity: %w", symbolon.ErrUnavailable)
 	}
 	p.User = symbolon.User{ID: link.User, Identity: link.Identity}
 	loaded, size, err := v.load(ctx, p.User)

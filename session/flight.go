@@ -30,11 +30,11 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 			continue
 		}
 		if e.denied == nil && !e.counts(v.mono()) {
-			return nil, unanswered{fmt.Errorf("session: Ory took longer to answer than its answer counts: %w", symbolon.ErrUnavailable)}
+			return nil, unanswered{fmt.Errorf("session: Ory answered so late that its answer was already too old: %w", symbolon.ErrUnavailable)}
 		}
 		return e, nil
 	}
-	return nil, fmt.Errorf("session: purged again and again while Ory was asked: %w", symbolon.ErrUnavailable)
+	return nil, fmt.Errorf("session: every answer of Ory was purged before it could be used: %w", symbolon.ErrUnavailable)
 }
 
 func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
@@ -59,7 +59,7 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 		return e, nil, nil
 	}
 	if n := v.flights.Len(); n >= maxFlights || n >= maxStrangersFlying && !v.known.has(k) {
-		return nil, nil, unanswered{fmt.Errorf("session: too many questions to Ory are under way: %w", symbolon.ErrUnavailable)}
+		return nil, nil, unanswered{fmt.Errorf("session: too many requests to Ory are under way: %w", symbolon.ErrUnavailable)}
 	}
 	// The call may outlive the request. A server such as fasthttp reuses the request's
 	// strings a moment later, so the call gets its own copy.
@@ -77,10 +77,10 @@ func (v *Verifier) fly(ctx context.Context, k key, cred ory.Credential, backgrou
 	switch {
 	case err == nil:
 	case background:
-		v.warn(&v.warned, "a session could not be refreshed: the answer before counts while it may", err)
+		v.warn(&v.warned, "a session could not be refreshed: the previous answer is used until it expires", err)
 	default:
 		v.count.unknown.Add(1)
-		v.warn(&v.warned, "a session could not be verified: 503, or the outage's grace", err)
+		v.warn(&v.warned, "a session could not be verified: the request gets 503, unless auth.outage_grace allows the cached answer", err)
 	}
 	v.keep(k, e, err)
 	return e, err

@@ -52,7 +52,7 @@ func (v *Verifier) recall(ctx context.Context, k key) (session string, known boo
 	}
 	session, err = v.Memory.Recall(ctx, k)
 	if err != nil {
-		return "", false, fmt.Errorf("session: whoami says 401, and whether the session was seen before cannot be read: %w", err)
+		return "", false, fmt.Errorf("session: whoami says 401, and Memory cannot say whether the session was seen before: %w", err)
 	}
 	if session == "" {
 		return "", false, nil

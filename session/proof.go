@@ -53,7 +53,7 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 	// One proof serves all who need one at the same time, so that a thousand unknown
 	// credentials do not cost a thousand. It begins after the 401.
 	if _, err := v.healthy.After(ctx, struct{}{}, v.proveHealthy); err != nil {
-		return nil, unanswered{fmt.Errorf("session: whoami says 401, and Ory is not well: %w (%w)", symbolon.ErrUnavailable, err)}
+		return nil, unanswered{fmt.Errorf("session: whoami says 401, but Ory is not healthy: %w (%w)", symbolon.ErrUnavailable, err)}
 	}
 	return v.ask(ctx, k, cred, func(_ context.Context, _ key, _ ory.Credential, at moment) (*entry, error) {
 		return v.nobody(at), nil
@@ -74,16 +74,16 @@ func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) 
 	gone := errors.Is(err, symbolon.ErrNotFound)
 	switch {
 	case err != nil && !gone:
-		return nil, unanswered{fmt.Errorf("session: whoami says 401, and the session cannot be read: %w", err)}
+		return nil, unanswered{fmt.Errorf("session: whoami says 401, and the admin API cannot read the session: %w", err)}
 	case gone, !s.Active && s.Identity != nil && s.Identity.State == symbolon.Active:
 		v.known.remember(k, sessionID{}, v.mono(), 0)
 		return v.nobody(at), nil
 	case !s.Active, s.Identity != nil && s.Identity.State != symbolon.Active:
 		return v.nobody(at), nil
 	case s.Identity == nil:
-		return nil, fmt.Errorf("session: whoami says 401, and the session is shown without its identity: %w", symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("session: whoami says 401, and the admin API returned the session without its identity: %w", symbolon.ErrUnavailable)
 	}
-	return nil, unanswered{fmt.Errorf("session: whoami says 401 of a session that is active: %w", symbolon.ErrUnavailable)}
+	return nil, unanswered{fmt.Errorf("session: whoami says 401, but the admin API says that the session is active: %w", symbolon.ErrUnavailable)}
 }
 
 // proveHealthy returns nil when Ory is ready and can read sessions and identities.

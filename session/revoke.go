@@ -101,7 +101,7 @@ func (v *Verifier) listen() {
 		if err != nil {
 			if v.base.Err() == nil {
 				v.broadcastDown.Store(true)
-				v.warn(&v.warnedBroadcast, "purges of other replicas do not arrive: what they revoke ends here later", err)
+				v.warn(&v.warnedBroadcast, "purges of other replicas do not arrive: sessions that they revoke are refused here only after max_stale", err)
 				wait.Until(v.base.Done(), listenPause)
 			}
 			continue

@@ -52,7 +52,7 @@ func (v *Verifier) wireTokens() error {
 		return fmt.Errorf("Verifier.Tokens: %w", err)
 	}
 	v.keys, err = v.Tokens.Keys(v.now, func(err error) {
-		v.warn(&v.warnedKeys, "the public keys of Ory's tokens cannot be read: the last ones count", err)
+		v.warn(&v.warnedKeys, "the public keys of Ory's tokens cannot be read: the keys that were read before are still used", err)
 	})
 	if err != nil {
 		return fmt.Errorf("Tokens.JWKS: %w", err)
@@ -170,7 +170,7 @@ func (v *Verifier) checkPurges(ctx context.Context, t *heldToken, at moment) (*h
 	case gone, !s.Active:
 		return nil, &jwt.Refusal{Reason: "its session has ended"}
 	case s.Identity == nil:
-		return nil, fmt.Errorf("session: a token's session is shown without its identity: %w", symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("session: Ory returned the session of a token without its identity: %w", symbolon.ErrUnavailable)
 	case s.Identity.ID != t.Identity || s.Identity.State != symbolon.Active:
 		return nil, &jwt.Refusal{Reason: "its session belongs to another identity, or to one that is not active"}
 	}

@@ -279,7 +279,7 @@ func (v *Verifier) setup() {
 	v.healthy.Timeout, v.healthy.Log = questionTimeout, v.log()
 	if err := v.wire(); err != nil {
 		v.bad = fmt.Errorf("session: %w: %w", err, symbolon.ErrUnavailable)
-		v.log().Error("nobody is let in: the session verifier is not set up", "error", err)
+		v.log().Error("every request gets 503: the session verifier is not configured correctly", "error", err)
 	}
 }
 
@@ -322,7 +322,7 @@ func (v *Verifier) share() {
 		o := &v.memoryOut
 		o.send, o.delay, o.capacity, o.stop = v.Memory.Remember, writeDelay, maxMemoryPending, make(chan struct{})
 		o.failed = func(err error) {
-			v.warn(&v.warnedPending, "sessions cannot be written to Memory: this is tried again", err)
+			v.warn(&v.warnedPending, "sessions cannot be written to Memory; the verifier tries again", err)
 		}
 	}
 	if v.Broadcast != nil {
@@ -332,7 +332,7 @@ func (v *Verifier) share() {
 		}
 		o.capacity, o.stop = maxPurges, make(chan struct{})
 		o.failed = func(err error) {
-			v.warn(&v.warnedPending, "purges cannot be sent to other replicas: this is tried again", err)
+			v.warn(&v.warnedPending, "purges cannot be sent to other replicas; the verifier tries again", err)
 		}
 		v.replayed = make(chan struct{})
 		v.listening.Go(v.listen)

@@ -15,7 +15,7 @@ import (
 type Fault struct {
 	Kind   FaultKind
 	Column string // of the users table; empty: the table as a whole
-	Is     string // what is so
+	Is     string // what was found
 	Fix    string // what fixes it
 }
 
@@ -27,16 +27,16 @@ type FaultKind string
 // The kinds.
 const (
 	NoTable   FaultKind = "no_table"   // there is no users table
-	NoColumn  FaultKind = "no_column"  // a column that is configured is not there
+	NoColumn  FaultKind = "no_column"  // a configured column does not exist
 	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
 	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
-	Refusing  FaultKind = "refusing"   // rows as Symbolon writes them would be refused
-	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or of another version
+	Refusing  FaultKind = "refusing"   // the table would refuse the rows that Symbolon writes
+	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
 // Check returns all faults of the description of the users table, of the table itself and of
 // Symbolon's own tables, one sentence each. It returns nil if there are none. Programs call
-// it when they start. It only reads.
+// it when they start. Check only reads.
 func (s *Store) Check(ctx context.Context) error {
 	faults, err := s.Examine(ctx)
 	if err != nil {
@@ -90,14 +90,14 @@ func (s *Store) checkKey(t table) (faults []error) {
 	switch u.newID() {
 	case ByDatabase:
 		if !c.preset && t.rowid != c.name {
-			fault(Refusing, "does not fill itself", "new_id database needs a key that fills itself: make it a serial, an identity or give it a default, or set new_id to uuidv7")
+			fault(Refusing, "is not filled by the database", "new_id database needs a key that the database fills: make it `serial` or `generated as identity`, or give it a default, or set new_id to uuidv7")
 		}
 	case ByMint, ByIdentity:
 		if c.kind.integer() {
 			fault(WrongType, "is of type "+c.declared+", which cannot hold the UUIDs that new_id "+string(u.newID())+" makes", "set new_id to database")
 		}
 		if c.generated {
-			fault(Refusing, "is generated and cannot be given an ID", "set new_id to database")
+			fault(Refusing, "is generated, so no ID can be written to it", "set new_id to database")
 		}
 	}
 	return faults
@@ -121,10 +121,10 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 			u.parts(), quote(c.name))
 	}
 	if c.notNull && !u.one() {
-		fault(Refusing, "must allow null: a user whose identity was taken away has none", "alter it to allow null")
+		fault(Refusing, "must allow null: a user whose identity was taken away has no identity", "alter it to allow null")
 	}
 	if c.generated {
-		fault(Refusing, "is generated and cannot be written", "name another in users.identity")
+		fault(Refusing, "is generated and cannot be written", "name another column in users.identity")
 	}
 	return faults
 }
@@ -143,7 +143,7 @@ func (s *Store) checkOthers(t table) (faults []error) {
 	for name, c := range t.columns {
 		if c.notNull && !c.preset && !c.generated && !fills[name] {
 			faults = append(faults, u.faultOf(Refusing, name, "is not null and has no default",
-				"give it one, or fill it in users.columns, from a path or with a constant"))
+				"give it a default, or fill it in users.columns, from a path or with a constant"))
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -172,7 +172,7 @@ func (s *Store) checkLayout(ctx context.Context) ([]error, error) {
 	return nil, nil
 }
 
-const runMigrations = "run its migrations (symbolon migrate, or migrate.Up)"
+const runMigrations = "run Symbolon's migrations (symbolon migrate, or migrate.Up)"
 
 func layoutFault(is, fix string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: fix}} }
 

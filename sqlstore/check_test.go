@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 			users: sqlstore.Users{Columns: map[string]string{"extra": "'9f425a8d-7efc-4768-8f23-7647a74fdf13'"}}, faults: []string{"a key must be unique"}},
 		{name: "minted into an integer", table: "id bigint primary key, ory %key% unique", faults: []string{"set new_id to database"}},
 		{name: "identity into an integer", table: "id bigint primary key, ory %key% unique", users: sqlstore.Users{NewID: sqlstore.ByIdentity}, faults: []string{"set new_id to database"}},
-		{name: "nothing fills the key", table: base, users: sqlstore.Users{NewID: sqlstore.ByDatabase}, faults: []string{"a key that fills itself"}},
+		{name: "nothing fills the key", table: base, users: sqlstore.Users{NewID: sqlstore.ByDatabase}, faults: []string{"a key that the database fills"}},
 		{name: "mandatory columns", table: base + ", plan text not null, seats integer not null default 1, born text not null",
 			faults: []string{"born is not null and has no default", "plan is not null and has no default"}},
 		{name: "mandatory columns filled", table: base + ", plan text not null, born text not null",
@@ -139,7 +139,7 @@ func TestCheckMigrations(t *testing.T) {
 					t.Errorf("%s works without tables", call)
 				}
 			}
-			wantFaults(t, store.Check(t.Context()), []string{"run its migrations", "no table symbolon_users"})
+			wantFaults(t, store.Check(t.Context()), []string{"run Symbolon's migrations", "no table symbolon_users"})
 			if err := migrate.Up(t.Context(), db.DB, dialect); err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +149,7 @@ func TestCheckMigrations(t *testing.T) {
 				}
 			}
 			table := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_layout", sqlstore.Postgres: "symbolon.layout"}[dialect]
-			for version, want := range map[string]string{"0": "run its migrations", "1000": "upgrade the program"} {
+			for version, want := range map[string]string{"0": "run Symbolon's migrations", "1000": "upgrade the program"} {
 				if _, err := db.Exec(`update ` + table + ` set version = ` + version); err != nil {
 					t.Fatal(err)
 				}

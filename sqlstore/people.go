@@ -34,8 +34,8 @@ from {users} u `
 
 // UserRows returns at most limit rows, in the order of their keys. They come after the user
 // after, which may be empty. column is one more column to read, or empty. The e-mail address
-// is read if Users.Email names its column. It writes nothing. A page is read at one moment,
-// and two pages are read at two.
+// is read if Users.Email names its column. UserRows writes nothing. One page is one
+// consistent read. Different pages may show different states.
 func (s *Store) UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error) {
 	if limit < 1 {
 		return nil, errors.New("sqlstore: user rows: the limit is not positive")
@@ -168,17 +168,17 @@ func (u Users) checkEmail(t table) (faults []error) {
 		return nil
 	}
 	if c, ok := t.columns[u.Email]; !ok {
-		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which is to hold e-mail addresses", u.table(), u.Email))
+		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which must hold e-mail addresses", u.table(), u.Email))
 	} else if c.kind != text {
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: an e-mail address is text", u.table(), u.Email, c.declared))
+		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: it must be text, because it holds e-mail addresses", u.table(), u.Email, c.declared))
 	}
 	c, ok := t.columns[u.EmailVerified]
 	declared := strings.ToLower(c.declared)
 	switch {
 	case !ok:
-		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which is to say that an e-mail address is verified", u.table(), u.EmailVerified))
+		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which must say whether an e-mail address is verified", u.table(), u.EmailVerified))
 	case c.kind != boolean && !c.kind.integer() && !strings.Contains(declared, "time") && !strings.Contains(declared, "date"):
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: that an address is verified is said by a boolean, an integer, or the time of it",
+		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: it must be a boolean, an integer, or the time of the verification",
 			u.table(), u.EmailVerified, c.declared))
 	}
 	return faults

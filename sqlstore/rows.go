@@ -123,7 +123,7 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 	return id, err
 }
 
-var errUsed = errors.New("the ID was given to another person before")
+var errUsed = errors.New("the ID belonged to another person before")
 
 // tryInsert is insert behind a savepoint.
 func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, refusal, err error) {
@@ -148,7 +148,7 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (symbolon
 		return id, err
 	}
 	if errors.Is(refusal, errUsed) {
-		return "", w.refuse(fmt.Sprintf("the new user would get the ID %s, which was given to another person before", id))
+		return "", w.refuse(fmt.Sprintf("the new user would get the ID %s, which belonged to another person before", id))
 	}
 	return "", w.whyNoRow(ctx, key, refusal)
 }
@@ -168,7 +168,7 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 		case err != nil:
 			return err
 		case same != nil && w.store.NewID() == ByIdentity:
-			return w.refuse(fmt.Sprintf("there is a user with the ID %s that does not hold the identity; bind settles it", same.ID))
+			return w.refuse(fmt.Sprintf("the user with the ID %s exists already, and its row does not name the identity; bind settles it", same.ID))
 		case same != nil:
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}
@@ -193,7 +193,7 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 		return "", nil
 	}
 	if w.shape.users.one() {
-		return "", plainError{&symbolon.ConflictError{Identity: id, User: user, Reason: "the table's key is the identity's ID, so that each user has one for ever"}}
+		return "", plainError{&symbolon.ConflictError{Identity: id, User: user, Reason: "the table's key is the identity's ID, so a user can never get another identity"}}
 	}
 	take := func() error { return w.takeColumn(ctx, key) }
 	if w.mode == wholeRow {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Table is a table as the database describes it. It is for tools that propose or examine a
+// Table is a table as the database describes it. Table is for tools that propose or check a
 // configuration.
 type Table struct {
 	Name    string // as in Users.Table, without the schema if it is the default schema
@@ -18,14 +18,14 @@ type Table struct {
 // Column is a column of a [Table].
 type Column struct {
 	Name    string
-	Type    string // as it was declared
+	Type    string // the declared type
 	Key     bool   // it is the whole primary key
 	Integer bool
 	Text    bool // any text
 	Holds   bool // it can hold an identity's ID, because it is uuid or text
-	Unique  bool // by itself and without a condition
+	Unique  bool // it has a unique index of its own, without a condition
 	NotNull bool
-	Default bool // it fills itself
+	Default bool // it has a default or is generated
 }
 
 // Column returns the column with a name.
@@ -51,8 +51,8 @@ where type = 'table' and name not like 'sqlite\_%' escape '\' and (name not like
 order by 1`
 
 // Tables lists the tables that could hold an application's users, in the order of their names.
-// These are all tables except Symbolon's and the database's own, and except those with a
-// name that Users.Table does not allow.
+// Tables leaves out Symbolon's and the database's own tables, and tables with a name that
+// Users.Table does not allow.
 func Tables(ctx context.Context, db *sql.DB, dialect Dialect) ([]Table, error) {
 	query := readPostgresTables
 	if dialect == SQLite {

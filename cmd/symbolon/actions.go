@@ -17,22 +17,22 @@ type actionsCmd struct {
 }
 
 type actionsPrintCmd struct {
-	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"Print the part of a kratos.yml, or a script that calls Ory Network's CLI, or the variables for the application behind users.create_url, or Oathkeeper's hydrator."`
-	WithoutReserve bool     `help:"Leave out the one hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
-	KratosConfig   string   `placeholder:"FILE" help:"The present kratos.yml, whose hooks are kept in their order."`
-	Methods        []string `placeholder:"password,oidc" help:"The methods to configure. Default: all of Ory's."`
+	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"kratos.yml prints the hooks' part of a kratos.yml; network, a script that calls Ory Network's CLI; create_url, the variables for the application behind users.create_url; oathkeeper, the configuration of Oathkeeper's hydrator."`
+	WithoutReserve bool     `help:"Leave out the reserve hook, the only hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
+	KratosConfig   string   `placeholder:"FILE" help:"The current kratos.yml. The hooks that it has already are kept, in their order."`
+	Methods        []string `placeholder:"password,oidc" help:"The methods to configure. Default: all methods of Ory."`
 }
 
 func (actionsPrintCmd) Help() string {
-	return `Ory calls serve.url with the keys that are printed here: treat the output as a secret.
+	return `The output contains the keys with which Ory calls serve.url. Treat it as a secret.
 
 	symbolon actions print --for kratos.yml > hooks.yml       # then: kratos serve -c kratos.yml -c hooks.yml
 	symbolon actions print --for kratos.yml --kratos-config kratos.yml --methods password,oidc
 	symbolon actions print --for network > hooks.sh
-	symbolon actions print --for create_url > app.env         # the secret that verifies the POST of Symbolon
+	symbolon actions print --for create_url > app.env         # the secret that verifies Symbolon's POST
 	symbolon actions print --for oathkeeper > hydrator.yml    # the hydrator, with its password
 
-It reads the configuration only, and uses neither Ory nor the database.`
+The command reads the configuration only. It uses neither Ory nor the database.`
 }
 
 // Run prints the hooks.
@@ -72,12 +72,12 @@ func writeCreate(c *config.Config, w io.Writer) error {
 		return cli.Usage(errors.New("users.create_url is not set: Symbolon writes the users table itself"))
 	}
 	var b strings.Builder
-	b.WriteString("# For the application behind users.create_url, which verifies with it that a POST comes\n" +
-		"# from Symbolon (Standard Webhooks; docs/create-url.md). Keep it secret.\n")
+	b.WriteString("# For the application behind users.create_url. With this secret it verifies that a POST\n" +
+		"# comes from Symbolon (Standard Webhooks; docs/create-url.md). Keep it secret.\n")
 	secrets := c.CreateSecrets()
 	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
 	for _, former := range secrets[1:] {
-		fmt.Fprintf(&b, "# The other one, which also signs for now: %s\n", former)
+		fmt.Fprintf(&b, "# The previous secret, with which Symbolon still signs too: %s\n", former)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

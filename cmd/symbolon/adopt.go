@@ -19,16 +19,16 @@ import (
 )
 
 type adoptCmd struct {
-	DryRun bool             `help:"Write nothing but the plan. The default."`
+	DryRun bool             `help:"Write only the plan. The default."`
 	Plan   []string         `placeholder:"FILE" help:"Write the plan to FILE.csv or FILE.json; - is the standard output. May be repeated."`
-	By     []symbolon.Proof `placeholder:"PLACE" help:"A place where identities and users name each other, on your word: external_id, metadata_public.KEY (the user's ID), column:NAME (the identity's ID)."`
+	By     []symbolon.Proof `placeholder:"PLACE" help:"A place that you trust: there an identity names its user (external_id, metadata_public.KEY), or a row names its identity (column:NAME)."`
 	Apply  string           `placeholder:"PLAN" help:"Carry out a plan."`
-	Undo   string           `placeholder:"RUN" help:"Undo what a run did."`
-	JSON   bool             `name:"json" help:"Print one JSON object a line."`
+	Undo   string           `placeholder:"RUN" help:"Undo the links that a run made."`
+	JSON   bool             `name:"json" help:"Print one JSON object per line."`
 }
 
 func (adoptCmd) Help() string {
-	return `The plan names the other half of each, and the evidence: the ledger, the identity column, a voucher, a place that you name with --by, or a verified e-mail address if adopt.verified_email is on. If two pieces of evidence contradict each other, nothing is bound.
+	return `The plan names the other half of each identity and user, and the evidence for it. Evidence is the ledger, the identity column, a voucher, a place that you name with --by, or, if adopt.verified_email is on, a verified e-mail address. If two pieces of evidence contradict each other, nothing is bound.
 
 	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
 	symbolon adopt --apply plan.csv                     # each line is checked again first
@@ -36,7 +36,7 @@ func (adoptCmd) Help() string {
 
 An interrupted run continues when the same command is run again. In a user's row only the identity column is written.
 
-Exit codes: 0 done, 3 done and lines are left for you to settle (ambiguous or refused), 1 it failed, 2 wrong usage or configuration.`
+Exit codes: 0 done, 3 done, but you must decide about some lines (ambiguous or refused), 1 it failed, 2 wrong usage or configuration.`
 }
 
 // Run plans, applies or undoes.
@@ -52,8 +52,8 @@ func (c adoptCmd) Run(a *cli.App) error {
 
 func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (err error) {
 	if s.Config.Users.CreateURL != "" {
-		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, and with users.create_url Symbolon does not know that table"),
-			"`symbolon bind IDENTITY USER` or `symbolon voucher USER` names the two halves one by one"))
+		return cli.Usage(cli.Hint(errors.New("adopt compares identities with the rows of your users table, but with users.create_url Symbolon does not know that table"),
+			"use `symbolon bind IDENTITY USER` or `symbolon voucher USER` for each person"))
 	}
 	if err := s.Store.Check(a.Ctx); errors.Is(err, symbolon.ErrUnavailable) {
 		return err
@@ -82,7 +82,7 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 	default:
 		err = c.look(a, run, options, p)
 	}
-	return cli.Advise(err, cli.Advice{For: symbolon.ErrUnavailable, Hint: "the lines that are done stay done; run it again"})
+	return cli.Advise(err, cli.Advice{For: symbolon.ErrUnavailable, Hint: "the lines that are done are kept; run it again"})
 }
 
 // options checks the flags against each other.
@@ -96,13 +96,13 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 		_, column := proof.Column()
 		if err := adopt.CheckProof(proof); err != nil || proof != symbolon.ByExternalID && !metadata && !column {
 			return o, cli.Usage(cli.Hint(fmt.Errorf("--by %s is not a place where identities and users name each other", cli.Plain(cli.Clip(string(proof), 64))),
-				"external_id, metadata_public.KEY, or column:NAME"))
+				"use external_id, metadata_public.KEY, or column:NAME"))
 		}
 	}
 	return adopt.Options{By: c.By}, nil
 }
 
-// look writes the plan and prints the counts.
+// look plans: it writes the plan and prints the counts.
 func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	var files []*planFile
 	for _, name := range c.Plan {
@@ -155,10 +155,10 @@ func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) er
 		adopt.Linked:    "the ledger links the two already",
 		adopt.Column:    "the row's identity column holds the identity",
 		adopt.Voucher:   "the identity carries a voucher for the user",
-		adopt.Named:     "they name each other in a place of --by",
-		adopt.Email:     "the same e-mail address, verified by both sides",
-		adopt.Ambiguous: "the evidence for another half is not enough; bind settles it",
-		adopt.Alone:     "no evidence of another half",
+		adopt.Named:     "in a place of --by, one names the other",
+		adopt.Email:     "both have the same e-mail address, verified at Ory and by the application",
+		adopt.Ambiguous: "the evidence is not sufficient; decide with symbolon bind",
+		adopt.Alone:     "there is no evidence of the other half",
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "identities  %8d\nusers       %8d\n", counts.Identities, counts.Users)
@@ -187,7 +187,7 @@ func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.
 	}
 	for _, l := range lines {
 		if l.By == symbolon.ByVerifiedEmail && !o.Email {
-			return cli.Usage(cli.Hint(errors.New("the plan binds by e-mail addresses, and adopt.verified_email is off"), "nothing was changed"))
+			return cli.Usage(cli.Hint(errors.New("the plan binds by e-mail addresses, but adopt.verified_email is off"), "nothing was changed"))
 		}
 	}
 	report, err := run.Apply(a.Ctx, lines, o)
@@ -231,6 +231,6 @@ func (c adoptCmd) printReport(out io.Writer, r adopt.Report, done string) error 
 	if c.JSON {
 		return e.Encode(map[string]any{"summary": map[string]any{"run": r.Run, done: r.Done, "before": r.Before, "refused": len(r.Refused), "failed": r.Failed}})
 	}
-	_, err := fmt.Fprintf(out, "run %s: %d %s, %d before, %d refused, %d failed\n", r.Run, r.Done, done, r.Before, len(r.Refused), r.Failed)
+	_, err := fmt.Fprintf(out, "run %s: %d %s, %d already done, %d refused, %d failed\n", r.Run, r.Done, done, r.Before, len(r.Refused), r.Failed)
 	return err
 }

@@ -76,8 +76,8 @@ func TestAdopt(t *testing.T) {
 	}
 	c.step(t, 0, []string{"class,identity_id", "1 to be bound"}, "adopt", "--by", "external_id", "--plan", "-")
 	c.step(t, 0, []string{`"class":"named"`, `"bind":1`, `"run":"` + run + `"`}, "adopt", "--by", "external_id", "--plan", "-", "--json")
-	c.step(t, 0, []string{"run " + run + ": 1 bound, 0 before"}, "adopt", "--apply", "plan.csv")
-	c.step(t, 0, []string{"run " + run + ": 0 bound, 1 before"}, "adopt", "--apply", "plan.json")
+	c.step(t, 0, []string{"run " + run + ": 1 bound, 0 already done"}, "adopt", "--apply", "plan.csv")
+	c.step(t, 0, []string{"run " + run + ": 0 bound, 1 already done"}, "adopt", "--apply", "plan.json")
 	c.step(t, 0, []string{"adopt " + run + ": by external_id", "linked"}, "show", one)
 	c.step(t, 0, []string{"run " + run + ": 1 undone"}, "adopt", "--undo", run)
 	c.step(t, 0, []string{"user.unlinked", "adopt " + run + ": undone"}, "show", one)
@@ -89,7 +89,7 @@ func TestAdopt(t *testing.T) {
 	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "true"
 	c.step(t, 2, []string{"adopt.verified_column"}, "adopt")
 	c.env["SYMBOLON_ADOPT_VERIFIED_COLUMN"] = "email"
-	c.step(t, 2, []string{"said by a boolean"}, "adopt")
+	c.step(t, 2, []string{"must be a boolean"}, "adopt")
 	c.env["SYMBOLON_ADOPT_VERIFIED_COLUMN"] = "verified_at"
 	c.step(t, 0, []string{"email              1"}, "adopt", "--plan", "mail.json")
 	c.ory.Set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": false}})

@@ -13,12 +13,12 @@ import (
 type bindCmd struct {
 	Identity string `arg:"" help:"The identity's ID."`
 	User     string `arg:"" help:"The user's ID: the key of its row."`
-	Move     bool   `help:"Take the user from another identity that exists, or the identity from the user it has."`
+	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user."`
 	Why      string `placeholder:"TEXT" help:"A reason for the history."`
 }
 
 func (bindCmd) Help() string {
-	return `Your word overrides all evidence, and releases an identity or a user that was on hold. A link of an identity that exists is replaced only with --move.
+	return `Your decision overrides all evidence. It also releases an identity or a user that was on hold. If Ory still has the user's other identity, or if the identity has another user, --move is needed.
 
 	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"`
 }
@@ -43,7 +43,7 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	if err != nil {
 		return cli.Advise(err,
 			cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
-			cli.Advice{For: symbolon.ErrUnavailable, Hint: "it is not known whether it was done; try again, because a repetition does no harm"})
+			cli.Advice{For: symbolon.ErrUnavailable, Hint: "it is not known whether the link was made; run the command again, because a repetition does no harm"})
 	}
 	if err := s.Linker.Close(ctx); err != nil {
 		return err

@@ -111,7 +111,7 @@ func TestBind(t *testing.T) {
 		t.Errorf("the one that lost its user:\n%s", out)
 	}
 	c.ory.SetDown(true)
-	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "try again") {
+	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "run the command again") {
 		t.Errorf("Ory is down: %d %s", code, errs)
 	}
 }
@@ -148,7 +148,7 @@ func TestServeRefusesKeys(t *testing.T) {
 		"SYMBOLON_DATABASE", "sqlite://"+filepath.Join(t.TempDir(), "symbolon.db"))
 	for says, prepare := range map[string]func(){
 		"publish only the public halves": func() { p.Publish(t, p.Key) },
-		"no key set": func() {
+		"not a key set": func() {
 			if err := os.WriteFile(p.Public, []byte("-----BEGIN PUBLIC KEY-----"), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,7 @@ Without a configuration file it uses SQLite in ./symbolon.db. It needs only a se
 
 // commandLine is the command line. Each command is in the file of its name.
 type commandLine struct {
-	Config string `short:"c" placeholder:"FILE" help:"Configuration file. Default: symbolon.yaml if it exists. Each key is an environment variable as well: ory.admin_url is SYMBOLON_ORY_ADMIN_URL."`
+	Config string `short:"c" placeholder:"FILE" help:"Configuration file. Default: symbolon.yaml if it exists. Environment variables can set its keys too: SYMBOLON_ORY_ADMIN_URL sets ory.admin_url."`
 
 	Init      setup.Cmd    `cmd:"" help:"Write a configuration and the hooks for Ory, and prepare a users table."`
 	Serve     serveCmd     `cmd:"" help:"Run the server."`
@@ -23,6 +23,6 @@ type commandLine struct {
 	Voucher   voucherCmd   `cmd:"" help:"Print the metadata of a new identity for an existing user."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and repair differences."`
 	Doctor    doctorCmd    `cmd:"" help:"Check the setup, and say what fixes it."`
-	Erase     eraseCmd     `cmd:"" help:"Erase a person: both halves, for good, with evidence."`
+	Erase     eraseCmd     `cmd:"" help:"Erase a person permanently, at Ory and in the users table."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

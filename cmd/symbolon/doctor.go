@@ -20,13 +20,13 @@ import (
 )
 
 type doctorCmd struct {
-	KratosConfig   []string `placeholder:"FILE" sep:"none" help:"The kratos.yml that Kratos runs with. Repeat it like Kratos' own -c, in the same order."`
+	KratosConfig   []string `placeholder:"FILE" sep:"none" help:"The kratos.yml that Kratos runs with. May be repeated, like Kratos' own -c and in the same order."`
 	Live           bool     `help:"Sign up a test person at Ory, check that the hooks arrive, and delete the person again."`
 	Traits         string   `placeholder:"JSON" help:"The traits of the test person, with RANDOM in values that must be unique. Default: an e-mail address."`
 	WithoutReserve bool     `help:"The reserve hook is left out on purpose."`
 	Sessions       int      `placeholder:"N" help:"The number of sessions in use at the same time. Default: the number of active sessions at Ory."`
-	Days           int      `default:"7" help:"Report a problem if people sign up and no link hook came for this many days."`
-	JSON           bool     `name:"json" help:"Print one JSON object a line: every check, then the summary."`
+	Days           int      `default:"7" help:"Report a problem if people sign up, but no link hook came for this many days."`
+	JSON           bool     `name:"json" help:"Print one JSON object per line: every check, then the summary."`
 }
 
 func (doctorCmd) Help() string {
@@ -122,7 +122,7 @@ func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error
 	}
 	minter := mint.NewMinter(conf.Ory.Project, conf.Secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
-		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a test person, %s; it is deleted again in any case\n", word)
+		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a test person, %s; the person is always deleted again\n", word)
 	}}
 	return nil
 }
@@ -174,11 +174,11 @@ func (p *doctorPrinter) end(all []doctor.Result) {
 		return
 	}
 	p.flush()
-	p.printf("%d checks: %d ok, %d problems, %d unknown, %d not made\n", len(all),
+	p.printf("%d checks: %d ok, %d problems, %d unknown, %d skipped\n", len(all),
 		p.count[doctor.OK], p.count[doctor.Problem], p.count[doctor.Unknown], p.count[doctor.Skipped])
 }
 
-var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "-"}
+var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "skipped"}
 
 var fixWords = map[doctor.Verdict]string{doctor.Problem: "fix:", doctor.Unknown: "to find out:"}
 

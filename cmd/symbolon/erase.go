@@ -21,16 +21,16 @@ import (
 type eraseCmd struct {
 	ID     string        `arg:"" optional:"" help:"The user's ID or the identity's."`
 	Row    string        `placeholder:"POLICY" help:"What happens to the user's row: anonymise or delete. Default: users.on_identity_deleted if it is one of the two, else anonymise."`
-	Why    string        `placeholder:"TEXT" help:"A reason, which is kept for good: a ticket's number, never the person's name."`
+	Why    string        `placeholder:"TEXT" help:"A reason, which is kept permanently: a ticket's number, never the person's name."`
 	DryRun bool          `help:"Print what would be done to each half, and do nothing."`
-	Yes    bool          `help:"Do not ask."`
-	Resume bool          `help:"Continue every erasure that is not done."`
+	Yes    bool          `help:"Do not ask for confirmation."`
+	Resume bool          `help:"Continue all erasures that are not done."`
 	Wait   time.Duration `default:"30s" help:"How long to retry while Ory or the database does not answer."`
-	JSON   bool          `name:"json" help:"Print JSON, one object a line."`
+	JSON   bool          `name:"json" help:"Print one JSON object per line."`
 }
 
 func (eraseCmd) Help() string {
-	return `Erases a person for good. The person is denied at once. Then the sessions are revoked and the identity is deleted at Ory, the row is anonymised or deleted, and Symbolon's own records are cleared. The two IDs are kept, so that nothing brings the person back, and so is the evidence. See docs/erase.md.
+	return `Erases a person permanently. First, the person is denied access. Then the sessions are revoked and the identity is deleted at Ory, the row is anonymised or deleted, and Symbolon's own records are cleared. The two IDs are kept, so that the person is never linked again. The evidence is kept too. See docs/erase.md.
 
 Each step is recorded before the next begins. After an interruption the server continues, or --resume does.
 
@@ -38,7 +38,7 @@ Each step is recorded before the next begins. After an interruption the server c
 	symbolon erase 42 --why "ticket 8812"
 	symbolon erase --resume
 
-Exit codes: 0 it is done, 1 it is not done (yet), 2 wrong usage or configuration.`
+Exit codes: 0 it is done, 1 it failed or is not done yet, 2 wrong usage or configuration.`
 }
 
 // Run erases.
@@ -69,7 +69,7 @@ func (c eraseCmd) erase(a *cli.App, s *system.System) error {
 	}
 	begun, err := e.Begin(a.Ctx, request)
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		return cli.Hint(err, "the erasure may have been recorded and then continues; run the same command to see")
+		return cli.Hint(err, "it is not known whether the erasure was recorded; run the same command again")
 	}
 	if err != nil {
 		return explainErase(err, c.ID, s.Config.Ory.Project)
@@ -84,7 +84,7 @@ func (c eraseCmd) check() error {
 	case !c.Resume && c.ID == "":
 		return cli.Usage(errors.New("expected the ID of a user or an identity, or --resume"))
 	case c.Row != "" && c.Row != string(symbolon.AnonymiseRow) && c.Row != string(symbolon.DeleteRow):
-		return cli.Usage(errors.New("--row is anonymise or delete: any other policy would keep personal data"))
+		return cli.Usage(errors.New("--row must be anonymise or delete: any other policy would keep personal data"))
 	case !cli.OneLine(c.Why):
 		return cli.Usage(errors.New("--why must be one line"))
 	}
@@ -110,7 +110,7 @@ func (c eraseCmd) confirm(a *cli.App, p erase.Plan) error {
 	}
 	in, ok := a.In.(io.Writer) // a file
 	if !ok || !cli.IsTerminal(in) {
-		return cli.Usage(cli.Hint(errors.New("erasing asks for confirmation, and this is no terminal"), "look with --dry-run first, then use --yes"))
+		return cli.Usage(cli.Hint(errors.New("erase asks for confirmation, but the input is not a terminal"), "use --dry-run first, then --yes"))
 	}
 	return c.ask(a, p)
 }
@@ -120,7 +120,7 @@ func (c eraseCmd) ask(a *cli.App, p erase.Plan) error {
 		return err
 	}
 	want := cmp.Or(string(p.User), string(p.Identity))
-	_, _ = fmt.Fprintf(a.Err, "\nNothing brings it back. To erase this person type the ID %s: ", cli.Plain(want))
+	_, _ = fmt.Fprintf(a.Err, "\nThis cannot be undone. To erase this person, type the ID %s: ", cli.Plain(want))
 	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	if strings.TrimSpace(line) != want {
 		return errors.New("that is not the ID: nothing was changed")
@@ -143,7 +143,7 @@ func (c eraseCmd) finish(a *cli.App, e *erase.Erasures, begun symbolon.Erasure) 
 	}
 	switch {
 	case err != nil:
-		return cli.Hint(err, "the erasure is recorded; the server continues it, or `symbolon erase --resume` does")
+		return cli.Hint(err, "the erasure is recorded; the server or `symbolon erase --resume` continues it")
 	case begun.Step == symbolon.EraseWithdrawn:
 		return cli.Hint(errors.New("the erasure was withdrawn, because the link changed before the erasure began"), "`symbolon show ID` shows both halves")
 	}
@@ -212,11 +212,11 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }
 	line("identity", value(string(p.Identity)), identityFate(p))
 	line("user", value(string(p.User)), rowFate(p))
-	line("Symbolon", "", "texts, digests and back-references in its own tables are cleared; kinds, times and the two IDs stay, so that nothing brings the person back")
+	line("Symbolon", "", "texts, digests and back-references in its own tables are cleared; kinds, times and the two IDs are kept, so that the person is never linked again")
 	if p.Earlier != nil {
 		line("", "", "")
 		printErasure(w, system.ErasureOf(*p.Earlier))
-		line("", "", "this erasure counts: no new one would be begun")
+		line("", "", "this erasure exists already; no new one would be started")
 	}
 	return w.Flush()
 }
@@ -224,19 +224,19 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 func identityFate(p erase.Plan) string {
 	switch {
 	case p.Identity == "":
-		return "the user has none: nothing is done at Ory"
+		return "the user has no identity; nothing is done at Ory"
 	case p.AtOry == "gone":
-		return "denied here at once; Ory no longer has it"
+		return "denied here at once; Ory no longer has the identity"
 	case p.AtOry == "unavailable":
-		return "denied here at once; Ory does not answer now: once it does, the sessions are revoked and the identity is deleted at Ory"
+		return "denied here at once; Ory does not answer now; when it answers, the sessions are revoked and the identity is deleted at Ory"
 	}
-	return "denied here at once; its sessions are revoked and it is deleted at Ory, with its credentials and traits"
+	return "denied here at once; its sessions are revoked, and it is deleted at Ory with its credentials and traits"
 }
 
 func rowFate(p erase.Plan) string {
 	switch {
 	case p.User == "":
-		return "the identity has none"
+		return "the identity has no user"
 	case p.Application:
 		return "its ID is retired; the row belongs to the application (users.create_url) and is not changed"
 	case !p.Exists:
@@ -244,7 +244,7 @@ func rowFate(p erase.Plan) string {
 	case p.Row == symbolon.DeleteRow:
 		return "its ID is retired; its row is deleted"
 	case len(p.Columns) == 0:
-		return "its ID is retired; its row stays, and nothing in it has to be emptied"
+		return "its ID is retired; its row is kept, and has no columns to empty"
 	}
-	return "its ID is retired; its row stays, with these columns emptied: " + strings.Join(p.Columns, ", ")
+	return "its ID is retired; its row is kept, and these columns are emptied: " + strings.Join(p.Columns, ", ")
 }

@@ -32,14 +32,14 @@ func TestEraseCommand(t *testing.T) {
 	}
 	run(2, "expected the ID")
 	run(2, "with their own options", user, "--resume")
-	run(2, "--row is anonymise or delete", user, "--row", "shred")
+	run(2, "--row must be anonymise or delete", user, "--row", "shred")
 	run(2, "without an e-mail address", user, "--yes", "--why", "wrote from ada@example.com")
-	run(2, "no terminal", user)
+	run(2, "not a terminal", user)
 	run(1, "neither Symbolon nor Ory knows 42", "42", "--yes")
 	run(0, "nothing is left to do", "--resume")
 
-	plan := run(0, "columns emptied: email, name, ory_identity_id", p.IdentityID, "--dry-run")
-	for _, part := range []string{p.IdentityID, user, "deleted at Ory", "stay, so that nothing brings the person back"} {
+	plan := run(0, "columns are emptied: email, name, ory_identity_id", p.IdentityID, "--dry-run")
+	for _, part := range []string{p.IdentityID, user, "deleted at Ory", "are kept, so that the person is never linked again"} {
 		if !strings.Contains(plan, part) {
 			t.Errorf("the plan does not say %q:\n%s", part, plan)
 		}
@@ -54,7 +54,7 @@ func TestEraseCommand(t *testing.T) {
 	}
 
 	repaired := m.ory.Break(fakeory.Failing{Route: "DELETE /admin/identities/*"})
-	run(1, "the server continues it, or `symbolon erase --resume` does", user, "--yes", "--wait", "100ms", "--why", "ticket 7")
+	run(1, "the server or `symbolon erase --resume` continues it", user, "--yes", "--wait", "100ms", "--why", "ticket 7")
 	for wait := 100 * time.Millisecond; wait < time.Minute; wait *= 2 { // what a slow machine needs to come so far
 		if _, plan, _ := runIn(t, m.env, "erase", user, "--dry-run"); strings.Contains(plan, "ory answered 500") {
 			break
@@ -102,7 +102,7 @@ func TestEraseAsks(t *testing.T) {
 	}{{p, "42\n", true}, {p, "42", true}, {p, "y\n", false}, {p, "", false}, {p, "4\n2\n", false}, {alone, string(p.Identity) + "\n", true}} {
 		var errs bytes.Buffer
 		err := eraseCmd{}.ask(&cli.App{Stdio: cli.Stdio{In: strings.NewReader(test.says), Err: &errs}}, test.plan)
-		if (err == nil) != test.ok || !strings.Contains(errs.String(), "Nothing brings it back") || !strings.Contains(errs.String(), "at Ory") {
+		if (err == nil) != test.ok || !strings.Contains(errs.String(), "This cannot be undone") || !strings.Contains(errs.String(), "at Ory") {
 			t.Errorf("%q: %v\n%s", test.says, err, &errs)
 		}
 	}

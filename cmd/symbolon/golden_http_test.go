@@ -171,9 +171,9 @@ func shorten(h http.Header) (words string) {
 // legend explains a golden file of requests and answers.
 func legend() string {
 	var b strings.Builder
-	b.WriteString("> is sent, < is answered. Date and Content-Length are left out.\n")
+	b.WriteString("> is a request, < is the answer. Date and Content-Length are left out.\n")
 	for _, s := range short {
-		fmt.Fprintf(&b, "%s stands for", s.word)
+		fmt.Fprintf(&b, "%s means the headers", s.word)
 		for _, name := range slices.Sorted(maps.Keys(s.headers)) {
 			fmt.Fprintf(&b, " [%s: %s]", name, s.headers[name])
 		}

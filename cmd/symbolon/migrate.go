@@ -10,7 +10,7 @@ import (
 type migrateCmd struct{}
 
 func (migrateCmd) Help() string {
-	return `Makes Symbolon's own tables, or brings them up to date. Your own users table is never changed. serve does the same when it starts. Run this before as another database user if serve's user may not make tables.
+	return `Makes Symbolon's own tables, or brings them up to date. Your own users table is never changed. serve does the same when it starts. If serve's database user may not make tables, run this command beforehand as another database user.
 
 	symbolon migrate --config /etc/symbolon.yaml`
 }
@@ -30,7 +30,7 @@ func (migrateCmd) Run(a *cli.App) error {
 	case from == 0:
 		_, err = fmt.Fprintf(a.Out, "the tables were made, version %d\n", to)
 	default:
-		_, err = fmt.Fprintf(a.Out, "the database was brought from version %d to %d\n", from, to)
+		_, err = fmt.Fprintf(a.Out, "the database was migrated from version %d to %d\n", from, to)
 	}
 	return err
 }

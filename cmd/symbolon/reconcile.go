@@ -21,21 +21,21 @@ import (
 type reconcileCmd struct {
 	DryRun       bool                   `xor:"what" help:"Write nothing anywhere. The default."`
 	Repair       bool                   `xor:"what" help:"Repair the differences that can be repaired, and record the others as findings."`
-	Resume       bool                   `xor:"what" help:"Continue a repair that was killed, or begin one if there is none."`
-	Only         []symbolon.FindingKind `placeholder:"KIND" help:"Only these kinds of differences, separated by commas."`
-	AllowMissing int                    `placeholder:"N" help:"Accept a listing in which up to N linked identities are missing, after many deletions. Default: ten, or one in a hundred."`
-	Load         string                 `placeholder:"SHARE" help:"The share of Ory's rate limit that it uses, such as 50%. 100%: all of it, without pauses. Default: reconcile.load."`
-	JSON         bool                   `name:"json" help:"Print one JSON object a line: every difference, then the summary."`
+	Resume       bool                   `xor:"what" help:"Continue a repair whose process was killed, or begin one if there is no such repair."`
+	Only         []symbolon.FindingKind `placeholder:"KIND" help:"Report and repair only these kinds of differences, separated by commas."`
+	AllowMissing int                    `placeholder:"N" help:"After many deletions: accept a listing in which up to N linked identities are missing. Default: ten, or one percent of the linked identities if that is more."`
+	Load         string                 `placeholder:"SHARE" help:"The share of Ory's rate limit that the run may use, such as 50%. 100%: the whole limit, without pauses. Default: reconcile.load."`
+	JSON         bool                   `name:"json" help:"Print one JSON object per line: every difference, then the summary."`
 }
 
 func (reconcileCmd) Help() string {
-	return `Compares every identity at Ory with the ledger and the users' rows. A repair makes the missing users, writes stale columns, gives recreated identities their users back, and applies users.on_identity_deleted to the rows of deleted identities. Other differences are reported and recorded. An identity that is not in the listing counts as deleted only after Ory has answered 404 twice, deletion.proof_gap apart. A listing that is incomplete or implausible changes nothing. The command may run beside the server, and again at any time.
+	return `Compares every identity at Ory with the ledger and the users' rows. A repair makes the missing users, writes stale columns, gives recreated identities their users back, and applies users.on_identity_deleted to the rows of deleted identities. Other differences are reported and recorded. An identity that is not in the listing counts as deleted only after Ory has answered 404 twice, deletion.proof_gap apart. A listing that is incomplete or implausible changes nothing. The command can run while the server runs, and can be repeated at any time.
 
 	symbolon reconcile
 	symbolon reconcile --repair --only unlinked_identity
 	symbolon reconcile --resume
 
-Exit codes: 0 nothing is left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
+Exit codes: 0 no differences are left, 3 differences are left, 1 it failed, 2 wrong usage or configuration.`
 }
 
 // Run compares, repairs and reports.
@@ -91,12 +91,12 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 }
 
 func concludeReconcile(report reconcile.Report, err error) error {
-	const stay = "the repairs that were made stay; run it again, or continue with --resume"
+	const stay = "the repairs that were made are kept; run it again, or continue with --resume"
 	if err == nil && report.Left() > 0 {
 		return cli.Left(report.Left())
 	}
 	return cli.Advise(err,
-		cli.Advice{For: reconcile.ErrImplausible, Hint: "nothing was changed; is it the right project? After many deletions --allow-missing N accepts the listing"},
+		cli.Advice{For: reconcile.ErrImplausible, Hint: "nothing was changed; check that this is the right Ory project; after many deletions, --allow-missing N accepts the listing"},
 		cli.Advice{For: reconcile.ErrBusy, Hint: "the lease of a killed run ends after half a minute; `symbolon reconcile --resume` waits for that and continues"},
 		cli.Advice{For: symbolon.ErrUnavailable, Hint: stay},
 		cli.Advice{For: reconcile.ErrIncomplete, Hint: stay})
@@ -149,7 +149,7 @@ func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 		if n == 0 {
 			continue
 		}
-		words := "a repair does nothing: an operator settles it"
+		words := "a repair changes nothing; the operator must decide"
 		few := slices.DeleteFunc(slices.Clone(r.Findings), func(f reconcile.Finding) bool { return f.Kind != kind })
 		if len(few) > 0 && few[0].Repair != "" {
 			words = "a repair " + few[0].Repair

@@ -30,7 +30,7 @@ func TestReconcile(t *testing.T) {
 		{nil, 3, []string{"left unlinked_identity", "a repair finds or creates its user", "4 differences are left", odd}},
 		{[]string{"--json"}, 3, []string{`"kind":"unlinked_identity"`, `"left":{"unlinked_identity":4}`}},
 		{[]string{"--repair", "--only", "stale_columns"}, 0, []string{"identities"}},
-		{[]string{"--repair"}, 3, []string{"repaired unlinked_identity", "left foreign_back_reference", "an operator settles it"}},
+		{[]string{"--repair"}, 3, []string{"repaired unlinked_identity", "left foreign_back_reference", "the operator must decide"}},
 		{[]string{"--repair", "--only", "unlinked_identity,stale_columns"}, 0, []string{"linked"}},
 		{[]string{"--json", "--repair"}, 3, []string{`"repaired":{}`, `"linked":4`, `"complete":true`}},
 		{[]string{"--dry-run"}, 3, []string{"left foreign_back_reference"}},

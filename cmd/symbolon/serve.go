@@ -11,9 +11,9 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. The database must be up; Ory need not be.
+	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. The database must be running; Ory need not be running.
 
-SIGTERM and SIGINT stop it. /readyz then answers 503, and requests and jobs have 8 seconds to finish.
+SIGTERM and SIGINT stop it. /readyz then answers 503. Requests have 8 seconds to finish, and jobs have 5.
 
 	SYMBOLON_SECRET=$(cat symbolon.secret) SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434 symbolon serve
 	symbolon serve --config /etc/symbolon.yaml --log-level debug`

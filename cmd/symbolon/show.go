@@ -51,7 +51,7 @@ func (c showCmd) show(a *cli.App, s *system.System) error {
 	return printPerson(a.Out, p)
 }
 
-// printPerson prints the present state first, and the history last.
+// printPerson prints the current state first, and the history last.
 func printPerson(out io.Writer, p system.Person) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	printHalves(w, p)
@@ -122,7 +122,7 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 var endings = map[symbolon.LinkState]symbolon.EventKind{symbolon.OnHold: symbolon.LinkHeld, symbolon.Forgotten: symbolon.UserForgotten,
 	symbolon.Gone: symbolon.IdentityGone, symbolon.Erased: symbolon.UserErased}
 
-// bondLine says since when the link has its state, and by what. The ledger has the time at
+// bondLine says when the link got its state, and from which source. The ledger has the time at
 // which the link was made; the time of an ending is that of its event.
 func bondLine(b system.Bond, history []system.Event) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Source)

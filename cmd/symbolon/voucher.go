@@ -18,7 +18,7 @@ type voucherCmd struct {
 }
 
 func (voucherCmd) Help() string {
-	return `Prints the metadata_admin for a new identity at Ory that belongs to an existing user, for example after an invitation. Symbolon binds the two when it first sees the identity. The voucher is valid for this user only, and only while the user has no identity. It reveals nothing about the user, but anybody who may write identities at Ory can use it.
+	return `Prints the metadata_admin for a new identity at Ory that belongs to an existing user, for example after an invitation. Symbolon binds the two when it first sees the identity. The voucher is valid for this user only, and only while the user has no identity. It reveals nothing about the user. Anybody who may write identities at Ory can use it.
 
 	curl -X POST http://127.0.0.1:4434/admin/identities -H 'Content-Type: application/json' \
 	  -d '{"schema_id":"default","traits":{"email":"ann@example.org"},"metadata_admin":'"$(symbolon voucher 42 --json)"'}'`
@@ -26,7 +26,7 @@ func (voucherCmd) Help() string {
 
 // Run prints a voucher.
 func (c voucherCmd) Run(a *cli.App) error {
-	return system.UseAdmin(a, "a voucher is visible to Ory's admin API only", func(s *system.System) error {
+	return system.UseAdmin(a, "a voucher can be read only by Ory's admin API", func(s *system.System) error {
 		return c.voucher(a, s)
 	})
 }
@@ -44,7 +44,7 @@ func (c voucherCmd) voucher(a *cli.App, s *system.System) error {
 	case err != nil:
 		return err
 	case row.Retired:
-		return fmt.Errorf("user %s: its ID is retired; it is never bound again", cli.Plain(c.User))
+		return fmt.Errorf("user %s: this ID is retired, and is never bound again", cli.Plain(c.User))
 	case row.Owner() != "":
 		return cli.Hint(fmt.Errorf("user %s has an identity already: %s", cli.Plain(c.User), cli.Plain(string(row.Owner()))), "`symbolon show %s` shows both", cli.Plain(c.User))
 	}

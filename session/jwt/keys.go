@@ -184,7 +184,7 @@ func (v *Verifier) get(ctx context.Context) (io.ReadCloser, error) {
 	}
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("its server answered %d, and a plain 200 is wanted: no redirect, nothing compressed", resp.StatusCode)
+		return nil, fmt.Errorf("its server answered %d; the answer must be 200, without a redirect and without compression", resp.StatusCode)
 	}
 	return resp.Body, nil
 }
@@ -200,7 +200,7 @@ func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 		if key, err := k.known(t); key != nil || err != nil {
 			return key, err
 		}
-		return nil, fmt.Errorf("jwt: a token names a key that was not published a moment ago: %w", symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("jwt: a token names a key that was not among the keys when they were read a moment ago: %w", symbolon.ErrUnavailable)
 	}
 	set, err := call.Wait(ctx)
 	if err != nil {
@@ -212,7 +212,7 @@ func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 	case began || set.wall.Sub(t.Issued) > Leeway:
 		return nil, noSuchKey
 	}
-	return nil, fmt.Errorf("jwt: a token names a key that was not published when the keys were read: %w", symbolon.ErrUnavailable)
+	return nil, fmt.Errorf("jwt: a token names a key that was not among the keys when they were read: %w", symbolon.ErrUnavailable)
 }
 
 var noSuchKey = refuse("its kid names no key of auth.jwt.jwks")

@@ -54,15 +54,15 @@ var secretMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"
 // refused if it holds a secret key, or if a kid means two keys.
 func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 	if len(doc) > maxJWKS {
-		return nil, errors.New("it has more than 256 kB")
+		return nil, errors.New("it is larger than 256 kB")
 	}
 	members, err := strictjson.Object(doc)
 	if err != nil {
-		return nil, fmt.Errorf("it is no key set: %w", err)
+		return nil, fmt.Errorf("it is not a key set: %w", err)
 	}
 	var items []json.RawMessage
 	if json.Unmarshal(members["keys"], &items) != nil || len(items) > maxJWKSKeys {
-		return nil, fmt.Errorf(`it is no key set: it must be {"keys": […]} with at most %d keys`, maxJWKSKeys)
+		return nil, fmt.Errorf(`it is not a key set: it must be {"keys": […]} with at most %d keys`, maxJWKSKeys)
 	}
 	set := &keySet{keys: map[string]*publicKey{}}
 	for n, item := range items {
@@ -80,7 +80,7 @@ func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 		}
 	}
 	if len(set.keys) == 0 {
-		return nil, fmt.Errorf("it has no key that can be used: %d keys %s", len(items), strings.Join(set.unused, "; "))
+		return nil, fmt.Errorf("it has no usable key: %d keys %s", len(items), strings.Join(set.unused, "; "))
 	}
 	return set, nil
 }
@@ -95,7 +95,7 @@ func (u unused) Error() string { return string(u) }
 func parseJWK(item json.RawMessage, allowed []jose.SignatureAlgorithm) (*publicKey, error) {
 	members, err := strictjson.Object(item)
 	if err != nil {
-		return nil, errors.New("it is no object")
+		return nil, errors.New("it is not a JSON object")
 	}
 	kty, _ := strictjson.Text(members["kty"])
 	for _, name := range secretMembers {

@@ -32,11 +32,11 @@ func TestBadKeySets(t *testing.T) {
 		return string(jwttest.JSON(m.With(more)))
 	}
 	for name, test := range map[string]struct{ set, says string }{
-		"not JSON":              {`{`, "no key set"},
-		"a list":                {`[]`, "no key set"},
-		"a single key":          {public(nil), "no key set"},
+		"not JSON":              {`{`, "not a key set"},
+		"a list":                {`[]`, "not a key set"},
+		"a single key":          {public(nil), "not a key set"},
 		"keys twice":            {`{"keys":[],"keys":[]}`, "twice"},
-		"empty":                 {`{"keys":[]}`, "no key that can be used"},
+		"empty":                 {`{"keys":[]}`, "no usable key"},
 		"too large":             {one(public(nil)) + strings.Repeat(" ", maxJWKS), "256 kB"},
 		"too many":              {one(strings.Repeat(public(nil)+",", 65) + public(nil)), "at most 64"},
 		"EC private":            {one(private(k.ES)), "publish only the public halves"},

@@ -65,7 +65,7 @@ func (c *Config) checkDatabase(r *report) {
 		r.faultIn("database", checkSQLitePath(rest))
 	case "postgres", "postgresql":
 		_, err := pgconn.ParseConfig(dsn) // its text quotes the DSN
-		r.faultIf(err != nil, "database", "it is no Postgres address: postgres://user:password@host:5432/name, special characters percent-encoded")
+		r.faultIf(err != nil, "database", "it must be a Postgres address: postgres://user:password@host:5432/name, with special characters percent-encoded")
 	default:
 		r.fault("database", "it must be sqlite://path or postgres://user:password@host:5432/name")
 	}
@@ -116,9 +116,9 @@ func (c *Config) checkServe(r *report) {
 		checkKey(r, "serve.admin_key", key.Reveal())
 	}
 	r.rules(
-		rule{publicOK && adminOK && public.taken(admin), "serve.admin", "it is the same address as serve.public; the operator's side needs its own"},
-		rule{key == "" && adminOK && !IsLoopback(admin.host), "serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 needs none"},
-		rule{key != "" && key == c.Secret, "serve.admin_key", "it must not be the secret: make a key of its own"},
+		rule{publicOK && adminOK && public.taken(admin), "serve.admin", "it is the same address as serve.public; the operator's listener needs another one"},
+		rule{key == "" && adminOK && !IsLoopback(admin.host), "serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 does not need a key"},
+		rule{key != "" && key == c.Secret, "serve.admin_key", "it must not be the secret: make a separate key"},
 	)
 	c.Serve.URL = checkAPI(r, "serve.url", c.Serve.URL) // keys and IDs are sent there
 }
@@ -131,11 +131,11 @@ func (c *Config) checkHooks(r *report) {
 		keys []Hidden
 	}{{"reserve", c.Hooks.Keys.Reserve}, {"link", c.Hooks.Keys.Link}, {"sync", c.Hooks.Keys.Sync}} {
 		path := "hooks.keys." + hook.name
-		r.faultIf(len(hook.keys) > 2, path, "it takes two keys at most: the current one, and the other while they are rotated")
+		r.faultIf(len(hook.keys) > 2, path, "at most two keys are allowed: the current key, and during a rotation a second key")
 		for i, key := range hook.keys {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			checkKey(r, at, key.Reveal())
-			r.faultIf(owner[key] != "", at, "it is the same as %s; each needs its own", owner[key])
+			r.faultIf(owner[key] != "", at, "it is the same as %s; each must be different", owner[key])
 			owner[key] = at
 		}
 	}
@@ -143,7 +143,7 @@ func (c *Config) checkHooks(r *report) {
 
 // checkKey is for keys that are sent in a header.
 func checkKey(r *report, path, key string) {
-	r.faultIf(!visible(key), path, "a key is visible ASCII without spaces, because it is sent in a header")
+	r.faultIf(!visible(key), path, "a key must be visible ASCII without spaces, because it is sent in a header")
 	if _, err := symbolon.ParseSecret(key); err != nil {
 		r.fault(path, "%s", strings.Replace(err.Error(), "secret", "key", 1))
 	}
@@ -161,9 +161,9 @@ var (
 	writes      = []link.Write{link.WriteNone, link.WriteReserve, link.WriteCreate, link.WriteRepair}
 )
 
-const projectionRule = "it is neither a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') nor a literal ('x', 42, true); in YAML a literal text is \"'x'\""
+const projectionRule = "it must be a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') or a literal ('x', 42, true); in YAML, write a literal text as \"'x'\""
 
-const nameRule = "it must be letters, digits and '_', not beginning with a digit, at most 63 of them"
+const nameRule = "it must be at most 63 letters, digits and '_', and must not begin with a digit"
 
 func (c *Config) checkUsers(r *report) {
 	u := &c.Users
@@ -178,7 +178,7 @@ func (c *Config) checkUsers(r *report) {
 		rule{!nameForm.MatchString(schema) || dotted && !nameForm.MatchString(table), "users.table", "it must be a name or schema.name; " + nameRule},
 		rule{!nameForm.MatchString(u.ID), "users.id", nameRule},
 		rule{!nameForm.MatchString(u.Identity), "users.identity", nameRule},
-		rule{u.ID == u.Identity && u.NewID != symbolon.ByIdentity, "users.identity", "it can be the column of users.id only where users.new_id is identity"},
+		rule{u.ID == u.Identity && u.NewID != symbolon.ByIdentity, "users.identity", "it can be the column of users.id only if users.new_id is identity"},
 	)
 	checkOneOf(r, "users.new_id", u.NewID, newIDs)
 	u.checkColumns(r, func(path, column string) { u.checkColumn(r, path, column) })
@@ -216,7 +216,7 @@ func (c *Config) checkEndings(r *report) {
 		}
 	}
 	gap := c.Deletion.ProofGap
-	r.faultIf(gap < time.Second || gap > time.Hour, "deletion.proof_gap", "it must be between 1s and 1h: the time between the two requests that prove an identity gone")
+	r.faultIf(gap < time.Second || gap > time.Hour, "deletion.proof_gap", "it must be between 1s and 1h: the time between the two requests that prove that an identity is gone")
 }
 
 // activeColumn is the column that is filled from "active", or empty.
@@ -265,7 +265,7 @@ func (c *Config) checkAuth(r *report) {
 	r.rules(
 		rule{a.MaxStale <= 0 || a.MaxStale > time.Hour, "auth.max_stale", "it must be more than 0 and at most 1h: the time for which a revoked session may still be accepted"},
 		rule{a.OutageGrace < 0 || a.OutageGrace > time.Hour, "auth.outage_grace",
-			"it must be at most 1h: the additional time for which a session is accepted that was revoked just before Ory stopped answering"},
+			"it must be at most 1h: while Ory does not answer, a revoked session may be accepted for this additional time"},
 	)
 	c.checkHeaders(r)
 	c.checkJWT(r)

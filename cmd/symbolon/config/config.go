@@ -10,10 +10,9 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// Config is symbolon.yaml. Every key is an environment variable as well: its path
-// in capitals after SYMBOLON_, so that ory.admin_url is SYMBOLON_ORY_ADMIN_URL. A variable
-// that is not empty wins over the file. A list is separated by commas there, and a map is a
-// JSON object.
+// Config is symbolon.yaml. Every key can also be set by an environment variable, which
+// overrides the file if it is not empty: SYMBOLON_ORY_ADMIN_URL sets ory.admin_url. In a
+// variable a list is separated by commas, and a map is a JSON object.
 type Config struct {
 	Ory OryConfig `yaml:"ory"`
 
@@ -181,7 +180,7 @@ type AuthConfig struct {
 	// ReturnToHosts are the exact hosts that its return_to may have.
 	ReturnToHosts []string `yaml:"return_to_hosts"`
 
-	// Audience is the audience of the signed assertion. If it is empty, none is signed.
+	// Audience is the audience of the signed assertion. If it is empty, no assertion is signed.
 	Audience string `yaml:"audience"`
 
 	// Policies are the policies of /auth/p/NAME, besides default, optional and aal2.

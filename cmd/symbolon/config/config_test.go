@@ -335,11 +335,11 @@ func TestAdoptConfig(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", ""}, "adopt.verified_column: adopt.verified_email needs"},
-		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be letters"},
-		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be letters"},
+		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be at most 63 letters"},
+		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be at most 63 letters"},
 		{[]string{"SYMBOLON_ORY_ADMIN_URL", ""}, "needs ory.admin_url"},
-		{[]string{"SYMBOLON_USERS_TABLE", "accounts"}, "users.columns must say"},
-		{[]string{"SYMBOLON_USERS_COLUMNS", `{"a":"traits.email","b":"verified_email"}`}, "users.columns must say"},
+		{[]string{"SYMBOLON_USERS_TABLE", "accounts"}, "exactly one column in users.columns"},
+		{[]string{"SYMBOLON_USERS_COLUMNS", `{"a":"traits.email","b":"verified_email"}`}, "exactly one column in users.columns"},
 		{[]string{"SYMBOLON_USERS_TABLE", "accounts", "SYMBOLON_USERS_COLUMNS", `{"mail":"verified_email"}`}, ""},
 		{[]string{"SYMBOLON_USERS_CREATE_URL", "https://app.example.net/users"}, "there is no users table"},
 	} {

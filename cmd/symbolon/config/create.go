@@ -24,24 +24,24 @@ func (c *Config) checkCreate(r *report) {
 	const noRows = "leave it out with users.create_url: Symbolon does not write the application's rows"
 	r.rules(
 		rule{u.OnIdentityDeleted != symbolon.KeepRow, "users.on_identity_deleted", "it can only be keep with users.create_url: Symbolon does not write the application's rows"},
-		rule{c.Adopt.VerifiedEmail, "adopt.verified_email", "leave it out with users.create_url: there is no users table to look for addresses in; the application can answer with an existing user"},
+		rule{c.Adopt.VerifiedEmail, "adopt.verified_email", "leave it out with users.create_url: there is no users table with addresses; the application can answer with an existing user"},
 		rule{len(u.ReleaseColumns) > 0, "users.release_columns", noRows},
 		rule{len(u.AnonymiseColumns) > 0, "users.anonymise_columns", noRows},
 	)
 	u.checkColumns(r, func(path, column string) {
-		r.faultIf(len(column) > 128 || cli.Plain(column) != column, path, "a name is at most 128 visible characters")
+		r.faultIf(len(column) > 128 || cli.Plain(column) != column, path, "a name must be at most 128 visible characters")
 	})
 	c.checkCreateSecrets(r)
 }
 
 func (c *Config) checkCreateSecrets(r *report) {
 	const path = "users.create_secret"
-	r.faultIf(len(c.Users.CreateSecret) > 2, path, "it takes two at most: the current one, and the other while they are rotated")
+	r.faultIf(len(c.Users.CreateSecret) > 2, path, "at most two secrets are allowed: the current secret, and during a rotation a second secret")
 	seen := map[Hidden]bool{}
 	for i, s := range c.Users.CreateSecret {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		r.faultIn(at, createurl.CheckSecret(s.Reveal()))
-		r.faultIf(seen[s], at, "it is there twice")
+		r.faultIf(seen[s], at, "the list contains it twice")
 		seen[s] = true
 	}
 }

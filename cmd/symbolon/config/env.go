@@ -35,7 +35,7 @@ func EnvName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// overlayEnv sets every key that has a variable. An empty variable counts as not set,
+// overlayEnv sets every key that has a variable. An empty variable is treated as not set,
 // because container tools often set empty ones.
 func overlayEnv(c *Config, env Environ, r *report) {
 	var known []string
@@ -65,7 +65,7 @@ func warnUnknown(env Environ, known []string, r *report) {
 			return rest == s || strings.HasPrefix(rest, s+"_")
 		})
 		if ours && isSection && !slices.Contains(known, name) {
-			r.warnings = append(r.warnings, Fault{text: "the environment variable " + cli.Clip(name, 64) + " is no key and was ignored" + closest(name, known)})
+			r.warnings = append(r.warnings, Fault{text: "the environment variable " + cli.Clip(name, 64) + " is not a key of the configuration and was ignored" + closest(name, known)})
 		}
 	}
 }
@@ -89,7 +89,7 @@ func setEnv(v reflect.Value, text string) error {
 // setEnvMap reads a JSON object: of text to text, or for auth.policies
 // {"NAME":{"aal":"aal2","verified":true,"fresh":"15m","login_redirect":true}}.
 func setEnvMap(v reflect.Value, text string) error {
-	bad := errors.New("it must be a JSON object of text to text")
+	bad := errors.New("it must be a JSON object whose values are text")
 	if v.Type() == policiesType {
 		bad = errors.New(`it must be a JSON object such as {"NAME":{"aal":"aal2","fresh":"15m"}}`)
 	}
@@ -195,9 +195,9 @@ func expandEnv(text string, env Environ) (out string, err error) {
 		case match == "$${":
 			return "${"
 		case !closed:
-			err = errors.New("a ${ is not closed (for the characters themselves write $${)")
+			err = errors.New("a ${ is not closed (write $${ for the characters ${)")
 		case !envWord.MatchString(name):
-			err = errors.New("${…} must hold the name of an environment variable and nothing else")
+			err = errors.New("${…} must contain only the name of an environment variable")
 		case env[name] == "":
 			err = fmt.Errorf("the environment variable %s is not set, or empty", name)
 		}

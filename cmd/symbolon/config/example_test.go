@@ -50,7 +50,7 @@ func TestUnknownVariables(t *testing.T) {
 	if err != nil || len(warnings) != 2 {
 		t.Fatalf("%v %v", err, warnings)
 	}
-	if got := fmt.Sprint(warnings); !strings.Contains(got, "did you mean SYMBOLON_ORY_ADMIN_URL?") || !strings.Contains(got, "SYMBOLON_SERVE_PORT is no key") {
+	if got := fmt.Sprint(warnings); !strings.Contains(got, "did you mean SYMBOLON_ORY_ADMIN_URL?") || !strings.Contains(got, "SYMBOLON_SERVE_PORT is not a key") {
 		t.Error(got)
 	}
 }

@@ -52,7 +52,7 @@ type report struct {
 // configuration.
 const maxFaults = 100
 
-// fault records what is wrong with the key at path. Only the first fault of a key counts,
+// fault records what is wrong with the key at path. Only the first fault of a key is kept,
 // because the others mostly follow from it.
 func (r *report) fault(path, format string, args ...any) {
 	r.faultAt(path, r.origin(path), format, args...)
@@ -78,7 +78,7 @@ func (r *report) rules(rules ...rule) {
 	}
 }
 
-// outside reports whether a duration is neither zero, which stands for none, nor between
+// outside reports whether a duration is neither zero, which means none, nor between
 // min and max.
 func outside(d, min, max time.Duration) bool { return d != 0 && (d < min || d > max) }
 
@@ -117,7 +117,7 @@ func (r *report) err() error {
 	}
 	slices.SortStableFunc(r.faults, func(a, b Fault) int { return strings.Compare(a.path, b.path) })
 	if r.more {
-		r.faults = append(r.faults, Fault{text: fmt.Sprintf("there are more: these are the first %d", maxFaults)})
+		r.faults = append(r.faults, Fault{text: fmt.Sprintf("there are more faults; these are the first %d", maxFaults)})
 	}
 	return cli.Usage(&Error{r.faults})
 }

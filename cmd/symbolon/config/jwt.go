@@ -51,7 +51,7 @@ func (c *Config) checkJWT(r *report) {
 		"it must be between 1s and 1h: the time for which a session that was revoked at Ory may still be accepted")
 	tokens := j.Tokens()
 	if tokens == nil {
-		r.faultIf(j.Issuer != "" || j.Audience != "" || len(j.Algorithms) > 0, "auth.jwt.jwks", "it is not set, and the rest of auth.jwt has no effect without it: the URL or the path of a file with the public keys")
+		r.faultIf(j.Issuer != "" || j.Audience != "" || len(j.Algorithms) > 0, "auth.jwt.jwks", "it is not set, and the rest of auth.jwt has no effect without it: set it to the URL or the path of a file with the public keys")
 		return
 	}
 	problems := faults.In(tokens.Check())
@@ -59,10 +59,10 @@ func (c *Config) checkJWT(r *report) {
 		r.faultIn("auth.jwt."+jwtKeys[field], problems[field])
 	}
 	if j.Audience == "" {
-		r.warn("auth.jwt.audience", "it is not set: every token without an aud that Ory signs with these keys is accepted, also one that was made for another application")
+		r.warn("auth.jwt.audience", "it is not set: Symbolon accepts every token without an aud that Ory signs with these keys, also a token for another application")
 	}
 	if c.Ory.AdminURL == "" {
-		r.warn("auth.jwt", "without ory.admin_url a token makes no user, and Symbolon cannot check whether its session was revoked: it is accepted for up to %s", j.MaxLife)
+		r.warn("auth.jwt", "without ory.admin_url a token makes no user, and Symbolon cannot check whether the token's session was revoked: a token is accepted for up to %s", j.MaxLife)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // DefaultFile is read if it exists and --config does not name another file.
 const DefaultFile = "symbolon.yaml"
 
-// Load reads the file, then the environment, which wins, and checks the result. Every fault
+// Load reads the file, then the environment, which overrides it, and checks the result. Every fault
 // is in one *Error. Warnings are returned with and without an error.
 func Load(file string, env Environ) (*Config, []Fault, error) {
 	r := &report{where: map[string]string{}}
@@ -67,7 +67,7 @@ func readFile(file string, env Environ, c *Config, r *report) error {
 	y.read(text, c)
 	if y.open && mode.Perm()&0o004 != 0 {
 		r.warnings = append(r.warnings, Fault{"", path,
-			"the file contains a secret and every user of this machine may read it: chmod 600, or write ${SYMBOLON_SECRET} and the like"})
+			"the file contains a secret, and every user of this machine can read it: run chmod 600, or put the secret into an environment variable and write ${SYMBOLON_SECRET}"})
 	}
 	return nil
 }

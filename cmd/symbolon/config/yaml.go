@@ -40,7 +40,7 @@ func (y *yamlReader) read(text []byte, c *Config) {
 	case err != nil || len(doc.Content) != 1:
 		y.faultAt("", y.name, "%s", yamlFault(err))
 	case d.Decode(&more) == nil:
-		y.faultAt("", y.line(more.Line), "a second document follows; the file must be one")
+		y.faultAt("", y.line(more.Line), "a second document follows; the file must contain only one")
 	case doc.Content[0].Kind != yaml.MappingNode:
 		y.faultAt("", y.name, "the file must be a mapping: ory: …, secret: …")
 	default:
@@ -63,7 +63,7 @@ var quoted = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
 // they may be part of a secret.
 func yamlFault(err error) string {
 	if err == nil || err.Error() == "EOF" {
-		return "the file is empty; leave it out to run on the defaults"
+		return "the file is empty; without a file, Symbolon uses the defaults"
 	}
 	return "it cannot be read: " + quoted.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "'…'")
 }
@@ -89,13 +89,13 @@ func (y *yamlReader) node(n *yaml.Node, v reflect.Value, path string) error {
 	overruled := !y.free && y.env[EnvName(path)] != ""
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		return errors.New("anchors and aliases are not supported: write the value out")
+		return errors.New("anchors and aliases are not supported: write the value itself")
 	case n.Style&yaml.TaggedStyle != 0:
 		return errors.New("tags (!…) are not supported")
 	case isNull && v.Kind() == reflect.Struct:
 		return nil // a section whose keys are all commented out
 	case isNull:
-		return errors.New("it has no value: give it one or leave the key out")
+		return errors.New("it has no value: give it a value, or leave the key out")
 	case v.Kind() == reflect.Struct:
 		return y.section(n, v, path)
 	case v.Kind() == reflect.Slice:
@@ -132,7 +132,7 @@ func (y *yamlReader) members(n *yaml.Node, path string, f func(key, value *yaml.
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge":
 			y.faultAt(at, y.line(key.Line), "a key must be a plain word")
 		case seen[key.Value]:
-			y.faultAt(at, y.line(key.Line), "the key is there twice")
+			y.faultAt(at, y.line(key.Line), "the file contains this key twice")
 		default:
 			seen[key.Value] = true
 			f(key, value, at)
@@ -171,7 +171,7 @@ func (y *yamlReader) mapping(n *yaml.Node, v reflect.Value, path string, overrul
 	case n.Kind != yaml.MappingNode && policies:
 		return errors.New("it must be a mapping: {NAME: {aal: aal2}}")
 	case n.Kind != yaml.MappingNode:
-		return errors.New("it must be a mapping of text to text")
+		return errors.New("it must be a mapping whose values are text")
 	case overruled && policies:
 		return nil
 	}

@@ -110,7 +110,7 @@ func onIdentity(do func(r *http.Request, id symbolon.IdentityID) (any, error)) o
 func parseIdentity(text string) (symbolon.IdentityID, error) {
 	id, err := symbolon.ParseIdentityID(text)
 	if err != nil {
-		return "", badRequest("An identity's ID is a UUID, and not the nil one.")
+		return "", badRequest("An identity's ID must be a UUID, but not the nil UUID.")
 	}
 	return id, nil
 }

@@ -27,7 +27,7 @@ func operatorOnly(key config.Hidden, next http.Handler) http.Handler {
 			refuse(w, "The operator's key is missing or wrong.")
 			return
 		case key == "" && !local(r):
-			refuse(w, "Without a key the operator's side answers only programs on its own machine: configure serve.admin_key.")
+			refuse(w, "Without a key, only programs on the server's own machine may use this API: configure serve.admin_key.")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -33,7 +33,7 @@ func (h *erasures) eraseUser(r *http.Request) (any, error) {
 }
 
 // eraseIdentity answers DELETE /admin/identities/{id}, mostly for an identity without a
-// user. If Symbolon does not know the identity, Ory is asked for it.
+// user. If Symbolon does not know the identity, the handler looks for it at Ory.
 func (h *erasures) eraseIdentity(r *http.Request, id symbolon.IdentityID) (any, error) {
 	p, err := h.people.lookup(r, string(id))
 	switch {
@@ -56,7 +56,7 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 	defer cancel()
 	begun, err := h.Begin(ctx, request)
 	if errors.Is(err, erase.ErrRequest) {
-		err = badRequest("row is anonymise or delete; why is one line of at most 1000 bytes, without an e-mail address: it is kept for good.")
+		err = badRequest("row must be anonymise or delete; why must be one line of at most 1000 bytes, without an e-mail address, because it is kept permanently.")
 	}
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func (h *findings) query(raw string) (q symbolon.FindingsQuery, err error) {
 	if values.Has("after") {
 		at, err := h.cursors.open(h.bound(q.Kind), values.Get("after"))
 		if err != nil || len(at) != 2 {
-			return q, badRequest("after must be the next of a page of the same query, at most a day old.")
+			return q, badRequest("after must be the value of next from an earlier page of the same query, at most a day old.")
 		}
 		q.After, q.AfterKind = symbolon.IdentityID(at[0]), symbolon.FindingKind(at[1])
 	}
@@ -120,7 +120,7 @@ func (h *findings) repair(r *http.Request) (any, error) {
 func (h *findings) find(ctx context.Context, text string) (symbolon.Finding, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 || strconv.FormatInt(id, 10) != text {
-		return symbolon.Finding{}, badRequest("A finding's ID is a number.")
+		return symbolon.Finding{}, badRequest("A finding's ID must be a number.")
 	}
 	f, err := h.store.Finding(ctx, h.project, id)
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -135,11 +135,11 @@ func problem(err error, f symbolon.Finding) error {
 	conflict := func(message string) error { return answer.New(409, answer.Conflict, message) }
 	switch {
 	case errors.Is(err, reconcile.ErrByHand):
-		return conflict("No repair settles a " + string(f.Kind) + ": POST /admin/links says whose the identity is, or the application fixes its row.")
+		return conflict("A finding of kind " + string(f.Kind) + " has no automatic repair: bind the identity by POST /admin/links, or correct the application's row.")
 	case errors.As(err, &deny):
-		return conflict("It is still so: " + cli.Plain(deny.Error()))
+		return conflict("The difference still exists: " + cli.Plain(deny.Error()))
 	case errors.Is(err, symbolon.ErrConflict):
-		return conflict("It is still so: " + cli.Plain(f.Detail))
+		return conflict("The difference still exists: " + cli.Plain(f.Detail))
 	case err != nil:
 		return fmt.Errorf("repair finding %d (%s): %w", f.ID, f.Kind, err)
 	}

@@ -89,7 +89,7 @@ func parseBind(body []byte) (b bindRequest, err error) {
 func (h *people) revoke(r *http.Request) (any, error) {
 	id, err := symbolon.ParseIdentityID(r.PathValue("id")) // a session's ID is a UUID as well
 	if err != nil {
-		return nil, badRequest("A session's ID is a UUID, and not the nil one.")
+		return nil, badRequest("A session's ID must be a UUID, but not the nil UUID.")
 	}
 	err = h.verifier.RevokeSession(r.Context(), string(id))
 	if errors.Is(err, symbolon.ErrNotFound) {

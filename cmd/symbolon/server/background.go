@@ -30,7 +30,7 @@ func (p *Server) tasks() []work.Task {
 	return tasks
 }
 
-// erasePause is the time between two looks for unfinished erasures.
+// erasePause is the time after which the server looks again for unfinished erasures.
 const erasePause = 5 * time.Second
 
 // resumeErasures continues the erasures that any server has begun. Its requests to Ory wait
@@ -60,12 +60,12 @@ func (p *Server) newBackground() (*background, error) {
 	return &background{q, db}, nil
 }
 
-// stop waits for the jobs that run. They were told to stop together with the listeners.
+// stop waits for the jobs that run. The queue began to stop together with the listeners.
 func (b *background) stop(ctx context.Context, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
 	defer cancel()
 	if err := b.Stop(ctx); err != nil {
-		log.Warn("stopped before the background work was done; it continues at the next start", "error", err)
+		log.Warn("the server stopped before the background work was done; the work continues at the next start", "error", err)
 	}
 	_ = b.db.Close()
 }

@@ -38,7 +38,7 @@ func newMetrics() *metrics {
 		return metric.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_" + name, Help: help}, labels)
 	}
 	b := cli.ThisBuild()
-	metric.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, labelled with the build.",
+	metric.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "Always 1. The labels describe the build.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.GoVersion}}).Set(1)
 	return &metrics{
 		registry: registry,
@@ -52,7 +52,7 @@ func newMetrics() *metrics {
 			Help:    "Time from the request's header to the end of its handler.",
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"listener", "route"}),
 		lastRun: metric.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
-			Help: "When a reconcile run was last completed."}),
+			Help: "Time at which the last complete reconcile run ended."}),
 	}
 }
 

@@ -12,7 +12,7 @@ type sessionMetrics struct {
 	purges   *purgeListener
 }
 
-// sample is one metric and its present value.
+// sample is one metric and its current value.
 type sample struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -36,12 +36,12 @@ func (m *sessionMetrics) samples() []sample {
 		{"replicas_memory_pending", "Known sessions that are not yet written to the table of the replicas.", gauge, float64(s.MemoryPending)},
 		{"replicas_purges_pending", "Purges that are not yet sent to other replicas.", gauge, float64(s.PurgesPending)},
 		{"session_questions_total", "Requests to Ory that check a session.", counter, float64(s.Asked)},
-		{"session_refreshes_total", "Requests among them that refresh a session in use, in the background.", counter, float64(s.Renewed)},
-		{"session_served_stale_total", "Answers from the cache that were extended because Ory did not answer.", counter, float64(s.ServedStale)},
+		{"session_refreshes_total", "Requests to Ory that refresh a session in use, in the background. They are a part of symbolon_session_questions_total.", counter, float64(s.Renewed)},
+		{"session_served_stale_total", "Cached answers that were used past auth.max_stale because Ory did not answer.", counter, float64(s.ServedStale)},
 		{"session_unknown_total", "Requests to Ory that ended in \"don't know\".", counter, float64(s.Unknown)},
 		{"jwt_keys", "Public keys that verify Ory's tokens. 0: auth.jwt is not configured, or its keys could not be read yet.", gauge, float64(s.Tokens.Keys)},
 		{"jwt_key_faults_total", "Failed attempts to read the public keys.", counter, float64(s.Tokens.KeyFaults)},
-		{"jwt_signatures_total", "Signatures of Ory's tokens that were checked, valid or not.", counter, float64(s.Tokens.Signatures)},
+		{"jwt_signatures_total", "Signatures of Ory's tokens that were verified, valid or not. A valid token is not verified again while it is cached.", counter, float64(s.Tokens.Signatures)},
 		{"jwt_refused_total", "JWTs that were refused, including the application's own.", counter, float64(s.Tokens.Refused)},
 	}
 }

@@ -85,10 +85,10 @@ func (h *repairs) show(r *http.Request) (any, error) {
 			return runBody(*run), nil
 		}
 	}
-	return nil, answer.New(404, answer.NotFound, "There is no such run: the server remembers the last 20 since its start.")
+	return nil, answer.New(404, answer.NotFound, "There is no such run. The server remembers only the last 20 runs since its start.")
 }
 
-var errAtWork = answer.New(409, answer.Conflict, "A run is at work already. Try again when it is done.")
+var errAtWork = answer.New(409, answer.Conflict, "A run is under way already. Try again when it is done.")
 
 // begin starts a run and names it.
 func (h *repairs) begin(o *reconcile.Options) error {

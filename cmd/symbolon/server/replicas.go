@@ -58,7 +58,7 @@ func (e *purgeListener) run(ctx context.Context, conf *pgx.ConnConfig) {
 		}
 		if !warned && ctx.Err() == nil {
 			warned = true // once, until it has listened again
-			e.log.Warn("no LISTEN connection for the purges of other replicas: the table is read instead, twice a second", "error", err)
+			e.log.Warn("no LISTEN connection for the purges of other replicas: the table is polled instead, twice a second", "error", err)
 		}
 		_ = wait.For(ctx, listenRetry)
 	}

@@ -170,7 +170,7 @@ func TestListenConnectionIsCut(t *testing.T) {
 		}
 		line.repair()
 		cmdtest.Eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
-		if !strings.Contains(i.logs.String(), "the table is read instead") {
+		if !strings.Contains(i.logs.String(), "the table is polled instead") {
 			t.Error("the log does not say so")
 		}
 	})

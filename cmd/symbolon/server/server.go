@@ -106,7 +106,7 @@ func (p *Server) Close(ctx context.Context) error {
 	p.verifier.Close()
 	p.purges.close()
 	if err := p.Linker.Close(ctx); err != nil {
-		p.log.Warn("stopped before every back-reference was written", "error", err)
+		p.log.Warn("the server stopped before all back-references were written", "error", err)
 	}
 	p.log.Info("stopped")
 	p.System.Close()

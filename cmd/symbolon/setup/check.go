@@ -70,9 +70,9 @@ func (p *plan) sql() (err error) {
 	var doubled *sqlstore.DoubledError
 	switch {
 	case errors.As(err, &doubled):
-		return nothingWritten(err, "keep each identity in one row, its user's, empty it in the others, and run this again")
+		return nothingWritten(err, "leave each identity's ID only in the row of its user, set it to null in the other rows, and run this again")
 	case errors.Is(err, sqlstore.ErrTableBusy):
-		return nothingWritten(err, "run this again when it is quiet")
+		return nothingWritten(err, "run this again when the table is less busy")
 	case err != nil:
 		return p.stopped(err, "remove the cause and run this again, which runs the rest; without --apply the SQL is printed, and somebody else may run it")
 	}

@@ -20,17 +20,17 @@ import (
 type Cmd struct {
 	Database          string   `placeholder:"DSN" help:"sqlite://path or postgres://user:password@host:5432/name. A password is better kept in SYMBOLON_DATABASE. Default: sqlite://symbolon.db."`
 	OryPublicURL      string   `name:"ory-public-url" placeholder:"URL" help:"Ory's public API. Default: http://127.0.0.1:4433."`
-	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API, or none. Default: port 4434 if the public API is on 4433; on Ory Network the same address."`
+	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API. The word none: do not use it. Default: port 4434 if the public API is on 4433; on Ory Network the same address."`
 	URL               string   `name:"url" placeholder:"URL" help:"The address at which Ory reaches Symbolon; not 127.0.0.1 if Ory runs in a container. Default: http://127.0.0.1:4460."`
 	Table             string   `placeholder:"NAME" help:"Your users table. Default: symbolon_users, which Symbolon makes."`
 	ID                string   `name:"id" placeholder:"COLUMN" help:"Its primary key. Default: the primary key in the database."`
-	Identity          string   `placeholder:"COLUMN" help:"The column for the identity's ID. Default: a column with such a name, or ory_identity_id, which --apply adds."`
+	Identity          string   `placeholder:"COLUMN" help:"The column for the identity's ID. Default: an existing column named ory_identity_id, identity_id, kratos_identity_id, kratos_id, ory_id, ory_identity or ory; else ory_identity_id, which --apply adds."`
 	NewID             string   `name:"new-id" placeholder:"HOW" help:"How new users get their ID: uuidv7, database or identity. Default: database if the key is a number, else uuidv7."`
-	CreateURL         string   `name:"create-url" placeholder:"URL" help:"Your application's URL that makes its users itself, in any database. The database above then holds only the links. docs/create-url.md"`
-	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. Repeat it, or give none. Default: by the names of the columns."`
+	CreateURL         string   `name:"create-url" placeholder:"URL" help:"The URL at which your application makes its users itself, in any database. The database of --database then holds only the links. docs/create-url.md"`
+	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. May be repeated. The word none: no columns. Default: chosen by the names of the columns."`
 	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column is filled from active, else keep."`
-	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again; or none. Default: the unique ones."`
-	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that anonymise empties. Default: all that are filled from the identity."`
+	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again. The word none: no columns. Default: the unique columns that are filled from the identity."`
+	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that the policy anonymise empties. Default: all columns that are filled from the identity."`
 
 	Apply bool `help:"Run the SQL that the users table needs."`
 	Force bool `help:"Replace existing files, except the secret."`
@@ -119,7 +119,7 @@ func (p *plan) print() error {
 		source = "in " + p.secretFile()
 		command = "SYMBOLON_SECRET=$(cat " + shell(p.secretFile()) + ") symbolon"
 	}
-	fmt.Fprintf(&b, "the secret is %s: keep it, because no ID can be proved without it\n", source)
+	fmt.Fprintf(&b, "the secret is %s: keep it, because no ID that Symbolon made can be verified without it\n", source)
 	if p.file != config.DefaultFile {
 		conf = " --config " + shell(p.file)
 	}

@@ -44,7 +44,7 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, silence tim
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
 		_ = db.Close()
-		return nil, "", cli.Hint(fmt.Errorf("the database does not answer: %w", err), "is the address in `database` right, and is the database up?")
+		return nil, "", cli.Hint(fmt.Errorf("the database does not answer: %w", err), "check that the address in `database` is right, and that the database is running")
 	}
 	limit := cmp.Or(c.DatabasePool.Max, 10)
 	db.SetMaxOpenConns(limit)

@@ -47,11 +47,11 @@ func (s *System) current(ctx context.Context) error {
 	have, want, err := migrate.Current(ctx, s.DB, s.Store.Dialect)
 	switch {
 	case err != nil:
-		return fmt.Errorf("look at the database: %w", err)
+		return fmt.Errorf("read the version of the database's tables: %w", err)
 	case have > want:
 		return migrate.ErrNewer
 	case have < want:
-		return cli.Hint(errors.New("the database is not up to date"), "symbolon migrate, or a start of symbolon serve, brings it up")
+		return cli.Hint(errors.New("the database is not up to date"), "run symbolon migrate, or start symbolon serve, to bring it up to date")
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (s *System) tellServers(a *cli.App) {
 	})
 }
 
-// fits reports every fault of the users table that would keep people out.
+// fits reports every fault of the users table that would deny people access.
 func (s *System) fits(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

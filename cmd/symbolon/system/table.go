@@ -41,7 +41,7 @@ func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string
 	var doubled *sqlstore.DoubledError
 	switch {
 	case errors.As(err, &doubled):
-		return fmt.Sprintf("keep each identity in one row, its user's: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
+		return fmt.Sprintf("leave each of these identity IDs only in the row of its user, and set it to null in the other rows: %s; then %s", strings.Join(doubled.Values, ", "), otherwise)
 	case err != nil || len(todo) == 0:
 		return otherwise
 	}

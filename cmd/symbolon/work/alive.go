@@ -20,7 +20,7 @@ const (
 	beatSQLite   = `update river_job set attempted_at = datetime('now', 'subsec') where id = $1 and state = 'running'`
 )
 
-// pulse is the pause between two beats: several fit into the time after which a job counts as
+// pulse is the pause between two beats. Several beats fit into the time after which a job is treated as
 // abandoned.
 const pulse = 5 * time.Second
 

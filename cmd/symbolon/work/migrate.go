@@ -89,11 +89,11 @@ func Current(ctx context.Context, db *sql.DB, d sqlstore.Dialect) (bool, error) 
 	}
 	m, err := migrator(driver, d)
 	if err != nil {
-		return false, fmt.Errorf("look at the tables of the background work: %w", err)
+		return false, fmt.Errorf("read the tables of the background work: %w", err)
 	}
 	result, err := m.Validate(ctx, nil)
 	if err != nil {
-		return false, fmt.Errorf("look at the tables of the background work: %w", err)
+		return false, fmt.Errorf("read the tables of the background work: %w", err)
 	}
 	return result.OK, nil
 }

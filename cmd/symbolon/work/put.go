@@ -42,8 +42,9 @@ func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) e
 	return nil
 }
 
-// Put puts a job, unless a job of the task and key waits. If it returns nil, the work will be
-// done after any crash. The note of a job that waits is not changed.
+// Put puts a job, unless a job with the same task and key is already waiting. If it returns
+// nil, the work will be done after any crash. note is text for the job. A waiting job keeps
+// its first note.
 //
 // A job that has the key has not begun, because a job changes its key before that
 // ([Queue.claim]). It cannot begin before the insert is committed either, because the insert
@@ -142,7 +143,7 @@ func (q *Queue) options(t Task) *river.InsertOpts {
 }
 
 // begin puts the one job of a schedule, unless it exists. If the job sleeps for longer than
-// the present pause of the schedule, it is woken.
+// the current pause of the schedule, it is woken.
 func (q *Queue) begin(ctx context.Context, t Task) error {
 	done, err := q.client.Insert(ctx, args{Project: q.config.Project, Task: t.Name}, q.options(t))
 	if err == nil && done.UniqueSkippedAsDuplicate && time.Until(done.Job.ScheduledAt) > t.Every {

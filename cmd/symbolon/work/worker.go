@@ -143,7 +143,7 @@ func snooze(ctx context.Context, d time.Duration, hold bool) error {
 	return river.JobSnooze(max(d, 0))
 }
 
-// giveUp ends a job for good.
+// giveUp ends a job that is not retried again.
 func (q *Queue) giveUp(ctx context.Context, t Task, j Job, why error, log *slog.Logger) error {
 	log.Warn("background work was given up", "after", time.Since(j.At).Round(time.Second), "error", why)
 	if t.GaveUp != nil {

@@ -202,9 +202,9 @@ func bothHalves(w *walk) {
 	for _, want := range []string{"1 column", "3 named", "2 ambiguous", "4 to be bound"} {
 		w.says(out[1], want)
 	}
-	w.says(out[2], "4 bound, 0 before, 0 refused")
+	w.says(out[2], "4 bound, 0 already done, 0 refused")
 	w.says(out[3], "4 undone")
-	w.says(out[3], "4 bound, 0 before, 0 refused")
+	w.says(out[3], "4 bound, 0 already done, 0 refused")
 	for user, want := range map[int]string{1: hooked, 2: byText, 3: byNumber, 4: legacy} {
 		if got := w.one(`select ory_identity_id from accounts where id = $1`, user); got != want {
 			w.t.Errorf("user %d has identity %s, want %s", user, got, want)
