@@ -120,7 +120,7 @@ func (l *Linker) settled(ctx context.Context, i symbolon.Identity) (Wrote, error
 	}
 	ory, ok := l.Ory.(signIns)
 	if !ok {
-		return "", errors.New("Linker.Ory has no method LastSignIn, without which nothing is repaired")
+		return "", errors.New("the Ory of the Linker has no method LastSignIn, without which nothing is repaired")
 	}
 	last, err := ory.LastSignIn(ctx, i.ID)
 	if err != nil {
