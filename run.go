@@ -42,8 +42,8 @@ const (
 	EraseScrub    ErasureStep = "scrub"    // clear Symbolon's own records of the person
 	EraseDone     ErasureStep = "done"     // every step was done
 
-	// EraseWithdrawn ends an erasure that changed nothing, because the identity or the user
-	// was bound to somebody else meanwhile. The operator has to say which person is meant.
+	// EraseWithdrawn ends an erasure that changed nothing, because the identity and the
+	// user no longer belonged together. The operator has to say which of them to erase.
 	EraseWithdrawn ErasureStep = "withdrawn"
 )
 

@@ -14,9 +14,9 @@ import (
 // Fault is one fault of the users table or of Symbolon's own tables.
 type Fault struct {
 	Kind   FaultKind
-	Column string // of the users table; empty: the table as a whole
-	Is     string // what is so
-	Fix    string // what fixes it
+	Column string // the column of the users table; empty: the table as a whole
+	Is     string // what was found
+	Fix    string // how to fix it
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }
@@ -27,16 +27,16 @@ type FaultKind string
 // The kinds.
 const (
 	NoTable   FaultKind = "no_table"   // there is no users table
-	NoColumn  FaultKind = "no_column"  // a column that is configured is not there
+	NoColumn  FaultKind = "no_column"  // a configured column does not exist
 	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
 	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
-	Refusing  FaultKind = "refusing"   // rows as Symbolon writes them would be refused
-	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or of another version
+	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
+	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
-// Check returns all faults of the description of the users table, of the table itself and of
-// Symbolon's own tables, one sentence each. It returns nil if there are none. Programs call
-// it when they start. It only reads.
+// Check returns all faults of the description of the users table, of the table itself and
+// of Symbolon's own tables, one sentence each. It returns nil if there are none. Programs
+// call it when they start. Check only reads.
 func (s *Store) Check(ctx context.Context) error {
 	faults, err := s.Examine(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Store) Check(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Examine is Check for programs that distinguish the faults: each one is a *[Fault]. The error
+// Examine is Check for programs that distinguish the faults: each one is a *[Fault]. err
 // says that the description itself is wrong, or that the database did not answer.
 func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if err := s.setup(); err != nil {
@@ -90,7 +90,7 @@ func (s *Store) checkKey(t table) (faults []error) {
 	switch u.newID() {
 	case ByDatabase:
 		if !c.preset && t.rowid != c.name {
-			fault(Refusing, "does not fill itself", "new_id database needs a key that fills itself: make it a serial, an identity or give it a default, or set new_id to uuidv7")
+			fault(Refusing, "does not fill itself", "new_id database needs a key that fills itself: make it `generated as identity` or `serial`, or give it a default, or set new_id to uuidv7")
 		}
 	case ByMint, ByIdentity:
 		if c.kind.integer() {
@@ -121,7 +121,7 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 			u.parts(), quote(c.name))
 	}
 	if c.notNull && !u.one() {
-		fault(Refusing, "must allow null: a user whose identity was taken away has none", "alter it to allow null")
+		fault(Refusing, "must allow null, because a user whose identity was taken away has none", "alter it to allow null")
 	}
 	if c.generated {
 		fault(Refusing, "is generated and cannot be written", "name another in users.identity")

@@ -28,14 +28,14 @@ from {users} u `
 	oneUserRow    = userRow + `where u.{id} = $2`
 
 	// emailRows uses an index on the same expression, if there is one. In both databases it
-	// lowers only ASCII letters, and so does symbolon.NormalEmail.
+	// converts only ASCII letters to lower case, as symbolon.NormalEmail does.
 	emailRows = userRow + `where {folded} = $2 order by u.{id} limit 3`
 )
 
-// UserRows returns at most limit rows, in the order of their keys. They come after the user
-// after, which may be empty. column is one more column to read, or empty. The e-mail address
-// is read if Users.Email names its column. It writes nothing. A page is read at one moment,
-// and two pages are read at two.
+// UserRows returns at most limit rows after the key after, ordered by key. If after is
+// empty, it begins with the first row. column is one more column to read, or empty. The
+// e-mail address is read if Users.Email names its column. UserRows writes nothing. One page
+// is one consistent read; different pages may show different states.
 func (s *Store) UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error) {
 	if limit < 1 {
 		return nil, errors.New("sqlstore: user rows: the limit is not positive")
@@ -95,7 +95,7 @@ func (s *Store) people(ctx context.Context, project, column string) (*shape, err
 	return shape, nil
 }
 
-// fillPeople fills the columns into one of the statements above.
+// fillPeople fills the names of the columns into one of the statements above.
 func (t *shape) fillPeople(text, column string) string {
 	asText := func(name string) string {
 		if name == "" {
@@ -130,7 +130,8 @@ func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
 	return r, err
 }
 
-// keyless reports whether the row's key is null, which SQLite allows. Such a row is no user.
+// keyless reports whether the row's key is null, which SQLite allows. Such a row is not a
+// user.
 func keyless(r symbolon.UserRow) bool { return r.ID == "" }
 
 // yes reads a column that says whether something was verified. The column is a boolean, a
@@ -168,7 +169,7 @@ func (u Users) checkEmail(t table) (faults []error) {
 		return nil
 	}
 	if c, ok := t.columns[u.Email]; !ok {
-		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which is to hold e-mail addresses", u.table(), u.Email))
+		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which should hold the e-mail addresses", u.table(), u.Email))
 	} else if c.kind != text {
 		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: an e-mail address is text", u.table(), u.Email, c.declared))
 	}
@@ -176,9 +177,9 @@ func (u Users) checkEmail(t table) (faults []error) {
 	declared := strings.ToLower(c.declared)
 	switch {
 	case !ok:
-		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which is to say that an e-mail address is verified", u.table(), u.EmailVerified))
+		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which should say that an e-mail address is verified", u.table(), u.EmailVerified))
 	case c.kind != boolean && !c.kind.integer() && !strings.Contains(declared, "time") && !strings.Contains(declared, "date"):
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: that an address is verified is said by a boolean, an integer, or the time of it",
+		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: the column must be a boolean, an integer, or the time of the verification",
 			u.table(), u.EmailVerified, c.declared))
 	}
 	return faults
