@@ -12,8 +12,8 @@ var (
 	ErrUnavailable = errors.New("temporarily unavailable")
 
 	// ErrRateLimited: Ory's rate limit, or the background's share of it, is used up for
-	// now, and Ory was not asked. Such an error matches ErrUnavailable, too. If it has a
-	// method Wait() time.Duration, that says how long to wait.
+	// now, and Ory was not asked. The error also matches ErrUnavailable. If the error has a
+	// method Wait() time.Duration, the method says how long to wait.
 	ErrRateLimited = errors.New("Ory's rate limit is reached")
 
 	// ErrNotFound: there is no such identity or user.

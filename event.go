@@ -28,10 +28,10 @@ type Event struct {
 	At       time.Time
 	Kind     EventKind
 	Identity IdentityID
-	User     UserID // after the change
-	Before   UserID // before the change, if it was another user
+	User     UserID // the user after the change
+	Before   UserID // the user before the change; empty if it is the same
 	Source   Source
-	Finding  FindingKind // of the finding events and of link.held
+	Finding  FindingKind // set on the events of findings and on link.held
 	Detail   string      // a sentence for people, which no program parses
 
 	// Run is the adoption run in which the change was made; empty for all other events.

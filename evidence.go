@@ -19,8 +19,8 @@ type Reading struct {
 	// metadata_admin mean that the identity has none.
 	Admin bool
 
-	// Rewrite writes the projected columns even if the ledger says that they hold these
-	// values, because somebody else has changed them.
+	// Rewrite makes the store write the projected columns even if the ledger says that they
+	// hold these values already, because another program has changed them.
 	Rewrite bool
 }
 
@@ -42,14 +42,14 @@ type Ticket int64
 
 type readingKey struct{}
 
-// WithReading returns a context that carries r. The Linker gives it to [Store.Write], so
-// that the store's OnLink can see the identity that is being linked.
+// WithReading returns a context that carries r. The Linker gives this context to
+// [Store.Write], so that the store's OnLink can see the identity that is being linked.
 func WithReading(ctx context.Context, r Reading) context.Context {
 	return context.WithValue(ctx, readingKey{}, r)
 }
 
 // ReadingFrom returns the reading of the identity that is being linked. It returns false
-// outside of the transaction of a bond.
+// outside of a transaction that links an identity.
 func ReadingFrom(ctx context.Context) (Reading, bool) {
 	r, ok := ctx.Value(readingKey{}).(Reading)
 	return r, ok
@@ -60,16 +60,16 @@ type Query struct {
 	Project string
 	Reading Reading
 
-	// Claims are the user IDs that the identity's metadata names. An empty one asks
-	// nothing.
+	// Claims are the user IDs that the identity's metadata names. An empty ID is not looked
+	// up.
 	Claims []UserID
 
-	// Emails are the identity's e-mail addresses, as [NormalEmail] returns them. There
-	// are none unless the policy trusts verified e-mail.
+	// Emails are the identity's e-mail addresses, as [NormalEmail] returns them. The list
+	// is empty unless the policy trusts verified e-mail.
 	Emails []string
 }
 
-// Evidence is what the store knows of an identity, all read at one moment.
+// Evidence is what the store knows of an identity, read in one consistent read.
 type Evidence struct {
 	Link *Link // the identity's entry in the ledger; nil: none
 	User *Row  // the row of Link.User; nil: none
@@ -78,14 +78,14 @@ type Evidence struct {
 	// Claims answers Query.Claims, in the same order.
 	Claims []Claimed
 
-	// Matches answers Query.Emails, up to three rows for each address. It may be left out
-	// if the identity has a user.
+	// Matches answers Query.Emails, up to three rows for each address. A store may leave it
+	// empty if the identity has a user.
 	Matches []Match
 
 	// Conflicts counts the refused claims of the past hour, and Users the linked users of
-	// the project. Both may be left out unless a claim names an existing user. A store may
-	// stop counting Users at 100 × (Conflicts + 1), because a larger number changes no
-	// decision.
+	// the project. A store may leave both zero unless a claim names an existing user. A
+	// store may stop counting Users at 100 × (Conflicts + 1), because a larger number
+	// changes no decision.
 	Conflicts, Users int
 }
 

@@ -16,8 +16,8 @@ const (
 	MetadataNotObject FindingKind = "metadata_not_object"
 
 	// MissingBackReference: the user's ID could not be written at Ory, and the write was
-	// given up. There is such a finding under WriteRepair only. Nothing of Symbolon's
-	// depends on the value.
+	// given up. Only WriteRepair makes this finding. Nothing in Symbolon depends on the
+	// value.
 	MissingBackReference FindingKind = "missing_back_reference"
 
 	// ClaimedByOther: the identity's claim or voucher names the user of another identity,
@@ -32,7 +32,7 @@ const (
 	// the two sides has not verified it. The identity is on hold until both have.
 	UnverifiedEmail FindingKind = "unverified_email"
 
-	// VoucherVoid: metadata_admin.symbolon is not a good voucher, or its user cannot be
+	// VoucherVoid: metadata_admin.symbolon is not a valid voucher, or its user cannot be
 	// linked.
 	VoucherVoid FindingKind = "voucher_void"
 
@@ -55,8 +55,8 @@ const (
 	// IdentityReturned: Ory again has an identity that was proved gone.
 	IdentityReturned FindingKind = "identity_returned"
 
-	// RowKept: the identity is gone, but the user's row could not follow the policy. Under
-	// anonymise and delete the next reconcile tries again.
+	// RowKept: the identity is gone, but the user's row could not be changed as the policy
+	// says. If the policy is anonymise or delete, the next reconcile run tries again.
 	RowKept FindingKind = "row_kept"
 
 	// Moved: the operator bound the identity's user to another identity.
@@ -66,7 +66,7 @@ const (
 // Finding is a difference between the halves that an operator should see. An identity has
 // at most one open finding of a kind.
 type Finding struct {
-	ID       int64 // given by the store; 0 before
+	ID       int64 // given by the store; 0 until then
 	Kind     FindingKind
 	Identity IdentityID
 	User     UserID // empty if no user is concerned
@@ -79,8 +79,8 @@ type FindingsQuery struct {
 	Project string
 	Kind    FindingKind // empty: all
 
-	// After and AfterKind are the last finding of the page before. With an empty AfterKind
-	// the page begins after all findings of the identity After.
+	// After and AfterKind name the last finding of the previous page. With an empty
+	// AfterKind the page begins after all findings of the identity After.
 	After     IdentityID
 	AfterKind FindingKind
 

@@ -13,9 +13,9 @@ import (
 // lower-case form, never the nil UUID. Make one with [ParseIdentityID].
 type IdentityID string
 
-// ParseIdentityID reads a UUID of 36 characters and lowers its digits. Every other form
-// (braces, "urn:uuid:", no hyphens) is an error. So is the nil UUID, which Ory sends in
-// hooks that run before an identity exists.
+// ParseIdentityID reads a UUID of 36 characters and converts it to lower case. Every other
+// form (braces, "urn:uuid:", no hyphens) is an error. So is the nil UUID, which Ory sends
+// in hooks that run before an identity exists.
 func ParseIdentityID(s string) (IdentityID, error) {
 	u, err := parseUUID(s)
 	if err != nil {
@@ -26,7 +26,7 @@ func ParseIdentityID(s string) (IdentityID, error) {
 		id = formatUUID(u)
 	}
 	if id == nilUUID {
-		return "", errors.New("identity ID: the nil UUID names nobody")
+		return "", errors.New("identity ID: the nil UUID is the ID of no identity")
 	}
 	return IdentityID(id), nil
 }
@@ -53,8 +53,8 @@ type Identity struct {
 	CreatedAt      time.Time
 
 	// ChangedAt is the newest time of a change that Ory shows: of the identity (frozen in
-	// Kratos v1.1 to v1.3.1), of its state, or of an address. It is a hint and no proof,
-	// because some changes move none of these times.
+	// Kratos v1.1 to v1.3.1), of its state, or of an address. It is a hint, not a proof,
+	// because some changes update none of these times.
 	ChangedAt time.Time
 }
 
@@ -66,14 +66,14 @@ type Address struct {
 }
 
 // NormalEmail returns the form in which adopting compares e-mail addresses: ASCII letters
-// are lowered, and nothing else is changed.
+// are converted to lower case, and nothing else is changed.
 //
-// It returns false for an address that must match nobody: without exactly one "@" between
-// two parts, or with blanks, control characters, invalid bytes or a rune from U+0300 on.
-// Text below U+0300 is always in Unicode's normal form C. From there on normalising would
-// turn characters into others, for example U+212A KELVIN SIGN into a K, and two addresses
-// that only look alike must never be one person. The operator binds such an address by
-// hand.
+// It returns false for an address that must match nobody: one without exactly one "@"
+// between two parts, or one with blanks, control characters, invalid bytes or a rune from
+// U+0300 on. Unicode normalisation (NFC) leaves the characters below U+0300 unchanged, and
+// changes some of the others: U+212A KELVIN SIGN becomes K. Two addresses that only look
+// alike must never be taken for one person. The operator can bind an identity with such an
+// address by hand.
 func NormalEmail(address string) (normal string, ok bool) {
 	local, domain, found := strings.Cut(address, "@")
 	if !found || local == "" || domain == "" || strings.Contains(domain, "@") || len(address) > 254 || !utf8.ValidString(address) {
@@ -128,7 +128,7 @@ func (i Identity) emails(verified bool) (out []string) {
 // nilUUID is the UUID of zeros.
 const nilUUID = "00000000-0000-0000-0000-000000000000"
 
-// digits are the places of the 16 pairs of digits in a UUID.
+// digits are the positions of the 16 pairs of digits in a UUID.
 var digits = [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
 // parseUUID reads a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, in upper or lower

@@ -23,15 +23,15 @@ type Link struct {
 	User          UserID // empty while on hold, if the identity never had a user
 	State         LinkState
 	Reason        FindingKind // why it is on hold
-	Source        Source      // of the reading that made it
+	Source        Source      // of the reading that made the bond
 	At            time.Time   // when it was made
 	Ticket        Ticket      // of the newest reading written to the user's columns
 	BackReference string      // the user's ID, if Symbolon saw it at Ory or wrote it there
 }
 
-// Entry is what a comparison of all identities needs to know of one that the ledger has.
-// Its Link is never nil. Claims, Matches, Conflicts and Users are empty. User and
-// Row.Linked are empty unless the state is [Linked].
+// Entry is one entry of the ledger, with the data that reconcile compares. Its Link is
+// never nil. Claims, Matches, Conflicts and Users are empty. User and Row.Linked are empty
+// unless the state is [Linked].
 type Entry struct {
 	Evidence
 
@@ -55,15 +55,15 @@ type Record struct {
 	Events   []Event // the newest 100, oldest first
 }
 
-// Proof says what shows that an identity and an existing user are one person's. Beside
-// the constants it is "metadata_public.KEY" or "column:NAME".
+// Proof is the kind of evidence that an identity and an existing user belong to the same
+// person. It is one of the constants, "metadata_public.KEY" or "column:NAME".
 type Proof string
 
 const (
 	ByIdentityColumn Proof = "identity_column" // the row's identity column holds the identity's ID
 	ByVoucher        Proof = "voucher"         // metadata_admin.symbolon
 	ByExternalID     Proof = "external_id"     // the identity's external_id is the user's ID
-	ByVerifiedEmail  Proof = "verified_email"  // one address, verified by both; see decide.JudgeEmail
+	ByVerifiedEmail  Proof = "verified_email"  // the same address, verified on both sides; see decide.JudgeEmail
 )
 
 const (
@@ -78,8 +78,8 @@ func (p Proof) MetadataKey() (string, bool) { return strings.CutPrefix(string(p)
 // column, that holds identity IDs.
 func (p Proof) Column() (string, bool) { return strings.CutPrefix(string(p), columnProof) }
 
-// Adoption is one line of an operator's plan: this identity and this user are one
-// person's, and By proves it.
+// Adoption is one line of an operator's plan: this identity and this user belong to the
+// same person, and By is the proof.
 type Adoption struct {
 	Identity IdentityID
 	User     UserID
@@ -98,10 +98,10 @@ type AdoptedBond struct {
 	WasOnHold FindingKind `json:"was_on_hold"` // why the identity was on hold before; empty: it was not
 }
 
-// BindOptions qualify the operator's word.
+// BindOptions are the options of link.Linker.Bind.
 type BindOptions struct {
 	// Move allows the bind to take the user from another identity that Ory still has, and
-	// the identity from its present user. Without Move such a bind is a *ConflictError.
+	// the identity from its current user. Without Move such a bind is a *ConflictError.
 	Move bool
 
 	// Why is kept in the history.

@@ -20,13 +20,14 @@ type Ory interface {
 	AddPublicMetadata(ctx context.Context, id IdentityID, key, value string) (Identity, error)
 }
 
-// Creator has the application make its own users, if Symbolon must not write the
-// application's table or cannot reach it. *createurl.Client implements it.
+// Creator asks the application to make a user, if Symbolon must not write the application's
+// table or cannot reach it. *createurl.Client implements it.
 //
 // Many goroutines may call it at once. No transaction is open meanwhile.
 type Creator interface {
-	// Create returns the application's user of the identity, and has it made if there is
-	// none. It is called again after a lost answer, and must return the same user then.
+	// Create returns the identity's user in the application. If there is none, the
+	// application makes it. After a lost answer Create is called again, and must then
+	// return the same user.
 	//
 	// An error that matches [ErrCannotCreate] is the application's denial. Its text goes
 	// into a finding, so it must hold no secret and no trait. Every other error means that
@@ -34,26 +35,28 @@ type Creator interface {
 	Create(ctx context.Context, id Identity) (UserID, error)
 }
 
-// Patience is how long a question to Ory waits for the background's share of Ory's rate.
+// Patience says how long a request to Ory waits for the background's share of Ory's rate
+// limit.
 type Patience struct {
 	For time.Duration
 
-	// Done ends the wait, even if the question is shared and has a context of its own. It
-	// is the Done of the context that [Background] got.
+	// Done is the Done channel of the context that [Background] got. It ends the wait also
+	// if several callers share the request, which then has its own context.
 	Done <-chan struct{}
 }
 
 type patienceKey struct{}
 
-// Background marks work that no person waits for: hints, schedules, repairs. Its
-// questions to Ory get only the background's share of Ory's rate, so that people's
-// requests always have the rest. If a question gets no turn within patience, its error
+// Background marks work that no person waits for: hints, schedules, repairs. Its requests
+// to Ory use only the background's share of Ory's rate limit, so that the rest is always
+// free for people's requests. If a request cannot be sent within patience, its error
 // matches [ErrRateLimited], and Ory was not asked.
 func Background(ctx context.Context, patience time.Duration) context.Context {
 	return context.WithValue(ctx, patienceKey{}, Patience{For: patience, Done: ctx.Done()})
 }
 
-// PatienceFrom returns the patience of a question. It returns false if a person waits.
+// PatienceFrom returns the Patience that [Background] put into ctx. It returns false if
+// there is none, because a person waits for the answer.
 func PatienceFrom(ctx context.Context) (Patience, bool) {
 	p, ok := ctx.Value(patienceKey{}).(Patience)
 	return p, ok

@@ -5,13 +5,13 @@ type Action string
 
 const (
 	Keep    Action = "keep"    // write no bond; only open the findings
-	Update  Action = "update"  // write the projected columns and the ticket of a bond that stands
+	Update  Action = "update"  // write the projected columns and the ticket of an existing bond
 	Create  Action = "create"  // make a user and link it
 	Attach  Action = "attach"  // link an existing user, and fill its identity column
 	Hold    Action = "hold"    // put the identity on hold: no user until an operator settles it
 	Deny    Action = "deny"    // leave the bond as it is, but hand its user out to nobody
 	Detach  Action = "detach"  // undo an adoption: remove the bond, or with Reason put the identity on hold again
-	Confirm Action = "confirm" // record BackReference in the entry of a bond that stands
+	Confirm Action = "confirm" // record BackReference in the entry of an existing bond
 	End     Action = "end"     // end the bond: the entry becomes State, and the row follows Row
 )
 
@@ -26,22 +26,25 @@ type Plan struct {
 	// Retire is the identity's former user. Its ID is never given out again.
 	Retire UserID
 
-	// Release is the identity that loses the user to this one, by the operator's word
-	// only. It is put on hold with the finding Moved; with ReleaseGone its entry becomes
+	// Release is the user's former identity, which loses the user to this one. It is put on
+	// hold with the finding Moved, because the operator bound its user to another identity.
+	// If ReleaseGone is set, the former identity was proved gone, and its entry becomes
 	// [Gone] instead.
 	Release     IdentityID
 	ReleaseGone bool
 
-	// State and Row belong to End. State is what the entry becomes: Gone or Erased. Row is
-	// the policy for the row of User, if that row holds this identity. Empty leaves it.
+	// State and Row are used by End only. State is the new state of the entry: Gone or
+	// Erased. Row is the policy for the row of User, if that row holds this identity. An
+	// empty Row leaves the row as it is.
 	State LinkState
 	Row   RowPolicy
 
-	// Clear belongs to Detach: it makes the row's identity column null.
+	// Clear is used by Detach only: it sets the row's identity column to null.
 	Clear bool
 
-	// Run is the adoption run that the plan belongs to; empty: none. A store records it with
-	// every event. Adopted belongs to Attach and is recorded with the event UserLinked.
+	// Run is the adoption run that the plan belongs to; empty: none. A store records it
+	// with every event. Adopted is used by Attach only, and is recorded with the event
+	// UserLinked.
 	Run     string
 	Adopted *AdoptedBond
 

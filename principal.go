@@ -13,16 +13,16 @@ type Session struct {
 	ExpiresAt       time.Time
 }
 
-// Principal is the answer to "who is this request?": the user, and the session that
-// proves it. Requests share a Principal: never change one.
+// Principal is the answer to "who is this request?": the user, and the session that proves
+// it. Requests share a Principal, so never change it.
 type Principal struct {
 	User    User
 	Session Session
 	Email   string // the first verified address, or ""
 
-	// Tokenised says that the proof is a JWT of Ory's, about which Ory was not asked. A
-	// revoked session therefore counts until the JWT expires. Session holds what the
-	// claims say; AAL, AuthenticatedAt and Email may be empty.
+	// Tokenised says that the proof is a JWT that Ory signed, and that Ory was not asked
+	// about it. A revoked session is therefore accepted until the JWT expires. Session
+	// holds the values of the claims; AAL, AuthenticatedAt and Email may be empty.
 	Tokenised bool
 
 	// Loaded holds the rows of session.Load; read them with its method From.

@@ -9,7 +9,7 @@ import (
 type RunState string
 
 const (
-	RunGoing  RunState = "running" // it runs, or it died and its lease has ended
+	RunGoing  RunState = "running" // a process works on it, or the process died and its lease has ended
 	RunDone   RunState = "done"
 	RunFailed RunState = "failed" // it was given up and is never continued
 )
@@ -42,21 +42,21 @@ const (
 	EraseScrub    ErasureStep = "scrub"    // clear Symbolon's own records of the person
 	EraseDone     ErasureStep = "done"     // every step was done
 
-	// EraseWithdrawn ends an erasure that changed nothing, because the bond is another one
-	// than it was asked to end. The operator has to say which person is meant.
+	// EraseWithdrawn ends an erasure that changed nothing, because the identity and the
+	// user no longer belonged together. The operator has to say which of them to erase.
 	EraseWithdrawn ErasureStep = "withdrawn"
 )
 
 // Erasure is the record of one erasure: the intent, which is written before anything is
-// changed; the step that is next; and the evidence, which stays. It holds only
-// the two IDs of the person. Package erase carries it out.
+// changed; the next step; and the evidence, which is kept. It holds only the two IDs of the
+// person. Package erase carries it out.
 type Erasure struct {
 	ID       string
 	Project  string
 	Identity IdentityID // empty: the user has none
 	User     UserID     // empty: the identity has none
 	Row      RowPolicy  // AnonymiseRow or DeleteRow
-	Why      string     // the operator's words, which stay
+	Why      string     // the operator's reason, which is kept
 
 	Step     ErasureStep // the next step
 	Evidence []ErasureNote
@@ -77,6 +77,6 @@ type ErasureNote struct {
 	Step    ErasureStep    `json:"step"`
 	At      time.Time      `json:"at"`
 	Outcome string         `json:"outcome"`          // one sentence
-	Counts  map[string]int `json:"counts,omitempty"` // events, findings and other records that were cleared
+	Counts  map[string]int `json:"counts,omitempty"` // the numbers of events, findings and other records that were cleared
 	Tries   int            `json:"tries"`            // attempts, the successful one included
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Secret is the one secret of an installation, of at least 32 bytes. Each use derives a
-// key of its own by a label, so that no two uses share a key. A Secret is formatted,
-// logged and marshalled as "[secret]".
+// Secret is the one secret of an installation, of at least 32 bytes. Each use derives its
+// own key by a label, so that no two uses share a key. A Secret is formatted, logged and
+// marshalled as "[secret]".
 type Secret []byte
 
 const redacted = "[secret]"
@@ -20,7 +20,7 @@ const redacted = "[secret]"
 const minSecret = 32
 
 // ParseSecret checks a secret from a configuration. It refuses a secret that is short, that
-// repeats a few characters, or that is a known sample of documentation. The error never
+// repeats a few characters, or that is a known sample from documentation. The error never
 // holds the secret.
 func ParseSecret(s string) (Secret, error) {
 	if len(s) < minSecret {

@@ -8,10 +8,10 @@ import (
 // Store keeps the ledger beside the application's users. Package sqlstore has the store
 // for SQLite and Postgres; symbolontest.TestStore tests any other.
 //
-// Every method may be called by many goroutines and many processes at once. A missing
-// entry or row is a value and never an error. An error means that nothing is known. If it
-// matches [ErrUnavailable] a retry may succeed; the change may have been committed all the
-// same, or may be committed a moment later. After any other error nothing was changed.
+// Every method may be called by many goroutines and many processes at once. A missing entry
+// or row is a value, not an error. An error means that nothing is known. If it matches
+// [ErrUnavailable] a retry may succeed; the change may have been committed all the same, or
+// may be committed a moment later. After any other error nothing was changed.
 type Store interface {
 	// NewID says where the IDs of new users come from.
 	NewID() NewID
@@ -44,13 +44,13 @@ type Store interface {
 }
 
 // Execer is the part of a transaction that [Store.Forget] needs. *sql.Tx is an Execer;
-// sqlstore/pgxtx makes one of a pgx.Tx.
+// sqlstore/pgxtx makes an Execer of a pgx.Tx.
 type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// BulkStore is a [Store] that can also make many users at once. The Linker finds out by a
-// type assertion.
+// BulkStore is a [Store] that can also make many users at once. The Linker checks by a type
+// assertion whether its store can.
 type BulkStore interface {
 	// CreateAll links the identities that have no evidence at all: no entry, no row, and no
 	// claim with a row, a bond or a retired ID. The queries name each identity once, by its
@@ -61,11 +61,12 @@ type BulkStore interface {
 	// a conflict, a finding or an ID to retire, the bond is made exactly as Write would
 	// make it, OnLink included.
 	//
-	// The outcomes are in the order of the queries. The zero Outcome leaves an identity to
-	// Write: it has evidence, its plan is another one, the table refused its row, or
-	// another call was faster. Each bond is either whole or not there.
+	// The outcomes are in the order of the queries. A zero Outcome means that the identity
+	// was not linked here and is left to Write: it has evidence, its plan is not such a
+	// Create, the table refused its row, or another call was faster. Each bond is made
+	// completely or not at all.
 	//
 	// After an error the remaining identities were not tried. The outcomes hold the bonds
-	// that were made before; nothing may be known of the transaction that failed.
+	// that were made before. Whether the failed transaction was committed may be unknown.
 	CreateAll(ctx context.Context, qs []Query, decide func(n int, e Evidence) Plan) ([]Outcome, error)
 }

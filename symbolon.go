@@ -1,7 +1,7 @@
 // Package symbolon keeps the two halves of a person matched: the identity that Ory keeps
 // (credentials, sessions, traits) and the user that the application keeps (everything
-// else). It answers one question, "which of my users is this request?", and makes sure
-// that the answer exists, is the only one, and never changes by accident.
+// else). It answers one question, "which of my users is this request?", and makes sure that
+// the answer exists, is unique, and never changes by accident.
 //
 // Most programs need three values and one middleware:
 //
@@ -11,15 +11,15 @@
 //	mux.Handle("/notes", auth.Require(notes)) // inside: u, _ := symbolon.UserFrom(r.Context())
 //
 // This package holds the nouns and the contracts. Package link is the engine: a request, a
-// hook and the operator's word all become a bond by one idempotent transaction. Package
-// decide is the pure decision about a [Reading] of Ory and the [Evidence] of a [Store],
-// which then applies the [Plan].
+// hook and an operator's command all make a bond by the same idempotent transaction.
+// Package decide makes the decision from a [Reading] of Ory and the [Evidence] of a
+// [Store], without I/O. The Store then applies the [Plan].
 //
 // Danger: metadata_public.id authorises nothing. It is a convenience for readers of the
-// identity, and anybody with Ory's admin API can write it. Only the link in the store
-// counts.
+// identity, and anybody with Ory's admin API can write it. Symbolon trusts only the link in
+// the store.
 //
-// This package imports the standard library and internal/uuid only.
+// This package imports the standard library only.
 package symbolon
 
 // DefaultProject is the name of the Ory project if an installation has only one.

@@ -47,8 +47,8 @@ type Row struct {
 	Linked   IdentityID // linked to the user by the ledger; empty: none
 }
 
-// Owner is the identity that has this user. The row's identity column counts before the
-// ledger. It is empty if neither names an identity.
+// Owner is the identity that has this user. If the row's identity column is null, the
+// ledger is used. Owner returns "" if neither names an identity.
 func (r *Row) Owner() IdentityID {
 	if r.Identity != "" {
 		return r.Identity
@@ -56,7 +56,7 @@ func (r *Row) Owner() IdentityID {
 	return r.Linked
 }
 
-// UserRow is a row of the users table with what an adoption needs to know of it.
+// UserRow is a row of the users table, with the data that an adoption needs.
 type UserRow struct {
 	Row
 	Retired bool   // its ID was retired and is never linked again
@@ -77,11 +77,12 @@ type Match struct {
 type RowPolicy string
 
 const (
-	// KeepRow leaves the row as it is, except for the columns that are to be released.
+	// KeepRow leaves the row as it is, except for the columns to be released: it empties
+	// those.
 	KeepRow RowPolicy = "keep"
 
 	// DeactivateRow sets the column that is filled from "active" to false and empties the
-	// columns that are to be released. The default.
+	// columns to be released. It is the default.
 	DeactivateRow RowPolicy = "deactivate"
 
 	// AnonymiseRow empties the columns that hold personal data, and the identity column.
@@ -92,7 +93,7 @@ const (
 	DeleteRow RowPolicy = "delete"
 )
 
-// Ends reports whether the policy ends the user: its data is gone and its ID retired.
+// Ends reports whether the policy ends the user: its data is removed and its ID is retired.
 func (p RowPolicy) Ends() bool { return p == AnonymiseRow || p == DeleteRow }
 
 // NewID says where the IDs of new users come from.

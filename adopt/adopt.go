@@ -1,9 +1,10 @@
-// Package adopt links identities and users that existed before Symbolon. There are identities
-// at Ory and users in the application, and the ledger does not know yet which belong together.
+// Package adopt links identities and users that existed before Symbolon. There are
+// identities at Ory and users in the application, and the ledger does not know yet which of
+// them belong together.
 //
 //	a := &adopt.Adopter{Linker: linker, Ledger: store, Users: store, Identities: list, LastSignIn: client.LastSignIn}
 //	plan, err := a.Plan(ctx, adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID}}, visit)  // writes nothing
-//	report, err := a.Apply(ctx, lines, adopt.Options{})                                       // exactly that plan
+//	report, err := a.Apply(ctx, lines, adopt.Options{})                                       // applies exactly that plan
 //	report, err = a.Undo(ctx, run, adopt.Options{})
 //
 // A plan has a class for every identity and every user:
@@ -16,14 +17,15 @@
 //	ambiguous  there is evidence, but not enough; Why gives the reason
 //	alone      there is no evidence
 //
-// Apply reads everything again and applies the lines that still hold, one by one, through
-// [link.Linker.Adopt]. A line whose facts have changed is refused and reported. Lines that are
-// applied already count as done, so a killed run is simply run again. Apply writes only the
-// identity column of a user's row, so Undo restores the previous state.
+// Apply reads everything again and applies the lines that are still true, one by one,
+// through [link.Linker.Adopt]. It refuses and reports a line whose facts have changed.
+// Lines that were applied before are counted as done, so a killed run is simply run again.
+// Apply writes only the identity column of a user's row, so Undo restores the previous
+// state.
 //
-// Memory: a plan keeps one small record for each user without a link, and one for each identity
-// that it finds a user for, about 300 bytes for a pair. Linked users cost nothing, unless
-// Options.Email has to compare every user's address.
+// Memory: a plan keeps one small record for each user without a link, and one for each
+// identity for which it finds a user: about 300 bytes for a pair. Linked users cost
+// nothing, unless Options.Email has to compare every user's address.
 package adopt
 
 import (
@@ -75,7 +77,7 @@ type Step string
 const Bind Step = "bind"
 
 // RunOf returns the name of the run that applies these lines. The same lines always give
-// the same name, whatever file they come from, so a killed run continues under its name.
+// the same name, whichever file they come from, so a killed run continues under its name.
 func RunOf(lines []Line) string {
 	h := sha256.New()
 	for _, l := range lines {
@@ -89,7 +91,7 @@ func RunOf(lines []Line) string {
 // Ledger is the part of the ledger that adopt reads. *sqlstore.Store implements it.
 type Ledger interface {
 	// Entries returns at most limit entries, ordered by identity: those after the ID after,
-	// up to and including upto (empty: to the last).
+	// up to and including upto. If upto is empty, there is no upper bound.
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
 	// AdoptEvents returns the events of a run after the event after, oldest first.
@@ -106,8 +108,8 @@ type Users interface {
 	UserRow(ctx context.Context, project string, user symbolon.UserID, column string) (symbolon.UserRow, error)
 }
 
-// Adopter plans, applies and undoes. All fields but Now are required. Do not change them
-// after the first call. Runs may overlap, because each link is one transaction.
+// Adopter plans, applies and undoes adoptions. All fields except Now are required. Do not
+// change them after the first call. Runs may overlap, because each link is one transaction.
 type Adopter struct {
 	// Linker makes every link. It needs Ory's admin API.
 	Linker *link.Linker
@@ -127,11 +129,11 @@ type Adopter struct {
 	Now func() time.Time
 }
 
-// Options describe a run.
+// Options are the options of a run.
 type Options struct {
-	// By lists the places where an identity names its user, or a row its identity:
-	// external_id, "metadata_public.KEY" or "column:NAME", at most one column. The operator
-	// vouches for them. Apply adds the places in its lines.
+	// By lists places that the operator trusts: there an identity names its user, or a row
+	// names its identity. A place is external_id, "metadata_public.KEY" or "column:NAME",
+	// with at most one column. Apply adds the places in its lines.
 	By []symbolon.Proof
 
 	// Email also compares verified e-mail addresses. It needs a store that knows the

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// maxConsecutiveFailures is how many lines in a row may find Ory or the store unavailable.
-// Then the run ends.
+// maxConsecutiveFailures is how many lines in a row may fail because Ory or the store is
+// unavailable. Then the run ends.
 const maxConsecutiveFailures = 10
 
 // Refusal is a line of a plan, or a link of a run, that was left unchanged.
@@ -24,16 +24,16 @@ type Refusal struct {
 // Report is what a run did.
 type Report struct {
 	Run     string    `json:"run"`
-	Done    int       `json:"done"`        // by this call
-	Before  int       `json:"done_before"` // found done
+	Done    int       `json:"done"`        // lines applied by this call
+	Before  int       `json:"done_before"` // lines that were applied before
 	Refused []Refusal `json:"refused"`     // left unchanged, each with the reason
 	Failed  int       `json:"failed"`      // interrupted by an outage; the next call tries again
 }
 
 // Apply applies the lines with step Bind. It plans again with the proofs in the lines, and
-// refuses each line that the new plan does not have. Before each link it reads the facts
-// again, also at Ory. A line whose identity and user are linked already counts as done. If
-// a call ended early, for whatever reason, call it again with the same lines.
+// refuses each line that is not in the new plan. Before each link it reads the facts again,
+// also at Ory. A line whose identity and user are linked already is counted as done before.
+// If a call ended early, for any reason, call it again with the same lines.
 //
 // Errors: those of Plan; ErrUnavailable if an outage interrupted some lines. Refused lines
 // are not an error.
@@ -68,12 +68,12 @@ type run struct {
 	options       Options
 	lines         []Line
 	report        Report
-	failuresInRow int   // outages without a success in between
-	failure       error // the first one
+	failuresInRow int   // failures by an outage, without a success in between
+	failure       error // the first failure
 }
 
 func (r *run) apply(ctx context.Context) error {
-	present, err := r.present(ctx)
+	now, err := r.planAgain(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (r *run) apply(ctx context.Context) error {
 	}
 	m := r.meter(r.options, Binding, len(r.lines))
 	for _, l := range r.lines {
-		if err := r.bind(ctx, l, present[l.Identity], column); err != nil {
+		if err := r.bind(ctx, l, now[l.Identity], column); err != nil {
 			return err
 		}
 		m.step(1)
@@ -91,8 +91,8 @@ func (r *run) apply(ctx context.Context) error {
 	return r.failure
 }
 
-// present plans again and returns the new lines of the identities.
-func (r *run) present(ctx context.Context) (map[symbolon.IdentityID]Line, error) {
+// planAgain plans again and returns the new line of each identity.
+func (r *run) planAgain(ctx context.Context) (map[symbolon.IdentityID]Line, error) {
 	now := make(map[symbolon.IdentityID]Line, len(r.lines))
 	for _, l := range r.lines {
 		now[l.Identity] = Line{Class: Alone, Identity: l.Identity, Why: "Ory does not have the identity"}
@@ -153,8 +153,8 @@ func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) e
 	return nil
 }
 
-// countResult counts the result of one line. made says that this call did it; otherwise it
-// was done before. Only outages end a run.
+// countResult counts the result of one line. made says that this call made the link;
+// otherwise it existed before. Only outages end a run.
 func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, made bool, err error) error {
 	conflict, isConflict := errors.AsType[*symbolon.ConflictError](err)
 	denied, isDenial := errors.AsType[*symbolon.DenyError](err)

@@ -12,13 +12,13 @@ import (
 // facts are everything known about an identity that the ledger does not link.
 type facts struct {
 	identity symbolon.IdentityID
-	entry    *symbolon.Link // the ledger's; nil: none
+	entry    *symbolon.Link // its entry in the ledger; nil: none
 
 	column  []symbolon.UserID // the rows whose identity column holds it
 	taken   symbolon.UserID   // a row that holds it although the ledger links its user to another identity
 	claims  []claim           // the users named by a voucher and by the operator's places
 	mail    symbolon.UserID
-	verdict decide.EmailVerdict // about mail; empty: e-mail was not compared
+	verdict decide.EmailVerdict // what mail proves; empty: e-mail was not compared
 }
 
 // claim says that an identity and a user name each other in some place.
@@ -37,8 +37,8 @@ const (
 	missing                 // has no row
 )
 
-// decideLine decides an identity's line from its own facts. Whether another identity names
-// the same user is checked at the end (decideOpen). It is pure.
+// decideLine decides an identity's line from its own facts, without I/O. decideOpen checks
+// at the end whether another identity names the same user.
 func decideLine(f facts) Line {
 	l := Line{Class: Ambiguous, Identity: f.identity}
 	switch {
@@ -46,7 +46,7 @@ func decideLine(f facts) Line {
 		return Line{Class: Alone, Identity: f.identity, User: f.entry.User,
 			Why: fmt.Sprintf("the ledger has it as %s; bind settles it", f.entry.State)}
 	case f.taken != "":
-		l.User, l.Why = f.taken, "the user's row holds this identity, and the ledger links the user to another one; bind settles it"
+		l.User, l.Why = f.taken, "the user's row holds this identity, and the ledger links the user to another identity; bind settles it"
 		return l
 	case len(f.column) > 1:
 		l.Why = "the rows of users " + list(f.column) + " hold it"
@@ -57,8 +57,8 @@ func decideLine(f facts) Line {
 	return f.decideClaims(l)
 }
 
-// decideClaims decides by evidence weaker than the identity column. All of it must name the
-// same user.
+// decideClaims decides by evidence weaker than the identity column. All this evidence must
+// name the same user.
 func (f facts) decideClaims(l Line) Line {
 	var users []symbolon.UserID
 	for _, s := range f.claims {
@@ -91,7 +91,7 @@ func (f facts) decideClaims(l Line) Line {
 	return l
 }
 
-// decideEmail decides for an identity without claims whose e-mail address proves nothing.
+// decideEmail decides about an identity without claims whose e-mail address proves nothing.
 func (f facts) decideEmail(l Line) Line {
 	switch f.verdict {
 	case decide.EmailAmbiguous, decide.EmailTaken, decide.EmailUnverified:

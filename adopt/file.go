@@ -19,8 +19,8 @@ import (
 type Format string
 
 const (
-	CSV  Format = "csv"  // with a header; opens in a spreadsheet
-	JSON Format = "json" // one object a line
+	CSV  Format = "csv"  // with a header; a spreadsheet can open it
+	JSON Format = "json" // one object per line
 )
 
 var header = []string{"class", "identity_id", "user_id", "by", "do", "why"}
@@ -29,7 +29,7 @@ var header = []string{"class", "identity_id", "user_id", "by", "do", "why"}
 type Writer struct {
 	csv  *csv.Writer
 	json *json.Encoder
-	buf  *bufio.Writer // of json
+	buf  *bufio.Writer // for JSON
 }
 
 // NewWriter begins a plan.
@@ -83,9 +83,9 @@ const (
 	maxPlan = 50_000_000
 )
 
-// Read reads a plan in CSV or JSON and returns the lines with step Bind; the others are for
-// people to read. It refuses a file that is not a plan, and names the line. Nothing in the
-// file is trusted, because Apply checks each line again.
+// Read reads a plan in CSV or JSON and returns the lines with step Bind; the other lines
+// are for people to read. It refuses a file that is not a plan; the error names the line.
+// Nothing in the file is trusted, because Apply checks each line again.
 func Read(r io.Reader) ([]Line, error) {
 	b := bufio.NewReader(r)
 	if bom, err := b.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) { // some spreadsheets write a BOM

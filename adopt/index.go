@@ -13,19 +13,19 @@ type index struct {
 	byIdentity map[symbolon.IdentityID][]int32 // by the identity column
 	byColumn   map[symbolon.IdentityID][]int32 // by the operator's column
 	byEmail    map[address][]int32
-	contested  map[symbolon.IdentityID]symbolon.UserID // rows whose column and ledger differ, by the identity in the column
+	contested  map[symbolon.IdentityID]symbolon.UserID // users whose row and ledger entry differ, by the identity in the row's column
 }
 
-// person is a row, kept as small as possible.
+// person is a row of the users table, kept as small as possible.
 type person struct {
 	id       symbolon.UserID
 	bound    bool // the ledger links it to an identity, or its ID was retired
 	holds    bool // its identity column is not empty
-	verified bool // its e-mail address
+	verified bool // its e-mail address is verified
 
 	named    uint8 // how many identities name it, counted up to 2
 	mailed   uint8 // how many identities have its address, counted up to 2
-	told     bool  // a line names it
+	told     bool  // a line of the plan names it
 	doubtful bool  // an ambiguous line concerns it without naming it
 }
 
@@ -43,7 +43,7 @@ func newIndex() *index {
 		byColumn: map[symbolon.IdentityID][]int32{}, byEmail: map[address][]int32{}, contested: map[symbolon.IdentityID]symbolon.UserID{}}
 }
 
-// add adds a row. It returns the row's line if that is certain already.
+// add adds a row. It returns the row's line if the line is certain already.
 func (x *index) add(r symbolon.UserRow, o Options) (line Line, certain bool) {
 	switch {
 	case r.Linked != "" && r.Identity == r.Linked:

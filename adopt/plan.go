@@ -26,8 +26,9 @@ type Counts struct {
 }
 
 // Plan reads every user and every identity, writes nothing, and calls visit with every
-// line. An error of visit ends it. Without changes in between every plan is the same, in
-// the same order. People who sign up meanwhile may be missing; they are linked already.
+// line. If visit returns an error, Plan ends with this error. Two plans without a change in
+// between have the same lines in the same order. People who sign up meanwhile may be
+// missing; they are linked already.
 //
 // Errors: symbolon.ErrNoAdmin, symbolon.ErrUnavailable, ErrDisorder.
 func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (Counts, error) {
@@ -47,7 +48,7 @@ func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (
 	return p.counts, nil
 }
 
-// columnOf returns the column that the operator named, or nothing.
+// columnOf returns the column that the operator named, or "".
 func columnOf(by []symbolon.Proof) (column string, err error) {
 	for _, proof := range by {
 		if name, ok := proof.Column(); ok {
@@ -68,11 +69,11 @@ type planner struct {
 	visit   func(Line) error
 	index   *index
 	counts  Counts
-	open    []Line // they wait for the end, because another identity may name the same user
+	open    []Line // lines that wait for the end, because another identity may name the same user
 
-	entries []symbolon.Entry // of the ledger, the page that the listing is at
+	entries []symbolon.Entry // the page of the ledger that the listing has reached
 	upto    symbolon.IdentityID
-	whole   bool // that page is the last
+	whole   bool // this page is the last one
 }
 
 func (p *planner) emit(l Line) error {
@@ -279,7 +280,7 @@ func (p *planner) decideOpen(context.Context) error {
 	return nil
 }
 
-// tellRows emits the users that are in no line yet.
+// tellRows emits a line for each user that is in no line yet.
 func (p *planner) tellRows(context.Context) error {
 	for _, r := range p.index.rows {
 		if r.told {

@@ -15,11 +15,12 @@ import (
 var ErrNoRun = errors.New("there is no such run")
 
 // Undo undoes the links that a run made, one by one. It sets the identity column to null
-// again if the run set it, restores the ledger, and the history records both. It refuses a
-// person who signed in since, or whose link something else has changed since, because they
-// may rely on it; the report names them. Undo may be called again.
+// again if the run set it, restores the ledger, and records both in the history. It refuses
+// the link of a person who has signed in since, because the person may rely on the link. It
+// also refuses a link that something else has changed since. The report names these people.
+// Undo may be called again.
 //
-// A session older than the link leaves no trace when it is used. To be sure, revoke the
+// Undo cannot see the use of a session that is older than the link. To be sure, revoke the
 // sessions first.
 //
 // Errors: ErrNoRun; symbolon.ErrNoAdmin; ErrUnavailable if an outage interrupted some of
@@ -94,7 +95,8 @@ func (r *run) undoOne(ctx context.Context, made symbolon.Event) error {
 	return r.countResult(ctx, made.Identity, made.User, undone, err)
 }
 
-// usedSince says how the link was used or changed since it was made. Empty: it was not.
+// usedSince says how the link was used or changed since it was made. It returns "" if it
+// was not.
 func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error) {
 	record, err := r.Linker.Record(ctx, string(made.Identity))
 	if err != nil && !errors.Is(err, symbolon.ErrNotFound) {

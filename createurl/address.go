@@ -64,7 +64,7 @@ var (
 	this  = netip.MustParsePrefix("0.0.0.0/8")
 	cgnat = netip.MustParsePrefix("100.64.0.0/10")
 
-	// Most clouds use link-local addresses for metadata; the other clouds use these.
+	// Most clouds use link-local addresses for metadata. The others use these addresses.
 	metadata = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192")}
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// maxID is the maximum length of an ID in bytes, the same as in every table.
+// maxID is the maximum length of an ID in bytes.
 const maxID = 255
 
 // parseAnswer reads {"id": "…"} or {"id": 42} and ignores other members. It rejects an ID
@@ -24,7 +24,7 @@ func parseAnswer(body []byte) (symbolon.UserID, error) {
 	raw := string(object["id"])
 	switch {
 	case strictjson.IsNull(object["id"]):
-		return "", errors.New("the body names no id")
+		return "", errors.New("the body has no id")
 	case raw[0] == '"':
 		return textID(object["id"])
 	}

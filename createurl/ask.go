@@ -46,7 +46,7 @@ func (c *Client) question(id symbolon.Identity) (question, error) {
 }
 
 // messageID is the same for every request about an identity of a project. An application
-// that remembers it creates one user, however often it is asked.
+// that remembers it creates one user, even if it is asked many times.
 func messageID(project string, id symbolon.IdentityID) string {
 	h := sha256.New()
 	prefixed(h, project)
@@ -64,7 +64,7 @@ func prefixed(h hash.Hash, s string) {
 // askInTurn waits for a turn, sends the request, and remembers a denial.
 func (c *Client) askInTurn(ctx context.Context, q question) (symbolon.UserID, error) {
 	if err := c.denials.of(q); err != nil {
-		return "", err // the denial came after Create looked
+		return "", err // a denial that came after Create had looked
 	}
 	c.denials.forget(q.identity)
 	select {
@@ -108,7 +108,7 @@ func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.
 	signatures := make([]string, len(c.signers))
 	for i, s := range c.signers {
 		if signatures[i], err = s.Sign(q.message, now, q.body); err != nil {
-			return nil, unknown("a question that cannot be signed")
+			return nil, unknown("a request that cannot be signed")
 		}
 	}
 	h := req.Header
@@ -116,7 +116,7 @@ func (c *Client) request(ctx context.Context, q question, now time.Time) (*http.
 	h.Set("Accept", "application/json")
 	h.Set("Accept-Encoding", "identity") // keeps every transport from decompressing
 	h.Set("User-Agent", "symbolon")
-	h["Idempotency-Key"] = []string{} // not sent: net/http asks again where the application just closed an idle connection
+	h["Idempotency-Key"] = []string{} // not sent; with this key net/http repeats the POST if the application just closed an idle connection
 	h.Set(standardwebhooks.HeaderWebhookID, q.message)
 	h.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	h.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))

@@ -82,14 +82,14 @@ type Client struct {
 	Observe func(outcome string)
 
 	once        sync.Once
-	bad         error // the faults of the fields
+	bad         error // the errors in the fields
 	http        *http.Client
 	projections []projection.Projection
 	signers     []*standardwebhooks.Webhook
 	calls       flight.Group[symbolon.IdentityID, symbolon.UserID]
 	turns       chan struct{} // one entry for each request under way
 	denials     denials
-	pause       wait.Pause // that the application asked for
+	pause       wait.Pause // the pause that the application asked for
 }
 
 var _ symbolon.Creator = (*Client)(nil)
@@ -99,11 +99,11 @@ const (
 	Created = "created" // 200, 201
 	Existed = "existed" // 409
 	Refused = "refused" // another 4xx
-	Limited = "limited" // 429, and requests not sent because of one
+	Limited = "limited" // 429, and requests that were not sent because of a 429
 	Failed  = "failed"  // everything else
 )
 
-// Check returns all faults of the fields at once. It sends no request.
+// Check returns all errors in the fields at once. It sends no request.
 func (c *Client) Check() error {
 	c.once.Do(c.setup)
 	return c.bad
@@ -134,9 +134,9 @@ func (c *Client) setup() {
 	c.http = outbound.Client(c.HTTP, pool(c.concurrency(), plain))
 }
 
-// Create returns the application's user for the identity. A *[Refusal] is the
-// application's denial; it matches symbolon.ErrCannotCreate. Every other error matches
-// symbolon.ErrUnavailable, unless the fields are wrong. No error repeats data that was
+// Create returns the application's user for the identity. A *[Refusal] is the application's
+// denial; it matches symbolon.ErrCannotCreate. Every other error matches
+// symbolon.ErrUnavailable, unless the fields are wrong. No error contains data that was
 // sent or received.
 func (c *Client) Create(ctx context.Context, id symbolon.Identity) (symbolon.UserID, error) {
 	if err := c.Check(); err != nil {

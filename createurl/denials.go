@@ -14,12 +14,12 @@ type denials struct {
 }
 
 type denial struct {
-	digest [32]byte // of the question
+	digest [32]byte // of the question's body
 	err    error
 	expiry *time.Timer
 }
 
-// maxDenials limits the remembered denials. Further ones are not remembered.
+// maxDenials limits the remembered denials. Further denials are not remembered.
 const maxDenials = 10_000
 
 // of returns the remembered denial of the same request, or nil.

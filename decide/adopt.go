@@ -7,9 +7,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Adopt decides one line of an operator's plan: it binds the identity to the user if
-// the line's proof still holds. claim is the user that the identity itself names in the
-// place of the proof; see [ClaimOf].
+// Adopt decides one line of an operator's plan: it binds the identity to the user if the
+// line's proof still holds. claim is the user ID that the identity itself holds where the
+// line's proof says; see [ClaimOf].
 //
 // A *symbolon.ConflictError says which fact has changed.
 func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, claim symbolon.UserID, p Policy) (symbolon.Plan, error) {
@@ -61,7 +61,7 @@ func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, cl
 	return ""
 }
 
-// adoptedBond is what undoing the adoption needs to know.
+// adoptedBond holds the data for undoing the adoption.
 func adoptedBond(a symbolon.Adoption, e symbolon.Evidence) *symbolon.AdoptedBond {
 	bond := &symbolon.AdoptedBond{By: a.By, ColumnSet: e.Row == nil}
 	if e.Link != nil && e.Link.State == symbolon.OnHold {
@@ -85,8 +85,8 @@ func adoptedBy(run string, bond *symbolon.AdoptedBond) string {
 // adoptMark begins every sentence about a run.
 func adoptMark(run string) string { return "adopt " + run + ": " }
 
-// Unadopt decides the undoing of one bond of a run; made is the event of the bond. If
-// anybody has touched the bond since, the error is a *symbolon.ConflictError.
+// Unadopt decides how one bond of a run is undone; made is the event that recorded the
+// bond. If the bond has changed since, the error is a *symbolon.ConflictError.
 func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Plan, error) {
 	bond := made.Adopted
 	if bond == nil || made.Run != run || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {

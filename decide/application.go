@@ -9,15 +9,15 @@ import (
 // Answer is the application's answer to the question for its user.
 type Answer struct {
 	User   symbolon.UserID
-	Denial error // the application makes no user, and why
+	Denial error // why the application makes no user; nil: it did not refuse
 }
 
 // Known reports whether the application has answered.
 func (a *Answer) Known() bool { return a != nil && (a.User != "" || a.Denial != nil) }
 
-// create completes a plan that makes a user. An application that makes its users itself
-// is asked first. Its answer is one more claim: it may not name a user that belongs to
-// somebody else or that was deleted.
+// create completes a plan that makes a user. An application that makes its users itself is
+// asked first. Its answer is treated as one more claim: it must not name a user that
+// belongs to somebody else or that was deleted.
 func create(r symbolon.Reading, e symbolon.Evidence, p Policy, plan symbolon.Plan) (symbolon.Plan, Question) {
 	plan.Action = symbolon.Create
 	if p.NewID != symbolon.ByApplication {
@@ -45,7 +45,7 @@ func create(r symbolon.Reading, e symbolon.Evidence, p Policy, plan symbolon.Pla
 	return decided(plan)
 }
 
-// notMade denies a user for now. The next reading asks the application again.
+// notMade denies the identity a user for now. The next reading asks the application again.
 func notMade(r symbolon.Reading, e symbolon.Evidence, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Plan {
 	plan := symbolon.Plan{Action: symbolon.Hold, User: user, Reason: kind, Why: detail,
 		Findings: []symbolon.Finding{finding(r, kind, user, detail)}, Err: denial(r, kind, symbolon.ErrCannotCreate, detail)}

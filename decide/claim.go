@@ -75,8 +75,9 @@ func IsKey(s string) bool {
 	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
 }
 
-// ClaimOf returns the user that the identity itself names in the place of the proof by. It
-// is empty if the identity names none there, or if its voucher has no good proof.
+// ClaimOf reads the place in the identity that the proof by stands for (metadata_public,
+// external_id or the voucher) and returns the user ID there. It returns "" if no ID is
+// there, or if the voucher is not valid.
 func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.UserID {
 	if key, ok := by.MetadataKey(); ok {
 		return MetadataClaim(id.MetadataPublic, key).User
@@ -92,12 +93,12 @@ func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.U
 	return ""
 }
 
-// claims are all that an identity says of its user, the strongest place first.
+// claims holds everything that an identity says about its user, the strongest place first.
 type claims struct {
 	metadata   Claim
 	external   Claim
 	voucher    mint.Voucher
-	hasVoucher bool // metadata_admin.symbolon holds something, good or not
+	hasVoucher bool // metadata_admin.symbolon holds a value, valid or not
 }
 
 func claimsOf(id symbolon.Identity, key string) claims {

@@ -7,7 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// byClaims decides by what the metadata says of an identity that has no bond and no row.
+// byClaims decides about an identity that has no bond and no row, by the claims in its
+// metadata.
 func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	c := claimsOf(r.Identity, p.Key)
 	if plan, asked, ok := byEmail(r, e, p, c); ok {
@@ -40,7 +41,8 @@ func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 }
 
 // byMintedID makes the user with the ID that Symbolon minted in the reserve hook, before
-// the identity existed. A minted ID that is or was somebody's is a claim like any other.
+// the identity existed. If a user has or had the minted ID, the ID is a claim like any
+// other.
 func byMintedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, bool) {
 	if p.NewID != symbolon.ByMint {
 		return symbolon.Plan{}, false
@@ -64,7 +66,7 @@ func byVoucher(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (sym
 		return symbolon.Plan{}, false
 	}
 	known := claimedAt(e, atVoucher)
-	unknown := known.Row == nil && p.NewID != symbolon.ByApplication // the store learns of the application's users by their bonds
+	unknown := known.Row == nil && p.NewID != symbolon.ByApplication // the store knows the application's users only by their bonds
 	if unknown || known.Owner() != "" || known.Linked != "" || known.Retired {
 		return symbolon.Plan{}, false
 	}
@@ -72,9 +74,9 @@ func byVoucher(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (sym
 }
 
 // fresh makes a new user and records every claim that was not followed. A claim on an
-// existing user is a conflict. Past max(10, 1 % of the users) an hour an identity with a
-// conflict is put on hold, because so many at once are a migration gone wrong, and the
-// operator has to decide.
+// existing user is a conflict. After max(10, 1 % of the users) conflicts within an hour,
+// each further identity with a conflict is put on hold. So many conflicts mean that a
+// migration went wrong, and the operator has to decide.
 func fresh(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question) {
 	plan := symbolon.Plan{User: freshID(r, p), Why: "a new person"}
 	add := func(f symbolon.Finding, conflict bool) {
@@ -115,11 +117,11 @@ func refusedClaim(r symbolon.Reading, c Claim, known symbolon.Claimed) (f symbol
 			fmt.Sprintf("%s names user %s, who belongs to identity %s; a new user was made", c.Where, c.User, owner)), true
 	case known.Row != nil:
 		return finding(r, symbolon.ForeignBackReference, c.User,
-			fmt.Sprintf("%s names user %s, who exists, but nothing proves that this identity owns it; a new user was made", c.Where, c.User)), true
+			fmt.Sprintf("%s names user %s, who exists, but nothing proves that this identity owns it; a fresh user was made", c.Where, c.User)), true
 	case known.Retired:
 		return finding(r, symbolon.ForeignBackReference, "", c.Where+" names a user that was deleted; a new user was made"), false
 	case c.Where == externalID:
-		return symbolon.Finding{}, false // the operator's own numbering; no user has the ID
+		return symbolon.Finding{}, false // an ID of the operator's own numbering, which no user has
 	}
 	return finding(r, symbolon.ForeignBackReference, "", c.Where+" holds a value that Symbolon did not make; it was not changed"), false
 }
@@ -136,8 +138,8 @@ func refusedVoucher(r symbolon.Reading, v mint.Voucher, known symbolon.Claimed, 
 	return finding(r, symbolon.VoucherVoid, v.User, fmt.Sprintf("the voucher names user %s, who does not exist", v.User)), false
 }
 
-// holdConflict holds an identity instead of making its user. The findings say what was
-// not followed.
+// holdConflict holds an identity instead of making its user. The findings say which claims
+// were not followed.
 func holdConflict(r symbolon.Reading, findings []symbolon.Finding) symbolon.Plan {
 	for i := range findings {
 		findings[i].Detail += " once the hold is settled"
@@ -145,8 +147,8 @@ func holdConflict(r symbolon.Reading, findings []symbolon.Finding) symbolon.Plan
 	return hold(r, findings[0].Kind, "too many identities claimed existing users within an hour; bind settles each", findings...)
 }
 
-// heldForConflict reports whether the identity was put on hold for a conflict before. It
-// stays on hold when the hour is over.
+// heldForConflict reports whether the identity was put on hold for a conflict before. Then
+// it stays on hold after the hour is over.
 func heldForConflict(e symbolon.Evidence) bool {
 	if e.Link == nil || e.Link.State != symbolon.OnHold {
 		return false
@@ -170,7 +172,8 @@ func freshID(r symbolon.Reading, p Policy) symbolon.UserID {
 	return p.Fresh
 }
 
-// backReference returns user if Ory holds it already.
+// backReference returns user if Ory already holds it as the back-reference, and ""
+// otherwise.
 func backReference(r symbolon.Reading, user symbolon.UserID, p Policy) string {
 	if MetadataClaim(r.Identity.MetadataPublic, p.Key).User == user {
 		return string(user)
@@ -178,7 +181,8 @@ func backReference(r symbolon.Reading, user symbolon.UserID, p Policy) string {
 	return ""
 }
 
-// claimedAt returns what the store knows of a claim: nothing, if it was not asked.
+// claimedAt returns what the store knows of a claim. It returns the zero value if the store
+// was not asked.
 func claimedAt(e symbolon.Evidence, at int) symbolon.Claimed {
 	if at < len(e.Claims) {
 		return e.Claims[at]

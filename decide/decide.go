@@ -1,15 +1,17 @@
-// Package decide says which user an identity has. It is pure: the same reading of Ory,
-// the same evidence and the same policy give the same plan. A plan is carried out by a
-// [symbolon.Store]; a [Question] is asked first, outside of every transaction.
+// Package decide decides which user an identity has. It does no I/O: the same reading of
+// Ory, the same evidence and the same policy give the same plan. If something must be found
+// out first, it returns a [Question], which the caller answers outside of every
+// transaction. Then a [symbolon.Store] carries the plan out.
 //
 // [Identity] weighs the evidence in this order:
 //
 //  1. the ledger's link, if the application's row agrees with it;
-//  2. a row whose identity column holds this identity counts as the link;
-//  3. where the policy trusts verified e-mail: a voucher, and then the one row that has
-//     the identity's address, verified on both sides. An unverified match is held;
+//  2. the row whose identity column holds this identity, which is as good as a link;
+//  3. with adopt.verified_email, if exactly one user without an identity has one of the
+//     identity's addresses: the user of its voucher, if it carries one; else that user, if
+//     both sides have verified the address; else the identity is held;
 //  4. an ID in the metadata that Symbolon minted and no user has: a user is made with it;
-//  5. a voucher for a user that is unlinked;
+//  5. the voucher of a user without an identity, if step 3 did not apply;
 //  6. a fresh user. Each claim that was not followed becomes a finding.
 //
 // Before step 6 an identity with a claim is read over the admin API. If it claims the user
@@ -23,7 +25,7 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// Policy is what a decision needs beside the evidence: the operator's choices, and the
+// Policy is what a decision needs besides the evidence: the operator's choices, and the
 // answers to the questions of earlier rounds.
 type Policy struct {
 	Minter        *mint.Minter
@@ -41,8 +43,8 @@ type Policy struct {
 	Answer *Answer
 }
 
-// Question is what has to be known before a decision can be taken. The zero Question
-// asks nothing: then the plan beside it is the decision.
+// Question says what must be found out before the decision. The zero Question asks nothing;
+// then the plan that is returned with it is the decision.
 type Question struct {
 	Identity bool                // read the identity over Ory's admin API
 	Gone     symbolon.IdentityID // find out whether Ory still has this other identity
@@ -57,8 +59,8 @@ func ask(q Question) (symbolon.Plan, Question) { return symbolon.Plan{}, q }
 func decided(p symbolon.Plan) (symbolon.Plan, Question) { return p, Question{} }
 
 // Identity decides which user an identity has. The package comment has the order of
-// evidence. Odd metadata never keeps an identity from getting a user, and never gives
-// it another person's.
+// evidence. Odd metadata never keeps an identity from getting a user, and never gives it
+// another person's user.
 func Identity(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	if e.Link != nil {
 		switch e.Link.State {
@@ -79,8 +81,8 @@ func Identity(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 	return byClaims(r, e, p)
 }
 
-// linked decides about a bond that the ledger holds. The application's row has the last
-// word on whether its user may still be handed out.
+// linked decides about a bond in the ledger. Its user is handed out only if the
+// application's row agrees with the bond.
 func linked(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	link := e.Link
 	switch {
@@ -110,7 +112,7 @@ func userGone(r symbolon.Reading, e symbolon.Evidence, p Policy, findings ...sym
 	return decided(deny(r, user, symbolon.UserGone, symbolon.ErrUserGone, fmt.Sprintf("user %s was deleted", user), findings...))
 }
 
-// byRow follows the application's word: a row holds this identity's ID.
+// byRow links the user whose row holds this identity's ID.
 func byRow(r symbolon.Reading, e symbolon.Evidence) symbolon.Plan {
 	row := e.Row
 	if row.Linked != "" && row.Linked != r.Identity.ID {

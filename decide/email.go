@@ -19,8 +19,8 @@ const (
 )
 
 // JudgeEmail is the rule of adopting by verified e-mail: exactly one row has one of the
-// identity's addresses, the row is unlinked, and both sides verified that address. The
-// user is returned if exactly one row has an address, also with another verdict.
+// identity's addresses, the row is unlinked, and both sides verified that address. If
+// exactly one row has an address, its user is returned, whatever the verdict is.
 func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID, EmailVerdict) {
 	all, verified := id.Emails(), id.VerifiedEmails()
 	var row *symbolon.Match
@@ -46,10 +46,11 @@ func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID
 	return row.ID, EmailUnverified
 }
 
-// byEmail follows adopt.verified_email. An existing user whose address both sides verified
-// is the identity's. While one side has not verified it the identity is held, so that it
-// gets neither a second user nor another person's. E-mail comes before a minted ID,
-// because a minted ID does not say who existed before, and after a voucher.
+// byEmail applies adopt.verified_email. The identity gets the one existing user that has
+// its address, if both sides verified the address. While one side has not, the identity is
+// held, so that it gets neither a second user nor another person's. A voucher comes before
+// e-mail. E-mail comes before a minted ID, because a minted ID does not say whether the
+// person had a user before.
 func byEmail(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (plan symbolon.Plan, asked Question, ok bool) {
 	if !p.VerifiedEmail || !p.Admin {
 		return plan, asked, false

@@ -7,9 +7,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// End decides what the end of an identity's bond does: the entry becomes state, Gone or
-// Erased, and the user's row follows the policy row. A row follows it only if the ledger
-// and the row's identity column agree on it; every other row is left to the application.
+// End decides how an identity's bond ends. The entry becomes state (Gone or Erased), and
+// the user's row is treated as the policy row says, but only if the ledger and the row's
+// identity column agree. Every other row is left to the application.
 func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row symbolon.RowPolicy, why string) symbolon.Plan {
 	plan := symbolon.Plan{Action: symbolon.End, State: state, Row: row, Why: why}
 	user := endedUser(e)
@@ -26,8 +26,8 @@ func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row 
 		plan.State = symbolon.Erased // an erased person stays erased
 	}
 	if plan.State == before && plan.Row == "" && own {
-		// The end is recorded already. Without an own row End is repeated, because the
-		// store may still have the finding RowKept to close.
+		// The end is recorded already. If the identity has no row, End is repeated, because
+		// the store may still have to close the finding RowKept.
 		return symbolon.Plan{Action: symbolon.Keep, User: user}
 	}
 	if missing := e.Row == nil && e.User == nil; user != "" && (own || missing) && (row.Ends() || plan.State == symbolon.Erased) {
@@ -36,14 +36,14 @@ func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row 
 	return plan
 }
 
-// endedUser is the user whose bond ends. An entry on hold may still name a former user;
-// that one is left out, because it may belong to another identity by now.
+// endedUser is the user whose bond ends. It ignores the former user that an entry on hold
+// may name, because that user may now belong to another identity.
 func endedUser(e symbolon.Evidence) symbolon.UserID {
 	if e.Link != nil && e.Link.State != symbolon.OnHold && e.Link.User != "" {
 		return e.Link.User
 	}
 	if e.Row != nil {
-		return e.Row.ID // the application filled the row itself: it counts as the link
+		return e.Row.ID // the application wrote the identity into the row itself, which is as good as a link
 	}
 	return ""
 }
@@ -66,10 +66,10 @@ func ended(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 		finding(r, symbolon.IdentityReturned, link.User, detail)))
 }
 
-// Rebind decides whether the identity gets the user of another one, which is proved
-// gone: it does if its metadata claims that user and it has no user of its own.
+// Rebind decides whether the identity gets the user of another identity that is proved
+// gone. It gets the user if its metadata claims that user and it has no user yet.
 //
-// A *symbolon.ConflictError says what stands in the way.
+// A *symbolon.ConflictError says why it does not get the user.
 func Rebind(r symbolon.Reading, e symbolon.Evidence, gone symbolon.IdentityID, p Policy) (symbolon.Plan, error) {
 	id := r.Identity.ID
 	if rebound(r, e, p) {
@@ -96,7 +96,7 @@ func Rebind(r symbolon.Reading, e symbolon.Evidence, gone symbolon.IdentityID, p
 	return symbolon.Plan{}, &symbolon.ConflictError{Identity: id, User: "", Reason: fmt.Sprintf("it claims no user of identity %s", gone)}
 }
 
-// rebound reports whether an earlier call did it already: the identity has the user that
+// rebound reports whether an earlier call did this already: the identity has the user that
 // it claims.
 func rebound(r symbolon.Reading, e symbolon.Evidence, p Policy) bool {
 	return e.Link != nil && e.Link.State == symbolon.Linked && e.Row != nil && e.Row.ID == e.Link.User &&

@@ -7,16 +7,16 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Bind decides the operator's word: the identity gets an existing user, above all
-// evidence. It asks whether another identity that has the user is gone, unless
-// o.Move takes the user away from it in any case.
+// Bind decides what the operator ordered: the identity gets an existing user, whatever the
+// evidence says. If another identity has the user, Bind asks whether that identity is gone,
+// unless o.Move is set, which takes the user away in any case.
 //
-// A *symbolon.ConflictError says which living bond stands in the way.
+// A *symbolon.ConflictError says which existing bond prevents this.
 func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbolon.BindOptions, p Policy) (symbolon.Plan, Question, error) {
 	id := r.Identity.ID
 	target := claimedAt(e, 0)
 	if target.Row == nil && p.NewID == symbolon.ByApplication && IsKey(string(user)) {
-		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store learns of such a user by this bond
+		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store knows such a user only by this bond
 	}
 	switch {
 	case target.Retired:
@@ -29,7 +29,7 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 	if e.Link != nil && e.Link.State == symbolon.Erased {
 		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity's person was erased"}
 	}
-	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: cmp.Or(o.Why, "the operator's word"), BackReference: backReference(r, user, p)}
+	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: cmp.Or(o.Why, "the operator's order"), BackReference: backReference(r, user, p)}
 	if other := otherOwner(target, id); other != "" {
 		gone, known := p.Gone[other]
 		if !o.Move && p.Admin && !known {
@@ -46,7 +46,7 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 	return plan, Question{}, nil
 }
 
-// otherOwner is the identity, other than id, that has the user.
+// otherOwner returns the identity other than id that has the user.
 func otherOwner(c symbolon.Claimed, id symbolon.IdentityID) symbolon.IdentityID {
 	for _, other := range []symbolon.IdentityID{c.Row.Identity, c.Linked} {
 		if other != "" && other != id {
@@ -56,8 +56,8 @@ func otherOwner(c symbolon.Claimed, id symbolon.IdentityID) symbolon.IdentityID 
 	return ""
 }
 
-// currentUser is the user, other than the wanted one, that the identity has. A user
-// without a row does not count.
+// currentUser returns the user of the identity, unless it is the wanted one. A user without
+// a row is ignored.
 func currentUser(e symbolon.Evidence, want symbolon.UserID) symbolon.UserID {
 	if e.Row != nil && e.Row.ID != want {
 		return e.Row.ID

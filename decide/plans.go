@@ -2,7 +2,7 @@ package decide
 
 import "github.com/symbolon-id/symbolon"
 
-// finding is a difference that the plan for r's identity records.
+// finding makes a finding about r's identity.
 func finding(r symbolon.Reading, kind symbolon.FindingKind, user symbolon.UserID, detail string) symbolon.Finding {
 	return symbolon.Finding{Kind: kind, Identity: r.Identity.ID, User: user, Detail: detail}
 }

@@ -5,8 +5,8 @@
 //	e, err := erasures.Begin(ctx, erase.Request{ID: "42", Why: "ticket 8812"})
 //	e, err = erasures.Finish(ctx, e.ID)
 //
-// An erasure is a saga. Each step may be repeated and is recorded before the next one begins.
-// After a kill -9 any process continues at the step that was not recorded yet:
+// An erasure is a saga. Each step may be repeated, and is recorded before the next step
+// begins. After a kill -9 any process continues with the first step that is not recorded:
 //
 //	         the intent is recorded; from here on the erasure always ends
 //	deny     the ledger says erased, the user's ID is retired, caches forget both
@@ -34,8 +34,8 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// Ory is the part of Ory's API that changes something. *ory.Client implements it. Reads
-// go through Linker.Ory.
+// Ory has the calls of Ory's API that change something. *ory.Client implements it. Reads go
+// through Linker.Ory.
 type Ory interface {
 	// RevokeSessions revokes all sessions of an identity. It succeeds if there are none.
 	RevokeSessions(ctx context.Context, id symbolon.IdentityID) error
@@ -47,21 +47,22 @@ type Ory interface {
 
 // Record stores the erasures. *sqlstore.Store implements it.
 type Record interface {
-	// OpenErasure records a new erasure. If an erasure of the identity or the user is
-	// under way, it records nothing and returns that one.
+	// OpenErasure records a new erasure. If an erasure of the identity or the user is under
+	// way, it records nothing and returns that erasure.
 	OpenErasure(ctx context.Context, e symbolon.Erasure) (symbolon.Erasure, error)
 
 	// Erasure returns an erasure by its ID. ErrNotFound: there is none.
 	Erasure(ctx context.Context, project, id string) (symbolon.Erasure, error)
 
-	// ErasureOf returns the erasure of an identity or a user that is under way, or else
-	// the last one. ErrNotFound: there is none.
+	// ErasureOf returns the erasure of an identity or a user that is under way, or else the
+	// latest. ErrNotFound: there is none.
 	ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
 
 	// UnfinishedErasures returns the erasures with steps left, the oldest first.
 	UnfinishedErasures(ctx context.Context, project string) ([]symbolon.Erasure, error)
 
-	// SaveErasure saves e if the stored erasure is at step from. saved says whether it was.
+	// SaveErasure saves e if the stored erasure is at step from. saved says whether e was
+	// saved.
 	SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error)
 }
 
@@ -71,13 +72,14 @@ type Users interface {
 	User(ctx context.Context, project string, user symbolon.UserID) (symbolon.Claimed, error)
 
 	// EraseUser retires a user's ID and applies a policy to its row, which it finds by the
-	// user and not by the identity. refused is what the table refused.
+	// user and not by the identity. refused says what the table refused.
 	EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error)
 
 	// LeftInRow names the columns that anonymising empties and that still hold a value.
 	LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error)
 
-	// Scrub clears the personal data in Symbolon's own tables, and counts it.
+	// Scrub clears the personal data in Symbolon's own tables, and returns how many records
+	// are clear.
 	Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (map[string]int, error)
 
 	// SomeLinked returns up to n identities that are linked to users.
@@ -85,8 +87,8 @@ type Users interface {
 }
 
 // Erasures runs erasures. The first four fields are required; set them before the first
-// call. Many goroutines and processes may call every method at the same time. Two that
-// work on the same erasure may do a step twice, which is harmless.
+// call. Many goroutines and processes may call every method at the same time. If two of
+// them work on the same erasure, they may do a step twice, which is harmless.
 type Erasures struct {
 	Linker *link.Linker // with an admin URL
 	Ory    Ory
@@ -106,8 +108,9 @@ type Request struct {
 	// ID is a user ID or an identity ID.
 	ID string
 
-	// Row is AnonymiseRow or DeleteRow. Empty: the Linker's OnIdentityDeleted if it is one
-	// of the two, or else AnonymiseRow, because an erasure keeps no personal data.
+	// Row is AnonymiseRow or DeleteRow. If it is empty, it is the Linker's
+	// OnIdentityDeleted if that is one of the two, or else AnonymiseRow, because an erasure
+	// keeps no personal data.
 	Row symbolon.RowPolicy
 
 	// Why stays in the record forever: a ticket number, never the person's name. It is one
@@ -136,16 +139,16 @@ func (e *Erasures) check(r Request) (Request, error) {
 	return r, nil
 }
 
-// Begin records that a person is to be erased and denies access at once. It does not do
-// the later steps. If an erasure of the person is under way, or is done and left
-// nothing, Begin returns that erasure.
+// Begin records that a person is to be erased and denies access at once. It does not do the
+// later steps. If an erasure of the person is under way, or is done and nothing of the
+// person is left, Begin returns that erasure.
 //
-// Errors after which nothing was recorded: ErrRequest; ErrNotFound, the ID is neither a
-// known user nor a known identity; a *symbolon.ConflictError, it is in doubt which
-// identity and user belong together, which bind settles; ErrNoAdmin. After
+// After these errors nothing was recorded: ErrRequest; ErrNotFound, because the ID is
+// neither a known user nor a known identity; a *symbolon.ConflictError, because it is in
+// doubt which identity and user belong together (bind settles this); ErrNoAdmin. After
 // ErrUnavailable the intent may have been recorded, and then the erasure continues; call
-// Begin again to find out. A failure after the intent was recorded is in LastError, and
-// the step is tried again later.
+// Begin again to find out. A failure after the intent was recorded is in LastError, and the
+// step is tried again later.
 func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, error) {
 	r, err := e.check(r)
 	if err != nil {
@@ -172,8 +175,8 @@ func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, erro
 	return erasure, nil
 }
 
-// open records an erasure. Without an answer it tries again, which is safe because an ID
-// is recorded only once.
+// open records an erasure. If the store gives no answer, it tries again, which is safe
+// because an ID is recorded only once.
 func (e *Erasures) open(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
 	opened, err := e.Record.OpenErasure(ctx, erasure)
 	if errors.Is(err, symbolon.ErrUnavailable) && ctx.Err() == nil {
@@ -182,8 +185,8 @@ func (e *Erasures) open(ctx context.Context, erasure symbolon.Erasure) (symbolon
 	return opened, err
 }
 
-// deniedAtOnce does the first step of an erasure that was recorded before, if that step
-// is still to be done.
+// deniedAtOnce does the first step of an erasure that was recorded before, if the step was
+// not done yet.
 func (e *Erasures) deniedAtOnce(ctx context.Context, erasure symbolon.Erasure) symbolon.Erasure {
 	if erasure.Step != symbolon.EraseDeny {
 		return erasure
@@ -223,7 +226,7 @@ func (e *Erasures) Get(ctx context.Context, id string) (symbolon.Erasure, error)
 	return e.Record.Erasure(ctx, e.project(), id)
 }
 
-// Of returns the erasure of a person that is under way, or else the last one. identity or
+// Of returns the erasure of a person that is under way, or else the latest. identity or
 // user may be empty. ErrNotFound: there is none.
 func (e *Erasures) Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error) {
 	return e.Record.ErasureOf(ctx, e.project(), identity, user)

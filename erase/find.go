@@ -13,13 +13,13 @@ import (
 type person struct {
 	identity symbolon.IdentityID
 	user     symbolon.UserID
-	state    symbolon.LinkState // of the identity's entry; empty: none
+	state    symbolon.LinkState // the state of the identity's entry; empty: there is none
 }
 
 // find returns the identity and the user that belong together. In doubt it returns an
-// error, so that a row is never erased because of another person's identity. Ledger and
-// row are not read in one transaction, so a contradiction counts only if it is still
-// there at the third reading.
+// error, so that a row is never erased because of another person's identity. The ledger and
+// the row are not read in one transaction, so find reads them up to three times before it
+// reports a contradiction.
 func (e *Erasures) find(ctx context.Context, id string) (p person, err error) {
 	if !e.Linker.Ory.HasAdmin() {
 		return person{}, symbolon.ErrNoAdmin
@@ -52,13 +52,13 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 		return p, nil
 	}
 	if p.state != symbolon.Linked && !ownedOnlyBy(c, p.identity) {
-		p.user = "" // its former user belongs to another identity by now
+		p.user = "" // its former user now belongs to another identity
 		return p, nil
 	}
 	return p, e.checkAgreement(ctx, p, c)
 }
 
-// unknownToLedger finds an identity that Ory has and the ledger does not know yet.
+// unknownToLedger finds an identity that Ory has but the ledger does not know yet.
 func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error) (person, error) {
 	identity, err := symbolon.ParseIdentityID(id)
 	if err != nil {

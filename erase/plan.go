@@ -19,13 +19,14 @@ type Plan struct {
 
 	// Row is the policy for the user's row. Exists says whether there is a row. Columns are
 	// the columns that anonymising would empty. Application says that the row belongs to
-	// the application and is left alone.
+	// the application, and that Symbolon does not change it.
 	Row         symbolon.RowPolicy
 	Exists      bool
 	Columns     []string
 	Application bool
 
-	// Earlier is an erasure that is under way, or that is done and left nothing; nil: none.
+	// Earlier is an erasure that is under way, or that is done and after which nothing of
+	// the person is left; nil: there is none.
 	Earlier *symbolon.Erasure
 }
 

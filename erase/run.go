@@ -18,8 +18,8 @@ var order = []symbolon.ErasureStep{symbolon.EraseDeny, symbolon.EraseSessions, s
 	symbolon.EraseScrub, symbolon.EraseDone}
 
 // Run continues an erasure until it is done or a step fails. The error of the step is
-// recorded; call Run again to continue. ErrNotFound with an empty Erasure: there is no
-// such erasure.
+// recorded; call Run again to continue. ErrNotFound with an empty Erasure: the erasure does
+// not exist.
 func (e *Erasures) Run(ctx context.Context, id string) (symbolon.Erasure, error) {
 	erasure, err := e.Get(ctx, id)
 	if err != nil {
@@ -50,10 +50,10 @@ func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, err
 	}
 }
 
-// Resume continues the unfinished erasures. An erasure waits after its last attempt for
-// half of its age at that time, at least five seconds and at most five minutes. A server
-// calls Resume every few seconds. done counts the erasures that it completed, left those
-// that wait. The error says only that the erasures could not be read.
+// Resume continues the unfinished erasures. After an attempt an erasure waits for half of
+// its age at that time, at least five seconds and at most five minutes. A server calls
+// Resume every few seconds. done counts the erasures that this call completed, and left
+// those that still wait. An error means that the erasures could not be read.
 func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 	list, err := e.Unfinished(ctx)
 	if err != nil {
@@ -91,8 +91,8 @@ func (e *Erasures) step(ctx context.Context, erasure symbolon.Erasure) (symbolon
 	return e.advance(ctx, erasure, note)
 }
 
-// advance records a completed step. If another process recorded it first, that record
-// counts.
+// advance records a completed step. If another process recorded the step first, its record
+// is kept.
 func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note symbolon.ErasureNote) (symbolon.Erasure, error) {
 	next, now := erasure, e.now()
 	note.Step, note.At, note.Tries = erasure.Step, now, erasure.Attempts+1
@@ -105,8 +105,8 @@ func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note s
 	return e.save(ctx, erasure, next)
 }
 
-// save records next in place of before. With an error it returns the erasure as it was
-// recorded before, because without an answer the step does not count as recorded.
+// save records next in place of before. After an error it returns before, because without
+// an answer the step is treated as not recorded.
 func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (symbolon.Erasure, error) {
 	from := before.Step
 	saved, err := e.Record.SaveErasure(ctx, next, from)
@@ -124,7 +124,7 @@ func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (sym
 		if now.Identity == next.Identity && now.User == next.User {
 			return now, fmt.Errorf("record step %s of erasure %s: %w", from, before.ID, symbolon.ErrUnavailable)
 		}
-		next.Identity, next.User = now.Identity, now.User // another erasure covers the identity or user that this one filled in
+		next.Identity, next.User = now.Identity, now.User // the identity or user that this erasure filled in has an erasure of its own
 		return e.save(ctx, now, next)
 	}
 	if next.Done() {
@@ -133,7 +133,7 @@ func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (sym
 	return next, nil
 }
 
-// withdraw ends an erasure that has changed nothing and must not change anything.
+// withdraw ends an erasure that has changed nothing and must change nothing.
 func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why string) (symbolon.Erasure, error) {
 	next, now := erasure, e.now()
 	next.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: symbolon.EraseWithdrawn, At: now, Outcome: why, Tries: 1})
@@ -141,9 +141,9 @@ func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why s
 	return e.save(ctx, erasure, next)
 }
 
-// refreshPerson reads again which identity and user belong together. It fills in the one
-// that was missing when the erasure was recorded. If they were separated before anything
-// was done, it withdraws the erasure.
+// refreshPerson reads again which identity and user belong together. It fills in an
+// identity or a user that the erasure does not have yet. If the two no longer belong
+// together and nothing was done yet, it withdraws the erasure.
 func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
 	if erasure.Done() || erasure.Identity != "" && erasure.Step != symbolon.EraseDeny {
 		return erasure, nil
@@ -165,7 +165,7 @@ func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) 
 	whole, from := erasure, erasure.Step
 	whole.Identity, whole.User, whole.Step = p.identity, p.user, symbolon.EraseDeny
 	if saved, err := e.Record.SaveErasure(ctx, whole, from); err != nil || !saved {
-		return erasure, err // another erasure covers the other one
+		return erasure, err // the other half has an erasure of its own
 	}
 	return whole, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// do does the next step. It may fill in the user of the erasure. If a step fails, its outcome
+// do does the next step. It may fill in the user of the erasure. After an error the outcome
 // has no meaning.
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
 	if erasure.Step == symbolon.EraseScrub {
@@ -45,7 +45,7 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 			return "", err
 		}
 		if ownedOnlyBy(c, erasure.Identity) {
-			erasure.User = link.User // the identity was linked in the meantime
+			erasure.User = link.User // the identity was linked meanwhile
 		}
 	}
 	if erasure.User == "" {
@@ -72,8 +72,8 @@ func (e *Erasures) revokeSessions(ctx context.Context, erasure *symbolon.Erasure
 // controls is how many linked identities rightOry looks for.
 const controls = 10
 
-// rightOry checks that Ory has at least one of the linked identities. Another project, or
-// one that lost its data, answers 404 for every identity.
+// rightOry checks that Ory has at least one of the linked identities. The Ory of another
+// project, or an Ory that lost its data, answers 404 for every identity.
 func (e *Erasures) rightOry(ctx context.Context) error {
 	ids, err := e.Users.SomeLinked(ctx, e.project(), controls)
 	if err != nil || len(ids) == 0 {
@@ -111,8 +111,8 @@ func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure
 	return outcome, nil
 }
 
-// eraseRow finds the row by the identity first. If that does not reach the row, it finds
-// it by the user.
+// eraseRow finds the row by the identity first. If something of the row is left afterwards,
+// it finds the row by the user.
 func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.User == "" {
 		return "nothing to do: the identity has no user", nil
@@ -158,7 +158,8 @@ func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (str
 	return "the row is anonymised; read back: the columns are empty", nil
 }
 
-// leftOfRow describes what the policy has not reached yet. Empty: nothing is left.
+// leftOfRow describes what the policy still has to do to the row. It returns "" if nothing
+// is left.
 func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, policy symbolon.RowPolicy) (string, error) {
 	exists, columns, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
 	switch {

@@ -40,13 +40,12 @@ import (
 )
 
 // ForwardAuth answers a proxy. Set the fields before the first request and do not change
-// them afterwards. It must not be copied. Only Verifier is required.
+// them afterwards. A ForwardAuth must not be copied. Only Verifier is required.
 //
-// The path that the proxy asks for names the policy. It is compared byte by byte. The query
-// is ignored, because some proxies pass on the client's. So an http.ServeMux must not stand
-// in front, because it cleans paths and redirects. Only after /auth/p/NAME may more of a
-// path follow; it is ignored. The method is ignored as well, because proxies pass on the
-// client's, and no body is read.
+// The path that the proxy asks for names the policy. The path is compared byte by byte, so
+// do not put an http.ServeMux in front, because it cleans paths and redirects. Only
+// /auth/p/NAME may be followed by more of a path, which is ignored. The query and the
+// method are ignored, because some proxies pass on those of the client. No body is read.
 //
 // If Ory itself demands a second factor, the body of the 403 (redirect_browser_to) and
 // Location contain the address where Ory asks for it.
@@ -124,7 +123,7 @@ func (f *ForwardAuth) ready() error {
 	return f.Verifier.Check()
 }
 
-// serve answers by a policy. login returns the login page for a browser, or "".
+// serve answers a request by a policy. login returns the login page for a browser, or "".
 func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request, policy Policy, login func() string) {
 	err := f.ready()
 	f.clearHeaders(w.Header())

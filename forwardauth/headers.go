@@ -16,9 +16,9 @@ import (
 // that HTTP or a proxy gives another meaning is refused, such as Content-Length, Connection,
 // Set-Cookie, Cookie or Host. Only Assertion may be Authorization; its value has no "Bearer".
 //
-// Every answer has all of them, if need be empty, so that a proxy that copies them
-// overwrites the client's headers of these names. Values are one line of visible ASCII: the
-// space, "%" and all other bytes are percent-encoded.
+// Every answer has all of these headers, if necessary with an empty value. So a proxy that
+// copies them overwrites the client's headers of the same names. A value is one line of
+// visible ASCII: the space, "%" and all other bytes are percent-encoded.
 type Headers struct {
 	UserID     string // X-User-Id
 	IdentityID string // X-Identity-Id
@@ -36,7 +36,8 @@ var defaultNames = headerNames{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-
 // headerFields are the fields of Headers, in the same order.
 var headerFields = [6]string{"UserID", "IdentityID", "SessionID", "AAL", "Email", "Assertion"}
 
-// names returns usable names even with an error, which has the faults by ForwardAuth's fields.
+// names returns usable names even if it returns an error. The error has an entry for each
+// wrong field of ForwardAuth.
 func (h Headers) names() (headerNames, error) {
 	names := headerNames{h.UserID, h.IdentityID, h.SessionID, h.AAL, h.Email, h.Assertion}
 	all, seen := faults.Of("ForwardAuth"), map[string]bool{}
@@ -102,7 +103,8 @@ func (f *ForwardAuth) headerNames() *headerNames {
 // HeaderNames returns the names of the headers of every answer, in canonical form.
 func (f *ForwardAuth) HeaderNames() []string { return slices.Clone(f.headerNames()[:]) }
 
-// setHeaders sets all headers for a principal. An error means that it could not be signed.
+// setHeaders sets all headers for a principal. An error means that the assertion could not
+// be signed.
 func (f *ForwardAuth) setHeaders(h http.Header, p *symbolon.Principal) error {
 	assertion, err := f.Signer.Assert(p)
 	if err != nil {
@@ -117,7 +119,8 @@ func (f *ForwardAuth) setHeaders(h http.Header, p *symbolon.Principal) error {
 	return nil
 }
 
-// clearHeaders makes all headers empty, so that every answer overwrites the client's.
+// clearHeaders makes all headers empty, so that every answer overwrites the client's
+// headers.
 func (f *ForwardAuth) clearHeaders(h http.Header) {
 	for _, name := range f.headerNames() {
 		h[name] = empty[:1:1]
@@ -130,7 +133,8 @@ var (
 	noStore = []string{"no-store"}
 )
 
-// maxHeaderValue keeps an answer below the limits of proxies, because traits have no limit.
+// maxHeaderValue limits a value, because traits have no limit but the headers of a proxy
+// do.
 const maxHeaderValue = 1 << 10
 
 // headerValue encodes text as one line of visible ASCII. It returns "" if the result would

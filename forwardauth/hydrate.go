@@ -13,19 +13,20 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Hydrate answers Ory Oathkeeper's hydrator. It knows the subject of a request and asks for
-// more about it:
+// Hydrate answers Ory Oathkeeper's hydrator. The hydrator knows the subject of a request
+// and asks for more data about the subject:
 //
 //	POST {"subject": the identity's ID, "extra": {…}, "header": {…}, "match_context": {…}}
 //
 // The answer is the same document with extra.symbolon (user_id, identity_id, session_id,
 // aal, email) and with all headers of ForwardAuth in header. Oathkeeper sets them on the
-// request that it passes on, over what the client sent.
+// request that it passes on, and so replaces the client's headers of these names.
 //
 // Oathkeeper passes on the client's headers, and with them the session. The session is
-// verified as always, and has to belong to the subject. A subject that is not an identity's
-// ID (Oathkeeper's anonymous) gets empty headers. Basic authentication replaces
-// Authorization, so a Bearer token of Ory's never arrives: programs send X-Session-Token.
+// verified as in every request, and must belong to the subject. A subject that is not an
+// identity's ID (Oathkeeper's anonymous) gets empty headers. Basic authentication replaces
+// Authorization, so a Bearer token of Ory never arrives. Programs must send
+// X-Session-Token.
 //
 // Errors: 400, 413, 415 for a body that cannot be read; 401 for a wrong password; 403 and
 // 503 as with ForwardAuth. Oathkeeper turns each of them into a 500.
@@ -34,8 +35,8 @@ type Hydrate struct {
 	// Login are not used.
 	ForwardAuth *ForwardAuth
 
-	// User and Passwords are for the basic authentication. Two passwords are for the time
-	// of a change. Without a password every request is refused.
+	// User and Passwords are for the basic authentication. Give two passwords while the
+	// password is being changed. Without a password every request is refused.
 	User      string
 	Passwords []string
 }
@@ -54,7 +55,7 @@ func (h *Hydrate) post(w http.ResponseWriter, r *http.Request) {
 		answer.Write(w, wrongPassword)
 		return
 	}
-	r.Header.Del("Content-Encoding") // it is about the client's body, which is not here
+	r.Header.Del("Content-Encoding") // it describes the client's body, which is not in this request
 	body, err := answer.ReadJSON(r, maxHydrate)
 	if err != nil {
 		answer.Write(w, err)
@@ -122,7 +123,7 @@ func (h *Hydrate) hydrate(r *http.Request, doc document, subject string) error {
 	p, err := f.Verifier.Authenticate(r)
 	switch {
 	case errors.Is(err, session.ErrUnauthenticated):
-		return noSession // a 401 would mean the password
+		return noSession // a 401 would mean a wrong password
 	case err != nil:
 		return err
 	case p.User.Identity != id:
@@ -142,8 +143,8 @@ type hydrated struct {
 	Email      string              `json:"email"` // the first verified address, or ""
 }
 
-// set sets Symbolon's members and leaves all others as they came. A nil user removes
-// Symbolon's.
+// set sets Symbolon's members and does not change the others. A nil user removes Symbolon's
+// members.
 func (doc document) set(user *hydrated, headers http.Header) error {
 	if err := merge(doc, "extra", map[string]*hydrated{"symbolon": user}); err != nil {
 		return err
@@ -151,7 +152,8 @@ func (doc document) set(user *hydrated, headers http.Header) error {
 	return merge(doc, "header", headers)
 }
 
-// merge sets members of one of the document's objects. It replaces every spelling of them.
+// merge sets members of one of the document's objects. It also removes the same names in
+// another case.
 func merge[V any](doc document, key string, more map[string]V) error {
 	in := document{}
 	if raw := doc[key]; !strictjson.IsNull(raw) {

@@ -13,8 +13,8 @@ import (
 
 // Login is where ForwardAuth sends browsers without a session.
 type Login struct {
-	// URL is the login page, with Kratos its /self-service/login/browser. The address that
-	// the person asked for is added as return_to.
+	// URL is the login page. For Kratos it is Kratos' /self-service/login/browser. The
+	// address that the person asked for is added as return_to.
 	URL string
 
 	// ReturnTo are the exact hosts that return_to may have: "app.example",
@@ -22,8 +22,8 @@ type Login struct {
 	ReturnTo []string
 
 	// TrustedProxies are the peers whose X-Forwarded-Proto, -Host, -Uri and -Method, or
-	// X-Original-URL, are believed. They are used for return_to and nothing else. If it is
-	// empty, they are never used.
+	// X-Original-URL, are believed. These headers are used for return_to and nothing else.
+	// If TrustedProxies is empty, they are never used.
 	TrustedProxies []netip.Prefix
 }
 
@@ -51,7 +51,7 @@ func isReturnHost(s string) bool {
 func isLoginURL(s string) bool { _, ok := webURL(s); return ok }
 
 // redirect returns the login page for a browser, or "" for a program. Only a GET that
-// accepts a page counts as a browser's.
+// accepts HTML is treated as the request of a browser.
 func (l *Login) redirect(r *http.Request) string {
 	method, from := r.Method, ""
 	if l.trusts(r.RemoteAddr) {
@@ -92,7 +92,7 @@ func (l *Login) trusts(peer string) bool {
 }
 
 // askedFor returns the client's URL according to the proxy, or "". A header with two values
-// is ignored, because one may be the client's.
+// is ignored, because one of them may come from the client.
 func askedFor(h http.Header) string {
 	proto, okProto := single(h, "X-Forwarded-Proto")
 	host, okHost := single(h, "X-Forwarded-Host")
@@ -101,7 +101,7 @@ func askedFor(h http.Header) string {
 	switch {
 	case okProto && okHost && okURI && strings.HasPrefix(uri, "/"):
 		if _, both := h["X-Original-Url"]; both && original != proto+"://"+host+uri {
-			return "" // they contradict each other
+			return "" // the headers contradict each other
 		}
 		return proto + "://" + host + uri
 	case okOriginal && !okProto && !okHost && !okURI:
@@ -126,8 +126,9 @@ func (l *Login) mayReturnTo(s string) bool {
 const maxURL = 2 << 10
 
 // webURL reads an absolute http(s) URL. It refuses a URL that two readers may understand
-// differently: browsers drop tabs, read a backslash as a slash and know forms of hosts that
-// other programs do not. Each of these has been an open redirect somewhere.
+// differently: browsers drop tabs, read a backslash as a slash, and accept forms of hosts
+// that other programs do not accept. Each of these has caused an open redirect in some
+// program.
 func webURL(s string) (*url.URL, bool) {
 	if len(s) > maxURL || !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
 		return nil, false

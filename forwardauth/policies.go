@@ -12,7 +12,7 @@ import (
 
 // Policy is what ForwardAuth requires of the requests of one path.
 type Policy struct {
-	// Require are conditions on a good session.
+	// Require lists conditions on a valid session.
 	Require []session.Policy
 
 	// LoginRedirect sends browsers without a session to [ForwardAuth.Login] instead of
@@ -41,9 +41,9 @@ func isPolicyName(s string) bool {
 
 const named = "/auth/p/"
 
-// policy finds the policy of a path, which is compared byte by byte. Only after
-// /auth/p/NAME may more follow, because Envoy appends the path that the client asked for.
-// It is ignored.
+// policy finds the policy of a path. The path is compared byte by byte. Only /auth/p/NAME
+// may be followed by more, which is ignored, because Envoy appends the path that the client
+// asked for.
 func (f *ForwardAuth) policy(path string) (Policy, bool) {
 	switch path {
 	case "/auth":

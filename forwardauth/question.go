@@ -6,13 +6,14 @@ import (
 	"net/http"
 )
 
-// Question is for proxies that do not ask by HTTP, such as Envoy's ext_authz by gRPC.
+// Question is the question of a proxy that does not ask by HTTP, such as Envoy's ext_authz
+// by gRPC.
 type Question struct {
 	// Policy names a policy: default, optional, aal2 or one of [ForwardAuth.Policies]. It
 	// must come from the proxy and never from the client.
 	Policy string
 
-	// Method and Header are the client's. Header is in canonical form.
+	// Method and Header are those of the client's request. Header is in canonical form.
 	Method string
 	Header http.Header
 
@@ -30,7 +31,7 @@ type Answer struct {
 }
 
 // Answer answers a question as ServeHTTP does. The answer for a policy that does not exist
-// is 503, because the operator has made a mistake and nobody may pass because of it.
+// is 503, because it is the operator's mistake, and nobody may pass because of it.
 func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 	w := written{header: http.Header{}}
 	policy, ok := f.policyNamed(q.Policy)

@@ -6,8 +6,8 @@
 //		grpc.ChainUnaryInterceptor(grpcauth.Unary(guard)),
 //		grpc.ChainStreamInterceptor(grpcauth.Stream(guard)))
 //
-// Inside a method symbolon.UserFrom(ctx) returns the user. Put these after interceptors that
-// recover from panics or log, and before interceptors that need the user.
+// Inside a method symbolon.UserFrom(ctx) returns the user. Put these two interceptors after
+// interceptors that recover from panics or log, and before interceptors that need the user.
 //
 // A call that is not let in gets Unauthenticated (nobody has signed in), PermissionDenied (a
 // policy denies it, or the person has no user) or Unavailable ("don't know": try again), with
@@ -41,8 +41,8 @@ func Unary(guard *access.Guard) grpc.UnaryServerInterceptor {
 
 // Stream lets in streams by the rules of guard when they begin. With guard.Recheck it ends
 // them when their session ends: the handler's context ends, its next receive and send fail,
-// and the client gets the status. A handler that uses none of the three goes on. If RecvMsg
-// fails, its message must not be used again; generated code never does.
+// and the client gets the status. A handler that uses neither the context nor the stream
+// goes on. If RecvMsg fails, its message must not be used again; generated code never does.
 func Stream(guard *access.Guard) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx := ss.Context()
@@ -96,8 +96,8 @@ func header(ctx context.Context) http.Header {
 	}
 }
 
-// turnedAway is the status of a call that was not let in. A call that has ended meanwhile
-// gets the reason of that.
+// turnedAway returns the status of a call that was not let in. If the call has ended
+// meanwhile, the status gives the reason for that.
 func turnedAway(ctx context.Context, err error) error {
 	if gone := ctx.Err(); gone != nil {
 		return status.FromContextError(gone).Err()
@@ -105,7 +105,7 @@ func turnedAway(ctx context.Context, err error) error {
 	return refusal(err)
 }
 
-// refusal is the status for an error of the guard.
+// refusal returns the status for an error of the guard.
 func refusal(err error) error {
 	r := session.RefusalOf(err)
 	s := status.New(access.Code(err), r.Message)

@@ -18,8 +18,8 @@ import (
 )
 
 // Actions is the configuration that Ory needs to call the hooks. By default every method of
-// every flow has its hooks, Ory ignores the answers of link and sync, and login has no
-// hook, so that no outage of Symbolon keeps anybody from signing in.
+// every flow gets its hooks, and Ory ignores the answers of link and sync. Login has no
+// hook, so that people can sign in during an outage of Symbolon.
 type Actions struct {
 	// URL is the address of the hooks as Ory sees it, without the path:
 	// https://symbolon.internal.
@@ -28,24 +28,24 @@ type Actions struct {
 	// Keys are the keys of the routes. Ory sends the first key of each.
 	Keys Keys
 
-	// BackReference and Columns are those of the Linker and the store. The link hook sends
-	// the values that they need.
+	// BackReference and Columns have the values of the Linker and the store. The link hook
+	// sends the values that they need.
 	BackReference link.BackReference
 	Columns       map[string]string
 
-	// NewID is that of the store. Only minted IDs can be reserved.
+	// NewID is the NewID of the store. Only minted IDs can be reserved.
 	NewID symbolon.NewID
 
 	// WithoutReserve leaves out the reserve hook, the only hook that a sign-up waits for.
 	WithoutReserve bool
 
-	// Methods names the methods to configure, for registration and settings. A flow leaves
-	// out the methods that it does not have. Defaults to all methods of Ory.
+	// Methods names the methods to configure, for registration and settings. Methods that a
+	// flow does not have are left out there. Defaults to all methods of Ory.
 	Methods []string
 
-	// Existing is the present kratos.yml, if there is one. Its hooks stay, in their order;
+	// Existing is the current kratos.yml, if there is one. Its hooks stay, in their order;
 	// hooks below URL are replaced. In Ory the list of a method replaces the flow's global
-	// list. So a method without a list gets a copy of the global one.
+	// list. So a method without a list gets a copy of the global list.
 	Existing []byte
 }
 
@@ -55,7 +55,7 @@ var flowMethods = map[string][]string{
 	"settings":     {"password", "totp", "oidc", "webauthn", "passkey", "lookup_secret", "profile"},
 }
 
-// Check reports every fault of the configuration.
+// Check reports every error in the configuration.
 func (a Actions) Check() error {
 	faults := []error{a.Keys.Check()}
 	u, err := url.Parse(a.URL)
@@ -74,7 +74,7 @@ func (a Actions) Check() error {
 }
 
 // WriteKratos writes the part of a kratos.yml that has the hooks. Its lists replace the
-// lists of the file at the same places.
+// lists at the same places in your file.
 //
 // Danger: it contains keys. Treat it as a secret.
 func (a Actions) WriteKratos(w io.Writer) error {
@@ -128,7 +128,7 @@ func (a Actions) WriteNetwork(w io.Writer) error {
 	return nil
 }
 
-// list is a list of hooks and its path below the flows.
+// list is a list of hooks, with its path below selfservice.flows.
 type list struct {
 	path  string
 	hooks []any
@@ -227,8 +227,8 @@ type webHookAuth struct {
 	Config map[string]string `yaml:"config" json:"config"`
 }
 
-// The two ways in which Ory takes a hook's answer: it changes the registration by the
-// answer of reserve, and does not wait for the answers of link and sync.
+// How Ory uses a hook's answer: the answer of reserve changes the registration, and Ory
+// does not wait for the answers of link and sync.
 var (
 	parse  = map[string]bool{"parse": true}
 	ignore = map[string]bool{"ignore": true}

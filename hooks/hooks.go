@@ -6,10 +6,10 @@
 //	                        left out)                       lost)     link did not)
 //	settings, verification, recovery:  change ──► sync
 //
-// Reserve is the only hook that a person waits for. It mints an ID that proves itself, so it
-// stores nothing and needs neither a database nor Ory. Link and sync are hints, after
-// which the identity is read at Ory. So a lost, repeated, forged or late hint changes only
-// what that reading changes.
+// Reserve is the only hook that a person waits for. It mints an ID with an HMAC that proves
+// where the ID comes from, so it stores nothing and needs neither a database nor Ory. Link
+// and sync are hints, after which the identity is read at Ory. So a lost, repeated, forged or
+// late hint changes only what this reading changes.
 package hooks
 
 import (
@@ -32,16 +32,16 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// KeyHeader is the header in which Ory sends the key of a route. Its value is the key and
-// nothing else.
+// KeyHeader is the header in which Ory sends the key of a route. The value of the header is
+// the key and nothing else.
 const KeyHeader = "X-Symbolon-Key"
 
 // MaxBody bounds the body of a request, in bytes.
 const MaxBody = 64 << 10
 
 // Keys are the keys of each route: one, or two while they are rotated. Ory sends the first
-// one. Routes share no key, so that a key that leaks from the log of one hook opens no
-// other route.
+// one. Routes share no key, so that a key that leaks from the log of one hook is not
+// accepted by another route.
 type Keys struct {
 	Reserve, Link, Sync []string
 }
@@ -58,7 +58,7 @@ func deriveKeys(secrets []symbolon.Secret, route string) (keys []string) {
 	return keys
 }
 
-// orDerived fills the routes that have no key of their own.
+// orDerived fills in derived keys for the routes without a key.
 func (k Keys) orDerived(secrets []symbolon.Secret) Keys {
 	d := DeriveKeys(secrets)
 	if len(k.Reserve) == 0 {
@@ -73,7 +73,7 @@ func (k Keys) orDerived(secrets []symbolon.Secret) Keys {
 	return k
 }
 
-// Check reports every fault of the keys. Its error holds no key.
+// Check reports every error in the keys. Its error contains no key.
 func (k Keys) Check() error {
 	var faults []error
 	owner := map[string]string{}
@@ -105,11 +105,12 @@ func checkKey(key string) error {
 }
 
 // Handler answers Ory's hooks. Set the fields before the first request. Linker is required,
-// and so are Keys, or secrets of the Linker.
+// and either Keys or secrets of the Linker.
 type Handler struct {
 	Linker *link.Linker
 
-	// Keys open the routes. A route without a key gets keys derived from Linker.Secrets.
+	// Keys are accepted by the routes. A route without a key gets keys derived from
+	// Linker.Secrets.
 	Keys Keys
 
 	// Timeout bounds link and sync. Defaults to 2 seconds. After a failure Ory asks again a
@@ -117,9 +118,9 @@ type Handler struct {
 	Timeout time.Duration
 
 	// Queue, if set, stores a hint that cannot be followed now, because Ory or the database
-	// does not answer or the background's share of Ory's rate limit is used up. It must return nil
-	// only if the hint survives a crash; the hook then answers 200. Without Queue the hook
-	// answers 503, and Ory asks again, three times at most.
+	// does not answer or the background's share of Ory's rate limit is used up. Queue must
+	// return nil only if the hint survives a crash; the hook then answers 200. Without
+	// Queue the hook answers 503, and Ory asks again, three times at most.
 	Queue func(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error
 
 	// Observe, if set, is called for every answer with the route ("reserve", "link",
@@ -147,7 +148,7 @@ const (
 	Undetermined = "undetermined" // Ory or the database did not answer: 503
 )
 
-// Check reports every fault of the keys. Call it at start.
+// Check reports every error in the keys. Call it at the start.
 func (h *Handler) Check() error {
 	return h.Keys.orDerived(h.Linker.Secrets).Check()
 }
@@ -168,8 +169,8 @@ func (h *Handler) Link() http.Handler { return h.guard("link", h.link) }
 // Sync answers the hook that Ory sends after settings, verification and recovery.
 func (h *Handler) Sync() http.Handler { return h.guard("sync", h.sync) }
 
-// guard passes on a POST with the route's key. It reads no body before it has checked the
-// key.
+// guard passes on a POST that has the route's key. It checks the key before it reads the
+// body.
 func (h *Handler) guard(route string, next http.HandlerFunc) http.Handler {
 	return answer.Method(http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
 		if !h.authorised(route, r.Header) {
@@ -182,7 +183,7 @@ func (h *Handler) guard(route string, next http.HandlerFunc) http.Handler {
 }
 
 // authorised compares the digest of the key with all digests of the route, in constant
-// time. A route without a key is closed.
+// time. A route without a key refuses every request.
 func (h *Handler) authorised(route string, header http.Header) bool {
 	h.once.Do(h.prepare)
 	values := header.Values(KeyHeader)

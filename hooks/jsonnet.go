@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// The bodies that Ory sends hold only what is needed, because Jsonnet rounds numbers of 2^53
-// and more, and because unsent values cannot leak. None of them can fail, because a Jsonnet
-// error would refuse the registration or lose the hint.
+// The bodies that Ory sends contain only the necessary values, because Jsonnet rounds
+// numbers of 2^53 and more, and because a value that is not sent cannot leak. Their Jsonnet
+// never fails, because a Jsonnet error would refuse the registration or lose the hint.
 
-// jsonnetGet defines get, which returns a member of an object, and null of anything else.
+// jsonnetGet defines get, which returns a member of an object. It returns null if the
+// member is missing or if o is not an object.
 const jsonnetGet = `local get(o, k) = if std.isObject(o) && std.objectHas(o, k) then o[k] else null;
 `
 
@@ -54,7 +55,7 @@ func expression(path string) string {
 	return out
 }
 
-// quoted makes a Jsonnet string. A JSON string is one, too.
+// quoted makes a Jsonnet string. Every JSON string is a Jsonnet string, too.
 func quoted(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b)

@@ -14,9 +14,9 @@ type KratosFile struct {
 	self map[string]any // the section selfservice
 }
 
-// ReadKratos reads one configuration or several, in the order of `kratos serve -c`. Mappings
-// are merged; a later list or value replaces an earlier one. It does not see the settings
-// that Kratos reads from its environment.
+// ReadKratos reads one configuration or several, in the order of `kratos serve -c`.
+// Mappings are merged; a later list or value replaces an earlier one. It does not read the
+// settings that Kratos takes from environment variables.
 func ReadKratos(docs ...[]byte) (*KratosFile, error) {
 	f, err := readKratos(docs...)
 	if err == nil && len(f.self) == 0 {
@@ -64,8 +64,8 @@ func (f *KratosFile) RegistrationMethods() (out []string) {
 }
 
 // registers reports whether people can sign up by a method. By Kratos' defaults only
-// password and code are enabled; code and webauthn register nobody unless they are set to
-// be passwordless.
+// password and code are enabled. Nobody can sign up by code or webauthn unless they are set
+// to be passwordless.
 func (f *KratosFile) registers(method string) bool {
 	m := sub(f.self, "methods", method)
 	on := m["enabled"] == true || m["enabled"] == nil && (method == "password" || method == "code")
@@ -89,7 +89,7 @@ func (f *KratosFile) list(flow, method string) []any {
 }
 
 // effective returns the hooks that run after a method: its own list, or else the global
-// one.
+// list.
 func (f *KratosFile) effective(flow, method string) []any {
 	if own := f.list(flow, method); len(own) > 0 {
 		return own
@@ -97,7 +97,7 @@ func (f *KratosFile) effective(flow, method string) []any {
 	return f.list(flow, "")
 }
 
-// sub follows keys to an object. It returns an empty one if there is none.
+// sub follows keys to an object. It returns an empty map if there is no object.
 func sub(m map[string]any, keys ...string) map[string]any {
 	for _, key := range keys {
 		m, _ = m[key].(map[string]any)
@@ -124,7 +124,8 @@ type Hook struct {
 	Name string // web_hook, session, …
 	URL  string
 
-	// Route is reserve, link or sync if the URL is of Symbolon; otherwise it is empty.
+	// Route is reserve, link or sync if the URL is one of Symbolon's; otherwise it is
+	// empty.
 	Route string
 
 	Parse, Ignore, Interrupt bool
@@ -175,7 +176,7 @@ func routeOf(at string) string {
 // or refuse the registration.
 func (h Hook) Before() bool { return h.Name == "web_hook" && (h.Parse || h.Interrupt) }
 
-// Body is the Jsonnet that Actions writes for a route.
+// Body returns the Jsonnet that Actions writes for a route.
 func (a Actions) Body(route string) string {
 	switch route {
 	case "reserve":

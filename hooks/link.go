@@ -15,9 +15,10 @@ import (
 )
 
 // link makes the user of an identity that Ory just stored. With an admin URL the body is a
-// hint, and the identity is read at Ory. Without an admin URL, or at Ory's rate limit, the
-// body itself is the reading, because only Ory has the key. Such a reading has no ticket:
-// it can make a user, but never change one.
+// hint, and the identity is read at Ory. Without an admin URL the body itself is the
+// reading, because only Ory has the key. The same is done at Ory's rate limit if there is a
+// Queue, which reads the identity later. A reading without a ticket, such as the body, can
+// make a user, but never change a user.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
 	if err != nil {
@@ -30,7 +31,8 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	if !h.Linker.Ory.HasAdmin() {
 		_, err = h.Linker.Link(ctx, body)
 	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); errors.Is(err, symbolon.ErrRateLimited) && h.Queue != nil {
-		// The person does not wait for the reading, which the queue does later.
+		// The person does not wait for the reading; a job of the queue reads the identity
+		// later.
 		_, bodyErr := h.Linker.Link(ctx, body)
 		h.log().Debug("hook linked by its body, at ory's rate limit", "identity", identity.ID, "error", bodyErr)
 	}
@@ -61,11 +63,11 @@ type hint struct {
 	source symbolon.Source
 }
 
-// hintPatience is how long a hook waits for the background's share of Ory's rate.
+// hintPatience is how long a hook waits for the background's share of Ory's rate limit.
 const hintPatience = 250 * time.Millisecond
 
 // reread reads an identity at Ory and links it. If the hint can be queued instead, reread
-// uses only the background's share of Ory's rate, and leaves time to queue the hint.
+// uses only the background's share of Ory's rate limit, and leaves time to queue the hint.
 func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error {
 	if h.Queue != nil {
 		var cancel context.CancelFunc
@@ -129,7 +131,7 @@ func readSync(r *http.Request) (symbolon.IdentityID, error) {
 	return identityID(object)
 }
 
-// parseLink reads what the printed Jsonnet sends:
+// parseLink reads the body that the Jsonnet of Actions sends:
 //
 //	{"identity_id": "…", "id": …, "external_id": …, "created_at": "…", "columns": {"traits.email": …}}
 //
@@ -191,8 +193,8 @@ func optional(object map[string]json.RawMessage, name string, v any) error {
 	return nil
 }
 
-// restore puts the values, which were sent by path, where the projections read them. It
-// ignores a path that no projection can have.
+// restore puts the values into the identity, at the paths where the projections read them.
+// It ignores a path that no projection can have.
 func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) error {
 	tree := map[string]any{}
 	for path, raw := range columns {

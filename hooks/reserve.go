@@ -12,10 +12,10 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// reserve mints the ID of the identity's future user, so that Ory stores it in the
-// identity's own insert. With a right key it always answers 200 and a JSON object: a 4xx
-// would refuse the registration, a 5xx would delay it, and Ory reads the body of a 200
-// only.
+// reserve mints the ID of the identity's future user, so that Ory stores the ID when it
+// inserts the identity. If the key is right, reserve always answers 200 and a JSON object:
+// a 4xx would refuse the registration, a 5xx would delay it, and Ory reads the body of a
+// 200 only.
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 	metadata, ok := readReserve(r)
 	if !ok {
@@ -34,8 +34,8 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 	writeReserved(w, reserved(metadata, back, h.Linker.Mint()))
 }
 
-// noChange leaves the registration as it is. It must not be empty, because Ory fails to
-// parse an empty body and then fails the registration.
+// noChange is the body that leaves the registration as it is. It must not be empty, because
+// Ory cannot parse an empty body and then refuses the registration.
 var noChange = []byte("{}")
 
 func writeReserved(w http.ResponseWriter, body []byte) {
@@ -66,7 +66,7 @@ func parseReserve(body []byte) (json.RawMessage, bool) {
 }
 
 // mayExtend reports whether the metadata can be sent back with an ID added. It must be an
-// object without the key, because an ID that is there already stays. And it must have no
+// object without the key, because an existing ID is never replaced. It must also have no
 // number that the hook's Jsonnet may have rounded to float64, because the answer replaces
 // the metadata that Ory has.
 func mayExtend(metadata json.RawMessage, key string) bool {
@@ -83,7 +83,7 @@ func mayExtend(metadata json.RawMessage, key string) bool {
 	return exactNumbers(metadata)
 }
 
-const maxExact = 1 << 53 // from here on float64 confuses an integer with its neighbour
+const maxExact = 1 << 53 // from this number on float64 cannot represent every integer
 
 func exactNumbers(doc []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(doc))
@@ -104,7 +104,7 @@ func exactNumbers(doc []byte) bool {
 	}
 }
 
-// reserved is the answer that Ory merges into the identity: the metadata that came in, byte
+// reserved makes the answer that Ory merges into the identity: the received metadata, byte
 // for byte, and the ID.
 func reserved(metadata json.RawMessage, back link.BackReference, id symbolon.UserID) []byte {
 	key, _ := json.Marshal(back.Key)

@@ -9,9 +9,9 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// ClaimOf returns the user that the identity itself names in one place: metadata,
-// external_id, or a voucher with a good proof. It returns "" if the identity names none
-// there.
+// ClaimOf reads the place in the identity that the proof by stands for (metadata_public,
+// external_id or the voucher) and returns the user ID there. It returns "" if no ID is
+// there, or if the voucher is not valid.
 func (l *Linker) ClaimOf(id symbolon.Identity, by symbolon.Proof) symbolon.UserID {
 	l.setup()
 	return decide.ClaimOf(id, by, l.minter)
@@ -19,8 +19,8 @@ func (l *Linker) ClaimOf(id symbolon.Identity, by symbolon.Proof) symbolon.UserI
 
 // Adopt links an identity to an existing user, as one line of an operator's plan says. It
 // reads the identity at Ory again and refuses the line if the proof no longer holds or
-// either half is linked by now. It writes only the identity column of the user's row.
-// made is false if the two are linked already. The caller checks a proof by column,
+// either half has been linked meanwhile. It writes only the identity column of the user's
+// row. made is false if the two are linked already. The caller checks a proof by column,
 // because the engine does not see that column.
 //
 // Errors: *ConflictError says which fact has changed; ErrNotFound if the identity or the
@@ -52,12 +52,12 @@ func validRun(run string) bool {
 	return run != "" && len(run) <= 64 && !strings.ContainsFunc(run, odd)
 }
 
-// Unadopt undoes one bond that [Linker.Adopt] made in a run; made is the event of the
-// bond. It empties the row's identity column if the run filled it, and restores the
-// ledger's entry. It does not undo what OnLink wrote. It is idempotent. The caller checks
-// whether the person has signed in since.
+// Unadopt undoes one bond that [Linker.Adopt] made in a run; made is the event that
+// recorded the bond. Unadopt empties the row's identity column if the run filled it, and
+// restores the ledger's entry. It does not undo what OnLink wrote. It is idempotent. The
+// caller checks whether the person has signed in since.
 //
-// Errors: *ConflictError if anybody has touched the bond since; ErrUnavailable.
+// Errors: *ConflictError if the bond has changed since; ErrUnavailable.
 func (l *Linker) Unadopt(ctx context.Context, run string, made symbolon.Event) (undone bool, err error) {
 	l.setup()
 	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: made.Identity}, Source: symbolon.FromAdopt}, Claims: []symbolon.UserID{made.User}}

@@ -26,9 +26,9 @@ const (
 // is never overwritten, and no other path is written.
 //
 // Danger: Ory carries a PATCH out by rewriting the whole identity without a lock. A ban or
-// a new password of the same moment is undone. So WriteCreate patches an identity only in
-// its first minute. WriteRepair takes the risk later, too; docs/back-reference.md says how
-// large it is.
+// a new password that is written at the same moment is lost. So WriteCreate patches an
+// identity only in its first minute. WriteRepair takes the risk later, too;
+// docs/back-reference.md says how large the risk is.
 type BackReference struct {
 	Key   string // one key below metadata_public; "id" by default
 	Write Write  // WriteCreate by default
@@ -66,8 +66,8 @@ const (
 
 // WantsBackReference reports whether a bond that was just made needs a call of
 // [Linker.WriteBackReference]: the policy writes, the identity is new, and the reading
-// shows no value. An adopted bond never needs one, because it can be undone. It asks
-// nobody, so that it may be called inside a transaction.
+// shows no value. An adopted bond never needs one, because it can be undone. It makes no
+// request, so it may be called inside a transaction.
 func (l *Linker) WantsBackReference(r symbolon.Reading, link symbolon.Link) bool {
 	b := l.BackReference.WithDefaults()
 	return (b.Write == WriteCreate || b.Write == WriteRepair) && r.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
@@ -79,11 +79,12 @@ func inCreateWindow(i symbolon.Identity, now time.Time) bool {
 	return age < createWindow && age > -createWindow
 }
 
-// WriteBackReference writes the user's ID into the identity, in the identity's first
-// minute and where no value is: the PATCH of WriteCreate. It reads the identity before
-// and after, because the answer to a PATCH proves nothing. It may be repeated.
+// WriteBackReference writes the user's ID into the identity, if the identity is in its
+// first minute and has no value yet. This is the PATCH of WriteCreate. It reads the
+// identity before and after, because the answer to a PATCH proves nothing. The call may be
+// repeated.
 //
-// An error means that nobody knows whether the value is there: try again, until
+// After an error it is not known whether the value is there. Try again until the result is
 // [TooLate].
 func (l *Linker) WriteBackReference(ctx context.Context, id symbolon.IdentityID) (Wrote, error) {
 	return l.writeBack(ctx, id, func(_ context.Context, i symbolon.Identity) (Wrote, error) {
@@ -94,13 +95,13 @@ func (l *Linker) WriteBackReference(ctx context.Context, id symbolon.IdentityID)
 	})
 }
 
-// RepairBackReference writes the user's ID into the identity at a later time: the PATCH
-// of WriteRepair. It returns [TooSoon] if Ory shows a change or a sign-in of the past ten
-// minutes; Kratos v1.3.1 shows only changes of the state and of addresses. Everything
-// else is as in [Linker.WriteBackReference]. The Ory must be able to tell the last
-// sign-in, as *ory.Client can.
+// RepairBackReference writes the user's ID into the identity later than in its first
+// minute. This is the PATCH of WriteRepair. It returns [TooSoon] if Ory shows a change or a
+// sign-in of the past ten minutes; Kratos v1.3.1 shows only changes of the state and of
+// addresses. Everything else is as in [Linker.WriteBackReference]. The value in Linker.Ory
+// must have a method LastSignIn, as *ory.Client has.
 //
-// Danger: a change of the identity in the very moment of the write can be undone.
+// Danger: a change of the identity at the moment of the write can be lost.
 func (l *Linker) RepairBackReference(ctx context.Context, id symbolon.IdentityID) (Wrote, error) {
 	return l.writeBack(ctx, id, l.settled)
 }
@@ -119,7 +120,7 @@ func (l *Linker) settled(ctx context.Context, i symbolon.Identity) (Wrote, error
 	}
 	ory, ok := l.Ory.(signIns)
 	if !ok {
-		return "", errors.New("this Ory cannot tell the last sign-in, without which nothing is repaired")
+		return "", errors.New("the Ory of the Linker has no method LastSignIn, without which nothing is repaired")
 	}
 	last, err := ory.LastSignIn(ctx, i.ID)
 	if err != nil {
@@ -176,8 +177,8 @@ func (l *Linker) linkedUser(ctx context.Context, id symbolon.IdentityID) (symbol
 	return e.Link.User, nil
 }
 
-// readValue reads the identity's back-reference at Ory: "" for none, Stands for the
-// user's ID, which is then recorded, or LeftAlone for any other value.
+// readValue reads the identity's back-reference at Ory. It returns "" if there is none,
+// Stands for the user's ID, which it then records, and LeftAlone for any other value.
 func (l *Linker) readValue(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) (Wrote, symbolon.Identity, error) {
 	i, err := l.Ory.Identity(ctx, id)
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -205,7 +206,7 @@ func (l *Linker) MissBackReference(ctx context.Context, id symbolon.IdentityID) 
 		return err
 	}
 	return l.applyIfLinked(ctx, id, user, symbolon.Plan{Action: symbolon.Keep, Findings: []symbolon.Finding{{Kind: symbolon.MissingBackReference, Identity: id, User: user,
-		Detail: "the user's ID could not be written to the identity; a repair writes it, and nothing but readers of the identity depends on it"}}})
+		Detail: "the user's ID could not be written to the identity; a repair writes it; only programs that read it from the identity depend on it"}}})
 }
 
 // applyIfLinked applies the plan if the identity is still linked to user.

@@ -30,11 +30,12 @@ type writeJob struct {
 	user     symbolon.UserID
 	until    time.Time // the end of the identity's create window
 	failures int
-	after    time.Time // the next attempt is not made before
+	after    time.Time // the next attempt is not made before this time
 }
 
 const (
-	// maxQueue is ten minutes of sign-ups at the speed of one PATCH.
+	// maxQueue is the number of PATCHes that the writer makes in about ten minutes, one at
+	// a time.
 	maxQueue = 10_000
 
 	writeTimeout  = 10 * time.Second
@@ -113,8 +114,8 @@ func (w *backReferenceWriter) attempt(job writeJob) {
 	w.mu.Unlock()
 }
 
-// close lets no job be queued any more and waits for the goroutine. If ctx ends first, it
-// cancels the writes.
+// close refuses new jobs and waits for the goroutine. If ctx ends first, it cancels the
+// writes.
 func (w *backReferenceWriter) close(ctx context.Context) error {
 	w.mu.Lock()
 	w.closed = true

@@ -8,12 +8,12 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// Bind links an identity to an existing user. It is the operator's word and outweighs all
-// evidence; it also settles a hold. The user's row must exist, unless the application
-// makes its users itself. With an admin URL the identity must exist at Ory.
+// Bind links an identity to an existing user. The operator's order outweighs all evidence.
+// It also settles a hold. The user's row must exist, unless the application makes its users
+// itself. With an admin URL the identity must exist at Ory.
 //
-// Errors: *ConflictError if the bond of a living identity stands in the way; ErrNotFound
-// if the identity or the user does not exist; ErrUnavailable.
+// Errors: *ConflictError if another bond, of an identity that Ory still has, prevents it;
+// ErrNotFound if the identity or the user does not exist; ErrUnavailable.
 func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
 	l.setup()
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}

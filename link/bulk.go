@@ -30,10 +30,10 @@ const (
 	maxUnavailable = 2 * workers
 )
 
-// LinkAll is [Linker.Link] for many identities. It is many times as fast if most of them
-// are new and the store is a [symbolon.BulkStore], which makes users in batches. For each
-// identity the contract of Link holds. The results are in the order of the readings; an
-// identity may occur more than once.
+// LinkAll is [Linker.Link] for many identities. It is many times faster than single calls
+// if most identities are new and the store is a [symbolon.BulkStore], which makes users in
+// batches. For each identity the contract of Link holds. The results are in the order of
+// the readings; an identity may occur more than once.
 //
 // If Ory or the store stops answering, the remaining identities are not tried and get the
 // same ErrUnavailable.
@@ -50,7 +50,7 @@ func (l *Linker) LinkAll(ctx context.Context, readings []symbolon.Reading) []Res
 func (l *Linker) createAll(ctx context.Context, readings []symbolon.Reading, out []Result) (left []int) {
 	store, ok := l.Store.(symbolon.BulkStore)
 	once, left := distinct(readings)
-	if !ok || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // these two ask about each identity
+	if !ok || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // both need a question about each identity
 		left, once = append(left, once...), nil
 	}
 	var failed error

@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	// DefaultProofGap is the time between the two questions that prove an identity gone.
+	// DefaultProofGap is the time between the two requests that prove an identity gone.
 	DefaultProofGap = 30 * time.Second
 
-	// proofLife is how long a proof counts.
+	// proofLife is how long a proof is valid.
 	proofLife = 10 * time.Minute
 
-	// maxUnanswered is how many questions in a row may stay unanswered before no more are
-	// asked. One identity that Ory cannot read does not end the whole proof.
+	// maxUnanswered is how many requests in a row may fail before no more are made. It is
+	// more than one, because one identity that Ory cannot read must not end the whole
+	// proof.
 	maxUnanswered = 3
 )
 
@@ -29,13 +30,13 @@ const (
 // so that no user is touched without a proof.
 type GoneProof struct {
 	identity symbolon.IdentityID
-	at       time.Time // of the second question
+	at       time.Time // of the second request
 }
 
 // Identity is the identity that is gone.
 func (p GoneProof) Identity() symbolon.IdentityID { return p.identity }
 
-// valid reports whether the proof names an identity and still counts.
+// valid reports whether the proof names an identity and is not too old.
 func (p GoneProof) valid() bool { return p.identity != "" && time.Since(p.at) <= proofLife }
 
 var errNoProof = errors.New("there is no proof that the identity is gone: ProveGone makes one, good for ten minutes")
@@ -53,15 +54,16 @@ func (e *UnprovedError) Error() string {
 
 func (e *UnprovedError) Unwrap() error { return e.Err }
 
-// ProveGone asks Ory for each identity twice, ProofGap apart, and returns a proof for each
-// that Kratos answered 404 for both times, in Kratos' own form. Before the pause and after
-// it the identity control must be found. It is known to exist, so that an Ory that has
-// lost its data, or an Ory of another project, proves nothing. The call lasts at least
-// ProofGap unless all identities are found at once.
+// ProveGone asks Ory for each identity twice, ProofGap apart. It returns a proof for each
+// identity for which Kratos answered 404 both times, in Kratos' own format. control is an
+// identity that is known to exist. If Ory does not find it before and after the pause, Ory
+// has lost data or is another project, and nothing is proved. The call lasts at least
+// ProofGap, unless the first round finds all identities.
 //
-// Errors: *UnprovedError lists identities for which Ory did not answer. After three in a
-// row the rest were not asked for. The returned proofs are valid. After any other error
-// nothing is proved; it is ErrUnavailable if control was not found.
+// Errors: *UnprovedError lists the identities for which Ory did not answer; the returned
+// proofs are valid. After three failures in a row the rest is not asked for, and is listed
+// too. After any other error nothing is proved; it is ErrUnavailable if control was not
+// found.
 func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, control symbolon.IdentityID) ([]GoneProof, error) {
 	l.setup()
 	first := l.lookUpAll(ctx, ids)
@@ -88,7 +90,7 @@ func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, contr
 
 // lookups are Ory's answers about many identities, each asked for once.
 type lookups struct {
-	gone       []GoneProof // of this one question only
+	gone       []GoneProof // each proof rests on one request only
 	unanswered []symbolon.IdentityID
 	failure    error // the first one
 }
@@ -135,10 +137,10 @@ func (l *Linker) findControl(ctx context.Context, id symbolon.IdentityID) error 
 	return nil
 }
 
-// EndGone records that Ory no longer has an identity, and its user's row follows
-// OnIdentityDeleted, in one transaction. Late hooks and replayed events of the identity
-// change nothing afterwards. It is idempotent: a row that the table refused to change,
-// with the finding [symbolon.RowKept], is tried again.
+// EndGone records that Ory no longer has an identity, and treats its user's row as
+// OnIdentityDeleted says, in one transaction. Late hooks and replayed events of the
+// identity change nothing afterwards. EndGone is idempotent. It tries again to change a row
+// that the table refused to change (finding [symbolon.RowKept]).
 func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error) {
 	l.setup()
 	if !p.valid() {
@@ -148,10 +150,10 @@ func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error
 	return l.end(ctx, p.identity, symbolon.FromReconcile, symbolon.Gone, row, "Ory no longer has the identity")
 }
 
-// Erase ends a bond for good, by the operator's word: the identity is denied from now on,
-// its user's ID is retired, and the user's row follows the policy row. An empty policy
-// leaves the row for a later call. It is idempotent. It erases nothing at Ory; package
-// erase carries out the whole erasure.
+// Erase ends a bond for good, because the operator asked for it. The identity is denied
+// from now on, its user's ID is retired, and the user's row is treated as the policy row
+// says. An empty policy leaves the row for a later call. Erase is idempotent. It erases
+// nothing at Ory; package erase carries out the whole erasure.
 func (l *Linker) Erase(ctx context.Context, id symbolon.IdentityID, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
 	l.setup()
 	return l.end(ctx, id, symbolon.FromOperator, symbolon.Erased, row, why)
@@ -171,8 +173,8 @@ func (l *Linker) end(ctx context.Context, id symbolon.IdentityID, source symbolo
 }
 
 // Rebind gives an identity the user that its metadata claims, after the identity that had
-// the user was proved gone. That happens if a project was moved or an export imported
-// again. The identity is read once more first. Rebind is idempotent.
+// the user was proved gone. Rebind is needed after a project was moved or an export was
+// imported again. It reads the identity once more first. Rebind is idempotent.
 //
 // Errors: *ConflictError if the identity does not claim that user or has another one;
 // ErrNotFound, ErrUnavailable, ErrNoAdmin.

@@ -27,9 +27,9 @@ func (l *Linker) Link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 	return link, nil
 }
 
-// Lookup returns the bond of an identity that was not read at Ory. It writes nothing,
-// asks Ory nothing and makes no user, because only a reading tells which user a new
-// identity has.
+// Lookup returns the bond of an identity that was not read at Ory. It writes nothing, asks
+// Ory nothing and makes no user, because only a reading can decide which user a new
+// identity gets.
 //
 // Errors: a *DenyError if the identity has a user that must not be handed out.
 // ErrNotFound: the ledger has no bond yet, and [Linker.Link] is needed. Every other error
@@ -61,8 +61,8 @@ func (l *Linker) Lookup(ctx context.Context, id symbolon.IdentityID) (symbolon.L
 // for the owner of each of its claims, and for the user that the application makes.
 const maxRounds = 7
 
-// link reads, decides and writes, and answers the questions of the decision in between.
-// A bond that stands is returned without a write.
+// link reads, decides and writes, and answers the questions of the decision in between. An
+// existing bond is returned without a write.
 func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, error) {
 	p := l.policy()
 	for range maxRounds {
@@ -92,7 +92,7 @@ func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 	return symbolon.Link{}, fmt.Errorf("the identity's metadata keeps changing: %w", symbolon.ErrUnavailable)
 }
 
-// errQuestion rolls a transaction back whose decision asks a question, because no
+// errQuestion rolls back a transaction in which the decision asks a question, because no
 // transaction stays open while Ory is asked.
 var errQuestion = errors.New("the decision asks a question first")
 
@@ -112,8 +112,8 @@ func (l *Linker) write(ctx context.Context, q symbolon.Query, decision func(symb
 	return out, question, err
 }
 
-// apply has the store apply a decision. After an error the plan may be committed all the
-// same, so the watchers are notified then, too.
+// apply has the store apply a decision. It notifies the watchers also after an error,
+// because the plan may have been committed all the same.
 func (l *Linker) apply(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	var last symbolon.Plan
 	out, err := l.Store.Write(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
@@ -143,8 +143,8 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 	if q.Gone == "" {
 		return r, nil
 	}
-	// The identity that was just read is the control: Ory answers, and it is the right
-	// project.
+	// The identity that was just read is the control: it shows that Ory answers and is the
+	// right project.
 	switch _, err := l.Ory.Identity(ctx, q.Gone); {
 	case err == nil:
 		p.Gone[q.Gone] = false
@@ -186,8 +186,8 @@ func (l *Linker) query(r symbolon.Reading, p decide.Policy) symbolon.Query {
 	return q
 }
 
-// finish follows a committed plan: it logs, notifies the watchers, and calls AfterLink
-// and queues the back-reference of a new bond.
+// finish runs after a plan was applied. It logs and notifies the watchers. For a new bond
+// it also calls AfterLink and queues the back-reference.
 func (l *Linker) finish(ctx context.Context, r symbolon.Reading, out symbolon.Outcome, err error) (symbolon.Link, error) {
 	if err != nil {
 		return symbolon.Link{}, err

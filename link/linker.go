@@ -18,14 +18,14 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// Linker makes and ends bonds. Set the fields before the first call and leave them alone
-// afterwards. Every method may then be called by many goroutines at once, until Close.
-// Ory and Store are required.
+// Linker makes and ends bonds. Set the fields before the first call and do not change them
+// afterwards. Every method may then be called by many goroutines at once, until Close. Ory
+// and Store are required.
 type Linker struct {
 	Ory   symbolon.Ory
 	Store symbolon.Store
 
-	// Creator has the application make its users. It is required if the store's NewID
+	// Creator asks the application to make its users. It is required if the store's NewID
 	// is ByApplication, and not used otherwise.
 	Creator symbolon.Creator
 
@@ -33,9 +33,8 @@ type Linker struct {
 	// Defaults to [symbolon.DefaultProject].
 	Project string
 
-	// Secrets sign minted IDs and vouchers. The first one signs; all of them are
-	// accepted. Without a secret no ID proves anything, and hooks.Handler refuses to
-	// start.
+	// Secrets sign minted IDs and vouchers. The first one signs; all of them are accepted.
+	// Without a secret no minted ID can be verified, and hooks.Handler refuses to start.
 	Secrets []symbolon.Secret
 
 	// BackReference says whether and how the user's ID gets into the identity.
@@ -55,8 +54,7 @@ type Linker struct {
 	// gone. Defaults to DeactivateRow.
 	OnIdentityDeleted symbolon.RowPolicy
 
-	// ProofGap is the time between the two questions of ProveGone. Defaults to 30
-	// seconds.
+	// ProofGap is the time between the two requests of ProveGone. Defaults to 30 seconds.
 	ProofGap time.Duration
 
 	// AdoptVerifiedEmail binds an identity to an existing user if both sides verified
@@ -68,10 +66,10 @@ type Linker struct {
 	// who registers with the address gets the user.
 	AdoptVerifiedEmail bool
 
-	// AfterLink is called after a new bond was committed, by the goroutine that made it
-	// and with its context, which may have ended by then. A crash in between loses the
-	// call; so does a database that cannot be asked whether the commit succeeded. Work
-	// that must not be lost belongs in the store's OnLink.
+	// AfterLink is called after a new bond was committed, by the goroutine that made it and
+	// with its context, which may have ended by then. The call is lost if the process
+	// crashes in between, or if the database cannot be asked whether the commit succeeded.
+	// Work that must not be lost belongs in the store's OnLink.
 	AfterLink func(context.Context, symbolon.Link)
 
 	// Log defaults to slog.Default(). Secrets and traits are never logged.
@@ -104,9 +102,9 @@ func (l *Linker) Close(ctx context.Context) error {
 	return errors.Join(l.refreshes.drain(ctx), l.writer.close(ctx)) // a re-reading may queue a back-reference
 }
 
-// Forget records in the application's own transaction that the application deletes a
-// user. Call it before the row is deleted, so that all transactions lock in one order.
-// The identity stays at Ory; its next request follows OnUserDeleted.
+// Forget records in the application's own transaction that the application deletes a user.
+// Call it before the row is deleted, so that all transactions lock in one order. The
+// identity stays at Ory; its next request is answered as OnUserDeleted says.
 func (l *Linker) Forget(ctx context.Context, tx symbolon.Execer, user symbolon.UserID) error {
 	l.setup()
 	if err := l.Store.Forget(ctx, tx, l.project(), user); err != nil {
@@ -128,9 +126,9 @@ func (l *Linker) Mint() symbolon.UserID {
 	return l.minter.Mint(l.now())
 }
 
-// Voucher makes a voucher for an existing user. An identity that is created with it in
-// metadata_admin.symbolon gets that user. Only Ory's admin API shows vouchers: without
-// an admin URL the error is ErrNoAdmin.
+// Voucher makes a voucher for an existing user. An identity that is created with this
+// voucher in metadata_admin.symbolon gets that user. Only Ory's admin API shows vouchers:
+// without an admin URL the error is ErrNoAdmin.
 func (l *Linker) Voucher(user symbolon.UserID) (mint.Voucher, error) {
 	l.setup()
 	if !l.Ory.HasAdmin() {

@@ -14,17 +14,18 @@ import (
 // it outlives each of them.
 const refreshTimeout = 2 * time.Minute
 
-// refreshes are the re-readings that run, at most one for each identity. Background
-// callers share their own, so that no person waits for a question that is paced.
+// refreshes are the re-readings that run, at most one for each identity. Background callers
+// share separate re-readings, so that no person waits for a request that is delayed for the
+// rate limit.
 type refreshes struct {
 	people     flight.Group[symbolon.IdentityID, symbolon.Link]
 	background flight.Group[symbolon.IdentityID, symbolon.Link]
 }
 
-// Refresh re-reads an identity at Ory and links it; every hint ends here. A caller
-// never shares a re-reading that began before the call, because the change that the hint
-// is about may be missing there. All callers that come while a re-reading runs share the
-// next one. A caller that gives up leaves the re-reading to the others.
+// Refresh re-reads an identity at Ory and links it. Every hint leads to a Refresh. A caller
+// never shares a re-reading that began before the call, because that re-reading may miss
+// the change that the hint is about. All callers that come while a re-reading runs share
+// the next one. If a caller gives up, the re-reading goes on for the others.
 //
 // Errors: as for [Linker.Link]; ErrNoAdmin without an admin URL; ErrUnavailable and the
 // error of ctx if ctx ends first.
@@ -46,8 +47,8 @@ func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, source sym
 	return link, err
 }
 
-// withValues is a context that ends with its Context and also has the values of another
-// one: the patience of [symbolon.Background] must reach Ory's client.
+// withValues is a context that ends with its Context and has the values of another one too,
+// because the Patience of [symbolon.Background] must reach Ory's client.
 type withValues struct {
 	context.Context
 	values context.Context

@@ -13,10 +13,10 @@ type watchers struct {
 	byID map[int]func(symbolon.IdentityID)
 }
 
-// Watch calls f for an identity after each commit of this Linker that makes earlier
-// answers about it wrong: its user was replaced, taken away or denied, or Ory has
-// deactivated the identity. It also calls f if nobody knows whether such a commit
-// succeeded. A cache then forgets the identity; session.Verifier does so by itself.
+// Watch calls f for an identity after each commit of this Linker that makes earlier answers
+// about it wrong: its user was replaced, taken away or denied, or Ory has deactivated the
+// identity. It also calls f if it is not known whether such a commit succeeded. Use it to
+// make a cache forget the identity; session.Verifier does so by itself.
 //
 // f must be quick and must not call the Linker. stop ends the calls.
 func (l *Linker) Watch(f func(symbolon.IdentityID)) (stop func()) {
@@ -54,8 +54,8 @@ func (w *watchers) notifyOutcome(r symbolon.Reading, out symbolon.Outcome) {
 	}
 }
 
-// changesAnswer reports whether a caller may have got another answer about the identity
-// before. A first bond changes none, because there was no answer before it.
+// changesAnswer reports whether an earlier answer about the identity may now be wrong. A
+// first bond makes none wrong, because there was no answer before it.
 func changesAnswer(r symbolon.Reading, out symbolon.Outcome) bool {
 	switch out.Plan.Action {
 	case symbolon.Hold, symbolon.Deny:

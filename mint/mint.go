@@ -1,5 +1,5 @@
-// Package mint makes user IDs that prove that Symbolon minted them, and vouchers for
-// existing users.
+// Package mint makes user IDs with an HMAC that proves that Symbolon minted them, and
+// vouchers for existing users.
 package mint
 
 import (
@@ -27,8 +27,8 @@ import (
 // and each guess needs a write to Ory's admin API. A right guess gains only a fresh user
 // with a chosen ID, and never another person's user.
 //
-// The zero Minter has no key: it makes plain UUIDv7s, and none of them proves anything. A
-// Minter may be used by many goroutines at once.
+// The zero Minter has no key. It makes plain UUIDv7s, which prove nothing. A Minter may be
+// used by many goroutines at once.
 type Minter struct {
 	project  string
 	ids      [][]byte // HMAC keys; the first one signs
@@ -62,7 +62,7 @@ func (m *Minter) Mint(now time.Time) symbolon.UserID {
 }
 
 // Minted reports whether id is a canonical UUIDv7 that this project minted with one of its
-// secrets. Its duration tells neither how close a guess is nor which secret matches.
+// secrets. Its running time reveals neither how close a guess is nor which secret matches.
 func (m *Minter) Minted(id symbolon.UserID) bool {
 	u, err := id.UUID()
 	if err != nil || u[6]>>4 != 7 || u[8]>>6 != 2 || symbolon.UserIDFromUUID(u) != id {

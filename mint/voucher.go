@@ -12,7 +12,7 @@ import (
 )
 
 // Voucher proves that an identity was created for an existing user. The identity carries it
-// in metadata_admin.symbolon, and the secret signs it. It counts while the user is
+// in metadata_admin.symbolon, and the secret signs it. It is valid while the user is
 // unlinked.
 type Voucher struct {
 	User  symbolon.UserID `json:"user"`

@@ -38,7 +38,7 @@ type question struct {
 	slow   bool       // Ory answers after its hooks
 }
 
-// reply is a complete answer of any status.
+// reply is a complete answer, whatever its status is.
 type reply struct {
 	status int
 	header http.Header
@@ -115,8 +115,8 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 	return req, nil
 }
 
-// headers sets all headers that Ory gets. The credential is the only part of the caller's
-// request among them.
+// headers sets all headers that Ory gets. Of the caller's request they contain only the
+// credential.
 func (c *Client) headers(h http.Header, q question) {
 	h.Set("Accept", "application/json")
 	h.Set("Accept-Encoding", "identity") // so that no transport decompresses
@@ -140,7 +140,7 @@ func (c *Client) headers(h http.Header, q question) {
 	}
 }
 
-// read reads the body. It refuses one that is too large, compressed or cut off.
+// read reads the body. It refuses a body that is too large, compressed or cut off.
 func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 	limit := int64(maxAnswer)
 	if q.page {
@@ -161,8 +161,8 @@ func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 	return &reply{status: resp.StatusCode, header: resp.Header, body: body, q: &q, token: c.Token}, nil
 }
 
-// get asks a question and decodes the answer, which must be 200 and JSON. doing begins the
-// text of every error.
+// get asks a question and decodes the answer, which must be 200 and JSON. The text of every
+// error begins with doing.
 func get[T any](ctx context.Context, c *Client, doing string, q question, decode func([]byte) (T, error)) (T, error) {
 	r, err := c.ask(ctx, q)
 	if err != nil {
@@ -199,7 +199,7 @@ func (r *reply) isJSON() bool {
 	return err == nil && kind == "application/json" && len(r.header.Values("Content-Type")) == 1
 }
 
-// fields splits a body that is a JSON object. A reply without one has no fields.
+// fields splits a body that is a JSON object. For any other body it returns no fields.
 func (r *reply) fields() fields {
 	if !r.isJSON() {
 		return fields{}
@@ -208,7 +208,7 @@ func (r *reply) fields() fields {
 	return f
 }
 
-// refusal returns the error that an answer other than the wanted one means.
+// refusal returns the error for an answer that is not the expected one.
 func (r *reply) refusal() error {
 	e, code, own := r.kratosError()
 	if !own {
@@ -226,7 +226,8 @@ func (r *reply) refusal() error {
 }
 
 // kratosError returns the answer as an error that means "don't know". It reports whether
-// the body has Kratos' own form of an error: {"error":{"code":404,"status":"…","message":"…"}}.
+// the body is an error in Kratos' own format:
+// {"error":{"code":404,"status":"…","message":"…"}}.
 func (r *reply) kratosError() (e *Error, code int, own bool) {
 	e = &Error{Status: r.status, kind: symbolon.ErrUnavailable}
 	in, err := split(r.fields().Get("error"))

@@ -1,17 +1,18 @@
-// Package ory asks Ory the few questions that Symbolon has: whose session is this (whoami),
-// what is this identity, which identities are there, is Ory itself ready. It speaks to Ory
-// Kratos from v1.1 on and to Ory Network.
+// Package ory is a client for the few requests to Ory that Symbolon needs: whose session
+// this is (whoami), one identity, the list of identities, and whether Ory is ready. It
+// works with Ory Kratos from v1.1 on and with Ory Network.
 //
-// A denial and "don't know" are different errors. ErrNotFound, [ErrNoSession] and
-// [ErrAAL2Required] are Kratos' own answers in Kratos' own form. Everything else that is
-// not a complete, plausible answer matches symbolon.ErrUnavailable: a plain-text 404, a
-// redirect, HTML, a cut body, the wrong identity, no answer at all.
+// A denial and "don't know" are different errors. symbolon.ErrNotFound, [ErrNoSession] and
+// [ErrAAL2Required] mean that Kratos itself answered so, in its own format. Everything else
+// that is not a complete, plausible answer matches symbolon.ErrUnavailable: a plain-text
+// 404, a redirect, HTML, a cut body, the wrong identity, no answer at all.
 //
-// Danger: even Kratos' own 401 proves nothing alone, because Kratos answers 401 to a valid
-// session while its database is down. Package session knows how to prove a 401.
+// Danger: even Kratos' own 401 proves nothing by itself, because Kratos answers 401 to a
+// valid session while its database is down. Package session checks whether a 401 is true.
 //
-// Answers are bounded (1 MB, a page of identities 16 MB) and never decompressed. Redirects
-// are never followed. Answers are decoded strictly; traits and metadata stay raw bytes.
+// The size of answers is limited (1 MB, a page of identities 16 MB), and they are never
+// decompressed. Redirects are never followed. Answers are decoded strictly; traits and
+// metadata stay raw bytes.
 package ory
 
 import (
@@ -29,20 +30,22 @@ import (
 	"github.com/symbolon-id/symbolon/internal/outbound"
 )
 
-// Client asks one Ory project. Set the fields before the first call and leave them
-// alone afterwards; every method may then be called by many goroutines at once. It
-// must not be copied. Only PublicURL is required.
+// Client asks one Ory project. Set the fields before the first call and do not change them
+// afterwards. Every method may then be called by many goroutines at once. A Client must not
+// be copied. Only PublicURL is required.
 type Client struct {
 	// PublicURL is the address of Ory's public API as this program sees it:
 	// http://127.0.0.1:4433, https://slug.projects.oryapis.com. See [CheckURL].
 	PublicURL string
 
-	// AdminURL is the address of Ory's admin API: http://127.0.0.1:4434; on Ory Network
-	// the same as PublicURL. Without it questions to the admin API are ErrNoAdmin.
+	// AdminURL is the address of Ory's admin API: http://127.0.0.1:4434. On Ory Network it
+	// is the same as PublicURL. Without it the methods that need the admin API return
+	// ErrNoAdmin.
 	AdminURL string
 
-	// Token is the Bearer token of questions to AdminURL, and is sent nowhere else: the API
-	// key of an Ory Network project, or a token that a proxy before the admin API wants.
+	// Token is the Bearer token of requests to AdminURL, and is sent nowhere else. It is
+	// the API key of an Ory Network project, or a token that a proxy in front of the admin
+	// API requires.
 	Token string
 
 	// Cookie is the name of Ory's session cookie. Defaults to "ory_kratos_session";
@@ -50,25 +53,26 @@ type Client struct {
 	Cookie string
 
 	// EdgeCache allows the cache at Ory Network's edge to answer. An answer of whoami may
-	// then be 150 seconds old. By default every question has Cache-Control: max-age=0.
+	// then be 150 seconds old. By default every request has Cache-Control: max-age=0.
 	EdgeCache bool
 
-	// Timeout bounds one question, the body of its answer included. Defaults to 5 seconds;
+	// Timeout limits one request, including the body of the answer. Defaults to 5 seconds;
 	// a page of identities may take six times as long.
 	Timeout time.Duration
 
-	// Load is the share of Ory that questions of the background get (symbolon.Background):
-	// of its rate limit if Ory tells one, of its time otherwise. More than 0, at most 1.
-	// Defaults to [DefaultLoad], a tenth.
+	// Load is the share of Ory that background requests (symbolon.Background) may use: a
+	// share of Ory's rate limit if Ory reports one, and of Ory's time otherwise. It is more
+	// than 0 and at most 1. Defaults to [DefaultLoad], a tenth.
 	Load float64
 
-	// HTTP replaces the connection pool, for a private CA, a proxy or a test. Its cookie jar
-	// and its redirect policy are ignored, because both could mix up people. By default the
-	// client has its own pool, which keeps up to 128 connections open.
+	// HTTP replaces the connection pool, for a private CA, a proxy or a test. Its cookie
+	// jar and its redirect policy are ignored, because both could mix up the sessions of
+	// people. By default the client has its own pool, which keeps up to 128 connections
+	// open.
 	HTTP *http.Client
 
 	once     sync.Once
-	bad      error // the faults of the fields
+	bad      error // the errors in the fields
 	http     *http.Client
 	public   *url.URL
 	admin    *url.URL // nil: not configured
@@ -81,11 +85,11 @@ var _ symbolon.Ory = (*Client)(nil)
 // DefaultCookie is the session cookie of a self-hosted Kratos.
 const DefaultCookie = "ory_kratos_session"
 
-// DefaultTimeout bounds one question to Ory.
+// DefaultTimeout is the default of [Client.Timeout].
 const DefaultTimeout = 5 * time.Second
 
-// Check reports all faults of the fields at once. It asks nobody. A client with faults
-// returns the same error for every question.
+// Check reports all errors in the fields at once. It makes no request. A client with wrong
+// fields returns this error from every request.
 func (c *Client) Check() error {
 	c.once.Do(c.setup)
 	return c.bad
@@ -97,7 +101,7 @@ func (c *Client) HasAdmin() bool { return c.AdminURL != "" }
 // CookieName is the name of Ory's session cookie.
 func (c *Client) CookieName() string { return cmp.Or(c.Cookie, DefaultCookie) }
 
-// CloseIdleConnections closes the connections that no question uses.
+// CloseIdleConnections closes the connections that no request uses.
 func (c *Client) CloseIdleConnections() {
 	c.once.Do(c.setup)
 	c.http.CloseIdleConnections()
@@ -110,8 +114,8 @@ func (c *Client) setup() {
 		c.admin, faults = base(c.AdminURL, "AdminURL", faults)
 	}
 	if c.admin != nil {
-		// The paths of the admin API start with /admin. A URL that has /admin already means
-		// the same.
+		// The paths of the admin API start with /admin. So AdminURL may be written with or
+		// without /admin.
 		c.admin.Path = strings.TrimSuffix(c.admin.Path, "/admin")
 	}
 	if !isToken(c.CookieName()) {
@@ -136,7 +140,7 @@ func base(raw, field string, faults []error) (*url.URL, []error) {
 	return u, faults
 }
 
-// pool is sized for a program that asks Ory about every request it gets.
+// pool is large enough for a program that asks Ory about every request that it gets.
 func pool() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

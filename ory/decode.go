@@ -10,21 +10,21 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// Session is what Ory says of a session.
+// Session is what Ory says about a session.
 type Session struct {
 	symbolon.Session
 
-	// Active is Ory's word that the session is neither revoked nor expired, and that the
-	// identity, if it is shown, may sign in.
+	// Active says that, according to Ory, the session is neither revoked nor expired, and
+	// that the identity, if it is shown, may sign in.
 	Active bool
 
 	// Identity is the identity of the session; nil if Ory does not show it.
 	Identity *symbolon.Identity
 }
 
-// DecodeIdentity reads an identity as Kratos writes it. Keys count in their exact spelling
-// and may occur only once, so that no other program reads another identity in the same
-// bytes. Unknown keys are ignored. Traits and metadata are not decoded.
+// DecodeIdentity reads an identity as Kratos writes it. Keys are case-sensitive and may
+// occur only once, so that every program reads the same identity in the same bytes. Unknown
+// keys are ignored. Traits and metadata are not decoded.
 func DecodeIdentity(doc []byte) (symbolon.Identity, error) {
 	i, err := identity(doc)
 	if err != nil {
@@ -74,11 +74,11 @@ func identities(doc []byte) ([]symbolon.Identity, error) {
 	return out, nil
 }
 
-// decoder keeps the values that one identity may share with the next.
+// decoder keeps values that the next identity may share with the last one.
 type decoder struct {
 	room   strictjson.Members
 	schema string
-	dated  bool // read ChangedAt, too, which would double the time of a listing
+	dated  bool // also read ChangedAt; in a listing this would double the time
 }
 
 func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
@@ -118,7 +118,8 @@ func copyValues(a, b, c []byte) (x, y, z json.RawMessage) {
 	return cut(a), cut(b), cut(c)
 }
 
-// addresses also returns when the last address was verified, if d is dated.
+// addresses decodes the addresses. If d is dated, it also returns when an address was last
+// verified.
 func (d *decoder) addresses(doc []byte) (out []symbolon.Address, last time.Time, err error) {
 	if strictjson.IsNull(doc) {
 		return nil, last, nil
@@ -206,7 +207,8 @@ func (f fields) optional(key string) (string, error) {
 	return s, nil
 }
 
-// word is optional for a text that is most often likely. It saves the allocation then.
+// word is optional for a text that usually equals likely. In that case it allocates
+// nothing.
 func (f fields) word(key, likely string) (string, error) {
 	if raw := f.Get(key); len(raw) == len(likely)+2 && raw[0] == '"' && string(raw[1:len(raw)-1]) == likely {
 		return likely, nil
@@ -224,8 +226,8 @@ func (f fields) boolean(key string) (bool, error) {
 	return false, fmt.Errorf("%s is not a boolean", key)
 }
 
-// newest is the newest of t and the named times. A time that cannot be read is ignored,
-// because all of them are hints.
+// newest returns the newest of t and the named times. A time that cannot be read is
+// ignored, because all of them are hints.
 func (f fields) newest(t time.Time, keys ...string) time.Time {
 	for _, key := range keys {
 		if strictjson.IsNull(f.Get(key)) {

@@ -9,30 +9,30 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// ErrNoSession: whoami answered 401 in Kratos' own form. That alone proves nothing, because
-// Kratos also answers 401 to a valid session while its database is down.
+// ErrNoSession: whoami answered 401 in Kratos' own format. This proves nothing by itself,
+// because Kratos also answers 401 to a valid session while its database is down.
 var ErrNoSession = errors.New("ory: whoami says that there is no valid session")
 
 // ErrAAL2Required: the session is valid, but Ory names its identity only after a second
 // factor.
 var ErrAAL2Required = errors.New("ory: the session needs a second factor")
 
-// ErrNoAnswer: there was no connection, or it broke, or no answer came in time. Such an
-// error matches symbolon.ErrUnavailable, too. A wrong answer is no ErrNoAnswer, and neither
-// is a question that its caller cancelled.
+// ErrNoAnswer: there was no connection, or it broke, or no answer came in time. The error
+// also matches symbolon.ErrUnavailable. A wrong answer is not ErrNoAnswer, and neither is a
+// request that its caller cancelled.
 var ErrNoAnswer = errors.New("no answer came")
 
-// Error is an answer of Ory other than the wanted one. It matches symbolon.ErrNotFound,
-// [ErrNoSession] or [ErrAAL2Required] if Kratos said so in its own form. It matches no
-// sentinel if Kratos refused the request (400, 409). Otherwise it matches
+// Error is an answer of Ory that is not the expected one. It matches symbolon.ErrNotFound,
+// [ErrNoSession] or [ErrAAL2Required] if Kratos said so in its own format. It matches none
+// of these errors if Kratos refused the request (400, 409). Otherwise it matches
 // symbolon.ErrUnavailable.
 type Error struct {
-	Status int    // of HTTP; error.code of the body often differs
+	Status int    // the HTTP status; error.code in the body is often different
 	ID     string // error.id, if there is one: "session_aal2_required"
-	Reason string // Ory's words, one short line. They may name Ory's database, but never a secret
+	Reason string // Ory's own text, one short line. It may name Ory's database, but contains no secret
 
-	// Redirect belongs to [ErrAAL2Required]: the page where a browser can show the second
-	// factor. It is an absolute http(s) URL in visible ASCII, or "".
+	// Redirect is set for [ErrAAL2Required] only: the page where a browser can give the
+	// second factor. It is an absolute http(s) URL in visible ASCII, or "".
 	Redirect string
 
 	kind error
@@ -51,8 +51,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.kind }
 
-// RateLimited means that Ory answered 429, or that the limit or the background's share of it
-// is used up. No question of this kind is asked until Reset has passed. It matches
+// RateLimited means that Ory answered 429, or that the limit or the background's share of
+// it is used up. No request of this kind is sent until Reset has passed. The error matches
 // symbolon.ErrRateLimited and symbolon.ErrUnavailable.
 type RateLimited struct {
 	Reset time.Duration
@@ -62,7 +62,7 @@ func (e *RateLimited) Error() string {
 	return fmt.Sprintf("ory limits the rate of questions: nothing is asked for %s", e.Reset.Round(time.Millisecond))
 }
 
-// Wait is Reset, for callers that do not import this package.
+// Wait returns Reset, for callers that do not import this package.
 func (e *RateLimited) Wait() time.Duration { return e.Reset }
 
 func (e *RateLimited) Unwrap() []error {

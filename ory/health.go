@@ -11,10 +11,11 @@ import (
 )
 
 // Ready asks Ory whether it can reach its database, and returns no error if Ory says yes.
-// That is a hint and no proof, because Ory may be ready while a table is locked.
+// This is a hint, not a proof, because Ory may be ready while a table is locked.
 //
-// The public API answers in every version. If a proxy blocks the question there, the admin
-// API is asked under /admin, the only path that both generations answer.
+// Ready asks the public API, which answers in every version. If a proxy blocks this
+// request, Ready asks the admin API under /admin, the only path that both generations of
+// Kratos answer.
 func (c *Client) Ready(ctx context.Context) error {
 	err := c.health(ctx, question{bucket: unlimited, path: "/health/ready"})
 	e, answered := errors.AsType[*Error](err)
@@ -41,11 +42,11 @@ func (c *Client) health(ctx context.Context, q question) error {
 
 // Version is what Ory can do.
 type Version struct {
-	// Name is the version that Ory tells: "v26.2.0", "master". Empty: it tells none.
+	// Name is the version that Ory reports: "v26.2.0", "master". Empty: Ory reports none.
 	Name string
 
-	// ExternalID says that identities have an external_id (Kratos v25.4 and newer). An older
-	// Kratos drops it without an error.
+	// ExternalID says that identities have an external_id (Kratos v25.4 and newer). An
+	// older Kratos ignores an external_id without an error.
 	ExternalID bool
 }
 

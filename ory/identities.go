@@ -19,12 +19,12 @@ func (c *Client) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon
 	return get(ctx, c, "read identity "+string(id), q, only(id))
 }
 
-// only decodes the identity that was asked for, and no other.
+// only decodes an identity and refuses any other than id.
 func only(id symbolon.IdentityID) func([]byte) (symbolon.Identity, error) {
 	return func(body []byte) (symbolon.Identity, error) {
 		i, err := DecodeIdentity(body)
 		if err == nil && !strings.EqualFold(string(i.ID), string(id)) {
-			return symbolon.Identity{}, errors.New("another identity than the one that was asked for")
+			return symbolon.Identity{}, errors.New("it is not the identity that was asked for")
 		}
 		return i, err
 	}
@@ -33,10 +33,10 @@ func only(id symbolon.IdentityID) func([]byte) (symbolon.Identity, error) {
 // DeleteIdentity deletes an identity at Ory: its credentials, its sessions, its traits
 // and all metadata.
 //
-// Danger: nothing brings the identity back. Only package erase may call it, by the
-// operator's word, and the doctor, for its own throw-away identities.
+// Danger: nothing brings the identity back. Only package erase may call this, because the
+// operator asked for it, and the doctor, for its own test identities.
 //
-// ErrNotFound means Kratos' own 404: there is no such identity. Only Kratos' 204 is a
+// ErrNotFound means Kratos' own 404: the identity does not exist. Only Kratos' 204 is a
 // success. Read the identity afterwards to see that it is gone.
 func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) error {
 	return c.remove(ctx, "delete identity "+string(id), idPath("/admin/identities/", string(id), ""))
@@ -45,9 +45,9 @@ func (c *Client) DeleteIdentity(ctx context.Context, id symbolon.IdentityID) err
 // AddPublicMetadata sets metadata_public.<key> by one JSON Patch "add" and returns the
 // identity that Ory then has. This client can change nothing else of an identity.
 //
-// Danger: Ory carries a PATCH out by reading the identity, changing it and writing all of it
-// back without a lock. A ban or a new password of the same moment is undone.
-// link.BackReference says when the risk is worth it.
+// Danger: Ory carries a PATCH out by reading the identity, changing it and writing all of
+// it back without a lock. A ban or a new password that is written at the same moment is
+// lost. link.BackReference says when the risk is acceptable.
 func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, key, value string) (symbolon.Identity, error) {
 	body, err := addPatch(key, value)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *Client) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID, 
 	return get(ctx, c, "write metadata of identity "+string(id), q, only(id))
 }
 
-// maxKey bounds the name of a metadata key.
+// maxKey is the maximum length of a metadata key.
 const maxKey = 64
 
 func addPatch(key, value string) ([]byte, error) {

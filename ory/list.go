@@ -15,29 +15,30 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// ListOptions qualify a listing.
+// ListOptions are the options of a listing.
 type ListOptions struct {
-	// PageSize is how many identities are asked for at once. Ory may give fewer. Defaults to
-	// 500, the most that a newer Kratos gives.
+	// PageSize is how many identities a page should have. Ory may return fewer. Defaults to
+	// 500, the maximum of a newer Kratos.
 	PageSize int
 
-	// From is the ID after which the listing begins. Empty: it begins with the first. It
-	// must have the form of an ID; no identity needs to have it.
+	// From is the ID after which the listing begins. If it is empty, the listing begins
+	// with the first identity. From must have the form of an ID, but no identity needs to
+	// have this ID.
 	From symbolon.IdentityID
 }
 
-// Identities lists all identities over the admin API, ordered by their IDs. An error is the
-// last thing that it yields; the listing is incomplete then.
+// Identities lists all identities over the admin API, ordered by their IDs. If it yields an
+// error, it ends, and the listing is incomplete.
 //
-// A listing never proves that an identity is absent, because an identity made meanwhile may
-// lie before the cursor. An identity may come twice.
+// A listing never proves that an identity is absent, because an identity that was created
+// meanwhile may be before the cursor. The listing may yield an identity twice.
 //
-// Each page is asked for by the "next" link of the page before, and the listing ends only
-// where Ory says so. A page without links is an error, and so is a link that leads back or
-// to another host. At Ory's rate limit the listing waits.
+// The request for a page uses the "next" link of the previous page. The listing ends only
+// when Ory says that there is no next page. A page without links is an error, and so is a
+// link that leads back or to another host. At Ory's rate limit the listing waits.
 //
-// While one page is yielded, the next one is decoded and the one after it is asked for.
-// There are never two questions at once.
+// While one page is yielded, the next page is decoded and the page after that is requested.
+// Only one request runs at a time.
 func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbolon.Identity, error] {
 	return func(yield func(symbolon.Identity, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -76,8 +77,8 @@ func (c *Client) Identities(ctx context.Context, o ListOptions) iter.Seq2[symbol
 // end of all identities.
 type lister struct {
 	client  *Client
-	query   url.Values    // of the next page; nil: there is none
-	room    int           // the size of the page before
+	query   url.Values    // the query of the next page; nil: there is none
+	room    int           // the size of the previous page
 	stop    chan struct{} // closed when the reader has left
 	fetched chan fetched
 	pages   chan page
@@ -86,7 +87,7 @@ type lister struct {
 // fetched is a page before it is decoded, or an error.
 type fetched struct {
 	body  []byte
-	token string // of the next page; empty: there is none
+	token string // the token of the next page; empty: there is none
 	err   error
 }
 
@@ -154,8 +155,8 @@ func (l *lister) decode() {
 
 const leadsBack = "its link leads back to an earlier page"
 
-// page decodes a page and checks that the listing goes on as it should. firsts are the first
-// identities of all pages before.
+// page decodes a page and checks that the listing does not go back. firsts are the first
+// identities of all earlier pages.
 func (f fetched) page(firsts map[symbolon.IdentityID]bool) page {
 	if f.err != nil {
 		return page{err: f.err}
@@ -223,8 +224,8 @@ func nextPage(headers []string, base *url.URL) (url.Values, error) {
 	return next, nil
 }
 
-// parseLinks returns the target of each relation in Link headers (RFC 8288). A relation with
-// two targets is an error, and so is anything that is not a link.
+// parseLinks returns the target of each rel in Link headers (RFC 8288). A rel with two
+// targets is an error, and so is a text that is not a link.
 func parseLinks(headers []string) (map[string]string, error) {
 	bad := errors.New("its Link header is not readable")
 	links := map[string]string{}
@@ -233,7 +234,7 @@ func parseLinks(headers []string) (map[string]string, error) {
 		rest = strings.TrimLeft(rest, " \t")
 		end := strings.IndexByte(rest, '>')
 		if end < 0 || rest[0] != '<' {
-			return nil, bad // also after a last comma, because something was cut off
+			return nil, bad // also after a last comma, because the header was cut off
 		}
 		target := rest[1:end]
 		var params string

@@ -10,36 +10,37 @@ import (
 	"github.com/symbolon-id/symbolon/internal/defaults"
 )
 
-// DefaultLoad is the background's share of Ory; see [Client.Load].
+// DefaultLoad is the default of [Client.Load].
 const DefaultLoad = 0.10
 
 const (
-	// burst is how many questions more may come at once after a pause: a write has two
-	// readings. In the long run the share holds.
+	// burst is how many more requests may come at once after a pause, because a write has
+	// two readings. Over a longer time the share is kept.
 	burst = 2
 
-	// maxPacePause bounds the pause after one slow answer.
+	// maxPacePause is the longest pause after one slow answer.
 	maxPacePause = 30 * time.Second
 )
 
-// pacer keeps the questions of the background (symbolon.Background) to their share of Ory.
-// It lets one question through at a time, because Ory Network refuses two writes at once,
-// and because the speed of a self-hosted Ory can only be measured so.
+// pacer limits background requests (symbolon.Background) to their share of Ory. It lets one
+// request through at a time, because Ory Network refuses two writes at once, and because
+// the speed of a self-hosted Ory can only be measured in this way.
 //
-// If Ory tells its limit (x-ratelimit-limit, taken as questions a minute), the share is load
-// times the limit, for each bucket. Otherwise the share is of Ory's time: after an answer
-// that took d the background pauses for d·(1/load−1), so that a busy Ory is asked less.
+// If Ory reports its limit (x-ratelimit-limit, taken as requests per minute), the share is
+// load times the limit, for each bucket. Otherwise it is a share of Ory's time: after an
+// answer that took d the background pauses for d·(1/load−1), so that a busy Ory gets fewer
+// requests.
 type pacer struct {
 	busy chan struct{} // full while a question runs
 
 	mu    sync.Mutex         // protects the fields below
-	limit [buckets]int       // questions a minute, as Ory said last; 0: it never did
+	limit [buckets]int       // requests per minute, as Ory said last; 0: it never did
 	next  [buckets]time.Time // when the next question is due
 	rest  time.Time          // the end of the pause after an answer
 }
 
-// waitForTurn waits until a question of the background may be asked. A person's question
-// never waits; at the rate limit it fails. done must be called after the answer.
+// waitForTurn waits until a background request may be sent. A request for a person never
+// waits; at the rate limit it fails. done must be called after the answer.
 func (c *Client) waitForTurn(ctx context.Context, b bucket) (done func(), err error) {
 	patience, background := symbolon.PatienceFrom(ctx)
 	if !background || b == unlimited {
@@ -69,8 +70,8 @@ func (c *Client) waitForTurn(ctx context.Context, b bucket) (done func(), err er
 	}
 }
 
-// enter waits until no other question of the background runs. A caller with zero patience
-// still proceeds if the slot is free.
+// enter waits until no other background request runs. A caller with zero patience still
+// proceeds if the slot is free.
 func (p *pacer) enter(ctx context.Context, patience symbolon.Patience, give <-chan time.Time) error {
 	select {
 	case p.busy <- struct{}{}:
@@ -121,7 +122,7 @@ func (p *pacer) interval(b bucket, load float64) time.Duration {
 	return time.Duration(float64(time.Minute) / (float64(p.limit[b]) * load))
 }
 
-// take counts a question and reports whether it may be asked now.
+// take counts a request and reports whether it may be sent now.
 func (p *pacer) take(b bucket, load float64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +139,7 @@ func (p *pacer) take(b bucket, load float64) bool {
 	return true
 }
 
-// begun measures the question until done is called, which frees the slot.
+// begun measures the time of the request until done is called. done frees the slot.
 func (p *pacer) begun(b bucket, load float64) (done func()) {
 	start := time.Now()
 	return func() {
@@ -152,8 +153,8 @@ func (p *pacer) begun(b bucket, load float64) (done func()) {
 	}
 }
 
-// learn reads the limit from an answer. It ignores a 429, whose limit may be of another
-// window.
+// learn reads the limit from an answer. It ignores a 429, because its limit may be for
+// another time window.
 func (p *pacer) learn(b bucket, status int, h http.Header) {
 	if status == http.StatusTooManyRequests {
 		return

@@ -11,12 +11,12 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// Probe is what an answer shows of Ory and of the network. It holds nothing of a person. It
-// is for tools that examine a setup.
+// Probe is what an answer shows about Ory and the network. It contains no data of a person.
+// It is for tools that examine a setup.
 type Probe struct {
 	Status int
 
-	// Kratos says that the answer has Kratos' own form of an error or a page.
+	// Kratos says that the answer is an error or a page in Kratos' own format.
 	Kratos bool
 
 	// Location is the scheme and host of a redirect, or "another path".
@@ -27,7 +27,7 @@ type Probe struct {
 	Skew  time.Duration
 	Dated bool
 
-	// Limit is x-ratelimit-limit: questions of this kind a minute. 0: Ory tells none.
+	// Limit is x-ratelimit-limit: requests of this kind per minute. 0: Ory sends no limit.
 	Limit int
 
 	// Rows is how many identities or sessions a page has. Next is the token of the next page;
@@ -51,8 +51,8 @@ func (c *Client) ProbeIdentities(ctx context.Context, size int) (Probe, error) {
 		query: url.Values{"page_size": {strconv.Itoa(size)}}})
 }
 
-// ProbeActiveSessions counts one page of active sessions. The token is Next of the page
-// before, or empty for the first page.
+// ProbeActiveSessions counts one page of active sessions. token is the Next of the previous
+// page, or empty for the first page.
 func (c *Client) ProbeActiveSessions(ctx context.Context, size int, token string) (Probe, error) {
 	q := url.Values{"page_size": {strconv.Itoa(size)}, "active": {"true"}}
 	if token != "" {
@@ -62,7 +62,7 @@ func (c *Client) ProbeActiveSessions(ctx context.Context, size int, token string
 }
 
 // ProbeStranger asks the public URL for a page of identities without the token, as anybody
-// can. If the answer is Kratos' own with status 200, the admin API is open to all.
+// can. If Kratos itself answers 200, the admin API is open to everybody.
 func (c *Client) ProbeStranger(ctx context.Context) (Probe, error) {
 	return c.probePage(ctx, question{bucket: adminMedium, path: "/admin/identities", query: url.Values{"page_size": {"1"}}})
 }

@@ -23,10 +23,11 @@ const (
 	BearerToken   Kind = "bearer" // header Authorization: Bearer ory_st_…
 )
 
-// Credential proves a session. It is a secret: formatted or logged, it shows only its kind.
+// Credential is the secret that proves a session. When it is formatted or logged, it shows
+// only its kind.
 type Credential struct {
 	Kind  Kind
-	Value string // as in the request; of a cookie its value only
+	Value string // as in the request; for a cookie only its value
 }
 
 // String hides the value.
@@ -48,8 +49,8 @@ func isFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }
 
 // Whoami asks Ory whose session a credential proves.
 //
-// Errors: [ErrNoSession], which alone proves nothing; [ErrAAL2Required]; and
-// symbolon.ErrUnavailable for everything else, an answer without an identity included.
+// Errors: [ErrNoSession], which proves nothing by itself; [ErrAAL2Required]; and
+// symbolon.ErrUnavailable for everything else, including an answer without an identity.
 func (c *Client) Whoami(ctx context.Context, cred Credential) (Session, error) {
 	if cred.Kind != SessionToken && cred.Kind != SessionCookie && cred.Kind != BearerToken || cred.Value == "" || !ascii.Visible(cred.Value) {
 		return Session{}, unknown("whoami without a credential")
@@ -81,8 +82,8 @@ func whoamiRefusal(r *reply) error {
 	return e
 }
 
-// redirect is the URL to which Kratos would send a browser. It is dropped unless every
-// program reads it in the same way.
+// redirect returns the URL to which Kratos would send a browser. It returns "" for a URL
+// that two programs may read differently.
 func (r *reply) redirect() string {
 	to, err := r.fields().optional("redirect_browser_to")
 	if err != nil || len(to) > 2<<10 || !ascii.Visible(to) || strings.ContainsAny(to, "\\\"<>") || r.repeats(to) {
@@ -102,7 +103,7 @@ func (c *Client) Session(ctx context.Context, id string) (Session, error) {
 	return get(ctx, c, "read session", q, func(body []byte) (Session, error) {
 		s, err := DecodeSession(body)
 		if err == nil && !strings.EqualFold(s.ID, id) {
-			return Session{}, errors.New("another session than the one that was asked for")
+			return Session{}, errors.New("it is not the session that was asked for")
 		}
 		return s, err
 	})
@@ -151,13 +152,13 @@ func sessionsWithIdentities(body []byte) ([][]byte, error) {
 	return items, err
 }
 
-// RevokeSession revokes one session. ErrNotFound: Ory has no such session.
+// RevokeSession revokes one session. ErrNotFound: Ory does not have the session.
 func (c *Client) RevokeSession(ctx context.Context, id string) error {
 	return c.remove(ctx, "revoke session", idPath("/admin/sessions/", id, ""))
 }
 
-// RevokeSessions revokes all sessions of an identity. It succeeds even if there is no session
-// or no such identity, because then no session is left.
+// RevokeSessions revokes all sessions of an identity. It also succeeds if the identity has
+// no session or does not exist, because then no session is left.
 func (c *Client) RevokeSessions(ctx context.Context, id symbolon.IdentityID) error {
 	err := c.remove(ctx, "revoke the sessions of identity "+string(id), idPath("/admin/identities/", string(id), "/sessions"))
 	if errors.Is(err, symbolon.ErrNotFound) {
@@ -166,7 +167,7 @@ func (c *Client) RevokeSessions(ctx context.Context, id symbolon.IdentityID) err
 	return err
 }
 
-// remove deletes what has a path. doing begins the text of every error.
+// remove sends a DELETE for a path. The text of every error begins with doing.
 func (c *Client) remove(ctx context.Context, doing, path string) error {
 	r, err := c.ask(ctx, question{bucket: adminLow, method: http.MethodDelete, admin: true, path: path})
 	if err == nil && r.status != http.StatusNoContent {

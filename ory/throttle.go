@@ -14,7 +14,7 @@ type bucket int
 
 const (
 	publicHigh  bucket = iota // whoami
-	adminHigh                 // one identity
+	adminHigh                 // reading one identity
 	adminMedium               // lists, sessions, look-ups by external_id
 	adminLow                  // every write
 	unlimited                 // health, version
@@ -23,12 +23,12 @@ const (
 
 const (
 	maxPause    = time.Minute // the longest window of Ory's limits
-	shortPause  = time.Second // if Ory tells no time, or got too many questions at once
+	shortPause  = time.Second // if Ory gives no time, or got too many questions at once
 	pageRetries = 5           // how often a listing asks for one page again
 )
 
-// throttle lets a whole bucket pause after a 429, and after an answer that says that the
-// limit is used up.
+// throttle stops all questions of a bucket for a while, after a 429 and after an answer
+// that says that the limit is used up.
 type throttle [buckets]wait.Pause
 
 // wait returns a *RateLimited while the bucket pauses.
@@ -69,7 +69,7 @@ func pauseFor(status int, h http.Header) time.Duration {
 	switch {
 	case !known:
 		return shortPause
-	case counted && !empty: // the limit is not used up: there were only too many at once
+	case counted && !empty: // the limit is not used up: there were only too many questions at once
 		return min(max(reset, time.Millisecond), shortPause)
 	}
 	return min(max(reset, shortPause), maxPause)

@@ -11,8 +11,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// FormError means that Ory refused the values of a form. Messages are Ory's words, one short
-// line each. A message about a field begins with the field.
+// FormError means that Ory refused the values of a form. Messages are Ory's own messages,
+// one short line each. A message about a field begins with the field.
 type FormError struct{ Messages []string }
 
 func (e *FormError) Error() string { return "ory refused the form: " + strings.Join(e.Messages, "; ") }

@@ -125,7 +125,7 @@ func parseNumber(s string) (any, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
 	}
-	if !json.Valid([]byte(s)) { // keeps "0x10", "Inf" and "1_000" out
+	if !json.Valid([]byte(s)) { // refuses "0x10", "Inf" and "1_000"
 		return nil, false
 	}
 	f, err := strconv.ParseFloat(s, 64)
@@ -208,8 +208,9 @@ func document(raw json.RawMessage) Value {
 	}
 }
 
-// storable returns the text, unless the two databases store it differently: with a NUL, or
-// with a lone surrogate, which decodes to U+FFFD. Ory accepts both.
+// storable returns the text. It refuses a text with a NUL or with a lone surrogate (which
+// decodes to U+FFFD), because the two databases store such a text differently. Ory accepts
+// both.
 func storable(s string) Value {
 	switch {
 	case strings.ContainsRune(s, 0):
@@ -220,9 +221,10 @@ func storable(s string) Value {
 	return Value{V: s}
 }
 
-// member returns the member that json.Unmarshal would put into a map: the last one of equal
-// keys. It returns nil if object is not an object. Most objects are read without making
-// the map, because a reconcile run reads the traits of every identity.
+// member returns the value of key. If the key occurs more than once, it returns the last
+// value, as json.Unmarshal does. It returns nil if object is not an object. Most objects
+// are read without making the map, because a reconcile run reads the traits of every
+// identity.
 func member(object json.RawMessage, key string) (found json.RawMessage) {
 	err := strictjson.Each(object, func(name, value []byte) {
 		if string(name) == key {

@@ -12,7 +12,7 @@ import (
 )
 
 // pair is an identity at Ory, its ledger entry, and its open findings. identity or entry
-// may be nil; both are nil only if nothing but a finding is left.
+// may be nil; both are nil only if only a finding is left.
 type pair struct {
 	identity *symbolon.Identity
 	entry    *symbolon.Entry
@@ -46,7 +46,7 @@ func (p pair) state() symbolon.LinkState {
 // rules are the operator's settings that a comparison depends on.
 type rules struct {
 	key    string // the key in metadata_public that holds the back-reference
-	repair bool   // missing back-references are to be written
+	repair bool   // missing back-references must be written
 }
 
 // comparison is the result of comparing one identity.
@@ -56,7 +56,7 @@ type comparison struct {
 }
 
 // diff compares an identity at Ory with its entry. digest is the digest that the ledger
-// would store for the identity now. All functions of this file are pure.
+// would store for the identity now. The functions of this file do no I/O.
 func diff(p pair, digest string, r rules) (j comparison) {
 	switch p.state() {
 	case "":
@@ -148,8 +148,8 @@ func columnSays(e *symbolon.Entry) string {
 	return "whose row does not hold it"
 }
 
-// diffBackReference compares the back-reference at Ory. A repair writes a missing one
-// and never replaces one.
+// diffBackReference compares the back-reference at Ory. A repair writes a missing
+// back-reference and never replaces an existing one.
 func (j *comparison) diffBackReference(p pair, r rules) {
 	user := p.entry.Link.User
 	text, isObject := backReference(p.identity, r.key)
@@ -196,8 +196,8 @@ func vouchers(id *symbolon.Identity) json.RawMessage {
 	return top["symbolon"]
 }
 
-// claimedUsers are the users that an identity's metadata names in any way. Texts that no
-// database can store as a key are skipped.
+// claimedUsers returns the users that an identity's metadata names in any place. It skips
+// texts that no database can store as a key.
 func claimedUsers(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 	var voucher struct{ User string }
 	_ = json.Unmarshal(vouchers(id), &voucher) // anything but a voucher names no user
@@ -211,7 +211,7 @@ func claimedUsers(id *symbolon.Identity, key string) (users []symbolon.UserID) {
 }
 
 // resolved returns the pair's open findings that no longer hold. found is the result of
-// diff for the pair, digest is as for diff.
+// diff for the pair. digest is the same as for diff.
 func resolved(p pair, found []Finding, digest string, r rules) (out []symbolon.Finding) {
 	for _, f := range p.open {
 		again := slices.ContainsFunc(found, func(g Finding) bool { return g.Kind == f.Kind })
@@ -267,7 +267,7 @@ func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bo
 }
 
 // missingFinding is the finding for an entry whose identity is not in the listing. ok is
-// false if that is as it should be.
+// false if this is not a difference.
 func missingFinding(p pair) (f Finding, ok bool) {
 	f = Finding{Identity: p.entry.Link.Identity, User: p.entry.Link.User}
 	kept := p.isOpen(symbolon.RowKept)

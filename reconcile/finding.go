@@ -32,8 +32,8 @@ func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
 	return byLink(k) || byProof(k) && r.canEndKind(k)
 }
 
-// RepairFinding repairs one open finding now. Only the operator calls it, so the limits
-// of a run on missing identities do not apply. It is idempotent; nil means that the
+// RepairFinding repairs one open finding now. Only the operator calls it, so the limits of
+// a run on missing identities do not apply. RepairFinding is idempotent; nil means that the
 // finding no longer holds.
 //
 // Errors: ErrByHand; a *symbolon.DenyError or ErrConflict if the finding still holds;
@@ -60,8 +60,8 @@ func (r *Reconciler) RepairFinding(ctx context.Context, f symbolon.Finding) erro
 	return nil
 }
 
-// linkOne reads the identity again and links it. It closes the kinds that only a run
-// finds; the store closes the others.
+// linkOne reads the identity again and links it. It closes a finding of a kind that only a
+// run finds; the store closes the others.
 func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 	ticket, err := r.Linker.Store.Ticket(ctx)
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
 	switch {
 	case err != nil:
 		return err
-	case h == nil || h.from == "": // resolved meanwhile, or to be decided again
+	case h == nil || h.from == "": // the finding is resolved, or must be decided again
 		_, err := r.Linker.Refresh(ctx, f.Identity, symbolon.FromOperator)
 		return err
 	}

@@ -19,8 +19,8 @@ const (
 	// has not changed. Something else wrote the column.
 	StateMismatch symbolon.FindingKind = "state_mismatch"
 
-	// OrphanUser: a linked identity was not in a complete and plausible listing. This is
-	// no proof that it is gone: a repair reads it from Ory twice.
+	// OrphanUser: a linked identity was not in a complete and plausible listing. This does
+	// not prove that it is gone; a repair asks Ory for it twice.
 	OrphanUser symbolon.FindingKind = "orphan_user"
 )
 
@@ -48,9 +48,9 @@ func byLink(k symbolon.FindingKind) bool {
 	return needsTicket(k) || k == symbolon.CannotCreate || k == symbolon.UnverifiedEmail
 }
 
-// needsTicket reports whether the repair of a kind needs a reading with a ticket.
-// Identities on hold need none; taking one for them would be a write in an unchanged
-// world.
+// needsTicket reports whether the repair of a kind needs a reading with a ticket. The
+// repair of an identity on hold needs no ticket. Taking a ticket writes to the database,
+// and a run that changes nothing must not write.
 func needsTicket(k symbolon.FindingKind) bool {
 	return k == UnlinkedIdentity || k == StaleColumns || k == StateMismatch
 }
@@ -64,10 +64,10 @@ func (o Options) wants(k symbolon.FindingKind) bool {
 	return len(o.Only) == 0 || slices.Contains(o.Only, k)
 }
 
-// anyFound reports whether a difference was found whose kind satisfies such.
-func anyFound(found map[symbolon.FindingKind]int, such func(symbolon.FindingKind) bool) bool {
+// anyFound reports whether a difference was found whose kind satisfies match.
+func anyFound(found map[symbolon.FindingKind]int, match func(symbolon.FindingKind) bool) bool {
 	for kind, n := range found {
-		if n > 0 && such(kind) {
+		if n > 0 && match(kind) {
 			return true
 		}
 	}

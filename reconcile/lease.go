@@ -12,13 +12,13 @@ import (
 
 // lease is a run's row in Runs. It ensures that the project has one run at a time.
 //
-// A write whose connection broke may or may not have been executed. The lease therefore
-// remembers each row that it sent without an answer, and the next write replaces
-// whichever of them the store holds. The zero value is not taken yet. Safe for
-// concurrent use.
+// If the connection breaks during a write, the write may or may not have been executed. So
+// the lease remembers each row that it sent without getting an answer, and the next write
+// replaces the one of these rows that the store holds. The zero lease is not taken yet. A
+// lease may be used by many goroutines at once.
 type lease struct {
 	mu         sync.Mutex
-	row        symbolon.Run   // as the store is known to hold it; valid once taken
+	row        symbolon.Run   // the row that the store is known to hold; valid after the lease was taken
 	unanswered []symbolon.Run // rows sent since then, without an answer
 	taken      bool
 }
@@ -57,12 +57,13 @@ func (p *lease) updateRow(ctx context.Context, runs Runs, f func(*symbolon.Run))
 	f(&row)
 	err := p.replace(ctx, runs, row)
 	if !p.taken && errors.Is(err, symbolon.ErrConflict) {
-		return nil // the write without an answer was not executed
+		return nil // the write without an answer had not been executed
 	}
 	return asBusy(err)
 }
 
-// replace saves row in place of whichever version the store holds.
+// replace saves row in place of the version that the store holds, which may be any of those
+// sent.
 func (p *lease) replace(ctx context.Context, runs Runs, row symbolon.Run) error {
 	versions := slices.Clone(p.unanswered)
 	if p.taken {

@@ -101,7 +101,7 @@ func (v *view) see(ctx context.Context, p pair) error {
 }
 
 // noteClaims notes whose user an identity without a user claims. As long as an identity
-// claims the user, the user's former identity counts as moved, not as missing.
+// claims the user, the user's former identity is treated as moved, not as missing.
 func (v *view) noteClaims(ctx context.Context, p pair) error {
 	users := claimedUsers(p.identity, v.rules.key)
 	if len(users) == 0 {
@@ -195,9 +195,9 @@ func (s *state) limit(t *tally) int {
 	return max(10, (t.Matched+t.Absent)/100, s.Options.AllowMissing)
 }
 
-// stillPlausible is called in later walks before anything is done about a page. It
-// returns an error if the listing lacks many more identities than the first listing.
-// absent counts the page.
+// Later walks call stillPlausible before they change anything for a page. It returns an
+// error if the listing lacks many more identities than the first listing. absent counts the
+// page.
 func (r *run) stillPlausible(absent int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,8 +208,8 @@ func (r *run) stillPlausible(absent int) error {
 	return nil
 }
 
-// checkListing checks that the complete listing is plausible. Only then it counts the
-// missing identities as differences.
+// checkListing checks that the complete listing is plausible. Only then the missing
+// identities are counted as differences.
 func (r *run) checkListing(s *state) error {
 	if s.Believed {
 		return nil
@@ -238,7 +238,7 @@ func (r *run) checkListing(s *state) error {
 		}
 	}
 	if n := t.Absent - both(t.AbsentMarks, t.ClaimedMarks); t.Found[OrphanUser] > 0 && len(claimed) < maxMarks {
-		t.Found[OrphanUser] = max(n, t.Found[OrphanUser]) // also those beyond maxKept
+		t.Found[OrphanUser] = max(n, t.Found[OrphanUser]) // also those that are not kept because of maxKept
 	}
 	s.Believed = true
 	return nil

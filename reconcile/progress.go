@@ -16,8 +16,8 @@ const Kind = "reconcile"
 
 // Runs stores runs and their progress. *sqlstore.Store implements it.
 type Runs interface {
-	// UnfinishedRun returns the project's run of a kind that has not ended, whether its
-	// process lives or not. ErrNotFound: there is none.
+	// UnfinishedRun returns the project's run of a kind that has not ended, even if its
+	// process has died. ErrNotFound: there is none.
 	UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error)
 
 	// StartRun records a new run. ErrConflict: another run of its kind has not ended.
@@ -80,8 +80,9 @@ func (r *Reconciler) begin(ctx context.Context, o Options) (*run, error) {
 	return fresh, fresh.takeOver(ctx)
 }
 
-// takeOver takes over the lease of a paused or dead run. If the write is not
-// acknowledged it releases the lease, so that the next process can take over at once.
+// takeOver takes over the lease of a paused run, or of a run whose process died. If the
+// write is not acknowledged, it releases the lease, so that the next process can take over
+// at once.
 func (r *run) takeOver(ctx context.Context) error {
 	saving, cancel := r.writeContext(ctx)
 	defer cancel()
@@ -94,7 +95,7 @@ func (r *run) takeOver(ctx context.Context) error {
 	return err
 }
 
-// useSavedOptions replaces the options by those that the run began with.
+// useSavedOptions replaces the options by those with which the run began.
 func (r *run) useSavedOptions() {
 	s := r.state
 	o := s.Options
@@ -134,7 +135,7 @@ func (r *run) keepPaused(err error) error {
 	return err
 }
 
-// renew saves the run and its lease regularly until ctx ends. The first time it records
+// renew saves the run and its lease regularly until ctx ends. At its first time it records
 // the run, even if the run has only compared so far.
 func (r *run) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 	t := time.NewTicker(r.leaseTime() / 3)
@@ -161,8 +162,8 @@ func (r *run) renewOnce(ctx context.Context) error {
 	return r.save(ctx)
 }
 
-// writeContext is a context for saving the run. The end of the work does not cancel it,
-// because after a cancelled write it would not be known whether the run was saved.
+// writeContext returns a context for saving the run. The end of the work does not cancel
+// it, because after a cancelled write it would not be known whether the run was saved.
 func (r *run) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return wait.Detached(ctx, 5*time.Second)
 }

@@ -13,16 +13,16 @@ import (
 )
 
 // The number of identities that share one proof gap. It begins small because Ory's rate
-// limit may allow only a few requests a minute and a proof is valid for ten minutes. If
-// the answers come quickly, each batch is larger than the one before.
+// limit may allow only a few requests a minute and a proof is valid for ten minutes. If the
+// answers come quickly, each batch is larger than the previous one.
 const (
 	firstBatch = 50
 	lastBatch  = 1000
 	quickProof = 20 * time.Second
 )
 
-// endAll proves the missing identities gone, batch by batch, and ends their links. An
-// identity that Ory still has is left, and so is one for which Ory gave no answer.
+// endAll proves the missing identities gone, batch by batch, and ends their links. It
+// changes nothing for an identity that Ory still has, or for which Ory gave no answer.
 func (r *run) endAll(ctx context.Context) error {
 	for {
 		some := r.nextMissing()
@@ -79,8 +79,8 @@ func (r *run) endProven(ctx context.Context, some []absence, p proven) error {
 func (r *run) canEnd(a absence) bool { return a.Held || r.canEndKind(a.Kind) }
 
 // canEndKind reports whether phase Ending acts on a kind. A kept row that would only be
-// deactivated or emptied is not tried again automatically, because it may be in use again
-// by now. The operator can repair it ([Reconciler.RepairFinding]).
+// deactivated or emptied is not tried again automatically, because the row may be in use
+// again. The operator can repair it ([Reconciler.RepairFinding]).
 func (r *Reconciler) canEndKind(k symbolon.FindingKind) bool {
 	p := r.Linker.OnIdentityDeleted
 	return k == OrphanUser || p == symbolon.DeleteRow || p == symbolon.AnonymiseRow
@@ -106,7 +106,7 @@ type proven struct {
 var errNothingProved = errors.New("no identity was proved gone")
 
 // prove returns a proof for each identity that is gone. An error of Ory counts as one
-// failure, and the identities it concerns are left.
+// failure, and nothing is changed for the identities that it concerns.
 func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, err error) {
 	p.of = map[symbolon.IdentityID]*link.GoneProof{}
 	if len(ids) == 0 {
@@ -133,7 +133,7 @@ func (r *run) prove(ctx context.Context, ids []symbolon.IdentityID) (p proven, e
 	return p, nil
 }
 
-// proveBatch proves a batch, and enlarges the next one if this one was quick.
+// proveBatch proves a batch. If this was quick, it enlarges the next batch.
 func (r *run) proveBatch(ctx context.Context, ids []symbolon.IdentityID) ([]link.GoneProof, error) {
 	if r.state.Control == "" {
 		return nil, fmt.Errorf("a proof needs an identity that the ledger knows and Ory has, and there is none: %w", symbolon.ErrUnavailable)
@@ -204,7 +204,7 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 		var err error
 		if proof := p.of[h.from]; proof != nil {
 			_, err = r.Linker.Rebind(ctx, h.to, *proof)
-		} else { // Ory has the other identity, or that one lost the user: decide again
+		} else { // Ory still has the other identity, or that identity no longer has the user: decide again
 			_, err = r.Linker.Refresh(ctx, h.to, symbolon.FromReconcile)
 		}
 		repairs[i] = &repair{kind: symbolon.RecreatedIdentity, err: err}
@@ -212,8 +212,8 @@ func (r *run) rebindPage(ctx context.Context, page []symbolon.Finding) error {
 	return r.countResults(ctx, repairs)
 }
 
-// formerOwner finds the identity whose user an identity on hold claims. nil: it is no
-// longer on hold.
+// formerOwner finds the identity whose user an identity on hold claims. It returns nil if
+// that identity is no longer on hold.
 func (r *run) formerOwner(ctx context.Context, f symbolon.Finding) (*handover, error) {
 	q := symbolon.Query{Project: r.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: f.Identity}}, Claims: []symbolon.UserID{f.User}}
 	held, err := r.Linker.Store.Read(ctx, q)

@@ -1,6 +1,7 @@
-// Package reconcile compares every identity at Ory with the ledger and with the application's
-// rows, and repairs what can be repaired. Differences arise because hooks get lost, and because
-// identities made by the admin API, an import or SCIM send none.
+// Package reconcile compares every identity at Ory with the ledger and with the
+// application's rows, and repairs what can be repaired. Differences arise because hooks get
+// lost, and because Ory calls no hook for an identity that the admin API, an import or SCIM
+// makes.
 //
 //	r := &reconcile.Reconciler{Linker: linker, Ledger: store, Runs: store,
 //		Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
@@ -20,14 +21,14 @@
 //	settle  compares once more; records the remaining differences as findings and closes
 //	        findings that no longer hold
 //
-// Therefore an unchanged world is read once and nothing is written, not even a ticket. A
-// listing that breaks off, is empty or comes from another project changes nothing. Every repair
-// is idempotent and safe beside sign-ups, hooks and other runs. A killed run is resumed
-// (Options.Resume) or simply run again.
+// So if nothing has changed, everything is read once and nothing is written, not even a
+// ticket. A listing that breaks off, is empty or comes from another project changes
+// nothing. Every repair is idempotent, and safe while sign-ups, hooks and other runs
+// happen. A killed run is resumed (Options.Resume) or simply run again.
 //
-// An identity that is missing in a listing is not proved gone. A link ends only after Ory's own
-// 404 was read twice, half a minute apart, and a known identity was found in between. If more
-// linked identities are missing than deletions explain, the run ends.
+// An identity that is missing in a listing is not proved gone. A link ends only after Ory's
+// own 404 was read twice, half a minute apart, and a known identity was found both times.
+// If more linked identities are missing than deletions explain, the run ends.
 package reconcile
 
 import (
@@ -43,7 +44,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// Errors of a run, beside [symbolon.ErrUnavailable] and [symbolon.ErrNoAdmin].
+// Errors of a run, besides [symbolon.ErrUnavailable] and [symbolon.ErrNoAdmin].
 var (
 	// ErrIncomplete: the listing broke off, or was not in the order of IDs.
 	ErrIncomplete = errors.New("the listing of identities is incomplete")
@@ -59,8 +60,8 @@ var (
 // Ledger is the part of the store that a run compares with Ory. *sqlstore.Store
 // implements it.
 type Ledger interface {
-	// Entries returns at most limit entries, ordered by identity: those after the ID
-	// after (empty: from the first), up to and including upto (empty: to the last).
+	// Entries returns at most limit entries, ordered by identity: those after the ID after,
+	// up to and including upto. Either may be empty; then there is no such bound.
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
 	// Digest returns the digest that the ledger would store for this identity.
@@ -69,8 +70,8 @@ type Ledger interface {
 	// Findings returns open findings, ordered by identity and kind.
 	Findings(ctx context.Context, q symbolon.FindingsQuery) ([]symbolon.Finding, error)
 
-	// RecordFindings opens some findings and closes others, all or none. It skips
-	// findings that are open or closed already.
+	// RecordFindings opens the findings in open and closes those in closed, in one
+	// transaction. It skips findings that are open or closed already.
 	RecordFindings(ctx context.Context, project string, source symbolon.Source, open, closed []symbolon.Finding) error
 }
 
@@ -93,20 +94,20 @@ type Reconciler struct {
 	Identities func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
 
 	// Lease is how long a killed run blocks the next one. An active run renews its lease
-	// three times in this duration. Defaults to 30 seconds.
+	// three times within this time. Defaults to 30 seconds.
 	Lease time.Duration
 
 	// Now defaults to time.Now.
 	Now func() time.Time
 
-	// paused is the run that this process paused last. It is kept because it knows more than
-	// its checkpoint: the findings, the first failure, and all marks. A checkpoint with more
-	// than maxKept marks restarts its walk, so that a large run in short slices would never
-	// end without this.
+	// paused is the run that this process paused last. It is kept because it has more than
+	// its checkpoint: the findings, the first failure, and all marks. A run that resumes
+	// from a checkpoint with more than maxKept marks starts its walk again, so without
+	// paused a large run in short slices would never end.
 	paused atomic.Pointer[run]
 }
 
-// Options describe a run. The zero value compares everything and writes nothing.
+// Options are the options of a run. The zero value compares everything and writes nothing.
 type Options struct {
 	// Repair repairs the kinds that [Repairs] reports, and records the other differences
 	// as findings.
@@ -120,13 +121,13 @@ type Options struct {
 	Only []symbolon.FindingKind
 
 	// AllowMissing is how many linked identities may be missing before the listing is
-	// implausible. The operator raises it after a large deletion. Defaults to ten, or one
-	// in a hundred where that is more.
+	// implausible. The operator raises it after a large deletion. Defaults to ten, or to
+	// one percent of the linked identities if that is more.
 	AllowMissing int
 
 	// Resume continues an unfinished run with the options that it began with, except
 	// Progress. If there is none, a new run begins. Without Resume an unfinished run is
-	// recorded as failed.
+	// recorded as failed, and a new run begins.
 	Resume bool
 
 	// ID is the ID of a new run. Defaults to a UUID.
@@ -139,11 +140,11 @@ type Options struct {
 // Progress is how far a run has come.
 type Progress struct {
 	Phase       Phase
-	Identities  int           // seen in this phase
-	Differences int           // found in this phase
-	Repaired    int           // in this run
+	Identities  int           // identities visited in this phase
+	Differences int           // differences found in this phase
+	Repaired    int           // repairs in this run
 	Share       float64       // of the key space that this phase has visited, 0 to 1; it grows evenly because Ory's IDs are random
-	Elapsed     time.Duration // in this phase, since this process began or resumed the run
+	Elapsed     time.Duration // time in this phase, since this process began or resumed the run
 	Rate        float64       // identities a second in that time
 	Left        time.Duration // estimated time until the end of the phase; 0: not known yet
 }
@@ -163,14 +164,14 @@ func (f Finding) forLedger() symbolon.Finding {
 
 // Report is the result of a run: the last comparison, and the repairs.
 type Report struct {
-	ID         string // of the run; empty if the run was not recorded
-	Identities int    // in Ory's listing
+	ID         string // the ID of the run; empty if the run was not recorded
+	Identities int    // identities in Ory's listing
 	Linked     int    // ledger entries with a living user, in the listing or not
 	Forgotten  int    // identities whose user the application deleted; no finding
 
 	// NoBackReference counts linked identities whose metadata at Ory does not name the
-	// user. It is a finding only if the policy is to repair it, because nothing depends
-	// on it.
+	// user. This is a finding only under the policy repair, because nothing depends on the
+	// back-reference.
 	NoBackReference int
 
 	// Found counts the remaining differences by kind. Findings lists the first 10,000 of
@@ -207,10 +208,10 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Report, error) {
 	return report, err
 }
 
-// Work continues the project's run with Repair, or begins one, and pauses it after about
-// slice: at the end of the current page or proof. done says that the run is over.
-// Otherwise the next call continues it, in this process or another. Errors are those of
-// Run. A run that an outage of Ory or the store ended is continued by the next call.
+// Work continues the project's run with Repair, or begins a run. It pauses the run after
+// about slice, at the end of the current page or proof. done says that the run is over.
+// Otherwise the next call continues it, in this process or another. The errors are those of
+// Run. After an outage of Ory or the store the next call continues the run.
 func (r *Reconciler) Work(ctx context.Context, o Options, slice time.Duration) (report Report, done bool, err error) {
 	o.Repair, o.Resume = true, true
 	return r.work(ctx, o, slice)

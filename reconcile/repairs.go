@@ -14,13 +14,12 @@ import (
 // repairBatch is how many repairs are sent to Linker.LinkAll at once.
 const repairBatch = 500
 
-// maxConsecutiveFailures is how many repairs in a row may find Ory or the store
+// maxConsecutiveFailures is how many repairs in a row may fail because Ory or the store is
 // unavailable. Then the run ends.
 const maxConsecutiveFailures = 10
 
 // repairAll lists all identities again and repairs each difference. It takes the ticket
-// before the listing. Therefore a later reading, by a hook or another run, is never
-// overwritten.
+// before the listing, so that it never overwrites a later reading of a hook or another run.
 func (r *run) repairAll(ctx context.Context) error {
 	if r.state.Ticket == 0 && anyFound(r.state.Looked.Found, needsTicket) {
 		ticket, err := r.Linker.Store.Ticket(ctx)
@@ -58,7 +57,7 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 		}
 		differ += len(j.findings)
 		for _, f := range j.findings {
-			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // an earlier attempt of this run, which was killed, put it on hold
+			recreated = recreated || f.Kind == symbolon.RecreatedIdentity // an earlier attempt of this run put it on hold and was then killed
 			if byLink(f.Kind) && (r.state.Ticket > 0 || !needsTicket(f.Kind)) {
 				repairs = append(repairs, &repair{identity: *p.identity, kind: f.Kind})
 			}
@@ -101,10 +100,10 @@ func (r *run) linkAll(ctx context.Context, repairs []*repair) error {
 // workers is how many calls run at the same time if there is no batch call.
 const workers = 8
 
-// writeBack writes back-references one at a time and at the background's pace, because
-// each one rewrites the whole identity at Ory without a lock. If the run is to pause, the
-// rest of the page is left to the next run. An identity that another writer is at work
-// on is left too.
+// writeBack writes back-references one at a time and at the background's pace, because each
+// one rewrites the whole identity at Ory without a lock. If the run has to pause, the rest
+// of the page is left to the next run. An identity that another writer is writing is left
+// to it, too.
 func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 	ctx = symbolon.Background(ctx, time.Minute)
 	for _, id := range ids {

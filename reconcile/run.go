@@ -19,14 +19,14 @@ type run struct {
 	options Options
 	rules   rules
 	minter  *mint.Minter
-	until   time.Time // when to pause; zero: never
+	until   time.Time // when the run has to pause; zero: never
 
-	mu            sync.Mutex // protects the five below
+	mu            sync.Mutex // protects the five fields below
 	state         *state
 	batch         int // how many identities the next proof covers
 	findings      []Finding
-	failuresInRow int   // outages without a success in between
-	failure       error // the first one
+	failuresInRow int   // failures by an outage, without a success in between
+	failure       error // the first failure
 
 	progressMu sync.Mutex // one call of Options.Progress at a time
 	baseline   baseline
@@ -34,7 +34,8 @@ type run struct {
 	lease lease
 }
 
-// baseline is where this process began the phase. Rates are computed from it.
+// baseline is the progress of the phase when this process began or resumed it. Rates are
+// computed from it.
 type baseline struct {
 	began      time.Time
 	identities int
@@ -47,7 +48,7 @@ func (r *Reconciler) newRun(o Options) *run {
 		minter: mint.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, baseline: baseline{began: r.now()}}
 }
 
-// all runs the phases one after the other.
+// all runs the phases one after another.
 func (r *run) all(ctx context.Context) error {
 	for {
 		if err := r.phase(ctx); err != nil && !errors.Is(err, errNothingProved) {

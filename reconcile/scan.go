@@ -12,14 +12,14 @@ import (
 // pageSize is how many identities, entries and findings are in memory at once.
 const pageSize = 500
 
-// visitor compares a page. The walk applies the returned note to the state together with
-// its own progress.
+// visitor compares a page. The walk applies the returned function note to the state,
+// together with its own progress.
 type visitor func(ctx context.Context, pairs []pair) (note func(*state), err error)
 
-// walk reads the listing and the ledger side by side, starting at the state's cursor,
-// and calls visit once for each pair. Each stretch of the ledger is read after the same
-// stretch of the listing. Therefore an identity that was just made and linked is found
-// in both or only in the ledger, and never looks unlinked.
+// walk reads the listing and the ledger side by side, starting at the state's cursor, and
+// calls visit once for each pair. It reads each part of the ledger after the same part of
+// the listing. So an identity that was just made and linked is found in both or only in the
+// ledger, and never looks unlinked.
 func (r *run) walk(ctx context.Context, visit visitor) error {
 	if r.state.Done {
 		return nil
@@ -54,8 +54,8 @@ func (r *run) walk(ctx context.Context, visit visitor) error {
 	return nil
 }
 
-// visitStretch reads the ledger up to the end of a stretch of the listing and calls
-// visit for the pairs, page by page.
+// visitStretch reads the ledger up to the end of a part of the listing and calls visit for
+// the pairs, page by page.
 func (r *run) visitStretch(ctx context.Context, visit visitor, ids []symbolon.Identity, upto symbolon.IdentityID) error {
 	for {
 		page, err := r.read(ctx, upto)
@@ -90,7 +90,7 @@ type ledgerPage struct {
 	entries []symbolon.Entry
 	open    []symbolon.Finding
 	edge    symbolon.IdentityID
-	whole   bool // edge is the end of the stretch
+	whole   bool // edge is the end of this part
 }
 
 func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (p ledgerPage, err error) {
@@ -99,7 +99,7 @@ func (r *run) read(ctx context.Context, upto symbolon.IdentityID) (p ledgerPage,
 		return p, err
 	}
 	p.edge, p.whole = upto, true
-	if len(p.entries) > pageSize { // the extra entry says that more follow
+	if len(p.entries) > pageSize { // the extra entry shows that more follow
 		p.entries = p.entries[:pageSize]
 		p.edge, p.whole = p.entries[pageSize-1].Link.Identity, false
 	}
@@ -166,7 +166,7 @@ func least(ids []symbolon.Identity, entries []symbolon.Entry, open []symbolon.Fi
 }
 
 // compareOne compares one identity that Ory has. closed are its open findings that no
-// longer hold. The findings are of the kinds that the run covers.
+// longer hold. All findings are of kinds that the run covers.
 func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []symbolon.Finding, err error) {
 	digest := ""
 	if p.state() == symbolon.Linked {

@@ -17,7 +17,7 @@ type Phase string
 
 const (
 	Looking   Phase = "looking"   // compares, writes nothing
-	Repairing Phase = "repairing" // lists again and repairs each difference that one reading repairs
+	Repairing Phase = "repairing" // lists again, and repairs each difference that needs only one reading
 	Rebinding Phase = "rebinding" // proves former identities gone and moves their users
 	Ending    Phase = "ending"    // proves identities gone and ends their links
 	Settling  Phase = "settling"  // compares once more and records the remaining differences
@@ -41,7 +41,7 @@ type state struct {
 	// The results of the first look, and of the repairs.
 	Looked   tally                        `json:"looked"`
 	Missing  []absence                    `json:"missing,omitempty"`
-	Control  symbolon.IdentityID          `json:"control,omitempty"` // the ledger knows it and Ory has it
+	Control  symbolon.IdentityID          `json:"control,omitempty"` // an identity that the ledger knows and Ory has
 	Rebind   bool                         `json:"rebind,omitempty"`
 	Repaired map[symbolon.FindingKind]int `json:"repaired"`
 	Denied   int                          `json:"denied,omitempty"`
@@ -55,7 +55,7 @@ type options struct {
 	AllowMissing int                    `json:"allow_missing,omitempty"`
 }
 
-// tally is the counts of a walk.
+// tally holds the counts of a walk.
 type tally struct {
 	Identities      int `json:"identities"`
 	Linked          int `json:"linked"`
@@ -63,10 +63,10 @@ type tally struct {
 	NoBackReference int `json:"no_back_reference,omitempty"`
 
 	Matched int `json:"matched"`          // linked identities that the listing has
-	Absent  int `json:"absent,omitempty"` // linked identities that the listing lacks
+	Absent  int `json:"absent,omitempty"` // linked identities that are not in the listing
 
-	// Marks of absent identities; of identities whose user another identity in the listing
-	// claims; and of the latter if Symbolon minted the user's ID.
+	// The marks of absent identities; of identities whose user another identity in the
+	// listing claims; and of those among them whose user has an ID that Symbolon minted.
 	AbsentMarks  []uint64 `json:"absent_marks,omitempty"`
 	ClaimedMarks []uint64 `json:"claimed_marks,omitempty"`
 	MintedMarks  []uint64 `json:"minted_marks,omitempty"`
@@ -81,16 +81,16 @@ type tally struct {
 type absence struct {
 	Finding
 	Open bool // it has an open finding
-	Held bool // it is on hold, so only its findings are to be closed
+	Held bool // it is on hold, so only its findings must be closed
 }
 
 const version = 2
 
-// maxKept bounds Report.Findings and the lists of a checkpoint.
+// maxKept is the maximum length of Report.Findings and of the lists in a checkpoint.
 const maxKept = 10_000
 
-// maxMarks bounds each list of marks in memory to 8 MB. Further absences are counted but
-// not explained.
+// maxMarks is the maximum length of a list of marks in memory (8 MB). Further absences are
+// counted but not explained.
 const maxMarks = 1 << 20
 
 func newState(o Options, now time.Time) *state {
@@ -118,9 +118,8 @@ func (s *state) restart(now time.Time) {
 	}
 }
 
-// checkpoint is the state as JSON. If it would have too many marks they are left out,
-// and a resumed run starts the walk again, because without marks the listing cannot be
-// checked.
+// checkpoint returns the state as JSON. Too many marks are left out. A run that resumes
+// without them starts the walk again, because without marks the listing cannot be checked.
 func (s *state) checkpoint() (json.RawMessage, error) {
 	c := *s
 	w := &c.Walk
@@ -145,8 +144,8 @@ func readCheckpoint(raw json.RawMessage, now time.Time) (*state, error) {
 	return &s, nil
 }
 
-// mark is a 64-bit hash of an identity ID. A collision delays the detection of one
-// deleted identity to a later run; it never deletes anything.
+// mark is a 64-bit hash of an identity ID. After a collision a later run finds one deleted
+// identity; a collision never deletes anything.
 func mark(id symbolon.IdentityID) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, string(id)) // never fails
@@ -160,7 +159,7 @@ func addMark(to []uint64, id symbolon.IdentityID) []uint64 {
 	return append(to, mark(id))
 }
 
-// both counts the marks that two lists share.
+// both counts the marks that are in both lists.
 func both(a, b []uint64) (n int) {
 	a, b = sorted(a), sorted(b)
 	for _, m := range a {
@@ -177,7 +176,7 @@ func sorted(marks []uint64) []uint64 {
 	return slices.Compact(out)
 }
 
-// report is the state as a Report.
+// report returns the state as a Report.
 func (s *state) report() Report {
 	t := s.Walk
 	if s.Phase != Looking && s.Phase != Settling {

@@ -13,12 +13,12 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// maxAsking bounds the questions that wait for Ory at once, so that the requests that
-// waited during an outage do not overrun Ory when it returns.
+// maxAsking bounds the questions to Ory that are in flight at once, so that the requests
+// that waited during an outage do not overload Ory when it returns.
 const maxAsking = 128
 
-// A quarter of the places and of the flights is reserved for credentials that were good
-// once, so that junk cannot take them.
+// A quarter of the slots and of the calls in flight is reserved for credentials that were
+// valid once, so that invalid ones cannot take all of them.
 const (
 	maxStrangersAsking = maxAsking * 3 / 4
 	maxStrangersFlying = maxFlights * 3 / 4
@@ -30,32 +30,32 @@ func (v *Verifier) whoami(ctx context.Context, k key, cred ory.Credential) (ory.
 		return v.probe(ctx, cred)
 	}
 	if !v.known.has(k) {
-		if err := enter(ctx, v.strangerPlaces); err != nil {
+		if err := enter(ctx, v.strangerSlots); err != nil {
 			return ory.Session{}, err
 		}
-		defer leave(v.strangerPlaces)
+		defer leave(v.strangerSlots)
 	}
-	if err := enter(ctx, v.places); err != nil {
+	if err := enter(ctx, v.slots); err != nil {
 		return ory.Session{}, err
 	}
-	defer leave(v.places)
+	defer leave(v.slots)
 	if v.breaker.open.Load() { // it may have opened while this question waited
 		return ory.Session{}, errOpen
 	}
 	return v.question(ctx, cred)
 }
 
-// enter waits for a place.
-func enter(ctx context.Context, places chan struct{}) error {
+// enter waits for a slot.
+func enter(ctx context.Context, slots chan struct{}) error {
 	select {
-	case places <- struct{}{}:
+	case slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("session: too many requests wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
 }
 
-func leave(places chan struct{}) { <-places }
+func leave(slots chan struct{}) { <-slots }
 
 // question asks Ory, and tells the breaker whether Ory answered.
 func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Session, error) {
@@ -75,8 +75,8 @@ func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Sessi
 	return s, err
 }
 
-// probe lets one question a second through while the breaker is open. Its request waits
-// only as long as a healthy Ory takes, and the question goes on without it.
+// probe lets one question a second through while the breaker is open. The HTTP request that
+// began it waits only as long as a healthy Ory needs; the question goes on afterwards.
 func (v *Verifier) probe(ctx context.Context, cred ory.Credential) (ory.Session, error) {
 	now := v.mono()
 	if !v.breaker.pass(now) {
@@ -92,7 +92,7 @@ func (v *Verifier) probe(ctx context.Context, cred ory.Credential) (ory.Session,
 	return s, err
 }
 
-var errOpen = fmt.Errorf("session: Ory did not answer several times in a row, so it is not asked now: %w", symbolon.ErrUnavailable)
+var errOpen = fmt.Errorf("session: Ory did not answer several times in a row, so it is asked only once a second: %w", symbolon.ErrUnavailable)
 
 // outcome is the result of a question for the breaker.
 type outcome int
@@ -117,8 +117,8 @@ func outcomeOf(ctx context.Context, err error, took int64) outcome {
 	return fault
 }
 
-// breaker keeps requests from waiting for an Ory that does not answer. While it is open
-// one question a second is let through; the first answer closes it.
+// breaker keeps requests from waiting for an Ory that does not answer. While it is open,
+// one question a second is let through. The first answer closes it.
 type breaker struct {
 	open     atomic.Bool
 	mu       sync.Mutex // protects the fields below, and the writing of open
@@ -144,8 +144,9 @@ func (b *breaker) pass(now int64) bool {
 	return true
 }
 
-// record takes in the outcome of a question and returns whether the breaker was and is
-// open. A fault of a question that was sent before the last answer came is ignored.
+// record records the outcome of a question. It returns whether the breaker was open before
+// and is open now. It ignores a fault of a question that was sent before the last answer
+// came.
 func (b *breaker) record(sent, now int64, o outcome) (was, is bool) {
 	if o == inconclusive {
 		is = b.open.Load()

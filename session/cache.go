@@ -15,14 +15,14 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// key stands for a credential in memory, so that no memory dump shows the credential. It is
+// key represents a credential in memory, so that no memory dump shows the credential. It is
 // the SHA-256 over the keyPrefix and the credential.
 type key [sha256.Size]byte
 
-// keyPrefix stands for one kind of credential at one Ory. It is half of the SHA-256 over
-// the length-prefixed parts. Its length is fixed, so that no byte can move between prefix
-// and credential. It is short, so that the prefix and a session token fit into one block of
-// SHA-256.
+// keyPrefix represents Ory's URL and one kind of credential. It is the first half of the
+// SHA-256 over both, each with its length in front. Its own length is fixed, so that no
+// byte can move between prefix and credential. It is short, so that the prefix and a
+// session token fit into one block of SHA-256.
 type keyPrefix [sha256.Size / 2]byte
 
 // keyPrefixes are the prefixes of one Ory, one for each kind of credential.
@@ -61,46 +61,46 @@ func (v *Verifier) key(c ory.Credential) key {
 	return sha256.Sum256(append(append(room[:0], prefix[:]...), c.Value...))
 }
 
-// moment is when Ory was asked. The age of an answer counts from it.
+// moment is when Ory was asked. The age of an answer is measured from this moment.
 type moment struct {
 	mono  int64 // of Verifier.mono
 	wall  time.Time
-	epoch int64 // of purges
+	epoch int64 // the epoch of Verifier.purges
 }
 
 func (v *Verifier) moment() moment {
 	return moment{mono: v.mono(), wall: v.now(), epoch: v.purges.epoch.Load()}
 }
 
-// entry is one answer. It is immutable except for the atomic fields, which only move its
-// deadlines. Times are of Verifier.mono.
+// entry is one answer. It is immutable except for the atomic fields, most of which are
+// deadlines. Times are values of Verifier.mono.
 type entry struct {
 	principal *symbolon.Principal // nil: denied says why
 	denied    error
-	identity  symbolon.IdentityID // for purges; empty: the answer is about no identity
+	identity  symbolon.IdentityID // to find the purges that concern it; empty: the answer is about no identity
 	session   string
-	epoch     int64      // of purges, when Ory was asked
+	epoch     int64      // the epoch of purges when Ory was asked
 	sent      int64      // when Ory was asked
 	ends      int64      // when the session ends by itself
 	token     *heldToken // the token that it was made from; nil: Ory was asked
 	size      uint32     // in bytes, approximately
 
-	until  atomic.Int64 // it counts before this moment; only OutageGrace moves it
-	renew  atomic.Int64 // a hit after this moment asks again in the background
+	until  atomic.Int64 // valid before this moment; only OutageGrace moves it
+	renew  atomic.Int64 // a cache hit after this moment asks again in the background
 	vetted atomic.Int64 // no purge up to this epoch concerns it
-	final  atomic.Bool  // OutageGrace never extends it: see contradiction
+	final  atomic.Bool  // OutageGrace never extends the answer: see contradiction
 
-	checked atomic.Bool // a policy denied it although it was new
+	checked atomic.Bool // a policy denied it right after Ory was asked
 }
 
-// never is before every moment, and forever after.
+// never is before every moment, and forever is after every moment.
 const (
 	never   = math.MinInt64
 	forever = math.MaxInt64
 )
 
-// newEntry makes an answer that counts for life and whose session ends after left. The
-// caller fills in the rest.
+// newEntry makes an answer that is valid for life, and whose session ends after left. The
+// caller fills in the other fields.
 func newEntry(at moment, life, left time.Duration) *entry {
 	e := &entry{epoch: at.epoch, sent: at.mono, ends: later(at.mono, left)}
 	e.until.Store(later(at.mono, min(life, left)))
@@ -109,7 +109,7 @@ func newEntry(at moment, life, left time.Duration) *entry {
 	return e
 }
 
-// later adds without overflow.
+// later adds d to mono without overflow.
 func later(mono int64, d time.Duration) int64 {
 	if int64(d) > forever-mono {
 		return forever
@@ -117,23 +117,23 @@ func later(mono int64, d time.Duration) int64 {
 	return mono + int64(d)
 }
 
-// cached returns an answer that counts now.
+// cached returns an answer that is valid now.
 func (v *Verifier) cached(k key, now int64) *entry {
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || !e.counts(now) || v.purges.cover(e) {
+	if !ok || !e.valid(now) || v.purges.cover(e) {
 		return nil
 	}
 	return e
 }
 
-// counts reports whether the answer may be given now.
-func (e *entry) counts(now int64) bool { return now < e.until.Load() }
+// valid reports whether the answer may be given now.
+func (e *entry) valid(now int64) bool { return now < e.until.Load() }
 
-// overhead is the size of an answer's key and of its places in the cache's tables and
+// overhead is the size of an answer's key and of its slots in the cache's tables and
 // queues.
 const overhead = 192
 
-// measure sets the size of an answer. rows is the size of its rows of Load.
+// measure sets the size of an answer. rows is the size of the rows that Load added to it.
 func (e *entry) measure(rows int) {
 	n := overhead + int(unsafe.Sizeof(*e)) + len(e.identity) + len(e.session) + rows
 	if p := e.principal; p != nil {
@@ -145,8 +145,8 @@ func (e *entry) measure(rows int) {
 	e.size = uint32(min(n, math.MaxUint32))
 }
 
-// newCache makes a cache that keeps both limits, because each answer weighs its size, and
-// at least an equal share of bytes.
+// newCache makes a cache that keeps both limits: the weight of an answer is its size, but
+// at least bytes/sessions.
 func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 	share := uint32(min((bytes+int64(sessions)-1)/int64(sessions), math.MaxUint32))
 	return otter.New(&otter.Options[key, *entry]{
@@ -155,13 +155,13 @@ func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 	})
 }
 
-// purges remembers purges. An answer about a purged identity or session is void if it was
-// asked for before the purge, even if it arrives later. A purge is forgotten once no answer
-// from before it can be alive.
+// purges remembers purges. An answer about a purged identity or session is void if Ory was
+// asked before the purge, even if the answer arrives later. A purge is forgotten when every
+// answer from before it has expired.
 type purges struct {
 	epoch atomic.Int64 // counts purges, so that their order does not depend on a clock
 	last  atomic.Int64 // the time of the newest purge
-	begun atomic.Int64 // the epoch at which listen began: its purge of everything concerns no token
+	begun atomic.Int64 // the epoch at which listen began; the purge of everything at that time concerns no token
 	mu    sync.RWMutex // protects of and swept
 	of    map[string]purge
 	swept int64
@@ -169,10 +169,10 @@ type purges struct {
 
 type purge struct{ epoch, at int64 }
 
-// maxPurges bounds the memory of a mass purge. Beyond it every answer is void.
+// maxPurges bounds the memory of a mass purge. If there are more, every answer is void.
 const maxPurges = 100_000
 
-// everything stands for every identity and every session.
+// everything means every identity and every session.
 const everything = "*"
 
 // add voids the answers about id, none of which lives longer than horizon.
@@ -205,7 +205,8 @@ func (p *purges) within(now int64, d time.Duration) bool {
 	return p.epoch.Load() > 0 && now-p.last.Load() < int64(d)
 }
 
-// cover reports whether an answer was asked for before a purge that concerns it.
+// cover reports whether Ory was asked for an answer before a purge that concerns the
+// answer.
 func (p *purges) cover(e *entry) bool {
 	latest := p.epoch.Load()
 	if e.vetted.Load() >= latest {

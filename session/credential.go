@@ -15,15 +15,15 @@ const (
 	tokenPrefix = "ory_st_"
 )
 
-// credentialOf finds the one credential of a request. Like Kratos, it takes the first of
-// these that is present and ignores the rest: the header X-Session-Token, the session
-// cookie, a Bearer token of Ory's. A Bearer token with the shape of a tokenised session
-// counts only if [Verifier.Tokens] is set. An application's own Bearer tokens are never
-// sent to Ory.
+// credentialOf finds the one credential of a request. Like Kratos, it uses the first of
+// these that is in the request and ignores the rest: the header X-Session-Token, the
+// session cookie, a Bearer token that Ory made. A Bearer token with the form of a tokenised
+// session is used only if [Verifier.Tokens] is set. An application's own Bearer tokens are
+// never sent to Ory.
 //
 // A credential with two values is refused, because a client could otherwise choose which
-// value counts. An empty X-Session-Token is absent, as for Kratos. The form of the value is
-// checked later, by wellFormed.
+// value is used. An empty X-Session-Token is ignored, as Kratos does. wellFormed checks the
+// form of the value later.
 func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 	if values := h["X-Session-Token"]; len(values) > 0 {
 		value, ok := only(values)
@@ -46,7 +46,7 @@ func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 	return ory.Credential{}, ErrUnauthenticated
 }
 
-// only returns the value if all of them are equal.
+// only returns the value of the list, and false if two values differ.
 func only(values []string) (string, bool) {
 	for _, v := range values[1:] {
 		if v != values[0] {
@@ -56,8 +56,8 @@ func only(values []string) (string, bool) {
 	return values[0], true
 }
 
-// cookieValue finds a cookie by its exact name. It is not ok if the cookie has two values:
-// browsers also send the cookie of a parent domain.
+// cookieValue finds a cookie by its exact name. ok is false if the cookie has two values,
+// because browsers also send the cookie of a parent domain.
 func cookieValue(lines []string, name string) (value string, found, ok bool) {
 	for _, line := range lines {
 		for line != "" {
@@ -96,11 +96,11 @@ func bearerToken(values []string) (kind ory.Kind, token string, ok bool) {
 	return "", "", false
 }
 
-// wellFormed reports whether a credential has the form of Ory's. Others are refused without
-// asking Ory, because they cannot be good and a question costs.
+// wellFormed reports whether a credential has the form that Ory gives it. Other credentials
+// cannot be valid, so they are refused without the cost of a question to Ory.
 func wellFormed(c ory.Credential) bool {
 	switch c.Kind {
-	case ory.SessionToken: // old ones, and those made by hand, lack the prefix
+	case ory.SessionToken: // old tokens, and tokens made by hand, lack the prefix
 		return c.Value != "" && len(c.Value) <= maxToken && ascii.Visible(c.Value)
 	case ory.BearerToken:
 		return strings.HasPrefix(c.Value, tokenPrefix) && c.Value != tokenPrefix && len(c.Value) <= maxToken && ascii.Visible(c.Value)
@@ -110,7 +110,7 @@ func wellFormed(c ory.Credential) bool {
 	return false
 }
 
-// isBase64URL reports whether s is padded base64 for URLs, as securecookie makes it.
+// isBase64URL reports whether s is padded base64url, as securecookie makes it.
 func isBase64URL(s string) bool {
 	body := strings.TrimRight(s, "=")
 	for i := range len(body) {

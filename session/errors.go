@@ -11,7 +11,7 @@ import (
 // Denials, besides symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate. Every other error
 // is "don't know" (503).
 var (
-	// ErrUnauthenticated: there is no credential, or it is proved that Ory does not know
+	// ErrUnauthenticated: there is no credential, or it is proved that Ory does not accept
 	// it. 401.
 	ErrUnauthenticated error = answer.New(http.StatusUnauthorized, answer.Unauthenticated, "Sign in first.")
 
@@ -25,9 +25,9 @@ var (
 	ErrNotFresh error = answer.New(http.StatusForbidden, answer.NotFresh, "Sign in again to do this.")
 )
 
-// Denied reports whether err, of [Verifier.Authenticate] or given to an ErrorFunc, is a
-// denial: the request has no session, a policy denies it, or the person has no user. Any
-// other error is "don't know", and must be answered neither by a login page nor by a logout.
+// Denied reports whether err, which [Verifier.Authenticate] returned or an ErrorFunc got,
+// is a denial: the request has no session, a policy denies it, or the person has no user.
+// Any other error is "don't know": answer it neither with a login page nor with a logout.
 func Denied(err error) bool { return answer.Of(err).Status < http.StatusInternalServerError }
 
 // Refusal is the public part of an error of [Verifier.Authenticate], for protocols other
@@ -37,11 +37,12 @@ type Refusal struct {
 	Code    string // unauthenticated, aal2_required, …, as in the JSON of HTTP answers
 	Message string
 
-	// Redirect is the address of [SecondFactorURL], or empty.
+	// Redirect is the result of [SecondFactorURL].
 	Redirect string
 }
 
-// RefusalOf returns the public part of err. An error that is no denial becomes "don't know".
+// RefusalOf returns the public part of err. Every error that is not a denial becomes "don't
+// know".
 func RefusalOf(err error) Refusal {
 	p := answer.Of(err)
 	return Refusal{p.Status, string(p.Code), p.Message, p.Redirect}

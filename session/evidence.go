@@ -10,12 +10,12 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// unauthorised makes an answer when whoami says 401.
+// unauthorised makes the answer after whoami has answered 401.
 type unauthorised func(ctx context.Context, k key, cred ory.Credential, at moment) (*entry, error)
 
 // ask asks Ory once for the session of a credential. The error is "don't know".
 func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 unauthorised) (*entry, error) {
-	at := v.moment() // before the question
+	at := v.moment() // before Ory is asked
 	s, err := v.whoami(ctx, k, cred)
 	switch {
 	case err == nil:
@@ -23,8 +23,8 @@ func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 un
 	case errors.Is(err, ory.ErrNoSession):
 		return on401(ctx, k, cred, at)
 	case errors.Is(err, ory.ErrAAL2Required):
-		// It counts for no time, because the same session is good as soon as the
-		// person has completed the second factor.
+		// It is not cached, because the same session is accepted as soon as the person has
+		// completed the second factor.
 		e := newEntry(at, 0, 0)
 		e.denied = aal2Required(err)
 		return e, nil
@@ -32,7 +32,7 @@ func (v *Verifier) ask(ctx context.Context, k key, cred ory.Credential, on401 un
 	return nil, unanswered{err}
 }
 
-// admit finds the user of a session that Ory vouches for.
+// admit finds the user of a session that Ory has accepted.
 func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (*entry, error) {
 	if err := checkSession(s, at.wall); err != nil {
 		return nil, contradiction{fmt.Errorf("session: whoami: %w: %w", err, symbolon.ErrUnavailable)}
@@ -45,7 +45,8 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (
 	return v.withBond(ctx, k, e, at, left, link, err, &symbolon.Principal{Session: s.Session, Email: s.Identity.VerifiedEmail()})
 }
 
-// withBond completes an answer by the bond of its identity, which is link, or err.
+// withBond completes an answer with the result of looking for the bond of its identity:
+// link or err.
 func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, left time.Duration, link symbolon.Link, err error, p *symbolon.Principal) (*entry, error) {
 	var deny *symbolon.DenyError
 	switch {
@@ -55,7 +56,7 @@ func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, lef
 		e.measure(len(deny.Detail))
 		return e, nil
 	case err != nil:
-		// ErrNotFound too is "don't know" here, because whoami has just shown the
+		// Even ErrNotFound is "don't know" here, because whoami has just shown the
 		// identity.
 		return nil, fmt.Errorf("session: %w (%v)", symbolon.ErrUnavailable, err) //nolint:errorlint // on purpose, see above
 	case link.State != symbolon.Linked || link.User == "" || link.Identity != e.identity:
@@ -73,11 +74,11 @@ func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, lef
 	return e, nil
 }
 
-// maxLife is the longest life that a session is believed to have left.
+// maxLife is the longest remaining life of a session that is believed.
 const maxLife = 100 * 365 * 24 * time.Hour
 
-// checkSession reports why an answer of whoami lets nobody in. Small differences between
-// Ory's clock and ours do no harm, because Ory decides with its own.
+// checkSession returns the reason why an answer of whoami cannot be used, or nil. Ory's
+// clock decides about expiry, so small differences between the clocks do no harm.
 func checkSession(s ory.Session, now time.Time) error {
 	left := s.ExpiresAt.Sub(now)
 	switch {

@@ -14,12 +14,12 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// maxFlights bounds the questions under way, and with them the goroutines, while Ory
-// stalls and callers come and go.
+// maxFlights bounds the calls in flight, and with them the goroutines, while Ory stalls and
+// callers come and go.
 const maxFlights = 4096
 
-// fetch returns an answer that was asked for after a moment and that no purge has made
-// void since.
+// fetch returns an answer for which Ory was asked after the moment after, and which no
+// purge has made void since.
 func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
 	for range 3 {
 		e, err := v.await(ctx, k, cred, after)
@@ -29,7 +29,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 		if v.purges.cover(e) {
 			continue
 		}
-		if e.denied == nil && !e.counts(v.mono()) {
+		if e.denied == nil && !e.valid(v.mono()) {
 			return nil, unanswered{fmt.Errorf("session: Ory answered so late that its answer was already too old: %w", symbolon.ErrUnavailable)}
 		}
 		return e, nil
@@ -48,7 +48,8 @@ func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after 
 	return e, err
 }
 
-// join returns an answer that came in the meantime, or the call that will bring one.
+// join returns an answer that came in the meantime, or the call in flight that will bring
+// an answer.
 func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool) (*entry, *flight.Call[*entry], error) {
 	v.joining.Lock()
 	defer v.joining.Unlock()
@@ -71,7 +72,8 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 	return nil, call, nil
 }
 
-// fly asks Ory. It keeps the answer before the call ends, so that nobody begins another.
+// fly asks Ory. It keeps the answer before the call ends, so that nobody begins another
+// call.
 func (v *Verifier) fly(ctx context.Context, k key, cred ory.Credential, background bool) (*entry, error) {
 	e, err := v.safely(ctx, k, cred)
 	switch {
@@ -86,9 +88,9 @@ func (v *Verifier) fly(ctx context.Context, k key, cred ory.Credential, backgrou
 	return e, err
 }
 
-// keep replaces the cached answer by the outcome of a question. An answer that does not
-// count, such as "a second factor first", is kept as well, so that OutageGrace cannot bring
-// back the answer before it.
+// keep replaces the cached answer by the outcome of a question. It also keeps an answer
+// that is not valid for any time, such as "a second factor first", so that OutageGrace
+// cannot bring back the previous answer.
 func (v *Verifier) keep(k key, e *entry, err error) {
 	if e != nil {
 		v.cache.Set(k, e)
@@ -102,7 +104,7 @@ func (v *Verifier) keep(k key, e *entry, err error) {
 }
 
 // safely turns a panic, for example of the application's AfterLink, into "don't know". The
-// group would do so too, but the failure would not be counted.
+// flight group would do so too, but without counting the failure.
 func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *entry, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -116,7 +118,8 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 	return v.ask(ctx, k, cred, v.prove)
 }
 
-// warn logs what may happen to many requests at once, at most once a second for each last.
+// warn logs a text that may concern many requests at once. For each last it logs at most
+// once a second.
 func (v *Verifier) warn(last *atomic.Int64, text string, err error) {
 	now, before := v.mono()+1, last.Load()
 	if (before == 0 || now-before >= int64(time.Second)) && last.CompareAndSwap(before, now) {

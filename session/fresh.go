@@ -9,24 +9,24 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// The age of an answer counts from when the question was sent:
+// The age of an answer is measured from the moment when the question was sent:
 //
 //	sent ─────── 5/8 to 7/8 ─────── MaxStale ─ ─ ─ OutageGrace ─▶ void
 //	      cached │   cached, and     │ only while Ory does │
 //	             │   asked again in  │ not answer          │
 //	             │   the background  │
 //
-// An answer never counts after its session has expired, or after a purge.
+// An answer is never used after its session has expired, or after a purge.
 
 // edgeAge is the greatest age of an answer from the edge cache of Ory Network.
 const edgeAge = 150 * time.Second
 
 // Bound is the longest time for which a person may still be let in after the session was
-// revoked at Ory, the identity was deactivated there, or the user's row was deleted. It
-// holds at the worst moment and during any outage. Revoke and Purge take effect at once, and
-// within a second on other replicas. With Tokens the bound is at least their longest life,
-// because a token counts until it expires; its user's row is read as often as with any
-// session.
+// revoked at Ory, the identity was deactivated there, or the user's row was deleted. The
+// bound holds even in the worst case and during any outage. Revoke and Purge take effect at
+// once, and within a second on other replicas. With Tokens the bound is at least their
+// longest life, because a token is accepted until it expires. The row of a token's user is
+// read as often as that of any session.
 func (v *Verifier) Bound() time.Duration {
 	bound := v.maxStale() + max(v.OutageGrace, 0)
 	if v.Check() == nil && v.ory.EdgeCache {
@@ -40,8 +40,8 @@ func (v *Verifier) Bound() time.Duration {
 
 func (v *Verifier) maxStale() time.Duration { return defaults.Positive(v.MaxStale, defaultMaxStale) }
 
-// purgeAge is how long a purge is kept, because no answer lives longer. A token does if
-// the wall clock is set back.
+// purgeAge is how long a purge is kept. No answer lives longer, except a token after the
+// wall clock was set back.
 func (v *Verifier) purgeAge() int64 {
 	age := v.Bound() + questionTimeout
 	if v.Tokens != nil {
@@ -51,14 +51,14 @@ func (v *Verifier) purgeAge() int64 {
 }
 
 // renewAt is the moment from which a hit asks Ory again: after 5/8 to 7/8 of life. It
-// depends on the key, so that answers that came together are not renewed together.
+// depends on the key, so that answers that arrived at the same time are not renewed at the
+// same time.
 func renewAt(k key, sent int64, life time.Duration) int64 {
 	return later(sent, life/256*(160+time.Duration(k[0])/4))
 }
 
 // keepFresh asks Ory again in the background when a cached answer has lived most of its
-// life. The request that finds it does not wait. An answer that no request finds is left
-// to expire.
+// life. The request that finds it does not wait. An answer that no request finds expires.
 func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 	due := e.renew.Load()
 	if now < due || !e.renew.CompareAndSwap(due, later(now, time.Second)) {
@@ -68,7 +68,7 @@ func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 }
 
 // unanswered is "don't know" because Ory gave no answer, or a meaningless one. OutageGrace
-// applies to it, and not to a contradiction.
+// applies to this error, and not to a contradiction.
 type unanswered struct{ error }
 
 func (u unanswered) Unwrap() error { return u.error }
@@ -79,8 +79,8 @@ type contradiction struct{ error }
 
 func (c contradiction) Unwrap() error { return c.error }
 
-// grace returns the last good answer for a credential when Ory gives no new one. The
-// answer then counts for a second more, so that Ory is asked once a second.
+// grace returns the last good answer for a credential when Ory gives no new answer. It
+// makes the old answer valid for one more second, so that Ory is asked once a second.
 func (v *Verifier) grace(k key, err error) *entry {
 	if v.OutageGrace <= 0 || !errors.As(err, new(unanswered)) {
 		return nil

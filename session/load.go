@@ -8,30 +8,29 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Loader reads a row of the application's own for each user who signs in; see
-// [Load].
+// Loader reads a row of the application for each user who signs in; see [Load].
 type Loader[T any] struct {
 	owner *Verifier
 	slot  int
 }
 
-// Load makes the verifier read a row of the application's own with every answer of Ory,
-// such as the account, the plan or the permissions. The row is kept, refreshed and purged
-// with the answer, so that a request costs no query:
+// Load makes the verifier read a row of the application, such as the account, the plan or
+// the permissions, with every answer of Ory. The row is cached, refreshed and purged
+// together with the answer, so that most requests need no query:
 //
 //	accounts := session.Load(auth, func(ctx context.Context, u symbolon.User) (*Account, error) {
 //		return readAccount(ctx, db, u.ID)
 //	})
 //	mux.Handle("/notes", auth.Require(notes)) // inside: a, ok := accounts.From(r.Context())
 //
-// Call it before the first request. A row may be as old as [Verifier.Bound]. After a change
-// in the database call [Verifier.Purge]. Requests share the row, so it must not be changed.
-// An error of load is "don't know": the request is answered with 503 and nothing is kept.
-// If a missing row is normal, return a value of T that says so. The context is not the
-// request's, because many requests may wait for one answer.
+// Call Load before the first request. A row may be as old as [Verifier.Bound]. After a
+// change in the database call [Verifier.Purge]. Requests share the row, so it must not be
+// changed. An error of load is "don't know": the request is answered with 503 and nothing
+// is cached. If a missing row is normal, return a value of T that says so. The context of
+// load is not the request's context, because many requests may wait for one answer.
 //
-// MaxBytes counts the size of T, and the result of the row's method Size() int if it has
-// one.
+// For MaxBytes the size of a row is the size of T, plus the result of the row's method
+// Size() int if it has this method.
 func Load[T any](v *Verifier, load func(ctx context.Context, u symbolon.User) (T, error)) *Loader[T] {
 	v.loadersMu.Lock()
 	defer v.loadersMu.Unlock()

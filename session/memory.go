@@ -9,9 +9,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Memory is shared by replicas, so that each can prove a 401 of a session that only another
-// replica has seen, or that was seen before a restart. sqlstore.Replicas implements it.
-// Methods may be called by many goroutines at once.
+// Memory is shared by replicas. With it a replica can check a 401 also for a session that
+// only another replica has seen, or that was seen before a restart. sqlstore.Replicas
+// implements it. Methods may be called by many goroutines at once.
 type Memory interface {
 	// Remember keeps the session of each credential for at least a day. The key is a hash
 	// that reveals no credential. It is called in the background, with up to a thousand
@@ -23,8 +23,8 @@ type Memory interface {
 	Recall(ctx context.Context, credential [32]byte) (session string, err error)
 }
 
-// writeDelay gathers sessions before they are written to Memory. A process that is killed
-// loses the sessions of this time, which then count as unknown.
+// writeDelay is how long sessions are collected before they are written to Memory. If the
+// process is killed, the sessions of this time are lost, and are treated as never seen.
 const writeDelay = 200 * time.Millisecond
 
 // maxMemoryPending bounds the sessions that wait for a database that is down.
@@ -34,15 +34,15 @@ const maxMemoryPending = 100_000
 func (v *Verifier) know(k key, session string) {
 	id, err := symbolon.UserID(session).UUID()
 	if err != nil {
-		return // never: package ory accepts only UUIDs
+		return // cannot happen, because package ory accepts only UUIDs
 	}
 	if v.known.remember(k, id, v.mono(), v.today()) && v.Memory != nil {
 		v.memoryOut.put(k, session)
 	}
 }
 
-// recall returns the ID of a credential's session as far as any replica knows, or
-// endedSession.
+// recall returns the ID of a credential's session if any replica has seen it. The ID is
+// endedSession if the session is proved to have ended.
 func (v *Verifier) recall(ctx context.Context, k key) (session string, known bool, err error) {
 	if id, ok := v.known.recall(k); ok {
 		return string(symbolon.UserIDFromUUID(id)), true, nil
@@ -58,7 +58,7 @@ func (v *Verifier) recall(ctx context.Context, k key) (session string, known boo
 		return "", false, nil
 	}
 	if id, err := symbolon.UserID(session).UUID(); err == nil {
-		v.known.remember(k, id, v.mono(), 0) // day 0: it is written again when it is seen again
+		v.known.remember(k, id, v.mono(), 0) // day 0: the session is written again when it is seen again
 	}
 	return session, true, nil
 }
@@ -66,15 +66,16 @@ func (v *Verifier) recall(ctx context.Context, k key) (session string, known boo
 func (v *Verifier) today() int64 { return v.now().Unix() / (24 * 60 * 60) }
 
 // sessionID is a session's UUID in 16 bytes, because up to a million of them are kept. Zero
-// stands for a session that is proved to have ended.
+// means that the session is proved to have ended.
 type sessionID [16]byte
 
 // endedSession is the zero sessionID as text.
 const endedSession = "00000000-0000-0000-0000-000000000000"
 
-// knownSessions remembers the session of each credential that was good once, so that a
-// later 401 can be proved. It keeps two generations and drops the older one whole: it holds
-// at most twice limit, and each session for at least a day unless it overflows.
+// knownSessions remembers the session of each credential that was valid once, so that a
+// later 401 can be checked. It keeps two generations and drops the older one as a whole. So
+// it holds at most twice limit sessions, and keeps each for at least a day unless there are
+// too many.
 type knownSessions struct {
 	limit int
 
@@ -85,7 +86,7 @@ type knownSessions struct {
 
 type known struct {
 	session sessionID
-	day     int32 // when it was last written to Memory
+	day     int32 // the day on which it was last written to Memory
 }
 
 const knownFor = 24 * time.Hour
@@ -94,7 +95,8 @@ func newKnownSessions(limit int) *knownSessions {
 	return &knownSessions{limit: limit, young: map[key]known{}}
 }
 
-// remember reports whether the session of a credential is new, or new on this day.
+// remember remembers the session of a credential. It reports whether the session is new, or
+// new on this day.
 func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +114,7 @@ func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool
 	return was != s.young[k]
 }
 
-// has reports whether a credential was good once.
+// has reports whether a credential is known to have been valid once.
 func (s *knownSessions) has(k key) bool { _, ok := s.recall(k); return ok }
 
 func (s *knownSessions) recall(k key) (sessionID, bool) {

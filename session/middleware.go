@@ -8,11 +8,11 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
-// Require lets in requests whose user is known. Inside, symbolon.UserFrom(r.Context())
-// returns the user, and symbolon.PrincipalFrom the session as well.
+// Require lets in requests whose user is known. In next, symbolon.UserFrom(r.Context())
+// returns the user, and symbolon.PrincipalFrom returns the session as well.
 func (v *Verifier) Require(next http.Handler) http.Handler { return v.require(next, nil) }
 
-// RequireWith is Require for sessions that meet the policies as well:
+// RequireWith is Require that also checks the policies:
 //
 //	auth.RequireWith(session.AAL2, session.Fresh(15*time.Minute))(next)
 func (v *Verifier) RequireWith(policies ...Policy) func(next http.Handler) http.Handler {
@@ -30,10 +30,11 @@ func (v *Verifier) require(next http.Handler, policies []Policy) http.Handler {
 	})
 }
 
-// Optional lets every request in. A request has a user inside if its person has signed in.
-// It has none otherwise, or if the account is on hold: refusing such an account would help
-// nobody, because it could come back without the cookie. Only "don't know" is answered with
-// 503, because the page for strangers may be the wrong one.
+// Optional lets every request in. In next the request has a user if the person has signed
+// in. It has no user otherwise, or if the account is on hold: refusing an account on hold
+// would help nobody, because the person could come back without the cookie. Only "don't
+// know" is answered with 503, because the page for people without a session may be the
+// wrong page.
 func (v *Verifier) Optional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r)
@@ -56,7 +57,7 @@ func (v *Verifier) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answer.Write(w, err)
 }
 
-// Me answers GET with the request's user and session, as JSON.
+// Me returns a handler that answers GET with the request's user and session, as JSON.
 func (v *Verifier) Me() http.Handler {
 	return answer.Method(http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r)

@@ -9,13 +9,13 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// outbox sends items to the other replicas, off the request path. It sends many at once,
-// retries until that has worked, and sends the rest when it closes. It has a goroutine only
-// while items are pending.
+// outbox sends items to the other replicas, off the request path. It sends items in
+// batches, retries each batch until it is sent, and sends the rest when it closes. Its
+// goroutine runs only while items are pending.
 type outbox[K comparable, V any] struct {
 	send     func(ctx context.Context, batch map[K]V) error
 	failed   func(err error)
-	delay    time.Duration // gathers a batch
+	delay    time.Duration // how long a batch is collected
 	capacity int
 
 	stop chan struct{} // closed by close; made before the first put
@@ -44,7 +44,7 @@ func (o *outbox[K, V]) put(k K, val V) bool {
 	return true
 }
 
-// only replaces all pending items by one.
+// only replaces all pending items by one item.
 func (o *outbox[K, V]) only(k K, val V) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Policy is a condition on a good session. Policies are checked for every request, after
-// the cache.
+// Policy is a condition on a valid session. Policies are checked on every request, also
+// when the answer comes from the cache.
 type Policy struct {
 	check func(p *symbolon.Principal, now time.Time) error
 }
@@ -28,7 +28,7 @@ var Verified = Policy{func(p *symbolon.Principal, _ time.Time) error {
 	return nil
 }}
 
-// Fresh requires that the person signed in, or repeated the sign-in, at most d ago. Use it
+// Fresh requires that the person signed in, or signed in again, at most d ago. Use it
 // before a password is changed or an account is deleted. Its denial is [ErrNotFresh].
 func Fresh(d time.Duration) Policy {
 	return Policy{func(p *symbolon.Principal, now time.Time) error {

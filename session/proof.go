@@ -9,12 +9,12 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// Kratos' false 401, and what proves a true one.
+// Kratos' false 401, and the proof that a 401 is true.
 //
 // While its database is down, Kratos answers a valid session with the same 401, byte by
-// byte, as a revoked one (ory/kratos#3250). While one table is locked or broken, it does so
-// although its readiness says 200. Believing that would log everybody out, so a 401 is
-// believed only with a proof:
+// byte, as a revoked one (ory/kratos#3250). While one table is locked or broken, Kratos
+// does so although /health/ready answers 200. Believing this 401 would log everybody out,
+// so Symbolon believes a 401 only with a proof:
 //
 //	                       was the credential's session known?
 //	                     yes │                          │ no, or no admin URL
@@ -26,16 +26,17 @@ import (
 //	   anything else         ─▶ don't know                        401 again ─▶ proved
 //	                                               anything else ─▶ don't know
 //
-// A session that was revoked, has expired or was deleted never comes back. This is proved
-// once and remembered, so that an old cookie that is sent again and again does not use up
-// the admin API's rate limit. An inactive identity may become active again, so this is
-// proved every time.
+// A session that was revoked, has expired or was deleted never comes back. Such a proof is
+// remembered, so that an old cookie that is sent again and again does not use up the admin
+// API's rate limit. An inactive identity may become active again, so this proof is made
+// every time.
 //
-// Two cases are left over. A session that was never seen here may be refused because of a
-// fault that only whoami meets (the table of devices is broken), or that pauses just while
-// Ory's health is read. A session that Ory calls active while it refuses the credential
-// (its cookie secret was changed) is "don't know" until it expires or is revoked, because
-// it looks like a fault of Ory's.
+// Two cases remain. First, a session that was never seen here may be refused wrongly,
+// because of a fault that only whoami meets (for example a broken table of devices), or
+// because a fault disappears for exactly the moment in which Ory's health is read. Second,
+// Ory may call a session active and still refuse its credential, for example after Ory's
+// cookie secret was changed. This looks like a fault of Ory, so it is "don't know" until
+// the session expires or is revoked.
 
 // prove looks for the proof of a 401. The error is "don't know".
 func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at moment) (*entry, error) {
@@ -50,8 +51,8 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 			return v.proveEnded(ctx, k, id, at)
 		}
 	}
-	// One proof serves all who need one at the same time, so that a thousand unknown
-	// credentials do not cost a thousand. It begins after the 401.
+	// All requests that need this proof at the same time share one, so that a thousand
+	// unknown credentials do not cost a thousand proofs. The proof begins after the 401.
 	if _, err := v.healthy.After(ctx, struct{}{}, v.proveHealthy); err != nil {
 		return nil, unanswered{fmt.Errorf("session: whoami says 401, but Ory is not healthy: %w (%w)", symbolon.ErrUnavailable, err)}
 	}
@@ -60,7 +61,7 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 	})
 }
 
-// nobody is the answer 401.
+// nobody makes the answer 401.
 func (v *Verifier) nobody(at moment) *entry {
 	e := newEntry(at, min(v.maxStale(), maxDenied), forever)
 	e.denied = ErrUnauthenticated

@@ -16,17 +16,17 @@ type Broadcast interface {
 	// may be called by many goroutines at once.
 	Tell(ctx context.Context, ids []string) error
 
-	// Hear returns the IDs that were sent since the previous call. It waits for the first
-	// one, and returns none after at most two seconds. A call that takes three is
-	// canceled, and the broadcast counts as down. The first call returns at once, with the IDs of
-	// the last two hours, because Ory's tokens outlive a restart. One goroutine calls it
-	// in a loop. An error loses nothing.
+	// Hear returns the IDs that were sent since the previous call. It waits until there is
+	// an ID, and returns an empty list after at most two seconds. A call that takes three
+	// is canceled, and the broadcast counts as down. The first call returns at once, with
+	// the IDs of the last two hours, because Ory's tokens outlive a restart. One goroutine
+	// calls Hear in a loop. After an error the next call returns the missed IDs.
 	Hear(ctx context.Context) (ids []string, err error)
 }
 
-// Purge forgets Ory's answers about an identity's sessions, and repeats every question that
-// is under way. No older answer lets anybody in here after it has returned, nor on another
-// replica a second later.
+// Purge drops the cached answers of Ory about an identity's sessions, and repeats every
+// question that is under way. After Purge has returned, no older answer lets anybody in
+// here. A second later this holds on every other replica, too.
 //
 // A tokenised session is an older answer that the client keeps. After a purge its session
 // is read at Ory's admin API. Without an admin API, or without a sid in the token, a token
@@ -47,8 +47,8 @@ func (v *Verifier) Revoke(ctx context.Context, id symbolon.IdentityID) error {
 	return err
 }
 
-// RevokeSession is Revoke for one session. The error is symbolon.ErrNotFound if Ory has no
-// such session.
+// RevokeSession is Revoke for one session. The error is symbolon.ErrNotFound if Ory does
+// not have the session.
 func (v *Verifier) RevokeSession(ctx context.Context, id string) error {
 	if err := v.Check(); err != nil {
 		return err
@@ -58,8 +58,8 @@ func (v *Verifier) RevokeSession(ctx context.Context, id string) error {
 	return err
 }
 
-// purge forgets an identity or a session on every replica. The Linker calls it when a bond
-// has changed.
+// purge drops the answers about an identity or a session, on every replica. The Linker
+// calls it when a bond has changed.
 func (v *Verifier) purge(id string) {
 	if v.Check() != nil {
 		return
@@ -76,7 +76,7 @@ func (v *Verifier) purge(id string) {
 // forget is purge without Broadcast.
 func (v *Verifier) forget(id string) { v.purges.add(id, v.mono(), v.purgeAge()) }
 
-// listenPause follows a call of Hear that failed.
+// listenPause is the pause after a failed call of Hear.
 const listenPause = 250 * time.Millisecond
 
 // hear calls Hear. The broadcast counts as down as soon as the call has taken too long, even

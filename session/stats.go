@@ -9,10 +9,10 @@ type counters struct{ asked, renewed, servedStale, unknown, refused atomic.Uint6
 type Stats struct {
 	Sessions      int    // answers in the cache
 	Bytes         uint64 // their approximate memory
-	Asked         uint64 // questions to whoami
-	Renewed       uint64 // questions in the background, before an answer grew too old
+	Asked         uint64 // calls of whoami
+	Renewed       uint64 // calls of whoami in the background, before an answer was too old
 	ServedStale   uint64 // answers that OutageGrace extended because Ory did not answer
-	Unknown       uint64 // questions that ended in "don't know"
+	Unknown       uint64 // calls of whoami that ended in "don't know"
 	BreakerOpen   bool   // Ory does not answer, and is asked once a second
 	BroadcastDown bool   // Broadcast.Hear fails: purges of other replicas arrive late
 	MemoryPending int    // sessions that are not yet written to Memory
@@ -21,11 +21,11 @@ type Stats struct {
 	Tokens TokenStats
 }
 
-// TokenStats is about Ory's tokenised sessions; zero without Verifier.Tokens.
+// TokenStats is about Ory's tokenised sessions. It is zero without Verifier.Tokens.
 type TokenStats struct {
 	Keys       int    // usable public keys; 0: none could be read yet
 	KeyFaults  uint64 // failed readings of the keys
-	Signatures uint64 // checked signatures, one for each token that is cached
+	Signatures uint64 // verified signatures, valid or not; a token in the cache is not verified again
 	Refused    uint64 // refused tokens, including the application's own
 }
 

@@ -29,16 +29,17 @@ import (
 //	user
 
 // TokenisedSession is the kind of a credential that is a JWT which Ory made of a session
-// (whoami?tokenize_as=…). It is sent in Authorization: Bearer, counts only if
-// [Verifier.Tokens] is set, and is never sent to Ory.
+// (whoami?tokenize_as=…). A client sends it in Authorization: Bearer. It is accepted only
+// if [Verifier.Tokens] is set, and is never sent to Ory.
 const TokenisedSession ory.Kind = "tokenised"
 
-// heldToken is a verified token with this verifier's knowledge of it. It is immutable.
+// heldToken is a verified token, with what this verifier knows about its session. It is
+// immutable.
 type heldToken struct {
 	*jwt.Token
-	ends    int64 // of Verifier.mono: when it expires, whatever the wall clock says later
+	ends    int64 // the value of Verifier.mono when the token expires, whatever the wall clock says later
 	checked bool  // its session was read at the admin API and was active
-	cleared int64 // of purges: the epoch at which the session was read
+	cleared int64 // the epoch of purges at which the session was read
 }
 
 func (t *heldToken) size() int { return int(unsafe.Sizeof(*t)) + t.Size() }
@@ -60,8 +61,9 @@ func (v *Verifier) wireTokens() error {
 	return nil
 }
 
-// plausible reports whether a credential may be good; see wellFormed. For a token it makes
-// every check that needs no key, so that an application's own tokens cost no more than that.
+// plausible reports whether a credential may be valid; see wellFormed. For a token it makes
+// every check that needs no key, so that an application's own tokens cost no more than
+// that.
 func (v *Verifier) plausible(cred ory.Credential) bool {
 	if cred.Kind != TokenisedSession {
 		return wellFormed(cred)
@@ -76,7 +78,7 @@ func (v *Verifier) plausible(cred ory.Credential) bool {
 	return err == nil
 }
 
-// isRefusal reports whether an error says that a token is not good. Every other error is
+// isRefusal reports whether an error says that a token is not valid. Every other error is
 // "don't know".
 func isRefusal(err error) bool {
 	_, refused := errors.AsType[*jwt.Refusal](err)
@@ -118,9 +120,9 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 		Session: symbolon.Session{ID: t.Session, AAL: t.AAL, AuthenticatedAt: t.Authenticated, ExpiresAt: t.Expires}})
 }
 
-// noToken is the answer to a token that is refused. Every other error is "don't know". The
-// answer keeps a token that was verified once, so that setting the clock back does not make
-// it good again.
+// noToken makes the answer for a refused token. If err is not a refusal, it is "don't
+// know". The answer keeps a token that was verified once, so that setting the clock back
+// does not make it valid again.
 func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
 	if !isRefusal(err) {
 		return nil, err
@@ -132,9 +134,9 @@ func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
 	return e, nil
 }
 
-// verified returns a token whose signature is good. The signature is verified once while
-// the token is remembered and its key is published. A token that has expired since then is
-// returned with the refusal.
+// verified returns a token whose signature is valid. The signature is verified only once,
+// as long as the token is cached and its key is published. A token that has expired since
+// then is returned with the refusal.
 func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (*heldToken, error) {
 	if e, ok := v.cache.GetIfPresent(k); ok && e.token != nil && v.keys.Has(e.token.Token) {
 		if at.mono >= e.token.ends || !at.wall.Before(e.token.Expires) {
@@ -147,7 +149,7 @@ func (v *Verifier) verified(ctx context.Context, k key, raw string, at moment) (
 		return nil, err
 	}
 	if id, err := symbolon.UserID(t.Identity).UUID(); err == nil {
-		v.known.remember(k, id, at.mono, 0) // so that it has its share of flights
+		v.known.remember(k, id, at.mono, 0) // so that it may use the slots that are reserved for known credentials
 	}
 	return &heldToken{Token: t, ends: later(at.mono, t.Expires.Sub(at.wall))}, nil
 }
@@ -177,13 +179,13 @@ func (v *Verifier) checkPurges(ctx context.Context, t *heldToken, at moment) (*h
 	return &heldToken{Token: t.Token, ends: t.ends, checked: true, cleared: at.epoch}, nil
 }
 
-// readSession reads a session at Ory's admin API. It takes one of the places that all
+// readSession reads a session at Ory's admin API. It takes one of the slots that all
 // questions share.
 func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session, error) {
-	if err := enter(ctx, v.places); err != nil {
+	if err := enter(ctx, v.slots); err != nil {
 		return ory.Session{}, err
 	}
-	defer leave(v.places)
+	defer leave(v.slots)
 	return v.ory.Session(ctx, session)
 }
 
@@ -195,13 +197,13 @@ func (v *Verifier) mayMissPurges(t *heldToken, at moment) bool {
 		return v.broadcastDown.Load()
 	}
 	began := at.wall.Add(-time.Duration(at.mono))
-	return !t.checked && began.Sub(t.Issued) >= time.Second // as exact as iat is
+	return !t.checked && began.Sub(t.Issued) >= time.Second // because iat has whole seconds
 }
 
 // purged reports whether a purge concerns a token whose session was not read since. A purge
-// of everybody concerns the tokens that were issued before it. With byTime this holds for
-// every purge: the session cannot be read, and a person who has signed in again since has a
-// newer token.
+// of everybody concerns the tokens that were issued before it. With byTime this is true of
+// every purge, because the session cannot be read; a person who has signed in again since
+// has a newer token.
 func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()
@@ -218,8 +220,8 @@ func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 	return all.epoch > max(t.cleared, p.begun.Load()) && before(all)
 }
 
-// bond returns the user of a token. A missing user is made only from the identity that is
-// read at Ory, because a token does not contain enough.
+// bond returns the user of a token. If the identity has no user yet, the identity is read
+// at Ory first, because a token does not contain enough to make a user.
 func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error) {
 	link, err := v.Linker.Lookup(ctx, t.Identity)
 	_, denied := errors.AsType[*symbolon.DenyError](err)
@@ -258,7 +260,7 @@ func (v *Verifier) linkByAdmin(ctx context.Context, id symbolon.IdentityID) (sym
 }
 
 // waitReplayed waits until the purges from before the start have arrived, because a token
-// that was revoked before this process began must not be good here.
+// that was revoked before this process began must not be accepted here.
 func (v *Verifier) waitReplayed(ctx context.Context) error {
 	if v.replayed == nil {
 		return nil

@@ -1,6 +1,6 @@
-// Package session answers, for every request, which user it is: middleware for net/http.
-// Package forwardauth asks it for proxies, and package session/jwt verifies Ory's tokens
-// for it.
+// Package session is middleware for net/http that finds out, for every request, which user
+// sent it. Package forwardauth uses it to answer proxies. Package session/jwt verifies
+// Ory's tokens for it.
 //
 //	auth := &session.Verifier{Linker: linker}
 //	mux.Handle("/notes", auth.Require(notes)) // inside: u, _ := symbolon.UserFrom(r.Context())
@@ -10,7 +10,7 @@
 //	one credential ── none, malformed ──────────────────────────────▶ 401
 //	      │
 //	      ▼ SHA-256 of (Ory URL, kind, credential)
-//	    cache ── an answer that still counts (fresh.go) ──▶ policies ──▶ user, 403
+//	    cache ── an answer that is valid now (fresh.go) ──▶ policies ──▶ user, 403
 //	      │
 //	      ▼ one question in flight per credential
 //	    whoami ── complete, active, unexpired ──▶ Linker.Link ──▶ user, 403
@@ -19,7 +19,7 @@
 //	    anything else ─────────────────────────┴────────────────────▶ 503
 //
 // "Don't know" is 503, never 401 and never 200. Kratos answers 401 to every session while
-// its database is down; believing that would log all people out.
+// its database is down; believing these answers would log everybody out.
 package session
 
 import (
@@ -45,39 +45,40 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// Verifier finds the user of a request. Set the fields before the first call and
-// leave them alone afterwards; every method may then be called by many goroutines
-// at once. It must not be copied. Only Linker is required.
+// Verifier finds the user of a request. Set the fields before the first call and do not
+// change them afterwards. Every method may then be called by many goroutines at once. A
+// Verifier must not be copied. Only Linker is required.
 type Verifier struct {
 	Linker *link.Linker
 
-	// Ory is asked for sessions. Defaults to Linker.Ory if that is an *ory.Client.
+	// Ory is the client that asks for sessions. Defaults to Linker.Ory if that is an
+	// *ory.Client.
 	Ory *ory.Client
 
-	// MaxStale is how long an answer of Ory counts, from the moment the question was sent.
-	// A revoked session, a deactivated identity and a user whose row was deleted are
-	// refused after that at the latest; Purge refuses them at once. Answers that are in
-	// use are refreshed earlier, in the background. [Verifier.Bound] takes the other
-	// settings into account. Defaults to 10 seconds.
+	// MaxStale is how long an answer of Ory is used, measured from the moment when the
+	// question was sent. A revoked session, a deactivated identity and a user whose row was
+	// deleted are refused after this time at the latest, and at once after a Purge. Answers
+	// that are in use are refreshed earlier, in the background. [Verifier.Bound] takes the
+	// other settings into account. Defaults to 10 seconds.
 	MaxStale time.Duration
 
-	// OutageGrace is how long beyond MaxStale an answer counts while Ory does not answer.
-	// People who are signed in stay signed in. The danger: a person who was signed out at
-	// Ory just before the outage stays in as well. A session that was purged, or that Ory
-	// denied, never gets it. Defaults to 0.
+	// OutageGrace is how long beyond MaxStale an answer is used while Ory does not answer.
+	// People who are signed in stay signed in. Danger: a person who was signed out at Ory
+	// just before the outage stays in as well. A session that was purged, or that Ory
+	// denied, never gets this grace. Defaults to 0.
 	OutageGrace time.Duration
 
-	// MaxSessions bounds the answers in the cache. Beyond it the least used answers are
-	// dropped, and asked for again when they are needed. Defaults to 100,000, about 70 MB
-	// when full (700 bytes each).
+	// MaxSessions is the greatest number of answers in the cache. If there are more, the
+	// least used answers are dropped, and Ory is asked again when they are needed. Defaults
+	// to 100,000, about 70 MB when full (700 bytes each).
 	MaxSessions int
 
 	// MaxBytes bounds the approximate memory of the answers. Defaults to 1 kB for each of
 	// MaxSessions.
 	MaxBytes int64
 
-	// Memory, if set, tells replicas the session of each credential, with which a 401 is
-	// proved. Without it a process knows only the sessions that it has seen itself.
+	// Memory, if set, tells replicas the session of each credential, so that they can check
+	// a 401. Without it a process knows only the sessions that it has seen itself.
 	Memory Memory
 
 	// Broadcast, if set, sends every purge to the other replicas. Without it they learn
@@ -85,14 +86,15 @@ type Verifier struct {
 	Broadcast Broadcast
 
 	// Tokens, if set, verifies Ory's own tokenised sessions by their signature, without
-	// asking Ory. If it is nil, a JWT is the application's own and no session.
+	// asking Ory. If Tokens is nil, a JWT is treated as the application's own token and not
+	// as a session.
 	Tokens *jwt.Verifier
 
 	// ErrorFunc answers a request that Require or Optional does not let in, for example by
 	// a redirect to the login page. errors.Is finds the reason: the errors of this package,
 	// symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate are denials. Every other error is
-	// "don't know", and must not be answered by a login page. Defaults to JSON with status
-	// 401, 403 or 503.
+	// "don't know", and must not be answered with a login page. Defaults to JSON with
+	// status 401, 403 or 503.
 	ErrorFunc func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Log defaults to slog.Default(). Credentials are never logged.
@@ -107,32 +109,33 @@ type Verifier struct {
 	bad      error // what is wrong with the fields
 	ory      *ory.Client
 	prefixes keyPrefixes
-	keys     *jwt.Keys // of Tokens; nil: there are none
-	start    time.Time // of the monotonic clock
+	keys     *jwt.Keys // the keys for Tokens; nil without Tokens
+	start    time.Time // the zero of mono
 	base     context.Context
-	stop     context.CancelFunc // ends base, and with it every question under way
-	unwatch  func()             // of Linker.Watch
+	stop     context.CancelFunc // cancels base, and with it every question under way
+	unwatch  func()             // the stop of Linker.Watch
 
-	// The answers. Each of the three has a lock of its own. Requests read all of them.
-	// Only the call of a credential, in flights, writes cache and known. Purge, the
-	// Linker and listen write purges.
+	// The answers. Each of the three fields has its own lock. Requests read all of them.
+	// Only the call of a credential, in flights, writes cache and known. Purge, the Linker
+	// and listen write purges.
 	cache  *otter.Cache[key, *entry]
 	known  *knownSessions
 	purges purges
 
-	// The questions to Ory. Each group, and breaker, has a lock of its own; the two
-	// channels are semaphores. join holds joining while it finds out whether a question
-	// begins. A call of flights touches all that follow it.
-	joining        sync.Mutex
-	flights        flight.Group[key, *entry] // at most one question for a credential
-	places         chan struct{}             // one for each question
-	strangerPlaces chan struct{}             // one more for each question about a credential that was never good
-	breaker        breaker
-	probes         flight.Group[int64, ory.Session] // questions while the breaker is open, by their moment
-	healthy        flight.Group[struct{}, struct{}] // proofs that Ory is well
+	// The questions to Ory. Each group, and breaker, has its own lock; the two channels are
+	// semaphores. join holds joining while it finds out whether a question begins. A call
+	// in flights uses all fields after flights.
+	joining       sync.Mutex
+	flights       flight.Group[key, *entry] // at most one question for a credential
+	slots         chan struct{}             // one slot for each question
+	strangerSlots chan struct{}             // one more slot for each question about a credential that was never valid
+	breaker       breaker
+	probes        flight.Group[int64, ory.Session] // questions while the breaker is open, by the time when they began
+	healthy       flight.Group[struct{}, struct{}] // proofs that Ory has no fault
 
-	// What replicas share. Each outbox has a lock of its own, and requests only put into
-	// it. listen is one goroutine: it alone sets broadcastDown to false and closes replayed.
+	// The data that replicas share. Each outbox has its own lock, and requests only put
+	// items into it. listen runs in one goroutine, which alone sets broadcastDown to
+	// false and closes replayed.
 	memoryOut     outbox[[32]byte, string] // to Memory
 	purgesOut     outbox[string, struct{}] // to Broadcast
 	listening     sync.WaitGroup
@@ -152,12 +155,12 @@ const (
 	defaultMaxStale    = 10 * time.Second
 	defaultMaxSessions = 100_000
 
-	// maxDenied is how long a denial is cached. It keeps a client that repeats its request
-	// from costing Ory anything, and is short for a person whose account has just been
+	// maxDenied is how long a denial is cached. With this cache a client that repeats its
+	// request costs Ory nothing. The time is short, because an account may just have been
 	// released from hold.
 	maxDenied = 5 * time.Second
 
-	// questionTimeout bounds all questions about one credential together.
+	// questionTimeout bounds the total time of all questions about one credential.
 	questionTimeout = 10 * time.Second
 )
 
@@ -168,7 +171,8 @@ func (v *Verifier) Check() error {
 	return v.bad
 }
 
-// Authenticate returns the principal of a request. It is shared and must not be changed.
+// Authenticate returns the principal of a request. The principal is shared and must not be
+// changed.
 //
 // Errors: [ErrUnauthenticated], [ErrAAL2Required] and the errors of the policies;
 // *symbolon.DenyError if Ory knows the person but the person has no user;
@@ -182,9 +186,10 @@ func (v *Verifier) Authenticate(r *http.Request, policies ...Policy) (*symbolon.
 }
 
 // Credential finds the one credential of a header in canonical form, for protocols that
-// have headers but no http.Request, such as gRPC. The first of these that is present
-// counts: X-Session-Token, Ory's session cookie, a Bearer token of Ory's. The error is
-// [ErrUnauthenticated] if none is present, or if it has two values.
+// have headers but no http.Request, such as gRPC. It returns the first of these that the
+// header has: X-Session-Token, Ory's session cookie, a Bearer token that Ory made. The
+// error is [ErrUnauthenticated] if the header has none of them, or if the first one has two
+// values.
 func (v *Verifier) Credential(h http.Header) (ory.Credential, error) {
 	if err := v.Check(); err != nil {
 		return ory.Credential{}, err
@@ -192,8 +197,8 @@ func (v *Verifier) Credential(h http.Header) (ory.Credential, error) {
 	return credentialOf(h, v.ory.CookieName())
 }
 
-// Verify is Authenticate for a credential that [Verifier.Credential] found, or that came
-// without a request.
+// Verify is Authenticate for a credential that [Verifier.Credential] found, or that did not
+// come in a request.
 func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...Policy) (*symbolon.Principal, error) {
 	if err := v.Check(); err != nil {
 		return nil, err
@@ -206,7 +211,7 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	switch {
 	case e != nil:
 		v.keepFresh(k, cred, e, now)
-	case !v.plausible(cred): // a cached one was plausible
+	case !v.plausible(cred): // a cached credential was plausible
 		return nil, ErrUnauthenticated
 	default:
 		var err error
@@ -225,10 +230,10 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 	return v.checkPolicies(ctx, k, cred, e, policies)
 }
 
-// checkPolicies applies the policies, for this request alone. Before a policy denies the
-// request, the session is read from Ory once more, at most once a second for one session.
-// Otherwise a person who has just completed the second factor would be refused because of
-// a cached AAL1.
+// checkPolicies applies the policies of this request. Before a policy denies the request,
+// the session is read from Ory once more, at most once a second for one session. Otherwise
+// a person who has just completed the second factor would be refused because of a cached
+// AAL1.
 func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
 	began := v.mono()
 	for {
@@ -251,15 +256,16 @@ func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential
 	}
 }
 
-// Close gives up the questions that are under way, sends the sessions and purges that are
-// pending for other replicas, and waits for its goroutines: for up to 2 seconds, and 2 more
-// if the database does not answer to a commit. Afterwards only cached answers are given.
+// Close cancels the questions that are under way, sends the sessions and purges that are
+// pending for other replicas, and waits for its goroutines. It waits for up to 2 seconds,
+// and 2 more if the database does not answer a commit. Afterwards only cached answers are
+// given.
 func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
 	v.flights.Close()
 	v.healthy.Close()
-	v.probes.Close() // last, because a call of flights begins probes
+	v.probes.Close() // last, because a call in flights begins probes
 	if v.keys != nil {
 		v.keys.Close()
 	}
@@ -301,7 +307,7 @@ func (v *Verifier) wire() (err error) {
 		return err
 	}
 	v.prefixes = newKeyPrefixes(v.ory.PublicURL)
-	v.places, v.strangerPlaces = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
+	v.slots, v.strangerSlots = make(chan struct{}, maxAsking), make(chan struct{}, maxStrangersAsking)
 	limit := defaults.Positive(v.MaxSessions, defaultMaxSessions)
 	bytes := defaults.Positive(v.MaxBytes, int64(limit)<<10)
 	v.known = newKnownSessions(limit)
@@ -316,7 +322,7 @@ func (v *Verifier) wire() (err error) {
 	return nil
 }
 
-// share connects the verifier to the other replicas.
+// share starts the exchange of sessions and purges with the other replicas.
 func (v *Verifier) share() {
 	if v.Memory != nil {
 		o := &v.memoryOut

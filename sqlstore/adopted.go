@@ -7,14 +7,14 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// adoptEvents says that run is not empty, because the condition of its index does.
+// adoptEvents also requires that run is not empty, because the condition of its index does.
 const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '' and id > $3 order by id limit $4`
 
-// AdoptEvents returns at most limit events of one run of an adoption, the oldest first. They
-// come after the event with the ID after. run is as in [symbolon.Adoption].
+// AdoptEvents returns at most limit events of one adoption run, the oldest first, beginning
+// after the event with the ID after. run is as in [symbolon.Adoption].
 //
-// Before the first page (after is 0) it completes the run's events that a program from before
-// migration 5 wrote during or after the migration, because they lack the run and the bond.
+// Before the first page (after is 0) it completes events of the run that lack the run and the
+// bond, because a program from before migration 5 wrote them during or after the migration.
 func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error) {
 	if after == 0 {
 		if err := s.completeAdoptEvents(ctx, project, run); err != nil {

@@ -23,14 +23,14 @@ import (
 //	    OnLink                                  for each link
 //	commit
 //
-// If anything is refused, or another writer was faster, everything is rolled back and each
-// half is tried separately. The last few are made one by one by Write, which finds the
-// cause.
+// If anything is refused, or another writer was faster, everything is rolled back, and each
+// half of the identities is tried separately. Write makes the last few one by one, and
+// finds the cause.
 
 var _ symbolon.BulkStore = (*Store)(nil)
 
-// CreateAll makes users for identities without any evidence; see [symbolon.BulkStore]. The
-// queries must be of one project.
+// CreateAll makes users for identities without any evidence; see [symbolon.BulkStore]. All
+// queries must be for one project.
 func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(int, symbolon.Evidence) symbolon.Plan) ([]symbolon.Outcome, error) {
 	out := make([]symbolon.Outcome, len(qs))
 	if len(qs) == 0 {
@@ -39,7 +39,7 @@ func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(
 	for _, q := range qs {
 		id, err := symbolon.ParseIdentityID(string(q.Reading.Identity.ID))
 		if err != nil || id != q.Reading.Identity.ID || q.Project != qs[0].Project {
-			return out, errors.New("sqlstore: the queries are of several projects, or one has no canonical identity ID")
+			return out, errors.New("sqlstore: the queries are for several projects, or one has no canonical identity ID")
 		}
 	}
 	shape, err := s.ready(ctx, &qs[0])
@@ -73,9 +73,9 @@ type bulk struct {
 
 // newcomer is an identity that needs a new user.
 type newcomer struct {
-	at      int // in bulk.qs
+	at      int // its index in bulk.qs
 	plan    symbolon.Plan
-	link    symbolon.Link // as it will be
+	link    symbolon.Link // the link as it will be
 	digest  string
 	columns []string // of the row, and what goes into them
 	values  []any
@@ -132,7 +132,8 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	return b.create(ctx, all[half:])
 }
 
-// together makes them in one transaction. It tries again if that was not committed.
+// together makes the users in one transaction. It tries again if the transaction was not
+// committed.
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	for until := time.Now().Add(lockTimeout); ; {
 		var a *attempt
@@ -153,13 +154,13 @@ func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	}
 }
 
-// attempt is one transaction.
+// attempt is one transaction of CreateAll.
 type attempt struct {
 	*bulk
 	all   []*newcomer
 	now   time.Time
 	db    session
-	users map[symbolon.IdentityID]symbolon.UserID // that the database chose
+	users map[symbolon.IdentityID]symbolon.UserID // the IDs that the database chose
 }
 
 // checkCommitted finds out whether the attempt was committed. One of its links is enough to

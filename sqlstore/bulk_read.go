@@ -8,7 +8,8 @@ import (
 )
 
 // The queries for known identities and users. The entries are read by a subquery, as in
-// read, because for `in` Postgres reads the whole project while it has no statistics.
+// read, because for `in` Postgres reads all entries of the project as long as it has no
+// statistics.
 var (
 	knownEntries = list{head: `with v as (values `, tail: `) select found.id from (select
        (select l.identity_id from symbolon.links l where l.identity_id = v.column1 and l.project = `, end: `) as id from v) as found
@@ -20,16 +21,16 @@ where found.id is not null`, rows: true}
 	knownUsers   = list{head: `select cast({id} as text) from {users} where {id} in `}
 )
 
-// list is a query with a list of values after its head, and the project after its tail.
+// list is a query that consists of head, a list of values, tail, the project and end.
 type list struct {
 	head, tail, end string
-	rows            bool // each value is a row of its own
+	rows            bool // each value is a separate row
 }
 
 // lengths are the possible lengths of a list. A shorter list repeats its first value.
 var lengths = []int{500, 20}
 
-// strangers returns the places in b.qs of the unknown identities that claim no known user.
+// strangers returns the indexes in b.qs of the unknown identities that claim no known user.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 	known, err := retryRead(ctx, b.store, "look for many identities", b.findKnown)
 	if err != nil {
@@ -56,7 +57,8 @@ func (b *bulk) namesKnown(q symbolon.Query, known map[string]bool) bool {
 	return false
 }
 
-// findKnown returns the known ones of the identities and claims. Users have the userMark.
+// findKnown returns those of the identities and claimed users that are known. Users have
+// the userMark.
 func (b *bulk) findKnown(ctx context.Context) (map[string]bool, error) {
 	known := map[string]bool{}
 	ids := make([]any, len(b.qs))

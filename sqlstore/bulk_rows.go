@@ -9,12 +9,12 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// One statement carries many rows. Each statement has few sizes, so that the databases parse
-// and prepare few texts.
+// pieces are the numbers of rows that one statement may have. There are only a few, so that
+// the databases parse and prepare few texts.
 var pieces = []int{500, 100, 20, 4, 1}
 
-// maxParams is how many parameters one statement may have on SQLite. Postgres allows twice as
-// many.
+// maxParams is the maximum number of parameters of one statement on SQLite. Postgres allows
+// twice as many.
 const maxParams = 32766
 
 // inPieces splits n rows into pieces and calls f for each. perRow is the number of parameters
@@ -44,8 +44,8 @@ var (
 		types: map[string]string{"at": "timestamptz"}}
 )
 
-// into is a table that many rows are inserted into. The first column has a different value in
-// every row.
+// into is a table into which many rows are inserted. The first column has a different value
+// in every row.
 type into struct {
 	name    string
 	columns []string
@@ -60,7 +60,7 @@ update symbolon.links set user_id = v.column2, state = 'linked' from (values `
 )
 
 // many is a statement with rows of parameters. On SQLite the parameters have no numbers,
-// because the time to bind numbered ones grows with the square of their number.
+// because the time to bind numbered parameters grows with the square of their number.
 type many struct {
 	strings.Builder
 	dialect Dialect
@@ -94,8 +94,8 @@ func (m *many) param(v any) {
 	m.WriteString(strconv.Itoa(len(m.args)))
 }
 
-// insert inserts rows of values, in pieces. It returns errTaken if another writer has made
-// one of them. A value that all rows of a piece share is sent once.
+// insert inserts rows of values, in pieces. It returns errTaken if another writer has
+// inserted one of them. A value that is the same in all rows of a piece is sent once.
 func (a *attempt) insert(ctx context.Context, t into, rows [][]any) error {
 	return inPieces(len(rows), len(t.columns), func(from, to int) error {
 		m := a.shared(t, rows[from:to])
@@ -138,8 +138,8 @@ func (b *bulk) shared(t into, rows [][]any) *many {
 	return m
 }
 
-// enter inserts the entries. It returns errTaken if an identity has an entry by now, or if a
-// new user's ID is linked already.
+// enter inserts the entries. It returns errTaken if an identity has got an entry meanwhile,
+// or if a new user's ID is linked already.
 func (a *attempt) enter(ctx context.Context) error {
 	rows := make([][]any, len(a.all))
 	for i, n := range a.all {
@@ -175,7 +175,7 @@ func (a *attempt) insertRows(ctx context.Context) error {
 	for _, n := range a.all {
 		user := a.users[n.link.Identity]
 		if user == "" || n.link.User != "" && n.link.User != user {
-			return errRefused // a trigger or a default of the table chose another ID; Write finds out
+			return errRefused // a trigger or a default of the table chose another ID; Write finds the cause
 		}
 	}
 	return nil
@@ -184,7 +184,7 @@ func (a *attempt) insertRows(ctx context.Context) error {
 func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	columns := alike[0].columns
 	if len(columns) == 0 {
-		return errRefused // a row of defaults is left for Write
+		return errRefused // a row that has only default values is left for Write
 	}
 	head := "insert into {users} (" + quoteAll(columns) + ") values "
 	m := a.store.many(head, len(alike), len(columns))
@@ -209,8 +209,8 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	return err
 }
 
-// retiredToo asks whether an ID is retired. Whether it is linked shows when it is written to
-// the entry, because the ledger's index is unique.
+// retiredToo asks whether an ID is retired. It need not ask whether the ID is linked,
+// because the ledger's unique index refuses a linked ID later.
 const retiredToo = `,
        exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = `
 

@@ -14,9 +14,9 @@ import (
 // Fault is one fault of the users table or of Symbolon's own tables.
 type Fault struct {
 	Kind   FaultKind
-	Column string // of the users table; empty: the table as a whole
+	Column string // the column of the users table; empty: the table as a whole
 	Is     string // what was found
-	Fix    string // what fixes it
+	Fix    string // how to fix it
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }
@@ -30,13 +30,13 @@ const (
 	NoColumn  FaultKind = "no_column"  // a configured column does not exist
 	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
 	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
-	Refusing  FaultKind = "refusing"   // the table would refuse the rows that Symbolon writes
+	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
-// Check returns all faults of the description of the users table, of the table itself and of
-// Symbolon's own tables, one sentence each. It returns nil if there are none. Programs call
-// it when they start. Check only reads.
+// Check returns all faults of the description of the users table, of the table itself and
+// of Symbolon's own tables, one sentence each. It returns nil if there are none. Programs
+// call it when they start. Check only reads.
 func (s *Store) Check(ctx context.Context) error {
 	faults, err := s.Examine(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Store) Check(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Examine is Check for programs that distinguish the faults: each one is a *[Fault]. The error
+// Examine is Check for programs that distinguish the faults: each one is a *[Fault]. err
 // says that the description itself is wrong, or that the database did not answer.
 func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if err := s.setup(); err != nil {

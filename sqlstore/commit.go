@@ -13,13 +13,13 @@ import (
 )
 
 // A commit without an answer may have been executed, or may be executed later: Postgres
-// executes what it has received, even if the connection or the sending process is gone.
-// Such a commit never counts as failed.
+// executes what it has received, even if the connection or the sending process is gone. So
+// a commit without an answer is never treated as failed.
 //
-// Therefore a caller that gives up does not cancel a commit. If the connection breaks,
-// [Store.Write] and [Store.CreateAll] find out: they take the lock of the same entry,
-// which waits until the transaction is over, and then see whether it was committed. Other
-// tables are written by statements that can be repeated.
+// For the same reason a caller that gives up does not cancel a commit. If the connection
+// breaks, [Store.Write] and [Store.CreateAll] find out: they take the lock of the same
+// entry, which waits until the transaction is over, and then see whether it was committed.
+// Statements for other tables can be repeated.
 
 // errCommitUnknown: it is not known whether a transaction was committed.
 var errCommitUnknown = errors.New("the commit was not answered")
@@ -61,7 +61,7 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	return err
 }
 
-// commitTimeout is how long a commit under way may last after its caller gave up.
+// commitTimeout is how long a running commit may last after its caller gave up.
 const commitTimeout = 2 * time.Second
 
 func endLater(whole context.Context, end func()) {
@@ -70,7 +70,7 @@ func endLater(whole context.Context, end func()) {
 	}
 }
 
-// committed returns the meaning of the answer to a commit.
+// committed returns the error that the answer to a commit means.
 func (d Dialect) committed(err error) error {
 	switch {
 	case err == nil:

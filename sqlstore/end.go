@@ -9,9 +9,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// endLink ends a link forever and applies the policy to the user's row. If the table refuses
-// the change of the row, that becomes a finding, the link ends all the same, and the next
-// call tries again.
+// endLink ends a link forever and applies the policy to the user's row. If the table
+// refuses the change of the row, the link ends all the same, a finding is recorded, and the
+// next call tries again.
 func (w *writer) endLink(ctx context.Context) error {
 	if w.plan.State != symbolon.Gone && w.plan.State != symbolon.Erased {
 		return plainError{fmt.Errorf("the plan ends the link with state %q", w.plan.State)}
@@ -54,7 +54,7 @@ func withPolicy(why string, row symbolon.RowPolicy) string {
 	return fmt.Sprintf("%s; row: %s", why, row)
 }
 
-// followPolicy applies the plan's policy to the row. refused says for the operator what the
+// followPolicy applies the plan's policy to the row. refused tells the operator what the
 // table refused.
 func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if w.plan.Row == "" {
@@ -91,7 +91,7 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 }
 
 // followed reports whether the policy was applied to a kept row before. Such a row is not
-// changed again, because it may be in use by now.
+// changed again, because it may be in use again.
 func (w *writer) followed(ctx context.Context) (bool, error) {
 	stays := w.plan.Row == symbolon.KeepRow || w.plan.Row == symbolon.DeactivateRow
 	if !stays || w.before.State != w.plan.State {
@@ -147,8 +147,8 @@ func (t *shape) personal() (names []string) {
 	return names
 }
 
-// emptied is the value of an emptied column: null, or else a stand-in that is unique for
-// texts.
+// emptied returns the value of an emptied column: null, or a replacement if the column is
+// NOT NULL. For a text the replacement is unique.
 func (t *shape) emptied(name string, user symbolon.UserID) cell {
 	c := cell{filled: filled{column: t.others[name]}}
 	switch {
@@ -175,7 +175,7 @@ func (t *shape) emptied(name string, user symbolon.UserID) cell {
 // takes over its user.
 func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, user symbolon.UserID) error {
 	if loser != w.plan.Release {
-		return errTaken // the other identity is not proved gone
+		return errTaken // the identity that is proved gone no longer has the user
 	}
 	if err := w.db.change(ctx, goneAway, w.q.Project, string(loser), string(user), string(w.q.Reading.Source), moment{w.now}); err != nil {
 		return err

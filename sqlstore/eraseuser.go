@@ -11,8 +11,8 @@ import (
 )
 
 // An erasure finds the row by the user and not by the identity, because the user may have
-// no identity, or its identity column may be empty by now. A row that holds another
-// identity is never changed.
+// no identity, or its identity column may be empty now. A row that holds another identity
+// is never changed.
 const (
 	nobodyElses = ` and ({identity} is null or lower(cast({identity} as text)) in ('', `
 
@@ -36,9 +36,9 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 
 // EraseUser retires a user's ID, whether or not the user has an identity, and applies the
 // policy row to its row. An empty policy leaves the row for a later call. It erases rows
-// that [link.Linker.Erase] does not reach, because that finds them by the identity.
+// that [link.Linker.Erase] does not reach, because Erase finds rows by the identity.
 // refused says what the table refused; the ID is retired all the same, and the next call
-// tries again. It is idempotent.
+// tries again. EraseUser is idempotent.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
 	shape, err := s.table(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.Use
 	if err = run(row); !errors.Is(err, errRefused) {
 		return refused, err
 	}
-	late := fmt.Sprintf("the row of user %s could not be changed: %s", user, s.Dialect.describe(err)) // the refusal came only at the commit
+	late := fmt.Sprintf("the row of user %s could not be changed: %s", user, s.Dialect.describe(err)) // the table refused only at the commit
 	return late, run("")
 }
 
@@ -114,7 +114,7 @@ func (u *rowEraser) anonymise(ctx context.Context) (refused string, err error) {
 	return strings.Join(words, "; "), nil
 }
 
-// attempt runs one statement behind a savepoint.
+// attempt sets a savepoint and runs one statement.
 func (u *rowEraser) attempt(ctx context.Context, what, text string, args ...any) (refused string, err error) {
 	refusal, err := u.try(ctx, func() error {
 		n, err := u.db.exec(ctx, text, args...)
@@ -169,9 +169,9 @@ func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity sy
 	return true, columns, nil
 }
 
-// holds reports whether the column still contains personal data, that is, anything but the
-// anonymised value. For NOT NULL numeric and JSON columns the two cannot be told apart,
-// and it returns false.
+// holds reports whether the column still contains personal data, that is, another value
+// than the anonymised one. In NOT NULL numeric and JSON columns the anonymised value may
+// also be real data; then it returns false.
 func (c cell) holds(value *string) bool {
 	switch {
 	case c.param == nil:

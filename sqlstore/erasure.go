@@ -28,7 +28,7 @@ order by case when done_at is null then 0 else 1 end, requested_at desc limit 1`
 
 	erasuresUnfinished = erasureColumns + `and done_at is null order by requested_at, id`
 
-	// saveErasure changes nothing if another worker is further.
+	// saveErasure changes nothing if another worker has already recorded a later step.
 	saveErasure = `
 update symbolon.erasures set identity_id = $1, user_id = $2, step = $3, evidence = $4, attempts = $5, last_error = $6, updated_at = $7, done_at = $8
 where project = $9 and id = $10 and step = $11 and done_at is null`
@@ -52,8 +52,8 @@ func (s *Store) Erasure(ctx context.Context, project, id string) (symbolon.Erasu
 	return readOne(ctx, s, readErasures, "erasure "+clip(id), erasureByID, []any{project, id}, scanErasure)
 }
 
-// ErasureOf returns the erasure of an identity or a user, or ErrNotFound. An erasure under
-// way comes before the latest that is done.
+// ErasureOf returns the erasure of an identity or a user, or ErrNotFound. It prefers an
+// erasure that is under way to the latest that is done.
 func (s *Store) ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error) {
 	return readOne(ctx, s, readErasures, "an erasure", erasureOf, []any{project, null(identity), null(user)}, scanErasure)
 }
@@ -65,8 +65,8 @@ func (s *Store) UnfinishedErasures(ctx context.Context, project string) ([]symbo
 
 // SaveErasure writes the progress of an erasure, its identity and its user, if it is still
 // at the step from. Otherwise it writes nothing and returns false, because another worker
-// is further. It does the same if another erasure of the identity or of the user is under
-// way.
+// has already recorded a later step. It does the same if another erasure of the identity or
+// of the user is under way.
 func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error) {
 	evidence, err := json.Marshal(e.Evidence)
 	if err != nil {

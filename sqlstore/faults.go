@@ -15,9 +15,10 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// "Don't know" is never "no". Only an error that is certainly about the data counts as the
-// table's refusal of a row. Every other error is ErrUnavailable, and a retry may succeed.
-// The drivers are recognised by the methods of their errors, so that none is imported.
+// "Don't know" is never a refusal. Only an error that is certainly about the data is
+// treated as the table's refusal of a row. Every other error is ErrUnavailable, because a
+// retry may succeed. The drivers are recognised by the methods of their errors, so that no
+// driver is imported.
 
 // unavailable wraps an error of the database as ErrUnavailable.
 func unavailable(doing string, err error) error {
@@ -27,7 +28,7 @@ func unavailable(doing string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w: %w", doing, symbolon.ErrUnavailable, err)
 }
 
-// sqlState is the SQLSTATE of a Postgres error of pgx or lib/pq.
+// sqlState returns the SQLSTATE of an error of pgx or lib/pq.
 func sqlState(err error) string {
 	var e interface{ SQLState() string }
 	if errors.As(err, &e) {
@@ -36,8 +37,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// sqliteCode is the primary result code of an SQLite error of modernc.org/sqlite and
-// others.
+// sqliteCode returns the primary result code of an error of modernc.org/sqlite or another
+// SQLite driver.
 func sqliteCode(err error) int { return extendedCode(err) & 0xff }
 
 func extendedCode(err error) int {
@@ -58,8 +59,8 @@ const (
 )
 
 // refusedBy reports whether the error is the table's refusal of the data. An error without
-// a code counts as a refusal. That is safe: the caller rolls back to a savepoint, and if
-// the rollback fails too, it treats the error as an outage.
+// a code is treated as a refusal. This is safe: the caller rolls back to a savepoint, and
+// if the rollback fails too, it treats the error as an outage.
 func (d Dialect) refusedBy(err error) bool {
 	switch {
 	case gone(err), errors.Is(err, errTaken):
@@ -79,8 +80,8 @@ func gone(err error) bool {
 	return slices.ContainsFunc(endings, func(end error) bool { return errors.Is(err, end) })
 }
 
-// outage reports whether an error of OnLink comes from the database and not from its
-// statement, so that a retry may succeed.
+// outage reports whether an error of OnLink comes from the state of the database and not
+// from OnLink's statement, so that a retry may succeed.
 func (d Dialect) outage(err error) bool {
 	if d == SQLite {
 		return sqliteCode(err) > 1 && !d.refusedBy(err)
@@ -89,8 +90,8 @@ func (d Dialect) outage(err error) bool {
 	return state != "" && !strings.HasPrefix(state, "42") && !d.refusedBy(err)
 }
 
-// describe says for the operator why a table refused a value. Only messages of constraints
-// are repeated, because other messages may quote a value.
+// describe tells the operator why a table refused a value. It repeats only messages of
+// constraints, because other messages may quote a value.
 func (d Dialect) describe(err error) string {
 	const trigger = 1811 // SQLite's extended code
 	state, code := sqlState(err), extendedCode(err)
@@ -127,8 +128,8 @@ func (d Dialect) temporary(err error) bool {
 	return state == "40001" || state == "40P01" // serialization failure, deadlock
 }
 
-// lockTimeout is how long writers of SQLite wait for each other, and how long a transaction
-// is tried again.
+// lockTimeout is how long writers of SQLite wait for each other, and for how long a
+// transaction is tried again.
 const lockTimeout = 5 * time.Second
 
 // retry calls f again while its error is temporary. The context given to f is for waiting

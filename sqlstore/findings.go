@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// openFindings reads in the order of the index that allows one open finding of each kind.
+// openFindings reads in the order of the unique index on open findings.
 const openFindings = `
 select id, identity_id, kind, user_id, detail, opened_at from symbolon.findings
 where project = $1 and closed_at is null and (identity_id, kind) > ($2, $3) and identity_id <= $4
@@ -68,19 +68,19 @@ func scanFinding(row scanner) (f symbolon.Finding, err error) {
 
 // RecordFindings opens findings and closes others, with an event for each, in one
 // transaction. Nothing is written for a finding that is open or closed already.
-func (s *Store) RecordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error {
+func (s *Store) RecordFindings(ctx context.Context, project string, source symbolon.Source, open, closed []symbolon.Finding) error {
 	if len(open)+len(closed) == 0 {
 		return nil
 	}
 	return s.inTx(ctx, "record findings", func(ctx context.Context, db session) error {
-		return db.recordFindings(ctx, project, way, open, closed)
+		return db.recordFindings(ctx, project, source, open, closed)
 	})
 }
 
-func (c session) recordFindings(ctx context.Context, project string, way symbolon.Source, open, closed []symbolon.Finding) error {
+func (c session) recordFindings(ctx context.Context, project string, source symbolon.Source, open, closed []symbolon.Finding) error {
 	now := moment{c.store.now()}
 	note := func(kind symbolon.EventKind, f symbolon.Finding) error {
-		return c.recordEvent(ctx, project, now, symbolon.Event{Kind: kind, Identity: f.Identity, User: f.User, Source: way, Finding: f.Kind, Detail: f.Detail})
+		return c.recordEvent(ctx, project, now, symbolon.Event{Kind: kind, Identity: f.Identity, User: f.User, Source: source, Finding: f.Kind, Detail: f.Detail})
 	}
 	for _, f := range open {
 		n, err := c.exec(ctx, openFinding, project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, now)

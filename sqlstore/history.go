@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// latestLinks reads the events backwards by their key, because nothing else needs an index by
-// kind.
+// latestLinks reads the events backwards by their key, because an index by kind would have
+// no other use.
 const latestLinks = `
 select id, at, identity_id, user_id, way from symbolon.events
 where project = $1 and kind = 'user.linked' order by id desc limit $2`

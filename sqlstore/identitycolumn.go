@@ -17,11 +17,11 @@ import (
 // cannot be unique yet.
 type DoubledError struct {
 	Table, Column string
-	Values        []string // the first of them, with how often: "… (2 rows)"
+	Values        []string // the first of these identities, with the number of rows: "… (2 rows)"
 }
 
 func (e *DoubledError) Error() string {
-	return fmt.Sprintf("column %s.%s cannot be unique, some identities stand in several rows: %s", e.Table, e.Column, strings.Join(e.Values, ", "))
+	return fmt.Sprintf("column %s.%s cannot be unique, because some identities are in several rows: %s", e.Table, e.Column, strings.Join(e.Values, ", "))
 }
 
 const (
@@ -38,11 +38,13 @@ const (
 )
 
 // IdentityColumn returns the SQL that adds the identity column and its unique index to the
-// users table. Run the statements one by one and outside of a transaction. It returns
-// nothing if both exist. The table itself must exist. Its rows are not read for long, and
-// on Postgres they are not locked while the index is built.
+// users table. Run the statements one by one and outside of a transaction. The result is
+// empty if both exist. The table itself must exist. The new column does not rewrite the
+// rows. On Postgres the index is built concurrently, so that other transactions can read
+// and write the rows meanwhile.
 //
-// A [*DoubledError] says that the index could not be made.
+// The error is a [*DoubledError] if some identities are in several rows, so that the index
+// cannot be made.
 func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
 	if err := s.setup(); err != nil {
 		return nil, err
@@ -73,7 +75,8 @@ func (s *Store) addIdentity(ctx context.Context, there bool) (out []string, err 
 		if !there {
 			out = append(out, fmt.Sprintf(addColumnSQLite, table, column))
 		}
-		// SQLite wants the schema at the index, and none at its table.
+		// In SQLite's syntax the schema belongs to the name of the index, and not to the
+		// name of the table.
 		return append(out, fmt.Sprintf(addIndexSQLite, index, quote(table.table), column)), nil
 	}
 	if !there {
@@ -83,13 +86,13 @@ func (s *Store) addIdentity(ctx context.Context, there bool) (out []string, err 
 	if err := s.DB.QueryRowContext(ctx, readInvalidIndex, index.String()).Scan(&invalid); err != nil {
 		return nil, unavailable("look for an index that was left half built", err)
 	}
-	if invalid > 0 { // it has the name of the new one
+	if invalid > 0 { // the invalid index has the name of the new index
 		out = append(out, fmt.Sprintf(dropIndexPostgres, index))
 	}
 	return append(out, fmt.Sprintf(addIndexPostgres, quote(index.table), table, column)), nil
 }
 
-// identityIndex is named as Postgres names the index of a unique column.
+// identityIndex returns the name that Postgres gives the index of a unique column.
 func (s *Store) identityIndex() tableName {
 	parts := s.Users.parts()
 	table, column := parts.table, s.Users.identity()
@@ -108,7 +111,7 @@ func (s *Store) doubled(ctx context.Context) error {
 		return fmt.Sprintf("%.64q (%d rows)", value, n), err
 	})
 	if err != nil {
-		return unavailable("look for identities that stand in several rows", err)
+		return unavailable("look for identities that are in several rows", err)
 	}
 	if len(values) > 0 {
 		return &DoubledError{Table: u.table(), Column: u.identity(), Values: values}
@@ -116,18 +119,19 @@ func (s *Store) doubled(ctx context.Context) error {
 	return nil
 }
 
-// cleanupTimeout bounds a statement that cleans up after a context that may have ended.
+// cleanupTimeout limits a statement that cleans up, because the caller's context may have
+// ended.
 const cleanupTimeout = 5 * time.Second
 
 // tableTimeout is how long to wait for the table's lock. It is a variable for tests.
 var tableTimeout = 5 * time.Second
 
-// ErrTableBusy says that another transaction held the table for too long. The change was given
-// up, because other transactions would have to queue behind it.
+// ErrTableBusy says that another transaction held the table for too long. The change was
+// given up, because other transactions would have to wait for it.
 var ErrTableBusy = errors.New("another transaction holds the table: nothing was changed")
 
-// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran, also
-// with an error: they stay. A repeated call continues after an interruption. On Postgres it
+// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran. It
+// returns them also with an error, because their effect stays. A repeated call continues after an interruption. On Postgres it
 // waits up to five seconds for the table's lock, while other transactions queue behind it, and
 // then returns [ErrTableBusy]. The index is built without such a lock and has no timeout.
 func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error) {
@@ -182,7 +186,7 @@ func (s *Store) notAdded(text string, err error) error {
 	case state == lockNotAvailable:
 		return fmt.Errorf("sqlstore: %s: %w", text, ErrTableBusy)
 	case state == notOwner:
-		return fmt.Errorf("sqlstore: %s: only the table's owner may: %w", text, err)
+		return fmt.Errorf("sqlstore: %s: only the table's owner may do this: %w", text, err)
 	case s.Dialect.temporary(err) || gone(err):
 		return unavailable(text, err)
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // ledgerPage reads a page of the ledger and the rows that hold its identities. {holder} is
-// the entry's identity, with a cast if Postgres would not use the index of the row's column
-// otherwise. {active} is the column that is filled from "active", if there is one.
+// the entry's identity, with a cast if Postgres needs it to use the index of the row's
+// column. {active} is the column that is filled from "active", if there is one.
 const ledgerPage = `
 select l.identity_id, l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        cast(u.{id} as text), cast(u.{identity} as text), {active}
@@ -25,9 +25,10 @@ order by l.identity_id limit $4`
 // lastIdentity is the greatest possible ID.
 const lastIdentity symbolon.IdentityID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-// Entries returns at most limit entries of the ledger, in the order of their identities. They
-// come after the identity after, and not after upto. Either may be empty. It writes
-// nothing. A page is read at one moment, and two pages are read at two.
+// Entries returns at most limit entries of the ledger, ordered by identity: those after the
+// ID after, up to and including upto. Either may be empty; then there is no such bound. It
+// writes nothing. One page is one consistent read; different pages may show different
+// states.
 func (s *Store) Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error) {
 	if project == "" || limit < 1 {
 		return nil, errors.New("sqlstore: entries: the project is empty, or the limit is not positive")
@@ -51,8 +52,8 @@ func (s *Store) entries(ctx context.Context, shape *shape, project string, after
 		if e.Link.State != symbolon.Linked || e.User != nil {
 			continue
 		}
-		// The row and the ledger disagree. Such entries are few, and each is read as for a
-		// decision.
+		// The row and the ledger disagree. Such entries are rare, and each is read in the
+		// same way as for a decision.
 		r := reader{db: session{store: s}, shape: shape, now: s.now()}
 		q := symbolon.Query{Project: project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: e.Link.Identity}}}
 		if err := r.read(ctx, q); err != nil {
@@ -89,7 +90,8 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 	})
 }
 
-// asEntry separates the digest from its mark; see columnsWritten.
+// asEntry makes an Entry of what was read. It separates the digest from its mark; see
+// columnsWritten.
 func asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link
@@ -101,7 +103,7 @@ func asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 // holder is the entry's identity, in the type of the row's identity column.
 func (t *shape) holder() string {
 	switch {
-	case t.dialect == SQLite: // it compares by the type of the column
+	case t.dialect == SQLite: // SQLite compares by the type of the column
 		return "l.identity_id"
 	case t.identity.declared == "character":
 		return "cast(l.identity_id as bpchar)"

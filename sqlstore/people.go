@@ -28,14 +28,14 @@ from {users} u `
 	oneUserRow    = userRow + `where u.{id} = $2`
 
 	// emailRows uses an index on the same expression, if there is one. In both databases it
-	// lowers only ASCII letters, and so does symbolon.NormalEmail.
+	// converts only ASCII letters to lower case, as symbolon.NormalEmail does.
 	emailRows = userRow + `where {folded} = $2 order by u.{id} limit 3`
 )
 
-// UserRows returns at most limit rows, in the order of their keys. They come after the user
-// after, which may be empty. column is one more column to read, or empty. The e-mail address
-// is read if Users.Email names its column. UserRows writes nothing. One page is one
-// consistent read. Different pages may show different states.
+// UserRows returns at most limit rows after the key after, ordered by key. If after is
+// empty, it begins with the first row. column is one more column to read, or empty. The
+// e-mail address is read if Users.Email names its column. UserRows writes nothing. One page
+// is one consistent read; different pages may show different states.
 func (s *Store) UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error) {
 	if limit < 1 {
 		return nil, errors.New("sqlstore: user rows: the limit is not positive")
@@ -95,7 +95,7 @@ func (s *Store) people(ctx context.Context, project, column string) (*shape, err
 	return shape, nil
 }
 
-// fillPeople fills the columns into one of the statements above.
+// fillPeople fills the names of the columns into one of the statements above.
 func (t *shape) fillPeople(text, column string) string {
 	asText := func(name string) string {
 		if name == "" {
@@ -130,7 +130,8 @@ func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
 	return r, err
 }
 
-// keyless reports whether the row's key is null, which SQLite allows. Such a row is no user.
+// keyless reports whether the row's key is null, which SQLite allows. Such a row is not a
+// user.
 func keyless(r symbolon.UserRow) bool { return r.ID == "" }
 
 // yes reads a column that says whether something was verified. The column is a boolean, a

@@ -37,12 +37,12 @@ func (w *writer) apply(ctx context.Context) error {
 		}
 		return w.hold()
 	}
-	return plainError{fmt.Errorf("the plan says %q, which no store can do", w.plan.Action)}
+	return plainError{fmt.Errorf("the plan has the action %q, which no store knows", w.plan.Action)}
 }
 
 // bound reports whether the entry has a user, living or deleted, or a link that has ended.
-// A hold never replaces such an entry, because it prevents a deleted ID from being used
-// again.
+// A hold never replaces such an entry, because the entry prevents a deleted ID from being
+// used again.
 func (w *writer) bound() bool {
 	switch w.before.State {
 	case symbolon.Linked, symbolon.Forgotten, symbolon.Gone, symbolon.Erased:
@@ -53,7 +53,7 @@ func (w *writer) bound() bool {
 
 func (w *writer) hold() error {
 	if w.plan.Reason == "" {
-		return plainError{fmt.Errorf("the plan says %q without a reason", w.plan.Action)}
+		return plainError{fmt.Errorf("the plan has the action %q without a reason", w.plan.Action)}
 	}
 	if w.before.State == symbolon.OnHold && w.before.Reason == w.plan.Reason {
 		return nil
@@ -80,7 +80,7 @@ func (w *writer) create(ctx context.Context) error {
 	}
 	user, cells, left, err := w.insertUser(ctx)
 	if err != nil || user == "" {
-		return err // nil if the table refused: the entry is on hold then
+		return err // nil if the table refused the row; the entry is then on hold
 	}
 	e.User = user
 	w.bind(user)
@@ -107,7 +107,7 @@ func (w *writer) bind(user symbolon.UserID) {
 }
 
 // refuse ends a Create or an Attach that the application's table refused. The identity gets
-// no user and a finding, and the next call tries again.
+// a finding and no user, and the next call tries again.
 func (w *writer) refuse(detail string) error {
 	id := w.q.Reading.Identity.ID
 	w.plan = symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.CannotCreate, Why: detail, Run: w.plan.Run,
@@ -127,7 +127,7 @@ func (w *writer) attach(ctx context.Context) error {
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 	}
-	if err := w.release(ctx, user); err != nil { // entries before rows, the same order as in Forget and in the application
+	if err := w.release(ctx, user); err != nil { // entries are locked before rows, as in Forget and in the application
 		return err
 	}
 	if err := w.meet(ctx, key); err != nil {
@@ -164,7 +164,8 @@ func (w *writer) attach(ctx context.Context) error {
 	return w.closeFindings(ctx)
 }
 
-// release puts the identities that had the user on hold. Only the operator can cause it.
+// release takes the user from the identities that had it. They are put on hold, or with
+// ReleaseGone their entries end.
 func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 	if w.plan.Release == "" {
 		return nil
@@ -173,7 +174,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 	for i, c := range w.read.held.Claims {
 		id, _, _ := w.shape.key(w.q.Claims[i])
 		if id == user && c.Linked != "" && c.Linked != w.plan.Release {
-			losers = append(losers, c.Linked) // the row names one identity, the ledger another
+			losers = append(losers, c.Linked) // the row names one identity and the ledger another
 		}
 	}
 	for _, loser := range losers {
@@ -224,16 +225,16 @@ func (w *writer) update(ctx context.Context) error {
 	return w.closeFindings(ctx, fixed...)
 }
 
-// leftOut says why a column was not written.
+// leftOut is a column that was not written, and the reason.
 type leftOut struct {
 	column string
 	kind   symbolon.FindingKind
 	why    string
 }
 
-// columnsWritten notes the digest of the reading, and a finding for each kind of column that
-// could not be written. An incomplete digest has a mark, which makes the next reading try
-// again even if nothing changed.
+// columnsWritten notes the digest of the reading, and a finding for each kind of reason why
+// columns could not be written. An incomplete digest gets a mark, so that the next reading
+// tries again even if nothing has changed.
 func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 	w.entry.digest = digest(cells)
 	if len(left) == 0 {

@@ -11,10 +11,11 @@ import (
 // entry is one row of the ledger.
 type entry struct {
 	symbolon.Link
-	digest string // of the last reading's projected paths; see columnsOf
+	digest string // the digest of the last reading's projected paths; see columnsWritten
 }
 
-// none reports whether nothing is recorded yet: there is no row, or only the lock.
+// none reports whether nothing is recorded yet: there is no entry, or the entry is only a
+// lock.
 func (e entry) none() bool { return e.State == "" || e.State == lockState }
 
 const lockState symbolon.LinkState = "new"
@@ -30,8 +31,8 @@ type reader struct {
 	open  bool // the identity has open findings
 }
 
-// read fills r in one round trip. A second claim, a linked user whose row lost the identity,
-// and the count of claims need further ones.
+// read fills r in one round trip. A second claim, a linked user whose row lost the
+// identity, and the count of claims need more round trips.
 func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	claims := map[symbolon.UserID]symbolon.Claimed{}
 	if err := r.readFirst(ctx, q, claims); err != nil {
@@ -187,7 +188,7 @@ func (s scannedRow) claimed() symbolon.Claimed {
 }
 
 // asIdentity reads the value of the identity column. A text that is not an identity's ID
-// stays unchanged and counts as another identity.
+// stays unchanged and is treated as another identity.
 func asIdentity(s string) symbolon.IdentityID {
 	if id, err := symbolon.ParseIdentityID(s); err == nil {
 		return id

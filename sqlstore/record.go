@@ -13,9 +13,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Forget records in the application's own transaction that it deletes a user. It only
+// Forget records in the application's own transaction that it deletes a user. Forget only
 // executes statements, changes only Symbolon's tables, and may be called again. Call it
-// before the row is deleted, because Symbolon takes its locks in that order too.
+// before the row is deleted, because Symbolon takes its locks in the same order.
 func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, user symbolon.UserID) error {
 	if err := s.setup(); err != nil {
 		return err
@@ -101,7 +101,7 @@ type historian struct {
 	project string
 }
 
-// find tries id as an identity ID first, and as a user ID next.
+// find tries id first as an identity ID, and then as a user ID.
 func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error) {
 	if identity, err := symbolon.ParseIdentityID(id); err == nil {
 		out, err := h.ofIdentity(ctx, identity)

@@ -6,7 +6,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// If the application creates its users itself, a table of Symbolon's, remote_users, replaces
+// If the application creates its users itself, Symbolon's own table remote_users replaces
 // the users table. It holds the known user IDs and their identities. The rest of the store
 // treats it like any users table.
 
@@ -17,12 +17,12 @@ const (
 delete from {users} where {id} in ($1, $2)
 and not exists (select 1 from symbolon.links l where l.user_id in ($1, $2) and l.state = 'linked')`
 
-	// strangers asks whether the ledger links users, but the table knows none of them.
+	// strangers asks whether the ledger links users although the table is empty.
 	strangers = `
 select exists (select 1 from symbolon.links where state = 'linked') and not exists (select 1 from {users})`
 )
 
-// users is the description with the table that is actually used.
+// users returns the description with the table that is actually used.
 func (s *Store) users() Users {
 	u := s.Users
 	if u.newID() == ByApplication {
@@ -31,8 +31,8 @@ func (s *Store) users() Users {
 	return u
 }
 
-// meet adds a user of the application that Symbolon did not know yet and that a voucher or
-// the operator names.
+// meet adds a user of the application that a voucher or the operator names and that
+// Symbolon does not know yet.
 func (w *writer) meet(ctx context.Context, key any) error {
 	if w.store.NewID() != ByApplication {
 		return nil
@@ -43,7 +43,7 @@ func (w *writer) meet(ctx context.Context, key any) error {
 }
 
 // part removes a user that the application deletes, unless another project links it. The
-// application has no row here that it could delete itself.
+// application cannot do this itself, because its own table is elsewhere.
 func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) error {
 	if s.NewID() != ByApplication {
 		return nil
@@ -52,17 +52,17 @@ func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) err
 	return err
 }
 
-// checkStrangers finds an installation that had a users table until now.
+// checkStrangers detects an installation that used another users table before.
 func (s *Store) checkStrangers(ctx context.Context) ([]error, error) {
 	if s.NewID() != ByApplication {
 		return nil, nil
 	}
 	var all bool
 	if err := s.DB.QueryRowContext(ctx, s.sql.fill(strangers)).Scan(&all); err != nil {
-		return nil, unavailable("look for users that nobody was told of", err)
+		return nil, unavailable("look for linked users that are not in the table", err)
 	}
 	if all {
-		return []error{&Fault{Kind: Refusing, Is: "the ledger binds users of another table, and with new_id create_url they would all be gone",
+		return []error{&Fault{Kind: Refusing, Is: "the ledger links users of another table, and with new_id create_url all of them would be missing",
 			Fix: "insert their IDs and identities into " + s.users().table() + " first (docs/create-url.md)"}}, nil
 	}
 	return nil, nil

@@ -22,8 +22,8 @@ import (
 //	auth := &session.Verifier{Linker: linker, Memory: shared, Broadcast: shared}
 //
 // On SQLite the replicas are the processes that open the same file. Make one Replicas for
-// each verifier, because it remembers which purges this verifier has received. Set the
-// fields before the first call. Many goroutines may call every method except Hear.
+// each verifier, because a Replicas remembers which purges its verifier has received. Set
+// the fields before the first call. Many goroutines may call every method except Hear.
 type Replicas struct {
 	Store *Store
 
@@ -31,15 +31,15 @@ type Replicas struct {
 	// "default".
 	Project string
 
-	// Wake, if set, signals that there may be new purges. On Postgres a trigger notifies the
-	// channel "symbolon_purges". A program that LISTENs to it sends to Wake and so receives
-	// purges at once. Without Wake they are received within half a second.
+	// Wake, if set, signals that there may be new purges. On Postgres a trigger notifies
+	// the channel "symbolon_purges". A program that LISTENs to it sends to Wake and so
+	// receives purges at once. Without Wake purges are received within half a second.
 	Wake <-chan struct{}
 
 	mu    sync.Mutex
 	swept struct{ sessions, purges time.Time }
 
-	heard map[int64]time.Time // received numbers above floor, with the time of receipt
+	heard map[int64]time.Time // the received numbers above floor, with the time of receipt
 	floor int64
 	begun bool
 }
@@ -75,7 +75,7 @@ delete from symbolon.sessions where credential in (select credential from symbol
 	sweepPurges = `delete from symbolon.purges where at < $1`
 )
 
-// today is the number of a day.
+// today returns the number of the current day.
 func (r *Replicas) today() int64 { return r.Store.now().Unix() / (24 * 60 * 60) }
 
 // Remember stores the session of each credential, for at least a day.
@@ -129,8 +129,9 @@ func (r *Replicas) Tell(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// Hear returns the purges since the previous call, or nothing after half a second. The first
-// call returns at once, with the purges of the last two hours.
+// Hear returns the purges since the previous call. If there are none, it waits for up to
+// half a second and returns none. The first call returns at once, with the purges of the
+// last two hours.
 func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 	if err := r.Store.setup(); err != nil {
 		return nil, err
@@ -140,7 +141,8 @@ func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 		if err := db.queryRow(ctx, firstPurge, moment{r.Store.now().Add(-purgesKept)}).Scan(&r.floor); err != nil {
 			return nil, unavailable("begin to hear purges", err)
 		}
-		// Lower numbers may be committed later. To receive a purge twice is harmless.
+		// Purges with lower numbers may be committed later. Receiving a purge twice is
+		// harmless.
 		r.floor, r.begun, r.heard = max(0, r.floor-100), true, map[int64]time.Time{}
 		return r.read(ctx)
 	}
@@ -187,7 +189,7 @@ func (r *Replicas) read(ctx context.Context) (ids []string, err error) {
 
 type purge struct {
 	number int64
-	id     string // of an identity or a session
+	id     string // the ID of an identity or a session
 }
 
 // purgesPage is the limit in hearPurges.

@@ -11,11 +11,12 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// A row is first written by one statement with all columns. If the table refuses it, the
-// whole transaction is made again column by column: the required columns come first, each
-// other column follows behind its own savepoint, and refused columns are left out.
+// A row is first written by one statement with all columns. If the table refuses the row,
+// the whole transaction is repeated, column by column. The required columns come first.
+// Then each other column is written after its own savepoint, and refused columns are left
+// out.
 
-// try runs f behind a savepoint. refusal is the table's refusal, after a rollback to the
+// try sets a savepoint and runs f. refusal is the table's refusal, after a rollback to the
 // savepoint; err is any other error.
 func (w *writer) try(ctx context.Context, f func() error) (refusal, err error) {
 	if _, err := w.db.tx.ExecContext(ctx, "savepoint symbolon"); err != nil {
@@ -43,7 +44,7 @@ func (d Dialect) refusalAs(mark, err error) error {
 }
 
 // insertUser makes the planned user. An empty ID without an error means that the table
-// refused, and that this was recorded.
+// refused the row, and that this was recorded.
 func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []leftOut, error) {
 	var key any
 	if w.plan.User != "" {
@@ -111,7 +112,7 @@ func (t *shape) newRow(key any, identity symbolon.IdentityID, cells []cell) (col
 	return columns, values
 }
 
-// insert inserts a row. errUsed: its ID, which is returned, was given to another person
+// insert inserts a row. errUsed means that the returned ID was given to another person
 // before.
 func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
 	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
@@ -125,7 +126,7 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 
 var errUsed = errors.New("the ID belonged to another person before")
 
-// tryInsert is insert behind a savepoint.
+// tryInsert is insert after a savepoint.
 func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, refusal, err error) {
 	refusal, err = w.try(ctx, func() (err error) {
 		id, err = w.insert(ctx, key, cells)
@@ -270,7 +271,7 @@ func (w *writer) judge(c cell, refusal error) leftOut {
 	return leftOut{column: c.name, kind: symbolon.ColumnRefused, why: w.store.Dialect.describe(refusal)}
 }
 
-// set writes cells to the row, if it still holds the identity.
+// set writes cells to the row, if the row still holds the identity.
 func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 	var columns []string
 	var args []any

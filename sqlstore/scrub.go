@@ -7,8 +7,8 @@ import (
 )
 
 // Texts that Symbolon records may name a person, for example an operator's reason. A digest
-// confirms a guess of the traits, and the name of an adoption run is a digest too. All of
-// them are cleared. Kinds, times and IDs stay. An open finding of another identity keeps
+// confirms a guess of the traits, and the name of an adoption run is a digest too. Scrub
+// clears all of them. Kinds, times and IDs stay. An open finding of another identity keeps
 // its text, which is about that identity.
 const (
 	scrubEvents = `
@@ -27,9 +27,9 @@ where project = $1 and identity_id = $2`
 select identity_id from symbolon.links where project = $1 and state = 'linked' order by identity_id limit $2`
 )
 
-// Scrub clears Symbolon's own records about an erased person. counts says how many records
-// of each table are clear afterwards, whenever they were cleared, so a repeated call
-// returns the same. identity or user may be empty.
+// Scrub clears Symbolon's own records about an erased person. The result says how many
+// records of each table are clear afterwards, also those that an earlier call cleared. So a
+// repeated call returns the same counts. identity or user may be empty.
 func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (counts map[string]int, err error) {
 	counts = map[string]int{}
 	err = s.inTx(ctx, "scrub the records", func(ctx context.Context, db session) error {
@@ -37,7 +37,7 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 			name, text string
 			args       []any
 		}{
-			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, the same order as everywhere
+			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, because every transaction locks in this order
 			{"findings", scrubFindings, []any{project, null(identity), null(user)}},
 			{"events", scrubEvents, []any{project, null(identity), null(user)}},
 		} {
@@ -55,8 +55,8 @@ func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.Ide
 	return counts, nil
 }
 
-// SomeLinked returns at most n identities that the ledger links to users. A caller looks for
-// them at Ory to check that it is the right Ory.
+// SomeLinked returns at most n identities that the ledger links to users. A caller looks
+// for them at Ory, to check that it asks the right Ory.
 func (s *Store) SomeLinked(ctx context.Context, project string, n int) ([]symbolon.IdentityID, error) {
 	return readAll(ctx, s, "read the ledger", someLinked, []any{project, n}, scanOne[symbolon.IdentityID])
 }

@@ -1,12 +1,12 @@
-// Package sqlstore is the [symbolon.Store] on a *sql.DB: SQLite or Postgres,
-// the application's own database and its own users table.
+// Package sqlstore has the [symbolon.Store] for a *sql.DB. It uses the application's own
+// database, SQLite or Postgres, and the application's own users table.
 //
 //	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres, Users: sqlstore.Users{
 //		Table: "accounts", Identity: "ory_identity_id", NewID: sqlstore.ByDatabase,
 //		Columns: map[string]string{"email": "traits.email"}}, OnLink: makeOrg}
 //
-// The link, the user's row, the history and OnLink's writes are one transaction, so all of
-// them exist or none.
+// The link, the user's row, the history and OnLink's writes are one transaction, so either
+// all of them exist or none.
 //
 //	begin
 //	insert the identity's entry, or touch it    the lock: a write comes first
@@ -21,8 +21,8 @@
 // tool runs them; a Store never makes or alters a table. [Store.Check] reports everything
 // that is missing.
 //
-// The package imports no driver. It was written for and is tested with
-// github.com/jackc/pgx/v5/stdlib and modernc.org/sqlite.
+// The package imports no driver. It is tested with github.com/jackc/pgx/v5/stdlib and
+// modernc.org/sqlite.
 package sqlstore
 
 import (
@@ -40,9 +40,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Migrations make Symbolon's own tables. They are in goose's format, in the folders "sqlite"
-// and "postgres". Package migrate runs them. An application whose tool reads this format
-// can run them with its own.
+// Migrations make Symbolon's own tables. They are in goose's format, in the folders
+// "sqlite" and "postgres". Package migrate runs them. An application can also run them with
+// its own tool, if the tool reads this format.
 //
 //go:embed sqlite/*.sql postgres/*.sql
 var Migrations embed.FS
@@ -67,8 +67,8 @@ const (
 // and do not change them afterwards. Many goroutines may then call every method, and many
 // processes may use the same database. DB and Dialect are required.
 //
-// Danger: do not call it while you hold an open transaction, because on SQLite, or with an
-// exhausted pool, the two wait for each other. [Store.Forget] is the exception.
+// Danger: do not call a method while you hold an open transaction, because on SQLite, or
+// with an exhausted pool, the two wait for each other. [Store.Forget] is the exception.
 type Store struct {
 	// DB is the application's database. On SQLite open it with [SQLiteDSN].
 	DB *sql.DB
@@ -78,24 +78,24 @@ type Store struct {
 	// Users describes the application's users table.
 	Users Users
 
-	// OnLink is called at the end of the transaction that makes a link. Its writes through tx
-	// are committed with the link or not at all. An error rolls the link back, so the person
-	// has no user until OnLink succeeds. It may be called again for the same identity after a
-	// conflict or a lost commit. It must not call tx.SQL().Commit.
+	// OnLink is called at the end of the transaction that makes a link. Its writes through
+	// tx are committed with the link or not at all. An error rolls the link back, so the
+	// person has no user until OnLink succeeds. OnLink may be called again for the same
+	// identity after a conflict or a lost commit. It must not call tx.SQL().Commit.
 	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
 
 	// Now defaults to time.Now.
 	Now func() time.Time
 
 	once   sync.Once
-	faults []error // of the fields; every method returns them
+	faults []error // errors in the fields; every method returns them
 	writer chan struct{}
 	sql    statements
 
 	prepared prepared
 
-	shape   atomic.Pointer[shape] // of the users table, after it was read
-	reading chan struct{}         // held while it is read
+	shape   atomic.Pointer[shape] // the shape of the users table, after it was read
+	reading chan struct{}         // held while the shape is read
 }
 
 var _ symbolon.Store = (*Store)(nil)
@@ -105,7 +105,7 @@ func (s *Store) NewID() symbolon.NewID {
 	return s.Users.newID()
 }
 
-// Ticket returns a number larger than every one before it.
+// Ticket returns a number larger than every earlier ticket.
 func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 	return retryRead(ctx, s, "take a ticket", func(waiting context.Context) (symbolon.Ticket, error) {
 		release, _, err := s.turn(waiting)
@@ -126,7 +126,7 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 	}
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
 	err = s.retry(ctx, func(waiting context.Context) error {
-		if q.Reading.Source == symbolon.FromRequest { // mostly of an identity that has its user
+		if q.Reading.Source == symbolon.FromRequest { // most of these identities have their user already
 			if stands, err := r.readBond(waiting, q); stands || err != nil {
 				return err
 			}
@@ -142,7 +142,7 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 // ready checks the configuration and the query before a call.
 func (s *Store) ready(ctx context.Context, q *symbolon.Query) (*shape, error) {
 	if q.Project == "" {
-		return nil, errors.New("sqlstore: the query names no project")
+		return nil, errors.New("sqlstore: the query has no project")
 	}
 	id, err := symbolon.ParseIdentityID(string(q.Reading.Identity.ID))
 	if err != nil {
@@ -216,10 +216,10 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-// SQLiteDSN is the data source name for modernc.org/sqlite with what the ledger
-// needs: a write-ahead log, every commit on the disk before it is acknowledged, a timeout of
-// five seconds for locks, foreign keys, and no strings in double quotes. More of the
-// driver's parameters can be given as "key=value".
+// SQLiteDSN returns the data source name for modernc.org/sqlite with the settings that the
+// ledger needs: a write-ahead log, every commit on disk before it is acknowledged, a
+// timeout of five seconds for locks, foreign keys, and no strings in double quotes. more
+// are further parameters of the driver, as "key=value".
 //
 // The pool may have any size, because readers never wait and Symbolon's own writers queue in
 // memory. For the application's own transactions add "_txlock=immediate", or begin each one

@@ -17,10 +17,11 @@ import (
 // parameters. The parameters appear in the order of their numbers, because some drivers
 // need that.
 
-// read reads all evidence about an identity: its entry ($1, $2), the row that holds it ($4),
-// and one claimed user ($3 as text, $5 as the key). Values that depend on a row are read by
-// subqueries and not by joins. For a subquery Postgres has only one plan, the right one,
-// even if the tables were empty when it made the plan.
+// read reads all evidence about an identity: its entry ($1, $2), the row that holds the
+// identity ($4), and one claimed user ($3 as text, $5 as the key). Values that depend on a
+// row are read by subqueries and not by joins. For a subquery Postgres has only one
+// possible plan, which is the right one even if the tables were empty when Postgres made
+// the plan.
 const read = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        exists (select 1 from symbolon.findings f where f.project = $1 and f.identity_id = $2 and f.closed_at is null),
@@ -34,8 +35,8 @@ left join symbolon.links l on l.project = $1 and l.identity_id = $2
 left join {users} u on u.{identity} = $4
 left join {users} c on c.{id} = $5`
 
-// readBond reads the evidence for a request of an identity that has its user: the entry
-// ($1, $2) and the row that holds the identity ($3). It costs a third of read.
+// readBond reads the evidence for the request of an identity that has a user already: the
+// entry ($1, $2) and the row that holds the identity ($3). It costs a third of read.
 const readBond = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        cast(u.{id} as text), cast(u.{identity} as text)
@@ -51,8 +52,8 @@ select cast(c.{id} as text), cast(c.{identity} as text),
 from (select 1 as one) as q
 left join {users} c on c.{id} = $3`
 
-// countClaims counts the refused claims since $2 and the linked users. It counts only as many
-// users as matter for a limit of one claim in a hundred users.
+// countClaims counts the refused claims since $2 and the linked users. It counts only as
+// many users as are needed for a limit of one claim per hundred users.
 const countClaims = `
 select (select count(*) from symbolon.events where project = $1 and kind = 'claim.refused' and at > $2),
        (select count(*) from (select 1 as one from symbolon.links where project = $1 and state = 'linked'
@@ -71,8 +72,8 @@ const saveEntry = `
 update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
 
-// bindEntry is saveEntry for a new link that the application's row does not ask for. It does
-// not link an ID that was retired during the decision.
+// bindEntry is saveEntry for a new link whose user's row did not hold the identity before.
+// It does not link an ID that was retired during the decision.
 const bindEntry = saveEntry + ` and not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
 
 // moveAway puts the former identity of a moved user on hold, unless the application has
@@ -106,8 +107,9 @@ where project = $1 and identity_id = $2 and closed_at is null order by id`
 const retire = `
 insert into symbolon.retired (project, user_id, retired_at) values ($1, $2, $3) on conflict do nothing`
 
-// usedNumber is the highest ID that a user ever had. It is for SQLite's integer keys, because
-// without AUTOINCREMENT the table gives the ID of a deleted last row again.
+// usedNumber reads the highest ID that a user ever had. It is for SQLite's integer keys,
+// because without AUTOINCREMENT SQLite gives the ID of the last row again after that row
+// was deleted.
 const usedNumber = `
 select max(cast(user_id as integer)) from (
     select user_id from symbolon.retired where project = $1
@@ -122,9 +124,9 @@ update symbolon.links set project = project where project = $1 and user_id in ($
 const forgetEntry = `
 update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
 
-// forgottenEvent finds the identity by itself, because Forget can only execute. The ledger
-// knows the user by one of two spellings ($3, $4). If it does not, the event has the
-// caller's spelling ($5).
+// forgottenEvent finds the identity by itself, because Forget can only execute statements
+// and not read. The ledger knows the user by one of two spellings ($3, $4). If it does not,
+// the event has the caller's spelling ($5).
 const forgottenEvent = `
 insert into symbolon.events (project, at, kind, identity_id, user_id) values ($1, $2, 'user.forgotten',
     (select identity_id from symbolon.links where project = $1 and user_id in ($3, $4) and state = 'forgotten' order by linked_at desc limit 1),
@@ -161,13 +163,14 @@ update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lo
 	rowOfID = `select cast({id} as text), cast({identity} as text) from {users} where {id} = $1`
 )
 
-// ticketPostgres and ticketSQLite are the only statement of the ledger that differs by database.
+// ticketPostgres and ticketSQLite are the only statement of the ledger that is not the same
+// for both databases.
 const (
 	ticketPostgres = `select nextval('symbolon.tickets')`
 	ticketSQLite   = `update symbolon.tickets set n = n + 1 returning n`
 )
 
-// statements fills in the names, each text once.
+// statements fills in the names, and remembers each filled text.
 type statements struct {
 	ticket string
 	names  *strings.Replacer
@@ -176,8 +179,8 @@ type statements struct {
 	filled map[string]string
 }
 
-// maxFilled bounds the remembered texts. An insert has a text for each set of columns that
-// have values, and that is up to the people who sign up.
+// maxFilled is the maximum number of remembered texts. An insert has a text for each set of
+// columns with values, and these sets depend on the data of the people who sign up.
 const maxFilled = 500
 
 func (s *statements) assemble(dialect Dialect, u Users) {
@@ -213,8 +216,9 @@ func (s *statements) fill(text string) string {
 	return full
 }
 
-// insertRow is the insert of a user with these columns. It returns the ID, and whether the ID
-// was a user's before. Such an ID is retired, or it is linked and its row is missing.
+// insertRow returns the insert of a user with these columns. The statement returns the ID,
+// and whether a user had the ID before: it is retired, or it is linked and its row is
+// missing.
 func insertRow(u Users, columns []string) string {
 	values := " default values"
 	if len(columns) > 0 {
@@ -227,7 +231,8 @@ func insertRow(u Users, columns []string) string {
         and symbolon_l.state = 'linked') > 0`
 }
 
-// updateRow sets n columns of the row with the key $n+1, if it still holds the identity $n+2.
+// updateRow returns the update of n columns of the row with the key $n+1, if the row still
+// holds the identity $n+2.
 func updateRow(columns []string) string {
 	var b strings.Builder
 	b.WriteString("update {users} set ")
@@ -242,7 +247,7 @@ func updateRow(columns []string) string {
 // quoteAll quotes the columns of a list.
 func quoteAll(columns []string) string { return `"` + strings.Join(columns, `", "`) + `"` }
 
-// places are n parameters: $1, $2, $3.
+// places returns n parameters: $1, $2, $3.
 func places(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -260,10 +265,10 @@ func comma(i int) string {
 
 // session runs the statements on the pool or inside a transaction.
 //
-// On SQLite they are prepared once per connection, because to parse a statement takes ten
-// times as long as to run it. Drivers for Postgres prepare by themselves. A transaction
-// cannot prepare for other connections. A statement that it misses is prepared before the
-// next transaction begins.
+// On SQLite the statements are prepared once per connection, because parsing a statement
+// takes ten times as long as running it. The drivers for Postgres prepare by themselves. A
+// transaction cannot prepare a statement for other connections, so a statement that is
+// missing in a transaction is prepared before the next transaction begins.
 type session struct {
 	store *Store
 	tx    *sql.Tx // nil: the pool
@@ -307,7 +312,8 @@ func (c session) exec(ctx context.Context, text string, args ...any) (int64, err
 	return res.RowsAffected()
 }
 
-// change is exec for a statement that has to change a row. errTaken: it changed none.
+// change is exec for a statement that must change a row. It returns errTaken if no row was
+// changed.
 func (c session) change(ctx context.Context, text string, args ...any) error {
 	n, err := c.exec(ctx, text, args...)
 	if err == nil && n == 0 {
@@ -342,8 +348,8 @@ type prepared struct {
 	wants map[string]bool
 }
 
-// maxPrepared bounds the prepared statements of a connection. The store itself has about
-// thirty, and one more for each set of columns that a row was ever inserted with.
+// maxPrepared is the maximum number of prepared statements of a connection. The store has
+// about thirty, and one more for each set of columns with which a row was inserted.
 const maxPrepared = 100
 
 func (p *prepared) find(full string) *sql.Stmt {
@@ -363,7 +369,7 @@ func (p *prepared) wish(full string) {
 	}
 }
 
-// fulfil prepares the statements that earlier transactions missed.
+// fulfil prepares the statements that were missing in earlier transactions.
 func (p *prepared) fulfil(ctx context.Context, db *sql.DB) {
 	p.mu.Lock()
 	wants := p.wants
@@ -383,7 +389,7 @@ func (p *prepared) prepare(ctx context.Context, db *sql.DB, full string) *sql.St
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if other := p.stmts[full]; other != nil || len(p.stmts) >= maxPrepared {
-		_ = stmt.Close() //nolint:sqlclosecheck // the other is used
+		_ = stmt.Close() //nolint:sqlclosecheck // the statement that another goroutine prepared is used
 		return other
 	}
 	if p.stmts == nil {
@@ -418,7 +424,7 @@ func (m *moment) Scan(src any) (err error) {
 	case []byte:
 		m.Time, err = time.Parse(momentForm, string(v))
 	default:
-		err = fmt.Errorf("%T is no time", src)
+		err = fmt.Errorf("%T is not a time", src)
 	}
 	return err
 }

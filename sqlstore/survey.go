@@ -19,13 +19,13 @@ type Table struct {
 type Column struct {
 	Name    string
 	Type    string // the declared type
-	Key     bool   // it is the whole primary key
+	Key     bool   // the column is the whole primary key
 	Integer bool
-	Text    bool // any text
+	Text    bool // the type is any kind of text
 	Holds   bool // it can hold an identity's ID, because it is uuid or text
-	Unique  bool // it has a unique index of its own, without a condition
+	Unique  bool // the column has a unique index of its own, without a condition
 	NotNull bool
-	Default bool // it has a default or is generated
+	Default bool // the column has a default or is generated
 }
 
 // Column returns the column with a name.
@@ -50,9 +50,9 @@ select name from sqlite_schema
 where type = 'table' and name not like 'sqlite\_%' escape '\' and (name not like 'symbolon\_%' escape '\' or name = 'symbolon_users')
 order by 1`
 
-// Tables lists the tables that could hold an application's users, in the order of their names.
-// Tables leaves out Symbolon's and the database's own tables, and tables with a name that
-// Users.Table does not allow.
+// Tables lists the tables that could hold an application's users, in the order of their
+// names. It leaves out Symbolon's tables, the database's own tables, and tables with a name
+// that Users.Table does not allow.
 func Tables(ctx context.Context, db *sql.DB, dialect Dialect) ([]Table, error) {
 	query := readPostgresTables
 	if dialect == SQLite {
@@ -88,7 +88,7 @@ func Describe(ctx context.Context, db *sql.DB, dialect Dialect, name string) (Ta
 		described := Column{Name: c.name, Type: c.declared, Key: c.primary, Integer: c.kind.integer(),
 			Text: c.kind == text, Holds: c.kind == text || c.kind == uuid, Unique: slices.Contains(found.unique, c.name),
 			NotNull: c.notNull, Default: c.preset || c.generated || found.rowid == c.name}
-		if described.Key { // it comes first
+		if described.Key { // the key comes first
 			out.Columns = slices.Insert(out.Columns, 0, described)
 		} else {
 			out.Columns = append(out.Columns, described)

@@ -14,7 +14,7 @@ import (
 type table struct {
 	columns map[string]column
 	unique  []string // each is unique by itself and without a condition
-	rowid   string   // on SQLite the column that is the rowid, which fills itself
+	rowid   string   // on SQLite the column that is the rowid, which SQLite generates
 }
 
 type column struct {
@@ -47,7 +47,7 @@ type filled struct {
 type kind int
 
 const (
-	other kind = iota // only the database knows
+	other kind = iota // a type that only the database knows
 	text
 	uuid
 	int2
@@ -161,8 +161,8 @@ func kindOfSQLite(declared string) kind {
 	return other
 }
 
-// sqliteKinds follow SQLite's own rules for the affinity of a declared type. Before them come
-// the usual names for types that SQLite does not have.
+// sqliteKinds follow SQLite's own rules for the affinity of a declared type. The usual
+// names for types that SQLite does not have come first.
 var sqliteKinds = []struct {
 	names []string
 	kind  kind

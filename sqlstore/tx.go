@@ -9,18 +9,19 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// InTx runs f in its own transaction, for data that is stored beside the ledger. On SQLite it
-// waits in memory for its turn among the store's writers, and f must begin with a write. On
-// Postgres the isolation is READ COMMITTED. An error of f rolls everything back. f may run
-// again while the database is busy. Errors that a retry may fix match
-// symbolon.ErrUnavailable; after such an error the transaction may be committed
+// InTx runs f in its own transaction, for data that is stored beside the ledger. On SQLite
+// it waits in memory for its turn among the store's writers, and f must begin with a write.
+// On Postgres the isolation is READ COMMITTED. An error of f rolls everything back. f may
+// run again while the database is busy. Errors that a retry may fix match
+// symbolon.ErrUnavailable. After ErrUnavailable the transaction may have been committed
 // nevertheless.
 func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return s.inTx(ctx, "write", func(_ context.Context, db session) error { return f(db.tx) })
 }
 
-// inTx runs f in a transaction whose first statement must be a write. f may run again. Every
-// error except errTaken, errRefused and a plainError counts as the database's.
+// inTx runs f in a transaction whose first statement must be a write. f may run again.
+// Every error except errTaken, errRefused and a plainError is treated as an error of the
+// database.
 func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Context, db session) error) error {
 	if err := s.setup(); err != nil {
 		return err
@@ -35,8 +36,8 @@ func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Conte
 	return unavailable(doing, err)
 }
 
-// retryTx runs f in a transaction when it is this writer's turn. It starts again while the
-// database is busy. The context given to f is for waiting on locks.
+// retryTx runs f in a transaction when it is this writer's turn. While the database is busy
+// it runs f again. The context given to f is for waiting on locks.
 func (s *Store) retryTx(ctx context.Context, f func(waiting context.Context, tx *Tx) error) error {
 	return s.retry(ctx, func(waiting context.Context) error {
 		s.prepared.fulfil(waiting, s.DB)
@@ -58,7 +59,7 @@ func scanOne[T any](row scanner) (value T, err error) {
 	return value, err
 }
 
-// retryRead returns what f reads. It starts again while the database is busy.
+// retryRead returns what f reads. While the database is busy it calls f again.
 func retryRead[T any](ctx context.Context, s *Store, doing string, f func(waiting context.Context) (T, error)) (T, error) {
 	var out, none T
 	if err := s.setup(); err != nil {

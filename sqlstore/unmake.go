@@ -16,10 +16,10 @@ const (
 	deleteFindings = `delete from symbolon.findings where project = $1 and identity_id = $2`
 )
 
-// Unmake removes the link of an identity that was made only for a trial: the row, the ledger
+// Unmake removes the link of an identity that was made only for a test: the row, the ledger
 // entry and the findings, in one transaction. Ory must have deleted the identity already,
-// because otherwise the next hook makes everything again. The user's ID is never used
-// again, and the events remain.
+// because otherwise the next hook makes the link and the user again. The user's ID is never
+// used again, and the events remain.
 //
 // Danger: it deletes the row regardless of users.on_identity_deleted. It deletes only the row
 // that holds this identity. If a row of the application references it, nothing is deleted

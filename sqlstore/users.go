@@ -11,47 +11,46 @@ import (
 	"github.com/symbolon-id/symbolon/projection"
 )
 
-// Users describes the application's users table. The zero value is
-// symbolon_users, which Symbolon's own migration makes; any other table is the
-// application's and must exist.
+// Users describes the application's users table. The zero value is symbolon_users, which
+// Symbolon's own migration makes; any other table belongs to the application and must
+// exist.
 type Users struct {
-	// Table is its name, or "schema.table". Like every name here it is quoted, so
-	// that on Postgres case counts. Defaults to symbolon_users.
+	// Table is the name of the table, or "schema.table". All names here are quoted, so on
+	// Postgres they are case-sensitive. Defaults to symbolon_users.
 	Table string
 
 	// ID is the primary key: uuid, text, integer or bigint. Defaults to "id".
 	ID string
 
-	// Identity is the unique, nullable column that holds the Ory identity's ID. It
-	// may be the primary key itself where NewID is ByIdentity. Defaults to
-	// "ory_identity_id".
+	// Identity is the unique, nullable column that holds the Ory identity's ID. If NewID is
+	// ByIdentity, it may be the primary key itself. Defaults to "ory_identity_id".
 	Identity string
 
-	// NewID is the source of new users' IDs. Defaults to ByMint. With ByApplication the other
-	// fields stay empty, because the users are in a table or a database that Symbolon does
-	// not write. Symbolon's own table holds their IDs and identities then.
+	// NewID is the source of new users' IDs. Defaults to ByMint. With ByApplication the
+	// other fields stay empty, because the users are in a table or a database that Symbolon
+	// does not write. Then Symbolon's own table holds their IDs and identities.
 	NewID symbolon.NewID
 
-	// Columns maps other columns to expressions of [projection.Parse]. A value that cannot be
-	// written never prevents the link: the column is left out and a finding says so. If
-	// Columns is nil, symbolon_users gets email, name and active, and any other table
-	// nothing.
+	// Columns maps other columns to expressions of [projection.Parse]. A value that cannot
+	// be written never prevents the link: the column is left out and a finding says so. If
+	// Columns is nil, email, name and active of symbolon_users are filled, and no column of
+	// any other table.
 	Columns map[string]string
 
 	// ReleaseColumns are emptied when a user's identity is gone and its row is kept or
-	// deactivated. This frees unique values such as an e-mail address for the next person who
-	// signs up with it. An emptied column is null; a NOT NULL text becomes "gone-" and the
+	// deactivated. Then another person can sign up with the same unique value, such as an
+	// e-mail address. An emptied column is null; a NOT NULL text becomes "gone-" and the
 	// user's ID. The key and the identity column are not allowed.
 	ReleaseColumns []string
 
-	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. None:
-	// every column that is filled from the identity.
+	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. If
+	// AnonymiseColumns is empty, every column that is filled from the identity is emptied.
 	AnonymiseColumns []string
 
-	// Email is the column of e-mail addresses. EmailVerified says that the application has
-	// verified the address: a boolean, an integer other than 0, or a time. Set both or
-	// neither. They are read only to adopt users by a verified address. An index on
-	// lower(email), on Postgres on lower(email collate "C"), makes that quick.
+	// Email is the column of e-mail addresses. EmailVerified is the column that says that
+	// the application has verified the address: by true, by an integer other than 0, or by
+	// a time. Set both or neither. They are read only to adopt users by a verified address.
+	// An index on lower(email), on Postgres on lower(email collate "C"), makes this quick.
 	Email, EmailVerified string
 }
 
@@ -83,7 +82,7 @@ func (u Users) columns() map[string]string {
 // one reports whether the key and the identity are the same column.
 func (u Users) one() bool { return u.id() == u.identity() }
 
-// parts are the schema, which may be empty, and the table.
+// parts returns the schema, which may be empty, and the table.
 func (u Users) parts() (p tableName) {
 	p.schema, p.table, _ = strings.Cut(u.table(), ".")
 	if p.table == "" {
@@ -106,7 +105,7 @@ var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 // quote quotes a name that validate accepted.
 func quote(name string) string { return `"` + name + `"` }
 
-// validate returns all faults of the description itself.
+// validate returns all errors in the description itself.
 func (u Users) validate() []error {
 	var faults []error
 	fault := func(format string, args ...any) {
@@ -129,17 +128,17 @@ func (u Users) validate() []error {
 	case ByMint, ByDatabase, ByIdentity:
 	case ByApplication:
 		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns) > 0 {
-			fault("new_id %s goes with no table, columns or names of one: the application makes its users itself", u.NewID)
+			fault("new_id %s cannot be combined with a table or its columns, because the application makes its users itself", u.NewID)
 		}
 	default:
-		fault("new_id %q is none of uuidv7, database, identity and create_url", u.NewID)
+		fault("new_id %q must be uuidv7, database, identity or create_url", u.NewID)
 	}
 	if u.one() && u.newID() != ByIdentity {
 		fault("column %s is both the key and the identity: that needs new_id identity", u.id())
 	}
 	if u.Email != "" || u.EmailVerified != "" {
 		name("e-mail column", u.Email)
-		name("column that says verified", u.EmailVerified)
+		name("column for verified e-mail addresses", u.EmailVerified)
 	}
 	for column := range u.columns() {
 		name("column", column)

@@ -49,11 +49,11 @@ func fits(k kind, n int64) bool {
 type cell struct {
 	filled
 	param   any    // nil: null
-	raw     string // the value as text, for the digest and for finding its double
+	raw     string // the value as text, for the digest and to find another row with the same value
 	refused string // why it cannot be written; param is nil then
 }
 
-// paths reads the projected paths from an identity: Ory's word.
+// paths reads the projected paths from an identity.
 func (t *shape) paths(id symbolon.Identity) []cell {
 	out := make([]cell, 0, len(t.columns))
 	for _, f := range t.columns {
@@ -64,7 +64,7 @@ func (t *shape) paths(id symbolon.Identity) []cell {
 	return out
 }
 
-// literals are the constants, which are written at creation only.
+// literals returns the constants, which are written at creation only.
 func (t *shape) literals() []cell {
 	var out []cell
 	for _, f := range t.columns {
@@ -93,9 +93,9 @@ func (t *shape) cell(f filled, id symbolon.Identity) cell {
 	return c
 }
 
-// textOf formats a value for a column of the kind. Postgres gets every value as text, so the
-// server checks it. SQLite stores anything in any column, so the kind is checked here for
-// both. An object or an array has a text only for a JSON column.
+// textOf formats a value for a column of the kind. Postgres gets every value as text, so
+// the server checks it. SQLite stores anything in any column, so the kind is checked here
+// for both. An object or an array can be written to a JSON column only.
 func textOf(k kind, dialect Dialect, v any) (s, refused string) {
 	switch v := v.(type) {
 	case nil:
@@ -152,8 +152,8 @@ func floatText(k kind, v float64) (s, refused string) {
 	return strconv.FormatFloat(v, 'g', -1, 64), ""
 }
 
-// jsonText refuses documents that one of the databases would refuse: NUL and lone surrogates,
-// in any escaped form.
+// jsonText refuses documents that one of the databases would refuse: those with a NUL or a
+// lone surrogate, in any escaped form.
 func jsonText(raw json.RawMessage) (s, refused string) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Tx is the transaction that makes a link. It is for [Store.OnLink] only and ends when that
-// returns.
+// Tx is the transaction that makes a link. It is for [Store.OnLink] only, and must not be
+// used after OnLink has returned.
 type Tx struct {
 	conn *sql.Conn
 	tx   *sql.Tx
@@ -38,7 +38,7 @@ type decideError struct{ err error }
 
 func (e decideError) Error() string { return e.err.Error() }
 
-// taken is how often one call may find that another writer was faster.
+// taken is how many times one call may find that another writer was faster.
 const taken = 4
 
 // mode is how an attempt writes the user's row. Each refusal by the table leads to the
@@ -51,7 +51,7 @@ type mode int
 const (
 	wholeRow       mode = iota // one statement for the whole row
 	columnByColumn             // a savepoint for each column; refused columns are left out
-	leaveRow                   // the row is left unchanged, because SQLite checks deferred constraints only at the commit
+	leaveRow                   // the row is not changed, because SQLite checks deferred constraints only at the commit
 )
 
 // Write makes one decision about an identity and applies it. It makes another attempt if
@@ -140,7 +140,7 @@ type writer struct {
 // panic rolls it back.
 func (w *writer) inTx(ctx, waiting context.Context) error {
 	s := w.store
-	if w.commitUnknown != nil { // Postgres may hold the lock of the lost connection for long
+	if w.commitUnknown != nil { // because Postgres may hold the lock of the lost connection for a long time
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(waiting, lockTimeout)
 		defer cancel()
@@ -159,8 +159,8 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 	return s.transact(ctx, waiting, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
 }
 
-// peek reads before it locks. A caller that had to queue often finds that an earlier caller
-// has done the same work.
+// peek reads before the attempt locks, because after waiting in the queue the work is often
+// done already by an earlier caller.
 func (w *writer) peek(ctx context.Context) error {
 	r := reader{db: session{store: w.store}, shape: w.shape, now: w.now}
 	if err := r.read(ctx, w.q); err != nil {
@@ -227,7 +227,7 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 	if w.resume() {
 		return errNothing
 	}
-	if w.mode == wholeRow && w.before.Reason == symbolon.CannotCreate { // the table refused before and probably does again
+	if w.mode == wholeRow && w.before.Reason == symbolon.CannotCreate { // the table refused the row before and will probably refuse it again
 		w.mode = columnByColumn
 	}
 	if err := w.ask(); err != nil {
@@ -236,7 +236,7 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 	if !w.plan.Conflict || w.store.Dialect == SQLite {
 		return nil
 	}
-	// Claims that are refused at the same moment are counted one after another.
+	// Claims that are refused at the same moment must be counted one after another.
 	if _, err := w.db.exec(ctx, oneClaimAtATime, w.q.Project); err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (w *writer) ask() (err error) {
 	return nil
 }
 
-// record writes the entry, the events and the findings. If all of them exist already it
+// record writes the entry, the events and the findings. If all of them exist already, it
 // rolls the transaction back, so that an entry that was only locked leaves nothing.
 func (w *writer) record(ctx context.Context) error {
 	if err := w.recordFindings(ctx); err != nil {

@@ -1,6 +1,6 @@
 // Package assertion signs the user of a request, for applications that do not trust a
-// proxy's headers. A [Signer] makes JSON Web Tokens that count for a minute, and serves the
-// public keys that verify them.
+// proxy's headers. A [Signer] makes JSON Web Tokens that are valid for a minute, and serves
+// the public keys that verify them.
 //
 //	signer := &assertion.Signer{Issuer: "https://symbolon.example", Audience: "app", Secrets: secrets}
 //	mux.Handle("/.well-known/jwks.json", signer.JWKS())
@@ -27,7 +27,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/defaults"
 )
 
-// Signer signs the user of a request as a JWT (EdDSA, Ed25519) that counts for at most a
+// Signer signs the user of a request as a JWT (EdDSA, Ed25519) that is valid for at most a
 // minute:
 //
 //	{"iss": Issuer, "aud": [Audience], "sub": the user's ID, "iat": …, "exp": …,
@@ -38,7 +38,7 @@ import (
 // tomorrow for every secret, so that clocks may differ by hours and a verifier may keep the
 // set for an hour.
 //
-// Signing takes about 20 µs, so every request of a session gets the same assertion for half
+// Signing takes about 20 µs, so all requests of a session get the same assertion for half
 // of its life. A Signer may be used by many goroutines at once; set its fields before the
 // first call. Issuer, Audience and Secrets are required. A nil Signer signs nothing.
 type Signer struct {
@@ -56,12 +56,12 @@ type Signer struct {
 }
 
 const (
-	// assertionLife is how long an assertion counts. It is longer than a request takes,
-	// and too short to be worth stealing.
+	// assertionLife is how long an assertion is valid: longer than a request takes, and too
+	// short to be worth stealing.
 	assertionLife = 60 * time.Second
 
-	// maxAssertions bounds the assertions in the cache, to about 20 MB. Beyond it the
-	// least used assertions are signed again.
+	// maxAssertions is the maximum number of assertions in the cache, about 20 MB. If there
+	// are more, the least used assertions are dropped and signed again later.
 	maxAssertions = 1 << 15
 )
 
@@ -73,7 +73,7 @@ type claimed struct {
 	aal      string
 }
 
-// signed is an assertion, which is given out between two times in Unix milliseconds.
+// signed is an assertion, and the times (Unix milliseconds) between which it is given out.
 type signed struct {
 	token       string
 	from, until int64
@@ -119,7 +119,7 @@ func (s *Signer) Assert(p *symbolon.Principal) (string, error) {
 	return made.token, nil
 }
 
-// ours are the claims without a registered name.
+// ours holds the claims that have no registered name.
 type ours struct {
 	Identity symbolon.IdentityID `json:"identity"`
 	Session  string              `json:"session"`
@@ -141,7 +141,7 @@ func (s *Signer) sign(c claimed, now time.Time, life time.Duration) (*signed, er
 	return &signed{token: token, from: now.UnixMilli(), until: now.Add(life / 2).UnixMilli()}, nil
 }
 
-// dayKey is the key of one day.
+// dayKey is the signing key of one day.
 type dayKey struct {
 	day    string
 	signer jose.Signer
@@ -212,7 +212,7 @@ func (s *Signer) keys() (jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// cacheable lets caches keep an answer, because it is about no person.
+// cacheable lets caches keep an answer, because the answer contains nothing about a person.
 type cacheable struct{ http.ResponseWriter }
 
 func (w cacheable) WriteHeader(status int) {

@@ -36,38 +36,38 @@ type Rule struct {
 // Require lets in calls whose user is known and whose session meets the policies.
 func Require(policies ...session.Policy) Rule { return Rule{policies: policies} }
 
-// Optional lets every call in. Inside there is a user if the caller has signed in. Only
+// Optional lets every call in. The handler has a user if the caller has signed in. Only
 // "don't know" is refused.
 func Optional() Rule { return Rule{optional: true} }
 
-// Open lets every call in and verifies nothing, for health checks and reflection. There is
-// never a user inside.
+// Open lets every call in and verifies nothing, for health checks and reflection. The
+// handler never has a user.
 func Open() Rule { return Rule{open: true} }
 
-// Methods are rules by full method name, "/package.Service/Method". The rule of
+// Methods holds the rules by full method name, "/package.Service/Method". The rule of
 // "/package.Service/*" is for all other methods of the service. Names are compared byte by
 // byte.
 type Methods map[string]Rule
 
-// Guard lets calls in by the rules of their methods. Set the fields before the first call and
-// do not change them afterwards. It may be used by many calls at once, and by a gRPC and a
-// Connect server together. It must not be copied. Only Verifier is required.
+// Guard lets calls in by the rules of their methods. Set the fields before the first call
+// and do not change them afterwards. A Guard may be used by many calls at once, and by a
+// gRPC and a Connect server together. It must not be copied. Only Verifier is required.
 type Guard struct {
 	Verifier *session.Verifier
 
-	// Methods are the rules. Default is for all methods without one.
+	// Methods are the rules of single methods and services.
 	Methods Methods
 
 	// Default is the rule of every other method. Its zero value is Require().
 	Default Rule
 
-	// Recheck is how often the session of an open stream is verified again. A stream ends
-	// at most Recheck after a new call would be refused, and with the same status. "Don't
-	// know" ends it with unavailable, but only after the session has not been good for
+	// Recheck is how often the session of an open stream is verified again. If a new call
+	// would be refused, a stream ends within Recheck, with the same status. "Don't know"
+	// ends it with unavailable, but only if the session could not be verified for
 	// [session.Verifier.Bound]. Policies are checked when a stream begins, and not again.
 	//
-	// The default, 0, verifies only when a stream begins. The danger: the stream then goes
-	// on after its session was revoked or has expired, until client or handler end it.
+	// The default, 0, verifies only when a stream begins. Danger: the stream then goes on
+	// after its session was revoked or has expired, until client or handler end it.
 	Recheck time.Duration
 
 	once     sync.Once
@@ -107,8 +107,8 @@ func (g *Guard) setup() error {
 }
 
 // CheckMethods reports the names in Methods that no server of the program has, and the
-// errors of Check. A rule with a misspelt name has no effect, and its method gets Default.
-// served are full method names.
+// errors of Check. A rule with a misspelt name has no effect, and the method that it was
+// meant for gets Default. served are full method names.
 func (g *Guard) CheckMethods(served []string) error {
 	has := map[string]bool{}
 	for _, name := range served {
@@ -140,7 +140,7 @@ func (g *Guard) rule(method string) (Rule, bool) {
 	}
 	service, _, ok := split(method)
 	if !ok {
-		return Rule{}, false // a server may serve the method under this spelling too
+		return Rule{}, false // because a server may serve the method under this spelling, too
 	}
 	if rule, ok := g.services[service]; ok {
 		return rule, true
@@ -148,9 +148,9 @@ func (g *Guard) rule(method string) (Rule, bool) {
 	return g.Default, true
 }
 
-// Enter lets a call in or returns an error of [session.Verifier.Authenticate]; see [Code] and
-// [Detail]. The returned context has the user. h is the call's header in canonical form, of
-// which only the headers of [session.Verifier.Credential] count.
+// Enter lets a call in or returns an error of [session.Verifier.Authenticate]; see [Code]
+// and [Detail]. The returned context has the user. h is the call's header in canonical
+// form, of which only the headers of [session.Verifier.Credential] are read.
 func (g *Guard) Enter(ctx context.Context, method string, h http.Header) (context.Context, error) {
 	ctx, _, err := g.enter(ctx, method, h)
 	return ctx, err

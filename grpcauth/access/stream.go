@@ -37,10 +37,11 @@ func (g *Guard) EnterStream(ctx context.Context, method string, h http.Header) (
 	}}, nil
 }
 
-// Context has the user. It ends when the guard ends the stream.
+// Context returns the context with the user. It is cancelled when the guard ends the
+// stream.
 func (s *Stream) Context() context.Context { return s.ctx }
 
-// Leave ends the verification.
+// Leave stops the verification of the session.
 func (s *Stream) Leave() {
 	if s.leave != nil {
 		s.leave()
@@ -49,7 +50,7 @@ func (s *Stream) Leave() {
 
 // Ended returns why the guard has ended the stream, or nil if it has not.
 func (s *Stream) Ended() error {
-	if e, ok := context.Cause(s.ctx).(ended); ok { //nolint:errorlint // it is the very value
+	if e, ok := context.Cause(s.ctx).(ended); ok { //nolint:errorlint // the cause is not wrapped
 		return e.error
 	}
 	return nil
@@ -60,8 +61,8 @@ type ended struct{ error }
 
 func (e ended) Unwrap() error { return e.error }
 
-// Send calls send, or returns refusal of Ended if the guard has ended the stream. A send that
-// is under way is not interrupted.
+// Send calls send. If the guard has ended the stream, it returns refusal(Ended()) instead.
+// A send that is under way is not interrupted.
 func (s *Stream) Send(send func() error, refusal func(error) error) error {
 	if err := s.Ended(); err != nil {
 		return refusal(err)
@@ -69,9 +70,9 @@ func (s *Stream) Send(send func() error, refusal func(error) error) error {
 	return send()
 }
 
-// Receive calls receive, which fills a message, or returns refusal of Ended if the guard ends
-// the stream first. A receive that waits then goes on until the call is over: its message
-// must not be read or used again.
+// Receive calls receive, which fills a message. If the guard ends the stream first, it
+// returns refusal(Ended()). The waiting receive then goes on until the call is over, so its
+// message must not be read or used again.
 func (s *Stream) Receive(receive func() error, refusal func(error) error) error {
 	if s.leave == nil {
 		return receive()
@@ -96,7 +97,7 @@ func (s *Stream) Receive(receive func() error, refusal func(error) error) error 
 	if err := s.Ended(); err != nil {
 		return refusal(err)
 	}
-	return s.finish(<-done, refusal) // the client has gone, which ends receive
+	return s.finish(<-done, refusal) // the client has left, which ends receive
 }
 
 type received struct {
@@ -145,8 +146,8 @@ func (v *visit) watch(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// verify verifies that the session is still good and belongs to the same user. Policies are
-// not checked again, because a sign-in only gets older.
+// verify verifies that the session is still valid and belongs to the same user. It does not
+// check policies again, because a sign-in only gets older.
 func (v *visit) verify(ctx context.Context) error {
 	p, err := v.guard.Verifier.Verify(ctx, v.cred)
 	switch {

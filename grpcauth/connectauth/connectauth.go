@@ -3,9 +3,9 @@
 //
 //	path, handler := shopv1connect.NewShopHandler(shop, connect.WithInterceptors(connectauth.New(guard)))
 //
-// The message of a unary call is read before the interceptors run. If strangers must not
-// make the server read, put session.Verifier.Require before the handler as well: clients of
-// all three protocols understand its 401, 403 and 503.
+// The message of a unary call is read before the interceptors run. If people without a
+// session must not make the server read messages, put session.Verifier.Require before the
+// handler as well: clients of all three protocols understand its 401, 403 and 503.
 package connectauth
 
 import (
@@ -21,8 +21,9 @@ import (
 // New makes an interceptor for handlers. It does nothing in clients. Refusals, and the end of
 // a stream whose session ends, are as in package grpcauth.
 //
-// Over HTTP/1.1 a client that is still sending learns of the end of its stream only when it
-// stops, because net/http reads the request to its end first. The handler learns at once.
+// Over HTTP/1.1 a client that is still sending gets the end of its stream only when it
+// stops sending, because net/http first reads the whole request. The handler gets it at
+// once.
 func New(guard *access.Guard) connect.Interceptor { return interceptor{guard} }
 
 type interceptor struct{ guard *access.Guard }
@@ -72,8 +73,8 @@ func (s *stream) Send(m any) error {
 	return s.guarded.Send(func() error { return s.StreamingHandlerConn.Send(m) }, refusal)
 }
 
-// turnedAway is the error of a call that was not let in. A call that has ended meanwhile gets
-// the reason of that.
+// turnedAway returns the error of a call that was not let in. If the call has ended
+// meanwhile, the error gives the reason for that.
 func turnedAway(ctx context.Context, err error) error {
 	switch gone := ctx.Err(); {
 	case errors.Is(gone, context.DeadlineExceeded):
@@ -84,7 +85,7 @@ func turnedAway(ctx context.Context, err error) error {
 	return refusal(err)
 }
 
-// refusal is the Connect error for an error of the guard.
+// refusal returns the Connect error for an error of the guard.
 func refusal(err error) error {
 	r := session.RefusalOf(err)
 	e := connect.NewError(connect.Code(access.Code(err)), errors.New(r.Message))

@@ -33,7 +33,7 @@ import (
 // the policy is default. A request cannot set it.
 const PolicyKey = "symbolon_policy"
 
-// Server answers Envoy. Set the fields before the first question and do not change them
+// Server answers Envoy. Set the fields before the first request and do not change them
 // afterwards. Only Auth is required; its Check reports errors in it.
 //
 // A request that passes reaches the upstream with all of the headers of
@@ -41,8 +41,8 @@ const PolicyKey = "symbolon_policy"
 // upstream may confuse with one of them (X_User_Id, x.user.id) is removed. A request that
 // does not pass gets ForwardAuth's status, body and Location: 401, 403, 302 to the login
 // page, or 503 for "don't know", for a policy that does not exist, and for every failure
-// here. A failure is a refusal and never an error of the call, so that failure_mode_allow
-// lets nothing through.
+// here. A failure is answered with a refusal and never with an error of the call, so that
+// failure_mode_allow lets nothing through.
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 
@@ -89,8 +89,8 @@ func policy(extensions map[string]string) string {
 	return "default"
 }
 
-// pass lets a request through. Envoy first sets and then removes headers, so no name may be
-// in both lists.
+// pass lets a request through. Envoy first sets headers and then removes headers, so no
+// name may be in both lists.
 func (s *Server) pass(answer forwardauth.Answer, sent []string) *authv3.CheckResponse {
 	ok := &authv3.OkHttpResponse{}
 	names := s.Auth.HeaderNames()
@@ -118,8 +118,8 @@ func set(name, value string) *corev3.HeaderValueOption {
 	}
 }
 
-// confusable reports whether an upstream may confuse a header with one of names. CGI and its
-// successors do not distinguish the characters between letters and digits.
+// confusable reports whether an upstream may confuse a header with one of names. CGI and
+// its successors replace all characters other than letters and digits by "_".
 func confusable(sent string, names []string) bool {
 	folded := fold(sent)
 	for _, name := range names {
@@ -171,7 +171,7 @@ func refuse(answer forwardauth.Answer) *authv3.CheckResponse {
 
 func (s *Server) log() *slog.Logger { return cmp.Or(s.Log, slog.Default()) }
 
-// unavailable is ForwardAuth's 503, which it gives without a Verifier.
+// unavailable is ForwardAuth's 503. A ForwardAuth without a Verifier gives this answer.
 func unavailable() *authv3.CheckResponse {
 	return refuse((&forwardauth.ForwardAuth{}).Answer(context.Background(), forwardauth.Question{Policy: "default"}))
 }

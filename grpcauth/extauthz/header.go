@@ -31,7 +31,7 @@ func (s *Server) read(asked *authv3.AttributeContext_HttpRequest) (http.Header, 
 	}
 	for name, joined := range asked.GetHeaders() {
 		switch http.CanonicalHeaderKey(name) {
-		case "X-Session-Token", "Authorization": // no token of Ory's has a comma
+		case "X-Session-Token", "Authorization": // Ory's tokens have no comma
 			add(name, strings.Split(joined, ",")...)
 		default:
 			add(name, joined)
@@ -41,8 +41,9 @@ func (s *Server) read(asked *authv3.AttributeContext_HttpRequest) (http.Header, 
 	return header, names
 }
 
-// dropAmbiguous removes the session if joined cookies contain different sessions when they
-// are read as one header and as several, because one of the two may be somebody else's.
+// dropAmbiguous removes the session cookie if joined cookies give one session when they are
+// read as one header, and another session when they are read as several headers. One of the
+// two may be somebody else's session.
 func (s *Server) dropAmbiguous(header http.Header) {
 	if !strings.Contains(header.Get("Cookie"), ",") {
 		return

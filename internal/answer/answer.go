@@ -1,5 +1,5 @@
-// Package answer holds the one form of Symbolon's HTTP answers, and the one place where an
-// error becomes a status:
+// Package answer has the one format of Symbolon's HTTP answers, and is the only place where
+// an error becomes a status:
 //
 //	{"error":{"code":"link_on_hold","message":"…"}}
 package answer
@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Code is a machine-readable reason. The set is part of the interface.
+// Code is a machine-readable reason. The set of codes is part of the public interface.
 type Code string
 
 const (
@@ -58,9 +58,9 @@ func New(status int, code Code, message string) *Problem {
 	return &Problem{Status: status, Code: code, Message: message}
 }
 
-// Of returns the public form of an error. An error that is no known denial is "don't know":
-// 503, never 401 and never 404. The error's own text is not shown, except the text of a
-// Problem or a ConflictError, which is written for the caller.
+// Of returns the public form of an error. Every error that is not a known denial is "don't
+// know": 503, never 401 and never 404. The error's own text is not shown, except the text
+// of a Problem or a ConflictError, which is written for the caller.
 func Of(err error) *Problem {
 	var p *Problem
 	var conflict *symbolon.ConflictError
@@ -100,7 +100,7 @@ func Write(w http.ResponseWriter, err error) {
 // JSON answers with v. No cache may keep an answer, because it is about one person.
 func JSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
-	if err != nil { // never: our own types always marshal
+	if err != nil { // cannot happen, because our own types can always be marshalled
 		status, b = 500, []byte(`{"error":{"code":"unavailable","message":"The answer could not be written."}}`)
 	}
 	h := w.Header()

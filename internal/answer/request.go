@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// ReadJSON returns the body of a request. It must be uncompressed JSON in UTF-8 of at most
-// max bytes. The error is a *Problem for the caller.
+// ReadJSON returns the body of a request. The body must be uncompressed JSON in UTF-8 of at
+// most max bytes. The error is a *Problem for the caller.
 func ReadJSON(r *http.Request, max int64) ([]byte, error) {
 	if err := isJSON(r.Header); err != nil {
 		return nil, err

@@ -1,10 +1,10 @@
-// Package ascii says which texts every program reads alike.
+// Package ascii recognises texts that every program reads in the same way.
 package ascii
 
 import "strings"
 
-// Visible reports whether s is visible ASCII only, without spaces, as a secret that is sent
-// in a header must be. It is true for "".
+// Visible reports whether s is only visible ASCII without spaces. A secret that is sent in
+// a header must be so. It is true for "".
 func Visible(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }

@@ -1,5 +1,5 @@
-// Package defaults gives the values of fields that were left out. For strings, pointers and
-// the like cmp.Or is enough.
+// Package defaults returns default values for fields that are not set. For strings,
+// pointers and similar types cmp.Or is enough.
 package defaults
 
 import (
@@ -16,7 +16,7 @@ func Positive[T cmp.Ordered](v, otherwise T) T {
 	return otherwise
 }
 
-// Now returns the time of a clock. The clock nil is time.Now.
+// Now returns the time of a clock. If clock is nil, it is time.Now.
 func Now(clock func() time.Time) time.Time {
 	if clock == nil {
 		return time.Now()

@@ -1,6 +1,6 @@
 // Package faults collects the errors in the fields of a struct as one error. A user of the
-// library reads its text. A program that read the fields from a configuration file asks for
-// the error of each field.
+// library reads the text of this error. A program that reads the fields from a
+// configuration file asks for the error of each field.
 package faults
 
 import (
@@ -11,26 +11,26 @@ import (
 	"strings"
 )
 
-// Fields holds the faults of a struct by field, such as "Issuer" or "Login.ReturnTo[0]".
+// Fields holds the errors of a struct by field, such as "Issuer" or "Login.ReturnTo[0]".
 type Fields struct {
 	of     string
 	faults map[string]error
 }
 
-// Of returns Fields without faults for the struct of this name.
+// Of returns Fields without errors, for the struct with this name.
 func Of(name string) *Fields { return &Fields{name, map[string]error{}} }
 
-// Add adds a fault. A field keeps its first fault, and nil is ignored.
+// Add adds an error. A field keeps its first error, and nil is ignored.
 func (f *Fields) Add(field string, fault error) {
 	if fault != nil && f.faults[field] == nil {
 		f.faults[field] = fault
 	}
 }
 
-// Say is Add for a text.
+// Say is Add with a text.
 func (f *Fields) Say(field, text string) { f.Add(field, errors.New(text)) }
 
-// Take adds the faults of a field that is a struct with a Check of its own.
+// Take adds the errors of a field that is a struct with its own Check.
 func (f *Fields) Take(field string, err error) {
 	inner := In(err)
 	if len(inner) == 0 {
@@ -41,7 +41,7 @@ func (f *Fields) Take(field string, err error) {
 	}
 }
 
-// Err returns nil if there are no faults.
+// Err returns nil if there are no errors.
 func (f *Fields) Err() error {
 	if len(f.faults) == 0 {
 		return nil
@@ -49,7 +49,7 @@ func (f *Fields) Err() error {
 	return f
 }
 
-// Error has a line for each field, in order.
+// Error returns a line for each field, sorted by field.
 func (f *Fields) Error() string {
 	var lines []string
 	for _, field := range slices.Sorted(maps.Keys(f.faults)) {
@@ -60,8 +60,8 @@ func (f *Fields) Error() string {
 
 func (f *Fields) Unwrap() []error { return slices.Collect(maps.Values(f.faults)) }
 
-// In returns the faults of an error by field. It is empty for nil, and for an error that
-// concerns no field.
+// In returns the errors in err by field. The map is empty if err is nil or concerns no
+// field.
 func In(err error) map[string]error {
 	f, ok := errors.AsType[*Fields](err)
 	if !ok {

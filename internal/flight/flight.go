@@ -1,9 +1,9 @@
-// Package flight shares the result of one call among all callers that want it at the
-// same time.
+// Package flight shares the result of one call among all callers that need it at the same
+// time.
 //
-// golang.org/x/sync/singleflight does not fit, because it always shares the call that
-// already runs, gives the call no context, ends the program when a shared call panics,
-// and waits for no goroutine when its owner closes.
+// golang.org/x/sync/singleflight is not enough. It always shares the call that already
+// runs, gives the call no context, ends the program when a shared call panics, and cannot
+// wait for its goroutines when its owner closes.
 package flight
 
 import (
@@ -22,32 +22,32 @@ import (
 // they are.
 var ErrNoResult = errors.New("no result of a shared call")
 
-// Group runs at most one call per key at a time. Each call has a goroutine and a context
-// of its own, so that a caller that stops waiting leaves the call to the others. The
-// context carries no values of any caller. The zero Group is ready. Set the fields
+// Group runs at most one call per key at a time. Each call has its own goroutine and
+// context, so that the call goes on for the other callers if one caller stops waiting. The
+// context carries no values of any caller. The zero Group can be used. Set the fields
 // before the first call.
 type Group[K comparable, V any] struct {
-	// Timeout bounds each call from the moment it begins. Zero means no bound.
+	// Timeout limits each call, from the moment when it begins. Zero means no limit.
 	Timeout time.Duration
 
-	// Log is told of a panic: its stack and the type of its value, but never the value,
-	// which may hold a secret. Defaults to slog.Default().
+	// Log gets the stack of a panic and the type of its value, but never the value, which
+	// may contain a secret. Defaults to slog.Default().
 	Log *slog.Logger
 
 	mu     sync.Mutex
-	base   context.Context // of all calls; ends with Close
+	base   context.Context // the parent context of all calls; Close cancels it
 	cancel context.CancelFunc
 	calls  map[K]*pair[V]
 	closed bool
 	idle   chan struct{} // made by Drain, closed when no call is left
 }
 
-// pair is the call that runs for a key, and the call that begins when it ends.
+// pair is the call that runs for a key, and the follower, which begins when that call ends.
 type pair[V any] struct {
 	running, next *Call[V]
 }
 
-// Call is one call, which runs or has ended.
+// Call is one call, running or ended.
 type Call[V any] struct {
 	f     func(context.Context) (V, error)
 	done  chan struct{} // closed when value and err are set
@@ -68,9 +68,10 @@ func (g *Group[K, V]) After(ctx context.Context, key K, f func(context.Context) 
 	return g.follow(key, f).Wait(ctx)
 }
 
-// Begin is Join for a caller that waits later, or never. It reports whether f begins; if
-// not, the call began before. A caller that decides by [Group.Running] or [Group.Len]
-// whether a call may begin holds a lock of its own around both, which f may take too.
+// Begin is Join for a caller that waits later, or never. It reports whether f begins;
+// otherwise c is a call that began before. A caller that uses [Group.Running] or
+// [Group.Len] to decide whether a call may begin must hold its own lock during both. f may
+// take this lock, too.
 func (g *Group[K, V]) Begin(key K, f func(context.Context) (V, error)) (c *Call[V], began bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -97,8 +98,8 @@ func (g *Group[K, V]) Len() int {
 	return len(g.calls)
 }
 
-// Drain lets no further call begin and waits until all calls have ended, followers
-// included. If ctx ends first, its error is returned and the calls go on.
+// Drain lets no further call begin, and waits until all calls and their followers have
+// ended. If ctx ends first, its error is returned and the calls go on.
 func (g *Group[K, V]) Drain(ctx context.Context) error {
 	g.mu.Lock()
 	idle := g.refuse()
@@ -111,8 +112,8 @@ func (g *Group[K, V]) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the context of all calls, lets none begin, not even a follower, and waits
-// until all have ended. It must not be called by a call of the same group.
+// Close cancels the context of all calls, lets no further call begin, not even a follower,
+// and waits until all have ended. A call must not close its own group.
 func (g *Group[K, V]) Close() {
 	g.mu.Lock()
 	idle := g.refuse()
@@ -174,7 +175,7 @@ func (g *Group[K, V]) begin(key K, f func(context.Context) (V, error)) (*Call[V]
 
 func (g *Group[K, V]) run(key K, c *Call[V]) {
 	defer g.land(key, c)
-	c.err = fmt.Errorf("%w: the call ended its goroutine", ErrNoResult) // stands after runtime.Goexit
+	c.err = fmt.Errorf("%w: the call ended its goroutine", ErrNoResult) // the result after runtime.Goexit
 	ctx, cancel := g.base, func() {}
 	if g.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(g.base, g.Timeout)
@@ -183,7 +184,7 @@ func (g *Group[K, V]) run(key K, c *Call[V]) {
 	c.value, c.err = g.safely(ctx, c.f)
 }
 
-// safely makes an error of a panic, which would end the program here.
+// safely turns a panic into an error, because a panic here would end the program.
 func (g *Group[K, V]) safely(ctx context.Context, f func(context.Context) (V, error)) (value V, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -194,7 +195,7 @@ func (g *Group[K, V]) safely(ctx context.Context, f func(context.Context) (V, er
 	return f(ctx)
 }
 
-// land publishes the result of a call and begins its follower. After Close a follower
+// land publishes the result of a call and begins its follower. After Close the follower
 // fails instead.
 func (g *Group[K, V]) land(key K, c *Call[V]) {
 	g.mu.Lock()
@@ -217,7 +218,7 @@ func (g *Group[K, V]) land(key K, c *Call[V]) {
 	}
 }
 
-// refuse lets no further call begin. The channel closes when none is left. The caller
+// refuse lets no further call begin. The channel is closed when no call is left. The caller
 // holds mu.
 func (g *Group[K, V]) refuse() (idle <-chan struct{}) {
 	g.closed = true

@@ -1,4 +1,4 @@
-// Package outbound holds what the clients of other servers share.
+// Package outbound has the code that the clients of other servers share.
 package outbound
 
 import (
@@ -15,7 +15,7 @@ import (
 
 // Client returns a client that uses the transport and the timeout of h, or own if h is nil
 // or has no transport. It has no cookie jar and follows no redirect, because both could mix
-// up people.
+// up the sessions of people.
 func Client(h *http.Client, own *http.Transport) *http.Client {
 	c := &http.Client{Transport: own, CheckRedirect: stay}
 	if h != nil {
@@ -68,7 +68,7 @@ func ParseURL(raw string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("it does not start with http:// or https://")
 	case u.Hostname() == "" || u.Opaque != "":
-		return nil, errors.New("it names no host")
+		return nil, errors.New("it has no host")
 	case isOddNumber(u.Hostname()):
 		return nil, errors.New("its host is a number but not an IP address")
 	}

@@ -1,9 +1,9 @@
 package strictjson
 
-// deepest is how many levels values may have, as for json.Valid.
+// deepest is the maximum number of levels of a value, the same as for json.Valid.
 const deepest = 10_000
 
-// next skips white space and returns the byte that stands there, 0 at the end.
+// next skips white space and returns the next byte, or 0 at the end.
 func (s *Splitter) next() byte {
 	for s.at < len(s.doc) {
 		switch c := s.doc[s.at]; c {
@@ -16,7 +16,8 @@ func (s *Splitter) next() byte {
 	return 0
 }
 
-// begin reads the beginning of an object or an array, and reports whether it has more.
+// begin reads the beginning of an object or an array, and reports whether it has members or
+// items.
 func (s *Splitter) begin(open, end byte, wrong error) (more bool, err error) {
 	if s.next() != open {
 		return false, wrong
@@ -29,7 +30,7 @@ func (s *Splitter) begin(open, end byte, wrong error) (more bool, err error) {
 	return true, nil
 }
 
-// more reads the comma behind a member or an item, or the end.
+// more reads the comma after a member or an item, or the end of the object or array.
 func (s *Splitter) more(end byte) (more bool, err error) {
 	switch s.next() {
 	case ',':
@@ -42,7 +43,7 @@ func (s *Splitter) more(end byte) (more bool, err error) {
 	return false, errSyntax
 }
 
-// skip passes over one value and reports whether it is one: the grammar of RFC 8259.
+// skip skips one value, and reports whether it is valid by the grammar of RFC 8259.
 func (s *Splitter) skip(depth int) bool {
 	switch s.next() {
 	case '"':
@@ -61,7 +62,7 @@ func (s *Splitter) skip(depth int) bool {
 	return s.skipNumber()
 }
 
-// skipAll passes over an object or an array.
+// skipAll skips the rest of an object or an array.
 func (s *Splitter) skipAll(end byte, depth int, keyed bool) bool {
 	if depth >= deepest {
 		return false
@@ -97,8 +98,8 @@ func (s *Splitter) skipWord(word string) bool {
 	return true
 }
 
-// special are the bytes of a string that do not stand for themselves: quotes,
-// backslashes, control characters.
+// special marks the bytes that need attention in a string: quotes, backslashes and control
+// characters.
 var special = func() (t [256]bool) {
 	for c := range 0x20 {
 		t[c] = true
@@ -134,7 +135,8 @@ func (s *Splitter) skipString() bool {
 	return false
 }
 
-// escape returns how long what follows a backslash is; 0: it is none.
+// escape returns the length of the escape sequence after a backslash, or 0 if it is not
+// valid.
 func escape(doc []byte) int {
 	if len(doc) == 0 {
 		return 0
@@ -187,7 +189,7 @@ func (s *Splitter) skipDigits() bool {
 	return s.at > from
 }
 
-// peek is the byte that stands here, 0 at the end.
+// peek returns the byte at the current position, or 0 at the end.
 func (s *Splitter) peek() byte {
 	if s.at < len(s.doc) {
 		return s.doc[s.at]

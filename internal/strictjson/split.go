@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The errors do not repeat the document: it may hold a secret.
+// The errors do not repeat the document, because it may contain a secret.
 var (
 	errEncoding = errors.New("it is not UTF-8")
 	errSyntax   = errors.New("it is not valid JSON")
@@ -17,14 +17,14 @@ var (
 	errTwice    = errors.New("a key appears twice in one object")
 )
 
-// Member is a member of an object. Name and Value are parts of the document; Name has
-// lost its quotes, and is a copy only if it had escapes.
+// Member is a member of an object. Name and Value are parts of the document; Name has no
+// quotes, and is a copy only if it had escapes.
 type Member struct{ Name, Value []byte }
 
 // Members are the members of an object.
 type Members []Member
 
-// Get returns the value of a key in its exact spelling; nil: there is none.
+// Get returns the value of a key, or nil. Keys are case-sensitive.
 func (m Members) Get(key string) []byte {
 	for i := range m {
 		if string(m[i].Name) == key {
@@ -34,8 +34,8 @@ func (m Members) Get(key string) []byte {
 	return nil
 }
 
-// Split splits a document that must be an object without equal keys. The values need
-// only be valid JSON: equal keys within them pass.
+// Split splits a document that must be an object without equal keys. The values need only
+// be valid JSON: equal keys inside them are allowed.
 func Split(doc []byte) (Members, error) {
 	s := NewSplitter(doc)
 	m, err := s.Object(nil)
@@ -66,8 +66,8 @@ func Array(doc []byte) ([][]byte, error) {
 	return items, nil
 }
 
-// Each calls f with each member of a document that must be an object, in its order,
-// also where keys are equal. The calls do not count if Each fails.
+// Each calls f with each member of a document that must be an object, in order, including
+// members with equal keys. If Each returns an error, ignore the calls.
 func Each(doc []byte, f func(name, value []byte)) error {
 	s := NewSplitter(doc)
 	more, err := s.begin('{', '}', errObject)
@@ -97,13 +97,13 @@ func Text(value []byte) (string, bool) {
 	return s, err == nil
 }
 
-// IsNull reports whether a value is null or absent.
+// IsNull reports whether a value is null or missing.
 func IsNull(value []byte) bool {
 	return len(value) == 0 || string(value) == "null"
 }
 
-// Splitter walks over a document once, and judges the grammar on its way. A caller
-// that reads a whole document must call [Splitter.End] before it believes anything.
+// Splitter reads a document once, and checks the grammar of what it reads. A caller that
+// reads a whole document must call [Splitter.End] before it uses any result.
 type Splitter struct {
 	doc []byte
 	at  int
@@ -112,7 +112,7 @@ type Splitter struct {
 // NewSplitter returns a Splitter at the beginning of doc.
 func NewSplitter(doc []byte) Splitter { return Splitter{doc: doc} }
 
-// End reports why the document does not end here, or is not UTF-8.
+// End returns an error if the document does not end here, or is not UTF-8.
 func (s *Splitter) End() error {
 	switch s.next(); {
 	case s.at < len(s.doc):
@@ -172,7 +172,7 @@ func (s *Splitter) member() (m Member, err error) {
 	return m, err
 }
 
-// key reads a key and the colon behind it.
+// key reads a key and the colon after it.
 func (s *Splitter) key() (name []byte, err error) {
 	s.next()
 	from := s.at
@@ -194,8 +194,9 @@ func (s *Splitter) key() (name []byte, err error) {
 	return name, nil
 }
 
-// few is how many keys are compared each with each. A map of names takes over from
-// there, so that many keys do not cost their square.
+// few is the number of keys up to which each key is compared with every other. For more
+// keys a map of names is used, so that the time does not grow with the square of their
+// number.
 const few = 32
 
 // add appends a member, and refuses equal keys.

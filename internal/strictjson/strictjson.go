@@ -1,18 +1,17 @@
-// Package strictjson refuses the JSON that two readers may understand
-// differently. The standard library takes the last of two equal keys, matches the
-// keys of structs without regard to case and decodes what is not UTF-8; a proxy, a
-// database or a log may see something else in the same bytes.
+// Package strictjson refuses the JSON that two readers may understand differently. The
+// standard library uses the last of two equal keys, matches the keys of structs
+// case-insensitively, and decodes text that is not UTF-8. A proxy, a database or a log may
+// see something else in the same bytes.
 //
-// [Check] and [Object] are for the bodies of strangers: they judge every level of a
-// document and bound its depth and its keys. [Split], [Array] and [Splitter] are for
-// Ory's answers: they judge the levels that are split, and copy nothing. Traits and
-// metadata lie below, and a person may give them any shape that is JSON.
+// [Check] and [Object] are for request bodies that anybody can send: they check every level
+// of a document, and limit its depth and its keys. [Split], [Array] and [Splitter] are for
+// Ory's answers: they check only the levels that are split, and copy nothing. Traits and
+// metadata are below these levels, and may be any valid JSON.
 //
-// The package is written by hand. encoding/json/jsontext, which Go 1.26 has only as an
-// experiment, could replace no more than its grammar: it refuses equal keys and lone
-// surrogates at every level or at none, quotes the document in its errors, and takes
-// 1.4 times as long for a page of identities, or the same time without its check of
-// keys.
+// encoding/json/jsontext, which is only an experiment in Go 1.26, could replace only the
+// grammar of this package. It refuses equal keys and lone surrogates at every level or at
+// none, quotes the document in its errors, and takes 1.4 times as long for a page of
+// identities, or the same time without its check of keys.
 package strictjson
 
 import (
@@ -25,7 +24,7 @@ import (
 // Limits of one document.
 const (
 	MaxDepth = 32
-	MaxKeys  = 1_000 // over all objects
+	MaxKeys  = 1_000 // in all objects together
 )
 
 var (
@@ -33,8 +32,8 @@ var (
 	errMany = fmt.Errorf("it has more than %d keys", MaxKeys)
 )
 
-// Check reports what is wrong with a document: not one JSON value in UTF-8, a key
-// twice in one object (in upper or lower case), too deep, too many keys.
+// Check returns an error if a document is not exactly one JSON value in UTF-8, has a key
+// twice in one object (compared case-insensitively), is too deep, or has too many keys.
 func Check(doc []byte) error {
 	c := checker{Splitter: NewSplitter(doc)}
 	if err := c.value(0); err != nil {
@@ -43,8 +42,8 @@ func Check(doc []byte) error {
 	return c.End()
 }
 
-// Object checks doc, which must be an object, and returns its members by the
-// exact spelling of their keys. The values are parts of doc.
+// Object checks doc, which must be an object, and returns its members by their keys, which
+// are case-sensitive. The values are parts of doc.
 func Object(doc []byte) (map[string]json.RawMessage, error) {
 	if err := Check(doc); err != nil {
 		return nil, err

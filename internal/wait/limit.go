@@ -14,8 +14,9 @@ type limitError interface {
 	Wait() time.Duration
 }
 
-// PastLimit calls ask again after Ory's rate limit allows it, up to most calls in all. If
-// ctx ends first, the last result is returned.
+// PastLimit calls ask. If Ory's rate limit is reached, it waits as long as the error says
+// and calls ask again, at most most times in all. If ctx ends first, it returns the last
+// result.
 func PastLimit[T any](ctx context.Context, most int, ask func(context.Context) (T, error)) (T, error) {
 	for calls := 1; ; calls++ {
 		v, err := ask(ctx)

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Pause is a time during which a server is not asked. Many goroutines may use it at once.
-// The zero Pause is over.
+// Pause is a time during which no request is sent to a server. Many goroutines may use a
+// Pause at once. The zero Pause is over.
 type Pause struct {
 	mu    sync.Mutex // protects until
 	until time.Time
 }
 
-// Left is how long the pause still lasts. It is not positive when the pause is over.
+// Left returns how long the pause still lasts. The result is zero or negative when the
+// pause is over.
 func (p *Pause) Left() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package wait waits for a time, and no longer than its caller wants.
+// Package wait has pauses that end early when their caller gives up.
 package wait
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// For waits for d. If ctx ends first, or has ended before, its error is returned.
+// For waits for d. If ctx has ended or ends first, it returns the error of ctx.
 func For(ctx context.Context, d time.Duration) error {
 	if ctx.Err() == nil {
 		Until(ctx.Done(), d)
@@ -26,8 +26,8 @@ func Until(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// Detached returns a context that outlives ctx by d at most: for cleaning up after work
-// that ctx may have ended. It keeps the values of ctx, and d counts from the call.
+// Detached returns a context that ends d after the call, even if ctx has ended. It is for
+// cleaning up after work that ctx may have cancelled. It keeps the values of ctx.
 func Detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// Keys verifies tokens with the keys of a Verifier, and reads the keys again when that
-// may bring the missing one:
+// Keys verifies tokens with the public keys of a Verifier. It reads the keys again if that
+// may bring a missing key:
 //
 //	kid is there ───────────────────────────────▶ the key; a set older than keysAge is
 //	     │ no                                       read again in the background
@@ -36,23 +36,23 @@ import (
 type Keys struct {
 	verifier *Verifier
 	now      func() time.Time
-	start    time.Time // of the monotonic clock
+	start    time.Time // the zero of mono
 	failed   func(error)
 
-	// Each is atomic by itself.
+	// Each of these fields is atomic by itself.
 	set        atomic.Pointer[keySet] // nil: not read yet
 	faults     atomic.Uint64
 	signatures atomic.Uint64
 
 	reads flight.Group[struct{}, *keySet]
 
-	mu   sync.Mutex // protects next, and is held while it is decided whether a reading begins
-	next int64      // no reading begins before
+	mu   sync.Mutex // protects next; held while begin decides whether a reading begins
+	next int64      // no reading begins before this time
 }
 
 const (
 	keysPause   = 10 * time.Second // between the beginnings of two readings
-	keysRetry   = time.Second      // the same after a reading that failed
+	keysRetry   = time.Second      // the same after a failed reading
 	keysAge     = 10 * time.Minute
 	keysTimeout = 5 * time.Second
 )
@@ -83,10 +83,9 @@ func faultOfSource(source string) string {
 	return ""
 }
 
-// Keys returns the keys, with which tokens are verified until Close. A file or an inline
-// set is read at once, and an error says what is wrong with it. A URL is read in the
-// background. now is the wall clock. failed is called with the error of each reading that
-// fails.
+// Keys returns the Keys that verify tokens until Close. A file or an inline set is read at
+// once, and an error says what is wrong with it. A URL is read in the background. now is
+// the wall clock. failed is called with the error of each reading that fails.
 func (v *Verifier) Keys(now func() time.Time, failed func(error)) (*Keys, error) {
 	k := &Keys{verifier: v, now: now, start: time.Now(), failed: failed}
 	if isURL(v.JWKS) {
@@ -99,15 +98,15 @@ func (v *Verifier) Keys(now func() time.Time, failed func(error)) (*Keys, error)
 
 func (k *Keys) mono() int64 { return int64(time.Since(k.start)) }
 
-// Close gives up the reading that is under way and waits for its goroutine. No reading
-// begins afterwards.
+// Close cancels the running reading and waits for its goroutine. No reading begins
+// afterwards.
 func (k *Keys) Close() { k.reads.Close() }
 
 // Stats describes Keys: the counters since the start, and the state.
 type Stats struct {
 	Keys       int    // usable keys
 	Faults     uint64 // failed readings
-	Signatures uint64 // checked signatures, good or bad
+	Signatures uint64 // verified signatures, valid or not
 }
 
 // Stats may be called at any time.
@@ -119,8 +118,8 @@ func (k *Keys) Stats() Stats {
 	return s
 }
 
-// Verify returns the token if it is good at a moment. The error is a *Refusal if it is not
-// good. Every other error is "don't know".
+// Verify returns the token if it is valid at the time at. The error is a *Refusal if it is
+// not valid. Every other error is "don't know".
 func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, error) {
 	t, err := k.verifier.Read(raw, at)
 	if err != nil {
@@ -137,7 +136,7 @@ func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, er
 	return t, nil
 }
 
-// readSet reads the keys once, wherever they are.
+// readSet reads the keys once: from the URL, the file, or JWKS itself.
 func (v *Verifier) readSet(ctx context.Context) (*keySet, error) {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
@@ -189,8 +188,8 @@ func (v *Verifier) get(ctx context.Context) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// find returns the key that a token names. The error is a Refusal if there surely is no
-// such key, and "don't know" otherwise.
+// find returns the key that a token names. The error is a Refusal if it is certain that the
+// key does not exist, and "don't know" otherwise.
 func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 	if key, err := k.known(t); key != nil || err != nil {
 		return key, err
@@ -217,9 +216,9 @@ func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 
 var noSuchKey = refuse("its kid names no key of auth.jwt.jwks")
 
-// known returns the key that a token names if the keys of the last reading have it, and a
-// refusal if that reading is newer than the token. Both are nil otherwise. Keys that are
-// old are read again in the background.
+// known returns the key that a token names, if the last reading found it. It returns a
+// refusal if the key is missing and that reading is newer than the token. Otherwise both
+// results are nil. Old keys are read again in the background.
 func (k *Keys) known(t *Token) (*publicKey, error) {
 	set := k.set.Load()
 	if set == nil {
@@ -235,15 +234,14 @@ func (k *Keys) known(t *Token) (*publicKey, error) {
 	return key, nil
 }
 
-// Has reports whether the key that verified a token is still published, as far as is
-// known.
+// Has reports whether the key that verified a token is in the newest reading of the keys.
 func (k *Keys) Has(t *Token) bool {
 	key, _ := k.known(t)
 	return t.key.same(key)
 }
 
-// begin returns the reading that is under way, or begins one, which it reports. The call
-// is nil if it is too early for another reading.
+// begin returns the running reading, or begins a reading and returns true. The call is nil
+// if it is too early for another reading.
 func (k *Keys) begin() (call *flight.Call[*keySet], began bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -292,9 +290,9 @@ func (v *Verifier) CheckKeys(ctx context.Context) error {
 	return err
 }
 
-// ReadKeys reads the keys once, wherever they are, for an examination of the setup. It
-// returns the usable keys by kid and algorithm, and why each of the others is unused. An
-// error concerns the whole set.
+// ReadKeys reads the keys once, to check a setup. used lists each usable key with its kid
+// and algorithm, and unused says why each other key is not used. An error concerns the
+// whole set.
 func (v *Verifier) ReadKeys(ctx context.Context) (used, unused []string, err error) {
 	if err := v.Check(); err != nil {
 		return nil, nil, err

@@ -23,10 +23,10 @@ type keySet struct {
 	unused []string // why each of the other keys is unused
 
 	asked int64     // of Keys.mono: when the reading began
-	wall  time.Time // the same by the wall clock
+	wall  time.Time // the same moment by the wall clock
 }
 
-// publicKey is a key with the one algorithm for which it counts.
+// publicKey is a key with the one algorithm for which it is used.
 type publicKey struct {
 	kid       string
 	algorithm jose.SignatureAlgorithm
@@ -50,8 +50,8 @@ const (
 // secretMembers hold private or symmetric keys.
 var secretMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// parseJWKS reads a set. A key of another purpose or algorithm is left out. The whole set is
-// refused if it holds a secret key, or if a kid means two keys.
+// parseJWKS reads a set. It leaves out a key with another purpose or algorithm. It refuses
+// the whole set if the set holds a secret key, or if two keys have the same kid.
 func parseJWKS(doc []byte, allowed []jose.SignatureAlgorithm) (*keySet, error) {
 	if len(doc) > maxJWKS {
 		return nil, errors.New("it is larger than 256 kB")
@@ -143,7 +143,7 @@ func forSignatures(members map[string]json.RawMessage) bool {
 	return ok && slices.Contains(ops, "verify")
 }
 
-// publicOf reads the key itself and none of the other members, such as certificates.
+// publicOf reads the key itself and ignores the other members, such as certificates.
 func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONWebKey, err error) {
 	const bad = unused("it is not a valid public key of kty EC, OKP (Ed25519) or RSA")
 	plain := map[string]json.RawMessage{}
@@ -165,7 +165,7 @@ func publicOf(kty string, members map[string]json.RawMessage) (public jose.JSONW
 	return public, nil
 }
 
-// algorithmOf returns the one algorithm for which a key counts.
+// algorithmOf returns the one algorithm for which a key is used.
 func algorithmOf(members map[string]json.RawMessage, public any) (jose.SignatureAlgorithm, error) {
 	var fits []jose.SignatureAlgorithm
 	switch k := public.(type) {

@@ -22,8 +22,8 @@ type Token struct {
 	algorithm jose.SignatureAlgorithm
 
 	Identity symbolon.IdentityID
-	Session  string // empty: the template removed sid
-	User     string // of Verifier.UserClaim
+	Session  string // the session's ID; empty: the template removed sid
+	User     string // the value of the claim Verifier.UserClaim
 	AAL      string
 	Email    string // empty unless it is verified
 
@@ -31,7 +31,7 @@ type Token struct {
 	Expires       time.Time
 	Authenticated time.Time // zero: the token does not contain it
 
-	key *publicKey // it verified the signature
+	key *publicKey // the key that verified the signature
 }
 
 // Size is the approximate size in bytes.
@@ -41,7 +41,7 @@ func (t *Token) Size() int { return int(unsafe.Sizeof(*t)) + len(t.kid) + len(t.
 // clock may be ahead by Leeway.
 func (t *Token) MayPrecede(moment time.Time) bool { return t.Issued.Sub(moment) <= Leeway }
 
-// Refusal is the reason why a token is not good. It contains nothing of the token.
+// Refusal is the reason why a token is not accepted. It contains no part of the token.
 type Refusal struct {
 	Reason string
 
@@ -49,7 +49,7 @@ type Refusal struct {
 	Misconfigured bool
 }
 
-func (r *Refusal) Error() string { return "a token of Ory's is refused: " + r.Reason }
+func (r *Refusal) Error() string { return "an Ory token is refused: " + r.Reason }
 
 func refuse(reason string) error        { return &Refusal{Reason: reason} }
 func misconfigured(reason string) error { return &Refusal{Reason: reason, Misconfigured: true} }
@@ -61,8 +61,8 @@ const (
 	maxKeyID  = 256
 )
 
-// IsShaped reports whether a Bearer token has the compact form of JWS: three parts of base64
-// for URLs. Encrypted tokens and forms with several signatures do not.
+// IsShaped reports whether a Bearer token has the compact form of JWS: three parts in
+// base64url. Encrypted tokens and tokens with several signatures have another form.
 func IsShaped(s string) bool {
 	dots := 0
 	for i := range len(s) {
@@ -111,15 +111,15 @@ func (v *Verifier) Read(raw string, now time.Time) (*Token, error) {
 	return out, nil
 }
 
-// decodePart decodes base64 for URLs in its one canonical form: without padding, line breaks
-// or bits beyond the end.
+// decodePart decodes base64url. It accepts only the canonical form: no padding, no line
+// breaks, and no bits after the end.
 func decodePart(s string) ([]byte, bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return b, err == nil && len(b) > 0
 }
 
 // readHeader accepts only the three members that Ory writes. So it refuses a header that
-// names or contains a key, or that has crit.
+// refers to a key by URL, contains a key, or has crit.
 func (t *Token) readHeader(part string) error {
 	if len(part) > maxHeader {
 		return refuse("its header is too long")
@@ -155,15 +155,16 @@ func (t *Token) readHeader(part string) error {
 
 var anotherIssuer = refuse("it has another issuer: it is the application's own, or auth.jwt.issuer is wrong")
 
-// isForeign recognises most of an application's own tokens before anything is parsed,
-// because Ory writes an issuer of plain characters without escapes.
+// isForeign recognises most of an application's own tokens without parsing them. It can do
+// so because Ory writes an issuer of plain characters without escapes.
 func (v *Verifier) isForeign(claims []byte) bool {
 	return strings.Trim(v.Issuer, plainIssuer) == "" && !bytes.Contains(claims, []byte(`"`+v.Issuer+`"`))
 }
 
 const plainIssuer = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_~"
 
-// checkParties checks that Ory issued the token, and for this audience.
+// checkParties checks that Ory is the issuer of the token, and that the token is for this
+// audience.
 func (v *Verifier) checkParties(claims map[string]json.RawMessage) error {
 	if issuer, ok := strictjson.Text(claims["iss"]); !ok || issuer != v.Issuer {
 		return anotherIssuer
@@ -212,7 +213,8 @@ func (t *Token) readTimes(claims map[string]json.RawMessage, now time.Time) erro
 	return nil
 }
 
-// verify verifies the signature of a token that Read returned, and reads its other claims.
+// verify verifies the signature of a token that Read returned, and then reads its other
+// claims.
 func (v *Verifier) verify(raw string, tok *Token, key *publicKey) error {
 	if key.algorithm != tok.algorithm {
 		return refuse("its alg differs from its key's")
@@ -247,7 +249,7 @@ func (t *Token) readPerson(claims map[string]json.RawMessage, userClaim string) 
 	t.Identity = id
 	if raw, there := claims["sid"]; there {
 		sid, ok := strictjson.Text(raw)
-		if id, err := symbolon.ParseIdentityID(sid); !ok || err != nil || string(id) != sid { // a UUID as well
+		if id, err := symbolon.ParseIdentityID(sid); !ok || err != nil || string(id) != sid { // a session's ID is a UUID as well
 			return misconfigured("its sid is not a session's ID")
 		}
 		t.Session = sid
@@ -289,7 +291,7 @@ func (t *Token) readEmail(claims map[string]json.RawMessage) error {
 	return nil
 }
 
-// textsOf reads a JSON string or a list of them.
+// textsOf reads a JSON string or a list of strings.
 func textsOf(raw json.RawMessage) ([]string, bool) {
 	if s, ok := strictjson.Text(raw); ok {
 		return []string{s}, true

@@ -1,7 +1,7 @@
-// Package jwt verifies Ory's own tokens: JSON Web Tokens that Ory makes of a session
+// Package jwt verifies the JSON Web Tokens that Ory makes of a session
 // (whoami?tokenize_as=…). It verifies their signatures and does not ask Ory. A [Verifier]
-// is the configuration: the place of the public keys, and the tokens that count. [Keys]
-// holds the keys and verifies.
+// is the configuration: where the public keys are, and which tokens are accepted. [Keys]
+// holds the keys and verifies tokens.
 //
 //	raw ── Read ── another issuer or audience, expired, malformed ─▶ *Refusal
 //	         │
@@ -31,32 +31,33 @@ import (
 // Set the fields before the first call and do not change them afterwards.
 //
 // A token is an earlier answer of Ory that the client keeps. If the session is revoked at
-// Ory, or the identity is deactivated there, the token still counts until it expires.
+// Ory, or the identity is deactivated there, the token is still accepted until it expires.
 // Purges and revocations by package session, on any replica, take effect at once.
 //
-// The user is the one that the ledger binds to the identity in sub. No claim chooses it.
-// The template's claims mapper may write these further claims: sid (Ory writes it), aal,
-// authenticated_at (RFC 3339), email with email_verified. Without aal the token never meets
-// AAL2, without authenticated_at never Fresh, without the last two never Verified.
+// The user is the user that the ledger binds to the identity in sub. No claim chooses the
+// user. The template's claims mapper may write these further claims: sid (Ory writes it),
+// aal, authenticated_at (RFC 3339), email with email_verified. Without aal the token never
+// meets AAL2. Without authenticated_at it never meets Fresh. Without email and
+// email_verified it never meets Verified.
 type Verifier struct {
 	// JWKS is the source of the public keys: an http(s) URL (plain http only within one's
 	// own network), the path of a file with or without file://, or base64:// followed by
 	// the set itself. A set with a private or a symmetric key is refused: publish the
-	// public halves of the template's keys. A key needs a kid. It counts for one
-	// algorithm: its alg, or else the one of its curve.
+	// public halves of the template's keys. A key needs a kid. A key is used for one
+	// algorithm: its alg, or without an alg the algorithm of its curve.
 	//
-	// A URL or a file is read at the start, when a token names a key that is not in the
-	// set (at most once in ten seconds), and when the set is ten minutes old. While it
-	// cannot be read, the last good keys count.
+	// A URL or a file is read at the start, when a token names a key that is not in the set
+	// (at most once in ten seconds), and when the set is ten minutes old. While it cannot
+	// be read, the keys of the last successful reading are used.
 	JWKS string
 
 	// Issuer must equal iss. It is Ory's public URL, unless the claims mapper changes it.
 	// A token of any other issuer is the application's own.
 	Issuer string
 
-	// Audience must be in aud. Ory writes no aud by itself; the claims mapper has to. If
-	// Audience is empty, a token with an aud is refused. Set it wherever Ory makes tokens
-	// for more than one reader.
+	// Audience must be in aud. Ory writes no aud by itself; the claims mapper has to write
+	// it. If Audience is empty, a token with an aud is refused. Set it if Ory makes tokens
+	// for more than one application.
 	Audience string
 
 	// Algorithms are accepted: any of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512,
@@ -64,13 +65,13 @@ type Verifier struct {
 	Algorithms []string
 
 	// UserClaim names a claim that holds the user's ID, for readers of the token that do
-	// not ask Symbolon. The claim must be present and name the user whom the ledger binds
-	// to the identity in sub; otherwise the person is on hold. It never chooses the user.
-	// Defaults to sub, which means that there is no such claim.
+	// not ask Symbolon. The claim must be there and name the user whom the ledger binds to
+	// the identity in sub; otherwise the person is on hold. The claim never chooses the
+	// user. Defaults to sub, which means that there is no such claim.
 	UserClaim string
 
 	// MaxLife is the longest accepted time from iat to exp. A session that was revoked at
-	// Ory may be let in for so long. Defaults to 15 minutes; at most an hour.
+	// Ory may still be let in for this time. Defaults to 15 minutes; at most an hour.
 	MaxLife time.Duration
 
 	// HTTP reads a URL. Only its transport is used. Optional.
@@ -108,24 +109,24 @@ func (v *Verifier) Check() error {
 		}
 	}
 	if slices.Contains(notUsers, v.UserClaim) || len(v.UserClaim) > 64 {
-		all.Say("UserClaim", "it must name a claim of the template's own that holds the user's ID, or be sub")
+		all.Say("UserClaim", "it must name a claim that your template adds and that holds the user's ID, or be sub")
 	}
 	if v.MaxLife < 0 || v.MaxLife > LongestLife || v.MaxLife != 0 && v.MaxLife < time.Second {
-		all.Say("MaxLife", "it must be between 1s and 1h, because a session that was revoked at Ory may be let in for so long")
+		all.Say("MaxLife", "it must be between 1s and 1h, because a session that was revoked at Ory may still be let in for this time")
 	}
 	return all.Err()
 }
 
-// notUsers are claims with another meaning.
+// notUsers are claims that have another meaning and so cannot be UserClaim.
 var notUsers = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sid", "aal", "authenticated_at", "email", "email_verified"}
 
-// MaxAge is the longest time for which a token may be good after its session was revoked at
-// Ory.
+// MaxAge is the longest time for which a token may still be accepted after its session was
+// revoked at Ory.
 func (v *Verifier) MaxAge() time.Duration { return v.maxLife() + Leeway }
 
 func (v *Verifier) maxLife() time.Duration { return defaults.Positive(v.MaxLife, defaultLife) }
 
-// algorithms are the accepted algorithms.
+// algorithms returns the accepted algorithms.
 func (v *Verifier) algorithms() []jose.SignatureAlgorithm {
 	if len(v.Algorithms) == 0 {
 		return []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
@@ -137,7 +138,7 @@ func (v *Verifier) algorithms() []jose.SignatureAlgorithm {
 	return out
 }
 
-// userClaim is the claim to compare, or "".
+// userClaim returns the name of the claim to compare, or "".
 func (v *Verifier) userClaim() string {
 	if v.UserClaim == "sub" {
 		return ""

@@ -1,6 +1,6 @@
 // Package migrate makes Symbolon's own tables. Nothing else in the library makes or alters
-// them. A program calls [Up] when its operator wants it, or gives sqlstore.Migrations to its
-// own tool for migrations.
+// them. A program calls [Up] when its operator wants this, or runs sqlstore.Migrations with
+// its own migration tool.
 package migrate
 
 import (
@@ -21,17 +21,18 @@ import (
 // to them.
 var ErrNewer = errors.New("the tables are newer than this program: upgrade it")
 
-// lockID is the lock for programs that start at the same time. It is "symbolon" in ASCII.
+// lockID is the number of the lock for programs that start at the same time: "symbolon" in
+// ASCII.
 const lockID = 0x73796d626f6c6f6e
 
-// Up brings the tables to the newest version. Many programs may call it at the same time. One
-// of them does the work, and the others wait for it. There is no way down.
+// Up brings the tables to the newest version. Many programs may call it at the same time.
+// One of them does the work, and the others wait for it. There are no down migrations.
 func Up(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) error {
 	if dialect == sqlstore.Postgres {
 		return up(ctx, db, dialect)
 	}
-	// SQLite has no lock to wait for. The second program fails and tries again. Then the work
-	// is done, or it continues the work.
+	// SQLite has no lock to wait for. The second program fails and tries again. By then the
+	// work is done, or the second program continues it.
 	var err error
 	for tries, pause := 0, 10*time.Millisecond; pause < 2*time.Second; tries, pause = tries+1, pause*3/2 {
 		err = up(ctx, db, dialect)
@@ -90,7 +91,8 @@ func provider(db *sql.DB, dialect sqlstore.Dialect) (*goose.Provider, error) {
 		goose.WithTableName("symbolon_migrations"), goose.WithDisableGlobalRegistry(true))
 }
 
-// makeSchema makes the schema, because goose makes its own table there before it locks.
+// makeSchema makes the schema first, because goose makes its own table in it before it
+// locks.
 func makeSchema(ctx context.Context, db *sql.DB) error {
 	for tries := 0; ; tries++ {
 		var there bool
@@ -104,7 +106,7 @@ func makeSchema(ctx context.Context, db *sql.DB) error {
 }
 
 // locker is the lock for programs that start at the same time. goose's own lock polls every
-// few seconds, and this one waits in the database.
+// few seconds; this lock waits in the database.
 type locker struct{}
 
 func (locker) SessionLock(ctx context.Context, conn *sql.Conn) error {

@@ -38,9 +38,9 @@ type Tx interface {
 	CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error)
 }
 
-// From returns Symbolon's own transaction for pgx. Its writes are committed with the link or
-// not at all. It ends with OnLink. Do not use it at the same time as tx.SQL(). Close the
-// rows of one before you use the other.
+// From returns Symbolon's own transaction for pgx. Its writes are committed together with
+// the link or not at all. It must not be used after OnLink has returned. Do not use it at
+// the same time as tx.SQL(): close the rows of one before you use the other.
 func From(tx *sqlstore.Tx) (Tx, error) {
 	var conn *pgx.Conn
 	err := tx.Raw(func(driverConn any) error {
@@ -57,8 +57,8 @@ func From(tx *sqlstore.Tx) (Tx, error) {
 	return bare{conn}, nil
 }
 
-// bare has only the methods of Tx. It hides the connection's other methods, because Begin,
-// Close and others would end the transaction.
+// bare has only the methods of Tx. It hides the connection's other methods, because some of
+// them, such as Begin and Close, would end the transaction.
 type bare struct{ Tx }
 
 // Execer lets Linker.Forget run inside the application's own pgx transaction:

@@ -13,9 +13,9 @@ type Case struct {
 
 const cookieName = "ory_kratos_session="
 
-// Cases are all subsets of three credentials of three people, and credentials that are
-// sent twice, malformed or under other names. Each must be answered as [World.HTTP]
-// answers it.
+// Cases returns all subsets of three credentials of three people, and credentials that are
+// sent twice, malformed or under other names. Each case must get the answer that
+// [World.HTTP] gives.
 func Cases(w *World) []Case {
 	header, cookie, bearer := w.User(), w.User(), w.User()
 	byHeader, byCookie, byBearer := header.Token, cookieName+cookie.Cookie, "Bearer "+bearer.Token

@@ -10,10 +10,10 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Gate holds back questions to whoami until it is opened.
+// Gate delays calls of whoami until it is opened.
 type Gate struct {
 	*http.Transport
-	Asked chan struct{} // is sent something for each question
+	Asked chan struct{} // gets a value for each call of whoami
 	open  chan struct{}
 }
 

@@ -1,6 +1,6 @@
-// Package authtest is the world in which the interceptors and the server for Envoy are tested:
-// an Ory, an application with a database, a verifier, and the net/http middleware with which
-// they are compared.
+// Package authtest is the test environment for the interceptors and the server for Envoy:
+// an Ory, an application with a database, a verifier, and the net/http middleware, with
+// whose answers theirs are compared.
 package authtest
 
 import (
@@ -41,7 +41,7 @@ type Site interface {
 // World is an application with its Ory.
 type World struct {
 	Site
-	Fake   *fakeory.Ory // nil: Site is a real one
+	Fake   *fakeory.Ory // nil: Site is a real Kratos
 	Auth   *session.Verifier
 	Linker *link.Linker
 	DB     *sql.DB
@@ -94,7 +94,7 @@ func start(t testing.TB, public, admin string, configure func(*session.Verifier)
 	return w
 }
 
-// Person has signed up, and signed in with a browser as well.
+// Person is somebody who has signed up, and has also signed in with a browser.
 type Person struct {
 	*symbolontest.Person
 	Cookie string
@@ -154,7 +154,7 @@ func Whoami(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, string(u.ID))
 }
 
-// Ask asks a handler.
+// Ask sends a request to a handler.
 func Ask(t testing.TB, handler http.Handler, h http.Header) (status int, said string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)

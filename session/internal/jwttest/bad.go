@@ -16,9 +16,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Bad returns tokens that are made of a good session, each wrong in one way. Among them
-// are tokens that fooled other programs: another alg (CVE-2026-33322), another aud
-// (CVE-2026-55669), an exp that is not one (GHSA-wxg7-w2v3-w38g), a token cut short
+// Bad returns tokens of a valid session. Each token is wrong in one way. Among them are
+// tokens that fooled other programs: another alg (CVE-2026-33322), another aud
+// (CVE-2026-55669), an exp that is not a time (GHSA-wxg7-w2v3-w38g), a truncated token
 // (CVE-2026-27840).
 func Bad(t testing.TB, s Session) map[string]string {
 	k, now := Private(), time.Now()
@@ -26,7 +26,7 @@ func Bad(t testing.TB, s Session) map[string]string {
 	claims := func(more Members) string { return Sign(JSON(Header), JSON(good.With(more)), k.ES) }
 	header := func(more Members) string { return Sign(JSON(Header.With(more)), JSON(good), k.ES) }
 	rawHeader := func(text string) string { return Sign([]byte(text), JSON(good), k.ES) }
-	// replaced puts raw JSON in the place of one claim.
+	// replaced replaces the value of one claim by raw JSON.
 	replaced := func(name, value string) string {
 		text := JSON(good.With(Members{name: "REPLACED"}))
 		return Sign(JSON(Header), []byte(strings.Replace(string(text), `"REPLACED"`, value, 1)), k.ES)
@@ -59,7 +59,8 @@ func Bad(t testing.TB, s Session) map[string]string {
 	}
 	attacker := jose.JSONWebKey{Key: k.Other.Public(), KeyID: "es", Algorithm: "ES256"}
 	in1 := now.Unix()
-	// A kid that was not published after the token was made is none; else it is not known.
+	// A kid is refused only if the keys were read after the token was made. So these tokens
+	// are a minute old.
 	before := JSON(good.With(Members{"iat": in1 - 60, "nbf": in1 - 60}))
 	kid := func(kid string) string { return Sign(JSON(Header.With(Members{"kid": kid})), before, k.ES) }
 	return map[string]string{
@@ -233,8 +234,8 @@ func trailing(signature string) string {
 	return signature[:len(signature)-1] + string(alphabet[last|1])
 }
 
-// withDash signs again until the signature has a letter that the two alphabets of base64
-// write differently.
+// withDash signs again until the signature has a character that base64 and base64url write
+// differently.
 func withDash(input string, key *ecdsa.PrivateKey) string {
 	digest := sha256.Sum256([]byte(input))
 	for {

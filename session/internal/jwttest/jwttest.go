@@ -1,5 +1,5 @@
-// Package jwttest makes tokens as Ory does, good ones and bad ones, for the tests of
-// package jwt and of package session.
+// Package jwttest makes valid and invalid tokens as Ory would, for the tests of package jwt
+// and of package session.
 package jwttest
 
 import (
@@ -27,7 +27,7 @@ type Session struct {
 	Verified          bool
 }
 
-// Issuer and Audience are those of the tests.
+// Issuer and Audience are the iss and the aud of the tests' tokens.
 const (
 	Issuer   = "http://kratos:4433/"
 	Audience = "notes"
@@ -59,7 +59,7 @@ var Private = sync.OnceValue(func() *PrivateKeys {
 	return k
 })
 
-// JWKS publishes keys. parts are a kid, an alg and a public key for each of them.
+// JWKS returns a key set. For each key, parts holds a kid, an alg and the public key.
 func JWKS(t testing.TB, parts ...any) string {
 	t.Helper()
 	set := jose.JSONWebKeySet{}
@@ -73,7 +73,7 @@ func JWKS(t testing.TB, parts ...any) string {
 	return string(text)
 }
 
-// AllKeys publishes all keys except Other.
+// AllKeys returns a key set with all keys except Other.
 func AllKeys(t testing.TB) string {
 	k := Private()
 	return JWKS(t, "es", "ES256", k.ES.Public(), "ed", "EdDSA", k.ED.Public(), "rs", "RS256", k.RS.Public())
@@ -95,10 +95,10 @@ func (m Members) With(more Members) Members {
 	return out
 }
 
-// B64 is base64 for URLs.
+// B64 encodes in base64url without padding.
 func B64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// JSON never fails for the values of the tests.
+// JSON encodes a value of the tests, for which encoding never fails.
 func JSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
