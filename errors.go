@@ -14,7 +14,7 @@ var (
 	// ErrRateLimited: Ory's rate limit, or the background's share of it, is used up for
 	// now, and Ory was not asked. The error also matches ErrUnavailable. If the error has a
 	// method Wait() time.Duration, the method says how long to wait.
-	ErrRateLimited = errors.New("Ory's rate limit is reached")
+	ErrRateLimited = errors.New("the rate limit of Ory is reached")
 
 	// ErrNotFound: there is no such identity or user.
 	ErrNotFound = errors.New("not found")
