@@ -9,12 +9,12 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// Main runs the tests of a binary as [symbolontest.Main] does, with room for more of them at
-// once: a world waits more than it computes, so two fit on a processor. The flag -parallel
-// of go test says otherwise.
+// Main runs the tests of a binary as [symbolontest.Main] does, but with two tests per
+// processor, because a test waits more than it computes. The flag -parallel of go test
+// overrides it.
 //
-// t.Parallel is how a test takes its place among them. A test that has to have the machine
-// for itself does not call it: it runs before all others, alone in its package.
+// Tests call t.Parallel. A test that needs the whole machine does not call it: it runs
+// before the others, alone in its package.
 func Main(m *testing.M) {
 	flag.Parse()
 	chosen := false

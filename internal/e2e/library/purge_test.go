@@ -15,10 +15,10 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestWhatEndsHereEndsThere: whatever Symbolon does or learns that makes an answer
-// wrong is known to both replicas within a second: an answer counts for an hour here, so
-// nothing but the purge ends it. A first bond, or a reading that changes nothing, purges
-// nobody.
+// TestWhatEndsHereEndsThere checks every action and reading that makes a cached answer
+// wrong: within a second both replicas know it. Answers are valid for an hour here, so
+// only the purge can end them. A first link, or a reading without a change, purges
+// nothing.
 func TestWhatEndsHereEndsThere(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
@@ -117,7 +117,7 @@ func (c *crowd) deactivate(p *symbolontest.Person) error {
 	return c.kratos.PatchIdentity(c.t.Context(), p.IdentityID, []map[string]string{{"op": "replace", "path": "/state", "value": "inactive"}})
 }
 
-// reconcile mends what a pass of the first replica finds.
+// reconcile repairs what a pass of the first replica finds.
 func (c *crowd) reconcile() error {
 	c.t.Helper()
 	v := c.replicas[0].Verifier

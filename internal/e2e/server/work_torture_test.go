@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestKilledServersWorkGoesOn: kill -9 while a hint that was answered 200 is being
-// followed. The next server follows it, within about a minute.
+// TestKilledServersWorkGoesOn kills the server while it follows a hint that it had
+// answered with 200. The next server follows the hint within about a minute.
 func TestKilledServersWorkGoesOn(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
@@ -35,7 +35,7 @@ func TestKilledServersWorkGoesOn(t *testing.T) {
 		if status != 200 {
 			t.Fatalf("%d %s", status, body)
 		}
-		time.Sleep(3 * time.Second) // the job runs by now
+		time.Sleep(3 * time.Second) // the job runs now
 		servers[0].kill()
 		mend()
 		start := time.Now()
@@ -43,7 +43,7 @@ func TestKilledServersWorkGoesOn(t *testing.T) {
 		w := &world{server: servers[1]}
 		for time.Since(start) < 90*time.Second {
 			if p, ok := w.person(t, id); ok && p.Link != nil && p.Link.State == "linked" {
-				t.Logf("%s: followed %s after the kill", database[:8], time.Since(start).Round(time.Second))
+				t.Logf("%s: hint followed %s after the kill", database[:8], time.Since(start).Round(time.Second))
 				return
 			}
 			time.Sleep(250 * time.Millisecond)
