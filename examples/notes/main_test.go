@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// upThen calls a function when the program logs that it is up.
+// upThen calls a function when the program logs that it is running.
 type upThen func()
 
 func (f upThen) Write(p []byte) (int, error) {

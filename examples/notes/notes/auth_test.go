@@ -159,7 +159,7 @@ func TestLogout(t *testing.T) {
 	s.want(s.do("POST", "/logout", "ada", url.Values{}), 503, "")
 }
 
-// TestLogoutIsFelt: what Ory said a moment ago lets nobody in whose session has ended meanwhile.
+// TestLogoutIsFelt checks that a cached answer lets nobody in after a logout.
 func TestLogoutIsFelt(t *testing.T) {
 	s := newSite(t)
 	s.want(s.get("/notes", "ada"), 200, "")

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// TestReconcileComesFirst: the link hook arrives when a run of reconcile has linked Ada already. That is right, and the demo says so.
+// TestReconcileComesFirst lets a reconcile run link Ada before the link hook arrives. The demo accepts that and says so.
 func TestReconcileComesFirst(t *testing.T) {
 	inTemp(t)
 	out, d := &said{}, new(*demo)
@@ -34,7 +34,7 @@ func TestReconcileComesFirst(t *testing.T) {
 	}
 }
 
-// TestOryGivesUp: no link hook arrives, and Ory says in its log that it gave up. The first requests link.
+// TestOryGivesUp has no link hook, and Ory's log says that it gave up. The first requests link.
 func TestOryGivesUp(t *testing.T) {
 	inTemp(t)
 	out := &said{}
@@ -49,7 +49,7 @@ func TestOryGivesUp(t *testing.T) {
 	}
 }
 
-// begin starts a demo that ends with the test.
+// begin starts a demo that is stopped at the end of the test.
 func begin(t *testing.T, out *said, o options) *demo {
 	t.Helper()
 	d, err := start(t.Context(), newTerminal(out), o)
@@ -64,7 +64,7 @@ func begin(t *testing.T, out *said, o options) *demo {
 	return d
 }
 
-// TestPortsInUse: the demo takes other ports, and says which and what to do.
+// TestPortsInUse checks that the demo uses other ports, and says which and what to do.
 func TestPortsInUse(t *testing.T) {
 	var network net.ListenConfig
 	for _, port := range []int{4455, 4434} {
@@ -103,7 +103,7 @@ func TestHoldOf(t *testing.T) {
 	}
 }
 
-// TestWork: work that takes longer than a second is shown with its hint, and on a terminal with the time that it takes.
+// TestWork checks that work of more than a second is shown with its hint, and on a terminal also with its duration.
 func TestWork(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		out := &said{}
