@@ -10,7 +10,7 @@ import (
 
 const ann = symbolon.IdentityID("1d000000-0000-4000-8000-000000000001")
 
-// TestDecideLine: the line of one identity for each combination of facts.
+// TestDecideLine checks the line of one identity for each combination of facts.
 func TestDecideLine(t *testing.T) {
 	users := func(ids ...symbolon.UserID) []symbolon.UserID { return ids }
 	says := func(s ...claim) []claim { return s }
@@ -38,12 +38,12 @@ func TestDecideLine(t *testing.T) {
 		{"a voucher for a bound user", facts{claims: says(voucher("7", taken))}, "ambiguous 7 voucher", "another identity"},
 		{"a voucher for nobody", facts{claims: says(voucher("7", missing))}, "alone - -", "no such user"},
 		{"external_id", facts{claims: says(external("7", free))}, "named 7 external_id", ""},
-		{"a column of the operator's", facts{claims: says(column("7", free))}, "named 7 column:legacy", ""},
-		{"that is in two rows", facts{claims: says(column("7", free), column("8", free))}, "ambiguous - -", "column:legacy names 8"},
+		{"a column that the operator named", facts{claims: says(column("7", free))}, "named 7 column:legacy", ""},
+		{"a value that is in two rows", facts{claims: says(column("7", free), column("8", free))}, "ambiguous - -", "column:legacy names 8"},
 		{"all say the same", facts{claims: says(voucher("7", free), external("7", free), column("7", free)), mail: "7", verdict: decide.EmailProves}, "voucher 7 voucher", ""},
 		{"external_id and column differ", facts{claims: says(external("7", free), column("8", free))}, "ambiguous - -", "external_id names 7, column:legacy names 8"},
-		{"external_id names a bound one, column a free one", facts{claims: says(external("7", taken), column("8", free))}, "ambiguous - -", "names more"},
-		{"external_id names nobody, column somebody", facts{claims: says(external("7", missing), column("8", free))}, "named 8 column:legacy", ""},
+		{"external_id names a linked user, column a free one", facts{claims: says(external("7", taken), column("8", free))}, "ambiguous - -", "names more"},
+		{"external_id names no user, column does", facts{claims: says(external("7", missing), column("8", free))}, "named 8 column:legacy", ""},
 		{"an address", facts{mail: "7", verdict: decide.EmailProves}, "email 7 verified_email", ""},
 		{"an address that differs", facts{claims: says(external("7", free)), mail: "8", verdict: decide.EmailProves}, "ambiguous - -", "address is that of 8"},
 		{"an unverified address that differs", facts{claims: says(external("7", free)), mail: "8", verdict: decide.EmailUnverified}, "named 7 external_id", ""},

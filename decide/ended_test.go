@@ -6,7 +6,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestEnd: the plan for the entry and the row of an identity whose bond ends.
+// TestEnd checks the plan for the entry and the row of an identity whose link ends.
 func TestEnd(t *testing.T) {
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: alice}}
 	entry := func(state symbolon.LinkState, user symbolon.UserID) *symbolon.Link {

@@ -20,16 +20,16 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// nowhere is an address of this machine that nobody listens at.
+// nowhere is a local address without a listener.
 const nowhere = "http://127.0.0.1:1"
 
-// wrong is a verdict on one check.
+// wrong expects a problem of one check.
 func wrong(name string) map[string]doctor.Verdict {
 	return map[string]doctor.Verdict{name: doctor.Problem}
 }
 
-// TestFaults plants every fault in an installation without other faults: the check
-// finds it, and no other check reports a problem.
+// TestFaults adds each fault to a valid installation. The check for it reports the fault,
+// and no other check reports one.
 func TestFaults(t *testing.T) {
 	w := install(t, sqlstore.SQLite)
 	t.Run("none", func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestFaults(t *testing.T) {
 	t.Run("live", func(t *testing.T) { testLive(t, w) })
 }
 
-// testTokens is about the keys of Ory's tokens.
+// testTokens tests the checks of Ory's token keys.
 func testTokens(t *testing.T, w *installation) {
 	d := w.doctor()
 	if r := examine(t, d)["ory.token_keys"]; !strings.Contains(r.Is, "k (ES256)") || !strings.Contains(r.Is, "no kid") {
@@ -69,7 +69,7 @@ func testTokens(t *testing.T, w *installation) {
 	expect(t, examine(t, d), map[string]doctor.Verdict{"ory.token_keys": doctor.Skipped})
 }
 
-// after is registration.after of a Kratos configuration.
+// after returns registration.after of a Kratos configuration.
 func after(self map[string]any) map[string]any {
 	return self["flows"].(map[string]any)["registration"].(map[string]any)["after"].(map[string]any)
 }
@@ -82,7 +82,7 @@ func setList(self map[string]any, method string, list []any) {
 	after(self)[method] = map[string]any{"hooks": list}
 }
 
-// hook is the configuration of one of Symbolon's hooks of the method password.
+// hook returns the configuration of one of Symbolon's hooks of the method password.
 func hook(self map[string]any, route string) map[string]any {
 	for _, h := range listOf(self, "password") {
 		config, _ := h.(map[string]any)["config"].(map[string]any)
@@ -193,7 +193,7 @@ func testFile(t *testing.T, w *installation) {
 			expect(t, got, test.want)
 			for name := range test.want {
 				if r := got[name]; !strings.Contains(r.Is+r.Fix, test.says) {
-					t.Errorf("%s does not say %q: %+v", name, test.says, r)
+					t.Errorf("%s lacks %q: %+v", name, test.says, r)
 				}
 			}
 			for _, r := range got {
@@ -212,7 +212,7 @@ func testFile(t *testing.T, w *installation) {
 	})
 }
 
-// beyondOry is what cannot be known where the public URL does not answer.
+// beyondOry lists the checks that are unknown if the public URL does not answer.
 func beyondOry() map[string]doctor.Verdict {
 	return map[string]doctor.Verdict{"ory.public": doctor.Problem, "ory.admin_open": doctor.Unknown, "ory.clock": doctor.Unknown, "ory.rate_plan": doctor.Unknown}
 }
@@ -245,7 +245,7 @@ func testOry(t *testing.T, w *installation) {
 		says string
 	}{
 		{"public URL unreachable", client(nowhere, admin), beyondOry(), "connection refused"},
-		{"public URL of a name that there is not", client("http://nobody.invalid.internal", admin), beyondOry(), "cannot be resolved"},
+		{"public URL with an unknown host name", client("http://nobody.invalid.internal", admin), beyondOry(), "cannot be resolved"},
 		{"another server at the public URL", client(other.URL, admin), map[string]doctor.Verdict{"ory.public": doctor.Problem}, "404"},
 		{"the admin port at the public URL", client(admin, admin), map[string]doctor.Verdict{"ory.public": doctor.Problem, "ory.admin_open": doctor.Problem}, "answers 307"},
 		{"admin URL unreachable", client(public, nowhere), noAdmin, "connection refused"},
@@ -272,7 +272,7 @@ func testOry(t *testing.T, w *installation) {
 	}
 }
 
-// testWay is about what lies between Kratos and the hooks.
+// testWay tests the network between Kratos and the hooks.
 func testWay(t *testing.T, w *installation) {
 	moved := func(url string) func(self map[string]any) {
 		return func(self map[string]any) {
@@ -312,7 +312,7 @@ func testWay(t *testing.T, w *installation) {
 	})
 }
 
-// testSilent: people sign up, and no link hook tells of them.
+// testSilent lets people sign up without a link hook.
 func testSilent(t *testing.T, w *installation) {
 	request := func(id string) {
 		t.Helper()
@@ -333,7 +333,7 @@ func testSilent(t *testing.T, w *installation) {
 	lost := make(chan struct{})
 	w.before(t, drops("/hooks/link", sync.OnceFunc(func() { close(lost) })))
 	p := w.signUp("silent@example.org")
-	select { // Ory sends it while it answers
+	select { // Ory sends the hook after its answer
 	case <-lost:
 	case <-time.After(time.Minute):
 		t.Fatal("the link hook was not sent")
@@ -357,7 +357,7 @@ func testSilent(t *testing.T, w *installation) {
 		w.waitLinked(p.IdentityID)
 		expect(t, examine(t, w.doctor()), nil)
 		d := w.doctor()
-		d.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) } // and nobody signed up since
+		d.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) } // nobody signed up for 30 days
 		expect(t, examine(t, d), nil)
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestLookup: only a bond of the ledger is returned. No user is made, nothing is written,
-// and Ory is not asked.
+// TestLookup checks that only a link in the ledger is returned. No user is made, nothing
+// is written, and Ory is not asked.
 func TestLookup(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active}
 	for _, admin := range []bool{true, false} {
@@ -24,7 +24,7 @@ func TestLookup(t *testing.T) {
 			t.Errorf("a row alone: %v", err)
 		}
 		if len(store.links)+len(store.events) != 0 {
-			t.Errorf("something was written: %v %v", store.links, store.events)
+			t.Errorf("Lookup wrote: %v %v", store.links, store.events)
 		}
 		made, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 		if err != nil {

@@ -14,7 +14,7 @@ const (
 	bob = symbolon.IdentityID("1d000000-0000-4000-8000-000000000002")
 )
 
-// linked is the entry of ann and user 42, in order.
+// linked returns the entry of ann and user 42, without a difference.
 func linked(change func(*symbolon.Entry)) *symbolon.Entry {
 	row := &symbolon.Row{ID: "42", Identity: ann, Linked: ann}
 	e := &symbolon.Entry{Evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: ann, User: "42", State: symbolon.Linked}, User: row, Row: row}, Digest: "d"}
@@ -32,7 +32,7 @@ func no() *bool { v := false; return &v }
 
 func yes() *bool { v := true; return &v }
 
-// opened are findings of ann in words: "kind kind".
+// opened returns findings of ann by kinds, such as "kind kind".
 func opened(kinds string) (out []symbolon.Finding) {
 	for kind := range strings.FieldsSeq(kinds) {
 		out = append(out, symbolon.Finding{Kind: symbolon.FindingKind(kind), Identity: ann, User: "7", Detail: "as the ledger says"})
@@ -58,7 +58,7 @@ func TestDiff(t *testing.T) {
 		metadata string
 		entry    *symbolon.Entry
 		open     string
-		want     string // kinds; "-" in front where no back-reference stands there
+		want     string // kinds; "-" first if the back-reference is missing
 	}{
 		{"nothing is known", ``, nil, "", "unlinked_identity"},
 		{"nothing is known, odd metadata", `[1]`, nil, "", "unlinked_identity"},
@@ -127,7 +127,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// TestDiffUnderRepair: only then a back-reference that is missing is a finding.
+// TestDiffUnderRepair checks that only with repair a missing back-reference is a finding.
 func TestDiffUnderRepair(t *testing.T) {
 	p := pair{identity: &symbolon.Identity{ID: ann}, entry: linked(nil)}
 	if got := kindsOf(diff(p, "d", rules{key: "id", repair: true}).findings); got != "missing_back_reference" {
@@ -135,7 +135,7 @@ func TestDiffUnderRepair(t *testing.T) {
 	}
 }
 
-// TestOver: which open findings a comparison ends.
+// TestOver checks which open findings a comparison closes.
 func TestOver(t *testing.T) {
 	everything := ""
 	for _, k := range Kinds() {
@@ -150,7 +150,7 @@ func TestOver(t *testing.T) {
 		identity *symbolon.Identity
 		entry    *symbolon.Entry
 		found    string
-		stays    string // of everything
+		stays    string // the findings that stay open
 	}{
 		{"all is well", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"42"}`)}, linked(nil), "", "row_kept"},
 		{"it is found again", &symbolon.Identity{ID: ann}, linked(nil), "user_gone stale_columns", "row_kept user_gone stale_columns"},
@@ -180,7 +180,7 @@ func TestOver(t *testing.T) {
 			}
 			for _, k := range Kinds() {
 				stays := slices.Contains(strings.Fields(tt.stays), string(k))
-				switch tt.name { // said by what ends
+				switch tt.name { // these cases are given by the findings that close
 				case "unheard of", "on hold":
 					stays = !slices.Contains(strings.Fields(ours), string(k)) || strings.Contains(tt.found, string(k))
 				case "not in the listing, unheard of":
@@ -196,8 +196,8 @@ func TestOver(t *testing.T) {
 	}
 }
 
-// TestClaims: what the databases cannot hold is nobody's name, or one odd identity
-// would end every run.
+// TestClaims ignores a user ID that the databases cannot store. Otherwise one such
+// identity would stop every run.
 func TestClaims(t *testing.T) {
 	for _, tt := range []struct{ public, external, admin, want string }{
 		{``, "", ``, ""},

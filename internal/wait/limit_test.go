@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// limited is an error of Ory's rate limit that says how long to wait.
+// limited is an error of Ory's rate limit with the time to wait.
 type limited time.Duration
 
 func (l limited) Error() string       { return "too many requests" }

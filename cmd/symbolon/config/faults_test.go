@@ -11,9 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
-// TestConfigFaults is row C of the bad-input catalogue: each file keeps the
-// program from starting, names the key, and shows nothing of what may be secret.
-// jwtBut is a section auth.jwt that is right but for one key.
+// jwtBut is a section auth.jwt that is valid except for one key.
 func jwtBut(wrong string) string {
 	out := "auth:\n  jwt:\n"
 	for _, line := range []string{"jwks: https://keys.example/jwks.json", "issuer: https://ory.example/", "audience: notes"} {
@@ -24,13 +22,15 @@ func jwtBut(wrong string) string {
 	return out + "    " + wrong + "\n"
 }
 
+// TestConfigFaults is row C of the bad-input catalogue: each file prevents the start, and
+// the error names the key and has no secret.
 func TestConfigFaults(t *testing.T) {
 	const good = "secret: ${SYMBOLON_SECRET}\n"
 	for _, test := range []struct {
 		name, text string
-		path, says string // of one of the faults
+		path, says string // of one fault
 	}{
-		// The file.
+		// The file as a whole.
 		{"empty", " ", "", "empty"},
 		{"only comments", "# nothing\n", "", "empty"},
 		{"tab", "ory:\n\tpublic_url: http://h\n", "", "tab"},
@@ -96,7 +96,7 @@ func TestConfigFaults(t *testing.T) {
 		{"no name", "secret: ${}\n", "secret", "name of an environment variable"},
 		{"with a default", "secret: ${A:-b}\n", "secret", "name of an environment variable"},
 
-		// Secrets and keys.
+		// The secret and the keys.
 		{"no secret", "ory: {project: a}\n", "secret", "missing"},
 		{"short secret", "secret: abc\n", "secret", "at least 32 bytes"},
 		{"sample secret", "secret: PLEASE-CHANGE-ME-I-AM-VERY-INSECURE\n", "secret", "sample"},
@@ -131,7 +131,7 @@ func TestConfigFaults(t *testing.T) {
 		{"project", good + "ory: {project: \"a b\"}\n", "ory.project", "word"},
 		{"no project", good + "ory: {project: \"\"}\n", "ory.project", "word"},
 
-		// Our own.
+		// Symbolon's own addresses.
 		{"address without a port", good + "serve: {public: localhost}\n", "serve.public", "host:port"},
 		{"port 99999", good + "serve: {public: \":99999\"}\n", "serve.public", "host:port"},
 		{"port by name", good + "serve: {public: \":http\"}\n", "serve.public", "host:port"},
@@ -196,7 +196,7 @@ func TestConfigFaults(t *testing.T) {
 		{"create_secret of the documentation", good + "users: {create_url: \"http://app/users\", create_secret: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}\n", "users.create_secret[0]", "can be guessed"},
 		{"create_secret without an application", good + "users: {create_secret: [whsec_abc]}\n", "users.create_secret", "no effect"},
 
-		// How bonds end, and what is compared.
+		// What happens to a row when a link ends, and reconcile.
 		{"on_identity_deleted", good + "users: {on_identity_deleted: erase}\n", "users.on_identity_deleted", "one of keep, deactivate, anonymise, delete"},
 		{"on_identity_deleted in capitals", good + "users: {on_identity_deleted: Delete}\n", "users.on_identity_deleted", "one of keep"},
 		{"on_identity_deleted is a boolean", good + "users: {on_identity_deleted: true}\n", "users.on_identity_deleted", "quotes"},
@@ -249,7 +249,7 @@ func TestConfigFaults(t *testing.T) {
 		{"grace is a word", good + "auth: {outage_grace: none}\n", "auth.outage_grace", "duration"},
 		{"grace is nothing", good + "auth: {outage_grace: null}\n", "auth.outage_grace", "no value"},
 
-		// The rest.
+		// Other keys.
 		{"back-reference elsewhere", good + "back_reference: {path: traits.id}\n", "back_reference.path", "one key below"},
 		{"back-reference too deep", good + "back_reference: {path: metadata_public.a.b}\n", "back_reference.path", "one key below"},
 		{"back-reference with a slash", good + "back_reference: {path: metadata_public.a/b}\n", "back_reference.path", "one key below"},
@@ -323,7 +323,7 @@ func TestConfigFaults(t *testing.T) {
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
 			}
-			if took := processorTime(t) - before; took > 3*time.Second { // a few ms, as a rule
+			if took := processorTime(t) - before; took > 3*time.Second { // a few ms in most cases
 				t.Errorf("it took %s", took)
 			}
 			found := false
@@ -334,15 +334,15 @@ func TestConfigFaults(t *testing.T) {
 				t.Errorf("want %q to say %q, got:\n%v", test.path, test.says, err)
 			}
 			if strings.Contains(strings.ToLower(err.Error()), "canary") {
-				t.Errorf("it shows a secret: %v", err)
+				t.Errorf("the error has a secret: %v", err)
 			}
 		})
 	}
 }
 
-// TestManyFaults: a file of nothing but faults costs no more than any other: half a
-// second, and not the minutes of comparing each with each. It is the processor's time
-// that counts, since on a machine that does much else all things take long.
+// TestManyFaults checks that a file with very many faults is read in half a second and
+// not in minutes, as a comparison of each fault with each would need. It measures CPU
+// time, because a busy machine is slow.
 func TestManyFaults(t *testing.T) {
 	var b strings.Builder
 	for i := 0; b.Len() < 1<<20-20; i++ {
@@ -353,12 +353,12 @@ func TestManyFaults(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.Contains(err.Error(), "there are more") {
 		t.Errorf("got %.300v", err)
 	}
-	if took := processorTime(t) - before; took > 30*time.Second { // with the race detector two
+	if took := processorTime(t) - before; took > 30*time.Second { // about two with the race detector
 		t.Errorf("it took %s", took)
 	}
 }
 
-// processorTime is what this process has had of the processors.
+// processorTime returns the CPU time of this process.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -368,7 +368,7 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// ifUsed sets the secret only for the files that ask for it.
+// ifUsed sets the secret only for files that use it.
 func ifUsed(text string) string {
 	if strings.Contains(text, "${SYMBOLON_SECRET}") {
 		return cmdtest.Secret
@@ -376,7 +376,7 @@ func ifUsed(text string) string {
 	return ""
 }
 
-// laughs is the billion of them.
+// laughs is a YAML file of the "billion laughs" attack.
 func laughs() string {
 	var b strings.Builder
 	b.WriteString("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")

@@ -32,7 +32,7 @@ func TestAdminShowsBothHalves(t *testing.T) {
 			t.Errorf("%s: bond %+v, history %+v", path, p.Link, p.History)
 		}
 		if strings.Contains(w.Body.String(), "cAnArY") {
-			t.Errorf("it shows traits: %s", w.Body)
+			t.Errorf("the answer has traits: %s", w.Body)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestAdminSaysWhatOrySays(t *testing.T) {
 	}
 }
 
-// TestAdminBadInput is row A of the bad-input catalogue, as far as it exists.
+// TestAdminBadInput is row A of the bad-input catalogue.
 func TestAdminBadInput(t *testing.T) {
 	i := install(t, nil)
 	id, token := i.ory.Add(1)
@@ -165,7 +165,7 @@ func TestAdminBindAndSync(t *testing.T) {
 	}
 	w = cmdtest.Ask(i.Operator(), "POST", "/admin/identities/"+one+"/sync", "")
 	if w.Code != 403 || !strings.Contains(w.Body.String(), "link_on_hold") || !strings.Contains(w.Body.String(), "moved") {
-		t.Errorf("sync of the one that lost its user: %d %s", w.Code, w.Body)
+		t.Errorf("sync of the identity that lost its user: %d %s", w.Code, w.Body)
 	}
 	w = cmdtest.Ask(i.Operator(), "GET", "/admin/users/"+user, "")
 	if !strings.Contains(w.Body.String(), "ticket 7") {

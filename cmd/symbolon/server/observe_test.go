@@ -66,7 +66,7 @@ func TestAbortIsNoPanic(t *testing.T) {
 		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://h/x", nil))
 }
 
-// TestLabelsAreBounded: whatever strangers send, the series stay few.
+// TestLabelsAreBounded checks that requests of strangers do not add unlimited series.
 func TestLabelsAreBounded(t *testing.T) {
 	m := newMetrics()
 	o := &observer{listener: "public", log: slog.New(slog.DiscardHandler), metrics: m}
