@@ -40,7 +40,7 @@ func TestReserveAnswers(t *testing.T) {
 	tests := []struct {
 		name string
 		body string
-		// want is the answer; ID stands for the minted one.
+		// want is the answer. ID replaces the minted ID.
 		want string
 	}{
 		{"no metadata", `{"metadata_public":null}`, `{"identity":{"metadata_public":{"id":"ID"}}}`},

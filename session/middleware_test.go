@@ -53,8 +53,8 @@ func TestOptional(t *testing.T) {
 	expect(t, status, said, 200, "nobody") // who shows nothing needs no Ory
 }
 
-// TestErrorFunc: the application writes the answer and can tell a denial from "don't
-// know".
+// TestErrorFunc checks that the application writes the answer and can distinguish a
+// denial from "don't know".
 func TestErrorFunc(t *testing.T) {
 	w := newWorld(t)
 	w.v.ErrorFunc = func(rw http.ResponseWriter, _ *http.Request, err error) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSecondFactor: the address where Ory asks for the second factor is passed on, if it
-// is a plain address.
+// TestSecondFactor checks that Ory's address for the second factor is passed on if it is
+// a plain address.
 func TestSecondFactor(t *testing.T) {
 	const good = "https://ory.example/self-service/login/browser?aal=aal2"
 	for body, want := range map[string]string{
@@ -41,6 +41,6 @@ func TestSecondFactor(t *testing.T) {
 		}
 	}
 	if SecondFactorURL(ErrAAL2Required) != "" || SecondFactorURL(nil) != "" {
-		t.Error("a policy's second factor has an address")
+		t.Error("a policy's denial has an address")
 	}
 }
