@@ -73,7 +73,7 @@ func TestUUIDForms(t *testing.T) {
 func TestNormalEmail(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"ann@example.org", "ann@example.org"}, {"Ann@EXAMPLE.org", "ann@example.org"}, {"ann+tag@example.org", "ann+tag@example.org"},
-		{"m\u00fcller@example.de", "m\u00fcller@example.de"}, {"M\u00dcLLER@example.de", "m\u00dcller@example.de"}, // Ü is no ASCII letter
+		{"m\u00fcller@example.de", "m\u00fcller@example.de"}, {"M\u00dcLLER@example.de", "m\u00dcller@example.de"}, // Ü is not an ASCII letter
 		{"\u0131an@x", "\u0131an@x"}, {"\u017fam@x", "\u017fam@x"}, {"\u0130@x", "\u0130@x"},
 	} {
 		if got, ok := symbolon.NormalEmail(tt.in); !ok || got != tt.want {

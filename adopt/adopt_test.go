@@ -87,7 +87,7 @@ func TestPlan(t *testing.T) {
 				key = "user " + string(l.User)
 			}
 			if _, twice := got[key]; twice {
-				t.Errorf("%s stands twice", key)
+				t.Errorf("%s is in two lines", key)
 			}
 			got[key] = fmt.Sprintf("%s %s %s", l.Class, l.User, l.By)
 			users[l.User] = true

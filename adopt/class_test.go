@@ -32,11 +32,11 @@ func TestDecideLine(t *testing.T) {
 		{"the column of one on hold", facts{column: users("7"), entry: held}, "column 7 identity_column", ""},
 		{"the column, whatever else is said", facts{column: users("7"), claims: says(external("8", free)), mail: "9", verdict: decide.EmailProves}, "column 7 identity_column", ""},
 		{"two rows", facts{column: users("7", "8")}, "ambiguous - -", "7, 8"},
-		{"the row of a bound user", facts{taken: "7"}, "ambiguous 7 -", "another"},
+		{"the row of a linked user", facts{taken: "7"}, "ambiguous 7 -", "another"},
 		{"a voucher", facts{claims: says(voucher("7", free))}, "voucher 7 voucher", ""},
 		{"a voucher of one on hold", facts{claims: says(voucher("7", free)), entry: held}, "voucher 7 voucher", ""},
-		{"a voucher for a bound user", facts{claims: says(voucher("7", taken))}, "ambiguous 7 voucher", "another identity"},
-		{"a voucher for nobody", facts{claims: says(voucher("7", missing))}, "alone - -", "no such user"},
+		{"a voucher for a linked user", facts{claims: says(voucher("7", taken))}, "ambiguous 7 voucher", "another identity"},
+		{"a voucher for an unknown user", facts{claims: says(voucher("7", missing))}, "alone - -", "no such user"},
 		{"external_id", facts{claims: says(external("7", free))}, "named 7 external_id", ""},
 		{"a column that the operator named", facts{claims: says(column("7", free))}, "named 7 column:legacy", ""},
 		{"a value that is in two rows", facts{claims: says(column("7", free), column("8", free))}, "ambiguous - -", "column:legacy names 8"},
@@ -48,9 +48,9 @@ func TestDecideLine(t *testing.T) {
 		{"an address that differs", facts{claims: says(external("7", free)), mail: "8", verdict: decide.EmailProves}, "ambiguous - -", "address is that of 8"},
 		{"an unverified address that differs", facts{claims: says(external("7", free)), mail: "8", verdict: decide.EmailUnverified}, "named 7 external_id", ""},
 		{"an unverified address", facts{mail: "7", verdict: decide.EmailUnverified}, "ambiguous 7 verified_email", "not verified"},
-		{"the address of a bound user", facts{mail: "7", verdict: decide.EmailTaken}, "ambiguous 7 verified_email", "another identity"},
+		{"the address of a linked user", facts{mail: "7", verdict: decide.EmailTaken}, "ambiguous 7 verified_email", "another identity"},
 		{"the address of two", facts{verdict: decide.EmailAmbiguous}, "ambiguous - verified_email", "more than one"},
-		{"nobody's address", facts{verdict: decide.EmailUnknown}, "alone - -", ""},
+		{"an address that no user has", facts{verdict: decide.EmailUnknown}, "alone - -", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.facts.identity = ann

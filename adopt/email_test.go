@@ -25,7 +25,7 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 		for n := range 64 {
 			bit := func(k int) bool { return n>>k&1 == 1 }
 			atOry, here, bound, double, alike, tagged := bit(0), bit(1), bit(2), bit(3), bit(4), bit(5)
-			name := fmt.Sprintf("verified %v/%v, bound %v, double %v, alike %v, tagged %v", atOry, here, bound, double, alike, tagged)
+			name := fmt.Sprintf("verified %v/%v, linked %v, double %v, alike %v, tagged %v", atOry, here, bound, double, alike, tagged)
 			s.begin(t)
 			address := "kim@example.org"
 			if alike {
@@ -61,7 +61,7 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 			case err == nil && link.User == "1":
 				live++
 				if !wanted {
-					t.Errorf("%s: bound", name)
+					t.Errorf("%s: linked", name)
 				}
 			case errors.Is(err, symbolon.ErrOnHold):
 				if !waits {
@@ -87,7 +87,7 @@ func TestHeldUntilVerified(t *testing.T) {
 		address := func(verified bool) func(*symbolon.Identity) {
 			return func(i *symbolon.Identity) {
 				i.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email", Verified: verified}}
-				i.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, s.Linker.Mint()) // as the reserve hook has it
+				i.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, s.Linker.Mint()) // as the reserve hook writes it
 			}
 		}
 		id := s.identity(1, address(false))

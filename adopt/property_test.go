@@ -34,7 +34,7 @@ func TestWorlds(t *testing.T) {
 				}
 				bound += s.checkRun(o)
 			})
-			t.Logf("%d bonds", bound)
+			t.Logf("%d links", bound)
 			if bound == 0 {
 				t.Error("no run linked anybody")
 			}
@@ -76,7 +76,7 @@ func (s *small) populate(rt *rapid.T) {
 		}
 		s.user(r)
 	}
-	for range n("links") { // some have met before
+	for range n("links") { // some are linked already
 		if id, ok := s.ory.identities[identityID(n("link"))]; ok {
 			_, _ = s.Linker.Link(s.t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest, Admin: true})
 		}
@@ -98,7 +98,7 @@ func (s *small) checkRun(o adopt.Options) int {
 	after := s.content()
 	for _, l := range lines {
 		if l.Do == adopt.Bind && !strings.Contains(after, fmt.Sprintf("%s %s linked", l.Identity, l.User)) {
-			s.t.Errorf("not bound: %+v\n%s", l, after)
+			s.t.Errorf("not linked: %+v\n%s", l, after)
 		}
 	}
 	if again := s.apply(lines, o); again.Done != 0 || again.Before != counts.Bind || s.content() != after {

@@ -20,7 +20,7 @@ import (
 const (
 	yes     = "yes"     // the user
 	no      = "no"      // cannot_create
-	unclear = "unclear" // 503, and asked again
+	unclear = "unclear" // 503, and a later request asks again
 )
 
 // reply is an answer by HTTP. If raw is set, it is sent instead.

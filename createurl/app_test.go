@@ -122,7 +122,7 @@ func TestUnsigned(t *testing.T) {
 	}
 	a.Close()
 	if status, err := c.Unsigned(t.Context()); status != 0 || !errors.Is(err, symbolon.ErrUnavailable) {
-		t.Errorf("nobody listens: %d %v", status, err)
+		t.Errorf("without a listener: %d %v", status, err)
 	}
 }
 

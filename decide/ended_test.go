@@ -38,7 +38,7 @@ func TestEnd(t *testing.T) {
 		{"on hold, and another identity has its former user", symbolon.Evidence{Link: entry(symbolon.OnHold, "a")}, symbolon.Erased, symbolon.DeleteRow,
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Erased}},
 		{"gone already, keep", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Gone, symbolon.KeepRow,
-			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.KeepRow, User: "a"}}, // only the store knows whether the table had refused
+			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.KeepRow, User: "a"}}, // only the store knows whether the table refused before
 		{"gone already, but the table had refused", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Gone, symbolon.DeleteRow,
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.DeleteRow, User: "a", Retire: "a"}},
 		{"gone already, and its row too", symbolon.Evidence{Link: entry(symbolon.Gone, "a")}, symbolon.Gone, symbolon.DeleteRow, symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, User: "a", Retire: "a"}},

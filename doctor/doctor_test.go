@@ -176,7 +176,7 @@ func testFile(t *testing.T, w *installation) {
 			map[string]doctor.Verdict{"hooks.reserve_body": doctor.Unknown}, "cannot be opened"},
 		{"body of link without identity_id", func(s map[string]any) { hook(s, "link")["body"] = body("function(ctx) { id: ctx.identity.id }") }, wrong("hooks.link_body"), ""},
 		{"no body", func(s map[string]any) { delete(hook(s, "link"), "body") }, wrong("hooks.link_body"), ""},
-		{"a body of somebody's own", func(s map[string]any) {
+		{"a body that the operator wrote", func(s map[string]any) {
 			hook(s, "link")["body"] = body("function(ctx) { identity_id: ctx.identity.id }")
 		}, map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "--live"},
 		{"a body that is kept elsewhere", func(s map[string]any) { hook(s, "link")["body"] = "https://example.com/link.jsonnet" },
@@ -266,7 +266,7 @@ func testOry(t *testing.T, w *installation) {
 				said = said || strings.Contains(got[name].Is+got[name].Fix, test.says)
 			}
 			if !said && test.says != "" {
-				t.Errorf("nobody says %q: %+v", test.says, got)
+				t.Errorf("no result says %q: %+v", test.says, got)
 			}
 		})
 	}

@@ -159,7 +159,7 @@ func testLive(t *testing.T, w *installation) {
 				said = said || strings.Contains(got[name].Is, test.says)
 			}
 			if !said {
-				t.Errorf("nobody says %q: %+v", test.says, got)
+				t.Errorf("no result says %q: %+v", test.says, got)
 			}
 			w.leavesNoTrace(before)
 		})

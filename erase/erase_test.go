@@ -97,7 +97,7 @@ func TestOnlyOneID(t *testing.T) {
 			user := string(row(w, nil))
 			return user, "", user
 		}, "has no identity", "anonymised"},
-		{"an identity that nobody here has heard of", func(w *world) (string, string, string) {
+		{"an identity that Symbolon does not know", func(w *world) (string, string, string) {
 			id := w.register().IdentityID
 			return id, id, ""
 		}, "revoked its sessions", "has no user"},
@@ -116,7 +116,7 @@ func TestOnlyOneID(t *testing.T) {
 			other := w.register().IdentityID
 			_, err := w.linker.Bind(w.Context(), symbolon.IdentityID(other), user, symbolon.BindOptions{Move: true})
 			w.must(err)
-			return p.IdentityID, p.IdentityID, "" // its former user is another's
+			return p.IdentityID, p.IdentityID, "" // its former user has another identity
 		}, "revoked its sessions", "has no user"},
 		{"a user whose row the application has deleted", func(w *world) (string, string, string) {
 			p, user := w.linked()
@@ -144,7 +144,7 @@ func TestOnlyOneID(t *testing.T) {
 			w.must(err)
 			return string(user), p.IdentityID, string(user)
 		}, "no such identity", "anonymised"},
-		{"an identity that somebody has deleted at Ory", func(w *world) (string, string, string) {
+		{"an identity that was deleted at Ory", func(w *world) (string, string, string) {
 			w.linked() // one identity is left at Ory
 			p, user := w.linked()
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))
@@ -206,10 +206,10 @@ func TestOnlyOneID(t *testing.T) {
 			})
 		}
 		if _, err := w.erasures.Begin(w.Context(), erase.Request{ID: string(missing)}); !errors.Is(err, symbolon.ErrNotFound) {
-			w.Errorf("nobody: %v", err)
+			w.Errorf("an unknown person: %v", err)
 		}
 		if _, err := w.erasures.Begin(w.Context(), erase.Request{ID: "nobody"}); !errors.Is(err, symbolon.ErrNotFound) {
-			w.Errorf("nobody: %v", err)
+			w.Errorf("an unknown person: %v", err)
 		}
 	})
 }

@@ -101,7 +101,7 @@ func TestReadBack(t *testing.T) {
 	p, _ := w.linked()
 	begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	w.must(err)
-	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // it says so, and does nothing
+	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // answers 204 and deletes nothing
 	if e, err := w.erasures.Run(t.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseIdentity {
 		t.Errorf("at %s, %v", e.Step, err)
 	}

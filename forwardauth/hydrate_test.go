@@ -73,10 +73,10 @@ func TestHydrate(t *testing.T) {
 		"by cookie":                 {plain(s.IdentityID), []string{"Cookie", "ory_kratos_session=" + token}, 403, "cookie or X-Session-Token"}, // not well-formed
 		"a stranger":                {plain("anonymous"), nil, 200, `"X-User-Id":[""]`},
 		"a stranger with a session": {plain("anonymous"), []string{"X-Session-Token", token}, 200, `"X-User-Id":[""]`},
-		"nobody at all":             {plain(""), nil, 200, `"symbolon":null`},
-		"somebody else's session":   {plain(other.IdentityID), []string{"X-Session-Token", token}, 403, "not the subject's"},
+		"no subject, no session":    {plain(""), nil, 200, `"symbolon":null`},
+		"another person's session":  {plain(other.IdentityID), []string{"X-Session-Token", token}, 403, "not the subject's"},
 		"no session":                {plain(s.IdentityID), nil, 403, "has to pass on"},
-		"a session that is none":    {plain(s.IdentityID), []string{"X-Session-Token", "ory_st_junk"}, 403, "has to pass on"},
+		"an invalid session":        {plain(s.IdentityID), []string{"X-Session-Token", "ory_st_junk"}, 403, "has to pass on"},
 		"on hold":                   {plain(hs.IdentityID), []string{"X-Session-Token", held}, 403, "link_on_hold"},
 		"wrong password":            {plain(s.IdentityID), []string{"Authorization", "Basic c3ltYm9sb246eA==", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
 		"no password":               {plain(s.IdentityID), []string{"Authorization", "", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},

@@ -89,7 +89,7 @@ func TestLoginRedirect(t *testing.T) {
 		"both, two":                       {"GET", "/auth/p/web", proxy, page, with("X-Original-Url", "https://app.example/other"), 302, plain},
 		"over IPv6":                       {"GET", "/auth/p/web", "[::1]:4", page, forwarded, 302, back},
 		"mapped":                          {"GET", "/auth/p/web", "[::ffff:10.1.2.3]:4", page, forwarded, 302, back},
-		"a peer that nobody trusts":       {"GET", "/auth/p/web", "11.1.2.3:4", page, forwarded, 302, plain},
+		"a peer that is not trusted":      {"GET", "/auth/p/web", "11.1.2.3:4", page, forwarded, 302, plain},
 		"a peer without an address":       {"GET", "/auth/p/web", "@", page, forwarded, 302, plain},
 		"nothing forwarded":               {"GET", "/auth/p/web", proxy, page, nil, 302, plain},
 		"half of it":                      {"GET", "/auth/p/web", proxy, page, forwarded[:4], 302, plain},

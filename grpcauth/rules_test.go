@@ -121,13 +121,13 @@ func TestMethods(t *testing.T) {
 		service + "EmptyCall":            "",
 		service + "UnaryCall":            "not_verified",
 		service + "FullDuplexCall":       string(p.User),
-		service + "emptycall":            string(p.User), // nobody's name: the service's
+		service + "emptycall":            string(p.User), // not a method's name, so the default rule
 		service + "*":                    string(p.User),
 		"/grpc.health.v1.Health/Check":   string(p.User),
 		"/grpc.testing.testservice/X":    "aal2_required",
 		"/other.Service/EmptyCall":       "aal2_required",
 		"/grpc.testing.TestService2/X":   "aal2_required",
-		"/x" + service + "EmptyCall":     "unavailable", // no name at all
+		"/x" + service + "EmptyCall":     "unavailable", // not a valid name
 		"grpc.testing.TestService/Empty": "unavailable",
 		service[1:] + "UnaryCall":        "unavailable",
 		"//" + service[1:] + "EmptyCall": "unavailable",

@@ -46,7 +46,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			link := linkBody("id", projection.Paths(testActions().Columns))
 			identity, err := parseLink(evaluate(t, link, ctx), "id")
-			if strings.Contains(file, "parse-hook") { // before the insert: the nil UUID
+			if strings.Contains(file, "parse-hook") { // called before the insert, with the nil UUID
 				if err == nil {
 					t.Error("the nil UUID was accepted as an identity's ID")
 				}

@@ -124,7 +124,7 @@ func TestLinkOutcomes(t *testing.T) {
 		outcome string
 		users   int
 	}{
-		{"no admin URL: the body counts", &admin{}, false, 200, Done, 1},
+		{"no admin URL: the body is believed", &admin{}, false, 200, Done, 1},
 		{"read again at Ory", &admin{identities: known}, false, 200, Done, 1},
 		{"Ory no longer has it", &admin{identities: map[symbolon.IdentityID]symbolon.Identity{}}, false, 200, Gone, 0},
 		{"Ory does not answer", &admin{err: symbolon.ErrUnavailable}, false, 503, Undetermined, 0},

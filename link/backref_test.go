@@ -124,7 +124,7 @@ func TestRepairBackReference(t *testing.T) {
 		patches   int
 	}{
 		{name: "untouched", age: time.Hour, changed: time.Hour, signIn: time.Hour, want: WroteNow, patches: 1},
-		{name: "nobody ever signed in", age: time.Hour, changed: 11 * time.Minute, want: WroteNow, patches: 1},
+		{name: "never signed in", age: time.Hour, changed: 11 * time.Minute, want: WroteNow, patches: 1},
 		{name: "frozen updated_at", age: time.Hour, changed: time.Hour, signIn: 10*time.Minute + time.Second, want: WroteNow, patches: 1},
 		{name: "changed", age: time.Hour, changed: 9 * time.Minute, signIn: time.Hour, want: TooSoon},
 		{name: "signed in", age: time.Hour, changed: time.Hour, signIn: 9 * time.Minute, want: TooSoon},

@@ -43,7 +43,7 @@ func TestProveGone(t *testing.T) {
 	}{
 		{"gone both times", map[symbolon.IdentityID][]error{alice: {gone, gone}}, []symbolon.IdentityID{alice}, nil, 30 * time.Second},
 		{"both gone", map[symbolon.IdentityID][]error{alice: {gone, gone}, bob: {gone, gone}}, []symbolon.IdentityID{alice, bob}, nil, 30 * time.Second},
-		{"nobody is missing", nil, nil, nil, 0},
+		{"no identity is missing", nil, nil, nil, 0},
 		{"found the second time", map[symbolon.IdentityID][]error{alice: {gone, nil}}, nil, nil, 30 * time.Second},
 		{"no answer for both", map[symbolon.IdentityID][]error{alice: {down}, bob: {down}}, nil, symbolon.ErrUnavailable, 0},
 		{"no answer for one the first time", map[symbolon.IdentityID][]error{alice: {gone, gone}, bob: {down, gone}}, []symbolon.IdentityID{alice}, symbolon.ErrUnavailable, 30 * time.Second},

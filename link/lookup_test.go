@@ -17,9 +17,9 @@ func TestLookup(t *testing.T) {
 		l := newTestLinker(ory, store)
 		l.BackReference.Write = WriteNone
 		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
-			t.Errorf("no bond: %v", err)
+			t.Errorf("no link: %v", err)
 		}
-		store.rows["handmade"] = alice // the application wrote the row itself: only Link makes a bond of it
+		store.rows["handmade"] = alice // a row that the application wrote; only Link links it
 		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("a row alone: %v", err)
 		}

@@ -181,7 +181,7 @@ func (w *world) checkAnswer(t *rapid.T, who symbolon.IdentityID, link symbolon.L
 	if w.store.retired[link.User] {
 		t.Fatalf("identity %s got the retired ID %s", who, link.User)
 	}
-	if before := w.owner[link.User]; before != "" && before != who && w.vouched[who] != link.User { // I11: no user is handed to a second identity
+	if before := w.owner[link.User]; before != "" && before != who && w.vouched[who] != link.User { // I11: no user is given to a second identity
 		t.Fatalf("user %s of identity %s was given to %s", link.User, before, who)
 	}
 	w.owner[link.User] = who

@@ -254,7 +254,7 @@ var replays = map[string]replayed{
 
 	"get-200":              {call: getIdentity},
 	"get-404":              {call: getIdentity, want: notFound},
-	"get-nil-404":          {call: byExternal, want: notFound}, // the client asks for no such ID
+	"get-nil-404":          {call: byExternal, want: notFound}, // the client never sends this ID
 	"get-not-a-uuid":       {call: byExternal, want: notFound},
 	"admin-on-public-port": {call: getIdentity, want: unavailable},
 	"by-external-200":      {call: byExternal, old: &unavailable},
@@ -313,7 +313,7 @@ func TestCaptures(t *testing.T) {
 				}
 				e := load(t, generation, name).exchange
 				if strings.HasPrefix(name, "sessions-get-") && !strings.Contains(e.Request.Path, "?") && row.want == notFound {
-					e.Request.Path += "?expand=identity" // it changes nothing about a 404
+					e.Request.Path += "?expand=identity" // a 404 is the same with it
 				}
 				want := row.want
 				if generation == "v1.3.1" && row.old != nil {

@@ -200,7 +200,7 @@ func TestReady(t *testing.T) {
 	unavailable.check(t, c.Ready(ctx))
 	admin = answerWith(200, isJSON, `{"status":"ok"}`)
 	good.check(t, c.Ready(ctx))
-	public = answerWith(503, isJSON, `{"error":{"code":500}}`) // not ready is not ready
+	public = answerWith(503, isJSON, `{"error":{"code":500}}`) // a 503 means not ready
 	unavailable.check(t, c.Ready(ctx))
 	public = answerWith(404, "text/html", "")
 	c = &Client{PublicURL: c.PublicURL}

@@ -183,7 +183,7 @@ func TestHostileAnswers(t *testing.T) {
 				err := q.call(context.Background(), serve(t, h))
 				for _, no := range []error{symbolon.ErrNotFound, ErrNoSession, ErrAAL2Required} {
 					if errors.Is(err, no) {
-						t.Errorf("%v is a no", err)
+						t.Errorf("%v is a denial", err)
 					}
 				}
 				if !errors.Is(err, symbolon.ErrUnavailable) {
@@ -293,7 +293,7 @@ func TestNotFound(t *testing.T) {
 	for _, q := range []string{"identity", "patch", "session"} {
 		notFound.check(t, questions[q].call(context.Background(), serve(t, own)))
 	}
-	for _, q := range []string{"whoami", "probe", "ready"} { // these have nothing to find
+	for _, q := range []string{"whoami", "probe", "ready"} { // their 404 is not about an identity
 		if err := questions[q].call(context.Background(), serve(t, own)); err == nil || q != "probe" && errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("%s: %v", q, err)
 		}
@@ -371,7 +371,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	dead := "http://" + l.Addr().String()
 	_ = l.Close()
-	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // with an unknown authority
+	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // its certificate is not trusted
 	defer secure.Close()
 	for name, url := range map[string]string{"refused": dead, "TLS": secure.URL, "DNS": "http://no-such-host.internal", "plain for TLS": strings.Replace(secure.URL, "https", "http", 1)} {
 		c := &Client{PublicURL: url, AdminURL: url, Timeout: 2 * time.Second}

@@ -58,8 +58,8 @@ func walk(t *testing.T, script ...pageAnswer) (ids []symbolon.IdentityID, asked 
 
 func TestListing(t *testing.T) {
 	ids, asked, err := walk(t, pageAnswer{200, pageOf(1, 2), []string{"Link", next("t1")}},
-		pageAnswer{200, pageOf(3), []string{"Link", next("t2")}}, // a short page ends nothing
-		pageAnswer{200, pageOf(4, 5), []string{"Link", first}})   // nor does a full one go on
+		pageAnswer{200, pageOf(3), []string{"Link", next("t2")}}, // a short page with a next link is not the last
+		pageAnswer{200, pageOf(4, 5), []string{"Link", first}})   // a full page without a next link is the last
 	if err != nil || len(ids) != 5 {
 		t.Errorf("%v, %v", ids, err)
 	}
@@ -97,7 +97,7 @@ func TestHostileListings(t *testing.T) {
 		"next other scheme":  {200, pageOf(3), link(first + `,<https://kratos/admin/identities?page_token=t2>; rel="next"`)},
 		"next to other path": {200, pageOf(3), link(first + `,</admin/sessions?page_token=t2>; rel="next"`)},
 		"next opaque":        {200, pageOf(3), link(first + `,<mailto:x?page_token=t2>; rel="next"`)},
-		"next in capitals":   {200, pageOf(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // followed: the loop is found
+		"next in capitals":   {200, pageOf(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // rel is case-insensitive, so this is a loop
 		"one bad identity":   {200, strings.Replace(pageOf(3, 4), `"state":"active"`, `"state":7`, 1), link(first)},
 		"nil identity":       {200, "[" + identityJSON("00000000-0000-0000-0000-000000000000") + "]", link(first)},
 		"HTML":               {200, pageOf(3), []string{"Link", first, "Content-Type", "text/html"}},

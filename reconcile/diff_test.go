@@ -152,7 +152,7 @@ func TestOver(t *testing.T) {
 		found    string
 		stays    string // the findings that stay open
 	}{
-		{"all is well", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"42"}`)}, linked(nil), "", "row_kept"},
+		{"no difference", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"42"}`)}, linked(nil), "", "row_kept"},
 		{"it is found again", &symbolon.Identity{ID: ann}, linked(nil), "user_gone stale_columns", "row_kept user_gone stale_columns"},
 		{"some of it is still left out", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "duplicate_email", "row_kept duplicate_email column_refused"},
 		{"it is stale", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.Digest = "old" }), "stale_columns", "row_kept stale_columns duplicate_email column_refused"},

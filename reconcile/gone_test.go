@@ -147,7 +147,7 @@ func TestRowKeptThatStays(t *testing.T) {
 	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Left() != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
-	if _, err := s.db.Exec("update symbolon_users set active = 1"); err != nil { // a new life
+	if _, err := s.db.Exec("update symbolon_users set active = 1"); err != nil { // the application activates the rows again
 		t.Fatal(err)
 	}
 	if err := s.RepairFinding(t.Context(), kept[0]); err != nil {

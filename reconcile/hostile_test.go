@@ -239,7 +239,7 @@ func TestHostileListings(t *testing.T) {
 	before := s.content(t)
 	for name, spoil := range hostile {
 		t.Run(name, func(t *testing.T) {
-			f := &fakeOry{project: 'a', to: people, email: "new%d@example.org"} // everybody is stale
+			f := &fakeOry{project: 'a', to: people, email: "new%d@example.org"} // all columns have old values
 			if len(name)%2 == 0 {
 				f.gone = map[int]bool{3: true, 25: true, 59: true} // and some are really gone
 			}
@@ -253,7 +253,7 @@ func TestHostileListings(t *testing.T) {
 				t.Error(err)
 			}
 			if s.content(t) != before || s.ory.writes > 0 {
-				t.Error("somebody was touched")
+				t.Error("a row was changed")
 			}
 		})
 	}
@@ -336,7 +336,7 @@ func TestHostileAnswersByID(t *testing.T) {
 		"there after all":       of(lost, found),
 		"there the second time": once(found),
 		"500 the second time":   once(says(500, isJSON, `{"error":{"code":500}}`)),
-		"nobody is known":       of(everybody, notFound),
+		"no identity is known":  of(everybody, notFound),
 		"the control is gone":   of(control, notFound),
 		"the control is a 500":  of(control, says(500, isJSON, `{"error":{"code":500}}`)),
 		"the control is HTML":   of(control, says(200, "text/html", "<html>")),

@@ -269,7 +269,7 @@ func TestResume(t *testing.T) {
 		s.Linker.AfterLink = nil
 	}
 	stop("first", 700)
-	stop("second", 700) // goes on with the first
+	stop("second", 700) // continues the first run
 	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'running' and checkpoint like '%\"phase\":\"repairing\"%'"); n != 1 {
 		t.Error("the first run is not recorded as running")
 	}

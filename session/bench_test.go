@@ -60,7 +60,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	w.v.MaxStale = 1 << 60 // nothing expires during the measurement
 	var inside http.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, ok := symbolon.UserFrom(r.Context()); !ok {
-			b.Error("nobody")
+			b.Error("no user")
 		}
 	})
 	next = inside
@@ -108,7 +108,7 @@ func takeTurns(b *testing.B, floor, require http.Handler, requests []*http.Reque
 	b.ReportMetric(median(ours), "ns/require")
 	b.ReportMetric(median(ratios), "ratio")
 	b.ReportMetric(testing.AllocsPerRun(1000, func() { require.ServeHTTP(rw, requests[0]) }), "allocs/require")
-	b.ReportMetric(0, "ns/op") // not shown: it would be both, ten thousand times
+	b.ReportMetric(0, "ns/op") // hidden, because it would be the sum of both
 }
 
 func median(of []float64) float64 { return slices.Sorted(slices.Values(of))[len(of)/2] }

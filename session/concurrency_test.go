@@ -91,7 +91,7 @@ func TestQuestionTimeout(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		status, said := w.ask(byToken("ory_st_one_more")) // too many are under way
+		status, said := w.ask(byToken("ory_st_one_more")) // too many questions run
 		expect(t, status, said, 503, "unavailable")
 		if time.Since(began) != 0 {
 			t.Error("it waited")

@@ -40,7 +40,7 @@ func TestRefresh(t *testing.T) {
 			}
 			wg.Wait()
 			if took := time.Since(began); took != 0 {
-				t.Fatalf("somebody waited %s", took)
+				t.Fatalf("a request waited %s", took)
 			}
 		}
 		time.Sleep(2 * time.Second) // running questions end
@@ -205,7 +205,7 @@ func TestNoGrace(t *testing.T) {
 				if status, said := w.ask(byToken(token)); status != word.status {
 					t.Errorf("got %d %s, want %d", status, said, word.status)
 				}
-				if name == "our database" { // which says nothing about the session
+				if name == "our database" { // a fault of our database is no answer about the session
 					return
 				}
 				w.set(func() { w.refuse = true }) // a later outage must not bring it back either

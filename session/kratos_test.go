@@ -219,7 +219,7 @@ func TestKratosOutages(t *testing.T) {
 		}
 		time.Sleep(maxStale)
 		a.expect(t, p.Token, 503)
-		if table == "sessions" { // without session_devices the probe has nothing to go by, as documented
+		if table == "sessions" { // without session_devices the probe cannot find the fault, as documented
 			cold.expect(t, p.Token, 503)
 		}
 		rename("broken_away", table)

@@ -20,7 +20,7 @@ func expire() { time.Sleep(11 * time.Second) }
 func TestFalse401(t *testing.T) {
 	faults := map[string]func(*world){
 		"database down": func(w *world) { w.down = true },
-		"table broken":  func(w *world) { w.tableBroken = true }, // readiness and admin are fine
+		"table broken":  func(w *world) { w.tableBroken = true }, // readiness and the admin API work
 		"sessions unreadable": func(w *world) {
 			w.tableBroken = true
 			w.answer = func(r *http.Request) *http.Response {
@@ -156,7 +156,7 @@ func TestUnknown401(t *testing.T) {
 		status int
 		admin  int // status without an admin URL
 	}{
-		"all is well":   {func(*world) {}, 401, 401},
+		"no fault":      {func(*world) {}, 401, 401},
 		"database down": {func(w *world) { w.down = true }, 503, 503},
 		"not ready": {func(w *world) {
 			w.answer = path("/health/ready", func() *http.Response { return response(503, body500) })

@@ -20,7 +20,7 @@ func TestSecondFactor(t *testing.T) {
 		`"redirect_browser_to":"https://a@evil.example/"`:                     "",
 		`"redirect_browser_to":"https://x/\r\nSet-Cookie: a=b"`:               "",
 		`"redirect_browser_to":"https://x\\@evil.example/"`:                   "",
-		`"redirect_browser_to":"https://x/?t=ory_st_secret"`:                  "", // the credential itself
+		`"redirect_browser_to":"https://x/?t=ory_st_secret"`:                  "", // has a credential
 		`"redirect_browser_to":"https://x/` + strings.Repeat("a", 3000) + `"`: "",
 		`"redirect_browser_to":7`:                                             "",
 		`"redirect_browser_to":null`:                                          "",

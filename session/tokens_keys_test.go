@@ -41,7 +41,7 @@ func TestKeysAreRotated(t *testing.T) {
 		if got := tokenStatus(w.v, tokenise(p)); got != 200 || s.times() != 3 {
 			t.Errorf("a new key: %d, read %d times", got, s.times())
 		}
-		s.set(func() { s.body = jwksOf(t, "es", "ES256", k.ES.Public()) }) // the old one is withdrawn
+		s.set(func() { s.body = jwksOf(t, "es", "ES256", k.ES.Public()) }) // the old key is removed
 		time.Sleep(keysAge + time.Second)
 		_ = tokenStatus(w.v, tokenise(p)) // the request finds the set too old, which starts a reading
 		synctest.Wait()

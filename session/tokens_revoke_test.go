@@ -107,7 +107,7 @@ func TestTokenPurged(t *testing.T) {
 		good("the identity was purged", 1)
 		w.v.PurgeSession("")
 		w.v.PurgeSession("something else")
-		good("somebody else was purged", 0)
+		good("another person was purged", 0)
 		w.v.purge(everything)
 		good("everybody was purged", 1)
 		w.set(func() { w.down = true })
@@ -180,7 +180,7 @@ func TestTokenFromBeforeTheStart(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := w.times("session"); n < 13 || n > 14 { // and every 5 s about the one that has ended
+		if n := w.times("session"); n < 13 || n > 14 { // and every 5 s about the session that has ended
 			t.Errorf("the admin API was asked %d times", n)
 		}
 	})

@@ -64,7 +64,7 @@ func TestTokensOfOthers(t *testing.T) {
 		t.Errorf("Ory was asked %v, the keys were read %d times, %d answers are cached", w.asked, keys.times(), w.v.Stats().Sessions)
 	}
 	status, said := w.ask(byBearer(tokenise(s)))
-	expect(t, status, said, 503, "unavailable") // there are no keys to tell
+	expect(t, status, said, 503, "unavailable") // there are no keys to verify with
 	status, said = through(w.v.Optional(whoIsHandler), byBearer(tokenise(s)))
 	expect(t, status, said, 503, "unavailable")
 }
@@ -277,7 +277,7 @@ func TestTokenAndRow(t *testing.T) {
 		w.store.mu.Unlock()
 		time.Sleep(defaultMaxStale)
 		status, said = w.ask(byBearer(jwt))
-		expect(t, status, said, 403, "cannot_create") // nobody has a row, and a token makes none
+		expect(t, status, said, 403, "cannot_create") // no row exists, and a token makes none
 		w.store.mu.Lock()
 		w.store.deny, w.store.fail = nil, errDown
 		w.store.mu.Unlock()

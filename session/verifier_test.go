@@ -289,7 +289,7 @@ func TestAAL2Required(t *testing.T) {
 		status, said := w.ask(byToken(token))
 		expect(t, status, said, 403, "aal2_required")
 	}
-	w.set(func() { s.needsAAL2, s.aal = false, "aal2" }) // the second factor is shown
+	w.set(func() { s.needsAAL2, s.aal = false, "aal2" }) // the person has completed the second factor
 	status, said := w.ask(byToken(token), AAL2)
 	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
 }

@@ -157,7 +157,7 @@ func bareInsert(b *testing.B, db database) func() error {
 			{"default", id, user, at, "0123456789abcdef0123456789abcdef"},
 			{"default", at, id, user},
 		} {
-			if _, err := tx.StmtContext(ctx, stmts[i]).ExecContext(ctx, args...); err != nil { //nolint:sqlclosecheck // ends with tx
+			if _, err := tx.StmtContext(ctx, stmts[i]).ExecContext(ctx, args...); err != nil { //nolint:sqlclosecheck // closed with tx
 				return err
 			}
 		}

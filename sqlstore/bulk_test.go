@@ -100,7 +100,7 @@ func (p *people) content(t *testing.T) string {
 	}
 	email := "coalesce(email, '-')"
 	if p.users.NewID == sqlstore.ByApplication {
-		email = "'-'" // is the application's own affair
+		email = "'-'" // the table has no such column
 	}
 	var all []string
 	for _, query := range []string{
@@ -263,7 +263,7 @@ func TestLinkAllRefused(t *testing.T) {
 					t.Errorf("%d were refused", refused)
 				}
 				a, b := one.content(t), other.content(t)
-				if n := strings.Count(a, "\nfinding|"); n != 3+2*min(tt.refused, 1) { // an address of a bot that comes later is let through
+				if n := strings.Count(a, "\nfinding|"); n != 3+2*min(tt.refused, 1) { // the trigger accepts the address of a bot in a later update
 					t.Errorf("%d findings", n)
 				}
 				if a != b {

@@ -72,7 +72,7 @@ func TestErasures(t *testing.T) {
 			t.Fatalf("%+v %v", got, err)
 		}
 		byUser.RequestedAt = one.RequestedAt.Add(-time.Hour)
-		open(byUser, "two") // under way counts for more than done
+		open(byUser, "two") // a running erasure comes before a finished one
 		for _, err := range []error{second(store.Erasure(ctx, "another", "one")), second(store.Erasure(ctx, "default", "nobody's")), second(store.ErasureOf(ctx, "default", "", ""))} {
 			if !errors.Is(err, symbolon.ErrNotFound) {
 				t.Error(err)

@@ -167,7 +167,7 @@ func TestPoolOfOne(t *testing.T) {
 }
 
 func TestNoBusyTimeout(t *testing.T) {
-	db := database{dialect: sqlstore.SQLite, dsn: filepath.Join(t.TempDir(), "x.db")} // not even a write-ahead log
+	db := database{dialect: sqlstore.SQLite, dsn: filepath.Join(t.TempDir(), "x.db")} // without a write-ahead log
 	db.DB = db.again(t)
 	db.migrate(t)
 	p := create(t, db, "extra text", nil)

@@ -114,7 +114,7 @@ func goBuild(ctx context.Context, dir, program string) error {
 		"-mod=readonly", "-ldflags", "-s -w", "-o", program, ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=1", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH,
-		"GOTMPDIR="+dir) // what a build leaves that is killed goes with the folder
+		"GOTMPDIR="+dir) // so that files of a killed build are removed with the folder
 	out, err := output(ctx, cmd)
 	if err != nil && strings.Contains(out, "C compiler") {
 		err = errors.New("it needs a C compiler: install gcc (Debian, Ubuntu: apt-get install gcc libc6-dev)")

@@ -198,7 +198,7 @@ func (p *Postgres) NewDatabase(t testing.TB) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
 		defer cancel()
-		_ = p.exec(ctx, "drop database "+name+" with (force)") // fails where the test stopped Postgres, which drops it too
+		_ = p.exec(ctx, "drop database "+name+" with (force)") // fails if the test stopped Postgres, which also removes the database
 	})
 	return p.dsn(name)
 }

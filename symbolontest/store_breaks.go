@@ -243,7 +243,7 @@ func testOnLink(w *world) {
 	fail = nil
 	link := w.link(id)
 	w.link(id)
-	same(w, "the last call", calls[len(calls)-1], link) // there are more where the store had to begin again
+	same(w, "the last call", calls[len(calls)-1], link) // there are more calls if the store repeated the transaction
 	same(w, "scribbles", w.Scribbled(), 1)
 
 	byRow := w.identity("")

@@ -244,7 +244,7 @@ func testBreaker(w *world) {
 	_, err := w.linker.Link(w.ctx, seen(unlucky))
 	w.wantErr(err, symbolon.ErrOnHold)
 	same(w, "history", w.events(unlucky.ID), "link.held finding.opened")
-	w.link(w.identity("")) // nobody else is held
+	w.link(w.identity("")) // other identities are not held
 }
 
 func testCancel(w *world) {

@@ -129,7 +129,7 @@ func (s *goldenServer) ask(side, request, body string, header ...string) string 
 		fmt.Fprintf(&s.text, "> %s\n", body)
 	}
 	if w.Close {
-		w.Header.Set("Connection", "close") // net/http takes it out
+		w.Header.Set("Connection", "close") // net/http removes it
 	}
 	fmt.Fprintf(&s.text, "< %d%s\n", w.StatusCode, shorten(w.Header))
 	for _, name := range slices.Sorted(maps.Keys(w.Header)) {
@@ -398,11 +398,11 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 	operator("GET /admin/users/"+adasUser, "")
 	operator("GET /admin/users/"+bobsUser, "")
 	operator("GET /admin/identities/"+ada.IdentityID, "")
-	s.ask(s.public, "GET /auth", "", "X-Session-Token", ada.Token) // it is on hold
+	s.ask(s.public, "GET /auth", "", "X-Session-Token", ada.Token) // the identity is on hold
 	s.ask(s.public, "GET /auth/optional", "", "X-Session-Token", ada.Token)
 
 	s.title("Reconcile and findings")
-	operator("GET /admin/findings", "") // of several the order is their identities', and so another each time
+	operator("GET /admin/findings", "") // only one, because several are in the order of random IDs
 	for _, body := range []string{"junk", "[]", `{"repare":true}`, `{"repair":"yes"}`, `{"only":["telepathy"]}`, `{"allow_missing":-1}`} {
 		operator("POST /admin/reconcile", body)
 	}
@@ -476,7 +476,7 @@ func keylessServer(t *testing.T) *goldenServer {
 	s.ask(s.operator, "POST /admin/reconcile", "")
 	s.ask(s.operator, "DELETE /admin/sessions/"+ada.SessionID, "")
 	s.ask(s.operator, "DELETE /admin/users/42", "")
-	s.title("Ory does not answer") // last: for a second the server asks it nothing more
+	s.title("Ory does not answer") // last, because the server does not ask Ory for a second afterwards
 	carol := s.somebody(ory, "carol")
 	ory.Break(fakeory.Failing{Route: "GET /sessions/whoami"})
 	s.ask(s.public, "GET /auth", "", "X-Session-Token", carol.Token)

@@ -28,7 +28,7 @@ func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name)
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // it is source
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // source code
 			t.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ var serve = map[string]func(t *testing.T, a App) (url string){
 		gin.SetMode(gin.ReleaseMode)
 		return netHTTP(t, Gin(a))
 	},
-	"fiber": func(t *testing.T, a App) string { // on fasthttp, as it is run
+	"fiber": func(t *testing.T, a App) string { // on fasthttp, as in production
 		app := Fiber(a)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -164,7 +164,7 @@ func TestShippedGRPC(t *testing.T) {
 			t.Errorf("%s, a stranger: %d", prefix, got.status)
 		}
 		if got := asks.ask(t, request(http.Header{"Cookie": {"a=b", "ory_kratos_session=" + p.Cookie}})); got.status != want.person {
-			t.Errorf("%s, somebody: %d", prefix, got.status)
+			t.Errorf("%s, signed in: %d", prefix, got.status)
 		}
 	}
 }

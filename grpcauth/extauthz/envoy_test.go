@@ -109,7 +109,7 @@ func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 		}
 	}
 	for _, h := range ok.GetHeaders() {
-		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || h.GetAppend() != nil { //nolint:staticcheck // earlier versions look at it
+		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || h.GetAppend() != nil { //nolint:staticcheck // earlier versions read it
 			t.Errorf("%v does not replace the client's header", h)
 		}
 		drop(h.GetHeader().GetKey())

@@ -62,7 +62,7 @@ func TestPackageFiles(t *testing.T) {
 	const most = 20
 	limits := map[string]int{
 		"cmd/symbolon": 30,   // a file for each command
-		"session":      18,   // proxies, assertions and tokens left it for packages of their own
+		"session":      18,   // proxies, assertions and tokens have their own packages
 		"sqlstore":     1000, // a file for each transaction of one Store
 		"symbolontest": 1000, // a file for each server that tests start
 	}

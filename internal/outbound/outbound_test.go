@@ -25,7 +25,7 @@ func TestClient(t *testing.T) {
 	own, given := &http.Transport{}, &http.Transport{}
 	h := &http.Client{Transport: given, Timeout: time.Minute, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 	c := Client(h, own)
-	if c.Transport != given || c.Timeout != time.Minute || c.Jar != nil || c.CheckRedirect(nil, nil) != http.ErrUseLastResponse { //nolint:errorlint // net/http compares it, too
+	if c.Transport != given || c.Timeout != time.Minute || c.Jar != nil || c.CheckRedirect(nil, nil) != http.ErrUseLastResponse { //nolint:errorlint // net/http also compares it so
 		t.Errorf("%+v", c)
 	}
 	if Client(nil, own).Transport != own || Client(&http.Client{}, own).Transport != own {

@@ -28,7 +28,7 @@ var held struct {
 func Free() (int, error) {
 	var last error
 	for range 100 {
-		port := first + rand.IntN(count) //nolint:gosec // nobody gains by guessing it
+		port := first + rand.IntN(count) //nolint:gosec // not a secret
 		if last = hold(port); last == nil {
 			return port, nil
 		}

@@ -152,7 +152,7 @@ func oneAnswer(ctx context.Context, address string, p person) (map[string]string
 	}
 	out := map[string]string{}
 	for name, values := range header {
-		if name != "Date" && name != "Content-Length" { // net/http's own
+		if name != "Date" && name != "Content-Length" { // added by net/http
 			out[name] = values[0]
 		}
 	}

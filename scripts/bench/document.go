@@ -23,7 +23,7 @@ func publish(path, heading, text string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.WriteFile(path, []byte(replacePart(string(doc), heading, text)), 0o644) //nolint:gosec // a document
+	return os.WriteFile(path, []byte(replacePart(string(doc), heading, text)), 0o644) //nolint:gosec // a public document
 }
 
 // replacePart replaces the part with the same heading, or appends it.

@@ -102,7 +102,7 @@ func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error
 		{ours(store, "events"), []string{"project", "at", "kind", "identity_id", "user_id", "way", "detail"}},
 	} {
 		text := fmt.Sprintf("insert into %s (%s) values %s", table.name, strings.Join(table.columns, ", "), placeholders(store.Dialect, len(table.columns)))
-		stmt, err := store.DB.PrepareContext(ctx, text) //nolint:sqlclosecheck // ends with the database
+		stmt, err := store.DB.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ func (b *bareInsert) insert(ctx context.Context, all [][3][]any) error {
 			return err
 		}
 		for i, stmt := range b.stmts {
-			if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, values[i]...); err != nil { //nolint:sqlclosecheck // ends with tx
+			if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, values[i]...); err != nil { //nolint:sqlclosecheck // closed with tx
 				_ = tx.Rollback()
 				return err
 			}
@@ -175,7 +175,7 @@ func sameCounts(ctx context.Context, stores [2]*sqlstore.Store, want int) error 
 	for _, store := range stores {
 		for _, table := range []string{"symbolon_users", ours(store, "links"), ours(store, "events")} {
 			var n int
-			if err := store.DB.QueryRowContext(ctx, `select count(*) from `+table).Scan(&n); err != nil { //nolint:gosec // our own names
+			if err := store.DB.QueryRowContext(ctx, `select count(*) from `+table).Scan(&n); err != nil { //nolint:gosec // fixed names
 				return err
 			}
 			if n != want {

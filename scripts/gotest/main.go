@@ -99,7 +99,7 @@ func (s *sharedWriter) Write(b []byte) (int, error) {
 }
 
 func test(ctx context.Context, lane int, j job, options []string, report *report, errs io.Writer) error {
-	args := slices.Concat([]string{"test", "-json"}, j.flags, options, j.packages) // the caller's options come last and win
+	args := slices.Concat([]string{"test", "-json"}, j.flags, options, j.packages) // the caller's options override, because they come last
 	cmd := exec.CommandContext(ctx, "go", args...)                                 //nolint:gosec // the caller's own arguments
 	cmd.Dir, cmd.Stderr = j.dir, errs
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -72,7 +72,7 @@ func (r *report) readLine(line []byte, lane int) {
 	if json.Unmarshal(line, &e) == nil {
 		r.add(e, lane)
 	} else if len(line) > 0 {
-		r.printf("%s", line) // go test itself had something to say
+		r.printf("%s", line) // output of go test itself
 	}
 }
 

@@ -38,7 +38,7 @@ const (
 func encode(v any) []byte {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(v); err != nil {
-		panic("fakeory: " + err.Error()) // a type of our own
+		panic("fakeory: " + err.Error()) // our own types can be encoded
 	}
 	return b.Bytes()
 }

@@ -121,7 +121,7 @@ func (s *stage) compareHook(to *receiver, c hookCapture) {
 	if json.Unmarshal([]byte(sent.text), &have) != nil || json.Unmarshal(want.Body, &had) != nil {
 		s.Fatalf("sent %s", sent.text)
 	}
-	delete(have.(map[string]any)["request_headers"].(map[string]any), "Accept-Encoding") // our client's own
+	delete(have.(map[string]any)["request_headers"].(map[string]any), "Accept-Encoding") // added by our client
 	s.same("", have, had)
 }
 

@@ -312,7 +312,7 @@ func batches(t *testing.T, s subject) {
 	if len(list) != 2 || list[1].(map[string]any)["action"] != "create" {
 		t.Fatalf("batch: %s", r.text)
 	}
-	expect(t, 404, "", "GET", s.at(list[1].(map[string]any)["identity"].(string)), "") // one conflict undoes all
+	expect(t, 404, "", "GET", s.at(list[1].(map[string]any)["identity"].(string)), "") // one conflict rolls all back
 	expect(t, 200, `"code":400`, "PATCH", s.admin+"/admin/identities", batch(item(1, "no-address")))
 	expect(t, 400, `uuid: incorrect UUID length 10 in string \"not-a-uuid\"`, "PATCH", s.admin+"/admin/identities", `{"identities":[{"patch_id":"not-a-uuid","create":{"traits":{}}}]}`)
 }

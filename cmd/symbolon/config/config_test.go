@@ -245,7 +245,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"a secret that everybody may read", "secret: " + cmdtest.Secret, 0o644, "chmod 600"},
 		{"a password in the DSN", "secret: ${SYMBOLON_SECRET}\ndatabase: postgres://u:pw@h/d", 0o644, "chmod 600"},
-		{"a secret that nobody else may read", "secret: " + cmdtest.Secret, 0o600, ""},
+		{"a secret that only the owner may read", "secret: " + cmdtest.Secret, 0o600, ""},
 		{"no secret in the file", "secret: ${SYMBOLON_SECRET}\nserve: {public: ':0'}", 0o644, ""},
 		{"a trailing slash", "ory: {public_url: http://127.0.0.1:4433/}", 0o600, "slash"},
 	} {

@@ -44,7 +44,7 @@ func TestAdminErase(t *testing.T) {
 		}
 	}
 	for name, path := range map[string]string{
-		"nobody's user": "/admin/users/42", "nobody's identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
+		"an unknown user": "/admin/users/42", "an unknown identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
 		"an identity as a user": "/admin/users/" + p.IdentityID, "a user as an identity": "/admin/identities/" + user,
 	} {
 		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 404 {
@@ -60,7 +60,7 @@ func TestAdminErase(t *testing.T) {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	if m.signIn(t, p.Token) != user {
-		t.Fatal("somebody was erased")
+		t.Fatal("a person was erased")
 	}
 
 	// Ory does not delete: the answer is 202, the identity is denied at once, and the
@@ -68,7 +68,7 @@ func TestAdminErase(t *testing.T) {
 	repaired := m.ory.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
 	var w *httptest.ResponseRecorder
 	var e system.Erasure
-	cmdtest.Eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
+	cmdtest.Eventually(t, "the erasure waits for Ory", func() bool { // a request waits two seconds
 		w = cmdtest.Ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
 		e = decode(w.Body.String())
 		return w.Code != 202 || e.Step == symbolon.EraseIdentity

@@ -72,7 +72,7 @@ func TestAdminReconcile(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, want := range []string{`symbolon_findings_open{kind="foreign_back_reference"} 1`, `symbolon_findings_open{kind="user_gone"} 0`, `symbolon_reconcile_runs_total{result="done"} 2`} {
-		cmdtest.Eventually(t, "the metrics say: "+want, func() bool { // a database that is slow to count is asked again 15 s later
+		cmdtest.Eventually(t, "the metrics say: "+want, func() bool { // if the count is slow, the next one follows after 15 s
 			return strings.Contains(cmdtest.Ask(i.Operator(), "GET", "/metrics", "").Body.String(), want)
 		})
 	}

@@ -95,7 +95,7 @@ func TestOperatorRoutesAreExact(t *testing.T) {
 				if _, err := url.ParseRequestURI(near); err != nil || near == path || near == "/metrics" {
 					continue // a client's URL parser never sends this path
 				}
-				refused([]int{404, 405, 400}, method, near, "") // 405 and 400: it is nearly another route
+				refused([]int{404, 405, 400}, method, near, "") // 405 and 400 if the path matches another route
 			}
 			for _, value := range []string{"42", "%00", "%ff", "%0d%0aX:%20y", "1%27%20or%201=1--", "00000000-0000-0000-0000-000000000000", "%7B" + id + "%7D", "urn:uuid:" + id,
 				id[:35], id + "0", "..", "%2e%2e", "a%2Fb", strings.Repeat("a", 10<<10), nobody, "-1", "99999999999999999999"} {
@@ -121,7 +121,7 @@ func TestOperatorRoutesAreExact(t *testing.T) {
 		t.Errorf("something changed. Before:\n%s\nafter:\n%s", before, after)
 	}
 	if !i.ory.HasIdentity(id) || i.signIn(t, token) != user {
-		t.Error("somebody was touched")
+		t.Error("a row was changed")
 	}
 }
 
@@ -247,7 +247,7 @@ func TestBusyDatabase(t *testing.T) {
 	if err := held.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	cmdtest.Eventually(t, "nobody writes any more", func() bool { return cmdtest.Ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
+	cmdtest.Eventually(t, "no other process writes", func() bool { return cmdtest.Ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
 	if i.signIn(t, token) != user {
 		t.Error("the user changed")
 	}

@@ -113,7 +113,7 @@ func TestRevokeBadInput(t *testing.T) {
 		{"DELETE", "/admin/sessions", 404, "not_found"},
 		{"GET", "/admin/sessions/5e000000-0000-4000-8000-999999999999", 405, "method_not_allowed"},
 		{"DELETE", "/admin/identities/42/sessions", 400, "invalid_request"},
-		{"DELETE", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 204, ""}, // none is left
+		{"DELETE", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 204, ""}, // no session is left
 		{"POST", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 405, "method_not_allowed"},
 	} {
 		w := cmdtest.Ask(i.Operator(), test.method, test.path, "")

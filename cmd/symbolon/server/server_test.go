@@ -220,7 +220,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 						{"X-Symbolon-Key", keys.Link[0]}, {"X-Symbolon-Key", keys.Sync[0]}, {"X-Symbolon-Key", keys.Reserve[0]}} {
 						body := fmt.Sprintf(`{"identity_id":%q,"user_id":%q,"columns":{"traits.email":%q},"metadata_public":{"x":%q}}`, id, canary, canary, canary)
 						w := cmdtest.Ask(h, method, path+"?token="+canary, body, header...)
-						if path != "/admin/links" && path != "/hooks/reserve" { // who sent it may see it again
+						if path != "/admin/links" && path != "/hooks/reserve" { // the answer may repeat what the client sent
 							_, _ = fmt.Fprintln(&shown, path, w.Code, w.Header(), w.Body)
 						}
 					}

@@ -38,7 +38,7 @@ func main() {
 	if len(os.Args) != 5 {
 		fail("usage: go JWKS-URL ISSUER AUDIENCE TOKEN")
 	}
-	res, err := http.Get(os.Args[1]) //nolint:gosec,noctx // whoever runs this names it, and may stop it
+	res, err := http.Get(os.Args[1]) //nolint:gosec,noctx // the caller chooses the URL and can stop the program
 	if err != nil {
 		fail(err)
 	}

@@ -27,7 +27,7 @@ func totp(t *testing.T, secret string, at time.Time) string {
 }
 
 func TestTOTP(t *testing.T) {
-	if got := totp(t, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", time.Unix(1111111109, 0)); got != "081804" { // of the RFC, six digits of eight
+	if got := totp(t, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", time.Unix(1111111109, 0)); got != "081804" { // six of the eight digits in the RFC
 		t.Fatalf("got %s", got)
 	}
 }

@@ -31,7 +31,7 @@ func TestNarrowAndDark(t *testing.T) {
 	ada.open("/login")
 	fits("login")
 	address := "ada" + strings.Repeat(".of.london", 6) + "@" + strings.Repeat("example.", 4) + "org"
-	ada.signUp(strings.Replace(address, "@", ".@", 1), long[:90], "short") // no address; the message repeats it
+	ada.signUp(strings.Replace(address, "@", ".@", 1), long[:90], "short") // not a valid address; the message repeats it
 	ada.at("/registration", 200, "is not valid")
 	fits("registration_no_address")
 	ada.fillIn(address, long[:90], "short")

@@ -103,7 +103,7 @@ func TestRefusedSignUps(t *testing.T) {
 	}
 	ada.picture("registration_short_password")
 	w.matched(0)
-	ada.fillIn("ada@example.org", "Ada", password) // the same form, put right
+	ada.fillIn("ada@example.org", "Ada", password) // the same form, corrected
 	ada.at("/notes", 200)
 	w.matched(1)
 

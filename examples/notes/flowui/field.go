@@ -126,7 +126,7 @@ func (o Options) input(f *field, a Attributes) {
 		f.InputMode = "numeric"
 	}
 	if f.Type == "password" {
-		f.Value = "" // Ory never sends one; a page never shows one
+		f.Value = "" // a page never shows a password
 	}
 }
 

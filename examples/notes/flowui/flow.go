@@ -26,9 +26,9 @@ type Flow struct {
 	Kind         Kind   `json:"-"`
 	ID           string `json:"id"`
 	State        string `json:"state"`         // choose_method, sent_email, passed_challenge, show_form, success
-	RequestURL   string `json:"request_url"`   // the URL that started the flow, with the query it was started with
-	ReturnTo     string `json:"return_to"`     // where Ory sends the browser afterwards; may be empty
-	Refresh      bool   `json:"refresh"`       // login only: somebody signed in confirms that it is them
+	RequestURL   string `json:"request_url"`   // the URL that started the flow, with its query
+	ReturnTo     string `json:"return_to"`     // where Ory redirects the browser at the end; may be empty
+	Refresh      bool   `json:"refresh"`       // login only: a signed-in person confirms the identity
 	RequestedAAL string `json:"requested_aal"` // login only: aal1, or aal2 for the second factor
 	UI           UI     `json:"ui"`
 }
@@ -58,7 +58,7 @@ type Attributes struct {
 
 	// input
 	Name           string `json:"name"`
-	InputType      string `json:"type"` // a script's MIME type, too
+	InputType      string `json:"type"` // or the MIME type of a script
 	Value          Value  `json:"value"`
 	Required       bool   `json:"required"`
 	Disabled       bool   `json:"disabled"`

@@ -58,7 +58,7 @@ func Render(f *Flow, o Options) (template.HTML, error) {
 	if err := forms.ExecuteTemplate(&b, "flow", p); err != nil {
 		return "", fmt.Errorf("render %s flow: %w", f.Kind, err)
 	}
-	return template.HTML(b.String()), nil //nolint:gosec // html/template made it
+	return template.HTML(b.String()), nil //nolint:gosec // made by html/template
 }
 
 func (o Options) sections(f *Flow) []section {

@@ -54,7 +54,7 @@ func (a *App) start(w http.ResponseWriter, r *http.Request, kind flowui.Kind) {
 		return
 	}
 	asked, q := r.URL.Query(), url.Values{}
-	if to := asked.Get("return_to"); to != "" || kind != flowui.Settings { // a settings page stays where it is
+	if to := asked.Get("return_to"); to != "" || kind != flowui.Settings { // the settings page does not redirect at the end
 		q.Set("return_to", a.returnTo(to))
 	}
 	if kind == flowui.Login && asked.Get("aal") == "aal2" {
@@ -173,6 +173,6 @@ func (a *App) clearRestarts(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) setRestarts(w http.ResponseWriter, value string, age int) {
-	http.SetCookie(w, &http.Cookie{Name: restartCookie, Value: value, Path: "/", MaxAge: age, //nolint:gosec // Secure wherever it can be
+	http.SetCookie(w, &http.Cookie{Name: restartCookie, Value: value, Path: "/", MaxAge: age, //nolint:gosec // Secure if the URL is https
 		Secure: strings.HasPrefix(a.URL, "https:"), HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }

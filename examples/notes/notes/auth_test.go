@@ -164,7 +164,7 @@ func TestLogoutIsFelt(t *testing.T) {
 	s := newSite(t)
 	s.want(s.get("/notes", "ada"), 200, "")
 	s.ory.revoke("ada")
-	s.want(s.get("/notes", "ada"), 200, "") // Ory's word counts for ten seconds
+	s.want(s.get("/notes", "ada"), 200, "") // Ory's answer is used for ten seconds
 	s.want(s.do("POST", "/logout", "ada", url.Values{}), 303, s.ory.URL+"/self-service/logout?token=t")
 	s.want(s.get("/notes", "ada"), 303, "/login?return_to=%2Fnotes")
 }

@@ -168,7 +168,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "notes ?#.db")) // a path may hold anything
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "notes ?#.db")) // a path with special characters
 	if err != nil {
 		t.Fatal(err)
 	}

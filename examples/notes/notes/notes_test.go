@@ -114,7 +114,7 @@ func TestWhoMayIn(t *testing.T) {
 		"":     {303, "/login?return_to=%2Fnotes"},
 		"gone": {303, "/login?return_to=%2Fnotes"},
 		"half": {303, factor},
-		"sick": {503, ""}, // "don't know" is neither yes nor no
+		"sick": {503, ""}, // "don't know" is not a denial
 		"ada":  {200, ""},
 	} {
 		s.want(s.get("/notes", who), want.status, want.location)
@@ -134,11 +134,11 @@ func TestOryIsDown(t *testing.T) {
 			t.Errorf("%s: no Retry-After, or a link to log in:\n%s", target, body)
 		}
 	}
-	s.want(s.get("/login", ""), 503, "", "Sign-in is not reachable") // better than the browser's own page about a dead address
+	s.want(s.get("/login", ""), 503, "", "Sign-in is not reachable") // our page instead of the browser's error page
 	s.want(s.get("/", ""), 200, "", `href="/registration"`)
 	s.ory.Close()
 	s.want(s.get("/notes", "ada-2"), 503, "")
-	s.want(s.get("/notes", "ada"), 200, "") // Ory's word of a moment ago
+	s.want(s.get("/notes", "ada"), 200, "") // from the cache
 	s.want(s.do("POST", "/notes", "ada", note("kept")), 303, "/notes")
 	s.want(s.get("/", "ada-2"), 200, "", "Sign-in is not reachable right now", `href="/notes"`)
 	s.want(s.get("/error?id=csrf", "ada-2"), 503, "", "Sign-in is not reachable")

@@ -27,8 +27,8 @@ type nav string
 const (
 	navUser     nav = "user"
 	navStranger nav = "stranger"
-	navOut      nav = "out"  // signed in at Ory, and not let in here: the way out only
-	navNone     nav = "none" // nobody knows who it is
+	navOut      nav = "out"  // signed in at Ory and denied here: only a logout
+	navNone     nav = "none" // unknown whether the person is signed in
 )
 
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, title string, page any) {

@@ -20,7 +20,7 @@ func TestBalances(t *testing.T) {
 		},
 		"caddy": func(config, second string) string {
 			config = strings.Replace(config, "forward_auth ", "forward_auth "+second+" ", 1)
-			return strings.Replace(config, "lb_policy", "lb_retries 1\nfail_duration 1s\nlb_policy", 1) // as its README says
+			return strings.Replace(config, "lb_policy", "lb_retries 1\nfail_duration 1s\nlb_policy", 1) // as Caddy's README says
 		},
 		"haproxy": func(config, second string) string {
 			return strings.TrimSpace(config) + "\n    server symbolon2 " + second + " check inter 1s rise 1\n"

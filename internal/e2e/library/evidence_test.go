@@ -172,7 +172,7 @@ func TestBreaker(t *testing.T) {
 		}
 		p := w.create(w.mail("unrelated"), `{"id":"nobody"}`)
 		if status, _ := w.get(p.Token); status != 200 {
-			t.Errorf("somebody else: %d", status)
+			t.Errorf("another person: %d", status)
 		}
 	})
 }

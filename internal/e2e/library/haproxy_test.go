@@ -31,7 +31,7 @@ func TestHAProxyCarries(t *testing.T) {
 		if r.Header.Get("Upgrade") == "websocket" && r.Header.Get("Connection") == "upgrade" {
 			w.Header().Set("Connection", "Upgrade")
 			w.Header().Set("Upgrade", "websocket")
-			w.Header().Set("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") // of the key in RFC 6455
+			w.Header().Set("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") // for the key in RFC 6455
 			w.WriteHeader(http.StatusSwitchingProtocols)
 			return
 		}

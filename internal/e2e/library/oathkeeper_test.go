@@ -115,17 +115,17 @@ func TestOathkeeperItself(t *testing.T) {
 		attempt
 		want string // the user; "" means a 401
 	}{
-		"a token":              {attempt{headers: token}, g.user},
-		"a cookie":             {attempt{headers: cookie}, g.user},
-		"HEAD":                 {attempt{method: "HEAD", headers: cookie}, g.user},
-		"POST":                 {attempt{method: "POST", headers: cookie + "Content-Length: 2\r\n", body: "ab"}, g.user},
-		"a query":              {attempt{target: "/notes?tokenize_as=x&x=1", headers: token}, g.user},
-		"a token wins":         {attempt{headers: cookie + "X-Session-Token: " + other.Token + "\r\n"}, string(g.linked(other.IdentityID))},
-		"a junk token loses":   {attempt{headers: cookie + "X-Session-Token: x\r\n"}, ""},
-		"a Bearer token":       {attempt{headers: "Authorization: Bearer " + g.person.Token + "\r\n"}, ""},
-		"nobody":               {attempt{}, ""},
-		"nobody, with a user":  {attempt{headers: "X-User-Id: evil\r\n"}, ""},
-		"nobody, with a query": {attempt{target: "/?optional=1"}, ""},
+		"a token":             {attempt{headers: token}, g.user},
+		"a cookie":            {attempt{headers: cookie}, g.user},
+		"HEAD":                {attempt{method: "HEAD", headers: cookie}, g.user},
+		"POST":                {attempt{method: "POST", headers: cookie + "Content-Length: 2\r\n", body: "ab"}, g.user},
+		"a query":             {attempt{target: "/notes?tokenize_as=x&x=1", headers: token}, g.user},
+		"a token wins":        {attempt{headers: cookie + "X-Session-Token: " + other.Token + "\r\n"}, string(g.linked(other.IdentityID))},
+		"a junk token loses":  {attempt{headers: cookie + "X-Session-Token: x\r\n"}, ""},
+		"a Bearer token":      {attempt{headers: "Authorization: Bearer " + g.person.Token + "\r\n"}, ""},
+		"no session":          {attempt{}, ""},
+		"no session, a user":  {attempt{headers: "X-User-Id: evil\r\n"}, ""},
+		"no session, a query": {attempt{target: "/?optional=1"}, ""},
 	} {
 		status, h := g.told(name, row.attempt)
 		if row.want == "" && status != 401 || row.want != "" && (status != 200 || h.Get("X-User-Id") != row.want) {

@@ -98,7 +98,7 @@ func TestOptional(t *testing.T) {
 			t.Errorf("signed in: %d %q", status, user)
 		}
 		if status, user := ask(t, app.URL, "ory_st_ThisTokenWasNeverIssuedByAnybody1"); status != 200 || user != "" {
-			t.Errorf("nobody: %d %q", status, user)
+			t.Errorf("without a session: %d %q", status, user)
 		}
 		w.kratos.Stop()
 		if status, _ := ask(t, app.URL, "ory_st_ThisTokenWasNeverIssuedByAnybody2"); status != 503 {

@@ -158,7 +158,7 @@ func TestProxies(t *testing.T) {
 				t.Errorf("the application sees %v", seen)
 			}
 			if status, _ := fetch(t, front, nil); status != 401 {
-				t.Errorf("nobody: %d", status)
+				t.Errorf("without a session: %d", status)
 			}
 			strict := "http://" + b.start(proxy, "/auth/aal2") + "/"
 			if status, _ := fetch(t, strict, signedIn); status != 403 {
@@ -342,7 +342,7 @@ func TestNodeBehindNginx(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, _ := fetch(t, front, map[string]string{"X-User-Id": "evil"}); status != 401 {
-		t.Errorf("nobody: %d", status)
+		t.Errorf("without a session: %d", status)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestReadmeNginx(t *testing.T) {
 		t.Errorf("a client that sends X-User-Id: %d %s, want %s", status, body, want)
 	}
 	if status, body := fetch(t, front, map[string]string{"X-User-Id": "1"}); status != 401 {
-		t.Errorf("nobody: %d %s", status, body)
+		t.Errorf("without a session: %d %s", status, body)
 	}
 	w.kratos.Stop()
 	w.forgetAnswers()

@@ -44,7 +44,7 @@ func TestRefusals(t *testing.T) {
 					if res.StatusCode != told[said] {
 						t.Errorf("%s: Symbolon answered %d, the client got %d, want %d", method, said, res.StatusCode, told[said])
 					}
-					passedOn := proxy != "nginx" && told[said] == said // nginx answers with a page of its own
+					passedOn := proxy != "nginx" && told[said] == said // nginx replaces the answer by its own page
 					if body := res.said == "what Symbolon said"; body != (passedOn && method != "HEAD") {
 						t.Errorf("%s: Symbolon answered %d, the client got %q", method, said, res.said)
 					}

@@ -111,7 +111,7 @@ func newTurnstile(t *testing.T, admin string) *turnstile {
 	s := &turnstile{}
 	s.left.Store(math.MaxInt64)
 	through := httputil.NewSingleHostReverseProxy(target)
-	through.ErrorLog = log.New(io.Discard, "", 0) // of those who were killed
+	through.ErrorLog = log.New(io.Discard, "", 0) // errors of killed processes
 	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/admin/identities/") && s.left.Add(-1) < 0 {
 			<-r.Context().Done()

@@ -175,7 +175,7 @@ func (w *world) sayNo(t *testing.T, app *nodeApp) {
 	}
 	app.kill()
 	// An older user of the application has the address.
-	line := `{"id":77,"identity_id":"","email":"Taken@example.com"}` + "\n" + `{"id":78,"ident` // and half a line
+	line := `{"id":77,"identity_id":"","email":"Taken@example.com"}` + "\n" + `{"id":78,"ident` // half a line, as after a kill
 	if err := os.WriteFile(app.users, append(text, line...), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestKilledBetweenCreateAndCommit(t *testing.T) {
 		}))
 		t.Cleanup(tap.Close)
 		w := startWorld(t, world{database: database, killed: true, actions: []string{"none"},
-			env: []string{"SYMBOLON_RECONCILE_EVERY=0s"}, // which would ask before the request does
+			env: []string{"SYMBOLON_RECONCILE_EVERY=0s"}, // a run would ask before the request
 			before: func(w *world) {
 				app = startNode(t, w.server)
 				w.server.set("SYMBOLON_USERS_CREATE_URL=" + tap.URL + "/internal/users")

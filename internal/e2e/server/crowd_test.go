@@ -140,7 +140,7 @@ func (p *taps) before(t *testing.T, adminURL string) string {
 		t.Fatal(err)
 	}
 	through := httputil.NewSingleHostReverseProxy(target)
-	through.ErrorLog = log.New(io.Discard, "", 0) // of those who were killed
+	through.ErrorLog = log.New(io.Discard, "", 0) // errors of killed processes
 	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPatch:
@@ -207,7 +207,7 @@ func (c *crowd) signUp(ctx context.Context, t *testing.T, n *int) {
 	*n++
 	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), cmdtest.Password, "Somebody")
 	if err != nil {
-		t.Errorf("a sign-up: %v", err) // whatever becomes of Symbolon
+		t.Errorf("a sign-up: %v", err) // sign-ups succeed also while Symbolon is killed
 		return
 	}
 	c.mu.Lock()

@@ -196,7 +196,7 @@ func (k *killer) run(t *testing.T, w *world, p killPoint, args ...string) (strin
 func TestEraseKilled(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
-		w := startWorld(t, world{database: database, killed: true, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases: caches hear nothing of it
+		w := startWorld(t, world{database: database, killed: true, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases, and the server may get no purge
 		k := startKiller(t, w)
 		before, killed := 0, 0
 		points := k.points(t, w)
@@ -209,7 +209,7 @@ func TestEraseKilled(t *testing.T) {
 				} else if point.what != last.what || point.n < last.n-3 { // the number of messages varies a little
 					t.Error("the erasure finished before the kill")
 				}
-				_, _ = k.run(t, w, point, "erase", "--resume") // and once more, if it comes so far
+				_, _ = k.run(t, w, point, "erase", "--resume") // killed a second time, if the point is reached again
 				if out, err := k.run(t, w, killPoint{}, "erase", "--resume"); err != nil {
 					t.Errorf("resume: %v\n%s", err, out)
 				}
@@ -237,7 +237,7 @@ func TestEraseKilled(t *testing.T) {
 func (w *world) linkedPerson(t *testing.T, email string) (p *symbolontest.Person, user string) {
 	t.Helper()
 	p = w.register(t, email)
-	cmdtest.Eventually(t, "the first request is let in", func() bool { // a slow machine's answers are older than max_stale
+	cmdtest.Eventually(t, "the first request is let in", func() bool { // on a slow machine answers can be older than max_stale
 		var status int
 		status, user = w.auth(t, p)
 		return status == 200

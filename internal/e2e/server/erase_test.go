@@ -79,7 +79,7 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 		t.Errorf("the ledger says %+v, findings %v", known.Link, known.Findings)
 	}
 	complete(t, known.Erasure)
-	w.traceless(t, p.Email, "Somebody") // the name of everybody who was registered here and does not stay
+	w.traceless(t, p.Email, "Somebody") // the name of all erased people
 }
 
 // eraseNow has the operator erase a person. It repeats the request until the erasure has
@@ -138,7 +138,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			cmdtest.Eventually(t, "the server has heard whom another process erased", func() bool {
+			cmdtest.Eventually(t, "the server knows of the erasure by another process", func() bool {
 				status, _ := w.auth(t, again)
 				return status != 200
 			})
@@ -151,7 +151,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if status, user := w.auth(t, stays); status != 200 || user != staying {
-			t.Errorf("somebody else: %d %s", status, user)
+			t.Errorf("another person: %d %s", status, user)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func TestServeBehindHAProxy(t *testing.T) {
 	if got := told("/auth", token...); got != "200 "+user+" aal1" {
 		t.Errorf("Kratos is stopped, her session is cached: %q", got)
 	}
-	cmdtest.Eventually(t, "what is cached is too old", func() bool { return told("/auth", token...) == "503 unavailable" })
+	cmdtest.Eventually(t, "cached answers are too old", func() bool { return told("/auth", token...) == "503 unavailable" })
 	if got := told("/auth/optional", token...); got != "503 unavailable" {
 		t.Errorf("Kratos is stopped, strangers are let in: %q", got)
 	}

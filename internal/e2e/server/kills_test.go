@@ -48,7 +48,7 @@ func TestKilledUnderLoad(t *testing.T) {
 			c.w.server.kill()
 			l := c.nothingLost(t)
 			if l.run != "" && l.run != run && !slices.Contains(underWay, "reconcile") {
-				underWay = append(underWay, "reconcile") // between two of its requests
+				underWay = append(underWay, "reconcile") // killed between two requests of a run
 			}
 			run = l.run
 			for _, what := range underWay {

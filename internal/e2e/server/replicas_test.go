@@ -154,7 +154,7 @@ var oneUserEach = porcupine.Model{
 	Step: func(state, _, output any) (bool, any) {
 		has, says := state.(string), output.(string)
 		switch {
-		case says == "": // a hook's answer names nobody
+		case says == "": // a hook's answer names no user
 			return true, state
 		case has == "":
 			return true, says

@@ -112,7 +112,7 @@ func (d *demo) linkAnswered(ctx context.Context, who *traveller, end func(hook) 
 		return false, err
 	case h.lost:
 		return false, errors.New("the link hook was lost")
-	case h.answer == "queued": // Symbolon could not follow it at once, and does soon
+	case h.answer == "queued": // Symbolon follows it later
 		err = d.waitLinked(ctx, who)
 	default:
 		err = same("the answer to the link hook", h.answer, "done")

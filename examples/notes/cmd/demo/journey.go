@@ -174,7 +174,7 @@ func (d *demo) comeBack(ctx context.Context, who *traveller) error {
 func (d *demo) logIn(ctx context.Context, who *traveller) error {
 	err := d.insist(ctx, who, "log-in", func() (*page, error) {
 		form, err := who.get(ctx, d.notesURL()+"/login?return_to="+notesPath)
-		if err != nil || form.next != "" { // signed in already, by an answer that was a 5xx
+		if err != nil || form.next != "" { // signed in already by a request that was answered with a 5xx
 			return form, err
 		}
 		return who.submit(ctx, form, d.kratos.PublicURL, url.Values{"identifier": {who.email}, "password": {password}})
@@ -224,9 +224,9 @@ func (d *demo) firstRequest(ctx context.Context, who *traveller) error {
 		return err
 	}
 	who.hooks = d.tap.count()
-	d.tap.losing("") // the hook may come from here on
+	d.tap.losing("") // hooks are forwarded from here on
 	if who.at.shows(adasNote) {
-		return fmt.Errorf("%s reads somebody else's note", who.name)
+		return fmt.Errorf("%s reads another person's note", who.name)
 	}
 	d.t.row("GET /notes", plain, "200: her page, without a note", "")
 	return d.bonded(ctx, who, 2, "request", "reconcile")

@@ -81,7 +81,7 @@ func holdOf(text string) (func(context.Context, hook), error) {
 	if err != nil || most < 0 || most > time.Minute {
 		return nil, fmt.Errorf("SYMBOLON_DEMO_HOLD_LINK must be a duration between 0s and 1m, not %q", text)
 	}
-	return func(ctx context.Context, _ hook) { _ = wait.For(ctx, rand.N(most+1)) }, nil //nolint:gosec // any time will do
+	return func(ctx context.Context, _ hook) { _ = wait.For(ctx, rand.N(most+1)) }, nil //nolint:gosec // not a secret
 }
 
 func (d *demo) show(ctx context.Context, once bool) error {

@@ -54,14 +54,14 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(h.status)
-	_, _ = w.Write(answer) //nolint:gosec // JSON, and said so
+	_, _ = w.Write(answer) //nolint:gosec // sent with the content type of JSON
 }
 
 func (t *tap) pass(r *http.Request, body []byte, h *hook) ([]byte, error) {
 	if h.name == "link" && t.hold != nil {
 		t.hold(r.Context(), *h)
 	}
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // to Symbolon, whatever the path
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // always to Symbolon
 	if err != nil {
 		return nil, err
 	}
