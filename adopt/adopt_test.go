@@ -141,7 +141,7 @@ func TestApplyAndUndo(t *testing.T) {
 			t.Errorf("again: %+v", again)
 		}
 		if _, left := s.plan(everything); left.Bind != 0 || left.Lines[adopt.Linked] != counts.Bind {
-			t.Errorf("after it: %+v", left)
+			t.Errorf("a plan after the run: %+v", left)
 		}
 		if undone := s.undo(first.Run); undone.Done != counts.Bind || len(undone.Refused) > 0 || s.content() != before {
 			t.Errorf("undone: %+v\n%s\nwas\n%s", undone, s.content(), before)

@@ -109,7 +109,7 @@ func replies() []reply {
 		{name: "too long", means: unclear, status: 201, body: `{"id":"` + long + `x"}`},
 		{name: "NUL", means: unclear, status: 201, body: `{"id":"4\u00002"}`},
 		{name: "a line", means: unclear, status: 201, body: `{"id":"42\n"}`},
-		{name: "a header of its own", means: unclear, status: 201, body: `{"id":"42\r\nX-User-Id: 1"}`},
+		{name: "a line feed and a header in the ID", means: unclear, status: 201, body: `{"id":"42\r\nX-User-Id: 1"}`},
 		{name: "a space before", means: unclear, status: 201, body: `{"id":" 42"}`},
 		{name: "half a surrogate", means: unclear, status: 201, body: `{"id":"\ud800"}`},
 		{name: "a direction", means: unclear, status: 201, body: `{"id":"a\u202eb"}`},

@@ -96,7 +96,7 @@ func TestCallerLeaves(t *testing.T) {
 		})
 		time.Sleep(20 * time.Millisecond)
 		if user, err := c.Create(t.Context(), person(1)); err != nil || user != "u1" {
-			t.Errorf("who stayed: %q, %v", user, err)
+			t.Errorf("the caller that stayed: %q, %v", user, err)
 		}
 		wg.Wait()
 		if app.posts != 1 {

@@ -41,7 +41,7 @@ func TestEnd(t *testing.T) {
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.KeepRow, User: "a"}}, // only the store knows whether the table refused before
 		{"gone already, but the table had refused", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Gone, symbolon.DeleteRow,
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.DeleteRow, User: "a", Retire: "a"}},
-		{"gone already, and its row too", symbolon.Evidence{Link: entry(symbolon.Gone, "a")}, symbolon.Gone, symbolon.DeleteRow, symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, User: "a", Retire: "a"}},
+		{"gone already, with its row", symbolon.Evidence{Link: entry(symbolon.Gone, "a")}, symbolon.Gone, symbolon.DeleteRow, symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, User: "a", Retire: "a"}},
 		{"erased already, its row is left for later", symbolon.Evidence{Link: entry(symbolon.Erased, "a"), User: own, Row: own}, symbolon.Erased, "", symbolon.Plan{Action: symbolon.Keep, User: "a"}},
 		{"gone, then erased", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Erased, "",
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Erased, User: "a", Retire: "a"}},

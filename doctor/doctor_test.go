@@ -32,7 +32,7 @@ func wrong(name string) map[string]doctor.Verdict {
 // and no other check reports one.
 func TestFaults(t *testing.T) {
 	w := install(t, sqlstore.SQLite)
-	t.Run("none", func(t *testing.T) {
+	t.Run("no fault", func(t *testing.T) {
 		got := examine(t, w.doctor())
 		expect(t, got, nil)
 		for name, r := range got {
@@ -155,7 +155,7 @@ func testFile(t *testing.T, w *installation) {
 			delete(hook(s, "reserve"), "response")
 		}, wrong("hooks.can_interrupt"), "reserve in"},
 		{"reserve not last", func(s map[string]any) { setList(s, "password", append(listOf(s, "password"), mine)) }, wrong("hooks.reserve_last"), ""},
-		{"another parse hook before it", func(s map[string]any) { setList(s, "password", append([]any{mine}, listOf(s, "password")...)) }, nil, ""},
+		{"another parse hook before reserve", func(s map[string]any) { setList(s, "password", append([]any{mine}, listOf(s, "password")...)) }, nil, ""},
 		{"link not ignoring", func(s map[string]any) { delete(hook(s, "link"), "response") }, wrong("hooks.link_ignore"), ""},
 		{"wrong key", func(s map[string]any) { setKey(s, "link", "nobody-knows-this-key-nobody-knows") }, wrong("hooks.key"), "link in registration.after.password"},
 		{"the key of another route", func(s map[string]any) { setKey(s, "link", w.actions().Keys.Reserve[0]) }, wrong("hooks.key"), ""},
@@ -179,7 +179,7 @@ func testFile(t *testing.T, w *installation) {
 		{"a body that the operator wrote", func(s map[string]any) {
 			hook(s, "link")["body"] = body("function(ctx) { identity_id: ctx.identity.id }")
 		}, map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "--live"},
-		{"a body that is kept elsewhere", func(s map[string]any) { hook(s, "link")["body"] = "https://example.com/link.jsonnet" },
+		{"a body at another URL", func(s map[string]any) { hook(s, "link")["body"] = "https://example.com/link.jsonnet" },
 			map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "https://"},
 		{"nobody can sign up", func(s map[string]any) {
 			s["flows"].(map[string]any)["registration"].(map[string]any)["enabled"] = false
@@ -297,7 +297,7 @@ func testWay(t *testing.T, w *installation) {
 		{"something else there", w.kratos.PublicURL, wrong("hooks.url")},
 		{"a name that only Kratos may know", "http://symbolon.invalid:4460", map[string]doctor.Verdict{"hooks.url": doctor.Unknown}},
 		{"a redirect that loses the body", redirect(http.StatusMovedPermanently), wrong("hooks.redirect")},
-		{"a redirect that keeps it", redirect(http.StatusTemporaryRedirect), wrong("hooks.redirect")},
+		{"a redirect that keeps the method", redirect(http.StatusTemporaryRedirect), wrong("hooks.redirect")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := w.doctor()
@@ -347,7 +347,7 @@ func testSilent(t *testing.T, w *installation) {
 			t.Errorf("%+v", r)
 		}
 	})
-	t.Run("no hooks are used", func(t *testing.T) {
+	t.Run("no hooks are configured", func(t *testing.T) {
 		d := w.doctor()
 		d.Kratos = nil
 		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.silent": doctor.Skipped})

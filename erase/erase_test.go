@@ -133,7 +133,7 @@ func TestOnlyOneID(t *testing.T) {
 			w.exec(`delete from symbolon_users where id = $1`, string(user))
 			return string(user), p.IdentityID, string(user)
 		}, "revoked its sessions", "no row"},
-		{"an identity that was proved gone, its row kept", func(w *world) (string, string, string) {
+		{"an identity that was proved gone, with its row", func(w *world) (string, string, string) {
 			control, _ := w.linked()
 			p, user := w.linked()
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))
@@ -150,7 +150,7 @@ func TestOnlyOneID(t *testing.T) {
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))
 			return p.IdentityID, p.IdentityID, string(user)
 		}, "no such identity", "anonymised"},
-		{"one whose user went to another identity", func(w *world) (string, string, string) {
+		{"an identity whose user went to another identity", func(w *world) (string, string, string) {
 			control, _ := w.linked()
 			p, user := w.linked()
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))

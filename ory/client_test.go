@@ -294,7 +294,7 @@ func TestRateLimits(t *testing.T) {
 				if test.pause > 0 {
 					time.Sleep(test.pause - time.Millisecond)
 					if err := whoami(); !errors.As(err, &limited) || asked != 1 {
-						t.Errorf("while it pauses: %v, asked %d times", err, asked)
+						t.Errorf("during the pause: %v, asked %d times", err, asked)
 					}
 					if err := c.ProbeSessions(t.Context()); errors.As(err, &limited) {
 						t.Errorf("another bucket pauses too: %v", err)

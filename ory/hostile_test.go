@@ -360,7 +360,7 @@ func TestStall(t *testing.T) {
 		unavailable.check(t, q.call(context.Background(), c))
 	}
 	if d := time.Since(began); d > time.Minute {
-		t.Errorf("it took %s", d)
+		t.Errorf("the call took %s", d)
 	}
 }
 

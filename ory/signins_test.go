@@ -55,7 +55,7 @@ func TestLastSignIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			if at, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID)); err != nil || !at.After(first) {
-				t.Errorf("signed in: %v %v, before it %v", at, err, first)
+				t.Errorf("last sign-in %v %v, the one before %v", at, err, first)
 			}
 		})
 	}

@@ -119,7 +119,7 @@ func TestClaimsThatExplainNothing(t *testing.T) {
 			s.Linker = &link.Linker{Ory: l.Ory, Store: l.Store, Log: l.Log, Secrets: []symbolon.Secret{symbolon.Secret("aNotHer0zR5tXw9LmB4nYc7HdF1sGpA6e")}}
 			s.become(&fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users})
 		},
-		"of users who are there": func(s *small, users map[int]string) {
+		"of users with existing identities": func(s *small, users map[int]string) {
 			s.become(&fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}})
 			for n := range 20 {
 				s.ory.gone[40+n], s.ory.claims[people+n] = true, users[n]

@@ -52,7 +52,7 @@ func TestBoundHolds(t *testing.T) {
 		})
 	}
 	if worst < 0.9 {
-		t.Errorf("nobody was let in later than %.2f of the bound: it could be smaller", worst)
+		t.Errorf("the latest request was at %.2f of the bound, so the bound could be smaller", worst)
 	}
 	t.Logf("let in after at most %.3f of the bound", worst)
 }

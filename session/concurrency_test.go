@@ -94,7 +94,7 @@ func TestQuestionTimeout(t *testing.T) {
 		status, said := w.ask(byToken("ory_st_one_more")) // too many questions run
 		expect(t, status, said, 503, "unavailable")
 		if time.Since(began) != 0 {
-			t.Error("it waited")
+			t.Error("the request waited")
 		}
 		time.Sleep(questionTimeout + time.Second)
 		if n := w.v.flights.Len(); n != 0 {

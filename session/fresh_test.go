@@ -97,7 +97,7 @@ func TestRefreshParts(t *testing.T) {
 		t.Errorf("from %s to %s", time.Duration(first), time.Duration(last))
 	}
 	if renewAt(key{}, 1, forever) < 0 {
-		t.Error("it ran over")
+		t.Error("the time overflowed")
 	}
 }
 
@@ -312,7 +312,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 				w.ask(byToken(fmt.Sprintf("ory_st_%d", n)))
 			}
 			if w.v.Stats().BreakerOpen {
-				t.Errorf("%s opens it", name)
+				t.Errorf("%s opens the breaker", name)
 			}
 		})
 	}

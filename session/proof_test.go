@@ -30,7 +30,7 @@ func TestFalse401(t *testing.T) {
 				return nil
 			}
 		},
-		"admin says plain 404": func(w *world) {
+		"admin answers a plain 404": func(w *world) {
 			w.tableBroken = true
 			w.answer = func(r *http.Request) *http.Response {
 				if strings.HasPrefix(r.URL.Path, "/admin/") {
@@ -173,10 +173,10 @@ func TestUnknown401(t *testing.T) {
 		"probe an object": {func(w *world) {
 			w.answer = path("/admin/sessions", func() *http.Response { return response(200, "{}") })
 		}, 503, 401},
-		"whoami then says 500": {func(w *world) {
+		"whoami then answers 500": {func(w *world) {
 			w.answer = second("/sessions/whoami", func() *http.Response { return response(500, body500) })
 		}, 503, 503},
-		"whoami then says 429": {func(w *world) {
+		"whoami then answers 429": {func(w *world) {
 			w.answer = second("/sessions/whoami", func() *http.Response { return response(429, "") })
 		}, 503, 503},
 	}

@@ -201,7 +201,7 @@ func TestTokenWaitsForPurges(t *testing.T) {
 		b.set(false)
 		time.Sleep(time.Second)
 		if got := tokenStatus(v, jwt); got != 200 {
-			t.Errorf("it hears: %d", got)
+			t.Errorf("after the broadcast is back: %d", got)
 		}
 		b.set(true)
 		time.Sleep(2 * time.Second)

@@ -188,7 +188,7 @@ func TestTokenPolicies(t *testing.T) {
 		"aal in capitals":     {members{"aal": "AAL2"}, AAL2, 403, "aal2_required"},
 		"fresh":               {nil, Fresh(time.Minute), 200, ""},
 		"old":                 {members{"authenticated_at": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339Nano)}, Fresh(time.Minute), 403, "not_fresh"},
-		"freshness not said":  {members{"authenticated_at": nil}, Fresh(1000 * time.Hour), 403, "not_fresh"},
+		"no time of sign-in":  {members{"authenticated_at": nil}, Fresh(1000 * time.Hour), 403, "not_fresh"},
 		"verified":            {nil, Verified, 200, ""},
 		"verification denied": {members{"email_verified": false}, Verified, 403, "not_verified"},
 		"verification null":   {members{"email_verified": json.RawMessage("null")}, Verified, 403, "not_verified"},
@@ -358,7 +358,7 @@ func BenchmarkTokens(b *testing.B) {
 	b.Run("foreign", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := w.v.Authenticate(foreign); err == nil {
-				b.Fatal("it lets in")
+				b.Fatal("the token was accepted")
 			}
 		}
 	})

@@ -36,8 +36,8 @@ func TestLookOfARequest(t *testing.T) {
 			ids[name] = link.Identity
 		}
 		claims := map[string][]symbolon.UserID{"nobody": nil, "the user": {linked.User}, "another": {other.User}, "both": {linked.User, other.User},
-			"a stranger": {symbolon.UserID(newUUID())}, "what is no ID": {"ada"}, "nothing, thrice": {"", "", ""},
-			"the user, and nothing": {"", linked.User, ""}}
+			"a stranger": {symbolon.UserID(newUUID())}, "an invalid ID": {"ada"}, "three empty claims": {"", "", ""},
+			"the user and empty claims": {"", linked.User, ""}}
 		for who, id := range ids {
 			for whom, claim := range claims {
 				q := queryFor(symbolon.Identity{ID: id}, claim...)

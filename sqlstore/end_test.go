@@ -119,7 +119,7 @@ func TestRowPolicies(t *testing.T) {
 						t.Fatal(err)
 					}
 					if got := p.line(t); got != "" {
-						t.Errorf("still there: %s", got)
+						t.Errorf("the row still exists: %s", got)
 					}
 				}
 			})

@@ -38,7 +38,7 @@ func TestEntries(t *testing.T) {
 						t.Errorf("%+v %+v, digest %s %v", e.Link, e, digest, err)
 					}
 					if e.Row == nil || e.User == nil || e.Row.ID != e.Link.User || e.Row.Identity != ids[i] || e.Row.Linked != ids[i] {
-						t.Errorf("its row: %+v %+v", e.Row, e.User)
+						t.Errorf("the row of the entry: %+v %+v", e.Row, e.User)
 					}
 				}
 				stretch, err := store.Entries(t.Context(), "default", ids[1], ids[4], 100)

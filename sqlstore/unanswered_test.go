@@ -167,7 +167,7 @@ func TestCommitHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := u.Link(ctx, symbolon.Reading{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) || ctx.Err() == nil {
-		t.Errorf("it hangs: %v", err)
+		t.Errorf("the call hangs: %v", err)
 	}
 	makeLink, err := u.Link(t.Context(), symbolon.Reading{Identity: id})
 	if err != nil || u.lossy.commits() != 1 {

@@ -28,7 +28,7 @@ func TestOverlayYAML(t *testing.T) {
 	}
 	for _, bad := range []string{"- a list", "a: [", "text"} {
 		if got, err := overlayYAML([]byte(base), []byte(bad)); err == nil {
-			t.Errorf("laid %q over it: %s", bad, got)
+			t.Errorf("overlay %q gave %s", bad, got)
 		}
 	}
 }

@@ -185,7 +185,7 @@ func TestKratosRestartKeepsData(t *testing.T) {
 		url := k.PublicURL
 		end()
 		if _, _, err := k.Whoami(ctx, ada.Token); err == nil {
-			t.Errorf("%s: it still answers", name)
+			t.Errorf("%s: Kratos still answers", name)
 		}
 		if err := k.Start(ctx); err != nil {
 			t.Fatalf("start after %s: %v", name, err)

@@ -24,7 +24,7 @@ func TestPostgresRestartKeepsData(t *testing.T) {
 			p.Stop()
 			if conn, err := pgconn.Connect(t.Context(), dsn); err == nil {
 				_ = conn.Close(t.Context())
-				t.Fatal("it still answers")
+				t.Fatal("Postgres still answers")
 			}
 			if err := p.Start(t.Context()); err != nil {
 				t.Fatal(err)

@@ -84,7 +84,7 @@ func ends(t *testing.T, s *Stream) (time.Duration, error) {
 	select {
 	case <-s.Context().Done():
 	case <-time.After(time.Hour):
-		t.Error("it never ends")
+		t.Error("the stream never ended")
 	}
 	return time.Since(begun), s.Ended()
 }

@@ -327,7 +327,7 @@ func TestNeverOpen(t *testing.T) {
 		"no Verifier":           {&Server{Log: quiet, Auth: &forwardauth.ForwardAuth{}}, t.Context(), whole},
 		"bad Verifier":          {&Server{Log: quiet, Auth: &forwardauth.ForwardAuth{Verifier: &session.Verifier{Log: quiet}}}, t.Context(), whole},
 		"bad Signer":            {&Server{Log: quiet, Auth: panics}, t.Context(), whole},
-		"nothing asked":         {server(w), t.Context(), nil},
+		"empty question":        {server(w), t.Context(), nil},
 		"no attributes":         {server(w), t.Context(), &authv3.CheckRequest{}},
 		"no request":            {server(w), t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{}}},
 		"the network filter":    {server(w), t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{}}}},

@@ -122,7 +122,7 @@ func TestPause(t *testing.T) {
 		before, _ := out.Stat()
 		time.Sleep(2 * time.Millisecond)
 		if after, _ := out.Stat(); after.Size() != before.Size() {
-			t.Fatal("it went on")
+			t.Fatal("the paused child did not stop")
 		}
 		if err := p.Resume(); err != nil {
 			t.Fatal(err)

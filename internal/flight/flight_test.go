@@ -144,7 +144,7 @@ func TestACallerThatStopsWaiting(t *testing.T) {
 				})
 				synctest.Wait()
 				if n, err := ask(&g, t.Context(), f); n != 7 || err != nil {
-					t.Errorf("who waited: %d, %v", n, err)
+					t.Errorf("the caller that waited: %d, %v", n, err)
 				}
 				wg.Wait()
 			})

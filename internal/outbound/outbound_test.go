@@ -84,7 +84,7 @@ func TestWhyNoAnswer(t *testing.T) {
 		resp, err := Client(&http.Client{Transport: c.transport}, nil).Do(req)
 		if err == nil {
 			_ = resp.Body.Close()
-			t.Errorf("%s: it answered", c.name)
+			t.Errorf("%s: the server answered", c.name)
 		} else if got := WhyNoAnswer(err); !strings.Contains(got, c.want) || strings.Contains(got, "://") {
 			t.Errorf("%s: %q, want %q (%v)", c.name, got, c.want, err)
 		}

@@ -63,7 +63,7 @@ func TestFaultsInMemory(t *testing.T) {
 		b.Helper()
 		began := time.Now()
 		if do(); time.Since(began) != want {
-			b.Errorf("it took %s, want %s", time.Since(began), want)
+			b.Errorf("the answer took %s, want %s", time.Since(began), want)
 		}
 	}
 	tests := map[string]struct {
@@ -117,7 +117,7 @@ func TestFaultsInMemory(t *testing.T) {
 				b.Errorf("whoami %d", status)
 			}
 			if err := b.client.Ready(b.Context()); err == nil {
-				b.Error("it is ready")
+				b.Error("readiness answered 200")
 			}
 		}},
 		"TableBroken": {fakeory.TableBroken{}, func(b *bubble) {

@@ -69,7 +69,7 @@ func TestConfigFaults(t *testing.T) {
 		{"text is a boolean", "ory: {project: yes, cookie: true}\n", "ory.cookie", "quotes"},
 		{"text is a list", "secret: [a]\n", "secret", "text"},
 		{"text is a mapping", "secret: {a: b}\n", "secret", "text"},
-		{"text is nothing", "ory: {project: }\n", "ory.project", "no value"},
+		{"text is null", "ory: {project: }\n", "ory.project", "no value"},
 		{"text is null", "secret: null\n", "secret", "no value"},
 		{"text is ~", "secret: ~\n", "secret", "no value"},
 		{"boolean is text", "ory: {edge_cache: \"true\"}\n", "ory.edge_cache", "true or false"},
@@ -83,10 +83,10 @@ func TestConfigFaults(t *testing.T) {
 		{"duration is a word", "auth: {max_stale: soon}\n", "auth.max_stale", "duration"},
 		{"list is text", "previous_secrets: abc\n", "previous_secrets", "list"},
 		{"list of lists", "previous_secrets: [[a]]\n", "previous_secrets[0]", "text"},
-		{"list with nothing", "previous_secrets: [null]\n", "previous_secrets[0]", "text"},
+		{"list with null", "previous_secrets: [null]\n", "previous_secrets[0]", "text"},
 		{"map is text", "users: {columns: abc}\n", "users.columns", "mapping"},
 		{"map of lists", "users: {columns: {a: [b]}}\n", "users.columns.a", "text"},
-		{"map with nothing", "users: {columns: {a: }}\n", "users.columns.a", "text"},
+		{"map with null", "users: {columns: {a: }}\n", "users.columns.a", "text"},
 
 		// ${ENV}.
 		{"variable missing", "secret: ${NOT_SET}\n", "secret", "NOT_SET is not set"},
@@ -200,12 +200,12 @@ func TestConfigFaults(t *testing.T) {
 		{"on_identity_deleted", good + "users: {on_identity_deleted: erase}\n", "users.on_identity_deleted", "one of keep, deactivate, anonymise, delete"},
 		{"on_identity_deleted in capitals", good + "users: {on_identity_deleted: Delete}\n", "users.on_identity_deleted", "one of keep"},
 		{"on_identity_deleted is a boolean", good + "users: {on_identity_deleted: true}\n", "users.on_identity_deleted", "quotes"},
-		{"on_identity_deleted is nothing", good + "users: {on_identity_deleted: }\n", "users.on_identity_deleted", "no value"},
+		{"on_identity_deleted is null", good + "users: {on_identity_deleted: }\n", "users.on_identity_deleted", "no value"},
 		{"deactivate without a column for it", good + "users: {table: people, on_identity_deleted: deactivate, columns: {email: traits.email}}\n", "users.on_identity_deleted", "needs a column"},
 		{"release_columns is text", good + "users: {release_columns: email}\n", "users.release_columns", "list"},
 		{"release_columns is a mapping", good + "users: {release_columns: {email: true}}\n", "users.release_columns", "list"},
 		{"release_columns of SQL", good + "users: {release_columns: [\"email; drop table users\"]}\n", "users.release_columns[0]", "the column's name"},
-		{"release_columns of nothing", good + "users: {release_columns: [email, \"\"]}\n", "users.release_columns[1]", "the column's name"},
+		{"release_columns with an empty name", good + "users: {release_columns: [email, \"\"]}\n", "users.release_columns[1]", "the column's name"},
 		{"release_columns of 64 letters", good + "users: {release_columns: [" + strings.Repeat("a", 64) + "]}\n", "users.release_columns[0]", "the column's name"},
 		{"releasing the identity", good + "users: {release_columns: [ory_identity_id]}\n", "users.release_columns[0]", "writes this column itself"},
 		{"releasing the key", good + "users: {release_columns: [email, id]}\n", "users.release_columns[1]", "writes this column itself"},
@@ -226,12 +226,12 @@ func TestConfigFaults(t *testing.T) {
 		{"a pause of a month", good + "reconcile: {every: 720h}\n", "reconcile.every", "between 1s and 168h"},
 		{"a pause of days", good + "reconcile: {every: 1d}\n", "reconcile.every", "duration"},
 		{"load is a number", good + "reconcile: {load: 10}\n", "reconcile.load", "quotes"},
-		{"load below nothing", good + "reconcile: {load: -10%}\n", "reconcile.load", "between 1% and 100%"},
+		{"negative load", good + "reconcile: {load: -10%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load without end", good + "reconcile: {load: Inf%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load of two signs", good + "reconcile: {load: 10%%}\n", "reconcile.load", "between 1% and 100%"},
 		{"adopt is a boolean", good + "adopt: true\n", "adopt", "mapping"},
 		{"verified_email is text", good + "adopt: {verified_email: \"yes\"}\n", "adopt.verified_email", "true or false"},
-		{"adopting by e-mail without a column that says so", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true}\n", "adopt.verified_column", "needs the column"},
+		{"adopting by e-mail without a verified column", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true}\n", "adopt.verified_column", "needs the column"},
 		{"adopting by e-mail without an admin URL", good + "adopt: {verified_email: true, verified_column: v}\n", "adopt.verified_email", "needs ory.admin_url"},
 		{"adopting by e-mail without one", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true, verified_column: v}\nusers: {table: people, columns: {name: traits.name}}\n", "adopt.verified_email", "exactly one column"},
 		{"adopting by two e-mails", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true, verified_column: v}\nusers: {table: people, columns: {a: traits.email, b: verified_email}}\n", "adopt.verified_email", "exactly one column"},
@@ -256,7 +256,7 @@ func TestConfigFaults(t *testing.T) {
 		{"back-reference without a key", good + "back_reference: {path: metadata_public}\n", "back_reference.path", "one key below"},
 		{"write", good + "back_reference: {write: always}\n", "back_reference.write", "one of none, reserve, create, repair"},
 		{"load without a sign", good + "reconcile: {load: \"10\"}\n", "reconcile.load", "between 1% and 100%"},
-		{"load of nothing", good + "reconcile: {load: 0%}\n", "reconcile.load", "between 1% and 100%"},
+		{"load of zero", good + "reconcile: {load: 0%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load of more than all", good + "reconcile: {load: 101%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load that is not a number", good + "reconcile: {load: NaN%}\n", "reconcile.load", "between 1% and 100%"},
 		{"listening at SQLite", good + "database_listen: postgres://u@h/n\n", "database_listen", "for Postgres only"},
@@ -293,7 +293,7 @@ func TestConfigFaults(t *testing.T) {
 		{"jwt is a word", good + "auth: {jwt: yes}\n", "auth.jwt", "mapping"},
 		{"jwt has another key", good + jwtBut("jku: x"), "auth.jwt.jku", "no such key"},
 		{"audience of two words", good + "auth: {audience: \"a b\"}\n", "auth.audience", "visible ASCII"},
-		{"a policy that is there", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "built in"},
+		{"a built-in policy", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "built in"},
 		{"a policy with a slash", good + "auth: {policies: {a/b: {}}}\n", "auth.policies.…", "1 to 64"},
 		{"a policy in capitals", good + "auth: {policies: {Admin: {}}}\n", "auth.policies.Admin", "1 to 64"},
 		{"a policy of an unknown key", good + "auth: {policies: {a: {all: aal2}}}\n", "auth.policies.a.all", "did you mean aal"},
@@ -324,7 +324,7 @@ func TestConfigFaults(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			if took := processorTime(t) - before; took > 3*time.Second { // a few ms in most cases
-				t.Errorf("it took %s", took)
+				t.Errorf("reading took %s", took)
 			}
 			found := false
 			for _, f := range c.faults {
@@ -354,7 +354,7 @@ func TestManyFaults(t *testing.T) {
 		t.Errorf("got %.300v", err)
 	}
 	if took := processorTime(t) - before; took > 30*time.Second { // about two with the race detector
-		t.Errorf("it took %s", took)
+		t.Errorf("reading took %s", took)
 	}
 }
 

@@ -252,6 +252,6 @@ func TestBusyDatabase(t *testing.T) {
 		t.Error("the user changed")
 	}
 	if w := cmdtest.Ask(side, "GET", "/admin/identities/"+id, ""); !strings.Contains(w.Body.String(), user) {
-		t.Errorf("moved all the same: %s", w.Body)
+		t.Errorf("moved in spite of the lock: %s", w.Body)
 	}
 }

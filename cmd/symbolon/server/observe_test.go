@@ -34,7 +34,7 @@ func TestPanicsShowNothing(t *testing.T) {
 		}
 	}
 	if strings.Contains(logged.String(), "cAnArY") {
-		t.Errorf("it was logged:\n%s", logged.String())
+		t.Errorf("the panic was logged:\n%s", logged.String())
 	}
 	if n := strings.Count(logged.String(), `"msg":"panic"`); n != 7 || !strings.Contains(logged.String(), "index out of range") {
 		t.Errorf("%d panics logged:\n%s", n, logged.String())

@@ -167,7 +167,7 @@ func TestListenConnectionIsCut(t *testing.T) {
 		}
 		cmdtest.Eventually(t, "it reads the table", func() bool { return i.status(token) == 401 })
 		if !metric("symbolon_replicas_listening 0") {
-			t.Error("it listened meanwhile")
+			t.Error("the server listened while the connection was cut")
 		}
 		line.repair()
 		cmdtest.Eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })

@@ -34,7 +34,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b.patches() != 0 {
-			t.Fatal("it was written before the queue was started")
+			t.Fatal("the back-reference was written before the queue was started")
 		}
 		next := p.queue(nil, Own(b.linker, slog.New(slog.DiscardHandler))...)
 		p.start(next)

@@ -110,7 +110,7 @@ func TestRenderNodes(t *testing.T) {
 			`inputmode="numeric" pattern="[0-9]&#43;" maxlength="6"`, ""},
 		"a big number keeps its digits": {`{"type":"input","group":"password","attributes":{"name":"n","type":"number","value":9007199254740993},"meta":{}}`, `value="9007199254740993"`, ""},
 		"a ticked box":                  {`{"type":"input","group":"password","attributes":{"name":"n","type":"checkbox","value":true},"meta":{}}`, `value="true" checked`, ""},
-		"a box that is not ticked says false": {`{"type":"input","group":"password","attributes":{"name":"n","type":"checkbox","value":false},"meta":{}}`,
+		"an unticked box sends false": {`{"type":"input","group":"password","attributes":{"name":"n","type":"checkbox","value":false},"meta":{}}`,
 			`type="hidden" name="n" value="false"`, "checked"},
 		"a password is never shown again": {`{"type":"input","group":"password","attributes":{"name":"p","type":"password","value":"secret"},"meta":{}}`, `name="p"`, "secret"},
 		"a button needs a script":         {`{"type":"input","group":"webauthn","attributes":{"name":"b","type":"button","onclick":"alert(1)"},"meta":{}}`, "", "alert"},

@@ -239,7 +239,7 @@ func (s *site) want(w *httptest.ResponseRecorder, status int, location string, t
 		s.t.Errorf("status %d, want %d", w.Code, status)
 	}
 	if got := w.Header().Get("Location"); got != location {
-		s.t.Errorf("it leads to %q, want %q", got, location)
+		s.t.Errorf("the redirect leads to %q, want %q", got, location)
 	}
 	for _, text := range texts {
 		if !strings.Contains(w.Body.String(), text) {

@@ -92,7 +92,7 @@ func TestHandMadeMetadata(t *testing.T) {
 			{"minted elsewhere", `{"id":"` + string(foreign) + `"}`, "foreign_back_reference"},
 			{"a retired ID", `{"id":"` + retired + `"}`, "foreign_back_reference"},
 			{"a string", `"` + victims + `"`, "metadata_not_object"},
-			{"an array of it all", `[1]`, "metadata_not_object"},
+			{"an array", `[1]`, "metadata_not_object"},
 			{"a kilobyte", `{"id":"` + strings.Repeat("x", 1024) + `"}`, "foreign_back_reference"},
 		}
 		seen := map[string]bool{victims: true, retired: true}

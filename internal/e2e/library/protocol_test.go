@@ -193,7 +193,7 @@ func TestOtherProxies(t *testing.T) {
 	for name, m := range map[string]*model{"traefik": b.traefik(), "envoy": b.envoy()} {
 		t.Run(name, func(t *testing.T) {
 			if len(m.copy) != len(identityHeaders) {
-				t.Fatalf("it copies the headers %v", m.copy)
+				t.Fatalf("the proxy copies the headers %v", m.copy)
 			}
 			reached, refused := 0, 0
 			for _, a := range spoofedHeaders() {

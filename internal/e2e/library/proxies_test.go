@@ -248,7 +248,7 @@ func TestSpoofedHeaders(t *testing.T) {
 			if reached < len(variants) { // most requests are let through without the spoofed headers
 				t.Errorf("only %d of %d requests reached the application", reached, 2*len(variants))
 			}
-			t.Logf("%d variants, twice each: %d reached the application, as who they are", len(variants), reached)
+			t.Logf("%d variants, twice each: %d reached the application with the right user", len(variants), reached)
 		})
 	}
 }

@@ -29,7 +29,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			_, err := c.replicas[0].Linker.Erase(c.t.Context(), symbolon.IdentityID(p.IdentityID), "", "a test")
 			return err
 		}},
-		"its row deactivated, for Ory has it no more": {do: func(c *crowd, p, other *symbolontest.Person) error {
+		"the row deactivated after a proof that the identity is gone": {do: func(c *crowd, p, other *symbolontest.Person) error {
 			if err := c.kratos.DeleteIdentity(c.t.Context(), p.IdentityID); err != nil {
 				return err
 			}
@@ -49,20 +49,20 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			}
 			return err
 		}},
-		"deactivated, and a hook says so": {do: func(c *crowd, p, _ *symbolontest.Person) error {
+		"deactivated at Ory, found by a hook": {do: func(c *crowd, p, _ *symbolontest.Person) error {
 			if err := c.deactivate(p); err != nil {
 				return err
 			}
 			_, err := c.replicas[0].Linker.Refresh(c.t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromSyncHook)
 			return err
 		}},
-		"deactivated, and reconcile sees it": {do: func(c *crowd, p, _ *symbolontest.Person) error {
+		"deactivated at Ory, found by reconcile": {do: func(c *crowd, p, _ *symbolontest.Person) error {
 			if err := c.deactivate(p); err != nil {
 				return err
 			}
 			return c.reconcile()
 		}},
-		"deleted, and reconcile proves it": {do: func(c *crowd, p, _ *symbolontest.Person) error {
+		"deleted at Ory, proved by reconcile": {do: func(c *crowd, p, _ *symbolontest.Person) error {
 			if err := c.kratos.DeleteIdentity(c.t.Context(), p.IdentityID); err != nil {
 				return err
 			}

@@ -40,7 +40,7 @@ func inTemp(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	t.Cleanup(func() {
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
-			t.Errorf("it left %v", left)
+			t.Errorf("the demo left %v", left)
 		}
 	})
 }
@@ -53,7 +53,7 @@ func TestOnce(t *testing.T) {
 	}
 	for _, want := range []string{"Grace signs up", "lost", "Ada was linked by ", "Grace by ", "All 7 steps passed"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 	for line := range strings.Lines(out.String()) {
@@ -82,11 +82,11 @@ func TestWatch(t *testing.T) {
 			}
 			select {
 			case err := <-ended:
-				t.Fatalf("it ended: %v\n%s", err, out)
+				t.Fatalf("the demo ended: %v\n%s", err, out)
 			default:
 			}
 		}
-		t.Fatalf("it never says %s:\n%s", form, out)
+		t.Fatalf("the output never had %s:\n%s", form, out)
 		return nil
 	}
 	address := says(`Open (http://\S+) and try`)[1]

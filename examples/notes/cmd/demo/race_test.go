@@ -29,7 +29,7 @@ func TestReconcileComesFirst(t *testing.T) {
 	}
 	for _, want := range []string{"linked by a reconcile run             found her at Ory first", "Ada was linked by a reconcile run, Grace by "} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func TestOryGivesUp(t *testing.T) {
 	}
 	for _, want := range []string{"never came: Ory gave up", "Ada was linked by the first request, Grace by the first request"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestPortsInUse(t *testing.T) {
 	d.sayPorts()
 	for _, want := range []string{"! Port 4455 is in use: the notes application has port ", "! Port 4434 is in use: Kratos' admin API has port ", "lsof -i :PORT"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 	if err := d.close(); err != nil {
@@ -115,7 +115,7 @@ func TestWork(t *testing.T) {
 		err := term.work("Ory Kratos", "is built from source, this one time", kratosHint, func() (string, error) {
 			for end := time.Now().Add(time.Minute); !strings.Contains(out.String(), shown); time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
-					t.Fatalf("on a terminal: %v, and it shows %q", tty, out)
+					t.Fatalf("on a terminal: %v, output %q", tty, out)
 				}
 			}
 			return "built", nil
