@@ -18,8 +18,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// lie replaces the answers of a route until mend is called.
-func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.Int64, mend func()) {
+// lie replaces the answers of a route until repair is called.
+func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.Int64, repair func()) {
 	asked = &atomic.Int64{}
 	return asked, w.ory.Lie(route, func(out http.ResponseWriter, r *http.Request) bool {
 		asked.Add(1)
@@ -66,7 +66,7 @@ func TestHostileOry(t *testing.T) {
 		for name, answer := range answers {
 			t.Run(string(call.route)+" "+name, func(t *testing.T) {
 				p, user := w.linked()
-				asked, mend := w.lie(call.route, answer)
+				asked, repair := w.lie(call.route, answer)
 				begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
 				if err != nil {
 					t.Fatal(err)
@@ -83,7 +83,7 @@ func TestHostileOry(t *testing.T) {
 				if asked.Load() < 2 || w.atOry(p.IdentityID) != call.there || w.state(p.IdentityID) != symbolon.Erased {
 					t.Errorf("asked %d times; at Ory: %t", asked.Load(), w.atOry(p.IdentityID))
 				}
-				mend()
+				repair()
 				e, err := w.erasures.Run(t.Context(), begun.ID)
 				if err != nil || w.atOry(p.IdentityID) {
 					t.Fatal(err)
@@ -101,11 +101,11 @@ func TestReadBack(t *testing.T) {
 	p, _ := w.linked()
 	begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	w.must(err)
-	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // answers 204 and deletes nothing
+	_, repair := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // answers 204 and deletes nothing
 	if e, err := w.erasures.Run(t.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseIdentity {
 		t.Errorf("at %s, %v", e.Step, err)
 	}
-	mend()
+	repair()
 	e, err := w.erasures.Run(t.Context(), begun.ID)
 	w.must(err)
 	w.complete(e)
@@ -293,7 +293,7 @@ func TestResume(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	now := time.Now()
 	w.erasures.Now = func() time.Time { return now }
-	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(500, "text/plain", ""))
+	_, repair := w.lie("DELETE /admin/identities/*", fakeory.Says(500, "text/plain", ""))
 	for range 3 {
 		_, user := w.linked()
 		_, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
@@ -325,7 +325,7 @@ func TestResume(t *testing.T) {
 		now = now.Add(time.Millisecond)
 		resume(0, 3)
 	}
-	mend()
+	repair()
 	now = now.Add(5 * time.Minute)
 	resume(3, 0)
 	resume(0, 0)
@@ -341,7 +341,7 @@ func TestFinish(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	asked := 0
-	_, mend := w.lie("DELETE /admin/identities/*", func(out http.ResponseWriter, r *http.Request) bool {
+	_, repair := w.lie("DELETE /admin/identities/*", func(out http.ResponseWriter, r *http.Request) bool {
 		if asked++; asked == 2 {
 			cancel()
 		}
@@ -350,7 +350,7 @@ func TestFinish(t *testing.T) {
 	if e, err := w.erasures.Finish(ctx, begun.ID); err == nil || e.Done() || e.ID != begun.ID || asked < 2 {
 		t.Errorf("asked %d times: %+v %v", asked, e, err)
 	}
-	time.AfterFunc(300*time.Millisecond, mend)
+	time.AfterFunc(300*time.Millisecond, repair)
 	e, err := w.erasures.Finish(t.Context(), begun.ID)
 	w.must(err)
 	w.complete(e)

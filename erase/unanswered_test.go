@@ -122,9 +122,9 @@ func TestEraseUnanswered(t *testing.T) {
 			t.Errorf("only %d writes", at)
 		}
 		for _, route := range []fakeory.Route{"DELETE /admin/identities/*", "DELETE /admin/identities/*/sessions"} {
-			mend := w.ory.Break(fakeory.Dropped{Times: 1, Route: route, After: true})
+			repair := w.ory.Break(fakeory.Dropped{Times: 1, Route: route, After: true})
 			one()
-			mend()
+			repair()
 		}
 	})
 }

@@ -65,8 +65,8 @@ func TestRefusals(t *testing.T) {
 	}
 
 	never := w.Person()
-	mend := w.Fake.Break(fakeory.DatabaseDown{}) // whoami answers 401 to everybody
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{}) // whoami answers 401 to everybody
+	defer repair()
 	for _, rule := range []access.Rule{access.Require(), access.Optional(), access.Require(session.AAL2)} {
 		for kind, call := range calls(t, serve(t, &access.Guard{Verifier: w.Auth, Default: rule}, &service{})) {
 			if got, said := call(with(t, never.ByToken())); got != 503 || said != "unavailable" {
@@ -95,8 +95,8 @@ func TestDetail(t *testing.T) {
 	if s.Code() != codes.PermissionDenied || s.Message() != "A second factor is needed." {
 		t.Error(s)
 	}
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	for _, h := range []http.Header{{"X-Session-Token": {"ory_st_secret"}}, {"Cookie": {"ory_kratos_session=c2VjcmV0"}}, {"X-Session-Token": {"secret secret"}}} {
 		_, err := client.UnaryCall(with(t, h), &pb.SimpleRequest{})
 		if all := fmt.Sprintf("%v %v", err, status.Convert(err).Proto()); err == nil || strings.Contains(all, "secret") || strings.Contains(all, "c2VjcmV0") || strings.Contains(all, w.Fake.PublicURL) {

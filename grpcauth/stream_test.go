@@ -164,14 +164,14 @@ func TestStreamInAnOutage(t *testing.T) {
 	w := staleWorld(t)
 	p := w.User()
 	more, _ := talk(t, serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{}), p.ByToken())
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
 	unknown := w.Auth.Stats().Unknown
 	w.Auth.Purge(symbolon.IdentityID(p.IdentityID))
 	authtest.Until(t, "it is not known whose the session is", func() bool { return w.Auth.Stats().Unknown > unknown+2 })
 	if err := more(); err != nil {
 		t.Errorf("in the outage: %v", err)
 	}
-	mend()
+	repair()
 	if err := w.Auth.RevokeSession(t.Context(), p.SessionID); err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +186,8 @@ func TestStreamInALongOutage(t *testing.T) {
 	p := w.Person()
 	begun := time.Now() // before the first good answer
 	_, end := talk(t, client, p.ByToken())
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	err := end()
 	if got, said := httpStatus(t, err); got != 503 || said != "unavailable" {
 		t.Errorf("%v", err)

@@ -237,8 +237,8 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	never := w.Person()
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	s := guard(access.Optional())
 	for protocol, o := range options {
 		for kind, call := range s.calls(o) {

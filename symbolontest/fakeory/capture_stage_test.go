@@ -195,7 +195,7 @@ func TestCapturedOutages(t *testing.T) {
 		paths := map[string]string{"response": "/sessions/whoami", "admin_get_identity": "/admin/identities/" + p.IdentityID,
 			"admin_patch": "/admin/identities/" + p.IdentityID, "admin_get_session": "/admin/sessions/" + p.SessionID, "sessions_get": "/admin/sessions/" + p.SessionID}
 		for name, fault := range map[string]fakeory.Fault{"whoami-db-down-401": fakeory.DatabaseDown{}, "whoami-db-table-missing": fakeory.TableBroken{}} {
-			mend := s.Break(fault)
+			repair := s.Break(fault)
 			var whole map[string]json.RawMessage
 			load(t, g, name, &whole)
 			for _, part := range []string{"ready", "ready_public", "alive", "admin_get_identity", "admin_get_session", "admin_list", "admin_patch", "whoami_none", "sessions_get"} {
@@ -212,7 +212,7 @@ func TestCapturedOutages(t *testing.T) {
 			var c capture
 			load(t, g, name, &c)
 			s.repeat(c, "/sessions/whoami", token...)
-			mend()
+			repair()
 		}
 		if _, status, err := s.Whoami(t.Context(), p.Token); status != http.StatusOK {
 			t.Errorf("mended: %d, %v", status, err)

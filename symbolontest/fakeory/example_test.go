@@ -25,16 +25,16 @@ func Example() {
 	seen, err := client.Whoami(ctx, session)
 	fmt.Println(string(seen.Identity.ID) == ada.IdentityID, err)
 
-	mend := fake.Break(fakeory.DatabaseDown{}) // whoami answers 401 to a valid session
+	repair := fake.Break(fakeory.DatabaseDown{}) // whoami answers 401 to a valid session
 	_, err = client.Whoami(ctx, session)
 	fmt.Println(err)
 	fmt.Println("ready:", client.Ready(ctx) == nil)
-	mend()
+	repair()
 
-	mend = fake.Lie("GET /sessions/whoami", fakeory.Says(200, "text/html", "<h1>Sign in</h1>"))
+	repair = fake.Lie("GET /sessions/whoami", fakeory.Says(200, "text/html", "<h1>Sign in</h1>"))
 	_, err = client.Whoami(ctx, session)
 	fmt.Println(err)
-	mend()
+	repair()
 
 	// Output:
 	// true <nil>

@@ -4,8 +4,8 @@
 //
 //	ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 //	ada, err := ory.Register(ctx, "ada@example.com", "correct horse battery", "Ada")
-//	mend := ory.Break(fakeory.DatabaseDown{}) // whoami now answers 401 to everybody
-//	defer mend()
+//	repair := ory.Break(fakeory.DatabaseDown{}) // whoami now answers 401 to everybody
+//	defer repair()
 //
 // It has two forms. Both give the same answers and have the same faults.
 //

@@ -155,15 +155,15 @@ func Says(status int, contentType, body string) Answer {
 	}
 }
 
-// Lie replaces the answer of a route until mend is called. It is [Ory.Break] with
+// Lie replaces the answer of a route until repair is called. It is [Ory.Break] with
 // [Lying].
-func (o *Ory) Lie(route Route, answer Answer) (mend func()) {
+func (o *Ory) Lie(route Route, answer Answer) (repair func()) {
 	return o.Break(Lying{Route: route, Answer: answer})
 }
 
-// Break adds a fault until mend is called. Several faults may be active at once. If two
+// Break adds a fault until repair is called. Several faults may be active at once. If two
 // of them have the same type, the first that matches a request is used.
-func (o *Ory) Break(f Fault) (mend func()) {
+func (o *Ory) Break(f Fault) (repair func()) {
 	active := &activeFault{fault: f}
 	active.left.Store(int64(f.times()))
 	o.faults.mu.Lock()

@@ -41,12 +41,12 @@ func TestLies(t *testing.T) {
 		ids  int
 		fail bool
 	}{{fakeory.EmptyPage, 0, false}, {fakeory.NoLink, 0, true}, {fakeory.LoopLink, 2, true}, {fakeory.LostRows, 3, false}, {fakeory.CutPage, 0, true}} {
-		mend := s.Break(fakeory.HostileListing{Kind: c.lie})
+		repair := s.Break(fakeory.HostileListing{Kind: c.lie})
 		ids, err := list(s.Ory)
 		if (err != nil) != c.fail || len(ids) > 3 {
 			t.Errorf("lie %d: %d identities, %v", c.lie, len(ids), err)
 		}
-		mend()
+		repair()
 	}
 	if ids, err := list(s.Ory); len(ids) != 5 || err != nil {
 		t.Errorf("mended: %d identities, %v", len(ids), err)
@@ -133,13 +133,13 @@ func TestLostHooks(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t, exchangeResponse{Status: 200, Body: json.RawMessage(`{}`)})
 	s := newStage(t, fakeory.V26, fakeory.Hooks{Registration: []fakeory.Hook{{URL: to.URL + "/link", Ignore: true}}})
-	mend := s.Break(fakeory.LostHooks{URL: "/link"})
+	repair := s.Break(fakeory.LostHooks{URL: "/link"})
 	s.signUp()
 	s.WaitHooks()
 	if len(to.sent) != 0 {
 		t.Error("a lost hook was received")
 	}
-	mend()
+	repair()
 	if _, err := s.Register(t.Context(), "b@x.example", password, "B"); err != nil {
 		t.Fatal(err)
 	}

@@ -170,9 +170,9 @@ func TestFaultsInMemory(t *testing.T) {
 					test.check(b)
 					return
 				}
-				mend := b.Break(test.fault)
+				repair := b.Break(test.fault)
 				test.check(b)
-				mend()
+				repair()
 				if status, err := b.status(); status != 200 || err != nil {
 					b.Errorf("mended: %d, %v", status, err)
 				}
@@ -194,16 +194,16 @@ func TestLie(t *testing.T) {
 				text, status, err := o.GetIdentity(t.Context(), id)
 				return status, string(text), err
 			}
-			mend := o.Lie("GET /admin/identities/*", fakeory.Says(200, "text/html", "<html>"))
+			repair := o.Lie("GET /admin/identities/*", fakeory.Says(200, "text/html", "<html>"))
 			if status, text, err := get(); status != 200 || text != "<html>" || err != nil {
 				t.Error(status, text, err)
 			}
-			mend()
-			mend = o.Lie("", func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+			repair()
+			repair = o.Lie("", func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
 			if _, _, err := get(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 				t.Error(err)
 			}
-			mend()
+			repair()
 			asked := 0
 			defer o.Lie("/admin/identities/*", func(http.ResponseWriter, *http.Request) bool { asked++; return false })()
 			if status, text, err := get(); status != 200 || !strings.Contains(text, id) || err != nil || asked != 1 {

@@ -130,7 +130,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 		if _, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator); err != nil {
 			t.Fatal(err)
 		}
-		mend := b.ory.Break(fakeory.Failing{Route: "PATCH /admin/identities/*", Status: 500})
+		repair := b.ory.Break(fakeory.Failing{Route: "PATCH /admin/identities/*", Status: 500})
 		p.age(25 * time.Hour)
 		p.start(b.queue)
 		findings := func() (kinds []symbolon.FindingKind) {
@@ -144,7 +144,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 			return kinds
 		}
 		eventually(t, "it is a finding", func() bool { return len(findings()) == 1 && findings()[0] == symbolon.MissingBackReference })
-		mend()
+		repair()
 		b.linker.Now = func() time.Time { return time.Now().Add(time.Hour) }
 		if wrote, err := b.linker.RepairBackReference(t.Context(), id); err != nil || wrote != link.WroteNow {
 			t.Fatalf("%s, %v", wrote, err)
@@ -187,7 +187,7 @@ func TestBackReferenceUnanswered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mend := b.ory.Break(fakeory.Dropped{Times: 1, Route: "PATCH /admin/identities/*", After: true})
+			repair := b.ory.Break(fakeory.Dropped{Times: 1, Route: "PATCH /admin/identities/*", After: true})
 			if wrote == link.Stands {
 				b.linker.Ory = &deafened{Client: b.client}
 				if wrote, err := b.linker.WriteBackReference(t.Context(), id); !errors.Is(err, symbolon.ErrUnavailable) {
@@ -198,7 +198,7 @@ func TestBackReferenceUnanswered(t *testing.T) {
 			if got, err := b.linker.WriteBackReference(t.Context(), id); err != nil || got != wrote {
 				t.Errorf("%s, %v, want %s", got, err, wrote)
 			}
-			mend()
+			repair()
 			if r, err := b.linker.Record(t.Context(), string(id)); err != nil || r.Link.BackReference != string(bond.User) {
 				t.Errorf("%+v, %v", r.Link, err)
 			}
@@ -342,7 +342,7 @@ func TestHintsOutliveAnOutage(t *testing.T) {
 		for n := range people {
 			ids = append(ids, b.identity(t, n))
 		}
-		mend := b.ory.Break(fakeory.Failing{Route: "GET /admin/identities/*", Status: 503})
+		repair := b.ory.Break(fakeory.Failing{Route: "GET /admin/identities/*", Status: 503})
 		for _, id := range ids {
 			r := httptest.NewRequest(http.MethodPost, "/hooks/link", strings.NewReader(`{"identity_id":"`+string(id)+`"}`))
 			r.Header.Set("Content-Type", "application/json")
@@ -358,7 +358,7 @@ func TestHintsOutliveAnOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
-		mend()
+		repair()
 		eventually(t, "every identity has its user", func() bool {
 			for _, id := range ids {
 				r, err := b.linker.Record(t.Context(), string(id))

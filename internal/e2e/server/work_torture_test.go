@@ -29,7 +29,7 @@ func TestKilledServersWorkGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mend := ory.Break(fakeory.Latency{Route: "GET /admin/identities/*", Wait: time.Minute})
+		repair := ory.Break(fakeory.Latency{Route: "GET /admin/identities/*", Wait: time.Minute})
 		key := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)}).Link[0]
 		status, _, body := servers[0].send(t, "POST", servers[0].publicURL+"/hooks/link", `{"identity_id":"`+id+`"}`, hooks.KeyHeader, key)
 		if status != 200 {
@@ -37,7 +37,7 @@ func TestKilledServersWorkGoesOn(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second) // the job runs now
 		servers[0].kill()
-		mend()
+		repair()
 		start := time.Now()
 		servers[1].start(t)
 		w := &world{server: servers[1]}
