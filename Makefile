@@ -1,13 +1,13 @@
-# `make` lists what there is. CI runs .ci/run, which is `make lint` beside `make test`.
+# `make` lists the targets. CI runs .ci/run, which runs `make lint` beside `make test`.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# A clone that belongs to somebody else, as in a container, has no VCS stamp.
+# In a container the clone may belong to another user, and Go's VCS stamp then fails.
 export GOFLAGS += -buildvcs=false
 
-# What the tests and the demo run besides Go; scripts/deps.sh knows the names.
+# Programs that the tests and the demo run; scripts/deps.sh knows the names.
 DEPS_TEST ?= gcc postgresql sqlite3 chromium nginx haproxy nodejs python3-jwt python3-cryptography
 DEPS_DEMO ?= gcc
 
@@ -23,7 +23,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## sign up in a browser and watch the bond form; ONCE=1 does it all by itself
+demo: ## sign up in a browser and watch the link form; ONCE=1 needs no browser
 	@scripts/deps.sh $(DEPS_DEMO)
 	@echo 'The demo is compiled: about a minute on 2 free cores the first time'
 	@cd examples/notes && go run ./cmd/demo $(if $(ONCE),-once)
@@ -46,23 +46,23 @@ nightly: kratos ## run every test with the race detector and nothing cached, the
 torture: kratos ## run the tests at full size: an hour or more
 	@SYMBOLON_TORTURE=1 go run ./scripts/gotest -tags torture -timeout 90m -p 1 $(ARGS)
 
-# A module of its own, so that nobody else builds it. It runs at the root.
+# A module of its own, so that no other build includes it. It runs at the root.
 .PHONY: build-bench
 build-bench:
 	@go build -C scripts/bench -o $(CURDIR)/bin/bench .
 
 .PHONY: bench
-bench: build-bench ## measure, beside a baseline in the same run; writes BENCHMARKS.md
+bench: build-bench ## measure beside a baseline in the same run; writes BENCHMARKS.md
 	@scripts/deps.sh postgresql
 	@bin/bench $(ARGS)
 
 .PHONY: bench-reconcile
-bench-reconcile: build-bench ## measure reconcile: passes over everybody, missing links; ten minutes, writes BENCHMARKS.md
+bench-reconcile: build-bench ## measure reconcile: passes over all identities, missing links; ten minutes, writes BENCHMARKS.md
 	@scripts/deps.sh gcc postgresql
 	@bin/bench reconcile $(ARGS)
 
 .PHONY: bench-auth
-bench-auth: build-bench ## measure /auth, the middleware and what is not cached; seven minutes, writes BENCHMARKS.md
+bench-auth: build-bench ## measure /auth, the middleware and uncached sessions; seven minutes, writes BENCHMARKS.md
 	@scripts/deps.sh gcc postgresql
 	@bin/bench auth $(ARGS)
 
@@ -75,18 +75,18 @@ lint: $(GOLANGCI) $(GOVULNCHECK) ## gofmt, tidy, vet, golangci-lint, govulncheck
 	@scripts/lint.sh $(GOLANGCI) $(GOVULNCHECK)
 
 .PHONY: deps
-deps: # the programs of the system that tests run
+deps: # installs the system's programs that tests run
 	@scripts/deps.sh $(DEPS_TEST)
 
 .PHONY: kratos
-kratos: deps # built once into the user's cache, before tests that would wait for it
+kratos: deps # builds Kratos and Caddy once into the user's cache, before the tests
 	@echo 'Ory Kratos: building it, unless it is in the cache (about two minutes)'
 	@go test -run '^TestBuildKratos$$' -count 1 -timeout 20m ./symbolontest
 	@echo 'Caddy: building it, unless it is in the cache (about a minute)'
 	@go test -run '^TestBuildCaddy$$' -count 1 -timeout 20m ./internal/e2e
 
 .PHONY: clean
-clean: ## remove tools and what was built; the built Kratos stays in the user's cache
+clean: ## remove tools and builds; the built Kratos stays in the user's cache
 	rm -rf .tools bin
 
 $(GOLANGCI):

@@ -73,7 +73,7 @@ func TestUUIDForms(t *testing.T) {
 func TestNormalEmail(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"ann@example.org", "ann@example.org"}, {"Ann@EXAMPLE.org", "ann@example.org"}, {"ann+tag@example.org", "ann+tag@example.org"},
-		{"m\u00fcller@example.de", "m\u00fcller@example.de"}, {"M\u00dcLLER@example.de", "m\u00dcller@example.de"}, // Ü is no ASCII letter
+		{"m\u00fcller@example.de", "m\u00fcller@example.de"}, {"M\u00dcLLER@example.de", "m\u00dcller@example.de"}, // Ü is not an ASCII letter
 		{"\u0131an@x", "\u0131an@x"}, {"\u017fam@x", "\u017fam@x"}, {"\u0130@x", "\u0130@x"},
 	} {
 		if got, ok := symbolon.NormalEmail(tt.in); !ok || got != tt.want {
@@ -101,7 +101,7 @@ func TestParseSecret(t *testing.T) {
 		if s, err := symbolon.ParseSecret(bad); err == nil {
 			t.Errorf("%q is accepted as %v", bad, s)
 		} else if bad != "" && strings.Contains(err.Error(), bad) {
-			t.Errorf("the error holds the secret: %v", err)
+			t.Errorf("the error has the secret: %v", err)
 		}
 	}
 	if _, err := symbolon.ParseSecret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e"); err != nil {
@@ -120,7 +120,7 @@ func TestSecretNeverPrints(t *testing.T) {
 	for _, out := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q %x %X %d", s, s, s, s, s, s, s, s), log.String(), string(js),
 		fmt.Sprintf("%v %+v", struct{ S symbolon.Secret }{s}, []symbolon.Secret{s})} {
 		if strings.Contains(out, canary) || strings.Contains(strings.ToLower(out), hex) || strings.Contains(out, "107 50") {
-			t.Errorf("the secret prints: %s", out)
+			t.Errorf("the secret is printed: %s", out)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func TestDerive(t *testing.T) {
 	}
 }
 
-// A handler's test needs neither Ory nor a database.
+// A test of a handler needs neither Ory nor a database.
 func ExampleWithUser() {
 	notes := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := symbolon.UserFrom(r.Context())

@@ -13,7 +13,7 @@ import (
 
 var everything = adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID, "metadata_public.id", "column:legacy"}, Email: true}
 
-// crowd is one of each kind, and what a plan has to say of it.
+// crowd creates one case of each class. want is the expected line of each.
 func crowd(s *small) (want map[string]string) {
 	want = map[string]string{} // identity or user -> class user by
 	mail := func(value string, verified bool) func(*symbolon.Identity) {
@@ -73,8 +73,8 @@ func crowd(s *small) (want map[string]string) {
 	return want
 }
 
-// TestPlan: every identity is in one line, every user in at least one, each with what is
-// known of it; and nothing is written.
+// TestPlan checks that every identity is in one line and every user in at least one, with
+// the known facts, and that a plan writes nothing.
 func TestPlan(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		want := crowd(s)
@@ -87,7 +87,7 @@ func TestPlan(t *testing.T) {
 				key = "user " + string(l.User)
 			}
 			if _, twice := got[key]; twice {
-				t.Errorf("%s stands twice", key)
+				t.Errorf("%s is in two lines", key)
 			}
 			got[key] = fmt.Sprintf("%s %s %s", l.Class, l.User, l.By)
 			users[l.User] = true
@@ -111,8 +111,8 @@ func TestPlan(t *testing.T) {
 	})
 }
 
-// TestPlanUsesOnlyNamedPlaces: without Options.By nothing but the column and
-// vouchers count.
+// TestPlanUsesOnlyNamedPlaces checks that without Options.By only the identity column and
+// vouchers are used.
 func TestPlanUsesOnlyNamedPlaces(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		crowd(s)
@@ -125,8 +125,8 @@ func TestPlanUsesOnlyNamedPlaces(t *testing.T) {
 	})
 }
 
-// TestApplyAndUndo: a plan is applied once, however often Apply is called; undoing it
-// leaves the world as it was, and doing it again works.
+// TestApplyAndUndo checks that repeated calls of Apply apply a plan once. After Undo the
+// data is as before, and the plan can be applied again.
 func TestApplyAndUndo(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		crowd(s)
@@ -141,7 +141,7 @@ func TestApplyAndUndo(t *testing.T) {
 			t.Errorf("again: %+v", again)
 		}
 		if _, left := s.plan(everything); left.Bind != 0 || left.Lines[adopt.Linked] != counts.Bind {
-			t.Errorf("after it: %+v", left)
+			t.Errorf("a plan after the run: %+v", left)
 		}
 		if undone := s.undo(first.Run); undone.Done != counts.Bind || len(undone.Refused) > 0 || s.content() != before {
 			t.Errorf("undone: %+v\n%s\nwas\n%s", undone, s.content(), before)
@@ -153,7 +153,7 @@ func TestApplyAndUndo(t *testing.T) {
 			t.Errorf("applied again: %+v", third)
 		}
 		if undone := s.undo(first.Run); undone.Done != counts.Bind || s.content() != before {
-			t.Errorf("undone at last: %+v", undone)
+			t.Errorf("the second undo: %+v", undone)
 		}
 		if _, err := s.Undo(t.Context(), "nobody", adopt.Options{}); !errors.Is(err, adopt.ErrNoRun) {
 			t.Error(err)
@@ -161,7 +161,7 @@ func TestApplyAndUndo(t *testing.T) {
 	})
 }
 
-// TestApplyRefusesChangedFacts: a fact that a line relied on changed in between.
+// TestApplyRefusesChangedFacts changes a fact of a line between Plan and Apply.
 func TestApplyRefusesChangedFacts(t *testing.T) {
 	mail := func(verified bool) func(*symbolon.Identity) {
 		return func(id *symbolon.Identity) {
@@ -180,9 +180,9 @@ func TestApplyRefusesChangedFacts(t *testing.T) {
 			func(s *small) { delete(s.ory.identities, identityID(1)) }, "Ory does not have the identity"},
 		{"the user is gone", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
 			func(s *small) { s.exec(`delete from accounts`) }, "no such user"},
-		{"it names nobody any more", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
+		{"the identity names no user any more", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
 			func(s *small) { s.identity(1, nil) }, "alone"},
-		{"another names the same user", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
+		{"another identity names the same user", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
 			func(s *small) { s.identity(2, external) }, "another identity names the same user"},
 		{"the user has an identity", func(s *small) { s.identity(1, external); s.user(row{id: 1}) },
 			func(s *small) { s.exec(`update accounts set ory = $1`, identityID(2)) }, "the user has another identity"},
@@ -237,8 +237,8 @@ func TestApplyRefusesChangedFacts(t *testing.T) {
 	onBoth(t, all(cases))
 }
 
-// TestApplyLooksAgain: what changes after the plan was compared is seen by the Linker,
-// in the transaction or at Ory.
+// TestApplyLooksAgain changes a fact after Apply has compared it with the plan. The
+// Linker notices the change in its transaction or at Ory.
 func TestApplyLooksAgain(t *testing.T) {
 	mail := func(id *symbolon.Identity) {
 		id.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email", Verified: true}}
@@ -285,7 +285,8 @@ func TestApplyLooksAgain(t *testing.T) {
 	onBoth(t, all(cases))
 }
 
-// TestUndoRefusesAfterSignIn: Undo refuses people who signed in since, and names them.
+// TestUndoRefusesAfterSignIn checks that Undo refuses users who have signed in since, and
+// names them.
 func TestUndoRefusesAfterSignIn(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		for n := range 5 {
@@ -346,7 +347,8 @@ func TestHeld(t *testing.T) {
 	})
 }
 
-// TestOryDown: Ory goes down during a run, which returns an error; the next run completes it.
+// TestOryDown stops Ory during a run. The run returns an error, and the next run
+// completes it.
 func TestOryDown(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		for n := range 40 {
@@ -383,7 +385,7 @@ func (limited) Wait() time.Duration { return time.Millisecond }
 
 func (limited) Unwrap() []error { return []error{symbolon.ErrRateLimited, symbolon.ErrUnavailable} }
 
-// TestRateLimits: a run waits as long as Ory says, and skips no line.
+// TestRateLimits checks that a run waits as long as Ory demands, and skips no line.
 func TestRateLimits(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		for n := range 30 {

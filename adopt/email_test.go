@@ -14,11 +14,10 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// TestVerifiedEmailMatrix (I12): of the 64 combinations of verified at Ory, verified
-// here, user bound, a second user, an address that only looks alike and one with a tag,
-// exactly one binds; by the plan and by the first request alike. Where only a
-// verification is missing the identity is held, and everybody else gets a user of
-// their own.
+// TestVerifiedEmailMatrix (I12) has 64 combinations: verified at Ory, verified here, user
+// linked, a second user, an address that only looks alike, and an address with a tag.
+// Exactly one combination links, by the plan and by the first request. If only a
+// verification is missing, the identity is held. All others get a user of their own.
 func TestVerifiedEmailMatrix(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true
@@ -26,7 +25,7 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 		for n := range 64 {
 			bit := func(k int) bool { return n>>k&1 == 1 }
 			atOry, here, bound, double, alike, tagged := bit(0), bit(1), bit(2), bit(3), bit(4), bit(5)
-			name := fmt.Sprintf("verified %v/%v, bound %v, double %v, alike %v, tagged %v", atOry, here, bound, double, alike, tagged)
+			name := fmt.Sprintf("verified %v/%v, linked %v, double %v, alike %v, tagged %v", atOry, here, bound, double, alike, tagged)
 			s.begin(t)
 			address := "kim@example.org"
 			if alike {
@@ -62,7 +61,7 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 			case err == nil && link.User == "1":
 				live++
 				if !wanted {
-					t.Errorf("%s: bound", name)
+					t.Errorf("%s: linked", name)
 				}
 			case errors.Is(err, symbolon.ErrOnHold):
 				if !waits {
@@ -73,13 +72,14 @@ func TestVerifiedEmailMatrix(t *testing.T) {
 			}
 		}
 		if live != 1 || planned != 1 {
-			t.Errorf("%d of 64 bound, %d planned; want 1 and 1", live, planned)
+			t.Errorf("%d of 64 linked, %d planned; want 1 and 1", live, planned)
 		}
 	})
 }
 
-// TestHeldUntilVerified: an identity on hold is linked as soon as both sides have verified, and
-// gets nobody else meanwhile; with the policy off nobody looks at addresses.
+// TestHeldUntilVerified checks that an identity on hold is linked as soon as both sides
+// have verified the address, and gets no user before. If the policy is off, addresses are
+// not compared.
 func TestHeldUntilVerified(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true
@@ -87,7 +87,7 @@ func TestHeldUntilVerified(t *testing.T) {
 		address := func(verified bool) func(*symbolon.Identity) {
 			return func(i *symbolon.Identity) {
 				i.Addresses = []symbolon.Address{{Value: "ann@example.org", Via: "email", Verified: verified}}
-				i.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, s.Linker.Mint()) // as the reserve hook has it
+				i.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, s.Linker.Mint()) // as the reserve hook writes it
 			}
 		}
 		id := s.identity(1, address(false))
@@ -98,7 +98,7 @@ func TestHeldUntilVerified(t *testing.T) {
 			}
 		}
 		s.identity(1, address(true))
-		link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: stale, Source: symbolon.FromRequest}) // an edge's old answer
+		link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: stale, Source: symbolon.FromRequest}) // an old answer, as of an edge cache
 		if err != nil || link.User != "1" {
 			t.Fatalf("%+v %v", link, err)
 		}
@@ -112,12 +112,12 @@ func TestHeldUntilVerified(t *testing.T) {
 		s.user(row{id: 1, email: "ann@example.org", verified: true})
 		id = s.identity(1, address(true))
 		if link, err := s.Linker.Refresh(t.Context(), id, symbolon.FromLinkHook); err != nil || link.User == "1" {
-			t.Errorf("the policy is off: %+v %v", link, err)
+			t.Errorf("with the policy off: %+v %v", link, err)
 		}
 	})
 }
 
-// TestBulkByEmail: many identities at once are decided like one.
+// TestBulkByEmail checks that many identities at once get the same results as one.
 func TestBulkByEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true
@@ -138,7 +138,7 @@ func TestBulkByEmail(t *testing.T) {
 	})
 }
 
-// TestVoucherBeforeEmail: a voucher is stronger than an address.
+// TestVoucherBeforeEmail checks that a voucher has precedence over an address.
 func TestVoucherBeforeEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true
@@ -155,12 +155,13 @@ func TestVoucherBeforeEmail(t *testing.T) {
 	})
 }
 
-// alikes are runes that somewhere, in some folding, become the letters behind them.
+// alikes are runes that become the key's letter in some case folding.
 var alikes = map[rune][]rune{'k': {'\u212a', 'K', 'k', '\uff4b'}, 'i': {'\u0131', '\u0130', 'I', 'i', '\uff49'}, 's': {'\u017f', 'S', 's', '\u0455'},
 	'a': {'\u0430', '\u00e5', '\u212b', 'A', 'a'}, '@': {'@', '\uff20', '\ufe6b'}, '.': {'.', '\u3002', '\uff0e'}, 'e': {'\u00e9', 'e', 'E'}}
 
-// TestRandomAddresses (I12): pairs of addresses that look alike, in the plan and in what
-// both databases find: equal only where they are the same but for ASCII's case.
+// TestRandomAddresses (I12) compares pairs of similar addresses, in the plan and in the
+// queries of both databases. Two addresses match only if they differ in ASCII case at
+// most.
 func TestRandomAddresses(t *testing.T) {
 	pairs := 1000
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
@@ -190,7 +191,7 @@ func TestRandomAddresses(t *testing.T) {
 		}
 		lines, counts := s.plan(adopt.Options{Email: true})
 		if counts.Bind != equal || equal == 0 || equal == pairs {
-			t.Errorf("%d are to be bound, %d are equal", counts.Bind, equal)
+			t.Errorf("%d are to be linked, %d are equal", counts.Bind, equal)
 		}
 		for _, l := range lines {
 			if l.Do == adopt.Bind && l.Identity != identityID(atoi(string(l.User))-1) {
@@ -201,7 +202,7 @@ func TestRandomAddresses(t *testing.T) {
 	})
 }
 
-// spell writes some letters otherwise, mostly none.
+// spell replaces some letters by similar ones, in most calls none.
 func spell(r *rand.Rand, s string) string {
 	odd := r.IntN(3) == 0
 	return strings.Map(func(c rune) rune {
@@ -217,7 +218,7 @@ func spell(r *rand.Rand, s string) string {
 	}, s)
 }
 
-// lowered is the oracle: written otherwise than the code.
+// lowered is a second implementation, for comparison.
 func lowered(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// The application has users 1 and 2. Ory has one identity, whose metadata names user 1. The
-// plan links the two, and user 2 stays alone.
+// The application has users 1 and 2. Ory has one identity, whose metadata names user 1.
+// The plan links these two, and user 2 stays without an identity.
 func Example() {
 	ctx := context.Background()
 	fake := fakeory.New(fakeory.Config{})
@@ -65,8 +65,8 @@ func Example() {
 	// undone: 1 <nil>
 }
 
-// newDatabase is a SQLite database in memory with Symbolon's tables and the application's
-// two users.
+// newDatabase returns a SQLite database in memory with Symbolon's tables and the
+// application's two users.
 func newDatabase(ctx context.Context) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN("/adopt_example", "vfs=memdb"))
 	if err != nil {

@@ -26,7 +26,8 @@ func written(t testing.TB, f adopt.Format, lines ...adopt.Line) string {
 	return b.String()
 }
 
-// TestCells: a spreadsheet reads no cell as a formula, and Read returns every cell unchanged.
+// TestCells checks that a spreadsheet reads no cell as a formula, and that Read returns
+// every cell unchanged.
 func TestCells(t *testing.T) {
 	for _, user := range []symbolon.UserID{"=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'x", "''", "'", "x", "a,b", `"`, "a\nb", "=cmd|' /C calc'!A0"} {
 		line := adopt.Line{Class: adopt.Named, Identity: identityID(1), User: user, By: symbolon.ByExternalID, Do: adopt.Bind, Why: string(user)}
@@ -49,7 +50,7 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// TestReadRefuses: Read refuses files that are not plans, and names the line.
+// TestReadRefuses checks that Read refuses files that are not plans, and names the line.
 func TestReadRefuses(t *testing.T) {
 	const head = "class,identity_id,user_id,by,do,why\n"
 	id := string(identityID(1))
@@ -63,8 +64,8 @@ func TestReadRefuses(t *testing.T) {
 		{"the nil UUID", head + "named,00000000-0000-0000-0000-000000000000,7,external_id,bind,\n", "nil UUID"},
 		{"no user", head + "named," + id + ",,external_id,bind,\n", "user_id"},
 		{"no proof", head + "named," + id + ",7,,bind,\n", "not a proof"},
-		{"a proof of its own", head + "named," + id + ",7,because,bind,\n", "because"},
-		{"a column that is none", head + "named," + id + ",7,column:a b,bind,\n", "a b"},
+		{"an unknown proof", head + "named," + id + ",7,because,bind,\n", "because"},
+		{"an invalid column", head + "named," + id + ",7,column:a b,bind,\n", "a b"},
 		{"an identity twice", head + "named," + id + ",7,external_id,bind,\nnamed," + id + ",8,external_id,bind,\n", "twice"},
 		{"a user twice", head + "named," + id + ",7,external_id,bind,\nnamed," + string(identityID(2)) + ",7,external_id,bind,\n", "twice"},
 		{"cells missing", head + "named," + id + "\n", "wrong number of fields"},
@@ -76,7 +77,7 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
-	// What a spreadsheet does to a plan changes nothing.
+	// Changes that a spreadsheet makes to the file do not change the plan.
 	text := "\xef\xbb\xbfdo,by,class,user_id,identity_id\r\nbind,external_id,named,7," + strings.ToUpper(id) + "\r\n,,alone,8,\r\n"
 	got, err := adopt.Read(strings.NewReader(text))
 	want := []adopt.Line{{Class: adopt.Named, Identity: identityID(1), User: "7", By: symbolon.ByExternalID, Do: adopt.Bind}}
@@ -85,7 +86,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// TestRunOf: a run's name depends only on its lines, not on the file format.
+// TestRunOf checks that a run's name depends only on its lines, not on the file format.
 func TestRunOf(t *testing.T) {
 	one := adopt.Line{Class: adopt.Named, Identity: identityID(1), User: "7", By: symbolon.ByExternalID, Do: adopt.Bind, Why: "x"}
 	same := one
@@ -99,7 +100,8 @@ func TestRunOf(t *testing.T) {
 	}
 }
 
-// FuzzRead: a file is a plan or an error, and what was read is read again.
+// FuzzRead checks that a file is a plan or an error, and that an encoded plan is read
+// again.
 func FuzzRead(f *testing.F) {
 	line := adopt.Line{Class: adopt.Named, Identity: identityID(1), User: "-7", By: "column:legacy", Do: adopt.Bind, Why: "=x"}
 	f.Add(written(f, adopt.CSV, line, adopt.Line{Class: adopt.Alone, User: "8"}))
@@ -111,7 +113,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, l := range lines {
 			if strings.ContainsRune(string(l.User), '\r') || strings.ToValidUTF8(string(l.User), "") != string(l.User) {
-				return // CSV and JSON change such bytes; no line of ours has them
+				return // CSV and JSON change such bytes, which no real line has
 			}
 		}
 		for _, format := range []adopt.Format{adopt.CSV, adopt.JSON} {

@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// endless has as many users as it is told, none of them bound, and keeps nobody.
+// endless returns a given number of users without an identity, and stores none of them.
 type endless struct {
 	adopt.Ledger
 	adopt.Users
@@ -45,19 +45,19 @@ func (e endless) list(context.Context) iter.Seq2[symbolon.Identity, error] {
 	}
 }
 
-// TestMemory: what a plan of many holds, with keys as long as UUIDs, is what the package
-// says, by a place of the operator's and by e-mail.
+// TestMemory measures the memory of a large plan with keys as long as UUIDs, by a place
+// of the operator's and by e-mail. It must be as documented in the package.
 func TestMemory(t *testing.T) {
 	const n = 100_000
 	for name, tt := range map[string]struct {
 		options adopt.Options
-		most    int // bytes for a pair
+		most    int // maximum bytes per pair
 	}{"by place": {adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID}}, 500}, "by e-mail": {adopt.Options{Email: true}, 600}} {
 		e := endless{n: n}
 		a := &adopt.Adopter{Linker: &link.Linker{Ory: &people{}, Store: e, Secrets: secrets}, Ledger: e, Users: e, Identities: e.list}
 		before, lines, most := heap(), 0, 0
 		counts, err := a.Plan(t.Context(), tt.options, func(adopt.Line) error {
-			if lines++; lines == 1 { // all that is ever held is held now
+			if lines++; lines == 1 { // now all memory of the plan is in use
 				most = heap() - before
 			}
 			return nil
@@ -65,9 +65,9 @@ func TestMemory(t *testing.T) {
 		if err != nil || counts.Bind != n || lines != n {
 			t.Fatalf("%+v %v", counts, err)
 		}
-		t.Logf("%s: %d bytes for a pair", name, most/n)
+		t.Logf("%s: %d bytes per pair", name, most/n)
 		if most/n > tt.most {
-			t.Errorf("%s: %d bytes for a pair", name, most/n)
+			t.Errorf("%s: %d bytes per pair", name, most/n)
 		}
 	}
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestWorlds: whatever identities and users say of each other, applying a plan binds
-// what it says and nothing else, doing so twice is doing it once, and undoing it
-// restores the world.
+// TestWorlds generates identities and users that name each other. Applying a plan links
+// what the plan says and nothing else. Applying it twice has the effect of once, and Undo
+// restores the data.
 func TestWorlds(t *testing.T) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {
@@ -34,19 +34,19 @@ func TestWorlds(t *testing.T) {
 				}
 				bound += s.checkRun(o)
 			})
-			t.Logf("%d bonds", bound)
+			t.Logf("%d links", bound)
 			if bound == 0 {
-				t.Error("nobody was ever bound")
+				t.Error("no run linked anybody")
 			}
 		})
 	}
 }
 
-// few are the users' IDs, and the identities', that a random world has.
+// few is the number of user IDs and identity IDs in a random world.
 const few = 7
 
 func (s *small) populate(rt *rapid.T) {
-	n := func(what string) int { return rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 6, few}).Draw(rt, what) } // evenly
+	n := func(what string) int { return rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 6, few}).Draw(rt, what) } // each equally likely
 	addresses := []string{"", "a@example.org", "A@Example.org", "b@example.org", "\u212a@example.org", "k@example.org", "not one"}
 	address := func(what string) string { return rapid.SampledFrom(addresses).Draw(rt, what) }
 	for i := range n("identities") {
@@ -76,14 +76,14 @@ func (s *small) populate(rt *rapid.T) {
 		}
 		s.user(r)
 	}
-	for range n("links") { // some have met before
+	for range n("links") { // some are linked already
 		if id, ok := s.ory.identities[identityID(n("link"))]; ok {
 			_, _ = s.Linker.Link(s.t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest, Admin: true})
 		}
 	}
 }
 
-// checkRun plans, applies, undoes, and returns how many were bound.
+// checkRun plans, applies and undoes, and returns the number of links.
 func (s *small) checkRun(o adopt.Options) int {
 	before := s.content()
 	lines, counts := s.plan(o)
@@ -98,7 +98,7 @@ func (s *small) checkRun(o adopt.Options) int {
 	after := s.content()
 	for _, l := range lines {
 		if l.Do == adopt.Bind && !strings.Contains(after, fmt.Sprintf("%s %s linked", l.Identity, l.User)) {
-			s.t.Errorf("not bound: %+v\n%s", l, after)
+			s.t.Errorf("not linked: %+v\n%s", l, after)
 		}
 	}
 	if again := s.apply(lines, o); again.Done != 0 || again.Before != counts.Bind || s.content() != after {
@@ -116,8 +116,8 @@ func (s *small) checkRun(o adopt.Options) int {
 	return counts.Bind
 }
 
-// checkLines: every identity stands in one line, every user in one at least, and in one
-// only where it is to be bound.
+// checkLines checks that every identity is in one line, and every user in at least one. A
+// user to be linked is in only one line.
 func (s *small) checkLines(lines []adopt.Line, counts adopt.Counts) {
 	identities, users, binds := map[symbolon.IdentityID]int{}, map[symbolon.UserID]bool{}, map[symbolon.UserID]int{}
 	for _, l := range lines {
@@ -131,7 +131,7 @@ func (s *small) checkLines(lines []adopt.Line, counts adopt.Counts) {
 	}
 	for id := range s.ory.identities {
 		if identities[id] != 1 {
-			s.t.Errorf("identity %s stands in %d lines: %v", id, identities[id], lines)
+			s.t.Errorf("identity %s is in %d lines: %v", id, identities[id], lines)
 		}
 	}
 	for id := range strings.FieldsSeq(strings.TrimSuffix(s.lines(`select cast(id as text) from accounts`), ".\n")) {
@@ -141,7 +141,7 @@ func (s *small) checkLines(lines []adopt.Line, counts adopt.Counts) {
 	}
 	for user, n := range binds {
 		if n > 1 {
-			s.t.Errorf("user %s is to be bound %d times", user, n)
+			s.t.Errorf("user %s is to be linked %d times", user, n)
 		}
 	}
 	if len(s.ory.identities) != counts.Identities {
@@ -149,7 +149,7 @@ func (s *small) checkLines(lines []adopt.Line, counts adopt.Counts) {
 	}
 }
 
-// TestMany: a plan by way of a file, larger than a page.
+// TestMany applies a plan from a file that is larger than a page.
 func TestMany(t *testing.T) {
 	n := 600
 	if os.Getenv("SYMBOLON_TORTURE") != "" {

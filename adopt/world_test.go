@@ -27,8 +27,8 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// people is Ory as far as the Linker asks it: identities, read truly. The commands run
-// against a real Kratos (internal/e2e).
+// people is the part of Ory that the Linker uses: it returns identities. The commands run
+// with a real Kratos (internal/e2e).
 type people struct {
 	mu         sync.Mutex
 	identities map[symbolon.IdentityID]symbolon.Identity
@@ -79,7 +79,7 @@ func (p *people) lastSignIn(_ context.Context, id symbolon.IdentityID) (time.Tim
 	return p.signedIn[id], nil
 }
 
-// small is an application with users, an Ory with identities, and Symbolon between.
+// small is an application with users, an Ory with identities, and Symbolon.
 type small struct {
 	*adopt.Adopter
 	t     fataler
@@ -131,7 +131,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *small)) {
 	}
 }
 
-// begin leaves nobody, for a subtest or another round.
+// begin deletes everything, for a subtest or another round.
 func (s *small) begin(t fataler) {
 	s.t = t
 	s.reset()
@@ -145,7 +145,7 @@ func all(cases []func(*testing.T, *small)) func(*testing.T, *small) {
 	}
 }
 
-// table is the name of one of Symbolon's tables.
+// table returns the name of one of Symbolon's tables.
 func (s *small) table(name string) string {
 	if s.store.Dialect == sqlstore.SQLite {
 		return "symbolon_" + name
@@ -153,7 +153,7 @@ func (s *small) table(name string) string {
 	return "symbolon." + name
 }
 
-// reset leaves nobody.
+// reset deletes everything.
 func (s *small) reset() {
 	s.ory.mu.Lock()
 	defer s.ory.mu.Unlock()
@@ -174,7 +174,7 @@ func identityID(n int) symbolon.IdentityID {
 	return symbolon.IdentityID(fmt.Sprintf("%08x-0000-4000-8000-000000000000", n+1))
 }
 
-// identity makes the n-th one; change may be nil.
+// identity creates the n-th identity. change may be nil.
 func (s *small) identity(n int, change func(*symbolon.Identity)) symbolon.IdentityID {
 	id := symbolon.Identity{ID: identityID(n), State: symbolon.Active, CreatedAt: time.Now().Add(-time.Hour)}
 	if change != nil {
@@ -239,7 +239,7 @@ func (s *small) undo(run string) adopt.Report {
 	return r
 }
 
-// content is what adopting may change, without the history and without when.
+// content returns everything that adopt may change, without the history and times.
 func (s *small) content() string {
 	s.t.Helper()
 	var b strings.Builder

@@ -16,14 +16,14 @@ import (
 	"github.com/symbolon-id/symbolon/createurl"
 )
 
-// What an answer may mean.
+// The meaning of an answer.
 const (
 	yes     = "yes"     // the user
 	no      = "no"      // cannot_create
-	unclear = "unclear" // 503, and asked again
+	unclear = "unclear" // 503, and a later request asks again
 )
 
-// reply is an ordinary answer; raw is what comes over the connection instead.
+// reply is an answer by HTTP. If raw is set, it is sent instead.
 type reply struct {
 	name   string
 	means  string
@@ -32,8 +32,8 @@ type reply struct {
 	body   string
 	raw    string
 	do     func(conn net.Conn)
-	slow   bool            // nothing comes, until the client gives up
-	user   symbolon.UserID // of yes; empty: 42
+	slow   bool            // nothing is sent until the client gives up
+	user   symbolon.UserID // of the answer yes; empty means 42
 }
 
 func replies() []reply {
@@ -69,8 +69,8 @@ func replies() []reply {
 		{name: "unprocessable", means: no, status: 422, body: `{"id":"42"}`},
 		{name: "locked", means: no, status: 423},
 		{name: "unavailable for legal reasons", means: no, status: 451},
-		{name: "a 4xx that nobody knows", means: no, status: 499},
-		{name: "a no whose body breaks off", means: no, raw: "HTTP/1.1 422 X\r\nContent-Length: 100\r\n\r\nx"},
+		{name: "an unknown 4xx", means: no, status: 499},
+		{name: "a denial whose body breaks off", means: no, raw: "HTTP/1.1 422 X\r\nContent-Length: 100\r\n\r\nx"},
 
 		{name: "request timeout", means: unclear, status: 408},
 		{name: "too early", means: unclear, status: 425},
@@ -79,7 +79,7 @@ func replies() []reply {
 		{name: "bad gateway", means: unclear, status: 502},
 		{name: "unavailable", means: unclear, status: 503, header: "Retry-After: 1"},
 		{name: "gateway timeout", means: unclear, status: 504},
-		{name: "a status above all", means: unclear, status: 599},
+		{name: "the highest status", means: unclear, status: 599},
 		{name: "accepted", means: unclear, status: 202, body: `{"id":"42"}`},
 		{name: "no content", means: unclear, status: 204},
 		{name: "partial content", means: unclear, status: 206, body: `{"id":"42"}`},
@@ -90,7 +90,7 @@ func replies() []reply {
 
 		{name: "an empty body", means: unclear, status: 200},
 		{name: "an empty object", means: unclear, status: 200, body: `{}`},
-		{name: "existed, and who is not said", means: unclear, status: 409, body: `{"error":"the address is taken"}`},
+		{name: "409 without an ID", means: unclear, status: 409, body: `{"error":"the address is taken"}`},
 		{name: "null", means: unclear, status: 201, body: `{"id":null}`},
 		{name: "an empty ID", means: unclear, status: 201, body: `{"id":""}`},
 		{name: "true", means: unclear, status: 201, body: `{"id":true}`},
@@ -109,7 +109,7 @@ func replies() []reply {
 		{name: "too long", means: unclear, status: 201, body: `{"id":"` + long + `x"}`},
 		{name: "NUL", means: unclear, status: 201, body: `{"id":"4\u00002"}`},
 		{name: "a line", means: unclear, status: 201, body: `{"id":"42\n"}`},
-		{name: "a header of its own", means: unclear, status: 201, body: `{"id":"42\r\nX-User-Id: 1"}`},
+		{name: "a line feed and a header in the ID", means: unclear, status: 201, body: `{"id":"42\r\nX-User-Id: 1"}`},
 		{name: "a space before", means: unclear, status: 201, body: `{"id":" 42"}`},
 		{name: "half a surrogate", means: unclear, status: 201, body: `{"id":"\ud800"}`},
 		{name: "a direction", means: unclear, status: 201, body: `{"id":"a\u202eb"}`},
@@ -166,8 +166,8 @@ func (r reply) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = conn.Write([]byte(r.raw))
 }
 
-// TestAnswers: the effect of each answer on the person and on the ledger. After any answer
-// that is not a success nothing is half done, and a later success links the person.
+// TestAnswers checks the effect of each answer on the person and on the ledger. After
+// every failure nothing is half done, and a later success links the person.
 func TestAnswers(t *testing.T) {
 	if n := len(replies()); n < 40 {
 		t.Fatalf("%d kinds", n)
@@ -222,8 +222,9 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// TestStaleConnection: an application that closes an idle connection in the moment in
-// which it is used again (Node does after 5 seconds) was not down.
+// TestStaleConnection checks that an idle connection that the application closes at the
+// moment of its next use is not treated as an outage. Node closes idle connections after
+// 5 seconds.
 func TestStaleConnection(t *testing.T) {
 	var used sync.Map
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -245,8 +246,8 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
-// TestNotReachable: the application is down, its name does not resolve, or its certificate is
-// from an unknown authority.
+// TestNotReachable has an application that is down, a name that cannot be resolved, and a
+// certificate from an unknown authority.
 func TestNotReachable(t *testing.T) {
 	db := open(t, "sqlite")
 	closed := httptest.NewServer(nil)
@@ -260,7 +261,7 @@ func TestNotReachable(t *testing.T) {
 		}
 		w.wantNothing(t, person(i))
 	}
-	// Whoever knows the certificate gets its answer.
+	// A client that trusts the certificate gets the answer.
 	w := newWorld(t, db, &createurl.Client{URL: strange.URL, HTTP: strange.Client()})
 	if link, err := w.link(t, person(3)); err != nil || link.User != "42" {
 		t.Errorf("got %q, %v", link.User, err)

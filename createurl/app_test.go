@@ -19,8 +19,8 @@ import (
 	"github.com/symbolon-id/symbolon/createurl"
 )
 
-// application keeps the contract: it verifies with the reference library and creates one
-// user for each webhook-id.
+// application follows the contract: it verifies signatures with the reference library and
+// creates one user for each webhook-id.
 type application struct {
 	*httptest.Server
 	secret string
@@ -31,11 +31,11 @@ type application struct {
 	byID   map[string]string // webhook-id by identity
 	bodies []string
 	faults []string
-	now    map[string]int // requests under way, by identity
+	now    map[string]int // number of running requests by identity
 	all    int
 	most   int
 	posts  int
-	answer func(n int) int // a status instead; 0: none
+	answer func(n int) int // a status instead of the normal answer; 0: normal
 }
 
 func startApplication(t *testing.T) *application {
@@ -111,8 +111,8 @@ func (a *application) count() int {
 	return a.posts
 }
 
-// TestUnsigned: an application that keeps the contract refuses a POST without a signature
-// and creates no user.
+// TestUnsigned checks that an application that follows the contract refuses a POST
+// without a signature and creates no user.
 func TestUnsigned(t *testing.T) {
 	a := startApplication(t)
 	c := &createurl.Client{URL: a.URL, Secrets: []string{a.secret}}
@@ -122,13 +122,13 @@ func TestUnsigned(t *testing.T) {
 	}
 	a.Close()
 	if status, err := c.Unsigned(t.Context()); status != 0 || !errors.Is(err, symbolon.ErrUnavailable) {
-		t.Errorf("nobody listens: %d %v", status, err)
+		t.Errorf("without a listener: %d %v", status, err)
 	}
 }
 
-// TestCrowd: 16 workers of two processes ask for every identity many times in any order, and
-// the application fails now and then. Each identity gets one user, the same for all
-// callers. A process never sends two requests for one identity at the same time.
+// TestCrowd has 16 workers in two processes that ask for every identity many times in any
+// order. The application fails now and then. All callers get the same user for an
+// identity, and a process never sends two requests for one identity at the same time.
 func TestCrowd(t *testing.T) {
 	identities, copies := 40, 8
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
@@ -189,7 +189,7 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// TestRequest: the request to the application, byte for byte.
+// TestRequest compares the request to the application byte for byte.
 func TestRequest(t *testing.T) {
 	db, app := open(t, "sqlite"), startApplication(t)
 	w := newWorld(t, db, &createurl.Client{URL: app.URL, Columns: map[string]string{
@@ -205,7 +205,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestMessage: webhook-id depends on the identity and the project, and on nothing else.
+// TestMessage checks that webhook-id depends only on the identity and the project.
 func TestMessage(t *testing.T) {
 	db, app := open(t, "sqlite"), startApplication(t)
 	app.answer = func(int) int { return 500 }
@@ -235,8 +235,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// TestRotation: during a rotation an application accepts requests with either secret. An
-// application with another secret creates no user.
+// TestRotation checks that during a rotation an application accepts both secrets, and
+// that an application with another secret creates no user.
 func TestRotation(t *testing.T) {
 	old, next, other := symbolon.Secret("a-0ld-one-J8vQ0zR5tXw9LmB4nYc7Hd"), secret, symbolon.Secret("an0ther-J8vQ0zR5tXw9LmB4nYc7HdF1")
 	for i, s := range []symbolon.Secret{old, next, other} {
@@ -251,7 +251,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestPatience: a denial is remembered for a while, for the same request only.
+// TestPatience checks that a denial is cached for a while, for the same request only.
 func TestPatience(t *testing.T) {
 	db, app := open(t, "sqlite"), startApplication(t)
 	app.answer = func(int) int { return 422 }

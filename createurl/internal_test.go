@@ -21,7 +21,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestReferenceVectors: the headers of the standard's own example.
+// TestReferenceVectors checks the headers of the standard's own example.
 func TestReferenceVectors(t *testing.T) {
 	signer, err := standardwebhooks.NewWebhook("whsec_" + published)
 	if err != nil {
@@ -95,7 +95,7 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-// resolver is a name server that answers each question with the next address.
+// resolver is a DNS server that answers each question with the next address.
 func resolver(t *testing.T, addresses ...string) *net.Resolver {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +121,8 @@ func resolver(t *testing.T, addresses ...string) *net.Resolver {
 	}}
 }
 
-// answerDNS answers a question for an IPv4 address, and says that there is no other.
+// answerDNS answers a question for an IPv4 address, and answers that there is no IPv6
+// address.
 func answerDNS(q []byte, next func() string) []byte {
 	end := 12
 	for q[end] != 0 {
@@ -140,8 +141,8 @@ func answerDNS(q []byte, next func() string) []byte {
 	return out
 }
 
-// TestRebinding (T25): a host name is checked by its address at the moment
-// of the connection, whatever it led to before.
+// TestRebinding (T25) checks that the address of a host name is checked at the moment of
+// the connection, whatever it was before.
 func TestRebinding(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"id":1}`)) }))
 	defer app.Close()
@@ -185,8 +186,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestDenials: a denial is remembered for a while, for the same question only, and a
-// bounded number of them.
+// TestDenials checks that denials are cached for a while, for the same request only, and
+// that their number is limited.
 func TestDenials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d denials
@@ -210,7 +211,7 @@ func TestDenials(t *testing.T) {
 		d.forget(identity(1).ID)
 		denied(1, nil)
 		d.remember(ask(2), second, time.Minute)
-		time.Sleep(59 * time.Second) // the first would have expired
+		time.Sleep(59 * time.Second) // until just before the first one expires
 		denied(2, second)
 		time.Sleep(2 * time.Second)
 		denied(2, nil)
@@ -227,8 +228,8 @@ func TestDenials(t *testing.T) {
 	})
 }
 
-// FuzzParseAnswer: whatever an application answers, the ID is one that stays itself in
-// a database, a header and a path, and that another reader of JSON finds as well.
+// FuzzParseAnswer checks that an accepted ID is unchanged by a database, a header and a
+// path, and that another JSON parser finds the same ID.
 func FuzzParseAnswer(f *testing.F) {
 	for _, s := range []string{`{"id":"42"}`, `{"id":42}`, `{"id":-9223372036854775808}`, `{"id":"a","ID":"b"}`, `{"id":{"$oid":"x"}}`,
 		`{"id":"\ud800"}`, `{"id":"é","x":[1,{"id":2}]}`, `{"id":"x y"}`, `{"id":1e3}`, `[]`, `{"id":"` + strings.Repeat("x", 256) + `"}`} {
@@ -256,8 +257,8 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 126 })
 }
 
-// TestDocument: the POST in docs/create-url.md is one that this package sends, so that
-// authors can test with it.
+// TestDocument checks that the POST in docs/create-url.md is a request of this package,
+// because authors use it for their tests.
 func TestDocument(t *testing.T) {
 	text, err := os.ReadFile("../docs/create-url.md")
 	if err != nil {

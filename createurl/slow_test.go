@@ -15,10 +15,10 @@ import (
 	"github.com/symbolon-id/symbolon/createurl"
 )
 
-// slowly is an application that takes its time, in a bubble.
+// slowly is a slow application in a synctest bubble.
 type slowly struct {
 	pause time.Duration
-	rest  string // the Retry-After of the 429 that answers the first request
+	rest  string // the Retry-After of the 429 to the first request
 	deny  bool
 
 	mu    sync.Mutex
@@ -50,7 +50,7 @@ func (s *slowly) client() *createurl.Client {
 	return &createurl.Client{URL: "http://127.0.0.1:3000/", HTTP: &http.Client{Transport: s}, Secrets: createurl.DeriveSecrets([]symbolon.Secret{secret})}
 }
 
-// TestPauseAfter429: after a 429 no request is sent for as long as Retry-After says.
+// TestPauseAfter429 checks that no request is sent until Retry-After has passed.
 func TestPauseAfter429(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{rest: "3"}
@@ -78,8 +78,8 @@ func TestPauseAfter429(t *testing.T) {
 	})
 }
 
-// TestCallerLeaves: a caller that goes away leaves the request to the other callers, and no
-// caller waits longer than the timeout.
+// TestCallerLeaves checks that the request continues for the other callers if one caller
+// gives up, and that no caller waits longer than the timeout.
 func TestCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{pause: 400 * time.Millisecond}
@@ -91,18 +91,18 @@ func TestCallerLeaves(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := c.Create(ctx, person(1)); !errors.Is(err, symbolon.ErrUnavailable) {
-				t.Errorf("who gave up: %v", err)
+				t.Errorf("the caller that gave up: %v", err)
 			}
 		})
 		time.Sleep(20 * time.Millisecond)
 		if user, err := c.Create(t.Context(), person(1)); err != nil || user != "u1" {
-			t.Errorf("who stayed: %q, %v", user, err)
+			t.Errorf("the caller that stayed: %q, %v", user, err)
 		}
 		wg.Wait()
 		if app.posts != 1 {
 			t.Errorf("%d questions", app.posts)
 		}
-		// Three that have to queue behind each other: the last is not in time.
+		// Three requests wait in a queue, and the last one is too late.
 		errs, began := make([]error, 3), time.Now()
 		for i := range errs {
 			wg.Go(func() { _, errs[i] = c.Create(t.Context(), person(10+i)) })
@@ -120,7 +120,7 @@ func TestCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestClose: Close cancels the requests that are under way.
+// TestClose checks that Close cancels the running requests.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{pause: time.Second}
@@ -139,9 +139,9 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestOneQuestionForAnIdentity: callers that come meanwhile share the answer, even if the
-// person's data have changed. A user is not remembered. A denial is remembered until a
-// different question is asked.
+// TestOneQuestionForAnIdentity checks that callers share a running request, also if the
+// person's data has changed. A user is not cached. A denial is cached until the request
+// differs.
 func TestOneQuestionForAnIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &slowly{pause: time.Second}
@@ -178,12 +178,13 @@ func TestOneQuestionForAnIdentity(t *testing.T) {
 		time.Sleep(time.Minute)
 		asked(5, changed)
 		app.deny = false
-		asked(6, person(1)) // which forgets the denial of the question before
+		asked(6, person(1)) // a different request, so the cached denial is dropped
 		asked(7, changed)
 	})
 }
 
-// TestPanic: a panic in the caller's transport is "don't know", and the turn is released.
+// TestPanic checks that a panic in the caller's transport is "don't know", and that later
+// requests are sent.
 func TestPanic(t *testing.T) {
 	app := &slowly{}
 	c := app.client()

@@ -56,7 +56,7 @@ func open(t *testing.T, dialect sqlstore.Dialect) database {
 	return database{db, dialect}
 }
 
-// world is one process on the database. Ory's admin API is not configured.
+// world is one process on the database, without Ory's admin API.
 type world struct {
 	linker *link.Linker
 }
@@ -79,7 +79,7 @@ func (w *world) link(t *testing.T, id symbolon.Identity) (symbolon.Link, error) 
 	return w.linker.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 }
 
-// empty lets another case use the same user's ID.
+// empty empties the tables, so that another case can use the same user's ID.
 func (db database) empty(t *testing.T) {
 	t.Helper()
 	for _, table := range []string{"links", "findings", "events", "remote_users"} {
@@ -111,7 +111,7 @@ func (w *world) wantFindings(t *testing.T, id symbolon.Identity, want string) {
 func (w *world) wantNothing(t *testing.T, id symbolon.Identity) {
 	t.Helper()
 	if r, err := w.linker.Record(t.Context(), string(id.ID)); !errors.Is(err, symbolon.ErrNotFound) {
-		t.Errorf("something is left: %+v, %v", r, err)
+		t.Errorf("an entry is left: %+v, %v", r, err)
 	}
 }
 
@@ -120,7 +120,7 @@ func person(n int) symbolon.Identity {
 		Traits: fmt.Appendf(nil, `{"email":"person%d@example.org","name":{"first":"Ada"},"big":12345678901234567890,"odd":"a\u0000b"}`, n)}
 }
 
-// noOry has no admin API, and is never asked.
+// noOry has no admin API and is never called.
 var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
 func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {

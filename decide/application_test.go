@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// TestIdentityWithApplication: an application that makes its users itself is asked after
-// all other evidence, and its answer is a claim like any other.
+// TestIdentityWithApplication checks that an application that makes its users itself is
+// asked after all other evidence, and that its answer is a claim like any other.
 func TestIdentityWithApplication(t *testing.T) {
 	minter := mint.NewMinter("default", newKey)
 	voucher, err := minter.Voucher("7")
@@ -43,13 +43,13 @@ func TestIdentityWithApplication(t *testing.T) {
 		back     string
 		retire   symbolon.UserID
 	}{
-		{name: "it was not asked yet", create: true},
+		{name: "the application was not asked yet", create: true},
 		{name: "it answers", answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) }, action: symbolon.Create, user: "7"},
-		{name: "it answers what Ory holds", metadata: `{"id":"7"}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
+		{name: "the application names the same user as Ory", metadata: `{"id":"7"}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
 			action: symbolon.Create, user: "7", back: "7"},
-		{name: "it answers what Ory holds as a number", metadata: `{"id":7}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
+		{name: "the application names the same user as Ory, as a number", metadata: `{"id":7}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
 			action: symbolon.Create, user: "7", back: "7"},
-		{name: "it answers another user than Ory holds", metadata: `{"id":"8"}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
+		{name: "the application names another user than Ory", metadata: `{"id":"8"}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
 			action: symbolon.Create, user: "7", findings: "foreign_back_reference"},
 		{name: "odd metadata", metadata: `{"id":[]}`, answer: func() (*Answer, symbolon.Evidence) { return answered("7", symbolon.Claimed{}) },
 			action: symbolon.Create, user: "7", findings: "foreign_back_reference"},
@@ -73,15 +73,15 @@ func TestIdentityWithApplication(t *testing.T) {
 		{name: "forgotten, recreate", link: forgotten, recreate: true, create: true},
 		{name: "forgotten, recreated", link: forgotten, recreate: true, answer: func() (*Answer, symbolon.Evidence) { return answered("b", symbolon.Claimed{}) },
 			action: symbolon.Create, user: "b", retire: "a"},
-		{name: "forgotten, and it answers the deleted user", link: forgotten, recreate: true,
+		{name: "forgotten, and the application names the deleted user", link: forgotten, recreate: true,
 			answer: func() (*Answer, symbolon.Evidence) { return answered("a", symbolon.Claimed{}) }, action: symbolon.Deny, user: "a", findings: "cannot_create", err: symbolon.ErrCannotCreate},
-		{name: "forgotten, and it answers a user whose identity got another one", link: forgotten, recreate: true,
+		{name: "forgotten, and the application names a user whose identity got another one", link: forgotten, recreate: true,
 			answer: func() (*Answer, symbolon.Evidence) { return answered("b", symbolon.Claimed{Row: row("b", "")}) }, action: symbolon.Deny, user: "a", findings: "cannot_create", err: symbolon.ErrCannotCreate},
-		{name: "forgotten, and it denies", link: forgotten, recreate: true, answer: func() (*Answer, symbolon.Evidence) { return denied, symbolon.Evidence{} },
+		{name: "forgotten, and the application denies", link: forgotten, recreate: true, answer: func() (*Answer, symbolon.Evidence) { return denied, symbolon.Evidence{} },
 			action: symbolon.Deny, user: "a", findings: "cannot_create", err: symbolon.ErrCannotCreate},
 		{name: "it denied before", link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.CannotCreate}, create: true},
-		{name: "it answered another's user before", link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}, create: true},
-		{name: "its user was moved away by the operator", link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}, action: symbolon.Hold, err: symbolon.ErrOnHold},
+		{name: "the application named another's user before", link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.ClaimedByOther}, create: true},
+		{name: "the operator moved its user away", link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}, action: symbolon.Hold, err: symbolon.ErrOnHold},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,8 +14,8 @@ const (
 	bob   = symbolon.IdentityID("22222222-2222-4222-8222-222222222222")
 )
 
-// TestIdentity walks the order of evidence. Each row has the reading of Ory, the store's
-// evidence, and the plan that follows.
+// TestIdentity checks the order of evidence. Each row has a reading, the store's
+// evidence, and the expected plan.
 func TestIdentity(t *testing.T) {
 	minter := mint.NewMinter("default", symbolon.Secret("01jc8zv5m4kq2x9t7w3y6b8n0d5f7h9j"))
 	minted := minter.Mint(testNow)
@@ -30,7 +30,7 @@ func TestIdentity(t *testing.T) {
 	row := func(id symbolon.UserID, identity, linked symbolon.IdentityID) *symbolon.Row {
 		return &symbolon.Row{ID: id, Identity: identity, Linked: linked}
 	}
-	// claim is what the store knows of the user that metadata_public.id names.
+	// claim is the store's evidence about the user in metadata_public.id.
 	claim := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{c, {}, {}} }
 	vouched := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{{}, {}, c} }
 	withVoucher := `{"symbolon":{"user":"7","proof":"` + voucher.Proof + `"}}`
@@ -38,7 +38,7 @@ func TestIdentity(t *testing.T) {
 	tests := []struct {
 		name     string
 		metadata string
-		admin    string // metadata_admin; implies an admin reading
+		admin    string // metadata_admin; makes the reading one of the admin API
 		external string
 		ticket   symbolon.Ticket
 		evidence symbolon.Evidence
@@ -102,13 +102,13 @@ func TestIdentity(t *testing.T) {
 
 		// 5: a voucher
 		{name: "voucher", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})}, action: symbolon.Attach, user: "7"},
-		{name: "voucher for a user that another identity has by now", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", bob, bob)})},
+		{name: "voucher for a user that another identity has", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", bob, bob)})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 		{name: "voucher for a user that does not exist", admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{})},
 			action: symbolon.Create, user: fresh, findings: "voucher_void"},
 		{name: "forged voucher", admin: `{"symbolon":{"user":"7","proof":"v1.AAAA"}}`, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})},
 			action: symbolon.Create, user: fresh, findings: "voucher_void"},
-		{name: "voucher of another shape", admin: `{"symbolon":"7"}`, action: symbolon.Create, user: fresh, findings: "voucher_void"},
+		{name: "voucher in another form", admin: `{"symbolon":"7"}`, action: symbolon.Create, user: fresh, findings: "voucher_void"},
 		{name: "a claim leads to one admin reading", metadata: `{"id":"7"}`, policy: func(p *Policy) { p.Admin = true },
 			asks: Question{Identity: true}},
 
@@ -138,7 +138,7 @@ func TestIdentity(t *testing.T) {
 		{name: "an external_id that names a user", external: "b", evidence: symbolon.Evidence{Claims: []symbolon.Claimed{{}, {Row: row("b", bob, bob)}, {}}},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 
-		// is the owner of the claimed user gone?
+		// Whether the owner of the claimed user is gone.
 		{name: "it is not known whether the owner is gone", metadata: `{"id":"b"}`, admin: `null`, policy: func(p *Policy) { p.Admin = true },
 			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, asks: Question{Gone: bob}},
 		{name: "the owner is gone", metadata: `{"id":"b"}`, admin: `null`,
@@ -148,7 +148,7 @@ func TestIdentity(t *testing.T) {
 			policy:   func(p *Policy) { p.Admin = true; p.Gone = map[symbolon.IdentityID]bool{bob: false} },
 			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 
-		// too many conflicts in an hour
+		// Too many conflicts in an hour.
 		{name: "the tenth conflict", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Conflicts: 9, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
 			action: symbolon.Create, user: fresh, findings: "claimed_by_other", conflict: true},
 		{name: "the eleventh conflict", metadata: `{"id":"b"}`, evidence: symbolon.Evidence{Conflicts: 10, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
@@ -164,7 +164,7 @@ func TestIdentity(t *testing.T) {
 			action: symbolon.Create, user: fresh},
 		{name: "on hold because the table refused the user: tried again", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.CannotCreate}},
 			action: symbolon.Create, user: fresh},
-		{name: "its user was moved away by the operator", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}},
+		{name: "the operator moved its user away", evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.Moved}},
 			action: symbolon.Hold, err: symbolon.ErrOnHold},
 	}
 	for _, tt := range tests {

@@ -33,7 +33,7 @@ func TestJudgeEmail(t *testing.T) {
 		{"one by two addresses", []symbolon.Match{row("1", "b@x", true), row("1", "a@x", true)}, "1", EmailProves},
 		{"owned by the row", []symbolon.Match{owned(bob, "")}, "1", EmailTaken},
 		{"owned by the ledger", []symbolon.Match{owned("", bob)}, "1", EmailTaken},
-		{"the row is ours, the ledger another's", []symbolon.Match{owned(alice, bob)}, "1", EmailTaken},
+		{"the row names us, the ledger another identity", []symbolon.Match{owned(alice, bob)}, "1", EmailTaken},
 		{"retired", []symbolon.Match{{Row: symbolon.Row{ID: "1"}, Retired: true, Email: "a@x", Verified: true}}, "1", EmailTaken},
 	} {
 		if user, got := JudgeEmail(id, tt.matches); got != tt.want || user != tt.user {

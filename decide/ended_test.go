@@ -6,7 +6,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestEnd: the plan for the entry and the row of an identity whose bond ends.
+// TestEnd checks the plan for the entry and the row of an identity whose link ends.
 func TestEnd(t *testing.T) {
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: alice}}
 	entry := func(state symbolon.LinkState, user symbolon.UserID) *symbolon.Link {
@@ -38,10 +38,10 @@ func TestEnd(t *testing.T) {
 		{"on hold, and another identity has its former user", symbolon.Evidence{Link: entry(symbolon.OnHold, "a")}, symbolon.Erased, symbolon.DeleteRow,
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Erased}},
 		{"gone already, keep", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Gone, symbolon.KeepRow,
-			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.KeepRow, User: "a"}}, // only the store knows whether the table had refused
+			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.KeepRow, User: "a"}}, // only the store knows whether the table refused before
 		{"gone already, but the table had refused", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Gone, symbolon.DeleteRow,
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, Row: symbolon.DeleteRow, User: "a", Retire: "a"}},
-		{"gone already, and its row too", symbolon.Evidence{Link: entry(symbolon.Gone, "a")}, symbolon.Gone, symbolon.DeleteRow, symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, User: "a", Retire: "a"}},
+		{"gone already, with its row", symbolon.Evidence{Link: entry(symbolon.Gone, "a")}, symbolon.Gone, symbolon.DeleteRow, symbolon.Plan{Action: symbolon.End, State: symbolon.Gone, User: "a", Retire: "a"}},
 		{"erased already, its row is left for later", symbolon.Evidence{Link: entry(symbolon.Erased, "a"), User: own, Row: own}, symbolon.Erased, "", symbolon.Plan{Action: symbolon.Keep, User: "a"}},
 		{"gone, then erased", symbolon.Evidence{Link: entry(symbolon.Gone, "a"), User: own, Row: own}, symbolon.Erased, "",
 			symbolon.Plan{Action: symbolon.End, State: symbolon.Erased, User: "a", Retire: "a"}},

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// Ada's metadata claims a user that belongs to Bob. She gets a user of her own, and the
-// operator gets a finding.
+// Ada's metadata claims Bob's user. She gets a user of her own, and the operator gets a
+// finding.
 func ExampleIdentity() {
 	ada := symbolon.Reading{Identity: symbolon.Identity{
 		ID:             "11111111-1111-4111-8111-111111111111",

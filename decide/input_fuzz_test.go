@@ -7,7 +7,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// FuzzNormalEmail: NormalEmail is idempotent and changes only ASCII letters.
+// FuzzNormalEmail checks that NormalEmail is idempotent and changes only ASCII letters.
 func FuzzNormalEmail(f *testing.F) {
 	f.Add("Ann@Example.org")
 	f.Add("\u212aim@example.org")
@@ -28,7 +28,8 @@ func FuzzNormalEmail(f *testing.F) {
 	})
 }
 
-// FuzzParseIdentityID: an ID that is read has one canonical form, which differs in case at most.
+// FuzzParseIdentityID checks that a valid ID has one canonical form, which differs in
+// case at most.
 func FuzzParseIdentityID(f *testing.F) {
 	f.Add("3F1B6A52-8f3e-4a8b-9d67-5b1c2d3e4f50")
 	f.Add("00000000-0000-0000-0000-000000000000")

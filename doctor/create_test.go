@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestCreateURL plants the faults of an application that makes its own users.
+// TestCreateURL has each fault of an application that makes its own users.
 func TestCreateURL(t *testing.T) {
 	kratos := fakeory.Start(t, fakeory.Config{})
 	for _, test := range []struct {

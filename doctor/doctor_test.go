@@ -20,19 +20,19 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// nowhere is an address of this machine that nobody listens at.
+// nowhere is a local address without a listener.
 const nowhere = "http://127.0.0.1:1"
 
-// wrong is a verdict on one check.
+// wrong expects a problem of one check.
 func wrong(name string) map[string]doctor.Verdict {
 	return map[string]doctor.Verdict{name: doctor.Problem}
 }
 
-// TestFaults plants every fault in an installation without other faults: the check
-// finds it, and no other check reports a problem.
+// TestFaults adds each fault to a valid installation. The check for it reports the fault,
+// and no other check reports one.
 func TestFaults(t *testing.T) {
 	w := install(t, sqlstore.SQLite)
-	t.Run("none", func(t *testing.T) {
+	t.Run("no fault", func(t *testing.T) {
 		got := examine(t, w.doctor())
 		expect(t, got, nil)
 		for name, r := range got {
@@ -49,7 +49,7 @@ func TestFaults(t *testing.T) {
 	t.Run("live", func(t *testing.T) { testLive(t, w) })
 }
 
-// testTokens is about the keys of Ory's tokens.
+// testTokens tests the checks of Ory's token keys.
 func testTokens(t *testing.T, w *installation) {
 	d := w.doctor()
 	if r := examine(t, d)["ory.token_keys"]; !strings.Contains(r.Is, "k (ES256)") || !strings.Contains(r.Is, "no kid") {
@@ -69,7 +69,7 @@ func testTokens(t *testing.T, w *installation) {
 	expect(t, examine(t, d), map[string]doctor.Verdict{"ory.token_keys": doctor.Skipped})
 }
 
-// after is registration.after of a Kratos configuration.
+// after returns registration.after of a Kratos configuration.
 func after(self map[string]any) map[string]any {
 	return self["flows"].(map[string]any)["registration"].(map[string]any)["after"].(map[string]any)
 }
@@ -82,7 +82,7 @@ func setList(self map[string]any, method string, list []any) {
 	after(self)[method] = map[string]any{"hooks": list}
 }
 
-// hook is the configuration of one of Symbolon's hooks of the method password.
+// hook returns the configuration of one of Symbolon's hooks of the method password.
 func hook(self map[string]any, route string) map[string]any {
 	for _, h := range listOf(self, "password") {
 		config, _ := h.(map[string]any)["config"].(map[string]any)
@@ -155,7 +155,7 @@ func testFile(t *testing.T, w *installation) {
 			delete(hook(s, "reserve"), "response")
 		}, wrong("hooks.can_interrupt"), "reserve in"},
 		{"reserve not last", func(s map[string]any) { setList(s, "password", append(listOf(s, "password"), mine)) }, wrong("hooks.reserve_last"), ""},
-		{"another parse hook before it", func(s map[string]any) { setList(s, "password", append([]any{mine}, listOf(s, "password")...)) }, nil, ""},
+		{"another parse hook before reserve", func(s map[string]any) { setList(s, "password", append([]any{mine}, listOf(s, "password")...)) }, nil, ""},
 		{"link not ignoring", func(s map[string]any) { delete(hook(s, "link"), "response") }, wrong("hooks.link_ignore"), ""},
 		{"wrong key", func(s map[string]any) { setKey(s, "link", "nobody-knows-this-key-nobody-knows") }, wrong("hooks.key"), "link in registration.after.password"},
 		{"the key of another route", func(s map[string]any) { setKey(s, "link", w.actions().Keys.Reserve[0]) }, wrong("hooks.key"), ""},
@@ -176,10 +176,10 @@ func testFile(t *testing.T, w *installation) {
 			map[string]doctor.Verdict{"hooks.reserve_body": doctor.Unknown}, "cannot be opened"},
 		{"body of link without identity_id", func(s map[string]any) { hook(s, "link")["body"] = body("function(ctx) { id: ctx.identity.id }") }, wrong("hooks.link_body"), ""},
 		{"no body", func(s map[string]any) { delete(hook(s, "link"), "body") }, wrong("hooks.link_body"), ""},
-		{"a body of somebody's own", func(s map[string]any) {
+		{"a body that the operator wrote", func(s map[string]any) {
 			hook(s, "link")["body"] = body("function(ctx) { identity_id: ctx.identity.id }")
 		}, map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "--live"},
-		{"a body that is kept elsewhere", func(s map[string]any) { hook(s, "link")["body"] = "https://example.com/link.jsonnet" },
+		{"a body at another URL", func(s map[string]any) { hook(s, "link")["body"] = "https://example.com/link.jsonnet" },
 			map[string]doctor.Verdict{"hooks.link_body": doctor.Unknown}, "https://"},
 		{"nobody can sign up", func(s map[string]any) {
 			s["flows"].(map[string]any)["registration"].(map[string]any)["enabled"] = false
@@ -193,7 +193,7 @@ func testFile(t *testing.T, w *installation) {
 			expect(t, got, test.want)
 			for name := range test.want {
 				if r := got[name]; !strings.Contains(r.Is+r.Fix, test.says) {
-					t.Errorf("%s does not say %q: %+v", name, test.says, r)
+					t.Errorf("%s lacks %q: %+v", name, test.says, r)
 				}
 			}
 			for _, r := range got {
@@ -212,7 +212,7 @@ func testFile(t *testing.T, w *installation) {
 	})
 }
 
-// beyondOry is what cannot be known where the public URL does not answer.
+// beyondOry lists the checks that are unknown if the public URL does not answer.
 func beyondOry() map[string]doctor.Verdict {
 	return map[string]doctor.Verdict{"ory.public": doctor.Problem, "ory.admin_open": doctor.Unknown, "ory.clock": doctor.Unknown, "ory.rate_plan": doctor.Unknown}
 }
@@ -245,7 +245,7 @@ func testOry(t *testing.T, w *installation) {
 		says string
 	}{
 		{"public URL unreachable", client(nowhere, admin), beyondOry(), "connection refused"},
-		{"public URL of a name that there is not", client("http://nobody.invalid.internal", admin), beyondOry(), "cannot be resolved"},
+		{"public URL with an unknown host name", client("http://nobody.invalid.internal", admin), beyondOry(), "cannot be resolved"},
 		{"another server at the public URL", client(other.URL, admin), map[string]doctor.Verdict{"ory.public": doctor.Problem}, "404"},
 		{"the admin port at the public URL", client(admin, admin), map[string]doctor.Verdict{"ory.public": doctor.Problem, "ory.admin_open": doctor.Problem}, "answers 307"},
 		{"admin URL unreachable", client(public, nowhere), noAdmin, "connection refused"},
@@ -266,13 +266,13 @@ func testOry(t *testing.T, w *installation) {
 				said = said || strings.Contains(got[name].Is+got[name].Fix, test.says)
 			}
 			if !said && test.says != "" {
-				t.Errorf("nobody says %q: %+v", test.says, got)
+				t.Errorf("no result says %q: %+v", test.says, got)
 			}
 		})
 	}
 }
 
-// testWay is about what lies between Kratos and the hooks.
+// testWay tests the network between Kratos and the hooks.
 func testWay(t *testing.T, w *installation) {
 	moved := func(url string) func(self map[string]any) {
 		return func(self map[string]any) {
@@ -297,7 +297,7 @@ func testWay(t *testing.T, w *installation) {
 		{"something else there", w.kratos.PublicURL, wrong("hooks.url")},
 		{"a name that only Kratos may know", "http://symbolon.invalid:4460", map[string]doctor.Verdict{"hooks.url": doctor.Unknown}},
 		{"a redirect that loses the body", redirect(http.StatusMovedPermanently), wrong("hooks.redirect")},
-		{"a redirect that keeps it", redirect(http.StatusTemporaryRedirect), wrong("hooks.redirect")},
+		{"a redirect that keeps the method", redirect(http.StatusTemporaryRedirect), wrong("hooks.redirect")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := w.doctor()
@@ -312,7 +312,7 @@ func testWay(t *testing.T, w *installation) {
 	})
 }
 
-// testSilent: people sign up, and no link hook tells of them.
+// testSilent lets people sign up without a link hook.
 func testSilent(t *testing.T, w *installation) {
 	request := func(id string) {
 		t.Helper()
@@ -333,7 +333,7 @@ func testSilent(t *testing.T, w *installation) {
 	lost := make(chan struct{})
 	w.before(t, drops("/hooks/link", sync.OnceFunc(func() { close(lost) })))
 	p := w.signUp("silent@example.org")
-	select { // Ory sends it while it answers
+	select { // Ory sends the hook after its answer
 	case <-lost:
 	case <-time.After(time.Minute):
 		t.Fatal("the link hook was not sent")
@@ -347,7 +347,7 @@ func testSilent(t *testing.T, w *installation) {
 			t.Errorf("%+v", r)
 		}
 	})
-	t.Run("no hooks are used", func(t *testing.T) {
+	t.Run("no hooks are configured", func(t *testing.T) {
 		d := w.doctor()
 		d.Kratos = nil
 		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.silent": doctor.Skipped})
@@ -357,7 +357,7 @@ func testSilent(t *testing.T, w *installation) {
 		w.waitLinked(p.IdentityID)
 		expect(t, examine(t, w.doctor()), nil)
 		d := w.doctor()
-		d.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) } // and nobody signed up since
+		d.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) } // nobody signed up for 30 days
 		expect(t, examine(t, d), nil)
 	})
 }

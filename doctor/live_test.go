@@ -29,7 +29,8 @@ func (w *installation) liveDoctor() *doctor.Doctor {
 	return d
 }
 
-// TestLiveOnPostgres: a right setup is right there, too, and nothing stays behind.
+// TestLiveOnPostgres checks that a valid installation has no problem on Postgres, and
+// that no test person is left.
 func TestLiveOnPostgres(t *testing.T) {
 	w := install(t, sqlstore.Postgres)
 	before := w.traces()
@@ -44,8 +45,8 @@ func TestLiveOnPostgres(t *testing.T) {
 	w.leavesNoTrace(before)
 }
 
-// TestLiveOnNetwork: under the limits of Ory Network, and one write at a time, a right
-// setup is right as well.
+// TestLiveOnNetwork checks that a valid installation has no problem under the limits of
+// Ory Network, with one write at a time.
 func TestLiveOnNetwork(t *testing.T) {
 	db := openDatabase(t, sqlstore.SQLite)
 	migrateUp(t, db, sqlstore.SQLite)
@@ -83,13 +84,13 @@ func TestLiveOnNetwork(t *testing.T) {
 	}
 }
 
-// unsigned is what cannot be known when nobody can sign up.
+// unsigned lists the checks that are unknown if nobody can sign up.
 func unsigned(v doctor.Verdict) map[string]doctor.Verdict {
 	return map[string]doctor.Verdict{"live.registration": v, "live.reserve": doctor.Unknown, "live.link": doctor.Unknown}
 }
 
-// testLive plants faults in a running Kratos, which is restarted for each that is in its
-// configuration. Whatever happens, nobody is left behind.
+// testLive adds faults to a running Kratos, and restarts it for each fault in its
+// configuration. No test person is ever left.
 func testLive(t *testing.T, w *installation) {
 	running := string(w.configuration(nil))
 	reconfigure := func(t *testing.T, change func(self map[string]any)) {
@@ -109,14 +110,14 @@ func testLive(t *testing.T, w *installation) {
 	}
 	for _, test := range []struct {
 		name   string
-		file   func(self map[string]any) // of Kratos; the doctor is not shown it
+		file   func(self map[string]any) // Kratos' configuration; the doctor does not get it
 		around func(http.Handler) http.Handler
 		doctor func(*doctor.Doctor)
 		want   map[string]doctor.Verdict
 		says   string
 	}{
 		{name: "right"},
-		{name: "traits of one's own", doctor: func(d *doctor.Doctor) {
+		{name: "traits from the operator", doctor: func(d *doctor.Doctor) {
 			d.Live.Traits = json.RawMessage(`{"name":"Doctor","email":"RANDOM@doctor.invalid"}`)
 		}},
 		{name: "traits that the schema refuses", doctor: func(d *doctor.Doctor) { d.Live.Traits = json.RawMessage(`{"nick":"RANDOM"}`) },
@@ -134,7 +135,7 @@ func testLive(t *testing.T, w *installation) {
 			before := w.traces()
 			d := w.liveDoctor()
 			if test.want["live.link"] == doctor.Problem {
-				d.Live.Patience = time.Second // for what never comes
+				d.Live.Patience = time.Second // for hooks that never arrive
 			}
 			reconfigure(t, test.file)
 			if test.around != nil {
@@ -158,7 +159,7 @@ func testLive(t *testing.T, w *installation) {
 				said = said || strings.Contains(got[name].Is, test.says)
 			}
 			if !said {
-				t.Errorf("nobody says %q: %+v", test.says, got)
+				t.Errorf("no result says %q: %+v", test.says, got)
 			}
 			w.leavesNoTrace(before)
 		})
@@ -167,7 +168,7 @@ func testLive(t *testing.T, w *installation) {
 	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, w) })
 }
 
-// testInterrupted ends the examination, as Ctrl-C does, while Ory waits for a hook.
+// testInterrupted cancels the examination, as Ctrl-C does, while Ory waits for a hook.
 func testInterrupted(t *testing.T, w *installation) {
 	for _, path := range []string{"/hooks/reserve", "/hooks/link"} {
 		t.Run(path, func(t *testing.T) {
@@ -191,7 +192,7 @@ func testInterrupted(t *testing.T, w *installation) {
 			if r := got["live.link"]; r.Verdict != doctor.Unknown {
 				t.Errorf("%+v", r)
 			}
-			time.Sleep(time.Second) // what was under way has ended
+			time.Sleep(time.Second) // running requests have ended
 			w.leavesNoTrace(before)
 		})
 	}

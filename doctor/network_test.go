@@ -14,7 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestNetwork plants what only Ory Network and newer Kratos do, on the fake.
+// TestNetwork tests behaviour of Ory Network and of newer Kratos, with the fake.
 func TestNetwork(t *testing.T) {
 	ctx := t.Context()
 	people := func(o *fakeory.Ory, n int) {
@@ -65,13 +65,13 @@ func TestNetwork(t *testing.T) {
 			got := examine(t, d)
 			expect(t, got, test.want)
 			if r := got[test.check]; !strings.Contains(r.Is, test.says) {
-				t.Errorf("it does not say %q: %+v", test.says, r)
+				t.Errorf("the result lacks %q: %+v", test.says, r)
 			}
 		})
 	}
 }
 
-// capped gives fewer identities than it is asked for.
+// capped is a proxy whose pages are smaller than requested.
 func capped(t *testing.T, admin string, size int) string {
 	return proxy(t, func(r *http.Request) string {
 		q := r.URL.Query()

@@ -18,7 +18,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestTables plants the faults of the users table, in both databases.
+// TestTables tests the faults of a users table, on both databases.
 func TestTables(t *testing.T) {
 	kratos := fakeory.Start(t, fakeory.Config{})
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
@@ -45,7 +45,7 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 		{name: "column of the wrong type", ddl: "id text primary key, ory_identity_id bigint unique", want: wrong("users.type")},
 		{name: "key of the wrong type", ddl: "id bigint primary key, ory_identity_id text unique", want: wrong("users.type")},
 		{name: "unique index missing", ddl: "id text primary key, ory_identity_id text", want: wrong("users.unique")},
-		{name: "a column that nobody fills", ddl: "id text primary key, ory_identity_id text unique, plan text not null", want: wrong("users.row")},
+		{name: "a column without a value", ddl: "id text primary key, ory_identity_id text unique, plan text not null", want: wrong("users.row")},
 		{name: "unique projected column", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.release")},
 		{name: "unique projected column, kept", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "keep", want: wrong("users.release")},
 		{name: "unique projected column, released", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, release: []string{"email"}},
@@ -92,7 +92,7 @@ func migrateUp(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 	}
 }
 
-// tableDoctor looks at a table beside a fake Ory, with hooks that answer.
+// tableDoctor returns a doctor for a table, with a fake Ory and working hooks.
 func tableDoctor(t *testing.T, store *sqlstore.Store, o *fakeory.Ory) *doctor.Doctor {
 	h := &hooks.Handler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: o.PublicURL}, Store: store, Secrets: []symbolon.Secret{secret}}}
 	mux := http.NewServeMux()

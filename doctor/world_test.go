@@ -40,7 +40,8 @@ var (
 
 var columns = map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
 
-// installation is a real Kratos, the hooks' server and a database, set up rightly.
+// installation is a real Kratos, the hooks' server and a database, all configured
+// correctly.
 type installation struct {
 	t       *testing.T
 	kratos  *symbolontest.Kratos
@@ -49,8 +50,8 @@ type installation struct {
 	store   *sqlstore.Store
 	linker  *link.Linker
 	server  *httptest.Server
-	right   []byte                                          // Kratos' configuration as it began
-	around  atomic.Pointer[func(http.Handler) http.Handler] // what stands before the hooks
+	right   []byte                                          // Kratos' original configuration
+	around  atomic.Pointer[func(http.Handler) http.Handler] // runs before the hooks
 }
 
 func install(t *testing.T, dialect sqlstore.Dialect) *installation {
@@ -113,7 +114,7 @@ func (w *installation) actions() hooks.Actions {
 	return hooks.Actions{URL: w.server.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret, former}), Columns: columns}
 }
 
-// doctor examines the installation, which it is told everything of.
+// doctor returns a doctor with all facts about the installation.
 func (w *installation) doctor() *doctor.Doctor {
 	return &doctor.Doctor{Ory: w.client(), Actions: w.actions(), Kratos: w.file(nil), Table: table{w.store}, Ledger: w.store,
 		OnIdentityDeleted: "deactivate", HTTP: w.server.Client(),
@@ -122,7 +123,7 @@ func (w *installation) doctor() *doctor.Doctor {
 		}}
 }
 
-// file is Kratos' configuration, after a change.
+// file returns Kratos' configuration after a change.
 func (w *installation) file(change func(selfservice map[string]any)) *hooks.KratosFile {
 	w.t.Helper()
 	f, err := hooks.ReadKratos(w.configuration(change))
@@ -148,13 +149,13 @@ func (w *installation) configuration(change func(selfservice map[string]any)) []
 	return text
 }
 
-// before puts something before the hooks until the test ends.
+// before runs f in front of the hooks until the test ends.
 func (w *installation) before(t *testing.T, f func(http.Handler) http.Handler) {
 	w.around.Store(&f)
 	t.Cleanup(func() { w.around.Store(nil) })
 }
 
-// drops loses the calls of a path, and tells lost of them.
+// drops loses the calls of a path, and calls lost for each.
 func drops(path string, lost func()) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -187,7 +188,7 @@ func (w *installation) waitLinked(id string) {
 	w.t.Fatal("the link hook did not arrive in a minute")
 }
 
-// table is how cmd shows the doctor the users table.
+// table is the users table as cmd passes it to the doctor.
 type table struct{ *sqlstore.Store }
 
 func (t table) Examine(ctx context.Context) (out []doctor.TableFault, err error) {
@@ -239,8 +240,8 @@ func examineIn(t *testing.T, ctx context.Context, d *doctor.Doctor) map[string]d
 	return out
 }
 
-// expect checks that nothing but what is named is a problem or unknown, and that a
-// problem says what breaks and what fixes it.
+// expect checks that exactly the named checks are problems or unknown, and that a problem
+// says what breaks and how to fix it.
 func expect(t *testing.T, got map[string]doctor.Result, want map[string]doctor.Verdict) {
 	t.Helper()
 	for name, r := range got {
@@ -251,20 +252,19 @@ func expect(t *testing.T, got map[string]doctor.Result, want map[string]doctor.V
 		case !named && r.Verdict != doctor.OK && r.Verdict != doctor.Skipped:
 			t.Errorf("%s: %s: %s", name, r.Verdict, r.Is)
 		case r.Verdict == doctor.Problem && (r.Is == "" || r.Breaks == "" || r.Fix == ""):
-			t.Errorf("%s does not say all: %+v", name, r)
+			t.Errorf("the text of %s is incomplete: %+v", name, r)
 		case r.Verdict == doctor.Unknown && r.Fix == "":
-			t.Errorf("%s does not say how to find out: %+v", name, r)
+			t.Errorf("%s does not say how to find out more: %+v", name, r)
 		}
 	}
 	for name := range want {
 		if _, ok := got[name]; !ok {
-			t.Errorf("%s is no check", name)
+			t.Errorf("%s is not a check", name)
 		}
 	}
 }
 
-// traces counts whoever is known at Ory, in the users table, in the ledger and in the
-// findings.
+// traces counts the identities at Ory, the rows, the ledger entries and the findings.
 func (w *installation) traces() []int {
 	w.t.Helper()
 	ctx := context.WithoutCancel(w.t.Context())
@@ -294,7 +294,7 @@ func (w *installation) leavesNoTrace(before []int) {
 	}
 }
 
-// proxy passes everything on to a URL, and lets change look at each answer.
+// proxy forwards everything to a URL. change may edit each answer.
 func proxy(t *testing.T, target func(*http.Request) string, change func(*http.Response)) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req, err := http.NewRequestWithContext(r.Context(), r.Method, target(r)+r.URL.RequestURI(), r.Body)

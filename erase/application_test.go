@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// maker is an application that makes its users itself, and counts how often it is asked.
+// maker is an application that makes its users itself, and counts its calls.
 type maker struct{ asked int }
 
 func (m *maker) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, error) {
@@ -18,8 +18,9 @@ func (m *maker) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID
 	return symbolon.UserID("app-" + string(id.ID)), nil
 }
 
-// TestApplicationsUsers: the application creates its users itself, so Symbolon has only two
-// IDs of each. They are deleted. The evidence says that the row is the application's.
+// TestApplicationsUsers erases a user that the application created. Symbolon has only two
+// IDs of such a user, and deletes them. The evidence says that the row belongs to the
+// application.
 func TestApplicationsUsers(t *testing.T) {
 	onBoth(t, sqlstore.Users{NewID: sqlstore.ByApplication}, func(w *world) {
 		app := &maker{}
@@ -42,11 +43,11 @@ func TestApplicationsUsers(t *testing.T) {
 		asked := app.asked
 		for _, way := range []symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook} {
 			if _, err := w.linker.Link(w.Context(), symbolon.Reading{Identity: known, Source: way}); err == nil {
-				w.Errorf("%s brought the user back", way)
+				w.Errorf("a reading by %s restored the user", way)
 			}
 		}
 		if app.asked != asked {
-			w.Error("the application was asked for a user of somebody who is erased")
+			w.Error("the application was asked for a user of an erased identity")
 		}
 		if w.atOry(p.IdentityID) || !w.atOry(other.IdentityID) {
 			w.Error("at Ory")

@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestErase: a person is erased by identity ID or user ID, with either row policy. Only
-// two IDs are left of the person, and nothing brings it back.
+// TestErase erases a person by identity ID or user ID, with either row policy. Only two
+// IDs of the person are left, and no reading restores the person.
 func TestErase(t *testing.T) {
 	for _, row := range []symbolon.RowPolicy{symbolon.AnonymiseRow, symbolon.DeleteRow} {
 		t.Run(string(row), func(t *testing.T) {
@@ -23,7 +23,7 @@ func TestErase(t *testing.T) {
 					p, user := w.linked()
 					known, err := w.client.Identity(w.Context(), symbolon.IdentityID(p.IdentityID))
 					w.must(err)
-					// The operator has written what he should not have.
+					// The operator has written personal data into a note.
 					_, err = w.linker.Bind(w.Context(), symbolon.IdentityID(p.IdentityID), user, symbolon.BindOptions{Why: "wrote from " + p.Email})
 					w.must(err)
 					w.exec(`update `+w.table("events")+` set detail = $1 where user_id = $2`, "a note on "+p.Email, string(user))
@@ -54,24 +54,24 @@ func TestErase(t *testing.T) {
 					w.barred(known)
 					again := w.erase(erase.Request{ID: id, Row: row})
 					if again.ID != e.ID {
-						w.Error("an erasure that left nothing was begun again")
+						w.Error("a complete erasure was begun again")
 					}
 					fresh, err := w.ory.Register(w.Context(), p.Email, "correct horse battery", "Again")
 					w.must(err)
 					link, err := w.linker.Refresh(w.Context(), symbolon.IdentityID(fresh.IdentityID), symbolon.FromLinkHook)
 					if err != nil || link.User == user {
-						w.Errorf("who signs up with the address: user %s, %v", link.User, err)
+						w.Errorf("a new sign-up with the address: user %s, %v", link.User, err)
 					}
 				}
 				if w.state(other.IdentityID) != symbolon.Linked || !w.atOry(other.IdentityID) {
-					w.Error("somebody else was erased")
+					w.Error("another person was erased")
 				}
 			})
 		})
 	}
 }
 
-// table is one of Symbolon's own.
+// table returns the name of one of Symbolon's tables.
 func (w *world) table(name string) string {
 	if w.dialect == sqlstore.Postgres {
 		return "symbolon." + name
@@ -79,7 +79,7 @@ func (w *world) table(name string) string {
 	return "symbolon_" + name
 }
 
-// TestOnlyOneID: people with only an identity, only a user, or only their history.
+// TestOnlyOneID erases people with only an identity, only a user, or only a history.
 func TestOnlyOneID(t *testing.T) {
 	const missing = symbolon.IdentityID("1d000000-0000-4000-8000-00000000dead")
 	row := func(w *world, identity any) symbolon.UserID {
@@ -90,14 +90,14 @@ func TestOnlyOneID(t *testing.T) {
 	tests := []struct {
 		name     string
 		make     func(w *world) (id string, identity, user string)
-		sessions string // what the evidence says
+		sessions string // outcome in the evidence
 		row      string
 	}{
 		{"a user that has no identity", func(w *world) (string, string, string) {
 			user := string(row(w, nil))
 			return user, "", user
 		}, "has no identity", "anonymised"},
-		{"an identity that nobody here has heard of", func(w *world) (string, string, string) {
+		{"an identity that Symbolon does not know", func(w *world) (string, string, string) {
 			id := w.register().IdentityID
 			return id, id, ""
 		}, "revoked its sessions", "has no user"},
@@ -116,7 +116,7 @@ func TestOnlyOneID(t *testing.T) {
 			other := w.register().IdentityID
 			_, err := w.linker.Bind(w.Context(), symbolon.IdentityID(other), user, symbolon.BindOptions{Move: true})
 			w.must(err)
-			return p.IdentityID, p.IdentityID, "" // its former user is another's
+			return p.IdentityID, p.IdentityID, "" // its former user has another identity
 		}, "revoked its sessions", "has no user"},
 		{"a user whose row the application has deleted", func(w *world) (string, string, string) {
 			p, user := w.linked()
@@ -133,7 +133,7 @@ func TestOnlyOneID(t *testing.T) {
 			w.exec(`delete from symbolon_users where id = $1`, string(user))
 			return string(user), p.IdentityID, string(user)
 		}, "revoked its sessions", "no row"},
-		{"an identity that was proved gone, its row kept", func(w *world) (string, string, string) {
+		{"an identity that was proved gone, with its row", func(w *world) (string, string, string) {
 			control, _ := w.linked()
 			p, user := w.linked()
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))
@@ -144,13 +144,13 @@ func TestOnlyOneID(t *testing.T) {
 			w.must(err)
 			return string(user), p.IdentityID, string(user)
 		}, "no such identity", "anonymised"},
-		{"an identity that somebody has deleted at Ory", func(w *world) (string, string, string) {
-			w.linked() // Ory still knows somebody
+		{"an identity that was deleted at Ory", func(w *world) (string, string, string) {
+			w.linked() // one identity is left at Ory
 			p, user := w.linked()
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))
 			return p.IdentityID, p.IdentityID, string(user)
 		}, "no such identity", "anonymised"},
-		{"one whose user went to another identity", func(w *world) (string, string, string) {
+		{"an identity whose user went to another identity", func(w *world) (string, string, string) {
 			control, _ := w.linked()
 			p, user := w.linked()
 			w.must(w.ory.DeleteIdentity(w.Context(), p.IdentityID))
@@ -163,7 +163,7 @@ func TestOnlyOneID(t *testing.T) {
 			w.must(err)
 			w.Cleanup(func() {
 				if rec, err := w.linker.Record(w.Context(), again); err == nil && (rec.Row == nil || rec.Link.State != symbolon.Linked) {
-					w.Errorf("the user that went to another identity was touched: %+v", rec)
+					w.Errorf("the user of another identity was changed: %+v", rec)
 				}
 			})
 			return p.IdentityID, p.IdentityID, ""
@@ -206,15 +206,16 @@ func TestOnlyOneID(t *testing.T) {
 			})
 		}
 		if _, err := w.erasures.Begin(w.Context(), erase.Request{ID: string(missing)}); !errors.Is(err, symbolon.ErrNotFound) {
-			w.Errorf("nobody: %v", err)
+			w.Errorf("an unknown person: %v", err)
 		}
 		if _, err := w.erasures.Begin(w.Context(), erase.Request{ID: "nobody"}); !errors.Is(err, symbolon.ErrNotFound) {
-			w.Errorf("nobody: %v", err)
+			w.Errorf("an unknown person: %v", err)
 		}
 	})
 }
 
-// TestDoubt: if ledger and row contradict each other nothing is recorded or changed.
+// TestDoubt checks that nothing is recorded or changed if ledger and row contradict each
+// other.
 func TestDoubt(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		tests := []struct{ name, change string }{
@@ -230,7 +231,7 @@ func TestDoubt(t *testing.T) {
 				}
 			}
 			if w.state(p.IdentityID) != symbolon.Linked {
-				w.Errorf("%s: it was changed", tt.name)
+				w.Errorf("%s: the row was changed", tt.name)
 			}
 			w.exec(`update symbolon_users set ory_identity_id = null where id = $1`, string(user))
 		}
@@ -263,7 +264,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestTwiceAtOnce: a second request for a person joins the erasure that is under way.
+// TestTwiceAtOnce checks that a second request for a person joins the running erasure.
 func TestTwiceAtOnce(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		for range 3 {
@@ -301,21 +302,22 @@ func TestTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// TestAgain: a person whose identity or row exists again after an erasure is erased again.
+// TestAgain checks that a person whose identity or row exists again after an erasure is
+// erased again.
 func TestAgain(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		p, user := w.linked()
 		first := w.erase(erase.Request{ID: string(user)})
 		if e := w.erase(erase.Request{ID: p.IdentityID}); e.ID != first.ID {
-			w.Error("nothing was left, and yet it was begun again")
+			w.Error("a complete erasure was begun again")
 		}
-		second := w.erase(erase.Request{ID: string(user), Row: symbolon.DeleteRow}) // the row that was anonymised
+		second := w.erase(erase.Request{ID: string(user), Row: symbolon.DeleteRow}) // erases the anonymised row
 		if second.ID == first.ID || w.users() != 0 {
 			w.Errorf("%d rows are left", w.users())
 		}
 		w.exec(fmt.Sprintf(`delete from %s where id = '%s'`, w.table("erasures"), second.ID))
 		w.exec(fmt.Sprintf(`delete from %s where id = '%s'`, w.table("erasures"), first.ID))
-		third := w.erase(erase.Request{ID: string(user)}) // without a record: every step finds it done
+		third := w.erase(erase.Request{ID: string(user)}) // without a record: every step is already done
 		if !strings.Contains(outcome(third, symbolon.EraseRow), "no row") {
 			w.Error(outcome(third, symbolon.EraseRow))
 		}

@@ -18,8 +18,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// lie has requests of a route answered otherwise, until mend is called.
-func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.Int64, mend func()) {
+// lie replaces the answers of a route until repair is called.
+func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.Int64, repair func()) {
 	asked = &atomic.Int64{}
 	return asked, w.ory.Lie(route, func(out http.ResponseWriter, r *http.Request) bool {
 		asked.Add(1)
@@ -27,8 +27,8 @@ func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.I
 	})
 }
 
-// TestHostileOry: any other answer than Ory's own, at any call, leaves the step undone and
-// the person denied. The erasure continues once Ory answers.
+// TestHostileOry gives every other answer than Ory's own, at any call. The step stays
+// undone and the person denied. The erasure continues when Ory answers.
 func TestHostileOry(t *testing.T) {
 	const asJSON = "application/json; charset=utf-8"
 	own := func(code int) string { return fmt.Sprintf(`{"error":{"code":%d,"status":"x","message":"y"}}`, code) }
@@ -55,7 +55,7 @@ func TestHostileOry(t *testing.T) {
 	calls := []struct {
 		route fakeory.Route
 		step  symbolon.ErasureStep
-		there bool // the identity is at Ory as long as it lasts
+		there bool // the identity is at Ory until the fault ends
 	}{
 		{"GET /admin/identities/*", symbolon.EraseSessions, true},
 		{"DELETE /admin/identities/*/sessions", symbolon.EraseSessions, true},
@@ -66,7 +66,7 @@ func TestHostileOry(t *testing.T) {
 		for name, answer := range answers {
 			t.Run(string(call.route)+" "+name, func(t *testing.T) {
 				p, user := w.linked()
-				asked, mend := w.lie(call.route, answer)
+				asked, repair := w.lie(call.route, answer)
 				begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
 				if err != nil {
 					t.Fatal(err)
@@ -74,7 +74,7 @@ func TestHostileOry(t *testing.T) {
 				for range 2 {
 					e, err := w.erasures.Run(t.Context(), begun.ID)
 					if err == nil || e.Done() || e.Step != call.step {
-						t.Errorf("it is at %s, done %t, %v", e.Step, e.Done(), err)
+						t.Errorf("the erasure is at %s, done %t, %v", e.Step, e.Done(), err)
 					}
 				}
 				if e, err := w.erasures.Get(t.Context(), begun.ID); err != nil || e.Attempts != 2 || e.LastError == "" || strings.Contains(e.LastError, "@") {
@@ -83,7 +83,7 @@ func TestHostileOry(t *testing.T) {
 				if asked.Load() < 2 || w.atOry(p.IdentityID) != call.there || w.state(p.IdentityID) != symbolon.Erased {
 					t.Errorf("asked %d times; at Ory: %t", asked.Load(), w.atOry(p.IdentityID))
 				}
-				mend()
+				repair()
 				e, err := w.erasures.Run(t.Context(), begun.ID)
 				if err != nil || w.atOry(p.IdentityID) {
 					t.Fatal(err)
@@ -94,17 +94,18 @@ func TestHostileOry(t *testing.T) {
 	}
 }
 
-// TestReadBack: the identity counts as deleted only after Ory itself said that it is gone.
+// TestReadBack checks that the step is done only after Ory itself answered that the
+// identity is gone.
 func TestReadBack(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	p, _ := w.linked()
 	begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	w.must(err)
-	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // it says so, and does nothing
+	_, repair := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // answers 204 and deletes nothing
 	if e, err := w.erasures.Run(t.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseIdentity {
 		t.Errorf("at %s, %v", e.Step, err)
 	}
-	mend()
+	repair()
 	e, err := w.erasures.Run(t.Context(), begun.ID)
 	w.must(err)
 	w.complete(e)
@@ -113,10 +114,10 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// TestWrongOry: an Ory that has none of the linked identities proves nothing by a 404.
+// TestWrongOry checks that the 404s of an Ory without any linked identity prove nothing.
 func TestWrongOry(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
-	w.linker.BackReference.Write = link.WriteNone // nothing else asks Ory while it is exchanged
+	w.linker.BackReference.Write = link.WriteNone // no other request to Ory while it is replaced
 	p, user := w.linked()
 	w.linked()
 	right := w.erasures.Linker.Ory
@@ -135,12 +136,12 @@ func TestWrongOry(t *testing.T) {
 	w.must(err)
 	w.complete(e)
 	if w.atOry(p.IdentityID) {
-		t.Error("it is still there")
+		t.Error("the identity still exists")
 	}
 }
 
-// TestRowRefused: if the table refuses to change the row, the erasure waits. It continues
-// once the table allows it.
+// TestRowRefused checks that an erasure waits if the table refuses to change the row, and
+// continues when the table allows it.
 func TestRowRefused(t *testing.T) {
 	for _, deferred := range []string{"", " deferrable initially deferred"} {
 		t.Run("constraint"+deferred, func(t *testing.T) {
@@ -165,7 +166,7 @@ func TestRowRefused(t *testing.T) {
 					}
 				}
 				if w.atOry(p.IdentityID) {
-					w.Error("the identity has to go first")
+					w.Error("the identity must be deleted first")
 				}
 				w.exec(`delete from orders`)
 				list, err := w.erasures.Unfinished(w.Context())
@@ -184,7 +185,8 @@ func TestRowRefused(t *testing.T) {
 	}
 }
 
-// TestApplicationsTable: the application's own table has an e-mail column that is not null.
+// TestApplicationsTable uses an application's table with an e-mail column that is not
+// null.
 func TestApplicationsTable(t *testing.T) {
 	users := sqlstore.Users{Table: "people", ID: "n", Identity: "ory", NewID: sqlstore.ByDatabase,
 		Columns: map[string]string{"email": "traits.email", "name": "traits.name"}, AnonymiseColumns: []string{"email", "name", "phone"}}
@@ -212,8 +214,8 @@ func mustInt(t *testing.T, user symbolon.UserID) int64 {
 	return n
 }
 
-// TestTableDisagreesLater: the application moves the row to another identity while the
-// erasure waits. The erasure never changes that row.
+// TestTableDisagreesLater moves the row to another identity while the erasure waits. The
+// erasure does not change that row.
 func TestTableDisagreesLater(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		p, user := w.linked()
@@ -230,12 +232,12 @@ func TestTableDisagreesLater(t *testing.T) {
 		w.must(err)
 		w.complete(e)
 		if w.users() != 0 {
-			w.Error("the row is still there")
+			w.Error("the row still exists")
 		}
 	})
 }
 
-// TestUserComesLater: a person gets its user or its identity after the erasure was recorded.
+// TestUserComesLater gives a person a user or an identity after the erasure was recorded.
 func TestUserComesLater(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		record := func(identity, user string) symbolon.Erasure {
@@ -259,7 +261,7 @@ func TestUserComesLater(t *testing.T) {
 			}
 			w.traceless(p.Email)
 		}
-		// Each half by itself: together they end the person all the same.
+		// Two erasures, one by each ID, together erase the person.
 		p, user := w.linked()
 		one, two := record(p.IdentityID, ""), record("", string(user))
 		for range 3 {
@@ -272,7 +274,7 @@ func TestUserComesLater(t *testing.T) {
 		}
 		w.traceless(p.Email)
 
-		// The halves were parted before anything was done.
+		// The identity and the user were separated before the first step.
 		p, user = w.linked()
 		e := record(p.IdentityID, string(user))
 		other := w.register()
@@ -285,12 +287,13 @@ func TestUserComesLater(t *testing.T) {
 	})
 }
 
-// TestResume: another process continues a waiting erasure, after a growing pause.
+// TestResume checks that another process continues a waiting erasure, after a growing
+// pause.
 func TestResume(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	now := time.Now()
 	w.erasures.Now = func() time.Time { return now }
-	_, mend := w.lie("DELETE /admin/identities/*", fakeory.Says(500, "text/plain", ""))
+	_, repair := w.lie("DELETE /admin/identities/*", fakeory.Says(500, "text/plain", ""))
 	for range 3 {
 		_, user := w.linked()
 		_, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
@@ -311,7 +314,7 @@ func TestResume(t *testing.T) {
 	}
 	resume(0, 3)
 	if attempts() != 0 {
-		t.Error("somebody may still be at work on it")
+		t.Error("another process may still work on it")
 	}
 	for n, wait := range []time.Duration{5 * time.Second, 5 * time.Second, 5 * time.Second, 7500 * time.Millisecond} {
 		now = now.Add(wait - time.Millisecond)
@@ -322,13 +325,14 @@ func TestResume(t *testing.T) {
 		now = now.Add(time.Millisecond)
 		resume(0, 3)
 	}
-	mend()
+	repair()
 	now = now.Add(5 * time.Minute)
 	resume(3, 0)
 	resume(0, 0)
 }
 
-// TestFinish: Finish waits until Ory is back, and returns when its context ends.
+// TestFinish checks that Finish waits until Ory is back, and returns when its context
+// ends.
 func TestFinish(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	p, _ := w.linked()
@@ -337,7 +341,7 @@ func TestFinish(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	asked := 0
-	_, mend := w.lie("DELETE /admin/identities/*", func(out http.ResponseWriter, r *http.Request) bool {
+	_, repair := w.lie("DELETE /admin/identities/*", func(out http.ResponseWriter, r *http.Request) bool {
 		if asked++; asked == 2 {
 			cancel()
 		}
@@ -346,7 +350,7 @@ func TestFinish(t *testing.T) {
 	if e, err := w.erasures.Finish(ctx, begun.ID); err == nil || e.Done() || e.ID != begun.ID || asked < 2 {
 		t.Errorf("asked %d times: %+v %v", asked, e, err)
 	}
-	time.AfterFunc(300*time.Millisecond, mend)
+	time.AfterFunc(300*time.Millisecond, repair)
 	e, err := w.erasures.Finish(t.Context(), begun.ID)
 	w.must(err)
 	w.complete(e)

@@ -13,11 +13,11 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// mute carries out whatever it is asked to write, and gives no answer to some of it.
+// mute carries out every write, and gives no answer to some of them.
 type mute struct {
 	*sqlstore.Store
 	calls int
-	gives func(call int) bool // an answer
+	gives func(call int) bool // whether a call gets an answer
 }
 
 var errMute = fmt.Errorf("the connection broke off: %w", symbolon.ErrUnavailable)
@@ -62,8 +62,7 @@ func (m *mute) Scrub(ctx context.Context, project string, identity symbolon.Iden
 	return counts, m.answer(err)
 }
 
-// mute puts the world together around a store that gives no answers. Nothing but what
-// the test does is written.
+// mute gives the world a store that does not answer some writes. Only the test writes.
 func (w *world) mute() *mute {
 	m := &mute{Store: w.store}
 	w.linker.BackReference.Write = link.WriteNone
@@ -71,7 +70,7 @@ func (w *world) mute() *mute {
 	return m
 }
 
-// insist calls f again while nothing is known.
+// insist calls f again while it returns "don't know".
 func insist(f func() error) (err error) {
 	for range 10 {
 		if err = f(); !errors.Is(err, symbolon.ErrUnavailable) {
@@ -81,8 +80,8 @@ func insist(f func() error) (err error) {
 	return err
 }
 
-// TestEraseUnanswered: one write gets no answer, in the store or at Ory. The same process
-// completes the erasure, and each step is recorded once.
+// TestEraseUnanswered loses the answer to one write, in the store or at Ory. The same
+// process completes the erasure, and each step is recorded once.
 func TestEraseUnanswered(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		m, at := w.mute(), 0
@@ -123,15 +122,15 @@ func TestEraseUnanswered(t *testing.T) {
 			t.Errorf("only %d writes", at)
 		}
 		for _, route := range []fakeory.Route{"DELETE /admin/identities/*", "DELETE /admin/identities/*/sessions"} {
-			mend := w.ory.Break(fakeory.Dropped{Times: 1, Route: route, After: true})
+			repair := w.ory.Break(fakeory.Dropped{Times: 1, Route: route, After: true})
 			one()
-			mend()
+			repair()
 		}
 	})
 }
 
-// TestBeginUnanswered: an intent was recorded without an answer. A second Begin finds it,
-// and the person is denied when the call returns.
+// TestBeginUnanswered records an intent without an answer. A second Begin finds it, and
+// the person is denied when the call returns.
 func TestBeginUnanswered(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		m := w.mute()
@@ -148,7 +147,7 @@ func TestBeginUnanswered(t *testing.T) {
 		request.ID = string(user)
 		m.calls, m.gives = 0, func(int) bool { return false }
 		if _, err := w.erasures.Begin(w.Context(), request); !errors.Is(err, symbolon.ErrUnavailable) {
-			t.Errorf("no answer at all: %v", err)
+			t.Errorf("all answers are lost: %v", err)
 		}
 		m.gives = nil
 		if state := w.state(p.IdentityID); state != symbolon.Linked {
@@ -156,7 +155,7 @@ func TestBeginUnanswered(t *testing.T) {
 		}
 		again, err := w.erasures.Begin(w.Context(), request)
 		if err != nil || again.Step != symbolon.EraseSessions || again.Why != request.Why || w.state(p.IdentityID) != symbolon.Erased {
-			t.Errorf("asked once more: %+v, %v; the ledger says %s", again, err, w.state(p.IdentityID))
+			t.Errorf("called again: %+v, %v; the ledger says %s", again, err, w.state(p.IdentityID))
 		}
 		list, err := w.erasures.Unfinished(w.Context())
 		if err != nil || len(list) != 2 {
@@ -165,8 +164,7 @@ func TestBeginUnanswered(t *testing.T) {
 	})
 }
 
-// vagueRecord gives no answer when a step is to be recorded, and has carried it out or
-// not.
+// vagueRecord gives no answer when a step is recorded, whether it was recorded or not.
 type vagueRecord struct {
 	erase.Record
 	to   symbolon.ErasureStep
@@ -185,8 +183,8 @@ func (v *vagueRecord) SaveErasure(ctx context.Context, e symbolon.Erasure, from 
 	return false, symbolon.ErrUnavailable
 }
 
-// TestNotRecorded: a step that could not be recorded is not reported as done, not even the
-// last step. The next call completes the erasure.
+// TestNotRecorded checks that a step that was not recorded is not reported as done, not
+// even the last one. The next call completes the erasure.
 func TestNotRecorded(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	from := symbolon.EraseSessions // Begin denies
@@ -198,7 +196,7 @@ func TestNotRecorded(t *testing.T) {
 			w.erasures.Record = &vagueRecord{w.store, to, done}
 			e, err := w.erasures.Run(t.Context(), begun.ID)
 			if !errors.Is(err, symbolon.ErrUnavailable) || e.ID != begun.ID || e.Step != from || e.Done() {
-				t.Errorf("to %s, carried out: %t: it is told that it is at %s, done %t, %v", to, done, e.Step, e.Done(), err)
+				t.Errorf("to %s, carried out: %t: the caller is told that the erasure is at %s, done %t, %v", to, done, e.Step, e.Done(), err)
 			}
 			w.erasures.Record = w.store
 			e, err = w.erasures.Run(t.Context(), begun.ID)

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// world is a fake Ory, a database, and erasures between them.
+// world is a fake Ory, a database, and erasures.
 type world struct {
 	*testing.T
 	ory      *fakeory.Ory
@@ -63,13 +63,13 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, users sqlstore.Users) *wor
 	return w
 }
 
-// use builds the linker and the erasures for a store.
+// use creates the linker and the erasures for a store.
 func (w *world) use(store *sqlstore.Store) {
 	quiet := slog.New(slog.DiscardHandler)
 	w.store = store
 	linker := &link.Linker{Ory: w.client, Store: store, Log: quiet, ProofGap: time.Millisecond}
 	w.linker = linker
-	w.Cleanup(func() { // writes at Ory that are still pending are dropped
+	w.Cleanup(func() { // pending writes to Ory are dropped
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = linker.Close(ctx)
@@ -92,7 +92,7 @@ func (w *world) exec(text string, args ...any) {
 
 var serial atomic.Int64
 
-// register signs somebody up at Ory.
+// register signs a person up at Ory.
 func (w *world) register() *symbolontest.Person {
 	w.Helper()
 	n := serial.Add(1)
@@ -101,7 +101,7 @@ func (w *world) register() *symbolontest.Person {
 	return p
 }
 
-// linked signs somebody up and lets it make a first request.
+// linked signs a person up and sends a first request.
 func (w *world) linked() (*symbolontest.Person, symbolon.UserID) {
 	w.Helper()
 	p := w.register()
@@ -120,10 +120,10 @@ func (w *world) state(id string) symbolon.LinkState {
 	return rec.Link.State
 }
 
-// atOry says whether Ory has the identity, past every lie.
+// atOry reports whether Ory has the identity. Faults do not affect it.
 func (w *world) atOry(id string) bool { return w.ory.HasIdentity(id) }
 
-// erase erases, and wants it done.
+// erase erases a person and checks that the erasure is done.
 func (w *world) erase(r erase.Request) symbolon.Erasure {
 	w.Helper()
 	begun, err := w.erasures.Begin(w.Context(), r)
@@ -134,7 +134,7 @@ func (w *world) erase(r erase.Request) symbolon.Erasure {
 	return e
 }
 
-// complete wants the evidence of every step, in order.
+// complete checks the evidence of every step, in order.
 func (w *world) complete(e symbolon.Erasure) {
 	w.Helper()
 	var steps []string
@@ -151,7 +151,7 @@ func (w *world) complete(e symbolon.Erasure) {
 	}
 }
 
-// outcome is what the evidence says of a step.
+// outcome returns the evidence of a step.
 func outcome(e symbolon.Erasure, step symbolon.ErasureStep) string {
 	for _, n := range e.Evidence {
 		if n.Step == step {
@@ -161,16 +161,16 @@ func outcome(e symbolon.Erasure, step symbolon.ErasureStep) string {
 	return ""
 }
 
-// traceless wants no table of the database to hold a word of the person.
+// traceless checks that no table has one of these words.
 func (w *world) traceless(words ...string) {
 	w.Helper()
 	if found := symbolontest.FindText(w, w.db, string(w.dialect), words...); len(found) > 0 {
-		w.Errorf("the database still holds something of the person:\n%s", strings.Join(found, "\n"))
+		w.Errorf("the database still has data of the person:\n%s", strings.Join(found, "\n"))
 	}
 }
 
-// barred has everything come of an identity that may still come, and wants it to make
-// nothing and give nobody anything.
+// barred repeats every reading that may still arrive for an identity, and checks that
+// none makes or gives a user.
 func (w *world) barred(id symbolon.Identity) {
 	w.Helper()
 	before := w.users()

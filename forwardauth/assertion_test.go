@@ -42,7 +42,8 @@ func verify(t testing.TB, token string, s *assertion.Signer, at time.Time) (clai
 	return claims
 }
 
-// TestForwardAuthAssertion: the last header is an assertion if somebody has signed in.
+// TestForwardAuthAssertion checks that the last header is an assertion if the person is
+// signed in.
 func TestForwardAuthAssertion(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)

@@ -30,7 +30,7 @@ func Example() {
 		fmt.Println(err)
 	}
 
-	// These are the answers to the requests of strangers.
+	// The answers to requests without a session.
 	for _, path := range []string{"/auth", "/auth/optional", "/auth/p/pages", "/auth/p/delete-account", "/auth/p/misspelt"} {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Header.Set("Accept", "text/html") // a browser

@@ -20,7 +20,7 @@ import (
 
 var allHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
 
-// auth asks as a proxy does, and returns the status and all headers.
+// auth sends a request as a proxy does, and returns the status and all headers.
 func (w *world) auth(t testing.TB, method, path string, header ...string) (int, string) {
 	t.Helper()
 	r := request(header...)
@@ -54,7 +54,7 @@ func (w *world) auth(t testing.TB, method, path string, header ...string) (int, 
 
 type unread struct{ t testing.TB }
 
-func (u unread) Read([]byte) (int, error) { u.t.Error("the body is read"); return 0, io.EOF }
+func (u unread) Read([]byte) (int, error) { u.t.Error("the body was read"); return 0, io.EOF }
 
 const nothing = "     " // six empty headers
 
@@ -110,7 +110,7 @@ func TestForwardAuth(t *testing.T) {
 		{`/auth\optional`, "", 404, nothing},
 		{"/authx", token, 404, nothing},
 		{"/", token, 404, nothing},
-		// Only after a named policy may more follow. It is ignored.
+		// A named policy may have a longer path. The rest of the path is ignored.
 		{"/auth/p/default", token, 200, who},
 		{"/auth/p/default", "", 401, nothing},
 		{"/auth/p/optional", "", 200, nothing},
@@ -164,8 +164,8 @@ func TestForwardAuth(t *testing.T) {
 	}
 }
 
-// TestForwardAuthOnTheWire: empty headers are really sent, and nothing follows the
-// answer.
+// TestForwardAuthOnTheWire checks that empty headers are sent, and that nothing follows
+// the answer.
 func TestForwardAuthOnTheWire(t *testing.T) {
 	w := newWorld(t)
 	srv := httptest.NewServer(&ForwardAuth{Verifier: w.v})
@@ -264,10 +264,10 @@ func FuzzHeaderValue(f *testing.F) {
 			t.Errorf("%d bytes", len(v))
 		}
 		if back, err := url.PathUnescape(v); v != "" && (err != nil || back != s) {
-			t.Errorf("%q becomes %q and then %q", s, v, back)
+			t.Errorf("%q was encoded as %q and decoded as %q", s, v, back)
 		}
 		if v == "" && s != "" && len(s) <= maxHeaderValue/3 {
-			t.Errorf("%q is left out", s)
+			t.Errorf("%q was left out", s)
 		}
 	})
 }

@@ -15,7 +15,8 @@ import (
 
 const hydratePassword = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
 
-// hydrate asks as Oathkeeper does, with the client's headers except Authorization.
+// hydrate sends a request as Oathkeeper does, with the client's headers except
+// Authorization.
 func (w *world) hydrate(h *Hydrate, body string, header ...string) (int, string) {
 	r := httptest.NewRequest("POST", "/hydrate", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -38,7 +39,7 @@ func TestHydrate(t *testing.T) {
 	now := time.Now()
 	h := &Hydrate{ForwardAuth: &ForwardAuth{Verifier: w.v, Signer: newSigner(&now)}, User: "symbolon", Passwords: []string{"former", hydratePassword}}
 
-	// Other members stay unchanged, to the last digit. Ours overwrite any earlier value.
+	// Other members are unchanged, also long numbers. Our members replace earlier values.
 	body := fmt.Sprintf(`{"subject":%q,"extra":{"n":12345678901234567890,"symbolon":{"user_id":"evil"},"identity":{"id":%q}},`+
 		`"header":{"X-Other":["a"],"x-user-id":["evil"],"X-AUTH-EMAIL":["evil"]},"match_context":{"regexp_capture_groups":["x"],"url":null,"method":"GET"}}`, s.IdentityID, s.IdentityID)
 	status, text := w.hydrate(h, body, "X-Session-Token", token, "Content-Encoding", "gzip", "X-User-Id", "evil")
@@ -72,10 +73,10 @@ func TestHydrate(t *testing.T) {
 		"by cookie":                 {plain(s.IdentityID), []string{"Cookie", "ory_kratos_session=" + token}, 403, "cookie or X-Session-Token"}, // not well-formed
 		"a stranger":                {plain("anonymous"), nil, 200, `"X-User-Id":[""]`},
 		"a stranger with a session": {plain("anonymous"), []string{"X-Session-Token", token}, 200, `"X-User-Id":[""]`},
-		"nobody at all":             {plain(""), nil, 200, `"symbolon":null`},
-		"somebody else's session":   {plain(other.IdentityID), []string{"X-Session-Token", token}, 403, "not the subject's"},
+		"no subject, no session":    {plain(""), nil, 200, `"symbolon":null`},
+		"another person's session":  {plain(other.IdentityID), []string{"X-Session-Token", token}, 403, "not the subject's"},
 		"no session":                {plain(s.IdentityID), nil, 403, "has to pass on"},
-		"a session that is none":    {plain(s.IdentityID), []string{"X-Session-Token", "ory_st_junk"}, 403, "has to pass on"},
+		"an invalid session":        {plain(s.IdentityID), []string{"X-Session-Token", "ory_st_junk"}, 403, "has to pass on"},
 		"on hold":                   {plain(hs.IdentityID), []string{"X-Session-Token", held}, 403, "link_on_hold"},
 		"wrong password":            {plain(s.IdentityID), []string{"Authorization", "Basic c3ltYm9sb246eA==", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
 		"no password":               {plain(s.IdentityID), []string{"Authorization", "", "X-Session-Token", token}, 401, "hooks.basic.hydrate"},
@@ -104,7 +105,7 @@ func TestHydrate(t *testing.T) {
 		t.Errorf("an outage: %d %s", status, text)
 	}
 	if status, _ := w.hydrate(&Hydrate{ForwardAuth: h.ForwardAuth, User: "symbolon"}, plain("a"), "Authorization", "Basic c3ltYm9sb246"); status != 401 {
-		t.Errorf("no password is configured, and none is shown: %d", status)
+		t.Errorf("no password is configured, and the request has none: %d", status)
 	}
 	rec := httptest.NewRecorder()
 	if h.ServeHTTP(rec, httptest.NewRequest("GET", "/hydrate", nil)); rec.Code != 405 {

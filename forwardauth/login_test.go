@@ -26,7 +26,7 @@ var goodReturns = []string{
 	"https://App.Example/", "https://app.example/..%2f", "https://app.example/a:b", "https://app.example/" + strings.Repeat("a", 2000),
 }
 
-// badReturns would be open redirects, or may be.
+// badReturns are URLs that are open redirects for some reader.
 var badReturns = []string{
 	"", " ", "/", "/notes", "//evil.example", "//app.example", "///evil.example", "////evil.example/", "/\\evil.example", "\\\\evil.example", "\\/evil.example", "/\t/evil.example",
 	"https:/evil.example", "https:evil.example", "https:/\\evil.example", "https:\\\\evil.example", "https:\\/evil.example", "https:///evil.example", "https:////evil.example", "http:/\\/\\evil.example",
@@ -65,7 +65,7 @@ func TestReturnTo(t *testing.T) {
 	}
 }
 
-// TestLoginRedirect: a bad URL leads to the login page without return_to.
+// TestLoginRedirect checks that a bad URL leads to the login page without return_to.
 func TestLoginRedirect(t *testing.T) {
 	w := newWorld(t)
 	f := &ForwardAuth{Verifier: w.v, Login: testLogin(), Policies: map[string]Policy{"web": {LoginRedirect: true}, "api": {}}}
@@ -89,11 +89,11 @@ func TestLoginRedirect(t *testing.T) {
 		"both, two":                       {"GET", "/auth/p/web", proxy, page, with("X-Original-Url", "https://app.example/other"), 302, plain},
 		"over IPv6":                       {"GET", "/auth/p/web", "[::1]:4", page, forwarded, 302, back},
 		"mapped":                          {"GET", "/auth/p/web", "[::ffff:10.1.2.3]:4", page, forwarded, 302, back},
-		"a peer that nobody trusts":       {"GET", "/auth/p/web", "11.1.2.3:4", page, forwarded, 302, plain},
+		"a peer that is not trusted":      {"GET", "/auth/p/web", "11.1.2.3:4", page, forwarded, 302, plain},
 		"a peer without an address":       {"GET", "/auth/p/web", "@", page, forwarded, 302, plain},
 		"nothing forwarded":               {"GET", "/auth/p/web", proxy, page, nil, 302, plain},
-		"half of it":                      {"GET", "/auth/p/web", proxy, page, forwarded[:4], 302, plain},
-		"half of it and X-Original-URL":   {"GET", "/auth/p/web", proxy, page, append([]string{"X-Original-Url", "https://app.example/"}, forwarded[:4]...), 302, plain},
+		"half of the headers":             {"GET", "/auth/p/web", proxy, page, forwarded[:4], 302, plain},
+		"half, and X-Original-URL":        {"GET", "/auth/p/web", proxy, page, append([]string{"X-Original-Url", "https://app.example/"}, forwarded[:4]...), 302, plain},
 		"a host twice":                    {"GET", "/auth/p/web", proxy, page, with("X-Forwarded-Host", "evil.example"), 302, plain},
 		"another host":                    {"GET", "/auth/p/web", proxy, page, []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-Uri", "/"}, 302, plain},
 		"a host in a URI":                 {"GET", "/auth/p/web", proxy, page, []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.example", "X-Forwarded-Uri", "@evil.example/"}, 302, plain},
@@ -127,7 +127,7 @@ func TestLoginRedirect(t *testing.T) {
 			}
 		}
 	}
-	// "Don't know" and a 403 are not answered by the login page.
+	// "Don't know" and a 403 do not redirect to the login page.
 	w.Break(fakeory.DatabaseDown{})
 	r := request("X-Session-Token", "ory_st_other", "Accept", page)
 	r.URL = &url.URL{Path: "/auth/p/web"}
@@ -137,7 +137,7 @@ func TestLoginRedirect(t *testing.T) {
 	}
 }
 
-// TestForwardAuthCheck: Check names all wrong fields at once.
+// TestForwardAuthCheck checks that Check names all wrong fields at once.
 func TestForwardAuthCheck(t *testing.T) {
 	w := newWorld(t)
 	for field, f := range map[string]*ForwardAuth{
@@ -168,8 +168,8 @@ func TestForwardAuthCheck(t *testing.T) {
 	}
 }
 
-// FuzzReturnTo: an accepted URL has one of the allowed hosts for every reader: for
-// net/url, and for a browser, which drops tabs and line feeds and reads a backslash as a
+// FuzzReturnTo checks that every reader finds one of the allowed hosts in an accepted
+// URL: net/url, and a browser, which drops tabs and line feeds and reads a backslash as a
 // slash.
 func FuzzReturnTo(f *testing.F) {
 	for _, s := range append(goodReturns, badReturns...) {

@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// TestAnswer: the answer to a question equals the answer by HTTP, and the policy comes
-// from the question alone.
+// TestAnswer checks that Answer equals the answer by HTTP, and that only the question
+// names the policy.
 func TestAnswer(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)
@@ -40,7 +40,7 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("%q: %d", name, got.Status)
 		}
 	}
-	// The URL comes from the proxy alone.
+	// The URL comes only from the proxy's headers.
 	page := http.Header{"Accept": {"text/html"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"app.example"}, "X-Forwarded-Uri": {"/evil"}}
 	for url, want := range map[string]string{
 		"https://app.example/notes?q=1": "https://id.example/login?return_to=https%3A%2F%2Fapp.example%2Fnotes%3Fq%3D1",

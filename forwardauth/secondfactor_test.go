@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestSecondFactor: Ory's own address for the second factor is in Location and in the
-// body, if it is a plain address. A policy's denial has none.
+// TestSecondFactor checks that Ory's own address for the second factor is in Location and
+// in the body, if it is a plain address. A denial by a policy has no address.
 func TestSecondFactor(t *testing.T) {
 	const good = "https://ory.example/self-service/login/browser?aal=aal2"
 	for redirect, want := range map[string]string{good: good, "javascript:alert(1)": "", "https://x/?t=ory_st_secret": ""} {
@@ -40,7 +40,7 @@ func TestSecondFactor(t *testing.T) {
 	}
 }
 
-// TestCanaries: no credential appears in any answer or log.
+// TestCanaries checks that no answer and no log has a credential.
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	var said strings.Builder
@@ -59,7 +59,7 @@ func TestCanaries(t *testing.T) {
 	}
 	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
 		if strings.Contains(text, "canary") {
-			t.Errorf("the %s show a credential: %s", where, text)
+			t.Errorf("the %s have a credential: %s", where, text)
 		}
 	}
 	if !strings.Contains(w.log.String(), "503") {

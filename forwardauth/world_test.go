@@ -17,7 +17,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// fakeStore has a user for every identity, or denies one.
+// fakeStore has a user for every identity, or denies one identity.
 type fakeStore struct {
 	symbolon.Store
 	deny map[symbolon.IdentityID]error
@@ -72,7 +72,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// person signs somebody in and returns the token.
+// person signs a person in and returns the token.
 func (w *world) person(n int) (string, fakeory.Session) {
 	email := fmt.Sprintf("p%08d@x.example", n)
 	id := w.PutIdentity(map[string]any{"id": fmt.Sprintf("%08d-1de0-4000-8000-000000000000", n), "traits": map[string]any{"email": email},

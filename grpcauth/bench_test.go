@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 )
 
-// BenchmarkCall is a whole call over the loopback interface, without an interceptor and
-// with one for a cached session.
+// BenchmarkCall measures a whole call over the loopback interface, without an interceptor
+// and with one for a cached session.
 func BenchmarkCall(b *testing.B) {
 	w := authtest.New(b, nil)
 	p := w.User()
@@ -37,7 +37,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// BenchmarkUnary is the interceptor alone.
+// BenchmarkUnary measures the interceptor alone.
 func BenchmarkUnary(b *testing.B) {
 	w := authtest.New(b, nil)
 	p := w.User()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestDocs: the code in docs/grpc.md is in the example tests, line by line.
+// TestDocs checks that the code in docs/grpc.md is in the example tests, line by line.
 func TestDocs(t *testing.T) {
 	read := func(path ...string) string {
 		text, err := os.ReadFile(filepath.Join(path...))

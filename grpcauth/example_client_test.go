@@ -5,7 +5,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// reason is the part of an error that a client reads: unauthenticated, aal2_required, …
+// reason returns the reason of an error for the client: unauthenticated, aal2_required, …
 func reason(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "symbolon" {

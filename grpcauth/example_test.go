@@ -35,9 +35,9 @@ func (shopServer) UnaryCall(ctx context.Context, _ *shop.SimpleRequest) (*shop.S
 	return &shop.SimpleResponse{Username: string(user.ID)}, nil
 }
 
-// A server whose methods require a user, except health checks and reflection.
+// This server's methods require a user, except health checks and reflection.
 func Example() {
-	var db *sql.DB // the application's own
+	var db *sql.DB // the application's database
 
 	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres}
 	linker := &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: store}
@@ -62,7 +62,7 @@ func Example() {
 	healthpb.RegisterHealthServer(server, health.NewServer())
 	reflection.RegisterV1(server)
 	if err := grpcauth.Check(guard, server); err != nil {
-		log.Fatal(err) // a rule for a method that nobody serves, say
+		log.Fatal(err) // for example a rule for an unknown method
 	}
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

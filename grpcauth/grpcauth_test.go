@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type service struct {
 	pb.UnimplementedTestServiceServer
 	enter func(ctx context.Context) // called by FullDuplexCall
-	left  chan error                // what FullDuplexCall returned
+	left  chan error                // the errors of FullDuplexCall
 }
 
 func who(ctx context.Context) string {
@@ -103,7 +103,7 @@ func (s *service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	}
 }
 
-// serve starts a server on the loopback interface. A panic becomes Internal.
+// serve starts a server on the loopback interface. A panic in a handler becomes Internal.
 func serve(t testing.TB, guard *access.Guard, s *service) pb.TestServiceClient {
 	t.Helper()
 	var before []grpc.ServerOption
@@ -164,7 +164,7 @@ func httpStatus(t testing.TB, err error) (int, string) {
 	return code, "no detail: " + s.Message()
 }
 
-// calls are all kinds of calls. Each returns a status and a text as World.HTTP does.
+// calls has all kinds of calls. Each returns a status and a text as World.HTTP does.
 func calls(t testing.TB, client pb.TestServiceClient) map[string]func(ctx context.Context) (int, string) {
 	return map[string]func(ctx context.Context) (int, string){
 		"unary": func(ctx context.Context) (int, string) {
@@ -199,7 +199,7 @@ func calls(t testing.TB, client pb.TestServiceClient) map[string]func(ctx contex
 			}
 			_ = stream.CloseSend()
 			if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
-				t.Errorf("it ends with %v", err)
+				t.Errorf("the call ended with %v", err)
 			}
 			return 200, string(m.GetPayload().GetBody())
 		},
@@ -222,11 +222,11 @@ func TestAsOverHTTP(t *testing.T) {
 		}
 	}
 	if let < 10 {
-		t.Errorf("only %d were let in over HTTP", let)
+		t.Errorf("HTTP let only %d requests in", let)
 	}
 }
 
-// TestMetadata: the cases that only gRPC has.
+// TestMetadata tests the cases that exist only in gRPC.
 func TestMetadata(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()

@@ -13,8 +13,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// TestKratos: with a real Kratos the first call makes the user. Token, cookie and Bearer
-// have the same user. The stream of a person who signs out ends.
+// TestKratos runs with a real Kratos. The first call makes the user. Token, cookie and
+// Bearer token have the same user. The stream of a person who signs out ends.
 func TestKratos(t *testing.T) {
 	w := authtest.Real(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 	guard := &access.Guard{Verifier: w.Auth, Recheck: recheck}
@@ -45,5 +45,5 @@ func TestKratos(t *testing.T) {
 	if err := end(); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("after the logout: %v", err)
 	}
-	t.Logf("the stream ended %v after the logout; an answer counts for %v, and is looked at every %v", time.Since(begun), maxStale, recheck)
+	t.Logf("the stream ended %v after the logout; an answer is valid for %v and checked every %v", time.Since(begun), maxStale, recheck)
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestRefusals: every denial and "don't know", for every kind of call.
+// TestRefusals tests every denial and "don't know", for every kind of call.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	w := authtest.New(t, nil)
@@ -65,8 +65,8 @@ func TestRefusals(t *testing.T) {
 	}
 
 	never := w.Person()
-	mend := w.Fake.Break(fakeory.DatabaseDown{}) // whoami now says 401 to everybody
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{}) // whoami answers 401 to everybody
+	defer repair()
 	for _, rule := range []access.Rule{access.Require(), access.Optional(), access.Require(session.AAL2)} {
 		for kind, call := range calls(t, serve(t, &access.Guard{Verifier: w.Auth, Default: rule}, &service{})) {
 			if got, said := call(with(t, never.ByToken())); got != 503 || said != "unavailable" {
@@ -76,7 +76,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestDetail: the detail has the reason, and nothing else of the error.
+// TestDetail checks that the detail has the reason and nothing else of the error.
 func TestDetail(t *testing.T) {
 	w := authtest.New(t, nil)
 	half := w.User()
@@ -95,8 +95,8 @@ func TestDetail(t *testing.T) {
 	if s.Code() != codes.PermissionDenied || s.Message() != "A second factor is needed." {
 		t.Error(s)
 	}
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	for _, h := range []http.Header{{"X-Session-Token": {"ory_st_secret"}}, {"Cookie": {"ory_kratos_session=c2VjcmV0"}}, {"X-Session-Token": {"secret secret"}}} {
 		_, err := client.UnaryCall(with(t, h), &pb.SimpleRequest{})
 		if all := fmt.Sprintf("%v %v", err, status.Convert(err).Proto()); err == nil || strings.Contains(all, "secret") || strings.Contains(all, "c2VjcmV0") || strings.Contains(all, w.Fake.PublicURL) {
@@ -105,7 +105,8 @@ func TestDetail(t *testing.T) {
 	}
 }
 
-// TestMethods: each method has its own rule, byte by byte, and all others the default.
+// TestMethods checks that each method has its own rule, compared byte by byte, and that
+// all others have the default.
 func TestMethods(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
@@ -116,17 +117,17 @@ func TestMethods(t *testing.T) {
 		service + "UnaryCall":      access.Require(session.Verified),
 		"/grpc.health.v1.Health/*": access.Optional(),
 	}}
-	tests := map[string]string{ // of a person with one factor and no verified address
+	tests := map[string]string{ // for a person with one factor and no verified address
 		service + "EmptyCall":            "",
 		service + "UnaryCall":            "not_verified",
 		service + "FullDuplexCall":       string(p.User),
-		service + "emptycall":            string(p.User), // nobody's name: the service's
+		service + "emptycall":            string(p.User), // not a method's name, so the default rule
 		service + "*":                    string(p.User),
 		"/grpc.health.v1.Health/Check":   string(p.User),
 		"/grpc.testing.testservice/X":    "aal2_required",
 		"/other.Service/EmptyCall":       "aal2_required",
 		"/grpc.testing.TestService2/X":   "aal2_required",
-		"/x" + service + "EmptyCall":     "unavailable", // no name at all
+		"/x" + service + "EmptyCall":     "unavailable", // not a valid name
 		"grpc.testing.TestService/Empty": "unavailable",
 		service[1:] + "UnaryCall":        "unavailable",
 		"//" + service[1:] + "EmptyCall": "unavailable",
@@ -175,7 +176,7 @@ func TestCheck(t *testing.T) {
 		"bad name": {Verifier: w.Auth, Methods: access.Methods{"Unary": access.Open()}}, "negative": {Verifier: w.Auth, Recheck: -1},
 	} {
 		if err := guard.Check(); err == nil {
-			t.Errorf("%s: it is fine", name)
+			t.Errorf("%s: no error", name)
 		}
 		_, err := guard.Enter(t.Context(), "/a.B/C", w.User().ByToken())
 		if got := session.RefusalOf(err); got.Status != 503 {
@@ -184,8 +185,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestPanics: a handler's panics reach the interceptor that recovers. Panics of the
-// application's code in the verifier are "don't know".
+// TestPanics checks that a handler's panic reaches the interceptor that recovers, and
+// that a panic of the application's code in the verifier is "don't know".
 func TestPanics(t *testing.T) {
 	w := authtest.New(t, func(v *session.Verifier) {
 		session.Load(v, func(_ context.Context, u symbolon.User) (int, error) {
@@ -219,10 +220,11 @@ func TestPanics(t *testing.T) {
 			return
 		}
 	}
-	t.Error("one of the two was not seen")
+	t.Error("one of the two panics was not seen")
 }
 
-// TestCancelled: a caller that gives up waits no longer, and ends nobody else's question.
+// TestCancelled checks that a caller that gives up stops waiting, and does not end the
+// question of other callers.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	gate := authtest.NewGate(t)
@@ -242,7 +244,7 @@ func TestCancelled(t *testing.T) {
 		if kind == "unary" {
 			_, err = client.UnaryCall(first, &pb.SimpleRequest{})
 		} else if _, err = client.StreamingInputCall(first); err == nil {
-			continue // it was never sent
+			continue // the call was never sent
 		}
 		if code := status.Code(err); code != codes.DeadlineExceeded {
 			t.Errorf("%s: %v", kind, err)

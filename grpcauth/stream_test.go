@@ -25,14 +25,14 @@ const (
 	maxStale = 3 * time.Second
 )
 
-// staleWorld is a world in which the end of a session is noticed soon, and in which a
-// slow Ory, as on a busy machine, ends nothing.
+// staleWorld has a short MaxStale, and a slow Ory, as on a busy machine, does not end its
+// streams.
 func staleWorld(t *testing.T) *authtest.World {
 	return authtest.New(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 }
 
-// talk begins a stream. Each call of the result sends a message and receives the answer.
-// Then the handler waits.
+// talk begins a stream. Each call of more sends a message and receives the answer. Then
+// the handler waits.
 func talk(t *testing.T, client pb.TestServiceClient, h http.Header) (more func() error, recv func() error) {
 	t.Helper()
 	stream, err := client.FullDuplexCall(with(t, h))
@@ -55,8 +55,8 @@ func talk(t *testing.T, client pb.TestServiceClient, h http.Header) (more func()
 	return more, recv
 }
 
-// TestStreamEnds: every end of a session ends its open stream, even while the handler
-// waits for a client that sends nothing. Other streams go on.
+// TestStreamEnds checks that every end of a session ends its open stream, also while the
+// handler waits for a client that sends nothing. Other streams continue.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	w := staleWorld(t)
@@ -93,14 +93,14 @@ func TestStreamEnds(t *testing.T) {
 		told[status.Code(<-left)]++
 	}
 	if told[codes.PermissionDenied] != 1 || told[codes.Unauthenticated] != len(ends)-1 {
-		t.Errorf("the handlers were told %v", told)
+		t.Errorf("the handlers got %v", told)
 	}
 	if err := stays(); err != nil {
-		t.Errorf("somebody else's stream: %v", err)
+		t.Errorf("another person's stream: %v", err)
 	}
 }
 
-// TestStreamThatSends: the next message fails, and the context ends.
+// TestStreamThatSends checks that the next message fails and the context ends.
 func TestStreamThatSends(t *testing.T) {
 	w := staleWorld(t)
 	p := w.User()
@@ -118,7 +118,7 @@ func TestStreamThatSends(t *testing.T) {
 	}
 }
 
-// TestStreamWithoutRecheck: the stream goes on after its session has ended.
+// TestStreamWithoutRecheck checks that the stream continues after its session has ended.
 func TestStreamWithoutRecheck(t *testing.T) {
 	w := staleWorld(t)
 	p := w.User()
@@ -132,7 +132,8 @@ func TestStreamWithoutRecheck(t *testing.T) {
 	}
 }
 
-// TestStreamAndPolicies: policies are checked when a stream begins, and not again.
+// TestStreamAndPolicies checks that policies are checked when a stream begins, and not
+// again.
 func TestStreamAndPolicies(t *testing.T) {
 	t.Parallel()
 	var later atomic.Int64
@@ -156,47 +157,47 @@ func TestStreamAndPolicies(t *testing.T) {
 	}
 }
 
-// TestStreamInAnOutage: "don't know" ends a stream only after the session has not been
-// good for MaxStale and OutageGrace, even if nothing is cached.
+// TestStreamInAnOutage checks that "don't know" ends a stream only MaxStale plus
+// OutageGrace after the last good answer, also if nothing is cached.
 func TestStreamInAnOutage(t *testing.T) {
 	t.Parallel()
 	w := staleWorld(t)
 	p := w.User()
 	more, _ := talk(t, serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{}), p.ByToken())
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
 	unknown := w.Auth.Stats().Unknown
 	w.Auth.Purge(symbolon.IdentityID(p.IdentityID))
 	authtest.Until(t, "it is not known whose the session is", func() bool { return w.Auth.Stats().Unknown > unknown+2 })
 	if err := more(); err != nil {
 		t.Errorf("in the outage: %v", err)
 	}
-	mend()
+	repair()
 	if err := w.Auth.RevokeSession(t.Context(), p.SessionID); err != nil {
 		t.Fatal(err)
 	}
 	authtest.Until(t, "after the outage it is known again", func() bool { return status.Code(more()) == codes.Unauthenticated })
 }
 
-// TestStreamInALongOutage: the stream ends with unavailable.
+// TestStreamInALongOutage checks that the stream ends with unavailable.
 func TestStreamInALongOutage(t *testing.T) {
 	t.Parallel()
 	w := authtest.New(t, func(v *session.Verifier) { v.MaxStale = maxStale })
 	client := serve(t, &access.Guard{Verifier: w.Auth, Recheck: recheck}, &service{})
 	p := w.Person()
-	begun := time.Now() // before anything good was heard
+	begun := time.Now() // before the first good answer
 	_, end := talk(t, client, p.ByToken())
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	err := end()
 	if got, said := httpStatus(t, err); got != 503 || said != "unavailable" {
 		t.Errorf("%v", err)
 	}
 	if lasted := time.Since(begun); lasted < maxStale {
-		t.Errorf("it was ended after %v of not knowing", lasted)
+		t.Errorf("the stream ended after %v without an answer", lasted)
 	}
 }
 
-// TestStreamsEndByThemselves: streams leave nothing behind.
+// TestStreamsEndByThemselves checks that streams leave no goroutines.
 func TestStreamsEndByThemselves(t *testing.T) {
 	w := staleWorld(t)
 	p := w.User()
@@ -224,12 +225,13 @@ func TestStreamsEndByThemselves(t *testing.T) {
 		}
 		cancel()
 		if err := <-left; status.Code(err) != want {
-			t.Errorf("%s: the handler was told %v", how, err)
+			t.Errorf("%s: the handler got %v", how, err)
 		}
 	}
 }
 
-// TestStreamReceivesAPanic: a panic of the codec reaches the caller, who may recover.
+// TestStreamReceivesAPanic checks that a panic of the codec reaches the caller, which may
+// recover.
 func TestStreamReceivesAPanic(t *testing.T) {
 	w := staleWorld(t)
 	s, err := (&access.Guard{Verifier: w.Auth, Recheck: recheck}).EnterStream(t.Context(), "/a.B/C", w.User().ByToken())

@@ -22,8 +22,8 @@ func testActions() Actions {
 		Columns: map[string]string{"email": "traits.email", "first": "default(traits.name.first, 'x')", "a": "active", "v": "verified_email", "plan": "'free'"}}
 }
 
-// TestJsonnetOnCaptures runs the written Jsonnet on the contexts that two generations of
-// Kratos gave it.
+// TestJsonnetOnCaptures evaluates our Jsonnet on captured contexts of two generations of
+// Kratos.
 func TestJsonnetOnCaptures(t *testing.T) {
 	files, err := filepath.Glob("testdata/v*.json")
 	if err != nil || len(files) < 8 {
@@ -46,9 +46,9 @@ func TestJsonnetOnCaptures(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			link := linkBody("id", projection.Paths(testActions().Columns))
 			identity, err := parseLink(evaluate(t, link, ctx), "id")
-			if strings.Contains(file, "parse-hook") { // before the insert: the nil UUID
+			if strings.Contains(file, "parse-hook") { // called before the insert, with the nil UUID
 				if err == nil {
-					t.Error("the nil UUID is taken for an identity's ID")
+					t.Error("the nil UUID was accepted as an identity's ID")
 				}
 			} else if err != nil {
 				t.Error(err)
@@ -69,7 +69,8 @@ func TestJsonnetOnCaptures(t *testing.T) {
 	}
 }
 
-// TestJsonnetNeverFails: a Jsonnet error would refuse a registration or lose a hint.
+// TestJsonnetNeverFails checks odd contexts, because a Jsonnet error refuses a
+// registration or loses a hint.
 func TestJsonnetNeverFails(t *testing.T) {
 	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"})
 	for _, ctx := range []string{`{}`, `{"identity":null}`, `{"identity":{}}`, `{"identity":"x"}`, `{"identity":{"traits":null,"metadata_public":null}}`,
@@ -105,7 +106,7 @@ func printed(t *testing.T, a Actions) map[string]any {
 	return sub(sub(doc, "selfservice"), "flows")
 }
 
-// names describes a list: the hooks of Symbolon by route, others by URL or name.
+// names describes a list of hooks: Symbolon's hooks by route, others by URL or name.
 func names(v any) string {
 	list, _ := sub(map[string]any{"x": v}, "x")["hooks"].([]any)
 	var out []string

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkReserve compares the hook that a person waits for with a handler that only reads
-// the same body and answers as many bytes.
+// BenchmarkReserve compares the reserve hook with a handler that only reads the same body
+// and answers with the same number of bytes.
 //
 //	go test -run '^$' -bench Reserve -benchmem ./hooks
 func BenchmarkReserve(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// Before Ory stores a new identity it asks for the ID of its user.
+// Before Ory stores a new identity, it asks for the ID of its user.
 func ExampleHandler_Reserve() {
 	secrets := []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")} // openssl rand -base64 32
 	handler := &hooks.Handler{Linker: &link.Linker{

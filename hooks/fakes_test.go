@@ -19,8 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testSecrets = []symbolon.Secret{symbolon.Secret("c41e9b07d5f2836a0e7d4c1b9f385a62"), symbolon.Secret("8f2d1c7ab94e60537d1fe2c4b6a89035")}
 
-// ledger is a store that keeps bonds in a map. It fails every call while it is down. The
-// hooks are tested with real stores in internal/e2e.
+// ledger is a store that keeps links in a map. While it is down, every call fails.
+// internal/e2e tests the hooks with real stores.
 type ledger struct {
 	mu       sync.Mutex
 	newID    symbolon.NewID
@@ -77,7 +77,7 @@ func (l *ledger) users() map[symbolon.IdentityID]symbolon.Link {
 	return maps.Clone(l.links)
 }
 
-// admin is Ory's admin API. With nil identities no admin API is configured.
+// admin is Ory's admin API. If identities is nil, no admin API is configured.
 type admin struct {
 	identities map[symbolon.IdentityID]symbolon.Identity
 	err        error

@@ -40,7 +40,7 @@ func TestReserveAnswers(t *testing.T) {
 	tests := []struct {
 		name string
 		body string
-		// want is the answer; ID stands for the minted one.
+		// want is the answer. ID replaces the minted ID.
 		want string
 	}{
 		{"no metadata", `{"metadata_public":null}`, `{"identity":{"metadata_public":{"id":"ID"}}}`},
@@ -70,7 +70,7 @@ func TestReserveAnswers(t *testing.T) {
 		{"null", `null`, `{}`},
 	}
 	h, store := newHandler(&admin{})
-	store.down = true // reserve needs neither a database nor Ory
+	store.down = true // reserve needs no database and no Ory
 	mux, key := serve(h), DeriveKeys(testSecrets).Reserve[0]
 	minter := mint.NewMinter("default", testSecrets...)
 	for _, tt := range tests {
@@ -105,7 +105,7 @@ func idOf(t *testing.T, body []byte) symbolon.UserID {
 		} `json:"identity"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		t.Fatalf("Ory could not read %q: %v", body, err)
+		t.Fatalf("Ory cannot read %q: %v", body, err)
 	}
 	return answer.Identity.MetadataPublic.ID
 }
@@ -144,8 +144,8 @@ func TestReserveExternalID(t *testing.T) {
 	}
 }
 
-// TestKeys: a route accepts its own keys, current and previous, sent once in the right
-// header. Any other request gets 401 and changes nothing.
+// TestKeys checks that a route accepts its own keys, current and previous, sent once in
+// the right header. Other requests get 401 and change nothing.
 func TestKeys(t *testing.T) {
 	keys := DeriveKeys(testSecrets)
 	body := fmt.Sprintf(`{"identity_id":%q}`, ann)
@@ -182,7 +182,7 @@ func TestKeys(t *testing.T) {
 				t.Errorf("status %d with %d users", w.Code, len(store.users()))
 			}
 			if tt.want == 401 && w.Header().Get("Connection") != "close" {
-				t.Error("the body of an unknown caller would be read")
+				t.Error("the body of an unknown caller was read")
 			}
 			if w.Header().Get("Retry-After") != "" {
 				t.Error("the answer has a Retry-After, which Ory obeys without a limit")
@@ -209,12 +209,12 @@ func TestKeysCheck(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		} else if strings.Contains(err.Error(), a) || strings.Contains(err.Error(), "PLEASE") {
-			t.Errorf("%s: the error holds the key: %v", name, err)
+			t.Errorf("%s: the error has the key: %v", name, err)
 		}
 	}
 }
 
-// TestWithoutKeys: a handler without keys and secrets accepts no request.
+// TestWithoutKeys checks that a handler without keys and secrets accepts no request.
 func TestWithoutKeys(t *testing.T) {
 	h, _ := newHandler(&admin{})
 	h.Linker.Secrets = nil

@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// TestLinkBadBodies: a bad body makes no user, and the answer has the one form of an error
-// and repeats nothing of the body.
+// TestLinkBadBodies checks that a bad body makes no user, and that the answer has the
+// error form and repeats nothing of the body.
 func TestLinkBadBodies(t *testing.T) {
 	id := string(ann)
 	ok := fmt.Sprintf(`{"identity_id":%q}`, id)
@@ -98,7 +98,7 @@ func TestLinkBadBodies(t *testing.T) {
 				t.Errorf("answer %s", w.Body)
 			}
 			if strings.Contains(w.Body.String(), id) {
-				t.Errorf("the body is repeated: %s", w.Body)
+				t.Errorf("the answer repeats the body: %s", w.Body)
 			}
 		})
 	}
@@ -112,8 +112,8 @@ func manyKeys(n int) string {
 	return b.String()
 }
 
-// TestLinkOutcomes: 200 if nothing is left to do, 503 for "don't know", and no user without
-// a reading of Ory or the hook's key.
+// TestLinkOutcomes checks for 200 if nothing is left to do and 503 for "don't know". No
+// user is made without a reading of Ory or the hook's key.
 func TestLinkOutcomes(t *testing.T) {
 	known := map[symbolon.IdentityID]symbolon.Identity{ann: {ID: ann, State: symbolon.Active}}
 	tests := []struct {
@@ -124,7 +124,7 @@ func TestLinkOutcomes(t *testing.T) {
 		outcome string
 		users   int
 	}{
-		{"no admin URL: the body counts", &admin{}, false, 200, Done, 1},
+		{"no admin URL: the body is believed", &admin{}, false, 200, Done, 1},
 		{"read again at Ory", &admin{identities: known}, false, 200, Done, 1},
 		{"Ory no longer has it", &admin{identities: map[symbolon.IdentityID]symbolon.Identity{}}, false, 200, Gone, 0},
 		{"Ory does not answer", &admin{err: symbolon.ErrUnavailable}, false, 503, Undetermined, 0},
@@ -193,7 +193,7 @@ func FuzzReserve(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		for k, v := range in { // I4: a superset of what came in
+		for k, v := range in { // I4: a superset of the input
 			if string(got.Identity.Metadata[k]) != string(v) {
 				t.Errorf("%q: key %q became %s", body, k, got.Identity.Metadata[k])
 			}

@@ -15,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestQueue: a hint that cannot be followed now gets 200 if it is queued and 503 if not.
-// Only at Ory's rate limit the body makes the user.
+// TestQueue checks that a hint that cannot be followed now gets 200 if it is queued, and
+// 503 if not. Only at Ory's rate limit does the body make the user.
 func TestQueue(t *testing.T) {
 	const id = "0b5c1d3e-9f2a-4c6b-8e7d-1a2b3c4d5e6f"
 	limited := fmt.Errorf("429: %w, %w", symbolon.ErrRateLimited, symbolon.ErrUnavailable)
@@ -26,7 +26,7 @@ func TestQueue(t *testing.T) {
 		ory   error
 		queue error
 		none  bool // there is no queue
-		db    bool // is down
+		db    bool // the database is down
 
 		status  int
 		outcome string
@@ -34,14 +34,14 @@ func TestQueue(t *testing.T) {
 		users   int
 	}{
 		{name: "link at the limit", route: "link", ory: limited, status: 200, outcome: Queued, queued: symbolon.FromLinkHook, users: 1},
-		{name: "link at the limit, not kept", route: "link", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined, users: 1},
+		{name: "link at the limit, not queued", route: "link", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined, users: 1},
 		{name: "link at the limit, no queue", route: "link", ory: limited, none: true, status: 503, outcome: Undetermined},
 		{name: "link at the limit, no database", route: "link", ory: limited, db: true, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
 		{name: "link, Ory down", route: "link", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
 		{name: "link, Ory down, no queue", route: "link", ory: symbolon.ErrUnavailable, none: true, status: 503, outcome: Undetermined},
 		{name: "link, identity gone", route: "link", ory: symbolon.ErrNotFound, status: 200, outcome: Gone},
 		{name: "sync at the limit", route: "sync", ory: limited, status: 200, outcome: Queued, queued: symbolon.FromSyncHook},
-		{name: "sync at the limit, not kept", route: "sync", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined},
+		{name: "sync at the limit, not queued", route: "sync", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined},
 		{name: "sync, Ory down", route: "sync", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.FromSyncHook},
 		{name: "sync, Ory hangs", route: "sync", ory: errHangs, status: 200, outcome: Queued, queued: symbolon.FromSyncHook},
 	} {
@@ -83,7 +83,7 @@ func TestQueue(t *testing.T) {
 				if !tt.db && patient.Load() == tt.none {
 					t.Errorf("in the background: %v; there is a queue: %v", patient.Load(), !tt.none)
 				}
-				time.Sleep(time.Minute) // an Ory that hangs ends some day
+				time.Sleep(time.Minute) // until an Ory that hangs gives up
 			})
 		})
 	}

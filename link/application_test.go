@@ -16,8 +16,8 @@ func (f creatorFunc) Create(ctx context.Context, id symbolon.Identity) (symbolon
 	return f(ctx, id)
 }
 
-// TestCreatorAnswers: each answer of a Creator becomes one of the errors of Link, and
-// leaves no half-made user.
+// TestCreatorAnswers checks that each answer of a Creator becomes one of Link's errors,
+// and that no half-made user is left.
 func TestCreatorAnswers(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -31,7 +31,7 @@ func TestCreatorAnswers(t *testing.T) {
 		{name: "any other error", err: errors.New("boom"), want: symbolon.ErrUnavailable},
 		{name: "given up", err: context.DeadlineExceeded, want: symbolon.ErrUnavailable},
 		{name: "no user and no error", want: symbolon.ErrUnavailable},
-		{name: "an ID that no database can hold", user: "a\x00", want: symbolon.ErrUnavailable},
+		{name: "an ID that no database can store", user: "a\x00", want: symbolon.ErrUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestCreatorAnswers(t *testing.T) {
 	}
 }
 
-// TestNoCreator: a missing Creator is an error, and never a denial.
+// TestNoCreator checks that a missing Creator is an error, and never a denial.
 func TestNoCreator(t *testing.T) {
 	l := newTestLinker(&oryModel{}, newMemory(symbolon.ByApplication))
 	_, err := l.Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: alice}, Source: symbolon.FromRequest})
@@ -56,7 +56,8 @@ func TestNoCreator(t *testing.T) {
 	}
 }
 
-// TestBackReferenceOfTheApplicationsUser: the ID that the application chose is written.
+// TestBackReferenceOfTheApplicationsUser checks that the ID that the application chose is
+// written.
 func TestBackReferenceOfTheApplicationsUser(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 	ory := &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}

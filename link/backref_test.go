@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// patchOry also tells the last sign-in, and answers a PATCH as the test says.
+// patchOry also returns the last sign-in, and answers a PATCH as the test wants.
 type patchOry struct {
 	*oryModel
 	signIn    time.Time
@@ -38,8 +38,8 @@ func (o *patchOry) AddPublicMetadata(ctx context.Context, id symbolon.IdentityID
 	return i, errors.Join(err, o.patchErr)
 }
 
-// TestWriteBackReference: the reading after the PATCH decides, never the answer to the
-// PATCH, and no value that is there already is overwritten.
+// TestWriteBackReference checks that the reading after the PATCH decides and not the
+// answer to the PATCH, and that no existing value is overwritten.
 func TestWriteBackReference(t *testing.T) {
 	broken := fmt.Errorf("500: %w", symbolon.ErrUnavailable)
 	refused := errors.New("409")
@@ -62,22 +62,22 @@ func TestWriteBackReference(t *testing.T) {
 		want    Wrote
 		err     error
 		patches int
-		known   bool // the ledger has it afterwards
+		known   bool // the ledger has the value afterwards
 	}{
 		{name: "written", want: WroteNow, patches: 1, known: true},
 		{name: "500, but written", ory: func(o *patchOry) { o.patchErr = broken }, want: WroteNow, patches: 1, known: true},
 		{name: "500, not written", ory: func(o *patchOry) { o.patchErr, o.ignored = broken, true }, err: symbolon.ErrUnavailable, patches: 1},
 		{name: "409, not written", ory: func(o *patchOry) { o.patchErr, o.ignored = refused, true }, err: refused, patches: 1},
 		{name: "200, overwritten by another writer", ory: func(o *patchOry) { o.ignored = true }, err: errAny, patches: 1},
-		{name: "400, metadata is no object by then", ory: func(o *patchOry) { other(`"text"`)(o); o.patchErr, o.ignored = refused, true }, want: LeftAlone, patches: 1},
-		{name: "404, the identity is gone by then", ory: func(o *patchOry) {
+		{name: "400, metadata is not an object any more", ory: func(o *patchOry) { other(`"text"`)(o); o.patchErr, o.ignored = refused, true }, want: LeftAlone, patches: 1},
+		{name: "404, the identity is gone", ory: func(o *patchOry) {
 			o.patchErr, o.ignored = symbolon.ErrNotFound, true
 			o.before = func() { o.mu.Lock(); defer o.mu.Unlock(); delete(o.identities, alice) }
 		}, want: NoBond, patches: 1},
 		{name: "the user's ID already", before: "ours", want: Stands, known: true},
 		{name: "another text", before: `{"id":"42"}`, want: LeftAlone},
 		{name: "a number", before: `{"id":42}`, want: LeftAlone},
-		{name: "metadata that is no object", before: `[1]`, want: LeftAlone},
+		{name: "metadata that is not an object", before: `[1]`, want: LeftAlone},
 		{name: "a minute old", age: time.Minute, want: TooLate},
 		{name: "made in the future", age: -2 * time.Minute, want: TooLate},
 		{name: "Ory down", ory: func(o *patchOry) { o.down = true }, err: symbolon.ErrUnavailable},
@@ -108,14 +108,15 @@ func TestWriteBackReference(t *testing.T) {
 
 var errAny = errors.New("any")
 
-// TestRepairBackReference: an identity that was just changed or used is not patched.
+// TestRepairBackReference checks that an identity that was just changed or used is not
+// patched.
 func TestRepairBackReference(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
 		name      string
 		age       time.Duration
-		changed   time.Duration // ago
-		signIn    time.Duration // ago; 0: never
+		changed   time.Duration // time since the last change
+		signIn    time.Duration // time since the last sign-in; 0: never
 		before    string
 		signInErr error
 		want      Wrote
@@ -123,7 +124,7 @@ func TestRepairBackReference(t *testing.T) {
 		patches   int
 	}{
 		{name: "untouched", age: time.Hour, changed: time.Hour, signIn: time.Hour, want: WroteNow, patches: 1},
-		{name: "nobody ever signed in", age: time.Hour, changed: 11 * time.Minute, want: WroteNow, patches: 1},
+		{name: "never signed in", age: time.Hour, changed: 11 * time.Minute, want: WroteNow, patches: 1},
 		{name: "frozen updated_at", age: time.Hour, changed: time.Hour, signIn: 10*time.Minute + time.Second, want: WroteNow, patches: 1},
 		{name: "changed", age: time.Hour, changed: 9 * time.Minute, signIn: time.Hour, want: TooSoon},
 		{name: "signed in", age: time.Hour, changed: time.Hour, signIn: 9 * time.Minute, want: TooSoon},
@@ -149,7 +150,7 @@ func TestRepairBackReference(t *testing.T) {
 	}
 }
 
-// TestRepairNeedsSignIns: an Ory that cannot tell the last sign-in gets no PATCH.
+// TestRepairNeedsSignIns checks that an Ory without LastSignIn gets no PATCH.
 func TestRepairNeedsSignIns(t *testing.T) {
 	l, o, _, _ := newBackReference(t, time.Hour)
 	l.Ory = o.oryModel
@@ -158,7 +159,8 @@ func TestRepairNeedsSignIns(t *testing.T) {
 	}
 }
 
-// TestMissBackReference: there is one finding, and none if the value was seen at Ory.
+// TestMissBackReference checks that there is one finding, and none if Ory has had the
+// value.
 func TestMissBackReference(t *testing.T) {
 	l, _, store, user := newBackReference(t, time.Hour)
 	for range 2 {

@@ -18,7 +18,7 @@ import (
 type bulkMemory struct {
 	*memory
 	calls [][]symbolon.IdentityID
-	fail  error // returned after the first bond
+	fail  error // returned after the first link
 }
 
 func (m *bulkMemory) CreateAll(_ context.Context, qs []symbolon.Query, decide func(int, symbolon.Evidence) symbolon.Plan) ([]symbolon.Outcome, error) {
@@ -63,8 +63,8 @@ func newOry() *oryModel {
 	return &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{}}
 }
 
-// The results are in the order of the readings. A BulkStore gets batches in the order of
-// the IDs, each ID once.
+// TestLinkAll checks that the results are in the order of the readings. A BulkStore gets
+// batches in the order of the IDs, each ID once.
 func TestLinkAll(t *testing.T) {
 	for _, bulky := range []bool{true, false} {
 		ory, plain := newOry(), newMemory(symbolon.ByMint)
@@ -87,7 +87,7 @@ func TestLinkAll(t *testing.T) {
 				if r.Err == nil {
 					t.Error("an invalid ID was linked")
 				}
-			case 1205: // upper case: Link decides
+			case 1205: // upper case: linked by Link
 			default:
 				if r.Err != nil || r.Link.Identity != readings[i].Identity.ID || plain.rows[r.Link.User] != readings[i].Identity.ID {
 					t.Fatalf("%d: %+v", i, r)
@@ -113,7 +113,8 @@ func TestLinkAll(t *testing.T) {
 	}
 }
 
-// The store fails after the first bond: that bond counts, and no other identity is tried.
+// TestLinkAllWhenTheStoreFails checks that after a failure the first link is kept and no
+// other identity is tried.
 func TestLinkAllWhenTheStoreFails(t *testing.T) {
 	ory := newOry()
 	store := &bulkMemory{memory: newMemory(symbolon.ByMint), fail: fmt.Errorf("gone: %w", symbolon.ErrUnavailable)}
@@ -131,7 +132,8 @@ func TestLinkAllWhenTheStoreFails(t *testing.T) {
 	}
 }
 
-// Without a BulkStore, LinkAll ends after maxUnavailable failures in a row.
+// TestLinkAllGivesUp checks that without a BulkStore, LinkAll ends after maxUnavailable
+// failures in a row.
 func TestLinkAllGivesUp(t *testing.T) {
 	ory := newOry()
 	store := &countingStore{memory: newMemory(symbolon.ByMint)}
@@ -171,7 +173,7 @@ func (w *world) arriveTogether(t *rapid.T) {
 	}
 }
 
-// linkerOn is the world's linker on another store.
+// linkerOn returns the world's linker on another store.
 func (w *world) linkerOn(store symbolon.Store) *Linker {
 	l := w.linker
 	return &Linker{Ory: l.Ory, Store: store, Secrets: l.Secrets, Log: l.Log, BackReference: l.BackReference, Now: l.Now,

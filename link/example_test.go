@@ -29,8 +29,8 @@ func (oryInMemory) AddPublicMetadata(context.Context, symbolon.IdentityID, strin
 	return symbolon.Identity{}, symbolon.ErrNoAdmin
 }
 
-// The first call of Link makes the user of an identity, and every later call returns the
-// same one.
+// The first call of Link makes the user of an identity. Every later call returns the same
+// user.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "symbolon")
@@ -64,7 +64,7 @@ func Example() {
 	// user 1 is linked
 }
 
-// openApplication makes a database with the application's table and Symbolon's own.
+// openApplication creates a database with the application's table and Symbolon's tables.
 func openApplication(ctx context.Context, path string) *sql.DB {
 	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(path))
 	if err != nil {

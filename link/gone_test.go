@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// scriptedOry answers for an identity with one error after the other.
+// scriptedOry returns a list of errors for each identity, one per call.
 type scriptedOry struct {
 	oryModel
 	errs  map[symbolon.IdentityID][]error
@@ -28,21 +28,22 @@ func (o *scriptedOry) Identity(_ context.Context, id symbolon.IdentityID) (symbo
 	return symbolon.Identity{ID: id}, list[0]
 }
 
-// TestProveGone: two answers of 404 with the gap between them prove an identity gone, if
-// the control is found before and after the gap. Any other error proves nothing.
+// TestProveGone checks that two answers of 404 with the gap between them prove that an
+// identity is gone, if the control is found before and after the gap. Any other error
+// proves nothing.
 func TestProveGone(t *testing.T) {
 	const carol = symbolon.IdentityID("33333333-3333-4333-8333-333333333333")
 	gone, down := symbolon.ErrNotFound, symbolon.ErrUnavailable
 	tests := []struct {
 		name   string
-		errs   map[symbolon.IdentityID][]error // alice and bob are asked for, carol is the control
+		errs   map[symbolon.IdentityID][]error // alice and bob are tested, carol is the control
 		proved []symbolon.IdentityID
 		err    error
 		waits  time.Duration
 	}{
 		{"gone both times", map[symbolon.IdentityID][]error{alice: {gone, gone}}, []symbolon.IdentityID{alice}, nil, 30 * time.Second},
 		{"both gone", map[symbolon.IdentityID][]error{alice: {gone, gone}, bob: {gone, gone}}, []symbolon.IdentityID{alice, bob}, nil, 30 * time.Second},
-		{"nobody is missing", nil, nil, nil, 0},
+		{"no identity is missing", nil, nil, nil, 0},
 		{"found the second time", map[symbolon.IdentityID][]error{alice: {gone, nil}}, nil, nil, 30 * time.Second},
 		{"no answer for both", map[symbolon.IdentityID][]error{alice: {down}, bob: {down}}, nil, symbolon.ErrUnavailable, 0},
 		{"no answer for one the first time", map[symbolon.IdentityID][]error{alice: {gone, gone}, bob: {down, gone}}, []symbolon.IdentityID{alice}, symbolon.ErrUnavailable, 30 * time.Second},
@@ -71,8 +72,8 @@ func TestProveGone(t *testing.T) {
 	}
 }
 
-// TestProveGoneUnanswered: an identity that Ory cannot read does not keep the others from
-// being proved gone. An Ory that does not answer at all is asked three times only.
+// TestProveGoneUnanswered checks that an identity that Ory cannot read does not prevent
+// the proof for others. An Ory that does not answer at all gets only three questions.
 func TestProveGoneUnanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const control = symbolon.IdentityID("33333333-3333-4333-8333-333333333333")

@@ -19,8 +19,8 @@ func newTestLinker(ory *oryModel, store symbolon.Store) *Linker {
 	return &Linker{Ory: ory, Store: store, Secrets: []symbolon.Secret{newKey}, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestBackReferenceOfANewIdentity: a new identity without a value gets exactly one PATCH
-// of the one path, and the ledger records it.
+// TestBackReferenceOfANewIdentity checks that a new identity without a value gets exactly
+// one PATCH of this path, and that the ledger records it.
 func TestBackReferenceOfANewIdentity(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -33,7 +33,7 @@ func TestBackReferenceOfANewIdentity(t *testing.T) {
 		{name: "null is no value", metadata: `{"id":null}`, patched: true},
 		{name: "another value", metadata: `{"id":"42"}`},
 		{name: "an object", metadata: `{"id":{}}`},
-		{name: "metadata that is no object", metadata: `"x"`},
+		{name: "metadata that is not an object", metadata: `"x"`},
 		{name: "too old", age: time.Minute},
 		{name: "policy none", write: WriteNone},
 		{name: "policy reserve", write: WriteReserve},
@@ -68,8 +68,8 @@ func TestBackReferenceOfANewIdentity(t *testing.T) {
 	}
 }
 
-// TestBackReferenceIsTriedAgain: after an outage of Ory the value is written if the
-// identity's first minute is not over.
+// TestBackReferenceIsTriedAgain checks that after an outage of Ory the value is written
+// if the identity's first minute is not over.
 func TestBackReferenceIsTriedAgain(t *testing.T) {
 	for _, outage := range []time.Duration{5 * time.Second, 2 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestBackReferenceIsTriedAgain(t *testing.T) {
 	}
 }
 
-// TestCloseEndsWithItsContext: a back-reference that cannot be written does not keep the
+// TestCloseEndsWithItsContext checks that an unwritten back-reference does not keep the
 // program alive.
 func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -129,8 +129,8 @@ func TestLinkRefusesAnInvalidID(t *testing.T) {
 	}
 }
 
-// TestLinkWhileOryIsDown: an identity with a claim is read at Ory first. If Ory does not
-// answer, no user is made.
+// TestLinkWhileOryIsDown checks that an identity with a claim is read at Ory first. If
+// Ory does not answer, no user is made.
 func TestLinkWhileOryIsDown(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active, MetadataPublic: []byte(`{"id":"42"}`)}
 	ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}

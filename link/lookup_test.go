@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestLookup: only a bond of the ledger is returned. No user is made, nothing is written,
-// and Ory is not asked.
+// TestLookup checks that only a link in the ledger is returned. No user is made, nothing
+// is written, and Ory is not asked.
 func TestLookup(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active}
 	for _, admin := range []bool{true, false} {
@@ -17,14 +17,14 @@ func TestLookup(t *testing.T) {
 		l := newTestLinker(ory, store)
 		l.BackReference.Write = WriteNone
 		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
-			t.Errorf("no bond: %v", err)
+			t.Errorf("no link: %v", err)
 		}
-		store.rows["handmade"] = alice // the application wrote the row itself: only Link makes a bond of it
+		store.rows["handmade"] = alice // a row that the application wrote; only Link links it
 		if _, err := l.Lookup(t.Context(), alice); !errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("a row alone: %v", err)
 		}
 		if len(store.links)+len(store.events) != 0 {
-			t.Errorf("something was written: %v %v", store.links, store.events)
+			t.Errorf("Lookup wrote: %v %v", store.links, store.events)
 		}
 		made, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
 		if err != nil {

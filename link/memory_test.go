@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// memory is a Store in a few maps, which is fast enough for a hundred thousand steps of
-// the property test. The application's users table is rows.
+// memory is a Store in maps, which is fast enough for a hundred thousand steps of the
+// property test. The application's users table is rows.
 type memory struct {
 	mu      sync.Mutex
 	newID   symbolon.NewID

@@ -14,8 +14,7 @@ import (
 )
 
 // world is Ory, the application, Symbolon and people. The property test changes it in
-// random order, as the real ones change each other, and checks the invariants after
-// every step.
+// random order, as real programs do, and checks the invariants after every step.
 type world struct {
 	ory    *oryModel
 	store  *memory
@@ -23,10 +22,10 @@ type world struct {
 	clock  time.Time
 
 	next    int
-	asked   int // how often the application was asked for a user
+	asked   int // number of requests to the application for a user
 	deleted map[symbolon.IdentityID]bool
-	owner   map[symbolon.UserID]symbolon.IdentityID // the identity that each ID was handed out to
-	vouched map[symbolon.IdentityID]symbolon.UserID // the user that a good voucher names
+	owner   map[symbolon.UserID]symbolon.IdentityID // the identity that got each ID
+	vouched map[symbolon.IdentityID]symbolon.UserID // the user in a valid voucher
 }
 
 func newWorld(t *rapid.T) *world {
@@ -74,7 +73,7 @@ func personID(n int) symbolon.IdentityID {
 }
 
 // signUp stores an identity at Ory: without metadata, with a reserved ID, with a voucher,
-// or with a foreign value.
+// or with another application's value.
 func (w *world) signUp(t *rapid.T) {
 	w.next++
 	id := symbolon.Identity{ID: personID(w.next), State: symbolon.Active, CreatedAt: w.clock}
@@ -112,7 +111,7 @@ func (w *world) signUp(t *rapid.T) {
 	w.ory.identities[id.ID] = id
 }
 
-// invite makes users without an identity, as the application does by itself.
+// invite makes users without an identity, as the application does.
 func (w *world) invite(*rapid.T) {
 	for _, user := range []symbolon.UserID{"invited-1", "invited-2"} {
 		if _, exists := w.store.rows[user]; !exists && !w.store.retired[user] {
@@ -156,7 +155,7 @@ func (w *world) arrive(t *rapid.T) {
 		return
 	default:
 		public := id
-		public.MetadataAdmin = nil // neither whoami nor a hook shows it
+		public.MetadataAdmin = nil // whoami and hooks do not show it
 		link, err = w.linker.Link(context.Background(), symbolon.Reading{Identity: public, Source: source})
 	}
 	w.checkAnswer(t, who, link, err)
@@ -173,17 +172,17 @@ func (w *world) checkAnswer(t *rapid.T, who symbolon.IdentityID, link symbolon.L
 		t.Fatalf("identity %s: an unknown kind of error: %v", who, err)
 	}
 	if link.Identity != who {
-		t.Fatalf("asked for %s, answered for %s", who, link.Identity)
+		t.Fatalf("asked for identity %s, got a link of %s", who, link.Identity)
 	}
 	row, exists := w.store.rows[link.User]
 	if !exists || row != who {
-		t.Fatalf("identity %s was handed user %s, whose row says %q (exists: %v)", who, link.User, row, exists)
+		t.Fatalf("identity %s got user %s, whose row has %q (exists: %v)", who, link.User, row, exists)
 	}
 	if w.store.retired[link.User] {
-		t.Fatalf("identity %s was handed the retired ID %s", who, link.User)
+		t.Fatalf("identity %s got the retired ID %s", who, link.User)
 	}
-	if before := w.owner[link.User]; before != "" && before != who && w.vouched[who] != link.User { // I11: no user is handed to a second identity
-		t.Fatalf("user %s of identity %s was handed to %s", link.User, before, who)
+	if before := w.owner[link.User]; before != "" && before != who && w.vouched[who] != link.User { // I11: no user is given to a second identity
+		t.Fatalf("user %s of identity %s was given to %s", link.User, before, who)
 	}
 	w.owner[link.User] = who
 }
@@ -214,7 +213,7 @@ func (w *world) deleteRow(t *rapid.T) {
 	if !ok {
 		return
 	}
-	own := w.store.newID == symbolon.ByApplication // then the rows are Symbolon's own, and nobody deletes them without Forget
+	own := w.store.newID == symbolon.ByApplication // then only Forget deletes rows, because they are Symbolon's own
 	if rapid.Bool().Draw(t, "forget") || own {
 		if err := w.linker.Forget(context.Background(), nil, user); err != nil {
 			t.Fatal(err)
@@ -271,13 +270,13 @@ func (w *world) check(t *rapid.T) {
 	users := map[symbolon.UserID]symbolon.IdentityID{}
 	for id, l := range w.store.links {
 		if _, err := symbolon.ParseIdentityID(string(id)); err != nil { // I9
-			t.Fatalf("a key that is not an identity's ID: %v", err)
+			t.Fatalf("a key that is not an identity ID: %v", err)
 		}
 		if l.State != symbolon.Linked {
 			continue
 		}
 		if l.User == "" {
-			t.Fatalf("identity %s is bound to nobody", id)
+			t.Fatalf("identity %s is linked to no user", id)
 		}
 		if other, twice := users[l.User]; twice { // I1
 			t.Fatalf("user %s belongs to %s and %s", l.User, other, id)
@@ -296,8 +295,8 @@ func (w *world) check(t *rapid.T) {
 	}
 }
 
-// TestInvariants: in every order of hooks, requests, deletions, foreign writes and
-// outages, an identity has at most one user and a user at most one identity (I1), no
+// TestInvariants checks every order of hooks, requests, deletions, foreign writes and
+// outages: an identity has at most one user and a user at most one identity (I1), no
 // foreign value is overwritten (I3), only valid IDs are keys (I9), and no ID is used
 // twice (I11).
 func TestInvariants(t *testing.T) {

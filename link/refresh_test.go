@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// slowOry takes a second for each reading and keeps the contexts that it was given.
+// slowOry takes a second for each reading and stores the contexts of its calls.
 type slowOry struct {
 	*oryModel
 	contexts []context.Context
@@ -37,8 +37,8 @@ func newSlowLinker() (*Linker, *slowOry) {
 	return l, ory
 }
 
-// TestRefreshSharesReadings: of 16 calls the first starts a reading, and the others share
-// the next one, because the first began before they came.
+// TestRefreshSharesReadings checks that the first of 16 calls starts a reading. The
+// others share the next reading, because the first one began before they came.
 func TestRefreshSharesReadings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, ory := newSlowLinker()
@@ -64,8 +64,8 @@ func TestRefreshSharesReadings(t *testing.T) {
 	})
 }
 
-// TestRefreshSurvivesACallerThatGivesUp: a caller whose context ends does not cancel the
-// reading of the others.
+// TestRefreshSurvivesACallerThatGivesUp checks that a caller whose context ends does not
+// cancel the reading of the others.
 func TestRefreshSurvivesACallerThatGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, ory := newSlowLinker()
@@ -89,8 +89,9 @@ func TestRefreshSurvivesACallerThatGivesUp(t *testing.T) {
 	})
 }
 
-// TestRefreshInTheBackground: the caller's patience reaches Ory, the reading has a
-// deadline of its own, and no person waits for a reading of the background.
+// TestRefreshInTheBackground checks that the caller's patience reaches Ory, that the
+// reading has its own deadline, and that no request waits for a reading of the
+// background.
 func TestRefreshInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, ory := newSlowLinker()
@@ -108,7 +109,7 @@ func TestRefreshInTheBackground(t *testing.T) {
 			t.Errorf("the background's patience at Ory is %v, %v", p, ok)
 		}
 		if _, ok := symbolon.PatienceFrom(ory.contexts[1]); ok {
-			t.Error("a person's reading is paced as the background's")
+			t.Error("a request's reading waits like one of the background")
 		}
 		for i, ctx := range ory.contexts {
 			if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(began) > refreshTimeout {
@@ -118,8 +119,8 @@ func TestRefreshInTheBackground(t *testing.T) {
 	})
 }
 
-// TestCloseWaitsForRefreshes: Close returns after the last reading, or cancels the readings
-// when its own context ends.
+// TestCloseWaitsForRefreshes checks that Close waits for the last reading, or cancels the
+// readings when its own context ends.
 func TestCloseWaitsForRefreshes(t *testing.T) {
 	for _, tt := range []struct {
 		name            string

@@ -9,7 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// lostAnswerStore commits, and then its connection breaks before the answer.
+// lostAnswerStore commits, and then the connection breaks before the answer.
 type lostAnswerStore struct {
 	*memory
 	lost bool
@@ -23,8 +23,9 @@ func (m *lostAnswerStore) Write(ctx context.Context, q symbolon.Query, decide fu
 	return out, err
 }
 
-// TestWatchWithoutAnswer: the watchers are notified even if nobody knows whether the change
-// was committed, because a repetition finds nothing left to change.
+// TestWatchWithoutAnswer checks that the watchers are notified even if it is unknown
+// whether the change was committed. A repetition could not notify them, because it finds
+// nothing left to change.
 func TestWatchWithoutAnswer(t *testing.T) {
 	one, two := symbolon.Identity{ID: alice, State: symbolon.Active}, symbolon.Identity{ID: bob, State: symbolon.Active}
 	store := &lostAnswerStore{memory: newMemory(symbolon.ByMint)}

@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// An ID proves who minted it, without a table to look it up in.
+// An ID proves who minted it, without a table of IDs.
 func ExampleMinter() {
 	secret := symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e") // openssl rand -base64 32
 	minter := mint.NewMinter("default", secret)

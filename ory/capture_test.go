@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// The captures are exchanges with a real Kratos of two generations; testdata/captures holds
-// one exchange a file. Each is replayed to the client, and the client's request is compared
+// The captures are exchanges with a real Kratos of two generations, one per file in
+// testdata/captures. Each is replayed to the client, and the client's request is compared
 // with the captured one.
 
 type exchange struct {
@@ -58,8 +58,8 @@ func load(t *testing.T, generation, name string) capture {
 	return c
 }
 
-// replay serves one exchange and returns a client for it. The public and the admin API have
-// one port, so that every request can be made.
+// replay serves one exchange and returns a client for it. The public and the admin API
+// share a port, so that every request can be sent.
 func replay(t *testing.T, e exchange) *Client {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +68,7 @@ func replay(t *testing.T, e exchange) *Client {
 		}
 		for k, v := range e.Response.Headers {
 			if k == "Content-Length" || k == "Transfer-Encoding" {
-				continue // of the original bytes
+				continue // these headers describe the original bytes
 			}
 			w.Header().Set(k, v.(string))
 		}
@@ -86,7 +86,7 @@ func replay(t *testing.T, e exchange) *Client {
 	return c
 }
 
-// credential is the credential of a captured request.
+// credential returns the credential of a captured request.
 func credential(e exchange) Credential {
 	h := e.Request.Headers
 	if v, ok := h["X-Session-Token"].(string); ok {
@@ -108,7 +108,7 @@ func lastSegment(path string) string {
 
 type outcome struct {
 	is  error // nil: success
-	odd error // must not match
+	odd error // the error must not match it
 }
 
 var (
@@ -135,7 +135,7 @@ func (o outcome) check(t *testing.T, err error) {
 type replayed struct {
 	call func(*Client, exchange) error
 	want outcome
-	old  *outcome // v1.3.1, where it differs
+	old  *outcome // v1.3.1, if it differs
 }
 
 func whoami(c *Client, e exchange) error {
@@ -150,7 +150,7 @@ func whoami(c *Client, e exchange) error {
 func getIdentity(c *Client, e exchange) error {
 	i, err := c.Identity(context.Background(), symbolon.IdentityID(lastSegment(e.Request.Path)))
 	if err == nil && (string(i.MetadataAdmin) == "" || i.State == "" || i.SchemaID != "default" || len(i.Addresses) != 1) {
-		return errors.New("the identity is not complete")
+		return errors.New("the identity is incomplete")
 	}
 	return err
 }
@@ -162,7 +162,7 @@ func patchIdentity(c *Client, e exchange) error {
 	}
 	i, err := c.AddPublicMetadata(context.Background(), symbolon.IdentityID(lastSegment(e.Request.Path)), "id", ops[0].Value)
 	if err == nil && !strings.Contains(string(i.MetadataPublic), ops[0].Value) {
-		return errors.New("the value is not there")
+		return errors.New("the value is missing")
 	}
 	return err
 }
@@ -172,12 +172,12 @@ func getSession(c *Client, e exchange) error {
 	return err
 }
 
-// decodeSession is for captures without expand=identity, a request that the client never
-// makes.
+// decodeSession is for captures without expand=identity. The client never sends this
+// request.
 func decodeSession(_ *Client, e exchange) error {
 	s, err := DecodeSession(e.Response.Body)
 	if err == nil && s.Identity != nil {
-		return errors.New("an identity that was not there")
+		return errors.New("the identity is missing")
 	}
 	return err
 }
@@ -192,7 +192,7 @@ func decodeSessions(_ *Client, e exchange) error {
 	return err
 }
 
-// decodePage is for listings with filters, a request that the client never makes.
+// decodePage is for listings with filters, which the client never requests.
 func decodePage(_ *Client, e exchange) error {
 	_, err := identities(compact(e.Response.Body))
 	if err != nil {
@@ -254,7 +254,7 @@ var replays = map[string]replayed{
 
 	"get-200":              {call: getIdentity},
 	"get-404":              {call: getIdentity, want: notFound},
-	"get-nil-404":          {call: byExternal, want: notFound}, // the client asks for no such ID
+	"get-nil-404":          {call: byExternal, want: notFound}, // the client never sends this ID
 	"get-not-a-uuid":       {call: byExternal, want: notFound},
 	"admin-on-public-port": {call: getIdentity, want: unavailable},
 	"by-external-200":      {call: byExternal, old: &unavailable},
@@ -313,7 +313,7 @@ func TestCaptures(t *testing.T) {
 				}
 				e := load(t, generation, name).exchange
 				if strings.HasPrefix(name, "sessions-get-") && !strings.Contains(e.Request.Path, "?") && row.want == notFound {
-					e.Request.Path += "?expand=identity" // it changes nothing about a 404
+					e.Request.Path += "?expand=identity" // a 404 is the same with it
 				}
 				want := row.want
 				if generation == "v1.3.1" && row.old != nil {
@@ -325,7 +325,8 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// TestCapturedOutage: the answers of the other endpoints while whoami's 401 is wrong.
+// TestCapturedOutage checks the answers of other endpoints while whoami answers a false
+// 401.
 func TestCapturedOutage(t *testing.T) {
 	for _, generation := range []string{"v1.3.1", "v26.2.0"} {
 		down, table := load(t, generation, "whoami-db-down-401"), load(t, generation, "whoami-db-table-missing")
@@ -344,7 +345,7 @@ func TestCapturedOutage(t *testing.T) {
 	}
 }
 
-// TestCapturedListing walks two captured pages.
+// TestCapturedListing reads two captured pages.
 func TestCapturedListing(t *testing.T) {
 	for _, generation := range []string{"v1.3.1", "v26.2.0"} {
 		first, last := load(t, generation, "list-page-first"), load(t, generation, "list-page-last")
@@ -373,8 +374,8 @@ func TestCapturedListing(t *testing.T) {
 	}
 }
 
-// TestCapturedVersions: the two generations differ in their answer about an external_id that
-// nobody has.
+// TestCapturedVersions checks that the two generations answer differently about an unused
+// external_id.
 func TestCapturedVersions(t *testing.T) {
 	for generation, external := range map[string]bool{"v1.3.1": false, "v26.2.0": true} {
 		nobody, name := load(t, generation, "by-external-404"), load(t, generation, "version-admin-prefix")
@@ -399,7 +400,7 @@ func TestCapturedVersions(t *testing.T) {
 	}
 }
 
-// TestSecondFactorURL: both generations tell the URL for the second factor.
+// TestSecondFactorURL checks that both generations return the URL for the second factor.
 func TestSecondFactorURL(t *testing.T) {
 	for _, generation := range []string{"v1.3.1", "v26.2.0"} {
 		c := replay(t, load(t, generation, "whoami-aal2-403").exchange)

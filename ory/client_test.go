@@ -74,8 +74,8 @@ func TestNoAdmin(t *testing.T) {
 	c.CloseIdleConnections()
 }
 
-// TestHeadersSent: a request carries one credential and no cookie of an earlier answer, and
-// only the admin API gets the admin's token.
+// TestHeadersSent checks that a request has one credential and no cookie of an earlier
+// answer, and that only the admin API gets the admin's token.
 func TestHeadersSent(t *testing.T) {
 	var got *http.Request
 	jar, _ := cookiejar.New(nil)
@@ -160,7 +160,7 @@ func TestPatch(t *testing.T) {
 		e4, e5 := c.RevokeSession(context.Background(), string(id)), c.RevokeSessions(context.Background(), id)
 		e6 := c.DeleteIdentity(context.Background(), id)
 		if e1 == nil || e2 == nil || e3 == nil || e4 == nil || e5 == nil || e6 == nil || body != "" {
-			t.Errorf("ID %q was asked for", id)
+			t.Errorf("Ory was asked for the invalid ID %q", id)
 		}
 		if errors.Is(e2, symbolon.ErrNotFound) {
 			t.Errorf("ID %q: %v", id, e2)
@@ -195,12 +195,12 @@ func TestReady(t *testing.T) {
 		}
 	})
 	ctx := context.Background()
-	good.check(t, c.Ready(ctx)) // the public port's word is enough
+	good.check(t, c.Ready(ctx)) // the public port is enough
 	public = answerWith(404, "text/html", "no such route at the edge")
 	unavailable.check(t, c.Ready(ctx))
 	admin = answerWith(200, isJSON, `{"status":"ok"}`)
 	good.check(t, c.Ready(ctx))
-	public = answerWith(503, isJSON, `{"error":{"code":500}}`) // not ready is not ready
+	public = answerWith(503, isJSON, `{"error":{"code":500}}`) // a 503 means not ready
 	unavailable.check(t, c.Ready(ctx))
 	public = answerWith(404, "text/html", "")
 	c = &Client{PublicURL: c.PublicURL}
@@ -208,7 +208,7 @@ func TestReady(t *testing.T) {
 	unavailable.check(t, c.Ready(ctx))
 }
 
-// TestSecretsStayHidden: neither formatting nor an error shows a secret.
+// TestSecretsStayHidden checks that neither formatting nor an error shows a secret.
 func TestSecretsStayHidden(t *testing.T) {
 	const secret = "canary-0123456789"
 	cred := Credential{SessionToken, secret}
@@ -216,7 +216,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "cred", cred)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "cred", &cred)
 	texts := []string{fmt.Sprint(cred), fmt.Sprintf("%v %+v %#v %s %q", cred, cred, cred, cred, cred), fmt.Sprintf("%+v %#v", &cred, []Credential{cred}), logged.String()}
-	// A hostile Ory that repeats the secrets in its answer.
+	// A hostile Ory repeats the secrets in its answer.
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("X-Session-Token") + r.Header.Get("Authorization")
 		answerWith(500, isJSON, `{"error":{"id":"`+said+`","code":500,"reason":"`+said+`","message":"`+said+`"}}`)(w, r)
@@ -294,7 +294,7 @@ func TestRateLimits(t *testing.T) {
 				if test.pause > 0 {
 					time.Sleep(test.pause - time.Millisecond)
 					if err := whoami(); !errors.As(err, &limited) || asked != 1 {
-						t.Errorf("while it pauses: %v, asked %d times", err, asked)
+						t.Errorf("during the pause: %v, asked %d times", err, asked)
 					}
 					if err := c.ProbeSessions(t.Context()); errors.As(err, &limited) {
 						t.Errorf("another bucket pauses too: %v", err)

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// A missing identity and an Ory that is down are different errors.
+// A missing identity and an outage of Ory are different errors.
 func ExampleClient_Identity() {
 	const ada, bob, carol = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222", "33333333-3333-4333-8333-333333333333"
 	kratos := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

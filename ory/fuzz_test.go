@@ -63,8 +63,8 @@ func FuzzDecodeSession(f *testing.F) {
 	})
 }
 
-// checkIdentity compares with encoding/json. If that reads another identity in the same
-// bytes, the client must refuse them.
+// checkIdentity compares with encoding/json. If encoding/json finds another identity in
+// the same bytes, the client must refuse them.
 func checkIdentity(t *testing.T, doc []byte, i symbolon.Identity) {
 	t.Helper()
 	if id, err := symbolon.ParseIdentityID(string(i.ID)); err != nil || id != i.ID {
@@ -80,18 +80,18 @@ func checkIdentity(t *testing.T, doc []byte, i symbolon.Identity) {
 	}
 	var other map[string]json.RawMessage
 	if err := json.Unmarshal(doc, &other); err != nil {
-		t.Fatalf("it is not JSON to others: %v", err)
+		t.Fatalf("encoding/json refuses it: %v", err)
 	}
 	var id, state, external string
 	_ = json.Unmarshal(other["id"], &id)
 	_ = json.Unmarshal(other["state"], &state)
 	_ = json.Unmarshal(other["external_id"], &external)
 	if !strings.EqualFold(id, string(i.ID)) || state != string(i.State) || external != i.ExternalID {
-		t.Errorf("read %q %q %q, others read %q %q %q", i.ID, i.State, i.ExternalID, id, state, external)
+		t.Errorf("read %q %q %q, encoding/json reads %q %q %q", i.ID, i.State, i.ExternalID, id, state, external)
 	}
 	for key, raw := range map[string]json.RawMessage{"traits": i.Traits, "metadata_public": i.MetadataPublic, "metadata_admin": i.MetadataAdmin} {
 		if !bytes.Equal(raw, other[key]) {
-			t.Errorf("%s: read %q, others read %q", key, raw, other[key])
+			t.Errorf("%s: read %q, encoding/json reads %q", key, raw, other[key])
 		}
 	}
 }
@@ -138,7 +138,7 @@ func FuzzCheckURL(f *testing.F) {
 	})
 }
 
-// BenchmarkDecodeSession is the cost of a cache miss in this program.
+// BenchmarkDecodeSession measures the decoding in a cache miss.
 func BenchmarkDecodeSession(b *testing.B) {
 	doc, err := os.ReadFile(filepath.Join("testdata", "captures", "v26.2.0", "whoami-cookie-200.json"))
 	if err != nil {
@@ -157,7 +157,7 @@ func BenchmarkDecodeSession(b *testing.B) {
 	}
 }
 
-// FuzzIdentities: a page gives the same identities as its items do one by one.
+// FuzzIdentities checks that a page gives the same identities as its items do one by one.
 func FuzzIdentities(f *testing.F) {
 	seedCaptures(f, "list-*.json")
 	f.Add([]byte("[" + identityJSON(someID) + "," + identityJSON(someID) + "]"))
@@ -167,7 +167,7 @@ func FuzzIdentities(f *testing.F) {
 		var items []json.RawMessage
 		if json.Unmarshal(doc, &items) != nil || !utf8.Valid(doc) || strictjson.IsNull(bytes.TrimSpace(doc)) {
 			if err == nil {
-				t.Fatalf("a list to us alone: %q", doc)
+				t.Fatalf("encoding/json does not read this as a list: %q", doc)
 			}
 			return
 		}
@@ -175,11 +175,11 @@ func FuzzIdentities(f *testing.F) {
 			one, itemErr := DecodeIdentity(item)
 			if itemErr != nil {
 				if err == nil {
-					t.Fatalf("item %d is none on its own: %v", n, itemErr)
+					t.Fatalf("item %d is refused on its own: %v", n, itemErr)
 				}
 				return
 			}
-			one.ChangedAt = time.Time{} // listings do not tell
+			one.ChangedAt = time.Time{} // a listing has no change time
 			if err == nil && !reflect.DeepEqual(one, got[n]) {
 				t.Fatalf("item %d: %+v, on its own %+v", n, got[n], one)
 			}

@@ -44,7 +44,7 @@ func serve(t *testing.T, h http.HandlerFunc) *Client {
 	return c
 }
 
-// answerWith answers with a status, a content type and a body.
+// answerWith returns a handler that answers with a status, a content type and a body.
 func answerWith(status int, kind, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -55,7 +55,7 @@ func answerWith(status int, kind, body string) http.HandlerFunc {
 
 const isJSON = "application/json"
 
-// questions are the questions about one thing, each with a good answer.
+// questions are the calls about one thing, each with a good answer.
 var questions = map[string]struct {
 	call func(context.Context, *Client) error
 	good string
@@ -84,7 +84,7 @@ var questions = map[string]struct {
 	}, `{"status":"ok"}`},
 }
 
-// hostile returns answers that prove nothing, whatever the question was.
+// hostile returns answers that prove nothing for any call.
 func hostile(good string) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"200 HTML":                 answerWith(200, "text/html", "<html>hello</html>"),
@@ -183,7 +183,7 @@ func TestHostileAnswers(t *testing.T) {
 				err := q.call(context.Background(), serve(t, h))
 				for _, no := range []error{symbolon.ErrNotFound, ErrNoSession, ErrAAL2Required} {
 					if errors.Is(err, no) {
-						t.Errorf("%v is a no", err)
+						t.Errorf("%v is a denial", err)
 					}
 				}
 				if !errors.Is(err, symbolon.ErrUnavailable) {
@@ -197,8 +197,8 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// TestHostileRemovals: a removal succeeds only after a 204, and an identity is not found only
-// after Kratos' own 404.
+// TestHostileRemovals checks that a removal succeeds only after a 204, and that an
+// identity is not found only after Kratos' own 404.
 func TestHostileRemovals(t *testing.T) {
 	for name, h := range hostile(identityJSON(someID)) {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestHostileRemovals(t *testing.T) {
 	}
 }
 
-// TestHostileLists: an incomplete list is an error and never an empty list.
+// TestHostileLists checks that an incomplete list is an error and never an empty list.
 func TestHostileLists(t *testing.T) {
 	calls := map[string]func(*Client) error{
 		"sign-ins": func(c *Client) error { _, err := c.LastSignIn(context.Background(), someID); return err },
@@ -235,7 +235,7 @@ func TestHostileLists(t *testing.T) {
 	for what, call := range calls {
 		for name, h := range hostile(lists[what]) {
 			if what == "sign-ins" && name == "200 with key in capitals" || what != "sign-ins" && name == "200 2 MB" || what == "all" && name == "429" {
-				continue // the ID of a session is not read there; a page may have 16 MB; see TestListingWaits
+				continue // sign-ins ignore the ID of a session; a page may have 16 MB; see TestListingWaits
 			}
 			t.Run(what+"/"+name, func(t *testing.T) {
 				err := call(serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -250,12 +250,12 @@ func TestHostileLists(t *testing.T) {
 	}
 }
 
-// TestHostileWhoami has the hostile answers that concern whoami only.
+// TestHostileWhoami has the hostile answers that concern only whoami.
 func TestHostileWhoami(t *testing.T) {
 	good := questions["whoami"].good
 	replace := func(old, with string) string {
 		if !strings.Contains(good, old) {
-			t.Fatalf("%s is not in the good answer", old)
+			t.Fatalf("the good answer lacks %s", old)
 		}
 		return strings.Replace(good, old, with, 1)
 	}
@@ -287,13 +287,13 @@ func TestHostileWhoami(t *testing.T) {
 	}
 }
 
-// TestNotFound: only a 404 in Kratos' own form is ErrNotFound.
+// TestNotFound checks that only a 404 in Kratos' own form is ErrNotFound.
 func TestNotFound(t *testing.T) {
 	own := answerWith(404, isJSON, `{"error":{"code":404,"status":"Not Found","message":"Unable to locate the resource"}}`)
 	for _, q := range []string{"identity", "patch", "session"} {
 		notFound.check(t, questions[q].call(context.Background(), serve(t, own)))
 	}
-	for _, q := range []string{"whoami", "probe", "ready"} { // these have nothing to find
+	for _, q := range []string{"whoami", "probe", "ready"} { // their 404 is not about an identity
 		if err := questions[q].call(context.Background(), serve(t, own)); err == nil || q != "probe" && errors.Is(err, symbolon.ErrNotFound) {
 			t.Errorf("%s: %v", q, err)
 		}
@@ -304,7 +304,7 @@ func TestNotFound(t *testing.T) {
 	unavailable.check(t, questions["session"].call(context.Background(), serve(t, answerWith(200, isJSON, sessionJSON(otherID, "null")))))
 }
 
-// TestBombs: neither a gzip bomb nor an endless answer uses much memory.
+// TestBombs checks that a gzip bomb or an endless answer uses little memory.
 func TestBombs(t *testing.T) {
 	var bomb bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
@@ -331,7 +331,7 @@ func TestBombs(t *testing.T) {
 	for name, h := range bombs {
 		for question, q := range questions {
 			c := serve(t, h)
-			// A caller's own transport that would decompress does not.
+			// A caller's own transport, which would decompress, does not decompress.
 			c.HTTP = &http.Client{Transport: &http.Transport{}}
 			var before, after runtime.MemStats
 			runtime.GC()
@@ -360,7 +360,7 @@ func TestStall(t *testing.T) {
 		unavailable.check(t, q.call(context.Background(), c))
 	}
 	if d := time.Since(began); d > time.Minute {
-		t.Errorf("it took %s", d)
+		t.Errorf("the call took %s", d)
 	}
 }
 
@@ -371,7 +371,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	dead := "http://" + l.Addr().String()
 	_ = l.Close()
-	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // with an unknown authority
+	secure := httptest.NewTLSServer(answerWith(200, isJSON, "{}")) // its certificate is not trusted
 	defer secure.Close()
 	for name, url := range map[string]string{"refused": dead, "TLS": secure.URL, "DNS": "http://no-such-host.internal", "plain for TLS": strings.Replace(secure.URL, "https", "http", 1)} {
 		c := &Client{PublicURL: url, AdminURL: url, Timeout: 2 * time.Second}
@@ -379,7 +379,7 @@ func TestUnreachable(t *testing.T) {
 			err := q.call(context.Background(), c)
 			unavailable.check(t, err)
 			if strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "/sessions") {
-				t.Errorf("%s, %s: %v shows where it was asked", name, question, err)
+				t.Errorf("%s, %s: %v has the URL", name, question, err)
 			}
 		}
 		c.CloseIdleConnections()

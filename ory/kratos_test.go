@@ -13,7 +13,7 @@ import (
 
 const password = "correct horse battery"
 
-// TestKratos makes every call of the client to a real Kratos.
+// TestKratos makes every call of the client with a real Kratos.
 func TestKratos(t *testing.T) {
 	k := symbolontest.StartKratos(t, symbolontest.KratosConfig{})
 	c := &ory.Client{PublicURL: k.PublicURL, AdminURL: k.AdminURL}
@@ -23,7 +23,7 @@ func TestKratos(t *testing.T) {
 		t.Error(err)
 	}
 	if err := c.ProbeSessions(ctx); err != nil {
-		t.Errorf("no session yet: %v", err)
+		t.Errorf("before the first session: %v", err)
 	}
 	if v, err := c.Version(ctx); err != nil || v.ExternalID || v.Name == "" {
 		t.Errorf("%+v, %v", v, err)
@@ -86,7 +86,7 @@ func testPerson(t *testing.T, c *ory.Client, k *symbolontest.Kratos, p *symbolon
 	if _, err := c.Whoami(ctx, ory.Credential{Kind: ory.SessionCookie, Value: cookie.Value}); !errors.Is(err, ory.ErrNoSession) {
 		t.Errorf("revoked: %v", err)
 	}
-	for range 2 { // the second time there are none
+	for range 2 { // the second time there is nothing to delete
 		if err := c.RevokeSessions(ctx, listed.ID); err != nil {
 			t.Error(err)
 		}

@@ -36,7 +36,7 @@ type pageAnswer struct {
 	header []string
 }
 
-// walk lists identities from a script of pages.
+// walk lists identities from a list of pages.
 func walk(t *testing.T, script ...pageAnswer) (ids []symbolon.IdentityID, asked []string, last error) {
 	t.Helper()
 	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos"}
@@ -47,7 +47,7 @@ func walk(t *testing.T, script ...pageAnswer) (ids []symbolon.IdentityID, asked 
 	})}
 	for i, err := range c.Identities(t.Context(), ListOptions{PageSize: 2}) {
 		if last != nil {
-			t.Fatal("it went on after an error")
+			t.Fatal("the listing continued after an error")
 		}
 		if last = err; err == nil {
 			ids = append(ids, i.ID)
@@ -58,8 +58,8 @@ func walk(t *testing.T, script ...pageAnswer) (ids []symbolon.IdentityID, asked 
 
 func TestListing(t *testing.T) {
 	ids, asked, err := walk(t, pageAnswer{200, pageOf(1, 2), []string{"Link", next("t1")}},
-		pageAnswer{200, pageOf(3), []string{"Link", next("t2")}}, // a short page ends nothing
-		pageAnswer{200, pageOf(4, 5), []string{"Link", first}})   // nor does a full one go on
+		pageAnswer{200, pageOf(3), []string{"Link", next("t2")}}, // a short page with a next link is not the last
+		pageAnswer{200, pageOf(4, 5), []string{"Link", first}})   // a full page without a next link is the last
 	if err != nil || len(ids) != 5 {
 		t.Errorf("%v, %v", ids, err)
 	}
@@ -71,7 +71,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestHostileListings: an incomplete listing never ends without an error (INVARIANTS I10).
+// TestHostileListings checks that an incomplete listing never ends without an error
+// (INVARIANTS I10).
 func TestHostileListings(t *testing.T) {
 	link := func(s string) []string { return []string{"Link", s} }
 	pages := map[string]pageAnswer{
@@ -96,7 +97,7 @@ func TestHostileListings(t *testing.T) {
 		"next other scheme":  {200, pageOf(3), link(first + `,<https://kratos/admin/identities?page_token=t2>; rel="next"`)},
 		"next to other path": {200, pageOf(3), link(first + `,</admin/sessions?page_token=t2>; rel="next"`)},
 		"next opaque":        {200, pageOf(3), link(first + `,<mailto:x?page_token=t2>; rel="next"`)},
-		"next in capitals":   {200, pageOf(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // followed: the loop is found
+		"next in capitals":   {200, pageOf(3), link(first + `,</admin/identities?page_token=t1>; rel="NEXT"`)}, // rel is case-insensitive, so this is a loop
 		"one bad identity":   {200, strings.Replace(pageOf(3, 4), `"state":"active"`, `"state":7`, 1), link(first)},
 		"nil identity":       {200, "[" + identityJSON("00000000-0000-0000-0000-000000000000") + "]", link(first)},
 		"HTML":               {200, pageOf(3), []string{"Link", first, "Content-Type", "text/html"}},
@@ -131,14 +132,14 @@ func TestListingWaits(t *testing.T) {
 		_, asked, err = walk(t, limited)
 		var e *RateLimited
 		if !errors.As(err, &e) || len(asked) != pageRetries+1 {
-			t.Errorf("for ever: %v, asked %d times", err, len(asked))
+			t.Errorf("an endless listing: %v, asked %d times", err, len(asked))
 		}
 	})
 }
 
-// TestListingOfOddIdentities: unknown keys, large traits and full pages are accepted. An
-// identity that Ory repeats on the next page is yielded twice. A page that begins like an
-// earlier page is a loop.
+// TestListingOfOddIdentities checks that unknown keys, large traits and full pages are
+// accepted. An identity that Ory repeats on the next page is yielded twice. A page that
+// begins like an earlier page is a loop.
 func TestListingOfOddIdentities(t *testing.T) {
 	odd := func(n int, old, with string) string {
 		return strings.Replace(strings.Replace(identityJSON(someID), someID, uuid(n), 1), old, with, 1)
@@ -158,8 +159,8 @@ func TestListingOfOddIdentities(t *testing.T) {
 	}
 }
 
-// TestListingStopsWithItsReader: after the reader has left no question is asked and no
-// goroutine runs.
+// TestListingStopsWithItsReader checks that after the reader has left, no request is sent
+// and no goroutine runs.
 func TestListingStopsWithItsReader(t *testing.T) {
 	for take := range 3 {
 		synctest.Test(t, func(t *testing.T) {
@@ -174,12 +175,12 @@ func TestListingStopsWithItsReader(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				synctest.Wait() // until fetch and decode can go no further
+				synctest.Wait() // until fetch and decode wait
 				if yielded++; yielded > 2*take {
 					break
 				}
 			}
-			if n := int(asked.Load()); n != take+3 { // the page that is read, one decoded, one fetched
+			if n := int(asked.Load()); n != take+3 { // a page that is read, one that is decoded, one that is fetched
 				t.Errorf("asked %d times for %d pages", n, take+1)
 			}
 		})
@@ -191,7 +192,8 @@ func TestListingStopsWithItsReader(t *testing.T) {
 	}
 }
 
-// TestListingFrom: a listing begins after the given ID and ends where its caller stops.
+// TestListingFrom checks that a listing begins after the given ID and ends when its
+// caller stops.
 func TestListingFrom(t *testing.T) {
 	var asked []string
 	c := &Client{PublicURL: "http://kratos", AdminURL: "http://kratos", HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
@@ -214,6 +216,6 @@ func TestListingFrom(t *testing.T) {
 		t.Errorf("%v", ids)
 	}
 	if asked[0] != uuid(3) || len(asked) > 4 {
-		t.Errorf("it asked behind %v", asked)
+		t.Errorf("the listing began after %v", asked)
 	}
 }

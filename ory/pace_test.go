@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// paced is an Ory for synctest. It answers after took, with limit in its header unless that
-// is 0.
+// paced is an Ory for synctest. It answers after took, with limit in its header if limit
+// is not 0.
 type paced struct {
 	took    time.Duration
 	limit   int
@@ -55,15 +55,15 @@ func askBackground(ctx context.Context, c *Client, patience time.Duration) error
 	return err
 }
 
-// TestBackgroundKeepsToItsShare: four callers that ask all the time get a tenth of Ory's
-// limit, or of its time. People never wait.
+// TestBackgroundKeepsToItsShare checks that four callers that ask all the time get a
+// tenth of Ory's limit, or of its time. Requests of people never wait.
 func TestBackgroundKeepsToItsShare(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		took     time.Duration
 		limit    int
 		load     float64
-		min, max int32 // in ten minutes
+		min, max int32 // per ten minutes
 	}{
 		{name: "limit", took: 10 * time.Millisecond, limit: 80, load: 0.1, min: 79, max: 84},
 		{name: "half of a limit", took: 10 * time.Millisecond, limit: 80, load: 0.5, min: 398, max: 404},
@@ -106,9 +106,9 @@ func TestBackgroundKeepsToItsShare(t *testing.T) {
 	}
 }
 
-// TestBackgroundIsPatient: a caller without patience gets the time that it would have to
-// wait, and Ory is not asked. A caller whose context ends stops at once, even if the
-// question has another context.
+// TestBackgroundIsPatient checks that a caller without patience gets the time that it
+// would have to wait, and Ory is not asked. A caller whose context ends stops at once,
+// also if the question has another context.
 func TestBackgroundIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ory := &paced{took: time.Second}
@@ -137,7 +137,8 @@ func TestBackgroundIsPatient(t *testing.T) {
 	})
 }
 
-// TestLimitOfA429IsIgnored: the limit of a 429 may be of another window.
+// TestLimitOfA429IsIgnored ignores the limit in a 429, because it may belong to another
+// window.
 func TestLimitOfA429IsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ory := &paced{limit: 5, status: 429}
@@ -154,7 +155,7 @@ func TestLimitOfA429IsIgnored(t *testing.T) {
 	})
 }
 
-// TestNewestSignIn reads lists of an identity's sessions as Kratos writes them.
+// TestNewestSignIn decodes lists of an identity's sessions as Kratos writes them.
 func TestNewestSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		body, want string

@@ -22,8 +22,8 @@ type place interface {
 	CreateIdentity(ctx context.Context, body any) (string, error)
 }
 
-// TestLastSignIn: no sign-in, then the registration, then a login, on a real Kratos and on
-// the fake.
+// TestLastSignIn checks an identity without a sign-in, after a registration and after a
+// login, with a real Kratos and with the fake.
 func TestLastSignIn(t *testing.T) {
 	kratos, fake := symbolontest.StartKratos(t, symbolontest.KratosConfig{}), fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 	for name, it := range map[string]struct {
@@ -50,19 +50,19 @@ func TestLastSignIn(t *testing.T) {
 			if err != nil || first.Before(began) {
 				t.Errorf("registered: %v %v", first, err)
 			}
-			time.Sleep(1100 * time.Millisecond) // Kratos may keep seconds
+			time.Sleep(1100 * time.Millisecond) // Kratos may store seconds
 			if _, err := it.Login(ctx, "ann@x.example", password); err != nil {
 				t.Fatal(err)
 			}
 			if at, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID)); err != nil || !at.After(first) {
-				t.Errorf("signed in: %v %v, before it %v", at, err, first)
+				t.Errorf("last sign-in %v %v, the one before %v", at, err, first)
 			}
 		})
 	}
 }
 
-// TestLastSignInUnknown: an answer that is not a list of sessions is an error, and never
-// "has not signed in".
+// TestLastSignInUnknown checks that an answer that is not a list of sessions is an error,
+// and never means "has not signed in".
 func TestLastSignInUnknown(t *testing.T) {
 	answer := ""
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -65,7 +65,8 @@ func TestValue(t *testing.T) {
 	}
 }
 
-// TestValueNotUTF8: Kratos answers in UTF-8, but identities from other sources may not.
+// TestValueNotUTF8 uses invalid UTF-8. Kratos answers in UTF-8, but other sources of
+// identities may not.
 func TestValueNotUTF8(t *testing.T) {
 	id := symbolon.Identity{Traits: json.RawMessage("{\"name\":\"Ann\",\"bad\":\"\xff\",\"worse\":[\"\xff\"]}")}
 	for path, want := range map[string]Value{"traits.name": {V: "Ann"}, "traits.bad": storable("\ufffd"), "traits.worse": storable("\ufffd")} {
@@ -95,7 +96,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// FuzzMember: member finds what json.Unmarshal puts into a map, whatever the bytes are.
+// FuzzMember checks that member finds the same value as json.Unmarshal, for all bytes.
 func FuzzMember(f *testing.F) {
 	for _, doc := range []string{``, `null`, `[]`, `"a"`, `{}`, ` { } `, `{"a":1}`, `{"a":1,"a":[2, {"a":3}]}`, "{\n\t\"b\" : \"x\\\"}\" , \"a\" : {\"a\":\"]\"} }",
 		`{"a":true,"b":null}`, `{"\u0061":1}`, `{"a":1,"\u0061":2}`, `{"":"","a":"\\"}`, `{"a":1`, `{"a":1}x`, `{"a":-1.5e3}`, "{\"\xff\":1}", "{\"a\":\"\xff\"}", `{"a" :1 }`} {

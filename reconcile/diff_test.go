@@ -14,7 +14,7 @@ const (
 	bob = symbolon.IdentityID("1d000000-0000-4000-8000-000000000002")
 )
 
-// linked is the entry of ann and user 42, in order.
+// linked returns the entry of ann and user 42, without a difference.
 func linked(change func(*symbolon.Entry)) *symbolon.Entry {
 	row := &symbolon.Row{ID: "42", Identity: ann, Linked: ann}
 	e := &symbolon.Entry{Evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: ann, User: "42", State: symbolon.Linked}, User: row, Row: row}, Digest: "d"}
@@ -32,7 +32,7 @@ func no() *bool { v := false; return &v }
 
 func yes() *bool { v := true; return &v }
 
-// opened are findings of ann in words: "kind kind".
+// opened returns findings of ann by kinds, such as "kind kind".
 func opened(kinds string) (out []symbolon.Finding) {
 	for kind := range strings.FieldsSeq(kinds) {
 		out = append(out, symbolon.Finding{Kind: symbolon.FindingKind(kind), Identity: ann, User: "7", Detail: "as the ledger says"})
@@ -58,10 +58,10 @@ func TestDiff(t *testing.T) {
 		metadata string
 		entry    *symbolon.Entry
 		open     string
-		want     string // kinds; "-" in front where no back-reference stands there
+		want     string // kinds; "-" first if the back-reference is missing
 	}{
 		{"nothing is known", ``, nil, "", "unlinked_identity"},
-		{"nothing is known, odd metadata", `[1]`, nil, "", "unlinked_identity"},
+		{"nothing is known, invalid metadata", `[1]`, nil, "", "unlinked_identity"},
 		{"in order", `{"id":"42"}`, linked(nil), "", ""},
 		{"in order, a number", `{"id": 42}`, linked(nil), "", ""},
 		{"in order, others' metadata", `{"id":"42","plan":"gold"}`, linked(nil), "", ""},
@@ -87,11 +87,11 @@ func TestDiff(t *testing.T) {
 		{"of the same state", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Active = yes() }), "", ""},
 		{"of another state", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Active = no() }), "", "state_mismatch"},
 		{"row gone", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, nil }), "", "user_gone"},
-		{"row gone, another holds it", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, other }), "", "column_disagrees"},
-		{"another row holds it", ``, linked(func(e *symbolon.Entry) { e.Row = other }), "", "column_disagrees"},
+		{"row gone, another row has the identity", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = nil, other }), "", "column_disagrees"},
+		{"another row has the identity", ``, linked(func(e *symbolon.Entry) { e.Row = other }), "", "column_disagrees"},
 		{"row holds another", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42", Identity: bob}, nil }), "", "column_disagrees"},
-		{"row holds none", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42"}, nil }), "", "column_disagrees"},
-		{"row holds it in capitals", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Row = nil }), "", ""},
+		{"the row has no identity", ``, linked(func(e *symbolon.Entry) { e.User, e.Row = &symbolon.Row{ID: "42"}, nil }), "", "column_disagrees"},
+		{"the row has the identity in capitals", `{"id":"42"}`, linked(func(e *symbolon.Entry) { e.Row = nil }), "", ""},
 		{"held, claimed", ``, held(symbolon.ClaimedByOther), "claimed_by_other", "claimed_by_other"},
 		{"held, cannot create", ``, held(symbolon.CannotCreate), "", "cannot_create"},
 		{"held, recreated", ``, held(symbolon.RecreatedIdentity), "recreated_identity", "recreated_identity"},
@@ -127,7 +127,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// TestDiffUnderRepair: only then a back-reference that is missing is a finding.
+// TestDiffUnderRepair checks that only with repair a missing back-reference is a finding.
 func TestDiffUnderRepair(t *testing.T) {
 	p := pair{identity: &symbolon.Identity{ID: ann}, entry: linked(nil)}
 	if got := kindsOf(diff(p, "d", rules{key: "id", repair: true}).findings); got != "missing_back_reference" {
@@ -135,7 +135,7 @@ func TestDiffUnderRepair(t *testing.T) {
 	}
 }
 
-// TestOver: which open findings a comparison ends.
+// TestOver checks which open findings a comparison closes.
 func TestOver(t *testing.T) {
 	everything := ""
 	for _, k := range Kinds() {
@@ -150,21 +150,21 @@ func TestOver(t *testing.T) {
 		identity *symbolon.Identity
 		entry    *symbolon.Entry
 		found    string
-		stays    string // of everything
+		stays    string // the findings that stay open
 	}{
-		{"all is well", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"42"}`)}, linked(nil), "", "row_kept"},
+		{"no difference", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"42"}`)}, linked(nil), "", "row_kept"},
 		{"it is found again", &symbolon.Identity{ID: ann}, linked(nil), "user_gone stale_columns", "row_kept user_gone stale_columns"},
-		{"some of it is still left out", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "duplicate_email", "row_kept duplicate_email column_refused"},
+		{"a column is still left out", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.LeftOut = true }), "duplicate_email", "row_kept duplicate_email column_refused"},
 		{"it is stale", &symbolon.Identity{ID: ann}, linked(func(e *symbolon.Entry) { e.Digest = "old" }), "stale_columns", "row_kept stale_columns duplicate_email column_refused"},
-		{"it still claims another", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"7"}`)}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
-		{"by its external ID", &symbolon.Identity{ID: ann, ExternalID: "7"}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
+		{"still claims another user", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`{"id":"7"}`)}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
+		{"still claims another user, by external_id", &symbolon.Identity{ID: ann, ExternalID: "7"}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
 		{"by a voucher", &symbolon.Identity{ID: ann, MetadataAdmin: json.RawMessage(`{"symbolon":{"user":"7"}}`)}, linked(nil), "", "row_kept foreign_back_reference claimed_by_other voucher_void"},
 		{"odd paper", &symbolon.Identity{ID: ann, MetadataAdmin: json.RawMessage(`{"symbolon":7}`)}, linked(nil), "", "row_kept voucher_void"},
 		{"odd metadata", &symbolon.Identity{ID: ann, MetadataPublic: json.RawMessage(`7`)}, linked(nil), "metadata_not_object", "row_kept metadata_not_object foreign_back_reference claimed_by_other voucher_void"},
-		{"unheard of", &symbolon.Identity{ID: ann}, nil, "unlinked_identity", strings.Replace(everything, ours[len("unlinked_identity "):], "", 1)},
+		{"unknown", &symbolon.Identity{ID: ann}, nil, "unlinked_identity", strings.Replace(everything, ours[len("unlinked_identity "):], "", 1)},
 		{"on hold", &symbolon.Identity{ID: ann}, held(symbolon.Moved), "moved", ""},
 		{"not in the listing", nil, linked(nil), "", everything},
-		{"not in the listing, unheard of", nil, nil, "", ""},
+		{"not in the listing, unknown", nil, nil, "", ""},
 		{"not in the listing, gone", nil, in(symbolon.Gone), "", "row_kept"},
 		{"forgotten", &symbolon.Identity{ID: ann}, in(symbolon.Forgotten), "", ""},
 	} {
@@ -180,10 +180,10 @@ func TestOver(t *testing.T) {
 			}
 			for _, k := range Kinds() {
 				stays := slices.Contains(strings.Fields(tt.stays), string(k))
-				switch tt.name { // said by what ends
-				case "unheard of", "on hold":
+				switch tt.name { // these cases are given by the findings that close
+				case "unknown", "on hold":
 					stays = !slices.Contains(strings.Fields(ours), string(k)) || strings.Contains(tt.found, string(k))
-				case "not in the listing, unheard of":
+				case "not in the listing, unknown":
 					stays = k != UnlinkedIdentity && k != OrphanUser
 				case "forgotten":
 					stays = !slices.Contains(strings.Fields(ours+" user_gone column_disagrees duplicate_email column_refused"), string(k))
@@ -196,8 +196,8 @@ func TestOver(t *testing.T) {
 	}
 }
 
-// TestClaims: what the databases cannot hold is nobody's name, or one odd identity
-// would end every run.
+// TestClaims ignores a user ID that the databases cannot store. Otherwise one such
+// identity would stop every run.
 func TestClaims(t *testing.T) {
 	for _, tt := range []struct{ public, external, admin, want string }{
 		{``, "", ``, ""},

@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// TestOneThatOryCannotRead: three identities are missing, and Ory answers 500 for one of
-// them. The other two are proved gone, and that one is left.
+// TestOneThatOryCannotRead has three missing identities, and Ory answers 500 for one of
+// them. The other two are proved gone, and this one is not changed.
 func TestOneThatOryCannotRead(t *testing.T) {
 	s := world(t)
 	broken := func(w http.ResponseWriter, n int) bool {
@@ -28,7 +28,7 @@ func TestOneThatOryCannotRead(t *testing.T) {
 	}
 }
 
-// TestManyAreGone: more identities are missing than fit in one batch. Two processes prove
+// TestManyAreGone has more missing identities than fit in one batch. Two processes prove
 // them in slices, and each continues where the other stopped.
 func TestManyAreGone(t *testing.T) {
 	s := world(t)
@@ -53,7 +53,7 @@ func TestManyAreGone(t *testing.T) {
 	}
 	for n := range gone {
 		if asked[n] != 2 {
-			t.Errorf("%d was asked for %d times", n, asked[n])
+			t.Errorf("identity %d was read %d times", n, asked[n])
 		}
 	}
 	if slices < 4 {
@@ -61,8 +61,8 @@ func TestManyAreGone(t *testing.T) {
 	}
 }
 
-// TestHeldAndGone: an identity is on hold and Ory has deleted it. Its findings stay open
-// until it is proved gone, and are closed then. A second run finds nothing to do.
+// TestHeldAndGone deletes an identity on hold at Ory. Its findings stay open until it is
+// proved gone, and are closed then. A second run finds nothing to do.
 func TestHeldAndGone(t *testing.T) {
 	s := world(t)
 	users := s.users(t)
@@ -90,12 +90,12 @@ func TestHeldAndGone(t *testing.T) {
 		t.Errorf("%+v %v", report, err)
 	}
 	if s.count(t, `select count(*) from symbolon_users where active = 1`) != people {
-		t.Error("somebody's row was touched")
+		t.Error("a row was changed")
 	}
 }
 
-// TestManyAreOver: the ledger begins with many identities that are gone. RepairFinding still
-// finds a control for one more.
+// TestManyAreOver has many gone identities at the beginning of the ledger. RepairFinding
+// still finds a control for one more.
 func TestManyAreOver(t *testing.T) {
 	s := world(t)
 	if _, err := s.db.Exec("update symbolon_links set state = 'gone' where identity_id < $1", uuid('a', people-3)); err != nil {
@@ -115,8 +115,8 @@ func TestManyAreOver(t *testing.T) {
 	}
 }
 
-// TestRowKeptThatStays: a row could not be deactivated. No run tries again by itself; the
-// operator's RepairFinding does, and succeeds once the table allows it.
+// TestRowKeptThatStays has a row that could not be deactivated. No run tries again by
+// itself. The operator's RepairFinding does, and succeeds when the table allows it.
 func TestRowKeptThatStays(t *testing.T) {
 	s := world(t)
 	if _, err := s.db.Exec("create trigger never before update of active on symbolon_users begin select raise(abort, 'never'); end"); err != nil {
@@ -133,7 +133,7 @@ func TestRowKeptThatStays(t *testing.T) {
 		t.Fatalf("%+v %v", kept, err)
 	}
 	if err := s.RepairFinding(t.Context(), kept[0]); !errors.Is(err, symbolon.ErrConflict) {
-		t.Errorf("the table refuses it still: %v", err)
+		t.Errorf("while the table refuses: %v", err)
 	}
 	if _, err := s.db.Exec("drop trigger never"); err != nil {
 		t.Fatal(err)
@@ -147,19 +147,19 @@ func TestRowKeptThatStays(t *testing.T) {
 	if report, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil || report.Left() != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
-	if _, err := s.db.Exec("update symbolon_users set active = 1"); err != nil { // a new life
+	if _, err := s.db.Exec("update symbolon_users set active = 1"); err != nil { // the application activates the rows again
 		t.Fatal(err)
 	}
 	if err := s.RepairFinding(t.Context(), kept[0]); err != nil {
 		t.Error(err)
 	}
 	if n := s.count(t, "select count(*) from symbolon_users where active = 1"); n != people {
-		t.Errorf("what was settled is done again: %d are active", n)
+		t.Errorf("a settled finding was repaired again: %d are active", n)
 	}
 }
 
-// TestRowKeptIsDeletedByHand: the application deletes the row whose change the table had
-// refused, and its finding is closed.
+// TestRowKeptIsDeletedByHand deletes a row whose change the table had refused. The next
+// run closes its finding.
 func TestRowKeptIsDeletedByHand(t *testing.T) {
 	for _, policy := range []symbolon.RowPolicy{symbolon.DeleteRow, symbolon.AnonymiseRow} {
 		t.Run(string(policy), func(t *testing.T) {

@@ -40,7 +40,7 @@ func uuid(project byte, n int) string {
 
 func identityJSON(id, email string) string { return claiming(id, email, "") }
 
-// claiming is an identity whose metadata names a user.
+// claiming returns an identity whose metadata names a user.
 func claiming(id, email, user string) string {
 	metadata := ""
 	if user != "" {
@@ -49,7 +49,7 @@ func claiming(id, email, user string) string {
 	return `{"id":"` + id + `","schema_id":"default","state":"active","traits":{"email":"` + email + `"},"created_at":"2025-11-23T09:36:17Z"` + metadata + `}`
 }
 
-// fakeOry lists identities, 20 a page, unless hostile answers in its place.
+// fakeOry lists identities, 20 per page. If hostile is set, it answers instead.
 type fakeOry struct {
 	mu      sync.Mutex
 	project byte
@@ -57,8 +57,8 @@ type fakeOry struct {
 	from    int
 	to      int
 	hostile func(w http.ResponseWriter, page int) bool
-	byID    func(w http.ResponseWriter, n int) bool // the same for the reading of one identity
-	gone    map[int]bool                            // of from..to
+	byID    func(w http.ResponseWriter, n int) bool // the same for readings of one identity
+	gone    map[int]bool                            // identities of from..to that do not exist
 	claims  map[int]string                          // users in the metadata
 	writes  int
 }
@@ -119,7 +119,7 @@ func (f *fakeOry) page(w http.ResponseWriter, at int) {
 type small struct {
 	*reconcile.Reconciler
 	ory *fakeOry
-	now atomic.Pointer[fakeOry] // atomic, because a page that no longer has a reader may still be under way
+	now atomic.Pointer[fakeOry] // atomic, because a fetch of a page may still run after its reader has left
 	db  *sql.DB
 }
 
@@ -129,7 +129,7 @@ func (s *small) become(f *fakeOry) {
 	s.now.Store(f)
 }
 
-// world has `people` identities, all linked an hour ago.
+// world returns `people` identities, all linked an hour ago.
 func world(t *testing.T) *small {
 	t.Helper()
 	s := &small{}
@@ -160,7 +160,7 @@ func world(t *testing.T) *small {
 	return s
 }
 
-// content is everything that a run could write.
+// content returns everything that a run could write.
 func (s *small) content(t *testing.T) (out string) {
 	t.Helper()
 	for _, query := range []string{`select group_concat(identity_id || coalesce(user_id, '') || state || ticket || digest) from symbolon_links`,
@@ -192,41 +192,41 @@ func from(page int, h func(http.ResponseWriter, int) bool) func(http.ResponseWri
 	return func(w http.ResponseWriter, n int) bool { return n >= page && h(w, n) }
 }
 
-// TestHostileListings: every listing is an error and changes nothing, although all columns
-// are stale, so that a repair would write.
+// TestHostileListings checks that every listing is an error and changes nothing. All
+// columns have old values, so a repair would write.
 func TestHostileListings(t *testing.T) {
 	s := world(t)
 	const isJSON = "application/json"
 	one := "[" + identityJSON(uuid('a', 0), "changed@example.org") + "]"
 	back := `</admin/identities?page_token=1>; rel="next"`
 	hostile := map[string]func(*fakeOry){
-		"empty":                 func(f *fakeOry) { f.hostile = says(200, isJSON, `[]`, first) },
-		"one page only":         func(f *fakeOry) { f.to = 20 },
-		"the last pages only":   func(f *fakeOry) { f.from = 40 },
-		"half of it":            func(f *fakeOry) { f.to = people / 2 },
-		"a single one":          func(f *fakeOry) { f.hostile = says(200, isJSON, one, first) },
-		"another project":       func(f *fakeOry) { f.project = 'b' },
-		"a small other project": func(f *fakeOry) { f.project, f.to = '0', 3 },
-		"no links":              func(f *fakeOry) { f.hostile = says(200, isJSON, one) },
-		"no links, later":       func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, one)) },
-		"a loop":                func(f *fakeOry) { f.hostile = says(200, isJSON, one, first, back) },
-		"empty, more follows":   func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, `[]`, first, back)) },
-		"the same page twice":   func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, one, first)) },
-		"null":                  func(f *fakeOry) { f.hostile = says(200, isJSON, `null`, first) },
-		"an object":             func(f *fakeOry) { f.hostile = says(200, isJSON, `{}`, first) },
-		"HTML":                  func(f *fakeOry) { f.hostile = says(200, "text/html", `<html>`, first) },
-		"no type":               func(f *fakeOry) { f.hostile = says(200, "", one, first) },
-		"cut":                   func(f *fakeOry) { f.hostile = from(2, says(200, isJSON, one[:40], first)) },
-		"204":                   func(f *fakeOry) { f.hostile = says(204, "", "") },
-		"206":                   func(f *fakeOry) { f.hostile = says(206, isJSON, one, first) },
-		"301":                   func(f *fakeOry) { f.hostile = says(301, isJSON, one, first) },
-		"400":                   func(f *fakeOry) { f.hostile = from(1, says(400, isJSON, `{"error":{"code":400}}`)) },
-		"401":                   func(f *fakeOry) { f.hostile = says(401, isJSON, `{"error":{"code":401}}`) },
-		"401, later":            func(f *fakeOry) { f.hostile = from(2, says(401, isJSON, `{"error":{"code":401}}`)) },
-		"403":                   func(f *fakeOry) { f.hostile = says(403, isJSON, `{"error":{"code":403}}`) },
-		"404":                   func(f *fakeOry) { f.hostile = says(404, isJSON, `{"error":{"code":404,"status":"Not Found"}}`) },
-		"500":                   func(f *fakeOry) { f.hostile = from(1, says(500, isJSON, `{"error":{"code":500}}`)) },
-		"503":                   func(f *fakeOry) { f.hostile = says(503, "text/plain", `no`) },
+		"empty":                  func(f *fakeOry) { f.hostile = says(200, isJSON, `[]`, first) },
+		"one page only":          func(f *fakeOry) { f.to = 20 },
+		"the last pages only":    func(f *fakeOry) { f.from = 40 },
+		"half of the identities": func(f *fakeOry) { f.to = people / 2 },
+		"a single one":           func(f *fakeOry) { f.hostile = says(200, isJSON, one, first) },
+		"another project":        func(f *fakeOry) { f.project = 'b' },
+		"a small other project":  func(f *fakeOry) { f.project, f.to = '0', 3 },
+		"no links":               func(f *fakeOry) { f.hostile = says(200, isJSON, one) },
+		"no links, later":        func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, one)) },
+		"a loop":                 func(f *fakeOry) { f.hostile = says(200, isJSON, one, first, back) },
+		"empty, more follows":    func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, `[]`, first, back)) },
+		"the same page twice":    func(f *fakeOry) { f.hostile = from(1, says(200, isJSON, one, first)) },
+		"null":                   func(f *fakeOry) { f.hostile = says(200, isJSON, `null`, first) },
+		"an object":              func(f *fakeOry) { f.hostile = says(200, isJSON, `{}`, first) },
+		"HTML":                   func(f *fakeOry) { f.hostile = says(200, "text/html", `<html>`, first) },
+		"no type":                func(f *fakeOry) { f.hostile = says(200, "", one, first) },
+		"cut":                    func(f *fakeOry) { f.hostile = from(2, says(200, isJSON, one[:40], first)) },
+		"204":                    func(f *fakeOry) { f.hostile = says(204, "", "") },
+		"206":                    func(f *fakeOry) { f.hostile = says(206, isJSON, one, first) },
+		"301":                    func(f *fakeOry) { f.hostile = says(301, isJSON, one, first) },
+		"400":                    func(f *fakeOry) { f.hostile = from(1, says(400, isJSON, `{"error":{"code":400}}`)) },
+		"401":                    func(f *fakeOry) { f.hostile = says(401, isJSON, `{"error":{"code":401}}`) },
+		"401, later":             func(f *fakeOry) { f.hostile = from(2, says(401, isJSON, `{"error":{"code":401}}`)) },
+		"403":                    func(f *fakeOry) { f.hostile = says(403, isJSON, `{"error":{"code":403}}`) },
+		"404":                    func(f *fakeOry) { f.hostile = says(404, isJSON, `{"error":{"code":404,"status":"Not Found"}}`) },
+		"500":                    func(f *fakeOry) { f.hostile = from(1, says(500, isJSON, `{"error":{"code":500}}`)) },
+		"503":                    func(f *fakeOry) { f.hostile = says(503, "text/plain", `no`) },
 		"nil IDs": func(f *fakeOry) {
 			f.hostile = says(200, isJSON, "["+identityJSON("00000000-0000-0000-0000-000000000000", "x@y.z")+"]", first)
 		},
@@ -239,9 +239,9 @@ func TestHostileListings(t *testing.T) {
 	before := s.content(t)
 	for name, spoil := range hostile {
 		t.Run(name, func(t *testing.T) {
-			f := &fakeOry{project: 'a', to: people, email: "new%d@example.org"} // everybody is stale
+			f := &fakeOry{project: 'a', to: people, email: "new%d@example.org"} // all columns have old values
 			if len(name)%2 == 0 {
-				f.gone = map[int]bool{3: true, 25: true, 59: true} // and some are gone indeed
+				f.gone = map[int]bool{3: true, 25: true, 59: true} // and some are really gone
 			}
 			spoil(f)
 			s.become(f)
@@ -253,14 +253,14 @@ func TestHostileListings(t *testing.T) {
 				t.Error(err)
 			}
 			if s.content(t) != before || s.ory.writes > 0 {
-				t.Error("somebody was touched")
+				t.Error("a row was changed")
 			}
 		})
 	}
 }
 
-// TestAllowMissing: a large deletion is accepted with AllowMissing, and each identity is
-// proved gone.
+// TestAllowMissing checks that a large deletion is accepted with AllowMissing, and that
+// each identity is proved gone.
 func TestAllowMissing(t *testing.T) {
 	s := world(t)
 	s.become(&fakeOry{project: 'a', to: people / 2, email: "p%d@example.org"})
@@ -293,8 +293,9 @@ func (s *small) count(t *testing.T, query string) (n int) {
 	return n
 }
 
-// TestHostileAnswersByID: three identities are not in the listing, and Ory's answers for
-// each prove nothing. No link is ended, and the missing identities are recorded once.
+// TestHostileAnswersByID has three identities that are not in the listing, and Ory's
+// answers for each of them prove nothing. No link is ended, and the missing identities
+// are recorded once.
 func TestHostileAnswersByID(t *testing.T) {
 	const isJSON = "application/json"
 	missing := map[int]bool{3: true, 25: true, 59: true}
@@ -305,7 +306,7 @@ func TestHostileAnswersByID(t *testing.T) {
 	everybody := func(int) bool { return true }
 	once := func(h func(http.ResponseWriter, int) bool) func(http.ResponseWriter, int) bool {
 		asked := map[int]int{}
-		return func(w http.ResponseWriter, n int) bool { // true to the 404 at first, and something else then
+		return func(w http.ResponseWriter, n int) bool { // a true 404 first, and something else later
 			asked[n]++
 			return asked[n] > 1 && missing[n] && h(w, n)
 		}
@@ -335,7 +336,7 @@ func TestHostileAnswersByID(t *testing.T) {
 		"there after all":       of(lost, found),
 		"there the second time": once(found),
 		"500 the second time":   once(says(500, isJSON, `{"error":{"code":500}}`)),
-		"nobody is known":       of(everybody, notFound),
+		"no identity is known":  of(everybody, notFound),
 		"the control is gone":   of(control, notFound),
 		"the control is a 500":  of(control, says(500, isJSON, `{"error":{"code":500}}`)),
 		"the control is HTML":   of(control, says(200, "text/html", "<html>")),
@@ -344,7 +345,7 @@ func TestHostileAnswersByID(t *testing.T) {
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := world(t) // the client of another would still wait after a 429
+			s := world(t) // a client of another world would still wait after a 429
 			s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing, byID: byID})
 			report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 			if report.Found[reconcile.OrphanUser] != 3 || len(report.Repaired) != 0 || err == nil != strings.HasPrefix(name, "there ") {
@@ -361,11 +362,11 @@ func TestHostileAnswersByID(t *testing.T) {
 			}
 			before := s.content(t)
 			if _, _ = s.Run(t.Context(), reconcile.Options{Repair: true}); s.content(t) != before {
-				t.Error("it was recorded again")
+				t.Error("the missing identities were recorded again")
 			}
 		})
 	}
-	// And the truth.
+	// Now Ory answers correctly.
 	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", gone: missing})
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || report.Repaired[reconcile.OrphanUser] != 3 || report.Left() != 0 {
@@ -373,7 +374,8 @@ func TestHostileAnswersByID(t *testing.T) {
 	}
 }
 
-// TestTheSecondListingBreaksOff: finished repairs stay, and the next run does the rest.
+// TestTheSecondListingBreaksOff checks that finished repairs stay, and that the next run
+// does the rest.
 func TestTheSecondListingBreaksOff(t *testing.T) {
 	s := world(t)
 	s.become(&fakeOry{project: 'a', to: 1000, email: "new%d@example.org"})
@@ -395,8 +397,8 @@ func TestTheSecondListingBreaksOff(t *testing.T) {
 	}
 }
 
-// TestRowKept: the table refuses to delete a row. Each run tries again, and writes nothing
-// while the table refuses.
+// TestRowKept has a table that refuses to delete a row. Each run tries again, and writes
+// nothing while the table refuses.
 func TestRowKept(t *testing.T) {
 	s := world(t)
 	s.Linker.OnIdentityDeleted = symbolon.DeleteRow
@@ -411,19 +413,19 @@ func TestRowKept(t *testing.T) {
 	before := s.content(t)
 	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || len(report.Repaired) != 0 || report.Denied != 1 || report.Found[symbolon.RowKept] != 1 || s.content(t) != before {
-		t.Errorf("it still refuses: %+v %v", report, err)
+		t.Errorf("while the table refuses: %+v %v", report, err)
 	}
 	if _, err := s.db.Exec("drop trigger never"); err != nil {
 		t.Fatal(err)
 	}
 	report, err = s.Run(t.Context(), reconcile.Options{Repair: true})
 	if err != nil || report.Repaired[symbolon.RowKept] != 1 || report.Left() != 0 || s.count(t, "select count(*) from symbolon_users") != people-1 {
-		t.Errorf("it lets go: %+v %v", report, err)
+		t.Errorf("after the table allows it: %+v %v", report, err)
 	}
 }
 
-// TestTheSecondListingIsAnothers: the first listing is plausible and there is something to
-// repair. Then the address leads to another project. Its identities get no users.
+// TestTheSecondListingIsAnothers has a plausible first listing and something to repair.
+// Then the address leads to another project. The identities of this project get no users.
 func TestTheSecondListingIsAnothers(t *testing.T) {
 	for name, later := range map[string]*fakeOry{
 		"another project": {project: 'b', to: people, email: "p%d@example.org"},

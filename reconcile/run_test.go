@@ -27,13 +27,13 @@ func (s *small) users(t *testing.T) map[int]string {
 	return out
 }
 
-// another is the same reconciler in another process.
+// another returns the same reconciler in another process.
 func (s *small) another() *reconcile.Reconciler {
 	r := s.Reconciler
 	return &reconcile.Reconciler{Linker: r.Linker, Ledger: r.Ledger, Runs: r.Runs, Identities: r.Identities, Lease: r.Lease, Now: r.Now}
 }
 
-// rebound checks that every identity has its old user, except the three that are gone.
+// rebound checks that every identity has its old user, except the three gone ones.
 func (s *small) rebound(t *testing.T, users map[int]string, gone map[int]bool) {
 	t.Helper()
 	for n := range people {
@@ -57,8 +57,8 @@ func (s *small) rebound(t *testing.T, users map[int]string, gone map[int]bool) {
 	}
 }
 
-// TestMoved: a project that was moved by an export with our IDs is a plausible listing.
-// Identities that were not in the export are proved gone.
+// TestMoved checks that a project that was moved by an export with our IDs is a plausible
+// listing. Identities that were not in the export are proved gone.
 func TestMoved(t *testing.T) {
 	gone := map[int]bool{3: true, 25: true, 59: true}
 	for name, run := range map[string]func(*testing.T, *small) error{
@@ -109,8 +109,8 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestClaimsThatExplainNothing: claims of IDs that Symbolon did not mint, and claims of
-// users whose identities exist, do not make a listing plausible.
+// TestClaimsThatExplainNothing checks that claims of IDs that Symbolon did not mint, and
+// claims of users whose identities exist, do not make a listing plausible.
 func TestClaimsThatExplainNothing(t *testing.T) {
 	for name, spoil := range map[string]func(s *small, users map[int]string){
 		"not minted": func(s *small, users map[int]string) {
@@ -119,7 +119,7 @@ func TestClaimsThatExplainNothing(t *testing.T) {
 			s.Linker = &link.Linker{Ory: l.Ory, Store: l.Store, Log: l.Log, Secrets: []symbolon.Secret{symbolon.Secret("aNotHer0zR5tXw9LmB4nYc7HdF1sGpA6e")}}
 			s.become(&fakeOry{project: 'b', to: people, email: "p%d@example.org", claims: users})
 		},
-		"of users who are there": func(s *small, users map[int]string) {
+		"of users with existing identities": func(s *small, users map[int]string) {
 			s.become(&fakeOry{project: 'a', to: people + 40, email: "p%d@example.org", claims: map[int]string{}, gone: map[int]bool{}})
 			for n := range 20 {
 				s.ory.gone[40+n], s.ory.claims[people+n] = true, users[n]
@@ -144,7 +144,8 @@ func TestClaimsThatExplainNothing(t *testing.T) {
 	}
 }
 
-// TestManyFindings: more than a page of findings of identities that no longer exist are closed.
+// TestManyFindings closes more than a page of findings of identities that no longer
+// exist.
 func TestManyFindings(t *testing.T) {
 	s := world(t)
 	var open []symbolon.Finding
@@ -163,7 +164,7 @@ func TestManyFindings(t *testing.T) {
 	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
 		t.Error(err)
 	}
-	known := (people + 6) / 7 // of the identities have an entry, so that all that is known of them is over
+	known := (people + 6) / 7 // identities with a ledger entry; their findings are closed
 	if n := s.count(t, "select count(*) from symbolon_findings where closed_at is null"); n != 1700-known {
 		t.Errorf("%d are open", n)
 	}
@@ -195,11 +196,12 @@ func (s *small) begun(t *testing.T) (ended chan error, letGo func()) {
 	return ended, func() { close(gate) }
 }
 
-// TestOneRunAtATime: a run with Repair blocks other runs with Repair, but not dry ones.
+// TestOneRunAtATime checks that a run with Repair blocks other runs with Repair, but not
+// dry runs.
 func TestOneRunAtATime(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
-	began, passed := time.Now().Add(time.Hour), atomic.Int64{} // on this clock, so that no pause ends the lease
+	began, passed := time.Now().Add(time.Hour), atomic.Int64{} // the clock of the runs: a pause of the machine does not end the lease
 	s.Now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
 	ended, letGo := s.begun(t)
 	for range 4 {
@@ -207,7 +209,7 @@ func TestOneRunAtATime(t *testing.T) {
 		for s.count(t, "select count(*) from symbolon_runs where id = 'first' and lease_until >= '"+until+"'") == 0 {
 			time.Sleep(time.Millisecond)
 		}
-		passed.Add(int64(s.Lease / 2)) // it is renewed
+		passed.Add(int64(s.Lease / 2)) // the lease is renewed
 	}
 	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); !errors.Is(err, reconcile.ErrBusy) {
 		t.Errorf("a second run: %v", err)
@@ -223,14 +225,14 @@ func TestOneRunAtATime(t *testing.T) {
 		t.Error(err)
 	}
 	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'done' and checkpoint = ''"); n != 1 {
-		t.Error("it is not done")
+		t.Error("the run is not done")
 	}
 	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestLeaseLost: a run whose lease was taken over stops at once.
+// TestLeaseLost checks that a run stops at once if its lease was taken over.
 func TestLeaseLost(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
@@ -247,7 +249,8 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
-// TestResume: a run that died continues where it was with Resume, and fails without.
+// TestResume checks that with Resume a dead run is continued where it was, and that it is
+// an error without Resume.
 func TestResume(t *testing.T) {
 	s := world(t)
 	s.become(&fakeOry{project: 'a', to: 2600, email: "p%d@example.org"})
@@ -261,14 +264,14 @@ func TestResume(t *testing.T) {
 			}
 		}
 		if _, err := s.Run(ctx, reconcile.Options{Repair: true, ID: id, Resume: id == "second"}); !errors.Is(err, context.Canceled) {
-			t.Fatalf("it was not stopped: %v", err)
+			t.Fatalf("the run was not stopped: %v", err)
 		}
 		s.Linker.AfterLink = nil
 	}
 	stop("first", 700)
-	stop("second", 700) // goes on with the first
+	stop("second", 700) // continues the first run
 	if n := s.count(t, "select count(*) from symbolon_runs where id = 'first' and state = 'running' and checkpoint like '%\"phase\":\"repairing\"%'"); n != 1 {
-		t.Error("the first one is not under way")
+		t.Error("the first run is not recorded as running")
 	}
 	var froms []symbolon.IdentityID
 	inner := s.Identities
@@ -276,13 +279,13 @@ func TestResume(t *testing.T) {
 		froms = append(froms, from)
 		return inner(ctx, from)
 	}
-	s.another() // the fields of s are read above
+	s.another() // a new reconciler, because fields of s are read above
 	report, err := s.Run(t.Context(), reconcile.Options{Repair: true, Resume: true})
 	if err != nil || report.ID != "first" || report.Left() != 0 || report.Linked != 2600 {
 		t.Errorf("%+v %v", report, err)
 	}
 	if len(froms) != 2 || froms[0] < symbolon.IdentityID(uuid('a', 999)) || froms[1] != "" {
-		t.Errorf("it listed from %v", froms)
+		t.Errorf("the listing began at %v", froms)
 	}
 	s.become(&fakeOry{project: 'a', to: 5000, email: "p%d@example.org"})
 	stop("third", 700)
@@ -290,6 +293,6 @@ func TestResume(t *testing.T) {
 		t.Errorf("%+v %v", report, err)
 	}
 	if n := s.count(t, "select count(*) from symbolon_runs where id = 'third' and state = 'failed'"); n != 1 {
-		t.Error("the third one was not given up")
+		t.Error("the third run is not recorded as failed")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestShare: the share grows with the IDs, from 0 to 1.
+// TestShare checks that the share grows with the IDs, from 0 to 1.
 func TestShare(t *testing.T) {
 	countUpTo := -1.0
 	for _, at := range []symbolon.IdentityID{"", "00000000-0000-4000-8000-000000000001", "7fffffff-0000-4000-8000-000000000001", "ffffffff-0000-4000-8000-000000000001"} {
@@ -26,8 +26,8 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestCheckpoint: a checkpoint restores the state. With too many marks the walk starts
-// again.
+// TestCheckpoint checks that a checkpoint restores the state. With too many marks the
+// listing starts again.
 func TestCheckpoint(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	s := newState(Options{Rebind: true, Only: []symbolon.FindingKind{OrphanUser}, AllowMissing: 7}, now)
@@ -53,7 +53,7 @@ func TestCheckpoint(t *testing.T) {
 	}
 	for _, bad := range []string{``, `{}`, `null`, `[]`, `{"version":1,"shards":[{}],"walk":{"found":{}}}`, `{"version":2,"walk":{}}`, `{"version":2`} {
 		if _, err := readCheckpoint(json.RawMessage(bad), now); err == nil {
-			t.Errorf("%s was taken for a checkpoint", bad)
+			t.Errorf("%s was accepted as a checkpoint", bad)
 		}
 	}
 }

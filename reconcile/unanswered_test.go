@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// unansweredRuns executes a write or not and gives no answer, as if the connection broke
-// in between.
+// unansweredRuns executes a write or not, and gives no answer, as if the connection
+// broke.
 type unansweredRuns struct {
 	reconcile.Runs
 
@@ -28,7 +28,7 @@ const (
 	none fault = iota
 	doneUnanswered
 	lostUnanswered
-	doneSlowly // and answered in time, or after the caller timed out
+	doneSlowly // answered in time, or after the caller timed out
 )
 
 func (v *unansweredRuns) StartRun(ctx context.Context, r symbolon.Run) error {
@@ -62,7 +62,7 @@ func (v *unansweredRuns) do(ctx context.Context, write func() error) error {
 	}
 }
 
-// TestRunsWithoutAnswer: a write of the store is executed without an answer. The run still
+// TestRunsWithoutAnswer executes a write of the store without an answer. The run still
 // recognises its own lease, ends without ErrBusy, and leaves no row that looks active.
 func TestRunsWithoutAnswer(t *testing.T) {
 	for name, fault := range map[string]func(call int) fault{
@@ -98,14 +98,14 @@ func TestRunsWithoutAnswer(t *testing.T) {
 				t.Errorf("%d runs are done", n)
 			}
 			if n := s.count(t, "select count(*) from symbolon_runs where state = 'running'"); n != 0 {
-				t.Errorf("%d runs are at work", n)
+				t.Errorf("%d runs are recorded as running", n)
 			}
 		})
 	}
 }
 
-// TestTakeOverWithoutAnswer: a process takes over a dead run, and gets no answer or is
-// cancelled meanwhile. The next process can take over at once.
+// TestTakeOverWithoutAnswer lets a process take over a dead run without an answer, or
+// cancels it meanwhile. The next process can take over at once.
 func TestTakeOverWithoutAnswer(t *testing.T) {
 	for name, how := range map[string]fault{"unanswered": doneUnanswered, "ended meanwhile": doneSlowly} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestTakeOverWithoutAnswer(t *testing.T) {
 				t.Errorf("without an answer: %v", err)
 			}
 			if report, err := s.another().Run(t.Context(), reconcile.Options{Repair: true, Resume: true}); err != nil || !report.Complete {
-				t.Errorf("the next one: %v", err)
+				t.Errorf("the next take-over: %v", err)
 			}
 		})
 	}

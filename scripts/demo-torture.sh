@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the demo's own journey many times beside a load, with the link hook held back by a random time. In every second run the server
-# reconciles once a second. The script ends with 0 if each run did and the load was there all the time.
+# Runs the demo's journey many times beside a load. The link hook is delayed by a random time. In every second run the server
+# reconciles once a second. The script exits with 0 if each run did and the load never stopped.
 #
 #   RUNS=30 BURNERS=8 HOLD=2s scripts/demo-torture.sh
 #
@@ -36,7 +36,7 @@ while [ "$run" -lt "$runs" ]; do
 	again=$(grep -cE 'tried again|gave up' "$work/out" || :)
 	echo "run $run: exit $status after $(($(date +%s) - begun)) s, load $(cut -d" " -f1 /proc/loadavg 2>/dev/null), $again answers not in time.$(grep 'was linked by' "$work/out" || :)"
 	[ "$status" = 0 ] || cat "$work/out"
-	for pid in $pids; do kill -0 "$pid" || { echo "a burner has ended"; exit 1; }; done
+	for pid in $pids; do kill -0 "$pid" || { echo "a process of the load has ended"; exit 1; }; done
 done
 echo "$runs runs beside $burners burners, $failed failed"
 [ "$failed" = 0 ]

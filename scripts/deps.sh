@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that the programs which the tests and the demo run are there:
+# Makes sure that programs for the tests and the demo are installed:
 #
 #   scripts/deps.sh gcc postgresql chromium nginx haproxy nodejs
 #
-# As root, or with a sudo that asks no password, it installs what is missing
-# from Debian or Ubuntu. Otherwise it says what to install and fails.
+# As root, or with a sudo without a password, it installs missing programs
+# from Debian or Ubuntu. Otherwise it names the packages and fails.
 set -euo pipefail
 
 have() {
@@ -18,11 +18,11 @@ have() {
     python3-jwt) /usr/bin/python3 -c 'import jwt' 2>/dev/null ;;
     python3-cryptography) /usr/bin/python3 -c 'import cryptography' 2>/dev/null ;;
     nodejs) command -v node >/dev/null || command -v nodejs >/dev/null ;;
-    *) echo "deps: nobody knows how to look for $1" >&2; exit 2 ;;
+    *) echo "deps: unknown program $1" >&2; exit 2 ;;
   esac
 }
 
-# The packages that bring a program; the first that the system knows is taken.
+# The packages that have a program. The first one that the system knows is installed.
 candidates() {
   case $1 in
     chromium) echo chromium chromium-browser ;;
@@ -50,13 +50,13 @@ as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo -n)
 if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
-  "${as_root[@]}" apt-get update -qq || true # a stale list may still do
+  "${as_root[@]}" apt-get update -qq || true # an old package list may be enough
   for program in "${missing[@]}"; do packages+=("$(package "$program")"); done
   for name in "${packages[@]}"; do [ "$name" != gcc ] || packages+=(libc6-dev); done
   echo "deps: installing ${packages[*]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
   for program in "${missing[@]}"; do
-    have "$program" || { echo "deps: ${packages[*]} installed, and still no $program" >&2; exit 1; }
+    have "$program" || { echo "deps: ${packages[*]} installed, but $program is still missing" >&2; exit 1; }
   done
   exit 0
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of every module for a while each:
+# Runs every fuzz target of every module for this long each:
 #
 #   scripts/fuzz.sh 30s
 set -euo pipefail

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Everything that reads the code without running it, in every module:
-# gofmt, go mod tidy, go vet, golangci-lint, govulncheck. Shows all that is
-# wrong before it fails.
+# Runs gofmt, go mod tidy, go vet, golangci-lint and govulncheck in every
+# module. It shows all faults before it fails.
 #
-# internal/kratos, internal/caddy and internal/oathkeeper are somebody else's code
-# behind a main of ten lines: they are formatted and tidy, and checking the rest would mean compiling it
-# a second time.
+# internal/kratos, internal/caddy and internal/oathkeeper get only gofmt and go
+# mod tidy, because the other checks would compile a large dependency again for a
+# main of ten lines.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +24,7 @@ unformatted() {
   [ -z "$files" ] || { echo "not formatted, run gofmt -w:"; echo "$files"; return 1; }
 }
 
-unreachable= # the database of vulnerabilities, once it was asked for in vain
+unreachable= # set after the database of vulnerabilities did not answer
 vulnerable() {
   local out status=0
   if [ "$unreachable" ]; then

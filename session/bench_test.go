@@ -18,10 +18,10 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// The floor is the work of every middleware: a value in the request's context and one
+// The baseline is the work of every middleware: a value in the request's context and one
 // SHA-256 of the credential. "hot" is one session, "random" any of 10,000.
 //
-//	go test -run '^$' -bench Middleware -benchmem ./session
+// 	go test -run '^$' -bench Middleware -benchmem ./session
 
 const crowd = 10_000
 
@@ -43,7 +43,7 @@ func benchRequests(w *world, header, before string, value func(n int) string) []
 
 var (
 	somebody = &symbolon.Principal{}
-	next     http.Handler // not a constant, so that nothing is inlined into the floor
+	next     http.Handler // a variable, so that the compiler does not inline the baseline
 )
 
 type discard struct{ h http.Header }
@@ -52,15 +52,15 @@ func (d discard) Header() http.Header         { return d.h }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// BenchmarkMiddleware measures the floor and Require in alternating turns of some
-// milliseconds, so that other load on the machine affects both. It reports the medians of
-// both times and of their ratio in each turn.
+// BenchmarkMiddleware measures the baseline and Require in turns of some milliseconds, so
+// that other load on the machine affects both. It reports the medians of both times and
+// of their ratio in each turn.
 func BenchmarkMiddleware(b *testing.B) {
 	w := newWorld(b)
-	w.v.MaxStale = 1 << 60 // nothing expires while it is measured
+	w.v.MaxStale = 1 << 60 // nothing expires during the measurement
 	var inside http.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, ok := symbolon.UserFrom(r.Context()); !ok {
-			b.Error("nobody")
+			b.Error("no user")
 		}
 	})
 	next = inside
@@ -108,13 +108,13 @@ func takeTurns(b *testing.B, floor, require http.Handler, requests []*http.Reque
 	b.ReportMetric(median(ours), "ns/require")
 	b.ReportMetric(median(ratios), "ratio")
 	b.ReportMetric(testing.AllocsPerRun(1000, func() { require.ServeHTTP(rw, requests[0]) }), "allocs/require")
-	b.ReportMetric(0, "ns/op") // not shown: it would be both, ten thousand times
+	b.ReportMetric(0, "ns/op") // hidden, because it would be the sum of both
 }
 
 func median(of []float64) float64 { return slices.Sorted(slices.Values(of))[len(of)/2] }
 
-// BenchmarkContention runs four goroutines for each core over 10,000 sessions. It reports
-// the share of time that they waited for locks, of this package and of Go's runtime.
+// BenchmarkContention runs four goroutines per core over 10,000 sessions. It reports the
+// share of time that they waited for locks of this package and of Go's runtime.
 func BenchmarkContention(b *testing.B) {
 	requests, w := benchCached(b)
 	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
@@ -138,7 +138,7 @@ func BenchmarkContention(b *testing.B) {
 	b.ReportMetric(runtimes/all, "%runtime")
 }
 
-// waits reads the mutex profile: seconds waited, by the functions that unlocked.
+// waits reads the mutex profile: the seconds waited, by the functions that unlocked.
 func waits(b *testing.B) map[string]float64 {
 	var text bytes.Buffer
 	if err := pprof.Lookup("mutex").WriteTo(&text, 1); err != nil {
@@ -175,7 +175,7 @@ func BenchmarkParallel(b *testing.B) {
 	benchParallel(b, w, requests)
 }
 
-// benchCached returns a verifier that has cached everybody.
+// benchCached returns a verifier that has cached all sessions.
 func benchCached(b *testing.B) ([]*http.Request, *world) {
 	w := newWorld(b)
 	w.v.MaxStale = 1 << 60
@@ -201,8 +201,8 @@ func benchParallel(b *testing.B, w *world, requests []*http.Request) {
 	})
 }
 
-// BenchmarkHeld measures what a live session takes up: its answer, its place in the
-// cache and what is known of it, for a million of them. Run it once:
+// BenchmarkHeld measures the memory of a live session for a million sessions: its answer,
+// its cache entry and its remembered credential. Run it once:
 //
 //	go test -run '^$' -bench Held -benchtime 1x ./session
 func BenchmarkHeld(b *testing.B) {
@@ -224,7 +224,8 @@ func BenchmarkHeld(b *testing.B) {
 		}
 		before := heap()
 		for n := range million {
-			// As it comes from Ory, without the transport, and each in strings of its own.
+			// The answer as Ory sends it, without the transport. Each session has its own
+			// strings.
 			own := strings.Replace(text, s.id, fmt.Sprintf("%08d-5e55-4000-8000-000000000000", n), 1)
 			answer, err := ory.DecodeSession([]byte(strings.Replace(own, s.identity, fmt.Sprintf("%08d-1de0-4000-8000-000000000000", n), 1)))
 			if err != nil {

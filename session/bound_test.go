@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestBoundHolds: for all settings, uses of a session, delays and faults of Ory, nobody
-// is let in later than Bound, and the bound is no larger than necessary.
+// TestBoundHolds checks for random settings, uses of a session, delays and faults of Ory
+// that nobody is let in later than Bound, and that the bound is no larger than necessary.
 func TestBoundHolds(t *testing.T) {
 	worst := 0.0
 	for seed := range uint64(torture(400, 10_000)) {
@@ -21,7 +21,7 @@ func TestBoundHolds(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				w.v.OutageGrace = between(time.Second, time.Minute)
 			}
-			var step atomic.Int64 // of the wall clock
+			var step atomic.Int64 // offset of the wall clock
 			w.v.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
 			w.latency = between(0, w.v.MaxStale/2)
 			token, s := w.person(1)
@@ -45,14 +45,14 @@ func TestBoundHolds(t *testing.T) {
 			}
 			late := last.Sub(ended)
 			if late > w.v.Bound() {
-				t.Fatalf("seed %d: let in %s later, %s is the bound", seed, late, w.v.Bound())
+				t.Fatalf("seed %d: let in %s after the end, the bound is %s", seed, late, w.v.Bound())
 			}
 			worst = max(worst, float64(late)/float64(w.v.Bound()))
 			w.v.Close()
 		})
 	}
 	if worst < 0.9 {
-		t.Errorf("nobody was let in later than %.2f of the bound: it could be smaller", worst)
+		t.Errorf("the latest request was at %.2f of the bound, so the bound could be smaller", worst)
 	}
 	t.Logf("let in after at most %.3f of the bound", worst)
 }

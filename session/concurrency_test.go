@@ -20,7 +20,7 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// TestStampede: ten thousand requests with one session that is not cached cost one
+// TestStampede checks that ten thousand requests with one uncached session cost one
 // question.
 func TestStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestStampede(t *testing.T) {
 	})
 }
 
-// TestCancel: a caller that gives up is answered at once and leaves the question to the
-// others, even if it began the question.
+// TestCancel checks that a caller that gives up is answered at once. The question
+// continues for the others, also if this caller began it.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -76,8 +76,8 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// TestQuestionTimeout: a question that Ory never answers ends after questionTimeout, even
-// if nobody waits.
+// TestQuestionTimeout checks that a question that Ory never answers ends after
+// questionTimeout, also if nobody waits.
 func TestQuestionTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -91,14 +91,14 @@ func TestQuestionTimeout(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		status, said := w.ask(byToken("ory_st_one_more")) // too many are under way
+		status, said := w.ask(byToken("ory_st_one_more")) // too many questions run
 		expect(t, status, said, 503, "unavailable")
 		if time.Since(began) != 0 {
-			t.Error("it waited")
+			t.Error("the request waited")
 		}
 		time.Sleep(questionTimeout + time.Second)
 		if n := w.v.flights.Len(); n != 0 {
-			t.Errorf("%d questions are still under way", n)
+			t.Errorf("%d questions still run", n)
 		}
 		w.set(func() { w.latency = 0 })
 		token, _ := w.person(1)
@@ -108,8 +108,8 @@ func TestQuestionTimeout(t *testing.T) {
 	})
 }
 
-// TestJunkTakesNoPlaces: while much junk is sent to a slow Ory, a person who is signed in
-// is refreshed, and let in again after a purge, as without the junk.
+// TestJunkTakesNoPlaces sends much junk to a slow Ory. A signed-in person's session is
+// still refreshed, and is let in again after a purge.
 func TestJunkTakesNoPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -119,7 +119,7 @@ func TestJunkTakesNoPlaces(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		for second := range 15 {
-			for n := range maxFlights { // from clients that do not wait
+			for n := range maxFlights { // from clients that do not wait for the answer
 				_, _ = w.v.Authenticate(byToken(fmt.Sprintf("ory_st_junk%d_%d", second, n)).WithContext(gone))
 			}
 			if second == 5 {
@@ -140,7 +140,7 @@ func TestJunkTakesNoPlaces(t *testing.T) {
 	})
 }
 
-// TestCloseEndsQuestions: Close does not wait for Ory.
+// TestCloseEndsQuestions checks that Close does not wait for Ory.
 func TestCloseEndsQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -159,7 +159,7 @@ func TestCloseEndsQuestions(t *testing.T) {
 	})
 }
 
-// torture is the number of rounds of a test: a part of n in every run, and n under `make
+// torture returns the number of rounds of a test: ci in every run, all with `make
 // torture`.
 func torture(ci, all int) int {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
@@ -168,15 +168,15 @@ func torture(ci, all int) int {
 	return ci
 }
 
-// TestNoMixUp: 1,000 sessions with very many requests at once. Callers give up, answers
-// are evicted, purged, refreshed and extended by OutageGrace, each has a row of the
-// application, and cookies and tokens are mixed. Every answer belongs to the credential
-// that was sent (INVARIANTS I7).
+// TestNoMixUp has 1,000 sessions with very many concurrent requests. Callers give up.
+// Answers are evicted, purged, refreshed and extended by OutageGrace. Each session has a
+// row of the application. Cookies and tokens are mixed. Every answer belongs to the
+// credential that was sent (INVARIANTS I7).
 func TestNoMixUp(t *testing.T) {
 	const sessions, workers = 1000, 64
 	requests := torture(50_000, 5_000_000)
 	w := newWorld(t)
-	w.v.MaxSessions, w.v.MaxStale, w.v.OutageGrace = 600, 100*time.Millisecond, time.Hour // evictions and expiry all the time
+	w.v.MaxSessions, w.v.MaxStale, w.v.OutageGrace = 600, 100*time.Millisecond, time.Hour // many evictions and expiries
 	rows := Load(w.v, func(_ context.Context, u symbolon.User) (string, error) { return "row of " + string(u.ID), nil })
 	var creds [sessions][]string
 	var people [sessions]*fakeSession
@@ -201,7 +201,7 @@ func TestNoMixUp(t *testing.T) {
 			for range requests / workers {
 				n := rnd.IntN(sessions)
 				if rnd.IntN(3) > 0 {
-					n %= 100 // some come more often
+					n %= 100 // some sessions are used more often
 				}
 				r := request(creds[n]...)
 				if rnd.IntN(5) == 0 {
@@ -236,13 +236,13 @@ func TestNoMixUp(t *testing.T) {
 	}
 	wg.Wait()
 	if wrong.Load() != 0 || allowed.Load() < int64(requests)/3 {
-		t.Errorf("%d wrong, %d allowed, %d unknown", wrong.Load(), allowed.Load(), unknown.Load())
+		t.Errorf("%d wrong, %d let in, %d unknown", wrong.Load(), allowed.Load(), unknown.Load())
 	}
-	t.Logf("%d allowed, %d cancelled or unknown, %+v", allowed.Load(), unknown.Load(), w.v.Stats())
+	t.Logf("%d let in, %d cancelled or unknown, %+v", allowed.Load(), unknown.Load(), w.v.Stats())
 }
 
-// TestLentStrings: a question that outlives its request keeps its own copy of the
-// credential, because a server such as fasthttp reuses the request's bytes.
+// TestLentStrings checks that a question that outlives its request copies its credential,
+// because a server such as fasthttp reuses the request's bytes.
 func TestLentStrings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -256,7 +256,7 @@ func TestLentStrings(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			w.set(func() { w.begun = begun })
 			go func() {
-				<-begun // before Ory reads what it was sent
+				<-begun // before Ory reads the request
 				cancel()
 			}()
 			_, _ = w.v.Authenticate(r.WithContext(ctx))
@@ -268,7 +268,7 @@ func TestLentStrings(t *testing.T) {
 		for range 2 {
 			status, said := w.ask(byToken(token))
 			expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
-			copy(lent, token) // and a refresh
+			copy(lent, token) // for a refresh
 			time.Sleep(8 * time.Second)
 			_, _ = w.v.Authenticate(r)
 			copy(lent, other)
@@ -280,18 +280,18 @@ func TestLentStrings(t *testing.T) {
 	})
 }
 
-// TestPrincipalIsShared: nothing of one request gets into the next one.
+// TestPrincipalIsShared checks that a change by one request does not reach the next one.
 func TestPrincipalIsShared(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)
 	a, _ := w.v.Authenticate(byToken(token))
 	b, _ := w.v.Authenticate(byToken(token))
 	if a != b {
-		t.Error("a cached answer is copied")
+		t.Error("a cached answer was copied")
 	}
 }
 
-// TestCanaries: no credential appears in any answer or log (INVARIANTS I16).
+// TestCanaries checks that no answer and no log has a credential (INVARIANTS I16).
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	w.v.Linker.Log = w.v.Log
@@ -327,7 +327,7 @@ func TestCanaries(t *testing.T) {
 	}
 	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
 		if strings.Contains(text, "canary") {
-			t.Errorf("the %s show a credential: %s", where, text)
+			t.Errorf("the %s have a credential: %s", where, text)
 		}
 	}
 	if !strings.Contains(w.log.String(), "503") {

@@ -54,7 +54,7 @@ func TestCredential(t *testing.T) {
 		{"cookie name with space", []string{"Cookie", "ory_kratos_session =" + aCookie}, ory.Credential{}},
 		{"cookie without value", []string{"Cookie", "ory_kratos_session"}, ory.Credential{}},
 		{"cookie percent-encoded", []string{"Cookie", "ory_kratos_session=" + strings.Replace(aCookie, "=", "%3D", 1)}, ory.Credential{}},
-		{"cookie odd alphabet", []string{"Cookie", "ory_kratos_session=YWJj+/=="}, ory.Credential{}},
+		{"cookie with other letters", []string{"Cookie", "ory_kratos_session=YWJj+/=="}, ory.Credential{}},
 		{"cookie = inside", []string{"Cookie", "ory_kratos_session=YW=j"}, ory.Credential{}},
 		{"cookie only padding", []string{"Cookie", "ory_kratos_session===="}, ory.Credential{}},
 		{"cookie of odd length", []string{"Cookie", "ory_kratos_session=abcde"}, ory.Credential{}},
@@ -101,8 +101,8 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// TestWinner: all subsets of three credentials of three people. The same credential wins
-// here, at Ory and in the cache, in this order.
+// TestWinner tests all subsets of three credentials of three people. The same credential
+// is used here, at Ory and in the cache, in this order.
 func TestWinner(t *testing.T) {
 	w := newWorld(t)
 	token, byHeader := w.person(1)
@@ -110,7 +110,7 @@ func TestWinner(t *testing.T) {
 	_, byBearer := w.person(3)
 	w.shows(byCookie, aCookie)
 	w.shows(byBearer, bearer)
-	for round := range 2 { // uncached, cached
+	for round := range 2 { // not cached, then cached
 		for set := 1; set < 8; set++ {
 			var header []string
 			var want *fakeSession
@@ -135,7 +135,8 @@ func TestWinner(t *testing.T) {
 	}
 }
 
-// TestKeys: no two credentials share a key, however they are cut into parts.
+// TestKeys checks that no two credentials have the same cache key, however their parts
+// are cut.
 func TestKeys(t *testing.T) {
 	seen := map[key]string{}
 	for _, url := range []string{"http://a:1", "http://a:12"} {
@@ -155,7 +156,7 @@ func TestKeys(t *testing.T) {
 		v.Close()
 	}
 	if string(appendPart(appendPart(nil, "ab"), "c")) == string(appendPart(appendPart(nil, "a"), "bc")) {
-		t.Error("it does not matter where a part ends")
+		t.Error("two different cuts have the same key")
 	}
 }
 
@@ -181,30 +182,30 @@ func FuzzCredential(f *testing.F) {
 		again, _ := credentialOf(h, ory.DefaultCookie)
 		switch {
 		case again != c:
-			t.Error("it depends")
+			t.Error("the result differs from call to call")
 		case token != "" && (c.Kind != ory.SessionToken || c.Value != token):
-			t.Errorf("the token is there, and %s is taken", c.Kind)
+			t.Errorf("a token was sent, but %s is used", c.Kind)
 		case c.Kind == ory.SessionCookie && !strings.Contains(cookie, "ory_kratos_session="+c.Value):
-			t.Error("a cookie that is not there")
+			t.Error("found a cookie that was not sent")
 		case c.Kind == ory.BearerToken && !strings.HasSuffix(authorization, c.Value):
-			t.Error("a Bearer token that is not there")
+			t.Error("found a Bearer token that was not sent")
 		}
 		if !wellFormed(c) {
 			return
 		}
 		for _, b := range []byte(c.Value) {
 			if b <= ' ' || b >= 0x7f {
-				t.Errorf("%q would be sent", c.Value)
+				t.Errorf("%q would be sent to Ory", c.Value)
 			}
 		}
 		if len(c.Value) == 0 || len(c.Value) > maxCookie || c.Kind == ory.SessionCookie && strings.ContainsAny(c.Value, `;,"%\ `) {
-			t.Errorf("%q would be sent", c.Value)
+			t.Errorf("%q would be sent to Ory", c.Value)
 		}
-		// Kratos, which reads cookies with the standard library, sees the same value.
+		// Kratos reads cookies with the standard library and must find the same value.
 		if c.Kind == ory.SessionCookie {
 			r := &http.Request{Header: http.Header{"Cookie": {"ory_kratos_session=" + c.Value}}}
 			if other, err := r.Cookie("ory_kratos_session"); err != nil || other.Value != c.Value {
-				t.Errorf("%q is read as something else", c.Value)
+				t.Errorf("Kratos reads another value than %q", c.Value)
 			}
 		}
 	})

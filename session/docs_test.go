@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestTokenDocs: the page shows the files that the tests run, line by line.
+// TestTokenDocs checks that the page shows the files of the tests, line by line.
 func TestTokenDocs(t *testing.T) {
 	read := func(path ...string) string {
 		text, err := os.ReadFile(filepath.Join(append([]string{".."}, path...)...))

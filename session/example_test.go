@@ -15,10 +15,10 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// A handler behind Require has a user. The handler that deletes the account requires a
-// second factor and a recent sign-in as well.
+// A handler behind Require has a user. The handler that deletes the account also requires
+// a second factor and a recent sign-in.
 func Example() {
-	var db *sql.DB // the application's own
+	var db *sql.DB // the application's database
 
 	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres}
 	linker := &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: store}
@@ -32,7 +32,7 @@ func Example() {
 	mux.Handle("/notes", auth.Require(notes))
 	mux.Handle("DELETE /account", auth.RequireWith(session.AAL2, session.Fresh(15*time.Minute))(notes))
 
-	// A stranger is refused without a question to Ory or the database.
+	// A request without a session is refused without a question to Ory or the database.
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest("GET", "/notes", nil))
 	fmt.Print(w.Code, " ", w.Body)

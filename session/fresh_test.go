@@ -16,8 +16,9 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// TestRefresh: a session in use is asked for again before its answer is too old, with one
-// question, and nobody waits for it. The answer for a session that is not in use expires.
+// TestRefresh checks that a session in use is asked again before its answer is too old,
+// with one question, and that no request waits for it. The answer for an unused session
+// expires.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -26,7 +27,7 @@ func TestRefresh(t *testing.T) {
 		idle, _ := w.person(2)
 		w.ask(byToken(used))
 		w.ask(byToken(idle))
-		for range 600 { // a minute, ten requests a second, twenty at a time
+		for range 600 { // a minute: ten requests a second, at most twenty at a time
 			time.Sleep(100 * time.Millisecond)
 			began := time.Now()
 			var wg sync.WaitGroup
@@ -39,11 +40,11 @@ func TestRefresh(t *testing.T) {
 			}
 			wg.Wait()
 			if took := time.Since(began); took != 0 {
-				t.Fatalf("somebody waited %s", took)
+				t.Fatalf("a request waited %s", took)
 			}
 		}
-		time.Sleep(2 * time.Second) // what is under way arrives
-		// A life of 10 s, renewed after 5/8 to 7/8 of it.
+		time.Sleep(2 * time.Second) // running questions end
+		// An answer is valid for 10 s and renewed after 5/8 to 7/8 of this time.
 		if n := w.times("whoami") - 2; n < 6 || n > 10 {
 			t.Errorf("%d refreshes in a minute", n)
 		}
@@ -53,8 +54,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestRefreshFails: the previous answer counts until MaxStale, and Ory is asked at most
-// once a second meanwhile.
+// TestRefreshFails checks that the previous answer is used until MaxStale, and that Ory
+// is asked at most once a second meanwhile.
 func TestRefreshFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -73,7 +74,7 @@ func TestRefreshFails(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		status, said := w.ask(byToken(token))
 		expect(t, status, said, 503, "unavailable")
-		// A refresh that learns of the end does not wait for MaxStale.
+		// A refresh that finds the session ended has its effect before MaxStale.
 		w.set(func() { w.down = false })
 		w.ask(byToken(token))
 		w.set(func() { s.active = false })
@@ -85,7 +86,7 @@ func TestRefreshFails(t *testing.T) {
 	})
 }
 
-// TestRefreshParts: answers that came together are not refreshed together.
+// TestRefreshParts checks that answers that arrived together are not refreshed together.
 func TestRefreshParts(t *testing.T) {
 	first, last := int64(forever), int64(never)
 	for n := range 256 {
@@ -96,12 +97,12 @@ func TestRefreshParts(t *testing.T) {
 		t.Errorf("from %s to %s", time.Duration(first), time.Duration(last))
 	}
 	if renewAt(key{}, 1, forever) < 0 {
-		t.Error("it ran over")
+		t.Error("the time overflowed")
 	}
 }
 
-// TestGrace: while Ory does not answer, an answer counts for OutageGrace longer. It never
-// does after a denial or a purge, and never longer.
+// TestGrace checks that an answer is used OutageGrace longer while Ory does not answer,
+// but not after a denial or a purge.
 func TestGrace(t *testing.T) {
 	inconclusive := map[string]func(w *world){
 		"database down": func(w *world) { w.down = true },
@@ -158,7 +159,7 @@ func TestGrace(t *testing.T) {
 					time.Sleep(100 * time.Millisecond)
 				}
 				if n := w.v.Stats().ServedStale; n < 15 || n > 30 {
-					t.Errorf("%d answers were stretched", n)
+					t.Errorf("%d answers were served stale", n)
 				}
 				at(0, "ory_st_never_seen", proved)
 				w.set(func() { w.down, w.tableBroken, w.answer, w.refuse = false, false, nil, false })
@@ -170,7 +171,8 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// TestNoGrace: every answer of Ory other than a fault ends the cached answer at MaxStale.
+// TestNoGrace checks that every answer of Ory other than a fault ends the cached answer
+// at MaxStale.
 func TestNoGrace(t *testing.T) {
 	words := map[string]struct {
 		change func(w *world, s *fakeSession)
@@ -203,10 +205,10 @@ func TestNoGrace(t *testing.T) {
 				if status, said := w.ask(byToken(token)); status != word.status {
 					t.Errorf("got %d %s, want %d", status, said, word.status)
 				}
-				if name == "our database" { // which says nothing about the session
+				if name == "our database" { // a fault of our database is no answer about the session
 					return
 				}
-				w.set(func() { w.refuse = true }) // nor does an outage afterwards bring it back
+				w.set(func() { w.refuse = true }) // a later outage must not bring it back either
 				for range 20 {
 					if status, _ := w.ask(byToken(token)); status == 200 {
 						t.Fatal("let in again")
@@ -222,8 +224,8 @@ func always(status int, body string) func(*http.Request) *http.Response {
 	return func(*http.Request) *http.Response { return response(status, body) }
 }
 
-// TestBreaker: an Ory that cannot be reached is asked once a second. Cached answers count
-// meanwhile, and the first answer ends it within a second.
+// TestBreaker checks that an unreachable Ory is asked once a second. Cached answers are
+// used meanwhile, and the first answer closes the breaker within a second.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -241,7 +243,7 @@ func TestBreaker(t *testing.T) {
 		}
 		for range 24 * 10 {
 			if status, _ := w.ask(byToken(token)); status != 200 {
-				t.Fatalf("cached, or in its grace: %d", status)
+				t.Fatalf("cached, or served stale: %d", status)
 			}
 			if status, _ := w.ask(byToken(other)); status != 503 {
 				t.Fatalf("%d", status)
@@ -265,8 +267,8 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
-// TestStall: an Ory that accepts connections and never answers costs only the first
-// requests their timeout.
+// TestStall checks that an Ory that accepts connections and never answers costs only the
+// first requests their timeout.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -290,15 +292,15 @@ func TestStall(t *testing.T) {
 		w.set(func() { w.latency = 0 })
 		token, _ := w.person(1)
 		time.Sleep(time.Second)
-		if status, _ := w.ask(byToken(token)); status != 200 { // its own question is the probe
-			t.Errorf("%d when it is back", status)
+		if status, _ := w.ask(byToken(token)); status != 200 { // this question is the probe
+			t.Errorf("%d after Ory's recovery", status)
 		}
-		time.Sleep(questionTimeout) // what is under way ends
+		time.Sleep(questionTimeout) // running questions end
 	})
 }
 
-// TestBreakerStaysClosed: no answer opens the breaker, for however many credentials, nor
-// does a single fault among answers.
+// TestBreakerStaysClosed checks that no answer opens the breaker, for any number of
+// credentials, and that a single fault between answers does not open it.
 func TestBreakerStaysClosed(t *testing.T) {
 	for name, answer := range map[string]func(*http.Request) *http.Response{
 		"500": always(500, body500), "401": always(401, body401), "403": always(403, bodyAAL), "429": always(429, ""), "502": always(502, "bad gateway"),
@@ -310,7 +312,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 				w.ask(byToken(fmt.Sprintf("ory_st_%d", n)))
 			}
 			if w.v.Stats().BreakerOpen {
-				t.Errorf("%s opens it", name)
+				t.Errorf("%s opens the breaker", name)
 			}
 		})
 	}
@@ -321,27 +323,28 @@ func TestBreakerStaysClosed(t *testing.T) {
 			w.set(func() { w.refuse = n%tripsAfter != 0 })
 			w.ask(byToken(token))
 			if w.v.Stats().BreakerOpen {
-				t.Fatal("faults with answers between them open it")
+				t.Fatal("faults with answers between them open the breaker")
 			}
 		}
 	})
 	var b breaker
 	b.record(0, 1000, answered)
-	for n := range int64(100) { // of questions that were sent before the last answer came
+	for n := range int64(100) { // of questions that were sent before the last answer
 		if _, open := b.record(n, n+1001, fault); open {
-			t.Fatal("late faults open it")
+			t.Fatal("late faults open the breaker")
 		}
 	}
 	for n := range 100 {
 		b.record(int64(2000+n), int64(2000+n), inconclusive)
 	}
 	if b.open.Load() {
-		t.Error("questions that were given up open it")
+		t.Error("cancelled questions open the breaker")
 	}
 }
 
-// TestReturnOfOry: everybody who waited returns at once. Ory gets no more questions at a
-// time than there are places, one for each session, and lets all in.
+// TestReturnOfOry checks that everybody who waited returns at once when Ory recovers. Ory
+// gets at most as many questions at a time as there are slots, one for each session, and
+// all are let in.
 func TestReturnOfOry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -376,7 +379,7 @@ func TestReturnOfOry(t *testing.T) {
 	})
 }
 
-// TestBound: the published number for each setting.
+// TestBound checks the published bound for each setting.
 func TestBound(t *testing.T) {
 	for name, test := range map[string]struct {
 		set  func(*Verifier)
@@ -399,8 +402,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestEdgeCache: with ory.edge_cache, every question bypasses the edge cache of Ory
-// Network after a purge, for as long as the cache may remember.
+// TestEdgeCache checks that with ory.edge_cache, every question after a purge bypasses
+// the edge cache of Ory Network, for the cache's longest lifetime.
 func TestEdgeCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -417,7 +420,7 @@ func TestEdgeCache(t *testing.T) {
 			t.Helper()
 			w.ask(byToken(token))
 			if past.Load() != want {
-				t.Errorf("past the edge: %v, want %v", past.Load(), want)
+				t.Errorf("questions past the edge cache: %v, want %v", past.Load(), want)
 			}
 		}
 		ask(false)
@@ -430,8 +433,8 @@ func TestEdgeCache(t *testing.T) {
 	})
 }
 
-// TestLimits: the cache keeps neither more answers than MaxSessions nor more bytes than
-// MaxBytes, including the rows of Load.
+// TestLimits checks that the cache has at most MaxSessions answers and MaxBytes bytes,
+// including the rows of Load.
 func TestLimits(t *testing.T) {
 	for name, limit := range map[string]struct {
 		sessions int

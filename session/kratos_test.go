@@ -67,7 +67,8 @@ func (s *site) start(t *testing.T, admin bool) app {
 		client.AdminURL = s.AdminURL
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	// No PATCH: in an identity's first minute it undoes a ban of the same moment.
+	// There is no PATCH, because in an identity's first minute it can undo a concurrent
+	// ban.
 	linker := &link.Linker{Ory: client, Store: &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}, Log: log,
 		BackReference: link.BackReference{Write: link.WriteNone}}
 	v := &session.Verifier{Linker: linker, MaxStale: maxStale, Log: log}
@@ -88,8 +89,8 @@ func (a app) get(header, value string) (int, string) {
 	return rec.Code, rec.Body.String()
 }
 
-// sure is get, again while it is not known: on a busy machine an answer is on its way
-// for longer than it counts.
+// sure is get, repeated while the answer is "don't know". On a busy machine an answer can
+// arrive too late.
 func (a app) sure(header, value string) (status int, said string) {
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		if status, said = a.get(header, value); status != 503 || time.Since(began) > time.Minute {
@@ -118,7 +119,7 @@ func (s *site) register(t *testing.T, n int) *symbolontest.Person {
 	return p
 }
 
-// TestFirstRequestLinks: there is no hook and no admin URL. Session token, Bearer and
+// TestFirstRequestLinks has no hooks and no admin URL. Session token, Bearer token and
 // cookie have the same user.
 func TestFirstRequestLinks(t *testing.T) {
 	s := newSite(t)
@@ -144,8 +145,8 @@ func TestFirstRequestLinks(t *testing.T) {
 	a.expect(t, "ory_st_junk", 401)
 }
 
-// TestEndsOfSessions: every end of a session is noticed within MaxStale and answered with
-// 401.
+// TestEndsOfSessions checks that every end of a session is noticed within MaxStale and
+// answered with 401.
 func TestEndsOfSessions(t *testing.T) {
 	s := newSite(t)
 	ctx := t.Context()
@@ -174,13 +175,13 @@ func TestEndsOfSessions(t *testing.T) {
 			}
 			time.Sleep(maxStale)
 			a.expect(t, p.Token, 401)
-			s.start(t, withAdmin).expect(t, p.Token, 401) // a process that never saw the session
+			s.start(t, withAdmin).expect(t, p.Token, 401) // a process that has not seen the session
 		}
 	}
 }
 
-// TestRowDeleted: a user whose row the application deletes without a message is let in
-// for MaxStale at most, and then gets the reason.
+// TestRowDeleted deletes a row without Forget. The user is let in for MaxStale at most,
+// and then gets the reason.
 func TestRowDeleted(t *testing.T) {
 	s := newSite(t)
 	p := s.register(t, 1)
@@ -197,7 +198,7 @@ func replaceState(state string) any {
 	return []map[string]string{{"op": "replace", "path": "/state", "value": state}}
 }
 
-// TestKratosOutages: Kratos is stopped, or has a broken table and answers 401 to a valid
+// TestKratosOutages stops Kratos, or breaks a table so that Kratos answers 401 to a valid
 // session. Nobody is logged out.
 func TestKratosOutages(t *testing.T) {
 	s := newSite(t)
@@ -214,11 +215,11 @@ func TestKratosOutages(t *testing.T) {
 	for _, table := range []string{"sessions", "session_devices", "identities"} {
 		rename(table, "broken_away")
 		if _, status, err := s.Whoami(t.Context(), p.Token); err != nil || status == 200 {
-			t.Errorf("%s: whoami says %d, %v: no outage", table, status, err)
+			t.Errorf("%s: whoami answers %d, %v, but this test needs an outage", table, status, err)
 		}
 		time.Sleep(maxStale)
 		a.expect(t, p.Token, 503)
-		if table == "sessions" { // without session_devices the probe has nothing to go by, as documented
+		if table == "sessions" { // without session_devices the probe cannot find the fault, as documented
 			cold.expect(t, p.Token, 503)
 		}
 		rename("broken_away", table)

@@ -21,8 +21,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// tokenSite is a site whose Kratos makes tokens, as examples/ory-tokens has it. jwks is
-// the file with the public keys.
+// tokenSite is a site whose Kratos makes tokens as in examples/ory-tokens. jwks is the
+// file with the public keys.
 func tokenSite(t *testing.T) (s *site, jwks string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ func tokenSite(t *testing.T) (s *site, jwks string) {
 	return s, filepath.Join(dir, "notes.jwks.json")
 }
 
-// tokenise makes a good token of a session.
+// tokenise returns a token of a session.
 func (s *site) tokenise(t *testing.T, p *symbolontest.Person) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.PublicURL+"/sessions/whoami?tokenize_as=notes", nil)
@@ -73,7 +73,7 @@ func (s *site) tokenise(t *testing.T, p *symbolontest.Person) string {
 	return out.Tokenized
 }
 
-// takesTokens starts a process of the application that takes them.
+// takesTokens starts a process of the application that accepts tokens.
 func (s *site) takesTokens(t *testing.T, admin bool, jwks string) app {
 	t.Helper()
 	a := s.start(t, admin)
@@ -96,13 +96,13 @@ func parts(t *testing.T, jwt string) (header, claims map[string]any) {
 	return header, claims
 }
 
-// TestKratosTokens: from sign-up at a real Kratos to the user and to the end of the
+// TestKratosTokens tests tokens from the sign-up at a real Kratos to the end of the
 // session.
 func TestKratosTokens(t *testing.T) {
 	s, jwks := tokenSite(t)
 	ctx := t.Context()
 	admin, offline := s.takesTokens(t, true, jwks), s.takesTokens(t, false, jwks)
-	began := time.Now().Add(-time.Second) // Kratos keeps seconds
+	began := time.Now().Add(-time.Second) // Kratos stores seconds
 	p := s.register(t, 1)
 	jwt := s.tokenise(t, p)
 	header, claims := parts(t, jwt)
@@ -121,7 +121,7 @@ func TestKratosTokens(t *testing.T) {
 
 	bearer := func(a app, jwt string) (int, string) { return a.sure("Authorization", "Bearer "+jwt) }
 	if status, said := bearer(offline, jwt); status != 403 || !strings.Contains(said, "cannot_create") {
-		t.Errorf("no user yet, and nobody to ask: %d %s", status, said)
+		t.Errorf("no user yet, and Ory cannot be asked: %d %s", status, said)
 	}
 	status, user := bearer(admin, jwt)
 	if status != 200 || user == "" {
@@ -132,7 +132,7 @@ func TestKratosTokens(t *testing.T) {
 	}
 	time.Sleep(maxStale)
 	if status, same := bearer(offline, s.tokenise(t, p)); status != 200 || same != user {
-		t.Errorf("the user is there, and nobody is asked: %d %s", status, same)
+		t.Errorf("the user exists, and Ory is not asked: %d %s", status, same)
 	}
 	who, err := admin.who(jwt)
 	if err != nil || !who.Tokenised || string(who.User.Identity) != p.IdentityID || who.Session.ID != p.SessionID || who.Session.AAL != "aal1" ||
@@ -153,8 +153,8 @@ func TestKratosTokens(t *testing.T) {
 	s.endTokens(t, admin, offline)
 }
 
-// endTokens ends sessions in every way: what goes through us is refused at once, what
-// does not when Kratos is asked; Kratos itself may be down.
+// endTokens ends sessions in every way. An end through Symbolon is effective at once. For
+// another end Kratos must be asked, and Kratos may be down.
 func (s *site) endTokens(t *testing.T, admin, offline app) {
 	t.Helper()
 	ctx := t.Context()
@@ -189,7 +189,7 @@ func (s *site) endTokens(t *testing.T, admin, offline app) {
 			t.Errorf("%d ended: %d %s", n, status, said)
 		}
 		if status, _ := offline.sure("Authorization", "Bearer "+jwt); status != 200 {
-			t.Errorf("%d ended without a purge: %d, but a token counts until it expires", n, status)
+			t.Errorf("%d ended without a purge: %d, but a token is valid until it expires", n, status)
 		}
 	}
 	p := s.register(t, 7)
@@ -208,21 +208,21 @@ func (s *site) endTokens(t *testing.T, admin, offline app) {
 	}
 }
 
-// TestKratosDoesNotTakeTokens: this is why tokens are never sent there (kratos#4129).
+// TestKratosDoesNotTakeTokens shows why tokens are never sent to Kratos (kratos#4129).
 func TestKratosDoesNotTakeTokens(t *testing.T) {
 	s, _ := tokenSite(t)
 	p := s.register(t, 1)
 	client := &ory.Client{PublicURL: s.PublicURL}
 	t.Cleanup(client.CloseIdleConnections)
 	if _, err := client.Whoami(t.Context(), ory.Credential{Kind: session.TokenisedSession, Value: s.tokenise(t, p)}); err == nil {
-		t.Error("it left for Kratos")
+		t.Error("the token was sent to Kratos")
 	}
 	if status, _ := s.start(t, true).sure("Authorization", "Bearer "+s.tokenise(t, p)); status != 401 {
 		t.Errorf("no Tokens: %d", status)
 	}
 }
 
-// who is asked again while it is not known, as sure is.
+// who verifies a token, again while the answer is "don't know", as sure does.
 func (a app) who(jwt string, policies ...session.Policy) (p *symbolon.Principal, err error) {
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		p, err = a.v.Authenticate(bearerRequest(jwt), policies...)

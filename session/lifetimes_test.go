@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Every lifetime has a test on a clock of its own:
+// Every lifetime has a test with a clock of its own:
 //
-//	an answer: MaxStale, the session's own end        TestStaleness
-//	an answer in use, asked again in the background   TestRefresh, TestRefreshFails
-//	OutageGrace, extended by a second at a time       TestGrace
-//	a denial, and a 401 for an unknown credential     TestNegativeAnswersAreRemembered, TestDenied
-//	a policy's denial                                 TestPolicies
-//	a known session                                   TestKnownForADay, TestMemoryIsShared
-//	a purge                                           TestPurgesAreKept
-//	the edge cache of Ory Network                     TestEdgeCache
-//	a question; the breaker's pause and its wait      TestQuestionTimeout, TestBreaker, TestStall
-//	items that are pending for other replicas         TestMemoryDown, TestTellAgain
+// 	an answer: MaxStale, the session's own end        TestStaleness
+// 	an answer in use, asked again in the background   TestRefresh, TestRefreshFails
+// 	OutageGrace, extended by a second at a time       TestGrace
+// 	a denial, and a 401 for an unknown credential     TestNegativeAnswersAreRemembered, TestDenied
+// 	a policy's denial                                 TestPolicies
+// 	a known session                                   TestKnownForADay, TestMemoryIsShared
+// 	a purge                                           TestPurgesAreKept
+// 	the edge cache of Ory Network                     TestEdgeCache
+// 	a question; the breaker's pause and its wait      TestQuestionTimeout, TestBreaker, TestStall
+// 	items that are pending for other replicas         TestMemoryDown, TestTellAgain
 
-// TestKnownForADay: a session that was not used for a day is still known, so that a 401
-// is proved by the admin API. After two days it counts as never seen.
+// TestKnownForADay checks that a session that was not used for a day is still known, so
+// that the admin API is asked about a 401. After two days it is not known any more.
 func TestKnownForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -33,7 +33,7 @@ func TestKnownForADay(t *testing.T) {
 			time.Sleep(hours * time.Hour)
 			w.set(func() { w.tableBroken = false })
 			other, _ := w.person(n)
-			w.ask(byToken(other)) // others sign in
+			w.ask(byToken(other)) // other people sign in
 			w.set(func() { w.tableBroken = true })
 			if status, _ := w.ask(byToken(token)); status != want {
 				t.Errorf("%d, want %d", status, want)
@@ -45,8 +45,8 @@ func TestKnownForADay(t *testing.T) {
 	})
 }
 
-// TestPurgesAreKept: a purge is remembered while any answer from before it may count,
-// with the longest grace and after many other purges, and no longer.
+// TestPurgesAreKept checks that a purge is remembered as long as an answer from before it
+// may be used, with the longest grace and after many other purges, and no longer.
 func TestPurgesAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -63,7 +63,7 @@ func TestPurgesAreKept(t *testing.T) {
 				t.Fatalf("minute %d: %d", minute, status)
 			}
 			if status, _ := w.ask(byToken(stays)); status != 200 {
-				t.Fatalf("minute %d: %d to somebody else", minute, status)
+				t.Fatalf("minute %d: %d for another person", minute, status)
 			}
 			time.Sleep(time.Minute)
 		}

@@ -17,8 +17,9 @@ type account struct {
 	Limit int
 }
 
-// TestLoad: a row is read once for an answer, is found without an allocation, is
-// refreshed with the answer and purged with it. Two loaders do not affect each other.
+// TestLoad checks that a row is read once for an answer, is found without an allocation,
+// is refreshed with the answer and purged with it, and that two loaders do not affect
+// each other.
 func TestLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -61,25 +62,26 @@ func TestLoad(t *testing.T) {
 		}
 		plan.Store("lead")
 		time.Sleep(9 * time.Second)
-		through(h, byToken(token)) // refreshed behind this one
+		through(h, byToken(token)) // refreshed after this request
 		synctest.Wait()
 		through(h, byToken(token))
 		if got.Plan != "lead" {
 			t.Errorf("refreshed: %+v", got)
 		}
 		if _, ok := accounts.From(t.Context()); ok {
-			t.Error("a row of nobody")
+			t.Error("a row without a user")
 		}
 		other := &Verifier{Linker: w.v.Linker, Log: w.v.Log}
 		foreign := Load(other, func(context.Context, symbolon.User) (account, error) { return account{}, nil })
 		p, err := w.v.Authenticate(byToken(token))
 		if _, ok := foreign.From(symbolon.WithPrincipal(t.Context(), p)); ok || err != nil {
-			t.Errorf("a row of another verifier, %v", err)
+			t.Errorf("got a row of another verifier, %v", err)
 		}
 	})
 }
 
-// TestLoadFails: a person whose row cannot be read is not let in, and nothing is kept.
+// TestLoadFails checks that a person whose row cannot be read is not let in, and nothing
+// is cached.
 func TestLoadFails(t *testing.T) {
 	for name, load := range map[string]func() error{
 		"error":   func() error { return errors.New("down") },
@@ -107,7 +109,7 @@ func TestLoadFails(t *testing.T) {
 	}
 }
 
-// TestLoadWith: a test of a handler needs no session.
+// TestLoadWith tests a handler without a session.
 func TestLoadWith(t *testing.T) {
 	v := &Verifier{}
 	accounts := Load(v, func(context.Context, symbolon.User) (account, error) { return account{}, nil })
@@ -120,6 +122,6 @@ func TestLoadWith(t *testing.T) {
 		t.Errorf("%v, %+v %v, %s %v", got, a, ok, name, ok2)
 	}
 	if _, ok := names.From(accounts.With(ctx, symbolon.User{ID: "7"}, account{})); ok {
-		t.Error("a row of another user")
+		t.Error("got a row of another user")
 	}
 }

@@ -50,15 +50,15 @@ func TestOptional(t *testing.T) {
 	status, said = through(h, byToken("ory_st_other"))
 	expect(t, status, said, 503, "unavailable")
 	status, said = through(h, request())
-	expect(t, status, said, 200, "nobody") // who shows nothing needs no Ory
+	expect(t, status, said, 200, "nobody") // a request without a credential needs no Ory
 }
 
-// TestErrorFunc: the application writes the answer and can tell a denial from "don't
-// know".
+// TestErrorFunc checks that the application writes the answer and can distinguish a
+// denial from "don't know".
 func TestErrorFunc(t *testing.T) {
 	w := newWorld(t)
 	w.v.ErrorFunc = func(rw http.ResponseWriter, _ *http.Request, err error) {
-		if err == ErrUnauthenticated { //nolint:errorlint // it is the very value
+		if err == ErrUnauthenticated { //nolint:errorlint // exactly this value
 			rw.WriteHeader(303)
 			return
 		}

@@ -46,8 +46,8 @@ func hijacked(raw string) http.HandlerFunc {
 	}
 }
 
-// oddAnswers is the list of INVARIANTS §4-O: the answers of whoami with the status for a
-// credential that was never seen. Zero is 503.
+// oddAnswers is the list of INVARIANTS §4-O: answers of whoami, with the status for an
+// unknown credential. 0 means 503.
 func oddAnswers() map[string]struct {
 	h      http.HandlerFunc
 	status int
@@ -126,9 +126,9 @@ func oddAnswers() map[string]struct {
 	}
 }
 
-// TestOddAnswers: only complete evidence lets a request in, only a proved 401 is 401, and
-// everything else is 503. A cached answer counts for exactly MaxStale whatever Ory says
-// meanwhile.
+// TestOddAnswers checks that only complete evidence lets a request in, that only a proved
+// 401 is 401, and that everything else is 503. A cached answer is used for exactly
+// MaxStale, whatever Ory answers meanwhile.
 func TestOddAnswers(t *testing.T) {
 	for name, odd := range oddAnswers() {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func oddAnswer(t *testing.T, odd http.HandlerFunc, want int) {
 	if status, said := through(h, byToken("ory_st_new")); status != want {
 		t.Errorf("uncached: got %d %s, want %d", status, said, want)
 	}
-	// Now a session that was let in once.
+	// Now a session that was let in before.
 	time.Sleep(time.Minute)
 	whoami.Store(says(200, "application/json", whoamiOK))
 	if status, said := through(h, byToken("ory_st_seen")); status != 200 {
@@ -165,8 +165,8 @@ func oddAnswer(t *testing.T, odd http.HandlerFunc, want int) {
 	}
 }
 
-// oddOry is a healthy Ory but for whoami, spoken to in real HTTP over pipes, so
-// that synctest can run it. Its admin API knows the session as revoked.
+// oddOry is an Ory that works except for whoami. It speaks real HTTP over pipes, so that
+// synctest can run it. Its admin API has the session as revoked.
 func oddOry(t *testing.T, whoami *atomic.Value) http.Handler {
 	l := pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +199,7 @@ func oddOry(t *testing.T, whoami *atomic.Value) http.Handler {
 		client.CloseIdleConnections()
 		_ = srv.Close()
 	})
-	// Bubbles begin in the year 2000, before the answers' times.
+	// Bubbles begin in the year 2000, which is before the times in the answers.
 	w.v.Now = func() time.Time { return time.Now().AddDate(26, 10, 0) }
 	return w.v.Require(http.HandlerFunc(whoIs))
 }
@@ -241,8 +241,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestRateLimitIsShared: after a 429 no question is sent for as long as Ory demands, and
-// nobody is logged out.
+// TestRateLimitIsShared checks that after a 429 no question is sent until the time that
+// Ory demands, and that nobody is logged out.
 func TestRateLimitIsShared(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)

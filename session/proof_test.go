@@ -12,14 +12,15 @@ import (
 	"github.com/symbolon-id/symbolon/internal/flight"
 )
 
-// expire waits until all cached answers are too old. The known sessions stay known.
+// expire waits until all cached answers are too old. Known sessions stay known.
 func expire() { time.Sleep(11 * time.Second) }
 
-// TestFalse401: while Kratos says 401 to a valid session, nobody is logged out.
+// TestFalse401 checks that nobody is logged out while Kratos answers 401 to a valid
+// session.
 func TestFalse401(t *testing.T) {
 	faults := map[string]func(*world){
 		"database down": func(w *world) { w.down = true },
-		"table broken":  func(w *world) { w.tableBroken = true }, // readiness and admin are fine
+		"table broken":  func(w *world) { w.tableBroken = true }, // readiness and the admin API work
 		"sessions unreadable": func(w *world) {
 			w.tableBroken = true
 			w.answer = func(r *http.Request) *http.Response {
@@ -29,7 +30,7 @@ func TestFalse401(t *testing.T) {
 				return nil
 			}
 		},
-		"admin says plain 404": func(w *world) {
+		"admin answers a plain 404": func(w *world) {
 			w.tableBroken = true
 			w.answer = func(r *http.Request) *http.Response {
 				if strings.HasPrefix(r.URL.Path, "/admin/") {
@@ -80,7 +81,7 @@ func TestFalse401(t *testing.T) {
 				}
 				w.set(func() { w.down, w.tableBroken, w.answer = false, false, nil })
 				if status, _ := w.ask(byToken(token)); status != 200 {
-					t.Errorf("all is well again: %d", status)
+					t.Errorf("after the fault: %d", status)
 				}
 				if log := w.log.String(); !strings.Contains(log, "503") || strings.Contains(log, token) {
 					t.Errorf("log: %s", log)
@@ -90,7 +91,7 @@ func TestFalse401(t *testing.T) {
 	}
 }
 
-// TestTrue401: a known session that has ended is refused.
+// TestTrue401 checks that a known session that has ended is refused.
 func TestTrue401(t *testing.T) {
 	ends := map[string]func(*fakeSession){
 		"revoked":           func(s *fakeSession) { s.active = false },
@@ -111,7 +112,7 @@ func TestTrue401(t *testing.T) {
 				if w.times("whoami") != 2 || w.times("session") != 1 || w.times("probe") != 0 {
 					t.Errorf("%v", w.asked)
 				}
-				// What is over for good is proved once, and stays so in an outage.
+				// A final end is proved once and stays proved in an outage.
 				final := name != "identity inactive"
 				for range 3 {
 					expire()
@@ -126,21 +127,21 @@ func TestTrue401(t *testing.T) {
 				if status, _ := w.ask(byToken(token)); (status == 401) != final {
 					t.Errorf("%d in an outage", status)
 				}
-				// If Ory should let it in again, so do we.
+				// If Ory lets the session in again, Symbolon does too.
 				w.set(func() {
 					w.down = false
 					s.active, s.inactive, s.deleted, s.expires = true, false, false, time.Now().Add(time.Hour)
 				})
 				expire()
 				if status, _ := w.ask(byToken(token)); status != 200 {
-					t.Errorf("%d when it is good again", status)
+					t.Errorf("%d after the session is valid again", status)
 				}
 			})
 		})
 	}
 }
 
-// TestUnknown401: for a credential that was never seen, Ory's health is the proof.
+// TestUnknown401 checks that for an unknown credential, Ory's health is the proof.
 func TestUnknown401(t *testing.T) {
 	path := func(p string, resp func() *http.Response) func(*http.Request) *http.Response {
 		return func(r *http.Request) *http.Response {
@@ -155,7 +156,7 @@ func TestUnknown401(t *testing.T) {
 		status int
 		admin  int // status without an admin URL
 	}{
-		"all is well":   {func(*world) {}, 401, 401},
+		"no fault":      {func(*world) {}, 401, 401},
 		"database down": {func(w *world) { w.down = true }, 503, 503},
 		"not ready": {func(w *world) {
 			w.answer = path("/health/ready", func() *http.Response { return response(503, body500) })
@@ -172,10 +173,10 @@ func TestUnknown401(t *testing.T) {
 		"probe an object": {func(w *world) {
 			w.answer = path("/admin/sessions", func() *http.Response { return response(200, "{}") })
 		}, 503, 401},
-		"whoami then says 500": {func(w *world) {
+		"whoami then answers 500": {func(w *world) {
 			w.answer = second("/sessions/whoami", func() *http.Response { return response(500, body500) })
 		}, 503, 503},
-		"whoami then says 429": {func(w *world) {
+		"whoami then answers 429": {func(w *world) {
 			w.answer = second("/sessions/whoami", func() *http.Response { return response(429, "") })
 		}, 503, 503},
 	}
@@ -196,7 +197,7 @@ func TestUnknown401(t *testing.T) {
 	}
 }
 
-// second answers the second question for a path.
+// second returns resp for the second question to a path.
 func second(p string, resp func() *http.Response) func(*http.Request) *http.Response {
 	n := 0
 	return func(r *http.Request) *http.Response {
@@ -209,7 +210,7 @@ func second(p string, resp func() *http.Response) func(*http.Request) *http.Resp
 	}
 }
 
-// TestFaultEndsWhileItIsProved: the second whoami finds the session good.
+// TestFaultEndsWhileItIsProved has a second whoami that finds the session valid.
 func TestFaultEndsWhileItIsProved(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)
@@ -223,8 +224,8 @@ func TestFaultEndsWhileItIsProved(t *testing.T) {
 	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
 }
 
-// TestProofIsShared: many unknown credentials cost one proof of health, and none of them
-// gets a proof that began before its own 401.
+// TestProofIsShared checks that many unknown credentials cost one proof of health, and
+// that none of them gets a proof that began before its own 401.
 func TestProofIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -248,8 +249,8 @@ func TestProofIsShared(t *testing.T) {
 	})
 }
 
-// TestProofPanics: a panic of the application's transport is "don't know", and the next
-// proof is made.
+// TestProofPanics checks that a panic of the application's transport is "don't know", and
+// that the next proof is made.
 func TestProofPanics(t *testing.T) {
 	w := newWorld(t)
 	w.answer = func(r *http.Request) *http.Response {
@@ -268,7 +269,8 @@ func TestProofPanics(t *testing.T) {
 	}
 }
 
-// TestProofBeginsAfterThe401: a proof that was under way before the 401 proves nothing.
+// TestProofBeginsAfterThe401 checks that a proof that began before the 401 proves
+// nothing.
 func TestProofBeginsAfterThe401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s flight.Group[int, int]
@@ -279,7 +281,7 @@ func TestProofBeginsAfterThe401(t *testing.T) {
 		synctest.Wait()
 		go func() { _, err := s.After(t.Context(), 0, f); results <- err }()
 		go func() { _, err := s.After(t.Context(), 0, f); results <- err }()
-		synctest.Wait() // both wait
+		synctest.Wait() // both callers wait
 		close(release)
 		for range 3 {
 			if err := <-results; err != nil {
@@ -292,7 +294,8 @@ func TestProofBeginsAfterThe401(t *testing.T) {
 	})
 }
 
-// TestWithoutAdmin: without an admin API the proof for a known session is readiness, too.
+// TestWithoutAdmin checks that without an admin API readiness is also the proof for a
+// known session.
 func TestWithoutAdmin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t).withoutAdmin()

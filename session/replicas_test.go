@@ -17,8 +17,8 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// board is the memory that replicas share. sqlstore has its own tests and the end-to-end
-// ones.
+// board is the shared memory of replicas. The real one is tested in sqlstore and end to
+// end.
 type board struct {
 	mu     sync.Mutex
 	known  map[[32]byte]string
@@ -57,7 +57,7 @@ func (b *board) set(down bool) {
 	b.down = down
 }
 
-// seat is one replica's access to a board.
+// seat is a replica's access to a board.
 type seat struct {
 	*board
 	heard  int
@@ -99,7 +99,7 @@ func (s *seat) Hear(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// replica makes another verifier with the same Ory and store.
+// replica returns another verifier with the same Ory and store.
 func (w *world) replica(t *testing.T, b *board) *Verifier {
 	v := &Verifier{Linker: &link.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
 	t.Cleanup(v.Close)
@@ -114,9 +114,9 @@ func (w *world) status(v *Verifier, token string) int {
 	return status
 }
 
-// TestMemoryIsShared: a replica that has never seen a session proves its 401 by the
-// memory of another. The memory is written in batches, once a day for each session, and
-// read only for proofs.
+// TestMemoryIsShared checks that a replica that has never seen a session proves its 401
+// by the memory of another replica. The memory is written in batches, once a day per
+// session, and read only for proofs.
 func TestMemoryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
@@ -136,11 +136,11 @@ func TestMemoryIsShared(t *testing.T) {
 		if !slices.Equal(b.writes, []int{50}) || b.recall != 0 {
 			t.Errorf("written %v, read %d times", b.writes, b.recall)
 		}
-		w.set(func() { w.tableBroken = true }) // readiness and admin API are fine: only the memory proves it
+		w.set(func() { w.tableBroken = true }) // readiness and the admin API are good, so only the memory can prove the 401
 		fresh := w.replica(t, b)
 		for _, token := range tokens {
 			if status := w.status(fresh, token); status != 503 {
-				t.Errorf("a replica that was just started: %d", status)
+				t.Errorf("a replica that has just started: %d", status)
 			}
 		}
 		if b.recall != 50 {
@@ -148,12 +148,12 @@ func TestMemoryIsShared(t *testing.T) {
 		}
 		w.set(func() { w.tableBroken = false; sessions[0].active = false })
 		if status := w.status(fresh, tokens[0]); status != 401 {
-			t.Errorf("one that was really revoked: %d", status)
+			t.Errorf("a session that was really revoked: %d", status)
 		}
 		if status := w.status(fresh, tokens[1]); status != 200 || b.recall != 50 {
 			t.Errorf("%d, read %d times", status, b.recall)
 		}
-		// The same day nothing is written again, the next day it is.
+		// Nothing is written again on the same day, but on the next day.
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		w.status(a, tokens[1])
@@ -176,15 +176,15 @@ func TestMemoryIsShared(t *testing.T) {
 	})
 }
 
-// closeAll ends goroutines before their synctest bubble ends.
+// closeAll stops goroutines before their synctest bubble ends.
 func closeAll(vs ...*Verifier) {
 	for _, v := range vs {
 		v.Close()
 	}
 }
 
-// TestMemoryDown: requests never wait for the memory. A failed write is repeated later. A
-// failed read is "don't know".
+// TestMemoryDown checks that requests never wait for the memory. A failed write is
+// repeated later. A failed read is "don't know".
 func TestMemoryDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}, down: true}
@@ -195,13 +195,13 @@ func TestMemoryDown(t *testing.T) {
 			t.Errorf("%d after %s", status, time.Since(began))
 		}
 		if status := w.status(other, "ory_st_junk"); status != 503 {
-			t.Errorf("junk, or seen by another replica? %d", status)
+			t.Errorf("perhaps known to another replica: %d", status)
 		}
 		w.set(func() { s.active = false })
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if status := w.status(a, token); status != 401 {
-			t.Errorf("what the process itself knows: %d", status)
+			t.Errorf("known to this process: %d", status)
 		}
 		if a.Stats().MemoryPending != 1 || !a.Stats().BroadcastDown {
 			t.Errorf("%+v", a.Stats())
@@ -215,7 +215,7 @@ func TestMemoryDown(t *testing.T) {
 		if status := w.status(other, "ory_st_junk"); status != 401 {
 			t.Errorf("junk: %d", status)
 		}
-		// Close writes what is left.
+		// Close writes pending entries.
 		later, _ := w.person(2)
 		w.status(a, later)
 		closeAll(a, other)
@@ -225,8 +225,8 @@ func TestMemoryDown(t *testing.T) {
 	})
 }
 
-// TestSilentBroadcast: a call of Hear that does not return, whatever its context says, counts
-// as down after three seconds. When it returns, the purges of the meantime apply.
+// TestSilentBroadcast checks that the broadcast is down if a call of Hear does not return
+// for three seconds and ignores its context. After its return the missed purges apply.
 func TestSilentBroadcast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
@@ -264,8 +264,8 @@ func TestSilentBroadcast(t *testing.T) {
 // listenTest is how long a call of seat.Hear takes.
 const listenTest = 500 * time.Millisecond
 
-// TestPurgeEverywhere: every purge on one replica reaches all within a second: Purge,
-// Revoke, and a changed bond.
+// TestPurgeEverywhere checks that every purge reaches all replicas within a second:
+// Purge, Revoke, and a changed link.
 func TestPurgeEverywhere(t *testing.T) {
 	ways := map[string]func(w *world, v *Verifier, s *fakeSession) error{
 		"Purge": func(_ *world, v *Verifier, s *fakeSession) error {
@@ -321,8 +321,9 @@ func TestPurgeEverywhere(t *testing.T) {
 	}
 }
 
-// TestTellAgain: a failed broadcast is repeated, a broadcast that is too large becomes
-// "everything", and a replica that could not hear for a while misses nothing.
+// TestTellAgain checks that a failed broadcast is repeated, that a broadcast that is too
+// large becomes "everything", and that a replica that could not receive for a while
+// misses nothing.
 func TestTellAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
@@ -359,7 +360,7 @@ func TestTellAgain(t *testing.T) {
 	})
 }
 
-// TestRevokeErrors: a session that cannot be revoked is purged all the same.
+// TestRevokeErrors checks that a session that cannot be revoked is still purged.
 func TestRevokeErrors(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSecondFactor: the address where Ory asks for the second factor is passed on, if it
-// is a plain address.
+// TestSecondFactor checks that Ory's address for the second factor is passed on if it is
+// a plain address.
 func TestSecondFactor(t *testing.T) {
 	const good = "https://ory.example/self-service/login/browser?aal=aal2"
 	for body, want := range map[string]string{
@@ -20,7 +20,7 @@ func TestSecondFactor(t *testing.T) {
 		`"redirect_browser_to":"https://a@evil.example/"`:                     "",
 		`"redirect_browser_to":"https://x/\r\nSet-Cookie: a=b"`:               "",
 		`"redirect_browser_to":"https://x\\@evil.example/"`:                   "",
-		`"redirect_browser_to":"https://x/?t=ory_st_secret"`:                  "", // the credential itself
+		`"redirect_browser_to":"https://x/?t=ory_st_secret"`:                  "", // has a credential
 		`"redirect_browser_to":"https://x/` + strings.Repeat("a", 3000) + `"`: "",
 		`"redirect_browser_to":7`:                                             "",
 		`"redirect_browser_to":null`:                                          "",
@@ -41,6 +41,6 @@ func TestSecondFactor(t *testing.T) {
 		}
 	}
 	if SecondFactorURL(ErrAAL2Required) != "" || SecondFactorURL(nil) != "" {
-		t.Error("a policy's second factor has an address")
+		t.Error("a policy's denial has an address")
 	}
 }

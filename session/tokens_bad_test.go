@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
-// TestBadTokens: no bad token lets anybody in or causes a question to Ory, and the good
-// token from which each was made does let in.
+// TestBadTokens checks that no bad token is accepted or causes a question to Ory, and
+// that the good token from which each was made is accepted.
 func TestBadTokens(t *testing.T) {
 	w, _ := tokenWorld(t)
 	_, s := w.person(1)
@@ -32,7 +32,7 @@ func TestBadTokens(t *testing.T) {
 		t.Errorf("%d bad tokens", len(bad))
 	}
 	for name, token := range bad {
-		for range 2 { // also when the answer is remembered
+		for range 2 { // also from the cache
 			if status, said := w.ask(byBearer(token)); status != 401 || said != "unauthenticated" {
 				t.Errorf("%s: %d %s", name, status, said)
 			}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestKeysAreRotated: a new key counts as soon as it is published, and an old one only
-// while it is published.
+// TestKeysAreRotated checks that a new key is accepted as soon as it is published, and an
+// old key only while it is published.
 func TestKeysAreRotated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keysOnce()
@@ -30,7 +30,7 @@ func TestKeysAreRotated(t *testing.T) {
 			t.Fatal(got)
 		}
 		if got := tokenStatus(w.v, tokenise(p)); got != 503 || s.times() != 1 {
-			t.Errorf("a key that may have been published a moment ago: %d, read %d times", got, s.times())
+			t.Errorf("a key that may be new: %d, read %d times", got, s.times())
 		}
 		time.Sleep(keysPause)
 		if got := tokenStatus(w.v, tokenise(p)); got != 401 || s.times() != 2 {
@@ -41,9 +41,9 @@ func TestKeysAreRotated(t *testing.T) {
 		if got := tokenStatus(w.v, tokenise(p)); got != 200 || s.times() != 3 {
 			t.Errorf("a new key: %d, read %d times", got, s.times())
 		}
-		s.set(func() { s.body = jwksOf(t, "es", "ES256", k.ES.Public()) }) // the old one is withdrawn
+		s.set(func() { s.body = jwksOf(t, "es", "ES256", k.ES.Public()) }) // the old key is removed
 		time.Sleep(keysAge + time.Second)
-		_ = tokenStatus(w.v, tokenise(p)) // who finds the set old has it read
+		_ = tokenStatus(w.v, tokenise(p)) // the request finds the set too old, which starts a reading
 		synctest.Wait()
 		if got := tokenStatus(w.v, first); got != 401 {
 			t.Errorf("a token whose key was withdrawn, verified before: %d", got)
@@ -51,7 +51,7 @@ func TestKeysAreRotated(t *testing.T) {
 		if got := tokenStatus(w.v, byEd()); got == 200 {
 			t.Errorf("a withdrawn key: %d", got)
 		}
-		// The same kid with another key is another key.
+		// Another key with the same kid is a different key.
 		good := tokenise(p)
 		if got := tokenStatus(w.v, good); got != 200 {
 			t.Errorf("the new key: %d", got)
@@ -67,8 +67,8 @@ func TestKeysAreRotated(t *testing.T) {
 	})
 }
 
-// TestKeysThatCannotBeRead: the last keys count while the set cannot be read, and for
-// other keys the answer is "don't know".
+// TestKeysThatCannotBeRead checks that the last keys are used while the set cannot be
+// read, and that for other keys the answer is "don't know".
 func TestKeysThatCannotBeRead(t *testing.T) {
 	faults := map[string]func(*jwksServer){
 		"no connection": func(s *jwksServer) { s.err = errors.New("connection refused") },
@@ -98,7 +98,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 			s.set(func() { s.body, s.status, s.err, s.latency, s.header = allKeys(t), 0, nil, 0, nil })
 			time.Sleep(keysPause)
 			if got := tokenStatus(w.v, tokenise(p)); got != 200 {
-				t.Errorf("%s, and well again: %d", name, got)
+				t.Errorf("%s, after the fault: %d", name, got)
 			}
 			s.set(func() { fault(s) })
 			for range 4 {
@@ -111,17 +111,17 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 				}
 			}
 			if w.v.Stats().Tokens.KeyFaults == 0 || !strings.Contains(w.log.String(), "public keys of Ory's tokens cannot be read") {
-				t.Errorf("%s: nothing tells of it", name)
+				t.Errorf("%s: the log does not report it", name)
 			}
 			if name == "private keys" && !strings.Contains(w.log.String(), "publish only the public halves") {
-				t.Error("a stolen key, and nothing says so")
+				t.Error("the set has private keys, but the log does not report it")
 			}
 		})
 	}
 }
 
-// TestKeysAreReadSeldom: many strangers send tokens with unknown kids for a minute. There
-// is one reading at a time, and one in ten seconds.
+// TestKeysAreReadSeldom sends many tokens with unknown kids for a minute. There is one
+// reading at a time, and at most one in ten seconds.
 func TestKeysAreReadSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := tokenWorld(t)
@@ -147,7 +147,8 @@ func TestKeysAreReadSeldom(t *testing.T) {
 	})
 }
 
-// TestKeysInFiles: a path, file:// and base64:// work, and a file is read again.
+// TestKeysInFiles checks that a path, file:// and base64:// work, and that a file is read
+// again.
 func TestKeysInFiles(t *testing.T) {
 	k := keysOnce()
 	path := filepath.Join(t.TempDir(), "jwks.json")
@@ -181,7 +182,7 @@ func TestKeysInFiles(t *testing.T) {
 		write(allKeys(t))
 		time.Sleep(keysPause)
 		if got := tokenStatus(w.v, tokenise(p)); got != 200 {
-			t.Errorf("in the file by now: %d", got)
+			t.Errorf("now in the file: %d", got)
 		}
 	})
 	for name, text := range map[string]string{"private": `{"keys":[{"kty":"EC","d":"AA"}]}`, "nothing": ""} {

@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// tokenReplica makes another verifier for tokens with the same Ory and store.
+// tokenReplica returns another verifier for tokens with the same Ory and store.
 func (w *world) tokenReplica(t *testing.T, b *board, s *jwksServer) *Verifier {
 	v := &Verifier{Linker: &link.Linker{Ory: w.client, Store: w.store, Log: w.v.Log}, Log: w.v.Log, Memory: b, Broadcast: &seat{board: b}}
 	tokens := *w.v.Tokens
@@ -27,9 +27,10 @@ func tokenStatus(v *Verifier, jwt string) int {
 	return status
 }
 
-// TestTokenRevoked: a session or an identity that is revoked through one replica is
-// refused by every replica within a second, even by a replica that starts later, until
-// the token expires. Other people's tokens and later sessions are not affected.
+// TestTokenRevoked checks that a session or an identity that is revoked through one
+// replica is refused by every replica within a second, also by a replica that starts
+// later, until the token expires. Other people's tokens and later sessions are not
+// affected.
 func TestTokenRevoked(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -49,7 +50,7 @@ func TestTokenRevoked(t *testing.T) {
 			var err error
 			if all {
 				err = one.Revoke(t.Context(), symbolon.IdentityID(revoked.identity))
-				w.set(func() { again.active = true }) // who signs in again
+				w.set(func() { again.active = true }) // the person signs in again
 			} else {
 				err = one.RevokeSession(t.Context(), revoked.id)
 			}
@@ -70,7 +71,7 @@ func TestTokenRevoked(t *testing.T) {
 						t.Errorf("replica %d after %d min: %d", n+1, minute, got)
 					}
 					if tokenStatus(v, stays) != 200 || tokenStatus(v, tokenise(again)) != 200 {
-						t.Errorf("replica %d after %d min: somebody else is out", n+1, minute)
+						t.Errorf("replica %d after %d min: another person is refused", n+1, minute)
 					}
 				}
 				time.Sleep(time.Minute)
@@ -79,8 +80,8 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
-// TestTokenPurged: after a purge the admin API is asked once. An active session goes on.
-// While the admin API does not answer, the answer is "don't know".
+// TestTokenPurged checks that after a purge the admin API is asked once. An active
+// session continues. While the admin API does not answer, the answer is "don't know".
 func TestTokenPurged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -106,7 +107,7 @@ func TestTokenPurged(t *testing.T) {
 		good("the identity was purged", 1)
 		w.v.PurgeSession("")
 		w.v.PurgeSession("something else")
-		good("somebody else was purged", 0)
+		good("another person was purged", 0)
 		w.v.purge(everything)
 		good("everybody was purged", 1)
 		w.set(func() { w.down = true })
@@ -122,8 +123,9 @@ func TestTokenPurged(t *testing.T) {
 	})
 }
 
-// TestTokenPurgedWithoutAdmin: without an admin API a token that was issued before the
-// purge, or in the ten seconds after it, is refused. A newer token is good.
+// TestTokenPurgedWithoutAdmin checks that without an admin API a token that was issued
+// before the purge, or in the ten seconds after it, is refused. A newer token is
+// accepted.
 func TestTokenPurgedWithoutAdmin(t *testing.T) {
 	for _, withoutSid := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -144,23 +146,23 @@ func TestTokenPurgedWithoutAdmin(t *testing.T) {
 			w.v.Purge(symbolon.IdentityID(s.identity))
 			for range 10 {
 				if tokenStatus(w.v, before) != 401 || tokenStatus(w.v, tokenise(s, more)) != 401 {
-					t.Error("issued before, and good")
+					t.Error("a token from before the purge was accepted")
 				}
 				if tokenStatus(w.v, tokenise(other, more)) != 200 {
-					t.Error("somebody else is out")
+					t.Error("another person is refused")
 				}
 				time.Sleep(time.Second)
 			}
 			time.Sleep(time.Second)
 			if tokenStatus(w.v, before) != 401 || tokenStatus(w.v, tokenise(s, more)) != 200 {
-				t.Error("a newer one counts, and no older one")
+				t.Error("wrong answer for a newer or an older token")
 			}
 		})
 	}
 }
 
-// TestTokenFromBeforeTheStart: without a broadcast the admin API is asked once about each
-// token that is older than the process.
+// TestTokenFromBeforeTheStart checks that without a broadcast the admin API is asked once
+// about each token that is older than the process.
 func TestTokenFromBeforeTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -178,14 +180,14 @@ func TestTokenFromBeforeTheStart(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := w.times("session"); n < 13 || n > 14 { // and every 5 s about the one that has ended
+		if n := w.times("session"); n < 13 || n > 14 { // and every 5 s about the session that has ended
 			t.Errorf("the admin API was asked %d times", n)
 		}
 	})
 }
 
-// TestTokenWaitsForPurges: a process that has not yet received the earlier purges lets no
-// token in.
+// TestTokenWaitsForPurges checks that a process that has not yet received the earlier
+// purges accepts no token.
 func TestTokenWaitsForPurges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, keys := tokenWorld(t)
@@ -199,7 +201,7 @@ func TestTokenWaitsForPurges(t *testing.T) {
 		b.set(false)
 		time.Sleep(time.Second)
 		if got := tokenStatus(v, jwt); got != 200 {
-			t.Errorf("it hears: %d", got)
+			t.Errorf("after the broadcast is back: %d", got)
 		}
 		b.set(true)
 		time.Sleep(2 * time.Second)
@@ -218,15 +220,15 @@ func TestTokenWaitsForPurges(t *testing.T) {
 	})
 }
 
-// TestTokenFirstSeen: an identity without a user gets one from the identity that is read
-// at Ory, and never from the token.
+// TestTokenFirstSeen checks that an identity without a user gets one from Ory's identity,
+// and never from the token.
 func TestTokenFirstSeen(t *testing.T) {
 	w, _ := tokenWorld(t)
 	_, s := w.person(1)
 	id := symbolon.IdentityID(s.identity)
 	w.store.deny = map[symbolon.IdentityID]error{id: &symbolon.DenyError{Identity: id, Err: symbolon.ErrOnHold}}
 	for name, test := range map[string]struct {
-		state  string // at Ory; empty: 404
+		state  string // state at Ory; empty: 404
 		status int
 		said   string
 	}{"": {"", 401, "unauthenticated"}, "inactive": {"inactive", 401, "unauthenticated"}, "active": {"active", 403, "link_on_hold"}} {
@@ -241,8 +243,8 @@ func TestTokenFirstSeen(t *testing.T) {
 	expect(t, status, said, 503, "unavailable")
 }
 
-// TestTokenClock: the wall clock is set back by an hour. No known token lives longer
-// because of it, and no revoked token comes back.
+// TestTokenClock sets the wall clock back by an hour. No known token lives longer, and no
+// revoked token is accepted again.
 func TestTokenClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -270,8 +272,8 @@ func TestTokenClock(t *testing.T) {
 	})
 }
 
-// TestTokenBound: the published bound covers a token that was issued just before its
-// session was revoked at Ory by another program.
+// TestTokenBound checks that the published bound covers a token that was issued just
+// before another program revoked its session at Ory.
 func TestTokenBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -285,7 +287,7 @@ func TestTokenBound(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if late := last.Sub(began); late > w.v.Bound() || late < 59*time.Minute {
-			t.Errorf("let in for %s, the bound is %s", late, w.v.Bound())
+			t.Errorf("accepted for %s, the bound is %s", late, w.v.Bound())
 		}
 	})
 }

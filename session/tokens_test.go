@@ -18,8 +18,8 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// TestTokensOff: without Tokens a JWT is the application's own. It is no session, is sent
-// nowhere and hinders nothing.
+// TestTokensOff checks that without Tokens a JWT belongs to the application. It is not a
+// session, it is not sent to Ory, and other credentials work beside it.
 func TestTokensOff(t *testing.T) {
 	w := newWorld(t)
 	token, s := w.person(1)
@@ -43,8 +43,8 @@ func TestTokensOff(t *testing.T) {
 	}
 }
 
-// TestTokensOfOthers: with Tokens, a JWT of another issuer or for another audience is
-// still the application's own. It is refused before any key is read for it.
+// TestTokensOfOthers checks that with Tokens, a JWT of another issuer or audience still
+// belongs to the application. It is refused before any key is read.
 func TestTokensOfOthers(t *testing.T) {
 	w, keys := tokenWorld(t)
 	keys.body = `{"keys":[]}`
@@ -61,15 +61,15 @@ func TestTokensOfOthers(t *testing.T) {
 		}
 	}
 	if len(w.asked) != 0 || keys.times() > 1 || w.v.Stats().Sessions != 0 {
-		t.Errorf("Ory was asked %v, the keys %d times, %d answers are remembered", w.asked, keys.times(), w.v.Stats().Sessions)
+		t.Errorf("Ory was asked %v, the keys were read %d times, %d answers are cached", w.asked, keys.times(), w.v.Stats().Sessions)
 	}
 	status, said := w.ask(byBearer(tokenise(s)))
-	expect(t, status, said, 503, "unavailable") // there are no keys to tell
+	expect(t, status, said, 503, "unavailable") // there are no keys to verify with
 	status, said = through(w.v.Optional(whoIsHandler), byBearer(tokenise(s)))
 	expect(t, status, said, 503, "unavailable")
 }
 
-// TestTokenIssuers: the issuer is compared as text, however JSON encodes it.
+// TestTokenIssuers checks that the issuer is compared as text, however JSON encodes it.
 func TestTokenIssuers(t *testing.T) {
 	for _, issuer := range []string{tokenIssuer, "https://ory.example/a?b=1&c=<2>", `quoted "ory"`, "https://öry.example/"} {
 		w, _ := tokenWorld(t)
@@ -86,8 +86,8 @@ func TestTokenIssuers(t *testing.T) {
 	}
 }
 
-// TestWinnerWithTokens: all 15 subsets of four credentials of four people. Two different
-// Authorization headers are both ignored.
+// TestWinnerWithTokens tests all 15 subsets of four credentials of four people. Two
+// different Authorization headers are both ignored.
 func TestWinnerWithTokens(t *testing.T) {
 	w, _ := tokenWorld(t)
 	token, byHeader := w.person(1)
@@ -99,11 +99,11 @@ func TestWinnerWithTokens(t *testing.T) {
 	jwt := tokenise(byJWT)
 	w.answer = func(r *http.Request) *http.Response {
 		if strings.Contains(r.Header.Get("Authorization")+r.Header.Get("Cookie")+r.Header.Get("X-Session-Token")+r.URL.String(), jwt[:40]) {
-			t.Error("a JWT leaves for Ory")
+			t.Error("a JWT was sent to Ory")
 		}
 		return nil
 	}
-	for round := range 2 { // uncached, cached
+	for round := range 2 { // not cached, then cached
 		for set := 1; set < 16; set++ {
 			var header []string
 			var want *fakeSession
@@ -135,8 +135,8 @@ func TestWinnerWithTokens(t *testing.T) {
 	}
 }
 
-// TestTokenPrincipal: the principal has the claims of the token, for every kind of
-// answer.
+// TestTokenPrincipal checks that the principal has the claims of the token, for every
+// kind of answer.
 func TestTokenPrincipal(t *testing.T) {
 	w, _ := tokenWorld(t)
 	rows := Load(w.v, func(_ context.Context, u symbolon.User) (string, error) { return "row of " + string(u.ID), nil })
@@ -171,7 +171,7 @@ func TestTokenPrincipal(t *testing.T) {
 
 func tokenOf(w *world, s *fakeSession) string { return credOf(w, s).Value }
 
-// TestTokenPolicies: a missing claim never meets a policy.
+// TestTokenPolicies checks that a missing claim never satisfies a policy.
 func TestTokenPolicies(t *testing.T) {
 	w, _ := tokenWorld(t)
 	_, s := w.person(1)
@@ -188,7 +188,7 @@ func TestTokenPolicies(t *testing.T) {
 		"aal in capitals":     {members{"aal": "AAL2"}, AAL2, 403, "aal2_required"},
 		"fresh":               {nil, Fresh(time.Minute), 200, ""},
 		"old":                 {members{"authenticated_at": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339Nano)}, Fresh(time.Minute), 403, "not_fresh"},
-		"freshness not said":  {members{"authenticated_at": nil}, Fresh(1000 * time.Hour), 403, "not_fresh"},
+		"no time of sign-in":  {members{"authenticated_at": nil}, Fresh(1000 * time.Hour), 403, "not_fresh"},
 		"verified":            {nil, Verified, 200, ""},
 		"verification denied": {members{"email_verified": false}, Verified, 403, "not_verified"},
 		"verification null":   {members{"email_verified": json.RawMessage("null")}, Verified, 403, "not_verified"},
@@ -204,7 +204,8 @@ func TestTokenPolicies(t *testing.T) {
 	}
 }
 
-// TestUserClaim: the claim has to name the ledger's user. It never chooses a user.
+// TestUserClaim checks that the claim must name the ledger's user, and never selects a
+// user.
 func TestUserClaim(t *testing.T) {
 	w, _ := tokenWorld(t)
 	w.v.Tokens.UserClaim = "user_id"
@@ -234,8 +235,9 @@ func TestUserClaim(t *testing.T) {
 	}
 }
 
-// TestTokenIsVerifiedOnce: the signature is verified once and the row is read as often as
-// for any session. The token never counts after exp. Ory is not asked and may be down.
+// TestTokenIsVerifiedOnce checks that the signature is verified once and the row is read
+// as often as for a session. The token is refused after exp. Ory is not asked and may be
+// down.
 func TestTokenIsVerifiedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -260,7 +262,8 @@ func TestTokenIsVerifiedOnce(t *testing.T) {
 	})
 }
 
-// TestTokenAndRow: a user who is put on hold or deleted is noticed within MaxStale.
+// TestTokenAndRow checks that a hold or a deletion of the user is noticed within
+// MaxStale.
 func TestTokenAndRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -274,7 +277,7 @@ func TestTokenAndRow(t *testing.T) {
 		w.store.mu.Unlock()
 		time.Sleep(defaultMaxStale)
 		status, said = w.ask(byBearer(jwt))
-		expect(t, status, said, 403, "cannot_create") // nobody has a row, and a token makes none
+		expect(t, status, said, 403, "cannot_create") // no row exists, and a token makes none
 		w.store.mu.Lock()
 		w.store.deny, w.store.fail = nil, errDown
 		w.store.mu.Unlock()
@@ -284,8 +287,8 @@ func TestTokenAndRow(t *testing.T) {
 	})
 }
 
-// TestTokenLeeway: the signer's clock may be ten seconds ahead, but the expiry has no
-// leeway.
+// TestTokenLeeway checks that the signer's clock may be ten seconds ahead, and that the
+// expiry has no leeway.
 func TestTokenLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
@@ -307,12 +310,13 @@ func TestTokenLeeway(t *testing.T) {
 			}
 		}
 		if !strings.Contains(w.log.String(), "lives longer than auth.jwt.max_life") {
-			t.Errorf("a template's ttl is too long, and nothing says so: %s", w.log.String())
+			t.Errorf("a template's ttl is too long, but the log does not report it: %s", w.log.String())
 		}
 	})
 }
 
-// TestTokensChecked: wrong fields of Tokens let nobody in, and Check names them.
+// TestTokensChecked checks that with wrong fields of Tokens nobody is let in, and that
+// Check names the fields.
 func TestTokensChecked(t *testing.T) {
 	w := newWorld(t)
 	w.v.Tokens = &jwt.Verifier{JWKS: "ftp://keys.example/jwks.json"}
@@ -326,8 +330,8 @@ func TestTokensChecked(t *testing.T) {
 	}
 }
 
-// BenchmarkTokens: a cached token, a token that is verified, and an application's own,
-// which is not cached.
+// BenchmarkTokens measures a cached token, a token that is verified, and an application's
+// own token, which is not cached.
 func BenchmarkTokens(b *testing.B) {
 	w, _ := tokenWorld(b)
 	w.v.Log = slog.New(slog.DiscardHandler)
@@ -354,7 +358,7 @@ func BenchmarkTokens(b *testing.B) {
 	b.Run("foreign", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := w.v.Authenticate(foreign); err == nil {
-				b.Fatal("it lets in")
+				b.Fatal("the token was accepted")
 			}
 		}
 	})

@@ -10,13 +10,13 @@ import (
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
-// What makes tokens.
+// The settings of the tokens.
 const (
 	tokenIssuer   = jwttest.Issuer
 	tokenAudience = jwttest.Audience
 
 	keysPause = 10 * time.Second // between two readings of the keys
-	keysAge   = 10 * time.Minute // when they are read again
+	keysAge   = 10 * time.Minute // age at which they are read again
 )
 
 type members = jwttest.Members
@@ -30,7 +30,7 @@ var (
 	headerES = jwttest.Header
 )
 
-// signed holds the claims of a session's token.
+// signed returns the claims of a session's token.
 func signed(s *fakeSession) jwttest.Session {
 	return jwttest.Session{ID: s.id, Identity: s.identity, AAL: s.aal, Authenticated: s.authenticated, Verified: s.verified}
 }
@@ -39,7 +39,7 @@ func claimsFor(s *fakeSession, now time.Time, life time.Duration) members {
 	return jwttest.Claims(signed(s), now, life)
 }
 
-// tokenise makes a good token of a session.
+// tokenise returns a valid token of a session.
 func tokenise(s *fakeSession, more ...members) string {
 	claims := claimsFor(s, time.Now(), 10*time.Minute)
 	for _, m := range more {

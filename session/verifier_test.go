@@ -33,13 +33,13 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// TestStaleness: no answer counts longer than MaxStale after its question was sent, nor
-// longer than the session.
+// TestStaleness checks that no answer is used longer than MaxStale after its question was
+// sent, and not longer than the session.
 func TestStaleness(t *testing.T) {
 	tests := []struct {
 		name                    string
 		maxStale, left, latency time.Duration
-		lives                   time.Duration // from when the answer is there
+		lives                   time.Duration // from the arrival of the answer
 	}{
 		{"default", 0, time.Hour, 0, 10 * time.Second},
 		{"configured", 3 * time.Second, time.Hour, 0, 3 * time.Second},
@@ -61,7 +61,7 @@ func TestStaleness(t *testing.T) {
 				w.set(func() { s.active = false; w.latency = 0 })
 				time.Sleep(test.lives - time.Millisecond)
 				if status, _ := w.ask(byToken(token)); status != 200 {
-					t.Errorf("%d within its time", status)
+					t.Errorf("%d while the answer is valid", status)
 				}
 				time.Sleep(time.Millisecond)
 				status, said := w.ask(byToken(token))
@@ -72,7 +72,8 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
-// TestSlowerThanItCounts: an answer that arrives after MaxStale lets nobody in.
+// TestSlowerThanItCounts checks that an answer that arrives after MaxStale lets nobody
+// in.
 func TestSlowerThanItCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -83,7 +84,7 @@ func TestSlowerThanItCounts(t *testing.T) {
 	})
 }
 
-// TestWallClockSteps: the age of an answer does not depend on the wall clock.
+// TestWallClockSteps checks that the age of an answer does not depend on the wall clock.
 func TestWallClockSteps(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestWallClockSteps(t *testing.T) {
 			w.set(func() { s.active = false })
 			time.Sleep(9 * time.Second)
 			if status, _ := w.ask(byToken(token)); status != 200 {
-				t.Errorf("%s: %d within its time", step, status)
+				t.Errorf("%s: %d while the answer is valid", step, status)
 			}
 			time.Sleep(time.Second)
 			status, said := w.ask(byToken(token))
@@ -157,7 +158,7 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestLinkerFails: every other error of the Linker is "don't know", including
+// TestLinkerFails checks that every other error of the Linker is "don't know", including
 // ErrNotFound.
 func TestLinkerFails(t *testing.T) {
 	for _, err := range []error{symbolon.ErrUnavailable, symbolon.ErrNotFound, symbolon.ErrConflict, errors.New("database is locked")} {
@@ -206,14 +207,15 @@ func TestPolicies(t *testing.T) {
 		if w.times("whoami") != 1 {
 			t.Errorf("policies ask Ory: %v", w.asked)
 		}
-		// Who has stepped up is let in at once, not after MaxStale.
+		// A person who has completed the second factor is let in at once, not after
+		// MaxStale.
 		w.set(func() { s.aal, s.verified = "aal2", true })
 		time.Sleep(time.Second)
 		yes(AAL2, Verified, Policy{})
 		if w.times("whoami") != 2 {
 			t.Errorf("%v", w.asked)
 		}
-		// Repeating the question does not make Ory work more than once a second.
+		// Repeated requests ask Ory at most once a second.
 		time.Sleep(61 * time.Second)
 		yes()
 		for range 50 {
@@ -222,7 +224,7 @@ func TestPolicies(t *testing.T) {
 		if w.times("whoami") != 3 {
 			t.Errorf("%v", w.asked)
 		}
-		// A "no" is not given on old evidence when Ory cannot be asked.
+		// While Ory cannot be asked, an old answer is not used for a denial.
 		time.Sleep(2 * time.Second)
 		w.set(func() { w.down = true })
 		status, said := w.ask(byToken(token), Fresh(time.Minute))
@@ -231,9 +233,9 @@ func TestPolicies(t *testing.T) {
 	})
 }
 
-// TestStepUp: a person who has just completed the second factor is let in, even if a
-// request in the background was answered a moment before, and even if its question is
-// still under way.
+// TestStepUp checks that a person who has just completed the second factor is let in,
+// also if a background request was answered a moment before, and also if its question
+// still runs.
 func TestStepUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -247,7 +249,7 @@ func TestStepUp(t *testing.T) {
 
 		w.set(func() { s.aal, w.latency = "aal1", 0 })
 		time.Sleep(11 * time.Second)
-		w.answer = func(r *http.Request) *http.Response { // answered at once, arriving late
+		w.answer = func(r *http.Request) *http.Response { // answered at once, received late
 			resp := w.shown(s)
 			resp.Body = &slowBody{resp.Body.(interface{ Read([]byte) (int, error) }), time.Second}
 			return resp
@@ -264,7 +266,7 @@ func TestStepUp(t *testing.T) {
 		if status := <-before; status != 200 {
 			t.Errorf("the page in the background: %d", status)
 		}
-		// Whoever has not is asked about once a second.
+		// For a person without a second factor Ory is asked once a second.
 		w.set(func() { s.aal, w.answer = "aal1", nil })
 		time.Sleep(11 * time.Second)
 		asked := w.times("whoami")
@@ -287,7 +289,7 @@ func TestAAL2Required(t *testing.T) {
 		status, said := w.ask(byToken(token))
 		expect(t, status, said, 403, "aal2_required")
 	}
-	w.set(func() { s.needsAAL2, s.aal = false, "aal2" }) // the second factor is shown
+	w.set(func() { s.needsAAL2, s.aal = false, "aal2" }) // the person has completed the second factor
 	status, said := w.ask(byToken(token), AAL2)
 	expect(t, status, said, 200, string(userOf(symbolon.IdentityID(s.identity))))
 }
@@ -310,20 +312,20 @@ func TestPurge(t *testing.T) {
 				expect(t, status, said, 401, "unauthenticated")
 				before := w.times("whoami")
 				if status, _ := w.ask(byToken(other)); status != 200 || w.times("whoami") != before {
-					t.Error("somebody else was purged")
+					t.Error("another person was purged")
 				}
 			})
 		})
 	}
 }
 
-// TestPurgeInFlight: an answer that was on its way when its session was purged lets
-// nobody in.
+// TestPurgeInFlight checks that an answer that was under way during a purge of its
+// session lets nobody in.
 func TestPurgeInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		token, s := w.person(1)
-		w.answer = func(r *http.Request) *http.Response { // answered at once, arriving late
+		w.answer = func(r *http.Request) *http.Response { // answered at once, received late
 			if r.URL.Path != "/sessions/whoami" || !s.active {
 				return nil
 			}
@@ -361,7 +363,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 
 func (b *slowBody) Close() error { return nil }
 
-// TestMassPurge: beyond the limit of remembered purges every answer is void.
+// TestMassPurge checks that beyond the limit of remembered purges every answer is void.
 func TestMassPurge(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.person(1)
@@ -374,10 +376,10 @@ func TestMassPurge(t *testing.T) {
 	}
 	before := w.times("whoami")
 	if status, _ := w.ask(byToken(token)); status != 200 || w.times("whoami") != before+1 {
-		t.Error("not everything was void")
+		t.Error("an answer from before the purges was used")
 	}
 	if status, _ := w.ask(byToken(token)); status != 200 || w.times("whoami") != before+1 {
-		t.Error("what was asked afterwards is void")
+		t.Error("an answer from after the purges was not used")
 	}
 }
 
@@ -389,7 +391,7 @@ func TestClose(t *testing.T) {
 	w.v.Close()
 	w.v.Close()
 	if status, _ := w.ask(byToken(token)); status != 200 {
-		t.Errorf("what is cached: %d", status)
+		t.Errorf("from the cache: %d", status)
 	}
 	status, said := w.ask(byToken(other))
 	expect(t, status, said, 503, "unavailable")

@@ -23,33 +23,32 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// network lies between a verifier and an Ory in memory, so that synctest can run it: it
-// is slow, refuses connections, counts the questions, and answers otherwise.
+// network is between a verifier and an Ory in memory, so that synctest can run it. It can
+// be slow, refuse connections, count the questions, and replace answers.
 type network struct {
 	*fakeory.Ory
 	mu      sync.Mutex
 	people  []*fakeSession
-	asked   map[string]int // "whoami", "ready", "probe", "session"
+	asked   map[string]int // number of "whoami", "ready", "probe", "session"
 	latency time.Duration
-	begun   chan string // when set, every question is announced here
+	begun   chan string // if set, receives every question
 
-	flying, most int  // questions under way, and the most there ever were
-	refuse       bool // connections
+	flying, most int  // running questions, and their maximum
+	refuse       bool // refuse connections
 
-	down        bool // the database: fakeory.DatabaseDown
-	tableBroken bool // a table of whoami's: fakeory.TableBroken
+	down        bool // as fakeory.DatabaseDown
+	tableBroken bool // as fakeory.TableBroken
 	answer      func(*http.Request) *http.Response
 	repair      map[fakeory.Fault]func()
 }
 
-// fakeSession is a session as a test wants it. What changes in [network.set] is told to
-// the Ory.
+// fakeSession is a session. [network.set] passes changes on to the Ory.
 type fakeSession struct {
-	token         string // or cookie
+	token         string // or the value of a cookie
 	id, identity  string
 	active        bool
-	inactive      bool // the identity
-	deleted       bool // the identity
+	inactive      bool // of the identity
+	deleted       bool // of the identity
 	aal           string
 	needsAAL2     bool
 	verified      bool
@@ -105,7 +104,7 @@ func (f *network) otherwise(r *http.Request) (resp *http.Response) {
 	return resp
 }
 
-// hold begins a fault or ends it.
+// hold starts a fault or ends it.
 func (f *network) hold(wanted bool, fault fakeory.Fault) {
 	repair, held := f.repair[fault]
 	switch {
@@ -143,7 +142,7 @@ func response(status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// put tells the Ory what a session is.
+// put stores a session at the Ory.
 func (f *network) put(s *fakeSession) {
 	if s.deleted {
 		_ = f.DeleteIdentity(context.Background(), s.identity)
@@ -162,7 +161,7 @@ func (f *network) put(s *fakeSession) {
 		IssuedAt: s.authenticated, ExpiresAt: s.expires})
 }
 
-// shown is an answer that shows a session.
+// shown returns an answer with a session.
 func (f *network) shown(s *fakeSession) *http.Response {
 	r, _ := http.NewRequest(http.MethodGet, f.AdminURL+"/admin/sessions/"+s.id+"?expand=identity", nil) //nolint:noctx // answered in memory
 	resp, err := f.Ory.RoundTrip(r)
@@ -172,7 +171,7 @@ func (f *network) shown(s *fakeSession) *http.Response {
 	return resp
 }
 
-// json is a session as Ory shows it.
+// json returns a session in Ory's form.
 func (f *network) json(s *fakeSession) string {
 	text, err := io.ReadAll(f.shown(s).Body)
 	if err != nil {
@@ -203,13 +202,13 @@ func (f *network) times(what string) int {
 	return f.asked[what]
 }
 
-// fakeStore makes a user for every identity, or refuses to.
+// fakeStore makes a user for every identity, or refuses.
 type fakeStore struct {
 	symbolon.Store
 	mu    sync.Mutex
 	deny  map[symbolon.IdentityID]error
 	fail  error
-	hold  symbolon.IdentityID // a finding is opened about it
+	hold  symbolon.IdentityID // a finding is opened for this identity
 	panic bool
 	looks int
 }
@@ -246,7 +245,7 @@ func (s *fakeStore) Write(_ context.Context, q symbolon.Query, _ func(symbolon.E
 	return symbolon.Outcome{Plan: symbolon.Plan{Err: s.deny[q.Reading.Identity.ID]}}, nil
 }
 
-// world is a verifier between an Ory in memory and a fake store.
+// world is a verifier with an Ory in memory and a fake store.
 type world struct {
 	*network
 	store  *fakeStore
@@ -283,13 +282,13 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// withoutAdmin takes the admin URL away.
+// withoutAdmin removes the admin URL.
 func (w *world) withoutAdmin() *world {
 	w.v.Linker.Ory = &ory.Client{PublicURL: w.PublicURL, HTTP: &http.Client{Transport: w.network}}
 	return w
 }
 
-// person signs somebody in and returns the token.
+// person signs a person in and returns the token.
 func (w *world) person(n int) (string, *fakeSession) {
 	s := &fakeSession{token: fmt.Sprintf("ory_st_person%026d", n),
 		id: fmt.Sprintf("%08d-5e55-4000-8000-000000000000", n), identity: fmt.Sprintf("%08d-1de0-4000-8000-000000000000", n), active: true, aal: "aal1",
@@ -301,7 +300,7 @@ func (w *world) person(n int) (string, *fakeSession) {
 	return s.token, s
 }
 
-// shows gives a session another token, or a cookie.
+// shows gives a session another token or a cookie.
 func (w *world) shows(s *fakeSession, value string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -309,7 +308,7 @@ func (w *world) shows(s *fakeSession, value string) {
 	w.put(s)
 }
 
-// credOf is a person's credential.
+// credOf returns a person's credential.
 func credOf(_ *world, s *fakeSession) ory.Credential {
 	return ory.Credential{Kind: ory.SessionToken, Value: s.token}
 }
@@ -324,8 +323,8 @@ func request(header ...string) *http.Request {
 
 func byToken(token string) *http.Request { return request("X-Session-Token", token) }
 
-// ask sends a request through Require and returns the status, the user and the
-// error's code.
+// ask sends a request through Require and returns the status and the user or the error's
+// code.
 func (w *world) ask(r *http.Request, policies ...Policy) (status int, said string) {
 	return through(w.v.RequireWith(policies...)(whoIsHandler), r)
 }

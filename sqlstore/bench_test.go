@@ -12,9 +12,9 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// The link transaction beside a bare insert of the same three rows: the user's,
-// the ledger's and the event's, in one transaction, by statements that know
-// nothing. Both databases write as in production.
+// BenchmarkLink compares a link with a bare insert of the same three rows (user, ledger
+// entry, event) in one transaction without checks. Both databases are durable as in
+// production.
 //
 //	go test ./sqlstore -run xxx -bench . -benchtime 2s
 func BenchmarkLink(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkLink(b *testing.B) {
 			_, err := linkNew(store, symbolon.UserID(newUUID()))
 			return err
 		}
-		reserved := func() error { // as the link hook does it: look, then write
+		reserved := func() error { // as the link hook does: look, then write
 			id := identityWith(`{"email":"ada@example.com","name":"Ada"}`)
 			user := minter.Mint(time.Now())
 			q := symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}, Claims: []symbolon.UserID{user}}
@@ -64,7 +64,7 @@ func BenchmarkLink(b *testing.B) {
 	}
 }
 
-// BenchmarkLook is what a request costs whose session is not cached.
+// BenchmarkLook measures the look-up for a request whose session is not cached.
 func BenchmarkLook(b *testing.B) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		db := openDurable(b, dialect)
@@ -118,7 +118,8 @@ func openDurable(b *testing.B, dialect sqlstore.Dialect) database {
 	return db
 }
 
-// bareInsert is what an application would do by hand, prepared where that helps.
+// bareInsert does what an application would write itself, with prepared statements where
+// they help.
 func bareInsert(b *testing.B, db database) func() error {
 	prefix := "symbolon."
 	if db.dialect == sqlstore.SQLite {
@@ -139,7 +140,7 @@ func bareInsert(b *testing.B, db database) func() error {
 		stmts = append(stmts, stmt)
 	}
 	ctx := context.Background()
-	turn := make(chan struct{}, 1) // fair to the bare insert: it queues in memory as well
+	turn := make(chan struct{}, 1) // fair to the bare insert, which also waits in memory
 	return func() error {
 		if db.dialect == sqlstore.SQLite {
 			turn <- struct{}{}
@@ -156,7 +157,7 @@ func bareInsert(b *testing.B, db database) func() error {
 			{"default", id, user, at, "0123456789abcdef0123456789abcdef"},
 			{"default", at, id, user},
 		} {
-			if _, err := tx.StmtContext(ctx, stmts[i]).ExecContext(ctx, args...); err != nil { //nolint:sqlclosecheck // ends with tx
+			if _, err := tx.StmtContext(ctx, stmts[i]).ExecContext(ctx, args...); err != nil { //nolint:sqlclosecheck // closed with tx
 				return err
 			}
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestLookOfARequest: what a request is told, by a shorter way where the bond stands, is
-// what everybody else is told.
+// TestLookOfARequest checks that a request with an existing link gets the same evidence
+// by a shorter query as every other source.
 func TestLookOfARequest(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -36,8 +36,8 @@ func TestLookOfARequest(t *testing.T) {
 			ids[name] = link.Identity
 		}
 		claims := map[string][]symbolon.UserID{"nobody": nil, "the user": {linked.User}, "another": {other.User}, "both": {linked.User, other.User},
-			"a stranger": {symbolon.UserID(newUUID())}, "what is no ID": {"ada"}, "nothing, thrice": {"", "", ""},
-			"the user, and nothing": {"", linked.User, ""}}
+			"a stranger": {symbolon.UserID(newUUID())}, "an invalid ID": {"ada"}, "three empty claims": {"", "", ""},
+			"the user and empty claims": {"", linked.User, ""}}
 		for who, id := range ids {
 			for whom, claim := range claims {
 				q := queryFor(symbolon.Identity{ID: id}, claim...)
@@ -54,8 +54,8 @@ func TestLookOfARequest(t *testing.T) {
 	})
 }
 
-// TestLookOfARequestIsShort: where the bond stands the ledger's entry and the row are
-// all that is read. Here there is nothing else to be read.
+// TestLookOfARequestIsShort checks that for an existing link only the ledger entry and
+// the row are read. This database has nothing else.
 func TestLookOfARequestIsShort(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -75,7 +75,7 @@ func TestLookOfARequestIsShort(t *testing.T) {
 			}
 			q.Claims = append(q.Claims, symbolon.UserID(newUUID()))
 			if _, err := store.Read(t.Context(), q); err == nil {
-				t.Errorf("claiming %q: whether the last was somebody's was not read", q.Claims)
+				t.Errorf("claiming %q: the owner of the last claim was not read", q.Claims)
 			}
 		}
 	})

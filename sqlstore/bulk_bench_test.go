@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// BenchmarkBulk makes 500 bonds at once. `make bench-reconcile` has it beside a bare
+// BenchmarkBulk makes 500 links at once. `make bench-reconcile` compares it with a bare
 // insert of the same rows.
 //
 //	go test ./sqlstore -run xxx -bench Bulk

@@ -34,8 +34,8 @@ func (o listedOry) AddPublicMetadata(context.Context, symbolon.IdentityID, strin
 
 var bulkSecret = symbolon.Secret("thirty-two bytes of a test's secret")
 
-// crowd is people of every kind that LinkAll tells apart, n of each, the same on every
-// call. Their IDs are scattered.
+// crowd returns n people of every kind that LinkAll distinguishes. Every call returns the
+// same people. Their IDs are not in order.
 func crowd(n int) (out []symbolon.Identity) {
 	minter := mint.NewMinter("default", bulkSecret)
 	add := func(change func(i int, id *symbolon.Identity)) {
@@ -57,7 +57,7 @@ func crowd(n int) (out []symbolon.Identity) {
 	add(func(_ int, id *symbolon.Identity) { id.MetadataAdmin = []byte(`{"symbolon":{"user":"x","proof":"y"}}`) })
 	reserved := minter.Mint(now())
 	add(func(i int, id *symbolon.Identity) {
-		if i%2 == 0 { // each ID for two: the second gets another
+		if i%2 == 0 { // two identities claim each ID, and the second gets another ID
 			reserved = minter.Mint(now())
 		}
 		id.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, reserved)
@@ -65,7 +65,7 @@ func crowd(n int) (out []symbolon.Identity) {
 	return out
 }
 
-// twin is a database with people in it who were known before.
+// twin is a database in which some of the people are known already.
 func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.Identity) (*people, *link.Linker) {
 	p := openVariant(t, v, dialect)
 	clock := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -78,7 +78,7 @@ func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.I
 	l := &link.Linker{Ory: ory, Store: store, Creator: appOf{}, Secrets: []symbolon.Secret{bulkSecret}, Log: slog.New(slog.DiscardHandler), Now: store.Now}
 	for i, id := range people {
 		switch i % 7 {
-		case 3: // a hand-written hook was here
+		case 3: // linked by a hand-written hook
 			p.insertUser(t, id.ID)
 		case 5:
 			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
@@ -89,8 +89,8 @@ func twin(t *testing.T, v variant, dialect sqlstore.Dialect, people []symbolon.I
 	return p, l
 }
 
-// content returns every row of every table, without the numbers of the rows. The identity of
-// a user replaces its ID, which is random.
+// content returns every row of every table, without the numbers of the rows. A user's ID
+// is random, so its identity replaces it.
 func (p *people) content(t *testing.T) string {
 	t.Helper()
 	prefix := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_", sqlstore.Postgres: "symbolon."}[p.dialect]
@@ -100,7 +100,7 @@ func (p *people) content(t *testing.T) string {
 	}
 	email := "coalesce(email, '-')"
 	if p.users.NewID == sqlstore.ByApplication {
-		email = "'-'" // is the application's own affair
+		email = "'-'" // the table has no such column
 	}
 	var all []string
 	for _, query := range []string{
@@ -122,7 +122,7 @@ func (p *people) content(t *testing.T) string {
 	return strings.Join(all, "\n")
 }
 
-// rows is the answer to a query, as text.
+// rows returns the result of a query as text.
 func (db database) rows(t *testing.T, query string, columns int) (out [][]string) {
 	t.Helper()
 	rows, err := db.Query(query)
@@ -146,8 +146,8 @@ func (db database) rows(t *testing.T, query string, columns int) (out [][]string
 	return out
 }
 
-// One world is linked one by one and its twin all at once: row for row they are the
-// same, on every kind of users table.
+// TestLinkAllIsLink links one database one by one and its twin at once. The rows must be
+// equal, for every kind of users table.
 func TestLinkAllIsLink(t *testing.T) {
 	for _, v := range variants {
 		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
@@ -166,7 +166,7 @@ func TestLinkAllIsLink(t *testing.T) {
 					_, want[s.Identity.ID] = single.Link(t.Context(), s)
 				}
 				plain := one.content(t)
-				for range 2 { // the second time there is nothing to do
+				for range 2 { // the second time changes nothing
 					for i, r := range many.LinkAll(t.Context(), seen) {
 						if err := want[seen[i].Identity.ID]; (r.Err == nil) != (err == nil) {
 							t.Errorf("%s: %v, one by one %v", seen[i].Identity.ID, r.Err, err)
@@ -200,9 +200,9 @@ func differ(want, got string) string {
 	return strings.Join(out[:min(len(out), 20)], "\n")
 }
 
-// TestLinkAllRefused: a refusal by the table concerns only its own identity, and the result is
-// that of linking one by one. A taken e-mail address is left out, or prevents the user if
-// the column is required. A trigger prevents the user too.
+// TestLinkAllRefused checks that a refusal by the table affects only its own identity,
+// with the same result as one by one. An e-mail address that is in use is left out, or
+// prevents the user if the column is required. A trigger also prevents the user.
 func TestLinkAllRefused(t *testing.T) {
 	const trigger = `; create trigger no_bots before insert on people when new.email like 'bot%' begin select raise(abort, 'no bots'); end`
 	const function = `; create function no_bots() returns trigger language plpgsql as $$ begin
@@ -225,7 +225,7 @@ func TestLinkAllRefused(t *testing.T) {
 				for i := range people {
 					address := fmt.Sprintf("p%d@example.org", i)
 					switch {
-					case i >= 7 && i%40 == 5: // the first seven are linked before
+					case i >= 7 && i%40 == 5: // the first seven are linked already
 						address = fmt.Sprintf("p%d@example.org", i/40)
 					case i%50 == 49:
 						address = fmt.Sprintf("bot%d@example.org", i)
@@ -263,7 +263,7 @@ func TestLinkAllRefused(t *testing.T) {
 					t.Errorf("%d were refused", refused)
 				}
 				a, b := one.content(t), other.content(t)
-				if n := strings.Count(a, "\nfinding|"); n != 3+2*min(tt.refused, 1) { // an address of a bot that comes later is let through
+				if n := strings.Count(a, "\nfinding|"); n != 3+2*min(tt.refused, 1) { // the trigger accepts the address of a bot in a later update
 					t.Errorf("%d findings", n)
 				}
 				if a != b {
@@ -274,8 +274,8 @@ func TestLinkAllRefused(t *testing.T) {
 	}
 }
 
-// TestKilledTogether is I8 for LinkAll: its results survive kill -9, and no call is done in
-// part.
+// TestKilledTogether is I8 for LinkAll: its results survive kill -9, and no call is half
+// done.
 func TestKilledTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		acknowledged := killed(t, db, "acknowledge together", size(3, 100))
@@ -285,20 +285,20 @@ func TestKilledTogether(t *testing.T) {
 		}
 		for identity, user := range acknowledged {
 			if links[identity] != user {
-				t.Fatalf("identity %s was acknowledged with user %s and has %q", identity, user, links[identity])
+				t.Fatalf("identity %s was acknowledged with user %s, but has %q", identity, user, links[identity])
 			}
 		}
 		if len(links)%together != 0 {
-			t.Errorf("%d links: the half of a transaction", len(links))
+			t.Errorf("%d links: a transaction is half done", len(links))
 		}
 		halves(t, db)
 	})
 }
 
-// together is how many bonds the child makes at once.
+// together is the number of links in one call of the child.
 const together = 50
 
-// linkTogether makes bonds and says so, until it is killed.
+// linkTogether makes links and prints them until it is killed.
 func linkTogether(t *testing.T, store *sqlstore.Store) {
 	l := linkerOf(store)
 	for {

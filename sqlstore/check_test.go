@@ -14,10 +14,10 @@ func TestCheck(t *testing.T) {
 	const base = "id %key% primary key, ory %key% unique"
 	tests := []struct {
 		name   string
-		table  string // columns; empty: no table of one's own
+		table  string // columns; empty: no table
 		after  string // further SQL
 		users  sqlstore.Users
-		faults []string // a part of each line, in any order; none: all is well
+		faults []string // a part of each line, in any order; none: no fault
 	}{
 		{name: "default"},
 		{name: "default, by the database", users: sqlstore.Users{NewID: sqlstore.ByDatabase}},
@@ -93,11 +93,11 @@ func wantFaults(t *testing.T, err error, want []string) {
 		}
 	}
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		t.Fatalf("a fault passes for an outage: %v", err)
+		t.Fatalf("a fault is reported as an outage: %v", err)
 	}
 }
 
-// Names and expressions from a configuration are judged without a database.
+// TestCheckNames checks names and expressions of a configuration without a database.
 func TestCheckNames(t *testing.T) {
 	db := openEmpty(t, sqlstore.SQLite)
 	bad := []string{"users; drop table x", `users"`, `u"; --`, "a.b.c", ".a", "a.", "1st", "naïve", "a b", "a\x00", strings.Repeat("a", 64), "users--", "'", "$1", "{id}", "*"}
@@ -128,7 +128,7 @@ func everyCall(t *testing.T, s *sqlstore.Store) map[string]error {
 	return map[string]error{"look": look, "write": write, "ticket": ticket, "record": record, "check": s.Check(ctx), "forget": s.Forget(ctx, s.DB, "default", "1")}
 }
 
-// Nothing works before the migrations, and everything says so.
+// TestCheckMigrations checks that before the migrations every call fails and says why.
 func TestCheckMigrations(t *testing.T) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// noOry has no admin API, and is never asked.
+// noOry has no admin API and is never called.
 var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
 func linkerOf(store symbolon.Store) *link.Linker {
@@ -26,12 +26,12 @@ func identityWith(traits string) symbolon.Identity {
 	return symbolon.Identity{ID: symbolon.IdentityID(newUUID()), State: symbolon.Active, Traits: json.RawMessage(traits)}
 }
 
-// A column that cannot be written never stands in the way of the bond.
+// TestColumns checks that a column that cannot be written never prevents the link.
 func TestColumns(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	tests := []struct {
-		name, column, trait string // what is in the traits, as JSON
-		want                string // what is in the column; "-" for null
+		name, column, trait string // trait is the value in the traits, as JSON
+		want                string // value of the column; "-" for null
 		refused             bool
 	}{
 		{name: "text", column: "text", trait: `"Ada"`, want: "Ada"},
@@ -85,7 +85,7 @@ func TestColumns(t *testing.T) {
 				}
 				p.wantFindings(t, l, link, tt.refused)
 
-				// A newer reading of the same writes the same.
+				// A newer reading without a change writes the same values.
 				next := symbolon.Reading{Identity: id, Ticket: link.Ticket + 1}
 				if link, err = l.Link(t.Context(), next); err != nil {
 					t.Fatal(err)
@@ -106,10 +106,10 @@ func sameFloat(a, b string) bool {
 	return errA == nil && errB == nil && x == y
 }
 
-// create makes a fresh users table with one more column.
+// create creates a users table with one more column.
 func create(t *testing.T, db database, extra string, columns map[string]string) *people {
 	t.Helper()
-	// Never the same name twice: connections remember statements with their types.
+	// Table names are not reused, because connections cache statements with their types.
 	table := fmt.Sprintf("people%d", tables.Add(1))
 	p := &people{database: db, variant: variant{users: sqlstore.Users{Table: table, Identity: "ory", Columns: columns}}}
 	key := "uuid"
@@ -154,7 +154,7 @@ func (p *people) wantFindings(t *testing.T, l *link.Linker, link symbolon.Link, 
 	}
 }
 
-// TestPostgresColumns are the kinds that SQLite has no notion of.
+// TestPostgresColumns tests types that SQLite does not have.
 func TestPostgresColumns(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	if _, err := db.Exec(`create type mood as enum ('sad', 'happy'); create domain tiny as varchar(3)`); err != nil {
@@ -197,8 +197,8 @@ func TestPostgresColumns(t *testing.T) {
 	}
 }
 
-// A unique e-mail that somebody has is left out; when it is free again, the next
-// reading writes it and the finding is closed.
+// TestDuplicateEmail leaves a unique e-mail out that another row has. When it is free
+// again, the next reading writes it and the finding is closed.
 func TestDuplicateEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := create(t, db, "email text unique, name text", map[string]string{"email": "traits.email", "name": "traits.name"})
@@ -238,7 +238,7 @@ func TestDuplicateEmail(t *testing.T) {
 		}
 		wantHistory(t, l, id.ID, "", "user.linked finding.opened user.updated finding.closed")
 
-		// An update that is refused leaves what was there, and writes the rest.
+		// A refused update keeps the old value and writes the other columns.
 		other := identityWith(`{"email":"bob@example.com","name":"Bob"}`)
 		bob, err := l.Link(t.Context(), symbolon.Reading{Identity: other})
 		if err != nil {
@@ -276,7 +276,7 @@ func wantHistory(t *testing.T, l *link.Linker, id symbolon.IdentityID, findings,
 	}
 }
 
-// Columns that a row cannot do without, with and without something to fill them.
+// TestMandatoryColumns tests columns that may not be null, with and without a value.
 func TestMandatoryColumns(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		t.Run("a constant", func(t *testing.T) {
@@ -304,7 +304,7 @@ func TestMandatoryColumns(t *testing.T) {
 				t.Fatalf("extra: %q", got)
 			}
 		})
-		t.Run("a path that leads to nothing", func(t *testing.T) {
+		t.Run("a path without a value", func(t *testing.T) {
 			p := create(t, db, "extra text not null", map[string]string{"extra": "traits.extra"})
 			l := linkerOf(p.store(p.DB))
 			id := identityWith(`{}`)
@@ -327,10 +327,10 @@ func TestMandatoryColumns(t *testing.T) {
 			wantHistory(t, l, id.ID, "", "link.held finding.opened user.linked finding.closed")
 			id.Traits = json.RawMessage(`{}`)
 			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: 2}); err != nil || p.extra(t, link.User) != "now" {
-				t.Fatal("a mandatory column was nulled, or stood in the way", err)
+				t.Fatal("a mandatory column was set to null, or prevented the update", err)
 			}
 		})
-		t.Run("a mandatory e-mail that is taken", func(t *testing.T) {
+		t.Run("a mandatory e-mail that is in use", func(t *testing.T) {
 			p := create(t, db, "email text not null unique", map[string]string{"email": "traits.email"})
 			l := linkerOf(p.store(p.DB))
 			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{"email":"a@example.com"}`)}); err != nil {
@@ -341,7 +341,7 @@ func TestMandatoryColumns(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 		})
-		t.Run("by identity, and the row is somebody's", func(t *testing.T) {
+		t.Run("by identity, and the row belongs to another identity", func(t *testing.T) {
 			p := create(t, db, "extra text", nil)
 			p.users.NewID = sqlstore.ByIdentity
 			id := identityWith(`{}`)

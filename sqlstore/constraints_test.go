@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// What the application's own rules refuse: no user, the reason without anybody's
-// data, and a new attempt with every call.
+// TestTableRefuses has rules of the application that refuse a row. There is no user, the
+// reason has no personal data, and every call tries again.
 func TestTableRefuses(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		t.Run("a trigger", func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestTableRefuses(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			if h, err := store.Read(t.Context(), queryFor(id)); err != nil || *h.Link != link || h.Row == nil {
-				t.Fatalf("a bind that failed changed the bond: %+v %v", h, err)
+				t.Fatalf("a failed bind changed the link: %+v %v", h, err)
 			}
 		})
 		t.Run("a foreign key", func(t *testing.T) {
@@ -86,7 +86,8 @@ func (p *people) trigger(t *testing.T, on, when string) {
 	p.must(t, p.sql(`create trigger no_{users} before `+on+` on {users} for each row execute function no_{users}()`))
 }
 
-// The ledger's own tables refuse what is no identity, whoever writes.
+// TestConstraints checks that the ledger's own tables refuse invalid identities from any
+// writer.
 func TestConstraints(t *testing.T) {
 	bad := []string{"", "00000000-0000-0000-0000-000000000000", "9F425A8D-7EFC-4768-8F23-7647A74FDF13", "{9f425a8d-7efc-4768-8f23-7647a74fdf13}",
 		"9f425a8d7efc47688f237647a74fdf13", "9f425a8d-7efc-4768-8f23-7647a74fdf1", "9f425a8d-7efc-4768-8f23-7647a74fdf130", "9f425a8d-7efc-4768-8f23-7647a74fdf1g",

@@ -17,7 +17,7 @@ func TestSQLiteDSN(t *testing.T) {
 	}
 	defer db.Close()
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000", "foreign_keys": "1"} {
-		// Every connection of the pool has them.
+		// Every connection of the pool has these settings.
 		conn, err := db.Conn(context.Background())
 		if err != nil {
 			t.Fatal(err)

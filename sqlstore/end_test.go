@@ -22,7 +22,8 @@ func controlOnly(t *testing.T) *ory.Client {
 	return &ory.Client{PublicURL: fake.PublicURL, AdminURL: fake.AdminURL, HTTP: &http.Client{Transport: fake}}
 }
 
-// TestRowPolicies checks what each policy writes to the row of a user whose identity is gone.
+// TestRowPolicies checks what each policy writes to the row of a user whose identity is
+// gone.
 func TestRowPolicies(t *testing.T) {
 	const table = `create table people (id bigint primary key%s, ory varchar(36) unique, email text %s unique, name text, phone text, active boolean not null)`
 	tests := []struct {
@@ -32,18 +33,18 @@ func TestRowPolicies(t *testing.T) {
 		release  []string
 		anon     []string
 		extra    string // more DDL
-		want     string // the row with "|" between the columns; empty: it is deleted
+		want     string // the row with "|" between the columns; empty: the row is deleted
 		findings string
 	}{
 		{name: "keep", policy: symbolon.KeepRow, want: "ID|a@b.c|Ann|5|true"},
 		{name: "keep, release", policy: symbolon.KeepRow, release: []string{"email"}, want: "ID|-|Ann|5|true"},
-		{name: "keep, release what may not be null", notNull: "not null", policy: symbolon.KeepRow, release: []string{"email"}, want: "ID|gone-USER|Ann|5|true"},
+		{name: "keep, release a column that may not be null", notNull: "not null", policy: symbolon.KeepRow, release: []string{"email"}, want: "ID|gone-USER|Ann|5|true"},
 		{name: "deactivate", policy: symbolon.DeactivateRow, want: "ID|a@b.c|Ann|5|false"},
 		{name: "deactivate by default", want: "ID|a@b.c|Ann|5|false"},
 		{name: "deactivate, release", policy: symbolon.DeactivateRow, release: []string{"email"}, want: "ID|-|Ann|5|false"},
-		{name: "anonymise what comes from the identity", policy: symbolon.AnonymiseRow, want: "-|-|-|5|false"},
-		{name: "anonymise what is named", policy: symbolon.AnonymiseRow, anon: []string{"email", "name", "phone"}, want: "-|-|-|-|false"},
-		{name: "anonymise what may not be null", notNull: "not null", policy: symbolon.AnonymiseRow, want: "-|gone-USER|-|5|false"},
+		{name: "anonymise the columns from the identity", policy: symbolon.AnonymiseRow, want: "-|-|-|5|false"},
+		{name: "anonymise the named columns", policy: symbolon.AnonymiseRow, anon: []string{"email", "name", "phone"}, want: "-|-|-|-|false"},
+		{name: "anonymise a column that may not be null", notNull: "not null", policy: symbolon.AnonymiseRow, want: "-|gone-USER|-|5|false"},
 		{name: "anonymise, refused", notNull: "not null check (length(email) < 6)", policy: symbolon.AnonymiseRow,
 			want: "ID|a@b.c|-|5|false", findings: "row_kept"},
 		{name: "delete", policy: symbolon.DeleteRow},
@@ -113,12 +114,12 @@ func TestRowPolicies(t *testing.T) {
 				}
 				p.must(t, `drop table if exists orders`)
 				p.must(t, `update people set email = null where 1 = 0`)
-				if tt.policy == symbolon.DeleteRow { // nothing refers to the row any more
+				if tt.policy == symbolon.DeleteRow { // no other row refers to this one any more
 					if _, err := l.EndGone(t.Context(), proofs[0]); err != nil {
 						t.Fatal(err)
 					}
 					if got := p.line(t); got != "" {
-						t.Errorf("still there: %s", got)
+						t.Errorf("the row still exists: %s", got)
 					}
 				}
 			})
@@ -143,8 +144,8 @@ func (p *people) line(t *testing.T) string {
 	return fmt.Sprintf("%s|%s|%s|%s|%t", ory, email, name, phone, active)
 }
 
-// TestRewrite: a reading with Rewrite is written even if nothing changed, and Entries returns
-// the active column of the row.
+// TestRewrite checks that a reading with Rewrite is written without a change, and that
+// Entries returns the active column of the row.
 func TestRewrite(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}

@@ -11,7 +11,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestErasures: at most one of a half is under way, and a step is recorded once.
+// TestErasures checks that each identity and user has at most one running erasure, and
+// that a step is recorded once.
 func TestErasures(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -49,7 +50,7 @@ func TestErasures(t *testing.T) {
 		next.Step, next.UpdatedAt = symbolon.EraseSessions, one.RequestedAt.Add(time.Second)
 		next.Evidence = []symbolon.ErasureNote{{Step: symbolon.EraseDeny, At: next.UpdatedAt, Outcome: "denied", Counts: map[string]int{"n": 1}, Tries: 2}}
 		save(next, symbolon.EraseDeny, true)
-		save(next, symbolon.EraseDeny, false) // somebody slower
+		save(next, symbolon.EraseDeny, false) // a slower process
 		got, err := store.Erasure(ctx, "default", "one")
 		if err != nil || got.Step != symbolon.EraseSessions || len(got.Evidence) != 1 || got.Evidence[0].Outcome != "denied" || got.Evidence[0].Counts["n"] != 1 || !got.Evidence[0].At.Equal(next.UpdatedAt) {
 			t.Fatalf("%+v %v", got, err)
@@ -66,12 +67,12 @@ func TestErasures(t *testing.T) {
 		next.Step, next.DoneAt = symbolon.EraseDone, next.UpdatedAt
 		save(next, symbolon.EraseSessions, true)
 		next.Evidence = nil
-		save(next, symbolon.EraseDone, false) // what is done stays as it is
+		save(next, symbolon.EraseDone, false) // a finished erasure does not change
 		if got, err = store.ErasureOf(ctx, "default", "", "u1"); err != nil || !got.Done() || len(got.Evidence) != 1 {
 			t.Fatalf("%+v %v", got, err)
 		}
 		byUser.RequestedAt = one.RequestedAt.Add(-time.Hour)
-		open(byUser, "two") // under way counts for more than done
+		open(byUser, "two") // a running erasure comes before a finished one
 		for _, err := range []error{second(store.Erasure(ctx, "another", "one")), second(store.Erasure(ctx, "default", "nobody's")), second(store.ErasureOf(ctx, "default", "", ""))} {
 			if !errors.Is(err, symbolon.ErrNotFound) {
 				t.Error(err)
@@ -82,7 +83,7 @@ func TestErasures(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestScrubTouchesOnePerson: everybody else's notes stay as they are.
+// TestScrubTouchesOnePerson checks that other people's notes do not change.
 func TestScrubTouchesOnePerson(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -149,7 +150,7 @@ func TestScrubTouchesOnePerson(t *testing.T) {
 			t.Fatal(err)
 		}
 		if gone != 0 || stays < 2 {
-			t.Errorf("%d events of the person still speak, %d of the other", gone, stays)
+			t.Errorf("%d events of the person still have text, %d of the other person", gone, stays)
 		}
 		if some, err := store.SomeLinked(t.Context(), "default", 1); err != nil || len(some) != 1 {
 			t.Errorf("%v %v", some, err)

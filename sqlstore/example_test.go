@@ -15,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
-// An application with a table of its own, and something that every new user must
-// have: the row, the bond and the organisation are there together or not at all.
+// An application with a users table of its own. Every new user needs an organisation: the
+// row, the link and the organisation are written together or not at all.
 func Example() {
 	ctx := context.Background()
 	dir, _ := os.MkdirTemp("", "symbolon")
@@ -52,7 +52,7 @@ func Example() {
 			return err
 		},
 	}
-	if err := store.Check(ctx); err != nil { // says what is missing, in sentences
+	if err := store.Check(ctx); err != nil { // reports every fault as a sentence
 		fmt.Println(err)
 		return
 	}

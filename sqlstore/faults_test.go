@@ -16,8 +16,9 @@ func queryFor(id symbolon.Identity, claims ...symbolon.UserID) symbolon.Query {
 	return symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: id}, Claims: claims}
 }
 
-// A hand-written hook inserts the row between our look and our write: then that
-// row is the link. Only on Postgres can anybody write meanwhile.
+// TestRowAppearsMeanwhile inserts a row between our look and our write, as a hand-written
+// hook may do. This row is then linked. It runs on Postgres only, because SQLite blocks
+// other writers.
 func TestRowAppearsMeanwhile(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)
@@ -35,7 +36,7 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 		t.Fatalf("%+v after %d calls, %v", out, calls, err)
 	}
 
-	// The row that was to be attached is taken by somebody else's hook.
+	// Another identity takes the row that was to be attached.
 	free, other := newUUID(), identityWith(`{}`)
 	p.must(t, p.sql(`insert into {users} (id) values ($1)`), free)
 	calls = 0
@@ -51,7 +52,7 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 		t.Fatalf("%+v after %d calls, %v", out, calls, err)
 	}
 
-	// A decision that never comes to terms with what is there ends.
+	// A decision that conflicts every time ends with an error.
 	calls = 0
 	_, err = store.Write(t.Context(), queryFor(identityWith(`{}`)), func(symbolon.Evidence) (symbolon.Plan, error) {
 		calls++
@@ -62,8 +63,8 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 	}
 }
 
-// SQLite gives the number of a deleted last row again, and the application's own
-// hook may do so for a new identity: its word counts, and Forget works again.
+// TestApplicationReusesAnID gives the ID of a deleted user to a new identity, by SQLite
+// and the application's own hook. The row is then linked, and Forget works again.
 func TestApplicationReusesAnID(t *testing.T) {
 	db := open(t, sqlstore.SQLite)
 	p := &people{database: db, variant: variant{users: sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase}}}
@@ -88,12 +89,12 @@ func TestApplicationReusesAnID(t *testing.T) {
 	}
 	link, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)})
 	if err != nil || link.User == "1" {
-		t.Fatalf("Symbolon itself gave a retired ID out: %+v, %v", link, err)
+		t.Fatalf("Symbolon gave a retired ID out: %+v, %v", link, err)
 	}
 }
 
-// Two moves that want each other's entry wait for each other; Postgres ends one,
-// which is begun again.
+// TestDeadlock has two moves that wait for each other's entry. Postgres cancels one of
+// them, which is then repeated.
 func TestDeadlock(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)
@@ -127,7 +128,8 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
-// The server's default isolation is not ours.
+// TestSerializableByDefault checks that we do not depend on the server's default
+// isolation.
 func TestSerializableByDefault(t *testing.T) {
 	db := openEmpty(t, sqlstore.Postgres)
 	db.dsn += "&default_transaction_isolation=serializable"
@@ -146,7 +148,7 @@ func TestSerializableByDefault(t *testing.T) {
 	wg.Wait()
 }
 
-// One connection is enough, and SQLite's own patience is not needed.
+// TestPoolOfOne needs only one connection and does not use SQLite's busy timeout.
 func TestPoolOfOne(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		db.SetMaxOpenConns(1)
@@ -165,7 +167,7 @@ func TestPoolOfOne(t *testing.T) {
 }
 
 func TestNoBusyTimeout(t *testing.T) {
-	db := database{dialect: sqlstore.SQLite, dsn: filepath.Join(t.TempDir(), "x.db")} // not even a write-ahead log
+	db := database{dialect: sqlstore.SQLite, dsn: filepath.Join(t.TempDir(), "x.db")} // without a write-ahead log
 	db.DB = db.again(t)
 	db.migrate(t)
 	p := create(t, db, "extra text", nil)
@@ -192,7 +194,7 @@ func TestNoBusyTimeout(t *testing.T) {
 	}
 }
 
-// A connection that breaks in the middle leaves nothing.
+// TestConnectionLost checks that a broken connection in the middle leaves nothing.
 func TestConnectionLost(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)
@@ -215,7 +217,8 @@ func TestConnectionLost(t *testing.T) {
 	}
 }
 
-// An error of OnLink that a retry may fix is retried.
+// TestOnLinkSerialization checks that an error of OnLink is retried if a retry may fix
+// it.
 func TestOnLinkSerialization(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)
@@ -233,8 +236,8 @@ func TestOnLinkSerialization(t *testing.T) {
 	}
 }
 
-// The operator moves a user while the application deletes it. Whoever comes first,
-// a retired ID is nobody's in the end, and the history says how it went.
+// TestForgetMeetsMove moves a user while the application deletes it. In every order no
+// identity has a retired ID at the end, and the history is complete.
 func TestForgetMeetsMove(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := create(t, db, "extra text", nil)
@@ -271,7 +274,7 @@ func TestForgetMeetsMove(t *testing.T) {
 			linked := map[sqlstore.Dialect]string{sqlstore.SQLite: `select count(*) from symbolon_links where user_id = $1 and state = 'linked'`,
 				sqlstore.Postgres: `select count(*) from symbolon.links where user_id = $1 and state = 'linked'`}[p.dialect]
 			if n := p.count(t, linked, string(link.User)); n != 0 {
-				t.Fatal("a retired ID is somebody's")
+				t.Fatal("an identity has a retired ID")
 			}
 			r, err := store.Record(t.Context(), "default", string(link.User))
 			if err != nil {

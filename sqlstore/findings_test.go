@@ -15,7 +15,7 @@ func found(i int, kind symbolon.FindingKind) symbolon.Finding {
 	return symbolon.Finding{Identity: person(i).ID, Kind: kind, User: "42", Detail: fmt.Sprintf("detail %d", i)}
 }
 
-// names are the findings in short: 1user_gone.
+// names returns the findings in short form, for example 1user_gone.
 func names(findings []symbolon.Finding) string {
 	var out []string
 	for _, f := range findings {
@@ -24,7 +24,8 @@ func names(findings []symbolon.Finding) string {
 	return strings.Join(out, " ")
 }
 
-// TestFindings are opened once, read page by page in order, and closed.
+// TestFindings checks that findings are opened once, read page by page in order, and
+// closed.
 func TestFindings(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -37,7 +38,7 @@ func TestFindings(t *testing.T) {
 			return n
 		}
 		all := []symbolon.Finding{found(1, symbolon.UserGone), found(1, symbolon.Moved), found(2, symbolon.UserGone), found(3, "orphan_user")}
-		for range 2 { // the second time is nothing
+		for range 2 { // the second time changes nothing
 			if err := store.RecordFindings(ctx, project, symbolon.FromReconcile, all, []symbolon.Finding{found(9, symbolon.UserGone)}); err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +103,7 @@ func TestFindings(t *testing.T) {
 		if n := events(); n != len(all)+2 {
 			t.Errorf("%d events", n)
 		}
-		if err := store.RecordFindings(ctx, project, symbolon.FromReconcile, all[:1], nil); err != nil { // it is so again
+		if err := store.RecordFindings(ctx, project, symbolon.FromReconcile, all[:1], nil); err != nil { // found again
 			t.Fatal(err)
 		}
 		if counts, err := store.CountFindings(ctx, "another"); err != nil || counts[symbolon.UserGone] != 1 {
@@ -111,7 +112,8 @@ func TestFindings(t *testing.T) {
 	})
 }
 
-// TestRuns: one run of a kind at a time; whoever has the lease writes, and nobody else.
+// TestRuns checks that one run of a kind runs at a time, and that only the owner of the
+// lease can write.
 func TestRuns(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -166,7 +168,7 @@ func TestRuns(t *testing.T) {
 			}
 		}
 		if won != 1 {
-			t.Errorf("%d took one lease", won)
+			t.Errorf("%d processes took one lease", won)
 		}
 		if read, err = store.UnfinishedRun(ctx, "default", "reconcile"); err != nil {
 			t.Fatal(err)
@@ -177,7 +179,7 @@ func TestRuns(t *testing.T) {
 			t.Error(err)
 		}
 		if err := store.SaveRun(ctx, over, read); !errors.Is(err, symbolon.ErrConflict) {
-			t.Errorf("it had ended: %v", err)
+			t.Errorf("the run had ended: %v", err)
 		}
 		if _, err := store.UnfinishedRun(ctx, "default", "reconcile"); !errors.Is(err, symbolon.ErrNotFound) {
 			t.Error(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// afterFirst is a transaction that does something between its first statement and the
-// second.
+// afterFirst is a transaction that calls a function between its first and its second
+// statement.
 type afterFirst struct {
 	symbolon.Execer
 	then func()
@@ -44,8 +44,8 @@ func (p *people) noDeadlock(t *testing.T) {
 	}
 }
 
-// TestScrubBesideAnEnd: what was noted of a person is cleared while somebody closes what
-// was found of it.
+// TestScrubBesideAnEnd runs Scrub while another transaction ends the link and closes its
+// findings.
 func TestScrubBesideAnEnd(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := &people{database: db}
@@ -76,9 +76,8 @@ func TestScrubBesideAnEnd(t *testing.T) {
 	p.noDeadlock(t)
 }
 
-// TestForgetBesideAnEnd: the application deletes a user while the bond is ended for
-// good. Both take the locks in one order, so that neither transaction is a deadlock's
-// victim.
+// TestForgetBesideAnEnd deletes a user in the application while its link is ended. Both
+// transactions take the locks in the same order, so there is no deadlock.
 func TestForgetBesideAnEnd(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := &people{database: db}

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// database is an empty, migrated database of either kind.
+// database is an empty, migrated database of one dialect.
 type database struct {
 	*sql.DB
 	dialect sqlstore.Dialect
@@ -57,7 +57,7 @@ func openEmpty(t testing.TB, dialect sqlstore.Dialect) database {
 	return db
 }
 
-// again opens a pool of its own on the same database.
+// again opens another pool on the same database.
 func (db database) again(t testing.TB) *sql.DB {
 	t.Helper()
 	driver := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[db.dialect]

@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestIdentityColumn gives tables the column and the index; a second run does nothing,
-// and what would fail is named.
+// TestIdentityColumn adds the column and the index to tables. A second run changes
+// nothing, and possible failures are reported.
 func TestIdentityColumn(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		ctx := t.Context()
@@ -46,7 +46,7 @@ func TestIdentityColumn(t *testing.T) {
 		if !errors.As(err, &doubled) || len(doubled.Values) != 1 || doubled.Values[0] != `"a" (2 rows)` {
 			t.Errorf("%v", err)
 		}
-		if db.dialect == sqlstore.Postgres { // what a build that failed leaves behind
+		if db.dialect == sqlstore.Postgres { // a failed build of an index leaves an invalid index
 			_, _ = db.ExecContext(ctx, "create unique index concurrently doubles_ory_key on doubles (ory)")
 			run(t, db, "delete from doubles where id = 2")
 			ran, err := s.AddIdentityColumn(ctx)
@@ -61,7 +61,7 @@ func TestIdentityColumn(t *testing.T) {
 	})
 }
 
-// TestTables lists what could be a users table, and not Symbolon's own.
+// TestTables lists possible users tables, without Symbolon's own tables.
 func TestTables(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		run(t, db, "create table members (email varchar(200) not null unique, id integer primary key, plan text default 'free')")
@@ -88,8 +88,8 @@ func TestTables(t *testing.T) {
 	})
 }
 
-// TestUnmake takes bonds back, on every kind of users table, and leaves other people
-// alone.
+// TestUnmake undoes links, on every kind of users table, and does not change other
+// people's rows.
 func TestUnmake(t *testing.T) {
 	for _, v := range variants {
 		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
@@ -113,7 +113,7 @@ func TestUnmake(t *testing.T) {
 				held, err := store.Read(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: person(5)},
 					Claims: []symbolon.UserID{rec.Link.User}})
 				if err != nil || !held.Claims[0].Retired {
-					t.Errorf("its ID may be given out again: %+v %v", held, err)
+					t.Errorf("the user's ID may be given out again: %+v %v", held, err)
 				}
 				for _, id := range []symbolon.IdentityID{ids[0], ids[2]} {
 					if rec, err := store.Record(t.Context(), "default", string(id)); err != nil || rec.Link == nil || rec.Row == nil {
@@ -129,7 +129,7 @@ func TestUnmake(t *testing.T) {
 	}
 }
 
-// TestUnmakeOfARowThatIsNeeded says so and undoes everything.
+// TestUnmakeOfARowThatIsNeeded expects an error and a rollback.
 func TestUnmakeOfARowThatIsNeeded(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}

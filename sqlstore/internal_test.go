@@ -23,7 +23,7 @@ type codeError int
 func (e codeError) Error() string { return fmt.Sprint("code ", int(e)) }
 func (e codeError) Code() int     { return int(e) }
 
-// "Don't know" is never "no".
+// TestRefusedBy checks that "don't know" is never a denial.
 func TestRefusedBy(t *testing.T) {
 	wrapped := func(err error) error { return fmt.Errorf("doing: %w", err) }
 	for _, tt := range []struct {
@@ -59,8 +59,8 @@ func TestRefusedBy(t *testing.T) {
 		{SQLite, codeError(11), false},  // corrupt
 		{SQLite, codeError(13), false},  // full
 		{SQLite, codeError(1), false},   // no such table
-		{Postgres, errors.New("a driver that says nothing"), true},
-		{SQLite, errors.New("a driver that says nothing"), true},
+		{Postgres, errors.New("an error without a code"), true},
+		{SQLite, errors.New("an error without a code"), true},
 		{SQLite, context.Canceled, false},
 		{Postgres, context.DeadlineExceeded, false},
 		{Postgres, driver.ErrBadConn, false},
@@ -115,13 +115,13 @@ func TestMoment(t *testing.T) {
 	}
 }
 
-// TestKey: a claim that the key's type cannot hold names no user.
+// TestKey checks that a claim that the key's type cannot store matches no user.
 func TestKey(t *testing.T) {
 	const id = "9f425a8d-7efc-4768-8f23-7647a74fdf13"
 	for _, tt := range []struct {
 		kind      kind
 		in        symbolon.UserID
-		canonical symbolon.UserID // empty: none
+		canonical symbolon.UserID // empty: no user
 	}{
 		{uuid, id, id},
 		{uuid, "9F425A8D-7EFC-4768-8F23-7647A74FDF13", id},
@@ -153,8 +153,8 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// TestAddIdentityColumnGivesUp: it gives up while another transaction holds the table, so that
-// other transactions do not queue behind it.
+// TestAddIdentityColumnGivesUp checks that AddIdentityColumn gives up while another
+// transaction locks the table, so that other transactions do not wait behind it.
 func TestAddIdentityColumnGivesUp(t *testing.T) {
 	ctx := t.Context()
 	db, err := sql.Open("pgx", symbolontest.SharedPostgres(t).NewDatabase(t))

@@ -38,7 +38,7 @@ func TestEntries(t *testing.T) {
 						t.Errorf("%+v %+v, digest %s %v", e.Link, e, digest, err)
 					}
 					if e.Row == nil || e.User == nil || e.Row.ID != e.Link.User || e.Row.Identity != ids[i] || e.Row.Linked != ids[i] {
-						t.Errorf("its row: %+v %+v", e.Row, e.User)
+						t.Errorf("the row of the entry: %+v %+v", e.Row, e.User)
 					}
 				}
 				stretch, err := store.Entries(t.Context(), "default", ids[1], ids[4], 100)
@@ -58,7 +58,7 @@ func person(i int) symbolon.Identity {
 		Traits: fmt.Appendf(nil, `{"email":"p%d@example.org"}`, i)}
 }
 
-// appOf makes each identity's user, where the application makes its users itself.
+// appOf makes the users of an application that makes its users itself.
 type appOf struct{}
 
 func (appOf) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, error) {
@@ -77,7 +77,7 @@ func linkSome(t *testing.T, store *sqlstore.Store, n int) (ids []symbolon.Identi
 	return ids
 }
 
-// TestEntriesThatDisagree: the application changed its rows behind our backs.
+// TestEntriesThatDisagree changes rows in the application without Symbolon.
 func TestEntriesThatDisagree(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}

@@ -19,30 +19,30 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// loss is what happens to a commit between a program and its database.
+// loss is a fault of a commit between a program and its database.
 type loss int
 
 const (
 	none       loss = iota
-	answerLost      // it is carried out, and the connection breaks
-	neverSent       // the connection breaks before
-	sentLate        // the connection breaks before, and it arrives and is carried out all the same
-	slow            // its answer takes a while
-	hung            // its answer never comes; Postgres only
-	outage          // it is carried out, and the database is away until the next during
+	answerLost      // executed, then the connection breaks
+	neverSent       // the connection breaks before the commit is sent
+	sentLate        // the connection breaks, and the commit is executed later
+	slow            // the answer is slow
+	hung            // no answer; Postgres only
+	outage          // executed, and the database is away until the next call of during
 )
 
 const lateness = 150 * time.Millisecond
 
-// lossy is a way to a database on which commits get lost.
+// lossy is a connection to a database that loses commits.
 type lossy struct {
 	mu    sync.Mutex
-	fault func(n int) loss // of the n-th commit, from 0
+	fault func(n int) loss // for the n-th commit, from 0
 	n     int
 	away  bool
 }
 
-// during makes commits get lost from now on.
+// during starts to lose commits.
 func (l *lossy) during(fault func(n int) loss) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,7 +67,7 @@ func (l *lossy) next() loss {
 	return how
 }
 
-// commits counts the commits since during.
+// commits returns the number of commits since during.
 func (l *lossy) commits() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +76,7 @@ func (l *lossy) commits() int {
 
 func always(what loss) func(int) loss { return func(int) loss { return what } }
 
-// first has the first commits get lost, each in its way.
+// first gives the first commits these faults.
 func first(losses ...loss) func(int) loss {
 	return func(n int) loss {
 		if n < len(losses) {
@@ -86,7 +86,7 @@ func first(losses ...loss) func(int) loss {
 	}
 }
 
-// lossy opens a pool on the same database.
+// lossy opens a lossy pool on the same database.
 func (db database) lossy(t testing.TB) (*sql.DB, *lossy) {
 	t.Helper()
 	l := &lossy{}
@@ -108,7 +108,7 @@ func (db database) lossy(t testing.TB) (*sql.DB, *lossy) {
 	return pool, l
 }
 
-// relay forwards everything to a Postgres, except commits that get lost.
+// relay forwards everything to a Postgres, except lost commits.
 func (l *lossy) relay(t testing.TB, address string) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,7 +134,7 @@ func (l *lossy) serve(client net.Conn, address string) {
 	if err != nil {
 		return
 	}
-	held := make(chan loss, 1) // what happens to the next answer
+	held := make(chan loss, 1) // the fault of the next answer
 	var back sync.WaitGroup
 	defer back.Wait()
 	defer server.Close()
@@ -149,7 +149,7 @@ func (l *lossy) serve(client net.Conn, address string) {
 				case slow:
 					time.Sleep(lateness)
 				case hung:
-					_, _ = io.Copy(io.Discard, server) // until the client takes its leave
+					_, _ = io.Copy(io.Discard, server) // until the client disconnects
 					return
 				default:
 					return
@@ -196,7 +196,7 @@ func (l *lossy) serve(client net.Conn, address string) {
 	}
 }
 
-// lossyConnector does the same to an SQLite.
+// lossyConnector does the same for SQLite.
 type lossyConnector struct {
 	dsn   string
 	lossy *lossy
@@ -211,7 +211,7 @@ func (c lossyConnector) Connect(context.Context) (driver.Conn, error) {
 	}
 	able, ok := conn.(sqliteConn)
 	if !ok {
-		return nil, errors.New("the driver's connection has not all that is passed on")
+		return nil, errors.New("the driver's connection lacks a needed method")
 	}
 	return lossyConn{able, c.lossy}, nil
 }

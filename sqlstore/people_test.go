@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// testUserRows: every row comes once, in the order of the keys, for every kind of key, with
-// its identity.
+// testUserRows checks that every row is returned once with its identity, in the order of
+// the keys, for every type of key.
 func (p *people) testUserRows(t *testing.T) {
 	p.empty(t)
 	store := p.store(p.DB)
@@ -33,8 +33,8 @@ func (p *people) testUserRows(t *testing.T) {
 	p.checkPages(t, store)
 }
 
-// emailColumn is empty where the application makes its users itself: the table that
-// stands in for its own has none.
+// emailColumn is empty if the application makes its users itself, because Symbolon's
+// stand-in table has no such column.
 func (p *people) emailColumn() string {
 	if p.users.NewID == sqlstore.ByApplication {
 		return ""
@@ -59,7 +59,7 @@ func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
 			order = append(order, r.ID)
 			one, err := store.UserRow(t.Context(), "default", r.ID, p.emailColumn())
 			if err != nil || one != r {
-				t.Errorf("alone %+v, in the page %+v, %v", one, r, err)
+				t.Errorf("as a single row %+v, in the page %+v, %v", one, r, err)
 			}
 		}
 		if len(page) < 5 {
@@ -80,8 +80,8 @@ func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
 	}
 }
 
-// TestUserRowsSayWho: rows say which identity has the user and whether its ID is retired.
-// Wrong arguments are errors.
+// TestUserRowsSayWho checks that a row has the identity of the user and whether its ID is
+// retired. Wrong arguments are errors.
 func TestUserRowsSayWho(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := &people{database: db, again: db.again(t)}
@@ -128,8 +128,8 @@ func TestUserRowsSayWho(t *testing.T) {
 	})
 }
 
-// TestVerifiedColumns: the types of a column that can say that an address is verified, with
-// their values. Check refuses other types.
+// TestVerifiedColumns tests the types of a column that says whether an address is
+// verified. Check refuses other types.
 func TestVerifiedColumns(t *testing.T) {
 	types := map[sqlstore.Dialect]map[string][2]string{
 		sqlstore.SQLite:   {"boolean": {"0", "1"}, "integer": {"0", "7"}, "timestamp": {"null", "'2026-01-02 03:04:05'"}, "datetime": {"null", "'x'"}},
@@ -163,7 +163,7 @@ func TestVerifiedColumns(t *testing.T) {
 		for _, pair := range [][2]string{{"mail", "mail"}, {"mail", "none"}, {"none", "seen"}, {"seen", "seen"}, {"mail", ""}, {"", "seen"}, {`a"b`, "seen"}} {
 			p.users.Email, p.users.EmailVerified = pair[0], pair[1]
 			if err := p.store(p.DB).Check(t.Context()); err == nil {
-				t.Errorf("%v is no fault", pair)
+				t.Errorf("Check accepted %v", pair)
 			}
 		}
 	})

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestRemoteUsersStandAlone: where the application makes its users itself, the other
-// fields describe nothing.
+// TestRemoteUsersStandAlone checks that the other fields must be empty if the application
+// makes its users itself.
 func TestRemoteUsersStandAlone(t *testing.T) {
 	db := open(t, sqlstore.SQLite)
 	for name, u := range map[string]sqlstore.Users{
@@ -26,8 +26,9 @@ func TestRemoteUsersStandAlone(t *testing.T) {
 	}
 }
 
-// TestRemoteUsersAfterATable: who changes to create_url with people in the ledger is
-// told so before all of them are gone, and the statement of docs/create-url.md fixes it.
+// TestRemoteUsersAfterATable changes to create_url with people in the ledger. Check
+// reports it before all of them lose their users, and the statement of docs/create-url.md
+// repairs it.
 func TestRemoteUsersAfterATable(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		before := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
@@ -47,12 +48,12 @@ func TestRemoteUsersAfterATable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r, err := after.Record(t.Context(), "default", string(id)); err != nil || r.Row == nil || r.Link == nil {
-			t.Errorf("the person is not there: %+v, %v", r, err)
+			t.Errorf("the person has no user: %+v, %v", r, err)
 		}
 	})
 }
 
-// documented is the statement that the document tells to run.
+// documented returns the statement of docs/create-url.md.
 func documented(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/create-url.md")

@@ -27,8 +27,8 @@ func credential(n int) [32]byte { return sha256.Sum256(fmt.Append(nil, n)) }
 
 func sessionOf(n int) string { return fmt.Sprintf("%08d-5e55-4000-8000-000000000000", n) }
 
-// TestRemember: one replica recalls the sessions that another has seen today or yesterday, even
-// if several write at the same time.
+// TestRemember checks that one replica reads the sessions that another has seen today or
+// yesterday, also if several write at the same time.
 func TestRemember(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		clock := time.Date(2026, 11, 25, 23, 59, 0, 0, time.UTC)
@@ -58,13 +58,13 @@ func TestRemember(t *testing.T) {
 			recall(b, n, sessionOf(n))
 		}
 		recall(b, many, "")
-		// The credential of a browser that signed in anew is another session.
+		// After a new sign-in the browser's credential belongs to another session.
 		if err := b.Remember(t.Context(), map[[32]byte]string{credential(1): sessionOf(4711)}); err != nil {
 			t.Fatal(err)
 		}
 		recall(a, 1, sessionOf(4711))
 
-		clock = clock.Add(2 * time.Minute) // tomorrow
+		clock = clock.Add(2 * time.Minute) // the next day
 		recall(a, 0, sessionOf(0))
 		if err := a.Remember(t.Context(), map[[32]byte]string{credential(2): sessionOf(2)}); err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func TestRemember(t *testing.T) {
 		clock = clock.Add(24 * time.Hour)
 		recall(a, 0, "")
 		recall(a, 2, sessionOf(2))
-		// A process that writes for the first time takes the old ones away.
+		// The first write of a process deletes old rows.
 		if err := db.replica(t, now).Remember(t.Context(), map[[32]byte]string{credential(3): sessionOf(3)}); err != nil {
 			t.Fatal(err)
 		}
@@ -87,12 +87,12 @@ func TestRemember(t *testing.T) {
 		_ = db.Close()
 		_ = a.Store.DB.Close()
 		if got, err := a.Recall(t.Context(), credential(2)); err == nil {
-			t.Errorf("a database that does not answer says %q", got)
+			t.Errorf("a database that does not answer returned %q", got)
 		}
 	})
 }
 
-// hears collects what a replica hears.
+// hears collects the purges that a replica receives.
 type hears struct {
 	mu  sync.Mutex
 	ids []string
@@ -115,7 +115,7 @@ func (h *hears) count(id string) (n int) {
 	return n
 }
 
-// listen returns once the replica listens.
+// listen returns when the replica listens.
 func listen(t *testing.T, r *sqlstore.Replicas) *hears {
 	t.Helper()
 	if _, err := r.Hear(t.Context()); err != nil {
@@ -143,13 +143,13 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for began := time.Now(); !f(); time.Sleep(time.Millisecond) {
 		if time.Since(began) > time.Minute {
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not true within a minute: %s", what)
 		}
 	}
 }
 
-// TestTell: every replica hears a purge once, also on a pool of its own and while many tell at
-// the same time. It does not hear purges of another project.
+// TestTell checks that every replica receives a purge once, also on a pool of its own and
+// while many send at the same time. It does not receive purges of another project.
 func TestTell(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		a, b, other := db.replica(t, now), db.replica(t, now), db.replica(t, now)
@@ -183,23 +183,23 @@ func TestTell(t *testing.T) {
 		eventually(t, "all of many are heard", func() bool { return heard.has(all...) })
 		for _, id := range append(all, "one", "two") {
 			if heard.count(id) != 1 {
-				t.Errorf("%s was heard %d times", id, heard.count(id))
+				t.Errorf("%s was received %d times", id, heard.count(id))
 			}
 		}
 		foreign.mu.Lock()
 		if len(foreign.ids) != 0 {
-			t.Errorf("another project heard %q", foreign.ids[0])
+			t.Errorf("another project received %q", foreign.ids[0])
 		}
 		foreign.mu.Unlock()
 		_ = db.Close()
 		_ = a.Store.DB.Close()
 		if err := a.Tell(t.Context(), []string{"x"}); err == nil {
-			t.Error("a database that does not answer was told")
+			t.Error("Tell reported no error for a database that does not answer")
 		}
 	})
 }
 
-// TestTellOutOfOrder: a purge that is committed behind a later one is heard.
+// TestTellOutOfOrder checks that a purge that is committed after a later one is received.
 func TestTellOutOfOrder(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	a, b := db.replica(t, now), db.replica(t, now)
@@ -221,9 +221,9 @@ func TestTellOutOfOrder(t *testing.T) {
 	eventually(t, "slow", func() bool { return heard.has("slow") })
 }
 
-// TestHearsWithinHalfASecond: a purge is heard at the next reading, half a second later. A
-// replica that begins or is woken hears it at once. The clock stands still while the
-// database works.
+// TestHearsWithinHalfASecond checks that a purge is received at the next poll, half a
+// second later. A replica that starts or is woken receives it at once. The clock stands
+// still while the database works.
 func TestHearsWithinHalfASecond(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		synctest.Test(t, func(t *testing.T) {
@@ -255,9 +255,9 @@ func TestHearsWithinHalfASecond(t *testing.T) {
 	})
 }
 
-// TestHearWhatWasBefore: a replica that begins hears the purges of the two hours before, once,
-// and nothing much older, because a token of Ory's that was revoked then may still be in
-// use.
+// TestHearWhatWasBefore checks that a replica that starts receives the purges of the last
+// two hours once, and no much older ones. A token of Ory that was revoked then may still
+// be in use.
 func TestHearWhatWasBefore(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		tell := func(ago time.Duration, ids ...string) {
@@ -268,7 +268,7 @@ func TestHearWhatWasBefore(t *testing.T) {
 		}
 		none, err := db.replica(t, now).Hear(t.Context())
 		if err != nil || len(none) != 0 {
-			t.Errorf("nobody told anything: %q, %v", none, err)
+			t.Errorf("nothing was sent, but received: %q, %v", none, err)
 		}
 		many := make([]string, 150)
 		for n := range many {
@@ -291,7 +291,7 @@ func TestHearWhatWasBefore(t *testing.T) {
 	})
 }
 
-// TestOldPurgesGo: the table does not grow for ever.
+// TestOldPurgesGo checks that the table does not grow without limit.
 func TestOldPurgesGo(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		clock := time.Now().Add(-24 * time.Hour)

@@ -17,7 +17,7 @@ type variant struct {
 	name             string
 	postgres, sqlite string // create table
 	users            sqlstore.Users
-	fills            bool // the key fills itself
+	fills            bool // the key has a default
 }
 
 var email = map[string]string{"email": "traits.email"}
@@ -84,7 +84,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// people is a database with a users table of some variant.
+// people is a database with a users table of one variant.
 type people struct {
 	database
 	variant
@@ -118,7 +118,7 @@ func (p *people) must(t testing.TB, query string, args ...any) {
 	}
 }
 
-// sql fills in the names of the users table.
+// sql replaces the placeholders by the names of the users table.
 func (p *people) sql(text string) string {
 	table, id, identity := "symbolon_users", "id", "ory_identity_id"
 	if p.users.NewID == sqlstore.ByApplication {
@@ -253,7 +253,7 @@ func (p *people) count(t testing.TB, query string, args ...any) (n int) {
 	return n
 }
 
-// stop ends the shared Postgres, or takes SQLite's one write lock.
+// stop stops the shared Postgres, or takes SQLite's write lock.
 func (p *people) stop(t *testing.T) (start func()) {
 	ctx := context.Background()
 	if p.dialect == sqlstore.Postgres {
@@ -263,7 +263,7 @@ func (p *people) stop(t *testing.T) (start func()) {
 			if err := pg.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
-			for _, pool := range []*sql.DB{p.DB, p.again} { // what broke is no test's to find after this one
+			for _, pool := range []*sql.DB{p.DB, p.again} { // later tests must not find the broken connections
 				pool.SetMaxIdleConns(0)
 				pool.SetMaxIdleConns(2)
 			}

@@ -18,7 +18,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// size is how much of a test is made: in every run, or under `make torture`.
+// size returns the size of a test: ci in every run, torture with `make torture`.
 func size(ci, torture int) int {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		return torture
@@ -26,7 +26,7 @@ func size(ci, torture int) int {
 	return ci
 }
 
-// TestChild is not a test but what other tests start as a second process.
+// TestChild is not a test. Other tests start it as a second process.
 func TestChild(t *testing.T) {
 	job := strings.Split(os.Getenv("SYMBOLON_TEST_CHILD"), "|")
 	if len(job) != 4 {
@@ -60,8 +60,7 @@ func child(t *testing.T, job string, db database, n int) *exec.Cmd {
 	return cmd
 }
 
-// deliver links n identities, each eight times, from 32 goroutines, in an order of
-// this process' own.
+// deliver links n identities, each eight times, from 32 goroutines, in random order.
 func deliver(t *testing.T, store *sqlstore.Store, n int) {
 	jobs := make(chan symbolon.Identity)
 	var wg sync.WaitGroup
@@ -82,7 +81,8 @@ func deliver(t *testing.T, store *sqlstore.Store, n int) {
 	wg.Wait()
 }
 
-// I1: two processes, 64 goroutines, every identity sixteen times.
+// TestTwoProcesses (I1) runs two processes with 64 goroutines, which link every identity
+// sixteen times.
 func TestTwoProcesses(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		n := size(100, 1000)
@@ -115,7 +115,7 @@ func TestTwoProcesses(t *testing.T) {
 	})
 }
 
-// I8: what was acknowledged survives kill -9 at any moment.
+// TestKilled (I8) checks that acknowledged links survive kill -9 at any moment.
 func TestKilled(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		acknowledged := killed(t, db, "acknowledge", size(3, 100))
@@ -123,16 +123,16 @@ func TestKilled(t *testing.T) {
 		for identity, user := range acknowledged {
 			h, err := store.Read(t.Context(), queryFor(symbolon.Identity{ID: symbolon.IdentityID(identity)}))
 			if err != nil || h.Link == nil || h.User == nil || h.User != h.Row || h.User.ID != symbolon.UserID(user) {
-				t.Fatalf("identity %s was acknowledged with user %s: %+v %v", identity, user, h, err)
+				t.Fatalf("identity %s was acknowledged with user %s, but: %+v %v", identity, user, h, err)
 			}
 		}
-		t.Logf("%d acknowledged, all there", len(acknowledged))
+		t.Logf("%d acknowledged, all found", len(acknowledged))
 		halves(t, db)
 	})
 }
 
-// killed starts a child again and again, ends each at a random moment after its first
-// word, and returns all that they acknowledged.
+// killed starts a child again and again and kills each at a random moment after its first
+// output. It returns everything that they acknowledged.
 func killed(t *testing.T, db database, job string, times int) map[string]string {
 	t.Helper()
 	acknowledged := map[string]string{}
@@ -162,7 +162,7 @@ func killed(t *testing.T, db database, job string, times int) map[string]string 
 	return acknowledged
 }
 
-// halves checks that there is no half of anything.
+// halves checks that no link is half written.
 func halves(t *testing.T, db database) {
 	prefix := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_", sqlstore.Postgres: "symbolon."}[db.dialect]
 	var users, links, events, left int

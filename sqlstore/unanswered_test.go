@@ -15,15 +15,15 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestStoreWithoutAnswers runs the suite of the store, events included, with commits that get
-// no answer. Either all answers are lost, or each kind of loss comes in turn.
+// TestStoreWithoutAnswers runs the suite of the store with commits that get no answer.
+// Either all answers are lost, or each kind of loss comes in turn.
 func TestStoreWithoutAnswers(t *testing.T) {
 	inTurn := func(n int) loss { return []loss{answerLost, none, neverSent, none, sentLate, none, none}[n%7] }
 	for _, tt := range []struct {
 		variant string
 		dialect sqlstore.Dialect
 		fault   func(int) loss
-		all     bool // only in the torture
+		all     bool // only with `make torture`
 	}{
 		{"default", sqlstore.Postgres, always(answerLost), false},
 		{"default", sqlstore.SQLite, inTurn, false},
@@ -62,7 +62,7 @@ func TestStoreWithoutAnswers(t *testing.T) {
 	}
 }
 
-// unanswered is a linker whose commits get lost, and its notifications.
+// unanswered is a linker whose commits get lost. It records the notifications.
 type unanswered struct {
 	*link.Linker
 	lossy *lossy
@@ -88,8 +88,8 @@ func defaultPeople(db database) *people {
 	return &people{database: db, variant: variant{name: "default"}}
 }
 
-// TestLinkWithoutAnswer: a link whose commit gets no answer exists once, and AfterLink is
-// called for it once.
+// TestLinkWithoutAnswer checks that a link whose commit gets no answer exists once, and
+// that AfterLink is called for it once.
 func TestLinkWithoutAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := defaultPeople(db)
@@ -134,8 +134,8 @@ func TestLinkWithoutAnswer(t *testing.T) {
 	})
 }
 
-// TestCallerGivesUpAtTheCommit: a caller that gives up during the commit does not cancel it,
-// and gets its result.
+// TestCallerGivesUpAtTheCommit checks that a caller that gives up during the commit does
+// not cancel it, and gets its result.
 func TestCallerGivesUpAtTheCommit(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		u := defaultPeople(db).unanswered(t)
@@ -150,15 +150,16 @@ func TestCallerGivesUpAtTheCommit(t *testing.T) {
 		defer committing.Stop()
 		makeLink, err := u.Link(ctx, symbolon.Reading{Identity: identityWith(`{}`)})
 		if err != nil || ctx.Err() == nil || u.lossy.commits() != 1 || len(u.after) != 1 || u.after[0] != makeLink {
-			t.Errorf("%+v, %v after %d commits; told of %v", makeLink, err, u.lossy.commits(), u.after)
+			t.Errorf("%+v, %v after %d commits; notified of %v", makeLink, err, u.lossy.commits(), u.after)
 		}
 		if _, err := u.Link(ctx, symbolon.Reading{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
-			t.Errorf("of a caller that gave up before: %v", err)
+			t.Errorf("a caller that gave up before the commit: %v", err)
 		}
 	})
 }
 
-// TestCommitHangs: a commit without an answer does not keep its caller for ever.
+// TestCommitHangs checks that a commit without an answer does not block its caller for
+// ever.
 func TestCommitHangs(t *testing.T) {
 	u := defaultPeople(open(t, sqlstore.Postgres)).unanswered(t)
 	id := identityWith(`{}`)
@@ -166,7 +167,7 @@ func TestCommitHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := u.Link(ctx, symbolon.Reading{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) || ctx.Err() == nil {
-		t.Errorf("it hangs: %v", err)
+		t.Errorf("the call hangs: %v", err)
 	}
 	makeLink, err := u.Link(t.Context(), symbolon.Reading{Identity: id})
 	if err != nil || u.lossy.commits() != 1 {
@@ -174,8 +175,9 @@ func TestCommitHangs(t *testing.T) {
 	}
 }
 
-// TestChangeWithoutAnswer: the database fails before the result of a change is known. Caches
-// drop the identities of the change, and the same call succeeds after the outage.
+// TestChangeWithoutAnswer has a database that fails before the result of a change is
+// known. Caches drop the identities of the change, and the same call succeeds after the
+// outage.
 func TestChangeWithoutAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := defaultPeople(db)
@@ -241,11 +243,11 @@ func TestChangeWithoutAnswer(t *testing.T) {
 				}
 				for _, id := range about {
 					if !slices.Contains(u.told, id) {
-						t.Errorf("told of %v only, not of %s", u.told, id)
+						t.Errorf("notified of %v only, not of %s", u.told, id)
 					}
 				}
 				u.lossy.during(nil)
-				again := func() error { // broken connections may be found one by one
+				again := func() error { // each broken connection fails once
 					err := call()
 					for range 20 {
 						if !errors.Is(err, symbolon.ErrUnavailable) {

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// FindText looks for words in every row of every table that a database has, in any
-// case, and returns the places: "table: row". It is for the proof that nothing of
-// somebody is left. dialect is "sqlite" or "postgres".
+// FindText searches every row of every table of a database for words, without regard to
+// case. It returns the places as "table: row". A test uses it to prove that nothing of a
+// person is left. dialect is "sqlite" or "postgres".
 func FindText(t testing.TB, db *sql.DB, dialect string, words ...string) (places []string) {
 	t.Helper()
 	tables := `select '"' || name || '"' from sqlite_master where type = 'table'`

@@ -22,31 +22,30 @@ import (
 // Kratos is a running Ory Kratos. Its methods may be called from several
 // goroutines at once.
 type Kratos struct {
-	// PublicURL and AdminURL are Kratos' two addresses, without a final slash.
+	// PublicURL and AdminURL are Kratos' two addresses, without a trailing slash.
 	PublicURL, AdminURL string
 
-	// ConfigFile is the path of the kratos.yml it runs with, overlay included.
+	// ConfigFile is the path of the kratos.yml that Kratos runs with, overlay included.
 	ConfigFile string
 
 	config                KratosConfig
 	program               string // path of the binary
 	dir                   string
-	nonce                 string // in the identity schema's title
+	nonce                 string // the title of the identity schema
 	publicPort, adminPort int
 	client                *http.Client
 
-	mu      sync.Mutex // over process
+	mu      sync.Mutex // guards process
 	process *child.Process
 }
 
-// kratosPatience is how long Stop waits for requests in flight.
+// kratosPatience is the time that Stop gives to running requests.
 const kratosPatience = 5 * time.Second
 
 var errPortTaken = errors.New("the port is taken")
 
-// StartKratos starts Ory Kratos for a test and removes all of it at the end.
-// When the test failed, what Kratos logged is shown. When Kratos cannot be
-// built or started, the test fails.
+// StartKratos starts Ory Kratos for a test and removes its files at the end. If the test
+// fails, it shows Kratos' log. If Kratos cannot be built or started, the test fails.
 func StartKratos(t testing.TB, config KratosConfig) *Kratos {
 	t.Helper()
 	k, err := LaunchKratos(t.Context(), config)
@@ -62,10 +61,9 @@ func StartKratos(t testing.TB, config KratosConfig) *Kratos {
 	return k
 }
 
-// LaunchKratos starts Ory Kratos for a program, building it if need be, and
-// returns when it is ready. ctx bounds the start, not Kratos' life: the caller
-// ends that with Close. Should the program die without doing so, Kratos dies
-// with it (on Linux).
+// LaunchKratos starts Ory Kratos for a program and returns when it is ready. It builds
+// Kratos first if necessary. ctx limits the start only. The caller ends Kratos with
+// Close. On Linux Kratos also ends if the program dies.
 func LaunchKratos(ctx context.Context, config KratosConfig) (*Kratos, error) {
 	program, err := BuildKratos(ctx)
 	if err != nil {
@@ -74,7 +72,7 @@ func LaunchKratos(ctx context.Context, config KratosConfig) (*Kratos, error) {
 	k := &Kratos{
 		config: config, program: program, dir: config.Dir, nonce: rand.Text(),
 		client: &http.Client{
-			Timeout:   100 * time.Second, // Kratos asks a hook that hangs three times, 93 s in all
+			Timeout:   100 * time.Second, // Kratos calls a hook that hangs three times, which takes 93 s
 			Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		},
 	}
@@ -100,7 +98,8 @@ func (k *Kratos) makeDir() (err error) {
 	return os.MkdirAll(k.dir, 0o700)
 }
 
-// launch chooses ports, and others when somebody else was faster.
+// launch chooses free ports. If another process takes one of them first, it chooses
+// others.
 func (k *Kratos) launch(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		if err := k.choosePorts(); err != nil {
@@ -137,8 +136,8 @@ func (k *Kratos) choosePorts() (err error) {
 	return nil
 }
 
-// Start starts Kratos again after Stop or Kill, on the same ports and with the
-// same data, and returns when it is ready. It does nothing while Kratos runs.
+// Start starts Kratos again after Stop or Kill, on the same ports and with the same data.
+// It returns when Kratos is ready. If Kratos runs, it does nothing.
 func (k *Kratos) Start(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -162,7 +161,7 @@ func (k *Kratos) Start(ctx context.Context) error {
 	return nil
 }
 
-// command is kratos with our arguments and none of our environment.
+// command returns a kratos command that inherits almost nothing of our environment.
 func (k *Kratos) command(args ...string) *exec.Cmd {
 	return kratosCommand(k.program, k.dir, append([]string{"DSN=" + k.dsn()}, k.config.Env...), args...)
 }
@@ -179,7 +178,7 @@ func kratosCommand(program, dir string, env []string, args ...string) *exec.Cmd 
 	return cmd
 }
 
-// waitReady returns when both ports answer and the public one is ours.
+// waitReady returns when both ports answer and the public one belongs to this Kratos.
 func (k *Kratos) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("it was not ready within three minutes"))
 	defer cancel()
@@ -215,16 +214,16 @@ func (k *Kratos) ready(ctx context.Context) bool {
 	return k.process.Running()
 }
 
-// Stop ends Kratos in an orderly way; what takes longer than 5 s is killed.
-// The data stays for Start.
+// Stop shuts Kratos down and kills it after 5 s. Start can start it again with the same
+// data.
 func (k *Kratos) Stop() {
 	k.each(func(p *child.Process) { p.Stop(syscall.SIGTERM, kratosPatience) })
 }
 
-// Kill ends Kratos at once, as kill -9 does. The data stays for Start.
+// Kill kills Kratos as kill -9 does. Start can start it again with the same data.
 func (k *Kratos) Kill() { k.each((*child.Process).Kill) }
 
-// Pause freezes Kratos: it accepts connections and answers none until Resume.
+// Pause freezes Kratos. Until Resume it accepts connections and does not answer.
 func (k *Kratos) Pause() error { return k.signal((*child.Process).Pause) }
 
 // Resume ends a Pause.
@@ -249,9 +248,7 @@ func (k *Kratos) Log() string {
 	return string(text)
 }
 
-// each calls end with the process, if there is one, and drops the idle
-// connections
-// to it.
+// each calls end with the process, if there is one. Then it closes idle connections.
 func (k *Kratos) each(end func(*child.Process)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

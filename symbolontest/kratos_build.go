@@ -23,8 +23,8 @@ import (
 // KratosVersion is the version of Ory Kratos that [BuildKratos] builds.
 const KratosVersion = "v1.3.1"
 
-// The nested module internal/kratos as text: go:embed does not reach into
-// another module. A test keeps both the same.
+// The text of the nested module internal/kratos. go:embed cannot read another module. A
+// test checks that both are equal.
 var (
 	//go:embed kratosmod/go.mod.txt
 	kratosGoMod []byte
@@ -36,13 +36,13 @@ var (
 
 // BuildKratos returns the path of an Ory Kratos program.
 //
-// It builds one the first time, which takes about two minutes of two cores,
-// the go command, a C compiler and the module proxy, and keeps it in the
-// user's cache folder, keyed by its source and the Go version. Any number of
-// processes may call it at once: one builds, the others wait.
+// It builds the program the first time. The build takes about two minutes on two cores
+// and needs the go command, a C compiler and the module proxy. The program is kept in the
+// user's cache folder, under a key made of its source and the Go version. Several
+// processes may call BuildKratos at once: one builds, and the others wait.
 //
-// The environment variable SYMBOLON_KRATOS names a program to take instead.
-// It has to behave as [KratosVersion] does.
+// The environment variable SYMBOLON_KRATOS names a program to use instead. It must behave
+// as [KratosVersion] does.
 func BuildKratos(ctx context.Context) (path string, err error) {
 	if path = os.Getenv("SYMBOLON_KRATOS"); path != "" {
 		if _, err = exec.LookPath(path); err != nil {
@@ -57,8 +57,8 @@ func BuildKratos(ctx context.Context) (path string, err error) {
 	return buildKratosIn(ctx, filepath.Join(cache, "symbolon"))
 }
 
-// buildKratosIn builds into a folder of its own below cache, which appears
-// there complete or not at all.
+// buildKratosIn builds into a new folder below cache. The folder appears only when it is
+// complete.
 func buildKratosIn(ctx context.Context, cache string) (string, error) {
 	dir := filepath.Join(cache, "kratos-"+KratosVersion+"-"+kratosKey())
 	program := filepath.Join(dir, "kratos"+exeSuffix())
@@ -73,7 +73,7 @@ func buildKratosIn(ctx context.Context, cache string) (string, error) {
 		return "", fmt.Errorf("wait for another build of Ory Kratos: %w", err)
 	}
 	defer unlock()
-	if isFile(program) { // another process was faster
+	if isFile(program) { // another process has built it
 		return program, nil
 	}
 	if err := buildKratosAt(ctx, dir); err != nil {
@@ -82,7 +82,7 @@ func buildKratosIn(ctx context.Context, cache string) (string, error) {
 	return program, nil
 }
 
-// buildKratosAt fills a temporary folder beside dir and renames it to dir.
+// buildKratosAt builds in a temporary folder beside dir and renames this folder to dir.
 func buildKratosAt(ctx context.Context, dir string) error {
 	temp, err := os.MkdirTemp(filepath.Dir(dir), "building-*")
 	if err != nil {
@@ -105,7 +105,7 @@ func buildKratosAt(ctx context.Context, dir string) error {
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err
 	}
-	_ = os.RemoveAll(dir) // only ever there if somebody removed the program from it
+	_ = os.RemoveAll(dir) // exists only if somebody deleted the program inside it
 	return os.Rename(temp, dir)
 }
 
@@ -114,7 +114,7 @@ func goBuild(ctx context.Context, dir, program string) error {
 		"-mod=readonly", "-ldflags", "-s -w", "-o", program, ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=1", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH,
-		"GOTMPDIR="+dir) // what a build leaves that is killed goes with the folder
+		"GOTMPDIR="+dir) // so that files of a killed build are removed with the folder
 	out, err := output(ctx, cmd)
 	if err != nil && strings.Contains(out, "C compiler") {
 		err = errors.New("it needs a C compiler: install gcc (Debian, Ubuntu: apt-get install gcc libc6-dev)")
@@ -125,7 +125,7 @@ func goBuild(ctx context.Context, dir, program string) error {
 	return nil
 }
 
-// output runs cmd to its end, or until ctx ends, and returns what it printed.
+// output runs cmd and returns its output. It stops when ctx ends.
 func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -133,8 +133,8 @@ func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	return out.String(), err
 }
 
-// lockFile locks across processes. The operating system drops the lock of a
-// process that dies.
+// lockFile locks a file across processes. If a process dies, the operating system
+// releases its lock.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	type result struct {
 		unlock func()
@@ -149,7 +149,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	case r := <-locked:
 		return r.unlock, r.err
 	case <-ctx.Done():
-		go func() { // give back a lock that comes too late
+		go func() { // release a lock that is granted after ctx ended
 			if r := <-locked; r.err == nil {
 				r.unlock()
 			}
@@ -158,7 +158,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// kratosKey names one build: other source or another Go, another program.
+// kratosKey identifies a build by its source and the Go version.
 func kratosKey() string {
 	h := sha256.New()
 	for _, part := range [][]byte{kratosGoMod, kratosGoSum, kratosMain,
@@ -180,7 +180,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// tail returns at most the last n bytes of s, from the start of a line.
+// tail returns at most the last n bytes of s, and starts with a whole line.
 func tail(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -192,11 +192,11 @@ func tail(s string, n int) string {
 	return "…\n" + s
 }
 
-// kratosTemplateDB is an empty, migrated SQLite database beside the built
-// program: copying it saves the second that migrating takes.
+// kratosTemplateDB is an empty, migrated SQLite database beside the built program. A copy
+// of it saves the second that a migration takes.
 const kratosTemplateDB = "empty.sqlite"
 
-// migrate brings Kratos' database up to date.
+// migrate migrates Kratos' database.
 func (k *Kratos) migrate(ctx context.Context) error {
 	if k.config.DSN == "" {
 		data := filepath.Join(k.dir, kratosDataFile)
@@ -211,8 +211,8 @@ func (k *Kratos) migrate(ctx context.Context) error {
 	return runMigrations(ctx, k.program, k.dsn())
 }
 
-// migrateTemplate makes the database that migrate copies: one file, therefore
-// without the write-ahead log that the copies are opened with.
+// migrateTemplate creates the database that migrate copies. It must be one file, so it is
+// created without a write-ahead log.
 func migrateTemplate(ctx context.Context, program, path string) error {
 	return runMigrations(ctx, program, sqliteDSN(path)+"&_journal_mode=DELETE")
 }
@@ -226,7 +226,7 @@ func runMigrations(ctx context.Context, program, dsn string) error {
 	return nil
 }
 
-// copyFile makes to, which must not exist yet.
+// copyFile copies from to a new file.
 func copyFile(to, from string) (err error) {
 	in, err := os.Open(from)
 	if err != nil {

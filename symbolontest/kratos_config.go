@@ -15,49 +15,48 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// KratosConfig says how [StartKratos] and [LaunchKratos] run Ory Kratos. The
-// zero value is a complete one: SQLite, free ports, one-step registration with
-// e-mail and password, TOTP as a second factor, a session after signing up,
-// no mail ever sent and no hook configured.
+// KratosConfig configures [StartKratos] and [LaunchKratos]. The zero value works: SQLite,
+// free ports, registration in one step with e-mail and password, TOTP as the second
+// factor, a session after a registration, no mail and no hooks.
 type KratosConfig struct {
-	// DSN is Kratos' own database, migrated before it starts: a Postgres DSN
-	// such as [Postgres.NewDatabase] returns, or one of Kratos' SQLite DSNs,
-	// which needs lock=false and _txlock=immediate or concurrent requests run
-	// into "database is locked". Default: a SQLite file in Dir.
+	// DSN is the DSN of Kratos' own database. Kratos' migrations run before it starts. It
+	// is a Postgres DSN, as [Postgres.NewDatabase] returns, or a SQLite DSN of Kratos. A
+	// SQLite DSN needs lock=false and _txlock=immediate. Without them concurrent requests
+	// fail with "database is locked". Default: a SQLite file in Dir.
 	DSN string
 
-	// Overlay is YAML that is laid over the base configuration: mappings are
-	// merged key by key, everything else replaces what was there, null
-	// included. The hooks of a method are a list, so an overlay that sets
-	// them and wants a session after registration has `hook: session` in it.
-	// What `symbolon actions print --for kratos.yml` writes fits as it is.
+	// Overlay is YAML that is merged into the base configuration. Mappings are merged key
+	// by key. Every other value, also null, replaces the base's value. The hooks of a
+	// method are a list, so an overlay with hooks needs `hook: session` if a registration
+	// is to create a session. The output of `symbolon actions print --for kratos.yml` can
+	// be used unchanged.
 	Overlay []byte
 
-	// UIURL is where the self-service pages are, without a final slash:
-	// /login, /registration, /settings, /verification, /recovery and /error
-	// below it. Browsers are sent there, and return_to may name anything
-	// below it. Default: http://127.0.0.1:1, where nobody listens, which is
-	// enough for everything but a browser.
+	// UIURL is the address of the self-service pages, without a trailing slash. /login,
+	// /registration, /settings, /verification, /recovery and /error are below it. Kratos
+	// redirects browsers to it, and return_to may name any page below it. Default:
+	// http://127.0.0.1:1, where no server listens. That is enough for tests without a
+	// browser.
 	UIURL string
 
-	// RealHasher hashes passwords as a production Kratos does, bcrypt at cost
-	// 12: about 250 ms of one core for every registration and login. Default:
-	// an argon2id so weak that it costs nothing.
+	// RealHasher hashes passwords with bcrypt at cost 12, as a production Kratos does.
+	// Each registration and login then takes about 250 ms of one core. Default: a weak
+	// and fast argon2id.
 	RealHasher bool
 
-	// PublicPort and AdminPort are the ports on 127.0.0.1. Default: free ones,
-	// which Kratos keeps when it is started again.
+	// PublicPort and AdminPort are the ports on 127.0.0.1. Default: free ports. A
+	// restarted Kratos keeps its ports.
 	PublicPort, AdminPort int
 
-	// Env is added to Kratos' environment, as NAME=value. It inherits nothing
-	// but PATH, HOME and TMPDIR, because every key of its configuration can
-	// be set by an environment variable. Ory reads tracing options here, for
-	// example OTEL_BSP_SCHEDULE_DELAY.
+	// Env is added to Kratos' environment, as NAME=value. Kratos inherits only PATH, HOME
+	// and TMPDIR, because an environment variable can set every key of its configuration.
+	// Ory also reads tracing options from the environment, for example
+	// OTEL_BSP_SCHEDULE_DELAY.
 	Env []string
 
-	// Dir holds the configuration, the log and the SQLite file, and is kept:
-	// a Kratos started with the same Dir has the same identities and
-	// sessions. Default: a temporary folder that is removed at the end.
+	// Dir contains the configuration, the log and the SQLite file. It is kept. A Kratos
+	// with the same Dir has the same identities and sessions. Default: a temporary folder
+	// that is removed at the end.
 	Dir string
 }
 
@@ -76,9 +75,9 @@ const (
 	kratosDataFile   = "kratos.sqlite"
 )
 
-// writeConfig writes everything that `kratos serve` reads. The schema's title
-// carries a nonce, by which waitReady knows our Kratos from another one that
-// took the port first.
+// writeConfig writes all files that `kratos serve` reads. The schema's title contains a
+// nonce. By this nonce waitReady recognises this Kratos, because another Kratos may have
+// taken the port first.
 func (k *Kratos) writeConfig() error {
 	schema := strings.Replace(kratosSchema, `"title": "Person"`, `"title": "Person `+k.nonce+`"`, 1)
 	if err := os.WriteFile(filepath.Join(k.dir, kratosSchemaFile), []byte(schema), 0o600); err != nil {
@@ -120,19 +119,19 @@ func (k *Kratos) renderConfig() ([]byte, error) {
 	return overlayYAML(text.Bytes(), k.config.Overlay)
 }
 
-// dsn makes SQLite stand many people at once. Readers never wait for writers
-// (WAL), and a transaction takes the write lock when it begins, where the busy
-// timeout counts, not half-way (_txlock). lock=false turns off two mutexes of
-// pop, Kratos' database library: a transaction holds the first and SQLite's
-// write lock and wants the second, a single statement holds the second and
-// wants SQLite's write lock, and both wait for the busy timeout to end it.
+// dsn returns a SQLite DSN for many concurrent requests. Readers never wait for writers
+// (WAL). A transaction takes the write lock at its begin (_txlock), where the busy
+// timeout applies. lock=false disables two mutexes of pop, Kratos' database library,
+// because they deadlock with SQLite's write lock: a transaction holds the first mutex and
+// the write lock and waits for the second mutex. A single statement holds the second
+// mutex and waits for the write lock. Both then wait until the busy timeout ends.
 func (k *Kratos) dsn() string {
 	switch {
 	case k.config.DSN != "":
 		return k.config.DSN
 	case k.config.Dir != "":
 		return k.sqliteDSN() + "&_synchronous=NORMAL"
-	default: // nobody needs the data after a power cut
+	default: // the data need not survive a power cut
 		return k.sqliteDSN() + "&_synchronous=OFF"
 	}
 }
@@ -159,8 +158,8 @@ func uiURL(s string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// keptSecret is random, and the same again in the same Dir: it encrypts
-// Kratos' cookies.
+// keptSecret returns a random secret that stays the same for one Dir. Kratos encrypts its
+// cookies with it.
 func keptSecret(path string) (string, error) {
 	switch text, err := os.ReadFile(path); {
 	case err == nil && len(text) >= 32:
@@ -173,7 +172,7 @@ func keptSecret(path string) (string, error) {
 	}
 }
 
-// overlayYAML lays one YAML mapping over another.
+// overlayYAML merges one YAML mapping into another.
 func overlayYAML(base, over []byte) ([]byte, error) {
 	below, above := map[string]any{}, map[string]any{}
 	if err := yaml.Unmarshal(base, &below); err != nil {

@@ -28,7 +28,7 @@ func TestOverlayYAML(t *testing.T) {
 	}
 	for _, bad := range []string{"- a list", "a: [", "text"} {
 		if got, err := overlayYAML([]byte(base), []byte(bad)); err == nil {
-			t.Errorf("laid %q over it: %s", bad, got)
+			t.Errorf("overlay %q gave %s", bad, got)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func TestUIURL(t *testing.T) {
 	}
 }
 
-// What Kratos refuses is told with what Kratos says about it.
+// TestLaunchKratosRefused checks that the error contains what Kratos logged.
 func TestLaunchKratosRefused(t *testing.T) {
 	t.Parallel()
 	k, err := LaunchKratos(t.Context(), KratosConfig{Overlay: []byte("selfservice: {no_such_key: true}")})

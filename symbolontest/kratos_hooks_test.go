@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// overlay is two hooks as an application writes them: one that Kratos asks
-// before it stores an identity, one that it tells afterwards.
+// overlay has two hooks of an application. Kratos calls one of them before it stores an
+// identity, and the other one afterwards.
 func overlay(base string) []byte {
 	jsonnet := func(s string) string { return "base64://" + base64.StdEncoding.EncodeToString([]byte(s)) }
 	return fmt.Appendf(nil, `
@@ -69,15 +69,15 @@ func TestKratosHooks(t *testing.T) {
 	select {
 	case body := <-linked:
 		if !strings.Contains(body, ada.IdentityID) {
-			t.Errorf("the link hook said %s, not %s", body, ada.IdentityID)
+			t.Errorf("the link hook sent %s, not %s", body, ada.IdentityID)
 		}
 	case <-time.After(time.Minute):
-		t.Error("the link hook never came")
+		t.Error("the link hook was never called")
 	}
 }
 
-// One flow, submitted with several addresses at once, makes several people;
-// and SQLite under Kratos stands that, and many flows at once.
+// TestKratosConcurrency submits one flow with several addresses at once, which creates
+// several identities. It also runs many flows at once, with SQLite as Kratos' database.
 func TestKratosConcurrency(t *testing.T) {
 	t.Parallel()
 	k := symbolontest.StartKratos(t, symbolontest.KratosConfig{})

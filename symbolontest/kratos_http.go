@@ -9,27 +9,27 @@ import (
 	"net/http"
 )
 
-// KratosError is an answer of Kratos that is not the one asked for: a refused
-// form, an identity that is not there.
+// KratosError is an unexpected answer of Kratos, for example for a refused form or a
+// missing identity.
 type KratosError struct {
 	Status int
 	Body   []byte
 }
 
-// Error shows the status and the start of the body.
+// Error returns the status and the start of the body.
 func (e *KratosError) Error() string {
 	return fmt.Sprintf("Ory Kratos answered %d: %.2000s", e.Status, e.Body)
 }
 
-// answer is a whole response of Kratos; zero when there was none.
+// answer is a response of Kratos. It is zero if there was no response.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// expect passes err on, turns an answer with another status than want into a
-// *KratosError, and decodes the right one into out unless that is nil.
+// expect returns err unchanged. If the status is not want, it returns a *KratosError.
+// Otherwise it decodes the body into out, unless out is nil.
 func (a answer) expect(err error, want int, out any) error {
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (a answer) cookies() []*http.Cookie {
 	return (&http.Response{Header: a.header}).Cookies()
 }
 
-// do sends in as JSON, unless it is nil, and reads the whole answer.
+// do sends in as JSON and reads the whole answer. If in is nil, it sends no body.
 func (k *Kratos) do(ctx context.Context, method, url string, in any, header http.Header) (answer, error) {
 	request, err := newRequest(ctx, method, url, in)
 	if err != nil {

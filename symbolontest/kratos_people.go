@@ -12,28 +12,27 @@ import (
 	"slices"
 )
 
-// Person is somebody who signed up or in at a [Kratos], and the answer that
-// they got.
+// Person is a person who signed up or signed in at a [Kratos], with Kratos' answer.
 type Person struct {
 	IdentityID string
 	Email      string
 	Password   string
 
-	// Token is the session token; empty after a registration without a
-	// `session` hook. SessionID is its session's ID.
+	// Token is the session token, and SessionID is the ID of its session. Both are empty
+	// after a registration without a `session` hook.
 	Token     string
 	SessionID string
 
 	Status int             // HTTP status of Kratos' answer
-	Body   json.RawMessage // the answer itself
+	Body   json.RawMessage // body of Kratos' answer
 }
 
-// Register signs somebody up as a native application does: a flow of its own,
-// one submit. A refusal is a *[KratosError].
+// Register signs a person up as a native application does: one new flow and one submit. A
+// refusal is a *[KratosError].
 //
-// Kratos gives the Jsonnet of a hook's body one second, also on a machine that does
-// much else, and refuses the form where that was not enough. Register then tries again,
-// as a person would.
+// Kratos allows one second for the Jsonnet of a hook's body. On a busy machine that can
+// be too short, and Kratos then refuses the form. Register tries again in this case, as a
+// person would.
 func (k *Kratos) Register(ctx context.Context, email, password, name string) (*Person, error) {
 	for try := 1; ; try++ {
 		flow, err := k.RegisterFlow(ctx)
@@ -52,7 +51,7 @@ func jsonnetWasLate(err error) bool {
 	return errors.As(err, &refused) && bytes.Contains(refused.Body, []byte("jsonnetsecure: eval: context deadline exceeded"))
 }
 
-// RegisterFlow begins a registration and returns the flow's ID.
+// RegisterFlow creates a registration flow and returns its ID.
 func (k *Kratos) RegisterFlow(ctx context.Context) (flowID string, err error) {
 	flowID, err = k.flow(ctx, "registration")
 	if err != nil {
@@ -61,8 +60,8 @@ func (k *Kratos) RegisterFlow(ctx context.Context) (flowID string, err error) {
 	return flowID, nil
 }
 
-// Submit submits a registration flow. Kratos allows any number of submits of
-// one flow, also at once, and each may make an identity.
+// Submit submits a registration flow. Kratos accepts several submits of one flow, also at
+// the same time, and each of them may create an identity.
 func (k *Kratos) Submit(ctx context.Context, flowID, email, password, name string) (*Person, error) {
 	person, err := k.submit(ctx, "registration", flowID, map[string]any{
 		"method": "password", "password": password,
@@ -75,7 +74,7 @@ func (k *Kratos) Submit(ctx context.Context, flowID, email, password, name strin
 	return person, nil
 }
 
-// Login signs somebody in with a new session. A refusal is a *[KratosError].
+// Login signs a person in and creates a new session. A refusal is a *[KratosError].
 func (k *Kratos) Login(ctx context.Context, email, password string) (*Person, error) {
 	flow, err := k.flow(ctx, "login")
 	if err != nil {
@@ -91,8 +90,7 @@ func (k *Kratos) Login(ctx context.Context, email, password string) (*Person, er
 	return person, nil
 }
 
-// LoginBrowser signs somebody in as a browser does and returns the session
-// cookie.
+// LoginBrowser signs a person in as a browser does and returns the session cookie.
 func (k *Kratos) LoginBrowser(ctx context.Context, email, password string) (*http.Cookie, error) {
 	var flow struct {
 		UI struct {
@@ -131,7 +129,7 @@ func (k *Kratos) LoginBrowser(ctx context.Context, email, password string) (*htt
 	return nil, fmt.Errorf("log in %s: Ory Kratos set no session cookie", email)
 }
 
-// Logout ends the session of a token.
+// Logout revokes the session of a token.
 func (k *Kratos) Logout(ctx context.Context, token string) error {
 	answer, err := k.do(ctx, http.MethodDelete, k.PublicURL+"/self-service/logout/api",
 		map[string]any{"session_token": token}, nil)
@@ -141,8 +139,8 @@ func (k *Kratos) Logout(ctx context.Context, token string) error {
 	return nil
 }
 
-// Whoami returns Kratos' answer to a session token, whatever its status; err
-// says that there was none.
+// Whoami returns Kratos' answer for a session token, with any status. err is set if there
+// was no answer.
 func (k *Kratos) Whoami(ctx context.Context, token string) (json.RawMessage, int, error) {
 	answer, err := k.do(ctx, http.MethodGet, k.PublicURL+"/sessions/whoami", nil,
 		http.Header{"X-Session-Token": {token}})
@@ -180,8 +178,8 @@ func (k *Kratos) submit(ctx context.Context, kind, flowID string, form map[strin
 	return person, nil
 }
 
-// CreateIdentity makes an identity by the admin API. body is the request's
-// JSON, for example
+// CreateIdentity creates an identity by the admin API. body is the JSON of the request,
+// for example
 //
 //	map[string]any{"schema_id": "default", "traits": map[string]any{"email": "ada@example.com"}}
 func (k *Kratos) CreateIdentity(ctx context.Context, body any) (id string, err error) {
@@ -193,11 +191,11 @@ func (k *Kratos) CreateIdentity(ctx context.Context, body any) (id string, err e
 	return identity.ID, nil
 }
 
-// identitiesAtOnce is how many identities one request makes: half of what Kratos allows.
+// identitiesAtOnce is the number of identities in one request, half of Kratos' limit.
 const identitiesAtOnce = 500
 
-// CreateIdentities makes many identities by the admin API, some hundred with one request,
-// and returns their IDs in the order of bodies, each as for [Kratos.CreateIdentity].
+// CreateIdentities creates many identities by the admin API, up to 500 in one request. It
+// returns their IDs in the order of bodies. Each body is as in [Kratos.CreateIdentity].
 func (k *Kratos) CreateIdentities(ctx context.Context, bodies []map[string]any) (ids []string, err error) {
 	for chunk := range slices.Chunk(bodies, identitiesAtOnce) {
 		var creates []map[string]any
@@ -224,8 +222,8 @@ func (k *Kratos) CreateIdentities(ctx context.Context, bodies []map[string]any) 
 	return ids, nil
 }
 
-// GetIdentity returns the admin API's answer about an identity, whatever its
-// status; err says that there was none.
+// GetIdentity returns the admin API's answer for an identity, with any status. err is set
+// if there was no answer.
 func (k *Kratos) GetIdentity(ctx context.Context, id string) (json.RawMessage, int, error) {
 	answer, err := k.do(ctx, http.MethodGet, k.identityURL(id), nil, nil)
 	return answer.body, answer.status, err
@@ -251,7 +249,7 @@ func (k *Kratos) DeleteIdentity(ctx context.Context, id string) error {
 	return nil
 }
 
-// CountIdentities counts them all, page by page.
+// CountIdentities returns the number of identities. It reads all pages.
 func (k *Kratos) CountIdentities(ctx context.Context) (int, error) {
 	count, next := 0, "/admin/identities?page_size=500"
 	for next != "" {
@@ -270,7 +268,8 @@ func (k *Kratos) CountIdentities(ctx context.Context) (int, error) {
 
 var linkNext = regexp.MustCompile(`<([^>]*)>;\s*rel="next"`)
 
-// nextPage returns path and query of the link to the next page, or nothing.
+// nextPage returns the path and query of the next page as one string, or "" on the
+// last page.
 func nextPage(header http.Header) (string, error) {
 	for _, line := range header.Values("Link") {
 		if match := linkNext.FindStringSubmatch(line); match != nil {
@@ -279,7 +278,7 @@ func nextPage(header http.Header) (string, error) {
 				return "", err
 			}
 			if u.RawQuery == "" {
-				return "", errors.New("the link to the next page names none")
+				return "", errors.New("the link to the next page has no query")
 			}
 			return u.RequestURI(), nil
 		}

@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// TestLateJsonnet: a form that Kratos refuses because its Jsonnet did not get its second
-// is sent again; any other refusal counts.
+// TestLateJsonnet checks that Register submits a form again if Kratos refused it because
+// its Jsonnet took longer than a second. Every other refusal is returned.
 func TestLateJsonnet(t *testing.T) {
 	const late = `{"error":{"code":500,"message":"jsonnetsecure: eval: context deadline exceeded"}}`
 	for _, test := range []struct {
-		answers []string // of the submits, in turn; the last for ever
+		answers []string // of the submits, in turn; the last one repeats
 		submits int
 		ok      bool
 	}{

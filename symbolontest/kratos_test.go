@@ -43,7 +43,7 @@ func TestBuildKratos(t *testing.T) {
 func TestBuildKratosTakesGivenProgram(t *testing.T) {
 	t.Setenv("SYMBOLON_KRATOS", "/nonexistent/kratos")
 	if path, err := symbolontest.BuildKratos(t.Context()); err == nil {
-		t.Fatalf("took %s for a program that is not there", path)
+		t.Fatalf("SYMBOLON_KRATOS names a missing program, but got %s", path)
 	}
 	program := filepath.Join(t.TempDir(), "kratos")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
@@ -55,7 +55,8 @@ func TestBuildKratosTakesGivenProgram(t *testing.T) {
 	}
 }
 
-// The text that symbolontest carries is the nested module internal/kratos.
+// TestKratosModuleIsCarried checks that the text in symbolontest equals the nested module
+// internal/kratos.
 func TestKratosModuleIsCarried(t *testing.T) {
 	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
 		module, err := os.ReadFile("../internal/kratos/" + name)
@@ -88,7 +89,7 @@ func TestKratosPeople(t *testing.T) {
 
 	var refused *symbolontest.KratosError
 	if _, err := k.Register(ctx, "ada@example.com", password, "Ada II"); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
-		t.Fatalf("an address that is taken: %v", err)
+		t.Fatalf("registration with an address that is in use: %v", err)
 	}
 	if _, err := k.Login(ctx, "ada@example.com", "wrong horse battery"); !errors.As(err, &refused) {
 		t.Fatalf("a wrong password: %v", err)
@@ -153,7 +154,7 @@ func TestKratosAdmin(t *testing.T) {
 		t.Fatalf("a deleted identity: %d, %v", status, err)
 	}
 	var people []map[string]any
-	for n := range 501 { // more than one request makes
+	for n := range 501 { // more than one request
 		people = append(people, map[string]any{"schema_id": "default", "traits": map[string]any{"email": fmt.Sprintf("p%d@example.com", n)}})
 	}
 	ids, err := k.CreateIdentities(ctx, people)
@@ -161,10 +162,10 @@ func TestKratosAdmin(t *testing.T) {
 		t.Fatalf("%d identities, %v", len(ids), err)
 	}
 	if raw, status, err := k.GetIdentity(ctx, ids[500]); err != nil || status != http.StatusOK || !strings.Contains(string(raw), "p500@example.com") {
-		t.Errorf("the last of many: %d %s %v", status, raw, err)
+		t.Errorf("the last identity: %d %s %v", status, raw, err)
 	}
 	if _, err := k.CreateIdentities(ctx, people[:1]); err == nil {
-		t.Error("an address twice is no error")
+		t.Error("two identities with one address: no error")
 	}
 	var refused *symbolontest.KratosError
 	if err := k.DeleteIdentity(ctx, id); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
@@ -184,7 +185,7 @@ func TestKratosRestartKeepsData(t *testing.T) {
 		url := k.PublicURL
 		end()
 		if _, _, err := k.Whoami(ctx, ada.Token); err == nil {
-			t.Errorf("%s: it still answers", name)
+			t.Errorf("%s: Kratos still answers", name)
 		}
 		if err := k.Start(ctx); err != nil {
 			t.Fatalf("start after %s: %v", name, err)
@@ -213,7 +214,7 @@ func TestKratosPause(t *testing.T) {
 	expectWhoami(t, k, "nobody", http.StatusUnauthorized)
 }
 
-// A kept folder keeps people and their sessions.
+// TestKratosDir checks that a kept folder keeps identities and sessions.
 func TestKratosDir(t *testing.T) {
 	t.Parallel()
 	config := symbolontest.KratosConfig{Dir: t.TempDir()}

@@ -24,12 +24,12 @@ import (
 	"github.com/symbolon-id/symbolon/internal/port"
 )
 
-// PostgresConfig says how a private Postgres runs. The zero value is fast and
-// loses what it holds when the machine goes down, not when Postgres does.
+// PostgresConfig configures a private Postgres. The zero value is fast. It loses data
+// when the machine goes down, but not when Postgres stops.
 type PostgresConfig struct {
-	// Durable writes as production does, with fsync and full_page_writes. For
-	// benchmarks: a test cannot tell the difference, because what was
-	// committed survives Stop either way.
+	// Durable turns fsync and full_page_writes on, as in production. It is for
+	// benchmarks. Tests do not need it, because committed data survives Stop in both
+	// modes.
 	Durable bool
 
 	// Settings are further lines of postgresql.conf, for example
@@ -37,31 +37,32 @@ type PostgresConfig struct {
 	Settings map[string]string
 }
 
-// Postgres is a private cluster from the machine's own Postgres package: TCP
-// on a free port of 127.0.0.1, no password, at most 200 connections. Its
+// Postgres is a private cluster from the machine's own Postgres package. It listens with
+// TCP on a free port of 127.0.0.1, without a password, for at most 200 connections. Its
 // methods may be called from several goroutines at once.
 type Postgres struct {
-	// DSN is of the superuser's database "postgres", as a postgres:// URL.
+	// DSN is the postgres:// URL of the superuser's database "postgres".
 	DSN string
 
 	config PostgresConfig
 	bin    string // folder of initdb and postgres
 	dir    string
 	port   int
-	owner  *postgresOwner // nil: runs as we do
+	owner  *postgresOwner // nil: Postgres runs as the current user
 
-	mu      sync.Mutex // over process
+	mu      sync.Mutex // guards process
 	process *child.Process
 }
 
-// postgresOwner is whom Postgres runs as when we are root, which it refuses.
+// postgresOwner is the user for Postgres if the test runs as root, because Postgres
+// refuses root.
 type postgresOwner struct{ uid, gid int }
 
 const postgresPatience = time.Minute
 
-// StartPostgres starts a cluster for one test and removes it at the end. Where
-// Postgres is not installed the test fails and says what to install. Most
-// tests do with [SharedPostgres], which is cheaper.
+// StartPostgres starts a cluster for one test and removes it at the end. If Postgres is
+// not installed, the test fails and names the package to install. Most tests can use
+// [SharedPostgres], which is cheaper.
 func StartPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	return PostgresConfig{}.Start(t)
@@ -83,9 +84,9 @@ func (c PostgresConfig) Start(t testing.TB) *Postgres {
 	return p
 }
 
-// LaunchPostgres starts a cluster for a program and returns when it accepts
-// connections. ctx bounds the start only: the caller ends the cluster with
-// Close. Should the program die without doing so, Postgres ends too (on Linux).
+// LaunchPostgres starts a cluster for a program and returns when it accepts connections.
+// ctx limits the start only. The caller ends the cluster with Close. On Linux Postgres
+// also ends if the program dies.
 func LaunchPostgres(ctx context.Context) (*Postgres, error) { return PostgresConfig{}.Launch(ctx) }
 
 // Launch is [LaunchPostgres] with a configuration.
@@ -108,7 +109,7 @@ func (c PostgresConfig) Launch(ctx context.Context) (*Postgres, error) {
 	return nil, fmt.Errorf("start Postgres: %w", err)
 }
 
-// prepare finds the programs and makes an empty cluster.
+// prepare finds the programs and creates an empty cluster.
 func (p *Postgres) prepare(ctx context.Context) (err error) {
 	if p.bin, err = findPostgres(); err != nil {
 		return err
@@ -132,9 +133,8 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// Start starts Postgres again after Stop, on the same port and with the same
-// data, and returns when it accepts connections. It does nothing while
-// Postgres runs.
+// Start starts Postgres again after Stop, on the same port and with the same data. It
+// returns when Postgres accepts connections. If Postgres runs, it does nothing.
 func (p *Postgres) Start(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +148,8 @@ func (p *Postgres) Start(ctx context.Context) error {
 	defer func() { _ = log.Close() }() // Postgres has its own handle
 	cmd := p.command("postgres", p.arguments()...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// Orphaned, it shuts down at once and takes its children with it.
+	// If the parent dies, Postgres gets SIGQUIT. It then shuts down at once with its
+	// children.
 	if p.process, err = child.Start(cmd, syscall.SIGQUIT); err != nil {
 		return err
 	}
@@ -159,8 +160,8 @@ func (p *Postgres) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends Postgres at once and cuts every connection, as pg_ctl stop -m
-// immediate does. The data stays for Start, which then recovers.
+// Stop stops Postgres and cuts every connection, as pg_ctl stop -m immediate does. Start
+// can start it again with the same data, after a recovery.
 func (p *Postgres) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,7 +170,7 @@ func (p *Postgres) Stop() {
 	}
 }
 
-// Close ends Postgres and removes its data.
+// Close stops Postgres and removes its data.
 func (p *Postgres) Close() {
 	p.Stop()
 	if p.dir != "" {
@@ -177,7 +178,7 @@ func (p *Postgres) Close() {
 	}
 }
 
-// Log returns what Postgres has logged.
+// Log returns Postgres' log.
 func (p *Postgres) Log() string {
 	text, err := os.ReadFile(p.logFile())
 	if err != nil {
@@ -186,8 +187,8 @@ func (p *Postgres) Log() string {
 	return string(text)
 }
 
-// NewDatabase makes an empty database for one test and returns its DSN. It is
-// dropped at the end of the test, whoever is still connected.
+// NewDatabase creates an empty database for one test and returns its DSN. It drops the
+// database at the end of the test, also if there are open connections.
 func (p *Postgres) NewDatabase(t testing.TB) string {
 	t.Helper()
 	name := "t_" + strings.ToLower(rand.Text())
@@ -197,7 +198,7 @@ func (p *Postgres) NewDatabase(t testing.TB) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
 		defer cancel()
-		_ = p.exec(ctx, "drop database "+name+" with (force)") // fails where the test stopped Postgres, which drops it too
+		_ = p.exec(ctx, "drop database "+name+" with (force)") // fails if the test stopped Postgres, which also removes the database
 	})
 	return p.dsn(name)
 }
@@ -231,8 +232,8 @@ func (p *Postgres) waitReady(ctx context.Context) error {
 	return nil
 }
 
-// ready reports whether this cluster answers, and not one of somebody's who was faster to
-// take the port.
+// ready reports whether this cluster answers. Another process may have taken the port
+// first.
 func (p *Postgres) ready(ctx context.Context) bool {
 	conn, err := pgconn.Connect(ctx, p.DSN)
 	if err != nil {
@@ -243,14 +244,14 @@ func (p *Postgres) ready(ctx context.Context) bool {
 	return err == nil && len(answer) == 1 && len(answer[0].Rows) == 1 && string(answer[0].Rows[0][0]) == p.data()
 }
 
-// arguments are the settings: those of the cluster, then the caller's.
+// arguments returns the settings of the cluster, followed by the caller's settings.
 func (p *Postgres) arguments() []string {
 	args := []string{
 		"-D", p.data(), "-p", strconv.Itoa(p.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "lc_messages=C",
 	}
-	if !p.config.Durable { // synchronous_commit stays on: without it Stop would lose what was just committed
+	if !p.config.Durable { // synchronous_commit stays on, because Stop must not lose committed data
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	for name, value := range p.config.Settings {
@@ -280,7 +281,7 @@ func (p *Postgres) dsn(database string) string {
 func (p *Postgres) data() string    { return filepath.Join(p.dir, "data") }
 func (p *Postgres) logFile() string { return filepath.Join(p.dir, "postgres.log") }
 
-// findPostgresOwner looks for the user that the Debian package made.
+// findPostgresOwner finds the user that the Debian package creates.
 func findPostgresOwner() (*postgresOwner, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -300,10 +301,10 @@ func findPostgresOwner() (*postgresOwner, error) {
 	return &postgresOwner{uid: uid, gid: gid}, nil
 }
 
-// findPostgres returns the folder of the newest server programs.
+// findPostgres returns the folder of the newest installed server programs.
 func findPostgres() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		// Where initdb is a link, postgres need not have one beside it.
+		// initdb can be a symbolic link to a folder with the other programs.
 		path, err = filepath.EvalSymlinks(path)
 		return filepath.Dir(path), err
 	}
@@ -325,28 +326,28 @@ func findPostgres() (string, error) {
 	return best, nil
 }
 
-// shared is what the tests of one binary share, started by the first that
-// asks and stopped by Main.
+// shared has the servers that the tests of one binary share. The first test that uses one
+// starts it, and Main stops it.
 var shared struct {
 	mu       sync.Mutex
-	running  bool // Main is
+	running  bool // Main runs
 	postgres *Postgres
 	kratos   *Kratos
-	err      error // of postgres
+	err      error // from starting postgres
 }
 
-// mustBeShared fails a test whose binary has nobody who stops what is shared.
+// mustBeShared fails a test whose binary does not call Main.
 func mustBeShared(t testing.TB, name string) {
 	t.Helper()
 	if !shared.running {
-		t.Fatalf("symbolontest: %s needs somebody who stops it:"+
+		t.Fatalf("symbolontest: %s must be stopped at the end:"+
 			" add func TestMain(m *testing.M) { symbolontest.Main(m) }", name)
 	}
 }
 
-// SharedPostgres returns the one cluster of this test binary; the first test
-// that asks starts it, [Main] stops it. Take a [Postgres.NewDatabase] of it,
-// and do not stop it: other tests may be using it.
+// SharedPostgres returns the shared cluster of this test binary. The first call starts
+// it, and [Main] stops it. Create a database in it with [Postgres.NewDatabase]. Do not
+// stop it, because other tests may use it.
 func SharedPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	shared.mu.Lock()
@@ -361,9 +362,9 @@ func SharedPostgres(t testing.TB) *Postgres {
 	return shared.postgres
 }
 
-// SharedKratos returns the one Kratos of this test binary without hooks; the first test
-// that asks starts it, [Main] stops it. Give people addresses of the test's own, count
-// nobody, and do not stop it: other tests may be using it.
+// SharedKratos returns the shared Kratos of this test binary, which has no hooks. The
+// first call starts it, and [Main] stops it. Use e-mail addresses that no other test
+// uses, and do not count identities. Do not stop it, because other tests may use it.
 func SharedKratos(t testing.TB) *Kratos {
 	t.Helper()
 	shared.mu.Lock()
@@ -379,8 +380,8 @@ func SharedKratos(t testing.TB) *Kratos {
 	return shared.kratos
 }
 
-// Main runs the tests of a binary, stops what they shared, fails the run when
-// goroutines are left, and exits. Call it from TestMain.
+// Main runs the tests of a binary, stops the shared servers and exits. If goroutines are
+// left, the run fails. Call it from TestMain.
 func Main(m *testing.M, ignore ...goleak.Option) {
 	shared.mu.Lock()
 	shared.running = true
@@ -403,11 +404,11 @@ func Main(m *testing.M, ignore ...goleak.Option) {
 			code = 1
 		}
 	}
-	os.Exit(code) //nolint:forbidigo // what TestMain is for
+	os.Exit(code) //nolint:forbidigo // TestMain has to exit
 }
 
-// leaks finds goroutines that do not end. What waits for another process ends late on a
-// busy machine.
+// leaks finds goroutines that do not end. It waits for them, because a goroutine that
+// waits for another process can be slow on a busy machine.
 func leaks(ignore []goleak.Option) (err error) {
 	for began := time.Now(); time.Since(began) < 10*time.Second; {
 		if err = goleak.Find(ignore...); err == nil {

@@ -24,7 +24,7 @@ func TestPostgresRestartKeepsData(t *testing.T) {
 			p.Stop()
 			if conn, err := pgconn.Connect(t.Context(), dsn); err == nil {
 				_ = conn.Close(t.Context())
-				t.Fatal("it still answers")
+				t.Fatal("Postgres still answers")
 			}
 			if err := p.Start(t.Context()); err != nil {
 				t.Fatal(err)
@@ -49,11 +49,12 @@ func TestSharedPostgres(t *testing.T) {
 	one, two := p.NewDatabase(t), p.NewDatabase(t)
 	query(t, one, "create table notes (id int)")
 	if got := query(t, two, "select count(*) from pg_tables where tablename = 'notes'"); got != "0" {
-		t.Fatal("two databases are one")
+		t.Fatal("two databases have the same tables")
 	}
 }
 
-// A database goes with its test, even while somebody is connected to it.
+// TestNewDatabaseIsDropped checks that a database is dropped at the end of its test, also
+// with an open connection.
 func TestNewDatabaseIsDropped(t *testing.T) {
 	t.Parallel()
 	p := symbolontest.SharedPostgres(t)
@@ -69,7 +70,7 @@ func TestNewDatabaseIsDropped(t *testing.T) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	if again, err := pgconn.Connect(t.Context(), dsn); err == nil {
 		_ = again.Close(t.Context())
-		t.Fatal("the database is still there")
+		t.Fatal("the database still exists")
 	}
 }
 

@@ -17,74 +17,74 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// StoreFixture is a Store to be proved, with the hands of the application that
-// owns the users table. Functions that may be nil say what is skipped without
-// them; the others are required. They report what goes wrong to the test.
+// StoreFixture is a Store for TestStore, with functions that act as the application that
+// owns the users table. Functions report errors to the test. A function that may be nil
+// says so. All others are required.
 type StoreFixture struct {
-	// Store is on a database that holds nothing yet. Its project is "default", and
-	// column e-mail, if it fills one, comes from traits.email.
+	// Store uses an empty database. Its project is "default". If it fills a column with
+	// the e-mail address, it takes it from traits.email.
 	Store symbolon.Store
 
 	// Again opens another Store on the same database, as a second process would.
 	Again func() symbolon.Store
 
-	// InsertUser inserts a row as the application would, and returns its ID. The
-	// identity column is null where identity is empty.
+	// InsertUser inserts a row as the application does and returns its ID. If identity is
+	// empty, the identity column is null.
 	InsertUser func(identity symbolon.IdentityID) symbolon.UserID
 
-	// DeleteUser deletes a row, and SetIdentity writes its identity column; empty
-	// stands for null.
+	// DeleteUser deletes a row. SetIdentity writes the identity column of a row; an empty
+	// identity means null.
 	DeleteUser  func(symbolon.UserID)
 	SetIdentity func(symbolon.UserID, symbolon.IdentityID)
 
-	// Users lists all rows: the ID, and what the identity column holds.
+	// Users returns the ID and the identity column of all rows.
 	Users func() map[symbolon.UserID]symbolon.IdentityID
 
-	// InTx runs f inside a transaction of the application's own, which is committed
-	// when f returns nil and rolled back otherwise.
+	// InTx runs f in a transaction of the application. It commits if f returns nil, and
+	// rolls back otherwise.
 	InTx func(f func(symbolon.Execer) error)
 
-	// OneColumn says that the key of the table is the identity's ID itself, so that
-	// no user can be without an identity or move to another.
+	// OneColumn is set if the key of the table is the identity's ID. Each user then has
+	// an identity and cannot move to another.
 	OneColumn bool
 
-	// Email reads the column that traits.email is projected to. nil: none is.
+	// Email reads the column that is filled from traits.email. nil: there is no such
+	// column.
 	Email func(symbolon.UserID) string
 
-	// OnLink installs what the store calls inside the transaction of a new bond; f
+	// OnLink sets the function that the store calls in the transaction of a new link. f
 	// writes through the Execer. nil: the store has no such hook.
 	OnLink func(f func(ctx context.Context, tx symbolon.Execer, link symbolon.Link) error)
 
-	// Scribble inserts a row into some table that exists for this purpose, and
-	// Scribbled counts them: so that it is seen whether OnLink and the bond share a
-	// transaction. Only used with OnLink.
+	// Scribble inserts a row into a table that only this test uses, and Scribbled counts
+	// its rows. They show whether OnLink and the link share a transaction. Both are used
+	// only with OnLink.
 	Scribble  func(ctx context.Context, tx symbolon.Execer) error
 	Scribbled func() int
 
-	// Stop makes the database useless for writers, until start is called. nil: it
-	// cannot be stopped.
+	// Stop makes the database refuse writes until start is called. nil: it cannot be
+	// stopped.
 	Stop func() (start func())
 }
 
-// TestStore proves a Store: everything that symbolon.Store and symbolon.Plan
-// promise, through a Linker where that is how it is used, and directly where it
-// is not. open is called for every subtest. Run it with -race.
+// TestStore tests a Store against the contracts of symbolon.Store and symbolon.Plan,
+// mostly through a Linker. It calls open for every subtest. Run it with -race.
 func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 	tests := []struct {
 		name string
 		run  func(*world)
 	}{
-		{"nothing is known of nobody", testNobody},
+		{"an unknown identity has no entry", testNobody},
 		{"a new person gets a user, once", testCreate},
 		{"a decision that fails leaves nothing", testDecisionFails},
-		{"identity IDs that are none", testIdentityForms},
-		{"user IDs that are none", testUserForms},
+		{"invalid identity IDs", testIdentityForms},
+		{"invalid user IDs", testUserForms},
 		{"the application's row is the link", testRowEvidence},
-		{"what is held of claims", testClaims},
+		{"the evidence of claims", testClaims},
 		{"a reserved ID is used once", testReserved},
 		{"a voucher binds an existing user", testVoucher},
-		{"a claim on another's user", testClaimedByOther},
-		{"a claim on the user of an identity that is gone", testRecreatedIdentity},
+		{"a claim on another identity's user", testClaimedByOther},
+		{"a claim on the user of a deleted identity", testRecreatedIdentity},
 		{"tickets only rise", testTickets},
 		{"the newer reading wins", testTicketOrder},
 		{"an unchanged reading writes no event", testUnchanged},
@@ -99,29 +99,29 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"bind moves a user", testMove},
 		{"the application makes its users itself", testApplication},
 		{"bind swaps two users", testSwap},
-		{"an identity that is proved gone", testBuried},
-		{"one that is gone before it was linked", testBuriedUnheard},
-		{"the row of one that is gone", testBuriedRow},
+		{"an identity that was proved gone", testBuried},
+		{"an identity that was gone before it was linked", testBuriedUnheard},
+		{"the row of an identity that is gone", testBuriedRow},
 		{"no proof without a control", testProofNeedsControl},
 		{"erase", testErased},
 		{"a user goes to the identity that claims it", testRebind},
 		{"adopt and undo", testAdopt},
-		{"adopt whoever is on hold", testAdoptHeld},
+		{"adopt an identity on hold", testAdoptHeld},
 		{"adopt refuses", testAdoptRefuses},
-		{"adopt at once", testAdoptRaces},
+		{"concurrent adoptions", testAdoptRaces},
 		{"the transaction of OnLink", testOnLink},
 		{"projects do not mix", testProjects},
 		{"records", testRecords},
-		{"duplicates at once", testDuplicates},
-		{"many people at once", testCrowd},
-		{"one reserved ID for many", testOneIDForMany},
+		{"concurrent calls for the same identities", testDuplicates},
+		{"concurrent calls for many identities", testCrowd},
+		{"one reserved ID for many identities", testOneIDForMany},
 		{"the limit of conflicts is exact", testBreaker},
-		{"a list of people, linked together", testLinkAll},
-		{"what is made together, and what is left", testCreateAll},
-		{"together and one by one, at once", testLinkAllRaces},
-		{"one reserved ID for many, together", testLinkAllOneID},
-		{"the transaction of OnLink, together", testLinkAllOnLink},
-		{"a caller that gives up on many", testLinkAllGivesUp},
+		{"LinkAll", testLinkAll},
+		{"CreateAll makes only plain Creates", testCreateAll},
+		{"Link and LinkAll at once", testLinkAllRaces},
+		{"one reserved ID for many, LinkAll", testLinkAllOneID},
+		{"the transaction of OnLink, LinkAll", testLinkAllOnLink},
+		{"a caller that gives up, LinkAll", testLinkAllGivesUp},
 		{"the history rebuilds the ledger", testHistory},
 		{"a caller that gives up", testCancel},
 		{"a database that is stopped", testStopped},
@@ -131,13 +131,13 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 	}
 }
 
-// world is one subtest's: the store, an Ory of its own, a linker between them.
+// world is the world of one subtest: a store, a fake Ory, and a linker.
 type world struct {
 	*testing.T
 	StoreFixture
 	ctx    context.Context
 	ory    *plainOry
-	app    *plainApp // used where it makes its users itself
+	app    *plainApp // used if the application creates its users
 	linker *link.Linker
 	minter *mint.Minter
 	secret symbolon.Secret // of linker and minter
@@ -156,7 +156,7 @@ func (w *world) newLinker(store symbolon.Store, secrets ...symbolon.Secret) *lin
 	return &link.Linker{Ory: w.ory, Store: store, Creator: w.app, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
 }
 
-// identity makes one that Ory has.
+// identity creates an identity at the fake Ory.
 func (w *world) identity(email string) symbolon.Identity {
 	id := symbolon.Identity{ID: newIdentityID(), State: symbolon.Active, CreatedAt: time.Now().Add(-time.Hour),
 		Traits: json.RawMessage(fmt.Sprintf(`{"email":%q}`, email))}
@@ -164,7 +164,7 @@ func (w *world) identity(email string) symbolon.Identity {
 	return id
 }
 
-// claiming is an identity whose metadata_public.id says something.
+// claiming creates an identity with a value in metadata_public.id.
 func (w *world) claiming(value any) symbolon.Identity {
 	id := w.identity("")
 	id.MetadataPublic, _ = json.Marshal(map[string]any{"id": value})
@@ -187,7 +187,7 @@ func query(id symbolon.Identity, claims ...symbolon.UserID) symbolon.Query {
 	return symbolon.Query{Project: "default", Reading: seen(id), Claims: claims}
 }
 
-// link is Linker.Link that must succeed.
+// link calls Linker.Link, which must succeed.
 func (w *world) link(id symbolon.Identity) symbolon.Link {
 	w.Helper()
 	l, err := w.linker.Link(w.ctx, seen(id))
@@ -198,7 +198,7 @@ func (w *world) link(id symbolon.Identity) symbolon.Link {
 	return l
 }
 
-// write is Store.Write with a plan that is known beforehand.
+// write calls Store.Write with a fixed plan.
 func (w *world) write(q symbolon.Query, plan symbolon.Plan) (symbolon.Outcome, error) {
 	return w.Store.Write(w.ctx, q, func(symbolon.Evidence) (symbolon.Plan, error) { return plan, nil })
 }
@@ -210,7 +210,7 @@ func (w *world) look(q symbolon.Query) symbolon.Evidence {
 	return h
 }
 
-// history is the record of what must be known.
+// record returns the record of an ID, which must exist.
 func (w *world) record(id string) symbolon.Record {
 	w.Helper()
 	r, err := w.Store.Record(w.ctx, "default", id)
@@ -218,7 +218,7 @@ func (w *world) record(id string) symbolon.Record {
 	return r
 }
 
-// events lists the kinds in an identity's history.
+// events returns the kinds of an identity's events.
 func (w *world) events(id symbolon.IdentityID) string {
 	w.Helper()
 	var kinds []string
@@ -244,7 +244,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// wantErr checks which error it is.
+// wantErr checks an error with errors.Is.
 func (w *world) wantErr(err, want error) {
 	w.Helper()
 	if !errors.Is(err, want) {
@@ -259,7 +259,7 @@ func same[T comparable](w *world, what string, got, want T) {
 	}
 }
 
-// unheard checks that not a trace of an identity is left.
+// unheard checks that the database has nothing of an identity.
 func (w *world) unheard(id symbolon.Identity) {
 	w.Helper()
 	h := w.look(query(id))
@@ -270,7 +270,7 @@ func (w *world) unheard(id symbolon.Identity) {
 	w.wantErr(err, symbolon.ErrNotFound)
 }
 
-// plainOry is what a Store's proof needs of Ory: identities, read truly.
+// plainOry is a minimal fake Ory that returns stored identities.
 type plainOry struct {
 	mu         sync.Mutex
 	identities map[symbolon.IdentityID]symbolon.Identity
@@ -300,7 +300,7 @@ func (o *plainOry) Identity(_ context.Context, id symbolon.IdentityID) (symbolon
 	return symbolon.Identity{}, symbolon.ErrNotFound
 }
 
-// AddPublicMetadata is never asked for: the identities are an hour old.
+// AddPublicMetadata is never called, because the identities are an hour old.
 func (o *plainOry) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
 	return symbolon.Identity{}, errors.New("the store suite writes nothing at Ory")
 }

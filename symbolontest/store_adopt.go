@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// adoption is a person of the suite whose two halves know of each other: by the row's
-// identity column, or by the identity's external_id.
+// adoption creates an identity and a user that belong together: the row's identity column
+// names the identity, or the identity's external_id names the user.
 func (w *world) adoption(column bool) (symbolon.Identity, symbolon.Adoption) {
 	w.Helper()
 	id := w.identity("ada@example.com")
@@ -26,8 +26,8 @@ func (w *world) adoption(column bool) (symbolon.Identity, symbolon.Adoption) {
 	return id, a
 }
 
-// testAdopt: an adoption binds once, writes nothing of the row but its identity column,
-// and is undone without a trace but in the history.
+// testAdopt checks that an adoption links once and writes only the identity column of the
+// row. An undo leaves only events.
 func testAdopt(w *world) {
 	for _, column := range []bool{true, false} {
 		if w.OneColumn && !column {
@@ -55,7 +55,7 @@ func testAdopt(w *world) {
 			w.Fatalf("event: %+v %+v", event, event.Adopted)
 		}
 		if _, err := w.linker.Unadopt(w.ctx, "suite-2", event); err == nil {
-			w.Fatal("another run undid it")
+			w.Fatal("the undo of another run undid it")
 		}
 		event.Detail = "a sentence is for people"
 		undone, err := w.linker.Unadopt(w.ctx, a.Run, event)
@@ -77,12 +77,12 @@ func testAdopt(w *world) {
 		_, made, err = w.linker.Adopt(w.ctx, a)
 		w.must(err)
 		same(w, "adopted again", made, true)
-		_, err = w.linker.Unadopt(w.ctx, a.Run, event) // of the first time
+		_, err = w.linker.Unadopt(w.ctx, a.Run, event) // the event of the first adoption
 		w.wantErr(err, symbolon.ErrConflict)
 	}
 }
 
-// testAdoptHeld: who was on hold is so again, with the finding, when it is undone.
+// testAdoptHeld checks that the undo restores a hold with its finding.
 func testAdoptHeld(w *world) {
 	if w.OneColumn {
 		return
@@ -101,7 +101,7 @@ func testAdoptHeld(w *world) {
 			event = e
 		}
 		if adopted := e.Source == symbolon.FromAdopt; adopted != (e.Run == a.Run) {
-			w.Fatalf("the run of %+v", e)
+			w.Fatalf("wrong run in %+v", e)
 		}
 	}
 	if event.Adopted == nil || *event.Adopted != (symbolon.AdoptedBond{By: a.By, ColumnSet: true, WasOnHold: symbolon.RecreatedIdentity}) {
@@ -121,7 +121,7 @@ func testAdoptHeld(w *world) {
 	same(w, "undone again", undone, false)
 }
 
-// testAdoptRefuses: what stands in the way is a conflict, and nothing is changed.
+// testAdoptRefuses checks that an obstacle is a conflict and nothing is changed.
 func testAdoptRefuses(w *world) {
 	if w.OneColumn {
 		return
@@ -140,7 +140,7 @@ func testAdoptRefuses(w *world) {
 	w.ory.put(silent)
 	_, nobody := w.adoption(false)
 	w.ory.remove(nobody.Identity)
-	w.DeleteUser(missing.User) // at last: SQLite may give the ID of a deleted row again
+	w.DeleteUser(missing.User) // deleted last, because SQLite may give the ID to a new row
 	rows := w.Users()
 	for _, tt := range []struct {
 		name string
@@ -160,12 +160,12 @@ func testAdoptRefuses(w *world) {
 		same(w, "row "+string(user), identity, rows[user])
 	}
 	if _, _, err := w.linker.Adopt(w.ctx, symbolon.Adoption{Identity: silent.ID, User: unsaid.User, By: symbolon.ByExternalID, Run: "a%b"}); err == nil {
-		w.Fatal("a run may be called anything")
+		w.Fatal("an invalid run name was accepted")
 	}
 }
 
-// testAdoptRaces: many identities that name one user, and requests beside them: one
-// gets the user, and each of the others one of its own at most.
+// testAdoptRaces adopts many identities to one user while requests arrive. One identity
+// gets the user, and each of the others gets at most one user of its own.
 func testAdoptRaces(w *world) {
 	if w.OneColumn {
 		return

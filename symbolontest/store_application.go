@@ -9,14 +9,14 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// plainApp is an application that makes its users itself, as a Store's proof needs
-// one: each identity has one user until that is deleted.
+// plainApp is an application that creates its users itself. Each identity has one user
+// until this user is deleted.
 type plainApp struct {
 	mu     sync.Mutex
 	users  map[symbolon.IdentityID]symbolon.UserID
 	serial int
 	asked  int
-	err    error // what it answers instead
+	err    error // returned instead of a user
 }
 
 func (a *plainApp) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID, error) {
@@ -61,10 +61,10 @@ func (a *plainApp) fail(err error) {
 	a.err = err
 }
 
-// testApplication: what the application answers is a claim like any other.
+// testApplication checks that a user that the application names is treated as a claim.
 func testApplication(w *world) {
 	if w.Store.NewID() != symbolon.ByApplication {
-		w.Log("the application does not make its users itself")
+		w.Log("only for an application that makes its users itself")
 		return
 	}
 	for _, part := range []func(*world){testApplicationIsAsked, testApplicationSaysNo, testApplicationRepeats,
@@ -80,7 +80,8 @@ func testApplicationIsAsked(w *world) {
 	same(w, "questions", w.app.asked, 1)
 	same(w, "row", w.Users()[user], id.ID)
 
-	// A ledger that was lost finds everybody again, and their metadata was true.
+	// After a loss of the ledger all links are found again, and the metadata is
+	// confirmed.
 	id = w.claiming("app-9000")
 	w.app.say(id.ID, "app-9000")
 	same(w, "user", w.link(id).User, "app-9000")
@@ -91,7 +92,7 @@ func testApplicationIsAsked(w *world) {
 func testApplicationSaysNo(w *world) {
 	id := w.identity("")
 	users := len(w.Users())
-	w.app.fail(fmt.Errorf("it is closed: %w", symbolon.ErrUnavailable))
+	w.app.fail(fmt.Errorf("the application is closed: %w", symbolon.ErrUnavailable))
 	_, err := w.linker.Link(w.ctx, seen(id))
 	w.wantErr(err, symbolon.ErrUnavailable)
 	w.unheard(id)
@@ -108,7 +109,7 @@ func testApplicationSaysNo(w *world) {
 	same(w, "findings", w.findings(id.ID), "")
 }
 
-// testApplicationRepeats: whoever comes second is not given somebody else's user.
+// testApplicationRepeats checks that no identity gets the user of another identity.
 func testApplicationRepeats(w *world) {
 	first, second := w.identity(""), w.identity("")
 	user := w.link(first).User
@@ -120,7 +121,7 @@ func testApplicationRepeats(w *world) {
 	w.app.say(second.ID, "app-mended")
 	same(w, "the second", w.link(second).User, "app-mended")
 
-	// All at once: one of them has the user, none of the others.
+	// Of concurrent calls exactly one gets the user.
 	crowd := make([]symbolon.Identity, 8)
 	for i := range crowd {
 		crowd[i] = w.identity("")
@@ -158,8 +159,8 @@ func testApplicationAnswersDeleted(w *world) {
 	w.linker.OnUserDeleted = link.DenyDeleted
 }
 
-// testApplicationIsTold: a voucher and the operator may name users that the store
-// never heard of.
+// testApplicationIsTold checks that a voucher and the operator may name users that the
+// store does not know.
 func testApplicationIsTold(w *world) {
 	asked := w.app.asked
 	voucher, err := w.minter.Voucher("invited")
@@ -184,8 +185,8 @@ func testApplicationIsTold(w *world) {
 	}
 	same(w, "questions", w.app.asked, asked)
 
-	// A user that was left, because its identity was moved to another one, goes to
-	// nobody by the application's word.
+	// The user "invited" lost its identity by the move. The application alone cannot give
+	// it to another identity.
 	link, err = w.linker.Bind(w.ctx, id.ID, "somebody else", symbolon.BindOptions{Move: true})
 	w.must(err)
 	same(w, "user", link.User, "somebody else")

@@ -15,7 +15,7 @@ func testNobody(w *world) {
 	out, err := w.write(query(id), symbolon.Plan{Action: symbolon.Keep})
 	w.must(err)
 	if out.New || out.Link.State != "" {
-		w.Fatalf("Keep made something: %+v", out)
+		w.Fatalf("Keep changed something: %+v", out)
 	}
 	w.unheard(id)
 	_, err = w.Store.Record(w.ctx, "default", "no such user")
@@ -57,7 +57,8 @@ func testDecisionFails(w *world) {
 	same(w, "rows", len(w.Users()), 0)
 }
 
-// testIdentityForms: nil, empty, malformed and non-canonical IDs are never keys.
+// testIdentityForms checks that nil, empty, malformed and non-canonical IDs are never
+// keys.
 func testIdentityForms(w *world) {
 	const good = "9f425a8d-7efc-4768-8f23-7647a74fdf13"
 	for _, id := range []string{"", "00000000-0000-0000-0000-000000000000", "{" + good + "}", "urn:uuid:" + good, good[:35], good + "0",
@@ -76,7 +77,7 @@ func testIdentityForms(w *world) {
 	upper := symbolon.Identity{ID: symbolon.IdentityID(strings.ToUpper(good))}
 	h := w.look(query(upper))
 	if h.Link == nil || *h.Link != link {
-		w.Fatalf("upper case is another identity: %+v", h)
+		w.Fatalf("upper case was taken for another identity: %+v", h)
 	}
 	out, err := w.write(query(upper), symbolon.Plan{Action: symbolon.Keep})
 	w.must(err)
@@ -88,7 +89,7 @@ func testIdentityForms(w *world) {
 	same(w, "users", len(w.Users()), 10)
 }
 
-// testUserForms: a claim that the table could not hold names nobody.
+// testUserForms checks that a user ID that the table cannot store matches no user.
 func testUserForms(w *world) {
 	id := w.identity("")
 	bad := []symbolon.UserID{"", "\x00", "a\x00b", "\xff", symbolon.UserID(strings.Repeat("9", 40)), symbolon.UserID(strings.Repeat("x", 300)),
@@ -97,7 +98,7 @@ func testUserForms(w *world) {
 	same(w, "answers", len(h.Claims), len(bad))
 	for i, c := range h.Claims {
 		if c != (symbolon.Claimed{}) {
-			w.Fatalf("claim %q names somebody: %+v", bad[i], c)
+			w.Fatalf("claim %q matches a user: %+v", bad[i], c)
 		}
 	}
 	for _, user := range bad {
@@ -143,7 +144,7 @@ func testClaims(w *world) {
 	}
 	w.DeleteUser(linked)
 	if c := w.look(query(asker, linked)).Claims[0]; c.Row != nil || c.Linked != a.ID {
-		w.Fatalf("a bond without a row: %+v", c)
+		w.Fatalf("a link without a row: %+v", c)
 	}
 }
 
@@ -165,7 +166,7 @@ func testReserved(w *world) {
 
 func testVoucher(w *world) {
 	if w.OneColumn {
-		w.Log("no user is without an identity")
+		w.Log("each user has an identity")
 		return
 	}
 	user := w.InsertUser("")
@@ -189,7 +190,7 @@ func testClaimedByOther(w *world) {
 	other := w.claiming(string(owner))
 	link := w.link(other)
 	if link.User == owner {
-		w.Fatal("somebody else's user was handed out")
+		w.Fatal("the user of another identity was given out")
 	}
 	same(w, "findings", w.findings(other.ID), "claimed_by_other")
 	same(w, "history", w.events(other.ID), "user.linked claim.refused finding.opened")
@@ -197,8 +198,8 @@ func testClaimedByOther(w *world) {
 	same(w, "history", w.events(other.ID), "user.linked claim.refused finding.opened")
 }
 
-// testRecreatedIdentity: the project moved, or an export was imported again. The
-// hold ends with the operator's word.
+// testRecreatedIdentity recreates an identity with a new ID, as after a move of the
+// project or a repeated import. The hold ends when the operator binds the identity.
 func testRecreatedIdentity(w *world) {
 	gone := w.identity("")
 	user := w.link(gone).User
@@ -264,8 +265,8 @@ func testTicketOrder(w *world) {
 	for _, s := range []symbolon.Reading{read(newer, "newer@example.com"), read(older, "older@example.com"), read(0, "untimed@example.com")} {
 		_, err := w.linker.Link(w.ctx, s)
 		w.must(err)
-		// A store must not rely on decide alone: what was read may be older by the
-		// time that it is written.
+		// A store must not rely on decide alone, because the reading may be older than
+		// the entry when it is written.
 		_, err = w.write(symbolon.Query{Project: "default", Reading: s}, symbolon.Plan{Action: symbolon.Update, User: user})
 		w.must(err)
 	}

@@ -31,14 +31,14 @@ func testUserGone(w *world) {
 	same(w, "history", w.events(id.ID), "user.linked finding.opened")
 	same(w, "rows", len(w.Users()), 0)
 	if next := w.link(w.identity("")).User; next == user {
-		w.Fatal("the ID of a user that is missed was given to another person")
+		w.Fatal("the ID of a user whose row is missing was given to another identity")
 	}
 	same(w, "state", w.look(query(id)).Link.State, symbolon.Linked)
 }
 
 func testDisagree(w *world) {
 	if w.OneColumn {
-		w.Log("the column is the key")
+		w.Log("the identity column is the key")
 		return
 	}
 	id := w.identity("")
@@ -52,7 +52,7 @@ func testDisagree(w *world) {
 		w.Fatalf("held: %+v, user %+v", h, h.User)
 	}
 
-	// The row of another user holds an identity that has one.
+	// The row of another user has the ID of an identity that has a user already.
 	w.SetIdentity(user, id.ID)
 	w.link(id)
 	other := w.identity("")
@@ -70,7 +70,7 @@ func testDisagree(w *world) {
 	w.must(err)
 	same(w, "findings after a newer reading", w.findings(id.ID), "")
 	if got := w.link(other).User; got == user {
-		w.Fatal("the other got the user after all")
+		w.Fatal("the other identity got the user")
 	}
 }
 
@@ -118,7 +118,7 @@ func testForget(w *world) {
 
 func testRecreate(w *world) {
 	if w.Store.NewID() == symbolon.ByIdentity {
-		w.Log("the new user would have the old ID")
+		w.Log("a new user would have the same ID")
 		return
 	}
 	w.linker.OnUserDeleted = link.RecreateDeleted
@@ -135,7 +135,7 @@ func testRecreate(w *world) {
 			w.Fatal("the ID of a deleted user was given out again")
 		}
 		if other := w.link(w.identity("")).User; other == before {
-			w.Fatal("the ID of a deleted user was given to another person")
+			w.Fatal("the ID of a deleted user was given to another identity")
 		}
 		same(w, "again", w.link(id).User, after)
 		events := w.record(string(id.ID)).Events
@@ -171,7 +171,7 @@ func testHold(w *world) {
 	same(w, "finding", r.Findings[0].Detail, "detail")
 	same(w, "user", r.Link.User, "")
 
-	// Another reason is news; and a hold that falls away is settled.
+	// A hold for another reason is a new event. A link closes the hold and its finding.
 	plan.Reason, plan.Findings = symbolon.ClaimedByOther, nil
 	_, err := w.write(query(id), plan)
 	w.must(err)
@@ -234,7 +234,7 @@ func testOnLink(w *world) {
 	_, err := w.linker.Link(w.ctx, seen(id))
 	w.wantErr(err, mine)
 	if errors.Is(err, symbolon.ErrUnavailable) {
-		w.Fatalf("OnLink's own error passes for the database's: %v", err)
+		w.Fatalf("OnLink's own error is reported as a database error: %v", err)
 	}
 	w.unheard(id)
 	same(w, "rows", len(w.Users()), 0)
@@ -243,7 +243,7 @@ func testOnLink(w *world) {
 	fail = nil
 	link := w.link(id)
 	w.link(id)
-	same(w, "the last call", calls[len(calls)-1], link) // there are more where the store had to begin again
+	same(w, "the last call", calls[len(calls)-1], link) // there are more calls if the store repeated the transaction
 	same(w, "scribbles", w.Scribbled(), 1)
 
 	byRow := w.identity("")
@@ -261,7 +261,8 @@ func testOnLink(w *world) {
 	same(w, "scribbles after it", w.Scribbled(), 2)
 }
 
-// testProjects: two Ory projects may share one application, not a ledger.
+// testProjects checks that two Ory projects can share an application without sharing a
+// ledger.
 func testProjects(w *world) {
 	id := w.identity("")
 	user := w.link(id).User
@@ -274,7 +275,7 @@ func testProjects(w *world) {
 	q := query(id)
 	q.Project = "other"
 	if h := w.look(q); h.Link != nil {
-		w.Fatalf("another project sees the bond: %+v", h.Link)
+		w.Fatalf("another project sees the link: %+v", h.Link)
 	}
 	_, err := w.Store.Record(w.ctx, "third", "nobody")
 	w.wantErr(err, symbolon.ErrNotFound)
@@ -295,7 +296,7 @@ func testRecords(w *world) {
 	user := w.InsertUser(alone)
 	for _, key := range []string{string(alone), string(user)} {
 		if r := w.record(key); r.Link != nil || r.Row == nil || r.Row.ID != user {
-			w.Fatalf("a row that nobody looked at: %+v", r)
+			w.Fatalf("wrong record of a row without an entry: %+v", r)
 		}
 	}
 	plan := symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.ClaimedByOther}

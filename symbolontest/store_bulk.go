@@ -12,10 +12,10 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// What holds for one identity holds for many at once, whether the store is a
-// symbolon.BulkStore or links them one by one.
+// These tests check that many identities at once get the same results as one, whether the
+// store is a symbolon.BulkStore or links them one by one.
 
-// seenAll reads identities as a reconcile run does.
+// seenAll returns readings of identities as a reconcile run makes them.
 func seenAll(ticket symbolon.Ticket, ids ...symbolon.Identity) []symbolon.Reading {
 	out := make([]symbolon.Reading, len(ids))
 	for i, id := range ids {
@@ -50,7 +50,7 @@ func testLinkAll(w *world) {
 			case gone.ID:
 				w.wantErr(r.Err, symbolon.ErrUserGone)
 			case "nobody":
-				same(w, "an ID that is none", r.Err != nil && !errors.Is(r.Err, symbolon.ErrUnavailable), true)
+				same(w, "an invalid ID", r.Err != nil && !errors.Is(r.Err, symbolon.ErrUnavailable), true)
 			default:
 				w.must(r.Err)
 				same(w, "identity", r.Link.Identity, id.ID)
@@ -81,16 +81,16 @@ func testLinkAll(w *world) {
 		same(w, "e-mail", w.Email(first[7].Link.User), "p7@example.com")
 	}
 	if len(w.linker.LinkAll(w.ctx, nil)) != 0 {
-		w.Error("nobody was linked to somebody")
+		w.Error("an unknown identity was linked")
 	}
 }
 
-// testCreateAll: of a plan that is more than a Create, and of whoever is known, a
-// BulkStore leaves not a trace.
+// testCreateAll checks that a BulkStore writes nothing for a plan that is more than a
+// Create, and nothing for a known identity.
 func testCreateAll(w *world) {
 	store, ok := w.Store.(symbolon.BulkStore)
 	if !ok || w.Store.NewID() == symbolon.ByApplication {
-		w.Log("the store makes one bond at a time, or no users")
+		w.Log("the store makes one link at a time, or makes no users")
 		return
 	}
 	known := w.identity("")
@@ -150,8 +150,8 @@ func testCreateAll(w *world) {
 	same(w, "users", len(w.Users()), 9)
 }
 
-// testLinkAllRaces: Link and LinkAll at once, by many, through two stores: one user
-// each, made once.
+// testLinkAllRaces calls Link and LinkAll concurrently through two stores. Each identity
+// gets exactly one user.
 func testLinkAllRaces(w *world) {
 	people := w.people(24)
 	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
@@ -200,7 +200,7 @@ func testLinkAllRaces(w *world) {
 	}
 }
 
-// testLinkAllOneID: many identities, at once and in one call, claim one reserved ID.
+// testLinkAllOneID lets many identities in one call claim one reserved ID.
 func testLinkAllOneID(w *world) {
 	if w.Store.NewID() != symbolon.ByMint {
 		w.Log("only minted IDs can be reserved")
@@ -216,7 +216,7 @@ func testLinkAllOneID(w *world) {
 		}
 		wg.Go(func() {
 			for _, r := range linkers[g%2].LinkAll(w.ctx, seenAll(0, ids...)) {
-				if r.Err != nil && !errors.Is(r.Err, symbolon.ErrOnHold) { // past ten they are a migration gone wrong
+				if r.Err != nil && !errors.Is(r.Err, symbolon.ErrOnHold) { // after ten refused claims in an hour the others are held
 					w.Errorf("link: %v", r.Err)
 				}
 			}
@@ -233,7 +233,8 @@ func testLinkAllOneID(w *world) {
 	same(w, "users", len(w.Users()), 11)
 }
 
-// testLinkAllOnLink: what OnLink refuses for one is refused for no other.
+// testLinkAllOnLink checks that an error of OnLink for one identity does not affect the
+// others.
 func testLinkAllOnLink(w *world) {
 	if w.OnLink == nil {
 		w.Log("the store has no OnLink")
@@ -252,7 +253,7 @@ func testLinkAllOnLink(w *world) {
 		}
 		return nil
 	})
-	w.linker = w.newLinker(lone{w.Store}) // one at a time, so that calls needs no lock
+	w.linker = w.newLinker(lone{w.Store}) // one call at a time, so calls needs no lock
 	after := map[symbolon.IdentityID]int{}
 	var mu sync.Mutex
 	if bulk, ok := w.Store.(symbolon.BulkStore); ok {
@@ -279,7 +280,7 @@ func testLinkAllOnLink(w *world) {
 	same(w, "AfterLink", len(after), 19)
 }
 
-// lone lets one call of Write through at a time.
+// lone allows one call of Write at a time.
 type lone struct{ symbolon.Store }
 
 var oneAtATime sync.Mutex
@@ -295,7 +296,7 @@ type loneBulk struct {
 	symbolon.BulkStore
 }
 
-// testLinkAllGivesUp: don't know is never no, and leaves nothing.
+// testLinkAllGivesUp checks that "don't know" is never a denial and leaves nothing.
 func testLinkAllGivesUp(w *world) {
 	people := w.people(40)
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -311,7 +312,7 @@ func testLinkAllGivesUp(w *world) {
 			w.wantErr(r.Err, symbolon.ErrUnavailable)
 		}
 		if took := time.Since(began); took > 4500*time.Millisecond {
-			w.Errorf("it took %v to say so", took)
+			w.Errorf("the error took %v", took)
 		}
 		cancel()
 		start()
@@ -327,8 +328,8 @@ func testLinkAllGivesUp(w *world) {
 	same(w, "users", len(w.Users()), 40)
 }
 
-// answers uses up what broke while the database was stopped: a pool may find out about
-// its connections one by one.
+// answers retries until the store answers. After a stop each connection of a pool can
+// fail once.
 func (w *world) answers() {
 	for range 20 {
 		if _, err := w.linker.Record(w.ctx, "nobody"); errors.Is(err, symbolon.ErrNotFound) {

@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// prove has it proved that identities are gone, with little patience.
+// prove returns proofs that identities are gone, with a short pause between the checks.
 func (w *world) prove(ids ...symbolon.IdentityID) []link.GoneProof {
 	w.Helper()
 	w.linker.ProofGap = time.Millisecond
@@ -18,8 +18,8 @@ func (w *world) prove(ids ...symbolon.IdentityID) []link.GoneProof {
 	return proofs
 }
 
-// hear replays everything that may still come of an identity that is over: nothing of
-// it may make, give or change anything.
+// hear repeats every reading that may still arrive for an identity that is over. None of
+// them may make, give or change anything.
 func (w *world) hear(id symbolon.Identity, want error) {
 	w.Helper()
 	users := len(w.Users())
@@ -46,7 +46,7 @@ func testBuried(w *world) {
 	}
 	_, err := w.linker.EndGone(w.ctx, link.GoneProof{})
 	if err == nil {
-		w.Fatal("buried without a proof")
+		w.Fatal("EndGone accepted an empty proof")
 	}
 	for range 2 {
 		link, err := w.linker.EndGone(w.ctx, proofs[0])
@@ -59,13 +59,14 @@ func testBuried(w *world) {
 	same(w, "rows", w.Users()[user], gone.ID)
 	w.hear(gone, symbolon.ErrNotFound)
 	if next := w.link(w.identity("gone@example.org")).User; next == user {
-		w.Fatal("who signs up with the address got the user of the one that is gone")
+		w.Fatal("a new identity with the same address got the user of the deleted identity")
 	}
 	thief := w.claiming(string(user))
 	_, err = w.linker.Link(w.ctx, seen(thief))
 	w.wantErr(err, symbolon.ErrOnHold)
 
-	// A backup is restored: Ory has it again, and that is an operator's to settle.
+	// After the restore of a backup Ory has the identity again. Only the operator can
+	// settle this.
 	w.ory.put(gone)
 	w.hear(gone, symbolon.ErrOnHold)
 	same(w, "findings", w.findings(gone.ID), "identity_returned")
@@ -75,7 +76,8 @@ func testBuried(w *world) {
 	same(w, "findings", w.findings(gone.ID), "")
 }
 
-// testBuriedUnheard: whoever comes late of an identity that was never linked gets nothing.
+// testBuriedUnheard checks that late readings of an identity that was never linked make
+// no user.
 func testBuriedUnheard(w *world) {
 	id := w.identity("")
 	w.ory.remove(id.ID)
@@ -87,8 +89,8 @@ func testBuriedUnheard(w *world) {
 	same(w, "rows", len(w.Users()), 0)
 }
 
-// testBuriedRow: the row is deleted, its ID retired; and it is another identity's when
-// the application says so.
+// testBuriedRow checks that the row is deleted and its ID retired. If the application
+// gave the row to another identity, it is not deleted.
 func testBuriedRow(w *world) {
 	w.linker.OnIdentityDeleted = symbolon.DeleteRow
 	gone := w.identity("")
@@ -151,7 +153,7 @@ func testErased(w *world) {
 	w.must(err)
 	same(w, "state", link.State, symbolon.Erased)
 	if _, ok := w.Users()[user]; ok {
-		w.Fatal("the row is still there")
+		w.Fatal("the row still exists")
 	}
 	w.ory.remove(id.ID)
 	link, err = w.linker.EndGone(w.ctx, w.prove(id.ID)[0])
@@ -163,7 +165,7 @@ func testErased(w *world) {
 
 func testRebind(w *world) {
 	if w.OneColumn {
-		w.Log("the column is the key")
+		w.Log("the identity column is the key")
 		return
 	}
 	gone := w.identity("")
@@ -184,7 +186,7 @@ func testRebind(w *world) {
 	same(w, "linked", w.link(again).User, user)
 	same(w, "the former owner", w.look(query(gone)).Link.State, symbolon.Gone)
 	if !strings.Contains(w.events(gone.ID), "identity.gone") {
-		w.Fatalf("history of the former owner: %s", w.events(gone.ID))
+		w.Fatalf("wrong history of the former owner: %s", w.events(gone.ID))
 	}
 	link, err = w.linker.Rebind(w.ctx, again.ID, proof)
 	w.must(err)

@@ -14,7 +14,7 @@ import (
 
 func testBind(w *world) {
 	if w.OneColumn {
-		w.Log("no user is without an identity")
+		w.Log("each user has an identity")
 		return
 	}
 	id := w.identity("ada@example.com")
@@ -35,7 +35,7 @@ func testBind(w *world) {
 	_, err = w.linker.Bind(w.ctx, id.ID, w.InsertUser(""), symbolon.BindOptions{})
 	w.wantErr(err, symbolon.ErrConflict)
 
-	// It settles a column that somebody nulled.
+	// Bind repairs an identity column that was set to null.
 	w.SetIdentity(user, "")
 	_, err = w.linker.Link(w.ctx, seen(id))
 	w.wantErr(err, symbolon.ErrOnHold)
@@ -74,11 +74,11 @@ func testMove(w *world) {
 	if e.Kind != symbolon.UserLinked || e.User != user || e.Before != left || e.Detail != "merged" {
 		w.Fatalf("event: %+v", e)
 	}
-	if w.Store.NewID() != symbolon.ByIdentity { // there the user's ID is the loser's as well
+	if w.Store.NewID() != symbolon.ByIdentity { // by identity, the user's ID is also the former identity's ID
 		same(w, "owner by record", w.record(string(user)).Link.Identity, to.ID)
 	}
 
-	// The loser gets the user that was left, and the hold is over.
+	// The identity that lost its user gets the other user, and its hold ends.
 	link, err = w.linker.Bind(w.ctx, from.ID, left, symbolon.BindOptions{})
 	w.must(err)
 	same(w, "user", link.User, left)
@@ -87,7 +87,7 @@ func testMove(w *world) {
 	same(w, "linked", w.link(to).User, user)
 }
 
-// testSwap takes a user away from an identity that only the row knows.
+// testSwap moves a user away from an identity that only the row names.
 func testSwap(w *world) {
 	if w.OneColumn {
 		w.Log("no user can move")
@@ -104,7 +104,7 @@ func testSwap(w *world) {
 	w.wantErr(err, symbolon.ErrOnHold)
 	same(w, "rows", len(w.Users()), 1)
 
-	// The row says one identity and the ledger another: a move takes it from both.
+	// The row names one identity and the ledger another. A move takes the user from both.
 	a := w.identity("")
 	w.SetIdentity(user, a.ID)
 	third := w.identity("")
@@ -116,7 +116,7 @@ func testSwap(w *world) {
 	}
 }
 
-// testDuplicates: however often and however many at once, one user.
+// testDuplicates checks that concurrent and repeated calls give each identity one user.
 func testDuplicates(w *world) {
 	people := make([]symbolon.Identity, 8)
 	for i := range people {
@@ -173,8 +173,8 @@ func testCrowd(w *world) {
 	same(w, "identities", len(holders), 80)
 }
 
-// testOneIDForMany: an ID that is free when it is looked at may be taken when it
-// is written. Then decide is asked again.
+// testOneIDForMany checks that decide runs again if an ID was free when it was read and
+// is in use when it is written.
 func testOneIDForMany(w *world) {
 	if w.Store.NewID() != symbolon.ByMint {
 		w.Log("only minted IDs can be reserved")
@@ -210,7 +210,8 @@ func testOneIDForMany(w *world) {
 	same(w, "users", len(w.Users()), 6)
 }
 
-// testBreaker: past ten refused claims an hour the others are held, exactly.
+// testBreaker checks the limit: after ten refused claims in an hour exactly the other
+// claims are held.
 func testBreaker(w *world) {
 	owner := w.link(w.identity("")).User
 	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
@@ -243,7 +244,7 @@ func testBreaker(w *world) {
 	_, err := w.linker.Link(w.ctx, seen(unlucky))
 	w.wantErr(err, symbolon.ErrOnHold)
 	same(w, "history", w.events(unlucky.ID), "link.held finding.opened")
-	w.link(w.identity("")) // nobody else is held
+	w.link(w.identity("")) // other identities are not held
 }
 
 func testCancel(w *world) {
@@ -275,15 +276,15 @@ func testStopped(w *world) {
 	known, fresh := w.identity(""), w.identity("")
 	user := w.link(known).User
 	start := w.Stop()
-	// A store has a patience of its own, of some seconds: no caller waits longer, and
-	// one that has less not as long.
+	// A store gives up by itself after some seconds. A caller with a shorter timeout does
+	// not wait that long.
 	for timeout, limit := range map[time.Duration]time.Duration{300 * time.Millisecond: 4500 * time.Millisecond, 40 * time.Second: 30 * time.Second} {
 		ctx, cancel := context.WithTimeout(w.ctx, timeout)
 		began := time.Now()
 		_, err := w.linker.Link(ctx, seen(fresh))
 		w.wantErr(err, symbolon.ErrUnavailable)
 		if took := time.Since(began); took > limit {
-			w.Errorf("it took %v to say so", took)
+			w.Errorf("the error took %v", took)
 		}
 		cancel()
 	}
@@ -295,7 +296,7 @@ func testStopped(w *world) {
 	same(w, "users", len(w.Users()), 2)
 }
 
-// testHistory: the events of every identity, replayed, make its entry again.
+// testHistory checks that the events of every identity rebuild its entry.
 func testHistory(w *world) {
 	linkers := []*link.Linker{w.linker, w.newLinker(w.Again())}
 	people := make([]symbolon.Identity, 6)
@@ -319,8 +320,8 @@ func testHistory(w *world) {
 			continue
 		}
 		got, want := w.replay(p.ID), *h.Link
-		// A record holds the newest 100 events. Where answers of commits are lost, two
-		// moves of one user can repeat each other so often that the first are cut off.
+		// A record has the newest 100 events. If answers of commits are lost, moves of
+		// one user can repeat so often that the first events are cut off.
 		whole := len(w.record(string(p.ID)).Events) < 100
 		if whole && (got.State != want.State || got.User != want.User || got.Reason != want.Reason) {
 			w.Errorf("identity %s: replayed %+v, the ledger says %+v", p.ID, got, want)
@@ -334,8 +335,7 @@ func testHistory(w *world) {
 	}
 }
 
-// happen does one thing to somebody. What comes of it is not its concern, but that
-// the store answers is.
+// happen runs one random operation. It accepts every result except ErrUnavailable.
 func (w *world) happen(r *rand.Rand, l *link.Linker, people []symbolon.Identity) {
 	p, other := people[r.IntN(len(people))], people[r.IntN(len(people))]
 	var err error
@@ -360,7 +360,7 @@ func (w *world) happen(r *rand.Rand, l *link.Linker, people []symbolon.Identity)
 	}
 }
 
-// replay follows the events that change an entry.
+// replay rebuilds an entry from its events.
 func (w *world) replay(id symbolon.IdentityID) (link symbolon.Link) {
 	for _, e := range w.record(string(id)).Events {
 		if e.Identity != id {

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-// TestOathkeeperConfig: what is printed is what is accepted, also while the secret is
-// changed, and of the operator's own choice.
+// TestOathkeeperConfig checks that the printed password is accepted, also during a
+// rotation of the secret, and with a password of the operator's choice.
 func TestOathkeeperConfig(t *testing.T) {
 	c := config.Defaults()
 	c.Secret, c.PreviousSecrets = cmdtest.Secret, []config.Hidden{cmdtest.Key}

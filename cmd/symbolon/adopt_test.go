@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 )
 
-// adoption is an installation with accounts of its own.
+// adoption is an installation with its own accounts table.
 func adoption(t *testing.T) *commands {
 	t.Helper()
 	c := installCommands(t, nil)
@@ -27,7 +27,7 @@ func adoption(t *testing.T) *commands {
 	return c
 }
 
-// step runs a command and checks what it ends with and says.
+// step runs a command and checks its exit code and output.
 func (c *commands) step(t *testing.T, code int, says []string, args ...string) string {
 	t.Helper()
 	got, out, errs := runIn(t, c.env, args...)
@@ -36,11 +36,11 @@ func (c *commands) step(t *testing.T, code int, says []string, args ...string) s
 	}
 	for _, part := range says {
 		if !strings.Contains(out+errs, part) {
-			t.Errorf("%v does not say %q:\n%s%s", args, part, out, errs)
+			t.Errorf("the output of %v lacks %q:\n%s%s", args, part, out, errs)
 		}
 	}
 	if strings.Contains(out+errs, "cAnArY") {
-		t.Errorf("%v shows what it must not:\n%s%s", args, out, errs)
+		t.Errorf("the output of %v has a secret:\n%s%s", args, out, errs)
 	}
 	return out
 }
@@ -125,7 +125,8 @@ func TestVoucher(t *testing.T) {
 	c.step(t, 1, []string{"no row"}, "voucher", "x\x1b[2J")
 }
 
-// TestStepLine: one line that changes for a human, few lines for a log.
+// TestStepLine checks that a terminal gets one line that changes, and a log gets few
+// lines.
 func TestStepLine(t *testing.T) {
 	var plainly, live strings.Builder
 	for _, p := range []*cli.Progress{{Out: &plainly}, {Out: &live, Live: true}} {

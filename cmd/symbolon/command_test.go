@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// commands is an installation that commands are run against, in one process.
+// commands is an installation for commands that run in this process.
 type commands struct {
 	*installation
 	env config.Environ
@@ -37,7 +37,7 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 			t.Fatalf("show %v: %d %s", args, code, errs)
 		}
 		if strings.Contains(out, "cAnArY") {
-			t.Errorf("show shows what it must not:\n%s", out)
+			t.Errorf("the output of show has a secret:\n%s", out)
 		}
 		return out
 	}
@@ -45,7 +45,7 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 		t.Helper()
 		for _, part := range parts {
 			if !strings.Contains(out, part) {
-				t.Errorf("it does not say %q:\n%s", part, out)
+				t.Errorf("the output lacks %q:\n%s", part, out)
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func TestBind(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		code int
-		says string // on either
+		says string // on stdout or stderr
 	}{
 		{[]string{one, user}, 0, "is bound to user " + user},
 		{[]string{two, user}, 1, "the user belongs to identity " + one},
@@ -108,7 +108,7 @@ func TestBind(t *testing.T) {
 	}
 	_, out, _ = runIn(t, c.env, "show", one)
 	if !strings.Contains(out, "held") || !strings.Contains(out, "moved") {
-		t.Errorf("the one that lost its user:\n%s", out)
+		t.Errorf("the identity that lost its user:\n%s", out)
 	}
 	c.ory.SetDown(true)
 	if code, _, errs := runIn(t, c.env, "bind", one, user, "--move"); code != 1 || !strings.Contains(errs, "run the command again") {
@@ -116,8 +116,8 @@ func TestBind(t *testing.T) {
 	}
 }
 
-// TestServeRefusesATableThatDoesNotFit lists what is wrong with it, and exits as for
-// any other wrong configuration.
+// TestServeRefusesATableThatDoesNotFit checks that serve lists the faults of the table,
+// and exits as for any other wrong configuration.
 func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 	c := installCommands(t, nil)
 	if _, err := c.DB.Exec("create table accounts (id integer primary key, ory text)"); err != nil {
@@ -134,14 +134,14 @@ func TestServeRefusesATableThatDoesNotFit(t *testing.T) {
 		}
 		for _, part := range want {
 			if !strings.Contains(errs, part) {
-				t.Errorf("%s: it does not say %q:\n%s", table, part, errs)
+				t.Errorf("%s: the output lacks %q:\n%s", table, part, errs)
 			}
 		}
 	}
 }
 
-// TestServeRefusesKeys: a server does not start with keys that it must not have, or
-// that are none, and says what to do.
+// TestServeRefusesKeys checks that a server does not start with forbidden or invalid
+// keys, and says what to do.
 func TestServeRefusesKeys(t *testing.T) {
 	p := cmdtest.NewTemplate(t)
 	env := cmdtest.Env("SYMBOLON_AUTH_JWT_JWKS", p.Public, "SYMBOLON_AUTH_JWT_ISSUER", "https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE", "notes",

@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestDocsErase runs what docs/erase.md says.
+// TestDocsErase runs the commands and queries of docs/erase.md.
 func TestDocsErase(t *testing.T) {
 	text, err := os.ReadFile("../../docs/erase.md")
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/doctor"
 )
 
-// TestDoctorIsDocumented: docs/doctor.md has a section for every check, and no other.
+// TestDoctorIsDocumented checks that docs/doctor.md has exactly one section for every
+// check.
 func TestDoctorIsDocumented(t *testing.T) {
 	text := cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "doctor.md"))
 	var documented []string
@@ -24,7 +25,7 @@ func TestDoctorIsDocumented(t *testing.T) {
 	for _, section := range strings.Split(text, "\n### ")[1:] {
 		for _, word := range []string{"**Breaks**", "**Fix**"} {
 			if !strings.Contains(section, word) {
-				t.Errorf("%s does not say %s", strings.SplitN(section, "\n", 2)[0], word)
+				t.Errorf("section %s lacks %s", strings.SplitN(section, "\n", 2)[0], word)
 			}
 		}
 	}

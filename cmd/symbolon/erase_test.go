@@ -41,7 +41,7 @@ func TestEraseCommand(t *testing.T) {
 	plan := run(0, "columns are emptied: email, name, ory_identity_id", p.IdentityID, "--dry-run")
 	for _, part := range []string{p.IdentityID, user, "deleted at Ory", "are kept, so that the person is never linked again"} {
 		if !strings.Contains(plan, part) {
-			t.Errorf("the plan does not say %q:\n%s", part, plan)
+			t.Errorf("the plan lacks %q:\n%s", part, plan)
 		}
 	}
 	var planned plannedErasure
@@ -55,7 +55,7 @@ func TestEraseCommand(t *testing.T) {
 
 	repaired := m.ory.Break(fakeory.Failing{Route: "DELETE /admin/identities/*"})
 	run(1, "the server or `symbolon erase --resume` continues it", user, "--yes", "--wait", "100ms", "--why", "ticket 7")
-	for wait := 100 * time.Millisecond; wait < time.Minute; wait *= 2 { // what a slow machine needs to come so far
+	for wait := 100 * time.Millisecond; wait < time.Minute; wait *= 2 { // a slow machine needs time
 		if _, plan, _ := runIn(t, m.env, "erase", user, "--dry-run"); strings.Contains(plan, "ory answered 500") {
 			break
 		}
@@ -82,7 +82,7 @@ func TestEraseCommand(t *testing.T) {
 	}
 	code, shown, errs := runIn(t, m.env, "show", user)
 	if !regexp.MustCompile(`(?m)^link +erased +since 20\d\d-.*, by operator$`).MatchString(shown) || strings.Contains(shown, "since 2001-") {
-		t.Errorf("show does not say when and by what the link was erased:\n%s%s", shown, errs)
+		t.Errorf("the output of show lacks the time and source of the erasure:\n%s%s", shown, errs)
 	}
 	if code != 0 || !strings.Contains(shown, "erasure") || !strings.Contains(shown, "GONE at Ory") || !strings.Contains(shown, "erased") {
 		t.Errorf("%d %s", code, shown)
@@ -91,7 +91,7 @@ func TestEraseCommand(t *testing.T) {
 	run(2, "set ory.admin_url", user, "--yes")
 }
 
-// TestEraseAsks: the operator has to type the user's ID.
+// TestEraseAsks checks that the operator has to type the user's ID.
 func TestEraseAsks(t *testing.T) {
 	p := erase.Plan{Identity: "1d000000-0000-4000-8000-000000000001", User: "42", AtOry: "exists", Row: symbolon.DeleteRow, Exists: true}
 	alone := erase.Plan{Identity: p.Identity, AtOry: "unavailable"}
@@ -113,6 +113,6 @@ func TestEraseAsks(t *testing.T) {
 	defer file.Close()
 	var u *cli.UsageError
 	if err := (eraseCmd{}).confirm(&cli.App{Stdio: cli.Stdio{In: file, Err: &bytes.Buffer{}}}, p); !errors.As(err, &u) {
-		t.Errorf("a file answers for the operator: %v", err)
+		t.Errorf("the answer was read from a file: %v", err)
 	}
 }

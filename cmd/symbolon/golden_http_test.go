@@ -21,17 +21,17 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// goldenServer is `symbolon serve` in this process. It is known by its environment and its
-// two addresses alone, so that this file does not care which package answers.
+// goldenServer is `symbolon serve` in this process. The tests use only its environment
+// and its two addresses, so they do not depend on the package that answers.
 type goldenServer struct {
 	t                *testing.T
 	public, operator string // addresses
 	client           *http.Client
 	text             strings.Builder // requests and answers since the last call of take
-	names            []string        // old, new for strings.NewReplacer: values that vary
+	names            []string        // pairs for strings.NewReplacer: a varying value and its name
 }
 
-// serveGolden starts a server. It ends with the test, with exit code 0.
+// serveGolden starts a server. It stops at the end of the test and must exit with 0.
 func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 	t.Helper()
 	env := cmdtest.Env(append([]string{"SYMBOLON_SERVE_PUBLIC", "127.0.0.1:0", "SYMBOLON_SERVE_ADMIN", "127.0.0.1:0", "SYMBOLON_RECONCILE_EVERY", "0s",
@@ -65,17 +65,17 @@ func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 	return s
 }
 
-// name has a value that varies shown under a name.
+// name replaces a varying value by a name in the output.
 func (s *goldenServer) name(value, name string) string {
 	s.t.Helper()
 	if value == "" {
-		s.t.Fatalf("there is no %s", name)
+		s.t.Fatalf("the value %s is empty", name)
 	}
 	s.names = append(s.names, value, "<"+name+">")
 	return value
 }
 
-// somebody signs up at Ory.
+// somebody signs a person up at Ory.
 func (s *goldenServer) somebody(ory *fakeory.Ory, name string) *symbolontest.Person {
 	s.t.Helper()
 	p, err := ory.Register(s.t.Context(), name+"@example.com", cmdtest.Password, name)
@@ -88,7 +88,7 @@ func (s *goldenServer) somebody(ory *fakeory.Ory, name string) *symbolontest.Per
 	return p
 }
 
-// send asks and records nothing. A request is "GET /path".
+// send sends a request without recording it. request is for example "GET /path".
 func (s *goldenServer) send(side, request, body string, header ...string) (*http.Response, string) {
 	s.t.Helper()
 	method, path, _ := strings.Cut(request, " ")
@@ -117,7 +117,7 @@ func (s *goldenServer) send(side, request, body string, header ...string) (*http
 	return w, string(text)
 }
 
-// ask records a request and its answer, whose body it returns.
+// ask sends a request and records it with its answer. It returns the body.
 func (s *goldenServer) ask(side, request, body string, header ...string) string {
 	s.t.Helper()
 	w, answer := s.send(side, request, body, header...)
@@ -129,7 +129,7 @@ func (s *goldenServer) ask(side, request, body string, header ...string) string 
 		fmt.Fprintf(&s.text, "> %s\n", body)
 	}
 	if w.Close {
-		w.Header.Set("Connection", "close") // net/http takes it out
+		w.Header.Set("Connection", "close") // net/http removes it
 	}
 	fmt.Fprintf(&s.text, "< %d%s\n", w.StatusCode, shorten(w.Header))
 	for _, name := range slices.Sorted(maps.Keys(w.Header)) {
@@ -142,7 +142,7 @@ func (s *goldenServer) ask(side, request, body string, header ...string) string 
 	return answer
 }
 
-// short are words for headers that many answers have together.
+// short are words for headers that many answers share.
 var short = []struct {
 	word    string
 	headers map[string]string
@@ -151,7 +151,7 @@ var short = []struct {
 	{"NOBODY", map[string]string{"X-User-Id": "", "X-Identity-Id": "", "X-Session-Id": "", "X-Auth-Aal": "", "X-Auth-Email": "", "X-Auth-Assertion": ""}},
 }
 
-// shorten takes headers out that a word stands for, and those that say nothing.
+// shorten replaces common headers by a word, and removes headers without information.
 func shorten(h http.Header) (words string) {
 	h.Del("Date")
 	h.Del("Content-Length")
@@ -182,7 +182,7 @@ func legend() string {
 	return b.String() + "\n"
 }
 
-// title begins a part of the golden file.
+// title starts a part of the golden file.
 func (s *goldenServer) title(text string) { fmt.Fprintf(&s.text, "# %s\n\n", text) }
 
 var (
@@ -198,8 +198,8 @@ var (
 	}
 )
 
-// take returns what was recorded, with names in place of what varies. A JWT is shown by its
-// header and its claims.
+// take returns the recorded text. Names replace varying values, and a JWT is shown by its
+// header and claims.
 func (s *goldenServer) take() string {
 	text := aJWT.ReplaceAllStringFunc(s.text.String(), func(token string) string {
 		parts := strings.Split(token, ".")
@@ -215,7 +215,7 @@ func (s *goldenServer) take() string {
 	return legend() + text
 }
 
-// member is the text at a path of a JSON document.
+// member returns the text at a path of a JSON document.
 func (s *goldenServer) member(document string, path ...string) string {
 	s.t.Helper()
 	var v any
@@ -274,11 +274,11 @@ func TestGoldenHTTP(t *testing.T) {
 	golden(t, "metrics.txt", w.Header.Get("Content-Type")+"\n"+families(metrics+more))
 }
 
-// unasked is a route that has answered nothing, as the metrics tell it.
+// unasked matches a route that has answered no request, in the metrics.
 var unasked = regexp.MustCompile(`symbolon_http_request_duration_seconds_count\{listener="(\w+)",route="([^"]+)"\} 0\n`)
 
-// written waits for the back-reference, which is written in the background and noted after
-// that: what comes later is the same on every machine.
+// written waits until the back-reference is written and recorded, so that the following
+// answers do not vary.
 func (s *goldenServer) written(p *symbolontest.Person, user string) {
 	s.t.Helper()
 	cmdtest.Eventually(s.t, "the back-reference is written", func() bool {
@@ -398,11 +398,11 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 	operator("GET /admin/users/"+adasUser, "")
 	operator("GET /admin/users/"+bobsUser, "")
 	operator("GET /admin/identities/"+ada.IdentityID, "")
-	s.ask(s.public, "GET /auth", "", "X-Session-Token", ada.Token) // it is on hold
+	s.ask(s.public, "GET /auth", "", "X-Session-Token", ada.Token) // the identity is on hold
 	s.ask(s.public, "GET /auth/optional", "", "X-Session-Token", ada.Token)
 
 	s.title("Reconcile and findings")
-	operator("GET /admin/findings", "") // of several the order is their identities', and so another each time
+	operator("GET /admin/findings", "") // only one, because several are in the order of random IDs
 	for _, body := range []string{"junk", "[]", `{"repare":true}`, `{"repair":"yes"}`, `{"only":["telepathy"]}`, `{"allow_missing":-1}`} {
 		operator("POST /admin/reconcile", body)
 	}
@@ -443,7 +443,7 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 	}
 }
 
-// keylessServer has neither an operator's key nor Ory's admin API, and an application makes
+// keylessServer has no operator's key and no admin API of Ory, and an application makes
 // its users.
 func keylessServer(t *testing.T) *goldenServer {
 	t.Helper()
@@ -476,7 +476,7 @@ func keylessServer(t *testing.T) *goldenServer {
 	s.ask(s.operator, "POST /admin/reconcile", "")
 	s.ask(s.operator, "DELETE /admin/sessions/"+ada.SessionID, "")
 	s.ask(s.operator, "DELETE /admin/users/42", "")
-	s.title("Ory does not answer") // last: for a second the server asks it nothing more
+	s.title("Ory does not answer") // last, because the server does not ask Ory for a second afterwards
 	carol := s.somebody(ory, "carol")
 	ory.Break(fakeory.Failing{Route: "GET /sessions/whoami"})
 	s.ask(s.public, "GET /auth", "", "X-Session-Token", carol.Token)
@@ -487,8 +487,8 @@ func keylessServer(t *testing.T) *goldenServer {
 
 var sample = regexp.MustCompile(`^([a-zA-Z_:]+)(?:\{(.*)\})? `)
 
-// families are the metrics by name, type, help and labels, without values. Those of Go and of
-// the process are the Prometheus library's: they are only named together.
+// families lists the metrics by name, type, help and labels, without values. Metrics of
+// Go and of the process belong to the Prometheus library, so only their names are listed.
 func families(exposition string) string {
 	lines, labels := map[string]bool{}, regexp.MustCompile(`(\w+)="`)
 	for line := range strings.Lines(exposition) {

@@ -16,9 +16,10 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-// The golden files pin what users of the program see. After a change that is meant:
+// The golden files record the output for users of the program. After an intended change
+// run:
 //
-//	go test ./cmd/symbolon -run Golden -update && git diff cmd/symbolon/testdata/golden
+// 	go test ./cmd/symbolon -run Golden -update && git diff cmd/symbolon/testdata/golden
 
 var update = flag.Bool("update", false, "write the golden files anew; read the difference before you keep it")
 
@@ -27,7 +28,7 @@ func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name)
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // it is source
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // source code
 			t.Fatal(err)
 		}
 	}
@@ -36,11 +37,11 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s has changed (-update writes it anew):\n%s", path, firstDifference(string(want), got))
+		t.Errorf("%s has changed (-update writes it again):\n%s", path, firstDifference(string(want), got))
 	}
 }
 
-// firstDifference shows the lines around the first line that differs.
+// firstDifference returns the lines around the first different line.
 func firstDifference(want, got string) string {
 	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
 	n := 0
@@ -51,7 +52,8 @@ func firstDifference(want, got string) string {
 	return fmt.Sprintf("line %d, after\n%s\nwas\n%s\nis\n%s", n+1, strings.Join(a[max(0, n-8):n], "\n"), part(a), part(b))
 }
 
-// commandLines are all commands and the groups above them; the first is the program's own.
+// commandLines returns all commands and command groups. The first one is the program
+// itself.
 func commandLines(t *testing.T) (lines [][]string) {
 	t.Helper()
 	parser, err := kong.New(&commandLine{})
@@ -69,7 +71,7 @@ func commandLines(t *testing.T) (lines [][]string) {
 	return lines
 }
 
-// record runs the program and writes down its exit code and all that it prints.
+// record runs the program and records its exit code and output.
 func record(t *testing.T, b *strings.Builder, env config.Environ, args ...string) {
 	t.Helper()
 	code, out, errs := runIn(t, env, args...)
@@ -88,7 +90,7 @@ func record(t *testing.T, b *strings.Builder, env config.Environ, args ...string
 	b.WriteString("\n")
 }
 
-// inEmptyFolder runs f in an empty folder, for terminals of one width.
+// inEmptyFolder runs f in an empty folder, with a fixed terminal width.
 func inEmptyFolder(t *testing.T, f func(b *strings.Builder)) string {
 	t.Helper()
 	t.Setenv("COLUMNS", "80")
@@ -111,8 +113,8 @@ func TestGoldenHelp(t *testing.T) {
 	}))
 }
 
-// TestGoldenUsage is wrong usage of every command: a flag and arguments that it does not
-// have, and no secret.
+// TestGoldenUsage calls every command wrongly: with an unknown flag, with arguments that
+// it does not have, and without a secret.
 func TestGoldenUsage(t *testing.T) {
 	golden(t, "usage.txt", inEmptyFolder(t, func(b *strings.Builder) {
 		for _, line := range commandLines(t) {

@@ -12,19 +12,19 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// installation is a server on SQLite, without listeners, with a fake Ory.
+// installation is a server on SQLite without listeners, with a fake Ory.
 type installation struct {
 	*server.Server
 	ory *cmdtest.Kratos
 }
 
-// install puts a server together in a folder of its own, with Ory's admin API.
+// install creates an installation in a folder of its own, with Ory's admin API.
 func install(t *testing.T, change func(*config.Config)) *installation {
 	t.Helper()
 	k := cmdtest.StartKratos(t)
 	c := config.Defaults()
 	c.Secret, c.Users.Columns = cmdtest.Secret, config.OwnColumns()
-	c.Reconcile.Every = 0 // whose schedule would link everybody beside the test
+	c.Reconcile.Every = 0 // its schedule would link identities during the test
 	c.Ory.PublicURL, c.Ory.AdminURL, c.Ory.Token = k.PublicURL, k.AdminURL, cmdtest.Key+"token"
 	c.Database = config.Hidden("sqlite://" + filepath.Join(t.TempDir(), "symbolon.db"))
 	if change != nil {
@@ -41,13 +41,13 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 	return &installation{Server: i, ory: k}
 }
 
-// signIn lets a person make a first request, and returns the user's ID.
+// signIn sends a person's first request, and returns the user's ID.
 func (i *installation) signIn(t *testing.T, token string) string {
 	t.Helper()
 	return cmdtest.SignIn(t, i.Public(), token)
 }
 
-// born signs a person up and in, and returns the user's ID as well.
+// born signs a person up, sends a first request, and also returns the user's ID.
 func (i *installation) born(t *testing.T, email string) (*symbolontest.Person, string) {
 	t.Helper()
 	p, err := i.ory.Register(t.Context(), email, cmdtest.Password, "cAnArY name")

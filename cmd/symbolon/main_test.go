@@ -106,13 +106,13 @@ func TestExitCodes(t *testing.T) {
 		}
 		for line := range strings.Lines(errs) {
 			if code != 0 && !strings.HasPrefix(line, "symbolon: ") && !strings.HasPrefix(line, "{") {
-				t.Errorf("%v: %q does not say who speaks", test.args, line)
+				t.Errorf("%v: %q lacks the program's name", test.args, line)
 			}
 		}
 	}
 }
 
-// TestStaticBinary: the released program needs nothing of the machine it runs on.
+// TestStaticBinary checks that the released program needs no libraries of the machine.
 func TestStaticBinary(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "symbolon")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -128,7 +128,7 @@ func TestStaticBinary(t *testing.T) {
 	}
 	text, err := os.ReadFile(program)
 	if err != nil || bytes.Contains(text, []byte("/ld-linux")) {
-		t.Errorf("it is linked dynamically: %v", err)
+		t.Errorf("the program is linked dynamically: %v", err)
 	}
 	out, err := exec.CommandContext(ctx, program, "version").Output()
 	if err != nil || !strings.HasPrefix(string(out), "symbolon ") {

@@ -24,7 +24,7 @@ func TestReconcile(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		code int
-		says []string // on either
+		says []string // on stdout or stderr
 	}{
 		{[]string{"--only", "telepathy"}, 2, []string{"not a kind of difference", "unlinked_identity"}},
 		{nil, 3, []string{"left unlinked_identity", "a repair finds or creates its user", "4 differences are left", odd}},
@@ -45,11 +45,11 @@ func TestReconcile(t *testing.T) {
 		}
 		for _, part := range test.says {
 			if !strings.Contains(out+errs, part) {
-				t.Errorf("%v does not say %q:\n%s%s", test.args, part, out, errs)
+				t.Errorf("the output of %v lacks %q:\n%s%s", test.args, part, out, errs)
 			}
 		}
 		if strings.Contains(out+errs, "cAnArY") {
-			t.Errorf("%v shows what it must not:\n%s%s", test.args, out, errs)
+			t.Errorf("the output of %v has a secret:\n%s%s", test.args, out, errs)
 		}
 	}
 	c.ory.SetDown(true)
@@ -62,8 +62,8 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// TestReconcileBesideAnother: another run keeps this one away as long as it has the
-// lease; --resume waits for the end of it and goes on.
+// TestReconcileBesideAnother checks that a run is refused while another run has the
+// lease. With --resume it waits until the lease ends and continues the other run.
 func TestReconcileBesideAnother(t *testing.T) {
 	c := installCommands(t, nil)
 	c.ory.Add(1)
@@ -91,7 +91,8 @@ func TestReconcileBesideAnother(t *testing.T) {
 	}
 }
 
-// TestReconcileIsDocumented: docs/reconcile.md has a line for every kind, and no other.
+// TestReconcileIsDocumented checks that docs/reconcile.md has exactly one line for every
+// kind.
 func TestReconcileIsDocumented(t *testing.T) {
 	documented := map[string]bool{}
 	for line := range strings.Lines(cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "reconcile.md"))) {
@@ -101,17 +102,17 @@ func TestReconcileIsDocumented(t *testing.T) {
 	}
 	for _, kind := range reconcile.Kinds() {
 		if !documented[string(kind)] {
-			t.Errorf("%s is not there", kind)
+			t.Errorf("docs/reconcile.md lacks %s", kind)
 		}
 		delete(documented, string(kind))
 	}
 	if len(documented) > 0 {
-		t.Errorf("there are no such kinds: %v", documented)
+		t.Errorf("documented kinds that do not exist: %v", documented)
 	}
 }
 
-// TestReconcileIsPaced: the command takes no more of Ory than the schedule does, unless
-// the operator says so.
+// TestReconcileIsPaced checks that the command uses the same share of Ory's rate limit as
+// the schedule, unless the operator sets --load.
 func TestReconcileIsPaced(t *testing.T) {
 	c := config.Defaults()
 	c.Reconcile.Load = "40%"
@@ -130,7 +131,8 @@ func TestReconcileIsPaced(t *testing.T) {
 	}
 }
 
-// TestProgressLine: one line that changes for a human, few lines for a log.
+// TestProgressLine checks that a terminal gets one line that changes, and a log gets few
+// lines.
 func TestProgressLine(t *testing.T) {
 	var plainly, live strings.Builder
 	for _, p := range []*cli.Progress{{Out: &plainly}, {Out: &live, Live: true}} {

@@ -1,13 +1,14 @@
-// Verifies a signed assertion as an application in Node (18 or newer) does, with
-// node:crypto and nothing else:
+// Verifies a signed assertion, as an application in Node (18 or newer) does, with
+// node:crypto only:
 //
 //   node verify.mjs JWKS-URL ISSUER AUDIENCE TOKEN
 //
-// It prints the user's ID, or says why not and exits with 1.
+// It prints the user's ID. If the assertion is not valid, it prints the reason and exits
+// with 1.
 import { createPublicKey, verify as verifySignature } from 'node:crypto'
 
-// verify is what to copy. keys is what the JWKS-URL answers: fetch it again every
-// hour, and when a token names a key that is not in it.
+// verify is the function to copy. keys is the answer of the JWKS-URL. Fetch it again
+// every hour, and if a token names an unknown key.
 export function verify (token, keys, issuer, audience) {
   const [head, body, signature, ...more] = token.split('.')
   const part = (s) => JSON.parse(Buffer.from(s, 'base64url'))

@@ -1,9 +1,9 @@
-"""Verifies a signed assertion as an application in Python does (PyJWT with its extra
-"crypto", 2.6 or newer):
+"""Verifies a signed assertion, as an application in Python does, with PyJWT (2.6 or newer)
+and its extra "crypto":
 
     python3 verify.py JWKS-URL ISSUER AUDIENCE TOKEN
 
-It prints the user's ID, or says why not and exits with 1.
+It prints the user's ID. If the assertion is not valid, it prints the reason and exits with 1.
 """
 import sys
 
@@ -11,8 +11,8 @@ import jwt
 
 
 def verify(token, keys, issuer, audience):
-    """What to copy. keys is one jwt.PyJWKClient(JWKS-URL) for the whole process: it
-    fetches the set, keeps it, and fetches it again for a key that it does not know."""
+    """The function to copy. keys is one jwt.PyJWKClient(JWKS-URL) for the whole process. It
+    caches the key set, and fetches it again if a token names an unknown key."""
     key = keys.get_signing_key_from_jwt(token).key
     return jwt.decode(token, key, algorithms=["EdDSA"], issuer=issuer, audience=audience, leeway=5,
                       options={"require": ["exp", "iat", "iss", "aud", "sub"]})

@@ -1,7 +1,6 @@
-// An application that makes its own users when Symbolon asks it to: the other side of
-// users.create_url, in Node (18 or newer) without a dependency. The users are lines of
-// a file, so this is for one process; with a database the unique index on identity_id
-// does what the map does here.
+// An application that makes its own users if Symbolon asks for them (users.create_url),
+// in Node (18 or newer) without dependencies. The users are lines of a file, so only one
+// process may run. With a database a unique index on identity_id replaces the map here.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -13,7 +12,8 @@ if (!secret.startsWith('whsec_') || key.length < 24) {
   process.exit(2)
 }
 
-// The users: by identity, so that none gets two, and by address, which is unique here.
+// The users by identity, so that no identity gets two, and by address, which is unique
+// here.
 const byIdentity = new Map(), byEmail = new Map()
 let next = 1
 function remember(user) {
@@ -23,14 +23,14 @@ function remember(user) {
 }
 if (existsSync(USERS)) {
   const text = readFileSync(USERS, 'utf8')
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1) // nobody got an answer for half a line
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1) // half a line was never answered, so it is dropped
   truncateSync(USERS, Buffer.byteLength(whole))
   for (const line of whole.split('\n').filter(Boolean)) remember(JSON.parse(line))
 }
 const file = openSync(USERS, 'a', 0o600)
 
-// make is one step: nothing runs between the look and the write, and the answer goes
-// out when the user is on the disk.
+// make is one step: no other request runs between the look-up and the write. The answer
+// is sent after the user is on the disk.
 function make(identity_id, { email, name }) {
   const existing = byIdentity.get(identity_id)
   if (existing) return [409, { id: existing.id }]
@@ -43,7 +43,7 @@ function make(identity_id, { email, name }) {
   return [201, { id: user.id }]
 }
 
-// verified proves that a body is Symbolon's, and not an old one (Standard Webhooks).
+// verified proves that a body comes from Symbolon and is not old (Standard Webhooks).
 function verified(headers, body) {
   const { 'webhook-id': id, 'webhook-timestamp': at, 'webhook-signature': given } = headers
   if (!id || !given || !/^\d{1,12}$/.test(at ?? '') || Math.abs(Date.now() / 1000 - at) > 300) return false
@@ -85,7 +85,7 @@ const server = createServer(async (request, response) => {
   let status, body
   try {
     [status, body] = await answer(request)
-  } catch (error) { // a full disk, a request that broke off: "not now", and Symbolon asks again
+  } catch (error) { // for example a full disk or a broken request: Symbolon asks again
     console.error(error)
     ;[status, body] = [500, { error: 'something went wrong here' }]
   }

@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Chi takes the middleware as it is: Require for all routes, RequireWith for one.
+// Chi uses the middleware unchanged: Require for all routes, RequireWith for one.
 func Chi(a App) http.Handler {
 	r := chi.NewRouter()
 	r.Use(a.Auth.Require)

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// fiberRequire is the middleware for fiber, which is not built on net/http. Fiber's adaptor
-// converts the request, and the principal is put into fiber's context.
+// fiberRequire is the middleware for fiber, which is not built on net/http. Fiber's
+// adaptor converts the request, and fiberRequire puts the principal into fiber's context.
 func fiberRequire(auth *session.Verifier, policies ...session.Policy) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		var principal *symbolon.Principal

@@ -1,6 +1,6 @@
-// Package frameworks shows Symbolon's middleware in routers other than net/http's. Each
-// function is a small application: GET /notes/{id} requires a session, and POST /delete a
-// second factor as well.
+// Package frameworks uses Symbolon's middleware in other routers than net/http's. Each
+// function is a small application: GET /notes/{id} requires a session, and POST /delete
+// also requires a second factor.
 package frameworks
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Account is the application's own row of a user, read once for each answer of Ory.
+// Account is the application's row of a user. It is read once for each answer of Ory.
 type Account struct{ Plan string }
 
-// App is what the handlers share.
+// App is shared by the handlers.
 type App struct {
 	Auth     *session.Verifier
 	Accounts *session.Loader[Account]
@@ -26,8 +26,7 @@ func NewApp(auth *session.Verifier, load func(context.Context, symbolon.User) (A
 	return App{auth, session.Load(auth, load)}
 }
 
-// note is the answer of every handler here: the user, its row, and the parameter that the
-// router found.
+// note is the answer of every handler: the user, the user's row, and the route parameter.
 func (a App) note(ctx context.Context, w io.Writer, id string) {
 	u, _ := symbolon.UserFrom(ctx)
 	account, _ := a.Accounts.From(ctx)

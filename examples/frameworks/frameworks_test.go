@@ -37,7 +37,7 @@ var serve = map[string]func(t *testing.T, a App) (url string){
 		gin.SetMode(gin.ReleaseMode)
 		return netHTTP(t, Gin(a))
 	},
-	"fiber": func(t *testing.T, a App) string { // on fasthttp, as it is run
+	"fiber": func(t *testing.T, a App) string { // on fasthttp, as in production
 		app := Fiber(a)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -99,7 +99,7 @@ func (w *world) register(t *testing.T, n int) *symbolontest.Person {
 	return p
 }
 
-// user returns a person's user ID without any framework.
+// user returns a person's user ID, without a framework.
 func (w *world) user(t *testing.T, p *symbolontest.Person) symbolon.UserID {
 	t.Helper()
 	who, err := w.Auth.Verify(t.Context(), ory.Credential{Kind: ory.SessionToken, Value: p.Token})
@@ -137,7 +137,7 @@ func get(t *testing.T, method, url string, header ...string) (int, string) {
 	return res.StatusCode, e.Error.Code
 }
 
-// TestFrameworks: the same requests get the same answers in every framework.
+// TestFrameworks checks that every framework gives the same answers.
 func TestFrameworks(t *testing.T) {
 	for name, start := range serve {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestFrameworks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 2 { // asked, and cached
+			for range 2 { // not cached, and cached
 				expect(200, note, "GET", "/notes/7", "X-Session-Token", p.Token)
 				expect(200, note, "GET", "/notes/7", "Authorization", "Bearer "+p.Token)
 				expect(200, note, "GET", "/notes/7", "Cookie", "a=b; "+cookie.Name+"="+cookie.Value)
@@ -178,8 +178,8 @@ func TestFrameworks(t *testing.T) {
 	}
 }
 
-// TestNobodyIsMixedUp: fasthttp reuses the bytes of a request while a question to Ory may
-// still be under way.
+// TestNobodyIsMixedUp runs many requests with fasthttp, which reuses the bytes of a
+// request while a question to Ory may still run.
 func TestNobodyIsMixedUp(t *testing.T) {
 	for name, start := range serve {
 		t.Run(name, func(t *testing.T) {

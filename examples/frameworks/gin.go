@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// ginRequire is the middleware for gin, whose handlers are not net/http's.
+// ginRequire is the middleware for gin, which has its own type of handlers.
 func ginRequire(auth *session.Verifier, policies ...session.Policy) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		letIn := false

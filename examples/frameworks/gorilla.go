@@ -8,7 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// Gorilla takes the middleware as it is: RequireWith for one route, Require for a subrouter.
+// Gorilla uses the middleware unchanged: RequireWith for one route, Require for a
+// subrouter.
 func Gorilla(a App) http.Handler {
 	r := mux.NewRouter()
 	r.Handle("/delete", a.Auth.RequireWith(session.AAL2)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return serve(ctx, listener, handler)
 }
 
-// secretsOf reads the one secret that an installation of Symbolon has, if it has one.
+// secretsOf returns the secret of the installation of Symbolon, or nothing.
 func secretsOf(text string) ([]symbolon.Secret, error) {
 	if text == "" {
 		return nil, nil
@@ -93,7 +93,7 @@ func secretsOf(text string) ([]symbolon.Secret, error) {
 	return []symbolon.Secret{secret}, nil
 }
 
-// serve runs until ctx ends, then lets running requests finish.
+// serve runs until ctx ends. Then it lets running requests finish.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// upThen calls a function when the program logs that it is up.
+// upThen calls a function when the program logs that it is running.
 type upThen func()
 
 func (f upThen) Write(p []byte) (int, error) {
@@ -43,7 +43,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			args := append([]string{"-db", t.TempDir() + "/notes.db"}, tt.args...)
 			err := run(t.Context(), args, func(key string) string { return tt.env[key] }, io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("it says %v, want %q", err, tt.says)
+				t.Errorf("the error is %v, want %q", err, tt.says)
 			}
 		})
 	}

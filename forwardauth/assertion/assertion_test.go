@@ -26,7 +26,7 @@ func signedIn(n string, now time.Time) *symbolon.Principal {
 		Session: symbolon.Session{ID: "session-" + n, AAL: "aal1", ExpiresAt: now.Add(time.Hour)}}
 }
 
-// keySet returns the set that the handler serves.
+// keySet returns the key set that the handler serves.
 func keySet(t testing.TB, s *Signer) jose.JSONWebKeySet {
 	t.Helper()
 	rec := httptest.NewRecorder()
@@ -76,12 +76,12 @@ func TestAssertion(t *testing.T) {
 	}
 	now = now.Add(29 * time.Second)
 	if assert(t, s, p) != first {
-		t.Error("it is signed again within half its life")
+		t.Error("the assertion was signed again within half its life")
 	}
 	now = now.Add(2 * time.Second)
 	second := assert(t, s, p)
 	if second == first {
-		t.Error("it is given out beyond half its life")
+		t.Error("the assertion was given out after half its life")
 	}
 	// Another user, or a completed second factor, gets another assertion.
 	for _, other := range []func(*symbolon.Principal){
@@ -95,19 +95,19 @@ func TestAssertion(t *testing.T) {
 			t.Errorf("%v", c)
 		}
 	}
-	// A session's last minute, and a clock that was set back.
+	// The session's last minute, and a clock that was set back.
 	short := signedIn("3", now)
 	short.Session.ExpiresAt = now.Add(20 * time.Second)
 	c := verify(t, assert(t, s, short), keySet(t, s), now)
 	if c["exp"].(float64) > float64(short.Session.ExpiresAt.Unix()) {
-		t.Errorf("it outlives the session: %v", c)
+		t.Errorf("the assertion outlives the session: %v", c)
 	}
 	now = now.Add(-time.Hour)
 	verify(t, assert(t, s, p), keySet(t, s), now)
 }
 
-// TestAssertionKeys: the set has the keys of yesterday, today and tomorrow for each
-// secret, and verifies for a day after it was fetched.
+// TestAssertionKeys checks that the set has the keys of yesterday, today and tomorrow for
+// each secret, and that a fetched set can be used for a day.
 func TestAssertionKeys(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	s := newSigner(&now)
@@ -126,12 +126,12 @@ func TestAssertionKeys(t *testing.T) {
 	p := signedIn("1", now)
 	next := assert(t, s, p)
 	if kid(t, next) == kid(t, token) {
-		t.Error("two days have one key")
+		t.Error("two days have the same key")
 	}
 	verify(t, next, old, now)
 	verify(t, token, keySet(t, s), now.Add(-24*time.Hour))
 
-	// While the secret is changed both replicas' assertions verify at both.
+	// During a rotation of the secret each replica verifies the assertions of both.
 	rotated := newSigner(&now)
 	rotated.Secrets = []symbolon.Secret{signerSecrets[1], signerSecrets[0]}
 	if set := keySet(t, rotated); len(set.Keys) != 6 {
@@ -140,7 +140,7 @@ func TestAssertionKeys(t *testing.T) {
 	verify(t, next, keySet(t, rotated), now)
 	verify(t, assert(t, rotated, p), keySet(t, rotated), now)
 	if kid(t, assert(t, rotated, p)) == kid(t, next) {
-		t.Error("two secrets have one key")
+		t.Error("two secrets have the same key")
 	}
 	if set := keySet(t, nil); set.Keys == nil || len(set.Keys) != 0 {
 		t.Errorf("without a signer: %v", set)
@@ -182,7 +182,8 @@ func BenchmarkAssertion(b *testing.B) {
 	}
 }
 
-// TestAssertionLife: an assertion is given out for half a minute and counts for one.
+// TestAssertionLife checks that an assertion is given out for half a minute and is valid
+// for a minute.
 func TestAssertionLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Signer{Issuer: "http://symbolon:4460", Audience: "app", Secrets: signerSecrets[:1]}
@@ -190,12 +191,12 @@ func TestAssertionLife(t *testing.T) {
 		first := assert(t, s, p)
 		time.Sleep(30*time.Second - time.Millisecond)
 		if assert(t, s, p) != first {
-			t.Error("it is signed again within half its life")
+			t.Error("the assertion was signed again within half its life")
 		}
-		verify(t, first, keySet(t, s), time.Now().Add(30*time.Second)) // who was given it now has half a minute
+		verify(t, first, keySet(t, s), time.Now().Add(30*time.Second)) // valid for at least half a minute after it was given out
 		time.Sleep(time.Millisecond)
 		if assert(t, s, p) == first {
-			t.Error("it is given out beyond half its life")
+			t.Error("the assertion was given out after half its life")
 		}
 	})
 }

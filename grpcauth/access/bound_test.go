@@ -27,7 +27,7 @@ const identity = "11111111-1de0-4000-8000-000000000000"
 type kratos struct {
 	*fakeory.Ory
 	session fakeory.Session
-	user    atomic.Value // of the store
+	user    atomic.Value // the user ID in the store
 }
 
 func (k *kratos) revoke() {
@@ -37,7 +37,7 @@ func (k *kratos) revoke() {
 
 func (k *kratos) unreachable() (repair func()) { return k.Break(fakeory.Dropped{}) }
 
-// store has one user.
+// store has one user for all identities.
 type store struct {
 	symbolon.Store
 	kratos *kratos
@@ -57,7 +57,7 @@ const (
 	recheck  = 7 * time.Second
 )
 
-// stream opens a stream in a bubble.
+// stream opens a stream in a synctest bubble.
 func stream(t *testing.T) (*kratos, *session.Verifier, *Stream) {
 	t.Helper()
 	k := &kratos{Ory: fakeory.Start(t, fakeory.Config{InMemory: true})}
@@ -77,20 +77,20 @@ func stream(t *testing.T) (*kratos, *session.Verifier, *Stream) {
 	return k, v, s
 }
 
-// ends waits for the end of a stream, and returns its time and reason.
+// ends waits for the end of a stream, and returns the time and the reason.
 func ends(t *testing.T, s *Stream) (time.Duration, error) {
 	t.Helper()
 	begun := time.Now()
 	select {
 	case <-s.Context().Done():
 	case <-time.After(time.Hour):
-		t.Error("it never ends")
+		t.Error("the stream never ended")
 	}
 	return time.Since(begun), s.Ended()
 }
 
-// TestBounds: the time for which a stream outlives its session, whenever the session
-// ends.
+// TestBounds checks how long a stream outlives its session, for every moment of the
+// session's end.
 func TestBounds(t *testing.T) {
 	for moment := 250 * time.Millisecond; moment < 25*time.Second; moment += 1300 * time.Millisecond {
 		tests := map[string]struct {
@@ -104,7 +104,7 @@ func TestBounds(t *testing.T) {
 				session.ErrUnauthenticated},
 			"an outage": {func(k *kratos, _ *session.Verifier) { k.unreachable() }, maxStale + grace - recheck, 2*(maxStale+grace) + recheck,
 				symbolon.ErrUnavailable},
-			"an outage, and purged": {func(k *kratos, v *session.Verifier) { k.unreachable(); v.Purge(identity) }, maxStale + grace - recheck,
+			"an outage and a purge": {func(k *kratos, v *session.Verifier) { k.unreachable(); v.Purge(identity) }, maxStale + grace - recheck,
 				maxStale + grace + recheck, symbolon.ErrUnavailable},
 		}
 		for name, test := range tests {
@@ -114,20 +114,20 @@ func TestBounds(t *testing.T) {
 				defer s.Leave()
 				time.Sleep(moment)
 				if err := s.Ended(); err != nil {
-					t.Fatalf("before anything happened: %v", err)
+					t.Fatalf("before the end of the session: %v", err)
 				}
 				test.happens(k, v)
-				// Answers of our own take some time as well: a second covers all of them.
+				// Our own work also takes time, at most a second.
 				if after, err := ends(t, s); after < test.min || after > test.max+time.Second || !errors.Is(err, test.want) {
-					t.Errorf("%s, %v after it began: it ended after %v, which is to be %v to %v: %v", name, moment, after, test.min, test.max, err)
+					t.Errorf("%s, %v after its begin: the stream ended after %v, want %v to %v: %v", name, moment, after, test.min, test.max, err)
 				}
 			})
 		}
 	}
 }
 
-// TestShortOutage: a short outage ends no stream, and the end of a session is noticed
-// afterwards.
+// TestShortOutage checks that a short outage ends no stream, and that the end of a
+// session is noticed afterwards.
 func TestShortOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, v, s := stream(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// A guard lets calls in by the rules of their methods. These are calls of a stranger.
+// A guard lets calls in by the rules of their methods. These calls have no session.
 func Example() {
 	linker := &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:4433"}, Store: &sqlstore.Store{Dialect: sqlstore.Postgres}}
 	auth := &session.Verifier{Linker: linker}

@@ -45,7 +45,7 @@ func who(ctx context.Context) *out {
 // server is a real server of Connect, gRPC and gRPC-Web, over HTTP/1.1 and HTTP/2.
 type server struct {
 	*httptest.Server
-	left chan error // what a handler of both returned
+	left chan error // the errors of both handlers
 }
 
 func serve(t testing.TB, guard *access.Guard) *server {
@@ -101,7 +101,7 @@ func serve(t testing.TB, guard *access.Guard) *server {
 	return s
 }
 
-// options are the protocols.
+// options selects the protocol of a client.
 var options = map[string][]connect.ClientOption{"connect": nil, "grpc": {connect.WithGRPC()}, "grpc-web": {connect.WithGRPCWeb()}}
 
 func (s *server) client(procedure string, o []connect.ClientOption) *connect.Client[in, out] {
@@ -126,7 +126,7 @@ func read(err error) (int, string) {
 	return status, info.GetReason()
 }
 
-// calls are all kinds of calls. Each returns a status and a text as World.HTTP does.
+// calls has all kinds of calls. Each returns a status and a text as World.HTTP does.
 func (s *server) calls(o []connect.ClientOption) map[string]func(t *testing.T, h http.Header) (int, string) {
 	result := func(res *out, err error) (int, string) {
 		if err != nil {
@@ -195,7 +195,7 @@ func TestAsOverHTTP(t *testing.T) {
 		}
 	}
 	if let < 10 {
-		t.Errorf("only %d were let in over HTTP", let)
+		t.Errorf("HTTP let only %d requests in", let)
 	}
 }
 
@@ -237,8 +237,8 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	never := w.Person()
-	mend := w.Fake.Break(fakeory.DatabaseDown{})
-	defer mend()
+	repair := w.Fake.Break(fakeory.DatabaseDown{})
+	defer repair()
 	s := guard(access.Optional())
 	for protocol, o := range options {
 		for kind, call := range s.calls(o) {
@@ -249,8 +249,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestStreamEnds: an open stream ends in every protocol, even while its handler waits for
-// a client that sends nothing.
+// TestStreamEnds checks that an open stream ends in every protocol, also while its
+// handler waits for a client that sends nothing.
 func TestStreamEnds(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := serve(t, &access.Guard{Verifier: w.Auth, Recheck: 20 * time.Millisecond})
@@ -272,7 +272,7 @@ func TestStreamEnds(t *testing.T) {
 			t.Errorf("%s: %v", protocol, err)
 		}
 		if err := <-s.left; connect.CodeOf(err) != connect.CodeUnauthenticated {
-			t.Errorf("%s: the handler was told %v", protocol, err)
+			t.Errorf("%s: the handler got %v", protocol, err)
 		}
 		_ = stream.CloseRequest()
 		_ = stream.CloseResponse()
@@ -296,8 +296,8 @@ func TestStreamEnds(t *testing.T) {
 	_ = down.Close()
 }
 
-// TestStreamEndsOverHTTP1: the handler learns of the end at once, and the client when it
-// stops sending.
+// TestStreamEndsOverHTTP1 checks that the handler gets the end at once, and the client
+// when it stops sending.
 func TestStreamEndsOverHTTP1(t *testing.T) {
 	w := authtest.New(t, nil)
 	guard := &access.Guard{Verifier: w.Auth, Recheck: 20 * time.Millisecond}
@@ -324,7 +324,7 @@ func TestStreamEndsOverHTTP1(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-left; connect.CodeOf(err) != connect.CodeUnauthenticated {
-		t.Errorf("the handler was told %v", err)
+		t.Errorf("the handler got %v", err)
 	}
 	_, err := stream.CloseAndReceive()
 	if got, said := read(err); got != 401 || said != "unauthenticated" {
@@ -332,7 +332,7 @@ func TestStreamEndsOverHTTP1(t *testing.T) {
 	}
 }
 
-// TestClients: the guard ignores calls that the program itself makes as a client.
+// TestClients checks that the guard ignores calls of the program's own clients.
 func TestClients(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := serve(t, &access.Guard{Verifier: w.Auth, Default: access.Optional()})
@@ -344,9 +344,9 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// TestDeadline: a caller that gives up gets its own error back.
+// TestDeadline checks that a caller that gives up gets its own error.
 func TestDeadline(t *testing.T) {
-	w := authtest.New(t, authtest.NewGate(t).Before) // nothing is answered
+	w := authtest.New(t, authtest.NewGate(t).Before) // Ory answers nothing
 	s := serve(t, &access.Guard{Verifier: w.Auth})
 	p := w.Person()
 	for protocol, o := range options {

@@ -23,7 +23,7 @@ import (
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 )
 
-// unpack reads a typed_config by Envoy's own rules.
+// unpack decodes a typed_config and validates it as Envoy does.
 func unpack[M interface{ ValidateAll() error }](t *testing.T, a *anypb.Any) M {
 	t.Helper()
 	m, err := a.UnmarshalNew()
@@ -40,8 +40,8 @@ func unpack[M interface{ ValidateAll() error }](t *testing.T, a *anypb.Any) M {
 	return out
 }
 
-// shipped is a configuration that we ship, read into Envoy's own messages, where an
-// unknown or misplaced field is an error.
+// shipped is a shipped configuration, decoded into Envoy's own messages. An unknown or
+// misplaced field is an error.
 type shipped struct {
 	manager  *hcmv3.HttpConnectionManager
 	mutation *mutationv3.HeaderMutation
@@ -93,11 +93,11 @@ func (s shipped) policies(t *testing.T) map[string]map[string]string {
 	return out
 }
 
-// removes reports whether a client's header is still there afterwards.
+// removes returns a function that reports whether Envoy keeps a client's header.
 func (s shipped) removes(t *testing.T) (stays func(name string) bool) {
 	t.Helper()
 	names := map[string]bool{}
-	var odd *regexp.Regexp // all of the name has to match
+	var odd *regexp.Regexp // must match the whole name
 	for _, m := range s.mutation.GetMutations().GetRequestMutations() {
 		names[m.GetRemove()] = true
 		if match := m.GetRemoveOnMatch(); match != nil {
@@ -105,24 +105,25 @@ func (s shipped) removes(t *testing.T) (stays func(name string) bool) {
 		}
 	}
 	if odd == nil {
-		t.Fatal("no name is matched")
+		t.Fatal("no header names are removed by a pattern")
 	}
 	return func(name string) bool {
-		name = strings.ToLower(name) // as Envoy does at once
+		name = strings.ToLower(name) // Envoy converts names to lower case
 		return !names[name] && !odd.MatchString(name)
 	}
 }
 
-// TestShippedConfigurations: Envoy would accept both files, and neither fails open.
+// TestShippedConfigurations checks that Envoy accepts both files, and that neither fails
+// open.
 func TestShippedConfigurations(t *testing.T) {
 	w := authtest.New(t, nil)
 	for _, file := range []string{"envoy.yaml", "envoy-grpc.yaml"} {
 		s := read(t, file)
 		if s.authz.GetFailureModeAllow() || s.authz.GetStatusOnError().GetCode() != http.StatusServiceUnavailable {
-			t.Errorf("%s fails open, or an outage looks like a no", file)
+			t.Errorf("%s fails open, or an outage looks like a denial", file)
 		}
 		if s.manager.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction() != corev3.HttpProtocolOptions_DROP_HEADER {
-			t.Errorf("%s passes underscores on", file)
+			t.Errorf("%s passes names with underscores on", file)
 		}
 		stays := s.removes(t)
 		for _, name := range server(w).Auth.HeaderNames() {
@@ -140,7 +141,7 @@ func TestShippedConfigurations(t *testing.T) {
 	}
 }
 
-// TestShippedGRPC: Envoy's questions with the shipped file, and their answers.
+// TestShippedGRPC sends Envoy's questions with the shipped file, and checks the answers.
 func TestShippedGRPC(t *testing.T) {
 	s := read(t, "envoy-grpc.yaml")
 	w := authtest.New(t, nil)
@@ -148,7 +149,7 @@ func TestShippedGRPC(t *testing.T) {
 	asks := serve(t, server(w))
 	asks.raw = s.authz.GetEncodeRawHeaders()
 	if !asks.raw || s.authz.GetAllowedHeaders() != nil || s.authz.GetClearRouteCache() || s.authz.GetTransportApiVersion() != corev3.ApiVersion_V3 {
-		t.Fatal("Envoy joins headers, hides some, or looks for another route than the one it asked about")
+		t.Fatal("Envoy joins headers, hides some, or selects the route again after the answer")
 	}
 	policies := s.policies(t)
 	for prefix, want := range map[string]struct {
@@ -163,7 +164,7 @@ func TestShippedGRPC(t *testing.T) {
 			t.Errorf("%s, a stranger: %d", prefix, got.status)
 		}
 		if got := asks.ask(t, request(http.Header{"Cookie": {"a=b", "ory_kratos_session=" + p.Cookie}})); got.status != want.person {
-			t.Errorf("%s, somebody: %d", prefix, got.status)
+			t.Errorf("%s, signed in: %d", prefix, got.status)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
 )
 
-// envoy asks as the filter does: by gRPC, with the header in one of its two shapes, and
-// does to the client's header what the filter does with the answer.
+// envoy plays Envoy's filter: it asks by gRPC, with the headers in one of two forms, and
+// changes the client's headers as the filter does.
 type envoy struct {
 	authv3.AuthorizationClient
 	raw        bool // encode_raw_headers
@@ -37,7 +37,7 @@ func (e *envoy) with(policy string) *envoy {
 	return &c
 }
 
-// question is Envoy's question about a request.
+// question returns Envoy's question about a request.
 func (e *envoy) question(r *http.Request) *authv3.CheckRequest {
 	q := &authv3.AttributeContext_HttpRequest{Id: "1", Method: r.Method, Scheme: "https", Host: r.Host, Path: r.URL.RequestURI(), Protocol: "HTTP/1.1"}
 	raw := &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":method", RawValue: []byte(r.Method)}, {Key: ":path", RawValue: []byte(q.Path)}}}
@@ -64,9 +64,9 @@ func (e *envoy) question(r *http.Request) *authv3.CheckRequest {
 // reply is the answer for the client or the upstream.
 type reply struct {
 	status   int
-	header   http.Header // of the answer to the client
+	header   http.Header // headers of the answer to the client
 	body     string
-	upstream http.Header // nil: the request did not pass
+	upstream http.Header // headers for the upstream; nil: the request did not pass
 }
 
 func (e *envoy) ask(t testing.TB, r *http.Request) reply {
@@ -78,7 +78,8 @@ func (e *envoy) ask(t testing.TB, r *http.Request) reply {
 	return filter(t, r, res)
 }
 
-// filter does the same as Envoy's filter: it sets and then removes headers.
+// filter applies an answer as Envoy's filter does: it sets headers and then removes
+// headers.
 func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 	t.Helper()
 	if codes.Code(res.GetStatus().GetCode()) != codes.OK {
@@ -94,7 +95,7 @@ func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 	}
 	ok := res.GetOkResponse()
 	if ok == nil {
-		t.Fatalf("let through without a word: %v", res)
+		t.Fatalf("let through without headers: %v", res)
 	}
 	upstream := r.Header.Clone()
 	if upstream == nil {
@@ -108,8 +109,8 @@ func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 		}
 	}
 	for _, h := range ok.GetHeaders() {
-		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || h.GetAppend() != nil { //nolint:staticcheck // earlier versions look at it
-			t.Errorf("%v is not set over what the client sent", h)
+		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || h.GetAppend() != nil { //nolint:staticcheck // earlier versions read it
+			t.Errorf("%v does not replace the client's header", h)
 		}
 		drop(h.GetHeader().GetKey())
 		upstream[http.CanonicalHeaderKey(h.GetHeader().GetKey())] = []string{h.GetHeader().GetValue()}
@@ -124,12 +125,12 @@ func filter(t testing.TB, r *http.Request, res *authv3.CheckResponse) reply {
 func (r reply) code(t testing.TB) string {
 	var e struct{ Error struct{ Code string } }
 	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
-		t.Errorf("%d without the error shape: %q", r.status, r.body)
+		t.Errorf("%d without the error form: %q", r.status, r.body)
 	}
 	return e.Error.Code
 }
 
-// said returns the text as World.HTTP does.
+// said returns the status and text as World.HTTP does.
 func (r reply) said(t testing.TB) (int, string) {
 	if r.upstream != nil {
 		return 200, r.upstream.Get("X-User-Id")

@@ -45,7 +45,7 @@ func Example() {
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, auth, listener) }()
 
-	// This is Envoy's question about a stranger.
+	// Envoy's question about a request without a session.
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)

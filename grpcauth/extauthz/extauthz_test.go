@@ -36,8 +36,9 @@ func server(w *authtest.World) *Server {
 	}}
 }
 
-// TestAsOverHTTP: the same credential wins in both forms of the header. If Envoy has
-// joined two cookie headers, the original ones are unknown and nobody is let in.
+// TestAsOverHTTP checks that the same credential is used in both forms of the headers. If
+// Envoy has joined two cookie headers, the original headers are unknown and the request
+// is not let in.
 func TestAsOverHTTP(t *testing.T) {
 	w := authtest.New(t, nil)
 	e := serve(t, server(w))
@@ -54,7 +55,7 @@ func TestAsOverHTTP(t *testing.T) {
 		}
 	}
 	if let < 10 {
-		t.Errorf("only %d were let in over HTTP", let)
+		t.Errorf("HTTP let only %d requests in", let)
 	}
 }
 
@@ -67,14 +68,14 @@ func TestJoinedCookies(t *testing.T) {
 		cookies []string
 		user    symbolon.UserID
 	}{
-		"a comma in another one":           {[]string{"a=1,2; " + mine}, p.User},
-		"a comma in one behind":            {[]string{mine + "; a=1,2"}, p.User},
-		"two headers, the first":           {[]string{mine, "a=b"}, ""},
-		"two headers, the second":          {[]string{"a=b", mine}, ""},
-		"two headers, alike":               {[]string{mine, mine}, ""},
-		"somebody's session in a value":    {[]string{"a=1,ory_kratos_session=" + other.Cookie}, ""},
-		"somebody's session beside mine":   {[]string{"a=1,ory_kratos_session=" + other.Cookie + "; " + mine}, ""},
-		"somebody's session, and no other": {[]string{"a=1, ory_kratos_session=" + other.Cookie}, ""},
+		"a comma in another one":      {[]string{"a=1,2; " + mine}, p.User},
+		"a comma in one behind":       {[]string{mine + "; a=1,2"}, p.User},
+		"two headers, the first":      {[]string{mine, "a=b"}, ""},
+		"two headers, the second":     {[]string{"a=b", mine}, ""},
+		"two headers, alike":          {[]string{mine, mine}, ""},
+		"another session in a value":  {[]string{"a=1,ory_kratos_session=" + other.Cookie}, ""},
+		"another session beside mine": {[]string{"a=1,ory_kratos_session=" + other.Cookie + "; " + mine}, ""},
+		"another session alone":       {[]string{"a=1, ory_kratos_session=" + other.Cookie}, ""},
 	}
 	for name, test := range tests {
 		for _, with := range []http.Header{{}, {"Authorization": {bearer}}} {
@@ -91,8 +92,8 @@ func TestJoinedCookies(t *testing.T) {
 	}
 }
 
-// TestPolicies: the policy comes from Envoy's configuration, and a request cannot change
-// it.
+// TestPolicies checks that the policy comes from Envoy's configuration, and that a
+// request cannot change it.
 func TestPolicies(t *testing.T) {
 	w := authtest.New(t, nil)
 	p, gone, half := w.User(), w.User(), w.User()
@@ -101,7 +102,7 @@ func TestPolicies(t *testing.T) {
 	w.Auth.Purge(symbolon.IdentityID(half.IdentityID))
 	e := serve(t, server(w))
 	tests := []struct {
-		policy string // "-": none
+		policy string // "-": no policy
 		header http.Header
 		status int
 		said   string
@@ -148,7 +149,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestRefusal: the client gets ForwardAuth's answer, byte by byte.
+// TestRefusal checks that the client gets ForwardAuth's answer, byte by byte.
 func TestRefusal(t *testing.T) {
 	w := authtest.New(t, nil)
 	p, half := w.User(), w.User()
@@ -165,7 +166,7 @@ func TestRefusal(t *testing.T) {
 		r.URL.Path = "/auth/p/" + policy
 		s.Auth.ServeHTTP(rec, r)
 		for _, name := range s.Auth.HeaderNames() {
-			rec.Header().Del(name) // they are for the upstream
+			rec.Header().Del(name) // these headers are for the upstream
 		}
 		if got.status != rec.Code || got.body != rec.Body.String() || fmt.Sprint(got.header) != fmt.Sprint(rec.Header()) {
 			t.Errorf("%s: %d %v %s; over HTTP %d %v %s", what, got.status, got.header, got.body, rec.Code, rec.Header(), rec.Body)
@@ -206,7 +207,8 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestSpoofing: no spelling of an identity header reaches the upstream besides ours.
+// TestSpoofing checks that the upstream gets identity headers only from us, in every
+// spelling.
 func TestSpoofing(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
@@ -243,7 +245,8 @@ func TestSpoofing(t *testing.T) {
 	}
 }
 
-// checkUpstream requires each header once, with our value, and no header that is confusable with one.
+// checkUpstream requires each header once, with our value, and no header with a
+// confusable name.
 func checkUpstream(t *testing.T, spelt string, upstream http.Header, names []string) {
 	t.Helper()
 	for _, name := range names {
@@ -251,7 +254,7 @@ func checkUpstream(t *testing.T, spelt string, upstream http.Header, names []str
 			t.Errorf("%q: %s is %q", spelt, name, values)
 		}
 	}
-	cgi := func(name string) string { // as an upstream of the unkind sort reads it
+	cgi := func(name string) string { // the names as a CGI upstream reads them
 		return strings.Map(func(r rune) rune {
 			if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' {
 				return r
@@ -305,8 +308,8 @@ func TestHeaderNames(t *testing.T) {
 	}
 }
 
-// TestNeverOpen: every failure is a refusal, so that failure_mode_allow lets nothing
-// through.
+// TestNeverOpen checks that every failure is a refusal, so that failure_mode_allow lets
+// nothing through.
 func TestNeverOpen(t *testing.T) {
 	w := authtest.New(t, nil)
 	p := w.User()
@@ -324,7 +327,7 @@ func TestNeverOpen(t *testing.T) {
 		"no Verifier":           {&Server{Log: quiet, Auth: &forwardauth.ForwardAuth{}}, t.Context(), whole},
 		"bad Verifier":          {&Server{Log: quiet, Auth: &forwardauth.ForwardAuth{Verifier: &session.Verifier{Log: quiet}}}, t.Context(), whole},
 		"bad Signer":            {&Server{Log: quiet, Auth: panics}, t.Context(), whole},
-		"nothing asked":         {server(w), t.Context(), nil},
+		"empty question":        {server(w), t.Context(), nil},
 		"no attributes":         {server(w), t.Context(), &authv3.CheckRequest{}},
 		"no request":            {server(w), t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{}}},
 		"the network filter":    {server(w), t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{}}}},
@@ -343,11 +346,11 @@ func TestNeverOpen(t *testing.T) {
 	empty := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{}}}}
 	res, err := server(w).Check(t.Context(), empty)
 	if got := filter(t, request(nil), res); err != nil || got.status != 401 {
-		t.Errorf("a request that is nothing: %v %v", got, err)
+		t.Errorf("an empty request: %v %v", got, err)
 	}
 }
 
-// TestPanic: an unexpected panic is "don't know".
+// TestPanic checks that an unexpected panic is "don't know".
 func TestPanic(t *testing.T) {
 	w := authtest.New(t, nil)
 	s := server(w)

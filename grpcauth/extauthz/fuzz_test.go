@@ -17,8 +17,8 @@ import (
 
 var nowhere = &url.URL{Path: "/"}
 
-// FuzzHeader: headers that Envoy has joined contain the same credential as the separate
-// headers, or none.
+// FuzzHeader checks that headers that Envoy has joined have the same credential as the
+// separate headers, or none.
 func FuzzHeader(f *testing.F) {
 	const cookie = "ory_kratos_session="
 	f.Add("", cookie+"YWJj", "", "Bearer ory_st_x", "x-user-id")
@@ -33,7 +33,7 @@ func FuzzHeader(f *testing.F) {
 	s := &Server{Auth: &forwardauth.ForwardAuth{Verifier: v}}
 	f.Fuzz(func(t *testing.T, token, cookie1, cookie2, authorization, name string) {
 		if all := token + cookie1 + cookie2 + authorization; strings.ContainsAny(token+authorization, ",") || !utf8.ValidString(all) {
-			return // none of Ory's: two that are alike become one, and an odd byte a "!"
+			return // not a credential of Ory: Envoy merges equal names and replaces invalid bytes by "!"
 		}
 		h := http.Header{}
 		for name, values := range map[string][]string{"X-Session-Token": {token}, "Cookie": {cookie1, cookie2}, "Authorization": {authorization}} {

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestOf: each error has one status. An unknown error is 503, and its text is never
-// shown.
+// TestOf checks that each error has one status. An unknown error is 503, and its text is
+// never sent.
 func TestOf(t *testing.T) {
 	deny := func(err error) error {
 		return fmt.Errorf("x: %w", &symbolon.DenyError{Detail: "canary", Err: err})

@@ -1,10 +1,9 @@
-// Package child runs programs that must not outlive this one: the databases
-// and servers that tests and demos start for themselves.
+// Package child runs programs that must not outlive this one: the databases and servers
+// of tests and demos.
 //
-// A child leads its own process group, so that a Ctrl-C in the terminal is
-// this program's to handle and a signal to the child reaches what the child
-// started as well. On Linux the kernel signals the child when this program
-// dies, however it dies.
+// A child leads its own process group. A Ctrl-C in the terminal therefore does not reach
+// it, and a signal to the child also reaches the processes that it started. On Linux the
+// kernel signals the child when this program dies for any reason.
 package child
 
 import (
@@ -20,19 +19,19 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// A Process is a running child. Its methods may be called at any time, also
-// after it ended, and from several goroutines.
+// A Process is a running child. Its methods may be called from several goroutines, also
+// after its end.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
-	err  error // how it ended; to be read after done
+	err  error // exit error; read it only after done is closed
 }
 
-// Start starts cmd. Should this program die first, the child is sent orphaned
-// (on Linux only; elsewhere such a child stays).
+// Start starts cmd. On Linux the child gets the signal orphaned if this program dies
+// first. On other systems such a child keeps running.
 //
-// Give cmd files, not other writers, as its output: the end of a child is not
-// noticed while one of its own children holds the other end of a pipe.
+// cmd's output must be files and not other writers. Otherwise the end of the child is not
+// noticed while one of its own children has the other end of a pipe open.
 func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	cmd.SysProcAttr = attributes(cmd.SysProcAttr, orphaned)
@@ -44,8 +43,8 @@ func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Process, error) {
 	return p, nil
 }
 
-// Run starts cmd and waits for its end. When ctx ends first, cmd and what it
-// started are killed.
+// Run starts cmd and waits for its end. If ctx ends first, it kills cmd and the processes
+// that cmd started.
 func Run(ctx context.Context, cmd *exec.Cmd) error {
 	p, err := Start(cmd, syscall.SIGKILL)
 	if err != nil {
@@ -60,8 +59,8 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// run keeps one thread to itself for as long as the child lives: Linux takes
-// the end of the thread that started a child for the death of its parent.
+// run keeps one thread as long as the child lives, because Linux treats the end of the
+// thread that started a child as the death of the parent.
 func (p *Process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -74,10 +73,10 @@ func (p *Process) run(started chan<- error) {
 	close(p.done)
 }
 
-// Done is closed when the child has ended and been waited for.
+// Done returns a channel that is closed when the child has ended and been waited for.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Running reports whether the child has not ended yet.
+// Running reports whether the child is still running.
 func (p *Process) Running() bool {
 	select {
 	case <-p.done:
@@ -87,8 +86,8 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Err waits for the end and says how it came: nil for exit code 0, otherwise
-// an *exec.ExitError.
+// Err waits for the end. It returns nil for exit code 0, and otherwise an
+// *exec.ExitError.
 func (p *Process) Err() error {
 	<-p.done
 	return p.err
@@ -97,8 +96,8 @@ func (p *Process) Err() error {
 // PID is the child's process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Signal sends sig to the child and everything in its process group. It does
-// nothing once the child has ended.
+// Signal sends sig to the child and to its process group. After the child's end it does
+// nothing.
 func (p *Process) Signal(sig syscall.Signal) error {
 	if !p.Running() {
 		return nil
@@ -109,8 +108,8 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Pause freezes the child and its group until Resume: it keeps its ports and
-// answers nothing, which is what a hanging server looks like.
+// Pause freezes the child and its group until Resume. The child keeps its ports and
+// answers nothing, as a hanging server does.
 func (p *Process) Pause() error {
 	if pauseSignal == 0 {
 		return fmt.Errorf("pause %s: %w", p.cmd.Path, errors.ErrUnsupported)
@@ -132,11 +131,11 @@ func (p *Process) Resume() error {
 	return p.Signal(resumeSignal)
 }
 
-// Stop asks the child to end with sig, kills it when it has not after
-// patience, and returns once it is gone.
+// Stop sends sig to the child and kills it after patience. It returns when the child has
+// ended.
 func (p *Process) Stop(sig syscall.Signal, patience time.Duration) {
 	if p.Signal(sig) == nil {
-		_ = p.Resume() // a frozen process would never see the request
+		_ = p.Resume() // a frozen process does not handle signals
 		if wait.Until(p.done, patience) {
 			return
 		}
@@ -144,7 +143,7 @@ func (p *Process) Stop(sig syscall.Signal, patience time.Duration) {
 	p.Kill()
 }
 
-// Kill ends the child and its group at once and returns when it is gone.
+// Kill kills the child and its group and returns when they have ended.
 func (p *Process) Kill() {
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		_ = p.cmd.Process.Signal(os.Kill)

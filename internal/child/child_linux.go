@@ -10,8 +10,8 @@ import (
 
 func setOrphaned(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }
 
-// waitPaused returns when every thread has stopped: kill(2) returns before, and
-// a thread on another processor may still answer a request.
+// waitPaused returns when every thread has stopped. kill(2) returns earlier, and a thread
+// on another processor may still answer a request.
 func waitPaused(p *os.Process) error {
 	for {
 		err := unix.Waitid(unix.P_PID, p.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)

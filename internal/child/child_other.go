@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// setOrphaned does nothing: only Linux tells a child that its parent died.
+// setOrphaned does nothing, because only Linux signals a child when its parent dies.
 func setOrphaned(*syscall.SysProcAttr, syscall.Signal) {}
 
-// waitPaused does not wait: a request that comes at once may be answered.
+// waitPaused does not wait, so a request right after Pause may still be answered.
 func waitPaused(*os.Process) error { return nil }

@@ -17,7 +17,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/child"
 )
 
-// TestMain doubles as the parent that TestOrphan kills.
+// TestMain also runs as the parent process that TestOrphan kills.
 func TestMain(m *testing.M) {
 	if os.Getenv("SYMBOLON_CHILD_TEST") == "parent" {
 		parent()
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// parent starts a child, tells its PID and waits to be killed.
+// parent starts a child, prints its PID and waits to be killed.
 func parent() {
 	p, err := child.Start(exec.Command("sleep", "600"), syscall.SIGKILL)
 	if err != nil {
@@ -36,8 +36,8 @@ func parent() {
 	_ = p.Err()
 }
 
-// alive reports whether pid is a process that still does anything: an orphan
-// may stay a zombie where nobody reaps it, as in many containers.
+// alive reports whether pid is a running process. An orphan may stay a zombie, because
+// many containers have no process that reaps it.
 func alive(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -84,7 +84,7 @@ func TestStop(t *testing.T) {
 			if p.Running() || p.Err() == nil || p.Err().Error() != tt.want {
 				t.Fatalf("running %v, ended with %v, want %s", p.Running(), p.Err(), tt.want)
 			}
-			p.Kill() // what is gone may be stopped again
+			p.Kill() // Kill may be called after the end
 			if err := p.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// A pause is complete when Pause returns, and may be repeated.
+// TestPause checks that a pause is complete when Pause returns, and that Pause may be
+// repeated.
 func TestPause(t *testing.T) {
 	out, err := os.CreateTemp(t.TempDir(), "out")
 	if err != nil {
@@ -121,7 +122,7 @@ func TestPause(t *testing.T) {
 		before, _ := out.Stat()
 		time.Sleep(2 * time.Millisecond)
 		if after, _ := out.Stat(); after.Size() != before.Size() {
-			t.Fatal("it went on")
+			t.Fatal("the paused child did not stop")
 		}
 		if err := p.Resume(); err != nil {
 			t.Fatal(err)
@@ -130,6 +131,6 @@ func TestPause(t *testing.T) {
 	}
 	p.Kill()
 	if err := p.Pause(); err != nil {
-		t.Fatalf("pause what is gone: %v", err)
+		t.Fatalf("pause after the end: %v", err)
 	}
 }

@@ -13,8 +13,8 @@ const (
 	resumeSignal = syscall.SIGCONT
 )
 
-// As makes cmd run as another user, which only root may do. Call it before
-// Start or any of cmd's own methods.
+// As makes cmd run as another user, which only root may do. Call it before Start and
+// before any method of cmd.
 func As(cmd *exec.Cmd, uid, gid uint32) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

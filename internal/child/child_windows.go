@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// There are no process groups, users to change to or pauses here. The package
-// compiles so that what imports it does.
+// Windows has no process groups, no change of the user and no pauses. The package still
+// compiles, so that packages that import it compile.
 const (
 	pauseSignal  = syscall.Signal(0)
 	resumeSignal = syscall.Signal(0)

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// TestOrphanDies: only Linux tells a child that its parent died.
+// TestOrphanDies runs on Linux only, because only Linux signals a child when its parent
+// dies.
 func TestOrphanDies(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "SYMBOLON_CHILD_TEST=parent")

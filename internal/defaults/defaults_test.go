@@ -16,7 +16,7 @@ func TestPositive(t *testing.T) {
 func TestNow(t *testing.T) {
 	then := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if got := Now(func() time.Time { return then }); got != then {
-		t.Errorf("the clock says %v, and not %v", then, got)
+		t.Errorf("the clock says %v, want %v", then, got)
 	}
 	if got := Now(nil); time.Since(got) > time.Minute {
 		t.Errorf("without a clock: %v", got)

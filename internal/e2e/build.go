@@ -13,9 +13,9 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// Build returns the path of a program: the one that SYMBOLON_CADDY names, or
-// SYMBOLON_OATHKEEPER, or one that is built of the module internal/NAME the first time,
-// in about a minute of two cores, and kept in the user's cache folder.
+// Build returns the path of the program name. SYMBOLON_CADDY or SYMBOLON_OATHKEEPER can
+// name one. Otherwise it is built from the module internal/NAME the first time, in about
+// a minute on two cores, and kept in the user's cache folder.
 func Build(t *testing.T, name string) string {
 	t.Helper()
 	if path := os.Getenv("SYMBOLON_" + strings.ToUpper(name)); path != "" {

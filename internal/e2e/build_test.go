@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// TestBuildCaddy builds Caddy, so that the tests that need it do not wait for it.
+// TestBuildCaddy builds Caddy, so that other tests do not wait for the build.
 func TestBuildCaddy(t *testing.T) {
 	out, err := exec.Command(e2e.Build(t, "caddy"), "version").Output()
 	if err != nil || !strings.Contains(string(out), "v2.") {

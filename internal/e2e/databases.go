@@ -8,12 +8,12 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// Both are the databases of a test whose statements, locks or kills go another way on each.
+// Both is for tests whose statements, locks or kills differ between the databases.
 var Both = []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres}
 
-// One is the database of a journey that is the same on both, since its statements are
-// proved on both in package sqlstore: about half of these tests run on SQLite and the
-// others on Postgres. `make torture` runs each of them on both.
+// One is for tests that do the same on both databases. The statements are tested on both
+// in package sqlstore. About half of these tests run on SQLite and the others on
+// Postgres. `make torture` runs each of them on both.
 func One(t *testing.T) []sqlstore.Dialect {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		return Both

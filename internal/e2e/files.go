@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// File returns the path of a file or a folder of this repository.
+// File returns the path of a file or folder of this repository.
 func File(t *testing.T, elem ...string) string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -27,12 +27,12 @@ func Node(t *testing.T) string {
 			return path
 		}
 	}
-	t.Fatal("there is no Node: scripts/deps.sh nodejs")
+	t.Fatal("Node is missing: run scripts/deps.sh nodejs")
 	return os.DevNull
 }
 
-// Torture returns the number of rounds a test makes: ci in every run, all of them under
-// `make torture`.
+// Torture returns the number of rounds of a test: ci in every run, all with `make
+// torture`.
 func Torture(ci, all int) int {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		return all

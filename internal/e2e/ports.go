@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/port"
 )
 
-// FreePort returns a port of 127.0.0.1 that is given to nobody else.
+// FreePort returns a port of 127.0.0.1. No other caller gets the same port.
 func FreePort(t *testing.T) int {
 	t.Helper()
 	n, err := port.Free()
@@ -18,7 +18,7 @@ func FreePort(t *testing.T) int {
 	return n
 }
 
-// FreeAddress returns 127.0.0.1 with a port that is given to nobody else.
+// FreeAddress returns 127.0.0.1 with a port from FreePort.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))

@@ -28,7 +28,7 @@ func StartCaddy(t *testing.T, address, config string) {
 	StartProxy(t, cmd, address, config)
 }
 
-// StartProxy runs a proxy until the test ends, and returns when it listens.
+// StartProxy runs a proxy until the end of the test, and returns when it listens.
 func StartProxy(t *testing.T, cmd *exec.Cmd, address, config string) {
 	t.Helper()
 	var log strings.Builder
@@ -75,7 +75,7 @@ func StartHAProxy(t *testing.T, address, config string) {
 	StartProxy(t, exec.Command(program, "-db", "-f", file), address, config)
 }
 
-// StartNginx runs nginx with what stands in its http { … } and listens on address.
+// StartNginx runs nginx with the content of its http { … }, which listens on address.
 func StartNginx(t *testing.T, address, config string) {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
@@ -86,7 +86,7 @@ func StartNginx(t *testing.T, address, config string) {
 		t.Fatal("this test needs nginx: sudo apt-get install nginx-light")
 	}
 	dir := t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // nginx' workers are somebody else
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // nginx' workers run as another user
 		t.Fatal(err)
 	}
 	config = fmt.Sprintf("daemon off;\nmaster_process off;\npid %[1]s/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+

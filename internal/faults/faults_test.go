@@ -10,7 +10,7 @@ import (
 func TestFields(t *testing.T) {
 	f := Of("Outer")
 	if f.Err() != nil || In(nil) != nil || In(io.EOF) != nil {
-		t.Error("faults where there are none")
+		t.Error("faults in a valid value")
 	}
 	inner := Of("Inner")
 	inner.Say("List[1]", "it is odd")

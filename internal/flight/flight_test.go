@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// calls counts calls, each of which takes a second and returns its number.
+// calls counts calls. Each call takes a second and returns its number.
 type calls struct{ begun atomic.Int32 }
 
 func (c *calls) call(context.Context) (int32, error) {
@@ -28,7 +28,7 @@ func (c *calls) call(context.Context) (int32, error) {
 	return n, nil
 }
 
-// each runs f as n callers, of which each comes 10 ms after the one before.
+// each runs f as n callers, which start 10 ms apart.
 func each(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -53,7 +53,7 @@ func TestJoinSharesTheRunningCall(t *testing.T) {
 			t.Errorf("a later caller got call %d, %v", n, err)
 		}
 		if g.Len() != 0 {
-			t.Errorf("%d keys stay behind", g.Len())
+			t.Errorf("%d keys are left", g.Len())
 		}
 	})
 }
@@ -72,7 +72,7 @@ func TestAfterNeverSharesACallThatBeganBefore(t *testing.T) {
 			}
 		})
 		if n := c.begun.Load(); n != 2 || g.Len() != 0 {
-			t.Errorf("%d calls for 16 callers, and %d keys stay behind", n, g.Len())
+			t.Errorf("%d calls for 16 callers, and %d keys are left", n, g.Len())
 		}
 	})
 }
@@ -113,8 +113,8 @@ func TestBegin(t *testing.T) {
 
 type valueKey struct{}
 
-// TestACallerThatStopsWaiting: the call goes on for the others, and sees neither the end
-// nor the values of any caller's context.
+// TestACallerThatStopsWaiting checks that the call continues for the others, and does not
+// see the end or the values of any caller's context.
 func TestACallerThatStopsWaiting(t *testing.T) {
 	for name, ask := range map[string]func(*Group[string, int], context.Context, func(context.Context) (int, error)) (int, error){
 		"Join": func(g *Group[string, int], ctx context.Context, f func(context.Context) (int, error)) (int, error) {
@@ -130,7 +130,7 @@ func TestACallerThatStopsWaiting(t *testing.T) {
 				f := func(ctx context.Context) (int, error) {
 					time.Sleep(time.Second)
 					if ctx.Value(valueKey{}) != nil {
-						t.Error("a caller's values are seen")
+						t.Error("the call sees a caller's values")
 					}
 					return 7, ctx.Err()
 				}
@@ -139,12 +139,12 @@ func TestACallerThatStopsWaiting(t *testing.T) {
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					if _, err := ask(&g, ctx, f); !errors.Is(err, ErrNoResult) || !errors.Is(err, context.DeadlineExceeded) {
-						t.Errorf("who stopped waiting: %v", err)
+						t.Errorf("the caller that stopped waiting: %v", err)
 					}
 				})
 				synctest.Wait()
 				if n, err := ask(&g, t.Context(), f); n != 7 || err != nil {
-					t.Errorf("who waited: %d, %v", n, err)
+					t.Errorf("the caller that waited: %d, %v", n, err)
 				}
 				wg.Wait()
 			})
@@ -168,7 +168,7 @@ func TestAFollowerBeginsThoughNobodyWaits(t *testing.T) {
 	})
 }
 
-// TestTimeout: it counts from the moment that a call begins, also for a follower.
+// TestTimeout checks that the timeout starts when a call begins, also for a follower.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := Group[string, time.Duration]{Timeout: time.Second}
@@ -186,8 +186,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// TestBrokenCalls: a panic, and a goroutine that ends, are errors for all who wait; the
-// follower and later calls are made.
+// TestBrokenCalls checks that a panic, or the end of the goroutine, is an error for all
+// callers that wait. The follower and later calls still run.
 func TestBrokenCalls(t *testing.T) {
 	for name, breaks := range map[string]func(){
 		"a panic (*errors.errorString)":    func() { panic(errors.New("canary")) },
@@ -231,7 +231,7 @@ func TestClose(t *testing.T) {
 		f := func(ctx context.Context) (int, error) {
 			started++
 			<-ctx.Done()
-			time.Sleep(time.Second) // as a database does that has to roll back
+			time.Sleep(time.Second) // as a database that rolls back
 			return 1, ctx.Err()
 		}
 		refused := func(_ int, err error) {
@@ -247,7 +247,7 @@ func TestClose(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		wg.Go(g.Close) // two at once
+		wg.Go(g.Close) // two calls at once
 		g.Close()
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("Close took %v", took)
@@ -273,7 +273,7 @@ func TestCloseBeforeTheFirstCall(t *testing.T) {
 	}
 }
 
-// TestDrain: calls and followers that were asked for are made; others are refused.
+// TestDrain checks that accepted calls and followers still run, and others are refused.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, int32]
@@ -305,8 +305,9 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestCrowd: with many callers at once, no key has two calls at a time, After returns
-// no call that began before it was asked, and Join none whose result was returned before.
+// TestCrowd checks with many callers that a key never has two calls at a time. After
+// returns no call that began before the caller came, and Join returns no result from
+// before.
 func TestCrowd(t *testing.T) {
 	var g Group[int, int64]
 	var clock atomic.Int64
@@ -342,6 +343,6 @@ func TestCrowd(t *testing.T) {
 	}
 	wg.Wait()
 	if g.Close(); g.Len() != 0 {
-		t.Errorf("%d keys stay behind", g.Len())
+		t.Errorf("%d keys are left", g.Len())
 	}
 }

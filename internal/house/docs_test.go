@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestDocsNameTests: a decision is proved by the tests that its record names, so each
-// test that a page names exists.
+// TestDocsNameTests checks that each test that a page names exists, because a decision
+// record names the tests that prove it.
 func TestDocsNameTests(t *testing.T) {
 	declared := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
@@ -25,12 +25,12 @@ func TestDocsNameTests(t *testing.T) {
 	each(t, filepath.Join(root, "docs"), ".md", func(path, text string) {
 		for _, m := range named.FindAllStringSubmatch(text, -1) {
 			if found++; !declared[m[1]] {
-				t.Errorf("%s names %s, and no test has that name", path, m[1])
+				t.Errorf("%s names the test %s, which does not exist", path, m[1])
 			}
 		}
 	})
 	if found < 50 {
-		t.Errorf("only %d names: this test does not see the decisions", found)
+		t.Errorf("only %d names: this test does not find the decisions", found)
 	}
 }
 

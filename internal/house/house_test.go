@@ -1,5 +1,5 @@
-// Package house has only tests: they keep the repository small enough to find
-// one's way in. Who may import whom is in .golangci.yml.
+// Package house has only tests. They keep the repository small enough to find things. The
+// rules for imports are in .golangci.yml.
 package house
 
 import (
@@ -22,9 +22,9 @@ const (
 	module = "github.com/symbolon-id/symbolon"
 )
 
-// TestRootExports: an application learns the root package first, so it exports
-// what callers of several packages need. Other names belong into the package
-// that does the work.
+// TestRootExports limits the exported names of the root package, because an application
+// learns it first. It exports names that callers of several packages need. Other names
+// belong in the package that does the work.
 func TestRootExports(t *testing.T) {
 	const most = 145
 	var names []string
@@ -35,16 +35,16 @@ func TestRootExports(t *testing.T) {
 		t.Errorf("the root package exports %d names, and %d is the limit: %s", len(names), most, strings.Join(names, " "))
 	}
 	if len(names) < most/2 {
-		t.Errorf("only %d names: this test does not see the root package", len(names))
+		t.Errorf("only %d names: this test does not find the root package", len(names))
 	}
 }
 
-// TestRootEntries: the root folder is the first page of the documentation, so a
-// listing of it fits one screen. A new noun of the root package goes into the
-// file of the noun beside which it is used.
+// TestRootEntries limits the entries of the root folder, because its listing is the first
+// page of the documentation and must fit one screen. A new noun of the root package goes
+// into the file of a related noun.
 func TestRootEntries(t *testing.T) {
 	const most = 45
-	built := regexp.MustCompile(`^(\..*|bin|.*\.(test|out|prof)|symbolon\.db.*)$`) // as .gitignore
+	built := regexp.MustCompile(`^(\..*|bin|.*\.(test|out|prof)|symbolon\.db.*)$`) // as in .gitignore
 	var names []string
 	for _, entry := range folder(t, root) {
 		if !built.MatchString(entry.Name()) {
@@ -56,13 +56,13 @@ func TestRootEntries(t *testing.T) {
 	}
 }
 
-// TestPackageFiles: a package with more files does several things, and some of
-// them are a package of their own. Tests do not count.
+// TestPackageFiles limits the files of a package, because a large package does several
+// things. Tests do not count.
 func TestPackageFiles(t *testing.T) {
 	const most = 20
 	limits := map[string]int{
 		"cmd/symbolon": 30,   // a file for each command
-		"session":      18,   // proxies, assertions and tokens left it for packages of their own
+		"session":      18,   // proxies, assertions and tokens have their own packages
 		"sqlstore":     1000, // a file for each transaction of one Store
 		"symbolontest": 1000, // a file for each server that tests start
 	}
@@ -82,9 +82,9 @@ func TestPackageFiles(t *testing.T) {
 	}
 }
 
-// TestDecideImports: package decide is pure, so that a decision can be read,
-// tested and made again. It knows the nouns, how IDs are minted and columns
-// projected, and nothing that asks or waits.
+// TestDecideImports checks that package decide is pure, so that a decision can be read,
+// tested and repeated. It may import the nouns, the minting of IDs and the projection of
+// columns, and no I/O.
 func TestDecideImports(t *testing.T) {
 	allowed := []string{module, module + "/mint", module + "/projection"}
 	asks := []string{"context", "database/sql", "net", "net/http", "os"}
@@ -99,7 +99,8 @@ func TestDecideImports(t *testing.T) {
 	}
 }
 
-// TestLinterKnowsPackages: a rule about a package that was renamed never fires.
+// TestLinterKnowsPackages checks the packages in the linter's rules, because a rule for a
+// renamed package never matches.
 func TestLinterKnowsPackages(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, ".golangci.yml"))
 	if err != nil {
@@ -126,7 +127,7 @@ func TestLinterKnowsPackages(t *testing.T) {
 		for _, deny := range rule.Deny {
 			named = append(named, deny.Pkg)
 			if deny.Desc == "" {
-				t.Errorf("rule %s denies %s without a sentence", name, deny.Pkg)
+				t.Errorf("rule %s denies %s without a reason", name, deny.Pkg)
 			}
 		}
 		for _, pkg := range named {
@@ -137,12 +138,12 @@ func TestLinterKnowsPackages(t *testing.T) {
 		for _, pattern := range rule.Files {
 			path := strings.NewReplacer("!", "", "${config-path}/", "", "**/", "", "/**", "", "/*.go", "").Replace(pattern)
 			if path != "$test" && path != "*.go" && path != "**" && !somewhere(t, path) {
-				t.Errorf("rule %s is about %s, which does not exist", name, pattern)
+				t.Errorf("rule %s has the pattern %s, which matches no package", name, pattern)
 			}
 		}
 	}
 	if len(rules) == 0 {
-		t.Error("no rules: this test does not see them")
+		t.Error("this test finds no rules")
 	}
 }
 
@@ -185,7 +186,7 @@ func parse(t *testing.T, path string, mode parser.Mode) *ast.File {
 	return file
 }
 
-// sources returns the Go files of a folder that are no tests.
+// sources returns the Go files of a folder, except tests.
 func sources(t *testing.T, dir string) []string {
 	var paths []string
 	for _, entry := range folder(t, dir) {
@@ -217,8 +218,8 @@ func somewhere(t *testing.T, path string) bool {
 	return found
 }
 
-// eachFolder calls f with every folder of the repository in which Go code may
-// be, nested modules included, by its path from the root.
+// eachFolder calls f for every folder of the repository that may have Go code, also in
+// nested modules. The path is relative to the root.
 func eachFolder(t *testing.T, f func(path string)) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

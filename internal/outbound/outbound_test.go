@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// TestClient: the transport and the timeout of a client are used, its cookies and its
-// redirect policy are not.
+// TestClient checks that the transport and timeout of a client are used, and its cookies
+// and redirect policy are not.
 func TestClient(t *testing.T) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -25,15 +25,15 @@ func TestClient(t *testing.T) {
 	own, given := &http.Transport{}, &http.Transport{}
 	h := &http.Client{Transport: given, Timeout: time.Minute, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 	c := Client(h, own)
-	if c.Transport != given || c.Timeout != time.Minute || c.Jar != nil || c.CheckRedirect(nil, nil) != http.ErrUseLastResponse { //nolint:errorlint // net/http compares it, too
+	if c.Transport != given || c.Timeout != time.Minute || c.Jar != nil || c.CheckRedirect(nil, nil) != http.ErrUseLastResponse { //nolint:errorlint // net/http also compares it so
 		t.Errorf("%+v", c)
 	}
 	if Client(nil, own).Transport != own || Client(&http.Client{}, own).Transport != own {
-		t.Error("own is not used")
+		t.Error("the client's own transport is not used")
 	}
 }
 
-// TestWhyNoAnswer: each kind of failure has its words, and no URL is among them.
+// TestWhyNoAnswer checks the text of each kind of failure, and that it has no URL.
 func TestWhyNoAnswer(t *testing.T) {
 	ended := make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -84,7 +84,7 @@ func TestWhyNoAnswer(t *testing.T) {
 		resp, err := Client(&http.Client{Transport: c.transport}, nil).Do(req)
 		if err == nil {
 			_ = resp.Body.Close()
-			t.Errorf("%s: it answered", c.name)
+			t.Errorf("%s: the server answered", c.name)
 		} else if got := WhyNoAnswer(err); !strings.Contains(got, c.want) || strings.Contains(got, "://") {
 			t.Errorf("%s: %q, want %q (%v)", c.name, got, c.want, err)
 		}
@@ -92,8 +92,8 @@ func TestWhyNoAnswer(t *testing.T) {
 	}
 }
 
-// TestParseURL: a URL without a scheme, a host or one meaning is refused, and no error
-// contains it.
+// TestParseURL checks that a URL without a scheme or a host, or with several meanings, is
+// refused, and that no error has the URL.
 func TestParseURL(t *testing.T) {
 	for raw, want := range map[string]string{
 		"": "not set", "http://secret:\x00": "not a URL", "ftp://secret.example": "http", "secret.example": "http", "http:///secret": "no host", "http:secret": "no host",

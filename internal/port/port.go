@@ -1,5 +1,4 @@
-// Package port finds ports for the servers that tests and demos start as programs of
-// their own, which have to be told one.
+// Package port finds free ports for the servers that tests and demos start.
 package port
 
 import (
@@ -11,8 +10,8 @@ import (
 	"sync"
 )
 
-// The ports lie below those that the system gives to outgoing connections, which would
-// take one away before its server listens.
+// These ports are below the range of outgoing connections. A port in that range could be
+// taken before its server listens.
 const (
 	first = 20_000
 	count = 12_000
@@ -20,16 +19,16 @@ const (
 
 var held struct {
 	sync.Mutex
-	by []net.PacketConn // the collector would close them
+	by []net.PacketConn // kept here, because the garbage collector would close them
 }
 
-// Free returns a port of 127.0.0.1 on which nobody listens. As long as this process
-// lives Free gives it to nobody else, whichever process asks: not before its server
-// listens, nor while it is stopped. Safe for concurrent use.
+// Free returns a free port of 127.0.0.1. While this process lives, no other call of Free
+// returns the same port, in any process. That also holds before the port's server listens
+// and while it is stopped. Safe for concurrent use.
 func Free() (int, error) {
 	var last error
 	for range 100 {
-		port := first + rand.IntN(count) //nolint:gosec // nobody gains by guessing it
+		port := first + rand.IntN(count) //nolint:gosec // not a secret
 		if last = hold(port); last == nil {
 			return port, nil
 		}
@@ -37,8 +36,9 @@ func Free() (int, error) {
 	return 0, fmt.Errorf("find a free port: %w", last)
 }
 
-// hold takes the UDP port of the same number for a sign: no server here wants that one,
-// it keeps nobody from listening, and it goes with the process.
+// hold reserves a port by the UDP port of the same number. No server here uses this UDP
+// port, it does not prevent TCP listeners, and the system closes it at the end of the
+// process.
 func hold(port int) error {
 	address, config := fmt.Sprintf("127.0.0.1:%d", port), net.ListenConfig{}
 	sign, err := config.ListenPacket(context.Background(), "udp", address)

@@ -14,8 +14,8 @@ import (
 
 const many = 300
 
-// TestMain doubles as another process that chooses ports, and keeps them until its
-// input ends.
+// TestMain also runs as another process that chooses ports. It keeps them until its input
+// ends.
 func TestMain(m *testing.M) {
 	if os.Getenv("SYMBOLON_PORT_TEST") == "" {
 		os.Exit(m.Run())
@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
-// TestFree: of what several processes choose at once nothing is chosen twice, and
-// everything can be listened on.
+// TestFree checks that several processes never choose the same port, and that each port
+// can be listened on.
 func TestFree(t *testing.T) {
 	seen := map[string]bool{}
 	for range 4 {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestSplit(t *testing.T) {
-	good := map[string]string{ // document: its member "a"
+	good := map[string]string{ // document to its member "a"
 		`{}`: "", ` {"a":1} `: "1", `{"A":1}`: "", "{\n\t\"b\" : \"x\\\"}\" , \"a\" : {\"a\":\"]\"} }": `{"a":"]"}`, `{"\u0061":[1, 2]}`: "[1, 2]",
 		`{"A":1,"a":2}`: "2", `{"a":{"b":1,"b":2}}`: `{"b":1,"b":2}`, `{"a":"\ud800"}`: `"\ud800"`, `{"a":null}`: "null",
 		keyed(few * 2)[:1] + `"a":0,` + keyed(few * 2)[1:]: "0",
@@ -63,7 +63,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// seedAnswers adds what Ory said, with what it was asked.
+// seedAnswers adds captured answers of Ory and their requests.
 func seedAnswers(f *testing.F) {
 	files, err := filepath.Glob("../../ory/testdata/captures/*/*.json")
 	if err != nil || len(files) == 0 {
@@ -78,7 +78,7 @@ func seedAnswers(f *testing.F) {
 	}
 }
 
-// FuzzValid: the grammar is that of the standard library, in UTF-8.
+// FuzzValid compares the grammar with the standard library's, in UTF-8.
 func FuzzValid(f *testing.F) {
 	seedAnswers(f)
 	for _, doc := range []string{"", " ", "null", "-0", "-", "01", "1.", "1.5e", "1.5E+7", `"\u12G4"`, `"\ud800"`, "\"\x1f\"", `"\x"`, `"`, `[1,]`, `[,]`,
@@ -95,7 +95,7 @@ func FuzzValid(f *testing.F) {
 	})
 }
 
-// FuzzSplit compares with the standard library, which is asked for each token.
+// FuzzSplit compares with a reader that uses the standard library's tokens.
 func FuzzSplit(f *testing.F) {
 	seedAnswers(f)
 	for _, doc := range []string{``, `null`, `[]`, `[1, 2]`, `{}`, ` { } `, `{"a":1}`, `{"a":1,"a":[2, {"a":3}]}`, `{"a":true,"b":null}`, `{"\u0061":1}`, `{"a":1,"\u0061":2}`,
@@ -173,7 +173,7 @@ func checkText(t *testing.T, value []byte) {
 	}
 }
 
-// BenchmarkObject reads what a token of Ory's claims.
+// BenchmarkObject reads the claims of a token of Ory.
 func BenchmarkObject(b *testing.B) {
 	doc := []byte(`{"aud":["https://api.example.org"],"exp":1795599377,"iat":1795599317,"iss":"https://auth.example.org","jti":"9f425a8d-7efc-4768-8f23-000000000001",` +
 		`"nbf":1795599317,"sid":"8f425a8d-7efc-4768-8f23-000000000001","sub":"7f425a8d-7efc-4768-8f23-000000000001","session":{"aal":"aal1","email":"person-000001@example.org"}}`)

@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// limited is an error of Ory's rate limit that says how long to wait.
+// limited is an error of Ory's rate limit with the time to wait.
 type limited time.Duration
 
 func (l limited) Error() string       { return "too many requests" }
@@ -28,8 +28,8 @@ func TestPastLimit(t *testing.T) {
 	}{
 		{"no limit", []error{nil}, 5, 1, 0, nil},
 		{"another error", []error{symbolon.ErrNotFound}, 5, 1, 0, symbolon.ErrNotFound},
-		{"a limit that says how long to wait", []error{limited(time.Second * 7), nil}, 5, 2, 7 * time.Second, nil},
-		{"a limit that says nothing", []error{symbolon.ErrRateLimited, nil}, 5, 2, time.Second, nil},
+		{"a limit with a time", []error{limited(time.Second * 7), nil}, 5, 2, 7 * time.Second, nil},
+		{"a limit without a time", []error{symbolon.ErrRateLimited, nil}, 5, 2, time.Second, nil},
 		{"a very long limit", []error{limited(time.Hour), nil}, 5, 2, time.Minute, nil},
 		{"always limited", []error{limited(1), limited(1), limited(1)}, 3, 3, 2 * time.Millisecond, symbolon.ErrRateLimited},
 		{"the context ends first", []error{limited(time.Minute), limited(time.Minute), limited(time.Minute)}, 5, 2, 90 * time.Second, symbolon.ErrRateLimited},

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestPause: a pause gets longer and never shorter, and it ends by itself.
+// TestPause checks that a pause gets longer and never shorter, and that it ends by
+// itself.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pause

@@ -22,7 +22,7 @@ func TestFor(t *testing.T) {
 		{"the context ends first", time.Minute, time.Hour, time.Minute, context.DeadlineExceeded},
 		{"the context has ended", 0, time.Minute, 0, context.DeadlineExceeded},
 		{"nothing to wait for", time.Minute, 0, 0, nil},
-		{"less than nothing", time.Minute, -1, 0, nil},
+		{"a negative wait", time.Minute, -1, 0, nil},
 		{"nothing to wait for, but the context has ended", 0, -1, 0, context.DeadlineExceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// authBench measures what "which of my users is this?" costs: over HTTP through
-// `symbolon serve`, in process, and where nothing is cached.
+// authBench measures the cost of finding the user of a request: over HTTP through
+// `symbolon serve`, in process, and without a cached answer.
 type authBench struct {
 	rounds, conns, sessions int
 	slice                   time.Duration
@@ -21,7 +21,7 @@ type authBench struct {
 	dir, profiles           string
 }
 
-// authLimit bounds the whole run: whatever hangs is killed.
+// authLimit is the time limit of the whole run. After it all processes are killed.
 const authLimit = 15 * time.Minute
 
 func benchAuth(args []string) (err error) {
@@ -53,12 +53,12 @@ func benchAuth(args []string) (err error) {
 	return publish(*out, authHeading, b.table(figures))
 }
 
-// authFigures are what the table shows.
+// authFigures are the figures of the table.
 type authFigures struct {
 	http          loads
 	kratos, quick []missRound
 	inside        results
-	locks         []string // where goroutines waited, the longest first
+	locks         []string // where goroutines waited for locks, longest first
 }
 
 func (b *authBench) measure(ctx context.Context) (f authFigures, err error) {
@@ -82,26 +82,26 @@ func (b *authBench) measure(ctx context.Context) (f authFigures, err error) {
 	if err != nil {
 		return f, err
 	}
-	w.close() // what is measured in process has the machine for itself
+	w.close() // the figures in process need the whole machine
 	return f, b.inProcess(ctx, &f)
 }
 
-// world is a real Kratos on Postgres with people who have signed in.
+// world is a real Kratos on Postgres with signed-in people.
 type world struct {
 	postgres *symbolontest.Postgres
 	kratos   *symbolontest.Kratos
 	people   []person
-	file     string // of people, for the children
+	file     string // has the people, for the children
 }
 
-// person is somebody who has signed in.
+// person is a signed-in person.
 type person struct {
 	Identity, Token string
-	Cookie          string          // of those who are asked for over HTTP
-	Whoami          json.RawMessage // what Kratos answers
+	Cookie          string          // set only for people in the load over HTTP
+	Whoami          json.RawMessage // Kratos' answer
 }
 
-// close may be called again.
+// close may be called twice.
 func (w *world) close() {
 	if w.kratos != nil {
 		w.kratos.Close()
@@ -139,12 +139,12 @@ func (b *authBench) newWorld(ctx context.Context) (w *world, err error) {
 	return w, os.WriteFile(w.file, text, 0o600)
 }
 
-// kratosPool is as many connections as there are questions at once. By itself Kratos
-// keeps as many as there are cores, and opens and closes one for every other question.
+// kratosPool is one connection for each concurrent question. Kratos' default is the
+// number of cores, and it then opens and closes a connection for every other question.
 const kratosPool = "&max_conns=16&max_idle_conns=16"
 
-// asked is how many sessions the load over HTTP takes turns with. Each is refreshed in
-// the background, by a Kratos that has the same cores.
+// asked is the number of sessions in the load over HTTP. Each of them is refreshed in the
+// background, by a Kratos on the same cores.
 const asked = 1
 
 func (b *authBench) signUp(ctx context.Context, kratos *symbolontest.Kratos) ([]person, error) {

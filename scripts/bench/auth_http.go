@@ -18,7 +18,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/port"
 )
 
-// The servers that are compared, and the credentials that they are asked with.
+// The compared servers and their credentials.
 const (
 	plainByCookie = "plain/cookie"
 	plainByToken  = "plain/token"
@@ -27,8 +27,7 @@ const (
 	naiveByCookie = "naive/cookie"
 )
 
-// overHTTP asks three servers, each a process of its own, one after another and over
-// and over.
+// overHTTP measures three servers, each in its own process, in turn and repeatedly.
 func (b *authBench) overHTTP(ctx context.Context, w *world) (loads, error) {
 	ours, stop, err := b.startSymbolon(ctx, w)
 	if err != nil {
@@ -67,10 +66,10 @@ type contest struct {
 	requests      [][]byte
 }
 
-// takeTurns asks those who are compared right after each other. The last one, which
-// keeps others busy, has no such neighbour.
+// takeTurns measures the servers of a pair right after each other. The last contest keeps
+// other processes busy, so it is not part of a pair.
 func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, error) {
-	for _, c := range contests { // so that nobody's first requests count
+	for _, c := range contests { // warm-up
 		if _, err := ask(ctx, c.address, c.requests, b.conns, b.slice); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -79,7 +78,7 @@ func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, e
 	for round := range b.rounds {
 		for i := range contests {
 			at := i
-			if round%2 == 1 && i < len(contests)-1 { // of a pair the other one is first
+			if round%2 == 1 && i < len(contests)-1 { // the second of the pair starts in odd rounds
 				at = i ^ 1
 			}
 			c := contests[at]
@@ -89,7 +88,7 @@ func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, e
 			}
 			out[c.name] = append(out[c.name], l)
 		}
-		time.Sleep(b.slice / 4) // Kratos and Postgres come to rest
+		time.Sleep(b.slice / 4) // let Kratos and Postgres become idle
 		if round%20 == 19 || round+1 == b.rounds {
 			say("round %d of %d over HTTP: /auth %.0f, plain %.0f, by hand %.0f requests/s", round+1, b.rounds,
 				out[oursByCookie][round].perSecond, out[plainByCookie][round].perSecond, out[naiveByCookie][round].perSecond)
@@ -98,8 +97,8 @@ func (b *authBench) takeTurns(ctx context.Context, contests []contest) (loads, e
 	return out, nil
 }
 
-// startSymbolon builds the program and runs `symbolon serve` as it comes, with nothing
-// set but where Ory and the database are.
+// startSymbolon builds the program and runs `symbolon serve` with defaults. Only the
+// addresses of Ory and of the database are set.
 func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string, stop func(), err error) {
 	say("building symbolon")
 	program := filepath.Join(b.dir, "symbolon")
@@ -142,7 +141,7 @@ func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string
 	return "", nil, fmt.Errorf("symbolon serve does not listen:\n%s", text)
 }
 
-// oneAnswer is what a plain handler must answer to say the same as /auth does.
+// oneAnswer returns the headers of /auth's answer, for the plain handler.
 func oneAnswer(ctx context.Context, address string, p person) (map[string]string, error) {
 	header, err := send(ctx, http.MethodGet, "http://"+address+"/auth", http.Header{"X-Session-Token": {p.Token}}, nil)
 	if err != nil {
@@ -153,14 +152,14 @@ func oneAnswer(ctx context.Context, address string, p person) (map[string]string
 	}
 	out := map[string]string{}
 	for name, values := range header {
-		if name != "Date" && name != "Content-Length" { // net/http's own
+		if name != "Date" && name != "Content-Length" { // added by net/http
 			out[name] = values[0]
 		}
 	}
 	return out, nil
 }
 
-// usersByHand is the users table of an application that keeps it itself.
+// usersByHand creates the users table of an application without Symbolon.
 func usersByHand(ctx context.Context, w *world) (dsn string, err error) {
 	if dsn, err = createPostgres(ctx, w.postgres, "application"); err != nil {
 		return "", err

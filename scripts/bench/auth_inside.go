@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// In process a round is long: 150 turns in one process.
+// A round in process is long: 150 iterations in one process.
 const (
 	insideRounds = 5
 	insideTurns  = "150x"
 )
 
-// inProcess runs the benchmarks of package session, in rounds of a process each.
+// inProcess runs the benchmarks of package session. Each round is a new process.
 func (b *authBench) inProcess(ctx context.Context, f *authFigures) error {
 	f.inside = results{}
 	for round := range min(insideRounds, b.rounds) {
@@ -37,6 +37,6 @@ func (b *authBench) inProcess(ctx context.Context, f *authFigures) error {
 	return err
 }
 
-// waited is the unit of the time that goroutines waited for locks, in percent of the
-// time that all of them had.
+// waited is the time that goroutines waited for locks, in percent of the time of all
+// goroutines.
 const waited = "%waited"

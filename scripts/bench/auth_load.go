@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// load is what one server did in one slice.
+// load has the figures of one server in one slice.
 type load struct {
 	perSecond float64
 	p99       time.Duration
 }
 
-// loads are the rounds', by server and kind of credential.
+// loads are the loads of all rounds, by server and kind of credential.
 type loads map[string][]load
 
-// ask keeps a few connections busy with requests that were written before: net/http's
-// own client would take more of the machine than the server that it asks. All answers
-// must be 200 and name a user.
+// ask keeps a few connections busy with prepared requests. It does not use net/http's
+// client, because that would need more CPU than the measured server. Every answer must be
+// a 200 with a user.
 func ask(ctx context.Context, address string, requests [][]byte, conns int, slice time.Duration) (load, error) {
 	var wg sync.WaitGroup
 	var turn atomic.Int64
@@ -47,7 +47,7 @@ func ask(ctx context.Context, address string, requests [][]byte, conns int, slic
 	return load{float64(len(all)) / passed.Seconds(), all[len(all)*99/100]}, nil
 }
 
-// answerWithin is how long one answer may take.
+// answerWithin is the timeout of one answer.
 const answerWithin = 10 * time.Second
 
 func askOn(ctx context.Context, address string, next func() []byte, end time.Time) (took []time.Duration, err error) {
@@ -81,7 +81,7 @@ var (
 	lineUser   = []byte("X-User-Id: ")
 )
 
-// readAnswer takes no more of an answer apart than it must.
+// readAnswer parses only the necessary parts of an answer.
 func readAnswer(in *bufio.Reader) error {
 	length, user := 0, false
 	for n := 0; ; n++ {
@@ -109,7 +109,7 @@ func readAnswer(in *bufio.Reader) error {
 	}
 }
 
-// requestsOf are those of some people, by cookie and by token.
+// requestsOf returns the requests of some people, by cookie and by token.
 func requestsOf(people []person) (byCookie, byToken [][]byte) {
 	const head = "GET /auth HTTP/1.1\r\nHost: app.example.org\r\nUser-Agent: bench\r\nAccept: */*\r\n"
 	for _, p := range people {
@@ -119,7 +119,7 @@ func requestsOf(people []person) (byCookie, byToken [][]byte) {
 	return byCookie, byToken
 }
 
-// each8 does something n times, 8 at once, and stops at the first error.
+// each8 calls do for 0 to n-1, 8 at once, and stops at the first error.
 func each8(n int, do func(int) error) error {
 	var wg sync.WaitGroup
 	var turn atomic.Int64

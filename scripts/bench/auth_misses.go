@@ -15,15 +15,15 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
-// missRound is how many sessions a second there were in one round.
+// missRound has the sessions per second of one round.
 type missRound struct {
-	Whoami  float64 // asking Ory whose each is, and nothing else
-	ByHand  float64 // and reading the user's row, by one prepared statement
-	Expired float64 // a verifier whose answers do not count any more
-	New     float64 // a verifier that has never seen them, until the other replicas know, too
+	Whoami  float64 // one request to whoami
+	ByHand  float64 // whoami, and the user's row by one prepared statement
+	Expired float64 // a verifier whose cached answers have expired
+	New     float64 // a verifier that has not seen the sessions, including the message to the other replicas
 }
 
-// misses measures in a process of its own what a session costs that is not cached.
+// misses measures the cost of a session that is not cached, in a process of its own.
 func (b *authBench) misses(ctx context.Context, w *world, name, whoami string, rounds int) ([]missRound, error) {
 	dsn, err := createPostgres(ctx, w.postgres, name)
 	if err != nil {
@@ -42,10 +42,10 @@ func (b *authBench) misses(ctx context.Context, w *world, name, whoami string, r
 	return f.Misses, nil
 }
 
-// miss is the child's part. The four take turns, with the same connections to Ory and
-// to the database, 8 questions at once.
+// miss runs in the child. The four ways take turns, with the same connections to Ory and
+// to the database, 8 at once.
 func (t task) miss(ctx context.Context) (out []missRound, err error) {
-	ctx, cancel := context.WithCancel(ctx) // as a request's is: drivers watch it
+	ctx, cancel := context.WithCancel(ctx) // cancellable, as a request's context is: drivers watch it
 	defer cancel()
 	people, err := readPeople(t.People)
 	if err != nil {
@@ -72,7 +72,7 @@ func (t task) miss(ctx context.Context) (out []missRound, err error) {
 		return nil, err
 	}
 	defer v.Close()
-	if _, err := m.verify(ctx, v); err != nil { // the first time everybody is linked
+	if _, err := m.verify(ctx, v); err != nil { // the first call links everybody
 		return nil, err
 	}
 	n := float64(len(people))
@@ -115,7 +115,7 @@ func (m *missing) byHand(ctx context.Context) (float64, error) {
 	})
 }
 
-// verifier shares what `symbolon serve` shares with other replicas.
+// verifier returns a verifier with the shared tables of `symbolon serve`.
 func (m *missing) verifier() (*session.Verifier, error) {
 	linker := newLinker(m.store, m.client.AdminURL)
 	linker.Ory = m.client
@@ -133,8 +133,8 @@ func (m *missing) verify(ctx context.Context, v *session.Verifier) (float64, err
 	})
 }
 
-// expired asks a verifier none of whose answers counts any more. Its users are purged,
-// since nobody would wait for max_stale.
+// expired measures a verifier whose answers have all expired. It purges the users instead
+// of waiting for max_stale.
 func (m *missing) expired(v *session.Verifier) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		for _, p := range m.people {

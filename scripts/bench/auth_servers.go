@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// serve is a child that answers over HTTP.
+// serve runs a child that answers over HTTP.
 func (t task) serve(ctx context.Context) error {
 	h, err := t.handler(ctx)
 	if err != nil {
@@ -24,7 +24,7 @@ func (t task) serve(ctx context.Context) error {
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	defer srv.Close()
-	go func() { _ = srv.Serve(socket) }() // an error is noticed by who asks
+	go func() { _ = srv.Serve(socket) }() // the client notices an error
 	return announce(socket.Addr().String())
 }
 
@@ -38,8 +38,7 @@ func (t task) handler(ctx context.Context) (http.Handler, error) {
 	return newQuick(t.People)
 }
 
-// plain answers the same headers to everybody, from constants: the least that a server
-// made of net/http can do.
+// plain sends constant headers to everybody. A net/http server cannot do less.
 func plain(headers map[string]string) http.Handler {
 	type header struct{ name, value string }
 	var all []header
@@ -55,9 +54,9 @@ func plain(headers map[string]string) http.Handler {
 	})
 }
 
-// naive is what a good engineer writes without a cache: ask whoami, look up the user.
-// Connections are pooled and kept alive on both sides, the statement is prepared once
-// on each, and nothing of the answer is read that is not needed.
+// naive is a good solution without a cache: it asks whoami and reads the user's row. It
+// keeps connections open, prepares the statement once per connection, and decodes only
+// the needed fields.
 type naive struct {
 	client *http.Client
 	whoami string
@@ -65,7 +64,7 @@ type naive struct {
 }
 
 func newNaive(ctx context.Context, ory, dsn string) (http.Handler, error) {
-	config, err := pgxpool.ParseConfig(dsn) // statements are prepared and kept by default
+	config, err := pgxpool.ParseConfig(dsn) // statements are prepared and cached by default
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +139,8 @@ func (n *naive) ask(r *http.Request, into any) (status int, err error) {
 	return resp.StatusCode, json.Unmarshal(body, into)
 }
 
-// quick is an Ory that has nothing to do: it answers from memory what Kratos answered
-// once, so that nothing of ours hides behind Ory's own work.
+// quick is an Ory that answers from memory with Kratos' earlier answers. So the figures
+// do not hide our own cost behind Ory's.
 type quick map[string]json.RawMessage
 
 func newQuick(file string) (http.Handler, error) {

@@ -11,7 +11,7 @@ import (
 
 const authHeading = "## Which of my users is this?"
 
-// table is this program's part of BENCHMARKS.md.
+// table returns this program's part of BENCHMARKS.md.
 func (b *authBench) table(f authFigures) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `%s

@@ -26,27 +26,27 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// Every measurement is made in a process of its own, so that no heap of another's is in
-// its memory or its garbage collector's way. Ory is another process, too.
+// Every measurement runs in a process of its own, so that another measurement's heap does
+// not affect its memory and its garbage collector. Ory is also a separate process.
 
-// task is what a child is told to do.
+// task is the task of a child.
 type task struct {
 	Role    string // ory, raw, decode, pass, mend; plain, naive, quick, misses
 	Admin   string // Ory's admin API
 	Public  string // Ory's public API
 	Dialect sqlstore.Dialect
 	DSN     string
-	Profile string // where a CPU profile goes
-	People  string // the file with those who have signed in
+	Profile string // path of a CPU profile
+	People  string // the file with the signed-in people
 	Rounds  int
-	Answer  map[string]string // the headers of plain
+	Answer  map[string]string // headers for plain
 }
 
-// figures are what it tells.
+// figures are the results of a child.
 type figures struct {
 	Identities int
 	Seconds    float64
-	RSS        int // the most that was ever resident, in kB
+	RSS        int // maximum resident set size in kB
 	Report     reconcile.Report
 	Misses     []missRound `json:",omitempty"`
 }
@@ -81,7 +81,7 @@ func command(ctx context.Context, t task) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// serving runs a server in a process that lives until stop is called.
+// serving runs a server in a child until stop is called.
 func serving(ctx context.Context, t task) (address string, stop func(), err error) {
 	cmd, err := command(ctx, t)
 	if err != nil {
@@ -110,14 +110,15 @@ func serving(ctx context.Context, t task) (address string, stop func(), err erro
 	return address, stop, nil
 }
 
-// announce is a server's part: it tells where it listens, and waits until its parent closes its input, or dies.
+// announce prints the server's address, and waits until the parent closes the input or
+// dies.
 func announce(address string) error {
 	fmt.Fprintln(os.Stdout, address)
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
 
-// perform is the child's part.
+// perform runs a task in the child.
 func perform(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
@@ -158,7 +159,7 @@ func perform(text string) error {
 		f.Report, err = t.reconcile(ctx)
 		f.Identities = f.Report.Identities
 	default:
-		err = fmt.Errorf("nobody knows the task %q", t.Role)
+		err = fmt.Errorf("unknown task %q", t.Role)
 	}
 	if err != nil {
 		return err
@@ -191,7 +192,7 @@ func newLinker(store *sqlstore.Store, admin string) *link.Linker {
 		Secrets: []symbolon.Secret{symbolon.Secret("a secret of at least thirty-two bytes")}, Log: slog.New(slog.DiscardHandler)}
 }
 
-// reconcile looks once; as "mend" it makes the missing links.
+// reconcile runs one pass. As "mend" it makes the missing links.
 func (t task) reconcile(ctx context.Context) (reconcile.Report, error) {
 	store, err := openStore(t.Dialect, t.DSN)
 	if err != nil {
@@ -206,7 +207,7 @@ func (t task) reconcile(ctx context.Context) (reconcile.Report, error) {
 	return report, err
 }
 
-// mostResident reads the kernel's own account of this process.
+// mostResident reads the maximum resident set size of this process from the kernel.
 func mostResident() (kB int, err error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -214,7 +215,7 @@ func mostResident() (kB int, err error) {
 	}
 	_, rest, found := strings.Cut(string(text), "VmHWM:")
 	if !found {
-		return 0, errors.New("the kernel does not say how much memory was used")
+		return 0, errors.New("the kernel does not report the used memory")
 	}
 	_, err = fmt.Sscan(rest, &kB)
 	return kB, err

@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// BENCHMARKS.md has a part for each of the programs: what stands before the first
-// heading of the second level is `make bench`'s, and each such heading begins another's.
+// BENCHMARKS.md has a part for each program. The text before the first heading of the
+// second level belongs to `make bench`. Each such heading begins the part of another
+// program.
 
-// publish prints a part of the document, and writes it unless the path is "-". The
-// heading is "" for the first part, or the line that the part begins with.
+// publish prints a part of the document. It also writes it to path, unless path is "-".
+// heading is the first line of the part, or "" for the first part.
 func publish(path, heading, text string) error {
 	fmt.Fprint(os.Stdout, text)
 	if path == "-" {
@@ -22,10 +23,10 @@ func publish(path, heading, text string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.WriteFile(path, []byte(replacePart(string(doc), heading, text)), 0o644) //nolint:gosec // a document
+	return os.WriteFile(path, []byte(replacePart(string(doc), heading, text)), 0o644) //nolint:gosec // a public document
 }
 
-// replacePart puts a part in the place of the one with the same heading, or at the end.
+// replacePart replaces the part with the same heading, or appends it.
 func replacePart(doc, heading, text string) string {
 	start := strings.Index(doc, heading)
 	if start < 0 {

@@ -10,12 +10,12 @@ import (
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
 
-// machine says when and where something was measured.
+// machine returns the date and the machine of a measurement.
 func machine() string {
 	return fmt.Sprintf("%s on %s/%s, %d cores, %s", time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }
 
-// each takes one figure out of each round.
+// each returns one figure of every round.
 func each[Round any](rounds []Round, figure func(Round) float64) []float64 {
 	out := make([]float64, len(rounds))
 	for i, round := range rounds {
@@ -24,8 +24,8 @@ func each[Round any](rounds []Round, figure func(Round) float64) []float64 {
 	return out
 }
 
-// ratio is the median of the rounds' own ratios: what slows a whole round down
-// slows both sides.
+// ratio returns the median of the ratios of the rounds. A disturbance that slows a whole
+// round slows both sides.
 func ratio(ours, base []float64) float64 {
 	var r []float64
 	for i := range min(len(ours), len(base)) {

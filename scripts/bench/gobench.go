@@ -12,10 +12,11 @@ import (
 	"strings"
 )
 
-// results are what benchmarks printed, by their names: in each round a figure for each unit.
+// results are the figures of benchmarks, by name. Each round has one figure per unit.
 type results map[string][]map[string]float64
 
-// run runs benchmarks of a package and adds what they print. Each has to print a figure of all units.
+// run runs benchmarks of a package and adds their figures. Each benchmark must print a
+// figure for every unit.
 func (r results) run(ctx context.Context, pkg, bench, benchtime string, units ...string) (printed string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", bench, "-benchmem", "-benchtime", benchtime, pkg)
 	var out bytes.Buffer
@@ -26,7 +27,8 @@ func (r results) run(ctx context.Context, pkg, bench, benchtime string, units ..
 	return out.String(), r.add(out.String(), units)
 }
 
-// line is what a benchmark prints: its name, the number of cores, the number of turns, and the figures.
+// line matches a benchmark's output: name, number of cores, number of iterations,
+// figures.
 var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s(.*)$`)
 
 func (r results) add(out string, units []string) error {
@@ -49,7 +51,7 @@ func (r results) add(out string, units []string) error {
 	return nil
 }
 
-// of returns a benchmark's figures of one unit, one of each round.
+// of returns a benchmark's figures for one unit, one per round.
 func (r results) of(name, unit string) []float64 {
 	return each(r[name], func(figures map[string]float64) float64 { return figures[unit] })
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// linked is how many nanoseconds one link took in each slice of the missing links: by
-// LinkAll, and by a bare insert of the same rows.
+// linked has the nanoseconds per link for each slice of the missing links, by LinkAll and
+// by a bare insert of the same rows.
 type linked struct{ ours, bare []float64 }
 
-// slices of so many links alternate, so that what slows the machine down slows both.
+// The two ways alternate in slices of this many links, so that a disturbance slows both.
 const (
 	slice = 5000
-	rows  = 500 // in a statement, and in a transaction
+	rows  = 500 // per statement and per transaction
 )
 
-// links makes the missing links of everybody in two databases of a kind, by turns.
+// links makes all missing links in two databases of a kind, in turns.
 func (b *reconcileBench) links(ctx context.Context, dialect sqlstore.Dialect) (out linked, err error) {
 	var stores [2]*sqlstore.Store
 	for i := range stores {
@@ -74,7 +74,7 @@ func newSeen(from, n int) []symbolon.Reading {
 }
 
 func linkSlice(ctx context.Context, l *link.Linker, seen []symbolon.Reading) error {
-	for some := range slices.Chunk(seen, rows) { // as reconcile hands them over
+	for some := range slices.Chunk(seen, rows) { // as reconcile passes them
 		for _, r := range l.LinkAll(ctx, some) {
 			if r.Err != nil {
 				return r.Err
@@ -84,8 +84,8 @@ func linkSlice(ctx context.Context, l *link.Linker, seen []symbolon.Reading) err
 	return nil
 }
 
-// bareInsert is the least that could make the same rows: prepared, many to a statement,
-// knowing nothing.
+// bareInsert is the smallest program that inserts the same rows: prepared statements with
+// many rows, and no checks.
 type bareInsert struct {
 	db    *sql.DB
 	stmts []*sql.Stmt
@@ -102,7 +102,7 @@ func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error
 		{ours(store, "events"), []string{"project", "at", "kind", "identity_id", "user_id", "way", "detail"}},
 	} {
 		text := fmt.Sprintf("insert into %s (%s) values %s", table.name, strings.Join(table.columns, ", "), placeholders(store.Dialect, len(table.columns)))
-		stmt, err := store.DB.PrepareContext(ctx, text) //nolint:sqlclosecheck // ends with the database
+		stmt, err := store.DB.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func prepareBare(ctx context.Context, store *sqlstore.Store) (*bareInsert, error
 	return out, nil
 }
 
-// ours is the name of one of Symbolon's own tables.
+// ours returns the name of one of Symbolon's own tables.
 func ours(store *sqlstore.Store, table string) string {
 	if store.Dialect == sqlstore.SQLite {
 		return "symbolon_" + table
@@ -119,7 +119,7 @@ func ours(store *sqlstore.Store, table string) string {
 	return "symbolon." + table
 }
 
-// placeholders stand for the values of all rows of a statement.
+// placeholders returns the placeholders for all rows of a statement.
 func placeholders(dialect sqlstore.Dialect, columns int) string {
 	var all []string
 	for row := range rows {
@@ -135,7 +135,7 @@ func placeholders(dialect sqlstore.Dialect, columns int) string {
 	return strings.Join(all, ", ")
 }
 
-// bareRows are the values of the three statements, transaction by transaction.
+// bareRows returns the values of the three statements for each transaction.
 func bareRows(seen []symbolon.Reading) (out [][3][]any) {
 	minter := mint.NewMinter("bench")
 	for some := range slices.Chunk(seen, rows) {
@@ -158,7 +158,7 @@ func (b *bareInsert) insert(ctx context.Context, all [][3][]any) error {
 			return err
 		}
 		for i, stmt := range b.stmts {
-			if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, values[i]...); err != nil { //nolint:sqlclosecheck // ends with tx
+			if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, values[i]...); err != nil { //nolint:sqlclosecheck // closed with tx
 				_ = tx.Rollback()
 				return err
 			}
@@ -170,12 +170,12 @@ func (b *bareInsert) insert(ctx context.Context, all [][3][]any) error {
 	return nil
 }
 
-// sameCounts checks that both have made what they say.
+// sameCounts checks the number of rows in both databases.
 func sameCounts(ctx context.Context, stores [2]*sqlstore.Store, want int) error {
 	for _, store := range stores {
 		for _, table := range []string{"symbolon_users", ours(store, "links"), ours(store, "events")} {
 			var n int
-			if err := store.DB.QueryRowContext(ctx, `select count(*) from `+table).Scan(&n); err != nil { //nolint:gosec // our own names
+			if err := store.DB.QueryRowContext(ctx, `select count(*) from `+table).Scan(&n); err != nil { //nolint:gosec // fixed names
 				return err
 			}
 			if n != want {

@@ -1,7 +1,7 @@
-// Bench measures what Symbolon costs beside the least that could do the same, in
-// interleaved rounds of one run, and writes the medians to BENCHMARKS.md. Machines
-// differ and are shared: the ratios count, not the times. `make bench` builds it, because
-// it is a module of its own, and it runs in the root of the repository:
+// Bench measures the cost of Symbolon beside the smallest program that does the same, in
+// interleaved rounds of one run. It writes the medians to BENCHMARKS.md. Compare the
+// ratios and not the times, because machines differ and are shared. It is a module of its
+// own: `make bench` builds it. It runs in the root of the repository:
 //
 //	bin/bench [-rounds 5] [-o BENCHMARKS.md]
 //	bin/bench auth [-rounds 80] [-slice 200ms] [-conns 8] [-sessions 200] [-o BENCHMARKS.md]
@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// pair is one line of the table: a benchmark and its baseline.
+// pair is one row of the table: a benchmark and its baseline.
 type pair struct {
 	what, ours, baseline string
 }

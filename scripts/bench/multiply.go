@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// multiply copies the people in Kratos' own database, rows as Kratos wrote them, until
-// there are n. Each copy has an ID, a name and an address of its own.
+// multiply copies the identities in Kratos' own database until there are n. Each copy has
+// its own ID, name and address.
 func multiply(ctx context.Context, dsn string, n int) error {
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
@@ -30,8 +30,9 @@ func multiply(ctx context.Context, dsn string, n int) error {
 	return err
 }
 
-// copyPeople doubles them, or makes as many as are missing ($1). A copy's row is the old
-// one but for the columns that jsonb_build_object names. Its addresses begin with $2.
+// copyPeople doubles the identities, or copies $1 of them if fewer are missing. A copy
+// has the values of the old row, except the columns in jsonb_build_object. Its addresses
+// begin with $2.
 const copyPeople = `
 with copied as materialized (
 	select id as old, gen_random_uuid() as new from identities limit $1

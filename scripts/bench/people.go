@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// batch is how many identities one import carries; Kratos v1.3.1 takes 2,000.
+// batch is the number of identities in one import. Kratos v1.3.1 accepts 2,000.
 const batch = 1000
 
-// importPeople makes n identities as people have them, by Ory's batch import.
+// importPeople creates n typical identities by Ory's batch import.
 func importPeople(ctx context.Context, admin string, n int, say func(done int)) error {
 	for from := 0; from < n; from += batch {
 		items := make([]any, min(batch, n-from))
@@ -34,8 +34,8 @@ func importPeople(ctx context.Context, admin string, n int, say func(done int)) 
 	return nil
 }
 
-// send sends a request and returns the header of the answer, whose body is read and
-// thrown away. Another status than 200 is an error.
+// send sends a request, discards the body of the answer and returns its header. A status
+// other than 200 is an error.
 func send(ctx context.Context, method, url string, header http.Header, body []byte) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
@@ -55,7 +55,7 @@ func send(ctx context.Context, method, url string, header http.Header, body []by
 	return resp.Header, err
 }
 
-// rawPages fetches all pages of the listing, one after another, and throws them away.
+// rawPages fetches all pages of the listing in order and discards them.
 func rawPages(ctx context.Context, admin string) error {
 	for next := "/admin/identities?page_size=500"; next != ""; {
 		header, err := send(ctx, http.MethodGet, admin+next, http.Header{}, nil)

@@ -16,7 +16,7 @@ import (
 )
 
 // reconcileBench measures passes over the fake Ory, passes over a real Kratos, and the
-// making of missing links.
+// creation of missing links.
 type reconcileBench struct {
 	n, kratos, rounds int
 	dir, profiles     string
@@ -91,8 +91,8 @@ func (b *reconcileBench) fakePasses(ctx context.Context, admin string) (passes, 
 	return b.passes(ctx, admin, b.n, b.rounds)
 }
 
-// realPasses reads a real Kratos on Postgres. Few of its people are imported, and the
-// rest copied inside its database: its import takes an hour for as many.
+// realPasses reads a real Kratos on Postgres. It imports a few identities and copies the
+// others inside Kratos' database, because an import of all would take an hour.
 func (b *reconcileBench) realPasses(ctx context.Context) (passes, error) {
 	say("starting a real Kratos")
 	dsn, err := createPostgres(ctx, b.postgres, "kratos")
@@ -113,7 +113,7 @@ func (b *reconcileBench) realPasses(ctx context.Context) (passes, error) {
 	return b.passes(ctx, kratos.AdminURL, b.kratos, min(b.rounds, 3))
 }
 
-// passes are what the rounds measured, by what was done.
+// passes are the figures of the rounds, by task.
 type passes map[string][]figures
 
 const (
@@ -121,7 +121,7 @@ const (
 	decode = "decode"
 )
 
-// passes links n people and measures everything that reads them all.
+// passes links n people and measures every task that reads all of them.
 func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int) (passes, error) {
 	tasks := []task{{Role: raw, Admin: admin}, {Role: decode, Admin: admin}}
 	names := []string{raw, decode}
@@ -146,7 +146,7 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 	}
 	for round := range rounds {
 		for i := range tasks {
-			at := (round + i) % len(tasks) // whoever comes first in one round comes last in the next
+			at := (round + i) % len(tasks) // the order changes from round to round
 			if b.profiles != "" {
 				tasks[at].Profile = filepath.Join(b.profiles, names[at]+".prof")
 			}
@@ -155,7 +155,7 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 				return nil, err
 			}
 			if f.Identities != n && names[at] != raw {
-				return nil, fmt.Errorf("%s saw %d of %d identities", names[at], f.Identities, n)
+				return nil, fmt.Errorf("%s read %d of %d identities", names[at], f.Identities, n)
 			}
 			say("round %d of %d, %s: %.2f s, %d MB", round+1, rounds, names[at], f.Seconds, f.RSS>>10)
 			out[names[at]] = append(out[names[at]], f)
@@ -164,7 +164,8 @@ func (b *reconcileBench) passes(ctx context.Context, admin string, n, rounds int
 	return out, nil
 }
 
-// newDatabase is an empty one with Symbolon's tables. Its store must be closed.
+// newDatabase returns an empty database with Symbolon's tables. The caller closes the
+// store.
 func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Dialect) (store *sqlstore.Store, dsn string, err error) {
 	b.databases++
 	name := fmt.Sprintf("bench_%d", b.databases)
@@ -179,7 +180,7 @@ func (b *reconcileBench) newDatabase(ctx context.Context, dialect sqlstore.Diale
 	return store, dsn, migrate.Up(ctx, store.DB, dialect)
 }
 
-// createPostgres makes a database of a cluster.
+// createPostgres creates a database in a cluster.
 func createPostgres(ctx context.Context, cluster *symbolontest.Postgres, name string) (dsn string, err error) {
 	db, err := sql.Open("pgx", cluster.DSN)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 
 const reconcileHeading = "## Reconcile"
 
-// names of the databases, as they write here.
+// databases are the names of the databases, with their durability.
 var databases = map[sqlstore.Dialect]string{sqlstore.SQLite: "SQLite (FULL)", sqlstore.Postgres: "Postgres"}
 
-// table is this program's part of BENCHMARKS.md.
+// table returns this program's part of BENCHMARKS.md.
 func (b *reconcileBench) table(fake, real passes, links map[sqlstore.Dialect]linked) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `%s
@@ -59,7 +59,7 @@ func (p passes) rows(out *strings.Builder, ory string, n int) {
 
 func seconds(f figures) float64 { return f.Seconds }
 
-// megabytes is the most that was resident.
+// megabytes returns the maximum resident set size.
 func megabytes(f figures) float64 { return float64((f.RSS + 1023) / 1024) }
 
 const reconcileNotes = `

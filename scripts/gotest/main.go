@@ -1,14 +1,14 @@
-// Command gotest runs the tests of every module below the working directory
-// and adds them up. It differs from `go test ./...` in these points: nested
-// modules are tested too, only failures are shown in full, and a skipped test
-// fails the run, because a test that did not run must not look green.
+// Command gotest runs the tests of every module below the working directory and adds up
+// the results. It differs from `go test ./...`: it also tests nested modules, it shows
+// only failures in full, and a skipped test fails the run, because a skipped test proves
+// nothing.
 //
 //	go run ./scripts/gotest -race=packages -timeout 20m
 //
-// Its arguments go to `go test`. The value "packages" of -race belongs to
-// gotest: packages and the end-to-end tests of the server run with the race
-// detector, and other end-to-end tests run without. They run side by side,
-// because end-to-end tests mostly wait for processes. The report ends with the slowest packages, the critical path, and the line
+// Its arguments are passed to `go test`, except -race=packages. With it the packages and
+// the end-to-end tests of the server run with the race detector, and the other end-to-end
+// tests without. They run side by side, because end-to-end tests mostly wait for
+// processes. The report ends with the slowest packages, the critical path, and the line
 // "N passed, N failed, N skipped".
 package main
 
@@ -48,19 +48,19 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	report := newReport(out)
 	failed := runJobs(ctx, jobs, options, report, errs)
 	if err := report.finish(); err != nil {
-		return err // says more than "exit status 1"
+		return err // has more details than "exit status 1"
 	}
 	return failed
 }
 
-// lanes is the number of `go test` commands that run at once. Each runs as many
-// packages at once as the machine has cores, which is the default of `go test`.
-// Two lanes begin with end-to-end tests, which mostly wait, and the third with
-// the packages, which mostly compute.
+// lanes is the number of `go test` commands that run at once. Each runs as many packages
+// at once as the machine has cores, the default of `go test`. Two lanes start with
+// end-to-end tests, which mostly wait, and the third with the packages, which mostly
+// compute.
 const lanes = 3
 
-// runJobs runs the jobs in their order, in as many lanes as there may be. With
-// -p the caller decides how many packages run at once, and there is one lane.
+// runJobs runs the jobs in order in the lanes. With -p there is one lane, because the
+// caller then sets the number of packages that run at once.
 func runJobs(ctx context.Context, jobs []job, options []string, report *report, errs io.Writer) error {
 	width := lanes
 	if slices.ContainsFunc(options, func(arg string) bool { return isFlag(arg, "p") }) {
@@ -99,7 +99,7 @@ func (s *sharedWriter) Write(b []byte) (int, error) {
 }
 
 func test(ctx context.Context, lane int, j job, options []string, report *report, errs io.Writer) error {
-	args := slices.Concat([]string{"test", "-json"}, j.flags, options, j.packages) // the caller's options come last and win
+	args := slices.Concat([]string{"test", "-json"}, j.flags, options, j.packages) // the caller's options override, because they come last
 	cmd := exec.CommandContext(ctx, "go", args...)                                 //nolint:gosec // the caller's own arguments
 	cmd.Dir, cmd.Stderr = j.dir, errs
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -114,8 +114,8 @@ func test(ctx context.Context, lane int, j job, options []string, report *report
 	return errors.Join(readErr, cmd.Wait())
 }
 
-// readArguments returns the options for every `go test`, and whether packages
-// and end-to-end tests are run differently. The last -race counts, as for go.
+// readArguments returns the options for every `go test`, and whether packages and
+// end-to-end tests run with different options. As in go, the last -race is used.
 func readArguments(args []string) (options []string, split bool) {
 	for _, arg := range args {
 		switch {

@@ -23,17 +23,16 @@ func (j job) String() string {
 	return strings.Join(slices.Concat([]string{"go test"}, j.flags, []string{"in", j.dir}), " ")
 }
 
-// long lists packages that take long, the longest first. Packages of one job
-// start in the order in which they are named, and a long one that starts last
-// makes everything wait. The report's slowest packages say when this list is out
-// of date. A package that does not exist is ignored.
+// long lists slow packages, the slowest first. The packages of a job start in the given
+// order, and a slow package that starts last delays the end of the run. Compare this list
+// with the slowest packages in the report. Unknown packages are ignored.
 var long = []string{
 	"internal/e2e/server", "internal/e2e/library", "internal/e2e", "cmd/symbolon",
 	"sqlstore", "session", "reconcile", "link", "cmd/symbolon/server", "cmd/symbolon/work", "erase", "ory",
 }
 
-// plan returns the jobs in the order in which they start. Without split there is
-// one job a module.
+// plan returns the jobs in the order of their start. Without split there is one job per
+// module.
 func plan(ctx context.Context, modules []string, split bool, errs io.Writer) ([]job, error) {
 	var jobs []job
 	for _, dir := range modules {
@@ -50,9 +49,9 @@ func plan(ctx context.Context, modules []string, split bool, errs io.Writer) ([]
 	return jobs, nil
 }
 
-// splitModule makes the jobs of a module: its end-to-end tests, and its other
-// packages. Go's cache keeps results of the latter only: a result of an end-to-end
-// test also depends on programs that the cache does not see.
+// splitModule returns the jobs of a module: its end-to-end tests and its other packages.
+// Only the results of the other packages are cached, because end-to-end tests also depend
+// on programs that Go's cache does not see.
 func splitModule(dir string, packages []string) []job {
 	server := job{dir: dir, flags: []string{"-race", ours, "-count=1"}}
 	endToEnd := job{dir: dir, flags: []string{"-count=1"}}
@@ -72,15 +71,16 @@ func splitModule(dir string, packages []string) []job {
 	return slices.DeleteFunc(jobs, func(j job) bool { return len(j.packages) == 0 })
 }
 
-// ours leaves the race detector out of SQLite's own code, a C program translated to Go, which
-// the detector makes three times as slow. Our code that calls it is watched. No other package
-// may be added: an unwatched package that has instances of generic code would give them to
-// the whole program, as sync.Map's, and the detector would report races that are none.
+// ours excludes SQLite's own code from the race detector. It is a C program translated to
+// Go, and the detector makes it three times as slow. Our code that calls it is watched.
+// Do not add another package: if an unwatched package has instances of generic code, such
+// as sync.Map's, the whole program may use them, and the detector then reports false
+// races.
 const ours = "-gcflags=modernc.org/sqlite/lib=-race=false"
 
-// picky is the package of end-to-end tests that are run with the race detector,
-// because each of them picks a plain build of the server or a watched one: only
-// tests that kill it want it plain.
+// picky is the package of end-to-end tests with the race detector. Each of its tests
+// chooses a server with or without the detector, because tests that kill the server need
+// it without.
 const picky = "./internal/e2e/server"
 
 // place returns the index of a package ("./session") in long, or its length.
@@ -91,7 +91,7 @@ func place(pkg string) int {
 	return len(long)
 }
 
-// list returns the packages of the module in dir, relative to it: "./session".
+// list returns the packages of the module in dir, as relative paths: "./session".
 func list(ctx context.Context, dir string, errs io.Writer) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-f", ".{{slice .Dir (len .Module.Dir)}}", "./...")
 	cmd.Dir, cmd.Stderr = dir, errs
@@ -99,8 +99,8 @@ func list(ctx context.Context, dir string, errs io.Writer) ([]string, error) {
 	return strings.Fields(filepath.ToSlash(string(out))), err
 }
 
-// modulesWithTests returns the folders of the modules below root that have a
-// test file, outermost first.
+// modulesWithTests returns the folders below root of all modules with a test file,
+// outermost first.
 func modulesWithTests(root string) ([]string, error) {
 	var modules []string
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

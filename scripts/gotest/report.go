@@ -16,28 +16,27 @@ type event struct {
 	Time       time.Time
 	Action     string
 	Package    string
-	ImportPath string // of what was built, for build-output and build-fail
+	ImportPath string // the built package, in build-output and build-fail
 	Test       string
 	Elapsed    float64
 	Output     string
 }
 
-// running is what is known about a package whose tests run.
+// running is the state of a package whose tests run.
 type running struct {
 	started time.Time
-	passed  int                 // tests
-	failed  bool                // one of its tests
-	printed map[string][]string // by tests that have not ended; by the package itself under ""
-	order   []string            // in which the tests appeared
+	passed  int                 // number of tests
+	failed  bool                // a test failed
+	printed map[string][]string // output by unfinished test; the package's own output has the key ""
+	order   []string            // tests in the order of their start
 }
 
-// report adds events up and writes what is worth reading: one line for a
-// package, everything about a failure.
+// report adds up events. It writes one line per package and everything about a failure.
 type report struct {
 	out   io.Writer
 	begun time.Time
 
-	mu       sync.Mutex // protects everything below, and writing to out
+	mu       sync.Mutex // guards the fields below and writes to out
 	packages map[string]*running
 	spans    []span
 
@@ -51,7 +50,7 @@ func newReport(out io.Writer) *report {
 
 func (r *report) clock() time.Duration { return time.Since(r.begun) }
 
-// read adds the events of one `go test` up. Several may be read at once.
+// read adds up the events of one `go test`. It may be called concurrently.
 func (r *report) read(events io.Reader, lane int) error {
 	lines := bufio.NewReader(events)
 	for {
@@ -73,7 +72,7 @@ func (r *report) readLine(line []byte, lane int) {
 	if json.Unmarshal(line, &e) == nil {
 		r.add(e, lane)
 	} else if len(line) > 0 {
-		r.printf("%s", line) // go test itself had something to say
+		r.printf("%s", line) // output of go test itself
 	}
 }
 
@@ -126,7 +125,7 @@ func (r *report) endPackage(p *running, e event, lane int) {
 	case "pass":
 		r.printf("ok    %-60s %6.1fs %5d tests\n", e.Package, e.Elapsed, p.passed)
 	case "fail":
-		for _, test := range p.order { // a panic, a timeout: what was running
+		for _, test := range p.order { // unfinished tests, after a panic or a timeout
 			r.show(p.printed[test])
 		}
 		if !p.failed {
@@ -137,7 +136,7 @@ func (r *report) endPackage(p *running, e event, lane int) {
 	delete(r.packages, e.Package)
 }
 
-// show writes what a test printed, without the frames around it.
+// show writes a test's output without the lines of the test framework.
 func (r *report) show(printed []string) {
 	for _, line := range printed {
 		if !strings.HasPrefix(line, "=== ") {
@@ -146,7 +145,7 @@ func (r *report) show(printed []string) {
 	}
 }
 
-// finish writes the sum and returns an error unless all went well.
+// finish writes the sums. It returns an error if a test failed or was skipped.
 func (r *report) finish() error {
 	r.printTimes()
 	for _, name := range r.failed {
@@ -160,7 +159,7 @@ func (r *report) finish() error {
 	case len(r.failed) > 0:
 		return errors.New("tests failed")
 	case len(r.skipped) > 0:
-		return errors.New("tests were skipped, and what did not run proves nothing")
+		return errors.New("tests were skipped, and a skipped test proves nothing")
 	case r.passed == 0:
 		return errors.New("no test ran")
 	}

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// span is the time in which the tests of one package ran, counted from the begin
-// of the run.
+// span is the time in which a package's tests ran, from the start of the run.
 type span struct {
 	pkg        string
 	lane       int
@@ -15,7 +14,7 @@ type span struct {
 
 func (s span) took() time.Duration { return s.end - s.start }
 
-// shown is the number of slowest packages in the report.
+// shown is the number of packages in the report of the slowest.
 const shown = 15
 
 // printTimes writes the slowest packages and the critical path.
@@ -41,8 +40,8 @@ func (r *report) printTimes() {
 	r.printf("  %7.1f  until the end: %.1f s in all\n", (r.clock() - before).Seconds(), r.clock().Seconds())
 }
 
-// criticalPath returns the packages that decided when the run ended: the last to
-// end, and before each the last of its lane that ended before it began.
+// criticalPath returns the packages that determined the end of the run: the last to end,
+// and before each of them the last package of its lane that ended before its start.
 func criticalPath(spans []span) []span {
 	last := slices.MaxFunc(spans, func(a, b span) int { return int(a.end - b.end) })
 	path := []span{last}

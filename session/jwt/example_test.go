@@ -17,7 +17,7 @@ import (
 )
 
 // Ory signs a token for the application. The application verifies it with Ory's published
-// keys, here written into JWKS itself.
+// keys, which are in JWKS itself here.
 func Example() {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -59,7 +59,7 @@ func Example() {
 	// refused: its aud does not contain auth.jwt.audience
 }
 
-// tokenFor makes a token as Ory does.
+// tokenFor returns a token as Ory makes it.
 func tokenFor(audience string, private ed25519.PrivateKey) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: "k1"}}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // fixed returns the same configuration, time and token in every run, so that a fuzzing
-// result stays valid.
+// result can be repeated.
 func fixed() (tokens *Verifier, set *keySet, now time.Time, good string) {
 	private := ed25519.NewKeyFromSeed([]byte(strings.Repeat("f", ed25519.SeedSize)))
 	now = time.Unix(1795600000, 0)
@@ -32,7 +32,7 @@ func fixed() (tokens *Verifier, set *keySet, now time.Time, good string) {
 	return tokens, set, now, good
 }
 
-// lets reports whether a token is good, and returns it.
+// lets reports whether a token is valid, and returns it.
 func lets(tokens *Verifier, set *keySet, raw string, now time.Time) (*Token, bool) {
 	t, err := tokens.Read(raw, now)
 	if err != nil || set.keys[t.kid] == nil {
@@ -41,7 +41,7 @@ func lets(tokens *Verifier, set *keySet, raw string, now time.Time) (*Token, boo
 	return t, tokens.verify(raw, t, set.keys[t.kid]) == nil
 }
 
-// FuzzToken: of all texts only the one token that was signed is good, byte by byte.
+// FuzzToken checks that only the one signed token is valid, byte by byte.
 func FuzzToken(f *testing.F) {
 	tokens, set, now, good := fixed()
 	f.Add(good)
@@ -61,12 +61,12 @@ func FuzzToken(f *testing.F) {
 			t.Errorf("%+v", tok)
 		}
 		if shaped := IsShaped(raw); in && !shaped || shaped && strings.Count(raw, ".") != 2 {
-			t.Errorf("%q has the shape of a token: %v", raw, shaped)
+			t.Errorf("%q has the form of a token: %v", raw, shaped)
 		}
 	})
 }
 
-// FuzzJWKS: every accepted key is public and for one accepted algorithm.
+// FuzzJWKS checks that every accepted key is public and for an accepted algorithm.
 func FuzzJWKS(f *testing.F) {
 	k := jwttest.Private()
 	f.Add([]byte(jwttest.JWKS(f, "es", "ES256", k.ES.Public(), "ed", "EdDSA", k.ED.Public(), "rs", "RS256", k.RS.Public())))
@@ -89,8 +89,8 @@ func FuzzJWKS(f *testing.F) {
 	})
 }
 
-// TestFlippedTokens: a good token with any one byte changed, removed or added is not
-// good.
+// TestFlippedTokens checks that a valid token with one byte changed, removed or added is
+// not valid.
 func TestFlippedTokens(t *testing.T) {
 	k, now := jwttest.Private(), time.Now()
 	tokens := &Verifier{Issuer: jwttest.Issuer, Audience: jwttest.Audience}
@@ -122,7 +122,7 @@ func TestFlippedTokens(t *testing.T) {
 			return
 		}
 		if _, in := lets(tokens, set, changed, now); in {
-			r.Fatalf("%q lets in, %q was signed", changed, raw)
+			r.Fatalf("%q was accepted, but %q was signed", changed, raw)
 		}
 	})
 }

@@ -16,8 +16,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestKeysPauseAfterAPanic: a transport that panics is "don't know". It is called once a
-// second at most, and counts as a failed reading.
+// TestKeysPauseAfterAPanic checks that a panic of the transport is "don't know". The
+// transport is called at most once a second, and the panic is a failed reading.
 func TestKeysPauseAfterAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, failures := 0, 0
@@ -50,7 +50,8 @@ func TestKeysPauseAfterAPanic(t *testing.T) {
 	})
 }
 
-// TestKeysClose: Close ends a reading that stalls, and the failure is not reported.
+// TestKeysClose checks that Close ends a hanging reading, and that this is not reported
+// as a failure.
 func TestKeysClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &Verifier{JWKS: "https://keys.example/jwks.json", Issuer: jwttest.Issuer, HTTP: &http.Client{

@@ -15,7 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
-// TestBadKeySets: sets that must be refused.
+// TestBadKeySets has sets that must be refused.
 func TestBadKeySets(t *testing.T) {
 	k := jwttest.Private()
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -75,8 +75,8 @@ func TestBadKeySets(t *testing.T) {
 	}
 }
 
-// TestLowOrder: points of Ed25519 for which anybody can make signatures are refused as
-// keys.
+// TestLowOrder checks that points of Ed25519 for which anybody can forge signatures are
+// refused as keys.
 func TestLowOrder(t *testing.T) {
 	for _, text := range []string{
 		"0000000000000000000000000000000000000000000000000000000000000000",
@@ -96,7 +96,7 @@ func TestLowOrder(t *testing.T) {
 			found = found || ed25519.Verify(point, fmt.Append(nil, n), forged)
 		}
 		if !found {
-			t.Errorf("%s: nothing can be forged", text)
+			t.Errorf("%s: the forged signature was not accepted by Ed25519", text)
 		}
 		for _, sign := range []byte{0, 0x80} {
 			point[31] |= sign

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/session/internal/jwttest"
 )
 
-// TestTokensChecked: Check names each wrong field.
+// TestTokensChecked checks that Check names each wrong field.
 func TestTokensChecked(t *testing.T) {
 	good := Verifier{JWKS: "https://keys.example/jwks.json", Issuer: "x"}
 	with := func(change func(*Verifier)) *Verifier { out := good; change(&out); return &out }
@@ -44,8 +44,8 @@ func TestTokensChecked(t *testing.T) {
 	}
 }
 
-// TestBadTokens: each bad token is refused and never "don't know". The good token is
-// accepted.
+// TestBadTokens checks that each bad token is refused and never "don't know", and that
+// the good token is accepted.
 func TestBadTokens(t *testing.T) {
 	s := jwttest.Session{ID: "00000001-5e55-4000-8000-000000000000", Identity: "00000001-1de0-4000-8000-000000000000", AAL: "aal1", Authenticated: time.Now(), Verified: true}
 	v := &Verifier{JWKS: inline + base64.StdEncoding.EncodeToString([]byte(jwttest.AllKeys(t))), Issuer: jwttest.Issuer, Audience: jwttest.Audience}

@@ -21,10 +21,10 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// oldEvent is an event as version 4 wrote it, and the run and the bond that the
-// migration has to read out of its sentence.
+// oldEvent is an event of version 4, with the run and the link that the migration must
+// read from its text.
 type oldEvent struct {
-	person  int // the identity and the user
+	person  int // number of the identity and the user
 	at      int // second
 	kind    symbolon.EventKind
 	way     symbolon.Source
@@ -64,8 +64,8 @@ func user(n int) symbolon.UserID {
 
 func moment(second int) string { return fmt.Sprintf("2026-11-01T10:00:%02d.000000Z", second) }
 
-// TestAdoptionsOfVersion4: the migration reads the sentences that adopt recorded, and a run from
-// before the migration can be undone after it.
+// TestAdoptionsOfVersion4 checks that the migration reads the sentences that adopt
+// recorded, so that a run from before the migration can be undone.
 func TestAdoptionsOfVersion4(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()
@@ -214,7 +214,7 @@ func fillVersion4(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, events []o
 	}
 }
 
-// oldColumns are the events without the columns that are new.
+// oldColumns returns the events without the new columns.
 func oldColumns(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) []string {
 	t.Helper()
 	return column(t, db, `select id || ' ' || kind || ' ' || identity_id || ' ' || user_id || ' ' || way || ' ' || finding || ' ' || detail
@@ -269,10 +269,10 @@ func checkCarriedOver(t *testing.T, store *sqlstore.Store) {
 	}
 }
 
-// undoVersion4 undoes both runs and looks at what they leave.
+// undoVersion4 undoes both runs and checks the result.
 func undoVersion4(t *testing.T, store *sqlstore.Store) {
 	t.Helper()
-	fake := fakeory.Start(t, fakeory.Config{InMemory: true}) // which knows nobody
+	fake := fakeory.Start(t, fakeory.Config{InMemory: true}) // an Ory without identities
 	client := &ory.Client{PublicURL: fake.PublicURL, AdminURL: fake.AdminURL, HTTP: &http.Client{Transport: fake}}
 	a := &adopt.Adopter{
 		Linker: &link.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler),

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// onBoth gives f an empty database, opened by several pools.
+// onBoth gives f an empty database and a function that opens pools on it.
 func onBoth(t *testing.T, f func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB)) {
 	t.Run("sqlite", func(t *testing.T) {
 		dsn := sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "a b?#%.db"))
@@ -47,7 +47,7 @@ func open(t *testing.T, driver, dsn string) *sql.DB {
 func TestUp(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()
-		db.SetMaxOpenConns(1) // must do
+		db.SetMaxOpenConns(1) // one connection is enough
 		ctx := t.Context()
 		have, want, err := migrate.Current(ctx, db, dialect)
 		if err != nil || have != 0 || want == 0 {
@@ -67,7 +67,8 @@ func TestUp(t *testing.T) {
 	})
 }
 
-// TestVersions: every file sets the version that it makes, and the files are numbered without gaps.
+// TestVersions checks that every file sets its own version, and that the files are
+// numbered without gaps.
 func TestVersions(t *testing.T) {
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		files, err := fs.Glob(sqlstore.Migrations, string(dialect)+"/*.sql")
@@ -88,7 +89,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// upTo runs the first n migrations and no other.
+// upTo runs only the first n migrations.
 func upTo(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, n int) {
 	t.Helper()
 	names, err := fs.Glob(sqlstore.Migrations, string(dialect)+"/*.sql")
@@ -119,7 +120,7 @@ func upTo(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, n int) {
 	}
 }
 
-// table is the name of one of Symbolon's tables.
+// table returns the name of one of Symbolon's tables.
 func table(dialect sqlstore.Dialect, name string) string {
 	if dialect == sqlstore.SQLite {
 		return "symbolon_" + name
@@ -127,7 +128,8 @@ func table(dialect sqlstore.Dialect, name string) string {
 	return "symbolon." + name
 }
 
-// TestUpFromTheFirst: the newest version keeps the data of a ledger of the first version.
+// TestUpFromTheFirst checks that the newest version keeps the data of a ledger of the
+// first version.
 func TestUpFromTheFirst(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()
@@ -151,7 +153,7 @@ func TestUpFromTheFirst(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := db.Exec(`update ` + links + ` set state = 'lost'`); err == nil {
-			t.Error("a state that nobody knows was stored")
+			t.Error("an unknown state was stored")
 		}
 	})
 }
@@ -196,10 +198,10 @@ func TestUpFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := migrate.Up(t.Context(), db, dialect); err == nil {
-			t.Fatal("somebody else's table was in the way, and nobody noticed")
+			t.Fatal("Up did not report a foreign table of the same name")
 		}
 		if have, _, err := migrate.Current(t.Context(), db, dialect); err != nil || have != 0 {
-			t.Fatalf("half of it stayed: %d, %v", have, err)
+			t.Fatalf("the failed migration left something: %d, %v", have, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// noOry has no admin API, and is never asked.
+// noOry has no admin API and is never called.
 var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
 // open shares one pgxpool between the application and the store.
@@ -56,7 +56,7 @@ func TestFrom(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		// The row of the new user is there: it is the same transaction.
+		// The row of the new user is visible, because it is the same transaction.
 		var seen string
 		if err := pg.QueryRow(ctx, `select id::text from symbolon_users where id = $1`, link.User).Scan(&seen); err != nil || seen != string(link.User) {
 			return errors.Join(errors.New("the user is not seen"), err)
@@ -79,7 +79,7 @@ func TestFrom(t *testing.T) {
 		}
 		rows.Close()
 		if err := tx.SQL().QueryRowContext(ctx, `select n::text from orgs where owner = $1`, string(link.User)).Scan(&seen); err != nil || seen != "2" {
-			return errors.Join(errors.New("database/sql does not see what pgx wrote"), err)
+			return errors.Join(errors.New("database/sql does not see the rows that pgx wrote"), err)
 		}
 		return fail
 	}
@@ -95,7 +95,7 @@ func TestFrom(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if orgs, users := count(); orgs != 0 || users != 0 {
-		t.Fatalf("%d orgs and %d users are left of a transaction that was undone", orgs, users)
+		t.Fatalf("%d orgs and %d users are left after a rollback", orgs, users)
 	}
 	fail = nil
 	if _, err := linker.Link(ctx, seen); err != nil {

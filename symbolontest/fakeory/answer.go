@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// answer is a whole response. The zero value closes the connection without one.
+// answer is a whole response. The zero value closes the connection without a response.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	cut    int  // send this many bytes fewer than promised
-	bare   bool // no Cache-Control in whatever generation
-	asIs   bool // a lie: no header of Ory's own
+	cut    int  // the body is this many bytes shorter than Content-Length
+	bare   bool // no Cache-Control header in either generation
+	asIs   bool // the answer of a Lying fault: no header of Ory is added
 }
 
-// errorBody is Ory's form of an error, in the order of Ory's keys.
+// errorBody is an error as Ory encodes it, with Ory's order of the keys.
 type errorBody struct {
 	ID      string         `json:"id,omitempty"`
 	Code    int            `json:"code"`
@@ -38,7 +38,7 @@ const (
 func encode(v any) []byte {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(v); err != nil {
-		panic("fakeory: " + err.Error()) // a type of our own
+		panic("fakeory: " + err.Error()) // our own types can be encoded
 	}
 	return b.Bytes()
 }
@@ -47,7 +47,8 @@ func good(status int, v any) answer {
 	return answer{status: status, header: http.Header{"Content-Type": {jsonUTF8}}, body: encode(v)}
 }
 
-// failed answers an error. Its HTTP status and its code often differ in Ory.
+// failed returns an error answer. In Ory the HTTP status and the code in the body often
+// differ.
 func failed(status int, e errorBody) answer {
 	if e.Code == 0 {
 		e.Code = status
@@ -79,20 +80,20 @@ func redirect(target string) answer {
 		"Content-Type": {"text/html; charset=utf-8"}, "Location": {target}}}
 }
 
-// plain404 is what Kratos' router says of a path that it does not have.
+// plain404 is the answer of Kratos' router for an unknown path.
 func plain404() answer {
 	return answer{status: http.StatusNotFound, bare: true, body: []byte("404 page not found\n"), header: http.Header{
 		"Content-Type": {"text/plain; charset=utf-8"}, "X-Content-Type-Options": {"nosniff"}}}
 }
 
-// handler answers a request whose body is in memory.
+// handler answers a request whose body was read into memory.
 type handler func(r *http.Request) answer
 
 func (o *Ory) handle(mux *http.ServeMux, admin bool, pattern string, h handler) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		noted, err := o.record(admin, r)
 		if err != nil {
-			panic(http.ErrAbortHandler) // the client is gone
+			panic(http.ErrAbortHandler) // the client closed the connection
 		}
 		a := o.underFaults(admin, r, h)
 		if a.status == 0 {
@@ -103,7 +104,6 @@ func (o *Ory) handle(mux *http.ServeMux, admin bool, pattern string, h handler) 
 	})
 }
 
-// write sends an answer.
 func (o *Ory) write(w http.ResponseWriter, r *http.Request, admin bool, a answer) {
 	header := w.Header()
 	for name, values := range a.header {
@@ -118,7 +118,7 @@ func (o *Ory) write(w http.ResponseWriter, r *http.Request, admin bool, a answer
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body[:max(0, len(a.body)-a.cut)])
 	if a.cut > 0 {
-		_ = http.NewResponseController(w).Flush() // or the client sees no answer at all and asks again
+		_ = http.NewResponseController(w).Flush() // without a flush the client gets no header and sends the request again
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -168,7 +168,7 @@ func (o *Ory) adminRoutes() http.Handler {
 	return mux
 }
 
-// otherAdmin answers what lies outside of /admin on the admin port.
+// otherAdmin answers paths outside of /admin on the admin port.
 func (o *Ory) otherAdmin(r *http.Request) answer {
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/admin/"):

@@ -17,11 +17,12 @@ import (
 
 const (
 	defaultPage = 250
-	newerMost   = 500 // a page of V26, whatever was asked for
+	newerMost   = 500 // V26's largest page, whatever page_size says
 )
 
-// listIdentities is a keyset listing: ordered by ID, from behind the token. Filters
-// that it does not know are ignored, which gives everybody.
+// listIdentities returns the identities in the order of their IDs, after the page token.
+// It ignores unknown filters, as Ory does: a query with a misspelt filter returns all
+// identities.
 func (o *Ory) listIdentities(r *http.Request) answer {
 	q := r.URL.Query()
 	size, a := o.pageSize(q)
@@ -46,7 +47,7 @@ func (o *Ory) listIdentities(r *http.Request) answer {
 	return page
 }
 
-// pageSize also returns an answer where there is no page.
+// pageSize returns the page size, or the answer that refuses the request.
 func (o *Ory) pageSize(q url.Values) (int, *answer) {
 	text := q.Get("page_size")
 	if text == "" {
@@ -61,7 +62,7 @@ func (o *Ory) pageSize(q url.Values) (int, *answer) {
 		a := failed(http.StatusBadRequest, errorBody{Message: err.Error()})
 		return 0, &a
 	case size < 0 && o.config.Generation == V1:
-		return 0, &answer{} // Kratos panics there
+		return 0, &answer{} // Kratos panics here
 	case size <= 0:
 		return defaultPage, nil
 	case o.config.Generation == V26:
@@ -70,7 +71,7 @@ func (o *Ory) pageSize(q url.Values) (int, *answer) {
 	return size, nil
 }
 
-// filter returns nil where everybody is meant.
+// filter returns nil if the query has no filter.
 func filter(name string, ids []string) func(*identity) bool {
 	if name == "" && len(ids) == 0 {
 		return nil
@@ -85,7 +86,7 @@ func filter(name string, ids []string) func(*identity) bool {
 	}
 }
 
-// page returns up to size identities behind the token, and whether more follow.
+// page returns up to size identities after the token, and whether more follow.
 func (d *data) page(token string, size int, keep func(*identity) bool) (rows []identity, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,8 +108,8 @@ func (d *data) page(token string, size int, keep func(*identity) bool) (rows []i
 	return rows, false
 }
 
-// links is Ory's Link header: the query of the request, with the size that was
-// given and another token.
+// links builds Ory's Link header. It repeats the query of the request with another page
+// token.
 func links(path string, q url.Values, size int, last string) string {
 	to := func(token, rel string) string {
 		q.Set("page_size", strconv.Itoa(size))
@@ -122,7 +123,7 @@ func links(path string, q url.Values, size int, last string) string {
 	return link
 }
 
-// newIdentity is the body of a create. Unlike all other bodies it is read strictly.
+// newIdentity is the body of a create. It is the only body that Ory decodes strictly.
 type newIdentity struct {
 	SchemaID    string          `json:"schema_id"`
 	State       string          `json:"state"`
@@ -149,7 +150,7 @@ var errMalformedHash = errors.New("The imported password does not match any know
 
 var knownHash = regexp.MustCompile(`^(\$2[abzy]?\$|\$argon2id?\$|\$pbkdf2-sha\d+\$i=|\$scrypt\$|\$firescrypt\$|\$sha(1|256|512)\$pf=|\{SSHA(256|512)?\}|\$md5\$|\$md5-crypt\$|\$sha(256|512)-crypt\$|\$hmac-)`)
 
-// make builds the identity that a create asks for. The error is the reason of a 400.
+// make builds the identity of a create request. The error is the reason of a 400.
 func (o *Ory) make(n newIdentity) (*identity, error) {
 	i := &identity{SchemaID: n.SchemaID, SchemaURL: o.schemaURL(), State: n.State, ExternalID: n.ExternalID,
 		StateChangedAt: ptr(time.Now().UTC()), MetadataPublic: orNull(n.Public), MetadataAdmin: orNull(n.Admin),
@@ -175,7 +176,7 @@ func (o *Ory) make(n newIdentity) (*identity, error) {
 
 func (o *Ory) schemaURL() string { return o.PublicURL + "/schemas/ZGVmYXVsdA" }
 
-// strict reads a body in which every field must be known, of this generation.
+// strict decodes a body and refuses fields that this generation does not know.
 func (o *Ory) strict(body []byte, into any, external string) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
@@ -188,7 +189,7 @@ func (o *Ory) strict(body []byte, into any, external string) error {
 	return nil
 }
 
-// importItem is one of a batch.
+// importItem is one item of a batch import.
 type importItem struct {
 	PatchID *string      `json:"patch_id"`
 	Create  *newIdentity `json:"create"`
@@ -231,7 +232,8 @@ func (o *Ory) importIdentities(r *http.Request) answer {
 	return good(http.StatusOK, map[string]any{"identities": results})
 }
 
-// refuseBatch finds what makes Ory refuse a whole batch.
+// refuseBatch checks the limits of a batch. Ory refuses the whole batch if one of them is
+// broken.
 func (o *Ory) refuseBatch(items []importItem) (answer, bool) {
 	most, text := 2000, "The maximum number of identities that can be created or deleted at once is 2000."
 	if o.config.Generation == V26 {
@@ -259,8 +261,8 @@ func (o *Ory) refuseBatch(items []importItem) (answer, bool) {
 	return answer{}, false
 }
 
-// insertBatch stores what can be stored. In V1 one conflict undoes all of it, and
-// the answer still says that the others were created.
+// insertBatch stores all identities that have no conflict. V1 rolls all of them back
+// after a single conflict, and its answer still says that the others were created.
 func (o *Ory) insertBatch(made []*identity, results []importResult) {
 	d := &o.data
 	d.mu.Lock()

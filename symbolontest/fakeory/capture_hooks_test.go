@@ -13,8 +13,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// hookCapture is a webhook as a real Kratos sent it, what the receiver answered, and
-// what the person then got.
+// hookCapture is a webhook of a real Kratos, with the answer of the receiver and the
+// answer to the person.
 type hookCapture struct {
 	capture
 	Then struct {
@@ -26,7 +26,7 @@ type hookCapture struct {
 	Attempts []struct{ Request exchangeRequest }
 }
 
-// receiver answers as the captured one and keeps what it was sent.
+// receiver gives the answer of the capture and stores the requests that it received.
 type receiver struct {
 	*httptest.Server
 
@@ -77,7 +77,7 @@ func TestCapturedRegistrations(t *testing.T) {
 	})
 }
 
-// taken makes the identity that is in the way.
+// taken creates the identity that causes the conflict.
 func (s *stage) taken(c hookCapture) {
 	s.Helper()
 	var form struct{ Traits struct{ Email string } }
@@ -97,7 +97,7 @@ func (s *stage) taken(c hookCapture) {
 	s.make(made(form.Traits.Email, ""))
 }
 
-// compareHook compares the last call and how many there were.
+// compareHook compares the last call and the number of calls.
 func (s *stage) compareHook(to *receiver, c hookCapture) {
 	s.Helper()
 	to.mu.Lock()
@@ -114,14 +114,14 @@ func (s *stage) compareHook(to *receiver, c hookCapture) {
 	}
 	for n := 1; n < len(to.sent); n++ {
 		if to.sent[n].header.Get("Ory-Webhook-Trigger-Id") != sent.header.Get("Ory-Webhook-Trigger-Id") {
-			s.Error("another trigger ID in another attempt")
+			s.Error("the attempts have different trigger IDs")
 		}
 	}
 	var have, had any
 	if json.Unmarshal([]byte(sent.text), &have) != nil || json.Unmarshal(want.Body, &had) != nil {
 		s.Fatalf("sent %s", sent.text)
 	}
-	delete(have.(map[string]any)["request_headers"].(map[string]any), "Accept-Encoding") // our client's own
+	delete(have.(map[string]any)["request_headers"].(map[string]any), "Accept-Encoding") // added by our client
 	s.same("", have, had)
 }
 
@@ -172,7 +172,7 @@ func TestCapturedPasswords(t *testing.T) {
 	})
 }
 
-// keysOf are the keys of the object and of its flow and session.
+// keysOf returns the keys of an object, of its flow and of its session.
 func keysOf(text string) (keys []string) {
 	var whole map[string]any
 	_ = json.Unmarshal([]byte(text), &whole)

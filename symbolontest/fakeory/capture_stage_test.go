@@ -37,8 +37,7 @@ func identity(body string) setting {
 	return func(s *stage) (string, []string) { return "/admin/identities/" + s.make(body), nil }
 }
 
-// revoke ends what session captures are about: a session, all of an identity's, or
-// the identity.
+// revoke revokes a session, or all sessions of the identity, or deletes the identity.
 func (s *stage) revoke(what string) {
 	s.Helper()
 	at := map[string]string{"session": "/admin/sessions/" + s.ada.SessionID, "identity": "/admin/identities/" + s.ada.IdentityID,
@@ -71,7 +70,7 @@ func sessionsOf(revoked ...string) setting {
 	}
 }
 
-// signUpBare makes a person without a name and metadata.
+// signUpBare creates a person without a name and without metadata.
 func (s *stage) signUpBare() {
 	s.Helper()
 	s.make(made("inact@x.example", `,"credentials":{"password":{"config":{"password":"`+password+`"}}}`))
@@ -82,7 +81,8 @@ func (s *stage) signUpBare() {
 	s.ada = p
 }
 
-// asked is a whoami: with these credentials, good unless junk, after these events.
+// asked is a whoami with these credentials after these events. The word junk makes the
+// credential after it invalid.
 func asked(words ...string) setting {
 	return func(s *stage) (string, []string) {
 		if slices.Contains(words, "thaw") {
@@ -134,7 +134,7 @@ func (s *stage) happen(event string) {
 	}
 }
 
-// The listings' links, and how many rows come.
+// TestCapturedListings compares the Link headers and the number of rows.
 func TestCapturedListings(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, g fakeory.Generation) {
@@ -173,7 +173,7 @@ func TestCapturedListings(t *testing.T) {
 	})
 }
 
-// fourth is the ID behind which one identity is left.
+// fourth is the ID after which one identity is left.
 func (s *stage) fourth() string {
 	s.Helper()
 	var rows []struct{ ID string }
@@ -184,7 +184,8 @@ func (s *stage) fourth() string {
 	return rows[3].ID
 }
 
-// What is said while the database is down, and while a table is broken.
+// TestCapturedOutages compares the answers while the database is down, and while a table
+// is broken.
 func TestCapturedOutages(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, g fakeory.Generation) {
@@ -194,7 +195,7 @@ func TestCapturedOutages(t *testing.T) {
 		paths := map[string]string{"response": "/sessions/whoami", "admin_get_identity": "/admin/identities/" + p.IdentityID,
 			"admin_patch": "/admin/identities/" + p.IdentityID, "admin_get_session": "/admin/sessions/" + p.SessionID, "sessions_get": "/admin/sessions/" + p.SessionID}
 		for name, fault := range map[string]fakeory.Fault{"whoami-db-down-401": fakeory.DatabaseDown{}, "whoami-db-table-missing": fakeory.TableBroken{}} {
-			mend := s.Break(fault)
+			repair := s.Break(fault)
 			var whole map[string]json.RawMessage
 			load(t, g, name, &whole)
 			for _, part := range []string{"ready", "ready_public", "alive", "admin_get_identity", "admin_get_session", "admin_list", "admin_patch", "whoami_none", "sessions_get"} {
@@ -211,7 +212,7 @@ func TestCapturedOutages(t *testing.T) {
 			var c capture
 			load(t, g, name, &c)
 			s.repeat(c, "/sessions/whoami", token...)
-			mend()
+			repair()
 		}
 		if _, status, err := s.Whoami(t.Context(), p.Token); status != http.StatusOK {
 			t.Errorf("mended: %d, %v", status, err)

@@ -15,10 +15,9 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// testdata holds what real servers of both generations sent. Each exchange is
-// repeated with the fake, on a stage set as it was then, and the answers are
-// compared: status, headers, the keys and types of the JSON, and the whole of an
-// error.
+// testdata contains exchanges with real servers of both generations. The tests repeat
+// each exchange with the fake in the same state, and compare status, headers, the keys
+// and types of the JSON, and the whole text of errors.
 
 type capture struct {
 	Request  exchangeRequest
@@ -37,7 +36,7 @@ type exchangeResponse struct {
 	Body    json.RawMessage
 }
 
-// stage is a fake with one person whose session is good.
+// stage is a fake with one person who has a valid session.
 type stage struct {
 	*testing.T
 	*fakeory.Ory
@@ -50,7 +49,7 @@ func newStage(t *testing.T, g fakeory.Generation, hooks fakeory.Hooks) *stage {
 	return s
 }
 
-// signUp makes the person of the session captures.
+// signUp creates the person of the session captures.
 func (s *stage) signUp() *symbolontest.Person {
 	s.Helper()
 	p, err := s.Register(s.Context(), "who@x.example", password, "Who")
@@ -90,7 +89,7 @@ func load(t *testing.T, g fakeory.Generation, name string, into any) {
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-// repeat asks what was asked then; path and headers are those of now.
+// repeat sends the request of the capture with the current path and headers.
 func (s *stage) repeat(c capture, path string, headers ...string) {
 	s.Helper()
 	base := s.AdminURL
@@ -111,7 +110,7 @@ func (s *stage) compare(got response, want exchangeResponse) {
 	}
 	s.compareHeaders(got, want)
 	var text string
-	if json.Unmarshal(want.Body, &text) == nil { // no JSON
+	if json.Unmarshal(want.Body, &text) == nil { // the body is not JSON
 		if s.plain(got.text) != s.plain(text) {
 			s.Errorf("body %q, captured %q", got.text, text)
 		}
@@ -145,7 +144,7 @@ func (s *stage) compareHeaders(got response, want exchangeResponse) {
 	}
 }
 
-// plain leaves out what differs from run to run.
+// plain removes values that differ from run to run.
 func (s *stage) plain(text string) string {
 	text = strings.NewReplacer(s.AdminURL, "http://KRATOS_ADMIN", s.PublicURL, "http://KRATOS_PUBLIC", "127.0.0.1:5432", "POSTGRES").Replace(text)
 	text = strings.ReplaceAll(text, "POSTGRES (127.0.0.1)", "POSTGRES")
@@ -157,7 +156,7 @@ func (s *stage) plain(text string) string {
 	})
 }
 
-// same compares keys and types, and errors and messages word by word.
+// same compares keys and types, and the full text of errors and messages.
 func (s *stage) same(at string, have, had any) {
 	s.Helper()
 	switch had := had.(type) {
@@ -200,8 +199,8 @@ func both(t *testing.T, test func(t *testing.T, g fakeory.Generation)) {
 	}
 }
 
-// stages set what each capture needs and return the path and the headers to ask
-// with. A path of "" is the captured one.
+// stages set up what each capture needs. They return the path and the headers of the
+// request. An empty path means the path of the capture.
 var stages = map[string]func(s *stage) (path string, headers []string){
 	"create-201": nothing, "create-bad-traits-400": nothing, "create-unknown-field-400": nothing, "create-with-external-id": nothing,
 	"get-404": nothing, "get-nil-404": nothing, "get-not-a-uuid": nothing, "delete-404": nothing, "patch-404": nothing,

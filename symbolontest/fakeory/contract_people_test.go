@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// application is what Ory's hooks call: one parse hook and one plain hook. What
-// either answers is told by the name in the address of who signs up.
+// application receives one parse hook and one plain hook. The name in the e-mail address
+// of the sign-up selects its answer.
 type application struct {
 	*httptest.Server
 
@@ -37,7 +37,7 @@ func newApplication(t *testing.T) *application {
 	return a
 }
 
-// answers of the two hooks: path and name to status and body.
+// answers of the two hooks, by path and name.
 var answers = map[string]struct {
 	status int
 	body   string

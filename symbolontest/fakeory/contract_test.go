@@ -21,11 +21,10 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// The contract is what the fake promises of Ory: one suite, run against the fake in
-// the older generation and against the real Kratos of that generation, on the same
-// kratos.yml.
+// The contract suite runs against the fake in its older generation and against a real
+// Kratos of that generation, with the same kratos.yml.
 
-// people is what a fake and a real Kratos have in common.
+// people has the methods that the fake and a real Kratos share.
 type people interface {
 	Register(ctx context.Context, email, password, name string) (*symbolontest.Person, error)
 	Login(ctx context.Context, email, password string) (*symbolontest.Person, error)
@@ -89,7 +88,7 @@ func contract(t *testing.T, s subject) {
 	}
 }
 
-// response is an answer as the contract looks at it.
+// response is an answer with the parts that the contract compares.
 type response struct {
 	status int
 	header http.Header
@@ -102,7 +101,7 @@ var direct = &http.Client{
 	Transport:     byHost{&http.Transport{DisableKeepAlives: true}},
 }
 
-// inMemory is the fake that byHost asks for the addresses of a fake in memory.
+// inMemory is the fake that byHost uses for requests to the in-memory addresses.
 var inMemory atomic.Pointer[fakeory.Ory]
 
 type byHost struct{ network http.RoundTripper }
@@ -132,13 +131,13 @@ func ask(t *testing.T, method, target, body string, header ...string) response {
 		t.Fatal(err)
 	}
 	defer got.Body.Close()
-	text, _ := io.ReadAll(got.Body) // a cut body is what some tests look for
+	text, _ := io.ReadAll(got.Body) // some tests expect a cut body
 	r := response{status: got.StatusCode, header: got.Header, text: string(text)}
 	_ = json.Unmarshal(text, &r.json)
 	return r
 }
 
-// expect asks and compares the status, and reason or message where one is given.
+// expect sends a request and compares the status and, if given, the reason or message.
 func expect(t *testing.T, status int, words, method, target, body string, header ...string) response {
 	t.Helper()
 	r := ask(t, method, target, body, header...)
@@ -203,11 +202,11 @@ func duplicates(t *testing.T, s subject) {
 	expect(t, 409, "conflicts with another identity", "POST", s.admin+"/admin/identities", strings.Replace(body, "Dup", "dup", 1))
 	r := expect(t, 200, strings.ToLower(email), "GET", s.admin+"/admin/identities?credentials_identifier="+url.QueryEscape(" "+strings.ToUpper(email)), "")
 	if !strings.Contains(r.text, `"credentials"`) {
-		t.Errorf("found by its identifier without credentials: %s", r.text)
+		t.Errorf("listing by identifier has no credentials: %s", r.text)
 	}
 	var refused *symbolontest.KratosError
 	if _, err := s.Register(t.Context(), strings.ToLower(email), password, "D"); !errors.As(err, &refused) || refused.Status != 400 || !strings.Contains(string(refused.Body), "4000007") {
-		t.Errorf("an address that is taken: %v", err)
+		t.Errorf("an address in use: %v", err)
 	}
 }
 
@@ -234,8 +233,8 @@ func patches(t *testing.T, s subject) {
 	expect(t, 200, `"state":"inactive"`, "PATCH", s.at(object), `[{"op":"replace","path":"/state","value":"inactive"}]`)
 }
 
-// lostUpdate: writes at once are all answered 200, and not all survive. That is a
-// race, so it is tried again until it shows.
+// lostUpdate sends writes at the same time. All are answered with 200, but some are lost.
+// It repeats because the race does not happen every time.
 func lostUpdate(t *testing.T, s subject) {
 	if o, fake := s.people.(*fakeory.Ory); fake {
 		defer o.Break(fakeory.SlowWrites{Wait: 2 * time.Millisecond})()
@@ -254,7 +253,7 @@ func lostUpdate(t *testing.T, s subject) {
 			return
 		}
 	}
-	t.Error("320 concurrent PATCHes, none lost: Ory has a lock now?")
+	t.Error("none of 320 concurrent PATCHes was lost; perhaps Ory has a lock now")
 }
 
 func putErases(t *testing.T, s subject) {
@@ -313,7 +312,7 @@ func batches(t *testing.T, s subject) {
 	if len(list) != 2 || list[1].(map[string]any)["action"] != "create" {
 		t.Fatalf("batch: %s", r.text)
 	}
-	expect(t, 404, "", "GET", s.at(list[1].(map[string]any)["identity"].(string)), "") // one conflict undoes all
+	expect(t, 404, "", "GET", s.at(list[1].(map[string]any)["identity"].(string)), "") // one conflict rolls all back
 	expect(t, 200, `"code":400`, "PATCH", s.admin+"/admin/identities", batch(item(1, "no-address")))
 	expect(t, 400, `uuid: incorrect UUID length 10 in string \"not-a-uuid\"`, "PATCH", s.admin+"/admin/identities", `{"identities":[{"patch_id":"not-a-uuid","create":{"traits":{}}}]}`)
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// An Ory in memory: no port, no goroutine, and any fault at the moment of the test's
-// choice.
+// An Ory in memory needs no port and no goroutine. The test decides when a fault begins.
 func Example() {
 	fake := fakeory.New(fakeory.Config{InMemory: true})
 	defer fake.Close()
@@ -26,16 +25,16 @@ func Example() {
 	seen, err := client.Whoami(ctx, session)
 	fmt.Println(string(seen.Identity.ID) == ada.IdentityID, err)
 
-	mend := fake.Break(fakeory.DatabaseDown{}) // whoami says 401 to a valid session
+	repair := fake.Break(fakeory.DatabaseDown{}) // whoami answers 401 to a valid session
 	_, err = client.Whoami(ctx, session)
 	fmt.Println(err)
 	fmt.Println("ready:", client.Ready(ctx) == nil)
-	mend()
+	repair()
 
-	mend = fake.Lie("GET /sessions/whoami", fakeory.Says(200, "text/html", "<h1>Sign in</h1>"))
+	repair = fake.Lie("GET /sessions/whoami", fakeory.Says(200, "text/html", "<h1>Sign in</h1>"))
 	_, err = client.Whoami(ctx, session)
 	fmt.Println(err)
-	mend()
+	repair()
 
 	// Output:
 	// true <nil>

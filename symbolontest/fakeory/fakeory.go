@@ -1,36 +1,40 @@
-// Package fakeory is the one double of Ory for tests: an Ory Kratos of either of two
-// generations, with identities, sessions, flows and webhooks, that can fail on purpose.
-// It starts in a millisecond, so a test has one of its own.
+// Package fakeory is a fake Ory for tests. It plays an Ory Kratos of one of two
+// generations, with identities, sessions, flows and webhooks, and it can fail on purpose.
+// It starts in a millisecond, so each test can have its own.
 //
 //	ory := fakeory.Start(t, fakeory.Config{Generation: fakeory.V26})
 //	ada, err := ory.Register(ctx, "ada@example.com", "correct horse battery", "Ada")
-//	mend := ory.Break(fakeory.DatabaseDown{}) // whoami now says 401 to everybody
-//	defer mend()
+//	repair := ory.Break(fakeory.DatabaseDown{}) // whoami now answers 401 to everybody
+//	defer repair()
 //
-// It has two forms. Both answer alike, and every fault strikes in both.
+// It has two forms. Both give the same answers and have the same faults.
 //
-//   - A server, the default: two loopback ports, for a test of a whole program, of
-//     timeouts and connections, or of anything that is given a URL only.
-//   - In memory ([Config].InMemory): an [http.RoundTripper] that answers in the caller's
-//     goroutine. It opens no socket and leaves no goroutine behind, so that it runs in a
-//     testing/synctest bubble: a latency, a session's end and a window of the rate limits
-//     then follow the bubble's clock. Hand it out as ory.Client{HTTP:
-//     &http.Client{Transport: fake}}; webhooks come back by [Transport].
+//   - A server, the default. It listens on two loopback ports. Use it to test a whole
+//     program, timeouts or connections, or code that accepts only a URL.
+//   - In memory ([Config].InMemory). It is an [http.RoundTripper] that answers in the
+//     caller's goroutine, without a socket and without goroutines of its own. It can
+//     run in a testing/synctest bubble. Latencies, session expiry and rate limits then
+//     follow the bubble's clock. Pass it as ory.Client{HTTP: &http.Client{Transport:
+//     fake}}. Its webhooks are sent through [Config].HookTransport, see [Transport].
 //
-// [Ory.PutIdentity] and [Ory.PutSession] store what no API of Ory's lets a test choose.
-// [Ory.Lie] answers a route otherwise, in any form: HTML, a proxy's 404, another
-// identity. A test that needs one odd answer needs no double of its own.
+// [Ory.PutIdentity] and [Ory.PutSession] store values that Ory's API does not let a test
+// choose. [Ory.Lie] replaces the answer of a route, for example by HTML, by a proxy's 404
+// or by another identity. A test that needs one odd answer does not need a fake of its
+// own.
 //
-// It repeats what surprises people about Ory: a parse hook sees the nil UUID, an
-// empty 200 from it ends the registration, a PATCH reads and writes the whole
-// identity without a lock, a PUT erases the metadata that it does not name, a batch
-// import answers 200 when nothing was imported, and whoami says 401 when its
-// database is down. What it answers is compared with captures of real servers of
-// both generations (testdata), and the same contract suite runs against both of its
-// forms and against a real Kratos v1.3.1.
+// The fake repeats the surprising behaviour of Ory:
 //
-// What it is not: it hashes nothing (an imported password hash lets nobody in),
-// knows one identity schema, and has no recovery, OIDC, TOTP, SCIM or mail.
+//   - A parse hook gets the nil UUID, and an empty 200 from it ends the registration.
+//   - A PATCH reads and writes the whole identity without a lock.
+//   - A PUT deletes the metadata that its body leaves out.
+//   - A batch import answers 200 even if it imported nothing.
+//   - whoami answers 401 while Ory's database is down.
+//
+// Its answers are compared with captures of real servers of both generations (testdata).
+// The same contract suite runs against both forms and against a real Kratos v1.3.1.
+//
+// Limits: the fake hashes nothing, so nobody can sign in with an imported password hash.
+// It knows one identity schema. It has no recovery, OIDC, TOTP, SCIM or mail.
 package fakeory
 
 import (
@@ -45,18 +49,19 @@ import (
 	"time"
 )
 
-// Generation is which Kratos the fake plays.
+// Generation is the generation of Kratos that the fake plays.
 type Generation int
 
 const (
-	// V1 is Kratos v1.3.1: updated_at never moves, no external_id, no cap on a
-	// page, a batch import that one conflict undoes, redirects on the admin port.
+	// V1 is Kratos v1.3.1. It never changes updated_at and has no external_id. Its pages
+	// have no maximum size. One conflict rolls a whole batch import back. Its admin port
+	// answers paths outside of /admin with redirects.
 	V1 Generation = iota
-	// V26 is Kratos v26.2.0 and what Ory Network runs.
+	// V26 is Kratos v26.2.0. It is also used for Ory Network.
 	V26
 )
 
-// String names the version as the captures do.
+// String returns the version, which is also the name of the folder of captures.
 func (g Generation) String() string {
 	if g == V1 {
 		return "v1.3.1"
@@ -64,66 +69,66 @@ func (g Generation) String() string {
 	return "v26.2.0"
 }
 
-// Config says which Ory is played. The zero value is a Kratos v1.3.1 without
-// webhooks that gives a session after registration.
+// Config configures the fake. The zero value is a Kratos v1.3.1 without webhooks that
+// creates a session after a registration.
 type Config struct {
 	// Generation defaults to V1.
 	Generation Generation
 
-	// Network adds what Ory Network puts before Kratos: one write of identities in
-	// flight at a time, rate limits, x-ratelimit headers. It implies V26.
+	// Network adds the limits of Ory Network: one write of an identity at a time, rate
+	// limits, and x-ratelimit headers. It implies V26.
 	Network bool
 
-	// Limits are Network's rate limits; nil means those of a Production project
-	// ([ProductionLimits]), an empty map none.
+	// Limits are the rate limits of Network. Defaults to the limits of a Production
+	// project ([ProductionLimits]). An empty map means no limits.
 	Limits Limits
 
 	// Hooks are the webhooks. [HooksFromKratos] reads them from a kratos.yml.
 	Hooks Hooks
 
-	// RetryUnit is what the fake waits where Kratos waits a second: between the
-	// attempts of a webhook, and for a hook's Retry-After. Defaults to 5 ms.
+	// RetryUnit replaces the second in Kratos' waits between the attempts of a webhook,
+	// and in a hook's Retry-After. Defaults to 5 ms.
 	RetryUnit time.Duration
 
-	// HookTimeout bounds one attempt of a webhook. Defaults to 30 s, as Kratos.
+	// HookTimeout limits one attempt of a webhook. Defaults to 30 s, as in Kratos.
 	HookTimeout time.Duration
 
-	// ExtraTraits are the traits that the schema allows beside email and name. They
-	// may hold anything.
+	// ExtraTraits are further traits of the schema, beside email and name. They accept
+	// any value.
 	ExtraTraits []string
 
 	// Cookie names the session cookie. Defaults to ory_kratos_session.
 	Cookie string
 
-	// InMemory leaves out the two ports: only [Ory.RoundTrip] reaches the fake.
+	// InMemory opens no ports. Only [Ory.RoundTrip] reaches the fake.
 	InMemory bool
 
-	// HookTransport carries the webhooks. Defaults to the network; see [Transport].
+	// HookTransport sends the webhooks. Defaults to the network; see [Transport].
 	HookTransport http.RoundTripper
 }
 
 // Ory is a running fake. Its methods may be called from several goroutines at once.
 type Ory struct {
-	// PublicURL and AdminURL are the two addresses, without a final slash.
+	// PublicURL and AdminURL are the two addresses, without a trailing slash.
 	PublicURL, AdminURL string
 
 	config                      Config
 	publicHandler, adminHandler http.Handler
-	servers                     []*httptest.Server // none in memory
+	servers                     []*httptest.Server // empty in memory
 	hookClient, ownClient       *http.Client
-	closing                     context.Context // ends with Close
+	closing                     context.Context // done after Close
 	close                       context.CancelFunc
-	background                  tally // hooks whose answer is ignored
+	background                  tally // hooks whose answer Kratos ignores
 
 	data   data
 	faults faults
 	limits limiter
 
-	mu       sync.Mutex // over requests
+	mu       sync.Mutex // guards requests
 	requests []*Request
 }
 
-// Start starts a fake for a test and ends it with the test.
+// Start starts a fake for a test and closes it at the end of the test.
 func Start(t testing.TB, config Config) *Ory {
 	t.Helper()
 	o := New(config)
@@ -131,7 +136,7 @@ func Start(t testing.TB, config Config) *Ory {
 	return o
 }
 
-// New starts a fake. The caller ends it with Close.
+// New starts a fake. The caller closes it.
 func New(config Config) *Ory {
 	o := &Ory{config: config.withDefaults(), data: newData()}
 	o.limits.limits = o.config.Limits
@@ -174,7 +179,7 @@ func (c Config) withDefaults() Config {
 
 func network() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: 64} }
 
-// Close ends the fake: hooks on their way are cut off, as by a kill of Kratos.
+// Close stops the fake and cuts running webhooks off, as a kill of Kratos does.
 func (o *Ory) Close() {
 	o.close()
 	for _, s := range o.servers {
@@ -188,15 +193,15 @@ func (o *Ory) Close() {
 	o.ownClient.CloseIdleConnections()
 }
 
-// WaitHooks returns when no webhook is on its way whose answer is ignored.
+// WaitHooks waits until no hook with Ignore is running.
 func (o *Ory) WaitHooks() { o.background.wait() }
 
-// tally counts what runs in the background. Unlike a sync.WaitGroup it may be waited
-// for while more is begun.
+// tally counts running goroutines. Unlike a sync.WaitGroup it allows new goroutines while
+// another goroutine waits.
 type tally struct {
 	mu      sync.Mutex
 	running int
-	idle    chan struct{} // closed when running is 0 again; nil while it is
+	idle    chan struct{} // closed when running is 0 again; nil while running is 0
 }
 
 func (t *tally) begin(work func()) {
@@ -227,19 +232,19 @@ func (t *tally) wait() {
 
 // Request is one request that the fake received.
 type Request struct {
-	Admin  bool   // on the admin port
-	Method string // GET
+	Admin  bool   // received on the admin port
+	Method string // such as GET
 	Path   string // decoded, without the query
-	Query  string // as it came
+	Query  string // as received
 	Header http.Header
 	Body   []byte
 
-	// Status is what was answered; 0 while the answer is not known, or when the
+	// Status is the status of the answer. It is 0 before the answer, and if the
 	// connection was dropped.
 	Status int
 }
 
-// Requests returns all requests received so far, in the order of their arrival.
+// Requests returns all requests so far, in the order of their arrival.
 func (o *Ory) Requests() []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -251,7 +256,7 @@ func (o *Ory) Requests() []Request {
 	return out
 }
 
-// Count is how many requests of a route were received so far.
+// Count returns the number of requests of a route so far.
 func (o *Ory) Count(route Route) (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -263,14 +268,14 @@ func (o *Ory) Count(route Route) (n int) {
 	return n
 }
 
-// ForgetRequests empties the record.
+// ForgetRequests empties the list of requests.
 func (o *Ory) ForgetRequests() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.requests = nil
 }
 
-// record notes a request on its arrival and leaves its body to be read again.
+// record stores a request on its arrival. The body can be read again afterwards.
 func (o *Ory) record(admin bool, r *http.Request) (*Request, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<20))
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong until it is mended; see [Ory.Break].
+// Fault is a failure that lasts until it is repaired; see [Ory.Break].
 type Fault interface{ times() int }
 
-// Times is how often a fault strikes before it ends by itself. 0: until it is repaired.
+// Times limits how many requests a fault affects. 0 means no limit.
 type Times int
 
 func (t Times) times() int { return int(t) }
 
-// Route says which requests a fault concerns: "GET /admin/identities/*", or a path
-// without a method; * is one segment (path.Match). The empty route is every request.
+// Route selects the requests of a fault: "GET /admin/identities/*", or a path without a
+// method. * matches one segment (path.Match). The empty route matches every request.
 type Route string
 
 func (p Route) concerns(r *http.Request) bool { return p.matches(r.Method, r.URL.Path) }
@@ -34,118 +34,118 @@ func (p Route) matches(method, at string) bool {
 	return p == "" || wanted == method && err == nil && ok
 }
 
-// The faults.
 type (
-	// Latency answers after a while. What is asked is done at the end of it.
+	// Latency waits before it carries out the request and answers.
 	Latency struct {
 		Times
 		Route Route
 		Wait  time.Duration
 	}
 
-	// Dropped closes the connection without an answer. What was asked is not done,
-	// unless After: then it was, and nobody hears of it. Go's own client repeats a GET
-	// by itself when that happens on a connection that it has used before.
+	// Dropped closes the connection without an answer, before the request is carried out
+	// or, with After, afterwards. Danger: Go's HTTP client sends a GET again by itself if
+	// it used the connection before.
 	Dropped struct {
 		Times
 		Route Route
 		After bool
 	}
 
-	// CutBody sends the answer without its last Bytes bytes, then closes the
-	// connection. What was asked is done.
+	// CutBody carries out the request and sends the answer without its last Bytes bytes.
+	// Then it closes the connection.
 	CutBody struct {
 		Times
 		Route Route
 		Bytes int
 	}
 
-	// Failing answers with an error of Ory's form and does nothing.
+	// Failing answers with an error in Ory's form and does not carry out the request.
 	Failing struct {
 		Times
 		Route  Route
-		Status int // 500 when 0
+		Status int // defaults to 500
 	}
 
-	// RateLimited answers 429 as Ory Network does when a bucket is empty, with an
-	// x-ratelimit-reset of Reset, in whole seconds.
+	// RateLimited answers 429 as Ory Network does if a bucket is empty. Reset is the
+	// x-ratelimit-reset, rounded up to whole seconds.
 	RateLimited struct {
 		Times
 		Route Route
 		Reset time.Duration
 	}
 
-	// DatabaseDown is Kratos without its database. Danger of the real thing: whoami
-	// says 401 to everybody, in the bytes of a real 401. Readiness says 503 and the
+	// DatabaseDown is Kratos without its database. As in real Kratos, whoami answers 401
+	// to everybody, with the same bytes as a true 401. Readiness answers 503 and the
 	// admin API 500.
 	DatabaseDown struct{ Times }
 
-	// TableBroken is the same false 401 while readiness says 200: a table of whoami's
-	// is locked or gone. The admin API's sessions say 500, unless SessionsReadable.
+	// TableBroken makes whoami answer the same false 401 while readiness answers 200, as
+	// if a table of whoami were locked or missing. The session routes of the admin API
+	// answer 500, unless SessionsReadable is set.
 	TableBroken struct {
 		Times
 		SessionsReadable bool
 	}
 
-	// SlowWrites lengthens the moment between the reading and the writing of an
-	// identity, in which other writes are undone.
+	// SlowWrites waits between the read and the write of an identity. Other writes in
+	// this time are lost.
 	SlowWrites struct {
 		Times
 		Wait time.Duration
 	}
 
-	// RacingWriter writes in exactly that moment: Write is called between the reading
-	// and the writing of a PATCH, a PUT or a settings form. What it writes itself is
-	// not raced again.
+	// RacingWriter calls Write between the read and the write of a PATCH, a PUT or a
+	// settings form. Requests that Write itself sends are not raced.
 	RacingWriter struct {
 		Times
 		Write func(identityID string)
 	}
 
-	// LostHooks loses webhooks as a kill of Kratos does: they are not sent, and
-	// nothing says so. URL is a part of the hook's URL; empty: all of them.
+	// LostHooks does not send webhooks and reports no error, as if Kratos were killed.
+	// URL is a part of the hook's URL. An empty URL matches all hooks.
 	LostHooks struct {
 		Times
 		URL string
 	}
 
-	// Lying answers otherwise: with a form that is not Ory's, late, or not at all. What
-	// was asked is not done, unless Answer returns false: then the truth is told.
+	// Lying answers a request with Answer instead of Ory. If Answer returns false, Ory
+	// answers as usual. Otherwise the request is not carried out.
 	Lying struct {
 		Times
 		Route  Route
 		Answer Answer
 	}
 
-	// HostileListing answers GET /admin/identities with a page that lies.
+	// HostileListing answers GET /admin/identities with a wrong page.
 	HostileListing struct {
 		Times
 		Kind Lie
 	}
 )
 
-// Lie is what is wrong with a page of a listing.
+// Lie is the kind of a wrong page.
 type Lie int
 
 const (
-	// EmptyPage is a 200 with no identity and no next link.
+	// EmptyPage is a 200 without identities and without a next link.
 	EmptyPage Lie = iota
 	// NoLink is a page without a Link header.
 	NoLink
-	// LoopLink is a page whose next link leads to itself.
+	// LoopLink is a page whose next link leads to the same page.
 	LoopLink
-	// LostRows is a page that lacks the second half of its identities, its link whole.
+	// LostRows is a page without the second half of its identities. Its Link header is
+	// unchanged.
 	LostRows
-	// CutPage is a page whose bytes end in the middle.
+	// CutPage is a page whose body ends in the middle.
 	CutPage
 )
 
-// Answer writes an answer in Ory's place, or reports false and leaves it to Ory. It may
-// panic with [http.ErrAbortHandler] to close the connection. It is called by several
-// goroutines at once.
+// Answer writes an answer instead of Ory, or returns false so that Ory answers. It may
+// panic with [http.ErrAbortHandler] to close the connection. Several goroutines may call
+// it at once.
 type Answer func(w http.ResponseWriter, r *http.Request) bool
 
-// Says answers with a status and a body, word for word.
+// Says returns an Answer with exactly this status and body.
 func Says(status int, contentType, body string) Answer {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", contentType)
@@ -155,14 +155,15 @@ func Says(status int, contentType, body string) Answer {
 	}
 }
 
-// Lie has a route answered otherwise until mend is called: [Ory.Break] with [Lying].
-func (o *Ory) Lie(route Route, answer Answer) (mend func()) {
+// Lie replaces the answer of a route until repair is called. It is [Ory.Break] with
+// [Lying].
+func (o *Ory) Lie(route Route, answer Answer) (repair func()) {
 	return o.Break(Lying{Route: route, Answer: answer})
 }
 
-// Break makes something go wrong until mend is called. Several faults may hold at
-// once; of one kind the first that concerns a request strikes.
-func (o *Ory) Break(f Fault) (mend func()) {
+// Break adds a fault until repair is called. Several faults may be active at once. If two
+// of them have the same type, the first that matches a request is used.
+func (o *Ory) Break(f Fault) (repair func()) {
 	active := &activeFault{fault: f}
 	active.left.Store(int64(f.times()))
 	o.faults.mu.Lock()
@@ -189,10 +190,11 @@ type faults struct {
 type activeFault struct {
 	fault Fault
 	left  atomic.Int64
-	busy  atomic.Bool // a RacingWriter writes
+	busy  atomic.Bool // a RacingWriter is inside its Write
 }
 
-// strikes finds a fault of one kind and uses it up by one.
+// strikes returns the first active fault of the type F that matches, and counts it as
+// used once.
 func strikes[F Fault](o *Ory, concerns func(F) bool) (found F, active *activeFault, ok bool) {
 	o.faults.mu.Lock()
 	defer o.faults.mu.Unlock()
@@ -209,7 +211,7 @@ func strikes[F Fault](o *Ory, concerns func(F) bool) (found F, active *activeFau
 	return found, nil, false
 }
 
-// underFaults answers a request as far as the faults and the limits let it.
+// underFaults answers a request after all active faults and rate limits.
 func (o *Ory) underFaults(admin bool, r *http.Request, h handler) answer {
 	if f, _, ok := strikes(o, func(f Latency) bool { return f.Route.concerns(r) }); ok {
 		o.sleep(r, f.Wait)
@@ -236,7 +238,7 @@ func (o *Ory) underFaults(admin bool, r *http.Request, h handler) answer {
 	return o.lieOnPage(r, *a)
 }
 
-// broken answers in the place of what cannot answer; nil: nothing is broken.
+// broken returns the answer of a fault that replaces Ory's answer, or nil.
 func (o *Ory) broken(admin bool, r *http.Request) *answer {
 	if f, _, ok := strikes(o, func(f Lying) bool { return f.Route.concerns(r) }); ok {
 		if a := told(f.Answer, r); a != nil {
@@ -263,7 +265,7 @@ func (o *Ory) broken(admin bool, r *http.Request) *answer {
 	return nil
 }
 
-// told returns a lie, nil where the truth is wanted.
+// told returns the answer of a Lying fault, or nil if Ory shall answer.
 func told(lie Answer, r *http.Request) *answer {
 	w := httptest.NewRecorder()
 	lied := false
@@ -312,7 +314,7 @@ func withoutTable(f TableBroken, r *http.Request) *answer {
 	return &a
 }
 
-// between is the moment between the reading and the writing of an identity.
+// between runs the faults that come between the read and the write of an identity.
 func (o *Ory) between(id string) {
 	if f, _, ok := strikes(o, func(SlowWrites) bool { return true }); ok {
 		o.sleep(nil, f.Wait)
@@ -332,7 +334,7 @@ func (o *Ory) between(id string) {
 	}
 }
 
-// sleep ends early with the request, if there is one, and with the fake.
+// sleep returns early if the request ends or the fake closes. r may be nil.
 func (o *Ory) sleep(r *http.Request, d time.Duration) {
 	var gone <-chan struct{}
 	if r != nil {

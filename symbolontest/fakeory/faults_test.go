@@ -41,12 +41,12 @@ func TestLies(t *testing.T) {
 		ids  int
 		fail bool
 	}{{fakeory.EmptyPage, 0, false}, {fakeory.NoLink, 0, true}, {fakeory.LoopLink, 2, true}, {fakeory.LostRows, 3, false}, {fakeory.CutPage, 0, true}} {
-		mend := s.Break(fakeory.HostileListing{Kind: c.lie})
+		repair := s.Break(fakeory.HostileListing{Kind: c.lie})
 		ids, err := list(s.Ory)
 		if (err != nil) != c.fail || len(ids) > 3 {
 			t.Errorf("lie %d: %d identities, %v", c.lie, len(ids), err)
 		}
-		mend()
+		repair()
 	}
 	if ids, err := list(s.Ory); len(ids) != 5 || err != nil {
 		t.Errorf("mended: %d identities, %v", len(ids), err)
@@ -67,7 +67,7 @@ func TestRacingWriter(t *testing.T) {
 			t.Fatal(err)
 		}
 		if body, _, _ := s.GetIdentity(t.Context(), id); !strings.Contains(string(body), `"state":"active"`) {
-			t.Errorf("the ban was not undone: %s", body)
+			t.Errorf("the racing PATCH did not overwrite the state: %s", body)
 		}
 		var paths []string
 		for _, r := range s.Requests() {
@@ -86,12 +86,12 @@ func TestBrokenAnswers(t *testing.T) {
 	s := newStage(t, fakeory.V1, fakeory.Hooks{})
 	id := s.make(made("broken@x.example", ""))
 	s.Break(fakeory.Dropped{Times: 1, Route: "GET /admin/identities/*"})
-	if _, _, err := s.GetIdentity(t.Context(), id); err != nil { // net/http asks a second time on its own
+	if _, _, err := s.GetIdentity(t.Context(), id); err != nil { // net/http sends the request again by itself
 		t.Error(err)
 	}
 	s.Break(fakeory.CutBody{Times: 1, Route: "/admin/identities/*", Bytes: 5})
 	if _, _, err := s.GetIdentity(t.Context(), id); err == nil {
-		t.Error("a cut body came whole")
+		t.Error("a cut body was received in full")
 	}
 	s.Break(fakeory.Failing{Times: 1, Status: 503})
 	if _, status, _ := s.GetIdentity(t.Context(), id); status != 503 {
@@ -126,20 +126,20 @@ func TestNetworkLimits(t *testing.T) {
 		expect(t, want, "", "PATCH", o.AdminURL+"/admin/identities/"+id, `[{"op":"add","path":"/metadata_public/id","value":"1"}]`)
 	}
 	defer o.Break(fakeory.RacingWriter{Times: 1, Write: func(string) { write(429) }})()
-	write(200) // and another one meanwhile
+	write(200) // a second write at the same time
 }
 
 func TestLostHooks(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t, exchangeResponse{Status: 200, Body: json.RawMessage(`{}`)})
 	s := newStage(t, fakeory.V26, fakeory.Hooks{Registration: []fakeory.Hook{{URL: to.URL + "/link", Ignore: true}}})
-	mend := s.Break(fakeory.LostHooks{URL: "/link"})
+	repair := s.Break(fakeory.LostHooks{URL: "/link"})
 	s.signUp()
 	s.WaitHooks()
 	if len(to.sent) != 0 {
-		t.Error("a lost hook came")
+		t.Error("a lost hook was received")
 	}
-	mend()
+	repair()
 	if _, err := s.Register(t.Context(), "b@x.example", password, "B"); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestLostHooks(t *testing.T) {
 	}
 }
 
-// What hooks.Actions prints for a kratos.yml is read and carried out.
+// TestHooksOfActions runs the hooks that hooks.Actions prints for a kratos.yml.
 func TestHooksOfActions(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t, exchangeResponse{Status: 200, Body: json.RawMessage(`{}`)})

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// flow is a self-service form. It stays good after a submit: one flow can make
-// several identities.
+// flow is a self-service form. It can be submitted again: one registration flow can
+// create several identities.
 type flow struct {
 	kind, id, form, csrf string
 	issued               time.Time
@@ -43,7 +43,8 @@ func (o *Ory) beginFlow(r *http.Request) answer {
 	return good(http.StatusOK, o.show(f, "choose_method", nil, ""))
 }
 
-// show is the flow as its form: messages lie on the fields that they name.
+// show returns the flow as JSON. A message whose pointer names a field is put at this
+// field.
 func (o *Ory) show(f *flow, state string, messages []fieldMessages, email string) map[string]any {
 	ui := map[string]any{"action": o.action(f), "method": "POST"}
 	on := map[string][]message{}
@@ -114,7 +115,7 @@ func (o *Ory) nodes(f *flow) []map[string]any {
 	return append(traits, csrf, submit)
 }
 
-// submission reads a form; the answer says why there is none.
+// submission decodes a submitted form, or returns the answer that refuses it.
 func (o *Ory) submission(r *http.Request) (f *flow, s submitted, refused *answer) {
 	o.data.mu.Lock()
 	f = o.data.flows[r.URL.Query().Get("flow")]
@@ -130,7 +131,7 @@ func (o *Ory) submission(r *http.Request) (f *flow, s submitted, refused *answer
 	return f, s, nil
 }
 
-// refuse answers a form that is to be filled in again.
+// refuse returns the form with an error message.
 func (o *Ory) refuse(f *flow, pointer string, id int, text string) answer {
 	return good(http.StatusBadRequest, o.show(f, "choose_method",
 		[]fieldMessages{{Pointer: pointer, Messages: []message{{ID: id, Text: text, Type: "error"}}}}, ""))
@@ -152,7 +153,7 @@ func disabled(id string) answer {
 		Details: map[string]any{"identity_id": id}, Message: "identity is disabled"})
 }
 
-// hookContext is what Jsonnet gets.
+// hookContext is the ctx of the Jsonnet function of a hook.
 func (o *Ory) hookContext(r *http.Request, f *flow, s submitted, state string, i identity) map[string]any {
 	shown := o.show(f, state, nil, "")
 	shown["transient_payload"] = map[string]any{}
@@ -191,7 +192,7 @@ func (o *Ory) submitRegistration(r *http.Request) answer {
 	if failure := o.before(r.Context(), hooks, i, hookCtx); failure != nil {
 		return o.hookRefused(f, failure, strings.Join(i.identifiers(), ""))
 	}
-	if r.Context().Err() != nil { // the person went away: what a hook agreed to is lost
+	if r.Context().Err() != nil { // the client closed the connection after the hook had agreed
 		return answer{}
 	}
 	i.SchemaURL = o.schemaURL()
@@ -199,7 +200,7 @@ func (o *Ory) submitRegistration(r *http.Request) answer {
 		return o.taken(f)
 	}
 	if i.State != "active" {
-		return disabled(i.ID) // and the other hooks do not run
+		return disabled(i.ID) // the hooks after the registration are not called
 	}
 	if failure := o.after(r.Context(), hooks, hookCtx); failure != nil {
 		return o.hookRefused(f, failure, "")
@@ -211,7 +212,7 @@ func (o *Ory) submitRegistration(r *http.Request) answer {
 	return o.signIn(f, newSession(r, *i), done)
 }
 
-// signIn gives a token to a native application and a cookie to a browser.
+// signIn stores the session. A native application gets a token, a browser gets a cookie.
 func (o *Ory) signIn(f *flow, session session, done map[string]any) answer {
 	o.data.keep(session)
 	done["session"] = session
@@ -243,7 +244,7 @@ func (o *Ory) submitLogin(r *http.Request) answer {
 	case i.State != "active":
 		return disabled(i.ID)
 	}
-	shown := i.clone() // what a parse hook changes is shown and never stored
+	shown := i.clone() // changes by a parse hook are shown and not stored
 	session := newSession(r, i)
 	hookCtx := func() map[string]any {
 		c := o.hookContext(r, f, s, "choose_method", i.clone())
@@ -260,7 +261,8 @@ func (o *Ory) submitLogin(r *http.Request) answer {
 	return o.signIn(f, session, map[string]any{"continue_with": nil})
 }
 
-// submitSettings writes the whole identity as it was when the form came in.
+// submitSettings writes the whole identity, which was read before the hooks ran. Changes
+// in between are lost.
 func (o *Ory) submitSettings(r *http.Request) answer {
 	f, s, refused := o.submission(r)
 	if refused != nil {
@@ -277,7 +279,7 @@ func (o *Ory) submitSettings(r *http.Request) answer {
 		if err := o.setTraits(&i, s.Traits); err != nil {
 			return o.refuse(f, "#/traits/email", 4000001, err.Error())
 		}
-		i.StateChangedAt = nil // as in every Kratos so far
+		i.StateChangedAt = nil // all known versions of Kratos do this
 	}
 	hookCtx := func() map[string]any {
 		c := o.hookContext(r, f, s, "success", i.clone())
@@ -306,8 +308,8 @@ func (o *Ory) submitSettings(r *http.Request) answer {
 	return good(http.StatusOK, done)
 }
 
-// withoutChange shows the state_changed_at that a profile form has emptied as null,
-// as Ory does until the identity is read anew; then the key is missing.
+// withoutChange shows an empty state_changed_at as null. Ory shows null until the
+// identity is read again; then it leaves the key out.
 func withoutChange(i identity) any {
 	if i.StateChangedAt != nil {
 		return i.forPeople()

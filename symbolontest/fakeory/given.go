@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// PutIdentity stores an identity as it is written, in the form in which the admin API
-// shows it, and in the place of the one with its ID. A test chooses by it what no API
-// lets anybody choose: the ID, times, a state. Neither traits nor metadata are
-// checked. Whatever is missing has Ory's default, a random ID among them.
+// PutIdentity stores an identity in the JSON form of the admin API. It replaces an
+// identity with the same ID. A test can choose values that no API of Ory accepts: the ID,
+// the times, any state. Traits and metadata are not checked. Missing fields get Ory's
+// defaults, and a missing ID is random.
 func (o *Ory) PutIdentity(document any) (id string) {
 	text, ok := document.(json.RawMessage)
 	if !ok {
@@ -24,7 +24,7 @@ func (o *Ory) PutIdentity(document any) (id string) {
 	i.ID = strings.ToLower(i.ID)
 	i.MetadataPublic, i.MetadataAdmin = orNull(i.MetadataPublic), orNull(i.MetadataAdmin)
 	var traits struct{ Email string }
-	_ = json.Unmarshal(i.Traits, &traits) // any form is right
+	_ = json.Unmarshal(i.Traits, &traits) // traits may have any JSON type
 	if i.Credentials == nil && traits.Email != "" {
 		i.Credentials = map[string]credential{"password": {Type: "password", Identifiers: []string{strings.ToLower(traits.Email)}}}
 	}
@@ -46,20 +46,20 @@ func (d *data) put(i *identity) {
 	d.claim(i)
 }
 
-// Session is a session of the test's choice, see [Ory.PutSession].
+// Session is a session for [Ory.PutSession].
 type Session struct {
-	ID         string // random by default
+	ID         string // defaults to a random one
 	IdentityID string
-	Token      string // random by default
-	Cookie     string // the value of a session cookie that counts as well; empty: none
-	AAL        string // "aal1" by default
+	Token      string // defaults to a random one
+	Cookie     string // the value of a session cookie; empty: no cookie
+	AAL        string // defaults to "aal1"
 	Revoked    bool
-	IssuedAt   time.Time // now by default
-	ExpiresAt  time.Time // a day after IssuedAt by default
+	IssuedAt   time.Time // defaults to now
+	ExpiresAt  time.Time // defaults to a day after IssuedAt
 }
 
-// PutSession stores a session of an identity, in the place of the one with its ID, and
-// returns it with its defaults.
+// PutSession stores a session of an identity and returns it with its defaults. It
+// replaces a session with the same ID.
 func (o *Ory) PutSession(s Session) Session {
 	if s.ID == "" {
 		s.ID = newID()

@@ -13,12 +13,13 @@ import (
 	"time"
 )
 
-// Hooks are the webhooks of a project, each list in its order. Ory calls none for
-// what the admin API does.
+// Hooks are the webhooks of a project. Each list is called in its order. Ory calls no
+// hook for requests to the admin API.
 type Hooks struct {
 	Registration, Login, Settings, Verification []Hook
 
-	// WithoutSession leaves the `session` hook out: who registers is not signed in.
+	// WithoutSession leaves out Ory's `session` hook. A registration then creates no
+	// session.
 	WithoutSession bool
 }
 
@@ -28,31 +29,34 @@ type Hook struct {
 	Method string // defaults to POST
 	Header http.Header
 
-	// Body makes what is sent from Ory's context: flow, identity, request_headers and
-	// so on. nil sends all of it, session cookies included. An error is what a Jsonnet
-	// error is in Ory: the hook fails and is not called. ErrCancel skips the call.
+	// Body builds the request body from Ory's context (flow, identity, request_headers
+	// and so on). If it returns an error, the hook fails and is not called, as after a
+	// Jsonnet error. ErrCancel skips the hook without a failure. nil sends the whole
+	// context, with the session cookies.
 	Body func(ctx json.RawMessage) ([]byte, error)
 
-	// Parse calls the hook before the identity is stored, when its ID is the nil UUID.
-	// It may then refuse, or change the identity by a 200 with {"identity":{…}}. Any
-	// other 2xx is not read, and a 200 that is not a JSON object ends the registration.
+	// Parse calls the hook before the identity is stored, while its ID is the nil UUID.
+	// The hook may refuse the registration, or change the identity by a 200 with
+	// {"identity":{…}}. The body of another 2xx is ignored. A 200 with a body other than
+	// a JSON object ends the registration.
 	Parse bool
 
-	// Ignore does not wait for the answer.
+	// Ignore calls the hook in the background and ignores its answer.
 	Ignore bool
 
-	// WithoutIDs leaves Ory's request and trigger ID headers out
-	// (emit_analytics_event: false).
+	// WithoutIDs leaves out Ory's headers with the request and trigger ID, as
+	// emit_analytics_event: false does.
 	WithoutIDs bool
 }
 
-// ErrCancel is Jsonnet's `error "cancel"`: the hook is not called and has not failed.
+// ErrCancel is Jsonnet's `error "cancel"`. The hook is not called, and this is no
+// failure.
 var ErrCancel = errors.New("cancel")
 
-// hookFailure is why a form is refused.
+// hookFailure is the reason why a hook refused a form.
 type hookFailure struct {
 	answer   answer
-	messages []fieldMessages // of a parse hook that refused
+	messages []fieldMessages // from a parse hook
 }
 
 type fieldMessages struct {
@@ -67,7 +71,7 @@ type message struct {
 	Context map[string]any `json:"context,omitempty"`
 }
 
-// before calls the parse hooks of a flow in their order. Each may change i.
+// before calls the parse hooks of a flow. Each of them may change i.
 func (o *Ory) before(ctx context.Context, hooks []Hook, i *identity, hookCtx func() map[string]any) *hookFailure {
 	for _, h := range hooks {
 		if !h.Parse {
@@ -87,7 +91,7 @@ func (o *Ory) before(ctx context.Context, hooks []Hook, i *identity, hookCtx fun
 	return nil
 }
 
-// parsed reads the answer of a parse hook.
+// parsed applies the answer of a parse hook to i.
 func (o *Ory) parsed(i *identity, status int, body []byte) *hookFailure {
 	if status != http.StatusOK && status < 300 {
 		return nil
@@ -118,7 +122,7 @@ func (o *Ory) parsed(i *identity, status int, body []byte) *hookFailure {
 		return nil
 	}
 	if given.State != "" {
-		i.State = given.State // stored as it is, whatever it says
+		i.State = given.State // Ory stores any text here
 	}
 	if given.SchemaID != "" {
 		i.SchemaID = given.SchemaID
@@ -141,7 +145,7 @@ func (o *Ory) parsed(i *identity, status int, body []byte) *hookFailure {
 	return nil
 }
 
-// unmarshal fails in the words of the generation: V1 reads a stream.
+// unmarshal returns the error text of the generation. V1 uses a json.Decoder.
 func (o *Ory) unmarshal(body []byte, into any) error {
 	if o.config.Generation == V1 {
 		return json.NewDecoder(bytes.NewReader(body)).Decode(into)
@@ -153,8 +157,8 @@ func hookError(err error) answer {
 	return failed(http.StatusBadRequest, errorBody{Code: http.StatusInternalServerError, Message: err.Error()})
 }
 
-// after calls the other hooks in their order, those that are ignored in the
-// background. The first that fails ends it.
+// after calls the hooks that are not parse hooks, and stops at the first failure. Hooks
+// with Ignore run in the background.
 func (o *Ory) after(ctx context.Context, hooks []Hook, hookCtx func() map[string]any) *hookFailure {
 	for _, h := range hooks {
 		if h.Parse {
@@ -181,8 +185,8 @@ func (o *Ory) after(ctx context.Context, hooks []Hook, hookCtx func() map[string
 
 const hookAttempts = 3
 
-// send calls one hook, up to three times as Kratos does. Status 0 without an error:
-// the call was lost on command.
+// send calls one hook, up to three times as Kratos does. Status 0 without an error means
+// that a LostHooks fault lost the call.
 func (o *Ory) send(ctx context.Context, h Hook, hookCtx map[string]any) (status int, body []byte, err error) {
 	sent := encode(hookCtx)
 	if h.Body != nil {

@@ -14,7 +14,7 @@ import (
 
 func bodyOf(r *http.Request) []byte {
 	var b bytes.Buffer
-	_, _ = b.ReadFrom(r.Body) // in memory
+	_, _ = b.ReadFrom(r.Body) // the body is in memory, so there is no error
 	return b.Bytes()
 }
 
@@ -34,7 +34,7 @@ func (o *Ory) createIdentity(r *http.Request) answer {
 			Message: "The resource could not be created due to a conflict"})
 	}
 	shown := i.clone()
-	for name, c := range shown.Credentials { // as Ory answers it, not as it is stored
+	for name, c := range shown.Credentials { // Ory's answer has zero times here, unlike its row
 		c.CreatedAt, c.UpdatedAt = time.Time{}, time.Time{}
 		shown.Credentials[name] = c
 	}
@@ -47,7 +47,7 @@ func externalOf(body []byte) string {
 	var n struct {
 		ExternalID string `json:"external_id"`
 	}
-	_ = json.Unmarshal(body, &n) // the strict reader complains
+	_ = json.Unmarshal(body, &n) // strict reports this error
 	return n.ExternalID
 }
 
@@ -77,8 +77,8 @@ func (o *Ory) deleteIdentity(r *http.Request) answer {
 	return noContent()
 }
 
-// putIdentity replaces what it is given and erases the metadata and the external_id
-// that it is not.
+// putIdentity replaces the fields in the body. It deletes metadata and external_id if the
+// body leaves them out.
 func (o *Ory) putIdentity(r *http.Request) answer {
 	var n newIdentity
 	if err := json.Unmarshal(bodyOf(r), &n); err != nil {
@@ -117,8 +117,8 @@ func (i *identity) setState(state string) {
 	}
 }
 
-// save writes an identity as an admin's write does, with the marks it leaves in
-// this generation, or says why not.
+// save stores an identity and changes its times as an admin's write does in this
+// generation. If it cannot, it returns the error answer and false.
 func (o *Ory) save(i *identity) (answer, bool) {
 	o.touch(i)
 	switch err := o.data.update(i); {
@@ -130,8 +130,7 @@ func (o *Ory) save(i *identity) (answer, bool) {
 	return answer{}, true
 }
 
-// touch moves updated_at where a Kratos of this generation does: V1 never, but for
-// its credentials'.
+// touch changes updated_at. V1 changes it only on credentials, never on the identity.
 func (o *Ory) touch(i *identity) {
 	if o.config.Generation == V26 {
 		i.UpdatedAt = now()
@@ -151,8 +150,8 @@ type patchOp struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// patchIdentity reads the identity, changes it and writes all of it back, without a
-// lock and without a version, as Ory does: a write that came between is undone.
+// patchIdentity reads the identity, changes it and writes all of it back, without a lock
+// and without a version. A write by somebody else in between is lost. Ory does the same.
 func (o *Ory) patchIdentity(r *http.Request) answer {
 	body := bodyOf(r)
 	i, ok := o.data.get(r.PathValue("id"))
@@ -178,7 +177,7 @@ func (o *Ory) patchIdentity(r *http.Request) answer {
 	return good(http.StatusOK, shown.forAdmin(true))
 }
 
-// patched returns the document after the operations.
+// patched applies the operations to the identity as a JSON document.
 func (o *Ory) patched(i identity, ops []patchOp) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(encode(i.forAdmin(true))))
 	d.UseNumber()
@@ -211,8 +210,8 @@ func denied(path string) bool {
 	return false
 }
 
-// operate carries out one operation. A replace of what is not there adds it, and
-// parents that are missing or null are made.
+// operate applies one operation. A replace of a missing key adds it. Missing parents and
+// parents that are null become objects.
 func (o *Ory) operate(doc map[string]any, op patchOp) error {
 	keys := strings.Split(op.Path, "/")
 	if len(keys) < 2 || keys[0] != "" {
@@ -305,8 +304,8 @@ func jsonKind(v any) string {
 	return "number"
 }
 
-// apply takes over what a PATCH may change. Roots that Ory does not know are
-// dropped, external_id among them in V1.
+// apply copies the fields that a PATCH may change. Unknown fields are dropped. For V1
+// external_id is unknown.
 func (o *Ory) apply(i *identity, doc map[string]any) (answer, bool) {
 	var next struct {
 		ExternalID string          `json:"external_id"`

@@ -12,13 +12,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// HooksFromKratos reads the webhooks for sign-up and sign-in by password out of a
-// kratos.yml or a part of one, such as `symbolon actions print --for kratos.yml`
-// writes. Bodies are Jsonnet in base64:// URLs and run as Ory runs them.
+// HooksFromKratos reads the webhooks of sign-up and sign-in by password from a kratos.yml
+// or a part of it, such as the output of `symbolon actions print --for kratos.yml`.
+// Jsonnet bodies in base64:// URLs are evaluated as Ory does.
 //
-// As in Ory, a method's own list switches the flow's global list off, and a parse
-// hook in the global list of registration or settings is never called, without a
-// word.
+// As in Ory, a method with its own list of hooks does not use the global list. A parse
+// hook in the global list of registration or settings is never called, and Ory reports no
+// error.
 func HooksFromKratos(config []byte) (Hooks, error) {
 	var file struct {
 		SelfService struct {
@@ -116,7 +116,7 @@ func (y yamlHook) webhook() (Hook, error) {
 	h := Hook{URL: c.URL, Method: c.Method, Header: http.Header{}, Parse: c.Response.Parse, Ignore: c.Response.Ignore,
 		WithoutIDs: c.Events != nil && !*c.Events}
 	if h.Parse && h.Ignore {
-		return h, fmt.Errorf("hook %s: Ory refuses ignore beside parse", c.URL)
+		return h, fmt.Errorf("hook %s: Ory refuses ignore together with parse", c.URL)
 	}
 	for name, value := range c.Headers {
 		h.Header.Set(name, value)
@@ -132,13 +132,13 @@ func (y yamlHook) webhook() (Hook, error) {
 	encoded, ok := strings.CutPrefix(c.Body, "base64://")
 	snippet, err := base64.StdEncoding.DecodeString(encoded)
 	if !ok || err != nil {
-		return h, fmt.Errorf("hook %s: its body is no base64:// URL, the only kind that the fake reads", c.URL)
+		return h, fmt.Errorf("hook %s: its body is not a base64:// URL, and the fake reads no other URL", c.URL)
 	}
 	h.Body = Jsonnet(string(snippet))
 	return h, nil
 }
 
-// Jsonnet makes the body of a hook from a Jsonnet function(ctx), as Ory does.
+// Jsonnet returns a Hook.Body that evaluates a Jsonnet function(ctx), as Ory does.
 func Jsonnet(snippet string) func(ctx json.RawMessage) ([]byte, error) {
 	return func(ctx json.RawMessage) ([]byte, error) {
 		vm := jsonnet.MakeVM()

@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// Bucket is a counter of Ory Network that several endpoints share.
+// Bucket is a rate limit counter of Ory Network. Several endpoints share one.
 type Bucket string
 
-// Ory Network's buckets, by Ory's names.
 const (
 	AdminLow    Bucket = "kratos-admin-low"    // writes of identities, deletes of sessions
 	AdminMedium Bucket = "kratos-admin-medium" // listings, look-ups by external_id, sessions
@@ -23,19 +22,20 @@ const (
 	PublicLow   Bucket = "kratos-public-low"   // submits of login, registration and settings
 )
 
-// Limit is how many requests a bucket lets through; 0: any number.
+// Limit is the number of requests that a bucket allows. 0 means no limit.
 type Limit struct{ PerSecond, PerMinute int }
 
-// Limits are those of a project. Buckets that are missing have none.
+// Limits are the limits of a project. A missing bucket has no limit.
 type Limits map[Bucket]Limit
 
-// ProductionLimits are those of a Production project in its production environment
-// (Ory's published table of June 2026).
+// ProductionLimits are the limits of a Production project in its production environment,
+// from the table that Ory published in June 2026.
 func ProductionLimits() Limits {
 	return Limits{AdminLow: {8, 175}, AdminMedium: {5, 90}, AdminHigh: {5, 80}, PublicHigh: {57, 1400}, PublicLow: {5, 60}}
 }
 
-// limiter counts in windows of a second and a minute and keeps writes apart.
+// limiter counts requests in windows of a second and a minute. It also refuses writes at
+// the same time.
 type limiter struct {
 	mu      sync.Mutex
 	limits  Limits
@@ -65,7 +65,8 @@ func bucketOf(r *http.Request) Bucket {
 	return AdminMedium
 }
 
-// admit lets a request through, until done is called, or answers 429.
+// admit either answers 429, or lets a request in. The caller calls done after the
+// request.
 func (l *limiter) admit(network bool, r *http.Request) (refused *answer, done func()) {
 	if !network {
 		return nil, func() {}
@@ -101,7 +102,7 @@ func (l *limiter) admit(network bool, r *http.Request) (refused *answer, done fu
 	}
 }
 
-// count counts a request; the caller holds the lock.
+// count counts a request. The caller holds the lock.
 func (l *limiter) count(b Bucket) *answer {
 	limit, ok := l.limits[b]
 	if !ok {
@@ -143,7 +144,7 @@ func (l *limiter) window(b Bucket) *window {
 	return w
 }
 
-// mark adds Network's headers: what is left of the minute.
+// mark adds Ory Network's headers with the rest of the minute's limit.
 func (l *limiter) mark(r *http.Request, a *answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,8 +157,8 @@ func (l *limiter) mark(r *http.Request, a *answer) {
 	limitHeaders(a.header, limit.PerMinute, limit.PerMinute-w.inMinute, time.Until(w.minute.Add(time.Minute)))
 }
 
-// tooMany is the answer 429. Its body is not captured from Ory Network: only the
-// status and the headers are documented.
+// tooMany is a 429. Ory documents only the status and the headers, so the body is
+// invented.
 func tooMany(limit, remaining int, reset time.Duration) answer {
 	a := failed(http.StatusTooManyRequests, errorBody{Message: "The request was rate limited"})
 	limitHeaders(a.header, limit, remaining, reset)
@@ -170,7 +171,7 @@ func limitHeaders(h http.Header, limit, remaining int, reset time.Duration) {
 	h.Set("X-Ratelimit-Reset", strconv.Itoa(int(math.Ceil(max(0, reset.Seconds())))))
 }
 
-// lieOnPage changes a page of identities on command.
+// lieOnPage applies a HostileListing to a page.
 func (o *Ory) lieOnPage(r *http.Request, a answer) answer {
 	if r.Method != http.MethodGet || r.URL.Path != "/admin/identities" || a.status != http.StatusOK {
 		return a

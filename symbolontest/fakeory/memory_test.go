@@ -18,13 +18,13 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// bubble is a fake in memory, in a bubble whose clock is its own.
+// bubble is a fake in memory in a synctest bubble.
 type bubble struct {
 	*testing.T
 	*fakeory.Ory
 	client *ory.Client
-	hooks  atomic.Int64 // received
-	id     string       // of an identity
+	hooks  atomic.Int64 // number of received hooks
+	id     string       // ID of an identity
 }
 
 func inBubble(t *testing.T, config fakeory.Config, test func(b *bubble)) {
@@ -43,7 +43,7 @@ func inBubble(t *testing.T, config fakeory.Config, test func(b *bubble)) {
 	})
 }
 
-// status is that of an answer to GET /admin/identities/b.id.
+// status returns the status of GET /admin/identities/b.id.
 func (b *bubble) status() (int, error) {
 	_, status, err := b.GetIdentity(b.Context(), b.id)
 	return status, err
@@ -55,15 +55,15 @@ func (b *bubble) patch(op string) error {
 
 const ban = `[{"op":"replace","path":"/state","value":"inactive"}]`
 
-// TestFaultsInMemory: every fault strikes a fake without ports as it does one on ports,
-// and takes its time by the bubble's clock.
+// TestFaultsInMemory checks that every fault works without ports as it does with ports,
+// and that waits follow the bubble's clock.
 func TestFaultsInMemory(t *testing.T) {
 	const note = `[{"op":"add","path":"/metadata_public/id","value":"1"}]`
 	took := func(b *bubble, want time.Duration, do func()) {
 		b.Helper()
 		began := time.Now()
 		if do(); time.Since(began) != want {
-			b.Errorf("it took %s, want %s", time.Since(began), want)
+			b.Errorf("the answer took %s, want %s", time.Since(began), want)
 		}
 	}
 	tests := map[string]struct {
@@ -93,7 +93,7 @@ func TestFaultsInMemory(t *testing.T) {
 				b.Error(err)
 			}
 			if text, _, _ := b.GetIdentity(b.Context(), b.id); !strings.Contains(string(text), "inactive") {
-				b.Errorf("it was not done: %s", text)
+				b.Errorf("the request was not carried out: %s", text)
 			}
 		}},
 		"CutBody": {fakeory.CutBody{Bytes: 5}, func(b *bubble) {
@@ -117,7 +117,7 @@ func TestFaultsInMemory(t *testing.T) {
 				b.Errorf("whoami %d", status)
 			}
 			if err := b.client.Ready(b.Context()); err == nil {
-				b.Error("it is ready")
+				b.Error("readiness answered 200")
 			}
 		}},
 		"TableBroken": {fakeory.TableBroken{}, func(b *bubble) {
@@ -135,7 +135,7 @@ func TestFaultsInMemory(t *testing.T) {
 				b.Error(err)
 			}
 			if text, _, _ := b.GetIdentity(b.Context(), b.id); !strings.Contains(string(text), `"state":"active"`) {
-				b.Errorf("the ban was not undone: %s", text)
+				b.Errorf("the racing PATCH did not overwrite the state: %s", text)
 			}
 		}},
 		"LostHooks": {fakeory.LostHooks{Times: 1}, func(b *bubble) {
@@ -152,7 +152,7 @@ func TestFaultsInMemory(t *testing.T) {
 		"HostileListing": {fakeory.HostileListing{Kind: fakeory.CutPage}, func(b *bubble) {
 			for _, err := range b.client.Identities(b.Context(), ory.ListOptions{}) {
 				if err == nil {
-					b.Error("a cut page was believed")
+					b.Error("a cut page was accepted")
 				}
 			}
 		}},
@@ -170,9 +170,9 @@ func TestFaultsInMemory(t *testing.T) {
 					test.check(b)
 					return
 				}
-				mend := b.Break(test.fault)
+				repair := b.Break(test.fault)
 				test.check(b)
-				mend()
+				repair()
 				if status, err := b.status(); status != 200 || err != nil {
 					b.Errorf("mended: %d, %v", status, err)
 				}
@@ -181,7 +181,8 @@ func TestFaultsInMemory(t *testing.T) {
 	}
 }
 
-// TestLie: a lie is told in both forms, word for word, and may leave the truth alone.
+// TestLie checks that a lie is sent unchanged in both forms, and that Answer may leave
+// the answer to Ory.
 func TestLie(t *testing.T) {
 	t.Parallel()
 	for name, memory := range map[string]bool{"on ports": false, "in memory": true} {
@@ -193,16 +194,16 @@ func TestLie(t *testing.T) {
 				text, status, err := o.GetIdentity(t.Context(), id)
 				return status, string(text), err
 			}
-			mend := o.Lie("GET /admin/identities/*", fakeory.Says(200, "text/html", "<html>"))
+			repair := o.Lie("GET /admin/identities/*", fakeory.Says(200, "text/html", "<html>"))
 			if status, text, err := get(); status != 200 || text != "<html>" || err != nil {
 				t.Error(status, text, err)
 			}
-			mend()
-			mend = o.Lie("", func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+			repair()
+			repair = o.Lie("", func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
 			if _, _, err := get(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 				t.Error(err)
 			}
-			mend()
+			repair()
 			asked := 0
 			defer o.Lie("/admin/identities/*", func(http.ResponseWriter, *http.Request) bool { asked++; return false })()
 			if status, text, err := get(); status != 200 || !strings.Contains(text, id) || err != nil || asked != 1 {
@@ -215,7 +216,8 @@ func TestLie(t *testing.T) {
 	}
 }
 
-// TestPut: identities and sessions of the test's choice, which end by the bubble's clock.
+// TestPut checks identities and sessions with values of the test's choice. Sessions
+// expire by the bubble's clock.
 func TestPut(t *testing.T) {
 	inBubble(t, fakeory.Config{}, func(b *bubble) {
 		if b.id != "1d000000-0000-4000-8000-000000000001" {
@@ -252,12 +254,13 @@ func TestPut(t *testing.T) {
 			b.Errorf("%d identities", n)
 		}
 		if _, err := (&http.Client{Transport: b.Ory}).Get("http://elsewhere/"); err == nil { //nolint:noctx // it is not sent
-			b.Error("an address of nobody's answered")
+			b.Error("an unknown address answered")
 		}
 	})
 }
 
-// TestLimitsInMemory: the windows of the rate limits follow the bubble's clock.
+// TestLimitsInMemory checks that the windows of the rate limits follow the bubble's
+// clock.
 func TestLimitsInMemory(t *testing.T) {
 	inBubble(t, fakeory.Config{Network: true, Limits: fakeory.Limits{fakeory.AdminHigh: {PerMinute: 1}}}, func(b *bubble) {
 		for n, want := range []int{200, 429, 200} {

@@ -12,10 +12,10 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// The methods in this file do over HTTP what those of [symbolontest.Kratos] do, under
-// the same names: a test that uses no more runs on either.
+// The methods in this file have the names of the methods of [symbolontest.Kratos] and
+// send the same requests. A test that uses only these methods can run against either.
 
-// Register signs somebody up as a native application does. A refusal is a
+// Register signs a person up as a native application does. A refusal is a
 // *[symbolontest.KratosError].
 func (o *Ory) Register(ctx context.Context, email, password, name string) (*symbolontest.Person, error) {
 	flow, err := o.RegisterFlow(ctx)
@@ -25,18 +25,19 @@ func (o *Ory) Register(ctx context.Context, email, password, name string) (*symb
 	return o.Submit(ctx, flow, email, password, name)
 }
 
-// RegisterFlow begins a registration and returns the flow's ID.
+// RegisterFlow creates a registration flow and returns its ID.
 func (o *Ory) RegisterFlow(ctx context.Context) (flowID string, err error) {
 	return o.begin(ctx, "registration", nil)
 }
 
-// Submit submits a registration flow; any number of times, as Ory lets people.
+// Submit submits a registration flow. As in Ory, it may be called several times for one
+// flow.
 func (o *Ory) Submit(ctx context.Context, flowID, email, password, name string) (*symbolontest.Person, error) {
 	return o.submit(ctx, "registration", flowID, email, password, map[string]any{
 		"method": "password", "password": password, "traits": map[string]any{"email": email, "name": name}})
 }
 
-// Login signs somebody in with a new session.
+// Login signs a person in and creates a new session.
 func (o *Ory) Login(ctx context.Context, email, password string) (*symbolontest.Person, error) {
 	flow, err := o.begin(ctx, "login", nil)
 	if err != nil {
@@ -46,7 +47,7 @@ func (o *Ory) Login(ctx context.Context, email, password string) (*symbolontest.
 		"method": "password", "password": password, "identifier": email})
 }
 
-// LoginBrowser signs somebody in and returns the session cookie.
+// LoginBrowser signs a person in and returns the session cookie.
 func (o *Ory) LoginBrowser(ctx context.Context, email, password string) (*http.Cookie, error) {
 	person, err := o.Login(ctx, email, password)
 	if err != nil {
@@ -55,23 +56,23 @@ func (o *Ory) LoginBrowser(ctx context.Context, email, password string) (*http.C
 	return &http.Cookie{Name: o.config.Cookie, Value: encodeCookie(person.Token)}, nil
 }
 
-// Logout ends the session of a token.
+// Logout revokes the session of a token.
 func (o *Ory) Logout(ctx context.Context, token string) error {
 	_, _, err := o.do(ctx, http.MethodDelete, o.PublicURL+"/self-service/logout/api", map[string]any{"session_token": token}, nil, http.StatusNoContent)
 	return err
 }
 
-// Whoami returns the answer to a session token, whatever its status.
+// Whoami returns whoami's answer for a session token, with any status.
 func (o *Ory) Whoami(ctx context.Context, token string) (json.RawMessage, int, error) {
 	return o.do(ctx, http.MethodGet, o.PublicURL+"/sessions/whoami", nil, http.Header{"X-Session-Token": {token}}, 0)
 }
 
-// ChangeTraits submits the settings form of whose token it is.
+// ChangeTraits submits the settings form of the person with this session token.
 func (o *Ory) ChangeTraits(ctx context.Context, token string, traits any) error {
 	return o.settings(ctx, token, map[string]any{"method": "profile", "traits": traits})
 }
 
-// ChangePassword does so for the password.
+// ChangePassword submits the settings form with a new password.
 func (o *Ory) ChangePassword(ctx context.Context, token, password string) error {
 	return o.settings(ctx, token, map[string]any{"method": "password", "password": password})
 }
@@ -86,13 +87,13 @@ func (o *Ory) settings(ctx context.Context, token string, form any) error {
 	return err
 }
 
-// CreateIdentity makes an identity by the admin API.
+// CreateIdentity creates an identity by the admin API.
 func (o *Ory) CreateIdentity(ctx context.Context, body any) (id string, err error) {
 	text, _, err := o.do(ctx, http.MethodPost, o.AdminURL+"/admin/identities", body, nil, http.StatusCreated)
 	return idOf(text), err
 }
 
-// GetIdentity returns the admin API's answer about an identity, whatever its status.
+// GetIdentity returns the admin API's answer for an identity, with any status.
 func (o *Ory) GetIdentity(ctx context.Context, id string) (json.RawMessage, int, error) {
 	return o.do(ctx, http.MethodGet, o.identityURL(id), nil, nil, 0)
 }
@@ -109,21 +110,21 @@ func (o *Ory) DeleteIdentity(ctx context.Context, id string) error {
 	return err
 }
 
-// CountIdentities counts them all. It asks nobody.
+// CountIdentities returns the number of identities. It sends no request.
 func (o *Ory) CountIdentities(context.Context) (int, error) {
 	o.data.mu.Lock()
 	defer o.data.mu.Unlock()
 	return len(o.data.identities), nil
 }
 
-// HasIdentity reports whether the identity exists. It asks nobody, so that no fault
-// strikes.
+// HasIdentity reports whether the identity exists. It sends no request, so no fault can
+// affect it.
 func (o *Ory) HasIdentity(id string) bool {
 	_, ok := o.data.get(id)
 	return ok
 }
 
-// RequireSecondFactor gives an identity a second factor, so that whoami says 403 to
+// RequireSecondFactor gives an identity a second factor, so that whoami answers 403 to
 // its sessions.
 func (o *Ory) RequireSecondFactor(id string) {
 	o.data.mu.Lock()
@@ -133,8 +134,8 @@ func (o *Ory) RequireSecondFactor(id string) {
 	}
 }
 
-// Verify verifies the e-mail address of an identity, as a click in a mail does, and
-// calls the hooks of the verification flow.
+// Verify verifies the e-mail address of an identity, as a click on the link in a mail
+// does. It calls the hooks of the verification flow.
 func (o *Ory) Verify(ctx context.Context, id string) error {
 	i, ok := o.data.get(id)
 	if !ok {
@@ -166,7 +167,7 @@ func (o *Ory) identityURL(id string) string {
 
 func idOf(text []byte) string {
 	var v struct{ ID string }
-	_ = json.Unmarshal(text, &v) // our own answer
+	_ = json.Unmarshal(text, &v) // this package made the answer, so it is valid
 	return v.ID
 }
 
@@ -199,7 +200,8 @@ func (o *Ory) submit(ctx context.Context, kind, flowID, email, password string, 
 	return p, nil
 }
 
-// do asks the fake itself. want is the status that is no error; 0: any.
+// do sends a request to the fake. Another status than want is an error. want 0 accepts
+// any status.
 func (o *Ory) do(ctx context.Context, verb, target string, in any, header http.Header, want int) (json.RawMessage, int, error) {
 	var body io.Reader
 	if in != nil {

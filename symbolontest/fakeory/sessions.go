@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// session is what Ory stores of one; the keys are in Ory's order.
+// session is a session as Ory stores it. The keys are in Ory's order.
 type session struct {
 	ID              string    `json:"id"`
 	Active          bool      `json:"active"`
@@ -40,7 +40,7 @@ type device struct {
 
 const lifespan = 24 * time.Hour
 
-// newSession makes a session that is not kept yet.
+// newSession creates a session. keep stores it.
 func newSession(r *http.Request, i identity) session {
 	t := time.Now().UTC()
 	s := session{ID: newID(), Active: true, ExpiresAt: t.Add(lifespan), AuthenticatedAt: t, IssuedAt: t, AAL: "aal1",
@@ -50,7 +50,7 @@ func newSession(r *http.Request, i identity) session {
 	return s
 }
 
-// keep stores a session; it is no session of somebody who was deleted meanwhile.
+// keep stores a session. It does not store it if the identity was deleted meanwhile.
 func (d *data) keep(s session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -68,7 +68,7 @@ func secret(n int) string {
 	return strings.ReplaceAll(newID()+newID(), "-", "")[:n]
 }
 
-// dropSessions removes the rows; the caller holds the lock.
+// dropSessions deletes the rows of an identity's sessions. The caller holds the lock.
 func (d *data) dropSessions(of string) int {
 	ids := d.sessionsOf[of]
 	for _, id := range ids {
@@ -79,7 +79,7 @@ func (d *data) dropSessions(of string) int {
 	return len(ids)
 }
 
-// session returns a copy and the identity.
+// session returns copies of a session and of its identity.
 func (d *data) session(id string) (session, identity, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -98,7 +98,7 @@ func (o *Ory) getSession(r *http.Request) answer {
 	return good(http.StatusOK, s.expanded(r, i))
 }
 
-// expanded shows what expand asks for and nothing else.
+// expanded returns the session with only the fields that the expand parameters name.
 func (s session) expanded(r *http.Request, i identity) session {
 	expand := r.URL.Query()["expand"]
 	s.Active = s.Active && time.Now().Before(s.ExpiresAt)
@@ -111,8 +111,8 @@ func (s session) expanded(r *http.Request, i identity) session {
 	return s
 }
 
-// listSessions gives the sessions of everybody. Only page_size, page_token, active
-// and expand are played, and the token is the ID of the last session.
+// listSessions lists the sessions of all identities. It knows only page_size, page_token,
+// active and expand. The page token is the ID of the last session of the page before.
 func (o *Ory) listSessions(r *http.Request) answer {
 	q := r.URL.Query()
 	size, a := o.pageSize(q)
@@ -143,8 +143,8 @@ func (o *Ory) listSessions(r *http.Request) answer {
 	return page
 }
 
-// sessionsOf lists one identity's sessions, newest first, with the identity as this
-// listing shows it: no addresses, no schema URL.
+// sessionsOf lists one identity's sessions, newest first. As in Ory, the identity in this
+// listing has no addresses and no schema URL.
 func (o *Ory) sessionsOf(r *http.Request) answer {
 	id, active := strings.ToLower(r.PathValue("id")), r.URL.Query().Get("active")
 	o.data.mu.Lock()
@@ -173,7 +173,7 @@ func (o *Ory) sessionsOf(r *http.Request) answer {
 	return a
 }
 
-// revokeSession ends one session and keeps its row.
+// revokeSession revokes one session and keeps its row.
 func (o *Ory) revokeSession(r *http.Request) answer {
 	o.data.mu.Lock()
 	defer o.data.mu.Unlock()
@@ -187,7 +187,7 @@ func (o *Ory) revokeSession(r *http.Request) answer {
 	return a
 }
 
-// deleteSessionsOf removes the rows of all of an identity's sessions.
+// deleteSessionsOf deletes the rows of all sessions of an identity.
 func (o *Ory) deleteSessionsOf(r *http.Request) answer {
 	o.data.mu.Lock()
 	defer o.data.mu.Unlock()
@@ -202,8 +202,8 @@ func unauthorized() answer {
 		Message: "The request could not be authorized"})
 }
 
-// whoami tries one credential: X-Session-Token, else a cookie that can be decoded,
-// else the bearer.
+// whoami uses one credential: X-Session-Token, else a cookie that can be decoded, else
+// the bearer token.
 func (o *Ory) whoami(r *http.Request) answer {
 	s, i, junk, ok := o.authenticate(r)
 	switch {
@@ -213,14 +213,15 @@ func (o *Ory) whoami(r *http.Request) answer {
 		return o.aal2Required()
 	}
 	a := good(http.StatusOK, s)
-	if junk { // Kratos looks at the cookie once more before it answers
+	if junk { // Kratos reads the cookie once more before it answers
 		a = internal("securecookie: the value is not valid")
 	}
 	a.header["X-Kratos-Authenticated-Identity-Id"] = []string{i.ID}
 	return a
 }
 
-// authenticate also reports a session cookie that cannot be decoded.
+// authenticate returns the session of the request. junk reports a session cookie that
+// cannot be decoded.
 func (o *Ory) authenticate(r *http.Request) (s session, i identity, junk, ok bool) {
 	token := r.Header.Get("X-Session-Token")
 	if cookie, err := r.Cookie(o.config.Cookie); err == nil {
@@ -256,7 +257,8 @@ func (o *Ory) aal2Required() answer {
 
 const cookieMark = "fakeory|"
 
-// encodeCookie hides a session token as Ory's cookie does, in the same alphabet and padding, without its cipher.
+// encodeCookie encodes a session token with the alphabet and padding of Ory's cookie, but
+// without its cipher.
 func encodeCookie(token string) string {
 	return base64.URLEncoding.EncodeToString([]byte(cookieMark + token))
 }

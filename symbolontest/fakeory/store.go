@@ -14,8 +14,8 @@ import (
 
 const nilUUID = "00000000-0000-0000-0000-000000000000"
 
-// identity is a whole row as Ory writes it: state, credentials and addresses
-// included. The keys are in Ory's order.
+// identity is a row of Ory's database, with credentials and addresses. The keys are in
+// Ory's order.
 type identity struct {
 	ID             string                `json:"id"`
 	ExternalID     string                `json:"external_id,omitempty"`
@@ -33,7 +33,7 @@ type identity struct {
 	UpdatedAt      time.Time             `json:"updated_at"`
 	OrganizationID *string               `json:"organization_id"`
 
-	password     string // in clear; empty: nobody signs in with it
+	password     string // in clear text; empty: nobody can sign in with it
 	secondFactor bool
 }
 
@@ -56,19 +56,19 @@ type address struct {
 	UpdatedAt  time.Time  `json:"updated_at"`
 }
 
-// data is the database. Every access holds mu, and nothing else is held for longer:
-// what reads and later writes does so without a lock between, as Ory does.
+// data is the database. mu guards one access. A read followed by a write has no lock in
+// between, as in Ory.
 type data struct {
 	mu         sync.Mutex
 	identities map[string]*identity
-	ids        []string // of identities
-	sorted     bool     // ids are in order
+	ids        []string // of all identities
+	sorted     bool     // ids is sorted
 	emails     map[string]string
 	external   map[string]string
 	sessions   map[string]*session
-	tokens     map[string]string   // token to session
-	cookies    map[string]string   // cookie to token, of sessions that a test put there
-	sessionsOf map[string][]string // identity to sessions
+	tokens     map[string]string   // token to session ID
+	cookies    map[string]string   // cookie to token, for sessions of PutSession
+	sessionsOf map[string][]string // identity ID to session IDs
 	flows      map[string]*flow
 }
 
@@ -78,12 +78,12 @@ func newData() data {
 		flows: map[string]*flow{}}
 }
 
-// errTaken says that another identity has the address or the external_id.
+// errTaken means that another identity has the address or the external_id.
 var errTaken = errors.New("taken")
 
 var errGone = errors.New("the identity does not exist")
 
-// get returns a copy.
+// get returns a copy of an identity.
 func (d *data) get(id string) (identity, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +115,7 @@ func (d *data) insertLocked(i *identity) error {
 	return nil
 }
 
-// stamp gives new addresses and credentials an ID and times.
+// stamp gives an ID and times to new addresses and credentials.
 func stamp(i *identity, t time.Time) {
 	for _, list := range [][]address{i.Verifiable, i.Recovery} {
 		for n := range list {
@@ -132,8 +132,8 @@ func stamp(i *identity, t time.Time) {
 	}
 }
 
-// update writes a whole row over the present one, whatever happened to that since
-// it was read.
+// update replaces the whole row. It does not check whether the row changed since the
+// caller read it.
 func (d *data) update(i *identity) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -173,7 +173,7 @@ func (d *data) drop(i *identity) {
 	d.dropSessions(i.ID)
 }
 
-// order makes ids sorted.
+// order sorts ids.
 func (d *data) order() {
 	if !d.sorted {
 		slices.Sort(d.ids)
@@ -209,7 +209,7 @@ func (d *data) release(i *identity) {
 
 func (i *identity) identifiers() []string { return i.Credentials["password"].Identifiers }
 
-// clone shares only what is never changed in place.
+// clone copies everything that is changed in place.
 func (i *identity) clone() identity {
 	c := *i
 	c.Verifiable, c.Recovery = slices.Clone(i.Verifiable), slices.Clone(i.Recovery)
@@ -222,7 +222,7 @@ func (i *identity) clone() identity {
 	return c
 }
 
-// The views of an identity: the admin API shows metadata_admin, a person's own
+// There are two views of an identity. The admin API shows metadata_admin. A person's own
 // session and the hooks do not.
 
 func (i identity) forAdmin(credentials bool) identity {
@@ -240,8 +240,8 @@ func (i identity) forPeople() identity {
 	return i
 }
 
-// setTraits checks traits against the one schema and derives from them what Ory
-// derives: the identifier and the addresses. Addresses that stay keep their row.
+// setTraits checks the traits against the schema. It sets the identifier and the
+// addresses from them, as Ory does. An unchanged address keeps its row.
 func (o *Ory) setTraits(i *identity, traits json.RawMessage) error {
 	email, err := o.checkTraits(traits)
 	if err != nil {
@@ -262,8 +262,8 @@ func (o *Ory) setTraits(i *identity, traits json.RawMessage) error {
 	return nil
 }
 
-// keepVerified takes over the addresses of an import or a parse hook that say that
-// they are verified and are in the traits; others are dropped.
+// keepVerified marks an address as verified if an import or a parse hook says so and the
+// traits have the address. Other addresses are ignored.
 func keepVerified(i *identity, given []address) {
 	for _, a := range given {
 		for n := range i.Verifiable {
@@ -277,7 +277,8 @@ func keepVerified(i *identity, given []address) {
 	}
 }
 
-// checkTraits is the schema of symbolontest's Kratos: email and, if wished, name.
+// checkTraits checks against the schema of symbolontest's Kratos: email, and an optional
+// name.
 func (o *Ory) checkTraits(traits json.RawMessage) (email string, err error) {
 	var fields map[string]any
 	if err := json.Unmarshal(traits, &fields); err != nil || fields == nil {
@@ -332,7 +333,7 @@ func isNull(doc json.RawMessage) bool {
 	return len(doc) == 0 || bytes.Equal(doc, []byte("null"))
 }
 
-// orNull keeps JSON, and nothing of a null.
+// orNull returns nil for a JSON null.
 func orNull(doc json.RawMessage) json.RawMessage {
 	if isNull(doc) {
 		return nil
@@ -340,12 +341,12 @@ func orNull(doc json.RawMessage) json.RawMessage {
 	return doc
 }
 
-// now has the microseconds that Ory stores.
+// now is rounded to microseconds, because Ory stores them so.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func ptr[T any](v T) *T { return &v }
 
-// newID is a random UUID, as Ory's are: version 4.
+// newID returns a random UUID of version 4, as Ory does.
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])

@@ -15,8 +15,8 @@ const (
 )
 
 // RoundTrip answers a request to PublicURL or AdminURL in the caller's goroutine and
-// without a socket, whether the fake has ports or not. Every fault strikes as on a
-// port: a dropped connection is an error, a cut body ends with [io.ErrUnexpectedEOF].
+// without a socket, also if the fake has ports. Faults work as on a port: a dropped
+// connection is an error, and a cut body ends with [io.ErrUnexpectedEOF].
 func (o *Ory) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch origin := r.URL.Scheme + "://" + r.URL.Host; origin {
 	case o.PublicURL:
@@ -31,16 +31,16 @@ func (o *Ory) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// Transport has a handler answer in the caller's goroutine and without a socket, as an
-// Ory in memory does. With it as [Config].HookTransport an application in the same
-// test receives the webhooks.
+// Transport returns a transport that calls a handler in the caller's goroutine, without a
+// socket. As [Config].HookTransport it sends the webhooks to an application in the same
+// test.
 func Transport(h http.Handler) http.RoundTripper { return transport{h} }
 
 type transport struct{ handler http.Handler }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return roundTrip(t.handler, r) }
 
-// roundTrip returns what a client would see of a handler's answer.
+// roundTrip returns the response that a client would get from the handler.
 func roundTrip(h http.Handler, r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer func() { _ = r.Body.Close() }()
@@ -58,7 +58,7 @@ func roundTrip(h http.Handler, r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if aborted && !recorded.Flushed {
-		return nil, io.EOF // as net/http says of a connection that ends before the answer
+		return nil, io.EOF // net/http returns EOF if a connection ends before the answer
 	}
 	response := recorded.Result()
 	response.Request = r
@@ -70,7 +70,7 @@ func roundTrip(h http.Handler, r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// asReceived is a client's request as a server would see it.
+// asReceived converts a client's request into a request as a server receives it.
 func asReceived(r *http.Request) (*http.Request, error) {
 	target := r.URL.RequestURI()
 	u, err := url.ParseRequestURI(target)
@@ -91,7 +91,7 @@ func asReceived(r *http.Request) (*http.Request, error) {
 	return received, nil
 }
 
-// serve reports whether the handler broke the connection off.
+// serve reports whether the handler broke the connection.
 func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool) {
 	defer func() {
 		if v := recover(); v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
@@ -104,7 +104,7 @@ func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool
 	return false
 }
 
-// cut is the end of a body that is shorter than promised.
+// cut is the rest of a body that is shorter than its Content-Length.
 type cut struct{}
 
 func (cut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -1,5 +1,6 @@
-// Package cmdtest is what tests of several packages of the program share: secrets that must
-// not show up anywhere, a small Kratos, databases. Nothing but tests imports it.
+// Package cmdtest is shared by the tests of the program's packages. It has secrets that
+// must not appear in any output, a small fake Kratos, and databases. Only tests import
+// it.
 package cmdtest
 
 import (
@@ -22,16 +23,16 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// Secrets of the tests. Each is a canary: it must not show up anywhere.
+// The secrets of the tests. They are canaries, which must not appear in any output.
 const (
 	Secret = "cAnArY-7f3kQ9vZx2LmN8pRt5WyB1sDg4HjU6oE"
 	Key    = "cAnArY-Kq8Zr3VnX5cTm1WbY7fJp2LsGd9HtE4uA"
 )
 
-// Password is everybody's.
+// Password is the password of all people.
 const Password = "correct horse battery staple"
 
-// Env has a secret, and what else a test needs.
+// Env returns an environment with a secret and these pairs.
 func Env(pairs ...string) map[string]string {
 	m := map[string]string{"SYMBOLON_SECRET": Secret}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -40,14 +41,14 @@ func Env(pairs ...string) map[string]string {
 	return m
 }
 
-// OnBoth runs a test on SQLite and on Postgres, each time in an empty database.
+// OnBoth runs a test on SQLite and on Postgres, each with an empty database.
 func OnBoth(t *testing.T, f func(t *testing.T, database string)) {
 	for _, d := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 		t.Run(string(d), func(t *testing.T) { f(t, NewDatabase(t, d)) })
 	}
 }
 
-// NewDatabase makes an empty database, as the configuration names it.
+// NewDatabase creates an empty database and returns its address for the configuration.
 func NewDatabase(t *testing.T, d sqlstore.Dialect) string {
 	t.Helper()
 	if d == sqlstore.Postgres {
@@ -56,8 +57,8 @@ func NewDatabase(t *testing.T, d sqlstore.Dialect) string {
 	return "sqlite://" + filepath.Join(t.TempDir(), "symbolon.db")
 }
 
-// Eventually waits for three minutes: on a machine that does much else a process alone may
-// take many seconds to start.
+// Eventually waits for up to three minutes, because on a busy machine the start of a
+// process alone may take many seconds.
 func Eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -65,10 +66,10 @@ func Eventually(t *testing.T, what string, is func() bool) {
 			return
 		}
 	}
-	t.Fatalf("it never came that %s", what)
+	t.Fatalf("not true after three minutes: %s", what)
 }
 
-// OpenDB opens a database as the configuration names it.
+// OpenDB opens a database by its address in the configuration.
 func OpenDB(t *testing.T, database string) *sql.DB {
 	t.Helper()
 	driver, dsn := "pgx", database
@@ -83,7 +84,7 @@ func OpenDB(t *testing.T, database string) *sql.DB {
 	return db
 }
 
-// Exec runs statements that have to succeed.
+// Exec runs statements, which must succeed.
 func Exec(t *testing.T, db *sql.DB, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -93,7 +94,7 @@ func Exec(t *testing.T, db *sql.DB, texts ...string) {
 	}
 }
 
-// ReadFile reads a file that has to be there.
+// ReadFile reads a file, which must exist.
 func ReadFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -103,7 +104,7 @@ func ReadFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// Ask sends a request to a handler as a program on this machine would.
+// Ask sends a request to a handler as a program on this machine does.
 func Ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://127.0.0.1:4461"+path, strings.NewReader(body))
 	if body != "" {
@@ -117,7 +118,7 @@ func Ask(h http.Handler, method, path, body string, header ...string) *httptest.
 	return w
 }
 
-// SignIn lets a person make a first request to the public side, and returns the user's ID.
+// SignIn sends a person's first request to the public side, and returns the user's ID.
 func SignIn(t *testing.T, public http.Handler, token string) string {
 	t.Helper()
 	w := Ask(public, "GET", "/auth", "", "X-Session-Token", token)
@@ -127,27 +128,27 @@ func SignIn(t *testing.T, public http.Handler, token string) string {
 	return w.Header().Get("X-User-Id")
 }
 
-// Buffer is a buffer that many goroutines write to.
+// Buffer is a buffer for several goroutines.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-// Write is io.Writer's.
+// Write implements io.Writer.
 func (s *Buffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
-// String is all that was written.
+// String returns the whole content.
 func (s *Buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
 }
 
-// WholeEvidence wants an erasure to have come to its end, with the evidence of every step.
+// WholeEvidence checks that an erasure is done, with the evidence of every step.
 func WholeEvidence(t *testing.T, at symbolon.ErasureStep, evidence []symbolon.ErasureNote) {
 	t.Helper()
 	var steps []string

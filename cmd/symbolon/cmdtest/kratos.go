@@ -9,7 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// Kratos is a fake Ory whose identities and sessions have IDs that a test knows.
+// Kratos is a fake Ory. The tests know the IDs of its identities and sessions.
 type Kratos struct {
 	*fakeory.Ory
 	t      *testing.T
@@ -17,12 +17,12 @@ type Kratos struct {
 	repair func()   // ends the outage
 }
 
-// StartKratos starts a Kratos without identities.
+// StartKratos starts a fake without identities.
 func StartKratos(t *testing.T) *Kratos {
 	return &Kratos{Ory: fakeory.Start(t, fakeory.Config{Generation: fakeory.V26}), t: t, repair: func() {}}
 }
 
-// Add makes the n-th identity, and a session with the token.
+// Add creates the n-th identity, and a session with the token.
 func (k *Kratos) Add(n int) (id, token string) {
 	id = k.PutIdentity(map[string]any{"id": fmt.Sprintf("1d000000-0000-4000-8000-%012d", n), "created_at": "2025-01-02T03:04:05Z",
 		"traits": map[string]any{"email": fmt.Sprintf("cAnArY%d@example.com", n)}})
@@ -32,7 +32,7 @@ func (k *Kratos) Add(n int) (id, token string) {
 	return id, s.Token
 }
 
-// Set changes a field of an identity; without a key and a value it deletes the identity.
+// Set changes a field of an identity. Without a key and a value it deletes the identity.
 func (k *Kratos) Set(id, key string, value any) {
 	k.t.Helper()
 	if value == nil && key == "" {
@@ -47,7 +47,7 @@ func (k *Kratos) Set(id, key string, value any) {
 	k.PutIdentity(document)
 }
 
-// SetDown makes every request fail, or ends that.
+// SetDown starts or ends an outage, in which every request fails.
 func (k *Kratos) SetDown(down bool) {
 	k.repair()
 	k.repair = func() {}
@@ -62,7 +62,7 @@ func (k *Kratos) SignOut(token string) {
 	k.must(k.Logout(k.t.Context(), token))
 }
 
-// SignIn gives every identity a session of that time.
+// SignIn gives every identity a session from this time.
 func (k *Kratos) SignIn(at time.Time) {
 	for _, id := range k.people {
 		k.PutSession(fakeory.Session{IdentityID: id, IssuedAt: at})

@@ -12,16 +12,16 @@ import (
 	"modernc.org/sqlite"
 )
 
-// BeTheProgram is set for the processes that tests start: the test binary of the program
-// is the program itself then.
+// BeTheProgram is set for processes that tests start. The test binary then runs as the
+// program.
 const BeTheProgram = "SYMBOLON_TEST_IS_THE_PROGRAM"
 
-// DieAtWrite is set for a child that kills itself at its n-th write to SQLite: right
-// before a row is changed, or right before a transaction is committed. -1 only counts:
-// the number is printed to the error output.
+// DieAtWrite makes a child kill itself at its n-th write to SQLite, right before a row is
+// changed or a transaction is committed. -1 only counts the writes and prints their
+// number to standard error.
 const DieAtWrite = "SYMBOLON_TEST_DIES_AT_WRITE"
 
-// ArmWrites does what DieAtWrite says, in the child.
+// ArmWrites carries out DieAtWrite in the child.
 func ArmWrites() {
 	at, err := strconv.ParseInt(os.Getenv(DieAtWrite), 10, 64)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Template makes tokens as one of Ory's tokenizer templates does.
+// Template makes tokens as a tokenizer template of Ory does.
 type Template struct {
 	Key    *ecdsa.PrivateKey
 	signer jose.Signer
-	Public string // the file with its public half
+	Public string // the file with the public key
 }
 
-// NewTemplate makes a template whose public key is published already.
+// NewTemplate returns a template whose public key is published.
 func NewTemplate(t *testing.T) *Template {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -49,7 +49,7 @@ func (p *Template) Publish(t *testing.T, key any) {
 	}
 }
 
-// Token is one of the session that [Kratos] has for an identity.
+// Token returns a token of the session that [Kratos] has for an identity.
 func (p *Template) Token(t *testing.T, identity string) string {
 	t.Helper()
 	now := time.Now()

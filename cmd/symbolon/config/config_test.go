@@ -18,7 +18,7 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// load reads a configuration from text, or none at all from "".
+// load reads a configuration from text. "" means no file.
 func load(t *testing.T, text string, env Environ) (*Config, []Fault, error) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	if c.Database != "sqlite://symbolon.db" || c.Serve.Admin != "127.0.0.1:4461" || c.Auth.MaxStale != 10*time.Second {
-		t.Errorf("the defaults of the design are gone: %+v", c)
+		t.Errorf("wrong defaults: %+v", c)
 	}
 }
 
@@ -109,8 +109,7 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// TestEveryKeyByEnvironment sets each key by its variable, over a file that says
-// something else.
+// TestEveryKeyByEnvironment sets each key by its variable, over a file with other values.
 func TestEveryKeyByEnvironment(t *testing.T) {
 	values := map[string]string{
 		"SYMBOLON_ORY_PUBLIC_URL": "http://kratos:4433", "SYMBOLON_ORY_ADMIN_URL": "http://kratos:4434",
@@ -173,10 +172,10 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	})
 	for name := range values {
 		if !slices.Contains(paths, name) {
-			t.Errorf("%s is no key", name)
+			t.Errorf("%s is not a key", name)
 		}
 	}
-	const instead = 2 // create_url and create_secret: where they are, there is no table; TestCreateKeys
+	const instead = 2 // create_url and create_secret cannot be set with a table; see TestCreateKeys
 	if len(paths) != len(values)+instead {
 		t.Errorf("%d keys, %d tested", len(paths), len(values)+instead)
 	}
@@ -223,7 +222,7 @@ sreve: {}
 	}
 	for _, f := range c.faults {
 		if f.path != "secret" && !strings.Contains(f.where, "symbolon.yaml line") {
-			t.Errorf("%s does not say where it is", f)
+			t.Errorf("%s does not name its place", f)
 		}
 	}
 }
@@ -246,7 +245,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"a secret that everybody may read", "secret: " + cmdtest.Secret, 0o644, "chmod 600"},
 		{"a password in the DSN", "secret: ${SYMBOLON_SECRET}\ndatabase: postgres://u:pw@h/d", 0o644, "chmod 600"},
-		{"a secret that nobody else may read", "secret: " + cmdtest.Secret, 0o600, ""},
+		{"a secret that only the owner may read", "secret: " + cmdtest.Secret, 0o600, ""},
 		{"no secret in the file", "secret: ${SYMBOLON_SECRET}\nserve: {public: ':0'}", 0o644, ""},
 		{"a trailing slash", "ory: {public_url: http://127.0.0.1:4433/}", 0o600, "slash"},
 	} {
@@ -268,10 +267,10 @@ func TestWarnings(t *testing.T) {
 func TestConfigFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, _, err := Load("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*cli.UsageError)) {
-		t.Errorf("a file that was named must exist: %v", err)
+		t.Errorf("a missing file must be an error: %v", err)
 	}
 	if _, _, err := Load(t.TempDir(), cmdtest.Env()); err == nil {
-		t.Error("a folder is no file")
+		t.Error("a folder was accepted as a file")
 	}
 	big := filepath.Join(t.TempDir(), "big.yaml")
 	if err := os.WriteFile(big, []byte("a: "+strings.Repeat("x", 10<<20)), 0o600); err != nil {
@@ -290,13 +289,13 @@ func TestHiddenIsHidden(t *testing.T) {
 		for _, v := range []any{h, &h, c, *c, []Hidden{h}, struct{ H Hidden }{h}} {
 			got := fmt.Sprintf(verb, v)
 			if strings.Contains(strings.ToLower(got), strings.ToLower(cmdtest.Secret)) || strings.Contains(strings.ToLower(got), fmt.Sprintf("%x", cmdtest.Secret)) {
-				t.Errorf("%s of %T shows it: %s", verb, v, got)
+				t.Errorf("%s of %T shows the secret: %s", verb, v, got)
 			}
 		}
 	}
 }
 
-// TestCreateKeys: the keys of an application that makes its users itself, by a file
+// TestCreateKeys sets the keys for an application that makes its users itself, by a file
 // and by the environment.
 func TestCreateKeys(t *testing.T) {
 	const url, one, two = "http://app:3000/internal/users", "whsec_F6LMPaZ4GZbXTWuR9ZEHUZ9QfnlpFKtl", "whsec_k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e"
@@ -325,13 +324,14 @@ func TestCreateKeys(t *testing.T) {
 	}
 }
 
-// TestAdoptConfig: the policy on e-mail is refused where it could not be kept.
+// TestAdoptConfig checks that adopt.verified_email is refused if the configuration cannot
+// support it.
 func TestAdoptConfig(t *testing.T) {
 	const on = "SYMBOLON_ADOPT_VERIFIED_EMAIL"
 	good := []string{on, "true", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "verified", "SYMBOLON_ORY_ADMIN_URL", "http://127.0.0.1:4434"}
 	for _, test := range []struct {
 		more []string
-		want string // part of a fault; empty: none
+		want string // part of a fault; empty: no fault
 	}{
 		{nil, ""},
 		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", ""}, "adopt.verified_column: adopt.verified_email needs"},

@@ -16,7 +16,7 @@ func eachLeafPair(a, b *Config, f func(path string, a, b any)) {
 	eachLeaf(reflect.ValueOf(a).Elem(), "", func(path string, v reflect.Value) { f(path, v.Interface(), other[path]) })
 }
 
-// TestExampleConfig: symbolon.example.yaml is the defaults, every key of them.
+// TestExampleConfig checks that symbolon.example.yaml has every key with its default.
 func TestExampleConfig(t *testing.T) {
 	text, err := os.ReadFile("../symbolon.example.yaml")
 	if err != nil {

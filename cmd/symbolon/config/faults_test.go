@@ -11,9 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
-// TestConfigFaults is row C of the bad-input catalogue: each file keeps the
-// program from starting, names the key, and shows nothing of what may be secret.
-// jwtBut is a section auth.jwt that is right but for one key.
+// jwtBut is a section auth.jwt that is valid except for one key.
 func jwtBut(wrong string) string {
 	out := "auth:\n  jwt:\n"
 	for _, line := range []string{"jwks: https://keys.example/jwks.json", "issuer: https://ory.example/", "audience: notes"} {
@@ -24,13 +22,15 @@ func jwtBut(wrong string) string {
 	return out + "    " + wrong + "\n"
 }
 
+// TestConfigFaults is row C of the bad-input catalogue: each file prevents the start, and
+// the error names the key and has no secret.
 func TestConfigFaults(t *testing.T) {
 	const good = "secret: ${SYMBOLON_SECRET}\n"
 	for _, test := range []struct {
 		name, text string
-		path, says string // of one of the faults
+		path, says string // of one fault
 	}{
-		// The file.
+		// The file as a whole.
 		{"empty", " ", "", "empty"},
 		{"only comments", "# nothing\n", "", "empty"},
 		{"tab", "ory:\n\tpublic_url: http://h\n", "", "tab"},
@@ -57,7 +57,7 @@ func TestConfigFaults(t *testing.T) {
 		{"unknown key", "ory: {public_uri: x}\n", "ory.public_uri", "did you mean public_url"},
 		{"unknown key, far off", "ory: {certificates: x}\n", "ory.certificates", "there is public_url, admin_url"},
 		{"a key of later", "feeds: {every: 10m}\n", "feeds", "no such key"},
-		{"a pause that is none", "reconcile: {every: 10ms}\n", "reconcile.every", "between 1s and 168h"},
+		{"a pause that is too short", "reconcile: {every: 10ms}\n", "reconcile.every", "between 1s and 168h"},
 		{"a secret as a key", cmdtest.Secret + ": x\n", "…", "no such key"},
 		{"duplicate key", "ory: {project: a, project: b}\n", "ory.project", "twice"},
 		{"duplicate section", "ory: {}\nory: {}\n", "ory", "twice"},
@@ -69,7 +69,7 @@ func TestConfigFaults(t *testing.T) {
 		{"text is a boolean", "ory: {project: yes, cookie: true}\n", "ory.cookie", "quotes"},
 		{"text is a list", "secret: [a]\n", "secret", "text"},
 		{"text is a mapping", "secret: {a: b}\n", "secret", "text"},
-		{"text is nothing", "ory: {project: }\n", "ory.project", "no value"},
+		{"text is null", "ory: {project: }\n", "ory.project", "no value"},
 		{"text is null", "secret: null\n", "secret", "no value"},
 		{"text is ~", "secret: ~\n", "secret", "no value"},
 		{"boolean is text", "ory: {edge_cache: \"true\"}\n", "ory.edge_cache", "true or false"},
@@ -83,10 +83,10 @@ func TestConfigFaults(t *testing.T) {
 		{"duration is a word", "auth: {max_stale: soon}\n", "auth.max_stale", "duration"},
 		{"list is text", "previous_secrets: abc\n", "previous_secrets", "list"},
 		{"list of lists", "previous_secrets: [[a]]\n", "previous_secrets[0]", "text"},
-		{"list with nothing", "previous_secrets: [null]\n", "previous_secrets[0]", "text"},
+		{"list with null", "previous_secrets: [null]\n", "previous_secrets[0]", "text"},
 		{"map is text", "users: {columns: abc}\n", "users.columns", "mapping"},
 		{"map of lists", "users: {columns: {a: [b]}}\n", "users.columns.a", "text"},
-		{"map with nothing", "users: {columns: {a: }}\n", "users.columns.a", "text"},
+		{"map with null", "users: {columns: {a: }}\n", "users.columns.a", "text"},
 
 		// ${ENV}.
 		{"variable missing", "secret: ${NOT_SET}\n", "secret", "NOT_SET is not set"},
@@ -96,7 +96,7 @@ func TestConfigFaults(t *testing.T) {
 		{"no name", "secret: ${}\n", "secret", "name of an environment variable"},
 		{"with a default", "secret: ${A:-b}\n", "secret", "name of an environment variable"},
 
-		// Secrets and keys.
+		// The secret and the keys.
 		{"no secret", "ory: {project: a}\n", "secret", "missing"},
 		{"short secret", "secret: abc\n", "secret", "at least 32 bytes"},
 		{"sample secret", "secret: PLEASE-CHANGE-ME-I-AM-VERY-INSECURE\n", "secret", "sample"},
@@ -131,7 +131,7 @@ func TestConfigFaults(t *testing.T) {
 		{"project", good + "ory: {project: \"a b\"}\n", "ory.project", "word"},
 		{"no project", good + "ory: {project: \"\"}\n", "ory.project", "word"},
 
-		// Our own.
+		// Symbolon's own addresses.
 		{"address without a port", good + "serve: {public: localhost}\n", "serve.public", "host:port"},
 		{"port 99999", good + "serve: {public: \":99999\"}\n", "serve.public", "host:port"},
 		{"port by name", good + "serve: {public: \":http\"}\n", "serve.public", "host:port"},
@@ -196,16 +196,16 @@ func TestConfigFaults(t *testing.T) {
 		{"create_secret of the documentation", good + "users: {create_url: \"http://app/users\", create_secret: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}\n", "users.create_secret[0]", "can be guessed"},
 		{"create_secret without an application", good + "users: {create_secret: [whsec_abc]}\n", "users.create_secret", "no effect"},
 
-		// How bonds end, and what is compared.
+		// What happens to a row when a link ends, and reconcile.
 		{"on_identity_deleted", good + "users: {on_identity_deleted: erase}\n", "users.on_identity_deleted", "one of keep, deactivate, anonymise, delete"},
 		{"on_identity_deleted in capitals", good + "users: {on_identity_deleted: Delete}\n", "users.on_identity_deleted", "one of keep"},
 		{"on_identity_deleted is a boolean", good + "users: {on_identity_deleted: true}\n", "users.on_identity_deleted", "quotes"},
-		{"on_identity_deleted is nothing", good + "users: {on_identity_deleted: }\n", "users.on_identity_deleted", "no value"},
+		{"on_identity_deleted is null", good + "users: {on_identity_deleted: }\n", "users.on_identity_deleted", "no value"},
 		{"deactivate without a column for it", good + "users: {table: people, on_identity_deleted: deactivate, columns: {email: traits.email}}\n", "users.on_identity_deleted", "needs a column"},
 		{"release_columns is text", good + "users: {release_columns: email}\n", "users.release_columns", "list"},
 		{"release_columns is a mapping", good + "users: {release_columns: {email: true}}\n", "users.release_columns", "list"},
 		{"release_columns of SQL", good + "users: {release_columns: [\"email; drop table users\"]}\n", "users.release_columns[0]", "the column's name"},
-		{"release_columns of nothing", good + "users: {release_columns: [email, \"\"]}\n", "users.release_columns[1]", "the column's name"},
+		{"release_columns with an empty name", good + "users: {release_columns: [email, \"\"]}\n", "users.release_columns[1]", "the column's name"},
 		{"release_columns of 64 letters", good + "users: {release_columns: [" + strings.Repeat("a", 64) + "]}\n", "users.release_columns[0]", "the column's name"},
 		{"releasing the identity", good + "users: {release_columns: [ory_identity_id]}\n", "users.release_columns[0]", "writes this column itself"},
 		{"releasing the key", good + "users: {release_columns: [email, id]}\n", "users.release_columns[1]", "writes this column itself"},
@@ -226,12 +226,12 @@ func TestConfigFaults(t *testing.T) {
 		{"a pause of a month", good + "reconcile: {every: 720h}\n", "reconcile.every", "between 1s and 168h"},
 		{"a pause of days", good + "reconcile: {every: 1d}\n", "reconcile.every", "duration"},
 		{"load is a number", good + "reconcile: {load: 10}\n", "reconcile.load", "quotes"},
-		{"load below nothing", good + "reconcile: {load: -10%}\n", "reconcile.load", "between 1% and 100%"},
+		{"negative load", good + "reconcile: {load: -10%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load without end", good + "reconcile: {load: Inf%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load of two signs", good + "reconcile: {load: 10%%}\n", "reconcile.load", "between 1% and 100%"},
 		{"adopt is a boolean", good + "adopt: true\n", "adopt", "mapping"},
 		{"verified_email is text", good + "adopt: {verified_email: \"yes\"}\n", "adopt.verified_email", "true or false"},
-		{"adopting by e-mail without a column that says so", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true}\n", "adopt.verified_column", "needs the column"},
+		{"adopting by e-mail without a verified column", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true}\n", "adopt.verified_column", "needs the column"},
 		{"adopting by e-mail without an admin URL", good + "adopt: {verified_email: true, verified_column: v}\n", "adopt.verified_email", "needs ory.admin_url"},
 		{"adopting by e-mail without one", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true, verified_column: v}\nusers: {table: people, columns: {name: traits.name}}\n", "adopt.verified_email", "exactly one column"},
 		{"adopting by two e-mails", good + "ory: {admin_url: \"http://127.0.0.1:4434\"}\nadopt: {verified_email: true, verified_column: v}\nusers: {table: people, columns: {a: traits.email, b: verified_email}}\n", "adopt.verified_email", "exactly one column"},
@@ -246,26 +246,26 @@ func TestConfigFaults(t *testing.T) {
 		{"listening at a file", good + "database: postgres://u@h/n\ndatabase_listen: sqlite://a.db\n", "database_listen", "postgres://"},
 		{"listening with a bad escape", good + "database: postgres://u@h/n\ndatabase_listen: \"postgres://u:" + cmdtest.Key + "%zz@h/n\"\n", "database_listen", "postgres://"},
 		{"listening at a list", good + "database: postgres://u@h/n\ndatabase_listen: [a]\n", "database_listen", "text"},
-		{"grace is a word", good + "auth: {outage_grace: none}\n", "auth.outage_grace", "duration"},
-		{"grace is nothing", good + "auth: {outage_grace: null}\n", "auth.outage_grace", "no value"},
+		{"outage_grace is a word", good + "auth: {outage_grace: none}\n", "auth.outage_grace", "duration"},
+		{"outage_grace is null", good + "auth: {outage_grace: null}\n", "auth.outage_grace", "no value"},
 
-		// The rest.
+		// Other keys.
 		{"back-reference elsewhere", good + "back_reference: {path: traits.id}\n", "back_reference.path", "one key below"},
 		{"back-reference too deep", good + "back_reference: {path: metadata_public.a.b}\n", "back_reference.path", "one key below"},
 		{"back-reference with a slash", good + "back_reference: {path: metadata_public.a/b}\n", "back_reference.path", "one key below"},
 		{"back-reference without a key", good + "back_reference: {path: metadata_public}\n", "back_reference.path", "one key below"},
 		{"write", good + "back_reference: {write: always}\n", "back_reference.write", "one of none, reserve, create, repair"},
 		{"load without a sign", good + "reconcile: {load: \"10\"}\n", "reconcile.load", "between 1% and 100%"},
-		{"load of nothing", good + "reconcile: {load: 0%}\n", "reconcile.load", "between 1% and 100%"},
+		{"load of zero", good + "reconcile: {load: 0%}\n", "reconcile.load", "between 1% and 100%"},
 		{"load of more than all", good + "reconcile: {load: 101%}\n", "reconcile.load", "between 1% and 100%"},
-		{"load that is no number", good + "reconcile: {load: NaN%}\n", "reconcile.load", "between 1% and 100%"},
+		{"load that is not a number", good + "reconcile: {load: NaN%}\n", "reconcile.load", "between 1% and 100%"},
 		{"listening at SQLite", good + "database_listen: postgres://u@h/n\n", "database_listen", "for Postgres only"},
 		{"listening nowhere", good + "database: postgres://u@h/n\ndatabase_listen: x\n", "database_listen", "not of a pooler"},
 		{"max_stale 0", good + "auth: {max_stale: 0s}\n", "auth.max_stale", "more than 0"},
 		{"max_stale -1", good + "auth: {max_stale: -1s}\n", "auth.max_stale", "more than 0"},
 		{"max_stale ten years", good + "auth: {max_stale: 87600h}\n", "auth.max_stale", "at most 1h"},
-		{"grace 2h", good + "auth: {outage_grace: 2h}\n", "auth.outage_grace", "at most 1h"},
-		{"grace -1s", good + "auth: {outage_grace: -1s}\n", "auth.outage_grace", "at most 1h"},
+		{"outage_grace 2h", good + "auth: {outage_grace: 2h}\n", "auth.outage_grace", "at most 1h"},
+		{"outage_grace -1s", good + "auth: {outage_grace: -1s}\n", "auth.outage_grace", "at most 1h"},
 		{"max_stale beyond time", good + "auth: {max_stale: 99999999h}\n", "auth.max_stale", "duration"},
 		{"proxies by name", good + "serve: {trusted_proxies: [localhost]}\n", "serve.trusted_proxies[0]", "IP address or a network"},
 		{"proxies: everybody, almost", good + "serve: {trusted_proxies: [10.0.0.1/8]}\n", "serve.trusted_proxies[0]", "host bits"},
@@ -293,7 +293,7 @@ func TestConfigFaults(t *testing.T) {
 		{"jwt is a word", good + "auth: {jwt: yes}\n", "auth.jwt", "mapping"},
 		{"jwt has another key", good + jwtBut("jku: x"), "auth.jwt.jku", "no such key"},
 		{"audience of two words", good + "auth: {audience: \"a b\"}\n", "auth.audience", "visible ASCII"},
-		{"a policy that is there", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "built in"},
+		{"a built-in policy", good + "auth: {policies: {optional: {aal: aal2}}}\n", "auth.policies.optional", "built in"},
 		{"a policy with a slash", good + "auth: {policies: {a/b: {}}}\n", "auth.policies.…", "1 to 64"},
 		{"a policy in capitals", good + "auth: {policies: {Admin: {}}}\n", "auth.policies.Admin", "1 to 64"},
 		{"a policy of an unknown key", good + "auth: {policies: {a: {all: aal2}}}\n", "auth.policies.a.all", "did you mean aal"},
@@ -323,8 +323,8 @@ func TestConfigFaults(t *testing.T) {
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v", err)
 			}
-			if took := processorTime(t) - before; took > 3*time.Second { // a few ms, as a rule
-				t.Errorf("it took %s", took)
+			if took := processorTime(t) - before; took > 3*time.Second { // a few ms in most cases
+				t.Errorf("reading took %s", took)
 			}
 			found := false
 			for _, f := range c.faults {
@@ -334,15 +334,15 @@ func TestConfigFaults(t *testing.T) {
 				t.Errorf("want %q to say %q, got:\n%v", test.path, test.says, err)
 			}
 			if strings.Contains(strings.ToLower(err.Error()), "canary") {
-				t.Errorf("it shows a secret: %v", err)
+				t.Errorf("the error has a secret: %v", err)
 			}
 		})
 	}
 }
 
-// TestManyFaults: a file of nothing but faults costs no more than any other: half a
-// second, and not the minutes of comparing each with each. It is the processor's time
-// that counts, since on a machine that does much else all things take long.
+// TestManyFaults checks that a file with very many faults is read in half a second and
+// not in minutes, as a comparison of each fault with each would need. It measures CPU
+// time, because a busy machine is slow.
 func TestManyFaults(t *testing.T) {
 	var b strings.Builder
 	for i := 0; b.Len() < 1<<20-20; i++ {
@@ -353,12 +353,12 @@ func TestManyFaults(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.Contains(err.Error(), "there are more") {
 		t.Errorf("got %.300v", err)
 	}
-	if took := processorTime(t) - before; took > 30*time.Second { // with the race detector two
-		t.Errorf("it took %s", took)
+	if took := processorTime(t) - before; took > 30*time.Second { // about two with the race detector
+		t.Errorf("reading took %s", took)
 	}
 }
 
-// processorTime is what this process has had of the processors.
+// processorTime returns the CPU time of this process.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -368,7 +368,7 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// ifUsed sets the secret only for the files that ask for it.
+// ifUsed sets the secret only for files that use it.
 func ifUsed(text string) string {
 	if strings.Contains(text, "${SYMBOLON_SECRET}") {
 		return cmdtest.Secret
@@ -376,7 +376,7 @@ func ifUsed(text string) string {
 	return ""
 }
 
-// laughs is the billion of them.
+// laughs is a YAML file of the "billion laughs" attack.
 func laughs() string {
 	var b strings.Builder
 	b.WriteString("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")

@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
-// FuzzConfig: whatever the file holds, it is read or refused, and no fault repeats
-// what stands in the place of a secret.
+// FuzzConfig checks that every file is read or refused, and that no fault repeats the
+// value of a secret.
 func FuzzConfig(f *testing.F) {
 	f.Add("secret: ${SYMBOLON_SECRET}\n")
 	f.Add(everything)

@@ -20,7 +20,7 @@ func TestParseNetwork(t *testing.T) {
 	}
 }
 
-// TestPoliciesByEnvironment: what is not understood is refused, as in a file.
+// TestPoliciesByEnvironment checks that invalid values are refused, as in a file.
 func TestPoliciesByEnvironment(t *testing.T) {
 	for _, bad := range []string{`[]`, `{"a":1}`, `{"a":{"all":"aal2"}}`, `{"a":{"verified":"true"}}`, `{"a":{"aal":true}}`, `{"a":{"fresh":15}}`, `{"a":{"fresh":"soon"}}`,
 		`{"a":{"aal":null}}`, `{"a":{"aal":["aal2"]}}`, `{"a":{},"a":{}}`, `{"optional":{}}`, `{"A":{}}`, `a`} {
@@ -35,7 +35,7 @@ func TestPoliciesByEnvironment(t *testing.T) {
 		text, _ := json.Marshal(c)
 		t.Errorf("%s %v", text, err)
 	}
-	// A variable below a policy's name is no key: the file keeps its word.
+	// A variable below a policy's name is not a key, so the file's value is used.
 	c, warnings, err := load(t, "secret: ${SYMBOLON_SECRET}\nauth: {policies: {a: {fresh: 15m}}}\n", cmdtest.Env("SYMBOLON_AUTH_POLICIES_A_FRESH", "1s"))
 	if err != nil || c.Auth.Policies["a"].Fresh != 15*time.Minute || len(warnings) != 1 {
 		t.Errorf("%v %v", warnings, err)

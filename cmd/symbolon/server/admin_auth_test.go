@@ -60,7 +60,7 @@ func TestOperatorWithoutKey(t *testing.T) {
 		{"[::1]:4461", nil, 200},
 		{"[::1]", nil, 200},
 		{"", nil, 401},
-		{"symbolon.example", nil, 401}, // a name that was rebound
+		{"symbolon.example", nil, 401}, // DNS rebinding
 		{"localhost.evil.example:4461", nil, 401},
 		{"127.0.0.1.evil.example", nil, 401},
 		{"evil.localhost:4461", nil, 401},

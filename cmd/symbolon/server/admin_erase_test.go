@@ -44,7 +44,7 @@ func TestAdminErase(t *testing.T) {
 		}
 	}
 	for name, path := range map[string]string{
-		"nobody's user": "/admin/users/42", "nobody's identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
+		"an unknown user": "/admin/users/42", "an unknown identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
 		"an identity as a user": "/admin/users/" + p.IdentityID, "a user as an identity": "/admin/identities/" + user,
 	} {
 		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 404 {
@@ -60,14 +60,15 @@ func TestAdminErase(t *testing.T) {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	if m.signIn(t, p.Token) != user {
-		t.Fatal("somebody was erased")
+		t.Fatal("a person was erased")
 	}
 
-	// Ory does not delete: 202, denied at once, and it goes on by itself.
+	// Ory does not delete: the answer is 202, the identity is denied at once, and the
+	// erasure continues by itself.
 	repaired := m.ory.Break(fakeory.Failing{Route: "DELETE /admin/identities/*", Status: 503})
 	var w *httptest.ResponseRecorder
 	var e system.Erasure
-	cmdtest.Eventually(t, "it is as far as it can come", func() bool { // a request waits two seconds
+	cmdtest.Eventually(t, "the erasure waits for Ory", func() bool { // a request waits two seconds
 		w = cmdtest.Ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
 		e = decode(w.Body.String())
 		return w.Code != 202 || e.Step == symbolon.EraseIdentity
@@ -76,7 +77,7 @@ func TestAdminErase(t *testing.T) {
 		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 	if w := cmdtest.Ask(m.Public(), "GET", "/auth", "", "X-Session-Token", p.Token); w.Code != 401 && w.Code != 403 {
-		t.Errorf("the session is answered %d", w.Code)
+		t.Errorf("the request with the session got %d", w.Code)
 	}
 	if w := cmdtest.Ask(side, "DELETE", "/admin/identities/"+p.IdentityID, ""); w.Code != 202 || decode(w.Body.String()).ID != e.ID {
 		t.Errorf("asked again: %d %s", w.Code, w.Body)
@@ -100,7 +101,7 @@ func TestAdminErase(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 
-	// An identity that Symbolon has never heard of.
+	// An identity that Symbolon does not know.
 	p, err := m.ory.Register(t.Context(), "cAnArY2@example.com", cmdtest.Password, "cAnArY")
 	if err != nil {
 		t.Fatal(err)
@@ -110,11 +111,11 @@ func TestAdminErase(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if strings.Contains(m.logs.String(), "cAnArY") {
-		t.Errorf("the log shows what it must not:\n%s", m.logs)
+		t.Errorf("the log has a secret:\n%s", m.logs)
 	}
 }
 
-// patientOry notes how long its questions would wait for their turn.
+// patientOry records how long its questions may wait for their turn.
 type patientOry struct {
 	symbolon.Ory
 	patience time.Duration
@@ -126,16 +127,16 @@ func (o *patientOry) Identity(ctx context.Context, id symbolon.IdentityID) (symb
 	return o.Ory.Identity(ctx, id)
 }
 
-// TestErasuresWaitForTheirTurn: at eight readings a minute, a tenth of Ory Network's
-// eighty, an erasure that goes on waits for its turn, and does not count that as a
-// failure after which it rests longer and longer.
+// TestErasuresWaitForTheirTurn checks that a resumed erasure waits for its turn at Ory's
+// rate limit. If it failed instead, each failure would make its next pause longer. Ory
+// Network allows eight readings a minute here, a tenth of eighty.
 func TestErasuresWaitForTheirTurn(t *testing.T) {
 	m := install(t, nil)
 	p, err := m.ory.Register(t.Context(), "cAnArY@example.com", cmdtest.Password, "cAnArY name")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ory, other := &patientOry{Ory: m.Linker.Ory}, *m.System // of a project of its own: the server's schedule does not look there
+	ory, other := &patientOry{Ory: m.Linker.Ory}, *m.System // another project, so the server's own schedule ignores it
 	other.Linker = &link.Linker{Ory: ory, Store: m.Store, Project: "another", Secrets: m.Config.Secrets(), Log: m.log}
 	server := &Server{System: &other}
 	begun, err := server.Erasures().Begin(t.Context(), erase.Request{ID: p.IdentityID})
@@ -150,11 +151,12 @@ func TestErasuresWaitForTheirTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if done, err := server.Erasures().Get(t.Context(), begun.ID); err != nil || !done.Done() || ory.patience < time.Minute {
-		t.Errorf("%+v %v, its questions wait %s", done, err, ory.patience)
+		t.Errorf("%+v %v, its questions may wait %s", done, err, ory.patience)
 	}
 }
 
-// TestAdminEraseNeedsOry: what erases half a person is refused.
+// TestAdminEraseNeedsOry checks that an erasure is refused if Symbolon cannot erase the
+// identity.
 func TestAdminEraseNeedsOry(t *testing.T) {
 	m := install(t, func(c *config.Config) { c.Ory.AdminURL = "" })
 	_, user := m.born(t, "a@example.com")
@@ -163,7 +165,8 @@ func TestAdminEraseNeedsOry(t *testing.T) {
 	}
 }
 
-// TestServerCarriesErasuresOn: the server carries on what was begun elsewhere.
+// TestServerCarriesErasuresOn checks that the server resumes erasures that another
+// process began.
 func TestServerCarriesErasuresOn(t *testing.T) {
 	m := install(t, nil)
 	p, user := m.born(t, "a@example.com")

@@ -29,7 +29,7 @@ func (i *installation) findings(t *testing.T, query string) (out findingsAnswer)
 	return out
 }
 
-// reconcileNow starts a run over the admin API and waits for its end.
+// reconcileNow starts a run by the admin API and waits for its end.
 func (i *installation) reconcileNow(t *testing.T, body string) (run operatorRun) {
 	t.Helper()
 	var out struct{ Run operatorRun }
@@ -47,7 +47,7 @@ func (i *installation) reconcileNow(t *testing.T, body string) (run operatorRun)
 			return out.Run
 		}
 	}
-	t.Fatal("it does not end")
+	t.Fatal("the run does not end")
 	return run
 }
 
@@ -72,7 +72,7 @@ func TestAdminReconcile(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, want := range []string{`symbolon_findings_open{kind="foreign_back_reference"} 1`, `symbolon_findings_open{kind="user_gone"} 0`, `symbolon_reconcile_runs_total{result="done"} 2`} {
-		cmdtest.Eventually(t, "the metrics say: "+want, func() bool { // a database that is slow to count is asked again 15 s later
+		cmdtest.Eventually(t, "the metrics say: "+want, func() bool { // if the count is slow, the next one follows after 15 s
 			return strings.Contains(cmdtest.Ask(i.Operator(), "GET", "/metrics", "").Body.String(), want)
 		})
 	}
@@ -81,11 +81,12 @@ func TestAdminReconcile(t *testing.T) {
 		t.Errorf("Ory is down: %+v", run)
 	}
 	if logs := i.logs.String(); strings.Contains(logs, "cAnArY") {
-		t.Errorf("the log shows what it must not:\n%s", logs)
+		t.Errorf("the log has a secret:\n%s", logs)
 	}
 }
 
-// TestPass is the schedule: slices until it is done, then nothing anew.
+// TestPass runs the schedule: slices until the pass is done. A second pass changes
+// nothing.
 func TestPass(t *testing.T) {
 	i := install(t, nil)
 	for n := range 3 {
@@ -104,21 +105,22 @@ func TestPass(t *testing.T) {
 	if err := i.Store.StartRun(t.Context(), alive); err != nil {
 		t.Fatal(err)
 	}
-	// It may have been killed: the pause until the next pass must not begin.
+	// The other run may have been killed, so the long pause until the next pass must not
+	// begin.
 	if err := i.pass(t.Context(), work.Job{}); err == nil || err.Error() != work.Again(busyPause).Error() {
-		t.Errorf("another replica is at work: %v", err)
+		t.Errorf("another replica has the lease: %v", err)
 	}
 	if _, err := i.DB.Exec("delete from symbolon_runs"); err != nil {
 		t.Fatal(err)
 	}
 	i.ory.SetDown(true)
 	if err := i.pass(t.Context(), work.Job{}); err == nil {
-		t.Error("Ory is down, and the pass is done")
+		t.Error("Ory is down, but the pass reports no error")
 	}
 }
 
-// TestAdminFindingsPages: every finding is on exactly one page, in order, and a cursor
-// leads nowhere else.
+// TestAdminFindingsPages checks that every finding is on exactly one page, in order, and
+// that a cursor works only for its own query.
 func TestAdminFindingsPages(t *testing.T) {
 	i := install(t, nil)
 	var open []symbolon.Finding
@@ -236,8 +238,8 @@ func TestAdminFindingsBadInput(t *testing.T) {
 	}
 }
 
-// TestAdminRepair mends one finding of every kind that can be, and says of the others
-// who settles them.
+// TestAdminRepair repairs one finding of every kind that can be repaired. For the other
+// kinds the answer says who settles them.
 func TestAdminRepair(t *testing.T) {
 	i := install(t, func(c *config.Config) { c.Deletion.ProofGap = 10 * time.Millisecond })
 	known, token := i.ory.Add(1)
@@ -253,7 +255,7 @@ func TestAdminRepair(t *testing.T) {
 				return fmt.Sprintf("/admin/findings/%d/repair", f.ID)
 			}
 		}
-		t.Fatal("it is not open")
+		t.Fatal("the finding is not open")
 		return ""
 	}
 	isOpen := func(kind symbolon.FindingKind) bool { return len(i.findings(t, "?kind="+string(kind)).Findings) > 0 }
@@ -276,7 +278,7 @@ func TestAdminRepair(t *testing.T) {
 	}
 	var active bool
 	if err := i.DB.QueryRow("select active from symbolon_users where ory_identity_id = ?", id).Scan(&active); err != nil || !active {
-		t.Errorf("it was not written: %v", err)
+		t.Errorf("the back-reference was not written: %v", err)
 	}
 	for _, kind := range []symbolon.FindingKind{symbolon.Moved, symbolon.UserGone, symbolon.ForeignBackReference} {
 		if status, body := repair(open(kind, id)); status != 409 || !strings.Contains(body, "/admin/links") || !isOpen(kind) {
@@ -289,7 +291,7 @@ func TestAdminRepair(t *testing.T) {
 	}
 	i.repairs.wg.Wait()
 	if !isOpen(reconcile.OrphanUser) {
-		t.Error("Ory has it, and it is buried")
+		t.Error("Ory has the identity, but its link was ended")
 	}
 	i.ory.Set(id, "", nil)
 	if status, body := repair(path); status != 202 {
@@ -297,7 +299,7 @@ func TestAdminRepair(t *testing.T) {
 	}
 	i.repairs.wg.Wait()
 	if w := cmdtest.Ask(i.Operator(), "GET", "/admin/identities/"+id, ""); isOpen(reconcile.OrphanUser) || !strings.Contains(w.Body.String(), `"state":"gone"`) {
-		t.Errorf("it was not buried: %s", w.Body)
+		t.Errorf("the link was not ended: %s", w.Body)
 	}
 	i.ory.SetDown(true)
 	if status, body := repair(open(reconcile.StaleColumns, known)); status != 503 {

@@ -12,7 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// FuzzParseBind: a request that is taken has two halves that can be keys.
+// FuzzParseBind checks that an accepted request has an identity ID and a user ID that can
+// be keys.
 func FuzzParseBind(f *testing.F) {
 	const id = "1d000000-0000-4000-8000-000000000001"
 	f.Add([]byte(`{"identity_id":"` + id + `","user_id":"42","move":true,"why":"x"}`))
@@ -29,8 +30,8 @@ func FuzzParseBind(f *testing.F) {
 	})
 }
 
-// FuzzFindingsQuery: whatever the query, it is refused or asks for a bounded page, and
-// no cursor but our own leads anywhere.
+// FuzzFindingsQuery checks that every query is refused or returns a page of limited size,
+// and that only our own cursors are accepted.
 func FuzzFindingsQuery(f *testing.F) {
 	secret := []symbolon.Secret{symbolon.Secret(cmdtest.Secret)}
 	h := &findings{project: "default", cursors: newCursors(secret)}

@@ -20,8 +20,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// operatorRoutes are the methods of each pattern of the operator's side, read from the
-// one screen that shows them: a route that is new is tested here from its first day.
+// operatorRoutes returns the methods of each pattern of the operator's routes, read from
+// routes.go. So a new route is tested without a change here.
 func operatorRoutes(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("routes.go")
@@ -38,12 +38,12 @@ func operatorRoutes(t *testing.T) map[string][]string {
 	return routes
 }
 
-// passingTables hold no state: a number is drawn before each reading, replicas are told to
-// look again at sessions, of which there may be none, and whose session a credential is
-// gets written down a moment after the answer.
+// passingTables have no state that a request could change: a ticket is taken before each
+// reading, replicas are notified of purges, and sessions are recorded a moment after an
+// answer.
 var passingTables = []string{"symbolon_tickets", "symbolon_purges", "symbolon_sessions"}
 
-// content is every row that Symbolon keeps.
+// content returns every row of Symbolon's tables.
 func (i *installation) content(t *testing.T) string {
 	t.Helper()
 	var all []string
@@ -57,9 +57,9 @@ func (i *installation) content(t *testing.T) string {
 	return strings.Join(all, "\n")
 }
 
-// TestOperatorRoutesAreExact is row A of the bad-input catalogue for every route there
-// is: no path that is nearly one, no method but its own, no ID that is none. Each is
-// refused in the one shape, and nothing is changed.
+// TestOperatorRoutesAreExact is row A of the bad-input catalogue, for every route:
+// similar paths, wrong methods and invalid IDs are refused in the one error form, and
+// change nothing.
 func TestOperatorRoutesAreExact(t *testing.T) {
 	i := install(t, nil)
 	id, token := i.ory.Add(1)
@@ -93,14 +93,14 @@ func TestOperatorRoutesAreExact(t *testing.T) {
 				path[:last] + "/./" + path[last+1:], path[:last] + "/x/../" + path[last+1:], "/." + path, "/x/.." + path, strings.ToUpper(path[:2]) + path[2:], "/%61" + path[2:],
 				path[:last+1], path + "/x", path[:last] + ";a" + path[last:], strings.Replace(path, "/", "\\", 2)} {
 				if _, err := url.ParseRequestURI(near); err != nil || near == path || near == "/metrics" {
-					continue // no server would be asked for it
+					continue // a client's URL parser never sends this path
 				}
-				refused([]int{404, 405, 400}, method, near, "") // 405 and 400: it is nearly another route
+				refused([]int{404, 405, 400}, method, near, "") // 405 and 400 if the path matches another route
 			}
 			for _, value := range []string{"42", "%00", "%ff", "%0d%0aX:%20y", "1%27%20or%201=1--", "00000000-0000-0000-0000-000000000000", "%7B" + id + "%7D", "urn:uuid:" + id,
 				id[:35], id + "0", "..", "%2e%2e", "a%2Fb", strings.Repeat("a", 10<<10), nobody, "-1", "99999999999999999999"} {
 				if strings.HasSuffix(pattern, "/{id}/sessions") && value == nobody {
-					continue // no session of it is left: 204
+					continue // no session is left to revoke, so the answer is 204
 				}
 				if fill(pattern, value) != pattern {
 					refused([]int{400, 404}, method, fill(pattern, value), "")
@@ -121,11 +121,12 @@ func TestOperatorRoutesAreExact(t *testing.T) {
 		t.Errorf("something changed. Before:\n%s\nafter:\n%s", before, after)
 	}
 	if !i.ory.HasIdentity(id) || i.signIn(t, token) != user {
-		t.Error("somebody was touched")
+		t.Error("a row was changed")
 	}
 }
 
-// TestOperatorBodies: what takes a body takes 1 MB of JSON, and of its own type.
+// TestOperatorBodies checks that a route with a body accepts at most 1 MB, and only JSON
+// with its content type.
 func TestOperatorBodies(t *testing.T) {
 	i := install(t, nil)
 	before := i.content(t)
@@ -171,7 +172,8 @@ func manyKeys() string {
 	return strings.TrimSuffix(b.String(), ",") + "}"
 }
 
-// TestForgedCursors: a cursor with any one letter changed, cut or added leads nowhere.
+// TestForgedCursors checks that a cursor with one changed, removed or added letter is
+// refused.
 func TestForgedCursors(t *testing.T) {
 	i := install(t, nil)
 	for n := range 3 {
@@ -199,8 +201,8 @@ func TestForgedCursors(t *testing.T) {
 	}
 }
 
-// TestBusyDatabase: while another process holds SQLite's write lock, whatever would write
-// says "don't know", and reading goes on. Afterwards nothing is bound otherwise.
+// TestBusyDatabase checks that writes answer "don't know" while another process has
+// SQLite's write lock. Reads work. Afterwards all links are unchanged.
 func TestBusyDatabase(t *testing.T) {
 	t.Parallel()
 	i := install(t, nil)
@@ -228,7 +230,7 @@ func TestBusyDatabase(t *testing.T) {
 		{"GET", "/admin/users/" + user, "", 200},
 		{"GET", "/admin/findings", "", 200},
 	} {
-		patience := time.Second // the store itself waits for five
+		patience := time.Second // the store itself would wait for five
 		if test.method == "GET" {
 			patience = time.Minute
 		}
@@ -245,11 +247,11 @@ func TestBusyDatabase(t *testing.T) {
 	if err := held.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	cmdtest.Eventually(t, "nobody writes any more", func() bool { return cmdtest.Ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
+	cmdtest.Eventually(t, "no other process writes", func() bool { return cmdtest.Ask(side, "POST", "/admin/identities/"+id+"/sync", "").Code == 200 })
 	if i.signIn(t, token) != user {
 		t.Error("the user changed")
 	}
 	if w := cmdtest.Ask(side, "GET", "/admin/identities/"+id, ""); !strings.Contains(w.Body.String(), user) {
-		t.Errorf("moved all the same: %s", w.Body)
+		t.Errorf("moved in spite of the lock: %s", w.Body)
 	}
 }

@@ -29,10 +29,10 @@ func TestAdminShowsBothHalves(t *testing.T) {
 			t.Errorf("%s: user %+v", path, p.User)
 		}
 		if p.Link == nil || p.Link.State != "linked" || p.Link.Source != "request" || len(p.History) == 0 || p.History[0].Kind != "user.linked" {
-			t.Errorf("%s: bond %+v, history %+v", path, p.Link, p.History)
+			t.Errorf("%s: link %+v, history %+v", path, p.Link, p.History)
 		}
 		if strings.Contains(w.Body.String(), "cAnArY") {
-			t.Errorf("it shows traits: %s", w.Body)
+			t.Errorf("the answer has traits: %s", w.Body)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestAdminSaysWhatOrySays(t *testing.T) {
 	}
 }
 
-// TestAdminBadInput is row A of the bad-input catalogue, as far as it exists.
+// TestAdminBadInput is row A of the bad-input catalogue.
 func TestAdminBadInput(t *testing.T) {
 	i := install(t, nil)
 	id, token := i.ory.Add(1)
@@ -99,7 +99,7 @@ func TestAdminBadInput(t *testing.T) {
 		{"no UUID", "GET", "/admin/identities/42", "", 400, "invalid_request", nil},
 		{"braces", "GET", "/admin/identities/%7B" + id + "%7D", "", 400, "invalid_request", nil},
 
-		{"sync of nobody", "POST", "/admin/identities/" + nobody + "/sync", "", 404, "not_found", nil},
+		{"sync of an unknown identity", "POST", "/admin/identities/" + nobody + "/sync", "", 404, "not_found", nil},
 		{"sync of no UUID", "POST", "/admin/identities/42/sync", "", 400, "invalid_request", nil},
 		{"sync by GET", "GET", "/admin/identities/" + id + "/sync", "", 405, "method_not_allowed", nil},
 
@@ -130,9 +130,9 @@ func TestAdminBadInput(t *testing.T) {
 		{"a lone surrogate", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":"a\ud800"}`, id), 400, "invalid_request", nil},
 		{"a user of 256 bytes", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, id, strings.Repeat("a", 256)), 400, "invalid_request", nil},
 		{"why of two lines", "POST", "/admin/links", strings.Replace(good, "{", `{"why":"a\nb",`, 1), 400, "invalid_request", nil},
-		{"bind of nobody", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, nobody, user), 404, "not_found", nil},
-		{"bind to nobody", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":"42"}`, id), 404, "not_found", nil},
-		{"bind to somebody's", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, other, user), 409, "conflict", nil},
+		{"bind of an unknown identity", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, nobody, user), 404, "not_found", nil},
+		{"bind to an unknown user", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":"42"}`, id), 404, "not_found", nil},
+		{"bind to another identity's user", "POST", "/admin/links", fmt.Sprintf(`{"identity_id":%q,"user_id":%q}`, other, user), 409, "conflict", nil},
 	} {
 		w := cmdtest.Ask(i.Operator(), test.method, test.path, test.body, test.header...)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), `{"error":{"code":"`+test.code+`","message":"`) {
@@ -156,7 +156,7 @@ func TestAdminBindAndSync(t *testing.T) {
 	if status, body := bind(`,"move":true,"why":"ticket 7"`); status != 200 || !strings.Contains(body, `"state":"linked"`) || !strings.Contains(body, two) {
 		t.Fatalf("%d %s", status, body)
 	}
-	if status, body := bind(""); status != 200 { // once more: nothing to do
+	if status, body := bind(""); status != 200 { // again: nothing to do
 		t.Errorf("%d %s", status, body)
 	}
 	w := cmdtest.Ask(i.Operator(), "POST", "/admin/identities/"+two+"/sync", "")
@@ -165,7 +165,7 @@ func TestAdminBindAndSync(t *testing.T) {
 	}
 	w = cmdtest.Ask(i.Operator(), "POST", "/admin/identities/"+one+"/sync", "")
 	if w.Code != 403 || !strings.Contains(w.Body.String(), "link_on_hold") || !strings.Contains(w.Body.String(), "moved") {
-		t.Errorf("sync of the one that lost its user: %d %s", w.Code, w.Body)
+		t.Errorf("sync of the identity that lost its user: %d %s", w.Code, w.Body)
 	}
 	w = cmdtest.Ask(i.Operator(), "GET", "/admin/users/"+user, "")
 	if !strings.Contains(w.Body.String(), "ticket 7") {

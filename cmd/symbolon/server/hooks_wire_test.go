@@ -16,9 +16,9 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// TestHooksOnTheWire sends hooks byte by byte, as Ory, a broken proxy or a stranger
-// might: the answer is what the catalogue of bad input says, nothing is stored, and
-// no more of a body is read than its cap.
+// TestHooksOnTheWire sends hooks as raw bytes, as Ory, a broken proxy or an attacker
+// might. The answer is as in the catalogue of bad input, nothing is stored, and no more
+// than the limit of a body is read.
 func TestHooksOnTheWire(t *testing.T) {
 	i := install(t, nil)
 	srv := i.listeners.httpServer(listener{handler: i.Public()})
@@ -38,7 +38,7 @@ func TestHooksOnTheWire(t *testing.T) {
 	const post = "POST /hooks/link HTTP/1.1"
 	tests := []struct {
 		name, send string
-		endless    bool // go on sending chunks until the server has had enough
+		endless    bool // send chunks until the server stops reading
 		status     int
 		code       string
 	}{
@@ -54,7 +54,7 @@ func TestHooksOnTheWire(t *testing.T) {
 		{name: "a slash behind", send: head("POST /hooks/link/ HTTP/1.1", link, length(len(good))) + good, status: 404, code: "not_found"},
 		{name: "GET", send: head("GET /hooks/link HTTP/1.1", link, ""), status: 405, code: "method_not_allowed"},
 		{name: "an override is not honoured", send: head("GET /hooks/link HTTP/1.1", link, "X-HTTP-Method-Override: POST\r\n"), status: 405, code: "method_not_allowed"},
-		{name: "a query counts nothing", send: head("POST /hooks/link?identity_id=x HTTP/1.1", link, length(2)) + "{}", status: 400, code: "invalid_request"},
+		{name: "the query is ignored", send: head("POST /hooks/link?identity_id=x HTTP/1.1", link, length(2)) + "{}", status: 400, code: "invalid_request"},
 		{name: "HTTP/1.0", send: head("POST /hooks/link HTTP/1.0", link, length(len(good))) + good, status: 200},
 		{name: "Expect", send: head(post, link, "Expect: 100-continue\r\n"+length(len(good))) + good, status: 200},
 	}
@@ -80,7 +80,7 @@ func TestHooksOnTheWire(t *testing.T) {
 	}
 }
 
-// exchange writes a request and returns the final answer.
+// exchange sends a request and returns the final answer.
 func exchange(t *testing.T, address, send string, endless bool) (int, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
@@ -95,7 +95,7 @@ func exchange(t *testing.T, address, send string, endless bool) (int, string) {
 	if endless {
 		go pour(c)
 	} else if strings.Contains(send, "Length: 1000\r\n") {
-		_ = c.(*net.TCPConn).CloseWrite() // nothing more comes: the client went away
+		_ = c.(*net.TCPConn).CloseWrite() // the client closes its side
 	}
 	r := bufio.NewReader(c)
 	for {
@@ -111,7 +111,7 @@ func exchange(t *testing.T, address, send string, endless bool) (int, string) {
 	}
 }
 
-// pour sends up to a gigabyte in chunks; the server ends it long before.
+// pour sends up to a gigabyte in chunks. The server must stop reading long before.
 func pour(c net.Conn) {
 	chunk := []byte("8000\r\n" + strings.Repeat(" ", 0x8000) + "\r\n")
 	for range 1 << 15 {

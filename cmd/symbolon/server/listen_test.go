@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestListenTogether: a server that cannot listen on its second address answers on neither.
+// TestListenTogether checks that a server that cannot listen on its second address
+// answers on neither address.
 func TestListenTogether(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -25,7 +26,7 @@ func TestListenTogether(t *testing.T) {
 	}
 	_, public, found := strings.Cut(logs.String(), "side=public address=")
 	if !found {
-		t.Fatalf("it did not listen on the public side: %s", logs.String())
+		t.Fatalf("the server did not listen on the public side: %s", logs.String())
 	}
 	if c, err := net.Dial("tcp", strings.TrimSpace(public)); err == nil {
 		_ = c.Close()

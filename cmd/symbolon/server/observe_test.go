@@ -34,7 +34,7 @@ func TestPanicsShowNothing(t *testing.T) {
 		}
 	}
 	if strings.Contains(logged.String(), "cAnArY") {
-		t.Errorf("it was logged:\n%s", logged.String())
+		t.Errorf("the panic was logged:\n%s", logged.String())
 	}
 	if n := strings.Count(logged.String(), `"msg":"panic"`); n != 7 || !strings.Contains(logged.String(), "index out of range") {
 		t.Errorf("%d panics logged:\n%s", n, logged.String())
@@ -66,7 +66,7 @@ func TestAbortIsNoPanic(t *testing.T) {
 		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://h/x", nil))
 }
 
-// TestLabelsAreBounded: whatever strangers send, the series stay few.
+// TestLabelsAreBounded checks that requests of strangers do not add unlimited series.
 func TestLabelsAreBounded(t *testing.T) {
 	m := newMetrics()
 	o := &observer{listener: "public", log: slog.New(slog.DiscardHandler), metrics: m}

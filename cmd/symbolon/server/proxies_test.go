@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-// TestProxyRoutes: what proxies ask for, through the server's own router.
+// TestProxyRoutes sends the requests of proxies through the server's own router.
 func TestProxyRoutes(t *testing.T) {
 	i := install(t, func(c *config.Config) {
 		c.Auth.Audience, c.Auth.LoginURL = "app", "https://ory.example/login"
@@ -60,7 +60,7 @@ func TestProxyRoutes(t *testing.T) {
 	}
 }
 
-// TestNothingSigned: without an audience.
+// TestNothingSigned checks that there is no assertion without an audience.
 func TestNothingSigned(t *testing.T) {
 	i := install(t, nil)
 	_, token := i.ory.Add(1)

@@ -11,8 +11,8 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 )
 
-// TestRunsArePaced: a run that an operator starts takes no more of Ory than the schedule
-// does.
+// TestRunsArePaced checks that a run that an operator starts uses the same share of Ory's
+// rate limit as the schedule.
 func TestRunsArePaced(t *testing.T) {
 	i := install(t, func(c *config.Config) { c.Reconcile.Load = "40%" })
 	var patient, listed bool
@@ -26,6 +26,6 @@ func TestRunsArePaced(t *testing.T) {
 		t.Errorf("over the admin API: listed %v, paced %v", listed, patient)
 	}
 	if patience.For = 0; i.pass(t.Context(), work.Job{}) != nil || patience.For < 2*time.Minute {
-		t.Errorf("the schedule has the patience of %v: a tenth of ten questions a minute is one a minute", patience.For)
+		t.Errorf("the schedule waits at most %v, but at a tenth of ten questions a minute it must wait a minute", patience.For)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// beside puts another server together on the same database and the same Kratos.
+// beside creates a second server on the same database and the same Kratos.
 func (i *installation) beside(t *testing.T) *installation {
 	t.Helper()
 	other := install(t, func(c *config.Config) {
@@ -33,8 +33,9 @@ func (i *installation) status(token string) int {
 	return cmdtest.Ask(i.Public(), "GET", "/auth", "", "X-Session-Token", token).Code
 }
 
-// TestRevokeEverywhere: what the operator revokes at one server is refused there at
-// once, and soon at the other, which would not ask for an hour; so is whom a command takes a user from.
+// TestRevokeEverywhere checks that a revocation by the operator works at once at one
+// server, and soon at the other, which has cached the session for an hour. The same holds
+// for an identity that loses its user by a command.
 func TestRevokeEverywhere(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		one := install(t, func(c *config.Config) { c.Database, c.Auth.MaxStale = config.Hidden(database), time.Hour })
@@ -44,7 +45,7 @@ func TestRevokeEverywhere(t *testing.T) {
 				return strings.HasPrefix(database, "sqlite") || i.purges.listening.Load()
 			})
 		}
-		time.Sleep(600 * time.Millisecond) // the first look of both is behind them
+		time.Sleep(600 * time.Millisecond) // both servers have polled for the first time
 		for n, path := range []string{"/admin/sessions/5e000000-0000-4000-8000-%012d", "/admin/identities/1d000000-0000-4000-8000-%012d/sessions"} {
 			_, token := one.ory.Add(n + 1)
 			_, stays := one.ory.Add(n + 10)
@@ -58,12 +59,12 @@ func TestRevokeEverywhere(t *testing.T) {
 				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 			}
 			if status := one.status(token); status != 401 {
-				t.Errorf("%s: %d at the server that did it", path, status)
+				t.Errorf("%s: %d at the server that revoked", path, status)
 			}
 			cmdtest.Eventually(t, "it is refused at the other", func() bool { return two.status(token) == 401 })
 			t.Logf("%s: refused everywhere after %s", path, time.Since(began))
 			if one.status(stays) != 200 || two.status(stays) != 200 {
-				t.Error("somebody else is signed out")
+				t.Error("another person is signed out")
 			}
 		}
 
@@ -78,7 +79,7 @@ func TestRevokeEverywhere(t *testing.T) {
 	})
 }
 
-// bindAsCommand binds as `symbolon bind --move` does, in a process that runs no server.
+// bindAsCommand links as `symbolon bind --move` does, in a process without a server.
 func bindAsCommand(t *testing.T, i *installation, identity, user string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -112,7 +113,7 @@ func TestRevokeBadInput(t *testing.T) {
 		{"DELETE", "/admin/sessions", 404, "not_found"},
 		{"GET", "/admin/sessions/5e000000-0000-4000-8000-999999999999", 405, "method_not_allowed"},
 		{"DELETE", "/admin/identities/42/sessions", 400, "invalid_request"},
-		{"DELETE", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 204, ""}, // none is left
+		{"DELETE", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 204, ""}, // no session is left
 		{"POST", "/admin/identities/1d000000-0000-4000-8000-999999999999/sessions", 405, "method_not_allowed"},
 	} {
 		w := cmdtest.Ask(i.Operator(), test.method, test.path, "")
@@ -130,8 +131,8 @@ func TestRevokeBadInput(t *testing.T) {
 	}
 }
 
-// TestListenConnectionIsCut: a server whose listening connection is cut reads the table meanwhile, says
-// so in a metric, and listens again.
+// TestListenConnectionIsCut cuts the connection that listens. The server polls the table
+// meanwhile, shows it in a metric, and listens again.
 func TestListenConnectionIsCut(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
 		var line *cable
@@ -147,11 +148,11 @@ func TestListenConnectionIsCut(t *testing.T) {
 			return w.Code == http.StatusOK && strings.Contains(w.Body.String(), "\n"+line+"\n")
 		}
 		if !metric("symbolon_session_max_staleness_seconds 3660") {
-			t.Error("the bound is not shown")
+			t.Error("the metrics lack the bound")
 		}
 		if strings.HasPrefix(database, "sqlite") {
 			if !metric("symbolon_replicas_listening 0") {
-				t.Error("nobody notifies on SQLite")
+				t.Error("SQLite has no notifications, but the metric says so")
 			}
 			return
 		}
@@ -166,19 +167,19 @@ func TestListenConnectionIsCut(t *testing.T) {
 		}
 		cmdtest.Eventually(t, "it reads the table", func() bool { return i.status(token) == 401 })
 		if !metric("symbolon_replicas_listening 0") {
-			t.Error("it listened meanwhile")
+			t.Error("the server listened while the connection was cut")
 		}
 		line.repair()
 		cmdtest.Eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
 		if !strings.Contains(i.logs.String(), "the table is polled instead") {
-			t.Error("the log does not say so")
+			t.Error("the log does not report it")
 		}
 	})
 }
 
-// cable leads to a Postgres, and can be cut.
+// cable is a connection to a Postgres that can be cut.
 type cable struct {
-	dsn string // by way of it
+	dsn string // the Postgres through the cable
 
 	mu    sync.Mutex
 	isCut bool
@@ -245,8 +246,8 @@ func (c *cable) repair() {
 	c.isCut = false
 }
 
-// TestListenByTheDirectAddress: where the pooler's address cannot, database_listen is
-// used.
+// TestListenByTheDirectAddress checks that database_listen is used if the pooler does not
+// support listening.
 func TestListenByTheDirectAddress(t *testing.T) {
 	c := config.Defaults()
 	c.Database = "postgres://nobody@127.0.0.1:1/nothing"
@@ -260,7 +261,7 @@ func TestListenByTheDirectAddress(t *testing.T) {
 		if database == "" {
 			time.Sleep(200 * time.Millisecond)
 			if e.listening.Load() {
-				t.Error("it listens to nobody")
+				t.Error("the server does not listen")
 			}
 			return
 		}

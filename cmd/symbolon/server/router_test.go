@@ -80,13 +80,13 @@ func TestRouterMatchesBytes(t *testing.T) {
 			t.Errorf("%s %s: 405 without Allow", test.method, test.path)
 		}
 		if test.status >= 400 && !strings.HasPrefix(w.Body.String(), `{"error":{"code":`) {
-			t.Errorf("%s %s: %s is not the shape of an error", test.method, test.path, w.Body)
+			t.Errorf("%s %s: %s does not have the form of an error", test.method, test.path, w.Body)
 		}
 	}
 }
 
-// TestRawRequests sends bytes: what net/http makes of them must not change what a
-// path means.
+// TestRawRequests sends raw bytes. The parsing by net/http must not change the meaning of
+// a path.
 func TestRawRequests(t *testing.T) {
 	s := &listeners{log: slog.New(slog.DiscardHandler)}
 	srv := s.httpServer(listener{handler: newRouter([]route{{"", "/auth", echo("in")}}, bare)})

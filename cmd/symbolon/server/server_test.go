@@ -20,7 +20,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// TestPublicRoutes: what is public, exactly.
+// TestPublicRoutes checks exactly which routes are public.
 func TestPublicRoutes(t *testing.T) {
 	i := install(t, nil)
 	_, token := i.ory.Add(1)
@@ -47,7 +47,7 @@ func TestPublicRoutes(t *testing.T) {
 			t.Errorf("%s %s: %d (Allow %q), want %d (%q)", test.method, test.path, w.Code, w.Header().Get("Allow"), test.status, test.allow)
 		}
 		if w.Code >= 400 && !strings.HasPrefix(w.Body.String(), `{"error":{"code":"`) {
-			t.Errorf("%s %s: %s is not the shape of an error", test.method, test.path, w.Body)
+			t.Errorf("%s %s: %s does not have the form of an error", test.method, test.path, w.Body)
 		}
 		if w.Header().Get("Location") != "" || w.Header().Get("Retry-After") != "" {
 			t.Errorf("%s %s: %v", test.method, test.path, w.Header())
@@ -66,7 +66,7 @@ func TestHeadersAreNamedByTheConfiguration(t *testing.T) {
 
 func TestReadyUntilStopping(t *testing.T) {
 	i := install(t, nil)
-	_ = i.DB.Close() // an outage of the database does not show
+	_ = i.DB.Close() // the answers do not show an outage of the database
 	i.ory.SetDown(true)
 	if w := cmdtest.Ask(i.Public(), "GET", "/readyz", ""); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -81,8 +81,8 @@ func TestReadyUntilStopping(t *testing.T) {
 	}
 }
 
-// TestShutdownFinishesWhatItBegan: a request that is under way when the signal
-// comes is answered; new ones are not accepted.
+// TestShutdownFinishesWhatItBegan checks that a running request is answered after the
+// signal, and that new requests are not accepted.
 func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	logs := &cmdtest.Buffer{}
 	s := &listeners{log: cli.NewLogger(logs, slog.LevelInfo)}
@@ -124,7 +124,7 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	select {
 	case err := <-ended:
-		t.Fatalf("it ended before the request did: %v", err)
+		t.Fatalf("the server stopped before the request ended: %v", err)
 	default:
 	}
 	close(finish)
@@ -136,8 +136,8 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	}
 }
 
-// TestSlowBodies: a body that comes byte by byte is given up after ten seconds, and
-// costs nobody else anything.
+// TestSlowBodies checks that a body that arrives byte by byte is given up after ten
+// seconds, without an effect on other requests.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
 	i := install(t, nil)
@@ -182,7 +182,7 @@ func TestListenFails(t *testing.T) {
 	}
 }
 
-// waitForAddress reads from the log where a listener listens.
+// waitForAddress reads a listener's address from the log.
 func waitForAddress(t *testing.T, logs fmt.Stringer, side string) string {
 	t.Helper()
 	for range 6000 {
@@ -195,12 +195,12 @@ func waitForAddress(t *testing.T, logs fmt.Stringer, side string) string {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("it does not listen; it logged:\n%s", logs)
+	t.Fatalf("the server does not listen; it logged:\n%s", logs)
 	return ""
 }
 
-// TestNoSecretIsLogged drives every surface with canaries, at debug, and looks for
-// them in everything that was written.
+// TestNoSecretIsLogged sends canaries to every route, at log level debug, and searches
+// the whole output for them.
 func TestNoSecretIsLogged(t *testing.T) {
 	i := install(t, func(c *config.Config) { c.Serve.AdminKey = cmdtest.Key })
 	id, token := i.ory.Add(1)
@@ -220,7 +220,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 						{"X-Symbolon-Key", keys.Link[0]}, {"X-Symbolon-Key", keys.Sync[0]}, {"X-Symbolon-Key", keys.Reserve[0]}} {
 						body := fmt.Sprintf(`{"identity_id":%q,"user_id":%q,"columns":{"traits.email":%q},"metadata_public":{"x":%q}}`, id, canary, canary, canary)
 						w := cmdtest.Ask(h, method, path+"?token="+canary, body, header...)
-						if path != "/admin/links" && path != "/hooks/reserve" { // who sent it may see it again
+						if path != "/admin/links" && path != "/hooks/reserve" { // the answer may repeat what the client sent
 							_, _ = fmt.Fprintln(&shown, path, w.Code, w.Header(), w.Body)
 						}
 					}

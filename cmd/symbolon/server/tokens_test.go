@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-// takeTokens has a server take the tokens of a template.
+// takeTokens configures a server to accept the tokens of a template.
 func takeTokens(c *config.Config, p *cmdtest.Template) {
 	c.Auth.JWT = config.JWTConfig{JWKS: p.Public, Issuer: "https://ory.example/", Audience: "notes", UserClaim: "sub", MaxLife: 15 * time.Minute}
 }
@@ -19,8 +19,8 @@ func (i *installation) bearer(token string) int {
 	return cmdtest.Ask(i.Public(), "GET", "/auth", "", "Authorization", "Bearer "+token).Code
 }
 
-// TestTokensEverywhere: Ory's tokens at two servers, and at one that was started after
-// what they carry was revoked.
+// TestTokensEverywhere sends Ory's tokens to two servers, and to a server that was
+// started after the session was revoked.
 func TestTokensEverywhere(t *testing.T) {
 	t.Parallel()
 	cmdtest.OnBoth(t, func(t *testing.T, database string) {
@@ -51,14 +51,14 @@ func TestTokensEverywhere(t *testing.T) {
 				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 			}
 			if got := one.bearer(token); got != 401 {
-				t.Errorf("%s: %d at the server that did it", path, got)
+				t.Errorf("%s: %d at the server that revoked", path, got)
 			}
 			cmdtest.Eventually(t, "it is refused at the other", func() bool { return two.bearer(token) == 401 })
 			if got := one.beside(t).bearer(token); got != 401 {
-				t.Errorf("%s: %d at a server that was started afterwards", path, got)
+				t.Errorf("%s: %d at the server that started afterwards", path, got)
 			}
 			if one.bearer(other) != 200 || two.bearer(other) != 200 {
-				t.Error("somebody else is signed out")
+				t.Error("another person is signed out")
 			}
 		}
 		metrics := cmdtest.Ask(one.Operator(), "GET", "/metrics", "").Body.String()
@@ -75,7 +75,7 @@ func TestTokensEverywhere(t *testing.T) {
 	})
 }
 
-// TestTokensOff: without auth.jwt they are nobody's.
+// TestTokensOff checks that without auth.jwt no token is accepted.
 func TestTokensOff(t *testing.T) {
 	p := cmdtest.NewTemplate(t)
 	i := install(t, nil)
@@ -88,6 +88,6 @@ func TestTokensOff(t *testing.T) {
 	}
 	metrics := cmdtest.Ask(install(t, func(c *config.Config) { takeTokens(c, p) }).Operator(), "GET", "/metrics", "").Body.String()
 	if !strings.Contains(metrics, "\nsymbolon_session_max_staleness_seconds 910\n") {
-		t.Error("the bound does not tell of the tokens' life")
+		t.Error("the bound ignores the tokens' lifetime")
 	}
 }

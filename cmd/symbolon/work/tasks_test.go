@@ -22,8 +22,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestBackReferenceSurvivesACrash: the server that made the bond is gone before it
-// wrote a thing; the next one writes it, once.
+// TestBackReferenceSurvivesACrash stops the server that made the link before it writes
+// the back-reference. The next server writes it once.
 func TestBackReferenceSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -34,7 +34,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b.patches() != 0 {
-			t.Fatal("it was written before the queue was started")
+			t.Fatal("the back-reference was written before the queue was started")
 		}
 		next := p.queue(nil, Own(b.linker, slog.New(slog.DiscardHandler))...)
 		p.start(next)
@@ -49,9 +49,9 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 	})
 }
 
-// TestBackReferenceComesTooLate: the first minute is over when the job is worked.
-// Under create nothing is sent, nor asked; under repair it is written when nobody has
-// touched the identity for ten minutes, and after a day it is a finding.
+// TestBackReferenceComesTooLate runs the job after the first minute. With create no
+// request is sent to Ory. With repair the value is written when nobody has changed or
+// used the identity for ten minutes. After a day it is a finding.
 func TestBackReferenceComesTooLate(t *testing.T) {
 	t.Parallel()
 	for _, write := range []link.Write{link.WriteCreate, link.WriteRepair} {
@@ -70,7 +70,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 				if write == link.WriteCreate {
 					eventually(t, "the job is done", func() bool { return p.count(`state = 'completed'`) == 1 })
 					if n := len(b.ory.Requests()); n != 0 {
-						t.Errorf("Ory was asked %d times in vain", n)
+						t.Errorf("Ory was asked %d times without need", n)
 					}
 					return
 				}
@@ -83,8 +83,8 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 	}
 }
 
-// TestHintsComeFirst: a hint does not wait behind the back-references that wait for
-// their turns at Ory.
+// TestHintsComeFirst checks that a hint does not wait behind back-references that wait
+// for their turn at Ory.
 func TestHintsComeFirst(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -110,7 +110,7 @@ func TestHintsComeFirst(t *testing.T) {
 				select {
 				case <-followed:
 				case <-ctx.Done():
-					t.Error("the hint waits behind the back-references")
+					t.Error("the hint waited behind the back-references")
 				}
 				return task.Do(ctx, job)
 			}
@@ -120,8 +120,8 @@ func TestHintsComeFirst(t *testing.T) {
 	})
 }
 
-// TestBackReferenceIsGivenUp: after a day under repair it is a finding, which the
-// value's arrival closes.
+// TestBackReferenceIsGivenUp checks that with repair an unwritten value is a finding
+// after a day. A later write closes the finding.
 func TestBackReferenceIsGivenUp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -130,7 +130,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 		if _, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator); err != nil {
 			t.Fatal(err)
 		}
-		mend := b.ory.Break(fakeory.Failing{Route: "PATCH /admin/identities/*", Status: 500})
+		repair := b.ory.Break(fakeory.Failing{Route: "PATCH /admin/identities/*", Status: 500})
 		p.age(25 * time.Hour)
 		p.start(b.queue)
 		findings := func() (kinds []symbolon.FindingKind) {
@@ -144,7 +144,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 			return kinds
 		}
 		eventually(t, "it is a finding", func() bool { return len(findings()) == 1 && findings()[0] == symbolon.MissingBackReference })
-		mend()
+		repair()
 		b.linker.Now = func() time.Time { return time.Now().Add(time.Hour) }
 		if wrote, err := b.linker.RepairBackReference(t.Context(), id); err != nil || wrote != link.WroteNow {
 			t.Fatalf("%s, %v", wrote, err)
@@ -155,7 +155,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 	})
 }
 
-// deafened hears nothing of Ory any more once it has written.
+// deafened gets no answers from Ory after its first write.
 type deafened struct {
 	*ory.Client
 	deaf bool
@@ -174,8 +174,9 @@ func (d *deafened) Identity(ctx context.Context, id symbolon.IdentityID) (symbol
 	return d.Client.Identity(ctx, id)
 }
 
-// TestBackReferenceUnanswered: Ory writes it and its answer is lost, and then it may not
-// be read back either: it is written once, and known to stand there as soon as Ory answers.
+// TestBackReferenceUnanswered loses Ory's answer to the write, and then also cannot read
+// the identity. The value is written once, and the ledger records it as soon as Ory
+// answers.
 func TestBackReferenceUnanswered(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -186,7 +187,7 @@ func TestBackReferenceUnanswered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mend := b.ory.Break(fakeory.Dropped{Times: 1, Route: "PATCH /admin/identities/*", After: true})
+			repair := b.ory.Break(fakeory.Dropped{Times: 1, Route: "PATCH /admin/identities/*", After: true})
 			if wrote == link.Stands {
 				b.linker.Ory = &deafened{Client: b.client}
 				if wrote, err := b.linker.WriteBackReference(t.Context(), id); !errors.Is(err, symbolon.ErrUnavailable) {
@@ -197,7 +198,7 @@ func TestBackReferenceUnanswered(t *testing.T) {
 			if got, err := b.linker.WriteBackReference(t.Context(), id); err != nil || got != wrote {
 				t.Errorf("%s, %v, want %s", got, err, wrote)
 			}
-			mend()
+			repair()
 			if r, err := b.linker.Record(t.Context(), string(id)); err != nil || r.Link.BackReference != string(bond.User) {
 				t.Errorf("%+v, %v", r.Link, err)
 			}
@@ -217,7 +218,7 @@ func (b *bond) patches() (n int) {
 	return n
 }
 
-// hurry makes what is asleep wake up.
+// hurry wakes sleeping jobs.
 func (p *place) hurry() {
 	p.t.Helper()
 	if _, err := p.app.ExecContext(p.t.Context(), `update `+p.river("river_job")+` set scheduled_at = created_at`); err != nil {
@@ -234,7 +235,7 @@ func (p *place) age(d time.Duration) {
 	}
 }
 
-// hookServer is where a fake Ory's hooks arrive.
+// hookServer receives the hooks of a fake Ory.
 func (b *bond) hookServer(t *testing.T) (*httptest.Server, func(http.Handler)) {
 	var next atomic.Pointer[http.Handler]
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*next.Load()).ServeHTTP(w, r) }))
@@ -242,11 +243,11 @@ func (b *bond) hookServer(t *testing.T) (*httptest.Server, func(http.Handler)) {
 	return s, func(h http.Handler) { next.Store(&h) }
 }
 
-// TestSignUpsFasterThanOryAllows: up to 5,000 people a minute sign up at an Ory that
-// answers 80 GETs of an identity a minute. No hook waits for Ory's next minute, each
-// person has a user at once, each reading that could not be made is kept, Ory never has
-// to say 429, and a person's own question is answered. At full size each hook is answered
-// within two seconds.
+// TestSignUpsFasterThanOryAllows has up to 5,000 sign-ups a minute at an Ory that answers
+// 80 GETs of an identity a minute. No hook waits for Ory's next minute, and each person
+// has a user at once. A reading that is not possible now is queued. Ory never answers
+// 429, and a person's own request is answered. At full size each hook is answered within
+// two seconds.
 func TestSignUpsFasterThanOryAllows(t *testing.T) {
 	t.Parallel()
 	people, minute := torture(500, 5000), time.Duration(torture(6, 60))*time.Second
@@ -264,7 +265,7 @@ func TestSignUpsFasterThanOryAllows(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range fired.Registration {
-			fired.Registration[n].Ignore = false // so that the test sees a hook that keeps people waiting
+			fired.Registration[n].Ignore = false // so that the test notices a slow hook
 		}
 		b = p.bond(fakeory.Config{Network: true, Hooks: fired, Limits: fakeory.Limits{fakeory.AdminHigh: {PerSecond: 5, PerMinute: 80}}},
 			link.WriteReserve, ory.DefaultLoad)
@@ -298,7 +299,7 @@ func TestSignUpsFasterThanOryAllows(t *testing.T) {
 		}
 		for _, r := range b.ory.Requests() {
 			if r.Status == http.StatusTooManyRequests {
-				t.Fatalf("Ory had to say 429 to %s %s", r.Method, r.Path)
+				t.Fatalf("Ory answered 429 to %s %s", r.Method, r.Path)
 			}
 		}
 		t.Logf("%d sign-ups: %v, slowest %s", people, outcomes.n, slowest)
@@ -310,7 +311,7 @@ func (b *bond) signUpAll(t *testing.T, people int, within time.Duration) (slowes
 	var mu sync.Mutex
 	tick := time.NewTicker(within / time.Duration(people))
 	defer tick.Stop()
-	atOnce := make(chan struct{}, torture(4, 16)) // a machine that cannot keep up is not asked for more
+	atOnce := make(chan struct{}, torture(4, 16)) // limits the load on a slow machine
 	for n := range people {
 		<-tick.C
 		atOnce <- struct{}{}
@@ -329,8 +330,8 @@ func (b *bond) signUpAll(t *testing.T, people int, within time.Duration) (slowes
 	return slowest
 }
 
-// TestHintsOutliveAnOutage: Ory is down while hooks come; each is answered 200, and
-// when Ory is back every hint is followed, by a server that was started meanwhile.
+// TestHintsOutliveAnOutage sends hooks while Ory is down. Each is answered with 200. When
+// Ory is back, a new server follows every hint.
 func TestHintsOutliveAnOutage(t *testing.T) {
 	t.Parallel()
 	const people = 40
@@ -341,7 +342,7 @@ func TestHintsOutliveAnOutage(t *testing.T) {
 		for n := range people {
 			ids = append(ids, b.identity(t, n))
 		}
-		mend := b.ory.Break(fakeory.Failing{Route: "GET /admin/identities/*", Status: 503})
+		repair := b.ory.Break(fakeory.Failing{Route: "GET /admin/identities/*", Status: 503})
 		for _, id := range ids {
 			r := httptest.NewRequest(http.MethodPost, "/hooks/link", strings.NewReader(`{"identity_id":"`+string(id)+`"}`))
 			r.Header.Set("Content-Type", "application/json")
@@ -357,7 +358,7 @@ func TestHintsOutliveAnOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
-		mend()
+		repair()
 		eventually(t, "every identity has its user", func() bool {
 			for _, id := range ids {
 				r, err := b.linker.Record(t.Context(), string(id))

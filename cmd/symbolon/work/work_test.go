@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestOneRunsAndOneWaits: of a hundred jobs for one key that are put while one runs,
-// exactly one is left, and it begins after the last was put. None is swallowed.
+// TestOneRunsAndOneWaits puts a hundred jobs for one key while one runs. Exactly one job
+// is left, and it begins after the last put.
 func TestOneRunsAndOneWaits(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -41,12 +41,12 @@ func TestOneRunsAndOneWaits(t *testing.T) {
 			all.Go(put)
 		}
 		all.Wait()
-		if n := p.count(`state <> 'completed'`); n != 2 { // the one that waits looks now and then whether it may run
-			t.Errorf("%d jobs, want the one that runs and one that waits", n)
+		if n := p.count(`state <> 'completed'`); n != 2 { // the waiting job checks now and then whether it may run
+			t.Errorf("%d jobs, want a running one and a waiting one", n)
 		}
 		goOn <- struct{}{}
 		<-began
-		put() // while the second runs: a third
+		put() // a third job, while the second runs
 		goOn <- struct{}{}
 		<-began
 		goOn <- struct{}{}
@@ -57,8 +57,8 @@ func TestOneRunsAndOneWaits(t *testing.T) {
 	})
 }
 
-// TestNoHintIsSwallowed: a counter is raised before each put, and read by each run.
-// Whatever the interleaving, the last run must have seen the last value.
+// TestNoHintIsSwallowed raises a counter before each put, and each run reads it. In every
+// order the last run must read the last value.
 func TestNoHintIsSwallowed(t *testing.T) {
 	t.Parallel()
 	const keys = 5
@@ -97,7 +97,7 @@ func TestNoHintIsSwallowed(t *testing.T) {
 	})
 }
 
-// TestJobIsTheTransactions: what is rolled back was never put.
+// TestJobIsTheTransactions checks that a rollback also removes the job.
 func TestJobIsTheTransactions(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -132,8 +132,8 @@ func end(tx *sql.Tx, commit bool) error {
 	return tx.Rollback()
 }
 
-// TestWhatBecomesOfAJob: errors are tried again, panics too, Again is no failure,
-// and a job that is too old is given up and told of.
+// TestWhatBecomesOfAJob checks that errors and panics are tried again, that Again is not
+// a failure, and that a job that is too old is given up and reported.
 func TestWhatBecomesOfAJob(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -156,7 +156,7 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 		}
 		q := p.queue(func(c *Config) {
 			c.Observe = func(_, outcome string) { saw.add(outcome) }
-			c.poll = 100 * time.Millisecond // twenty times for one of them
+			c.poll = 100 * time.Millisecond // one of the jobs polls twenty times
 		},
 			Task{Name: "t", Do: do},
 			Task{Name: "brief", Do: do, GiveUp: time.Nanosecond, GaveUp: func(_ context.Context, j Job, _ error) { gone.add(j.Key) }})
@@ -170,7 +170,7 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 		p.start(q)
 		eventually(t, "all are done", func() bool { return p.count(`state = 'completed'`) == 4 && p.count(`state = 'cancelled'`) == 1 })
 		if gone.of("hopeless") != 1 || did.of("hopeless") != 1 {
-			t.Errorf("the hopeless one was tried %d times and given up %d times", did.of("hopeless"), gone.of("hopeless"))
+			t.Errorf("the failing job was tried %d times and given up %d times", did.of("hopeless"), gone.of("hopeless"))
 		}
 		if did.of("often") != 21 || saw.of("gave_up") != 1 || saw.of("failed") != 2 || saw.of("done") != 4 {
 			t.Errorf("%d slices; outcomes %v", did.of("often"), saw.n)
@@ -178,8 +178,8 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 	})
 }
 
-// TestScheduleRunsOnOneServer: three servers, one of them at a time, with the pause
-// between, also after an error; and a stop in between changes nothing.
+// TestScheduleRunsOnOneServer has three servers. Only one at a time runs the schedule,
+// with the pause in between, also after an error. A stop of a server changes nothing.
 func TestScheduleRunsOnOneServer(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -214,8 +214,8 @@ func TestScheduleRunsOnOneServer(t *testing.T) {
 	})
 }
 
-// TestRescue: a job that a killed server left running is begun again, however long it
-// might have lasted.
+// TestRescue checks that a job that a killed server left running is started again,
+// however long it was allowed to run.
 func TestRescue(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -234,8 +234,8 @@ func TestRescue(t *testing.T) {
 	})
 }
 
-// TestRescueOfASchedule: its one job lives for ever, and the pause after a kill does not
-// grow with the kills that it has seen.
+// TestRescueOfASchedule checks that a schedule's one job is never given up, and that the
+// pause after a kill does not grow with the number of kills.
 func TestRescueOfASchedule(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -254,8 +254,8 @@ func TestRescueOfASchedule(t *testing.T) {
 	})
 }
 
-// TestScheduleOfAnother: a server that has no such schedule, since its configuration has
-// none, does not end that of the others, however long ago it began.
+// TestScheduleOfAnother checks that a server without a schedule in its configuration does
+// not stop the schedule of other servers, however old the job is.
 func TestScheduleOfAnother(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -273,7 +273,7 @@ func TestScheduleOfAnother(t *testing.T) {
 		eventually(t, "the other one has seen it", func() bool { return p.count(`state = 'scheduled' or finalized_at is not null`) == 1 })
 		stop(t, other)
 		if p.count(`finalized_at is not null`) > 0 {
-			t.Error("it was ended for everybody, until one of them starts again")
+			t.Error("the schedule was stopped for all servers")
 		}
 		p.hurry()
 		p.start(q)
@@ -281,8 +281,9 @@ func TestScheduleOfAnother(t *testing.T) {
 	})
 }
 
-// TestLongWork: what lasts longer than River gives a job goes on, and is always young
-// to whoever looks for what a killed server left; the end of the server ends it.
+// TestLongWork checks that a job may run longer than River's limit. Its timestamp is
+// renewed, so that it does not look like the job of a killed server. The stop of the
+// server ends it.
 func TestLongWork(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -306,12 +307,12 @@ func TestLongWork(t *testing.T) {
 		eventually(t, "it has only just begun", func() bool { return p.attempted() > began })
 		stop(t, q)
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("it was ended by %v", err)
+			t.Errorf("the job ended with %v", err)
 		}
 	})
 }
 
-// attempted is when the job was begun, as the database has it.
+// attempted returns the time of the job's start in the database.
 func (p *place) attempted() (at string) {
 	p.t.Helper()
 	if err := p.app.QueryRowContext(p.t.Context(), `select cast(attempted_at as text) from `+p.river("river_job")).Scan(&at); err != nil {
@@ -320,8 +321,8 @@ func (p *place) attempted() (at string) {
 	return at
 }
 
-// TestStop: what runs is waited for; what does not end is cancelled after the soft
-// stop and is left for the next start; what is put afterwards is kept.
+// TestStop checks that a stop waits for running jobs, and cancels them after the soft
+// stop. They run again after the next start. Jobs that are put later are kept.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -365,17 +366,18 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestListen: with a direct DSN a job begins because it was put, whatever the poll.
+// TestListen checks that with a direct DSN a new job starts at once, whatever the poll
+// interval is.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqlstore.Postgres)
 	var did tally
 	q := p.start(p.queue(func(c *Config) { c.Listen, c.poll = p.dsn, time.Hour },
 		Task{Name: "t", Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}))
-	for round := range 5 { // the first may be found by the start
+	for round := range 5 { // the start may find the first job
 		put := 0
 		eventually(t, "it begins", func() bool {
-			put++ // again: before it listens it hears nothing, and River tells of one put in 100 ms
+			put++ // put again, because a notification from before the queue listens is lost
 			if err := q.Put(t.Context(), "t", fmt.Sprint(round, " ", put), ""); err != nil {
 				t.Fatal(err)
 			}
@@ -385,8 +387,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// TestPooler: every statement works in the mode that a pooler in transaction mode
-// asks for, without prepared statements.
+// TestPooler runs every statement without prepared statements, as a pooler in transaction
+// mode requires.
 func TestPooler(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqlstore.Postgres)
@@ -412,7 +414,7 @@ func TestPooler(t *testing.T) {
 	}
 }
 
-// TestProjectsAreApart: two projects on one database do their own jobs only.
+// TestProjectsAreApart checks that two projects on one database run only their own jobs.
 func TestProjectsAreApart(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -434,7 +436,7 @@ func TestProjectsAreApart(t *testing.T) {
 	})
 }
 
-// TestMigrateTogether: four programs at once.
+// TestMigrateTogether runs migrations in four programs at once.
 func TestMigrateTogether(t *testing.T) {
 	t.Parallel()
 	for _, d := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {

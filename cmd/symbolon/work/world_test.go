@@ -27,8 +27,8 @@ import (
 
 func TestMain(m *testing.M) { e2e.Main(m) }
 
-// torture is the number of rounds a test makes: a tenth in every run, all of them
-// under `make torture`.
+// torture returns the number of rounds of a test: ci in every run, all with `make
+// torture`.
 func torture(ci, all int) int {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
 		return all
@@ -36,12 +36,12 @@ func torture(ci, all int) int {
 	return ci
 }
 
-// place is a database with the tables of the ledger and of the work.
+// place is a database with the tables of the ledger and of the queue.
 type place struct {
 	t       *testing.T
 	dialect sqlstore.Dialect
 	dsn     string
-	app     *sql.DB // the application's and the store's
+	app     *sql.DB // shared by the application and the store
 }
 
 func onBoth(t *testing.T, test func(t *testing.T, p *place)) {
@@ -66,7 +66,7 @@ func newPlace(t *testing.T, d sqlstore.Dialect) *place {
 	return p
 }
 
-// bare is a database without tables.
+// bare returns a database without tables.
 func bare(t *testing.T, d sqlstore.Dialect) *place {
 	p := &place{t: t, dialect: d}
 	if d == sqlstore.SQLite {
@@ -101,7 +101,7 @@ func (p *place) open(driver, dsn string) *sql.DB {
 	return db
 }
 
-// queue makes one that is not started; change may be nil.
+// queue returns a queue that is not started. change may be nil.
 func (p *place) queue(change func(*Config), tasks ...Task) *Queue {
 	p.t.Helper()
 	store := &sqlstore.Store{DB: p.app, Dialect: p.dialect}
@@ -116,7 +116,7 @@ func (p *place) queue(change func(*Config), tasks ...Task) *Queue {
 	return q
 }
 
-// start starts a queue and stops it with the test.
+// start starts a queue and stops it at the end of the test.
 func (p *place) start(q *Queue) *Queue {
 	p.t.Helper()
 	if err := q.Start(context.WithoutCancel(p.t.Context())); err != nil {
@@ -134,7 +134,7 @@ func stop(t *testing.T, q *Queue) {
 	}
 }
 
-// river is the name of one of River's tables.
+// river returns the name of one of River's tables.
 func (p *place) river(table string) string {
 	if p.dialect == sqlstore.Postgres {
 		return schema + "." + table
@@ -154,7 +154,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not so after a minute: %s", what)
+			t.Fatalf("not true after a minute: %s", what)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func (c *tally) of(key string) int {
 	return c.n[key]
 }
 
-// bond is a linker on the place, whose Ory is a fake.
+// bond is a linker with a fake Ory.
 type bond struct {
 	ory    *fakeory.Ory
 	client *ory.Client
@@ -192,8 +192,7 @@ type bond struct {
 
 var secrets = []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}
 
-// bond puts a linker and its queue together, as the server does. The queue is not
-// started.
+// bond creates a linker and its queue as the server does. The queue is not started.
 func (p *place) bond(config fakeory.Config, write link.Write, load float64) *bond {
 	p.t.Helper()
 	b := &bond{ory: fakeory.Start(p.t, config)}
@@ -208,7 +207,7 @@ func (p *place) bond(config fakeory.Config, write link.Write, load float64) *bon
 	return b
 }
 
-// identity makes one at Ory by the admin API, where no hook fires.
+// identity creates an identity by the admin API, for which Ory calls no hook.
 func (b *bond) identity(t *testing.T, n int) symbolon.IdentityID {
 	t.Helper()
 	id, err := b.ory.CreateIdentity(t.Context(), map[string]any{"schema_id": "default",

@@ -1,8 +1,9 @@
-// Command go verifies a signed assertion as an application in Go does:
+// Command go verifies a signed assertion, as an application in Go does:
 //
 //	go run ./examples/assertion/go JWKS-URL ISSUER AUDIENCE TOKEN
 //
-// It prints the user's ID and the claims, or says why not and exits with 1.
+// It prints the user's ID and the claims. If the assertion is not valid, it prints the
+// reason and exits with 1.
 package main
 
 import (
@@ -16,15 +17,15 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// verify is what to copy. keys is what the JWKS-URL answers: fetch it again every
-// hour, and when a token names a key that is not in it.
+// verify is the function to copy. keys is the answer of the JWKS-URL. Fetch it again
+// every hour, and if a token names an unknown key.
 func verify(token string, keys jose.JSONWebKeySet, issuer, audience string) (userID string, err error) {
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA}) // and no other
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA}) // accept no other algorithm
 	if err != nil {
 		return "", err
 	}
 	var claims jwt.Claims
-	if err := parsed.Claims(keys, &claims); err != nil { // the signature
+	if err := parsed.Claims(keys, &claims); err != nil { // verifies the signature
 		return "", err
 	}
 	if claims.Expiry == nil || claims.Subject == "" {
@@ -37,7 +38,7 @@ func main() {
 	if len(os.Args) != 5 {
 		fail("usage: go JWKS-URL ISSUER AUDIENCE TOKEN")
 	}
-	res, err := http.Get(os.Args[1]) //nolint:gosec,noctx // whoever runs this names it, and may stop it
+	res, err := http.Get(os.Args[1]) //nolint:gosec,noctx // the caller chooses the URL and can stop the program
 	if err != nil {
 		fail(err)
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is for a busy machine.
+// patience is long, for a busy machine.
 const patience = time.Minute
 
-// chromium is one running browser, for any number of people.
+// chromium is a running browser for any number of people.
 type chromium struct {
 	t   *testing.T
 	ctx context.Context
 }
 
-// newChromium starts the machine's Chromium. Where there is none the test fails: pages that no browser has seen are not tested.
+// newChromium starts the machine's Chromium. If it is missing, the test fails and is not skipped.
 func newChromium(t *testing.T) *chromium {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(findChromium(t)), chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience),
@@ -57,7 +57,7 @@ func findChromium(t *testing.T) string {
 	return ""
 }
 
-// profile is a folder for Chromium, whose children may still write into it when it has ended.
+// profile returns a folder for Chromium. Its children may still write into it after its end.
 func profile(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "notes-chromium-*")
 	if err != nil {
@@ -74,15 +74,15 @@ func profile(t *testing.T) string {
 	return dir
 }
 
-// tab is what one person looks at, with cookies of their own. Every method fails the test when it cannot do what it says.
+// tab is the window of one person, with its own cookies. A method that cannot do its work fails the test.
 type tab struct {
 	t      *testing.T
 	ctx    context.Context
 	base   string
-	status int64 // of the page
+	status int64 // HTTP status of the page
 }
 
-// look says how a person looks at pages.
+// look is the device of a person.
 type look struct {
 	noScripts bool
 	dark      bool
@@ -122,7 +122,7 @@ func (p *tab) within() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(p.ctx, patience)
 }
 
-// do does what brings another page, and waits for it.
+// do runs actions that load another page, and waits for it.
 func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := p.within()
@@ -134,19 +134,19 @@ func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 
 func (p *tab) open(path string) { p.t.Helper(); p.do(chromedp.Navigate(p.base + path)) }
 
-// click presses the button or follows the link that says so.
+// click presses the button or link with this text.
 func (p *tab) click(words string) {
 	p.t.Helper()
 	p.do(chromedp.Click(fmt.Sprintf(`//main//*[(self::a or self::button) and normalize-space()=%q] | //nav//*[(self::a or self::button) and normalize-space()=%q]`, words, words)))
 }
 
-// submit presses the main button of the form that the field is in.
+// submit presses the main button of the field's form.
 func (p *tab) submit(field string) {
 	p.t.Helper()
 	p.do(chromedp.Click(fmt.Sprintf(`//form[.//*[@name=%q]]//button[contains(@class, "button-primary")]`, field)))
 }
 
-// fill types into a field, in place of what is there.
+// fill replaces the text of a field.
 func (p *tab) fill(field, text string) {
 	p.t.Helper()
 	ctx, cancel := p.within()
@@ -163,7 +163,7 @@ func (p *tab) address() string {
 	return at
 }
 
-// text is what a person reads on the page.
+// text returns the visible text of the page.
 func (p *tab) text() string {
 	ctx, cancel := p.within()
 	defer cancel()
@@ -171,7 +171,7 @@ func (p *tab) text() string {
 	return text
 }
 
-// at checks which page of ours this is, and that it says these texts.
+// at checks the path and status of the page, and that it contains these texts.
 func (p *tab) at(path string, status int64, texts ...string) {
 	p.t.Helper()
 	u, err := url.Parse(p.address())
@@ -186,7 +186,7 @@ func (p *tab) says(texts ...string) {
 	page := p.text()
 	for _, text := range texts {
 		if !strings.Contains(page, text) {
-			p.t.Errorf("%s does not say %q but:\n%s", p.address(), text, page)
+			p.t.Errorf("%s lacks %q; it says:\n%s", p.address(), text, page)
 		}
 	}
 }
@@ -201,16 +201,16 @@ func (p *tab) silent(texts ...string) {
 	}
 }
 
-// named is the selector of a field.
+// named returns the selector of a field.
 func named(field string) string { return fmt.Sprintf("[name=%q]:not([type=hidden])", field) }
 
-// value is what stands in a field.
+// value returns the text in a field.
 func (p *tab) value(field string) string {
 	p.t.Helper()
 	return evaluate[string](p, fmt.Sprintf("document.querySelector('%s').value", named(field)))
 }
 
-// beside is what a screen reader says of a field besides its label: whether it is invalid, and why.
+// beside returns what a screen reader says about a field besides its label: whether it is invalid, and why.
 func (p *tab) beside(field string) string {
 	p.t.Helper()
 	return evaluate[string](p, fmt.Sprintf(`(f => f.getAttribute("aria-invalid") + ": " + document.getElementById(f.getAttribute("aria-describedby"))?.innerText)(document.querySelector('%s'))`, named(field)))
@@ -225,7 +225,7 @@ func evaluate[T any](p *tab, script string) T {
 	return v
 }
 
-// session is the value of Ory's session cookie, or empty.
+// session returns the value of Ory's session cookie, or "".
 func (p *tab) session() string {
 	p.t.Helper()
 	ctx, cancel := p.within()
@@ -240,7 +240,7 @@ func (p *tab) session() string {
 	return ""
 }
 
-// picture keeps a screenshot where NOTES_SCREENSHOTS says, and nothing otherwise.
+// picture saves a screenshot in the folder NOTES_SCREENSHOTS. If it is not set, picture does nothing.
 func (p *tab) picture(name string) {
 	p.t.Helper()
 	dir := os.Getenv("NOTES_SCREENSHOTS")

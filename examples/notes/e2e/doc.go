@@ -1,5 +1,6 @@
-// Package e2e has the tests that use the notes application as people do: a real Chromium, a real Ory Kratos set up as in ory/, the
-// application with Symbolon and Ory's hooks in its own process.
+// Package e2e tests the notes application as people use it: with a real Chromium, a real
+// Ory Kratos configured as in ory/, and the application with Symbolon and Ory's hooks in
+// its own process.
 //
-// NOTES_SCREENSHOTS=folder keeps a picture of every page that a test looks at.
+// NOTES_SCREENSHOTS=folder saves a picture of every page that a test opens.
 package e2e

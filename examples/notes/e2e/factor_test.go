@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// totp is what an authenticator app shows (RFC 6238: SHA-1, 30 seconds, six digits).
+// totp returns the code of an authenticator app (RFC 6238: SHA-1, 30 seconds, six
+// digits).
 func totp(t *testing.T, secret string, at time.Time) string {
 	t.Helper()
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimRight(strings.ToUpper(secret), "="))
@@ -26,13 +27,13 @@ func totp(t *testing.T, secret string, at time.Time) string {
 }
 
 func TestTOTP(t *testing.T) {
-	if got := totp(t, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", time.Unix(1111111109, 0)); got != "081804" { // of the RFC, six digits of eight
+	if got := totp(t, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", time.Unix(1111111109, 0)); got != "081804" { // six of the eight digits in the RFC
 		t.Fatalf("got %s", got)
 	}
 }
 
-// TestSecondFactor: set up on the profile page, asked for at the next login, and never twice: what the verifier heard of the session
-// before it was upgraded keeps nobody out.
+// TestSecondFactor sets a second factor up on the profile page and uses it at the next
+// login, once. A cached answer from before the upgrade must not keep the person out.
 func TestSecondFactor(t *testing.T) {
 	w, c := newWorld(t), newChromium(t)
 	ada := c.person(t, w.url, look{})
@@ -45,7 +46,7 @@ func TestSecondFactor(t *testing.T) {
 	ada.submit("totp_code")
 	ada.at("/settings", 200)
 	if said := ada.beside("totp_code"); !strings.HasPrefix(said, "true: ") {
-		t.Errorf("beside a wrong code it says %q", said)
+		t.Errorf("the message at a wrong code is %q", said)
 	}
 	ada.picture("settings_wrong_code")
 	secret := evaluate[string](ada, `document.querySelector("#totp code").innerText`)
@@ -61,7 +62,7 @@ func TestSecondFactor(t *testing.T) {
 	ada.at("/login", 200, "One more step")
 	half := ada.session()
 	ada.picture("login_second_factor")
-	for range 2 { // asked again and again: the password alone lets nobody in
+	for range 2 { // every time: the password alone is not enough
 		ada.open("/notes")
 		ada.at("/login", 200, "One more step")
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestNarrowAndDark looks at every page on a small telephone at night: nothing sticks out, and it is really dark.
+// TestNarrowAndDark opens every page on a narrow screen in dark mode: no element is too
+// wide, and the colours are dark.
 func TestNarrowAndDark(t *testing.T) {
 	w, c := newWorld(t), newChromium(t)
 	ada := c.person(t, w.url, look{width: 360, dark: true})
@@ -18,7 +19,7 @@ func TestNarrowAndDark(t *testing.T) {
 		wide := evaluate[[]string](ada, `[...document.querySelectorAll("body *")].filter(e => e.checkVisibility() && !e.closest(".unseen, .skip")
 			&& (e.getBoundingClientRect().right > innerWidth + 0.5 || e.getBoundingClientRect().left < -0.5)).map(e => e.outerHTML.slice(0, 120))`)
 		if page := evaluate[int](ada, `document.documentElement.scrollWidth`); page > 360 || len(wide) > 0 {
-			t.Errorf("%s is %d pixels wide; sticking out: %s", name, page, strings.Join(wide, "\n"))
+			t.Errorf("%s is %d pixels wide; too wide: %s", name, page, strings.Join(wide, "\n"))
 		}
 		if shade := evaluate[int](ada, `getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).reduce((sum, n) => sum + +n, 0)`); shade > 3*64 {
 			t.Errorf("%s is not dark: red, green and blue add up to %d", name, shade)
@@ -30,7 +31,7 @@ func TestNarrowAndDark(t *testing.T) {
 	ada.open("/login")
 	fits("login")
 	address := "ada" + strings.Repeat(".of.london", 6) + "@" + strings.Repeat("example.", 4) + "org"
-	ada.signUp(strings.Replace(address, "@", ".@", 1), long[:90], "short") // no address; the message repeats it
+	ada.signUp(strings.Replace(address, "@", ".@", 1), long[:90], "short") // not a valid address; the message repeats it
 	ada.at("/registration", 200, "is not valid")
 	fits("registration_no_address")
 	ada.fillIn(address, long[:90], "short")

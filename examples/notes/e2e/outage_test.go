@@ -4,7 +4,8 @@ import (
 	"testing"
 )
 
-// TestOryIsDown: pages say so, and nobody is logged out: when Ory is back everybody is who they were.
+// TestOryIsDown checks that pages report the outage and log nobody out. Afterwards
+// everybody is the same user as before.
 func TestOryIsDown(t *testing.T) {
 	w, c := newWorld(t), newChromium(t)
 	ada, stranger := c.person(t, w.url, look{}), c.person(t, w.url, look{})
@@ -39,7 +40,7 @@ func TestOryIsDown(t *testing.T) {
 	eventually(t, "Ory is asked again, which it is once a second", func() bool { ada.open("/notes"); return ada.status == 200 })
 	ada.at("/notes", 200, "Ask Charles about the engine.", user.ID)
 	if ada.session() != session {
-		t.Error("it is another session")
+		t.Error("the session changed")
 	}
 	w.matched(1)
 }

@@ -36,7 +36,8 @@ func (p *tab) addNote(body string) {
 	p.click("Add note")
 }
 
-// TestSignUp is the whole way of one person, and of a second who must not see what the first wrote.
+// TestSignUp tests all pages for one person, and a second person who must not see the
+// first one's notes.
 func TestSignUp(t *testing.T) {
 	c := newChromium(t)
 	for name, l := range map[string]look{"with scripts": {}, "without scripts": {noScripts: true}} {
@@ -83,25 +84,26 @@ func TestSignUp(t *testing.T) {
 			bob.at("/notes", 200, "Nothing here yet")
 			bob.silent("Charles", user.ID, user.Identity)
 			if w.bornWith(bob.session(), "bob@example.org").ID == user.ID {
-				t.Error("two people are one user")
+				t.Error("two people have the same user")
 			}
 			w.matched(2)
 		})
 	}
 }
 
-// TestRefusedSignUps: what is wrong is said where it is wrong, and nothing is left of a sign-up that Ory refused.
+// TestRefusedSignUps checks that an error is shown at its field, and that nothing is left
+// of a refused sign-up.
 func TestRefusedSignUps(t *testing.T) {
 	w, c := newWorld(t), newChromium(t)
 	ada := c.person(t, w.url, look{})
 	ada.signUp("ada@example.org", "Ada", "short")
 	ada.at("/registration", 200)
 	if said := ada.beside("password"); !strings.HasPrefix(said, "true: ") || !strings.Contains(said, "at least 8 characters") {
-		t.Errorf("beside the password it says %q", said)
+		t.Errorf("the message at the password is %q", said)
 	}
 	ada.picture("registration_short_password")
 	w.matched(0)
-	ada.fillIn("ada@example.org", "Ada", password) // the same form, put right
+	ada.fillIn("ada@example.org", "Ada", password) // the same form, corrected
 	ada.at("/notes", 200)
 	w.matched(1)
 
@@ -109,17 +111,18 @@ func TestRefusedSignUps(t *testing.T) {
 	eve.signUp("ADA@example.org", "Eve", password)
 	eve.at("/registration", 200)
 	if said := eve.beside("traits.email"); !strings.HasPrefix(said, "true: ") || !strings.Contains(said, "There is an account with this email already") {
-		t.Errorf("beside the address it says %q", said)
+		t.Errorf("the message at the address is %q", said)
 	}
 	eve.picture("registration_duplicate")
 	if eve.session() != "" {
 		t.Error("a refused sign-up has a session")
 	}
-	time.Sleep(300 * time.Millisecond) // a hook that came late would be here
+	time.Sleep(300 * time.Millisecond) // a late hook would have arrived by now
 	w.matched(1)
 }
 
-// TestDeletedUser: Ory still knows somebody whose row is gone. They read why, can log out, and are nobody else.
+// TestDeletedUser deletes the row of a person who still exists at Ory. The person reads
+// why, can log out, and gets no other user.
 func TestDeletedUser(t *testing.T) {
 	w, c := newWorld(t), newChromium(t)
 	ada := c.person(t, w.url, look{})

@@ -19,7 +19,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// world is a Kratos and the application, with Ory's hooks answered by the application itself.
+// world is a Kratos and the application, which answers Ory's hooks itself.
 type world struct {
 	t      *testing.T
 	url    string
@@ -27,13 +27,13 @@ type world struct {
 	db     *sql.DB
 
 	mu     sync.Mutex
-	minted []string            // what the reserve hook answered
-	first  map[string]identity // by session cookie: what whoami said before the application saw the session
+	minted []string            // IDs in the reserve hook's answers
+	first  map[string]identity // session cookie to whoami's answer before the application got the session
 }
 
-// identity is what whoami says of a session.
+// identity is whoami's answer.
 type identity struct {
-	ID, Held, Email, AAL string // Held: metadata_public.id
+	ID, Held, Email, AAL string // Held is metadata_public.id
 }
 
 func newWorld(t *testing.T) *world {
@@ -79,7 +79,7 @@ func (w *world) startKratos(secrets []symbolon.Secret) {
 	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{Dir: dir, UIURL: w.url, Overlay: overlay})
 }
 
-// observe stands before the application: it keeps the reserved IDs, and asks whoami before the application sees a session.
+// observe runs before the application. It stores reserved IDs, and asks whoami before the application gets a session.
 func (w *world) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hooks/reserve" {
@@ -110,7 +110,7 @@ func (w *world) observe(next http.Handler) http.Handler {
 	})
 }
 
-// whoami asks Kratos itself.
+// whoami asks Kratos directly.
 func (w *world) whoami(cookie string) (id identity, status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -136,7 +136,7 @@ func (w *world) whoami(cookie string) (id identity, status int) {
 	return identity{said.Identity.ID, said.Identity.Metadata.ID, said.Identity.Traits.Email, said.AAL}, res.StatusCode
 }
 
-// row is one of the application's people.
+// row is a row of the application's table.
 type row struct{ ID, Identity, Email, Name string }
 
 func (w *world) people() (out []row) {
@@ -159,7 +159,7 @@ func (w *world) people() (out []row) {
 	return out
 }
 
-// matched checks that there are n people, each with an identity of their own, and no identity besides.
+// matched checks that there are n people, each with an identity of their own, and no other identities.
 func (w *world) matched(n int) {
 	w.t.Helper()
 	identities, err := w.kratos.CountIdentities(w.t.Context())
@@ -175,7 +175,7 @@ func (w *world) matched(n int) {
 	}
 }
 
-// lastMinted is the ID that the newest reserve hook answered with.
+// lastMinted returns the ID in the newest reserve hook's answer.
 func (w *world) lastMinted() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -185,8 +185,7 @@ func (w *world) lastMinted() string {
 	return w.minted[len(w.minted)-1]
 }
 
-// bornWith checks the bond of whoever is signed in with a session cookie: the ID was in the first whoami, the row has it and names the
-// identity in its own column.
+// bornWith checks the link of a session's person: the first whoami had the ID, and the row has this ID and names the identity.
 func (w *world) bornWith(cookie, email string) (user row) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -202,17 +201,17 @@ func (w *world) bornWith(cookie, email string) (user row) {
 		}
 	}
 	if user.Identity != first.ID || user.Email != email {
-		w.t.Errorf("the row is %+v; want identity %s and %s", user, first.ID, email)
+		w.t.Errorf("the row is %+v, want identity %s and %s", user, first.ID, email)
 	}
 	return user
 }
 
-// eventually waits for what comes by itself.
+// eventually waits until so returns true.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %s still not: %s", patience, what)
+			t.Fatalf("not true after %s: %s", patience, what)
 		}
 	}
 }

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// What Client.Flow returns when the answer is not a page but another way to go. Test with errors.Is.
+// Errors of Client.Flow that tell the caller to do something else than show a page. Test with errors.Is.
 var (
-	// ErrRestart: the flow is expired, used, unknown or another browser's. Send the browser to Client.Start.
+	// ErrRestart: the flow is expired, used, unknown or of another browser. Send the browser to Client.Start.
 	ErrRestart = errors.New("this flow is over, start a new one")
-	// ErrSecondFactor: Ory wants the second factor first. Send the browser to Client.Start(Login) with aal=aal2.
+	// ErrSecondFactor: Ory needs the second factor first. Send the browser to Client.Start(Login) with aal=aal2.
 	ErrSecondFactor = errors.New("the second factor is needed first")
-	// ErrNoCookie: the browser came back from Ory without Ory's CSRF cookie, so starting again would go round in circles.
-	// Cookies are blocked, or Ory and the application do not share a domain (Ory's cookies.domain).
+	// ErrNoCookie: the browser came back from Ory without Ory's CSRF cookie, so a new flow would fail in the same way. Cookies are
+	// blocked, or Ory and the application do not share a domain (Ory's cookies.domain).
 	ErrNoCookie = errors.New("the cookie of Ory did not come with the request")
-	// ErrUnavailable: Ory did not answer, or not with sense. Nothing is known about the flow.
+	// ErrUnavailable: Ory did not answer, or its answer was not valid. Nothing is known about the flow.
 	ErrUnavailable = errors.New("cannot reach Ory")
 )
 
@@ -29,10 +29,10 @@ var (
 type Client struct {
 	PublicURL     string       // Ory's public URL, the same for this server and for browsers
 	SessionCookie string       // default ory_kratos_session (Ory Network: ory_session_<project>)
-	HTTP          *http.Client // default: 5 s for everything; redirects are never followed
+	HTTP          *http.Client // default: a timeout of 5 s; redirects are never followed
 }
 
-// Start is where a browser goes to begin a flow. Useful query keys: return_to, aal, refresh.
+// Start returns the URL at which a browser begins a flow. Useful query keys: return_to, aal, refresh.
 func (c *Client) Start(kind Kind, query url.Values) string {
 	return c.url("/self-service/"+string(kind)+"/browser", query)
 }
@@ -45,7 +45,7 @@ func (c *Client) url(path string, query url.Values) string {
 	return u
 }
 
-// Ready asks Ory whether it can be reached, before a browser is sent there to find out. ErrUnavailable: it cannot, or says so itself.
+// Ready checks that Ory answers, before a browser is sent there. It returns ErrUnavailable if Ory does not answer or is not ready.
 func (c *Client) Ready(r *http.Request) error {
 	status, _, err := c.get(r, "/health/ready", nil)
 	if err == nil && status >= http.StatusInternalServerError {
@@ -79,8 +79,8 @@ func (c *Client) Flow(r *http.Request, kind Kind, id string) (*Flow, error) {
 	return nil, fmt.Errorf("%w: it said %d", ErrUnavailable, status)
 }
 
-// LogoutURL is where a browser goes to end its session at Ory. The URL holds a secret of that session: redirect to it at once,
-// never put it into a page. ErrRestart: there is no session to end.
+// LogoutURL returns the URL at which a browser ends its session at Ory. The URL contains a secret of this session, so redirect to it at
+// once and never put it into a page. ErrRestart: there is no session.
 func (c *Client) LogoutURL(r *http.Request) (string, error) {
 	status, body, err := c.get(r, "/self-service/logout/browser", nil)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Client) LogoutURL(r *http.Request) (string, error) {
 	return answer.URL, nil
 }
 
-// Problem is an error that Ory kept for its error page (/error?id=…).
+// Problem is an error that Ory stored for its error page (/error?id=…).
 type Problem struct {
 	ID      string `json:"id"` // such as security_csrf_violation; may be empty
 	Code    int    `json:"code"`
@@ -107,7 +107,7 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-// Problem reads the error with this ID. ErrRestart: Ory knows none such.
+// Problem reads the error with this ID. ErrRestart: Ory does not know the ID.
 func (c *Client) Problem(r *http.Request, id string) (*Problem, error) {
 	status, body, err := c.get(r, "/self-service/errors", url.Values{"id": {id}})
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Client) Problem(r *http.Request, id string) (*Problem, error) {
 	return readError(body), nil
 }
 
-// readError reads Ory's error shape. A body of another shape gives an empty problem.
+// readError decodes Ory's error form. Another body gives an empty problem.
 func readError(body []byte) *Problem {
 	var answer struct {
 		Error Problem `json:"error"`
@@ -130,10 +130,10 @@ func readError(body []byte) *Problem {
 	return &answer.Error
 }
 
-// maxBody bounds an answer of Ory's: a settings page with its QR code is about 10 kB.
+// maxBody limits an answer of Ory. A settings page with its QR code is about 10 kB.
 const maxBody = 1 << 20
 
-// get asks Ory on behalf of the browser. Of the browser's request only Ory's own cookies go on.
+// get sends a request to Ory for the browser. It forwards only Ory's own cookies.
 func (c *Client) get(r *http.Request, path string, query url.Values) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, c.url(path, query), nil)
 	if err != nil {
@@ -180,7 +180,7 @@ func (c *Client) isSession(cookie *http.Cookie) bool {
 	return cookie.Name == c.SessionCookie
 }
 
-// isCSRF: Kratos names it csrf_token_<hash>, with __Host- before it in some setups.
+// isCSRF: Kratos names the cookie csrf_token_<hash>, in some setups with __Host- before it.
 func isCSRF(cookie *http.Cookie) bool {
 	return strings.HasPrefix(strings.TrimPrefix(cookie.Name, "__Host-"), "csrf_token_")
 }

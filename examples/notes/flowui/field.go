@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// field is one thing in a form that is not pressed. Kind names the template that shows it.
+// field is an element of a form, except buttons. Kind names the template that shows it.
 type field struct {
 	Kind         string // hidden, input, checkbox, text, codes, img or a
 	ID           string
@@ -34,7 +34,8 @@ type field struct {
 	OnLoad       string
 }
 
-// DescribedBy names the elements that explain the field to a screen reader; empty without messages.
+// DescribedBy names the elements that explain the field to a screen reader. It is empty
+// if there are no messages.
 func (f field) DescribedBy() string {
 	if len(f.Messages) == 0 {
 		return ""
@@ -42,12 +43,12 @@ func (f field) DescribedBy() string {
 	return f.ID + "-msg"
 }
 
-// button is something that is pressed.
+// button is a button of a form.
 type button struct {
 	ID, Name, Value, Label string
-	Trigger                string // the function of Ory's script behind it; such a button is hidden until a script is there
+	Trigger                string // the function of Ory's script; the button is hidden until the script is loaded
 	Primary, Danger        bool
-	Skip                   bool // sends the form although other methods' required fields are empty
+	Skip                   bool // sends the form although required fields of other methods are empty
 	Disabled               bool
 }
 
@@ -57,7 +58,7 @@ type code struct {
 	Used bool
 }
 
-// shownMessage is a message with the words to show.
+// shownMessage is a message with the text to show.
 type shownMessage struct {
 	Type string // info, error or success
 	Text string
@@ -101,7 +102,7 @@ func (o Options) field(n indexed) field {
 	return f
 }
 
-// inputTypes are those that a field may have; anything else is shown as text.
+// inputTypes are the allowed types of an input. Every other type is shown as text.
 var inputTypes = []string{"text", "password", "number", "email", "tel", "datetime-local", "date", "url"}
 
 func (o Options) input(f *field, a Attributes) {
@@ -125,11 +126,12 @@ func (o Options) input(f *field, a Attributes) {
 		f.InputMode = "numeric"
 	}
 	if f.Type == "password" {
-		f.Value = "" // Ory never sends one; a page never shows one
+		f.Value = "" // a page never shows a password
 	}
 }
 
-// autocomplete is Ory's word, or what password managers and WCAG 1.3.5 ask for where Ory says nothing.
+// autocomplete returns Ory's value, or else the value that password managers and WCAG
+// 1.3.5 expect.
 func autocomplete(a Attributes) string {
 	if a.Autocomplete != "" {
 		return a.Autocomplete
@@ -165,10 +167,11 @@ func (o Options) text(f *field, a Attributes) {
 	}
 }
 
-// msgCodeUsed is Ory's message "Secret was used at …", which stands where the code was.
+// msgCodeUsed is Ory's message "Secret was used at …", which replaces a used code.
 const msgCodeUsed = 1050014
 
-// imageURL lets through what cannot run: a data: URL of a raster picture (the QR code) and http(s). Anything else is empty.
+// imageURL allows URLs that cannot run code: data: URLs of raster pictures (the QR code)
+// and http(s). Other URLs become empty.
 func imageURL(src string) template.URL {
 	for _, prefix := range []string{"data:image/png;base64,", "data:image/jpeg;base64,", "data:image/gif;base64,", "https://", "http://"} {
 		if strings.HasPrefix(src, prefix) {
@@ -186,7 +189,7 @@ func (o Options) button(n indexed, isPrimary bool) button {
 	}
 }
 
-// takesAway: buttons after which a way to sign in is gone.
+// takesAway reports whether a button removes a way to sign in.
 func takesAway(name string) bool {
 	return slices.Contains([]string{"totp_unlink", "lookup_secret_disable", "webauthn_remove", "passkey_remove", "unlink"}, name)
 }

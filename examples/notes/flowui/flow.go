@@ -21,19 +21,19 @@ const (
 	Verification Kind = "verification"
 )
 
-// Flow is what Ory says about one run of a self-service flow, as far as a page needs it.
+// Flow is one self-service flow of Ory, with the fields that a page needs.
 type Flow struct {
 	Kind         Kind   `json:"-"`
 	ID           string `json:"id"`
 	State        string `json:"state"`         // choose_method, sent_email, passed_challenge, show_form, success
-	RequestURL   string `json:"request_url"`   // the URL that started the flow, with the query it was started with
-	ReturnTo     string `json:"return_to"`     // where Ory sends the browser afterwards; may be empty
-	Refresh      bool   `json:"refresh"`       // login only: somebody signed in confirms that it is them
+	RequestURL   string `json:"request_url"`   // the URL that started the flow, with its query
+	ReturnTo     string `json:"return_to"`     // where Ory redirects the browser at the end; may be empty
+	Refresh      bool   `json:"refresh"`       // login only: a signed-in person confirms the identity
 	RequestedAAL string `json:"requested_aal"` // login only: aal1, or aal2 for the second factor
 	UI           UI     `json:"ui"`
 }
 
-// UI is the form that a flow asks for.
+// UI is the form of a flow.
 type UI struct {
 	Action   string    `json:"action"`
 	Method   string    `json:"method"`
@@ -52,13 +52,13 @@ type Node struct {
 	} `json:"meta"`
 }
 
-// Attributes is the union of what the node types carry.
+// Attributes has the attributes of all node types.
 type Attributes struct {
 	ID string `json:"id"` // all but input
 
 	// input
 	Name           string `json:"name"`
-	InputType      string `json:"type"` // a script's MIME type, too
+	InputType      string `json:"type"` // or the MIME type of a script
 	Value          Value  `json:"value"`
 	Required       bool   `json:"required"`
 	Disabled       bool   `json:"disabled"`
@@ -81,7 +81,7 @@ type Attributes struct {
 	ReferrerPolicy string `json:"referrerpolicy"`
 }
 
-// Message is a sentence of Ory's for the person in front of the page. IDs are stable, texts are not: translate by ID.
+// Message is a text of Ory for the person. IDs are stable and texts are not, so translate by ID.
 type Message struct {
 	ID      int64           `json:"id"`
 	Text    string          `json:"text"`
@@ -89,11 +89,11 @@ type Message struct {
 	Context json.RawMessage `json:"context"`
 }
 
-// Value is an input's value as HTML wants it: a string. Ory sends strings, numbers and booleans; a number keeps every digit it
-// came with. Anything else (an object, a list) has no place in an input and is the empty string.
+// Value is the value of an input as a string, as HTML needs it. Ory sends strings, numbers and booleans. A number keeps all its digits. An
+// object or a list becomes the empty string.
 type Value string
 
-// UnmarshalJSON never fails on valid JSON: one odd value must not cost the whole page.
+// UnmarshalJSON never fails on valid JSON, because one odd value must not break the whole page.
 func (v *Value) UnmarshalJSON(raw []byte) error {
 	*v = ""
 	switch raw[0] {
@@ -110,10 +110,11 @@ func (v *Value) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// maxNodes bounds what one page shows; Ory's longest pages have about fifty nodes.
+// maxNodes limits the nodes of a page. Ory's longest pages have about fifty.
 const maxNodes = 1000
 
-// Parse reads a flow of this kind as Ory's API sends it. It refuses what cannot be shown as a form: no ID, or an action that is no http(s) URL.
+// Parse decodes a flow of this kind from Ory's API. It refuses a flow that cannot be shown as a form: without an ID, or with an action
+// that is not an http(s) URL.
 func Parse(kind Kind, raw []byte) (*Flow, error) {
 	f := Flow{Kind: kind}
 	if err := json.Unmarshal(raw, &f); err != nil {
@@ -135,25 +136,25 @@ func Parse(kind Kind, raw []byte) (*Flow, error) {
 	return &f, nil
 }
 
-// WantsScript reports whether the flow offers a method that only Ory's script can carry out (passkeys, security keys). A page
-// that shows it with Options.Scripts needs Ory's origin in its CSP's script-src.
+// WantsScript reports whether the flow has a method that needs Ory's script (passkeys, security keys). A page that shows it with
+// Options.Scripts needs Ory's origin in script-src of its CSP.
 func (f *Flow) WantsScript() bool {
 	return slices.ContainsFunc(f.UI.Nodes, func(n Node) bool { return n.Type == "script" })
 }
 
-// visible: an input that somebody fills in.
+// visible reports whether a person fills in the input.
 func (n *Node) visible() bool { return n.Type == "input" && !n.hidden() && !n.button() }
 
 func (n *Node) hidden() bool { return n.Type == "input" && n.Attributes.InputType == "hidden" }
 
-// button: an input that is pressed. A submit sends the form; a button needs a script.
+// button reports whether the input is a button. A submit sends the form, and other buttons need a script.
 func (n *Node) button() bool { return n.submit() || n.scripted() }
 
 func (n *Node) submit() bool { return n.Type == "input" && n.Attributes.InputType == "submit" }
 
 func (n *Node) scripted() bool { return n.Type == "input" && n.Attributes.InputType == "button" }
 
-// label is what Ory calls the node, or else its name made readable: traits.first_name -> First name.
+// label returns Ory's label, or else a readable form of the name: traits.first_name -> First name.
 func (n *Node) label(text func(Message) string) string {
 	if n.Meta.Label != nil && n.Meta.Label.Text != "" {
 		return text(*n.Meta.Label)
@@ -165,7 +166,7 @@ func (n *Node) label(text func(Message) string) string {
 	return humanise(name)
 }
 
-// humanise makes a machine's name readable: lookup_secret -> Lookup secret.
+// humanise makes a technical name readable: lookup_secret -> Lookup secret.
 func humanise(name string) string {
 	name = strings.TrimSpace(strings.NewReplacer("_", " ", "-", " ").Replace(name))
 	if name == "" {

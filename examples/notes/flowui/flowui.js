@@ -1,5 +1,6 @@
-// Only for methods that need Ory's own script (passkeys, security keys). Pages work without it; it never runs code from a page:
-// a button names one of the functions below, nothing else.
+// Only for methods that need Ory's own script (passkeys, security keys). Pages work
+// without this script. It never runs code from a page: a button can only name one of the
+// functions below.
 "use strict";
 addEventListener("load", () => {
   const known = ["oryWebAuthnRegistration", "oryWebAuthnLogin", "oryPasskeyLogin", "oryPasskeyLoginAutocompleteInit",

@@ -2,10 +2,10 @@ package flowui
 
 import "slices"
 
-// titled is what stands above a settings section.
+// titled is the heading of a settings section.
 type titled struct{ title, hint string }
 
-// headings are by the group, which is all that Ory names.
+// headings are by group, because Ory sends only the group.
 var headings = map[string]titled{
 	"profile":       {"About you", ""},
 	"password":      {"Password", "Choose a new one; the old one stops working."},
@@ -17,7 +17,8 @@ var headings = map[string]titled{
 	"saml":          {"Linked accounts", "Other accounts that you can sign in with."},
 }
 
-// heading titles a settings section. An unknown group is titled by its name.
+// heading returns the title of a settings section. An unknown group gets its name as
+// title.
 func heading(s section) (title, hint string) {
 	h, known := headings[s.Group]
 	if !known {

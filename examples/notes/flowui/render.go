@@ -18,19 +18,20 @@ var Script []byte
 
 var forms = template.Must(template.New("").ParseFS(formHTML, "form.html"))
 
-// Options is how a flow is shown. The zero value is good.
+// Options configures Render. The zero value works.
 type Options struct {
-	// Text says what to show for a message or label of Ory's: the place for translations and friendlier words. Default: its text.
+	// Text returns the text of a message or label of Ory. Use it for translations and friendlier texts. Default: Ory's text.
 	Text func(Message) string
-	// Autofocus puts the cursor into the first field that is wrong, else (but not on a settings page) the first that is empty.
+	// Autofocus puts the cursor into the first field with an error. If there is none, it uses the first empty field, but not on a settings
+	// page.
 	Autofocus bool
-	// Scripts also shows what needs Ory's script: passkeys and security keys. Then the page must load Script and
-	// its CSP must allow Ory's origin in script-src, and Ory must allow the page's origin (serve.public.cors: the script has an
-	// integrity hash, which browsers check under CORS only). Without it those methods are left out and everything else works.
+	// Scripts also shows methods that need Ory's script: passkeys and security keys. The page must load Script, and its CSP must allow
+	// Ory's origin in script-src. Ory must allow the page's origin (serve.public.cors), because the script has an integrity hash, which
+	// browsers check only with CORS. If Scripts is not set, these methods are left out.
 	Scripts bool
 }
 
-// page is what form.html is given.
+// page is the data of form.html.
 type page struct {
 	Action, Method string
 	Messages       []shownMessage
@@ -38,7 +39,7 @@ type page struct {
 	Scripts        []Attributes
 }
 
-// Render shows the flow: its messages, then its forms. Everything in it is escaped; no inline script or style.
+// Render returns the flow's messages and forms as HTML. All texts are escaped, and there are no inline scripts or styles.
 func Render(f *Flow, o Options) (template.HTML, error) {
 	if o.Text == nil {
 		o.Text = func(m Message) string { return m.Text }
@@ -57,7 +58,7 @@ func Render(f *Flow, o Options) (template.HTML, error) {
 	if err := forms.ExecuteTemplate(&b, "flow", p); err != nil {
 		return "", fmt.Errorf("render %s flow: %w", f.Kind, err)
 	}
-	return template.HTML(b.String()), nil //nolint:gosec // html/template made it
+	return template.HTML(b.String()), nil //nolint:gosec // made by html/template
 }
 
 func (o Options) sections(f *Flow) []section {
@@ -65,13 +66,13 @@ func (o Options) sections(f *Flow) []section {
 	for _, nodes := range split(f) {
 		s := o.section(nodes)
 		if len(s.Buttons) == 0 && !readable(s) {
-			continue // nothing that could be sent: a method that needs a script
+			continue // a method that needs a script
 		}
 		if f.Kind == Settings {
 			s.Title, s.Hint = heading(s)
 			s.Fragment = "#" + s.Group
 		} else if len(out) > 0 {
-			// One "or" for a row of buttons, and none before the way back.
+			// One "or" before a row of buttons, and none before the way back.
 			s.Divider = len(s.Buttons) > 0 && s.Buttons[0].Name != "screen" && (!s.Bare || !out[len(out)-1].Bare)
 			s.quieten()
 		}
@@ -80,14 +81,14 @@ func (o Options) sections(f *Flow) []section {
 	return out
 }
 
-// quieten: one way to go on is enough to stand out.
+// quieten keeps only one primary button.
 func (s *section) quieten() {
 	for i := range s.Buttons {
 		s.Buttons[i].Primary = false
 	}
 }
 
-// section fills one form. A message at a node that cannot show it (hidden, a button) goes to the top of the form.
+// section fills one form. A message at a node that cannot show it (a hidden field, a button) moves to the top of the form.
 func (o Options) section(nodes []indexed) section {
 	var s section
 	best := primary(nodes)
@@ -111,7 +112,7 @@ func (o Options) section(nodes []indexed) section {
 			}
 		}
 	}
-	if noScript { // the name of a key that cannot be added
+	if noScript { // the name of a key that cannot be added without the script
 		s.Fields = slices.DeleteFunc(s.Fields, func(f field) bool { return f.Name == "webauthn_register_displayname" })
 	}
 	slices.SortStableFunc(s.Buttons, func(a, b button) int { return rank(a) - rank(b) })
@@ -120,7 +121,7 @@ func (o Options) section(nodes []indexed) section {
 	return s
 }
 
-// rank: the primary button first (Enter presses the first), those that take something away last.
+// rank sorts buttons: the primary one first, because Enter presses the first, and those that remove something last.
 func rank(b button) int {
 	switch {
 	case b.Primary:
@@ -131,7 +132,7 @@ func rank(b button) int {
 	return 1
 }
 
-// readable: the form has something to read although nothing to send, such as a link onwards.
+// readable reports whether a form without anything to send has something to read, such as a link.
 func readable(s section) bool {
 	return slices.ContainsFunc(s.Fields, func(f field) bool { return f.Kind == "a" || f.Kind == "text" || f.Kind == "codes" })
 }
@@ -146,7 +147,7 @@ func scripts(f *Flow) []Attributes {
 	return out
 }
 
-// autofocus marks one field: the first that is wrong, else, where wanted, the first that is empty.
+// autofocus marks the first field with an error, or else, with orEmpty, the first empty field.
 func autofocus(sections []section, orEmpty bool) {
 	pick := func(want func(field) bool) bool {
 		for _, s := range sections {

@@ -10,7 +10,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew; read the difference before you keep it")
 
-// What a real Kratos v1.3.1 sent (testdata/*.json) and the HTML that comes of it.
+// TestRenderRealFlows renders flows of a real Kratos v1.3.1 (testdata/*.json) and
+// compares the HTML.
 func TestRenderRealFlows(t *testing.T) {
 	for _, tt := range []struct {
 		file string
@@ -43,7 +44,7 @@ func TestRenderRealFlows(t *testing.T) {
 	}
 }
 
-// The same flows with Ory's script allowed.
+// TestRenderScripts renders the same flows with Ory's script allowed.
 func TestRenderScripts(t *testing.T) {
 	for file, kind := range map[string]Kind{"registration_second_step": Registration, "login_many_methods": Login, "settings_many_methods": Settings} {
 		t.Run(file, func(t *testing.T) {
@@ -86,18 +87,19 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s is not what comes out any more (go test ./flowui -update, then read the difference):\n%s", path, got)
+		t.Errorf("%s differs from the output (go test ./flowui -update, then read the difference):\n%s", path, got)
 	}
 }
 
-// flow wraps nodes into the least that Parse accepts.
+// flow returns the smallest flow with these nodes that Parse accepts.
 func flow(nodes string) string {
 	return `{"id":"x","ui":{"action":"https://ory.example/submit","method":"POST","nodes":[` + nodes + `]}}`
 }
 
 const submit = `{"type":"input","group":"password","attributes":{"name":"method","type":"submit","value":"password"},"messages":[],"meta":{"label":{"id":1,"text":"Go","type":"info"}}}`
 
-// One node at a time: what must be in the page, and what must not.
+// TestRenderNodes renders one node at a time, and checks what the page must contain and
+// must not contain.
 func TestRenderNodes(t *testing.T) {
 	for name, tt := range map[string]struct{ node, want, never string }{
 		"text is the type of an unknown input": {`{"type":"input","group":"password","attributes":{"name":"a","type":"colour","value":"x"},"meta":{}}`,
@@ -108,7 +110,7 @@ func TestRenderNodes(t *testing.T) {
 			`inputmode="numeric" pattern="[0-9]&#43;" maxlength="6"`, ""},
 		"a big number keeps its digits": {`{"type":"input","group":"password","attributes":{"name":"n","type":"number","value":9007199254740993},"meta":{}}`, `value="9007199254740993"`, ""},
 		"a ticked box":                  {`{"type":"input","group":"password","attributes":{"name":"n","type":"checkbox","value":true},"meta":{}}`, `value="true" checked`, ""},
-		"a box that is not ticked says false": {`{"type":"input","group":"password","attributes":{"name":"n","type":"checkbox","value":false},"meta":{}}`,
+		"an unticked box sends false": {`{"type":"input","group":"password","attributes":{"name":"n","type":"checkbox","value":false},"meta":{}}`,
 			`type="hidden" name="n" value="false"`, "checked"},
 		"a password is never shown again": {`{"type":"input","group":"password","attributes":{"name":"p","type":"password","value":"secret"},"meta":{}}`, `name="p"`, "secret"},
 		"a button needs a script":         {`{"type":"input","group":"webauthn","attributes":{"name":"b","type":"button","onclick":"alert(1)"},"meta":{}}`, "", "alert"},
@@ -156,7 +158,7 @@ func TestTextReplacesWords(t *testing.T) {
 		return m.Text
 	}})
 	if err != nil || !strings.Contains(string(html), ">Los</button>") {
-		t.Errorf("the button still says what Ory says: %v\n%s", err, html)
+		t.Errorf("the button still has Ory's text: %v\n%s", err, html)
 	}
 }
 
@@ -172,13 +174,13 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if f, err := Parse(Login, []byte(raw)); err == nil {
-				t.Errorf("it was taken for a flow: %+v", f)
+				t.Errorf("accepted as a flow: %+v", f)
 			}
 		})
 	}
 }
 
-// Whatever Ory or something in between sends: no panic, and what is parsed can be shown.
+// FuzzParse checks that no input causes a panic, and that a parsed flow can be shown.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {

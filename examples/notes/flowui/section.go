@@ -2,27 +2,27 @@ package flowui
 
 import "slices"
 
-// section is one <form>. Ory takes one method per submit, so a settings page has one form per group, each with the nodes that
-// all groups share (the CSRF token) in it.
+// section is one <form>. Ory accepts one method per submit, so a settings page has one form per group. Each form also has the nodes that
+// all groups share (the CSRF token).
 type section struct {
 	Group    string
 	Title    string // settings only
 	Hint     string
-	Fragment string // settings only: after the submit the browser is back at this form, for a fragment outlives redirects
+	Fragment string // settings only: after the submit the browser scrolls to this form, because a fragment survives redirects
 	Divider  bool   // an "or" goes before it
-	Bare     bool   // nothing to fill in: a button or two
-	Scripted bool   // of no use without Ory's script, so hidden until that is there
+	Bare     bool   // only buttons
+	Scripted bool   // needs Ory's script, so it is hidden until the script is loaded
 	Messages []shownMessage
 	Hidden   []field
 	Fields   []field
 	Buttons  []button
 }
 
-// split deals the flow's nodes out to forms.
+// split divides the nodes of a flow into forms.
 //
-// Where the groups share visible fields (a login's identifier), they must be one form, or those fields would have to be filled
-// in twice; only sign-in with another provider stands alone, because it needs none of them. Where nothing visible is shared
-// (settings, the second factor), each group is a form of its own, so that one group's required fields don't block another's.
+// If the groups share visible fields (a login's identifier), they are one form, because otherwise these fields would have to be filled in
+// twice. Only sign-in with another provider is separate, because it needs none of these fields. If no visible fields are shared (settings,
+// the second factor), each group is a form, so that required fields of one group do not block another group.
 func split(f *Flow) [][]indexed {
 	shared := sharesFields(f)
 	main := mainGroup(f)
@@ -66,16 +66,16 @@ func split(f *Flow) [][]indexed {
 	return arrange(f, order, forms)
 }
 
-// settingsOrder is how people expect a settings page; groups that it does not name come after these, as Ory sends them.
+// settingsOrder is the usual order of a settings page. Other groups follow, in Ory's order.
 var settingsOrder = []string{"profile", "password", "passkey", "totp", "lookup_secret", "webauthn", "oidc"}
 
-// indexed remembers a node's place in the flow: it makes unique element IDs.
+// indexed is a node with its place in the flow, from which element IDs are made.
 type indexed struct {
 	i int
 	*Node
 }
 
-// arrange puts forms with fields before forms that are a button only, and a settings page into its order.
+// arrange puts forms with fields before forms with only a button, and sorts a settings page.
 func arrange(f *Flow, order []string, forms map[string][]indexed) [][]indexed {
 	rank := func(group string) int {
 		if f.Kind == Settings {
@@ -101,7 +101,7 @@ func settingsRank(group string) int {
 	return len(settingsOrder)
 }
 
-// sharesFields: some fields are not one group's own, or have no button of their own group to be sent with.
+// sharesFields reports whether some fields belong to several groups, or their group has no button.
 func sharesFields(f *Flow) bool {
 	return f.Kind != Settings && slices.ContainsFunc(f.UI.Nodes, func(n Node) bool {
 		return n.visible() && (n.Group == "default" || !f.hasButton(n.Group))
@@ -112,10 +112,10 @@ func (f *Flow) hasButton(group string) bool {
 	return slices.ContainsFunc(f.UI.Nodes, func(n Node) bool { return n.Group == group && n.button() })
 }
 
-// standsAlone: groups whose buttons lead away to another provider.
+// standsAlone reports whether a group's buttons lead to another provider.
 func standsAlone(group string) bool { return group == "oidc" || group == "saml" }
 
-// mainGroup is the first group that somebody fills in, or else the first that does not stand alone.
+// mainGroup returns the first group with fields, or else the first group that does not stand alone.
 func mainGroup(f *Flow) string {
 	first := ""
 	for i := range f.UI.Nodes {
@@ -133,8 +133,8 @@ func mainGroup(f *Flow) string {
 	return first
 }
 
-// primary is the button that Enter presses and that looks like it: of the group with something to fill in, "method" before
-// others ("resend the code" is none), else the first that is there; never one that takes something away. -1: none.
+// primary returns the index of the button that Enter presses: first a "method" button of the group with fields ("resend the code" is not a
+// method), else the first button. A button that removes something is never primary. -1: there is none.
 func primary(nodes []indexed) int {
 	best, bestScore := -1, -1
 	for at, n := range nodes {

@@ -1,7 +1,7 @@
-// Package notes is a small web application with Ory for sign-in and Symbolon for users: what a newcomer copies from.
+// Package notes is a small web application with Ory for sign-in and Symbolon for users. Newcomers can copy from it.
 //
-// Pages of Ory's self-service flows (sign-up, login, profile, …) are in auth.go and rendered by package flowui; everything else
-// is an ordinary application, whose notes belong to its own users.
+// The pages of Ory's self-service flows (sign-up, login, profile and others) are in auth.go and rendered by package flowui. All other
+// files are an ordinary application, in which each note belongs to a user.
 package notes
 
 import (
@@ -27,27 +27,28 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// App is the application. DB, URL and Ory are needed; the rest has defaults. Use Handler, then leave the fields alone; Close it.
+// App is the application. DB, URL and Ory are required; the other fields have defaults. Call Handler, do not change the fields afterwards,
+// and call Close at the end.
 type App struct {
 	DB  *sql.DB // from Open
-	URL string  // where browsers reach this application, such as http://127.0.0.1:4455; Ory must allow it in allowed_return_urls
-	Ory string  // Ory's public URL, the same for browsers and for this server
+	URL string  // address of this application for browsers, such as http://127.0.0.1:4455; Ory must allow it in allowed_return_urls
+	Ory string  // Ory's public URL, for browsers and for this server
 
-	// Symbolon needs none of these. Without them a person becomes a user at the first request. See the ladder in Symbolon's README.
+	// Symbolon does not need these fields. Without them a person becomes a user at the first request. See the ladder in Symbolon's README.
 	OryAdmin string                               // Ory's admin URL: hooks are re-read there, sessions proved over
-	Secrets  []symbolon.Secret                    // sign users' IDs: those of the Symbolon server, where one runs beside this
-	Hooks    bool                                 // answer Ory's hooks here, below /hooks/, in place of a Symbolon server; needs Secrets
-	Linked   func(context.Context, symbolon.Link) // told of everybody who became a user here
+	Secrets  []symbolon.Secret                    // sign users' IDs: the same as the Symbolon server's, if one runs beside this application
+	Hooks    bool                                 // answer Ory's hooks here, below /hooks/, instead of by a Symbolon server; needs Secrets
+	Linked   func(context.Context, symbolon.Link) // called for every new link of this process
 
 	SessionCookie string       // default ory_kratos_session
-	Recovery      bool         // offer "Forgot your password?": needs Ory's recovery flow and a way to send mail
-	FormAction    []string     // more origins that a form may lead to, such as a social sign-in provider's; the CSP forbids all others
+	Recovery      bool         // offer "Forgot your password?": needs Ory's recovery flow and mail
+	FormAction    []string     // further origins that a form may lead to, such as a social sign-in provider's; the CSP forbids all others
 	Log           *slog.Logger // default slog.Default()
 
 	store  store
 	linker *link.Linker
 	auth   *session.Verifier
-	hooks  *hooks.Handler // nil without Hooks
+	hooks  *hooks.Handler // nil if Hooks is not set
 	client *ory.Client
 	ory    *flowui.Client
 	pages  *template.Template
@@ -60,7 +61,7 @@ var templates embed.FS
 //go:embed static
 var static embed.FS
 
-// Handler returns the whole application. It talks to neither the database nor Ory before the first request.
+// Handler returns the application. It uses the database and Ory only after the first request.
 func (a *App) Handler() (http.Handler, error) {
 	if err := a.prepare(); err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func (a *App) Handler() (http.Handler, error) {
 	return a.routes(), nil
 }
 
-// prepare checks the fields, all of them, and fills in defaults.
+// prepare checks all fields and sets defaults.
 func (a *App) prepare() error {
 	var problems []error
 	if a.DB == nil {
@@ -95,7 +96,7 @@ func (a *App) prepare() error {
 	return errors.Join(a.bond(), a.loadPages())
 }
 
-// bond wires Symbolon: which of our people is a request?
+// bond sets Symbolon up, which finds the user of a request.
 func (a *App) bond() error {
 	a.client = &ory.Client{PublicURL: a.Ory, AdminURL: a.OryAdmin, Cookie: a.SessionCookie}
 	a.linker = &link.Linker{Ory: a.client, Store: people(a.DB), Secrets: a.Secrets, AfterLink: a.Linked, Log: a.Log}
@@ -107,14 +108,14 @@ func (a *App) bond() error {
 	return a.auth.Check()
 }
 
-// WriteActions writes what Kratos' configuration needs to call the hooks of this application. It needs URL and Secrets only, and holds
-// keys: treat it as a secret.
+// WriteActions writes the part of Kratos' configuration that calls the hooks of this application. It needs URL and Secrets only. The
+// output contains keys, so treat it as a secret.
 func (a *App) WriteActions(w io.Writer) error {
 	people := People()
 	return hooks.Actions{URL: a.URL, Keys: hooks.DeriveKeys(a.Secrets), NewID: people.NewID, Columns: people.Columns}.WriteKratos(w)
 }
 
-// Close ends what goes on behind the requests. The database stays open.
+// Close stops background work. The database stays open.
 func (a *App) Close(ctx context.Context) error {
 	a.auth.Close()
 	defer a.client.CloseIdleConnections()

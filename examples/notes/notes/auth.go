@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon/session"
 )
 
-// flow serves the page of one of Ory's flows.
+// flow serves the page of a flow of Ory.
 func (a *App) flow(kind flowui.Kind) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.URL.Query().Get("flow")
@@ -35,7 +35,7 @@ func (a *App) flow(kind flowui.Kind) http.Handler {
 	})
 }
 
-// wantsMore: the page makes sense for somebody who is signed in already.
+// wantsMore reports whether the page is useful for a person who is signed in already.
 func wantsMore(f *flowui.Flow) bool {
 	switch f.Kind {
 	case flowui.Registration:
@@ -46,15 +46,15 @@ func wantsMore(f *flowui.Flow) bool {
 	return true
 }
 
-// start sends the browser to Ory, which makes a flow, sets its cookie and sends the browser back here with ?flow=ID. While Ory is
-// down the browser would only find its own error page there, so we say it on one of ours.
+// start redirects the browser to Ory, which creates a flow, sets its cookie and redirects back here with ?flow=ID. While Ory is down,
+// start shows one of our pages, because the browser would show its own error page.
 func (a *App) start(w http.ResponseWriter, r *http.Request, kind flowui.Kind) {
 	if err := a.ory.Ready(r); err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	asked, q := r.URL.Query(), url.Values{}
-	if to := asked.Get("return_to"); to != "" || kind != flowui.Settings { // a settings page stays where it is
+	if to := asked.Get("return_to"); to != "" || kind != flowui.Settings { // the settings page does not redirect at the end
 		q.Set("return_to", a.returnTo(to))
 	}
 	if kind == flowui.Login && asked.Get("aal") == "aal2" {
@@ -66,7 +66,7 @@ func (a *App) start(w http.ResponseWriter, r *http.Request, kind flowui.Kind) {
 	http.Redirect(w, r, a.ory.Start(kind, q), http.StatusSeeOther)
 }
 
-// returnTo makes an absolute URL of a path of ours. Anything else, another site's address above all, becomes /notes.
+// returnTo makes an absolute URL from a path of this application. Everything else, for example another site's address, becomes /notes.
 func (a *App) returnTo(path string) string {
 	if strings.HasPrefix(path, a.URL+"/") {
 		path = strings.TrimPrefix(path, a.URL)
@@ -78,7 +78,7 @@ func (a *App) returnTo(path string) string {
 	return a.URL + path
 }
 
-// noFlow answers where there is no flow to show: usually by starting a new one.
+// noFlow answers if there is no flow to show, usually by a new flow.
 func (a *App) noFlow(w http.ResponseWriter, r *http.Request, kind flowui.Kind, err error) {
 	switch {
 	case errors.Is(err, flowui.ErrSecondFactor):
@@ -90,13 +90,13 @@ func (a *App) noFlow(w http.ResponseWriter, r *http.Request, kind flowui.Kind, e
 	}
 }
 
-// secondFactor sends the browser to Ory for the second factor and then to where it was going.
+// secondFactor redirects the browser to Ory for the second factor and then to the wanted page.
 func (a *App) secondFactor(w http.ResponseWriter, r *http.Request) {
 	q := url.Values{"aal": {"aal2"}, "return_to": {a.returnTo(wanted(r))}}
 	http.Redirect(w, r, a.ory.Start(flowui.Login, q), http.StatusSeeOther)
 }
 
-// wanted is the page to come back to: the one asked for, or where a form was sent from.
+// wanted returns the page to come back to: the requested page, or the page of the submitted form.
 func wanted(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return "/notes"
@@ -104,8 +104,8 @@ func wanted(r *http.Request) string {
 	return r.URL.Path
 }
 
-// refuse answers in place of a page that session.Verifier let nobody into. Only a proven "nobody" leads to the login page: while Ory
-// is down nobody is logged out.
+// refuse answers a request that session.Verifier did not let in. Only a proven stranger is sent to the login page, so nobody is logged out
+// while Ory is down.
 func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, session.ErrUnauthenticated):
@@ -117,8 +117,8 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// anyone lets everybody in, with their user where it is known. It differs from session.Verifier.Optional while Ory is down: the page
-// is shown all the same, and knows that it does not know (see unknown).
+// anyone lets every request in, with the user if it is known. It differs from session.Verifier.Optional while Ory is down: the page is
+// shown, and knows that the user is unknown (see unknown).
 func (a *App) anyone(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := a.auth.Authenticate(r)
@@ -134,29 +134,29 @@ func (a *App) anyone(next http.HandlerFunc) http.Handler {
 
 type unknownKey struct{}
 
-// unknown: whether somebody is signed in cannot be told now.
+// unknown reports whether Ory could not say if the person is signed in.
 func unknown(ctx context.Context) bool { return ctx.Value(unknownKey{}) != nil }
 
-// logout is a POST of ours, so that no other site's picture or link can sign somebody out. Ory ends the session.
+// logout accepts only a POST of this site, so that a picture or link of another site cannot sign a person out. Ory ends the session.
 func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	to, err := a.ory.LogoutURL(r)
 	switch {
-	case errors.Is(err, flowui.ErrRestart): // nobody is signed in
+	case errors.Is(err, flowui.ErrRestart): // not signed in
 		to = "/"
 	case err != nil:
 		a.fail(w, r, err)
 		return
 	}
 	if p := symbolon.PrincipalFrom(r.Context()); p != nil {
-		a.auth.PurgeSession(p.Session.ID) // what Ory said of it counts no longer
+		a.auth.PurgeSession(p.Session.ID) // do not use Ory's earlier answer any more
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 const restartCookie = "notes_restarts"
 
-// countRestart counts how often flows were started again in short order, and returns false at the fourth: something is set up wrong then
-// (a cookie's domain, two Kratos behind one name), and a page that says so beats a browser that goes round in circles.
+// countRestart counts how often flows were started again within a short time, and returns false at the fourth time. Something is then
+// configured wrongly (a cookie's domain, two Kratos behind one name), and an error page is better than an endless redirect.
 func (a *App) countRestart(w http.ResponseWriter, r *http.Request) bool {
 	n := 0
 	if c, err := r.Cookie(restartCookie); err == nil {
@@ -173,6 +173,6 @@ func (a *App) clearRestarts(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) setRestarts(w http.ResponseWriter, value string, age int) {
-	http.SetCookie(w, &http.Cookie{Name: restartCookie, Value: value, Path: "/", MaxAge: age, //nolint:gosec // Secure wherever it can be
+	http.SetCookie(w, &http.Cookie{Name: restartCookie, Value: value, Path: "/", MaxAge: age, //nolint:gosec // Secure if the URL is https
 		Secure: strings.HasPrefix(a.URL, "https:"), HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }

@@ -159,12 +159,12 @@ func TestLogout(t *testing.T) {
 	s.want(s.do("POST", "/logout", "ada", url.Values{}), 503, "")
 }
 
-// TestLogoutIsFelt: what Ory said a moment ago lets nobody in whose session has ended meanwhile.
+// TestLogoutIsFelt checks that a cached answer lets nobody in after a logout.
 func TestLogoutIsFelt(t *testing.T) {
 	s := newSite(t)
 	s.want(s.get("/notes", "ada"), 200, "")
 	s.ory.revoke("ada")
-	s.want(s.get("/notes", "ada"), 200, "") // Ory's word counts for ten seconds
+	s.want(s.get("/notes", "ada"), 200, "") // Ory's answer is used for ten seconds
 	s.want(s.do("POST", "/logout", "ada", url.Values{}), 303, s.ory.URL+"/self-service/logout?token=t")
 	s.want(s.get("/notes", "ada"), 303, "/login?return_to=%2Fnotes")
 }

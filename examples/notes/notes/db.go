@@ -17,12 +17,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// People describes our users to Symbolon: the table, the column that holds Ory's identity, and what to fill from it.
+// People describes our users table for Symbolon: the table, the column for the identity, and the columns to fill from it.
 func People() sqlstore.Users {
 	return sqlstore.Users{
 		Table:    "people",
 		Identity: "ory_identity_id",
-		NewID:    sqlstore.ByMint, // a UUIDv7 that Ory can be told before the row exists
+		NewID:    sqlstore.ByMint, // a UUIDv7 that Ory can get before the row exists
 		Columns:  map[string]string{"email": "traits.email", "name": "default(traits.name.first, '')"},
 	}
 }
@@ -31,7 +31,7 @@ func people(db *sql.DB) *sqlstore.Store {
 	return &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite, Users: People()}
 }
 
-// Open opens the SQLite file at path, makes it if there is none, and brings its tables up to date, ours and Symbolon's.
+// Open opens or creates the SQLite file at path, and migrates our tables and Symbolon's.
 func Open(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(path, "_txlock=immediate"))
 	if err != nil {
@@ -42,7 +42,7 @@ func Open(ctx context.Context, path string) (*sql.DB, error) {
 		err = migrate.Up(ctx, db, sqlstore.SQLite)
 	}
 	if err == nil {
-		err = people(db).Check(ctx) // every fault of the tables at once, each with what fixes it
+		err = people(db).Check(ctx) // reports all faults of the tables, each with its repair
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
@@ -50,7 +50,7 @@ func Open(ctx context.Context, path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// migrateOwn runs, in the order of their names, the migrations that this file has not seen. SQLite's user_version counts them.
+// migrateOwn runs the new migrations in the order of their names. SQLite's user_version counts the ones that have run.
 func migrateOwn(ctx context.Context, db *sql.DB) error {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {

@@ -21,18 +21,18 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// fakeOry answers the few questions that the application asks, in the shapes that Kratos v1.3.1 answers in. The session cookie's
-// value is the person's name in base64; "half" lacks the second factor, "sick" meets an Ory that is broken, "gone" has been revoked.
-// What follows a dash in a name tells sessions of one person apart.
+// fakeOry answers the questions of the application as Kratos v1.3.1 does. The value of the session cookie is the person's name in base64.
+// "half" lacks the second factor, "sick" gets a failure of Ory, and "gone" was revoked. A suffix after a dash distinguishes sessions of
+// one person.
 type fakeOry struct {
 	*httptest.Server
 	mu      sync.Mutex
-	cookies []string // what the last request brought
-	flow    int      // status for any flow; 200: sends flowFile
+	cookies []string // of the last request
+	flow    int      // status of every flow; 200: sends flowFile
 	file    string
 	errID   string // error.id beside a status that is not 200
-	down    bool   // its database
-	revoked string // whose session has ended
+	down    bool   // Ory's database is down
+	revoked string // the name whose session was revoked
 }
 
 func newFakeOry(t *testing.T) *fakeOry {
@@ -67,12 +67,12 @@ func (f *fakeOry) seen() []string {
 	return f.cookies
 }
 
-// identity makes a name into a UUID of Ory's look.
+// identity makes a UUID from a name.
 func identity(name string) string {
 	return fmt.Sprintf("00000000-0000-4000-8000-%012x", name[:min(6, len(name))])
 }
 
-// cookie is the session cookie of somebody, in the form of Ory's.
+// cookie returns a person's session cookie, in Ory's form.
 func cookie(who string) *http.Cookie {
 	return &http.Cookie{Name: "ory_kratos_session", Value: base64.URLEncoding.EncodeToString([]byte(who))}
 }
@@ -157,7 +157,7 @@ func answer(w http.ResponseWriter, status int, body string) {
 	io.WriteString(w, body)
 }
 
-// site is the application under test, with its fake Ory.
+// site is the tested application with its fake Ory.
 type site struct {
 	t       *testing.T
 	app     *App
@@ -168,7 +168,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "notes ?#.db")) // a path may hold anything
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "notes ?#.db")) // a path with special characters
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// userOf is the ID in the row that names a person's identity; empty: no row.
+// userOf returns the ID in the row that names a person's identity, or "" without a row.
 func (s *site) userOf(name string) (id symbolon.UserID) {
 	s.t.Helper()
 	err := s.app.DB.QueryRowContext(s.t.Context(), "select id from people where ory_identity_id = $1", identity(name)).Scan(&id)
@@ -203,7 +203,7 @@ func (s *site) exec(query string, args ...any) {
 	}
 }
 
-// do sends one request as a browser would whose session is who's ("": nobody's).
+// do sends one request as a browser does, with the session of who. An empty who has no session.
 func (s *site) do(method, target, who string, form url.Values, edit ...func(*http.Request)) *httptest.ResponseRecorder {
 	s.t.Helper()
 	var body io.Reader
@@ -239,7 +239,7 @@ func (s *site) want(w *httptest.ResponseRecorder, status int, location string, t
 		s.t.Errorf("status %d, want %d", w.Code, status)
 	}
 	if got := w.Header().Get("Location"); got != location {
-		s.t.Errorf("it leads to %q, want %q", got, location)
+		s.t.Errorf("the redirect leads to %q, want %q", got, location)
 	}
 	for _, text := range texts {
 		if !strings.Contains(w.Body.String(), text) {

@@ -8,7 +8,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// home greets strangers; users go to their notes.
+// home greets strangers and redirects users to their notes.
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	if _, ok := symbolon.UserFrom(r.Context()); ok {
 		http.Redirect(w, r, "/notes", http.StatusSeeOther)
@@ -17,11 +17,11 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "home", "Notes", nil)
 }
 
-// notesPage is what the template "notes" shows.
+// notesPage is the data of the template "notes".
 type notesPage struct {
 	Notes  []Note
-	Draft  string // what was typed and not kept
-	Wrong  string // why
+	Draft  string // typed text that was refused
+	Wrong  string // why it was refused
 	Older  int64  // the last note's ID if there are more, else 0
 	Before bool   // this is not the first page
 	Max    int

@@ -69,7 +69,7 @@ func TestOlderNotes(t *testing.T) {
 	older := s.get("/notes?before=3", "ada")
 	s.want(older, 200, "", `action="/notes/2/delete"`, `action="/notes/1/delete"`, `<a href="/notes">Newest</a>`)
 	if strings.Contains(older.Body.String(), "before=") {
-		t.Error("there are no older notes, yet it leads to some")
+		t.Error("there are no older notes, but the page has a link to them")
 	}
 	s.want(s.get("/notes?before=1", "ada"), 200, "", "That was all.")
 	s.want(s.get("/notes?before=-5", "ada"), 200, "", `href="/notes?before=3"`)
@@ -114,30 +114,31 @@ func TestWhoMayIn(t *testing.T) {
 		"":     {303, "/login?return_to=%2Fnotes"},
 		"gone": {303, "/login?return_to=%2Fnotes"},
 		"half": {303, factor},
-		"sick": {503, ""}, // "don't know" is neither yes nor no
+		"sick": {503, ""}, // "don't know" is not a denial
 		"ada":  {200, ""},
 	} {
 		s.want(s.get("/notes", who), want.status, want.location)
 	}
 }
 
-// TestOryIsDown: nobody is let in, nobody is logged out, and what needs nobody still works.
+// TestOryIsDown checks that nobody is let in, nobody is logged out, and pages for
+// strangers still work.
 func TestOryIsDown(t *testing.T) {
 	s := newSite(t)
 	s.want(s.get("/notes", "ada"), 200, "")
-	s.ory.down = true // its database: it says 401 to everybody, to be believed by nobody
+	s.ory.down = true // its database is down, so it answers 401 to everybody
 	for target, who := range map[string]string{"/notes": "gone-1", "/settings": "gone-2", "/login?flow=1": "gone-3"} {
 		w := s.get(target, who)
 		s.want(w, 503, "", "Sign-in is not reachable", "stays signed in")
 		if body := w.Body.String(); w.Header().Get("Retry-After") == "" || strings.Contains(body, ">Log in<") || strings.Contains(body, ">Sign up<") {
-			t.Errorf("%s: no Retry-After, or it offers to log in:\n%s", target, body)
+			t.Errorf("%s: no Retry-After, or a link to log in:\n%s", target, body)
 		}
 	}
-	s.want(s.get("/login", ""), 503, "", "Sign-in is not reachable") // better than the browser's own page about a dead address
+	s.want(s.get("/login", ""), 503, "", "Sign-in is not reachable") // our page instead of the browser's error page
 	s.want(s.get("/", ""), 200, "", `href="/registration"`)
 	s.ory.Close()
 	s.want(s.get("/notes", "ada-2"), 503, "")
-	s.want(s.get("/notes", "ada"), 200, "") // Ory's word of a moment ago
+	s.want(s.get("/notes", "ada"), 200, "") // from the cache
 	s.want(s.do("POST", "/notes", "ada", note("kept")), 303, "/notes")
 	s.want(s.get("/", "ada-2"), 200, "", "Sign-in is not reachable right now", `href="/notes"`)
 	s.want(s.get("/error?id=csrf", "ada-2"), 503, "", "Sign-in is not reachable")
@@ -164,7 +165,7 @@ func TestEverybodyIsOneOfOurPeople(t *testing.T) {
 	}
 }
 
-// TestDenied: who has no user here reads why, and can do one thing: log out.
+// TestDenied checks that a person without a user reads why, and can only log out.
 func TestDenied(t *testing.T) {
 	s := newSite(t)
 	s.want(s.get("/notes", "ada"), 200, "")
@@ -174,7 +175,7 @@ func TestDenied(t *testing.T) {
 		t.Helper()
 		s.want(w, 403, "", "<h1>"+title+"</h1>", `action="/logout"`)
 		if body := w.Body.String(); strings.Contains(body, ">Log in<") || strings.Contains(body, "no bobs") {
-			t.Errorf("it offers to log in, or tells internals:\n%s", body)
+			t.Errorf("the page has a link to log in, or shows internals:\n%s", body)
 		}
 	}
 	out(s.get("/notes", "ada-2"), "Your account was deleted here")
@@ -184,7 +185,7 @@ func TestDenied(t *testing.T) {
 	s.app.refuse(w, httptest.NewRequest("GET", "/notes", nil), &symbolon.DenyError{Identity: "x", Err: symbolon.ErrOnHold})
 	out(w, "Your account is on hold")
 	if s.userOf("ada") != "" || s.userOf("bob") != "" {
-		t.Error("somebody got a row all the same")
+		t.Error("a denied person got a row")
 	}
 }
 
@@ -202,7 +203,7 @@ func TestHooks(t *testing.T) {
 	secret := symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")
 	with := &App{DB: s.app.DB, URL: s.app.URL, Ory: s.app.Ory, Hooks: true, Log: s.app.Log}
 	if _, err := with.Handler(); err == nil {
-		t.Error("hooks without a key are open to everybody")
+		t.Error("a hook was accepted without a key")
 	}
 	with.Secrets = []symbolon.Secret{secret}
 	var err error
@@ -258,7 +259,7 @@ func TestOpenTwice(t *testing.T) {
 		db.Close()
 	}
 	if _, err := Open(t.Context(), t.TempDir()); err == nil {
-		t.Error("a folder was opened as a database")
+		t.Error("Open accepted a folder")
 	}
 }
 
@@ -266,7 +267,7 @@ func TestHandlerNamesEveryFault(t *testing.T) {
 	_, err := (&App{URL: "notes.example", Ory: "ftp://ory"}).Handler()
 	for _, field := range []string{"DB", "URL", "Ory"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("%s is not named in: %v", field, err)
+			t.Errorf("the error does not name %s: %v", field, err)
 		}
 	}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
 
-// problem is what the error page says. Its words are for strangers: no internals.
+// problem is the data of the error page. Everybody can read it, so it has no internals.
 type problem struct {
 	Status int
 	Title  string
 	Text   string
-	Detail string // small print, such as Ory's own words
-	Retry  string // a path to try again, if that may help
-	Link   string // what the link to it says
-	nav    nav    // if not what the request says
+	Detail string // small print, such as Ory's text
+	Retry  string // a path to try again
+	Link   string // text of the link to Retry
+	nav    nav    // if it is not the request's
 }
 
 var (
@@ -34,8 +34,9 @@ var (
 	nothing = problem{Status: http.StatusNotFound, Title: "There is nothing here", Text: "The page may have been removed, or the address has a typo."}
 )
 
-// problems are what strangers are told about an error. The first that fits counts. The denials come first: Ory knows the person, who gets
-// no user here, and what to do about it stands among the operator's findings.
+// problems are the error pages. The first matching one is used. The denials come first:
+// Ory knows the person, but the person has no user here. The operator's findings say what
+// to do.
 var problems = []struct {
 	is      error
 	level   slog.Level
@@ -55,7 +56,7 @@ var problems = []struct {
 	{symbolon.ErrUnavailable, slog.LevelError, outage},
 }
 
-// The browser sent no form of ours, or a form that is too long.
+// The browser sent a form that is not ours, or that is too long.
 var (
 	errBadForm = errors.New("bad form")
 	errTooLong = errors.New("too long")
@@ -69,7 +70,7 @@ func badForm(err error) error {
 	return fmt.Errorf("%w: %w", errBadForm, err)
 }
 
-// fail is the one place where an error becomes a status and a page.
+// fail turns an error into a status and a page. It is the only place for that.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, level := broken, slog.LevelError
 	for _, known := range problems {
@@ -98,7 +99,8 @@ func (a *App) problem(w http.ResponseWriter, r *http.Request, p problem) {
 
 func (a *App) nothingHere(w http.ResponseWriter, r *http.Request) { a.problem(w, r, nothing) }
 
-// oryProblem is Ory's error page (selfservice.flows.error.ui_url): Ory kept what went wrong under an ID.
+// oryProblem is Ory's error page (selfservice.flows.error.ui_url). Ory stores its errors
+// under an ID.
 func (a *App) oryProblem(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("id")
 	if id == "" {
@@ -118,7 +120,7 @@ func (a *App) oryProblem(w http.ResponseWriter, r *http.Request) {
 	a.problem(w, r, explain(e, id))
 }
 
-// explain puts Ory's error into words. Ory's own reason stays readable below.
+// explain describes Ory's error. Ory's own reason is shown below.
 func explain(e *flowui.Problem, id string) problem {
 	p := problem{Status: http.StatusInternalServerError, Title: "Signing in hit a problem", Text: e.Reason, Retry: "/login", Link: "Start again"}
 	if e.Code >= 400 && e.Code < 600 {

@@ -10,16 +10,16 @@ import (
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
 
-// routes is every address of the application.
+// routes returns all routes of the application.
 func (a *App) routes() http.Handler {
 	auth, mux := a.auth, http.NewServeMux()
 
-	// Ours: for users. Inside, symbolon.UserFrom(r.Context()) says which.
+	// For users. Handlers get the user from symbolon.UserFrom(r.Context()).
 	mux.Handle("GET /notes", auth.Require(http.HandlerFunc(a.listNotes)))
 	mux.Handle("POST /notes", auth.Require(http.HandlerFunc(a.addNote)))
 	mux.Handle("POST /notes/{id}/delete", auth.Require(http.HandlerFunc(a.deleteNote)))
 
-	// Ory's flows: the paths that its ui_url settings name.
+	// Ory's flows, at the paths that its ui_url settings name.
 	mux.Handle("GET /registration", auth.Optional(a.flow(flowui.Registration)))
 	mux.Handle("GET /login", auth.Optional(a.flow(flowui.Login)))
 	mux.Handle("GET /settings", auth.Require(a.flow(flowui.Settings)))
@@ -28,7 +28,7 @@ func (a *App) routes() http.Handler {
 	mux.Handle("GET /error", a.anyone(a.oryProblem))
 	mux.Handle("POST /logout", a.anyone(a.logout))
 
-	// Ory's hooks: optional, and each with a key of its own.
+	// Ory's hooks, each with its own key. They are optional.
 	if a.hooks != nil {
 		a.hooks.Mount(mux)
 	}
@@ -41,12 +41,12 @@ func (a *App) routes() http.Handler {
 	return a.logged(a.safely(mux))
 }
 
-// maxForm bounds what a form of ours may send.
+// maxForm limits the size of our forms.
 const maxForm = 64 << 10
 
-// safely is what every answer needs: headers that keep the page to itself, a bound on bodies, and no POST from other sites.
+// safely wraps every answer: it adds headers that protect the page, limits bodies, and refuses POSTs from other sites.
 func (a *App) safely(next http.Handler) http.Handler {
-	// Refuses a POST that a browser marks as another site's, or another port's (Sec-Fetch-Site, else Origin). No token needed.
+	// Refuses a POST that the browser marks as coming from another site or port (Sec-Fetch-Site, else Origin). So no token is needed.
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.problem(w, r, problem{Status: http.StatusForbidden, Title: "That came from another site",
@@ -64,7 +64,7 @@ func (a *App) safely(next http.Handler) http.Handler {
 	})
 }
 
-// policy is the Content-Security-Policy. Forms must be able to lead to Ory; only pages with passkeys load Ory's script.
+// policy returns the Content-Security-Policy. Forms may lead to Ory. Only pages with passkeys may load Ory's script.
 func (a *App) policy(oryScript bool) string {
 	ory := origin(a.Ory)
 	p := "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + ory
@@ -85,7 +85,7 @@ func origin(raw string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// logged writes one line for each request, without its query: flow IDs and tokens stay out of logs.
+// logged logs one line for each request, without its query, because flow IDs and tokens must not be logged.
 func (a *App) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -115,7 +115,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap gives http.ResponseController the wrapped writer.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (a *App) serveStatic(w http.ResponseWriter, r *http.Request) {

@@ -12,22 +12,22 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Note is a few lines that somebody wrote down.
+// Note is a note of a user.
 type Note struct {
 	ID        int64
 	Body      string
 	CreatedAt time.Time
 }
 
-// maxBody is the longest note, in characters as people count them.
+// maxBody is the maximum length of a note in characters.
 const maxBody = 2000
 
-// pageSize is how many notes a page shows.
+// pageSize is the number of notes on a page.
 const pageSize = 50
 
 var errNoNote = errors.New("no such note")
 
-// checkBody is the one rule book for notes: the text to keep, or what is wrong with it, in words for the person who typed.
+// checkBody checks a note. It returns the text to store, or a message for the person.
 func checkBody(typed string) (body, wrong string) {
 	body = strings.TrimSpace(strings.ReplaceAll(typed, "\r\n", "\n"))
 	switch n := utf8.RuneCountInString(body); {
@@ -41,7 +41,8 @@ func checkBody(typed string) (body, wrong string) {
 	return body, ""
 }
 
-// store reads and writes notes. Every statement names the user: nobody's note is reached by its ID alone.
+// store reads and writes notes. Every statement has the user's ID, so that a note's ID
+// alone is not enough.
 type store struct{ db *sql.DB }
 
 func (s store) add(ctx context.Context, user symbolon.UserID, body string) error {
@@ -51,7 +52,7 @@ func (s store) add(ctx context.Context, user symbolon.UserID, body string) error
 	return nil
 }
 
-// remove returns errNoNote if this user has no such note, even if another user has it.
+// remove returns errNoNote if this user has no such note, also if another user has it.
 func (s store) remove(ctx context.Context, user symbolon.UserID, id int64) error {
 	res, err := s.db.ExecContext(ctx, "delete from notes where id = $1 and user_id = $2", id, user)
 	if err != nil {
@@ -67,7 +68,8 @@ func (s store) remove(ctx context.Context, user symbolon.UserID, id int64) error
 	return nil
 }
 
-// list returns the newest notes that are older than before (0: the newest of all), and whether there are more.
+// list returns the newest notes older than before, and whether there are more. before 0
+// returns the newest notes.
 func (s store) list(ctx context.Context, user symbolon.UserID, before int64) (notes []Note, more bool, err error) {
 	rows, err := s.db.QueryContext(ctx,
 		"select id, body, created_at from notes where user_id = $1 and ($2 = 0 or id < $2) order by id desc limit $3", user, before, pageSize+1)

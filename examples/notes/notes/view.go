@@ -10,25 +10,25 @@ import (
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
 
-// view is what every page is given; Page is the page's own part.
+// view is the data of every page. Page is the page's own part.
 type view struct {
 	Title   string
-	User    *symbolon.User // nil: nobody that we know
+	User    *symbolon.User // nil: no known user
 	Nav     nav
 	Path    string
 	Style   string
-	Scripts bool // the page needs flowui's script
+	Scripts bool // the page loads flowui's script
 	Page    any
 }
 
-// nav is what the bar at the top offers.
+// nav is the kind of navigation bar.
 type nav string
 
 const (
 	navUser     nav = "user"
 	navStranger nav = "stranger"
-	navOut      nav = "out"  // signed in at Ory, and not let in here: the way out only
-	navNone     nav = "none" // nobody knows who it is
+	navOut      nav = "out"  // signed in at Ory and denied here: only a logout
+	navNone     nav = "none" // unknown whether the person is signed in
 )
 
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, title string, page any) {
@@ -49,7 +49,8 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, t
 			v.Nav = p.nav
 		}
 	}
-	// Into a buffer first: a page that breaks halfway must not have said 200.
+	// Written to a buffer first, because a page that fails halfway must not have the
+	// status 200.
 	var b bytes.Buffer
 	if err := a.pages.ExecuteTemplate(&b, name, v); err != nil {
 		a.Log.ErrorContext(r.Context(), "render page", "page", name, "error", err)
@@ -61,13 +62,13 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name, t
 	_, _ = w.Write(b.Bytes())
 }
 
-// When says when a note was written, for reading.
+// When returns the time of the note for people.
 func (n Note) When() string { return n.CreatedAt.UTC().Format("2 January 2006, 15:04 MST") }
 
-// Stamp is the same for machines.
+// Stamp returns the time of the note for programs.
 func (n Note) Stamp() string { return n.CreatedAt.UTC().Format(time.RFC3339) }
 
-// flowPage is what the template "flow" shows: a flow of Ory's and our words around it.
+// flowPage is the data of the template "flow": a flow of Ory and our texts around it.
 type flowPage struct {
 	Kind     flowui.Kind
 	Form     template.HTML
@@ -94,7 +95,7 @@ func (a *App) showFlow(w http.ResponseWriter, r *http.Request, f *flowui.Flow) {
 	a.render(w, r, http.StatusOK, "flow", above.title, p)
 }
 
-// words are what stands above a flow.
+// words are the title and introduction of a flow's page.
 type words struct{ title, intro string }
 
 var headings = map[flowui.Kind]words{

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/examples/notes/flowui"
 )
 
-// wording replaces a few of Ory's messages; all others stay as Ory says them. Message IDs are
-// stable (Ory documents them), so this is also where a translation goes.
+// wording replaces some of Ory's texts. All others are shown unchanged. Ory documents
+// that message IDs are stable, so translations also belong here.
 func wording(f *flowui.Flow) func(flowui.Message) string {
 	return func(m flowui.Message) string {
 		switch {
@@ -22,7 +22,7 @@ func wording(f *flowui.Flow) func(flowui.Message) string {
 	}
 }
 
-// plainly says in plain words what a schema validator says in its own.
+// plainly replaces texts of a schema validator by plain ones.
 func plainly(m flowui.Message) string {
 	var c struct {
 		Min     int         `json:"min_length"`
@@ -31,7 +31,7 @@ func plainly(m flowui.Message) string {
 		AtLeast json.Number `json:"minimum"`
 		Const   any         `json:"expected"`
 	}
-	_ = json.Unmarshal(m.Context, &c) // a context of another shape leaves Ory's own words
+	_ = json.Unmarshal(m.Context, &c) // in another context Ory's text stays
 	switch m.ID {
 	case 4000002: // Property name is missing.
 		return "Please fill this in."
@@ -66,7 +66,8 @@ func plainly(m flowui.Message) string {
 	return m.Text
 }
 
-// place puts a message about the whole form next to the field that it is about: that an account exists, next to the address.
+// place moves a message about the whole form to its field, for example "an account
+// exists" to the address.
 func place(f *flowui.Flow) {
 	if f.Kind != flowui.Registration && f.Kind != flowui.Settings {
 		return

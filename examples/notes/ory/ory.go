@@ -1,5 +1,5 @@
-// Package ory holds how Ory Kratos is set up for this application: kratos.yml and identity.schema.json, which stand beside this file
-// for `kratos serve` to read, and here for the demo and the tests.
+// Package ory has the configuration of Ory Kratos for this application: kratos.yml and identity.schema.json. `kratos serve` reads the
+// files, and the demo and the tests use this package.
 package ory
 
 import (
@@ -19,9 +19,8 @@ var (
 	schema []byte
 )
 
-// Overlay makes of kratos.yml what symbolontest.KratosConfig lays over its own configuration, with its Dir set to dir: our methods,
-// flows and schema, our pages at url, and the hooks that `symbolon actions print --for kratos.yml` wrote. Where Kratos listens and
-// how it sends mail is symbolontest's.
+// Overlay turns kratos.yml into an overlay for symbolontest.KratosConfig whose Dir is dir. It has our methods, flows and schema, our pages
+// at url, and the hooks from `symbolon actions print --for kratos.yml`. symbolontest sets Kratos' addresses and mail.
 func Overlay(dir, url string, hooks []byte) ([]byte, error) {
 	var ours, more map[string]any
 	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(config, "http://127.0.0.1:4455", url)), &ours); err != nil {
@@ -43,7 +42,7 @@ func Overlay(dir, url string, hooks []byte) ([]byte, error) {
 	return out, nil
 }
 
-// laidOver merges mappings key by key; everything else of over replaces what was there.
+// laidOver merges mappings key by key. Every other value of over replaces base's value.
 func laidOver(base, over map[string]any) map[string]any {
 	for key, value := range over {
 		below, isMap := base[key].(map[string]any)

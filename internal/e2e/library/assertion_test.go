@@ -14,8 +14,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// TestAssertionExamples runs the verifiers of examples/assertion in Go, in Node and in
-// Python on what a Signer signs, and on what somebody else might.
+// TestAssertionExamples runs the verifiers of examples/assertion in Go, Node and Python
+// on valid and on forged assertions.
 func TestAssertionExamples(t *testing.T) {
 	t.Parallel()
 	const issuer, audience = "http://127.0.0.1:4460", "notes"
@@ -70,7 +70,7 @@ func TestAssertionExamples(t *testing.T) {
 				out, err := exec.Command(command[0], append(command[1:], srv.URL, issuer, audience, token)...).CombinedOutput()
 				return strings.TrimSpace(string(out)), err
 			}
-			good := token(func(*assertion.Signer) {}) // which counts for a minute
+			good := token(func(*assertion.Signer) {}) // valid for a minute
 			if out, err := run(good); err != nil || out != "user-42" {
 				t.Errorf("%s %v", out, err)
 			}
@@ -83,12 +83,12 @@ func TestAssertionExamples(t *testing.T) {
 	}
 }
 
-// pythonProgram is the system's: its packages are the distribution's.
+// pythonProgram returns the system's Python, because the packages are installed there.
 func pythonProgram(t *testing.T) string {
 	t.Helper()
 	const path = "/usr/bin/python3"
 	if out, err := exec.Command(path, "-c", "import jwt, cryptography").CombinedOutput(); err != nil {
-		t.Fatalf("there is no PyJWT: scripts/deps.sh python3-jwt python3-cryptography: %v\n%s", err, out)
+		t.Fatalf("PyJWT is missing: run scripts/deps.sh python3-jwt python3-cryptography: %v\n%s", err, out)
 	}
 	return path
 }

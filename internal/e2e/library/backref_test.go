@@ -26,21 +26,20 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// otherWrites are what others write at Ory while we do.
+// otherWrites are writes at Ory by somebody else, at the same time as ours.
 var otherWrites = []string{"ban", "password", "verification"}
 
-// writers are a Kratos, the store and linkers that think of the time what they are
-// told to.
+// writers are a Kratos, a store, and linkers with a clock of the test's choice.
 type writers struct {
 	*world
 	sent *recorder
-	mail *sql.DB // Kratos' own database: its API does not show what a mail says
+	mail *sql.DB // Kratos' own database: its API does not show the text of a mail
 }
 
 func newWriters(t *testing.T) *writers {
 	s := setup{admin: true, kratos: symbolontest.KratosConfig{Dir: t.TempDir()}}
 	driver, dsn := "sqlite", "file:"+s.kratos.Dir+"/kratos.sqlite?mode=ro"
-	if e2e.Torture(0, 1) == 1 { // where the figures of docs/back-reference.md come from
+	if e2e.Torture(0, 1) == 1 { // docs/back-reference.md has figures of this configuration
 		driver, dsn = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t)
 		s.kratos = symbolontest.KratosConfig{DSN: dsn}
 	}
@@ -49,7 +48,7 @@ func newWriters(t *testing.T) *writers {
 	return w
 }
 
-// recorder notes what we send that is no GET.
+// recorder stores the requests that we send, except GETs.
 type recorder struct {
 	mu      sync.Mutex
 	patches []string
@@ -66,7 +65,8 @@ func (r *recorder) RoundTrip(q *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(q)
 }
 
-// onlyBackReferences checks all that was sent, and counts it.
+// onlyBackReferences checks that all requests are PATCHes of a back-reference, and
+// returns their number.
 func (r *recorder) onlyBackReferences(t *testing.T) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +79,7 @@ func (r *recorder) onlyBackReferences(t *testing.T) int {
 	return len(r.patches)
 }
 
-// heldOry waits before it sends the PATCH.
+// heldOry calls hold before it sends the PATCH.
 type heldOry struct {
 	*ory.Client
 	hold func()
@@ -96,10 +96,10 @@ func (w *writers) linkerAt(after func() time.Duration, hold func()) *link.Linker
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(after()) }}
 }
 
-// other is one write of somebody else, prepared up to its last request.
+// other is one write by somebody else. Only its last request is left to send.
 type other struct {
 	send   func() error
-	undone func() (bool, error) // asked when all is done
+	undone func() (bool, error) // called after both writes
 }
 
 func (w *writers) prepare(kind string, p *symbolontest.Person, email string) (other, error) {
@@ -122,7 +122,7 @@ func (w *writers) prepare(kind string, p *symbolontest.Person, email string) (ot
 			},
 			func() (bool, error) {
 				_, err := w.kratos.Login(context.Background(), email, password)
-				return err == nil, nil // with the old one
+				return err == nil, nil // the old password still works
 			}}, err
 	}
 	flow, code, err := w.letter(email)
@@ -133,7 +133,7 @@ func (w *writers) prepare(kind string, p *symbolontest.Person, email string) (ot
 		func() (bool, error) { return w.lacks(p.IdentityID, `"verified":true`) }}, err
 }
 
-// lacks reports whether a text is missing in the identity as Kratos has it.
+// lacks reports whether Kratos' identity does not contain a text.
 func (w *writers) lacks(id, text string) (bool, error) {
 	raw, _, err := w.kratos.GetIdentity(context.Background(), id)
 	return !strings.Contains(string(raw), text), err
@@ -144,7 +144,7 @@ var (
 	mailedFlow = regexp.MustCompile(`flow=([0-9a-f-]{36})`)
 )
 
-// letter finds the verification mail in Kratos' queue.
+// letter returns the flow and code from the verification mail in Kratos' queue.
 func (w *writers) letter(email string) (flow, code string, err error) {
 	for began := time.Now(); time.Since(began) < time.Minute; {
 		var body string
@@ -189,10 +189,10 @@ func (w *writers) raw(method, url, token string, in any) ([]byte, error) {
 	return out, err
 }
 
-// TestBackReferenceBesideOthersWrites measures what docs/back-reference.md publishes:
-// a repair's PATCH released together with somebody else's write. All are answered 200;
-// whoever is undone is counted. What must hold: only the allowed PATCH is sent, and
-// what Symbolon says of its own value is so.
+// TestBackReferenceBesideOthersWrites measures the figures of docs/back-reference.md: a
+// repair's PATCH and somebody else's write start together. Both are answered with 200,
+// and the test counts lost writes. It requires that only the allowed PATCH is sent, and
+// that Symbolon reports its own value correctly.
 func TestBackReferenceBesideOthersWrites(t *testing.T) {
 	t.Parallel()
 	rounds := e2e.Torture(20, 200)
@@ -239,20 +239,21 @@ func TestBackReferenceBesideOthersWrites(t *testing.T) {
 			if missing, err := w.lacks(p.IdentityID, string(bond.User)); err != nil || missing {
 				ours++
 			} else if said != link.WroteNow || fault != nil {
-				t.Errorf("Ory holds the value; Symbolon says %q, %v", said, fault)
+				t.Errorf("Ory has the value, but Symbolon reports %q, %v", said, fault)
 			}
 		}
-		t.Logf("repair beside a %s: of %d rounds the %s was undone in %d, the back-reference in %d", kind, rounds, kind, lost, ours)
+		t.Logf("repair and a %s at the same time: in %d rounds the %s was lost %d times, the back-reference %d times", kind, rounds, kind, lost, ours)
 	}
 	if n := w.sent.onlyBackReferences(t); n != rounds*len(otherWrites) {
 		t.Errorf("%d PATCHes", n)
 	}
 }
 
-// TestCreateUndoesNothing: people sign up; a minute or more later each is banned,
-// changes the password or verifies the address, while Symbolon does its work under
-// create: at once, or so late that it comes at the very moment of the other write.
-// Nothing is undone. The minute is the linker's clock; everything else is real.
+// TestCreateUndoesNothing checks that `write: create` loses no write of somebody else.
+// People sign up. A minute or more later each of them is banned, changes the password or
+// verifies the address. Symbolon does its work at once, or at the same moment as the
+// other write. Only the linker's clock is changed for the minute; everything else is
+// real.
 func TestCreateUndoesNothing(t *testing.T) {
 	t.Parallel()
 	people := e2e.Torture(60, 10_000)
@@ -283,9 +284,9 @@ func TestCreateUndoesNothing(t *testing.T) {
 	all.Wait()
 	sent := w.sent.onlyBackReferences(t)
 	if undone.Load() != 0 || int(written.Load()) != sent || sent == 0 || sent > people*2/3 {
-		t.Errorf("of %d people %d lost a ban, a password or a verification; %d back-references written by %d PATCHes", people, undone.Load(), written.Load(), sent)
+		t.Errorf("of %d people %d lost a ban, a password or a verification; %d back-references in %d PATCHes", people, undone.Load(), written.Load(), sent)
 	}
-	t.Logf("%d people, %d back-references written in the first minute, %d writes of others undone", people, written.Load(), undone.Load())
+	t.Logf("%d people, %d back-references written in the first minute, %d writes of others lost", people, written.Load(), undone.Load())
 }
 
 func (w *writers) signUpAndLater(t *testing.T, n int) (link.Wrote, bool, error) {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestBalances: of two replicas of Symbolon one is asked about a session, again and
-// again, whatever it is known by; and both are asked about some. Where one is gone the
-// other is asked, from the first request on.
+// TestBalances checks that all requests of one session go to the same of two replicas of
+// Symbolon, for every kind of credential, and that both replicas get sessions. If one
+// replica stops, the other gets all requests at once.
 func TestBalances(t *testing.T) {
 	t.Parallel()
 	for proxy, more := range map[string]func(config, second string) string{
@@ -20,7 +20,7 @@ func TestBalances(t *testing.T) {
 		},
 		"caddy": func(config, second string) string {
 			config = strings.Replace(config, "forward_auth ", "forward_auth "+second+" ", 1)
-			return strings.Replace(config, "lb_policy", "lb_retries 1\nfail_duration 1s\nlb_policy", 1) // as its README says
+			return strings.Replace(config, "lb_policy", "lb_retries 1\nfail_duration 1s\nlb_policy", 1) // as Caddy's README says
 		},
 		"haproxy": func(config, second string) string {
 			return strings.TrimSpace(config) + "\n    server symbolon2 " + second + " check inter 1s rise 1\n"
@@ -29,7 +29,7 @@ func TestBalances(t *testing.T) {
 		t.Run(proxy, func(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex
-			asked := map[string]map[int]int{} // the session, the replica, how often
+			asked := map[string]map[int]int{} // session to replica to number of requests
 			replica := func(n int) *httptest.Server {
 				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					mu.Lock()
@@ -63,7 +63,7 @@ func TestBalances(t *testing.T) {
 			busy := map[int]int{}
 			for session, replicas := range asked {
 				if len(replicas) != 1 {
-					t.Errorf("%q was asked about at %v", session, replicas)
+					t.Errorf("the requests of session %q went to the replicas %v", session, replicas)
 				}
 				for n := range replicas {
 					busy[n]++

@@ -9,13 +9,14 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// TestMiddlewareAlone: no hook, no admin API. The first request makes the user.
+// TestMiddlewareAlone runs without hooks and without the admin API. The first request
+// makes the user.
 func TestMiddlewareAlone(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("alone"))
 		if got := w.linked(p.IdentityID); got != "" {
-			t.Fatalf("linked to %s before anybody asked", got)
+			t.Fatalf("linked to %s before the first request", got)
 		}
 		status, user := w.get(p.Token)
 		if status != 200 || user == "" || w.linked(p.IdentityID) != symbolon.UserID(user) {
@@ -23,7 +24,7 @@ func TestMiddlewareAlone(t *testing.T) {
 		}
 		w.auth = w.newVerifier()
 		if _, again := w.get(p.Token); again != user {
-			t.Errorf("another user the second time: %s", again)
+			t.Errorf("the second request got another user: %s", again)
 		}
 		if email := w.db.int(`select count(*) from symbolon_users where email = $1 and ory_identity_id = $2`, p.Email, p.IdentityID); email != 1 {
 			t.Error("the row lacks the identity or the e-mail address")
@@ -32,8 +33,8 @@ func TestMiddlewareAlone(t *testing.T) {
 	})
 }
 
-// TestLinkHook: the user is there before the first request, and Ory learns its ID
-// by one PATCH.
+// TestLinkHook checks that the user exists before the first request and that one PATCH
+// writes its ID to Ory.
 func TestLinkHook(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
@@ -48,7 +49,7 @@ func TestLinkHook(t *testing.T) {
 	})
 }
 
-// TestLinkHookWithoutAdminURL: the key vouches for the body.
+// TestLinkHookWithoutAdminURL checks that the body is believed because of the hook's key.
 func TestLinkHookWithoutAdminURL(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{link: true}, func(t *testing.T, w *world) {
@@ -63,27 +64,27 @@ func TestLinkHookWithoutAdminURL(t *testing.T) {
 	})
 }
 
-// TestReserveHook: the ID is born with the identity, in the very first whoami, and
-// Ory is never written to.
+// TestReserveHook checks that the first whoami has the reserved ID and that Symbolon
+// writes nothing to Ory.
 func TestReserveHook(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("reserved"))
 		born := w.backReference(p.Token)
 		if born == "" {
-			t.Fatal("the first whoami carries no ID")
+			t.Fatal("the first whoami has no ID")
 		}
 		if status, got := w.get(p.Token); status != 200 || got != born {
-			t.Errorf("the first request: %d %s, born with %s", status, got, born)
+			t.Errorf("the first request: %d %s, reserved %s", status, got, born)
 		}
 		if got := w.record(p.IdentityID).Link.BackReference; got != born {
-			t.Errorf("the ledger remembers %q at Ory", got)
+			t.Errorf("the ledger says that Ory has the back-reference %q", got)
 		}
 		w.oneToOne(1)
 	})
 }
 
-// TestDatabaseMakesTheID: with a serial key the ID reaches Ory by the one PATCH.
+// TestDatabaseMakesTheID checks that one PATCH writes the ID of a serial key to Ory.
 func TestDatabaseMakesTheID(t *testing.T) {
 	t.Parallel()
 	withAccounts(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
@@ -91,15 +92,14 @@ func TestDatabaseMakesTheID(t *testing.T) {
 		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
 		w.eventually("Ory holds the ID", func() bool { return w.backReference(p.Token) == string(w.linked(p.IdentityID)) })
 		if len(w.gate.of("/hooks/reserve")) != 0 {
-			t.Error("a reserve hook was configured, with nothing to reserve")
+			t.Error("there is a reserve hook, but a serial key cannot be reserved")
 		}
 	})
 }
 
-// TestOthersMetadataSurvives: a parse hook of somebody else's wrote metadata in the
-// same sign-up, before reserve. All of it is there afterwards, byte for byte,
-// numbers included that a float64 cannot hold; and so is the user's ID, born with the
-// identity or patched in where Jsonnet had spoilt the numbers.
+// TestOthersMetadataSurvives checks that metadata of another application's parse hook is
+// unchanged, byte for byte, also numbers that a float64 cannot represent. The user's ID
+// is added by reserve, or by a PATCH if Jsonnet would change the numbers.
 func TestOthersMetadataSurvives(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -116,7 +116,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 				seen := make(chan struct{})
 				w.gate.set(func() { w.gate.hold = seen })
 				p := w.signUp(mail("meta"))
-				born := w.backReference(p.Token) // before the link hook
+				born := w.backReference(p.Token) // before the link hook is called
 				close(seen)
 				if (born != "") != tt.born {
 					t.Errorf("the first whoami has the ID %q", born)
@@ -125,7 +125,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 				got := w.metadata(p.IdentityID)
 				w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
 				if string(got["id"]) != `"`+string(w.linked(p.IdentityID))+`"` {
-					t.Errorf("Ory holds %s, linked %s", got["id"], w.linked(p.IdentityID))
+					t.Errorf("Ory has %s, linked %s", got["id"], w.linked(p.IdentityID))
 				}
 				var want map[string]json.RawMessage
 				if err := json.Unmarshal([]byte(tt.metadata), &want); err != nil {
@@ -133,7 +133,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 				}
 				for key, value := range want {
 					if string(got[key]) != string(value) {
-						t.Errorf("%s was %s and is %s", key, value, got[key])
+						t.Errorf("%s was %s and is now %s", key, value, got[key])
 					}
 				}
 			})
@@ -141,7 +141,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 	}
 }
 
-// metadata is metadata_public as the admin API shows it.
+// metadata returns metadata_public from the admin API.
 func (w *world) metadata(id string) map[string]json.RawMessage {
 	w.t.Helper()
 	raw, status, err := w.kratos.GetIdentity(w.t.Context(), id)

@@ -21,7 +21,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// tap writes down what is sent to Kratos.
+// tap records what is sent to Kratos.
 type tap struct {
 	mu   sync.Mutex
 	sent []*http.Request
@@ -51,14 +51,14 @@ func (o *tap) took() []*http.Request {
 	return sent
 }
 
-// shown is what a request shows, and whose it is.
+// shown is a credential in a request, and its owner.
 type shown struct {
 	person *symbolontest.Person
 	header string
 	value  string
 }
 
-// heldLog is a log that may be read while it is written.
+// heldLog is a log that can be read while it is written.
 type heldLog struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -82,7 +82,8 @@ func (l *heldLog) Reset() {
 	l.b.Reset()
 }
 
-// ofThree are a token, a cookie and a Bearer token of three people, the winner first.
+// ofThree returns a token, a cookie and a Bearer token of three people, in the order of
+// precedence.
 func (w *world) ofThree(label string) []shown {
 	w.t.Helper()
 	token, cookie, bearer := w.signUp(mail("%s-token", label)), w.signUp(mail("%s-cookie", label)), w.signUp(mail("%s-bearer", label))
@@ -95,7 +96,7 @@ func (w *world) ofThree(label string) []shown {
 
 const applications = "Bearer eyJhbGciOiJFUzI1NiJ9.the-applications-own.signature"
 
-// showing makes a request of some of them, beside what else a client sends.
+// showing returns a request with some of these credentials and with other headers.
 func showing(some []shown) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/notes?secret=canary", strings.NewReader("canary"))
 	for _, h := range []string{"X-User-Id", "X-Forwarded-User", "X-Api-Key", "Proxy-Authorization", "Forwarded", "Referer"} {
@@ -116,9 +117,9 @@ func showing(some []shown) *http.Request {
 	return r
 }
 
-// TestCredentialsOfThreePeople: all subsets of three credentials of three people. One
-// wins, in the documented order: the one that Kratos itself would choose; uncached and
-// cached; the log names its identity; and nothing but it leaves for Ory.
+// TestCredentialsOfThreePeople tests all subsets of three credentials of three people,
+// cached and not cached. The documented order decides, which is also Kratos' order. The
+// log names the identity of this credential, and only this credential is sent to Ory.
 func TestCredentialsOfThreePeople(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{})
@@ -146,7 +147,7 @@ func TestCredentialsOfThreePeople(t *testing.T) {
 		for _, cached := range []bool{false, true} {
 			p, err := r.Authenticate(showing(some))
 			if err != nil || string(p.User.Identity) != winner.person.IdentityID || p.User.ID != w.linked(winner.person.IdentityID) {
-				t.Errorf("set %d, cached %v: %+v %v, want %s's", set, cached, p, err, winner.header)
+				t.Errorf("set %d, cached %v: %+v %v, want the person of %s", set, cached, p, err, winner.header)
 			}
 			sent := out.took()
 			if (len(sent) == 0) != cached {
@@ -158,7 +159,7 @@ func TestCredentialsOfThreePeople(t *testing.T) {
 		}
 		for _, s := range all {
 			if named := strings.Contains(log.String(), s.person.IdentityID); named != (s == winner) {
-				t.Errorf("set %d: that the log names the identity of %s is %v: %s", set, s.header, named, log.String())
+				t.Errorf("set %d: the log names the identity of %s: %v: %s", set, s.header, named, log.String())
 			}
 			if strings.Contains(log.String(), s.value) || strings.Contains(log.String(), "canary") {
 				t.Errorf("the log shows a secret: %s", log.String())
@@ -169,12 +170,12 @@ func TestCredentialsOfThreePeople(t *testing.T) {
 		t.Errorf("the application's own Bearer token: %v", err)
 	}
 	if sent := out.took(); len(sent) != 0 {
-		t.Errorf("it leaves for Ory: %v", sent[0].Header)
+		t.Errorf("sent to Ory: %v", sent[0].Header)
 	}
 }
 
-// onlyThat checks that a question to Ory holds one credential and nothing else of the
-// request.
+// onlyThat checks that a request to Ory has one credential and nothing else of the
+// client's request.
 func onlyThat(t *testing.T, q *http.Request, winner shown) {
 	t.Helper()
 	want := map[string]string{"X-Session-Token": winner.value, "Cookie": "ory_kratos_session=" + winner.value, "Authorization": "Bearer " + winner.value}
@@ -193,7 +194,8 @@ func onlyThat(t *testing.T, q *http.Request, winner shown) {
 	}
 }
 
-// kratosSays is the identity that Kratos chooses, of a request that shows them all.
+// kratosSays returns the identity that Kratos chooses for a request with all these
+// credentials.
 func (w *world) kratosSays(some []shown) string {
 	w.t.Helper()
 	r := showing(some)
@@ -218,9 +220,9 @@ func (w *world) kratosSays(some []shown) string {
 	return string(s.Identity.ID)
 }
 
-// TestJunkCookieBesideAToken: Kratos answers 500 to a junk cookie beside a good token.
-// Symbolon sends it one of them: the token, or else the cookie, which is nobody's; and
-// however many come, Ory goes on to be asked.
+// TestJunkCookieBesideAToken sends an invalid cookie with a valid token, to which Kratos
+// answers 500. Symbolon sends Kratos only one of them: the token, or else the cookie,
+// which is denied. The circuit breaker stays closed however many such requests arrive.
 func TestJunkCookieBesideAToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
@@ -228,7 +230,7 @@ func TestJunkCookieBesideAToken(t *testing.T) {
 	const securecookie = "MTc5NTQyNjU3N3xRYmZEVDFIWDZPMDJQWjkzNWNZczA0SXdWMjZSVWtYYm96b3FYUG5qZ0E1ejBa"
 	kratos := http.Header{"X-Session-Token": {p.Token}, "Cookie": {"ory_kratos_session=" + securecookie}}
 	if status := w.whoamiStatus(kratos); status != 500 {
-		t.Fatalf("Kratos says %d: this is not what the test is about", status)
+		t.Fatalf("Kratos answers %d, but this test needs a 500", status)
 	}
 	junk := []string{securecookie, "", "x", "%", "\"\"", "AAAA", strings.Repeat("A", 8192), strings.Repeat("A", 9000), "a b", "YWJj; ory_kratos_session=YWJk"}
 	for n := range 40 {

@@ -14,21 +14,21 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// database is the application's, and can be stopped: Postgres by ending its
+// database is the application's database. It can be stopped: Postgres by a stop of its
 // server, SQLite by an exclusive lock.
 type database struct {
 	*sql.DB
 	t       *testing.T
 	dialect sqlstore.Dialect
 	cluster *symbolontest.Postgres
-	own     bool // nobody else's cluster
+	own     bool // the cluster belongs to this test
 	path    string
 	dsn     string
 	locker  *sql.DB
 	lock    *sql.Conn
 }
 
-// openDatabase makes an empty one as s wants it.
+// openDatabase creates an empty database for a setup.
 func openDatabase(t *testing.T, dialect sqlstore.Dialect, s setup) *database {
 	d := &database{t: t, dialect: dialect, own: s.stops}
 	if dialect == sqlstore.SQLite {
@@ -81,7 +81,7 @@ func (d *database) stop() {
 	d.t.Helper()
 	if d.dialect == sqlstore.Postgres {
 		if !d.own {
-			d.t.Fatal("this Postgres is not the test's to stop: setup.stops")
+			d.t.Fatal("this Postgres is shared and cannot be stopped: set setup.stops")
 		}
 		d.cluster.Stop()
 		return
@@ -113,7 +113,7 @@ func (d *database) start() {
 	_ = d.lock.Close()
 }
 
-// accounts is a table that an application might have had before it met Symbolon.
+// accounts is a users table of an application from before it used Symbolon.
 func accounts(dialect sqlstore.Dialect) string {
 	if dialect == sqlstore.SQLite {
 		return `create table accounts (id integer primary key, ory_identity_id text unique, email text unique, plan text not null default 'free')`
@@ -123,12 +123,12 @@ func accounts(dialect sqlstore.Dialect) string {
 
 var accountUsers = sqlstore.Users{Table: "accounts", NewID: sqlstore.ByDatabase, Columns: map[string]string{"email": "traits.email"}}
 
-// withAccounts runs a test with the accounts table on both stores.
+// withAccounts runs a test with the accounts table on both databases.
 func withAccounts(t *testing.T, s setup, test func(t *testing.T, w *world)) {
 	accountsOn(t, e2e.Both, s, test)
 }
 
-// withAccountsOnOne runs a test with the accounts table on one of them.
+// withAccountsOnOne runs a test with the accounts table on one database.
 func withAccountsOnOne(t *testing.T, s setup, test func(t *testing.T, w *world)) {
 	accountsOn(t, e2e.One(t), s, test)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// create makes an identity with a password by the admin API and signs it in.
+// create creates an identity with a password by the admin API and signs it in.
 func (w *world) create(email, metadata string) *symbolontest.Person {
 	w.t.Helper()
 	body := map[string]any{"schema_id": "default", "traits": map[string]any{"email": email},
@@ -35,9 +35,9 @@ func (w *world) create(email, metadata string) *symbolontest.Person {
 	return p
 }
 
-// TestUsersOfAHandWrittenHook: their rows hold the identity's ID already and Ory
-// holds their ID, as text or as a number. Nothing was adopted, and the old hook
-// goes on. No row is made.
+// TestUsersOfAHandWrittenHook uses rows that already have the identity's ID, and
+// identities that already have the user's ID, as text or as a number. There was no
+// adoption, and the application's old hook still runs. No second row is made.
 func TestUsersOfAHandWrittenHook(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(200, 5000)
@@ -55,7 +55,7 @@ func TestUsersOfAHandWrittenHook(t *testing.T) {
 			if status, user := w.get(p.Token); status != 200 || user != fmt.Sprint(i+1) {
 				t.Fatalf("%s: %d %s, want user %d", p.Email, status, user, i+1)
 			}
-			if i%10 == 0 { // the old hook fires again
+			if i%10 == 0 { // the old hook is called again
 				if _, err := w.db.ExecContext(t.Context(), `insert into accounts (id, ory_identity_id, email) values ($1, $2, $3) on conflict do nothing`,
 					n+i+1, p.IdentityID, p.Email); err != nil {
 					t.Fatal(err)
@@ -71,9 +71,9 @@ func TestUsersOfAHandWrittenHook(t *testing.T) {
 	})
 }
 
-// TestHandMadeMetadata: whatever somebody wrote into metadata_public, nobody gets
-// anybody else's user, everybody gets one, the value stays, and a finding and an
-// event say so.
+// TestHandMadeMetadata writes arbitrary values into metadata_public. No identity gets
+// another identity's user, each gets a user, and the value is unchanged. A finding and an
+// event record it.
 func TestHandMadeMetadata(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -92,7 +92,7 @@ func TestHandMadeMetadata(t *testing.T) {
 			{"minted elsewhere", `{"id":"` + string(foreign) + `"}`, "foreign_back_reference"},
 			{"a retired ID", `{"id":"` + retired + `"}`, "foreign_back_reference"},
 			{"a string", `"` + victims + `"`, "metadata_not_object"},
-			{"an array of it all", `[1]`, "metadata_not_object"},
+			{"an array", `[1]`, "metadata_not_object"},
 			{"a kilobyte", `{"id":"` + strings.Repeat("x", 1024) + `"}`, "foreign_back_reference"},
 		}
 		seen := map[string]bool{victims: true, retired: true}
@@ -107,17 +107,17 @@ func TestHandMadeMetadata(t *testing.T) {
 				t.Errorf("%s: findings %q, want %q", tt.name, got, tt.finding)
 			}
 			if w.events(p.IdentityID, symbolon.FindingOpened) != 1 {
-				t.Errorf("%s: no event tells of the finding", tt.name)
+				t.Errorf("%s: no event for the finding", tt.name)
 			}
 			w.stays(p.IdentityID, tt.metadata)
 		}
 		if _, still := w.get(victim.Token); still != victims {
-			t.Errorf("the victim's user is %s now", still)
+			t.Errorf("the victim now has user %s", still)
 		}
 	})
 }
 
-// stays checks that Ory still holds the metadata as it was.
+// stays checks that the metadata at Ory is unchanged.
 func (w *world) stays(id, metadata string) {
 	w.t.Helper()
 	raw, _, err := w.kratos.GetIdentity(w.t.Context(), id)
@@ -131,12 +131,11 @@ func (w *world) stays(id, metadata string) {
 		w.t.Fatal(err)
 	}
 	if string(i.Metadata) != metadata {
-		w.t.Errorf("metadata_public was %.80s and is %.80s", metadata, i.Metadata)
+		w.t.Errorf("metadata_public was %.80s and is now %.80s", metadata, i.Metadata)
 	}
 }
 
-// forget deletes a user as an application does: its row and the bond, in one
-// transaction.
+// forget deletes a user as an application does: its row and its link, in one transaction.
 func (w *world) forget(user string) {
 	w.t.Helper()
 	tx, err := w.db.BeginTx(w.t.Context(), nil)
@@ -154,8 +153,8 @@ func (w *world) forget(user string) {
 	}
 }
 
-// TestBreaker: ten identities whose claim names an existing user get one of their
-// own; the eleventh is held, and so is nobody else.
+// TestBreaker checks that ten identities whose claim names an existing user get a user of
+// their own. The eleventh is held. Identities without a claim are not held.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -173,13 +172,13 @@ func TestBreaker(t *testing.T) {
 		}
 		p := w.create(w.mail("unrelated"), `{"id":"nobody"}`)
 		if status, _ := w.get(p.Token); status != 200 {
-			t.Errorf("somebody else: %d", status)
+			t.Errorf("another person: %d", status)
 		}
 	})
 }
 
-// TestRecreatedIdentity: the claim names the user of an identity that Ory no longer
-// has. It is held until the operator binds it.
+// TestRecreatedIdentity claims the user of an identity that Ory no longer has. The new
+// identity is held until the operator binds it.
 func TestRecreatedIdentity(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -195,15 +194,15 @@ func TestRecreatedIdentity(t *testing.T) {
 		if _, err := w.linker.Bind(t.Context(), symbolon.IdentityID(after.IdentityID), symbolon.UserID(user), symbolon.BindOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		// At once: no cache remembers the hold.
+		// The hold ends at once, because it is not cached.
 		if status, got := w.get(after.Token); status != 200 || got != user || w.findings(after.IdentityID) != "" {
 			t.Errorf("after bind: %d %s, findings %q", status, got, w.findings(after.IdentityID))
 		}
 	})
 }
 
-// TestMovedUser: the operator gives a user to another identity. From the same
-// moment on nobody else is answered with it, sessions that were cached included.
+// TestMovedUser checks that after a move only the new identity gets the user, also for
+// cached sessions.
 func TestMovedUser(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -212,7 +211,7 @@ func TestMovedUser(t *testing.T) {
 		_, fresh := w.get(now.Token)
 		id := symbolon.IdentityID(now.IdentityID)
 		if _, err := w.linker.Bind(t.Context(), id, symbolon.UserID(user), symbolon.BindOptions{}); !errors.Is(err, symbolon.ErrConflict) {
-			t.Fatalf("a user of a living identity was taken away without the word: %v", err)
+			t.Fatalf("the user of an existing identity was moved without Move: %v", err)
 		}
 		if _, err := w.linker.Bind(t.Context(), id, symbolon.UserID(user), symbolon.BindOptions{Move: true}); err != nil {
 			t.Fatal(err)
@@ -226,8 +225,8 @@ func TestMovedUser(t *testing.T) {
 	})
 }
 
-// TestVoucher: the user was there first, and an identity is made for it. They are
-// bound at the first request, and by no other identity that shows the same paper.
+// TestVoucher makes an identity for an existing user. They are linked at the first
+// request. Another identity with the same voucher does not get the user.
 func TestVoucher(t *testing.T) {
 	t.Parallel()
 	withAccountsOnOne(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -260,8 +259,9 @@ func TestVoucher(t *testing.T) {
 	})
 }
 
-// TestApplicationChangesItsRow: deleted, set to null, given to another: denied with
-// the right code and a finding, never a dead ID, never a new user.
+// TestApplicationChangesItsRow deletes a row, sets its identity to null, or gives it to
+// another identity. Requests are denied with the right code and a finding. They never get
+// the ID of a deleted user, and no new user is made.
 func TestApplicationChangesItsRow(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -318,7 +318,7 @@ func TestRecreatedUser(t *testing.T) {
 	})
 }
 
-// TestEmailTaken: another row has the address. The link is made without it.
+// TestEmailTaken checks that the link is made without the address if another row has it.
 func TestEmailTaken(t *testing.T) {
 	t.Parallel()
 	withAccounts(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -329,12 +329,13 @@ func TestEmailTaken(t *testing.T) {
 			t.Errorf("%d %s, findings %q", status, user, w.findings(p.IdentityID))
 		}
 		if n := w.db.int(`select count(*) from accounts where ory_identity_id = $1 and email is null`, p.IdentityID); n != 1 {
-			t.Error("the row is not as it should be")
+			t.Error("wrong row")
 		}
 	})
 }
 
-// TestOnLink: the application's own rows come with the bond or not at all.
+// TestOnLink checks that the application's own rows are written together with the link or
+// not at all.
 func TestOnLink(t *testing.T) {
 	t.Parallel()
 	withAccounts(t, setup{shared: true, admin: true}, func(t *testing.T, w *world) {
@@ -351,7 +352,7 @@ func TestOnLink(t *testing.T) {
 		})
 		p := w.create(w.mail("founder"), "")
 		if status, code := w.get(p.Token); status != 503 || w.db.int(`select count(*) from orgs`)+w.db.int(`select count(*) from accounts`) != 0 {
-			t.Fatalf("%d %s, and something is left", status, code)
+			t.Fatalf("%d %s, but rows are left", status, code)
 		}
 		fail = false
 		if status, user := w.get(p.Token); status != 200 || w.db.int(`select count(*) from orgs where owner = $1`, user) != 1 {

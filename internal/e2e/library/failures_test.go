@@ -19,8 +19,8 @@ func keyOf(path string) string {
 	return map[string]string{"/hooks/reserve": keys.Reserve[0], "/hooks/link": keys.Link[0], "/hooks/sync": keys.Sync[0]}[path]
 }
 
-// TestRefusedSignUpLeavesNothing: Ory calls reserve for an e-mail address that is
-// taken, and then refuses.
+// TestRefusedSignUpLeavesNothing signs up with an e-mail address that is in use. Ory
+// calls reserve and then refuses.
 func TestRefusedSignUpLeavesNothing(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
@@ -50,8 +50,8 @@ func (d *database) tables() []string {
 	return []string{"symbolon.links", "symbolon_users"}
 }
 
-// TestDatabaseStoppedDuringSignUp: the sign-up succeeds, with an ID; the person is
-// linked at the latest at the first request after.
+// TestDatabaseStoppedDuringSignUp checks that the sign-up succeeds with a reserved ID.
+// The person is linked at the latest at the first request after the outage.
 func TestDatabaseStoppedDuringSignUp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{stops: true, admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
@@ -67,14 +67,14 @@ func TestDatabaseStoppedDuringSignUp(t *testing.T) {
 		w.db.start()
 		w.eventually("the first request after links", func() bool { status, _ := w.get(p.Token); return status == 200 })
 		if _, user := w.get(p.Token); user != born {
-			t.Errorf("user %s, born with %s", user, born)
+			t.Errorf("user %s, reserved %s", user, born)
 		}
 		w.oneToOne(1)
 	})
 }
 
-// TestSymbolonStopped: nobody listens where the hooks go. Logins succeed, and
-// without reserve sign-ups too.
+// TestSymbolonStopped stops the server of the hooks. Sign-ins succeed. Sign-ups succeed
+// if there is no reserve hook.
 func TestSymbolonStopped(t *testing.T) {
 	t.Parallel()
 	t.Run("logins", func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestSymbolonStopped(t *testing.T) {
 	})
 }
 
-// TestOneFlowManySubmits: one registration flow may create several identities. Its
-// ID is no key.
+// TestOneFlowManySubmits creates several identities from one registration flow. The
+// flow's ID is therefore not a key.
 func TestOneFlowManySubmits(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
@@ -140,7 +140,7 @@ func TestOneFlowManySubmits(t *testing.T) {
 	})
 }
 
-// TestManySignUpsAtOnce: a third of them with an address that is taken.
+// TestManySignUpsAtOnce uses an address that is in use for a third of the sign-ups.
 func TestManySignUpsAtOnce(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(60, 2000)
@@ -186,8 +186,8 @@ func TestManySignUpsAtOnce(t *testing.T) {
 	})
 }
 
-// TestLinkHookNeverArrives: a dead port, or nothing but 500s. The first request
-// links, with the ID that was reserved.
+// TestLinkHookNeverArrives uses a closed port, or a server that always answers 500. The
+// first request links with the reserved ID.
 func TestLinkHookNeverArrives(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
@@ -195,7 +195,7 @@ func TestLinkHookNeverArrives(t *testing.T) {
 		p := w.signUp(mail("lost"))
 		born := w.backReference(p.Token)
 		if status, user := w.get(p.Token); status != 200 || user != born || born == "" {
-			t.Errorf("hook lost: %d %s, born with %s", status, user, born)
+			t.Errorf("hook lost: %d %s, reserved %s", status, user, born)
 		}
 	})
 	t.Run("500", func(t *testing.T) {
@@ -211,8 +211,8 @@ func TestLinkHookNeverArrives(t *testing.T) {
 	})
 }
 
-// TestHooksInAnyOrder: the same link hook 16 times at once, again later, mixed with
-// sync: one user, one event, always 200.
+// TestHooksInAnyOrder sends the same link hook 16 times at once, later again, and mixed
+// with sync. It expects one user, one event, and always 200.
 func TestHooksInAnyOrder(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{admin: true}, func(t *testing.T, w *world) {
@@ -242,7 +242,7 @@ func TestHooksInAnyOrder(t *testing.T) {
 	})
 }
 
-// TestHooksForADeletedIdentity: no user, no event, 200.
+// TestHooksForADeletedIdentity expects 200, no user and no event.
 func TestHooksForADeletedIdentity(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true}, func(t *testing.T, w *world) {
@@ -256,20 +256,21 @@ func TestHooksForADeletedIdentity(t *testing.T) {
 			}
 		}
 		if r := w.record(p.IdentityID); r.Link != nil || len(r.Events) != 0 {
-			t.Errorf("something is left: %+v", r)
+			t.Errorf("entries are left: %+v", r)
 		}
 		w.oneToOne(0)
 	})
 }
 
-// TestSyncUpdatesColumns: a change at Ory reaches the projected columns; one that is
-// older than what is there does not.
+// TestSyncUpdatesColumns checks that a change at Ory is written to the projected columns,
+// unless a newer reading was written before.
 func TestSyncUpdatesColumns(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("before"))
 		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
-		// Of two PATCHes at once Kratos may lose one, and ours is not the one to test here.
+		// Kratos may lose one of two concurrent PATCHes, so the test waits for our own
+		// PATCH first.
 		w.eventually("its back-reference", func() bool { return w.backReference(p.Token) != "" })
 		ops := []map[string]any{{"op": "replace", "path": "/traits/name", "value": "Beatrice"}}
 		if err := w.kratos.PatchIdentity(t.Context(), p.IdentityID, ops); err != nil {
@@ -279,7 +280,7 @@ func TestSyncUpdatesColumns(t *testing.T) {
 			t.Fatal(status)
 		}
 		if n := w.db.int(`select count(*) from symbolon_users where name = 'Beatrice'`); n != 1 {
-			t.Error("the column is stale")
+			t.Error("the column has the old value")
 		}
 		stale := symbolon.Reading{Ticket: 1, Admin: true, Source: symbolon.FromSyncHook,
 			Identity: symbolon.Identity{ID: symbolon.IdentityID(p.IdentityID), State: symbolon.Active, Traits: fmt.Appendf(nil, `{"name":"Old"}`)}}

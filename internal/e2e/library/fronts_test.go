@@ -13,8 +13,9 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// proxies are those that run for real, with the shipped configuration. Traefik cannot be
-// built of modules alone: SYMBOLON_TRAEFIK names one, of 3.7.12 or newer, that is there.
+// proxies are the proxies that run with the shipped configuration. Traefik cannot be
+// built from modules alone, so it runs only if SYMBOLON_TRAEFIK names a Traefik of 3.7.12
+// or newer.
 var proxies = func() []string {
 	all := []string{"nginx", "caddy", "haproxy"}
 	if os.Getenv("SYMBOLON_TRAEFIK") != "" {
@@ -23,7 +24,8 @@ var proxies = func() []string {
 	return all
 }()
 
-// start runs a proxy whose Symbolon has a policy, and returns its address.
+// start runs a proxy that asks Symbolon with this policy, and returns the proxy's
+// address.
 func (b *behind) start(proxy, policy string) string {
 	b.t.Helper()
 	address := e2e.FreeAddress(b.t)
@@ -50,8 +52,8 @@ func (b *behind) start(proxy, policy string) string {
 	return address
 }
 
-// shipped is a file of examples/proxies with the addresses of this test, and with
-// pairs of what it says and what it says here, each of which has to be in it.
+// shipped returns a file of examples/proxies with the addresses of this test. pairs are
+// old and new texts; each old text must be in the file.
 func (b *behind) shipped(address, file string, pairs ...string) string {
 	b.t.Helper()
 	app := b.elsewhere
@@ -61,7 +63,7 @@ func (b *behind) shipped(address, file string, pairs ...string) string {
 	text := example(b.t, strings.Split(file, "/")...)
 	for i := 0; i < len(pairs); i += 2 {
 		if !strings.Contains(text, pairs[i]) {
-			b.t.Fatalf("%s does not say %q", file, pairs[i])
+			b.t.Fatalf("%s does not contain %q", file, pairs[i])
 		}
 	}
 	pairs = append(pairs, "127.0.0.1:4460", b.auth.Listener.Addr().String(), "127.0.0.1:3000", app, "127.0.0.1:8080", address)
@@ -72,7 +74,7 @@ func (b *behind) shipped(address, file string, pairs ...string) string {
 	return text
 }
 
-// startTraefik runs Traefik with its two configurations, the first of which listens on
+// startTraefik runs Traefik with a static and a dynamic configuration. It listens on
 // address.
 func startTraefik(t *testing.T, address, static, dynamic string) {
 	t.Helper()
@@ -84,7 +86,7 @@ func startTraefik(t *testing.T, address, static, dynamic string) {
 		}
 	}
 	e2e.StartProxy(t, cmd, address, dynamic)
-	for range 1500 { // it listens before it has read what it is to do
+	for range 1500 { // Traefik listens before it has read its dynamic configuration
 		res, err := http.Get("http://" + address) //nolint:noctx // t.Fatal below
 		if err != nil {
 			t.Fatal(err)
@@ -95,5 +97,5 @@ func startTraefik(t *testing.T, address, static, dynamic string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatal("Traefik knows of no router")
+	t.Fatal("Traefik has no router")
 }

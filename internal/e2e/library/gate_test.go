@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// gate stands between Kratos and the hooks, and can lose, refuse and keep calls.
+// gate is between Kratos and the hooks. It can lose, refuse and delay calls.
 type gate struct {
 	url  string
 	next http.Handler
@@ -19,9 +19,9 @@ type gate struct {
 	mu       sync.Mutex
 	calls    []call
 	dropLink bool
-	other    string        // what the hook of another application answers
-	fail     int           // answer every call with this status
-	hold     chan struct{} // the link hook waits until it is closed
+	other    string        // the answer of another application's hook
+	fail     int           // the status of every answer
+	hold     chan struct{} // the link hook waits until this channel is closed
 	closed   bool
 	server   *http.Server
 	address  string
@@ -53,7 +53,7 @@ func (g *gate) open(t *testing.T, address string) {
 	go func() { _ = g.server.Serve(l) }()
 }
 
-// close is Symbolon stopped: nobody listens.
+// close stops the server of the hooks.
 func (g *gate) close() {
 	if !g.closed {
 		g.closed = true

@@ -16,8 +16,9 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// TestHAProxyCarries: what the script reads and what it leaves alone: cookies in several
-// lines, a long one, a request's body, and a connection that becomes another protocol.
+// TestHAProxyCarries checks what the script reads and what it does not touch: several
+// Cookie lines, a long cookie, a request's body, and a connection that is upgraded to
+// another protocol.
 func TestHAProxyCarries(t *testing.T) {
 	t.Parallel()
 	cookies := make(chan []string, 1)
@@ -30,7 +31,7 @@ func TestHAProxyCarries(t *testing.T) {
 		if r.Header.Get("Upgrade") == "websocket" && r.Header.Get("Connection") == "upgrade" {
 			w.Header().Set("Connection", "Upgrade")
 			w.Header().Set("Upgrade", "websocket")
-			w.Header().Set("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") // of the key in RFC 6455
+			w.Header().Set("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") // for the key in RFC 6455
 			w.WriteHeader(http.StatusSwitchingProtocols)
 			return
 		}
@@ -50,8 +51,8 @@ func TestHAProxyCarries(t *testing.T) {
 	<-cookies
 }
 
-// TestHAProxyWithoutAnswer: where the script fails HAProxy goes on, and the rule behind
-// it denies, also behind a question that was answered with a yes.
+// TestHAProxyWithoutAnswer checks that the rule after the script denies if the script
+// fails, also if an earlier answer on this connection allowed the request.
 func TestHAProxyWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"nonsense", "/auth", "http://", "unix@/nowhere"} {
@@ -73,7 +74,7 @@ func TestHAProxyWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestHAProxyHangs: a Symbolon that never answers is given up once, not asked again.
+// TestHAProxyHangs checks that HAProxy asks a Symbolon that never answers only once.
 func TestHAProxyHangs(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -85,7 +86,7 @@ func TestHAProxyHangs(t *testing.T) {
 		return strings.Replace(config, "timeout server 12s", "timeout server 1s", 1)
 	}
 	status, _ := send(t, b.start("haproxy", "/auth"), attempt{}.request(""))
-	for began := time.Now(); asked.Load() == 0 && time.Since(began) < time.Minute; { // that it was may be heard of later
+	for began := time.Now(); asked.Load() == 0 && time.Since(began) < time.Minute; { // the request may arrive later than HAProxy's answer
 		time.Sleep(time.Millisecond)
 	}
 	if _, seen := b.took(); status != 503 || len(seen) != 0 || asked.Load() != 1 {
@@ -93,9 +94,9 @@ func TestHAProxyHangs(t *testing.T) {
 	}
 }
 
-// TestHAProxyNoMixUp: many clients at once, some of whom hang up before they are
-// answered, at a Symbolon that takes its time: nobody is ever told to be somebody else,
-// and HAProxy lives.
+// TestHAProxyNoMixUp has many clients at once, and some of them close the connection
+// before the answer. Symbolon answers slowly. No client gets another client's user, and
+// HAProxy does not crash.
 func TestHAProxyNoMixUp(t *testing.T) {
 	t.Parallel()
 	b := newFront(t, func(w http.ResponseWriter, r *http.Request) {

@@ -18,32 +18,33 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// outage is a Kratos on Postgres whose database fails under load, and three replicas
-// of an application with a database of its own: two, and one with a grace.
+// outage is a Kratos on Postgres whose database fails under load. Three replicas of an
+// application share another database: two without an outage grace, and one with it.
 type outage struct {
-	t       *testing.T // of the fault
-	whole   *testing.T // replicas outlive a fault
+	t       *testing.T // of the current fault
+	whole   *testing.T // of the whole test: replicas are used by several faults
 	cluster *symbolontest.Postgres
 	kratos  *symbolontest.Kratos
-	direct  *sql.DB // to Kratos' database
+	direct  *sql.DB // a connection to Kratos' database
 	db      *database
 
 	mu       sync.Mutex
 	replicas map[string]*replica
-	diaries  map[string][]*diary // by replica, one for each person
+	diaries  map[string][]*diary // replica to the diaries of all people
 	people   []*symbolontest.Person
-	probe    *symbolontest.Person // whom nobody but the test asks about
+	probe    *symbolontest.Person // only the test itself sends requests for this person
 	unseen   []*symbolontest.Person
 }
 
-// outageConnections is how many Kratos' database allows.
+// outageConnections is the limit of connections to Kratos' database.
 const outageConnections = 40
 
-// outageStale is what an answer counts: longer where more sessions are in use, so that
-// they do not fill a Kratos by themselves; and longer than a busy machine's Kratos takes.
+// outageStale is max_stale. It is longer if there are more sessions, because their
+// questions must not overload Kratos, and because a busy machine's Kratos answers slowly.
 var outageStale = time.Duration(e2e.Torture(2, 4)) * time.Second
 
-// recovery is how long after Ory all is well, on a machine that has nothing else to do.
+// recovery is the longest time from Kratos' recovery to the replicas' recovery, on an
+// idle machine.
 var recovery = time.Duration(e2e.Torture(60, 2)) * time.Second
 
 func newOutage(t *testing.T) *outage {
@@ -53,12 +54,12 @@ func newOutage(t *testing.T) *outage {
 	o.kratos = symbolontest.StartKratos(t, symbolontest.KratosConfig{DSN: dsn + "&max_conns=10&max_idle_conns=10"})
 	o.db = openDatabase(t, sqlstore.Postgres, setup{})
 	o.direct = o.db.mustOpen("pgx", dsn)
-	o.direct.SetMaxOpenConns(1) // which cut leaves alone
+	o.direct.SetMaxOpenConns(1) // cut does not end this connection
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// New connections of Kratos' have a statement timeout, as production's have.
+	// Kratos' new connections get a statement timeout, as in production.
 	o.exec(`alter database ` + strings.TrimPrefix(u.Path, "/") + ` set statement_timeout = '300ms'`)
 	o.cut()
 	for n := range e2e.Torture(8, 80) {
@@ -112,7 +113,7 @@ func (o *outage) cut() {
 	o.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
 }
 
-// load asks for every session at every replica until it is stopped.
+// load sends requests for every session to every replica until it is stopped.
 func (o *outage) load() (stop func()) {
 	ctx, cancel := context.WithCancel(o.t.Context())
 	var wg sync.WaitGroup
@@ -132,7 +133,7 @@ func (o *outage) load() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// restart replaces a replica by one that has seen nobody.
+// restart replaces a replica by a new one without a cache.
 func (o *outage) restart(name string) {
 	fresh := o.start(name)
 	o.mu.Lock()
@@ -142,7 +143,7 @@ func (o *outage) restart(name string) {
 	old.close()
 }
 
-// well waits until Kratos itself says 200 again, and returns when it did.
+// well waits until Kratos answers 200 again, and returns the time.
 func (o *outage) well() time.Time {
 	o.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
@@ -150,17 +151,16 @@ func (o *outage) well() time.Time {
 			return time.Now()
 		}
 		if time.Now().After(deadline) {
-			o.t.Fatal("Kratos does not come back")
+			o.t.Fatal("Kratos did not recover")
 		}
 	}
 }
 
-// run lets one fault happen. begin returns when no question is answered any more that
-// is sent from then on; end ends the fault and revokes a session at Ory's database, in
-// whichever order the fault allows.
+// run runs one fault. After begin every new question gets no true answer. end ends the
+// fault and revokes a session in Ory's database, in an order that the fault allows.
 func (o *outage) run(begin func(), end func(revoke string)) {
 	t := o.t
-	// What there was before is forgotten, but for what the database remembers.
+	// Only the state of the database is kept from earlier faults.
 	for _, ds := range o.diaries {
 		for _, d := range ds {
 			d.said = nil
@@ -175,7 +175,7 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 	stop := o.load()
 	defer stop()
 	o.everybodySeen()
-	time.Sleep(outageStale) // and refreshed
+	time.Sleep(outageStale) // and answers are refreshed
 
 	begin()
 	began := time.Now()
@@ -185,7 +185,7 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 		lied = err == nil && status == 401
 	}
 	if !lied {
-		t.Error("Kratos does not lie: this is not the outage that the test is about")
+		t.Error("Kratos does not answer 401 to a valid session, but this test needs that")
 	}
 	o.restart("two")
 	strangers := o.askUnseen(time.Now().Add(5 * outageStale / 2))
@@ -197,20 +197,20 @@ func (o *outage) run(begin func(), end func(revoke string)) {
 	o.settled(well, revoked, victim)
 	stop()
 	o.judge(began, ended, revoked, well, victim)
-	t.Logf("Kratos was ill for %s; %v to sessions that were never seen", well.Sub(began).Round(time.Millisecond), strangers)
+	t.Logf("Kratos failed for %s; answers to sessions that no replica knew: %v", well.Sub(began).Round(time.Millisecond), strangers)
 	for _, p := range o.unseen {
 		status := 0
 		for began := time.Now(); status != 200 && time.Since(began) < recovery; time.Sleep(20 * time.Millisecond) {
 			status = o.replicas["one"].status(p.Token)
 		}
 		if status != 200 {
-			t.Errorf("never seen, afterwards: %d", status)
+			t.Errorf("a session that no replica knew, after the outage: %d", status)
 		}
 	}
 }
 
-// settled waits until everybody is let in again, and who was revoked is refused, or for
-// as long as that may take.
+// settled waits until all valid sessions are let in again and the revoked one is refused.
+// It waits at most for the allowed time.
 func (o *outage) settled(well, revoked time.Time, victim int) {
 	for _, ds := range o.diaries {
 		for n, d := range ds {
@@ -224,8 +224,8 @@ func (o *outage) settled(well, revoked time.Time, victim int) {
 	}
 }
 
-// askUnseen asks until then for sessions that no replica has seen, and counts the
-// answers: docs/how-fresh.md has the numbers.
+// askUnseen sends requests for sessions that no replica knows, until a given time, and
+// counts the answers. docs/how-fresh.md has the numbers.
 func (o *outage) askUnseen(until time.Time) map[int]int {
 	answers := map[int]int{}
 	var mu sync.Mutex
@@ -245,7 +245,7 @@ func (o *outage) askUnseen(until time.Time) map[int]int {
 	return answers
 }
 
-// everybodySeen waits until every replica has let everybody in.
+// everybodySeen waits until every replica has let every person in.
 func (o *outage) everybodySeen() {
 	o.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
@@ -261,12 +261,12 @@ func (o *outage) everybodySeen() {
 			return
 		}
 		if time.Now().After(deadline) {
-			o.t.Fatalf("not let in for a minute: %s", missing)
+			o.t.Fatalf("not let in within a minute: %s", missing)
 		}
 	}
 }
 
-// judge reads the diaries.
+// judge checks the diaries.
 func (o *outage) judge(began, ended, revoked, well time.Time, victim int) {
 	t := o.t
 	var worst time.Duration
@@ -277,20 +277,20 @@ func (o *outage) judge(began, ended, revoked, well time.Time, victim int) {
 			forever := time.Now()
 			if n == victim {
 				if d.count(401, time.Time{}, ended) > 0 {
-					t.Errorf("%s is logged out before it was revoked", who)
+					t.Errorf("%s was refused before it was revoked", who)
 				}
 				if d.count(401, revoked, forever) == 0 || d.last(200).After(revoked.Add(outageStale)) && name != "grace" {
-					t.Errorf("%s was revoked and is let in %s later", who, d.last(200).Sub(revoked))
+					t.Errorf("%s was let in %s after it was revoked", who, d.last(200).Sub(revoked))
 				}
 				if d.last(200).After(well.Add(recovery)) || d.last(200).After(d.firstAfter(401, revoked)) {
-					t.Errorf("%s was revoked, and is let in %s after Ory could tell", who, d.last(200).Sub(well))
+					t.Errorf("%s was revoked, but was let in %s after Ory recovered", who, d.last(200).Sub(well))
 				}
 				continue
 			}
 			if wrong := d.count(401, time.Time{}, forever); wrong > 0 {
 				t.Errorf("%s: %d times 401 for a valid session", who, wrong)
 			}
-			over := began.Add(outageStale) // what was asked just before it began counts so long
+			over := began.Add(outageStale) // an answer from just before the fault is valid until then
 			switch name {
 			case "one":
 				cached += d.count(200, began, ended)
@@ -304,19 +304,20 @@ func (o *outage) judge(began, ended, revoked, well time.Time, victim int) {
 			}
 			back := d.firstAfter(200, well)
 			if back.IsZero() || back.Sub(well) > recovery {
-				t.Errorf("%s: well %s after Ory", who, back.Sub(well))
+				t.Errorf("%s: recovered %s after Ory", who, back.Sub(well))
 			}
 			worst = max(worst, back.Sub(well))
 		}
 	}
 	if cached == 0 {
-		t.Error("what was cached did not serve")
+		t.Error("no answer came from the cache")
 	}
-	t.Logf("%d times what was cached served; all well %s after Ory at the latest", cached, worst.Round(time.Millisecond))
+	t.Logf("%d answers from the cache; all recovered at most %s after Ory", cached, worst.Round(time.Millisecond))
 }
 
-// TestKratosOutages: Kratos says 401 to valid sessions in three ways, each under load
-// and with a replica restarted meanwhile (ORY-FACTS §11). Nobody is logged out.
+// TestKratosOutages makes Kratos answer 401 to valid sessions in three ways (ORY-FACTS
+// §11), each under load and with a replica that restarts meanwhile. No person may be
+// logged out.
 func TestKratosOutages(t *testing.T) {
 	t.Parallel()
 	o := newOutage(t)
@@ -375,14 +376,14 @@ func (o *outage) revoke(db interface {
 	o.t.Fatal(err)
 }
 
-// crowd takes every connection there is, Kratos' own first.
+// crowd takes all connections of the database, after it has cut Kratos'.
 func (o *outage) crowd() (release func()) {
 	o.t.Helper()
 	hold, err := sql.Open("pgx", o.cluster.DSN)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.exec(`select 1`) // one of ours stays
+	o.exec(`select 1`) // one of our connections stays open
 	ctx, cancel := context.WithCancel(o.t.Context())
 	var wg sync.WaitGroup
 	for range 60 {
@@ -404,14 +405,14 @@ func (o *outage) crowd() (release func()) {
 	o.t.Cleanup(release)
 	for deadline := time.Now().Add(time.Minute); !o.full(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			o.t.Fatal("Kratos keeps a connection")
+			o.t.Fatal("Kratos still has a connection")
 		}
 		o.cut()
 	}
 	return release
 }
 
-// full reports whether all connections are taken, and none of them is Kratos'.
+// full reports whether all connections are in use and none of them is Kratos'.
 func (o *outage) full() bool {
 	o.t.Helper()
 	var all, others int

@@ -21,16 +21,16 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// guarded is an application behind a real Oathkeeper with the shipped configuration,
-// which asks a real Kratos whose a session is, and Symbolon who that is.
+// guarded is an application behind a real Oathkeeper with the shipped configuration.
+// Oathkeeper asks a real Kratos for the session, and Symbolon for the user.
 type guarded struct {
 	*behind
 	address          string
 	kratos, symbolon *httptest.Server
-	unsure           atomic.Bool // Symbolon does not know
+	unsure           atomic.Bool // Symbolon answers "don't know"
 
 	asking sync.Mutex
-	whoami []string // what Kratos was asked
+	whoami []string // the questions to Kratos
 }
 
 func newGuarded(t *testing.T) *guarded {
@@ -74,8 +74,8 @@ func newGuarded(t *testing.T) *guarded {
 	return g
 }
 
-// told sends an attempt and returns what the client is told, and what reached the
-// application, if anything did.
+// told sends an attempt. It returns the answer to the client and, if the request reached
+// the application, its headers there.
 func (g *guarded) told(name string, a attempt) (int, http.Header) {
 	g.t.Helper()
 	res := exchange(g.t, g.address, a.request(""))
@@ -97,8 +97,8 @@ func (g *guarded) told(name string, a attempt) (int, http.Header) {
 	return res.StatusCode, seen[0]
 }
 
-// TestOathkeeperItself: who it is by each credential, method and query, what a client
-// spoofs, and what each outage looks like, which for Oathkeeper is a no.
+// TestOathkeeperItself tests each credential, method and query, spoofed headers, and each
+// outage. Oathkeeper answers an outage with a denial.
 func TestOathkeeperItself(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
@@ -113,19 +113,19 @@ func TestOathkeeperItself(t *testing.T) {
 	token, cookie := "X-Session-Token: "+g.person.Token+"\r\n", "Cookie: "+c.Name+"="+c.Value+"\r\n"
 	for name, row := range map[string]struct {
 		attempt
-		want string // the user; "" is a 401
+		want string // the user; "" means a 401
 	}{
-		"a token":              {attempt{headers: token}, g.user},
-		"a cookie":             {attempt{headers: cookie}, g.user},
-		"HEAD":                 {attempt{method: "HEAD", headers: cookie}, g.user},
-		"POST":                 {attempt{method: "POST", headers: cookie + "Content-Length: 2\r\n", body: "ab"}, g.user},
-		"a query":              {attempt{target: "/notes?tokenize_as=x&x=1", headers: token}, g.user},
-		"a token wins":         {attempt{headers: cookie + "X-Session-Token: " + other.Token + "\r\n"}, string(g.linked(other.IdentityID))},
-		"a junk token loses":   {attempt{headers: cookie + "X-Session-Token: x\r\n"}, ""},
-		"a Bearer token":       {attempt{headers: "Authorization: Bearer " + g.person.Token + "\r\n"}, ""},
-		"nobody":               {attempt{}, ""},
-		"nobody, with a user":  {attempt{headers: "X-User-Id: evil\r\n"}, ""},
-		"nobody, with a query": {attempt{target: "/?optional=1"}, ""},
+		"a token":             {attempt{headers: token}, g.user},
+		"a cookie":            {attempt{headers: cookie}, g.user},
+		"HEAD":                {attempt{method: "HEAD", headers: cookie}, g.user},
+		"POST":                {attempt{method: "POST", headers: cookie + "Content-Length: 2\r\n", body: "ab"}, g.user},
+		"a query":             {attempt{target: "/notes?tokenize_as=x&x=1", headers: token}, g.user},
+		"a token wins":        {attempt{headers: cookie + "X-Session-Token: " + other.Token + "\r\n"}, string(g.linked(other.IdentityID))},
+		"a junk token loses":  {attempt{headers: cookie + "X-Session-Token: x\r\n"}, ""},
+		"a Bearer token":      {attempt{headers: "Authorization: Bearer " + g.person.Token + "\r\n"}, ""},
+		"no session":          {attempt{}, ""},
+		"no session, a user":  {attempt{headers: "X-User-Id: evil\r\n"}, ""},
+		"no session, a query": {attempt{target: "/?optional=1"}, ""},
 	} {
 		status, h := g.told(name, row.attempt)
 		if row.want == "" && status != 401 || row.want != "" && (status != 200 || h.Get("X-User-Id") != row.want) {
@@ -140,7 +140,7 @@ func TestOathkeeperItself(t *testing.T) {
 		_, seen := g.took()
 		for _, h := range seen {
 			reached++
-			for name := range h { // it cannot remove these, and rules.yml says so; trailers are no headers
+			for name := range h { // Oathkeeper cannot remove these, see rules.yml; trailers are not headers
 				if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 					delete(h, name)
 				}
@@ -152,7 +152,7 @@ func TestOathkeeperItself(t *testing.T) {
 		}
 	}
 	if reached < 60 {
-		t.Errorf("only %d spoofed requests reached the application", reached)
+		t.Errorf("%d spoofed requests reached the application, which are too few", reached)
 	}
 	for _, a := range spoofedTargets() {
 		if status, _ := send(t, g.address, a.request("")); status/100 == 2 {

@@ -10,10 +10,9 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestKratosDatabaseDown: Kratos says 401 to a good session while its own database
-// is down. Nobody is told that they are signed out: the answer is 503 until Ory can
-// tell, with and without an admin URL, for a session that was seen before and for
-// one that was not.
+// TestKratosDatabaseDown stops Kratos' database, so that Kratos answers 401 to a valid
+// session. Symbolon answers 503 until Kratos recovers and denies nobody. The test runs
+// with and without an admin URL, for a cached and for an unknown session.
 func TestKratosDatabaseDown(t *testing.T) {
 	t.Parallel()
 	for name, admin := range map[string]bool{"admin URL": true, "public URL only": false} {
@@ -27,7 +26,7 @@ func TestKratosDatabaseDown(t *testing.T) {
 			}
 			cluster.Stop()
 			if _, status, err := w.kratos.Whoami(t.Context(), known.Token); err != nil || status != 401 {
-				t.Fatalf("Kratos says %d, %v: the lie that this test is about is not told", status, err)
+				t.Fatalf("Kratos answers %d, %v, but this test needs a false 401", status, err)
 			}
 			w.forgetAnswers()
 			for _, p := range []*symbolontest.Person{known, unseen} {
@@ -41,7 +40,7 @@ func TestKratosDatabaseDown(t *testing.T) {
 			for _, p := range []*symbolontest.Person{known, unseen} {
 				w.eventually(p.Email+" is let in again", func() bool { status, _ := w.get(p.Token); return status == 200 })
 			}
-			// Kratos has connections that broke, and finds out about them one by one.
+			// Each of Kratos' broken connections fails once.
 			w.eventually("a logout", func() bool { return w.kratos.Logout(t.Context(), known.Token) == nil })
 			w.forgetAnswers()
 			for what, token := range map[string]string{"after the logout": known.Token, "junk": "ory_st_ThisTokenWasNeverIssuedByAnybody1"} {
@@ -55,16 +54,16 @@ func TestKratosDatabaseDown(t *testing.T) {
 	}
 }
 
-// forgetAnswers drops every cached answer of the verifier; which session a
-// credential had stays remembered.
+// forgetAnswers drops the verifier's cached answers. The session ID of each credential
+// stays known.
 func (w *world) forgetAnswers() {
 	for _, id := range w.identities() {
 		w.auth.Purge(id)
 	}
 }
 
-// TestKratosStopped: connection refused is "don't know", and what is cached is still
-// known.
+// TestKratosStopped checks that a refused connection is "don't know" and that cached
+// answers are still used.
 func TestKratosStopped(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{}, func(t *testing.T, w *world) {
@@ -87,7 +86,8 @@ func TestKratosStopped(t *testing.T) {
 	})
 }
 
-// TestOptional: nobody, somebody, and "don't know", which is not "nobody".
+// TestOptional tests a stranger, a signed-in person, and "don't know", which must not be
+// treated as a stranger.
 func TestOptional(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{}, func(t *testing.T, w *world) {
@@ -98,7 +98,7 @@ func TestOptional(t *testing.T) {
 			t.Errorf("signed in: %d %q", status, user)
 		}
 		if status, user := ask(t, app.URL, "ory_st_ThisTokenWasNeverIssuedByAnybody1"); status != 200 || user != "" {
-			t.Errorf("nobody: %d %q", status, user)
+			t.Errorf("without a session: %d %q", status, user)
 		}
 		w.kratos.Stop()
 		if status, _ := ask(t, app.URL, "ory_st_ThisTokenWasNeverIssuedByAnybody2"); status != 503 {

@@ -19,26 +19,27 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// model does with a client's request what a proxy that is not here does with the
-// shipped configuration, whose fields it reads: it takes headers away, asks Symbolon
-// in that proxy's form, and takes over headers of the answer.
+// model plays a proxy that is not installed, with the fields of its shipped
+// configuration. It removes headers, asks Symbolon in this proxy's form, and copies
+// headers of the answer.
 type model struct {
-	strip func(http.Header) // before anything else
+	strip func(http.Header) // runs first
 	ask   func(client *http.Request) (url string, method string, h http.Header)
 	copy  []string
 }
 
-// pass returns what the application would see; nil: the request is not let through.
+// pass returns the headers that the application gets; nil: the request is not let
+// through.
 func (m *model) pass(t *testing.T, client *http.Request) (http.Header, int) {
 	t.Helper()
 	m.strip(client.Header)
 	url, method, header := m.ask(client)
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
-		return nil, 400 // no URL at all
+		return nil, 400 // not a valid URL
 	}
 	r.Header = header
-	res, err := http.DefaultTransport.RoundTrip(r) // redirects are answers
+	res, err := http.DefaultTransport.RoundTrip(r) // does not follow redirects
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func (m *model) pass(t *testing.T, client *http.Request) (http.Header, int) {
 	return client.Header, res.StatusCode
 }
 
-// parse reads an attempt as a strict server would; nil: it would refuse it.
+// parse reads an attempt as a strict server does; nil: the server refuses it.
 func parse(a attempt, credential string) *http.Request {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(a.request(credential))))
 	if err != nil {
@@ -65,7 +66,7 @@ func parse(a attempt, credential string) *http.Request {
 	for name, values := range r.Header {
 		bad := func(v string) bool { return strings.ContainsAny(v, "\x00\r\n") }
 		if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || slices.ContainsFunc(values, bad) {
-			return nil // dots: no list of names covers those; the READMEs say so
+			return nil // a name with dots: a list of names cannot cover all of these, see the READMEs
 		}
 	}
 	r.Header.Del("Connection")
@@ -81,13 +82,13 @@ func example(t *testing.T, elem ...string) string {
 	return string(text)
 }
 
-// find returns the first value of a key anywhere in YAML.
+// find returns the first value of a key anywhere in the YAML.
 func find(t *testing.T, n *yaml.Node, key string) *yaml.Node {
 	t.Helper()
 	if got := search(n, key); got != nil {
 		return got
 	}
-	t.Fatalf("the configuration has no %s", key)
+	t.Fatalf("the configuration lacks the key %s", key)
 	return nil
 }
 
@@ -112,7 +113,7 @@ func parseYAML(t *testing.T, text string) *yaml.Node {
 	return &n
 }
 
-// words are all scalars below a node but the keys.
+// words returns all scalars below a node, without keys.
 func words(n *yaml.Node) (out []string) {
 	if n.Kind == yaml.ScalarNode {
 		return []string{n.Value}
@@ -129,7 +130,7 @@ func (b *behind) traefik() *model {
 	root := parseYAML(b.t, example(b.t, "traefik", "symbolon.yml"))
 	custom, forward := find(b.t, root, "customRequestHeaders"), find(b.t, root, "forwardAuth")
 	if got := words(find(b.t, root, "middlewares").Content[0]); got == nil || find(b.t, forward, "trustForwardHeader").Value != "false" {
-		b.t.Fatal("forwarded headers are trusted")
+		b.t.Fatal("the configuration trusts forwarded headers")
 	}
 	chain := words(find(b.t, find(b.t, root, "routers"), "middlewares"))
 	if !slices.Equal(chain, []string{"strip-identity", "symbolon"}) {
@@ -139,11 +140,11 @@ func (b *behind) traefik() *model {
 	return &model{
 		strip: func(h http.Header) {
 			for i := 0; i < len(custom.Content); i += 2 {
-				h.Del(custom.Content[i].Value) // an empty value removes
+				h.Del(custom.Content[i].Value) // an empty value removes the header
 			}
 		},
 		ask: func(client *http.Request) (string, string, http.Header) {
-			h := client.Header.Clone() // all of them
+			h := client.Header.Clone() // all headers
 			h.Set("X-Forwarded-Method", client.Method)
 			h.Set("X-Forwarded-Proto", "http")
 			h.Set("X-Forwarded-Host", client.Host)
@@ -157,7 +158,7 @@ func (b *behind) traefik() *model {
 func (b *behind) envoy() *model {
 	root := parseYAML(b.t, example(b.t, "envoy", "envoy.yaml"))
 	if find(b.t, root, "failure_mode_allow").Value != "false" || find(b.t, root, "headers_with_underscores_action").Value != "DROP_HEADER" {
-		b.t.Fatal("it fails open, or passes underscores on")
+		b.t.Fatal("the configuration fails open, or passes names with underscores on")
 	}
 	prefix, allowed := find(b.t, root, "path_prefix").Value, words(find(b.t, root, "allowed_headers"))
 	removed := words(find(b.t, root, "request_mutations"))
@@ -183,8 +184,8 @@ func (b *behind) envoy() *model {
 	}
 }
 
-// TestOtherProxies: Traefik and Envoy at protocol level: what each sends
-// with the shipped configuration, and what would reach the application.
+// TestOtherProxies tests Traefik and Envoy at protocol level: the request that each sends
+// with its shipped configuration, and the headers that reach the application.
 func TestOtherProxies(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t, true)
@@ -192,7 +193,7 @@ func TestOtherProxies(t *testing.T) {
 	for name, m := range map[string]*model{"traefik": b.traefik(), "envoy": b.envoy()} {
 		t.Run(name, func(t *testing.T) {
 			if len(m.copy) != len(identityHeaders) {
-				t.Fatalf("it takes over %v", m.copy)
+				t.Fatalf("the proxy copies the headers %v", m.copy)
 			}
 			reached, refused := 0, 0
 			for _, a := range spoofedHeaders() {
@@ -219,17 +220,17 @@ func TestOtherProxies(t *testing.T) {
 				if client := parse(a, ""); client != nil {
 					refused++
 					if h, status := m.pass(t, client); h != nil {
-						t.Errorf("%s: a stranger is let in: %d", a.name, status)
+						t.Errorf("%s: a stranger was let in: %d", a.name, status)
 					}
 				}
 			}
 			if reached < 50 || refused < 100 {
 				t.Errorf("%d reached the application, %d were refused", reached, refused)
 			}
-			t.Logf("%d spoofed requests as who they are, %d strangers refused", reached, refused)
+			t.Logf("%d spoofed requests with the right user, %d strangers refused", reached, refused)
 		})
 	}
-	// What envoy.yaml warns of: with the prefix /auth nobody gets in, whatever is asked for.
+	// envoy.yaml warns of the prefix /auth: with it every path is refused.
 	for _, target := range []string{"/optional/", "/optional/x", "/", "/aal2/", "/..;/optional"} {
 		if status, _ := fetch(t, b.auth.URL+"/auth"+target, map[string]string{"X-Session-Token": b.person.Token}); status != 404 {
 			t.Errorf("/auth%s: %d", target, status)
@@ -237,13 +238,14 @@ func TestOtherProxies(t *testing.T) {
 	}
 }
 
-// TestOathkeeper: what Oathkeeper's hydrator sends, and what it then sets.
+// TestOathkeeper tests the request of Oathkeeper's hydrator and the headers that
+// Oathkeeper then sets.
 func TestOathkeeper(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t, true)
 	root := parseYAML(t, example(t, "oathkeeper", "oathkeeper.yml"))
 	if find(t, root, "subject_from").Value != "identity.id" || !strings.HasSuffix(find(t, find(t, root, "hydrator"), "url").Value, "/hydrate") {
-		t.Fatal("the subject is not the identity's ID, or the hydrator asks somebody else")
+		t.Fatal("the subject is not the identity's ID, or the hydrator has another URL")
 	}
 	basic := find(t, root, "basic")
 	user, password := find(t, basic, "username").Value, find(t, basic, "password").Value
@@ -280,10 +282,10 @@ func TestOathkeeper(t *testing.T) {
 		if err != nil || res.StatusCode != 200 || answer.Subject != b.person.IdentityID {
 			t.Fatalf("%s: %d %v", a.name, res.StatusCode, err)
 		}
-		for name := range answer.Header { // Oathkeeper's CopyHeaders
+		for name := range answer.Header { // as CopyHeaders of Oathkeeper does
 			client.Header.Set(name, answer.Header.Get(name))
 		}
-		for name := range client.Header { // it cannot remove these; rules.yml says so
+		for name := range client.Header { // Oathkeeper cannot remove these, see rules.yml
 			if strings.Contains(name, "_") {
 				delete(client.Header, name)
 			}

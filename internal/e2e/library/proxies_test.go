@@ -24,8 +24,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// behind is the application behind a real proxy that asks Symbolon, with the
-// configuration of examples/proxies as it is shipped.
+// behind is an application behind a real proxy that asks Symbolon, with the shipped
+// configuration of examples/proxies.
 type behind struct {
 	*world
 	auth, app *httptest.Server
@@ -33,16 +33,16 @@ type behind struct {
 	user      string
 
 	nginxLogin bool                       // with the redirect of docs/behind-nginx.md
-	elsewhere  string                     // the address of another application than app
-	change     func(config string) string // what the shipped configuration becomes
+	elsewhere  string                     // the address of an application that replaces app
+	change     func(config string) string // changes the shipped configuration
 
 	mu    sync.Mutex
-	asked []string      // paths that Symbolon was asked for
-	seen  []http.Header // what reached the application, trailers too
+	asked []string      // the paths of the questions to Symbolon
+	seen  []http.Header // headers and trailers that reached the application
 }
 
-// newBehind starts an application that is to stand behind a proxy. A test that stops
-// Kratos does not share it.
+// newBehind starts an application for a test behind a proxy. A test that stops Kratos
+// cannot use the shared one.
 func newBehind(t *testing.T, shared bool) *behind {
 	b := &behind{world: newWorld(t, sqlstore.SQLite, setup{shared: shared, admin: true})}
 	forward := &forwardauth.ForwardAuth{Verifier: b.world.auth, Signer: &assertion.Signer{Issuer: "https://s.example", Audience: "app", Secrets: secrets},
@@ -68,7 +68,7 @@ func newBehind(t *testing.T, shared bool) *behind {
 	return b
 }
 
-// serve is an application that writes down everything that reaches it.
+// serve is an application that records its requests.
 func (b *behind) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
 	all := r.Header.Clone()
@@ -81,7 +81,7 @@ func (b *behind) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "%q", r.Header.Values("X-User-Id"))
 }
 
-// pageLine is a piece of code in a page of docs that begins with some words.
+// pageLine returns the first piece of code with these first words in a page of docs.
 func pageLine(t *testing.T, page, words string) string {
 	t.Helper()
 	text, err := os.ReadFile(e2e.File(t, "docs", page))
@@ -96,7 +96,7 @@ func pageLine(t *testing.T, page, words string) string {
 	return words + line
 }
 
-// took returns what reached Symbolon and the application since the last call.
+// took returns the requests to Symbolon and to the application since the last call.
 func (b *behind) took() (asked []string, seen []http.Header) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +105,7 @@ func (b *behind) took() (asked []string, seen []http.Header) {
 	return asked, seen
 }
 
-// dial connects for a minute at most.
+// dial connects with a deadline of a minute.
 func dial(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := (&net.Dialer{Timeout: time.Minute}).Dial("tcp", address)
@@ -116,8 +116,8 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// send writes bytes as they are and returns what the first final answer begins with; 0
-// where the connection was closed without one.
+// send sends raw bytes and returns the status and location of the first final answer. The
+// status is 0 if the connection was closed without an answer.
 func send(t *testing.T, address, raw string) (status int, location string) {
 	t.Helper()
 	conn := dial(t, address)
@@ -139,8 +139,8 @@ func send(t *testing.T, address, raw string) (status int, location string) {
 	}
 }
 
-// TestProxies: the shipped configurations of nginx and Caddy, for real, with a real
-// Kratos: who it is, whoever is not let through, and an outage, which stays a 503.
+// TestProxies runs nginx and Caddy with the shipped configurations and a real Kratos. It
+// tests the user, every refusal, and an outage, which must be a 503.
 func TestProxies(t *testing.T) {
 	t.Parallel()
 	for _, proxy := range proxies {
@@ -158,7 +158,7 @@ func TestProxies(t *testing.T) {
 				t.Errorf("the application sees %v", seen)
 			}
 			if status, _ := fetch(t, front, nil); status != 401 {
-				t.Errorf("nobody: %d", status)
+				t.Errorf("without a session: %d", status)
 			}
 			strict := "http://" + b.start(proxy, "/auth/aal2") + "/"
 			if status, _ := fetch(t, strict, signedIn); status != 403 {
@@ -175,15 +175,15 @@ func TestProxies(t *testing.T) {
 			b.auth.Close()
 			want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
 			if status, _ := fetch(t, front, signedIn); status != want {
-				t.Errorf("Symbolon down: %d, want %d", status, want)
+				t.Errorf("Symbolon is stopped: %d, want %d", status, want)
 			}
 		})
 	}
 }
 
-// TestLoginBehindProxies: browsers go to the login page and come back to where they
-// were, in the way that each proxy's page describes; what a client forwards is not
-// believed.
+// TestLoginBehindProxies checks that browsers are redirected to the login page and back
+// to their page, as each proxy's page in docs describes. Forwarded headers of a client
+// are not believed.
 func TestLoginBehindProxies(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t, true)
@@ -210,9 +210,9 @@ func TestLoginBehindProxies(t *testing.T) {
 	}
 }
 
-// TestSpoofedHeaders: whatever a client sends under the names of the identity headers,
-// the application sees what Symbolon said: of somebody who has signed in, and of a
-// stranger where strangers are let in.
+// TestSpoofedHeaders sends identity headers as a client. The application gets only
+// Symbolon's values, for a signed-in person and for a stranger on a policy that lets
+// strangers in.
 func TestSpoofedHeaders(t *testing.T) {
 	t.Parallel()
 	variants := spoofedHeaders()
@@ -245,24 +245,24 @@ func TestSpoofedHeaders(t *testing.T) {
 					}
 				}
 			}
-			if reached < len(variants) { // most are let through, without what was spoofed
+			if reached < len(variants) { // most requests are let through without the spoofed headers
 				t.Errorf("only %d of %d requests reached the application", reached, 2*len(variants))
 			}
-			t.Logf("%d variants, twice each: %d reached the application, as who they are", len(variants), reached)
+			t.Logf("%d variants, twice each: %d reached the application with the right user", len(variants), reached)
 		})
 	}
 }
 
 var identityHeaders = []string{"X-User-Id", "X-Identity-Id", "X-Session-Id", "X-Auth-Aal", "X-Auth-Email", "X-Auth-Assertion"}
 
-// judgeSpoof looks for identity headers as any backend might read them: WSGI, CGI and
-// Rack take every byte that is no letter and no digit for "_".
+// judgeSpoof checks the identity headers as any backend reads them. WSGI, CGI and Rack
+// read every byte that is not a letter or digit as "_".
 func judgeSpoof(t *testing.T, name string, h http.Header, user string) {
 	t.Helper()
 	for key, values := range h {
 		all := strings.Join(values, "|")
 		if key == "Connection" && strings.Contains(strings.ToLower(all), "x-") {
-			t.Errorf("%s: whoever comes next is told to remove %s", name, all)
+			t.Errorf("%s: the next hop is told to remove %s", name, all)
 		}
 		if strings.Contains(all, "evil") && !strings.HasPrefix(key, "X-Harmless") {
 			t.Errorf("%s: %s: %s reached the application", name, key, all)
@@ -287,8 +287,9 @@ func collapse(s string) string {
 	}, strings.ToLower(s))
 }
 
-// TestSpoofedPaths: no query, path or header of a client chooses the policy. Behind
-// /auth a stranger is never let in, and behind /auth/aal2 nobody with one factor.
+// TestSpoofedPaths checks that a client cannot choose the policy by its query, path or
+// headers. /auth never lets a stranger in, and /auth/aal2 never lets a session with one
+// factor in.
 func TestSpoofedPaths(t *testing.T) {
 	t.Parallel()
 	forms := spoofedTargets()
@@ -311,7 +312,7 @@ func TestSpoofedPaths(t *testing.T) {
 					for _, path := range paths {
 						asked++
 						if path != policy {
-							t.Errorf("%s: %s: Symbolon was asked for %s", policy, f.name, path)
+							t.Errorf("%s: %s: Symbolon was asked at %s", policy, f.name, path)
 						}
 					}
 				}
@@ -319,7 +320,7 @@ func TestSpoofedPaths(t *testing.T) {
 			if asked < len(forms) {
 				t.Errorf("Symbolon was asked only %d times", asked)
 			}
-			t.Logf("%d forms, at two policies: Symbolon was asked %d times, the application never", len(forms), asked)
+			t.Logf("%d forms, at two policies: Symbolon was asked %d times, and the application got no request", len(forms), asked)
 		})
 	}
 }
@@ -341,11 +342,11 @@ func TestNodeBehindNginx(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, _ := fetch(t, front, map[string]string{"X-User-Id": "evil"}); status != 401 {
-		t.Errorf("nobody: %d", status)
+		t.Errorf("without a session: %d", status)
 	}
 }
 
-// TestBehindPages: docs/behind-*.md show the files as they are shipped.
+// TestBehindPages checks that docs/behind-*.md show the shipped files.
 func TestBehindPages(t *testing.T) {
 	t.Parallel()
 	for page, file := range map[string]string{"nginx": "nginx/nginx.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/haproxy.cfg", "traefik": "traefik/symbolon.yml", "envoy": "envoy/envoy.yaml"} {

@@ -15,10 +15,10 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestWhatEndsHereEndsThere: whatever Symbolon does or learns that makes an answer
-// wrong is known to both replicas within a second: an answer counts for an hour here, so
-// nothing but the purge ends it. A first bond, or a reading that changes nothing, purges
-// nobody.
+// TestWhatEndsHereEndsThere checks every action and reading that makes a cached answer
+// wrong: within a second both replicas know it. Answers are valid for an hour here, so
+// only the purge can end them. A first link, or a reading without a change, purges
+// nothing.
 func TestWhatEndsHereEndsThere(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
@@ -29,7 +29,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			_, err := c.replicas[0].Linker.Erase(c.t.Context(), symbolon.IdentityID(p.IdentityID), "", "a test")
 			return err
 		}},
-		"its row deactivated, for Ory has it no more": {do: func(c *crowd, p, other *symbolontest.Person) error {
+		"the row deactivated after a proof that the identity is gone": {do: func(c *crowd, p, other *symbolontest.Person) error {
 			if err := c.kratos.DeleteIdentity(c.t.Context(), p.IdentityID); err != nil {
 				return err
 			}
@@ -49,20 +49,20 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			}
 			return err
 		}},
-		"deactivated, and a hook says so": {do: func(c *crowd, p, _ *symbolontest.Person) error {
+		"deactivated at Ory, found by a hook": {do: func(c *crowd, p, _ *symbolontest.Person) error {
 			if err := c.deactivate(p); err != nil {
 				return err
 			}
 			_, err := c.replicas[0].Linker.Refresh(c.t.Context(), symbolon.IdentityID(p.IdentityID), symbolon.FromSyncHook)
 			return err
 		}},
-		"deactivated, and reconcile sees it": {do: func(c *crowd, p, _ *symbolontest.Person) error {
+		"deactivated at Ory, found by reconcile": {do: func(c *crowd, p, _ *symbolontest.Person) error {
 			if err := c.deactivate(p); err != nil {
 				return err
 			}
 			return c.reconcile()
 		}},
-		"deleted, and reconcile proves it": {do: func(c *crowd, p, _ *symbolontest.Person) error {
+		"deleted at Ory, proved by reconcile": {do: func(c *crowd, p, _ *symbolontest.Person) error {
 			if err := c.kratos.DeleteIdentity(c.t.Context(), p.IdentityID); err != nil {
 				return err
 			}
@@ -117,7 +117,7 @@ func (c *crowd) deactivate(p *symbolontest.Person) error {
 	return c.kratos.PatchIdentity(c.t.Context(), p.IdentityID, []map[string]string{{"op": "replace", "path": "/state", "value": "inactive"}})
 }
 
-// reconcile mends what a pass of the first replica finds.
+// reconcile repairs what a pass of the first replica finds.
 func (c *crowd) reconcile() error {
 	c.t.Helper()
 	v := c.replicas[0].Verifier

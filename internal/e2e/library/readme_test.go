@@ -15,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestReadmeNginx runs the nginx configuration of the README as it stands there,
-// with a real nginx before a backend that believes X-User-Id.
+// TestReadmeNginx runs the nginx configuration of the README unchanged, with a real nginx
+// in front of a backend that trusts X-User-Id.
 func TestReadmeNginx(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
@@ -39,7 +39,7 @@ func TestReadmeNginx(t *testing.T) {
 		t.Errorf("a client that sends X-User-Id: %d %s, want %s", status, body, want)
 	}
 	if status, body := fetch(t, front, map[string]string{"X-User-Id": "1"}); status != 401 {
-		t.Errorf("nobody: %d %s", status, body)
+		t.Errorf("without a session: %d %s", status, body)
 	}
 	w.kratos.Stop()
 	w.forgetAnswers()
@@ -48,7 +48,7 @@ func TestReadmeNginx(t *testing.T) {
 	}
 }
 
-// readme returns the README's first block of code in a language.
+// readme returns the README's first code block in a language.
 func readme(t *testing.T, language string) string {
 	t.Helper()
 	text, err := os.ReadFile(e2e.File(t, "README.md"))
@@ -69,7 +69,7 @@ func fetch(t *testing.T, url string, header map[string]string) (int, string) {
 		t.Fatal(err)
 	}
 	for name, value := range header {
-		r.Header[name] = []string{value} // as it is: nginx folds names, Go would do it first
+		r.Header[name] = []string{value} // not canonical: Go would change the case, and nginx must do it
 	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {

@@ -24,11 +24,11 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// beAReconciler makes a process of this test binary one that resumes the project's run
-// and ends with it.
+// beAReconciler makes a process of this test binary resume the project's run and exit
+// after it.
 const beAReconciler = "SYMBOLON_TEST_IS_A_RECONCILER"
 
-// reconcileAsChild lists slowly and saves often, so that there is something to kill.
+// reconcileAsChild lists slowly and saves often, so that a kill comes in the middle.
 func reconcileAsChild() {
 	dialect := sqlstore.Dialect(os.Getenv("DIALECT"))
 	db, err := sql.Open(map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[dialect], os.Getenv("DSN"))
@@ -53,7 +53,7 @@ func reconcileAsChild() {
 		}}
 	options := reconcile.Options{Repair: true, Rebind: true, Resume: true}
 	report, err := r.Run(context.Background(), options)
-	for range 20 { // what the one who was killed had sent before may be carried out after
+	for range 20 { // requests of the killed process may arrive later
 		if errors.Is(err, reconcile.ErrBusy) {
 			time.Sleep(50 * time.Millisecond)
 			report, err = r.Run(context.Background(), options)
@@ -66,11 +66,11 @@ func reconcileAsChild() {
 	os.Exit(0)
 }
 
-// inAnHour is when the links of this minute are missed.
+// inAnHour is a time when identities without a link are old enough for a finding.
 func inAnHour() time.Time { return time.Now().Add(time.Hour) }
 
-// TestReconcileKilled: kill -9 at random moments, each time another process goes on.
-// The end is the same as if nobody had been killed.
+// TestReconcileKilled kills processes with kill -9 at random moments. Another process
+// continues each time. The result must be the same as without kills.
 func TestReconcileKilled(t *testing.T) {
 	t.Parallel()
 	kills, n := e2e.Torture(10, 100), e2e.Torture(40, 120)
@@ -79,9 +79,9 @@ func TestReconcileKilled(t *testing.T) {
 		killed, resumed := 0, 0
 		for round := 0; killed < kills || resumed == 0 && round < kills; round++ {
 			fresh := w.people(fmt.Sprintf("round%d-", round), n)
-			moved := w.importing(w.exported(round)) // of whom half come again
+			moved := w.importing(w.exported(round)) // half of them are imported again
 			ids = append(ids, fresh...)
-			if round > 0 { // the end of the round before is what is broken now
+			if round > 0 { // the state after the round before is the start of this one
 				for i, id := range ids[:6] {
 					w.patch(id, mail("changed%d-%d", round, i))
 				}
@@ -98,21 +98,21 @@ func TestReconcileKilled(t *testing.T) {
 			}
 			w.settled(len(ids), gone)
 			if got := w.db.int(`select count(*) from symbolon_users where email like $1`, fmt.Sprintf("changed%d-%%", round)); got != min(round, 1)*6 {
-				t.Errorf("round %d: %d rows hold what was changed", round, got)
+				t.Errorf("round %d: %d rows have the change", round, got)
 			}
 			if t.Failed() {
 				return
 			}
 		}
 		if resumed == 0 {
-			t.Error("no run was ever taken up where it was")
+			t.Error("no run was resumed")
 		}
-		t.Logf("%d kills, %d of them in a run that was written down", killed, resumed)
+		t.Logf("%d kills, %d of them in a recorded run", killed, resumed)
 	})
 }
 
-// exported are people who were exported with their IDs, linked, and deleted at Ory
-// since: what comes back as other identities.
+// exported creates linked people and deletes their identities at Ory. Their export can be
+// imported as new identities.
 func (w *world) exported(round int) map[string]symbolon.UserID {
 	w.t.Helper()
 	export := map[string]symbolon.UserID{}
@@ -146,7 +146,7 @@ func (w *world) delete(ids []string) {
 	}
 }
 
-// killUntilDone kills at most five processes and lets the next one come to its end.
+// killUntilDone kills at most five processes. The next one runs to its end.
 func (w *world) killUntilDone() (kills, resumed int) {
 	w.t.Helper()
 	for kills = 0; ; {
@@ -176,13 +176,13 @@ func (w *world) killUntilDone() (kills, resumed int) {
 		}
 		if run, err := w.store.UnfinishedRun(w.t.Context(), "default", reconcile.Kind); err == nil {
 			resumed++
-			time.Sleep(max(0, run.LeaseUntil.Sub(inAnHour()))) // the lease of the dead one
+			time.Sleep(max(0, run.LeaseUntil.Sub(inAnHour()))) // until the killed process' lease ends
 		}
 	}
 }
 
-// moment is how long a process is still left alone: from its start, or from when its run
-// is written down, however long that took.
+// moment waits a random time before a kill, from the start of the process or from the
+// record of its run.
 func (w *world) moment(p *child.Process, atWork bool) time.Duration {
 	w.t.Helper()
 	for atWork && p.Running() {
@@ -198,8 +198,8 @@ func (w *world) moment(p *child.Process, atWork bool) time.Duration {
 	return time.Duration(20+rand.IntN(400)) * time.Millisecond
 }
 
-// settled says that everybody at Ory has a user with what Ory says, that those who are
-// gone are buried, and that nothing is left open or under way.
+// settled checks that every identity at Ory has a user with Ory's values, that deleted
+// identities are gone in the ledger, and that no finding and no run is open.
 func (w *world) settled(n int, gone []string) {
 	w.t.Helper()
 	identities, err := w.kratos.CountIdentities(w.t.Context())
@@ -223,7 +223,7 @@ func (w *world) settled(n int, gone []string) {
 	}
 	for _, id := range gone {
 		if l := w.record(id).Link; l == nil || l.State != symbolon.Gone {
-			w.t.Errorf("%s is not buried: %+v", id, l)
+			w.t.Errorf("%s is not gone: %+v", id, l)
 		}
 	}
 	if got := w.later(reconcile.Options{}); got.Left() != 0 || got.Linked < n {

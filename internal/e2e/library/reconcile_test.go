@@ -20,17 +20,17 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// hookless is a world in which no hook tells of anybody.
+// hookless is a setup without hooks.
 var hookless = setup{admin: true, write: link.WriteNone}
 
-// reconciler compares this world. each is called for every identity of the listing
-// before it is passed on, and may be nil.
+// reconciler returns a Reconciler of this world. each is called for every identity of the
+// listing before it is passed on. each may be nil.
 func (w *world) reconciler(each func(n int)) *reconcile.Reconciler {
 	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, Load: 1}
 	w.t.Cleanup(client.CloseIdleConnections)
 	page := ory.ListOptions{}
 	if each != nil {
-		page.PageSize = 50 // so that there is something between the pages
+		page.PageSize = 50 // several pages
 	}
 	return &reconcile.Reconciler{Linker: w.linker, Ledger: w.store, Runs: w.store, Identities: func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error] {
 		return func(yield func(symbolon.Identity, error) bool) {
@@ -58,7 +58,7 @@ func (w *world) reconcile(o reconcile.Options) reconcile.Report {
 	return report
 }
 
-// people makes n identities by the admin API, which fires no hook.
+// people creates n identities by the admin API, for which Kratos calls no hook.
 func (w *world) people(label string, n int) []string {
 	w.t.Helper()
 	var bodies []map[string]any
@@ -72,7 +72,7 @@ func (w *world) people(label string, n int) []string {
 	return ids
 }
 
-// content is everything that a pass may write: the ledger, the history, findings,
+// content returns everything that a pass may write: the ledger, the history, findings,
 // runs, tickets and the application's rows.
 func (w *world) content() string {
 	w.t.Helper()
@@ -91,7 +91,7 @@ func (w *world) content() string {
 	return b.String()
 }
 
-// lines is the first column of a query's rows, one a line.
+// lines returns the first column of a query's rows, one per line.
 func (d *database) lines(query string) string {
 	d.t.Helper()
 	var out strings.Builder
@@ -113,9 +113,8 @@ func (d *database) lines(query string) string {
 	return out.String()
 }
 
-// TestReconcileLinksEverybody: every hook was lost, and a tenth of the identities are
-// made while the others are read. Two passes link all of them; what comes after writes
-// nothing anywhere.
+// TestReconcileLinksEverybody has lost all hooks, and a tenth of the identities is
+// created during the listing. Two passes link all of them, and a third writes nothing.
 func TestReconcileLinksEverybody(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(300, 10_000)
@@ -143,7 +142,7 @@ func TestReconcileLinksEverybody(t *testing.T) {
 			began := time.Now()
 			got := w.reconcile(reconcile.Options{Repair: true})
 			if got.Left() != 0 || !got.Complete || got.Linked != n || len(got.Repaired) != 0 {
-				t.Errorf("all are linked: %+v", got)
+				t.Errorf("not all are linked: %+v", got)
 			}
 			took := time.Since(began)
 			began = time.Now()
@@ -155,12 +154,13 @@ func TestReconcileLinksEverybody(t *testing.T) {
 			t.Logf("%d linked identities: %.0f/s, the bare listing %.0f/s", n, float64(n)/took.Seconds(), float64(n)/time.Since(began).Seconds())
 		}
 		if w.content() != before {
-			t.Error("a pass over an unchanged world wrote something")
+			t.Error("a pass without changes at Ory wrote something")
 		}
 	})
 }
 
-// TestReconcileInSlices: each identity is linked once, however often the work pauses.
+// TestReconcileInSlices checks that each identity is linked once, however often the run
+// pauses.
 func TestReconcileInSlices(t *testing.T) {
 	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
@@ -186,7 +186,7 @@ func TestReconcileInSlices(t *testing.T) {
 	})
 }
 
-// TestReconcileBesideSignUps: people come while passes run; nobody gets two users.
+// TestReconcileBesideSignUps has sign-ups during passes. No identity gets two users.
 func TestReconcileBesideSignUps(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(40, 400)
@@ -219,8 +219,8 @@ func TestReconcileBesideSignUps(t *testing.T) {
 	})
 }
 
-// TestReconcileMendsColumns: what changed at Ory without a word is written, once, and
-// others' metadata is neither written over nor a reason to stop.
+// TestReconcileMendsColumns checks that a change at Ory without a hook is written once.
+// Metadata of other applications is not overwritten and does not stop the run.
 func TestReconcileMendsColumns(t *testing.T) {
 	t.Parallel()
 	onBoth(t, hookless, func(t *testing.T, w *world) {
@@ -244,18 +244,18 @@ func TestReconcileMendsColumns(t *testing.T) {
 			t.Errorf("a dry run: %+v", got.Found)
 		}
 		if got := w.reconcile(reconcile.Options{Repair: true, Only: []symbolon.FindingKind{symbolon.UserGone}}); len(got.Repaired) != 0 || got.Left() != 0 {
-			t.Errorf("only what is not there: %+v %+v", got.Repaired, got.Found)
+			t.Errorf("wrong repairs or findings: %+v %+v", got.Repaired, got.Found)
 		}
 		if got := w.reconcile(reconcile.Options{Repair: true}); got.Repaired[reconcile.StaleColumns] != 3 || got.Found[reconcile.StaleColumns] != 0 {
 			t.Errorf("%+v %+v", got.Repaired, got.Found)
 		}
 		if n := w.db.int("select count(*) from symbolon_users where email like 'fresh%' and active = " + w.no()); n != 3 {
-			t.Errorf("%d rows hold what Ory says", n)
+			t.Errorf("%d rows have Ory's values", n)
 		}
 		before := w.content()
 		w.reconcile(reconcile.Options{Repair: true})
 		if w.content() != before {
-			t.Error("it was written again")
+			t.Error("the second pass wrote it again")
 		}
 		w.stays(foreign, `{"id":"legacy-7"}`)
 	})
@@ -268,8 +268,8 @@ func (w *world) no() string {
 	return "false"
 }
 
-// TestReconcileReports: what only an operator can settle is found, recorded once and
-// left as it is; whoever is gone from Ory is buried by proof.
+// TestReconcileReports checks that differences for the operator are recorded once and not
+// changed. A deleted identity is gone in the ledger after a proof.
 func TestReconcileReports(t *testing.T) {
 	t.Parallel()
 	onOne(t, hookless, func(t *testing.T, w *world) {
@@ -295,20 +295,21 @@ func TestReconcileReports(t *testing.T) {
 			}
 		}
 		if l := w.record(ids[2]).Link; l == nil || l.State != symbolon.Gone || w.db.int(`select count(*) from symbolon_users where active = `+w.no()) != 1 {
-			t.Errorf("who is gone: %+v", l)
+			t.Errorf("the deleted identity: %+v", l)
 		}
 		before = w.content()
 		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 2 || w.content() != before {
-			t.Errorf("it was recorded again: %+v", got)
+			t.Errorf("recorded a second time: %+v", got)
 		}
 		w.db.exec(`update symbolon_users set ory_identity_id = $1 where ory_identity_id is null`, ids[1])
 		if got := w.later(reconcile.Options{Repair: true}); got.Left() != 1 || w.findings(ids[1]) != "" {
-			t.Errorf("the operator has settled it: %+v, %q", got, w.findings(ids[1]))
+			t.Errorf("the operator settled it, but: %+v, %q", got, w.findings(ids[1]))
 		}
 	})
 }
 
-// later runs at a time when the links of this minute are missed.
+// later runs reconcile at a time when identities without a link are old enough for a
+// finding.
 func (w *world) later(o reconcile.Options) reconcile.Report {
 	w.t.Helper()
 	r := w.reconciler(nil)
@@ -320,8 +321,8 @@ func (w *world) later(o reconcile.Options) reconcile.Report {
 	return report
 }
 
-// TestReconcileState: what somebody else wrote to the row's column is written over with
-// what Ory says, once.
+// TestReconcileState checks that a changed column of the row is overwritten with Ory's
+// value, once.
 func TestReconcileState(t *testing.T) {
 	t.Parallel()
 	onOne(t, hookless, func(t *testing.T, w *world) {
@@ -339,17 +340,18 @@ func TestReconcileState(t *testing.T) {
 		}
 		before := w.content()
 		if w.reconcile(reconcile.Options{Repair: true}); w.content() != before {
-			t.Error("it was written again")
+			t.Error("the second pass wrote it again")
 		}
 	})
 }
 
-// TestReconcileBackReferences: under write repair those that are missing are findings,
-// and are written where nothing stands; under any other policy they are counted.
+// TestReconcileBackReferences checks the policies. With repair a missing back-reference
+// is a finding, and it is written if there is no other value. With every other policy it
+// is only counted.
 func TestReconcileBackReferences(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, write: link.WriteRepair}, func(t *testing.T, w *world) {
-		w.linker.Now = inAnHour // nobody has touched anybody for ten minutes
+		w.linker.Now = inAnHour // the last writes are old enough
 		ids := w.people("bare", 5)
 		foreign := symbolon.UserID("legacy-7")
 		for id := range w.importing(map[string]symbolon.UserID{mail("foreign"): foreign}) {
@@ -376,9 +378,9 @@ func TestReconcileBackReferences(t *testing.T) {
 	})
 }
 
-// TestReimport: a project was moved to a fresh Kratos by an export that carries the
-// metadata. Every identity is a new one, and nobody gets a second user: all are held
-// until one repair gives them theirs.
+// TestReimport moves a project to a new Kratos by an export with metadata. Every identity
+// is new, and none gets a second user. All are held until one repair gives them their
+// users.
 func TestReimport(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(100, 1000)
@@ -420,7 +422,8 @@ func TestReimport(t *testing.T) {
 	})
 }
 
-// importing makes the identities of an export, and returns which user each names.
+// importing creates the identities of an export, and returns the user that each of them
+// names.
 func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon.UserID {
 	w.t.Helper()
 	var bodies []map[string]any
@@ -441,7 +444,7 @@ func (w *world) importing(export map[string]symbolon.UserID) map[string]symbolon
 	return out
 }
 
-// move puts a fresh Kratos in the place of the old one.
+// move replaces Kratos by an empty one.
 func (w *world) move() {
 	w.kratos = symbolontest.StartKratos(w.t, symbolontest.KratosConfig{})
 	client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience, Load: 1}
@@ -450,12 +453,12 @@ func (w *world) move() {
 		BackReference: w.linker.BackReference}
 }
 
-// oneByOne is a store that makes no two bonds together, so that there is something in
-// between.
+// oneByOne is a store that makes links one by one, so that a stop can come between two of
+// them.
 type oneByOne struct{ symbolon.Store }
 
-// TestReconcileStopped: a run that is ended in the middle of its repairs, and one that
-// lost the database, leave nothing half done; the next one converges.
+// TestReconcileStopped stops a run in the middle of its repairs, and another one by a
+// database failure. Nothing is left half done, and the next run repairs all.
 func TestReconcileStopped(t *testing.T) {
 	t.Parallel()
 	n := e2e.Torture(120, 3000)
@@ -473,19 +476,19 @@ func TestReconcileStopped(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			end.Store(&cancel)
 			if _, err := w.reconciler(nil).Run(ctx, reconcile.Options{Repair: true}); err == nil {
-				t.Error("it was not stopped in the middle")
+				t.Error("the run was not stopped in the middle")
 			}
 			cancel()
 		}
 		end.Store(nil)
 		if users := w.db.int("select count(*) from symbolon_users"); users == 0 || users == n {
-			t.Errorf("%d users: it was not stopped in the middle", users)
+			t.Errorf("%d users: the run was not stopped in the middle", users)
 		}
 		w.db.stop()
 		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if _, err := w.reconciler(nil).Run(short, reconcile.Options{Repair: true}); err == nil {
-			t.Error("the database is down, and all is well?")
+			t.Error("the database is down, but the run reports no error")
 		}
 		w.db.start()
 		w.eventually("everybody is linked", func() bool {
@@ -496,7 +499,7 @@ func TestReconcileStopped(t *testing.T) {
 	})
 }
 
-// TestReconcileWithoutAdminURL: it needs one, and says so.
+// TestReconcileWithoutAdminURL expects an error, because reconcile needs the admin URL.
 func TestReconcileWithoutAdminURL(t *testing.T) {
 	t.Parallel()
 	r := &reconcile.Reconciler{Linker: &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}}}

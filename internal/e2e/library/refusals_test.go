@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestRefusals: only a 200 lets anybody through. What a client is told instead, behind
-// each proxy, of everything that Symbolon, or something else at its address, may say.
+// TestRefusals checks that only a 200 lets a request through. It checks the client's
+// answer behind each proxy, for every answer of Symbolon or of another server at its
+// address.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	asSaid := []int{301, 302, 400, 401, 403, 404, 409, 429, 500, 502, 503}
@@ -41,14 +42,14 @@ func TestRefusals(t *testing.T) {
 				for _, method := range []string{"GET", "HEAD", "POST"} {
 					res := exchange(t, address, attempt{method: method}.request(""))
 					if res.StatusCode != told[said] {
-						t.Errorf("%s: Symbolon said %d, the client is told %d, want %d", method, said, res.StatusCode, told[said])
+						t.Errorf("%s: Symbolon answered %d, the client got %d, want %d", method, said, res.StatusCode, told[said])
 					}
-					passedOn := proxy != "nginx" && told[said] == said // nginx answers with a page of its own
+					passedOn := proxy != "nginx" && told[said] == said // nginx replaces the answer by its own page
 					if body := res.said == "what Symbolon said"; body != (passedOn && method != "HEAD") {
-						t.Errorf("%s: Symbolon said %d, the client reads %q", method, said, res.said)
+						t.Errorf("%s: Symbolon answered %d, the client got %q", method, said, res.said)
 					}
 					if passedOn && (res.Header.Get("Location") != "https://ory.example/login" || res.Header.Get("Content-Type") != "application/json; charset=utf-8") {
-						t.Errorf("%s: Symbolon said %d, the client is told %v", method, said, res.Header)
+						t.Errorf("%s: Symbolon answered %d, the client got %v", method, said, res.Header)
 					}
 				}
 			}
@@ -59,8 +60,9 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestNoAnswer: something at Symbolon's address that speaks no HTTP, or hangs up in the
-// middle of its answer, or is not there, lets nobody through and is an error, no "no".
+// TestNoAnswer has a server at Symbolon's address that speaks no HTTP or breaks off its
+// answer, or no server. No request is let through, and the answer is an error and not a
+// denial.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	for name, words := range map[string]string{
@@ -93,7 +95,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// newFront is behind without a Kratos: what is asked for is answered by auth.
+// newFront is behind without a Kratos. auth answers the questions.
 func newFront(t *testing.T, auth http.HandlerFunc) *behind {
 	b := &behind{world: &world{t: t}}
 	b.auth = httptest.NewServer(auth)
@@ -108,7 +110,7 @@ type response struct {
 	said string
 }
 
-// exchange sends bytes as they are and returns the whole first answer.
+// exchange sends raw bytes and returns the first answer.
 func exchange(t *testing.T, address, raw string) response {
 	t.Helper()
 	conn := dial(t, address)

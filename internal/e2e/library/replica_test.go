@@ -18,16 +18,16 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// replica is one process of an application that shares Kratos and the database with
-// others.
+// replica is one process of an application. It shares Kratos and the database with other
+// replicas.
 type replica struct {
 	*session.Verifier
 	client *ory.Client
 	close  func()
 }
 
-// listener is a Broadcast that says when its replica has heard what was told before its
-// start, which voids the answers that it has.
+// listener is a Broadcast that reports when its replica has received all messages from
+// before its start. They make its answers invalid.
 type listener struct {
 	*sqlstore.Replicas
 	calls  int
@@ -41,8 +41,8 @@ func (l *listener) Hear(ctx context.Context) ([]string, error) {
 	return l.Replicas.Hear(ctx)
 }
 
-// newReplica starts one, and returns when it hears the others. set may change the
-// verifier before its first request.
+// newReplica starts a replica and returns when it receives the others' messages. set may
+// change the verifier before its first request.
 func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set func(*session.Verifier)) *replica {
 	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -70,12 +70,12 @@ func newReplica(t *testing.T, kratos *symbolontest.Kratos, db *database, set fun
 	select {
 	case <-shared.listen:
 	case <-time.After(time.Minute):
-		t.Fatal("a replica does not hear the others")
+		t.Fatal("a replica does not receive the others' messages")
 	}
 	return r
 }
 
-// status is what a request with this token is answered.
+// status returns the status of a request with this token.
 func (r *replica) status(token string) int {
 	req := httptest.NewRequest(http.MethodGet, "/", nil)
 	req.Header.Set("X-Session-Token", token)
@@ -87,11 +87,11 @@ func (r *replica) status(token string) int {
 
 // said is one answer.
 type said struct {
-	came, left time.Time // the request, the answer
+	came, left time.Time // the time of the request and of the answer
 	status     int
 }
 
-// diary is what a session was answered.
+// diary has the answers for one session.
 type diary struct {
 	mu   sync.Mutex
 	said []said
@@ -105,8 +105,8 @@ func (d *diary) ask(r *replica, token string) {
 	d.said = append(d.said, said{came, time.Now(), status})
 }
 
-// count counts the answers of a status that lie within a time, from the request to
-// the answer.
+// count returns the number of answers with this status whose request and answer are
+// within this time.
 func (d *diary) count(status int, from, to time.Time) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,7 +118,7 @@ func (d *diary) count(status int, from, to time.Time) (n int) {
 	return n
 }
 
-// last is when the last request came that was answered so.
+// last returns the time of the last request with this answer.
 func (d *diary) last(status int) (at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,7 +130,7 @@ func (d *diary) last(status int) (at time.Time) {
 	return at
 }
 
-// firstAfter is when the first such answer was there after a moment.
+// firstAfter returns the time of the first such answer after a moment.
 func (d *diary) firstAfter(status int, after time.Time) (at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// crowd is many signed-in people at two replicas whose wall clocks are moved by an
-// hour, back and forth, while sessions end (INVARIANTS I6).
+// crowd is many signed-in people at two replicas. The replicas' wall clocks move by an
+// hour in both directions while sessions end (INVARIANTS I6).
 type crowd struct {
 	t        *testing.T
 	kratos   *symbolontest.Kratos
@@ -27,23 +27,22 @@ type crowd struct {
 	people   []*symbolontest.Person
 	diaries  []*diary
 	ended    []ending
-	off      atomic.Int64 // of the wall clocks
+	off      atomic.Int64 // offset of the wall clocks
 }
 
-// ending is when and how a session ended: between these two moments.
+// ending is how and between which two moments a session ended.
 type ending struct {
 	began, at time.Time
 	how       string
-	own       bool // through Symbolon
+	own       bool // by Symbolon
 }
 
-// crowdStale is what an answer counts: the default at full size, so that a thousand
-// sessions in use do not fill a Kratos by themselves; long enough for a busy machine's
-// Kratos to give one.
+// crowdStale is max_stale. At full size it is the default, because a thousand sessions
+// must not overload Kratos and a busy machine's Kratos answers slowly.
 func crowdStale() time.Duration { return time.Duration(e2e.Torture(3, 10)) * time.Second }
 
-// aSecond is when the other replicas know, where nothing else keeps the machine busy.
-// Packages session and sqlstore prove the second on clocks of their own.
+// aSecond is the limit for a purge at the other replica. Only an idle machine keeps it to
+// a second; packages session and sqlstore test this second with clocks of their own.
 func aSecond() time.Duration { return time.Duration(e2e.Torture(30, 1)) * time.Second }
 
 func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration) *crowd {
@@ -80,7 +79,7 @@ func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration
 	return c
 }
 
-// load asks for random sessions until it is stopped, and moves the clocks.
+// load sends requests for random sessions until it is stopped, and moves the clocks.
 func (c *crowd) load() (stop func()) {
 	ctx, cancel := context.WithCancel(c.t.Context())
 	var wg sync.WaitGroup
@@ -103,7 +102,7 @@ func (c *crowd) load() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// end ends a session in one of the ways there are.
+// end ends a session in one of all possible ways.
 func (c *crowd) end(n int) {
 	p, ctx := c.people[n], c.t.Context()
 	id := symbolon.IdentityID(p.IdentityID)
@@ -126,9 +125,9 @@ func (c *crowd) end(n int) {
 	c.ended[n] = ending{began, time.Now(), way.how, way.own}
 }
 
-// TestRevocation: sessions end at random moments under load, in every way; the last
-// request that is let in came at most MaxStale after its session's end, and within a
-// second on both replicas when the change came through Symbolon. Then Ory stops.
+// TestRevocation ends sessions at random moments under load, in every way. The last
+// request that is let in comes at most MaxStale after the end, and at most a second if
+// the change came through Symbolon. At the end Ory stops.
 func TestRevocation(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range e2e.Both {
@@ -149,7 +148,7 @@ func TestRevocation(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			c.kratos.Stop() // right after the last
+			c.kratos.Stop() // right after the last ending
 			time.Sleep(crowdStale() + 500*time.Millisecond)
 			stop()
 			c.judge()
@@ -157,7 +156,7 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// loaded waits until everybody was let in some times.
+// loaded waits until every person was let in several times.
 func (c *crowd) loaded() {
 	c.t.Helper()
 	for n, d := range c.diaries {
@@ -180,20 +179,20 @@ func (c *crowd) judge() {
 		}
 		late := max(d.last(200).Sub(e.at), 0)
 		if worst[e.how] = max(worst[e.how], late); late > bound {
-			c.t.Errorf("person %d, %s: let in %s later", n, e.how, late)
+			c.t.Errorf("person %d, %s: let in %s after the end", n, e.how, late)
 		}
 		for _, s := range d.said {
 			answers[s.status]++
 			if s.status == 401 && s.left.Before(e.began) {
-				c.t.Errorf("person %d was refused before being %s", n, e.how)
+				c.t.Errorf("person %d was refused before the end (%s)", n, e.how)
 			}
 		}
 	}
 	c.t.Logf("%v; let in after the end, at most: %s", answers, fmt.Sprint(worst))
 }
 
-// TestRevokedHereIsRefusedThere: with an answer that counts for an hour nothing but
-// the broadcast ends a session at the other replica.
+// TestRevokedHereIsRefusedThere has answers that are valid for an hour, so only the
+// broadcast can end a session at the other replica.
 func TestRevokedHereIsRefusedThere(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range e2e.Both {
@@ -227,20 +226,20 @@ func TestRevokedHereIsRefusedThere(t *testing.T) {
 					if status := here.status(p.Token); status == 200 {
 						t.Error("let in here")
 					}
-					var late time.Duration // the last request came that was let in
+					var late time.Duration // from the revocation to the last request that was let in
 					for came := time.Now(); there.status(p.Token) == 200 && late <= aSecond(); came = time.Now() {
 						late = came.Sub(began)
 						time.Sleep(5 * time.Millisecond)
 					}
 					if late > aSecond() {
-						t.Errorf("let in there %s later", late)
+						t.Errorf("the other replica let it in %s later", late)
 					}
 					for was := worst.Load(); int64(late) > was && !worst.CompareAndSwap(was, int64(late)); was = worst.Load() {
 					}
 				})
 			}
 			wg.Wait()
-			t.Logf("let in there %s later at most", time.Duration(worst.Load()))
+			t.Logf("the other replica let it in at most %s later", time.Duration(worst.Load()))
 		})
 	}
 }

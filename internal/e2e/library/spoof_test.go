@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// attempt is one request of a client who would like to be somebody else.
+// attempt is one request of a client who tries to be another user.
 type attempt struct {
 	name    string
 	target  string // default /
 	version string // default HTTP/1.1
 	headers string // raw lines
-	body    string // raw, behind the empty line
+	body    string // raw, after the empty line
 	method  string // default GET
 }
 
@@ -30,7 +30,7 @@ func (a attempt) request(credential string) string {
 		closing, credential, a.headers, a.body)
 }
 
-// spoofedHeaders are more than 60 ways to send an identity header.
+// spoofedHeaders returns more than 60 ways to send an identity header.
 func spoofedHeaders() (out []attempt) {
 	add := func(name, headers string) { out = append(out, attempt{name: name, headers: headers}) }
 	for _, h := range identityHeaders {
@@ -97,7 +97,7 @@ func spoofedHeaders() (out []attempt) {
 	return out
 }
 
-// spoofedTargets are more than 60 ways to ask for another policy than the proxy's.
+// spoofedTargets returns more than 60 ways to ask for another policy than the proxy's.
 func spoofedTargets() (out []attempt) {
 	for _, target := range []string{
 		"/?optional=1", "/?policy=optional", "/?uri=/auth/optional", "/?/auth/optional", "/?x=/../auth/optional", "/?aal=aal1", "/?", "/??optional",

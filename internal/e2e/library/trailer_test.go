@@ -13,18 +13,19 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// nodeEcho is a backend in Node that says what it was sent, once all of it is there.
+// nodeEcho is a backend in Node that returns the request's headers and trailers after it
+// has read the body.
 const nodeEcho = `require('http').createServer((q, s) => {
   q.resume()
   q.on('end', () => s.end(JSON.stringify({ user: q.headers['x-user-id'] || '', headers: q.rawHeaders, trailers: q.rawTrailers })))
 }).listen(Number(process.env.PORT), '127.0.0.1')`
 
-// keepsTrailers tells proxies that pass trailers on, as trailers: they are no headers,
-// and nothing that reads headers sees them. Their READMEs say so.
+// keepsTrailers reports whether a proxy passes trailers on. They stay trailers, so code
+// that reads headers does not see them. The proxies' READMEs say so.
 func keepsTrailers(proxy string) bool { return proxy == "caddy" || proxy == "haproxy" }
 
-// TestTrailers: a trailer called X-User-Id never becomes a header: nginx and Traefik drop it,
-// and what others pass on stays a trailer, in Node as in Go.
+// TestTrailers checks that a trailer X-User-Id never becomes a header, in Node and in Go.
+// nginx and Traefik drop it, and the other proxies pass it on as a trailer.
 func TestTrailers(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t, true)
@@ -47,10 +48,10 @@ func TestTrailers(t *testing.T) {
 					t.Fatalf("%s: %v", body, err)
 				}
 				if got.User != who || strings.Contains(strings.Join(got.Headers, "\n"), "evil") {
-					t.Errorf("Node is told user %q by %q, want %q", got.User, got.Headers, who)
+					t.Errorf("Node sees user %q in %q, want %q", got.User, got.Headers, who)
 				}
 				if passedOn := strings.Contains(strings.Join(got.Trailers, "\n"), "evil"); passedOn != keepsTrailers(proxy) {
-					t.Errorf("Node is shown the trailers %q", got.Trailers)
+					t.Errorf("Node sees the trailers %q", got.Trailers)
 				}
 
 				b.elsewhere = ""
@@ -61,7 +62,7 @@ func TestTrailers(t *testing.T) {
 				}
 				trailer := seen[0]["trailer X-User-Id"]
 				if passedOn := strings.Join(trailer, "") == "evil"; passedOn != keepsTrailers(proxy) {
-					t.Errorf("Go is shown the trailer %q", trailer)
+					t.Errorf("Go sees the trailer %q", trailer)
 				}
 				delete(seen[0], "trailer X-User-Id")
 				judgeSpoof(t, "in Go", seen[0], who)
@@ -70,8 +71,8 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-// sendTrailer sends a body with the trailer X-User-Id, announced, and returns what the
-// application said.
+// sendTrailer sends a body with an announced trailer X-User-Id, and returns the
+// application's answer.
 func (b *behind) sendTrailer(t *testing.T, address, who string) string {
 	t.Helper()
 	body := io.MultiReader(strings.NewReader("a body"), strings.NewReader(", in chunks"))

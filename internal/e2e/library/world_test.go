@@ -33,40 +33,40 @@ func TestMain(m *testing.M) {
 	e2e.Main(m)
 }
 
-// patience is what questions to Kratos and hooks may take here: a busy machine is no
-// outage.
+// patience is the timeout of questions to Kratos and of hooks. It is long, because a busy
+// machine must not look like an outage.
 const patience = 30 * time.Second
 
 const password = "a-long-Enough-passw0rd"
 
-// setup says what is there besides Kratos and an application.
+// setup configures a world.
 type setup struct {
 	admin   bool // Ory's admin API is configured
 	link    bool // the link and sync hooks
 	reserve bool // the reserve hook
 
-	shared  bool           // Kratos is other tests' as well: no hooks, addresses by world.mail, nobody is counted
-	stops   bool           // the database is stopped: Postgres is the test's own
+	shared  bool           // uses the shared Kratos: no hooks, addresses from world.mail, no counts of identities
+	stops   bool           // the test stops the database, so it gets a Postgres of its own
 	users   sqlstore.Users // the zero value: symbolon_users
 	schema  string         // DDL of the application's own table
 	kratos  symbolontest.KratosConfig
 	deleted link.OnUserDeleted
 	write   link.Write
 
-	// metadata is what another application's parse hook writes before ours is asked.
+	// metadata is written by another application's parse hook before reserve is called.
 	metadata string
 }
 
-// world is one Kratos, one application and the bond between them.
+// world is one Kratos and one application, linked by Symbolon.
 type world struct {
 	t      *testing.T
-	tag    string // in the addresses of its people
+	tag    string // part of the addresses of this world
 	kratos *symbolontest.Kratos
 	db     *database
 	store  *sqlstore.Store
 	linker *link.Linker
 	auth   *session.Verifier
-	gate   *gate // where Kratos' hooks arrive
+	gate   *gate // receives Kratos' hooks
 	app    *httptest.Server
 }
 
@@ -102,7 +102,7 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 	if err := w.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience, Load: 1} // package ory proves the pace
+	client := &ory.Client{PublicURL: w.kratos.PublicURL, Timeout: patience, Load: 1} // package ory tests the load limit
 	if s.admin {
 		client.AdminURL = w.kratos.AdminURL
 	}
@@ -130,14 +130,14 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 
 var secrets = []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}
 
-// newVerifier makes another one: a fresh cache, as after a restart.
+// newVerifier returns a verifier with an empty cache, as after a restart.
 func (w *world) newVerifier() *session.Verifier {
 	v := &session.Verifier{Linker: w.linker, Log: w.linker.Log}
 	w.t.Cleanup(v.Close)
 	return v
 }
 
-// whoAmI is the application: it knows its users by their ID and nothing else.
+// whoAmI is the application's handler. It uses only the user ID.
 func whoAmI(w http.ResponseWriter, r *http.Request) {
 	u, _ := symbolon.UserFrom(r.Context())
 	_, _ = io.WriteString(w, string(u.ID))
@@ -162,7 +162,7 @@ func (w *world) overlay(s setup) []byte {
 	return b.Bytes()
 }
 
-// signUp registers a person; the test fails when Kratos refuses.
+// signUp registers a person. If Kratos refuses, the test fails.
 func (w *world) signUp(email string) *symbolontest.Person {
 	w.t.Helper()
 	p, err := w.kratos.Register(w.t.Context(), email, password, "Ann")
@@ -172,7 +172,8 @@ func (w *world) signUp(email string) *symbolontest.Person {
 	return p
 }
 
-// get asks the application with a person's session: the user ID, or the error code.
+// get sends a request to the application with a person's session. It returns the user ID
+// or the error code.
 func (w *world) get(token string) (status int, answer string) {
 	w.t.Helper()
 	return ask(w.t, w.app.URL, token)
@@ -204,8 +205,7 @@ func ask(t *testing.T, url, token string) (int, string) {
 	return res.StatusCode, e.Error.Code
 }
 
-// backReference is metadata_public.id as whoami shows it; whoami is the only
-// thing asked.
+// backReference returns metadata_public.id from whoami. It sends no other request.
 func (w *world) backReference(token string) string {
 	w.t.Helper()
 	raw, status, err := w.kratos.Whoami(w.t.Context(), token)
@@ -226,7 +226,7 @@ func (w *world) backReference(token string) string {
 	return id
 }
 
-// record is what Symbolon knows of an identity.
+// record returns Symbolon's record of an identity.
 func (w *world) record(id string) symbolon.Record {
 	w.t.Helper()
 	r, err := w.linker.Record(w.t.Context(), id)
@@ -260,17 +260,17 @@ func (w *world) events(id string, kind symbolon.EventKind) (n int) {
 	return n
 }
 
-// eventually waits for what a hook or the back-reference does behind our backs.
+// eventually waits for the result of a hook or of a back-reference.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not so after three minutes: %s", what)
+			w.t.Fatalf("not true after three minutes: %s", what)
 		}
 	}
 }
 
-// oneToOne checks that users and identities are matched, one to one, n of them.
+// oneToOne checks that there are n identities and n users, linked one to one.
 func (w *world) oneToOne(n int) {
 	w.t.Helper()
 	identities, err := w.kratos.CountIdentities(w.t.Context())
@@ -288,7 +288,7 @@ func (w *world) oneToOne(n int) {
 	}
 }
 
-// mail is an address of this world's own, where several share a Kratos.
+// mail returns an address of this world, because several worlds share a Kratos.
 func (w *world) mail(format string, args ...any) string {
 	return mail("%s-%s", fmt.Sprintf(format, args...), strings.ToLower(w.tag))
 }
@@ -297,7 +297,7 @@ func mail(format string, args ...any) string { return fmt.Sprintf(format, args..
 
 func timeNow() time.Time { return time.Now() }
 
-// restart gives the application a new verifier, which remembers nothing.
+// restart gives the application a new verifier with an empty cache.
 func (w *world) restart() {
 	w.auth = w.newVerifier()
 	w.app.Close()
@@ -309,7 +309,7 @@ func onLink(f func(*sqlstore.Tx, symbolon.Link) error) func(context.Context, *sq
 	return func(_ context.Context, tx *sqlstore.Tx, link symbolon.Link) error { return f(tx, link) }
 }
 
-// identities are all that the ledger binds.
+// identities returns all linked identities of the ledger.
 func (w *world) identities() (out []symbolon.IdentityID) {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `select ory_identity_id from symbolon_users where ory_identity_id is not null`)

@@ -29,9 +29,9 @@ import (
 
 var runName = regexp.MustCompile(`run ([0-9a-f]{12})`)
 
-// TestAdoptKilled: kill -9 at random moments while a plan is carried out and while it
-// is undone. The same command again ends it: everybody is bound once, and nobody in the
-// end.
+// TestAdoptKilled kills a command with kill -9 at random moments, during apply and during
+// undo. The same command finishes the work later. Every user is linked exactly once, and
+// after the undo none is.
 func TestAdoptKilled(t *testing.T) {
 	t.Parallel()
 	people, kills := e2e.Torture(200, 5000), e2e.Torture(4, 40)
@@ -66,14 +66,14 @@ func TestAdoptKilled(t *testing.T) {
 		middle := bound()
 		out := w.run(0, "adopt", "--apply", "plan.csv")
 		if n := bound(); n != fmt.Sprint(people) || !strings.Contains(out, "0 refused, 0 failed") {
-			t.Errorf("%s of %d are bound\n%s", n, people, out)
+			t.Errorf("%s of %d are linked\n%s", n, people, out)
 		}
 		events := "symbolon.events"
 		if key == "integer" {
 			events = "symbolon_events"
 		}
 		if n := w.one(`select cast(count(*) as text) from ` + events + ` where kind = 'user.linked'`); n != fmt.Sprint(people) {
-			t.Errorf("%s events for %d bonds", n, people)
+			t.Errorf("%s events for %d links", n, people)
 		}
 		run := runName.FindStringSubmatch(out)[1]
 		for range kills {
@@ -82,21 +82,21 @@ func TestAdoptKilled(t *testing.T) {
 		left := bound()
 		w.run(0, "adopt", "--undo", run)
 		if n := bound(); n != "0" {
-			t.Errorf("%s are bound after all was undone", n)
+			t.Errorf("%s are linked after the undo", n)
 		}
 		if n := w.one(`select cast(count(*) as text) from ` + events + ` where kind = 'user.unlinked'`); n != fmt.Sprint(people) {
-			t.Errorf("%s events for %d bonds that were undone", n, people)
+			t.Errorf("%s events for %d undone links", n, people)
 		}
-		t.Logf("%d kills; %s of %d bound before the last apply, %s left before the last undo", killed, middle, people, left)
+		t.Logf("%d kills; %s of %d linked before the last apply, %s left before the last undo", killed, middle, people, left)
 		if killed < kills || middle == "0" || left == fmt.Sprint(people) {
-			t.Error("it was not killed in the middle")
+			t.Error("no kill came in the middle")
 		}
 	})
 }
 
-// turnstile stands before Ory's admin API and keeps whoever asks for a single identity
-// once so many have been let through: who is to be killed in the middle of its work does
-// not come to the end of it first, however slow the killer is.
+// turnstile is a proxy in front of Ory's admin API. After a number of requests for single
+// identities it holds the next ones. So a command cannot finish before it is killed, even
+// if the kill comes late.
 type turnstile struct {
 	url  string
 	left atomic.Int64
@@ -111,7 +111,7 @@ func newTurnstile(t *testing.T, admin string) *turnstile {
 	s := &turnstile{}
 	s.left.Store(math.MaxInt64)
 	through := httputil.NewSingleHostReverseProxy(target)
-	through.ErrorLog = log.New(io.Discard, "", 0) // of those who were killed
+	through.ErrorLog = log.New(io.Discard, "", 0) // errors of killed processes
 	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/admin/identities/") && s.left.Add(-1) < 0 {
 			<-r.Context().Done()
@@ -124,7 +124,7 @@ func newTurnstile(t *testing.T, admin string) *turnstile {
 	return s
 }
 
-// run runs a command that must end with code, and returns what it says.
+// run runs a command, checks its exit code, and returns its output.
 func (w *walk) run(code int, args ...string) string {
 	w.t.Helper()
 	cmd := w.command(args...)
@@ -141,8 +141,8 @@ func (w *walk) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// killIn kills a command a random while after its work has begun to show, and reports
-// whether it still ran.
+// killIn kills a command a random time after its work has begun, and reports whether it
+// was still running.
 func (w *walk) killIn(state func() string, args ...string) int {
 	w.t.Helper()
 	before, began := state(), time.Now()

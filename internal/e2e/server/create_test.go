@@ -20,14 +20,14 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// nodeApp is examples/create-url as a process of its own.
+// nodeApp runs examples/create-url as a process.
 type nodeApp struct {
 	url, users string
 	env        []string
 	child      *child.Process
 }
 
-// startNode starts the application with what `actions print` says that it has to know.
+// startNode starts the application with the variables that `actions print` prints.
 func startNode(t *testing.T, server *process) *nodeApp {
 	t.Helper()
 	port := fmt.Sprint(e2e.FreePort(t))
@@ -64,7 +64,7 @@ func (a *nodeApp) start(t *testing.T) {
 	cmdtest.Eventually(t, "the application listens", func() bool {
 		if !a.child.Running() {
 			text, _ := os.ReadFile(a.users + ".log")
-			t.Fatalf("the application ended: %v\n%s", a.child.Err(), text)
+			t.Fatalf("the application exited: %v\n%s", a.child.Err(), text)
 		}
 		resp, err := http.Get(a.url)
 		if err != nil {
@@ -77,7 +77,7 @@ func (a *nodeApp) start(t *testing.T) {
 
 func (a *nodeApp) kill() { a.child.Kill() }
 
-// all are the users in the application's file: IDs by identity.
+// all returns the users in the application's file: user ID by identity ID.
 func (a *nodeApp) all(t *testing.T) map[string]string {
 	t.Helper()
 	f, err := os.Open(a.users)
@@ -102,8 +102,9 @@ func (a *nodeApp) all(t *testing.T) map[string]string {
 	return out
 }
 
-// TestCreateURL: an application in Node makes its own users. It is killed, and people
-// sign up meanwhile; whoever wants in is told to wait, and when it is back all is well.
+// TestCreateURL has an application in Node that makes its users itself. The application
+// is killed, and people sign up meanwhile. They get 503, and are let in when the
+// application runs again.
 func TestCreateURL(t *testing.T) {
 	t.Parallel()
 	onOne(t, func(t *testing.T, database string) {
@@ -114,7 +115,7 @@ func TestCreateURL(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if users := app.all(t); len(users) != 0 {
-			t.Errorf("the doctor made %v", users)
+			t.Errorf("the doctor made users: %v", users)
 		}
 		ada := w.register(t, "ada@example.com")
 		known := w.linked(t, ada.IdentityID)
@@ -137,11 +138,11 @@ func TestCreateURL(t *testing.T) {
 			t.Errorf("ada, while the application is down: %d, user %q", status, user)
 		}
 		if p, ok := w.person(t, bob.IdentityID); ok {
-			t.Errorf("something is half done: %+v", p.Link)
+			t.Errorf("an entry was written while the application was down: %+v", p.Link)
 		}
 		app.start(t)
 		for _, p := range []*symbolontest.Person{bob, eve} {
-			cmdtest.Eventually(t, "who waited is let in", func() bool { // not yet, where a question is under way that found nobody
+			cmdtest.Eventually(t, "the waiting person is let in", func() bool { // 503 is possible at first, while an older question without a user still runs
 				status, user := w.auth(t, p)
 				return status == 200 && user != ""
 			})
@@ -165,7 +166,7 @@ func TestCreateURL(t *testing.T) {
 	})
 }
 
-// sayNo: the application refuses somebody, whom the operator then binds by hand.
+// sayNo lets the application refuse an identity, which the operator then binds.
 func (w *world) sayNo(t *testing.T, app *nodeApp) {
 	t.Helper()
 	text, err := os.ReadFile(app.users)
@@ -173,15 +174,15 @@ func (w *world) sayNo(t *testing.T, app *nodeApp) {
 		t.Fatal(err)
 	}
 	app.kill()
-	// Somebody whom the application had before has the address.
-	line := `{"id":77,"identity_id":"","email":"Taken@example.com"}` + "\n" + `{"id":78,"ident` // and half a line
+	// An older user of the application has the address.
+	line := `{"id":77,"identity_id":"","email":"Taken@example.com"}` + "\n" + `{"id":78,"ident` // half a line, as after a kill
 	if err := os.WriteFile(app.users, append(text, line...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	app.start(t)
 	taken := w.register(t, "taken@example.com")
 	if status, user := w.auth(t, taken); status != 403 || user != "" {
-		t.Errorf("the address is taken: %d, user %q", status, user)
+		t.Errorf("the address is in use: %d, user %q", status, user)
 	}
 	p, ok := w.person(t, taken.IdentityID)
 	if !ok || len(p.Findings) != 1 || p.Findings[0].Kind != "cannot_create" || !strings.Contains(p.Findings[0].Detail, "422") {
@@ -192,12 +193,12 @@ func (w *world) sayNo(t *testing.T, app *nodeApp) {
 		t.Fatalf("bind: %d %s", status, answer)
 	}
 	if status, user := w.auth(t, taken); status != 200 || user != "77" {
-		t.Errorf("bound by hand: %d, user %q", status, user)
+		t.Errorf("after bind: %d, user %q", status, user)
 	}
 }
 
-// TestKilledBetweenCreateAndCommit: kill -9 when the application has made a user and
-// before Symbolon knows. Asked again, the application names the same one.
+// TestKilledBetweenCreateAndCommit kills the server after the application has made a user
+// and before Symbolon has stored it. The next request gets the same user.
 func TestKilledBetweenCreateAndCommit(t *testing.T) {
 	t.Parallel()
 	rounds := e2e.Torture(5, 100)
@@ -217,7 +218,7 @@ func TestKilledBetweenCreateAndCommit(t *testing.T) {
 		}))
 		t.Cleanup(tap.Close)
 		w := startWorld(t, world{database: database, killed: true, actions: []string{"none"},
-			env: []string{"SYMBOLON_RECONCILE_EVERY=0s"}, // which would ask before the request does
+			env: []string{"SYMBOLON_RECONCILE_EVERY=0s"}, // a run would ask before the request
 			before: func(w *world) {
 				app = startNode(t, w.server)
 				w.server.set("SYMBOLON_USERS_CREATE_URL=" + tap.URL + "/internal/users")
@@ -238,14 +239,14 @@ func TestKilledBetweenCreateAndCommit(t *testing.T) {
 			made := app.all(t)[p.IdentityID]
 			w.server.start(t)
 			if known, ok := w.person(t, p.IdentityID); ok && known.Link != nil {
-				t.Fatalf("round %d: it was linked already: %+v", i, known.Link)
+				t.Fatalf("round %d: already linked: %+v", i, known.Link)
 			}
 			if status, user := w.auth(t, p); status != 200 || user != made || made == "" {
 				t.Fatalf("round %d: %d, user %q, the application made %q", i, status, user, made)
 			}
 		}
 		if users := app.all(t); len(users) != rounds || int(statuses[409].Load()) != rounds {
-			t.Errorf("%d users for %d people; %d times it said that they existed", len(users), rounds, statuses[409].Load())
+			t.Errorf("%d users for %d people; the application answered %d times that the user exists", len(users), rounds, statuses[409].Load())
 		}
 		t.Logf("%d kills", rounds)
 	})

@@ -23,7 +23,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// crowd is a world full of people, and what its server has acknowledged about them.
+// crowd is a world with many people, and what its server has acknowledged about them.
 type crowd struct {
 	w       *world
 	taps    *taps
@@ -33,25 +33,25 @@ type crowd struct {
 
 	mu      sync.Mutex
 	members []*member
-	users   map[string]string // identity: the user that some answer named
-	linked  map[string]bool   // the link hook was answered that the bond stands
-	acks    map[string]int    // what was acknowledged, for the record
+	users   map[string]string // identity to the user that an answer named
+	linked  map[string]bool   // identities whose link hook was answered with 2xx
+	acks    map[string]int    // counts of acknowledgements, for the log
 }
 
-// member is one of them.
+// member is one person of the crowd.
 type member struct {
 	*symbolontest.Person
-	aged    bool   // linked long ago, as far as the ledger can tell
-	deleted bool   // at Ory, by an administrator
-	buried  bool   // and the ledger was seen to know it
-	asked   bool   // an erasure was asked for, whatever came of it
-	erasure string // the one that was accepted
-	lives   bool   // in the end
+	aged    bool   // the ledger has the link as an old one
+	deleted bool   // deleted at Ory by an administrator
+	buried  bool   // the ledger was seen in state gone
+	asked   bool   // an erasure was requested, with any result
+	erasure string // ID of the accepted erasure
+	lives   bool   // exists at the end
 }
 
-// newCrowd starts a server that compares everybody every second, with a tap on what
-// Ory tells it and on what it asks of Ory. Its link hook alone is configured: every
-// user's ID has to get to Ory by a PATCH.
+// newCrowd starts a server that runs reconcile every second, with taps on its hooks and
+// on its requests to Ory. Only the link hook is configured, so every user's ID is written
+// to Ory by a PATCH.
 func newCrowd(t *testing.T, database string) *crowd {
 	t.Helper()
 	c := &crowd{users: map[string]string{}, linked: map[string]bool{}, acks: map[string]int{},
@@ -82,7 +82,7 @@ func newCrowd(t *testing.T, database string) *crowd {
 	return c
 }
 
-// taps see what goes in and out of the server, and say when something begins.
+// taps watch the server's requests and report when one begins.
 type taps struct {
 	mu     sync.Mutex
 	flying map[string]int
@@ -90,7 +90,7 @@ type taps struct {
 	seen   chan struct{}
 }
 
-// enter notes that something begins; what it returns notes the end.
+// enter notes that a request begins. The returned function notes its end.
 func (p *taps) enter(what string) (leave func()) {
 	p.add(what, 1)
 	return func() { p.add(what, -1) }
@@ -106,7 +106,7 @@ func (p *taps) add(what string, n int) {
 	}
 }
 
-// await returns when the next one begins, or after a while all the same.
+// await waits for the next request of a kind, but at most for patience.
 func (p *taps) await(what string, patience time.Duration) {
 	if what == "" {
 		return
@@ -121,7 +121,7 @@ func (p *taps) await(what string, patience time.Duration) {
 	}
 }
 
-// underWay says what has begun and not ended.
+// underWay returns the requests that have begun and not ended.
 func (p *taps) underWay() (all []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,14 +133,14 @@ func (p *taps) underWay() (all []string) {
 	return all
 }
 
-// before puts a tap before Kratos' admin API.
+// before puts a tap in front of Kratos' admin API.
 func (p *taps) before(t *testing.T, adminURL string) string {
 	target, err := url.Parse(adminURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	through := httputil.NewSingleHostReverseProxy(target)
-	through.ErrorLog = log.New(io.Discard, "", 0) // of those who were killed
+	through.ErrorLog = log.New(io.Discard, "", 0) // errors of killed processes
 	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPatch:
@@ -154,7 +154,7 @@ func (p *taps) before(t *testing.T, adminURL string) string {
 	return tap.URL
 }
 
-// hookAnswered notes a 2xx of the link hook.
+// hookAnswered records a 2xx of the link hook.
 func (c *crowd) hookAnswered(body []byte, status int, answer []byte) {
 	var said struct{ Status string }
 	var told struct {
@@ -171,8 +171,8 @@ func (c *crowd) hookAnswered(body []byte, status int, answer []byte) {
 	}
 }
 
-// begin lets people sign up, make requests, be looked at by the operator, be erased and
-// be deleted, until ctx ends.
+// begin starts sign-ups, requests, look-ups by the operator, erasures and deletions,
+// until ctx ends.
 func (c *crowd) begin(ctx context.Context, t *testing.T) {
 	var n int
 	for _, part := range []struct {
@@ -207,7 +207,7 @@ func (c *crowd) signUp(ctx context.Context, t *testing.T, n *int) {
 	*n++
 	p, err := c.w.kratos.Register(context.WithoutCancel(ctx), fmt.Sprintf("crowd%d@example.com", *n), cmdtest.Password, "Somebody")
 	if err != nil {
-		t.Errorf("a sign-up: %v", err) // whatever becomes of Symbolon
+		t.Errorf("a sign-up: %v", err) // sign-ups succeed also while Symbolon is killed
 		return
 	}
 	c.mu.Lock()
@@ -215,13 +215,13 @@ func (c *crowd) signUp(ctx context.Context, t *testing.T, n *int) {
 	c.members = append(c.members, &member{Person: p})
 }
 
-// pick chooses somebody.
+// pick returns a random member that satisfies who.
 func (c *crowd) pick(who func(*member) bool) *member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for range 20 {
 		if n := len(c.members); n > 0 {
-			if m := c.members[n-1-min(rand.IntN(n), rand.IntN(n))]; who(m) { // rather the newest
+			if m := c.members[n-1-min(rand.IntN(n), rand.IntN(n))]; who(m) { // newer members are more likely
 				return m
 			}
 		}
@@ -229,7 +229,7 @@ func (c *crowd) pick(who func(*member) bool) *member {
 	return nil
 }
 
-// ask sends a request to a server that may be dead: status 0.
+// ask sends a request to a server that may be dead, which is status 0.
 func (c *crowd) ask(ctx context.Context, method, url, send string, header ...string) (status int, user string, body []byte) {
 	r, err := http.NewRequestWithContext(context.WithoutCancel(ctx), method, url, strings.NewReader(send))
 	if err != nil {
@@ -252,7 +252,7 @@ func (c *crowd) ask(ctx context.Context, method, url, send string, header ...str
 	return resp.StatusCode, resp.Header.Get("X-User-Id"), body
 }
 
-// named notes that an answer named somebody's user, which must be the same for ever.
+// named records that an answer named a user. It must always be the same user.
 func (c *crowd) named(t *testing.T, m *member, user, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -300,8 +300,8 @@ func (c *crowd) sync(ctx context.Context, t *testing.T) {
 	c.named(t, m, string(answer.Link.User), "syncs")
 }
 
-// compare has the operator start a comparison beside the scheduled ones: only the lease
-// of one that was killed keeps it away.
+// compare starts a reconcile run as the operator does, beside the scheduled ones. Only
+// the lease of a killed run can refuse it.
 func (c *crowd) compare(ctx context.Context) {
 	status, _, _ := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/reconcile", `{"repair":true}`)
 	if status == 202 {
@@ -311,8 +311,8 @@ func (c *crowd) compare(ctx context.Context) {
 	}
 }
 
-// end has somebody erased, or deletes somebody at Ory as an administrator does. Of the
-// latter no more wait for their proof than the circuit breaker lets pass.
+// end erases a person, or deletes an identity at Ory as an administrator does. It limits
+// the deletions without a proof to what the circuit breaker accepts.
 func (c *crowd) end(ctx context.Context, t *testing.T) {
 	waiting := 0
 	c.mu.Lock()

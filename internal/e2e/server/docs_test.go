@@ -15,8 +15,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// walk is a page of docs whose commands are run as they stand there, with a real
-// Kratos, in a shell that ends at the first command that fails.
+// walk is a page of docs. Its commands run unchanged with a real Kratos, in a shell that
+// stops at the first failed command.
 type walk struct {
 	t       *testing.T
 	kratos  *symbolontest.Kratos
@@ -47,7 +47,7 @@ func newWalk(t *testing.T, page, database string) *walk {
 	return w
 }
 
-// blocks are those of one section in one language.
+// blocks returns the code blocks of one section in one language.
 func (w *walk) blocks(section, language string) (out []string) {
 	w.t.Helper()
 	_, rest, found := strings.Cut(w.text, "\n## "+section+"\n")
@@ -64,7 +64,7 @@ func (w *walk) blocks(section, language string) (out []string) {
 	return out
 }
 
-// follow runs the shell blocks of a section in one shell, and returns what each says.
+// follow runs the shell blocks of a section in one shell, and returns the output of each.
 func (w *walk) follow(section string) []string {
 	w.t.Helper()
 	const mark = "\x01"
@@ -96,7 +96,7 @@ func (w *walk) one(query string, args ...any) (s string) {
 	return s
 }
 
-// begin makes the application's table, and does what comes before every walk.
+// begin creates the application's table, and does what every walk needs first.
 func (w *walk) begin(driver string) {
 	w.t.Helper()
 	key := "bigserial primary key"
@@ -124,11 +124,11 @@ func (w *walk) identity(body map[string]any) string {
 func (w *walk) says(out, want string) {
 	w.t.Helper()
 	if !strings.Contains(out, want) {
-		w.t.Errorf("it does not say %q:\n%s", want, out)
+		w.t.Errorf("the output lacks %q:\n%s", want, out)
 	}
 }
 
-// TestAlreadyHaveUsers walks docs/already-have-users.md.
+// TestAlreadyHaveUsers runs the commands of docs/already-have-users.md.
 func TestAlreadyHaveUsers(t *testing.T) {
 	t.Parallel()
 	const page = "already-have-users.md"
@@ -175,8 +175,9 @@ func onlyIdentities(w *walk) {
 	}
 }
 
-// bothHalves: one by the identity column, two by metadata_public.id, one by another
-// column, two that name one user, one without a user, one user without an identity.
+// bothHalves creates identities and users of each kind: one matched by the identity
+// column, two by metadata_public.id, one by another column, two identities that name one
+// user, one identity without a user, and one user without an identity.
 func bothHalves(w *walk) {
 	w.exec(`insert into accounts (email) values ('a@example.org'), ('b@example.org'), ('c@example.org'), ('d@example.org'), ('e@example.org'), ('f@example.org')`)
 	plain := func(n int) map[string]any {
@@ -214,6 +215,6 @@ func bothHalves(w *walk) {
 		w.t.Errorf("%s of 7 identities have a user in the end", n)
 	}
 	if n := w.one(`select cast(count(*) as text) from accounts where id in (5, 6) and ory_identity_id is not null`); n != "0" {
-		w.t.Errorf("%s users were bound that nobody is certain of", n)
+		w.t.Errorf("%s users were linked without certain evidence", n)
 	}
 }

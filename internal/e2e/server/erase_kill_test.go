@@ -21,11 +21,11 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// killPoint is when a process dies.
+// killPoint is the moment at which a process is killed.
 type killPoint struct {
 	what  string // "ory" or "database"
-	n     int64  // of its requests to Ory, or of its messages or writes to the database
-	after bool   // what it asked for is done, and it never hears of it
+	n     int64  // the number of the request to Ory, or of the message or write to the database
+	after bool   // the request is carried out, but the process gets no answer
 }
 
 func (k killPoint) String() string {
@@ -35,23 +35,23 @@ func (k killPoint) String() string {
 	return fmt.Sprintf("before %s %d", k.what, k.n)
 }
 
-// killer stands between a process and what it talks to, counts, and kills it.
+// killer is between a process and Ory and its database. It counts, and kills the process.
 type killer struct {
-	oryURL, database string // as the process has to be told
+	oryURL, database string // the addresses for the process
 
 	mu sync.Mutex
 	*target
 }
 
-// target is one process. What it sent last may arrive when the next one is there.
+// target is one process. Its last requests may arrive when the next process runs.
 type target struct {
 	point  killPoint
 	counts map[string]int64
 	victim *child.Process
-	ready  chan struct{} // closed once victim is known
+	ready  chan struct{} // closed when victim is set
 }
 
-// aim chooses the next point and forgets what was counted.
+// aim sets the next point and resets the counts.
 func (k *killer) aim(p killPoint) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -65,8 +65,8 @@ func (k *killer) shoot(p *child.Process) {
 	close(k.ready)
 }
 
-// pass counts something that goes from the process to what; do lets it through. It
-// returns false when the process was killed.
+// pass counts a request of the process to what. do sends it on. pass returns false if the
+// process was killed.
 func (k *killer) pass(what string, do func()) bool {
 	k.mu.Lock()
 	at := k.target
@@ -90,7 +90,7 @@ func (k *killer) count(what string) int64 {
 	return k.counts[what]
 }
 
-// startKiller puts itself before Kratos' admin API and, where it is one, a Postgres.
+// startKiller puts a proxy in front of Kratos' admin API and of a Postgres database.
 func startKiller(t *testing.T, w *world) *killer {
 	k := &killer{database: w.database}
 	k.aim(killPoint{})
@@ -120,8 +120,8 @@ func startKiller(t *testing.T, w *world) *killer {
 	return k
 }
 
-// tapPostgres passes on what comes for a Postgres. A read of what the client sends is a
-// message or a few that belong together.
+// tapPostgres forwards connections to Postgres. One read of the client's bytes is one
+// message, or a few that belong together.
 func (k *killer) tapPostgres(t *testing.T, address string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -161,8 +161,8 @@ func (k *killer) tapPostgres(t *testing.T, address string) string {
 	return l.Addr().String()
 }
 
-// run erases somebody through the killer. It returns what the process printed, and how it
-// ended.
+// run erases a person through the killer. It returns the output of the process and its
+// exit error.
 func (k *killer) run(t *testing.T, w *world, p killPoint, args ...string) (string, error) {
 	t.Helper()
 	k.aim(p)
@@ -190,13 +190,13 @@ func (k *killer) run(t *testing.T, w *world, p killPoint, args ...string) (strin
 	return string(text), victim.Err()
 }
 
-// TestEraseKilled: kill -9 at every request to Ory and at every message or write to the
-// database, before and after it: the next process always carries the erasure to its
-// end, the evidence is whole, and nothing brings the person back.
+// TestEraseKilled kills an erasure with kill -9 before and after every request to Ory and
+// every message or write to the database. The next process always finishes the erasure,
+// its evidence is complete, and no later reading restores the person.
 func TestEraseKilled(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
-		w := startWorld(t, world{database: database, killed: true, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases: caches hear nothing of it
+		w := startWorld(t, world{database: database, killed: true, env: []string{"SYMBOLON_AUTH_MAX_STALE=50ms"}}) // another process erases, and the server may get no purge
 		k := startKiller(t, w)
 		before, killed := 0, 0
 		points := k.points(t, w)
@@ -206,18 +206,18 @@ func TestEraseKilled(t *testing.T) {
 				p, user := w.linkedPerson(t, fmt.Sprintf("killed%d@example.com", n))
 				if _, err := k.run(t, w, point, "erase", user, "--yes", "--why", "ticket 8812"); err != nil {
 					killed++
-				} else if point.what != last.what || point.n < last.n-3 { // how many messages there are is not always quite the same
-					t.Error("it came to its end and was not killed")
+				} else if point.what != last.what || point.n < last.n-3 { // the number of messages varies a little
+					t.Error("the erasure finished before the kill")
 				}
-				_, _ = k.run(t, w, point, "erase", "--resume") // and once more, if it comes so far
+				_, _ = k.run(t, w, point, "erase", "--resume") // killed a second time, if the point is reached again
 				if out, err := k.run(t, w, killPoint{}, "erase", "--resume"); err != nil {
 					t.Errorf("resume: %v\n%s", err, out)
 				}
 				known, _ := w.person(t, p.IdentityID)
-				if known.Erasure == nil { // it died before it had recorded the intent: nothing may be changed
+				if known.Erasure == nil { // killed before the intent was recorded, so nothing may have changed
 					before++
 					if _, status, err := w.kratos.GetIdentity(t.Context(), p.IdentityID); err != nil || status != 200 || known.Link.State != symbolon.Linked {
-						t.Errorf("not recorded, and yet: at Ory %d, %s, %v", status, known.Link.State, err)
+						t.Errorf("the intent is not recorded, but: at Ory %d, %s, %v", status, known.Link.State, err)
 					}
 					if out, err := k.run(t, w, killPoint{}, "erase", user, "--yes"); err != nil {
 						t.Errorf("erase: %v\n%s", err, out)
@@ -228,16 +228,16 @@ func TestEraseKilled(t *testing.T) {
 		}
 		t.Logf("%d points, %d kills, %d of them before the intent was recorded", len(points), killed, before)
 		if before == len(points) {
-			t.Error("none of them came in the middle")
+			t.Error("no kill came in the middle")
 		}
 	})
 }
 
-// linkedPerson signs somebody up and lets it make a first request.
+// linkedPerson signs a person up and sends a first request.
 func (w *world) linkedPerson(t *testing.T, email string) (p *symbolontest.Person, user string) {
 	t.Helper()
 	p = w.register(t, email)
-	cmdtest.Eventually(t, "the first request is let in", func() bool { // a slow machine's answers are older than max_stale
+	cmdtest.Eventually(t, "the first request is let in", func() bool { // on a slow machine answers can be older than max_stale
 		var status int
 		status, user = w.auth(t, p)
 		return status == 200
@@ -245,8 +245,8 @@ func (w *world) linkedPerson(t *testing.T, email string) (p *symbolontest.Person
 	return p, user
 }
 
-// points counts what a whole erasure asks for, and chooses: all of it in the torture,
-// ten points spread over it otherwise.
+// points counts the requests of a whole erasure and chooses points: all of them with
+// `make torture`, ten otherwise.
 func (k *killer) points(t *testing.T, w *world) (all []killPoint) {
 	_, user := w.linkedPerson(t, "counted@example.com")
 	out, err := k.run(t, w, killPoint{what: "write", n: -1}, "erase", user, "--yes")
@@ -275,7 +275,7 @@ func (k *killer) points(t *testing.T, w *world) (all []killPoint) {
 	return append(some, spread(6, all[2*requests:])...)
 }
 
-// spread chooses n of them, evenly.
+// spread returns n of the points, evenly spaced.
 func spread(n int, from []killPoint) (some []killPoint) {
 	for i := range n {
 		some = append(some, from[(2*i+1)*len(from)/(2*n)])

@@ -20,7 +20,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// openWorld opens the database of a world a second time.
+// openWorld opens a second connection to a world's database.
 func openWorld(t *testing.T, database string) (db *sql.DB, dialect string) {
 	t.Helper()
 	driver, dsn, dialect := "pgx", database, "postgres"
@@ -35,27 +35,28 @@ func openWorld(t *testing.T, database string) (db *sql.DB, dialect string) {
 	return db, dialect
 }
 
-// traceless wants no table of the database to hold a word of the person.
+// traceless checks that no table has one of these words.
 func (w *world) traceless(t *testing.T, words ...string) {
 	t.Helper()
 	db, dialect := openWorld(t, w.database)
 	if found := symbolontest.FindText(t, db, dialect, words...); len(found) > 0 {
-		t.Errorf("the database still holds something of the person:\n%s", strings.Join(found, "\n"))
+		t.Errorf("the database still has data of the person:\n%s", strings.Join(found, "\n"))
 	}
 	_ = db.Close()
 }
 
-// complete wants an erasure to be done, with the evidence of every step.
+// complete checks that an erasure is done, with the evidence of every step.
 func complete(t *testing.T, e *system.Erasure) {
 	t.Helper()
 	if e == nil || !e.Done || e.DoneAt == nil {
-		t.Errorf("it is not done: %+v", e)
+		t.Errorf("the erasure is not done: %+v", e)
 		return
 	}
 	cmdtest.WholeEvidence(t, e.Step, e.Evidence)
 }
 
-// erased wants both halves of a person to be gone, whatever still comes of it.
+// erased checks that the identity and the user are erased, and that later hooks and
+// requests change nothing.
 func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 	t.Helper()
 	if _, status, err := w.kratos.GetIdentity(t.Context(), p.IdentityID); err != nil || status != 404 {
@@ -78,11 +79,11 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 		t.Errorf("the ledger says %+v, findings %v", known.Link, known.Findings)
 	}
 	complete(t, known.Erasure)
-	w.traceless(t, p.Email, "Somebody") // the name of everybody who was registered here and does not stay
+	w.traceless(t, p.Email, "Somebody") // the name of all erased people
 }
 
-// eraseNow has the operator erase somebody, again and again until the erasure has come so
-// far: a request waits two seconds for it, and answers 202 on a slow machine.
+// eraseNow has the operator erase a person. It repeats the request until the erasure has
+// reached a state: a request waits only two seconds and is then answered with 202.
 func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) bool) (e system.Erasure) {
 	t.Helper()
 	cmdtest.Eventually(t, "the erasure is so far", func() bool {
@@ -98,8 +99,8 @@ func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) boo
 	return e
 }
 
-// TestEraseEndToEnd: a real Kratos, the server, both databases: the admin API and the
-// command line, each row policy.
+// TestEraseEndToEnd runs a real Kratos and the server on both databases, by the admin API
+// and by the command line, with each row policy.
 func TestEraseEndToEnd(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
@@ -121,7 +122,7 @@ func TestEraseEndToEnd(t *testing.T) {
 			}
 			done := w.eraseNow(t, "/admin/users/"+user+query, func(e system.Erasure) bool { return e.Done })
 			complete(t, &done)
-			if status, _ := w.auth(t, p); status != 401 && status != 403 { // at once, out of whatever cache
+			if status, _ := w.auth(t, p); status != 401 && status != 403 { // at once, in spite of caches
 				t.Errorf("the session is answered %d", status)
 			}
 			w.erased(t, p, user)
@@ -131,13 +132,13 @@ func TestEraseEndToEnd(t *testing.T) {
 			}
 			again := w.register(t, p.Email)
 			if status, fresh := w.auth(t, again); status != 200 || fresh == user {
-				t.Errorf("who signs up with the address again: %d, user %s", status, fresh)
+				t.Errorf("a new sign-up with the same address: %d, user %s", status, fresh)
 			}
 			out, err := w.server.command("erase", again.IdentityID, "--yes", "--row", "delete").CombinedOutput()
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			cmdtest.Eventually(t, "the server has heard whom another process erased", func() bool {
+			cmdtest.Eventually(t, "the server knows of the erasure by another process", func() bool {
 				status, _ := w.auth(t, again)
 				return status != 200
 			})
@@ -150,13 +151,13 @@ func TestEraseEndToEnd(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if status, user := w.auth(t, stays); status != 200 || user != staying {
-			t.Errorf("somebody else: %d %s", status, user)
+			t.Errorf("another person: %d %s", status, user)
 		}
 	})
 }
 
-// TestEraseOutlivesTheServer: Ory fails, the request is answered 202, the server is
-// killed, Ory comes back: the next server carries it on by itself.
+// TestEraseOutlivesTheServer lets Ory fail, so that the request is answered with 202. The
+// server is killed and Ory recovers. The next server finishes the erasure.
 func TestEraseOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	var down atomic.Bool
@@ -184,7 +185,7 @@ func TestEraseOutlivesTheServer(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	if status, _ := w.auth(t, p); status != 403 {
-		t.Errorf("while it waits the session is answered %d", status)
+		t.Errorf("while the erasure waits, the session is answered %d", status)
 	}
 	w.server.kill()
 	w.server.start(t)

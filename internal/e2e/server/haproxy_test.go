@@ -25,9 +25,9 @@ auth:
   policies: {web: {login_redirect: true}, strict: {aal: aal2}, fresh: {fresh: 1s}, verified: {verified: true}}
 `
 
-// TestServeBehindHAProxy: the program itself, asked by a real HAProxy with the shipped
-// configuration, one frontend for each policy: who it is, each refusal, a stopped Kratos
-// and a stopped Symbolon.
+// TestServeBehindHAProxy runs the program behind a real HAProxy with the shipped
+// configuration and one frontend for each policy. It tests the user, each refusal, a
+// stopped Kratos and a stopped Symbolon.
 func TestServeBehindHAProxy(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, world{before: func(w *world) {
@@ -47,7 +47,7 @@ func TestServeBehindHAProxy(t *testing.T) {
 	}
 	ada := w.register(t, "ada@example.com")
 	_, user := w.auth(t, ada)
-	time.Sleep(time.Second) // her session is no longer fresh
+	time.Sleep(time.Second) // the session is no longer fresh
 	told := func(policy string, header ...string) string {
 		t.Helper()
 		before := reached.Load()
@@ -93,7 +93,7 @@ func TestServeBehindHAProxy(t *testing.T) {
 	if got := told("/auth", token...); got != "200 "+user+" aal1" {
 		t.Errorf("Kratos is stopped, her session is cached: %q", got)
 	}
-	cmdtest.Eventually(t, "what is cached is too old", func() bool { return told("/auth", token...) == "503 unavailable" })
+	cmdtest.Eventually(t, "cached answers are too old", func() bool { return told("/auth", token...) == "503 unavailable" })
 	if got := told("/auth/optional", token...); got != "503 unavailable" {
 		t.Errorf("Kratos is stopped, strangers are let in: %q", got)
 	}
@@ -121,7 +121,7 @@ func startHAProxy(t *testing.T, policy, symbolon, app string) string {
 	return "http://" + address
 }
 
-// rawGet follows no redirect.
+// rawGet does not follow redirects.
 func rawGet(t *testing.T, url string, header ...string) (int, http.Header, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -16,8 +16,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// TestInitServeDoctor walks the whole way on a real Kratos: init on an application's own
-// table, serve, doctor; then with the server stopped.
+// TestInitServeDoctor runs init on an application's own table, then serve and doctor,
+// with a real Kratos. Then it stops the server.
 func TestInitServeDoctor(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn string) {
@@ -49,7 +49,7 @@ func TestInitServeDoctor(t *testing.T) {
 			"--ory-public-url", fmt.Sprintf("http://127.0.0.1:%d", public), "--ory-admin-url", fmt.Sprintf("http://127.0.0.1:%d", admin))
 		overlay := cmdtest.ReadFile(t, filepath.Join(p.dir, "symbolon-hooks.yml"))
 		if overlay != do(0, "actions", "print", "--for", "kratos.yml") {
-			t.Error("init writes other hooks than are printed")
+			t.Error("init writes other hooks than actions print prints")
 		}
 		p.start(t)
 		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: public, AdminPort: admin})

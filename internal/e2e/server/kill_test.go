@@ -12,9 +12,9 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// TestKilledBetweenReserveAndLink: kill -9 right after Ory was given a reserved ID.
-// The sign-up succeeds, the link hook is lost, and after a restart the first
-// request links the person with the ID that was reserved.
+// TestKilledBetweenReserveAndLink kills the server right after a reserve hook. The
+// sign-up succeeds and the link hook is lost. After a restart the first request links the
+// person with the reserved ID.
 func TestKilledBetweenReserveAndLink(t *testing.T) {
 	t.Parallel()
 	rounds := e2e.Torture(5, 100)
@@ -23,7 +23,7 @@ func TestKilledBetweenReserveAndLink(t *testing.T) {
 		var reserved atomic.Int32
 		tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/hooks/link" {
-				w.WriteHeader(http.StatusNotImplemented) // of a 502 Ory would ask again, maybe the next server before the first request comes
+				w.WriteHeader(http.StatusNotImplemented) // after a 502 Ory would call again, perhaps the next server before the first request
 				return
 			}
 			status, body := forward(t, server.Load().publicURL, r)
@@ -56,7 +56,7 @@ func TestKilledBetweenReserveAndLink(t *testing.T) {
 	})
 }
 
-// forward passes a hook on as it came. A server that is gone is a 502.
+// forward forwards a hook unchanged. If the server is gone, it answers 502.
 func forward(t *testing.T, to string, r *http.Request) (int, []byte) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

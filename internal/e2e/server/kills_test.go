@@ -16,20 +16,20 @@ import (
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
-// aims are the moments at which a server is killed: when the link hook, the PATCH of a
-// back-reference, a comparison of everybody or an erasure was just seen to begin, and a
-// random while later; "" is any moment at all. A comparison that was killed rests for
-// about half a minute: it comes but once in a while.
+// aims are the moments of the kills: a random time after the beginning of a link hook, a
+// PATCH of a back-reference, a reconcile run or an erasure. "" means any moment. After
+// the kill of a reconcile run the next one starts only after half a minute, so this aim
+// is rare.
 var aims = []string{"reconcile", "link", "write", "erase", "", "erase", "link", "write", "", "link", "erase", "write"}
 
-// lateness is how much later than its beginning something is killed, at most.
+// lateness is the longest time between the beginning and the kill.
 var lateness = map[string]time.Duration{"link": 15 * time.Millisecond, "write": 15 * time.Millisecond,
 	"erase": 80 * time.Millisecond, "reconcile": 2 * time.Second, "": time.Second}
 
-// TestKilledUnderLoad: people sign up, make requests, are erased and are deleted at Ory,
-// while the server compares everybody all the time, and it is killed again and again.
-// Nothing that was acknowledged is ever lost, nobody gets a second user, and the last
-// start brings everything to its end by itself.
+// TestKilledUnderLoad kills the server again and again while people sign up, send
+// requests, are erased and are deleted at Ory, and reconcile runs all the time. Nothing
+// that was acknowledged is lost, and no identity gets a second user. After the last start
+// the server finishes everything by itself.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	kills, torture := e2e.Torture(6, 100), os.Getenv("SYMBOLON_TORTURE") != ""
@@ -43,12 +43,12 @@ func TestKilledUnderLoad(t *testing.T) {
 		for n := range kills {
 			aim := aims[n%len(aims)]
 			c.taps.await(aim, 75*time.Second)
-			time.Sleep(rand.N(1 + rand.N(lateness[aim]))) // rather soon: most are short
+			time.Sleep(rand.N(1 + rand.N(lateness[aim]))) // short times are more likely
 			underWay := c.taps.underWay()
 			c.w.server.kill()
 			l := c.nothingLost(t)
 			if l.run != "" && l.run != run && !slices.Contains(underWay, "reconcile") {
-				underWay = append(underWay, "reconcile") // between two of its requests
+				underWay = append(underWay, "reconcile") // killed between two requests of a run
 			}
 			run = l.run
 			for _, what := range underWay {
@@ -67,7 +67,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		}
 		started := time.Now()
 		c.converge(t)
-		t.Logf("%d kills, of them in the middle of: %v; %s; all was well %s after the load ended", kills, hit, c.figures(), time.Since(started).Round(time.Second))
+		t.Logf("%d kills, of them in the middle of: %v; %s; all was finished %s after the load ended", kills, hit, c.figures(), time.Since(started).Round(time.Second))
 		for _, what := range aims {
 			if torture && what != "" && hit[what] == 0 {
 				t.Errorf("no kill came in the middle of: %s", what)
@@ -81,8 +81,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	})
 }
 
-// nothingLost holds what the database has against what was acknowledged before it was
-// read: hooks come, and are answered, at any time.
+// nothingLost compares the database with everything that was acknowledged before it was
+// read.
 func (c *crowd) nothingLost(t *testing.T) ledger {
 	t.Helper()
 	c.mu.Lock()
@@ -96,24 +96,24 @@ func (c *crowd) nothingLost(t *testing.T) ledger {
 	l := c.ledger(t)
 	for identity, user := range users {
 		if got := l.bonds[identity].user; got != user {
-			t.Errorf("identity %s was answered to have user %s, the ledger says %q", identity, user, got)
+			t.Errorf("an answer named user %s for identity %s, but the ledger says %q", user, identity, got)
 		}
 	}
 	for identity := range linked {
 		if l.bonds[identity].user == "" {
-			t.Errorf("the link hook of identity %s was answered that it is done, and the ledger knows nothing of it", identity)
+			t.Errorf("the link hook of identity %s was answered with 2xx, but the ledger has no link", identity)
 		}
 	}
 	for identity, erasure := range erasures {
 		if _, ok := l.erasures[erasure]; !ok {
-			t.Errorf("erasure %s of identity %s was accepted and is not on record", erasure, identity)
+			t.Errorf("erasure %s of identity %s was accepted, but is not in the database", erasure, identity)
 		}
 	}
 	return l
 }
 
-// converge waits until the server has ended by itself all that was begun, the comparison
-// that was killed last included: it goes on within a minute.
+// converge waits until the server has finished all started work, also the reconcile run
+// that was killed last, which resumes within a minute.
 func (c *crowd) converge(t *testing.T) {
 	t.Helper()
 	var left []string
@@ -123,7 +123,7 @@ func (c *crowd) converge(t *testing.T) {
 			return
 		}
 		if t.Failed() || time.Now().After(until) {
-			t.Fatalf("%d are not as they should be: %.2000q", len(left), left)
+			t.Fatalf("%d are not finished: %.2000q", len(left), left)
 		}
 	}
 }
@@ -142,7 +142,8 @@ func (c *crowd) unfinished(l ledger) (left []string) {
 	return left
 }
 
-// checkOry wants exactly the living at Ory, with their own user's ID or none.
+// checkOry checks that Ory has exactly the remaining identities, with their own user's ID
+// or none.
 func (c *crowd) checkOry(t *testing.T) {
 	t.Helper()
 	l := c.ledger(t)
@@ -161,31 +162,32 @@ func (c *crowd) checkOry(t *testing.T) {
 		if id := identity.MetadataPublic.ID; id == l.bonds[m.IdentityID].user {
 			c.written++
 		} else if id != "" {
-			t.Errorf("identity %s holds %s at Ory, its user is %s", m.IdentityID, id, l.bonds[m.IdentityID].user)
+			t.Errorf("identity %s has %s at Ory, its user is %s", m.IdentityID, id, l.bonds[m.IdentityID].user)
 		}
 	}
-	t.Logf("%d of the living have their user's ID at Ory", c.written)
+	t.Logf("%d of the remaining identities have their user's ID at Ory", c.written)
 }
 
-// checkUsers wants one row for each who lives, and no row that nobody ever had.
+// checkUsers checks that each remaining person has one row, and that there are no other
+// rows.
 func (c *crowd) checkUsers(t *testing.T) {
 	t.Helper()
 	l := c.ledger(t)
 	owners := map[string]string{}
 	for identity, b := range l.bonds {
 		if other := owners[b.user]; other != "" {
-			t.Errorf("user %s is that of identities %s and %s", b.user, identity, other)
+			t.Errorf("user %s has the identities %s and %s", b.user, identity, other)
 		}
 		owners[b.user] = identity
 	}
 	for user, identity := range l.rows {
 		if owners[user] == "" || identity != "" && owners[user] != identity {
-			t.Errorf("the row of user %s holds identity %q, the ledger has %q for it", user, identity, owners[user])
+			t.Errorf("the row of user %s has identity %q, but the ledger has %q", user, identity, owners[user])
 		}
 	}
 	for _, m := range c.members {
 		if user := l.bonds[m.IdentityID].user; m.lives && l.rows[user] != m.IdentityID {
-			t.Errorf("identity %s has user %s, whose row says %q", m.IdentityID, user, l.rows[user])
+			t.Errorf("identity %s has user %s, whose row has %q", m.IdentityID, user, l.rows[user])
 		}
 	}
 	if len(l.bonds) != len(c.members) {
@@ -193,13 +195,14 @@ func (c *crowd) checkUsers(t *testing.T) {
 	}
 }
 
-// checkRequests lets in who lives, as the user that he always was, and nobody else.
+// checkRequests checks that remaining people are let in as the same user as before, and
+// nobody else is.
 func (c *crowd) checkRequests(t *testing.T) {
 	t.Helper()
 	l := c.ledger(t)
 	for _, m := range c.members {
 		status, user := c.w.auth(t, m.Person)
-		for try := 0; m.lives && status == 503 && try < 50; try++ { // a slow machine's answers are older than max_stale
+		for try := 0; m.lives && status == 503 && try < 50; try++ { // on a slow machine answers can be older than max_stale
 			time.Sleep(20 * time.Millisecond)
 			status, user = c.w.auth(t, m.Person)
 		}
@@ -209,7 +212,8 @@ func (c *crowd) checkRequests(t *testing.T) {
 	}
 }
 
-// checkErasures wants the whole evidence of each, and not a word of the person.
+// checkErasures checks each erasure's evidence, and that the database has no data of the
+// person.
 func (c *crowd) checkErasures(t *testing.T) {
 	t.Helper()
 	var words []string
@@ -221,7 +225,7 @@ func (c *crowd) checkErasures(t *testing.T) {
 		known, _ := c.w.person(t, m.IdentityID)
 		complete(t, known.Erasure)
 		if known.Erasure != nil && m.erasure != "" && known.Erasure.ID != m.erasure {
-			t.Errorf("identity %s: erasure %s was accepted, %s is on record", m.IdentityID, m.erasure, known.Erasure.ID)
+			t.Errorf("identity %s: erasure %s was accepted, but the database has %s", m.IdentityID, m.erasure, known.Erasure.ID)
 		}
 	}
 	if len(words) > 0 {
@@ -229,7 +233,7 @@ func (c *crowd) checkErasures(t *testing.T) {
 	}
 }
 
-// checkReconcile wants the next comparison to find nothing at all.
+// checkReconcile checks that the next reconcile run finds nothing.
 func (c *crowd) checkReconcile(t *testing.T) {
 	t.Helper()
 	living := 0

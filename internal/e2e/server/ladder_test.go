@@ -7,15 +7,15 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// TestNoHooksNoAdmin is the first step of the ladder: Ory's public URL and nothing
-// else. The first request links.
+// TestNoHooksNoAdmin has only Ory's public URL, which is the first step of the ladder.
+// The first request links.
 func TestNoHooksNoAdmin(t *testing.T) {
 	t.Parallel()
 	onOne(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}, noAdmin: true})
 		ada := w.register(t, "ada@example.com")
 		if p, known := w.person(t, ada.IdentityID); known {
-			t.Errorf("nobody told us: %+v", p)
+			t.Errorf("known before the first request: %+v", p)
 		}
 		status, user := w.auth(t, ada)
 		if status != 200 || user == "" {
@@ -31,8 +31,8 @@ func TestNoHooksNoAdmin(t *testing.T) {
 	})
 }
 
-// TestStoppedServer: Symbolon stopped, logins succeed; without reserve sign-ups too,
-// and the ID reaches Ory a moment after the first request.
+// TestStoppedServer stops Symbolon. Sign-ins succeed. Sign-ups succeed if there is no
+// reserve hook, and the ID is written to Ory after the first request.
 func TestStoppedServer(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, world{actions: []string{"--without-reserve"}})

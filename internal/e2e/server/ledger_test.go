@@ -8,16 +8,16 @@ import (
 // bonded is an entry of the ledger.
 type bonded struct{ user, state, erasure string }
 
-// ledger is what the database holds.
+// ledger is the content of the database.
 type ledger struct {
 	bonds    map[string]bonded // by identity
-	erasures map[string]bool   // by ID: it is done
-	rows     map[string]string // user: its row's identity
-	run      string            // the comparison that has not ended, and when it was last written down
+	erasures map[string]bool   // erasure ID to whether it is done
+	rows     map[string]string // user to the identity in its row
+	run      string            // the unfinished run, and the time of its last record
 }
 
-// ledger reads the database, which nobody else need have open: after a kill this is
-// the first to come.
+// ledger reads the database. No other process has to run. After a kill it is the first
+// process to open the database.
 func (c *crowd) ledger(t *testing.T) ledger {
 	t.Helper()
 	db, dialect := openWorld(t, c.w.database)
@@ -53,8 +53,8 @@ func (c *crowd) ledger(t *testing.T) ledger {
 	return l
 }
 
-// age makes every bond an hour older: whoever was linked in the last minute is not
-// missed by a comparison, and the test does not wait for it.
+// age makes every link an hour older. A run ignores links of the last minute, and the
+// test does not wait for this minute.
 func (c *crowd) age(t *testing.T) {
 	t.Helper()
 	db, dialect := openWorld(t, c.w.database)

@@ -15,12 +15,12 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestNetworksLimits: up to 5,000 people a minute sign up at an Ory Network that answers
-// 80 GETs of an identity and 175 writes a minute, to the server as it is: hooks, queue,
-// back-references, schedule. Everybody has a user at once and is let in, Ory never has
-// to say 429, and what could not be done yet is kept, also over a kill -9. At full size
-// no sign-up waits two seconds for its hook either, and what was kept is followed once
-// the back-references had their minute: that takes its time.
+// TestNetworksLimits has up to 5,000 sign-ups a minute at an Ory Network that answers 80
+// GETs of an identity and 175 writes a minute. Symbolon runs with hooks, queue,
+// back-references and schedule. Each person has a user and is let in at once. Ory never
+// answers 429. Unfinished work stays queued, also after a kill -9. At full size no
+// sign-up waits two seconds for its hook. The queue is worked off after the minute of the
+// back-references.
 func TestNetworksLimits(t *testing.T) {
 	t.Parallel()
 	people, minute, atOnce, torture := 300, 4*time.Second, 4, os.Getenv("SYMBOLON_TORTURE") != ""
@@ -39,10 +39,10 @@ func TestNetworksLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range fired.Registration {
-			fired.Registration[n].Ignore = false // so that a hook that keeps people waiting is seen
+			fired.Registration[n].Ignore = false // so that the test notices a slow hook
 		}
 		limits := fakeory.ProductionLimits()
-		delete(limits, fakeory.PublicLow) // the people's own
+		delete(limits, fakeory.PublicLow) // sign-ups are not limited
 		delete(limits, fakeory.PublicHigh)
 		ory := fakeory.Start(t, fakeory.Config{Network: true, Hooks: fired, Limits: limits, RetryUnit: 10 * time.Second}) // three tries: a machine that has no two seconds for a hook may have them then
 		p.set("SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+ory.AdminURL)
@@ -58,33 +58,33 @@ func TestNetworksLimits(t *testing.T) {
 		users, kept := w.count(t, "symbolon_users where ory_identity_id is not null and email is not null"), w.hints(t, "true")
 		done, queued := p.metric(t, `symbolon_hooks_total{hook="link",outcome="done"}`), p.metric(t, `symbolon_hooks_total{hook="link",outcome="queued"}`)
 		if users != people || done+queued != people || queued == 0 || kept < queued {
-			t.Errorf("%d people: %d users; %d hooks done, %d queued, %d hints kept", people, users, done, queued, kept)
+			t.Errorf("%d people: %d users; %d hooks done, %d queued, %d hints queued", people, users, done, queued, kept)
 		}
 		p.kill()
 		if n := w.hints(t, "true"); n < kept {
-			t.Errorf("of %d hints %d are kept over a kill", kept, n)
+			t.Errorf("of %d hints %d are still queued after a kill", kept, n)
 		}
 		p.start(t)
 		if torture {
 			before, began := w.hints(t, "state = 'completed'"), time.Now()
 			for w.hints(t, "state = 'completed'") < before+3 {
 				if time.Sleep(time.Second); time.Since(began) > 8*time.Minute {
-					t.Fatal("no hint is followed")
+					t.Fatal("no hint was followed")
 				}
 			}
 			t.Logf("three hints were followed %s after the restart", time.Since(began).Round(time.Second))
 		}
 		for _, r := range ory.Requests() {
 			if r.Status == http.StatusTooManyRequests {
-				t.Fatalf("Ory had to say 429 to %s %s", r.Method, r.Path)
+				t.Fatalf("Ory answered 429 to %s %s", r.Method, r.Path)
 			}
 		}
 		t.Logf("%d sign-ups in %s, the slowest %s; %d hooks done, %d queued", people, took.Round(time.Millisecond), slowest.Round(time.Millisecond), done, queued)
 	})
 }
 
-// signUpAll has everybody sign up within a time; some make a request at once. A machine
-// that cannot keep up is not asked for more than so many at once.
+// signUpAll signs people up within a time. Some of them send a request at once. atOnce
+// limits the concurrent sign-ups on a slow machine.
 func signUpAll(t *testing.T, ory *fakeory.Ory, p *process, people int, within time.Duration, atOnce int) (slowest time.Duration) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -118,7 +118,7 @@ func signUpAll(t *testing.T, ory *fakeory.Ory, p *process, people int, within ti
 func letIn(t *testing.T, p *process, person *symbolontest.Person) {
 	status, header, body := p.get(t, p.publicURL+"/auth", "X-Session-Token", person.Token)
 	if status != http.StatusOK || header.Get("X-User-Id") == "" {
-		t.Errorf("who signed up a moment ago is answered %d %s", status, body)
+		t.Errorf("a person who has just signed up is answered %d %s", status, body)
 	}
 }
 
@@ -142,7 +142,7 @@ func (w *world) count(t *testing.T, what string) (n int) {
 	return n
 }
 
-// metric is one value of /metrics; 0 where it has none.
+// metric returns one value of /metrics. A missing metric is 0.
 func (p *process) metric(t *testing.T, name string) (n int) {
 	t.Helper()
 	_, _, body := p.get(t, p.operatorURL+"/metrics")

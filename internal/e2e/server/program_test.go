@@ -11,19 +11,19 @@ import (
 
 var programs struct {
 	sync.Mutex
-	built map[bool]string // by whether it has the race detector
+	built map[bool]string // by watched: whether it has the race detector
 }
 
-// sqliteUnwatched leaves the race detector out of SQLite's own code, as make test does.
+// sqliteUnwatched excludes SQLite's own code from the race detector, as make test does.
 const sqliteUnwatched = "-gcflags=modernc.org/sqlite/lib=-race=false"
 
 // program builds the program once and returns its path. It is the test binary of
-// cmd/symbolon, which becomes the program where cmdtest.BeTheProgram is set, and can kill
+// cmd/symbolon. It runs as the program if cmdtest.BeTheProgram is set, and can kill
 // itself in the middle of a write (cmdtest.DieAtWrite).
 //
-// With watched it has the race detector if these tests have it. Tests that kill the program
-// want it plain: the detector reports nothing of a process that was killed, and makes each
-// of many starts slow. SYMBOLON_RACE=all gives them the detector all the same.
+// If watched is set, it has the race detector if these tests have it. Tests that kill the
+// program do not set it, because the detector reports nothing for a killed process and
+// makes every start slow. SYMBOLON_RACE=all always adds the detector.
 func program(t *testing.T, watched bool) string {
 	t.Helper()
 	race := raceDetector && (watched || os.Getenv("SYMBOLON_RACE") == "all")
@@ -32,7 +32,7 @@ func program(t *testing.T, watched bool) string {
 	if path := programs.built[race]; path != "" {
 		return path
 	}
-	path, err := os.Executable() // go test removes what is beside it
+	path, err := os.Executable() // go test removes the files beside the test binary
 	if err != nil {
 		t.Fatal(err)
 	}

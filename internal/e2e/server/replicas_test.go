@@ -21,16 +21,16 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// delivery is one of the many ways in which one identity is brought to the servers.
+// delivery is one request or hook that brings an identity to a server.
 type delivery struct {
 	person *symbolontest.Person
 	server *process
 	way    string
 }
 
-// deliver returns the user that the answer names; empty: it names none. "Don't know" is
-// an honest answer of a database that is busy, and is asked again, for two minutes:
-// two processes that write one SQLite file as fast as they can keep each other waiting.
+// deliver returns the user that the answer names, or an empty ID. A busy database may
+// answer "don't know", because two processes that write one SQLite file block each other.
+// deliver then asks again for up to two minutes.
 func (d delivery) deliver(t *testing.T, keys hooks.Keys) (user string, again int) {
 	for until := time.Now().Add(2 * time.Minute); ; again++ {
 		status, user, body := d.once(t, keys)
@@ -67,9 +67,9 @@ func (d delivery) once(t *testing.T, keys hooks.Keys) (status int, user string, 
 	return status, user, body
 }
 
-// TestTwoReplicas: two servers on one database, 64 workers, sixteen deliveries of every
-// identity in any order, at once and again. Everybody gets one user, and no answer ever
-// says another than the one before it.
+// TestTwoReplicas runs two servers on one database. 64 workers send sixteen deliveries of
+// every identity in any order, at once and again. Each identity gets one user, and all
+// answers name this user.
 func TestTwoReplicas(t *testing.T) {
 	t.Parallel()
 	people := e2e.Torture(60, 1000)
@@ -116,7 +116,7 @@ func TestTwoReplicas(t *testing.T) {
 		wg.Wait()
 
 		if !porcupine.CheckOperations(oneUserEach, history) {
-			t.Error("the answers are those of no order in which each identity has one user from its first delivery on")
+			t.Error("there is no order of the answers in which each identity has one user from its first delivery on")
 		}
 		users := map[string]string{}
 		for _, op := range history {
@@ -125,7 +125,7 @@ func TestTwoReplicas(t *testing.T) {
 				continue
 			}
 			if before, ok := users[user]; ok && before != identity {
-				t.Errorf("user %s is that of identities %s and %s", user, before, identity)
+				t.Errorf("user %s has the identities %s and %s", user, before, identity)
 			}
 			users[user] = identity
 		}
@@ -136,8 +136,8 @@ func TestTwoReplicas(t *testing.T) {
 	})
 }
 
-// oneUserEach is an identity that has no user until some delivery gives it one, which it
-// has for ever.
+// oneUserEach is a model of an identity. It has no user until a delivery gives it one,
+// which then never changes.
 var oneUserEach = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		by := map[any][]porcupine.Operation{}
@@ -154,7 +154,7 @@ var oneUserEach = porcupine.Model{
 	Step: func(state, _, output any) (bool, any) {
 		has, says := state.(string), output.(string)
 		switch {
-		case says == "": // a hook's answer names nobody
+		case says == "": // a hook's answer names no user
 			return true, state
 		case has == "":
 			return true, says
@@ -168,9 +168,8 @@ type summary struct {
 	Summary system.RunSummary `json:"summary"`
 }
 
-// TestServerDownDuringAnImport: the server is down while people are imported and while
-// others sign up, so that every hook is lost. Two passes later all are linked, and a
-// third finds nothing.
+// TestServerDownDuringAnImport stops the server during an import and sign-ups, so that
+// every hook is lost. Two passes link all identities, and a third finds nothing.
 func TestServerDownDuringAnImport(t *testing.T) {
 	t.Parallel()
 	imported, signedUp := e2e.Torture(150, 9_900), e2e.Torture(10, 100)

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 )
 
-// TestSchedule: no hook tells of anybody, and the server finds them by itself; also
-// after a restart, and what an administrator changed at Ory.
+// TestSchedule runs without hooks. The server finds new identities by its schedule, also
+// after a restart, and changes by an administrator at Ory.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	onOne(t, func(t *testing.T, database string) {

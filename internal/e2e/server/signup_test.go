@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// TestSignUp is the whole journey with everything on: the ID is born with the
-// identity, and the user is there before the first request.
+// TestSignUp runs with all features. The first whoami has the user's ID, and the user
+// exists before the first request.
 func TestSignUp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
@@ -21,7 +21,7 @@ func TestSignUp(t *testing.T) {
 		if reserved == "" {
 			t.Fatal("the first whoami has no user ID")
 		}
-		p := w.linked(t, ada.IdentityID) // no request was made yet
+		p := w.linked(t, ada.IdentityID) // before the first request
 		if string(p.User.ID) != reserved || p.Link.Source != "link" || string(p.User.Identity) != ada.IdentityID || p.Identity.Ory != system.Exists {
 			t.Errorf("%+v %+v %+v; reserved %s", p.Identity, p.User, p.Link, reserved)
 		}
@@ -33,12 +33,12 @@ func TestSignUp(t *testing.T) {
 			t.Errorf("SIGTERM: %v", err)
 		}
 		if log := w.server.log(); !strings.Contains(log, `"msg":"stopped"`) || strings.Contains(log, "cAnArY") || strings.Contains(log, ada.Token) || strings.Contains(log, "ada@example.com") {
-			t.Errorf("the log shows what it must not, or no end:\n%s", log)
+			t.Errorf("the log has a secret, or lacks the end of the server:\n%s", log)
 		}
 	})
 }
 
-// showEverything asks `symbolon show` for both IDs while the server runs.
+// showEverything runs `symbolon show` for both IDs while the server runs.
 func showEverything(t *testing.T, w *world, identity, user string) {
 	t.Helper()
 	for _, id := range []string{identity, user} {
@@ -48,7 +48,7 @@ func showEverything(t *testing.T, w *world, identity, user string) {
 		}
 		for _, want := range []string{identity, user, "linked", "active at Ory", "its row names this identity", "user.linked"} {
 			if !strings.Contains(string(out), want) {
-				t.Errorf("show does not say %q:\n%s", want, out)
+				t.Errorf("the output of show lacks %q:\n%s", want, out)
 			}
 		}
 		out, err = w.server.command("show", id, "--json").Output()
@@ -59,8 +59,8 @@ func showEverything(t *testing.T, w *world, identity, user string) {
 	}
 }
 
-// TestServeWithoutAFile: a secret and Ory's addresses are enough, and SQLite is in
-// the working directory. Ory need not be up.
+// TestServeWithoutAFile needs only a secret and Ory's addresses. SQLite is in the working
+// directory. Ory need not run.
 func TestServeWithoutAFile(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
@@ -71,7 +71,7 @@ func TestServeWithoutAFile(t *testing.T) {
 		t.Errorf("the database: %v %v", info, err)
 	}
 	if status, _, body := p.get(t, p.publicURL+"/auth", "X-Session-Token", "ory_st_"+strings.Repeat("a", 32)); status != 503 {
-		t.Errorf("Ory is down, so nothing is known: %d %s", status, body)
+		t.Errorf("Ory is down, want 503: %d %s", status, body)
 	}
 	if status, _, body := p.get(t, p.publicURL+"/auth"); status != 401 {
 		t.Errorf("no credential: %d %s", status, body)
@@ -79,7 +79,7 @@ func TestServeWithoutAFile(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Errorf("SIGTERM: %v\n%s", err, p.log())
 	}
-	p.start(t) // again, on the same file
+	p.start(t) // again, with the same SQLite file
 	if err := p.stop(); err != nil {
 		t.Errorf("SIGTERM: %v\n%s", err, p.log())
 	}

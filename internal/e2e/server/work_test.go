@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestFourStartAtOnce: four programs migrate one empty database at once, ours and
-// River's tables; then two servers start on it together and both are ready.
+// TestFourStartAtOnce runs four programs that migrate one empty database at once, with
+// our tables and River's. Then two servers start on it together, and both become ready.
 func TestFourStartAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {

@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
-// TestKilledServersWorkGoesOn: kill -9 while a hint that was answered 200 is being
-// followed. The next server follows it, within about a minute.
+// TestKilledServersWorkGoesOn kills the server while it follows a hint that it had
+// answered with 200. The next server follows the hint within about a minute.
 func TestKilledServersWorkGoesOn(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
@@ -29,21 +29,21 @@ func TestKilledServersWorkGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mend := ory.Break(fakeory.Latency{Route: "GET /admin/identities/*", Wait: time.Minute})
+		repair := ory.Break(fakeory.Latency{Route: "GET /admin/identities/*", Wait: time.Minute})
 		key := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)}).Link[0]
 		status, _, body := servers[0].send(t, "POST", servers[0].publicURL+"/hooks/link", `{"identity_id":"`+id+`"}`, hooks.KeyHeader, key)
 		if status != 200 {
 			t.Fatalf("%d %s", status, body)
 		}
-		time.Sleep(3 * time.Second) // the job runs by now
+		time.Sleep(3 * time.Second) // the job runs now
 		servers[0].kill()
-		mend()
+		repair()
 		start := time.Now()
 		servers[1].start(t)
 		w := &world{server: servers[1]}
 		for time.Since(start) < 90*time.Second {
 			if p, ok := w.person(t, id); ok && p.Link != nil && p.Link.State == "linked" {
-				t.Logf("%s: followed %s after the kill", database[:8], time.Since(start).Round(time.Second))
+				t.Logf("%s: hint followed %s after the kill", database[:8], time.Since(start).Round(time.Second))
 				return
 			}
 			time.Sleep(250 * time.Millisecond)

@@ -24,17 +24,16 @@ import (
 
 func TestMain(m *testing.M) { e2e.Main(m) }
 
-// This file is the harness of these tests: a real Kratos, the program as a process,
-// SQLite or a real Postgres.
+// These tests run a real Kratos, the program as a process, and SQLite or a real Postgres.
 //
-//	onBoth(t, func(t *testing.T, database string) {
-//		w := startWorld(t, world{database: database})
-//		ada := w.register(t, "ada@example.com")
-//		w.server.kill()
-//		…
-//	})
+// 	onBoth(t, func(t *testing.T, database string) {
+// 		w := startWorld(t, world{database: database})
+// 		ada := w.register(t, "ada@example.com")
+// 		w.server.kill()
+// 		// requests and checks
+// 	})
 
-// onBoth runs a test on SQLite and on Postgres at once, each in an empty database.
+// onBoth runs a test on SQLite and on Postgres, each with an empty database.
 func onBoth(t *testing.T, f func(t *testing.T, database string)) { on(t, e2e.Both, f) }
 
 // onOne runs a test on one of them.
@@ -49,23 +48,23 @@ func on(t *testing.T, dialects []sqlstore.Dialect, f func(t *testing.T, database
 	}
 }
 
-// world is what an end-to-end test runs in. The zero value is Kratos with all of
-// Symbolon's hooks, Symbolon with the admin URL, SQLite.
+// world is the environment of a test. The zero value is Kratos with all of Symbolon's
+// hooks, Symbolon with the admin URL, and SQLite.
 type world struct {
-	database string                    // SYMBOLON_DATABASE; empty: a SQLite file of its own
-	noAdmin  bool                      // Symbolon is given no admin URL
-	actions  []string                  // more arguments of `actions print`; {"none"}: no hooks at all
+	database string                    // SYMBOLON_DATABASE; empty: a new SQLite file
+	noAdmin  bool                      // Symbolon has no admin URL
+	actions  []string                  // more arguments of `actions print`; {"none"}: no hooks
 	env      []string                  // more of Symbolon's environment, NAME=value
-	config   symbolontest.KratosConfig // Overlay is filled in
-	before   func(*world)              // called before anything starts: to make a users table
-	killed   bool                      // the server is killed: it has no race detector, see program
+	config   symbolontest.KratosConfig // startWorld sets Overlay
+	before   func(*world)              // called before anything starts, for example to create a users table
+	killed   bool                      // the test kills the server, so it has no race detector, see program
 
 	kratos *symbolontest.Kratos
 	server *process
 }
 
-// startWorld starts Kratos and the server, in this order: the server's address is
-// chosen before, since Kratos is told it.
+// startWorld starts Kratos and then the server. The server's address is chosen first,
+// because Kratos needs it.
 func startWorld(t *testing.T, w world) *world {
 	t.Helper()
 	w.server = newProcess(t)
@@ -96,7 +95,7 @@ func startWorld(t *testing.T, w world) *world {
 	return &w
 }
 
-// register signs somebody up.
+// register signs a person up.
 func (w *world) register(t *testing.T, email string) *symbolontest.Person {
 	t.Helper()
 	p, err := w.kratos.Register(t.Context(), email, cmdtest.Password, "Somebody")
@@ -106,15 +105,14 @@ func (w *world) register(t *testing.T, email string) *symbolontest.Person {
 	return p
 }
 
-// auth makes a request with the person's session, and returns the status and the
-// user.
+// auth sends a request with the person's session, and returns the status and the user.
 func (w *world) auth(t *testing.T, p *symbolontest.Person) (status int, user string) {
 	t.Helper()
 	status, header, _ := w.server.get(t, w.server.publicURL+"/auth", "X-Session-Token", p.Token)
 	return status, header.Get("X-User-Id")
 }
 
-// backReference is metadata_public.id in whoami.
+// backReference returns metadata_public.id from whoami.
 func (w *world) backReference(t *testing.T, p *symbolontest.Person) string {
 	t.Helper()
 	body, status, err := w.kratos.Whoami(t.Context(), p.Token)
@@ -132,7 +130,8 @@ func (w *world) backReference(t *testing.T, p *symbolontest.Person) string {
 	return session.Identity.MetadataPublic.ID
 }
 
-// person is the operator's view of an identity; ok is false while nothing is known.
+// person returns the operator's view of an identity. ok is false if Symbolon does not
+// know it.
 func (w *world) person(t *testing.T, identity string) (p system.Person, ok bool) {
 	t.Helper()
 	status, _, body := w.server.get(t, w.server.operatorURL+"/admin/identities/"+identity)
@@ -145,8 +144,7 @@ func (w *world) person(t *testing.T, identity string) (p system.Person, ok bool)
 	return p, true
 }
 
-// linked waits until the identity has a user: hooks that Ory does not wait for
-// come a moment later.
+// linked waits until the identity has a user, because Ory does not wait for some hooks.
 func (w *world) linked(t *testing.T, identity string) system.Person {
 	t.Helper()
 	var last system.Person
@@ -158,14 +156,14 @@ func (w *world) linked(t *testing.T, identity string) system.Person {
 	return last
 }
 
-// process is `symbolon serve` as a process of its own.
+// process is `symbolon serve` as a process.
 type process struct {
 	publicURL, operatorURL string
 
 	program string
-	dir     string // working directory; the log is in it
+	dir     string // working directory, which also has the log
 	env     []string
-	child   atomic.Pointer[child.Process] // tests kill it from wherever they are
+	child   atomic.Pointer[child.Process] // several goroutines kill it
 }
 
 // newProcess chooses addresses and a secret. It starts nothing.
@@ -175,7 +173,7 @@ func newProcess(t *testing.T) *process {
 	p := &process{program: program(t, true), dir: t.TempDir(), publicURL: "http://" + public, operatorURL: "http://" + operator}
 	p.set(cmdtest.BeTheProgram+"=1", "SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_LOG_LEVEL=debug",
 		"SYMBOLON_SERVE_PUBLIC="+public, "SYMBOLON_SERVE_ADMIN="+operator, "SYMBOLON_SERVE_URL="+p.publicURL,
-		"SYMBOLON_RECONCILE_EVERY=0s") // whoever tests the schedule says so; others would be linked by it now and then
+		"SYMBOLON_RECONCILE_EVERY=0s") // off, because it would link people during other tests
 	t.Cleanup(func() {
 		p.kill()
 		if log := p.log(); t.Failed() {
@@ -187,10 +185,10 @@ func newProcess(t *testing.T) *process {
 	return p
 }
 
-// set adds to the environment; what comes later counts.
+// set adds to the environment. A later value overrides an earlier one.
 func (p *process) set(pairs ...string) { p.env = append(p.env, pairs...) }
 
-// command is the program with other arguments and the same environment.
+// command returns the program with other arguments and the same environment.
 func (p *process) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.program, args...)
 	cmd.Dir = p.dir
@@ -198,8 +196,9 @@ func (p *process) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the server, again after stop or kill, and returns when it is ready. Who
-// sees a connection to the last one break may be faster than its end: it is waited for.
+// start starts the server, also after stop or kill, and returns when it is ready. It
+// waits for the end of the last process first, because a caller may notice a broken
+// connection before that.
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	if last := p.child.Load(); last != nil {
@@ -219,7 +218,7 @@ func (p *process) start(t *testing.T) {
 	p.child.Store(running)
 	cmdtest.Eventually(t, "the server is ready", func() bool {
 		if !running.Running() {
-			t.Fatalf("the server ended: %v; it logged:\n%s", running.Err(), p.log())
+			t.Fatalf("the server exited: %v; it logged:\n%s", running.Err(), p.log())
 		}
 		resp, err := http.Get(p.publicURL + "/readyz")
 		if err != nil {
@@ -230,7 +229,7 @@ func (p *process) start(t *testing.T) {
 	})
 }
 
-// kill is kill -9.
+// kill kills the server with kill -9.
 func (p *process) kill() {
 	if running := p.child.Load(); running != nil {
 		running.Kill()
@@ -238,7 +237,7 @@ func (p *process) kill() {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// stop is SIGTERM; it returns how the server ended.
+// stop sends SIGTERM and returns the exit error.
 func (p *process) stop() error {
 	running := p.child.Load()
 	running.Stop(syscall.SIGTERM, time.Minute)
@@ -259,7 +258,7 @@ func (p *process) get(t *testing.T, url string, header ...string) (int, http.Hea
 	return p.send(t, "GET", url, "", header...)
 }
 
-// send sends a request, with a JSON body where there is one.
+// send sends a request. If body is not empty, it is sent as JSON.
 func (p *process) send(t *testing.T, method, url, body string, header ...string) (int, http.Header, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -16,15 +16,16 @@ import (
 	"golang.org/x/net/html"
 )
 
-// browser is as much of one as pages without scripts need: cookies, redirects, links and forms.
+// browser has the features that pages without scripts need: cookies, redirects, links and
+// forms.
 type browser struct {
 	client *http.Client
-	stop   string // redirects to this path are not followed
+	stop   string // a redirect to this path is not followed
 }
 
 func newBrowser() *browser {
 	b := &browser{}
-	jar, _ := cookiejar.New(nil) // without options it cannot fail
+	jar, _ := cookiejar.New(nil) // without options it does not fail
 	b.client = &http.Client{Jar: jar, Timeout: 2 * time.Minute, Transport: http.DefaultTransport,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			switch {
@@ -38,16 +39,17 @@ func newBrowser() *browser {
 	return b
 }
 
-// page is what the browser shows.
+// page is the current page of the browser.
 type page struct {
 	url    *url.URL
 	status int
-	next   string // where a redirect that was not followed leads
+	next   string // target of a redirect that was not followed
 	text   []byte // the source
 	root   *html.Node
 }
 
-// get opens a page. A page that says "not now" is loaded again, for a minute and a half at most.
+// get opens a page. If the page asks to try again, get reloads it for up to a minute and
+// a half.
 func (b *browser) get(ctx context.Context, address string) (p *page, err error) {
 	end := time.Now().Add(90 * time.Second)
 	err = until(ctx, 500*time.Millisecond, func() (shown bool, err error) {
@@ -90,7 +92,7 @@ func (b *browser) send(ctx context.Context, method, address string, form url.Val
 	return p, nil
 }
 
-// submit fills in the form that has all these fields and sends it by its first button.
+// submit fills in the form that has all these fields, and presses its first button.
 func (b *browser) submit(ctx context.Context, p *page, action string, fields url.Values) (*page, error) {
 	for n := range p.root.Descendants() {
 		if n.Data != "form" || !strings.HasPrefix(attribute(n, "action"), action) {
@@ -107,7 +109,7 @@ func (b *browser) submit(ctx context.Context, p *page, action string, fields url
 	return nil, fmt.Errorf("the page %s has no form to %q with %d fields to fill in:\n%s", p.url.Path, action, len(fields), p.words())
 }
 
-// fillIn returns everything that a form sends; not ok: it lacks one of the fields.
+// fillIn returns all values of a form. ok is false if the form lacks one of the fields.
 func fillIn(form *html.Node, fields url.Values) (values url.Values, ok bool) {
 	values, left, pressed := url.Values{}, len(fields), false
 	for n := range form.Descendants() {
@@ -128,7 +130,7 @@ func fillIn(form *html.Node, fields url.Values) (values url.Values, ok bool) {
 	return values, left == 0
 }
 
-// words is the text that the page shows, without its markup.
+// words returns the text of the page without markup.
 func (p *page) words() string {
 	var b strings.Builder
 	for n := range p.root.Descendants() {
@@ -139,7 +141,7 @@ func (p *page) words() string {
 	return b.String()
 }
 
-// shows reports whether a text stands on the page.
+// shows reports whether the page contains a text.
 func (p *page) shows(text string) bool { return strings.Contains(p.words(), text) }
 
 func attribute(n *html.Node, name string) string {

@@ -12,14 +12,14 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// ways are how the ledger says that a user was linked. Several are right at once: a hook, a request and a run of reconcile race, and
-// each of them makes the same bond.
+// ways are the names of the sources of a link in the ledger. Several may be right, because a hook, a request and a reconcile run race and
+// each of them can make the link.
 var ways = map[string]string{"link": "the link hook", "request": "the first request", "reconcile": "a reconcile run"}
 
-// bonded checks all four places where the bond shows: the row, the ledger, Ory, and that there are no more rows than people. One of
-// the legitimate ways made the bond, and it keeps that way ever after.
+// bonded checks all places of the link: the row, the ledger, Ory, and the number of rows. The link must come from a legitimate source,
+// which must not change later.
 func (d *demo) bonded(ctx context.Context, who *traveller, people int, legitimate ...string) error {
-	link, err := d.ledger(ctx, who.identity) // before the row, which is written in the same transaction
+	link, err := d.ledger(ctx, who.identity) // read before the row, because both are written in one transaction
 	if err != nil {
 		return err
 	}
@@ -70,22 +70,22 @@ func (d *demo) bonded(ctx context.Context, who *traveller, people int, legitimat
 	return nil
 }
 
-// errGaveUp: Ory gave up a hook. It does after five tries, or where its Jsonnet did not get the one second that it has, and then says so
-// in its log only.
+// errGaveUp means that Ory gave up a hook. Ory gives up after five tries, or if the hook's Jsonnet needs more than one second. It reports
+// this only in its log.
 var errGaveUp = errors.New("ory gave up sending the link hook")
 
-// The ends that a link hook may have. Ory repeats a hook that was lost, got no answer, or got a 5xx.
+// How a link hook can end. Ory repeats a hook that was lost, got no answer, or got a 5xx.
 func lost(h hook) bool     { return h.lost }
 func answered(h hook) bool { return h.status > 0 && h.status < 500 }
 func either(h hook) bool   { return lost(h) || answered(h) }
 
-// linkHook waits until a link hook of an identity has come to its end.
+// linkHook waits until a link hook of an identity has ended.
 func (d *demo) linkHook(ctx context.Context, who *traveller, end func(hook) bool) (h hook, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("the link hook did not come within three minutes"))
 	defer cancel()
 	wanted := func(h hook) bool { return h.name == "link" && h.identity == who.identity && end(h) }
 	err = until(ctx, 100*time.Millisecond, func() (found bool, err error) {
-		gaveUps := d.gaveUps() // before the look: what came last is seen
+		gaveUps := d.gaveUps() // read before the hooks, so that the newest hook is seen
 		if h, found = d.tap.find(who.hooks, wanted); !found && gaveUps > who.gaveUps {
 			err = errGaveUp
 		}
@@ -94,14 +94,14 @@ func (d *demo) linkHook(ctx context.Context, who *traveller, end func(hook) bool
 	return h, err
 }
 
-// gaveUps reads in Kratos' log how many hooks it gave up. Kratos names no identity there; the people of the demo sign up one after
-// another.
+// gaveUps returns how many hooks Kratos gave up, by its log. Kratos' log does not name the identity, so the people of the demo sign up one
+// after another.
 func (d *demo) gaveUps() int {
 	return strings.Count(d.kratos.Log(), "Webhook request failed but the error was ignored")
 }
 
-// linkAnswered waits for the answer to a link hook, shows it, and checks that Symbolon did what the hook told of. came is false if Ory gave
-// the hook up, as happens on a machine that is very busy.
+// linkAnswered waits for the answer to a link hook, shows it, and checks that Symbolon did the hook's work. came is false if Ory gave the
+// hook up, as it does on a very busy machine.
 func (d *demo) linkAnswered(ctx context.Context, who *traveller, end func(hook) bool) (came bool, err error) {
 	h, err := d.linkHook(ctx, who, end)
 	switch {
@@ -112,7 +112,7 @@ func (d *demo) linkAnswered(ctx context.Context, who *traveller, end func(hook) 
 		return false, err
 	case h.lost:
 		return false, errors.New("the link hook was lost")
-	case h.answer == "queued": // Symbolon could not follow it at once, and does soon
+	case h.answer == "queued": // Symbolon follows it later
 		err = d.waitLinked(ctx, who)
 	default:
 		err = same("the answer to the link hook", h.answer, "done")
@@ -133,8 +133,8 @@ func (d *demo) waitLinked(ctx context.Context, who *traveller) error {
 	})
 }
 
-// insist sends a form until the answer is not a 5xx. Kratos answers with one on a busy machine: its Jsonnet has one second, its database
-// may be locked, and the application answers 503 while Kratos is too slow for it. A person would try again as well.
+// insist sends a form until the answer is not a 5xx. Kratos answers with a 5xx on a busy machine: its Jsonnet has only one second, its
+// database may be locked, and the application answers 503 while Kratos is too slow. A person would also try again.
 func (d *demo) insist(ctx context.Context, who *traveller, what string, send func() (*page, error)) (err error) {
 	for try := 1; ; try++ {
 		if who.at, err = send(); err != nil {
@@ -157,7 +157,7 @@ func same(what, got, want string) error {
 	return nil
 }
 
-// until asks again and again, with a pause in between, until the answer is yes or an error.
+// until calls ask again and again, with a pause in between, until it returns true or an error.
 func until(ctx context.Context, pause time.Duration, ask func() (yes bool, err error)) error {
 	for {
 		if yes, err := ask(); yes || err != nil {

@@ -22,22 +22,22 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// demo is everything that runs.
+// demo has all programs of the demo.
 type demo struct {
 	t      *terminal
-	dir    string // all data and logs
-	secret string // of Symbolon: the server's and the application's
+	dir    string // folder of all data and logs
+	secret string // shared by Symbolon's server and the application
 	at     addresses
 
 	kratos   *symbolontest.Kratos
-	program  string         // the built symbolon
+	program  string         // path of the built symbolon
 	symbolon *child.Process // `symbolon serve`
 	tap      *tap
-	db       *sql.DB // the application's
+	db       *sql.DB // the application's database
 	app      *notes.App
-	client   *browser // asks the APIs of Ory and Symbolon
+	client   *browser // for the APIs of Ory and Symbolon
 
-	// Told of every hook that was answered, and of everybody who was linked by a request.
+	// Called for every answered hook, and for every person whom a request linked.
 	heard  func(hook)
 	linked func(symbolon.Link)
 
@@ -48,10 +48,10 @@ type demo struct {
 type options struct {
 	once bool
 	hold func(context.Context, hook) // see tap
-	env  []string                    // more environment of symbolon
+	env  []string                    // added to symbolon's environment
 }
 
-// start builds and starts everything, with its data in a folder that close removes.
+// start builds and starts all programs. Their data is in a folder that close removes.
 func start(ctx context.Context, t *terminal, o options) (d *demo, err error) {
 	d = &demo{t: t, options: o, secret: rand.Text() + rand.Text(), client: newBrowser(), heard: func(hook) {}, linked: func(symbolon.Link) {}}
 	if !o.once {
@@ -75,11 +75,12 @@ func start(ctx context.Context, t *terminal, o options) (d *demo, err error) {
 	return d, nil
 }
 
-// Measured on two free cores with a fast module proxy: 107 seconds, 5 of them for downloads.
+// Measured on two idle cores with a fast module proxy: 107 seconds, 5 of them for
+// downloads.
 const kratosHint = `About 2 minutes on 2 free cores, longer on busy ones.
 SYMBOLON_KRATOS=/path/to/kratos takes yours instead.`
 
-// buildKratos says which Kratos it is.
+// buildKratos returns the name of the Kratos that it built.
 func buildKratos(ctx context.Context) (name string, err error) {
 	name = symbolontest.KratosVersion + ", built from source"
 	if path := os.Getenv("SYMBOLON_KRATOS"); path != "" {
@@ -91,7 +92,7 @@ func buildKratos(ctx context.Context) (name string, err error) {
 
 func (d *demo) atEnd(f func() error) { d.closers = append(d.closers, f) }
 
-// close ends everything, what was started last first.
+// close stops all programs, in the reverse order of their start.
 func (d *demo) close() error {
 	var faults []error
 	for _, f := range slices.Backward(d.closers) {
@@ -101,7 +102,7 @@ func (d *demo) close() error {
 	return errors.Join(faults...)
 }
 
-// build builds the server from the module that this one stands in, as it is now.
+// build builds the server from the current source of the module above this one.
 func (d *demo) build(ctx context.Context) error {
 	root, err := d.output(ctx, exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/symbolon-id/symbolon"))
 	if err != nil {
@@ -115,7 +116,8 @@ func (d *demo) build(ctx context.Context) error {
 	return err
 }
 
-// raceToo: a test with the race detector wants it in the server as well, and has its packages built already.
+// raceToo adds the race detector to the server if the test has it, because the packages
+// are then built already.
 func raceToo() []string {
 	info, _ := debug.ReadBuildInfo()
 	if info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
@@ -124,12 +126,12 @@ func raceToo() []string {
 	return nil
 }
 
-// output runs a program to its end, and returns what it wrote.
+// output runs a program to its end and returns its output.
 func (d *demo) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	var out, faults bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &faults
-	cmd.WaitDelay = 5 * time.Second // a program that it left behind may hold the end of a pipe
-	if cmd.Env == nil {             // the go command: what it leaves when it is killed goes with the rest
+	cmd.WaitDelay = 5 * time.Second // a process that it started may keep the pipe open
+	if cmd.Env == nil {             // a go command that is killed must leave its files in our folder
 		cmd.Env = append(os.Environ(), "GOTMPDIR="+d.dir)
 	}
 	if err := child.Run(ctx, cmd); err != nil {
@@ -138,7 +140,7 @@ func (d *demo) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	return out.String(), nil
 }
 
-// sayPorts says which of the usual ports are in use, and what to do about it.
+// sayPorts prints which usual ports are in use, and what to do about it.
 func (d *demo) sayPorts() {
 	if len(d.at.replaced) == 0 {
 		return
@@ -151,7 +153,7 @@ func (d *demo) sayPorts() {
 	d.t.print("    %s\n", d.t.styled(dim, "(another demo? `lsof -i :PORT` names them) and start the demo again."))
 }
 
-// logs is the end of what everybody logged, for when something went wrong.
+// logs returns the ends of all logs, for a failure.
 func (d *demo) logs() string {
 	var b strings.Builder
 	for _, name := range []string{"symbolon.log", "notes.log", filepath.Join("kratos", "kratos.log")} {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { symbolontest.Main(m) }
 
-// said is what the demo printed so far.
+// said is the output of the demo so far.
 type said struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -34,13 +34,13 @@ func (s *said) String() string {
 	return s.b.String()
 }
 
-// inTemp gives the demo a folder for its data, which must be empty when it has ended.
+// inTemp gives the demo a folder for its data, which must be empty at the end.
 func inTemp(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	t.Cleanup(func() {
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
-			t.Errorf("it left %v", left)
+			t.Errorf("the demo left %v", left)
 		}
 	})
 }
@@ -53,7 +53,7 @@ func TestOnce(t *testing.T) {
 	}
 	for _, want := range []string{"Grace signs up", "lost", "Ada was linked by ", "Grace by ", "All 7 steps passed"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 	for line := range strings.Lines(out.String()) {
@@ -66,7 +66,8 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestWatch signs somebody up at the address that the demo prints, reads how the bond formed, and presses Ctrl-C.
+// TestWatch signs a person up at the address that the demo prints, reads the demo's
+// report of the link, and presses Ctrl-C.
 func TestWatch(t *testing.T) {
 	inTemp(t)
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -81,11 +82,11 @@ func TestWatch(t *testing.T) {
 			}
 			select {
 			case err := <-ended:
-				t.Fatalf("it ended: %v\n%s", err, out)
+				t.Fatalf("the demo ended: %v\n%s", err, out)
 			default:
 			}
 		}
-		t.Fatalf("it never says %s:\n%s", form, out)
+		t.Fatalf("the output never had %s:\n%s", form, out)
 		return nil
 	}
 	address := says(`Open (http://\S+) and try`)[1]
@@ -112,7 +113,8 @@ func TestWatch(t *testing.T) {
 	t.Log(out)
 }
 
-// TestJourneyNoticesFaults: what is not so is not shown as if it were.
+// TestJourneyNoticesFaults checks that the demo fails if a step did not happen as it
+// says.
 func TestJourneyNoticesFaults(t *testing.T) {
 	inTemp(t)
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -133,11 +135,11 @@ func TestJourneyNoticesFaults(t *testing.T) {
 		t.Errorf("a lost hook: %v", err)
 	}
 	if err := d.signUp(ctx, ada()); err == nil || !strings.Contains(err.Error(), "does not lead to /notes") || !strings.Contains(err.Error(), "There is an account with this email already") {
-		t.Errorf("somebody who is there already: %v", err)
+		t.Errorf("a person who signed up before: %v", err)
 	}
 }
 
-// TestStopsWhileStarting: Ctrl-C counts while things are still being built and started.
+// TestStopsWhileStarting presses Ctrl-C during the builds and starts.
 func TestStopsWhileStarting(t *testing.T) {
 	inTemp(t)
 	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)

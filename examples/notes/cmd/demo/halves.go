@@ -9,10 +9,10 @@ import (
 	"net/http"
 )
 
-// person is one of the application's people, as the table has it.
+// person is a row of the application's table.
 type person struct{ id, identity, email, name string }
 
-// row is the row that names an identity; nil: there is none.
+// row returns the row that names an identity, or nil.
 func (d *demo) row(ctx context.Context, identity string) (*person, error) {
 	p := person{identity: identity}
 	err := d.db.QueryRowContext(ctx, "select id, email, name from people where ory_identity_id = $1", identity).Scan(&p.id, &p.email, &p.name)
@@ -25,7 +25,7 @@ func (d *demo) row(ctx context.Context, identity string) (*person, error) {
 	return &p, nil
 }
 
-// atOry is metadata_public.id as Ory's admin API shows it.
+// atOry returns metadata_public.id from Ory's admin API.
 func (d *demo) atOry(ctx context.Context, identity string) (string, error) {
 	p, err := d.client.get(ctx, d.kratos.AdminURL+"/admin/identities/"+identity)
 	if err != nil {
@@ -37,16 +37,17 @@ func (d *demo) atOry(ctx context.Context, identity string) (string, error) {
 	return textAt(p.text, "metadata_public", "id"), nil
 }
 
-// bond is Symbolon's ledger of an identity, as its operator sees it.
+// bond is the ledger entry of an identity, as the operator sees it.
 type bond struct {
 	User   string `json:"user_id"`
 	State  string `json:"state"`
 	Source string `json:"source"`
 
-	linked int // how often it was made: the history's user.linked
+	linked int // number of user.linked events
 }
 
-// ledger asks GET /admin/identities/{id}; nil: Symbolon does not know the identity.
+// ledger calls GET /admin/identities/{id}. It returns nil if Symbolon does not know the
+// identity.
 func (d *demo) ledger(ctx context.Context, identity string) (*bond, error) {
 	p, err := d.client.get(ctx, d.operatorURL()+"/admin/identities/"+identity)
 	switch {

@@ -11,20 +11,20 @@ import (
 
 const password = "correct horse battery staple"
 
-// traveller is somebody with a browser, and what was found out about them on the way.
+// traveller is a person with a browser, and what the demo knows about the person.
 type traveller struct {
 	*browser
 	name, email string
 
 	at       *page
-	minted   string // the user's ID that the reserve hook answered
-	identity string // Ory's half
-	way      string // how the ledger says that they were linked; empty until then
-	hooks    int    // how many hooks had come before their own
-	gaveUps  int    // how many hooks Ory had given up then
+	minted   string // the user's ID in the reserve hook's answer
+	identity string // identity ID at Ory
+	way      string // source of the link in the ledger; empty before the link
+	hooks    int    // number of hooks before this person's
+	gaveUps  int    // number of hooks that Ory had given up before
 }
 
-// journey makes the whole way, shows it, and checks it. The error says which step failed.
+// journey runs all steps, shows them, and checks them. The error names the failed step.
 func (d *demo) journey(ctx context.Context) error {
 	begun := time.Now()
 	ada := &traveller{browser: newBrowser(), name: "Ada", email: "ada@example.org"}
@@ -52,9 +52,9 @@ func (d *demo) journey(ctx context.Context) error {
 	return nil
 }
 
-// signUp fills in the form as a browser does, and asks Ory's whoami before the application sees anything.
+// signUp fills in the form as a browser does, and asks Ory's whoami before the application gets a request.
 func (d *demo) signUp(ctx context.Context, who *traveller) error {
-	who.stop = notesPath // the application sees her in a later step
+	who.stop = notesPath // a later step opens the application
 	who.hooks, who.gaveUps = d.tap.count(), d.gaveUps()
 	err := d.insist(ctx, who, "sign-up", func() (*page, error) {
 		form, err := who.get(ctx, d.notesURL()+"/registration")
@@ -72,8 +72,8 @@ func (d *demo) signUp(ctx context.Context, who *traveller) error {
 	return d.reserved(ctx, who)
 }
 
-// reserved checks that the identity was born with an ID that the reserve hook answered. The hook may have come more than once: Ory
-// repeats it, and a sign-up that a busy machine refused is made again.
+// reserved checks that the identity has an ID that the reserve hook answered with. There may be several calls: Ory repeats a hook, and a
+// sign-up that a busy machine refused is sent again.
 func (d *demo) reserved(ctx context.Context, who *traveller) error {
 	whoami, err := who.get(ctx, d.whoamiURL())
 	if err != nil {
@@ -93,8 +93,8 @@ func (d *demo) reserved(ctx context.Context, who *traveller) error {
 	return nil
 }
 
-// linkedEarly waits for the link hook, and checks that the bond stands. A run of reconcile may have made it before the hook came:
-// the server compares all identities with its ledger when it starts. Where no hook comes, her first request links her.
+// linkedEarly waits for the link hook and checks the link. A reconcile run may have made the link before the hook, because the server
+// compares all identities with its ledger when it starts. If no hook arrives, her first request links her.
 func (d *demo) linkedEarly(ctx context.Context, who *traveller) error {
 	came, err := d.linkAnswered(ctx, who, either)
 	if err != nil {
@@ -174,7 +174,7 @@ func (d *demo) comeBack(ctx context.Context, who *traveller) error {
 func (d *demo) logIn(ctx context.Context, who *traveller) error {
 	err := d.insist(ctx, who, "log-in", func() (*page, error) {
 		form, err := who.get(ctx, d.notesURL()+"/login?return_to="+notesPath)
-		if err != nil || form.next != "" { // signed in already, by an answer that was a 5xx
+		if err != nil || form.next != "" { // signed in already by a request that was answered with a 5xx
 			return form, err
 		}
 		return who.submit(ctx, form, d.kratos.PublicURL, url.Values{"identifier": {who.email}, "password": {password}})
@@ -200,7 +200,7 @@ func (d *demo) signUpUnheard(ctx context.Context, who *traveller) error {
 		return err
 	}
 	d.t.row("link hook", plain, "lost", "")
-	p, err := d.row(ctx, who.identity) // before the ledger, which is written in the same transaction
+	p, err := d.row(ctx, who.identity) // read before the ledger, because both are written in one transaction
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (d *demo) signUpUnheard(ctx context.Context, who *traveller) error {
 	if err != nil {
 		return err
 	}
-	if link != nil { // a run of reconcile found her at Ory
+	if link != nil { // a reconcile run found her at Ory
 		return d.bonded(ctx, who, 2, "reconcile")
 	}
 	if p != nil {
@@ -224,15 +224,15 @@ func (d *demo) firstRequest(ctx context.Context, who *traveller) error {
 		return err
 	}
 	who.hooks = d.tap.count()
-	d.tap.losing("") // the hook may come from here on
+	d.tap.losing("") // hooks are forwarded from here on
 	if who.at.shows(adasNote) {
-		return fmt.Errorf("%s reads somebody else's note", who.name)
+		return fmt.Errorf("%s reads another person's note", who.name)
 	}
 	d.t.row("GET /notes", plain, "200: her page, without a note", "")
 	return d.bonded(ctx, who, 2, "request", "reconcile")
 }
 
-// lateHook waits for Ory's next try. Where Ory has given up before, there is nothing to see.
+// lateHook waits for Ory's next try. If Ory has given up before, it shows nothing.
 func (d *demo) lateHook(ctx context.Context, who *traveller) error {
 	if _, err := d.linkAnswered(ctx, who, answered); err != nil {
 		return err
@@ -242,7 +242,7 @@ func (d *demo) lateHook(ctx context.Context, who *traveller) error {
 
 func (d *demo) whoamiURL() string { return d.kratos.PublicURL + "/sessions/whoami" }
 
-// accepted checks that a form was accepted. Its answer leads to the notes page then.
+// accepted checks that a form was accepted, which then redirects to the notes page.
 func (d *demo) accepted(who *traveller) error {
 	if who.at.next != d.notesURL()+notesPath {
 		return fmt.Errorf("the form does not lead to /notes but to %q (%d):\n%s", who.at.next, who.at.status, who.at.words())
@@ -250,7 +250,7 @@ func (d *demo) accepted(who *traveller) error {
 	return nil
 }
 
-// openNotes goes where a form led, and checks that this is the notes page of its user.
+// openNotes follows the form's redirect and checks that it is the notes page of this user.
 func (d *demo) openNotes(ctx context.Context, who *traveller) (err error) {
 	if err := d.accepted(who); err != nil {
 		return err
@@ -264,7 +264,7 @@ func (d *demo) openNotes(ctx context.Context, who *traveller) (err error) {
 	return nil
 }
 
-// readNote goes where a form led, and checks that Ada's note stands there.
+// readNote follows the form's redirect and checks that Ada's note is on the page.
 func (d *demo) readNote(ctx context.Context, who *traveller) error {
 	if err := d.openNotes(ctx, who); err != nil {
 		return err

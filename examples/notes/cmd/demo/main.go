@@ -1,16 +1,16 @@
-// Command demo runs all of Symbolon on this machine, for looking at: a real Ory Kratos, `symbolon serve`, and the notes application,
-// whose users table Symbolon keeps.
+// Command demo runs all of Symbolon on this machine: a real Ory Kratos, `symbolon serve`, and the notes application, whose users table
+// Symbolon fills.
 //
 //	browser ──▶ notes ──▶ Kratos ──▶ tap ──▶ symbolon serve
 //	              │                              │
 //	              └────────── notes.db ──────────┘
 //
-// The tap stands where Kratos' hooks arrive, so that each can be shown as it comes, or lost on purpose. With -once the demo signs two
-// people up by itself, checks everything that it says, and ends with 0 if each check passed.
+// The tap is between Kratos and Symbolon's hooks, so that the demo can show each hook, or lose it on purpose. With -once the demo signs
+// two people up by itself, checks every step, and exits with 0 if each check passed.
 //
-// Nothing has to come first: a hook, a request and a run of reconcile race on a busy machine, and the demo takes each of them for right.
-// For tests, SYMBOLON_DEMO_HOLD_LINK=2s holds each link hook back for a random time of up to 2 seconds, and SYMBOLON_RECONCILE_EVERY=1s lets
-// reconcile run all the time, so that all orders are seen.
+// The order of events may differ: on a busy machine a hook, a request and a reconcile run race, and the demo accepts each of them as the
+// first. For tests of all orders, SYMBOLON_DEMO_HOLD_LINK=2s delays each link hook by a random time of up to 2 seconds, and
+// SYMBOLON_RECONCILE_EVERY=1s makes reconcile run all the time.
 package main
 
 import (
@@ -60,19 +60,19 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err == nil {
 		err = errors.Join(d.show(ctx, *once), d.close())
 	}
-	if ctx.Err() != nil && !*once { // Ctrl-C is how it ends
+	if ctx.Err() != nil && !*once { // Ctrl-C is the normal end
 		t.note("  Stopped. All data of the demo is removed.")
 		return nil
 	}
 	return err
 }
 
-// schedule is what the environment says of the server's schedule: SYMBOLON_RECONCILE_EVERY and the like.
+// schedule returns the environment variables of the server's schedule, such as SYMBOLON_RECONCILE_EVERY.
 func schedule() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return !strings.HasPrefix(pair, "SYMBOLON_RECONCILE_") })
 }
 
-// holdOf makes of a duration what holds a link hook back for a random time up to it.
+// holdOf returns a function that delays a link hook by a random time of at most this duration.
 func holdOf(text string) (func(context.Context, hook), error) {
 	if text == "" {
 		return func(context.Context, hook) {}, nil
@@ -81,7 +81,7 @@ func holdOf(text string) (func(context.Context, hook), error) {
 	if err != nil || most < 0 || most > time.Minute {
 		return nil, fmt.Errorf("SYMBOLON_DEMO_HOLD_LINK must be a duration between 0s and 1m, not %q", text)
 	}
-	return func(ctx context.Context, _ hook) { _ = wait.For(ctx, rand.N(most+1)) }, nil //nolint:gosec // any time will do
+	return func(ctx context.Context, _ hook) { _ = wait.For(ctx, rand.N(most+1)) }, nil //nolint:gosec // not a secret
 }
 
 func (d *demo) show(ctx context.Context, once bool) error {
@@ -102,7 +102,7 @@ func (d *demo) show(ctx context.Context, once bool) error {
 	}
 }
 
-// withParent ends the context when the program that started this one is gone, as `go run` is when somebody kills it.
+// withParent cancels the context when the parent process ends, for example a killed `go run`.
 func withParent(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithCancel(ctx)
 	parent := os.Getppid()

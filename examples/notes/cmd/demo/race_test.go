@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// TestReconcileComesFirst: the link hook arrives when a run of reconcile has linked Ada already. That is right, and the demo says so.
+// TestReconcileComesFirst lets a reconcile run link Ada before the link hook arrives. The demo accepts that and says so.
 func TestReconcileComesFirst(t *testing.T) {
 	inTemp(t)
 	out, d := &said{}, new(*demo)
@@ -29,12 +29,12 @@ func TestReconcileComesFirst(t *testing.T) {
 	}
 	for _, want := range []string{"linked by a reconcile run             found her at Ory first", "Ada was linked by a reconcile run, Grace by "} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 }
 
-// TestOryGivesUp: no link hook arrives, and Ory says in its log that it gave up. The first requests link.
+// TestOryGivesUp has no link hook, and Ory's log says that it gave up. The first requests link.
 func TestOryGivesUp(t *testing.T) {
 	inTemp(t)
 	out := &said{}
@@ -44,12 +44,12 @@ func TestOryGivesUp(t *testing.T) {
 	}
 	for _, want := range []string{"never came: Ory gave up", "Ada was linked by the first request, Grace by the first request"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 }
 
-// begin starts a demo that ends with the test.
+// begin starts a demo that is stopped at the end of the test.
 func begin(t *testing.T, out *said, o options) *demo {
 	t.Helper()
 	d, err := start(t.Context(), newTerminal(out), o)
@@ -64,7 +64,7 @@ func begin(t *testing.T, out *said, o options) *demo {
 	return d
 }
 
-// TestPortsInUse: the demo takes other ports, and says which and what to do.
+// TestPortsInUse checks that the demo uses other ports, and says which and what to do.
 func TestPortsInUse(t *testing.T) {
 	var network net.ListenConfig
 	for _, port := range []int{4455, 4434} {
@@ -80,7 +80,7 @@ func TestPortsInUse(t *testing.T) {
 	d.sayPorts()
 	for _, want := range []string{"! Port 4455 is in use: the notes application has port ", "! Port 4434 is in use: Kratos' admin API has port ", "lsof -i :PORT"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 	if err := d.close(); err != nil {
@@ -103,7 +103,7 @@ func TestHoldOf(t *testing.T) {
 	}
 }
 
-// TestWork: work that takes longer than a second is shown with its hint, and on a terminal with the time that it takes.
+// TestWork checks that work of more than a second is shown with its hint, and on a terminal also with its duration.
 func TestWork(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		out := &said{}
@@ -115,7 +115,7 @@ func TestWork(t *testing.T) {
 		err := term.work("Ory Kratos", "is built from source, this one time", kratosHint, func() (string, error) {
 			for end := time.Now().Add(time.Minute); !strings.Contains(out.String(), shown); time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
-					t.Fatalf("on a terminal: %v, and it shows %q", tty, out)
+					t.Fatalf("on a terminal: %v, output %q", tty, out)
 				}
 			}
 			return "built", nil

@@ -24,14 +24,15 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// addresses are chosen before anything starts, since everybody is told of somebody else's.
+// addresses are chosen before the programs start, because each program needs the address
+// of another one.
 type addresses struct {
 	notes, tap, kratosPublic, kratosAdmin, symbolon, operator net.Listener
 
-	replaced []string // says which usual ports are in use by other programs
+	replaced []string // messages about usual ports that other programs use
 }
 
-// choose takes the usual ports. A free one replaces each that is in use.
+// choose takes the usual ports. A free port replaces each port that is in use.
 func (d *demo) choose(ctx context.Context) error {
 	for _, server := range []struct {
 		name     string
@@ -49,13 +50,14 @@ func (d *demo) choose(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.atEnd(func() error { _ = l.Close(); return nil }) // once more, if its server closed it
+		d.atEnd(func() error { _ = l.Close(); return nil }) // a second Close, if the server closed it
 		if portOf(l) != server.usual {
 			d.at.replaced = append(d.at.replaced, fmt.Sprintf("Port %d is in use: %s has port %d now.", server.usual, server.name, portOf(l)))
 		}
 		*server.listener = l
 	}
-	// The other programs listen there themselves. Until here nothing else could be given their ports.
+	// The other programs listen by themselves. Until here the listeners kept their ports
+	// free.
 	for _, l := range []net.Listener{d.at.kratosPublic, d.at.kratosAdmin, d.at.symbolon, d.at.operator} {
 		_ = l.Close()
 	}
@@ -94,7 +96,8 @@ func (d *demo) startAll(ctx context.Context) error {
 	return nil
 }
 
-// portAdvice adds what to do where another program took a port between choose and the start of its server.
+// portAdvice adds advice to an error if another program took a port between choose and
+// the start of its server.
 func (d *demo) portAdvice(err error) error {
 	said := err.Error() + d.logs()
 	if strings.Contains(said, "address already in use") || strings.Contains(said, "the port is taken") {
@@ -103,7 +106,8 @@ func (d *demo) portAdvice(err error) error {
 	return err
 }
 
-// startNotes starts the application in this process. It makes its table, which Symbolon wants to find.
+// startNotes starts the application in this process. It creates the users table, which
+// Symbolon needs.
 func (d *demo) startNotes(ctx context.Context) (err error) {
 	if d.db, err = notes.Open(ctx, d.file("notes.db")); err != nil {
 		return err
@@ -126,7 +130,8 @@ func (d *demo) startNotes(ctx context.Context) (err error) {
 	return nil
 }
 
-// startKratos starts the real one, with ory/kratos.yml and the hooks that Symbolon prints. They lead to the tap.
+// startKratos starts a real Kratos with ory/kratos.yml and the hooks that Symbolon
+// prints. The hooks call the tap.
 func (d *demo) startKratos(ctx context.Context) error {
 	d.tap = &tap{target: urlOf(d.at.symbolon), heard: d.heard, hold: d.hold}
 	d.serve(d.at.tap, d.tap)
@@ -144,11 +149,11 @@ func (d *demo) startKratos(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.atEnd(func() error { d.kratos.Kill(); return nil }) // nobody needs its data
+	d.atEnd(func() error { d.kratos.Kill(); return nil }) // the data is not needed afterwards
 	return nil
 }
 
-// startSymbolon starts `symbolon serve` as a process of its own, on the application's database.
+// startSymbolon starts `symbolon serve` as a process on the application's database.
 func (d *demo) startSymbolon(ctx context.Context) error {
 	log, err := os.Create(d.file("symbolon.log"))
 	if err != nil {
@@ -176,10 +181,10 @@ func (d *demo) waitReady(ctx context.Context) error {
 	})
 }
 
-// command is symbolon with everything it needs to know.
+// command returns a symbolon command with all settings.
 func (d *demo) command(args ...string) *exec.Cmd {
 	people := notes.People()
-	columns, _ := json.Marshal(people.Columns)                           // texts
+	columns, _ := json.Marshal(people.Columns)                           // strings only
 	cmd := exec.CommandContext(context.Background(), d.program, args...) //nolint:gosec // our own program; child ends it
 	cmd.Dir = d.dir
 	cmd.Env = []string{

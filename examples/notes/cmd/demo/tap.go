@@ -11,27 +11,28 @@ import (
 	"sync"
 )
 
-// tap passes Ory's hooks on to Symbolon, remembers them, and can lose some. Keys pass through and are not kept.
+// tap forwards Ory's hooks to Symbolon, records them, and can lose some. It does not
+// store keys.
 type tap struct {
 	target string     // Symbolon's public URL
-	heard  func(hook) // told of every hook, once it is answered or lost
+	heard  func(hook) // called for every hook after its answer or loss
 
-	// hold, if set, is called before a link hook is passed on, and may take its time. The order in which hooks, requests and runs of
-	// reconcile come is then another.
+	// hold, if set, is called before a link hook is forwarded, and may wait. So the order
+	// of hooks, requests and reconcile runs changes.
 	hold func(context.Context, hook)
 
 	mu    sync.Mutex
 	hooks []hook
-	lose  string // the hook that does not arrive
+	lose  string // the name of the hook to lose
 }
 
-// hook is one call of Ory's and Symbolon's answer to it.
+// hook is one call by Ory and Symbolon's answer.
 type hook struct {
 	name     string // reserve, link or sync
-	identity string // whose; reserve comes before there is one
-	minted   string // the user's ID that reserve answered with
-	status   int    // HTTP; 0: no answer
-	answer   string // what link and sync answered: done, denied, …
+	identity string // empty for reserve, because the identity does not exist yet
+	minted   string // the user's ID in reserve's answer
+	status   int    // HTTP status; 0: no answer
+	answer   string // the answer of link and sync, for example done or denied
 	lost     bool
 }
 
@@ -49,18 +50,18 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	t.remember(h)
 	if h.lost || err != nil {
-		panic(http.ErrAbortHandler) // the line is cut
+		panic(http.ErrAbortHandler) // closes the connection
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(h.status)
-	_, _ = w.Write(answer) //nolint:gosec // JSON, and said so
+	_, _ = w.Write(answer) //nolint:gosec // sent with the content type of JSON
 }
 
 func (t *tap) pass(r *http.Request, body []byte, h *hook) ([]byte, error) {
 	if h.name == "link" && t.hold != nil {
 		t.hold(r.Context(), *h)
 	}
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // to Symbolon, whatever the path
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, t.target+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // always to Symbolon
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (t *tap) remember(h hook) {
 	t.heard(h)
 }
 
-// losing makes every hook of a name get lost until it is called with another.
+// losing makes the tap lose every hook of this name, until the next call.
 func (t *tap) losing(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +99,7 @@ func (t *tap) loses(name string) bool {
 	return t.lose == name
 }
 
-// find looks for a hook that is wanted, and leaves out as many as came first.
+// find returns a wanted hook. It ignores the first leaveOut hooks.
 func (t *tap) find(leaveOut int, wanted func(hook) bool) (h hook, found bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,7 +116,7 @@ func (t *tap) count() int {
 	return len(t.hooks)
 }
 
-// textAt is the text at a path in a JSON document, or nothing.
+// textAt returns the text at a path in a JSON document, or "".
 func textAt(doc []byte, keys ...string) string {
 	var v any
 	if json.Unmarshal(doc, &v) != nil {

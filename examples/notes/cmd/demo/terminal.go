@@ -11,8 +11,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
-// terminal is where the demo tells what happens: in colour and with a moving line on a terminal, plainly anywhere else. Its methods
-// may be called by several goroutines at once.
+// terminal prints the demo's output: with colours and a moving line on a terminal, as plain text otherwise. Its methods may be called by
+// several goroutines at once.
 type terminal struct {
 	w   io.Writer
 	tty bool
@@ -28,7 +28,7 @@ func newTerminal(w io.Writer) *terminal {
 	return t
 }
 
-// The styles are SGR codes. A user's ID and an identity's look different, so that the eye finds the same one again.
+// The styles are SGR codes. User IDs and identity IDs have different styles, so that the reader finds the same ID again.
 const (
 	bold     = "1"
 	dim      = "2"
@@ -54,25 +54,25 @@ func (t *terminal) print(format string, args ...any) {
 func (t *terminal) title(text string) { t.print("\n%s\n\n", t.styled(bold, text)) }
 func (t *terminal) note(text string)  { t.print("\n%s\n", text) }
 
-// step begins one part of the journey, and says in a line what it is about.
+// step begins a part of the journey and prints its title and purpose.
 func (t *terminal) step(n int, title, about string) {
 	t.print("\n%s\n   %s\n", t.styled(bold, fmt.Sprintf("%d  %s", n, title)), t.styled(dim, about))
 }
 
-// event begins what a hook or a request brought.
+// event begins the output of a hook or a request.
 func (t *terminal) event(text string) {
 	t.print("\n%s  %s\n", t.styled(dim, time.Now().Format(time.TimeOnly)), t.styled(bold, text))
 }
 
-// row shows one value: where it is, what it is, and a note of 24 characters at most. A line is then no longer than 80.
+// row prints one value with its place and a note of at most 24 characters, so that the line has at most 80.
 func (t *terminal) row(label, style, value, note string) {
 	padded := fmt.Sprintf("%-36s", value) // an ID has 36 characters
 	line := fmt.Sprintf("   %-13s %s  %s", label, t.styled(style, padded), t.styled(dim, note))
 	t.print("%s\n", strings.TrimRight(line, " "))
 }
 
-// work shows at the end what came of a piece of work. After a second it says what is being done, with a hint below if there is one, and
-// from then on how long that has taken.
+// work runs a piece of work and prints its result. After a second it prints what runs, with a hint if there is one, and then the elapsed
+// time.
 func (t *terminal) work(label, doing, hint string, f func() (came string, err error)) error {
 	done, shown := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -98,7 +98,7 @@ func (t *terminal) progress(done <-chan struct{}, text string) {
 		return
 	}
 	t.print("%s", text)
-	// On a terminal each time replaces the one before, and none is left at the end.
+	// On a terminal each time overwrites the one before, and the last one is removed at the end.
 	pause, before, after := time.Second, "\r\x1b[K", ""
 	if !t.tty {
 		pause, before, after = 30*time.Second, "", "\n"

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// welcome says what to try.
+// welcome prints what the reader can try.
 func (d *demo) welcome() {
 	d.t.note("  Open " + d.t.styled(bold, d.notesURL()) + " and try:\n")
 	for _, try := range [][2]string{
@@ -28,7 +28,7 @@ func (d *demo) welcome() {
 	d.t.print("\n  Ctrl-C ends the demo and removes its data.\n")
 }
 
-// watch shows what happens, as it happens.
+// watch shows events as they happen.
 func (d *demo) watch() {
 	var one sync.Mutex // events are shown one after another
 	shown := map[string]string{}
@@ -63,7 +63,8 @@ func (d *demo) watch() {
 	}
 }
 
-// halves shows what the application holds of an identity, and what Ory does, unless it was shown before.
+// halves shows the application's row and Ory's value for an identity, unless they were
+// shown before.
 func (d *demo) halves(id string, shown map[string]string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
