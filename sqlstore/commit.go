@@ -48,6 +48,10 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after the commit
 	if err := f(&Tx{conn: conn, tx: tx}); err != nil {
+		if s.Dialect.readOnly(err) {
+			_ = tx.Rollback()
+			drop(conn)
+		}
 		return err
 	}
 	if !detach() {
@@ -56,10 +60,13 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	defer context.AfterFunc(ctx, func() { endLater(whole, end) })()
 	err = s.Dialect.committed(tx.Commit())
 	if errors.Is(err, errCommitUnknown) {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool drops the connection
+		drop(conn)
 	}
 	return err
 }
+
+// drop removes the connection from its pool.
+func drop(conn *sql.Conn) { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }
 
 // commitTimeout is how long a running commit may last after its caller gave up.
 const commitTimeout = 2 * time.Second

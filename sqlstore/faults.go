@@ -128,6 +128,14 @@ func (d Dialect) temporary(err error) bool {
 	return state == "40001" || state == "40P01" // serialization failure, deadlock
 }
 
+// readOnly reports whether the connection's server refuses all writes. A server that was
+// demoted to a standby keeps its connections, while new ones may reach the new primary.
+func (d Dialect) readOnly(err error) bool { return d == Postgres && sqlState(err) == "25006" }
+
+// demotions is how many connections to a demoted server one call may meet. A pool may have
+// many of them.
+const demotions = 10
+
 // lockTimeout is how long writers of SQLite wait for each other, and for how long a
 // transaction is tried again.
 const lockTimeout = 5 * time.Second
@@ -142,8 +150,13 @@ func (s *Store) retry(ctx context.Context, f func(waiting context.Context) error
 		waiting, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
+	demoted := 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := f(waiting)
+		if s.Dialect.readOnly(err) && demoted < demotions {
+			demoted++ // the connection was dropped, and the next one may be a new one
+			continue
+		}
 		if err == nil || !s.Dialect.temporary(err) || !time.Now().Before(until) {
 			return err
 		}

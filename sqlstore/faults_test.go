@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"sync"
@@ -215,6 +216,50 @@ func TestConnectionLost(t *testing.T) {
 	if _, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestDemoted checks that the connections to a server that was demoted to a standby are
+// dropped, and that the first call already gets through on a new one.
+func TestDemoted(t *testing.T) {
+	db := open(t, sqlstore.Postgres)
+	p := create(t, db, "extra text", nil)
+	const connections = 8
+	var held []*sql.Conn
+	for range connections {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.ExecContext(t.Context(), `set session characteristics as transaction read only`); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, conn)
+	}
+	for _, conn := range held {
+		_ = conn.Close() // back into the pool
+	}
+	if n := db.Stats().Idle; n != connections {
+		t.Fatalf("%d idle connections", n)
+	}
+	id := identityWith(`{}`)
+	if _, err := linkerOf(p.store(p.DB)).Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`alter database ` + quotedName(t, db) + ` set default_transaction_read_only = on`); err != nil {
+		t.Fatal(err)
+	}
+	standby := p.store(db.again(t))
+	if _, err := linkerOf(standby).Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
+		t.Errorf("a database that takes no writes: %v", err)
+	}
+}
+
+func quotedName(t *testing.T, db database) (name string) {
+	t.Helper()
+	if err := db.QueryRow(`select quote_ident(current_database())`).Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // TestOnLinkSerialization checks that an error of OnLink is retried if a retry may fix

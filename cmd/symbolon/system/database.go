@@ -50,8 +50,15 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, silence tim
 	db.SetMaxOpenConns(limit)
 	db.SetMaxIdleConns(limit)
 	db.SetConnMaxIdleTime(5 * time.Minute)
+	if dialect == sqlstore.Postgres {
+		db.SetConnMaxLifetime(connLifetime)
+	}
 	return db, dialect, nil
 }
+
+// connLifetime is the longest life of a connection to Postgres, so that no connection stays
+// for long with a server that changed its role or its address.
+const connLifetime = 10 * time.Minute
 
 // openSQLite opens or creates a file. Only its owner may read it, because it contains e-mail
 // addresses.
@@ -117,5 +124,8 @@ func openWork(c *config.Config, silence time.Duration) (db *sql.DB, err error) {
 	}
 	db.SetMaxOpenConns(limit)
 	db.SetMaxIdleConns(limit)
+	if _, file := c.SQLitePath(); !file {
+		db.SetConnMaxLifetime(connLifetime)
+	}
 	return db, nil
 }
