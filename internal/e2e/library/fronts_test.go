@@ -34,7 +34,11 @@ func (b *behind) start(proxy, policy string) string {
 	case "nginx":
 		config := b.shipped(address, "nginx/nginx.conf", "http://symbolon/auth;", "http://symbolon"+policy+";")
 		if b.nginxLogin {
-			config = strings.Replace(config, "# Browsers to the login page: ", "", 1)
+			const hidden = "# To send browsers to the login page add: "
+			if !strings.Contains(config, hidden) {
+				b.t.Fatalf("nginx.conf does not contain %q", hidden)
+			}
+			config = strings.Replace(config, hidden, "", 1)
 			config = strings.Replace(config, "location @unavailable", pageLine(b.t, "behind-nginx.md", "location @login")+"\n    location @unavailable", 1)
 		}
 		e2e.StartNginx(b.t, address, config)
