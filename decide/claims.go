@@ -79,33 +79,41 @@ func byVoucher(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (sym
 // migration went wrong, and the operator has to decide.
 func fresh(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, Question) {
 	plan := symbolon.Plan{User: freshID(r, p), Why: "a new person"}
-	add := func(f symbolon.Finding, conflict bool) {
-		plan.Conflict = plan.Conflict || conflict
+	plan.Findings, plan.Conflict = refusedClaims(r, e, p, c, "a new user was made")
+	if plan.Conflict {
+		plan.Why = "a new person; a claim on an existing user was not followed"
+		if heldForConflict(e) || e.Conflicts >= max(10, e.Users/100) {
+			findings, _ := refusedClaims(r, e, p, c, "the identity is on hold, and no user was made")
+			return decided(hold(r, findings[0].Kind, "too many identities claimed existing users within an hour; bind settles each", findings...))
+		}
+	}
+	return create(r, e, p, plan)
+}
+
+// refusedClaims returns a finding for each claim that was not followed, at most one of each
+// kind. outcome is what was done instead of following the claims. conflict says that a claim
+// names an existing user.
+func refusedClaims(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims, outcome string) (findings []symbolon.Finding, conflict bool) {
+	add := func(f symbolon.Finding, isConflict bool) {
+		conflict = conflict || isConflict
 		if f.Kind != "" {
-			plan.Findings = append(plan.Findings, f)
+			findings = append(findings, f)
 		}
 	}
 	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
 		if p.Answer.Known() && claim.User != "" && claim.User == p.Answer.User {
 			continue // the application confirmed the claim
 		}
-		add(refusedClaim(r, claim, claimedAt(e, at)))
+		add(refusedClaim(r, claim, claimedAt(e, at), outcome))
 	}
 	if c.hasVoucher {
-		add(refusedVoucher(r, c.voucher, claimedAt(e, atVoucher), p))
+		add(refusedVoucher(r, c.voucher, claimedAt(e, atVoucher), p, outcome))
 	}
-	plan.Findings = firstOfEachKind(plan.Findings)
-	if plan.Conflict {
-		plan.Why = "a new person; a claim on an existing user was not followed"
-		if heldForConflict(e) || e.Conflicts >= max(10, e.Users/100) {
-			return decided(holdConflict(r, plan.Findings))
-		}
-	}
-	return create(r, e, p, plan)
+	return firstOfEachKind(findings), conflict
 }
 
 // refusedClaim says why a claim was not followed. An absent claim has no finding.
-func refusedClaim(r symbolon.Reading, c Claim, known symbolon.Claimed) (f symbolon.Finding, conflict bool) {
+func refusedClaim(r symbolon.Reading, c Claim, known symbolon.Claimed, outcome string) (f symbolon.Finding, conflict bool) {
 	owner := known.Owner()
 	switch {
 	case !c.Present():
@@ -114,37 +122,28 @@ func refusedClaim(r symbolon.Reading, c Claim, known symbolon.Claimed) (f symbol
 		return finding(r, c.Odd, "", c.Where+" holds something that cannot be a user's ID; it was not changed"), false
 	case owner != "" && owner != r.Identity.ID:
 		return finding(r, symbolon.ClaimedByOther, c.User,
-			fmt.Sprintf("%s names user %s, who belongs to identity %s; a new user was made", c.Where, c.User, owner)), true
+			fmt.Sprintf("%s names user %s, who belongs to identity %s; %s", c.Where, c.User, owner, outcome)), true
 	case known.Row != nil:
 		return finding(r, symbolon.ForeignBackReference, c.User,
-			fmt.Sprintf("%s names user %s, who exists, but nothing proves that this identity owns it; a fresh user was made", c.Where, c.User)), true
+			fmt.Sprintf("%s names user %s, who exists, but nothing proves that this identity owns it; %s", c.Where, c.User, outcome)), true
 	case known.Retired:
-		return finding(r, symbolon.ForeignBackReference, "", c.Where+" names a user that was deleted; a new user was made"), false
+		return finding(r, symbolon.ForeignBackReference, "", c.Where+" names a user that was deleted; "+outcome), false
 	case c.Where == externalID:
 		return symbolon.Finding{}, false // an ID of the operator's own numbering, which no user has
 	}
 	return finding(r, symbolon.ForeignBackReference, "", c.Where+" holds a value that Symbolon did not make; it was not changed"), false
 }
 
-func refusedVoucher(r symbolon.Reading, v mint.Voucher, known symbolon.Claimed, p Policy) (f symbolon.Finding, conflict bool) {
+func refusedVoucher(r symbolon.Reading, v mint.Voucher, known symbolon.Claimed, p Policy, outcome string) (f symbolon.Finding, conflict bool) {
 	owner := known.Owner()
 	switch {
 	case v.User == "" || !p.Minter.Vouched(v):
 		return finding(r, symbolon.VoucherVoid, "", "metadata_admin.symbolon is not a voucher of this project"), false
 	case owner != "" && owner != r.Identity.ID:
 		return finding(r, symbolon.ClaimedByOther, v.User,
-			fmt.Sprintf("the voucher names user %s, who now belongs to identity %s; a new user was made", v.User, owner)), true
+			fmt.Sprintf("the voucher names user %s, who now belongs to identity %s; %s", v.User, owner, outcome)), true
 	}
 	return finding(r, symbolon.VoucherVoid, v.User, fmt.Sprintf("the voucher names user %s, who does not exist", v.User)), false
-}
-
-// holdConflict holds an identity instead of making its user. The findings say which claims
-// were not followed.
-func holdConflict(r symbolon.Reading, findings []symbolon.Finding) symbolon.Plan {
-	for i := range findings {
-		findings[i].Detail += " once the hold is settled"
-	}
-	return hold(r, findings[0].Kind, "too many identities claimed existing users within an hour; bind settles each", findings...)
 }
 
 // heldForConflict reports whether the identity was put on hold for a conflict before. Then

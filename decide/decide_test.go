@@ -192,6 +192,9 @@ func TestIdentity(t *testing.T) {
 				if f.Detail == "" || f.Identity != alice {
 					t.Errorf("finding %+v has no detail or another identity", f)
 				}
+				if strings.Contains(f.Detail, "a new user was made") && got.Action != symbolon.Create {
+					t.Errorf("finding %q, but the action is %s", f.Detail, got.Action)
+				}
 			}
 		})
 	}
