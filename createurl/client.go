@@ -116,7 +116,7 @@ func (c *Client) setup() {
 		faults = append(faults, fmt.Errorf("createurl: URL: %w", err))
 	}
 	if n := len(c.Secrets); n == 0 || n > 2 {
-		faults = append(faults, fmt.Errorf("createurl: there are %d secrets: give one, or two while it is changed", n))
+		faults = append(faults, fmt.Errorf("createurl: there are %d secrets: give one, or two during a rotation", n))
 	}
 	for i, s := range c.Secrets {
 		signer, err := signer(s)

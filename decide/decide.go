@@ -76,7 +76,7 @@ func Identity(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 		return decided(byRow(r, e))
 	}
 	if e.Link != nil && e.Link.Reason == symbolon.Moved {
-		return decided(hold(r, symbolon.Moved, "the operator bound its user to another identity; bind gives it one again"))
+		return decided(hold(r, symbolon.Moved, "the operator bound its user to another identity; bind gives this one a user again"))
 	}
 	return byClaims(r, e, p)
 }

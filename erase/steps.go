@@ -33,7 +33,7 @@ func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.
 func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
 		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why)
-		return "the user's ID is retired; it has no identity that could sign in", err
+		return "the user's ID is retired; the user has no identity that could sign in", err
 	}
 	link, err := e.Linker.Erase(ctx, erasure.Identity, "", erasure.Why)
 	if err != nil {
@@ -149,7 +149,7 @@ func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (str
 	}
 	switch {
 	case e.application():
-		return "the row belongs to the application, which has to erase it; Symbolon's two IDs of the user are deleted", nil
+		return "the row belongs to the application, which has to erase it; Symbolon's stand-in row for the user is deleted (the two IDs in its ledger stay)", nil
 	case !there:
 		return "read back: there is no row", nil
 	case policy == symbolon.DeleteRow:
@@ -174,5 +174,5 @@ func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, pol
 }
 
 // application reports whether the application creates its users itself (create_url). The
-// store then has only two IDs of each user.
+// store then has only the ID and the identity of each user.
 func (e *Erasures) application() bool { return e.Linker.Store.NewID() == symbolon.ByApplication }
