@@ -90,18 +90,20 @@ func RunOf(lines []Line) string {
 
 // Ledger is the part of the ledger that adopt reads. *sqlstore.Store implements it.
 type Ledger interface {
-	// Entries returns at most limit entries, ordered by identity: those after the ID after,
-	// up to and including upto. If upto is empty, there is no upper bound.
+	// Entries returns at most limit entries, ordered by identity. The page begins after the
+	// ID in the parameter after, and ends with the ID in upto. If upto is empty, there is
+	// no upper bound.
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
-	// AdoptEvents returns the events of a run after the event after, oldest first.
+	// AdoptEvents returns at most limit events of a run, oldest first. The page begins
+	// after the event whose ID is in the parameter after.
 	AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error)
 }
 
 // Users reads the users table. *sqlstore.Store implements it.
 type Users interface {
-	// UserRows returns at most limit rows after the key after, ordered by key. column names
-	// an additional column to read; it may be empty.
+	// UserRows returns at most limit rows, ordered by key. The page begins after the key in
+	// the parameter after. column names an additional column to read; it may be empty.
 	UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error)
 
 	// UserRow returns one row, or ErrNotFound.

@@ -32,8 +32,9 @@ type Report struct {
 
 // Apply applies the lines with step Bind. It plans again with the proofs in the lines, and
 // refuses each line that is not in the new plan. Before each link it reads the facts again,
-// also at Ory. A line whose identity and user are linked already is counted as done before.
-// If a call ended early, for any reason, call it again with the same lines.
+// also at Ory. If the identity and the user of a line are linked already, the line is
+// counted in Report.Before. If a call ended early, for any reason, call it again with the
+// same lines.
 //
 // Errors: those of Plan; ErrUnavailable if an outage interrupted some lines. Refused lines
 // are not an error.
@@ -187,7 +188,7 @@ func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symb
 	return nil
 }
 
-// paced calls ask again after Ory's rate limit allows it.
+// paced calls the function ask. At Ory's rate limit it waits and calls ask again.
 func paced[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	return wait.PastLimit(ctx, 100, ask)
 }

@@ -46,7 +46,7 @@ func (c *Client) question(id symbolon.Identity) (question, error) {
 }
 
 // messageID is the same for every request about an identity of a project. An application
-// that remembers it creates one user, even if it is asked many times.
+// that remembers this ID creates only one user, even if it is asked many times.
 func messageID(project string, id symbolon.IdentityID) string {
 	h := sha256.New()
 	prefixed(h, project)

@@ -22,7 +22,7 @@ type denial struct {
 // maxDenials limits the remembered denials. Further denials are not remembered.
 const maxDenials = 10_000
 
-// of returns the remembered denial of the same request, or nil.
+// of(q) returns the remembered denial of the same request, or nil.
 func (d *denials) of(q question) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 )
 
 // Adopt decides one line of an operator's plan: it binds the identity to the user if the
-// line's proof still holds. claim is the user ID that the identity itself holds where the
-// line's proof says; see [ClaimOf].
+// line's proof still holds. claim is the user ID at the place in the identity that the
+// line's proof names; see [ClaimOf].
 //
 // A *symbolon.ConflictError says which fact has changed.
 func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, claim symbolon.UserID, p Policy) (symbolon.Plan, error) {
@@ -90,7 +90,7 @@ func adoptMark(run string) string { return "adopt " + run + ": " }
 func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Plan, error) {
 	bond := made.Adopted
 	if bond == nil || made.Run != run || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {
-		return symbolon.Plan{}, errors.New("undo: the event is not of a bond of this run")
+		return symbolon.Plan{}, errors.New("undo: this event did not record a bond that this run made")
 	}
 	target := claimedAt(e, 0)
 	switch {

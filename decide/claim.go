@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// Claim is what one place of an identity's metadata says about the user that it belongs to.
-// It is evidence, never an order.
+// Claim is what one place of an identity's metadata says about the identity's user. It is
+// evidence, never an order.
 type Claim struct {
 	User  symbolon.UserID      // the ID that it names; empty: none
 	Odd   symbolon.FindingKind // set if something is there that cannot be an ID
@@ -75,9 +75,9 @@ func IsKey(s string) bool {
 	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
 }
 
-// ClaimOf reads the place in the identity that the proof by stands for (metadata_public,
-// external_id or the voucher) and returns the user ID there. It returns "" if no ID is
-// there, or if the voucher is not valid.
+// ClaimOf returns the user ID at the place in the identity that a proof names:
+// metadata_public, external_id or the voucher. It returns "" if no ID is there, or if the
+// voucher is not valid.
 func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.UserID {
 	if key, ok := by.MetadataKey(); ok {
 		return MetadataClaim(id.MetadataPublic, key).User

@@ -47,10 +47,10 @@ func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID
 }
 
 // byEmail applies adopt.verified_email. The identity gets the one existing user that has
-// its address, if both sides verified the address. While one side has not, the identity is
-// held, so that it gets neither a second user nor another person's. A voucher comes before
-// e-mail. E-mail comes before a minted ID, because a minted ID does not say whether the
-// person had a user before.
+// its address, if both sides verified the address. While one side has not verified it, the
+// identity is held, so that it gets neither a second user nor another person's. A voucher
+// comes before e-mail. E-mail comes before a minted ID, because a minted ID does not say
+// whether the person had a user before.
 func byEmail(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (plan symbolon.Plan, asked Question, ok bool) {
 	if !p.VerifiedEmail || !p.Admin {
 		return plan, asked, false

@@ -7,8 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// End decides how an identity's bond ends. The entry becomes state (Gone or Erased), and
-// the user's row is treated as the policy row says, but only if the ledger and the row's
+// End decides how an identity's bond ends. The entry becomes state (Gone or Erased). The
+// parameter row says what happens to the user's row, but only if the ledger and the row's
 // identity column agree. Every other row is left to the application.
 func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row symbolon.RowPolicy, why string) symbolon.Plan {
 	plan := symbolon.Plan{Action: symbolon.End, State: state, Row: row, Why: why}
@@ -96,8 +96,8 @@ func Rebind(r symbolon.Reading, e symbolon.Evidence, gone symbolon.IdentityID, p
 	return symbolon.Plan{}, &symbolon.ConflictError{Identity: id, User: "", Reason: fmt.Sprintf("it claims no user of identity %s", gone)}
 }
 
-// rebound reports whether an earlier call did this already: the identity has the user that
-// it claims.
+// rebound reports whether an earlier call of Rebind has moved the user already: the
+// identity has the user that it claims.
 func rebound(r symbolon.Reading, e symbolon.Evidence, p Policy) bool {
 	return e.Link != nil && e.Link.State == symbolon.Linked && e.Row != nil && e.Row.ID == e.Link.User &&
 		slices.Contains(claimsOf(r.Identity, p.Key).users(), e.Link.User)

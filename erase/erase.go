@@ -54,15 +54,15 @@ type Record interface {
 	// Erasure returns an erasure by its ID. ErrNotFound: there is none.
 	Erasure(ctx context.Context, project, id string) (symbolon.Erasure, error)
 
-	// ErasureOf returns the erasure of an identity or a user that is under way, or else the
-	// latest. ErrNotFound: there is none.
+	// ErasureOf returns an identity's or a user's erasure that is under way, or else the
+	// latest one. ErrNotFound: there is none.
 	ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
 
 	// UnfinishedErasures returns the erasures with steps left, the oldest first.
 	UnfinishedErasures(ctx context.Context, project string) ([]symbolon.Erasure, error)
 
-	// SaveErasure saves e if the stored erasure is at step from. saved says whether e was
-	// saved.
+	// SaveErasure saves e, unless the stored erasure has left the step in the parameter
+	// from. saved says whether e was saved.
 	SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error)
 }
 
@@ -71,8 +71,8 @@ type Record interface {
 type Users interface {
 	User(ctx context.Context, project string, user symbolon.UserID) (symbolon.Claimed, error)
 
-	// EraseUser retires a user's ID and applies a policy to its row, which it finds by the
-	// user and not by the identity. refused says what the table refused.
+	// EraseUser retires a user's ID and applies a policy to the user's row. It finds the
+	// row by the user's ID and not by the identity. refused says what the table refused.
 	EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error)
 
 	// LeftInRow names the columns that anonymising empties and that still hold a value.
@@ -108,9 +108,9 @@ type Request struct {
 	// ID is a user ID or an identity ID.
 	ID string
 
-	// Row is AnonymiseRow or DeleteRow. If it is empty, it is the Linker's
-	// OnIdentityDeleted if that is one of the two, or else AnonymiseRow, because an erasure
-	// keeps no personal data.
+	// Row is AnonymiseRow or DeleteRow. If it is empty, the Linker's OnIdentityDeleted is
+	// used if that is one of the two, and otherwise AnonymiseRow, because an erasure keeps
+	// no personal data.
 	Row symbolon.RowPolicy
 
 	// Why stays in the record forever: a ticket number, never the person's name. It is one
@@ -226,7 +226,7 @@ func (e *Erasures) Get(ctx context.Context, id string) (symbolon.Erasure, error)
 	return e.Record.Erasure(ctx, e.project(), id)
 }
 
-// Of returns the erasure of a person that is under way, or else the latest. identity or
+// Of returns the person's erasure that is under way, or else the latest one. identity or
 // user may be empty. ErrNotFound: there is none.
 func (e *Erasures) Of(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error) {
 	return e.Record.ErasureOf(ctx, e.project(), identity, user)

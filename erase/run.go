@@ -52,8 +52,9 @@ func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, err
 
 // Resume continues the unfinished erasures. After an attempt an erasure waits for half of
 // its age at that time, at least five seconds and at most five minutes. A server calls
-// Resume every few seconds. done counts the erasures that this call completed, and left
-// those that still wait. An error means that the erasures could not be read.
+// Resume every few seconds. done is the number of erasures that this call completed, and
+// left is the number of erasures that still wait. An error means that the erasures could
+// not be read.
 func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 	list, err := e.Unfinished(ctx)
 	if err != nil {
@@ -105,8 +106,8 @@ func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note s
 	return e.save(ctx, erasure, next)
 }
 
-// save records next in place of before. After an error it returns before, because without
-// an answer the step is treated as not recorded.
+// save records next in place of the old erasure, the parameter before. After an error it
+// returns the old erasure, because without an answer the step is treated as not recorded.
 func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (symbolon.Erasure, error) {
 	from := before.Step
 	saved, err := e.Record.SaveErasure(ctx, next, from)
@@ -158,7 +159,7 @@ func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) 
 	case err != nil:
 		return erasure, fmt.Errorf("erasure %s: %w", erasure.ID, err)
 	case erasure.User != "" && p.user != erasure.User:
-		return e.withdraw(ctx, erasure, fmt.Sprintf("user %s is no longer that of identity %s: erase each by its own ID", erasure.User, erasure.Identity))
+		return e.withdraw(ctx, erasure, fmt.Sprintf("user %s no longer belongs to identity %s: erase each by its own ID", erasure.User, erasure.Identity))
 	case p.identity == erasure.Identity && p.user == erasure.User:
 		return erasure, nil
 	}
