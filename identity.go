@@ -68,12 +68,12 @@ type Address struct {
 // NormalEmail returns the form in which adopting compares e-mail addresses: ASCII letters
 // are converted to lower case, and nothing else is changed.
 //
-// It returns false for an address that must match nobody: one without exactly one "@"
-// between two parts, or one with blanks, control characters, invalid bytes or a rune from
-// U+0300 on. Unicode normalisation (NFC) leaves the characters below U+0300 unchanged, and
-// changes some of the others: U+212A KELVIN SIGN becomes K. Two addresses that only look
-// alike must never be taken for one person. The operator can bind an identity with such an
-// address by hand.
+// It returns false for an address that must match nobody. Such an address does not have
+// exactly one "@", has nothing before or after it, or contains blanks, control characters,
+// invalid bytes or a rune from U+0300 on. Unicode normalisation (NFC) leaves the characters
+// below U+0300 unchanged, and changes some of the others: U+212A KELVIN SIGN becomes K. Two
+// addresses that only look alike must never be taken for one person. The operator can bind
+// an identity with such an address by hand.
 func NormalEmail(address string) (normal string, ok bool) {
 	local, domain, found := strings.Cut(address, "@")
 	if !found || local == "" || domain == "" || strings.Contains(domain, "@") || len(address) > 254 || !utf8.ValidString(address) {

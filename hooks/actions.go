@@ -28,8 +28,8 @@ type Actions struct {
 	// Keys are the keys of the routes. Ory sends the first key of each.
 	Keys Keys
 
-	// BackReference and Columns have the values of the Linker and the store. The link hook
-	// sends the values that they need.
+	// BackReference must equal Linker.BackReference, and Columns must equal Users.Columns
+	// of the store. The link hook sends the values that they need.
 	BackReference link.BackReference
 	Columns       map[string]string
 

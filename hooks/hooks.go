@@ -8,8 +8,9 @@
 //
 // Reserve is the only hook that a person waits for. It mints an ID with an HMAC that proves
 // where the ID comes from, so it stores nothing and needs neither a database nor Ory. Link
-// and sync are hints, after which the identity is read at Ory. So a lost, repeated, forged or
-// late hint changes only what this reading changes.
+// and sync are hints: each makes Symbolon read the identity at Ory. A repeated, forged or
+// late hint can only cause this reading. After a lost link hint the first request makes the
+// bond.
 package hooks
 
 import (
@@ -104,8 +105,8 @@ func checkKey(key string) error {
 	return err
 }
 
-// Handler answers Ory's hooks. Set the fields before the first request. Linker is required,
-// and either Keys or secrets of the Linker.
+// Handler answers Ory's hooks. Set the fields before the first request. Linker is required.
+// Keys or Linker.Secrets is required as well.
 type Handler struct {
 	Linker *link.Linker
 

@@ -130,8 +130,8 @@ type Hook struct {
 
 	Parse, Ignore, Interrupt bool
 
-	// Auth is api_key or basic_auth. In is header or cookie, Header its name, and Key the
-	// secret value.
+	// Auth is "api_key" or "basic_auth". In is "header" or "cookie". Header is the name of
+	// that header or cookie, and Key is its secret value.
 	Auth, In, Header, Key string
 
 	Body string // as configured: base64://…, file://…

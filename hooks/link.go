@@ -17,8 +17,8 @@ import (
 // link makes the user of an identity that Ory just stored. With an admin URL the body is a
 // hint, and the identity is read at Ory. Without an admin URL the body itself is the
 // reading, because only Ory has the key. The same is done at Ory's rate limit if there is a
-// Queue, which reads the identity later. A reading without a ticket, such as the body, can
-// make a user, but never change a user.
+// Queue, which reads the identity later. The body has no ticket. A reading without a ticket
+// can make a user, but never change a user.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// ClaimOf reads the place in the identity that the proof by stands for (metadata_public,
-// external_id or the voucher) and returns the user ID there. It returns "" if no ID is
-// there, or if the voucher is not valid.
+// ClaimOf returns the user ID at the place in the identity that a proof names:
+// metadata_public, external_id or the voucher. It returns "" if no ID is there, or if the
+// voucher is not valid.
 func (l *Linker) ClaimOf(id symbolon.Identity, by symbolon.Proof) symbolon.UserID {
 	l.setup()
 	return decide.ClaimOf(id, by, l.minter)

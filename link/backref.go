@@ -60,7 +60,7 @@ const (
 	Stands    Wrote = "stands"   // it was there already, and is in the ledger
 	LeftAlone Wrote = "left"     // another value is there, which is never overwritten
 	TooLate   Wrote = "late"     // the identity's first minute is over
-	TooSoon   Wrote = "soon"     // the identity was changed or signed in within ten minutes: try later
+	TooSoon   Wrote = "soon"     // somebody changed the identity, or signed in with it, in the last ten minutes: try later
 	NoBond    Wrote = "unlinked" // the identity has no user in the ledger, or Ory has no such identity
 )
 
@@ -95,11 +95,11 @@ func (l *Linker) WriteBackReference(ctx context.Context, id symbolon.IdentityID)
 	})
 }
 
-// RepairBackReference writes the user's ID into the identity later than in its first
-// minute. This is the PATCH of WriteRepair. It returns [TooSoon] if Ory shows a change or a
-// sign-in of the past ten minutes; Kratos v1.3.1 shows only changes of the state and of
-// addresses. Everything else is as in [Linker.WriteBackReference]. The value in Linker.Ory
-// must have a method LastSignIn, as *ory.Client has.
+// RepairBackReference writes the user's ID into the identity after its first minute. This
+// is the PATCH of WriteRepair. It returns [TooSoon] if Ory shows a change or a sign-in of
+// the past ten minutes; Kratos v1.3.1 shows only changes of the state and of addresses.
+// Everything else is as in [Linker.WriteBackReference]. The value in Linker.Ory must have a
+// method LastSignIn, as *ory.Client has.
 //
 // Danger: a change of the identity at the moment of the write can be lost.
 func (l *Linker) RepairBackReference(ctx context.Context, id symbolon.IdentityID) (Wrote, error) {
@@ -132,8 +132,8 @@ func (l *Linker) settled(ctx context.Context, i symbolon.Identity) (Wrote, error
 	return "", nil
 }
 
-// writeBack reads the identity, patches it if it has no value and allowed returns no
-// reason against it, and reads it back.
+// writeBack reads the identity, patches it, and reads it back. It does not patch if the
+// identity has a value, or if the function allowed returns a reason against it.
 func (l *Linker) writeBack(ctx context.Context, id symbolon.IdentityID, allowed func(context.Context, symbolon.Identity) (Wrote, error)) (Wrote, error) {
 	l.setup()
 	user, err := l.linkedUser(ctx, id)
@@ -177,8 +177,9 @@ func (l *Linker) linkedUser(ctx context.Context, id symbolon.IdentityID) (symbol
 	return e.Link.User, nil
 }
 
-// readValue reads the identity's back-reference at Ory. It returns "" if there is none,
-// Stands for the user's ID, which it then records, and LeftAlone for any other value.
+// readValue reads the identity's back-reference at Ory. If the value is the user's ID, it
+// records that and returns Stands. It returns LeftAlone for any other value, and "" if
+// there is none.
 func (l *Linker) readValue(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) (Wrote, symbolon.Identity, error) {
 	i, err := l.Ory.Identity(ctx, id)
 	if errors.Is(err, symbolon.ErrNotFound) {

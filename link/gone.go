@@ -56,9 +56,9 @@ func (e *UnprovedError) Unwrap() error { return e.Err }
 
 // ProveGone asks Ory for each identity twice, ProofGap apart. It returns a proof for each
 // identity for which Kratos answered 404 both times, in Kratos' own format. control is an
-// identity that is known to exist. If Ory does not find it before and after the pause, Ory
-// has lost data or is another project, and nothing is proved. The call lasts at least
-// ProofGap, unless the first round finds all identities.
+// identity that is known to exist. Ory must find it both before and after the pause.
+// Otherwise Ory has lost data or is another project, and nothing is proved. The call lasts
+// at least ProofGap, unless the first round finds all identities.
 //
 // Errors: *UnprovedError lists the identities for which Ory did not answer; the returned
 // proofs are valid. After three failures in a row the rest is not asked for, and is listed
@@ -151,9 +151,9 @@ func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error
 }
 
 // Erase ends a bond for good, because the operator asked for it. The identity is denied
-// from now on, its user's ID is retired, and the user's row is treated as the policy row
-// says. An empty policy leaves the row for a later call. Erase is idempotent. It erases
-// nothing at Ory; package erase carries out the whole erasure.
+// from now on, its user's ID is retired, and the parameter row says what happens to the
+// user's row. An empty policy leaves the row for a later call. Erase is idempotent. It
+// erases nothing at Ory; package erase carries out the whole erasure.
 func (l *Linker) Erase(ctx context.Context, id symbolon.IdentityID, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
 	l.setup()
 	return l.end(ctx, id, symbolon.FromOperator, symbolon.Erased, row, why)

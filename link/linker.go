@@ -57,12 +57,12 @@ type Linker struct {
 	// ProofGap is the time between the two requests of ProveGone. Defaults to 30 seconds.
 	ProofGap time.Duration
 
-	// AdoptVerifiedEmail binds an identity to an existing user if both sides verified
-	// the same e-mail address, and holds the identity while one side has not; see
-	// decide.JudgeEmail. It needs Ory's admin API, and a store that knows the columns.
-	// Off by default.
+	// AdoptVerifiedEmail binds an identity to an existing user if both sides verified the
+	// same e-mail address, and holds the identity while one side has not verified that
+	// address; see decide.JudgeEmail. It needs Ory's admin API, and a store that knows the
+	// columns. Off by default.
 	//
-	// Danger: if either side calls an address verified that it never checked, anybody
+	// Danger: if one side reports an address as verified without having checked it, anybody
 	// who registers with the address gets the user.
 	AdoptVerifiedEmail bool
 

@@ -10,8 +10,8 @@ import (
 	"github.com/symbolon-id/symbolon/internal/flight"
 )
 
-// refreshTimeout bounds one re-reading that callers of [Linker.Refresh] share, because
-// it outlives each of them.
+// refreshTimeout limits one re-reading that callers of [Linker.Refresh] share, because the
+// re-reading goes on when its callers give up.
 const refreshTimeout = 2 * time.Minute
 
 // refreshes are the re-readings that run, at most one for each identity. Background callers
@@ -47,8 +47,8 @@ func (l *Linker) Refresh(ctx context.Context, id symbolon.IdentityID, source sym
 	return link, err
 }
 
-// withValues is a context that ends with its Context and has the values of another one too,
-// because the Patience of [symbolon.Background] must reach Ory's client.
+// withValues is a context that ends when its Context ends. It also has the values of the
+// caller's context, because the Patience of [symbolon.Background] must reach Ory's client.
 type withValues struct {
 	context.Context
 	values context.Context

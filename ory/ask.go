@@ -115,8 +115,8 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 	return req, nil
 }
 
-// headers sets all headers that Ory gets. Of the caller's request they contain only the
-// credential.
+// headers sets all headers that Ory gets. They contain nothing of the caller's request
+// except the credential.
 func (c *Client) headers(h http.Header, q question) {
 	h.Set("Accept", "application/json")
 	h.Set("Accept-Encoding", "identity") // so that no transport decompresses
@@ -162,7 +162,7 @@ func (c *Client) read(resp *http.Response, q question) (*reply, error) {
 }
 
 // get asks a question and decodes the answer, which must be 200 and JSON. The text of every
-// error begins with doing.
+// error begins with the parameter doing, such as "read identity".
 func get[T any](ctx context.Context, c *Client, doing string, q question, decode func([]byte) (T, error)) (T, error) {
 	r, err := c.ask(ctx, q)
 	if err != nil {

@@ -207,7 +207,7 @@ func (f fields) optional(key string) (string, error) {
 	return s, nil
 }
 
-// word is optional for a text that usually equals likely. In that case it allocates
+// word does the same as the method optional. If the text equals likely, it allocates
 // nothing.
 func (f fields) word(key, likely string) (string, error) {
 	if raw := f.Get(key); len(raw) == len(likely)+2 && raw[0] == '"' && string(raw[1:len(raw)-1]) == likely {

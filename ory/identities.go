@@ -19,7 +19,7 @@ func (c *Client) Identity(ctx context.Context, id symbolon.IdentityID) (symbolon
 	return get(ctx, c, "read identity "+string(id), q, only(id))
 }
 
-// only decodes an identity and refuses any other than id.
+// only(id) is a decoder that refuses every identity except id.
 func only(id symbolon.IdentityID) func([]byte) (symbolon.Identity, error) {
 	return func(body []byte) (symbolon.Identity, error) {
 		i, err := DecodeIdentity(body)

@@ -14,8 +14,8 @@ import (
 const DefaultLoad = 0.10
 
 const (
-	// burst is how many more requests may come at once after a pause, because a write has
-	// two readings. Over a longer time the share is kept.
+	// burst is how many more requests may come at once after a pause, because one write
+	// also needs two reads. Over a longer time the share is kept.
 	burst = 2
 
 	// maxPacePause is the longest pause after one slow answer.
@@ -34,7 +34,7 @@ type pacer struct {
 	busy chan struct{} // full while a question runs
 
 	mu    sync.Mutex         // protects the fields below
-	limit [buckets]int       // requests per minute, as Ory said last; 0: it never did
+	limit [buckets]int       // requests per minute, by Ory's last answer about it; 0: unknown
 	next  [buckets]time.Time // when the next question is due
 	rest  time.Time          // the end of the pause after an answer
 }
