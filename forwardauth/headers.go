@@ -72,7 +72,7 @@ var reserved = []string{
 	"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
 	"Age", "Allow", "Alt-Svc", "Cache-Control", "Clear-Site-Data", "Date", "Expires", "Location", "Pragma", "Retry-After", // the answer's own
 	"Set-Cookie", "Strict-Transport-Security", "Vary", "Www-Authenticate", "X-Content-Type-Options",
-	"Cookie", "Host", "Range", // the upstream needs the client's
+	"Cookie", "Host", "Range", // the upstream needs the client's value
 	"Proxy", // CGI makes HTTP_PROXY of it, the address of a proxy
 }
 
@@ -133,8 +133,8 @@ var (
 	noStore = []string{"no-store"}
 )
 
-// maxHeaderValue limits a value, because traits have no limit but the headers of a proxy
-// do.
+// maxHeaderValue limits a value, because a trait may have any length, and proxies limit
+// their headers.
 const maxHeaderValue = 1 << 10
 
 // headerValue encodes text as one line of visible ASCII. It returns "" if the result would

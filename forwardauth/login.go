@@ -63,7 +63,8 @@ func (l *Login) redirect(r *http.Request) string {
 	return l.page(method, r.Header["Accept"], from)
 }
 
-// page returns the login page for a browser that asked for from, or "" for a program.
+// page returns the login page for a browser, or "" for a program. The parameter from is the
+// URL that the browser asked for.
 func (l *Login) page(method string, accept []string, from string) string {
 	if l.URL == "" || method != http.MethodGet || !wantsPage(accept) {
 		return ""

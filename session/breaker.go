@@ -103,8 +103,8 @@ const (
 	fault                       // no answer came
 )
 
-// outcomeOf tells faults of the connection from everything else. A 500 for one credential
-// is an answer like a 401, so that a client cannot open the breaker for others.
+// outcomeOf distinguishes faults of the connection from all other outcomes. A 500 for one
+// credential is an answer like a 401, so that a client cannot open the breaker for others.
 func outcomeOf(ctx context.Context, err error, took int64) outcome {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, symbolon.ErrRateLimited):

@@ -93,14 +93,14 @@ type entry struct {
 	checked atomic.Bool // a policy denied it right after Ory was asked
 }
 
-// never is before every moment, and forever is after every moment.
+// The constant never is a time before every moment, and forever is a time after every moment.
 const (
 	never   = math.MinInt64
 	forever = math.MaxInt64
 )
 
-// newEntry makes an answer that is valid for life, and whose session ends after left. The
-// caller fills in the other fields.
+// newEntry makes an answer. life is the time for which the answer is valid, and left is the
+// time until its session ends. The caller fills in the other fields.
 func newEntry(at moment, life, left time.Duration) *entry {
 	e := &entry{epoch: at.epoch, sent: at.mono, ends: later(at.mono, left)}
 	e.until.Store(later(at.mono, min(life, left)))

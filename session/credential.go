@@ -46,8 +46,8 @@ func credentialOf(h http.Header, cookie string) (ory.Credential, error) {
 	return ory.Credential{}, ErrUnauthenticated
 }
 
-// only returns the value of the list, and false if two values differ.
-func only(values []string) (string, bool) {
+// only(values) is the one value of the list. ok is false if two values differ.
+func only(values []string) (value string, ok bool) {
 	for _, v := range values[1:] {
 		if v != values[0] {
 			return "", false

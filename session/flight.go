@@ -18,8 +18,8 @@ import (
 // callers come and go.
 const maxFlights = 4096
 
-// fetch returns an answer for which Ory was asked after the moment after, and which no
-// purge has made void since.
+// fetch returns an answer for which Ory was asked later than the time in the parameter
+// after, and which no purge has made void since.
 func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
 	for range 3 {
 		e, err := v.await(ctx, k, cred, after)
@@ -118,8 +118,8 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 	return v.ask(ctx, k, cred, v.prove)
 }
 
-// warn logs a text that may concern many requests at once. For each last it logs at most
-// once a second.
+// warn logs a text that may concern many requests at once. last holds the time of the
+// previous warning of the same kind. Each kind is logged at most once a second.
 func (v *Verifier) warn(last *atomic.Int64, text string, err error) {
 	now, before := v.mono()+1, last.Load()
 	if (before == 0 || now-before >= int64(time.Second)) && last.CompareAndSwap(before, now) {

@@ -44,7 +44,7 @@ func (o *outbox[K, V]) put(k K, val V) bool {
 	return true
 }
 
-// only replaces all pending items by one item.
+// only(k, val) replaces all pending items by one item.
 func (o *outbox[K, V]) only(k K, val V) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

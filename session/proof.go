@@ -61,7 +61,7 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 	})
 }
 
-// nobody makes the answer 401.
+// nobody(at) makes the answer 401 for a request without a valid session.
 func (v *Verifier) nobody(at moment) *entry {
 	e := newEntry(at, min(v.maxStale(), maxDenied), forever)
 	e.denied = ErrUnauthenticated

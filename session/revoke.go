@@ -73,7 +73,7 @@ func (v *Verifier) purge(id string) {
 	}
 }
 
-// forget is purge without Broadcast.
+// forget does the same as purge, but only in this process.
 func (v *Verifier) forget(id string) { v.purges.add(id, v.mono(), v.purgeAge()) }
 
 // listenPause is the pause after a failed call of Hear.

@@ -1,6 +1,6 @@
 // Package session is middleware for net/http that finds out, for every request, which user
-// sent it. Package forwardauth uses it to answer proxies. Package session/jwt verifies
-// Ory's tokens for it.
+// sent it. Package forwardauth uses this package to answer proxies. Package session/jwt
+// verifies Ory's tokens for this package.
 //
 //	auth := &session.Verifier{Linker: linker}
 //	mux.Handle("/notes", auth.Require(notes)) // inside: u, _ := symbolon.UserFrom(r.Context())

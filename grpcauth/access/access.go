@@ -108,7 +108,7 @@ func (g *Guard) setup() error {
 
 // CheckMethods reports the names in Methods that no server of the program has, and the
 // errors of Check. A rule with a misspelt name has no effect, and the method that it was
-// meant for gets Default. served are full method names.
+// meant for gets Default. served lists full method names.
 func (g *Guard) CheckMethods(served []string) error {
 	has := map[string]bool{}
 	for _, name := range served {

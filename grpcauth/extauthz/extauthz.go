@@ -5,8 +5,8 @@
 //	server := grpc.NewServer()
 //	authv3.RegisterAuthorizationServer(server, &extauthz.Server{Auth: &forwardauth.ForwardAuth{Verifier: auth}})
 //
-// Its port is for Envoy only, because everybody who reaches it can look up the user of a
-// session.
+// The port of this server is for Envoy only, because everybody who reaches it can look up
+// the user of a session.
 package extauthz
 
 import (
@@ -34,7 +34,7 @@ import (
 const PolicyKey = "symbolon_policy"
 
 // Server answers Envoy. Set the fields before the first request and do not change them
-// afterwards. Only Auth is required; its Check reports errors in it.
+// afterwards. Only Auth is required. Auth.Check reports errors in the fields of Auth.
 //
 // A request that passes reaches the upstream with all of the headers of
 // [forwardauth.Headers], which overwrite the client's. A header of the client that an

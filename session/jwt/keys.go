@@ -118,8 +118,8 @@ func (k *Keys) Stats() Stats {
 	return s
 }
 
-// Verify returns the token if it is valid at the time at. The error is a *Refusal if it is
-// not valid. Every other error is "don't know".
+// Verify returns the token if it is valid. The parameter at is the time of the check. The
+// error is a *Refusal if it is not valid. Every other error is "don't know".
 func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, error) {
 	t, err := k.verifier.Read(raw, at)
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package authtest is the test environment for the interceptors and the server for Envoy:
-// an Ory, an application with a database, a verifier, and the net/http middleware, with
-// whose answers theirs are compared.
+// an Ory, an application with a database, a verifier, and the net/http middleware. The
+// tests compare the answers of the interceptors and the server with the answers of the
+// middleware.
 package authtest
 
 import (
@@ -98,7 +99,7 @@ func start(t testing.TB, public, admin string, configure func(*session.Verifier)
 type Person struct {
 	*symbolontest.Person
 	Cookie string
-	User   symbolon.UserID // empty until [World.User]
+	User   symbolon.UserID // only set by [World.User]
 }
 
 // Person signs somebody up.
@@ -116,7 +117,7 @@ func (w *World) Person() *Person {
 	return &Person{Person: p, Cookie: cookie.Value}
 }
 
-// User is Person for a person who has a user already.
+// User signs somebody up, and makes the person's user by a first request.
 func (w *World) User() *Person {
 	w.t.Helper()
 	p := w.Person()
