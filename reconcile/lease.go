@@ -23,7 +23,8 @@ type lease struct {
 	taken      bool
 }
 
-// start records the run that row returns. It does nothing if the lease is taken.
+// start takes the lease: it records the run that the function row returns. It does nothing
+// if this process has the lease already.
 func (p *lease) start(ctx context.Context, runs Runs, row func() (symbolon.Run, error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,8 +63,8 @@ func (p *lease) updateRow(ctx context.Context, runs Runs, f func(*symbolon.Run))
 	return asBusy(err)
 }
 
-// replace saves row in place of the version that the store holds, which may be any of those
-// sent.
+// replace saves row in place of the version that the store holds. This may be any version
+// that was sent.
 func (p *lease) replace(ctx context.Context, runs Runs, row symbolon.Run) error {
 	versions := slices.Clone(p.unanswered)
 	if p.taken {

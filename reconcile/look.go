@@ -196,8 +196,8 @@ func (s *state) limit(t *tally) int {
 }
 
 // Later walks call stillPlausible before they change anything for a page. It returns an
-// error if the listing lacks many more identities than the first listing. absent counts the
-// page.
+// error if the listing lacks many more identities than the first listing. absent is the
+// number of absent identities on the page.
 func (r *run) stillPlausible(absent int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

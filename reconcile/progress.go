@@ -23,8 +23,9 @@ type Runs interface {
 	// StartRun records a new run. ErrConflict: another run of its kind has not ended.
 	StartRun(ctx context.Context, r symbolon.Run) error
 
-	// SaveRun records the progress of a run, or its end. ErrConflict: the stored lease is
-	// not the one in before.
+	// SaveRun records the progress of a run, or its end. The parameter before is the run as
+	// it was read or saved last. ErrConflict: another process has taken over the lease
+	// since, or the run has ended.
 	SaveRun(ctx context.Context, before, r symbolon.Run) error
 }
 
@@ -135,8 +136,8 @@ func (r *run) keepPaused(err error) error {
 	return err
 }
 
-// renew saves the run and its lease regularly until ctx ends. At its first time it records
-// the run, even if the run has only compared so far.
+// renew saves the run and its lease regularly until ctx ends. The first save records the
+// run, even if the run has only compared so far.
 func (r *run) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 	t := time.NewTicker(r.leaseTime() / 3)
 	defer t.Stop()

@@ -48,7 +48,7 @@ func (r *Reconciler) newRun(o Options) *run {
 		minter: mint.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, baseline: baseline{began: r.now()}}
 }
 
-// all runs the phases one after another.
+// all goes through the phases one after another.
 func (r *run) all(ctx context.Context) error {
 	for {
 		if err := r.phase(ctx); err != nil && !errors.Is(err, errNothingProved) {

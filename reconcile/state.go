@@ -65,8 +65,9 @@ type tally struct {
 	Matched int `json:"matched"`          // linked identities that the listing has
 	Absent  int `json:"absent,omitempty"` // linked identities that are not in the listing
 
-	// The marks of absent identities; of identities whose user another identity in the
-	// listing claims; and of those among them whose user has an ID that Symbolon minted.
+	// AbsentMarks are the marks of absent identities. ClaimedMarks are the marks of
+	// identities whose user is claimed by another identity in the listing. MintedMarks are
+	// the part of ClaimedMarks in which Symbolon minted the user's ID.
 	AbsentMarks  []uint64 `json:"absent_marks,omitempty"`
 	ClaimedMarks []uint64 `json:"claimed_marks,omitempty"`
 	MintedMarks  []uint64 `json:"minted_marks,omitempty"`
@@ -118,8 +119,9 @@ func (s *state) restart(now time.Time) {
 	}
 }
 
-// checkpoint returns the state as JSON. Too many marks are left out. A run that resumes
-// without them starts the walk again, because without marks the listing cannot be checked.
+// checkpoint returns the state as JSON. If there are too many marks, it leaves all of them
+// out. A run that resumes without them starts the walk again, because without marks the
+// listing cannot be checked.
 func (s *state) checkpoint() (json.RawMessage, error) {
 	c := *s
 	w := &c.Walk
@@ -144,8 +146,9 @@ func readCheckpoint(raw json.RawMessage, now time.Time) (*state, error) {
 	return &s, nil
 }
 
-// mark is a 64-bit hash of an identity ID. After a collision a later run finds one deleted
-// identity; a collision never deletes anything.
+// mark is a 64-bit hash of an identity ID. If two IDs have the same mark, a run may
+// overlook one deleted identity; a later run finds it when the other ID is no longer
+// claimed. A collision never ends a link, because a link ends only after a proof.
 func mark(id symbolon.IdentityID) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, string(id)) // never fails

@@ -7,11 +7,12 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// adoptEvents also requires that run is not empty, because the condition of its index does.
+// adoptEvents also requires that run is not empty, because its index has this condition.
 const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '' and id > $3 order by id limit $4`
 
-// AdoptEvents returns at most limit events of one adoption run, the oldest first, beginning
-// after the event with the ID after. run is as in [symbolon.Adoption].
+// AdoptEvents returns at most limit events of one adoption run, the oldest first. The page
+// begins after the event whose ID is in the parameter after. run is as in
+// [symbolon.Adoption].
 //
 // Before the first page (after is 0) it completes events of the run that lack the run and the
 // bond, because a program from before migration 5 wrote them during or after the migration.
@@ -46,10 +47,10 @@ func (s *Store) completeAdoptEvents(ctx context.Context, project, run string) er
 	})
 }
 
-// adoptRepairs are the two updates of migration 5, limited to a project ($1) and a run ($2).
-// They end in conditions, and more conditions follow. An event that an erasure has cleared
-// stays clear even if Postgres had to wait for the erasure: the condition about e.detail is
-// about the row as it is then.
+// adoptRepairs are the two updates of migration 5, limited to a project ($1) and a run
+// ($2). Their texts end in conditions, and this function adds more conditions. An event
+// that an erasure has cleared stays clear, even if Postgres had to wait for the erasure,
+// because Postgres then checks the condition on e.detail again.
 func (d Dialect) adoptRepairs() (bonds, findings string) {
 	const ofRun = ` and e.run = '' and e.project = $1 and bond.run = $2`
 	text, _ := Migrations.ReadFile(string(d) + "/00005_adopt_runs.sql") // setup has checked d

@@ -132,7 +132,7 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	return b.create(ctx, all[half:])
 }
 
-// together makes the users in one transaction. It tries again if the transaction was not
+// together(ctx, all) makes the users in one transaction. It tries again if the transaction was not
 // committed.
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	for until := time.Now().Add(lockTimeout); ; {

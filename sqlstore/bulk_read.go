@@ -57,8 +57,8 @@ func (b *bulk) namesKnown(q symbolon.Query, known map[string]bool) bool {
 	return false
 }
 
-// findKnown returns those of the identities and claimed users that are known. Users have
-// the userMark.
+// findKnown returns the identities and the claimed users that are known. Users have the
+// userMark.
 func (b *bulk) findKnown(ctx context.Context) (map[string]bool, error) {
 	known := map[string]bool{}
 	ids := make([]any, len(b.qs))

@@ -35,8 +35,8 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 }
 
 // EraseUser retires a user's ID, whether or not the user has an identity, and applies the
-// policy row to its row. An empty policy leaves the row for a later call. It erases rows
-// that [link.Linker.Erase] does not reach, because Erase finds rows by the identity.
+// row policy to the user's row. An empty policy leaves the row for a later call. It erases
+// rows that [link.Linker.Erase] does not reach, because Erase finds rows by the identity.
 // refused says what the table refused; the ID is retired all the same, and the next call
 // tries again. EraseUser is idempotent.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {

@@ -39,7 +39,7 @@ const (
 
 // IdentityColumn returns the SQL that adds the identity column and its unique index to the
 // users table. Run the statements one by one and outside of a transaction. The result is
-// empty if both exist. The table itself must exist. The new column does not rewrite the
+// empty if both exist. The table itself must exist. Adding the column does not rewrite the
 // rows. On Postgres the index is built concurrently, so that other transactions can read
 // and write the rows meanwhile.
 //
@@ -130,10 +130,11 @@ var tableTimeout = 5 * time.Second
 // given up, because other transactions would have to wait for it.
 var ErrTableBusy = errors.New("another transaction holds the table: nothing was changed")
 
-// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran. It
-// returns them also with an error, because their effect stays. A repeated call continues after an interruption. On Postgres it
-// waits up to five seconds for the table's lock, while other transactions queue behind it, and
-// then returns [ErrTableBusy]. The index is built without such a lock and has no timeout.
+// AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran.
+// It returns them also with an error, because their effect stays. A repeated call continues
+// after an interruption. On Postgres it waits up to five seconds for the table's lock,
+// while other transactions queue behind it, and then returns [ErrTableBusy]. The index is
+// built without such a lock and has no timeout.
 func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error) {
 	todo, err := s.IdentityColumn(ctx)
 	if err != nil || len(todo) == 0 {

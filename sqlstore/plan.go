@@ -120,8 +120,8 @@ func (w *writer) refuse(detail string) error {
 	return w.hold()
 }
 
-// attach links an existing user. It writes only the identity to the row, and the projected
-// columns if the reading has a ticket.
+// attach links an existing user. It writes the identity to the row. It also writes the
+// projected columns if the reading has a ticket.
 func (w *writer) attach(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
 	if !ok {

@@ -126,7 +126,7 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 
 var errUsed = errors.New("the ID belonged to another person before")
 
-// tryInsert is insert after a savepoint.
+// tryInsert sets a savepoint and calls insert.
 func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, refusal, err error) {
 	refusal, err = w.try(ctx, func() (err error) {
 		id, err = w.insert(ctx, key, cells)

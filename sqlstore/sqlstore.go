@@ -218,8 +218,8 @@ func (s *Store) now() time.Time {
 
 // SQLiteDSN returns the data source name for modernc.org/sqlite with the settings that the
 // ledger needs: a write-ahead log, every commit on disk before it is acknowledged, a
-// timeout of five seconds for locks, foreign keys, and no strings in double quotes. more
-// are further parameters of the driver, as "key=value".
+// timeout of five seconds for locks, foreign keys, and no strings in double quotes. The
+// argument more adds parameters of the driver, as "key=value".
 //
 // The pool may have any size, because readers never wait and Symbolon's own writers queue in
 // memory. For the application's own transactions add "_txlock=immediate", or begin each one

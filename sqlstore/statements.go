@@ -312,8 +312,8 @@ func (c session) exec(ctx context.Context, text string, args ...any) (int64, err
 	return res.RowsAffected()
 }
 
-// change is exec for a statement that must change a row. It returns errTaken if no row was
-// changed.
+// change runs a statement that must change a row, as exec does. It returns errTaken if no
+// row was changed.
 func (c session) change(ctx context.Context, text string, args ...any) error {
 	n, err := c.exec(ctx, text, args...)
 	if err == nil && n == 0 {
