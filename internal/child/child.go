@@ -131,8 +131,8 @@ func (p *Process) Resume() error {
 	return p.Signal(resumeSignal)
 }
 
-// Stop sends sig to the child and kills it after patience. It returns when the child has
-// ended.
+// Stop sends sig to the child, and kills the child if it has not ended within patience. It
+// returns when the child has ended.
 func (p *Process) Stop(sig syscall.Signal, patience time.Duration) {
 	if p.Signal(sig) == nil {
 		_ = p.Resume() // a frozen process does not handle signals

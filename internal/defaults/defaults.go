@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Positive returns v, or otherwise if v is not positive.
-func Positive[T cmp.Ordered](v, otherwise T) T {
+// Positive returns v if v is positive, and fallback if it is not.
+func Positive[T cmp.Ordered](v, fallback T) T {
 	var zero T
 	if v > zero {
 		return v
 	}
-	return otherwise
+	return fallback
 }
 
 // Now returns the time of a clock. If clock is nil, it is time.Now.

@@ -31,11 +31,11 @@ func Node(t *testing.T) string {
 	return os.DevNull
 }
 
-// Torture returns the number of rounds of a test: ci in every run, all with `make
-// torture`.
-func Torture(ci, all int) int {
+// Torture returns the number of rounds of a test: torture with `make torture`, and usual in
+// every other run.
+func Torture(usual, torture int) int {
 	if os.Getenv("SYMBOLON_TORTURE") != "" {
-		return all
+		return torture
 	}
-	return ci
+	return usual
 }

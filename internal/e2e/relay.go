@@ -12,7 +12,7 @@ type Relay struct {
 	Address string
 
 	mu     sync.Mutex
-	silent chan struct{} // closed when the connections of today fall silent
+	silent chan struct{} // closed when the current connections fall silent
 }
 
 // NewRelay starts a relay to an address. It ends with the test.
@@ -38,7 +38,7 @@ func NewRelay(t testing.TB, to string) *Relay {
 	return r
 }
 
-// FallSilent silences all present connections. New ones are forwarded.
+// FallSilent silences all current connections. New connections are forwarded.
 func (r *Relay) FallSilent() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +72,8 @@ func (r *Relay) serve(client net.Conn, to string, ended <-chan struct{}) {
 	_ = server.Close()
 }
 
-// forward copies until an end closes its side. What arrives in the silence is lost.
+// forward copies until one end closes its side. Bytes that arrive during the silence are
+// lost.
 func forward(to, from net.Conn, silent <-chan struct{}, over chan<- struct{}) {
 	buffer := make([]byte, 32<<10)
 	for {

@@ -55,7 +55,8 @@ type Call[V any] struct {
 	err   error
 }
 
-// Join returns the result of the call that runs for key, or else of f, which begins now.
+// Join returns the result of the call that runs for key. If no call runs, f begins now, and
+// Join returns its result.
 func (g *Group[K, V]) Join(ctx context.Context, key K, f func(context.Context) (V, error)) (V, error) {
 	c, _ := g.Begin(key, f)
 	return c.Wait(ctx)

@@ -30,7 +30,7 @@ func (s *Splitter) begin(open, end byte, wrong error) (more bool, err error) {
 	return true, nil
 }
 
-// more reads the comma after a member or an item, or the end of the object or array.
+// more(end) reads the comma after a member or an item, or the end of the object or array.
 func (s *Splitter) more(end byte) (more bool, err error) {
 	switch s.next() {
 	case ',':
@@ -98,8 +98,8 @@ func (s *Splitter) skipWord(word string) bool {
 	return true
 }
 
-// special marks the bytes that need attention in a string: quotes, backslashes and control
-// characters.
+// special is true for the bytes that need attention in a string: quotes, backslashes and
+// control characters.
 var special = func() (t [256]bool) {
 	for c := range 0x20 {
 		t[c] = true

@@ -15,12 +15,12 @@ type limitError interface {
 }
 
 // PastLimit calls ask. If Ory's rate limit is reached, it waits as long as the error says
-// and calls ask again, at most most times in all. If ctx ends first, it returns the last
-// result.
-func PastLimit[T any](ctx context.Context, most int, ask func(context.Context) (T, error)) (T, error) {
+// and calls ask again. It makes at most maxCalls calls in all. If ctx ends first, it
+// returns the last result.
+func PastLimit[T any](ctx context.Context, maxCalls int, ask func(context.Context) (T, error)) (T, error) {
 	for calls := 1; ; calls++ {
 		v, err := ask(ctx)
-		if !errors.Is(err, symbolon.ErrRateLimited) || calls == most {
+		if !errors.Is(err, symbolon.ErrRateLimited) || calls == maxCalls {
 			return v, err
 		}
 		pause := time.Second
