@@ -62,6 +62,39 @@ func TestTableRefuses(t *testing.T) {
 			wantHistory(t, l, link.Identity, "column_refused", "user.linked finding.opened")
 		})
 	})
+	t.Run("a value that is too long for an index, and a trigger's own SQLSTATE", func(t *testing.T) {
+		p := create(t, open(t, sqlstore.Postgres), "bio text, active boolean", map[string]string{"bio": "traits.bio", "active": "active"})
+		p.must(t, p.sql(`create index on {users} (bio)`))
+		p.must(t, `create function own_state() returns trigger language plpgsql as $f$ begin
+			if new.bio = 'own' then raise exception using errcode = 'MY001'; end if; return new; end $f$`)
+		p.must(t, p.sql(`create trigger own_state before insert or update on {users} for each row execute function own_state()`))
+		store := p.store(p.DB)
+		l := linkerOf(store)
+		var long strings.Builder // does not compress
+		for range 200 {
+			long.WriteString(newUUID())
+		}
+		for _, bio := range []string{long.String(), "own"} {
+			id := identityWith(`{"bio":"` + bio + `"}`)
+			link, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
+			if err != nil {
+				t.Fatalf("%.10s: %v", bio, err)
+			}
+			wantHistory(t, l, link.Identity, "column_refused", "user.linked finding.opened")
+			ticket, err := store.Ticket(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			id.State = symbolon.Inactive
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Ticket: ticket}); err != nil {
+				t.Fatal(err)
+			}
+			var active bool
+			if err := p.QueryRow(p.sql(`select active from {users} where id = $1`), string(link.User)).Scan(&active); err != nil || active {
+				t.Errorf("%.10s: the row of a banned person is active: %v", bio, err)
+			}
+		}
+	})
 	t.Run("a constraint that is checked at the end", func(t *testing.T) {
 		p := create(t, open(t, sqlstore.Postgres), "email text unique deferrable initially deferred", map[string]string{"email": "traits.email"})
 		l := linkerOf(p.store(p.DB))

@@ -51,43 +51,71 @@ func extendedCode(err error) int {
 
 // SQLite's primary result codes.
 const (
+	sqliteError      = 1
 	sqliteBusy       = 5
 	sqliteLocked     = 6
-	sqliteTooBig     = 18
 	sqliteConstraint = 19
-	sqliteMismatch   = 20
 )
+
+// The following errors say nothing about the data. Every other error that a database returns
+// for a row is a refusal of the row: a constraint, a trigger with its own SQLSTATE, a value
+// that is too long for an index.
+
+// outages are the SQLSTATEs of the database's own condition, as classes or whole: no
+// connection, a read-only server, a conflict with another transaction, no resources, an
+// operator's action, a fault of the system.
+var outages = []string{"08", "25", "26", "28", "3D", "40", "53", "57", "58", "XX", "55P03", "55006", "42P05"}
+
+// setups are the SQLSTATEs of a table or a right that is not as it was when the program
+// started.
+var setups = []string{"42", "55000"}
+
+// sqliteOutages are the primary result codes of SQLite's own condition: BUSY, LOCKED, NOMEM,
+// READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, SCHEMA, NOTADB.
+var sqliteOutages = []int{sqliteBusy, sqliteLocked, 7, 8, 9, 10, 11, 13, 14, 15, 17, 26}
+
+// ofClass reports whether an SQLSTATE is in a list of classes and whole SQLSTATEs.
+func ofClass(state string, list []string) bool {
+	return slices.ContainsFunc(list, func(class string) bool { return strings.HasPrefix(state, class) })
+}
+
+// outage reports whether the error means that the database cannot answer now, so that a
+// retry may succeed.
+func (d Dialect) outage(err error) bool {
+	if d == SQLite {
+		return slices.Contains(sqliteOutages, sqliteCode(err))
+	}
+	const integrity, notSupported = "40002", "0A000"
+	switch state := sqlState(err); state {
+	case integrity:
+		return false
+	case notSupported:
+		return strings.Contains(err.Error(), "cached plan must not change result type")
+	default:
+		return ofClass(state, outages)
+	}
+}
+
+// setup reports whether the error means that a table or a right is not as it was.
+func (d Dialect) setup(err error) bool {
+	if d == Postgres {
+		return ofClass(sqlState(err), setups)
+	}
+	texts := []string{"no such table", "no such column", "has no column named"}
+	return sqliteCode(err) == sqliteError && slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
 
 // refusedBy reports whether the error is the table's refusal of the data. An error without
 // a code is treated as a refusal. This is safe: the caller rolls back to a savepoint, and
 // if the rollback fails too, it treats the error as an outage.
 func (d Dialect) refusedBy(err error) bool {
-	switch {
-	case gone(err), errors.Is(err, errTaken):
-		return false
-	case d == SQLite && sqliteCode(err) != 0:
-		return slices.Contains([]int{sqliteTooBig, sqliteConstraint, sqliteMismatch}, sqliteCode(err))
-	case d == Postgres && len(sqlState(err)) == 5:
-		// data exception, integrity constraint, check option, raised by a trigger
-		return slices.Contains([]string{"22", "23", "44", "P0"}, sqlState(err)[:2])
-	}
-	return true
+	return !gone(err) && !errors.Is(err, errTaken) && !d.outage(err) && !d.setup(err)
 }
 
 // gone reports whether the caller gave up or the connection is lost.
 func gone(err error) bool {
 	endings := []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone}
 	return slices.ContainsFunc(endings, func(end error) bool { return errors.Is(err, end) })
-}
-
-// outage reports whether an error of OnLink comes from the state of the database and not
-// from OnLink's statement, so that a retry may succeed.
-func (d Dialect) outage(err error) bool {
-	if d == SQLite {
-		return sqliteCode(err) > 1 && !d.refusedBy(err)
-	}
-	state := sqlState(err)
-	return state != "" && !strings.HasPrefix(state, "42") && !d.refusedBy(err)
 }
 
 // describe tells the operator why a table refused a value. It repeats only messages of

@@ -35,6 +35,16 @@ func TestRefusedBy(t *testing.T) {
 		{Postgres, stateError("22001"), true},
 		{Postgres, stateError("44000"), true},
 		{Postgres, stateError("P0001"), true},
+		{Postgres, stateError("54000"), true}, // an index row or a tsvector that is too long
+		{Postgres, stateError("MY001"), true}, // a trigger's own
+		{Postgres, stateError("40002"), true}, // a constraint, although its class is that of conflicts
+		{Postgres, stateError("0A000"), true},
+		{Postgres, fmt.Errorf("cached plan must not change result type: %w", stateError("0A000")), false},
+		{Postgres, stateError("55000"), false},
+		{Postgres, stateError("55006"), false},
+		{Postgres, stateError("3D000"), false}, // no such database
+		{Postgres, stateError("28P01"), false}, // wrong password
+		{Postgres, stateError("08006"), false},
 		{Postgres, stateError("42501"), false}, // no privilege
 		{Postgres, stateError("42703"), false}, // no such column
 		{Postgres, stateError("25006"), false}, // read-only: a replica
@@ -58,7 +68,11 @@ func TestRefusedBy(t *testing.T) {
 		{SQLite, codeError(10), false},  // I/O
 		{SQLite, codeError(11), false},  // corrupt
 		{SQLite, codeError(13), false},  // full
-		{SQLite, codeError(1), false},   // no such table
+		{SQLite, codeError(7), false},   // no memory
+		{SQLite, codeError(26), false},  // not a database
+		{SQLite, codeError(1), true},    // malformed JSON in a generated column
+		{SQLite, fmt.Errorf("no such table: users: %w", codeError(1)), false},
+		{SQLite, fmt.Errorf("table users has no column named email: %w", codeError(1)), false},
 		{Postgres, errors.New("an error without a code"), true},
 		{SQLite, errors.New("an error without a code"), true},
 		{SQLite, context.Canceled, false},
