@@ -49,7 +49,7 @@ func TestDecideLine(t *testing.T) {
 		{"an unverified address that differs", facts{claims: says(external("7", free)), mail: "8", verdict: decide.EmailUnverified}, "named 7 external_id", ""},
 		{"an unverified address", facts{mail: "7", verdict: decide.EmailUnverified}, "ambiguous 7 verified_email", "not verified"},
 		{"the address of a linked user", facts{mail: "7", verdict: decide.EmailTaken}, "ambiguous 7 verified_email", "another identity"},
-		{"the address of two", facts{verdict: decide.EmailAmbiguous}, "ambiguous - verified_email", "more than one"},
+		{"the address of two users", facts{verdict: decide.EmailAmbiguous}, "ambiguous - verified_email", "more than one"},
 		{"an address that no user has", facts{verdict: decide.EmailUnknown}, "alone - -", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -98,7 +98,7 @@ func TestHeldUntilVerified(t *testing.T) {
 			}
 		}
 		s.identity(1, address(true))
-		link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: stale, Source: symbolon.FromRequest}) // an old answer, as of an edge cache
+		link, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: stale, Source: symbolon.FromRequest}) // an old answer, as from an edge cache
 		if err != nil || link.User != "1" {
 			t.Fatalf("%+v %v", link, err)
 		}
@@ -117,7 +117,7 @@ func TestHeldUntilVerified(t *testing.T) {
 	})
 }
 
-// TestBulkByEmail checks that many identities at once get the same results as one.
+// TestBulkByEmail checks that many identities at once get the same results as one by one.
 func TestBulkByEmail(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *small) {
 		s.Linker.AdoptVerifiedEmail = true

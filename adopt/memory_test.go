@@ -45,8 +45,9 @@ func (e endless) list(context.Context) iter.Seq2[symbolon.Identity, error] {
 	}
 }
 
-// TestMemory measures the memory of a large plan with keys as long as UUIDs, by a place
-// of the operator's and by e-mail. It must be as documented in the package.
+// TestMemory measures the memory of a large plan whose keys are as long as UUIDs. One
+// plan finds the users by external_id, the other by e-mail. The memory must be as the
+// package documents it.
 func TestMemory(t *testing.T) {
 	const n = 100_000
 	for name, tt := range map[string]struct {

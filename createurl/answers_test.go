@@ -114,7 +114,7 @@ func replies() []reply {
 		{name: "half a surrogate", means: unclear, status: 201, body: `{"id":"\ud800"}`},
 		{name: "a direction", means: unclear, status: 201, body: `{"id":"a\u202eb"}`},
 		{name: "no UTF-8", means: unclear, status: 201, body: "{\"id\":\"\xff\"}"},
-		{name: "a mark of UTF-8 before", means: unclear, status: 201, body: "\ufeff" + `{"id":"42"}`},
+		{name: "a byte order mark before the JSON", means: unclear, status: 201, body: "\ufeff" + `{"id":"42"}`},
 		{name: "two documents", means: unclear, status: 201, body: `{"id":"42"}{"id":"43"}`},
 		{name: "cut JSON", means: unclear, status: 201, body: `{"id":"42"`},
 		{name: "HTML", means: unclear, status: 200, header: "Content-Type: text/html", body: `<html>{"id":"42"}</html>`},

@@ -21,7 +21,7 @@ func (d *Doctor) checkCreateURL(ctx context.Context) Result {
 			fix("start it, or set users.create_url to its address")
 	case status < 300 || status == http.StatusConflict:
 		return problem("the application answers %d to a POST without a signature", status).
-			breaks("anybody who can reach this URL can create users, and can find out who has one").
+			breaks("anybody who can reach this URL can create users, and can find out which people have one").
 			fix("verify the signature before anything else, and answer 401 (docs/create-url.md); then look for a user without an identity, because this check may have made one")
 	case status < 400:
 		return problem("users.create_url answers with a redirect (%d), and Symbolon does not follow redirects", status).breaks("%s", nobody).

@@ -29,7 +29,7 @@ func wrong(name string) map[string]doctor.Verdict {
 }
 
 // TestFaults adds each fault to a valid installation. The check for it reports the fault,
-// and no other check reports one.
+// and no other check reports a problem.
 func TestFaults(t *testing.T) {
 	w := install(t, sqlstore.SQLite)
 	t.Run("no fault", func(t *testing.T) {
@@ -149,7 +149,7 @@ func testFile(t *testing.T, w *installation) {
 		}, map[string]doctor.Verdict{"hooks.link_missing": doctor.Problem, "hooks.reserve_missing": doctor.Problem}, ""},
 		{"parse missing on reserve", func(s map[string]any) { delete(hook(s, "reserve"), "response") }, wrong("hooks.reserve_parse"), "registration.after.password"},
 		{"parse on link", func(s map[string]any) { hook(s, "link")["response"] = map[string]any{"parse": true} }, wrong("hooks.link_parse"), ""},
-		{"can_interrupt beside, on reserve", func(s map[string]any) { hook(s, "reserve")["can_interrupt"] = true }, wrong("hooks.can_interrupt"), "reserve in"},
+		{"can_interrupt beside parse, on reserve", func(s map[string]any) { hook(s, "reserve")["can_interrupt"] = true }, wrong("hooks.can_interrupt"), "reserve in"},
 		{"can_interrupt instead of parse", func(s map[string]any) {
 			hook(s, "reserve")["can_interrupt"] = true
 			delete(hook(s, "reserve"), "response")

@@ -49,8 +49,8 @@ func TestNetwork(t *testing.T) {
 		{name: "a smaller cap", ory: newer, admin: capped(t, newer.AdminURL, 100), want: wrong("ory.page_cap"), check: "ory.page_cap", says: "only 100"},
 		{name: "plan too small", ory: small, want: wrong("ory.rate_plan"), check: "ory.rate_plan", says: "12 active sessions × 80 / 10 s (auth.max_stale) = 96 whoami a minute; the plan allows 60"},
 		{name: "plan large enough", ory: small, stale: 20 * time.Second, check: "ory.rate_plan", says: "= 48 whoami a minute; the plan allows 60"},
-		{name: "fewer at once", ory: small, sessions: 5, check: "ory.rate_plan", says: "5 sessions in use × 80"},
-		{name: "far more at once", ory: small, sessions: 5000, want: wrong("ory.rate_plan"), check: "ory.rate_plan", says: "= 40000 whoami"},
+		{name: "fewer sessions at once", ory: small, sessions: 5, check: "ory.rate_plan", says: "5 sessions in use × 80"},
+		{name: "far more sessions at once", ory: small, sessions: 5000, want: wrong("ory.rate_plan"), check: "ory.rate_plan", says: "= 40000 whoami"},
 		{name: "no limit", ory: newer, check: "ory.rate_plan", says: "no rate limit"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -117,7 +117,7 @@ func (d *Doctor) checkClock(_ context.Context) Result {
 		side = "behind"
 	}
 	return problem("Ory's clock is %s %s this machine's", off, side).
-		breaks("new identities look older or younger than they are, so an ID that should be written to Ory is not written, or is written after the first minute, when it must not be; sessions expire at the wrong time").
+		breaks("new identities look older or younger than they are, so an ID that should be written to Ory is not written, or is written after the first minute, which is not allowed; sessions expire at the wrong time").
 		fix("correct the clock that is wrong, by NTP on both machines: timedatectl set-ntp true")
 }
 
@@ -139,7 +139,7 @@ func (d *Doctor) checkPageCap(ctx context.Context) Result {
 		return well("Ory caps a page at %d identities (v25.4 and newer do), and Symbolon asks for %d%s", p.Rows, symbolonPage, pace(p.Rows, p.Limit))
 	}
 	return problem("Ory gives only %d identities a page, and Symbolon asks for %d%s", p.Rows, symbolonPage, pace(p.Rows, p.Limit)).
-		breaks("a reconcile takes %.0f times as long as necessary, and people whose hook was lost wait as much longer for their user", float64(symbolonPage)/float64(max(1, p.Rows))).
+		breaks("a reconcile takes %.0f times as long as necessary, and people whose hook was lost wait longer for their user", float64(symbolonPage)/float64(max(1, p.Rows))).
 		fix("let page_size=%d through to Ory's admin API: a proxy on the way to %s lowers it", symbolonPage, d.Ory.AdminURL)
 }
 

@@ -155,7 +155,7 @@ func (w *installation) before(t *testing.T, f func(http.Handler) http.Handler) {
 	t.Cleanup(func() { w.around.Store(nil) })
 }
 
-// drops loses the calls of a path, and calls lost for each.
+// drops loses the requests to a path, and calls the function lost for each of them.
 func drops(path string, lost func()) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -27,8 +27,8 @@ func (w *world) lie(route fakeory.Route, answer fakeory.Answer) (asked *atomic.I
 	})
 }
 
-// TestHostileOry gives every other answer than Ory's own, at any call. The step stays
-// undone and the person denied. The erasure continues when Ory answers.
+// TestHostileOry answers any call of the erasure with every answer except Ory's own. The
+// step stays undone and the person denied. The erasure continues when Ory answers.
 func TestHostileOry(t *testing.T) {
 	const asJSON = "application/json; charset=utf-8"
 	own := func(code int) string { return fmt.Sprintf(`{"error":{"code":%d,"status":"x","message":"y"}}`, code) }
@@ -166,7 +166,7 @@ func TestRowRefused(t *testing.T) {
 					}
 				}
 				if w.atOry(p.IdentityID) {
-					w.Error("the identity must be deleted first")
+					w.Error("the identity is still at Ory, but must be deleted before the row")
 				}
 				w.exec(`delete from orders`)
 				list, err := w.erasures.Unfinished(w.Context())
@@ -314,7 +314,7 @@ func TestResume(t *testing.T) {
 	}
 	resume(0, 3)
 	if attempts() != 0 {
-		t.Error("another process may still work on it")
+		t.Error("the erasure was continued, although another process may still work on it")
 	}
 	for n, wait := range []time.Duration{5 * time.Second, 5 * time.Second, 5 * time.Second, 7500 * time.Millisecond} {
 		now = now.Add(wait - time.Millisecond)

@@ -160,7 +160,7 @@ func TestForwardAuthCheck(t *testing.T) {
 		}
 	}
 	if l := (&Login{URL: "https://a:b@x.example/"}); l.Check() == nil {
-		t.Error("a login page with a user is accepted")
+		t.Error("a login URL that contains a user name is accepted")
 	}
 	all := &ForwardAuth{Policies: map[string]Policy{"aal2": {LoginRedirect: true}}, Login: Login{ReturnTo: []string{"*"}}}
 	if faults := faults.In(all.Check()); len(faults) != 4 {

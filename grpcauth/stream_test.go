@@ -25,8 +25,8 @@ const (
 	maxStale = 3 * time.Second
 )
 
-// staleWorld has a short MaxStale, and a slow Ory, as on a busy machine, does not end its
-// streams.
+// staleWorld has a short MaxStale. Its streams do not end if Ory is slow, as it is on a
+// busy machine.
 func staleWorld(t *testing.T) *authtest.World {
 	return authtest.New(t, func(v *session.Verifier) { v.MaxStale, v.OutageGrace = maxStale, time.Minute })
 }

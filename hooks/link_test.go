@@ -161,7 +161,7 @@ func TestSyncOutcomes(t *testing.T) {
 	}
 	h, store = newHandler(&admin{identities: map[symbolon.IdentityID]symbolon.Identity{ann: {ID: ann, State: symbolon.Active}}})
 	if w := post(serve(h), "/hooks/sync", key, body); w.Code != 200 || len(store.users()) != 1 || store.readings[0].Ticket == 0 {
-		t.Errorf("with one: %d, %+v", w.Code, store.readings)
+		t.Errorf("with an admin URL: %d, %+v", w.Code, store.readings)
 	}
 	h, store = newHandler(&admin{err: symbolon.ErrUnavailable})
 	if w := post(serve(h), "/hooks/sync", key, body); w.Code != 503 || len(store.users()) != 0 {

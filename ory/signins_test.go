@@ -39,7 +39,7 @@ func TestLastSignIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			if at, err := c.LastSignIn(ctx, symbolon.IdentityID(made)); err != nil || !at.IsZero() {
-				t.Errorf("never: %v %v", at, err)
+				t.Errorf("before the first sign-in: %v %v", at, err)
 			}
 			began := time.Now().Add(-time.Second)
 			p, err := it.Register(ctx, "ann@x.example", password, "Ann")
@@ -48,7 +48,7 @@ func TestLastSignIn(t *testing.T) {
 			}
 			first, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID))
 			if err != nil || first.Before(began) {
-				t.Errorf("registered: %v %v", first, err)
+				t.Errorf("after the registration: %v %v", first, err)
 			}
 			time.Sleep(1100 * time.Millisecond) // Kratos may store seconds
 			if _, err := it.Login(ctx, "ann@x.example", password); err != nil {

@@ -94,7 +94,7 @@ func TestRefreshParts(t *testing.T) {
 		first, last = min(first, at), max(last, at)
 	}
 	if first != int64(5*time.Second) || last < int64(69*time.Second/10) || last > int64(7*time.Second) {
-		t.Errorf("from %s to %s", time.Duration(first), time.Duration(last))
+		t.Errorf("an answer of 8 s is renewed after %s to %s", time.Duration(first), time.Duration(last))
 	}
 	if renewAt(key{}, 1, forever) < 0 {
 		t.Error("the time overflowed")
@@ -211,7 +211,7 @@ func TestNoGrace(t *testing.T) {
 				w.set(func() { w.refuse = true }) // a later outage must not bring it back either
 				for range 20 {
 					if status, _ := w.ask(byToken(token)); status == 200 {
-						t.Fatal("let in again")
+						t.Fatal("the person was let in again")
 					}
 					time.Sleep(time.Second)
 				}
@@ -284,7 +284,7 @@ func TestStall(t *testing.T) {
 			expect(t, status, said, 503, "unavailable")
 		}
 		if took := time.Since(began); took > 2*probeWait {
-			t.Errorf("they waited %s", took)
+			t.Errorf("the request waited %s", took)
 		}
 		if w.most > maxAsking {
 			t.Errorf("%d questions at once", w.most)
@@ -343,8 +343,8 @@ func TestBreakerStaysClosed(t *testing.T) {
 }
 
 // TestReturnOfOry checks that everybody who waited returns at once when Ory recovers. Ory
-// gets at most as many questions at a time as there are slots, one for each session, and
-// all are let in.
+// gets one question for each session, and at a time at most as many as there are slots.
+// All sessions are let in.
 func TestReturnOfOry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

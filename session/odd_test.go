@@ -166,7 +166,7 @@ func oddAnswer(t *testing.T, odd http.HandlerFunc, want int) {
 }
 
 // oddOry is an Ory that works except for whoami. It speaks real HTTP over pipes, so that
-// synctest can run it. Its admin API has the session as revoked.
+// synctest can run it. Its admin API shows the session as revoked.
 func oddOry(t *testing.T, whoami *atomic.Value) http.Handler {
 	l := pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -80,8 +80,8 @@ func (p *people) checkPages(t *testing.T, store *sqlstore.Store) {
 	}
 }
 
-// TestUserRowsSayWho checks that a row has the identity of the user and whether its ID is
-// retired. Wrong arguments are errors.
+// TestUserRowsSayWho checks that a row names its user's identity, and says whether the
+// user's ID is retired. Wrong arguments are errors.
 func TestUserRowsSayWho(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := &people{database: db, again: db.again(t)}

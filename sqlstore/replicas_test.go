@@ -214,11 +214,11 @@ func TestTellOutOfOrder(t *testing.T) {
 	if err := a.Tell(t.Context(), []string{"fast"}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "fast", func() bool { return heard.has("fast") })
+	eventually(t, "the purge fast is heard", func() bool { return heard.has("fast") })
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "slow", func() bool { return heard.has("slow") })
+	eventually(t, "the purge slow is heard", func() bool { return heard.has("slow") })
 }
 
 // TestHearsWithinHalfASecond checks that a purge is received at the next poll, half a

@@ -72,7 +72,7 @@ func LaunchKratos(ctx context.Context, config KratosConfig) (*Kratos, error) {
 	k := &Kratos{
 		config: config, program: program, dir: config.Dir, nonce: rand.Text(),
 		client: &http.Client{
-			Timeout:   100 * time.Second, // Kratos calls a hook that hangs three times, which takes 93 s
+			Timeout:   100 * time.Second, // Kratos calls a hanging hook three times, which takes 93 s
 			Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		},
 	}

@@ -22,7 +22,7 @@ import (
 // says so. All others are required.
 type StoreFixture struct {
 	// Store uses an empty database. Its project is "default". If it fills a column with
-	// the e-mail address, it takes it from traits.email.
+	// the e-mail address, the address comes from traits.email.
 	Store symbolon.Store
 
 	// Again opens another Store on the same database, as a second process would.

@@ -55,7 +55,7 @@ func testAdopt(w *world) {
 			w.Fatalf("event: %+v %+v", event, event.Adopted)
 		}
 		if _, err := w.linker.Unadopt(w.ctx, "suite-2", event); err == nil {
-			w.Fatal("the undo of another run undid it")
+			w.Fatal("the undo of another run undid the link")
 		}
 		event.Detail = "a sentence is for people"
 		undone, err := w.linker.Unadopt(w.ctx, a.Run, event)

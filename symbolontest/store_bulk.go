@@ -12,8 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// These tests check that many identities at once get the same results as one, whether the
-// store is a symbolon.BulkStore or links them one by one.
+// These tests check that many identities at once get the same results as one by one,
+// whether the store is a symbolon.BulkStore or links them one by one.
 
 // seenAll returns readings of identities as a reconcile run makes them.
 func seenAll(ticket symbolon.Ticket, ids ...symbolon.Identity) []symbolon.Reading {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestBind(t *testing.T) {
 		t.Errorf("the reason is not shown:\n%s", out)
 	}
 	_, out, _ = runIn(t, c.env, "show", one)
-	if !strings.Contains(out, "held") || !strings.Contains(out, "moved") {
+	if !regexp.MustCompile(`(?m)^link +held +since 20\d\d-.*, by operator, because of moved$`).MatchString(out) {
 		t.Errorf("the identity that lost its user:\n%s", out)
 	}
 	c.ory.SetDown(true)

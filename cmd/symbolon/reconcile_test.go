@@ -82,7 +82,7 @@ func TestReconcileBesideAnother(t *testing.T) {
 	go func() {
 		ended <- run(t.Context(), []string{"reconcile", "--resume"}, c.env, cli.Stdio{Out: &out, Err: &errs})
 	}()
-	cmdtest.Eventually(t, "it waits", func() bool { return strings.Contains(errs.String(), "waiting") })
+	cmdtest.Eventually(t, "the command waits for the lease", func() bool { return strings.Contains(errs.String(), "waiting") })
 	if _, err := c.DB.ExecContext(t.Context(), `update symbolon_runs set lease_until = '2026-01-01T00:00:00.000000Z'`); err != nil {
 		t.Fatal(err)
 	}

@@ -118,18 +118,19 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	return "its row names this identity"
 }
 
-// endings are the events that end a link or put it on hold.
-var endings = map[symbolon.LinkState]symbolon.EventKind{symbolon.OnHold: symbolon.LinkHeld, symbolon.Forgotten: symbolon.UserForgotten,
-	symbolon.Gone: symbolon.IdentityGone, symbolon.Erased: symbolon.UserErased}
+// endings are the events that end a link or put it on hold. A move puts the identity that
+// loses its user on hold.
+var endings = map[symbolon.LinkState][]symbolon.EventKind{symbolon.OnHold: {symbolon.LinkHeld, symbolon.LinkMoved},
+	symbolon.Forgotten: {symbolon.UserForgotten}, symbolon.Gone: {symbolon.IdentityGone}, symbolon.Erased: {symbolon.UserErased}}
 
 // bondLine says when the link got its state, and from which source. The ledger has the time at
 // which the link was made; the time of an ending is that of its event.
 func bondLine(b system.Bond, history []system.Event) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Source)
-	if ending, ok := endings[b.State]; ok {
+	if kinds, ok := endings[b.State]; ok {
 		s = fmt.Sprintf("made %s, by %s", stamp(b.At), b.Source) // if the event is not among the newest
 		for _, e := range slices.Backward(history) {
-			if e.Kind == ending && e.Identity == b.Identity {
+			if slices.Contains(kinds, e.Kind) && e.Identity == b.Identity {
 				s = fmt.Sprintf("since %s, by %s", stamp(e.At), e.Source)
 				break
 			}

@@ -68,14 +68,14 @@ func TestJoinedCookies(t *testing.T) {
 		cookies []string
 		user    symbolon.UserID
 	}{
-		"a comma in another one":      {[]string{"a=1,2; " + mine}, p.User},
-		"a comma in one behind":       {[]string{mine + "; a=1,2"}, p.User},
-		"two headers, the first":      {[]string{mine, "a=b"}, ""},
-		"two headers, the second":     {[]string{"a=b", mine}, ""},
-		"two headers, alike":          {[]string{mine, mine}, ""},
-		"another session in a value":  {[]string{"a=1,ory_kratos_session=" + other.Cookie}, ""},
-		"another session beside mine": {[]string{"a=1,ory_kratos_session=" + other.Cookie + "; " + mine}, ""},
-		"another session alone":       {[]string{"a=1, ory_kratos_session=" + other.Cookie}, ""},
+		"a comma in the cookie before": {[]string{"a=1,2; " + mine}, p.User},
+		"a comma in the cookie after":  {[]string{mine + "; a=1,2"}, p.User},
+		"two headers, the first":       {[]string{mine, "a=b"}, ""},
+		"two headers, the second":      {[]string{"a=b", mine}, ""},
+		"two headers, alike":           {[]string{mine, mine}, ""},
+		"another session in a value":   {[]string{"a=1,ory_kratos_session=" + other.Cookie}, ""},
+		"another session beside mine":  {[]string{"a=1,ory_kratos_session=" + other.Cookie + "; " + mine}, ""},
+		"another session alone":        {[]string{"a=1, ory_kratos_session=" + other.Cookie}, ""},
 	}
 	for name, test := range tests {
 		for _, with := range []http.Header{{}, {"Authorization": {bearer}}} {

@@ -52,7 +52,7 @@ func TestUntil(t *testing.T) {
 			t.Errorf("closed before: %v", time.Since(start))
 		}
 		if Until(nil, time.Second) {
-			t.Error("a nil channel is never closed")
+			t.Error("Until took a nil channel for closed")
 		}
 	})
 }

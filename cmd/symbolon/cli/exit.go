@@ -71,7 +71,7 @@ type Advice struct {
 	Hint string
 }
 
-// Advise adds to err the hint of the first row for it, if there is one.
+// Advise adds to err the hint of the first row that matches err, if there is one.
 func Advise(err error, rows ...Advice) error {
 	for _, row := range rows {
 		if errors.Is(err, row.For) {

@@ -64,7 +64,7 @@ func (c *Config) checkDatabase(r *report) {
 	case "sqlite":
 		r.faultIn("database", checkSQLitePath(rest))
 	case "postgres", "postgresql":
-		_, err := pgconn.ParseConfig(dsn) // its text quotes the DSN
+		_, err := pgconn.ParseConfig(dsn) // err quotes the DSN, so its text is not shown
 		r.faultIf(err != nil, "database", "it must be a Postgres address: postgres://user:password@host:5432/name, with special characters percent-encoded")
 	default:
 		r.fault("database", "it must be sqlite://path or postgres://user:password@host:5432/name")

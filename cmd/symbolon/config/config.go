@@ -72,7 +72,8 @@ type PoolConfig struct {
 	Max int `yaml:"max"`
 
 	// StatementTimeout is the time after which Postgres cancels a statement. It is sent when
-	// a connection begins. PgBouncer refuses that by default, and needs 0s. SQLite has none.
+	// a connection begins. PgBouncer refuses that by default, and needs 0s. SQLite has no
+	// such timeout.
 	StatementTimeout time.Duration `yaml:"statement_timeout"`
 }
 
@@ -129,11 +130,12 @@ type UsersConfig struct {
 	// is proved first. Default: deactivate if a column is filled from "active", else keep.
 	OnIdentityDeleted symbolon.RowPolicy `yaml:"on_identity_deleted"`
 
-	// ReleaseColumns are emptied then, so that unique values are free again.
+	// ReleaseColumns are emptied when the identity is deleted, so that unique values are
+	// free again.
 	ReleaseColumns []string `yaml:"release_columns"`
 
-	// AnonymiseColumns are the columns that anonymise empties. Default: all that are filled
-	// from the identity.
+	// AnonymiseColumns are the columns that the policy anonymise empties. Default: all
+	// columns that are filled from the identity.
 	AnonymiseColumns []string `yaml:"anonymise_columns"`
 
 	// CreateURL is the URL at which the application makes its users itself. It gets a signed
@@ -177,7 +179,7 @@ type AuthConfig struct {
 	// LoginURL is the login page that policies with login_redirect send browsers to.
 	LoginURL string `yaml:"login_url"`
 
-	// ReturnToHosts are the exact hosts that its return_to may have.
+	// ReturnToHosts are the exact hosts that the return_to of LoginURL may have.
 	ReturnToHosts []string `yaml:"return_to_hosts"`
 
 	// Audience is the audience of the signed assertion. If it is empty, no assertion is signed.
@@ -241,7 +243,7 @@ func (c *Config) SQLitePath() (path string, ok bool) {
 	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
 }
 
-// Secrets are the current one and the previous ones.
+// Secrets are the current secret and the previous secrets.
 func (c *Config) Secrets() []symbolon.Secret {
 	out := []symbolon.Secret{symbolon.Secret(c.Secret.Reveal())}
 	for _, s := range c.PreviousSecrets {

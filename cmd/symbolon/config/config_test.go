@@ -267,7 +267,7 @@ func TestWarnings(t *testing.T) {
 func TestConfigFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, _, err := Load("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*cli.UsageError)) {
-		t.Errorf("a missing file must be an error: %v", err)
+		t.Errorf("a missing file: %v, want an error", err)
 	}
 	if _, _, err := Load(t.TempDir(), cmdtest.Env()); err == nil {
 		t.Error("a folder was accepted as a file")

@@ -182,7 +182,7 @@ func kindName(v reflect.Value) string {
 
 var (
 	envWord   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	reference = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}?`) // $${, or ${NAME}, or what was meant as one
+	reference = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}?`) // $${, or ${NAME}, or a malformed ${NAME
 )
 
 // expandEnv replaces ${NAME} by the value of the variable NAME, and "$${" by "${". A

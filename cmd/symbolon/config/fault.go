@@ -78,8 +78,8 @@ func (r *report) rules(rules ...rule) {
 	}
 }
 
-// outside reports whether a duration is neither zero, which means none, nor between
-// min and max.
+// outside reports whether a duration is less than min or more than max. Zero means none,
+// and is never outside.
 func outside(d, min, max time.Duration) bool { return d != 0 && (d < min || d > max) }
 
 // faultIn is fault with the text of an error; nil is no fault.

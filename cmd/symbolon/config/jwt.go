@@ -26,7 +26,8 @@ type JWTConfig struct {
 	// Algorithms are the accepted signature algorithms. Default: ES256, EdDSA, RS256.
 	Algorithms []string `yaml:"algorithms"`
 
-	// UserClaim is a claim that must name the ledger's user. sub means that there is none.
+	// UserClaim is a claim that must name the ledger's user. sub means that no claim is
+	// checked.
 	UserClaim string `yaml:"user_claim"`
 
 	// MaxLife is the longest accepted life of a token. For that time a session that was

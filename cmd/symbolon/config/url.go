@@ -19,7 +19,7 @@ func checkAPI(r *report, path, text string) string {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil: // CheckURL could read it
+	case err != nil: // impossible: CheckURL has parsed it
 	case strings.Contains(text, "#"):
 		r.fault(path, "it has a fragment")
 	case strings.Contains(u.EscapedPath(), "//") || strings.Contains(u.EscapedPath(), "/.") || strings.Contains(text, "\\"):

@@ -15,9 +15,9 @@ import (
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 )
 
-// operation is one request of the operator, who may do everything. Its result is answered
-// with 200. A nil result is answered with 204, an accepted with 202. The context of the
-// request ends after system.OperatorTimeout.
+// operation carries out one request of the operator, who may do everything. The answer is
+// 200 with the result, 204 if the result is nil, and 202 if it is of type accepted. The
+// context of the request ends after system.OperatorTimeout.
 type operation func(r *http.Request) (any, error)
 
 // accepted is the result of an operation that continues after its answer.

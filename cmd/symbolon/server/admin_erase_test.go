@@ -87,7 +87,7 @@ func TestAdminErase(t *testing.T) {
 		w = cmdtest.Ask(side, "DELETE", path, "")
 		return w.Code != 202
 	}
-	cmdtest.Eventually(t, "it was carried on", func() bool { return carried("/admin/users/" + user) })
+	cmdtest.Eventually(t, "the server continues the erasure", func() bool { return carried("/admin/users/" + user) })
 	if w.Code != 200 || decode(w.Body.String()).ID != e.ID {
 		t.Errorf("carried on: %d %s", w.Code, w.Body)
 	}
@@ -106,7 +106,7 @@ func TestAdminErase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmdtest.Eventually(t, "a stranger is erased", func() bool { return carried("/admin/identities/" + strings.ToUpper(p.IdentityID)) })
+	cmdtest.Eventually(t, "an unknown identity is erased", func() bool { return carried("/admin/identities/" + strings.ToUpper(p.IdentityID)) })
 	if w.Code != 200 || m.ory.HasIdentity(p.IdentityID) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

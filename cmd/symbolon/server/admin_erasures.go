@@ -82,7 +82,7 @@ func erasureBody(e symbolon.Erasure) any {
 
 // eraseRequest reads ?row= and ?why=.
 func eraseRequest(query, id string) (erase.Request, error) {
-	const usage = "The query may hold row (anonymise or delete) and why (one line), once each."
+	const usage = "The query may have row (anonymise or delete) and why (one line), once each."
 	values, err := parseQuery(query, usage, "row", "why")
 	if err == nil && !cli.OneLine(values.Get("why")) {
 		err = badRequest(usage)

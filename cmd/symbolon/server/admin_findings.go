@@ -69,7 +69,7 @@ func (h *findings) bound(kind symbolon.FindingKind) []string {
 }
 
 func (h *findings) query(raw string) (q symbolon.FindingsQuery, err error) {
-	values, err := parseQuery(raw, "Send kind, after and limit, each at most once; nothing else.", "kind", "after", "limit")
+	values, err := parseQuery(raw, "The query may have kind, after and limit, once each.", "kind", "after", "limit")
 	if err != nil {
 		return q, err
 	}

@@ -140,7 +140,7 @@ func TestAdminFindingsPages(t *testing.T) {
 			page := i.findings(t, "?limit=7"+query.filter+after)
 			for _, f := range page.Findings {
 				if at := string(f.Identity) + string(f.Kind); seen[f.ID] || at <= last || f.Detail == "gone\n" {
-					t.Errorf("%+v behind %s", f, last)
+					t.Errorf("finding %+v is listed after %s", f, last)
 				} else {
 					seen[f.ID], last = true, at
 				}
@@ -149,7 +149,7 @@ func TestAdminFindingsPages(t *testing.T) {
 				break
 			}
 			if len(page.Findings) != 7 {
-				t.Errorf("%d on a page that others follow", len(page.Findings))
+				t.Errorf("%d findings on a page that is not the last", len(page.Findings))
 			}
 			after = "&after=" + page.Next
 		}

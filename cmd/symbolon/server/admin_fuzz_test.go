@@ -48,7 +48,7 @@ func FuzzFindingsQuery(f *testing.F) {
 			t.Errorf("%q: %+v", raw, q)
 		}
 		if values, err := url.ParseQuery(raw); err != nil || q.After != "" && values.Get("after") != own {
-			t.Errorf("%q leads behind %s", raw, q.After)
+			t.Errorf("%q continues after %s, which is not its own cursor", raw, q.After)
 		}
 	})
 }

@@ -74,7 +74,7 @@ type bindRequest struct {
 // parseBind reads {"identity_id", "user_id", "move", "why"}.
 func parseBind(body []byte) (b bindRequest, err error) {
 	var identity string
-	err = parseObject(body, "Send identity_id, user_id and why as text and move as true or false; nothing else.",
+	err = parseObject(body, "The body may have these keys: identity_id, user_id and why (text), move (true or false).",
 		map[string]any{"identity_id": &identity, "user_id": &b.user, "move": &b.move, "why": &b.why})
 	if err == nil {
 		b.identity, err = parseIdentity(identity)

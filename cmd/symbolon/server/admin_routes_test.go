@@ -197,7 +197,7 @@ func TestForgedCursors(t *testing.T) {
 		}
 	}
 	if got := i.findings(t, "?limit=1&after="+good); len(got.Findings) != 1 {
-		t.Errorf("the good one: %+v", got)
+		t.Errorf("the unchanged cursor: %+v", got)
 	}
 }
 

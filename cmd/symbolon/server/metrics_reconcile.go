@@ -45,10 +45,10 @@ var findingsOpen = prometheus.NewDesc("symbolon_findings_open", "Open findings, 
 
 const countEvery = 15 * time.Second
 
-// Describe is prometheus.Collector's.
+// Describe implements prometheus.Collector.
 func (o *openFindings) Describe(ch chan<- *prometheus.Desc) { ch <- findingsOpen }
 
-// Collect is prometheus.Collector's.
+// Collect implements prometheus.Collector.
 func (o *openFindings) Collect(ch chan<- prometheus.Metric) {
 	counts := o.count()
 	if counts == nil {

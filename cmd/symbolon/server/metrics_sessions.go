@@ -46,12 +46,12 @@ func (m *sessionMetrics) samples() []sample {
 	}
 }
 
-// Describe is prometheus.Collector's.
+// Describe implements prometheus.Collector.
 func (m *sessionMetrics) Describe(ch chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(m, ch)
 }
 
-// Collect is prometheus.Collector's.
+// Collect implements prometheus.Collector.
 func (m *sessionMetrics) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range m.samples() {
 		ch <- prometheus.MustNewConstMetric(s.desc(), s.kind, s.value)

@@ -20,7 +20,7 @@ const slice = 30 * time.Second
 // to Ory, for many minutes if the rate limit is low.
 const hangs = time.Hour
 
-// busyPause is the time between two looks whether another run still holds the lease.
+// busyPause is the time between two checks whether another run still holds the lease.
 const busyPause = 10 * time.Second
 
 // pass is the schedule's part of a run: about half a minute of it, or a proof. It repairs

@@ -128,7 +128,7 @@ func parseReconcile(r *http.Request) (o reconcile.Options, err error) {
 	if err != nil {
 		return o, err
 	}
-	const usage = "Send repair as true or false, only as a list of kinds and allow_missing as a number; nothing else."
+	const usage = "The body may have these keys: repair (true or false), only (a list of kinds), allow_missing (a number)."
 	if err := parseObject(body, usage, map[string]any{"repair": &o.Repair, "only": &o.Only, "allow_missing": &o.AllowMissing}); err != nil {
 		return o, err
 	}

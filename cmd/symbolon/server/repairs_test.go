@@ -26,6 +26,6 @@ func TestRunsArePaced(t *testing.T) {
 		t.Errorf("over the admin API: listed %v, paced %v", listed, patient)
 	}
 	if patience.For = 0; i.pass(t.Context(), work.Job{}) != nil || patience.For < 2*time.Minute {
-		t.Errorf("the schedule waits at most %v, but at a tenth of ten questions a minute it must wait a minute", patience.For)
+		t.Errorf("the schedule gives up after waiting %v. It may ask once a minute (a tenth of ten), so it must wait for at least two minutes", patience.For)
 	}
 }

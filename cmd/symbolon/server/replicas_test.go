@@ -41,7 +41,7 @@ func TestRevokeEverywhere(t *testing.T) {
 		one := install(t, func(c *config.Config) { c.Database, c.Auth.MaxStale = config.Hidden(database), time.Hour })
 		two := one.beside(t)
 		for _, i := range []*installation{one, two} {
-			cmdtest.Eventually(t, "it listens", func() bool {
+			cmdtest.Eventually(t, "the server listens for purges", func() bool {
 				return strings.HasPrefix(database, "sqlite") || i.purges.listening.Load()
 			})
 		}
@@ -61,7 +61,7 @@ func TestRevokeEverywhere(t *testing.T) {
 			if status := one.status(token); status != 401 {
 				t.Errorf("%s: %d at the server that revoked", path, status)
 			}
-			cmdtest.Eventually(t, "it is refused at the other", func() bool { return two.status(token) == 401 })
+			cmdtest.Eventually(t, "the other server refuses the session", func() bool { return two.status(token) == 401 })
 			t.Logf("%s: refused everywhere after %s", path, time.Since(began))
 			if one.status(stays) != 200 || two.status(stays) != 200 {
 				t.Error("another person is signed out")
@@ -156,21 +156,21 @@ func TestListenConnectionIsCut(t *testing.T) {
 			}
 			return
 		}
-		cmdtest.Eventually(t, "it listens", func() bool { return metric("symbolon_replicas_listening 1") })
+		cmdtest.Eventually(t, "the server listens for purges", func() bool { return metric("symbolon_replicas_listening 1") })
 		_, token := i.ory.Add(1)
 		i.signIn(t, token)
 		line.cut()
-		cmdtest.Eventually(t, "it says that it does not listen", func() bool { return metric("symbolon_replicas_listening 0") })
+		cmdtest.Eventually(t, "the metric says that the server does not listen", func() bool { return metric("symbolon_replicas_listening 0") })
 		i.ory.SignOut(token)
 		if _, err := i.DB.ExecContext(t.Context(), `insert into symbolon.purges (project, what, at) values ('default', '1d000000-0000-4000-8000-000000000001', now())`); err != nil {
 			t.Fatal(err)
 		}
-		cmdtest.Eventually(t, "it reads the table", func() bool { return i.status(token) == 401 })
+		cmdtest.Eventually(t, "the server reads the purge from the table", func() bool { return i.status(token) == 401 })
 		if !metric("symbolon_replicas_listening 0") {
 			t.Error("the server listened while the connection was cut")
 		}
 		line.repair()
-		cmdtest.Eventually(t, "it listens again", func() bool { return metric("symbolon_replicas_listening 1") })
+		cmdtest.Eventually(t, "the server listens again", func() bool { return metric("symbolon_replicas_listening 1") })
 		if !strings.Contains(i.logs.String(), "the table is polled instead") {
 			t.Error("the log does not report it")
 		}
@@ -265,6 +265,6 @@ func TestListenByTheDirectAddress(t *testing.T) {
 			}
 			return
 		}
-		cmdtest.Eventually(t, "it listens", func() bool { return e.listening.Load() })
+		cmdtest.Eventually(t, "the server listens for purges", func() bool { return e.listening.Load() })
 	})
 }

@@ -16,10 +16,10 @@ type route struct {
 	handler http.Handler
 }
 
-// router matches paths byte for byte, in the order of the routes. http.ServeMux cannot be
-// used: it cleans a path such as /auth/../me and redirects, so that the path that a proxy
-// has checked and the path that is answered would differ. TestRouterMatchesBytes and TestRawRequests
-// prove this. A path is compared with about twenty routes, which takes no time worth a tree.
+// router matches paths byte for byte, in the order of the routes. http.ServeMux cannot be used: it
+// cleans a path such as /auth/../me and redirects, so that the path that a proxy has checked and the
+// path that is answered would differ. TestRouterMatchesBytes and TestRawRequests prove this. A path
+// is compared with about twenty routes, which takes too little time to justify a tree.
 type router struct{ routes []route }
 
 // newRouter makes a router. wrap wraps the handler of every pattern, and the answer to

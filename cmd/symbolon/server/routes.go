@@ -25,7 +25,8 @@ func (p *Server) Public() http.Handler {
 	})
 }
 
-// Operator is the operator's side. Every route needs the key, or a program on this machine.
+// Operator is the operator's side. Every route requires the operator's key. If no key is
+// configured, only programs on this machine may use the routes.
 func (p *Server) Operator() http.Handler {
 	people := &people{linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey()}
 	erasures := &erasures{Erasures: p.Erasures(), people: people, log: p.log}

@@ -111,7 +111,7 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	}()
 	<-began
 	cancel()
-	cmdtest.Eventually(t, "it takes no new connection", func() bool {
+	cmdtest.Eventually(t, "the server takes no new connection", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()

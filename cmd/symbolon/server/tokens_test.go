@@ -53,7 +53,7 @@ func TestTokensEverywhere(t *testing.T) {
 			if got := one.bearer(token); got != 401 {
 				t.Errorf("%s: %d at the server that revoked", path, got)
 			}
-			cmdtest.Eventually(t, "it is refused at the other", func() bool { return two.bearer(token) == 401 })
+			cmdtest.Eventually(t, "the other server refuses the token", func() bool { return two.bearer(token) == 401 })
 			if got := one.beside(t).bearer(token); got != 401 {
 				t.Errorf("%s: %d at the server that started afterwards", path, got)
 			}

@@ -79,8 +79,9 @@ func (p *plan) sql() (err error) {
 	return nil
 }
 
-// stopped adds to an error what it left behind, and what to do about it. The statements have no
-// transaction around them, because Postgres builds an index concurrently outside of one only.
+// stopped adds to an error which statements were run and which were not, and what to do. The
+// statements have no transaction around them, because Postgres builds an index concurrently
+// only outside of a transaction.
 func (p *plan) stopped(err error, advice string) error {
 	if !p.flags.Apply || len(p.ran)+len(p.todo) == 0 {
 		return nothingWritten(err, advice)

@@ -39,7 +39,7 @@ func (p *plan) configure() (err error) {
 		"users.anonymise_columns": strings.Join(f.AnonymiseColumns, ",")}
 	for path, value := range table {
 		if cmp.Or(f.CreateURL, p.Env[config.EnvName("users.create_url")]) != "" && (value != "" || f.Apply) {
-			return cli.Usage(fmt.Errorf("--create-url: leave out --apply and the flags of a users table, such as that for %s: Symbolon writes no users table then", path))
+			return cli.Usage(fmt.Errorf("--create-url: leave out --apply and the flags of a users table, such as the flag for %s: Symbolon writes no users table then", path))
 		}
 	}
 	maps.Copy(table, map[string]string{"secret": p.secret, "database": f.Database, "ory.public_url": f.OryPublicURL, "ory.admin_url": f.OryAdminURL,

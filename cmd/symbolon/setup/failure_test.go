@@ -50,7 +50,7 @@ func TestInitSQLFailsHalfway(t *testing.T) {
 		index := "accounts_ory_identity_id_key"
 		for name, test := range map[string]struct {
 			ddl, remedy []string
-			postgres    bool // only
+			postgres    bool // the case is for Postgres only
 			says        string
 		}{
 			"the name of the index is taken": {
@@ -75,7 +75,7 @@ func TestInitSQLFailsHalfway(t *testing.T) {
 					t.Error(errs)
 				}
 				if names(t) != "" || !hasColumn(t, db) {
-					t.Errorf("it left %q, or not the column", names(t))
+					t.Errorf("init left the files %q, or did not add the column", names(t))
 				}
 				cmdtest.Exec(t, db, test.remedy...)
 				code, out, errs = runIn(t, config.Environ{}, args...)
@@ -102,13 +102,14 @@ func TestInitCannotWrite(t *testing.T) {
 				t.Errorf("exit %d\n%s%s", code, out, errs)
 			}
 			if names(t) != "folder.yaml" || hasColumn(t, db) {
-				t.Errorf("%s: it left %q, or the column", file, names(t))
+				t.Errorf("%s: init left the files %q, or the column", file, names(t))
 			}
 		}
 	})
 }
 
-// TestInitIsStopped while it waits for the table: by Ctrl-C, or by a file that somebody else makes.
+// TestInitIsStopped stops init while it waits for the table: by Ctrl-C, or by a file that somebody
+// else makes.
 func TestInitIsStopped(t *testing.T) {
 	for name, test := range map[string]struct {
 		stop func(t *testing.T, cancel func(), lock *sql.Tx)
@@ -149,7 +150,7 @@ func TestInitIsStopped(t *testing.T) {
 				defer close(ended)
 				code, out, errs = runUntil(ctx, config.Environ{}, args...)
 			}()
-			cmdtest.Eventually(t, "it waits for the table", func() bool {
+			cmdtest.Eventually(t, "init waits for the table", func() bool {
 				var n int
 				err := db.QueryRowContext(t.Context(), "select count(*) from pg_locks where not granted and relation = 'accounts'::regclass").Scan(&n)
 				return err == nil && n == 1
@@ -183,7 +184,7 @@ func TestPlaceTakesBack(t *testing.T) {
 		}
 	}
 	if err := p.place(); err == nil {
-		t.Error("it replaced a file")
+		t.Error("place replaced a file")
 	}
 	p.removeDrafts()
 	if got := names(t) + cmdtest.ReadFile(t, "old") + cmdtest.ReadFile(t, "in-the-way"); got != "in-the-way oldbeforebefore" {

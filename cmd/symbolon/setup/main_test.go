@@ -20,7 +20,8 @@ func runIn(t *testing.T, env config.Environ, args ...string) (code int, out, err
 	return runUntil(t.Context(), env, args...)
 }
 
-// runUntil is runIn that a context ends, as Ctrl-C does.
+// runUntil is runIn with a context. The end of the context stops the command, as Ctrl-C
+// does.
 func runUntil(ctx context.Context, env config.Environ, args ...string) (code int, out, errs string) {
 	var commands struct {
 		Config string

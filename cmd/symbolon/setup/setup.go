@@ -20,16 +20,16 @@ import (
 type Cmd struct {
 	Database          string   `placeholder:"DSN" help:"sqlite://path or postgres://user:password@host:5432/name. A password is better kept in SYMBOLON_DATABASE. Default: sqlite://symbolon.db."`
 	OryPublicURL      string   `name:"ory-public-url" placeholder:"URL" help:"Ory's public API. Default: http://127.0.0.1:4433."`
-	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API. The word none: do not use it. Default: port 4434 if the public API is on 4433; on Ory Network the same address."`
+	OryAdminURL       string   `name:"ory-admin-url" placeholder:"URL" help:"Ory's admin API. The word none means that Symbolon uses no admin API. Default: port 4434 if the public API is on 4433; on Ory Network the same address."`
 	URL               string   `name:"url" placeholder:"URL" help:"The address at which Ory reaches Symbolon; not 127.0.0.1 if Ory runs in a container. Default: http://127.0.0.1:4460."`
 	Table             string   `placeholder:"NAME" help:"Your users table. Default: symbolon_users, which Symbolon makes."`
 	ID                string   `name:"id" placeholder:"COLUMN" help:"Its primary key. Default: the primary key in the database."`
 	Identity          string   `placeholder:"COLUMN" help:"The column for the identity's ID. Default: an existing column named ory_identity_id, identity_id, kratos_identity_id, kratos_id, ory_id, ory_identity or ory; else ory_identity_id, which --apply adds."`
 	NewID             string   `name:"new-id" placeholder:"HOW" help:"How new users get their ID: uuidv7, database or identity. Default: database if the key is a number, else uuidv7."`
 	CreateURL         string   `name:"create-url" placeholder:"URL" help:"The URL at which your application makes its users itself, in any database. The database of --database then holds only the links. docs/create-url.md"`
-	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. May be repeated. The word none: no columns. Default: chosen by the names of the columns."`
+	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. May be repeated. The word none means that no column is filled. Default: chosen by the names of the columns."`
 	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column is filled from active, else keep."`
-	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again. The word none: no columns. Default: the unique columns that are filled from the identity."`
+	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again. The word none means that no column is emptied. Default: the unique columns that are filled from the identity."`
 	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that the policy anonymise empties. Default: all columns that are filled from the identity."`
 
 	Apply bool `help:"Run the SQL that the users table needs."`
@@ -133,14 +133,14 @@ func (p *plan) print() error {
 	live := " --live"
 	if p.config.Users.CreateURL != "" {
 		fmt.Fprintf(&b, "  %s actions print --for create_url%s > app.env\n", command, conf)
-		live = "" // it could not delete the user that the application makes
+		live = "" // --live could not delete the user that the application makes
 	}
 	fmt.Fprintf(&b, "  %s doctor%s%s\n", command, live, conf)
 	_, err := io.WriteString(p.Out, b.String())
 	return err
 }
 
-// shell quotes a word for a POSIX shell, if it needs it.
+// shell quotes a word for a POSIX shell, if necessary.
 func shell(word string) string {
 	if !strings.ContainsFunc(word, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@%,", r)

@@ -12,7 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 )
 
-// accounts is a users table as an application has it that does not know Ory.
+// accounts is the users table of an application that does not know Ory.
 const accounts = `create table accounts (id %key% primary key, email varchar(200) not null unique, name varchar(100) not null,
 	active boolean not null default true, plan text not null default 'free')`
 
@@ -27,8 +27,8 @@ func serial(dsn string) string {
 	return "bigserial"
 }
 
-// TestInit answers for tables of many kinds; the configuration that is written is read
-// back, and the table then lacks nothing but what serve makes itself.
+// TestInit runs init for tables of many kinds. It reads the written configuration back,
+// and checks that the table then lacks only what serve makes itself.
 func TestInit(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
 		for _, test := range []struct {
@@ -42,7 +42,7 @@ func TestInit(t *testing.T) {
 				want: func(c *config.Config) bool {
 					return c.Users.Columns["email"] == "traits.email" && c.Users.NewID == "uuidv7"
 				}, says: []string{"no SQL is needed"}},
-			{name: "a table that knows no Ory", ddl: []string{accountsOf(dsn, serial(dsn))},
+			{name: "a table without a column for the identity", ddl: []string{accountsOf(dsn, serial(dsn))},
 				want: func(c *config.Config) bool {
 					u := c.Users
 					return u.Table == "accounts" && u.NewID == "database" && u.Columns["email"] == "traits.email" && u.Columns["name"] == "default(traits.name, '')" &&
@@ -50,9 +50,9 @@ func TestInit(t *testing.T) {
 				}, says: []string{"add column", "unique index", "ory_identity_id"}},
 			{name: "a column without its index", ddl: []string{accountsOf(dsn, "varchar(40)"), "alter table accounts add column kratos_id varchar(36)"},
 				want: func(c *config.Config) bool { return c.Users.Identity == "kratos_id" && c.Users.NewID == "uuidv7" }, says: []string{"unique index"}},
-			{name: "all of it there", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)", "create unique index mine on accounts (ory_id)"},
+			{name: "a column with its index", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)", "create unique index mine on accounts (ory_id)"},
 				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"no SQL is needed"}},
-			{name: "answers of one's own", ddl: []string{accountsOf(dsn, serial(dsn))},
+			{name: "flags for every choice", ddl: []string{accountsOf(dsn, serial(dsn))},
 				args: []string{"--identity", "person", "--column", "email=verified_email", "--column", "name='x'", "--on-identity-deleted", "delete"},
 				want: func(c *config.Config) bool {
 					return c.Users.Identity == "person" && c.Users.OnIdentityDeleted == "delete" && c.Users.Columns["name"] == "'x'" && len(c.Users.ReleaseColumns) == 0
@@ -73,7 +73,7 @@ func TestInit(t *testing.T) {
 				}
 				for _, part := range append(test.says, "\nnext:\n  SYMBOLON_SECRET=$(cat symbolon.secret) symbolon serve\n") {
 					if !strings.Contains(out, part) {
-						t.Errorf("it does not print %q:\n%s", part, out)
+						t.Errorf("init does not print %q:\n%s", part, out)
 					}
 				}
 				if lines := strings.Count(out, "\n"); lines > 12 || errs != "" {
@@ -127,13 +127,13 @@ func TestInitRefuses(t *testing.T) {
 			{"the same, kept", []string{accountsOf(dsn, serial(dsn))}, []string{"--release-columns", "none", "--on-identity-deleted", "keep"}, 2, "--release-columns email"},
 			{"a column that nobody fills", []string{accountsOf(dsn, serial(dsn))}, []string{"--column", "email=traits.email"}, 2, "accounts.name is not null"},
 			{"minted IDs for a number", []string{accountsOf(dsn, serial(dsn))}, []string{"--new-id", "uuidv7"}, 2, "which cannot hold the UUIDs"},
-			{"a column that is no identity's", []string{accountsOf(dsn, serial(dsn))}, []string{"--identity", "active"}, 2, "active"},
+			{"a column that cannot hold an identity's ID", []string{accountsOf(dsn, serial(dsn))}, []string{"--identity", "active"}, 2, "active"},
 			{"deactivate without active", []string{accountsOf(dsn, serial(dsn))}, []string{"--column", "email=traits.email", "--column", "name='x'", "--on-identity-deleted", "deactivate"}, 2, "deactivate needs a column"},
 			{"no such table", nil, []string{"--table", "nowhere"}, 2, "there is no table nowhere"},
 			{"no such policy", nil, []string{"--on-identity-deleted", "burn"}, 2, "must be one of keep"},
 			{"no URL", nil, []string{"--url", "nonsense"}, 2, "serve.url"},
 			{"no column", nil, []string{"--column", "email"}, 2, "NAME=PATH"},
-			{"plain http to the world", nil, []string{"--ory-public-url", "http://93.184.216.34"}, 2, "use https"},
+			{"plain http to a public address", nil, []string{"--ory-public-url", "http://93.184.216.34"}, 2, "use https"},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Chdir(t.TempDir())
@@ -147,7 +147,7 @@ func TestInitRefuses(t *testing.T) {
 					t.Errorf("exit %d, want %d and %q:\n%s%s", code, test.code, test.says, out, errs)
 				}
 				if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
-					t.Errorf("it wrote %v %v", files, err)
+					t.Errorf("init wrote files: %v %v", files, err)
 				}
 			})
 		}

@@ -126,7 +126,8 @@ func (f *file) draft() error {
 // former is a second name of the file that is replaced.
 func (f *file) former() string { return f.name + ".former" }
 
-// place gives the draft its name. Unless it may replace a file, it fails if there is one.
+// place gives the draft its name. If the path has a file already, place fails unless the
+// draft may replace that file.
 func (f *file) place() error {
 	if !f.replace {
 		return os.Link(f.name, f.path)

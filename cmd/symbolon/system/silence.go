@@ -23,14 +23,14 @@ import (
 const workSilence = 75 * time.Second
 
 // requestSilence is the limit of the connections that serve requests: Postgres cancels a
-// statement before.
+// statement earlier than that.
 func requestSilence(c *config.Config) time.Duration {
 	return cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second) + 3*time.Second
 }
 
 // doubt is the limit of a connection that was opened before another one of its pool fell
-// silent, until it answers again. All of them have probably lost their server, and nobody
-// should find that out one connection after another.
+// silent, until the new connection has answered. All of them have probably lost their
+// server, and nobody should find that out one connection after another.
 const doubt = time.Second
 
 // dialer opens connections of one pool that break after a silence; 0 is no limit.
@@ -52,8 +52,8 @@ func dialer(silence time.Duration) func(ctx context.Context, network, address st
 type impatient struct {
 	net.Conn
 	silence    time.Duration
-	fellSilent *atomic.Int64 // when a connection of the pool last did, in Unix nanoseconds
-	answered   atomic.Int64  // when this one last received something
+	fellSilent *atomic.Int64 // when a connection of the pool last fell silent, in Unix nanoseconds
+	answered   atomic.Int64  // when this connection last received something
 
 	mu  sync.Mutex
 	set bool // the user has set a deadline

@@ -84,5 +84,5 @@ func (q *Queue) later(ctx context.Context, job *river.Job[args], how error) erro
 	if err == nil && !alone {
 		return nil
 	}
-	return how // also if the key was not changed back: a job that is put then waits for this one
+	return how // also if the key was not changed back: a job that is put later waits for this one
 }

@@ -46,7 +46,7 @@ func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) e
 // nil, the work will be done after any crash. note is text for the job. A waiting job keeps
 // its first note.
 //
-// A job that has the key has not begun, because a job changes its key before that
+// A job that has the key has not begun, because a job changes its key before it begins
 // ([Queue.claim]). It cannot begin before the insert is committed either, because the insert
 // has locked its row.
 func (q *Queue) Put(ctx context.Context, task, key, note string) error {

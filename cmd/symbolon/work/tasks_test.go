@@ -38,7 +38,7 @@ func TestBackReferenceSurvivesACrash(t *testing.T) {
 		}
 		next := p.queue(nil, Own(b.linker, slog.New(slog.DiscardHandler))...)
 		p.start(next)
-		eventually(t, "the ledger knows it", func() bool {
+		eventually(t, "the ledger has the back-reference", func() bool {
 			r, err := b.linker.Record(t.Context(), string(id))
 			return err == nil && r.Link.BackReference == string(bond.User)
 		})
@@ -77,7 +77,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 				eventually(t, "the job waits", func() bool { return p.count(`state = 'scheduled'`) == 1 })
 				late.Store(int64(11 * time.Minute))
 				p.hurry()
-				eventually(t, "it is written", func() bool { return b.patches() == 1 })
+				eventually(t, "the back-reference is written", func() bool { return b.patches() == 1 })
 			})
 		})
 	}
@@ -116,7 +116,7 @@ func TestHintsComeFirst(t *testing.T) {
 			}
 		}
 		p.start(p.queue(nil, tasks...))
-		eventually(t, "all are done", func() bool { return p.count(`state <> 'completed'`) == 0 })
+		eventually(t, "all jobs are done", func() bool { return p.count(`state <> 'completed'`) == 0 })
 	})
 }
 
@@ -143,7 +143,7 @@ func TestBackReferenceIsGivenUp(t *testing.T) {
 			}
 			return kinds
 		}
-		eventually(t, "it is a finding", func() bool { return len(findings()) == 1 && findings()[0] == symbolon.MissingBackReference })
+		eventually(t, "there is a finding", func() bool { return len(findings()) == 1 && findings()[0] == symbolon.MissingBackReference })
 		repair()
 		b.linker.Now = func() time.Time { return time.Now().Add(time.Hour) }
 		if wrote, err := b.linker.RepairBackReference(t.Context(), id); err != nil || wrote != link.WroteNow {

@@ -50,7 +50,7 @@ func TestOneRunsAndOneWaits(t *testing.T) {
 		goOn <- struct{}{}
 		<-began
 		goOn <- struct{}{}
-		eventually(t, "all is done", func() bool { return p.count(`state <> 'completed'`) == 0 })
+		eventually(t, "all jobs are done", func() bool { return p.count(`state <> 'completed'`) == 0 })
 		if runs.Load() != 3 || most.Load() != 1 {
 			t.Errorf("%d runs, %d of them together; want 3, one after the other", runs.Load(), most.Load())
 		}
@@ -88,7 +88,7 @@ func TestNoHintIsSwallowed(t *testing.T) {
 			})
 		}
 		all.Wait()
-		eventually(t, "all is done", func() bool { return p.count(`state <> 'completed'`) == 0 })
+		eventually(t, "all jobs are done", func() bool { return p.count(`state <> 'completed'`) == 0 })
 		for k := range keys {
 			if raised[k].Load() != seen[k].Load() {
 				t.Errorf("key %d: the last run saw %d of %d", k, seen[k].Load(), raised[k].Load())
@@ -168,7 +168,7 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 			}
 		}
 		p.start(q)
-		eventually(t, "all are done", func() bool { return p.count(`state = 'completed'`) == 4 && p.count(`state = 'cancelled'`) == 1 })
+		eventually(t, "all jobs are done", func() bool { return p.count(`state = 'completed'`) == 4 && p.count(`state = 'cancelled'`) == 1 })
 		if gone.of("hopeless") != 1 || did.of("hopeless") != 1 {
 			t.Errorf("the failing job was tried %d times and given up %d times", did.of("hopeless"), gone.of("hopeless"))
 		}
@@ -201,10 +201,10 @@ func TestScheduleRunsOnOneServer(t *testing.T) {
 		}
 		p.start(p.queue(nil, task))
 		p.start(p.queue(nil, task))
-		eventually(t, "two runs", func() bool { return runs.Load() >= 2 })
+		eventually(t, "the schedule runs twice", func() bool { return runs.Load() >= 2 })
 		stop(t, first)
 		start, before := time.Now(), runs.Load()
-		eventually(t, "six more runs", func() bool { return runs.Load() >= before+6 })
+		eventually(t, "the schedule runs six more times", func() bool { return runs.Load() >= before+6 })
 		if took := time.Since(start); took < 5*300*time.Millisecond {
 			t.Errorf("six runs in %s: the pause is not kept", took)
 		}
@@ -250,7 +250,7 @@ func TestRescueOfASchedule(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.start(q)
-		eventually(t, "it is done", func() bool { return did.of("done") == 1 })
+		eventually(t, "the job is done", func() bool { return did.of("done") == 1 })
 	})
 }
 
@@ -270,14 +270,14 @@ func TestScheduleOfAnother(t *testing.T) {
 		if err := other.Start(context.WithoutCancel(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the other one has seen it", func() bool { return p.count(`state = 'scheduled' or finalized_at is not null`) == 1 })
+		eventually(t, "the other server has seen the job", func() bool { return p.count(`state = 'scheduled' or finalized_at is not null`) == 1 })
 		stop(t, other)
 		if p.count(`finalized_at is not null`) > 0 {
 			t.Error("the schedule was stopped for all servers")
 		}
 		p.hurry()
 		p.start(q)
-		eventually(t, "it is done", func() bool { return did.of("done") == 1 })
+		eventually(t, "the job is done", func() bool { return did.of("done") == 1 })
 	})
 }
 
@@ -302,9 +302,9 @@ func TestLongWork(t *testing.T) {
 		if err := q.Start(context.WithoutCancel(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it runs", func() bool { return p.count(`state = 'running'`) == 1 })
+		eventually(t, "the job runs", func() bool { return p.count(`state = 'running'`) == 1 })
 		began := p.attempted()
-		eventually(t, "it has only just begun", func() bool { return p.attempted() > began })
+		eventually(t, "the job's start time is renewed", func() bool { return p.attempted() > began })
 		stop(t, q)
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("the job ended with %v", err)
@@ -362,7 +362,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("the slow job ended %d times", did.of("slow ended"))
 		}
 		p.start(p.queue(nil, task))
-		eventually(t, "the rest is done", func() bool { return did.of("endless") == 2 && did.of("late") == 1 })
+		eventually(t, "the remaining jobs are done", func() bool { return did.of("endless") == 2 && did.of("late") == 1 })
 	})
 }
 
@@ -376,8 +376,8 @@ func TestListen(t *testing.T) {
 		Task{Name: "t", Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}))
 	for round := range 5 { // the start may find the first job
 		put := 0
-		eventually(t, "it begins", func() bool {
-			put++ // put again, because a notification from before the queue listens is lost
+		eventually(t, "the job begins", func() bool {
+			put++ // put again, because a notification is lost if it comes before the queue listens
 			if err := q.Put(t.Context(), "t", fmt.Sprint(round, " ", put), ""); err != nil {
 				t.Fatal(err)
 			}
@@ -409,7 +409,7 @@ func TestPooler(t *testing.T) {
 			if err := q.Put(t.Context(), "t", "x", ""); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "it is done", func() bool { return did.of("x") == 2 && p.count(`state <> 'completed'`) == 0 })
+			eventually(t, "the job is done", func() bool { return did.of("x") == 2 && p.count(`state <> 'completed'`) == 0 })
 		})
 	}
 }
@@ -429,7 +429,7 @@ func TestProjectsAreApart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		eventually(t, "all is done", func() bool { return p.count(`state = 'completed'`) == 3 })
+		eventually(t, "all jobs are done", func() bool { return p.count(`state = 'completed'`) == 3 })
 		if did.of("Other.1") != 3 || did.of("default") != 0 {
 			t.Errorf("done by %v", did.n)
 		}

@@ -56,7 +56,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	defer done()
 	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
 	if t.Every > 0 {
-		err := q.do(ctx, t, j) // nothing puts its key, so it is not claimed
+		err := q.do(ctx, t, j) // no second job with its key is ever put, so the job needs no claim
 		if err != nil && stopping(ctx) {
 			return err // the next server continues
 		}
@@ -119,7 +119,8 @@ func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 	return err
 }
 
-// stopping reports whether the server stops, rather than the time of the job.
+// stopping reports whether the context ended because the server stops, and not by the
+// job's timeout.
 func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 // pauseOf returns the pause of an error that is not a failure.

@@ -22,7 +22,7 @@ func TestOryIsDown(t *testing.T) {
 	stranger.at("/", 200, "Short notes", "Sign up")
 	stranger.open("/notes")
 	stranger.at("/login", 503)
-	eventually(t, "what Ory said has grown too old", func() bool { ada.open("/notes"); return ada.status == 503 })
+	eventually(t, "Ory's cached answer has expired", func() bool { ada.open("/notes"); return ada.status == 503 })
 	ada.at("/notes", 503, "Sign-in is not reachable", "Your notes are safe", "Try again")
 	ada.silent("Log in", "Sign up")
 	ada.picture("outage")
@@ -37,7 +37,7 @@ func TestOryIsDown(t *testing.T) {
 	if err := w.kratos.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "Ory is asked again, which it is once a second", func() bool { ada.open("/notes"); return ada.status == 200 })
+	eventually(t, "Ory is asked again (at most once a second)", func() bool { ada.open("/notes"); return ada.status == 200 })
 	ada.at("/notes", 200, "Ask Charles about the engine.", user.ID)
 	if ada.session() != session {
 		t.Error("the session changed")

@@ -49,7 +49,7 @@ func (c *Client) url(path string, query url.Values) string {
 func (c *Client) Ready(r *http.Request) error {
 	status, _, err := c.get(r, "/health/ready", nil)
 	if err == nil && status >= http.StatusInternalServerError {
-		err = fmt.Errorf("%w: it said %d when asked whether it is ready", ErrUnavailable, status)
+		err = fmt.Errorf("%w: it answered %d when asked whether it is ready", ErrUnavailable, status)
 	}
 	return err
 }
@@ -74,9 +74,9 @@ func (c *Client) Flow(r *http.Request, kind Kind, id string) (*Flow, error) {
 		if readError(body).ID == "session_aal2_required" {
 			return nil, ErrSecondFactor
 		}
-		return nil, fmt.Errorf("%w (Ory said %d)", ErrRestart, status)
+		return nil, fmt.Errorf("%w (Ory answered %d)", ErrRestart, status)
 	}
-	return nil, fmt.Errorf("%w: it said %d", ErrUnavailable, status)
+	return nil, fmt.Errorf("%w: it answered %d", ErrUnavailable, status)
 }
 
 // LogoutURL returns the URL at which a browser ends its session at Ory. The URL contains a secret of this session, so redirect to it at
@@ -93,7 +93,7 @@ func (c *Client) LogoutURL(r *http.Request) (string, error) {
 		URL string `json:"logout_url"`
 	}
 	if status != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.URL == "" {
-		return "", fmt.Errorf("%w: it said %d to a logout", ErrUnavailable, status)
+		return "", fmt.Errorf("%w: it answered %d to a logout", ErrUnavailable, status)
 	}
 	return answer.URL, nil
 }
@@ -114,7 +114,7 @@ func (c *Client) Problem(r *http.Request, id string) (*Problem, error) {
 		return nil, err
 	}
 	if status != http.StatusOK {
-		return nil, fmt.Errorf("%w (Ory said %d)", ErrRestart, status)
+		return nil, fmt.Errorf("%w (Ory answered %d)", ErrRestart, status)
 	}
 	return readError(body), nil
 }

@@ -8,7 +8,7 @@
 //	GET /login?flow=ID  ◀──────────────────────────────────── 303 ──
 //	                    ───────▶  Client.Flow(r, Login, ID)     ───▶  the flow as JSON
 //	   the page         ◀───────  Render(flow, Options{})
-//	POST ui.action      ───────────────────────────────────────────▶  checks it: 303 on to where one was going,
+//	POST ui.action      ───────────────────────────────────────────▶  checks it: 303 to the page that was wanted,
 //	                                                                  or 303 back to /login?flow=ID with messages
 //
 // The browser posts to Ory directly, so passwords never pass through this application.

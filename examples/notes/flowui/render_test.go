@@ -119,13 +119,13 @@ func TestRenderNodes(t *testing.T) {
 		"a script is left out":            {`{"type":"script","group":"webauthn","attributes":{"src":"https://ory.example/x.js"},"meta":{}}`, "", "x.js"},
 		"markup in a label": {`{"type":"input","group":"password","attributes":{"name":"a","type":"text"},"meta":{"label":{"text":"<b>Name</b>"}}}`,
 			"&lt;b&gt;Name", "<b>Name"},
-		"a picture that could run":  {`{"type":"img","group":"totp","attributes":{"id":"q","src":"data:image/svg+xml;base64,PHN2Zy8+"},"meta":{}}`, "", "svg"},
-		"a link that could run":     {`{"type":"a","group":"code","attributes":{"id":"c","href":"javascript:alert(1)","title":{"text":"Go on"}},"meta":{}}`, "Go on", "javascript"},
-		"text without a label":      {`{"type":"text","group":"code","attributes":{"id":"t","text":{"text":"Mind the gap."}},"meta":{}}`, "<p>Mind the gap.</p>", "<code>"},
-		"text without text":         {`{"type":"text","group":"code","attributes":{"id":"t"},"meta":{}}`, `id="ory-0"`, ""},
-		"a message at a hidden one": {`{"type":"input","group":"password","attributes":{"name":"h","type":"hidden"},"messages":[{"text":"Odd.","type":"error"}],"meta":{}}`, `message-error" role="alert">Odd.`, ""},
-		"a message of unknown type": {`{"type":"input","group":"password","attributes":{"name":"h","type":"text"},"messages":[{"text":"Hm.","type":"x y"}],"meta":{}}`, `class="message-info">Hm.`, "x y"},
-		"what takes away is marked": {`{"type":"input","group":"totp","attributes":{"name":"totp_unlink","type":"submit","value":"true"},"meta":{}}`, "button-danger", ""},
+		"a picture that could run":        {`{"type":"img","group":"totp","attributes":{"id":"q","src":"data:image/svg+xml;base64,PHN2Zy8+"},"meta":{}}`, "", "svg"},
+		"a link that could run":           {`{"type":"a","group":"code","attributes":{"id":"c","href":"javascript:alert(1)","title":{"text":"Go on"}},"meta":{}}`, "Go on", "javascript"},
+		"text without a label":            {`{"type":"text","group":"code","attributes":{"id":"t","text":{"text":"Mind the gap."}},"meta":{}}`, "<p>Mind the gap.</p>", "<code>"},
+		"text without text":               {`{"type":"text","group":"code","attributes":{"id":"t"},"meta":{}}`, `id="ory-0"`, ""},
+		"a message at a hidden field":     {`{"type":"input","group":"password","attributes":{"name":"h","type":"hidden"},"messages":[{"text":"Odd.","type":"error"}],"meta":{}}`, `message-error" role="alert">Odd.`, ""},
+		"a message of unknown type":       {`{"type":"input","group":"password","attributes":{"name":"h","type":"text"},"messages":[{"text":"Hm.","type":"x y"}],"meta":{}}`, `class="message-info">Hm.`, "x y"},
+		"a button that removes is marked": {`{"type":"input","group":"totp","attributes":{"name":"totp_unlink","type":"submit","value":"true"},"meta":{}}`, "button-danger", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := Parse(Login, []byte(flow(tt.node+","+submit)))

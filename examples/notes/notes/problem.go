@@ -18,7 +18,7 @@ type problem struct {
 	Detail string // small print, such as Ory's text
 	Retry  string // a path to try again
 	Link   string // text of the link to Retry
-	nav    nav    // if it is not the request's
+	nav    nav    // set if the page needs another navigation than the request has
 }
 
 var (
@@ -27,7 +27,7 @@ var (
 		Text: "We cannot check right now who you are. Your notes are safe, and whoever is signed in stays signed in. Please try again in a moment."}
 	cookies = problem{Status: http.StatusBadRequest, Title: "Cookies are needed to sign in",
 		Text:   "Your browser came without the cookie that protects the form. Allow cookies for this site, then try again.",
-		Detail: "Running this yourself? Open the application and Ory under the same host name: 127.0.0.1 and localhost are two.", Retry: "/login", Link: "Try again"}
+		Detail: "Running this yourself? Open the application and Ory under the same host name: 127.0.0.1 and localhost are two different names.", Retry: "/login", Link: "Try again"}
 	circles = problem{Status: http.StatusBadGateway, Title: "Sign-in goes round in circles",
 		Text:   "Every form that we start is refused at once. Deleting this site's cookies may help.",
 		Detail: "Running this yourself? Look at Ory's cookies.domain and serve.public.base_url.", Retry: "/login", Link: "Try again"}

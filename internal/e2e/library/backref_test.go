@@ -252,8 +252,8 @@ func TestBackReferenceBesideOthersWrites(t *testing.T) {
 // TestCreateUndoesNothing checks that `write: create` loses no write of somebody else.
 // People sign up. A minute or more later each of them is banned, changes the password or
 // verifies the address. Symbolon does its work at once, or at the same moment as the
-// other write. Only the linker's clock is changed for the minute; everything else is
-// real.
+// other write. To skip the minute, the test changes the linker's clock. Everything else
+// is real.
 func TestCreateUndoesNothing(t *testing.T) {
 	t.Parallel()
 	people := e2e.Torture(60, 10_000)

@@ -39,7 +39,7 @@ func TestLinkHook(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("hooked"))
-		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
+		w.eventually("the identity is linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
 		user := w.linked(p.IdentityID)
 		w.eventually("Ory holds the user's ID", func() bool { return w.backReference(p.Token) == string(user) })
 		if status, got := w.get(p.Token); status != 200 || got != string(user) {
@@ -54,7 +54,7 @@ func TestLinkHookWithoutAdminURL(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("bodily"))
-		w.eventually("linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
+		w.eventually("the identity is linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
 		if n := w.db.int(`select count(*) from symbolon_users where email = $1 and name = 'Ann'`, p.Email); n != 1 {
 			t.Error("the columns of the body are missing")
 		}
@@ -89,7 +89,7 @@ func TestDatabaseMakesTheID(t *testing.T) {
 	t.Parallel()
 	withAccounts(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("serial"))
-		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
+		w.eventually("the identity is linked", func() bool { return w.linked(p.IdentityID) != "" })
 		w.eventually("Ory holds the ID", func() bool { return w.backReference(p.Token) == string(w.linked(p.IdentityID)) })
 		if len(w.gate.of("/hooks/reserve")) != 0 {
 			t.Error("there is a reserve hook, but a serial key cannot be reserved")
@@ -123,7 +123,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 				}
 				w.eventually("Ory holds the ID", func() bool { return w.metadata(p.IdentityID)["id"] != nil })
 				got := w.metadata(p.IdentityID)
-				w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
+				w.eventually("the identity is linked", func() bool { return w.linked(p.IdentityID) != "" })
 				if string(got["id"]) != `"`+string(w.linked(p.IdentityID))+`"` {
 					t.Errorf("Ory has %s, linked %s", got["id"], w.linked(p.IdentityID))
 				}

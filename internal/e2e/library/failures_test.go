@@ -25,7 +25,7 @@ func TestRefusedSignUpLeavesNothing(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
 		w.signUp(mail("taken"))
-		w.eventually("the first is linked", func() bool { return w.db.int(`select count(*) from symbolon_users`) == 1 })
+		w.eventually("the first identity is linked", func() bool { return w.db.int(`select count(*) from symbolon_users`) == 1 })
 		_, err := w.kratos.Register(t.Context(), mail("taken"), password, "Eve")
 		var refused *symbolontest.KratosError
 		if !errors.As(err, &refused) || !strings.Contains(string(refused.Body), "4000007") {
@@ -65,7 +65,7 @@ func TestDatabaseStoppedDuringSignUp(t *testing.T) {
 			t.Errorf("a request meanwhile: %d %s", status, code)
 		}
 		w.db.start()
-		w.eventually("the first request after links", func() bool { status, _ := w.get(p.Token); return status == 200 })
+		w.eventually("the first request after the outage links", func() bool { status, _ := w.get(p.Token); return status == 200 })
 		if _, user := w.get(p.Token); user != born {
 			t.Errorf("user %s, reserved %s", user, born)
 		}
@@ -268,10 +268,10 @@ func TestSyncUpdatesColumns(t *testing.T) {
 	t.Parallel()
 	onOne(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("before"))
-		w.eventually("linked", func() bool { return w.linked(p.IdentityID) != "" })
+		w.eventually("the identity is linked", func() bool { return w.linked(p.IdentityID) != "" })
 		// Kratos may lose one of two concurrent PATCHes, so the test waits for our own
 		// PATCH first.
-		w.eventually("its back-reference", func() bool { return w.backReference(p.Token) != "" })
+		w.eventually("the back-reference is written", func() bool { return w.backReference(p.Token) != "" })
 		ops := []map[string]any{{"op": "replace", "path": "/traits/name", "value": "Beatrice"}}
 		if err := w.kratos.PatchIdentity(t.Context(), p.IdentityID, ops); err != nil {
 			t.Fatal(err)

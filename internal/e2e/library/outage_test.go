@@ -41,11 +41,11 @@ func TestKratosDatabaseDown(t *testing.T) {
 				w.eventually(p.Email+" is let in again", func() bool { status, _ := w.get(p.Token); return status == 200 })
 			}
 			// Each of Kratos' broken connections fails once.
-			w.eventually("a logout", func() bool { return w.kratos.Logout(t.Context(), known.Token) == nil })
+			w.eventually("Ory accepts the logout", func() bool { return w.kratos.Logout(t.Context(), known.Token) == nil })
 			w.forgetAnswers()
 			for what, token := range map[string]string{"after the logout": known.Token, "junk": "ory_st_ThisTokenWasNeverIssuedByAnybody1"} {
 				status, code := 503, ""
-				w.eventually(what+" it is known", func() bool { status, code = w.get(token); return status != 503 })
+				w.eventually(what+": the answer is not 503", func() bool { status, code = w.get(token); return status != 503 })
 				if status != 401 || code != "unauthenticated" {
 					t.Errorf("%s: %d %s", what, status, code)
 				}

@@ -92,7 +92,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 				if status := c.replicas[0].status(p.Token); (status == 200) != way.stays {
-					t.Errorf("%s: %d here", name, status)
+					t.Errorf("%s: the first replica answers %d", name, status)
 				}
 			}
 			for name, way := range ways {
@@ -103,7 +103,7 @@ func TestWhatEndsHereEndsThere(t *testing.T) {
 			for name, way := range ways {
 				asked := c.replicas[1].Stats().Asked
 				if status := c.replicas[1].status(whose[name].Token); (status == 200) != way.stays {
-					t.Errorf("%s: %d there", name, status)
+					t.Errorf("%s: the second replica answers %d", name, status)
 				}
 				if more := c.replicas[1].Stats().Asked - asked; way.stays && more != 0 {
 					t.Errorf("%s: %d questions to Ory", name, more)

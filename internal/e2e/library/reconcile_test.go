@@ -255,7 +255,7 @@ func TestReconcileMendsColumns(t *testing.T) {
 		before := w.content()
 		w.reconcile(reconcile.Options{Repair: true})
 		if w.content() != before {
-			t.Error("the second pass wrote it again")
+			t.Error("the second pass wrote something")
 		}
 		w.stays(foreign, `{"id":"legacy-7"}`)
 	})
@@ -340,7 +340,7 @@ func TestReconcileState(t *testing.T) {
 		}
 		before := w.content()
 		if w.reconcile(reconcile.Options{Repair: true}); w.content() != before {
-			t.Error("the second pass wrote it again")
+			t.Error("the second pass wrote something")
 		}
 	})
 }

@@ -224,7 +224,7 @@ func TestRevokedHereIsRefusedThere(t *testing.T) {
 					}
 					began := time.Now()
 					if status := here.status(p.Token); status == 200 {
-						t.Error("let in here")
+						t.Error("the replica that revoked the session lets it in")
 					}
 					var late time.Duration // from the revocation to the last request that was let in
 					for came := time.Now(); there.status(p.Token) == 200 && late <= aSecond(); came = time.Now() {

@@ -86,7 +86,7 @@ func (w *world) erased(t *testing.T, p *symbolontest.Person, user string) {
 // reached a state: a request waits only two seconds and is then answered with 202.
 func (w *world) eraseNow(t *testing.T, path string, far func(system.Erasure) bool) (e system.Erasure) {
 	t.Helper()
-	cmdtest.Eventually(t, "the erasure is so far", func() bool {
+	cmdtest.Eventually(t, "the erasure has reached the wanted state", func() bool {
 		status, header, body := w.server.send(t, "DELETE", w.server.operatorURL+path, "")
 		var answer struct{ Erasure system.Erasure }
 		if err := json.Unmarshal(body, &answer); err != nil || e.ID != "" && e.ID != answer.Erasure.ID || status != map[bool]int{true: 200, false: 202}[answer.Erasure.Done] ||

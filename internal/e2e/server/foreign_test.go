@@ -68,7 +68,7 @@ func TestForeignProcesses(t *testing.T) {
 		}
 	}
 	if got, want := foreign(t, path, "select count(*) from orders"), fmt.Sprint(orders(visits)); got != want {
-		t.Errorf("the application has %s orders of %s", got, want)
+		t.Errorf("the application has %s orders, want %s", got, want)
 	}
 	for _, log := range []string{first.log(), second.log()} {
 		for _, fault := range []string{"disk I/O error", "malformed", "not a database"} {
@@ -103,7 +103,7 @@ func visit(t *testing.T, path string, server *process, n int) {
 	}
 }
 
-// orders is how many orders that many visits made.
+// orders returns how many orders a number of visits has inserted.
 func orders(visits int) (n int) {
 	for v := range visits {
 		if v%10 == 1 || v%10 == 4 || v%10 == 6 {
@@ -123,7 +123,7 @@ func foreign(t *testing.T, path, command string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// python reads and writes, as an application in Python does that shares the file.
+// python reads and writes, as an application in Python that shares the file does.
 func python(t *testing.T, path string) {
 	t.Helper()
 	const script = `

@@ -49,7 +49,7 @@ func TestInitServeDoctor(t *testing.T) {
 			"--ory-public-url", fmt.Sprintf("http://127.0.0.1:%d", public), "--ory-admin-url", fmt.Sprintf("http://127.0.0.1:%d", admin))
 		overlay := cmdtest.ReadFile(t, filepath.Join(p.dir, "symbolon-hooks.yml"))
 		if overlay != do(0, "actions", "print", "--for", "kratos.yml") {
-			t.Error("init writes other hooks than actions print prints")
+			t.Error("init writes other hooks than `actions print`")
 		}
 		p.start(t)
 		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: public, AdminPort: admin})

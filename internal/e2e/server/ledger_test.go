@@ -16,8 +16,8 @@ type ledger struct {
 	run      string            // the unfinished run, and the time of its last record
 }
 
-// ledger reads the database. No other process has to run. After a kill it is the first
-// process to open the database.
+// ledger reads the database. No server needs to run. After a kill the test is the first
+// process that opens the database.
 func (c *crowd) ledger(t *testing.T) ledger {
 	t.Helper()
 	db, dialect := openWorld(t, c.w.database)

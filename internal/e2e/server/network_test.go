@@ -44,7 +44,7 @@ func TestNetworksLimits(t *testing.T) {
 		limits := fakeory.ProductionLimits()
 		delete(limits, fakeory.PublicLow) // sign-ups are not limited
 		delete(limits, fakeory.PublicHigh)
-		ory := fakeory.Start(t, fakeory.Config{Network: true, Hooks: fired, Limits: limits, RetryUnit: 10 * time.Second}) // three tries: a machine that has no two seconds for a hook may have them then
+		ory := fakeory.Start(t, fakeory.Config{Network: true, Hooks: fired, Limits: limits, RetryUnit: 10 * time.Second}) // three tries: a machine that is too slow for the two seconds may be fast enough later
 		p.set("SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+ory.AdminURL)
 		p.start(t)
 

@@ -27,7 +27,7 @@ func TestSchedule(t *testing.T) {
 			return ok && p.Link != nil && p.Link.State == "linked"
 		}
 		first := create(1)
-		cmdtest.Eventually(t, "it is linked", func() bool { return linked(first) })
+		cmdtest.Eventually(t, "the first identity is linked", func() bool { return linked(first) })
 		if p, _ := w.person(t, first); p.Link.Source != "reconcile" {
 			t.Errorf("linked by %s", p.Link.Source)
 		}
@@ -36,11 +36,11 @@ func TestSchedule(t *testing.T) {
 		}
 		second := create(2)
 		w.server.start(t)
-		cmdtest.Eventually(t, "it is linked after a restart", func() bool { return linked(second) })
+		cmdtest.Eventually(t, "the second identity is linked after a restart", func() bool { return linked(second) })
 		if err := w.kratos.PatchIdentity(t.Context(), first, []map[string]any{{"op": "replace", "path": "/state", "value": "inactive"}}); err != nil {
 			t.Fatal(err)
 		}
-		cmdtest.Eventually(t, "it is written that it is inactive", func() bool {
+		cmdtest.Eventually(t, "the row says that the identity is inactive", func() bool {
 			p, _ := w.person(t, first)
 			for _, e := range p.History {
 				if e.Kind == "user.updated" {

@@ -14,7 +14,7 @@ import (
 )
 
 // TestSilentDatabase: Postgres vanishes without closing its connections, while link hooks use
-// all of them, and a new one answers at the same address. People who are not cached are
+// all of them. A new Postgres answers at the same address. People who are not cached are
 // served again within 20 seconds, even if they ask one after the other.
 func TestSilentDatabase(t *testing.T) {
 	t.Parallel()

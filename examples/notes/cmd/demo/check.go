@@ -45,7 +45,7 @@ func (d *demo) bonded(ctx context.Context, who *traveller, people int, legitimat
 		legitimate = []string{who.way}
 	}
 	if !slices.Contains(legitimate, link.Source) {
-		return fmt.Errorf("the ledger says linked by %q, which cannot be: want %s", link.Source, strings.Join(legitimate, " or "))
+		return fmt.Errorf("the ledger says that the link was made by %q, but expected is %s", link.Source, strings.Join(legitimate, " or "))
 	}
 	err = errors.Join(
 		same("people.id", p.id, who.minted),

@@ -32,7 +32,7 @@ func (d *demo) atOry(ctx context.Context, identity string) (string, error) {
 		return "", err
 	}
 	if p.status != http.StatusOK {
-		return "", fmt.Errorf("the admin API of Ory says %d of identity %s", p.status, identity)
+		return "", fmt.Errorf("the admin API of Ory answers %d for identity %s", p.status, identity)
 	}
 	return textAt(p.text, "metadata_public", "id"), nil
 }
@@ -56,7 +56,7 @@ func (d *demo) ledger(ctx context.Context, identity string) (*bond, error) {
 	case p.status == http.StatusNotFound:
 		return nil, nil
 	case p.status != http.StatusOK:
-		return nil, fmt.Errorf("the operator's side of Symbolon says %d of identity %s", p.status, identity)
+		return nil, fmt.Errorf("the operator's side of Symbolon answers %d for identity %s", p.status, identity)
 	}
 	var answer struct {
 		Link    *bond `json:"link"`

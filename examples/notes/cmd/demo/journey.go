@@ -80,7 +80,7 @@ func (d *demo) reserved(ctx context.Context, who *traveller) error {
 		return err
 	}
 	if whoami.status != http.StatusOK {
-		return fmt.Errorf("whoami says %d", whoami.status)
+		return fmt.Errorf("whoami answers %d", whoami.status)
 	}
 	who.identity, who.minted = textAt(whoami.text, "identity", "id"), textAt(whoami.text, "identity", "metadata_public", "id")
 	_, answered := d.tap.find(who.hooks, func(h hook) bool { return h.name == "reserve" && h.minted == who.minted })
