@@ -43,10 +43,10 @@ func (d *Doctor) placed() (out []placed) {
 	return out
 }
 
-// find returns the places of a route's hooks for which is returns true.
-func (d *Doctor) find(route string, is func(placed) bool) (where []string) {
+// find returns the places of a route's hooks that match accepts.
+func (d *Doctor) find(route string, match func(placed) bool) (where []string) {
 	for _, p := range d.placed() {
-		if (route == "" || p.Route == route) && is(p) {
+		if (route == "" || p.Route == route) && match(p) {
 			where = append(where, p.where())
 		}
 	}
@@ -70,7 +70,7 @@ func (d *Doctor) checkGlobal(_ context.Context) Result {
 	if own := d.ownLists(); len(own) > 0 {
 		r = problem("Symbolon hooks are in the global list, registration.after.hooks; Kratos ignores this list for methods that have their own: %s", strings.Join(own, ", "))
 	}
-	return r.breaks("Kratos never calls a hook with parse from the global list; for a method that has its own list, even only {hook: session}, Kratos calls no hook of the global list; so people get a user at their first request only").
+	return r.breaks("Kratos never calls a hook with parse from the global list; if a method has its own list, such as {hook: session}, Kratos ignores the global list for it; so people get a user at their first request only").
 		fix("move the hooks into the list of each method, registration.after.METHOD.hooks: %s", printAgain)
 }
 

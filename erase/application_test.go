@@ -18,9 +18,9 @@ func (m *maker) Create(_ context.Context, id symbolon.Identity) (symbolon.UserID
 	return symbolon.UserID("app-" + string(id.ID)), nil
 }
 
-// TestApplicationsUsers erases a user that the application created. Symbolon has only two
-// IDs of such a user, and deletes them. The evidence says that the row belongs to the
-// application.
+// TestApplicationsUsers erases a user that the application created. Symbolon has only a row
+// with two IDs for such a user. It deletes this row, and the user's ID stays retired. The
+// evidence says that the user's own row belongs to the application.
 func TestApplicationsUsers(t *testing.T) {
 	onBoth(t, sqlstore.Users{NewID: sqlstore.ByApplication}, func(w *world) {
 		app := &maker{}

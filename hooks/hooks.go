@@ -184,7 +184,7 @@ func (h *Handler) guard(route string, next http.HandlerFunc) http.Handler {
 }
 
 // authorised compares the digest of the key with all digests of the route, in constant
-// time. A route without a key refuses every request.
+// time. A route that has neither its own nor a derived key refuses every request.
 func (h *Handler) authorised(route string, header http.Header) bool {
 	h.once.Do(h.prepare)
 	values := header.Values(KeyHeader)

@@ -167,8 +167,8 @@ func (c *Client) RevokeSessions(ctx context.Context, id symbolon.IdentityID) err
 	return err
 }
 
-// remove sends a DELETE for a path. The text of every error begins with the parameter
-// doing.
+// remove sends a DELETE for a path. The parameter doing is the beginning of every error's
+// text.
 func (c *Client) remove(ctx context.Context, doing, path string) error {
 	r, err := c.ask(ctx, question{bucket: adminLow, method: http.MethodDelete, admin: true, path: path})
 	if err == nil && r.status != http.StatusNoContent {

@@ -13,9 +13,9 @@ import (
 // lease is a run's row in Runs. It ensures that the project has one run at a time.
 //
 // If the connection breaks during a write, the write may or may not have been executed. So
-// the lease remembers each row that it sent without getting an answer, and the next write
-// replaces the one of these rows that the store holds. The zero lease is not taken yet. A
-// lease may be used by many goroutines at once.
+// the lease remembers each row that it sent without getting an answer. The store holds the
+// last confirmed row or one of these, and the next write replaces whichever it is. The zero
+// lease is not taken yet. A lease may be used by many goroutines at once.
 type lease struct {
 	mu         sync.Mutex
 	row        symbolon.Run   // the row that the store is known to hold; valid after the lease was taken

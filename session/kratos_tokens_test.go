@@ -153,8 +153,8 @@ func TestKratosTokens(t *testing.T) {
 	s.endTokens(t, admin, offline)
 }
 
-// endTokens ends sessions in every way. An end through Symbolon is effective at once. For
-// another end Kratos must be asked, and Kratos may be down.
+// endTokens ends sessions in every way. An end through Symbolon is effective at once. Of any
+// other end Symbolon learns only by asking Kratos, which may be down.
 func (s *site) endTokens(t *testing.T, admin, offline app) {
 	t.Helper()
 	ctx := t.Context()
@@ -189,7 +189,7 @@ func (s *site) endTokens(t *testing.T, admin, offline app) {
 			t.Errorf("%d ended: %d %s", n, status, said)
 		}
 		if status, _ := offline.sure("Authorization", "Bearer "+jwt); status != 200 {
-			t.Errorf("%d ended without a purge: %d, but a token is valid until it expires", n, status)
+			t.Errorf("case %d: status %d, want 200: without a purge the token is valid until it expires", n, status)
 		}
 	}
 	p := s.register(t, 7)
@@ -222,7 +222,8 @@ func TestKratosDoesNotTakeTokens(t *testing.T) {
 	}
 }
 
-// who verifies a token, again while the answer is "don't know", as sure does.
+// who verifies a token. Like the method sure, it repeats the check while the answer is "don't
+// know".
 func (a app) who(jwt string, policies ...session.Policy) (p *symbolon.Principal, err error) {
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		p, err = a.v.Authenticate(bearerRequest(jwt), policies...)

@@ -123,8 +123,8 @@ type Verifier struct {
 	purges purges
 
 	// The questions to Ory. Each group, and breaker, has its own lock; the two channels are
-	// semaphores. join holds joining while it finds out whether a question begins. A call
-	// in flights uses all fields after flights.
+	// semaphores. join locks joining while it decides whether to begin a new question. A
+	// call in flights uses all fields after flights.
 	joining       sync.Mutex
 	flights       flight.Group[key, *entry] // at most one question for a credential
 	slots         chan struct{}             // one slot for each question

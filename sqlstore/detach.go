@@ -7,7 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// detach undoes a link. It deletes the entry, or puts it on hold as before.
+// detach undoes a link. It deletes the entry. If the plan has a reason, the entry is on hold
+// again instead, as it was before the link.
 func (w *writer) detach(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
 	if !ok || w.before.State != symbolon.Linked || w.before.User != user {

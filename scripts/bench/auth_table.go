@@ -16,9 +16,9 @@ func (b *authBench) table(f authFigures) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `%s
 
-What a request's answer costs: over HTTP at `+"`symbolon serve`"+`, in process, and where nothing is cached. Medians of interleaved
-rounds, %d of them, and of the rounds' own ratios; %d connections ask, and share the machine with whom they ask. As above the
-ratio counts.
+What a request's answer costs: over HTTP at `+"`symbolon serve`"+`, in process, and where nothing is cached. The figures are
+medians over %d interleaved rounds; a ratio is the median of the rounds' ratios. The client has %d connections and runs on the same
+machine as the servers. Compare the ratios.
 
 `+"```\nmake bench-auth\n```"+`
 
@@ -86,18 +86,18 @@ func insideRows(out *strings.Builder, inside results) {
 }
 
 const authNotes = `
-- **` + "`GET /auth`" + `:** each server is a process of its own, and so is who asks. The plain handler is net/http's server with a function
-  that sets the same headers from constants. ` + "`symbolon serve`" + ` is the program as it comes, with nothing set but where Ory and the
-  database are: router, metrics, log and the refresh of the sessions in use are in the figure.
-- **By hand:** a handler as one writes it without a cache: whoami and one SELECT, connections kept alive, statements prepared,
-  against the same Kratos on the same Postgres.
-- **Nothing cached:** no answer counts any more, and every request asks. The baseline is the same client, with the same connections,
-  asking whoami and nothing else, 8 at once. Beyond it: the link and the user's row, read together from Postgres; for sessions never
-  seen before also what is kept for other replicas, written before the clock stops. Against an Ory that answers from memory these are
-  most of it: that line shows them where they cannot hide behind Ory's work, and is no target.
-- **Middleware:** the baseline puts a value into the request's context and takes one SHA-256 of the same credential. Beyond it:
-  finding the one credential, the cache, the check that the answer is still fresh.
-- **Held:** the answer, its place in the cache, and what is remembered to prove a later 401 by. One question to Ory however many wait
-  for it is no matter of speed: TestStampede has 10,000 requests wait for one session.
-- **Locks:** Go's mutex profile of every event, over the time that all goroutines had together.
+- **` + "`GET /auth`" + `:** each server is a separate process, and so is the client. The plain handler is net/http's server with a function
+  that sets the same headers from constants. ` + "`symbolon serve`" + ` is the program with only the addresses of Ory and of the
+  database set. Router, metrics, log and the refresh of the sessions in use are part of the figure.
+- **By hand:** a handler without a cache: whoami and one SELECT, with kept-alive connections and prepared statements, against the
+  same Kratos on the same Postgres.
+- **Nothing cached:** every cached answer has expired, and every request asks Ory. The baseline is the same client with the same
+  connections, which calls only whoami, 8 calls at once. Symbolon also reads the link and the user's row, in one query to Postgres. For
+  sessions never seen before it also writes the record that other replicas use, within the measured time. With an Ory that answers from
+  memory, these are most of the time. That line has no target.
+- **Middleware:** the baseline puts a value into the request's context and computes one SHA-256 of the same credential. Symbolon also
+  finds the credential, reads the cache, and checks that the answer is still fresh.
+- **Held:** the answer, its cache entry, and the record with which a later 401 is checked. Waiting requests
+  share one question to Ory. This is tested and not measured: TestStampede has 10,000 requests wait for one session.
+- **Locks:** the waiting time of Go's mutex profile, with every event recorded, divided by the running time of all goroutines.
 `

@@ -79,8 +79,8 @@ func table(rounds int, benchtime string, measured results) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Benchmarks
 
-What Symbolon costs beside the least that could do the same, measured in the same run: medians of %d interleaved rounds
-of %s each. The ratio counts; the times are one machine's, shared with others.
+What Symbolon costs, compared in the same run with the least work that could do the same. The figures are medians of %d interleaved
+rounds of %s each. Compare the ratios: the times depend on the machine and on its other load.
 
 `+"```\nmake bench\n```"+`
 
@@ -102,8 +102,8 @@ Measured %s.
 }
 
 const notes = `
-- **Reserve:** the baseline reads the same body and writes as many bytes. Beyond it: the key's digest, a strict JSON pass over
-  the body, and the HMAC of the minted ID.
-- **Link transaction:** the baseline inserts the same three rows (user, ledger, event) in one transaction, by statements that know
-  nothing. Beyond it: the lock on the identity's entry, and reading what is held before deciding.
+- **Reserve:** the baseline reads the same body and writes as many bytes. Symbolon also computes the key's digest, parses the body
+  strictly, and computes the HMAC of the minted ID.
+- **Link transaction:** the baseline inserts the same three rows (user, ledger, event) in one transaction, without reading anything.
+  Symbolon also locks the identity's entry and reads the evidence before it decides.
 `

@@ -19,9 +19,9 @@ func (b *reconcileBench) table(fake, real passes, links map[sqlstore.Dialect]lin
 	var out strings.Builder
 	fmt.Fprintf(&out, `%s
 
-Comparing everybody at Ory with the ledger and the users' rows, and making the links that are missing: medians of interleaved
-rounds, %d of them, each measurement in a process of its own, Ory in another. As above the ratio counts. Wanted are 1.25 at the
-most for listing and pass, 128 MB for a pass, and 2.00 for missing links.
+Comparing all identities at Ory with the ledger and the users' rows, and making the missing links. The figures are medians of %d
+interleaved rounds. Each measurement runs in its own process, and Ory in another. Compare the ratios. The targets are at most 1.25 for
+listing and pass, 128 MB for a pass, and 2.00 for missing links.
 
 `+"```\nmake bench-reconcile\n```"+`
 
@@ -63,14 +63,14 @@ func seconds(f figures) float64 { return f.Seconds }
 func megabytes(f figures) float64 { return float64((f.RSS + 1023) / 1024) }
 
 const reconcileNotes = `
-- **Listing:** the baseline fetches the pages one after another and throws them away. Beyond it: every identity, decoded
-  strictly. The next page is fetched while one is decoded.
-- **Pass:** the baseline is that listing. Beyond it: the ledger and the users' rows, read page by page, and a digest of what
-  each identity's columns should hold. Nothing is written. Memory is the most that was ever resident in the process.
-- **The fake Ory** answers in milliseconds a page for which Kratos takes a hundred times as long: there nothing of ours can hide
-  behind Ory's own work, as it does in practice. It is the hardest case, not the common one.
+- **Listing:** the baseline fetches the pages one after another and discards them. Symbolon also decodes every identity strictly. It
+  fetches the next page while it decodes one.
+- **Pass:** the baseline is that listing. Symbolon also reads the ledger and the users' rows page by page, and computes a digest of the
+  values of each identity's columns. Nothing is written. Memory is the maximum resident memory of the process.
+- **The fake Ory** answers a page in a hundredth of the time that Kratos takes. In practice Ory's own work takes most of the time, and
+  with the fake Ory it does not. This is the hardest case, not the usual one.
 - **Ory Kratos** is a real one on Postgres. A thousand of its people are imported, and the rest are copies of their rows.
-- **Missing links:** the baseline inserts the same three rows (user, ledger, event), 500 of each to a statement and a
-  transaction, prepared, knowing nothing. Beyond it: who is known already, the decision and a minted ID for each, and what the
-  databases say of each row that was made. Slices of 5,000 alternate.
+- **Missing links:** the baseline inserts the same three rows (user, ledger, event), 500 of each in a prepared
+  statement and a transaction, without reading anything. Symbolon also reads which identities it knows already, decides and mints an ID
+  for each, and checks the database's answer for each row. Slices of 5,000 alternate.
 `

@@ -13,7 +13,7 @@ import (
 )
 
 // slice is about how long one call of pass works. The next call, on any replica, continues
-// at the place where this one stopped. If the replica was killed, its lease ends first.
+// at the place where this one stopped. After a replica was killed, others wait until its lease has ended.
 const slice = 30 * time.Second
 
 // hangs is the time after which a call of pass is cancelled. A proof waits for its requests

@@ -28,7 +28,7 @@ type Cmd struct {
 	NewID             string   `name:"new-id" placeholder:"HOW" help:"How new users get their ID: uuidv7, database or identity. Default: database if the key is a number, else uuidv7."`
 	CreateURL         string   `name:"create-url" placeholder:"URL" help:"The URL at which your application makes its users itself, in any database. The database of --database then holds only the links. docs/create-url.md"`
 	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. May be repeated. The word none means that no column is filled. Default: chosen by the names of the columns."`
-	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column is filled from active, else keep."`
+	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column shows the identity's state (path active), else keep."`
 	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again. The word none means that no column is emptied. Default: the unique columns that are filled from the identity."`
 	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that the policy anonymise empties. Default: all columns that are filled from the identity."`
 

@@ -28,9 +28,9 @@ func requestSilence(c *config.Config) time.Duration {
 	return cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second) + 3*time.Second
 }
 
-// doubt is the limit of a connection that was opened before another one of its pool fell
-// silent, until the new connection has answered. All of them have probably lost their
-// server, and nobody should find that out one connection after another.
+// doubt is the limit, after one connection of a pool fell silent, of each connection of the
+// pool that has received nothing since. All of them have probably lost their server, and
+// nobody should find that out one connection after another.
 const doubt = time.Second
 
 // dialer opens connections of one pool that break after a silence; 0 is no limit.

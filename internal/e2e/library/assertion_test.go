@@ -76,7 +76,7 @@ func TestAssertionExamples(t *testing.T) {
 			}
 			for what, token := range bad(good) {
 				if out, err := run(token); err == nil || out == "" || strings.Contains(out, "panic") || strings.Contains(out, "Traceback") {
-					t.Errorf("%s is taken: %s", what, out)
+					t.Errorf("%s was accepted, or the program crashed: %s", what, out)
 				}
 			}
 		})
