@@ -74,7 +74,10 @@ func (e *purgeListener) listen(ctx context.Context, conf *pgx.ConnConfig) error 
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
-	if _, err := conn.Exec(ctx, "listen symbolon_purges"); err != nil {
+	if err := answered(ctx, func(ctx context.Context) error {
+		_, err := conn.Exec(ctx, "listen symbolon_purges")
+		return err
+	}); err != nil {
 		return err
 	}
 	e.listening.Store(true)
@@ -96,16 +99,17 @@ func (e *purgeListener) notification(ctx context.Context, conn *pgx.Conn) error 
 		if err == nil || !silent {
 			return err
 		}
-		if err := e.ping(ctx, conn); err != nil {
+		if err := answered(ctx, conn.Ping); err != nil {
 			return err
 		}
 	}
 }
 
-func (e *purgeListener) ping(ctx context.Context, conn *pgx.Conn) error {
+// answered calls f, whose connection may have fallen silent, with a limit.
+func answered(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return conn.Ping(ctx)
+	return f(ctx)
 }
 
 func (e *purgeListener) notify() {
