@@ -15,9 +15,9 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestReadmeNginx runs the nginx configuration of the README unchanged, with a real nginx
+// TestServerPageNginx runs the nginx configuration of docs/server.md unchanged, with a real nginx
 // in front of a backend that trusts X-User-Id.
-func TestReadmeNginx(t *testing.T) {
+func TestServerPageNginx(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sqlstore.SQLite, setup{admin: true})
 	auth := httptest.NewServer(&forwardauth.ForwardAuth{Verifier: w.auth})
@@ -27,7 +27,7 @@ func TestReadmeNginx(t *testing.T) {
 	}))
 	t.Cleanup(backend.Close)
 	front := startNginx(t, strings.NewReplacer("127.0.0.1:4460", auth.Listener.Addr().String(),
-		"127.0.0.1:3000", backend.Listener.Addr().String()).Replace(readme(t, "nginx")))
+		"127.0.0.1:3000", backend.Listener.Addr().String()).Replace(docsBlock(t, "server.md", "nginx")))
 
 	p := w.signUp(mail("proxied"))
 	status, body := fetch(t, front, map[string]string{"X-Session-Token": p.Token})
@@ -48,16 +48,16 @@ func TestReadmeNginx(t *testing.T) {
 	}
 }
 
-// readme returns the README's first code block in a language.
-func readme(t *testing.T, language string) string {
+// docsBlock returns the first code block in a language of a page in docs.
+func docsBlock(t *testing.T, page, language string) string {
 	t.Helper()
-	text, err := os.ReadFile(e2e.File(t, "README.md"))
+	text, err := os.ReadFile(e2e.File(t, "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(text)
 	if m == nil {
-		t.Fatalf("the README has no block in %s", language)
+		t.Fatalf("%s has no block in %s", page, language)
 	}
 	return string(m[1])
 }
