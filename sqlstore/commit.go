@@ -58,6 +58,7 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 		return ctx.Err()
 	}
 	defer context.AfterFunc(ctx, func() { endLater(whole, end) })()
+	defer time.AfterFunc(commitLimit, end).Stop()
 	err = s.Dialect.committed(tx.Commit())
 	if errors.Is(err, errCommitUnknown) {
 		drop(conn)
@@ -67,6 +68,10 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 
 // drop removes the connection from its pool.
 func drop(conn *sql.Conn) { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }
+
+// commitLimit is how long a commit may last if its caller does not give up. A commit that
+// waits for a synchronous standby takes seconds. A server that has vanished never answers.
+const commitLimit = 10 * time.Second
 
 // commitTimeout is how long a running commit may last after its caller gave up.
 const commitTimeout = 2 * time.Second
