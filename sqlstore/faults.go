@@ -6,7 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -109,13 +111,23 @@ func (d Dialect) setup(err error) bool {
 // a code is treated as a refusal. This is safe: the caller rolls back to a savepoint, and
 // if the rollback fails too, it treats the error as an outage.
 func (d Dialect) refusedBy(err error) bool {
-	return !gone(err) && !errors.Is(err, errTaken) && !d.outage(err) && !d.setup(err)
+	return !gone(err) && !broken(err) && !errors.Is(err, errTaken) && !d.outage(err) && !d.setup(err)
 }
 
 // gone reports whether the caller gave up or the connection is lost.
 func gone(err error) bool {
-	endings := []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone}
-	return slices.ContainsFunc(endings, func(end error) bool { return errors.Is(err, end) })
+	return isAny(err, context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone)
+}
+
+// broken reports whether the connection broke during a statement. OnLink may return such
+// errors of its own connections, so gone does not include them.
+func broken(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || isAny(err, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed)
+}
+
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // describe tells the operator why a table refused a value. It repeats only messages of

@@ -6,6 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -78,6 +81,8 @@ func TestRefusedBy(t *testing.T) {
 		{SQLite, context.Canceled, false},
 		{Postgres, context.DeadlineExceeded, false},
 		{Postgres, driver.ErrBadConn, false},
+		{Postgres, io.ErrUnexpectedEOF, false},
+		{Postgres, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, false},
 		{SQLite, sql.ErrTxDone, false},
 		{SQLite, sql.ErrConnDone, false},
 		{SQLite, errTaken, false},
