@@ -39,7 +39,7 @@ func (d *demo) journey(ctx context.Context) error {
 		{"She writes a note", "The note belongs to her user here, not to her identity at Ory.", d.writeNote, ada},
 		{"She logs out and in again", "A new session leads to the same user and the same note.", d.comeBack, ada},
 		{"Grace signs up, and her link hook is lost", "The hook does not tell Symbolon of her identity, which has the reserved ID.", d.signUpUnheard, grace},
-		{"Her first request", "It links her, unless a reconcile run has linked her. Her user has the ID that was reserved at the sign-up.", d.firstRequest, grace},
+		{"Her first request", "It links her if nothing has yet. Her user gets the ID from the sign-up.", d.firstRequest, grace},
 		{"Ory sends the lost hook again, too late", "Nothing changes, because she is linked already.", d.lateHook, grace},
 	} {
 		d.t.step(n+1, step.title, step.about)
