@@ -55,10 +55,15 @@ type ConflictError struct {
 	Identity IdentityID
 	User     UserID
 	Reason   string
+	Movable  bool // BindOptions.Move takes the bond away
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, e.Reason)
+	reason := e.Reason
+	if e.Movable {
+		reason += "; move takes it away"
+	}
+	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, reason)
 }
 
 // Is makes the error match ErrConflict.

@@ -35,7 +35,7 @@ type Store interface {
 	// Forget records in the application's own transaction that the application deletes a
 	// user. The bond ends, and the ID is never given out again, even if the user was never
 	// linked. Call it before the row is deleted, so that all transactions lock in one
-	// order.
+	// order. Sessions that are cached elsewhere are not purged; see link.Linker.Forget.
 	Forget(ctx context.Context, tx Execer, project string, user UserID) error
 
 	// Record returns all that is known of a person. The id is an identity's ID or a

@@ -88,7 +88,7 @@ func linked(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Q
 	switch {
 	case e.User == nil && e.Row == nil:
 		return userGone(r, e, p, finding(r, symbolon.UserGone, link.User,
-			fmt.Sprintf("user %s has no row any more, and Forget was not called", link.User)))
+			fmt.Sprintf("user %s has no row any more, and Symbolon was not told of the deletion", link.User)))
 	case e.User == nil || e.User.Identity != r.Identity.ID:
 		return decided(disagree(r, link.User, fmt.Sprintf(
 			"the ledger binds the identity to user %s, whose identity column does not hold it; bind settles it", link.User)))

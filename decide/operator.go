@@ -27,7 +27,7 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 		return symbolon.Plan{Action: symbolon.Keep, User: user}, Question{}, nil
 	}
 	if e.Link != nil && e.Link.State == symbolon.Erased {
-		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity's person was erased"}
+		return symbolon.Plan{}, Question{}, ConflictErased(id, user)
 	}
 	plan := symbolon.Plan{Action: symbolon.Attach, User: user, Why: cmp.Or(o.Why, "the operator's order"), BackReference: backReference(r, user, p)}
 	if other := otherOwner(target, id); other != "" {
@@ -36,14 +36,19 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 			return symbolon.Plan{}, Question{Gone: other}, nil
 		}
 		if !o.Move && !gone {
-			return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the user belongs to identity %s; move takes it away", other)}
+			return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the user belongs to identity %s", other), Movable: true}
 		}
 		plan.Release = other
 	}
 	if current := currentUser(e, user); current != "" && !o.Move {
-		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the identity belongs to user %s; move takes it away", current)}
+		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf("the identity belongs to user %s", current), Movable: true}
 	}
 	return plan, Question{}, nil
+}
+
+// ConflictErased is the answer to an order to bind an identity whose person was erased.
+func ConflictErased(id symbolon.IdentityID, user symbolon.UserID) *symbolon.ConflictError {
+	return &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity's person was erased, so it can never be bound again"}
 }
 
 // otherOwner returns the identity other than id that has the user.

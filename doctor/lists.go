@@ -54,7 +54,7 @@ func (d *Doctor) find(route string, match func(placed) bool) (where []string) {
 }
 
 const (
-	printAgain = "run symbolon actions print --for kratos.yml --kratos-config FILE, merge its output into kratos.yml, and restart Kratos"
+	printAgain = "run symbolon actions print --kratos-config FILE, merge its output into kratos.yml, and restart Kratos"
 	noFile     = "Kratos' configuration was not given: use --kratos-config FILE, or test the hooks with --live"
 )
 

@@ -87,7 +87,7 @@ func (a Actions) WriteKratos(w io.Writer) error {
 		graft(flows, strings.Split(l.path+"/hooks", "/"), l.hooks)
 	}
 	doc := map[string]any{"selfservice": map[string]any{"flows": flows}}
-	if _, err := io.WriteString(w, kratosHead); err != nil {
+	if _, err := io.WriteString(w, kratosHead+a.headOfLists()); err != nil {
 		return fmt.Errorf("write the Ory configuration: %w", err)
 	}
 	e := yaml.NewEncoder(w)
@@ -100,8 +100,18 @@ func (a Actions) WriteKratos(w io.Writer) error {
 
 const kratosHead = `# Ory Kratos: the hooks of Symbolon. Merge this into kratos.yml; it holds keys.
 # A list of hooks for a method switches the flow's global list off, so every list
-# is whole. If you have hooks already, print this with --kratos-config FILE.
+# is whole.
 `
+
+// headOfLists says which hooks of others are in the lists.
+func (a Actions) headOfLists() string {
+	if len(a.Existing) > 0 {
+		return "# The hooks of your configuration are in the lists, at their places.\n"
+	}
+	return "# The hook session is in the lists so that people are signed in after the sign-up.\n" +
+		"# Remove it if that is not wanted. If you have hooks already, print this with\n" +
+		"# --kratos-config FILE, which keeps your hooks and adds no session.\n"
+}
 
 // WriteNetwork writes the same for Ory Network: a shell script with one call of Ory's CLI.
 // The script needs the project's ID in $PROJECT.
@@ -111,7 +121,7 @@ func (a Actions) WriteNetwork(w io.Writer) error {
 		return err
 	}
 	var b strings.Builder
-	b.WriteString("#!/bin/sh\n# Ory Network: the hooks of Symbolon. It holds keys. Run it with PROJECT=<project ID>.\n" +
+	b.WriteString("#!/bin/sh\n# Ory Network: the hooks of Symbolon. It holds keys. Run it with PROJECT=<project ID>.\n" + a.headOfLists() +
 		"ory patch identity-config \"${PROJECT:?set PROJECT to the ID of the Ory project}\"")
 	for _, l := range lists {
 		raw, err := json.Marshal(l.hooks)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,6 +194,33 @@ selfservice:
 	after := sub(sub(printed(t, a), "registration"), "after")
 	if names(after["password"]) != want || names(after["oidc"]) == "" || after["code"] != nil {
 		t.Errorf("methods: %v", after)
+	}
+}
+
+// TestSessionIsAddedOnlyToNewLists checks that people are signed in after the sign-up if there
+// is no configuration yet, that the header says so, and that otherwise the operator's lists
+// decide.
+func TestSessionIsAddedOnlyToNewLists(t *testing.T) {
+	for existing, want := range map[string]string{
+		"": "reserve session link",
+		"selfservice: {flows: {registration: {after: {code: {hooks: [{hook: session}]}}}}}": "reserve link",
+		"selfservice: {flows: {registration: {after: {hooks: [{hook: session}]}}}}":         "reserve session link",
+		"serve: {}": "reserve link",
+	} {
+		a := testActions()
+		a.Existing = []byte(existing)
+		if got := names(sub(sub(printed(t, a), "registration"), "after")["password"]); got != want {
+			t.Errorf("%q: %s", existing, got)
+		}
+		for name, write := range map[string]func(io.Writer) error{"Kratos": a.WriteKratos, "Network": a.WriteNetwork} {
+			var b strings.Builder
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			if says := strings.Contains(b.String(), "\n# Remove it if that is not wanted."); says != (existing == "") {
+				t.Errorf("%s, %q: the header says so: %t", name, existing, says)
+			}
+		}
 	}
 }
 

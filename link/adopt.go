@@ -35,7 +35,7 @@ func (l *Linker) Adopt(ctx context.Context, a symbolon.Adoption) (link symbolon.
 	}
 	id, err := l.Ory.Identity(ctx, a.Identity)
 	if err != nil {
-		return symbolon.Link{}, false, fmt.Errorf("adopt: read identity %s at Ory: %w", a.Identity, err)
+		return symbolon.Link{}, false, fmt.Errorf("adopt: %w", err)
 	}
 	p, claim := l.policy(), l.ClaimOf(id, a.By)
 	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: id, Source: symbolon.FromAdopt, Admin: true}, Claims: []symbolon.UserID{a.User}}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/symbolon-id/symbolon"
@@ -12,15 +13,15 @@ import (
 // It also settles a hold. The user's row must exist, unless the application makes its users
 // itself. With an admin URL the identity must exist at Ory.
 //
-// Errors: *ConflictError if another bond, of an identity that Ory still has, prevents it;
-// ErrNotFound if the identity or the user does not exist; ErrUnavailable.
+// Errors: *ConflictError if another bond, of an identity that Ory still has, prevents it, or
+// if the identity's person was erased; ErrNotFound if the identity or the user does not exist; ErrUnavailable.
 func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
 	l.setup()
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}
 	if l.Ory.HasAdmin() {
 		var err error
 		if r, err = l.read(ctx, id, symbolon.FromOperator); err != nil {
-			return symbolon.Link{}, fmt.Errorf("bind: %w", err)
+			return symbolon.Link{}, l.unbindable(ctx, id, user, fmt.Errorf("bind: %w", err))
 		}
 	}
 	p := l.policy()
@@ -37,4 +38,17 @@ func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon
 		}
 	}
 	return symbolon.Link{}, fmt.Errorf("bind identity %s: the bonds keep changing: %w", id, symbolon.ErrUnavailable)
+}
+
+// unbindable returns the reason why an identity that could not be read cannot be bound. Ory no
+// longer has the identity of an erased person, and the ledger knows why.
+func (l *Linker) unbindable(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, err error) error {
+	if !errors.Is(err, symbolon.ErrNotFound) {
+		return err
+	}
+	rec, unknown := l.Store.Record(ctx, l.project(), string(id))
+	if unknown == nil && rec.Link != nil && rec.Link.Identity == id && rec.Link.State == symbolon.Erased {
+		return decide.ConflictErased(id, user)
+	}
+	return err
 }

@@ -49,7 +49,7 @@ type UnprovedError struct {
 }
 
 func (e *UnprovedError) Error() string {
-	return fmt.Sprintf("ory did not answer for %d identities: %v", len(e.Identities), e.Err)
+	return fmt.Sprintf("ory did not answer for %d of the identities: %v", len(e.Identities), e.Err)
 }
 
 func (e *UnprovedError) Unwrap() error { return e.Err }

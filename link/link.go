@@ -137,7 +137,7 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 	}
 	identity, err := l.Ory.Identity(ctx, r.Identity.ID)
 	if err != nil {
-		return r, fmt.Errorf("read the identity at Ory: %w", err)
+		return r, err // it names the identity
 	}
 	r.Identity, r.Admin = identity, true
 	if q.Gone == "" {
@@ -151,7 +151,7 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 	case errors.Is(err, symbolon.ErrNotFound):
 		p.Gone[q.Gone] = true
 	default:
-		return r, fmt.Errorf("ask Ory for identity %s: %w", q.Gone, err)
+		return r, err
 	}
 	return r, nil
 }

@@ -104,7 +104,11 @@ func (l *Linker) Close(ctx context.Context) error {
 
 // Forget records in the application's own transaction that the application deletes a user.
 // Call it before the row is deleted, so that all transactions lock in one order. The
-// identity stays at Ory; its next request is answered as OnUserDeleted says.
+// identity stays at Ory, and its requests are answered as OnUserDeleted says. On every
+// replica a cached answer about a session of the identity is still given until it is too old
+// (session.Verifier.MaxStale, 10 seconds by default). To end that too, call Purge of the
+// session.Verifier with the identity's ID after the commit. A Purge before the commit is too
+// early, because a request may read the user again meanwhile.
 func (l *Linker) Forget(ctx context.Context, tx symbolon.Execer, user symbolon.UserID) error {
 	l.setup()
 	if err := l.Store.Forget(ctx, tx, l.project(), user); err != nil {

@@ -78,7 +78,7 @@ func (l *Linker) read(ctx context.Context, id symbolon.IdentityID, source symbol
 	}
 	identity, err := l.Ory.Identity(ctx, id)
 	if err != nil {
-		return symbolon.Reading{}, fmt.Errorf("read identity %s at Ory: %w", id, err)
+		return symbolon.Reading{}, err // it names the identity
 	}
 	return symbolon.Reading{Identity: identity, Ticket: ticket, Source: source, Admin: true}, nil
 }

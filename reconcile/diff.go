@@ -98,7 +98,7 @@ func (j *comparison) diffLinked(p pair, digest string, r rules) {
 	e, user := p.entry, p.entry.Link.User
 	switch {
 	case e.User == nil && e.Row == nil:
-		j.find(p, user, symbolon.UserGone, fmt.Sprintf("the ledger links it to user %s, which has no row, and Forget was not called", user), "")
+		j.find(p, user, symbolon.UserGone, fmt.Sprintf("the ledger links it to user %s, which has no row, and Symbolon was not told of the deletion", user), "")
 		return
 	case e.User == nil || e.User.Identity != p.identity.ID || e.Row != nil && e.Row.ID != user:
 		j.find(p, user, symbolon.ColumnDisagrees, fmt.Sprintf("the ledger links it to user %s, %s; symbolon bind decides which is right", user, columnSays(e)), "")

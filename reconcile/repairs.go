@@ -133,7 +133,7 @@ func (r *run) countResults(ctx context.Context, repairs []*repair) error {
 		return err
 	}
 	if r.failuresInRow >= maxConsecutiveFailures {
-		return fmt.Errorf("%d repairs failed: %w", r.state.Failed, r.failure)
+		return fmt.Errorf("%d of the repairs failed: %w", r.state.Failed, r.failure)
 	}
 	return nil
 }

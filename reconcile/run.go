@@ -166,7 +166,7 @@ func (r *run) repairErrors() error {
 	if r.failure == nil {
 		return nil
 	}
-	return fmt.Errorf("%d repairs failed, the next run tries again: %w", r.state.Failed, r.failure)
+	return fmt.Errorf("%d of the repairs failed, the next run tries again: %w", r.state.Failed, r.failure)
 }
 
 // canResume reports whether the same run may continue later.

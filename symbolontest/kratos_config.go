@@ -28,8 +28,7 @@ type KratosConfig struct {
 	// Overlay is YAML that is merged into the base configuration. Mappings are merged key
 	// by key. Every other value, also null, replaces the base's value. The hooks of a
 	// method are a list, so an overlay with hooks needs `hook: session` if a registration
-	// is to create a session. The output of `symbolon actions print --for kratos.yml` can
-	// be used unchanged.
+	// is to create a session. The output of `symbolon actions print` can be used unchanged.
 	Overlay []byte
 
 	// UIURL is the address of the self-service pages, without a trailing slash. /login,

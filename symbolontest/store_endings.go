@@ -159,6 +159,8 @@ func testErased(w *world) {
 	link, err = w.linker.EndGone(w.ctx, w.prove(id.ID)[0])
 	w.must(err)
 	same(w, "what was erased stays so", link.State, symbolon.Erased)
+	_, err = w.linker.Bind(w.ctx, id.ID, user, symbolon.BindOptions{Move: true}) // the ledger knows why Ory has no such identity
+	w.wantErr(err, symbolon.ErrConflict)
 	w.hear(id, symbolon.ErrUserGone)
 	same(w, "history", w.events(id.ID), "user.linked user.erased user.erased")
 }

@@ -17,7 +17,7 @@ type actionsCmd struct {
 }
 
 type actionsPrintCmd struct {
-	For            string   `required:"" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"kratos.yml prints the hooks' part of a kratos.yml; network, a script that calls Ory Network's CLI; create_url, the variables for the application behind users.create_url; oathkeeper, the configuration of Oathkeeper's hydrator."`
+	For            string   `default:"kratos.yml" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"kratos.yml prints the hooks' part of a kratos.yml; network, a script that calls Ory Network's CLI; create_url, the variables for the application behind users.create_url; oathkeeper, the configuration of Oathkeeper's hydrator. Default: kratos.yml."`
 	WithoutReserve bool     `help:"Leave out the reserve hook, the only hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
 	KratosConfig   string   `placeholder:"FILE" help:"The current kratos.yml. The hooks that it has already are kept, in their order."`
 	Methods        []string `placeholder:"password,oidc" help:"The methods to configure. Default: all methods of Ory."`
@@ -26,8 +26,8 @@ type actionsPrintCmd struct {
 func (actionsPrintCmd) Help() string {
 	return `The output contains the keys with which Ory calls serve.url. Treat it as a secret.
 
-	symbolon actions print --for kratos.yml > hooks.yml       # then: kratos serve -c kratos.yml -c hooks.yml
-	symbolon actions print --for kratos.yml --kratos-config kratos.yml --methods password,oidc
+	symbolon actions print > hooks.yml                        # then: kratos serve -c kratos.yml -c hooks.yml
+	symbolon actions print --kratos-config kratos.yml --methods password,oidc
 	symbolon actions print --for network > hooks.sh
 	symbolon actions print --for create_url > app.env         # the secret that verifies Symbolon's POST
 	symbolon actions print --for oathkeeper > hydrator.yml    # the hydrator, with its password

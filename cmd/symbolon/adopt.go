@@ -142,7 +142,7 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.P
 		return err
 	}
 	if n := counts.Lines[adopt.Ambiguous]; n > 0 {
-		return cli.Left(n)
+		return cli.Left(n, "ambiguous line")
 	}
 	return nil
 }
@@ -210,7 +210,7 @@ func (c adoptCmd) conclude(out io.Writer, r adopt.Report, done string, err error
 		return printErr
 	}
 	if err == nil && len(r.Refused) > 0 {
-		return cli.Left(len(r.Refused))
+		return cli.Left(len(r.Refused), "refused line")
 	}
 	return err
 }

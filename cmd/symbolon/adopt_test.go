@@ -83,7 +83,7 @@ func TestAdopt(t *testing.T) {
 	c.step(t, 0, []string{"user.unlinked", "adopt " + run + ": undone"}, "show", one)
 	c.step(t, 0, []string{"1 bound"}, "adopt", "--apply", "plan.csv")
 	c.ory.SignIn(time.Now().Add(time.Minute))
-	c.step(t, 3, []string{"refused: identity " + one + ", user 1: the person signed in since", "1 differences are left"}, "adopt", "--undo", run)
+	c.step(t, 3, []string{"refused: identity " + one + ", user 1: the person signed in since", "1 refused line is left"}, "adopt", "--undo", run)
 	c.step(t, 3, []string{`{"refused":{"identity_id":"` + one, `"refused":1`}, "adopt", "--undo", run, "--json")
 
 	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "true"
@@ -94,7 +94,7 @@ func TestAdopt(t *testing.T) {
 	c.step(t, 0, []string{"email              1"}, "adopt", "--plan", "mail.json")
 	c.ory.Set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": false}})
 	c.step(t, 3, []string{"refused: identity " + two, "not verified"}, "adopt", "--apply", "mail.json")
-	c.step(t, 3, []string{"ambiguous          1"}, "adopt")
+	c.step(t, 3, []string{"ambiguous          1", "1 ambiguous line is left"}, "adopt")
 	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "false"
 	c.step(t, 2, []string{"adopt.verified_email is off"}, "adopt", "--apply", "mail.json")
 

@@ -41,7 +41,7 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	defer cancel()
 	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
 	if err != nil {
-		return cli.Advise(err,
+		return cli.Advise(withFlag(err),
 			cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
 			cli.Advice{For: symbolon.ErrUnavailable, Hint: "it is not known whether the link was made; run the command again, because a repetition does no harm"})
 	}
@@ -50,4 +50,13 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	}
 	_, err = fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User)))
 	return err
+}
+
+// withFlag names the flag that allows what a conflict prevents.
+func withFlag(err error) error {
+	conflict, ok := errors.AsType[*symbolon.ConflictError](err)
+	if !ok || !conflict.Movable {
+		return err
+	}
+	return &symbolon.ConflictError{Identity: conflict.Identity, User: conflict.User, Reason: conflict.Reason + "; --move takes it away"}
 }

@@ -11,7 +11,7 @@ Without a configuration file it uses SQLite in ./symbolon.db. It needs only a se
 
 // commandLine is the command line. Each command is in the file of its name.
 type commandLine struct {
-	Config string `short:"c" placeholder:"FILE" help:"Configuration file. Default: symbolon.yaml if it exists. Environment variables can set its keys too: SYMBOLON_ORY_ADMIN_URL sets ory.admin_url."`
+	Config string `short:"c" placeholder:"FILE" help:"Configuration file. Default: symbolon.yaml if it exists. Environment variables that are not empty override its keys: SYMBOLON_ORY_ADMIN_URL overrides ory.admin_url."`
 
 	Init      setup.Cmd    `cmd:"" help:"Write a configuration and the hooks for Ory, and prepare a users table."`
 	Serve     serveCmd     `cmd:"" help:"Run the server."`

@@ -137,7 +137,7 @@ func (e *foundError) Error() string {
 	return fmt.Sprintf("there are %d problems", e.n)
 }
 
-func (e *foundError) Unwrap() error { return cli.Left(e.n) }
+func (e *foundError) Unwrap() error { return cli.Left(e.n, "problem") }
 
 // doctorPrinter prints results as they come, a group at a time.
 type doctorPrinter struct {
@@ -174,8 +174,8 @@ func (p *doctorPrinter) end(all []doctor.Result) {
 		return
 	}
 	p.flush()
-	p.printf("%d checks: %d ok, %d problems, %d unknown, %d skipped\n", len(all),
-		p.count[doctor.OK], p.count[doctor.Problem], p.count[doctor.Unknown], p.count[doctor.Skipped])
+	p.printf("%d checks: %d ok, %s, %d unknown, %d skipped\n", len(all),
+		p.count[doctor.OK], cli.Count(p.count[doctor.Problem], "problem"), p.count[doctor.Unknown], p.count[doctor.Skipped])
 }
 
 var verdictWords = map[doctor.Verdict]string{doctor.OK: "ok", doctor.Problem: "PROBLEM", doctor.Unknown: "unknown", doctor.Skipped: "skipped"}

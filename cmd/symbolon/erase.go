@@ -185,7 +185,7 @@ func printErasure(w io.Writer, e *system.Erasure) {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", stamp(n.At), n.Step, cli.Plain(n.Outcome))
 	}
 	if e.LastError != "" {
-		_, _ = fmt.Fprintf(w, "  failed %d times\t%s\t%s\n", e.Attempts, e.Step, cli.Plain(e.LastError))
+		_, _ = fmt.Fprintf(w, "  failed %s\t%s\t%s\n", cli.Count(e.Attempts, "time"), e.Step, cli.Plain(e.LastError))
 	}
 }
 

@@ -87,6 +87,9 @@ func TestEraseCommand(t *testing.T) {
 	if code != 0 || !strings.Contains(shown, "erasure") || !strings.Contains(shown, "GONE at Ory") || !strings.Contains(shown, "erased") {
 		t.Errorf("%d %s", code, shown)
 	}
+	if code, _, errs := runIn(t, m.env, "bind", p.IdentityID, "42", "--move"); code != 1 || !strings.Contains(errs, "the identity's person was erased, so it can never be bound again") {
+		t.Errorf("bind: %d %s", code, errs)
+	}
 	delete(m.env, "SYMBOLON_ORY_ADMIN_URL")
 	run(2, "set ory.admin_url", user, "--yes")
 }

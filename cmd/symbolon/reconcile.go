@@ -93,7 +93,7 @@ func (c reconcileCmd) run(ctx context.Context, out io.Writer, r *reconcile.Recon
 func concludeReconcile(report reconcile.Report, err error) error {
 	const stay = "the repairs that were made are kept; run it again, or continue with --resume"
 	if err == nil && report.Left() > 0 {
-		return cli.Left(report.Left())
+		return cli.Left(report.Left(), "difference")
 	}
 	return cli.Advise(err,
 		cli.Advice{For: reconcile.ErrImplausible, Hint: "nothing was changed; check that this is the right Ory project; after many deletions, --allow-missing N accepts the listing"},
@@ -165,7 +165,7 @@ func (c reconcileCmd) printWords(out io.Writer, r reconcile.Report) error {
 // reconcileProgress shows how far a run is.
 func reconcileProgress(line *cli.Progress) func(reconcile.Progress) {
 	return func(s reconcile.Progress) {
-		text := fmt.Sprintf("%d identities, %.0f/s, %d differences, %d repaired", s.Identities, s.Rate, s.Differences, s.Repaired)
+		text := fmt.Sprintf("%d identities, %.0f/s, %s, %d repaired", s.Identities, s.Rate, cli.Count(s.Differences, "difference"), s.Repaired)
 		if s.Left > 0 {
 			text += fmt.Sprintf(", about %s left", s.Left.Round(time.Second))
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // HooksFromKratos reads the webhooks of sign-up and sign-in by password from a kratos.yml
-// or a part of it, such as the output of `symbolon actions print --for kratos.yml`.
+// or a part of it, such as the output of `symbolon actions print`.
 // Jsonnet bodies in base64:// URLs are evaluated as Ory does.
 //
 // As in Ory, a method with its own list of hooks does not use the global list. A parse

@@ -12,7 +12,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2 // wrong usage or wrong configuration
-	exitLeft   = 3 // done, but differences are left
+	exitLeft   = 3 // done, but something is left to the operator
 )
 
 // Conclude prints an error, each line after the program's name, and returns the exit code.
@@ -35,13 +35,19 @@ func Conclude(w io.Writer, err error) int {
 	return exitFailed
 }
 
-// leftError says that a command has done its work, but differences are left.
-type leftError struct{ n int }
+// leftError says that a command has done its work, but left something to the operator.
+type leftError struct{ left string }
 
-func (e *leftError) Error() string { return fmt.Sprintf("%d differences are left", e.n) }
+func (e *leftError) Error() string { return e.left }
 
-// Left is the error of a command that left n differences.
-func Left(n int) error { return &leftError{n} }
+// Left is the error of a command that left n things, such as "difference".
+func Left(n int, thing string) error {
+	verb := "are"
+	if n == 1 {
+		verb = "is"
+	}
+	return &leftError{fmt.Sprintf("%s %s left", Count(n, thing), verb)}
+}
 
 // UsageError makes the program end with exit code 2.
 type UsageError struct{ error }

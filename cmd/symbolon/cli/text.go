@@ -14,6 +14,14 @@ func Clip(s string, n int) string {
 	return s
 }
 
+// Count is a number with its noun: 1 problem, 2 problems.
+func Count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // Plain makes a stranger's text safe for a terminal. The result is one line, without
 // characters that move the cursor or hide or reorder other text.
 func Plain(s string) string {

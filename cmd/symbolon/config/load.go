@@ -17,8 +17,9 @@ import (
 // DefaultFile is read if it exists and --config does not name another file.
 const DefaultFile = "symbolon.yaml"
 
-// Load reads the file, then the environment, which overrides it, and checks the result. Every fault
-// is in one *Error. Warnings are returned with and without an error.
+// Load reads the file, then the environment, whose variables override the file if they are
+// not empty, and checks the result. Every fault is in one *Error. Warnings are returned with
+// and without an error.
 func Load(file string, env Environ) (*Config, []Fault, error) {
 	r := &report{where: map[string]string{}}
 	c := Defaults()

@@ -47,8 +47,10 @@ func (p *Server) newBackground() (*background, error) {
 	if err != nil {
 		return nil, err
 	}
+	tasks := p.tasks()
+	p.metrics.startAtZero(tasks, p.Creator != nil)
 	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.Store.InTx, Listen: p.Config.DatabaseListen.Reveal(),
-		Project: p.Config.Ory.Project, Tasks: p.tasks(), Observe: p.metrics.work, Log: p.log})
+		Project: p.Config.Ory.Project, Tasks: tasks, Observe: p.metrics.work, Log: p.log})
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("the background work: %w", err)

@@ -13,19 +13,28 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
+// The results of a run.
+const (
+	runDone        = "done"
+	runImplausible = "implausible"
+	runIncomplete  = "incomplete"
+	runBusy        = "busy"
+	runFailed      = "failed"
+)
+
 // reconciled counts a run by its result.
 func (m *metrics) reconciled(err error) {
-	result := "failed"
+	result := runFailed
 	switch {
 	case err == nil:
-		result = "done"
+		result = runDone
 		m.lastRun.SetToCurrentTime()
 	case errors.Is(err, reconcile.ErrImplausible):
-		result = "implausible"
+		result = runImplausible
 	case errors.Is(err, reconcile.ErrIncomplete):
-		result = "incomplete"
+		result = runIncomplete
 	case errors.Is(err, reconcile.ErrBusy):
-		result = "busy"
+		result = runBusy
 	}
 	m.runs.WithLabelValues(result).Inc()
 }

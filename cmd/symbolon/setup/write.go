@@ -172,7 +172,7 @@ func (p *plan) render() (string, error) {
 	maps.Copy(top, map[string]any{"ory": ory, "secret": "${SYMBOLON_SECRET}", //nolint:gosec // the name of a variable, no secret
 		"serve": literal(map[string]string{"url": c.Serve.URL}), "users": renderUsers(c.Users)})
 	var b strings.Builder
-	b.WriteString("# Written by symbolon init. Every other key, with its default, is in symbolon.example.yaml.\n")
+	b.WriteString("# Written by symbolon init. Every other key, with its default, is in\n# https://github.com/symbolon-id/symbolon/blob/main/cmd/symbolon/symbolon.example.yaml\n")
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	err := e.Encode(top)

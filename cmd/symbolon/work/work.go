@@ -71,6 +71,22 @@ type Task struct {
 	Priority int
 }
 
+// The outcomes that Config.Observe gets.
+const (
+	Done   = "done"    // complete
+	Waits  = "again"   // it waits and is tried again
+	Failed = "failed"  // an error, and it is tried again
+	GaveUp = "gave_up" // not tried again
+)
+
+// Outcomes are the possible outcomes of a Do. A schedule is never given up.
+func (t Task) Outcomes() []string {
+	if t.Every > 0 {
+		return []string{Done, Waits, Failed}
+	}
+	return []string{Done, Waits, Failed, GaveUp}
+}
+
 // Job is one piece of a task's work.
 type Job struct {
 	Key  string    // for example an identity's ID. At most one job waits for each key
@@ -107,7 +123,7 @@ type Config struct {
 	// Tasks are all tasks of this server.
 	Tasks []Task
 
-	// Observe, if set, gets the outcome of each Do: "done", "again", "failed", "gave_up".
+	// Observe, if set, gets the outcome of each Do: one of [Task.Outcomes].
 	Observe func(task, outcome string)
 
 	Log *slog.Logger // defaults to slog.Default()

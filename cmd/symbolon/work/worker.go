@@ -104,17 +104,17 @@ func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 	again, waits := pauseOf(err)
 	switch {
 	case err == nil:
-		q.observe(t, "done")
+		q.observe(t, Done)
 		return nil
 	case stopping(ctx):
 		return err // the server stops: River leaves the job for the next one
 	case time.Since(j.At) > t.GiveUp:
 		return q.giveUp(ctx, t, j, err, log)
 	case waits:
-		q.observe(t, "again")
+		q.observe(t, Waits)
 		return snooze(ctx, again, errors.Is(err, symbolon.ErrRateLimited))
 	}
-	q.observe(t, "failed")
+	q.observe(t, Failed)
 	log.Info("background work will be tried again", "error", err)
 	return err
 }
@@ -150,17 +150,17 @@ func (q *Queue) giveUp(ctx context.Context, t Task, j Job, why error, log *slog.
 	if t.GaveUp != nil {
 		t.GaveUp(ctx, j, why)
 	}
-	q.observe(t, "gave_up")
+	q.observe(t, GaveUp)
 	return river.JobCancel(why)
 }
 
 // round ends one Do of a schedule. The job sleeps until the next one.
 func (q *Queue) round(t Task, err error) error {
-	pause, outcome := t.Every, "done"
+	pause, outcome := t.Every, Done
 	if d, waits := pauseOf(err); waits {
-		pause, outcome = min(d, t.Every), "again"
+		pause, outcome = min(d, t.Every), Waits
 	} else if err != nil {
-		pause, outcome = min(time.Minute, t.Every), "failed"
+		pause, outcome = min(time.Minute, t.Every), Failed
 		q.config.Log.Warn("scheduled work failed", "task", t.Name, "again_in", pause, "error", err)
 	}
 	q.observe(t, outcome)

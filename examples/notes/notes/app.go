@@ -34,7 +34,7 @@ type App struct {
 	URL string  // address of this application for browsers, such as http://127.0.0.1:4455; Ory must allow it in allowed_return_urls
 	Ory string  // Ory's public URL, for browsers and for this server
 
-	// Symbolon does not need these fields. Without them a person becomes a user at the first request. See the ladder in Symbolon's README.
+	// Symbolon does not need these fields. Without them a person becomes a user at the first request. docs/go.md of Symbolon has the four steps.
 	OryAdmin string                               // Ory's admin URL: hooks are re-read there, sessions proved over
 	Secrets  []symbolon.Secret                    // sign users' IDs: the same as the Symbolon server's, if one runs beside this application
 	Hooks    bool                                 // answer Ory's hooks here, below /hooks/, instead of by a Symbolon server; needs Secrets

@@ -20,7 +20,7 @@ var (
 )
 
 // Overlay turns kratos.yml into an overlay for symbolontest.KratosConfig whose Dir is dir. It has our methods, flows and schema, our pages
-// at url, and the hooks from `symbolon actions print --for kratos.yml`. symbolontest sets Kratos' addresses and mail.
+// at url, and the hooks from `symbolon actions print`. symbolontest sets Kratos' addresses and mail.
 func Overlay(dir, url string, hooks []byte) ([]byte, error) {
 	var ours, more map[string]any
 	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(config, "http://127.0.0.1:4455", url)), &ours); err != nil {
