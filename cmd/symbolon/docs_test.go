@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -9,24 +10,17 @@ import (
 	"github.com/symbolon-id/symbolon/doctor"
 )
 
-// TestDoctorIsDocumented checks that docs/doctor.md has exactly one section for every
-// check.
+// TestDoctorIsDocumented checks that docs/doctor.md has exactly one line for every check, in
+// the order of the program.
 func TestDoctorIsDocumented(t *testing.T) {
-	text := cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "doctor.md"))
+	check := regexp.MustCompile("^\\| `([a-z]+\\.[a-z_]+)` \\| .+ \\|$")
 	var documented []string
-	for line := range strings.Lines(text) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "### "); ok {
-			documented = append(documented, strings.Trim(name, "`"))
+	for line := range strings.Lines(cmdtest.ReadFile(t, filepath.Join("..", "..", "docs", "doctor.md"))) {
+		if m := check.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			documented = append(documented, m[1])
 		}
 	}
 	if got, want := strings.Join(documented, "\n"), strings.Join(doctor.Checks(), "\n"); got != want {
 		t.Errorf("documented:\n%s\nwanted:\n%s", got, want)
-	}
-	for _, section := range strings.Split(text, "\n### ")[1:] {
-		for _, word := range []string{"**Breaks**", "**Fix**"} {
-			if !strings.Contains(section, word) {
-				t.Errorf("section %s lacks %s", strings.SplitN(section, "\n", 2)[0], word)
-			}
-		}
 	}
 }

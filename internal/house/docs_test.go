@@ -1,8 +1,10 @@
 package house
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -52,8 +54,9 @@ func each(t *testing.T, dir, suffix string, f func(path, text string)) {
 	}
 }
 
-// TestDocsListMetricsAndRoutes: docs/metrics.md has each metric of the server, and
-// docs/operator-api.md each route of the operator's listener.
+// TestDocsListMetricsAndRoutes: docs/metrics.md has each metric of the server,
+// docs/operator-api.md each route of the operator's listener, and docs/public-api.md each
+// route of the public one.
 func TestDocsListMetricsAndRoutes(t *testing.T) {
 	lists := func(page string, items [][]string, least int) {
 		text := read(t, "docs", page)
@@ -68,10 +71,12 @@ func TestDocsListMetricsAndRoutes(t *testing.T) {
 	}
 	metric := regexp.MustCompile(`(?m)^(symbolon_\w+) TYPE`)
 	lists("metrics.md", metric.FindAllStringSubmatch(read(t, "cmd", "symbolon", "testdata", "golden", "metrics.txt"), -1), 20)
-	_, operator, _ := strings.Cut(read(t, "cmd", "symbolon", "server", "routes.go"), ") Operator() ")
+	public, operator, _ := strings.Cut(read(t, "cmd", "symbolon", "server", "routes.go"), ") Operator() ")
 	route := regexp.MustCompile(`\{"([A-Z]+)", "(/[^"]*)",`)
 	routes, _, _ := strings.Cut(operator, "\n}\n")
 	lists("operator-api.md", route.FindAllStringSubmatch(routes, -1), 15)
+	public = strings.ReplaceAll(public, `"/auth/..."`, `"/auth/p/NAME"`)
+	lists("public-api.md", regexp.MustCompile(`\{"[A-Z]*", "(/[^"]*)",`).FindAllStringSubmatch(public, -1), 12)
 }
 
 // TestDocsLinks: a link in the docs leads to a file that exists, and to a heading in it.
@@ -120,4 +125,24 @@ func read(t *testing.T, path ...string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestGoPageCompiles: the Go blocks of docs/go.md are the files of one program.
+func TestGoPageCompiles(t *testing.T) {
+	args, dir := []string{"vet"}, t.TempDir()
+	for i, m := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "docs", "go.md"), -1) {
+		file := filepath.Join(dir, fmt.Sprintf("file%d.go", i))
+		if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, file)
+	}
+	if len(args) < 4 {
+		t.Fatalf("%d files: this test does not see the blocks", len(args)-1)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
