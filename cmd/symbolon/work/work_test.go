@@ -322,7 +322,8 @@ func (p *place) attempted() (at string) {
 }
 
 // TestStop checks that a stop waits for running jobs, and cancels them after the soft
-// stop. They run again after the next start. Jobs that are put later are kept.
+// stop. They run again after the next start. A job that is put later is kept, or still done
+// before the stop.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
@@ -338,7 +339,7 @@ func TestStop(t *testing.T) {
 				return ctx.Err()
 			}
 			time.Sleep(time.Second)
-			did.add("slow ended")
+			did.add(j.Key + " ended")
 			return nil
 		}}
 		ctx, cancel := context.WithCancel(t.Context())
