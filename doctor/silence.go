@@ -22,9 +22,9 @@ type Ledger interface {
 	Unmake(ctx context.Context, project string, id symbolon.IdentityID) error
 }
 
-// A first request soon after the identity was created means a sign-up and not an import. Of
-// A first request soon after the identity was created means a sign-up and not an import. Of links made by a request, at most samples identities are read from Ory, until
-// enough of them were sign-ups.
+// A first request soon after the identity was created means a sign-up and not an import.
+// For links made by a request, at most samples identities are read from Ory, until enough
+// of them were sign-ups.
 const (
 	recent  = 1000
 	samples = 20
