@@ -65,6 +65,10 @@ type StoreFixture struct {
 	// Stop makes the database refuse writes until start is called. nil: it cannot be
 	// stopped.
 	Stop func() (start func())
+
+	// Compact deletes history that is older than before. The events that are left must
+	// still rebuild the ledger. nil: the store deletes no history.
+	Compact func(ctx context.Context, before time.Time) error
 }
 
 // TestStore tests a Store against the contracts of symbolon.Store and symbolon.Plan,

@@ -313,6 +313,15 @@ func testHistory(w *world) {
 		})
 	}
 	wg.Wait()
+	w.checkHistory(people)
+	if w.Compact != nil {
+		w.must(w.Compact(w.ctx, time.Now().Add(time.Hour)))
+		w.checkHistory(people)
+	}
+}
+
+// checkHistory checks that the events of these people rebuild their entries.
+func (w *world) checkHistory(people []symbolon.Identity) {
 	bound := map[symbolon.UserID]symbolon.IdentityID{}
 	for _, p := range people {
 		h := w.look(query(p))

@@ -250,6 +250,7 @@ func (c *Config) checkReconcile(r *report) {
 	r.rules(
 		rule{outside(c.Reconcile.Every, time.Second, 7*24*time.Hour), "reconcile.every", "it must be between 1s and 168h, or 0s for never"},
 		rule{!ok, "reconcile.load", "it must be a share between 1% and 100%, such as 10%"},
+		rule{c.Retention != 0 && c.Retention < 24*time.Hour, "retention", "it must be at least 24h, or 0s to keep everything"},
 	)
 }
 

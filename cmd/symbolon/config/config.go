@@ -40,6 +40,10 @@ type Config struct {
 	BackReference BackReferenceConfig `yaml:"back_reference"`
 	Auth          AuthConfig          `yaml:"auth"`
 	Reconcile     ReconcileConfig     `yaml:"reconcile"`
+
+	// Retention is how long events, closed findings and ended runs are kept, unless the
+	// ledger needs them. 0: for ever.
+	Retention time.Duration `yaml:"retention"`
 }
 
 // OryConfig is the address of Ory.
@@ -235,6 +239,7 @@ func Defaults() *Config {
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteCreate},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
+		Retention:     90 * 24 * time.Hour,
 	}
 }
 

@@ -73,6 +73,7 @@ auth: {max_stale: 1m30s, outage_grace: 2m, login_url: "https://ory.example/login
   policies: {admin: {aal: aal2, verified: true, fresh: 15m, login_redirect: true}, plain-1: {}}, headers: {user_id: X-Account},
   jwt: {jwks: "https://keys.example/jwks.json", issuer: "https://ory.example/", audience: notes, algorithms: [ES256, PS512], user_claim: user_id, max_life: 5m}}
 reconcile: {every: 20m, load: 2.5%}
+retention: 720h
 `
 
 func TestEveryKey(t *testing.T) {
@@ -103,6 +104,7 @@ func TestEveryKey(t *testing.T) {
 			Policies: map[string]PolicyConfig{"admin": {AAL: "aal2", Verified: true, Fresh: 15 * time.Minute, LoginRedirect: true}, "plain-1": {}}, Headers: map[string]string{"user_id": "X-Account"},
 			JWT: JWTConfig{JWKS: "https://keys.example/jwks.json", Issuer: "https://ory.example/", Audience: "notes", Algorithms: []string{"ES256", "PS512"}, UserClaim: "user_id", MaxLife: 5 * time.Minute}},
 		Reconcile: ReconcileConfig{Every: 20 * time.Minute, Load: "2.5%"},
+		Retention: 720 * time.Hour,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -125,7 +127,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`, "SYMBOLON_AUTH_LOGIN_URL": "https://l/", "SYMBOLON_AUTH_RETURN_TO_HOSTS": "a, b",
 		"SYMBOLON_AUTH_AUDIENCE": "aud", "SYMBOLON_AUTH_POLICIES": `{"p":{"aal":"aal2","verified":true,"fresh":"1m","login_redirect":true}}`,
 		"SYMBOLON_AUTH_JWT_JWKS": "/etc/jwks.json", "SYMBOLON_AUTH_JWT_ISSUER": "http://i/", "SYMBOLON_AUTH_JWT_AUDIENCE": "aud2", "SYMBOLON_AUTH_JWT_ALGORITHMS": "EdDSA, RS256", "SYMBOLON_AUTH_JWT_USER_CLAIM": "u", "SYMBOLON_AUTH_JWT_MAX_LIFE": "1m0s",
-		"SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_RECONCILE_EVERY": "1h0m0s",
+		"SYMBOLON_RECONCILE_LOAD": "50%", "SYMBOLON_RECONCILE_EVERY": "1h0m0s", "SYMBOLON_RETENTION": "48h0m0s",
 		"SYMBOLON_ADOPT_VERIFIED_EMAIL": "true", "SYMBOLON_ADOPT_VERIFIED_COLUMN": "v",
 	}
 	var pairs, paths []string

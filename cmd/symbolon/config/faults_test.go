@@ -58,6 +58,8 @@ func TestConfigFaults(t *testing.T) {
 		{"unknown key, far off", "ory: {certificates: x}\n", "ory.certificates", "there is public_url, admin_url"},
 		{"a key of a later version", "feeds: {every: 10m}\n", "feeds", "no such key"},
 		{"a pause that is too short", "reconcile: {every: 10ms}\n", "reconcile.every", "between 1s and 168h"},
+		{"a retention of an hour", "retention: 1h\n", "retention", "at least 24h"},
+		{"a negative retention", "retention: -24h\n", "retention", "at least 24h"},
 		{"a secret as a key", cmdtest.Secret + ": x\n", "…", "no such key"},
 		{"duplicate key", "ory: {project: a, project: b}\n", "ory.project", "twice"},
 		{"duplicate section", "ory: {}\nory: {}\n", "ory", "twice"},

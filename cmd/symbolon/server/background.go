@@ -10,6 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // background is the server's durable work. It has database connections of its own.
@@ -27,7 +28,22 @@ func (p *Server) tasks() []work.Task {
 	if p.Linker.Ory.HasAdmin() {
 		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause, Timeout: hangs})
 	}
+	if p.Config.Retention > 0 {
+		tasks = append(tasks, work.Task{Name: "retention", Do: p.compact, Every: compactPause, Timeout: hangs})
+	}
 	return tasks
+}
+
+// compactPause is the time between two deletions of old history.
+const compactPause = 24 * time.Hour
+
+// compact deletes history that is older than the configured retention.
+func (p *Server) compact(ctx context.Context, _ work.Job) error {
+	done, err := p.Store.Compact(ctx, p.Config.Ory.Project, time.Now().Add(-p.Config.Retention))
+	if done != (sqlstore.Compacted{}) {
+		p.log.Info("old history was deleted", "events", done.Events, "findings", done.Findings, "runs", done.Runs)
+	}
+	return err
 }
 
 // erasePause is the time after which the server looks again for unfinished erasures.

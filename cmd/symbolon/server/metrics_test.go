@@ -78,7 +78,7 @@ func TestCountersStartAtZero(t *testing.T) {
 	for _, want := range []string{
 		`symbolon_create_url_total{outcome="refused"}`, `symbolon_links_made_total{source="sync"}`, `symbolon_reconcile_runs_total{result="incomplete"}`,
 		`symbolon_work_total{outcome="gave_up",task="look"}`, `symbolon_work_total{outcome="gave_up",task="back_reference"}`,
-		`symbolon_work_total{outcome="failed",task="reconcile"}`, `symbolon_work_total{outcome="again",task="erase"}`,
+		`symbolon_work_total{outcome="failed",task="reconcile"}`, `symbolon_work_total{outcome="again",task="erase"}`, `symbolon_work_total{outcome="done",task="retention"}`,
 		`symbolon_session_unknown_total`, `symbolon_jwt_refused_total`,
 	} {
 		if !slices.Contains(have, want) {
