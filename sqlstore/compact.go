@@ -15,15 +15,17 @@ const (
 select coalesce(max(id), 0) from (select id, at from symbolon.events where id > $1 order by id limit $2) as batch where at < $3`
 
 	// compactEvents keeps every event without which the ledger, an undo or an erasure would
-	// miss something: the newest event that tells an identity's user and what came after it,
-	// the journal of an adoption (run), and each user that an identity had before (before_id).
+	// miss something: the newest link of an identity and what came after it, the newest link to
+	// each user that it had before, events that name a former user (before_id), and the journal
+	// of an adoption (run).
 	compactEvents = `
 delete from symbolon.events as e
 where e.id > $1 and e.id <= $2 and e.project = $3 and e.at < $4 and e.run = '' and e.before_id is null
 and (e.kind in ('user.updated', 'claim.refused', 'finding.opened', 'finding.closed') or exists (
     select 1 from symbolon.events as newer
     where newer.project = e.project and newer.identity_id = e.identity_id and newer.id > e.id
-    and newer.kind in ('user.linked', 'user.recreated')))`
+    and newer.kind in ('user.linked', 'user.recreated')
+    and (newer.user_id = e.user_id or e.kind not in ('user.linked', 'user.recreated'))))`
 
 	findingsBatch = `
 select coalesce(max(id), 0) from (select id, opened_at from symbolon.findings where id > $1 order by id limit $2) as batch where opened_at < $3`

@@ -33,6 +33,13 @@ func TestCompact(t *testing.T) {
 		event("default", old, symbolon.UserForgotten, one, nil, "keep-end-after-link", "")
 		event("default", old, symbolon.UserLinked, two, nil, "keep-journal", "run-1")
 		event("default", old, symbolon.FindingOpened, two, nil, "old-finding", "")
+		link := func(user, name string) {
+			t.Helper()
+			db.run(t, events, "default", db.at(now.Add(-old)), string(symbolon.UserLinked), string(person(3).ID), user, nil, name, "")
+		}
+		link("31", "linked-again-later")
+		link("31", "keep-link-of-former-user")
+		link("32", "keep-link-of-user")
 		event("default", old, symbolon.UserForgotten, nil, nil, "keep-never-linked", "")
 		event("another", old, symbolon.UserUpdated, one, nil, "keep-other-project", "")
 		event("default", young, symbolon.UserLinked, two, nil, "keep-young-link", "")
@@ -57,7 +64,7 @@ func TestCompact(t *testing.T) {
 		}
 
 		done, err := store.Compact(ctx, "default", now.Add(-90*24*time.Hour))
-		if want := (sqlstore.Compacted{Events: 4, Findings: 1, Runs: 2}); err != nil || done != want {
+		if want := (sqlstore.Compacted{Events: 5, Findings: 1, Runs: 2}); err != nil || done != want {
 			t.Errorf("%+v, %v; want %+v", done, err, want)
 		}
 		for table, column := range map[string]string{"events": "detail", "findings": "detail", "runs": "id"} {
