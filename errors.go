@@ -55,13 +55,13 @@ type ConflictError struct {
 	Identity IdentityID
 	User     UserID
 	Reason   string
-	Movable  bool // BindOptions.Move takes the bond away
+	Movable  bool // a call with BindOptions.Move ends the bond that is in the way
 }
 
 func (e *ConflictError) Error() string {
 	reason := e.Reason
 	if e.Movable {
-		reason += "; move takes it away"
+		reason += "; the option move ends that link"
 	}
 	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, reason)
 }

@@ -14,14 +14,15 @@ type facts struct {
 	identity symbolon.IdentityID
 	entry    *symbolon.Link // its entry in the ledger; nil: none
 
-	column  []symbolon.UserID // the rows whose identity column holds it
-	taken   symbolon.UserID   // a row that holds it although the ledger links its user to another identity
+	column  []symbolon.UserID // the users whose rows hold this identity in the identity column
+	taken   symbolon.UserID   // the user whose row holds this identity, but whom the ledger links to another identity
 	claims  []claim           // the users named by a voucher and by the operator's places
 	mail    symbolon.UserID
 	verdict decide.EmailVerdict // what mail proves; empty: e-mail was not compared
 }
 
-// claim says that an identity and a user name each other in some place.
+// claim says that in some place the identity names the user, or the user's row names the
+// identity.
 type claim struct {
 	by   symbolon.Proof
 	user symbolon.UserID
@@ -44,12 +45,12 @@ func decideLine(f facts) Line {
 	switch {
 	case f.entry != nil && f.entry.State != symbolon.OnHold:
 		return Line{Class: Alone, Identity: f.identity, User: f.entry.User,
-			Why: fmt.Sprintf("the ledger has it as %s; bind settles it", f.entry.State)}
+			Why: fmt.Sprintf("the ledger says that the identity is %s; decide with symbolon bind", f.entry.State)}
 	case f.taken != "":
-		l.User, l.Why = f.taken, "the user's row holds this identity, and the ledger links the user to another identity; bind settles it"
+		l.User, l.Why = f.taken, "the user's row holds this identity, but the ledger links the user to another identity; decide with symbolon bind"
 		return l
 	case len(f.column) > 1:
-		l.Why = "the rows of users " + list(f.column) + " hold it"
+		l.Why = "the rows of users " + list(f.column) + " hold the identity"
 		return l
 	case len(f.column) == 1:
 		return Line{Class: Column, Identity: f.identity, User: f.column[0], By: symbolon.ByIdentityColumn, Do: Bind}

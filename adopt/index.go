@@ -13,7 +13,10 @@ type index struct {
 	byIdentity map[symbolon.IdentityID][]int32 // by the identity column
 	byColumn   map[symbolon.IdentityID][]int32 // by the operator's column
 	byEmail    map[address][]int32
-	contested  map[symbolon.IdentityID]symbolon.UserID // users whose row and ledger entry differ, by the identity in the row's column
+
+	// contested has the rows whose user the ledger links to another identity than the one
+	// in the identity column. The key is the identity in the column, the value is the user.
+	contested map[symbolon.IdentityID]symbolon.UserID
 }
 
 // person is a row of the users table, kept as small as possible.
@@ -26,7 +29,7 @@ type person struct {
 	named    uint8 // how many identities name it, counted up to 2
 	mailed   uint8 // how many identities have its address, counted up to 2
 	told     bool  // a line of the plan names it
-	doubtful bool  // an ambiguous line concerns it without naming it
+	doubtful bool  // there is evidence for it in an undecided line that does not name it
 }
 
 // address is the 16-byte digest of a normalised e-mail address.
@@ -53,7 +56,7 @@ func (x *index) add(r symbolon.UserRow, o Options) (line Line, certain bool) {
 			x.contested[r.Identity] = r.ID
 		}
 		line, certain = Line{Class: Ambiguous, Identity: r.Linked, User: r.ID,
-			Why: "the ledger links the two, and the row's identity column holds something else; bind settles it"}, true
+			Why: "the ledger links the two, but the row's identity column holds something else; decide with symbolon bind"}, true
 	case r.Retired:
 		line, certain = Line{Class: Alone, User: r.ID, Why: "its ID was retired and is never linked again"}, true
 	}

@@ -8,8 +8,9 @@ import (
 )
 
 // Adopt decides one line of an operator's plan: it binds the identity to the user if the
-// line's proof still holds. claim is the user ID at the place in the identity that the
-// line's proof names; see [ClaimOf].
+// line's proof still holds. If the proof is a place in the identity (metadata_public,
+// external_id or the voucher), claim is the user ID that the identity holds there; see
+// [ClaimOf].
 //
 // A *symbolon.ConflictError says which fact has changed.
 func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, claim symbolon.UserID, p Policy) (symbolon.Plan, error) {
@@ -25,11 +26,11 @@ func Adopt(r symbolon.Reading, e symbolon.Evidence, a symbolon.Adoption, claim s
 	case e.Link != nil && e.Link.State == symbolon.Linked && e.Link.User == target.Row.ID && target.Row.Identity == a.Identity:
 		return symbolon.Plan{Action: symbolon.Keep, User: target.Row.ID}, nil
 	case e.Link != nil && e.Link.State != symbolon.OnHold:
-		return conflict("the ledger has the identity as %s with user %s by now", e.Link.State, e.Link.User)
+		return conflict("meanwhile the ledger says that the identity is %s, with user %s", e.Link.State, e.Link.User)
 	case e.Row != nil && e.Row.ID != target.Row.ID:
-		return conflict("the row of user %s holds the identity by now", e.Row.ID)
+		return conflict("meanwhile the row of user %s holds the identity", e.Row.ID)
 	case otherOwner(target, a.Identity) != "":
-		return conflict("the user belongs to identity %s by now", otherOwner(target, a.Identity))
+		return conflict("meanwhile the user belongs to identity %s", otherOwner(target, a.Identity))
 	}
 	if change := unproved(a, r.Identity, e, claim, target.Row.ID); change != "" {
 		return conflict("%s", change)
@@ -51,7 +52,7 @@ func unproved(a symbolon.Adoption, id symbolon.Identity, e symbolon.Evidence, cl
 		}
 	case symbolon.ByVerifiedEmail:
 		if found, verdict := JudgeEmail(id, e.Matches); verdict != EmailProves || found != user {
-			return "the e-mail address does not prove it any more: " + string(verdict)
+			return "the e-mail address no longer proves that the two belong together: " + string(verdict)
 		}
 	default:
 		if claim != user {
@@ -74,10 +75,10 @@ func adoptedBond(a symbolon.Adoption, e symbolon.Evidence) *symbolon.AdoptedBond
 func adoptedBy(run string, bond *symbolon.AdoptedBond) string {
 	why := adoptMark(run) + "by " + string(bond.By)
 	if bond.ColumnSet {
-		why += "; its column was set"
+		why += "; the run filled the row's identity column"
 	}
 	if bond.WasOnHold != "" {
-		why += "; it was on hold: " + string(bond.WasOnHold)
+		why += "; the identity was on hold before: " + string(bond.WasOnHold)
 	}
 	return why
 }
@@ -105,7 +106,7 @@ func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Pla
 	if bond.WasOnHold != "" {
 		plan.Reason = bond.WasOnHold
 		plan.Findings = []symbolon.Finding{{Kind: plan.Reason, Identity: made.Identity,
-			Detail: "on hold again, because its adoption was undone; bind settles it"}}
+			Detail: "on hold again, because its adoption was undone; decide with symbolon bind"}}
 	}
 	return plan, nil
 }

@@ -34,13 +34,13 @@ func create(r symbolon.Reading, e symbolon.Evidence, p Policy, plan symbolon.Pla
 	switch owner := known.Owner(); {
 	case owner != "" && owner != r.Identity.ID:
 		return decided(notMade(r, e, symbolon.ClaimedByOther, user, fmt.Sprintf(
-			"the application answered with user %s, who belongs to identity %s; bind settles it", user, owner)))
+			"the application answered with user %s, who belongs to identity %s; decide with symbolon bind", user, owner)))
 	case known.Retired || user == plan.Retire:
 		return decided(notMade(r, e, symbolon.CannotCreate, user, fmt.Sprintf(
 			"the application answered with user %s, who was deleted, and an ID is never given out again", user)))
 	case known.Row != nil: // its former identity got another user
 		return decided(notMade(r, e, symbolon.CannotCreate, user, fmt.Sprintf(
-			"the application answered with user %s, who belonged to another identity before; bind settles it", user)))
+			"the application answered with user %s, who belonged to another identity before; decide with symbolon bind", user)))
 	}
 	return decided(plan)
 }

@@ -33,7 +33,7 @@ func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 			return ask(Question{Gone: other})
 		}
 		if gone {
-			detail := fmt.Sprintf("it claims user %s of identity %s, which Ory no longer has; bind settles it", user, other)
+			detail := fmt.Sprintf("it claims user %s of identity %s, which Ory no longer has; decide with symbolon bind", user, other)
 			return decided(hold(r, symbolon.RecreatedIdentity, detail, finding(r, symbolon.RecreatedIdentity, user, detail)))
 		}
 	}
@@ -84,7 +84,7 @@ func fresh(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolo
 		plan.Why = "a new person; a claim on an existing user was not followed"
 		if heldForConflict(e) || e.Conflicts >= max(10, e.Users/100) {
 			findings, _ := refusedClaims(r, e, p, c, "the identity is on hold, and no user was made")
-			return decided(hold(r, findings[0].Kind, "too many identities claimed existing users within an hour; bind settles each", findings...))
+			return decided(hold(r, findings[0].Kind, "too many identities claimed existing users within an hour; decide each with symbolon bind", findings...))
 		}
 	}
 	return create(r, e, p, plan)

@@ -76,7 +76,7 @@ func Identity(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 		return decided(byRow(r, e))
 	}
 	if e.Link != nil && e.Link.Reason == symbolon.Moved {
-		return decided(hold(r, symbolon.Moved, "the operator bound its user to another identity; bind gives this one a user again"))
+		return decided(hold(r, symbolon.Moved, "the operator bound its user to another identity; symbolon bind can give this identity a user again"))
 	}
 	return byClaims(r, e, p)
 }
@@ -91,10 +91,10 @@ func linked(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Q
 			fmt.Sprintf("user %s has no row any more, and Symbolon was not told of the deletion", link.User)))
 	case e.User == nil || e.User.Identity != r.Identity.ID:
 		return decided(disagree(r, link.User, fmt.Sprintf(
-			"the ledger binds the identity to user %s, whose identity column does not hold it; bind settles it", link.User)))
+			"the ledger binds the identity to user %s, but that user's row does not hold the identity; decide with symbolon bind", link.User)))
 	case e.Row != nil && e.Row.ID != link.User:
 		return decided(disagree(r, link.User, fmt.Sprintf(
-			"the ledger binds the identity to user %s, but the row of user %s holds it; bind settles it", link.User, e.Row.ID)))
+			"the ledger binds the identity to user %s, but the row of user %s holds the identity; decide with symbolon bind", link.User, e.Row.ID)))
 	case r.Ticket > link.Ticket:
 		return decided(symbolon.Plan{Action: symbolon.Update, User: link.User, BackReference: backReference(r, link.User, p), Why: "a newer reading"})
 	}
@@ -117,7 +117,7 @@ func byRow(r symbolon.Reading, e symbolon.Evidence) symbolon.Plan {
 	row := e.Row
 	if row.Linked != "" && row.Linked != r.Identity.ID {
 		return disagree(r, row.ID, fmt.Sprintf(
-			"the row of user %s holds this identity, but the ledger binds the user to identity %s; bind settles it", row.ID, row.Linked))
+			"the row of user %s holds this identity, but the ledger binds that user to identity %s; decide with symbolon bind", row.ID, row.Linked))
 	}
 	return symbolon.Plan{Action: symbolon.Attach, User: row.ID, Why: "the application's row holds the identity's ID"}
 }

@@ -20,7 +20,7 @@ const (
 
 // JudgeEmail is the rule of adopting by verified e-mail: exactly one row has one of the
 // identity's addresses, the row is unlinked, and both sides verified that address. If
-// exactly one row has an address, its user is returned, whatever the verdict is.
+// exactly one row has one of the addresses, its user is returned, whatever the verdict is.
 func JudgeEmail(id symbolon.Identity, matches []symbolon.Match) (symbolon.UserID, EmailVerdict) {
 	all, verified := id.Emails(), id.VerifiedEmails()
 	var row *symbolon.Match
@@ -69,6 +69,6 @@ func byEmail(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (plan 
 		return symbolon.Plan{Action: symbolon.Attach, User: user, BackReference: backReference(r, user, p),
 			Why: "its verified e-mail address is the user's"}, asked, true
 	}
-	detail := fmt.Sprintf("it has the e-mail address of user %s, and one of the two sides has not verified it; bind settles it", user)
+	detail := fmt.Sprintf("it has the e-mail address of user %s, and one of the two sides has not verified it; decide with symbolon bind", user)
 	return hold(r, symbolon.UnverifiedEmail, detail, finding(r, symbolon.UnverifiedEmail, user, detail)), asked, true
 }

@@ -99,8 +99,8 @@ func (a Actions) WriteKratos(w io.Writer) error {
 }
 
 const kratosHead = `# Ory Kratos: the hooks of Symbolon. Merge this into kratos.yml; it holds keys.
-# A list of hooks for a method switches the flow's global list off, so every list
-# is whole.
+# If a method has its own list of hooks, Ory ignores the flow's global list for it.
+# So each list here contains all hooks of its method.
 `
 
 // headOfLists says which hooks of others are in the lists.

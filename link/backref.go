@@ -66,8 +66,8 @@ const (
 
 // WantsBackReference reports whether a bond that was just made needs a call of
 // [Linker.WriteBackReference]: the policy writes, the identity is new, and the reading
-// shows no value. An adopted bond never needs one, because it can be undone. It makes no
-// request, so it may be called inside a transaction.
+// shows no value. An adopted bond never needs one, because it can be undone.
+// WantsBackReference makes no request, so it may be called inside a transaction.
 func (l *Linker) WantsBackReference(r symbolon.Reading, link symbolon.Link) bool {
 	b := l.BackReference.WithDefaults()
 	return (b.Write == WriteCreate || b.Write == WriteRepair) && r.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
@@ -112,7 +112,7 @@ type signIns interface {
 	LastSignIn(ctx context.Context, id symbolon.IdentityID) (time.Time, error)
 }
 
-// settled returns TooSoon unless nobody has touched the identity for settleTime.
+// settled returns TooSoon if somebody has touched the identity within settleTime.
 func (l *Linker) settled(ctx context.Context, i symbolon.Identity) (Wrote, error) {
 	since := l.now().Add(-settleTime)
 	if i.CreatedAt.After(since) || i.ChangedAt.After(since) {
@@ -120,7 +120,7 @@ func (l *Linker) settled(ctx context.Context, i symbolon.Identity) (Wrote, error
 	}
 	ory, ok := l.Ory.(signIns)
 	if !ok {
-		return "", errors.New("the Ory of the Linker has no method LastSignIn, without which nothing is repaired")
+		return "", errors.New("the value in Linker.Ory has no method LastSignIn, which a repair needs")
 	}
 	last, err := ory.LastSignIn(ctx, i.ID)
 	if err != nil {
@@ -177,9 +177,9 @@ func (l *Linker) linkedUser(ctx context.Context, id symbolon.IdentityID) (symbol
 	return e.Link.User, nil
 }
 
-// readValue reads the identity's back-reference at Ory. If the value is the user's ID, it
-// records that and returns Stands. It returns LeftAlone for any other value, and "" if
-// there is none.
+// readValue reads the identity's back-reference at Ory. If the value is the user's ID,
+// readValue records this in the ledger and returns Stands. It returns LeftAlone for any
+// other value, and "" if there is none.
 func (l *Linker) readValue(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID) (Wrote, symbolon.Identity, error) {
 	i, err := l.Ory.Identity(ctx, id)
 	if errors.Is(err, symbolon.ErrNotFound) {

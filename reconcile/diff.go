@@ -12,7 +12,7 @@ import (
 )
 
 // pair is an identity at Ory, its ledger entry, and its open findings. identity or entry
-// may be nil; both are nil only if only a finding is left.
+// may be nil. If both are nil, an open finding is all that is left.
 type pair struct {
 	identity *symbolon.Identity
 	entry    *symbolon.Entry
@@ -98,10 +98,10 @@ func (j *comparison) diffLinked(p pair, digest string, r rules) {
 	e, user := p.entry, p.entry.Link.User
 	switch {
 	case e.User == nil && e.Row == nil:
-		j.find(p, user, symbolon.UserGone, fmt.Sprintf("the ledger links it to user %s, which has no row, and Symbolon was not told of the deletion", user), "")
+		j.find(p, user, symbolon.UserGone, fmt.Sprintf("the ledger links the identity to user %s, which has no row, and Symbolon was not told of the deletion", user), "")
 		return
 	case e.User == nil || e.User.Identity != p.identity.ID || e.Row != nil && e.Row.ID != user:
-		j.find(p, user, symbolon.ColumnDisagrees, fmt.Sprintf("the ledger links it to user %s, %s; symbolon bind decides which is right", user, columnSays(e)), "")
+		j.find(p, user, symbolon.ColumnDisagrees, fmt.Sprintf("the ledger links the identity to user %s, %s; decide with symbolon bind", user, columnSays(e)), "")
 		return
 	case e.Digest != digest:
 		j.find(p, user, StaleColumns, fmt.Sprintf("Ory's data differs from the data last written to the columns of user %s", user),
@@ -140,12 +140,12 @@ func (j *comparison) diffLeftOut(p pair) {
 
 func columnSays(e *symbolon.Entry) string {
 	if e.Row != nil && e.Row.ID != e.Link.User {
-		return fmt.Sprintf("and the row of user %s holds the identity", e.Row.ID)
+		return fmt.Sprintf("but the row of user %s holds the identity", e.Row.ID)
 	}
 	if e.User != nil && e.User.Identity != "" {
-		return "whose row holds another identity"
+		return "but that user's row holds another identity"
 	}
-	return "whose row does not hold it"
+	return "but that user's row does not hold the identity"
 }
 
 // diffBackReference compares the back-reference at Ory. A repair writes a missing
@@ -273,7 +273,7 @@ func missingFinding(p pair) (f Finding, ok bool) {
 	kept := p.isOpen(symbolon.RowKept)
 	switch {
 	case p.state() == symbolon.Linked:
-		f.Kind, f.Detail = OrphanUser, fmt.Sprintf("the ledger links it to user %s, and it is not in Ory's listing", f.User)
+		f.Kind, f.Detail = OrphanUser, fmt.Sprintf("the ledger links the identity to user %s, but the identity is not in Ory's listing", f.User)
 		f.Repair = "proves that it is gone and applies on_identity_deleted to the row"
 	case p.state() == symbolon.OnHold && len(p.open) > 0:
 		f.Kind, f.Detail = p.entry.Link.Reason, "the ledger has the identity on hold, and it is not in Ory's listing"

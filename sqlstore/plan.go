@@ -190,7 +190,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		if err := w.db.change(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
 			return err
 		}
-		detail := fmt.Sprintf("the operator bound user %s to identity %s; bind gives this one a user again", user, w.q.Reading.Identity.ID)
+		detail := fmt.Sprintf("the operator bound user %s to identity %s; symbolon bind can give this identity a user again", user, w.q.Reading.Identity.ID)
 		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: loser, Before: user, Finding: symbolon.Moved, Detail: w.plan.Why})
 		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.Moved, Identity: loser, User: user, Detail: detail})
 	}
@@ -274,8 +274,8 @@ func (w *writer) recordFindings(ctx context.Context) error {
 	return nil
 }
 
-// closeFindings closes the identity's open findings of the kinds, except those that the plan
-// finds again. Without kinds it closes findings of every kind.
+// closeFindings closes the identity's open findings of the given kinds, except those that
+// the plan finds again. If no kind is given, it closes findings of every kind.
 func (w *writer) closeFindings(ctx context.Context, kinds ...symbolon.FindingKind) error {
 	if !w.read.open {
 		return nil

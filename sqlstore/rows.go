@@ -169,7 +169,7 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 		case err != nil:
 			return err
 		case same != nil && w.store.NewID() == ByIdentity:
-			return w.refuse(fmt.Sprintf("the user with the ID %s exists already, and its row does not name the identity; bind settles it", same.ID))
+			return w.refuse(fmt.Sprintf("the user with the ID %s exists already, and its row does not name the identity; decide with symbolon bind", same.ID))
 		case same != nil:
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}

@@ -39,7 +39,7 @@ An interrupted run continues when the same command is run again. In a user's row
 Exit codes: 0 done, 3 done, but you must decide about some lines (ambiguous or refused), 1 it failed, 2 wrong usage or configuration.`
 }
 
-// Run plans, applies or undoes.
+// Run makes a plan, applies a plan, or undoes a run.
 func (c adoptCmd) Run(a *cli.App) error {
 	options, err := c.options()
 	if err != nil {
@@ -89,7 +89,7 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 func (c adoptCmd) options() (o adopt.Options, err error) {
 	plans, applies, undoes := c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""
 	if plans && applies || plans && undoes || applies && undoes {
-		return o, cli.Usage(errors.New("--dry-run or --plan, --apply and --undo exclude each other"))
+		return o, cli.Usage(errors.New("--apply, --undo and --plan (or --dry-run) cannot be combined"))
 	}
 	for _, proof := range c.By {
 		_, metadata := proof.MetadataKey()
@@ -102,7 +102,7 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 	return adopt.Options{By: c.By}, nil
 }
 
-// look plans: it writes the plan and prints the counts.
+// look makes the plan, writes it to the files, and prints the counts.
 func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	var files []*planFile
 	for _, name := range c.Plan {
@@ -155,7 +155,7 @@ func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) er
 		adopt.Linked:    "the ledger links the two already",
 		adopt.Column:    "the row's identity column holds the identity",
 		adopt.Voucher:   "the identity carries a voucher for the user",
-		adopt.Named:     "in a place of --by, one names the other",
+		adopt.Named:     "in a place given with --by, the identity names the user, or the row names the identity",
 		adopt.Email:     "both have the same e-mail address, verified at Ory and by the application",
 		adopt.Ambiguous: "the evidence is not sufficient; decide with symbolon bind",
 		adopt.Alone:     "there is no evidence of the other half",

@@ -55,7 +55,7 @@ func TestAdopt(t *testing.T) {
 	c.ory.Set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": true}})
 	c.ory.Add(3)
 
-	c.step(t, 2, []string{"exclude each other"}, "adopt", "--plan", "p.csv", "--apply", "p.csv")
+	c.step(t, 2, []string{"cannot be combined"}, "adopt", "--plan", "p.csv", "--apply", "p.csv")
 	c.step(t, 2, []string{"is not a place", "metadata_public.KEY"}, "adopt", "--by", "telepathy")
 	c.step(t, 2, []string{"is not a place"}, "adopt", "--by", "verified_email")
 	c.step(t, 2, []string{"no column"}, "adopt", "--by", "column:nowhere")

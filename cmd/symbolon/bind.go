@@ -58,5 +58,5 @@ func withFlag(err error) error {
 	if !ok || !conflict.Movable {
 		return err
 	}
-	return &symbolon.ConflictError{Identity: conflict.Identity, User: conflict.User, Reason: conflict.Reason + "; --move takes it away"}
+	return &symbolon.ConflictError{Identity: conflict.Identity, User: conflict.User, Reason: conflict.Reason + "; --move ends that link"}
 }

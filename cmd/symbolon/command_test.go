@@ -91,7 +91,7 @@ func TestBind(t *testing.T) {
 		says string // on stdout or stderr
 	}{
 		{[]string{one, user}, 0, "is bound to user " + user},
-		{[]string{two, user}, 1, "the user belongs to identity " + one + "; --move takes it away"},
+		{[]string{two, user}, 1, "the user belongs to identity " + one + "; --move ends that link"},
 		{[]string{two, "42"}, 1, "user 42 has no row"},
 		{[]string{"1d000000-0000-4000-8000-999999999999", user}, 1, "symbolon: bind: read identity 1d000000-0000-4000-8000-999999999999: ory answered 404"},
 		{[]string{two, user, "--why", "a\nb"}, 2, "one line"},

@@ -96,7 +96,7 @@ func explainErase(err error, id, project string) error {
 	case errors.Is(err, erase.ErrRequest):
 		return cli.Usage(err)
 	case errors.Is(err, symbolon.ErrNotFound):
-		return cli.Hint(fmt.Errorf("neither Symbolon nor Ory knows %s", cli.Plain(cli.Clip(id, 64))), "ory.project is %q", project)
+		return cli.Hint(fmt.Errorf("neither Symbolon nor Ory knows %s", cli.Plain(cli.Clip(id, 64))), "is this the right Ory project? ory.project is %q", project)
 	}
 	return cli.Advise(err,
 		cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},

@@ -26,7 +26,7 @@ func (voucherCmd) Help() string {
 
 // Run prints a voucher.
 func (c voucherCmd) Run(a *cli.App) error {
-	return system.UseAdmin(a, "a voucher can be read only by Ory's admin API", func(s *system.System) error {
+	return system.UseAdmin(a, "Symbolon can read a voucher only over Ory's admin API", func(s *system.System) error {
 		return c.voucher(a, s)
 	})
 }

@@ -25,7 +25,7 @@ func (c *Config) checkAdopt(r *report) {
 	r.rules(
 		rule{c.Users.CreateURL != "", "adopt.verified_email", "with users.create_url there is no users table whose addresses could be compared; leave it out"},
 		rule{name == "", "adopt.verified_column", "adopt.verified_email needs the column that says that the application verified the address"},
-		rule{c.Ory.AdminURL == "", "adopt.verified_email", "it needs ory.admin_url, because an address is accepted only as Ory has it at that moment"},
+		rule{c.Ory.AdminURL == "", "adopt.verified_email", "it needs ory.admin_url, because Symbolon reads the address at Ory's admin API before it binds"},
 		rule{c.EmailColumn() == "", "adopt.verified_email", "exactly one column in users.columns must be filled from traits.email or verified_email"},
 	)
 }

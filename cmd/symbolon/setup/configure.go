@@ -89,7 +89,7 @@ func (f Cmd) columns() (string, error) {
 		case ok:
 			columns[column] = expression
 		case c != none || len(f.Column) > 1:
-			return "", cli.Usage(fmt.Errorf("--column %s: it must be NAME=PATH, as email=traits.email, or none", cli.Plain(c)))
+			return "", cli.Usage(fmt.Errorf("--column %s: it must be NAME=PATH, such as email=traits.email, or the word none", cli.Plain(c)))
 		}
 	}
 	if len(f.Column) == 0 {

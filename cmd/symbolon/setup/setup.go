@@ -88,7 +88,7 @@ func (c Cmd) Run(a *cli.App) error {
 	return p.print()
 }
 
-// mayWrite refuses names that are those of other files, and files that are there already.
+// mayWrite refuses the names of init's other files, and files that are there already.
 func (p *plan) mayWrite() error {
 	secret, _ := os.Stat(p.secretFile())
 	for _, path := range []string{p.file, p.hooks} {
@@ -96,11 +96,11 @@ func (p *plan) mayWrite() error {
 		name := strings.ToLower(filepath.Base(path))
 		switch {
 		case name == secretName, err == nil && os.SameFile(info, secret):
-			return cli.Usage(nothingWritten(fmt.Errorf("%s is the file of the secret", path), "--config FILE names another"))
+			return cli.Usage(nothingWritten(fmt.Errorf("%s is the file of the secret", path), "give another name with --config FILE"))
 		case path == p.file && strings.HasSuffix(name, hooksSuffix):
 			return cli.Usage(nothingWritten(fmt.Errorf("--config %s: this is the name of a file with hooks", path), "leave out "+hooksSuffix))
 		case err == nil && !info.Mode().IsRegular():
-			return cli.Usage(nothingWritten(fmt.Errorf("%s is there already, and is no file", path), "--config FILE names another"))
+			return cli.Usage(nothingWritten(fmt.Errorf("%s is there already, and is no file", path), "give another name with --config FILE"))
 		}
 		if _, err := os.Lstat(path); err == nil && !p.flags.Force {
 			return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", path),
