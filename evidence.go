@@ -19,8 +19,8 @@ type Reading struct {
 	// metadata_admin mean that the identity has none.
 	Admin bool
 
-	// Rewrite makes the store write the projected columns even if the ledger says that they
-	// hold these values already, because another program has changed them.
+	// Rewrite is set if another program has changed the projected columns. The store then
+	// writes them even if the ledger says that they hold these values already.
 	Rewrite bool
 }
 

@@ -79,8 +79,8 @@ type FindingsQuery struct {
 	Project string
 	Kind    FindingKind // empty: all
 
-	// After and AfterKind name the last finding of the previous page. With an empty
-	// AfterKind the page begins after all findings of the identity After.
+	// After and AfterKind name the last finding of the previous page. If AfterKind is
+	// empty, the page begins after the last finding of the identity in After.
 	After     IdentityID
 	AfterKind FindingKind
 

@@ -52,9 +52,9 @@ type Identity struct {
 	Addresses      []Address
 	CreatedAt      time.Time
 
-	// ChangedAt is the newest time of a change that Ory shows: of the identity (frozen in
-	// Kratos v1.1 to v1.3.1), of its state, or of an address. It is a hint, not a proof,
-	// because some changes update none of these times.
+	// ChangedAt is the newest of the times of change that Ory shows: of the identity (a
+	// time that never changes in Kratos v1.1 to v1.3.1), of its state, and of its
+	// addresses. It is a hint, not a proof, because some changes update none of these times.
 	ChangedAt time.Time
 }
 

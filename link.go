@@ -10,7 +10,7 @@ type LinkState string
 
 const (
 	Linked    LinkState = "linked"    // the identity has its user
-	OnHold    LinkState = "held"      // it gets no user until an operator settles it; Reason says why
+	OnHold    LinkState = "held"      // the identity gets no user until an operator decides; Reason says why
 	Forgotten LinkState = "forgotten" // the application deleted its user
 	Gone      LinkState = "gone"      // Ory no longer has the identity, which was proved
 	Erased    LinkState = "erased"    // the operator erased the person
@@ -90,8 +90,8 @@ type Adoption struct {
 	Run string
 }
 
-// AdoptedBond is what undoing an adoption needs to know of the bond. The store keeps it
-// with the event, in the transaction that made the bond.
+// AdoptedBond is the data about a bond that is needed to undo its adoption. The store keeps
+// it with the event, in the transaction that made the bond.
 type AdoptedBond struct {
 	By        Proof       `json:"by"`
 	ColumnSet bool        `json:"column_set"`  // the run filled the row's identity column, which was null
@@ -100,8 +100,9 @@ type AdoptedBond struct {
 
 // BindOptions are the options of link.Linker.Bind.
 type BindOptions struct {
-	// Move allows the bind to take the user from another identity that Ory still has, and
-	// the identity from its current user. Without Move such a bind is a *ConflictError.
+	// Move allows the bind to end two other links: the user's link with an identity that
+	// Ory still has, and the identity's link with another user. Without Move such a bind is
+	// a *ConflictError.
 	Move bool
 
 	// Why is kept in the history.

@@ -40,8 +40,9 @@ type Creator interface {
 type Patience struct {
 	For time.Duration
 
-	// Done is the Done channel of the context that [Background] got. It ends the wait also
-	// if several callers share the request, which then has its own context.
+	// Done is the Done channel of the context that [Background] got. A request that several
+	// callers share runs in a context of its own, which does not end with the caller's. Done
+	// ends the wait in that case too.
 	Done <-chan struct{}
 }
 

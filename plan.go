@@ -8,11 +8,11 @@ const (
 	Update  Action = "update"  // write the projected columns and the ticket of an existing bond
 	Create  Action = "create"  // make a user and link it
 	Attach  Action = "attach"  // link an existing user, and fill its identity column
-	Hold    Action = "hold"    // put the identity on hold: no user until an operator settles it
+	Hold    Action = "hold"    // put the identity on hold: no user until an operator decides
 	Deny    Action = "deny"    // leave the bond as it is, but hand its user out to nobody
-	Detach  Action = "detach"  // undo an adoption: remove the bond, or with Reason put the identity on hold again
+	Detach  Action = "detach"  // undo an adoption: remove the bond, or, if Reason is set, put the identity on hold again
 	Confirm Action = "confirm" // record BackReference in the entry of an existing bond
-	End     Action = "end"     // end the bond: the entry becomes State, and the row follows Row
+	End     Action = "end"     // end the bond: set the entry's state to Plan.State, and apply the policy Plan.Row to the row
 )
 
 // Plan is a decision: what a [Store] writes and records in one transaction.

@@ -49,7 +49,7 @@ const (
 
 // Erasure is the record of one erasure: the intent, which is written before anything is
 // changed; the next step; and the evidence, which is kept. It holds only the two IDs of the
-// person. Package erase carries it out.
+// person. Package erase carries out the erasure.
 type Erasure struct {
 	ID       string
 	Project  string

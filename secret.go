@@ -54,7 +54,7 @@ var knownSamples = []string{
 // The same secret and label always give the same key.
 func (s Secret) Derive(label string) []byte {
 	key, err := hkdf.Key(sha256.New, s, nil, "symbolon/v1/"+label, 32)
-	if err != nil { // HKDF-SHA256 always has 32 bytes
+	if err != nil { // cannot happen: HKDF-SHA256 can always give 32 bytes
 		panic("symbolon: derive key: " + err.Error())
 	}
 	return key

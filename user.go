@@ -44,7 +44,7 @@ type User struct {
 type Row struct {
 	ID       UserID
 	Identity IdentityID // in its identity column; empty: the column is null
-	Linked   IdentityID // linked to the user by the ledger; empty: none
+	Linked   IdentityID // the identity that the ledger links to the user; empty: none
 }
 
 // Owner is the identity that has this user. If the row's identity column is null, the
@@ -77,8 +77,7 @@ type Match struct {
 type RowPolicy string
 
 const (
-	// KeepRow leaves the row as it is, except for the columns to be released: it empties
-	// those.
+	// KeepRow empties the columns to be released and leaves the rest of the row as it is.
 	KeepRow RowPolicy = "keep"
 
 	// DeactivateRow sets the column that is filled from "active" to false and empties the

@@ -90,20 +90,21 @@ func RunOf(lines []Line) string {
 
 // Ledger is the part of the ledger that adopt reads. *sqlstore.Store implements it.
 type Ledger interface {
-	// Entries returns at most limit entries, ordered by identity. The page begins after the
-	// ID in the parameter after, and ends with the ID in upto. If upto is empty, there is
-	// no upper bound.
+	// Entries returns at most limit entries, ordered by identity. The page holds the
+	// entries with IDs greater than the parameter after, up to and including upto. If upto
+	// is empty, there is no upper bound.
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
-	// AdoptEvents returns at most limit events of a run, oldest first. The page begins
-	// after the event whose ID is in the parameter after.
+	// AdoptEvents returns at most limit events of a run, oldest first. The page holds the
+	// events with IDs greater than the parameter after.
 	AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error)
 }
 
 // Users reads the users table. *sqlstore.Store implements it.
 type Users interface {
-	// UserRows returns at most limit rows, ordered by key. The page begins after the key in
-	// the parameter after. column names an additional column to read; it may be empty.
+	// UserRows returns at most limit rows, ordered by key. The page holds the rows with
+	// keys greater than the parameter after. column names an additional column to read; it
+	// may be empty.
 	UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error)
 
 	// UserRow returns one row, or ErrNotFound.
@@ -135,7 +136,8 @@ type Adopter struct {
 type Options struct {
 	// By lists places that the operator trusts: there an identity names its user, or a row
 	// names its identity. A place is external_id, "metadata_public.KEY" or "column:NAME",
-	// with at most one column. Apply adds the places in its lines.
+	// with at most one column. Apply also uses the places in the
+	// field By of its lines.
 	By []symbolon.Proof
 
 	// Email also compares verified e-mail addresses. It needs a store that knows the

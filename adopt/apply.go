@@ -25,7 +25,7 @@ type Refusal struct {
 type Report struct {
 	Run     string    `json:"run"`
 	Done    int       `json:"done"`        // lines applied by this call
-	Before  int       `json:"done_before"` // lines that were applied before
+	Before  int       `json:"done_before"` // lines that an earlier call applied
 	Refused []Refusal `json:"refused"`     // left unchanged, each with the reason
 	Failed  int       `json:"failed"`      // interrupted by an outage; the next call tries again
 }

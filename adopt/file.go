@@ -67,7 +67,8 @@ func (w *Writer) Close() error {
 }
 
 // tame prevents a spreadsheet from reading a cell as a formula. It puts an apostrophe before
-// a character that could begin one, and before an apostrophe, so that wild can remove it.
+// a first character that could begin a formula. It also puts one before a first apostrophe,
+// so that wild can remove exactly what tame has added.
 func tame(cell string) string {
 	if cell != "" && strings.ContainsRune("=+-@\t\r'", rune(cell[0])) {
 		return "'" + cell
@@ -118,7 +119,7 @@ func Read(r io.Reader) ([]Line, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d of the plan: %w", n, err)
 		}
-		if l.Why = ""; l.Do == Bind { // why is for people
+		if l.Why = ""; l.Do == Bind { // the column why is for people
 			out = append(out, l)
 		}
 	}

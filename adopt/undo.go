@@ -14,11 +14,11 @@ import (
 // ErrNoRun: the history has no run with this name.
 var ErrNoRun = errors.New("there is no such run")
 
-// Undo undoes the links that a run made, one by one. It sets the identity column to null
-// again if the run set it, restores the ledger, and records both in the history. It refuses
-// the link of a person who has signed in since, because the person may rely on the link. It
-// also refuses a link that something else has changed since. The report names these people.
-// Undo may be called again.
+// Undo undoes the links that a run made, one by one. If the run set the identity column,
+// Undo sets it to null again. Undo restores the ledger, and records these changes in the
+// history. It refuses the link of a person who has signed in since, because the person may
+// rely on the link. It also refuses a link that something else has changed since. The
+// report names these people. Undo may be called again.
 //
 // Undo cannot see the use of a session that is older than the link. To be sure, revoke the
 // sessions first.

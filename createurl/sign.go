@@ -23,7 +23,7 @@ func DeriveSecrets(secrets []symbolon.Secret) []string {
 }
 
 // CheckSecret reports why a text is not a signing secret of Standard Webhooks. The error
-// never contains it.
+// never contains the text.
 func CheckSecret(secret string) error {
 	_, err := signer(secret)
 	return err

@@ -75,8 +75,8 @@ func IsKey(s string) bool {
 	return s != "" && len(s) <= maxClaim && !strings.ContainsRune(s, 0) && !strings.ContainsRune(s, '�')
 }
 
-// ClaimOf returns the user ID at the place in the identity that a proof names:
-// metadata_public, external_id or the voucher. It returns "" if no ID is there, or if the
+// ClaimOf returns the user ID that an identity holds at the place that the proof names
+// (metadata_public, external_id or the voucher). It returns "" if no ID is there, or if the
 // voucher is not valid.
 func ClaimOf(id symbolon.Identity, by symbolon.Proof, m *mint.Minter) symbolon.UserID {
 	if key, ok := by.MetadataKey(); ok {

@@ -7,7 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// End decides how an identity's bond ends. The entry becomes state (Gone or Erased). The
+// End decides how an identity's bond ends. The ledger's entry gets the state in the
+// parameter state (Gone or Erased). An entry that is Erased already stays Erased. The
 // parameter row says what happens to the user's row, but only if the ledger and the row's
 // identity column agree. Every other row is left to the application.
 func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row symbolon.RowPolicy, why string) symbolon.Plan {
@@ -26,8 +27,9 @@ func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row 
 		plan.State = symbolon.Erased // an erased person stays erased
 	}
 	if plan.State == before && plan.Row == "" && own {
-		// The end is recorded already. If the identity has no row, End is repeated, because
-		// the store may still have to close the finding RowKept.
+		// Nothing is left to do. For an identity without a row we do not come here: the plan
+		// is the action End again, because the store may still have to close the finding
+		// RowKept.
 		return symbolon.Plan{Action: symbolon.Keep, User: user}
 	}
 	if missing := e.Row == nil && e.User == nil; user != "" && (own || missing) && (row.Ends() || plan.State == symbolon.Erased) {

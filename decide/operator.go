@@ -8,8 +8,8 @@ import (
 )
 
 // Bind decides what the operator ordered: the identity gets an existing user, whatever the
-// evidence says. If another identity has the user, Bind asks whether that identity is gone,
-// unless o.Move is set, which takes the user away in any case.
+// evidence says. If another identity has the user, Bind asks whether that identity is gone.
+// With o.Move it does not ask, and takes the user away in any case.
 //
 // A *symbolon.ConflictError says which existing bond prevents this.
 func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbolon.BindOptions, p Policy) (symbolon.Plan, Question, error) {
@@ -61,8 +61,8 @@ func otherOwner(c symbolon.Claimed, id symbolon.IdentityID) symbolon.IdentityID 
 	return ""
 }
 
-// currentUser returns the user of the identity, unless it is the wanted one. A user without
-// a row is ignored.
+// currentUser returns the user of the identity, or "" if that user is the one in the
+// parameter want. A user without a row is ignored.
 func currentUser(e symbolon.Evidence, want symbolon.UserID) symbolon.UserID {
 	if e.Row != nil && e.Row.ID != want {
 		return e.Row.ID

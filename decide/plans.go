@@ -26,12 +26,13 @@ func deny(r symbolon.Reading, user symbolon.UserID, reason symbolon.FindingKind,
 	return symbolon.Plan{Action: symbolon.Deny, User: user, Reason: reason, Findings: findings, Err: denial(r, reason, err, detail)}
 }
 
-// disagree denies a user on whom the ledger and the application's row disagree.
+// disagree gives the identity no user, because the ledger and the application's row
+// disagree about that user.
 func disagree(r symbolon.Reading, user symbolon.UserID, detail string) symbolon.Plan {
 	return deny(r, user, symbolon.ColumnDisagrees, symbolon.ErrOnHold, detail, finding(r, symbolon.ColumnDisagrees, user, detail))
 }
 
-// hold gives the identity no user until an operator settles it.
+// hold gives the identity no user until an operator decides.
 func hold(r symbolon.Reading, reason symbolon.FindingKind, detail string, findings ...symbolon.Finding) symbolon.Plan {
 	return symbolon.Plan{Action: symbolon.Hold, Reason: reason, Why: detail, Findings: findings, Err: denial(r, reason, symbolon.ErrOnHold, detail)}
 }

@@ -65,8 +65,8 @@ func (d *Doctor) checkLinkBody(_ context.Context) Result {
 		"Symbolon refuses every call with 400, because the identity's ID is missing, and users are made at the first request only")
 }
 
-// checkBody compares the Jsonnet with the printed Jsonnet. A different one is not run; it is
-// a fault only if it lacks a word that it must contain.
+// checkBody compares the Jsonnet with the printed Jsonnet. Different Jsonnet is not run. It
+// is a fault only if it lacks a word that it must contain.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
 	var lacks, differs, unread []string
 	for _, p := range d.placed() {

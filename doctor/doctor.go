@@ -190,7 +190,8 @@ func (c check) result(ctx context.Context, d *Doctor) Result {
 	return c.run(d, ctx)
 }
 
-// prepare fills in defaults, and makes each request that several checks need only once.
+// prepare fills in defaults. It also makes each request whose answer several checks need, so
+// that the request is made only once.
 func (d *Doctor) prepare(ctx context.Context) {
 	d.Project = cmp.Or(d.Project, symbolon.DefaultProject)
 	if d.MaxStale <= 0 {
@@ -225,7 +226,8 @@ func skipped(format string, args ...any) Result {
 	return Result{Verdict: Skipped, Is: fmt.Sprintf(format, args...)}
 }
 
-// unknownUntil is the result of a check that depends on the check other, which found a problem.
+// unknownUntil is the result of a check that depends on another check, which found a problem.
+// The parameter other is the name of that check.
 func unknownUntil(other, format string, args ...any) Result {
 	return unknown("first fix the problem of check "+other, format, args...)
 }

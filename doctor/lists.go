@@ -129,7 +129,7 @@ func (d *Doctor) methods() string {
 	return "self-service sign-up is off"
 }
 
-// all is the good result of a check of all hooks of a route.
+// all returns the good result of a check that covers every hook of a route.
 func (d *Doctor) all(route, is string) Result {
 	if at := d.find(route, func(placed) bool { return true }); len(at) == 0 {
 		return skipped("there is no %s hook", route)

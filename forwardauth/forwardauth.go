@@ -8,7 +8,8 @@
 //	http.ListenAndServe("127.0.0.1:4460", &forwardauth.ForwardAuth{Verifier: auth})
 //
 //	/auth           200 with the user's headers, else 401, 403, 503
-//	/auth/optional  200 for every request, with empty headers for strangers; 503
+//	/auth/optional  200 also for a request that would be denied, then with empty headers;
+//	                503 for "don't know"
 //	/auth/aal2      as /auth, and 403 without a second factor
 //	/auth/p/NAME    by the policy NAME of Policies, or default, optional, aal2
 //

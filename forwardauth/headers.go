@@ -14,7 +14,8 @@ import (
 
 // Headers names the headers of ForwardAuth's answers. An empty name is the default. A name
 // that HTTP or a proxy gives another meaning is refused, such as Content-Length, Connection,
-// Set-Cookie, Cookie or Host. Only Assertion may be Authorization; its value has no "Bearer".
+// Set-Cookie, Cookie or Host. Only the header of Assertion may be named Authorization; its
+// value is then the bare JWT, without "Bearer".
 //
 // Every answer has all of these headers, if necessary with an empty value. So a proxy that
 // copies them overwrites the client's headers of the same names. A value is one line of

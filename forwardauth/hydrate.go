@@ -152,8 +152,8 @@ func (doc document) set(user *hydrated, headers http.Header) error {
 	return merge(doc, "header", headers)
 }
 
-// merge sets members of one of the document's objects. It also removes the same names in
-// another case.
+// merge sets members of one of the document's objects. It also removes members whose names
+// differ from these only in upper and lower case.
 func merge[V any](doc document, key string, more map[string]V) error {
 	in := document{}
 	if raw := doc[key]; !strictjson.IsNull(raw) {

@@ -148,7 +148,7 @@ func webURL(s string) (*url.URL, bool) {
 			return nil, false
 		}
 	}
-	// The URL written again is the same, except for optional escapes in the path.
+	// Apart from optional escapes in the path, printing u gives s again.
 	return u, strings.HasPrefix(s, u.Scheme+"://"+u.Host+"/")
 }
 

@@ -15,8 +15,8 @@ type KratosFile struct {
 }
 
 // ReadKratos reads one configuration or several, in the order of `kratos serve -c`.
-// Mappings are merged; a later list or value replaces an earlier one. It does not read the
-// settings that Kratos takes from environment variables.
+// Mappings are merged; a later list or value replaces an earlier one. ReadKratos does not
+// read the settings that Kratos takes from environment variables.
 func ReadKratos(docs ...[]byte) (*KratosFile, error) {
 	f, err := readKratos(docs...)
 	if err == nil && len(f.self) == 0 {
@@ -64,7 +64,7 @@ func (f *KratosFile) RegistrationMethods() (out []string) {
 }
 
 // registers reports whether people can sign up by a method. By Kratos' defaults only
-// password and code are enabled. Nobody can sign up by code or webauthn unless they are set
+// password and code are enabled. By code or webauthn people can sign up only if these are set
 // to be passwordless.
 func (f *KratosFile) registers(method string) bool {
 	m := sub(f.self, "methods", method)

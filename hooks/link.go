@@ -16,9 +16,10 @@ import (
 
 // link makes the user of an identity that Ory just stored. With an admin URL the body is a
 // hint, and the identity is read at Ory. Without an admin URL the body itself is the
-// reading, because only Ory has the key. The same is done at Ory's rate limit if there is a
-// Queue, which reads the identity later. The body has no ticket. A reading without a ticket
-// can make a user, but never change a user.
+// reading, because only Ory has the key. With an admin URL and a Queue, the body is also
+// used as the reading if the background's share of Ory's rate limit is used up. A job of
+// the Queue then reads the identity at Ory later. The body has no ticket. A reading without
+// a ticket can make a user, but never change a user.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
 	if err != nil {

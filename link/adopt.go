@@ -9,8 +9,8 @@ import (
 	"github.com/symbolon-id/symbolon/decide"
 )
 
-// ClaimOf returns the user ID at the place in the identity that a proof names:
-// metadata_public, external_id or the voucher. It returns "" if no ID is there, or if the
+// ClaimOf returns the user ID that an identity holds at the place that the proof names
+// (metadata_public, external_id or the voucher). It returns "" if no ID is there, or if the
 // voucher is not valid.
 func (l *Linker) ClaimOf(id symbolon.Identity, by symbolon.Proof) symbolon.UserID {
 	l.setup()
@@ -20,8 +20,8 @@ func (l *Linker) ClaimOf(id symbolon.Identity, by symbolon.Proof) symbolon.UserI
 // Adopt links an identity to an existing user, as one line of an operator's plan says. It
 // reads the identity at Ory again and refuses the line if the proof no longer holds or
 // either half has been linked meanwhile. It writes only the identity column of the user's
-// row. made is false if the two are linked already. The caller checks a proof by column,
-// because the engine does not see that column.
+// row. made is false if the two are linked already. If the proof is a column
+// (column:NAME), the caller checks it, because the engine does not read that column.
 //
 // Errors: *ConflictError says which fact has changed; ErrNotFound if the identity or the
 // user no longer exists; ErrUnavailable; ErrNoAdmin.

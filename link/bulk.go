@@ -26,7 +26,7 @@ const (
 	// workers is how many identities LinkAll links side by side. On SQLite they queue.
 	workers = 8
 
-	// maxUnavailable is how many ErrUnavailable in a row end LinkAll.
+	// LinkAll ends after maxUnavailable calls in a row that returned ErrUnavailable.
 	maxUnavailable = 2 * workers
 )
 

@@ -20,8 +20,8 @@ const (
 	// proofLife is how long a proof is valid.
 	proofLife = 10 * time.Minute
 
-	// maxUnanswered is how many requests in a row may fail before no more are made. It is
-	// more than one, because one identity that Ory cannot read must not end the whole
+	// After maxUnanswered failed requests in a row ProveGone makes no more. The number is
+	// greater than one, because one identity that Ory cannot read must not end the whole
 	// proof.
 	maxUnanswered = 3
 )
@@ -61,9 +61,9 @@ func (e *UnprovedError) Unwrap() error { return e.Err }
 // at least ProofGap, unless the first round finds all identities.
 //
 // Errors: *UnprovedError lists the identities for which Ory did not answer; the returned
-// proofs are valid. After three failures in a row the rest is not asked for, and is listed
-// too. After any other error nothing is proved; it is ErrUnavailable if control was not
-// found.
+// proofs are valid. After three failures in a row the remaining identities are not asked
+// for, and are listed too. After any other error nothing is proved; the error is
+// ErrUnavailable if control was not found.
 func (l *Linker) ProveGone(ctx context.Context, ids []symbolon.IdentityID, control symbolon.IdentityID) ([]GoneProof, error) {
 	l.setup()
 	first := l.lookUpAll(ctx, ids)

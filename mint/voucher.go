@@ -29,7 +29,7 @@ func (m *Minter) Voucher(user symbolon.UserID) (Voucher, error) {
 	return Voucher{User: user, Proof: voucherPrefix + m.proof(m.vouchers[0], user)}, nil
 }
 
-// Vouched reports whether the voucher was made by this project for its user.
+// Vouched reports whether this project made the voucher for the user that it names.
 func (m *Minter) Vouched(v Voucher) bool {
 	ok := 0
 	for _, key := range m.vouchers {

@@ -60,9 +60,10 @@ type Client struct {
 	// a page of identities may take six times as long.
 	Timeout time.Duration
 
-	// Load is the share of Ory that background requests (symbolon.Background) may use: a
-	// share of Ory's rate limit if Ory reports one, and of Ory's time otherwise. It is more
-	// than 0 and at most 1. Defaults to [DefaultLoad], a tenth.
+	// Load is the share of Ory's rate limit that background requests (symbolon.Background)
+	// may use. If Ory reports no rate limit, Load is the share of the time in which a
+	// background request may be under way. It is more than 0 and at most 1. Defaults to
+	// [DefaultLoad], a tenth.
 	Load float64
 
 	// HTTP replaces the connection pool, for a private CA, a proxy or a test. Its cookie

@@ -33,8 +33,8 @@ func only(id symbolon.IdentityID) func([]byte) (symbolon.Identity, error) {
 // DeleteIdentity deletes an identity at Ory: its credentials, its sessions, its traits
 // and all metadata.
 //
-// Danger: nothing brings the identity back. Only package erase may call this, because the
-// operator asked for it, and the doctor, for its own test identities.
+// Danger: nothing brings the identity back. Only two may call this: package erase, because
+// the operator asked for the erasure, and the doctor, for its own test identities.
 //
 // ErrNotFound means Kratos' own 404: the identity does not exist. Only Kratos' 204 is a
 // success. Read the identity afterwards to see that it is gone.

@@ -14,8 +14,8 @@ import (
 const DefaultLoad = 0.10
 
 const (
-	// burst is how many requests may follow the first one after a pause without waiting,
-	// because one write also needs two reads. Over a longer time the share is kept.
+	// burst is how many requests may follow the first request after a pause at once, because
+	// one write also needs two reads. Over a longer time the share is kept.
 	burst = 2
 
 	// maxPacePause is the longest pause after one slow answer.

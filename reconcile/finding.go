@@ -143,7 +143,7 @@ func (r *Reconciler) rebindOne(ctx context.Context, f symbolon.Finding) error {
 	return err
 }
 
-// proveOne proves that one identity is gone. Ory has control.
+// proveOne proves that one identity is gone. control is an identity that Ory has.
 func (r *Reconciler) proveOne(ctx context.Context, id, control symbolon.IdentityID) (link.GoneProof, error) {
 	proofs, err := r.Linker.ProveGone(ctx, []symbolon.IdentityID{id}, control)
 	switch {

@@ -100,8 +100,9 @@ func (v *view) see(ctx context.Context, p pair) error {
 	return nil
 }
 
-// noteClaims notes whose user an identity without a user claims. As long as an identity
-// claims the user, the user's former identity is treated as moved, not as missing.
+// noteClaims is for an identity without a user. Such an identity may claim another
+// identity's user, and noteClaims notes that other identity. As long as the claim stays,
+// the other identity is treated as moved, not as missing.
 func (v *view) noteClaims(ctx context.Context, p pair) error {
 	users := claimedUsers(p.identity, v.rules.key)
 	if len(users) == 0 {

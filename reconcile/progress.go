@@ -16,7 +16,7 @@ const Kind = "reconcile"
 
 // Runs stores runs and their progress. *sqlstore.Store implements it.
 type Runs interface {
-	// UnfinishedRun returns the project's run of a kind that has not ended, even if its
+	// UnfinishedRun returns the project's unfinished run of this kind, even if the run's
 	// process has died. ErrNotFound: there is none.
 	UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error)
 
@@ -82,8 +82,8 @@ func (r *Reconciler) begin(ctx context.Context, o Options) (*run, error) {
 }
 
 // takeOver takes over the lease of a paused run, or of a run whose process died. If the
-// write is not acknowledged, it releases the lease, so that the next process can take over
-// at once.
+// write is not acknowledged, takeOver releases the lease, so that the next process can take
+// over at once.
 func (r *run) takeOver(ctx context.Context) error {
 	saving, cancel := r.writeContext(ctx)
 	defer cancel()

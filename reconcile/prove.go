@@ -12,9 +12,9 @@ import (
 	"github.com/symbolon-id/symbolon/link"
 )
 
-// The number of identities that share one proof gap. It begins small because Ory's rate
-// limit may allow only a few requests a minute and a proof is valid for ten minutes. If the
-// answers come quickly, each batch is larger than the previous one.
+// The number of identities that share one proof gap. It begins small: a proof is valid for
+// only ten minutes, and at a low rate limit Ory may answer only a few requests a minute. If
+// the answers come quickly, each batch is larger than the previous one.
 const (
 	firstBatch = 50
 	lastBatch  = 1000
@@ -78,9 +78,9 @@ func (r *run) endProven(ctx context.Context, some []absence, p proven) error {
 // canEnd reports whether phase Ending acts on a missing identity.
 func (r *run) canEnd(a absence) bool { return a.Held || r.canEndKind(a.Kind) }
 
-// canEndKind reports whether phase Ending acts on a kind. A kept row that would only be
-// deactivated or emptied is not tried again automatically, because the row may be in use
-// again. The operator can repair it ([Reconciler.RepairFinding]).
+// canEndKind reports whether phase Ending acts on a kind. If the policy is keep or
+// deactivate, a row with the finding RowKept is not tried again automatically, because the
+// row may be in use again. The operator can repair the row ([Reconciler.RepairFinding]).
 func (r *Reconciler) canEndKind(k symbolon.FindingKind) bool {
 	p := r.Linker.OnIdentityDeleted
 	return k == OrphanUser || p == symbolon.DeleteRow || p == symbolon.AnonymiseRow

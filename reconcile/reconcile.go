@@ -60,9 +60,9 @@ var (
 // Ledger is the part of the store that a run compares with Ory. *sqlstore.Store
 // implements it.
 type Ledger interface {
-	// Entries returns at most limit entries, ordered by identity. The page begins after the
-	// ID in the parameter after, and ends with the ID in upto. Either may be empty; then
-	// there is no such bound.
+	// Entries returns at most limit entries, ordered by identity. The page holds the
+	// entries with IDs greater than the parameter after, up to and including upto. If after
+	// or upto is empty, the page has no such bound.
 	Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error)
 
 	// Digest returns the digest that the ledger would store for this identity.
@@ -90,9 +90,9 @@ type Reconciler struct {
 	// and a killed run starts from the beginning.
 	Runs Runs
 
-	// Identities lists all identities through the admin API, ordered by ID. It begins after
-	// the ID in the parameter from, or with the first identity if from is empty. An error
-	// ends the listing.
+	// Identities lists all identities through the admin API, ordered by ID. The listing
+	// begins after the ID in the parameter from; if from is empty, it begins with the first
+	// identity. An error ends the listing.
 	Identities func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
 
 	// Lease is how long a killed run blocks the next one. An active run renews its lease
@@ -145,7 +145,7 @@ type Progress struct {
 	Identities  int           // identities visited in this phase
 	Differences int           // differences found in this phase
 	Repaired    int           // repairs in this run
-	Share       float64       // of the key space that this phase has visited, 0 to 1; it grows evenly because Ory's IDs are random
+	Share       float64       // the share of the key space that this phase has visited, 0 to 1; it grows evenly because Ory's IDs are random
 	Elapsed     time.Duration // time in this phase, since this process began or resumed the run
 	Rate        float64       // identities a second in that time
 	Left        time.Duration // estimated time until the end of the phase; 0: not known yet
@@ -210,11 +210,11 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Report, error) {
 	return report, err
 }
 
-// Work continues the project's run with Repair, or begins a run. The parameter slice is
-// about how long a call works before it pauses the run, at the end of the current page or
-// proof. done says that the run is over. Otherwise the next call continues it, in this
-// process or another. The errors are those of Run. After an outage of Ory or the store the
-// next call continues the run.
+// Work continues the project's run with Repair, or begins a run. A call works
+// for roughly the time in the parameter slice, and then pauses the run at the end of the
+// current page or proof. done says that the run is over. Otherwise the next call continues
+// it, in this process or another. The errors are those of Run. After an outage of Ory or
+// the store the next call continues the run.
 func (r *Reconciler) Work(ctx context.Context, o Options, slice time.Duration) (report Report, done bool, err error) {
 	o.Repair, o.Resume = true, true
 	return r.work(ctx, o, slice)

@@ -102,8 +102,8 @@ const workers = 8
 
 // writeBack writes back-references one at a time and at the background's pace, because each
 // one rewrites the whole identity at Ory without a lock. If the run has to pause, the rest
-// of the page is left to the next run. So is an identity into which nothing was written,
-// for example because somebody signed in a moment ago.
+// of the page is left to the next run. An identity into which nothing was written, for
+// example because somebody signed in a moment ago, is left to the next run too.
 func (r *run) writeBack(ctx context.Context, ids []symbolon.IdentityID) error {
 	ctx = symbolon.Background(ctx, time.Minute)
 	for _, id := range ids {

@@ -17,9 +17,9 @@ const pageSize = 500
 type visitor func(ctx context.Context, pairs []pair) (note func(*state), err error)
 
 // walk reads the listing and the ledger side by side, starting at the state's cursor, and
-// calls visit once for each pair. It reads each part of the ledger after the same part of
-// the listing. So an identity that was just made and linked is found in both or only in the
-// ledger, and never looks unlinked.
+// calls visit with one page of pairs at a time. It reads each part of the ledger after the
+// same part of the listing. So an identity that was just made and linked is found in both
+// or only in the ledger, and never looks unlinked.
 func (r *run) walk(ctx context.Context, visit visitor) error {
 	if r.state.Done {
 		return nil

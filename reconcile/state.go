@@ -67,7 +67,7 @@ type tally struct {
 
 	// AbsentMarks are the marks of absent identities. ClaimedMarks are the marks of
 	// identities whose user is claimed by another identity in the listing. MintedMarks are
-	// the part of ClaimedMarks in which Symbolon minted the user's ID.
+	// the marks in ClaimedMarks of identities whose user's ID Symbolon minted.
 	AbsentMarks  []uint64 `json:"absent_marks,omitempty"`
 	ClaimedMarks []uint64 `json:"claimed_marks,omitempty"`
 	MintedMarks  []uint64 `json:"minted_marks,omitempty"`

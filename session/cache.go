@@ -93,7 +93,7 @@ type entry struct {
 	checked atomic.Bool // a policy denied it right after Ory was asked
 }
 
-// The constant never is a time before every moment, and forever is a time after every moment.
+// Two times for comparisons: "never" is before every moment, "forever" is after every moment.
 const (
 	never   = math.MinInt64
 	forever = math.MaxInt64

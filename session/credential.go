@@ -56,8 +56,8 @@ func only(values []string) (value string, ok bool) {
 	return values[0], true
 }
 
-// cookieValue finds a cookie by its exact name. ok is false if the cookie has two values,
-// because browsers also send the cookie of a parent domain.
+// cookieValue finds a cookie by its exact name. ok is false if the cookie is there with two
+// different values. This happens because browsers also send the cookie of a parent domain.
 func cookieValue(lines []string, name string) (value string, found, ok bool) {
 	for _, line := range lines {
 		for line != "" {

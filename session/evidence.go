@@ -45,8 +45,8 @@ func (v *Verifier) admit(ctx context.Context, k key, s ory.Session, at moment) (
 	return v.withBond(ctx, k, e, at, left, link, err, &symbolon.Principal{Session: s.Session, Email: s.Identity.VerifiedEmail()})
 }
 
-// withBond completes an answer with the result of looking for the bond of its identity:
-// link or err.
+// withBond completes the answer e. link or err is the result of the search for the bond of
+// e's identity.
 func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, left time.Duration, link symbolon.Link, err error, p *symbolon.Principal) (*entry, error) {
 	var deny *symbolon.DenyError
 	switch {
@@ -77,8 +77,9 @@ func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, lef
 // maxLife is the longest remaining life of a session that is believed.
 const maxLife = 100 * 365 * 24 * time.Hour
 
-// checkSession returns the reason why an answer of whoami cannot be used, or nil. Ory's
-// clock decides about expiry, so small differences between the clocks do no harm.
+// checkSession returns the reason why an answer of whoami cannot be used, or nil. Ory has
+// already checked the expiry. If our clock says that the session has expired, the answer is
+// "don't know" and not a denial, so small differences between the clocks do no harm.
 func checkSession(s ory.Session, now time.Time) error {
 	left := s.ExpiresAt.Sub(now)
 	switch {

@@ -40,8 +40,8 @@ func (v *Verifier) Bound() time.Duration {
 
 func (v *Verifier) maxStale() time.Duration { return defaults.Positive(v.MaxStale, defaultMaxStale) }
 
-// purgeAge is how long a purge is kept. No answer lives longer, except a token after the
-// wall clock was set back.
+// purgeAge is how long a purge is kept. No answer lives longer. The one exception is a
+// token: if the wall clock is set back, the token expires later than it should.
 func (v *Verifier) purgeAge() int64 {
 	age := v.Bound() + questionTimeout
 	if v.Tokens != nil {

@@ -18,9 +18,9 @@ type Broadcast interface {
 
 	// Hear returns the IDs that were sent since the previous call. It waits until there is
 	// an ID, and returns an empty list after at most two seconds. A call that takes three
-	// is canceled, and the broadcast counts as down. The first call returns at once, with
-	// the IDs of the last two hours, because Ory's tokens outlive a restart. One goroutine
-	// calls Hear in a loop. After an error the next call returns the missed IDs.
+	// seconds is canceled, and the broadcast counts as down. The first call returns at
+	// once, with the IDs of the last two hours, because Ory's tokens outlive a restart. One
+	// goroutine calls Hear in a loop. After an error the next call returns the missed IDs.
 	Hear(ctx context.Context) (ids []string, err error)
 }
 

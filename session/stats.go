@@ -25,7 +25,7 @@ type Stats struct {
 type TokenStats struct {
 	Keys       int    // usable public keys; 0: none could be read yet
 	KeyFaults  uint64 // failed readings of the keys
-	Signatures uint64 // verified signatures, valid or not; a token in the cache is not verified again
+	Signatures uint64 // checks of a signature, whatever their result; a token in the cache is not checked again
 	Refused    uint64 // refused tokens, including the application's own
 }
 

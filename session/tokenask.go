@@ -200,10 +200,11 @@ func (v *Verifier) mayMissPurges(t *heldToken, at moment) bool {
 	return !t.checked && began.Sub(t.Issued) >= time.Second // because iat has whole seconds
 }
 
-// purged reports whether a purge concerns a token. A purge from before the token's session
-// was last read does not. A purge of everybody concerns only tokens that were issued before
-// the purge. With byTime this holds for every purge, because the session cannot be read; a
-// person who has signed in again since the purge has a newer token.
+// purged reports whether a purge concerns a token. A purge that is older than the last
+// reading of the token's session does not concern the token. A purge of everybody concerns
+// only tokens that were issued before the purge. With byTime this holds for every purge,
+// because the session cannot be read; a person who has signed in again since the purge has
+// a newer token.
 func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()

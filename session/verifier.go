@@ -116,15 +116,16 @@ type Verifier struct {
 	unwatch  func()             // the stop of Linker.Watch
 
 	// The answers. Each of the three fields has its own lock. Requests read all of them.
-	// Only the call of a credential, in flights, writes cache and known. Purge, the Linker
-	// and listen write purges.
+	// cache and known are written only by the calls that run in flights (one for each
+	// credential). Purge, the Linker and listen write purges.
 	cache  *otter.Cache[key, *entry]
 	known  *knownSessions
 	purges purges
 
 	// The questions to Ory. Each group, and breaker, has its own lock; the two channels are
 	// semaphores. join locks joining while it decides whether to begin a new question. A
-	// call in flights uses all fields after flights.
+	// call that runs in flights uses the fields below: slots, strangerSlots, breaker, probes
+	// and healthy.
 	joining       sync.Mutex
 	flights       flight.Group[key, *entry] // at most one question for a credential
 	slots         chan struct{}             // one slot for each question

@@ -11,7 +11,7 @@ import (
 const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '' and id > $3 order by id limit $4`
 
 // AdoptEvents returns at most limit events of one adoption run, the oldest first. The page
-// begins after the event whose ID is in the parameter after. run is as in
+// holds the events with IDs greater than the parameter after. run is as in
 // [symbolon.Adoption].
 //
 // Before the first page (after is 0) it completes events of the run that lack the run and the

@@ -63,10 +63,10 @@ func (s *Store) UnfinishedErasures(ctx context.Context, project string) ([]symbo
 	return readAll(ctx, s, readErasures, erasuresUnfinished, []any{project}, scanErasure)
 }
 
-// SaveErasure writes the progress of an erasure, its identity and its user, unless the
-// stored erasure has left the step in the parameter from. Then it writes nothing and
-// returns false, because another worker has already recorded a later step. It does the same
-// if another erasure of the identity or of the user is under way.
+// SaveErasure writes the progress of an erasure, its identity and its user, if the stored
+// erasure is still at the step in the parameter from. If another worker has already recorded
+// a later step, SaveErasure writes nothing and returns false. It does the same if another
+// erasure of the identity or of the user is under way.
 func (s *Store) SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error) {
 	evidence, err := json.Marshal(e.Evidence)
 	if err != nil {

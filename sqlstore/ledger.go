@@ -25,10 +25,10 @@ order by l.identity_id limit $4`
 // lastIdentity is the greatest possible ID.
 const lastIdentity symbolon.IdentityID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-// Entries returns at most limit entries of the ledger, ordered by identity. The page begins
-// after the ID in the parameter after, and ends with the ID in upto. Either may be empty;
-// then there is no such bound. Entries writes nothing. One page is one consistent read;
-// different pages may show different states.
+// Entries returns at most limit entries of the ledger, ordered by identity. The page holds
+// the entries with IDs greater than the parameter after, up to and including upto. If after
+// or upto is empty, the page has no such bound. Entries writes nothing. One page is one
+// consistent read; different pages may show different states.
 func (s *Store) Entries(ctx context.Context, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error) {
 	if project == "" || limit < 1 {
 		return nil, errors.New("sqlstore: entries: the project is empty, or the limit is not positive")

@@ -32,11 +32,11 @@ from {users} u `
 	emailRows = userRow + `where {folded} = $2 order by u.{id} limit 3`
 )
 
-// UserRows returns at most limit rows, ordered by key. The page begins after the key in the
-// parameter after, or with the first row if after is empty. column is one more column to
-// read, or empty. The e-mail address is read if Users.Email names its column. UserRows
-// writes nothing. One page is one consistent read; different pages may show different
-// states.
+// UserRows returns at most limit rows, ordered by key. The page holds the rows with keys
+// greater than the parameter after; if after is empty, it begins with the first row. column
+// is one more column to read, or empty. The e-mail address is read if Users.Email names its
+// column. UserRows writes nothing. One page is one consistent read; different pages may show
+// different states.
 func (s *Store) UserRows(ctx context.Context, project string, after symbolon.UserID, column string, limit int) ([]symbolon.UserRow, error) {
 	if limit < 1 {
 		return nil, errors.New("sqlstore: user rows: the limit is not positive")

@@ -52,7 +52,7 @@ const listenEvery = 500 * time.Millisecond
 const outOfOrder = 10 * time.Second
 
 // purgesKept is how long purges are kept for replicas that were disconnected. It is longer
-// than any cached answer is valid.
+// than the time for which a cached answer is valid.
 const purgesKept = 2 * time.Hour
 
 const (

@@ -27,7 +27,7 @@ const saveRun = `
 update symbolon.runs set state = $1, detail = $2, checkpoint = $3, lease_until = $4, updated_at = $5, ended_at = $6
 where project = $7 and id = $8 and state = 'running' and lease_until = $9`
 
-// UnfinishedRun returns the project's run of a kind that has not ended, even if its process
+// UnfinishedRun returns the project's unfinished run of this kind, even if the run's process
 // has died. If there is none, it returns ErrNotFound.
 func (s *Store) UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error) {
 	missing := fmt.Sprintf("no run of kind %s is unfinished", kind)
@@ -74,8 +74,9 @@ func (c session) startRun(ctx context.Context, r symbolon.Run) error {
 	return nil
 }
 
-// SaveRun saves the progress or the end of a run. before is the run as it was read or saved
-// last. ErrConflict: another process has taken over the lease since, or the run has ended.
+// SaveRun saves the progress or the end of a run. The parameter before is the run as it was
+// read or saved last. ErrConflict: another process has taken over the lease since, or the
+// run has ended.
 func (s *Store) SaveRun(ctx context.Context, before, r symbolon.Run) error {
 	var n int64
 	err := s.inTx(ctx, "save the run", func(ctx context.Context, db session) (err error) {

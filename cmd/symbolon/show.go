@@ -128,7 +128,7 @@ var endings = map[symbolon.LinkState][]symbolon.EventKind{symbolon.OnHold: {symb
 func bondLine(b system.Bond, history []system.Event) string {
 	s := fmt.Sprintf("since %s, by %s", stamp(b.At), b.Source)
 	if kinds, ok := endings[b.State]; ok {
-		s = fmt.Sprintf("made %s, by %s", stamp(b.At), b.Source) // if the event is not among the newest
+		s = fmt.Sprintf("made %s, by %s", stamp(b.At), b.Source) // stays like this if the event of the ending is not among the newest events
 		for _, e := range slices.Backward(history) {
 			if slices.Contains(kinds, e.Kind) && e.Identity == b.Identity {
 				s = fmt.Sprintf("since %s, by %s", stamp(e.At), e.Source)

@@ -106,7 +106,7 @@ func (k *Keys) Close() { k.reads.Close() }
 type Stats struct {
 	Keys       int    // usable keys
 	Faults     uint64 // failed readings
-	Signatures uint64 // verified signatures, valid or not
+	Signatures uint64 // checks of a signature, whatever their result
 }
 
 // Stats may be called at any time.

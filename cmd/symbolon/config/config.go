@@ -204,7 +204,7 @@ type AuthConfig struct {
 type PolicyConfig struct {
 	AAL           string        `yaml:"aal"`      // aal2: two factors
 	Verified      bool          `yaml:"verified"` // an e-mail address that Ory has verified
-	Fresh         time.Duration `yaml:"fresh"`    // a sign-in at most so long ago; 0: any
+	Fresh         time.Duration `yaml:"fresh"`    // the greatest age of the sign-in; 0: any age
 	LoginRedirect bool          `yaml:"login_redirect"`
 }
 
@@ -213,8 +213,9 @@ type ReconcileConfig struct {
 	// Every is the pause after a run. 0 switches the runs off.
 	Every time.Duration `yaml:"every"`
 
-	// Load is the share of Ory's rate limit for background work: hints, back-references,
-	// schedules. If Ory has no rate limit, it is a share of the time. "10%".
+	// Load is the share of Ory's rate limit that background work may use: hints,
+	// back-references, schedules. If Ory reports no rate limit, Load is the share of the
+	// time in which a background request may be under way. "10%".
 	Load string `yaml:"load"`
 }
 

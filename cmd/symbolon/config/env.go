@@ -86,8 +86,8 @@ func setEnv(v reflect.Value, text string) error {
 	return setText(v, text)
 }
 
-// setEnvMap reads a JSON object: of text to text, or for auth.policies
-// {"NAME":{"aal":"aal2","verified":true,"fresh":"15m","login_redirect":true}}.
+// setEnvMap reads a JSON object whose values are text. For auth.policies the values are
+// objects: {"NAME":{"aal":"aal2","verified":true,"fresh":"15m","login_redirect":true}}.
 func setEnvMap(v reflect.Value, text string) error {
 	bad := errors.New("it must be a JSON object whose values are text")
 	if v.Type() == policiesType {
@@ -244,8 +244,8 @@ func join(path, key string) string {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,30}$`)
 
-// shown is a key of the file for a message. An unusual key is not shown, because it may be
-// a secret that was pasted in the wrong place.
+// shown returns how a message shows a key of the file. An unusual key is not shown, because
+// it may be a secret that was pasted in the wrong place.
 func shown(key string) string {
 	if plainKey.MatchString(key) {
 		return key

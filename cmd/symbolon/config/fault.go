@@ -58,7 +58,7 @@ func (r *report) fault(path, format string, args ...any) {
 	r.faultAt(path, r.origin(path), format, args...)
 }
 
-// faultIf is fault if a condition holds.
+// faultIf calls fault if bad is true.
 func (r *report) faultIf(bad bool, path, format string, args ...any) {
 	if bad {
 		r.fault(path, format, args...)
@@ -82,7 +82,7 @@ func (r *report) rules(rules ...rule) {
 // and is never outside.
 func outside(d, min, max time.Duration) bool { return d != 0 && (d < min || d > max) }
 
-// faultIn is fault with the text of an error; nil is no fault.
+// faultIn calls fault with the text of err. If err is nil, it does nothing.
 func (r *report) faultIn(path string, err error) {
 	if err != nil {
 		r.fault(path, "%s", err)
@@ -99,7 +99,7 @@ func (r *report) faultAt(path, where, format string, args ...any) {
 	}
 }
 
-// warn records what is allowed but probably a mistake.
+// warn records a setting that is allowed but probably a mistake.
 func (r *report) warn(path, format string, args ...any) {
 	r.warnings = append(r.warnings, Fault{path, r.origin(path), fmt.Sprintf(format, args...)})
 }

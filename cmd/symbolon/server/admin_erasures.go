@@ -45,8 +45,8 @@ func (h *erasures) eraseIdentity(r *http.Request, id symbolon.IdentityID) (any, 
 	return h.erase(r, string(id))
 }
 
-// erase answers 200 if the erasure is done, and 202 if it continues. It does not end with
-// the request.
+// erase answers 200 if the erasure is done, and 202 if it continues. The erasure continues
+// even if the client cancels the request.
 func (h *erasures) erase(r *http.Request, id string) (any, error) {
 	request, err := eraseRequest(r.URL.RawQuery, id)
 	if err != nil {

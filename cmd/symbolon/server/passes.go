@@ -12,8 +12,9 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// slice is about how long one call of pass works. The next call, on any replica, continues
-// at the place where this one stopped. After a replica was killed, others wait until its lease has ended.
+// slice is the time for which one call of pass works, roughly. The next call, on any
+// replica, continues at the place where this one stopped. After a replica was killed,
+// others wait until its lease has ended.
 const slice = 30 * time.Second
 
 // hangs is the time after which a call of pass is cancelled. A proof waits for its requests
@@ -23,10 +24,10 @@ const hangs = time.Hour
 // busyPause is the time between two checks whether another run still holds the lease.
 const busyPause = 10 * time.Second
 
-// pass is the schedule's part of a run: about half a minute of it, or a proof. It repairs
-// everything except identities that were recreated, which need the operator's decision. Its
-// requests to Ory wait behind those of people. After an error it may be called again at any
-// time, and continues if it can.
+// pass does one part of a scheduled run. It works for about half a minute, or longer if a
+// page or a proof has to end first. It repairs everything except identities that were
+// recreated, which need the operator's decision. Its requests to Ory wait behind those of
+// people. After an error it may be called again at any time, and continues if it can.
 func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	report, done, err := p.repairs.reconciler.Work(symbolon.Background(ctx, system.RunPatience), reconcile.Options{}, slice)
 	switch {

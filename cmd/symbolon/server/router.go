@@ -12,7 +12,7 @@ import (
 // route is one line of routes.go.
 type route struct {
 	method  string // GET includes HEAD; empty: the handler checks the method
-	pattern string // in /admin/users/{id}, {id} matches any one segment; a final ... matches any rest
+	pattern string // in /admin/users/{id}, {id} matches any one segment; "..." at the end matches any rest
 	handler http.Handler
 }
 

@@ -17,7 +17,7 @@ var (
 	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
 )
 
-// propose sets the keys of a users table that are not given.
+// propose sets those configuration keys of the users table that the operator has not given.
 func (p *plan) propose(t sqlstore.Table) {
 	u := &p.config.Users
 	if !p.given("users.id") {

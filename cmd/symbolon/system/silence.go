@@ -28,9 +28,9 @@ func requestSilence(c *config.Config) time.Duration {
 	return cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second) + 3*time.Second
 }
 
-// doubt is the limit, after one connection of a pool fell silent, of each connection of the
-// pool that has received nothing since. All of them have probably lost their server, and
-// nobody should find that out one connection after another.
+// doubt is a shorter limit. After one connection of a pool fell silent, it applies to each
+// connection of the pool that has received nothing since. All of them have probably lost
+// their server, and the pool must not find that out one connection after another.
 const doubt = time.Second
 
 // dialer opens connections of one pool that break after a silence; 0 is no limit.
@@ -48,7 +48,8 @@ func dialer(silence time.Duration) func(ctx context.Context, network, address st
 }
 
 // impatient is a connection on which a read or a write that takes longer than the limit
-// fails. A deadline that its user sets replaces the limit, until the user removes it.
+// fails. A deadline that the connection's user sets replaces the limit, until the user
+// removes the deadline.
 type impatient struct {
 	net.Conn
 	silence    time.Duration

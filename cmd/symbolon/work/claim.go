@@ -14,9 +14,10 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// In River a key is unique until its job is done, so that a job that is put while another
-// one runs would be dropped. Therefore a job changes its key before it begins. A job that is
-// put after that has the original key. It waits, because the changed key is unique as well:
+// In River a key is unique until its job is done. So River would drop a job that is put while
+// another job with the same key runs. Therefore a job changes its key before it begins. A job
+// that is put after that has the original key. It waits, because the changed key is unique as
+// well:
 //
 //	put ──► key ──► claim: key+"r" ──► Do ──► done
 //	                 │ already taken         │ not done: key again

@@ -29,8 +29,8 @@ func (args) Kind() string { return "symbolon" }
 var unfinished = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
 	rivertype.JobStateRunning, rivertype.JobStateScheduled}
 
-// PutTx is [Queue.Put] inside a transaction of the caller. The job exists if that commits. On
-// SQLite the transaction must have written before.
+// PutTx is [Queue.Put] inside a transaction of the caller. The job exists if the transaction
+// commits. On SQLite the transaction must have written before.
 func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) error {
 	job, err := q.job(task, key, note)
 	if err != nil {

@@ -60,7 +60,8 @@ func (q *Queue) OnLink(l *link.Linker) func(context.Context, *sqlstore.Tx, symbo
 }
 
 // backReferences writes the back-references of Linker.WantsBackReference: in the identity's
-// first minute, and with WriteRepair for a day, at a time when nothing else changes it.
+// first minute, and with WriteRepair for a day, at a time when nothing else changes the
+// identity.
 type backReferences struct {
 	linker *link.Linker
 	log    *slog.Logger

@@ -58,9 +58,10 @@ type Task struct {
 	// GaveUp, if set, is called with a job that was given up, and the reason.
 	GaveUp func(ctx context.Context, job Job, why error)
 
-	// Every makes the task a schedule, with an empty Job.Key: one Do at a time on all servers
-	// together, and this pause after its end. After an error the pause is at most a minute.
-	// A schedule is never given up, and its pause survives a restart.
+	// Every makes the task a schedule, whose Job.Key is empty. All servers together run one
+	// Do at a time, and the next Do begins this long after the previous one has ended. After
+	// an error the pause is at most a minute. A schedule is never given up, and its pause
+	// survives a restart.
 	Every time.Duration
 
 	// Asks says that the task mostly waits for Ory's rate limit. It has its own workers, so

@@ -30,7 +30,8 @@ type worker struct {
 	queue *Queue
 }
 
-// Timeout is the task's, but at most the longest that River knows; see [Queue.alive].
+// Timeout returns the task's timeout, but at most the timeout that River knows; see
+// [Queue.alive].
 func (w *worker) Timeout(job *river.Job[args]) time.Duration {
 	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, for an unknown task, is the default
 }
@@ -73,8 +74,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	return q.later(ctx, job, out)
 }
 
-// leave leaves a job, for a day, to a newer or older program that knows its task. The job of
-// a schedule, which has no key, is left to a server with that schedule.
+// leave leaves a job to a newer or older program that knows its task. After a day it gives
+// the job up. The job of a schedule, which has no key, is left to a server with that
+// schedule.
 func (q *Queue) leave(job *river.Job[args]) error {
 	if job.Args.Key == "" {
 		return river.JobSnooze(time.Minute)
