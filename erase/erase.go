@@ -8,12 +8,14 @@
 // An erasure is a saga. Each step may be repeated, and is recorded before the next step
 // begins. After a kill -9 any process continues with the first step that is not recorded:
 //
-//	         the intent is recorded; from here on the erasure always ends
+//	         the intent is recorded; from here on the erasure is always carried to its
+//	         end, or withdrawn before it changes anything
 //	deny     the ledger says erased, the user's ID is retired, caches forget both
 //	sessions Ory revokes the identity's sessions
 //	identity Ory deletes the identity; Kratos' own 404 is read back
 //	row      the row is anonymised or deleted, and read back
-//	scrub    words, digests and back-references in Symbolon's own tables are cleared
+//	scrub    texts (the details of events and findings), digests and back-references in
+//	         Symbolon's own tables are cleared
 //	done     the evidence: each step and its time, without anything about the person
 //
 // An erasure is never abandoned. [Erasures.Resume] tries again what Ory, the database or the
@@ -61,8 +63,8 @@ type Record interface {
 	// UnfinishedErasures returns the erasures with steps left, the oldest first.
 	UnfinishedErasures(ctx context.Context, project string) ([]symbolon.Erasure, error)
 
-	// SaveErasure saves e, unless the stored erasure has left the step in the parameter
-	// from. saved says whether e was saved.
+	// SaveErasure saves e if the stored erasure is still at the step in the parameter from.
+	// If it is at a later step already, nothing is saved. saved says whether e was saved.
 	SaveErasure(ctx context.Context, e symbolon.Erasure, from symbolon.ErasureStep) (saved bool, err error)
 }
 
@@ -78,8 +80,8 @@ type Users interface {
 	// LeftInRow names the columns that anonymising empties and that still hold a value.
 	LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error)
 
-	// Scrub clears the personal data in Symbolon's own tables, and returns how many records
-	// are clear.
+	// Scrub clears the personal data in Symbolon's own tables. It returns how many records
+	// of each table are clear afterwards, including those that an earlier call cleared.
 	Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (map[string]int, error)
 
 	// SomeLinked returns up to n identities that are linked to users.

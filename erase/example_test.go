@@ -63,7 +63,7 @@ func Example() {
 	// sessions: Ory has the identity and revoked its sessions
 	// identity: Ory deleted the identity; read back: it is gone
 	// row: the row is anonymised; read back: the columns are empty
-	// scrub: words, digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay
+	// scrub: texts (the details of events and findings), digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay
 }
 
 // newDatabase is a SQLite database in memory with Symbolon's tables.

@@ -15,7 +15,7 @@ import (
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
 	if erasure.Step == symbolon.EraseScrub {
 		counts, err := e.Users.Scrub(ctx, e.project(), erasure.Identity, erasure.User)
-		return symbolon.ErasureNote{Outcome: "words, digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay", Counts: counts}, err
+		return symbolon.ErasureNote{Outcome: "texts (the details of events and findings), digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay", Counts: counts}, err
 	}
 	do, known := map[symbolon.ErasureStep]func(context.Context, *symbolon.Erasure) (outcome string, err error){
 		symbolon.EraseDeny:     e.deny,

@@ -10,11 +10,12 @@ import (
 )
 
 // Bind links an identity to an existing user. The operator's order outweighs all evidence.
-// It also settles a hold. The user's row must exist, unless the application makes its users
+// It also ends a hold. The user's row must exist, unless the application makes its users
 // itself. With an admin URL the identity must exist at Ory.
 //
-// Errors: *ConflictError if another bond, of an identity that Ory still has, prevents it, or
-// if the identity's person was erased; ErrNotFound if the identity or the user does not exist; ErrUnavailable.
+// Errors: *ConflictError if an existing bond prevents the new one (see
+// [symbolon.BindOptions]), if the user's ID is retired, or if the identity's person was
+// erased; ErrNotFound if the identity or the user does not exist; ErrUnavailable.
 func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
 	l.setup()
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}

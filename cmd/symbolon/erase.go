@@ -212,7 +212,7 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }
 	line("identity", value(string(p.Identity)), identityFate(p))
 	line("user", value(string(p.User)), rowFate(p))
-	line("Symbolon", "", "texts, digests and back-references in its own tables are cleared; kinds, times and the two IDs are kept, so that the person is never linked again")
+	line("Symbolon", "", "texts (the details of events and findings), digests and back-references in its own tables are cleared; kinds, times and the two IDs are kept, so that the person is never linked again")
 	if p.Earlier != nil {
 		line("", "", "")
 		printErasure(w, system.ErasureOf(*p.Earlier))
