@@ -20,10 +20,11 @@ type Table interface {
 // TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
 // wrong_type, not_unique and refusing.
 type TableFault struct {
-	Kind   string
-	Column string
-	Is     string
-	Fix    string
+	Kind    string
+	Column  string
+	Is      string
+	Fix     string
+	LeftOut bool // Symbolon works, and leaves the column out
 }
 
 func (d *Doctor) checkDatabase(_ context.Context) Result {
@@ -47,6 +48,8 @@ var tableWords = map[string]struct{ breaks, well string }{
 	"refusing":   {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
 }
 
+const leftOutBreaks = "symbolon serve works, but the column is left out: it is not filled, and not emptied when an identity is gone"
+
 var databaseFirst = unknownUntil("database", "the database cannot be queried")
 
 // needDatabase requires that the database answers.
@@ -69,14 +72,18 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 	return func(d *Doctor, _ context.Context) Result {
 		faults, _ := d.faults()
 		words := tableWords[kind]
+		breaks := leftOutBreaks
 		var is, fix []string
 		for _, f := range faults {
 			if f.Kind == kind {
 				is, fix = append(is, f.Is), append(fix, f.Fix)
+				if !f.LeftOut {
+					breaks = words.breaks
+				}
 			}
 		}
 		if len(is) > 0 {
-			return problem("%s", strings.Join(is, "; ")).breaks("%s", words.breaks).fix("%s", strings.Join(slices.Compact(fix), "; "))
+			return problem("%s", strings.Join(is, "; ")).breaks("%s", breaks).fix("%s", strings.Join(slices.Compact(fix), "; "))
 		}
 		return well("%s", words.well)
 	}

@@ -198,7 +198,7 @@ func (t table) Examine(ctx context.Context) (out []doctor.TableFault, err error)
 		if !errors.As(fault, &f) {
 			return nil, fault
 		}
-		out = append(out, doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix})
+		out = append(out, doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix, LeftOut: f.LeftOut})
 	}
 	return out, err
 }

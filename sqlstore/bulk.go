@@ -42,24 +42,29 @@ func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(
 			return out, errors.New("sqlstore: the queries are for several projects, or one has no canonical identity ID")
 		}
 	}
-	shape, err := s.ready(ctx, &qs[0])
-	if err != nil {
+	if err := ready(&qs[0]); err != nil {
 		return out, err
 	}
-	b := &bulk{store: s, shape: shape, project: qs[0].Project, qs: qs, out: out}
+	return out, s.withShape(ctx, func(shape *shape) error {
+		b := &bulk{store: s, shape: shape, project: qs[0].Project, qs: qs, out: out}
+		return b.createStrangers(ctx, decide)
+	})
+}
+
+func (b *bulk) createStrangers(ctx context.Context, decide func(int, symbolon.Evidence) symbolon.Plan) error {
 	strangers, err := b.strangers(ctx)
 	if err != nil {
-		return out, err
+		return err
 	}
 	var all []*newcomer
 	for _, at := range strangers {
-		plan := decide(at, symbolon.Evidence{Claims: make([]symbolon.Claimed, len(qs[at].Claims))})
+		plan := decide(at, symbolon.Evidence{Claims: make([]symbolon.Claimed, len(b.qs[at].Claims))})
 		if n, ok := b.newcomer(at, plan); ok {
 			all = append(all, n)
 		}
 	}
 	slices.SortFunc(all, func(a, b *newcomer) int { return strings.Compare(string(a.link.Identity), string(b.link.Identity)) })
-	return out, b.create(ctx, all)
+	return b.create(ctx, all)
 }
 
 // bulk is one call of CreateAll.
@@ -101,7 +106,7 @@ func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 	if len(refusedCells(cells)) > 0 {
 		return nil, false
 	}
-	n.digest = digest(cells)
+	n.digest = digestToWrite(cells)
 	base, optional := b.shape.sortCells(cells)
 	n.columns, n.values = b.shape.newRow(key, seen.Identity.ID, append(base, optional...))
 	return n, true
@@ -183,6 +188,7 @@ func (a *attempt) checkCommitted(ctx context.Context) (done bool, err error) {
 
 // setOutcomes sets the outcomes after the commit.
 func (a *attempt) setOutcomes() {
+	a.store.noteWritten()
 	for _, n := range a.all {
 		a.out[n.at] = symbolon.Outcome{Link: a.linked(n), Plan: n.plan, New: true}
 	}

@@ -17,6 +17,11 @@ type Fault struct {
 	Column string // the column of the users table; empty: the table as a whole
 	Is     string // what was found
 	Fix    string // how to fix it
+
+	// LeftOut says that Symbolon works nevertheless: it leaves the column out.
+	LeftOut bool
+
+	constant bool // the column is left out, but Check refuses the configuration
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }
@@ -34,19 +39,30 @@ const (
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
-// Check returns all faults of the description of the users table, of the table itself and
+// Check returns the faults of the description of the users table, of the table itself and
 // of Symbolon's own tables, one sentence each. It returns nil if there are none. Programs
-// call it when they start. Check only reads.
+// call it when they start. A filled column that is missing is no error, because it must not
+// keep people out: the store leaves it out, and [Store.TableFaults] has the fault. Check
+// only reads.
 func (s *Store) Check(ctx context.Context) error {
 	faults, err := s.Examine(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(faults...)
+	if err := errors.Join(slices.DeleteFunc(faults, isLeftOut)...); err != nil {
+		return err
+	}
+	_, err = s.table(ctx)
+	return err
 }
 
-// Examine is Check for programs that distinguish the faults: each one is a *[Fault]. err
-// says that the description itself is wrong, or that the database did not answer.
+func isLeftOut(err error) bool {
+	f, ok := errors.AsType[*Fault](err)
+	return ok && f.LeftOut
+}
+
+// Examine returns all faults, also those with which Symbolon works: each one is a *[Fault].
+// err says that the description itself is wrong, or that the database did not answer.
 func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if err := s.setup(); err != nil {
 		return nil, err
@@ -58,15 +74,16 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if faults, err = s.checkLayout(ctx); err != nil {
 		return nil, err
 	}
-	_, unfit := fitUsers(s.users(), s.Dialect, t)
+	_, unfit := fitUsers(s.users(), s.Dialect, t, nil)
 	faults = append(faults, unfit...)
 	faults = append(faults, s.checkKey(t)...)
 	faults = append(faults, s.checkIdentity(t)...)
-	faults = append(faults, s.checkOthers(t)...)
-	if len(faults) > 0 {
-		return faults, nil
+	faults = append(faults, s.users().emptyColumns(t)...)
+	if !slices.ContainsFunc(faults, func(err error) bool { return !isLeftOut(err) }) {
+		strangers, err := s.checkStrangers(ctx)
+		return append(faults, strangers...), err
 	}
-	return s.checkStrangers(ctx)
+	return faults, nil
 }
 
 // faultOf describes a fault of a column.
@@ -129,9 +146,8 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 	return faults
 }
 
-// checkOthers finds required columns that a new row would leave empty.
-func (s *Store) checkOthers(t table) (faults []error) {
-	u := s.users()
+// emptyColumns finds required columns that a new row would leave empty.
+func (u Users) emptyColumns(t table) (faults []error) {
 	if t.columns[u.id()].name == "" {
 		return nil // said already
 	}

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ func TestCheck(t *testing.T) {
 		after  string // further SQL
 		users  sqlstore.Users
 		faults []string // a part of each line, in any order; none: no fault
+		left   []string // the columns that are left out
 	}{
 		{name: "default"},
 		{name: "default, by the database", users: sqlstore.Users{NewID: sqlstore.ByDatabase}},
@@ -25,7 +27,11 @@ func TestCheck(t *testing.T) {
 		{name: "no such table", users: sqlstore.Users{Table: "nobodies"}, faults: []string{"no table nobodies"}},
 		{name: "no such schema", users: sqlstore.Users{Table: "nowhere.nobodies"}, faults: []string{"no table nowhere.nobodies"}},
 		{name: "no such columns", table: base, users: sqlstore.Users{ID: "uid", Identity: "oid", Columns: map[string]string{"mail": "traits.email"}},
-			faults: []string{"no column uid", "no column oid", "no column mail"}},
+			faults: []string{"no column uid", "no column oid"}, left: []string{"mail"}},
+		{name: "a filled column is missing", table: base + ", plan text", users: sqlstore.Users{Columns: map[string]string{"mail": "traits.email", "plan": "'free'"}},
+			left: []string{"mail"}},
+		{name: "an emptied column is missing", table: base, users: sqlstore.Users{ReleaseColumns: []string{"phone"}, AnonymiseColumns: []string{"phone", "street"}},
+			left: []string{"phone", "street"}},
 		{name: "key of a wrong type", table: "id boolean primary key, ory %key% unique", faults: []string{"id is of type boolean"}},
 		{name: "identity of a wrong type", table: "id %key% primary key, ory bigint unique", faults: []string{"cannot hold an Ory identity's ID"}},
 		{name: "no unique index on the identity", table: "id %key% primary key, ory %key%", faults: []string{"create unique index"}},
@@ -50,7 +56,7 @@ func TestCheck(t *testing.T) {
 		{name: "a constant of the wrong type", table: base + ", seats integer", users: sqlstore.Users{Columns: map[string]string{"seats": "'many'"}},
 			faults: []string{"its constant cannot be written"}},
 		{name: "generated columns", table: base + ", extra text generated always as ('x') stored",
-			users: sqlstore.Users{Columns: map[string]string{"extra": "traits.x"}}, faults: []string{"extra is generated"}},
+			users: sqlstore.Users{Columns: map[string]string{"extra": "traits.x"}}, left: []string{"extra"}},
 		{name: "one column", table: "id %key% primary key", users: sqlstore.Users{Identity: "id", NewID: sqlstore.ByIdentity}},
 		{name: "one column, minted", table: "id %key% primary key", users: sqlstore.Users{Identity: "id"}, faults: []string{"needs new_id identity"}},
 		{name: "many faults", table: "id boolean primary key, ory bigint, plan text not null",
@@ -71,11 +77,30 @@ func TestCheck(t *testing.T) {
 					fill := strings.NewReplacer("%key%", key, "%table%", u.Table)
 					p.must(t, fill.Replace("create table %table% ("+tt.table+"); "+tt.after))
 				}
-				err := (&sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: u}).Check(t.Context())
-				wantFaults(t, err, tt.faults)
+				store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: u}
+				wantFaults(t, store.Check(t.Context()), tt.faults)
+				wantLeftOut(t, store, tt.left)
 			})
 		}
 	})
+}
+
+// wantLeftOut checks which columns the store leaves out.
+func wantLeftOut(t *testing.T, store *sqlstore.Store, want []string) {
+	t.Helper()
+	faults, err := store.Examine(t.Context())
+	if err != nil && len(want) > 0 {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, err := range faults {
+		if f, ok := errors.AsType[*sqlstore.Fault](err); ok && f.LeftOut {
+			left = append(left, f.Column)
+		}
+	}
+	if !slices.Equal(left, want) {
+		t.Fatalf("the store leaves out %q, want %q", left, want)
+	}
 }
 
 func wantFaults(t *testing.T, err error, want []string) {

@@ -152,6 +152,10 @@ func (t *shape) personal() (names []string) {
 func (t *shape) emptied(name string, user symbolon.UserID) cell {
 	c := cell{filled: filled{column: t.others[name]}}
 	switch {
+	case c.name == "":
+		c.name, c.unfit = name, unfitMissing
+	case c.generated:
+		c.unfit = unfitGenerated
 	case !c.notNull:
 	case c.kind == text || c.kind == other:
 		c.raw = "gone-" + string(user)

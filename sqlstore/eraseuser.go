@@ -40,10 +40,14 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 // refused says what the table refused; the ID is retired all the same, and the next call
 // tries again. EraseUser is idempotent.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
-	shape, err := s.table(ctx)
-	if err != nil {
-		return "", err
-	}
+	err = s.withShape(ctx, func(shape *shape) (err error) {
+		refused, err = s.eraseUser(ctx, shape, project, user, identity, row, why)
+		return err
+	})
+	return refused, err
+}
+
+func (s *Store) eraseUser(ctx context.Context, shape *shape, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
 	canonical, key, ok := shape.key(user)
 	if !ok {
 		return "", fmt.Errorf("sqlstore: user ID %q cannot be a key of table %s", clip(string(user)), shape.users.table())
@@ -95,6 +99,10 @@ func (u *rowEraser) end(ctx context.Context, row symbolon.RowPolicy, why string)
 func (u *rowEraser) anonymise(ctx context.Context) (refused string, err error) {
 	var words []string
 	for _, c := range u.shape.anonymised(symbolon.AnonymiseRow, u.plan.User) {
+		if c.unfit != "" {
+			words = append(words, fmt.Sprintf("column %s of user %s was left: %s", c.name, u.plan.User, c.unfit))
+			continue
+		}
 		text := `update {users} set ` + quote(c.name) + ` = $1 where {id} = $2` + nobodyElses + `$3))`
 		word, err := u.attempt(ctx, "column "+c.name, text, c.param, u.key, string(u.identity))
 		if err != nil {
@@ -128,20 +136,29 @@ func (u *rowEraser) attempt(ctx context.Context, what, text string, args ...any)
 }
 
 // LeftInRow names the columns of a user's row that anonymising empties and that still hold
-// personal data. The identity column is one of them if identity is not empty. exists says
+// personal data, or cannot be read because the table has no such column. The identity column is one of them if identity is not empty. exists says
 // whether there is a row. It writes nothing.
 func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
-	shape, err := s.table(ctx)
-	if err != nil {
-		return false, nil, err
-	}
+	err = s.withShape(ctx, func(shape *shape) (err error) {
+		exists, columns, err = s.leftInRow(ctx, shape, user, identity)
+		return err
+	})
+	return exists, columns, err
+}
+
+func (s *Store) leftInRow(ctx context.Context, shape *shape, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
 	canonical, key, ok := shape.key(user)
 	if !ok {
 		return false, nil, nil
 	}
-	cells := shape.anonymised(symbolon.AnonymiseRow, canonical)
+	var cells []cell
 	text := `select lower(cast({identity} as text))`
-	for _, c := range cells {
+	for _, c := range shape.anonymised(symbolon.AnonymiseRow, canonical) {
+		if c.unfit != "" { // its data may be in a column of another name
+			columns = append(columns, c.name)
+			continue
+		}
+		cells = append(cells, c)
 		text += `, cast(` + quote(c.name) + ` as text)`
 	}
 	values := make([]*string, len(cells)+1)

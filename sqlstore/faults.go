@@ -100,11 +100,22 @@ func (d Dialect) outage(err error) bool {
 
 // setup reports whether the error means that a table or a right is not as it was.
 func (d Dialect) setup(err error) bool {
+	return d.misshapen(err) || d == Postgres && ofClass(sqlState(err), setups)
+}
+
+// shapes are the SQLSTATEs and the texts of SQLite for a missing table, a missing column and
+// a generated column.
+var (
+	shapes       = []string{"42P01", "42703", "428C9"}
+	sqliteShapes = []string{"no such table", "no such column", "has no column named", "cannot INSERT into generated column", "cannot UPDATE generated column"}
+)
+
+// misshapen reports whether the error means that a table has another shape than it had.
+func (d Dialect) misshapen(err error) bool {
 	if d == Postgres {
-		return ofClass(sqlState(err), setups)
+		return ofClass(sqlState(err), shapes)
 	}
-	texts := []string{"no such table", "no such column", "has no column named"}
-	return sqliteCode(err) == sqliteError && slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(err.Error(), text) })
+	return sqliteCode(err) == sqliteError && slices.ContainsFunc(sqliteShapes, func(text string) bool { return strings.Contains(err.Error(), text) })
 }
 
 // refusedBy reports whether the error is the table's refusal of the data. An error without
@@ -146,6 +157,37 @@ func (d Dialect) describe(err error) string {
 		return fmt.Sprintf("SQLite result code %d", code)
 	}
 	return "the driver does not say why"
+}
+
+// setupWords are what the usual faults of the setup mean, and their fixes. %s is the table.
+// The message of the database is not shown, because a trigger may have written it.
+var setupWords = map[string]struct{ is, fix string }{
+	"42501": {"the database user has no right to do it, or a row-level policy refuses it", "grant select, insert, update, delete on %s to the database user, or change the policy"},
+	"42P01": {"a table is missing, perhaps one that a trigger or a view uses", "add it, or change what uses it"},
+	"42703": {"a column is missing, perhaps one that a trigger or a view uses", "add it, or change what uses it"},
+	"428C9": {"a column is generated", "make it an ordinary column, or fill another one"},
+}
+
+// describeSetup tells the operator which fault of the setup an error means, and how to fix
+// it.
+func (d Dialect) describeSetup(err error, table string) (is, fix string) {
+	state := sqlState(err)
+	words, ok := setupWords[state]
+	switch {
+	case d == SQLite:
+		return "a table or a column is missing, perhaps one that a trigger or a view uses", "add it, or change what uses it"
+	case ok && strings.Contains(words.fix, "%s"):
+		return words.is + " (SQLSTATE " + state + ")", fmt.Sprintf(words.fix, table)
+	case ok:
+		return words.is + " (SQLSTATE " + state + ")", words.fix
+	}
+	return "SQLSTATE " + state, "correct the table, its triggers, or the rights of the database user; the log of the database has the statement"
+}
+
+// leftNull reports whether a column that may not be null had no value.
+func (d Dialect) leftNull(err error) bool {
+	const notNull = 1299 // SQLite's extended code
+	return d == Postgres && sqlState(err) == "23502" || d == SQLite && extendedCode(err) == notNull
 }
 
 // duplicate reports whether a unique index refused the value.

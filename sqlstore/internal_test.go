@@ -16,6 +16,26 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
+// Age makes the last reading of the shape and the last refusal old.
+func (s *Store) Age() {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.at, s.state.again, s.state.refused = time.Time{}, time.Time{}, time.Time{}
+}
+
+// TestShapeIsReadOnceASecond checks that the errors of a broken table do not read its shape
+// for each request.
+func TestShapeIsReadOnceASecond(t *testing.T) {
+	var state tableState
+	if !state.mayReadAgain() || state.mayReadAgain() {
+		t.Error("the second error within a second reads the shape too")
+	}
+	state.again = state.again.Add(-shapeEvery)
+	if !state.mayReadAgain() {
+		t.Error("an error after a second does not read the shape")
+	}
+}
+
 type stateError string
 
 func (e stateError) Error() string    { return "state " + string(e) }

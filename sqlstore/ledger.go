@@ -33,13 +33,14 @@ func (s *Store) Entries(ctx context.Context, project string, after, upto symbolo
 	if project == "" || limit < 1 {
 		return nil, errors.New("sqlstore: entries: the project is empty, or the limit is not positive")
 	}
-	shape, err := s.table(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return retryRead(ctx, s, "read the ledger", func(waiting context.Context) ([]symbolon.Entry, error) {
-		return s.entries(waiting, shape, project, after, cmp.Or(upto, lastIdentity), limit)
+	var out []symbolon.Entry
+	err := s.withShape(ctx, func(shape *shape) (err error) {
+		out, err = retryRead(ctx, s, "read the ledger", func(waiting context.Context) ([]symbolon.Entry, error) {
+			return s.entries(waiting, shape, project, after, cmp.Or(upto, lastIdentity), limit)
+		})
+		return err
 	})
+	return out, err
 }
 
 func (s *Store) entries(ctx context.Context, shape *shape, project string, after, upto symbolon.IdentityID, limit int) ([]symbolon.Entry, error) {
@@ -60,7 +61,7 @@ func (s *Store) entries(ctx context.Context, shape *shape, project string, after
 			return nil, err
 		}
 		if r.held.Link != nil {
-			*e = asEntry(r.entry, r.held)
+			*e = shape.asEntry(r.entry, r.held)
 		}
 	}
 	return out, nil
@@ -82,7 +83,7 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 			held.Row.Linked = found.Identity
 			held.User = held.Row
 		}
-		e = asEntry(found, held)
+		e = shape.asEntry(found, held)
 		if active.Valid {
 			e.Active = &active.Bool
 		}
@@ -90,13 +91,17 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 	})
 }
 
-// asEntry makes an Entry of what was read. It separates the digest from its mark; see
-// columnsWritten.
-func asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
+// asEntry makes an Entry of what was read. It separates the digest from its marks. A digest
+// that waited for a column keeps the mark when no column is left out any more, so that it
+// is stale and the column is written.
+func (t *shape) asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link
 	e := symbolon.Entry{Evidence: held}
-	e.Digest, e.LeftOut = strings.CutPrefix(found.digest, "!")
+	e.Digest, e.LeftOut = strings.CutPrefix(found.digest, refusedMark)
+	if t.incomplete() {
+		e.Digest = strings.TrimPrefix(e.Digest, waitingMark)
+	}
 	return e
 }
 
@@ -115,7 +120,7 @@ func (t *shape) holder() string {
 // if there is none.
 func (t *shape) active() string {
 	for _, f := range t.columns {
-		if f.Path == "active" && f.kind == boolean {
+		if f.Path == "active" && f.kind == boolean && f.unfit == "" {
 			return "u." + quote(f.name)
 		}
 	}

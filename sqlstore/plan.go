@@ -209,7 +209,8 @@ func (w *writer) update(ctx context.Context) error {
 	w.entry.Ticket = w.q.Reading.Ticket
 	fixed := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
 	cells := w.shape.paths(w.q.Reading.Identity)
-	if w.before.digest != digest(cells) || w.q.Reading.Rewrite {
+	written := w.before.digest == digest(cells) || w.before.digest == digestToWrite(cells)
+	if !written || w.q.Reading.Rewrite {
 		cells, left, err := w.writeColumns(ctx, key)
 		if err != nil {
 			return err
@@ -236,11 +237,11 @@ type leftOut struct {
 // columns could not be written. An incomplete digest gets a mark, so that the next reading
 // tries again even if nothing has changed.
 func (w *writer) columnsWritten(cells []cell, left []leftOut) {
-	w.entry.digest = digest(cells)
+	w.entry.digest = digestToWrite(cells)
 	if len(left) == 0 {
 		return
 	}
-	w.entry.digest = "!" + w.entry.digest
+	w.entry.digest = refusedMark + w.entry.digest
 	for _, kind := range []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.ColumnRefused} {
 		var details []string
 		for _, l := range left {

@@ -74,10 +74,10 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 
 // sortCells separates the values of required columns from the others.
 func (t *shape) sortCells(cells []cell) (base, optional []cell) {
-	base = t.literals()
+	base = slices.DeleteFunc(t.literals(), func(c cell) bool { return c.unfit != "" })
 	for _, c := range cells {
 		switch {
-		case c.param == nil: // left to the column's default
+		case c.param == nil, c.unfit != "": // left to the column's default
 		case c.notNull && !c.preset:
 			base = append(base, c)
 		default:
@@ -90,7 +90,7 @@ func (t *shape) sortCells(cells []cell) (base, optional []cell) {
 func refusedCells(cells []cell) []leftOut {
 	var left []leftOut
 	for _, c := range cells {
-		if c.refused != "" {
+		if c.refused != "" && c.unfit == "" {
 			left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: c.refused})
 		}
 	}
@@ -174,6 +174,9 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}
 	}
+	if len(w.shape.needs) > 0 && w.store.Dialect.leftNull(refusal) {
+		return emptyError{w.shape.needs[0]} // it is the same for everybody
+	}
 	return w.refuse(fmt.Sprintf("table %s refused the row: %s", w.shape.users.table(), w.store.Dialect.describe(refusal)))
 }
 
@@ -239,12 +242,12 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 	cells := w.shape.paths(w.q.Reading.Identity)
 	left := refusedCells(cells)
 	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {
-		return c.refused != "" || c.param == nil && c.notNull
+		return c.unfit != "" || c.refused != "" || c.param == nil && c.notNull
 	})
 	if len(writable) == 0 {
 		return cells, left, nil
 	}
-	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, "!") {
+	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, refusedMark) {
 		more, err := w.writeOneByOne(ctx, key, writable)
 		return cells, append(left, more...), err
 	}
@@ -253,6 +256,10 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 
 func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {
 	for _, c := range cells {
+		if c.unfit != "" {
+			left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: c.unfit})
+			continue
+		}
 		refusal, err := w.try(ctx, func() error { return w.set(ctx, key, []cell{c}) })
 		if err != nil {
 			return nil, err

@@ -84,6 +84,11 @@ type Store struct {
 	// identity after a conflict or a lost commit. It must not call tx.SQL().Commit.
 	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
 
+	// OnFaults is called when the faults of the users table that the store has noticed are
+	// others than before; see [Store.TableFaults]. It must not call the store. nil: nothing
+	// is called.
+	OnFaults func(faults []*Fault)
+
 	// Now defaults to time.Now.
 	Now func() time.Time
 
@@ -96,6 +101,7 @@ type Store struct {
 
 	shape   atomic.Pointer[shape] // the shape of the users table, after it was read
 	reading chan struct{}         // held while the shape is read
+	state   tableState
 }
 
 var _ symbolon.Store = (*Store)(nil)
@@ -120,12 +126,20 @@ func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 // Read returns the evidence about an identity. It takes one round trip if the identity
 // claims at most one user. The first request of an identity takes two.
 func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
-	shape, err := s.ready(ctx, &q)
-	if err != nil {
+	if err := ready(&q); err != nil {
 		return symbolon.Evidence{}, err
 	}
+	var held symbolon.Evidence
+	err := s.withShape(ctx, func(shape *shape) (err error) {
+		held, err = s.readEvidence(ctx, shape, q)
+		return err
+	})
+	return held, err
+}
+
+func (s *Store) readEvidence(ctx context.Context, shape *shape, q symbolon.Query) (symbolon.Evidence, error) {
 	r := reader{db: session{store: s}, shape: shape, now: s.now()}
-	err = s.retry(ctx, func(waiting context.Context) error {
+	err := s.retry(ctx, func(waiting context.Context) error {
 		if q.Reading.Source == symbolon.FromRequest { // most of these identities have their user already
 			if stands, err := r.readBond(waiting, q); stands || err != nil {
 				return err
@@ -139,17 +153,17 @@ func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, 
 	return r.held, nil
 }
 
-// ready checks the configuration and the query before a call.
-func (s *Store) ready(ctx context.Context, q *symbolon.Query) (*shape, error) {
+// ready checks a query.
+func ready(q *symbolon.Query) error {
 	if q.Project == "" {
-		return nil, errors.New("sqlstore: the query has no project")
+		return errors.New("sqlstore: the query has no project")
 	}
 	id, err := symbolon.ParseIdentityID(string(q.Reading.Identity.ID))
 	if err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", err)
+		return fmt.Errorf("sqlstore: %w", err)
 	}
 	q.Reading.Identity.ID = id
-	return s.table(ctx)
+	return nil
 }
 
 func (s *Store) setup() error {
@@ -171,42 +185,6 @@ func (s *Store) setup() error {
 		}
 	})
 	return errors.Join(s.faults...)
-}
-
-// table returns the shape of the users table. The first call reads it. If the database does
-// not answer, the next call reads it again.
-func (s *Store) table(ctx context.Context) (*shape, error) {
-	if err := s.setup(); err != nil {
-		return nil, err
-	}
-	if known := s.shape.Load(); known != nil {
-		return known, nil
-	}
-	var faults []error
-	err := s.retry(ctx, func(waiting context.Context) error {
-		select {
-		case s.reading <- struct{}{}:
-			defer func() { <-s.reading }()
-		case <-waiting.Done():
-			return waiting.Err()
-		}
-		if s.shape.Load() != nil {
-			return nil
-		}
-		t, err := readTable(waiting, s.DB, s.Dialect, s.users().parts())
-		if err != nil {
-			return err
-		}
-		found, misfits := fitUsers(s.users(), s.Dialect, t)
-		if faults = misfits; len(faults) == 0 {
-			s.shape.Store(found)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, unavailable("read the shape of table "+s.users().table(), err)
-	}
-	return s.shape.Load(), errors.Join(faults...)
 }
 
 func (s *Store) now() time.Time {

@@ -6,8 +6,6 @@ import (
 	"database/sql"
 	"slices"
 	"strings"
-
-	"github.com/symbolon-id/symbolon/projection"
 )
 
 // table is the database's description of a table.
@@ -25,22 +23,6 @@ type column struct {
 	preset    bool // has a default, or is an identity column
 	generated bool
 	primary   bool
-}
-
-// shape is the users table: its description by the application and by the database.
-type shape struct {
-	users    Users
-	dialect  Dialect
-	id       column
-	identity column
-	columns  []filled          // the projected columns, in the order of their names
-	others   map[string]column // all columns, by name
-}
-
-// filled is a projected column.
-type filled struct {
-	column
-	projection.Projection
 }
 
 // kind is what a column can hold.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -181,4 +182,18 @@ func digest(cells []cell) string {
 	}
 	sum := sha256.Sum256(all)
 	return hex.EncodeToString(sum[:16])
+}
+
+// The marks of a digest whose reading was not written completely.
+const (
+	refusedMark = "!" // the table refused a value, and a finding says so
+	waitingMark = "?" // a column could not be written for anybody; see shape.go and refusal.go
+)
+
+// digestToWrite is the digest with the mark for columns that are left out.
+func digestToWrite(cells []cell) string {
+	if slices.ContainsFunc(cells, func(c cell) bool { return c.unfit != "" }) {
+		return waitingMark + digest(cells)
+	}
+	return digest(cells)
 }

@@ -58,10 +58,18 @@ const (
 // the table refused the row, if another writer was faster, or if the commit got no answer.
 // After a refusal it writes the row column by column and leaves the refused columns out.
 func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
-	shape, err := s.ready(ctx, &q)
-	if err != nil {
+	if err := ready(&q); err != nil {
 		return symbolon.Outcome{}, err
 	}
+	var out symbolon.Outcome
+	err := s.withShape(ctx, func(shape *shape) (err error) {
+		out, err = s.write(ctx, shape, q, decide)
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	mode := wholeRow
 	var commitUnknown *writer
 	until := time.Now().Add(lockTimeout)
@@ -75,6 +83,9 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		declined, isDeclined := errors.AsType[decideError](err)
 		switch {
 		case err == nil, errors.Is(err, errNothing):
+			if err == nil && (w.wrote || w.out.New) {
+				s.noteWritten()
+			}
 			return w.out, nil
 		case errors.Is(err, errCommitUnknown) && time.Now().Before(until):
 			commitUnknown = w
@@ -97,7 +108,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 func (s *Store) failed(ctx context.Context, q symbolon.Query, err error) error {
 	doing := "write identity " + string(q.Reading.Identity.ID)
 	if own, ok := errors.AsType[plainError](err); ok && s.own(ctx, err) {
-		return fmt.Errorf("sqlstore: %s: %w", doing, own.err)
+		return fmt.Errorf("sqlstore: %s: %w", doing, own)
 	}
 	return unavailable(doing, err)
 }

@@ -83,3 +83,16 @@ func (o *openFindings) count() map[symbolon.FindingKind]int {
 	o.at, o.counts = time.Now(), counts
 	return counts
 }
+
+// tableFaults shows the number of faults of the users table that the store has noticed.
+type tableFaults struct{ store *sqlstore.Store }
+
+var usersTableFaults = prometheus.NewDesc("symbolon_users_table_faults", "Faults of the users table that were noticed: columns that are left out, and refusals that concern everybody.", nil, nil)
+
+// Describe implements prometheus.Collector.
+func (t tableFaults) Describe(ch chan<- *prometheus.Desc) { ch <- usersTableFaults }
+
+// Collect implements prometheus.Collector.
+func (t tableFaults) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(usersTableFaults, prometheus.GaugeValue, float64(len(t.store.TableFaults())))
+}

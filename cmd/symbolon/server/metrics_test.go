@@ -125,3 +125,16 @@ func TestHookOutcomesAreComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestStartWithoutAFilledColumn checks that a server starts although a column that is filled
+// is missing, that people get in, and that the log and the metric have the fault.
+func TestStartWithoutAFilledColumn(t *testing.T) {
+	i := install(t, func(c *config.Config) { c.Users.Columns["phone"] = "traits.phone" })
+	i.born(t, "ann@example.com")
+	if text := cmdtest.Ask(i.Operator(), "GET", "/metrics", "").Body.String(); !strings.Contains(text, "\nsymbolon_users_table_faults 1\n") {
+		t.Error("the metric does not count the missing column")
+	}
+	if text := i.logs.String(); !strings.Contains(text, "table symbolon_users has no column phone") {
+		t.Errorf("the log does not name the missing column:\n%s", text)
+	}
+}

@@ -74,7 +74,7 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	if s.Creator != nil {
 		s.Creator.Observe = p.metrics.creation
 	}
-	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project})
+	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project}, tableFaults{s.Store})
 	p.repairs = newRepairs(s.Reconciler(), s.Ory.Load, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
 	p.purges = listenForPurges(s.Config, log)

@@ -43,6 +43,7 @@ func connect(ctx context.Context, c *config.Config, log *slog.Logger, silence ti
 		return nil, err
 	}
 	s := &System{Config: c, DB: db, Store: NewStore(c, db, dialect), Ory: NewClient(c)}
+	s.Store.OnFaults = logFaults(log)
 	s.Linker = newLinker(c, s.Ory, s.Store, log)
 	if s.Creator = NewCreator(c); s.Creator != nil {
 		s.Linker.Creator = s.Creator

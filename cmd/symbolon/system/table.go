@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/symbolon-id/symbolon/doctor"
@@ -25,13 +26,26 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 		if !ok {
 			return nil, err
 		}
-		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix}
+		fault := doctor.TableFault{Kind: string(f.Kind), Column: f.Column, Is: f.Is, Fix: f.Fix, LeftOut: f.LeftOut}
 		if f.Column == u.Config.Users.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique) {
 			fault.Fix = u.identityColumn(ctx, f.Fix)
 		}
 		out = append(out, fault)
 	}
 	return out, nil
+}
+
+// logFaults returns the function that logs the faults of the users table that the store
+// notices.
+func logFaults(log *slog.Logger) func([]*sqlstore.Fault) {
+	return func(faults []*sqlstore.Fault) {
+		for _, f := range faults {
+			log.Warn("the users table has a fault", "fault", f.Is, "left_out", f.LeftOut, "fix", f.Fix)
+		}
+		if len(faults) == 0 {
+			log.Info("the users table has no fault any more")
+		}
+	}
 }
 
 // identityColumn is the SQL that adds the column and its index, or the reason why it cannot

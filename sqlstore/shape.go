@@ -1,0 +1,313 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/symbolon-id/symbolon/projection"
+)
+
+// The application may alter its users table while Symbolon runs. An error about the table's
+// shape makes the store read the shape again. Concurrent calls share the reading. Columns
+// that are filled and can no longer be written are left out until they can be written
+// again. The key, the identity column and the columns for adopting by e-mail are never left
+// out, because they decide which user an identity has. Without them a call ends with
+// ErrUnavailable.
+
+// shapeEvery is the shortest time between two readings of the shape because of errors, so
+// that a broken table is not read for each request. faultyEvery is the time after which a
+// faulty shape is read without an error, because a column that was added again causes none.
+// shapeLimit is how long one reading may last, because other callers wait for it.
+const (
+	shapeEvery  = time.Second
+	faultyEvery = 10 * time.Second
+	shapeLimit  = 10 * time.Second
+)
+
+// reshapes is how often one call may find that the shape has changed.
+const reshapes = 3
+
+// shape is the users table: its description by the application and by the database.
+type shape struct {
+	users    Users
+	dialect  Dialect
+	id       column
+	identity column
+	columns  []filled          // the projected columns, in the order of their names
+	others   map[string]column // all columns, by name
+	needs    []*Fault          // required columns that a new row would leave empty
+	read     table             // the database's description
+}
+
+// filled is a projected column.
+type filled struct {
+	column
+	projection.Projection
+	unfit string // why the column cannot be written; it is left out
+}
+
+// Reasons why a column is left out.
+const (
+	unfitMissing   = "the table has no such column"
+	unfitGenerated = "the column is generated"
+	unfitConstant  = "the constant does not fit the column's type"
+)
+
+// incomplete reports whether some column is left out.
+func (t *shape) incomplete() bool {
+	return slices.ContainsFunc(t.columns, func(f filled) bool { return f.unfit != "" })
+}
+
+// tableState is what the store knows about the users table.
+type tableState struct {
+	some atomic.Bool // the last reading found faults
+
+	mu      sync.Mutex
+	at      time.Time // of the last reading
+	again   time.Time // of the last reading because of an error
+	faults  []*Fault  // of the last reading
+	refusal *Fault    // the database refuses rows; see refusal.go
+	refused time.Time // the last refusal
+}
+
+// table returns the shape of the users table. The first call reads it. If the database does
+// not answer, the next call reads it again.
+func (s *Store) table(ctx context.Context) (*shape, error) {
+	if err := s.setup(); err != nil {
+		return nil, err
+	}
+	if known := s.shape.Load(); known != nil {
+		if !s.state.some.Load() {
+			return known, nil
+		}
+		s.refresh(ctx)
+		return s.shape.Load(), nil
+	}
+	err := s.retry(ctx, func(waiting context.Context) error {
+		release, err := s.readingTurn(waiting)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if s.shape.Load() != nil {
+			return nil
+		}
+		return s.readShape(waiting)
+	})
+	if err != nil {
+		return nil, unavailable("read the shape of table "+s.users().table(), err)
+	}
+	return s.shape.Load(), nil
+}
+
+func (s *Store) readingTurn(ctx context.Context) (release func(), err error) {
+	select {
+	case s.reading <- struct{}{}:
+		return func() { <-s.reading }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// refresh reads a faulty shape again if the last reading is old, unless another caller does
+// so now. If the database does not answer, the shape stays.
+func (s *Store) refresh(ctx context.Context) {
+	if !s.state.faulty() {
+		return
+	}
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	default:
+		return
+	}
+	if s.state.faulty() && s.readShape(ctx) != nil {
+		s.state.mu.Lock()
+		defer s.state.mu.Unlock()
+		s.state.at = time.Now()
+	}
+}
+
+// faulty reports whether the last reading found faults and is old.
+func (t *tableState) faulty() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.faults) > 0 && time.Since(t.at) > faultyEvery
+}
+
+// mayReadAgain reports whether an error may cause a reading now, and notes it.
+func (t *tableState) mayReadAgain() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.again) < shapeEvery {
+		return false
+	}
+	t.again = time.Now()
+	return true
+}
+
+// readShape reads the shape. A shape without the columns that decide about users does not
+// replace the known one. The caller holds s.reading.
+func (s *Store) readShape(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shapeLimit)
+	defer cancel()
+	t, err := readTable(ctx, s.DB, s.Dialect, s.users().parts())
+	if err != nil {
+		return err
+	}
+	known := s.shape.Load()
+	found, faults := fitUsers(s.users(), s.Dialect, t, known)
+	s.noteFaults(faults)
+	switch err := fatal(faults); {
+	case err != nil && known == nil:
+		return err
+	case err == nil && (known == nil || !reflect.DeepEqual(known.read, t)):
+		s.shape.Store(found)
+	}
+	return nil
+}
+
+// fatal joins the faults without which no shape can be used.
+func fatal(faults []error) error {
+	var out []error
+	for _, err := range faults {
+		if f, ok := errors.AsType[*Fault](err); !ok || !f.LeftOut && !f.constant {
+			out = append(out, err)
+		}
+	}
+	return errors.Join(out...)
+}
+
+// reshape returns the shape to repeat a call with, after an error that may mean that the
+// shape has changed. It returns nil if the call must not be repeated.
+func (s *Store) reshape(ctx context.Context, used *shape, err error) *shape {
+	if _, own := errors.AsType[plainError](err); own || !s.Dialect.misshapen(err) {
+		return nil
+	}
+	release, ended := s.readingTurn(ctx)
+	if ended != nil {
+		return nil
+	}
+	defer release()
+	if s.shape.Load() == used && s.state.mayReadAgain() {
+		_ = s.readShape(ctx) // if it fails, the first error stays
+	}
+	if now := s.shape.Load(); now != used {
+		return now
+	}
+	return nil
+}
+
+// withShape calls f with the table's shape, and again if the shape has changed.
+func (s *Store) withShape(ctx context.Context, f func(*shape) error) error {
+	used, err := s.table(ctx)
+	if err != nil {
+		return err
+	}
+	for range reshapes {
+		if err = f(used); err == nil {
+			return nil
+		}
+		next := s.reshape(ctx, used, err)
+		if next == nil {
+			break
+		}
+		used = next
+	}
+	s.noteRefusal(err)
+	return err
+}
+
+// fitUsers combines the description with the table in the database. A filled column that is
+// missing keeps the type that it had in the known shape, which may be nil, so that digests
+// stay the same.
+func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error) {
+	if len(t.columns) == 0 {
+		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: "create it, or run Symbolon's migrations if it is " + defaultTable}}
+	}
+	var faults []error
+	need := func(name string) column {
+		c, ok := t.columns[name]
+		if !ok {
+			faults = append(faults, u.missing(name, false))
+		}
+		return c
+	}
+	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity()), others: t.columns, read: t}
+	faults = append(faults, u.checkEmail(t)...)
+	if out.id.name != "" && !out.id.kind.key() {
+		faults = append(faults, u.faultOf(WrongType, u.id(), "is of type "+out.id.declared, "a key must be uuid, text, integer or bigint"))
+	}
+	faults = append(faults, out.fitColumns(known)...)
+	faults = append(faults, out.fitEmptied()...)
+	for _, err := range u.emptyColumns(t) {
+		if f, ok := errors.AsType[*Fault](err); ok {
+			out.needs = append(out.needs, f)
+		}
+	}
+	return out, faults
+}
+
+func (u Users) missing(name string, leftOut bool) error {
+	return &Fault{Kind: NoColumn, Column: name, Is: "table " + u.table() + " has no column " + name, Fix: "add it, or name another", LeftOut: leftOut}
+}
+
+// fitColumns finds the columns to fill.
+func (t *shape) fitColumns(known *shape) (faults []error) {
+	projections, _ := projection.ParseAll(t.users.columns())
+	for _, p := range projections {
+		f := filled{column: t.others[p.Column], Projection: p}
+		fault := func(kind FaultKind, unfit, is, fix string) {
+			f.unfit = unfit
+			faults = append(faults, &Fault{Kind: kind, Column: p.Column, Is: "column " + t.users.table() + "." + p.Column + " " + is, Fix: fix,
+				LeftOut: unfit != unfitConstant, constant: unfit == unfitConstant})
+		}
+		_, refused := textOf(f.kind, t.dialect, p.Literal)
+		switch {
+		case f.name == "":
+			f.column, f.unfit = known.lastKnown(p.Column), unfitMissing
+			faults = append(faults, t.users.missing(p.Column, true))
+		case f.generated:
+			fault(Refusing, unfitGenerated, "is generated and cannot be written", "leave it out of users.columns")
+		case refused != "":
+			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change it in users.columns: "+refused)
+		}
+		t.columns = append(t.columns, f)
+	}
+	return faults
+}
+
+// lastKnown returns the description that a column had before it was dropped.
+func (t *shape) lastKnown(name string) column {
+	if t != nil {
+		for _, f := range t.columns {
+			if f.Column == name {
+				return f.column
+			}
+		}
+	}
+	return column{name: name}
+}
+
+// fitEmptied checks the columns that are emptied when an identity is gone.
+func (t *shape) fitEmptied() (faults []error) {
+	names := slices.Sorted(slices.Values(slices.Concat(t.users.ReleaseColumns, t.users.AnonymiseColumns)))
+	for _, name := range slices.Compact(names) {
+		if _, filled := t.users.columns()[name]; filled {
+			continue // said already
+		}
+		switch c, ok := t.others[name]; {
+		case !ok:
+			faults = append(faults, t.users.missing(name, true))
+		case c.generated:
+			faults = append(faults, &Fault{Kind: Refusing, Column: name, LeftOut: true,
+				Is: "column " + t.users.table() + "." + name + " is generated and cannot be emptied", Fix: "name it neither in users.release_columns nor in users.anonymise_columns"})
+		}
+	}
+	return faults
+}
