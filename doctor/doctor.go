@@ -134,6 +134,7 @@ var checks = []check{
 	{"users.type", (*Doctor).needTable, tableCheck("wrong_type")},
 	{"users.unique", (*Doctor).needTable, tableCheck("not_unique")},
 	{"users.row", (*Doctor).needTable, tableCheck("refusing")},
+	{"users.hidden", (*Doctor).needTable, tableCheck("hiding")},
 	{"users.release", nil, (*Doctor).checkRelease},
 	{"users.create_url", nil, (*Doctor).checkCreateURL},
 	{"hooks.url", nil, (*Doctor).checkURL},

@@ -36,6 +36,7 @@ const (
 	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
 	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
 	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
+	Hiding    FaultKind = "hiding"     // row level security may hide rows from Symbolon
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
@@ -79,6 +80,11 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	faults = append(faults, s.checkKey(t)...)
 	faults = append(faults, s.checkIdentity(t)...)
 	faults = append(faults, s.users().emptyColumns(t)...)
+	hiding, err := s.checkHidden(ctx)
+	if err != nil {
+		return nil, err
+	}
+	faults = append(faults, hiding...)
 	if !slices.ContainsFunc(faults, func(err error) bool { return !isLeftOut(err) }) {
 		strangers, err := s.checkStrangers(ctx)
 		return append(faults, strangers...), err

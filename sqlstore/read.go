@@ -148,7 +148,9 @@ func (r *reader) readLinkedUser(ctx context.Context, project string, known map[s
 		return nil
 	}
 	c, err := r.claimed(ctx, project, r.held.Link.User, known)
-	r.held.User = c.Row
+	if r.held.User = c.Row; err == nil && r.linkedRowMissing() {
+		err = r.mayBeHidden(ctx)
+	}
 	return err
 }
 

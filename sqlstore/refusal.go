@@ -83,6 +83,9 @@ func (s *Store) refusalOf(err error) *Fault {
 	if empty, ok := errors.AsType[emptyError](err); ok {
 		return empty.column
 	}
+	if hides, ok := errors.AsType[hiddenError](err); ok {
+		return hidingFault(hides.table)
+	}
 	if !s.Dialect.setup(err) {
 		return nil
 	}

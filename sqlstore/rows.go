@@ -174,6 +174,11 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}
 	}
+	if w.store.Dialect.duplicate(refusal) { // of a row that was not found
+		if err := w.read.mayBeHidden(ctx); err != nil {
+			return err
+		}
+	}
 	if len(w.shape.needs) > 0 && w.store.Dialect.leftNull(refusal) {
 		return emptyError{w.shape.needs[0]} // it is the same for everybody
 	}
