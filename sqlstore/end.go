@@ -63,6 +63,9 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if followed, err := w.followed(ctx); err != nil || followed {
 		return "", err
 	}
+	if w.mode == activeAlone {
+		return "", errNotAlone
+	}
 	if w.mode == leaveRow {
 		return fmt.Sprintf("the policy could not be applied to the row of user %s: the table refuses it at the commit", w.plan.User), nil
 	}

@@ -238,6 +238,9 @@ type leftOut struct {
 // tries again even if nothing has changed.
 func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 	w.entry.digest = digestToWrite(cells)
+	if w.waits {
+		w.entry.digest = waitingMark + digest(cells)
+	}
 	if len(left) == 0 {
 		return
 	}

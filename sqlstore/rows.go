@@ -55,6 +55,9 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	}
 	cells := w.shape.paths(w.q.Reading.Identity)
 	base, optional := w.shape.sortCells(cells)
+	if w.mode == activeAlone {
+		return w.insertActive(ctx, key, base, optional, cells)
+	}
 	whole := slices.Concat(base, optional)
 	if w.mode == wholeRow {
 		id, err := w.insert(ctx, key, whole)
@@ -70,6 +73,35 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	_, key, _ = w.shape.key(id)
 	left, err := w.writeOneByOne(ctx, key, optional)
 	return id, cells, append(refusedCells(cells), left...), err
+}
+
+// insertActive makes the planned user with the required columns and the column for active.
+func (w *writer) insertActive(ctx context.Context, key any, base, optional, cells []cell) (symbolon.UserID, []cell, []leftOut, error) {
+	if !w.late {
+		return "", nil, nil, errNotAlone
+	}
+	active, others := onlyActive(optional)
+	id, err := w.insert(ctx, key, slices.Concat(base, active))
+	return id, cells, append(refusedCells(cells), refusedLate(others)...), err
+}
+
+// onlyActive separates the cells that are filled from active from the others.
+func onlyActive(cells []cell) (active, others []cell) {
+	for _, c := range cells {
+		if c.Path == "active" {
+			active = append(active, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	return active, others
+}
+
+func refusedLate(cells []cell) (left []leftOut) {
+	for _, c := range cells {
+		left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: "the table refused the row when it was committed"})
+	}
+	return left
 }
 
 // sortCells separates the values of required columns from the others.
@@ -252,6 +284,10 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 	if len(writable) == 0 {
 		return cells, left, nil
 	}
+	if w.mode == activeAlone {
+		more, err := w.writeActive(ctx, key, writable)
+		return cells, append(left, more...), err
+	}
 	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, refusedMark) {
 		more, err := w.writeOneByOne(ctx, key, writable)
 		return cells, append(left, more...), err
@@ -259,8 +295,26 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 	return cells, left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, key, writable))
 }
 
+// writeActive writes only the cells that are filled from active. The next reading tries the
+// others again.
+func (w *writer) writeActive(ctx context.Context, key any, cells []cell) ([]leftOut, error) {
+	active, others := onlyActive(cells)
+	if len(active) == 0 && !w.late {
+		return nil, errNotAlone
+	}
+	left, err := w.writeOneByOne(ctx, key, active)
+	if w.late {
+		return append(left, refusedLate(others)...), err
+	}
+	w.waits = true
+	return left, err
+}
+
+// writeOneByOne writes each cell after a savepoint of its own, and the column for active
+// first.
 func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {
-	for _, c := range cells {
+	active, others := onlyActive(cells)
+	for _, c := range append(active, others...) {
 		if c.unfit != "" {
 			left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: c.unfit})
 			continue

@@ -45,12 +45,14 @@ const taken = 4
 // next mode:
 //
 //	wholeRow        refused                      columnByColumn
-//	columnByColumn  refused when it commits      leaveRow, if the plan ends the link
+//	columnByColumn  refused when it commits      activeAlone; leaveRow, if the plan ends the link
+//	any             a fault of the setup         activeAlone
 type mode int
 
 const (
 	wholeRow       mode = iota // one statement for the whole row
 	columnByColumn             // a savepoint for each column; refused columns are left out
+	activeAlone                // only the column that is filled from active, so that nothing keeps a ban out of the row
 	leaveRow                   // the row is not changed, because SQLite checks deferred constraints only at the commit
 )
 
@@ -63,20 +65,28 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 	}
 	var out symbolon.Outcome
 	err := s.withShape(ctx, func(shape *shape) (err error) {
-		out, err = s.write(ctx, shape, q, decide)
+		out, err = s.write(ctx, shape, q, decide, wholeRow)
 		return err
 	})
+	if err != nil && s.refusalOf(err) != nil {
+		if alone, again := s.write(ctx, s.shape.Load(), q, decide, activeAlone); again == nil {
+			return alone, nil
+		}
+	}
 	return out, err
 }
 
-func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
-	mode := wholeRow
+// errNotAlone ends an attempt in the mode activeAlone that would write something else.
+var errNotAlone = errors.New("the row has more to write than the column for active")
+
+func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error), mode mode) (symbolon.Outcome, error) {
+	late := false
 	var commitUnknown *writer
 	until := time.Now().Add(lockTimeout)
 	for tries := 0; ; {
 		var w *writer
 		err := s.retry(ctx, func(waiting context.Context) error {
-			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, commitUnknown: commitUnknown,
+			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, late: late, commitUnknown: commitUnknown,
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
@@ -95,6 +105,8 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			mode = columnByColumn
 		case errors.Is(err, errRefused) && mode == columnByColumn && w.plan.Action == symbolon.End:
 			mode = leaveRow
+		case errors.Is(err, errRefused) && mode == columnByColumn:
+			mode, late = activeAlone, true
 		case errors.Is(err, errTaken) && tries < taken:
 			tries++
 		default:
@@ -134,6 +146,7 @@ type writer struct {
 	q             symbolon.Query
 	decide        func(symbolon.Evidence) (symbolon.Plan, error)
 	mode          mode
+	late          bool // the table refused the row only when it was committed
 	now           time.Time
 	commitUnknown *writer // the previous attempt, if its commit got no answer
 
@@ -144,6 +157,7 @@ type writer struct {
 	plan   symbolon.Plan
 	events []symbolon.Event
 	wrote  bool // something besides the entry was written
+	waits  bool // columns were not written because of a fault of the setup
 	out    symbolon.Outcome
 }
 
