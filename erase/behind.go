@@ -74,7 +74,7 @@ func (e *Erasures) eraseBehind(ctx context.Context, erasure *symbolon.Erasure, p
 	for _, user := range former {
 		todo, _, err := e.toErase(ctx, user, policy)
 		if err == nil && todo {
-			err = e.eraseUser(ctx, user, "", policy, erasure.Why)
+			err = e.eraseUser(ctx, user, "", policy, reason(erasure))
 		}
 		if err != nil {
 			return "", fmt.Errorf("user %s, whom a move left without an identity: %w", user, err)

@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -123,8 +122,8 @@ type Request struct {
 	// no personal data.
 	Row symbolon.RowPolicy
 
-	// Why stays in the record forever: a ticket number, never the person's name. It is one
-	// line of at most 1000 bytes, without an "@".
+	// Why stays in the record forever: a ticket number, never the person's name. See
+	// link.CheckWhy.
 	Why string
 }
 
@@ -137,8 +136,9 @@ func (e *Erasures) check(r Request) (Request, error) {
 		return r, fmt.Errorf("%w: the ID must be a user ID or an identity ID of 1 to 255 bytes", ErrRequest)
 	case r.Row != "" && r.Row != symbolon.AnonymiseRow && r.Row != symbolon.DeleteRow:
 		return r, fmt.Errorf("%w: the row must be anonymised or deleted, because %q would keep personal data", ErrRequest, r.Row)
-	case len(r.Why) > 1000 || strings.ContainsAny(r.Why, "@\n\r\x00"):
-		return r, fmt.Errorf("%w: why must be one line of at most 1000 bytes without an e-mail address, because it is kept forever", ErrRequest)
+	}
+	if err := link.CheckWhy(r.Why); err != nil {
+		return r, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	if r.Row == "" {
 		r.Row = symbolon.AnonymiseRow

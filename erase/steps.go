@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // do does the next step. It may fill in the user of the erasure. After an error the outcome
@@ -32,10 +33,10 @@ func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.
 
 func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
-		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why)
+		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", reason(erasure))
 		return "the user's ID is retired; the user has no identity that could sign in", err
 	}
-	link, err := e.Linker.Erase(ctx, erasure.Identity, "", erasure.Why)
+	link, err := e.Linker.Erase(ctx, erasure.Identity, "", reason(erasure))
 	if err != nil {
 		return "", err
 	}
@@ -52,6 +53,15 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 		return "the identity is denied; it has no user", nil
 	}
 	return "the identity is denied, and the user's ID is retired", nil
+}
+
+// reason returns the operator's reason. It leaves out a reason that a program before
+// link.CheckWhy recorded and that is refused now, because an erasure never gives up.
+func reason(erasure *symbolon.Erasure) string {
+	if link.CheckWhy(erasure.Why) != nil {
+		return ""
+	}
+	return erasure.Why
 }
 
 const noIdentity = "nothing to do: the user has no identity"
@@ -147,13 +157,13 @@ func (e *Erasures) eraseOwnRow(ctx context.Context, erasure *symbolon.Erasure, p
 		return "", err
 	}
 	if erasure.Identity != "" {
-		if _, err := e.Linker.Erase(ctx, erasure.Identity, policy, erasure.Why); err != nil {
+		if _, err := e.Linker.Erase(ctx, erasure.Identity, policy, reason(erasure)); err != nil {
 			return "", err
 		}
 	}
 	left, err := e.leftOfRow(ctx, erasure.User, erasure.Identity, policy)
 	if err == nil && left != "" {
-		err = e.eraseUser(ctx, erasure.User, erasure.Identity, policy, erasure.Why)
+		err = e.eraseUser(ctx, erasure.User, erasure.Identity, policy, reason(erasure))
 	}
 	if err != nil {
 		return "", err

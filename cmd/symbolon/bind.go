@@ -16,8 +16,8 @@ import (
 type bindCmd struct {
 	Identity string `arg:"" help:"The identity's ID."`
 	User     string `arg:"" help:"The user's ID: the key of its row."`
-	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user."`
-	Why      string `placeholder:"TEXT" help:"A reason for the history."`
+	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user. A former user's row that stays behind is printed."`
+	Why      string `placeholder:"TEXT" help:"A reason, which is kept permanently in the history: a ticket's number, never the person's name."`
 }
 
 func (bindCmd) Help() string {

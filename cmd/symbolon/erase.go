@@ -16,6 +16,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 type eraseCmd struct {
@@ -85,8 +86,8 @@ func (c eraseCmd) check() error {
 		return cli.Usage(errors.New("expected the ID of a user or an identity, or --resume"))
 	case c.Row != "" && c.Row != string(symbolon.AnonymiseRow) && c.Row != string(symbolon.DeleteRow):
 		return cli.Usage(errors.New("--row must be anonymise or delete: any other policy would keep personal data"))
-	case !cli.OneLine(c.Why):
-		return cli.Usage(errors.New("--why must be one line"))
+	case link.CheckWhy(c.Why) != nil:
+		return cli.Usage(link.CheckWhy(c.Why))
 	}
 	return nil
 }
