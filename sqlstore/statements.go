@@ -97,6 +97,16 @@ const openFinding = `
 insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at) values ($1, $2, $3, $4, $5, $6)
 on conflict do nothing`
 
+// openFindingOf is openFinding for a caller that read the identity's entry some time ago. It
+// opens nothing for a person who was erased meanwhile, except that the identity has returned,
+// and not even that while the erasure is under way.
+const openFindingOf = `
+insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at)
+select $1, $2, $3, $4, $5, $6
+where not exists (select 1 from symbolon.links l where l.project = $1 and l.identity_id = $2 and l.state = 'erased' and $3 <> 'identity_returned')
+and not exists (select 1 from symbolon.erasures e where e.project = $1 and e.identity_id = $2 and e.done_at is null)
+on conflict do nothing`
+
 const closeFinding = `
 update symbolon.findings set closed_at = $1 where project = $2 and identity_id = $3 and kind = $4 and closed_at is null`
 
