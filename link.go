@@ -105,6 +105,7 @@ type BindOptions struct {
 	// a *ConflictError.
 	Move bool
 
-	// Why is kept in the history.
+	// Why is kept in the history: a ticket number, never a person's name or address. See
+	// link.CheckWhy.
 	Why string
 }

@@ -2,7 +2,7 @@
 // identities at Ory and users in the application, and the ledger does not know yet which of
 // them belong together.
 //
-//	a := &adopt.Adopter{Linker: linker, Ledger: store, Users: store, Identities: list, LastSignIn: client.LastSignIn}
+//	a := &adopt.Adopter{Linker: linker, Ledger: store, Users: store, Identities: list, Sessions: client.Sessions}
 //	plan, err := a.Plan(ctx, adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID}}, visit)  // writes nothing
 //	report, err := a.Apply(ctx, lines, adopt.Options{})                                       // applies exactly that plan
 //	report, err = a.Undo(ctx, run, adopt.Options{})
@@ -111,7 +111,7 @@ type Users interface {
 	UserRow(ctx context.Context, project string, user symbolon.UserID, column string) (symbolon.UserRow, error)
 }
 
-// Adopter plans, applies and undoes adoptions. All fields except Now are required. Do not
+// Adopter plans, applies and undoes adoptions. All fields except Seen and Now are required. Do not
 // change them after the first call. Runs may overlap, because each link is one transaction.
 type Adopter struct {
 	// Linker makes every link. It needs Ory's admin API.
@@ -124,9 +124,15 @@ type Adopter struct {
 	// the listing.
 	Identities func(context.Context) iter.Seq2[symbolon.Identity, error]
 
-	// LastSignIn returns the time of the identity's last authentication. The zero time
-	// means never, or that no session of it is left. Only Undo uses it.
-	LastSignIn func(context.Context, symbolon.IdentityID) (time.Time, error)
+	// Sessions returns the identity's newest sessions at Ory, also those that have ended.
+	// Only Undo uses it.
+	Sessions func(context.Context, symbolon.IdentityID) ([]symbolon.Session, error)
+
+	// Seen reads which sessions the server has seen on the day of the parameter since or
+	// later. day returns the last day on which a session was seen, in days since 1970, or 0.
+	// from is the first day that is known completely. The method SeenSessions of
+	// *sqlstore.Replicas fits. Only Undo uses it; without it Undo sees new sign-ins only.
+	Seen func(ctx context.Context, since time.Time) (day func(session string) int64, from int64, err error)
 
 	// Now defaults to time.Now.
 	Now func() time.Time
@@ -143,6 +149,10 @@ type Options struct {
 	// Email also compares verified e-mail addresses. It needs a store that knows the
 	// columns.
 	Email bool
+
+	// DespiteSessions lets Undo also undo a link whose person has a session from before the
+	// link that the server has seen since, or may have seen.
+	DespiteSessions bool
 
 	// Progress is called every few hundred steps, by the goroutine of the run.
 	Progress func(Progress)

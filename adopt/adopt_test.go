@@ -9,6 +9,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 var everything = adopt.Options{By: []symbolon.Proof{symbolon.ByExternalID, "metadata_public.id", "column:legacy"}, Email: true}
@@ -294,8 +295,8 @@ func TestUndoRefusesAfterSignIn(t *testing.T) {
 		}
 		lines, _ := s.plan(everything)
 		run := s.apply(lines, adopt.Options{}).Run
-		s.ory.signedIn[identityID(0)] = time.Now().Add(time.Minute)
-		s.ory.signedIn[identityID(1)] = time.Now().Add(-time.Hour)
+		s.ory.sessions[identityID(0)] = []symbolon.Session{sessionOf("1", time.Now().Add(time.Minute))}
+		s.ory.sessions[identityID(1)] = []symbolon.Session{sessionOf("2", time.Now().Add(-time.Hour))}
 		if _, err := s.Linker.Refresh(t.Context(), identityID(2), symbolon.FromSyncHook); err != nil {
 			t.Fatal(err)
 		}
@@ -311,6 +312,64 @@ func TestUndoRefusesAfterSignIn(t *testing.T) {
 			if !strings.Contains(got.Refused[i].Why, want) {
 				t.Errorf("%+v", got.Refused[i])
 			}
+		}
+	})
+}
+
+// TestUndoRefusesSeenSessions checks that Undo refuses people whose session from before the
+// link was seen by the server since, or may have been seen, unless the operator allows it.
+func TestUndoRefusesSeenSessions(t *testing.T) {
+	const session = "5e550000-0000-4000-8000-000000000001"
+	tests := []struct {
+		name    string
+		session time.Duration // the age of the person's session
+		linked  time.Duration // the age of the link
+		seen    int           // how many days ago the server saw the session; -1: never
+		why     string
+	}{
+		{"seen today", time.Hour, 0, 0, "has seen a session"},
+		{"never seen", time.Hour, 0, -1, ""},
+		{"seen on the day before the link", time.Hour, 0, 1, ""},
+		{"ended before the link", 48 * time.Hour, 0, 0, ""},
+		{"an old link, seen", 75 * time.Hour, 72 * time.Hour, 1, "has seen a session"},
+		{"an old link, not seen", 75 * time.Hour, 72 * time.Hour, -1, "for two days only"},
+		{"an old link, and the session ended before it", 200 * time.Hour, 72 * time.Hour, -1, ""},
+	}
+	onBoth(t, func(t *testing.T, s *small) {
+		table, shared := "symbolon.sessions", &sqlstore.Replicas{Store: s.store}
+		if s.store.Dialect == sqlstore.SQLite {
+			table = "symbolon_sessions"
+		}
+		s.Seen = shared.SeenSessions
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				s.begin(t)
+				s.exec(`delete from ` + table)
+				id := s.identity(1, nil)
+				s.user(row{id: 1, legacy: id})
+				lines, _ := s.plan(everything)
+				now := time.Now() // the days do not depend on midnight
+				s.store.Now = func() time.Time { return now.Add(-test.linked) }
+				run := s.apply(lines, adopt.Options{}).Run
+				s.ory.sessions[id] = []symbolon.Session{sessionOf(session, now.Add(-test.session))}
+				if test.seen >= 0 {
+					s.store.Now = func() time.Time { return now.AddDate(0, 0, -test.seen) }
+					if err := shared.Remember(t.Context(), map[[32]byte]string{{1}: session}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.store.Now = nil
+				got := s.undo(run)
+				if refused := len(got.Refused) == 1; refused != (test.why != "") || refused && !strings.Contains(got.Refused[0].Why, test.why) {
+					t.Errorf("%+v, want %q", got, test.why)
+				}
+				if test.why == "" {
+					return
+				}
+				if got, err := s.Undo(t.Context(), run, adopt.Options{DespiteSessions: true}); err != nil || got.Done != 1 {
+					t.Errorf("despite the session: %+v %v", got, err)
+				}
+			})
 		}
 	})
 }
@@ -337,7 +396,7 @@ func TestHeld(t *testing.T) {
 		if err := link(); r.Done != 1 || err != nil {
 			t.Fatalf("%+v %v", r, err)
 		}
-		s.ory.signedIn = nil
+		s.ory.sessions = nil
 		if undone := s.undo(r.Run); undone.Done != 1 || s.content() != before {
 			t.Errorf("%+v\n%s\nwas\n%s", undone, s.content(), before)
 		}

@@ -69,8 +69,9 @@ type run struct {
 	options       Options
 	lines         []Line
 	report        Report
-	failuresInRow int   // failures by an outage, without a success in between
-	failure       error // the first failure
+	seen          seenSessions // of Undo
+	failuresInRow int          // failures by an outage, without a success in between
+	failure       error        // the first failure
 }
 
 func (r *run) apply(ctx context.Context) error {

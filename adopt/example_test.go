@@ -40,7 +40,7 @@ func Example() {
 		return
 	}
 
-	a := &adopt.Adopter{Linker: linker, Ledger: store, Users: store, LastSignIn: client.LastSignIn,
+	a := &adopt.Adopter{Linker: linker, Ledger: store, Users: store, Sessions: client.Sessions,
 		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
 			return client.Identities(ctx, ory.ListOptions{})
 		}}

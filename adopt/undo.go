@@ -16,12 +16,12 @@ var ErrNoRun = errors.New("there is no such run")
 
 // Undo undoes the links that a run made, one by one. If the run set the identity column,
 // Undo sets it to null again. Undo restores the ledger, and records these changes in the
-// history. It refuses the link of a person who has signed in since, because the person may
-// rely on the link. It also refuses a link that something else has changed since. The
-// report names these people. Undo may be called again.
+// history. It refuses the link of a person who has signed in since, or whose older session
+// the server has seen since, because the person may rely on the link. It also refuses a link
+// that something else has changed since. The report names these people. Undo may be called
+// again.
 //
-// Undo cannot see the use of a session that is older than the link. To be sure, revoke the
-// sessions first.
+// Without [Adopter.Seen], Undo cannot see the use of a session that is older than the link.
 //
 // Errors: ErrNoRun; symbolon.ErrNoAdmin; ErrUnavailable if an outage interrupted some of
 // the links.
@@ -44,6 +44,9 @@ func (r *run) undo(ctx context.Context) error {
 	}
 	if len(order) == 0 {
 		return ErrNoRun
+	}
+	if err := r.readSeen(ctx, last); err != nil {
+		return err
 	}
 	m := r.meter(r.options, Undoing, len(order))
 	for _, id := range order {
@@ -107,14 +110,62 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 		e := record.Events[since]
 		return fmt.Sprintf("since then: %s by %s", e.Kind, cmp.Or(e.Source, "the application")), nil
 	}
-	at, err := paced(ctx, func(ctx context.Context) (time.Time, error) { return r.LastSignIn(ctx, made.Identity) })
+	sessions, err := paced(ctx, func(ctx context.Context) ([]symbolon.Session, error) { return r.Sessions(ctx, made.Identity) })
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return "", nil // the identity is gone and cannot sign in
 	case err != nil:
-		return "", fmt.Errorf("ask Ory when identity %s signed in: %w", made.Identity, err)
-	case at.After(made.At):
-		return "the person signed in since", nil
+		return "", fmt.Errorf("ask Ory for the sessions of identity %s: %w", made.Identity, err)
 	}
-	return "", nil
+	for _, s := range sessions {
+		if s.AuthenticatedAt.After(made.At) {
+			return "the person signed in since", nil
+		}
+	}
+	if r.Seen == nil || r.options.DespiteSessions {
+		return "", nil
+	}
+	return r.seen.since(sessions, made.At), nil
+}
+
+// OlderSession is in the reason of a refusal that [Options.DespiteSessions] prevents.
+const OlderSession = "a session of the person from before the link"
+
+// seenSessions are the sessions that the server has seen.
+type seenSessions struct {
+	day  func(session string) int64 // the last day on which a session was seen, or 0
+	from int64                      // the first day that is known completely
+}
+
+// readSeen reads the sessions that the server has seen since the oldest link.
+func (r *run) readSeen(ctx context.Context, last map[symbolon.IdentityID]symbolon.Event) (err error) {
+	if r.Seen == nil || r.options.DespiteSessions {
+		return nil
+	}
+	since := r.now()
+	for _, made := range last {
+		if made.At.Before(since) {
+			since = made.At
+		}
+	}
+	r.seen.day, r.seen.from, err = r.Seen(ctx, since)
+	return err
+}
+
+// since says whether a session from before a link may have been used after it. On the day of
+// the link nobody knows the order, so the answer is yes.
+func (s seenSessions) since(sessions []symbolon.Session, linked time.Time) string {
+	day := linked.Unix() / (24 * 60 * 60)
+	for _, one := range sessions {
+		if !one.ExpiresAt.After(linked) {
+			continue
+		}
+		if s.day(one.ID) >= day {
+			return "the server has seen " + OlderSession + ", on the day of the link or later"
+		}
+		if day < s.from {
+			return "the server may have seen " + OlderSession + ", because it remembers what it has seen for two days only"
+		}
+	}
+	return ""
 }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 type people struct {
 	mu         sync.Mutex
 	identities map[symbolon.IdentityID]symbolon.Identity
-	signedIn   map[symbolon.IdentityID]time.Time
+	sessions   map[symbolon.IdentityID][]symbolon.Session
 	fail       func(symbolon.IdentityID) error
 	noAdmin    bool
 }
@@ -73,10 +73,15 @@ func (p *people) list(context.Context) iter.Seq2[symbolon.Identity, error] {
 	}
 }
 
-func (p *people) lastSignIn(_ context.Context, id symbolon.IdentityID) (time.Time, error) {
+func (p *people) sessionsOf(_ context.Context, id symbolon.IdentityID) ([]symbolon.Session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.signedIn[id], nil
+	return p.sessions[id], nil
+}
+
+// sessionOf returns the session of a sign-in. It lasts for a day.
+func sessionOf(id string, at time.Time) symbolon.Session {
+	return symbolon.Session{ID: id, AuthenticatedAt: at, ExpiresAt: at.Add(24 * time.Hour)}
 }
 
 // small is an application with users, an Ory with identities, and Symbolon.
@@ -121,7 +126,7 @@ func world(t *testing.T, dialect sqlstore.Dialect) *small {
 		t.Fatal(err)
 	}
 	linker := &link.Linker{Ory: s.ory, Store: s.store, Secrets: secrets, Log: slog.New(slog.DiscardHandler)}
-	s.Adopter = &adopt.Adopter{Linker: linker, Ledger: s.store, Users: s.store, Identities: s.ory.list, LastSignIn: s.ory.lastSignIn}
+	s.Adopter = &adopt.Adopter{Linker: linker, Ledger: s.store, Users: s.store, Identities: s.ory.list, Sessions: s.ory.sessionsOf}
 	return s
 }
 
@@ -157,7 +162,7 @@ func (s *small) table(name string) string {
 func (s *small) reset() {
 	s.ory.mu.Lock()
 	defer s.ory.mu.Unlock()
-	s.ory.identities, s.ory.signedIn = map[symbolon.IdentityID]symbolon.Identity{}, map[symbolon.IdentityID]time.Time{}
+	s.ory.identities, s.ory.sessions = map[symbolon.IdentityID]symbolon.Identity{}, map[symbolon.IdentityID][]symbolon.Session{}
 	for _, table := range []string{"accounts", s.table("links"), s.table("events"), s.table("findings"), s.table("retired")} {
 		s.exec(`delete from ` + table)
 	}

@@ -77,11 +77,10 @@ type Doctor struct {
 	// problem. Defaults to 7 days.
 	Silence time.Duration
 
-	// OnIdentityDeleted, ReleaseColumns and AnonymiseColumns are the keys of the same names
-	// in section users of the configuration.
+	// OnIdentityDeleted and ReleaseColumns are the keys of the same names in section users
+	// of the configuration.
 	OnIdentityDeleted symbolon.RowPolicy
 	ReleaseColumns    []string
-	AnonymiseColumns  []string
 
 	// Unsigned sends a POST without a signature to the application that creates its own
 	// users (users.create_url), and returns the status of the answer. Nil: Symbolon creates

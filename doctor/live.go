@@ -18,8 +18,9 @@ import (
 
 // Live signs up a test person with a password at Ory's public API, looks for its user
 // in the ledger, and deletes identity, row and ledger entry again, also after an error in
-// between. Two events remain, and the user's ID is never used again. Ory may queue a mail
-// to verify the address; its domain receives no mail.
+// between. If the process is killed, the next examination with Live deletes the person. Two
+// events remain, and the user's ID is never used again. Ory may queue a mail to verify the
+// address; its domain receives no mail.
 type Live struct {
 	// Traits are the person's traits. RANDOM in them is replaced by a unique word. It must be
 	// part of the identifier that the person signs in with, because only an identity with
@@ -52,6 +53,7 @@ type patient struct {
 	names    []string
 	identity symbolon.Identity
 	linked   bool
+	refused  bool // Ory refused the sign-up, so there is no such person
 }
 
 func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
@@ -63,10 +65,23 @@ func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
 	}
 	p := &patient{d: d}
 	traits := p.traits()
+	j, err := d.openJournal(ctx)
+	if err == nil {
+		err = j.add(ctx, p)
+	}
+	if err != nil {
+		if j != nil {
+			_ = j.close(ctx) // the next examination finds the run open
+		}
+		for _, name := range liveChecks {
+			report(name, unknown("run it again in a minute", "no test person was signed up: %s", err))
+		}
+		return
+	}
 	if d.Live.Told != nil {
 		d.Live.Told(p.word)
 	}
-	defer func() { report("live.cleanup", p.cleanUp(ctx)) }()
+	defer func() { report("live.cleanup", p.cleanUp(ctx, j)) }()
 	made := p.signUp(ctx, traits)
 	report("live.registration", made)
 	if made.Verdict != OK {
@@ -75,6 +90,7 @@ func (d *Doctor) checkLive(ctx context.Context, report func(string, Result)) {
 		report("live.link", r)
 		return
 	}
+	_ = j.created(ctx, p) // without an answer the person is found by the word
 	report("live.reserve", p.reserved())
 	report("live.link", p.link(ctx))
 }
@@ -129,6 +145,7 @@ func (p *patient) signUp(ctx context.Context, traits json.RawMessage) Result {
 		p.identity = identity
 		return well("a test person signed up at %s", p.d.Ory.PublicURL)
 	case isForm:
+		p.refused = true
 		return unknown(`give traits that fit your identity schema by --traits JSON, with RANDOM in the values that must be unique, such as "email":"RANDOM@doctor.invalid"`,
 			"Ory does not accept the test person: %s", strings.Join(form.Messages, "; "))
 	case ctx.Err() != nil:
@@ -223,11 +240,57 @@ func (p *patient) linkResult(rec symbolon.Record, waited time.Duration) Result {
 	return well("the link hook arrived, and made the user, within %s", max(waited, 50*time.Millisecond).Round(50*time.Millisecond))
 }
 
-// cleanUp deletes the person on both sides, even if ctx has ended.
-func (p *patient) cleanUp(ctx context.Context) Result {
+// cleanUp deletes the person on both sides, even if ctx has ended, and the persons of
+// examinations that were killed.
+func (p *patient) cleanUp(ctx context.Context, j *journal) Result {
 	interrupted := ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 	defer cancel()
+	r := p.removeSoon(ctx, interrupted)
+	if r.Verdict == OK && (p.refused || p.identity.ID != "") {
+		_ = j.remove(ctx, p.word) // without an answer the next examination finds that nothing is left
+	}
+	n, err := p.d.removeEarlier(ctx, j, p.word)
+	if closed := j.close(ctx); err == nil {
+		err = closed
+	}
+	switch {
+	case r.Verdict == OK && err != nil:
+		return problem("the test person was deleted again, but the test person of an examination that was interrupted was not: %s", why(err)).
+			breaks("nothing, but a test person may still exist").fix("run it again: every examination with --live deletes the persons of interrupted ones")
+	case r.Verdict == OK && n > 0:
+		r.Is += fmt.Sprintf("; test persons of interrupted examinations that were deleted too: %d", n)
+	}
+	return r
+}
+
+// removeEarlier deletes the persons of examinations that were killed. It keeps the entry of a
+// person whom Ory does not have but may still create.
+func (d *Doctor) removeEarlier(ctx context.Context, j *journal, own string) (deleted int, err error) {
+	for _, e := range j.list() {
+		if e.Word == own {
+			continue
+		}
+		p := &patient{d: d, word: e.Word, names: e.Names, identity: symbolon.Identity{ID: e.Identity}}
+		const interrupted = false
+		if err := p.remove(ctx, interrupted); err != nil {
+			return deleted, err
+		}
+		if p.identity.ID == "" && time.Since(e.At) < lateSignUp {
+			continue
+		}
+		if p.identity.ID != "" {
+			deleted++
+		}
+		if err := j.remove(ctx, e.Word); err != nil {
+			return deleted, err
+		}
+	}
+	return deleted, nil
+}
+
+// removeSoon repeats remove while it fails.
+func (p *patient) removeSoon(ctx context.Context, interrupted bool) Result {
 	var last error
 	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
 		_, last = patiently(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })

@@ -20,6 +20,8 @@ type Ledger interface {
 
 	// Unmake removes the link and the row of an identity that Ory has deleted.
 	Unmake(ctx context.Context, project string, id symbolon.IdentityID) error
+
+	Journal
 }
 
 // A first request soon after the identity was created means a sign-up and not an import.

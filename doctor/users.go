@@ -98,7 +98,7 @@ func (d *Doctor) checkRelease(ctx context.Context) Result {
 	if err != nil {
 		return unknown("run it again when the database answers", "the database could not be queried: %s", err)
 	}
-	stuck := Stuck(d.OnIdentityDeleted, unique, d.ReleaseColumns, d.AnonymiseColumns)
+	stuck := Stuck(d.OnIdentityDeleted, unique, d.ReleaseColumns)
 	if len(stuck) == 0 {
 		return well("the row of a deleted identity keeps no value that must be unique (users.on_identity_deleted: %s)", d.OnIdentityDeleted)
 	}
@@ -108,15 +108,14 @@ func (d *Doctor) checkRelease(ctx context.Context) Result {
 		fix("set users.release_columns: [%s], or users.on_identity_deleted: delete", strings.Join(append(slices.Clone(d.ReleaseColumns), stuck...), ", "))
 }
 
-// Stuck returns the unique columns whose value the row of a deleted identity would keep. An empty
-// anonymise means that anonymising empties all columns.
-func Stuck(policy symbolon.RowPolicy, unique, release, anonymise []string) (stuck []string) {
-	if policy == symbolon.DeleteRow || policy == symbolon.AnonymiseRow && len(anonymise) == 0 {
+// Stuck returns the unique columns whose value the row of a deleted identity would keep. A row
+// that is anonymised keeps no value of a person, whatever users.anonymise_columns says.
+func Stuck(policy symbolon.RowPolicy, unique, release []string) (stuck []string) {
+	if policy == symbolon.DeleteRow || policy == symbolon.AnonymiseRow {
 		return nil
 	}
 	for _, column := range unique {
-		freed := slices.Contains(release, column) || policy == symbolon.AnonymiseRow && slices.Contains(anonymise, column)
-		if !freed {
+		if !slices.Contains(release, column) {
 			stuck = append(stuck, column)
 		}
 	}

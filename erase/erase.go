@@ -13,7 +13,8 @@
 //	deny     the ledger says erased, the user's ID is retired, caches forget both
 //	sessions Ory revokes the identity's sessions
 //	identity Ory deletes the identity; Kratos' own 404 is read back
-//	row      the row is anonymised or deleted, and read back
+//	row      the row is anonymised or deleted, and read back; also the rows of former users
+//	         of the identity that no identity has now
 //	scrub    texts (the details of events and findings), digests and back-references in
 //	         Symbolon's own tables are cleared
 //	done     the evidence: each step and its time, without anything about the person
@@ -29,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -80,9 +80,16 @@ type Users interface {
 	// LeftInRow names the columns that anonymising empties and that still hold a value.
 	LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error)
 
+	// FormerUsers returns the users that the identity had before the given one and that no
+	// identity has now, by the history. A move leaves the rows of such users behind.
+	FormerUsers(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) ([]symbolon.UserID, error)
+
+	// LastIdentity returns the identity that had a user last, by the history; empty: none.
+	LastIdentity(ctx context.Context, project string, user symbolon.UserID) (symbolon.IdentityID, error)
+
 	// Scrub clears the personal data in Symbolon's own tables. It returns how many records
 	// of each table are clear afterwards, including those that an earlier call cleared.
-	Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (map[string]int, error)
+	Scrub(ctx context.Context, project string, identity symbolon.IdentityID, users ...symbolon.UserID) (map[string]int, error)
 
 	// SomeLinked returns up to n identities that are linked to users.
 	SomeLinked(ctx context.Context, project string, n int) ([]symbolon.IdentityID, error)
@@ -115,8 +122,8 @@ type Request struct {
 	// no personal data.
 	Row symbolon.RowPolicy
 
-	// Why stays in the record forever: a ticket number, never the person's name. It is one
-	// line of at most 1000 bytes, without an "@".
+	// Why stays in the record forever: a ticket number, never the person's name. See
+	// link.CheckWhy.
 	Why string
 }
 
@@ -129,8 +136,9 @@ func (e *Erasures) check(r Request) (Request, error) {
 		return r, fmt.Errorf("%w: the ID must be a user ID or an identity ID of 1 to 255 bytes", ErrRequest)
 	case r.Row != "" && r.Row != symbolon.AnonymiseRow && r.Row != symbolon.DeleteRow:
 		return r, fmt.Errorf("%w: the row must be anonymised or deleted, because %q would keep personal data", ErrRequest, r.Row)
-	case len(r.Why) > 1000 || strings.ContainsAny(r.Why, "@\n\r\x00"):
-		return r, fmt.Errorf("%w: why must be one line of at most 1000 bytes without an e-mail address, because it is kept forever", ErrRequest)
+	}
+	if err := link.CheckWhy(r.Why); err != nil {
+		return r, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	if r.Row == "" {
 		r.Row = symbolon.AnonymiseRow

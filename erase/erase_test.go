@@ -23,8 +23,7 @@ func TestErase(t *testing.T) {
 					p, user := w.linked()
 					known, err := w.client.Identity(w.Context(), symbolon.IdentityID(p.IdentityID))
 					w.must(err)
-					// The operator has written personal data into a note.
-					_, err = w.linker.Bind(w.Context(), symbolon.IdentityID(p.IdentityID), user, symbolon.BindOptions{Why: "wrote from " + p.Email})
+					_, err = w.linker.Bind(w.Context(), symbolon.IdentityID(p.IdentityID), user, symbolon.BindOptions{Why: "ticket 8812"})
 					w.must(err)
 					w.exec(`update `+w.table("events")+` set detail = $1 where user_id = $2`, "a note on "+p.Email, string(user))
 					w.exec(`insert into `+w.table("findings")+` (project, identity_id, kind, user_id, detail, opened_at, closed_at)

@@ -137,6 +137,10 @@ func (e *Erasures) left(ctx context.Context, p person, row symbolon.RowPolicy) (
 			return false, fmt.Errorf("erase: ask Ory for identity %s: %w", p.identity, err)
 		}
 	}
+	behind, err := e.leftBehind(ctx, p.identity, p.user, row)
+	if err != nil || len(behind) > 0 {
+		return len(behind) > 0, err
+	}
 	if p.user == "" {
 		return false, nil
 	}

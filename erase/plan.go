@@ -25,6 +25,14 @@ type Plan struct {
 	Columns     []string
 	Application bool
 
+	// Behind are the rows that earlier moves of the identity left without an identity. They
+	// are erased too.
+	Behind []LeftBehind
+
+	// Former is set if the user has no identity: the identity that had the user last, by
+	// the history. It is not erased, because the operator may have moved it to another user.
+	Former symbolon.IdentityID
+
 	// Earlier is an erasure that is under way, or that is done and after which nothing of
 	// the person is left; nil: there is none.
 	Earlier *symbolon.Erasure
@@ -48,6 +56,12 @@ func (e *Erasures) Plan(ctx context.Context, r Request) (Plan, error) {
 		if out.Exists, out.Columns, err = e.Users.LeftInRow(ctx, p.user, p.identity); err != nil {
 			return Plan{}, fmt.Errorf("erase: %w", err)
 		}
+	}
+	if out.Behind, err = e.leftBehind(ctx, p.identity, p.user, r.Row); err != nil {
+		return Plan{}, err
+	}
+	if out.Former, err = e.former(ctx, p.identity, p.user); err != nil {
+		return Plan{}, err
 	}
 	last, err := e.last(ctx, p, r.Row)
 	if err == nil && last.ID != "" {

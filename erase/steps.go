@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // do does the next step. It may fill in the user of the erasure. After an error the outcome
 // has no meaning.
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
 	if erasure.Step == symbolon.EraseScrub {
-		counts, err := e.Users.Scrub(ctx, e.project(), erasure.Identity, erasure.User)
+		counts, err := e.scrub(ctx, erasure)
 		return symbolon.ErasureNote{Outcome: "texts (the details of events and findings), digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay", Counts: counts}, err
 	}
 	do, known := map[symbolon.ErasureStep]func(context.Context, *symbolon.Erasure) (outcome string, err error){
@@ -32,10 +33,10 @@ func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.
 
 func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
-		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", erasure.Why)
+		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", reason(erasure))
 		return "the user's ID is retired; the user has no identity that could sign in", err
 	}
-	link, err := e.Linker.Erase(ctx, erasure.Identity, "", erasure.Why)
+	link, err := e.Linker.Erase(ctx, erasure.Identity, "", reason(erasure))
 	if err != nil {
 		return "", err
 	}
@@ -52,6 +53,15 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 		return "the identity is denied; it has no user", nil
 	}
 	return "the identity is denied, and the user's ID is retired", nil
+}
+
+// reason returns the operator's reason. It leaves out a reason that a program before
+// link.CheckWhy recorded and that is refused now, because an erasure never gives up.
+func reason(erasure *symbolon.Erasure) string {
+	if link.CheckWhy(erasure.Why) != nil {
+		return ""
+	}
+	return erasure.Why
 }
 
 const noIdentity = "nothing to do: the user has no identity"
@@ -93,7 +103,7 @@ func (e *Erasures) rightOry(ctx context.Context) error {
 
 func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
-		return noIdentity, nil
+		return e.nothingAtOry(ctx, erasure)
 	}
 	outcome := "Ory deleted the identity; read back: it is gone"
 	switch err := e.Ory.DeleteIdentity(ctx, erasure.Identity); {
@@ -111,57 +121,87 @@ func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure
 	return outcome, nil
 }
 
-// eraseRow finds the row by the identity first. If something of the row is left afterwards,
-// it finds the row by the user.
-func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
-	if erasure.User == "" {
-		return "nothing to do: the identity has no user", nil
+// nothingAtOry names the identity that had the user last, because the person of that
+// identity is not erased.
+func (e *Erasures) nothingAtOry(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
+	last, err := e.former(ctx, erasure.Identity, erasure.User)
+	if err != nil || last == "" {
+		return noIdentity, err
 	}
+	return fmt.Sprintf("%s; identity %s had the user last, and this erasure does not include it", noIdentity, last), nil
+}
+
+// eraseRow erases the user's row, and the rows that earlier moves of the identity left
+// behind.
+func (e *Erasures) eraseRow(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	policy := erasure.Row
 	if e.application() {
 		policy = symbolon.DeleteRow
+	}
+	outcome, err := e.eraseOwnRow(ctx, erasure, policy)
+	if err != nil {
+		return "", err
+	}
+	behind, err := e.eraseBehind(ctx, erasure, policy)
+	return outcome + behind, err
+}
+
+// eraseOwnRow finds the row by the identity first. If something of the row is left
+// afterwards, it finds the row by the user.
+func (e *Erasures) eraseOwnRow(ctx context.Context, erasure *symbolon.Erasure, policy symbolon.RowPolicy) (string, error) {
+	if erasure.User == "" {
+		return "nothing to do: the identity has no user", nil
 	}
 	there, _, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
 	if err != nil {
 		return "", err
 	}
 	if erasure.Identity != "" {
-		if _, err := e.Linker.Erase(ctx, erasure.Identity, policy, erasure.Why); err != nil {
+		if _, err := e.Linker.Erase(ctx, erasure.Identity, policy, reason(erasure)); err != nil {
 			return "", err
 		}
 	}
-	left, err := e.leftOfRow(ctx, erasure, policy)
+	left, err := e.leftOfRow(ctx, erasure.User, erasure.Identity, policy)
+	if err == nil && left != "" {
+		err = e.eraseUser(ctx, erasure.User, erasure.Identity, policy, reason(erasure))
+	}
 	if err != nil {
 		return "", err
 	}
-	if left != "" {
-		refused, err := e.Users.EraseUser(ctx, e.project(), erasure.User, erasure.Identity, policy, erasure.Why)
-		if err != nil {
-			return "", err
-		}
-		if left, err = e.leftOfRow(ctx, erasure, policy); err != nil {
-			return "", err
-		}
-		if left != "" {
-			refused = cmp.Or(refused, "the row holds another identity, or the table restored it")
-			return "", fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
-		}
-	}
-	switch {
-	case e.application():
+	if e.application() {
 		return "the row belongs to the application, which has to erase it; Symbolon's stand-in row for the user is deleted (the two IDs in its ledger stay)", nil
-	case !there:
-		return "read back: there is no row", nil
-	case policy == symbolon.DeleteRow:
-		return "the row is deleted; read back: it is gone", nil
 	}
-	return "the row is anonymised; read back: the columns are empty", nil
+	return rowOutcome(there, policy), nil
+}
+
+func rowOutcome(there bool, policy symbolon.RowPolicy) string {
+	switch {
+	case !there:
+		return "read back: there is no row"
+	case policy == symbolon.DeleteRow:
+		return "the row is deleted; read back: it is gone"
+	}
+	return "the row is anonymised; read back: the columns are empty"
+}
+
+// eraseUser retires the ID of a user, applies the policy to its row, and reads the row back.
+func (e *Erasures) eraseUser(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID, policy symbolon.RowPolicy, why string) error {
+	refused, err := e.Users.EraseUser(ctx, e.project(), user, identity, policy, why)
+	if err != nil {
+		return err
+	}
+	left, err := e.leftOfRow(ctx, user, identity, policy)
+	if err != nil || left == "" {
+		return err
+	}
+	refused = cmp.Or(refused, "the row holds another identity, or the table restored it")
+	return fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
 }
 
 // leftOfRow describes what the policy still has to do to the row. It returns "" if nothing
 // is left.
-func (e *Erasures) leftOfRow(ctx context.Context, erasure *symbolon.Erasure, policy symbolon.RowPolicy) (string, error) {
-	exists, columns, err := e.Users.LeftInRow(ctx, erasure.User, erasure.Identity)
+func (e *Erasures) leftOfRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID, policy symbolon.RowPolicy) (string, error) {
+	exists, columns, err := e.Users.LeftInRow(ctx, user, identity)
 	switch {
 	case err != nil:
 		return "", err

@@ -57,8 +57,8 @@ func (m *mute) EraseUser(ctx context.Context, project string, user symbolon.User
 	return refused, m.answer(err)
 }
 
-func (m *mute) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (map[string]int, error) {
-	counts, err := m.Store.Scrub(ctx, project, identity, user)
+func (m *mute) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, users ...symbolon.UserID) (map[string]int, error) {
+	counts, err := m.Store.Scrub(ctx, project, identity, users...)
 	return counts, m.answer(err)
 }
 

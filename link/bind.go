@@ -15,9 +15,13 @@ import (
 //
 // Errors: *ConflictError if an existing bond prevents the new one (see
 // [symbolon.BindOptions]), if the user's ID is retired, or if the identity's person was
-// erased; ErrNotFound if the identity or the user does not exist; ErrUnavailable.
+// erased; ErrNotFound if the identity or the user does not exist; ErrWhy if the reason cannot
+// be kept; ErrUnavailable.
 func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
 	l.setup()
+	if err := CheckWhy(o.Why); err != nil {
+		return symbolon.Link{}, fmt.Errorf("bind: %w", err)
+	}
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}
 	if l.Ory.HasAdmin() {
 		var err error

@@ -154,8 +154,13 @@ func (l *Linker) EndGone(ctx context.Context, p GoneProof) (symbolon.Link, error
 // from now on, its user's ID is retired, and the parameter row says what happens to the
 // user's row. An empty policy leaves the row for a later call. Erase is idempotent. It
 // erases nothing at Ory; package erase carries out the whole erasure.
+//
+// Errors: ErrWhy if the reason cannot be kept; ErrUnavailable.
 func (l *Linker) Erase(ctx context.Context, id symbolon.IdentityID, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
 	l.setup()
+	if err := CheckWhy(why); err != nil {
+		return symbolon.Link{}, fmt.Errorf("erase: %w", err)
+	}
 	return l.end(ctx, id, symbolon.FromOperator, symbolon.Erased, row, why)
 }
 

@@ -218,6 +218,7 @@ func TestHostileRemovals(t *testing.T) {
 func TestHostileLists(t *testing.T) {
 	calls := map[string]func(*Client) error{
 		"sign-ins": func(c *Client) error { _, err := c.LastSignIn(context.Background(), someID); return err },
+		"sessions": func(c *Client) error { _, err := c.Sessions(context.Background(), someID); return err },
 		"identifier": func(c *Client) error {
 			_, err := c.FindByIdentifier(context.Background(), "a@x.example")
 			return err

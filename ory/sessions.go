@@ -134,6 +134,24 @@ func newestSignIn(body []byte) (last time.Time, err error) {
 	return last, err
 }
 
+// Sessions returns the newest 50 sessions of an identity, also those that have ended.
+func (c *Client) Sessions(ctx context.Context, id symbolon.IdentityID) ([]symbolon.Session, error) {
+	q := question{bucket: adminMedium, admin: true, path: idPath("/admin/identities/", string(id), "/sessions"), query: url.Values{"page_size": {"50"}}}
+	return get(ctx, c, "read the sessions of identity "+string(id), q, sessionsOfIdentity)
+}
+
+func sessionsOfIdentity(body []byte) (all []symbolon.Session, err error) {
+	items, err := strictjson.Array(body)
+	for _, item := range items {
+		s, err := session(item)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s.Session)
+	}
+	return all, err
+}
+
 // ProbeSessions reads any one session with its identity over the admin API. It returns no
 // error if Ory can read its sessions and identities at this moment.
 func (c *Client) ProbeSessions(ctx context.Context) error {

@@ -54,8 +54,18 @@ func TestLastSignIn(t *testing.T) {
 			if _, err := it.Login(ctx, "ann@x.example", password); err != nil {
 				t.Fatal(err)
 			}
-			if at, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID)); err != nil || !at.After(first) {
-				t.Errorf("last sign-in %v %v, the one before %v", at, err, first)
+			last, err := c.LastSignIn(ctx, symbolon.IdentityID(p.IdentityID))
+			if err != nil || !last.After(first) {
+				t.Errorf("last sign-in %v %v, the one before %v", last, err, first)
+			}
+			sessions, err := c.Sessions(ctx, symbolon.IdentityID(p.IdentityID))
+			if err != nil || len(sessions) != 2 {
+				t.Fatalf("%+v %v", sessions, err)
+			}
+			for _, s := range sessions {
+				if s.ID == "" || !s.ExpiresAt.After(time.Now()) || !s.AuthenticatedAt.Equal(first) && !s.AuthenticatedAt.Equal(last) {
+					t.Errorf("%+v", s)
+				}
 			}
 		})
 	}

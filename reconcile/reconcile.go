@@ -74,6 +74,10 @@ type Ledger interface {
 	// RecordFindings opens the findings in open and closes those in closed, in one
 	// transaction. It skips findings that are open or closed already.
 	RecordFindings(ctx context.Context, project string, source symbolon.Source, open, closed []symbolon.Finding) error
+
+	// ErasureOf returns an identity's or a user's erasure that is under way, or else the
+	// latest one. ErrNotFound: there is none.
+	ErasureOf(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.Erasure, error)
 }
 
 // Reconciler compares and repairs. Linker, Ledger and Identities are required. Do not

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -175,9 +176,45 @@ func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []sy
 		}
 	}
 	j = diff(p, digest, r.rules)
+	if err = r.dropBeingErased(ctx, p, &j); err != nil {
+		return j, nil, err
+	}
 	closed = resolved(p, j.findings, digest, r.rules)
 	j.findings = slices.DeleteFunc(j.findings, func(f Finding) bool { return !r.options.wants(f.Kind) })
 	return j, closed, nil
+}
+
+// dropBeingErased removes the finding that an erased identity has returned, unless Ory has
+// the identity after the erasure. An erasure denies the identity before it deletes it at Ory,
+// so the listing may have an identity whose entry says erased already.
+func (r *run) dropBeingErased(ctx context.Context, p pair, j *comparison) error {
+	if p.state() != symbolon.Erased || p.isOpen(symbolon.IdentityReturned) != nil {
+		return nil
+	}
+	returned, err := r.returned(ctx, p.identity.ID)
+	if err != nil || returned {
+		return err
+	}
+	j.findings = slices.DeleteFunc(j.findings, func(f Finding) bool { return f.Kind == symbolon.IdentityReturned })
+	return nil
+}
+
+// returned reports whether Ory has an erased identity although no erasure is under way. The
+// order of the two questions matters: a complete erasure has read Ory's 404.
+func (r *run) returned(ctx context.Context, id symbolon.IdentityID) (bool, error) {
+	switch e, err := r.Ledger.ErasureOf(ctx, r.project(), id, ""); {
+	case err == nil && !e.Done():
+		return false, nil
+	case err != nil && !errors.Is(err, symbolon.ErrNotFound):
+		return false, err
+	}
+	switch _, err := r.Linker.Ory.Identity(ctx, id); {
+	case errors.Is(err, symbolon.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("ask Ory for the erased identity %s: %w", id, err)
+	}
+	return true, nil
 }
 
 // share is how much of the key space the walk has visited, 0 to 1. It grows evenly

@@ -193,8 +193,11 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	}
 	table := quote(a.shape.users.parts().table)
 	key := "cast(" + table + ".{id} as text)"
-	m.WriteString(" returning " + key + ", cast(" + table + ".{identity} as text)" + retiredToo + key + " and symbolon_r.project = ")
-	m.param(a.project)
+	m.WriteString(" returning " + key + ", cast(" + table + ".{identity} as text)" + retiredToo + key)
+	if !a.shape.givesAgain() {
+		m.WriteString(" and symbolon_r.project = ")
+		m.param(a.project)
+	}
 	m.WriteString(")")
 	_, err := collect(ctx, a.db.query, m.String(), m.args, func(row scanner) (user symbolon.UserID, err error) {
 		var identity string
@@ -209,7 +212,7 @@ func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {
 	return err
 }
 
-// retiredToo asks whether an ID is retired. It need not ask whether the ID is linked,
+// retiredToo asks whether an ID is retired, as insertRow does. It need not ask whether the ID is linked,
 // because the ledger's unique index refuses a linked ID later.
 const retiredToo = `,
        exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = `

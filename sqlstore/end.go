@@ -136,18 +136,22 @@ func (t *shape) anonymised(policy symbolon.RowPolicy, user symbolon.UserID) (cel
 	return cells
 }
 
-// personal returns the columns that anonymising empties: AnonymiseColumns, or else all
-// columns that are filled from the identity.
+// personal returns the columns that anonymising empties: AnonymiseColumns and the columns
+// that are filled from traits or a verified address, or without AnonymiseColumns all columns
+// that are filled from the identity.
 func (t *shape) personal() (names []string) {
-	if len(t.users.AnonymiseColumns) > 0 {
-		return t.users.AnonymiseColumns
-	}
+	names = slices.Clone(t.users.AnonymiseColumns)
 	for _, f := range t.columns {
-		if f.Path != "" && f.Path != "active" {
+		if f.Path != "" && f.Path != "active" && (len(t.users.AnonymiseColumns) == 0 || personalPath(f.Path)) {
 			names = append(names, f.name)
 		}
 	}
 	return names
+}
+
+// personalPath reports whether a path leads to a person's data whatever the schema is.
+func personalPath(path string) bool {
+	return strings.HasPrefix(path, "traits.") || strings.HasPrefix(path, "verified_")
 }
 
 // emptied returns the value of an emptied column: null, or a replacement if the column is

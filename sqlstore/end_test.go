@@ -44,6 +44,7 @@ func TestRowPolicies(t *testing.T) {
 		{name: "deactivate, release", policy: symbolon.DeactivateRow, release: []string{"email"}, want: "ID|-|Ann|5|false"},
 		{name: "anonymise the columns from the identity", policy: symbolon.AnonymiseRow, want: "-|-|-|5|false"},
 		{name: "anonymise the named columns", policy: symbolon.AnonymiseRow, anon: []string{"email", "name", "phone"}, want: "-|-|-|-|false"},
+		{name: "anonymise the named columns, and those from traits", policy: symbolon.AnonymiseRow, anon: []string{"phone"}, want: "-|-|-|-|false"},
 		{name: "anonymise a column that may not be null", notNull: "not null", policy: symbolon.AnonymiseRow, want: "-|gone-USER|-|5|false"},
 		{name: "anonymise, refused", notNull: "not null check (length(email) < 6)", policy: symbolon.AnonymiseRow,
 			want: "ID|a@b.c|-|5|false", findings: "row_kept"},

@@ -67,7 +67,8 @@ func scanFinding(row scanner) (f symbolon.Finding, err error) {
 }
 
 // RecordFindings opens findings and closes others, with an event for each, in one
-// transaction. Nothing is written for a finding that is open or closed already.
+// transaction. Nothing is written for a finding that is open or closed already. Nothing is
+// opened for a person who was erased since the caller read the entry.
 func (s *Store) RecordFindings(ctx context.Context, project string, source symbolon.Source, open, closed []symbolon.Finding) error {
 	if len(open)+len(closed) == 0 {
 		return nil
@@ -83,7 +84,7 @@ func (c session) recordFindings(ctx context.Context, project string, source symb
 		return c.recordEvent(ctx, project, now, symbolon.Event{Kind: kind, Identity: f.Identity, User: f.User, Source: source, Finding: f.Kind, Detail: f.Detail})
 	}
 	for _, f := range open {
-		n, err := c.exec(ctx, openFinding, project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, now)
+		n, err := c.exec(ctx, openFindingOf, project, string(f.Identity), string(f.Kind), null(f.User), f.Detail, now)
 		if err == nil && n > 0 {
 			err = note(symbolon.FindingOpened, f)
 		}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"slices"
@@ -111,6 +112,31 @@ func (r *Replicas) Recall(ctx context.Context, credential [32]byte) (string, err
 		return "", unavailable("recall a session", err)
 	}
 	return id, nil
+}
+
+const seenSessions = `select cast(session_id as text), seen_day from symbolon.sessions where seen_day >= $1`
+
+// SeenSessions reads the sessions that the replicas have seen on the day of since or later.
+// day returns the last day on which a session was seen, in days since 1970, or 0. from is the
+// first day that is known completely, because older rows are deleted. A session needs about
+// 50 bytes of memory.
+func (r *Replicas) SeenSessions(ctx context.Context, since time.Time) (day func(session string) int64, from int64, err error) {
+	days := map[[16]byte]int64{}
+	_, err = readAll(ctx, r.Store, "read the sessions that were seen", seenSessions, []any{since.Unix() / (24 * 60 * 60)}, func(row scanner) (none struct{}, err error) {
+		var id string
+		var day int64
+		err = row.Scan(&id, &day)
+		key := sessionKey(id)
+		days[key] = max(days[key], day)
+		return none, err
+	})
+	return func(session string) int64 { return days[sessionKey(session)] }, r.today() - 1, err
+}
+
+// sessionKey returns the bytes of a session's ID, which is a UUID in lower case.
+func sessionKey(id string) (key [16]byte) {
+	_, _ = hex.Decode(key[:], []byte(strings.ReplaceAll(id, "-", "")))
+	return key
 }
 
 // Tell sends purges of these identities and sessions to every replica.

@@ -149,12 +149,15 @@ func (t *shape) newRow(key any, identity symbolon.IdentityID, cells []cell) (col
 func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
 	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
 	var used bool
-	err = w.db.queryRow(ctx, insertRow(w.shape.users, columns), append(values, w.q.Project)...).Scan(&id, &used)
+	err = w.db.queryRow(ctx, insertRow(w.shape.users, columns, key == nil && w.shape.givesAgain()), append(values, w.q.Project)...).Scan(&id, &used)
 	if err == nil && used {
 		err = errUsed
 	}
 	return id, err
 }
+
+// givesAgain reports whether the database may choose the ID of a deleted row for a new row.
+func (t *shape) givesAgain() bool { return t.dialect == SQLite && t.id.kind.integer() }
 
 var errUsed = errors.New("the ID belonged to another person before")
 
@@ -170,7 +173,7 @@ func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbo
 // insertBase inserts the required columns, or finds out why that is not possible.
 func (w *writer) insertBase(ctx context.Context, key any, base []cell) (symbolon.UserID, error) {
 	id, refusal, err := w.tryInsert(ctx, key, base)
-	if err == nil && errors.Is(refusal, errUsed) && key == nil && w.store.Dialect == SQLite && w.shape.id.kind.integer() {
+	if err == nil && errors.Is(refusal, errUsed) && key == nil && w.shape.givesAgain() {
 		var highest int64
 		if err := w.db.queryRow(ctx, usedNumber, w.q.Project).Scan(&highest); err != nil {
 			return "", err

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -13,11 +15,11 @@ import (
 const (
 	scrubEvents = `
 update symbolon.events set detail = '', run = '', adopted = '' where project = $1
-and (identity_id = $2 or user_id = $3 or before_id = $3)`
+and (identity_id = $2 or user_id in ({people}) or before_id in ({people}))`
 
 	scrubFindings = `
 update symbolon.findings set detail = '' where project = $1
-and (identity_id = $2 or user_id = $3 and closed_at is not null)`
+and (identity_id = $2 or user_id in ({people}) and closed_at is not null)`
 
 	scrubEntry = `
 update symbolon.links set digest = '', back_reference = ''
@@ -27,21 +29,27 @@ where project = $1 and identity_id = $2`
 select identity_id from symbolon.links where project = $1 and state = 'linked' order by identity_id limit $2`
 )
 
-// Scrub clears Symbolon's own records about an erased person. The result says how many
-// records of each table are clear afterwards, also those that an earlier call cleared. So a
-// repeated call returns the same counts. identity or user may be empty.
-func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) (counts map[string]int, err error) {
+// Scrub clears Symbolon's own records about an erased person, who may have had several
+// users. The result says how many records of each table are clear afterwards, also those
+// that an earlier call cleared. So a repeated call returns the same counts. The identity and
+// each user may be empty.
+func (s *Store) Scrub(ctx context.Context, project string, identity symbolon.IdentityID, users ...symbolon.UserID) (counts map[string]int, err error) {
 	counts = map[string]int{}
+	args, people := []any{project, null(identity)}, []string{"null"}
+	for i, user := range users {
+		args = append(args, null(user))
+		people = append(people, fmt.Sprintf("$%d", i+3))
+	}
 	err = s.inTx(ctx, "scrub the records", func(ctx context.Context, db session) error {
 		for _, part := range []struct {
 			name, text string
 			args       []any
 		}{
-			{"links", scrubEntry, []any{project, null(identity)}}, // the entry first, because every transaction locks in this order
-			{"findings", scrubFindings, []any{project, null(identity), null(user)}},
-			{"events", scrubEvents, []any{project, null(identity), null(user)}},
+			{"links", scrubEntry, args[:2]}, // the entry first, because every transaction locks in this order
+			{"findings", scrubFindings, args},
+			{"events", scrubEvents, args},
 		} {
-			n, err := db.exec(ctx, part.text, part.args...)
+			n, err := db.exec(ctx, strings.ReplaceAll(part.text, "{people}", strings.Join(people, ", ")), part.args...)
 			if err != nil {
 				return err
 			}

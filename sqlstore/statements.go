@@ -97,6 +97,16 @@ const openFinding = `
 insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at) values ($1, $2, $3, $4, $5, $6)
 on conflict do nothing`
 
+// openFindingOf is openFinding for a caller that read the identity's entry some time ago. It
+// opens nothing for a person who was erased meanwhile, except that the identity has returned,
+// and not even that while the erasure is under way.
+const openFindingOf = `
+insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at)
+select $1, $2, $3, $4, $5, $6
+where not exists (select 1 from symbolon.links l where l.project = $1 and l.identity_id = $2 and l.state = 'erased' and $3 <> 'identity_returned')
+and not exists (select 1 from symbolon.erasures e where e.project = $1 and e.identity_id = $2 and e.done_at is null)
+on conflict do nothing`
+
 const closeFinding = `
 update symbolon.findings set closed_at = $1 where project = $2 and identity_id = $3 and kind = $4 and closed_at is null`
 
@@ -109,10 +119,10 @@ insert into symbolon.retired (project, user_id, retired_at) values ($1, $2, $3) 
 
 // usedNumber reads the highest ID that a user ever had. It is for SQLite's integer keys,
 // because without AUTOINCREMENT SQLite gives the ID of the last row again after that row
-// was deleted.
+// was deleted. Retired IDs of every project are used, because projects may share the table.
 const usedNumber = `
 select max(cast(user_id as integer)) from (
-    select user_id from symbolon.retired where project = $1
+    select user_id from symbolon.retired
     union all select user_id from symbolon.links where project = $1 and user_id is not null) as used`
 
 // lockLinked is the first statement of Forget, because every writer that makes or ends a link
@@ -218,15 +228,20 @@ func (s *statements) fill(text string) string {
 
 // insertRow returns the insert of a user with these columns. The statement returns the ID,
 // and whether a user had the ID before: it is retired, or it is linked and its row is
-// missing.
-func insertRow(u Users, columns []string) string {
+// missing. anyProject is for IDs that the database may give again: an ID that was retired in
+// any project counts, because projects may share the table. If they do not, an ID is skipped.
+func insertRow(u Users, columns []string, anyProject bool) string {
 	values := " default values"
 	if len(columns) > 0 {
 		values = " (" + quoteAll(columns) + ") values (" + places(len(columns)) + ")"
 	}
 	key, project := "cast("+quote(u.parts().table)+".{id} as text)", "$"+strconv.Itoa(len(columns)+1)
+	retiredIn := "symbolon_r.project = " + project + " and "
+	if anyProject {
+		retiredIn = ""
+	}
 	return "insert into {users}" + values + " returning " + key + `,
-       (select count(*) from symbolon.retired symbolon_r where symbolon_r.project = ` + project + ` and symbolon_r.user_id = ` + key + `) +
+       (select count(*) from symbolon.retired symbolon_r where ` + retiredIn + `symbolon_r.user_id = ` + key + `) +
        (select count(*) from symbolon.links symbolon_l where symbolon_l.project = ` + project + ` and symbolon_l.user_id = ` + key + `
         and symbolon_l.state = 'linked') > 0`
 }

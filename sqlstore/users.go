@@ -43,8 +43,10 @@ type Users struct {
 	// user's ID. The key and the identity column are not allowed.
 	ReleaseColumns []string
 
-	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. If
-	// AnonymiseColumns is empty, every column that is filled from the identity is emptied.
+	// AnonymiseColumns are emptied, in the same way, when a row is anonymised. Columns that
+	// are filled from traits or a verified address need not be named: they are always
+	// emptied. If AnonymiseColumns is empty, every column that is filled from the identity is
+	// emptied.
 	AnonymiseColumns []string
 
 	// Email is the column of e-mail addresses. EmailVerified is the column that says that

@@ -16,6 +16,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 type adoptCmd struct {
@@ -24,7 +25,9 @@ type adoptCmd struct {
 	By     []symbolon.Proof `placeholder:"PLACE" help:"A place that you trust: there an identity names its user (external_id, metadata_public.KEY), or a row names its identity (column:NAME)."`
 	Apply  string           `placeholder:"PLAN" help:"Carry out a plan."`
 	Undo   string           `placeholder:"RUN" help:"Undo the links that a run made."`
-	JSON   bool             `name:"json" help:"Print one JSON object per line."`
+
+	DespiteSessions bool `help:"With --undo: also undo the links of people who have a session from before the link, which the server has seen since or may have seen."`
+	JSON            bool `name:"json" help:"Print one JSON object per line."`
 }
 
 func (adoptCmd) Help() string {
@@ -32,7 +35,7 @@ func (adoptCmd) Help() string {
 
 	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
 	symbolon adopt --apply plan.csv                     # each line is checked again first
-	symbolon adopt --undo 5f0c2a9be417                  # except for people who have signed in since
+	symbolon adopt --undo 5f0c2a9be417                  # except for people who have used the link since
 
 An interrupted run continues when the same command is run again. In a user's row only the identity column is written.
 
@@ -70,7 +73,7 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 	options.Email = s.Config.Adopt.VerifiedEmail
 	p := a.NewProgress()
 	options.Progress = adoptProgress(p)
-	run := &adopt.Adopter{Linker: s.Linker, Ledger: s.Store, Users: s.Store, LastSignIn: s.Ory.LastSignIn,
+	run := &adopt.Adopter{Linker: s.Linker, Ledger: s.Store, Users: s.Store, Sessions: s.Ory.Sessions, Seen: (&sqlstore.Replicas{Store: s.Store}).SeenSessions,
 		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
 			return s.Ory.Identities(ctx, ory.ListOptions{})
 		}}
@@ -88,6 +91,9 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 // options checks the flags against each other.
 func (c adoptCmd) options() (o adopt.Options, err error) {
 	plans, applies, undoes := c.DryRun || len(c.Plan) > 0, c.Apply != "", c.Undo != ""
+	if c.DespiteSessions && !undoes {
+		return o, cli.Usage(errors.New("--despite-sessions has no effect without --undo"))
+	}
 	if plans && applies || plans && undoes || applies && undoes {
 		return o, cli.Usage(errors.New("--apply, --undo and --plan (or --dry-run) cannot be combined"))
 	}
@@ -99,7 +105,7 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 				"use external_id, metadata_public.KEY, or column:NAME"))
 		}
 	}
-	return adopt.Options{By: c.By}, nil
+	return adopt.Options{By: c.By, DespiteSessions: c.DespiteSessions}, nil
 }
 
 // look makes the plan, writes it to the files, and prints the counts.
@@ -208,6 +214,10 @@ func (c adoptCmd) undo(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.P
 func (c adoptCmd) conclude(out io.Writer, r adopt.Report, done string, err error) error {
 	if printErr := c.printReport(out, r, done); printErr != nil {
 		return printErr
+	}
+	older := slices.ContainsFunc(r.Refused, func(f adopt.Refusal) bool { return strings.Contains(f.Why, adopt.OlderSession) })
+	if err == nil && older {
+		return cli.Hint(cli.Left(len(r.Refused), "refused line"), "--despite-sessions also undoes the links of people with a session from before the link")
 	}
 	if err == nil && len(r.Refused) > 0 {
 		return cli.Left(len(r.Refused), "refused line")

@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/erase"
 )
 
 type bindCmd struct {
 	Identity string `arg:"" help:"The identity's ID."`
 	User     string `arg:"" help:"The user's ID: the key of its row."`
-	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user."`
-	Why      string `placeholder:"TEXT" help:"A reason for the history."`
+	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user. A former user's row that stays behind is printed."`
+	Why      string `placeholder:"TEXT" help:"A reason, which is kept permanently in the history: a ticket's number, never the person's name."`
 }
 
 func (bindCmd) Help() string {
@@ -48,8 +51,30 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	if err := s.Linker.Close(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User)))
-	return err
+	if _, err := fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User))); err != nil {
+		return err
+	}
+	behind, err := s.Erasures().LeftBehind(ctx, link.Identity, link.User)
+	if err != nil {
+		return cli.Hint(err, "the link was made; it is not known whether a former user's row was left behind: `symbolon erase %s --dry-run` lists such rows", link.Identity)
+	}
+	return printBehind(a.Out, behind)
+}
+
+// printBehind says which rows have no identity any more because the identity was moved, and
+// how to erase them.
+func printBehind(out io.Writer, behind []erase.LeftBehind) error {
+	for _, b := range behind {
+		user, data := cli.Plain(string(b.User)), "its row stays, without an identity"
+		if len(b.Columns) > 0 {
+			data = fmt.Sprintf("its row stays, without an identity, and keeps the person's data (%s)", strings.Join(b.Columns, ", "))
+		}
+		_, err := fmt.Fprintf(out, "left behind: user %s: %s; `symbolon erase %s` ends it; an erasure of the identity includes it\n", user, data, user)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withFlag names the flag that allows what a conflict prevents.

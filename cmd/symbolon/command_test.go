@@ -84,7 +84,8 @@ func TestBind(t *testing.T) {
 	c := installCommands(t, nil)
 	one, token := c.ory.Add(1)
 	two, _ := c.ory.Add(2)
-	user := c.signIn(t, token)
+	three, thirdToken := c.ory.Add(3)
+	user, third := c.signIn(t, token), c.signIn(t, thirdToken)
 	for _, test := range []struct {
 		args []string
 		code int
@@ -95,13 +96,19 @@ func TestBind(t *testing.T) {
 		{[]string{two, "42"}, 1, "user 42 has no row"},
 		{[]string{"1d000000-0000-4000-8000-999999999999", user}, 1, "symbolon: bind: read identity 1d000000-0000-4000-8000-999999999999: ory answered 404"},
 		{[]string{two, user, "--why", "a\nb"}, 2, "one line"},
+		{[]string{two, user, "--why", "for ada@example.com"}, 2, "without an e-mail address"},
 		{[]string{two, user, "--move", "--why", "ticket 7"}, 0, "is bound to user " + user},
 		{[]string{two, user}, 0, "is bound to user " + user},
+		{[]string{three, user, "--move"}, 0, "left behind: user " + third + ": its row stays, without an identity, and keeps the person's data (email)"},
+		{[]string{three, user}, 0, "`symbolon erase " + third + "` ends it"},
 	} {
 		code, out, errs := runIn(t, c.env, append([]string{"bind"}, test.args...)...)
 		if code != test.code || !strings.Contains(out+errs, test.says) {
 			t.Errorf("bind %v: %d\n%s%s", test.args, code, out, errs)
 		}
+	}
+	if code, out, errs := runIn(t, c.env, "erase", three, "--dry-run"); code != 0 || !strings.Contains(out, "user      "+third+"  a move left its row without an identity: its ID is retired") {
+		t.Errorf("erase: %d\n%s%s", code, out, errs)
 	}
 	_, out, _ := runIn(t, c.env, "show", two)
 	if !strings.Contains(out, "ticket 7") || !strings.Contains(out, "operator") {

@@ -46,7 +46,7 @@ func (c doctorCmd) Run(a *cli.App) error {
 		return err
 	}
 	d := &doctor.Doctor{Ory: system.NewClient(conf), Actions: system.Actions(conf), Project: conf.Ory.Project, MaxStale: conf.Auth.MaxStale,
-		OnIdentityDeleted: conf.Users.OnIdentityDeleted, ReleaseColumns: conf.Users.ReleaseColumns, AnonymiseColumns: conf.Users.AnonymiseColumns,
+		OnIdentityDeleted: conf.Users.OnIdentityDeleted, ReleaseColumns: conf.Users.ReleaseColumns,
 		Sessions: c.Sessions, Silence: time.Duration(c.Days) * 24 * time.Hour}
 	d.Actions.WithoutReserve = c.WithoutReserve
 	if tokens := conf.Auth.JWT.Tokens(); tokens != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 type eraseCmd struct {
@@ -85,8 +86,8 @@ func (c eraseCmd) check() error {
 		return cli.Usage(errors.New("expected the ID of a user or an identity, or --resume"))
 	case c.Row != "" && c.Row != string(symbolon.AnonymiseRow) && c.Row != string(symbolon.DeleteRow):
 		return cli.Usage(errors.New("--row must be anonymise or delete: any other policy would keep personal data"))
-	case !cli.OneLine(c.Why):
-		return cli.Usage(errors.New("--why must be one line"))
+	case link.CheckWhy(c.Why) != nil:
+		return cli.Usage(link.CheckWhy(c.Why))
 	}
 	return nil
 }
@@ -197,12 +198,14 @@ type plannedErasure struct {
 	Row      symbolon.RowPolicy  `json:"row"`
 	Exists   bool                `json:"row_exists"`
 	Columns  []string            `json:"columns"` // the columns that anonymise would empty now
+	Behind   []*system.LeftRow   `json:"left_behind,omitempty"`
+	Former   symbolon.IdentityID `json:"former_identity_id,omitempty"` // had the user last, and is not erased
 	Earlier  *system.Erasure     `json:"earlier,omitempty"`
 }
 
 func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	if c.JSON {
-		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), nil}
+		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), system.LeftRowsOf(p.Behind), p.Former, nil}
 		if p.Earlier != nil {
 			planned.Earlier = system.ErasureOf(*p.Earlier)
 		}
@@ -212,6 +215,9 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }
 	line("identity", value(string(p.Identity)), identityFate(p))
 	line("user", value(string(p.User)), rowFate(p))
+	for _, b := range p.Behind {
+		line("user", string(b.User), "a move left its row without an identity: "+rowFate(erase.Plan{User: b.User, Row: p.Row, Application: p.Application, Exists: true, Columns: b.Columns}))
+	}
 	line("Symbolon", "", "texts (the details of events and findings), digests and back-references in its own tables are cleared; kinds, times and the two IDs are kept, so that the person is never linked again")
 	if p.Earlier != nil {
 		line("", "", "")
@@ -223,6 +229,8 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 
 func identityFate(p erase.Plan) string {
 	switch {
+	case p.Former != "":
+		return fmt.Sprintf("the user has no identity; nothing is done at Ory; identity %s had the user last, and is erased only by its own ID", p.Former)
 	case p.Identity == "":
 		return "the user has no identity; nothing is done at Ory"
 	case p.AtOry == "gone":

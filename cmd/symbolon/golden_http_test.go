@@ -391,7 +391,7 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 		return fmt.Sprintf(`{"identity_id":%q,"user_id":%q%s}`, identity, user, rest)
 	}
 	for _, body := range []string{"", "junk", "[]", "{}", bind("42", adasUser, ""), bind(ada.IdentityID, "", ""), bind(ada.IdentityID, adasUser, `,"moove":true`), bind(ada.IdentityID, adasUser, `,"move":"yes"`),
-		bind(nobodysID, adasUser, ""), bind(ada.IdentityID, "42", ""), bind(ada.IdentityID, adasUser, ""), bind(bob.IdentityID, adasUser, ""), bind(bob.IdentityID, adasUser, `,"move":true,"why":"ticket 8812"`)} {
+		bind(nobodysID, adasUser, ""), bind(ada.IdentityID, "42", ""), bind(ada.IdentityID, adasUser, ""), bind(bob.IdentityID, adasUser, ""), bind(bob.IdentityID, adasUser, `,"move":true,"why":"for ada@example.com"`), bind(bob.IdentityID, adasUser, `,"move":true,"why":"ticket 8812"`)} {
 		operator("POST /admin/links", body)
 	}
 	operator("GET /admin/links", "")

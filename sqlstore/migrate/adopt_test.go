@@ -277,7 +277,7 @@ func undoVersion4(t *testing.T, store *sqlstore.Store) {
 	a := &adopt.Adopter{
 		Linker: &link.Linker{Ory: client, Store: store, Log: slog.New(slog.DiscardHandler),
 			Secrets: []symbolon.Secret{symbolon.Secret("k2J8vQ0zR5tXw9LmB4nYc7HdF1sGpA6e")}},
-		Ledger: store, Users: store, LastSignIn: client.LastSignIn,
+		Ledger: store, Users: store, Sessions: client.Sessions,
 		Identities: func(ctx context.Context) iter.Seq2[symbolon.Identity, error] {
 			return client.Identities(ctx, ory.ListOptions{})
 		},

@@ -138,8 +138,9 @@ type UsersConfig struct {
 	// free again.
 	ReleaseColumns []string `yaml:"release_columns"`
 
-	// AnonymiseColumns are the columns that the policy anonymise empties. Default: all
-	// columns that are filled from the identity.
+	// AnonymiseColumns are the columns that the policy anonymise empties besides those that
+	// are filled from traits or a verified address. Default: all columns that are filled from
+	// the identity.
 	AnonymiseColumns []string `yaml:"anonymise_columns"`
 
 	// CreateURL is the URL at which the application makes its users itself. It gets a signed

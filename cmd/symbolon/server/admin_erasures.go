@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // erasures erases persons and shows how far their erasures are.
@@ -56,7 +56,7 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 	defer cancel()
 	begun, err := h.Begin(ctx, request)
 	if errors.Is(err, erase.ErrRequest) {
-		err = badRequest("row must be anonymise or delete; why must be one line of at most 1000 bytes, without an e-mail address, because it is kept permanently.")
+		err = badRequest("row must be anonymise or delete; " + system.BadWhy)
 	}
 	if err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func erasureBody(e symbolon.Erasure) any {
 func eraseRequest(query, id string) (erase.Request, error) {
 	const usage = "The query may have row (anonymise or delete) and why (one line), once each."
 	values, err := parseQuery(query, usage, "row", "why")
-	if err == nil && !cli.OneLine(values.Get("why")) {
-		err = badRequest(usage)
+	if err == nil && link.CheckWhy(values.Get("why")) != nil {
+		err = badRequest(system.BadWhy)
 	}
 	return erase.Request{ID: id, Row: symbolon.RowPolicy(values.Get("row")), Why: values.Get("why")}, err
 }

@@ -61,7 +61,18 @@ func (h *people) bind(r *http.Request) (any, error) {
 		return nil, err
 	}
 	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
-	return map[string]*system.Bond{"link": system.BondOf(link)}, err
+	if err != nil {
+		return nil, err
+	}
+	behind, err := h.erasures.LeftBehind(r.Context(), link.Identity, link.User)
+	return bound{system.BondOf(link), system.LeftRowsOf(behind)}, err
+}
+
+// bound is the answer of bind. Moves left the rows in LeftBehind without an identity, with
+// the data of the person.
+type bound struct {
+	Link       *system.Bond      `json:"link"`
+	LeftBehind []*system.LeftRow `json:"left_behind,omitempty"`
 }
 
 type bindRequest struct {

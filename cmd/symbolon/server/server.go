@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/session"
@@ -25,6 +26,9 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	defer collectLess()()
 	if err := p.Start(ctx); err != nil {
+		if errors.Is(err, work.ErrShared) {
+			err = cli.Usage(err)
+		}
 		return errors.Join(err, p.Close(ctx))
 	}
 	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.Store.Dialect, "users", c.Users.Where(),

@@ -162,5 +162,5 @@ func (p *plan) table() (sqlstore.Table, error) {
 func (p *plan) keptValues() ([]string, error) {
 	unique, err := system.UsersTable{System: p.system}.UniqueColumns(p.Ctx)
 	u := p.config.Users
-	return doctor.Stuck(u.OnIdentityDeleted, unique, u.ReleaseColumns, u.AnonymiseColumns), err
+	return doctor.Stuck(u.OnIdentityDeleted, unique, u.ReleaseColumns), err
 }

@@ -30,7 +30,7 @@ type Cmd struct {
 	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. May be repeated. The word none means that no column is filled. Default: chosen by the names of the columns."`
 	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column shows the identity's state (path active), else keep."`
 	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again. The word none means that no column is emptied. Default: the unique columns that are filled from the identity."`
-	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that the policy anonymise empties. Default: all columns that are filled from the identity."`
+	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that the policy anonymise empties besides those that are filled from traits or a verified address. Default: all columns that are filled from the identity."`
 
 	Apply bool `help:"Run the SQL that the users table needs."`
 	Force bool `help:"Replace existing files, except the secret."`

@@ -40,3 +40,17 @@ func ErasureOf(e symbolon.Erasure) *Erasure {
 	}
 	return out
 }
+
+// LeftRow is the JSON of a row that a move left without an identity.
+type LeftRow struct {
+	User    symbolon.UserID `json:"user_id"`
+	Columns []string        `json:"columns"` // the columns that anonymise would empty now
+}
+
+// LeftRowsOf converts the rows that moves left without an identity.
+func LeftRowsOf(rows []erase.LeftBehind) (out []*LeftRow) {
+	for _, r := range rows {
+		out = append(out, &LeftRow{User: r.User, Columns: append([]string{}, r.Columns...)})
+	}
+	return out
+}

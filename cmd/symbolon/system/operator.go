@@ -6,6 +6,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // OperatorTimeout is the longest time that an operator waits.
@@ -16,8 +17,11 @@ func CheckBind(user symbolon.UserID, why string) *answer.Problem {
 	switch {
 	case user == "" || len(user) > 255 || !cli.OneLine(string(user)):
 		return answer.New(400, answer.InvalidRequest, "user_id must be the key of a user: text of 1 to 255 bytes.")
-	case len(why) > 1000 || !cli.OneLine(why):
-		return answer.New(400, answer.InvalidRequest, "why must be one line of at most 1000 bytes.")
+	case link.CheckWhy(why) != nil:
+		return answer.New(400, answer.InvalidRequest, BadWhy)
 	}
 	return nil
 }
+
+// BadWhy is the answer to a reason that [link.CheckWhy] refuses.
+const BadWhy = "why must be one line of at most 1000 bytes without an e-mail address, because it is kept forever: name the ticket, not the person."

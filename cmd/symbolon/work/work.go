@@ -14,8 +14,8 @@
 // minute later.
 //
 // On Postgres, River's tables are in a schema of their own (symbolon_river). On SQLite they
-// are beside Symbolon's. The names of the queues are Symbolon's own, so that they do not
-// collide with an application's River.
+// are beside Symbolon's, and an application's own River must use another file; [Queue.Start]
+// refuses it.
 package work
 
 import (
@@ -176,9 +176,13 @@ func (t Task) withDefaults() Task {
 	return t
 }
 
-// Start starts the workers. When ctx ends, no more jobs begin, and running jobs have five
+// Start starts the workers. It returns ErrShared if the tables have the work of another
+// program. When ctx ends, no more jobs begin, and running jobs have five
 // seconds. [Queue.Stop] waits for them.
 func (q *Queue) Start(ctx context.Context) error {
+	if err := q.alone(ctx); err != nil {
+		return err
+	}
 	if err := q.client.Start(ctx); err != nil {
 		return fmt.Errorf("start the background work: %w: %w", err, symbolon.ErrUnavailable)
 	}
