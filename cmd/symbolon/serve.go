@@ -11,7 +11,7 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. The database must be running; Ory need not be running.
+	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. If the database does not answer, it serves only the reserve hook, and tries again by itself. Ory need not be running.
 
 SIGTERM and SIGINT stop it. /readyz then answers 503. Requests have 8 seconds to finish, and jobs have 5.
 

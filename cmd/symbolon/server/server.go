@@ -24,7 +24,7 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer collectLess()()
-	if err := p.Start(ctx); err != nil {
+	if err := p.Start(ctx); err != nil || ctx.Err() != nil {
 		return errors.Join(err, p.Close(ctx))
 	}
 	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.Store.Dialect, "users", c.Users.Where(),
@@ -33,9 +33,9 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	return errors.Join(err, p.Close(ctx))
 }
 
-// New migrates the database, connects, and makes a server that does not listen yet.
+// New makes a server that neither listens nor has used the database. Start does the latter.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*Server, error) {
-	s, err := system.Start(ctx, c, log)
+	s, err := system.New(c, log)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,7 @@ type Server struct {
 	hooks    *hooks.Handler
 	verifier *session.Verifier
 	purges   *purgeListener
+	startup  *startup
 
 	forwardAuth *forwardauth.ForwardAuth
 	hydrate     *forwardauth.Hydrate
@@ -74,7 +75,8 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	if s.Creator != nil {
 		s.Creator.Observe = p.metrics.creation
 	}
-	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project})
+	p.startup = &startup{server: p}
+	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project, ready: &p.startup.done})
 	p.repairs = newRepairs(s.Reconciler(), s.Ory.Load, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
 	p.purges = listenForPurges(s.Config, log)
@@ -99,6 +101,7 @@ func (p *Server) check() error {
 // Close ends the background work, waits for every goroutine of the server and closes the
 // connections.
 func (p *Server) Close(ctx context.Context) error {
+	p.startup.close()
 	p.work.stop(ctx, p.log)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -113,5 +116,6 @@ func (p *Server) Close(ctx context.Context) error {
 	return nil
 }
 
-// Start begins the background work.
-func (p *Server) Start(ctx context.Context) error { return p.work.Start(ctx) }
+// Start takes the database into use and begins the background work. If the database does
+// not answer, Start returns nil, and the server tries again by itself; see startup.
+func (p *Server) Start(ctx context.Context) error { return p.startup.begin(ctx) }
