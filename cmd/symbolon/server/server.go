@@ -70,7 +70,7 @@ type Server struct {
 }
 
 func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
-	p = &Server{System: s, log: log, metrics: newMetrics(), listeners: &listeners{log: log}}
+	p = &Server{System: s, log: log, metrics: newMetrics(), listeners: &listeners{log: log, drain: s.Config.Serve.Drain}}
 	s.Linker.AfterLink = p.metrics.linked
 	if s.Creator != nil {
 		s.Creator.Observe = p.metrics.creation
@@ -102,7 +102,11 @@ func (p *Server) check() error {
 // connections.
 func (p *Server) Close(ctx context.Context) error {
 	p.startup.close()
-	p.work.stop(ctx, p.log)
+	end := p.listeners.end
+	if end.IsZero() { // it did not listen
+		end = time.Now().Add(ending)
+	}
+	p.work.stop(ctx, end, p.log)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	p.repairs.close()

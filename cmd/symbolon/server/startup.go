@@ -69,11 +69,11 @@ func (s *startup) begin(ctx context.Context) error {
 	s.running.Go(func() { first <- s.attempt(ctx) })
 	select {
 	case err := <-first:
-		switch {
-		case s.done.Load() || ctx.Err() != nil:
-			return nil
-		case !s.server.Store.Dialect.Unreachable(err):
+		if err != nil && ctx.Err() == nil && !s.server.Store.Dialect.Unreachable(err) {
 			return err
+		}
+		if s.done.Load() {
+			return nil
 		}
 		first <- err
 	case <-time.After(startPatience):

@@ -174,6 +174,7 @@ func newProcess(t *testing.T) *process {
 	p := &process{program: program(t, true), dir: t.TempDir(), publicURL: "http://" + public, operatorURL: "http://" + operator}
 	p.set(cmdtest.BeTheProgram+"=1", "SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_LOG_LEVEL=debug",
 		"SYMBOLON_SERVE_PUBLIC="+public, "SYMBOLON_SERVE_ADMIN="+operator, "SYMBOLON_SERVE_URL="+p.publicURL,
+		"SYMBOLON_SERVE_DRAIN=0s",     // no proxy waits for it
 		"SYMBOLON_RECONCILE_EVERY=0s") // off, because it would link people during other tests
 	t.Cleanup(func() {
 		p.kill()
