@@ -68,6 +68,10 @@ const (
 // operator's action, a fault of the system.
 var outages = []string{"08", "25", "26", "28", "3D", "40", "53", "57", "58", "XX", "55P03", "55006", "42P05"}
 
+// refusals are the outages that the database itself answers to a new connection: a wrong
+// password, no such role, no such database.
+var refusals = []string{"28", "3D"}
+
 // setups are the SQLSTATEs of a table or a right that is not as it was when the program
 // started.
 var setups = []string{"42", "55000"}
@@ -116,6 +120,23 @@ func (d Dialect) misshapen(err error) bool {
 		return ofClass(sqlState(err), shapes)
 	}
 	return sqliteCode(err) == sqliteError && slices.ContainsFunc(sqliteShapes, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
+
+// Unreachable reports whether err, of a driver, means that the database cannot answer now:
+// nothing listens at its address, it is silent, starts or stops, or another program holds
+// its lock. A wrong password, a database that does not exist and a broken SQLite file are
+// answers. A program that starts may wait for an unreachable database, but it should report
+// an answer to its operator.
+func (d Dialect) Unreachable(err error) bool {
+	if d == SQLite {
+		const protocol = 15
+		code := sqliteCode(err)
+		return gone(err) || code == sqliteBusy || code == sqliteLocked || code == protocol
+	}
+	if state := sqlState(err); state != "" {
+		return d.outage(err) && !ofClass(state, refusals)
+	}
+	return gone(err) || broken(err)
 }
 
 // refusedBy reports whether the error is the table's refusal of the data. An error without

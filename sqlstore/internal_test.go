@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,45 @@ func (e codeError) Error() string { return fmt.Sprint("code ", int(e)) }
 func (e codeError) Code() int     { return int(e) }
 
 // TestRefusedBy checks that "don't know" is never a denial.
+// TestUnreachable checks for which errors a program may start without its database.
+func TestUnreachable(t *testing.T) {
+	for _, tt := range []struct {
+		dialect Dialect
+		err     error
+		want    bool
+	}{
+		{Postgres, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
+		{Postgres, &net.DNSError{Err: "no such host", IsNotFound: true}, true},
+		{Postgres, context.DeadlineExceeded, true},
+		{Postgres, io.ErrUnexpectedEOF, true},
+		{Postgres, stateError("57P03"), true}, // it starts
+		{Postgres, stateError("57P01"), true}, // it stops
+		{Postgres, stateError("53300"), true}, // too many connections
+		{Postgres, stateError("25006"), true}, // a standby
+		{Postgres, stateError("08006"), true},
+		{Postgres, stateError("40P01"), true},
+		{Postgres, stateError("28000"), false}, // no such role
+		{Postgres, stateError("28P01"), false}, // wrong password
+		{Postgres, stateError("3D000"), false}, // no such database
+		{Postgres, stateError("42501"), false}, // no privilege
+		{Postgres, stateError("42P01"), false}, // no such table
+		{Postgres, errors.New("server refused TLS connection"), false},
+		{SQLite, codeError(5), true},
+		{SQLite, codeError(261), true}, // busy recovery
+		{SQLite, codeError(6), true},
+		{SQLite, context.DeadlineExceeded, true},
+		{SQLite, codeError(1), false},
+		{SQLite, codeError(8), false},  // read-only
+		{SQLite, codeError(11), false}, // corrupt
+		{SQLite, codeError(14), false}, // cannot open
+		{SQLite, codeError(26), false}, // not a database
+	} {
+		if got := tt.dialect.Unreachable(unavailable("doing", tt.err)); got != tt.want {
+			t.Errorf("%s: Unreachable(%v) = %v", tt.dialect, tt.err, got)
+		}
+	}
+}
+
 func TestRefusedBy(t *testing.T) {
 	wrapped := func(err error) error { return fmt.Errorf("doing: %w", err) }
 	for _, tt := range []struct {

@@ -34,7 +34,7 @@ type goldenServer struct {
 // serveGolden starts a server. It stops at the end of the test and must exit with 0.
 func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 	t.Helper()
-	env := cmdtest.Env(append([]string{"SYMBOLON_SERVE_PUBLIC", "127.0.0.1:0", "SYMBOLON_SERVE_ADMIN", "127.0.0.1:0", "SYMBOLON_RECONCILE_EVERY", "0s",
+	env := cmdtest.Env(append([]string{"SYMBOLON_SERVE_PUBLIC", "127.0.0.1:0", "SYMBOLON_SERVE_ADMIN", "127.0.0.1:0", "SYMBOLON_RECONCILE_EVERY", "0s", "SYMBOLON_SERVE_DRAIN", "0s",
 		"SYMBOLON_RECONCILE_LOAD", "100%", "SYMBOLON_DATABASE", "sqlite://" + filepath.Join(t.TempDir(), "symbolon.db")}, pairs...)...)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	logs, ended := &cmdtest.Buffer{}, make(chan int, 1)

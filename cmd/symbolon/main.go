@@ -25,11 +25,28 @@ func main() {
 	// Symbolon logs through slog. The standard library's own messages may quote an answer of
 	// a broken server, which may contain personal data.
 	log.SetOutput(io.Discard)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], config.NewEnviron(os.Environ()), cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
+}
+
+// untilSignal returns a context that ends at SIGTERM or SIGINT. A second signal ends the
+// program at once.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		first := <-signals
+		signal.Stop(signals)
+		if first == os.Interrupt {
+			cancel(cli.ErrInterrupted)
+			return
+		}
+		cancel(nil)
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // run is the whole program. It does not end the process and changes no global, so that tests

@@ -11,9 +11,9 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. The database must be running; Ory need not be running.
+	return `Listens on two addresses: serve.public (:4460) for Ory, proxies and applications, and serve.admin (127.0.0.1:4461) for the operator. It migrates the database first. If the database does not answer, it serves only the reserve hook, and tries again by itself. Ory need not be running.
 
-SIGTERM and SIGINT stop it. /readyz then answers 503. Requests have 8 seconds to finish, and jobs have 5.
+SIGTERM stops it. /readyz then answers 503, and everything else is answered for serve.drain (5 s), so that proxies can choose another server. Then it refuses connections. It ends within 10 seconds: requests are cut off 8 seconds after the signal, and jobs after 5. SIGINT (Ctrl-C) stops it without a drain. A second signal ends it at once.
 
 	SYMBOLON_SECRET=$(cat symbolon.secret) SYMBOLON_ORY_ADMIN_URL=http://127.0.0.1:4434 symbolon serve
 	symbolon serve --config /etc/symbolon.yaml --log-level debug`

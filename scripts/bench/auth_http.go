@@ -125,7 +125,7 @@ func (b *authBench) startSymbolon(ctx context.Context, w *world) (address string
 	cmd.Dir, cmd.Stdout, cmd.Stderr = b.dir, log, log
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "SYMBOLON_SECRET=a secret of at least thirty-two bytes",
 		"SYMBOLON_ORY_PUBLIC_URL=" + w.kratos.PublicURL, "SYMBOLON_ORY_ADMIN_URL=" + w.kratos.AdminURL,
-		"SYMBOLON_SERVE_PUBLIC=" + address, "SYMBOLON_SERVE_ADMIN=127.0.0.1:0", "SYMBOLON_DATABASE=" + dsn}
+		"SYMBOLON_SERVE_PUBLIC=" + address, "SYMBOLON_SERVE_ADMIN=127.0.0.1:0", "SYMBOLON_SERVE_DRAIN=0s", "SYMBOLON_DATABASE=" + dsn}
 	process, err := processes.Start(cmd, syscall.SIGKILL)
 	if err != nil {
 		return "", nil, err

@@ -3,8 +3,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 )
+
+// ErrInterrupted is the cause of a context that ended by SIGINT (Ctrl-C).
+var ErrInterrupted = errors.New("interrupted")
 
 // Stdio are the streams of a command. Results go to Out, and everything else to Err. In may
 // be nil.

@@ -108,6 +108,9 @@ func (c *Config) checkSecrets(r *report) {
 	}
 }
 
+// MaxDrain is the longest serve.drain. It leaves a second for the last requests.
+const MaxDrain = 7 * time.Second
+
 func (c *Config) checkServe(r *report) {
 	public, publicOK := checkAddress(r, "serve.public", c.Serve.Public)
 	admin, adminOK := checkAddress(r, "serve.admin", c.Serve.Admin)
@@ -118,6 +121,7 @@ func (c *Config) checkServe(r *report) {
 	r.rules(
 		rule{publicOK && adminOK && public.taken(admin), "serve.admin", "it is the same address as serve.public; the operator's listener needs another one"},
 		rule{key == "" && adminOK && !IsLoopback(admin.host), "serve.admin", "an address that other machines can reach needs serve.admin_key; 127.0.0.1:4461 does not need a key"},
+		rule{c.Serve.Drain < 0 || c.Serve.Drain > MaxDrain, "serve.drain", "it must be at most 7s, or 0s for none: the server ends within 10 seconds after the signal, because container tools kill it then"},
 		rule{key != "" && key == c.Secret, "serve.admin_key", "it must not be the secret: make a separate key"},
 	)
 	c.Serve.URL = checkAPI(r, "serve.url", c.Serve.URL) // keys and IDs are sent there

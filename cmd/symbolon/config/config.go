@@ -96,6 +96,10 @@ type ServeConfig struct {
 	// TrustedProxies are the addresses or networks whose X-Forwarded-* headers are trusted,
 	// only for the return_to of a redirect to auth.login_url. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	// Drain is how long the server continues to answer after SIGTERM, while /readyz is 503,
+	// so that proxies find out before connections are refused.
+	Drain time.Duration `yaml:"drain"`
 }
 
 // HooksConfig overrides the keys that are derived from the secret.
@@ -234,7 +238,7 @@ func Defaults() *Config {
 		Ory:          OryConfig{PublicURL: "http://127.0.0.1:4433", Cookie: "ory_kratos_session", Project: "default"},
 		Database:     "sqlite://symbolon.db",
 		DatabasePool: PoolConfig{StatementTimeout: 5 * time.Second},
-		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460"},
+		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460", Drain: 5 * time.Second},
 		Users: UsersConfig{Table: OwnTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
 			OnUserDeleted: link.DenyDeleted},
 		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},

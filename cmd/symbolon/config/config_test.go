@@ -55,7 +55,7 @@ database_pool: {max: 20, statement_timeout: 2s}
 secret: ${SYMBOLON_SECRET}
 previous_secrets: ["${OLD}"]
 serve: {public: "0.0.0.0:80", admin: "10.0.0.1:81", admin_key: "${ADMIN}", url: https://app.example/symbolon,
-  trusted_proxies: [127.0.0.1, "10.0.0.0/8"]}
+  trusted_proxies: [127.0.0.1, "10.0.0.0/8"], drain: 3s}
 hooks: {keys: {reserve: ["${R}"], link: ["${L}", "${L2}"], sync: []}, basic: {hydrate: "oathkeeper:${H}"}}
 users:
   table: app.accounts
@@ -92,7 +92,7 @@ func TestEveryKey(t *testing.T) {
 		Secret:          cmdtest.Secret,
 		PreviousSecrets: []Hidden{Hidden(key(2))},
 		Serve: ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon",
-			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}},
+			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}, Drain: 3 * time.Second},
 		Hooks: HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}, Basic: BasicKeys{Hydrate: Hidden("oathkeeper:" + key(7))}},
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
@@ -118,7 +118,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_ORY_TOKEN": cmdtest.Key + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
 		"SYMBOLON_DATABASE": "postgres://u:p@pooler/x", "SYMBOLON_DATABASE_LISTEN": "postgres://u:p@direct/x", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
 		"SYMBOLON_SECRET": cmdtest.Secret, "SYMBOLON_PREVIOUS_SECRETS": cmdtest.Key + "p, " + cmdtest.Key + "q",
-		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": cmdtest.Key + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8",
+		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": cmdtest.Key + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8", "SYMBOLON_SERVE_DRAIN": "6s",
 		"SYMBOLON_HOOKS_KEYS_RESERVE": cmdtest.Key + "r", "SYMBOLON_HOOKS_KEYS_LINK": cmdtest.Key + "l," + cmdtest.Key + "m", "SYMBOLON_HOOKS_KEYS_SYNC": cmdtest.Key + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + cmdtest.Key + "h",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",

@@ -141,6 +141,7 @@ func TestConfigFaults(t *testing.T) {
 		{"admin on all addresses", good + "serve: {admin: \":4461\"}\n", "serve.admin", "needs serve.admin_key"},
 		{"admin on a private address", good + "serve: {admin: \"10.0.0.1:4461\"}\n", "serve.admin", "needs serve.admin_key"},
 		{"admin by a name", good + "serve: {admin: \"localhost.example:4461\"}\n", "serve.admin", "needs serve.admin_key"},
+		{"a long drain", good + "serve: {drain: 8s}\n", "serve.drain", "at most 7s"},
 		{"one address for both", good + "serve: {public: \"127.0.0.1:4461\"}\n", "serve.admin", "needs another"},
 		{"one port for both", good + "serve: {public: \":4461\"}\n", "serve.admin", "needs another"},
 		{"serve.url with a user", good + "serve: {url: \"http://u:" + cmdtest.Key + "@h\"}\n", "serve.url", "credentials"},

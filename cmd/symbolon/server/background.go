@@ -78,9 +78,9 @@ func (p *Server) newBackground() (*background, error) {
 	return &background{q, db}, nil
 }
 
-// stop waits for the jobs that run. The queue began to stop together with the listeners.
-func (b *background) stop(ctx context.Context, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
+// stop waits for the jobs that run, until end. The queue began to stop at the signal.
+func (b *background) stop(ctx context.Context, end time.Time, log *slog.Logger) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
 	if err := b.Stop(ctx); err != nil {
 		log.Warn("the server stopped before the background work was done; the work continues at the next start", "error", err)

@@ -9,14 +9,19 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 )
 
-// maxHeader bounds a request's header. Go allows 4 kB more and then answers 431.
-const maxHeader = 16 << 10
+// maxHeader bounds a request's header. Go allows 4 kB more and then answers 431, which
+// nginx shows as an outage. nginx passes on 32 kB of cookies by default, Envoy 60 kB of
+// header.
+const maxHeader = 60 << 10
 
-// grace is how long a stopping server waits for requests and jobs. Container tools kill it
-// after ten seconds.
-const grace = 8 * time.Second
+// ending is the time from the signal until the last requests and jobs are cut off; the
+// drain is a part of it. Container tools kill the server after ten seconds.
+const ending = config.MaxDrain + time.Second
 
 // listener is one of the two addresses of the server.
 type listener struct {
@@ -28,12 +33,14 @@ type listener struct {
 // listeners runs the listeners of the server.
 type listeners struct {
 	log      *slog.Logger
-	draining atomic.Bool // shown by /readyz
+	drain    time.Duration // how long requests are answered as usual after ctx has ended
+	draining atomic.Bool   // shown by /readyz
+	end      time.Time     // of the server, set when it begins to stop
 }
 
 // run listens and answers. No address answers before all of them listen, so that a server
-// that is ready is ready on both sides. After ctx has ended, run returns when every request
-// is answered, or after grace.
+// that is ready is ready on both sides. After ctx has ended, run drains, and returns when
+// every request is answered, or after the time of ending.
 func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 	var sockets []net.Listener
 	for _, l := range listeners {
@@ -58,14 +65,37 @@ func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	s.draining.Store(true)
-	s.log.Info("stopping: finishing requests and jobs")
+	s.stopping(ctx)
 	return s.shutdown(ctx, servers)
+}
+
+// stopping drains: everything is answered as usual, but /readyz is 503, so that proxies and
+// orchestrators choose other servers before this one refuses connections. Nobody waits for
+// that after Ctrl-C.
+func (s *listeners) stopping(ctx context.Context) {
+	s.end = time.Now().Add(ending)
+	s.draining.Store(true)
+	if s.drain > 0 && !errors.Is(context.Cause(ctx), cli.ErrInterrupted) {
+		s.log.Info("draining: everything is still answered, and /readyz is 503", "for", s.drain)
+		time.Sleep(s.drain)
+	}
+	s.log.Info("stopping: finishing requests and jobs")
+}
+
+// closing makes a draining server close each connection after its answer. A proxy then has
+// no idle connection that the server could close while a request arrives.
+func (s *listeners) closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *listeners) httpServer(l listener) *http.Server {
 	return &http.Server{
-		Handler:           l.handler,
+		Handler:           s.closing(l.handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -80,7 +110,7 @@ func (s *listeners) httpServer(l listener) *http.Server {
 
 // shutdown stops all servers at the same time.
 func (s *listeners) shutdown(ctx context.Context, servers []*http.Server) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), s.end)
 	defer cancel()
 	done := make(chan error, len(servers))
 	for _, srv := range servers {

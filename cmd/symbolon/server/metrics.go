@@ -14,6 +14,9 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/createurl"
+	"github.com/symbolon-id/symbolon/hooks"
 )
 
 // metrics are the content of GET /metrics. Every label comes from a small fixed set. An
@@ -28,6 +31,7 @@ type metrics struct {
 	runs     *prometheus.CounterVec
 	lastRun  prometheus.Gauge
 	jobs     *prometheus.CounterVec
+	waiting  *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -51,6 +55,8 @@ func newMetrics() *metrics {
 		seconds: metric.NewHistogramVec(prometheus.HistogramOpts{Name: "symbolon_http_request_duration_seconds",
 			Help:    "Time from the request's header to the end of its handler.",
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"listener", "route"}),
+		waiting: metric.NewGaugeVec(prometheus.GaugeOpts{Name: "symbolon_waiting_for_database",
+			Help: "1 while the server has not taken its database into use since it started, by reason: outage, fault."}, []string{"reason"}),
 		lastRun: metric.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
 			Help: "Time at which the last complete reconcile run ended."}),
 	}
@@ -73,6 +79,19 @@ func (m *metrics) route(listener, pattern string) func(status int, took time.Dur
 	}
 }
 
+// The reasons why the database is not in use yet.
+const (
+	reasonOutage = "outage" // it does not answer
+	reasonFault  = "fault"  // it answers with a fault that the operator has to repair
+)
+
+// startup shows why the database is not in use yet; "" if it is.
+func (m *metrics) startup(reason string) {
+	for _, r := range []string{reasonOutage, reasonFault} {
+		m.waiting.WithLabelValues(r).Set(one(r == reason))
+	}
+}
+
 // hook is for hooks.Handler.Observe.
 func (m *metrics) hook(hook, outcome string) { m.hooks.WithLabelValues(hook, outcome).Inc() }
 
@@ -89,4 +108,37 @@ func (m *metrics) creation(outcome string) { m.creates.WithLabelValues(outcome).
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// hookOutcomes are the outcomes of each hook.
+var hookOutcomes = map[string][]string{
+	"reserve": {hooks.Reserved, hooks.Passed, hooks.Unreadable, hooks.Refused},
+	"link":    {hooks.Done, hooks.Denied, hooks.Gone, hooks.Queued, hooks.Refused, hooks.Undetermined},
+	"sync":    {hooks.Done, hooks.Denied, hooks.Gone, hooks.Queued, hooks.Ignored, hooks.Refused, hooks.Undetermined},
+}
+
+var sources = []symbolon.Source{symbolon.FromRequest, symbolon.FromLinkHook, symbolon.FromSyncHook, symbolon.FromOperator, symbolon.FromReconcile, symbolon.FromAdopt}
+
+// startAtZero makes the series of the counters whose labels have known values. Otherwise a
+// series would begin at 1 with its first event, and increase() of Prometheus would miss it.
+func (m *metrics) startAtZero(tasks []work.Task, createURL bool) {
+	for hook, outcomes := range hookOutcomes {
+		zero(m.hooks.MustCurryWith(prometheus.Labels{"hook": hook}), outcomes)
+	}
+	for _, t := range tasks {
+		zero(m.jobs.MustCurryWith(prometheus.Labels{"task": t.Name}), t.Outcomes())
+	}
+	m.startup("")
+	zero(m.links, sources)
+	zero(m.runs, []string{runDone, runImplausible, runIncomplete, runBusy, runFailed})
+	if createURL {
+		zero(m.creates, []string{createurl.Created, createurl.Existed, createurl.Refused, createurl.Limited, createurl.Failed})
+	}
+}
+
+// zero makes the series of the values of the last label.
+func zero[T ~string](counter *prometheus.CounterVec, values []T) {
+	for _, v := range values {
+		counter.WithLabelValues(string(v))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,7 @@ func (m *metrics) reconciled(err error) {
 type openFindings struct {
 	store   *sqlstore.Store
 	project string
+	ready   *atomic.Bool // the database is in use
 
 	mu     sync.Mutex
 	at     time.Time
@@ -71,7 +73,7 @@ func (o *openFindings) Collect(ch chan<- prometheus.Metric) {
 func (o *openFindings) count() map[symbolon.FindingKind]int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if time.Since(o.at) < countEvery {
+	if !o.ready.Load() || time.Since(o.at) < countEvery {
 		return o.counts
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -53,7 +53,9 @@ func (p *Server) Operator() http.Handler {
 
 func (p *Server) router(side string, routes []route) http.Handler {
 	o := &observer{listener: side, log: p.log, metrics: p.metrics}
-	return newRouter(routes, o.wrap)
+	return newRouter(routes, func(pattern string, next http.Handler) http.Handler {
+		return o.wrap(pattern, p.startup.gate(pattern, next))
+	})
 }
 
 // healthz says that the process answers.
@@ -61,11 +63,16 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	answer.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyz says that the server has started and is not stopping. An outage of Ory or of the
-// database does not show here, because Ory must still reach the reserve hook.
+// readyz says that the server has taken its database into use and is not stopping. A later
+// outage of Ory or of the database does not show here, because Ory must still reach the
+// reserve hook.
 func (p *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if p.listeners.draining.Load() {
-		answer.Write(w, answer.New(503, answer.Unavailable, "The server is stopping."))
+	switch {
+	case p.listeners.draining.Load():
+		answer.Write(w, answer.New(503, answer.Unavailable, "The server is draining: it stops soon."))
+		return
+	case !p.startup.done.Load():
+		answer.Write(w, notStarted)
 		return
 	}
 	answer.JSON(w, http.StatusOK, map[string]string{"status": "ready"})

@@ -25,7 +25,7 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer collectLess()()
-	if err := p.Start(ctx); err != nil {
+	if err := p.Start(ctx); err != nil || ctx.Err() != nil {
 		if errors.Is(err, work.ErrShared) {
 			err = cli.Usage(err)
 		}
@@ -37,9 +37,9 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	return errors.Join(err, p.Close(ctx))
 }
 
-// New migrates the database, connects, and makes a server that does not listen yet.
+// New makes a server that neither listens nor has used the database. Start does the latter.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*Server, error) {
-	s, err := system.Start(ctx, c, log)
+	s, err := system.New(c, log)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,7 @@ type Server struct {
 	hooks    *hooks.Handler
 	verifier *session.Verifier
 	purges   *purgeListener
+	startup  *startup
 
 	forwardAuth *forwardauth.ForwardAuth
 	hydrate     *forwardauth.Hydrate
@@ -73,12 +74,13 @@ type Server struct {
 }
 
 func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
-	p = &Server{System: s, log: log, metrics: newMetrics(), listeners: &listeners{log: log}}
+	p = &Server{System: s, log: log, metrics: newMetrics(), listeners: &listeners{log: log, drain: s.Config.Serve.Drain}}
 	s.Linker.AfterLink = p.metrics.linked
 	if s.Creator != nil {
 		s.Creator.Observe = p.metrics.creation
 	}
-	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project}, tableFaults{s.Store})
+	p.startup = &startup{server: p}
+	p.metrics.registry.MustRegister(&openFindings{store: s.Store, project: s.Config.Ory.Project, ready: &p.startup.done}, tableFaults{s.Store})
 	p.repairs = newRepairs(s.Reconciler(), s.Ory.Load, p.metrics, log)
 	p.hooks = &hooks.Handler{Linker: s.Linker, Keys: system.HookKeys(s.Config), Observe: p.metrics.hook, Log: log}
 	p.purges = listenForPurges(s.Config, log)
@@ -103,7 +105,12 @@ func (p *Server) check() error {
 // Close ends the background work, waits for every goroutine of the server and closes the
 // connections.
 func (p *Server) Close(ctx context.Context) error {
-	p.work.stop(ctx, p.log)
+	p.startup.close()
+	end := p.listeners.end
+	if end.IsZero() { // it did not listen
+		end = time.Now().Add(ending)
+	}
+	p.work.stop(ctx, end, p.log)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	p.repairs.close()
@@ -117,5 +124,6 @@ func (p *Server) Close(ctx context.Context) error {
 	return nil
 }
 
-// Start begins the background work.
-func (p *Server) Start(ctx context.Context) error { return p.work.Start(ctx) }
+// Start takes the database into use and begins the background work. If the database does
+// not answer, Start returns nil, and the server tries again by itself; see startup.
+func (p *Server) Start(ctx context.Context) error { return p.startup.begin(ctx) }

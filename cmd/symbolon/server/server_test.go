@@ -136,6 +136,50 @@ func TestShutdownFinishesWhatItBegan(t *testing.T) {
 	}
 }
 
+// TestDrain checks that a draining server answers new requests, closes their connections,
+// and then refuses connections. Ctrl-C does not drain.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]error{"SIGTERM": nil, "Ctrl-C": cli.ErrInterrupted} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			logs := &cmdtest.Buffer{}
+			s := &listeners{log: cli.NewLogger(logs, slog.LevelInfo), drain: 3 * time.Second}
+			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answered") })
+			ctx, cancel := context.WithCancelCause(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- s.run(ctx, listener{"public", "127.0.0.1:0", h}, listener{"operator", "127.0.0.1:0", h})
+			}()
+			url := "http://" + waitForAddress(t, logs, "public")
+			began := time.Now()
+			cancel(cause)
+			cmdtest.Eventually(t, "/readyz shows that it stops", s.draining.Load)
+			if cause == nil {
+				resp, err := http.Get(url)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, _ := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if string(body) != "answered" || !resp.Close {
+					t.Errorf("%q, the connection is closed: %v", body, resp.Close)
+				}
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if drained := strings.Contains(logs.String(), "draining"); drained != (cause == nil) || drained && time.Since(began) < s.drain {
+				t.Errorf("it stopped after %v, drained: %v", time.Since(began), drained)
+			}
+			if resp, err := http.Get(url); err == nil {
+				_ = resp.Body.Close()
+				t.Error("it still answers")
+			}
+		})
+	}
+}
+
 // TestSlowBodies checks that a body that arrives byte by byte is given up after ten
 // seconds, without an effect on other requests.
 func TestSlowBodies(t *testing.T) {

@@ -95,11 +95,15 @@ func TestInit(t *testing.T) {
 				if strings.Contains(out+errs+cmdtest.ReadFile(t, "symbolon.yaml"), env[config.EnvName("secret")]) {
 					t.Error("the secret is shown")
 				}
-				if s, err := system.Start(t.Context(), c, cli.NewLogger(&bytes.Buffer{}, 0)); err != nil {
-					t.Errorf("serve would not start: %v", err)
-				} else {
-					s.Close()
+				log := cli.NewLogger(&bytes.Buffer{}, 0)
+				s, err := system.New(c, log)
+				if err != nil {
+					t.Fatal(err)
 				}
+				if err := s.Prepare(t.Context(), log); err != nil {
+					t.Errorf("serve would not start: %v", err)
+				}
+				s.Close()
 				before := cmdtest.ReadFile(t, "symbolon.yaml")
 				code, out, errs = runIn(t, env, append(args, "--force")...)
 				if code != 0 || !strings.Contains(out, "no SQL is needed") || cmdtest.ReadFile(t, "symbolon.yaml") != before {

@@ -29,7 +29,30 @@ const (
 )
 
 // openDatabase opens a database that answers. silence is the limit of its connections.
-func openDatabase(ctx context.Context, c *config.Config, p presence, silence time.Duration) (db *sql.DB, dialect sqlstore.Dialect, err error) {
+func openDatabase(ctx context.Context, c *config.Config, p presence, silence time.Duration) (*sql.DB, sqlstore.Dialect, error) {
+	db, dialect, err := openPool(c, p, silence)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := ping(ctx, db); err != nil {
+		_ = db.Close()
+		return nil, "", err
+	}
+	return db, dialect, nil
+}
+
+// ping connects to a database.
+func ping(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "check that the address in `database` is right, and that the database is running")
+	}
+	return nil
+}
+
+// openPool opens a database without connecting to it.
+func openPool(c *config.Config, p presence, silence time.Duration) (db *sql.DB, dialect sqlstore.Dialect, err error) {
 	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
@@ -39,12 +62,6 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, silence tim
 	}
 	if err != nil {
 		return nil, "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
-		_ = db.Close()
-		return nil, "", cli.Hint(fmt.Errorf("the database does not answer: %w", err), "check that the address in `database` is right, and that the database is running")
 	}
 	limit := cmp.Or(c.DatabasePool.Max, 10)
 	db.SetMaxOpenConns(limit)

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,35 +87,4 @@ func (s *System) tellServers(a *cli.App) {
 			_, _ = fmt.Fprintf(a.Err, "symbolon: warning: the running servers could not be notified: %v\n", err)
 		}
 	})
-}
-
-// fits reports every fault of the users table that would deny people access.
-func (s *System) fits(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	err := s.Store.Check(ctx)
-	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
-		return err
-	}
-	return cli.Usage(cli.Hint(err, "the users table must match the section users of the configuration"))
-}
-
-// Start migrates the database, connects and checks the users table.
-func Start(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	from, to, err := Migrate(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	if from != to {
-		log.Info("the database was migrated", "from", from, "to", to)
-	}
-	s, err := connect(ctx, c, log, requestSilence(c))
-	if err != nil {
-		return nil, err
-	}
-	if err := s.fits(ctx); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
 }

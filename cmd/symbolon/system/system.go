@@ -7,7 +7,6 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
-	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -31,24 +30,33 @@ type System struct {
 	Creator *createurl.Client // nil if the users are in a table
 }
 
-// Connect builds a System. It fails if the database does not answer.
+// Connect builds a System for a command. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	return connect(ctx, c, log, 0)
-}
-
-// connect is Connect. silence is the limit of the connections.
-func connect(ctx context.Context, c *config.Config, log *slog.Logger, silence time.Duration) (*System, error) {
-	db, dialect, err := openDatabase(ctx, c, existing, silence)
+	db, dialect, err := openDatabase(ctx, c, existing, 0)
 	if err != nil {
 		return nil, err
 	}
+	return build(c, db, dialect, log), nil
+}
+
+// New builds a System for the server, without connecting to the database. Nothing may use
+// the database before Prepare has succeeded.
+func New(c *config.Config, log *slog.Logger) (*System, error) {
+	db, dialect, err := openPool(c, created, requestSilence(c))
+	if err != nil {
+		return nil, err
+	}
+	return build(c, db, dialect, log), nil
+}
+
+func build(c *config.Config, db *sql.DB, dialect sqlstore.Dialect, log *slog.Logger) *System {
 	s := &System{Config: c, DB: db, Store: NewStore(c, db, dialect), Ory: NewClient(c)}
 	s.Store.OnFaults = logFaults(log)
 	s.Linker = newLinker(c, s.Ory, s.Store, log)
 	if s.Creator = NewCreator(c); s.Creator != nil {
 		s.Linker.Creator = s.Creator
 	}
-	return s, nil
+	return s
 }
 
 // Close closes the connections.

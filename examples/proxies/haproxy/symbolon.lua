@@ -30,6 +30,7 @@ local function question(txn)
   for _, name in ipairs(shown) do
     headers[name] = all(client, name)
   end
+  headers["x-forwarded-for"] = { txn.f:src() }
   -- For return_to. Symbolon uses them only from an address in serve.trusted_proxies.
   headers["x-forwarded-method"] = { txn.f:method() }
   headers["x-forwarded-proto"] = { txn.f:ssl_fc() == 1 and "https" or "http" }

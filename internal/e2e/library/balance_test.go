@@ -16,11 +16,10 @@ func TestBalances(t *testing.T) {
 	t.Parallel()
 	for proxy, more := range map[string]func(config, second string) string{
 		"nginx": func(config, second string) string {
-			return strings.Replace(config, "    keepalive 32;\n", "    server "+second+";\n    keepalive 32;\n", 1)
+			return strings.Replace(config, "    keepalive 32;\n", "    server "+second+" max_fails=0;\n    keepalive 32;\n", 1)
 		},
 		"caddy": func(config, second string) string {
-			config = strings.Replace(config, "forward_auth ", "forward_auth "+second+" ", 1)
-			return strings.Replace(config, "lb_policy", "lb_retries 1\nfail_duration 1s\nlb_policy", 1) // as Caddy's README says
+			return strings.Replace(config, "forward_auth ", "forward_auth "+second+" ", 1)
 		},
 		"haproxy": func(config, second string) string {
 			return strings.TrimSpace(config) + "\n    server symbolon2 " + second + " check inter 1s rise 1\n"
@@ -31,7 +30,7 @@ func TestBalances(t *testing.T) {
 			var mu sync.Mutex
 			asked := map[string]map[int]int{} // session to replica to number of requests
 			replica := func(n int) *httptest.Server {
-				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := httptest.NewServer(ready(func(_ http.ResponseWriter, r *http.Request) {
 					mu.Lock()
 					defer mu.Unlock()
 					session := r.Header.Get("X-Session-Token") + r.Header.Get("Cookie") + r.Header.Get("Authorization")

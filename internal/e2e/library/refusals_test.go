@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -82,10 +83,9 @@ func TestNoAnswer(t *testing.T) {
 				}
 			})
 			for _, proxy := range proxies {
-				want := map[string]int{"nginx": 503, "caddy": 502, "haproxy": 503, "traefik": 500}[proxy]
 				address := b.start(proxy, "/auth")
-				if status, _ := send(t, address, attempt{}.request("")); status != want {
-					t.Errorf("%s: %d, want %d", proxy, status, want)
+				if status, _ := send(t, address, attempt{}.request("")); !slices.Contains(unanswered[proxy], status) {
+					t.Errorf("%s: %d, want %d", proxy, status, unanswered[proxy])
 				}
 			}
 			if _, seen := b.took(); len(seen) != 0 {
@@ -95,10 +95,23 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// unanswered are the answers of each proxy while Symbolon does not answer. Caddy's depends
+// on whether it knows that from its health check.
+var unanswered = map[string][]int{"nginx": {503}, "caddy": {502, 503}, "haproxy": {503}, "traefik": {500}}
+
+// ready answers the health checks of proxies.
+func ready(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			next(w, r)
+		}
+	}
+}
+
 // newFront is behind without a Kratos. auth answers the questions.
 func newFront(t *testing.T, auth http.HandlerFunc) *behind {
 	b := &behind{world: &world{t: t}}
-	b.auth = httptest.NewServer(auth)
+	b.auth = httptest.NewServer(ready(auth))
 	t.Cleanup(b.auth.Close)
 	b.app = httptest.NewServer(http.HandlerFunc(b.serve))
 	t.Cleanup(b.app.Close)

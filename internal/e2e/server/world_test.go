@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -173,6 +174,7 @@ func newProcess(t *testing.T) *process {
 	p := &process{program: program(t, true), dir: t.TempDir(), publicURL: "http://" + public, operatorURL: "http://" + operator}
 	p.set(cmdtest.BeTheProgram+"=1", "SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_LOG_LEVEL=debug",
 		"SYMBOLON_SERVE_PUBLIC="+public, "SYMBOLON_SERVE_ADMIN="+operator, "SYMBOLON_SERVE_URL="+p.publicURL,
+		"SYMBOLON_SERVE_DRAIN=0s",     // no proxy waits for it
 		"SYMBOLON_RECONCILE_EVERY=0s") // off, because it would link people during other tests
 	t.Cleanup(func() {
 		p.kill()
@@ -196,10 +198,16 @@ func (p *process) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the server, also after stop or kill, and returns when it is ready. It
-// waits for the end of the last process first, because a caller may notice a broken
-// connection before that.
+// start starts the server, also after stop or kill, and returns when it is ready.
 func (p *process) start(t *testing.T) {
+	t.Helper()
+	p.launch(t)
+	p.answers(t, "/readyz", 200)
+}
+
+// launch starts the server and does not wait until it answers. It waits for the end of the
+// last process first, because a caller may notice a broken connection before that.
+func (p *process) launch(t *testing.T) {
 	t.Helper()
 	if last := p.child.Load(); last != nil {
 		<-last.Done()
@@ -216,16 +224,22 @@ func (p *process) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.child.Store(running)
-	cmdtest.Eventually(t, "the server is ready", func() bool {
+}
+
+// answers waits until the server answers a public path with a status.
+func (p *process) answers(t *testing.T, path string, status int) {
+	t.Helper()
+	running := p.child.Load()
+	cmdtest.Eventually(t, fmt.Sprintf("%s answers %d", path, status), func() bool {
 		if !running.Running() {
 			t.Fatalf("the server exited: %v; it logged:\n%s", running.Err(), p.log())
 		}
-		resp, err := http.Get(p.publicURL + "/readyz")
+		resp, err := http.Get(p.publicURL + path)
 		if err != nil {
 			return false
 		}
 		_ = resp.Body.Close()
-		return resp.StatusCode == 200
+		return resp.StatusCode == status
 	})
 }
 

@@ -196,6 +196,7 @@ func (d *demo) command(args ...string) *exec.Cmd {
 		"SYMBOLON_SERVE_PUBLIC=" + d.at.symbolon.Addr().String(),
 		"SYMBOLON_SERVE_ADMIN=" + d.at.operator.Addr().String(),
 		"SYMBOLON_SERVE_URL=" + urlOf(d.at.tap), // where Ory reaches it
+		"SYMBOLON_SERVE_DRAIN=0s",               // no other server takes over
 		"SYMBOLON_USERS_TABLE=" + people.Table,
 		"SYMBOLON_USERS_IDENTITY=" + people.Identity,
 		"SYMBOLON_USERS_NEW_ID=" + string(people.NewID),

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/symbolon-id/symbolon/internal/answer"
+	"github.com/symbolon-id/symbolon/internal/wait"
+)
+
+// startup takes the database into use: it connects, migrates, checks the users table and
+// starts the background work. If the database does not answer, the server starts without
+// it, so that sign-ups continue, because the reserve hook needs no database. Every other
+// route answers 503 until startup, which tries again by itself, has succeeded.
+//
+// A fault that the database answers, such as a wrong password or a table that does not fit,
+// ends a server that starts. It never ends a server that has started without its database,
+// because that would stop the reserve hook.
+type startup struct {
+	server *Server
+	done   atomic.Bool // the database is in use
+
+	end     context.CancelFunc
+	running sync.WaitGroup // attempt, retry
+}
+
+const (
+	// startPatience is how long a server waits for its database before it starts without it.
+	// It is longer than the timeout of a connection.
+	startPatience = 7 * time.Second
+
+	shortestPause, longestPause = 250 * time.Millisecond, 5 * time.Second
+
+	// repeatWarning is the time after which the same fault is logged again.
+	repeatWarning = time.Minute
+)
+
+// withoutDatabase are the routes that answer before the database is in use.
+var withoutDatabase = []string{"/hooks/reserve", "/healthz", "/readyz", "/metrics"}
+
+var notStarted = answer.New(503, answer.Unavailable, "The server has not reached its database yet. Try again.")
+
+// gate answers 503 for a route until the database is in use. The pattern of unknown paths
+// is empty.
+func (s *startup) gate(pattern string, next http.Handler) http.Handler {
+	if pattern == "" || slices.Contains(withoutDatabase, pattern) {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.done.Load() {
+			answer.Write(w, notStarted)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// begin makes the first attempt. If the database answers with a fault, begin returns it. If
+// the database does not answer, begin returns nil, and the attempts continue.
+func (s *startup) begin(ctx context.Context) error {
+	ctx, s.end = context.WithCancel(ctx)
+	first := make(chan error, 1)
+	s.running.Go(func() { first <- s.attempt(ctx) })
+	select {
+	case err := <-first:
+		if err != nil && ctx.Err() == nil && !s.server.Store.Dialect.Unreachable(err) {
+			return err
+		}
+		if s.done.Load() {
+			return nil
+		}
+		first <- err
+	case <-time.After(startPatience):
+		s.server.log.Warn("the database has not answered yet: the server starts without it", "after", startPatience)
+		s.server.metrics.startup(reasonOutage)
+	}
+	s.running.Go(func() { s.retry(ctx, <-first) })
+	return nil
+}
+
+// attempt takes the database into use.
+func (s *startup) attempt(ctx context.Context) error {
+	if err := s.server.Prepare(ctx, s.server.log); err != nil {
+		return err
+	}
+	if err := s.server.work.Start(ctx); err != nil {
+		return err
+	}
+	s.done.Store(true)
+	return nil
+}
+
+// retry repeats the attempt until it succeeds or ctx ends. err is the error of the first
+// one.
+func (s *startup) retry(ctx context.Context, err error) {
+	last, logged := "", time.Time{}
+	for pause := shortestPause; err != nil && ctx.Err() == nil; pause = min(2*pause, longestPause) {
+		if err.Error() != last || time.Since(logged) > repeatWarning {
+			last, logged = err.Error(), time.Now()
+			s.complain(ctx, err)
+		}
+		jittered := pause - rand.N(pause/4) //nolint:gosec // it is not a secret
+		if wait.For(ctx, jittered) == nil {
+			err = s.attempt(ctx)
+		}
+	}
+	if s.done.Load() {
+		s.server.metrics.startup("")
+		s.server.log.Info("the database is in use: the server is ready")
+	}
+}
+
+func (s *startup) complain(ctx context.Context, err error) {
+	reason, level, what := reasonFault, slog.LevelError, "the database cannot be used"
+	if s.server.Store.Dialect.Unreachable(err) {
+		reason, level, what = reasonOutage, slog.LevelWarn, "the database does not answer"
+	}
+	s.server.metrics.startup(reason)
+	s.server.log.Log(ctx, level, what+": until then only the reserve hook is served, and the server tries again", "error", err)
+}
+
+// close ends the attempts.
+func (s *startup) close() {
+	if s.end != nil {
+		s.end()
+	}
+	s.running.Wait()
+}

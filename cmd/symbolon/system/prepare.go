@@ -1,0 +1,71 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+)
+
+// checking limits each step of Prepare that only reads.
+const checking = 10 * time.Second
+
+// Prepare makes the database ready for the server: it connects, migrates the tables and
+// checks the users table. After an error it may be called again.
+func (s *System) Prepare(ctx context.Context, log *slog.Logger) error {
+	if err := ping(ctx, s.DB); err != nil {
+		return err
+	}
+	current, err := s.upToDate(ctx)
+	if err == nil && !current {
+		err = s.migrate(ctx, log)
+	}
+	if err != nil {
+		return err
+	}
+	return s.fits(ctx)
+}
+
+// upToDate reports whether there is nothing to migrate on Postgres. It reads by the
+// connections of the requests, which break if they are silent. A migration has no such
+// limit, because nobody knows how long its statements take.
+func (s *System) upToDate(ctx context.Context) (bool, error) {
+	if s.Store.Dialect == sqlstore.SQLite {
+		return false, nil // no connection to it falls silent
+	}
+	ctx, cancel := context.WithTimeout(ctx, checking)
+	defer cancel()
+	have, want, err := migrate.Current(ctx, s.DB, s.Store.Dialect)
+	if err != nil || have != want {
+		return false, err
+	}
+	return work.Current(ctx, s.DB, s.Store.Dialect)
+}
+
+func (s *System) migrate(ctx context.Context, log *slog.Logger) error {
+	from, to, err := Migrate(ctx, s.Config)
+	if err != nil {
+		return err
+	}
+	if from != to {
+		log.Info("the database was migrated", "from", from, "to", to)
+	}
+	return nil
+}
+
+// fits reports every fault of the users table that would deny people access.
+func (s *System) fits(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checking)
+	defer cancel()
+	err := s.Store.Check(ctx)
+	if err == nil || errors.Is(err, symbolon.ErrUnavailable) {
+		return err
+	}
+	return cli.Usage(cli.Hint(err, "the users table must match the section users of the configuration"))
+}
