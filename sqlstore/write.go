@@ -171,7 +171,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 		defer cancel()
 	}
 	s.prepared.fulfil(waiting, s.DB)
-	release, waited, err := s.turn(waiting)
+	release, waited, err := turn(waiting, s.places(w.q.Reading.Source))
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (p *Server) newBackground() (*background, error) {
 	}
 	tasks := p.tasks()
 	p.metrics.startAtZero(tasks, p.Creator != nil)
-	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.Store.InTx, Listen: p.Config.DatabaseListen.Reveal(),
+	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.putter(db).InTx, Listen: p.Config.DatabaseListen.Reveal(),
 		Project: p.Config.Ory.Project, Tasks: tasks, Observe: p.metrics.work, Log: p.log})
 	if err != nil {
 		_ = db.Close()
@@ -76,6 +76,16 @@ func (p *Server) newBackground() (*background, error) {
 		p.hooks.Queue = q.Hint // without the admin API a hint could not be followed later
 	}
 	return &background{q, db}, nil
+}
+
+// putter returns the store in whose transactions jobs are put. On SQLite it is the store of
+// the links, because both have one queue of writers. On Postgres a hint is put on the
+// background's connections, so that it does not wait for the work of other hints.
+func (p *Server) putter(db *sql.DB) *sqlstore.Store {
+	if p.Store.Dialect == sqlstore.SQLite {
+		return p.Store
+	}
+	return &sqlstore.Store{DB: db, Dialect: p.Store.Dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
 }
 
 // stop waits for the jobs that run. The queue began to stop together with the listeners.

@@ -110,7 +110,7 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger) (*System, er
 	if from != to {
 		log.Info("the database was migrated", "from", from, "to", to)
 	}
-	s, err := connect(ctx, c, log, requestSilence(c))
+	s, err := connect(ctx, c, log, requestLimits(c))
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
-	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -33,12 +32,12 @@ type System struct {
 
 // Connect builds a System. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	return connect(ctx, c, log, 0)
+	return connect(ctx, c, log, commandLimits(c))
 }
 
-// connect is Connect. silence is the limit of the connections.
-func connect(ctx context.Context, c *config.Config, log *slog.Logger, silence time.Duration) (*System, error) {
-	db, dialect, err := openDatabase(ctx, c, existing, silence)
+// connect is Connect. l are the limits of the connections.
+func connect(ctx context.Context, c *config.Config, log *slog.Logger, l limits) (*System, error) {
+	db, dialect, err := openDatabase(ctx, c, existing, l)
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,9 @@ func (q *Queue) driver() (riverdriver.Driver[*sql.Tx], error) {
 	return riverdatabasesql.NewWithPgxListener(q.config.DB, q.listen), nil
 }
 
+// longestStatement is the limit of River's longest statements.
+const longestStatement = 15 * time.Second
+
 // connect makes the client, which puts jobs, and runs them once it is started.
 func (q *Queue) connect() error {
 	driver, err := q.driver()
@@ -75,6 +78,8 @@ func (q *Queue) connect() error {
 		SoftStopTimeout:             softStop,
 		MaxAttempts:                 maxAttempts,
 		CompletedJobRetentionPeriod: time.Hour,
+		JobCleanerTimeout:           longestStatement,
+		ReindexerTimeout:            longestStatement,
 		Logger:                      slog.New(onlyErrors{q.config.Log.Handler()}),
 	})
 	return err
