@@ -11,14 +11,21 @@ import (
 type Relay struct {
 	Address string
 
-	mu     sync.Mutex
-	silent chan struct{} // closed when the current connections fall silent
+	mu      sync.Mutex
+	silent  chan struct{} // closed when the current connections fall silent
+	dropped bool          // new connections are silent from the start
 }
 
 // NewRelay starts a relay to an address. It ends with the test.
 func NewRelay(t testing.TB, to string) *Relay {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return NewRelayAt(t, "127.0.0.1:0", to)
+}
+
+// NewRelayAt is NewRelay at an address that the caller has chosen.
+func NewRelayAt(t testing.TB, address, to string) *Relay {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,11 +53,22 @@ func (r *Relay) FallSilent() {
 	r.silent = make(chan struct{})
 }
 
+// Drop makes new connections silent from the start, or forwards them again.
+func (r *Relay) Drop(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = yes
+}
+
 func (r *Relay) serve(client net.Conn, to string, ended <-chan struct{}) {
 	defer client.Close()
 	r.mu.Lock()
-	silent := r.silent
+	silent, dropped := r.silent, r.dropped
 	r.mu.Unlock()
+	if dropped {
+		<-ended
+		return
+	}
 	server, err := net.Dial("tcp", to)
 	if err != nil {
 		return

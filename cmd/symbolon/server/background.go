@@ -88,9 +88,11 @@ func (p *Server) putter(db *sql.DB) *sqlstore.Store {
 	return &sqlstore.Store{DB: db, Dialect: p.Store.Dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
 }
 
-// stop waits for the jobs that run. The queue began to stop together with the listeners.
+// stop waits for the jobs that run. The queue began to stop together with the listeners. The
+// last seconds before the deadline of ctx are left for what is closed afterwards.
 func (b *background) stop(ctx context.Context, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace-time.Second)
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-2*time.Second))
 	defer cancel()
 	if err := b.Stop(ctx); err != nil {
 		log.Warn("the server stopped before the background work was done; the work continues at the next start", "error", err)

@@ -14,9 +14,11 @@ import (
 // maxHeader bounds a request's header. Go allows 4 kB more and then answers 431.
 const maxHeader = 16 << 10
 
-// grace is how long a stopping server waits for requests and jobs. Container tools kill it
-// after ten seconds.
-const grace = 8 * time.Second
+// Container tools kill a server ten seconds after they have told it to stop.
+const (
+	grace      = 8 * time.Second // for requests
+	lastMoment = 9 * time.Second // for everything
+)
 
 // listener is one of the two addresses of the server.
 type listener struct {
@@ -29,6 +31,15 @@ type listener struct {
 type listeners struct {
 	log      *slog.Logger
 	draining atomic.Bool // shown by /readyz
+	stopping time.Time   // when the server began to stop
+}
+
+// end is the time at which the process of a stopping server ends, whatever still runs.
+func (s *listeners) end() time.Time {
+	if s.stopping.IsZero() {
+		return time.Now().Add(lastMoment)
+	}
+	return s.stopping.Add(lastMoment)
 }
 
 // run listens and answers. No address answers before all of them listen, so that a server
@@ -58,6 +69,7 @@ func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
+	s.stopping = time.Now()
 	s.draining.Store(true)
 	s.log.Info("stopping: finishing requests and jobs")
 	return s.shutdown(ctx, servers)

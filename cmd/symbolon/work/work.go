@@ -31,6 +31,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -197,20 +198,27 @@ func (q *Queue) Start(ctx context.Context) error {
 }
 
 // Stop stops the workers. Running jobs have five seconds; then their contexts end, and the
-// jobs are left for the next start. If ctx ends first, that happens at once.
+// jobs are left for the next start. If ctx ends first, that happens at once, and Stop waits
+// for another second at most.
 func (q *Queue) Stop(ctx context.Context) error {
 	err := q.client.Stop(ctx)
+	hard, cancel := wait.Detached(ctx, time.Second)
+	defer cancel()
 	if err != nil {
-		hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
 		err = errors.Join(err, q.client.StopAndCancel(hard))
 	}
-	q.batch.idle.Wait() // at most 5 seconds
-	if q.listen != nil {
-		q.listen.Close()
+	if !wait.Ended(hard, q.close) {
+		err = errors.Join(err, errors.New("connections are still used"))
 	}
 	if err != nil {
 		return fmt.Errorf("stop the background work: %w", err)
 	}
 	return nil
+}
+
+func (q *Queue) close() {
+	q.batch.idle.Wait()
+	if q.listen != nil {
+		q.listen.Close()
+	}
 }

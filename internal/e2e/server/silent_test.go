@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -20,13 +21,8 @@ func TestSilentDatabase(t *testing.T) {
 	t.Parallel()
 	const limit = 20 * time.Second
 	rounds := e2e.Torture(2, 50)
-	u, err := url.Parse(symbolontest.SharedPostgres(t).NewDatabase(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay := e2e.NewRelay(t, u.Host)
-	u.Host = relay.Address
-	w := startWorld(t, world{database: u.String(), env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
+	relay, database := behindRelay(t)
+	w := startWorld(t, world{database: database, env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
 	for round := range rounds {
 		var people []*symbolontest.Person
 		for n := range 12 {
@@ -61,6 +57,77 @@ func TestSilentDatabase(t *testing.T) {
 	}
 	if log := w.server.log(); strings.Contains(log, "panic") {
 		t.Error("the server panicked")
+	}
+}
+
+// behindRelay returns a relay to a new Postgres database, and the database's address behind
+// it.
+func behindRelay(t *testing.T) (relay *e2e.Relay, database string) {
+	t.Helper()
+	u, err := url.Parse(symbolontest.SharedPostgres(t).NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay = e2e.NewRelay(t, u.Host)
+	u.Host = relay.Address
+	return relay, u.String()
+}
+
+// TestStopWithSilentDatabase stops a server whose database fell silent while hooks, requests
+// and jobs used it. The process ends before a container tool would kill it.
+func TestStopWithSilentDatabase(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string]bool{"its connections": false, "new connections, too": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relay, database := behindRelay(t)
+			k, p := cmdtest.StartKratos(t), newProcess(t)
+			p.program = program(t, false)
+			p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_DATABASE_LISTEN="+database, "SYMBOLON_HOOKS_KEYS_LINK="+cmdtest.Key, "SYMBOLON_RECONCILE_EVERY=1s",
+				"SYMBOLON_RECONCILE_LOAD=100%", "SYMBOLON_ORY_PUBLIC_URL="+k.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+k.AdminURL)
+			p.start(t)
+			_, token := k.Add(0)
+			if status, _, body := p.get(t, p.publicURL+"/auth", "X-Session-Token", token); status != 200 {
+				t.Fatalf("a first request: %d %s", status, body)
+			}
+			relay.Drop(gone)
+			relay.FallSilent()
+			var all sync.WaitGroup
+			for n := range 20 { // they use all connections
+				id, token := k.Add(1 + n)
+				all.Go(func() { p.attempt(t, "/auth", "", "X-Session-Token", token) })
+				all.Go(func() {
+					p.attempt(t, "/hooks/link", fmt.Sprintf(`{"identity_id":%q}`, id), "X-Symbolon-Key", cmdtest.Key)
+				})
+			}
+			time.Sleep(time.Second) // the jobs meet the silence
+			began := time.Now()
+			err := p.stop()
+			took := time.Since(began)
+			if took > 10*time.Second {
+				t.Errorf("the process ended after %s", took)
+			}
+			t.Logf("the process ended after %s: %v", took.Round(time.Millisecond), err)
+			all.Wait()
+		})
+	}
+}
+
+// attempt sends a POST or, without a body, a GET, whose answer does not matter.
+func (p *process) attempt(t *testing.T, path, body string, header ...string) {
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, p.publicURL+path, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(header[0], header[1])
+	if resp, err := http.DefaultClient.Do(r); err == nil {
+		_ = resp.Body.Close()
 	}
 }
 
