@@ -23,7 +23,7 @@ type background struct {
 func (p *Server) tasks() []work.Task {
 	tasks := work.Own(p.Linker, p.log)
 	if every := p.Config.Reconcile.Every; every > 0 && p.Linker.Ory.HasAdmin() {
-		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.Config.Deletion.ProofGap})
+		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Overdue: p.abandonedRun, Timeout: hangs + 2*p.Config.Deletion.ProofGap})
 	}
 	if p.Linker.Ory.HasAdmin() {
 		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause, Timeout: hangs})

@@ -74,7 +74,7 @@ func (q *Queue) connect() error {
 		PollOnly:                    q.listen == nil,
 		FetchPollInterval:           cmp.Or(q.config.poll, poll),
 		JobTimeout:                  q.config.timeout,
-		RescueStuckJobsAfter:        q.config.rescueAfter,
+		RescueStuckJobsAfter:        365 * 24 * time.Hour, // see alive.go
 		SoftStopTimeout:             softStop,
 		MaxAttempts:                 maxAttempts,
 		CompletedJobRetentionPeriod: time.Hour,

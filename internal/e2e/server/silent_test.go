@@ -11,7 +11,9 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 // TestSilentDatabase: Postgres vanishes without closing its connections, while link hooks use
@@ -64,7 +66,13 @@ func TestSilentDatabase(t *testing.T) {
 // it.
 func behindRelay(t *testing.T) (relay *e2e.Relay, database string) {
 	t.Helper()
-	u, err := url.Parse(symbolontest.SharedPostgres(t).NewDatabase(t))
+	return relayTo(t, cmdtest.NewDatabase(t, sqlstore.Postgres))
+}
+
+// relayTo returns a relay to a database, and the database's address behind it.
+func relayTo(t *testing.T, direct string) (relay *e2e.Relay, database string) {
+	t.Helper()
+	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +118,73 @@ func TestStopWithSilentDatabase(t *testing.T) {
 			t.Logf("the process ended after %s: %v", took.Round(time.Millisecond), err)
 			all.Wait()
 		})
+	}
+}
+
+// TestTakenUp has a server that loses its database for good during an erasure, a run and a
+// job. Another server takes all of them up within a minute.
+func TestTakenUp(t *testing.T) {
+	t.Parallel()
+	const within = time.Minute
+	direct := cmdtest.NewDatabase(t, sqlstore.Postgres)
+	relay, database := relayTo(t, direct)
+	k, first, second := cmdtest.StartKratos(t), newProcess(t), newProcess(t)
+	for p, database := range map[*process]string{first: database, second: direct} {
+		p.program = program(t, false)
+		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_DATABASE_LISTEN="+database, "SYMBOLON_HOOKS_KEYS_SYNC="+cmdtest.Key, "SYMBOLON_RECONCILE_EVERY=1h",
+			"SYMBOLON_RECONCILE_LOAD=100%", "SYMBOLON_ORY_PUBLIC_URL="+k.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+k.AdminURL)
+	}
+	for n := range 10 {
+		k.Add(n)
+	}
+	first.start(t)
+	db := cmdtest.OpenDB(t, direct)
+	count := func(query string) (n int) {
+		if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	cmdtest.Eventually(t, "the first run is over", func() bool {
+		return count(`select count(*) from symbolon_users`) == 10 && count(`select count(*) from symbolon.runs where state = 'running'`) == 0
+	})
+
+	// The first server begins everything. Ory is slow, so it is not done with anything.
+	repair := k.Break(fakeory.Latency{Wait: 20 * time.Second})
+	const changed, erased, unknown = "1d000000-0000-4000-8000-000000000001", "1d000000-0000-4000-8000-000000000002", 20
+	k.Set(changed, "traits", map[string]any{"email": "changed@example.com"})
+	for n := range unknown {
+		k.Add(10 + n)
+	}
+	for _, r := range []struct{ method, url, body string }{
+		{"POST", first.publicURL + "/hooks/sync", fmt.Sprintf(`{"identity_id":%q}`, changed)},
+		{"POST", first.operatorURL + "/admin/reconcile", `{"repair":true}`},
+		{"DELETE", first.operatorURL + "/admin/identities/" + erased, ""},
+	} {
+		if status, _, body := first.send(t, r.method, r.url, r.body, "X-Symbolon-Key", cmdtest.Key); status > 202 {
+			t.Fatalf("%s: %d %s", r.url, status, body)
+		}
+	}
+	cmdtest.Eventually(t, "the jobs run", func() bool {
+		return count(`select count(distinct args->>'task') from symbolon_river.river_job where state = 'running' and args->>'task' in ('look', 'erase')`) == 2
+	})
+	relay.Drop(true)
+	relay.FallSilent()
+	began := time.Now()
+	repair()
+	second.start(t)
+	for what, query := range map[string]string{
+		"the hint is followed": `select count(*) from symbolon_users where email = 'changed@example.com'`,
+		"the erasure is done":  `select count(*) from symbolon.erasures where step = 'done'`,
+		"the run is done":      fmt.Sprintf(`select 1 where (select count(*) from symbolon_users where ory_identity_id is not null) = %d`, 10+unknown-1),
+		"no run is unfinished": `select 1 where not exists (select 1 from symbolon.runs where state = 'running')`,
+	} {
+		cmdtest.Eventually(t, what, func() bool { return count(`select count(*) from (`+query+`) as q(n) where n > 0`) == 1 })
+		took := time.Since(began)
+		t.Logf("%s after %s", what, took.Round(time.Millisecond))
+		if took > within {
+			t.Errorf("%s after %s", what, took)
+		}
 	}
 }
 
