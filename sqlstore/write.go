@@ -176,7 +176,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 		return err
 	}
 	defer release()
-	if waited && w.commitUnknown == nil {
+	if waited && s.Dialect == SQLite && w.commitUnknown == nil {
 		if err := w.peek(ctx); err != nil {
 			return err
 		}
