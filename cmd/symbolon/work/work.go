@@ -193,9 +193,6 @@ func (q *Queue) Start(ctx context.Context) error {
 	if err := q.client.Start(ctx); err != nil {
 		return fmt.Errorf("start the background work: %w: %w", err, symbolon.ErrUnavailable)
 	}
-	keeping, end := context.WithCancel(ctx)
-	q.end = end
-	q.keeper.Go(func() { q.keep(keeping) })
 	for _, t := range q.tasks {
 		if t.Every > 0 {
 			if err := q.begin(ctx, t); err != nil {
@@ -203,6 +200,8 @@ func (q *Queue) Start(ctx context.Context) error {
 			}
 		}
 	}
+	ctx, q.end = context.WithCancel(ctx)
+	q.keeper.Go(func() { q.keep(ctx) })
 	return nil
 }
 
