@@ -142,7 +142,7 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	for until := time.Now().Add(lockTimeout); ; {
 		var a *attempt
-		err := b.store.retryTx(ctx, func(waiting context.Context, tx *Tx) error {
+		err := b.store.retryTx(ctx, b.store.behind, func(waiting context.Context, tx *Tx) error {
 			a = &attempt{bulk: b, all: all, now: b.store.now().UTC().Truncate(time.Microsecond), db: session{store: b.store, tx: tx.tx}}
 			return a.run(ctx, waiting, tx)
 		})

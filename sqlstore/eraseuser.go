@@ -53,7 +53,7 @@ func (s *Store) eraseUser(ctx context.Context, shape *shape, project string, use
 		return "", fmt.Errorf("sqlstore: user ID %q cannot be a key of table %s", clip(string(user)), shape.users.table())
 	}
 	run := func(row symbolon.RowPolicy) error {
-		return s.inTx(ctx, "erase user "+string(user), func(ctx context.Context, db session) (err error) {
+		return s.inRowsTx(ctx, "erase user "+string(user), func(ctx context.Context, db session) (err error) {
 			u := rowEraser{writer: writer{store: s, shape: shape, db: db, mode: columnByColumn}, key: key, identity: identity}
 			u.now, u.q.Project, u.plan.User = s.now().UTC(), project, canonical
 			refused, err = u.end(ctx, row, why)

@@ -270,21 +270,33 @@ func (s *Store) retry(ctx context.Context, f func(waiting context.Context) error
 	}
 }
 
-// turn waits for this writer's turn. SQLite has one writer at a time. A queue in memory
-// serves waiting writers in order and at once, while SQLite polls for its file lock. On
-// Postgres there is no queue.
-func (s *Store) turn(ctx context.Context) (release func(), waited bool, err error) {
-	if s.writer == nil {
+// places returns the queue of a transaction that writes users' rows.
+//
+// On Postgres such a transaction may wait for a row that a transaction of the application
+// has locked, and it occupies a connection meanwhile. So all transactions except those of
+// requests share half of the pool, and leave the other half to the requests.
+func (s *Store) places(source symbolon.Source) chan struct{} {
+	if source == symbolon.FromRequest {
+		return s.writer
+	}
+	return s.behind
+}
+
+// turn waits for a place in a queue; nil is no queue. SQLite has one writer at a time. The
+// queue in memory serves waiting writers in order and at once, while SQLite polls for its
+// file lock.
+func turn(ctx context.Context, queue chan struct{}) (release func(), waited bool, err error) {
+	if queue == nil {
 		return func() {}, false, nil
 	}
-	release = func() { <-s.writer }
+	release = func() { <-queue }
 	select {
-	case s.writer <- struct{}{}:
+	case queue <- struct{}{}:
 		return release, false, nil
 	default:
 	}
 	select {
-	case s.writer <- struct{}{}:
+	case queue <- struct{}{}:
 		return release, true, nil
 	case <-ctx.Done():
 		return nil, true, fmt.Errorf("wait for other writers: %w", ctx.Err())

@@ -94,8 +94,10 @@ type Store struct {
 
 	once   sync.Once
 	faults []error // errors in the fields; every method returns them
-	writer chan struct{}
 	sql    statements
+
+	writer chan struct{} // nil on Postgres
+	behind chan struct{} // the places of the transactions that must leave connections to requests; nil is no limit
 
 	prepared prepared
 
@@ -114,7 +116,7 @@ func (s *Store) NewID() symbolon.NewID {
 // Ticket returns a number larger than every earlier ticket.
 func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 	return retryRead(ctx, s, "take a ticket", func(waiting context.Context) (symbolon.Ticket, error) {
-		release, _, err := s.turn(waiting)
+		release, _, err := turn(waiting, s.writer)
 		if err != nil {
 			return 0, err
 		}
@@ -182,6 +184,9 @@ func (s *Store) setup() error {
 		s.reading = make(chan struct{}, 1)
 		if s.Dialect == SQLite {
 			s.writer = make(chan struct{}, 1)
+			s.behind = s.writer
+		} else if limit := s.DB.Stats().MaxOpenConnections; limit > 0 {
+			s.behind = make(chan struct{}, max(1, limit/2))
 		}
 	})
 	return errors.Join(s.faults...)

@@ -26,7 +26,19 @@ func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Conte
 	if err := s.setup(); err != nil {
 		return err
 	}
-	err := s.retryTx(ctx, func(_ context.Context, tx *Tx) error { return f(ctx, session{store: s, tx: tx.tx}) })
+	return s.queueTx(ctx, doing, s.writer, f)
+}
+
+// inRowsTx is inTx for a transaction that writes users' rows.
+func (s *Store) inRowsTx(ctx context.Context, doing string, f func(ctx context.Context, db session) error) error {
+	if err := s.setup(); err != nil {
+		return err
+	}
+	return s.queueTx(ctx, doing, s.behind, f)
+}
+
+func (s *Store) queueTx(ctx context.Context, doing string, queue chan struct{}, f func(ctx context.Context, db session) error) error {
+	err := s.retryTx(ctx, queue, func(_ context.Context, tx *Tx) error { return f(ctx, session{store: s, tx: tx.tx}) })
 	if err == nil || errors.Is(err, errTaken) || errors.Is(err, errRefused) {
 		return err
 	}
@@ -36,12 +48,12 @@ func (s *Store) inTx(ctx context.Context, doing string, f func(ctx context.Conte
 	return unavailable(doing, err)
 }
 
-// retryTx runs f in a transaction when it is this writer's turn. While the database is busy
-// it runs f again. The context given to f is for waiting on locks.
-func (s *Store) retryTx(ctx context.Context, f func(waiting context.Context, tx *Tx) error) error {
+// retryTx runs f in a transaction when it has a place in the queue. While the database is
+// busy it runs f again. The context given to f is for waiting on locks.
+func (s *Store) retryTx(ctx context.Context, queue chan struct{}, f func(waiting context.Context, tx *Tx) error) error {
 	return s.retry(ctx, func(waiting context.Context) error {
 		s.prepared.fulfil(waiting, s.DB)
-		release, _, err := s.turn(waiting)
+		release, _, err := turn(waiting, queue)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (s *Store) Unmake(ctx context.Context, project string, id symbolon.Identity
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, "take a bond back", func(ctx context.Context, db session) error { return s.unmake(ctx, db, shape, project, id, held) })
+	return s.inRowsTx(ctx, "take a bond back", func(ctx context.Context, db session) error { return s.unmake(ctx, db, shape, project, id, held) })
 }
 
 func (s *Store) unmake(ctx context.Context, db session, shape *shape, project string, id symbolon.IdentityID, held symbolon.Evidence) error {

@@ -171,12 +171,12 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 		defer cancel()
 	}
 	s.prepared.fulfil(waiting, s.DB)
-	release, waited, err := s.turn(waiting)
+	release, waited, err := turn(waiting, s.places(w.q.Reading.Source))
 	if err != nil {
 		return err
 	}
 	defer release()
-	if waited && w.commitUnknown == nil {
+	if waited && s.Dialect == SQLite && w.commitUnknown == nil {
 		if err := w.peek(ctx); err != nil {
 			return err
 		}

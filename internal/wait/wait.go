@@ -26,6 +26,22 @@ func Until(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
+// Ended calls f in a goroutine and reports whether it ends before ctx does. Otherwise the
+// goroutine goes on.
+func Ended(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // Detached returns a context that ends d after the call, even if ctx has ended. It is for
 // cleaning up after work that ctx may have cancelled. It keeps the values of ctx.
 func Detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

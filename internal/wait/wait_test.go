@@ -72,3 +72,18 @@ func TestDetached(t *testing.T) {
 		}
 	})
 }
+
+func TestEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		if !Ended(ctx, func() { time.Sleep(time.Second) }) || time.Since(start) != time.Second {
+			t.Errorf("it ends before the context: %v", time.Since(start))
+		}
+		if Ended(ctx, func() { time.Sleep(time.Hour) }) || time.Since(start) != time.Minute {
+			t.Errorf("it ends after the context: %v", time.Since(start))
+		}
+		time.Sleep(time.Hour) // the goroutine ends
+	})
+}

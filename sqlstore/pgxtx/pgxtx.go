@@ -11,7 +11,7 @@
 //		return err
 //	}
 //
-// The store's *sql.DB must come from github.com/jackc/pgx/v5/stdlib. Open it by
+// The store's *sql.DB must come from [OpenDB] or from github.com/jackc/pgx/v5/stdlib: by
 // sql.Open("pgx", …), or by stdlib.OpenDBFromPool to share a pgxpool.Pool.
 package pgxtx
 
@@ -23,7 +23,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -44,7 +43,7 @@ type Tx interface {
 func From(tx *sqlstore.Tx) (Tx, error) {
 	var conn *pgx.Conn
 	err := tx.Raw(func(driverConn any) error {
-		c, ok := driverConn.(*stdlib.Conn)
+		c, ok := driverConn.(interface{ Conn() *pgx.Conn })
 		if !ok {
 			return fmt.Errorf("pgxtx: the store's database runs on %T, not on pgx", driverConn)
 		}

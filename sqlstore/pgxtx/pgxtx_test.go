@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,15 +28,24 @@ func TestMain(m *testing.M) { symbolontest.Main(m) }
 // noOry has no admin API and is never called.
 var noOry = &ory.Client{PublicURL: "http://kratos:4433"}
 
-// open shares one pgxpool between the application and the store.
-func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *link.Linker) {
+// shared shares one pgxpool between the application and the store.
+func shared(pool *pgxpool.Pool) *sql.DB { return stdlib.OpenDBFromPool(pool) }
+
+// separate opens a pool with limits for the store.
+func separate(pool *pgxpool.Pool) *sql.DB {
+	return pgxtx.OpenDB(*pool.Config().ConnConfig, pgxtx.Limits{Statement: time.Minute, Lock: time.Minute, Idle: time.Minute})
+}
+
+// open makes the tables, for an application with a pgxpool and a store with a pool of
+// database/sql.
+func open(t *testing.T, openDB func(*pgxpool.Pool) *sql.DB) (*pgxpool.Pool, *sqlstore.Store, *link.Linker) {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), symbolontest.SharedPostgres(t).NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	db := stdlib.OpenDBFromPool(pool)
+	db := openDB(pool)
 	t.Cleanup(func() { _ = db.Close() })
 	if err := migrate.Up(t.Context(), db, sqlstore.Postgres); err != nil {
 		t.Fatal(err)
@@ -48,7 +58,12 @@ func open(t *testing.T) (*pgxpool.Pool, *sqlstore.Store, *link.Linker) {
 }
 
 func TestFrom(t *testing.T) {
-	pool, store, linker := open(t)
+	t.Run("a shared pool", func(t *testing.T) { testFrom(t, shared) })
+	t.Run("OpenDB", func(t *testing.T) { testFrom(t, separate) })
+}
+
+func testFrom(t *testing.T, openDB func(*pgxpool.Pool) *sql.DB) {
+	pool, store, linker := open(t, openDB)
 	ctx := t.Context()
 	var fail error
 	store.OnLink = func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error {
@@ -107,7 +122,7 @@ func TestFrom(t *testing.T) {
 }
 
 func TestExecer(t *testing.T) {
-	pool, store, linker := open(t)
+	pool, store, linker := open(t, shared)
 	ctx := t.Context()
 	seen := symbolon.Reading{Identity: symbolon.Identity{ID: "9f425a8d-7efc-4768-8f23-7647a74fdf13"}}
 	link, err := linker.Link(ctx, seen)

@@ -23,7 +23,7 @@ type background struct {
 func (p *Server) tasks() []work.Task {
 	tasks := work.Own(p.Linker, p.log)
 	if every := p.Config.Reconcile.Every; every > 0 && p.Linker.Ory.HasAdmin() {
-		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Timeout: hangs + 2*p.Config.Deletion.ProofGap})
+		tasks = append(tasks, work.Task{Name: "reconcile", Do: p.pass, Every: every, Overdue: p.abandonedRun, Timeout: hangs + 2*p.Config.Deletion.ProofGap})
 	}
 	if p.Linker.Ory.HasAdmin() {
 		tasks = append(tasks, work.Task{Name: "erase", Do: p.resumeErasures, Every: erasePause, Timeout: hangs})
@@ -65,7 +65,7 @@ func (p *Server) newBackground() (*background, error) {
 	}
 	tasks := p.tasks()
 	p.metrics.startAtZero(tasks, p.Creator != nil)
-	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.Store.InTx, Listen: p.Config.DatabaseListen.Reveal(),
+	q, err := work.New(work.Config{DB: db, Dialect: p.Store.Dialect, InTx: p.putter(db).InTx, Listen: p.Config.DatabaseListen.Reveal(),
 		Project: p.Config.Ory.Project, Tasks: tasks, Observe: p.metrics.work, Log: p.log})
 	if err != nil {
 		_ = db.Close()
@@ -78,9 +78,21 @@ func (p *Server) newBackground() (*background, error) {
 	return &background{q, db}, nil
 }
 
-// stop waits for the jobs that run, until end. The queue began to stop at the signal.
-func (b *background) stop(ctx context.Context, end time.Time, log *slog.Logger) {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
+// putter returns the store in whose transactions jobs are put. On SQLite it is the store of
+// the links, because both have one queue of writers. On Postgres a hint is put on the
+// background's connections, so that it does not wait for the work of other hints.
+func (p *Server) putter(db *sql.DB) *sqlstore.Store {
+	if p.Store.Dialect == sqlstore.SQLite {
+		return p.Store
+	}
+	return &sqlstore.Store{DB: db, Dialect: p.Store.Dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
+}
+
+// stop waits for the jobs that run. The queue began to stop together with the listeners. The
+// last seconds before the deadline of ctx are left for what is closed afterwards.
+func (b *background) stop(ctx context.Context, log *slog.Logger) {
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-2*time.Second))
 	defer cancel()
 	if err := b.Stop(ctx); err != nil {
 		log.Warn("the server stopped before the background work was done; the work continues at the next start", "error", err)

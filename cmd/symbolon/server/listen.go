@@ -19,9 +19,11 @@ import (
 // header.
 const maxHeader = 60 << 10
 
-// ending is the time from the signal until the last requests and jobs are cut off; the
-// drain is a part of it. Container tools kill the server after ten seconds.
-const ending = config.MaxDrain + time.Second
+// Container tools kill a server ten seconds after they have told it to stop.
+const (
+	grace      = config.MaxDrain + time.Second // for requests; the drain is a part of it
+	lastMoment = 9 * time.Second               // for everything
+)
 
 // listener is one of the two addresses of the server.
 type listener struct {
@@ -35,12 +37,20 @@ type listeners struct {
 	log      *slog.Logger
 	drain    time.Duration // how long requests are answered as usual after ctx has ended
 	draining atomic.Bool   // shown by /readyz
-	end      time.Time     // of the server, set when it begins to stop
+	stopping time.Time     // when the server began to stop
+}
+
+// end is the time at which the process of a stopping server ends, whatever still runs.
+func (s *listeners) end() time.Time {
+	if s.stopping.IsZero() {
+		return time.Now().Add(lastMoment)
+	}
+	return s.stopping.Add(lastMoment)
 }
 
 // run listens and answers. No address answers before all of them listen, so that a server
 // that is ready is ready on both sides. After ctx has ended, run drains, and returns when
-// every request is answered, or after the time of ending.
+// every request is answered, or after grace.
 func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 	var sockets []net.Listener
 	for _, l := range listeners {
@@ -65,15 +75,15 @@ func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	s.stopping(ctx)
+	s.stop(ctx)
 	return s.shutdown(ctx, servers)
 }
 
-// stopping drains: everything is answered as usual, but /readyz is 503, so that proxies and
+// stop drains: everything is answered as usual, but /readyz is 503, so that proxies and
 // orchestrators choose other servers before this one refuses connections. Nobody waits for
 // that after Ctrl-C.
-func (s *listeners) stopping(ctx context.Context) {
-	s.end = time.Now().Add(ending)
+func (s *listeners) stop(ctx context.Context) {
+	s.stopping = time.Now()
 	s.draining.Store(true)
 	if s.drain > 0 && !errors.Is(context.Cause(ctx), cli.ErrInterrupted) {
 		s.log.Info("draining: everything is still answered, and /readyz is 503", "for", s.drain)
@@ -110,7 +120,7 @@ func (s *listeners) httpServer(l listener) *http.Server {
 
 // shutdown stops all servers at the same time.
 func (s *listeners) shutdown(ctx context.Context, servers []*http.Server) error {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), s.end)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), s.stopping.Add(grace))
 	defer cancel()
 	done := make(chan error, len(servers))
 	for _, srv := range servers {

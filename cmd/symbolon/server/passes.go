@@ -42,6 +42,20 @@ func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	return err
 }
 
+// abandoned is the time after the end of its lease at which a run counts as abandoned. It is
+// not shorter than the pause after which a run that an outage interrupted is tried again.
+const abandoned = 15 * time.Second
+
+// abandonedRun reports whether a server or a command that has died, or has lost its database,
+// left an unfinished run. The schedule then begins at once and continues it.
+func (p *Server) abandonedRun(ctx context.Context) (bool, error) {
+	run, err := p.Store.UnfinishedRun(ctx, p.Config.Ory.Project, reconcile.Kind)
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && time.Since(run.LeaseUntil) > abandoned, err
+}
+
 // logReport logs how a run ended. A run that failed is a warning.
 func logReport(log *slog.Logger, r reconcile.Report, err error) {
 	values := []any{"run", r.ID, "identities", r.Identities, "linked", r.Linked, "left", r.Left(), "repaired", r.Repaired, "denied", r.Denied, "failed", r.Failed}

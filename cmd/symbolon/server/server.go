@@ -14,6 +14,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/work"
 	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -34,7 +35,7 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	log.Info("starting", "version", cli.ThisBuild().Version, "database", p.Store.Dialect, "users", c.Users.Where(),
 		"ory", c.Ory.PublicURL, "ory_admin", c.Ory.AdminURL, "project", c.Ory.Project)
 	err = p.listeners.run(ctx, listener{"public", c.Serve.Public, p.Public()}, listener{"operator", c.Serve.Admin, p.Operator()})
-	return errors.Join(err, p.Close(ctx))
+	return errors.Join(err, p.closeBefore(ctx, p.listeners.end()))
 }
 
 // New makes a server that neither listens nor has used the database. Start does the latter.
@@ -103,15 +104,28 @@ func (p *Server) check() error {
 }
 
 // Close ends the background work, waits for every goroutine of the server and closes the
-// connections.
+// connections. It takes nine seconds at most.
 func (p *Server) Close(ctx context.Context) error {
-	p.startup.close()
-	end := p.listeners.end
-	if end.IsZero() { // it did not listen
-		end = time.Now().Add(ending)
+	return p.closeBefore(ctx, time.Now().Add(lastMoment))
+}
+
+// closeBefore is Close. What has not ended by then, for example because the database is
+// silent, ends with the process. Nothing is lost by that: what was acknowledged is
+// committed.
+func (p *Server) closeBefore(ctx context.Context, end time.Time) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
+	defer cancel()
+	if !wait.Ended(ctx, func() { p.closeAll(ctx) }) {
+		p.log.Warn("the server stopped before its goroutines had ended")
 	}
-	p.work.stop(ctx, end, p.log)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	p.log.Info("stopped")
+	return nil
+}
+
+func (p *Server) closeAll(ctx context.Context) {
+	p.startup.close()
+	p.work.stop(ctx, p.log)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	p.repairs.close()
 	p.verifier.Close()
@@ -119,9 +133,7 @@ func (p *Server) Close(ctx context.Context) error {
 	if err := p.Linker.Close(ctx); err != nil {
 		p.log.Warn("the server stopped before all back-references were written", "error", err)
 	}
-	p.log.Info("stopped")
 	p.System.Close()
-	return nil
 }
 
 // Start takes the database into use and begins the background work. If the database does

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
 )
 
 // presence says whether a database must exist.
@@ -28,9 +28,9 @@ const (
 	created  presence = true  // a missing file is created
 )
 
-// openDatabase opens a database that answers. silence is the limit of its connections.
-func openDatabase(ctx context.Context, c *config.Config, p presence, silence time.Duration) (*sql.DB, sqlstore.Dialect, error) {
-	db, dialect, err := openPool(c, p, silence)
+// openDatabase opens a database that answers. l are the limits of its connections.
+func openDatabase(ctx context.Context, c *config.Config, p presence, l limits) (*sql.DB, sqlstore.Dialect, error) {
+	db, dialect, err := openPool(c, p, l)
 	if err != nil {
 		return nil, "", err
 	}
@@ -52,13 +52,13 @@ func ping(ctx context.Context, db *sql.DB) error {
 }
 
 // openPool opens a database without connecting to it.
-func openPool(c *config.Config, p presence, silence time.Duration) (db *sql.DB, dialect sqlstore.Dialect, err error) {
+func openPool(c *config.Config, p presence, l limits) (db *sql.DB, dialect sqlstore.Dialect, err error) {
 	if path, ok := c.SQLitePath(); ok {
 		dialect = sqlstore.SQLite
 		db, err = openSQLite(path, p)
 	} else {
 		dialect = sqlstore.Postgres
-		db, err = openPostgres(c, silence)
+		db, err = openPostgres(c, l)
 	}
 	if err != nil {
 		return nil, "", err
@@ -106,7 +106,7 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
-func openPostgres(c *config.Config, silence time.Duration) (*sql.DB, error) {
+func openPostgres(c *config.Config, l limits) (*sql.DB, error) {
 	conf, err := pgx.ParseConfig(c.Database.Reveal())
 	if err != nil {
 		return nil, errors.New("open the database: its address cannot be read") // err quotes it
@@ -115,9 +115,9 @@ func openPostgres(c *config.Config, silence time.Duration) (*sql.DB, error) {
 		conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(d.Milliseconds(), 10)
 	}
 	conf.RuntimeParams["application_name"] = cmp.Or(conf.RuntimeParams["application_name"], "symbolon")
-	conf.DialFunc = dialer(silence)
+	conf.DialFunc = dialer(l.silence)
 	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, 5*time.Second)
-	return stdlib.OpenDB(*conf), nil
+	return pgxtx.OpenDB(*conf, l.Limits), nil
 }
 
 // workConnections is the number of connections of the background work on Postgres. They come on top of
@@ -125,16 +125,16 @@ func openPostgres(c *config.Config, silence time.Duration) (*sql.DB, error) {
 const workConnections = 4
 
 // OpenWork connects for the background work, without a statement timeout.
-func OpenWork(c *config.Config) (db *sql.DB, err error) { return openWork(c, workSilence) }
+func OpenWork(c *config.Config) (db *sql.DB, err error) { return openWork(c, workLimits()) }
 
-func openWork(c *config.Config, silence time.Duration) (db *sql.DB, err error) {
+func openWork(c *config.Config, l limits) (db *sql.DB, err error) {
 	unlimited, limit := *c, workConnections
 	unlimited.DatabasePool.StatementTimeout = 0
 	if path, ok := c.SQLitePath(); ok {
 		limit = 1
 		db, err = openSQLite(path, created, "_txlock=immediate")
 	} else {
-		db, err = openPostgres(&unlimited, silence)
+		db, err = openPostgres(&unlimited, l)
 	}
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if c.DatabaseListen != "" {
 		unlimited.Database = c.DatabaseListen // a lock belongs to a session, which a pooler shares
 	}
-	db, dialect, err := openDatabase(ctx, &unlimited, created, 0)
+	db, dialect, err := openDatabase(ctx, &unlimited, created, limits{})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -34,7 +34,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
-	jobs, err := openWork(&unlimited, 0)
+	jobs, err := openWork(&unlimited, limits{})
 	if err != nil {
 		return 0, 0, err
 	}

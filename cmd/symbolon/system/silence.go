@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
 )
 
 // A database that vanishes without closing its connections never answers, and a statement
@@ -18,14 +19,44 @@ import (
 // server has a limit: a read or a write that takes longer breaks the connection. The pool
 // then opens a new one, to wherever the database is now.
 
-// workSilence is the limit of the background work's connections. It is longer than the
-// longest statement of the queue's own maintenance.
-const workSilence = 75 * time.Second
+// limits are how long a pool of connections to Postgres waits. Zero is no limit.
+type limits struct {
+	pgxtx.Limits               // of each transaction; Postgres enforces them
+	silence      time.Duration // of a read or a write on a connection
+}
 
-// requestSilence is the limit of the connections that serve requests: Postgres cancels a
-// statement earlier than that.
-func requestSilence(c *config.Config) time.Duration {
-	return cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second) + 3*time.Second
+const (
+	// lockTimeout is how long a transaction waits for a row that another one has locked.
+	lockTimeout = 5 * time.Second
+
+	// idleTimeout is how long a transaction of a program that has vanished keeps its locks.
+	// A transaction never waits for anything else than Postgres.
+	idleTimeout = 10 * time.Second
+
+	// workTimeout is the limit of the background work's statements. It is longer than the
+	// longest statement of the queue's own maintenance, see package work.
+	workTimeout = 17 * time.Second
+)
+
+// commandLimits are the limits of a command. Nobody waits for its connections.
+func commandLimits(c *config.Config) limits {
+	return limits{Limits: limited(cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second))}
+}
+
+// requestLimits are the limits of the pool that serves requests.
+func requestLimits(c *config.Config) limits { return commandLimits(c).orSilent() }
+
+// workLimits are the limits of the background work's pool.
+func workLimits() limits { return limits{Limits: limited(workTimeout)}.orSilent() }
+
+func limited(statement time.Duration) pgxtx.Limits {
+	return pgxtx.Limits{Statement: statement, Lock: min(statement, lockTimeout), Idle: idleTimeout}
+}
+
+// orSilent adds the limit of the connections. Postgres cancels a statement earlier.
+func (l limits) orSilent() limits {
+	l.silence = l.Statement + 3*time.Second
+	return l
 }
 
 // doubt is a shorter limit. After one connection of a pool fell silent, it applies to each

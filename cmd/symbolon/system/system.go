@@ -32,7 +32,7 @@ type System struct {
 
 // Connect builds a System for a command. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
-	db, dialect, err := openDatabase(ctx, c, existing, 0)
+	db, dialect, err := openDatabase(ctx, c, existing, commandLimits(c))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, 
 // New builds a System for the server, without connecting to the database. Nothing may use
 // the database before Prepare has succeeded.
 func New(c *config.Config, log *slog.Logger) (*System, error) {
-	db, dialect, err := openPool(c, created, requestSilence(c))
+	db, dialect, err := openPool(c, created, requestLimits(c))
 	if err != nil {
 		return nil, err
 	}

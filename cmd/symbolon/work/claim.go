@@ -24,8 +24,8 @@ import (
 //	                 ▼                       ▼ already taken: done, the waiting job does the work
 //	               wait                    wait
 const (
-	setKeyPostgres = `update ` + schema + `.river_job set unique_key = $1 where id = $2`
-	setKeySQLite   = `update river_job set unique_key = $1 where id = $2`
+	setKeyPostgres = `update ` + schema + `.river_job set unique_key = $1 where id = $2 and attempt = $3`
+	setKeySQLite   = `update river_job set unique_key = $1 where id = $2 and attempt = $3`
 )
 
 // running is appended to the key of a job that has begun. River's keys have 32 bytes.
@@ -37,12 +37,12 @@ const cleanupTimeout = 5 * time.Second
 // claim marks a job as begun. It returns false if another job of the key runs.
 func (q *Queue) claim(ctx context.Context, job *rivertype.JobRow) (bool, error) {
 	key := waitingKey(job)
-	return q.setKey(ctx, job.ID, append(key, running))
+	return q.setKey(ctx, job, append(key, running))
 }
 
 // unclaim marks a job as waiting. It returns false if another job of the key waits.
 func (q *Queue) unclaim(ctx context.Context, job *rivertype.JobRow) (bool, error) {
-	return q.setKey(ctx, job.ID, waitingKey(job))
+	return q.setKey(ctx, job, waitingKey(job))
 }
 
 // waitingKey is the original key of a job.
@@ -54,14 +54,21 @@ func waitingKey(job *rivertype.JobRow) []byte {
 	return slices.Clip(key)
 }
 
-func (q *Queue) setKey(ctx context.Context, id int64, key []byte) (bool, error) {
+// setKey changes the key of a job, unless another server has taken the job over.
+func (q *Queue) setKey(ctx context.Context, job *rivertype.JobRow, key []byte) (bool, error) {
 	text := setKeySQLite
 	if q.config.Dialect == sqlstore.Postgres {
 		text = setKeyPostgres
 	}
-	_, err := q.config.DB.ExecContext(ctx, text, key, id)
+	done, err := q.config.DB.ExecContext(ctx, text, key, job.ID, job.Attempt)
 	if isTaken(err) {
 		return false, nil
+	}
+	if err == nil {
+		var n int64
+		if n, err = done.RowsAffected(); err == nil && n == 0 {
+			err = errLost
+		}
 	}
 	if err != nil {
 		return false, fmt.Errorf("mark the job: %w", err)

@@ -47,6 +47,9 @@ func (q *Queue) driver() (riverdriver.Driver[*sql.Tx], error) {
 	return riverdatabasesql.NewWithPgxListener(q.config.DB, q.listen), nil
 }
 
+// longestStatement is the limit of River's longest statements.
+const longestStatement = 15 * time.Second
+
 // connect makes the client, which puts jobs, and runs them once it is started.
 func (q *Queue) connect() error {
 	driver, err := q.driver()
@@ -71,10 +74,12 @@ func (q *Queue) connect() error {
 		PollOnly:                    q.listen == nil,
 		FetchPollInterval:           cmp.Or(q.config.poll, poll),
 		JobTimeout:                  q.config.timeout,
-		RescueStuckJobsAfter:        q.config.rescueAfter,
+		RescueStuckJobsAfter:        365 * 24 * time.Hour, // see alive.go
 		SoftStopTimeout:             softStop,
 		MaxAttempts:                 maxAttempts,
 		CompletedJobRetentionPeriod: time.Hour,
+		JobCleanerTimeout:           longestStatement,
+		ReindexerTimeout:            longestStatement,
 		Logger:                      slog.New(onlyErrors{q.config.Log.Handler()}),
 	})
 	return err

@@ -11,7 +11,7 @@
 // At most one job of a task and key waits. A job that is put while another one runs waits
 // for it, because the running one may already have read the old state. Every Do must be
 // safe to repeat: the job of a killed server starts again on another one, about half a
-// minute later.
+// minute later; see alive.go.
 //
 // On Postgres, River's tables are in a schema of their own (symbolon_river). On SQLite they
 // are beside Symbolon's, and an application's own River must use another file; [Queue.Start]
@@ -25,12 +25,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -63,6 +65,10 @@ type Task struct {
 	// an error the pause is at most a minute. A schedule is never given up, and its pause
 	// survives a restart.
 	Every time.Duration
+
+	// Overdue, if set, is asked every few seconds by every server. If it returns true, the
+	// schedule begins before its time.
+	Overdue func(ctx context.Context) (bool, error)
 
 	// Asks says that the task mostly waits for Ory's rate limit. It has its own workers, so
 	// that its queue does not delay other tasks.
@@ -129,14 +135,13 @@ type Config struct {
 
 	Log *slog.Logger // defaults to slog.Default()
 
-	rescueAfter, timeout, pulse, poll time.Duration // set by tests
+	leaseTime, timeout, pulse, poll time.Duration // set by tests
 }
 
 const (
 	defaultTimeout = 18 * time.Second
 	defaultGiveUp  = 24 * time.Hour
-	rescueAfter    = 20 * time.Second // more than defaultTimeout
-	softStop       = 5 * time.Second  // a stopping server has 8 s
+	softStop       = 5 * time.Second // a stopping server has 8 s
 )
 
 // Queue keeps and runs jobs. Its methods are safe for concurrent use.
@@ -146,13 +151,15 @@ type Queue struct {
 	client *river.Client[*sql.Tx]
 	listen *pgxpool.Pool // nil if the queue is polled
 	batch  batch
+	keeper sync.WaitGroup // keep
+	end    func()         // ends keep
 }
 
 // New makes a queue, without using the database. No job runs before [Queue.Start].
 func New(c Config) (*Queue, error) {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	c.rescueAfter, c.timeout, c.pulse = cmp.Or(c.rescueAfter, rescueAfter), cmp.Or(c.timeout, defaultTimeout), cmp.Or(c.pulse, pulse)
-	q := &Queue{config: c, tasks: map[string]Task{}}
+	c.leaseTime, c.timeout, c.pulse = cmp.Or(c.leaseTime, leaseTime), cmp.Or(c.timeout, defaultTimeout), cmp.Or(c.pulse, pulse)
+	q := &Queue{config: c, tasks: map[string]Task{}, end: func() {}}
 	for _, t := range c.Tasks {
 		if t.Name == "" || t.Do == nil || q.tasks[t.Name].Do != nil {
 			return nil, fmt.Errorf("work: task %q needs a name of its own and Do", t.Name)
@@ -193,24 +200,35 @@ func (q *Queue) Start(ctx context.Context) error {
 			}
 		}
 	}
+	ctx, q.end = context.WithCancel(ctx)
+	q.keeper.Go(func() { q.keep(ctx) })
 	return nil
 }
 
 // Stop stops the workers. Running jobs have five seconds; then their contexts end, and the
-// jobs are left for the next start. If ctx ends first, that happens at once.
+// jobs are left for the next start. If ctx ends first, that happens at once, and Stop waits
+// for another second at most.
 func (q *Queue) Stop(ctx context.Context) error {
 	err := q.client.Stop(ctx)
+	hard, cancel := wait.Detached(ctx, time.Second)
+	defer cancel()
 	if err != nil {
-		hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
 		err = errors.Join(err, q.client.StopAndCancel(hard))
 	}
-	q.batch.idle.Wait() // at most 5 seconds
-	if q.listen != nil {
-		q.listen.Close()
+	if !wait.Ended(hard, q.close) {
+		err = errors.Join(err, errors.New("connections are still used"))
 	}
 	if err != nil {
 		return fmt.Errorf("stop the background work: %w", err)
 	}
 	return nil
+}
+
+func (q *Queue) close() {
+	q.end()
+	q.keeper.Wait()
+	q.batch.idle.Wait()
+	if q.listen != nil {
+		q.listen.Close()
+	}
 }

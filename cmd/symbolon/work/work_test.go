@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river/rivertype"
+
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -221,7 +223,7 @@ func TestRescue(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		task := Task{Name: "t", Timeout: time.Hour, Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}
-		q := p.queue(func(c *Config) { c.rescueAfter = defaultTimeout + time.Second }, task)
+		q := p.queue(func(c *Config) { c.pulse = 50 * time.Millisecond }, task)
 		if err := q.Put(t.Context(), "t", "left", ""); err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +243,7 @@ func TestRescueOfASchedule(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		var did tally
 		task := Task{Name: "t", Every: time.Hour, Do: func(context.Context, Job) error { did.add("done"); return nil }}
-		q := p.queue(func(c *Config) { c.rescueAfter = defaultTimeout + time.Second }, task)
+		q := p.queue(func(c *Config) { c.pulse = 50 * time.Millisecond }, task)
 		if err := q.begin(t.Context(), q.tasks["t"]); err != nil {
 			t.Fatal(err)
 		}
@@ -308,6 +310,49 @@ func TestLongWork(t *testing.T) {
 		stop(t, q)
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("the job ended with %v", err)
+		}
+	})
+}
+
+// TestTakeOver has a server that does not renew its job any more. Another server begins the
+// job again.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, p *place) {
+		var hung, did tally
+		goOn := make(chan struct{})
+		first := p.start(p.queue(func(c *Config) { c.pulse = time.Hour }, Task{Name: "t", Do: func(_ context.Context, j Job) error {
+			hung.add(j.Key)
+			<-goOn
+			return nil
+		}}))
+		defer close(goOn)
+		if err := first.Put(t.Context(), "t", "ann", ""); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the job runs", func() bool { return hung.of("ann") == 1 })
+		p.start(p.queue(func(c *Config) { c.pulse, c.leaseTime = 50*time.Millisecond, time.Second },
+			Task{Name: "t", Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}))
+		eventually(t, "the job is done", func() bool { return did.of("ann") == 1 })
+	})
+}
+
+// TestLostLease checks that the context of a job ends if another server may have the job.
+func TestLostLease(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, p *place) {
+		for name, lose := range map[string]func(*Queue){
+			"another server has it":        func(*Queue) {}, // there is no such job with this attempt
+			"the database does not answer": func(q *Queue) { _ = q.config.DB.Close() },
+		} {
+			q := p.queue(func(c *Config) { c.pulse, c.leaseTime = 20*time.Millisecond, 100*time.Millisecond })
+			lose(q)
+			ctx, done := q.alive(t.Context(), Task{}, &rivertype.JobRow{ID: 1, Attempt: 1})
+			<-ctx.Done()
+			if err := context.Cause(ctx); !errors.Is(err, errLost) {
+				t.Errorf("%s: %v", name, err)
+			}
+			done()
 		}
 	})
 }

@@ -53,7 +53,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	if !known {
 		return q.leave(job)
 	}
-	ctx, done := q.alive(ctx, t, job.ID)
+	ctx, done := q.alive(ctx, t, job.JobRow)
 	defer done()
 	j := Job{Key: job.Args.Key, Note: job.Args.Note, At: job.CreatedAt}
 	if t.Every > 0 {
@@ -109,7 +109,7 @@ func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 		q.observe(t, Done)
 		return nil
 	case stopping(ctx):
-		return err // the server stops: River leaves the job for the next one
+		return err // River leaves the job for the next server
 	case time.Since(j.At) > t.GiveUp:
 		return q.giveUp(ctx, t, j, err, log)
 	case waits:
@@ -121,8 +121,8 @@ func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 	return err
 }
 
-// stopping reports whether the context ended because the server stops, and not by the
-// job's timeout.
+// stopping reports whether the context ended because the server stops or has lost the job,
+// and not by the job's timeout.
 func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 // pauseOf returns the pause of an error that is not a failure.
@@ -162,11 +162,20 @@ func (q *Queue) round(t Task, err error) error {
 	if d, waits := pauseOf(err); waits {
 		pause, outcome = min(d, t.Every), Waits
 	} else if err != nil {
-		pause, outcome = min(time.Minute, t.Every), Failed
+		pause, outcome = min(afterFailure(err), t.Every), Failed
 		q.config.Log.Warn("scheduled work failed", "task", t.Name, "again_in", pause, "error", err)
 	}
 	q.observe(t, outcome)
 	return river.JobSnooze(pause)
+}
+
+// afterFailure is the pause of a schedule after an error. What an outage interrupted is taken
+// up within a minute.
+func afterFailure(err error) time.Duration {
+	if errors.Is(err, symbolon.ErrUnavailable) {
+		return 15 * time.Second
+	}
+	return time.Minute
 }
 
 func (q *Queue) observe(t Task, outcome string) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
+	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
 
 // TestSilentDatabase: Postgres vanishes without closing its connections, while link hooks use
@@ -20,13 +23,8 @@ func TestSilentDatabase(t *testing.T) {
 	t.Parallel()
 	const limit = 20 * time.Second
 	rounds := e2e.Torture(2, 50)
-	u, err := url.Parse(symbolontest.SharedPostgres(t).NewDatabase(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay := e2e.NewRelay(t, u.Host)
-	u.Host = relay.Address
-	w := startWorld(t, world{database: u.String(), env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
+	relay, database := behindRelay(t)
+	w := startWorld(t, world{database: database, env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
 	for round := range rounds {
 		var people []*symbolontest.Person
 		for n := range 12 {
@@ -61,6 +59,150 @@ func TestSilentDatabase(t *testing.T) {
 	}
 	if log := w.server.log(); strings.Contains(log, "panic") {
 		t.Error("the server panicked")
+	}
+}
+
+// behindRelay returns a relay to a new Postgres database, and the database's address behind
+// it.
+func behindRelay(t *testing.T) (relay *e2e.Relay, database string) {
+	t.Helper()
+	return relayTo(t, cmdtest.NewDatabase(t, sqlstore.Postgres))
+}
+
+// relayTo returns a relay to a database, and the database's address behind it.
+func relayTo(t *testing.T, direct string) (relay *e2e.Relay, database string) {
+	t.Helper()
+	u, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay = e2e.NewRelay(t, u.Host)
+	u.Host = relay.Address
+	return relay, u.String()
+}
+
+// TestStopWithSilentDatabase stops a server whose database fell silent while hooks, requests
+// and jobs used it. The process ends before a container tool would kill it.
+func TestStopWithSilentDatabase(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string]bool{"its connections": false, "new connections, too": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relay, database := behindRelay(t)
+			k, p := cmdtest.StartKratos(t), newProcess(t)
+			p.program = program(t, false)
+			p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_DATABASE_LISTEN="+database, "SYMBOLON_HOOKS_KEYS_LINK="+cmdtest.Key, "SYMBOLON_RECONCILE_EVERY=1s",
+				"SYMBOLON_RECONCILE_LOAD=100%", "SYMBOLON_ORY_PUBLIC_URL="+k.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+k.AdminURL)
+			p.start(t)
+			_, token := k.Add(0)
+			if status, _, body := p.get(t, p.publicURL+"/auth", "X-Session-Token", token); status != 200 {
+				t.Fatalf("a first request: %d %s", status, body)
+			}
+			relay.Drop(gone)
+			relay.FallSilent()
+			var all sync.WaitGroup
+			for n := range 20 { // they use all connections
+				id, token := k.Add(1 + n)
+				all.Go(func() { p.attempt(t, "/auth", "", "X-Session-Token", token) })
+				all.Go(func() {
+					p.attempt(t, "/hooks/link", fmt.Sprintf(`{"identity_id":%q}`, id), "X-Symbolon-Key", cmdtest.Key)
+				})
+			}
+			time.Sleep(time.Second) // the jobs meet the silence
+			began := time.Now()
+			err := p.stop()
+			took := time.Since(began)
+			if took > 10*time.Second {
+				t.Errorf("the process ended after %s", took)
+			}
+			t.Logf("the process ended after %s: %v", took.Round(time.Millisecond), err)
+			all.Wait()
+		})
+	}
+}
+
+// TestTakenUp has a server that loses its database for good during an erasure, a run and a
+// job. Another server takes all of them up within a minute.
+func TestTakenUp(t *testing.T) {
+	t.Parallel()
+	const within = time.Minute
+	direct := cmdtest.NewDatabase(t, sqlstore.Postgres)
+	relay, database := relayTo(t, direct)
+	k, first, second := cmdtest.StartKratos(t), newProcess(t), newProcess(t)
+	for p, database := range map[*process]string{first: database, second: direct} {
+		p.program = program(t, false)
+		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_DATABASE_LISTEN="+database, "SYMBOLON_HOOKS_KEYS_SYNC="+cmdtest.Key, "SYMBOLON_RECONCILE_EVERY=1h",
+			"SYMBOLON_RECONCILE_LOAD=100%", "SYMBOLON_ORY_PUBLIC_URL="+k.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+k.AdminURL)
+	}
+	for n := range 10 {
+		k.Add(n)
+	}
+	first.start(t)
+	db := cmdtest.OpenDB(t, direct)
+	count := func(query string) (n int) {
+		if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	cmdtest.Eventually(t, "the first run is over", func() bool {
+		return count(`select count(*) from symbolon_users`) == 10 && count(`select count(*) from symbolon.runs where state = 'running'`) == 0
+	})
+
+	// The first server begins everything. Ory is slow, so it is not done with anything.
+	repair := k.Break(fakeory.Latency{Wait: 20 * time.Second})
+	const changed, erased, unknown = "1d000000-0000-4000-8000-000000000001", "1d000000-0000-4000-8000-000000000002", 20
+	k.Set(changed, "traits", map[string]any{"email": "changed@example.com"})
+	for n := range unknown {
+		k.Add(10 + n)
+	}
+	for _, r := range []struct{ method, url, body string }{
+		{"POST", first.publicURL + "/hooks/sync", fmt.Sprintf(`{"identity_id":%q}`, changed)},
+		{"POST", first.operatorURL + "/admin/reconcile", `{"repair":true}`},
+		{"DELETE", first.operatorURL + "/admin/identities/" + erased, ""},
+	} {
+		if status, _, body := first.send(t, r.method, r.url, r.body, "X-Symbolon-Key", cmdtest.Key); status > 202 {
+			t.Fatalf("%s: %d %s", r.url, status, body)
+		}
+	}
+	cmdtest.Eventually(t, "the jobs run", func() bool {
+		return count(`select count(distinct args->>'task') from symbolon_river.river_job where state = 'running' and args->>'task' in ('look', 'erase')`) == 2
+	})
+	relay.Drop(true)
+	relay.FallSilent()
+	began := time.Now()
+	repair()
+	second.start(t)
+	for what, query := range map[string]string{
+		"the hint is followed": `select count(*) from symbolon_users where email = 'changed@example.com'`,
+		"the erasure is done":  `select count(*) from symbolon.erasures where step = 'done'`,
+		"the run is done":      fmt.Sprintf(`select 1 where (select count(*) from symbolon_users where ory_identity_id is not null) = %d`, 10+unknown-1),
+		"no run is unfinished": `select 1 where not exists (select 1 from symbolon.runs where state = 'running')`,
+	} {
+		cmdtest.Eventually(t, what, func() bool { return count(`select count(*) from (`+query+`) as q(n) where n > 0`) == 1 })
+		took := time.Since(began)
+		t.Logf("%s after %s", what, took.Round(time.Millisecond))
+		if took > within {
+			t.Errorf("%s after %s", what, took)
+		}
+	}
+}
+
+// attempt sends a POST or, without a body, a GET, whose answer does not matter.
+func (p *process) attempt(t *testing.T, path, body string, header ...string) {
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, p.publicURL+path, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(header[0], header[1])
+	if resp, err := http.DefaultClient.Do(r); err == nil {
+		_ = resp.Body.Close()
 	}
 }
 
