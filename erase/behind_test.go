@@ -1,6 +1,8 @@
 package erase_test
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +138,41 @@ func (w *world) count(text string) (n int) {
 	w.Helper()
 	w.must(w.db.QueryRow(text).Scan(&n))
 	return n
+}
+
+// bindsAfter is a store that binds somebody to a former user right after the former users
+// were read.
+type bindsAfter struct {
+	*sqlstore.Store
+	bind func()
+}
+
+func (b *bindsAfter) FormerUsers(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) ([]symbolon.UserID, error) {
+	former, err := b.Store.FormerUsers(ctx, project, identity, user)
+	once(&b.bind)
+	return former, err
+}
+
+// TestFormerUserIsBoundMeanwhile gives an abandoned row to somebody else during the erasure.
+// The row is then not erased, and its ID is not retired.
+func TestFormerUserIsBoundMeanwhile(t *testing.T) {
+	onBoth(t, sqlstore.Users{}, func(w *world) {
+		p, first := w.linked()
+		other := w.register()
+		w.move(p.IdentityID, w.insert("second"))
+		begun, err := w.erasures.Begin(w.Context(), erase.Request{ID: p.IdentityID, Row: symbolon.DeleteRow})
+		w.must(err)
+		w.erasures.Users = &bindsAfter{w.store, func() { w.move(other.IdentityID, first) }}
+		if e, err := w.erasures.Run(w.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseRow {
+			w.Errorf("at %s, %v", e.Step, err)
+		}
+		e, err := w.erasures.Run(w.Context(), begun.ID)
+		w.must(err)
+		w.complete(e)
+		if c, err := w.store.User(w.Context(), "default", first); err != nil || c.Retired || c.Row == nil || string(c.Linked) != other.IdentityID {
+			w.Errorf("%+v %v", c, err)
+		}
+	})
 }
 
 // TestEraseAbandonedRow erases the abandoned row alone, by its user's ID. The person and the

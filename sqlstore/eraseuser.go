@@ -18,6 +18,8 @@ const (
 
 	eraseRow = `delete from {users} where {id} = $1` + nobodyElses + `$2))`
 
+	linkedUser = `select count(*) from symbolon.links where project = $1 and user_id = $2 and state = 'linked'`
+
 	freeRow = `update {users} set {identity} = null where {id} = $1` + nobodyElses + `$2))`
 )
 
@@ -38,7 +40,9 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 // row policy to the user's row. An empty policy leaves the row for a later call. It erases
 // rows that [link.Linker.Erase] does not reach, because Erase finds rows by the identity.
 // refused says what the table refused; the ID is retired all the same, and the next call
-// tries again. EraseUser is idempotent.
+// tries again. EraseUser is idempotent. Without an identity it erases only a user that no
+// identity has: if the user was linked meanwhile, nothing is changed, and the error is
+// ErrUnavailable.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
 	err = s.withShape(ctx, func(shape *shape) (err error) {
 		refused, err = s.eraseUser(ctx, shape, project, user, identity, row, why)
@@ -79,6 +83,9 @@ func (u *rowEraser) end(ctx context.Context, row symbolon.RowPolicy, why string)
 	if err != nil {
 		return "", err
 	}
+	if err := u.unlinked(ctx); err != nil {
+		return "", err
+	}
 	if err := u.constraints(ctx, "immediate"); err != nil {
 		return "", err
 	}
@@ -94,6 +101,20 @@ func (u *rowEraser) end(ctx context.Context, row symbolon.RowPolicy, why string)
 	err = u.db.recordEvent(ctx, u.q.Project, moment{u.now}, symbolon.Event{Kind: symbolon.UserErased, Identity: u.identity, User: u.plan.User,
 		Source: symbolon.FromOperator, Detail: withPolicy(why, row)})
 	return refused, err
+}
+
+// unlinked returns an error if the erasure found no identity of the user, and the user has one
+// now. The caller has to find the person again.
+func (u *rowEraser) unlinked(ctx context.Context) error {
+	if u.identity != "" {
+		return nil
+	}
+	var n int
+	err := u.db.queryRow(ctx, linkedUser, u.q.Project, string(u.plan.User)).Scan(&n)
+	if err == nil && n > 0 {
+		err = errors.New("an identity has the user now")
+	}
+	return err
 }
 
 func (u *rowEraser) anonymise(ctx context.Context) (refused string, err error) {
