@@ -60,6 +60,7 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 	}
 	done, err := c.waitForTurn(ctx, q.bucket)
 	if err != nil {
+		report(ctx, Limit{Remaining: -1, Pause: max(0, c.throttle[q.bucket].Left())})
 		return nil, err
 	}
 	defer done()
@@ -74,9 +75,11 @@ func (c *Client) ask(ctx context.Context, q question) (*reply, error) {
 		return nil, transportError(err)
 	}
 	defer resp.Body.Close()
-	c.pace.learn(q.bucket, resp.StatusCode, resp.Header)
+	limit := limitOf(resp.StatusCode, resp.Header)
+	c.pace.learn(q.bucket, limit)
+	report(ctx, limit)
 	r, err := c.read(resp, q)
-	if limited := c.throttle.learn(q.bucket, resp.StatusCode, resp.Header); limited != nil {
+	if limited := c.throttle.learn(q.bucket, limit); limited != nil {
 		return nil, limited
 	}
 	return r, err

@@ -2,7 +2,6 @@ package ory
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -153,17 +152,12 @@ func (p *pacer) begun(b bucket, load float64) (done func()) {
 	}
 }
 
-// learn reads the limit from an answer. It ignores a 429, because its limit may be for
-// another time window.
-func (p *pacer) learn(b bucket, status int, h http.Header) {
-	if status == http.StatusTooManyRequests {
-		return
-	}
-	limit, ok := seconds(h.Get("X-Ratelimit-Limit"))
-	if !ok || limit <= 0 {
+// learn keeps the limit that an answer announces.
+func (p *pacer) learn(b bucket, l Limit) {
+	if l.PerMinute == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.limit[b] = int(limit / time.Second)
+	p.limit[b] = l.PerMinute
 }

@@ -111,8 +111,6 @@ func (c *Client) probe(ctx context.Context, q question) (Probe, *reply, error) {
 	if date, err := http.ParseTime(r.header.Get("Date")); err == nil {
 		p.Skew, p.Dated = date.Add(time.Second/2).Sub(middle), true // Date is rounded down to the second
 	}
-	if n, err := strconv.Atoi(r.header.Get("X-Ratelimit-Limit")); err == nil && n > 0 {
-		p.Limit = n
-	}
+	p.Limit = limitOf(r.status, r.header).PerMinute
 	return p, r, nil
 }

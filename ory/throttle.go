@@ -39,20 +39,19 @@ func (t *throttle) wait(b bucket) error {
 	return nil
 }
 
-// learn reads what an answer says about the limit of its bucket. It returns a *RateLimited
-// for a 429.
-func (t *throttle) learn(b bucket, status int, h http.Header) error {
-	pause := pauseFor(status, h)
-	if pause <= 0 {
-		return nil
+// learn pauses the bucket for as long as an answer says. It returns a *RateLimited for a
+// 429.
+func (t *throttle) learn(b bucket, l Limit) error {
+	if l.Pause > 0 {
+		t[b].Extend(l.Pause)
 	}
-	t[b].Extend(pause)
-	if status == http.StatusTooManyRequests {
-		return &RateLimited{Reset: pause}
+	if l.Refused {
+		return &RateLimited{Reset: l.Pause}
 	}
 	return nil
 }
 
+// pauseFor returns how long an answer wants no further question.
 func pauseFor(status int, h http.Header) time.Duration {
 	reset, known := seconds(h.Get("X-Ratelimit-Reset"))
 	left, counted := seconds(h.Get("X-Ratelimit-Remaining"))

@@ -109,20 +109,39 @@ func (l *limiter) count(b Bucket) *answer {
 		return nil
 	}
 	w := l.window(b)
-	for _, x := range []struct {
-		used, most int
-		end        time.Time
-	}{
-		{w.inSecond, limit.PerSecond, w.second.Add(time.Second)}, {w.inMinute, limit.PerMinute, w.minute.Add(time.Minute)},
-	} {
+	for _, x := range w.rest(limit) {
 		if x.most > 0 && x.used >= x.most {
 			a := tooMany(x.most, 0, time.Until(x.end))
+			a.header.Set("X-Ratelimit-Limit", announced(x.most, limit))
 			return &a
 		}
 	}
 	w.inSecond++
 	w.inMinute++
 	return nil
+}
+
+// rest is what each window has used.
+type rest struct {
+	used, most int
+	end        time.Time
+}
+
+func (w *window) rest(limit Limit) [2]rest {
+	return [2]rest{{w.inSecond, limit.PerSecond, w.second.Add(time.Second)}, {w.inMinute, limit.PerMinute, w.minute.Add(time.Minute)}}
+}
+
+// announced is Ory Network's x-ratelimit-limit: the limit that is nearest to its end, then
+// the limit of each window.
+func announced(nearest int, limit Limit) string {
+	s := strconv.Itoa(nearest)
+	if limit.PerSecond > 0 {
+		s += ", " + strconv.Itoa(limit.PerSecond) + ";w=1"
+	}
+	if limit.PerMinute > 0 {
+		s += ", " + strconv.Itoa(limit.PerMinute) + ";w=60"
+	}
+	return s
 }
 
 func (l *limiter) window(b Bucket) *window {
@@ -144,7 +163,7 @@ func (l *limiter) window(b Bucket) *window {
 	return w
 }
 
-// mark adds Ory Network's headers with the rest of the minute's limit.
+// mark adds Ory Network's headers, about the window that is nearest to its limit.
 func (l *limiter) mark(r *http.Request, a *answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,8 +172,13 @@ func (l *limiter) mark(r *http.Request, a *answer) {
 	if !ok || limit.PerMinute == 0 || a.header == nil {
 		return
 	}
-	w := l.window(b)
-	limitHeaders(a.header, limit.PerMinute, limit.PerMinute-w.inMinute, time.Until(w.minute.Add(time.Minute)))
+	w := l.window(b).rest(limit)
+	near := w[1]
+	if second := w[0]; second.most > 0 && second.most-second.used < near.most-near.used {
+		near = second
+	}
+	limitHeaders(a.header, near.most, near.most-near.used, time.Until(near.end))
+	a.header.Set("X-Ratelimit-Limit", announced(near.most, limit))
 }
 
 // tooMany is a 429. Ory documents only the status and the headers, so the body is
