@@ -11,6 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/internal/turn"
 )
 
 // maxAsking bounds the questions to Ory that are in flight at once, so that the requests
@@ -24,38 +25,76 @@ const (
 	maxStrangersFlying = maxFlights * 3 / 4
 )
 
-// whoami asks Ory, unless the breaker is open.
+// whoami asks Ory when it is this credential's turn, unless the breaker is open. After a 429
+// the question waits for another turn, unless OutageGrace may answer at once.
 func (v *Verifier) whoami(ctx context.Context, k key, cred ory.Credential) (ory.Session, error) {
 	if v.breaker.open.Load() {
 		return v.probe(ctx, cred)
 	}
-	if !v.known.has(k) {
-		if err := enter(ctx, v.strangerSlots); err != nil {
-			return ory.Session{}, err
+	known := v.known.has(k)
+	patient := !known || v.OutageGrace <= 0
+	for began := v.mono(); ; {
+		s, err := v.inTurn(ctx, known, patient, cred)
+		if !patient || !errors.Is(err, symbolon.ErrRateLimited) || errors.Is(err, turn.ErrLimited) || v.mono()-began > int64(turn.Patience) {
+			return s, err
 		}
-		defer leave(v.strangerSlots)
 	}
-	if err := enter(ctx, v.slots); err != nil {
-		return ory.Session{}, err
-	}
-	defer leave(v.slots)
-	if v.breaker.open.Load() { // it may have opened while this question waited
-		return ory.Session{}, errOpen
-	}
-	return v.question(ctx, cred)
 }
 
-// enter waits for a slot.
-func enter(ctx context.Context, slots chan struct{}) error {
+// inTurn asks Ory once, after the credentials whose turn is earlier.
+func (v *Verifier) inTurn(ctx context.Context, known, patient bool, cred ory.Credential) (s ory.Session, err error) {
+	mine, err := v.line.Wait(ctx, turn.Who{Known: known, Address: addressIn(ctx), Impatient: !patient})
+	if err != nil {
+		return s, fmt.Errorf("session: the question to Ory is not sent: %w: %w: %w", err, symbolon.ErrRateLimited, symbolon.ErrUnavailable)
+	}
+	told := ory.Limit{Remaining: -1}
+	defer func() { v.line.Done(mine, resultOf(err), turn.Announcement(told)) }()
+	leave, err := v.enter(ctx, known)
+	if err != nil {
+		return s, err
+	}
+	defer leave()
+	if v.breaker.open.Load() { // it may have opened while this question waited
+		return s, errOpen
+	}
+	return v.question(ory.WithLimit(ctx, &told), cred)
+}
+
+func resultOf(err error) turn.Result {
+	switch {
+	case err == nil:
+		return turn.Useful
+	case errors.Is(err, ory.ErrNoSession):
+		return turn.Useless
+	}
+	return turn.Unanswered
+}
+
+// enter waits for a slot. The caller calls leave after the answer.
+func (v *Verifier) enter(ctx context.Context, known bool) (leave func(), err error) {
+	if known {
+		return occupy(ctx, v.slots)
+	}
+	leaveStrangers, err := occupy(ctx, v.strangerSlots)
+	if err != nil {
+		return nil, err
+	}
+	leaveAll, err := occupy(ctx, v.slots)
+	if err != nil {
+		leaveStrangers()
+		return nil, err
+	}
+	return func() { leaveAll(); leaveStrangers() }, nil
+}
+
+func occupy(ctx context.Context, slots chan struct{}) (leave func(), err error) {
 	select {
 	case slots <- struct{}{}:
-		return nil
+		return func() { <-slots }, nil
 	case <-ctx.Done():
-		return fmt.Errorf("session: too many requests wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
+		return nil, fmt.Errorf("session: too many requests wait for Ory: %w: %w", ctx.Err(), symbolon.ErrUnavailable)
 	}
 }
-
-func leave(slots chan struct{}) { <-slots }
 
 // question asks Ory, and tells the breaker whether Ory answered.
 func (v *Verifier) question(ctx context.Context, cred ory.Credential) (ory.Session, error) {

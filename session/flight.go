@@ -38,7 +38,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 }
 
 func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
-	e, call, err := v.join(k, cred, after, false)
+	e, call, err := v.join(ctx, k, cred, after, false)
 	if call == nil {
 		return e, err
 	}
@@ -49,8 +49,8 @@ func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after 
 }
 
 // join returns an answer that came in the meantime, or the call in flight that will bring
-// an answer.
-func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool) (*entry, *flight.Call[*entry], error) {
+// an answer. Of ctx only the client's address is used.
+func (v *Verifier) join(ctx context.Context, k key, cred ory.Credential, after int64, background bool) (*entry, *flight.Call[*entry], error) {
 	v.joining.Lock()
 	defer v.joining.Unlock()
 	if call := v.flights.Running(k); call != nil {
@@ -65,7 +65,10 @@ func (v *Verifier) join(k key, cred ory.Credential, after int64, background bool
 	// The call may outlive the request. A server such as fasthttp reuses the request's
 	// strings a moment later, so the call gets its own copy.
 	cred.Value = strings.Clone(cred.Value)
-	call, began := v.flights.Begin(k, func(ctx context.Context) (*entry, error) { return v.fly(ctx, k, cred, background) })
+	address := addressIn(ctx)
+	call, began := v.flights.Begin(k, func(ctx context.Context) (*entry, error) {
+		return v.fly(withAddress(ctx, address), k, cred, background)
+	})
 	if began && background {
 		v.count.renewed.Add(1)
 	}

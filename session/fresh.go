@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -64,7 +65,7 @@ func (v *Verifier) keepFresh(k key, cred ory.Credential, e *entry, now int64) {
 	if now < due || !e.renew.CompareAndSwap(due, later(now, time.Second)) {
 		return
 	}
-	_, _, _ = v.join(k, cred, e.sent, true)
+	_, _, _ = v.join(context.Background(), k, cred, e.sent, true)
 }
 
 // unanswered is "don't know" because Ory gave no answer, or a meaningless one. OutageGrace

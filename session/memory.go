@@ -114,8 +114,11 @@ func (s *knownSessions) remember(k key, session sessionID, mono, day int64) bool
 	return was != s.young[k]
 }
 
-// has reports whether a credential is known to have been valid once.
-func (s *knownSessions) has(k key) bool { _, ok := s.recall(k); return ok }
+// has reports whether a credential was valid once and is not proved to have ended.
+func (s *knownSessions) has(k key) bool {
+	id, ok := s.recall(k)
+	return ok && id != sessionID{}
+}
 
 func (s *knownSessions) recall(k key) (sessionID, bool) {
 	s.mu.Lock()

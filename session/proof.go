@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/flight"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -51,9 +55,7 @@ func (v *Verifier) prove(ctx context.Context, k key, cred ory.Credential, at mom
 			return v.proveEnded(ctx, k, id, at)
 		}
 	}
-	// All requests that need this proof at the same time share one, so that a thousand
-	// unknown credentials do not cost a thousand proofs. The proof begins after the 401.
-	if _, err := v.healthy.After(ctx, struct{}{}, v.proveHealthy); err != nil {
+	if err := v.healthyAfter(ctx, v.health.began()); err != nil {
 		return nil, unanswered{fmt.Errorf("session: whoami says 401, but Ory is not healthy: %w (%w)", symbolon.ErrUnavailable, err)}
 	}
 	return v.ask(ctx, k, cred, func(_ context.Context, _ key, _ ory.Credential, at moment) (*entry, error) {
@@ -87,11 +89,76 @@ func (v *Verifier) proveEnded(ctx context.Context, k key, id string, at moment) 
 	return nil, unanswered{fmt.Errorf("session: whoami says 401, but the admin API says that the session is active: %w", symbolon.ErrUnavailable)}
 }
 
+// health shares the proofs that Ory is healthy.
+type health struct {
+	group flight.Group[int64, struct{}] // by the value of count
+
+	mu        sync.Mutex
+	last      *flight.Call[struct{}]
+	count     int64 // of proofs that began
+	next      int64 // when the next one may begin
+	perMinute int   // Ory's limit for the questions of a proof; 0: not announced
+}
+
+// began counts the proofs that have begun until now.
+func (h *health) began() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count
+}
+
+// healthyAfter waits for a proof that began after the first n ones. All requests that need a
+// proof share one, so that a thousand unknown credentials do not cost a thousand proofs.
+// If Ory announces its limit, proofs use at most half of it. The rest is for proofs about
+// one session, and for the background.
+func (v *Verifier) healthyAfter(ctx context.Context, n int64) error {
+	for {
+		call, usable, pause := v.joinProof(n)
+		if pause > 0 {
+			if err := wait.For(ctx, pause); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := call.Wait(ctx); usable || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// joinProof returns the last proof, and whether it began after the first n ones. It begins
+// one if none runs. pause is how long to wait before one may begin.
+func (v *Verifier) joinProof(n int64) (call *flight.Call[struct{}], usable bool, pause time.Duration) {
+	h, now := &v.health, v.mono()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.count > n:
+		return h.last, true, 0
+	case h.group.Len() > 0:
+		return h.last, false, 0
+	case now < h.next:
+		return nil, false, time.Duration(h.next - now)
+	}
+	h.count++
+	h.last, _ = h.group.Begin(h.count, v.proveHealthy)
+	if h.perMinute > 0 {
+		h.next = now + 2*int64(time.Minute)/int64(h.perMinute)
+	}
+	return h.last, true, 0
+}
+
 // proveHealthy returns nil when Ory is ready and can read sessions and identities.
 func (v *Verifier) proveHealthy(ctx context.Context) (struct{}, error) {
 	err := v.ory.Ready(ctx)
 	if err == nil && v.ory.HasAdmin() {
-		err = v.ory.ProbeSessions(ctx)
+		var told ory.Limit
+		err = v.ory.ProbeSessions(ory.WithLimit(ctx, &told))
+		if told.PerMinute > 0 {
+			v.health.mu.Lock()
+			v.health.perMinute = told.PerMinute
+			v.health.mu.Unlock()
+		}
 	}
 	return struct{}{}, err
 }

@@ -177,7 +177,15 @@ func TestUnknown401(t *testing.T) {
 			w.answer = second("/sessions/whoami", func() *http.Response { return response(500, body500) })
 		}, 503, 503},
 		"whoami then answers 429": {func(w *world) {
-			w.answer = second("/sessions/whoami", func() *http.Response { return response(429, "") })
+			first := second("/sessions/whoami", func() *http.Response { return response(429, "") })
+			limited := false
+			w.answer = func(r *http.Request) *http.Response {
+				if resp := first(r); resp != nil || limited && r.URL.Path == "/sessions/whoami" {
+					limited = true
+					return response(429, "")
+				}
+				return nil
+			}
 		}, 503, 503},
 	}
 	for name, test := range tests {

@@ -13,6 +13,8 @@ type Stats struct {
 	Renewed       uint64 // calls of whoami in the background, before an answer was too old
 	ServedStale   uint64 // answers that OutageGrace extended because Ory did not answer
 	Unknown       uint64 // calls of whoami that ended in "don't know"
+	LimitedKnown  uint64 // calls of whoami that were not made because Ory's rate limit is used up, for credentials that were valid earlier
+	LimitedNew    uint64 // the same for all other credentials
 	BreakerOpen   bool   // Ory does not answer, and is asked once a second
 	BroadcastDown bool   // Broadcast.Hear fails: purges of other replicas arrive late
 	MemoryPending int    // sessions that are not yet written to Memory
@@ -37,6 +39,8 @@ func (v *Verifier) Stats() Stats {
 	s := Stats{Sessions: v.cache.EstimatedSize(), Bytes: v.cache.WeightedSize(),
 		Asked: v.count.asked.Load(), Renewed: v.count.renewed.Load(), ServedStale: v.count.servedStale.Load(), Unknown: v.count.unknown.Load(),
 		BreakerOpen: v.breaker.open.Load(), BroadcastDown: v.broadcastDown.Load(), MemoryPending: v.memoryOut.waiting(), PurgesPending: v.purgesOut.waiting()}
+	limited := v.line.Refused()
+	s.LimitedKnown, s.LimitedNew = limited.Known, limited.Others
 	if v.keys == nil {
 		return s
 	}

@@ -182,10 +182,11 @@ func (v *Verifier) checkPurges(ctx context.Context, t *heldToken, at moment) (*h
 // readSession reads a session at Ory's admin API. It takes one of the slots that all
 // questions share.
 func (v *Verifier) readSession(ctx context.Context, session string) (ory.Session, error) {
-	if err := enter(ctx, v.slots); err != nil {
+	leave, err := occupy(ctx, v.slots)
+	if err != nil {
 		return ory.Session{}, err
 	}
-	defer leave(v.slots)
+	defer leave()
 	return v.ory.Session(ctx, session)
 }
 

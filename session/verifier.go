@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ import (
 	"github.com/symbolon-id/symbolon/internal/flight"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/session/internal/turn"
 	"github.com/symbolon-id/symbolon/session/jwt"
 )
 
@@ -84,6 +86,18 @@ type Verifier struct {
 	// Broadcast, if set, sends every purge to the other replicas. Without it they learn
 	// of a revocation within MaxStale.
 	Broadcast Broadcast
+
+	// TrustedProxies are the peers whose X-Forwarded-For is believed. It must be empty unless
+	// each of them sets this header or adds its peer to it. While Ory's rate limit is used
+	// up, new credentials share what is left fairly by the address of the client. Without
+	// TrustedProxies this is the peer's address, so behind a proxy all new credentials share
+	// one part.
+	TrustedProxies []netip.Prefix
+
+	// ClientAddress, if set, returns the client's address for a call of Verify, by the
+	// context. grpcauth.ClientAddress is for gRPC. Without it the calls of Verify share one
+	// part. It is only called if Ory has to be asked.
+	ClientAddress func(ctx context.Context) netip.Addr
 
 	// Tokens, if set, verifies Ory's own tokenised sessions by their signature, without
 	// asking Ory. If Tokens is nil, a JWT is treated as the application's own token and not
@@ -130,9 +144,10 @@ type Verifier struct {
 	flights       flight.Group[key, *entry] // at most one question for a credential
 	slots         chan struct{}             // one slot for each question
 	strangerSlots chan struct{}             // one more slot for each question about a credential that was never valid
+	line          turn.Line                 // where questions wait while Ory's rate limit is used up
 	breaker       breaker
 	probes        flight.Group[int64, ory.Session] // questions while the breaker is open, by the time when they began
-	healthy       flight.Group[struct{}, struct{}] // proofs that Ory has no fault
+	health        health                           // proofs that Ory has no fault
 
 	// The data that replicas share. Each outbox has its own lock, and requests only put
 	// items into it. listen runs in one goroutine, which alone sets broadcastDown to
@@ -183,7 +198,7 @@ func (v *Verifier) Authenticate(r *http.Request, policies ...Policy) (*symbolon.
 	if err != nil {
 		return nil, err
 	}
-	return v.Verify(r.Context(), cred, policies...)
+	return v.verify(r.Context(), r, cred, policies)
 }
 
 // Credential finds the one credential of a header in canonical form, for protocols that
@@ -199,8 +214,13 @@ func (v *Verifier) Credential(h http.Header) (ory.Credential, error) {
 }
 
 // Verify is Authenticate for a credential that [Verifier.Credential] found, or that did not
-// come in a request.
+// come in a request. See also ClientAddress.
 func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...Policy) (*symbolon.Principal, error) {
+	return v.verify(ctx, nil, cred, policies)
+}
+
+// verify verifies a credential. r is the request that it came in, or nil.
+func (v *Verifier) verify(ctx context.Context, r *http.Request, cred ory.Credential, policies []Policy) (*symbolon.Principal, error) {
 	if err := v.Check(); err != nil {
 		return nil, err
 	}
@@ -216,7 +236,7 @@ func (v *Verifier) Verify(ctx context.Context, cred ory.Credential, policies ...
 		return nil, ErrUnauthenticated
 	default:
 		var err error
-		if e, err = v.fetch(ctx, k, cred, never); err != nil {
+		if e, err = v.fetch(v.withOrigin(ctx, r), k, cred, never); err != nil {
 			if e = v.grace(k, err); e == nil {
 				return nil, err
 			}
@@ -265,7 +285,7 @@ func (v *Verifier) Close() {
 	v.once.Do(v.setup)
 	v.stop()
 	v.flights.Close()
-	v.healthy.Close()
+	v.health.group.Close()
 	v.probes.Close() // last, because a call in flights begins probes
 	if v.keys != nil {
 		v.keys.Close()
@@ -283,7 +303,7 @@ func (v *Verifier) setup() {
 	v.base, v.stop = context.WithCancel(context.Background())
 	v.flights.Timeout, v.flights.Log = questionTimeout, v.log()
 	v.probes.Timeout, v.probes.Log = questionTimeout, v.log()
-	v.healthy.Timeout, v.healthy.Log = questionTimeout, v.log()
+	v.health.group.Timeout, v.health.group.Log = questionTimeout, v.log()
 	if err := v.wire(); err != nil {
 		v.bad = fmt.Errorf("session: %w: %w", err, symbolon.ErrUnavailable)
 		v.log().Error("every request gets 503: the session verifier is not configured correctly", "error", err)

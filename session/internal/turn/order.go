@@ -1,0 +1,189 @@
+package turn
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// knownShare is the part of the rate that known credentials get while they and others wait:
+// three turns of four.
+const knownShare = 3
+
+// order decides whose turn is next. While both wait, known credentials get three turns of
+// four. Among the others the client goes first that was given the fewest turns for nothing
+// in the last minutes. Clients with the same number take turns.
+type order struct {
+	known   []*Turn
+	clients []*client // each waits
+	of      map[netip.Addr]*client
+	others  int // turns in clients
+
+	// The virtual time of both kinds, and of the last turn. A turn of a known credential
+	// takes 1, another turn takes knownShare.
+	knownAt, othersAt, at int64
+
+	wasted wasted
+}
+
+// client is an address that waits for turns.
+type client struct {
+	address netip.Addr
+	turns   []*Turn
+	wasted  int // as of its last question
+}
+
+// add puts a turn into the line. If the line is full, it returns the turn that is dropped.
+func (o *order) add(now time.Duration, t *Turn) (dropped *Turn) {
+	if t.Known {
+		if len(o.known) >= maxWaiting {
+			return t
+		}
+		if len(o.known) == 0 {
+			o.knownAt = max(o.knownAt, o.at)
+		}
+		o.known = append(o.known, t)
+		return nil
+	}
+	if o.others == 0 {
+		o.othersAt = max(o.othersAt, o.at)
+	}
+	c := o.of[t.Address]
+	if c == nil {
+		c = &client{address: t.Address}
+		o.clients = append(o.clients, c)
+		if o.of == nil {
+			o.of = map[netip.Addr]*client{}
+		}
+		o.of[t.Address] = c
+	}
+	c.wasted = o.wasted.of(now, t.Address)
+	c.turns = append(c.turns, t)
+	if o.others++; o.others <= maxWaiting {
+		return nil
+	}
+	return o.dropOne()
+}
+
+// dropOne drops the newest turn of the client that waits for the most turns.
+func (o *order) dropOne() *Turn {
+	longest := slices.MaxFunc(o.clients, func(a, b *client) int { return len(a.turns) - len(b.turns) })
+	last := len(longest.turns) - 1
+	t := longest.turns[last]
+	o.take(longest, last)
+	return t
+}
+
+// ofOthers reports whether the next turn is not that of a known credential.
+func (o *order) ofOthers() bool {
+	return o.others > 0 && (len(o.known) == 0 || o.othersAt < o.knownAt)
+}
+
+// next takes the turn whose time it is out of the line, which is not empty.
+func (o *order) next(now time.Duration) *Turn {
+	if !o.ofOthers() {
+		t := o.known[0]
+		o.known = slices.Delete(o.known, 0, 1)
+		o.at = o.knownAt
+		o.knownAt++
+		return t
+	}
+	o.at = o.othersAt
+	o.othersAt += knownShare
+	c := slices.MinFunc(o.clients, func(a, b *client) int { return a.wasted - b.wasted })
+	t := c.turns[0]
+	o.take(c, 0)
+	if len(c.turns) > 0 { // it goes to the end of the line
+		at := slices.Index(o.clients, c)
+		o.clients = append(slices.Delete(o.clients, at, at+1), c)
+		c.wasted = o.wasted.of(now, c.address) + 1
+	}
+	return t
+}
+
+// remove takes a turn out of the line. It reports whether the turn was in it.
+func (o *order) remove(t *Turn) bool {
+	if t.Known {
+		at := slices.Index(o.known, t)
+		if at >= 0 {
+			o.known = slices.Delete(o.known, at, at+1)
+		}
+		return at >= 0
+	}
+	c := o.of[t.Address]
+	if c == nil {
+		return false
+	}
+	at := slices.Index(c.turns, t)
+	if at >= 0 {
+		o.take(c, at)
+	}
+	return at >= 0
+}
+
+// take removes a turn of a client, and the client if it waits for no other.
+func (o *order) take(c *client, at int) {
+	o.others--
+	if c.turns = slices.Delete(c.turns, at, at+1); len(c.turns) == 0 {
+		at := slices.Index(o.clients, c)
+		o.clients = slices.Delete(o.clients, at, at+1)
+		delete(o.of, c.address)
+	}
+}
+
+const (
+	// wastedFor is how long a turn for nothing is remembered; at most twice as long.
+	wastedFor = 10 * time.Minute
+
+	// maxAddresses bounds the addresses of one generation. If there are more, turns are
+	// forgotten earlier.
+	maxAddresses = 8192
+)
+
+// wasted counts the turns of each address that brought no session. It keeps two generations
+// and drops the older one as a whole.
+type wasted struct {
+	turned     time.Duration
+	young, old map[netip.Addr]int
+}
+
+func (w *wasted) of(now time.Duration, a netip.Addr) int {
+	w.turn(now)
+	return max(0, w.young[a]+w.old[a])
+}
+
+func (w *wasted) add(now time.Duration, a netip.Addr, n int) {
+	w.turn(now)
+	if _, there := w.young[a]; !there && len(w.young) >= maxAddresses {
+		w.turned, w.old, w.young = now, w.young, nil
+	}
+	if w.young == nil {
+		w.young = map[netip.Addr]int{}
+	}
+	w.young[a] += n
+}
+
+// clear forgets the turns of an address from which somebody signed in.
+func (w *wasted) clear(a netip.Addr) {
+	delete(w.young, a)
+	delete(w.old, a)
+}
+
+func (w *wasted) turn(now time.Duration) {
+	switch age := now - w.turned; {
+	case age >= 2*wastedFor:
+		w.turned, w.old, w.young = now, nil, nil
+	case age >= wastedFor:
+		w.turned, w.old, w.young = now, w.young, nil
+	}
+}
+
+// Client is the address by which turns are shared: of IPv6 the network of 64 bits, because
+// one client has all of its addresses.
+func Client(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if !a.Is6() {
+		return a
+	}
+	return netip.PrefixFrom(a, 64).Masked().Addr()
+}

@@ -1,0 +1,240 @@
+package turn
+
+import (
+	"math"
+	"time"
+)
+
+// Announcement is what an answer of Ory says about the rate limit.
+type Announcement struct {
+	PerSecond, PerMinute int // 0: not announced
+
+	// Remaining is the rest of the current minute's limit, and Reset the time until its end.
+	// Remaining is -1 if the answer does not tell.
+	Remaining int
+	Reset     time.Duration
+
+	Refused bool          // the answer was 429
+	Pause   time.Duration // Ory wants no question for this time
+}
+
+const (
+	// spare is the part of a minute's limit that may be sent at once. The rest is sent evenly
+	// over the minute, so that the two together never exceed the limit, whenever Ory's
+	// minute begins.
+	spare = 1.0 / 20
+
+	// spareSecond is the same for the limit of a second.
+	spareSecond = 1.0 / 3
+
+	// growth is the part by which a rate that was cut grows in a minute: so slowly that two
+	// replicas use up a minute's limit at most a second or two before it ends.
+	growth = 0.03
+
+	// longPause is the shortest pause that means that the minute's limit is used up.
+	longPause = 2 * time.Second
+
+	// A rate that was learned from a 429 doubles within this time: it hardly grows at first,
+	// and then fast, because the 429 may have had another reason. It is forgotten after a
+	// minute without a 429.
+	doubles = 20 * time.Second
+	forget  = time.Minute
+
+	leastRate    = 6   // per minute
+	leastLearned = 300 // per minute
+)
+
+// rate says when the next question may be sent. The time now is that of [Line].
+//
+// If Ory announces its limit, the rate is that limit. If others use it as well (another
+// replica, or browsers that call whoami themselves), a minute's limit is used up early. Then
+// the rate is cut to the part of the minute for which it lasted, and grows slowly. If Ory
+// announces nothing, there is no limit until a 429 comes. Then the rate is what Ory answered
+// before, over the time until it answers again.
+type rate struct {
+	announced  float64 // per minute; 0: not announced
+	current    float64 // per minute; 0: no limit is known
+	minute     bucket
+	second     bucket // its rate is 0 unless Ory announces a limit for a second
+	paused     time.Duration
+	windowEnds time.Duration // the end of the minute that Remaining is about; 0: not known
+	stretched  float64       // per second until windowEnds, if there is less than expected; 0: as expected
+	grown, cut time.Duration // when current last grew, and was last cut
+	mayCut     time.Duration // a cut minute ends then
+	sent       recent        // in the last second
+
+	// For a rate that is not announced.
+	learned                float64 // per minute, when it was last cut
+	refusedAt, recoveredAt time.Duration
+	firstPause             time.Duration
+}
+
+// bucket is a token bucket.
+type bucket struct {
+	perSecond, most float64
+	level           float64
+	at              time.Duration
+}
+
+func (b *bucket) refill(now time.Duration) {
+	if b.level < b.most {
+		b.level = min(b.most, b.level+b.perSecond*(now-b.at).Seconds())
+	}
+	b.at = now
+}
+
+// left is the time until the bucket has so many tokens.
+func (b *bucket) left(tokens float64) time.Duration {
+	if b.perSecond == 0 || b.level >= tokens {
+		return 0
+	}
+	return time.Duration(math.Ceil((tokens - b.level) / b.perSecond * float64(time.Second)))
+}
+
+// limit sets the rate of a bucket so that the bucket never gives more than most in a window.
+func (b *bucket) limit(most, spare float64, window time.Duration) {
+	b.perSecond, b.most = most*(1-spare)/window.Seconds(), max(1, most*spare)
+}
+
+// limited reports whether any limit is known.
+func (r *rate) limited(now time.Duration) bool { return r.current > 0 || now < r.paused }
+
+// left is the time until the next question may be sent. reserve is how many more may be
+// sent at once afterwards, if the limit allows it.
+func (r *rate) left(now time.Duration, reserve float64) time.Duration {
+	r.advance(now)
+	return max(r.paused-now, r.minute.left(min(1+reserve, r.minute.most)), r.second.left(1), 0)
+}
+
+// take counts a question that is sent now.
+func (r *rate) take(now time.Duration) {
+	r.advance(now)
+	r.minute.level--
+	r.second.level--
+	r.sent.add(now, time.Second)
+}
+
+// advance moves the buckets and the rate forward to now.
+func (r *rate) advance(now time.Duration) {
+	if r.windowEnds > 0 && now >= r.windowEnds { // a new minute has begun
+		r.minute.level, r.windowEnds, r.stretched = r.minute.most, 0, 0
+	}
+	if minutes := (now - r.grown).Minutes(); r.current > 0 && minutes > 0 {
+		switch {
+		case r.announced > 0:
+			r.set(min(r.announced, r.current+r.announced*growth*minutes))
+		case now-r.cut > forget:
+			r.set(0)
+		default:
+			r.set(r.learned * (1 + math.Pow((now-r.cut).Seconds()/doubles.Seconds(), 3)))
+		}
+	}
+	r.grown = now
+	r.minute.refill(now)
+	r.second.refill(now)
+}
+
+func (r *rate) set(perMinute float64) {
+	r.current = perMinute
+	r.minute.limit(perMinute, spare, time.Minute)
+	if r.stretched > 0 {
+		r.minute.perSecond = min(r.minute.perSecond, r.stretched)
+	}
+}
+
+// learn takes in an answer. flying is the number of questions that are not answered yet.
+func (r *rate) learn(now time.Duration, a Announcement, flying int) {
+	r.advance(now)
+	r.announce(float64(a.PerMinute), float64(a.PerSecond), flying)
+	switch {
+	case r.announced == 0:
+		r.guess(now, a)
+	case a.Pause >= longPause:
+		r.exhausted(now, a.Pause)
+	case a.Pause == 0 && a.Remaining >= 0 && a.Reset > 0:
+		r.remaining(now, a, flying)
+	}
+	r.paused = max(r.paused, now+a.Pause)
+}
+
+// announce takes in the limits of a minute and of a second; 0: not announced.
+func (r *rate) announce(minute, second float64, flying int) {
+	if minute > 0 && minute != r.announced {
+		first := r.current == 0
+		r.announced = minute
+		r.set(minute)
+		if first {
+			r.minute.level = r.minute.most - float64(flying)
+		}
+	}
+	if second > 0 && second*(1-spareSecond) != r.second.perSecond {
+		r.second.limit(second, spareSecond, time.Second)
+		r.second.level = min(r.second.level, r.second.most)
+	}
+}
+
+// remaining adapts to what is left of the current minute's limit, which others may use, too.
+func (r *rate) remaining(now time.Duration, a Announcement, flying int) {
+	have := float64(a.Remaining - flying)
+	even := r.announced * (1 - spare) / 60 // per second
+	left := a.Reset.Seconds()              // rounded up to whole seconds
+	if left > 2 && have < even*(left-1)*3/4 {
+		r.exhausted(now, a.Reset)
+	}
+	left = max(left-0.5, 0.5)
+	r.windowEnds, r.stretched = now+a.Reset, 0
+	if r.minute.level = have - even*left; r.minute.level < 0 {
+		r.minute.level, r.stretched = 0, max(have, 1)/left
+	}
+	r.set(r.current)
+}
+
+// exhausted cuts the rate, once a minute, because the minute's limit is used up although the
+// minute lasts longer.
+func (r *rate) exhausted(now, reset time.Duration) {
+	if now >= r.mayCut {
+		r.cutTo(now, r.current*min(max(1-reset.Minutes(), 0.5), 0.95))
+		r.mayCut = now + reset
+	}
+}
+
+// guess learns the rate of an Ory that announces none.
+func (r *rate) guess(now time.Duration, a Announcement) {
+	switch {
+	case a.Refused && r.refusedAt == 0:
+		r.refusedAt, r.firstPause = now, a.Pause
+		sent := r.sent.of(now, time.Second) * 60
+		if r.current > 0 {
+			sent = min(sent, r.current)
+		}
+		r.learnt(now, sent)
+	case !a.Refused && r.refusedAt > 0 && now >= r.paused:
+		well := min(max((r.refusedAt-r.recoveredAt).Seconds(), 1), 60)
+		ill := max(0, (now - r.refusedAt - r.firstPause).Seconds())
+		r.learnt(now, r.learned*well/(well+ill)*0.95)
+		r.refusedAt, r.recoveredAt = 0, now
+	}
+}
+
+func (r *rate) learnt(now time.Duration, perMinute float64) {
+	r.learned = max(perMinute, leastLearned)
+	r.cutTo(now, r.learned)
+}
+
+func (r *rate) cutTo(now time.Duration, perMinute float64) {
+	r.set(max(perMinute, leastRate))
+	r.minute.level = min(r.minute.level, 0)
+	r.cut = now
+}
+
+// recent counts the events of the last time. An event fades within this time.
+type recent struct {
+	count float64
+	at    time.Duration
+}
+
+func (r *recent) of(now, last time.Duration) float64 {
+	return r.count * math.Exp(-(now-r.at).Seconds()/last.Seconds())
+}
+
+func (r *recent) add(now, last time.Duration) { r.count, r.at = r.of(now, last)+1, now }
