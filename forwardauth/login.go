@@ -23,7 +23,8 @@ type Login struct {
 
 	// TrustedProxies are the peers whose X-Forwarded-Proto, -Host, -Uri and -Method, or
 	// X-Original-URL, are believed. These headers are used for return_to and nothing else.
-	// If TrustedProxies is empty, they are never used.
+	// If TrustedProxies is empty, they are never used. See also
+	// [session.Verifier.TrustedProxies].
 	TrustedProxies []netip.Prefix
 }
 

@@ -18,8 +18,13 @@ type Question struct {
 	Header http.Header
 
 	// URL is the client's URL according to the proxy. It becomes return_to if Login allows
-	// its host. X-Forwarded headers are ignored.
+	// its host. X-Forwarded headers are
+	// not used for it.
 	URL string
+
+	// Client is the client's address according to the proxy, with or without a port. See
+	// [session.Verifier.TrustedProxies].
+	Client string
 }
 
 // Answer is the answer that ForwardAuth would give by HTTP. If the request may pass, Status
@@ -40,7 +45,7 @@ func (f *ForwardAuth) Answer(ctx context.Context, q Question) Answer {
 		refuse(&w, Policy{}, errNoPolicy, nil)
 		return w.answer()
 	}
-	r := (&http.Request{Method: q.Method, Header: q.Header}).WithContext(ctx)
+	r := (&http.Request{Method: q.Method, Header: q.Header, RemoteAddr: q.Client}).WithContext(ctx)
 	f.serve(&w, r, policy, func() string { return f.Login.page(q.Method, q.Header["Accept"], q.URL) })
 	return w.answer()
 }

@@ -19,9 +19,11 @@ package grpcauth
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/symbolon-id/symbolon/grpcauth/access"
@@ -70,6 +72,17 @@ func Check(guard *access.Guard, server *grpc.Server) error {
 		}
 	}
 	return guard.CheckMethods(served)
+}
+
+// ClientAddress returns the address of a call's peer, for session.Verifier.ClientAddress. Do
+// not use it behind a proxy, because all calls then have the proxy's address.
+func ClientAddress(ctx context.Context) netip.Addr {
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return netip.Addr{}
+	}
+	at, _ := netip.ParseAddrPort(p.Addr.String())
+	return at.Addr()
 }
 
 type stream struct {

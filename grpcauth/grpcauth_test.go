@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/symbolon-id/symbolon/grpcauth"
 	"github.com/symbolon-id/symbolon/grpcauth/access"
 	"github.com/symbolon-id/symbolon/grpcauth/internal/authtest"
+	"github.com/symbolon-id/symbolon/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -253,5 +255,30 @@ func TestMetadata(t *testing.T) {
 		} else if err != nil || res.GetUsername() != string(test.user) {
 			t.Errorf("%s: %v %v", name, res, err)
 		}
+	}
+}
+
+// TestClientAddress checks that a verifier gets the address of a call's peer when it asks
+// Ory, and not for a cached session.
+func TestClientAddress(t *testing.T) {
+	got := make(chan netip.Addr, 10)
+	w := authtest.New(t, func(v *session.Verifier) {
+		v.ClientAddress = func(ctx context.Context) netip.Addr {
+			got <- grpcauth.ClientAddress(ctx)
+			return netip.Addr{}
+		}
+	})
+	client := serve(t, &access.Guard{Verifier: w.Auth}, &service{})
+	p := w.Person()
+	for range 3 {
+		if _, err := client.UnaryCall(with(t, http.Header{"X-Session-Token": {p.Token}}), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(got) != 1 || !(<-got).IsLoopback() {
+		t.Errorf("%d more addresses, or one that is not loopback", len(got))
+	}
+	if grpcauth.ClientAddress(t.Context()).IsValid() {
+		t.Error("a context without a call has an address")
 	}
 }

@@ -75,6 +75,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (resp *aut
 		Method: asked.GetMethod(),
 		Header: header,
 		URL:    asked.GetScheme() + "://" + asked.GetHost() + asked.GetPath(),
+		Client: req.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress(),
 	})
 	if answer.Status == http.StatusOK {
 		return s.pass(answer, names), nil

@@ -93,8 +93,9 @@ type ServeConfig struct {
 	// assertions.
 	URL string `yaml:"url"`
 
-	// TrustedProxies are the addresses or networks whose X-Forwarded-* headers are trusted,
-	// only for the return_to of a redirect to auth.login_url. Default: none.
+	// TrustedProxies are the addresses or networks whose X-Forwarded-* headers are trusted:
+	// for the client's address, by which new credentials share what is left of Ory's rate
+	// limit, and for the return_to of a redirect to auth.login_url. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	// Drain is how long the server continues to answer after SIGTERM, while /readyz is 503,

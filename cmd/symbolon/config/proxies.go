@@ -72,18 +72,23 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p, err
 }
 
+// TrustedProxies are the networks of serve.trusted_proxies.
+func (c *Config) TrustedProxies() (networks []netip.Prefix) {
+	for _, text := range c.Serve.TrustedProxies {
+		if p, err := parseNetwork(text); err == nil { // it was checked
+			networks = append(networks, p)
+		}
+	}
+	return networks
+}
+
 // ForwardAuth is the endpoint that proxies ask. It is made here because its Check is a part
 // of the configuration's.
 func (c *Config) ForwardAuth(v *session.Verifier, signer *assertion.Signer) *forwardauth.ForwardAuth {
 	f := &forwardauth.ForwardAuth{Verifier: v, Signer: signer, Policies: map[string]forwardauth.Policy{},
 		Headers: forwardauth.Headers{UserID: c.HeaderName("user_id"), IdentityID: c.HeaderName("identity_id"), SessionID: c.HeaderName("session_id"),
 			AAL: c.HeaderName("aal"), Email: c.HeaderName("email"), Assertion: c.HeaderName("assertion")},
-		Login: forwardauth.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts}}
-	for _, text := range c.Serve.TrustedProxies {
-		if p, err := parseNetwork(text); err == nil { // it was checked
-			f.Login.TrustedProxies = append(f.Login.TrustedProxies, p)
-		}
-	}
+		Login: forwardauth.Login{URL: c.Auth.LoginURL, ReturnTo: c.Auth.ReturnToHosts, TrustedProxies: c.TrustedProxies()}}
 	for name, p := range c.Auth.Policies {
 		policy := forwardauth.Policy{LoginRedirect: p.LoginRedirect}
 		if p.AAL == "aal2" {

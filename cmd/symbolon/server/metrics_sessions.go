@@ -39,6 +39,8 @@ func (m *sessionMetrics) samples() []sample {
 		{"session_refreshes_total", "Requests to Ory that refresh a session in use, in the background. They are a part of symbolon_session_questions_total.", counter, float64(s.Renewed)},
 		{"session_served_stale_total", "Cached answers that were used past auth.max_stale because Ory did not answer.", counter, float64(s.ServedStale)},
 		{"session_unknown_total", "Requests to Ory that ended in \"don't know\".", counter, float64(s.Unknown)},
+		{"session_limited_known_total", "Requests to Ory about sessions that were valid earlier, not sent because Ory's rate limit is used up.", counter, float64(s.LimitedKnown)},
+		{"session_limited_new_total", "Requests to Ory about credentials that were never valid here, not sent because Ory's rate limit is used up.", counter, float64(s.LimitedNew)},
 		{"jwt_keys", "Public keys that verify Ory's tokens. 0: auth.jwt is not configured, or its keys could not be read yet.", gauge, float64(s.Tokens.Keys)},
 		{"jwt_key_faults_total", "Failed attempts to read the public keys.", counter, float64(s.Tokens.KeyFaults)},
 		{"jwt_signatures_total", "Checks of the signatures of Ory's tokens, whatever their result. A token in the cache is not checked again.", counter, float64(s.Tokens.Signatures)},
