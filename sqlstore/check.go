@@ -36,6 +36,7 @@ const (
 	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
 	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
 	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
+	Spelling  FaultKind = "spelling"   // rows whose identity is spelled in another way than Ory's
 	Hiding    FaultKind = "hiding"     // row level security may hide rows from Symbolon
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
@@ -86,8 +87,12 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	}
 	faults = append(faults, hiding...)
 	if !slices.ContainsFunc(faults, func(err error) bool { return !isLeftOut(err) }) {
+		misspelt, err := s.checkSpelling(ctx, t)
+		if err != nil {
+			return nil, err
+		}
 		strangers, err := s.checkStrangers(ctx)
-		return append(faults, strangers...), err
+		return slices.Concat(faults, misspelt, strangers), err
 	}
 	return faults, nil
 }
