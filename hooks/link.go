@@ -35,7 +35,7 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 		// The person does not wait for the reading; a job of the queue reads the identity
 		// later.
 		_, bodyErr := h.Linker.Link(ctx, body)
-		h.log().Debug("hook linked by its body, at ory's rate limit", "identity", identity.ID, "error", bodyErr)
+		h.log().Debug("ory's rate limit is used up: tried to link the identity from the hook's body", "identity", identity.ID, "error", bodyErr)
 	}
 	h.reply(ctx, w, hint{"link", identity.ID, symbolon.FromLinkHook}, err)
 }

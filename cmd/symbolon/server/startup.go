@@ -19,15 +19,15 @@ import (
 // it, so that sign-ups continue, because the reserve hook needs no database. Every other
 // route answers 503 until startup, which tries again by itself, has succeeded.
 //
-// A fault that the database answers, such as a wrong password or a table that does not fit,
-// ends a server that starts. It never ends a server that has started without its database,
-// because that would stop the reserve hook.
+// A fault that the database reports, such as a wrong password or a table that does not fit,
+// ends a server that starts. Such a fault never ends a server that has started without its
+// database, because that would stop the reserve hook.
 type startup struct {
 	server *Server
 	done   atomic.Bool // the database is in use
 
 	end     context.CancelFunc
-	running sync.WaitGroup // attempt, retry
+	running sync.WaitGroup // the goroutines of attempt and retry
 }
 
 const (
@@ -46,8 +46,8 @@ var withoutDatabase = []string{"/hooks/reserve", "/healthz", "/readyz", "/metric
 
 var notStarted = answer.New(503, answer.Unavailable, "The server has not reached its database yet. Try again.")
 
-// gate answers 503 for a route until the database is in use. The pattern of unknown paths
-// is empty.
+// gate answers 503 for a route until the database is in use. An unknown path has an empty
+// pattern, and is answered at once.
 func (s *startup) gate(pattern string, next http.Handler) http.Handler {
 	if pattern == "" || slices.Contains(withoutDatabase, pattern) {
 		return next
@@ -61,8 +61,8 @@ func (s *startup) gate(pattern string, next http.Handler) http.Handler {
 	})
 }
 
-// begin makes the first attempt. If the database answers with a fault, begin returns it. If
-// the database does not answer, begin returns nil, and the attempts continue.
+// begin makes the first attempt. If the database reports a fault, begin returns the fault.
+// If the database does not answer, begin returns nil, and the attempts continue.
 func (s *startup) begin(ctx context.Context) error {
 	ctx, s.end = context.WithCancel(ctx)
 	first := make(chan error, 1)
@@ -96,8 +96,8 @@ func (s *startup) attempt(ctx context.Context) error {
 	return nil
 }
 
-// retry repeats the attempt until it succeeds or ctx ends. err is the error of the first
-// one.
+// retry repeats the attempt until it succeeds or ctx ends. The parameter err is the error
+// of the first attempt.
 func (s *startup) retry(ctx context.Context, err error) {
 	last, logged := "", time.Time{}
 	for pause := shortestPause; err != nil && ctx.Err() == nil; pause = min(2*pause, longestPause) {
@@ -122,7 +122,7 @@ func (s *startup) complain(ctx context.Context, err error) {
 		reason, level, what = reasonOutage, slog.LevelWarn, "the database does not answer"
 	}
 	s.server.metrics.startup(reason)
-	s.server.log.Log(ctx, level, what+": until then only the reserve hook is served, and the server tries again", "error", err)
+	s.server.log.Log(ctx, level, what+": the server tries again, and serves only the reserve hook until it succeeds", "error", err)
 }
 
 // close ends the attempts.

@@ -10,7 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// strangers reads a queue or a job of another program. Symbolon's queues begin with its name,
+// strangers finds a queue or a job of another program. Symbolon's queues begin with its name,
 // and all its jobs have one kind.
 const strangers = `
 select 'the queue ' || name from river_queue where name <> 'symbolon' and substr(name, 1, 9) <> 'symbolon_'
@@ -19,10 +19,11 @@ union all select 'jobs of the kind ' || kind from river_job where kind <> 'symbo
 // ErrShared: an application's own River uses the tables of the background work.
 var ErrShared = errors.New("the SQLite file has River tables with the work of another program")
 
-// alone refuses the tables of an application's own River. On Postgres the tables are in a
-// schema of their own. On SQLite they would be shared, and River's leader gives up the running
-// jobs of kinds that it does not know: Symbolon's leader those of the application, and the
-// application's leader those of Symbolon.
+// alone refuses the tables of an application's own River. On Postgres, Symbolon's tables
+// are in a schema of their own. On SQLite both programs would share the tables. River's
+// leader gives up running jobs of kinds that it does not know. So Symbolon's leader would
+// give up the application's jobs, and the application's leader would give up Symbolon's
+// jobs.
 func (q *Queue) alone(ctx context.Context) error {
 	if q.config.Dialect != sqlstore.SQLite {
 		return nil
@@ -34,6 +35,6 @@ func (q *Queue) alone(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("start the background work: read its tables: %w: %w", err, symbolon.ErrUnavailable)
 	}
-	return fmt.Errorf("%w (%s): each of the two would give up the running jobs of the other; give your own River another file, "+
+	return fmt.Errorf("%w (%s): each of the two programs would give up the running jobs of the other; give your own River another file, "+
 		"and then delete its rows from river_queue and river_job here", ErrShared, found)
 }
