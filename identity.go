@@ -68,8 +68,9 @@ type Address struct {
 // NormalEmail returns the form in which adopting compares e-mail addresses: ASCII letters
 // are converted to lower case, and nothing else is changed.
 //
-// It returns false for an address that must match nobody. Such an address does not have
-// exactly one "@", has nothing before or after it, or contains blanks, control characters,
+// NormalEmail returns false for an address that must match nobody. An address matches
+// nobody if it does not have exactly one "@", if nothing is before or after the "@", if it
+// is longer than 254 bytes, or if it contains blanks, control characters, soft hyphens,
 // invalid bytes or a rune from U+0300 on. Unicode normalisation (NFC) leaves the characters
 // below U+0300 unchanged, and changes some of the others: U+212A KELVIN SIGN becomes K. Two
 // addresses that only look alike must never be taken for one person. The operator can bind

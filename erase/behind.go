@@ -16,13 +16,16 @@ type LeftBehind struct {
 	Columns []string // the columns that anonymising would empty
 }
 
-// LeftBehind returns the rows that moves of an identity left without an identity and that
-// still hold data of the person. user is the identity's user now; it may be empty.
+// LeftBehind returns rows of former users of an identity. When an operator moves an
+// identity to another user, the row of the former user has no identity. The row is returned
+// if anonymising it still has something to do. The parameter user is the identity's present
+// user, or empty.
 func (e *Erasures) LeftBehind(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) ([]LeftBehind, error) {
 	return e.leftBehind(ctx, identity, user, symbolon.AnonymiseRow)
 }
 
-// leftBehind returns the rows of former users to which a policy is to be applied.
+// leftBehind returns the rows of the identity's former users to which the policy must still
+// be applied.
 func (e *Erasures) leftBehind(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID, policy symbolon.RowPolicy) (rows []LeftBehind, err error) {
 	former, err := e.formerUsers(ctx, identity, user)
 	if err != nil {
@@ -40,8 +43,8 @@ func (e *Erasures) leftBehind(ctx context.Context, identity symbolon.IdentityID,
 	return rows, nil
 }
 
-// toErase reports whether the row of a former user exists and the policy was not applied to
-// it.
+// toErase reports whether the row of a former user exists and the policy must still be
+// applied to the row. It also returns the row.
 func (e *Erasures) toErase(ctx context.Context, user symbolon.UserID, policy symbolon.RowPolicy) (bool, LeftBehind, error) {
 	exists, columns, err := e.Users.LeftInRow(ctx, user, "")
 	if err != nil || !exists {
@@ -101,8 +104,9 @@ func (e *Erasures) scrub(ctx context.Context, erasure *symbolon.Erasure) (map[st
 	return e.Users.Scrub(ctx, e.project(), erasure.Identity, slices.Concat([]symbolon.UserID{erasure.User}, former)...)
 }
 
-// former returns the identity that had a user last, if the user has no identity now and the
-// bond of that identity did not end.
+// former returns the identity that had a user last. It returns "" if the user has an
+// identity now (the parameter identity), if no identity ever had the user, or if the last
+// identity is erased or gone, or has no entry in the ledger.
 func (e *Erasures) former(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.IdentityID, error) {
 	if identity != "" || user == "" {
 		return "", nil

@@ -13,8 +13,8 @@
 //	deny     the ledger says erased, the user's ID is retired, caches forget both
 //	sessions Ory revokes the identity's sessions
 //	identity Ory deletes the identity; Kratos' own 404 is read back
-//	row      the row is anonymised or deleted, and read back; also the rows of former users
-//	         of the identity that no identity has now
+//	row      the row is anonymised or deleted, and read back; the same for the row of each
+//	         former user of the identity, if no identity has that user now
 //	scrub    texts (the details of events and findings), digests and back-references in
 //	         Symbolon's own tables are cleared
 //	done     the evidence: each step and its time, without anything about the person
@@ -80,11 +80,13 @@ type Users interface {
 	// LeftInRow names the columns that anonymising empties and that still hold a value.
 	LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error)
 
-	// FormerUsers returns the users that the identity had before the given one and that no
-	// identity has now, by the history. A move leaves the rows of such users behind.
+	// FormerUsers reads the history. It returns the users, other than the given user, that
+	// the identity had earlier and that no identity has now. A move leaves the rows of such
+	// users behind.
 	FormerUsers(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) ([]symbolon.UserID, error)
 
-	// LastIdentity returns the identity that had a user last, by the history; empty: none.
+	// LastIdentity reads the history. It returns the identity that had a user last, or ""
+	// if no identity ever had the user.
 	LastIdentity(ctx context.Context, project string, user symbolon.UserID) (symbolon.IdentityID, error)
 
 	// Scrub clears the personal data in Symbolon's own tables. It returns how many records

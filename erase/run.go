@@ -106,8 +106,9 @@ func (e *Erasures) advance(ctx context.Context, erasure symbolon.Erasure, note s
 	return e.save(ctx, erasure, next)
 }
 
-// save stores the erasure in the parameter next in place of the one in before. After an
-// error it returns before, because without an answer the step is treated as not recorded.
+// save stores the parameter next in place of the parameter before. If the store returns an
+// error, save returns the parameter before, because without an answer the step is treated
+// as not recorded.
 func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (symbolon.Erasure, error) {
 	from := before.Step
 	saved, err := e.Record.SaveErasure(ctx, next, from)

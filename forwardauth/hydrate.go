@@ -24,9 +24,9 @@ import (
 //
 // Oathkeeper passes on the client's headers, and with them the session. The session is
 // verified as in every request, and must belong to the subject. A subject that is not an
-// identity's ID (Oathkeeper's anonymous) gets empty headers. Basic authentication replaces
-// Authorization, so a Bearer token of Ory never arrives. Programs must send
-// X-Session-Token.
+// identity's ID (Oathkeeper's anonymous) gets empty headers. Oathkeeper sends its basic
+// authentication in the header Authorization. That replaces the client's value, so a Bearer
+// token of Ory never arrives. Programs must send X-Session-Token.
 //
 // Errors: 400, 413, 415 for a body that cannot be read; 401 for a wrong password; 403 and
 // 503 as with ForwardAuth. Oathkeeper turns each of them into a 500.

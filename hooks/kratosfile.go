@@ -64,8 +64,8 @@ func (f *KratosFile) RegistrationMethods() (out []string) {
 }
 
 // registers reports whether people can sign up by a method. By Kratos' defaults only
-// password and code are enabled. By code or webauthn people can sign up only if these are set
-// to be passwordless.
+// password and code are enabled. The methods code and webauthn allow a sign-up only if they
+// are configured as passwordless.
 func (f *KratosFile) registers(method string) bool {
 	m := sub(f.self, "methods", method)
 	on := m["enabled"] == true || m["enabled"] == nil && (method == "password" || method == "code")

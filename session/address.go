@@ -22,7 +22,8 @@ func addressIn(ctx context.Context) netip.Addr {
 	return a
 }
 
-// withOrigin adds the client's address to a context. r may be nil.
+// withOrigin adds the client's address to a context. Without a request (r is nil) the
+// address comes from [Verifier.ClientAddress].
 func (v *Verifier) withOrigin(ctx context.Context, r *http.Request) context.Context {
 	switch {
 	case r != nil:
@@ -33,10 +34,10 @@ func (v *Verifier) withOrigin(ctx context.Context, r *http.Request) context.Cont
 	return ctx
 }
 
-// maxHops bounds the proxies between the client and this program.
+// maxHops is the largest number of addresses that are read from X-Forwarded-For.
 const maxHops = 16
 
-// origin is the address of a request's client. It is the zero address if nobody knows it.
+// origin returns the address of a request's client, or the zero address if it is not known.
 // X-Forwarded-For is read from its end, because each proxy adds the address of its peer
 // there. Only addresses that a trusted proxy has added are used.
 func (v *Verifier) origin(r *http.Request) netip.Addr {

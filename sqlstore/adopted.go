@@ -14,8 +14,9 @@ const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '
 // holds the events with IDs greater than the parameter after. run is as in
 // [symbolon.Adoption].
 //
-// Before the first page (after is 0) it completes events of the run that lack the run and the
-// bond, because a program from before migration 5 wrote them during or after the migration.
+// Before the first page (after is 0) it fills in the columns run and adopted of the run's
+// events if they are empty. They are empty if a program from before migration 5 wrote the
+// event during or after the migration.
 func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error) {
 	if after == 0 {
 		if err := s.completeAdoptEvents(ctx, project, run); err != nil {
@@ -25,8 +26,9 @@ func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int6
 	return readAll(ctx, s, "read the history of an adoption", adoptEvents, []any{project, run, after, limit}, scanEvent)
 }
 
-// oldAdoptEvents asks for events to complete. It takes no lock, because there are hardly ever
-// any, and the updates take seconds if a run has a hundred thousand bonds.
+// oldAdoptEvents asks whether there are events to complete. There are hardly ever such
+// events, and the updates can take seconds if a run has a hundred thousand bonds. So this
+// query, which takes no lock, comes first.
 const oldAdoptEvents = `
 select exists (select 1 from symbolon.events
                where project = $1 and way = 'adopt' and run = '' and detail like 'adopt ' || $2 || ': %')`

@@ -7,9 +7,9 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// The queries for known identities and users. The entries are read by a subquery, as in the
-// statement read. With a condition `in` Postgres would read all entries of the project as
-// long as it has no statistics.
+// The queries for known identities and users. The entries are read by a subquery, for the
+// same reason as in the SQL constant read (statements.go). With a condition `in` Postgres
+// would read all entries of the project as long as it has no statistics.
 var (
 	knownEntries = list{head: `with v as (values `, tail: `) select found.id from (select
        (select l.identity_id from symbolon.links l where l.identity_id = v.column1 and l.project = `, end: `) as id from v) as found

@@ -231,7 +231,8 @@ func (a *attempt) bind(ctx context.Context) error {
 		if err == nil && count != int64(to-from) {
 			return errTaken
 		}
-		return a.store.Dialect.refusalAs(errTaken, err) // a refused ID is linked, and its row is missing
+		// The ledger refuses an ID that is linked already. The row of that link is missing.
+		return a.store.Dialect.refusalAs(errTaken, err)
 	})
 }
 

@@ -10,14 +10,16 @@ import (
 const compactBatch = 1000
 
 const (
-	// eventsBatch returns the last of the next rows, or 0 if all of them are too new.
+	// eventsBatch looks at the next $2 rows. It returns the greatest ID of a row that is
+	// old enough, or 0 if all of them are too new.
 	eventsBatch = `
 select coalesce(max(id), 0) from (select id, at from symbolon.events where id > $1 order by id limit $2) as batch where at < $3`
 
-	// compactEvents keeps every event without which the ledger, an undo or an erasure would
-	// miss something: the newest link of an identity and what came after it, the newest link to
-	// each user that it had before, events that name a former user (before_id), and the journal
-	// of an adoption (run).
+	// compactEvents deletes updates, refused claims and findings. It keeps the other events
+	// that are needed to rebuild the ledger, to undo an adoption, or to erase a person: the
+	// newest link of an identity and what came after it, the newest link to each user that
+	// the identity had before, events that name a former user (before_id), and all events
+	// of an adoption run (run).
 	compactEvents = `
 delete from symbolon.events as e
 where e.id > $1 and e.id <= $2 and e.project = $3 and e.at < $4 and e.run = '' and e.before_id is null
@@ -33,7 +35,7 @@ select coalesce(max(id), 0) from (select id, opened_at from symbolon.findings wh
 	compactFindings = `
 delete from symbolon.findings where id > $1 and id <= $2 and project = $3 and closed_at < $4`
 
-	// compactRuns keeps the newest run of a kind, which people look at.
+	// compactRuns keeps the newest run of each kind, because people look at it.
 	compactRuns = `
 delete from symbolon.runs where id in (
     select id from symbolon.runs as old where old.project = $1 and old.state <> 'running' and old.ended_at < $2
@@ -47,14 +49,14 @@ type Compacted struct {
 	Events, Findings, Runs int64
 }
 
-// Compact deletes the project's old history: events, closed findings and ended runs that are
-// older than before. It keeps the events from which the ledger can be rebuilt, which undo an
-// adoption, or which say whom an identity belonged to before. It never touches links, retired
-// IDs and the evidence of erasures.
+// Compact deletes the project's old history, which is events, closed findings and ended
+// runs that are older than the parameter before. It keeps the events that are needed to
+// rebuild the ledger, to undo an adoption, or to know which user an identity had before. It
+// never touches links, retired IDs or the evidence of erasures.
 //
-// It deletes in small transactions, so that requests do not wait for it. After an error or a
-// cancellation, the batches before stay deleted, and another call continues. Calls may run at
-// the same time.
+// Compact deletes in small transactions, so that requests do not wait for it. After an
+// error or a cancellation, the earlier batches stay deleted, and another call continues.
+// Calls may run at the same time.
 func (s *Store) Compact(ctx context.Context, project string, before time.Time) (Compacted, error) {
 	var done Compacted
 	if project == "" {
@@ -90,11 +92,11 @@ func (s *Store) Compact(ctx context.Context, project string, before time.Time) (
 	}
 }
 
-// errNoRows rolls a transaction back that has deleted nothing.
+// errNoRows rolls back a transaction that has deleted nothing.
 var errNoRows = errors.New("nothing was deleted")
 
-// remove runs one statement in a transaction, and adds the number of deleted rows to sum. It
-// commits only if there are any.
+// remove runs one statement in a transaction, and adds the number of deleted rows to the
+// parameter sum. It commits only if rows were deleted.
 func (s *Store) remove(ctx context.Context, doing string, sum *int64, text string, args ...any) (n int64, err error) {
 	err = s.inTx(ctx, doing, func(ctx context.Context, db session) (err error) {
 		if n, err = db.exec(ctx, text, args...); err == nil && n == 0 {

@@ -136,9 +136,10 @@ func (t *shape) anonymised(policy symbolon.RowPolicy, user symbolon.UserID) (cel
 	return cells
 }
 
-// personal returns the columns that anonymising empties: AnonymiseColumns and the columns
-// that are filled from traits or a verified address, or without AnonymiseColumns all columns
-// that are filled from the identity.
+// personal returns the columns that anonymising empties. If AnonymiseColumns is set, the
+// result is AnonymiseColumns and the columns that are filled from traits or a verified
+// address. If AnonymiseColumns is empty, the result is all columns that are filled from the
+// identity, except from active.
 func (t *shape) personal() (names []string) {
 	names = slices.Clone(t.users.AnonymiseColumns)
 	for _, f := range t.columns {

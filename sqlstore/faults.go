@@ -63,7 +63,7 @@ const (
 // for a row is a refusal of the row: a constraint, a trigger with its own SQLSTATE, a value
 // that is too long for an index.
 
-// outages are the SQLSTATEs of the database's own condition, as classes or whole: no
+// outages are SQLSTATEs, or classes of them, that tell of the database's own condition: no
 // connection, a read-only server, a conflict with another transaction, no resources, an
 // operator's action, a fault of the system.
 var outages = []string{"08", "25", "26", "28", "3D", "40", "53", "57", "58", "XX", "55P03", "55006", "42P05"}
@@ -125,8 +125,8 @@ func (d Dialect) misshapen(err error) bool {
 // Unreachable reports whether err, of a driver, means that the database cannot answer now:
 // nothing listens at its address, it is silent, starts or stops, or another program holds
 // its lock. A wrong password, a database that does not exist and a broken SQLite file are
-// answers. A program that starts may wait for an unreachable database, but it should report
-// an answer to its operator.
+// answers. A program that starts may wait for an unreachable database. If the error is an
+// answer, the program should report the error to its operator.
 func (d Dialect) Unreachable(err error) bool {
 	if d == SQLite {
 		const protocol = 15

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// formerUsers finds the users that an identity ($2) had last, except its user now ($3).
-	// The bond of such a user was the identity's, no other identity had the user later, and
-	// none has it now in any project. An adoption that was undone is not such a bond.
+	// formerUsers finds the users whose last identity was $2, except the identity's present
+	// user ($3). The identity was linked to such a user, no identity was linked to the user
+	// later, and no identity has the user now in any project. A link of an adoption that
+	// was undone is ignored.
 	formerUsers = `
 select e.user_id from symbolon.events e
 where e.project = $1 and e.identity_id = $2 and e.kind in ('user.linked', 'user.recreated') and e.user_id <> $3
@@ -27,10 +28,10 @@ select identity_id from symbolon.events
 where project = $1 and user_id = $2 and kind in ('user.linked', 'user.recreated') order by id desc limit 1`
 )
 
-// FormerUsers returns the users that an identity had before its present user, by the
-// history, and that no identity has now. Usually a move left the row of such a user
-// behind. user is the identity's user now; it may be empty. A user is also returned if
-// its row no longer exists.
+// FormerUsers reads the history. It returns the users that an identity had before its
+// present user and that no identity has now. Usually a move left the row of such a user
+// behind. The parameter user is the identity's present user, or empty. A user is also
+// returned if its row no longer exists.
 func (s *Store) FormerUsers(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) ([]symbolon.UserID, error) {
 	found, err := readAll(ctx, s, "read the former users of identity "+string(identity), formerUsers,
 		[]any{project, string(identity), string(user)}, scanOne[symbolon.UserID])
@@ -50,8 +51,8 @@ func (s *Store) FormerUsers(ctx context.Context, project string, identity symbol
 	return former, nil
 }
 
-// LastIdentity returns the identity that had a user last, by the history. It returns "" if
-// no identity ever had the user.
+// LastIdentity reads the history. It returns the identity that had a user last, or "" if no
+// identity ever had the user.
 func (s *Store) LastIdentity(ctx context.Context, project string, user symbolon.UserID) (symbolon.IdentityID, error) {
 	var id symbolon.IdentityID
 	err := s.retry(ctx, func(waiting context.Context) error {

@@ -10,14 +10,14 @@ import (
 // Row level security of Postgres hides rows without an error. A hidden row looks like a
 // deleted one: its person would be denied, or get a second user. So Check refuses tables of
 // which some rows may be hidden. If a policy is added later, a row that seems to be missing
-// is "don't know".
+// is treated as "don't know".
 
 // hidden lists the tables of which some rows may be hidden from the database user: the
 // users table ($1) and Symbolon's own tables. Every row is visible if a permissive policy
 // for reading and one for updating have the condition true, and no restrictive policy
 // with another condition applies. A permissive policy without a condition shows no row, and
-// a restrictive one hides none. A policy applies to everybody (role 0) or to a role
-// whose rights the user has.
+// a restrictive policy without a condition hides no row. A policy applies to everybody
+// (role 0) or to a role whose rights the user has.
 const hidden = `
 with applying as (
     select polrelid, polpermissive, polcmd, pg_get_expr(polqual, polrelid) = 'true' as whole

@@ -91,9 +91,10 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 	})
 }
 
-// asEntry makes an Entry of what was read. It separates the digest from its marks. A digest
-// that waited for a column keeps the mark when no column is left out any more, so that it
-// is stale and the column is written.
+// asEntry makes an Entry of what was read. It separates the digest from its marks.
+// waitingMark says that columns could not be written. While a column is still left out,
+// asEntry removes this mark. When none is left out any more, the mark stays, so that the
+// digest differs from the identity's and the columns are written.
 func (t *shape) asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link

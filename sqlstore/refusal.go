@@ -7,7 +7,7 @@ import (
 )
 
 // Faults of the users table concern everybody. They are not findings, because a finding
-// belongs to an identity. The store remembers those that it has noticed.
+// belongs to an identity. The store remembers the faults that it has noticed.
 
 // TableFaults returns the faults of the users table that the store has noticed: columns that
 // are left out, missing columns without which nobody gets a user, and rows that the
@@ -28,7 +28,7 @@ func (t *tableState) all() []*Fault {
 	return all
 }
 
-// change changes the state and calls OnFaults if the faults are others than before.
+// change lets f change the state. It calls OnFaults if the faults then differ.
 func (s *Store) change(f func(t *tableState)) {
 	t := &s.state
 	t.mu.Lock()
@@ -57,25 +57,26 @@ func (s *Store) noteFaults(faults []error) {
 	})
 }
 
-// refusalLasts is how long a refusal counts as present although another row is written, so
-// that two rows of which only one is refused do not change the faults back and forth.
+// refusalLasts is how long a refusal stays a fault although other rows are written.
+// Otherwise the fault would come and go while some rows are refused and others are written.
 const refusalLasts = 10 * time.Second
 
-// noteRefusal remembers that the database refused a call because of the setup. The caller
-// gets ErrUnavailable, and no person gets a finding.
+// noteRefusal remembers that the database refused a call because of a right or of the
+// table's definition. The caller gets ErrUnavailable, and no person gets a finding.
 func (s *Store) noteRefusal(err error) {
 	f := s.refusalOf(err)
 	if f == nil {
 		return
 	}
 	s.change(func(t *tableState) {
-		if len(t.faults) == 0 || !s.Dialect.misshapen(err) { // else the fault of the shape is the cause
+		if len(t.faults) == 0 || !s.Dialect.misshapen(err) { // otherwise a known fault of the shape is the cause
 			t.refusal, t.refused = f, time.Now()
 		}
 	})
 }
 
-// refusalOf returns the fault of the setup that an error means, or nil.
+// refusalOf returns the fault that has caused an error. It returns nil if the cause is
+// neither a right nor the table's definition.
 func (s *Store) refusalOf(err error) *Fault {
 	if _, own := errors.AsType[plainError](err); own {
 		return nil
@@ -100,7 +101,7 @@ type emptyError struct{ column *Fault }
 
 func (e emptyError) Error() string { return e.column.Is }
 
-// noteWritten forgets the refusal after a row was written.
+// noteWritten forgets an old refusal after a row was written.
 func (s *Store) noteWritten() {
 	s.state.mu.Lock()
 	present := s.state.refusal != nil && time.Since(s.state.refused) > refusalLasts

@@ -21,8 +21,9 @@ import (
 
 // shapeEvery is the shortest time between two readings of the shape because of errors, so
 // that a broken table is not read for each request. faultyEvery is the time after which a
-// faulty shape is read without an error, because a column that was added again causes none.
-// shapeLimit is how long one reading may last, because other callers wait for it.
+// faulty shape is read again although no call has failed, because a column that was added
+// again causes no error. shapeLimit is how long one reading may last, because other callers
+// wait for it.
 const (
 	shapeEvery  = time.Second
 	faultyEvery = 10 * time.Second
@@ -48,7 +49,7 @@ type shape struct {
 type filled struct {
 	column
 	projection.Projection
-	unfit string // why the column cannot be written; it is left out
+	unfit string // why the column is left out; empty: it is written
 }
 
 // Reasons why a column is left out.
@@ -68,11 +69,11 @@ type tableState struct {
 	some atomic.Bool // the last reading found faults
 
 	mu      sync.Mutex
-	at      time.Time // of the last reading
-	again   time.Time // of the last reading because of an error
-	faults  []*Fault  // of the last reading
+	at      time.Time // the time of the last reading
+	again   time.Time // the time of the last reading that an error caused
+	faults  []*Fault  // the faults that the last reading found
 	refusal *Fault    // the database refuses rows; see refusal.go
-	refused time.Time // the last refusal
+	refused time.Time // the time of the last refusal
 }
 
 // table returns the shape of the users table. The first call reads it. If the database does
@@ -114,8 +115,8 @@ func (s *Store) readingTurn(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// refresh reads a faulty shape again if the last reading is old, unless another caller does
-// so now. If the database does not answer, the shape stays.
+// refresh reads a faulty shape again if the last reading is old, unless another caller is
+// reading it now. If the database does not answer, the shape stays the same.
 func (s *Store) refresh(ctx context.Context) {
 	if !s.state.faulty() {
 		return
@@ -140,7 +141,8 @@ func (t *tableState) faulty() bool {
 	return len(t.faults) > 0 && time.Since(t.at) > faultyEvery
 }
 
-// mayReadAgain reports whether an error may cause a reading now, and notes it.
+// mayReadAgain reports whether an error may cause a reading now. If so, it notes the time
+// of the reading.
 func (t *tableState) mayReadAgain() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -151,8 +153,8 @@ func (t *tableState) mayReadAgain() bool {
 	return true
 }
 
-// readShape reads the shape. A shape without the columns that decide about users does not
-// replace the known one. The caller holds s.reading.
+// readShape reads the shape. A shape without the columns that decide which user an identity
+// has does not replace the known shape. The caller holds s.reading.
 func (s *Store) readShape(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shapeLimit)
 	defer cancel()
@@ -172,7 +174,7 @@ func (s *Store) readShape(ctx context.Context) error {
 	return nil
 }
 
-// fatal joins the faults without which no shape can be used.
+// fatal joins the faults with which a shape cannot be used.
 func fatal(faults []error) error {
 	var out []error
 	for _, err := range faults {
@@ -183,8 +185,9 @@ func fatal(faults []error) error {
 	return errors.Join(out...)
 }
 
-// reshape returns the shape to repeat a call with, after an error that may mean that the
-// shape has changed. It returns nil if the call must not be repeated.
+// reshape looks for a new shape after a call has failed with err. If the shape has changed,
+// reshape returns the new shape, and the call must be repeated with it. Otherwise, or if
+// err has another cause, reshape returns nil.
 func (s *Store) reshape(ctx context.Context, used *shape, err error) *shape {
 	if _, own := errors.AsType[plainError](err); own || !s.Dialect.misshapen(err) {
 		return nil
@@ -195,7 +198,7 @@ func (s *Store) reshape(ctx context.Context, used *shape, err error) *shape {
 	}
 	defer release()
 	if s.shape.Load() == used && s.state.mayReadAgain() {
-		_ = s.readShape(ctx) // if it fails, the first error stays
+		_ = s.readShape(ctx) // if it fails, the caller returns its first error
 	}
 	if now := s.shape.Load(); now != used {
 		return now
@@ -203,7 +206,8 @@ func (s *Store) reshape(ctx context.Context, used *shape, err error) *shape {
 	return nil
 }
 
-// withShape calls f with the table's shape, and again if the shape has changed.
+// withShape calls f with the table's shape. If f fails because the shape has changed,
+// withShape calls f again with the new shape.
 func (s *Store) withShape(ctx context.Context, f func(*shape) error) error {
 	used, err := s.table(ctx)
 	if err != nil {
@@ -224,8 +228,8 @@ func (s *Store) withShape(ctx context.Context, f func(*shape) error) error {
 }
 
 // fitUsers combines the description with the table in the database. A filled column that is
-// missing keeps the type that it had in the known shape, which may be nil, so that digests
-// stay the same.
+// missing keeps the type that it had in the known shape, so that digests stay the same. The
+// parameter known may be nil.
 func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error) {
 	if len(t.columns) == 0 {
 		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: "create it, or run Symbolon's migrations if it is " + defaultTable}}
@@ -299,7 +303,7 @@ func (t *shape) fitEmptied() (faults []error) {
 	names := slices.Sorted(slices.Values(slices.Concat(t.users.ReleaseColumns, t.users.AnonymiseColumns)))
 	for _, name := range slices.Compact(names) {
 		if _, filled := t.users.columns()[name]; filled {
-			continue // said already
+			continue // fitColumns has checked it
 		}
 		switch c, ok := t.others[name]; {
 		case !ok:

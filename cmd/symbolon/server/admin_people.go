@@ -68,8 +68,8 @@ func (h *people) bind(r *http.Request) (any, error) {
 	return bound{system.BondOf(link), system.LeftRowsOf(behind)}, err
 }
 
-// bound is the answer of bind. Moves left the rows in LeftBehind without an identity, with
-// the data of the person.
+// bound is the answer of bind. LeftBehind lists the rows that have no identity since a move
+// and that may still hold data of the person.
 type bound struct {
 	Link       *system.Bond      `json:"link"`
 	LeftBehind []*system.LeftRow `json:"left_behind,omitempty"`

@@ -79,8 +79,9 @@ func (p *Server) newBackground() (*background, error) {
 }
 
 // putter returns the store in whose transactions jobs are put. On SQLite it is the store of
-// the links, because both have one queue of writers. On Postgres a hint is put on the
-// background's connections, so that it does not wait for the work of other hints.
+// the links, because jobs and links have to share one queue of writers. On Postgres a hint
+// is put on the background's connections, so that it does not wait for the work of other
+// hints.
 func (p *Server) putter(db *sql.DB) *sqlstore.Store {
 	if p.Store.Dialect == sqlstore.SQLite {
 		return p.Store

@@ -42,8 +42,8 @@ func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	return err
 }
 
-// abandoned is the time after the end of its lease at which a run counts as abandoned. It is
-// not shorter than the pause after which a run that an outage interrupted is tried again.
+// A run is treated as abandoned if its lease ended longer ago than this. This time is not
+// shorter than the pause after which a run that an outage interrupted is tried again.
 const abandoned = 15 * time.Second
 
 // abandonedRun reports whether a server or a command that has died, or has lost its database,

@@ -109,9 +109,9 @@ func (p *Server) Close(ctx context.Context) error {
 	return p.closeBefore(ctx, time.Now().Add(lastMoment))
 }
 
-// closeBefore is Close. What has not ended by then, for example because the database is
-// silent, ends with the process. Nothing is lost by that: what was acknowledged is
-// committed.
+// closeBefore is Close with the deadline in the parameter end. Goroutines that have not
+// ended by then, for example because the database is silent, end with the process. Nothing
+// is lost by that, because all acknowledged work is committed.
 func (p *Server) closeBefore(ctx context.Context, end time.Time) error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()

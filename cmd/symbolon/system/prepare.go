@@ -32,9 +32,9 @@ func (s *System) Prepare(ctx context.Context, log *slog.Logger) error {
 	return s.fits(ctx)
 }
 
-// upToDate reports whether there is nothing to migrate on Postgres. It reads by the
-// connections of the requests, which break if they are silent. A migration has no such
-// limit, because nobody knows how long its statements take.
+// upToDate reports whether there is nothing to migrate on Postgres. It uses the connections
+// that serve requests. Such a connection breaks if it falls silent. The connections of a
+// migration have no such limit, because nobody knows how long its statements take.
 func (s *System) upToDate(ctx context.Context) (bool, error) {
 	if s.Store.Dialect == sqlstore.SQLite {
 		return false, nil // no connection to it falls silent

@@ -38,7 +38,8 @@ const (
 	workTimeout = 17 * time.Second
 )
 
-// commandLimits are the limits of a command. Nobody waits for its connections.
+// commandLimits are the limits of a command. Its connections have no limit of silence,
+// because nobody waits for them.
 func commandLimits(c *config.Config) limits {
 	return limits{Limits: limited(cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second))}
 }

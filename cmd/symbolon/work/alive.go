@@ -12,18 +12,18 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// The column attempted_at is the lease of a running job. Its worker renews it every few
-// seconds. If it is older than the lease lasts, the server was killed, or has lost its
-// database. Every server then may take the job over. All times are the database's, so that a
-// server with a wrong clock takes over nothing too early.
+// The column attempted_at is the lease of a running job. The worker of the job renews the
+// lease every few seconds. If the lease is older than leaseTime, the server of the job was
+// killed, or has lost its database. Every server may then take the job over. All times are
+// the database's, so that a server with a wrong clock takes over no job too early.
 //
 //	fetch ──► attempted_at = now ──► renewed ──► renewed ──► done
 //	                                    │ not renewed for leaseTime
 //	                                    ▼
 //	              available again, and the worker's context has ended
 //
-// River's own rescue of old jobs compares them with the clock of a server. Therefore it is
-// practically off.
+// River's own rescue of old jobs compares them with the clock of a server. Therefore the
+// rescue is practically off.
 const (
 	renewPostgres = `update ` + schema + `.river_job set attempted_at = now() where id = $1 and attempt = $2 and state = 'running'`
 	renewSQLite   = `update river_job set attempted_at = datetime('now', 'subsec') where id = $1 and attempt = $2 and state = 'running'`
@@ -51,7 +51,8 @@ var errLost = errors.New("the job was not renewed, and another server may have i
 // serverKey is the key of the context that ends with the server only.
 type serverKey struct{}
 
-// Middleware runs before River sets the timeout of the job.
+// Middleware keeps the context of the server for [Queue.alive]. It runs before River sets
+// the timeout of the job.
 func (w *worker) Middleware(*rivertype.JobRow) []rivertype.WorkerMiddleware {
 	return []rivertype.WorkerMiddleware{river.WorkerMiddlewareFunc(
 		func(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {

@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// knownShare is the part of the rate that known credentials get while they and others wait:
-// three turns of four.
+// knownShare is the number of turns that known credentials get for each turn of the others
+// while both wait.
 const knownShare = 3
 
-// order decides whose turn is next. While both wait, known credentials get three turns of
-// four. Among the others the client goes first that was given the fewest turns for nothing
-// in the last minutes. Clients with the same number take turns.
+// order decides whose turn is next. While known credentials and others wait, the known ones
+// get three turns of four. Among the others, the client with the fewest wasted turns in the
+// last minutes goes first. A turn is wasted if it brought no session. Clients with the same
+// number take turns.
 type order struct {
 	known   []*Turn
-	clients []*client // each waits
+	clients []*client // the clients that wait
 	of      map[netip.Addr]*client
 	others  int // turns in clients
 
@@ -30,10 +31,10 @@ type order struct {
 type client struct {
 	address netip.Addr
 	turns   []*Turn
-	wasted  int // as of its last question
+	wasted  int // its wasted turns, as of its last question
 }
 
-// add puts a turn into the line. If the line is full, it returns the turn that is dropped.
+// add puts a turn into the line. If the line is full, add returns the turn that is dropped.
 func (o *order) add(now time.Duration, t *Turn) (dropped *Turn) {
 	if t.Known {
 		if len(o.known) >= maxWaiting {
@@ -74,12 +75,12 @@ func (o *order) dropOne() *Turn {
 	return t
 }
 
-// ofOthers reports whether the next turn is not that of a known credential.
+// ofOthers reports whether the next turn belongs to a credential that is not known.
 func (o *order) ofOthers() bool {
 	return o.others > 0 && (len(o.known) == 0 || o.othersAt < o.knownAt)
 }
 
-// next takes the turn whose time it is out of the line, which is not empty.
+// next returns the turn that is due, and removes it from the line. The line must not be empty.
 func (o *order) next(now time.Duration) *Turn {
 	if !o.ofOthers() {
 		t := o.known[0]
@@ -93,7 +94,7 @@ func (o *order) next(now time.Duration) *Turn {
 	c := slices.MinFunc(o.clients, func(a, b *client) int { return a.wasted - b.wasted })
 	t := c.turns[0]
 	o.take(c, 0)
-	if len(c.turns) > 0 { // it goes to the end of the line
+	if len(c.turns) > 0 { // the client goes to the end of the line
 		at := slices.Index(o.clients, c)
 		o.clients = append(slices.Delete(o.clients, at, at+1), c)
 		c.wasted = o.wasted.of(now, c.address) + 1
@@ -101,7 +102,7 @@ func (o *order) next(now time.Duration) *Turn {
 	return t
 }
 
-// remove takes a turn out of the line. It reports whether the turn was in it.
+// remove takes a turn out of the line. It reports whether the turn was in the line.
 func (o *order) remove(t *Turn) bool {
 	if t.Known {
 		at := slices.Index(o.known, t)
@@ -121,7 +122,7 @@ func (o *order) remove(t *Turn) bool {
 	return at >= 0
 }
 
-// take removes a turn of a client, and the client if it waits for no other.
+// take removes a turn of a client, and the client if it waits for no other turn.
 func (o *order) take(c *client, at int) {
 	o.others--
 	if c.turns = slices.Delete(c.turns, at, at+1); len(c.turns) == 0 {
@@ -132,16 +133,17 @@ func (o *order) take(c *client, at int) {
 }
 
 const (
-	// wastedFor is how long a turn for nothing is remembered; at most twice as long.
+	// wastedFor is the shortest time for which a wasted turn is remembered. While the line
+	// is in use, the longest time is about twice as long.
 	wastedFor = 10 * time.Minute
 
-	// maxAddresses bounds the addresses of one generation. If there are more, turns are
-	// forgotten earlier.
+	// maxAddresses is the largest number of addresses in one generation of wasted (see
+	// below). If there are more, turns are forgotten earlier.
 	maxAddresses = 8192
 )
 
-// wasted counts the turns of each address that brought no session. It keeps two generations
-// and drops the older one as a whole.
+// wasted counts, for each address, the turns that brought no session. It keeps two
+// generations and drops the older one as a whole.
 type wasted struct {
 	turned     time.Duration
 	young, old map[netip.Addr]int
@@ -163,7 +165,7 @@ func (w *wasted) add(now time.Duration, a netip.Addr, n int) {
 	w.young[a] += n
 }
 
-// clear forgets the turns of an address from which somebody signed in.
+// clear forgets the wasted turns of an address from which a valid credential came.
 func (w *wasted) clear(a netip.Addr) {
 	delete(w.young, a)
 	delete(w.old, a)
@@ -178,8 +180,8 @@ func (w *wasted) turn(now time.Duration) {
 	}
 }
 
-// Client is the address by which turns are shared: of IPv6 the network of 64 bits, because
-// one client has all of its addresses.
+// Client returns the address that stands for a client when turns are shared. For IPv6 it is
+// the /64 network, because one client has all addresses of its network.
 func Client(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if !a.Is6() {

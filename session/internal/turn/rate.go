@@ -27,16 +27,17 @@ const (
 	// spareSecond is the same for the limit of a second.
 	spareSecond = 1.0 / 3
 
-	// growth is the part by which a rate that was cut grows in a minute: so slowly that two
-	// replicas use up a minute's limit at most a second or two before it ends.
+	// growth is the part of the announced limit by which a cut rate grows in a minute. It
+	// is so small that two replicas use up a minute's limit at most a second or two before
+	// the minute ends.
 	growth = 0.03
 
 	// longPause is the shortest pause that means that the minute's limit is used up.
 	longPause = 2 * time.Second
 
-	// A rate that was learned from a 429 doubles within this time: it hardly grows at first,
-	// and then fast, because the 429 may have had another reason. It is forgotten after a
-	// minute without a 429.
+	// A rate that was learned from a 429 doubles within this time. It hardly grows at first.
+	// Then it grows fast, because the 429 may have had another reason. It is forgotten after
+	// a minute without a 429.
 	doubles = 20 * time.Second
 	forget  = time.Minute
 
@@ -44,13 +45,18 @@ const (
 	leastLearned = 300 // per minute
 )
 
-// rate says when the next question may be sent. The time now is that of [Line].
+// rate says when the next question may be sent. The parameter now is the time since the
+// [Line] was first used.
 //
-// If Ory announces its limit, the rate is that limit. If others use it as well (another
-// replica, or browsers that call whoami themselves), a minute's limit is used up early. Then
-// the rate is cut to the part of the minute for which it lasted, and grows slowly. If Ory
-// announces nothing, there is no limit until a 429 comes. Then the rate is what Ory answered
-// before, over the time until it answers again.
+// If Ory announces its limit, the rate is that limit. If others use the limit as well
+// (another replica, or browsers that call whoami themselves), a minute's limit is used up
+// early. Then the rate is multiplied by the part of the minute for which the limit lasted
+// (at least 0.5, at most 0.95). After that it grows slowly.
+//
+// If Ory announces nothing, there is no limit until a 429 comes. Then the rate is first
+// what was sent in the last second. When Ory answers again, the rate is averaged over the
+// good time before the 429 and the refused time after it (without the pause that Ory asked
+// for), and reduced by 5 %.
 type rate struct {
 	announced  float64 // per minute; 0: not announced
 	current    float64 // per minute; 0: no limit is known
@@ -58,13 +64,15 @@ type rate struct {
 	second     bucket // its rate is 0 unless Ory announces a limit for a second
 	paused     time.Duration
 	windowEnds time.Duration // the end of the minute that Remaining is about; 0: not known
-	stretched  float64       // per second until windowEnds, if there is less than expected; 0: as expected
+	// stretched is the rate per second until windowEnds if less is left of the minute's
+	// limit than the even rate needs. 0: enough is left.
+	stretched  float64
 	grown, cut time.Duration // when current last grew, and was last cut
-	mayCut     time.Duration // a cut minute ends then
-	sent       recent        // in the last second
+	mayCut     time.Duration // the rate is not cut again before the end of the minute in which it was cut
+	sent       recent        // the questions of the last second
 
 	// For a rate that is not announced.
-	learned                float64 // per minute, when it was last cut
+	learned                float64 // the rate per minute to which it was last cut
 	refusedAt, recoveredAt time.Duration
 	firstPause             time.Duration
 }
@@ -91,7 +99,9 @@ func (b *bucket) left(tokens float64) time.Duration {
 	return time.Duration(math.Ceil((tokens - b.level) / b.perSecond * float64(time.Second)))
 }
 
-// limit sets the rate of a bucket so that the bucket never gives more than most in a window.
+// limit sets the rate and the size of a bucket. The bucket never gives more in a window
+// than the parameter most. The parameter spare is the part of this amount that the bucket
+// may give at once.
 func (b *bucket) limit(most, spare float64, window time.Duration) {
 	b.perSecond, b.most = most*(1-spare)/window.Seconds(), max(1, most*spare)
 }
@@ -99,8 +109,9 @@ func (b *bucket) limit(most, spare float64, window time.Duration) {
 // limited reports whether any limit is known.
 func (r *rate) limited(now time.Duration) bool { return r.current > 0 || now < r.paused }
 
-// left is the time until the next question may be sent. reserve is how many more may be
-// sent at once afterwards, if the limit allows it.
+// left is the time until the next question may be sent. The parameter reserve is how many
+// more questions the minute's limit must then still allow at once, or as many as it ever
+// allows.
 func (r *rate) left(now time.Duration, reserve float64) time.Duration {
 	r.advance(now)
 	return max(r.paused-now, r.minute.left(min(1+reserve, r.minute.most)), r.second.left(1), 0)
@@ -142,7 +153,8 @@ func (r *rate) set(perMinute float64) {
 	}
 }
 
-// learn takes in an answer. flying is the number of questions that are not answered yet.
+// learn takes in an answer. The parameter flying is the number of questions that are not
+// answered yet.
 func (r *rate) learn(now time.Duration, a Announcement, flying int) {
 	r.advance(now)
 	r.announce(float64(a.PerMinute), float64(a.PerSecond), flying)
@@ -177,7 +189,7 @@ func (r *rate) announce(minute, second float64, flying int) {
 func (r *rate) remaining(now time.Duration, a Announcement, flying int) {
 	have := float64(a.Remaining - flying)
 	even := r.announced * (1 - spare) / 60 // per second
-	left := a.Reset.Seconds()              // rounded up to whole seconds
+	left := a.Reset.Seconds()              // Ory rounds up to whole seconds
 	if left > 2 && have < even*(left-1)*3/4 {
 		r.exhausted(now, a.Reset)
 	}
@@ -189,8 +201,8 @@ func (r *rate) remaining(now time.Duration, a Announcement, flying int) {
 	r.set(r.current)
 }
 
-// exhausted cuts the rate, once a minute, because the minute's limit is used up although the
-// minute lasts longer.
+// exhausted cuts the rate at most once a minute. It is called if the minute's limit is used
+// up before the minute ends, or will be.
 func (r *rate) exhausted(now, reset time.Duration) {
 	if now >= r.mayCut {
 		r.cutTo(now, r.current*min(max(1-reset.Minutes(), 0.5), 0.95))
@@ -227,7 +239,8 @@ func (r *rate) cutTo(now time.Duration, perMinute float64) {
 	r.cut = now
 }
 
-// recent counts the events of the last time. An event fades within this time.
+// recent counts recent events. An older event has less weight. The parameter last of the
+// methods is the time in which the weight falls to about a third.
 type recent struct {
 	count float64
 	at    time.Duration

@@ -4,7 +4,7 @@
 //	                     ┌─ known credentials ── in the order of their arrival ──┐ 3 turns
 //	question ── limit? ──┤                                                       ├─────────▶ Ory
 //	                │    └─ others ── the client with the fewest wasted turns ───┘ 1 turn
-//	                └ none known, or nobody waits and it is not used up ─────────────────▶ Ory
+//	                └ no limit is known, or nobody waits and it is not used up ──────────▶ Ory
 //
 // It is work-conserving: a kind of credentials that does not need its share leaves it to the
 // other one, and nobody waits unless the limit is used up.
@@ -22,11 +22,13 @@ const (
 	// Patience is how long a question waits for its turn.
 	Patience = 3 * time.Second
 
-	// maxWaiting bounds the questions that wait, for known credentials and for others. If
-	// there are more of the others, the client that waits for the most turns loses one.
+	// maxWaiting is the largest number of questions that wait, so many of known credentials
+	// and so many of others. If there are more of the others, the client that waits for the
+	// most turns loses one.
 	maxWaiting = 1024
 
-	// knownBurst is the time whose known questions are the reserve for the next ones.
+	// knownBurst is a period. About as many questions as known credentials sent in it are
+	// kept back for their next questions.
 	knownBurst = 5 * time.Second
 )
 
@@ -37,7 +39,7 @@ var ErrLimited = errors.New("the rate limit is used up")
 // copied. Its methods may be called by many goroutines at once.
 type Line struct {
 	mu     sync.Mutex // protects the fields below
-	start  time.Time  // the zero of the clock
+	start  time.Time  // the time of the first use
 	rate   rate
 	order  order
 	known  recent // turns of known credentials
@@ -53,23 +55,23 @@ type Refused struct{ Known, Others uint64 }
 // Turn is the right to send one question.
 type Turn struct {
 	Who
-	counted bool          // its address was charged
+	counted bool          // it was added to the wasted turns of its address
 	ready   chan struct{} // closed when the question may be sent, or was dropped
 	dropped bool
 }
 
-// Who has a question.
+// Who describes the asker of a question.
 type Who struct {
 	Known     bool       // the credential was valid earlier
 	Address   netip.Addr // the client's, in the form of [Client]
-	Impatient bool       // it does not wait while Ory wants no questions
+	Impatient bool       // the question does not wait while Ory wants no questions
 }
 
 // Result is the answer to a question.
 type Result int
 
 const (
-	Unanswered Result = iota // it says nothing about the credential
+	Unanswered Result = iota // Ory said nothing about the credential
 	Useful                   // the credential is valid
 	Useless                  // the credential is not valid
 )
@@ -145,9 +147,9 @@ func (l *Line) advance(now time.Duration) {
 	}
 }
 
-// reserve is how many questions are kept back when the next turn is given to another
-// credential than a known one, because known ones come in bursts. It is as many as they
-// needed in the last seconds, and 0 while one of them waits.
+// reserve is how many questions are kept back for known credentials when the next turn
+// belongs to another credential, because questions of known credentials come in bursts. It
+// is about as many as they sent in the last seconds, and 0 while a known credential waits.
 func (l *Line) reserve(now time.Duration) float64 {
 	if len(l.order.known) > 0 || !l.order.ofOthers() {
 		return 0
@@ -189,7 +191,7 @@ func (l *Line) drop(t *Turn) {
 	}
 }
 
-// giveUp leaves the line, unless the turn has just come.
+// giveUp takes the turn out of the line, unless the turn has just come or was dropped.
 func (l *Line) giveUp(t *Turn, err error) (*Turn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,7 +204,7 @@ func (l *Line) giveUp(t *Turn, err error) (*Turn, error) {
 	return t, nil
 }
 
-// Done ends a turn. a is what the answer said about the limit.
+// Done ends a turn. The parameter a is what the answer said about the limit.
 func (l *Line) Done(t *Turn, result Result, a Announcement) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
