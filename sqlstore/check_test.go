@@ -32,6 +32,8 @@ func TestCheck(t *testing.T) {
 			left: []string{"mail"}},
 		{name: "an emptied column is missing", table: base, users: sqlstore.Users{ReleaseColumns: []string{"phone"}, AnonymiseColumns: []string{"phone", "street"}},
 			left: []string{"phone", "street"}},
+		{name: "a number for active", table: base + ", live double precision", users: sqlstore.Users{Columns: map[string]string{"live": "active"}},
+			faults: []string{"cannot hold whether an identity is active"}},
 		{name: "key of a wrong type", table: "id boolean primary key, ory %key% unique", faults: []string{"id is of type boolean"}},
 		{name: "identity of a wrong type", table: "id %key% primary key, ory bigint unique", faults: []string{"cannot hold an Ory identity's ID"}},
 		{name: "no unique index on the identity", table: "id %key% primary key, ory %key%", faults: []string{"create unique index"}},

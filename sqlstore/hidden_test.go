@@ -83,3 +83,29 @@ func TestHiddenRow(t *testing.T) {
 		t.Errorf("a row that is really missing: %v", err)
 	}
 }
+
+// TestHiddenAddress hides a row while the store runs. It may have the address of a newcomer
+// too, so the store does not know whether exactly one user has it.
+func TestHiddenAddress(t *testing.T) {
+	p := create(t, open(t, sqlstore.Postgres), "mail text, seen boolean", nil)
+	p.users.Email, p.users.EmailVerified = "mail", "seen"
+	store, _ := p.asUser(t)
+	p.insertUser(t, "")
+	p.must(t, p.sql(`update {users} set mail = 'ada@example.org', seen = true`))
+	matches := func() (int, error) {
+		held, err := store.Read(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: identityWith(`{}`)}, Emails: []string{"ada@example.org"}})
+		return len(held.Matches), err
+	}
+	if n, err := matches(); n != 1 || err != nil {
+		t.Errorf("%d %v", n, err)
+	}
+	p.must(t, p.sql(`alter table {users} enable row level security`))
+	p.must(t, p.sql(`create policy p on {users} using (mail is null)`))
+	if _, err := matches(); !errors.Is(err, symbolon.ErrUnavailable) {
+		t.Errorf("hidden: %v", err)
+	}
+	p.must(t, p.sql(`alter table {users} disable row level security`))
+	if n, err := matches(); n != 1 || err != nil {
+		t.Errorf("%d %v", n, err)
+	}
+}

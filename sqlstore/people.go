@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -135,20 +137,30 @@ func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
 // user.
 func keyless(r symbolon.UserRow) bool { return r.ID == "" }
 
-// yes reads a column that says whether something was verified. The column is a boolean, a
-// number or a time; Check refuses all others.
+// yes reads a column that says whether something was verified: a boolean, a number or a
+// time. Everything that is not surely a yes is a no, because a yes gives the user to whoever
+// has the address. SQLite stores any text in any column, and a column may be altered while
+// the program runs.
 func yes(s sql.NullString) bool {
-	switch s.String {
-	case "", "0", "false":
-		return false
+	switch strings.ToLower(s.String) {
+	case "true", "t":
+		return true
 	}
-	return s.Valid
+	if n, err := strconv.ParseInt(s.String, 10, 64); err == nil {
+		return n != 0
+	}
+	day, _, _ := strings.Cut(strings.Replace(s.String, "T", " ", 1), " ")
+	at, err := time.Parse(time.DateOnly, day)
+	return err == nil && at.Year() >= 1970 // programs write the years 0 and 1 for "never"
 }
 
 // readMatches finds the rows with the identity's e-mail addresses.
 func (r *reader) readMatches(ctx context.Context, q symbolon.Query) error {
-	if r.shape.users.Email == "" {
+	if r.shape.users.Email == "" || len(q.Emails) == 0 {
 		return nil
+	}
+	if err := r.mayBeHidden(ctx); err != nil { // a hidden row may have the address, too
+		return err
 	}
 	for _, address := range q.Emails {
 		rows, err := collect(ctx, r.db.query, r.shape.fillPeople(emailRows, ""), []any{q.Project, address}, scanUserRow)
@@ -170,18 +182,18 @@ func (u Users) checkEmail(t table) (faults []error) {
 		return nil
 	}
 	if c, ok := t.columns[u.Email]; !ok {
-		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which must hold e-mail addresses", u.table(), u.Email))
+		faults = append(faults, u.missing(u.Email, false))
 	} else if c.kind != text {
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: it must be text, because it holds e-mail addresses", u.table(), u.Email, c.declared))
+		faults = append(faults, u.faultOf(WrongType, u.Email, "is of type "+c.declared, "make it text, because it holds e-mail addresses"))
 	}
 	c, ok := t.columns[u.EmailVerified]
 	declared := strings.ToLower(c.declared)
 	switch {
 	case !ok:
-		faults = append(faults, fmt.Errorf("sqlstore: table %s has no column %s, which must say whether an e-mail address is verified", u.table(), u.EmailVerified))
+		faults = append(faults, u.missing(u.EmailVerified, false))
 	case c.kind != boolean && !c.kind.integer() && !strings.Contains(declared, "time") && !strings.Contains(declared, "date"):
-		faults = append(faults, fmt.Errorf("sqlstore: column %s.%s is of type %s: it must be a boolean, an integer, or the time of the verification",
-			u.table(), u.EmailVerified, c.declared))
+		faults = append(faults, u.faultOf(WrongType, u.EmailVerified, "is of type "+c.declared,
+			"make it a boolean, an integer, or the time of the verification, because it says whether an e-mail address is verified"))
 	}
 	return faults
 }

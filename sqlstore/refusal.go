@@ -44,7 +44,6 @@ func (s *Store) change(f func(t *tableState)) {
 
 // noteFaults remembers the faults of a reading of the shape.
 func (s *Store) noteFaults(faults []error) {
-	s.state.some.Store(len(faults) > 0)
 	s.change(func(t *tableState) {
 		t.at, t.faults = time.Now(), nil
 		for _, err := range faults {

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/symbolon-id/symbolon/projection"
@@ -22,11 +21,13 @@ import (
 // shapeEvery is the shortest time between two readings of the shape because of errors, so
 // that a broken table is not read for each request. faultyEvery is the time after which a
 // faulty shape is read again although no call has failed, because a column that was added
-// again causes no error. shapeLimit is how long one reading may last, because other callers
-// wait for it.
+// again causes no error. lifetime is the same for a shape without faults, because a changed
+// type of a column may cause no error either. shapeLimit is how long one reading may last,
+// because other callers wait for it.
 const (
 	shapeEvery  = time.Second
 	faultyEvery = 10 * time.Second
+	lifetime    = time.Minute
 	shapeLimit  = 10 * time.Second
 )
 
@@ -56,7 +57,7 @@ type filled struct {
 const (
 	unfitMissing   = "the table has no such column"
 	unfitGenerated = "the column is generated"
-	unfitConstant  = "the constant does not fit the column's type"
+	unfitConstant  = "the value does not fit the column's type"
 )
 
 // incomplete reports whether some column is left out.
@@ -66,8 +67,6 @@ func (t *shape) incomplete() bool {
 
 // tableState is what the store knows about the users table.
 type tableState struct {
-	some atomic.Bool // the last reading found faults
-
 	mu      sync.Mutex
 	at      time.Time // the time of the last reading
 	again   time.Time // the time of the last reading that an error caused
@@ -83,9 +82,6 @@ func (s *Store) table(ctx context.Context) (*shape, error) {
 		return nil, err
 	}
 	if known := s.shape.Load(); known != nil {
-		if !s.state.some.Load() {
-			return known, nil
-		}
 		s.refresh(ctx)
 		return s.shape.Load(), nil
 	}
@@ -115,10 +111,10 @@ func (s *Store) readingTurn(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// refresh reads a faulty shape again if the last reading is old, unless another caller is
+// refresh reads the shape again if the last reading is old, unless another caller is
 // reading it now. If the database does not answer, the shape stays the same.
 func (s *Store) refresh(ctx context.Context) {
-	if !s.state.faulty() {
+	if !s.state.old() {
 		return
 	}
 	select {
@@ -127,18 +123,19 @@ func (s *Store) refresh(ctx context.Context) {
 	default:
 		return
 	}
-	if s.state.faulty() && s.readShape(ctx) != nil {
+	if s.state.old() && s.readShape(ctx) != nil {
 		s.state.mu.Lock()
 		defer s.state.mu.Unlock()
 		s.state.at = time.Now()
 	}
 }
 
-// faulty reports whether the last reading found faults and is old.
-func (t *tableState) faulty() bool {
+// old reports whether the last reading is old. It is old earlier if it found faults.
+func (t *tableState) old() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.faults) > 0 && time.Since(t.at) > faultyEvery
+	age := time.Since(t.at)
+	return age > lifetime || len(t.faults) > 0 && age > faultyEvery
 }
 
 // mayReadAgain reports whether an error may cause a reading now. If so, it notes the time
@@ -272,12 +269,15 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 				LeftOut: unfit != unfitConstant, constant: unfit == unfitConstant})
 		}
 		_, refused := textOf(f.kind, t.dialect, p.Literal)
+		_, noBoolean := textOf(f.kind, t.dialect, true)
 		switch {
 		case f.name == "":
 			f.column, f.unfit = known.lastKnown(p.Column), unfitMissing
 			faults = append(faults, t.users.missing(p.Column, true))
 		case f.generated:
 			fault(Refusing, unfitGenerated, "is generated and cannot be written", "leave it out of users.columns")
+		case p.Path == "active" && noBoolean != "":
+			fault(WrongType, unfitConstant, "is of type "+f.declared+", which cannot hold whether an identity is active", "make it a boolean: no ban would be written to it")
 		case refused != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change it in users.columns: "+refused)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
@@ -45,7 +46,11 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, l limits) (
 func ping(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
+	err := db.PingContext(ctx)
+	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
+		return cli.Hint(fmt.Errorf("the database refuses the connection: %w", err), "check the user, the password and the name of the database in `database`")
+	}
+	if err != nil {
 		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "check that the address in `database` is right, and that the database is running")
 	}
 	return nil
