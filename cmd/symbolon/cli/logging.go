@@ -14,7 +14,16 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	if IsTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
+	options.ReplaceAttr = durationAsText
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// durationAsText writes 5s, where JSON would have the number of nanoseconds.
+func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 var logLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}

@@ -44,7 +44,7 @@ const (
 // withoutDatabase are the routes that answer before the database is in use.
 var withoutDatabase = []string{"/hooks/reserve", "/healthz", "/readyz", "/metrics"}
 
-var notStarted = answer.New(503, answer.Unavailable, "The server has not reached its database yet. Try again.")
+var notStarted = answer.New(503, answer.Unavailable, "The server cannot use its database yet. Try again.")
 
 // gate answers 503 for a route until the database is in use. An unknown path has an empty
 // pattern, and is answered at once.
@@ -101,8 +101,8 @@ func (s *startup) attempt(ctx context.Context) error {
 func (s *startup) retry(ctx context.Context, err error) {
 	last, logged := "", time.Time{}
 	for pause := shortestPause; err != nil && ctx.Err() == nil; pause = min(2*pause, longestPause) {
-		if err.Error() != last || time.Since(logged) > repeatWarning {
-			last, logged = err.Error(), time.Now()
+		if text := s.name(err); text != last || time.Since(logged) > repeatWarning {
+			last, logged = text, time.Now()
 			s.complain(ctx, err)
 		}
 		jittered := pause - rand.N(pause/4) //nolint:gosec // it is not a secret
@@ -114,6 +114,15 @@ func (s *startup) retry(ctx context.Context, err error) {
 		s.server.metrics.startup("")
 		s.server.log.Info("the database is in use: the server is ready")
 	}
+}
+
+// name is equal for errors that are logged once. The texts of outages differ by the ports of
+// their connections.
+func (s *startup) name(err error) string {
+	if s.server.Store.Dialect.Unreachable(err) {
+		return reasonOutage
+	}
+	return err.Error()
 }
 
 func (s *startup) complain(ctx context.Context, err error) {
