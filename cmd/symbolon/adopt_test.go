@@ -89,7 +89,7 @@ func TestAdopt(t *testing.T) {
 	c.env["SYMBOLON_ADOPT_VERIFIED_EMAIL"] = "true"
 	c.step(t, 2, []string{"adopt.verified_column"}, "adopt")
 	c.env["SYMBOLON_ADOPT_VERIFIED_COLUMN"] = "email"
-	c.step(t, 2, []string{"must be a boolean"}, "adopt")
+	c.step(t, 2, []string{"make it a boolean"}, "adopt")
 	c.env["SYMBOLON_ADOPT_VERIFIED_COLUMN"] = "verified_at"
 	c.step(t, 0, []string{"email              1"}, "adopt", "--plan", "mail.json")
 	c.ory.Set(two, "verifiable_addresses", []any{map[string]any{"value": "two@example.org", "via": "email", "verified": false}})
