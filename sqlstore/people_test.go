@@ -132,7 +132,7 @@ func TestUserRowsSayWho(t *testing.T) {
 // verified. Check refuses other types.
 func TestVerifiedColumns(t *testing.T) {
 	types := map[sqlstore.Dialect]map[string][2]string{
-		sqlstore.SQLite:   {"boolean": {"0", "1"}, "integer": {"0", "7"}, "timestamp": {"null", "'2026-01-02 03:04:05'"}, "datetime": {"null", "'x'"}},
+		sqlstore.SQLite:   {"boolean": {"0", "1"}, "integer": {"0", "7"}, "timestamp": {"null", "'2026-01-02 03:04:05'"}, "datetime": {"'0001-01-01 00:00:00'", "'2026-01-02T03:04:05Z'"}},
 		sqlstore.Postgres: {"boolean": {"false", "true"}, "integer": {"0", "7"}, "timestamptz": {"null", "now()"}, "date": {"null", "now()"}},
 	}
 	onBoth(t, func(t *testing.T, db database) {
