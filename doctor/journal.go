@@ -110,9 +110,16 @@ func (j *journal) keep(ctx context.Context) {
 	ctx, j.end = context.WithCancel(context.WithoutCancel(ctx))
 	j.renewed.Go(func() {
 		for wait.For(ctx, lease/4) == nil {
-			_ = j.change(ctx, func() {}) // without an answer the next renewal tries again
+			j.renew(ctx)
 		}
 	})
+}
+
+// renew renews the lease. Without an answer in time the next renewal tries again.
+func (j *journal) renew(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lease/4)
+	defer cancel()
+	_ = j.change(ctx, func() {})
 }
 
 // save writes the run.

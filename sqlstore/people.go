@@ -138,8 +138,8 @@ func scanUserRow(from scanner) (r symbolon.UserRow, err error) {
 func keyless(r symbolon.UserRow) bool { return r.ID == "" }
 
 // yes reads a column that says whether something was verified: a boolean, a number or a
-// time. Everything that is not surely a yes is a no, because a yes gives the user to whoever
-// has the address. SQLite stores any text in any column, and a column may be altered while
+// time. A value counts only if it clearly says so, because a person with a verified address
+// gets the user. SQLite stores any text in any column, and a column may be altered while
 // the program runs.
 func yes(s sql.NullString) bool {
 	switch strings.ToLower(s.String) {
