@@ -67,7 +67,8 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, users sqlstore.Users) *wor
 func (w *world) use(store *sqlstore.Store) {
 	quiet := slog.New(slog.DiscardHandler)
 	w.store = store
-	linker := &link.Linker{Ory: w.client, Store: store, Log: quiet, ProofGap: time.Millisecond}
+	// QueuedWrites: nothing writes to an identity behind a test's back.
+	linker := &link.Linker{Ory: w.client, Store: store, Log: quiet, ProofGap: time.Millisecond, QueuedWrites: true}
 	w.linker = linker
 	w.Cleanup(func() { // pending writes to Ory are dropped
 		ctx, cancel := context.WithCancel(context.Background())
