@@ -34,7 +34,7 @@ func (d *Doctor) checkKey(_ context.Context) Result {
 		return d.anyOurs("every hook sends a key that Symbolon accepts")
 	}
 	return problem("%s", strings.Join(is, "; ")).
-		breaks("Symbolon answers 401: if the hook is reserve, every sign-up is refused; if it is link or sync, the call is lost, and without link users are made at the first request only").
+		breaks("Symbolon answers 401: a refused reserve hook refuses every sign-up; a refused link or sync hook is lost, and without the link hook people get their user at their first request only").
 		fix("%s; use the server's secret (SYMBOLON_SECRET) for this command and for the doctor, because the keys are derived from it", printAgain)
 }
 

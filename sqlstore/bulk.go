@@ -16,7 +16,7 @@ import (
 //	select the known identities                 outside of the transaction
 //	    decide                                  each of the others; pure
 //	begin
-//	insert the entries                          the lock: a write comes first
+//	insert the entries                          locks them; SQLite needs a write first
 //	insert the users' rows
 //	bind the entries to the IDs                 only where the database chose them
 //	insert the events
@@ -137,8 +137,8 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	return b.create(ctx, all[half:])
 }
 
-// together(ctx, all) makes the users in one transaction. It tries again if the transaction was not
-// committed.
+// together makes the users in one transaction. If the commit is not answered, together finds
+// out whether it happened, and tries again if it did not.
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	for until := time.Now().Add(lockTimeout); ; {
 		var a *attempt

@@ -21,7 +21,9 @@ type Fault struct {
 	// LeftOut says that Symbolon works nevertheless: it leaves the column out.
 	LeftOut bool
 
-	constant bool // the column is left out, but Check refuses the configuration
+	// constant says that a running store leaves the column out, but that LeftOut is false.
+	// Check therefore returns the fault, and no program starts with it.
+	constant bool
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }

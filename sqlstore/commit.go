@@ -19,7 +19,8 @@ import (
 // For the same reason a caller that gives up does not cancel a commit. If the connection
 // breaks, [Store.Write] and [Store.CreateAll] find out: they take the lock of the same
 // entry, which waits until the transaction is over, and then see whether it was committed.
-// Statements for other tables can be repeated.
+// The other transactions do not find out. They return [symbolon.ErrUnavailable], and the
+// caller can repeat them.
 
 // errCommitUnknown: it is not known whether a transaction was committed.
 var errCommitUnknown = errors.New("the commit was not answered")

@@ -190,7 +190,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 		if err := w.db.change(ctx, moveAway, w.q.Project, string(loser), string(user)); err != nil {
 			return err
 		}
-		detail := fmt.Sprintf("the operator bound user %s to identity %s; symbolon bind can give this identity a user again", user, w.q.Reading.Identity.ID)
+		detail := fmt.Sprintf("the operator took user %s from this identity and bound it to identity %s; symbolon bind can give this identity a user again", user, w.q.Reading.Identity.ID)
 		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: loser, Before: user, Finding: symbolon.Moved, Detail: w.plan.Why})
 		w.plan.Findings = append(w.plan.Findings, symbolon.Finding{Kind: symbolon.Moved, Identity: loser, User: user, Detail: detail})
 	}

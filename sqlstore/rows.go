@@ -209,7 +209,7 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}
 	}
-	if w.store.Dialect.duplicate(refusal) { // of a row that was not found
+	if w.store.Dialect.duplicate(refusal) { // but no row with the value was found: it may be hidden
 		if err := w.read.mayBeHidden(ctx); err != nil {
 			return err
 		}

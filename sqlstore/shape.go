@@ -277,7 +277,7 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 		case f.generated:
 			fault(Refusing, unfitGenerated, "is generated and cannot be written", "leave it out of users.columns")
 		case p.Path == "active" && noBoolean != "":
-			fault(WrongType, unfitConstant, "is of type "+f.declared+", which cannot hold whether an identity is active", "make it a boolean: no ban would be written to it")
+			fault(WrongType, unfitConstant, "is of type "+f.declared+", which cannot hold whether an identity is active", "make it a boolean, because otherwise no ban is written to it")
 		case refused != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change it in users.columns: "+refused)
 		}

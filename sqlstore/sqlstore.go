@@ -9,7 +9,7 @@
 // all of them exist or none.
 //
 //	begin
-//	insert the identity's entry, or touch it    the lock: a write comes first
+//	insert the identity's entry, or touch it    locks it; SQLite needs a write first
 //	select entry, row, claim                    the evidence
 //	    decide                                  pure, may run again
 //	insert or update the user's row

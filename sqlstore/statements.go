@@ -98,8 +98,8 @@ insert into symbolon.findings (project, identity_id, kind, user_id, detail, open
 on conflict do nothing`
 
 // openFindingOf is openFinding for a caller that read the identity's entry some time ago. It
-// opens nothing for a person who was erased meanwhile, except that the identity has returned,
-// and not even that while the erasure is under way.
+// opens only the finding identity_returned for a person who was erased meanwhile. While the
+// erasure is still under way it opens nothing.
 const openFindingOf = `
 insert into symbolon.findings (project, identity_id, kind, user_id, detail, opened_at)
 select $1, $2, $3, $4, $5, $6
@@ -229,7 +229,8 @@ func (s *statements) fill(text string) string {
 // insertRow returns the insert of a user with these columns. The statement returns the ID,
 // and whether a user had the ID before: it is retired, or it is linked and its row is
 // missing. anyProject is for IDs that the database may give again: an ID that was retired in
-// any project counts, because projects may share the table. If they do not, an ID is skipped.
+// any project counts, because projects may share the table. If they do not
+// share it, the only effect is that an ID which nobody had is skipped.
 func insertRow(u Users, columns []string, anyProject bool) string {
 	values := " default values"
 	if len(columns) > 0 {

@@ -65,7 +65,8 @@ type conn struct {
 	limits string
 }
 
-type pgxConn = stdlib.Conn // its name does not hide its method Conn
+// pgxConn is a name for embedding: a field named Conn would hide the method Conn.
+type pgxConn = stdlib.Conn
 
 // BeginTx implements driver.ConnBeginTx.
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {

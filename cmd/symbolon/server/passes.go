@@ -42,8 +42,9 @@ func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	return err
 }
 
-// A run is treated as abandoned if its lease ended longer ago than this. This time is not
-// shorter than the pause after which a run that an outage interrupted is tried again.
+// A run is treated as abandoned if its lease ended longer ago than this. Within this time
+// the schedule itself repeats a run that an outage interrupted, so such a run is not
+// abandoned.
 const abandoned = 15 * time.Second
 
 // abandonedRun reports whether a server or a command that has died, or has lost its database,

@@ -16,7 +16,7 @@ func (p *Server) Public() http.Handler {
 		{"", "/auth", p.forwardAuth}, // any method: proxies pass on the client's
 		{"", "/auth/optional", p.forwardAuth},
 		{"", "/auth/aal2", p.forwardAuth},
-		{"", "/auth/...", p.forwardAuth}, // /auth/p/NAME, and 404 with all headers
+		{"", "/auth/...", p.forwardAuth}, // /auth/p/NAME; another path gets 404 with empty user headers
 		{"", "/hydrate", p.hydrate},      // Oathkeeper
 		{"", "/.well-known/jwks.json", p.forwardAuth.Signer.JWKS()},
 		{"", "/me", p.verifier.Me()},

@@ -59,9 +59,10 @@ func (q *Queue) OnLink(l *link.Linker) func(context.Context, *sqlstore.Tx, symbo
 	}
 }
 
-// backReferences writes the back-references of Linker.WantsBackReference: in the identity's
-// first minute, and with WriteRepair for a day, at a time when nothing else changes the
-// identity.
+// backReferences writes the back-references that Linker.WantsBackReference asks for. In the
+// identity's first minute it writes at once. After the first minute it writes only with
+// WriteRepair: it tries for a day, and writes when nobody has touched the identity for ten
+// minutes.
 type backReferences struct {
 	linker *link.Linker
 	log    *slog.Logger

@@ -37,7 +37,8 @@ func (w *worker) Timeout(job *river.Job[args]) time.Duration {
 }
 
 // NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer. The job of a
-// schedule is retried at once, because it fails only if a server was killed or stopped.
+// schedule sleeps after an error of its task, which is no failure for River. It fails only
+// if a server was killed or stopped, and is then retried after a second.
 func (w *worker) NextRetry(job *river.Job[args]) time.Time {
 	if w.queue.tasks[job.Args.Task].Every > 0 {
 		return time.Now().Add(time.Second)

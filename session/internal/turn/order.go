@@ -20,8 +20,10 @@ type order struct {
 	of      map[netip.Addr]*client
 	others  int // turns in clients
 
-	// The virtual time of both kinds, and of the last turn. A turn of a known credential
-	// takes 1, another turn takes knownShare.
+	// Virtual times. The next turn of a known credential is due at knownAt, and the next
+	// turn of another one at othersAt. The earlier turn goes first; if both are due, the
+	// known credential goes first. A turn of a known credential adds 1 to knownAt, and
+	// another turn adds knownShare to othersAt. at is the time of the last turn.
 	knownAt, othersAt, at int64
 
 	wasted wasted

@@ -54,9 +54,10 @@ const (
 // (at least 0.5, at most 0.95). After that it grows slowly.
 //
 // If Ory announces nothing, there is no limit until a 429 comes. Then the rate is first
-// what was sent in the last second. When Ory answers again, the rate is averaged over the
-// good time before the 429 and the refused time after it (without the pause that Ory asked
-// for), and reduced by 5 %.
+// what was sent in the last second. When Ory answers again, the rate is averaged over two
+// periods: the good time before the 429, and the refused time after it, in which nothing was
+// sent. The pause that Ory asked for does not count as refused time. The average is then
+// reduced by 5 %.
 type rate struct {
 	announced  float64 // per minute; 0: not announced
 	current    float64 // per minute; 0: no limit is known
@@ -109,9 +110,9 @@ func (b *bucket) limit(most, spare float64, window time.Duration) {
 // limited reports whether any limit is known.
 func (r *rate) limited(now time.Duration) bool { return r.current > 0 || now < r.paused }
 
-// left is the time until the next question may be sent. The parameter reserve is how many
-// more questions the minute's limit must then still allow at once, or as many as it ever
-// allows.
+// left is the time until the next question may be sent. After this question the bucket of
+// the minute must still hold as many tokens as the parameter reserve says. If the bucket is
+// too small for that, a full bucket is enough.
 func (r *rate) left(now time.Duration, reserve float64) time.Duration {
 	r.advance(now)
 	return max(r.paused-now, r.minute.left(min(1+reserve, r.minute.most)), r.second.left(1), 0)

@@ -22,13 +22,13 @@ const (
 	// Patience is how long a question waits for its turn.
 	Patience = 3 * time.Second
 
-	// maxWaiting is the largest number of questions that wait, so many of known credentials
-	// and so many of others. If there are more of the others, the client that waits for the
-	// most turns loses one.
+	// At most maxWaiting questions of known credentials wait, and at most as many of the
+	// others. If there are more of the others, the client that waits for the most turns
+	// loses one.
 	maxWaiting = 1024
 
-	// knownBurst is a period. About as many questions as known credentials sent in it are
-	// kept back for their next questions.
+	// Known credentials send their questions in bursts. About as many questions as they sent
+	// within the last knownBurst are withheld from the others.
 	knownBurst = 5 * time.Second
 )
 
