@@ -7,9 +7,10 @@
 //
 //  1. the ledger's link, if the application's row agrees with it;
 //  2. the row whose identity column holds this identity, which is as good as a link;
-//  3. with adopt.verified_email, if exactly one user without an identity has one of the
-//     identity's addresses: the user of its voucher, if it carries one; else that user, if
-//     both sides have verified the address; else the identity is held;
+//  3. with adopt.verified_email, if exactly one user has one of the identity's addresses, and
+//     this user has no identity: (a) the user of the identity's voucher; (b) without a
+//     voucher the user with the address, if both sides have verified it; (c) otherwise
+//     nobody, and the identity is held;
 //  4. an ID in the metadata that Symbolon minted and no user has: a user is made with it;
 //  5. the voucher of a user without an identity, if step 3 did not apply;
 //  6. a fresh user. Each claim that was not followed becomes a finding.

@@ -182,7 +182,7 @@ func (d *Doctor) checkRatePlan(ctx context.Context) Result {
 		return unknown("give the number of sessions that are in use at the same moment: --sessions N", "%s", reason)
 	}
 	need := float64(sessions) * askedAMinute / d.MaxStale.Seconds()
-	sum := fmt.Sprintf("%s × 80 / %.3g s (auth.max_stale) = %.0f whoami a minute; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
+	sum := fmt.Sprintf("a session in use causes 80 / auth.max_stale whoami a minute: %s × 80 / %.3g s = %.0f; the plan allows %d (x-ratelimit-limit)", words, d.MaxStale.Seconds(), need, p.Limit)
 	if need <= float64(p.Limit) {
 		return well("%s", sum)
 	}

@@ -55,8 +55,8 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 	return "the identity is denied, and the user's ID is retired", nil
 }
 
-// reason returns the operator's reason. It leaves out a reason that a program before
-// link.CheckWhy recorded and that is refused now, because an erasure never gives up.
+// reason returns the operator's reason, or "" if link.CheckWhy refuses it. An older version,
+// which had no such check, may have recorded the reason, and the step would fail for ever.
 func reason(erasure *symbolon.Erasure) string {
 	if link.CheckWhy(erasure.Why) != nil {
 		return ""
@@ -194,7 +194,7 @@ func (e *Erasures) eraseUser(ctx context.Context, user symbolon.UserID, identity
 	if err != nil || left == "" {
 		return err
 	}
-	refused = cmp.Or(refused, "the row holds another identity, or the table restored it")
+	refused = cmp.Or(refused, "the row holds another identity, or the table restored the values")
 	return fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
 }
 

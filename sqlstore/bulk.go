@@ -16,7 +16,7 @@ import (
 //	select the known identities                 outside of the transaction
 //	    decide                                  each of the others; pure
 //	begin
-//	insert the entries                          the lock: a write comes first
+//	insert the entries                          locks them; SQLite needs a write first
 //	insert the users' rows
 //	bind the entries to the IDs                 only where the database chose them
 //	insert the events
@@ -24,8 +24,8 @@ import (
 //	commit
 //
 // If anything is refused, or another writer was faster, everything is rolled back, and each
-// half of the identities is tried separately. Write makes the last few one by one, and
-// finds the cause.
+// half of the identities is tried separately. CreateAll makes no user for the last few. Its
+// caller makes them one by one with Write, which finds the cause.
 
 var _ symbolon.BulkStore = (*Store)(nil)
 
@@ -137,8 +137,8 @@ func (b *bulk) create(ctx context.Context, all []*newcomer) error {
 	return b.create(ctx, all[half:])
 }
 
-// together(ctx, all) makes the users in one transaction. It tries again if the transaction was not
-// committed.
+// together makes the users in one transaction. If the commit is not answered, together finds
+// out whether it happened, and tries again if it did not.
 func (b *bulk) together(ctx context.Context, all []*newcomer) error {
 	for until := time.Now().Add(lockTimeout); ; {
 		var a *attempt
@@ -169,7 +169,7 @@ type attempt struct {
 }
 
 // checkCommitted finds out whether the attempt was committed. One of its links is enough to
-// know, because the transaction exists as a whole or not at all.
+// know, because a transaction is committed as a whole or not at all.
 func (a *attempt) checkCommitted(ctx context.Context) (done bool, err error) {
 	found, want := entry{}, entry{Link: a.linked(a.all[0])}
 	q := symbolon.Query{Project: a.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: want.Identity}}}

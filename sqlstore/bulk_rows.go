@@ -231,7 +231,8 @@ func (a *attempt) bind(ctx context.Context) error {
 		if err == nil && count != int64(to-from) {
 			return errTaken
 		}
-		// The ledger refuses an ID that is linked already. The row of that link is missing.
+		// The ledger refuses an ID that is linked already. The database can have chosen such
+		// an ID only because the row of the linked user is missing.
 		return a.store.Dialect.refusalAs(errTaken, err)
 	})
 }

@@ -19,7 +19,8 @@ import (
 // For the same reason a caller that gives up does not cancel a commit. If the connection
 // breaks, [Store.Write] and [Store.CreateAll] find out: they take the lock of the same
 // entry, which waits until the transaction is over, and then see whether it was committed.
-// Statements for other tables can be repeated.
+// The other transactions do not find out. They return [symbolon.ErrUnavailable], and the
+// caller can repeat them.
 
 // errCommitUnknown: it is not known whether a transaction was committed.
 var errCommitUnknown = errors.New("the commit was not answered")
@@ -108,9 +109,9 @@ func (d Dialect) answered(err error) bool {
 	return state != ""
 }
 
-// resume checks whether the previous attempt, whose commit is unknown, was committed. If
-// the attempt did not change the entry, the entry cannot show this. The attempt is then
-// repeated, and finds nothing to do if it was committed.
+// resume checks whether the previous attempt, whose commit is unknown, was committed. If the
+// attempt did not change the entry, the entry cannot show whether it was committed. The
+// attempt is then repeated, and finds nothing to do if it was committed.
 func (w *writer) resume() (done bool) {
 	v := w.commitUnknown
 	if v == nil || v.entry.equals(v.read.entry) || !v.entry.equals(w.before) {

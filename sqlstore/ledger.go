@@ -92,9 +92,10 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 }
 
 // asEntry makes an Entry of what was read. It separates the digest from its marks.
-// waitingMark says that columns could not be written. While a column is still left out,
-// asEntry removes this mark. When none is left out any more, the mark stays, so that the
-// digest differs from the identity's and the columns are written.
+// waitingMark says that a column was left out for everybody. While the table lacks a
+// column, asEntry removes this mark, because another write would leave the column out again.
+// Afterwards the mark stays: the digest then differs from the identity's, and so the columns
+// are written.
 func (t *shape) asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link

@@ -75,7 +75,8 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	return id, cells, append(refusedCells(cells), left...), err
 }
 
-// insertActive makes the planned user with the required columns and the column for active.
+// insertActive makes the planned user with the required columns and the column that is filled
+// from active.
 func (w *writer) insertActive(ctx context.Context, key any, base, optional, cells []cell) (symbolon.UserID, []cell, []leftOut, error) {
 	if !w.late {
 		return "", nil, nil, errNotAlone
@@ -209,7 +210,7 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}
 	}
-	if w.store.Dialect.duplicate(refusal) { // of a row that was not found
+	if w.store.Dialect.duplicate(refusal) { // but no row with the value was found: it may be hidden
 		if err := w.read.mayBeHidden(ctx); err != nil {
 			return err
 		}

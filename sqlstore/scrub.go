@@ -8,9 +8,10 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Texts that Symbolon records may name a person, for example an operator's reason. A digest
-// confirms a guess of the traits, and the name of an adoption run is a digest too. Scrub
-// clears all of them. Kinds, times and IDs stay. An open finding of another identity keeps
+// Texts that Symbolon records may name a person, for example an operator's reason. Whoever
+// guesses a person's traits can check the guess against the digest in the ledger. The name
+// of an adoption run is a digest as well, of the links that the run made. Scrub clears all of
+// them. Kinds, times and IDs stay. An open finding of another identity keeps
 // its text, which is about that identity.
 const (
 	scrubEvents = `

@@ -50,7 +50,7 @@ func fits(k kind, n int64) bool {
 type cell struct {
 	filled
 	param   any    // nil: null
-	raw     string // the value as text, for the digest and to find another row with the same value
+	raw     string // the value as text, for the digest
 	refused string // why it cannot be written; param is nil then
 }
 

@@ -22,8 +22,8 @@ type Limits struct {
 }
 
 // OpenDB opens a pool like [stdlib.OpenDB]. Each transaction of the pool sets the limits for
-// itself, in the round trip of its BEGIN. So they are valid behind every pooler, which
-// parameters of the connection are not.
+// itself, in the round trip of its BEGIN. So they are valid behind every pooler. Parameters of
+// the connection would not be.
 func OpenDB(conf pgx.ConnConfig, l Limits) *sql.DB {
 	return sql.OpenDB(connector{stdlib.GetConnector(conf), l.statements()})
 }
@@ -65,7 +65,8 @@ type conn struct {
 	limits string
 }
 
-type pgxConn = stdlib.Conn // its name does not hide its method Conn
+// pgxConn is a name for embedding: a field named Conn would hide the method Conn.
+type pgxConn = stdlib.Conn
 
 // BeginTx implements driver.ConnBeginTx.
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {

@@ -43,12 +43,13 @@ func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) e
 }
 
 // Put puts a job, unless a job with the same task and key is already waiting. If it returns
-// nil, the work will be done after any crash. note is text for the job. A waiting job keeps
-// its first note.
+// nil, the work will be done, even after a crash. note is text for the job. A waiting job
+// keeps its first note.
 //
-// A job that has the key has not begun, because a job changes its key before it begins
-// ([Queue.claim]). It cannot begin before the insert is committed either, because the insert
-// has locked its row.
+// The waiting job can replace the new one, because it will see everything that was written
+// before the Put: it has not begun, because a job changes its key before it begins
+// ([Queue.claim]). It also cannot begin before the Put is committed, because the insert locks
+// the row of the waiting job.
 func (q *Queue) Put(ctx context.Context, task, key, note string) error {
 	job, err := q.job(task, key, note)
 	if err != nil {

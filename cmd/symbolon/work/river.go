@@ -38,11 +38,11 @@ func (q *Queue) driver() (riverdriver.Driver[*sql.Tx], error) {
 	}
 	config, err := pgxpool.ParseConfig(q.config.Listen)
 	if err != nil {
-		return nil, errors.New("the address to listen at cannot be read") // err quotes it
+		return nil, errors.New("database_listen is not a valid address") // err quotes the address, which has a password
 	}
 	config.MaxConns, config.MinConns = 2, 0
 	if q.listen, err = pgxpool.NewWithConfig(context.Background(), config); err != nil { // connects when it is used
-		return nil, errors.New("the address to listen at cannot be used")
+		return nil, errors.New("the address in database_listen cannot be used")
 	}
 	return riverdatabasesql.NewWithPgxListener(q.config.DB, q.listen), nil
 }

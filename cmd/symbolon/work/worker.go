@@ -33,11 +33,12 @@ type worker struct {
 // Timeout returns the task's timeout, but at most the timeout that River knows; see
 // [Queue.alive].
 func (w *worker) Timeout(job *river.Job[args]) time.Duration {
-	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, for an unknown task, is the default
+	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // an unknown task has 0, so River uses its default
 }
 
 // NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer. The job of a
-// schedule is retried at once, because it fails only if a server was killed or stopped.
+// schedule sleeps after an error of its task, which is no failure for River. It fails only
+// if a server was killed or stopped, and is then retried after a second.
 func (w *worker) NextRetry(job *river.Job[args]) time.Time {
 	if w.queue.tasks[job.Args.Task].Every > 0 {
 		return time.Now().Add(time.Second)

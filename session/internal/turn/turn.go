@@ -4,7 +4,7 @@
 //	                     ┌─ known credentials ── in the order of their arrival ──┐ 3 turns
 //	question ── limit? ──┤                                                       ├─────────▶ Ory
 //	                │    └─ others ── the client with the fewest wasted turns ───┘ 1 turn
-//	                └ no limit is known, or nobody waits and it is not used up ──────────▶ Ory
+//	                └ no limit is known, or nobody waits and the limit is not used up ───▶ Ory
 //
 // It is work-conserving: a kind of credentials that does not need its share leaves it to the
 // other one, and nobody waits unless the limit is used up.
@@ -22,13 +22,13 @@ const (
 	// Patience is how long a question waits for its turn.
 	Patience = 3 * time.Second
 
-	// maxWaiting is the largest number of questions that wait, so many of known credentials
-	// and so many of others. If there are more of the others, the client that waits for the
-	// most turns loses one.
+	// At most maxWaiting questions of known credentials wait, and at most as many of the
+	// others. If there are more of the others, the client that waits for the most turns
+	// loses one.
 	maxWaiting = 1024
 
-	// knownBurst is a period. About as many questions as known credentials sent in it are
-	// kept back for their next questions.
+	// Known credentials send their questions in bursts. About as many questions as they sent
+	// within the last knownBurst are withheld from the others.
 	knownBurst = 5 * time.Second
 )
 
@@ -64,7 +64,7 @@ type Turn struct {
 type Who struct {
 	Known     bool       // the credential was valid earlier
 	Address   netip.Addr // the client's, in the form of [Client]
-	Impatient bool       // the question does not wait while Ory wants no questions
+	Impatient bool       // the question does not wait during a pause that Ory asks for
 }
 
 // Result is the answer to a question.
