@@ -16,7 +16,7 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 	id := r.Identity.ID
 	target := claimedAt(e, 0)
 	if target.Row == nil && p.NewID == symbolon.ByApplication && IsKey(string(user)) {
-		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store knows such a user only by this bond
+		target.Row = &symbolon.Row{ID: user, Linked: target.Linked} // the store knows the application's users only by their bonds
 	}
 	switch {
 	case target.Retired:

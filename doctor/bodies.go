@@ -65,8 +65,9 @@ func (d *Doctor) checkLinkBody(_ context.Context) Result {
 		"Symbolon refuses every call with 400, because the identity's ID is missing, and users are made at the first request only")
 }
 
-// checkBody compares the Jsonnet with the printed Jsonnet. Different Jsonnet is not run. It
-// is a fault only if it lacks a word that it must contain.
+// checkBody compares the Jsonnet of each hook of a route with the Jsonnet that Symbolon
+// prints. The doctor does not run Jsonnet. If the two differ, it is a fault only if the hook's
+// Jsonnet lacks the word in the parameter must.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
 	var lacks, differs, unread []string
 	for _, p := range d.placed() {
@@ -103,7 +104,7 @@ func source(body string) (text, why string) {
 	scheme, rest, _ := strings.Cut(body, "://")
 	switch {
 	case body == "":
-		return "", "" // no body: Kratos fails every call
+		return "", "" // without a body Kratos fails every call
 	case scheme == "base64":
 		raw, err := base64.StdEncoding.DecodeString(rest)
 		if err != nil {

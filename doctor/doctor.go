@@ -117,7 +117,7 @@ type check struct {
 // need returns false, and the result of the check, if the check cannot be run.
 type need func(*Doctor) (Result, bool)
 
-// checks are in the order of the report. The first ones break the most.
+// checks are in the order of the report. Faults that break the most come first.
 var checks = []check{
 	{"ory.public", nil, (*Doctor).checkPublic},
 	{"ory.admin", nil, (*Doctor).checkAdmin},

@@ -108,7 +108,7 @@ func (d *Doctor) checkReserveMissing(_ context.Context) Result {
 		printAgain+"; if the hook is left out on purpose, run symbolon doctor --without-reserve")
 }
 
-const noReserve = "no ID is reserved, because of --without-reserve, back_reference.write: none, or IDs that Symbolon does not make (users.new_id)"
+const noReserve = "no ID is reserved, because --without-reserve is set, back_reference.write is none, or Symbolon does not make the IDs (users.new_id)"
 
 func (d *Doctor) checkLinkMissing(_ context.Context) Result {
 	return d.checkMissing("link", "people who sign up with these methods have no user before their first request", printAgain)
@@ -149,5 +149,5 @@ func (d *Doctor) checkInterrupt(_ context.Context) Result {
 	}
 	return problem("can_interrupt is set on %s", strings.Join(is, ", ")).
 		breaks("Kratos calls the hook before the identity exists, and does not read the answer; so link refuses every sign-up, and the ID of reserve is lost").
-		fix("remove can_interrupt; reserve has response: {parse: true}, link and sync {ignore: true}: %s", printAgain)
+		fix("remove can_interrupt, set response: {parse: true} for reserve, and set response: {ignore: true} for link and sync; or %s", printAgain)
 }

@@ -111,7 +111,7 @@ func (d *Doctor) checkURL(_ context.Context) Result {
 		switch {
 		case r.symbolon:
 			good = append(good, host(r.url))
-		case r.location != "": // hooks.redirect
+		case r.location != "": // the check hooks.redirect reports it
 		case r.status != 0:
 			bad = append(bad, fmt.Sprintf("%s answers %d, but not as Symbolon does", r.url, r.status))
 		case r.refused:

@@ -24,9 +24,9 @@ type Ledger interface {
 	Journal
 }
 
-// A first request soon after the identity was created means a sign-up and not an import.
-// For links made by a request, at most samples identities are read from Ory, until enough
-// of them were sign-ups.
+// A first request soon after the identity was created means a sign-up and not an import. The
+// doctor looks at the latest links; recent is their number. If a request made the link, it
+// reads the identity at Ory. It stops after samples identities, or after enough sign-ups.
 const (
 	recent  = 1000
 	samples = 20

@@ -17,11 +17,11 @@ func (d *Doctor) checkTokens(ctx context.Context) Result {
 	if err != nil {
 		return problem("auth.jwt.jwks: %s", err).
 			breaks("requests with one of Ory's tokens get 503, unless a running server has read the token's key before").
-			fix("publish the public halves of the template's keys there, as {\"keys\": […]} (docs/ory-tokens.md)")
+			fix("publish the public keys of Ory's token template at this address, as {\"keys\": […]} (docs/ory-tokens.md)")
 	}
 	is := strings.Join(used, ", ")
 	if len(unused) > 0 {
 		is += "; not usable: " + strings.Join(unused, "; ")
 	}
-	return well("Ory's tokens are verified by %s", is)
+	return well("Ory's tokens are verified with the keys %s", is)
 }

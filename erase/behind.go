@@ -104,9 +104,9 @@ func (e *Erasures) scrub(ctx context.Context, erasure *symbolon.Erasure) (map[st
 	return e.Users.Scrub(ctx, e.project(), erasure.Identity, slices.Concat([]symbolon.UserID{erasure.User}, former)...)
 }
 
-// former returns the identity that had a user last. It returns "" if the user has an
-// identity now (the parameter identity), if no identity ever had the user, or if the last
-// identity is erased or gone, or has no entry in the ledger.
+// former returns the identity that had a user last. It returns "" in three cases: the user has
+// an identity now (the parameter identity); no identity ever had the user; the ledger has no
+// entry of the last identity, or the entry is erased or gone.
 func (e *Erasures) former(ctx context.Context, identity symbolon.IdentityID, user symbolon.UserID) (symbolon.IdentityID, error) {
 	if identity != "" || user == "" {
 		return "", nil

@@ -10,7 +10,8 @@
 //
 //	         the intent is recorded; from here on the erasure is always carried to its
 //	         end, or withdrawn before it changes anything
-//	deny     the ledger says erased, the user's ID is retired, caches forget both
+//	deny     the ledger says erased, the user's ID is retired, caches forget the identity
+//	         and the user
 //	sessions Ory revokes the identity's sessions
 //	identity Ory deletes the identity; Kratos' own 404 is read back
 //	row      the row is anonymised or deleted, and read back; the same for the row of each
@@ -119,9 +120,9 @@ type Request struct {
 	// ID is a user ID or an identity ID.
 	ID string
 
-	// Row is AnonymiseRow or DeleteRow. If it is empty, the Linker's OnIdentityDeleted is
-	// used if that is one of the two, and otherwise AnonymiseRow, because an erasure keeps
-	// no personal data.
+	// Row is AnonymiseRow or DeleteRow. If it is empty, it is the Linker's
+	// OnIdentityDeleted, but only if that is one of the two. Otherwise it is AnonymiseRow,
+	// because an erasure keeps no personal data.
 	Row symbolon.RowPolicy
 
 	// Why stays in the record forever: a ticket number, never the person's name. See

@@ -76,7 +76,7 @@ func fromRecord(rec symbolon.Record, id string) person {
 		return person{identity: l.Identity, user: l.User, state: l.State}
 	}
 	if asked, err := symbolon.ParseIdentityID(id); err == nil && l != nil && asked == l.Identity {
-		p := person{identity: l.Identity, state: l.State} // the user in an entry on hold is not a link
+		p := person{identity: l.Identity, state: l.State} // an entry on hold may name a user, but this is no link
 		if rec.Row != nil && rec.Row.Identity == l.Identity {
 			p.user = rec.Row.ID
 		}

@@ -50,11 +50,11 @@ func (e *Erasures) Finish(ctx context.Context, id string) (symbolon.Erasure, err
 	}
 }
 
-// Resume continues the unfinished erasures. After an attempt an erasure waits for half of
-// its age at that time, at least five seconds and at most five minutes. A server calls
-// Resume every few seconds. done is the number of erasures that this call completed, and
-// left is the number of erasures that still wait. An error means that the erasures could
-// not be read.
+// Resume continues the unfinished erasures. The pause after an attempt is half of the
+// erasure's age at that attempt, but at least five seconds and at most five minutes. A server
+// calls Resume every few seconds. done is the number of erasures that this call completed, and
+// left is the number of erasures that still wait. An error means that the erasures could not
+// be read.
 func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 	list, err := e.Unfinished(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (e *Erasures) Resume(ctx context.Context) (done, left int, err error) {
 		}
 		if erasure, err := e.Run(ctx, erasure.ID); err != nil {
 			left++
-			e.log().Warn("erasure waits", "erasure", erasure.ID, "step", erasure.Step, "error", err)
+			e.log().Warn("erasure is not done, and is tried again", "erasure", erasure.ID, "step", erasure.Step, "error", err)
 		} else {
 			done++
 		}
@@ -126,7 +126,7 @@ func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (sym
 		if now.Identity == next.Identity && now.User == next.User {
 			return now, fmt.Errorf("record step %s of erasure %s: %w", from, before.ID, symbolon.ErrUnavailable)
 		}
-		next.Identity, next.User = now.Identity, now.User // the identity or user that this erasure filled in has an erasure of its own
+		next.Identity, next.User = now.Identity, now.User // another erasure has the identity or user that this one filled in, so this one goes on without it
 		return e.save(ctx, now, next)
 	}
 	if next.Done() {

@@ -194,7 +194,7 @@ func (e *Erasures) eraseUser(ctx context.Context, user symbolon.UserID, identity
 	if err != nil || left == "" {
 		return err
 	}
-	refused = cmp.Or(refused, "the row holds another identity, or the table restored it")
+	refused = cmp.Or(refused, "the row holds another identity, or the table restored the values")
 	return fmt.Errorf("%s (%s): the step is tried again until the table allows it: %w", left, refused, symbolon.ErrUnavailable)
 }
 

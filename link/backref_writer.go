@@ -34,8 +34,9 @@ type writeJob struct {
 }
 
 const (
-	// maxQueue is the number of PATCHes that the writer makes in about ten minutes, one at
-	// a time.
+	// maxQueue limits the memory of the queue. The writer needs about ten minutes for so
+	// many PATCHes, which it makes one at a time. Most jobs of a full queue end earlier,
+	// with the identity's first minute.
 	maxQueue = 10_000
 
 	writeTimeout  = 10 * time.Second

@@ -54,8 +54,8 @@ func (w *watchers) notifyOutcome(r symbolon.Reading, out symbolon.Outcome) {
 	}
 }
 
-// changesAnswer reports whether an earlier answer about the identity may now be wrong. A
-// first bond makes none wrong, because there was no answer before it.
+// changesAnswer reports whether an earlier answer about the identity may now be wrong. A first
+// bond makes no answer wrong, because there was none before it.
 func changesAnswer(r symbolon.Reading, out symbolon.Outcome) bool {
 	switch out.Plan.Action {
 	case symbolon.Hold, symbolon.Deny:

@@ -7,7 +7,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// adoptEvents also requires that run is not empty, because its index has this condition.
+// adoptEvents also requires that run is not empty, because the index that it uses has this
+// condition.
 const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '' and id > $3 order by id limit $4`
 
 // AdoptEvents returns at most limit events of one adoption run, the oldest first. The page
@@ -15,8 +16,8 @@ const adoptEvents = eventColumns + `where project = $1 and run = $2 and run <> '
 // [symbolon.Adoption].
 //
 // Before the first page (after is 0) it fills in the columns run and adopted of the run's
-// events if they are empty. They are empty if a program from before migration 5 wrote the
-// event during or after the migration.
+// events. An event lacks them if a program from before migration 5 wrote it during or after
+// the migration.
 func (s *Store) AdoptEvents(ctx context.Context, project, run string, after int64, limit int) ([]symbolon.Event, error) {
 	if after == 0 {
 		if err := s.completeAdoptEvents(ctx, project, run); err != nil {
@@ -49,10 +50,10 @@ func (s *Store) completeAdoptEvents(ctx context.Context, project, run string) er
 	})
 }
 
-// adoptRepairs are the two updates of migration 5, limited to a project ($1) and a run
-// ($2). Their texts end in conditions, and this function adds more conditions. An event
-// that an erasure has cleared stays clear, even if Postgres had to wait for the erasure,
-// because Postgres then checks the condition on e.detail again.
+// adoptRepairs are the two updates of migration 5, limited to a project ($1) and a run ($2).
+// Their texts end in conditions, and this function adds more conditions. An event that an
+// erasure has cleared stays clear. If Postgres had to wait for the erasure, it checks the
+// condition on e.detail again, and skips the event.
 func (d Dialect) adoptRepairs() (bonds, findings string) {
 	const ofRun = ` and e.run = '' and e.project = $1 and bond.run = $2`
 	text, _ := Migrations.ReadFile(string(d) + "/00005_adopt_runs.sql") // setup has checked d

@@ -24,8 +24,8 @@ import (
 //	commit
 //
 // If anything is refused, or another writer was faster, everything is rolled back, and each
-// half of the identities is tried separately. Write makes the last few one by one, and
-// finds the cause.
+// half of the identities is tried separately. CreateAll makes no user for the last few. Its
+// caller makes them one by one with Write, which finds the cause.
 
 var _ symbolon.BulkStore = (*Store)(nil)
 
@@ -169,7 +169,7 @@ type attempt struct {
 }
 
 // checkCommitted finds out whether the attempt was committed. One of its links is enough to
-// know, because the transaction exists as a whole or not at all.
+// know, because a transaction is committed as a whole or not at all.
 func (a *attempt) checkCommitted(ctx context.Context) (done bool, err error) {
 	found, want := entry{}, entry{Link: a.linked(a.all[0])}
 	q := symbolon.Query{Project: a.project, Reading: symbolon.Reading{Identity: symbolon.Identity{ID: want.Identity}}}

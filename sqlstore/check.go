@@ -43,11 +43,11 @@ const (
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
-// Check returns the faults of the description of the users table, of the table itself and
-// of Symbolon's own tables, one sentence each. It returns nil if there are none. Programs
-// call it when they start. If a column that Symbolon fills is missing, Check returns no
-// error for it, because this must not keep people out. The store leaves the column out, and
-// [Store.TableFaults] has the fault. Check only reads.
+// Check returns the faults of the field Users, of the users table and of Symbolon's own
+// tables, one sentence each. It returns nil if there are none. Programs call it when they
+// start. If a column that Symbolon fills is missing, Check returns no error for it, because
+// this must not keep people out. The store leaves the column out, and [Store.TableFaults] has
+// the fault. Check only reads.
 func (s *Store) Check(ctx context.Context) error {
 	faults, err := s.Examine(ctx)
 	if err != nil {

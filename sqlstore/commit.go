@@ -109,9 +109,9 @@ func (d Dialect) answered(err error) bool {
 	return state != ""
 }
 
-// resume checks whether the previous attempt, whose commit is unknown, was committed. If
-// the attempt did not change the entry, the entry cannot show this. The attempt is then
-// repeated, and finds nothing to do if it was committed.
+// resume checks whether the previous attempt, whose commit is unknown, was committed. If the
+// attempt did not change the entry, the entry cannot show whether it was committed. The
+// attempt is then repeated, and finds nothing to do if it was committed.
 func (w *writer) resume() (done bool) {
 	v := w.commitUnknown
 	if v == nil || v.entry.equals(v.read.entry) || !v.entry.equals(w.before) {

@@ -15,11 +15,11 @@ const (
 	eventsBatch = `
 select coalesce(max(id), 0) from (select id, at from symbolon.events where id > $1 order by id limit $2) as batch where at < $3`
 
-	// compactEvents deletes updates, refused claims and findings. It keeps the other events
-	// that are needed to rebuild the ledger, to undo an adoption, or to erase a person: the
-	// newest link of an identity and what came after it, the newest link to each user that
-	// the identity had before, events that name a former user (before_id), and all events
-	// of an adoption run (run).
+	// compactEvents deletes updates, refused claims and findings. The other events are kept
+	// if something needs them. The ledger is rebuilt from the newest link of an identity and
+	// what came after it. An erasure reads the newest link to each user that the identity
+	// had before, and events that name a former user (before_id). The undo of an adoption
+	// reads all events of its run.
 	compactEvents = `
 delete from symbolon.events as e
 where e.id > $1 and e.id <= $2 and e.project = $3 and e.at < $4 and e.run = '' and e.before_id is null

@@ -36,12 +36,12 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 	})
 }
 
-// EraseUser retires a user's ID, whether or not the user has an identity, and applies the
-// row policy to the user's row. An empty policy leaves the row for a later call. It erases
-// rows that [link.Linker.Erase] does not reach, because Erase finds rows by the identity.
-// refused says what the table refused; the ID is retired all the same, and the next call
-// tries again. EraseUser is idempotent. Without an identity it erases only a user that no
-// identity has: if the user was linked meanwhile, nothing is changed, and the error is
+// EraseUser retires a user's ID, whether or not the user has an identity, and applies the row
+// policy to the user's row. An empty policy leaves the row for a later call. It erases rows
+// that [link.Linker.Erase] does not reach, because Erase finds rows by the identity. refused
+// says what the table refused; the ID is retired all the same, and the next call tries again.
+// EraseUser is idempotent. If the parameter identity is empty, it erases only a user that no
+// identity has. If the user was linked meanwhile, nothing is changed, and the error is
 // ErrUnavailable.
 func (s *Store) EraseUser(ctx context.Context, project string, user symbolon.UserID, identity symbolon.IdentityID, row symbolon.RowPolicy, why string) (refused string, err error) {
 	err = s.withShape(ctx, func(shape *shape) (err error) {
@@ -157,8 +157,9 @@ func (u *rowEraser) attempt(ctx context.Context, what, text string, args ...any)
 }
 
 // LeftInRow names the columns of a user's row that anonymising empties and that still hold
-// personal data, or cannot be read because the table has no such column. The identity column is one of them if identity is not empty. exists says
-// whether there is a row. It writes nothing.
+// personal data. It also names a column that cannot be read, because the table does not have
+// it. The identity column is one of the columns if identity is not empty. exists says whether
+// there is a row. It writes nothing.
 func (s *Store) LeftInRow(ctx context.Context, user symbolon.UserID, identity symbolon.IdentityID) (exists bool, columns []string, err error) {
 	err = s.withShape(ctx, func(shape *shape) (err error) {
 		exists, columns, err = s.leftInRow(ctx, shape, user, identity)

@@ -68,12 +68,12 @@ const (
 // operator's action, a fault of the system.
 var outages = []string{"08", "25", "26", "28", "3D", "40", "53", "57", "58", "XX", "55P03", "55006", "42P05"}
 
-// refusals are the outages that the database itself answers to a new connection: a wrong
+// refusals are the outages that are the database's answer to a new connection: a wrong
 // password, no such role, no such database.
 var refusals = []string{"28", "3D"}
 
-// setups are the SQLSTATEs of a table or a right that is not as it was when the program
-// started.
+// setups are the SQLSTATEs of a fault of the setup: a table, a trigger or a right is not as it
+// was when the program started.
 var setups = []string{"42", "55000"}
 
 // sqliteOutages are the primary result codes of SQLite's own condition: BUSY, LOCKED, NOMEM,
@@ -151,8 +151,8 @@ func gone(err error) bool {
 	return isAny(err, context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone)
 }
 
-// broken reports whether the connection broke during a statement. OnLink may return such
-// errors of its own connections, so gone does not include them.
+// broken reports whether the connection broke during a statement. gone does not include such
+// an error, because OnLink may return it for a connection of its own.
 func broken(err error) bool {
 	_, network := errors.AsType[net.Error](err)
 	return network || isAny(err, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed)
@@ -180,8 +180,8 @@ func (d Dialect) describe(err error) string {
 	return "the driver does not say why"
 }
 
-// setupWords are what the usual faults of the setup mean, and their fixes. %s is the table.
-// The message of the database is not shown, because a trigger may have written it.
+// setupWords has the meanings of the usual faults of the setup, and their fixes. %s is the
+// table. The message of the database is not shown, because a trigger may have written it.
 var setupWords = map[string]struct{ is, fix string }{
 	"42501": {"the database user has no right to do it, or a row-level policy refuses it", "grant select, insert, update, delete on %s to the database user, or change the policy"},
 	"42P01": {"a table is missing, perhaps one that a trigger or a view uses", "add it, or change what uses it"},
@@ -235,8 +235,8 @@ func (d Dialect) temporary(err error) bool {
 // demoted to a standby keeps its connections, while new ones may reach the new primary.
 func (d Dialect) readOnly(err error) bool { return d == Postgres && sqlState(err) == "25006" }
 
-// demotions is how many connections to a demoted server one call may meet. A pool may have
-// many of them.
+// demotions is how often one call may get a connection to a demoted server from the pool. The
+// pool may have many such connections.
 const demotions = 10
 
 // lockTimeout is how long writers of SQLite wait for each other, and for how long a

@@ -23,8 +23,8 @@ where project = $1 and id = $2 and closed_at is null`
 const countFindings = `
 select kind, count(*) from symbolon.findings where project = $1 and closed_at is null group by kind`
 
-// afterKinds sorts after every kind, in every collation. A page that begins after afterKinds
-// begins after the identity's last finding.
+// afterKinds sorts after every kind, in every collation. A page begins after an identity and a
+// kind (openFindings). With afterKinds it begins after the identity's last finding.
 const afterKinds symbolon.FindingKind = "zzzz"
 
 // Findings returns open findings in the order of identity and kind.

@@ -28,10 +28,10 @@ select identity_id from symbolon.events
 where project = $1 and user_id = $2 and kind in ('user.linked', 'user.recreated') order by id desc limit 1`
 )
 
-// FormerUsers reads the history. It returns the users that an identity had before its
-// present user and that no identity has now. Usually a move left the row of such a user
-// behind. The parameter user is the identity's present user, or empty. A user is also
-// returned if its row no longer exists.
+// FormerUsers reads the history. It returns the users that an identity had before its present
+// user and that no identity has now. Usually the row of such a user was left behind when the
+// operator gave the identity another user. The parameter user is the identity's present user,
+// or empty. A user is also returned if its row no longer exists.
 func (s *Store) FormerUsers(ctx context.Context, project string, identity symbolon.IdentityID, user symbolon.UserID) ([]symbolon.UserID, error) {
 	found, err := readAll(ctx, s, "read the former users of identity "+string(identity), formerUsers,
 		[]any{project, string(identity), string(user)}, scanOne[symbolon.UserID])

@@ -12,12 +12,12 @@ import (
 // which some rows may be hidden. If a policy is added later, a row that seems to be missing
 // is treated as "don't know".
 
-// hidden lists the tables of which some rows may be hidden from the database user: the
-// users table ($1) and Symbolon's own tables. Every row is visible if a permissive policy
-// for reading and one for updating have the condition true, and no restrictive policy
-// with another condition applies. A permissive policy without a condition shows no row, and
-// a restrictive policy without a condition hides no row. A policy applies to everybody
-// (role 0) or to a role whose rights the user has.
+// hidden lists the tables of which some rows may be hidden from the database user: the users
+// table ($1) and Symbolon's own tables. Every row is visible if three conditions hold: a
+// permissive policy for reading has the condition true, a permissive policy for updating has
+// it, too, and no restrictive policy with another condition applies. A permissive policy
+// without a condition shows no row, and a restrictive policy without a condition hides no row.
+// A policy applies to everybody (role 0) or to a role whose rights the user has.
 const hidden = `
 with applying as (
     select polrelid, polpermissive, polcmd, pg_get_expr(polqual, polrelid) = 'true' as whole

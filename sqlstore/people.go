@@ -114,8 +114,8 @@ func (t *shape) fillPeople(text, column string) string {
 		"{folded}", folded).Replace(text)
 }
 
-// rawKey is the parameter for a key that came from the database, at the end of a page. The
-// key may not be canonical.
+// rawKey is the parameter for a key that came from the database, at the end of a page. Such a
+// key need not be canonical.
 func (t *shape) rawKey(id symbolon.UserID) (any, error) {
 	if t.id.kind.integer() {
 		return id.Int64()

@@ -127,7 +127,7 @@ func (w *writer) attach(ctx context.Context) error {
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 	}
-	if err := w.release(ctx, user); err != nil { // entries are locked before rows, as in Forget and in the application
+	if err := w.release(ctx, user); err != nil { // entries are locked before rows, as in an application that calls Forget and then deletes the row
 		return err
 	}
 	if err := w.meet(ctx, key); err != nil {
@@ -234,8 +234,8 @@ type leftOut struct {
 }
 
 // columnsWritten notes the digest of the reading, and a finding for each kind of reason why
-// columns could not be written. An incomplete digest gets a mark, so that the next reading
-// tries again even if nothing has changed.
+// columns could not be written. If a column was not written, the digest gets a mark, so that
+// the next reading tries again even if nothing has changed.
 func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 	w.entry.digest = digestToWrite(cells)
 	if w.waits {

@@ -31,8 +31,8 @@ type reader struct {
 	open  bool // the identity has open findings
 }
 
-// read fills r in one round trip. A second claim, a linked user whose row lost the
-// identity, and the count of claims need more round trips.
+// read fills r, in one round trip if possible. A second claim, a linked user whose row lost
+// the identity, and the count of claims need more round trips.
 func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	claims := map[symbolon.UserID]symbolon.Claimed{}
 	if err := r.readFirst(ctx, q, claims); err != nil {
@@ -154,7 +154,8 @@ func (r *reader) readLinkedUser(ctx context.Context, project string, known map[s
 	return err
 }
 
-// settled reports whether claims do not matter, because the identity has its user.
+// settled reports whether claims do not matter, because the row or the ledger has decided
+// about the identity before.
 func (r *reader) settled() bool {
 	return r.held.Row != nil || r.held.Link != nil && r.held.Link.State != symbolon.OnHold
 }

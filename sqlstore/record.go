@@ -14,14 +14,14 @@ import (
 )
 
 // Forget records in the application's own transaction that it deletes a user. Forget only
-// executes statements, changes only Symbolon's tables, and may be called again. Call it
-// before the row is deleted, because Symbolon takes its locks in the same order.
+// executes statements, changes only Symbolon's tables, and may be called again. Call it before
+// the row is deleted, because Symbolon also locks its own entries before the users' rows.
 func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, user symbolon.UserID) error {
 	if err := s.setup(); err != nil {
 		return err
 	}
 	if project == "" || user == "" || len(user) > 255 || strings.ContainsRune(string(user), 0) {
-		return fmt.Errorf("sqlstore: forget: project %q, user %q: neither may be empty, nor the user longer than 255 bytes", project, user)
+		return fmt.Errorf("sqlstore: forget: project %q, user %q: both are required, and the user has at most 255 bytes and no zero byte", project, user)
 	}
 	now, ids := moment{s.now()}, spellings(user)
 	if _, err := execute(ctx, tx, s.sql.fill(lockLinked), project, ids[0], ids[1]); err != nil {

@@ -10,9 +10,9 @@ import (
 // belongs to an identity. The store remembers the faults that it has noticed.
 
 // TableFaults returns the faults of the users table that the store has noticed: columns that
-// are left out, missing columns without which nobody gets a user, and rows that the
-// database refuses because of a right or of the table's definition. [Store.Examine] reads
-// the table; TableFaults does not.
+// are left out, missing columns without which nobody gets a user, and rows that the database
+// refuses because a right is missing, or because of the table's definition. [Store.Examine]
+// reads the table; TableFaults does not.
 func (s *Store) TableFaults() []*Fault {
 	t := &s.state
 	t.mu.Lock()

@@ -42,8 +42,9 @@ func (w *writer) meet(ctx context.Context, key any) error {
 	return err
 }
 
-// part removes a user that the application deletes, unless another project links it. The
-// application cannot do this itself, because its own table is elsewhere.
+// part removes Symbolon's row about a user that the application deletes, unless another
+// project links the user. The application cannot do this itself, because its own table is
+// elsewhere.
 func (s *Store) part(ctx context.Context, tx symbolon.Execer, ids [2]string) error {
 	if s.NewID() != ByApplication {
 		return nil

@@ -48,8 +48,8 @@ type Replicas struct {
 // listenEvery is how often the table of purges is read without a signal from Wake.
 const listenEvery = 500 * time.Millisecond
 
-// outOfOrder is how much later a purge may be committed than a purge with a higher number.
-// Each purge is a short transaction.
+// outOfOrder is how much later a purge may be committed than a purge with a higher number. The
+// time is long enough, because each purge is a short transaction.
 const outOfOrder = 10 * time.Second
 
 // purgesKept is how long purges are kept for replicas that were disconnected. It is longer
@@ -118,8 +118,8 @@ const seenSessions = `select cast(session_id as text), seen_day from symbolon.se
 
 // SeenSessions reads the sessions that the replicas have seen on the day of since or later.
 // day returns the last day on which a session was seen, in days since 1970, or 0. from is the
-// first day that is known completely, because older rows are deleted. A session needs about
-// 50 bytes of memory.
+// first day that is known completely. Rows of earlier days may have been deleted. A session
+// needs about 50 bytes of memory.
 func (r *Replicas) SeenSessions(ctx context.Context, since time.Time) (day func(session string) int64, from int64, err error) {
 	days := map[[16]byte]int64{}
 	_, err = readAll(ctx, r.Store, "read the sessions that were seen", seenSessions, []any{since.Unix() / (24 * 60 * 60)}, func(row scanner) (none struct{}, err error) {
@@ -183,8 +183,8 @@ func (r *Replicas) Hear(ctx context.Context) ([]string, error) {
 	return r.read(ctx)
 }
 
-// read returns the purges that were not received yet. It reads the numbers of the last
-// seconds again, because they may be committed out of order.
+// read returns the purges that were not received yet. It reads the purges of the last seconds
+// again, because their numbers may be committed out of order.
 func (r *Replicas) read(ctx context.Context) (ids []string, err error) {
 	now := time.Now()
 	for n, at := range r.heard {

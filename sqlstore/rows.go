@@ -75,7 +75,8 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	return id, cells, append(refusedCells(cells), left...), err
 }
 
-// insertActive makes the planned user with the required columns and the column for active.
+// insertActive makes the planned user with the required columns and the column that is filled
+// from active.
 func (w *writer) insertActive(ctx context.Context, key any, base, optional, cells []cell) (symbolon.UserID, []cell, []leftOut, error) {
 	if !w.late {
 		return "", nil, nil, errNotAlone

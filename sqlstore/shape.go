@@ -18,11 +18,11 @@ import (
 // out, because they decide which user an identity has. Without them a call ends with
 // ErrUnavailable.
 
-// shapeEvery is the shortest time between two readings of the shape because of errors, so
-// that a broken table is not read for each request. faultyEvery is the time after which a
-// faulty shape is read again although no call has failed, because a column that was added
-// again causes no error. lifetime is the same for a shape without faults, because a changed
-// type of a column may cause no error either. shapeLimit is how long one reading may last,
+// shapeEvery is the shortest time between two readings of the shape because of errors, so that
+// a broken table is not read for each request. faultyEvery is the time after which a faulty
+// shape is read again although no call has failed, because a column that was added again
+// causes no error. lifetime is the same for a shape without faults, because a column whose
+// type was changed may cause no error either. shapeLimit is how long one reading may last,
 // because other callers wait for it.
 const (
 	shapeEvery  = time.Second
@@ -150,8 +150,8 @@ func (t *tableState) mayReadAgain() bool {
 	return true
 }
 
-// readShape reads the shape. A shape without the columns that decide which user an identity
-// has does not replace the known shape. The caller holds s.reading.
+// readShape reads the shape. If a shape lacks a column that decides which user an identity
+// has, the known shape stays. The caller holds s.reading.
 func (s *Store) readShape(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shapeLimit)
 	defer cancel()
@@ -279,7 +279,7 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 		case p.Path == "active" && noBoolean != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", which cannot hold whether an identity is active", "make it a boolean, because otherwise no ban is written to it")
 		case refused != "":
-			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change it in users.columns: "+refused)
+			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change the constant in users.columns: "+refused)
 		}
 		t.columns = append(t.columns, f)
 	}

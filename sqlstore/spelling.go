@@ -15,7 +15,8 @@ import (
 // program that spells IDs in its own way does so in every row.
 const spellingSample = 10_000
 
-// plainID is the ID without what other spellings add, and ourID is the ID as Ory writes it.
+// plainID is the ID in lower case, without blanks, braces and hyphens, and ourID is the ID as
+// Ory writes it.
 const (
 	plainID = `lower(replace(trim({c}, ' {}'), '-', ''))`
 	ourID   = `substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || substr(h, 17, 4) || '-' || substr(h, 21)`

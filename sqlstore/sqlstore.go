@@ -67,8 +67,9 @@ const (
 // and do not change them afterwards. Many goroutines may then call every method, and many
 // processes may use the same database. DB and Dialect are required.
 //
-// Danger: do not call a method while you hold an open transaction, because on SQLite, or
-// with an exhausted pool, the two wait for each other. [Store.Forget] is the exception.
+// Danger: do not call a method while you hold an open transaction. On SQLite, or with an
+// exhausted pool, the method and your transaction would wait for each other. [Store.Forget] is
+// the exception.
 type Store struct {
 	// DB is the application's database. On SQLite open it with [SQLiteDSN].
 	DB *sql.DB
@@ -84,9 +85,8 @@ type Store struct {
 	// identity after a conflict or a lost commit. It must not call tx.SQL().Commit.
 	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
 
-	// OnFaults is called when the faults of the users table that the store has noticed are
-	// others than before; see [Store.TableFaults]. It must not call the store. nil: nothing
-	// is called.
+	// OnFaults is called when the faults of the users table that the store has noticed have
+	// changed; see [Store.TableFaults]. It must not call the store. nil: nothing is called.
 	OnFaults func(faults []*Fault)
 
 	// Now defaults to time.Now.
@@ -97,7 +97,7 @@ type Store struct {
 	sql    statements
 
 	writer chan struct{} // nil on Postgres
-	behind chan struct{} // the places of the transactions that must leave connections to requests; nil is no limit
+	behind chan struct{} // a place for each transaction that must leave connections to requests; nil: no limit
 
 	prepared prepared
 
@@ -125,8 +125,9 @@ func (s *Store) Ticket(ctx context.Context) (symbolon.Ticket, error) {
 	})
 }
 
-// Read returns the evidence about an identity. It takes one round trip if the identity
-// claims at most one user. The first request of an identity takes two.
+// Read returns the evidence about an identity. It takes one round trip if the identity claims
+// at most one user. A request of an identity that has no user yet takes two, because Read
+// first looks for the bond only.
 func (s *Store) Read(ctx context.Context, q symbolon.Query) (symbolon.Evidence, error) {
 	if err := ready(&q); err != nil {
 		return symbolon.Evidence{}, err

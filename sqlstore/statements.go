@@ -36,7 +36,8 @@ left join {users} u on u.{identity} = $4
 left join {users} c on c.{id} = $5`
 
 // readBond reads the evidence for the request of an identity that has a user already: the
-// entry ($1, $2) and the row that holds the identity ($3). It costs a third of read.
+// entry ($1, $2) and the row that holds the identity ($3). It costs a third of the statement
+// read.
 const readBond = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        cast(u.{id} as text), cast(u.{identity} as text)
@@ -52,8 +53,8 @@ select cast(c.{id} as text), cast(c.{identity} as text),
 from (select 1 as one) as q
 left join {users} c on c.{id} = $3`
 
-// countClaims counts the refused claims since $2 and the linked users. It counts only as
-// many users as are needed for a limit of one claim per hundred users.
+// countClaims counts the refused claims since $2 and the linked users. It counts at most 100
+// users for each claim and 100 more, because the limit is one claim for 100 users (decide).
 const countClaims = `
 select (select count(*) from symbolon.events where project = $1 and kind = 'claim.refused' and at > $2),
        (select count(*) from (select 1 as one from symbolon.links where project = $1 and state = 'linked'
@@ -118,8 +119,8 @@ const retire = `
 insert into symbolon.retired (project, user_id, retired_at) values ($1, $2, $3) on conflict do nothing`
 
 // usedNumber reads the highest ID that a user ever had. It is for SQLite's integer keys,
-// because without AUTOINCREMENT SQLite gives the ID of the last row again after that row
-// was deleted. Retired IDs of every project are used, because projects may share the table.
+// because without AUTOINCREMENT SQLite gives the ID of the last row again after that row was
+// deleted. Retired IDs of every project are included, because projects may share the table.
 const usedNumber = `
 select max(cast(user_id as integer)) from (
     select user_id from symbolon.retired
@@ -130,7 +131,8 @@ select max(cast(user_id as integer)) from (
 const lockLinked = `
 update symbolon.links set project = project where project = $1 and user_id in ($2, $3) and state = 'linked'`
 
-// forgetEntry comes before the event, because it waits for the lock of the entry.
+// forgetEntry comes before forgottenEvent, which reads the entry, because forgetEntry waits
+// for the lock of the entry.
 const forgetEntry = `
 update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
 

@@ -41,8 +41,8 @@ func (e decideError) Error() string { return e.err.Error() }
 // taken is how many times one call may find that another writer was faster.
 const taken = 4
 
-// mode is how an attempt writes the user's row. Each refusal by the table leads to the
-// next mode:
+// mode is how an attempt writes the user's row. Each refusal by the table leads to the next
+// mode. A fault of the setup is an error for which Dialect.setup is true:
 //
 //	wholeRow        refused                      columnByColumn
 //	columnByColumn  refused when it commits      activeAlone; leaveRow, if the plan ends the link
@@ -52,8 +52,8 @@ type mode int
 const (
 	wholeRow       mode = iota // one statement for the whole row
 	columnByColumn             // a savepoint for each column; refused columns are left out
-	activeAlone                // only the column that is filled from active, so that nothing keeps a ban out of the row
-	leaveRow                   // the row is not changed, because SQLite checks deferred constraints only at the commit
+	activeAlone                // only the column that is filled from active, so that a ban always reaches the row
+	leaveRow                   // the row is not changed. SQLite needs this, because it checks deferred constraints only at the commit
 )
 
 // Write makes one decision about an identity and applies it. It makes another attempt if
@@ -165,7 +165,7 @@ type writer struct {
 // panic rolls it back.
 func (w *writer) inTx(ctx, waiting context.Context) error {
 	s := w.store
-	if w.commitUnknown != nil { // because Postgres may hold the lock of the lost connection for a long time
+	if w.commitUnknown != nil { // a limit, because Postgres may hold the lock of the lost connection for a long time
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(waiting, lockTimeout)
 		defer cancel()
@@ -278,8 +278,8 @@ func (w *writer) ask() (err error) {
 	return nil
 }
 
-// record writes the entry, the events and the findings. If all of them exist already, it
-// rolls the transaction back, so that an entry that was only locked leaves nothing.
+// record writes the entry, the events and the findings. If all of them exist already, it rolls
+// the transaction back. Otherwise an entry that was made only as a lock would stay.
 func (w *writer) record(ctx context.Context) error {
 	if err := w.recordFindings(ctx); err != nil {
 		return err

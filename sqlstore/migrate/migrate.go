@@ -19,7 +19,7 @@ import (
 
 // ErrNewer says that a newer version of Symbolon made the tables. This version must not write
 // to them.
-var ErrNewer = errors.New("the tables are newer than this program: upgrade it")
+var ErrNewer = errors.New("the tables are newer than this program: upgrade the program")
 
 // lockID is the number of the lock for programs that start at the same time: "symbolon" in
 // ASCII.
@@ -91,8 +91,8 @@ func provider(db *sql.DB, dialect sqlstore.Dialect) (*goose.Provider, error) {
 		goose.WithTableName("symbolon_migrations"), goose.WithDisableGlobalRegistry(true))
 }
 
-// makeSchema makes the schema first, because goose makes its own table in it before it
-// locks.
+// makeSchema makes the schema before goose is called, because goose makes a table of its own
+// in the schema before it locks.
 func makeSchema(ctx context.Context, db *sql.DB) error {
 	for tries := 0; ; tries++ {
 		var there bool

@@ -22,8 +22,8 @@ type Limits struct {
 }
 
 // OpenDB opens a pool like [stdlib.OpenDB]. Each transaction of the pool sets the limits for
-// itself, in the round trip of its BEGIN. So they are valid behind every pooler, which
-// parameters of the connection are not.
+// itself, in the round trip of its BEGIN. So they are valid behind every pooler. Parameters of
+// the connection would not be.
 func OpenDB(conf pgx.ConnConfig, l Limits) *sql.DB {
 	return sql.OpenDB(connector{stdlib.GetConnector(conf), l.statements()})
 }

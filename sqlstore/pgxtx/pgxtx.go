@@ -57,7 +57,7 @@ func From(tx *sqlstore.Tx) (Tx, error) {
 }
 
 // bare has only the methods of Tx. It hides the connection's other methods, because some of
-// them, such as Begin and Close, would end the transaction.
+// them, such as Begin and Close, could end the transaction.
 type bare struct{ Tx }
 
 // Execer lets Linker.Forget run inside the application's own pgx transaction:

@@ -35,7 +35,7 @@ func operatorOnly(key config.Hidden, next http.Handler) http.Handler {
 }
 
 func refuse(w http.ResponseWriter, message string) {
-	w.Header().Set("Connection", "close") // the body of a stranger is not read
+	w.Header().Set("Connection", "close") // the body was not read, so the connection cannot be used for another request
 	answer.Write(w, answer.New(401, answer.Unauthenticated, message))
 }
 
@@ -46,9 +46,9 @@ func holdsKey(h http.Header, want [sha256.Size]byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && isBearer && len(h.Values("Authorization")) == 1
 }
 
-// local reports whether a request comes from a program on this machine and not from a page
-// of another site. If the name of such a page was rebound to 127.0.0.1, Host still holds
-// that name.
+// local reports whether a request comes from a program on this machine and not from a page of
+// another site. If the name of such a page was rebound to 127.0.0.1, Host still holds that
+// name, and loopbackHost refuses it.
 func local(r *http.Request) bool {
 	for _, forwarded := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
 		if r.Header.Get(forwarded) != "" {

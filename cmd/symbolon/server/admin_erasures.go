@@ -67,7 +67,7 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 		if now, err := h.Finish(waiting, begun.ID); now.ID != "" {
 			begun = now
 		} else if err != nil {
-			h.log.Warn("erasure waits", "erasure", begun.ID, "error", err)
+			h.log.Warn("erasure is not done, and is tried again", "erasure", begun.ID, "error", err)
 		}
 	}
 	if !begun.Done() {

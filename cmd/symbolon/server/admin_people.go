@@ -68,7 +68,7 @@ func (h *people) bind(r *http.Request) (any, error) {
 	return bound{system.BondOf(link), system.LeftRowsOf(behind)}, err
 }
 
-// bound is the answer of bind. LeftBehind lists the rows that have no identity since a move
+// bound is the answer of bind. LeftBehind lists the rows that a move left without an identity
 // and that may still hold data of the person.
 type bound struct {
 	Link       *system.Bond      `json:"link"`

@@ -49,8 +49,8 @@ func (p *Server) compact(ctx context.Context, _ work.Job) error {
 // erasePause is the time after which the server looks again for unfinished erasures.
 const erasePause = 5 * time.Second
 
-// resumeErasures continues the erasures that any server has begun. Its requests to Ory wait
-// behind those of people.
+// resumeErasures continues the erasures that any server has begun. Its requests to Ory use
+// only the background's share of the rate limit.
 func (p *Server) resumeErasures(ctx context.Context, _ work.Job) error {
 	_, _, err := p.Erasures().Resume(symbolon.Background(ctx, system.RunPatience))
 	return err

@@ -11,8 +11,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// cursors makes cursors, which say where a page ended. A cursor is signed, because its
-// content goes to the database, and is valid for one query only.
+// cursors makes cursors, which say where a page ended. A cursor is valid for one query only.
+// It is signed, because its content goes to the database.
 type cursors struct {
 	keys [][]byte // the current one first
 	now  func() time.Time

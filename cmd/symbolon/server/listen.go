@@ -49,8 +49,8 @@ func (s *listeners) end() time.Time {
 }
 
 // run listens and answers. No address answers before all of them listen, so that a server
-// that is ready is ready on both sides. After ctx has ended, run drains, and returns when
-// every request is answered, or after grace.
+// whose /readyz answers 200 answers at both addresses. After ctx has ended, run drains, and
+// returns when every request is answered, or after grace.
 func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 	var sockets []net.Listener
 	for _, l := range listeners {
@@ -80,8 +80,8 @@ func (s *listeners) run(ctx context.Context, listeners ...listener) error {
 }
 
 // stop drains: everything is answered as usual, but /readyz is 503, so that proxies and
-// orchestrators choose other servers before this one refuses connections. Nobody waits for
-// that after Ctrl-C.
+// orchestrators choose other servers before this one refuses connections. After Ctrl-C it does
+// not drain, because a person waits.
 func (s *listeners) stop(ctx context.Context) {
 	s.stopping = time.Now()
 	s.draining.Store(true)

@@ -48,7 +48,7 @@ func newMetrics() *metrics {
 		registry: registry,
 		requests: counter("http_requests_total", "Requests answered, by listener, route and status.", "listener", "route", "status"),
 		hooks:    counter("hooks_total", "Ory's hooks answered, by hook and outcome.", "hook", "outcome"),
-		links:    counter("links_made_total", "Links made, by the source of the identity.", "source"),
+		links:    counter("links_made_total", "Links made, by the source: how Symbolon came to know the identity.", "source"),
 		creates:  counter("create_url_total", "Requests to users.create_url, by outcome.", "outcome"),
 		runs:     counter("reconcile_runs_total", "Reconcile runs that ended, by result: done, implausible, incomplete, busy, failed.", "result"),
 		jobs:     counter("work_total", "Background jobs, by task and outcome.", "task", "outcome"),
@@ -56,7 +56,7 @@ func newMetrics() *metrics {
 			Help:    "Time from the request's header to the end of its handler.",
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"listener", "route"}),
 		waiting: metric.NewGaugeVec(prometheus.GaugeOpts{Name: "symbolon_waiting_for_database",
-			Help: "1 while the server has not taken its database into use since it started, by reason: outage, fault."}, []string{"reason"}),
+			Help: "1 while the server runs without its database since it started, by reason: outage, fault."}, []string{"reason"}),
 		lastRun: metric.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
 			Help: "Time at which the last complete reconcile run ended."}),
 	}

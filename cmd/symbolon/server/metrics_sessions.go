@@ -44,7 +44,7 @@ func (m *sessionMetrics) samples() []sample {
 		{"jwt_keys", "Public keys that verify Ory's tokens. 0: auth.jwt is not configured, or its keys could not be read yet.", gauge, float64(s.Tokens.Keys)},
 		{"jwt_key_faults_total", "Failed attempts to read the public keys.", counter, float64(s.Tokens.KeyFaults)},
 		{"jwt_signatures_total", "Checks of the signatures of Ory's tokens, whatever their result. A token in the cache is not checked again.", counter, float64(s.Tokens.Signatures)},
-		{"jwt_refused_total", "JWTs that were refused, including the application's own.", counter, float64(s.Tokens.Refused)},
+		{"jwt_refused_total", "JWTs that were refused. JWTs that the application itself issued count, too.", counter, float64(s.Tokens.Refused)},
 	}
 }
 

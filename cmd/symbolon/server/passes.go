@@ -12,22 +12,22 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// slice is the time for which one call of pass works, roughly. The next call, on any
-// replica, continues at the place where this one stopped. After a replica was killed,
-// others wait until its lease has ended.
+// slice is the time for which one call of pass works, roughly. The next call, on any replica,
+// continues at the place where this one stopped. After a replica was killed, others wait until
+// the lease of the run has ended.
 const slice = 30 * time.Second
 
-// hangs is the time after which a call of pass is cancelled. A proof waits for its requests
-// to Ory, for many minutes if the rate limit is low.
+// hangs is the time after which a call of pass is cancelled. It is long, because a proof waits
+// for its requests to Ory, for many minutes if the rate limit is low.
 const hangs = time.Hour
 
 // busyPause is the time between two checks whether another run still holds the lease.
 const busyPause = 10 * time.Second
 
-// pass does one part of a scheduled run. It works for about half a minute, or longer if a
-// page or a proof has to end first. It repairs everything except identities that were
-// recreated, which need the operator's decision. Its requests to Ory wait behind those of
-// people. After an error it may be called again at any time, and continues if it can.
+// pass does one part of a scheduled run. It works for about half a minute, or longer if a page
+// or a proof has to end first. It repairs everything except identities that were recreated,
+// which need the operator's decision. Its requests to Ory use only the background's share of
+// the rate limit. After an error it may be called again at any time, and continues if it can.
 func (p *Server) pass(ctx context.Context, _ work.Job) error {
 	report, done, err := p.repairs.reconciler.Work(symbolon.Background(ctx, system.RunPatience), reconcile.Options{}, slice)
 	switch {
@@ -47,8 +47,8 @@ func (p *Server) pass(ctx context.Context, _ work.Job) error {
 // abandoned.
 const abandoned = 15 * time.Second
 
-// abandonedRun reports whether a server or a command that has died, or has lost its database,
-// left an unfinished run. The schedule then begins at once and continues it.
+// abandonedRun reports whether there is an abandoned run, because its server or command has
+// died or has lost its database. The schedule then begins at once and continues the run.
 func (p *Server) abandonedRun(ctx context.Context) (bool, error) {
 	run, err := p.Store.UnfinishedRun(ctx, p.Config.Ory.Project, reconcile.Kind)
 	if errors.Is(err, symbolon.ErrNotFound) {

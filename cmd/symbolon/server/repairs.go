@@ -16,9 +16,9 @@ import (
 	"github.com/symbolon-id/symbolon/reconcile"
 )
 
-// repairs are the runs that the operator has started, one at a time, and the repairs of
-// single findings that wait for a proof. They live in the memory of the process. A run with
-// repair that a restart interrupts is resumed by the schedule.
+// repairs are the runs that the operator has started, one at a time, and the repairs of single
+// findings that wait for a proof. They live in the memory of the process. If a restart
+// interrupts a run with repair, the schedule resumes the run.
 type repairs struct {
 	reconciler *reconcile.Reconciler
 	load       float64 // the share of Ory's rate limit that a run uses

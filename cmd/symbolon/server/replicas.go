@@ -15,7 +15,7 @@ import (
 )
 
 // purgeListener holds a LISTEN connection to Postgres, so that a purge on another replica is
-// known here at once. The table of purges is also polled, twice a second. Without a direct
+// known here at once. The table of purges is also polled, twice a second. Without a LISTEN
 // connection a purge therefore takes half a second.
 type purgeListener struct {
 	received  chan struct{} // nil on SQLite

@@ -10,10 +10,10 @@ import (
 // without a method accepts the methods that its handler accepts.
 func (p *Server) Public() http.Handler {
 	return p.router("public", []route{
-		{"", "/hooks/reserve", p.hooks.Reserve()}, // Ory Actions; a key each
+		{"", "/hooks/reserve", p.hooks.Reserve()}, // Ory calls the hooks. Each hook has a key of its own
 		{"", "/hooks/link", p.hooks.Link()},
 		{"", "/hooks/sync", p.hooks.Sync()},
-		{"", "/auth", p.forwardAuth}, // any method: proxies pass on the client's
+		{"", "/auth", p.forwardAuth}, // any method, because proxies pass on the client's method
 		{"", "/auth/optional", p.forwardAuth},
 		{"", "/auth/aal2", p.forwardAuth},
 		{"", "/auth/...", p.forwardAuth}, // /auth/p/NAME; another path gets 404 with empty user headers
@@ -63,9 +63,8 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	answer.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyz says that the server has taken its database into use and is not stopping. A later
-// outage of Ory or of the database does not show here, because Ory must still reach the
-// reserve hook.
+// readyz says that the database is in use and that the server is not stopping. A later outage
+// of Ory or of the database does not show here, because Ory must still reach the reserve hook.
 func (p *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case p.listeners.draining.Load():

@@ -38,7 +38,8 @@ func Serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	return errors.Join(err, p.closeBefore(ctx, p.listeners.end()))
 }
 
-// New makes a server that neither listens nor has used the database. Start does the latter.
+// New makes a server that does not listen and has not used the database yet. Start takes the
+// database into use.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*Server, error) {
 	s, err := system.New(c, log)
 	if err != nil {

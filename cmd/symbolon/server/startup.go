@@ -116,8 +116,8 @@ func (s *startup) retry(ctx context.Context, err error) {
 	}
 }
 
-// name is equal for errors that are logged once. The texts of outages differ by the ports of
-// their connections.
+// name returns the same text for errors that are logged only once. The texts of outages differ
+// by the ports of their connections.
 func (s *startup) name(err error) string {
 	if s.server.Store.Dialect.Unreachable(err) {
 		return reasonOutage

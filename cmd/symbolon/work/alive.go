@@ -48,7 +48,7 @@ const (
 // errLost ends the context of a job whose lease was not renewed.
 var errLost = errors.New("the job was not renewed, and another server may have it")
 
-// serverKey is the key of the context that ends with the server only.
+// serverKey is the key of the context that ends only when the server ends.
 type serverKey struct{}
 
 // Middleware keeps the context of the server for [Queue.alive]. It runs before River sets

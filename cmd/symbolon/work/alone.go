@@ -36,5 +36,5 @@ func (q *Queue) alone(ctx context.Context) error {
 		return fmt.Errorf("start the background work: read its tables: %w: %w", err, symbolon.ErrUnavailable)
 	}
 	return fmt.Errorf("%w (%s): each of the two programs would give up the running jobs of the other; give your own River another file, "+
-		"and then delete its rows from river_queue and river_job here", ErrShared, found)
+		"and then delete its rows from river_queue and river_job in this file", ErrShared, found)
 }

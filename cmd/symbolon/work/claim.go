@@ -15,9 +15,9 @@ import (
 )
 
 // In River a key is unique until its job is done. So River would drop a job that is put while
-// another job with the same key runs. Therefore a job changes its key before it begins. A job
-// that is put after that has the original key. It waits, because the changed key is unique as
-// well:
+// another job with the same key runs. Therefore a job changes its key from key to key+"r"
+// before it begins. A job that is put after that has the original key. It cannot begin before
+// the first job is done, because key+"r" is unique as well:
 //
 //	put ──► key ──► claim: key+"r" ──► Do ──► done
 //	                 │ already taken         │ not done: key again
@@ -92,5 +92,5 @@ func (q *Queue) later(ctx context.Context, job *river.Job[args], how error) erro
 	if err == nil && !alone {
 		return nil
 	}
-	return how // also if the key was not changed back: a job that is put later waits for this one
+	return how // also if the key could not be changed back, because a job that is put later waits for this one
 }

@@ -43,8 +43,8 @@ func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) e
 }
 
 // Put puts a job, unless a job with the same task and key is already waiting. If it returns
-// nil, the work will be done after any crash. note is text for the job. A waiting job keeps
-// its first note.
+// nil, the work will be done, even after a crash. note is text for the job. A waiting job
+// keeps its first note.
 //
 // The waiting job can replace the new one, because it will see everything that was written
 // before the Put: it has not begun, because a job changes its key before it begins

@@ -38,7 +38,7 @@ func (q *Queue) driver() (riverdriver.Driver[*sql.Tx], error) {
 	}
 	config, err := pgxpool.ParseConfig(q.config.Listen)
 	if err != nil {
-		return nil, errors.New("database_listen is not a valid address") // err quotes it
+		return nil, errors.New("database_listen is not a valid address") // err quotes the address, which has a password
 	}
 	config.MaxConns, config.MinConns = 2, 0
 	if q.listen, err = pgxpool.NewWithConfig(context.Background(), config); err != nil { // connects when it is used

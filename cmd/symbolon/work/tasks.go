@@ -40,7 +40,7 @@ func looker(l *link.Linker) func(context.Context, Job) error {
 		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Source(job.Note))
 		for _, answer := range []error{symbolon.ErrNotFound, symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate} {
 			if errors.Is(err, answer) {
-				return nil // it is recorded as a finding
+				return nil // the answer is final. Each denial has a finding
 			}
 		}
 		return err
@@ -88,7 +88,7 @@ func (b *backReferences) do(ctx context.Context, job Job) error {
 	return err
 }
 
-// gaveUp is called after a day, which happens with WriteRepair only.
+// gaveUp is called after a day. Only a job with WriteRepair is tried for so long.
 func (b *backReferences) gaveUp(ctx context.Context, job Job, _ error) {
 	if err := b.linker.MissBackReference(ctx, symbolon.IdentityID(job.Key)); err != nil {
 		b.log.Warn("finding could not be recorded", "kind", symbolon.MissingBackReference, "identity", job.Key, "error", err)

@@ -33,7 +33,7 @@ type worker struct {
 // Timeout returns the task's timeout, but at most the timeout that River knows; see
 // [Queue.alive].
 func (w *worker) Timeout(job *river.Job[args]) time.Duration {
-	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // 0, for an unknown task, is the default
+	return min(w.queue.tasks[job.Args.Task].Timeout, w.queue.config.timeout) // an unknown task has 0, so River uses its default
 }
 
 // NextRetry doubles the pause: 2 s, 4 s, … 5 min, each up to a tenth longer. The job of a

@@ -13,7 +13,7 @@ const knownShare = 3
 // order decides whose turn is next. While known credentials and others wait, the known ones
 // get three turns of four. Among the others, the client with the fewest wasted turns in the
 // last minutes goes first. A turn is wasted if it brought no session. Clients with the same
-// number take turns.
+// number alternate.
 type order struct {
 	known   []*Turn
 	clients []*client // the clients that wait
@@ -33,7 +33,7 @@ type order struct {
 type client struct {
 	address netip.Addr
 	turns   []*Turn
-	wasted  int // its wasted turns, as of its last question
+	wasted  int // its wasted turns, as of the last time that a turn of it was added or given
 }
 
 // add puts a turn into the line. If the line is full, add returns the turn that is dropped.
@@ -135,8 +135,9 @@ func (o *order) take(c *client, at int) {
 }
 
 const (
-	// wastedFor is the shortest time for which a wasted turn is remembered. While the line
-	// is in use, the longest time is about twice as long.
+	// wastedFor is the shortest time for which a wasted turn is remembered, unless there are
+	// more than maxAddresses. While the line is in use, the longest time is about twice as
+	// long.
 	wastedFor = 10 * time.Minute
 
 	// maxAddresses is the largest number of addresses in one generation of wasted (see

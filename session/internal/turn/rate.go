@@ -19,27 +19,28 @@ type Announcement struct {
 }
 
 const (
-	// spare is the part of a minute's limit that may be sent at once. The rest is sent evenly
-	// over the minute, so that the two together never exceed the limit, whenever Ory's
+	// spare is the part of a minute's limit that may be sent at once. The rest is sent
+	// evenly over the minute. So no minute has more questions than the limit, whenever Ory's
 	// minute begins.
 	spare = 1.0 / 20
 
 	// spareSecond is the same for the limit of a second.
 	spareSecond = 1.0 / 3
 
-	// growth is the part of the announced limit by which a cut rate grows in a minute. It
-	// is so small that two replicas use up a minute's limit at most a second or two before
-	// the minute ends.
+	// growth is the part of the announced limit by which a cut rate grows in a minute. It is
+	// so small that the rates of two replicas together exceed the limit only a little after
+	// a cut. They use up a minute's limit at most a second or two before the minute ends.
 	growth = 0.03
 
 	// longPause is the shortest pause that means that the minute's limit is used up.
 	longPause = 2 * time.Second
 
-	// A rate that was learned from a 429 doubles within this time. It hardly grows at first.
-	// Then it grows fast, because the 429 may have had another reason. It is forgotten after
-	// a minute without a 429.
+	// doubles is the time in which a rate that was learned from a 429 doubles. The rate hardly
+	// grows at first. Later it grows fast, because the 429 may have had another reason.
 	doubles = 20 * time.Second
-	forget  = time.Minute
+
+	// forget is the time without a 429 after which a learned rate is forgotten.
+	forget = time.Minute
 
 	leastRate    = 6   // per minute
 	leastLearned = 300 // per minute
@@ -53,11 +54,11 @@ const (
 // early. Then the rate is multiplied by the part of the minute for which the limit lasted
 // (at least 0.5, at most 0.95). After that it grows slowly.
 //
-// If Ory announces nothing, there is no limit until a 429 comes. Then the rate is first
-// what was sent in the last second. When Ory answers again, the rate is averaged over two
-// periods: the good time before the 429, and the refused time after it, in which nothing was
-// sent. The pause that Ory asked for does not count as refused time. The average is then
-// reduced by 5 %.
+// If Ory announces nothing, there is no limit until a 429 comes. Then the rate is first the
+// number of questions that were sent in the last second. When Ory answers again, the rate is
+// averaged over two periods: the good time before the 429, and the refused time after it, in
+// which nothing was sent. The pause that Ory asked for does not count as refused time. The
+// average is then reduced by 5 %.
 type rate struct {
 	announced  float64 // per minute; 0: not announced
 	current    float64 // per minute; 0: no limit is known
@@ -65,8 +66,8 @@ type rate struct {
 	second     bucket // its rate is 0 unless Ory announces a limit for a second
 	paused     time.Duration
 	windowEnds time.Duration // the end of the minute that Remaining is about; 0: not known
-	// stretched is the rate per second until windowEnds if less is left of the minute's
-	// limit than the even rate needs. 0: enough is left.
+	// stretched is the rate per second until windowEnds, if the rest of the minute's limit
+	// is too small for the usual rate. 0: it is large enough.
 	stretched  float64
 	grown, cut time.Duration // when current last grew, and was last cut
 	mayCut     time.Duration // the rate is not cut again before the end of the minute in which it was cut
@@ -92,7 +93,7 @@ func (b *bucket) refill(now time.Duration) {
 	b.at = now
 }
 
-// left is the time until the bucket has so many tokens.
+// left is the time until the bucket has at least this number of tokens.
 func (b *bucket) left(tokens float64) time.Duration {
 	if b.perSecond == 0 || b.level >= tokens {
 		return 0
@@ -202,8 +203,8 @@ func (r *rate) remaining(now time.Duration, a Announcement, flying int) {
 	r.set(r.current)
 }
 
-// exhausted cuts the rate at most once a minute. It is called if the minute's limit is used
-// up before the minute ends, or will be.
+// exhausted cuts the rate at most once a minute. It is called if the minute's limit is used up
+// before the minute ends, or if it would be at this rate.
 func (r *rate) exhausted(now, reset time.Duration) {
 	if now >= r.mayCut {
 		r.cutTo(now, r.current*min(max(1-reset.Minutes(), 0.5), 0.95))
@@ -240,8 +241,8 @@ func (r *rate) cutTo(now time.Duration, perMinute float64) {
 	r.cut = now
 }
 
-// recent counts recent events. An older event has less weight. The parameter last of the
-// methods is the time in which the weight falls to about a third.
+// recent counts recent events. An older event has less weight. The methods have a parameter
+// last, which is the time in which the weight falls to about a third.
 type recent struct {
 	count float64
 	at    time.Duration

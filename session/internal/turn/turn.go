@@ -4,7 +4,7 @@
 //	                     ┌─ known credentials ── in the order of their arrival ──┐ 3 turns
 //	question ── limit? ──┤                                                       ├─────────▶ Ory
 //	                │    └─ others ── the client with the fewest wasted turns ───┘ 1 turn
-//	                └ no limit is known, or nobody waits and it is not used up ──────────▶ Ory
+//	                └ no limit is known, or nobody waits and the limit is not used up ───▶ Ory
 //
 // It is work-conserving: a kind of credentials that does not need its share leaves it to the
 // other one, and nobody waits unless the limit is used up.
@@ -64,7 +64,7 @@ type Turn struct {
 type Who struct {
 	Known     bool       // the credential was valid earlier
 	Address   netip.Addr // the client's, in the form of [Client]
-	Impatient bool       // the question does not wait while Ory wants no questions
+	Impatient bool       // the question does not wait during a pause that Ory asks for
 }
 
 // Result is the answer to a question.
