@@ -43,6 +43,9 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close(context.WithoutCancel(t.Context())) })
+	if !p.startup.done.Load() {
+		t.Fatalf("the server started without its database:\n%s", logs)
+	}
 	return &installation{Server: p, ory: k, logs: logs}
 }
 

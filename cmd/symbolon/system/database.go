@@ -14,9 +14,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
 )
@@ -42,11 +45,16 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, l limits) (
 	return db, dialect, nil
 }
 
-// ping connects to a database.
+// ping connects to a database. On SQLite the first connection changes the journal of a new
+// file. SQLite refuses this at once while another connection writes, without the timeout for
+// locks, so ping itself tries again.
 func ping(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err := db.PingContext(ctx)
+	for locked(err) && wait.For(ctx, 20*time.Millisecond) == nil {
+		err = db.PingContext(ctx)
+	}
 	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
 		return cli.Hint(fmt.Errorf("the database refuses the connection: %w", err), "check the user, the password and the name of the database in `database`")
 	}
@@ -54,6 +62,12 @@ func ping(ctx context.Context, db *sql.DB) error {
 		return cli.Hint(fmt.Errorf("the database does not answer: %w", err), "check that the address in `database` is right, and that the database is running")
 	}
 	return nil
+}
+
+// locked reports whether another connection has the lock of a SQLite file.
+func locked(err error) bool {
+	failure, ok := errors.AsType[*sqlite.Error](err)
+	return ok && failure.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // openPool opens a database without connecting to it.
