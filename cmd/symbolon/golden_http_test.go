@@ -62,6 +62,14 @@ func serveGolden(t *testing.T, pairs ...string) *goldenServer {
 		}
 		return s.public != "" && s.operator != ""
 	})
+	cmdtest.Eventually(t, "the server is ready", func() bool {
+		r, err := s.client.Get(s.public + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
 	return s
 }
 

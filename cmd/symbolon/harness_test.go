@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"testing"
 
@@ -38,6 +39,7 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = i.Close(context.WithoutCancel(t.Context())) })
+	cmdtest.Eventually(t, "the server is ready", func() bool { return cmdtest.Ask(i.Public(), "GET", "/readyz", "").Code == http.StatusOK })
 	return &installation{Server: i, ory: k}
 }
 

@@ -77,7 +77,7 @@ func (s *startup) begin(ctx context.Context) error {
 		}
 		first <- err
 	case <-time.After(startPatience):
-		s.server.log.Warn("the database has not answered yet: the server starts without it", "after", startPatience)
+		s.server.log.Warn("the database is silent, or its migration takes long: the server starts without it", "after", startPatience)
 		s.server.metrics.startup(reasonOutage)
 	}
 	s.running.Go(func() { s.retry(ctx, <-first) })
