@@ -94,25 +94,27 @@ func TestRollingRestart(t *testing.T) {
 // replicated are two servers on one Postgres, with a fake Ory and an application.
 type replicated struct {
 	replicas [2]*process
+	database string
 	ory      *cmdtest.Kratos
 	app      string // its address
 }
 
-// startReplicas starts both replicas. They drain for so many seconds.
-func startReplicas(t *testing.T, drain int) *replicated {
+// startReplicas starts both replicas with more of their environment. They drain for so many
+// seconds.
+func startReplicas(t *testing.T, drain int, env ...string) *replicated {
 	t.Helper()
-	r := &replicated{ory: cmdtest.StartKratos(t)}
+	r := &replicated{ory: cmdtest.StartKratos(t), database: cmdtest.NewDatabase(t, sqlstore.Postgres)}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Header.Get("X-User-Id"))
 	}))
 	t.Cleanup(app.Close)
 	r.app = app.Listener.Addr().String()
-	database := cmdtest.NewDatabase(t, sqlstore.Postgres)
 	for n := range r.replicas {
 		p := newProcess(t)
 		p.program = program(t, false) // they are killed
-		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_ORY_PUBLIC_URL="+r.ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+r.ory.AdminURL,
+		p.set("SYMBOLON_DATABASE="+r.database, "SYMBOLON_ORY_PUBLIC_URL="+r.ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+r.ory.AdminURL,
 			"SYMBOLON_LOG_LEVEL=info", fmt.Sprintf("SYMBOLON_SERVE_DRAIN=%ds", drain))
+		p.set(env...)
 		p.start(t)
 		r.replicas[n] = p
 	}
