@@ -24,8 +24,8 @@ type Run struct {
 	// the start.
 	Checkpoint json.RawMessage
 
-	// LeaseUntil keeps two processes from working on one run. After the lease has ended
-	// any process may continue the run.
+	// LeaseUntil keeps two processes from working on one run. It is a time of the
+	// database's clock. After the lease has ended any process may continue the run.
 	LeaseUntil time.Time
 
 	StartedAt, UpdatedAt, EndedAt time.Time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"regexp"
@@ -41,11 +42,48 @@ func (d *Doctor) checkKey(_ context.Context) Result {
 func (d *Doctor) checkOldKey(_ context.Context) Result {
 	at := d.find("", func(p placed) bool { return slices.Index(d.keysOf(p.Route), p.Key) > 0 })
 	if len(at) == 0 {
-		return d.anyOurs("no hook sends a previous key")
+		return d.anyOurs("every hook sends the current key")
 	}
-	return problem("the rotation is half done: Kratos still sends the previous key, in %s", strings.Join(at, ", ")).
-		breaks("nothing yet; when the previous secret is removed, Symbolon refuses every hook, and a refused reserve hook refuses every sign-up").
-		fix("%s; then remove previous_secrets, or the second key in hooks.keys", printAgain)
+	return problem("the rotation is half done: Kratos sends the next or the previous key, in %s", strings.Join(at, ", ")).
+		breaks("nothing yet; when this key is removed, Symbolon refuses every hook, and a refused reserve hook refuses every sign-up").
+		fix("%s; then remove previous_secrets, or the second key in hooks.keys (docs/rotation.md has the order)", printAgain)
+}
+
+// checkServerKey sends the current key to a running server, with a body that has no effect.
+// The server refuses the key if it has another secret, or if the operator is about to skip
+// the first step of a rotation.
+func (d *Doctor) checkServerKey(ctx context.Context) Result {
+	for _, r := range d.reached() {
+		keys := d.keysOf(r.url[strings.LastIndex(r.url, "/")+1:])
+		if !r.symbolon || len(keys) == 0 {
+			continue
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, strings.NewReader("{}"))
+		if err != nil {
+			continue
+		}
+		req.Header.Set(hooks.KeyHeader, keys[0])
+		return d.serverKey(req)
+	}
+	return unknownUntil("url", "no hook's URL answers as Symbolon does")
+}
+
+func (d *Doctor) serverKey(req *http.Request) Result {
+	resp, err := d.post(req)
+	if err != nil {
+		why, _ := noAnswer(err)
+		return unknown("try again", "%s: %s", host(req.URL.String()), why)
+	}
+	_ = resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusBadRequest:
+		return well("the server at %s accepts the current key", host(req.URL.String()))
+	case http.StatusUnauthorized:
+		return problem("the server at %s does not accept the current key of this configuration", host(req.URL.String())).
+			breaks("if you restart one server after the other with this configuration, the servers do not accept each other's user IDs and vouchers, and applications refuse signed assertions for up to an hour").
+			fix("to change the secret, put the new one into next_secret first, and restart every server (docs/rotation.md); if you do not change it, give this command the server's secret (SYMBOLON_SECRET)")
+	}
+	return unknown("try again", "the server at %s answers %d to the current key", host(req.URL.String()), resp.StatusCode)
 }
 
 func (d *Doctor) anyOurs(is string) Result {

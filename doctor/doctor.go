@@ -138,6 +138,7 @@ var checks = []check{
 	{"users.create_url", nil, (*Doctor).checkCreateURL},
 	{"hooks.url", nil, (*Doctor).checkURL},
 	{"hooks.redirect", nil, (*Doctor).checkRedirect},
+	{"hooks.server_key", nil, (*Doctor).checkServerKey},
 	{"hooks.global", (*Doctor).needFile, (*Doctor).checkGlobal},
 	{"hooks.reserve_missing", (*Doctor).needFile, (*Doctor).checkReserveMissing},
 	{"hooks.link_missing", (*Doctor).needFile, (*Doctor).checkLinkMissing},

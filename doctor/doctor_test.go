@@ -16,6 +16,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -308,7 +309,23 @@ func testWay(t *testing.T, w *installation) {
 	t.Run("not running, no file", func(t *testing.T) {
 		d := w.doctor()
 		d.Kratos, d.Actions.URL = nil, nowhere
-		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.url": doctor.Problem, "hooks.redirect": doctor.Unknown})
+		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.url": doctor.Problem, "hooks.redirect": doctor.Unknown, "hooks.server_key": doctor.Unknown})
+	})
+	for name, secrets := range map[string][]symbolon.Secret{"swapped": {former, secret}, "the first step": {secret, anders}} {
+		t.Run(name, func(t *testing.T) {
+			d := w.doctor()
+			d.Kratos, d.Actions.Keys = nil, hooks.DeriveKeys(secrets)
+			expect(t, examine(t, d), nil)
+		})
+	}
+	t.Run("the first step was skipped", func(t *testing.T) {
+		d := w.doctor()
+		d.Kratos, d.Actions.Keys = nil, hooks.DeriveKeys([]symbolon.Secret{anders, secret})
+		got := examine(t, d)
+		expect(t, got, wrong("hooks.server_key"))
+		if r := got["hooks.server_key"]; !strings.Contains(r.Fix, "next_secret") {
+			t.Errorf("%+v", r)
+		}
 	})
 }
 

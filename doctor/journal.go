@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/dbtime"
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
@@ -18,6 +19,9 @@ import (
 // they are deleted. After a kill the next examination finds them there and deletes them.
 // *sqlstore.Store implements it.
 type Journal interface {
+	// Clock returns the time of the database. Leases go by it.
+	Clock(ctx context.Context) (time.Time, error)
+
 	// UnfinishedRun returns the run of a kind that is not done. symbolon.ErrNotFound: there
 	// is none.
 	UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error)
@@ -59,6 +63,7 @@ type journal struct {
 	renewed sync.WaitGroup
 
 	mu      sync.Mutex
+	clock   dbtime.Clock
 	run     symbolon.Run // as it was saved last
 	entries []entry
 }
@@ -88,13 +93,18 @@ func (d *Doctor) openJournal(ctx context.Context) (*journal, error) {
 
 // open returns false if another examination has the run.
 func (j *journal) open(ctx context.Context) (bool, error) {
+	clock, err := dbtime.Read(ctx, j.ledger.Clock, time.Now)
+	if err != nil {
+		return false, err
+	}
+	j.clock = clock
 	run, err := j.ledger.UnfinishedRun(ctx, j.project, journalKind)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
-		j.run = symbolon.Run{ID: rand.Text(), Project: j.project, Kind: journalKind, State: symbolon.RunGoing, LeaseUntil: time.Now().Add(lease)}
+		j.run = symbolon.Run{ID: rand.Text(), Project: j.project, Kind: journalKind, State: symbolon.RunGoing, LeaseUntil: clock.Now().Add(lease)}
 		err = j.ledger.StartRun(ctx, j.run)
 		return err == nil, err
-	case err != nil || time.Now().Before(run.LeaseUntil):
+	case err != nil || clock.Now().Before(run.LeaseUntil):
 		return false, err
 	}
 	j.run = run
@@ -124,7 +134,7 @@ func (j *journal) renew(ctx context.Context) {
 
 // save writes the run.
 func (j *journal) save(ctx context.Context, state symbolon.RunState, lease time.Duration) error {
-	next, now := j.run, time.Now()
+	next, now := j.run, j.clock.Now()
 	checkpoint, err := json.Marshal(j.entries)
 	if err != nil {
 		return err

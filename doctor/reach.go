@@ -46,20 +46,12 @@ func (d *Doctor) reachAll(ctx context.Context) []reach {
 
 func (d *Doctor) reach(ctx context.Context, at string) reach {
 	out := reach{url: at}
-	client := &http.Client{Timeout: 5 * time.Second}
-	if d.HTTP != nil {
-		*client = *d.HTTP
-	} else {
-		defer client.CloseIdleConnections()
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader("{}"))
 	if err != nil {
 		out.why, out.refused = "it is not a URL", true
 		return out
 	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
+	resp, err := d.post(req)
 	if err != nil {
 		out.why, out.refused = noAnswer(err)
 		return out
@@ -76,6 +68,19 @@ func (d *Doctor) reach(ctx context.Context, at string) reach {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	out.symbolon = err == nil && resp.StatusCode == http.StatusUnauthorized && json.Unmarshal(text, &body) == nil && body.Error.Code == "unauthenticated"
 	return out
+}
+
+// post sends a POST to a hook's URL, and follows no redirect.
+func (d *Doctor) post(req *http.Request) (*http.Response, error) {
+	client := &http.Client{Timeout: 5 * time.Second}
+	if d.HTTP != nil {
+		*client = *d.HTTP
+	} else {
+		defer client.CloseIdleConnections()
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	req.Header.Set("Content-Type", "application/json")
+	return client.Do(req)
 }
 
 // place is the target of a redirect, without query and credentials, which may be secret.

@@ -40,20 +40,24 @@ const KeyHeader = "X-Symbolon-Key"
 // MaxBody bounds the body of a request, in bytes.
 const MaxBody = 64 << 10
 
-// Keys are the keys of each route: one, or two while they are rotated. Ory sends the first
-// one. Routes share no key, so that a key that leaks from the log of one hook is not
+// Keys are the keys of each route: one, or up to three while they are rotated. Ory sends the
+// first one. Routes share no key, so that a key that leaks from the log of one hook is not
 // accepted by another route.
 type Keys struct {
 	Reserve, Link, Sync []string
 }
 
-// DeriveKeys makes keys from the first two secrets, the current one first.
+// maxKeys is the largest number of keys of a route: the current, the next and the previous
+// one.
+const maxKeys = 3
+
+// DeriveKeys makes keys from the first three secrets, the current one first.
 func DeriveKeys(secrets []symbolon.Secret) Keys {
 	return Keys{deriveKeys(secrets, "reserve"), deriveKeys(secrets, "link"), deriveKeys(secrets, "sync")}
 }
 
 func deriveKeys(secrets []symbolon.Secret, route string) (keys []string) {
-	for _, s := range secrets[:min(2, len(secrets))] {
+	for _, s := range secrets[:min(maxKeys, len(secrets))] {
 		keys = append(keys, base64.RawURLEncoding.EncodeToString(s.Derive("hook/"+route)))
 	}
 	return keys
@@ -82,8 +86,8 @@ func (k Keys) Check() error {
 		route string
 		keys  []string
 	}{{"reserve", k.Reserve}, {"link", k.Link}, {"sync", k.Sync}} {
-		if n := len(r.keys); n == 0 || n > 2 {
-			faults = append(faults, fmt.Errorf("hook %s has %d keys: give it one, or two while they are rotated", r.route, n))
+		if n := len(r.keys); n == 0 || n > maxKeys {
+			faults = append(faults, fmt.Errorf("hook %s has %d keys: give it one, or up to three while they are rotated", r.route, n))
 		}
 		for i, key := range r.keys {
 			if err := checkKey(key); err != nil {

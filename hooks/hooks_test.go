@@ -202,7 +202,7 @@ func TestKeysCheck(t *testing.T) {
 		"short":      {Reserve: []string{"short"}, Link: []string{b}, Sync: []string{c}},
 		"a sample":   {Reserve: []string{"PLEASE-CHANGE-ME-I-AM-VERY-INSECURE"}, Link: []string{b}, Sync: []string{c}},
 		"with space": {Reserve: []string{a + " x"}, Link: []string{b}, Sync: []string{c}},
-		"three":      {Reserve: []string{a, b, c}, Link: []string{b + "1"}, Sync: []string{c + "1"}},
+		"four":       {Reserve: []string{a, b, c, a + "2"}, Link: []string{b + "1"}, Sync: []string{c + "1"}},
 		"shared":     {Reserve: []string{a}, Link: []string{a}, Sync: []string{c}},
 	} {
 		err := k.Check()

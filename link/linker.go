@@ -34,6 +34,7 @@ type Linker struct {
 	Project string
 
 	// Secrets sign minted IDs and vouchers. The first one signs; all of them are accepted.
+	// docs/rotation.md has the order in which a secret is changed.
 	// Without a secret no minted ID can be verified, and hooks.Handler refuses to start.
 	Secrets []symbolon.Secret
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/dbtime"
 	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/mint"
 )
@@ -16,6 +17,10 @@ const Kind = "reconcile"
 
 // Runs stores runs and their progress. *sqlstore.Store implements it.
 type Runs interface {
+	// Clock returns the time of the store. Leases go by it, because the clocks of two
+	// processes may differ.
+	Clock(ctx context.Context) (time.Time, error)
+
 	// UnfinishedRun returns the project's unfinished run of this kind, even if the run's
 	// process has died. ErrNotFound: there is none.
 	UnfinishedRun(ctx context.Context, project, kind string) (symbolon.Run, error)
@@ -52,13 +57,18 @@ func (r *Reconciler) begin(ctx context.Context, o Options) (*run, error) {
 		}
 		return fresh, nil
 	}
+	clock, err := dbtime.Read(ctx, r.Runs.Clock, r.now)
+	if err != nil {
+		return nil, err
+	}
+	fresh.clock = clock
 	found, err := r.Runs.UnfinishedRun(ctx, r.project(), Kind)
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return fresh, nil
 	case err != nil:
 		return nil, err
-	case found.LeaseUntil.After(r.now()):
+	case found.LeaseUntil.After(clock.Now()):
 		return nil, fmt.Errorf("%w: run %s, until %s at least", ErrBusy, found.ID, found.LeaseUntil.Format(time.TimeOnly))
 	}
 	fresh.lease.row, fresh.lease.taken = found, true
@@ -75,7 +85,9 @@ func (r *Reconciler) begin(ctx context.Context, o Options) (*run, error) {
 		if err := fresh.end(ctx, symbolon.RunFailed, "replaced by a new run"); err != nil {
 			return nil, err
 		}
-		return r.newRun(o), nil
+		fresh = r.newRun(o)
+		fresh.clock = clock
+		return fresh, nil
 	}
 	fresh.useSavedOptions()
 	return fresh, fresh.takeOver(ctx)
@@ -188,9 +200,10 @@ func (r *run) acquire(ctx context.Context) error {
 // save records the progress of the run and renews its lease.
 func (r *run) save(ctx context.Context) error { return r.saveUntil(ctx, r.leaseEnd()) }
 
-// release saves the run with a lease that has ended.
+// release saves the run with a lease that ended a second ago, because two readings of the
+// store's clock differ a little.
 func (r *run) release(ctx context.Context) error {
-	return r.saveUntil(ctx, r.now().UTC().Truncate(time.Microsecond))
+	return r.saveUntil(ctx, r.clock.Now().Add(-time.Second).UTC().Truncate(time.Microsecond))
 }
 
 func (r *run) saveUntil(ctx context.Context, leaseEnd time.Time) error {
@@ -205,7 +218,7 @@ func (r *run) saveUntil(ctx context.Context, leaseEnd time.Time) error {
 func (r *run) end(ctx context.Context, s symbolon.RunState, why string) error {
 	return r.update(ctx, func(row *symbolon.Run) {
 		row.State, row.Detail, row.Checkpoint = s, why, nil
-		row.EndedAt, row.LeaseUntil = r.now(), r.now()
+		row.EndedAt, row.LeaseUntil = r.now(), r.clock.Now()
 	})
 }
 
@@ -224,7 +237,7 @@ func (r *run) checkpoint() ([]byte, error) {
 
 // leaseEnd is rounded to microseconds, because the store keeps no more.
 func (r *run) leaseEnd() time.Time {
-	return r.now().Add(r.leaseTime()).UTC().Truncate(time.Microsecond)
+	return r.clock.Now().Add(r.leaseTime()).UTC().Truncate(time.Microsecond)
 }
 
 // close records how the work ended. It releases the lease of a run that was paused or

@@ -99,8 +99,8 @@ type Reconciler struct {
 	// identity. An error ends the listing.
 	Identities func(ctx context.Context, from symbolon.IdentityID) iter.Seq2[symbolon.Identity, error]
 
-	// Lease is how long a killed run blocks the next one. An active run renews its lease
-	// three times within this time. Defaults to 30 seconds.
+	// Lease is how long a killed run blocks the next one, by the clock of Runs. An active run
+	// renews its lease three times within this time. Defaults to 30 seconds.
 	Lease time.Duration
 
 	// Now defaults to time.Now.

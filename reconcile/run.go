@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/dbtime"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/mint"
 )
@@ -32,6 +33,7 @@ type run struct {
 	baseline   baseline
 
 	lease lease
+	clock dbtime.Clock // set if there are Runs
 }
 
 // baseline is the progress of the phase when this process began or resumed it. Rates are

@@ -201,11 +201,11 @@ func (s *small) begun(t *testing.T) (ended chan error, letGo func()) {
 func TestOneRunAtATime(t *testing.T) {
 	s := world(t)
 	s.Lease = 300 * time.Millisecond
-	began, passed := time.Now().Add(time.Hour), atomic.Int64{} // the clock of the runs: a pause of the machine does not end the lease
-	s.Now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
+	began, passed := time.Now().Truncate(time.Millisecond), atomic.Int64{} // the clock of the runs: a pause of the machine does not end the lease. SQLite counts milliseconds
+	s.Now = func() time.Time { return began.Add(time.Hour + time.Duration(passed.Load())) }
 	ended, letGo := s.begun(t)
 	for range 4 {
-		until := s.Now().Add(s.Lease).UTC().Format("2006-01-02T15:04:05.000000Z")
+		until := began.Add(time.Duration(passed.Load()) + s.Lease).UTC().Format("2006-01-02T15:04:05.000000Z")
 		for s.count(t, "select count(*) from symbolon_runs where id = 'first' and lease_until >= '"+until+"'") == 0 {
 			time.Sleep(time.Millisecond)
 		}
@@ -229,6 +229,37 @@ func TestOneRunAtATime(t *testing.T) {
 	}
 	if _, err := s.Run(t.Context(), reconcile.Options{Repair: true}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWrongClock has a process whose clock is an hour off. It does not take over a run that
+// another process works on, and nobody takes over its own run.
+func TestWrongClock(t *testing.T) {
+	for name, wrong := range map[string]struct{ owner, other time.Duration }{
+		"the other is ahead": {0, time.Hour}, "the owner is behind": {-time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := world(t)
+			s.Lease = 3 * time.Second // the run is recorded after a third of it
+			s.Now = func() time.Time { return time.Now().Add(wrong.owner) }
+			ended, letGo := s.begun(t)
+			for s.count(t, "select count(*) from symbolon_runs where id = 'first'") == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			other := s.another()
+			other.Now = func() time.Time { return time.Now().Add(wrong.other) }
+			if _, _, err := other.Work(t.Context(), reconcile.Options{}, time.Minute); !errors.Is(err, reconcile.ErrBusy) {
+				t.Errorf("the run was taken over: %v", err)
+			}
+			letGo()
+			if err := <-ended; err != nil {
+				t.Errorf("the owner: %v", err)
+			}
+			if _, done, err := other.Work(t.Context(), reconcile.Options{}, time.Minute); err != nil || !done {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
 	}
 }
 

@@ -120,10 +120,17 @@ func later(mono int64, d time.Duration) int64 {
 // cached returns an answer that is valid now.
 func (v *Verifier) cached(k key, now int64) *entry {
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || !e.valid(now) || v.purges.cover(e) {
+	if !ok || !e.valid(now) || v.void(e) {
 		return nil
 	}
 	return e
+}
+
+// void reports whether a purge concerns the answer, or may concern it: while the broadcast is
+// down, an answer about a token from before that time is void. An answer about a session is
+// not, because Ory was asked about it at most MaxStale ago.
+func (v *Verifier) void(e *entry) bool {
+	return v.purges.cover(e) || e.token != nil && v.broadcastDown.Load() && e.sent <= v.downSince.Load()
 }
 
 // valid reports whether the answer may be given now.

@@ -26,7 +26,7 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 		if err != nil {
 			return nil, err
 		}
-		if v.purges.cover(e) {
+		if v.void(e) {
 			continue
 		}
 		if e.denied == nil && !e.valid(v.mono()) {

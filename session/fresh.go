@@ -87,7 +87,7 @@ func (v *Verifier) grace(k key, err error) *entry {
 		return nil
 	}
 	e, ok := v.cache.GetIfPresent(k)
-	if !ok || e.principal == nil || e.final.Load() || v.purges.cover(e) {
+	if !ok || e.principal == nil || e.final.Load() || v.void(e) {
 		return nil
 	}
 	now := v.mono()

@@ -84,9 +84,17 @@ const listenPause = 250 * time.Millisecond
 func (v *Verifier) hear() ([]string, error) {
 	ctx, cancel := context.WithTimeout(v.base, hearTimeout)
 	defer cancel()
-	late := context.AfterFunc(ctx, func() { v.broadcastDown.Store(true) })
+	late := context.AfterFunc(ctx, v.goDown)
 	defer late()
 	return v.Broadcast.Hear(ctx)
+}
+
+// goDown marks the broadcast as down.
+func (v *Verifier) goDown() {
+	if !v.broadcastDown.Load() {
+		v.downSince.Store(v.mono())
+		v.broadcastDown.Store(true)
+	}
 }
 
 // hearTimeout is the limit of a call of Hear. A connection that has fallen silent would
@@ -100,7 +108,7 @@ func (v *Verifier) listen() {
 		ids, err := v.hear()
 		if err != nil {
 			if v.base.Err() == nil {
-				v.broadcastDown.Store(true)
+				v.goDown()
 				v.warn(&v.warnedBroadcast, "purges of other replicas do not arrive: sessions that they revoke are refused here only after max_stale", err)
 				wait.Until(v.base.Done(), listenPause)
 			}

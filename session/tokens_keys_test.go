@@ -199,3 +199,93 @@ func TestKeysInFiles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// cdn is a cache in front of the keys' server. It keeps each answer for an hour.
+type cdn struct {
+	origin  *jwksServer
+	obeys   bool // Cache-Control: no-cache
+	byQuery bool // another query is another entry
+	age     bool // says Age
+	strict  bool // the server refuses a query
+
+	mu   sync.Mutex
+	kept map[string]entryOfCDN
+}
+
+type entryOfCDN struct {
+	body string
+	at   time.Time
+}
+
+func (c *cdn) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.strict && r.URL.RawQuery != "" {
+		return response(http.StatusBadRequest, "{}"), nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := r.URL.Path
+	if c.byQuery {
+		name = r.URL.RequestURI()
+	}
+	e, ok := c.kept[name]
+	if !ok || time.Since(e.at) >= time.Hour || c.obeys && r.Header.Get("Cache-Control") == "no-cache" {
+		c.origin.set(func() { e = entryOfCDN{c.origin.body, time.Now()} })
+		c.kept[name] = e
+	}
+	resp := response(http.StatusOK, e.body)
+	if c.age {
+		resp.Header.Set("Age", fmt.Sprint(int(time.Since(e.at).Seconds())))
+	}
+	return resp, nil
+}
+
+// TestStaleKeySet checks that a cache which answers with the key set from before a rotation
+// causes no 401. The new key is accepted at once if the cache can be passed.
+func TestStaleKeySet(t *testing.T) {
+	for name, test := range map[string]struct {
+		cache  *cdn
+		passed bool
+	}{
+		"obeys Cache-Control":            {&cdn{obeys: true}, true},
+		"keeps each query by itself":     {&cdn{byQuery: true}, true},
+		"ignores both, and says its age": {&cdn{age: true}, false},
+		"its server refuses the query":   {&cdn{strict: true}, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := tokenWorld(t)
+			k, cache := keysOnce(), test.cache
+			cache.origin, cache.kept = s, map[string]entryOfCDN{}
+			w.v.Tokens.HTTP.Transport = cache
+			_, p := w.person(1)
+			s.body = jwksOf(t, "ed", "EdDSA", k.ED.Public())
+			resp, err := w.v.Tokens.HTTP.Get(w.v.Tokens.JWKS) // another client fills the cache
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			old := signRaw(jsonOf(members{"alg": "EdDSA", "kid": "ed"}), jsonOf(claimsFor(p, time.Now(), 15*time.Minute)), k.ED)
+			if got := tokenStatus(w.v, old); got != 200 {
+				t.Fatalf("%s: the old key: %d", name, got)
+			}
+			time.Sleep(2 * keysPause)
+			s.set(func() { s.body = jwksOf(t, "ed", "EdDSA", k.ED.Public(), "es", "ES256", k.ES.Public()) })
+			rotated, accepted := time.Now(), time.Duration(-1)
+			for time.Since(rotated) < time.Hour+time.Minute {
+				switch got := tokenStatus(w.v, tokenise(p)); {
+				case got == 200 && accepted < 0:
+					accepted = time.Since(rotated)
+				case got == 401, got != 200 && accepted >= 0:
+					t.Fatalf("%s: the new key gets %d after %s", name, got, time.Since(rotated))
+				}
+				time.Sleep(keysPause + time.Second)
+			}
+			if accepted < 0 || test.passed && accepted > 0 {
+				t.Errorf("%s: the new key was accepted after %s", name, accepted)
+			}
+			unpublished := signRaw(jsonOf(headerES.With(members{"kid": "never"})), jsonOf(claimsFor(p, time.Now(), time.Minute)), k.ES)
+			if got := tokenStatus(w.v, unpublished); test.passed && got != 401 || !test.passed && got != 401 && got != 503 {
+				t.Errorf("%s: a key that was never published: %d", name, got)
+			}
+		})
+	}
+}

@@ -156,6 +156,7 @@ type Verifier struct {
 	purgesOut     outbox[string, struct{}] // to Broadcast
 	listening     sync.WaitGroup
 	broadcastDown atomic.Bool
+	downSince     atomic.Int64  // of mono: when broadcastDown became true
 	replayed      chan struct{} // closed once the purges from before the start have arrived
 
 	// The rows of Load. loadersMu protects writes; requests read the pointer.

@@ -118,6 +118,10 @@ func TestRuns(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 		ctx, ends := t.Context(), now().Add(time.Minute)
+		ahead := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Now: func() time.Time { return time.Now().Add(time.Hour) }}
+		if at, err := ahead.Clock(ctx); err != nil || time.Since(at).Abs() > time.Minute { // the database is on this machine
+			t.Errorf("the database's clock: %s %v", at, err)
+		}
 		one := symbolon.Run{ID: "one", Project: "default", Kind: "reconcile", State: symbolon.RunGoing, Checkpoint: []byte(`{"n":1}`), LeaseUntil: ends}
 		if _, err := store.UnfinishedRun(ctx, "default", "reconcile"); !errors.Is(err, symbolon.ErrNotFound) {
 			t.Error(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -26,6 +27,25 @@ const countRuns = `select count(*) from symbolon.runs where project = $1 and kin
 const saveRun = `
 update symbolon.runs set state = $1, detail = $2, checkpoint = $3, lease_until = $4, updated_at = $5, ended_at = $6
 where project = $7 and id = $8 and state = 'running' and lease_until = $9`
+
+const (
+	clockPostgres = `select clock_timestamp()`
+	clockSQLite   = `select strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'`
+)
+
+// Clock returns the time of the database. On SQLite this is the time of the machine. Leases
+// of runs go by it.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	text := clockPostgres
+	if s.Dialect == SQLite {
+		text = clockSQLite
+	}
+	return readOne(ctx, s, "read the database's clock", "the database has no clock", text, nil, func(row scanner) (time.Time, error) {
+		var at moment
+		err := row.Scan(&at)
+		return at.Time, err
+	})
+}
 
 // UnfinishedRun returns the project's unfinished run of this kind, even if the run's process
 // has died. If there is none, it returns ErrNotFound.

@@ -76,8 +76,8 @@ func writeCreate(c *config.Config, w io.Writer) error {
 		"# comes from Symbolon (Standard Webhooks; docs/create-url.md). Keep it secret.\n")
 	secrets := c.CreateSecrets()
 	fmt.Fprintf(&b, "SYMBOLON_WEBHOOK_SECRET=%s\n", secrets[0])
-	for _, former := range secrets[1:] {
-		fmt.Fprintf(&b, "# The previous secret, with which Symbolon still signs too: %s\n", former)
+	for _, other := range secrets[1:] {
+		fmt.Fprintf(&b, "# Symbolon also signs with this secret, because the secret is being changed: %s\n", other)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

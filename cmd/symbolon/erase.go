@@ -190,26 +190,9 @@ func printErasure(w io.Writer, e *system.Erasure) {
 	}
 }
 
-// plannedErasure is the output of --dry-run --json.
-type plannedErasure struct {
-	Identity symbolon.IdentityID `json:"identity_id,omitempty"`
-	User     symbolon.UserID     `json:"user_id,omitempty"`
-	AtOry    string              `json:"ory_says,omitempty"`
-	Row      symbolon.RowPolicy  `json:"row"`
-	Exists   bool                `json:"row_exists"`
-	Columns  []string            `json:"columns"` // the columns that anonymise would empty now
-	Behind   []*system.LeftRow   `json:"left_behind,omitempty"`
-	Former   symbolon.IdentityID `json:"former_identity_id,omitempty"` // had the user last, and is not erased
-	Earlier  *system.Erasure     `json:"earlier,omitempty"`
-}
-
 func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	if c.JSON {
-		planned := plannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), system.LeftRowsOf(p.Behind), p.Former, nil}
-		if p.Earlier != nil {
-			planned.Earlier = system.ErasureOf(*p.Earlier)
-		}
-		return json.NewEncoder(out).Encode(planned)
+		return json.NewEncoder(out).Encode(system.PlannedErasureOf(p))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }

@@ -44,7 +44,7 @@ func TestEraseCommand(t *testing.T) {
 			t.Errorf("the plan lacks %q:\n%s", part, plan)
 		}
 	}
-	var planned plannedErasure
+	var planned system.PlannedErasure
 	if err := json.Unmarshal([]byte(run(0, "", user, "--dry-run", "--json", "--row", "delete")), &planned); err != nil ||
 		planned.AtOry != "exists" || planned.Row != "delete" || !planned.Exists || planned.Earlier != nil {
 		t.Errorf("%+v %v", planned, err)

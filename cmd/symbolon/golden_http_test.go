@@ -438,7 +438,11 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 	for _, request := range []string{"DELETE /admin/users/42", "DELETE /admin/identities/42", "DELETE /admin/identities/" + nobodysID, "DELETE /admin/users/" + adasUser + "?rwo=delete", "DELETE /admin/users/" + adasUser + "?row=keep"} {
 		operator(request, "")
 	}
+	for _, query := range []string{"?dry_run=yes", "?dry_run", "?dry_run=true&row=keep", "?dry_run=true", "?dry_run=true&row=delete"} {
+		operator("DELETE /admin/users/"+adasUser+query, "")
+	}
 	id := s.name(s.member(operator("DELETE /admin/users/"+adasUser+"?row=anonymise&why=ticket+8812", ""), "erasure", "id"), "erasure")
+	operator("DELETE /admin/users/"+adasUser+"?dry_run=true", "")
 	operator("GET /admin/erasures/"+id, "")
 	operator("GET /admin/erasures/42", "")
 	operator("GET /admin/erasures/"+nobodysID, "")

@@ -2,6 +2,7 @@ package jwt
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,11 +28,15 @@ import (
 //	kid is there ───────────────────────────────▶ the key; a set older than keysAge is
 //	     │ no                                       read again in the background
 //	     ▼
-//	the set was read after the token was made ──▶ there is no such key: refused
+//	the set is newer than the token ────────────▶ there is no such key: refused
 //	     │ no
 //	     ▼ one reading at a time, at most one in keysPause
 //	read ── the key is there, or not ───────────▶ the key, or refused
-//	  └──── cannot be read, or not now ─────────▶ don't know
+//	  └──── cannot be read, or not now, or
+//	        a cache has answered ───────────────▶ don't know
+//
+// A cache, such as a CDN, may answer with a set from before a rotation. Such an answer proves
+// no key missing. See get.
 //
 // Keys may be used by many goroutines at once.
 type Keys struct {
@@ -140,7 +146,7 @@ func (k *Keys) Verify(ctx context.Context, raw string, at time.Time) (*Token, er
 func (v *Verifier) readSet(ctx context.Context) (*keySet, error) {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	r, err := v.open(ctx)
+	r, age, err := v.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -149,22 +155,71 @@ func (v *Verifier) readSet(ctx context.Context) (*keySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseJWKS(doc, v.algorithms())
+	set, err := parseJWKS(doc, v.algorithms())
+	if err != nil {
+		return nil, err
+	}
+	set.age = age
+	return set, nil
 }
 
-func (v *Verifier) open(ctx context.Context) (io.ReadCloser, error) {
+// open returns the document, and its age in a cache.
+func (v *Verifier) open(ctx context.Context) (io.ReadCloser, time.Duration, error) {
 	if isURL(v.JWKS) {
 		return v.get(ctx)
 	}
 	if text, ok := strings.CutPrefix(v.JWKS, inline); ok {
-		return io.NopCloser(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text))), nil
+		return io.NopCloser(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text))), 0, nil
 	}
-	return os.Open(strings.TrimPrefix(v.JWKS, "file://"))
+	f, err := os.Open(strings.TrimPrefix(v.JWKS, "file://"))
+	return f, 0, err
 }
 
-// get asks the URL. It follows no redirect, because another host would then choose the
-// keys.
-func (v *Verifier) get(ctx context.Context) (io.ReadCloser, error) {
+// anyAge is the age of an answer that a cache may have given.
+const anyAge = 100 * 365 * 24 * time.Hour
+
+// get asks the URL past all caches: with Cache-Control, and with a query that no cache has
+// seen, because many caches ignore the former. A server that refuses the query is asked
+// without it.
+func (v *Verifier) get(ctx context.Context) (io.ReadCloser, time.Duration, error) {
+	past := v.JWKS + "?"
+	if strings.Contains(v.JWKS, "?") {
+		past = v.JWKS + "&"
+	}
+	resp, err := v.ask(ctx, past+"symbolon="+rand.Text())
+	if err != nil {
+		return nil, 0, err
+	}
+	age := ageOf(resp)
+	if resp.StatusCode != http.StatusOK {
+		_ = resp.Body.Close()
+		if resp, err = v.ask(ctx, v.JWKS); err != nil {
+			return nil, 0, err
+		}
+		age = anyAge
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
+		_ = resp.Body.Close()
+		return nil, 0, fmt.Errorf("its server answered %d; the answer must be 200, without a redirect and without compression", resp.StatusCode)
+	}
+	return resp.Body, age, nil
+}
+
+// ageOf returns the age of an answer. A cache that has answered says it in Age (RFC 9111).
+func ageOf(resp *http.Response) time.Duration {
+	text := resp.Header.Get("Age")
+	if text == "" {
+		return 0
+	}
+	seconds, err := strconv.Atoi(text)
+	if err != nil || seconds < 0 || seconds > int(anyAge/time.Second) {
+		return anyAge
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// ask follows no redirect, because another host would then choose the keys.
+func (v *Verifier) ask(ctx context.Context, url string) (*http.Response, error) {
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if v.HTTP != nil && v.HTTP.Transport != nil {
 		c.Transport = v.HTTP.Transport
@@ -172,20 +227,13 @@ func (v *Verifier) get(ctx context.Context) (io.ReadCloser, error) {
 		c.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true,
 			TLSHandshakeTimeout: keysTimeout, MaxResponseHeaderBytes: 64 << 10}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.JWKS, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, errors.New("its URL cannot be read")
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := c.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
-		_ = resp.Body.Close()
-		return nil, fmt.Errorf("its server answered %d; the answer must be 200, without a redirect and without compression", resp.StatusCode)
-	}
-	return resp.Body, nil
+	req.Header.Set("Cache-Control", "no-cache")
+	return c.Do(req)
 }
 
 // find returns the key that a token names. The error is a Refusal if it is certain that the
@@ -208,8 +256,10 @@ func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 	switch key := set.keys[t.kid]; {
 	case key != nil:
 		return key, nil
-	case began || set.wall.Sub(t.Issued) > Leeway:
+	case began && set.age == 0 || set.lacks(t):
 		return nil, noSuchKey
+	case set.age > 0:
+		return nil, fmt.Errorf("jwt: a token names a key that is not among the keys, but a cache in front of auth.jwt.jwks may have answered: %w", symbolon.ErrUnavailable)
 	}
 	return nil, fmt.Errorf("jwt: a token names a key that was not among the keys when they were read: %w", symbolon.ErrUnavailable)
 }
@@ -217,7 +267,7 @@ func (k *Keys) find(ctx context.Context, t *Token) (*publicKey, error) {
 var noSuchKey = refuse("its kid names no key of auth.jwt.jwks")
 
 // known returns the key that a token names, if the last reading found it. It returns a
-// refusal if the key is missing and that reading is newer than the token. Otherwise both
+// refusal if the key is missing and that set is newer than the token. Otherwise both
 // results are nil. Old keys are read again in the background.
 func (k *Keys) known(t *Token) (*publicKey, error) {
 	set := k.set.Load()
@@ -228,7 +278,7 @@ func (k *Keys) known(t *Token) (*publicKey, error) {
 		_, _ = k.begin()
 	}
 	key := set.keys[t.kid]
-	if key == nil && set.wall.Sub(t.Issued) > Leeway {
+	if key == nil && set.lacks(t) {
 		return nil, noSuchKey
 	}
 	return key, nil
@@ -276,9 +326,17 @@ func (k *Keys) read(ctx context.Context) (set *keySet, err error) {
 	if set, err = k.verifier.readSet(ctx); err != nil {
 		return nil, err
 	}
-	set.asked, set.wall = asked, wall
-	k.set.Store(set)
+	set.asked, set.wall = asked, wall.Add(-set.age)
+	k.keep(set)
 	return set, nil
+}
+
+// keep replaces the set. An older set, from a cache, replaces a newer one only if that one
+// was read long ago. Only one reading runs at a time.
+func (k *Keys) keep(set *keySet) {
+	if last := k.set.Load(); last == nil || !set.wall.Before(last.wall) || set.asked-last.asked > int64(keysAge) {
+		k.set.Store(set)
+	}
 }
 
 // CheckKeys reads the keys if they are in a file or in JWKS itself. It asks no URL.

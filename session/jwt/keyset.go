@@ -22,9 +22,14 @@ type keySet struct {
 	keys   map[string]*publicKey
 	unused []string // why each of the other keys is unused
 
-	asked int64     // of Keys.mono: when the reading began
-	wall  time.Time // the same moment by the wall clock
+	asked int64         // of Keys.mono: when the reading began
+	age   time.Duration // how long a cache may have kept the set
+	wall  time.Time     // the beginning of the reading by the wall clock, less the age
 }
+
+// lacks reports whether it is certain that a key which is not in the set does not exist,
+// because the set is newer than the token.
+func (s *keySet) lacks(t *Token) bool { return s.wall.Sub(t.Issued) > Leeway }
 
 // publicKey is a key with the one algorithm for which it is used.
 type publicKey struct {

@@ -48,7 +48,9 @@ type Verifier struct {
 	//
 	// A URL or a file is read at the start, when a token names a key that is not in the set
 	// (at most once in ten seconds), and when the set is ten minutes old. While it cannot
-	// be read, the keys of the last successful reading are used.
+	// be read, the keys of the last successful reading are used. A URL is asked past caches,
+	// with Cache-Control: no-cache and a query parameter of its own. If a cache answers
+	// nevertheless, a token whose key is missing is "don't know", and not refused.
 	JWKS string
 
 	// Issuer must equal iss. It is Ory's public URL, unless the claims mapper changes it.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -214,5 +216,59 @@ func TestUpFails(t *testing.T) {
 func TestUnknownDialect(t *testing.T) {
 	if err := migrate.Up(t.Context(), nil, "mysql"); err == nil {
 		t.Fatal("mysql?")
+	}
+}
+
+// beforeTheRule are the last migrations that need not be additive, because no version had
+// been published.
+var beforeTheRule = map[sqlstore.Dialect]int{sqlstore.SQLite: 6, sqlstore.Postgres: 5}
+
+// additive reports whether the version before can run on tables on which a statement was
+// run.
+func additive(statement string) bool {
+	words := strings.Join(strings.Fields(strings.ToLower(statement)), " ")
+	switch {
+	case words == "", strings.HasPrefix(words, "create table "), strings.HasPrefix(words, "create index "),
+		strings.HasPrefix(words, "update symbolon.layout "), strings.HasPrefix(words, "update symbolon_layout "):
+		return true
+	case strings.HasPrefix(words, "alter table "):
+		return strings.Contains(words, " add column ") && !strings.Contains(words, " unique") && !strings.Contains(words, " primary") &&
+			(!strings.Contains(words, " not null") || strings.Contains(words, " default "))
+	}
+	return false
+}
+
+// TestMigrationsAreAdditive: in a rolling restart the version before runs on the tables of a
+// new version.
+func TestMigrationsAreAdditive(t *testing.T) {
+	for statement, want := range map[string]bool{
+		"create table symbolon.more (id int not null)": true, "create index i on symbolon.links (state)": true,
+		"update symbolon.layout set version = 7": true, "alter table symbolon.links add column a text": true,
+		"alter table symbolon.links add column a text not null default ''": true, "alter table symbolon.links add column a text not null": false,
+		"alter table symbolon.links drop column state": false, "alter table symbolon.links rename column state to status": false,
+		"drop table symbolon.links": false, "create unique index i on symbolon.links (state)": false,
+		"update symbolon.links set state = 'bound'": false,
+	} {
+		if additive(statement) != want {
+			t.Errorf("%s: %t", statement, !want)
+		}
+	}
+	for dialect, last := range beforeTheRule {
+		files, err := fs.Glob(sqlstore.Migrations, string(dialect)+"/*.sql")
+		if err != nil || len(files) < last {
+			t.Fatalf("%d files, %v", len(files), err)
+		}
+		for _, file := range files[last:] {
+			text, err := fs.ReadFile(sqlstore.Migrations, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := regexp.MustCompile(`(?m)--.*$`).ReplaceAllString(string(text), "")
+			for statement := range strings.SplitSeq(plain, ";") {
+				if !additive(statement) {
+					t.Errorf("%s: the version before may not run on the tables after: %s", file, statement)
+				}
+			}
+		}
 	}
 }

@@ -102,9 +102,18 @@ func (c *Config) checkSecrets(r *report) {
 	r.faultIf(c.Secret == "", "secret", "it is missing: set SYMBOLON_SECRET to the output of `openssl rand -base64 32`, and keep it")
 	_, err := symbolon.ParseSecret(c.Secret.Reveal())
 	r.faultIn("secret", err)
-	for i, s := range c.PreviousSecrets {
+	owner := map[Hidden]string{c.Secret: "secret"}
+	other := func(path string, s Hidden) {
 		_, err := symbolon.ParseSecret(s.Reveal())
-		r.faultIn(fmt.Sprintf("previous_secrets[%d]", i), err)
+		r.faultIn(path, err)
+		r.faultIf(owner[s] != "", path, "it is the same as %s; each must be different", owner[s])
+		owner[s] = path
+	}
+	if c.NextSecret != "" {
+		other("next_secret", c.NextSecret)
+	}
+	for i, s := range c.PreviousSecrets {
+		other(fmt.Sprintf("previous_secrets[%d]", i), s)
 	}
 }
 

@@ -29,7 +29,11 @@ type Config struct {
 	// Secret is the one secret of the installation, at least 32 bytes. Required.
 	Secret Hidden `yaml:"secret"`
 
-	// PreviousSecrets are still accepted, so that Secret can be changed.
+	// NextSecret is accepted, and its public keys are published, but it signs nothing. It is
+	// the first step of a change of Secret (docs/rotation.md). Optional.
+	NextSecret Hidden `yaml:"next_secret"`
+
+	// PreviousSecrets are still accepted after a change of Secret.
 	PreviousSecrets []Hidden `yaml:"previous_secrets"`
 
 	Serve         ServeConfig         `yaml:"serve"`
@@ -255,9 +259,13 @@ func (c *Config) SQLitePath() (path string, ok bool) {
 	return strings.CutPrefix(c.Database.Reveal(), "sqlite://")
 }
 
-// Secrets are the current secret and the previous secrets.
+// Secrets are all secrets that are accepted: the current one, the next one, and the previous
+// ones.
 func (c *Config) Secrets() []symbolon.Secret {
 	out := []symbolon.Secret{symbolon.Secret(c.Secret.Reveal())}
+	if c.NextSecret != "" {
+		out = append(out, symbolon.Secret(c.NextSecret.Reveal()))
+	}
 	for _, s := range c.PreviousSecrets {
 		out = append(out, symbolon.Secret(s.Reveal()))
 	}

@@ -53,6 +53,7 @@ database: postgres://u:${PASSWORD}@db:5432/app
 database_listen: postgres://u:${PASSWORD}@direct:5432/app
 database_pool: {max: 20, statement_timeout: 2s}
 secret: ${SYMBOLON_SECRET}
+next_secret: ${NEXT}
 previous_secrets: ["${OLD}"]
 serve: {public: "0.0.0.0:80", admin: "10.0.0.1:81", admin_key: "${ADMIN}", url: https://app.example/symbolon,
   trusted_proxies: [127.0.0.1, "10.0.0.0/8"], drain: 3s}
@@ -78,7 +79,7 @@ retention: 720h
 
 func TestEveryKey(t *testing.T) {
 	key := func(n int) string { return fmt.Sprintf("%s%d", cmdtest.Key, n) }
-	c, warnings, err := load(t, everything, cmdtest.Env("TOKEN", key(1), "PASSWORD", "pw", "OLD", key(2), "ADMIN", key(3),
+	c, warnings, err := load(t, everything, cmdtest.Env("TOKEN", key(1), "PASSWORD", "pw", "OLD", key(2), "NEXT", key(8), "ADMIN", key(3),
 		"R", key(4), "L", key(5), "L2", key(6), "H", key(7)))
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("%v %v", err, warnings)
@@ -90,6 +91,7 @@ func TestEveryKey(t *testing.T) {
 		DatabaseListen:  "postgres://u:pw@direct:5432/app",
 		DatabasePool:    PoolConfig{Max: 20, StatementTimeout: 2 * time.Second},
 		Secret:          cmdtest.Secret,
+		NextSecret:      Hidden(key(8)),
 		PreviousSecrets: []Hidden{Hidden(key(2))},
 		Serve: ServeConfig{Public: "0.0.0.0:80", Admin: "10.0.0.1:81", AdminKey: Hidden(key(3)), URL: "https://app.example/symbolon",
 			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}, Drain: 3 * time.Second},
@@ -117,7 +119,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_ORY_PUBLIC_URL": "http://kratos:4433", "SYMBOLON_ORY_ADMIN_URL": "http://kratos:4434",
 		"SYMBOLON_ORY_TOKEN": cmdtest.Key + "t", "SYMBOLON_ORY_COOKIE": "c", "SYMBOLON_ORY_PROJECT": "p2", "SYMBOLON_ORY_EDGE_CACHE": "true",
 		"SYMBOLON_DATABASE": "postgres://u:p@pooler/x", "SYMBOLON_DATABASE_LISTEN": "postgres://u:p@direct/x", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
-		"SYMBOLON_SECRET": cmdtest.Secret, "SYMBOLON_PREVIOUS_SECRETS": cmdtest.Key + "p, " + cmdtest.Key + "q",
+		"SYMBOLON_SECRET": cmdtest.Secret, "SYMBOLON_NEXT_SECRET": cmdtest.Key + "n", "SYMBOLON_PREVIOUS_SECRETS": cmdtest.Key + "p, " + cmdtest.Key + "q",
 		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": cmdtest.Key + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8", "SYMBOLON_SERVE_DRAIN": "6s",
 		"SYMBOLON_HOOKS_KEYS_RESERVE": cmdtest.Key + "r", "SYMBOLON_HOOKS_KEYS_LINK": cmdtest.Key + "l," + cmdtest.Key + "m", "SYMBOLON_HOOKS_KEYS_SYNC": cmdtest.Key + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + cmdtest.Key + "h",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",

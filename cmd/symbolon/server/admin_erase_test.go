@@ -32,12 +32,17 @@ func TestAdminErase(t *testing.T) {
 	}
 	p, user := m.born(t, "cAnArY1@example.com")
 	for name, path := range map[string]string{
-		"a row policy that keeps": "/admin/users/" + user + "?row=keep",
-		"an unknown key":          "/admin/users/" + user + "?rwo=delete",
-		"a key twice":             "/admin/users/" + user + "?row=delete&row=delete",
-		"why of two lines":        "/admin/users/" + user + "?why=a%0Ab",
-		"why with an address":     "/admin/users/" + user + "?why=a@b.c",
-		"no UUID":                 "/admin/identities/42",
+		"a row policy that keeps":              "/admin/users/" + user + "?row=keep",
+		"an unknown key":                       "/admin/users/" + user + "?rwo=delete",
+		"a key twice":                          "/admin/users/" + user + "?row=delete&row=delete",
+		"why of two lines":                     "/admin/users/" + user + "?why=a%0Ab",
+		"why with an address":                  "/admin/users/" + user + "?why=a@b.c",
+		"a dry run of a row policy that keeps": "/admin/users/" + user + "?dry_run=true&row=keep",
+		"a misspelt dry run":                   "/admin/users/" + user + "?dry-run=true",
+		"a dry run that says yes":              "/admin/users/" + user + "?dry_run=yes",
+		"a dry run without a value":            "/admin/users/" + user + "?dry_run",
+		"a dry run twice":                      "/admin/users/" + user + "?dry_run=true&dry_run=false",
+		"no UUID":                              "/admin/identities/42",
 	} {
 		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_request") {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
@@ -47,8 +52,20 @@ func TestAdminErase(t *testing.T) {
 		"an unknown user": "/admin/users/42", "an unknown identity": "/admin/identities/1d000000-0000-4000-8000-999999999999",
 		"an identity as a user": "/admin/users/" + p.IdentityID, "a user as an identity": "/admin/identities/" + user,
 	} {
-		if w := cmdtest.Ask(side, "DELETE", path, ""); w.Code != 404 {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		for _, query := range []string{"", "?dry_run=true"} {
+			if w := cmdtest.Ask(side, "DELETE", path+query, ""); w.Code != 404 {
+				t.Errorf("%s%s: %d %s", name, query, w.Code, w.Body)
+			}
+		}
+	}
+	for _, path := range []string{"/admin/users/" + user, "/admin/identities/" + p.IdentityID} {
+		w := cmdtest.Ask(side, "DELETE", path+"?dry_run=true&row=delete&why=ticket+7", "")
+		var answer struct{ Plan system.PlannedErasure }
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 200 {
+			t.Fatalf("%v: %d %s", err, w.Code, w.Body)
+		}
+		if plan := answer.Plan; string(plan.Identity) != p.IdentityID || string(plan.User) != user || plan.AtOry != "exists" || plan.Row != "delete" || !plan.Exists || len(plan.Columns) == 0 || plan.Earlier != nil {
+			t.Errorf("%s: %s", path, w.Body)
 		}
 	}
 	for _, id := range []string{"42", "1d000000-0000-4000-8000-999999999999", "%00"} {

@@ -48,18 +48,18 @@ func (h *erasures) eraseIdentity(r *http.Request, id symbolon.IdentityID) (any, 
 // erase answers 200 if the erasure is done, and 202 if it continues. The erasure continues
 // even if the client cancels the request.
 func (h *erasures) erase(r *http.Request, id string) (any, error) {
-	request, err := eraseRequest(r.URL.RawQuery, id)
+	request, dryRun, err := eraseRequest(r.URL.RawQuery, id)
 	if err != nil {
 		return nil, err
+	}
+	if dryRun {
+		return h.plan(r, request)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), system.OperatorTimeout)
 	defer cancel()
 	begun, err := h.Begin(ctx, request)
-	if errors.Is(err, erase.ErrRequest) {
-		err = badRequest("row must be anonymise or delete; " + system.BadWhy)
-	}
 	if err != nil {
-		return nil, err
+		return nil, badErasure(err)
 	}
 	if !begun.Done() {
 		waiting, cancel := context.WithTimeout(ctx, erasureTimeout)
@@ -76,18 +76,42 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 	return erasureBody(begun), nil
 }
 
+// plan answers what the erasure would do. It changes nothing.
+func (h *erasures) plan(r *http.Request, request erase.Request) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), system.OperatorTimeout)
+	defer cancel()
+	p, err := h.Plan(ctx, request)
+	if err != nil {
+		return nil, badErasure(err)
+	}
+	return map[string]system.PlannedErasure{"plan": system.PlannedErasureOf(p)}, nil
+}
+
+func badErasure(err error) error {
+	if errors.Is(err, erase.ErrRequest) {
+		return badRequest("row must be anonymise or delete; " + system.BadWhy)
+	}
+	return err
+}
+
 func erasureBody(e symbolon.Erasure) any {
 	return map[string]*system.Erasure{"erasure": system.ErasureOf(e)}
 }
 
-// eraseRequest reads ?row= and ?why=.
-func eraseRequest(query, id string) (erase.Request, error) {
-	const usage = "The query may have row (anonymise or delete) and why (one line), once each."
-	values, err := parseQuery(query, usage, "row", "why")
-	if err == nil && link.CheckWhy(values.Get("why")) != nil {
-		err = badRequest(system.BadWhy)
+// eraseRequest reads ?row=, ?why= and ?dry_run=. A dry run that is misspelt is refused, so that
+// it erases nobody.
+func eraseRequest(query, id string) (request erase.Request, dryRun bool, err error) {
+	const usage = "The query may have row (anonymise or delete), why (one line) and dry_run (true or false), once each."
+	values, err := parseQuery(query, usage, "row", "why", "dry_run")
+	switch {
+	case err != nil:
+		return request, false, err
+	case link.CheckWhy(values.Get("why")) != nil:
+		return request, false, badRequest(system.BadWhy)
+	case values.Has("dry_run") && values.Get("dry_run") != "true" && values.Get("dry_run") != "false":
+		return request, false, badRequest(usage)
 	}
-	return erase.Request{ID: id, Row: symbolon.RowPolicy(values.Get("row")), Why: values.Get("why")}, err
+	return erase.Request{ID: id, Row: symbolon.RowPolicy(values.Get("row")), Why: values.Get("why")}, values.Get("dry_run") == "true", nil
 }
 
 // erasure answers GET /admin/erasures/{id}.

@@ -54,7 +54,11 @@ func (p *Server) abandonedRun(ctx context.Context) (bool, error) {
 	if errors.Is(err, symbolon.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && time.Since(run.LeaseUntil) > abandoned, err
+	if err != nil {
+		return false, err
+	}
+	now, err := p.Store.Clock(ctx)
+	return err == nil && now.Sub(run.LeaseUntil) > abandoned, err
 }
 
 // logReport logs how a run ended. A run that failed is a warning.

@@ -41,6 +41,28 @@ func ErasureOf(e symbolon.Erasure) *Erasure {
 	return out
 }
 
+// PlannedErasure is the JSON of a dry run, on the command line and in the admin API.
+type PlannedErasure struct {
+	Identity symbolon.IdentityID `json:"identity_id,omitempty"`
+	User     symbolon.UserID     `json:"user_id,omitempty"`
+	AtOry    string              `json:"ory_says,omitempty"`
+	Row      symbolon.RowPolicy  `json:"row"`
+	Exists   bool                `json:"row_exists"`
+	Columns  []string            `json:"columns"` // the columns that anonymise would empty now
+	Behind   []*LeftRow          `json:"left_behind,omitempty"`
+	Former   symbolon.IdentityID `json:"former_identity_id,omitempty"` // had the user last, and is not erased
+	Earlier  *Erasure            `json:"earlier,omitempty"`
+}
+
+// PlannedErasureOf converts a plan.
+func PlannedErasureOf(p erase.Plan) PlannedErasure {
+	out := PlannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), LeftRowsOf(p.Behind), p.Former, nil}
+	if p.Earlier != nil {
+		out.Earlier = ErasureOf(*p.Earlier)
+	}
+	return out
+}
+
 // LeftRow is the JSON of a row that a move left without an identity.
 type LeftRow struct {
 	User    symbolon.UserID `json:"user_id"`

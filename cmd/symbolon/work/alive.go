@@ -100,6 +100,7 @@ func (q *Queue) renewAll(ctx context.Context, job *rivertype.JobRow, cancel cont
 // keep takes jobs over, and wakes schedules, until ctx ends.
 func (q *Queue) keep(ctx context.Context) {
 	for wait.For(ctx, q.config.pulse) == nil {
+		_ = q.setClock(ctx) // the next round tries again
 		n, err := q.touch(ctx, takeOverPostgres, takeOverSQLite, args{}.Kind(), q.lane(false), q.lane(true), q.config.leaseTime.Seconds())
 		if err == nil && n > 0 {
 			q.config.Log.Info("background work of a server that does not answer was taken over", "jobs", n)

@@ -80,6 +80,7 @@ func (q *Queue) connect() error {
 		CompletedJobRetentionPeriod: time.Hour,
 		JobCleanerTimeout:           longestStatement,
 		ReindexerTimeout:            longestStatement,
+		Test:                        river.TestConfig{Time: q.clock}, // River has no other place for a clock
 		Logger:                      slog.New(onlyErrors{q.config.Log.Handler()}),
 	})
 	return err

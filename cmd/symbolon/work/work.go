@@ -135,7 +135,8 @@ type Config struct {
 
 	Log *slog.Logger // defaults to slog.Default()
 
-	leaseTime, timeout, pulse, poll time.Duration // set by tests
+	leaseTime, timeout, pulse, poll time.Duration    // set by tests
+	now                             func() time.Time // the server's clock; set by tests
 }
 
 const (
@@ -149,6 +150,7 @@ type Queue struct {
 	config Config
 	tasks  map[string]Task
 	client *river.Client[*sql.Tx]
+	clock  *clock
 	listen *pgxpool.Pool // nil if the queue is polled
 	batch  batch
 	keeper sync.WaitGroup // keep
@@ -159,7 +161,10 @@ type Queue struct {
 func New(c Config) (*Queue, error) {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.leaseTime, c.timeout, c.pulse = cmp.Or(c.leaseTime, leaseTime), cmp.Or(c.timeout, defaultTimeout), cmp.Or(c.pulse, pulse)
-	q := &Queue{config: c, tasks: map[string]Task{}, end: func() {}}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	q := &Queue{config: c, tasks: map[string]Task{}, clock: &clock{local: c.now}, end: func() {}}
 	for _, t := range c.Tasks {
 		if t.Name == "" || t.Do == nil || q.tasks[t.Name].Do != nil {
 			return nil, fmt.Errorf("work: task %q needs a name of its own and Do", t.Name)
@@ -188,6 +193,9 @@ func (t Task) withDefaults() Task {
 // seconds. [Queue.Stop] waits for them.
 func (q *Queue) Start(ctx context.Context) error {
 	if err := q.alone(ctx); err != nil {
+		return err
+	}
+	if err := q.setClock(ctx); err != nil {
 		return err
 	}
 	if err := q.client.Start(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -334,6 +336,72 @@ func TestTakeOver(t *testing.T) {
 		p.start(p.queue(func(c *Config) { c.pulse, c.leaseTime = 50*time.Millisecond, time.Second },
 			Task{Name: "t", Do: func(_ context.Context, j Job) error { did.add(j.Key); return nil }}))
 		eventually(t, "the job is done", func() bool { return did.of("ann") == 1 })
+	})
+}
+
+// TestSilentNotifier silences the connection on which Postgres notifies the queue. Jobs and
+// schedules go on, because the queue also polls.
+func TestSilentNotifier(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqlstore.Postgres)
+	u, err := url.Parse(p.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := e2e.NewRelay(t, u.Host)
+	u.Host = relay.Address
+	var did tally
+	do := func(key string) func(context.Context, Job) error {
+		return func(_ context.Context, j Job) error { did.add(key + j.Key); return nil }
+	}
+	q := p.queue(func(c *Config) { c.Listen = u.String() }, Task{Name: "t", Do: do("job ")}, Task{Name: "often", Do: do("schedule"), Every: time.Second})
+	if err := q.Start(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	put := func(key string) {
+		t.Helper()
+		if err := q.Put(t.Context(), "t", key, ""); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, key+" is done", func() bool { return did.of("job "+key) == 1 })
+	}
+	put("before")
+	relay.FallSilent()
+	relay.Drop(true)
+	rounds := did.of("schedule")
+	put("after")
+	eventually(t, "the schedule goes on", func() bool { return did.of("schedule") > rounds+1 })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = q.Stop(ctx) // the silent connection is left to the end of the process
+}
+
+// TestWrongServerClock runs the queue on a server whose clock is an hour off. The pauses are
+// still those of the tasks.
+func TestWrongServerClock(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, p *place) {
+		for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
+			var did tally
+			task := func(name string, every time.Duration) Task {
+				return Task{Name: name, Every: every, Do: func(context.Context, Job) error { did.add(name); return nil }}
+			}
+			often, seldom := "often "+name, "seldom "+name
+			q := p.queue(func(c *Config) { c.now = func() time.Time { return time.Now().Add(off) } }, task(often, 300*time.Millisecond), task(seldom, time.Hour))
+			if err := q.Start(context.WithoutCancel(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, often+" is repeated", func() bool { return did.of(often) > 2 && did.of(seldom) > 0 })
+			next := map[sqlstore.Dialect]string{
+				sqlstore.SQLite:   `scheduled_at between datetime('now', '59 minutes') and datetime('now', '61 minutes')`,
+				sqlstore.Postgres: `scheduled_at between now() + interval '59 minutes' and now() + interval '61 minutes'`,
+			}[p.dialect]
+			eventually(t, seldom+" has its pause", func() bool { return p.count(next+` and cast(args as text) like '%`+seldom+`%'`) == 1 })
+			if n := did.of(seldom); n != 1 {
+				t.Errorf("%s was done %d times", seldom, n)
+			}
+			stop(t, q)
+		}
 	})
 }
 

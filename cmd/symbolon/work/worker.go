@@ -41,10 +41,10 @@ func (w *worker) Timeout(job *river.Job[args]) time.Duration {
 // if a server was killed or stopped, and is then retried after a second.
 func (w *worker) NextRetry(job *river.Job[args]) time.Time {
 	if w.queue.tasks[job.Args.Task].Every > 0 {
-		return time.Now().Add(time.Second)
+		return w.queue.clock.Now().Add(time.Second)
 	}
 	pause := min(time.Second<<min(max(job.Attempt, 1), 16), longest)
-	return time.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // it need not be unpredictable
+	return w.queue.clock.Now().Add(pause + rand.N(pause/10)) //nolint:gosec // it need not be unpredictable
 }
 
 // Work does one job.
@@ -82,7 +82,7 @@ func (q *Queue) leave(job *river.Job[args]) error {
 	if job.Args.Key == "" {
 		return river.JobSnooze(time.Minute)
 	}
-	if time.Since(job.CreatedAt) < defaultGiveUp {
+	if q.clock.Now().Sub(job.CreatedAt) < defaultGiveUp {
 		return river.JobSnooze(10 * time.Second)
 	}
 	q.config.Log.Warn("background work was given up: no server knows the task", "task", job.Args.Task, "key", job.Args.Key)
@@ -111,7 +111,7 @@ func (q *Queue) conclude(ctx context.Context, t Task, j Job, err error) error {
 		return nil
 	case stopping(ctx):
 		return err // River leaves the job for the next server
-	case time.Since(j.At) > t.GiveUp:
+	case q.clock.Now().Sub(j.At) > t.GiveUp:
 		return q.giveUp(ctx, t, j, err, log)
 	case waits:
 		q.observe(t, Waits)
@@ -149,7 +149,7 @@ func snooze(ctx context.Context, d time.Duration, hold bool) error {
 
 // giveUp ends a job that is not retried again.
 func (q *Queue) giveUp(ctx context.Context, t Task, j Job, why error, log *slog.Logger) error {
-	log.Warn("background work was given up", "after", time.Since(j.At).Round(time.Second), "error", why)
+	log.Warn("background work was given up", "after", q.clock.Now().Sub(j.At).Round(time.Second), "error", why)
 	if t.GaveUp != nil {
 		t.GaveUp(ctx, j, why)
 	}

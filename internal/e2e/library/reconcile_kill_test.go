@@ -176,7 +176,7 @@ func (w *world) killUntilDone() (kills, resumed int) {
 		}
 		if run, err := w.store.UnfinishedRun(w.t.Context(), "default", reconcile.Kind); err == nil {
 			resumed++
-			time.Sleep(max(0, run.LeaseUntil.Sub(inAnHour()))) // until the killed process' lease ends
+			time.Sleep(max(0, time.Until(run.LeaseUntil))) // until the killed process' lease ends
 		}
 	}
 }
@@ -188,7 +188,7 @@ func (w *world) moment(p *child.Process, atWork bool) time.Duration {
 	for atWork && p.Running() {
 		run, err := w.store.UnfinishedRun(w.t.Context(), "default", reconcile.Kind)
 		switch {
-		case err == nil && run.LeaseUntil.After(inAnHour()):
+		case err == nil && run.LeaseUntil.After(time.Now()):
 			return rand.N(100 * time.Millisecond)
 		case err != nil && !errors.Is(err, symbolon.ErrNotFound):
 			w.t.Fatal(err)

@@ -20,10 +20,11 @@ import (
 
 // TestForeignProcesses: other processes read the SQLite file, write a table of their own,
 // back it up and vacuum it, while two servers answer link hooks and commands run. Then both
-// servers are killed. No acknowledged link is lost, and the file is sound.
+// servers are killed. No acknowledged link is lost, and the file is sound. At full size the
+// servers are killed a hundred times.
 func TestForeignProcesses(t *testing.T) {
 	t.Parallel()
-	visits := e2e.Torture(200, 1000)
+	visits, kills := e2e.Torture(200, 1000), e2e.Torture(1, 100)
 	path := filepath.Join(t.TempDir(), "symbolon.db")
 	w := startWorld(t, world{database: "sqlite://" + path, killed: true, noAdmin: true, actions: []string{"none"},
 		env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
@@ -33,39 +34,26 @@ func TestForeignProcesses(t *testing.T) {
 	second.start(t)
 
 	var links acknowledged
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var load sync.WaitGroup
-	for _, server := range []*process{first, first, second} {
-		load.Go(func() { links.make(ctx, t, server.publicURL) })
-	}
 	foreign(t, path, "create table orders (id integer primary key, note text)")
-	for n := range visits {
-		visit(t, path, first, n)
+	for round := range kills {
+		links.under(t, []*process{first, first, second}, func() {
+			for n := round * visits / kills; n < (round+1)*visits/kills && !t.Failed(); n++ {
+				visit(t, path, first, n)
+			}
+			first.kill()
+			second.kill()
+		})
+		links.areIn(t, path)
 		if t.Failed() {
 			break
 		}
+		first.start(t)
+		second.start(t)
 	}
-	first.kill()
-	second.kill()
-	stop()
-	load.Wait()
 
-	t.Logf("%d links were acknowledged, %d calls were refused, beside %d visits", len(links.ids), links.refused.Load(), visits)
+	t.Logf("%d links were acknowledged, %d calls were refused, beside %d visits and %d kills", len(links.ids), links.refused.Load(), visits, kills)
 	if len(links.ids) < visits {
 		t.Errorf("only %d links: the visitors hinder the servers", len(links.ids))
-	}
-	if got := foreign(t, path, "pragma integrity_check"); got != "ok" {
-		t.Errorf("integrity_check: %s", got)
-	}
-	have := map[string]bool{}
-	for _, id := range strings.Fields(foreign(t, path, "select l.identity_id from symbolon_links l join symbolon_users u on u.ory_identity_id = l.identity_id and u.id = l.user_id where state = 'linked'")) {
-		have[id] = true
-	}
-	for _, id := range links.ids {
-		if !have[id] {
-			t.Errorf("the link of %s was acknowledged, and is lost", id)
-		}
 	}
 	if got, want := foreign(t, path, "select count(*) from orders"), fmt.Sprint(orders(visits)); got != want {
 		t.Errorf("the application has %s orders, want %s", got, want)
@@ -77,7 +65,37 @@ func TestForeignProcesses(t *testing.T) {
 			}
 		}
 	}
-	first.start(t)
+}
+
+// under calls f while the link hook is called at each of the servers. f kills them.
+func (a *acknowledged) under(t *testing.T, servers []*process, f func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var load sync.WaitGroup
+	for _, server := range servers {
+		load.Go(func() { a.make(ctx, t, server.publicURL) })
+	}
+	f()
+	stop()
+	load.Wait()
+}
+
+// areIn checks that the file is sound and has every acknowledged link.
+func (a *acknowledged) areIn(t *testing.T, path string) {
+	t.Helper()
+	if got := foreign(t, path, "pragma integrity_check"); got != "ok" {
+		t.Errorf("integrity_check: %s", got)
+	}
+	have := map[string]bool{}
+	for _, id := range strings.Fields(foreign(t, path, "select l.identity_id from symbolon_links l join symbolon_users u on u.ory_identity_id = l.identity_id and u.id = l.user_id where state = 'linked'")) {
+		have[id] = true
+	}
+	for _, id := range a.ids {
+		if !have[id] {
+			t.Errorf("the link of %s was acknowledged, and is lost", id)
+		}
+	}
 }
 
 // visit is what another process does with the file.

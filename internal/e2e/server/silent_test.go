@@ -188,6 +188,58 @@ func TestTakenUp(t *testing.T) {
 	}
 }
 
+// TestSilentPurges: the database of one replica falls silent, and a session is revoked at the
+// other replica. A token of the session is accepted for a few seconds only, because a replica
+// that hears no purges asks Ory.
+func TestSilentPurges(t *testing.T) {
+	t.Parallel()
+	const limit = 10 * time.Second // three until the replica knows, and what a busy machine needs
+	for name, gone := range map[string]bool{"its connections": false, "new connections, too": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			direct := cmdtest.NewDatabase(t, sqlstore.Postgres)
+			relay, silent := relayTo(t, direct)
+			k, template := cmdtest.StartKratos(t), cmdtest.NewTemplate(t)
+			here, there := newProcess(t), newProcess(t)
+			for p, database := range map[*process]string{here: silent, there: direct} {
+				p.program = program(t, false)
+				p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_DATABASE_LISTEN="+database, "SYMBOLON_ORY_PUBLIC_URL="+k.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+k.AdminURL,
+					"SYMBOLON_AUTH_JWT_JWKS="+template.Public, "SYMBOLON_AUTH_JWT_ISSUER=https://ory.example/", "SYMBOLON_AUTH_JWT_AUDIENCE=notes")
+				p.start(t)
+			}
+			id, _ := k.Add(1)
+			token := template.Token(t, id)
+			ask := func() int {
+				status, _, _ := here.get(t, here.publicURL+"/auth", "Authorization", "Bearer "+token)
+				return status
+			}
+			if status := ask(); status != 200 {
+				t.Fatalf("before the silence: %d", status)
+			}
+			relay.Drop(gone)
+			relay.FallSilent()
+			if status, _, body := there.send(t, "DELETE", there.operatorURL+"/admin/sessions/5e"+id[2:], ""); status != 204 {
+				t.Fatalf("revoke: %d %s", status, body)
+			}
+			revoked, accepted, refused := time.Now(), time.Duration(0), 0
+			for refused < 10 && time.Since(revoked) < time.Minute {
+				began := time.Since(revoked)
+				switch status := ask(); status {
+				case 200:
+					accepted, refused = began, 0
+				case 401:
+					refused++
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			t.Logf("accepted until %v", accepted.Round(time.Millisecond))
+			if accepted > limit || refused == 0 && !gone {
+				t.Errorf("accepted until %v after the revocation, and refused %d times", accepted, refused)
+			}
+		})
+	}
+}
+
 // attempt sends a POST or, without a body, a GET, whose answer does not matter.
 func (p *process) attempt(t *testing.T, path, body string, header ...string) {
 	method := http.MethodGet
