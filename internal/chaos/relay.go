@@ -1,9 +1,11 @@
-package e2e
+package chaos
 
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Relay is a TCP relay in front of a server. Its connections can fall silent: they stay
@@ -11,9 +13,17 @@ import (
 type Relay struct {
 	Address string
 
+	delay atomic.Int64 // before each piece is forwarded
+
 	mu      sync.Mutex
-	silent  chan struct{} // closed when the current connections fall silent
-	dropped bool          // new connections are silent from the start
+	open    map[*connection]bool
+	dropped bool // new connections are silent from the start
+}
+
+// connection is one connection through a relay. Each channel is closed when its fault
+// begins.
+type connection struct {
+	silent, mute, reset chan struct{}
 }
 
 // NewRelay starts a relay to an address. It ends with the test.
@@ -29,7 +39,7 @@ func NewRelayAt(t testing.TB, address, to string) *Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Relay{Address: listener.Addr().String(), silent: make(chan struct{})}
+	r := &Relay{Address: listener.Addr().String(), open: map[*connection]bool{}}
 	var all sync.WaitGroup
 	ended := make(chan struct{})
 	t.Cleanup(func() { _ = listener.Close(); close(ended); all.Wait() })
@@ -45,13 +55,16 @@ func NewRelayAt(t testing.TB, address, to string) *Relay {
 	return r
 }
 
-// FallSilent silences all current connections. New connections are forwarded.
-func (r *Relay) FallSilent() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.silent)
-	r.silent = make(chan struct{})
-}
+// FallSilent silences all current connections. New connections are forwarded. The server
+// sees the end of its connections.
+func (r *Relay) FallSilent() { r.each(func(c *connection) chan struct{} { return c.silent }) }
+
+// HalfOpen loses the answers on all current connections. The server still gets and executes
+// requests, and its connections stay open.
+func (r *Relay) HalfOpen() { r.each(func(c *connection) chan struct{} { return c.mute }) }
+
+// Reset breaks all current connections on both sides.
+func (r *Relay) Reset() { r.each(func(c *connection) chan struct{} { return c.reset }) }
 
 // Drop makes new connections silent from the start, or forwards them again.
 func (r *Relay) Drop(yes bool) {
@@ -60,58 +73,111 @@ func (r *Relay) Drop(yes bool) {
 	r.dropped = yes
 }
 
+// Slow delays everything that is forwarded, in both directions. 0 ends it.
+func (r *Relay) Slow(delay time.Duration) { r.delay.Store(int64(delay)) }
+
+// each begins a fault on all current connections, unless it has begun.
+func (r *Relay) each(fault func(*connection) chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.open {
+		if begins := fault(c); !over(begins) {
+			close(begins)
+		}
+	}
+}
+
+func over(begun <-chan struct{}) bool {
+	select {
+	case <-begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin registers a connection. It returns nil if new connections are silent.
+func (r *Relay) begin() *connection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dropped {
+		return nil
+	}
+	c := &connection{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	r.open[c] = true
+	return c
+}
+
+func (r *Relay) end(c *connection) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, c)
+}
+
 func (r *Relay) serve(client net.Conn, to string, ended <-chan struct{}) {
 	defer client.Close()
-	r.mu.Lock()
-	silent, dropped := r.silent, r.dropped
-	r.mu.Unlock()
-	if dropped {
+	c := r.begin()
+	if c == nil {
 		<-ended
 		return
 	}
+	defer r.end(c)
 	server, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
 	defer server.Close()
-	over := make(chan struct{}, 2)
+	closed := make(chan struct{}, 2)
 	var copies sync.WaitGroup
 	defer copies.Wait()
-	copies.Go(func() { forward(server, client, silent, over) })
-	copies.Go(func() { forward(client, server, silent, over) })
+	copies.Go(func() { r.forward(server, client, closed, c.silent, nil) })
+	copies.Go(func() { r.forward(client, server, closed, c.silent, c.mute) })
 	select {
-	case <-over:
-	case <-silent:
+	case <-closed:
+	case <-c.silent:
 		_ = server.Close() // what was sent is lost
-		<-ended
+		select {
+		case <-ended:
+		case <-c.reset:
+		}
+	case <-c.reset:
 	case <-ended:
+	}
+	if over(c.reset) {
+		for _, conn := range []net.Conn{client, server} {
+			_ = conn.(*net.TCPConn).SetLinger(0) // closing then resets
+		}
 	}
 	_ = client.Close()
 	_ = server.Close()
 }
 
-// forward copies until one end closes its side. Bytes that arrive during the silence are
-// lost.
-func forward(to, from net.Conn, silent <-chan struct{}, over chan<- struct{}) {
+// forward copies until one end closes its side. Bytes that arrive after lost or muted is
+// closed are lost.
+func (r *Relay) forward(to, from net.Conn, closed chan<- struct{}, lost, muted <-chan struct{}) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		select {
-		case <-silent:
-			if err != nil {
+		if err == nil {
+			time.Sleep(time.Duration(r.delay.Load()))
+		}
+		switch {
+		case over(lost), muted != nil && over(muted):
+			if err != nil && over(lost) {
 				return
 			}
-			continue
-		default:
-		}
-		if n > 0 {
+			if err == nil {
+				continue
+			}
+		case n > 0:
 			if _, err := to.Write(buffer[:n]); err != nil {
-				break
+				closed <- struct{}{}
+				return
 			}
 		}
 		if err != nil {
-			break
+			closed <- struct{}{}
+			return
 		}
 	}
-	over <- struct{}{}
 }
