@@ -42,9 +42,13 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, l limits) (
 	return db, dialect, nil
 }
 
+// connectTimeout is the limit of one attempt to connect. On Postgres the address may have
+// another limit, as connect_timeout.
+const connectTimeout = 5 * time.Second
+
 // ping connects to a database.
 func ping(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	err := db.PingContext(ctx)
 	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
@@ -121,7 +125,7 @@ func openPostgres(c *config.Config, l limits) (*sql.DB, error) {
 	}
 	conf.RuntimeParams["application_name"] = cmp.Or(conf.RuntimeParams["application_name"], "symbolon")
 	conf.DialFunc = dialer(l.silence)
-	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, 5*time.Second)
+	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, connectTimeout)
 	return pgxtx.OpenDB(*conf, l.Limits), nil
 }
 
