@@ -43,6 +43,11 @@ func TestSilentFailovers(t *testing.T) {
 		}
 	}
 	t.Logf("%d failovers, of them in the middle of: %v; everybody was served again after at most %v", failovers, hit, slowest.Round(time.Millisecond))
+	for _, what := range aims {
+		if what != "" && hit[what] == 0 {
+			t.Errorf("no failover came in the middle of: %s", what)
+		}
+	}
 	b.finish(stop)
 }
 
