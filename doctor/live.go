@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -240,11 +241,13 @@ func (p *patient) linkResult(rec symbolon.Record, waited time.Duration) Result {
 	return well("the link hook arrived, and made the user, within %s", max(waited, 50*time.Millisecond).Round(50*time.Millisecond))
 }
 
+const cleanUpTimeout = 3 * time.Minute
+
 // cleanUp deletes the person on both sides, even if ctx has ended, and the persons of
 // examinations that were killed.
 func (p *patient) cleanUp(ctx context.Context, j *journal) Result {
 	interrupted := ctx.Err() != nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+	ctx, cancel := wait.Detached(ctx, cleanUpTimeout)
 	defer cancel()
 	r := p.removeSoon(ctx, interrupted)
 	if r.Verdict == OK && (p.refused || p.identity.ID != "") {

@@ -175,10 +175,13 @@ func (r *run) renewOnce(ctx context.Context) error {
 	return r.save(ctx)
 }
 
+// saveTimeout is the limit of one attempt to save a run.
+const saveTimeout = 5 * time.Second
+
 // writeContext returns a context for saving the run. The end of the work does not cancel
 // it, because after a cancelled write it would not be known whether the run was saved.
 func (r *run) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return wait.Detached(ctx, 5*time.Second)
+	return wait.Detached(ctx, saveTimeout)
 }
 
 // acquire records a new run and its lease, so that no other run can begin.

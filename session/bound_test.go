@@ -2,10 +2,11 @@ package session
 
 import (
 	"math/rand/v2"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/chaos"
 )
 
 // TestBoundHolds checks for random settings, uses of a session, delays and faults of Ory
@@ -21,8 +22,8 @@ func TestBoundHolds(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				w.v.OutageGrace = between(time.Second, time.Minute)
 			}
-			var step atomic.Int64 // offset of the wall clock
-			w.v.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+			var clock chaos.Clock
+			w.v.Now = clock.Now
 			w.latency = between(0, w.v.MaxStale/2)
 			token, s := w.person(1)
 			time.Sleep(time.Second)
@@ -31,7 +32,7 @@ func TestBoundHolds(t *testing.T) {
 				func() { w.answer = always(502, "bad gateway") }, func() { w.answer = always(429, "") }, func() {}}
 			fault := faults[rnd.IntN(len(faults))]
 			time.AfterFunc(between(0, 30*time.Second), func() { w.set(fault) })
-			time.AfterFunc(between(0, 30*time.Second), func() { step.Store([]int64{int64(time.Hour), -int64(time.Hour)}[seed%2]) })
+			time.AfterFunc(between(0, 30*time.Second), func() { clock.Set([]time.Duration{time.Hour, -time.Hour}[seed%2]) })
 			end := between(0, 30*time.Second)
 			ended := time.Now().Add(end)
 			time.AfterFunc(end, func() { w.set(func() { s.active = false }) })

@@ -1,12 +1,12 @@
 package session
 
 import (
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -283,8 +283,8 @@ func TestTokenFirstSeen(t *testing.T) {
 func TestTokenClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := tokenWorld(t)
-		var back atomic.Int64
-		w.v.Now = func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }
+		var clock chaos.Clock
+		w.v.Now = clock.Now
 		_, seen := w.person(1)
 		_, revoked := w.person(2)
 		token, gone := tokenise(seen), tokenise(revoked)
@@ -294,7 +294,7 @@ func TestTokenClock(t *testing.T) {
 		if err := w.v.RevokeSession(t.Context(), revoked.id); err != nil {
 			t.Fatal(err)
 		}
-		back.Store(int64(time.Hour))
+		clock.Set(-time.Hour)
 		for minute := range 75 {
 			if got := tokenStatus(w.v, gone); got != 401 && got != 503 {
 				t.Errorf("revoked, after %d min: %d", minute, got)

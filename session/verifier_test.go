@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -89,11 +90,11 @@ func TestWallClockSteps(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			var off time.Duration
-			w.v.Now = func() time.Time { return time.Now().Add(off) }
+			var clock chaos.Clock
+			w.v.Now = clock.Now
 			token, s := w.person(1)
 			w.ask(byToken(token))
-			off = step
+			clock.Set(step)
 			w.set(func() { s.active = false })
 			time.Sleep(9 * time.Second)
 			if status, _ := w.ask(byToken(token)); status != 200 {

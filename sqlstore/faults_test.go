@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"path/filepath"
 	"sync"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -201,9 +201,8 @@ func TestConnectionLost(t *testing.T) {
 	p := create(t, db, "extra text", nil)
 	store, id := p.store(p.DB), identityWith(`{}`)
 	_, err := store.Write(t.Context(), queryFor(id), func(symbolon.Evidence) (symbolon.Plan, error) {
-		if _, err := db.Exec(`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
-			and state = 'idle in transaction'`); err != nil {
-			t.Error(err)
+		if n := chaos.Terminate(t, db.DB, `state = 'idle in transaction'`); n != 1 {
+			t.Errorf("%d connections were ended", n)
 		}
 		return symbolon.Plan{Action: symbolon.Create, User: symbolon.UserID(newUUID())}, nil
 	})
@@ -224,20 +223,7 @@ func TestDemoted(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	p := create(t, db, "extra text", nil)
 	const connections = 8
-	var held []*sql.Conn
-	for range connections {
-		conn, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.ExecContext(t.Context(), `set session characteristics as transaction read only`); err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, conn)
-	}
-	for _, conn := range held {
-		_ = conn.Close() // back into the pool
-	}
+	chaos.Demote(t, db.DB, connections)
 	if n := db.Stats().Idle; n != connections {
 		t.Fatalf("%d idle connections", n)
 	}
@@ -245,21 +231,11 @@ func TestDemoted(t *testing.T) {
 	if _, err := linkerOf(p.store(p.DB)).Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec(`alter database ` + quotedName(t, db) + ` set default_transaction_read_only = on`); err != nil {
-		t.Fatal(err)
-	}
+	chaos.ReadOnly(t, db.DB)
 	standby := p.store(db.again(t))
 	if _, err := linkerOf(standby).Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
 		t.Errorf("a database that takes no writes: %v", err)
 	}
-}
-
-func quotedName(t *testing.T, db database) (name string) {
-	t.Helper()
-	if err := db.QueryRow(`select quote_ident(current_database())`).Scan(&name); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // TestOnLinkSerialization checks that an error of OnLink is retried if a retry may fix

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/symbolon-id/symbolon/internal/sessionlock"
 	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -110,13 +111,12 @@ func makeSchema(ctx context.Context, db *sql.DB) error {
 type locker struct{}
 
 func (locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `select pg_advisory_lock($1)`, int64(lockID))
-	return err
+	return sessionlock.Lock(ctx, conn, lockID, sessionlock.Vanished)
 }
 
+// SessionUnlock gets a context without a deadline from goose.
 func (locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `select pg_advisory_unlock($1)`, int64(lockID))
-	return err
+	return sessionlock.Unlock(ctx, conn, lockID)
 }
 
 // Current returns the version of the tables and the version that this program wants. have is 0

@@ -10,6 +10,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -55,7 +56,7 @@ func (h *erasures) erase(r *http.Request, id string) (any, error) {
 	if dryRun {
 		return h.plan(r, request)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), system.OperatorTimeout)
+	ctx, cancel := wait.Detached(r.Context(), system.OperatorTimeout)
 	defer cancel()
 	begun, err := h.Begin(ctx, request)
 	if err != nil {

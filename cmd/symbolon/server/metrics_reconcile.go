@@ -54,7 +54,10 @@ type openFindings struct {
 
 var findingsOpen = prometheus.NewDesc("symbolon_findings_open", "Open findings, by kind.", []string{"kind"}, nil)
 
-const countEvery = 15 * time.Second
+const (
+	countEvery   = 15 * time.Second
+	countTimeout = 2 * time.Second
+)
 
 // Describe implements prometheus.Collector.
 func (o *openFindings) Describe(ch chan<- *prometheus.Desc) { ch <- findingsOpen }
@@ -76,7 +79,7 @@ func (o *openFindings) count() map[symbolon.FindingKind]int {
 	if !o.ready.Load() || time.Since(o.at) < countEvery {
 		return o.counts
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
 	defer cancel()
 	counts, err := o.store.CountFindings(ctx, o.project)
 	if err != nil {

@@ -28,6 +28,9 @@ type purgeListener struct {
 const (
 	listenRetry = time.Second
 	listenCheck = 15 * time.Second // how often a silent connection is pinged
+
+	listenTimeout  = 5 * time.Second // of every other step
+	goodbyeTimeout = time.Second     // of closing the connection
 )
 
 // listenForPurges starts to listen. On SQLite there is nothing to listen to.
@@ -42,7 +45,7 @@ func listenForPurges(c *config.Config, log *slog.Logger) *purgeListener {
 		return e // impossible: the configuration was checked
 	}
 	conf.RuntimeParams["application_name"] = "symbolon listen"
-	conf.ConnectTimeout = 5 * time.Second
+	conf.ConnectTimeout = listenTimeout
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(context.Background())
 	e.received = make(chan struct{}, 1)
@@ -70,7 +73,7 @@ func (e *purgeListener) listen(ctx context.Context, conf *pgx.ConnConfig) error 
 		return err
 	}
 	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		closing, cancel := wait.Detached(ctx, goodbyeTimeout)
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
@@ -107,7 +110,7 @@ func (e *purgeListener) notification(ctx context.Context, conn *pgx.Conn) error 
 
 // answered calls f, whose connection may have fallen silent, with a limit.
 func answered(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
 	return f(ctx)
 }

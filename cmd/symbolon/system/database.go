@@ -45,11 +45,15 @@ func openDatabase(ctx context.Context, c *config.Config, p presence, l limits) (
 	return db, dialect, nil
 }
 
+// connectTimeout is the limit of one attempt to connect. On Postgres the address may have
+// another limit, as connect_timeout.
+const connectTimeout = 5 * time.Second
+
 // ping connects to a database. On SQLite the first connection changes the journal of a new
 // file. SQLite refuses this at once while another connection writes, without the timeout for
 // locks, so ping itself tries again.
 func ping(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	err := db.PingContext(ctx)
 	for locked(err) && wait.For(ctx, 20*time.Millisecond) == nil {
@@ -135,7 +139,7 @@ func openPostgres(c *config.Config, l limits) (*sql.DB, error) {
 	}
 	conf.RuntimeParams["application_name"] = cmp.Or(conf.RuntimeParams["application_name"], "symbolon")
 	conf.DialFunc = dialer(l.silence)
-	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, 5*time.Second)
+	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, connectTimeout)
 	return pgxtx.OpenDB(*conf, l.Limits), nil
 }
 

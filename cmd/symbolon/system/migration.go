@@ -12,6 +12,10 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
 
+// migrationTimeout is the limit of a migration and of the wait for another program that
+// migrates.
+const migrationTimeout = 10 * time.Minute
+
 // Migrate brings the tables up to date, and returns the versions before and after. It uses
 // its own connections, because a statement timeout must not interrupt a migration or the
 // wait for another program that migrates.
@@ -21,12 +25,12 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if c.DatabaseListen != "" {
 		unlimited.Database = c.DatabaseListen // a lock belongs to a session, which a pooler shares
 	}
-	db, dialect, err := openDatabase(ctx, &unlimited, created, limits{})
+	db, dialect, err := openDatabase(ctx, &unlimited, created, migrationLimits())
 	if err != nil {
 		return 0, 0, err
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
 	if from, to, err = migrate.Current(ctx, db, dialect); err == nil {
 		err = migrate.Up(ctx, db, dialect)
@@ -34,7 +38,7 @@ func Migrate(ctx context.Context, c *config.Config) (from, to int64, err error) 
 	if err != nil {
 		return 0, 0, fmt.Errorf("migrate the database: %w", err)
 	}
-	jobs, err := openWork(&unlimited, limits{})
+	jobs, err := openWork(&unlimited, migrationLimits())
 	if err != nil {
 		return 0, 0, err
 	}

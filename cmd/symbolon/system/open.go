@@ -76,12 +76,14 @@ func UseAdmin(a *cli.App, why string, command func(*System) error) error {
 	})
 }
 
+const tellTimeout = 2 * time.Second
+
 // tellServers reports every link that a command changes to the servers on the same
 // database. If that fails, they notice within auth.max_stale.
 func (s *System) tellServers(a *cli.App) {
 	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project}
 	s.Linker.Watch(func(id symbolon.IdentityID) {
-		ctx, cancel := wait.Detached(a.Ctx, 2*time.Second)
+		ctx, cancel := wait.Detached(a.Ctx, tellTimeout)
 		defer cancel()
 		if err := shared.Tell(ctx, []string{string(id)}); err != nil {
 			_, _ = fmt.Fprintf(a.Err, "symbolon: warning: the running servers could not be notified: %v\n", err)

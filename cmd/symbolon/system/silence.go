@@ -50,6 +50,10 @@ func requestLimits(c *config.Config) limits { return commandLimits(c).orSilent()
 // workLimits are the limits of the background work's pool.
 func workLimits() limits { return limits{Limits: limited(workTimeout)}.orSilent() }
 
+// migrationLimits are the limits of a migration, whose statements may take any time. A
+// migration whose program has vanished must not keep the tables locked.
+func migrationLimits() limits { return limits{Limits: pgxtx.Limits{Idle: idleTimeout}} }
+
 func limited(statement time.Duration) pgxtx.Limits {
 	return pgxtx.Limits{Statement: statement, Lock: min(statement, lockTimeout), Idle: idleTimeout}
 }

@@ -3,7 +3,6 @@ package work
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 
+	"github.com/symbolon-id/symbolon/internal/sessionlock"
 	"github.com/symbolon-id/symbolon/internal/wait"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -50,16 +50,10 @@ func migratePostgres(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrate the background work: %w", err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, `select pg_advisory_lock($1)`, int64(lockID)); err != nil {
+	if err := sessionlock.Lock(ctx, conn, lockID, sessionlock.Vanished); err != nil {
 		return fmt.Errorf("migrate the background work: wait for the lock: %w", err)
 	}
-	defer func() {
-		ctx, cancel := wait.Detached(ctx, cleanupTimeout)
-		defer cancel()
-		if _, err := conn.ExecContext(ctx, `select pg_advisory_unlock($1)`, int64(lockID)); err != nil {
-			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool must not keep the lock
-		}
-	}()
+	defer func() { _ = sessionlock.Unlock(ctx, conn, lockID) }()
 	if _, err := conn.ExecContext(ctx, `create schema if not exists `+schema); err != nil {
 		return fmt.Errorf("migrate the background work: %w", err)
 	}

@@ -92,7 +92,10 @@ type putting struct {
 	done chan error
 }
 
-const maxBatch = 200
+const (
+	maxBatch   = 200
+	putTimeout = 5 * time.Second
+)
 
 func (b *batch) add(p *putting, put func([]*putting)) {
 	b.mu.Lock()
@@ -120,7 +123,7 @@ func (b *batch) take() []*putting {
 
 // putAll puts the jobs in one transaction, and each key once.
 func (q *Queue) putAll(some []*putting) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), putTimeout)
 	defer cancel()
 	var jobs []river.InsertManyParams
 	seen := map[string]bool{}

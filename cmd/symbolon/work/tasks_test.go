@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
@@ -58,14 +59,14 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 		t.Run(string(write), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, p *place) {
 				b := p.bond(fakeory.Config{Generation: fakeory.V26}, write, 1)
-				var late atomic.Int64
-				b.linker.Now = func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+				var clock chaos.Clock
+				b.linker.Now = clock.Now
 				id := b.identity(t, 1)
 				if _, err := b.linker.Refresh(t.Context(), id, symbolon.FromOperator); err != nil {
 					t.Fatal(err)
 				}
 				b.ory.ForgetRequests()
-				late.Store(int64(2 * time.Minute))
+				clock.Set(2 * time.Minute)
 				p.start(b.queue)
 				if write == link.WriteCreate {
 					eventually(t, "the job is done", func() bool { return p.count(`state = 'completed'`) == 1 })
@@ -75,7 +76,7 @@ func TestBackReferenceComesTooLate(t *testing.T) {
 					return
 				}
 				eventually(t, "the job waits", func() bool { return p.count(`state = 'scheduled'`) == 1 })
-				late.Store(int64(11 * time.Minute))
+				clock.Set(11 * time.Minute)
 				p.hurry()
 				eventually(t, "the back-reference is written", func() bool { return b.patches() == 1 })
 			})

@@ -14,7 +14,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/symbolon-id/symbolon"
-	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -348,7 +348,7 @@ func TestSilentNotifier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay := e2e.NewRelay(t, u.Host)
+	relay := chaos.NewRelay(t, u.Host)
 	u.Host = relay.Address
 	var did tally
 	do := func(key string) func(context.Context, Job) error {

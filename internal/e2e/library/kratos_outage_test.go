@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
@@ -110,7 +111,7 @@ func (o *outage) exec(query string, args ...any) {
 // cut ends Kratos' connections.
 func (o *outage) cut() {
 	o.t.Helper()
-	o.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+	chaos.Terminate(o.t, o.direct, "")
 }
 
 // load sends requests for every session to every replica until it is stopped.

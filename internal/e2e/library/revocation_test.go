@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
@@ -27,7 +28,7 @@ type crowd struct {
 	people   []*symbolontest.Person
 	diaries  []*diary
 	ended    []ending
-	off      atomic.Int64 // offset of the wall clocks
+	clock    chaos.Clock // the replicas' wall clock
 }
 
 // ending is how and between which two moments a session ended.
@@ -53,7 +54,7 @@ func newCrowd(t *testing.T, dialect sqlstore.Dialect, n int, stale time.Duration
 	for range 2 {
 		c.replicas = append(c.replicas, newReplica(t, c.kratos, db, func(v *session.Verifier) {
 			v.MaxStale = stale
-			v.Now = func() time.Time { return time.Now().Add(time.Duration(c.off.Load())) }
+			v.Now = c.clock.Now
 		}))
 	}
 	var wg sync.WaitGroup
@@ -95,7 +96,7 @@ func (c *crowd) load() (stop func()) {
 	}
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			c.off.Store([]int64{0, int64(time.Hour), -int64(time.Hour)}[rand.IntN(3)])
+			c.clock.Set([]time.Duration{0, time.Hour, -time.Hour}[rand.IntN(3)])
 			time.Sleep(100 * time.Millisecond)
 		}
 	})

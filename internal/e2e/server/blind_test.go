@@ -13,6 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -30,12 +31,12 @@ var absentDatabases = map[string]func(*testing.T) absent{
 		a, u := absentPostgres(t)
 		to := u.Host
 		u.Host = e2e.FreeAddress(t)
-		a.database, a.comeBack = u.String(), func() { e2e.NewRelayAt(t, u.Host, to) }
+		a.database, a.comeBack = u.String(), func() { chaos.NewRelayAt(t, u.Host, to) }
 		return a
 	},
 	"is silent": func(t *testing.T) absent {
 		a, u := absentPostgres(t)
-		relay := e2e.NewRelay(t, u.Host)
+		relay := chaos.NewRelay(t, u.Host)
 		relay.Drop(true)
 		u.Host = relay.Address
 		a.database, a.comeBack = u.String(), func() { relay.Drop(false) }

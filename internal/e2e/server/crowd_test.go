@@ -23,15 +23,17 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// crowd is a world with many people, and what its server has acknowledged about them.
+// crowd is a world with many people, and what its servers have acknowledged about them.
 type crowd struct {
 	w       *world
+	direct  string // the database's address for the test; empty: the server's
 	taps    *taps
 	client  *http.Client
 	load    sync.WaitGroup
 	written int
 
 	mu      sync.Mutex
+	servers []*process
 	members []*member
 	users   map[string]string // identity to the user that an answer named
 	linked  map[string]bool   // identities whose link hook was answered with 2xx
@@ -51,13 +53,12 @@ type member struct {
 
 // newCrowd starts a server that runs reconcile every second, with taps on its hooks and
 // on its requests to Ory. Only the link hook is configured, so every user's ID is written
-// to Ory by a PATCH.
-func newCrowd(t *testing.T, database string) *crowd {
+// to Ory by a PATCH. env is more of the server's environment.
+func newCrowd(t *testing.T, database string, env ...string) *crowd {
 	t.Helper()
 	c := &crowd{users: map[string]string{}, linked: map[string]bool{}, acks: map[string]int{},
 		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
 	c.taps = &taps{flying: map[string]int{}}
-	var server *process
 	hooks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -65,21 +66,35 @@ func newCrowd(t *testing.T, database string) *crowd {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		defer c.taps.enter("link")()
-		status, answer := forward(t, server.publicURL, r)
+		status, answer := forward(t, c.server().publicURL, r)
 		c.hookAnswered(body, status, answer)
 		w.WriteHeader(status)
 		_, _ = w.Write(answer)
 	}))
 	t.Cleanup(hooks.Close)
 	c.w = startWorld(t, world{database: database, killed: true, actions: []string{"--without-reserve"},
-		env: []string{"SYMBOLON_SERVE_URL=" + hooks.URL, "SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%",
-			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_LOG_LEVEL=info"},
-		before: func(w *world) { server = w.server }})
+		env: append([]string{"SYMBOLON_SERVE_URL=" + hooks.URL, "SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%",
+			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_LOG_LEVEL=info"}, env...),
+		before: func(w *world) { c.serve(w.server) }})
 	c.w.server.kill()
 	c.w.server.set("SYMBOLON_ORY_ADMIN_URL=" + c.taps.before(t, c.w.kratos.AdminURL))
 	c.w.server.start(t)
 	t.Cleanup(c.client.CloseIdleConnections)
 	return c
+}
+
+// serve adds a server, which gets a part of the requests and hooks.
+func (c *crowd) serve(p *process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.servers = append(c.servers, p)
+}
+
+// server returns one of the servers.
+func (c *crowd) server() *process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.servers[rand.IntN(len(c.servers))]
 }
 
 // taps watch the server's requests and report when one begins.
@@ -269,7 +284,7 @@ func (c *crowd) request(ctx context.Context, t *testing.T) {
 	if m == nil {
 		return
 	}
-	status, user, body := c.ask(ctx, "GET", c.w.server.publicURL+"/auth", "", "X-Session-Token", m.Token)
+	status, user, body := c.ask(ctx, "GET", c.server().publicURL+"/auth", "", "X-Session-Token", m.Token)
 	c.mu.Lock()
 	ends := m.asked || m.deleted
 	c.mu.Unlock()
@@ -288,7 +303,7 @@ func (c *crowd) sync(ctx context.Context, t *testing.T) {
 	if m == nil {
 		return
 	}
-	status, _, body := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/identities/"+m.IdentityID+"/sync", "")
+	status, _, body := c.ask(ctx, "POST", c.server().operatorURL+"/admin/identities/"+m.IdentityID+"/sync", "")
 	var answer struct{ Link system.Bond }
 	if status != 200 {
 		return
@@ -303,7 +318,7 @@ func (c *crowd) sync(ctx context.Context, t *testing.T) {
 // compare starts a reconcile run as the operator does, beside the scheduled ones. Only
 // the lease of a killed run can refuse it.
 func (c *crowd) compare(ctx context.Context) {
-	status, _, _ := c.ask(ctx, "POST", c.w.server.operatorURL+"/admin/reconcile", `{"repair":true}`)
+	status, _, _ := c.ask(ctx, "POST", c.server().operatorURL+"/admin/reconcile", `{"repair":true}`)
 	if status == 202 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -320,7 +335,7 @@ func (c *crowd) end(ctx context.Context, t *testing.T) {
 	c.mu.Unlock()
 	for _, m := range all {
 		if m.deleted && !m.buried {
-			_, _, body := c.ask(ctx, "GET", c.w.server.operatorURL+"/admin/identities/"+m.IdentityID, "")
+			_, _, body := c.ask(ctx, "GET", c.server().operatorURL+"/admin/identities/"+m.IdentityID, "")
 			if m.buried = strings.Contains(string(body), `"state":"gone"`); !m.buried {
 				waiting++
 			}
@@ -353,7 +368,7 @@ func (c *crowd) erase(ctx context.Context, t *testing.T, m *member, user string)
 	c.mu.Unlock()
 	defer c.taps.enter("erase")()
 	path := []string{"/admin/users/" + user, "/admin/identities/" + m.IdentityID}[rand.IntN(2)]
-	status, _, body := c.ask(ctx, "DELETE", c.w.server.operatorURL+path+"?why=ticket+8812", "")
+	status, _, body := c.ask(ctx, "DELETE", c.server().operatorURL+path+"?why=ticket+8812", "")
 	if status != 200 && status != 202 {
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
 
@@ -28,13 +28,11 @@ func TestForeignProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "symbolon.db")
 	w := startWorld(t, world{database: "sqlite://" + path, killed: true, noAdmin: true, actions: []string{"none"},
 		env: []string{"SYMBOLON_HOOKS_KEYS_LINK=" + cmdtest.Key}})
-	first, second := w.server, newProcess(t)
-	second.program = first.program
-	second.set("SYMBOLON_DATABASE="+w.database, "SYMBOLON_ORY_PUBLIC_URL="+w.kratos.PublicURL, "SYMBOLON_HOOKS_KEYS_LINK="+cmdtest.Key)
+	first, second := w.server, w.second(t)
 	second.start(t)
 
 	var links acknowledged
-	foreign(t, path, "create table orders (id integer primary key, note text)")
+	chaos.SQLite3(t, path, "create table orders (id integer primary key, note text)")
 	for round := range kills {
 		links.under(t, []*process{first, first, second}, func() {
 			for n := round * visits / kills; n < (round+1)*visits/kills && !t.Failed(); n++ {
@@ -55,7 +53,7 @@ func TestForeignProcesses(t *testing.T) {
 	if len(links.ids) < visits {
 		t.Errorf("only %d links: the visitors hinder the servers", len(links.ids))
 	}
-	if got, want := foreign(t, path, "select count(*) from orders"), fmt.Sprint(orders(visits)); got != want {
+	if got, want := chaos.SQLite3(t, path, "select count(*) from orders"), fmt.Sprint(orders(visits)); got != want {
 		t.Errorf("the application has %s orders, want %s", got, want)
 	}
 	for _, log := range []string{first.log(), second.log()} {
@@ -84,11 +82,11 @@ func (a *acknowledged) under(t *testing.T, servers []*process, f func()) {
 // areIn checks that the file is sound and has every acknowledged link.
 func (a *acknowledged) areIn(t *testing.T, path string) {
 	t.Helper()
-	if got := foreign(t, path, "pragma integrity_check"); got != "ok" {
+	if got := chaos.SQLite3(t, path, "pragma integrity_check"); got != "ok" {
 		t.Errorf("integrity_check: %s", got)
 	}
 	have := map[string]bool{}
-	for _, id := range strings.Fields(foreign(t, path, "select l.identity_id from symbolon_links l join symbolon_users u on u.ory_identity_id = l.identity_id and u.id = l.user_id where state = 'linked'")) {
+	for _, id := range strings.Fields(chaos.SQLite3(t, path, "select l.identity_id from symbolon_links l join symbolon_users u on u.ory_identity_id = l.identity_id and u.id = l.user_id where state = 'linked'")) {
 		have[id] = true
 	}
 	for _, id := range a.ids {
@@ -103,16 +101,16 @@ func visit(t *testing.T, path string, server *process, n int) {
 	t.Helper()
 	switch n % 10 {
 	case 0, 3, 5, 7:
-		foreign(t, path, "select count(*) from symbolon_links")
+		chaos.SQLite3(t, path, "select count(*) from symbolon_links")
 	case 1, 6:
-		foreign(t, path, fmt.Sprintf("insert into orders (note) values ('%d')", n))
+		chaos.SQLite3(t, path, fmt.Sprintf("insert into orders (note) values ('%d')", n))
 	case 2:
-		foreign(t, path, ".backup '"+filepath.Join(t.TempDir(), "backup.db")+"'")
+		chaos.SQLite3(t, path, ".backup '"+filepath.Join(t.TempDir(), "backup.db")+"'")
 	case 4:
-		python(t, path)
+		chaos.Python(t, path, "select count(*) from symbolon_users", "insert into orders (note) values ('python')")
 	case 8:
 		if n%40 == 8 {
-			foreign(t, path, "vacuum")
+			chaos.SQLite3(t, path, "vacuum")
 		}
 	case 9:
 		if out, err := server.command("show", newIdentity()).CombinedOutput(); err != nil && !strings.Contains(string(out), "no identity and no user has the ID") {
@@ -129,32 +127,6 @@ func orders(visits int) (n int) {
 		}
 	}
 	return n
-}
-
-// foreign has Debian's sqlite3 do something. It waits for locks like any application.
-func foreign(t *testing.T, path, command string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "sqlite3", "-cmd", ".timeout 60000", path, command).CombinedOutput()
-	if err != nil {
-		t.Errorf("sqlite3, %s: %v\n%s", command, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// python reads and writes, as an application in Python that shares the file does.
-func python(t *testing.T, path string) {
-	t.Helper()
-	const script = `
-import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], timeout=60)
-db.execute("select count(*) from symbolon_users").fetchone()
-with db:
-    db.execute("insert into orders (note) values ('python')")
-db.close()
-`
-	if out, err := exec.CommandContext(t.Context(), "python3", "-c", script, path).CombinedOutput(); err != nil {
-		t.Errorf("python: %v\n%s", err, out)
-	}
 }
 
 // acknowledged are the identities whose link hook was answered with 200.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"testing"
 	"time"
 )
@@ -20,7 +21,7 @@ type ledger struct {
 // process that opens the database.
 func (c *crowd) ledger(t *testing.T) ledger {
 	t.Helper()
-	db, dialect := openWorld(t, c.w.database)
+	db, dialect := openWorld(t, cmp.Or(c.direct, c.w.database))
 	defer func() { _ = db.Close() }()
 	prefix := map[string]string{"sqlite": "symbolon_", "postgres": "symbolon."}[dialect]
 	l := ledger{bonds: map[string]bonded{}, erasures: map[string]bool{}, rows: map[string]string{}}
@@ -57,7 +58,7 @@ func (c *crowd) ledger(t *testing.T) ledger {
 // test does not wait for this minute.
 func (c *crowd) age(t *testing.T) {
 	t.Helper()
-	db, dialect := openWorld(t, c.w.database)
+	db, dialect := openWorld(t, cmp.Or(c.direct, c.w.database))
 	defer func() { _ = db.Close() }()
 	table := map[string]string{"sqlite": "symbolon_links", "postgres": "symbolon.links"}[dialect]
 	then := time.Now().UTC().Add(-time.Hour).Format("2006-01-02T15:04:05.000000Z")

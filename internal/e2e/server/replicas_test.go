@@ -75,9 +75,7 @@ func TestTwoReplicas(t *testing.T) {
 	people := e2e.Torture(60, 1000)
 	onBoth(t, func(t *testing.T, database string) {
 		w := startWorld(t, world{database: database, actions: []string{"none"}})
-		other := newProcess(t)
-		other.set(w.server.env...)
-		other.set("SYMBOLON_SERVE_PUBLIC="+other.publicURL[len("http://"):], "SYMBOLON_SERVE_ADMIN="+other.operatorURL[len("http://"):])
+		other := w.second(t)
 		other.start(t)
 		keys := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)})
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -64,19 +65,19 @@ func TestSilentDatabase(t *testing.T) {
 
 // behindRelay returns a relay to a new Postgres database, and the database's address behind
 // it.
-func behindRelay(t *testing.T) (relay *e2e.Relay, database string) {
+func behindRelay(t *testing.T) (relay *chaos.Relay, database string) {
 	t.Helper()
 	return relayTo(t, cmdtest.NewDatabase(t, sqlstore.Postgres))
 }
 
 // relayTo returns a relay to a database, and the database's address behind it.
-func relayTo(t *testing.T, direct string) (relay *e2e.Relay, database string) {
+func relayTo(t *testing.T, direct string) (relay *chaos.Relay, database string) {
 	t.Helper()
 	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay = e2e.NewRelay(t, u.Host)
+	relay = chaos.NewRelay(t, u.Host)
 	u.Host = relay.Address
 	return relay, u.String()
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/child"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/sqlstore"
@@ -94,6 +95,15 @@ func startWorld(t *testing.T, w world) *world {
 	}
 	w.server.start(t)
 	return &w
+}
+
+// second returns a second server on the same database and Kratos, which does not run yet.
+func (w *world) second(t *testing.T) *process {
+	t.Helper()
+	p := newProcess(t)
+	p.program = w.server.program
+	p.env = chaos.Second(w.server.env, strings.TrimPrefix(p.publicURL, "http://"), strings.TrimPrefix(p.operatorURL, "http://"))
+	return p
 }
 
 // register signs a person up.

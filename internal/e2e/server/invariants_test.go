@@ -1,0 +1,225 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+)
+
+// The invariants of a battered crowd at the end. Those about single answers are checked
+// during the load: nobody is let in as somebody else, nobody who was erased is let in, and
+// nobody who lives is told no.
+
+// checkTables counts rows that must not exist.
+func (b *battered) checkTables() {
+	b.t.Helper()
+	for what, query := range map[string]string{
+		"users with two identities":          `select count(*) from (select user_id from symbolon.links where state = 'linked' group by user_id having count(*) > 1) as twice`,
+		"identities with two rows":           `select count(*) from (select ory_identity_id from symbolon_users where ory_identity_id is not null group by ory_identity_id having count(*) > 1) as twice`,
+		"retired IDs that are in use":        `select count(*) from symbolon.retired r join symbolon.links l on l.user_id = r.user_id where l.state = 'linked'`,
+		"rows whose user has no entry":       `select count(*) from symbolon_users u where not exists (select 1 from symbolon.links l where l.user_id = cast(u.id as text))`,
+		"entries of another project":         `select count(*) from symbolon.links where project <> 'default'`,
+		"links by an e-mail address":         `select count(*) from symbolon.links where way like '%email%'`,
+		"active rows of people who are gone": `select count(*) from symbolon_users u join symbolon.links l on l.user_id = cast(u.id as text) where l.state = 'forgotten' and u.ory_identity_id is not null`,
+		"linked entries without their row":   `select count(*) from symbolon.links l where l.state = 'linked' and not exists (select 1 from symbolon_users u where cast(u.id as text) = l.user_id and cast(u.ory_identity_id as text) = l.identity_id)`,
+	} {
+		var n int
+		if err := b.db.QueryRowContext(b.t.Context(), b.table(query)).Scan(&n); err != nil || n != 0 {
+			b.t.Errorf("%s: %d (%v)", what, n, err)
+		}
+	}
+	canonical := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	for id := range b.ledger(b.t).bonds {
+		if !canonical.MatchString(id) {
+			b.t.Errorf("the key %q", id)
+		}
+	}
+}
+
+// table replaces the names of Symbolon's tables by those of the database.
+func (b *battered) table(query string) string {
+	if b.path != "" {
+		return strings.ReplaceAll(query, "symbolon.", "symbolon_")
+	}
+	return query
+}
+
+// rows returns the rows of a query as text.
+func (b *battered) rows(query string) (out [][]string) {
+	b.t.Helper()
+	rows, err := b.db.QueryContext(b.t.Context(), b.table(query))
+	if err != nil {
+		b.t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, _ := rows.Columns()
+	for rows.Next() {
+		values, into := make([]string, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			b.t.Fatalf("%s: %v", query, err)
+		}
+		out = append(out, values)
+	}
+	if err := rows.Err(); err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// checkHistory rebuilds each entry of the ledger from its events.
+func (b *battered) checkHistory() {
+	b.t.Helper()
+	type entry struct{ user, state string }
+	rebuilt := map[string]entry{}
+	for _, row := range b.rows(`select kind, identity_id, coalesce(user_id, ''), coalesce(before_id, '') from symbolon.events where identity_id is not null order by id`) {
+		kind, id, user, before := symbolon.EventKind(row[0]), row[1], row[2], row[3]
+		e := rebuilt[id]
+		switch kind {
+		case symbolon.UserLinked, symbolon.UserRecreated:
+			e = entry{user, "linked"}
+		case symbolon.LinkHeld:
+			e.state = "held"
+		case symbolon.LinkMoved:
+			if e.state = "held"; e.user == "" {
+				e.user = before
+			}
+		case symbolon.UserForgotten:
+			e.state = "forgotten"
+		case symbolon.IdentityGone:
+			e.state = "gone"
+		case symbolon.UserErased:
+			e.state = "erased"
+		}
+		rebuilt[id] = e
+	}
+	for _, row := range b.rows(`select identity_id, coalesce(user_id, ''), state from symbolon.links where state <> 'new'`) {
+		if got, want := rebuilt[row[0]], (entry{row[1], row[2]}); got != want {
+			b.t.Errorf("identity %s: its events say %v, the ledger says %v", row[0], got, want)
+		}
+	}
+}
+
+// checkLogs checks that no secret is in a log.
+func (b *battered) checkLogs() {
+	b.t.Helper()
+	secrets := []string{cmdtest.Secret, cmdtest.Password}
+	for _, m := range b.members {
+		secrets = append(secrets, m.Token)
+	}
+	for _, p := range b.servers {
+		log := p.log()
+		for _, secret := range secrets {
+			if secret != "" && strings.Contains(log, secret) {
+				b.t.Errorf("a log has the secret %.8s…", secret)
+			}
+		}
+		for _, bad := range []string{`"msg":"panic`, "DATA RACE", "fatal error"} {
+			if strings.Contains(log, bad) {
+				b.t.Errorf("a server logged: %s", bad)
+			}
+		}
+	}
+}
+
+// checkQuiet checks that reconcile runs write nothing any more. Jobs may still write at
+// first.
+func (b *battered) checkQuiet() {
+	b.t.Helper()
+	tables := func() (all []string) {
+		for _, query := range []string{`select identity_id, coalesce(user_id, ''), state, reason, digest, back_reference from symbolon.links order by 1`,
+			`select cast(id as text), coalesce(cast(ory_identity_id as text), ''), coalesce(email, ''), cast(active as text), cast(updated_at as text) from symbolon_users order by 1`,
+			`select cast(max(id) as text), cast(count(*) as text) from symbolon.events`, `select cast(count(*) as text) from symbolon.findings`} {
+			for _, row := range b.rows(query) {
+				all = append(all, strings.Join(row, " "))
+			}
+		}
+		return all
+	}
+	before := tables()
+	for end := time.Now().Add(2 * time.Minute); ; {
+		runs := b.runs()
+		cmdtest.Eventually(b.t, "two more runs are done", func() bool { return b.runs() >= runs+2 })
+		after := tables()
+		if slices.Equal(before, after) {
+			return
+		}
+		if time.Now().After(end) {
+			changed := slices.DeleteFunc(after, func(row string) bool { return slices.Contains(before, row) })
+			b.t.Fatalf("runs without anything to do still change the tables:\n%s", strings.Join(changed, "\n"))
+		}
+		before = after
+	}
+}
+
+// runs counts the reconcile runs that the servers have done.
+func (b *battered) runs() (n int) {
+	for _, p := range b.servers {
+		n += b.metric(p, `symbolon_reconcile_runs_total{result="done"}`)
+	}
+	return n
+}
+
+// metric returns the value of a server's metric, or 0.
+func (b *battered) metric(p *process, name string) int {
+	_, _, text := p.get(b.t, p.operatorURL+"/metrics")
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				b.t.Error(err)
+			}
+			return int(n)
+		}
+	}
+	return 0
+}
+
+// sizes returns the number of a server's goroutines, and its memory in kB.
+func (b *battered) sizes(p *process) (size [2]int) {
+	size[0] = b.metric(p, "go_goroutines")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.child.Load().PID()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if m := regexp.MustCompile(`VmRSS:\s+(\d+)`).FindSubmatch(status); m != nil {
+		size[1], _ = strconv.Atoi(string(m[1]))
+	}
+	return size
+}
+
+func (b *battered) noteSizes() {
+	for _, p := range b.servers {
+		b.started = append(b.started, b.sizes(p))
+	}
+}
+
+// checkSizes checks that the goroutines of each server end, and that its memory does not
+// grow.
+func (b *battered) checkSizes() {
+	b.t.Helper()
+	b.client.CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
+	for i, p := range b.servers {
+		var now [2]int
+		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			if now = b.sizes(p); now[0] <= b.started[i][0]+10 || time.Now().After(end) {
+				break
+			}
+		}
+		b.t.Logf("server %d: %d goroutines and %d MB at the start, %d and %d MB at the end", i, b.started[i][0], b.started[i][1]>>10, now[0], now[1]>>10)
+		if now[0] > b.started[i][0]+10 || now[1] > b.started[i][1]+64<<10 {
+			b.t.Error("they are not back to the start")
+		}
+	}
+}
