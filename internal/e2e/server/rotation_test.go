@@ -78,7 +78,7 @@ type rotation struct {
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
-	rounds  [4]atomic.Int64 // of each worker
+	rounds  [2]atomic.Int64 // of each worker
 }
 
 func startRotation(t *testing.T) *rotation {
