@@ -36,8 +36,11 @@ func TestDeadlines(t *testing.T) {
 	for title := range kinds {
 		listed := list(t, page, title)
 		for place := range maps.Keys(union(found[title], listed)) {
-			if is, says := found[title][place], listed[place]; is != says {
-				t.Errorf("docs/goroutines.md, %q: %s has %d of them, and the table says %d; write its deadline there", title, place, is, says)
+			switch is, says := found[title][place], listed[place]; {
+			case is > says:
+				t.Errorf("docs/goroutines.md, %q: the code has %s ×%d, the table ×%d; add it to the table, with its deadline", title, place, is, says)
+			case is < says:
+				t.Errorf("docs/goroutines.md, %q: the table has %s ×%d, the code ×%d; correct the table", title, place, says, is)
 			}
 		}
 	}
