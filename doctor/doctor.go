@@ -133,6 +133,7 @@ var checks = []check{
 	{"users.type", (*Doctor).needTable, tableCheck("wrong_type")},
 	{"users.unique", (*Doctor).needTable, tableCheck("not_unique")},
 	{"users.row", (*Doctor).needTable, tableCheck("refusing")},
+	{"users.spelling", (*Doctor).needTable, tableCheck("spelling")},
 	{"users.hidden", (*Doctor).needTable, tableCheck("hiding")},
 	{"users.release", nil, (*Doctor).checkRelease},
 	{"users.create_url", nil, (*Doctor).checkCreateURL},

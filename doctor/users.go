@@ -18,7 +18,7 @@ type Table interface {
 }
 
 // TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
-// wrong_type, not_unique, refusing and hiding.
+// wrong_type, not_unique, refusing, spelling and hiding.
 type TableFault struct {
 	Kind    string
 	Column  string
@@ -46,6 +46,7 @@ var tableWords = map[string]struct{ breaks, well string }{
 	"wrong_type": {"symbolon serve does not start, because no value could be written to the column", "every column can hold its values"},
 	"not_unique": {"symbolon serve does not start, because two requests of one new person at the same moment would make two users", "the key and the identity column are unique"},
 	"refusing":   {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
+	"spelling":   {"symbolon serve does not start, because a person whose row has the ID in another spelling would get a second user", "every identity's ID is spelled as Ory does, and the database keeps it so"},
 	"hiding":     {"symbolon serve does not start, because a person whose row is hidden would be denied, or would get a second user", "row level security hides no row"},
 }
 

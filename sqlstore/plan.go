@@ -71,6 +71,12 @@ func (w *writer) hold() error {
 }
 
 func (w *writer) create(ctx context.Context) error {
+	if other, err := w.misspelt(ctx); err != nil || other != "" {
+		if err != nil {
+			return err
+		}
+		return w.refuse(fmt.Sprintf("the row of user %s has the identity's ID in another spelling than Ory's; symbolon doctor prints the SQL that corrects it", other))
+	}
 	e := symbolon.Event{Kind: symbolon.UserLinked, Detail: w.plan.Why}
 	if w.plan.Retire != "" {
 		e.Kind, e.Before = symbolon.UserRecreated, w.plan.Retire

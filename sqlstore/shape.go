@@ -161,11 +161,19 @@ func (s *Store) readShape(ctx context.Context) error {
 	}
 	known := s.shape.Load()
 	found, faults := fitUsers(s.users(), s.Dialect, t, known)
+	if p := s.spelling(t); p.column.name != "" {
+		if found.read.spelling, err = s.proves(ctx, p); err != nil {
+			return err
+		}
+		if found.read.spelling == unproven {
+			faults = append(faults, p.fault(unproven, counted{}))
+		}
+	}
 	s.noteFaults(faults)
 	switch err := fatal(faults); {
 	case err != nil && known == nil:
 		return err
-	case err == nil && (known == nil || !reflect.DeepEqual(known.read, t)):
+	case err == nil && (known == nil || !reflect.DeepEqual(known.read, found.read)):
 		s.shape.Store(found)
 	}
 	return nil
@@ -175,7 +183,7 @@ func (s *Store) readShape(ctx context.Context) error {
 func fatal(faults []error) error {
 	var out []error
 	for _, err := range faults {
-		if f, ok := errors.AsType[*Fault](err); !ok || !f.LeftOut && !f.constant {
+		if f, ok := errors.AsType[*Fault](err); !ok || !f.LeftOut && !f.atStart {
 			out = append(out, err)
 		}
 	}
@@ -266,7 +274,7 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 		fault := func(kind FaultKind, unfit, is, fix string) {
 			f.unfit = unfit
 			faults = append(faults, &Fault{Kind: kind, Column: p.Column, Is: "column " + t.users.table() + "." + p.Column + " " + is, Fix: fix,
-				LeftOut: unfit != unfitConstant, constant: unfit == unfitConstant})
+				LeftOut: unfit != unfitConstant, atStart: unfit == unfitConstant})
 		}
 		_, refused := textOf(f.kind, t.dialect, p.Literal)
 		_, noBoolean := textOf(f.kind, t.dialect, true)
