@@ -69,7 +69,7 @@ func (s *Store) noteRefusal(err error) {
 	}
 	s.change(func(t *tableState) {
 		if len(t.faults) == 0 || !s.Dialect.misshapen(err) { // otherwise a known fault of the shape is the cause
-			t.refusal, t.refused = f, time.Now()
+			t.refusal, t.refused, t.typed = f, time.Now(), s.Dialect.misshapen(err)
 		}
 	})
 }
