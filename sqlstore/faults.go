@@ -181,6 +181,8 @@ func (d Dialect) describe(err error) string {
 	const trigger = 1811 // SQLite's extended code
 	state, code := sqlState(err), extendedCode(err)
 	switch {
+	case errors.Is(err, errIgnored):
+		return errIgnored.Error()
 	case d == Postgres && strings.HasPrefix(state, "P0"), d == SQLite && code == trigger:
 		return "a trigger of the table refused it"
 	case d == Postgres && strings.HasPrefix(state, "23"), d == SQLite && code&0xff == sqliteConstraint:
