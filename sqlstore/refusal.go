@@ -94,6 +94,16 @@ func (s *Store) refusalOf(err error) *Fault {
 	return &Fault{Kind: Refusing, Is: "the database refuses statements for table " + table + ": " + is, Fix: fix}
 }
 
+// joined is one fault for several columns with the same fault.
+func joined(faults []*Fault) *Fault {
+	one := *faults[0]
+	for _, f := range faults[1:] {
+		one.Column += ", " + f.Column
+		one.Is += "; " + f.Is
+	}
+	return &one
+}
+
 // emptyError says that the table refuses every new row, because nothing fills a required
 // column.
 type emptyError struct{ column *Fault }

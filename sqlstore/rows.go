@@ -218,9 +218,23 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 		}
 	}
 	if len(w.shape.needs) > 0 && w.store.Dialect.leftNull(refusal) {
-		return emptyError{w.shape.needs[0]} // it is the same for everybody
+		return emptyError{joined(w.shape.needs)} // it is the same for everybody
 	}
-	return w.refuse(fmt.Sprintf("table %s refused the row: %s", w.shape.users.table(), w.store.Dialect.describe(refusal)))
+	why := w.store.Dialect.describe(refusal)
+	if none := w.required(); len(none) > 1 && w.store.Dialect.leftNull(refusal) { // the database names only the first
+		why += "; Ory has no value for the required columns " + strings.Join(none, ", ")
+	}
+	return w.refuse(fmt.Sprintf("table %s refused the row: %s", w.shape.users.table(), why))
+}
+
+// required returns the required columns for which the identity has no value.
+func (w *writer) required() (names []string) {
+	for _, c := range w.shape.paths(w.q.Reading.Identity) {
+		if c.notNull && !c.preset && c.param == nil {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 func (w *writer) row(ctx context.Context, text string, arg any) (*symbolon.Row, error) {
