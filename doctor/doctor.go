@@ -135,6 +135,8 @@ var checks = []check{
 	{"users.row", (*Doctor).needTable, tableCheck("refusing")},
 	{"users.spelling", (*Doctor).needTable, tableCheck("spelling")},
 	{"users.hidden", (*Doctor).needTable, tableCheck("hiding")},
+	{"users.rights", nil, (*Doctor).checkRights},
+	{"users.triggers", (*Doctor).needTable, (*Doctor).checkTriggers},
 	{"users.release", nil, (*Doctor).checkRelease},
 	{"users.create_url", nil, (*Doctor).checkCreateURL},
 	{"hooks.url", nil, (*Doctor).checkURL},

@@ -30,7 +30,7 @@ func TestTables(t *testing.T) {
 func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 	db := openDatabase(t, dialect)
 	noTable := map[string]doctor.Verdict{"users.table": doctor.Problem, "users.column": doctor.Unknown, "users.type": doctor.Unknown,
-		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.spelling": doctor.Unknown, "users.hidden": doctor.Unknown, "users.release": doctor.Unknown}
+		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.spelling": doctor.Unknown, "users.hidden": doctor.Unknown, "users.triggers": doctor.Unknown, "users.release": doctor.Unknown}
 	for i, test := range []struct {
 		name    string
 		ddl     string
@@ -82,9 +82,42 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 		for name := range noTable {
 			want[name] = doctor.Unknown
 		}
-		want["users.layout"] = doctor.Unknown
+		want["users.layout"], want["users.rights"] = doctor.Unknown, doctor.Unknown
 		expect(t, examine(t, d), want)
 	})
+}
+
+// TestRightsAndTriggers takes rights from the database user, and adds a trigger that ignores rows.
+func TestRightsAndTriggers(t *testing.T) {
+	kratos := fakeory.Start(t, fakeory.Config{})
+	for dialect, statements := range map[sqlstore.Dialect][]string{
+		sqlstore.SQLite: {`create trigger quiet before insert on people begin select raise(ignore); end`},
+		sqlstore.Postgres: {`create function quiet() returns trigger language plpgsql as $f$ begin return null; end $f$`,
+			`create trigger quiet before insert on people for each row execute function quiet()`,
+			`create role reader`, `grant usage on schema symbolon to reader`, `grant select on all tables in schema symbolon to reader`,
+			`grant all on people to reader`, `set role reader`},
+	} {
+		t.Run(string(dialect), func(t *testing.T) {
+			db := openDatabase(t, dialect)
+			migrateUp(t, db, dialect)
+			db.SetMaxOpenConns(1) // for the role
+			want := wrong("users.triggers")
+			if dialect == sqlstore.Postgres {
+				want["users.rights"] = doctor.Problem
+				t.Cleanup(func() { _, _ = db.Exec(`reset role; drop owned by reader; drop role reader`) })
+			}
+			for _, statement := range append([]string{"create table people (id text primary key, ory_identity_id text unique" + oryWrites + ")"}, statements...) {
+				if _, err := db.ExecContext(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			got := examine(t, tableDoctor(t, &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{Table: "people"}}, kratos))
+			expect(t, got, want)
+			if !strings.Contains(got["users.triggers"].Is, "quiet") || dialect == sqlstore.Postgres && !strings.Contains(got["users.rights"].Fix, "grant insert, update, delete on table symbolon.links to reader;") {
+				t.Errorf("%+v\n%+v", got["users.triggers"], got["users.rights"])
+			}
+		})
+	}
 }
 
 // oryWrites is a constraint for a column of text, so that it takes IDs only as Ory writes them.

@@ -38,6 +38,7 @@ const (
 	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
 	Spelling  FaultKind = "spelling"   // an identity may be spelled in another way than Ory's
 	Hiding    FaultKind = "hiding"     // row level security may hide rows from Symbolon
+	Forbidden FaultKind = "forbidden"  // the database user lacks a right
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 

@@ -92,7 +92,7 @@ func (s *Store) readSQLiteChecks(ctx context.Context, p spelling) ([]check, erro
 
 // readSQLiteTexts reads the definition of the table, or of its triggers.
 func (s *Store) readSQLiteTexts(ctx context.Context, p spelling, of string) ([]string, error) {
-	query := `select sql from ` + quote(cmp.Or(p.table.schema, "main")) + `.sqlite_master where lower(` + of + `) = lower($1) and type = $2`
+	query := `select sql from ` + quote(cmp.Or(p.table.schema, "main")) + `.sqlite_master where lower(` + of + `) = lower($1) and type = $2 order by name`
 	kind := map[string]string{"name": "table", "tbl_name": "trigger"}[of]
 	return readNames(ctx, s.DB, query, []any{p.table.table, kind})
 }
