@@ -91,6 +91,8 @@ func TestSpelling(t *testing.T) {
 // do not.
 func TestSpellingProofs(t *testing.T) {
 	const both, regexp = "", ` check (ory ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')`
+	dbs := []database{open(t, sqlstore.SQLite), open(t, sqlstore.Postgres)}
+	run(t, dbs[1], strings.ReplaceAll("create domain ory_id as text"+regexp, "ory ~", "value ~"))
 	for _, tt := range []struct {
 		declared string
 		only     sqlstore.Dialect
@@ -115,18 +117,14 @@ func TestSpellingProofs(t *testing.T) {
 		{"ory_id", sqlstore.Postgres, true},
 		{"char(40)", sqlstore.Postgres, false},
 	} {
-		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-			if tt.only != both && tt.only != dialect {
+		for _, db := range dbs {
+			if tt.only != both && tt.only != db.dialect {
 				continue
 			}
-			t.Run(tt.declared+"/"+string(dialect), func(t *testing.T) {
-				db := open(t, dialect)
-				if dialect == sqlstore.Postgres {
-					run(t, db, strings.ReplaceAll("create domain ory_id as text"+regexp, "ory ~", "value ~"))
-				}
-				p := &people{database: db, variant: variant{users: sqlstore.Users{Table: "people", Identity: "ory"}}}
-				p.must(t, "create table people (id text primary key not null, ory "+tt.declared+")")
-				p.must(t, "create unique index ory_of_people on people (ory)")
+			t.Run(tt.declared+"/"+string(db.dialect), func(t *testing.T) {
+				p := &people{database: db, variant: variant{users: sqlstore.Users{Table: fmt.Sprintf("people%d", tables.Add(1)), Identity: "ory"}}}
+				p.must(t, p.sql("create table {users} (id text primary key not null, ory "+tt.declared+")"))
+				p.must(t, p.sql("create unique index ory_of_{users} on {users} (ory)"))
 				fault, sql := p.misspelt(t)
 				if (fault == nil) != tt.proves {
 					t.Fatal(fault)
@@ -138,7 +136,7 @@ func TestSpellingProofs(t *testing.T) {
 				if fault, _ := p.misspelt(t); fault != nil {
 					t.Error(fault)
 				}
-				p.must(t, "insert into people (id, ory) values ('1', $1)", ours+"1")
+				p.must(t, p.sql("insert into {users} (id, ory) values ('1', $1)"), ours+"1")
 			})
 		}
 	}
