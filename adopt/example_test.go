@@ -76,7 +76,7 @@ func newDatabase(ctx context.Context) (*sql.DB, error) {
 		return nil, err
 	}
 	_, err = db.ExecContext(ctx, `
-		create table accounts (id integer primary key autoincrement, ory_identity_id text unique);
+		create table accounts (id integer primary key autoincrement, ory_identity_id text unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'));
 		insert into accounts (id) values (1), (2)`)
 	return db, err
 }

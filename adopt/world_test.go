@@ -106,7 +106,7 @@ const columns = `legacy text, email text, verified boolean`
 
 func world(t *testing.T, dialect sqlstore.Dialect) *small {
 	t.Helper()
-	driver, dsn, key := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db")), "integer primary key, ory text unique"
+	driver, dsn, key := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db")), "integer primary key, ory text unique check (ory = lower(ory) and ory like '________-____-____-____-____________')"
 	if dialect == sqlstore.Postgres {
 		driver, dsn, key = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t), "bigserial primary key, ory uuid unique"
 	}

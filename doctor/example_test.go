@@ -36,4 +36,5 @@ func Example() {
 	//   fix: set database (SYMBOLON_DATABASE) to its address, and start it; symbolon migrate makes a new one
 	// users.table: unknown
 	// users.type: unknown
+	// users.triggers: unknown
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
@@ -29,7 +30,7 @@ func TestTables(t *testing.T) {
 func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 	db := openDatabase(t, dialect)
 	noTable := map[string]doctor.Verdict{"users.table": doctor.Problem, "users.column": doctor.Unknown, "users.type": doctor.Unknown,
-		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.hidden": doctor.Unknown, "users.release": doctor.Unknown}
+		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.spelling": doctor.Unknown, "users.hidden": doctor.Unknown, "users.triggers": doctor.Unknown, "users.release": doctor.Unknown}
 	for i, test := range []struct {
 		name    string
 		ddl     string
@@ -38,24 +39,25 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 		release []string
 		want    map[string]doctor.Verdict
 	}{
-		{name: "right", ddl: "id text primary key, ory_identity_id text unique, email text", columns: map[string]string{"email": "traits.email"}},
+		{name: "right", ddl: "id text primary key, ory_identity_id %text% unique, email text", columns: map[string]string{"email": "traits.email"}},
 		{name: "table missing", want: noTable},
 		{name: "column missing", ddl: "id text primary key, email text", want: wrong("users.column")},
-		{name: "projected column missing", ddl: "id text primary key, ory_identity_id text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.column")},
+		{name: "projected column missing", ddl: "id text primary key, ory_identity_id %text% unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.column")},
 		{name: "column of the wrong type", ddl: "id text primary key, ory_identity_id bigint unique", want: wrong("users.type")},
-		{name: "key of the wrong type", ddl: "id bigint primary key, ory_identity_id text unique", want: wrong("users.type")},
-		{name: "unique index missing", ddl: "id text primary key, ory_identity_id text", want: wrong("users.unique")},
-		{name: "a column without a value", ddl: "id text primary key, ory_identity_id text unique, plan text not null", want: wrong("users.row")},
-		{name: "unique projected column", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.release")},
-		{name: "unique projected column, kept", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "keep", want: wrong("users.release")},
-		{name: "unique projected column, released", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, release: []string{"email"}},
-		{name: "unique projected column, deleted", ddl: "id text primary key, ory_identity_id text unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "delete"},
-		{name: "unique column of the application's", ddl: "id text primary key, ory_identity_id text unique, handle text unique"},
+		{name: "key of the wrong type", ddl: "id bigint primary key, ory_identity_id %text% unique", want: wrong("users.type")},
+		{name: "unique index missing", ddl: "id text primary key, ory_identity_id %text%", want: wrong("users.unique")},
+		{name: "a column without a value", ddl: "id text primary key, ory_identity_id %text% unique, plan text not null", want: wrong("users.row")},
+		{name: "unique projected column", ddl: "id text primary key, ory_identity_id %text% unique, email text unique", columns: map[string]string{"email": "traits.email"}, want: wrong("users.release")},
+		{name: "unique projected column, kept", ddl: "id text primary key, ory_identity_id %text% unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "keep", want: wrong("users.release")},
+		{name: "unique projected column, released", ddl: "id text primary key, ory_identity_id %text% unique, email text unique", columns: map[string]string{"email": "traits.email"}, release: []string{"email"}},
+		{name: "unique projected column, deleted", ddl: "id text primary key, ory_identity_id %text% unique, email text unique", columns: map[string]string{"email": "traits.email"}, policy: "delete"},
+		{name: "other spellings", ddl: "id text primary key, ory_identity_id text unique", want: wrong("users.spelling")},
+		{name: "unique column of the application's", ddl: "id text primary key, ory_identity_id %text% unique, handle text unique"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			name := fmt.Sprintf("users_%d", i)
 			if test.ddl != "" {
-				if _, err := db.ExecContext(t.Context(), "create table "+name+" ("+test.ddl+")"); err != nil {
+				if _, err := db.ExecContext(t.Context(), "create table "+name+" ("+strings.ReplaceAll(test.ddl, "%text%", "text"+oryWrites)+")"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -80,10 +82,46 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 		for name := range noTable {
 			want[name] = doctor.Unknown
 		}
-		want["users.layout"] = doctor.Unknown
+		want["users.layout"], want["users.rights"] = doctor.Unknown, doctor.Unknown
 		expect(t, examine(t, d), want)
 	})
 }
+
+// TestRightsAndTriggers takes rights from the database user, and adds a trigger that ignores rows.
+func TestRightsAndTriggers(t *testing.T) {
+	kratos := fakeory.Start(t, fakeory.Config{})
+	for dialect, statements := range map[sqlstore.Dialect][]string{
+		sqlstore.SQLite: {`create trigger quiet before insert on people begin select raise(ignore); end`},
+		sqlstore.Postgres: {`create function quiet() returns trigger language plpgsql as $f$ begin return null; end $f$`,
+			`create trigger quiet before insert on people for each row execute function quiet()`,
+			`create role reader`, `grant usage on schema symbolon to reader`, `grant select on all tables in schema symbolon to reader`,
+			`grant all on people to reader`, `set role reader`},
+	} {
+		t.Run(string(dialect), func(t *testing.T) {
+			db := openDatabase(t, dialect)
+			migrateUp(t, db, dialect)
+			db.SetMaxOpenConns(1) // for the role
+			want := wrong("users.triggers")
+			if dialect == sqlstore.Postgres {
+				want["users.rights"] = doctor.Problem
+				t.Cleanup(func() { _, _ = db.Exec(`reset role; drop owned by reader; drop role reader`) })
+			}
+			for _, statement := range append([]string{"create table people (id text primary key, ory_identity_id text unique" + oryWrites + ")"}, statements...) {
+				if _, err := db.ExecContext(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			got := examine(t, tableDoctor(t, &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{Table: "people"}}, kratos))
+			expect(t, got, want)
+			if !strings.Contains(got["users.triggers"].Is, "quiet") || dialect == sqlstore.Postgres && !strings.Contains(got["users.rights"].Fix, "grant insert, update, delete on table symbolon.links to reader;") {
+				t.Errorf("%+v\n%+v", got["users.triggers"], got["users.rights"])
+			}
+		})
+	}
+}
+
+// oryWrites is a constraint for a column of text, so that it takes IDs only as Ory writes them.
+const oryWrites = " check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________')"
 
 func migrateUp(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 	t.Helper()

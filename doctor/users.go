@@ -15,10 +15,23 @@ type Table interface {
 
 	// UniqueColumns returns the unique columns that are filled from the identity.
 	UniqueColumns(ctx context.Context) ([]string, error)
+
+	// Rights returns the rights that the database user lacks. The fix of each is its GRANT.
+	Rights(ctx context.Context) ([]TableFault, error)
+
+	// Triggers returns the application's triggers that run when Symbolon writes rows.
+	Triggers(ctx context.Context) ([]TableTrigger, error)
+}
+
+// TableTrigger is a trigger of the users table. Ignores says that it may ignore a write without
+// an error.
+type TableTrigger struct {
+	Name    string
+	Ignores bool
 }
 
 // TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
-// wrong_type, not_unique, refusing and hiding.
+// wrong_type, not_unique, refusing, spelling and hiding.
 type TableFault struct {
 	Kind    string
 	Column  string
@@ -46,6 +59,7 @@ var tableWords = map[string]struct{ breaks, well string }{
 	"wrong_type": {"symbolon serve does not start, because no value could be written to the column", "every column can hold its values"},
 	"not_unique": {"symbolon serve does not start, because two requests of one new person at the same moment would make two users", "the key and the identity column are unique"},
 	"refusing":   {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
+	"spelling":   {"symbolon serve does not start, because a person whose row has the ID in another spelling would get a second user", "every identity's ID is spelled as Ory does, and the database keeps it so"},
 	"hiding":     {"symbolon serve does not start, because a person whose row is hidden would be denied, or would get a second user", "row level security hides no row"},
 }
 
@@ -90,13 +104,60 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 	}
 }
 
+func (d *Doctor) checkRights(ctx context.Context) Result {
+	if d.Table == nil {
+		return databaseFirst
+	}
+	missing, err := d.Table.Rights(ctx)
+	if err != nil {
+		return unqueried(err)
+	}
+	if len(missing) == 0 {
+		return well("the database user has every right that Symbolon needs")
+	}
+	var is, fix []string
+	for _, f := range missing {
+		is, fix = append(is, f.Is), append(fix, f.Fix)
+	}
+	return problem("%s", strings.Join(is, "; ")).breaks("everybody whose row must be written gets 503, and hooks wait").
+		fix("run as the owner: %s;", strings.Join(fix, "; "))
+}
+
+func (d *Doctor) checkTriggers(ctx context.Context) Result {
+	triggers, err := d.Table.Triggers(ctx)
+	if err != nil {
+		return unqueried(err)
+	}
+	var all, ignoring []string
+	for _, t := range triggers {
+		all = append(all, t.Name)
+		if t.Ignores {
+			ignoring = append(ignoring, t.Name)
+		}
+	}
+	switch names := strings.Join(all, ", "); {
+	case len(all) == 0:
+		return well("the users table has no triggers")
+	case len(ignoring) == 0:
+		return well("these triggers run when Symbolon writes rows, and none ignores a write: %s", names)
+	}
+	names := strings.Join(ignoring, ", ")
+	return problem("these triggers or rules of the users table can ignore a write without an error: %s", names).
+		breaks("the person whose row they ignore gets no user, or keeps old values, and a finding names the trigger").
+		fix("let %s raise an error, or except the rows that Symbolon writes", names)
+}
+
+func unqueried(err error) Result {
+	return unknown("run it again when the database answers", "the database could not be queried: %s", err)
+}
+
 func (d *Doctor) checkRelease(ctx context.Context) Result {
 	if _, ok := d.needTable(); !ok {
 		return unknownUntil("table", "there is no users table to check")
 	}
 	unique, err := d.Table.UniqueColumns(ctx)
 	if err != nil {
-		return unknown("run it again when the database answers", "the database could not be queried: %s", err)
+		return unqueried(err)
 	}
 	stuck := Stuck(d.OnIdentityDeleted, unique, d.ReleaseColumns)
 	if len(stuck) == 0 {

@@ -203,6 +203,22 @@ func (t table) Examine(ctx context.Context) (out []doctor.TableFault, err error)
 	return out, err
 }
 
+func (t table) Rights(ctx context.Context) (out []doctor.TableFault, err error) {
+	faults, err := t.Store.Rights(ctx)
+	for _, f := range faults {
+		out = append(out, doctor.TableFault{Kind: string(f.Kind), Is: f.Is, Fix: f.Fix})
+	}
+	return out, err
+}
+
+func (t table) Triggers(ctx context.Context) (out []doctor.TableTrigger, err error) {
+	triggers, err := t.Store.Triggers(ctx)
+	for _, one := range triggers {
+		out = append(out, doctor.TableTrigger(one))
+	}
+	return out, err
+}
+
 func (t table) UniqueColumns(ctx context.Context) (out []string, err error) {
 	name := t.Users.Table
 	if name == "" {

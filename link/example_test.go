@@ -73,7 +73,7 @@ func openApplication(ctx context.Context, path string) *sql.DB {
 	if err := migrate.Up(ctx, db, sqlstore.SQLite); err != nil {
 		panic(err)
 	}
-	if _, err := db.ExecContext(ctx, `create table accounts (id integer primary key autoincrement, ory_identity_id text unique)`); err != nil {
+	if _, err := db.ExecContext(ctx, `create table accounts (id integer primary key autoincrement, ory_identity_id text unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'))`); err != nil {
 		panic(err)
 	}
 	return db

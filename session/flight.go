@@ -124,8 +124,15 @@ func (v *Verifier) safely(ctx context.Context, k key, cred ory.Credential) (e *e
 // warn logs a text that may concern many requests at once. last holds the time of the
 // previous warning of the same kind. Each kind is logged at most once a second.
 func (v *Verifier) warn(last *atomic.Int64, text string, err error) {
+	v.warnEvery(time.Second, last, text, err)
+}
+
+// outageWarning is how often the background logs the same outage.
+const outageWarning = time.Minute
+
+func (v *Verifier) warnEvery(pause time.Duration, last *atomic.Int64, text string, err error) {
 	now, before := v.mono()+1, last.Load()
-	if (before == 0 || now-before >= int64(time.Second)) && last.CompareAndSwap(before, now) {
+	if (before == 0 || now-before >= int64(pause)) && last.CompareAndSwap(before, now) {
 		v.log().Warn(text, "error", err)
 	}
 }

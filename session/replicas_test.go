@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -221,6 +222,34 @@ func TestMemoryDown(t *testing.T) {
 		closeAll(a, other)
 		if len(b.known) != 2 {
 			t.Errorf("%d written", len(b.known))
+		}
+	})
+}
+
+// TestBroadcastOutageIsLogged checks that an outage is logged when it begins, once a minute, and
+// when it ends.
+func TestBroadcastOutageIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b := newWorld(t), &board{known: map[[32]byte]string{}}
+		a := w.replica(t, b)
+		token, _ := w.person(1)
+		count := func(text string) int { return strings.Count(w.log.String(), text) }
+		time.Sleep(time.Second)
+		for outage := 1; outage <= 2; outage++ {
+			b.set(true)
+			time.Sleep(time.Second)
+			w.status(a, token)
+			a.PurgeSession("4c5b2a6e-0d0e-4b7d-9c5e-3f3b4a5d6e7f")
+			time.Sleep(150 * time.Second)
+			if down, memory, purges := count("do not arrive"), count("cannot be written to Memory"), count("cannot be sent"); down != 3*outage || memory > 3*outage || purges > 3*outage {
+				t.Errorf("outage %d: %d, %d and %d warnings", outage, down, memory, purges)
+			}
+			b.set(false)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := count("arrive again"); n != outage {
+				t.Errorf("the end of outage %d was logged %d times", outage, n)
+			}
 		}
 	})
 }

@@ -109,12 +109,15 @@ func (v *Verifier) listen() {
 		if err != nil {
 			if v.base.Err() == nil {
 				v.goDown()
-				v.warn(&v.warnedBroadcast, "purges of other replicas do not arrive: sessions that they revoke are refused here only after max_stale", err)
+				v.warnEvery(outageWarning, &v.warnedBroadcast, "purges of other replicas do not arrive: sessions that they revoke are refused here only after max_stale", err)
 				wait.Until(v.base.Done(), listenPause)
 			}
 			continue
 		}
 		v.broadcastDown.Store(false)
+		if v.warnedBroadcast.Swap(0) != 0 {
+			v.log().Info("purges of other replicas arrive again")
+		}
 		if !begun { // purges from before this moment no longer arrive
 			v.forget(everything)
 			v.purges.begun.Store(v.purges.epoch.Load())

@@ -164,8 +164,8 @@ type Verifier struct {
 	loaders   atomic.Pointer[[]loader]
 
 	// Counters, and when each kind of warning was last logged. All are atomic.
-	count                                                            counters
-	warned, warnedPending, warnedBroadcast, warnedKeys, warnedTokens atomic.Int64
+	count                                                                         counters
+	warned, warnedMemory, warnedPurges, warnedBroadcast, warnedKeys, warnedTokens atomic.Int64
 }
 
 const (
@@ -350,7 +350,7 @@ func (v *Verifier) share() {
 		o := &v.memoryOut
 		o.send, o.delay, o.capacity, o.stop = v.Memory.Remember, writeDelay, maxMemoryPending, make(chan struct{})
 		o.failed = func(err error) {
-			v.warn(&v.warnedPending, "sessions cannot be written to Memory; the verifier tries again", err)
+			v.warnEvery(outageWarning, &v.warnedMemory, "sessions cannot be written to Memory; the verifier tries again", err)
 		}
 	}
 	if v.Broadcast != nil {
@@ -360,7 +360,7 @@ func (v *Verifier) share() {
 		}
 		o.capacity, o.stop = maxPurges, make(chan struct{})
 		o.failed = func(err error) {
-			v.warn(&v.warnedPending, "purges cannot be sent to other replicas; the verifier tries again", err)
+			v.warnEvery(outageWarning, &v.warnedPurges, "purges cannot be sent to other replicas; the verifier tries again", err)
 		}
 		v.replayed = make(chan struct{})
 		v.listening.Go(v.listen)

@@ -46,6 +46,9 @@ func (s *Store) CreateAll(ctx context.Context, qs []symbolon.Query, decide func(
 		return out, err
 	}
 	return out, s.withShape(ctx, func(shape *shape) error {
+		if shape.read.spelling == unproven {
+			return nil // Write looks for other spellings
+		}
 		b := &bulk{store: s, shape: shape, project: qs[0].Project, qs: qs, out: out}
 		return b.createStrangers(ctx, decide)
 	})

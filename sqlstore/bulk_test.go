@@ -220,7 +220,7 @@ func TestLinkAllRefused(t *testing.T) {
 			t.Run(tt.name+"/"+string(dialect), func(t *testing.T) {
 				v := variant{users: sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase, Columns: email}, fills: true,
 					postgres: `create table people (id bigserial primary key, ory uuid unique, ` + tt.column + tt.late + `)` + function,
-					sqlite:   `create table people (id integer primary key, ory text unique, ` + tt.column + `)` + trigger}
+					sqlite:   `create table people (id integer primary key, ory text unique` + oryWrites + `, ` + tt.column + `)` + trigger}
 				people := make([]symbolon.Identity, 130)
 				for i := range people {
 					address := fmt.Sprintf("p%d@example.org", i)

@@ -21,9 +21,9 @@ type Fault struct {
 	// LeftOut says that Symbolon works nevertheless: it leaves the column out.
 	LeftOut bool
 
-	// constant says that a running store leaves the column out, but that LeftOut is false.
-	// Check therefore returns the fault, and no program starts with it.
-	constant bool
+	// atStart says that a running store works nevertheless, but that LeftOut is false. Check
+	// therefore returns the fault, and no program starts with it.
+	atStart bool
 }
 
 func (f *Fault) Error() string { return "sqlstore: " + f.Is + ": " + f.Fix }
@@ -38,8 +38,9 @@ const (
 	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
 	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
 	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
-	Spelling  FaultKind = "spelling"   // rows whose identity is spelled in another way than Ory's
+	Spelling  FaultKind = "spelling"   // an identity may be spelled in another way than Ory's
 	Hiding    FaultKind = "hiding"     // row level security may hide rows from Symbolon
+	Forbidden FaultKind = "forbidden"  // the database user lacks a right
 	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
 )
 
@@ -88,15 +89,13 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 		return nil, err
 	}
 	faults = append(faults, hiding...)
-	if !slices.ContainsFunc(faults, func(err error) bool { return !isLeftOut(err) }) {
-		misspelt, err := s.checkSpelling(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		strangers, err := s.checkStrangers(ctx)
-		return slices.Concat(faults, misspelt, strangers), err
+	sound := !slices.ContainsFunc(faults, func(err error) bool { return !isLeftOut(err) })
+	misspelt, err := s.checkSpelling(ctx, t, sound)
+	if err != nil || !sound {
+		return append(faults, misspelt...), err
 	}
-	return faults, nil
+	strangers, err := s.checkStrangers(ctx)
+	return slices.Concat(faults, misspelt, strangers), err
 }
 
 // faultOf describes a fault of a column.

@@ -12,7 +12,7 @@ import (
 )
 
 func TestCheck(t *testing.T) {
-	const base = "id %key% primary key, ory %key% unique"
+	const base = "id %key% primary key, ory %ory% unique"
 	tests := []struct {
 		name   string
 		table  string // columns; empty: no table
@@ -34,20 +34,20 @@ func TestCheck(t *testing.T) {
 			left: []string{"phone", "street"}},
 		{name: "a number for active", table: base + ", live double precision", users: sqlstore.Users{Columns: map[string]string{"live": "active"}},
 			faults: []string{"cannot hold whether an identity is active"}},
-		{name: "key of a wrong type", table: "id boolean primary key, ory %key% unique", faults: []string{"id is of type boolean"}},
+		{name: "key of a wrong type", table: "id boolean primary key, ory %ory% unique", faults: []string{"id is of type boolean"}},
 		{name: "identity of a wrong type", table: "id %key% primary key, ory bigint unique", faults: []string{"cannot hold an Ory identity's ID"}},
-		{name: "no unique index on the identity", table: "id %key% primary key, ory %key%", faults: []string{"create unique index"}},
-		{name: "a unique index with a condition", table: "id %key% primary key, ory %key%",
+		{name: "no unique index on the identity", table: "id %key% primary key, ory %ory%", faults: []string{"create unique index"}},
+		{name: "a unique index with a condition", table: "id %key% primary key, ory %ory%",
 			after: "create unique index on_ory_%table% on %table% (ory) where ory is not null", faults: []string{"create unique index"}},
-		{name: "a unique index of two columns", table: "id %key% primary key, ory %key%, extra text",
+		{name: "a unique index of two columns", table: "id %key% primary key, ory %ory%, extra text",
 			after: "create unique index on_ory_%table% on %table% (ory, extra)", faults: []string{"create unique index"}},
-		{name: "a unique index made later", table: "id %key% primary key, ory %key%", after: "create unique index on_ory_%table% on %table% (ory)"},
-		{name: "an identity that must not be null", table: "id %key% primary key, ory %key% not null unique", faults: []string{"must allow null"}},
-		{name: "a key that is not unique", table: "id %key%, ory %key% unique", faults: []string{"a key must be unique"}},
-		{name: "a key of two columns", table: "id %key%, ory %key% unique, extra %key%, primary key (id, extra)",
+		{name: "a unique index made later", table: "id %key% primary key, ory %ory%", after: "create unique index on_ory_%table% on %table% (ory)"},
+		{name: "an identity that must not be null", table: "id %key% primary key, ory %ory% not null unique", faults: []string{"must allow null"}},
+		{name: "a key that is not unique", table: "id %key%, ory %ory% unique", faults: []string{"a key must be unique"}},
+		{name: "a key of two columns", table: "id %key%, ory %ory% unique, extra %key%, primary key (id, extra)",
 			users: sqlstore.Users{Columns: map[string]string{"extra": "'9f425a8d-7efc-4768-8f23-7647a74fdf13'"}}, faults: []string{"a key must be unique"}},
-		{name: "minted into an integer", table: "id bigint primary key, ory %key% unique", faults: []string{"set new_id to database"}},
-		{name: "identity into an integer", table: "id bigint primary key, ory %key% unique", users: sqlstore.Users{NewID: sqlstore.ByIdentity}, faults: []string{"set new_id to database"}},
+		{name: "minted into an integer", table: "id bigint primary key, ory %ory% unique", faults: []string{"set new_id to database"}},
+		{name: "identity into an integer", table: "id bigint primary key, ory %ory% unique", users: sqlstore.Users{NewID: sqlstore.ByIdentity}, faults: []string{"set new_id to database"}},
 		{name: "nothing fills the key", table: base, users: sqlstore.Users{NewID: sqlstore.ByDatabase}, faults: []string{"a key that the database fills"}},
 		{name: "mandatory columns", table: base + ", plan text not null, seats integer not null default 1, born text not null",
 			faults: []string{"born is not null and has no default", "plan is not null and has no default"}},
@@ -59,8 +59,8 @@ func TestCheck(t *testing.T) {
 			faults: []string{"its constant cannot be written"}},
 		{name: "generated columns", table: base + ", extra text generated always as ('x') stored",
 			users: sqlstore.Users{Columns: map[string]string{"extra": "traits.x"}}, left: []string{"extra"}},
-		{name: "one column", table: "id %key% primary key", users: sqlstore.Users{Identity: "id", NewID: sqlstore.ByIdentity}},
-		{name: "one column, minted", table: "id %key% primary key", users: sqlstore.Users{Identity: "id"}, faults: []string{"needs new_id identity"}},
+		{name: "one column", table: "id %one% primary key", users: sqlstore.Users{Identity: "id", NewID: sqlstore.ByIdentity}},
+		{name: "one column, minted", table: "id %one% primary key", users: sqlstore.Users{Identity: "id"}, faults: []string{"needs new_id identity"}},
 		{name: "many faults", table: "id boolean primary key, ory bigint, plan text not null",
 			faults: []string{"id is of type boolean", "cannot hold an Ory identity's ID", "create unique index", "plan is not null"}},
 	}
@@ -76,7 +76,7 @@ func TestCheck(t *testing.T) {
 					}
 					p.must(t, "drop table "+u.Table)
 					key := map[sqlstore.Dialect]string{sqlstore.SQLite: "text", sqlstore.Postgres: "uuid"}[db.dialect]
-					fill := strings.NewReplacer("%key%", key, "%table%", u.Table)
+					fill := strings.NewReplacer("%key%", key, "%ory%", map[sqlstore.Dialect]string{sqlstore.SQLite: "text" + oryWrites, sqlstore.Postgres: "uuid"}[db.dialect], "%one%", key+map[sqlstore.Dialect]string{sqlstore.SQLite: strings.ReplaceAll(oryWrites, "ory", "id")}[db.dialect], "%table%", u.Table)
 					p.must(t, fill.Replace("create table %table% ("+tt.table+"); "+tt.after))
 				}
 				store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: u}

@@ -112,11 +112,11 @@ func create(t *testing.T, db database, extra string, columns map[string]string) 
 	// Table names are not reused, because connections cache statements with their types.
 	table := fmt.Sprintf("people%d", tables.Add(1))
 	p := &people{database: db, variant: variant{users: sqlstore.Users{Table: table, Identity: "ory", Columns: columns}}}
-	key := "uuid"
+	key, spelling := "uuid", ""
 	if db.dialect == sqlstore.SQLite {
-		key = "text"
+		key, spelling = "text", oryWrites
 	}
-	p.must(t, `create table `+table+` (id `+key+` primary key, ory `+key+` unique, `+extra+`)`)
+	p.must(t, `create table `+table+` (id `+key+` primary key, ory `+key+` unique`+spelling+`, `+extra+`)`)
 	return p
 }
 

@@ -32,5 +32,5 @@ func (w *writer) detach(ctx context.Context) error {
 		return nil
 	}
 	w.wrote = true
-	return w.db.change(ctx, clearIdentity, key, string(id))
+	return w.changeRow(ctx, key, []symbolon.IdentityID{id}, clearIdentity, key, string(id))
 }

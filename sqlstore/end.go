@@ -107,7 +107,8 @@ func (w *writer) followed(ctx context.Context) (bool, error) {
 
 func (w *writer) deleteRow(ctx context.Context, key any) (refused string, err error) {
 	refusal, err := w.try(ctx, func() error {
-		return w.db.change(ctx, deleteRow, key, string(w.q.Reading.Identity.ID))
+		id := w.q.Reading.Identity.ID
+		return w.changeRow(ctx, key, []symbolon.IdentityID{id}, deleteRow, key, string(id))
 	})
 	if err != nil {
 		return "", err

@@ -25,7 +25,7 @@ func controlOnly(t *testing.T) *ory.Client {
 // TestRowPolicies checks what each policy writes to the row of a user whose identity is
 // gone.
 func TestRowPolicies(t *testing.T) {
-	const table = `create table people (id bigint primary key%s, ory varchar(36) unique, email text %s unique, name text, phone text, active boolean not null)`
+	const table = `create table people (id bigint primary key%s, ory varchar(36) unique` + oryWrites + `, email text %s unique, name text, phone text, active boolean not null)`
 	tests := []struct {
 		name     string
 		notNull  string

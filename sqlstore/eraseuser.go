@@ -146,8 +146,11 @@ func (u *rowEraser) anonymise(ctx context.Context) (refused string, err error) {
 // attempt sets a savepoint and runs one statement.
 func (u *rowEraser) attempt(ctx context.Context, what, text string, args ...any) (refused string, err error) {
 	refusal, err := u.try(ctx, func() error {
-		n, err := u.db.exec(ctx, text, args...)
-		u.wrote = u.wrote || n > 0
+		err := u.changeRow(ctx, u.key, []symbolon.IdentityID{"", u.identity}, text, args...)
+		u.wrote = u.wrote || err == nil
+		if errors.Is(err, errTaken) {
+			return nil // the row is deleted, or somebody else's
+		}
 		return err
 	})
 	if err != nil || refusal == nil {

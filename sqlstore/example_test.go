@@ -32,7 +32,8 @@ func Example() {
 		return
 	}
 	_, err = db.Exec(`
-		create table accounts (id integer primary key autoincrement, ory_identity_id text unique, email text unique, plan text not null);
+		create table accounts (id integer primary key autoincrement, email text unique, plan text not null,
+			ory_identity_id text unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'));
 		create table orgs (owner integer not null references accounts (id), name text not null)`)
 	if err != nil {
 		fmt.Println(err)

@@ -91,20 +91,17 @@ func (d Dialect) outage(err error) bool {
 	if d == SQLite {
 		return slices.Contains(sqliteOutages, sqliteCode(err))
 	}
-	const integrity, notSupported = "40002", "0A000"
-	switch state := sqlState(err); state {
-	case integrity:
-		return false
-	case notSupported:
-		return strings.Contains(err.Error(), "cached plan must not change result type")
-	default:
-		return ofClass(state, outages)
-	}
+	const integrity = "40002"
+	state := sqlState(err)
+	return d.planChanged(err) || ofClass(state, outages) && state != integrity
 }
 
 // setup reports whether the error means that a table or a right is not as it was.
 func (d Dialect) setup(err error) bool {
-	return d.misshapen(err) || d == Postgres && ofClass(sqlState(err), setups)
+	if d == Postgres {
+		return ofClass(sqlState(err), setups)
+	}
+	return d.misshapen(err)
 }
 
 // shapes are the SQLSTATEs and the texts of SQLite for a missing table, a missing column and
@@ -117,9 +114,25 @@ var (
 // misshapen reports whether the error means that a table has another shape than it had.
 func (d Dialect) misshapen(err error) bool {
 	if d == Postgres {
-		return ofClass(sqlState(err), shapes)
+		return ofClass(sqlState(err), shapes) || d.stale(err)
 	}
 	return sqliteCode(err) == sqliteError && slices.ContainsFunc(sqliteShapes, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
+
+// stale reports whether the error may be caused by a plan that a connection of Postgres has
+// prepared for a column of another type: no such operator or function, or a value of another
+// type. The driver drops the plan after the error.
+func (d Dialect) stale(err error) bool {
+	if d != Postgres {
+		return false
+	}
+	state := sqlState(err)
+	return state == "42883" || state == "42804" || d.planChanged(err)
+}
+
+func (d Dialect) planChanged(err error) bool {
+	const notSupported = "0A000"
+	return sqlState(err) == notSupported && strings.Contains(err.Error(), "cached plan must not change result type")
 }
 
 // Unreachable reports whether err, of a driver, means that the database cannot answer now:
@@ -168,6 +181,8 @@ func (d Dialect) describe(err error) string {
 	const trigger = 1811 // SQLite's extended code
 	state, code := sqlState(err), extendedCode(err)
 	switch {
+	case errors.Is(err, errIgnored):
+		return errIgnored.Error()
 	case d == Postgres && strings.HasPrefix(state, "P0"), d == SQLite && code == trigger:
 		return "a trigger of the table refused it"
 	case d == Postgres && strings.HasPrefix(state, "23"), d == SQLite && code&0xff == sqliteConstraint:
@@ -253,11 +268,15 @@ func (s *Store) retry(ctx context.Context, f func(waiting context.Context) error
 		waiting, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
-	demoted := 0
+	demoted, stale := 0, 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := f(waiting)
 		if s.Dialect.readOnly(err) && demoted < demotions {
 			demoted++ // the connection was dropped, and the next one may be a new one
+			continue
+		}
+		if s.Dialect.stale(err) && stale < s.state.stalePlans() {
+			stale++ // each connection may have a plan of its own
 			continue
 		}
 		if err == nil || !s.Dialect.temporary(err) || !time.Now().Before(until) {

@@ -69,7 +69,7 @@ func TestRowAppearsMeanwhile(t *testing.T) {
 func TestApplicationReusesAnID(t *testing.T) {
 	db := open(t, sqlstore.SQLite)
 	p := &people{database: db, variant: variant{users: sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase}}}
-	p.must(t, `create table people (id integer primary key, ory text unique)`)
+	p.must(t, `create table people (id integer primary key, ory text unique`+oryWrites+`)`)
 	l := linkerOf(p.store(p.DB))
 	for round := range 2 {
 		id := identityWith(`{}`)

@@ -71,4 +71,7 @@ func (db database) again(t testing.TB) *sql.DB {
 	return pool
 }
 
+// oryWrites is a constraint for a column of text, so that it takes IDs only as Ory writes them.
+const oryWrites = ` check (ory = lower(ory) and ory like '________-____-____-____-____________')`
+
 func now() time.Time { return time.Now() }

@@ -29,22 +29,25 @@ const (
 	addIndexPostgres  = `create unique index concurrently %s on %s (%s)`
 	dropIndexPostgres = `drop index concurrently if exists %s`
 
-	addColumnSQLite = `alter table %s add column %s text`
+	addColumnSQLite = `alter table {t} add column {column} text check ({ours})`
 	addIndexSQLite  = `create unique index %s on %s (%s)`
 
 	readInvalidIndex = `select count(*) from pg_index where indexrelid = to_regclass(cast($1 as text)) and not indisvalid`
 
-	readDoubles = `select cast(%[2]s as text), count(*) from %[1]s where %[2]s is not null group by %[2]s having count(*) > 1 order by 1 limit 10`
+	readDoubles = `
+select min(cast({column} as text)), count(*) from {t} where {column} is not null
+group by case when {isID} then {plain} else cast({column} as text) end having count(*) > 1 order by 1 limit 10`
 )
 
 // IdentityColumn returns the SQL that adds the identity column and its unique index to the
-// users table. Run the statements one by one and outside of a transaction. The result is
-// empty if both exist. The table itself must exist. Adding the column does not rewrite the
-// rows. On Postgres the index is built concurrently, so that other transactions can read
-// and write the rows meanwhile.
+// users table. If the column exists as text, the SQL also makes the database refuse IDs in
+// another spelling than Ory's, and rewrites those that exist. Run the statements one by one
+// and outside of a transaction. The result is empty if nothing is missing. The table itself
+// must exist. Adding the column does not rewrite the rows. On Postgres the index is built
+// concurrently, so that other transactions can read and write the rows meanwhile.
 //
 // The error is a [*DoubledError] if some identities are in several rows, so that the index
-// cannot be made.
+// cannot be made. It is a [*Fault] if the column holds something else than IDs of identities.
 func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
 	if err := s.setup(); err != nil {
 		return nil, err
@@ -57,30 +60,55 @@ func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
 	if len(t.columns) == 0 {
 		return nil, fmt.Errorf("sqlstore: there is no table %s", u.table())
 	}
-	column, there := t.columns[u.identity()]
-	if there {
-		if slices.Contains(t.unique, column.name) {
-			return nil, nil
-		}
-		if err := s.doubled(ctx); err != nil {
-			return nil, err
-		}
+	p := s.spelling(t)
+	if p.column.name == "" {
+		p.column.name = u.identity()
+		return s.addIndex(ctx, p, s.addColumn(p))
 	}
-	return s.addIdentity(ctx, there)
+	return s.completeColumn(ctx, p, slices.Contains(t.unique, p.column.name))
 }
 
-func (s *Store) addIdentity(ctx context.Context, there bool) (out []string, err error) {
-	table, column, index := s.Users.parts(), quote(s.Users.identity()), s.identityIndex()
+func (s *Store) addColumn(p spelling) []string {
 	if s.Dialect == SQLite {
-		if !there {
-			out = append(out, fmt.Sprintf(addColumnSQLite, table, column))
+		return []string{p.fill(addColumnSQLite)}
+	}
+	return []string{fmt.Sprintf(addColumnPostgres, p.table, quote(p.column.name))}
+}
+
+// completeColumn returns what a column that exists lacks.
+func (s *Store) completeColumn(ctx context.Context, p spelling, unique bool) (out []string, err error) {
+	have, err := s.proves(ctx, p)
+	if err != nil {
+		return nil, unavailable("read the constraints of table "+p.users.table(), err)
+	}
+	if unique && have == proven {
+		return nil, nil
+	}
+	if err := s.doubled(ctx, p); err != nil {
+		return nil, err
+	}
+	if have != proven {
+		n, err := s.countSpellings(ctx, p)
+		if err != nil {
+			return nil, unavailable("read how identities are spelled in table "+p.users.table(), err)
 		}
+		if n.strange > 0 {
+			return nil, p.fault(have, n)
+		}
+		out = p.sql(have, n.misspelt > 0)
+	}
+	if unique {
+		return out, nil
+	}
+	return s.addIndex(ctx, p, out)
+}
+
+func (s *Store) addIndex(ctx context.Context, p spelling, out []string) ([]string, error) {
+	column, index := quote(p.column.name), s.identityIndex()
+	if s.Dialect == SQLite {
 		// In SQLite's syntax the schema belongs to the name of the index, and not to the
 		// name of the table.
-		return append(out, fmt.Sprintf(addIndexSQLite, index, quote(table.table), column)), nil
-	}
-	if !there {
-		out = append(out, fmt.Sprintf(addColumnPostgres, table, column))
+		return append(out, fmt.Sprintf(addIndexSQLite, index, quote(p.table.table), column)), nil
 	}
 	var invalid int
 	if err := s.DB.QueryRowContext(ctx, readInvalidIndex, index.String()).Scan(&invalid); err != nil {
@@ -89,7 +117,7 @@ func (s *Store) addIdentity(ctx context.Context, there bool) (out []string, err 
 	if invalid > 0 { // the invalid index has the name of the new index
 		out = append(out, fmt.Sprintf(dropIndexPostgres, index))
 	}
-	return append(out, fmt.Sprintf(addIndexPostgres, quote(index.table), table, column)), nil
+	return append(out, fmt.Sprintf(addIndexPostgres, quote(index.table), p.table, column)), nil
 }
 
 // identityIndex returns the name that Postgres gives the index of a unique column.
@@ -102,9 +130,12 @@ func (s *Store) identityIndex() tableName {
 	return tableName{parts.schema, table + "_" + column + "_key"}
 }
 
-func (s *Store) doubled(ctx context.Context) error {
-	u := s.Users
-	values, err := collect(ctx, s.DB.QueryContext, fmt.Sprintf(readDoubles, u.parts(), quote(u.identity())), nil, func(row scanner) (string, error) {
+// doubled finds identities that are in several rows, also in different spellings.
+func (s *Store) doubled(ctx context.Context, p spelling) error {
+	if p.column.kind == uuid && s.Dialect == Postgres {
+		p.column.declared = "character" // so that it is read as text
+	}
+	values, err := collect(ctx, s.DB.QueryContext, p.fill(readDoubles), nil, func(row scanner) (string, error) {
 		var value string
 		var n int
 		err := row.Scan(&value, &n)
@@ -114,7 +145,7 @@ func (s *Store) doubled(ctx context.Context) error {
 		return unavailable("look for identities that are in several rows", err)
 	}
 	if len(values) > 0 {
-		return &DoubledError{Table: u.table(), Column: u.identity(), Values: values}
+		return &DoubledError{Table: p.users.table(), Column: p.column.name, Values: values}
 	}
 	return nil
 }

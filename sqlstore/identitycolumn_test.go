@@ -23,7 +23,7 @@ func TestIdentityColumn(t *testing.T) {
 			run(t, db, strings.ReplaceAll(ddl, "%t", name))
 			s := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{Table: name, Identity: "ory", NewID: sqlstore.ByDatabase}}
 			planned, err := s.IdentityColumn(ctx)
-			if err != nil || len(planned) != 2-i {
+			if want := [3]int{2, 3, 2}[i]; err != nil || len(planned) != want {
 				t.Fatalf("%s: %q %v", name, planned, err)
 			}
 			ran, err := s.AddIdentityColumn(ctx)
@@ -39,18 +39,19 @@ func TestIdentityColumn(t *testing.T) {
 			}
 		}
 		run(t, db, "create table doubles (id integer primary key, ory text)")
-		run(t, db, "insert into doubles (id, ory) values (1, 'a'), (2, 'a'), (3, 'b'), (4, null), (5, null)")
+		run(t, db, "insert into doubles (id, ory) values (1, '"+ours+"1'), (2, '"+strings.ToUpper(ours)+"1'), (3, '"+ours+"2'), (4, null), (5, null)")
 		s := &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{Table: "doubles", Identity: "ory", NewID: sqlstore.ByDatabase}}
 		_, err := s.AddIdentityColumn(ctx)
 		var doubled *sqlstore.DoubledError
-		if !errors.As(err, &doubled) || len(doubled.Values) != 1 || doubled.Values[0] != `"a" (2 rows)` {
+		if !errors.As(err, &doubled) || len(doubled.Values) != 1 || !strings.HasSuffix(doubled.Values[0], `1" (2 rows)`) {
 			t.Errorf("%v", err)
 		}
 		if db.dialect == sqlstore.Postgres { // a failed build of an index leaves an invalid index
+			run(t, db, "update doubles set ory = lower(ory)")
 			_, _ = db.ExecContext(ctx, "create unique index concurrently doubles_ory_key on doubles (ory)")
 			run(t, db, "delete from doubles where id = 2")
 			ran, err := s.AddIdentityColumn(ctx)
-			if err != nil || len(ran) != 2 || !strings.HasPrefix(ran[0], "drop index") {
+			if err != nil || len(ran) != 4 || !strings.HasPrefix(ran[2], "drop index") {
 				t.Errorf("%q %v", ran, err)
 			}
 		}

@@ -143,7 +143,7 @@ func TestVerifiedColumns(t *testing.T) {
 			p := &people{database: db, variant: variant{users: sqlstore.Users{Table: table, NewID: sqlstore.ByDatabase, Identity: "ory",
 				Email: "mail", EmailVerified: "seen"}}}
 			key := map[sqlstore.Dialect]string{sqlstore.SQLite: "integer", sqlstore.Postgres: "bigserial"}[db.dialect]
-			p.must(t, `create table `+table+` (id `+key+` primary key, ory text unique, mail text, seen `+declared+`)`)
+			p.must(t, `create table `+table+` (id `+key+` primary key, ory text unique`+oryWrites+`, mail text, seen `+declared+`)`)
 			p.must(t, `insert into `+table+` (mail, seen) values ('Ann@x', null), ('Bob@x', `+values[0]+`), ('Cy@x', `+values[1]+`)`)
 			store := p.store(p.DB)
 			if err := store.Check(t.Context()); err != nil {

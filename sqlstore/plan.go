@@ -71,6 +71,12 @@ func (w *writer) hold() error {
 }
 
 func (w *writer) create(ctx context.Context) error {
+	if other, err := w.misspelt(ctx); err != nil || other != "" {
+		if err != nil {
+			return err
+		}
+		return w.refuse(fmt.Sprintf("the row of user %s has the identity's ID in another spelling than Ory's; symbolon doctor prints the SQL that corrects it", other))
+	}
 	e := symbolon.Event{Kind: symbolon.UserLinked, Detail: w.plan.Why}
 	if w.plan.Retire != "" {
 		e.Kind, e.Before = symbolon.UserRecreated, w.plan.Retire
@@ -200,7 +206,10 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 // update writes a newer reading to the row.
 func (w *writer) update(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
-	if !ok || w.before.State != symbolon.Linked || w.before.User != user {
+	if !ok {
+		return plainError{fmt.Errorf("user ID %q: %w %s", w.plan.User, errNoKey, w.shape.users.table())}
+	}
+	if w.before.State != symbolon.Linked || w.before.User != user {
 		return plainError{fmt.Errorf("the plan updates user %q, whom the identity does not have", w.plan.User)}
 	}
 	if w.q.Reading.Ticket <= w.before.Ticket {

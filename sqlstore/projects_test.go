@@ -15,7 +15,7 @@ func TestRetiredInAnotherProject(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		p := &people{database: db}
 		key := map[sqlstore.Dialect]string{sqlstore.SQLite: "integer primary key", sqlstore.Postgres: "bigserial primary key"}[db.dialect]
-		p.must(t, `create table people (id `+key+`, ory varchar(36) unique, email text)`)
+		p.must(t, `create table people (id `+key+`, ory varchar(36) unique`+oryWrites+`, email text)`)
 		users := sqlstore.Users{Table: "people", Identity: "ory", NewID: sqlstore.ByDatabase, Columns: map[string]string{"email": "traits.email"}}
 		var linkers [2]*link.Linker
 		for i, project := range []string{"here", "there"} {

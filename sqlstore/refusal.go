@@ -69,7 +69,7 @@ func (s *Store) noteRefusal(err error) {
 	}
 	s.change(func(t *tableState) {
 		if len(t.faults) == 0 || !s.Dialect.misshapen(err) { // otherwise a known fault of the shape is the cause
-			t.refusal, t.refused = f, time.Now()
+			t.refusal, t.refused, t.typed = f, time.Now(), s.Dialect.misshapen(err)
 		}
 	})
 }
@@ -92,6 +92,16 @@ func (s *Store) refusalOf(err error) *Fault {
 	table := s.users().table()
 	is, fix := s.Dialect.describeSetup(err, table)
 	return &Fault{Kind: Refusing, Is: "the database refuses statements for table " + table + ": " + is, Fix: fix}
+}
+
+// joined is one fault for several columns with the same fault.
+func joined(faults []*Fault) *Fault {
+	one := *faults[0]
+	for _, f := range faults[1:] {
+		one.Column += ", " + f.Column
+		one.Is += "; " + f.Is
+	}
+	return &one
 }
 
 // emptyError says that the table refuses every new row, because nothing fills a required

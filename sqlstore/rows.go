@@ -151,7 +151,10 @@ func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon
 	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
 	var used bool
 	err = w.db.queryRow(ctx, insertRow(w.shape.users, columns, key == nil && w.shape.givesAgain()), append(values, w.q.Project)...).Scan(&id, &used)
-	if err == nil && used {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		err = errIgnored
+	case err == nil && used:
 		err = errUsed
 	}
 	return id, err
@@ -216,9 +219,23 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 		}
 	}
 	if len(w.shape.needs) > 0 && w.store.Dialect.leftNull(refusal) {
-		return emptyError{w.shape.needs[0]} // it is the same for everybody
+		return emptyError{joined(w.shape.needs)} // it is the same for everybody
 	}
-	return w.refuse(fmt.Sprintf("table %s refused the row: %s", w.shape.users.table(), w.store.Dialect.describe(refusal)))
+	why := w.store.Dialect.describe(refusal)
+	if none := w.required(); len(none) > 1 && w.store.Dialect.leftNull(refusal) { // the database names only the first
+		why += "; Ory has no value for the required columns " + strings.Join(none, ", ")
+	}
+	return w.refuse(fmt.Sprintf("table %s refused the row: %s", w.shape.users.table(), why))
+}
+
+// required returns the required columns for which the identity has no value.
+func (w *writer) required() (names []string) {
+	for _, c := range w.shape.paths(w.q.Reading.Identity) {
+		if c.notNull && !c.preset && c.param == nil {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 func (w *writer) row(ctx context.Context, text string, arg any) (*symbolon.Row, error) {
@@ -270,7 +287,7 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 			return err
 		}
 	}
-	if err := w.db.change(ctx, setIdentity, id, key, id); err != nil {
+	if err := w.changeRow(ctx, key, []symbolon.IdentityID{"", w.q.Reading.Identity.ID}, setIdentity, id, key, id); err != nil {
 		return err
 	}
 	w.wrote = true
@@ -348,9 +365,31 @@ func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 	for _, c := range cells {
 		columns, args = append(columns, c.name), append(args, c.param)
 	}
-	if err := w.db.change(ctx, updateRow(columns), append(args, key, string(w.q.Reading.Identity.ID))...); err != nil {
+	id := w.q.Reading.Identity.ID
+	if err := w.changeRow(ctx, key, []symbolon.IdentityID{id}, updateRow(columns), append(args, key, string(id))...); err != nil {
 		return err
 	}
 	w.wrote = true
 	return nil
+}
+
+// errIgnored is a refusal: the row was not written, although the database reports no error. A
+// trigger that returns null, or does raise(ignore) on SQLite, has this effect.
+var errIgnored = errors.New("a trigger or a rule of the table ignored the write, without an error")
+
+// changeRow runs a statement that must change the row with the key, which holds one of the
+// identities. If it changes no row, changeRow finds out why.
+func (w *writer) changeRow(ctx context.Context, key any, holding []symbolon.IdentityID, text string, args ...any) error {
+	err := w.db.change(ctx, text, args...)
+	if !errors.Is(err, errTaken) {
+		return err
+	}
+	row, unread := w.row(ctx, rowOfID, key)
+	if unread != nil || row == nil || !slices.Contains(holding, row.Identity) {
+		return errors.Join(err, unread)
+	}
+	if err := (&reader{db: w.db}).mayBeHidden(ctx); err != nil { // a policy may hide the row from updates
+		return err
+	}
+	return errIgnored
 }

@@ -70,9 +70,11 @@ type tableState struct {
 	mu      sync.Mutex
 	at      time.Time // the time of the last reading
 	again   time.Time // the time of the last reading that an error caused
+	changed time.Time // the time of the last reading that found another shape
 	faults  []*Fault  // the faults that the last reading found
 	refusal *Fault    // the database refuses rows; see refusal.go
 	refused time.Time // the time of the last refusal
+	typed   bool      // the refusal may be caused by the shape; a new shape ends it
 }
 
 // table returns the shape of the users table. The first call reads it. If the database does
@@ -161,32 +163,73 @@ func (s *Store) readShape(ctx context.Context) error {
 	}
 	known := s.shape.Load()
 	found, faults := fitUsers(s.users(), s.Dialect, t, known)
+	if p := s.spelling(t); p.column.name != "" {
+		if found.read.spelling, err = s.proves(ctx, p); err != nil {
+			return err
+		}
+		if found.read.spelling == unproven {
+			faults = append(faults, p.fault(unproven, counted{}))
+		}
+	}
 	s.noteFaults(faults)
 	switch err := fatal(faults); {
 	case err != nil && known == nil:
 		return err
-	case err == nil && (known == nil || !reflect.DeepEqual(known.read, t)):
+	case err == nil && (known == nil || !reflect.DeepEqual(known.read, found.read)):
 		s.shape.Store(found)
+		s.noteShape(known != nil)
 	}
 	return nil
 }
+
+// noteShape notes that the table has a new shape.
+func (s *Store) noteShape(changed bool) {
+	if !changed {
+		return
+	}
+	s.change(func(t *tableState) {
+		t.changed = time.Now()
+		if t.typed {
+			t.refusal = nil
+		}
+	})
+}
+
+// stalePlans is how many times one call may meet an error of a stale plan: often after the table
+// was altered, when each connection of the pool may have such a plan, and otherwise once, because
+// a broken trigger causes the same errors.
+func (t *tableState) stalePlans() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.changed) < stalePlanLifetime {
+		return 2 * demotions
+	}
+	return 1
+}
+
+// stalePlanLifetime is how long a connection of the pool may be unused and then have an old plan.
+const stalePlanLifetime = 10 * time.Minute
 
 // fatal joins the faults with which a shape cannot be used.
 func fatal(faults []error) error {
 	var out []error
 	for _, err := range faults {
-		if f, ok := errors.AsType[*Fault](err); !ok || !f.LeftOut && !f.constant {
+		if f, ok := errors.AsType[*Fault](err); !ok || !f.LeftOut && !f.atStart {
 			out = append(out, err)
 		}
 	}
 	return errors.Join(out...)
 }
 
+// errNoKey says that the linked user's ID cannot be a key of the table. If the key has another
+// type now, it can.
+var errNoKey = errors.New("it cannot be a key of table")
+
 // reshape looks for a new shape after a call has failed with err. If the shape has changed,
 // reshape returns the new shape, and the call must be repeated with it. Otherwise, or if
 // err has another cause, reshape returns nil.
 func (s *Store) reshape(ctx context.Context, used *shape, err error) *shape {
-	if _, own := errors.AsType[plainError](err); own || !s.Dialect.misshapen(err) {
+	if _, own := errors.AsType[plainError](err); (own || !s.Dialect.misshapen(err)) && !errors.Is(err, errNoKey) {
 		return nil
 	}
 	release, ended := s.readingTurn(ctx)
@@ -266,7 +309,7 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 		fault := func(kind FaultKind, unfit, is, fix string) {
 			f.unfit = unfit
 			faults = append(faults, &Fault{Kind: kind, Column: p.Column, Is: "column " + t.users.table() + "." + p.Column + " " + is, Fix: fix,
-				LeftOut: unfit != unfitConstant, constant: unfit == unfitConstant})
+				LeftOut: unfit != unfitConstant, atStart: unfit == unfitConstant})
 		}
 		_, refused := textOf(f.kind, t.dialect, p.Literal)
 		_, noBoolean := textOf(f.kind, t.dialect, true)

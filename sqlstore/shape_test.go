@@ -294,3 +294,25 @@ func TestOnLinkHasAnotherShape(t *testing.T) {
 		wantTableFaults(t, store)
 	})
 }
+
+// TestRequiredColumnsAreAllNamed has two required columns without a value: two that were added
+// while the store runs, and two for which an identity has no value.
+func TestRequiredColumnsAreAllNamed(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := create(t, db, "plan text not null, seats text not null", map[string]string{})
+		store := p.store(p.DB)
+		if _, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)}); !errors.Is(err, symbolon.ErrUnavailable) {
+			t.Error(err)
+		}
+		wantTableFaults(t, store, "refusing plan, seats")
+		if is := store.TableFaults()[0].Is; !strings.Contains(is, ".plan ") || !strings.Contains(is, ".seats ") {
+			t.Error(is)
+		}
+		p.users.Columns = map[string]string{"plan": "traits.plan", "seats": "traits.seats"}
+		id := identityWith(`{}`)
+		_, err := linkerOf(p.store(p.DB)).Link(t.Context(), symbolon.Reading{Identity: id})
+		if !errors.Is(err, symbolon.ErrCannotCreate) || !strings.Contains(err.Error(), "the required columns plan, seats") {
+			t.Error(err)
+		}
+	})
+}

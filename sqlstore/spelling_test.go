@@ -6,63 +6,249 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// TestSpelling checks that rows with another spelling of an identity's ID are refused, and that
-// the fix of the message repairs them.
-func TestSpelling(t *testing.T) {
-	onBoth(t, func(t *testing.T, db database) {
-		for name, c := range map[string]struct {
-			write func(id string) string
-			finds bool
-		}{
-			"as Ory":          {strings.ToLower, false},
-			"capitals":        {strings.ToUpper, true},
-			"no hyphens":      {func(id string) string { return strings.ReplaceAll(id, "-", "") }, true},
-			"braces, capital": {func(id string) string { return "{" + strings.ToUpper(id) + "}" }, true},
-			"blanks":          {func(id string) string { return " " + id + " " }, true},
-			"no UUID":         {func(id string) string { return "x" + id }, false},
-		} {
-			t.Run(name, func(t *testing.T) { db.testSpelling(t, c.write, c.finds) })
-		}
-	})
+const ours = "1d0e0000-0000-4000-8000-00000000000"
+
+// spellings are ways of writing an ID.
+var spellings = map[string]func(id string) string{
+	"as Ory":          strings.ToLower,
+	"capitals":        strings.ToUpper,
+	"no hyphens":      func(id string) string { return strings.ReplaceAll(id, "-", "") },
+	"braces, capital": func(id string) string { return "{" + strings.ToUpper(id) + "}" },
+	"blanks":          func(id string) string { return " " + id + " " },
+	"a URN":           func(id string) string { return "urn:uuid:" + id },
 }
 
-func (db database) testSpelling(t *testing.T, write func(id string) string, finds bool) {
-	const ours = "1d0e0000-0000-4000-8000-00000000000"
+// spelled is a table with a column of text whose IDs are in a spelling.
+func (db database) spelled(t *testing.T, declared string, write func(id string) string) *people {
+	t.Helper()
 	p := &people{database: db, variant: variant{users: sqlstore.Users{Table: fmt.Sprintf("people%d", tables.Add(1)), Identity: "ory"}}}
-	p.must(t, p.sql("create table {users} (id text primary key not null, ory text unique)"))
+	p.must(t, p.sql("create table {users} (id text primary key not null, ory "+declared+")"))
 	for n := range 3 {
 		p.must(t, p.sql("insert into {users} (id, ory) values ($1, $2)"), fmt.Sprint(n), write(fmt.Sprintf("%s%d", ours, n)))
 	}
 	p.must(t, p.sql("insert into {users} (id) values ('9')"))
-	store := p.store(p.DB)
-	faults, err := store.Examine(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	return p
+}
+
+// misspelt returns the fault of the spelling, and its SQL.
+func (p *people) misspelt(t *testing.T) (*sqlstore.Fault, string) {
+	t.Helper()
+	faults, err := p.store(p.DB).Examine(t.Context())
+	if err != nil || len(faults) > 1 {
+		t.Fatalf("%v, %v", faults, err)
 	}
-	var found *sqlstore.Fault
-	for _, fault := range faults {
-		if f, ok := errors.AsType[*sqlstore.Fault](fault); ok && f.Kind == sqlstore.Spelling {
-			found = f
+	if len(faults) == 0 {
+		return nil, ""
+	}
+	found, ok := errors.AsType[*sqlstore.Fault](faults[0])
+	if !ok || found.Kind != sqlstore.Spelling {
+		t.Fatal(faults[0])
+	}
+	_, sql, _ := strings.Cut(found.Fix, "run: ")
+	return found, sql
+}
+
+// TestSpelling checks that a column that takes another spelling of an identity's ID is refused,
+// and that the SQL of the message corrects the rows and keeps other spellings out.
+func TestSpelling(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		for name, write := range spellings {
+			t.Run(name, func(t *testing.T) {
+				p := db.spelled(t, "text unique", write)
+				fault, sql := p.misspelt(t)
+				if fault == nil || strings.Contains(fault.Is, "3 rows with such a spelling") != (name != "as Ory") {
+					t.Fatal(fault)
+				}
+				if err := p.store(p.DB).Check(t.Context()); err == nil || errors.Is(err, symbolon.ErrUnavailable) {
+					t.Fatal(err)
+				}
+				p.must(t, sql)
+				if err := p.store(p.DB).Check(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for other, write := range spellings {
+					for _, query := range []string{"insert into {users} (id, ory) values ('4', $1)", "update {users} set ory = $1 where id = '9'"} {
+						if _, err := db.ExecContext(t.Context(), p.sql(query), write(ours+"1")); err == nil {
+							t.Errorf("%s: the row is written: %s", other, query)
+						}
+					}
+				}
+				link, err := linkerOf(p.store(p.DB)).Link(t.Context(), symbolon.Reading{Identity: symbolon.Identity{ID: ours + "1"}})
+				if err != nil || link.User != "1" {
+					t.Errorf("%+v %v", link, err)
+				}
+				p.must(t, p.sql("insert into {users} (id, ory) values ('4', $1)"), ours+"4")
+			})
+		}
+	})
+}
+
+// TestSpellingProofs declares the column in ways that keep other spellings out, and in ways that
+// do not.
+func TestSpellingProofs(t *testing.T) {
+	const both, regexp = "", ` check (ory ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')`
+	dbs := []database{open(t, sqlstore.SQLite), open(t, sqlstore.Postgres)}
+	run(t, dbs[1], strings.ReplaceAll("create domain ory_id as text"+regexp, "ory ~", "value ~"))
+	for _, tt := range []struct {
+		declared string
+		only     sqlstore.Dialect
+		proves   bool
+	}{
+		{"uuid", sqlstore.Postgres, true},
+		{"uuid", sqlstore.SQLite, false},
+		{"text", both, false},
+		{"text" + oryWrites, both, true},
+		{"varchar(36)" + oryWrites, both, true},
+		{"uuid" + oryWrites, sqlstore.SQLite, true},
+		{"text check (length(ory) = 36 and ory = lower(ory))", both, true},
+		{"text check (ory = lower(ory))", both, false},
+		{"text check (length(ory) = 36)", both, false},
+		{"text check (ory = upper(ory))", both, false},
+		{"text check (ory = lower(ory) and length(ory) = 36 and trim(ory, ' {}') = ory and replace(ory, '-', '') <> ory)", both, true},
+		{"text, constraint several check (id <> '' and ory = lower(ory) and ory like '________-____-____-____-____________')", both, false},
+		{"text, constraint one check (ory = lower(ory)), constraint other check (ory like '________-____-____-____-____________')", both, false},
+		{"text" + regexp, sqlstore.Postgres, true},
+		{"varchar" + regexp, sqlstore.Postgres, true},
+		{"text check (cast(cast(ory as uuid) as text) = ory)", sqlstore.Postgres, true},
+		{"ory_id", sqlstore.Postgres, true},
+		{"char(40)", sqlstore.Postgres, false},
+	} {
+		for _, db := range dbs {
+			if tt.only != both && tt.only != db.dialect {
+				continue
+			}
+			t.Run(tt.declared+"/"+string(db.dialect), func(t *testing.T) {
+				p := &people{database: db, variant: variant{users: sqlstore.Users{Table: fmt.Sprintf("people%d", tables.Add(1)), Identity: "ory"}}}
+				p.must(t, p.sql("create table {users} (id text primary key not null, ory "+tt.declared+")"))
+				p.must(t, p.sql("create unique index ory_of_{users} on {users} (ory)"))
+				fault, sql := p.misspelt(t)
+				if (fault == nil) != tt.proves {
+					t.Fatal(fault)
+				}
+				if fault == nil || strings.Contains(tt.declared, "upper") {
+					return
+				}
+				p.must(t, sql)
+				if fault, _ := p.misspelt(t); fault != nil {
+					t.Error(fault)
+				}
+				p.must(t, p.sql("insert into {users} (id, ory) values ('1', $1)"), ours+"1")
+			})
 		}
 	}
-	if (found != nil) != finds {
-		t.Fatalf("%v", faults)
-	}
-	if found == nil {
-		return
-	}
-	if !strings.Contains(found.Is, "at least 3 rows") {
-		t.Error(found.Is)
-	}
-	fix, _, _ := strings.Cut(found.Fix, ";")
-	p.must(t, fix)
-	if faults, err = store.Examine(t.Context()); err != nil || len(faults) > 0 {
-		t.Errorf("after the fix: %v, %v", faults, err)
-	}
-	if rows := db.rows(t, p.sql("select ory from {users} where id = '1'"), 1); rows[0][0] != ours+"1" {
-		t.Errorf("the fix wrote %q", rows[0][0])
-	}
+}
+
+// TestSpellingIsInterrupted runs only some of the statements, and then those that the next message
+// has. IdentityColumn has the same ones.
+func TestSpellingIsInterrupted(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		for n := range 3 {
+			p := db.spelled(t, "text unique", strings.ToUpper)
+			_, sql := p.misspelt(t)
+			todo, err := p.store(p.DB).IdentityColumn(t.Context())
+			if err != nil || strings.Join(todo, "; ")+";" != sql {
+				t.Fatalf("%q %q %v", sql, todo, err)
+			}
+			p.must(t, strings.Join(todo[:n+1], "; "))
+			if _, sql = p.misspelt(t); sql != "" {
+				p.must(t, sql)
+			}
+			todo, err = p.store(p.DB).IdentityColumn(t.Context())
+			if fault, _ := p.misspelt(t); fault != nil || err != nil || len(todo) > 0 {
+				t.Errorf("%v %q %v", fault, todo, err)
+			}
+		}
+	})
+}
+
+// TestSpellingNeedsADecision has rows that no SQL can correct.
+func TestSpellingNeedsADecision(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := db.spelled(t, "text unique", strings.ToUpper)
+		p.must(t, p.sql("insert into {users} (id, ory) values ('4', $1), ('5', 'auth0|5')"), ours+"1")
+		fault, sql := p.misspelt(t)
+		for _, part := range []string{"3 rows with such a spelling", "1 rows with something else", strings.ReplaceAll(ours, "-", "") + "1 (2 rows)"} {
+			if !strings.Contains(fault.Is, part) {
+				t.Errorf("%q is missing: %s", part, fault.Is)
+			}
+		}
+		_, show, _ := strings.Cut(fault.Fix, "(select")
+		show, _, _ = strings.Cut(show, ") and set")
+		if rows := db.rows(t, "select id from"+strings.TrimPrefix(show, " * from"), 1); len(rows) != 4 {
+			t.Errorf("%q", rows)
+		}
+		if _, err := p.store(p.DB).IdentityColumn(t.Context()); err == nil || !strings.Contains(err.Error(), "(2 rows)") {
+			t.Error(err)
+		}
+		p.must(t, p.sql("update {users} set ory = null where id in ('4', '5')"))
+		p.must(t, sql)
+		if fault, _ := p.misspelt(t); fault != nil {
+			t.Error(fault)
+		}
+	})
+}
+
+// TestSpellingIsLost removes what keeps other spellings out while the store runs. There is a
+// fault, nobody with a row in another spelling gets a second user, and others get theirs.
+func TestSpellingIsLost(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := db.spelled(t, "text unique", strings.ToLower)
+		_, sql := p.misspelt(t)
+		p.must(t, sql)
+		store := p.store(p.DB)
+		l := linkerOf(store)
+		if err := store.Check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantTableFaults(t, store)
+		away := "alter table {users} drop constraint ory_spelling"
+		if db.dialect == sqlstore.SQLite {
+			away = "drop trigger {users}_ory_spelling_insert; drop trigger {users}_ory_spelling_update"
+		}
+		p.must(t, p.sql(away))
+		store.Age()
+		good := identityWith(`{}`)
+		for name, write := range spellings {
+			if name == "as Ory" {
+				continue
+			}
+			bad := identityWith(`{}`)
+			p.must(t, p.sql("update {users} set ory = $1 where id = '2'"), write(string(bad.ID)))
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: bad}); !errors.Is(err, symbolon.ErrCannotCreate) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		wantTableFaults(t, store, "spelling ory")
+		for _, many := range l.LinkAll(t.Context(), []symbolon.Reading{{Identity: good}, {Identity: identityWith(`{}`)}}) {
+			if many.Err != nil || many.Link.State != symbolon.Linked {
+				t.Errorf("%+v", many)
+			}
+		}
+		p.must(t, p.sql("update {users} set ory = null where id = '2'"))
+		p.must(t, sql)
+		store.Age()
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: good}); err != nil {
+			t.Fatal(err)
+		}
+		wantTableFaults(t, store)
+	})
+}
+
+// TestSpellingAfterRename renames the table and the column, with what keeps other spellings out.
+func TestSpellingAfterRename(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := db.spelled(t, "text unique", strings.ToUpper)
+		_, sql := p.misspelt(t)
+		p.must(t, sql)
+		p.must(t, p.sql("alter table {users} rename column ory to kratos"))
+		p.must(t, p.sql("alter table {users} rename to {users}_renamed"))
+		p.users.Table, p.users.Identity = p.users.Table+"_renamed", "kratos"
+		if fault, _ := p.misspelt(t); fault != nil {
+			t.Error(fault)
+		}
+	})
 }

@@ -13,6 +13,8 @@ type table struct {
 	columns map[string]column
 	unique  []string // each is unique by itself and without a condition
 	rowid   string   // on SQLite the column that is the rowid, which SQLite generates
+
+	spelling proof // of the IDs in the identity column
 }
 
 type column struct {

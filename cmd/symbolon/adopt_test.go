@@ -18,7 +18,7 @@ func adoption(t *testing.T) *commands {
 	c := installCommands(t, nil)
 	c.env["SYMBOLON_USERS_TABLE"], c.env["SYMBOLON_USERS_NEW_ID"] = "accounts", "database"
 	c.env["SYMBOLON_USERS_COLUMNS"] = `{"email":"traits.email"}`
-	for _, q := range []string{`create table accounts (id integer primary key, ory_identity_id text unique, email text, verified_at timestamp)`,
+	for _, q := range []string{`create table accounts (id integer primary key, ory_identity_id text unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'), email text, verified_at timestamp)`,
 		`insert into accounts (id, email, verified_at) values (1, 'one@example.org', null), (2, 'two@example.org', '2026-01-02'), (3, 'three@example.org', null)`} {
 		if _, err := c.DB.Exec(q); err != nil {
 			t.Fatal(err)

@@ -81,13 +81,14 @@ func (m *metrics) route(listener, pattern string) func(status int, took time.Dur
 
 // The reasons why the database is not in use yet.
 const (
-	reasonOutage = "outage" // it does not answer
-	reasonFault  = "fault"  // it answers with a fault that the operator has to repair
+	reasonOutage = "outage"     // it does not answer
+	reasonName   = "unresolved" // its host name does not exist
+	reasonFault  = "fault"      // it answers with a fault that the operator has to repair
 )
 
 // startup shows why the database is not in use yet; "" if it is.
 func (m *metrics) startup(reason string) {
-	for _, r := range []string{reasonOutage, reasonFault} {
+	for _, r := range []string{reasonOutage, reasonName, reasonFault} {
 		m.waiting.WithLabelValues(r).Set(one(r == reason))
 	}
 }

@@ -71,7 +71,7 @@ func (p *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		answer.Write(w, answer.New(503, answer.Unavailable, "The server is draining: it stops soon."))
 		return
 	case !p.startup.done.Load():
-		answer.Write(w, notStarted)
+		answer.Write(w, p.startup.notReady())
 		return
 	}
 	answer.JSON(w, http.StatusOK, map[string]string{"status": "ready"})

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -24,7 +26,8 @@ import (
 // database, because that would stop the reserve hook.
 type startup struct {
 	server *Server
-	done   atomic.Bool // the database is in use
+	done   atomic.Bool            // the database is in use
+	reason atomic.Pointer[string] // why it is not, for /readyz and the metrics
 
 	end     context.CancelFunc
 	running sync.WaitGroup // the goroutines of attempt and retry
@@ -45,6 +48,27 @@ const (
 var withoutDatabase = []string{"/hooks/reserve", "/healthz", "/readyz", "/metrics"}
 
 var notStarted = answer.New(503, answer.Unavailable, "The server cannot use its database yet. Try again.")
+
+// notReady are the answers of /readyz, by the reason.
+var notReady = map[string]*answer.Problem{
+	reasonOutage: answer.New(503, answer.Unavailable, "The server cannot use its database yet: the database does not answer."),
+	reasonName:   answer.New(503, answer.Unavailable, "The server cannot use its database yet: the host name of the database does not resolve."),
+	reasonFault:  answer.New(503, answer.Unavailable, "The server cannot use its database yet: the database has a fault, which is in the log."),
+}
+
+// because notes why the database is not in use; "" if it is.
+func (s *startup) because(reason string) {
+	s.reason.Store(&reason)
+	s.server.metrics.startup(reason)
+}
+
+// notReady is the answer of /readyz until the database is in use.
+func (s *startup) notReady() *answer.Problem {
+	if reason := s.reason.Load(); reason != nil && notReady[*reason] != nil {
+		return notReady[*reason]
+	}
+	return notStarted
+}
 
 // gate answers 503 for a route until the database is in use. An unknown path has an empty
 // pattern, and is answered at once.
@@ -78,7 +102,7 @@ func (s *startup) begin(ctx context.Context) error {
 		first <- err
 	case <-time.After(startPatience):
 		s.server.log.Warn("the database is silent, or its migration takes long: the server starts without it", "after", startPatience)
-		s.server.metrics.startup(reasonOutage)
+		s.because(reasonOutage)
 	}
 	s.running.Go(func() { s.retry(ctx, <-first) })
 	return nil
@@ -111,7 +135,7 @@ func (s *startup) retry(ctx context.Context, err error) {
 		}
 	}
 	if s.done.Load() {
-		s.server.metrics.startup("")
+		s.because("")
 		s.server.log.Info("the database is in use: the server is ready")
 	}
 }
@@ -119,18 +143,35 @@ func (s *startup) retry(ctx context.Context, err error) {
 // name returns the same text for errors that are logged only once. The texts of outages differ
 // by the ports of their connections.
 func (s *startup) name(err error) string {
-	if s.server.Store.Dialect.Unreachable(err) {
-		return reasonOutage
+	if reason := s.reasonOf(err); reason != reasonFault {
+		return reason
 	}
 	return err.Error()
 }
 
-func (s *startup) complain(ctx context.Context, err error) {
-	reason, level, what := reasonFault, slog.LevelError, "the database cannot be used"
-	if s.server.Store.Dialect.Unreachable(err) {
-		reason, level, what = reasonOutage, slog.LevelWarn, "the database does not answer"
+// reasonOf returns why the database is not in use. A host name that does not exist is probably
+// mistyped. It is an outage nevertheless, because the DNS of a cluster may learn it later.
+func (s *startup) reasonOf(err error) string {
+	lookup, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case ok && lookup.IsNotFound:
+		return reasonName
+	case s.server.Store.Dialect.Unreachable(err):
+		return reasonOutage
 	}
-	s.server.metrics.startup(reason)
+	return reasonFault
+}
+
+func (s *startup) complain(ctx context.Context, err error) {
+	level, what := slog.LevelError, "the database cannot be used"
+	reason := s.reasonOf(err)
+	switch reason {
+	case reasonOutage:
+		level, what = slog.LevelWarn, "the database does not answer"
+	case reasonName:
+		what = "the host name of the database does not resolve (database, or SYMBOLON_DATABASE)"
+	}
+	s.because(reason)
 	s.server.log.Log(ctx, level, what+": the server tries again, and serves only the reserve hook until it succeeds", "error", err)
 }
 

@@ -52,3 +52,27 @@ func TestRoutesWithoutDatabase(t *testing.T) {
 		t.Errorf("only %d routes: this test does not see them", gated)
 	}
 }
+
+// TestHostNameDoesNotExist: the operator mistyped the host name of the database. The server
+// starts, because DNS may learn the name later, and says plainly what is wrong.
+func TestHostNameDoesNotExist(t *testing.T) {
+	c, log := config.Defaults(), &cmdtest.Buffer{}
+	c.Secret, c.Database = cmdtest.Secret, "postgres://nobody@db..internal/nothing" // no DNS server is asked for such a name
+	p, err := New(t.Context(), c, cli.NewLogger(log, slog.LevelInfo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close(context.WithoutCancel(t.Context())) }()
+	if err := p.startup.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cmdtest.Eventually(t, "the log has an error", func() bool {
+		return strings.Contains(log.String(), `"level":"ERROR","msg":"the host name of the database does not resolve`)
+	})
+	if w := cmdtest.Ask(p.Public(), "GET", "/readyz", ""); w.Code != 503 || !strings.Contains(w.Body.String(), "host name of the database does not resolve") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := cmdtest.Ask(p.Operator(), "GET", "/metrics", ""); !strings.Contains(w.Body.String(), `symbolon_waiting_for_database{reason="unresolved"} 1`) {
+		t.Error("the metrics do not show it")
+	}
+}

@@ -50,7 +50,7 @@ func (p *plan) left() (left []error, err error) {
 		f, ok := errors.AsType[*sqlstore.Fault](err)
 		repaired := ok && (f.Kind == sqlstore.NoLayout && !strings.Contains(f.Fix, "upgrade") ||
 			f.Kind == sqlstore.NoTable && u.Table == config.OwnTable ||
-			f.Column == u.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique))
+			f.Column == u.Identity && (f.Kind == sqlstore.NoColumn || f.Kind == sqlstore.NotUnique || f.Kind == sqlstore.Spelling))
 		if !repaired {
 			left = append(left, err)
 		}

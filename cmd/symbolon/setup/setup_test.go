@@ -50,7 +50,7 @@ func TestInit(t *testing.T) {
 				}, says: []string{"add column", "unique index", "ory_identity_id"}},
 			{name: "a column without its index", ddl: []string{accountsOf(dsn, "varchar(40)"), "alter table accounts add column kratos_id varchar(36)"},
 				want: func(c *config.Config) bool { return c.Users.Identity == "kratos_id" && c.Users.NewID == "uuidv7" }, says: []string{"unique index"}},
-			{name: "a column with its index", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)", "create unique index mine on accounts (ory_id)"},
+			{name: "a column with its index", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36) check (ory_id = lower(ory_id) and ory_id like '________-____-____-____-____________')", "create unique index mine on accounts (ory_id)"},
 				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"no SQL is needed"}},
 			{name: "flags for every choice", ddl: []string{accountsOf(dsn, serial(dsn))},
 				args: []string{"--identity", "person", "--column", "email=verified_email", "--column", "name='x'", "--on-identity-deleted", "delete"},
@@ -124,7 +124,7 @@ func TestInitRefuses(t *testing.T) {
 			code int
 			says string
 		}{
-			{"a doubled identity", []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",
+			{"a doubled identity", []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36) check (ory_id = lower(ory_id) and ory_id like '________-____-____-____-____________')",
 				"insert into accounts (email, name, ory_id) values ('a', 'a', '1d000000-0000-4000-8000-000000000001'), ('b', 'b', '1d000000-0000-4000-8000-000000000001')"},
 				[]string{"--apply"}, 1, `"1d000000-0000-4000-8000-000000000001" (2 rows)`},
 			{"a unique column that is never released", []string{accountsOf(dsn, serial(dsn))}, []string{"--release-columns", "none"}, 2, "--release-columns email"},

@@ -62,6 +62,24 @@ func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string
 	return strings.Join(todo, "; ") + "; symbolon init --apply does the same"
 }
 
+// Rights returns the rights that the database user lacks.
+func (u UsersTable) Rights(ctx context.Context) (out []doctor.TableFault, err error) {
+	faults, err := u.Store.Rights(ctx)
+	for _, f := range faults {
+		out = append(out, doctor.TableFault{Kind: string(f.Kind), Is: f.Is, Fix: f.Fix})
+	}
+	return out, err
+}
+
+// Triggers returns the application's triggers of the users table.
+func (u UsersTable) Triggers(ctx context.Context) (out []doctor.TableTrigger, err error) {
+	triggers, err := u.Store.Triggers(ctx)
+	for _, t := range triggers {
+		out = append(out, doctor.TableTrigger(t))
+	}
+	return out, err
+}
+
 // UniqueColumns are the columns that are filled from the identity and unique.
 func (u UsersTable) UniqueColumns(ctx context.Context) (out []string, err error) {
 	if u.Config.Users.CreateURL != "" {

@@ -116,7 +116,7 @@ func (d *database) start() {
 // accounts is a users table of an application from before it used Symbolon.
 func accounts(dialect sqlstore.Dialect) string {
 	if dialect == sqlstore.SQLite {
-		return `create table accounts (id integer primary key, ory_identity_id text unique, email text unique, plan text not null default 'free')`
+		return `create table accounts (id integer primary key, ory_identity_id text unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'), email text unique, plan text not null default 'free')`
 	}
 	return `create table accounts (id bigserial primary key, ory_identity_id uuid unique, email text unique, plan text not null default 'free')`
 }

@@ -43,7 +43,7 @@ func TestAdoptKilled(t *testing.T) {
 			"SYMBOLON_ORY_PUBLIC_URL="+ory.PublicURL, "SYMBOLON_ORY_ADMIN_URL="+stile.url, "SYMBOLON_USERS_TABLE=accounts",
 			"SYMBOLON_USERS_NEW_ID=database")
 		key := map[bool]string{true: "integer", false: "bigserial"}[strings.HasPrefix(database, "sqlite")]
-		w.exec(`create table accounts (id ` + key + ` primary key, ory_identity_id text unique)`)
+		w.exec(`create table accounts (id ` + key + ` primary key, ory_identity_id text unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'))`)
 		for n := range people {
 			if _, err := ory.CreateIdentity(t.Context(), map[string]any{"schema_id": "default", "external_id": fmt.Sprint(n + 1),
 				"traits": map[string]any{"email": fmt.Sprintf("p%d@example.org", n)}}); err != nil {

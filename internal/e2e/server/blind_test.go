@@ -168,7 +168,7 @@ func TestFaultAfterTheStart(t *testing.T) {
 			if !strings.Contains(p.log(), `"level":"ERROR","msg":"the database cannot be used`) || !strings.Contains(p.log(), "accounts") {
 				t.Error("the log does not name the fault")
 			}
-			cmdtest.Exec(t, cmdtest.OpenDB(t, a.direct), `create table accounts (id varchar(36) primary key, ory_identity_id varchar(36) unique)`)
+			cmdtest.Exec(t, cmdtest.OpenDB(t, a.direct), `create table accounts (id varchar(36) primary key, ory_identity_id varchar(36) unique check (ory_identity_id = lower(ory_identity_id) and ory_identity_id like '________-____-____-____-____________'))`)
 			p.answers(t, "/readyz", 200)
 		})
 	}
