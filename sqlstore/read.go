@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 )
 
 // entry is one row of the ledger.
@@ -34,8 +35,13 @@ type reader struct {
 // read fills r in one round trip. A second claim, a linked user whose row lost the
 // identity, and the count of claims need more round trips.
 func (r *reader) read(ctx context.Context, q symbolon.Query) error {
+	return r.readAfter(ctx, q, r.first(q))
+}
+
+// readAfter is read with a first reading that may have been executed before.
+func (r *reader) readAfter(ctx context.Context, q symbolon.Query, first *firstReading) error {
 	claims := map[symbolon.UserID]symbolon.Claimed{}
-	if err := r.readFirst(ctx, q, claims); err != nil {
+	if err := r.readFirst(ctx, q, first, claims); err != nil {
 		return err
 	}
 	r.held.Claims = make([]symbolon.Claimed, len(q.Claims))
@@ -86,25 +92,40 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 	return true, nil
 }
 
-func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[symbolon.UserID]symbolon.Claimed) error {
-	id := q.Reading.Identity.ID
-	first, claim, key := r.firstClaim(q.Claims)
-	var l scannedEntry
-	var row, claimed scannedRow
-	err := r.db.queryRow(ctx, read, q.Project, string(id), claim, string(id), key).Scan(
-		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &r.open,
-		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired)
-	if err != nil {
+// firstReading is the statement that reads nearly all evidence, and its result.
+type firstReading struct {
+	statement *pipeline.Statement
+
+	claim   symbolon.UserID // the one that it reads; empty: none
+	entry   scannedEntry
+	open    bool
+	row     scannedRow
+	claimed scannedRow
+}
+
+func (r *reader) first(q symbolon.Query) *firstReading {
+	id := string(q.Reading.Identity.ID)
+	claim, text, key := r.firstClaim(q.Claims)
+	f := &firstReading{claim: claim, statement: r.db.store.statement(read, q.Project, id, text, id, key)}
+	l, row, claimed := &f.entry, &f.row, &f.claimed
+	f.statement.Row = []any{&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &f.open,
+		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired}
+	return f
+}
+
+func (r *reader) readFirst(ctx context.Context, q symbolon.Query, f *firstReading, claims map[symbolon.UserID]symbolon.Claimed) error {
+	if err := r.db.do(ctx, f.statement); err != nil {
 		return err
 	}
-	r.held = symbolon.Evidence{Row: row.row()}
-	r.entry = l.entry(q.Project, id)
+	r.open = f.open
+	r.held = symbolon.Evidence{Row: f.row.row()}
+	r.entry = f.entry.entry(q.Project, q.Reading.Identity.ID)
 	if !r.entry.none() {
 		link := r.entry.Link
 		r.held.Link = &link
 	}
-	if first != "" {
-		claims[first] = claimed.claimed()
+	if f.claim != "" {
+		claims[f.claim] = f.claimed.claimed()
 	}
 	return nil
 }
