@@ -95,6 +95,10 @@ const authNotes = `
   connections, which calls only whoami, 8 calls at once. Symbolon also reads the link and the user's row, in one query to Postgres. For
   sessions never seen before it also writes the record that other replicas use, within the measured time. With an Ory that answers from
   memory, these are most of the time.
+- **What is missing to 90 %** of whoami and a SELECT by hand, as CPU time of all processes (2026-11-30, a loaded machine, 3 × 50 interleaved
+  rounds): 288 µs for a session instead of 235 µs. Postgres takes 15 µs more, because it reads two tables instead of one. The client takes
+  about 16 µs more for a larger answer and the decision, 9 µs for the goroutine of a question that other requests may join, and 13 µs
+  for the caches.
 - **Middleware:** the baseline puts a value into the request's context and computes one SHA-256 of the same credential. Symbolon also
   finds the credential, reads the cache, and checks that the answer is still fresh.
 - **Held:** the answer, its cache entry, and the record with which a later 401 is checked. Waiting requests
