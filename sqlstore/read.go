@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -68,27 +69,30 @@ func (r *reader) readAfter(ctx context.Context, q symbolon.Query, first *firstRe
 // identity claims no other user. Otherwise it returns false and leaves r unchanged.
 func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, err error) {
 	id := q.Reading.Identity.ID
-	var l scannedEntry
-	var row scannedRow
+	link := &symbolon.Link{Project: q.Project, Identity: id}
+	var user, holder sql.NullString
+	var at moment
 	err = r.db.queryRow(ctx, readBond, q.Project, string(id), string(id)).Scan(
-		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &row.id, &row.identity)
-	if err != nil || l.state.String != string(symbolon.Linked) || !row.id.Valid || row.id.String != l.user.String {
+		&user, &link.State, &link.Source, &at, &link.Ticket, &link.BackReference, &holder)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil, link.State != symbolon.Linked, holder != user:
 		return false, err
 	}
-	entry := l.entry(q.Project, id)
-	row.linked = sql.NullString{String: string(id), Valid: true} // a user has only one link
+	link.User = symbolon.UserID(user.String)
+	link.At = at.Time
+	row := &symbolon.Row{ID: link.User, Identity: id, Linked: id} // a user has only one link
 	claims := make([]symbolon.Claimed, len(q.Claims))
 	for i, claim := range q.Claims {
 		switch user, _, ok := r.shape.key(claim); {
-		case ok && user != entry.User:
+		case ok && user != link.User:
 			return false, nil
 		case ok:
-			claims[i] = row.claimed()
+			claims[i] = symbolon.Claimed{Row: row, Linked: id}
 		}
 	}
-	r.entry = entry
-	r.held = symbolon.Evidence{Link: &entry.Link, Row: row.row(), Claims: claims}
-	r.held.User = r.held.Row
+	r.held = symbolon.Evidence{Link: link, Row: row, User: row, Claims: claims}
 	return true, nil
 }
 
