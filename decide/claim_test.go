@@ -25,7 +25,7 @@ func FuzzClaims(f *testing.F) {
 		if m.Vouched(c.voucher) {
 			t.Errorf("%q was accepted as a voucher", admin)
 		}
-		plan, _ := Identity(symbolon.Reading{Identity: symbolon.Identity{ID: alice, MetadataPublic: public, MetadataAdmin: admin}}, symbolon.Evidence{}, Policy{Minter: m, Key: "id", NewID: symbolon.ByMint, Fresh: "f"})
+		plan, _ := Identity(symbolon.Reading{Identity: symbolon.Identity{ID: alice, MetadataPublic: public, MetadataAdmin: admin}}, symbolon.Evidence{}, Policy{Minter: m, Key: "id", NewID: symbolon.ByMint, Fresh: func() symbolon.UserID { return "f" }})
 		if plan.Action != symbolon.Create {
 			t.Errorf("%q, %q: %s", public, admin, fmt.Sprint(plan))
 		}

@@ -168,7 +168,7 @@ func freshID(r symbolon.Reading, p Policy) symbolon.UserID {
 	case symbolon.ByIdentity:
 		return symbolon.UserID(r.Identity.ID)
 	}
-	return p.Fresh
+	return p.Fresh()
 }
 
 // backReference returns user if Ory already holds it as the back-reference, and ""

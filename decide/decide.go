@@ -32,10 +32,10 @@ type Policy struct {
 	Minter        *mint.Minter
 	Key           string // the key below metadata_public that holds the back-reference
 	NewID         symbolon.NewID
-	Fresh         symbolon.UserID // a newly minted ID, used where the evidence names no user
-	Admin         bool            // Ory's admin API can be asked
-	VerifiedEmail bool            // adopt.verified_email
-	Recreate      bool            // on_user_deleted: recreate
+	Fresh         func() symbolon.UserID // returns a newly minted ID, the same in each call; for ByMint only
+	Admin         bool                   // Ory's admin API can be asked
+	VerifiedEmail bool                   // adopt.verified_email
+	Recreate      bool                   // on_user_deleted: recreate
 
 	// Gone answers Question.Gone for each identity that was asked about.
 	Gone map[symbolon.IdentityID]bool

@@ -171,7 +171,7 @@ func TestIdentity(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := symbolon.Reading{Ticket: tt.ticket, Admin: tt.admin != "", Identity: symbolon.Identity{ID: alice, ExternalID: tt.external,
 				MetadataPublic: []byte(tt.metadata), MetadataAdmin: []byte(tt.admin)}}
-			p := Policy{Minter: minter, Key: "id", NewID: symbolon.ByMint, Fresh: fresh}
+			p := Policy{Minter: minter, Key: "id", NewID: symbolon.ByMint, Fresh: func() symbolon.UserID { return fresh }}
 			if tt.policy != nil {
 				tt.policy(&p)
 			}

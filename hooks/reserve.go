@@ -54,15 +54,16 @@ func readReserve(r *http.Request) (json.RawMessage, bool) {
 	return parseReserve(body)
 }
 
-func parseReserve(body []byte) (json.RawMessage, bool) {
-	object, err := strictjson.Object(body)
-	if err != nil {
+func parseReserve(body []byte) (metadata json.RawMessage, ok bool) {
+	if strictjson.Check(body) != nil {
 		return nil, false
 	}
-	if metadata := object["metadata_public"]; !strictjson.IsNull(metadata) {
-		return metadata, true
-	}
-	return nil, true
+	err := strictjson.Each(body, func(name, value []byte) {
+		if string(name) == "metadata_public" && !strictjson.IsNull(value) {
+			metadata = value
+		}
+	})
+	return metadata, err == nil
 }
 
 // mayExtend reports whether the metadata can be sent back with an ID added. It must be an
@@ -73,35 +74,21 @@ func mayExtend(metadata json.RawMessage, key string) bool {
 	if len(metadata) == 0 {
 		return true
 	}
-	var object map[string]json.RawMessage
-	if metadata[0] != '{' || json.Unmarshal(metadata, &object) != nil {
-		return false
-	}
-	if _, taken := object[key]; taken {
-		return false
-	}
-	return exactNumbers(metadata)
+	taken := false
+	err := strictjson.Each(metadata, func(name, _ []byte) { taken = taken || string(name) == key })
+	return err == nil && !taken && exactNumbers(metadata)
 }
 
 const maxExact = 1 << 53 // from this number on float64 cannot represent every integer
 
 func exactNumbers(doc []byte) bool {
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	for {
-		t, err := d.Token()
-		if err != nil {
-			return true // the end, because the document is valid
-		}
-		n, ok := t.(json.Number)
-		if !ok {
-			continue
-		}
-		i, err := strconv.ParseInt(n.String(), 10, 64)
+	for number := range strictjson.Numbers(doc) {
+		i, err := strconv.ParseInt(string(number), 10, 64)
 		if err != nil || i >= maxExact || i <= -maxExact {
 			return false
 		}
 	}
+	return true
 }
 
 // reserved makes the answer that Ory merges into the identity: the received metadata, byte

@@ -43,6 +43,12 @@ func (b BackReference) WithDefaults() BackReference {
 	return b
 }
 
+// Patches reports whether IDs are written into identities that exist already.
+func (b BackReference) Patches() bool {
+	write := b.WithDefaults().Write
+	return write == WriteCreate || write == WriteRepair
+}
+
 const (
 	// createWindow is how long after its creation an identity may be patched: in its
 	// first minute nobody bans a person, changes a password or verifies an address.
@@ -70,7 +76,7 @@ const (
 // WantsBackReference makes no request, so it may be called inside a transaction.
 func (l *Linker) WantsBackReference(r symbolon.Reading, link symbolon.Link) bool {
 	b := l.BackReference.WithDefaults()
-	return (b.Write == WriteCreate || b.Write == WriteRepair) && r.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
+	return b.Patches() && r.Source != symbolon.FromAdopt && l.Ory.HasAdmin() && link.State == symbolon.Linked &&
 		inCreateWindow(r.Identity, l.now()) && !decide.MetadataClaim(r.Identity.MetadataPublic, b.Key).Present()
 }
 

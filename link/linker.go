@@ -147,7 +147,7 @@ func (l *Linker) policy() decide.Policy {
 	p := decide.Policy{Minter: l.minter, Key: l.BackReference.WithDefaults().Key, NewID: newID, Admin: l.Ory.HasAdmin(), VerifiedEmail: l.AdoptVerifiedEmail,
 		Recreate: l.OnUserDeleted == RecreateDeleted, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}}
 	if newID == symbolon.ByMint {
-		p.Fresh = l.minter.Mint(l.now())
+		p.Fresh = sync.OnceValue(l.Mint) // most decisions need no new ID
 	}
 	return p
 }

@@ -48,6 +48,9 @@ func (m *Minter) proof(key []byte, user symbolon.UserID) string {
 // VoucherOf reads metadata_admin.symbolon. present reports whether a value is there,
 // readable or not.
 func VoucherOf(metadataAdmin json.RawMessage) (v Voucher, present bool) {
+	if len(metadataAdmin) == 0 {
+		return v, false
+	}
 	var top map[string]json.RawMessage
 	if json.Unmarshal(metadataAdmin, &top) != nil {
 		return v, false

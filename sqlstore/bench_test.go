@@ -113,14 +113,15 @@ func openDurable(b *testing.B, dialect sqlstore.Dialect) database {
 		return open(b, dialect)
 	}
 	db := database{dialect: dialect, dsn: symbolontest.PostgresConfig{Durable: true}.Start(b).NewDatabase(b)}
-	db.DB = db.again(b)
+	db.DB = db.pool(b)
 	db.migrate(b)
 	return db
 }
 
-// bareInsert does what an application would write itself, with prepared statements where
-// they help.
+// bareInsert does what an application would write itself, with a plain pool and with
+// prepared statements where they help.
 func bareInsert(b *testing.B, db database) func() error {
+	db.DB = db.again(b)
 	prefix := "symbolon."
 	if db.dialect == sqlstore.SQLite {
 		prefix = "symbolon_"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
@@ -26,8 +27,9 @@ import (
 var errCommitUnknown = errors.New("the commit was not answered")
 
 // transact runs f in a transaction and commits it. An error or a panic rolls it back, except
-// errCommitUnknown.
-func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error {
+// errCommitUnknown. The statements in first are sent with the BEGIN if the connection can do
+// that. Otherwise f executes them.
+func (s *Store) transact(ctx, waiting context.Context, first []*pipeline.Statement, f func(*Tx) error) error {
 	conn, err := s.DB.Conn(waiting)
 	if err != nil {
 		return err
@@ -43,16 +45,17 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 	defer end()
 	detach := context.AfterFunc(ctx, end)
 	defer detach()
-	tx, err := conn.BeginTx(whole, options)
+	tx, err := conn.BeginTx(pipeline.WithFirst(whole, first...), options)
 	if err != nil {
+		s.dropReadOnly(conn, err)
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after the commit
 	if err := f(&Tx{conn: conn, tx: tx}); err != nil {
 		if s.Dialect.readOnly(err) {
 			_ = tx.Rollback()
-			drop(conn)
 		}
+		s.dropReadOnly(conn, err)
 		return err
 	}
 	if !detach() {
@@ -65,6 +68,12 @@ func (s *Store) transact(ctx, waiting context.Context, f func(*Tx) error) error 
 		drop(conn)
 	}
 	return err
+}
+
+func (s *Store) dropReadOnly(conn *sql.Conn, err error) {
+	if s.Dialect.readOnly(err) {
+		drop(conn)
+	}
 }
 
 // drop removes the connection from its pool.
@@ -88,7 +97,7 @@ func (d Dialect) committed(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case d.answered(err):
+	case d.answered(err), errors.As(err, &pipeline.RolledBack{}):
 		return d.refusalAs(errRefused, err) // a deferred constraint
 	}
 	return fmt.Errorf("%w: %w", errCommitUnknown, err)

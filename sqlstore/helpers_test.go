@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
+	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -53,11 +55,29 @@ func openEmpty(t testing.TB, dialect sqlstore.Dialect) database {
 	} else {
 		db.dsn = symbolontest.SharedPostgres(t).NewDatabase(t)
 	}
-	db.DB = db.again(t)
+	db.DB = db.pool(t)
 	return db
 }
 
-// again opens another pool on the same database.
+// pool opens a pool. On Postgres it is a pool of pgxtx.OpenDB.
+func (db database) pool(t testing.TB) *sql.DB {
+	t.Helper()
+	if db.dialect == sqlstore.SQLite {
+		return db.again(t)
+	}
+	return limit(t, pgxPool(t, db.dsn))
+}
+
+func pgxPool(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	conf, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pgxtx.OpenDB(*conf, pgxtx.Limits{Statement: time.Minute, Lock: time.Minute, Idle: time.Minute})
+}
+
+// again opens another pool on the same database. On Postgres it is a pool of the driver.
 func (db database) again(t testing.TB) *sql.DB {
 	t.Helper()
 	driver := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "pgx"}[db.dialect]
@@ -65,6 +85,10 @@ func (db database) again(t testing.TB) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return limit(t, pool)
+}
+
+func limit(t testing.TB, pool *sql.DB) *sql.DB {
 	pool.SetMaxOpenConns(16)
 	pool.SetMaxIdleConns(16)
 	t.Cleanup(func() { _ = pool.Close() })

@@ -86,8 +86,25 @@ func first(losses ...loss) func(int) loss {
 	}
 }
 
-// lossy opens a lossy pool on the same database.
+// lossy opens a lossy pool on the same database. On Postgres it is a pool of pgxtx.OpenDB.
 func (db database) lossy(t testing.TB) (*sql.DB, *lossy) {
+	t.Helper()
+	return db.lossyPool(t, func(dsn string) *sql.DB { return pgxPool(t, dsn) })
+}
+
+// lossyAgain opens another lossy pool. On Postgres it is a pool of the driver.
+func (db database) lossyAgain(t testing.TB) (*sql.DB, *lossy) {
+	t.Helper()
+	return db.lossyPool(t, func(dsn string) *sql.DB {
+		pool, err := sql.Open("pgx", dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pool
+	})
+}
+
+func (db database) lossyPool(t testing.TB, postgres func(dsn string) *sql.DB) (*sql.DB, *lossy) {
 	t.Helper()
 	l := &lossy{}
 	var pool *sql.DB
@@ -99,9 +116,7 @@ func (db database) lossy(t testing.TB) (*sql.DB, *lossy) {
 			t.Fatal(err)
 		}
 		u.Host = l.relay(t, u.Host)
-		if pool, err = sql.Open("pgx", u.String()); err != nil {
-			t.Fatal(err)
-		}
+		pool = postgres(u.String())
 	}
 	pool.SetMaxOpenConns(16)
 	t.Cleanup(func() { _ = pool.Close() })
@@ -161,24 +176,16 @@ func (l *lossy) serve(client net.Conn, address string) {
 			}
 		}
 	})
-	header := make([]byte, 5)
+	statements := prepared{}
 	for begun := false; ; begun = true {
-		head := header
-		if !begun {
-			head = header[1:] // the first message has no type
-		}
-		if _, err := io.ReadFull(client, head); err != nil {
+		message, err := readMessage(client, begun)
+		if err != nil || l.isAway() {
 			return
 		}
-		message := make([]byte, len(head)-4+int(binary.BigEndian.Uint32(header[1:])))
-		copy(message, head)
-		if _, err := io.ReadFull(client, message[len(head):]); err != nil {
-			return
-		}
-		if l.isAway() {
-			return
-		}
-		if begun && message[0] == 'Q' && strings.EqualFold(string(message[5:len(message)-1]), "commit") {
+		if begun && statements.commits(message) {
+			if message, err = readToSync(client, message); err != nil {
+				return
+			}
 			switch how := l.next(); how {
 			case neverSent:
 				return
@@ -194,6 +201,53 @@ func (l *lossy) serve(client net.Conn, address string) {
 			return
 		}
 	}
+}
+
+// readMessage reads a message of Postgres' protocol. The first message has no type.
+func readMessage(client io.Reader, typed bool) ([]byte, error) {
+	header := make([]byte, 5)
+	head := header
+	if !typed {
+		head = header[1:]
+	}
+	if _, err := io.ReadFull(client, head); err != nil {
+		return nil, err
+	}
+	message := make([]byte, len(head)-4+int(binary.BigEndian.Uint32(header[1:])))
+	copy(message, head)
+	_, err := io.ReadFull(client, message[len(head):])
+	return message, err
+}
+
+// readToSync reads all that belongs to a message, because Postgres answers it as a whole.
+func readToSync(client io.Reader, message []byte) ([]byte, error) {
+	const query, sync = 'Q', 'S'
+	for kind := message[0]; kind != query && kind != sync; {
+		next, err := readMessage(client, true)
+		if err != nil {
+			return nil, err
+		}
+		kind, message = next[0], append(message, next...)
+	}
+	return message, nil
+}
+
+// prepared are the prepared statements of a connection, by name. The value says whether the
+// statement is a commit.
+type prepared map[string]bool
+
+// commits reports whether a message commits a transaction.
+func (p prepared) commits(message []byte) bool {
+	parts := strings.SplitN(string(message[5:]), "\x00", 3)
+	switch message[0] {
+	case 'Q':
+		return strings.EqualFold(parts[0], "commit")
+	case 'P':
+		p[parts[0]] = strings.EqualFold(parts[1], "commit")
+	case 'B':
+		return p[parts[1]]
+	}
+	return false
 }
 
 // lossyConnector does the same for SQLite.

@@ -84,6 +84,7 @@ func (w *writer) create(ctx context.Context) error {
 			return err
 		}
 	}
+	w.together = w.commitsTogether()
 	user, cells, left, err := w.insertUser(ctx)
 	if err != nil || user == "" {
 		return err // nil if the table refused the row; the entry is then on hold

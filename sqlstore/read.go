@@ -3,9 +3,11 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 )
 
 // entry is one row of the ledger.
@@ -34,8 +36,13 @@ type reader struct {
 // read fills r, in one round trip if possible. A second claim, a linked user whose row lost
 // the identity, and the count of claims need more round trips.
 func (r *reader) read(ctx context.Context, q symbolon.Query) error {
+	return r.readAfter(ctx, q, r.first(q))
+}
+
+// readAfter is read with a first reading that may have been executed before.
+func (r *reader) readAfter(ctx context.Context, q symbolon.Query, first *firstReading) error {
 	claims := map[symbolon.UserID]symbolon.Claimed{}
-	if err := r.readFirst(ctx, q, claims); err != nil {
+	if err := r.readFirst(ctx, q, first, claims); err != nil {
 		return err
 	}
 	r.held.Claims = make([]symbolon.Claimed, len(q.Claims))
@@ -62,49 +69,67 @@ func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 // identity claims no other user. Otherwise it returns false and leaves r unchanged.
 func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, err error) {
 	id := q.Reading.Identity.ID
-	var l scannedEntry
-	var row scannedRow
+	link := &symbolon.Link{Project: q.Project, Identity: id}
+	var user, holder sql.NullString
+	var at moment
 	err = r.db.queryRow(ctx, readBond, q.Project, string(id), string(id)).Scan(
-		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &row.id, &row.identity)
-	if err != nil || l.state.String != string(symbolon.Linked) || !row.id.Valid || row.id.String != l.user.String {
+		&user, &link.State, &link.Source, &at, &link.Ticket, &link.BackReference, &holder)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil, link.State != symbolon.Linked, holder != user:
 		return false, err
 	}
-	entry := l.entry(q.Project, id)
-	row.linked = sql.NullString{String: string(id), Valid: true} // a user has only one link
+	link.User = symbolon.UserID(user.String)
+	link.At = at.Time
+	row := &symbolon.Row{ID: link.User, Identity: id, Linked: id} // a user has only one link
 	claims := make([]symbolon.Claimed, len(q.Claims))
 	for i, claim := range q.Claims {
 		switch user, _, ok := r.shape.key(claim); {
-		case ok && user != entry.User:
+		case ok && user != link.User:
 			return false, nil
 		case ok:
-			claims[i] = row.claimed()
+			claims[i] = symbolon.Claimed{Row: row, Linked: id}
 		}
 	}
-	r.entry = entry
-	r.held = symbolon.Evidence{Link: &entry.Link, Row: row.row(), Claims: claims}
-	r.held.User = r.held.Row
+	r.held = symbolon.Evidence{Link: link, Row: row, User: row, Claims: claims}
 	return true, nil
 }
 
-func (r *reader) readFirst(ctx context.Context, q symbolon.Query, claims map[symbolon.UserID]symbolon.Claimed) error {
-	id := q.Reading.Identity.ID
-	first, claim, key := r.firstClaim(q.Claims)
-	var l scannedEntry
-	var row, claimed scannedRow
-	err := r.db.queryRow(ctx, read, q.Project, string(id), claim, string(id), key).Scan(
-		&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &r.open,
-		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired)
-	if err != nil {
+// firstReading is the statement that reads nearly all evidence, and its result.
+type firstReading struct {
+	statement *pipeline.Statement
+
+	claim   symbolon.UserID // the one that it reads; empty: none
+	entry   scannedEntry
+	open    bool
+	row     scannedRow
+	claimed scannedRow
+}
+
+func (r *reader) first(q symbolon.Query) *firstReading {
+	id := string(q.Reading.Identity.ID)
+	claim, text, key := r.firstClaim(q.Claims)
+	f := &firstReading{claim: claim, statement: r.db.store.statement(read, q.Project, id, text, id, key)}
+	l, row, claimed := &f.entry, &f.row, &f.claimed
+	f.statement.Row = []any{&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &f.open,
+		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired}
+	return f
+}
+
+func (r *reader) readFirst(ctx context.Context, q symbolon.Query, f *firstReading, claims map[symbolon.UserID]symbolon.Claimed) error {
+	if err := r.db.do(ctx, f.statement); err != nil {
 		return err
 	}
-	r.held = symbolon.Evidence{Row: row.row()}
-	r.entry = l.entry(q.Project, id)
+	r.open = f.open
+	r.held = symbolon.Evidence{Row: f.row.row()}
+	r.entry = f.entry.entry(q.Project, q.Reading.Identity.ID)
 	if !r.entry.none() {
 		link := r.entry.Link
 		r.held.Link = &link
 	}
-	if first != "" {
-		claims[first] = claimed.claimed()
+	if f.claim != "" {
+		claims[f.claim] = f.claimed.claimed()
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 )
 
 // Forget records in the application's own transaction that it deletes a user. Forget only
@@ -201,17 +202,24 @@ func scanEvent(row scanner) (e symbolon.Event, err error) {
 
 // recordEvent inserts an event.
 func (c session) recordEvent(ctx context.Context, project string, at moment, e symbolon.Event) error {
+	statement, err := c.store.eventStatement(project, at, e)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, statement)
+}
+
+func (s *Store) eventStatement(project string, at moment, e symbolon.Event) (*pipeline.Statement, error) {
 	adopted := ""
 	if e.Adopted != nil {
 		text, err := json.Marshal(e.Adopted)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		adopted = string(text)
 	}
-	_, err := c.exec(ctx, insertEvent, project, at, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
-		string(e.Source), string(e.Finding), e.Detail, e.Run, adopted)
-	return err
+	return s.statement(insertEvent, project, at, string(e.Kind), null(e.Identity), null(e.User), null(e.Before),
+		string(e.Source), string(e.Finding), e.Detail, e.Run, adopted), nil
 }
 
 // findings returns the identity's open findings, the oldest first.

@@ -46,10 +46,11 @@ func (d Dialect) refusalAs(mark, err error) error {
 // insertUser makes the planned user. An empty ID without an error means that the table
 // refused the row, and that this was recorded.
 func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []leftOut, error) {
+	var planned symbolon.UserID
 	var key any
 	if w.plan.User != "" {
 		var ok bool
-		if _, key, ok = w.shape.key(w.plan.User); !ok {
+		if planned, key, ok = w.shape.key(w.plan.User); !ok {
 			return "", nil, nil, plainError{fmt.Errorf("the new ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 		}
 	}
@@ -59,6 +60,10 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 		return w.insertActive(ctx, key, base, optional, cells)
 	}
 	whole := slices.Concat(base, optional)
+	if w.together && key != nil {
+		columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, whole)
+		return planned, cells, refusedCells(cells), w.lastly(ctx, w.store.statement(insertInto(columns), values...))
+	}
 	if w.mode == wholeRow {
 		id, err := w.insert(ctx, key, whole)
 		return id, cells, refusedCells(cells), w.store.Dialect.refusalAs(errRefused, err)

@@ -17,6 +17,9 @@
 //	    OnLink
 //	commit
 //
+// On Postgres, with a pool of pgxtx.OpenDB and without OnLink, all statements before decide
+// are one round trip, and all after it are another one.
+//
 // The migrations in [Migrations] make the tables. Package migrate or the application's own
 // tool runs them; a Store never makes or alters a table. [Store.Check] reports everything
 // that is missing.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 )
 
 // The statements are written once for both databases. Only names are filled in: "symbolon."
@@ -35,15 +37,13 @@ left join symbolon.links l on l.project = $1 and l.identity_id = $2
 left join {users} u on u.{identity} = $4
 left join {users} c on c.{id} = $5`
 
-// readBond reads the evidence for the request of an identity that has a user already: the
-// entry ($1, $2) and the row that holds the identity ($3). It costs a third of the statement
-// read.
+// readBond reads the link of an identity that has a user already: the entry ($1, $2), and
+// the user whose row holds the identity ($3). It costs a third of the statement read. A
+// condition on the state would let Postgres choose an index of the linked entries and read
+// all of them.
 const readBond = `
-select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
-       cast(u.{id} as text), cast(u.{identity} as text)
-from (select 1 as one) as q
-left join symbolon.links l on l.project = $1 and l.identity_id = $2
-left join {users} u on u.{identity} = $3`
+select l.user_id, l.state, l.way, l.linked_at, l.ticket, l.back_reference, (select cast(u.{id} as text) from {users} u where u.{identity} = $3)
+from symbolon.links l where l.project = $1 and l.identity_id = $2`
 
 // readUser reads the evidence about one more user.
 const readUser = `
@@ -76,6 +76,17 @@ where project = $9 and identity_id = $10`
 // bindEntry is saveEntry for a new link whose user's row did not hold the identity before.
 // It does not link an ID that was retired during the decision.
 const bindEntry = saveEntry + ` and not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
+
+// bindEntryOrFail is bindEntry for the round trip of the commit. There nobody can look at
+// the number of changed rows, so the statement fails if it must not bind: it sets the state
+// to null, which the table refuses. It must not bind if the ID was retired during the
+// decision, or if a trigger has changed the new row's ID or identity.
+const bindEntryOrFail = `
+update symbolon.links set user_id = $1, state = (
+        select 'linked' from {users} u where cast(u.{id} as text) = $1 and u.{id} = $2 and u.{identity} = $3
+        and not exists (select 1 from symbolon.retired r where r.project = $4 and r.user_id = $1)),
+    reason = $5, way = $6, linked_at = $7, ticket = $8, digest = $9, back_reference = $10
+where project = $4 and identity_id = $11`
 
 // moveAway puts the former identity of a moved user on hold, unless the application has
 // deleted the user in the meantime.
@@ -236,19 +247,23 @@ func (s *statements) fill(text string) string {
 // any project counts, because projects may share the table. If they do not
 // share it, the only effect is that an ID which nobody had is skipped.
 func insertRow(u Users, columns []string, anyProject bool) string {
-	values := " default values"
-	if len(columns) > 0 {
-		values = " (" + quoteAll(columns) + ") values (" + places(len(columns)) + ")"
-	}
 	key, project := "cast("+quote(u.parts().table)+".{id} as text)", "$"+strconv.Itoa(len(columns)+1)
 	retiredIn := "symbolon_r.project = " + project + " and "
 	if anyProject {
 		retiredIn = ""
 	}
-	return "insert into {users}" + values + " returning " + key + `,
+	return insertInto(columns) + " returning " + key + `,
        (select count(*) from symbolon.retired symbolon_r where ` + retiredIn + `symbolon_r.user_id = ` + key + `) +
        (select count(*) from symbolon.links symbolon_l where symbolon_l.project = ` + project + ` and symbolon_l.user_id = ` + key + `
         and symbolon_l.state = 'linked') > 0`
+}
+
+// insertInto returns the insert of a row with these columns.
+func insertInto(columns []string) string {
+	if len(columns) == 0 {
+		return "insert into {users} default values"
+	}
+	return "insert into {users} (" + quoteAll(columns) + ") values (" + places(len(columns)) + ")"
 }
 
 // updateRow returns the update of n columns of the row with the key $n+1, if the row still
@@ -295,7 +310,11 @@ type session struct {
 }
 
 func (c session) queryRow(ctx context.Context, text string, args ...any) *sql.Row {
-	full := c.store.sql.fill(text)
+	return c.queryRowFull(ctx, c.store.sql.fill(text), args)
+}
+
+// queryRowFull is queryRow for a text whose names are filled in.
+func (c session) queryRowFull(ctx context.Context, full string, args []any) *sql.Row {
 	if stmt := c.prepared(ctx, full); stmt != nil { //nolint:sqlclosecheck // stays with the pool
 		return stmt.QueryRowContext(ctx, args...)
 	}
@@ -318,7 +337,11 @@ func (c session) query(ctx context.Context, text string, args ...any) (*sql.Rows
 
 // exec returns how many rows were affected.
 func (c session) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	full := c.store.sql.fill(text)
+	return c.execFull(ctx, c.store.sql.fill(text), args)
+}
+
+// execFull is exec for a text whose names are filled in.
+func (c session) execFull(ctx context.Context, full string, args []any) (int64, error) {
 	run := c.tx.ExecContext
 	if stmt := c.prepared(ctx, full); stmt != nil {
 		run = func(ctx context.Context, _ string, args ...any) (sql.Result, error) {
@@ -330,6 +353,23 @@ func (c session) exec(ctx context.Context, text string, args ...any) (int64, err
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// do executes a statement, unless it was sent with the BEGIN.
+func (c session) do(ctx context.Context, s *pipeline.Statement) (err error) {
+	switch {
+	case s.Sent:
+	case s.Row != nil:
+		err = c.queryRowFull(ctx, s.Text, s.Args).Scan(s.Row...)
+	default:
+		_, err = c.execFull(ctx, s.Text, s.Args)
+	}
+	return err
+}
+
+// statement returns a statement with the names filled in.
+func (s *Store) statement(text string, args ...any) *pipeline.Statement {
+	return &pipeline.Statement{Text: s.sql.fill(text), Args: args}
 }
 
 // change runs a statement that must change a row, as exec does. It returns errTaken if no

@@ -148,8 +148,6 @@ func (p *people) empty(t testing.TB) {
 func (p *people) fixture(t *testing.T) symbolontest.StoreFixture {
 	p.empty(t)
 	store := p.store(p.DB)
-	hook := func(context.Context, symbolon.Execer, symbolon.Link) error { return nil }
-	store.OnLink = func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error { return hook(ctx, tx.SQL(), link) }
 	f := symbolontest.StoreFixture{
 		Store:      store,
 		Again:      func() symbolon.Store { return p.store(p.again) },
@@ -162,7 +160,9 @@ func (p *people) fixture(t *testing.T) symbolontest.StoreFixture {
 		InTx:        func(f func(symbolon.Execer) error) { p.inTx(t, f) },
 		OneColumn:   p.users.Identity == "id",
 		Email:       func(u symbolon.UserID) string { return p.email(t, u) },
-		OnLink:      func(f func(context.Context, symbolon.Execer, symbolon.Link) error) { hook = f },
+		OnLink: func(f func(context.Context, symbolon.Execer, symbolon.Link) error) {
+			store.OnLink = func(ctx context.Context, tx *sqlstore.Tx, link symbolon.Link) error { return f(ctx, tx.SQL(), link) }
+		},
 		Scribble: func(ctx context.Context, tx symbolon.Execer) error {
 			_, err := tx.ExecContext(ctx, `insert into scribbles (n) values (1)`)
 			return err

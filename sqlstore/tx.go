@@ -58,7 +58,7 @@ func (s *Store) retryTx(ctx context.Context, queue chan struct{}, f func(waiting
 			return err
 		}
 		defer release()
-		return s.transact(ctx, waiting, func(tx *Tx) error { return f(waiting, tx) })
+		return s.transact(ctx, waiting, nil, func(tx *Tx) error { return f(waiting, tx) })
 	})
 }
 

@@ -45,7 +45,7 @@ func TestStoreWithoutAnswers(t *testing.T) {
 				}
 				db := openVariant(t, v, tt.dialect)
 				bad, lossy := db.lossy(t)
-				other, more := db.lossy(t)
+				other, more := db.lossyAgain(t)
 				lossy.during(tt.fault)
 				more.during(tt.fault)
 				symbolontest.TestStore(t, func(t *testing.T) symbolontest.StoreFixture {

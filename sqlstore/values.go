@@ -19,6 +19,8 @@ import (
 // ok is false if the column cannot hold such a key, so no user has the ID.
 func (t *shape) key(id symbolon.UserID) (canonical symbolon.UserID, param any, ok bool) {
 	switch k := t.id.kind; {
+	case id == "":
+		return "", nil, false
 	case k.integer():
 		n, err := id.Int64()
 		if err != nil || !fits(k, n) {
@@ -30,7 +32,7 @@ func (t *shape) key(id symbolon.UserID) (canonical symbolon.UserID, param any, o
 		return symbolon.UserID(s), string(s), err == nil
 	}
 	s := string(id)
-	if s == "" || len(s) > 255 || strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+	if len(s) > 255 || strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 		return "", nil, false
 	}
 	return id, s, true

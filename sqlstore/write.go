@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 )
 
 // Tx is the transaction that makes a link. It is for [Store.OnLink] only, and must not be
@@ -24,6 +25,17 @@ func (t *Tx) SQL() *sql.Tx { return t.tx }
 // Raw gives f the driver's own connection, which is inside the transaction, like
 // [sql.Conn.Raw]. Most programs won't need it; package pgxtx uses it.
 func (t *Tx) Raw(f func(driverConn any) error) error { return t.conn.Raw(f) }
+
+// last leaves statements to the commit.
+func (t *Tx) last(statements []*pipeline.Statement) error {
+	return t.conn.Raw(func(driverConn any) error {
+		conn, ok := driverConn.(pipeline.Conn)
+		if !ok {
+			return fmt.Errorf("a connection of type %T cannot commit several statements together", driverConn)
+		}
+		return conn.Last(statements)
+	})
+}
 
 // Errors that end an attempt and lead to another one.
 var (
@@ -150,15 +162,19 @@ type writer struct {
 	now           time.Time
 	commitUnknown *writer // the previous attempt, if its commit got no answer
 
-	db     session
-	read   reader
-	before entry // the ledger's entry as it was read
-	entry  entry // the entry as it will be written
-	plan   symbolon.Plan
-	events []symbolon.Event
-	wrote  bool // something besides the entry was written
-	waits  bool // columns were not written because of a fault of the setup
-	out    symbolon.Outcome
+	lock     *pipeline.Statement // of the entry
+	first    *firstReading
+	together bool // the commit executes the statements in last, in its own round trip
+	last     []*pipeline.Statement
+	db       session
+	read     reader
+	before   entry // the ledger's entry as it was read
+	entry    entry // the entry as it will be written
+	plan     symbolon.Plan
+	events   []symbolon.Event
+	wrote    bool // something besides the entry was written
+	waits    bool // columns were not written because of a fault of the setup
+	out      symbolon.Outcome
 }
 
 // inTx makes the attempt in a transaction whose first statement is a write. An error or a
@@ -181,7 +197,14 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 			return err
 		}
 	}
-	return s.transact(ctx, waiting, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
+	w.lock = s.statement(lockEntry, w.q.Project, string(w.q.Reading.Identity.ID))
+	w.read = reader{db: session{store: s}, shape: w.shape, now: w.now}
+	w.first = w.read.first(w.q)
+	var first []*pipeline.Statement
+	if s.Dialect == Postgres && w.commitUnknown == nil { // otherwise the lock has a limit of its own
+		first = append(first, w.lock, w.first.statement)
+	}
+	return s.transact(ctx, waiting, first, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
 }
 
 // peek reads before the attempt locks, because after waiting in the queue the work is often
@@ -204,8 +227,7 @@ func (w *writer) peek(ctx context.Context) error {
 
 func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	w.db = session{store: w.store, tx: tx.tx}
-	id := w.q.Reading.Identity.ID
-	if _, err := w.db.exec(waiting, lockEntry, w.q.Project, string(id)); err != nil {
+	if err := w.db.do(waiting, w.lock); err != nil {
 		return err
 	}
 	if err := w.readAndDecide(ctx); err != nil {
@@ -229,6 +251,9 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 			return plainError{fmt.Errorf("on link: %w", err)}
 		}
 	}
+	if w.together {
+		return tx.last(w.last)
+	}
 	return nil
 }
 
@@ -244,8 +269,8 @@ func (w *writer) constraints(ctx context.Context, when string) error {
 
 // readAndDecide reads the evidence and calls decide.
 func (w *writer) readAndDecide(ctx context.Context) error {
-	w.read = reader{db: w.db, shape: w.shape, now: w.now}
-	if err := w.read.read(ctx, w.q); err != nil {
+	w.read.db = w.db
+	if err := w.read.readAfter(ctx, w.q, w.first); err != nil {
 		return err
 	}
 	w.before, w.entry = w.read.entry, w.read.entry
@@ -269,6 +294,12 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 		return err
 	}
 	return w.ask()
+}
+
+// commitsTogether reports whether the commit can execute the last statements in its own
+// round trip. Then nobody can look at their results before the commit.
+func (w *writer) commitsTogether() bool {
+	return w.first.statement.Sent && w.mode == wholeRow && w.store.OnLink == nil && w.plan.Action == symbolon.Create && w.plan.Retire == ""
 }
 
 func (w *writer) ask() (err error) {
@@ -300,16 +331,32 @@ func (w *writer) record(ctx context.Context) error {
 		}
 	}
 	for _, e := range w.events {
-		if err := w.db.recordEvent(ctx, w.q.Project, moment{w.now}, e); err != nil {
+		statement, err := w.store.eventStatement(w.q.Project, moment{w.now}, e)
+		if err != nil {
+			return err
+		}
+		if err := w.lastly(ctx, statement); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// lastly executes a statement, or leaves it to the commit.
+func (w *writer) lastly(ctx context.Context, statement *pipeline.Statement) error {
+	if !w.together {
+		return w.db.do(ctx, statement)
+	}
+	w.last = append(w.last, statement)
+	return nil
+}
+
 // save writes the entry. A refusal by the ledger's own constraints means that another
 // writer linked the user at this moment.
 func (w *writer) save(ctx context.Context) error {
+	if w.together {
+		return w.saveLast(ctx)
+	}
 	e, text := w.entry, saveEntry
 	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {
 		text = bindEntry
@@ -317,6 +364,14 @@ func (w *writer) save(ctx context.Context) error {
 	err := w.db.change(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, string(e.Identity))
 	return w.store.Dialect.refusalAs(errTaken, err)
+}
+
+// saveLast leaves the entry of a new user to the commit.
+func (w *writer) saveLast(ctx context.Context) error {
+	e := w.entry
+	_, key, _ := w.shape.key(e.User)
+	return w.lastly(ctx, w.store.statement(bindEntryOrFail, string(e.User), key, string(e.Identity), w.q.Project, string(e.Reason), string(e.Source),
+		moment{e.At}, int64(e.Ticket), e.digest, e.BackReference, string(e.Identity)))
 }
 
 // event notes an event about this identity's link.

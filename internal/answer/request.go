@@ -35,20 +35,26 @@ func ReadJSON(r *http.Request, max int64) ([]byte, error) {
 	return body, nil
 }
 
-var tooLarge = New(413, TooLarge, "The body is too large.")
+var (
+	tooLarge = New(413, TooLarge, "The body is too large.")
+	notJSON  = New(415, UnsupportedMedia, "Send application/json in UTF-8, uncompressed.")
+)
 
 func isJSON(h http.Header) error {
-	bad := New(415, UnsupportedMedia, "Send application/json in UTF-8, uncompressed.")
-	if h.Get("Content-Encoding") != "" || len(h.Values("Content-Type")) != 1 {
-		return bad
+	types := h.Values("Content-Type")
+	if h.Get("Content-Encoding") != "" || len(types) != 1 {
+		return notJSON
 	}
-	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if types[0] == "application/json" { // as Ory sends it
+		return nil
+	}
+	kind, params, err := mime.ParseMediaType(types[0])
 	if err != nil || kind != "application/json" {
-		return bad
+		return notJSON
 	}
 	for name, value := range params {
 		if name != "charset" || !strings.EqualFold(value, "utf-8") {
-			return bad
+			return notJSON
 		}
 	}
 	return nil

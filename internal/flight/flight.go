@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -175,14 +176,25 @@ func (g *Group[K, V]) begin(key K, f func(context.Context) (V, error)) (*Call[V]
 }
 
 func (g *Group[K, V]) run(key K, c *Call[V]) {
+	growStack()
 	defer g.land(key, c)
-	c.err = fmt.Errorf("%w: the call ended its goroutine", ErrNoResult) // the result after runtime.Goexit
+	c.err = errGoexit
 	ctx, cancel := g.base, func() {}
 	if g.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(g.base, g.Timeout)
 	}
 	defer cancel()
 	c.value, c.err = g.safely(ctx, c.f)
+}
+
+// growStack gives the goroutine the stack that a request over HTTP and a query need. A new
+// goroutine begins with a small stack, and the runtime copies all frames each time that it
+// doubles the stack.
+//
+//go:noinline
+func growStack() {
+	var room [12 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // safely turns a panic into an error, because a panic here would end the program.
@@ -234,7 +246,10 @@ func (g *Group[K, V]) refuse() (idle <-chan struct{}) {
 
 func (g *Group[K, V]) log() *slog.Logger { return cmp.Or(g.Log, slog.Default()) }
 
-var errClosed = fmt.Errorf("%w: the group is closed", ErrNoResult)
+var (
+	errClosed = fmt.Errorf("%w: the group is closed", ErrNoResult)
+	errGoexit = fmt.Errorf("%w: the call ended its goroutine", ErrNoResult) // the result after runtime.Goexit
+)
 
 func closedCall[V any]() *Call[V] {
 	c := &Call[V]{done: make(chan struct{}), err: errClosed}

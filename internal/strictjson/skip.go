@@ -1,5 +1,7 @@
 package strictjson
 
+import "iter"
+
 // deepest is the maximum number of levels of a value, the same as for json.Valid.
 const deepest = 10_000
 
@@ -179,6 +181,28 @@ func (s *Splitter) skipNumber() bool {
 		return s.skipDigits()
 	}
 	return true
+}
+
+// Numbers returns the numbers at every level of a document, which must be valid JSON.
+func Numbers(doc []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		s := NewSplitter(doc)
+		for s.at < len(doc) {
+			from := s.at
+			switch c := doc[s.at]; {
+			case c == '"':
+				if !s.skipString() {
+					return
+				}
+			case c == '-' || '0' <= c && c <= '9':
+				if !s.skipNumber() || !yield(doc[from:s.at]) {
+					return
+				}
+			default:
+				s.at++
+			}
+		}
+	}
 }
 
 func (s *Splitter) skipDigits() bool {

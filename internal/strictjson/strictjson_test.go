@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -43,7 +44,7 @@ func TestObject(t *testing.T) {
 // FuzzCheck compares with a second reader, which uses the standard library: both accept
 // the same documents, and find the same members.
 func FuzzCheck(f *testing.F) {
-	for _, s := range []string{`{"a":[1,{"b":null}]}`, `{"a":1,"A":2}`, `[[[[]]]]`, `"\ud800"`, `{"":{"":1}}`, `{"a":1}{}`, `{"\u212a":1,"K":2}`, `{"é":1,"É":2}`,
+	for _, s := range []string{`{"a":[1,{"b":null}]}`, `{"a":1,"A":2}`, `[[[[]]]]`, `"\ud800"`, `{"":{"":1}}`, `{"a":1}{}`, `{"\u212a":1,"K":2}`, `{"é":1,"É":2}`, `{"1":-2.5e+3,"a":[0,"3\"4",[10]]}`,
 		`{"\ud800":1,"\udfff":2}`, keyed(MaxKeys), keyed(MaxKeys + 1), keyed(few), strings.Replace(keyed(few+1), "31", "4", 1), strings.Repeat(`{"a":`, MaxDepth+1)} {
 		f.Add([]byte(s))
 	}
@@ -54,6 +55,9 @@ func FuzzCheck(f *testing.F) {
 		}
 		if got != nil {
 			return
+		}
+		if numbers := slowNumbers(doc); !slices.EqualFunc(slices.Collect(Numbers(doc)), numbers, func(a []byte, b string) bool { return string(a) == b }) {
+			t.Errorf("%q: the numbers %q, to a second reader %q", doc, slices.Collect(Numbers(doc)), numbers)
 		}
 		members, err := Object(doc)
 		var others map[string]json.RawMessage
@@ -87,6 +91,21 @@ func slowCheck(doc []byte) error {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber() // 1e9999 is valid JSON, but not a float64
 	return slowValue(d, 0, &keys)
+}
+
+// slowNumbers returns the numbers of a valid document.
+func slowNumbers(doc []byte) (numbers []string) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return numbers
+		}
+		if n, ok := token.(json.Number); ok {
+			numbers = append(numbers, n.String())
+		}
+	}
 }
 
 func slowValue(d *json.Decoder, depth int, keys *int) error {

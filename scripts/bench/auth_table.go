@@ -28,8 +28,8 @@ Measured %s, Ory Kratos %s.
 |---|---:|---:|---:|---:|
 `, authHeading, b.rounds, b.conns, machine(), symbolontest.KratosVersion)
 	f.http.rows(&out)
-	missRows(&out, f.kratos, "Ory Kratos", "≥ 85 %")
-	missRows(&out, f.quick, "an Ory that answers from memory", "")
+	missRows(&out, f.kratos, "Ory Kratos", "≥ 92 %", "")
+	missRows(&out, f.quick, "an Ory that answers from memory", "", "≥ 90 %")
 	insideRows(&out, f.inside)
 	fmt.Fprintf(&out, "| time spent waiting for locks, 10,000 random sessions, %d at once | | %.2f %% | | ≤ 1 %% |\n", runtime.GOMAXPROCS(0), median(f.inside.of("Contention", waited)))
 	if b.held {
@@ -57,7 +57,7 @@ func (l loads) rows(out *strings.Builder) {
 func perSecond(l load) float64 { return l.perSecond }
 func p99(l load) float64       { return float64(l.p99) }
 
-func missRows(out *strings.Builder, rounds []missRound, ory, wanted string) {
+func missRows(out *strings.Builder, rounds []missRound, ory, wanted, wantedByHand string) {
 	whoami := each(rounds, func(r missRound) float64 { return r.Whoami })
 	byHand := each(rounds, func(r missRound) float64 { return r.ByHand })
 	expired := each(rounds, func(r missRound) float64 { return r.Expired })
@@ -67,7 +67,7 @@ func missRows(out *strings.Builder, rounds []missRound, ory, wanted string) {
 	}
 	row("nothing cached, sessions/s, against whoami alone", expired, whoami, wanted)
 	row("the same, sessions never seen before", first, whoami, wanted)
-	row("nothing cached, against whoami and a SELECT by hand", expired, byHand, "")
+	row("nothing cached, against whoami and a SELECT by hand", expired, byHand, wantedByHand)
 }
 
 func insideRows(out *strings.Builder, inside results) {
@@ -94,7 +94,11 @@ const authNotes = `
 - **Nothing cached:** every cached answer has expired, and every request asks Ory. The baseline is the same client with the same
   connections, which calls only whoami, 8 calls at once. Symbolon also reads the link and the user's row, in one query to Postgres. For
   sessions never seen before it also writes the record that other replicas use, within the measured time. With an Ory that answers from
-  memory, these are most of the time. That line has no target.
+  memory, these are most of the time.
+- **What is missing to 90 %** of whoami and a SELECT by hand, as CPU time of all processes (2026-11-30, a loaded machine, 3 × 50 interleaved
+  rounds): 288 µs for a session instead of 235 µs. Postgres takes 15 µs more, because it reads two tables instead of one. The client takes
+  about 16 µs more for a larger answer and the decision, 9 µs for the goroutine of a question that other requests may join, and 13 µs
+  for the caches.
 - **Middleware:** the baseline puts a value into the request's context and computes one SHA-256 of the same credential. Symbolon also
   finds the credential, reads the cache, and checks that the answer is still fresh.
 - **Held:** the answer, its cache entry, and the record with which a later 401 is checked. Waiting requests

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
@@ -166,4 +167,83 @@ func code(err error) string {
 		return pg.Code
 	}
 	return ""
+}
+
+// TestTogether checks that the statements of BEGIN and COMMIT are executed in their round
+// trips, in every mode of the protocol, and that a failure leaves nothing.
+func TestTogether(t *testing.T) {
+	dsn := symbolontest.SharedPostgres(t).NewDatabase(t)
+	for name, mode := range map[string]pgx.QueryExecMode{"cached statements": pgx.QueryExecModeCacheStatement,
+		"behind a pooler": pgx.QueryExecModeExec, "simple protocol": pgx.QueryExecModeSimpleProtocol} {
+		t.Run(name, func(t *testing.T) {
+			db, writes := limited(t, dsn, mode, pgxtx.Limits{Lock: 1500 * time.Millisecond})
+			db.SetMaxOpenConns(1)
+			if _, err := db.ExecContext(t.Context(), `drop table if exists t; create table t (n int primary key)`); err != nil {
+				t.Fatal(err)
+			}
+			const insert, limits = `insert into t (n) values ($1)`, `select current_setting('lock_timeout') || ' ' || (select count(*) from t where n = $1)`
+			for _, n := range []int{1, 2} {
+				var got string
+				before := writes.Load()
+				err := together(t, db, []*pipeline.Statement{{Text: insert, Args: []any{n}}, {Text: limits, Args: []any{n}, Row: []any{&got}}},
+					[]*pipeline.Statement{{Text: insert, Args: []any{-n}}})
+				if trips := writes.Load() - before; err != nil || got != "1500ms 1" || n == 2 && trips != 2 {
+					t.Errorf("%v; %q in %d round trips", err, got, trips)
+				}
+			}
+			if err := together(t, db, []*pipeline.Statement{{Text: insert, Args: []any{1}}}, nil); code(err) != "23505" {
+				t.Errorf("a first statement that fails: %v", err)
+			}
+			err := together(t, db, []*pipeline.Statement{{Text: insert, Args: []any{3}}}, []*pipeline.Statement{{Text: insert, Args: []any{1}}, {Text: insert, Args: []any{4}}})
+			if code(err) != "23505" || !errors.As(err, &pipeline.RolledBack{}) {
+				t.Errorf("a last statement that fails: %v", err)
+			}
+			var n int
+			if err := db.QueryRowContext(t.Context(), `select count(*) from t`).Scan(&n); err != nil || n != 4 {
+				t.Errorf("%d rows, %v", n, err)
+			}
+		})
+	}
+}
+
+// together runs a transaction that has only these statements.
+func together(t *testing.T, db *sql.DB, first, last []*pipeline.Statement) error {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(pipeline.WithFirst(t.Context(), first...), nil)
+	if err != nil {
+		return err
+	}
+	if err := lastly(conn, last); err != nil {
+		t.Fatal(err)
+	}
+	return tx.Commit()
+}
+
+func lastly(conn *sql.Conn, last []*pipeline.Statement) error {
+	return conn.Raw(func(driverConn any) error { return driverConn.(pipeline.Conn).Last(last) })
+}
+
+// TestTogetherTooLate checks that statements for the commit are refused after a rollback.
+func TestTogetherTooLate(t *testing.T) {
+	db, _ := limited(t, symbolontest.SharedPostgres(t).NewDatabase(t), pgx.QueryExecModeCacheStatement, pgxtx.Limits{})
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := lastly(conn, []*pipeline.Statement{{Text: `create table t ()`}}); !errors.Is(err, sql.ErrTxDone) {
+		t.Errorf("after a rollback: %v", err)
+	}
 }

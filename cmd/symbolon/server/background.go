@@ -71,7 +71,10 @@ func (p *Server) newBackground() (*background, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("the background work: %w", err)
 	}
-	p.Linker.QueuedWrites, p.Store.OnLink = true, q.OnLink(p.Linker)
+	p.Linker.QueuedWrites = true
+	if p.Linker.BackReference.Patches() { // without OnLink a new link takes fewer round trips
+		p.Store.OnLink = q.OnLink(p.Linker)
+	}
 	if p.Linker.Ory.HasAdmin() {
 		p.hooks.Queue = q.Hint // without the admin API a hint could not be followed later
 	}
