@@ -104,7 +104,7 @@ func (d *Doctor) checkReserveMissing(_ context.Context) Result {
 	if !d.Actions.Reserves() {
 		return skipped(noReserve)
 	}
-	return d.checkMissing("reserve", "with these methods an identity is created without the user's ID; the ID reaches Ory a moment later by a PATCH, or not at all, and the first session does not have it",
+	return d.checkMissing("reserve", "with these methods an identity is created without the user's ID, so programs that read the ID from the identity do not find it; nothing in Symbolon depends on it",
 		printAgain+"; if the hook is left out on purpose, run symbolon doctor --without-reserve")
 }
 

@@ -175,7 +175,7 @@ func (p *patient) reserved() Result {
 	}
 	key := p.d.Actions.BackReference.WithDefaults().Key
 	id := p.backReference()
-	const breaks = "identities are created without the user's ID in metadata_public; the ID reaches Ory a moment later by a PATCH, or not at all, and the first session does not have it"
+	const breaks = "identities are created without the user's ID in metadata_public, so programs that read the ID from the identity do not find it; nothing in Symbolon depends on it"
 	switch {
 	case id == "":
 		return problem("the identity was created without metadata_public.%s: the reserve hook was not called, or its answer was not read", key).breaks(breaks).

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 // TestMiddlewareAlone runs without hooks and without the admin API. The first request
@@ -33,17 +35,25 @@ func TestMiddlewareAlone(t *testing.T) {
 	})
 }
 
-// TestLinkHook checks that the user exists before the first request and that one PATCH
-// writes its ID to Ory.
+// TestLinkHook checks that the user exists before the first request. By default nothing is
+// written to Ory, and the missing ID is no finding.
 func TestLinkHook(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("hooked"))
 		w.eventually("the identity is linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
 		user := w.linked(p.IdentityID)
-		w.eventually("Ory holds the user's ID", func() bool { return w.backReference(p.Token) == string(user) })
 		if status, got := w.get(p.Token); status != 200 || got != string(user) {
 			t.Errorf("the first request: %d %s, linked %s", status, got, user)
+		}
+		if got := w.reconcile(reconcile.Options{}); got.Left() != 0 || got.NoBackReference != 1 {
+			t.Errorf("reconcile found %+v; %d without a back-reference", got.Found, got.NoBackReference)
+		}
+		if err := w.linker.Close(t.Context()); err != nil { // waits for a write
+			t.Fatal(err)
+		}
+		if got := w.backReference(p.Token); got != "" {
+			t.Errorf("Symbolon wrote the ID %s to Ory", got)
 		}
 		w.oneToOne(1)
 	})
@@ -84,10 +94,10 @@ func TestReserveHook(t *testing.T) {
 	})
 }
 
-// TestDatabaseMakesTheID checks that one PATCH writes the ID of a serial key to Ory.
+// TestDatabaseMakesTheID checks that under WriteCreate one PATCH writes the ID of a serial key to Ory.
 func TestDatabaseMakesTheID(t *testing.T) {
 	t.Parallel()
-	withAccounts(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+	withAccounts(t, setup{admin: true, link: true, reserve: true, write: link.WriteCreate}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("serial"))
 		w.eventually("the identity is linked", func() bool { return w.linked(p.IdentityID) != "" })
 		w.eventually("Ory holds the ID", func() bool { return w.backReference(p.Token) == string(w.linked(p.IdentityID)) })
@@ -99,7 +109,7 @@ func TestDatabaseMakesTheID(t *testing.T) {
 
 // TestOthersMetadataSurvives checks that metadata of another application's parse hook is
 // unchanged, byte for byte, also numbers that a float64 cannot represent. The user's ID
-// is added by reserve, or by a PATCH if Jsonnet would change the numbers.
+// is added by reserve, or by the PATCH of WriteCreate if Jsonnet would change the numbers.
 func TestOthersMetadataSurvives(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -112,7 +122,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			onOne(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
+			onOne(t, setup{admin: true, link: true, reserve: true, write: link.WriteCreate, metadata: tt.metadata}, func(t *testing.T, w *world) {
 				seen := make(chan struct{})
 				w.gate.set(func() { w.gate.hold = seen })
 				p := w.signUp(mail("meta"))
