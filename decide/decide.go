@@ -10,7 +10,8 @@
 //  3. with adopt.verified_email, if exactly one user without an identity has one of the
 //     identity's addresses: the user of its voucher, if it carries one; else that user, if
 //     both sides have verified the address; else the identity is held;
-//  4. an ID in the metadata that Symbolon minted and no user has: a user is made with it;
+//  4. an ID in the metadata that Symbolon minted, or that the reserve hook drew from the
+//     database, and no user has or had: a user is made with it;
 //  5. the voucher of a user without an identity, if step 3 did not apply;
 //  6. a fresh user. Each claim that was not followed becomes a finding.
 //

@@ -108,7 +108,7 @@ func (d *Doctor) checkReserveMissing(_ context.Context) Result {
 		printAgain+"; if the hook is left out on purpose, run symbolon doctor --without-reserve")
 }
 
-const noReserve = "no ID is reserved, because of --without-reserve, back_reference.write: none, or IDs that Symbolon does not make (users.new_id)"
+const noReserve = "no ID is reserved, because of --without-reserve, back_reference.write: none, or users.new_id: these IDs cannot be reserved"
 
 func (d *Doctor) checkLinkMissing(_ context.Context) Result {
 	return d.checkMissing("link", "people who sign up with these methods have no user before their first request", printAgain)

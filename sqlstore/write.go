@@ -80,17 +80,18 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 var errNotAlone = errors.New("the row has more to write than the column for active")
 
 func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error), mode mode) (symbolon.Outcome, error) {
-	late := false
+	late, first, unusable := false, mode, ""
 	var commitUnknown *writer
 	until := time.Now().Add(lockTimeout)
 	for tries := 0; ; {
 		var w *writer
 		err := s.retry(ctx, func(waiting context.Context) error {
-			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, late: late, commitUnknown: commitUnknown,
+			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, late: late, unusable: unusable, commitUnknown: commitUnknown,
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
 		declined, isDeclined := errors.AsType[decideError](err)
+		reserved, isUnusable := errors.AsType[unusableError](err)
 		switch {
 		case err == nil, errors.Is(err, errNothing):
 			if err == nil && (w.wrote || w.out.New) {
@@ -101,6 +102,8 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			commitUnknown = w
 		case isDeclined:
 			return symbolon.Outcome{}, declined.err
+		case isUnusable && unusable == "":
+			mode, late, unusable = first, false, reserved.why
 		case errors.Is(err, errRefused) && mode == wholeRow:
 			mode = columnByColumn
 		case errors.Is(err, errRefused) && mode == columnByColumn && w.plan.Action == symbolon.End:
@@ -146,7 +149,8 @@ type writer struct {
 	q             symbolon.Query
 	decide        func(symbolon.Evidence) (symbolon.Plan, error)
 	mode          mode
-	late          bool // the table refused the row only when it was committed
+	late          bool   // the table refused the row only when it was committed
+	unusable      string // why the reserved ID cannot be used; empty: it was not tried
 	now           time.Time
 	commitUnknown *writer // the previous attempt, if its commit got no answer
 
@@ -248,6 +252,7 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 	if err := w.read.read(ctx, w.q); err != nil {
 		return err
 	}
+	w.read.held.Unusable = w.unusable
 	w.before, w.entry = w.read.entry, w.read.entry
 	if w.resume() {
 		return errNothing

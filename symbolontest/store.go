@@ -176,6 +176,14 @@ func (w *world) claiming(value any) symbolon.Identity {
 	return id
 }
 
+// carrying creates an identity with a reserved ID.
+func (w *world) carrying(r link.Reservation) symbolon.Identity {
+	id := w.identity("")
+	id.MetadataPublic, _ = json.Marshal(map[string]any{"id": r.User, mint.ReservedKey("id"): r.Proof})
+	w.ory.put(id)
+	return id
+}
+
 func newIdentityID() symbolon.IdentityID {
 	var b [16]byte
 	_, _ = rand.Read(b[:])

@@ -50,6 +50,9 @@ func requestLimits(c *config.Config) limits { return commandLimits(c).orSilent()
 // workLimits are the limits of the background work's pool.
 func workLimits() limits { return limits{Limits: limited(workTimeout)}.orSilent() }
 
+// drawLimits are the limits of the pool that the reserve hook uses. A draw has a second.
+func drawLimits() limits { return limits{Limits: limited(time.Second)}.orSilent() }
+
 func limited(statement time.Duration) pgxtx.Limits {
 	return pgxtx.Limits{Statement: statement, Lock: min(statement, lockTimeout), Idle: idleTimeout}
 }

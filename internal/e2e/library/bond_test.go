@@ -8,7 +8,9 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // TestMiddlewareAlone runs without hooks and without the admin API. The first request
@@ -94,15 +96,65 @@ func TestReserveHook(t *testing.T) {
 	})
 }
 
-// TestDatabaseMakesTheID checks that under WriteCreate one PATCH writes the ID of a serial key to Ory.
+// TestDatabaseMakesTheID checks that there is no reserve hook for a key that SQLite makes, and
+// that under WriteCreate one PATCH writes its ID to Ory.
 func TestDatabaseMakesTheID(t *testing.T) {
 	t.Parallel()
-	withAccounts(t, setup{admin: true, link: true, reserve: true, write: link.WriteCreate}, func(t *testing.T, w *world) {
+	s := setup{admin: true, link: true, reserve: true, write: link.WriteCreate}
+	accountsOn(t, []sqlstore.Dialect{sqlstore.SQLite}, s, func(t *testing.T, w *world) {
 		p := w.signUp(mail("serial"))
 		w.eventually("the identity is linked", func() bool { return w.linked(p.IdentityID) != "" })
 		w.eventually("Ory holds the ID", func() bool { return w.backReference(p.Token) == string(w.linked(p.IdentityID)) })
 		if len(w.gate.of("/hooks/reserve")) != 0 {
-			t.Error("there is a reserve hook, but a serial key cannot be reserved")
+			t.Error("there is a reserve hook, but SQLite makes the key")
+		}
+	})
+}
+
+// TestReservedSerial checks that the first whoami has the ID of a serial key, and that the user
+// gets this ID by the body of the link hook and by the first request. A copy of the metadata
+// in another identity gives nobody's user away.
+func TestReservedSerial(t *testing.T) {
+	t.Parallel()
+	accountsOn(t, []sqlstore.Dialect{sqlstore.Postgres}, setup{link: true, reserve: true}, func(t *testing.T, w *world) {
+		hooked := w.signUp(mail("hooked"))
+		born := w.backReference(hooked.Token)
+		w.eventually("the identity is linked", func() bool { return w.linked(hooked.IdentityID) != "" })
+		if got := w.linked(hooked.IdentityID); string(got) != born || born == "" {
+			t.Errorf("the link hook made user %q, reserved %q", got, born)
+		}
+		w.gate.set(func() { w.gate.dropLink = true })
+		p := w.signUp(mail("requested"))
+		born = w.backReference(p.Token)
+		if status, got := w.get(p.Token); status != 200 || got != born || born == "" {
+			t.Errorf("the first request: %d %s, reserved %q", status, got, born)
+		}
+		for _, id := range []string{hooked.IdentityID, p.IdentityID} {
+			if got := w.findings(id); got != "" {
+				t.Errorf("findings: %s", got)
+			}
+		}
+		raw, err := json.Marshal(w.metadata(p.IdentityID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied, err := w.kratos.CreateIdentities(t.Context(), []map[string]any{{"schema_id": "default",
+			"traits": map[string]any{"email": mail("copied"), "name": "Eve"}, "metadata_public": json.RawMessage(raw)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+		defer client.CloseIdleConnections()
+		operator := &link.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log}
+		eve, err := operator.Refresh(t.Context(), symbolon.IdentityID(copied[0]), symbolon.FromReconcile)
+		if err != nil || string(eve.User) == born || w.findings(copied[0]) != "claimed_by_other" {
+			t.Errorf("the copy: user %s, %v, findings %q; copied %s", eve.User, err, w.findings(copied[0]), born)
+		}
+		if _, got := w.get(p.Token); got != born {
+			t.Errorf("the owner has user %s, had %s", got, born)
+		}
+		if n := w.db.int(`select count(distinct ory_identity_id) from accounts`); n != 3 {
+			t.Errorf("%d users of 3 identities", n)
 		}
 	})
 }
