@@ -153,7 +153,7 @@ func TestDraw(t *testing.T) {
 				t.Errorf("drawn: %s, want %s", got, tt.want)
 			}
 			draws, err := r.store.Draws(t.Context())
-			if want := !strings.HasPrefix(tt.want, "-") || strings.HasPrefix(tt.name, "the second half"); err != nil || draws != want {
+			if want := !strings.HasPrefix(tt.want, "- ") || strings.HasPrefix(tt.name, "the second half"); err != nil || draws != want {
 				t.Errorf("Draws says %v, %v", draws, err)
 			}
 		})

@@ -176,6 +176,17 @@ func (w *world) claiming(value any) symbolon.Identity {
 	return id
 }
 
+// reserve reserves an ID. It returns false if the store reserves none.
+func (w *world) reserve() (r link.Reservation, ok bool) {
+	w.Helper()
+	r, err := w.linker.Reserve(w.ctx)
+	w.must(err)
+	if r.User == "" {
+		w.Log("this store reserves no IDs")
+	}
+	return r, r.User != ""
+}
+
 // carrying creates an identity with a reserved ID.
 func (w *world) carrying(r link.Reservation) symbolon.Identity {
 	id := w.identity("")
