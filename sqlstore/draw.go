@@ -239,7 +239,7 @@ func (w *writer) insertReserved(ctx context.Context, key any, cells []cell) (sym
 	case used:
 		return "", unusableError{"it belonged to another person before"}
 	case !drawn:
-		return "", unusableError{"the sequence of the table has not reached it; perhaps the database was restored from a backup"}
+		return "", unusableError{"the sequence of the table has not reached it, or cannot be read; perhaps the database was restored from a backup"}
 	}
 	return id, nil
 }
