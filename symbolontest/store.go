@@ -180,6 +180,9 @@ func (w *world) claiming(value any) symbolon.Identity {
 func (w *world) reserve() (r link.Reservation, ok bool) {
 	w.Helper()
 	r, err := w.linker.Reserve(w.ctx)
+	for tries := 0; errors.Is(err, symbolon.ErrUnavailable) && tries < 20; tries++ { // on a busy machine a second may be too short
+		r, err = w.linker.Reserve(w.ctx)
+	}
 	w.must(err)
 	if r.User == "" {
 		w.Log("this store reserves no IDs")
