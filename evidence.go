@@ -78,6 +78,10 @@ type Evidence struct {
 	// Claims answers Query.Claims, in the same order.
 	Claims []Claimed
 
+	// Unusable says why the store could not make the user of a plan with Reserved. It is set
+	// only when the store decides again.
+	Unusable string
+
 	// Matches answers Query.Emails, up to three rows for each address. A store may leave it
 	// empty if the identity has a user.
 	Matches []Match

@@ -8,8 +8,9 @@ import (
 type FindingKind string
 
 const (
-	// ForeignBackReference: metadata_public.id holds a value that Symbolon did not mint.
-	// The value stays, and the identity has another user.
+	// ForeignBackReference: metadata_public.id holds a value that Symbolon did not mint, or
+	// a reserved ID that could not be used. The value stays, and the identity has another
+	// user.
 	ForeignBackReference FindingKind = "foreign_back_reference"
 
 	// MetadataNotObject: metadata_public is a string, a number or an array.

@@ -23,6 +23,12 @@ type Plan struct {
 	// empty: then the database chooses the ID.
 	User UserID
 
+	// Reserved is used by Create only. It says that User was drawn from the database in
+	// advance, and that no user is known to have had it. The store makes the user with this
+	// ID, or makes none: if it finds that the ID was used, or if the table gives the row
+	// another ID, it rolls back and decides again with Evidence.Unusable.
+	Reserved bool
+
 	// Retire is the identity's former user. Its ID is never given out again.
 	Retire UserID
 

@@ -58,8 +58,8 @@ type BulkStore interface {
 	//
 	// decide is called for each such identity, in any order, with the index of its query
 	// and with empty evidence. It must have no side effects. If its plan is Create without
-	// a conflict, a finding or an ID to retire, the bond is made exactly as Write would
-	// make it, OnLink included.
+	// a conflict, a finding, a reserved ID or an ID to retire, the bond is made exactly as
+	// Write would make it, OnLink included.
 	//
 	// The outcomes are in the order of the queries. A zero Outcome means that the identity
 	// was not linked here and is left to Write: it has evidence, its plan is not such a

@@ -17,6 +17,9 @@ func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 	if plan, ok := byMintedID(r, e, p, c); ok {
 		return decided(plan)
 	}
+	if plan, ok := byReservedID(r, e, p, c); ok {
+		return decided(plan)
+	}
 	if plan, ok := byVoucher(r, e, p, c); ok {
 		return decided(plan)
 	}
@@ -51,8 +54,7 @@ func byMintedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (sy
 		if claim.User == "" || !p.Minter.Minted(claim.User) {
 			continue
 		}
-		known := claimedAt(e, at)
-		if known.Row == nil && known.Linked == "" && !known.Retired {
+		if free(claimedAt(e, at)) {
 			return symbolon.Plan{Action: symbolon.Create, User: claim.User, BackReference: backReference(r, claim.User, p),
 				Why: "the ID was reserved for it in " + claim.Where}, true
 		}
@@ -103,6 +105,10 @@ func refusedClaims(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims, 
 	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
 		if p.Answer.Known() && claim.User != "" && claim.User == p.Answer.User {
 			continue // the application confirmed the claim
+		}
+		if at == atMetadata && e.Unusable != "" && free(claimedAt(e, at)) {
+			add(unusable(r, e, claim, outcome), false)
+			continue
 		}
 		add(refusedClaim(r, claim, claimedAt(e, at), outcome))
 	}

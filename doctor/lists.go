@@ -104,11 +104,11 @@ func (d *Doctor) checkReserveMissing(_ context.Context) Result {
 	if !d.Actions.Reserves() {
 		return skipped(noReserve)
 	}
-	return d.checkMissing("reserve", "with these methods an identity is created without the user's ID; the ID reaches Ory a moment later by a PATCH, or not at all, and the first session does not have it",
+	return d.checkMissing("reserve", "with these methods an identity is created without the user's ID, so programs that read the ID from the identity do not find it; nothing in Symbolon depends on it",
 		printAgain+"; if the hook is left out on purpose, run symbolon doctor --without-reserve")
 }
 
-const noReserve = "no ID is reserved, because --without-reserve is set, back_reference.write is none, or Symbolon does not make the IDs (users.new_id)"
+const noReserve = "no ID is reserved, because --without-reserve is set, back_reference.write is none, or the IDs of users.new_id cannot be reserved"
 
 func (d *Doctor) checkLinkMissing(_ context.Context) Result {
 	return d.checkMissing("link", "people who sign up with these methods have no user before their first request", printAgain)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/wait"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/ory"
 )
 
@@ -33,6 +34,9 @@ type Live struct {
 
 	// Minted reports whether this installation minted an ID. Nil: not known.
 	Minted func(symbolon.UserID) bool
+
+	// Reserved does the same for an ID that was drawn from the database, by its proof.
+	Reserved func(id symbolon.UserID, proof string) bool
 
 	// Told is called with the unique word before the person is created.
 	Told func(word string)
@@ -175,26 +179,39 @@ func (p *patient) reserved() Result {
 		return skipped(noReserve)
 	}
 	key := p.d.Actions.BackReference.WithDefaults().Key
-	id := p.backReference()
-	const breaks = "identities are created without the user's ID in metadata_public; the ID reaches Ory a moment later by a PATCH, or not at all, and the first session does not have it"
+	id := p.metadata(key)
+	const breaks = "identities are created without the user's ID in metadata_public, so programs that read the ID from the identity do not find it; nothing in Symbolon depends on it"
 	switch {
 	case id == "":
 		return problem("the identity was created without metadata_public.%s: the reserve hook was not called, or its answer was not read", key).breaks(breaks).
-			fix("symbolon doctor --kratos-config FILE says which line is wrong; if the reserve hook is left out on purpose, use --without-reserve")
-	case p.d.Live.Minted != nil && !p.d.Live.Minted(id):
+			fix("symbolon doctor --kratos-config FILE says which line is wrong, and symbolon_hooks_total{hook=\"reserve\"} in /metrics says what the hook answered; if the reserve hook is left out on purpose, use --without-reserve")
+	case !p.ours(symbolon.UserID(id)):
 		return problem("the identity was created with a metadata_public.%s that this installation did not make", key).breaks("%s", breaks).
 			fix("give every replica of Symbolon, and the doctor, the same secret (SYMBOLON_SECRET) and ory.project; or, if another hook writes metadata_public.%s, choose another back_reference.path", key)
 	}
 	return well("the reserve hook arrived: the identity was created with a user's ID in metadata_public.%s", key)
 }
 
+// ours reports whether this installation reserved the ID, as far as that is known.
+func (p *patient) ours(id symbolon.UserID) bool {
+	live := p.d.Live
+	if p.d.Actions.NewID == symbolon.ByDatabase {
+		return live.Reserved == nil || live.Reserved(id, p.metadata(mint.ReservedKey(p.d.Actions.BackReference.WithDefaults().Key)))
+	}
+	return live.Minted == nil || live.Minted(id)
+}
+
 func (p *patient) backReference() symbolon.UserID {
+	return symbolon.UserID(p.metadata(p.d.Actions.BackReference.WithDefaults().Key))
+}
+
+// metadata returns the text at a key of metadata_public, or "".
+func (p *patient) metadata(key string) (text string) {
 	var metadata map[string]json.RawMessage
-	var id string
-	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[p.d.Actions.BackReference.WithDefaults().Key], &id) != nil {
+	if json.Unmarshal(p.identity.MetadataPublic, &metadata) != nil || json.Unmarshal(metadata[key], &text) != nil {
 		return ""
 	}
-	return symbolon.UserID(id)
+	return text
 }
 
 // link waits for the ledger entry.

@@ -50,37 +50,70 @@ func TestLiveOnPostgres(t *testing.T) {
 func TestLiveOnNetwork(t *testing.T) {
 	db := openDatabase(t, sqlstore.SQLite)
 	migrateUp(t, db, sqlstore.SQLite)
-	store := &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}
+	newDoctor := withFakeOry(t, &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, hooks.Actions{}, fakeory.Config{Network: true})
+	for range 2 {
+		expect(t, examine(t, newDoctor()), nil)
+	}
+}
+
+// TestLiveWithDrawnIDs checks that an installation has no problem if Postgres makes the IDs, and
+// that the doctor verifies the proof of the drawn ID.
+func TestLiveWithDrawnIDs(t *testing.T) {
+	db := openDatabase(t, sqlstore.Postgres)
+	migrateUp(t, db, sqlstore.Postgres)
+	if _, err := db.Exec(`create table accounts (id bigserial primary key, ory_identity_id uuid unique)`); err != nil {
+		t.Fatal(err)
+	}
+	users := sqlstore.Users{Table: "accounts", NewID: sqlstore.ByDatabase}
+	newDoctor := withFakeOry(t, &sqlstore.Store{DB: db, DrawDB: db, Dialect: sqlstore.Postgres, Users: users},
+		hooks.Actions{NewID: sqlstore.ByDatabase, Draws: true}, fakeory.Config{})
+	got := examine(t, newDoctor())
+	expect(t, got, nil)
+	if r := got["live.reserve"]; r.Verdict != doctor.OK {
+		t.Errorf("live.reserve: %s, %s", r.Verdict, r.Is)
+	}
+	d := newDoctor()
+	d.Live.Reserved = mint.NewMinter("default", anders).Reserved
+	expect(t, examine(t, d), wrong("live.reserve"))
+}
+
+// withFakeOry connects a store to a fake Ory by the hooks. The result makes doctors of this
+// installation.
+func withFakeOry(t *testing.T, store *sqlstore.Store, actions hooks.Actions, config fakeory.Config) func() *doctor.Doctor {
+	t.Helper()
 	var mux http.ServeMux
 	server := httptest.NewServer(&mux)
 	t.Cleanup(server.Close)
 	var file bytes.Buffer
-	actions := hooks.Actions{URL: server.URL, Keys: hooks.DeriveKeys([]symbolon.Secret{secret})}
+	actions.URL, actions.Keys = server.URL, hooks.DeriveKeys([]symbolon.Secret{secret})
 	if err := actions.WriteKratos(&file); err != nil {
 		t.Fatal(err)
 	}
-	configured, err := fakeory.HooksFromKratos(file.Bytes())
-	if err != nil {
+	var err error
+	if config.Hooks, err = fakeory.HooksFromKratos(file.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	network := fakeory.Start(t, fakeory.Config{Network: true, Hooks: configured})
-	client := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
-	t.Cleanup(client.CloseIdleConnections)
-	linker := &link.Linker{Ory: client, Store: store, Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}
+	fake := fakeory.Start(t, config)
+	newClient := func() *ory.Client {
+		client := &ory.Client{PublicURL: fake.PublicURL, AdminURL: fake.AdminURL}
+		t.Cleanup(client.CloseIdleConnections)
+		return client
+	}
+	linker := &link.Linker{Ory: newClient(), Store: store, Secrets: []symbolon.Secret{secret}, Log: slog.New(slog.DiscardHandler)}
+	t.Cleanup(func() {
+		if err := linker.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
 	(&hooks.Handler{Linker: linker}).Mount(&mux)
 	kratos, err := hooks.ReadKratos(file.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		asked := &ory.Client{PublicURL: network.PublicURL, AdminURL: network.AdminURL}
-		t.Cleanup(asked.CloseIdleConnections)
-		d := &doctor.Doctor{Ory: asked, Actions: actions, Kratos: kratos, Table: table{store}, Ledger: store, OnIdentityDeleted: symbolon.KeepRow,
-			HTTP: server.Client(), Live: &doctor.Live{Minted: mint.NewMinter("default", secret).Minted}}
-		expect(t, examine(t, d), nil)
-	}
-	if err := linker.Close(t.Context()); err != nil {
-		t.Error(err)
+	minter := mint.NewMinter("default", secret)
+	return func() *doctor.Doctor {
+		return &doctor.Doctor{Ory: newClient(), Actions: actions, Kratos: kratos, Table: table{store}, Ledger: store, OnIdentityDeleted: symbolon.KeepRow,
+			HTTP: server.Client(), Live: &doctor.Live{Patience: time.Minute, Minted: minter.Minted, Reserved: minter.Reserved}}
 	}
 }
 

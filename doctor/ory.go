@@ -117,7 +117,7 @@ func (d *Doctor) checkClock(_ context.Context) Result {
 		side = "behind"
 	}
 	return problem("Ory's clock is %s %s this machine's", off, side).
-		breaks("new identities look older or younger than they are, so an ID that should be written to Ory is not written, or is written after the first minute, which is not allowed; sessions expire at the wrong time").
+		breaks("sessions expire at the wrong time; with back_reference.write: create or repair an ID is written to an identity that is too old for it, or is not written").
 		fix("correct the clock that is wrong, by NTP on both machines: timedatectl set-ntp true")
 }
 

@@ -33,8 +33,10 @@ type Actions struct {
 	BackReference link.BackReference
 	Columns       map[string]string
 
-	// NewID is the NewID of the store. Only minted IDs can be reserved.
+	// NewID is the NewID of the store. Minted IDs can be reserved. IDs that the database
+	// makes can be reserved if Draws is set, because the store has a DrawDB.
 	NewID symbolon.NewID
+	Draws bool
 
 	// WithoutReserve leaves out the reserve hook, the only hook that a sign-up waits for.
 	WithoutReserve bool
@@ -209,14 +211,16 @@ func parses(hook any) bool {
 }
 
 func (a Actions) linkBody() string {
-	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns))
+	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws())
 }
 
 // Reserves reports whether Actions writes the reserve hook.
 func (a Actions) Reserves() bool {
-	mint := a.NewID == "" || a.NewID == symbolon.ByMint
-	return !a.WithoutReserve && mint && a.BackReference.WithDefaults().Write != link.WriteNone
+	ids := a.NewID == "" || a.NewID == symbolon.ByMint || a.draws()
+	return !a.WithoutReserve && ids && a.BackReference.WithDefaults().Write != link.WriteNone
 }
+
+func (a Actions) draws() bool { return a.NewID == symbolon.ByDatabase && a.Draws }
 
 // webHook is one hook of Ory's configuration, with its keys in a readable order.
 type webHook struct {

@@ -45,7 +45,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			link := linkBody("id", projection.Paths(testActions().Columns))
+			link := linkBody("id", projection.Paths(testActions().Columns), true)
 			identity, err := parseLink(evaluate(t, link, ctx), "id")
 			if strings.Contains(file, "parse-hook") { // called before the insert, with the nil UUID
 				if err == nil {
@@ -73,7 +73,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 // TestJsonnetNeverFails checks odd contexts, because a Jsonnet error refuses a
 // registration or loses a hint.
 func TestJsonnetNeverFails(t *testing.T) {
-	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"})
+	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"}, true)
 	for _, ctx := range []string{`{}`, `{"identity":null}`, `{"identity":{}}`, `{"identity":"x"}`, `{"identity":{"traits":null,"metadata_public":null}}`,
 		`{"identity":{"traits":[],"metadata_public":"x","verifiable_addresses":null}}`, `{"identity":{"traits":{"name":"Ann"},"verifiable_addresses":[null,{}]}}`,
 		`{"identity":{"metadata_public":{"id":9007199254740993},"verifiable_addresses":[{"verified":true,"via":"email","value":"a@b"}]}}`} {

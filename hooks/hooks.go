@@ -7,7 +7,8 @@
 //	settings, verification, recovery:  change ──► sync
 //
 // Reserve is the only hook that a person waits for. It mints an ID with an HMAC that proves
-// where the ID comes from, so it stores nothing and needs neither a database nor Ory. Link
+// where the ID comes from, so it stores nothing and needs neither a database nor Ory. If the
+// database makes the IDs, it draws one, and waits a second at most. Link
 // and sync are hints: each makes Symbolon read the identity at Ory. A repeated, forged or
 // late hint can only cause this reading. After a lost link hint the first request makes the
 // bond.
@@ -141,8 +142,9 @@ type Handler struct {
 
 // The outcomes that Observe gets.
 const (
-	Reserved     = "reserved"     // reserve: an ID was minted
+	Reserved     = "reserved"     // reserve: an ID was minted or drawn
 	Passed       = "passed"       // reserve: no ID is to be reserved; the registration goes on
+	Undrawn      = "undrawn"      // reserve: the database gave no ID in time; the registration goes on
 	Unreadable   = "unreadable"   // reserve: the body could not be read; the registration goes on
 	Done         = "done"         // link, sync: the bond is as it should be
 	Denied       = "denied"       // link, sync: the identity gets no user; a finding says why

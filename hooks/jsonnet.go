@@ -3,6 +3,8 @@ package hooks
 import (
 	"encoding/json"
 	"strings"
+
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // The bodies that Ory sends contain only the necessary values, because Jsonnet rounds
@@ -20,8 +22,9 @@ const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(get(ctx, 
 const syncBody = jsonnetGet + `function(ctx) { identity_id: get(get(ctx, 'identity'), 'id') }
 `
 
-// linkBody sends the identity's ID, its claims, and the values of the projected columns.
-func linkBody(key string, paths []string) string {
+// linkBody sends the identity's ID, its claims, and the values of the projected columns. With
+// the parameter proof it also sends the proof of a reserved ID.
+func linkBody(key string, paths []string, proof bool) string {
 	var b strings.Builder
 	b.WriteString(jsonnetGet)
 	b.WriteString("local verified(i) =\n" +
@@ -31,8 +34,11 @@ func linkBody(key string, paths []string) string {
 	b.WriteString("function(ctx) {\n" +
 		"  identity_id: get(get(ctx, 'identity'), 'id'),\n" +
 		"  id: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(key) + "),\n" +
-		"  external_id: get(get(ctx, 'identity'), 'external_id'),\n" +
-		"  created_at: get(get(ctx, 'identity'), 'created_at'),\n" +
+		"  external_id: get(get(ctx, 'identity'), 'external_id'),\n")
+	if proof {
+		b.WriteString("  reserved: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(mint.ReservedKey(key)) + "),\n")
+	}
+	b.WriteString("  created_at: get(get(ctx, 'identity'), 'created_at'),\n" +
 		"  columns: {\n")
 	for _, path := range paths {
 		b.WriteString("    " + quoted(path) + ": " + expression(path) + ",\n")

@@ -12,6 +12,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // link makes the user of an identity that Ory just stored. With an admin URL the body is a
@@ -134,7 +135,7 @@ func readSync(r *http.Request) (symbolon.IdentityID, error) {
 
 // parseLink reads the body that the Jsonnet of Actions sends:
 //
-//	{"identity_id": "…", "id": …, "external_id": …, "created_at": "…", "columns": {"traits.email": …}}
+//	{"identity_id": "…", "id": …, "external_id": …, "reserved": …, "created_at": "…", "columns": {"traits.email": …}}
 //
 // and rebuilds that part of the identity.
 func parseLink(body []byte, key string) (symbolon.Identity, error) {
@@ -156,6 +157,9 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 	}
 	if back := object["id"]; !strictjson.IsNull(back) {
 		columns["metadata_public."+key] = back
+	}
+	if proof := object["reserved"]; !strictjson.IsNull(proof) {
+		columns["metadata_public."+mint.ReservedKey(key)] = proof
 	}
 	if err := restore(&identity, columns); err != nil {
 		return symbolon.Identity{}, err

@@ -178,7 +178,7 @@ func FuzzReserve(f *testing.F) {
 		if !ok || !mayExtend(metadata, "id") {
 			return
 		}
-		out := reserved(metadata, link.BackReference{Key: "id"}, "ID")
+		out := reserved(metadata, link.BackReference{Key: "id"}, link.Reservation{User: "ID"})
 		var got struct {
 			Identity struct {
 				Metadata map[string]json.RawMessage `json:"metadata_public"`

@@ -2,18 +2,19 @@ package hooks
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
-// reserve mints the ID of the identity's future user, so that Ory stores the ID when it
-// inserts the identity. If the key is right, reserve always answers 200 and a JSON object:
+// reserve mints or draws the ID of the identity's future user, so that Ory stores the ID when
+// it inserts the identity. If the key is right, reserve always answers 200 and a JSON object:
 // a 4xx would refuse the registration, a 5xx would delay it, and Ory reads the body of a
 // 200 only.
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
@@ -25,13 +26,27 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	back := h.Linker.BackReference.WithDefaults()
-	if h.Linker.Store.NewID() != symbolon.ByMint || back.Write == link.WriteNone || !mayExtend(metadata, back.Key) {
+	if back.Write == link.WriteNone || !mayExtend(metadata, back.Key) {
 		h.observe("reserve", Passed)
 		writeReserved(w, noChange)
 		return
 	}
-	h.observe("reserve", Reserved)
-	writeReserved(w, reserved(metadata, back, h.Linker.Mint()))
+	outcome, body := h.reservation(r.Context(), metadata, back)
+	h.observe("reserve", outcome)
+	writeReserved(w, body)
+}
+
+// reservation returns the outcome and the body of the answer.
+func (h *Handler) reservation(ctx context.Context, metadata json.RawMessage, back link.BackReference) (outcome string, body []byte) {
+	id, err := h.Linker.Reserve(ctx)
+	switch {
+	case err != nil:
+		h.log().Warn("reserve: no ID could be drawn from the database; the registration goes on without a reserved ID", "error", err)
+		return Undrawn, noChange
+	case id.User == "":
+		return Passed, noChange
+	}
+	return Reserved, reserved(metadata, back, id)
 }
 
 // noChange is the body that leaves the registration as it is. It must not be empty, because
@@ -67,15 +82,15 @@ func parseReserve(body []byte) (metadata json.RawMessage, ok bool) {
 }
 
 // mayExtend reports whether the metadata can be sent back with an ID added. It must be an
-// object without the key, because an existing ID is never replaced. It must also have no
-// number that the hook's Jsonnet may have rounded to float64, because the answer replaces
+// object without the key, because an existing ID is never replaced, and without the key of
+// the reserved proof. It must also have no number that the hook's Jsonnet may have rounded to float64, because the answer replaces
 // the metadata that Ory has.
 func mayExtend(metadata json.RawMessage, key string) bool {
 	if len(metadata) == 0 {
 		return true
 	}
-	taken := false
-	err := strictjson.Each(metadata, func(name, _ []byte) { taken = taken || string(name) == key })
+	taken, proof := false, mint.ReservedKey(key)
+	err := strictjson.Each(metadata, func(name, _ []byte) { taken = taken || string(name) == key || string(name) == proof })
 	return err == nil && !taken && exactNumbers(metadata)
 }
 
@@ -92,19 +107,25 @@ func exactNumbers(doc []byte) bool {
 }
 
 // reserved makes the answer that Ory merges into the identity: the received metadata, byte
-// for byte, and the ID.
-func reserved(metadata json.RawMessage, back link.BackReference, id symbolon.UserID) []byte {
-	key, _ := json.Marshal(back.Key)
+// for byte, the ID and its proof.
+func reserved(metadata json.RawMessage, back link.BackReference, id link.Reservation) []byte {
+	user := `"` + string(id.User) + `"` // a minted ID has no character to escape
+	if id.Proof != "" {
+		user = quoted(string(id.User))
+	}
 	var b bytes.Buffer
 	b.WriteString(`{"identity":{"metadata_public":{`)
 	if inner := bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimPrefix(metadata, []byte("{")), []byte("}"))); len(inner) > 0 {
 		b.Write(inner)
 		b.WriteByte(',')
 	}
-	b.Write(key)
-	b.WriteString(`:"` + string(id) + `"}`)
+	b.WriteString(quoted(back.Key) + ":" + user)
+	if id.Proof != "" {
+		b.WriteString("," + quoted(mint.ReservedKey(back.Key)) + ":" + quoted(id.Proof))
+	}
+	b.WriteByte('}')
 	if back.ExternalID {
-		b.WriteString(`,"external_id":"` + string(id) + `"`)
+		b.WriteString(`,"external_id":` + user)
 	}
 	b.WriteString(`}}`)
 	return b.Bytes()

@@ -62,6 +62,7 @@ func TestBackReferenceOfTheApplicationsUser(t *testing.T) {
 	id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 	ory := &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 	l := newTestLinker(ory, newMemory(symbolon.ByApplication))
+	l.BackReference.Write = WriteCreate
 	l.Creator = creatorFunc(func(context.Context, symbolon.Identity) (symbolon.UserID, error) { return "42", nil })
 	if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 		t.Fatal(err)

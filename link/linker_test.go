@@ -19,8 +19,9 @@ func newTestLinker(ory *oryModel, store symbolon.Store) *Linker {
 	return &Linker{Ory: ory, Store: store, Secrets: []symbolon.Secret{newKey}, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestBackReferenceOfANewIdentity checks that a new identity without a value gets exactly
-// one PATCH of this path, and that the ledger records it.
+// TestBackReferenceOfANewIdentity checks that under WriteCreate a new identity without a
+// value gets exactly one PATCH of this path, and that the ledger records it. By default
+// Ory gets no PATCH.
 func TestBackReferenceOfANewIdentity(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -29,12 +30,13 @@ func TestBackReferenceOfANewIdentity(t *testing.T) {
 		write    Write
 		patched  bool
 	}{
-		{name: "new, without a value", patched: true},
-		{name: "null is no value", metadata: `{"id":null}`, patched: true},
-		{name: "another value", metadata: `{"id":"42"}`},
-		{name: "an object", metadata: `{"id":{}}`},
-		{name: "metadata that is not an object", metadata: `"x"`},
-		{name: "too old", age: time.Minute},
+		{name: "new, without a value", write: WriteCreate, patched: true},
+		{name: "null is no value", metadata: `{"id":null}`, write: WriteCreate, patched: true},
+		{name: "another value", metadata: `{"id":"42"}`, write: WriteCreate},
+		{name: "an object", metadata: `{"id":{}}`, write: WriteCreate},
+		{name: "metadata that is not an object", metadata: `"x"`, write: WriteCreate},
+		{name: "too old", age: time.Minute, write: WriteCreate},
+		{name: "the default"},
 		{name: "policy none", write: WriteNone},
 		{name: "policy reserve", write: WriteReserve},
 	}
@@ -76,6 +78,7 @@ func TestBackReferenceIsTriedAgain(t *testing.T) {
 			id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 			ory := &oryModel{admin: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 			l := newTestLinker(ory, newMemory(symbolon.ByMint))
+			l.BackReference.Write = WriteCreate
 			ory.down = true
 			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 				t.Fatal(err)
@@ -101,6 +104,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 		id := symbolon.Identity{ID: alice, State: symbolon.Active, CreatedAt: time.Now()}
 		ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 		l := newTestLinker(ory, newMemory(symbolon.ByMint))
+		l.BackReference.Write = WriteCreate
 		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
 			t.Fatal(err)
 		}

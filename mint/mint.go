@@ -1,5 +1,5 @@
-// Package mint makes user IDs with an HMAC that proves that Symbolon minted them, and
-// vouchers for existing users.
+// Package mint makes user IDs with an HMAC that proves that Symbolon minted them, vouchers
+// for existing users, and proofs for IDs that were drawn from the database.
 package mint
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Minter makes user IDs and vouchers, and checks them.
+// Minter makes user IDs, vouchers and reserved proofs, and checks them.
 //
 // An ID is a UUIDv7 (RFC 9562): 48 bits of milliseconds, then 32 random bits,
 // then 42 bits of an HMAC-SHA256 over the project and the rest:
@@ -33,6 +33,7 @@ type Minter struct {
 	project  string
 	ids      [][]byte // HMAC keys; the first one signs
 	vouchers [][]byte
+	reserved [][]byte
 }
 
 // NewMinter makes a minter for a project. The first secret signs, and all of them are
@@ -42,6 +43,7 @@ func NewMinter(project string, secrets ...symbolon.Secret) *Minter {
 	for _, s := range secrets {
 		m.ids = append(m.ids, s.Derive("mint"))
 		m.vouchers = append(m.vouchers, s.Derive("voucher"))
+		m.reserved = append(m.reserved, s.Derive("reserved"))
 	}
 	return m
 }

@@ -89,9 +89,10 @@ type newcomer struct {
 	values  []any
 }
 
-// newcomer prepares a plan for CreateAll. Plans with findings are left for Write.
+// newcomer prepares a plan for CreateAll. Plans with findings or reserved IDs are left for
+// Write.
 func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
-	if plan.Action != symbolon.Create || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" || plan.Release != "" || plan.Err != nil {
+	if plan.Action != symbolon.Create || plan.Reserved || plan.Conflict || len(plan.Findings) > 0 || plan.Retire != "" || plan.Release != "" || plan.Err != nil {
 		return nil, false
 	}
 	seen := b.qs[at].Reading

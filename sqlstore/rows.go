@@ -50,7 +50,9 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	var key any
 	if w.plan.User != "" {
 		var ok bool
-		if planned, key, ok = w.shape.key(w.plan.User); !ok {
+		if planned, key, ok = w.shape.key(w.plan.User); !ok && w.plan.Reserved {
+			return "", nil, nil, unusableError{"it cannot be a key of table " + w.shape.users.table()}
+		} else if !ok {
 			return "", nil, nil, plainError{fmt.Errorf("the new ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 		}
 	}
@@ -153,6 +155,9 @@ func (t *shape) newRow(key any, identity symbolon.IdentityID, cells []cell) (col
 // insert inserts a row. errUsed means that the returned ID was given to another person
 // before.
 func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
+	if w.plan.Reserved {
+		return w.insertReserved(ctx, key, cells)
+	}
 	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
 	var used bool
 	err = w.db.queryRow(ctx, insertRow(w.shape.users, columns, key == nil && w.shape.givesAgain()), append(values, w.q.Project)...).Scan(&id, &used)
@@ -192,6 +197,9 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (symbolon
 	if err != nil || refusal == nil {
 		return id, err
 	}
+	if isUnusable(refusal) {
+		return "", refusal
+	}
 	if errors.Is(refusal, errUsed) {
 		return "", w.refuse(fmt.Sprintf("the new user would get the ID %s, which belonged to another person before", id))
 	}
@@ -217,6 +225,9 @@ func (w *writer) whyNoRow(ctx context.Context, key any, refusal error) error {
 		case same != nil:
 			return fmt.Errorf("%w: %w", errTaken, refusal)
 		}
+	}
+	if w.plan.Reserved {
+		return unusableError{w.store.Dialect.describe(refusal)}
 	}
 	if w.store.Dialect.duplicate(refusal) { // but no row with the value was found: it may be hidden
 		if err := w.read.mayBeHidden(ctx); err != nil {

@@ -43,6 +43,7 @@ type shape struct {
 	columns  []filled          // the projected columns, in the order of their names
 	others   map[string]column // all columns, by name
 	needs    []*Fault          // required columns that a new row would leave empty
+	source   keySource         // the place from which the database takes the keys of new rows
 	read     table             // the database's description
 }
 
@@ -161,6 +162,10 @@ func (s *Store) readShape(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	source, err := s.readKeySource(ctx, s.DB)
+	if err != nil {
+		return err
+	}
 	known := s.shape.Load()
 	found, faults := fitUsers(s.users(), s.Dialect, t, known)
 	if p := s.spelling(t); p.column.name != "" {
@@ -171,11 +176,14 @@ func (s *Store) readShape(ctx context.Context) error {
 			faults = append(faults, p.fault(unproven, counted{}))
 		}
 	}
+	if found != nil {
+		found.source = source
+	}
 	s.noteFaults(faults)
 	switch err := fatal(faults); {
 	case err != nil && known == nil:
 		return err
-	case err == nil && (known == nil || !reflect.DeepEqual(known.read, found.read)):
+	case err == nil && (known == nil || known.source != source || !reflect.DeepEqual(known.read, found.read)):
 		s.shape.Store(found)
 		s.noteShape(known != nil)
 	}

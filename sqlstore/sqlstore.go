@@ -82,6 +82,12 @@ type Store struct {
 	// Users describes the application's users table.
 	Users Users
 
+	// DrawDB is a second pool on the same Postgres database. The reserve hook draws the IDs
+	// of future users from it if the database makes the IDs, at most four at once. A pool of
+	// its own keeps a sign-up from waiting for other requests. nil: no IDs are drawn, and
+	// with NewID ByDatabase none are reserved.
+	DrawDB *sql.DB
+
 	// OnLink is called at the end of the transaction that makes a link. Its writes through
 	// tx are committed with the link or not at all. An error rolls the link back, so the
 	// person has no user until OnLink succeeds. OnLink may be called again for the same
@@ -100,7 +106,10 @@ type Store struct {
 	sql    statements
 
 	writer chan struct{} // nil on Postgres
+	draws  chan struct{} // the places of Draw
 	behind chan struct{} // a place for each transaction that must leave connections to requests; nil: no limit
+
+	drawAgain atomic.Int64 // when the next ID may be drawn by an expression, in Unix nanoseconds
 
 	prepared prepared
 
@@ -185,7 +194,7 @@ func (s *Store) setup() error {
 			return
 		}
 		s.sql.assemble(s.Dialect, s.users())
-		s.reading = make(chan struct{}, 1)
+		s.reading, s.draws = make(chan struct{}, 1), make(chan struct{}, maxDraws)
 		if s.Dialect == SQLite {
 			s.writer = make(chan struct{}, 1)
 			s.behind = s.writer

@@ -110,7 +110,7 @@ func openVariant(t *testing.T, v variant, dialect sqlstore.Dialect) *people {
 }
 
 func (p *people) store(db *sql.DB) *sqlstore.Store {
-	return &sqlstore.Store{DB: db, Dialect: p.dialect, Users: p.users}
+	return &sqlstore.Store{DB: db, DrawDB: p.again, Dialect: p.dialect, Users: p.users}
 }
 
 func (p *people) must(t testing.TB, query string, args ...any) {

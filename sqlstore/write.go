@@ -92,17 +92,18 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 var errNotAlone = errors.New("the row has more to write than the column for active")
 
 func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error), mode mode) (symbolon.Outcome, error) {
-	late := false
+	late, first, unusable := false, mode, ""
 	var commitUnknown *writer
 	until := time.Now().Add(lockTimeout)
 	for tries := 0; ; {
 		var w *writer
 		err := s.retry(ctx, func(waiting context.Context) error {
-			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, late: late, commitUnknown: commitUnknown,
+			w = &writer{store: s, shape: shape, q: q, decide: decide, mode: mode, late: late, unusable: unusable, commitUnknown: commitUnknown,
 				now: s.now().UTC().Truncate(time.Microsecond)}
 			return w.inTx(ctx, waiting)
 		})
 		declined, isDeclined := errors.AsType[decideError](err)
+		reserved, isUnusable := errors.AsType[unusableError](err)
 		switch {
 		case err == nil, errors.Is(err, errNothing):
 			if err == nil && (w.wrote || w.out.New) {
@@ -113,6 +114,8 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			commitUnknown = w
 		case isDeclined:
 			return symbolon.Outcome{}, declined.err
+		case isUnusable && unusable == "":
+			mode, late, unusable = first, false, reserved.why
 		case errors.Is(err, errRefused) && mode == wholeRow:
 			mode = columnByColumn
 		case errors.Is(err, errRefused) && mode == columnByColumn && w.plan.Action == symbolon.End:
@@ -158,7 +161,8 @@ type writer struct {
 	q             symbolon.Query
 	decide        func(symbolon.Evidence) (symbolon.Plan, error)
 	mode          mode
-	late          bool // the table refused the row only when it was committed
+	late          bool   // the table refused the row only when it was committed
+	unusable      string // why the reserved ID cannot be used; empty: it was not tried
 	now           time.Time
 	commitUnknown *writer // the previous attempt, if its commit got no answer
 
@@ -273,6 +277,7 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 	if err := w.read.readAfter(ctx, w.q, w.first); err != nil {
 		return err
 	}
+	w.read.held.Unusable = w.unusable
 	w.before, w.entry = w.read.entry, w.read.entry
 	if w.resume() {
 		return errNothing
@@ -297,9 +302,11 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 }
 
 // commitsTogether reports whether the commit can execute the last statements in its own
-// round trip. Then nobody can look at their results before the commit.
+// round trip. Then nobody can look at their results before the commit, as is needed for a
+// reserved ID.
 func (w *writer) commitsTogether() bool {
-	return w.first.statement.Sent && w.mode == wholeRow && w.store.OnLink == nil && w.plan.Action == symbolon.Create && w.plan.Retire == ""
+	return w.first.statement.Sent && w.mode == wholeRow && w.store.OnLink == nil && w.plan.Action == symbolon.Create &&
+		w.plan.Retire == "" && !w.plan.Reserved
 }
 
 func (w *writer) ask() (err error) {

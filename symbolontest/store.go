@@ -176,6 +176,28 @@ func (w *world) claiming(value any) symbolon.Identity {
 	return id
 }
 
+// reserve reserves an ID. It returns false if the store reserves none.
+func (w *world) reserve() (r link.Reservation, ok bool) {
+	w.Helper()
+	r, err := w.linker.Reserve(w.ctx)
+	for tries := 0; errors.Is(err, symbolon.ErrUnavailable) && tries < 20; tries++ { // on a busy machine a second may be too short
+		r, err = w.linker.Reserve(w.ctx)
+	}
+	w.must(err)
+	if r.User == "" {
+		w.Log("this store reserves no IDs")
+	}
+	return r, r.User != ""
+}
+
+// carrying creates an identity with a reserved ID.
+func (w *world) carrying(r link.Reservation) symbolon.Identity {
+	id := w.identity("")
+	id.MetadataPublic, _ = json.Marshal(map[string]any{"id": r.User, mint.ReservedKey("id"): r.Proof})
+	w.ory.put(id)
+	return id
+}
+
 func newIdentityID() symbolon.IdentityID {
 	var b [16]byte
 	_, _ = rand.Read(b[:])

@@ -149,16 +149,18 @@ func testClaims(w *world) {
 }
 
 func testReserved(w *world) {
-	if w.Store.NewID() != symbolon.ByMint {
-		w.Log("only minted IDs can be reserved")
+	reserved, ok := w.reserve()
+	if !ok {
 		return
 	}
-	reserved := w.minter.Mint(w.now())
-	link := w.link(w.claiming(string(reserved)))
-	same(w, "user", link.User, reserved)
-	same(w, "back-reference", link.BackReference, string(reserved))
-	thief := w.claiming(string(reserved))
-	if got := w.link(thief).User; got == reserved {
+	id := w.carrying(reserved)
+	link := w.link(id)
+	same(w, "user", link.User, reserved.User)
+	same(w, "row", w.Users()[reserved.User], id.ID)
+	same(w, "back-reference", link.BackReference, string(reserved.User))
+	same(w, "findings", w.findings(id.ID), "")
+	thief := w.carrying(reserved)
+	if got := w.link(thief).User; got == reserved.User {
 		w.Fatal("the reserved ID was given out twice")
 	}
 	same(w, "findings", w.findings(thief.ID), "claimed_by_other")

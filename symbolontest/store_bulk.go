@@ -202,17 +202,16 @@ func testLinkAllRaces(w *world) {
 
 // testLinkAllOneID lets many identities in one call claim one reserved ID.
 func testLinkAllOneID(w *world) {
-	if w.Store.NewID() != symbolon.ByMint {
-		w.Log("only minted IDs can be reserved")
+	reserved, ok := w.reserve()
+	if !ok {
 		return
 	}
-	reserved := w.minter.Mint(w.now())
 	linkers := []*link.Linker{w.linker, w.newLinker(w.Again(), w.secret)}
 	var wg sync.WaitGroup
 	for g := range 4 {
 		var ids []symbolon.Identity
 		for range 5 {
-			ids = append(ids, w.claiming(string(reserved)))
+			ids = append(ids, w.carrying(reserved))
 		}
 		wg.Go(func() {
 			for _, r := range linkers[g%2].LinkAll(w.ctx, seenAll(0, ids...)) {
@@ -225,7 +224,7 @@ func testLinkAllOneID(w *world) {
 	wg.Wait()
 	winners := map[symbolon.IdentityID]bool{}
 	for user, id := range w.Users() {
-		if user == reserved {
+		if user == reserved.User {
 			winners[id] = true
 		}
 	}

@@ -176,31 +176,34 @@ func testCrowd(w *world) {
 // testOneIDForMany checks that decide runs again if an ID was free when it was read and
 // is in use when it is written.
 func testOneIDForMany(w *world) {
-	if w.Store.NewID() != symbolon.ByMint {
-		w.Log("only minted IDs can be reserved")
+	reserved, ok := w.reserve()
+	if !ok {
 		return
 	}
-	reserved := w.minter.Mint(w.now())
 	stores := []symbolon.Store{w.Store, w.Again()}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	winners := 0
 	for g := range 6 {
 		wg.Go(func() {
-			id := w.claiming(string(reserved))
-			out, err := stores[g%2].Write(w.ctx, query(id, reserved), func(h symbolon.Evidence) (symbolon.Plan, error) {
-				if h.Claims[0] != (symbolon.Claimed{}) {
-					return symbolon.Plan{Action: symbolon.Create, User: w.minter.Mint(w.now())}, nil
+			id := w.carrying(reserved)
+			out, err := stores[g%2].Write(w.ctx, query(id, reserved.User), func(h symbolon.Evidence) (symbolon.Plan, error) {
+				drawn := reserved.Proof != ""
+				switch {
+				case h.Claims[0] == (symbolon.Claimed{}) && h.Unusable == "":
+					time.Sleep(5 * time.Millisecond)
+					return symbolon.Plan{Action: symbolon.Create, User: reserved.User, Reserved: drawn}, nil
+				case drawn:
+					return symbolon.Plan{Action: symbolon.Create}, nil
 				}
-				time.Sleep(5 * time.Millisecond)
-				return symbolon.Plan{Action: symbolon.Create, User: reserved}, nil
+				return symbolon.Plan{Action: symbolon.Create, User: w.minter.Mint(w.now())}, nil
 			})
 			if err != nil {
 				w.Errorf("write: %v", err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if out.Link.User == reserved {
+			if out.Link.User == reserved.User {
 				winners++
 			}
 		})

@@ -18,7 +18,7 @@ type actionsCmd struct {
 
 type actionsPrintCmd struct {
 	For            string   `default:"kratos.yml" placeholder:"kratos.yml|network|create_url|oathkeeper" help:"kratos.yml prints the hooks' part of a kratos.yml; network, a script that calls Ory Network's CLI; create_url, the variables for the application behind users.create_url; oathkeeper, the configuration of Oathkeeper's hydrator. Default: kratos.yml."`
-	WithoutReserve bool     `help:"Leave out the reserve hook, the only hook that a sign-up waits for. The user's ID then reaches Ory a moment later."`
+	WithoutReserve bool     `help:"Leave out the reserve hook, the only hook that a sign-up waits for. Ory then does not get the user's ID, unless back_reference.write is create or repair."`
 	KratosConfig   string   `placeholder:"FILE" help:"The current kratos.yml. The hooks that it has already are kept, in their order."`
 	Methods        []string `placeholder:"password,oidc" help:"The methods to configure. Default: all methods of Ory."`
 }

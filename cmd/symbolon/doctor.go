@@ -68,6 +68,9 @@ func (c doctorCmd) Run(a *cli.App) error {
 	} else {
 		defer s.Close()
 		d.Table, d.Ledger = system.UsersTable{System: s}, s.Store
+		if draws, err := s.Store.Draws(a.Ctx); d.Actions.Draws && err == nil && !draws {
+			d.Actions.WithoutReserve = true // the hook answers without an ID
+		}
 	}
 	p := &doctorPrinter{out: a.Out, json: c.JSON, count: map[doctor.Verdict]int{}}
 	p.end(d.Examine(a.Ctx, p.show))
@@ -121,7 +124,7 @@ func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error
 		}
 	}
 	minter := mint.NewMinter(conf.Ory.Project, conf.Secrets()...)
-	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Told: func(word string) {
+	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Reserved: minter.Reserved, Told: func(word string) {
 		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a test person, %s; the person is always deleted again\n", word)
 	}}
 	return nil

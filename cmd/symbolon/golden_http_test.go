@@ -257,7 +257,8 @@ func TestGoldenHTTP(t *testing.T) {
 		"SYMBOLON_HOOKS_KEYS_RESERVE", goldenReserve, "SYMBOLON_HOOKS_KEYS_LINK", goldenLink, "SYMBOLON_HOOKS_KEYS_SYNC", goldenSync,
 		"SYMBOLON_HOOKS_BASIC_HYDRATE", goldenHydrate, "SYMBOLON_AUTH_AUDIENCE", "https://app.example.com",
 		"SYMBOLON_AUTH_LOGIN_URL", "https://ory.example.com/self-service/login/browser",
-		"SYMBOLON_AUTH_POLICIES", `{"verified":{"verified":true},"browser":{"login_redirect":true}}`)
+		"SYMBOLON_AUTH_POLICIES", `{"verified":{"verified":true},"browser":{"login_redirect":true}}`,
+		"SYMBOLON_BACK_REFERENCE_WRITE", "create") // people sign up without the reserve hook, and answers show the ID at Ory
 	for _, key := range []string{"admin", "reserve", "link", "sync"} {
 		s.name(cmdtest.Key+"-"+key, key+" key")
 	}

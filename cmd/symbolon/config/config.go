@@ -55,8 +55,8 @@ type OryConfig struct {
 	// PublicURL is the public API, which answers whoami.
 	PublicURL string `yaml:"public_url"`
 
-	// AdminURL is the admin API. Optional: without it no identity is re-read and no
-	// back-reference is written.
+	// AdminURL is the admin API. Optional: without it no identity is re-read, and only the
+	// reserve hook writes back-references.
 	AdminURL string `yaml:"admin_url"`
 
 	// Token authenticates at the admin API of Ory Network.
@@ -247,7 +247,7 @@ func Defaults() *Config {
 		Users: UsersConfig{Table: OwnTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
 			OnUserDeleted: link.DenyDeleted},
 		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},
-		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteCreate},
+		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteReserve},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
 		Reconcile:     ReconcileConfig{Every: 10 * time.Minute, Load: "10%"},
 		Retention:     90 * 24 * time.Hour,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // DefaultFile is read if it exists and --config does not name another file.
@@ -89,6 +90,12 @@ func slurp(path string) ([]byte, fs.FileMode, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	return text, info.Mode(), err
+}
+
+// Draws reports whether the reserve hook draws IDs from the database.
+func (c *Config) Draws() bool {
+	_, file := c.SQLitePath()
+	return !file && c.Users.IDSource() == symbolon.ByDatabase && c.BackReference.Write != link.WriteNone
 }
 
 // BackReferenceKey is the key below metadata_public.

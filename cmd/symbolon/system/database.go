@@ -143,6 +143,23 @@ func openPostgres(c *config.Config, l limits) (*sql.DB, error) {
 	return pgxtx.OpenDB(*conf, l.Limits), nil
 }
 
+// drawConnections is the largest number of connections for the reserve hook on Postgres. They
+// come on top of database_pool.max, and there are none unless the database makes the IDs.
+const drawConnections = 4
+
+// openDraws opens the pool from which the reserve hook draws IDs.
+func openDraws(c *config.Config) (*sql.DB, error) {
+	db, err := openPostgres(c, drawLimits())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(drawConnections)
+	db.SetMaxIdleConns(drawConnections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(connLifetime)
+	return db, nil
+}
+
 // workConnections is the number of connections of the background work on Postgres. They come on top of
 // database_pool.max.
 const workConnections = 4

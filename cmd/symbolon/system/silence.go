@@ -54,6 +54,9 @@ func workLimits() limits { return limits{Limits: limited(workTimeout)}.orSilent(
 // migration whose program has vanished must not keep the tables locked.
 func migrationLimits() limits { return limits{Limits: pgxtx.Limits{Idle: idleTimeout}} }
 
+// drawLimits are the limits of the pool that the reserve hook uses. A draw has a second.
+func drawLimits() limits { return limits{Limits: limited(time.Second)}.orSilent() }
+
 func limited(statement time.Duration) pgxtx.Limits {
 	return pgxtx.Limits{Statement: statement, Lock: min(statement, lockTimeout), Idle: idleTimeout}
 }

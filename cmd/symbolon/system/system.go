@@ -30,6 +30,18 @@ type System struct {
 	Creator *createurl.Client // nil if the users are in a table
 }
 
+// Close closes the connections.
+func (s *System) Close() {
+	if s.Creator != nil {
+		s.Creator.Close()
+	}
+	s.Ory.CloseIdleConnections()
+	if s.Store.DrawDB != nil {
+		_ = s.Store.DrawDB.Close()
+	}
+	_ = s.DB.Close()
+}
+
 // Connect builds a System for a command. It fails if the database does not answer.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*System, error) {
 	db, dialect, err := openDatabase(ctx, c, existing, commandLimits(c))
@@ -46,7 +58,14 @@ func New(c *config.Config, log *slog.Logger) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(c, db, dialect, log), nil
+	s := build(c, db, dialect, log)
+	if c.Draws() {
+		if s.Store.DrawDB, err = openDraws(c); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 func build(c *config.Config, db *sql.DB, dialect sqlstore.Dialect, log *slog.Logger) *System {
@@ -57,15 +76,6 @@ func build(c *config.Config, db *sql.DB, dialect sqlstore.Dialect, log *slog.Log
 		s.Linker.Creator = s.Creator
 	}
 	return s
-}
-
-// Close closes the connections.
-func (s *System) Close() {
-	if s.Creator != nil {
-		s.Creator.Close()
-	}
-	s.Ory.CloseIdleConnections()
-	_ = s.DB.Close()
 }
 
 // NewStore returns the store of a database.
@@ -120,5 +130,6 @@ func NewCreator(c *config.Config) *createurl.Client {
 
 // Actions are the hooks that `actions print` prints.
 func Actions(c *config.Config) hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, NewID: c.Users.IDSource()}
+	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns,
+		NewID: c.Users.IDSource(), Draws: c.Draws()}
 }

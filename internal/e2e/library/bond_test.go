@@ -7,6 +7,11 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/ory"
+	"github.com/symbolon-id/symbolon/reconcile"
+	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
 // TestMiddlewareAlone runs without hooks and without the admin API. The first request
@@ -33,17 +38,25 @@ func TestMiddlewareAlone(t *testing.T) {
 	})
 }
 
-// TestLinkHook checks that the user exists before the first request and that one PATCH
-// writes its ID to Ory.
+// TestLinkHook checks that the user exists before the first request. By default nothing is
+// written to Ory, and the missing ID is no finding.
 func TestLinkHook(t *testing.T) {
 	t.Parallel()
 	onBoth(t, setup{admin: true, link: true}, func(t *testing.T, w *world) {
 		p := w.signUp(mail("hooked"))
 		w.eventually("the identity is linked before the first request", func() bool { return w.linked(p.IdentityID) != "" })
 		user := w.linked(p.IdentityID)
-		w.eventually("Ory holds the user's ID", func() bool { return w.backReference(p.Token) == string(user) })
 		if status, got := w.get(p.Token); status != 200 || got != string(user) {
 			t.Errorf("the first request: %d %s, linked %s", status, got, user)
+		}
+		if got := w.reconcile(reconcile.Options{}); got.Left() != 0 || got.NoBackReference != 1 {
+			t.Errorf("reconcile found %+v; %d without a back-reference", got.Found, got.NoBackReference)
+		}
+		if err := w.linker.Close(t.Context()); err != nil { // waits for a write
+			t.Fatal(err)
+		}
+		if got := w.backReference(p.Token); got != "" {
+			t.Errorf("Symbolon wrote the ID %s to Ory", got)
 		}
 		w.oneToOne(1)
 	})
@@ -84,22 +97,81 @@ func TestReserveHook(t *testing.T) {
 	})
 }
 
-// TestDatabaseMakesTheID checks that one PATCH writes the ID of a serial key to Ory.
+// TestDatabaseMakesTheID checks that there is no reserve hook for a key that SQLite makes, and
+// that under WriteCreate one PATCH writes its ID to Ory.
 func TestDatabaseMakesTheID(t *testing.T) {
 	t.Parallel()
-	withAccounts(t, setup{admin: true, link: true, reserve: true}, func(t *testing.T, w *world) {
+	s := setup{admin: true, link: true, reserve: true, write: link.WriteCreate}
+	accountsOn(t, []sqlstore.Dialect{sqlstore.SQLite}, s, func(t *testing.T, w *world) {
 		p := w.signUp(mail("serial"))
 		w.eventually("the identity is linked", func() bool { return w.linked(p.IdentityID) != "" })
 		w.eventually("Ory holds the ID", func() bool { return w.backReference(p.Token) == string(w.linked(p.IdentityID)) })
 		if len(w.gate.of("/hooks/reserve")) != 0 {
-			t.Error("there is a reserve hook, but a serial key cannot be reserved")
+			t.Error("there is a reserve hook, but SQLite makes the key")
 		}
 	})
 }
 
+// TestReservedSerial checks that the first whoami has the ID of a serial key, and that the user
+// gets this ID by the body of the link hook and by the first request. A copy of the metadata
+// in another identity gives nobody's user away.
+func TestReservedSerial(t *testing.T) {
+	t.Parallel()
+	accountsOn(t, []sqlstore.Dialect{sqlstore.Postgres}, setup{link: true, reserve: true}, func(t *testing.T, w *world) {
+		hooked, born := w.signUpReserved("hooked")
+		w.eventually("the identity is linked", func() bool { return w.linked(hooked.IdentityID) != "" })
+		if got := w.linked(hooked.IdentityID); string(got) != born {
+			t.Errorf("the link hook made user %q, reserved %q", got, born)
+		}
+		w.gate.set(func() { w.gate.dropLink = true })
+		p, born := w.signUpReserved("requested")
+		if status, got := w.get(p.Token); status != 200 || got != born {
+			t.Errorf("the first request: %d %s, reserved %q", status, got, born)
+		}
+		for _, id := range []string{hooked.IdentityID, p.IdentityID} {
+			if got := w.findings(id); got != "" {
+				t.Errorf("findings: %s", got)
+			}
+		}
+		raw, err := json.Marshal(w.metadata(p.IdentityID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied, err := w.kratos.CreateIdentities(t.Context(), []map[string]any{{"schema_id": "default",
+			"traits": map[string]any{"email": mail("copied"), "name": "Eve"}, "metadata_public": json.RawMessage(raw)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &ory.Client{PublicURL: w.kratos.PublicURL, AdminURL: w.kratos.AdminURL, Timeout: patience}
+		defer client.CloseIdleConnections()
+		operator := &link.Linker{Ory: client, Store: w.store, Secrets: secrets, Log: w.linker.Log}
+		eve, err := operator.Refresh(t.Context(), symbolon.IdentityID(copied[0]), symbolon.FromReconcile)
+		if err != nil || string(eve.User) == born || w.findings(copied[0]) != "claimed_by_other" {
+			t.Errorf("the copy: user %s, %v, findings %q; copied %s", eve.User, err, w.findings(copied[0]), born)
+		}
+		if _, got := w.get(p.Token); got != born {
+			t.Errorf("the owner has user %s, had %s", got, born)
+		}
+	})
+}
+
+// signUpReserved registers a person whose ID was reserved. On a busy machine the second that
+// drawing may take can be too short, so it tries again.
+func (w *world) signUpReserved(name string) (p *symbolontest.Person, born string) {
+	w.t.Helper()
+	for n := range 10 {
+		p = w.signUp(mail("%s%d", name, n))
+		if born = w.backReference(p.Token); born != "" {
+			return p, born
+		}
+	}
+	w.t.Fatal("the first whoami has no ID")
+	return nil, ""
+}
+
 // TestOthersMetadataSurvives checks that metadata of another application's parse hook is
 // unchanged, byte for byte, also numbers that a float64 cannot represent. The user's ID
-// is added by reserve, or by a PATCH if Jsonnet would change the numbers.
+// is added by reserve, or by the PATCH of WriteCreate if Jsonnet would change the numbers.
 func TestOthersMetadataSurvives(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -112,7 +184,7 @@ func TestOthersMetadataSurvives(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			onOne(t, setup{admin: true, link: true, reserve: true, metadata: tt.metadata}, func(t *testing.T, w *world) {
+			onOne(t, setup{admin: true, link: true, reserve: true, write: link.WriteCreate, metadata: tt.metadata}, func(t *testing.T, w *world) {
 				seen := make(chan struct{})
 				w.gate.set(func() { w.gate.hold = seen })
 				p := w.signUp(mail("meta"))

@@ -364,6 +364,11 @@ func TestReconcileBackReferences(t *testing.T) {
 		if got := w.later(reconcile.Options{}); got.Found[symbolon.MissingBackReference] != 5 || got.NoBackReference != 5 || w.content() != before {
 			t.Errorf("a dry run: %+v", got)
 		}
+		w.linker.BackReference.Write = ""
+		if got := w.later(reconcile.Options{Repair: true}); got.Found[symbolon.MissingBackReference] != 0 || got.NoBackReference != 5 || w.content() != before {
+			t.Errorf("by default a missing ID is no finding, and nothing writes it: %+v", got)
+		}
+		w.linker.BackReference.Write = link.WriteRepair
 		got := w.later(reconcile.Options{Repair: true})
 		if got.Repaired[symbolon.MissingBackReference] != 5 || got.Found[symbolon.ForeignBackReference] != 1 || got.Left() != 1 {
 			t.Errorf("%+v", got)

@@ -94,11 +94,14 @@ func newWorld(t *testing.T, dialect sqlstore.Dialect, s setup) *world {
 		w.kratos = symbolontest.SharedKratos(t)
 	} else {
 		config := s.kratos
-		config.Overlay = w.overlay(s)
+		config.Overlay = w.overlay(dialect, s)
 		w.kratos = symbolontest.StartKratos(t, config)
 	}
 	w.db = openDatabase(t, dialect, s)
 	w.store = &sqlstore.Store{DB: w.db.DB, Dialect: dialect, Users: s.users}
+	if dialect == sqlstore.Postgres && s.users.NewID == sqlstore.ByDatabase {
+		w.store.DrawDB = w.db.mustOpen("pgx", w.db.dsn)
+	}
 	if err := w.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -143,12 +146,12 @@ func whoAmI(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, string(u.ID))
 }
 
-func (w *world) overlay(s setup) []byte {
+func (w *world) overlay(dialect sqlstore.Dialect, s setup) []byte {
 	if !s.link && !s.reserve {
 		return nil
 	}
 	var b bytes.Buffer
-	a := hooks.Actions{URL: w.gate.url, Keys: hooks.DeriveKeys(secrets), NewID: s.users.NewID, WithoutReserve: !s.reserve,
+	a := hooks.Actions{URL: w.gate.url, Keys: hooks.DeriveKeys(secrets), NewID: s.users.NewID, Draws: dialect == sqlstore.Postgres, WithoutReserve: !s.reserve,
 		BackReference: link.BackReference{Write: s.write}, Columns: map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}}
 	if s.metadata != "" {
 		w.gate.other = `{"identity":{"metadata_public":` + s.metadata + `}}`

@@ -110,7 +110,7 @@ func TestCreateURL(t *testing.T) {
 	onOne(t, func(t *testing.T, database string) {
 		var app *nodeApp
 		w := startWorld(t, world{database: database, before: func(w *world) { app = startNode(t, w.server) },
-			env: []string{"SYMBOLON_USERS_CREATE_URL=http://127.0.0.1:9/"}})
+			env: []string{"SYMBOLON_USERS_CREATE_URL=http://127.0.0.1:9/", "SYMBOLON_BACK_REFERENCE_WRITE=create"}})
 		if out, err := w.server.command("doctor", "--json").CombinedOutput(); !strings.Contains(string(out), `"users.create_url","verdict":"ok"`) {
 			t.Errorf("%v\n%s", err, out)
 		}

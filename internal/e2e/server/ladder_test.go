@@ -32,10 +32,10 @@ func TestNoHooksNoAdmin(t *testing.T) {
 }
 
 // TestStoppedServer stops Symbolon. Sign-ins succeed. Sign-ups succeed if there is no
-// reserve hook, and the ID is written to Ory after the first request.
+// reserve hook, and with create the ID is written to Ory after the first request.
 func TestStoppedServer(t *testing.T) {
 	t.Parallel()
-	w := startWorld(t, world{actions: []string{"--without-reserve"}})
+	w := startWorld(t, world{actions: []string{"--without-reserve"}, env: []string{"SYMBOLON_BACK_REFERENCE_WRITE=create"}})
 	ada := w.register(t, "ada@example.com")
 	before := w.linked(t, ada.IdentityID)
 	if err := w.server.stop(); err != nil {

@@ -1,0 +1,60 @@
+package link
+
+import (
+	"context"
+	"time"
+
+	"github.com/symbolon-id/symbolon"
+)
+
+// Reservation is the ID of a user that does not exist yet. The identity carries it in
+// metadata_public, below BackReference.Key.
+type Reservation struct {
+	User symbolon.UserID // empty: no ID is to be reserved
+
+	// Proof proves that the ID was reserved, if the ID cannot prove this by itself. The
+	// identity carries it beside the ID, below mint.ReservedKey(BackReference.Key).
+	Proof string
+}
+
+// drawTimeout is how long drawing an ID may take, because a sign-up waits for it.
+const drawTimeout = time.Second
+
+// drawer is what Reserve needs of a store whose database makes the IDs.
+type drawer interface {
+	// Draw takes the ID of a future user from the database. It returns "" if the IDs
+	// cannot be drawn before their rows exist.
+	Draw(ctx context.Context) (symbolon.UserID, error)
+}
+
+// Reserve reserves the ID of a future user. A minted ID costs nothing. An ID that the
+// database makes is drawn from it if the store has a method Draw, as *sqlstore.Store has; a
+// drawn ID that is never used leaves a gap. Drawing takes a second at most.
+func (l *Linker) Reserve(ctx context.Context) (Reservation, error) {
+	l.setup()
+	switch l.Store.NewID() {
+	case symbolon.ByMint:
+		return Reservation{User: l.Mint()}, nil
+	case symbolon.ByDatabase:
+		return l.draw(ctx)
+	}
+	return Reservation{}, nil
+}
+
+func (l *Linker) draw(ctx context.Context) (Reservation, error) {
+	store, ok := l.Store.(drawer)
+	if !ok {
+		return Reservation{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, drawTimeout)
+	defer cancel()
+	user, err := store.Draw(ctx)
+	if err != nil || user == "" {
+		return Reservation{}, err
+	}
+	proof, err := l.minter.Reserve(user)
+	if err != nil {
+		return Reservation{}, err
+	}
+	return Reservation{User: user, Proof: proof}, nil
+}
