@@ -169,11 +169,11 @@ func (p spelling) fault(have proof, n counted) error {
 	}
 	if todo := p.sql(have, n.misspelt > 0); len(todo) > 0 {
 		run := "run: "
-		if len(fix) > 0 {
-			run = "then run: "
-		}
 		if p.dialect == Postgres {
-			run = "make the column a uuid, or " + run
+			run = "make the column a uuid, or run: "
+		}
+		if len(fix) > 0 {
+			run = "then " + run
 		}
 		fix = append(fix, run+strings.Join(todo, "; ")+";")
 	}
