@@ -107,7 +107,8 @@ const notes = `
 - **Link transaction:** the baseline inserts the same three rows (user, ledger, event) in one transaction, without reading anything.
   Symbolon also locks the identity's entry and reads the evidence before it decides. On Postgres the baseline takes five round trips.
   Symbolon takes two, and three with the look before (decision 0058).
-- **16 at once:** all connections are busy, so the round trips cost nothing and the work counts. Symbolon executes five statements instead of three:
-  the entry is inserted as a lock, the evidence is read, and the entry is updated.
+- **Postgres, 16 at once:** all connections are busy, so the work counts and not the round trips. Symbolon executes five statements instead of
+  three: the entry is inserted as a lock, the evidence is read, and the entry is updated. As CPU time of all processes (2026-11-30, a loaded
+  machine, 12 interleaved rounds of 480 links) the ratio was 1.36, and 2.21 with one statement after another. One by one it was 1.24.
 - **SQLite** has no round trips. The difference is the work for the lock and the evidence.
 `
