@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
+	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/chaos"
 	"github.com/symbolon-id/symbolon/internal/e2e"
 )
@@ -147,6 +148,7 @@ func (a *acknowledged) make(ctx context.Context, t *testing.T, server string) {
 			a.mu.Unlock()
 		case 0:
 			return // killed
+		case queued: // the link is made later
 		case 503:
 			a.refused.Add(1)
 		default:
@@ -157,7 +159,10 @@ func (a *acknowledged) make(ctx context.Context, t *testing.T, server string) {
 	}
 }
 
-// ask calls the link hook. The status 0 means that there was no answer.
+// queued is what ask returns for a hint that the server has stored for later.
+const queued = http.StatusAccepted
+
+// ask calls the link hook and returns the status. 0 means that there was no answer.
 func (a *acknowledged) ask(ctx context.Context, t *testing.T, server, id string) int {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/hooks/link", strings.NewReader(`{"identity_id":"`+id+`"}`))
 	if err != nil {
@@ -171,7 +176,9 @@ func (a *acknowledged) ask(ctx context.Context, t *testing.T, server, id string)
 		return 0
 	}
 	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.Copy(io.Discard, resp.Body)
+	if body, _ := io.ReadAll(resp.Body); strings.Contains(string(body), hooks.Queued) {
+		return queued
+	}
 	return resp.StatusCode
 }
 

@@ -42,7 +42,7 @@ func TestNewerSchema(t *testing.T) {
 		}
 		p.launch(t)
 		<-p.child.Load().Done()
-		if err := p.child.Load().Err(); err == nil || !strings.Contains(p.log(), "the tables are newer than this program: upgrade it") {
+		if err := p.child.Load().Err(); err == nil || !strings.Contains(p.log(), "the tables are newer than this program: upgrade the program") {
 			t.Errorf("a restart: %v", err)
 		}
 		if out, err := p.command("show", "42").CombinedOutput(); err == nil || !strings.Contains(string(out), "newer than this program") {
