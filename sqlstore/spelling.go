@@ -161,7 +161,7 @@ func (p spelling) fault(have proof, n counted) error {
 	}
 	if n.strange > 0 {
 		is = append(is, fmt.Sprintf("has %d rows with something else than the ID of an identity", n.strange))
-		fix = append(fix, p.fill("look at the rows with something else (select * from {t} where not ({ours})) and set their column to null"))
+		fix = append(fix, p.fill("look at the rows with something else (select * from {t} where not ({ours}) and not ({isID})) and set their column to null"))
 	}
 	if len(n.doubled) > 0 {
 		is = append(is, "has identities in several rows, in different spellings: "+strings.Join(n.doubled, ", "))

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/internal/wait"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // purgeListener holds a LISTEN connection to Postgres, so that a purge on another replica is
@@ -24,6 +26,25 @@ type purgeListener struct {
 	stop      context.CancelFunc
 	wg        sync.WaitGroup // run
 }
+
+// afterStart reads no purges before the database is in use, because a new database has no
+// table of purges yet.
+type afterStart struct {
+	*sqlstore.Replicas
+	started *atomic.Bool
+}
+
+// Hear implements session.Broadcast.
+func (b afterStart) Hear(ctx context.Context) ([]string, error) {
+	for !b.started.Load() {
+		if err := wait.For(ctx, startedPause); err != nil {
+			return nil, fmt.Errorf("the database is not in use yet: %w", err)
+		}
+	}
+	return b.Replicas.Hear(ctx)
+}
+
+const startedPause = 20 * time.Millisecond
 
 const (
 	listenRetry = time.Second

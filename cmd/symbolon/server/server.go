@@ -88,7 +88,7 @@ func newServer(s *system.System, log *slog.Logger) (p *Server, err error) {
 	p.purges = listenForPurges(s.Config, log)
 	shared := &sqlstore.Replicas{Store: s.Store, Project: s.Config.Ory.Project, Wake: p.purges.received} // the sessions and purges of all replicas
 	p.verifier = &session.Verifier{Linker: s.Linker, Ory: s.Ory, MaxStale: s.Config.Auth.MaxStale, Log: log,
-		OutageGrace: s.Config.Auth.OutageGrace, TrustedProxies: s.Config.TrustedProxies(), Memory: shared, Broadcast: shared, Tokens: s.Config.Auth.JWT.Tokens()}
+		OutageGrace: s.Config.Auth.OutageGrace, TrustedProxies: s.Config.TrustedProxies(), Memory: shared, Broadcast: afterStart{shared, &p.startup.done}, Tokens: s.Config.Auth.JWT.Tokens()}
 	p.forwardAuth = s.Config.ForwardAuth(p.verifier, s.Config.Signer())
 	p.hydrate = &forwardauth.Hydrate{ForwardAuth: p.forwardAuth}
 	p.hydrate.User, p.hydrate.Passwords = s.Config.HydrateLogin()

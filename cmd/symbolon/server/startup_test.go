@@ -76,3 +76,11 @@ func TestHostNameDoesNotExist(t *testing.T) {
 		t.Error("the metrics do not show it")
 	}
 }
+
+// TestFirstStart starts on a new database. Nothing is read from it before its tables exist.
+func TestFirstStart(t *testing.T) {
+	i := install(t, nil)
+	if logs := i.logs.String(); strings.Contains(logs, "no such table") {
+		t.Errorf("the server logged:\n%s", logs)
+	}
+}
