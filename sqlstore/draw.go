@@ -26,7 +26,7 @@ import (
 const maxDraws = 4
 
 // drawPause is how long an expression is not used after it returned a key of the second
-// half.
+// half, or the same key twice.
 const drawPause = time.Minute
 
 // Draw takes the key of a future user from the database. It returns "" if the keys of the
@@ -79,20 +79,51 @@ func (s *Store) draw(ctx context.Context) (key symbolon.UserID, err error) {
 	if err != nil || !source.draws() || time.Now().UnixNano() < s.drawAgain.Load() {
 		return "", err
 	}
+	for range drawTries {
+		key, param, err := s.drawOne(ctx, conn, source)
+		if err != nil || key == "" {
+			return "", err
+		}
+		var used bool
+		if err := conn.QueryRowContext(ctx, s.sql.fill(keyIsUsed), param, string(key)).Scan(&used); err != nil {
+			return "", err
+		}
+		if !used {
+			return key, nil
+		}
+	}
+	return "", nil
+}
+
+// drawTries is how many keys one call draws if users have them already. This happens if rows
+// were inserted with keys of their own, and the sequence was not moved on.
+const drawTries = 4
+
+// keyIsUsed reports whether a row has the key ($1), or a user has or had it ($2). The ID of
+// somebody else must not reach an identity, even though nobody would get that user by it.
+const keyIsUsed = `
+select exists (select 1 from {users} u where u.{id} = $1)
+    or exists (select 1 from symbolon.retired r where r.user_id = $2)
+    or exists (select 1 from symbolon.links l where l.user_id = $2 and l.state = 'linked')
+    or exists (select 1 from symbolon.links l where l.user_id = $2 and l.state in ('held', 'forgotten', 'gone', 'erased'))`
+
+// drawOne draws a key, which may be used already. It returns "" if nothing was drawn, or if
+// what was drawn cannot be a key.
+func (s *Store) drawOne(ctx context.Context, conn *sql.Conn, source keySource) (key symbolon.UserID, param any, err error) {
 	text, args := source.statement()
 	var drawn sql.NullString
 	if err := conn.QueryRowContext(ctx, text, args...).Scan(&drawn); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	key, n, ok := (&shape{id: column{kind: source.kind}}).key(symbolon.UserID(drawn.String))
-	if number, isNumber := n.(int64); isNumber && number > source.half {
+	key, param, ok := (&shape{id: column{kind: source.kind}}).key(symbolon.UserID(drawn.String))
+	if number, isNumber := param.(int64); isNumber && number > source.half || !drawn.Valid && source.expression != "" {
 		s.drawAgain.Store(time.Now().Add(drawPause).UnixNano())
-		return "", nil
+		return "", nil, nil
 	}
 	if !ok {
-		return "", nil // nothing was drawn, or it cannot be a key
+		return "", nil, nil
 	}
-	return key, nil
+	return key, param, nil
 }
 
 // keySource is the place from which the database takes the keys of new rows.
@@ -117,7 +148,9 @@ func (k keySource) statement() (text string, args []any) {
 	if k.sequence != 0 {
 		return drawFromSequence, []any{k.sequence, k.half}
 	}
-	return "select cast(" + k.expression + " as text)", nil // as the catalogue has it: the table's owner wrote it
+	// The catalogue has the expression as the table's owner wrote it. It is computed twice: one
+	// that gives the same key again, such as max(id) + 1, would give it to two people.
+	return "select case when a <> b then a end from (select cast(" + k.expression + " as text) as a, cast(" + k.expression + " as text) as b) as twice", nil
 }
 
 // readSource reads the default of a table's key ($1, $2): the type of the key, the default,
@@ -145,10 +178,11 @@ var plainNextval = regexp.MustCompile(`^nextval\('[^']*'::regclass\)$`)
 
 // keySource returns the source of the known shape, or reads the source.
 func (s *Store) keySource(ctx context.Context, db querier) (keySource, error) {
-	if known := s.shape.Load(); known != nil {
-		return known.source, nil
+	if s.shape.Load() == nil {
+		return s.readKeySource(ctx, db)
 	}
-	return s.readKeySource(ctx, db)
+	s.refresh(ctx)
+	return s.shape.Load().source, nil
 }
 
 // querier is a pool or a connection.
@@ -231,6 +265,7 @@ func (w *writer) insertReserved(ctx context.Context, key any, cells []cell) (sym
 	canonical, _, _ := w.shape.key(w.plan.User)
 	switch {
 	case err != nil && w.store.Dialect.setup(err):
+		w.store.state.distrust()
 		return "", unusableError{w.store.Dialect.describe(err)}
 	case err != nil:
 		return "", err

@@ -141,6 +141,13 @@ func (t *tableState) old() bool {
 	return age > lifetime || len(t.faults) > 0 && age > faultyEvery
 }
 
+// distrust makes the last reading old.
+func (t *tableState) distrust() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = time.Time{}
+}
+
 // mayReadAgain reports whether an error may cause a reading now. If so, it notes the time
 // of the reading.
 func (t *tableState) mayReadAgain() bool {
