@@ -143,7 +143,7 @@ func (d *Doctor) checkTriggers(ctx context.Context) Result {
 	}
 	names := strings.Join(ignoring, ", ")
 	return problem("these triggers or rules of the users table can ignore a write without an error: %s", names).
-		breaks("the person whose row they ignore gets no user, or keeps old values, and a finding names the trigger").
+		breaks("the person whose row they ignore gets no user, or keeps old values, and a finding says that a trigger ignored the write").
 		fix("let %s raise an error, or except the rows that Symbolon writes", names)
 }
 

@@ -39,7 +39,7 @@ const (
 )
 
 // commandLimits are the limits of a command. Its connections have no limit of silence,
-// because nobody waits for them.
+// because only the person who started them waits.
 func commandLimits(c *config.Config) limits {
 	return limits{Limits: limited(cmp.Or(c.DatabasePool.StatementTimeout, 10*time.Second))}
 }
