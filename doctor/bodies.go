@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,15 +19,28 @@ func (d *Doctor) keysOf(route string) []string {
 }
 
 func (d *Doctor) checkKey(_ context.Context) Result {
-	var is []string
-	for _, p := range d.placed() {
+	const none, elsewhere, refused = "Kratos sends no key", "Kratos does not send the key in the header " + hooks.KeyHeader, "Symbolon does not accept the key"
+	fault := func(p placed) string {
 		switch {
 		case p.Auth == "":
-			is = append(is, fmt.Sprintf("%s in %s sends no key", p.Route, p.where()))
+			return none
 		case p.Auth != "api_key" || p.In != "header" || !strings.EqualFold(p.Header, hooks.KeyHeader):
-			is = append(is, fmt.Sprintf("%s in %s does not send its key in the header %s", p.Route, p.where(), hooks.KeyHeader))
+			return elsewhere
 		case !slices.Contains(d.keysOf(p.Route), p.Key):
-			is = append(is, fmt.Sprintf("Symbolon does not accept the key of %s in %s", p.Route, p.where()))
+			return refused
+		}
+		return ""
+	}
+	var is []string
+	for _, f := range []string{none, elsewhere, refused} {
+		var places []string
+		for _, route := range []string{"reserve", "link", "sync"} {
+			if at := d.find(route, func(p placed) bool { return fault(p) == f }); len(at) > 0 {
+				places = append(places, route+" in "+strings.Join(at, ", "))
+			}
+		}
+		if len(places) > 0 {
+			is = append(is, f+": "+strings.Join(places, " and "))
 		}
 	}
 	if len(is) == 0 {

@@ -160,10 +160,21 @@ func testFile(t *testing.T, w *installation) {
 		{"link not ignoring", func(s map[string]any) { delete(hook(s, "link"), "response") }, wrong("hooks.link_ignore"), ""},
 		{"wrong key", func(s map[string]any) { setKey(s, "link", "nobody-knows-this-key-nobody-knows") }, wrong("hooks.key"), "link in registration.after.password"},
 		{"the key of another route", func(s map[string]any) { setKey(s, "link", w.actions().Keys.Reserve[0]) }, wrong("hooks.key"), ""},
-		{"no key", func(s map[string]any) { delete(hook(s, "reserve"), "auth") }, wrong("hooks.key"), "sends no key"},
+		{"no key", func(s map[string]any) { delete(hook(s, "reserve"), "auth") }, wrong("hooks.key"), "sends no key: reserve in registration.after.password"},
 		{"key in a cookie", func(s map[string]any) {
 			hook(s, "reserve")["auth"].(map[string]any)["config"].(map[string]any)["in"] = "cookie"
 		}, wrong("hooks.key"), "in the header"},
+		{"wrong keys of several methods", func(s map[string]any) {
+			s["methods"].(map[string]any)["oidc"] = map[string]any{"enabled": true}
+			for _, method := range []string{"oidc", "password"} {
+				for _, h := range listOf(s, method) {
+					h := h.(map[string]any)
+					if h["hook"] == "web_hook" {
+						h["config"].(map[string]any)["auth"].(map[string]any)["config"].(map[string]any)["value"] = "nobody-knows-this-key-nobody-knows"
+					}
+				}
+			}
+		}, wrong("hooks.key"), "the key: reserve in registration.after.oidc, registration.after.password and link in registration.after.oidc, registration.after.password"},
 		{"old key only", func(s map[string]any) {
 			for _, route := range []string{"reserve", "link"} {
 				setKey(s, route, map[string]string{"reserve": w.actions().Keys.Reserve[1], "link": w.actions().Keys.Link[1]}[route])

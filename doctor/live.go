@@ -276,7 +276,7 @@ func (p *patient) cleanUp(ctx context.Context, j *journal) Result {
 	}
 	switch {
 	case r.Verdict == OK && err != nil:
-		return problem("the test person was deleted again, but the test person of an examination that was interrupted was not: %s", why(err)).
+		return problem("%s, but the test person of an examination that was interrupted was not deleted: %s", r.Is, why(err)).
 			breaks("nothing, but a test person may still exist").fix("run it again: every examination with --live deletes the persons of interrupted ones")
 	case r.Verdict == OK && n > 0:
 		r.Is += fmt.Sprintf("; test persons of interrupted examinations that were deleted too: %d", n)
@@ -314,7 +314,10 @@ func (p *patient) removeSoon(ctx context.Context, interrupted bool) Result {
 	var last error
 	for pause := 100 * time.Millisecond; pause < 5*time.Second && ctx.Err() == nil; pause *= 2 {
 		_, last = patiently(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.remove(ctx, interrupted) })
-		if last == nil {
+		switch {
+		case last == nil && p.identity.ID == "":
+			return well("there was no test person to delete, because nobody signed up")
+		case last == nil:
 			return well("the test person was deleted again, at Ory and in the database")
 		}
 		time.Sleep(pause)

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,23 +48,15 @@ group by case when {isID} then {plain} else cast({column} as text) end having co
 // The error is a [*DoubledError] if some identities are in several rows, so that the index
 // cannot be made. It is a [*Fault] if the column holds something else than IDs of identities.
 func (s *Store) IdentityColumn(ctx context.Context) ([]string, error) {
-	if err := s.setup(); err != nil {
+	p, unique, err := s.usersSpelling(ctx)
+	if err != nil {
 		return nil, err
 	}
-	u := s.Users
-	t, err := readTable(ctx, s.DB, s.Dialect, u.parts())
-	if err != nil {
-		return nil, unavailable("read the shape of table "+u.table(), err)
-	}
-	if len(t.columns) == 0 {
-		return nil, fmt.Errorf("sqlstore: there is no table %s", u.table())
-	}
-	p := s.spelling(t)
 	if p.column.name == "" {
-		p.column.name = u.identity()
+		p.column.name = s.Users.identity()
 		return s.addIndex(ctx, p, s.addColumn(p))
 	}
-	return s.completeColumn(ctx, p, slices.Contains(t.unique, p.column.name))
+	return s.completeColumn(ctx, p, unique)
 }
 
 func (s *Store) addColumn(p spelling) []string {

@@ -149,6 +149,13 @@ func (s *Store) checkSpelling(ctx context.Context, t table, sound bool) ([]error
 	return []error{p.fault(have, n)}, nil
 }
 
+func rows(n int) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
+}
+
 // fault describes what is wrong with the spelling. The SQL is at the end, so that it can be
 // copied.
 func (p spelling) fault(have proof, n counted) error {
@@ -157,10 +164,10 @@ func (p spelling) fault(have proof, n counted) error {
 		is = append(is, "is of type "+strings.ToLower(p.column.declared)+", and the database accepts IDs in another spelling than Ory's, so that their people would get a second user")
 	}
 	if n.misspelt > 0 {
-		is = append(is, fmt.Sprintf("has %d rows with such a spelling, which would not be found", n.misspelt))
+		is = append(is, "has "+rows(n.misspelt)+" with such a spelling, which would not be found")
 	}
 	if n.strange > 0 {
-		is = append(is, fmt.Sprintf("has %d rows with something else than the ID of an identity", n.strange))
+		is = append(is, "has "+rows(n.strange)+" with something else than the ID of an identity")
 		fix = append(fix, p.fill("look at the rows with something else (select * from {t} where not ({ours}) and not ({isID})) and set their column to null"))
 	}
 	if len(n.doubled) > 0 {

@@ -171,7 +171,7 @@ func TestSpellingNeedsADecision(t *testing.T) {
 		p := db.spelled(t, "text unique", strings.ToUpper)
 		p.must(t, p.sql("insert into {users} (id, ory) values ('4', $1), ('5', 'auth0|5')"), ours+"1")
 		fault, sql := p.misspelt(t)
-		for _, part := range []string{"3 rows with such a spelling", "1 rows with something else", strings.ReplaceAll(ours, "-", "") + "1 (2 rows)"} {
+		for _, part := range []string{"3 rows with such a spelling", "1 row with something else", strings.ReplaceAll(ours, "-", "") + "1 (2 rows)"} {
 			if !strings.Contains(fault.Is, part) {
 				t.Errorf("%q is missing: %s", part, fault.Is)
 			}

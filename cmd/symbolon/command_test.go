@@ -8,9 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/mint"
+	"github.com/symbolon-id/symbolon/reconcile"
 )
 
 // commands is an installation for commands that run in this process.
@@ -77,6 +80,38 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	}
 	if code, _, errs := runIn(t, c.env, "show", "\x1b[2J"); code != 1 || strings.Contains(errs, "\x1b") {
 		t.Errorf("%d %q", code, errs)
+	}
+}
+
+// TestShowReserved shows an identity that has no user, and whose back-reference is an ID.
+func TestShowReserved(t *testing.T) {
+	c := installCommands(t, nil)
+	_, token := c.ory.Add(1)
+	user := c.signIn(t, token)
+	minter := mint.NewMinter("default", c.Config.Secrets()...)
+	drawn, err := minter.Reserve("42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := c.ory.Add(2)
+	if err := c.Store.RecordFindings(t.Context(), "default", symbolon.FromReconcile, []symbolon.Finding{{Kind: reconcile.UnlinkedIdentity, Identity: symbolon.IdentityID(id), Detail: "-"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	const reserved, foreign = "a reserved ID; there is no user yet", "names NOT this user"
+	for name, test := range map[string]struct {
+		metadata map[string]any
+		says     string
+	}{
+		"minted":                     {map[string]any{"id": c.Linker.Mint()}, reserved},
+		"drawn":                      {map[string]any{"id": "42", "id_reserved": drawn}, reserved},
+		"without its proof":          {map[string]any{"id": "42"}, foreign},
+		"with the proof of another":  {map[string]any{"id": "43", "id_reserved": drawn}, foreign},
+		"of another identity's user": {map[string]any{"id": user}, foreign},
+	} {
+		c.ory.Set(id, "metadata_public", test.metadata)
+		if code, out, errs := runIn(t, c.env, "show", id); code != 0 || !strings.Contains(out, test.says) {
+			t.Errorf("%s: %d %s%s", name, code, out, errs)
+		}
 	}
 }
 

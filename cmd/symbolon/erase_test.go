@@ -46,7 +46,7 @@ func TestEraseCommand(t *testing.T) {
 	}
 	var planned system.PlannedErasure
 	if err := json.Unmarshal([]byte(run(0, "", user, "--dry-run", "--json", "--row", "delete")), &planned); err != nil ||
-		planned.AtOry != "exists" || planned.Row != "delete" || !planned.Exists || planned.Earlier != nil {
+		planned.AtOry != "exists" || planned.Row != "delete" || !planned.Exists || len(planned.Columns) > 0 || !planned.New || planned.Earlier != nil {
 		t.Errorf("%+v %v", planned, err)
 	}
 	if !m.ory.HasIdentity(p.IdentityID) || m.signIn(t, p.Token) != user {

@@ -91,6 +91,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"show", "42"}, cmdtest.Env(), 1, "there is no database at symbolon.db"},
 		{[]string{"show", "42"}, cmdtest.Env("SYMBOLON_DATABASE", "postgres://u:"+cmdtest.Key+"@127.0.0.1:1/db"), 1, "does not answer"},
 		{[]string{"serve"}, cmdtest.Env("SYMBOLON_DATABASE", "sqlite:///nonexistent/folder/symbolon.db"), 1, "open the database"},
+		{[]string{"serve"}, cmdtest.Env("SYMBOLON_DATABASE", "sqlite:///nonexistent/folder/symbolon.db"), 1, "no configuration file was found"},
 		{[]string{"actions", "print"}, cmdtest.Env(), 0, ""},
 		{[]string{"actions", "print", "--for", "auth0"}, cmdtest.Env(), 2, "kratos.yml, network, create_url or oathkeeper"},
 		{[]string{"actions", "print", "--for", "kratos.yml", "--methods", "password,telepathy"}, cmdtest.Env(), 2, "telepathy"},

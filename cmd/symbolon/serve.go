@@ -33,6 +33,9 @@ func (c serveCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	if config.NoFile(a.ConfigFile) {
+		log.Info("no configuration file was found, so the defaults and the environment are used", "file", config.DefaultFile)
+	}
 	if err := conf.Auth.JWT.CheckKeys(a.Ctx); err != nil {
 		return cli.Usage(err)
 	}

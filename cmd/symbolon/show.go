@@ -151,6 +151,8 @@ func backReferenceLine(p system.Person) string {
 		return "no back-reference; nothing depends on it"
 	case p.User != nil && p.Identity.BackReference == string(p.User.ID):
 		return "back-reference, names this user"
+	case p.User == nil && p.Identity.Reserved:
+		return "a reserved ID; there is no user yet"
 	}
 	return "back-reference, names NOT this user; nothing depends on it"
 }

@@ -273,6 +273,12 @@ func TestConfigFile(t *testing.T) {
 	if _, _, err := Load("missing.yaml", cmdtest.Env()); err == nil || !errors.As(err, new(*cli.UsageError)) {
 		t.Errorf("a missing file: %v, want an error", err)
 	}
+	if !NoFile("") || NoFile("missing.yaml") {
+		t.Error("NoFile is wrong in an empty folder")
+	}
+	if err := os.WriteFile(DefaultFile, nil, 0o600); err != nil || NoFile("") {
+		t.Errorf("NoFile with %s: %v", DefaultFile, err)
+	}
 	if _, _, err := Load(t.TempDir(), cmdtest.Env()); err == nil {
 		t.Error("a folder was accepted as a file")
 	}

@@ -33,6 +33,16 @@ func Load(file string, env Environ) (*Config, []Fault, error) {
 	return c, r.warnings, r.err()
 }
 
+// NoFile reports whether Load reads no file, because --config names none and the default one
+// does not exist.
+func NoFile(file string) bool {
+	if file != "" {
+		return false
+	}
+	_, err := os.Stat(DefaultFile)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // FromEnvironment is the defaults with the values of the environment, neither completed nor
 // checked.
 func FromEnvironment(env Environ) (*Config, error) {

@@ -64,7 +64,7 @@ func TestAdminErase(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 200 {
 			t.Fatalf("%v: %d %s", err, w.Code, w.Body)
 		}
-		if plan := answer.Plan; string(plan.Identity) != p.IdentityID || string(plan.User) != user || plan.AtOry != "exists" || plan.Row != "delete" || !plan.Exists || len(plan.Columns) == 0 || plan.Earlier != nil {
+		if plan := answer.Plan; string(plan.Identity) != p.IdentityID || string(plan.User) != user || plan.AtOry != "exists" || plan.Row != "delete" || !plan.Exists || plan.Columns == nil || len(plan.Columns) > 0 || !plan.New || plan.Earlier != nil {
 			t.Errorf("%s: %s", path, w.Body)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/config"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
@@ -56,6 +57,30 @@ func (p *plan) left() (left []error, err error) {
 		}
 	}
 	return left, nil
+}
+
+// survey looks at the rows that exist.
+func (p *plan) survey() (err error) {
+	u := p.config.Users
+	if p.system == nil || u.CreateURL != "" || u.Table == config.OwnTable {
+		return nil
+	}
+	if p.unbound, err = p.system.Store.CountUnbound(p.Ctx); err != nil {
+		return nothingWritten(err)
+	}
+	var found []string
+	for _, column := range p.maybe {
+		values, err := p.system.Store.Sample(p.Ctx, column)
+		if err != nil {
+			return nothingWritten(err)
+		}
+		isUUID := func(value string) bool { _, err := symbolon.ParseIdentityID(value); return err == nil }
+		if len(values) > 0 && !slices.ContainsFunc(values, func(value string) bool { return !isUUID(value) }) {
+			found = append(found, column)
+		}
+	}
+	p.maybe = found
+	return nil
 }
 
 // sql plans the SQL for the table, and runs it with --apply.

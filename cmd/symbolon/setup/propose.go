@@ -47,6 +47,20 @@ func proposeIdentity(t sqlstore.Table) string {
 	return cmp.Or(pick(t, identityWords, func(c sqlstore.Column) bool { return c.Holds && !c.Key }), "ory_identity_id")
 }
 
+// maybeIdentities are the columns whose names say that they may hold an identity's ID, but are
+// not among identityWords.
+func maybeIdentities(t sqlstore.Table) (names []string) {
+	for _, c := range t.Columns {
+		name := strings.ToLower(c.Name)
+		named := strings.Contains(name, "identity") || strings.Contains(name, "kratos") ||
+			strings.HasPrefix(name, "ory") || slices.Contains(strings.Split(name, "_"), "ory") // and no history or category
+		if named && c.Holds && !c.Key {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 func proposeNewID(t sqlstore.Table, key string) symbolon.NewID {
 	if c, ok := t.Column(key); ok && c.Integer {
 		return symbolon.ByDatabase

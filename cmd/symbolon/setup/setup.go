@@ -60,6 +60,8 @@ type plan struct {
 	drafts      []*file        // the configuration is the last
 	system      *system.System // nil if the database is a file that does not exist yet
 	todo, ran   []string       // SQL
+	maybe       []string       // columns that may hold the identity's ID; after survey, those with UUIDs
+	unbound     int            // rows of your users table without an identity
 }
 
 // hooksSuffix ends the name of the file with the hooks.
@@ -80,7 +82,7 @@ func (c Cmd) Run(a *cli.App) error {
 			p.system.Close()
 		}
 	}()
-	for _, step := range []func() error{p.mayWrite, p.readSecret, p.configure, p.connect, p.describe, p.check, p.draft, p.sql, p.place} {
+	for _, step := range []func() error{p.mayWrite, p.readSecret, p.configure, p.connect, p.describe, p.check, p.survey, p.draft, p.sql, p.place} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -124,6 +126,7 @@ func (p *plan) print() error {
 		conf = " --config " + shell(p.file)
 	}
 	p.printSQL(&b)
+	p.printRows(&b)
 	fmt.Fprintf(&b, "\nnext:\n  %s serve%s\n", command, conf)
 	if isNetwork(p.config.Ory.PublicURL) {
 		fmt.Fprintf(&b, "  %s actions print --for network%s > hooks.sh\n  PROJECT=your-project sh hooks.sh\n", command, conf)
@@ -148,6 +151,22 @@ func shell(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// printRows says what the rows that exist need before symbolon serve.
+func (p *plan) printRows(b *strings.Builder) {
+	u := p.config.Users
+	for _, column := range p.maybe {
+		fmt.Fprintf(b, "%s.%s holds UUIDs: if it is Ory's identity ID, run init again with --force --identity %s", u.Table, column, shell(column))
+		if len(p.ran) > 0 {
+			fmt.Fprintf(b, ", and drop the new column %s", u.Identity)
+		}
+		b.WriteString("\n")
+	}
+	if p.unbound > 0 {
+		fmt.Fprintf(b, "%s has %s without an identity: these people need symbolon adopt before symbolon serve, because otherwise somebody who signs up with an address of such a row gets a second user, or none if the address is unique (docs/already-have-users.md)\n",
+			u.Table, cli.Count(p.unbound, "row"))
+	}
 }
 
 func (p *plan) printSQL(b *strings.Builder) {

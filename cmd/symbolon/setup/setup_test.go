@@ -32,11 +32,12 @@ func serial(dsn string) string {
 func TestInit(t *testing.T) {
 	cmdtest.OnBoth(t, func(t *testing.T, dsn string) {
 		for _, test := range []struct {
-			name string
-			ddl  []string
-			args []string
-			want func(*config.Config) bool
-			says []string // on stdout
+			name  string
+			ddl   []string
+			args  []string
+			want  func(*config.Config) bool
+			says  []string // on stdout
+			lacks []string
 		}{
 			{name: "symbolon's own", args: []string{"--table", "symbolon_users"},
 				want: func(c *config.Config) bool {
@@ -57,6 +58,16 @@ func TestInit(t *testing.T) {
 				want: func(c *config.Config) bool {
 					return c.Users.Identity == "person" && c.Users.OnIdentityDeleted == "delete" && c.Users.Columns["name"] == "'x'" && len(c.Users.ReleaseColumns) == 0
 				}, says: []string{`"person"`}},
+			{name: "a row", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name) values ('a', 'a')"},
+				want: func(*config.Config) bool { return true }, says: []string{"accounts has 1 row without an identity: these people need symbolon adopt before symbolon serve"}},
+			{name: "rows of which one has an identity", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",
+				"insert into accounts (email, name, ory_id) values ('a', 'a', null), ('b', 'b', null), ('c', 'c', '1d000000-0000-4000-8000-000000000001')"},
+				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"accounts has 2 rows without an identity"}},
+			{name: "an identity column with another name", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column identity varchar(36)", "alter table accounts add column history varchar(36)",
+				"alter table accounts add column kratos_url varchar(36)",
+				"insert into accounts (email, name, identity, history, kratos_url) values ('a', 'a', null, null, null), ('b', 'b', '1d000000-0000-4000-8000-000000000001', '1d000000-0000-4000-8000-000000000001', 'http://127.0.0.1')"},
+				want: func(c *config.Config) bool { return c.Users.Identity == "ory_identity_id" }, lacks: []string{"accounts.history", "accounts.kratos_url"},
+				says: []string{"accounts.identity holds UUIDs: if it is Ory's identity ID, run init again with --force --identity identity, and drop the new column ory_identity_id\n"}},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Chdir(t.TempDir())
@@ -76,7 +87,15 @@ func TestInit(t *testing.T) {
 						t.Errorf("init does not print %q:\n%s", part, out)
 					}
 				}
-				if lines := strings.Count(out, "\n"); lines > 12 || errs != "" {
+				for _, part := range test.lacks {
+					if strings.Contains(out, part) {
+						t.Errorf("init prints %q:\n%s", part, out)
+					}
+				}
+				if test.lacks == nil && !strings.Contains(strings.Join(test.ddl, ""), "insert") && strings.Contains(out, "without an identity") {
+					t.Errorf("init speaks of rows that do not exist:\n%s", out)
+				}
+				if lines := strings.Count(out, "\n"); lines > 14 || errs != "" {
 					t.Errorf("%d lines, and %q", lines, errs)
 				}
 				if !strings.Contains(cmdtest.ReadFile(t, "symbolon-hooks.yml"), "/hooks/link") {

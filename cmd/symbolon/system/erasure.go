@@ -48,17 +48,25 @@ type PlannedErasure struct {
 	AtOry    string              `json:"ory_says,omitempty"`
 	Row      symbolon.RowPolicy  `json:"row"`
 	Exists   bool                `json:"row_exists"`
-	Columns  []string            `json:"columns"` // the columns that anonymise would empty now
+	Columns  []string            `json:"columns"` // the columns that would be emptied now; none if the row is deleted
 	Behind   []*LeftRow          `json:"left_behind,omitempty"`
 	Former   symbolon.IdentityID `json:"former_identity_id,omitempty"` // had the user last, and is not erased
-	Earlier  *Erasure            `json:"earlier,omitempty"`
+	New      bool                `json:"new_erasure"`                  // whether an erasure would be started
+	Earlier  *Erasure            `json:"earlier,omitempty"`            // the erasure that exists already, if none would be started
 }
 
 // PlannedErasureOf converts a plan.
 func PlannedErasureOf(p erase.Plan) PlannedErasure {
-	out := PlannedErasure{p.Identity, p.User, p.AtOry, p.Row, p.Exists, append([]string{}, p.Columns...), LeftRowsOf(p.Behind), p.Former, nil}
+	out := PlannedErasure{Identity: p.Identity, User: p.User, AtOry: p.AtOry, Row: p.Row, Exists: p.Exists, Columns: append([]string{}, p.Columns...),
+		Behind: LeftRowsOf(p.Behind), Former: p.Former, New: p.Earlier == nil}
 	if p.Earlier != nil {
 		out.Earlier = ErasureOf(*p.Earlier)
+	}
+	if p.Row == symbolon.DeleteRow {
+		out.Columns = []string{}
+		for _, row := range out.Behind {
+			row.Columns = []string{}
+		}
 	}
 	return out
 }
@@ -66,7 +74,7 @@ func PlannedErasureOf(p erase.Plan) PlannedErasure {
 // LeftRow is the JSON of a row that a move left without an identity.
 type LeftRow struct {
 	User    symbolon.UserID `json:"user_id"`
-	Columns []string        `json:"columns"` // the columns that anonymise would empty now
+	Columns []string        `json:"columns"` // the columns that anonymise would empty now; none in the plan of an erasure that deletes the row
 }
 
 // LeftRowsOf converts the rows that moves left without an identity.

@@ -13,6 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // Person is the JSON of both halves, their link, its history and the findings, on the
@@ -37,6 +38,7 @@ type IdentityHalf struct {
 	CreatedAt     *time.Time     `json:"created_at,omitempty"`
 	ExternalID    string         `json:"external_id,omitempty"`
 	BackReference string         `json:"back_reference,omitempty"`
+	Reserved      bool           `json:"reserved,omitempty"` // the back-reference is a reserved ID, and no user has it yet
 }
 
 // oryAnswer is the answer of Ory to a request for an identity.
@@ -105,7 +107,9 @@ func Lookup(ctx context.Context, linker *link.Linker, erasures *erase.Erasures, 
 	identity, user := halves(rec)
 	p := describe(rec, identity, user)
 	if p.Identity != nil {
-		p.Identity.ask(ctx, linker.Ory, key)
+		if err := p.Identity.ask(ctx, linker, key); err != nil {
+			return p, err
+		}
 	}
 	e, err := erasures.Of(ctx, identity, user)
 	switch {
@@ -170,13 +174,14 @@ func halves(rec symbolon.Record) (identity symbolon.IdentityID, user symbolon.Us
 }
 
 // ask reads the identity at Ory. An outage of Ory is part of the result.
-func (h *IdentityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
-	id, err := ory.Identity(ctx, h.ID)
+func (h *IdentityHalf) ask(ctx context.Context, linker *link.Linker, key string) (unread error) {
+	id, err := linker.Ory.Identity(ctx, h.ID)
 	switch {
 	case err == nil:
 		created := id.CreatedAt.UTC()
 		h.Ory, h.State, h.SchemaID, h.CreatedAt, h.ExternalID = Exists, id.State, id.SchemaID, &created, id.ExternalID
 		h.BackReference = backReferenceText(id.MetadataPublic, key)
+		h.Reserved, unread = unusedReservation(ctx, linker, h.BackReference, backReferenceText(id.MetadataPublic, mint.ReservedKey(key)))
 	case errors.Is(err, symbolon.ErrNoAdmin):
 		h.Ory = NotAsked
 	case errors.Is(err, symbolon.ErrNotFound):
@@ -184,6 +189,20 @@ func (h *IdentityHalf) ask(ctx context.Context, ory symbolon.Ory, key string) {
 	default:
 		h.Ory = unavailable
 	}
+	return unread
+}
+
+// unusedReservation reports whether the reserve hook made an ID, and no user has or had it.
+func unusedReservation(ctx context.Context, linker *link.Linker, id, proof string) (bool, error) {
+	minter := mint.NewMinter(cmp.Or(linker.Project, symbolon.DefaultProject), linker.Secrets...)
+	if user := symbolon.UserID(id); !minter.Minted(user) && !minter.Reserved(user, proof) {
+		return false, nil
+	}
+	_, err := linker.Record(ctx, id)
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // backReferenceText is metadata_public.<key> as text, whatever its type is.
