@@ -172,9 +172,7 @@ func (s *Store) readShape(ctx context.Context) error {
 		if found.read.spelling, err = s.proves(ctx, p); err != nil {
 			return err
 		}
-		if found.read.spelling == unproven {
-			faults = append(faults, p.fault(unproven, counted{}))
-		}
+		faults = append(faults, s.spellingFaults(ctx, p, found.read.spelling)...)
 	}
 	if found != nil {
 		found.source = source

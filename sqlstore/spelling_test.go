@@ -252,3 +252,69 @@ func TestSpellingAfterRename(t *testing.T) {
 		}
 	})
 }
+
+// loses removes what keeps other spellings out, as the store's own SQL made it.
+func (p *people) loses(t *testing.T) {
+	t.Helper()
+	away := "alter table {users} drop constraint ory_spelling"
+	if p.dialect == sqlstore.SQLite {
+		away = "drop trigger {users}_ory_spelling_insert; drop trigger {users}_ory_spelling_update"
+	}
+	p.must(t, p.sql(away))
+}
+
+// TestSpellingIsLostUnnoticed loses the guarantee after the store has read the shape, and restores
+// it without a correction of the rows. Nobody gets a second user, alone or among many, and the fault
+// lasts as long as a row is misspelt.
+func TestSpellingIsLostUnnoticed(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := db.spelled(t, "text unique", strings.ToLower)
+		_, sql := p.misspelt(t)
+		p.must(t, sql)
+		store := p.store(p.DB)
+		l := linkerOf(store)
+		misspell := func(write func(string) string) symbolon.Identity {
+			bad := identityWith(`{}`)
+			p.must(t, p.sql("insert into {users} (id, ory) values ($1, $2)"), newUUID(), write(string(bad.ID)))
+			return bad
+		}
+		refused := func(when string, bad symbolon.Identity) {
+			t.Helper()
+			many := l.LinkAll(t.Context(), []symbolon.Reading{{Identity: bad}, {Identity: identityWith(`{}`)}})
+			if !errors.Is(many[0].Err, symbolon.ErrCannotCreate) || many[1].Err != nil || many[1].Link.State != symbolon.Linked {
+				t.Errorf("%s, many: %+v", when, many)
+			}
+		}
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+		p.loses(t)
+		for name, write := range spellings {
+			if name == "as Ory" {
+				continue
+			}
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: misspell(write)}); !errors.Is(err, symbolon.ErrCannotCreate) {
+				t.Errorf("%s: %v", name, err)
+			}
+			refused(name, misspell(write))
+		}
+		wantTableFaults(t, store)
+		store.Age()
+		late := misspell(strings.ToUpper)
+		refused("unproven", misspell(strings.ToUpper))
+		wantTableFaults(t, store, "spelling ory")
+
+		_, sql = p.misspelt(t)
+		guard, correct, _ := strings.Cut(sql, "; update")
+		p.must(t, guard)
+		store.Age()
+		refused("guarded", late)
+		wantTableFaults(t, store, "spelling ory")
+		p.must(t, "update"+correct)
+		store.Age()
+		if link, err := l.Link(t.Context(), symbolon.Reading{Identity: late}); err != nil || link.State != symbolon.Linked {
+			t.Errorf("%+v, %v", link, err)
+		}
+		wantTableFaults(t, store)
+	})
+}
