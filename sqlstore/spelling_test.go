@@ -318,3 +318,20 @@ func TestSpellingIsLostUnnoticed(t *testing.T) {
 		wantTableFaults(t, store)
 	})
 }
+
+// TestSpellingOfANewType makes the column another type while the store looks for other spellings.
+func TestSpellingOfANewType(t *testing.T) {
+	db := open(t, sqlstore.Postgres)
+	for _, kind := range []string{"varchar(60)", "char(60)", "uuid"} {
+		p := db.spelled(t, "text unique", strings.ToUpper)
+		l := linkerOf(p.store(p.DB))
+		for _, ddl := range []string{"", "alter table {users} alter column ory type " + kind + " using cast(cast(ory as text) as " + kind + ")"} {
+			p.must(t, p.sql(ddl))
+			many := l.LinkAll(t.Context(), []symbolon.Reading{{Identity: identityWith(`{}`)}, {Identity: identityWith(`{}`)}})
+			one, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)})
+			if many[0].Err != nil || many[1].Err != nil || err != nil || one.State != symbolon.Linked {
+				t.Errorf("%s: %+v %+v %v", kind, many, one, err)
+			}
+		}
+	}
+}
