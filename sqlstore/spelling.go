@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
@@ -62,6 +63,12 @@ func (s *Store) spelling(t table) spelling {
 // UUIDs, whatever the column is declared as.
 func (p spelling) free() bool {
 	return p.column.kind == text || p.dialect == SQLite && p.column.kind == uuid
+}
+
+// mayHold reports whether the column may hold other spellings, whatever the last reading found.
+// Only Symbolon's migrations alter Symbolon's own table.
+func (p spelling) mayHold(have proof) bool {
+	return p.free() && (have != proven || p.users.table() != defaultTable)
 }
 
 func (p spelling) fill(text string, more ...string) string {
@@ -226,21 +233,24 @@ type otherSpellings struct {
 
 func (s *Store) otherSpellings(t *shape, id symbolon.IdentityID) *otherSpellings {
 	o, p := &otherSpellings{}, s.spelling(t.read)
-	if !p.free() {
+	if !p.mayHold(t.read.spelling) {
 		return o
 	}
 	others := misspellings(string(id))
-	o.statement = s.statement("select ("+userOfIdentities+"("+p.list(0, len(others))+") limit 1)", others...)
+	o.statement = s.statement("select ("+userOfIdentities+"("+p.list(len(others))+") limit 1)", others...)
 	o.statement.Row = []any{&o.user}
 	return o
 }
 
-// list returns parameters of the column's type. If the column has become a uuid, the statement
+// list returns n parameters of the column's type. If the column has become a uuid, the statement
 // fails because of its types, and the shape is read again.
-func (p spelling) list(from, n int) string {
+func (p spelling) list(n int) string {
+	if p.dialect == SQLite { // see many
+		return "?" + strings.Repeat(", ?", n-1)
+	}
 	var b strings.Builder
 	for i := range n {
-		b.WriteString(comma(i) + p.cast(fmt.Sprintf("$%d", from+i+1)))
+		b.WriteString(comma(i) + p.cast("$"+strconv.Itoa(i+1)))
 	}
 	return b.String()
 }
@@ -260,7 +270,7 @@ const spelledAlike = 35
 // misspelt returns those of the queries whose identities are in a row in another spelling.
 func (b *bulk) misspelt(ctx context.Context, strangers []int) (map[int]bool, error) {
 	p, found := b.store.spelling(b.shape.read), map[int]bool{}
-	if !p.free() || len(strangers) == 0 {
+	if !p.mayHold(b.shape.read.spelling) || len(strangers) == 0 {
 		return found, nil
 	}
 	return retryRead(ctx, b.store, "look for other spellings of many identities", func(ctx context.Context) (map[int]bool, error) {
@@ -282,7 +292,7 @@ func (b *bulk) askMisspelt(ctx context.Context, p spelling, some []int, found ma
 		at[plainOf(id)] = i
 		others = append(others, misspellings(id)...)
 	}
-	values, err := collect(ctx, session{store: b.store}.query, identitiesIn+"("+p.list(0, len(others))+")", others, scanOne[string])
+	values, err := collect(ctx, session{store: b.store}.query, identitiesIn+"("+p.list(len(others))+")", others, scanOne[string])
 	for _, value := range values {
 		if i, ok := at[plainOf(value)]; ok {
 			found[i] = true
