@@ -169,7 +169,7 @@ func (s *Store) readShape(ctx context.Context) error {
 	known := s.shape.Load()
 	found, faults := fitUsers(s.users(), s.Dialect, t, known)
 	if p := s.spelling(t); p.column.name != "" {
-		if found.read.spelling, err = s.proves(ctx, p); err != nil {
+		if found.read.spelling, err = s.proves(ctx, &p); err != nil {
 			return err
 		}
 		faults = append(faults, s.spellingFaults(ctx, p, found.read.spelling)...)

@@ -43,7 +43,7 @@ const (
 	validateSpellingCheck = `alter table {t} validate constraint {name}`
 
 	// SQLite cannot add a CHECK to a column that exists.
-	addSpellingTrigger = `create trigger if not exists {trigger} before {event} on {table} when not ({new}) begin select raise(abort, 'the column takes the ID of an identity in lower case with hyphens'); end`
+	addSpellingTrigger = `create trigger {trigger} before {event} on {table} when not ({new}) begin select raise(abort, 'the column takes the ID of an identity in lower case with hyphens'); end`
 )
 
 // spelling is the SQL about the spelling of the IDs in the identity column.
@@ -52,6 +52,12 @@ type spelling struct {
 	users   Users
 	table   tableName
 	column  column
+
+	// The name of the constraint or of the triggers ends in suffix, because a weaker constraint,
+	// or the triggers of a table that was renamed, may have the usual name. lacks are the events
+	// that no trigger guards. Both are set by Store.proves.
+	suffix string
+	lacks  []string
 }
 
 func (s *Store) spelling(t table) spelling {
@@ -85,13 +91,22 @@ func (p spelling) fill(text string, more ...string) string {
 		"{t}", p.table.String(), "{table}", quote(p.table.table), "{column}", quote(p.column.name),
 		"{ours}", strings.ReplaceAll(asOryWrites, "{c}", c), "{plain}", plain, "{isID}", strings.ReplaceAll(isID, "{plain}", plain),
 		"{new}", strings.ReplaceAll(asOryWrites, "{c}", "new."+quote(p.column.name)),
-		"{name}", quote(p.column.name + "_spelling"),
+		"{name}", quote(p.constraint()),
 	}, more...)...).Replace(text)
+}
+
+// constraint is the name of the constraint on Postgres, where a name has 63 bytes at most.
+func (p spelling) constraint() string {
+	return strings.ToValidUTF8(p.column.name[:min(len(p.column.name), 48)], "") + "_spelling" + p.suffix
+}
+
+func (p spelling) triggerName(event string) string {
+	return p.table.table + "_" + p.column.name + "_spelling_" + event + p.suffix
 }
 
 // trigger is the trigger that refuses other spellings, when rows are inserted or updated.
 func (p spelling) trigger(event string) string {
-	name := tableName{p.table.schema, p.table.table + "_" + p.column.name + "_spelling_" + event}
+	name := tableName{p.table.schema, p.triggerName(event)}
 	if event == "update" {
 		event += " of " + quote(p.column.name)
 	}
@@ -104,7 +119,9 @@ func (p spelling) sql(have proof, misspelt bool) (out []string) {
 	switch {
 	case have != unproven:
 	case p.dialect == SQLite:
-		out = append(out, p.trigger("insert"), p.trigger("update"))
+		for _, event := range p.lacks {
+			out = append(out, p.trigger(event))
+		}
 	default:
 		out = append(out, p.fill(addSpellingCheck))
 	}
@@ -142,7 +159,7 @@ func (s *Store) countSpellings(ctx context.Context, p spelling) (n counted, err 
 // is read.
 func (s *Store) checkSpelling(ctx context.Context, t table, sound bool) ([]error, error) {
 	p := s.spelling(t)
-	have, err := s.proves(ctx, p)
+	have, err := s.proves(ctx, &p)
 	if err != nil {
 		return nil, unavailable("read the constraints of table "+p.users.table(), err)
 	}

@@ -335,3 +335,47 @@ func TestSpellingOfANewType(t *testing.T) {
 		}
 	}
 }
+
+// TestSpellingNames makes the guarantee although its usual name is in use: by a weaker constraint,
+// or by the triggers of a backup of the table. One of SQLite's triggers may be there already.
+func TestSpellingNames(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		for _, apply := range []bool{false, true} {
+			p := db.spelled(t, "text unique", strings.ToUpper)
+			if _, sql := p.misspelt(t); db.dialect == sqlstore.SQLite {
+				p.must(t, sql)
+				p.must(t, p.sql(`alter table {users} rename to {users}_backup; create table {users} (id text primary key not null, ory text unique);
+insert into {users} select id, upper(ory) from {users}_backup`))
+			} else {
+				p.must(t, p.sql(`alter table {users} add constraint ory_spelling check (ory <> '')`))
+			}
+			if _, sql := p.misspelt(t); apply {
+				if ran, err := p.store(p.DB).AddIdentityColumn(t.Context()); err != nil || len(ran) != 3 {
+					t.Errorf("%q %v", ran, err)
+				}
+			} else {
+				p.must(t, sql)
+			}
+			if fault, _ := p.misspelt(t); fault != nil {
+				t.Error(fault)
+			}
+			if db.dialect == sqlstore.SQLite {
+				p.must(t, p.sql(`drop trigger {users}_ory_spelling_update_2`))
+				if _, sql := p.misspelt(t); strings.Count(sql, "create trigger") != 1 || !strings.Contains(sql, "_spelling_update_2") {
+					t.Error(sql)
+				}
+			}
+		}
+	})
+}
+
+// TestSpellingStays has a trigger that keeps the rows from being corrected. AddIdentityColumn
+// reports it.
+func TestSpellingStays(t *testing.T) {
+	p := open(t, sqlstore.SQLite).spelled(t, "text unique", strings.ToUpper)
+	p.must(t, p.sql("create trigger stubborn before update on {users} begin select raise(ignore); end"))
+	ran, err := p.store(p.DB).AddIdentityColumn(t.Context())
+	if len(ran) != 3 || err == nil || !strings.Contains(err.Error(), "still missing: update") {
+		t.Errorf("%q %v", ran, err)
+	}
+}
