@@ -15,7 +15,7 @@ var (
        (select l.identity_id from symbolon.links l where l.identity_id = v.column1 and l.project = `, end: `) as id from v) as found
 where found.id is not null`, rows: true}
 
-	knownRows    = list{head: `select cast({identity} as text) from {users} where {identity} in `}
+	knownRows    = list{head: identitiesIn}
 	knownBonds   = list{head: `select user_id from symbolon.links where user_id in `, tail: ` and state = 'linked' and project = `}
 	knownRetired = list{head: `select user_id from symbolon.retired where user_id in `, tail: ` and project = `}
 	knownUsers   = list{head: `select cast({id} as text) from {users} where {id} in `}
@@ -31,6 +31,7 @@ type list struct {
 var lengths = []int{500, 20}
 
 // strangers returns the indexes in b.qs of the unknown identities that claim no known user.
+// Write refuses those that are in a row in another spelling.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 	known, err := retryRead(ctx, b.store, "look for many identities", b.findKnown)
 	if err != nil {
@@ -41,7 +42,8 @@ func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 			out = append(out, at)
 		}
 	}
-	return out, nil
+	misspelt, err := b.misspelt(ctx, out)
+	return slices.DeleteFunc(out, func(at int) bool { return misspelt[at] }), err
 }
 
 // userMark distinguishes the known users from the known identities, whose IDs may be the

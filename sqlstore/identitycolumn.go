@@ -68,7 +68,7 @@ func (s *Store) addColumn(p spelling) []string {
 
 // completeColumn returns what a column that exists lacks.
 func (s *Store) completeColumn(ctx context.Context, p spelling, unique bool) (out []string, err error) {
-	have, err := s.proves(ctx, p)
+	have, err := s.proves(ctx, &p)
 	if err != nil {
 		return nil, unavailable("read the constraints of table "+p.users.table(), err)
 	}
@@ -153,8 +153,8 @@ var tableTimeout = 5 * time.Second
 var ErrTableBusy = errors.New("another transaction holds the table: nothing was changed")
 
 // AddIdentityColumn runs the SQL of IdentityColumn and returns the statements that it ran.
-// It returns them also with an error, because their effect stays. A repeated call continues
-// after an interruption. On Postgres it waits up to five seconds for the table's lock,
+// It returns them also with an error, because their effect stays. It is an error if something
+// is missing afterwards. A repeated call continues after an interruption. On Postgres it waits up to five seconds for the table's lock,
 // while other transactions queue behind it, and then returns [ErrTableBusy]. The index is
 // built without such a lock and has no timeout.
 func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error) {
@@ -191,7 +191,11 @@ func (s *Store) AddIdentityColumn(ctx context.Context) (ran []string, err error)
 		}
 		ran = append(ran, text)
 	}
-	return ran, nil
+	left, err := s.IdentityColumn(ctx)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("sqlstore: the SQL had no effect, perhaps because of a trigger of table %s, and this is still missing: %s", s.Users.table(), strings.Join(left, "; "))
+	}
+	return ran, err
 }
 
 func (s *Store) settings(ctx context.Context, conn *sql.Conn, texts ...string) error {

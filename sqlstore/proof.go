@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,11 +20,27 @@ const (
 	proven                // no row has another spelling
 )
 
-// proves returns what the database guarantees.
-func (s *Store) proves(ctx context.Context, p spelling) (proof, error) {
+// proves returns what the database guarantees. If it guarantees nothing, proves sets what p
+// must know to make the SQL.
+func (s *Store) proves(ctx context.Context, p *spelling) (proof, error) {
 	if !p.free() {
 		return proven, nil
 	}
+	have, err := s.checks(ctx, *p)
+	if err != nil || have != unproven {
+		return have, err
+	}
+	if s.Dialect == SQLite {
+		if p.lacks, err = s.unguarded(ctx, *p); err != nil || len(p.lacks) == 0 {
+			return guarded, err
+		}
+	}
+	p.suffix, err = s.freeSuffix(ctx, *p)
+	return unproven, err
+}
+
+// checks returns what the CHECKs of the column guarantee.
+func (s *Store) checks(ctx context.Context, p spelling) (proof, error) {
 	read := s.readPostgresChecks
 	if s.Dialect == SQLite {
 		read = s.readSQLiteChecks
@@ -43,9 +61,6 @@ func (s *Store) proves(ctx context.Context, p spelling) (proof, error) {
 		if refuses {
 			best = c.means
 		}
-	}
-	if best == unproven && s.Dialect == SQLite {
-		return s.triggers(ctx, p)
 	}
 	return best, nil
 }
@@ -97,17 +112,41 @@ func (s *Store) readSQLiteTexts(ctx context.Context, p spelling, of string) ([]s
 	return readNames(ctx, s.DB, query, []any{p.table.table, kind})
 }
 
-// triggers reports whether the table has the two triggers that Check asks for, by any name.
-func (s *Store) triggers(ctx context.Context, p spelling) (proof, error) {
+// unguarded returns the events for which the table lacks the trigger that Check asks for. The
+// trigger may have any name.
+func (s *Store) unguarded(ctx context.Context, p spelling) (lacks []string, err error) {
 	texts, err := s.readSQLiteTexts(ctx, p, "tbl_name")
 	have := map[string]bool{}
 	for _, text := range texts {
 		have[body(text)] = true
 	}
-	if err == nil && have[body(p.trigger("insert"))] && have[body(p.trigger("update"))] {
-		return guarded, nil
+	for _, event := range []string{"insert", "update"} {
+		if !have[body(p.trigger(event))] {
+			lacks = append(lacks, event)
+		}
 	}
-	return unproven, err
+	return lacks, err
+}
+
+const readConstraintNames = `select conname from pg_constraint where conrelid = to_regclass(cast($1 as text))`
+
+// freeSuffix returns a suffix with which the names of the SQL are not in use.
+func (s *Store) freeSuffix(ctx context.Context, p spelling) (string, error) {
+	query, args := readConstraintNames, []any{p.table.String()}
+	if s.Dialect == SQLite { // the names of the triggers of all tables
+		query, args = `select name from `+quote(cmp.Or(p.table.schema, "main"))+`.sqlite_master where type = 'trigger'`, nil
+	}
+	names, err := readNames(ctx, s.DB, query, args)
+	used := func(name string) bool {
+		if s.Dialect == Postgres {
+			return name == p.constraint()
+		}
+		return slices.ContainsFunc(p.lacks, func(event string) bool { return strings.EqualFold(name, p.triggerName(event)) })
+	}
+	for n := 2; slices.ContainsFunc(names, used); n++ {
+		p.suffix = "_" + strconv.Itoa(n)
+	}
+	return p.suffix, err
 }
 
 // body is the text of a trigger without its name.

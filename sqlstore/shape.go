@@ -176,12 +176,10 @@ func (s *Store) readShape(ctx context.Context) error {
 	known := s.shape.Load()
 	found, faults := fitUsers(s.users(), s.Dialect, t, known)
 	if p := s.spelling(t); p.column.name != "" {
-		if found.read.spelling, err = s.proves(ctx, p); err != nil {
+		if found.read.spelling, err = s.proves(ctx, &p); err != nil {
 			return err
 		}
-		if found.read.spelling == unproven {
-			faults = append(faults, p.fault(unproven, counted{}))
-		}
+		faults = append(faults, s.spellingFaults(ctx, p, found.read.spelling)...)
 	}
 	if found != nil {
 		found.source = source

@@ -2,16 +2,23 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/pipeline"
 )
 
 // A column of text can hold the ID of an identity in another spelling than Ory's: in capital
 // letters, without hyphens, in braces or with blanks. .NET and Django write UUIDs like that on
 // SQLite. The store looks for the ID as Ory writes it, so it would not find such a row, and the
 // person would get a second user. So Check demands that the database refuses other spellings,
-// and that no row has one. A store that runs without this guarantee, because it was lost or
-// Check was not called, looks for the usual spellings before it makes a user.
+// and that no row has one. This guarantee can be lost while the store runs, and the store may not
+// know it yet. So it looks for the usual spellings before it makes a user, unless the column is
+// a uuid of Postgres.
 
 // asOryWrites is the condition for a value of the column. The four hyphens have their places,
 // so that a value that is another spelling of an ID cannot meet it.
@@ -36,7 +43,7 @@ const (
 	validateSpellingCheck = `alter table {t} validate constraint {name}`
 
 	// SQLite cannot add a CHECK to a column that exists.
-	addSpellingTrigger = `create trigger if not exists {trigger} before {event} on {table} when not ({new}) begin select raise(abort, 'the column takes the ID of an identity in lower case with hyphens'); end`
+	addSpellingTrigger = `create trigger {trigger} before {event} on {table} when not ({new}) begin select raise(abort, 'the column takes the ID of an identity in lower case with hyphens'); end`
 )
 
 // spelling is the SQL about the spelling of the IDs in the identity column.
@@ -45,6 +52,12 @@ type spelling struct {
 	users   Users
 	table   tableName
 	column  column
+
+	// The name of the constraint or of the triggers ends in suffix, because a weaker constraint,
+	// or the triggers of a table that was renamed, may have the usual name. lacks are the events
+	// that no trigger guards. Both are set by Store.proves.
+	suffix string
+	lacks  []string
 }
 
 func (s *Store) spelling(t table) spelling {
@@ -56,6 +69,12 @@ func (s *Store) spelling(t table) spelling {
 // UUIDs, whatever the column is declared as.
 func (p spelling) free() bool {
 	return p.column.kind == text || p.dialect == SQLite && p.column.kind == uuid
+}
+
+// mayHold reports whether the column may hold other spellings, whatever the last reading found.
+// Only Symbolon's migrations alter Symbolon's own table.
+func (p spelling) mayHold(have proof) bool {
+	return p.free() && (have != proven || p.users.table() != defaultTable)
 }
 
 func (p spelling) fill(text string, more ...string) string {
@@ -72,13 +91,22 @@ func (p spelling) fill(text string, more ...string) string {
 		"{t}", p.table.String(), "{table}", quote(p.table.table), "{column}", quote(p.column.name),
 		"{ours}", strings.ReplaceAll(asOryWrites, "{c}", c), "{plain}", plain, "{isID}", strings.ReplaceAll(isID, "{plain}", plain),
 		"{new}", strings.ReplaceAll(asOryWrites, "{c}", "new."+quote(p.column.name)),
-		"{name}", quote(p.column.name + "_spelling"),
+		"{name}", quote(p.constraint()),
 	}, more...)...).Replace(text)
+}
+
+// constraint is the name of the constraint on Postgres, where a name has 63 bytes at most.
+func (p spelling) constraint() string {
+	return strings.ToValidUTF8(p.column.name[:min(len(p.column.name), 48)], "") + "_spelling" + p.suffix
+}
+
+func (p spelling) triggerName(event string) string {
+	return p.table.table + "_" + p.column.name + "_spelling_" + event + p.suffix
 }
 
 // trigger is the trigger that refuses other spellings, when rows are inserted or updated.
 func (p spelling) trigger(event string) string {
-	name := tableName{p.table.schema, p.table.table + "_" + p.column.name + "_spelling_" + event}
+	name := tableName{p.table.schema, p.triggerName(event)}
 	if event == "update" {
 		event += " of " + quote(p.column.name)
 	}
@@ -91,7 +119,9 @@ func (p spelling) sql(have proof, misspelt bool) (out []string) {
 	switch {
 	case have != unproven:
 	case p.dialect == SQLite:
-		out = append(out, p.trigger("insert"), p.trigger("update"))
+		for _, event := range p.lacks {
+			out = append(out, p.trigger(event))
+		}
 	default:
 		out = append(out, p.fill(addSpellingCheck))
 	}
@@ -129,7 +159,7 @@ func (s *Store) countSpellings(ctx context.Context, p spelling) (n counted, err 
 // is read.
 func (s *Store) checkSpelling(ctx context.Context, t table, sound bool) ([]error, error) {
 	p := s.spelling(t)
-	have, err := s.proves(ctx, p)
+	have, err := s.proves(ctx, &p)
 	if err != nil {
 		return nil, unavailable("read the constraints of table "+p.users.table(), err)
 	}
@@ -154,6 +184,37 @@ func rows(n int) string {
 		return "1 row"
 	}
 	return fmt.Sprintf("%d rows", n)
+}
+
+// spellingFaults returns the fault of a store that runs. If the guarantee is back, the rows that
+// were written without it are counted. The fault stays if they cannot be counted.
+func (s *Store) spellingFaults(ctx context.Context, p spelling, have proof) []error {
+	if have == unproven {
+		return []error{p.fault(have, counted{})}
+	}
+	known := s.state.misspelt()
+	if have == proven || known == nil {
+		return nil
+	}
+	switch n, err := s.countSpellings(ctx, p); {
+	case err != nil:
+		return []error{known}
+	case n.misspelt+n.strange > 0:
+		return []error{p.fault(have, n)}
+	}
+	return nil
+}
+
+// misspelt returns the fault of the spelling that the last reading found.
+func (t *tableState) misspelt() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.faults {
+		if f.Kind == Spelling {
+			return f
+		}
+	}
+	return nil
 }
 
 // fault describes what is wrong with the spelling. The SQL is at the end, so that it can be
@@ -188,16 +249,83 @@ func (p spelling) fault(have proof, n counted) error {
 		Fix: strings.Join(fix, "; "), atStart: true}
 }
 
-// misspelt returns the user whose row has the identity in another spelling, if nothing keeps
-// the application from writing it.
+// otherSpellings looks for the user whose row has an identity in another spelling.
+type otherSpellings struct {
+	statement *pipeline.Statement // nil: the column allows no other spelling
+	user      sql.NullString
+}
+
+func (s *Store) otherSpellings(t *shape, id symbolon.IdentityID) *otherSpellings {
+	o, p := &otherSpellings{}, s.spelling(t.read)
+	if !p.mayHold(t.read.spelling) {
+		return o
+	}
+	others := misspellings(string(id))
+	o.statement = s.statement("select ("+userOfIdentities+"("+p.list(len(others))+") limit 1)", others...)
+	o.statement.Row = []any{&o.user}
+	return o
+}
+
+// list returns n parameters of the column's type. If the column has become a uuid, the statement
+// fails because of its types, and the shape is read again.
+func (p spelling) list(n int) string {
+	if p.dialect == SQLite { // see many
+		return "?" + strings.Repeat(", ?", n-1)
+	}
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(comma(i) + p.cast("$"+strconv.Itoa(i+1)))
+	}
+	return b.String()
+}
+
+// misspelt returns the user whose row has the identity in another spelling.
 func (w *writer) misspelt(ctx context.Context) (user string, err error) {
-	if w.shape.read.spelling != unproven {
+	if w.others.statement == nil {
 		return "", nil
 	}
-	others := misspellings(string(w.q.Reading.Identity.ID))
-	found, err := collect(ctx, w.db.query, userOfIdentities+"("+places(len(others))+")", others, scanOne[string])
-	if err != nil || len(found) == 0 {
-		return "", err
+	err = w.db.do(ctx, w.others.statement)
+	return w.others.user.String, err
+}
+
+// spelledAlike is the number of identities whose other spellings one query looks for.
+const spelledAlike = 35
+
+// misspelt returns those of the queries whose identities are in a row in another spelling.
+func (b *bulk) misspelt(ctx context.Context, strangers []int) (map[int]bool, error) {
+	p, found := b.store.spelling(b.shape.read), map[int]bool{}
+	if !p.mayHold(b.shape.read.spelling) || len(strangers) == 0 {
+		return found, nil
 	}
-	return found[0], nil
+	return retryRead(ctx, b.store, "look for other spellings of many identities", func(ctx context.Context) (map[int]bool, error) {
+		for some := range slices.Chunk(strangers, spelledAlike) {
+			if err := b.askMisspelt(ctx, p, some, found); err != nil {
+				return nil, err
+			}
+		}
+		return found, nil
+	})
+}
+
+func (b *bulk) askMisspelt(ctx context.Context, p spelling, some []int, found map[int]bool) error {
+	var others []any
+	at := map[string]int{}
+	for n := range spelledAlike { // always the same number, so that the statement is prepared once
+		i := some[min(n, len(some)-1)]
+		id := string(b.qs[i].Reading.Identity.ID)
+		at[plainOf(id)] = i
+		others = append(others, misspellings(id)...)
+	}
+	values, err := collect(ctx, session{store: b.store}.query, identitiesIn+"("+p.list(len(others))+")", others, scanOne[string])
+	for _, value := range values {
+		if i, ok := at[plainOf(value)]; ok {
+			found[i] = true
+		}
+	}
+	return err
+}
+
+// plainOf is plainID for one of misspellings.
+func plainOf(spelled string) string {
+	return strings.NewReplacer("urn:uuid:", "", "-", "").Replace(strings.Trim(strings.ToLower(spelled), " {}()\t\n"))
 }

@@ -252,3 +252,130 @@ func TestSpellingAfterRename(t *testing.T) {
 		}
 	})
 }
+
+// loses removes what keeps other spellings out, as the store's own SQL made it.
+func (p *people) loses(t *testing.T) {
+	t.Helper()
+	away := "alter table {users} drop constraint ory_spelling"
+	if p.dialect == sqlstore.SQLite {
+		away = "drop trigger {users}_ory_spelling_insert; drop trigger {users}_ory_spelling_update"
+	}
+	p.must(t, p.sql(away))
+}
+
+// TestSpellingIsLostUnnoticed loses the guarantee after the store has read the shape, and restores
+// it without a correction of the rows. Nobody gets a second user, alone or among many, and the fault
+// lasts as long as a row is misspelt.
+func TestSpellingIsLostUnnoticed(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := db.spelled(t, "text unique", strings.ToLower)
+		_, sql := p.misspelt(t)
+		p.must(t, sql)
+		store := p.store(p.DB)
+		l := linkerOf(store)
+		misspell := func(write func(string) string) symbolon.Identity {
+			bad := identityWith(`{}`)
+			p.must(t, p.sql("insert into {users} (id, ory) values ($1, $2)"), newUUID(), write(string(bad.ID)))
+			return bad
+		}
+		refused := func(when string, bad symbolon.Identity) {
+			t.Helper()
+			many := l.LinkAll(t.Context(), []symbolon.Reading{{Identity: bad}, {Identity: identityWith(`{}`)}})
+			if !errors.Is(many[0].Err, symbolon.ErrCannotCreate) || many[1].Err != nil || many[1].Link.State != symbolon.Linked {
+				t.Errorf("%s, many: %+v", when, many)
+			}
+		}
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+		p.loses(t)
+		for name, write := range spellings {
+			if name == "as Ory" {
+				continue
+			}
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: misspell(write)}); !errors.Is(err, symbolon.ErrCannotCreate) {
+				t.Errorf("%s: %v", name, err)
+			}
+			refused(name, misspell(write))
+		}
+		wantTableFaults(t, store)
+		store.Age()
+		late := misspell(strings.ToUpper)
+		refused("unproven", misspell(strings.ToUpper))
+		wantTableFaults(t, store, "spelling ory")
+
+		_, sql = p.misspelt(t)
+		guard, correct, _ := strings.Cut(sql, "; update")
+		p.must(t, guard)
+		store.Age()
+		refused("guarded", late)
+		wantTableFaults(t, store, "spelling ory")
+		p.must(t, "update"+correct)
+		store.Age()
+		if link, err := l.Link(t.Context(), symbolon.Reading{Identity: late}); err != nil || link.State != symbolon.Linked {
+			t.Errorf("%+v, %v", link, err)
+		}
+		wantTableFaults(t, store)
+	})
+}
+
+// TestSpellingOfANewType makes the column another type while the store looks for other spellings.
+func TestSpellingOfANewType(t *testing.T) {
+	db := open(t, sqlstore.Postgres)
+	for _, kind := range []string{"varchar(60)", "char(60)", "uuid"} {
+		p := db.spelled(t, "text unique", strings.ToUpper)
+		l := linkerOf(p.store(p.DB))
+		for _, ddl := range []string{"", "alter table {users} alter column ory type " + kind + " using cast(cast(ory as text) as " + kind + ")"} {
+			p.must(t, p.sql(ddl))
+			many := l.LinkAll(t.Context(), []symbolon.Reading{{Identity: identityWith(`{}`)}, {Identity: identityWith(`{}`)}})
+			one, err := l.Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`)})
+			if many[0].Err != nil || many[1].Err != nil || err != nil || one.State != symbolon.Linked {
+				t.Errorf("%s: %+v %+v %v", kind, many, one, err)
+			}
+		}
+	}
+}
+
+// TestSpellingNames makes the guarantee although its usual name is in use: by a weaker constraint,
+// or by the triggers of a backup of the table. One of SQLite's triggers may be there already.
+func TestSpellingNames(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		for _, apply := range []bool{false, true} {
+			p := db.spelled(t, "text unique", strings.ToUpper)
+			if _, sql := p.misspelt(t); db.dialect == sqlstore.SQLite {
+				p.must(t, sql)
+				p.must(t, p.sql(`alter table {users} rename to {users}_backup; create table {users} (id text primary key not null, ory text unique);
+insert into {users} select id, upper(ory) from {users}_backup`))
+			} else {
+				p.must(t, p.sql(`alter table {users} add constraint ory_spelling check (ory <> '')`))
+			}
+			if _, sql := p.misspelt(t); apply {
+				if ran, err := p.store(p.DB).AddIdentityColumn(t.Context()); err != nil || len(ran) != 3 {
+					t.Errorf("%q %v", ran, err)
+				}
+			} else {
+				p.must(t, sql)
+			}
+			if fault, _ := p.misspelt(t); fault != nil {
+				t.Error(fault)
+			}
+			if db.dialect == sqlstore.SQLite {
+				p.must(t, p.sql(`drop trigger {users}_ory_spelling_update_2`))
+				if _, sql := p.misspelt(t); strings.Count(sql, "create trigger") != 1 || !strings.Contains(sql, "_spelling_update_2") {
+					t.Error(sql)
+				}
+			}
+		}
+	})
+}
+
+// TestSpellingStays has a trigger that keeps the rows from being corrected. AddIdentityColumn
+// reports it.
+func TestSpellingStays(t *testing.T) {
+	p := open(t, sqlstore.SQLite).spelled(t, "text unique", strings.ToUpper)
+	p.must(t, p.sql("create trigger stubborn before update on {users} begin select raise(ignore); end"))
+	ran, err := p.store(p.DB).AddIdentityColumn(t.Context())
+	if len(ran) != 3 || err == nil || !strings.Contains(err.Error(), "still missing: update") {
+		t.Errorf("%q %v", ran, err)
+	}
+}

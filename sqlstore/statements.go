@@ -184,6 +184,7 @@ update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lo
 	rowOfIdentity = `select cast({id} as text), cast({identity} as text) from {users} where {identity} = $1`
 
 	userOfIdentities = `select cast({id} as text) from {users} where {identity} in `
+	identitiesIn     = `select cast({identity} as text) from {users} where {identity} in `
 
 	rowOfID = `select cast({id} as text), cast({identity} as text) from {users} where {id} = $1`
 )

@@ -47,12 +47,15 @@ func (c countingConn) Write(b []byte) (int, error) {
 func TestRoundTrips(t *testing.T) {
 	sent, db := open(t, sqlstore.Postgres).counted(t)
 	p := defaultPeople(db)
+	run(t, db, "create table of_text (id uuid primary key, ory_identity_id text unique)")
+	ofText := sqlstore.Users{Table: "of_text", Columns: map[string]string{}}
 	for _, c := range []struct {
 		name  string
 		store *sqlstore.Store
 		want  int64
 	}{
 		{"a minted ID", p.store(db.DB), 2},
+		{"a column of text", &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: ofText}, 2},
 		{"an ID of the database", &sqlstore.Store{DB: db.DB, Dialect: db.dialect, Users: sqlstore.Users{NewID: sqlstore.ByDatabase}}, 3},
 		{"with OnLink", &sqlstore.Store{DB: db.DB, Dialect: db.dialect, OnLink: func(context.Context, *sqlstore.Tx, symbolon.Link) error { return nil }}, 5},
 	} {

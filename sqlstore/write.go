@@ -168,6 +168,7 @@ type writer struct {
 
 	lock     *pipeline.Statement // of the entry
 	first    *firstReading
+	others   *otherSpellings
 	together bool // the commit executes the statements in last, in its own round trip
 	last     []*pipeline.Statement
 	db       session
@@ -204,9 +205,13 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 	w.lock = s.statement(lockEntry, w.q.Project, string(w.q.Reading.Identity.ID))
 	w.read = reader{db: session{store: s}, shape: w.shape, now: w.now}
 	w.first = w.read.first(w.q)
+	w.others = s.otherSpellings(w.shape, w.q.Reading.Identity.ID)
 	var first []*pipeline.Statement
 	if s.Dialect == Postgres && w.commitUnknown == nil { // otherwise the lock has a limit of its own
 		first = append(first, w.lock, w.first.statement)
+		if w.others.statement != nil {
+			first = append(first, w.others.statement)
+		}
 	}
 	return s.transact(ctx, waiting, first, func(tx *Tx) error { return w.run(ctx, waiting, tx) })
 }
