@@ -8,11 +8,11 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Texts that Symbolon records may name a person, for example an operator's reason. Whoever
-// guesses a person's traits can check the guess against the digest in the ledger. The name
-// of an adoption run is a digest as well, of the links that the run made. Scrub clears all of
-// them. Kinds, times and IDs stay. An open finding of another identity keeps
-// its text, which is about that identity.
+// Texts that Symbolon records may name a person, for example an operator's reason. The
+// digest in the ledger shows whether a guess of a person's traits is right. The name of an
+// adoption run is a digest as well, of the links that the run made. Scrub clears all of them.
+// Kinds, times and IDs stay. An open finding of another identity keeps its text, which is
+// about that identity.
 const (
 	scrubEvents = `
 update symbolon.events set detail = '', run = '', adopted = '' where project = $1

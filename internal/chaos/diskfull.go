@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
@@ -12,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
 // Disk is a small disk of its own, in memory.
@@ -79,7 +81,9 @@ func (d *Disk) Tablespace(db *sql.DB) (name string) {
 		}
 	}
 	d.t.Cleanup(func() {
-		if _, err := db.ExecContext(context.WithoutCancel(d.t.Context()), `drop tablespace `+name); err != nil {
+		ctx, cancel := wait.Detached(d.t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := db.ExecContext(ctx, `drop tablespace `+name); err != nil {
 			d.t.Errorf("drop the tablespace: %v", err)
 		}
 	})
