@@ -108,6 +108,30 @@ func TestQuestionTimeout(t *testing.T) {
 	})
 }
 
+// TestAnswerTimeout checks that a request is answered within answerTimeout, also if it needs
+// several questions one after another.
+func TestAnswerTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = 4 * time.Second
+		token, s := w.person(1)
+		began, answered := time.Now(), make(chan struct{})
+		go func() {
+			defer close(answered)
+			status, said := w.ask(byToken(token))
+			expect(t, status, said, 503, "unavailable")
+			if took := time.Since(began); took != answerTimeout {
+				t.Errorf("answered after %s", took)
+			}
+		}()
+		for range 4 { // each answer of Ory is void when it arrives
+			time.Sleep(3 * time.Second)
+			w.v.PurgeSession(s.id)
+		}
+		<-answered
+	})
+}
+
 // TestJunkTakesNoPlaces sends much junk to a slow Ory. A signed-in person's session is
 // still refreshed, and is let in again after a purge.
 func TestJunkTakesNoPlaces(t *testing.T) {

@@ -21,6 +21,8 @@ const maxFlights = 4096
 // fetch returns an answer for which Ory was asked later than the time in the parameter
 // after, and which no purge has made void since.
 func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout) // unless ctx ends earlier
+	defer cancel()
 	for range 3 {
 		e, err := v.await(ctx, k, cred, after)
 		if err != nil {

@@ -179,6 +179,11 @@ const (
 
 	// questionTimeout bounds the total time of all questions about one credential.
 	questionTimeout = 10 * time.Second
+
+	// answerTimeout bounds one call of Verify. Such a call may need several questions one after
+	// another, because a purge makes an answer void, or a policy denies the request. It is
+	// longer than questionTimeout, so that a caller learns how a single question ended.
+	answerTimeout = questionTimeout + time.Second
 )
 
 // Check reports errors in the fields, without any network call. A verifier with wrong
@@ -236,13 +241,26 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, cred ory.Credent
 	case !v.plausible(cred): // a cached credential was plausible
 		return nil, ErrUnauthenticated
 	default:
-		var err error
-		if e, err = v.fetch(v.withOrigin(ctx, r), k, cred, never); err != nil {
-			if e = v.grace(k, err); e == nil {
-				return nil, err
-			}
+		return v.verifyAtOry(v.withOrigin(ctx, r), k, cred, policies)
+	}
+	return v.judge(ctx, k, cred, e, policies)
+}
+
+// verifyAtOry verifies a credential about which there is no cached answer.
+func (v *Verifier) verifyAtOry(ctx context.Context, k key, cred ory.Credential, policies []Policy) (*symbolon.Principal, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	e, err := v.fetch(ctx, k, cred, never)
+	if err != nil {
+		if e = v.grace(k, err); e == nil {
+			return nil, err
 		}
 	}
+	return v.judge(ctx, k, cred, e, policies)
+}
+
+// judge turns an answer into the result of a request.
+func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
 	if e.denied != nil {
 		return nil, e.denied
 	}
