@@ -78,8 +78,8 @@ type Evidence struct {
 	// Claims answers Query.Claims, in the same order.
 	Claims []Claimed
 
-	// Unusable says why the store could not make the user of a plan with Reserved. It is set
-	// only when the store decides again.
+	// Unusable says why the store could not make a user with the reserved ID of the previous
+	// plan (Plan.Reserved). It is set only when the store decides again.
 	Unusable string
 
 	// Matches answers Query.Emails, up to three rows for each address. A store may leave it

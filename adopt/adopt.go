@@ -128,8 +128,8 @@ type Adopter struct {
 	// Only Undo uses it.
 	Sessions func(context.Context, symbolon.IdentityID) ([]symbolon.Session, error)
 
-	// Seen reads which sessions the server has seen on the day of the parameter since or
-	// later. day returns the last day on which a session was seen, in days since 1970, or 0.
+	// Seen reads which sessions the server has seen, from the day of the time since until
+	// now. day returns the last day on which a session was seen, in days since 1970, or 0.
 	// from is the first day that is known completely. The method SeenSessions of
 	// *sqlstore.Replicas fits. Only Undo uses it; without it Undo sees new sign-ins only.
 	Seen func(ctx context.Context, since time.Time) (day func(session string) int64, from int64, err error)
@@ -150,8 +150,8 @@ type Options struct {
 	// columns.
 	Email bool
 
-	// DespiteSessions lets Undo also undo a link whose person has a session from before the
-	// link that the server has seen since, or may have seen.
+	// DespiteSessions lets Undo also undo a link if the server has seen an older session of
+	// the person since the link was made, or may have seen it.
 	DespiteSessions bool
 
 	// Progress is called every few hundred steps, by the goroutine of the run.

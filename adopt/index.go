@@ -29,7 +29,7 @@ type person struct {
 	named    uint8 // how many identities name it, counted up to 2
 	mailed   uint8 // how many identities have its address, counted up to 2
 	told     bool  // a line of the plan names it
-	doubtful bool  // there is evidence for it in an undecided line that does not name it
+	doubtful bool  // there is evidence that it belongs to an identity, but the identity's line does not name it
 }
 
 // address is the 16-byte digest of a normalised e-mail address.

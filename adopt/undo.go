@@ -128,7 +128,8 @@ func (r *run) usedSince(ctx context.Context, made symbolon.Event) (string, error
 	return r.seen.since(sessions, made.At), nil
 }
 
-// OlderSession is in the reason of a refusal that [Options.DespiteSessions] prevents.
+// OlderSession is a part of Refusal.Why if Undo refuses a link because of an older session.
+// With [Options.DespiteSessions] Undo does not refuse such a link.
 const OlderSession = "a session of the person from before the link"
 
 // seenSessions are the sessions that the server has seen.

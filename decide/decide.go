@@ -11,8 +11,8 @@
 //     this user has no identity: (a) the user of the identity's voucher; (b) without a
 //     voucher the user with the address, if both sides have verified it; (c) otherwise
 //     nobody, and the identity is held;
-//  4. an ID in the metadata that Symbolon minted, or that the reserve hook drew from the
-//     database, and no user has or had: a user is made with it;
+//  4. an ID in the metadata, if Symbolon minted it or the reserve hook drew it from the
+//     database, and if no user has or had it: a new user gets this ID;
 //  5. the voucher of a user without an identity, if step 3 did not apply;
 //  6. a fresh user. Each claim that was not followed becomes a finding.
 //

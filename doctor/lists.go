@@ -43,7 +43,8 @@ func (d *Doctor) placed() (out []placed) {
 	return out
 }
 
-// find returns the places of a route's hooks that match accepts.
+// find returns the places of a route's hooks for which the function match returns true. If
+// route is empty, it looks at the hooks of every route.
 func (d *Doctor) find(route string, match func(placed) bool) (where []string) {
 	for _, p := range d.placed() {
 		if (route == "" || p.Route == route) && match(p) {

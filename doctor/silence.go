@@ -26,7 +26,8 @@ type Ledger interface {
 
 // A first request soon after the identity was created means a sign-up and not an import. The
 // doctor looks at the latest links; recent is their number. If a request made the link, it
-// reads the identity at Ory. It stops after samples identities, or after enough sign-ups.
+// reads the identity at Ory. It reads at most as many identities as samples says, and stops
+// when it has found as many sign-ups as enough says.
 const (
 	recent  = 1000
 	samples = 20

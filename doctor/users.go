@@ -59,7 +59,7 @@ var tableWords = map[string]struct{ breaks, well string }{
 	"wrong_type": {"symbolon serve does not start, because no value could be written to the column", "every column can hold its values"},
 	"not_unique": {"symbolon serve does not start, because two requests of one new person at the same moment would make two users", "the key and the identity column are unique"},
 	"refusing":   {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
-	"spelling":   {"symbolon serve does not start, because a person whose row has the ID in another spelling would get a second user", "every identity's ID is spelled as Ory does, and the database keeps it so"},
+	"spelling":   {"symbolon serve does not start, because a person whose row has the ID in another spelling would get a second user", "every identity's ID is spelled as Ory spells it, and the database ensures that this does not change"},
 	"hiding":     {"symbolon serve does not start, because a person whose row is hidden would be denied, or would get a second user", "row level security hides no row"},
 }
 
@@ -144,7 +144,7 @@ func (d *Doctor) checkTriggers(ctx context.Context) Result {
 	names := strings.Join(ignoring, ", ")
 	return problem("these triggers or rules of the users table can ignore a write without an error: %s", names).
 		breaks("the person whose row they ignore gets no user, or keeps old values, and a finding says that a trigger ignored the write").
-		fix("let %s raise an error, or except the rows that Symbolon writes", names)
+		fix("let %s raise an error, or exempt the rows that Symbolon writes", names)
 }
 
 func unqueried(err error) Result {

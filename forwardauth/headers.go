@@ -19,7 +19,7 @@ import (
 //
 // Every answer has all of these headers, if necessary with an empty value. So a proxy that
 // copies them overwrites the client's headers of the same names. A value is one line of
-// visible ASCII: the space, "%" and all other bytes are percent-encoded.
+// visible ASCII. The space, "%" and every byte that is not visible ASCII are percent-encoded.
 type Headers struct {
 	UserID     string // X-User-Id
 	IdentityID string // X-Identity-Id

@@ -35,8 +35,8 @@ type writeJob struct {
 
 const (
 	// maxQueue limits the memory of the queue. The writer needs about ten minutes for so
-	// many PATCHes, which it makes one at a time. Most jobs of a full queue end earlier,
-	// with the identity's first minute.
+	// many PATCHes, which it makes one at a time. Most jobs of a full queue are given up
+	// before their turn, because an identity is patched only in its first minute.
 	maxQueue = 10_000
 
 	writeTimeout  = 10 * time.Second

@@ -43,8 +43,9 @@ func report(ctx context.Context, told Limit) {
 //	x-ratelimit-remaining: 8
 //	x-ratelimit-reset: 1
 //
-// The other two headers are about the first one. A limit without windows is taken as
-// requests per minute, unless its window ends so soon that it may be one of a second.
+// The other two headers are about the first limit of the list. If the list has no windows,
+// the first limit is taken as requests per minute, unless its reset is so near that it may be
+// the limit of a second.
 func limitOf(status int, h http.Header) Limit {
 	first, windows := 0, map[string]int{}
 	for n, item := range strings.Split(h.Get("X-Ratelimit-Limit"), ",") {

@@ -51,7 +51,7 @@ func (t *throttle) learn(b bucket, l Limit) error {
 	return nil
 }
 
-// pauseFor returns how long an answer wants no further question.
+// pauseFor returns for how long no further question may be sent, according to an answer.
 func pauseFor(status int, h http.Header) time.Duration {
 	reset, known := seconds(h.Get("X-Ratelimit-Reset"))
 	left, counted := seconds(h.Get("X-Ratelimit-Remaining"))

@@ -108,8 +108,8 @@ type Reconciler struct {
 
 	// paused is the run that this process paused last. It is kept because it has more than
 	// its checkpoint: the findings, the first failure, and all marks. A run that resumes
-	// from a checkpoint with more than maxKept marks starts its walk again, so without
-	// paused a large run in short slices would never end.
+	// from a checkpoint with more than maxKept marks starts its walk again. So if this field
+	// did not exist, a large run in short slices would never end.
 	paused atomic.Pointer[run]
 }
 

@@ -184,9 +184,9 @@ func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []sy
 	return j, closed, nil
 }
 
-// dropBeingErased removes the finding that an erased identity has returned, unless Ory has
-// the identity after the erasure. An erasure denies the identity before it deletes it at Ory,
-// so the listing may have an identity whose entry says erased already.
+// dropBeingErased removes the finding IdentityReturned of an erased identity, unless Ory has
+// the identity and no erasure is under way. An erasure denies the identity before it deletes
+// it at Ory, so the listing may have an identity whose entry says erased already.
 func (r *run) dropBeingErased(ctx context.Context, p pair, j *comparison) error {
 	if p.state() != symbolon.Erased || p.isOpen(symbolon.IdentityReturned) != nil {
 		return nil

@@ -168,7 +168,7 @@ func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 type purges struct {
 	epoch atomic.Int64 // counts purges, so that their order does not depend on a clock
 	last  atomic.Int64 // the time of the newest purge
-	begun atomic.Int64 // the epoch at which listen began; the purge of everything at that time concerns no token
+	begun atomic.Int64 // the epoch of the purge of everything with which listen begins; it does not concern tokens
 	mu    sync.RWMutex // protects of and swept
 	of    map[string]purge
 	swept int64

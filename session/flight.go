@@ -94,8 +94,8 @@ func (v *Verifier) fly(ctx context.Context, k key, cred ory.Credential, backgrou
 }
 
 // keep replaces the cached answer by the outcome of a question. It also keeps an answer
-// that is not valid for any time, such as "a second factor first", so that OutageGrace
-// cannot bring back the previous answer.
+// that is never given from the cache, such as "a second factor first". Otherwise OutageGrace
+// could bring back the previous answer.
 func (v *Verifier) keep(k key, e *entry, err error) {
 	if e != nil {
 		v.cache.Set(k, e)

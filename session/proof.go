@@ -107,8 +107,9 @@ func (h *health) began() int64 {
 	return h.count
 }
 
-// healthyAfter waits for a proof that began after the first n ones. All requests that need a
-// proof share one, so that a thousand unknown credentials do not cost a thousand proofs.
+// healthyAfter waits for a proof that is newer than proof number n. The caller got n from
+// began. All requests that need a proof share one, so that a thousand unknown credentials do
+// not cost a thousand proofs.
 // If Ory announces its limit, proofs use at most half of it. The rest is for proofs about
 // one session, and for the background.
 func (v *Verifier) healthyAfter(ctx context.Context, n int64) error {
@@ -126,8 +127,8 @@ func (v *Verifier) healthyAfter(ctx context.Context, n int64) error {
 	}
 }
 
-// joinProof returns the last proof, and whether it began after the first n ones. It begins
-// one if none runs. pause is how long to wait before one may begin.
+// joinProof returns the last proof, and whether it is newer than proof number n. It begins a
+// proof if none runs. pause is how long to wait before a proof may begin.
 func (v *Verifier) joinProof(n int64) (call *flight.Call[struct{}], usable bool, pause time.Duration) {
 	h, now := &v.health, v.mono()
 	h.mu.Lock()

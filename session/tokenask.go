@@ -203,9 +203,9 @@ func (v *Verifier) mayMissPurges(t *heldToken, at moment) bool {
 
 // purged reports whether a purge concerns a token. A purge that is older than the last
 // reading of the token's session does not concern the token. A purge of everybody concerns
-// only tokens that were issued before the purge. With byTime this holds for every purge,
-// because the session cannot be read; a person who has signed in again since the purge has
-// a newer token.
+// only tokens that were issued before the purge. The parameter byTime says that the session
+// cannot be read. Then a purge of one identity or session concerns only such tokens, too,
+// because a person who has signed in again since the purge has a newer token.
 func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()

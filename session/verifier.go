@@ -88,15 +88,15 @@ type Verifier struct {
 	Broadcast Broadcast
 
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. It must be empty unless
-	// each of them sets this header or adds its peer to it. While Ory's rate limit is used
-	// up, new credentials share what is left fairly by the address of the client. Without
-	// TrustedProxies this is the peer's address, so behind a proxy all new credentials share
-	// one part.
+	// each of them sets this header or adds its peer to it. While Ory's rate limit is too low
+	// for all questions, the clients take turns with new credentials. A client is known by its
+	// address. Without TrustedProxies this is the peer's address, so all clients behind a
+	// proxy count as one client.
 	TrustedProxies []netip.Prefix
 
-	// ClientAddress, if set, returns the client's address for a call of Verify, by the
-	// context. grpcauth.ClientAddress is for gRPC. Without it the calls of Verify share one
-	// part. It is only called if Ory has to be asked.
+	// ClientAddress, if set, returns the client's address for a call of Verify. It gets the
+	// context of the call. grpcauth.ClientAddress is for gRPC. Without it all calls of Verify
+	// count as one client. It is only called if Ory has to be asked.
 	ClientAddress func(ctx context.Context) netip.Addr
 
 	// Tokens, if set, verifies Ory's own tokenised sessions by their signature, without

@@ -30,8 +30,8 @@ type list struct {
 // lengths are the possible lengths of a list. A shorter list repeats its first value.
 var lengths = []int{500, 20}
 
-// strangers returns the indexes in b.qs of the unknown identities that claim no known user.
-// Write refuses those that are in a row in another spelling.
+// strangers returns the indexes in b.qs of the unknown identities that claim no known user. It
+// leaves out an identity whose ID a row holds in another spelling, because Write refuses it.
 func (b *bulk) strangers(ctx context.Context) (out []int, err error) {
 	known, err := retryRead(ctx, b.store, "look for many identities", b.findKnown)
 	if err != nil {

@@ -21,8 +21,8 @@ type Fault struct {
 	// LeftOut says that Symbolon works nevertheless: it leaves the column out.
 	LeftOut bool
 
-	// atStart says that a running store works nevertheless, but that LeftOut is false. Check
-	// therefore returns the fault, and no program starts with it.
+	// atStart says that the fault keeps a program from starting, because Check returns it, but
+	// does not stop a store that runs already. It is not set together with LeftOut.
 	atStart bool
 }
 

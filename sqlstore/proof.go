@@ -65,11 +65,10 @@ func (s *Store) checks(ctx context.Context, p spelling) (proof, error) {
 	return best, nil
 }
 
-// check is a condition that the database demands of every new value, and what that means if
-// the condition refuses other spellings.
+// check is a condition that the database demands of every new value.
 type check struct {
 	condition string
-	means     proof
+	means     proof // what the database guarantees if the condition refuses other spellings
 }
 
 // readChecks reads the conditions of the column and of its domain. NOT ENFORCED is of Postgres
@@ -183,9 +182,9 @@ func (s *Store) refusesSpellings(ctx context.Context, p spelling, condition stri
 	return true, nil
 }
 
-// accepts evaluates a condition for a value. A value that the column's type treats as equal to
-// the sample is found, so that it need not be refused. An error of the condition is a refusal,
-// because the row would not be written.
+// accepts evaluates a condition for a value. It also returns false for another spelling that the
+// column's type treats as equal to the sample, because the store finds a row with that spelling.
+// An error of the condition is a refusal, because the row would not be written.
 func (s *Store) accepts(ctx context.Context, p spelling, condition string, value any) (bool, error) {
 	c, equal := quote(p.column.name), sample
 	if value == sample {

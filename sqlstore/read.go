@@ -39,7 +39,8 @@ func (r *reader) read(ctx context.Context, q symbolon.Query) error {
 	return r.readAfter(ctx, q, r.first(q))
 }
 
-// readAfter is read with a first reading that may have been executed before.
+// readAfter does the same as the method read. The database may have executed the statement of
+// first before.
 func (r *reader) readAfter(ctx context.Context, q symbolon.Query, first *firstReading) error {
 	claims := map[symbolon.UserID]symbolon.Claimed{}
 	if err := r.readFirst(ctx, q, first, claims); err != nil {

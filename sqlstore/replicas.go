@@ -116,10 +116,10 @@ func (r *Replicas) Recall(ctx context.Context, credential [32]byte) (string, err
 
 const seenSessions = `select cast(session_id as text), seen_day from symbolon.sessions where seen_day >= $1`
 
-// SeenSessions reads the sessions that the replicas have seen on the day of since or later.
-// day returns the last day on which a session was seen, in days since 1970, or 0. from is the
-// first day that is known completely. Rows of earlier days may have been deleted. A session
-// needs about 50 bytes of memory.
+// SeenSessions reads the sessions that the replicas have seen, from the day of the time since
+// until now. day returns the last day on which a session was seen, in days since 1970, or 0.
+// from is the first day that is known completely. Rows of earlier days may have been deleted.
+// A session needs about 50 bytes of memory.
 func (r *Replicas) SeenSessions(ctx context.Context, since time.Time) (day func(session string) int64, from int64, err error) {
 	days := map[[16]byte]int64{}
 	_, err = readAll(ctx, r.Store, "read the sessions that were seen", seenSessions, []any{since.Unix() / (24 * 60 * 60)}, func(row scanner) (none struct{}, err error) {

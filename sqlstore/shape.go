@@ -208,9 +208,9 @@ func (s *Store) noteShape(changed bool) {
 	})
 }
 
-// stalePlans is how many times one call may meet an error of a stale plan: often after the table
-// was altered, when each connection of the pool may have such a plan, and otherwise once, because
-// a broken trigger causes the same errors.
+// stalePlans is how many times one call may meet an error of a stale plan. The number is high
+// after the table was altered, because each connection of the pool may have such a plan.
+// Otherwise it is one, because a broken trigger causes the same errors.
 func (t *tableState) stalePlans() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -220,7 +220,8 @@ func (t *tableState) stalePlans() int {
 	return 1
 }
 
-// stalePlanLifetime is how long a connection of the pool may be unused and then have an old plan.
+// stalePlanLifetime is how long connections of the pool may still have old plans after the store
+// has found that the table was altered.
 const stalePlanLifetime = 10 * time.Minute
 
 // fatal joins the faults with which a shape cannot be used.

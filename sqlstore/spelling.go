@@ -113,7 +113,7 @@ func (p spelling) trigger(event string) string {
 	return p.fill(addSpellingTrigger, "{trigger}", name.String(), "{event}", event)
 }
 
-// sql returns the statements after which every ID is spelled as Ory does, and stays so. misspelt
+// sql returns the statements after which every ID is spelled as Ory spells it, and stays so. misspelt
 // says whether rows have to be written. The order is safe while the application writes rows.
 func (p spelling) sql(have proof, misspelt bool) (out []string) {
 	switch {
@@ -154,7 +154,7 @@ func (s *Store) countSpellings(ctx context.Context, p spelling) (n counted, err 
 	return n, err
 }
 
-// checkSpelling checks that every ID is spelled as Ory does, and that the database refuses other
+// checkSpelling checks that every ID is spelled as Ory spells it, and that the database refuses other
 // spellings. If the database has validated a constraint, or if the table has other faults, no row
 // is read.
 func (s *Store) checkSpelling(ctx context.Context, t table, sound bool) ([]error, error) {
@@ -291,7 +291,7 @@ func (w *writer) misspelt(ctx context.Context) (user string, err error) {
 // spelledAlike is the number of identities whose other spellings one query looks for.
 const spelledAlike = 35
 
-// misspelt returns those of the queries whose identities are in a row in another spelling.
+// misspelt returns the indexes in b.qs of the identities whose ID a row holds in another spelling.
 func (b *bulk) misspelt(ctx context.Context, strangers []int) (map[int]bool, error) {
 	p, found := b.store.spelling(b.shape.read), map[int]bool{}
 	if !p.mayHold(b.shape.read.spelling) || len(strangers) == 0 {

@@ -322,7 +322,7 @@ func (w *writer) ask() (err error) {
 }
 
 // record writes the entry, the events and the findings. If all of them exist already, it rolls
-// the transaction back. Otherwise an entry that was made only as a lock would stay.
+// the transaction back, because an entry that was made only as a lock must not stay.
 func (w *writer) record(ctx context.Context) error {
 	if err := w.recordFindings(ctx); err != nil {
 		return err

@@ -28,7 +28,7 @@ type answer struct {
 	body   []byte
 }
 
-// expect returns err unchanged. If the status is not want, it returns a *KratosError.
+// expect returns err if it is not nil. If the status is not want, it returns a *KratosError.
 // Otherwise it decodes the body into out, unless out is nil.
 func (a answer) expect(err error, want int, out any) error {
 	if err != nil {

@@ -152,8 +152,8 @@ func (r *Relay) serve(client net.Conn, to string, ended <-chan struct{}) {
 	_ = server.Close()
 }
 
-// forward copies until one end closes its side. Bytes that arrive after lost or muted is
-// closed are lost.
+// forward copies until one end closes its side. When one of the channels lost and muted is
+// closed, it drops the bytes that arrive.
 func (r *Relay) forward(to, from net.Conn, closed chan<- struct{}, lost, muted <-chan struct{}) {
 	buffer := make([]byte, 32<<10)
 	for {

@@ -34,8 +34,8 @@ type Conn interface {
 	// Last gives the statements that the transaction executes in the round trip of its
 	// COMMIT. If one of them fails, Commit returns the statement's error, and the
 	// transaction is rolled back. Their rows are not read, so each statement must fail by
-	// itself if the transaction must not be committed. The error says that no transaction
-	// is open.
+	// itself if the transaction must not be committed. Last returns an error if no
+	// transaction is open.
 	Last(statements []*Statement) error
 }
 

@@ -35,8 +35,8 @@ import (
 //	  └──── cannot be read, or not now, or
 //	        a cache has answered ───────────────▶ don't know
 //
-// A cache, such as a CDN, may answer with a set from before a rotation. Such an answer proves
-// no key missing. See get.
+// A cache, such as a CDN, may answer with a set from before a rotation. A key that is missing
+// in such an answer may exist. See get.
 //
 // Keys may be used by many goroutines at once.
 type Keys struct {
@@ -175,7 +175,7 @@ func (v *Verifier) open(ctx context.Context) (io.ReadCloser, time.Duration, erro
 	return f, 0, err
 }
 
-// anyAge is the age of an answer that a cache may have given.
+// anyAge stands for an unknown age, because a cache may have kept the answer for any time.
 const anyAge = 100 * 365 * 24 * time.Hour
 
 // get asks the URL past all caches: with Cache-Control, and with a query that no cache has

@@ -27,8 +27,8 @@ type keySet struct {
 	wall  time.Time     // the beginning of the reading by the wall clock, less the age
 }
 
-// lacks reports whether it is certain that a key which is not in the set does not exist,
-// because the set is newer than the token.
+// lacks reports whether the set is newer than the token. If the token's key is not in a newer
+// set, the key does not exist.
 func (s *keySet) lacks(t *Token) bool { return s.wall.Sub(t.Issued) > Leeway }
 
 // publicKey is a key with the one algorithm for which it is used.

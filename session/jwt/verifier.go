@@ -67,9 +67,10 @@ type Verifier struct {
 	Algorithms []string
 
 	// UserClaim names a claim that holds the user's ID, for readers of the token that do
-	// not ask Symbolon. The claim must be there and name the user whom the ledger binds to
-	// the identity in sub; otherwise the person is on hold. The claim never chooses the
-	// user. Defaults to sub, which means that there is no such claim.
+	// not ask Symbolon. A token without the claim is refused. If the claim does not name the
+	// user whom the ledger binds to the identity in sub, the answer is that the person is on
+	// hold. The claim never chooses the user. Defaults to sub, which means that there is no
+	// such claim.
 	UserClaim string
 
 	// MaxLife is the longest accepted time from iat to exp. A session that was revoked at
@@ -107,7 +108,7 @@ func (v *Verifier) Check() error {
 	for _, name := range v.Algorithms {
 		if !slices.Contains(algorithmNames, name) {
 			all.Say("Algorithms", "each must be one of "+strings.Join(algorithmNames, ", ")+
-				": none proves nothing, and the key of an HS… cannot be published")
+				": a token without a signature (none) proves nothing, and the key of an HS… cannot be published")
 		}
 	}
 	if slices.Contains(notUsers, v.UserClaim) || len(v.UserClaim) > 64 {

@@ -81,7 +81,8 @@ type PoolConfig struct {
 
 	// StatementTimeout is the time after which Postgres cancels a statement. It is sent when
 	// a connection begins. PgBouncer refuses that by default, and needs 0s. Each transaction
-	// sets it, too; with 0s it is 10 seconds there. SQLite has no such timeout.
+	// sets the timeout again for itself: to this value, or to 10 seconds if this value is 0s.
+	// SQLite has no such timeout.
 	StatementTimeout time.Duration `yaml:"statement_timeout"`
 }
 

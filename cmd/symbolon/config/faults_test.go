@@ -290,7 +290,7 @@ func TestConfigFaults(t *testing.T) {
 		{"keys with a password", good + jwtBut("jwks: https://u:"+cmdtest.Key+"@keys.example/"), "auth.jwt.jwks", "credentials"},
 		{"no keys", good + "auth: {jwt: {issuer: x, audience: y}}\n", "auth.jwt.jwks", "it is not set"},
 		{"no issuer", good + "auth: {jwt: {jwks: /k.json, audience: y}}\n", "auth.jwt.issuer", "Ory's public URL"},
-		{"alg none", good + jwtBut("algorithms: [none]"), "auth.jwt.algorithms", "none proves nothing"},
+		{"alg none", good + jwtBut("algorithms: [none]"), "auth.jwt.algorithms", "(none) proves nothing"},
 		{"alg HS256", good + jwtBut("algorithms: [ES256, HS256]"), "auth.jwt.algorithms", "cannot be published"},
 		{"alg in small letters", good + jwtBut("algorithms: [es256]"), "auth.jwt.algorithms", "must be one of"},
 		{"user in iss", good + jwtBut("user_claim: iss"), "auth.jwt.user_claim", "holds the user's ID"},

@@ -26,9 +26,9 @@ type JWTConfig struct {
 	// Algorithms are the accepted signature algorithms. Default: ES256, EdDSA, RS256.
 	Algorithms []string `yaml:"algorithms"`
 
-	// UserClaim is the name of a claim that holds the user's ID. A token is refused if the
-	// ledger links another user to the identity in sub. The value "sub" means no extra
-	// check.
+	// UserClaim is the name of a claim that holds the user's ID. The answer is 401 if the
+	// token lacks the claim, and 403 if the ledger links another user to the identity in sub.
+	// The value "sub" means no extra check.
 	UserClaim string `yaml:"user_claim"`
 
 	// MaxLife is the longest accepted life of a token. For that time a session that was

@@ -56,7 +56,7 @@ func newMetrics() *metrics {
 			Help:    "Time from the request's header to the end of its handler.",
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"listener", "route"}),
 		waiting: metric.NewGaugeVec(prometheus.GaugeOpts{Name: "symbolon_waiting_for_database",
-			Help: "1 while the server runs without its database since it started, by reason: outage, fault."}, []string{"reason"}),
+			Help: "1 while the server runs but has not used its database yet, by reason: outage, unresolved, fault."}, []string{"reason"}),
 		lastRun: metric.NewGauge(prometheus.GaugeOpts{Name: "symbolon_reconcile_last_done_timestamp_seconds",
 			Help: "Time at which the last complete reconcile run ended."}),
 	}

@@ -56,8 +56,8 @@ var notReady = map[string]*answer.Problem{
 	reasonFault:  answer.New(503, answer.Unavailable, "The server cannot use its database yet: the database has a fault, which is in the log."),
 }
 
-// because notes why the database is not in use; "" if it is.
-func (s *startup) because(reason string) {
+// setReason notes why the database is not in use; "" if it is.
+func (s *startup) setReason(reason string) {
 	s.reason.Store(&reason)
 	s.server.metrics.startup(reason)
 }
@@ -102,7 +102,7 @@ func (s *startup) begin(ctx context.Context) error {
 		first <- err
 	case <-time.After(startPatience):
 		s.server.log.Warn("the database is silent, or its migration takes long: the server starts without it", "after", startPatience)
-		s.because(reasonOutage)
+		s.setReason(reasonOutage)
 	}
 	s.running.Go(func() { s.retry(ctx, <-first) })
 	return nil
@@ -135,7 +135,7 @@ func (s *startup) retry(ctx context.Context, err error) {
 		}
 	}
 	if s.done.Load() {
-		s.because("")
+		s.setReason("")
 		s.server.log.Info("the database is in use: the server is ready")
 	}
 }
@@ -171,7 +171,7 @@ func (s *startup) complain(ctx context.Context, err error) {
 	case reasonName:
 		what = "the host name of the database does not resolve (database, or SYMBOLON_DATABASE)"
 	}
-	s.because(reason)
+	s.setReason(reason)
 	s.server.log.Log(ctx, level, what+": the server tries again, and serves only the reserve hook until it succeeds", "error", err)
 }
 

@@ -104,9 +104,9 @@ func (p *plan) sql() (err error) {
 	return nil
 }
 
-// stopped adds to an error which statements were run and which were not, and what to do. The
-// statements have no transaction around them, because Postgres builds an index concurrently
-// only outside of a transaction.
+// stopped adds a hint to an error. The hint lists the statements that were run and the statements
+// that were not, and says what to do. The statements have no transaction around them, because
+// Postgres builds an index concurrently only outside of a transaction.
 func (p *plan) stopped(err error, advice string) error {
 	if !p.flags.Apply || len(p.ran)+len(p.todo) == 0 {
 		return nothingWritten(err, advice)

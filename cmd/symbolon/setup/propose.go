@@ -53,7 +53,7 @@ func maybeIdentities(t sqlstore.Table) (names []string) {
 	for _, c := range t.Columns {
 		name := strings.ToLower(c.Name)
 		named := strings.Contains(name, "identity") || strings.Contains(name, "kratos") ||
-			strings.HasPrefix(name, "ory") || slices.Contains(strings.Split(name, "_"), "ory") // and no history or category
+			strings.HasPrefix(name, "ory") || slices.Contains(strings.Split(name, "_"), "ory") // not history, not category
 		if named && c.Holds && !c.Key {
 			names = append(names, c.Name)
 		}

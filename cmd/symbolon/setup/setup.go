@@ -106,7 +106,7 @@ func (p *plan) mayWrite() error {
 		}
 		if _, err := os.Lstat(path); err == nil && !p.flags.Force {
 			return cli.Usage(cli.Hint(fmt.Errorf("%s is there already", path),
-				"--force replaces the configuration and the hooks, but never the secret; --config FILE writes others; symbolon doctor checks them"))
+				"--force replaces the configuration and the hooks, but never the secret; --config FILE writes files with other names; symbolon doctor checks the existing configuration"))
 		}
 	}
 	return nil

@@ -46,10 +46,10 @@ func (q *Queue) PutTx(ctx context.Context, tx *sql.Tx, task, key, note string) e
 // nil, the work will be done, even after a crash. note is text for the job. A waiting job
 // keeps its first note.
 //
-// The waiting job can replace the new one, because it will see everything that was written
-// before the Put: it has not begun, because a job changes its key before it begins
-// ([Queue.claim]). It also cannot begin before the Put is committed, because the insert locks
-// the row of the waiting job.
+// The waiting job can replace the new one, because it begins later and will see everything
+// that was written before the Put. A job with this key has not begun, because a job changes
+// its key before it begins ([Queue.claim]). It also cannot begin before the Put is committed,
+// because the insert locks the row of the waiting job.
 func (q *Queue) Put(ctx context.Context, task, key, note string) error {
 	job, err := q.job(task, key, note)
 	if err != nil {

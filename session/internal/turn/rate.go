@@ -28,8 +28,8 @@ const (
 	spareSecond = 1.0 / 3
 
 	// growth is the part of the announced limit by which a cut rate grows in a minute. It is
-	// so small that the rates of two replicas together exceed the limit only a little after
-	// a cut. They use up a minute's limit at most a second or two before the minute ends.
+	// small, so that after a cut the rates of two replicas together exceed the limit by little.
+	// They use up a minute's limit at most a second or two before the minute ends.
 	growth = 0.03
 
 	// longPause is the shortest pause that means that the minute's limit is used up.
