@@ -67,9 +67,9 @@ type Verifier struct {
 	Algorithms []string
 
 	// UserClaim names a claim that holds the user's ID, for readers of the token that do
-	// not ask Symbolon. The claim must be there and name the user whom the ledger binds to
-	// the identity in sub; otherwise the person is on hold. The claim never chooses the
-	// user. Defaults to sub, which means that there is no such claim.
+	// not ask Symbolon. A token without the claim is refused. If the claim does not name the
+	// user whom the ledger binds to the identity in sub, the person is on hold. The claim
+	// never chooses the user. Defaults to sub, which means that there is no such claim.
 	UserClaim string
 
 	// MaxLife is the longest accepted time from iat to exp. A session that was revoked at
