@@ -33,9 +33,10 @@ demo-torture: ## run the demo's journey 30 times beside a load, with late hooks;
 	@scripts/deps.sh $(DEPS_DEMO)
 	@scripts/demo-torture.sh
 
+# Without go vet: make lint runs it.
 .PHONY: test
 test: kratos ## run every test, with real Kratos, Postgres and Chromium; packages with the race detector
-	@go run ./scripts/gotest -race=packages -timeout 45m $(ARGS)
+	@go run ./scripts/gotest -race=packages -vet=off -timeout 45m $(ARGS)
 
 .PHONY: nightly
 nightly: kratos ## run every test with the race detector and nothing cached, then fuzz for a minute each: an hour or more

@@ -19,9 +19,9 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/adopt"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -106,18 +106,18 @@ const columns = `legacy text, email text, verified boolean`
 
 func world(t *testing.T, dialect sqlstore.Dialect) *small {
 	t.Helper()
-	driver, dsn, key := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db")), "integer primary key, ory text unique check (ory = lower(ory) and ory like '________-____-____-____-____________')"
+	driver, key := "sqlite", "integer primary key, ory text unique check (ory = lower(ory) and ory like '________-____-____-____-____________')"
+	var dsn string
 	if dialect == sqlstore.Postgres {
-		driver, dsn, key = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t), "bigserial primary key, ory uuid unique"
+		driver, dsn, key = "pgx", migrated.Postgres(t), "bigserial primary key, ory uuid unique"
+	} else {
+		dsn = migrated.SQLite(t, filepath.Join(t.TempDir(), "app.db"))
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if err := migrate.Up(t.Context(), db, dialect); err != nil {
-		t.Fatal(err)
-	}
 	s := &small{t: t, ory: &people{}, db: db, store: &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{Table: "accounts",
 		Identity: "ory", NewID: sqlstore.ByDatabase, Email: "email", EmailVerified: "verified"}}}
 	s.exec(`create table accounts (id ` + key + `, ` + columns + `)`)

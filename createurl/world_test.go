@@ -16,10 +16,10 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/createurl"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -41,18 +41,17 @@ func onBoth(t *testing.T, f func(t *testing.T, db database)) {
 
 func open(t *testing.T, dialect sqlstore.Dialect) database {
 	t.Helper()
-	driver, dsn := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "symbolon.db"))
+	var driver, dsn string
 	if dialect == sqlstore.Postgres {
-		driver, dsn = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t)
+		driver, dsn = "pgx", migrated.Postgres(t)
+	} else {
+		driver, dsn = "sqlite", migrated.SQLite(t, filepath.Join(t.TempDir(), "symbolon.db"))
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if err := migrate.Up(t.Context(), db, dialect); err != nil {
-		t.Fatal(err)
-	}
 	return database{db, dialect}
 }
 

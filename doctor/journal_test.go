@@ -32,8 +32,7 @@ type journaled struct {
 
 func newJournaled(t *testing.T, dialect sqlstore.Dialect) *journaled {
 	t.Helper()
-	db := openDatabase(t, dialect)
-	migrateUp(t, db, dialect)
+	db := openMigrated(t, dialect)
 	store := &sqlstore.Store{DB: db, Dialect: dialect}
 	var mux http.ServeMux
 	server := httptest.NewServer(&mux)

@@ -48,8 +48,7 @@ func TestLiveOnPostgres(t *testing.T) {
 // TestLiveOnNetwork checks that a valid installation has no problem under the limits of
 // Ory Network, with one write at a time.
 func TestLiveOnNetwork(t *testing.T) {
-	db := openDatabase(t, sqlstore.SQLite)
-	migrateUp(t, db, sqlstore.SQLite)
+	db := openMigrated(t, sqlstore.SQLite)
 	newDoctor := withFakeOry(t, &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, hooks.Actions{}, fakeory.Config{Network: true})
 	for range 2 {
 		expect(t, examine(t, newDoctor()), nil)
@@ -59,8 +58,7 @@ func TestLiveOnNetwork(t *testing.T) {
 // TestLiveWithDrawnIDs checks that an installation has no problem if Postgres makes the IDs, and
 // that the doctor verifies the proof of the drawn ID.
 func TestLiveWithDrawnIDs(t *testing.T) {
-	db := openDatabase(t, sqlstore.Postgres)
-	migrateUp(t, db, sqlstore.Postgres)
+	db := openMigrated(t, sqlstore.Postgres)
 	if _, err := db.Exec(`create table accounts (id bigserial primary key, ory_identity_id uuid unique)`); err != nil {
 		t.Fatal(err)
 	}

@@ -54,8 +54,7 @@ func TestNetwork(t *testing.T) {
 		{name: "no limit", ory: newer, check: "ory.rate_plan", says: "no rate limit"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			db := openDatabase(t, sqlstore.SQLite)
-			migrateUp(t, db, sqlstore.SQLite)
+			db := openMigrated(t, sqlstore.SQLite)
 			d := tableDoctor(t, &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, test.ory)
 			if test.admin != "" {
 				d.Ory = &ory.Client{PublicURL: test.ory.PublicURL, AdminURL: test.admin}

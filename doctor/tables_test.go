@@ -98,8 +98,7 @@ func TestRightsAndTriggers(t *testing.T) {
 			`grant all on people to reader`, `set role reader`},
 	} {
 		t.Run(string(dialect), func(t *testing.T) {
-			db := openDatabase(t, dialect)
-			migrateUp(t, db, dialect)
+			db := openMigrated(t, dialect)
 			db.SetMaxOpenConns(1) // for the role
 			want := wrong("users.triggers")
 			if dialect == sqlstore.Postgres {

@@ -23,10 +23,10 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -55,10 +55,7 @@ type installation struct {
 }
 
 func install(t *testing.T, dialect sqlstore.Dialect) *installation {
-	w := &installation{t: t, dialect: dialect, db: openDatabase(t, dialect)}
-	if err := migrate.Up(t.Context(), w.db, dialect); err != nil {
-		t.Fatal(err)
-	}
+	w := &installation{t: t, dialect: dialect, db: openMigrated(t, dialect)}
 	mux := http.NewServeMux()
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if around := w.around.Load(); around != nil {
@@ -91,11 +88,23 @@ func install(t *testing.T, dialect sqlstore.Dialect) *installation {
 	return w
 }
 
+// openDatabase opens an empty database.
 func openDatabase(t *testing.T, dialect sqlstore.Dialect) *sql.DB {
-	driver, dsn := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db"))
 	if dialect == sqlstore.Postgres {
-		driver, dsn = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t)
+		return openDSN(t, "pgx", symbolontest.SharedPostgres(t).NewDatabase(t))
 	}
+	return openDSN(t, "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db")))
+}
+
+// openMigrated opens a database with Symbolon's tables.
+func openMigrated(t *testing.T, dialect sqlstore.Dialect) *sql.DB {
+	if dialect == sqlstore.Postgres {
+		return openDSN(t, "pgx", migrated.Postgres(t))
+	}
+	return openDSN(t, "sqlite", migrated.SQLite(t, filepath.Join(t.TempDir(), "app.db")))
+}
+
+func openDSN(t *testing.T, driver, dsn string) *sql.DB {
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)

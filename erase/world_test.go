@@ -16,10 +16,10 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -48,15 +48,16 @@ func onBoth(t *testing.T, users sqlstore.Users, test func(w *world)) {
 func newWorld(t *testing.T, dialect sqlstore.Dialect, users sqlstore.Users) *world {
 	t.Helper()
 	w := &world{T: t, ory: fakeory.Start(t, fakeory.Config{}), dialect: dialect}
-	driver, dsn := "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "symbolon.db"))
+	var driver, dsn string
 	if dialect == sqlstore.Postgres {
-		driver, dsn = "pgx", symbolontest.SharedPostgres(t).NewDatabase(t)
+		driver, dsn = "pgx", migrated.Postgres(t)
+	} else {
+		driver, dsn = "sqlite", migrated.SQLite(t, filepath.Join(t.TempDir(), "symbolon.db"))
 	}
 	db, err := sql.Open(driver, dsn)
 	w.must(err)
 	t.Cleanup(func() { _ = db.Close() })
 	w.db = db
-	w.must(migrate.Up(context.Background(), db, dialect))
 	w.client = &ory.Client{PublicURL: w.ory.PublicURL, AdminURL: w.ory.AdminURL}
 	t.Cleanup(w.client.CloseIdleConnections)
 	w.use(&sqlstore.Store{DB: db, Dialect: dialect, Users: users})

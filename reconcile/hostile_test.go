@@ -20,11 +20,11 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/reconcile"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -137,13 +137,10 @@ func world(t *testing.T) *small {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.now.Load().ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	var err error
-	if s.db, err = sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db"))); err != nil {
+	if s.db, err = sql.Open("sqlite", migrated.SQLite(t, filepath.Join(t.TempDir(), "app.db"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.db.Close() })
-	if err := migrate.Up(t.Context(), s.db, sqlstore.SQLite); err != nil {
-		t.Fatal(err)
-	}
 	client := &ory.Client{PublicURL: server.URL, AdminURL: server.URL, Timeout: time.Minute}
 	t.Cleanup(client.CloseIdleConnections)
 	store := &sqlstore.Store{DB: s.db, Dialect: sqlstore.SQLite}

@@ -11,6 +11,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/sqlstore/pgxtx"
@@ -35,8 +36,13 @@ func onBoth(t *testing.T, f func(t *testing.T, db database)) {
 
 func open(t testing.TB, dialect sqlstore.Dialect) database {
 	t.Helper()
-	db := openEmpty(t, dialect)
-	db.migrate(t)
+	db := database{dialect: dialect}
+	if dialect == sqlstore.SQLite {
+		db.dsn = migrated.SQLite(t, filepath.Join(t.TempDir(), "symbolon.db"))
+	} else {
+		db.dsn = migrated.Postgres(t)
+	}
+	db.DB = db.pool(t)
 	return db
 }
 

@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv(cmdtest.BeTheProgram, "1")
 			e.Setenv("SECRET", cmdtest.Secret)
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			return os.Symlink(program, filepath.Join(bin, "symbolon"))
 		},
 	})

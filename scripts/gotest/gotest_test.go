@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +113,9 @@ func TestModulesWithTests(t *testing.T) {
 func TestSplitModule(t *testing.T) {
 	got := splitModule(".", []string{".", "./cmd/symbolon", "./internal/e2e", "./internal/e2e/library", "./internal/e2e/server", "./mint", "./session"})
 	want := []job{
-		{".", []string{"-race", ours, "-count=1"}, []string{"./internal/e2e/server"}},
-		{".", []string{"-count=1"}, []string{"./internal/e2e/library", "./internal/e2e"}},
-		{".", []string{"-race", ours}, []string{"./cmd/symbolon", "./session", ".", "./mint"}},
+		{".", []string{"-count=1"}, []string{"./internal/e2e/library", "./internal/e2e"}, nil},
+		{".", []string{"-race", ours, "-count=1"}, []string{"./internal/e2e/server"}, nil},
+		{".", []string{"-race", ours, fmt.Sprintf("-p=%d", runtime.GOMAXPROCS(0)+1)}, []string{"./session", "./cmd/symbolon", ".", "./mint"}, nil},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -53,10 +53,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	return failed
 }
 
-// lanes is the number of `go test` commands that run at once. Each runs as many packages
-// at once as the machine has cores, the default of `go test`. Two lanes start with
+// lanes is the number of `go test` commands that run at once. Two lanes start with
 // end-to-end tests, which mostly wait, and the third with the packages, which mostly
-// compute.
+// compute. The third goes on alone at the end.
 const lanes = 3
 
 // runJobs runs the jobs in order in the lanes. With -p there is one lane, because the
@@ -75,6 +74,9 @@ func runJobs(ctx context.Context, jobs []job, options []string, report *report, 
 	var running sync.WaitGroup
 	for i, j := range jobs {
 		lane := <-free
+		if i+1 < len(jobs) && shareBuilds(j, jobs[i+1]) {
+			compile(ctx, j)
+		}
 		running.Go(func() {
 			if err := test(ctx, lane, j, options, report, errs); err != nil {
 				failed[i] = fmt.Errorf("%s: %w", j, err)
@@ -84,6 +86,19 @@ func runJobs(ctx context.Context, jobs []job, options []string, report *report, 
 	}
 	running.Wait()
 	return errors.Join(failed...)
+}
+
+// shareBuilds reports whether two jobs compile the same packages with the race detector.
+func shareBuilds(a, b job) bool {
+	return a.dir == b.dir && slices.Contains(a.flags, ours) && slices.Contains(b.flags, ours)
+}
+
+// compile fills Go's build cache for a job. Two `go test` that start at the same time would
+// each compile every changed package. Errors are left to `go test`, which reports them.
+func compile(ctx context.Context, j job) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-race", ours, "-export", "-f", "{{/* only build */}}", "./...")
+	cmd.Dir = j.dir
+	_ = cmd.Run()
 }
 
 // sharedWriter is a writer for several lanes at once.
@@ -102,6 +117,7 @@ func test(ctx context.Context, lane int, j job, options []string, report *report
 	args := slices.Concat([]string{"test", "-json"}, j.flags, options, j.packages) // the caller's options override, because they come last
 	cmd := exec.CommandContext(ctx, "go", args...)                                 //nolint:gosec // the caller's own arguments
 	cmd.Dir, cmd.Stderr = j.dir, errs
+	cmd.Env = append(os.Environ(), j.env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	events, err := cmd.StdoutPipe()
 	if err != nil {

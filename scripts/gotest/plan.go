@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +19,7 @@ type job struct {
 	dir      string
 	flags    []string
 	packages []string
+	env      []string // added to the caller's environment
 }
 
 func (j job) String() string {
@@ -27,8 +30,8 @@ func (j job) String() string {
 // order, and a slow package that starts last delays the end of the run. Compare this list
 // with the slowest packages in the report. Unknown packages are ignored.
 var long = []string{
-	"internal/e2e/server", "internal/e2e/library", "internal/e2e", "cmd/symbolon",
-	"sqlstore", "session", "reconcile", "link", "cmd/symbolon/server", "cmd/symbolon/work", "erase", "ory",
+	"internal/e2e/server", "internal/e2e/library", "internal/e2e",
+	"sqlstore", "session", "reconcile", "cmd/symbolon/work", "cmd/symbolon/server", "cmd/symbolon", "adopt", "doctor", "erase", "link", "ory",
 }
 
 // plan returns the jobs in the order of their start. Without split there is one job per
@@ -46,8 +49,20 @@ func plan(ctx context.Context, modules []string, split bool, errs io.Writer) ([]
 		}
 		jobs = append(jobs, splitModule(dir, packages)...)
 	}
+	if split && os.Getenv("GORACE") == "" {
+		for i := range jobs {
+			jobs[i].env = []string{promptExit}
+		}
+	}
 	return jobs, nil
 }
+
+// promptExit shortens the second for which a program with the race detector sleeps before
+// it exits. In it goroutines that still run can be seen to race. The tests of almost every
+// package fail if goroutines are left (symbolontest.Main), so the sleep shows nothing new,
+// but it makes every package and every command that a test runs a second longer.
+// `make nightly` keeps the whole second.
+const promptExit = "GORACE=atexit_sleep_ms=50"
 
 // splitModule returns the jobs of a module: its end-to-end tests and its other packages.
 // Only the results of the other packages are cached, because end-to-end tests also depend
@@ -55,7 +70,7 @@ func plan(ctx context.Context, modules []string, split bool, errs io.Writer) ([]
 func splitModule(dir string, packages []string) []job {
 	server := job{dir: dir, flags: []string{"-race", ours, "-count=1"}}
 	endToEnd := job{dir: dir, flags: []string{"-count=1"}}
-	others := job{dir: dir, flags: []string{"-race", ours}}
+	others := job{dir: dir, flags: []string{"-race", ours, "-p=" + strconv.Itoa(runtime.GOMAXPROCS(0)+1)}} // one of the packages waits
 	slices.SortStableFunc(packages, func(a, b string) int { return place(a) - place(b) })
 	for _, p := range packages {
 		switch elements := strings.Split(p, "/"); {
@@ -67,7 +82,7 @@ func splitModule(dir string, packages []string) []job {
 			others.packages = append(others.packages, p)
 		}
 	}
-	jobs := []job{server, endToEnd, others}
+	jobs := []job{endToEnd, server, others} // the first builds nothing that the other two build
 	return slices.DeleteFunc(jobs, func(j job) bool { return len(j.packages) == 0 })
 }
 

@@ -17,10 +17,10 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -54,12 +54,16 @@ func onBoth(t *testing.T, test func(t *testing.T, p *place)) {
 }
 
 func newPlace(t *testing.T, d sqlstore.Dialect) *place {
-	p := bare(t, d)
+	p := &place{t: t, dialect: d}
+	if d == sqlstore.SQLite {
+		p.dsn = filepath.Join(t.TempDir(), "app.db")
+		p.app = p.open("sqlite", migrated.SQLite(t, p.dsn))
+	} else {
+		p.dsn = migrated.Postgres(t)
+		p.app = p.open("pgx", p.dsn)
+	}
 	p.app.SetMaxOpenConns(10)
 	p.app.SetMaxIdleConns(10)
-	if err := migrate.Up(t.Context(), p.app, d); err != nil {
-		t.Fatal(err)
-	}
 	if err := Migrate(t.Context(), p.own(), d); err != nil {
 		t.Fatal(err)
 	}

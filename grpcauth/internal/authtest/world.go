@@ -21,11 +21,11 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/session"
 	"github.com/symbolon-id/symbolon/sqlstore"
-	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
 	"github.com/symbolon-id/symbolon/symbolontest/fakeory"
 )
@@ -71,14 +71,11 @@ func Real(t testing.TB, configure func(*session.Verifier)) *World {
 
 func start(t testing.TB, public, admin string, configure func(*session.Verifier)) *World {
 	t.Helper()
-	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "app.db")))
+	db, err := sql.Open("sqlite", migrated.SQLite(t, filepath.Join(t.TempDir(), "app.db")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if err := migrate.Up(t.Context(), db, sqlstore.SQLite); err != nil {
-		t.Fatal(err)
-	}
 	client := &ory.Client{PublicURL: public, AdminURL: admin}
 	quiet := slog.New(slog.DiscardHandler)
 	w := &World{DB: db, t: t}

@@ -9,6 +9,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/symbolon-id/symbolon/internal/e2e"
+	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -31,21 +32,22 @@ type database struct {
 // openDatabase creates an empty database for a setup.
 func openDatabase(t *testing.T, dialect sqlstore.Dialect, s setup) *database {
 	d := &database{t: t, dialect: dialect, own: s.stops}
-	if dialect == sqlstore.SQLite {
+	switch {
+	case dialect == sqlstore.SQLite:
 		d.path = filepath.Join(t.TempDir(), "app.db")
-		d.dsn = sqlstore.SQLiteDSN(d.path)
+		d.dsn = migrated.SQLite(t, d.path)
 		d.DB = d.mustOpen("sqlite", d.dsn)
-	} else {
-		if s.stops {
-			d.cluster = symbolontest.StartPostgres(t)
-		} else {
-			d.cluster = symbolontest.SharedPostgres(t)
-		}
+	case s.stops:
+		d.cluster = symbolontest.StartPostgres(t)
 		d.dsn = d.cluster.NewDatabase(t)
 		d.DB = d.mustOpen("pgx", d.dsn)
-	}
-	if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
-		t.Fatal(err)
+		if err := migrate.Up(t.Context(), d.DB, dialect); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		d.cluster = symbolontest.SharedPostgres(t)
+		d.dsn = migrated.Postgres(t)
+		d.DB = d.mustOpen("pgx", d.dsn)
 	}
 	if s.schema != "" {
 		d.exec(s.schema)
