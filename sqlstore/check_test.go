@@ -125,7 +125,6 @@ func wantFaults(t *testing.T, err error, want []string) {
 	}
 }
 
-// TestCheckNames checks names and expressions of a configuration without a database.
 // TestCheckCollation has columns that take different IDs for the same. Check refuses them, also
 // in a domain, and the SQL that it prints is enough.
 func TestCheckCollation(t *testing.T) {
@@ -170,6 +169,7 @@ func TestCheckCollation(t *testing.T) {
 	}
 }
 
+// TestCheckNames checks names and expressions of a configuration without a database.
 func TestCheckNames(t *testing.T) {
 	db := openEmpty(t, sqlstore.SQLite)
 	bad := []string{"users; drop table x", `users"`, `u"; --`, "a.b.c", ".a", "a.", "1st", "naïve", "a b", "a\x00", strings.Repeat("a", 64), "users--", "'", "$1", "{id}", "*"}

@@ -44,6 +44,66 @@ func (b *battered) checkTables() {
 	}
 }
 
+// checkEnded checks that a link has ended only if the identity was deleted at Ory or if somebody
+// asked for the erasure, although Ory listed too few identities at times. Everybody else is
+// active.
+func (b *battered) checkEnded() {
+	b.t.Helper()
+	active := map[string]string{}
+	for _, row := range b.rows(`select cast(id as text), case when active then 'active' else 'inactive' end from symbolon_users`) {
+		active[row[0]] = row[1]
+	}
+	bonds := b.ledger(b.t).bonds
+	for _, m := range b.members {
+		switch bond := bonds[m.IdentityID]; {
+		case m.lives && (bond.state != "linked" || active[bond.user] != "active"):
+			b.t.Errorf("identity %s lives; its link is %s, and its row is %s", m.IdentityID, bond.state, active[bond.user])
+		case bond.state == "gone" && !m.deleted && !m.asked, bond.state == "erased" && !m.asked:
+			b.t.Errorf("identity %s was not deleted, and its link is %s", m.IdentityID, bond.state)
+		}
+	}
+}
+
+// checkReserved checks that the IDs of sign-ups that failed belong to nobody, and that nothing
+// of them is stored.
+func (b *battered) checkReserved() {
+	b.t.Helper()
+	if len(b.reserved) == 0 {
+		b.t.Error("no ID was reserved")
+	}
+	stored := map[string]bool{}
+	for _, row := range b.rows(`select cast(id as text) from symbolon_users union all select user_id from symbolon.links where user_id is not null union all select user_id from symbolon.retired`) {
+		stored[row[0]] = true
+	}
+	for _, id := range b.reserved {
+		if stored[id] {
+			b.t.Errorf("the ID %s was reserved for a sign-up that failed, and is stored", id)
+		}
+	}
+	b.t.Logf("%d IDs were reserved for sign-ups that failed", len(b.reserved))
+}
+
+// checkMessages checks everything that the servers have sent to Ory, and the headers that they
+// have sent to proxies.
+func (b *battered) checkMessages() {
+	b.t.Helper()
+	asked := map[string]bool{}
+	for _, m := range b.members {
+		asked[m.IdentityID] = m.asked
+	}
+	b.taps.mu.Lock()
+	defer b.taps.mu.Unlock()
+	for _, wrong := range slices.Compact(slices.Concat(b.taps.outgoing.wrong, b.wrong)) {
+		b.t.Error(wrong)
+	}
+	for id := range b.taps.outgoing.deleted {
+		if !asked[id] {
+			b.t.Errorf("a server has deleted identity %s, and nobody asked for it", id)
+		}
+	}
+	b.t.Logf("the servers have written %d back-references and deleted %d identities", b.taps.outgoing.written, len(b.taps.outgoing.deleted))
+}
+
 // table replaces the names of Symbolon's tables by those of the database.
 func (b *battered) table(query string) string {
 	if b.path != "" {
