@@ -55,8 +55,8 @@ type member struct {
 }
 
 // newCrowd starts a server that runs reconcile every second, with taps on its hooks and
-// on its requests to Ory. Only the link hook is configured, so every user's ID is written
-// to Ory by a PATCH. env is more of the server's environment.
+// on its requests to Ory. Only the link hook is configured, and back_reference.write is create,
+// so every user's ID is written to Ory by a PATCH. env is more of the server's environment.
 func newCrowd(t *testing.T, database string, env ...string) *crowd {
 	t.Helper()
 	c := &crowd{users: map[string]string{}, linked: map[string]bool{}, acks: map[string]int{},
@@ -77,7 +77,7 @@ func newCrowd(t *testing.T, database string, env ...string) *crowd {
 	t.Cleanup(hooks.Close)
 	c.w = startWorld(t, world{database: database, killed: true, actions: []string{"--without-reserve"},
 		env: append([]string{"SYMBOLON_SERVE_URL=" + hooks.URL, "SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%",
-			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_LOG_LEVEL=info"}, env...),
+			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_BACK_REFERENCE_WRITE=create", "SYMBOLON_LOG_LEVEL=info"}, env...),
 		before: func(w *world) { c.serve(w.server) }})
 	c.w.server.kill()
 	c.w.server.set("SYMBOLON_ORY_ADMIN_URL=" + c.taps.before(t, c.w.kratos.AdminURL))

@@ -96,6 +96,9 @@ func (b *battered) checkMessages() {
 	for _, wrong := range slices.Compact(slices.Concat(b.taps.outgoing.wrong, b.wrong)) {
 		b.t.Error(wrong)
 	}
+	if b.taps.outgoing.written == 0 {
+		b.t.Error("no back-reference was written")
+	}
 	for id := range b.taps.outgoing.deleted {
 		if !asked[id] {
 			b.t.Errorf("a server has deleted identity %s, and nobody asked for it", id)
