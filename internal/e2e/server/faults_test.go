@@ -30,7 +30,8 @@ type battered struct {
 	disk    *chaos.Disk
 	toDB    []*chaos.Relay // one for each server on Postgres
 	toOry   []*chaos.Relay // the public API, the admin API
-	started [][2]int       // goroutines and RSS of each server
+	spared  bool           // the servers are not killed, stopped or suspended
+	started []sizes        // of each server
 
 	reserved []string // IDs of sign-ups that failed
 }
@@ -202,6 +203,9 @@ func fullDisk(b *battered) func() { return b.disk.Fill() }
 // cause causes one fault, or two at the same time, and repairs them.
 func (b *battered) cause() (what string) {
 	concerned := []string{map[bool]string{true: "SQLite", false: "Postgres"}[b.path != ""], "Ory", "a server"}
+	if b.spared {
+		concerned = concerned[:2]
+	}
 	b.rnd.Shuffle(len(concerned), func(i, j int) { concerned[i], concerned[j] = concerned[j], concerned[i] })
 	var repairs []func()
 	for _, name := range concerned[:1+b.rnd.IntN(2)] {

@@ -1,9 +1,6 @@
 package server
 
 import (
-	"fmt"
-	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -234,55 +231,32 @@ func (b *battered) runs() (n int) {
 }
 
 // metric returns the value of a server's metric, or 0.
-func (b *battered) metric(p *process, name string) int {
+func (b *battered) metric(p *process, name string) int { return int(b.metrics(p)[name]) }
+
+// cutLast cuts a line at its last blank.
+func cutLast(line string) (before, after string, found bool) {
+	at := strings.LastIndexByte(line, ' ')
+	if at < 0 {
+		return "", "", false
+	}
+	return line[:at], line[at+1:], true
+}
+
+// metrics returns all series of a server.
+func (b *battered) metrics(p *process) map[string]float64 {
+	b.t.Helper()
+	all := map[string]float64{}
 	_, _, text := p.get(b.t, p.operatorURL+"/metrics")
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				b.t.Error(err)
-			}
-			return int(n)
+		name, value, found := cutLast(strings.TrimSpace(line))
+		if !found || strings.HasPrefix(name, "#") {
+			continue
 		}
-	}
-	return 0
-}
-
-// sizes returns the number of a server's goroutines, and its memory in kB.
-func (b *battered) sizes(p *process) (size [2]int) {
-	size[0] = b.metric(p, "go_goroutines")
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.child.Load().PID()))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if m := regexp.MustCompile(`VmRSS:\s+(\d+)`).FindSubmatch(status); m != nil {
-		size[1], _ = strconv.Atoi(string(m[1]))
-	}
-	return size
-}
-
-func (b *battered) noteSizes() {
-	for _, p := range b.servers {
-		b.started = append(b.started, b.sizes(p))
-	}
-}
-
-// checkSizes checks that the goroutines of each server end, and that its memory does not
-// grow.
-func (b *battered) checkSizes() {
-	b.t.Helper()
-	b.client.CloseIdleConnections()
-	http.DefaultClient.CloseIdleConnections()
-	for i, p := range b.servers {
-		var now [2]int
-		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-			if now = b.sizes(p); now[0] <= b.started[i][0]+10 || time.Now().After(end) {
-				break
-			}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			b.t.Error(err)
 		}
-		b.t.Logf("server %d: %d goroutines and %d MB at the start, %d and %d MB at the end", i, b.started[i][0], b.started[i][1]>>10, now[0], now[1]>>10)
-		if now[0] > b.started[i][0]+10 || now[1] > b.started[i][1]+64<<10 {
-			b.t.Error("they are not back to the start")
-		}
+		all[name] = n
 	}
+	return all
 }
