@@ -178,12 +178,12 @@ func (a *attempt) insertRows(ctx context.Context) error {
 			return errRefused // a trigger or a default of the table chose another ID; Write finds the cause
 		}
 	}
-	return a.stand(ctx)
+	return a.stillHeld(ctx)
 }
 
-// stand returns errRefused if a new user's row does not hold the identity any more, because a
+// stillHeld returns errRefused if a new user's row does not hold the identity any more, because a
 // trigger has changed or deleted the row.
-func (a *attempt) stand(ctx context.Context) error {
+func (a *attempt) stillHeld(ctx context.Context) error {
 	return inPieces(len(a.all), 1, func(from, to int) error {
 		ids := make([]any, 0, to-from)
 		for _, n := range a.all[from:to] {
@@ -196,13 +196,13 @@ func (a *attempt) stand(ctx context.Context) error {
 			err := row.Scan(&s.id, &s.identity)
 			return s.row(), err
 		})
-		standing := 0
+		held := 0
 		for _, row := range rows {
 			if a.users[row.Identity] == row.ID {
-				standing++
+				held++
 			}
 		}
-		if err == nil && standing != len(ids) {
+		if err == nil && held != len(ids) {
 			err = errRefused
 		}
 		return err

@@ -180,7 +180,7 @@ func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbo
 		if id, err = w.insert(ctx, key, cells); err != nil {
 			return err
 		}
-		return w.stands(ctx, id)
+		return w.stillHeld(ctx, id)
 	})
 	return id, refusal, err
 }
@@ -282,7 +282,7 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 		if err := take(); err != nil {
 			return err
 		}
-		return w.stands(ctx, user)
+		return w.stillHeld(ctx, user)
 	})
 	if err != nil || refused == nil {
 		return "", err
@@ -366,7 +366,7 @@ func (w *writer) writeOneByOne(ctx context.Context, user symbolon.UserID, cells 
 			if err := w.set(ctx, user, []cell{c}); err != nil || w.plan.Action == symbolon.End { // then the row need not hold the identity afterwards
 				return err
 			}
-			return w.stands(ctx, user)
+			return w.stillHeld(ctx, user)
 		})
 		if err != nil {
 			return nil, err
@@ -408,9 +408,9 @@ var errIgnored = errors.New("a trigger or a rule of the table ignored the write,
 // errUndone is a refusal: the row was written, and does not hold the identity any more.
 var errUndone = errors.New("a trigger or a rule of the table changed the key or the identity of the row, or deleted the row")
 
-// stands returns errUndone if the user's row, which this transaction has written, does not
+// stillHeld returns errUndone if the user's row, which this transaction has written, does not
 // hold the identity.
-func (w *writer) stands(ctx context.Context, user symbolon.UserID) error {
+func (w *writer) stillHeld(ctx context.Context, user symbolon.UserID) error {
 	row, err := w.row(ctx, rowOfIdentity, string(w.q.Reading.Identity.ID))
 	if err == nil && (row == nil || row.ID != user) {
 		err = errUndone

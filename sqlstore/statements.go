@@ -76,7 +76,7 @@ where project = $9 and identity_id = $10`
 // keepEntry is saveEntry for a link whose user's row this transaction has written. It changes
 // nothing if the row does not hold the identity any more, because a trigger of the table has
 // changed or deleted the row.
-const keepEntry = saveEntry + ` and ` + rowStands
+const keepEntry = saveEntry + ` and ` + rowHolds
 
 // bindEntry is keepEntry for a new link whose user's row did not hold the identity before.
 // It does not link an ID that was retired during the decision.
@@ -86,14 +86,14 @@ const bindEntry = keepEntry + ` and ` + notRetired
 // look at the number of changed rows, so the statement fails if it must not bind: it sets the
 // state to null, which the table refuses.
 const bindEntryOrFail = `
-update symbolon.links set user_id = $1, state = case when ` + rowStands + ` and ` + notRetired + ` then $2 end,
+update symbolon.links set user_id = $1, state = case when ` + rowHolds + ` and ` + notRetired + ` then $2 end,
     reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
 
 // Conditions for the parameters of saveEntry. The parameter $11 is the identity again, as a
 // value of the users table's column.
 const (
-	rowStands  = `exists (select 1 from {users} u where u.{identity} = $11 and cast(u.{id} as text) = $1)`
+	rowHolds  = `exists (select 1 from {users} u where u.{identity} = $11 and cast(u.{id} as text) = $1)`
 	notRetired = `not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
 )
 

@@ -46,8 +46,8 @@ func numbered(t *testing.T, db database) *people {
 	return p
 }
 
-// standing checks that every link has its user's row, and returns the number of links.
-func (p *people) standing(t *testing.T) (links int) {
+// linksWithRows checks that every link has its user's row, and returns the number of links.
+func (p *people) linksWithRows(t *testing.T) (links int) {
 	t.Helper()
 	ledger := map[sqlstore.Dialect]string{sqlstore.SQLite: "symbolon_links", sqlstore.Postgres: "symbolon.links"}[p.dialect]
 	without := p.count(t, p.sql(`select count(*) from `+ledger+` l where l.state = 'linked' and not exists (
@@ -61,9 +61,9 @@ func (p *people) standing(t *testing.T) (links int) {
 	return links
 }
 
-// TestRowsThatDoNotStand has triggers that undo the row of a new user after it was written. No
+// TestUndoneRows has triggers that undo the row of a new user after it was written. No
 // link is made to a user who is not there, whichever way the row is written.
-func TestRowsThatDoNotStand(t *testing.T) {
+func TestUndoneRows(t *testing.T) {
 	ways := []struct {
 		name string
 		only sqlstore.Dialect
@@ -129,13 +129,13 @@ func (p *people) refused(t *testing.T, store *sqlstore.Store) {
 			break
 		}
 	}
-	if n := p.standing(t); n != 0 {
+	if n := p.linksWithRows(t); n != 0 {
 		t.Errorf("%d links", n)
 	}
 }
 
-// TestReservedRowsThatDoNotStand is TestRowsThatDoNotStand for a reserved ID.
-func TestReservedRowsThatDoNotStand(t *testing.T) {
+// TestUndoneReservedRows is TestUndoneRows for a reserved ID.
+func TestUndoneReservedRows(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	for _, undoing := range undoings {
 		t.Run(undoing.name, func(t *testing.T) {
@@ -148,16 +148,16 @@ func TestReservedRowsThatDoNotStand(t *testing.T) {
 			if link, err := r.linker.Link(t.Context(), symbolon.Reading{Identity: eve, Source: symbolon.FromRequest}); !errors.Is(err, symbolon.ErrCannotCreate) {
 				t.Errorf("%+v %v", link, err)
 			}
-			if n := p.standing(t); n != 0 {
+			if n := p.linksWithRows(t); n != 0 {
 				t.Errorf("%d links", n)
 			}
 		})
 	}
 }
 
-// TestBoundRowsThatDoNotStand has triggers that undo the identity of a row that existed before,
+// TestUndoneBoundRows has triggers that undo the identity of a row that existed before,
 // when the operator binds it.
-func TestBoundRowsThatDoNotStand(t *testing.T) {
+func TestUndoneBoundRows(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		for _, undoing := range undoings {
 			t.Run(undoing.name, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestBoundRowsThatDoNotStand(t *testing.T) {
 				if err == nil || errors.Is(err, symbolon.ErrUnavailable) || !strings.Contains(err.Error(), "a trigger or a rule") {
 					t.Error(err)
 				}
-				if n := p.standing(t); n != 0 {
+				if n := p.linksWithRows(t); n != 0 {
 					t.Errorf("%d links", n)
 				}
 			})
@@ -177,9 +177,9 @@ func TestBoundRowsThatDoNotStand(t *testing.T) {
 	})
 }
 
-// TestUpdatedRowsThatDoNotStand has triggers that undo a row when a newer address is written to
+// TestUndoneUpdates has triggers that undo a row when a newer address is written to
 // it. The row stays as it was, and a finding says so.
-func TestUpdatedRowsThatDoNotStand(t *testing.T) {
+func TestUndoneUpdates(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
 		for _, undoing := range undoings {
 			t.Run(undoing.name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestUpdatedRowsThatDoNotStand(t *testing.T) {
 				if got := p.text(t, `email || ' ' || name`, link.User); got != "ann@example.com Ann" {
 					t.Error(got)
 				}
-				if n := p.standing(t); n != 1 {
+				if n := p.linksWithRows(t); n != 1 {
 					t.Errorf("%d links", n)
 				}
 			})

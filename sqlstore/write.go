@@ -387,7 +387,7 @@ func (w *writer) save(ctx context.Context) error {
 // saved returns the error that the result of save's statement means.
 func (w *writer) saved(ctx context.Context, err error) error {
 	if errors.Is(err, errTaken) && w.entry.State == symbolon.Linked && (w.wrote || w.plan.Action == symbolon.Create) {
-		if undone := w.stands(ctx, w.entry.User); undone != nil {
+		if undone := w.stillHeld(ctx, w.entry.User); undone != nil {
 			return w.store.Dialect.refusalAs(errRefused, undone)
 		}
 	}
