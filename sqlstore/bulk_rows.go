@@ -178,7 +178,35 @@ func (a *attempt) insertRows(ctx context.Context) error {
 			return errRefused // a trigger or a default of the table chose another ID; Write finds the cause
 		}
 	}
-	return nil
+	return a.stillHeld(ctx)
+}
+
+// stillHeld returns errRefused if a new user's row does not hold the identity any more, because a
+// trigger has changed or deleted the row.
+func (a *attempt) stillHeld(ctx context.Context) error {
+	return inPieces(len(a.all), 1, func(from, to int) error {
+		ids := make([]any, 0, to-from)
+		for _, n := range a.all[from:to] {
+			ids = append(ids, string(n.link.Identity))
+		}
+		m := a.store.many(rowsOfIdentities, len(ids), 1)
+		m.row(0, ids...)
+		rows, err := collect(ctx, a.db.query, m.String(), m.args, func(row scanner) (*symbolon.Row, error) {
+			var s scannedRow
+			err := row.Scan(&s.id, &s.identity)
+			return s.row(), err
+		})
+		held := 0
+		for _, row := range rows {
+			if a.users[row.Identity] == row.ID {
+				held++
+			}
+		}
+		if err == nil && held != len(ids) {
+			err = errRefused
+		}
+		return err
+	})
 }
 
 func (a *attempt) insertAlike(ctx context.Context, alike []*newcomer) error {

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -121,6 +122,50 @@ func wantFaults(t *testing.T, err error, want []string) {
 	}
 	if errors.Is(err, symbolon.ErrUnavailable) {
 		t.Fatalf("a fault is reported as an outage: %v", err)
+	}
+}
+
+// TestCheckCollation has columns that take different IDs for the same. Check refuses them, also
+// in a domain, and the SQL that it prints is enough.
+func TestCheckCollation(t *testing.T) {
+	db := open(t, sqlstore.Postgres)
+	run(t, db, `create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
+	run(t, db, `create domain loosely as varchar(40) collate loose`)
+	check := " check (ory collate \"C\" = lower(ory collate \"C\") and ory collate \"C\" like '________-____-____-____-____________')"
+	for _, tt := range []struct {
+		name, table string
+		columns     []string
+	}{
+		{"the identity", `id uuid primary key, ory text collate loose unique` + check, []string{"ory"}},
+		{"the key", `id varchar(36) collate loose primary key, ory uuid unique`, []string{"id"}},
+		{"both, in a domain", `id loosely primary key, ory loosely unique` + check, []string{"id", "ory"}},
+		{"neither", `id text collate "C" primary key, ory uuid unique, other text collate loose`, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &people{database: db, variant: variant{users: sqlstore.Users{Table: fmt.Sprintf("people%d", tables.Add(1)), Identity: "ory", Columns: map[string]string{}}}}
+			p.must(t, p.sql(`create table {users} (`+tt.table+`)`))
+			store := p.store(db.DB)
+			faults, err := store.Examine(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var columns []string
+			for _, err := range faults {
+				f, _ := errors.AsType[*sqlstore.Fault](err)
+				columns = append(columns, f.Column)
+				_, statement, _ := strings.Cut(f.Fix, "run: ")
+				p.must(t, statement)
+			}
+			if !slices.Equal(columns, tt.columns) {
+				t.Errorf("%q, want %q: %v", columns, tt.columns, faults)
+			}
+			if err := store.Check(t.Context()); err != nil {
+				t.Errorf("after the fix: %v", err)
+			}
+			if _, err := linkNew(store, symbolon.UserID(newUUID())); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

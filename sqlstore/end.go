@@ -69,14 +69,14 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if w.mode == leaveRow {
 		return fmt.Sprintf("the policy could not be applied to the row of user %s: the table refuses it at the commit", w.plan.User), nil
 	}
-	_, key, ok := w.shape.key(w.plan.User)
+	user, key, ok := w.shape.key(w.plan.User)
 	if !ok {
 		return "", plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
 	}
 	if w.plan.Row == symbolon.DeleteRow {
 		return w.deleteRow(ctx, key)
 	}
-	left, err := w.writeOneByOne(ctx, key, w.shape.anonymised(w.plan.Row, w.plan.User))
+	left, err := w.writeOneByOne(ctx, user, w.shape.anonymised(w.plan.Row, w.plan.User))
 	if err != nil {
 		return "", err
 	}

@@ -183,6 +183,8 @@ func (d Dialect) describe(err error) string {
 	switch {
 	case errors.Is(err, errIgnored):
 		return errIgnored.Error()
+	case errors.Is(err, errUndone):
+		return errUndone.Error()
 	case d == Postgres && strings.HasPrefix(state, "P0"), d == SQLite && code == trigger:
 		return "a trigger of the table refused it"
 	case d == Postgres && strings.HasPrefix(state, "23"), d == SQLite && code&0xff == sqliteConstraint:

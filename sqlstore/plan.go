@@ -161,7 +161,7 @@ func (w *writer) attach(ctx context.Context) error {
 		w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
 	}
 	if w.q.Reading.Ticket > w.entry.Ticket {
-		cells, left, err := w.writeColumns(ctx, key)
+		cells, left, err := w.writeColumns(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (w *writer) release(ctx context.Context, user symbolon.UserID) error {
 
 // update writes a newer reading to the row.
 func (w *writer) update(ctx context.Context) error {
-	user, key, ok := w.shape.key(w.plan.User)
+	user, _, ok := w.shape.key(w.plan.User)
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q: %w %s", w.plan.User, errNoKey, w.shape.users.table())}
 	}
@@ -221,7 +221,7 @@ func (w *writer) update(ctx context.Context) error {
 	cells := w.shape.paths(w.q.Reading.Identity)
 	written := w.before.digest == digest(cells) || w.before.digest == digestToWrite(cells)
 	if !written || w.q.Reading.Rewrite {
-		cells, left, err := w.writeColumns(ctx, key)
+		cells, left, err := w.writeColumns(ctx, user)
 		if err != nil {
 			return err
 		}

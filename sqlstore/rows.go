@@ -77,8 +77,7 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	if id, err = w.insertBase(ctx, key, base); err != nil || id == "" {
 		return "", nil, nil, err
 	}
-	_, key, _ = w.shape.key(id)
-	left, err := w.writeOneByOne(ctx, key, optional)
+	left, err := w.writeOneByOne(ctx, id, optional)
 	return id, cells, append(refusedCells(cells), left...), err
 }
 
@@ -178,8 +177,10 @@ var errUsed = errors.New("the ID belonged to another person before")
 // tryInsert sets a savepoint and calls insert.
 func (w *writer) tryInsert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, refusal, err error) {
 	refusal, err = w.try(ctx, func() (err error) {
-		id, err = w.insert(ctx, key, cells)
-		return err
+		if id, err = w.insert(ctx, key, cells); err != nil {
+			return err
+		}
+		return w.stillHeld(ctx, id)
 	})
 	return id, refusal, err
 }
@@ -277,7 +278,12 @@ func (w *writer) takeRow(ctx context.Context, user symbolon.UserID, key any) (re
 	if w.mode == wholeRow {
 		return "", w.store.Dialect.refusalAs(errRefused, take())
 	}
-	refused, err := w.try(ctx, take)
+	refused, err := w.try(ctx, func() error {
+		if err := take(); err != nil {
+			return err
+		}
+		return w.stillHeld(ctx, user)
+	})
 	if err != nil || refused == nil {
 		return "", err
 	}
@@ -312,7 +318,7 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 
 // writeColumns writes Ory's data to the row that holds the identity. A column whose path has
 // no value becomes null, if the column allows it.
-func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, error) {
+func (w *writer) writeColumns(ctx context.Context, user symbolon.UserID) ([]cell, []leftOut, error) {
 	cells := w.shape.paths(w.q.Reading.Identity)
 	left := refusedCells(cells)
 	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {
@@ -322,24 +328,24 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 		return cells, left, nil
 	}
 	if w.mode == activeAlone {
-		more, err := w.writeActive(ctx, key, writable)
+		more, err := w.writeActive(ctx, user, writable)
 		return cells, append(left, more...), err
 	}
 	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, refusedMark) {
-		more, err := w.writeOneByOne(ctx, key, writable)
+		more, err := w.writeOneByOne(ctx, user, writable)
 		return cells, append(left, more...), err
 	}
-	return cells, left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, key, writable))
+	return cells, left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, user, writable))
 }
 
 // writeActive writes only the cells that are filled from active. The next reading tries the
 // others again.
-func (w *writer) writeActive(ctx context.Context, key any, cells []cell) ([]leftOut, error) {
+func (w *writer) writeActive(ctx context.Context, user symbolon.UserID, cells []cell) ([]leftOut, error) {
 	active, others := onlyActive(cells)
 	if len(active) == 0 && !w.late {
 		return nil, errNotAlone
 	}
-	left, err := w.writeOneByOne(ctx, key, active)
+	left, err := w.writeOneByOne(ctx, user, active)
 	if w.late {
 		return append(left, refusedLate(others)...), err
 	}
@@ -349,14 +355,19 @@ func (w *writer) writeActive(ctx context.Context, key any, cells []cell) ([]left
 
 // writeOneByOne writes each cell after a savepoint of its own, and the column for active
 // first.
-func (w *writer) writeOneByOne(ctx context.Context, key any, cells []cell) (left []leftOut, err error) {
+func (w *writer) writeOneByOne(ctx context.Context, user symbolon.UserID, cells []cell) (left []leftOut, err error) {
 	active, others := onlyActive(cells)
 	for _, c := range append(active, others...) {
 		if c.unfit != "" {
 			left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: c.unfit})
 			continue
 		}
-		refusal, err := w.try(ctx, func() error { return w.set(ctx, key, []cell{c}) })
+		refusal, err := w.try(ctx, func() error {
+			if err := w.set(ctx, user, []cell{c}); err != nil || w.plan.Action == symbolon.End { // then the row need not hold the identity afterwards
+				return err
+			}
+			return w.stillHeld(ctx, user)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -375,7 +386,8 @@ func (w *writer) judge(c cell, refusal error) leftOut {
 }
 
 // set writes cells to the row, if the row still holds the identity.
-func (w *writer) set(ctx context.Context, key any, cells []cell) error {
+func (w *writer) set(ctx context.Context, user symbolon.UserID, cells []cell) error {
+	_, key, _ := w.shape.key(user)
 	var columns []string
 	var args []any
 	for _, c := range cells {
@@ -392,6 +404,19 @@ func (w *writer) set(ctx context.Context, key any, cells []cell) error {
 // errIgnored is a refusal: the row was not written, although the database reports no error. A
 // trigger that returns null, or does raise(ignore) on SQLite, has this effect.
 var errIgnored = errors.New("a trigger or a rule of the table ignored the write, without an error")
+
+// errUndone is a refusal: the row was written, and does not hold the identity any more.
+var errUndone = errors.New("a trigger or a rule of the table changed the key or the identity of the row, or deleted the row")
+
+// stillHeld returns errUndone if the user's row, which this transaction has written, does not
+// hold the identity.
+func (w *writer) stillHeld(ctx context.Context, user symbolon.UserID) error {
+	row, err := w.row(ctx, rowOfIdentity, string(w.q.Reading.Identity.ID))
+	if err == nil && (row == nil || row.ID != user) {
+		err = errUndone
+	}
+	return err
+}
 
 // changeRow runs a statement that must change the row with the key, which holds one of the
 // identities. If it changes no row, changeRow finds out why.

@@ -175,7 +175,7 @@ func (s *Store) readShape(ctx context.Context) error {
 	}
 	known := s.shape.Load()
 	found, faults := fitUsers(s.users(), s.Dialect, t, known)
-	if p := s.spelling(t); p.column.name != "" {
+	if p := s.spelling(t); p.column.name != "" && p.column.collation == "" { // Postgres refuses to compare it by like
 		if found.read.spelling, err = s.proves(ctx, &p); err != nil {
 			return err
 		}
@@ -301,6 +301,11 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 	if out.id.name != "" && !out.id.kind.key() {
 		faults = append(faults, u.faultOf(WrongType, u.id(), "is of type "+out.id.declared, "a key must be uuid, text, integer or bigint"))
 	}
+	for _, c := range slices.Compact([]column{out.id, out.identity}) {
+		if c.collation != "" {
+			faults = append(faults, u.collationFault(c))
+		}
+	}
 	faults = append(faults, out.fitColumns(known)...)
 	faults = append(faults, out.fitEmptied()...)
 	for _, err := range u.emptyColumns(t) {
@@ -309,6 +314,13 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 		}
 	}
 	return out, faults
+}
+
+// collationFault is the fault of a key or an identity column that takes different IDs for the
+// same.
+func (u Users) collationFault(c column) error {
+	return u.faultOf(WrongType, c.name, "has the nondeterministic collation "+c.collation+", which takes different IDs for the same",
+		`run: alter table %s alter column %s type %s collate "C";`, u.parts(), quote(c.name), c.exact)
 }
 
 func (u Users) missing(name string, leftOut bool) error {

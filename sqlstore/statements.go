@@ -73,20 +73,29 @@ const saveEntry = `
 update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
 
-// bindEntry is saveEntry for a new link whose user's row did not hold the identity before.
-// It does not link an ID that was retired during the decision.
-const bindEntry = saveEntry + ` and not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
+// keepEntry is saveEntry for a link whose user's row this transaction has written. It changes
+// nothing if the row does not hold the identity any more, because a trigger of the table has
+// changed or deleted the row.
+const keepEntry = saveEntry + ` and ` + rowHolds
 
-// bindEntryOrFail is bindEntry for the round trip of the commit. There nobody can look at
-// the number of changed rows, so the statement fails if it must not bind: it sets the state
-// to null, which the table refuses. It must not bind if the ID was retired during the
-// decision, or if a trigger has changed the new row's ID or identity.
+// bindEntry is keepEntry for a new link whose user's row did not hold the identity before.
+// It does not link an ID that was retired during the decision.
+const bindEntry = keepEntry + ` and ` + notRetired
+
+// bindEntryOrFail is bindEntry for the round trip of the commit, on Postgres. There nobody can
+// look at the number of changed rows, so the statement fails if it must not bind: it sets the
+// state to null, which the table refuses.
 const bindEntryOrFail = `
-update symbolon.links set user_id = $1, state = (
-        select 'linked' from {users} u where cast(u.{id} as text) = $1 and u.{id} = $2 and u.{identity} = $3
-        and not exists (select 1 from symbolon.retired r where r.project = $4 and r.user_id = $1)),
-    reason = $5, way = $6, linked_at = $7, ticket = $8, digest = $9, back_reference = $10
-where project = $4 and identity_id = $11`
+update symbolon.links set user_id = $1, state = case when ` + rowHolds + ` and ` + notRetired + ` then $2 end,
+    reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
+where project = $9 and identity_id = $10`
+
+// Conditions for the parameters of saveEntry. The parameter $11 is the identity again, as a
+// value of the users table's column.
+const (
+	rowHolds  = `exists (select 1 from {users} u where u.{identity} = $11 and cast(u.{id} as text) = $1)`
+	notRetired = `not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
+)
 
 // moveAway puts the former identity of a moved user on hold, unless the application has
 // deleted the user in the meantime.
@@ -181,7 +190,8 @@ update {users} set {identity} = $1 where {id} = $2 and ({identity} is null or lo
 
 	deleteRow = `delete from {users} where {id} = $1 and lower(cast({identity} as text)) = lower($2)`
 
-	rowOfIdentity = `select cast({id} as text), cast({identity} as text) from {users} where {identity} = $1`
+	rowOfIdentity    = `select cast({id} as text), cast({identity} as text) from {users} where {identity} = $1`
+	rowsOfIdentities = `select cast({id} as text), cast({identity} as text) from {users} where {identity} in `
 
 	userOfIdentities = `select cast({id} as text) from {users} where {identity} in `
 	identitiesIn     = `select cast({identity} as text) from {users} where {identity} in `

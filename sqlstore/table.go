@@ -25,6 +25,10 @@ type column struct {
 	preset    bool // has a default, or is an identity column
 	generated bool
 	primary   bool
+
+	// On Postgres the whole name of the type, and the collation if it is nondeterministic, which
+	// means that it takes different texts for the same. Otherwise both are empty.
+	exact, collation string
 }
 
 // kind is what a column can hold.
@@ -50,8 +54,10 @@ func (k kind) integer() bool { return k == int2 || k == int4 || k == int8 }
 const readPostgresColumns = `
 select a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null), a.attnotnull or t.typnotnull,
        a.atthasdef or a.attidentity <> '' or t.typdefault is not null, a.attgenerated <> '',
-       exists (select 1 from pg_index i where i.indrelid = a.attrelid and i.indisprimary and i.indnatts = 1 and a.attnum = any (i.indkey))
+       exists (select 1 from pg_index i where i.indrelid = a.attrelid and i.indisprimary and i.indnatts = 1 and a.attnum = any (i.indkey)),
+       format_type(a.atttypid, a.atttypmod), coalesce(c.collname, '')
 from pg_attribute a join pg_type t on t.oid = a.atttypid
+left join pg_collation c on c.oid = a.attcollation and not c.collisdeterministic
 where a.attrelid = to_regclass(cast($1 as text)) and a.attnum > 0 and not a.attisdropped`
 
 const readPostgresUnique = `
@@ -64,7 +70,7 @@ const readSQLiteSchema = `select name from pragma_database_list where lower(name
 
 const readSQLiteColumns = `
 select name, type, "notnull" or (pk > 0 and upper(type) <> 'INTEGER'), dflt_value is not null, hidden in (2, 3),
-       pk > 0 and (select count(*) from pragma_table_info($1, $2) where pk > 0) = 1
+       pk > 0 and (select count(*) from pragma_table_info($1, $2) where pk > 0) = 1, '', ''
 from pragma_table_xinfo($1, $2) where hidden <> 1`
 
 const readSQLiteUnique = `
@@ -104,7 +110,7 @@ func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName)
 
 func readColumns(ctx context.Context, db *sql.DB, query string, dialect Dialect, args []any) (map[string]column, error) {
 	all, err := collect(ctx, db.QueryContext, query, args, func(row scanner) (c column, err error) {
-		err = row.Scan(&c.name, &c.declared, &c.notNull, &c.preset, &c.generated, &c.primary)
+		err = row.Scan(&c.name, &c.declared, &c.notNull, &c.preset, &c.generated, &c.primary, &c.exact, &c.collation)
 		c.kind = kindOf(dialect, c.declared)
 		return c, err
 	})

@@ -363,27 +363,35 @@ func (w *writer) lastly(ctx context.Context, statement *pipeline.Statement) erro
 	return nil
 }
 
-// save writes the entry. A refusal by the ledger's own constraints means that another
-// writer linked the user at this moment.
+// save writes the entry. A link is saved only if the user's row that was written holds the
+// identity; this is the only place that proves it, whichever way the row was written. A
+// refusal by the ledger's own constraints means that another writer linked the user at this
+// moment.
 func (w *writer) save(ctx context.Context) error {
+	e, id := w.entry, string(w.entry.Identity)
+	args := []any{null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
+		e.digest, e.BackReference, w.q.Project, id}
 	if w.together {
-		return w.saveLast(ctx)
+		return w.lastly(ctx, w.store.statement(bindEntryOrFail, append(args, id)...))
 	}
-	e, text := w.entry, saveEntry
+	if e.State != symbolon.Linked || !w.out.New && !w.wrote {
+		return w.saved(ctx, w.db.change(ctx, saveEntry, args...))
+	}
+	text := keepEntry
 	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {
 		text = bindEntry
 	}
-	err := w.db.change(ctx, text, null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
-		e.digest, e.BackReference, w.q.Project, string(e.Identity))
-	return w.store.Dialect.refusalAs(errTaken, err)
+	return w.saved(ctx, w.db.change(ctx, text, append(args, id)...))
 }
 
-// saveLast leaves the entry of a new user to the commit.
-func (w *writer) saveLast(ctx context.Context) error {
-	e := w.entry
-	_, key, _ := w.shape.key(e.User)
-	return w.lastly(ctx, w.store.statement(bindEntryOrFail, string(e.User), key, string(e.Identity), w.q.Project, string(e.Reason), string(e.Source),
-		moment{e.At}, int64(e.Ticket), e.digest, e.BackReference, string(e.Identity)))
+// saved returns the error that the result of save's statement means.
+func (w *writer) saved(ctx context.Context, err error) error {
+	if errors.Is(err, errTaken) && w.entry.State == symbolon.Linked && (w.wrote || w.plan.Action == symbolon.Create) {
+		if undone := w.stillHeld(ctx, w.entry.User); undone != nil {
+			return w.store.Dialect.refusalAs(errRefused, undone)
+		}
+	}
+	return w.store.Dialect.refusalAs(errTaken, err)
 }
 
 // event notes an event about this identity's link.

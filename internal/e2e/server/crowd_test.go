@@ -14,12 +14,14 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/forwardauth"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -38,6 +40,7 @@ type crowd struct {
 	users   map[string]string // identity to the user that an answer named
 	linked  map[string]bool   // identities whose link hook was answered with 2xx
 	acks    map[string]int    // counts of acknowledgements, for the log
+	wrong   []string          // answers to requests that must not be given
 }
 
 // member is one person of the crowd.
@@ -52,13 +55,13 @@ type member struct {
 }
 
 // newCrowd starts a server that runs reconcile every second, with taps on its hooks and
-// on its requests to Ory. Only the link hook is configured, so every user's ID is written
-// to Ory by a PATCH. env is more of the server's environment.
+// on its requests to Ory. Only the link hook is configured, and back_reference.write is create,
+// so every user's ID is written to Ory by a PATCH. env is more of the server's environment.
 func newCrowd(t *testing.T, database string, env ...string) *crowd {
 	t.Helper()
 	c := &crowd{users: map[string]string{}, linked: map[string]bool{}, acks: map[string]int{},
 		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
-	c.taps = &taps{flying: map[string]int{}}
+	c.taps = &taps{flying: map[string]int{}, outgoing: outgoing{deleted: map[string]bool{}}}
 	hooks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -74,7 +77,7 @@ func newCrowd(t *testing.T, database string, env ...string) *crowd {
 	t.Cleanup(hooks.Close)
 	c.w = startWorld(t, world{database: database, killed: true, actions: []string{"--without-reserve"},
 		env: append([]string{"SYMBOLON_SERVE_URL=" + hooks.URL, "SYMBOLON_RECONCILE_EVERY=1s", "SYMBOLON_RECONCILE_LOAD=100%",
-			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_LOG_LEVEL=info"}, env...),
+			"SYMBOLON_DELETION_PROOF_GAP=1s", "SYMBOLON_BACK_REFERENCE_WRITE=create", "SYMBOLON_LOG_LEVEL=info"}, env...),
 		before: func(w *world) { c.serve(w.server) }})
 	c.w.server.kill()
 	c.w.server.set("SYMBOLON_ORY_ADMIN_URL=" + c.taps.before(t, c.w.kratos.AdminURL))
@@ -103,6 +106,9 @@ type taps struct {
 	flying map[string]int
 	want   string
 	seen   chan struct{}
+
+	outgoing outgoing
+	lies     atomic.Pointer[lie] // about the identities; nil: none
 }
 
 // enter notes that a request begins. The returned function notes its end.
@@ -157,11 +163,16 @@ func (p *taps) before(t *testing.T, adminURL string) string {
 	through := httputil.NewSingleHostReverseProxy(target)
 	through.ErrorLog = log.New(io.Discard, "", 0) // errors of killed processes
 	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.judge(r)
 		switch {
 		case r.Method == http.MethodPatch:
 			defer p.enter("write")()
 		case r.Method == http.MethodGet && r.URL.Path == "/admin/identities":
 			defer p.enter("reconcile")()
+			if lie := p.lies.Load(); lie != nil {
+				lie.tell(w, r, through)
+				return
+			}
 		}
 		through.ServeHTTP(w, r)
 	}))
@@ -256,6 +267,13 @@ func (c *crowd) ask(ctx context.Context, method, url, send string, header ...str
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
+	auth := strings.HasSuffix(url, "/auth")
+	if auth {
+		for _, name := range identityHeaders {
+			r.Header.Set(name, somebodyElse)
+			r.Header[strings.ReplaceAll(name, "-", "_")] = []string{somebodyElse}
+		}
+	}
 	resp, err := c.client.Do(r)
 	if err != nil {
 		return 0, "", nil
@@ -264,7 +282,28 @@ func (c *crowd) ask(ctx context.Context, method, url, send string, header ...str
 	if body, err = io.ReadAll(resp.Body); err != nil {
 		return 0, "", nil
 	}
+	if auth {
+		c.checkHeaders(resp)
+	}
 	return resp.StatusCode, resp.Header.Get("X-User-Id"), body
+}
+
+// identityHeaders are in each answer of /auth. somebodyElse is what the clients send in them.
+var identityHeaders = (&forwardauth.ForwardAuth{}).HeaderNames()
+
+const somebodyElse = "0d0e0a00-0000-4000-8000-00000000e15e"
+
+// checkHeaders checks that an answer overwrites all headers about the person that the client
+// has sent.
+func (c *crowd) checkHeaders(resp *http.Response) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range identityHeaders {
+		values, ok := resp.Header[name]
+		if !ok || len(values) != 1 || values[0] == somebodyElse || resp.StatusCode != 200 && values[0] != "" {
+			c.wrong = append(c.wrong, fmt.Sprintf("an answer %d has %s: %q", resp.StatusCode, name, values))
+		}
+	}
 }
 
 // named records that an answer named a user. It must always be the same user.

@@ -20,8 +20,8 @@ func TestSilentFailovers(t *testing.T) {
 	b := newBattered(t, sqlstore.Postgres, 2)
 	ctx, stop := context.WithCancel(t.Context())
 	defer func() { stop(); b.load.Wait() }()
-	b.begin(ctx, t)
-	b.awaitPeople(t, 12)
+	b.begin(ctx)
+	b.awaitPeople(t, adoptees+12)
 	b.noteSizes()
 	hit, slowest := map[string]int{}, time.Duration(0)
 	for n := 0; n < failovers && !t.Failed(); n++ {

@@ -30,7 +30,10 @@ type battered struct {
 	disk    *chaos.Disk
 	toDB    []*chaos.Relay // one for each server on Postgres
 	toOry   []*chaos.Relay // the public API, the admin API
-	started [][2]int       // goroutines and RSS of each server
+	spared  bool           // the servers are not killed, stopped or suspended
+	started []sizes        // of each server
+
+	reserved []string // IDs of sign-ups that failed
 }
 
 // newBattered starts two servers on Postgres, or one on SQLite, with a relay in front of
@@ -55,6 +58,7 @@ func newBattered(t *testing.T, d sqlstore.Dialect, seed uint64) *battered {
 	first := b.w.server
 	first.kill()
 	first.set("SYMBOLON_ORY_PUBLIC_URL="+b.relayOry(b.w.kratos.PublicURL), "SYMBOLON_ORY_ADMIN_URL="+b.relayOry(b.taps.before(t, b.w.kratos.AdminURL)))
+	b.adopt()
 	first.start(t)
 	for _, address := range addresses[1:] {
 		p := b.w.second(t)
@@ -128,6 +132,8 @@ var faults = map[string]map[string]fault{
 		"resets connections": relayed(anyOry, (*chaos.Relay).Reset),
 		"is gone":            gone(anyOry),
 		"is slow":            slow(anyOry),
+		"lists nobody":       lying(nobody),
+		"lists a half":       lying(half),
 	},
 	"a server": {
 		"is killed": func(b *battered) func() {
@@ -185,11 +191,21 @@ func slow(which func(*battered) *chaos.Relay) fault {
 	}
 }
 
+func lying(l lie) fault {
+	return func(b *battered) func() {
+		b.taps.lies.Store(&l)
+		return func() { b.taps.lies.Store(nil) }
+	}
+}
+
 func fullDisk(b *battered) func() { return b.disk.Fill() }
 
 // cause causes one fault, or two at the same time, and repairs them.
 func (b *battered) cause() (what string) {
 	concerned := []string{map[bool]string{true: "SQLite", false: "Postgres"}[b.path != ""], "Ory", "a server"}
+	if b.spared {
+		concerned = concerned[:2]
+	}
 	b.rnd.Shuffle(len(concerned), func(i, j int) { concerned[i], concerned[j] = concerned[j], concerned[i] })
 	var repairs []func()
 	for _, name := range concerned[:1+b.rnd.IntN(2)] {
@@ -271,6 +287,9 @@ func (b *battered) finish(stop context.CancelFunc) {
 	b.checkErasures(t)
 	b.checkReconcile(t)
 	b.checkTables()
+	b.checkEnded()
+	b.checkReserved()
+	b.checkMessages()
 	b.checkHistory()
 	b.checkLogs()
 	b.checkQuiet()
@@ -291,8 +310,8 @@ func TestAllFaults(t *testing.T) {
 			b := newBattered(t, d, seed)
 			ctx, stop := context.WithCancel(t.Context())
 			defer func() { stop(); b.load.Wait() }()
-			b.begin(ctx, t)
-			b.awaitPeople(t, 4)
+			b.begin(ctx)
+			b.awaitPeople(t, adoptees+4)
 			b.noteSizes()
 			count, slowest := 0, time.Duration(0)
 			for end := time.Now().Add(lasts); time.Now().Before(end) && !t.Failed(); count++ {
