@@ -27,8 +27,9 @@ func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row 
 		plan.State = symbolon.Erased // an erased person stays erased
 	}
 	if plan.State == before && plan.Row == "" && own {
-		// Nothing is left to do. This is not for an identity without a row: it gets the action
-		// End again, because the store may still have to close the finding RowKept.
+		// Nothing is left to do. An identity without a row does not come here (own is false).
+		// It gets the action End again, because the store may still have to close the finding
+		// RowKept.
 		return symbolon.Plan{Action: symbolon.Keep, User: user}
 	}
 	if missing := e.Row == nil && e.User == nil; user != "" && (own || missing) && (row.Ends() || plan.State == symbolon.Erased) {

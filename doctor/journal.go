@@ -41,8 +41,8 @@ const (
 	// renewed four times in this time.
 	lease = 12 * time.Second
 
-	// lateSignUp is how long after its recording a test person may still appear at Ory,
-	// because Ory may wait for a hook while the doctor is gone.
+	// lateSignUp is how long after its recording a test person may still appear at Ory. If
+	// the doctor is killed while Ory waits for a hook, Ory completes the sign-up later.
 	lateSignUp = 10 * time.Minute
 )
 

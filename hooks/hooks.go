@@ -119,14 +119,14 @@ type Handler struct {
 	// Linker.Secrets.
 	Keys Keys
 
-	// Timeout bounds link and sync. Defaults to 2 seconds. After a failure Ory asks again a
-	// second later, up to three times.
+	// Timeout bounds link and sync. Defaults to 2 seconds. After a failure Ory calls the
+	// hook again, at most twice: a second later, and two seconds after that.
 	Timeout time.Duration
 
 	// Queue, if set, stores a hint that cannot be followed now, because Ory or the database
 	// does not answer or the background's share of Ory's rate limit is used up. Queue must
 	// return nil only if the hint survives a crash; the hook then answers 200. Without
-	// Queue the hook answers 503, and Ory asks again, three times at most.
+	// Queue the hook answers 503, and Ory calls it again, at most twice.
 	Queue func(ctx context.Context, id symbolon.IdentityID, source symbolon.Source) error
 
 	// Observe, if set, is called for every answer with the route ("reserve", "link",

@@ -13,8 +13,8 @@ import (
 const DefaultLoad = 0.10
 
 const (
-	// burst is how many requests may follow the first request after a pause at once, because
-	// one write also needs two reads. Over a longer time the share is kept.
+	// After a pause, the first request and burst more are sent without a wait between them,
+	// because one write also needs two reads. Over a longer time the share is kept.
 	burst = 2
 
 	// maxPacePause is the longest pause after one slow answer.

@@ -199,8 +199,9 @@ func (r *run) dropBeingErased(ctx context.Context, p pair, j *comparison) error 
 	return nil
 }
 
-// returned reports whether Ory has an erased identity although no erasure is under way. The
-// order of the two questions matters: a complete erasure has read Ory's 404.
+// returned reports whether Ory has an erased identity although no erasure is under way. It
+// looks for the erasure first, and asks Ory afterwards. A complete erasure has read Ory's 404.
+// So if Ory has the identity after that, the identity has come back.
 func (r *run) returned(ctx context.Context, id symbolon.IdentityID) (bool, error) {
 	switch e, err := r.Ledger.ErasureOf(ctx, r.project(), id, ""); {
 	case err == nil && !e.Done():

@@ -127,7 +127,7 @@ func (s *state) checkpoint() (json.RawMessage, error) {
 	w := &c.Walk
 	if max(len(w.AbsentMarks), len(w.ClaimedMarks)) > maxKept {
 		w.AbsentMarks, w.ClaimedMarks, w.MintedMarks = nil, nil, nil
-		c.Again = len(s.Walk.ClaimedMarks) > 0 // without claims nothing explains the absences anyway
+		c.Again = len(s.Walk.ClaimedMarks) > 0 // only a claim explains an absence, and the marks are not needed without claims
 	}
 	return json.Marshal(c)
 }

@@ -126,9 +126,10 @@ func (v *Verifier) cached(k key, now int64) *entry {
 	return e
 }
 
-// void reports whether a purge concerns the answer, or may concern it: while the broadcast is
-// down, an answer about a token from before that time is void. An answer about a session is
-// not, because Ory was asked about it at most MaxStale ago.
+// void reports whether a purge concerns the answer, or may concern it. While the broadcast is
+// down, purges may be missed, so an answer about a token is void if it was made before the
+// broadcast went down. An answer about a session is not void, because Ory was asked about it
+// at most MaxStale ago.
 func (v *Verifier) void(e *entry) bool {
 	return v.purges.cover(e) || e.token != nil && v.broadcastDown.Load() && e.sent <= v.downSince.Load()
 }
@@ -168,7 +169,7 @@ func newCache(sessions int, bytes int64) (*otter.Cache[key, *entry], error) {
 type purges struct {
 	epoch atomic.Int64 // counts purges, so that their order does not depend on a clock
 	last  atomic.Int64 // the time of the newest purge
-	begun atomic.Int64 // the epoch of the purge of everything with which listen begins; it does not concern tokens
+	begun atomic.Int64 // the epoch of listen's first purge, which is of everything, but does not concern tokens
 	mu    sync.RWMutex // protects of and swept
 	of    map[string]purge
 	swept int64

@@ -118,7 +118,7 @@ func (v *Verifier) listen() {
 		if v.warnedBroadcast.Swap(0) != 0 {
 			v.log().Info("purges of other replicas arrive again")
 		}
-		if !begun { // purges from before this moment no longer arrive
+		if !begun { // an answer from before this moment may have missed a purge
 			v.forget(everything)
 			v.purges.begun.Store(v.purges.epoch.Load())
 		}

@@ -121,8 +121,9 @@ func (v *Verifier) askToken(ctx context.Context, k key, raw string) (*entry, err
 }
 
 // noToken makes the answer for a refused token. If err is not a refusal, it is "don't
-// know". The answer keeps a token that was verified once, so that setting the clock back
-// does not make it valid again.
+// know". If the token was verified once, the answer keeps it with the time at which it ends.
+// That time is not one of the wall clock, so setting the clock back does not make an expired
+// token valid again.
 func (v *Verifier) noToken(at moment, t *heldToken, err error) (*entry, error) {
 	if !isRefusal(err) {
 		return nil, err
@@ -204,8 +205,8 @@ func (v *Verifier) mayMissPurges(t *heldToken, at moment) bool {
 // purged reports whether a purge concerns a token. A purge that is older than the last
 // reading of the token's session does not concern the token. A purge of everybody concerns
 // only tokens that were issued before the purge. The parameter byTime says that the session
-// cannot be read. Then a purge of one identity or session concerns only such tokens, too,
-// because a person who has signed in again since the purge has a newer token.
+// cannot be read. Then a purge of one identity or session also concerns only tokens that were
+// issued before it, because a person who has signed in again since then has a newer token.
 func (v *Verifier) purged(t *heldToken, at moment, byTime bool) bool {
 	p := &v.purges
 	p.mu.RLock()

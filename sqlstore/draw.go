@@ -99,8 +99,9 @@ func (s *Store) draw(ctx context.Context) (key symbolon.UserID, err error) {
 // were inserted with keys of their own, and the sequence was not moved on.
 const drawTries = 4
 
-// keyIsUsed reports whether a row has the key ($1), or a user has or had it ($2). The ID of
-// somebody else must not reach an identity, even though nobody would get that user by it.
+// keyIsUsed reports whether a row has the key ($1), or a user has or had it ($2). A used key
+// is not reserved, because an identity must not carry the ID of another person's user. It
+// would not get that user, but programs that read the ID would be wrong.
 const keyIsUsed = `
 select exists (select 1 from {users} u where u.{id} = $1)
     or exists (select 1 from symbolon.retired r where r.user_id = $2)
@@ -148,8 +149,9 @@ func (k keySource) statement() (text string, args []any) {
 	if k.sequence != 0 {
 		return drawFromSequence, []any{k.sequence, k.half}
 	}
-	// The catalogue has the expression as the table's owner wrote it. It is computed twice: one
-	// that gives the same key again, such as max(id) + 1, would give it to two people.
+	// The catalogue has the expression as the table's owner wrote it. The expression is
+	// computed twice, and nothing is drawn if both keys are equal. An expression such as
+	// max(id) + 1 gives the same key again, so two people would get it.
 	return "select case when a <> b then a end from (select cast(" + k.expression + " as text) as a, cast(" + k.expression + " as text) as b) as twice", nil
 }
 

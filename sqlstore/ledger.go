@@ -91,11 +91,11 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 	})
 }
 
-// asEntry makes an Entry of what was read. It separates the digest from its marks.
-// waitingMark says that a column was left out for everybody. While the table lacks a
-// column, asEntry removes this mark, because another write would leave the column out again.
-// Afterwards the mark stays: the digest then differs from the identity's, and so the columns
-// are written.
+// asEntry makes an Entry of what was read. It separates the digest from its marks. The mark
+// waitingMark says that a column was left out for everybody when the row was written. As long
+// as the table cannot take some column, asEntry removes the mark, because another write would
+// leave the column out again. When the table can take all columns, asEntry leaves the mark in
+// the digest. The digest then differs from the identity's, so the columns are written.
 func (t *shape) asEntry(found entry, held symbolon.Evidence) symbolon.Entry {
 	link := found.Link
 	held.Link = &link

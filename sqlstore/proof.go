@@ -20,8 +20,8 @@ const (
 	proven                // no row has another spelling
 )
 
-// proves returns what the database guarantees. If it guarantees nothing, proves sets what p
-// must know to make the SQL.
+// proves returns what the database guarantees. If the result is unproven, proves has set the
+// fields suffix and lacks of p, from which the SQL is made.
 func (s *Store) proves(ctx context.Context, p *spelling) (proof, error) {
 	if !p.free() {
 		return proven, nil
@@ -183,8 +183,8 @@ func (s *Store) refusesSpellings(ctx context.Context, p spelling, condition stri
 }
 
 // accepts evaluates a condition for a value. It also returns false for another spelling that the
-// column's type treats as equal to the sample, because the store finds a row with that spelling.
-// An error of the condition is a refusal, because the row would not be written.
+// column's type treats as equal to the sample. Such a spelling does no harm, because the store
+// finds the row. An error of the condition is a refusal, because the row would not be written.
 func (s *Store) accepts(ctx context.Context, p spelling, condition string, value any) (bool, error) {
 	c, equal := quote(p.column.name), sample
 	if value == sample {

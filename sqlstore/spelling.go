@@ -20,8 +20,8 @@ import (
 // know it yet. So it looks for the usual spellings before it makes a user, unless the column is
 // a uuid of Postgres.
 
-// asOryWrites is the condition for a value of the column. The four hyphens have their places,
-// so that a value that is another spelling of an ID cannot meet it.
+// asOryWrites is the condition for a value of the column: lower case, 36 characters, and the
+// four hyphens in their places. No other spelling of an ID meets this condition.
 const asOryWrites = `{c} = lower({c}) and {c} like '________-____-____-____-____________'`
 
 // plainID is the ID in lower case, without blanks, braces and hyphens, and ourID is the ID as

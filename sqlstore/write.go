@@ -307,8 +307,8 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 }
 
 // commitsTogether reports whether the commit can execute the last statements in its own
-// round trip. Then nobody can look at their results before the commit, as is needed for a
-// reserved ID.
+// round trip. Their results then cannot be checked before the commit. A reserved ID needs
+// such a check, so commitsTogether returns false for it.
 func (w *writer) commitsTogether() bool {
 	return w.first.statement.Sent && w.mode == wholeRow && w.store.OnLink == nil && w.plan.Action == symbolon.Create &&
 		w.plan.Retire == "" && !w.plan.Reserved

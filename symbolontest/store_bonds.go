@@ -66,7 +66,7 @@ func testIdentityForms(w *world) {
 		good[:35] + "g", good[:35] + "é", "１" + good[1:], "null", "'; drop table links; --", strings.Repeat("a", 10_000)} {
 		bad := symbolon.Identity{ID: symbolon.IdentityID(id)}
 		if _, err := w.Store.Read(w.ctx, query(bad)); err == nil || errors.Is(err, symbolon.ErrUnavailable) {
-			w.Fatalf("Look took identity %q: %v", id, err)
+			w.Fatalf("Read took identity %q: %v", id, err)
 		}
 		_, err := w.write(query(bad), symbolon.Plan{Action: symbolon.Hold, Reason: symbolon.Moved})
 		if err == nil || errors.Is(err, symbolon.ErrUnavailable) {

@@ -69,7 +69,7 @@ func printBehind(out io.Writer, behind []erase.LeftBehind) error {
 		if len(b.Columns) > 0 {
 			data = fmt.Sprintf("its row stays, without an identity, and keeps the person's data (%s)", strings.Join(b.Columns, ", "))
 		}
-		_, err := fmt.Fprintf(out, "left behind: user %s: %s; `symbolon erase %s` ends it; an erasure of the identity includes it\n", user, data, user)
+		_, err := fmt.Fprintf(out, "left behind: user %s: %s; `symbolon erase %s` erases this user, and so does an erasure of the identity\n", user, data, user)
 		if err != nil {
 			return err
 		}

@@ -135,7 +135,7 @@ func TestBind(t *testing.T) {
 		{[]string{two, user, "--move", "--why", "ticket 7"}, 0, "is bound to user " + user},
 		{[]string{two, user}, 0, "is bound to user " + user},
 		{[]string{three, user, "--move"}, 0, "left behind: user " + third + ": its row stays, without an identity, and keeps the person's data (email)"},
-		{[]string{three, user}, 0, "`symbolon erase " + third + "` ends it"},
+		{[]string{three, user}, 0, "`symbolon erase " + third + "` erases this user, and so does an erasure of the identity"},
 	} {
 		code, out, errs := runIn(t, c.env, append([]string{"bind"}, test.args...)...)
 		if code != test.code || !strings.Contains(out+errs, test.says) {

@@ -147,7 +147,7 @@ func (v *visit) watch(ctx context.Context, end context.CancelCauseFunc) {
 }
 
 // verify verifies that the session is still valid and belongs to the same user. It does not
-// check policies again, because a sign-in only gets older.
+// check policies again, because session.Fresh would then end long streams.
 func (v *visit) verify(ctx context.Context) error {
 	p, err := v.guard.Verifier.Verify(ctx, v.cred)
 	switch {

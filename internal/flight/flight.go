@@ -72,8 +72,8 @@ func (g *Group[K, V]) After(ctx context.Context, key K, f func(context.Context) 
 
 // Begin is Join for a caller that waits later, or never. It reports whether f begins;
 // otherwise c is a call that began before. A caller that uses [Group.Running] or
-// [Group.Len] to decide whether a call may begin must hold its own lock during both. f may
-// take this lock, too.
+// [Group.Len] to decide whether a call may begin needs a lock of its own. It must hold the
+// lock while it decides and until Begin has returned. f may take this lock, too.
 func (g *Group[K, V]) Begin(key K, f func(context.Context) (V, error)) (c *Call[V], began bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package outbound has the code that the clients of other servers share.
+// Package outbound has the code that the HTTP clients of packages ory and createurl share.
 package outbound
 
 import (

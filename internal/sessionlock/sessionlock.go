@@ -14,9 +14,9 @@ import (
 
 // Vanished is how long the connection of a holder may be idle. Then Postgres ends the
 // connection, because the holder's machine has probably vanished, and the next program gets
-// the lock. Before Postgres 14 the lock lasts until TCP gives the connection up. A holder
-// that loses the lock although it lives must not depend on it: its migration runs in a
-// transaction, and fails if another program was faster.
+// the lock. Before Postgres 14 the lock lasts until TCP gives the connection up. A program
+// that still runs can lose the lock as well. Its migration is safe nevertheless, because it
+// runs in a transaction, and fails if another program was faster.
 const Vanished = time.Minute
 
 // unlockTimeout is the limit of giving the lock back. If it fails, the connection is dropped,

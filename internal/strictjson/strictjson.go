@@ -10,8 +10,8 @@
 //
 // encoding/json/jsontext, which is only an experiment in Go 1.26, could replace only the
 // grammar of this package. It refuses equal keys and lone surrogates at every level or at
-// none, quotes the document in its errors, and takes 1.4 times as long for a page of
-// identities, or the same time without its check of keys.
+// none, and quotes the document in its errors. For a page of identities it takes 1.4 times as
+// long. Without its check of keys it takes the same time as this package.
 package strictjson
 
 import (

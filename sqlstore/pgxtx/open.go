@@ -141,8 +141,9 @@ func queue(b *pgx.Batch, statements []*pipeline.Statement) {
 	}
 }
 
-// Last implements [pipeline.Conn]. After a rollback, for example because the context has
-// ended, a statement would be executed outside of a transaction.
+// Last implements [pipeline.Conn]. It refuses the statements if the transaction was rolled
+// back, for example because its context has ended. They would then be executed outside of a
+// transaction.
 func (c *conn) Last(statements []*pipeline.Statement) error {
 	if c.tx == nil {
 		return sql.ErrTxDone

@@ -34,8 +34,9 @@ func ProductionLimits() Limits {
 	return Limits{AdminLow: {8, 175}, AdminMedium: {5, 90}, AdminHigh: {5, 80}, PublicHigh: {57, 1400}, PublicLow: {5, 60}}
 }
 
-// limiter counts requests in windows of a second and a minute. It also refuses writes at
-// the same time.
+// limiter counts requests in windows of a second and a minute. It also refuses a write of an
+// identity while another write of this identity is under way, and a create or an import while
+// another one is under way.
 type limiter struct {
 	mu      sync.Mutex
 	limits  Limits

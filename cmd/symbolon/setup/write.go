@@ -145,8 +145,8 @@ func (f *file) takeBack() {
 	}
 }
 
-// literal are the keys of a section that are not empty. Text from the environment or a flag
-// is literal: its ${ means itself.
+// literal returns the keys of a section that are not empty. It writes each ${ in their texts
+// as $${, because a text from the environment or a flag does not name a variable.
 func literal(texts map[string]string) map[string]any {
 	section := map[string]any{}
 	for key, text := range texts {

@@ -30,7 +30,8 @@ const (
 	lockTimeout = 5 * time.Second
 
 	// idleTimeout is how long a transaction of a program that has vanished keeps its locks.
-	// A transaction never waits for anything else than Postgres.
+	// Only such a transaction is idle for long, because a program that has a transaction
+	// open waits for nothing but Postgres.
 	idleTimeout = 10 * time.Second
 
 	// workTimeout is the limit of the background work's statements. It is longer than the

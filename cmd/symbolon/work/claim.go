@@ -84,7 +84,8 @@ func isTaken(err error) bool {
 }
 
 // later ends an attempt after which the job must wait again. If another job of the key
-// waits, that job does the work.
+// waits, that job does the work. If the key could not be changed back, the job waits
+// nevertheless, and a job that is put later waits until this job is done.
 func (q *Queue) later(ctx context.Context, job *river.Job[args], how error) error {
 	ending, cancel := wait.Detached(ctx, cleanupTimeout)
 	defer cancel()
@@ -92,5 +93,5 @@ func (q *Queue) later(ctx context.Context, job *river.Job[args], how error) erro
 	if err == nil && !alone {
 		return nil
 	}
-	return how // also if the key could not be changed back, because a job that is put later waits for this one
+	return how
 }

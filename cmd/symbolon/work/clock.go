@@ -10,9 +10,10 @@ import (
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
-// clock is the database's clock as River uses it. By a server's own clock, a leader that is
-// ahead would begin waiting jobs before their time, and a server that is behind would repeat
-// its schedules without a pause. Statements use the database's now().
+// clock is the database's clock as River uses it. If River used the servers' own clocks, a
+// leader whose clock is ahead would begin waiting jobs before their time, and a server whose
+// clock is behind would repeat its schedules without a pause. Statements use the database's
+// now().
 type clock struct {
 	local  func() time.Time
 	offset atomic.Int64 // nanoseconds that the database is ahead of the local clock
