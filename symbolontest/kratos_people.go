@@ -29,21 +29,12 @@ type Person struct {
 
 // Register signs a person up as a native application does: one new flow and one submit. A
 // refusal is a *[KratosError].
-//
-// Kratos allows one second for the Jsonnet of a hook's body. On a busy machine that can
-// be too short, and Kratos then refuses the form. Register tries again in this case, as a
-// person would.
 func (k *Kratos) Register(ctx context.Context, email, password, name string) (*Person, error) {
-	for try := 1; ; try++ {
-		flow, err := k.RegisterFlow(ctx)
-		if err != nil {
-			return nil, err
-		}
-		person, err := k.Submit(ctx, flow, email, password, name)
-		if try == 10 || !jsonnetWasLate(err) {
-			return person, err
-		}
+	flow, err := k.RegisterFlow(ctx)
+	if err != nil {
+		return nil, err
 	}
+	return k.Submit(ctx, flow, email, password, name)
 }
 
 func jsonnetWasLate(err error) bool {
@@ -62,11 +53,19 @@ func (k *Kratos) RegisterFlow(ctx context.Context) (flowID string, err error) {
 
 // Submit submits a registration flow. Kratos accepts several submits of one flow, also at
 // the same time, and each of them may create an identity.
+//
+// Kratos allows one second for the Jsonnet of a hook's body. On a busy machine that can
+// be too short, and Kratos then refuses the form. Submit tries again in this case, as a
+// person would.
 func (k *Kratos) Submit(ctx context.Context, flowID, email, password, name string) (*Person, error) {
-	person, err := k.submit(ctx, "registration", flowID, map[string]any{
-		"method": "password", "password": password,
-		"traits": map[string]any{"email": email, "name": name},
-	})
+	var person *Person
+	var err error
+	for try := 1; try == 1 || try <= 10 && jsonnetWasLate(err); try++ {
+		person, err = k.submit(ctx, "registration", flowID, map[string]any{
+			"method": "password", "password": password,
+			"traits": map[string]any{"email": email, "name": name},
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("register %s: %w", email, err)
 	}
