@@ -198,7 +198,7 @@ func torture(ci, all int) int {
 // credential that was sent (INVARIANTS I7).
 func TestNoMixUp(t *testing.T) {
 	const sessions, workers = 1000, 64
-	requests := torture(50_000, 5_000_000)
+	requests := torture(20_000, 5_000_000)
 	w := newWorld(t)
 	w.v.MaxSessions, w.v.MaxStale, w.v.OutageGrace = 600, 100*time.Millisecond, time.Hour // many evictions and expiries
 	rows := Load(w.v, func(_ context.Context, u symbolon.User) (string, error) { return "row of " + string(u.ID), nil })

@@ -22,6 +22,7 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/forwardauth"
+	"github.com/symbolon-id/symbolon/internal/e2e"
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
@@ -205,7 +206,7 @@ func (c *crowd) begin(ctx context.Context, t *testing.T) {
 		pause time.Duration
 		does  func()
 	}{
-		{60 * time.Millisecond, func() { c.signUp(ctx, t, &n) }},
+		{time.Duration(e2e.Torture(120, 60)) * time.Millisecond, func() { c.signUp(ctx, t, &n) }}, // a sign-up costs more than all the rest
 		{30 * time.Millisecond, func() { c.request(ctx, t) }},
 		{150 * time.Millisecond, func() { c.sync(ctx, t) }},
 		{300 * time.Millisecond, func() { c.end(ctx, t) }},

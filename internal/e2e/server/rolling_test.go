@@ -148,7 +148,7 @@ func (r *replicated) startLoad(t *testing.T, url string) *load {
 					t.Errorf("a request failed: %d %.200q", status, said)
 				}
 				l.sent[n].Add(1)
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(time.Duration(e2e.Torture(10, 5)) * time.Millisecond)
 			}
 		})
 	}

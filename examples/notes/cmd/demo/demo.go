@@ -109,21 +109,24 @@ func (d *demo) build(ctx context.Context) error {
 		return fmt.Errorf("find Symbolon's source (run the demo inside examples/notes): %w", err)
 	}
 	d.program = filepath.Join(d.dir, "symbolon")
-	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-o", d.program}, raceToo()...)
+	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-o", d.program}, sameFlags()...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/symbolon")...) //nolint:gosec // our own arguments
 	cmd.Dir = strings.TrimSpace(root)
 	_, err = d.output(ctx, cmd)
 	return err
 }
 
-// raceToo adds the race detector to the server if the test has it, because the packages
-// are then built already.
-func raceToo() []string {
-	info, _ := debug.ReadBuildInfo()
-	if info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return []string{"-race"}
+// sameFlags returns the flags of this program or test that decide about the race detector,
+// because the packages are built with them already.
+func sameFlags() (flags []string) {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" || s.Key == "-gcflags" {
+				flags = append(flags, s.Key+"="+s.Value)
+			}
+		}
 	}
-	return nil
+	return flags
 }
 
 // output runs a program to its end and returns its output.
