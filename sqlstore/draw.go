@@ -284,18 +284,39 @@ func (w *writer) insertReserved(ctx context.Context, key any, cells []cell) (sym
 // insertReservedRow returns the insert of a row with a key. The statement returns the ID,
 // whether a user has or had it, and whether the sequence has given it out.
 func insertReservedRow(u Users, columns []string, k keySource) string {
-	override, drawn := "", "true"
-	key := "cast(" + quote(u.parts().table) + ".{id} as text)"
+	id := quote(u.parts().table) + ".{id}"
+	key := "cast(" + id + " as text)"
+	return k.insertInto(columns) + " returning " + key + ", " + usedInAnyProject(key) + ", " + k.drew(id)
+}
+
+// insertInto returns the insert of a row with these columns, of which one is the key.
+func (k keySource) insertInto(columns []string) string {
+	override := ""
 	if k.always {
 		override = " overriding system value"
 	}
-	if k.sequence != 0 {
-		seq := fmt.Sprintf("cast(cast(%d as oid) as regclass)", k.sequence)
-		drawn = "case when has_sequence_privilege(" + seq + ", 'usage, select') then coalesce(" + quote(u.parts().table) + ".{id} <= pg_sequence_last_value(" + seq + "), false) else false end"
-	}
-	return "insert into {users} (" + quoteAll(columns) + ")" + override + " values (" + places(len(columns)) + ") returning " + key + `,
-       exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = ` + key + `) or
+	return "insert into {users} (" + quoteAll(columns) + ")" + override + " values (" + places(len(columns)) + ")"
+}
+
+// usedInAnyProject is the condition that a user has or had a key.
+func usedInAnyProject(key string) string {
+	return `(exists (select 1 from symbolon.retired symbolon_r where symbolon_r.user_id = ` + key + `) or
        exists (select 1 from symbolon.links symbolon_l where symbolon_l.user_id = ` + key + ` and symbolon_l.state = 'linked') or
-       exists (select 1 from symbolon.links symbolon_l where symbolon_l.user_id = ` + key + ` and symbolon_l.state in ('held', 'forgotten', 'gone', 'erased')),
-       ` + drawn
+       exists (select 1 from symbolon.links symbolon_l where symbolon_l.user_id = ` + key + ` and symbolon_l.state in ('held', 'forgotten', 'gone', 'erased')))`
+}
+
+// drew is the condition that the sequence has given out an ID.
+func (k keySource) drew(id string) string {
+	if k.sequence == 0 {
+		return "true"
+	}
+	seq := fmt.Sprintf("cast(cast(%d as oid) as regclass)", k.sequence)
+	return "case when has_sequence_privilege(" + seq + ", 'usage, select') then coalesce(" + id + " <= pg_sequence_last_value(" + seq + "), false) else false end"
+}
+
+// bindReservedOrFail is bindEntryOrFail for a reserved key. It has the conditions of
+// insertReserved. If it fails, insertReserved finds out which of them does not hold.
+func bindReservedOrFail(k keySource) string {
+	return bindEntryIf(rowHolds + ` and exists (select 1 from {users} u where u.{identity} = $11 and ` + k.drew("u.{id}") + `)
+        and not ` + usedInAnyProject("$1"))
 }

@@ -511,3 +511,36 @@ func TestReservedKeyWithoutRights(t *testing.T) {
 		})
 	}
 }
+
+// TestReservedKeyRoundTrips counts the round trips of a link with a reserved ID. Its conditions
+// travel with the commit.
+func TestReservedKeyRoundTrips(t *testing.T) {
+	sent, db := open(t, sqlstore.Postgres).counted(t)
+	for name, key := range map[string]string{
+		"a sequence":       `bigint generated always as identity`,
+		"a random uuid":    `uuid default gen_random_uuid()`,
+		"a text, computed": `text default 'u_' || gen_random_uuid()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := fmt.Sprintf("people%d", tables.Add(1))
+			r := db.reserving(t, table)
+			r.exec(t, `create table `+table+` (id `+key+` primary key, ory uuid unique, email text)`)
+			var trips int64
+			for range 2 { // the first call reads the shape of the table and prepares the statements
+				id, _ := r.reserve(t)
+				before := sent.Load()
+				out, err := r.store.Write(t.Context(), symbolon.Query{Project: "default", Reading: symbolon.Reading{Identity: identityWith(`{}`)}},
+					func(symbolon.Evidence) (symbolon.Plan, error) {
+						return symbolon.Plan{Action: symbolon.Create, User: id, Reserved: true}, nil
+					})
+				if err != nil || out.Link.User != id {
+					t.Fatalf("user %s, reserved %s, %v", out.Link.User, id, err)
+				}
+				trips = sent.Load() - before
+			}
+			if trips != 2 {
+				t.Errorf("%d round trips", trips)
+			}
+		})
+	}
+}

@@ -64,7 +64,11 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 	whole := slices.Concat(base, optional)
 	if w.together && key != nil {
 		columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, whole)
-		return planned, cells, refusedCells(cells), w.lastly(ctx, w.store.statement(insertInto(columns), values...))
+		text := insertInto(columns)
+		if w.plan.Reserved {
+			text = w.shape.source.insertInto(columns)
+		}
+		return planned, cells, refusedCells(cells), w.lastly(ctx, w.store.statement(text, values...))
 	}
 	if w.mode == wholeRow {
 		id, err := w.insert(ctx, key, whole)

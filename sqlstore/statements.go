@@ -85,15 +85,19 @@ const bindEntry = keepEntry + ` and ` + notRetired
 // bindEntryOrFail is bindEntry for the round trip of the commit, on Postgres. There nobody can
 // look at the number of changed rows, so the statement fails if it must not bind: it sets the
 // state to null, which the table refuses.
-const bindEntryOrFail = `
-update symbolon.links set user_id = $1, state = case when ` + rowHolds + ` and ` + notRetired + ` then $2 end,
+var bindEntryOrFail = bindEntryIf(rowHolds + ` and ` + notRetired)
+
+func bindEntryIf(condition string) string {
+	return `
+update symbolon.links set user_id = $1, state = case when ` + condition + ` then $2 end,
     reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
 where project = $9 and identity_id = $10`
+}
 
 // Conditions for the parameters of saveEntry. The parameter $11 is the identity again, as a
 // value of the users table's column.
 const (
-	rowHolds  = `exists (select 1 from {users} u where u.{identity} = $11 and cast(u.{id} as text) = $1)`
+	rowHolds   = `exists (select 1 from {users} u where u.{identity} = $11 and cast(u.{id} as text) = $1)`
 	notRetired = `not exists (select 1 from symbolon.retired r where r.project = $9 and r.user_id = $1)`
 )
 

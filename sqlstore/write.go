@@ -116,8 +116,8 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			return symbolon.Outcome{}, declined.err
 		case isUnusable && unusable == "":
 			mode, late, unusable = first, false, reserved.why
-		case errors.Is(err, errRefused) && mode == wholeRow:
-			mode = columnByColumn
+		case errors.Is(err, errRefused) && mode == wholeRow, w != nil && w.together && w.plan.Reserved && s.Dialect.setup(err):
+			mode = columnByColumn // there insertReserved finds out why a reserved ID cannot be used
 		case errors.Is(err, errRefused) && mode == columnByColumn && w.plan.Action == symbolon.End:
 			mode = leaveRow
 		case errors.Is(err, errRefused) && mode == columnByColumn:
@@ -307,11 +307,10 @@ func (w *writer) readAndDecide(ctx context.Context) error {
 }
 
 // commitsTogether reports whether the commit can execute the last statements in its own
-// round trip. Their results then cannot be checked before the commit. A reserved ID needs
-// such a check, so commitsTogether returns false for it.
+// round trip. Then nobody can look at their results before the commit.
 func (w *writer) commitsTogether() bool {
 	return w.first.statement.Sent && w.mode == wholeRow && w.store.OnLink == nil && w.plan.Action == symbolon.Create &&
-		w.plan.Retire == "" && !w.plan.Reserved
+		w.plan.Retire == "" && (!w.plan.Reserved || w.shape.source.draws())
 }
 
 func (w *writer) ask() (err error) {
@@ -322,7 +321,7 @@ func (w *writer) ask() (err error) {
 }
 
 // record writes the entry, the events and the findings. If all of them exist already, it rolls
-// the transaction back, because an entry that was made only as a lock must not stay.
+// the transaction back. Otherwise an entry that was made only as a lock would stay.
 func (w *writer) record(ctx context.Context) error {
 	if err := w.recordFindings(ctx); err != nil {
 		return err
@@ -372,7 +371,11 @@ func (w *writer) save(ctx context.Context) error {
 	args := []any{null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, id}
 	if w.together {
-		return w.lastly(ctx, w.store.statement(bindEntryOrFail, append(args, id)...))
+		text := bindEntryOrFail
+		if w.plan.Reserved {
+			text = bindReservedOrFail(w.shape.source)
+		}
+		return w.lastly(ctx, w.store.statement(text, append(args, id)...))
 	}
 	if e.State != symbolon.Linked || !w.out.New && !w.wrote {
 		return w.saved(ctx, w.db.change(ctx, saveEntry, args...))

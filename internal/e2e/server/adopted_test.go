@@ -1,17 +1,13 @@
 package server
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
-	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/child"
 )
 
@@ -73,24 +69,4 @@ func (b *battered) adopt() {
 		}
 		b.members, b.users[id] = append(b.members, &member{Person: person}), users[n]
 	}
-}
-
-// begin begins the crowd's load, and sign-ups that fail after the reserve hook.
-func (b *battered) begin(ctx context.Context) {
-	b.crowd.begin(ctx, b.t)
-	key := hooks.DeriveKeys([]symbolon.Secret{symbolon.Secret(cmdtest.Secret)}).Reserve[0]
-	b.load.Go(func() {
-		for ctx.Err() == nil {
-			status, _, body := b.ask(ctx, "POST", b.server().publicURL+"/hooks/reserve", `{"metadata_public":{}}`, hooks.KeyHeader, key)
-			var answer struct {
-				Identity struct {
-					MetadataPublic struct{ ID string } `json:"metadata_public"`
-				}
-			}
-			if id := &answer.Identity.MetadataPublic.ID; status == 200 && json.Unmarshal(body, &answer) == nil && *id != "" {
-				b.reserved = append(b.reserved, *id)
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-	})
 }
